@@ -1,0 +1,31 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types clean
+
+# The main job, from nothing: set up, build the built-in recipe for OpenVINO, print the table.
+demo: $(VENV)/ready
+	$(BIN)/edgekd build --target openvino --out dist/digits --overwrite
+
+test: $(VENV)/ready
+	$(BIN)/ruff check edgekd tests benchmarks
+	$(BIN)/ruff format --check edgekd tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --durations=10
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check --fix edgekd tests benchmarks
+	$(BIN)/ruff format edgekd tests benchmarks
+
+types: $(VENV)/ready
+	$(BIN)/mypy
+
+# One environment for both, with the versions that are known to work.
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) dist build

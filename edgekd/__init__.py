@@ -1,0 +1,30 @@
+"""edgekd: an edge deployment compiler for distilled students.
+
+``import edgekd`` loads no third-party module; each name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "build": "edgekd.api",
+    "bench": "edgekd.runtime.local",
+    "load": "edgekd.runtime.model",
+    "verify": "edgekd.runtime.bundle",
+    "EdgekdError": "edgekd.errors",
+}
+__all__ = ["EdgekdError", "__version__", "bench", "build", "load", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'edgekd' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

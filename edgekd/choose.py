@@ -1,0 +1,148 @@
+"""Which candidate ships on a target: a pure rule over what was measured there.
+
+Among the candidates inside the budget, at parity, and not clearly slower than dense fp32, those tie that are less than
+5 % slower than the fastest or whose ratio's 95 % interval holds 1; of the tie the smallest file ships (equal: the
+target's order). So noise decides nothing, and two builds choose alike. With ``prefer = "size"`` the smallest of
+them all ships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgekd.recipe import Budget
+
+TIE = 1.05
+Ratio = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One measured candidate.
+
+    Attributes:
+        value: the metric on validation, in its own unit, on the exported file.
+        p50_ms: median latency.
+        parity: why the file does not agree with the torch model, or None where it does.
+    """
+
+    name: str
+    size_bytes: int
+    value: float
+    p50_ms: float
+    parity: str | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What ships, and a verdict in words for every candidate."""
+
+    shipped: str | None
+    reason: str
+    verdicts: Mapping[str, str]
+
+
+def choose(
+    contenders: Sequence[Contender],
+    budget: Budget | None,
+    teacher_value: float,
+    ratio: Callable[[str, str], Ratio],
+) -> Choice:
+    """Apply the rule.
+
+    Args:
+        contenders: in the target's order of preference; one is named ``fp32``.
+        budget: None where it is only reported (``--quick``).
+        teacher_value: the teacher's metric on validation.
+        ratio: ``ratio(a, b)`` is p50 of a over p50 of b with its 95 % interval.
+    """
+    verdicts: dict[str, str] = {}
+    left: list[Contender] = []
+    for contender in contenders:
+        why = _excluded(contender, budget, teacher_value, ratio)
+        if why:
+            verdicts[contender.name] = why
+        else:
+            left.append(contender)
+    if not left:
+        reason = "; ".join(f"{name}: {why}" for name, why in verdicts.items())
+        return Choice(None, f"nothing is inside the budget: {reason}", verdicts)
+    fastest = min(left, key=lambda c: c.p50_ms)
+    by_size = budget is not None and budget.prefer == "size"
+    tie = [c for c in left if by_size or _ties(c, fastest, ratio)]
+    for contender in left:
+        if contender not in tie:
+            verdicts[contender.name] = f"{ratio(contender.name, fastest.name)[0]:.2f} x the time of {fastest.name}"
+    winner = min(tie, key=lambda c: (c.size_bytes, contenders.index(c)))
+    for contender in tie:
+        if contender is not winner:
+            verdicts[contender.name] = f"{contender.size_bytes / winner.size_bytes:.2f} x the size of {winner.name}"
+    verdicts[winner.name] = "ships"
+    return Choice(winner.name, _reason(winner, fastest, len(left), budget, ratio), verdicts)
+
+
+def shortfalls(contender: Contender, budget: Budget, teacher_value: float) -> list[str]:
+    """Each wish of the budget that a candidate misses, in words."""
+    missed = []
+    drop = teacher_value - contender.value
+    # An accuracy is a ratio of counts: without the slack 0.98 - 0.97 would exceed 0.01.
+    if budget.max_drop is not None and drop > budget.max_drop + 1e-9:
+        missed.append(f"drop {drop:.4f} exceeds max_drop {budget.max_drop:g}")
+    if budget.max_latency_ms is not None and contender.p50_ms > budget.max_latency_ms:
+        missed.append(f"p50 {contender.p50_ms:.3g} ms exceeds max_latency_ms {budget.max_latency_ms:g}")
+    if budget.max_size_kb is not None and contender.size_bytes > budget.max_size_kb * 1000:
+        missed.append(f"{contender.size_bytes / 1000:.1f} kB exceeds max_size_kb {budget.max_size_kb:g}")
+    return missed
+
+
+def budget_record(contender: Contender, budget: Budget, teacher_value: float) -> dict[str, Any]:
+    """The report's ``budget``: wanted, got, met."""
+    return {
+        "wanted": budget.model_dump(mode="json"),
+        "got": {
+            "drop": teacher_value - contender.value,
+            "latency_ms": contender.p50_ms,
+            "size_kb": contender.size_bytes / 1000,
+        },
+        "met": not shortfalls(contender, budget, teacher_value),
+    }
+
+
+def _excluded(
+    contender: Contender, budget: Budget | None, teacher_value: float, ratio: Callable[[str, str], Ratio]
+) -> str | None:
+    if contender.parity is not None:
+        return contender.parity
+    if budget is not None and (missed := shortfalls(contender, budget, teacher_value)):
+        return ", ".join(missed)
+    if contender.name != "fp32":
+        middle, low, high = ratio(contender.name, "fp32")
+        if low > 1:
+            return f"slower than fp32: {middle:.2f} x its time (95 % interval {low:.2f} to {high:.2f})"
+    return None
+
+
+def _ties(contender: Contender, fastest: Contender, ratio: Callable[[str, str], Ratio]) -> bool:
+    if contender is fastest:
+        return True
+    middle, low, high = ratio(contender.name, fastest.name)
+    return middle < TIE or low <= 1 <= high
+
+
+def _reason(
+    winner: Contender, fastest: Contender, left: int, budget: Budget | None, ratio: Callable[[str, str], Ratio]
+) -> str:
+    if left == 1:
+        text = "the only candidate left"
+    elif budget is not None and budget.prefer == "size":
+        text = "the smallest inside the budget"
+    elif winner is fastest:
+        text = "the fastest"
+    else:
+        text = f"ties with {fastest.name}, the fastest, and is smaller"
+    if winner.name != "fp32":
+        middle, low, high = ratio("fp32", winner.name)
+        text += f"; {middle:.2f} x faster than fp32 (95 % interval {low:.2f} to {high:.2f})"
+    return text

@@ -1,0 +1,247 @@
+"""The command line: the only place that prints.
+
+Exit codes: 0 done; 1 a bug; 2 usage, recipe, data, factory, target, output; 3 a gate failed or training diverged;
+4 a known target that this machine can't run; 5 integrity; 6 out of disk or memory; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgekd import __version__
+from edgekd.errors import EdgekdError, ResourceError, UsageError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="edgekd")
+def cli() -> None:
+    """Compile a trained teacher into a small student that runs fast on a target, and prove it."""
+
+
+_recipe = click.argument("recipe", required=False)
+_target = click.option("--target", "targets", multiple=True, metavar="T", help="Target name or file; may be repeated.")
+_set = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a recipe key: a.b=c.")
+_cache = click.option("--cache", type=click.Path(path_type=Path), help="Where artifacts are kept.")
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr.")
+_quick = click.option("--quick", is_flag=True, help="Every stage cut to seconds; the bundle is not shippable.")
+_bundle = click.argument("bundle", type=click.Path(path_type=Path))
+
+
+@cli.command()
+@_recipe
+@_target
+@click.option("--out", type=click.Path(path_type=Path), help="The bundle's folder [default: dist/<name>].")
+@_set
+@_quick
+@click.option("--keep-candidates", is_flag=True, help="Keep every candidate's files in <out>.candidates/.")
+@click.option("--dry-run", is_flag=True, help="Check everything, print the plan, train nothing.")
+@click.option("--overwrite", is_flag=True, help="Replace another bundle at --out.")
+@_cache
+@_json
+def build(
+    recipe: str | None,
+    targets: tuple[str, ...],
+    out: Path | None,
+    settings: tuple[str, ...],
+    quick: bool,
+    keep_candidates: bool,
+    dry_run: bool,
+    overwrite: bool,
+    cache: Path | None,
+    as_json: bool,
+) -> None:
+    """Distil, prune, quantize, export, measure and bundle RECIPE (a file or a built-in name)."""
+    from edgekd import console, orders
+
+    with console.Progress(quiet=as_json) as progress:
+        order = orders.take(
+            recipe,
+            targets,
+            settings,
+            out=out,
+            cache=cache,
+            quick=quick,
+            overwrite=overwrite,
+            keep_candidates=keep_candidates,
+            progress=progress,
+        )
+        found = None if dry_run else orders.standing(order)
+        if found is None:
+            from edgekd import pipeline
+
+            if dry_run:
+                tree = pipeline.describe(order)
+                return _print(as_json, tree, lambda: console.plan_tree(tree))
+            report = pipeline.run(order)
+        else:
+            report = found
+    _print(as_json, report, lambda: console.build_table(report, order.out, cached=found is not None))
+
+
+@cli.command()
+@_recipe
+@_target
+@_set
+@_quick
+@_cache
+@_json
+def plan(
+    recipe: str | None,
+    targets: tuple[str, ...],
+    settings: tuple[str, ...],
+    quick: bool,
+    cache: Path | None,
+    as_json: bool,
+) -> None:
+    """Print the tree of steps: what is shared, what forks, what is cached, what it costs."""
+    from edgekd import console, orders, pipeline
+
+    tree = pipeline.describe(orders.take(recipe, targets, settings, cache=cache, quick=quick))
+    _print(as_json, tree, lambda: console.plan_tree(tree))
+
+
+@cli.command()
+@_bundle
+@click.option("--target", help="Only this variant.")
+@click.option("--seconds", type=click.FloatRange(0.05, 600), default=1.0, show_default=True)
+@_json
+def bench(bundle: Path, target: str | None, seconds: float, as_json: bool) -> None:
+    """Time every variant of BUNDLE that this machine can run."""
+    from edgekd import console
+    from edgekd.runtime import local
+
+    result = local.bench(bundle, target=target, seconds=seconds)
+    _print(as_json, result, lambda: console.bench_table(result))
+
+
+@cli.command()
+@_bundle
+@_json
+def verify(bundle: Path, as_json: bool) -> None:
+    """Check every hash of BUNDLE and replay its golden inputs on every variant that this machine can run."""
+    from edgekd import console
+    from edgekd.runtime import bundle as bundles
+
+    checks = bundles.verify(bundle)
+    _print(as_json, checks, lambda: console.checks_table(checks))
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@_json
+def inspect(path: Path, as_json: bool) -> None:
+    """Show what is in a bundle or a model file, down to which operators are quantized."""
+    from edgekd import console, inspection
+
+    found = inspection.inspect(path)
+    _print(as_json, found, lambda: console.inspection_table(found))
+
+
+@cli.command()
+@_json
+def targets(as_json: bool) -> None:
+    """List the targets, whether this machine can run each, and why not."""
+    from edgekd import console, inspection
+
+    found = inspection.targets()
+    _print(as_json, found, lambda: console.targets_table(found))
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path), default=Path("edgekd.toml"))
+@click.option("--recipe", "name", default="digits", show_default=True, help="The built-in recipe to start from.")
+def init(path: Path, name: str) -> None:
+    """Write a commented recipe to PATH."""
+    from edgekd import inspection
+
+    inspection.init(path, name)
+    click.echo(f"wrote {path}\nnext: edgekd build {path} --quick")
+
+
+@cli.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="The page to write [default: BUNDLE/report.html].")
+def report(bundle: Path, out: Path | None) -> None:
+    """Write report.html again from a bundle's report.json."""
+    from edgekd import inspection
+
+    click.echo(f"wrote {inspection.write_report(bundle, out)}")
+
+
+@cli.command()
+@_json
+def doctor(as_json: bool) -> None:
+    """Host, runtimes, clashes between packages, and the pip line for what is missing."""
+    from edgekd import console, inspection
+
+    found = inspection.doctor()
+    _print(as_json, found, lambda: console.doctor(found))
+
+
+@cli.command()
+@click.option("--prune", "days", type=click.FloatRange(min=0), help="Remove what is older than so many days (0: all).")
+@_cache
+@_json
+def cache(days: float | None, cache: Path | None, as_json: bool) -> None:
+    """Show the cache's place and size, or prune it."""
+    from edgekd import inspection
+
+    found = inspection.cache(cache, days)
+    text = f"{found['path']}: {found['artifacts']} artifacts, {found['bytes'] / 1e6:.1f} MB"
+    if days is not None:
+        text += f" ({found['freed_bytes'] / 1e6:.1f} MB freed)"
+    _print(as_json, found, lambda: text)
+
+
+def _print(as_json: bool, document: Any, human: Callable[[], Any]) -> None:
+    if as_json:
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    from edgekd import console
+
+    console.show(human())
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code; every error becomes one message on stderr."""
+    try:
+        cli.main(args=None if args is None else list(args), standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("edgekd: interrupted; run the same command again to go on where it stopped", err=True)
+        return 130
+    except click.ClickException as err:
+        err.show()
+        return UsageError.exit_code
+    except EdgekdError as err:
+        return _fail(str(err), err.exit_code)
+    except MemoryError:
+        return _fail("out of memory; try a smaller batch_size", ResourceError.exit_code)
+    except ModuleNotFoundError as err:
+        return _fail(f"{err.name} is not installed; pip install 'edgekd[build,ort]'", 4)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - or the interpreter complains at exit
+        return 0
+    except Exception as err:  # noqa: BLE001 - the last resort: a bug, with its traceback
+        traceback.print_exc()
+        return _fail(f"a bug in edgekd: {type(err).__name__}: {err}", 1)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"edgekd: {message}", err=True)
+    return code
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())

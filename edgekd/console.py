@@ -1,0 +1,225 @@
+"""How results look on a terminal: tables and trees. Builds what is shown; ``cli`` prints it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+SHIPS, INSIDE, OUTSIDE = "✅", "❎", "❌"
+
+
+def show(what: RenderableType) -> None:
+    """Print to stdout; at least 100 columns where stdout is not a terminal."""
+    Console(width=None if sys.stdout.isatty() else 110, highlight=False).print(what)
+
+
+class Progress:
+    """Progress on stderr: bars on a terminal, plain lines elsewhere. Called with the pipeline's events."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._bars: Bars | None = None
+        if self._console.is_terminal and not quiet:
+            columns = (
+                TextColumn("{task.description:24}"),
+                BarColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeElapsedColumn(),
+            )
+            self._bars = Bars(*columns, console=self._console, transient=False)
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Progress:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        step = event["step"]
+        if "validation" in event:
+            rate = f"{event['samples_per_s']:.0f} samples/s"
+            note = f"loss {event['loss']:.4f}  validation {event['validation']:.4f}  {rate}"
+            self._tell(step, event["epoch"] + 1, event["epochs"], note)
+        elif "batch" in event:
+            if self._bars:
+                done = event["epoch"] + event["batch"] / event["batches"]
+                self._tell(step, done, event["epochs"], "")
+        else:
+            self._tell(step, 1, 1, "from the cache" if event.get("cached") else "")
+
+    def _tell(self, step: str, done: float, total: int, note: str) -> None:
+        if self._bars is None:
+            epoch = f" {int(done)}/{total}" if total > 1 else ""
+            self._console.print(f"{step}{epoch}  {note}".rstrip(), soft_wrap=True)
+            return
+        if step not in self._tasks:
+            self._tasks[step] = self._bars.add_task(step, total=total, note=note)
+        bars, task = self._bars, self._tasks[step]
+        bars.update(task, completed=done, total=total)
+        if note:
+            bars.update(task, note=note)
+
+
+def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> RenderableType:
+    """The table that a build ends with, and the next commands to type."""
+    metric = str(report["metric"])
+    table = Table(title=f"{report['name']}: {metric} on validation and test", title_justify="left", title_style="bold")
+    table.add_column("stage")
+    for column in ("parameters", "size", "valid.", "test", "p50", "p90", "x fp32", ""):
+        table.add_column(column, justify="right")
+    for stage in report["stages"]:
+        if stage["name"] in ("teacher", "student"):
+            value = (f"{stage['value_validation']:.4f}", f"{stage['value_test']:.4f}")
+            table.add_row(stage["name"], f"{stage['params']:,}", size(stage["size_bytes"]), *value, "", "", "", "")
+    for name, target in report["targets"].items():
+        table.add_section()
+        table.add_row(Text(name, style="bold"))
+        for candidate in target["candidates"]:
+            table.add_row(*_candidate_row(candidate, target))
+    lines: list[RenderableType] = [table]
+    for name, target in report["targets"].items():
+        lines.append(f"{name}: {target['shipped'] or 'nothing'} ships: {target['reason']}")
+    if note := report["host"].get("note"):
+        lines.append(Text(f"note: {note}", style="yellow"))
+    if not report["shippable"]:
+        lines.append(Text("--quick: one epoch on few samples; not shippable", style="yellow"))
+    first = "nothing to do: this bundle stands already" if cached else "wrote the bundle"
+    lines.append(f"{first}: {out}\n\nnext:\n  edgekd verify {out}\n  edgekd bench {out}\n  edgekd inspect {out}")
+    lines.append(f"  python -c \"import edgekd; print(edgekd.load('{out}'))\"\n  open {out}/report.html")
+    return Group(*lines)
+
+
+def _candidate_row(candidate: Mapping[str, Any], target: Mapping[str, Any]) -> Sequence[str]:
+    mark = SHIPS if candidate["name"] == target["shipped"] else INSIDE if not candidate.get("outside") else OUTSIDE
+    latency, speedup = candidate["latency_ms"], candidate["speedup_vs_fp32"]
+    return (
+        f"  {candidate['name']}",
+        "",
+        size(candidate["size_bytes"]),
+        f"{candidate['value_validation']:.4f}",
+        f"{candidate['value_test']:.4f}",
+        milliseconds(latency["p50"]),
+        milliseconds(latency["p90"]),
+        f"{speedup['p50']:.2f}",
+        mark,
+    )
+
+
+def plan_tree(found: Mapping[str, Any]) -> RenderableType:
+    """The tree of steps: what is shared, what forks, what is cached, what it costs."""
+    tree = Tree(Text(f"{found['name']}  ->  {', '.join(found['targets'])}", style="bold"))
+    places: list[Tree] = [tree]
+    for step in found["steps"]:
+        parts = [step["name"]]
+        if step["epochs"]:
+            parts.append(f"{step['epochs']} epochs x {step['samples']:,} samples")
+        if step["seconds"] is not None:
+            parts.append(f"about {step['seconds']:.0f} s")
+        if len(step["targets"]) < len(found["targets"]):
+            parts.append(f"for {', '.join(step['targets'])}")
+        if step["cached"]:
+            parts.append("cached")
+        del places[step["depth"] + 1 :]
+        places.append(places[-1].add("  ·  ".join(parts)))
+    total = sum(step["seconds"] or 0 for step in found["steps"] if not step["cached"])
+    known = any(step["seconds"] is not None for step in found["steps"])
+    end = (
+        f"about {total:.0f} s of training to do"
+        if known
+        else "seconds are known after the rehearsal (the first thing a build does)"
+    )
+    return Group(tree, end)
+
+
+def size(count: int) -> str:
+    """Bytes; 1 kB = 1,000 bytes."""
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def milliseconds(value: float) -> str:
+    """Three significant digits."""
+    return f"{value:.3g} ms" if value >= 0.1 else f"{value * 1e3:.3g} us"
+
+
+def bench_table(found: Mapping[str, Any]) -> RenderableType:
+    """Latencies of a bundle's variants on this machine."""
+    table = Table(title=f"{found['bundle']} on this machine", title_justify="left", title_style="bold")
+    for column in ("variant", "runtime", "numerics", "batch", "p50", "p90", "p99", "samples/s", "runs"):
+        table.add_column(column, justify="left" if column in ("variant", "runtime", "numerics") else "right")
+    notes: list[RenderableType] = []
+    for name, row in found["variants"].items():
+        if "skipped" in row:
+            notes.append(f"{name}: skipped: {row['skipped']}")
+            continue
+        times = (milliseconds(row["latency_ms"][key]) for key in ("p50", "p90", "p99"))
+        rate = f"{row['throughput']:.0f}"
+        table.add_row(name, row["runtime"], row["numerics"], str(row["batch"]), *times, rate, str(row["samples"]))
+        if row["note"]:
+            notes.append(Text(f"{name}: {row['note']}", style="yellow"))
+    return Group(table, *notes)
+
+
+def checks_table(checks: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """What ``verify`` did."""
+    return Group(
+        *(
+            f"{INSIDE} {c['check']}: skipped: {c['skipped']}" if "skipped" in c else f"{SHIPS} {c['check']}"
+            for c in checks
+        )
+    )
+
+
+def inspection_table(found: Mapping[str, Any]) -> RenderableType:
+    """What is in a bundle or a model file."""
+    lines: list[RenderableType] = [Text(str(found["path"]), style="bold")]
+    lines += [f"{key}: {value}" for key, value in found["about"].items()]
+    for model in found["models"]:
+        table = Table(title=f"{model['file']}  {size(model['bytes'])}", title_justify="left")
+        for column in ("op", "count", "int8"):
+            table.add_column(column, justify="left" if column == "op" else "right")
+        for row in model["ops"]:
+            table.add_row(row["op"], str(row["count"]), str(row["quantized"]))
+        lines.append(table)
+    return Group(*lines)
+
+
+def targets_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Each target, whether this machine can run it, and why not."""
+    table = Table()
+    for column in ("target", "backend", "candidates", "runs here", "what it is"):
+        table.add_column(column)
+    for row in rows:
+        here = SHIPS if row["available"] else f"{OUTSIDE} {row['reason']}"
+        table.add_row(row["name"], row["backend"], ", ".join(row["numerics"]), here, row["description"])
+    return table
+
+
+def doctor(found: Mapping[str, Any]) -> RenderableType:
+    """Host, runtimes, clashes."""
+    facts = found["host"]
+    lines: list[RenderableType] = [
+        f"{facts['cpu']}, {facts['cores']} cores, {facts['arch']}, {facts['os']}, Python {facts['python']}",
+        f"isa: {', '.join(facts['isa'])}",
+    ]
+    lines += [
+        f"{SHIPS if version else INSIDE} {name} {version or 'not installed'}"
+        for name, version in facts["versions"].items()
+    ]
+    lines += [f"{OUTSIDE} {problem}" for problem in found["problems"]] or [f"{SHIPS} no problems found"]
+    return Group(*lines)

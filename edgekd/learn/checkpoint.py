@@ -1,0 +1,91 @@
+"""Epoch checkpoints: safetensors and JSON, never pickle. A run that goes on from one gives the same bits.
+
+One file a checkpoint: the tensors of the module, of the best module so far and of the optimizer, and in the
+header's metadata everything that is not a tensor. It is written aside, fsynced and renamed, so it is whole or absent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+FILE = "checkpoint.safetensors"
+
+
+@dataclass
+class Progress:
+    """Where a training stands. ``best`` is the state of the best epoch, where early stopping asks for it."""
+
+    history: list[dict[str, Any]]
+    best_value: float = -1.0
+    best: dict[str, Tensor] | None = None
+
+
+def save(folder: Path, module: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
+    """Write the checkpoint after an epoch."""
+    tensors = {f"model/{name}": value for name, value in module.state_dict().items()}
+    tensors |= {f"best/{name}": value for name, value in (progress.best or {}).items()}
+    state = optimizer.state_dict()
+    plain: dict[str, dict[str, Any]] = {}
+    for index, entry in state["state"].items():
+        for name, value in entry.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{index}/{name}"] = value
+            else:
+                plain.setdefault(str(index), {})[name] = value
+    tensors["rng"] = torch.get_rng_state()
+    about = {
+        "history": progress.history,
+        "best_value": progress.best_value,
+        "optimizer": plain,
+        "groups": state["param_groups"],
+    }
+    aside = folder / f".{FILE}"
+    owned = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+    save_file(owned, aside, metadata={"about": json.dumps(about)})
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(aside, folder / FILE)
+
+
+def restore(folder: Path, module: nn.Module, optimizer: Optimizer) -> Progress | None:
+    """Load the checkpoint of a folder into a module and its optimizer; None where there is none to use.
+
+    A damaged one is removed: the training starts over rather than from something unknown.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads(file.metadata()["about"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        module.load_state_dict(_part(tensors, "model/"))
+        optimizer.load_state_dict(_optimizer_state(about, tensors))
+    except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError):
+        path.unlink()
+        return None
+    torch.set_rng_state(tensors["rng"])
+    best = _part(tensors, "best/")
+    return Progress(about["history"], about["best_value"], best or None)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _optimizer_state(about: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
+    state: dict[int, dict[str, Any]] = {int(index): dict(entry) for index, entry in about["optimizer"].items()}
+    for name, value in _part(tensors, "optimizer/").items():
+        index, _, key = name.partition("/")
+        state.setdefault(int(index), {})[key] = value
+    return {"state": state, "param_groups": about["groups"]}

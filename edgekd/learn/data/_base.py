@@ -1,0 +1,50 @@
+"""What a data source gives: raw samples as numpy arrays, split in three. Sources never import torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Split:
+    """Raw samples and, where the data is labelled, their class indices.
+
+    Attributes:
+        x: (N, H, W, C) images as they come (uint8 0..255, or float32), or (N, ...) float32 vectors.
+        y: (N,) int64 in 0..classes-1, or None.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[np.int64] | None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Train, validation and test; class names; the preprocessing that suits the data unless the recipe has its own."""
+
+    train: Split
+    validation: Split
+    test: Split
+    classes: tuple[str, ...]
+    preprocess: tuple[dict[str, Any], ...]
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+class Source(Protocol):
+    """One file of ``learn/data/``: a frozen dataclass whose fields are the keys of the recipe's ``[data]``."""
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over everything that ``load`` reads. Fast; imports neither torch nor scikit-learn."""
+
+    def load(self) -> Dataset:
+        """Read, check and split. Raises DataError naming the file and the array, sample or key."""

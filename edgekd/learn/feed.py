@@ -1,0 +1,68 @@
+"""A data set as a network reads it: raw samples in memory, augmented and preprocessed batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import preprocess
+from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.views import Views
+from edgekd.recipe import Augment
+
+
+class Feed:
+    """Model inputs, by sample number.
+
+    Args:
+        dataset: raw samples.
+        ops: the preprocessing pipeline, already checked.
+        augment: which views of the training samples there are.
+        seed: of the recipe.
+        limit: use only the first so many samples of each split (``--quick``).
+
+    Attributes:
+        views: how many views there are.
+        sample_shape: of one model input, such as (C, H, W).
+        raw_shape: of one raw sample, such as (H, W, C).
+    """
+
+    def __init__(
+        self, dataset: Dataset, ops: Sequence[Mapping[str, Any]], augment: Augment, seed: int, limit: int | None = None
+    ) -> None:
+        self._splits = {name: _first(split, limit) for name, split in dataset.splits.items()}
+        self.ops = tuple(dict(op) for op in ops)
+        self._views = Views(seed, augment.flip, augment.crop, augment.views)
+        self.views = augment.views
+        self.raw_shape: tuple[int, ...] = dataset.train.x.shape[1:]
+        self.sample_shape = self._prepared(dataset.train.x[:1]).shape[1:]
+
+    def length(self, split: str) -> int:
+        """How many samples a split has."""
+        return len(self._splits[split])
+
+    def labels(self, split: str) -> NDArray[np.int64] | None:
+        """(N,) class indices, or None."""
+        return self._splits[split].y
+
+    def raw(self, split: str, start: int, stop: int) -> NDArray[Any]:
+        """Raw samples of a split."""
+        return self._splits[split].x[start:stop]
+
+    def inputs(self, split: str, start: int, stop: int) -> NDArray[np.float32]:
+        """Model inputs of a split, without augmentation."""
+        return self._prepared(self.raw(split, start, stop))
+
+    def train(self, view: int, index: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Model inputs of training samples, as view ``view`` shows them."""
+        return self._prepared(self._views.apply(self._splits["train"].x[index], index, view))
+
+    def _prepared(self, raw: NDArray[Any]) -> NDArray[np.float32]:
+        return preprocess.apply(self.ops, raw)
+
+
+def _first(split: Split, limit: int | None) -> Split:
+    return split if limit is None else Split(split.x[:limit], None if split.y is None else split.y[:limit])

@@ -1,0 +1,38 @@
+"""What a model family is: a frozen dataclass that builds a module for an input shape and a number of classes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import nn
+
+
+class Family(Protocol):
+    """One file of ``learn/models/``: its fields are the keys of a recipe's ``model`` table."""
+
+    def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+        """An untrained module from (N, *input_shape) float32 to (N, classes) logits; seeded by the caller."""
+
+
+def conv_bn(
+    inputs: int,
+    outputs: int,
+    kernel: int = 3,
+    stride: int = 1,
+    groups: int = 1,
+    activation: type[nn.Module] | None = nn.ReLU,
+) -> nn.Sequential:
+    """Convolution, BatchNorm and an activation: the unit that every int8 kernel fuses."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+    parts: list[nn.Module] = [conv, nn.BatchNorm2d(outputs)]
+    if activation is not None:
+        parts.append(activation())
+    return nn.Sequential(*parts)
+
+
+def initialise(module: nn.Module) -> nn.Module:
+    """He initialisation for convolutions (He et al. 2015, arXiv:1502.01852)."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+    return module

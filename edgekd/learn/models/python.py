@@ -1,0 +1,40 @@
+"""A model from the user's own code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from edgekd import plugins
+from edgekd.errors import FactoryError
+
+
+@dataclass(frozen=True)
+class Python:
+    """Calls ``factory(**args)``, which returns an ``nn.Module``.
+
+    Attributes:
+        factory: ``"package.module:callable"``; its package's source files are part of the cache key.
+        args: keyword arguments.
+    """
+
+    factory: str
+    args: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+        """What the factory returns.
+
+        Raises:
+            FactoryError: not found, raised, or returned something else.
+        """
+        function = plugins.load_object(self.factory, "model.factory")
+        if not callable(function):
+            raise FactoryError("not callable", where="model.factory", found=self.factory)
+        module = plugins.call_user(function, "model.factory", **self.args)
+        if not isinstance(module, nn.Module):
+            raise FactoryError(
+                "the factory must return an nn.Module", where="model.factory", found=type(module).__name__
+            )
+        return module

@@ -1,0 +1,220 @@
+"""The one training loop, and predictions over a split.
+
+Everything random is a function of (seed, epoch), so a training that was killed and goes on from its checkpoint
+gives the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from edgekd.errors import DivergedError
+from edgekd.learn import checkpoint as checkpoints
+from edgekd.learn.feed import Feed
+from edgekd.learn.losses._base import Loss
+from edgekd.recipe import Schedule
+
+Logits = NDArray[np.float32]
+Losses = Sequence[tuple[float, Loss]]
+CLIP = 5.0
+DIVERGED = 1e4
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training, as the loop sees it.
+
+    Attributes:
+        losses: (weight, loss) pairs.
+        teacher: ``teacher(view)`` gives (N, C) logits over all training samples, or None.
+        validation_teacher: (N, C) logits, against which agreement is measured where the data has no labels.
+        begin_epoch: called with (epoch, epochs) before each.
+        progress: told a dict after each epoch, and now and then inside one.
+        where: the step's name, for errors.
+    """
+
+    losses: Losses
+    feed: Feed
+    schedule: Schedule
+    seed: int
+    teacher: Callable[[int], Logits] | None = None
+    validation_teacher: Logits | None = None
+    begin_epoch: Callable[[int, int], None] | None = None
+    progress: Callable[[dict[str, Any]], None] | None = None
+    where: str = "training"
+
+
+def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[dict[str, Any]]:
+    """Train a module in place.
+
+    Args:
+        module: from (N, *sample_shape) float32 to (N, C) logits. Only ``train``, ``eval``, ``forward``,
+            ``parameters`` and the state dict are used, so a prepared graph will do.
+        checkpoint: a folder for the epoch checkpoint; a training that finds one goes on from it.
+
+    Returns:
+        One dict an epoch: epoch, loss, each loss by kind, lr, validation (the metric), seconds, samples_per_s.
+
+    Raises:
+        DivergedError: a loss became NaN, infinite or absurd; names the loss, epoch, step and lr.
+    """
+    schedule, feed = task.schedule, task.feed
+    mixed = schedule.precision == "auto" and torch.cuda.is_available()
+    accelerator = Accelerator(mixed_precision="bf16" if mixed and torch.cuda.is_bf16_supported() else "no")
+    batches = math.ceil(feed.length("train") / schedule.batch_size)
+    optimizer = make_optimizer(module, schedule)
+    progress = checkpoints.restore(checkpoint, module, optimizer) if checkpoint else None
+    progress = progress or checkpoints.Progress([])
+    module, optimizer = accelerator.prepare(module, optimizer)
+    for epoch in range(len(progress.history), schedule.epochs):
+        if schedule.patience and _since_best(progress.history) >= schedule.patience:
+            break
+        if task.begin_epoch:
+            task.begin_epoch(epoch, schedule.epochs)
+        started = time.perf_counter()
+        record = _epoch(module, optimizer, accelerator, task, epoch, batches)
+        value = _validate(accelerator.unwrap_model(module), task)
+        seconds = time.perf_counter() - started
+        record |= {"validation": value, "seconds": seconds, "samples_per_s": feed.length("train") / seconds}
+        progress.history.append(record)
+        if schedule.patience and value > progress.best_value:
+            state = accelerator.unwrap_model(module).state_dict()
+            progress.best_value, progress.best = value, {k: v.detach().cpu().clone() for k, v in state.items()}
+        if checkpoint and accelerator.is_main_process:
+            checkpoints.save(checkpoint, accelerator.unwrap_model(module), optimizer, progress)
+        if task.progress:
+            task.progress({**record, "epochs": schedule.epochs})
+    plain = accelerator.unwrap_model(module)
+    if progress.best is not None:
+        plain.load_state_dict(progress.best)
+    plain.eval()
+    return progress.history
+
+
+def _epoch(
+    module: nn.Module, optimizer: Optimizer, accelerator: Accelerator, task: Task, epoch: int, batches: int
+) -> dict[str, Any]:
+    feed, schedule = task.feed, task.schedule
+    view, labels = epoch % feed.views, feed.labels("train")
+    says = task.teacher(view) if task.teacher else None
+    order = np.random.default_rng([task.seed, epoch]).permutation(feed.length("train"))
+    module.train()
+    torch.manual_seed(task.seed * 100_003 + epoch)
+    sums = np.zeros(len(task.losses) + 1)
+    for step in range(batches):
+        index = order[step * schedule.batch_size : (step + 1) * schedule.batch_size]
+        if len(index) == 1 and batches > 1:
+            continue  # BatchNorm has no variance over one sample
+        lr = learning_rate(schedule, epoch * batches + step, schedule.epochs * batches)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        x = torch.tensor(feed.train(view, index), device=accelerator.device)
+        y = None if labels is None else torch.tensor(labels[index], device=accelerator.device)
+        t = None if says is None else torch.tensor(says[index], device=accelerator.device)
+        optimizer.zero_grad()
+        with accelerator.autocast():
+            logits = module(x).float()
+        parts = [loss(logits, t, y) for _, loss in task.losses]
+        total = torch.stack([weight * part for (weight, _), part in zip(task.losses, parts, strict=True)]).sum()
+        _check_finite(total, parts, task, epoch, step, lr)
+        accelerator.backward(total)
+        accelerator.clip_grad_norm_(module.parameters(), CLIP)
+        optimizer.step()
+        sums += len(index) * np.array([float(total.detach()), *(float(part.detach()) for part in parts)])
+        if task.progress and step % 20 == 19:
+            task.progress({"epoch": epoch, "epochs": schedule.epochs, "batch": step + 1, "batches": batches})
+    total_mean, *means = (sums / feed.length("train")).tolist()
+    by_kind = {_kind(loss): mean for (_, loss), mean in zip(task.losses, means, strict=True)}
+    return {"epoch": epoch, "loss": total_mean, "losses": by_kind, "lr": lr}
+
+
+def _validate(module: nn.Module, task: Task) -> float:
+    says = predict(module, task.feed, "validation").argmax(1)
+    labels = task.feed.labels("validation")
+    if labels is None:
+        assert task.validation_teacher is not None
+        labels = task.validation_teacher.argmax(1)
+    return float(np.mean(says == labels))
+
+
+def predict(module: nn.Module, feed: Feed, split: str, batch_size: int = 256, limit: int | None = None) -> Logits:
+    """(N, C) logits over a split, without augmentation, in evaluation mode; ``limit``: only the first samples."""
+    total = min(feed.length(split), limit if limit is not None else feed.length(split))
+    starts = range(0, total, batch_size)
+    return _forward(module, (feed.inputs(split, s, min(s + batch_size, total)) for s in starts))
+
+
+def predict_view(module: nn.Module, feed: Feed, view: int, batch_size: int = 256) -> Logits:
+    """(N, C) logits over all training samples as one view shows them."""
+    index = np.arange(feed.length("train"))
+    starts = range(0, len(index), batch_size)
+    return _forward(module, (feed.train(view, index[s : s + batch_size]) for s in starts))
+
+
+def _forward(module: nn.Module, batches: Any) -> Logits:
+    module.eval()
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    with torch.no_grad():
+        parts = [module(torch.tensor(x, device=device)).float().cpu().numpy() for x in batches]
+    return np.concatenate(parts)
+
+
+def make_optimizer(module: nn.Module, schedule: Schedule) -> Optimizer:
+    """AdamW, or SGD with Nesterov momentum. BatchNorm and biases (vectors) are not decayed."""
+    named = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in named if p.ndim > 1], "weight_decay": schedule.weight_decay},
+        {"params": [p for p in named if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if schedule.optimizer == "sgd":
+        return SGD(groups, lr=schedule.lr, momentum=0.9, nesterov=True)
+    return AdamW(groups, lr=schedule.lr)
+
+
+def learning_rate(schedule: Schedule, step: int, steps: int) -> float:
+    """The rate of a step: a linear warm-up over the first share of the steps, then the chosen shape.
+
+    cosine falls to zero; one_cycle rises over the first 30 % and falls to zero; constant stays.
+    """
+    warm = 0.3 if schedule.schedule == "one_cycle" else schedule.warmup
+    done = (step + 1) / steps
+    if done < warm:
+        return schedule.lr * done / warm
+    if schedule.schedule == "constant":
+        return schedule.lr
+    share = (step / steps - warm) / (1 - warm) if warm < 1 else 0.0
+    return schedule.lr * 0.5 * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
+
+
+def _check_finite(total: Tensor, parts: list[Tensor], task: Task, epoch: int, step: int, lr: float) -> None:
+    if bool(torch.isfinite(total)) and float(total.detach()) < DIVERGED:
+        return
+    values = {_kind(loss): float(part.detach()) for (_, loss), part in zip(task.losses, parts, strict=True)}
+    bad = [name for name, value in values.items() if not math.isfinite(value)] or [max(values, key=lambda k: values[k])]
+    raise DivergedError(
+        f"training diverged in epoch {epoch + 1}, step {step + 1}, at lr {lr:.2g}: {bad[0]} is {values[bad[0]]:.3g}",
+        where=task.where,
+        hint=f"try a smaller lr than {task.schedule.lr:g}",
+    )
+
+
+def _kind(loss: Loss) -> str:
+    return type(loss).__module__.rsplit(".", 1)[-1]
+
+
+def _since_best(history: list[dict[str, Any]]) -> int:
+    values = [record["validation"] for record in history]
+    return len(values) - 1 - int(np.argmax(values)) if values else 0

@@ -1,0 +1,80 @@
+"""A torch module becomes an onnx_ir model, through ``torch.export``: dynamic batch, named inputs and outputs."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from onnxscript import ir
+
+from edgekd.errors import ExportError
+from edgekd.learn.student import Student
+
+BATCH = "batch"
+
+
+def export(student: Student, opset: int) -> ir.Model:
+    """Export a module in evaluation mode.
+
+    Args:
+        student: a float student, or a finished int8 one.
+        opset: the ONNX operator set, 17..23.
+
+    Raises:
+        ExportError: what can't be exported, with its module path and operator where the exporter names them.
+    """
+    axes = tuple({0: torch.export.Dim(BATCH, min=1, max=2**20)} for _ in student.inputs)
+    try:
+        with _quiet():
+            # Deprecation warnings of the exporter's own dependencies are nothing a user could act on.
+            program = torch.onnx.export(
+                student.module,
+                student.example(),
+                dynamo=True,
+                opset_version=opset,
+                dynamic_shapes=axes,
+                verbose=False,
+                input_names=[spec.name for spec in student.inputs],
+                output_names=[spec.name for spec in student.outputs],
+            )
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError, AttributeError) as err:
+        raise ExportError(f"can't be exported: {reason(err)}", where=_place(err)) from err
+    assert program is not None
+    return program.model
+
+
+def reason(err: BaseException) -> str:
+    """The innermost cause of an exporter's error, in one line."""
+    while err.__cause__ is not None:
+        err = err.__cause__
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(err).__name__
+
+
+def _place(err: BaseException) -> str | None:
+    """The module path that the exporter put into its message, where it did."""
+    text = ""
+    at: BaseException | None = err
+    while at is not None:
+        text += f"\n{at}"
+        at = at.__cause__ or at.__context__
+    found = re.search(r"L__self___?([\w.]+)|nn_module_stack.*?'([\w.]+)'", text)
+    return next((group for group in found.groups() if group), None) if found else None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter logs what it skips; only errors matter to a user."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)

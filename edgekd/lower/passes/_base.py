@@ -1,0 +1,50 @@
+"""What a graph pass is, and the few helpers that passes share."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxscript import ir
+
+
+class GraphPass(Protocol):
+    """One file of ``lower/passes/``: a frozen dataclass. It changes a model in place; a second run changes nothing."""
+
+    def __call__(self, model: ir.Model) -> None:
+        """Rewrite the graph."""
+
+
+def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
+    """The array of an initializer, or None for anything else."""
+    if value is None or value.const_value is None or value.producer() is not None:
+        return None
+    return value.const_value.numpy()
+
+
+def add_constant(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
+    """A new initializer."""
+    tensor = ir.tensor(np.ascontiguousarray(array), name=name)
+    value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    graph.register_initializer(value)
+    return value
+
+
+def drop_unused(graph: ir.Graph) -> None:
+    """Remove nodes and initializers that nothing reads."""
+    changed = True
+    while changed:
+        changed = False
+        for node in reversed(list(graph)):
+            if not any(out.uses() or out.is_graph_output() for out in node.outputs):
+                graph.remove(node, safe=True)
+                changed = True
+    for name in [n for n, v in graph.initializers.items() if not v.uses() and not v.is_graph_output()]:
+        del graph.initializers[name]
+
+
+def attribute_ints(node: ir.Node, name: str) -> list[int]:
+    """An integer-list attribute, or an empty list."""
+    found = node.attributes.get(name)
+    return list(found.as_ints()) if found is not None else []

@@ -1,0 +1,64 @@
+"""Say pooling and flattening in the operators that every runtime fuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxscript import ir
+
+from edgekd.lower.passes._base import constant, drop_unused
+
+
+@dataclass(frozen=True)
+class PlainPooling:
+    """ReduceMean over the last two of four axes -> GlobalAveragePool; Reshape to (batch, all) -> Flatten."""
+
+    def __call__(self, model: ir.Model) -> None:
+        for node in list(model.graph):
+            if node.op_type == "ReduceMean":
+                _pool(model.graph, node)
+            elif node.op_type == "Reshape":
+                _flatten(model.graph, node)
+        drop_unused(model.graph)
+
+
+def _pool(graph: ir.Graph, node: ir.Node) -> None:
+    x, axes = node.inputs[0], constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    keep = node.attributes.get("keepdims")
+    if (
+        x is None
+        or x.shape is None
+        or len(x.shape) != 4
+        or axes is None
+        or sorted(a % 4 for a in axes.tolist()) != [2, 3]
+    ):
+        return
+    pooled = ir.node("GlobalAveragePool", [x])
+    new = [pooled]
+    if keep is not None and keep.as_int() == 0:
+        new.append(ir.node("Flatten", [pooled.outputs[0]]))
+    _replace(graph, node, new)
+
+
+def _flatten(graph: ir.Graph, node: ir.Node) -> None:
+    """(batch, a, b, ...) -> (batch, a b ...), where the target shape says so."""
+    x, out = node.inputs[0], node.outputs[0]
+    if x is None or x.shape is None or out.shape is None or len(out.shape) != 2 or len(x.shape) < 2:
+        return
+    rest = list(x.shape[1:])
+    size = 1
+    for dim in rest:
+        if not isinstance(dim, int):
+            return
+        size *= dim
+    if out.shape[1] != size or str(out.shape[0]) != str(x.shape[0]):
+        return
+    _replace(graph, node, [ir.node("Flatten", [x])])
+
+
+def _replace(graph: ir.Graph, node: ir.Node, new: list[ir.Node]) -> None:
+    old, result = node.outputs[0], new[-1].outputs[0]
+    result.shape, result.type, result.name = old.shape, old.type, old.name
+    graph.insert_before(node, new)
+    ir.convenience.replace_all_uses_with(old, result, replace_graph_outputs=True)
+    graph.remove(node, safe=True)

@@ -1,0 +1,33 @@
+"""Leave nothing in the file that no runtime reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxscript import ir
+
+
+@dataclass(frozen=True)
+class StripMetadata:
+    """Remove doc strings, exporter metadata and the types of inner values.
+
+    Kept value types are not only weight: they steer ONNX Runtime into a slower layer normalization.
+    """
+
+    def __call__(self, model: ir.Model) -> None:
+        model.metadata_props.clear()
+        model.doc_string, model.graph.doc_string = None, None
+        model.producer_name, model.producer_version = "edgekd", None
+        model.graph.metadata_props.clear()
+        kept = {*model.graph.inputs, *model.graph.outputs}
+        for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
+            value.metadata_props.clear()
+            value.doc_string = None
+        for node in model.graph:
+            node.metadata_props.clear()
+            node.doc_string = None
+            for out in node.outputs:
+                out.metadata_props.clear()
+                out.doc_string = None
+                if out not in kept:
+                    out.shape, out.type = None, None

@@ -1,0 +1,211 @@
+"""The target side of a build: lower each candidate to the runtime, score it, hold it to the torch model, time it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import host, metric
+from edgekd.choose import Contender
+from edgekd.errors import TargetError, UnavailableError
+from edgekd.learn.feed import Feed
+from edgekd.plan import Candidate as Planned
+from edgekd.runtime import bench, parity
+from edgekd.runtime.backends import _base as backends
+from edgekd.store import Store, canonical, sha256
+from edgekd.target import Numerics, Target
+
+Scores = NDArray[np.float32]
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What a candidate is examined on.
+
+    Attributes:
+        inputs: ``inputs(split, count)``: the first ``count`` model inputs of a split (None: all), in chunks.
+        labels: by split; None where the data has none.
+        teacher: the teacher's logits over a split.
+    """
+
+    inputs: Callable[[str, int | None], Iterator[NDArray[np.float32]]]
+    labels: Mapping[str, NDArray[np.int64] | None]
+    teacher: Callable[[str], Scores]
+
+    @classmethod
+    def of(cls, feed: Feed, teacher: Callable[[str], Scores]) -> Exam:
+        """The exam that a feed sets."""
+
+        def inputs(split: str, count: int | None) -> Iterator[NDArray[np.float32]]:
+            total = feed.length(split) if count is None else count
+            for start in range(0, total, CHUNK):
+                yield feed.inputs(split, start, min(start + CHUNK, total))
+
+        return cls(inputs, {name: feed.labels(name) for name in ("train", "validation", "test")}, teacher)
+
+
+@dataclass
+class Candidate:
+    """One candidate on one target, as measured."""
+
+    name: str
+    numerics: Numerics
+    pruned: bool
+    files: dict[str, bytes]
+    value_validation: float
+    parity: dict[str, Any]
+    samples_ns: list[int]
+
+    @property
+    def samples(self) -> NDArray[np.int64]:
+        """Latencies in nanoseconds, in the order they were taken."""
+        return np.array(self.samples_ns, np.int64)
+
+    @property
+    def size_bytes(self) -> int:
+        """Every file that the runtime opens."""
+        return sum(len(data) for data in self.files.values())
+
+
+@dataclass
+class Measured:
+    """Every candidate of one target, in the target's order, and the host they were timed on."""
+
+    target: Target
+    candidates: dict[str, Candidate]
+    host: dict[str, Any]
+    runtime: str
+
+    def ratio(self, a: str, b: str) -> tuple[float, float, float]:
+        """p50 of a over p50 of b, with its 95 % interval."""
+        if a == b:
+            return 1.0, 1.0, 1.0
+        middle, (low, high) = bench.ratio_ci(self.candidates[a].samples, self.candidates[b].samples, seed=0)
+        return middle, low, high
+
+    def open(self, name: str) -> backends.Session:
+        """A session on a candidate's files, for many samples at once."""
+        return backend_of(self.target).open(self.candidates[name].files, batch=CHUNK)
+
+    def contenders(self) -> list[Contender]:
+        """What ``choose`` needs to know."""
+        return [
+            Contender(c.name, c.size_bytes, c.value_validation, bench.summary(c.samples)["p50"], _parity_gap(c))
+            for c in self.candidates.values()
+        ]
+
+
+def backend_of(target: Target) -> backends.Backend:
+    """The backend of a target, or why this machine can't run it."""
+    return backends.make(target.backend, dict(target.options), f"{target.name}.toml: options")
+
+
+def check_target(target: Target) -> None:
+    """Raise where this machine can't run a target: runtime missing, wrong CPU."""
+    missing = sorted(set(target.isa) - host.isa())
+    if missing:
+        raise UnavailableError(
+            "this CPU lacks what the target needs", where=target.name, found=f"no {', '.join(missing)}"
+        )
+    scheme = target.quantized
+    if scheme is not None and scheme.weights == "float32":
+        raise TargetError(
+            "int8 activations need int8 weights", where=f"{target.name}.toml: numerics", found=scheme.name
+        )
+    backend_of(target).check()
+
+
+def scores(session: backends.Session, chunks: Iterable[NDArray[np.float32]]) -> Scores:
+    """The first output over all chunks of inputs, (N, C)."""
+    name, out = session.inputs[0].name, session.outputs[0].name
+    return np.concatenate([session.run({name: chunk})[out] for chunk in chunks]).astype(np.float32)
+
+
+def run(
+    target: Target,
+    candidates: Sequence[Planned],
+    onnx: Mapping[str, bytes],
+    exam: Exam,
+    of_torch: Mapping[str, Scores],
+    store: Store,
+    key: str,
+) -> Measured:
+    """Measure every candidate of a target; an equal measurement on an equal machine is found in the store.
+
+    Args:
+        candidates: in the target's order.
+        onnx: the ONNX file of each candidate, by name.
+        of_torch: the torch model of each candidate on validation (fake-quantized for int8).
+        key: of the measure step.
+    """
+    backend = backend_of(target)
+    facts = host.measured_key(int(target.options.get("threads", 1)))
+    key = sha256(canonical([key, facts, {name: sha256(data) for name, data in onnx.items()}]))
+    files = {c.name: backend.lower(onnx[c.name]) for c in candidates}
+    kept = store.get(key)
+    if kept is None:
+        kept = store.put(key, {"measured.json": canonical(_measure(target, backend, files, exam, of_torch))})
+    found = json.loads(kept["measured.json"])
+    measured = {
+        c.name: Candidate(c.name, c.numerics, c.pruned, files[c.name], **found["candidates"][c.name])
+        for c in candidates
+    }
+    return Measured(target, measured, found["host"], backend.version())
+
+
+def _measure(
+    target: Target,
+    backend: backends.Backend,
+    files: Mapping[str, dict[str, bytes]],
+    exam: Exam,
+    of_torch: Mapping[str, Scores],
+) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, data in files.items():
+        session = backend.open(data, batch=CHUNK)
+        port = session.inputs[0]
+        got = scores(session, exam.inputs("validation", None))
+        found = parity.compare(got, of_torch[name])
+        result[name] = {
+            "value_validation": metric.value(got, exam.labels["validation"], exam.teacher("validation")),
+            "parity": {**found.as_dict(), "score_range": found.score_range},
+        }
+    shape = next(iter(exam.inputs("validation", 1))).shape[1:]
+    x = np.random.default_rng(0).standard_normal((target.shapes.batch, *shape), dtype=np.float32)
+    job = bench.BenchJob(
+        target.backend,
+        files,
+        "fp32",
+        {port.name: x},
+        options=target.options,
+        batch=target.shapes.batch,
+        where=target.name,
+    )
+    timed = bench.bench_in_subprocess(job)
+    for name, samples in timed.samples.items():
+        result[name]["samples_ns"] = samples.tolist()
+    return {"candidates": result, "host": {**timed.host, "others": timed.others, "note": timed.note}}
+
+
+def _parity_gap(candidate: Candidate) -> str | None:
+    """Why a candidate's file does not agree with its torch model, or None.
+
+    A float file must agree within its tolerance. An int8 file rounds in other places than fake quantization does,
+    so for it at most 2 % of the answers may differ, and the scores only by the tolerance on average.
+    """
+    found = candidate.parity
+    agreement = found["argmax_agreement"]
+    if candidate.numerics.quantized:
+        if agreement is not None and agreement < 0.98:
+            return f"parity: answers agree with the torch model on {agreement:.1%} only"
+        return None
+    limit = candidate.numerics.tolerance * max(found["score_range"], 1.0)
+    if found["max_abs_diff"] is None or found["max_abs_diff"] > limit:
+        return f"parity: differs from the torch model by {found['max_abs_diff']}, more than {limit:.2g}"
+    return None

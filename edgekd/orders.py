@@ -1,0 +1,136 @@
+"""An order: what to build, for whom, where to. Everything about a build that is known without torch.
+
+So an unchanged build is found to be done in a second, and a mistake in the recipe is told before torch is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgekd import plan, plugins
+from edgekd import recipe as recipes
+from edgekd import target as targets_
+from edgekd.errors import IntegrityError, OutputError, RecipeError, UsageError
+from edgekd.recipe import Recipe
+from edgekd.runtime import bundle
+from edgekd.store import Store, default_root
+from edgekd.target import Target
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+def silent(event: dict[str, Any]) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A checked order.
+
+    Attributes:
+        recipe: quickened where ``quick``.
+        source: the data source plugin, or None where the Python API was given arrays.
+        data: the fingerprint of the data and, where given, of the objects.
+        identity: what the bundle at ``out`` is held against.
+    """
+
+    recipe: Recipe
+    targets: tuple[Target, ...]
+    source: Any
+    data: str
+    out: Path
+    store: Store
+    quick: bool = False
+    overwrite: bool = False
+    keep_candidates: bool = False
+    progress: Progress = field(default=silent)
+
+    @property
+    def identity(self) -> str:
+        return plan.identity(self.recipe, self.targets, self.data, self.quick)
+
+
+def take(
+    recipe: str | None,
+    targets: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    *,
+    out: Path | None = None,
+    cache: Path | None = None,
+    quick: bool = False,
+    **how: Any,
+) -> Order:
+    """Read and check a recipe, its targets and the fingerprint of its data.
+
+    Args:
+        recipe, settings: see ``recipe.load``.
+        targets: names or files; none: those that the recipe names.
+        out: default ``dist/<name>``, with ``--quick`` ``dist/<name>-quick``.
+        how: ``overwrite``, ``keep_candidates``, ``progress``.
+    """
+    loaded, file = recipes.load(recipe, settings)
+    chosen = load_targets(loaded, targets)
+    source = data_source(loaded, quick, file.name)
+    return Order(
+        recipe=plan.quickened(loaded) if quick else loaded,
+        targets=chosen,
+        source=source,
+        data=source.fingerprint(),
+        out=out or Path("dist") / (loaded.name + ("-quick" if quick else "")),
+        store=Store(cache or default_root()),
+        quick=quick,
+        **how,
+    )
+
+
+def load_targets(recipe: Recipe, names: Sequence[str]) -> tuple[Target, ...]:
+    """The targets of a build, each once."""
+    chosen = tuple(targets_.load(name) for name in dict.fromkeys(names or recipe.targets))
+    if not chosen:
+        raise UsageError("no target given", where="--target", allowed=targets_.names())
+    if len({target.name for target in chosen}) < len(chosen):
+        raise UsageError("two targets of one name", where="--target", found=[t.name for t in chosen])
+    return chosen
+
+
+def data_source(recipe: Recipe, quick: bool, file: str = "recipe") -> Any:
+    """The recipe's data source; with ``--quick`` and no path, made data of the same shape."""
+    table = recipe.data.table
+    if recipe.data.made is not None and "path" not in table:
+        if not quick:
+            raise RecipeError(
+                "no data given", where=f"{file}: data.path", allowed="--set data.path=FILE; or --quick, on made data"
+            )
+        table = {"kind": "made", **recipe.data.made}
+    return plugins.build("data", table, f"{file}: data")
+
+
+def standing(order: Order) -> Mapping[str, Any] | None:
+    """The report of the bundle at ``out`` where it is the one that this order would make, else None.
+
+    Raises:
+        OutputError: something else stands there, and ``overwrite`` was not given.
+        IntegrityError: the bundle there is damaged.
+    """
+    out = order.out
+    if not out.exists() and not out.is_symlink():
+        return None
+    if not (out / "manifest.json").is_file():
+        if out.is_dir() and not any(out.iterdir()):
+            return None
+        raise OutputError("exists and is not a bundle", where=str(out), allowed="a new folder, or a bundle")
+    try:
+        found = bundle.read(out)
+        if found.plan == order.identity:
+            bundle.verify(out, run=False)
+            return found.report
+    except IntegrityError:
+        if not order.overwrite:
+            raise
+        return None
+    if not order.overwrite:
+        raise OutputError("holds another bundle", where=str(out), hint="give --overwrite, or another --out")
+    return None

@@ -1,0 +1,257 @@
+"""(Recipe, [Target]) -> Plan: a tree of named steps with content keys. Pure, printable, nothing is trained or measured.
+
+A shared prefix is one step; the tree forks only where targets differ. The key of a step is a SHA-256 over the key
+before it and everything that can change its result, so an artifact found under a key is the right one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from edgekd import plugins, sources
+from edgekd.errors import RecipeError
+from edgekd.recipe import SCHEDULE_KEYS, Recipe, Schedule, Table
+from edgekd.store import canonical, sha256
+from edgekd.target import Numerics, Target
+from edgekd.vocabulary import explain
+
+QUICK_SAMPLES = 512
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node of the tree.
+
+    Attributes:
+        name: unique in the plan, such as ``"int8_qat (int8)"``.
+        kind: teacher, student, a compress kind, export or measure.
+        key: the artifact's key.
+        parent: the step whose result this one starts from.
+        schedule: how it trains, or None where nothing is trained.
+        table: the plugin's own table (compress steps).
+        numerics: the scheme, for a step that quantizes.
+        channel_multiple: what channel counts are rounded to.
+        targets: who needs it.
+    """
+
+    name: str
+    kind: str
+    key: str
+    parent: str | None
+    targets: tuple[str, ...]
+    schedule: Schedule | None = None
+    table: Table = field(default_factory=dict)
+    numerics: Numerics | None = None
+    channel_multiple: int = 1
+    opset: int = 0
+
+    @property
+    def trains(self) -> bool:
+        """Whether the step gives a network (a checkpoint that is only read counts), not a file or a measurement."""
+        return self.kind not in ("export", "measure")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that may ship on a target: which trained step it is exported from, and how it is called."""
+
+    name: str
+    step: str
+    export: str
+    numerics: Numerics
+    pruned: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole tree. ``identity`` is what ``--out`` is held against: it knows nothing of measured steps."""
+
+    recipe: Recipe
+    targets: tuple[Target, ...]
+    steps: Mapping[str, Step]
+    candidates: Mapping[str, tuple[Candidate, ...]]
+    identity: str
+    samples: int
+
+    def children(self, name: str | None) -> list[Step]:
+        """The steps that start from one."""
+        return [step for step in self.steps.values() if step.parent == name]
+
+    def walk(self, name: str | None = None, depth: int = 0) -> Iterator[tuple[int, Step]]:
+        """Every step below one, with its depth, in the order of the tree."""
+        for step in self.children(name):
+            yield depth, step
+            yield from self.walk(step.name, depth + 1)
+
+    def cost(self, step: Step) -> int:
+        """Epochs x training samples of a step."""
+        return step.schedule.epochs * self.samples if step.schedule else 0
+
+
+def quickened(recipe: Recipe) -> Recipe:
+    """The recipe with every stage cut to one epoch, for ``--quick``."""
+
+    once = {"epochs": 1}
+    return recipe.model_copy(
+        update={
+            "teacher": recipe.teacher.model_copy(update=once),
+            "student": recipe.student.model_copy(update=once),
+            "compress": tuple({**table, **once} for table in recipe.compress),
+        }
+    )
+
+
+def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool = False) -> str:
+    """The key of a whole build, found without importing a plugin that needs torch.
+
+    Args:
+        data: the fingerprint of the data (and of the objects, where the Python API was given any).
+    """
+    return _digest(
+        "build",
+        recipe.model_dump(mode="json"),
+        [target.model_dump(mode="json") for target in targets],
+        data,
+        quick,
+        [sources.own(step) for step in ("learn", "compress", "lower", "measure")],
+        [sources.versions(step) for step in ("learn", "compress", "lower")],
+        sources.of_users(recipe.model_dump(mode="json")),
+    )
+
+
+def split_table(
+    table: Table, defaults: Mapping[str, Any] | None = None, where: str = "compress"
+) -> tuple[Table, Schedule]:
+    """A compress table in two: the plugin's own keys, and the schedule of the training that follows it."""
+    own = {key: value for key, value in table.items() if key not in SCHEDULE_KEYS}
+    schedule = {key: value for key, value in table.items() if key in SCHEDULE_KEYS}
+    try:
+        return own, Schedule.model_validate({**(defaults or {}), **schedule})
+    except ValidationError as err:
+        raise explain(err, Schedule, where, RecipeError) from err
+
+
+def make(
+    recipe: Recipe, targets: Sequence[Target], data: str, samples: int, quick: bool = False, trained: bool = False
+) -> Plan:
+    """Lay out the tree.
+
+    Args:
+        recipe: already quickened where ``quick``.
+        data: the fingerprint of the data.
+        samples: how many training samples there are.
+        trained: whether the teacher is the user's own object, which is not trained.
+    """
+    return _Maker(recipe, tuple(targets), data, samples, quick, trained).make()
+
+
+class _Maker:
+    def __init__(
+        self, recipe: Recipe, targets: tuple[Target, ...], data: str, samples: int, quick: bool, trained: bool
+    ) -> None:
+        self.recipe, self.targets, self.data, self.samples = recipe, targets, data, samples
+        self.quick, self.trained = quick, trained or recipe.teacher.checkpoint is not None
+        self.steps: dict[str, Step] = {}
+        self.dump = recipe.model_dump(mode="json")
+
+    def make(self) -> Plan:
+        teacher = self._teacher()
+        student = self._student(teacher)
+        candidates = {target.name: self._branch(target, student) for target in self.targets}
+        key = identity(self.recipe, self.targets, self.data, self.quick)
+        return Plan(self.recipe, self.targets, self.steps, candidates, key, self.samples)
+
+    def _add(self, step: Step, target: Target | None = None) -> Step:
+        """One step for equal keys; another of the same name gets the target's name behind it."""
+        for known in self.steps.values():
+            if known.key == step.key and known.kind == step.kind:
+                names = dict.fromkeys((*known.targets, *step.targets))
+                merged = Step(**{**vars(known), "targets": tuple(names)})
+                self.steps[known.name] = merged
+                return merged
+        name = step.name if step.name not in self.steps or target is None else f"{step.name} [{target.name}]"
+        self.steps[name] = Step(**{**vars(step), "name": name})
+        return self.steps[name]
+
+    def _all(self) -> tuple[str, ...]:
+        return tuple(target.name for target in self.targets)
+
+    def _teacher(self) -> Step:
+        recipe = self.recipe
+        base = [self.data, self.dump["data"], self.dump["augment"], recipe.seed, self.quick]
+        checkpoint = _file_hash(recipe.teacher.checkpoint)
+        key = _key("learn", "teacher", self.dump["teacher"], checkpoint, *base)
+        schedule = None if self.trained else Schedule(**_schedule_of(recipe.teacher))
+        return self._add(Step("teacher", "teacher", key, None, self._all(), schedule))
+
+    def _student(self, teacher: Step) -> Step:
+        key = _key("learn", "student", teacher.key, self.dump["student"], self.dump["losses"])
+        schedule = Schedule(**_schedule_of(self.recipe.student))
+        return self._add(Step("student", "student", key, teacher.name, self._all(), schedule))
+
+    def _branch(self, target: Target, student: Step) -> tuple[Candidate, ...]:
+        """The steps below the student that one target needs, and its candidates in the target's order."""
+        found = [self._candidate("fp32", student, target, target.dense, False)]
+        step, scheme, pruned = student, target.quantized, False
+        for i, table in enumerate(self.recipe.compress):
+            quantizes = plugins.load("compress", table["kind"], f"compress[{i}].kind").quantizes
+            if quantizes and scheme is None:
+                continue
+            pruned = pruned or not quantizes
+            numerics = scheme if quantizes and scheme else target.dense
+            step = self._compress(table, step, target, scheme if quantizes else None)
+            name = numerics.name if quantizes else f"{target.dense.name}-pruned"
+            found = [c for c in found if c.name != name]
+            found.append(self._candidate(name, step, target, numerics, pruned))
+        order = {n.name: i for i, n in enumerate(target.numerics)}
+        found.sort(key=lambda c: (order[c.numerics.name], not c.pruned))
+        exports = [self.steps[c.export].key for c in found]
+        key = _key("measure", "measure", *exports, target.model_dump(mode="json"))
+        self._add(Step(f"measure {target.name}", "measure", key, found[0].export, (target.name,)), target)
+        return tuple(found)
+
+    def _compress(self, table: Table, before: Step, target: Target, scheme: Numerics | None) -> Step:
+        own, schedule = split_table(
+            table, {"lr": self.recipe.student.lr / 4, "batch_size": self.recipe.student.batch_size}
+        )
+        wants: Any = scheme.model_dump(mode="json") if scheme else target.shapes.channel_multiple
+        key = _key("compress", table["kind"], before.key, own, schedule.model_dump(mode="json"), wants)
+        name = f"{table['kind']} ({scheme.name})" if scheme else table["kind"]
+        step = Step(
+            name, table["kind"], key, before.name, (target.name,), schedule, own, scheme, target.shapes.channel_multiple
+        )
+        return self._add(step, target)
+
+    def _candidate(self, name: str, step: Step, target: Target, numerics: Numerics, pruned: bool) -> Candidate:
+        key = _key("lower", "export", step.key, target.opset)
+        export = self._add(
+            Step(f"export {name}", "export", key, step.name, (target.name,), numerics=numerics, opset=target.opset),
+            target,
+        )
+        return Candidate(name, step.name, export.name, numerics, pruned)
+
+
+def _schedule_of(table: Schedule) -> dict[str, Any]:
+    return {key: getattr(table, key) for key in SCHEDULE_KEYS}
+
+
+def _key(package: str, *parts: Any) -> str:
+    return _digest(sources.own(package), sources.versions(package), sources.of_users(list(parts)), *parts)
+
+
+def _digest(*parts: Any) -> str:
+    return sha256(canonical(list(parts)))
+
+
+def _file_hash(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        with open(path, "rb") as file:
+            return sha256(file.read())
+    except OSError:
+        return None

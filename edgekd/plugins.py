@@ -1,0 +1,165 @@
+"""Plugins: one file each, found by file name, built from a TOML table.
+
+A plugin is a frozen dataclass whose fields are its TOML keys; its class is the file name in CamelCase
+(``losses/cross_entropy.py`` holds ``CrossEntropy``). ``kind = "mypkg.mod:Class"`` loads a user's own.
+Files that start with an underscore are shared parts of a family, not plugins.
+
+A plugin that finds a value out of range raises ``ValueError("<field>: <what is allowed>")`` in ``__post_init__``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgekd.errors import EdgekdError, FactoryError, RecipeError
+
+FAMILIES = {
+    "data": "edgekd.learn.data",
+    "models": "edgekd.learn.models",
+    "losses": "edgekd.learn.losses",
+    "compress": "edgekd.compress",
+    "passes": "edgekd.lower.passes",
+    "backends": "edgekd.runtime.backends",
+}
+
+
+def kinds(family: str) -> list[str]:
+    """The built-in kinds of a family, sorted: the file names of its folder. Imports nothing of them."""
+    folder = Path(__file__).parent.joinpath(*FAMILIES[family].split(".")[1:])
+    return sorted(m.name for m in pkgutil.iter_modules([str(folder)]) if not m.name.startswith("_"))
+
+
+def load(family: str, kind: str, where: str, error: type[EdgekdError] = RecipeError) -> type[Any]:
+    """The class of a kind.
+
+    Args:
+        family: a key of ``FAMILIES``.
+        kind: a built-in kind, or ``"package.module:Class"`` for a user's own.
+        where: file and key, for the error.
+        error: which error an unknown kind is.
+    """
+    if ":" in kind:
+        found = load_object(kind, where)
+        if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+            raise FactoryError("a plugin is a frozen dataclass", where=where, found=kind)
+        return found
+    if kind not in (known := kinds(family)):
+        raise error(f"unknown kind of {family}", where=where, found=kind, allowed=known)
+    module = importlib.import_module(f"{FAMILIES[family]}.{kind}")
+    return typing.cast(type[Any], getattr(module, class_name(kind)))
+
+
+def class_name(kind: str) -> str:
+    """``cross_entropy`` -> ``CrossEntropy``."""
+    return "".join(part[:1].upper() + part[1:] for part in kind.split("_"))
+
+
+def load_object(path: str, where: str) -> Any:
+    """Import ``"package.module:name"``. This is a place that runs the user's code: whatever it raises is told."""
+    module_name, _, name = path.partition(":")
+    if not module_name or not name:
+        raise FactoryError("not of the form 'package.module:name'", where=where, found=path)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as err:
+        raise FactoryError(f"can't import {module_name!r} ({err})", where=where, found=path) from err
+    except Exception as err:
+        raise FactoryError(f"importing {module_name!r} raised {type(err).__name__}: {err}", where=where) from err
+    found = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            names = [n for n in vars(found) if not n.startswith("_")]
+            raise FactoryError(f"{module_name!r} has no {part!r}", where=where, found=part, allowed=names)
+        found = getattr(found, part)
+    return found
+
+
+def call_user(function: Any, where: str, /, *args: Any, **kwargs: Any) -> Any:
+    """Call the user's own code; whatever it raises becomes a FactoryError that names the line."""
+    try:
+        return function(*args, **kwargs)
+    except EdgekdError:
+        raise
+    except Exception as err:
+        frame = err.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        line = f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""
+        name = getattr(function, "__qualname__", type(function).__name__)
+        raise FactoryError(f"{name} raised {type(err).__name__}{line}: {err}", where=where) from err
+
+
+def build(family: str, table: Mapping[str, Any], where: str, error: type[EdgekdError] = RecipeError) -> Any:
+    """Build the plugin that a table describes: ``kind`` picks the class, the other keys are its fields.
+
+    Raises:
+        EdgekdError: (of class ``error``) an unknown kind or key, a missing key, a wrong type, a value out of range.
+    """
+    if not isinstance(kind := table.get("kind"), str):
+        raise error("no kind given", where=f"{where}.kind", found=kind, allowed=kinds(family))
+    cls = load(family, kind, f"{where}.kind", error)
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
+    hints = typing.get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key == "kind":
+            continue
+        if key not in fields:
+            raise error(f"unknown key of {kind!r}", where=f"{where}.{key}", found=key, allowed=fields)
+        values[key] = _coerce(value, hints[key], f"{where}.{key}", error)
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            raise error(f"{kind!r} needs {name!r}", where=f"{where}.{name}", allowed=_type_name(hints[name]))
+    try:
+        return cls(**values)
+    except ValueError as err:
+        key, _, rest = str(err).partition(": ")
+        where_key = f"{where}.{key}" if key in fields else where
+        raise error(rest if key in fields else str(err), where=where_key, found=values.get(key)) from err
+
+
+def _coerce(value: Any, hint: Any, where: str, error: type[EdgekdError]) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        for arg in args:
+            try:
+                return _coerce(value, arg, where, error)
+            except EdgekdError:
+                continue
+    elif origin is typing.Literal:
+        if value in args:
+            return value
+        raise error("not one of the choices", where=where, found=value, allowed=[str(a) for a in args])
+    elif origin is tuple and isinstance(value, list | tuple):
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(_coerce(v, args[0], f"{where}[{i}]", error) for i, v in enumerate(value))
+        if len(args) == len(value):
+            return tuple(
+                _coerce(v, a, f"{where}[{i}]", error) for i, (v, a) in enumerate(zip(value, args, strict=True))
+            )
+    elif origin in (dict, Mapping) or hint is dict:
+        if isinstance(value, dict):
+            return value
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif (hint is int and isinstance(value, int) and not isinstance(value, bool)) or (
+        hint in (str, bool) and isinstance(value, hint)
+    ):
+        return value
+    elif hint is type(None) and value is None:
+        return None
+    raise error("wrong type", where=where, found=value, allowed=_type_name(hint))
+
+
+def _type_name(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint).replace("typing.", "")

@@ -1,0 +1,215 @@
+"""``recipe.toml`` -> Recipe (frozen): data, teacher, student, losses, compress, budget."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from edgekd.errors import RecipeError, UsageError
+from edgekd.vocabulary import explain
+
+Table = dict[str, Any]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Schedule(_Frozen):
+    """How one network is trained. Every trained step of a recipe takes these keys."""
+
+    epochs: int = Field(default=10, ge=1, le=10_000)
+    batch_size: int = Field(default=64, ge=1, le=65_536)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = Field(default=2e-3, gt=0, le=10)
+    weight_decay: float = Field(default=1e-4, ge=0, le=1)
+    schedule: Literal["cosine", "constant", "one_cycle"] = "cosine"
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps")
+    patience: int | None = Field(
+        default=None, ge=1, description="stop after so many epochs without a better validation"
+    )
+    precision: Literal["fp32", "auto"] = Field(
+        default="auto", description="auto: mixed precision where the device has it"
+    )
+
+
+SCHEDULE_KEYS = frozenset(Schedule.model_fields)
+
+
+class Data(BaseModel):
+    """``source`` picks the plugin; keys that are not named here are the plugin's own.
+
+    ``preprocess`` is the list of ``{op = ..., ...}`` steps of ``preprocess.py``; absent, the source's own default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    source: str
+    preprocess: tuple[Table, ...] | None = None
+    made: Table | None = Field(default=None, description="table of source 'made', for --quick where no path is given")
+
+    @property
+    def table(self) -> Table:
+        """The plugin's table."""
+        return {"kind": self.source, **(self.model_extra or {})}
+
+
+class Augment(_Frozen):
+    """Views of a training image. View v of a sample is a function of (seed, sample, v); v = epoch mod ``views``."""
+
+    flip: bool = False
+    crop: int = Field(default=0, ge=0, le=64, description="pixels of zero padding to crop from at random")
+    views: int = Field(default=8, ge=1, le=1024)
+
+
+class Teacher(Schedule):
+    """A model to train, or one with a checkpoint that is only read."""
+
+    model: Table
+    checkpoint: str | None = Field(default=None, description="safetensors, or a pickle read with weights_only")
+    state_key: str | None = Field(default=None, description="dotted path to the state_dict inside the checkpoint")
+    strip_prefix: str | None = Field(default=None, description="such as 'module.' or '_orig_mod.'")
+    output: str | int | None = Field(default=None, description="which output holds the logits, by name or index")
+    classes: tuple[int, ...] | None = Field(default=None, description="for each of our classes, the teacher's index")
+    preprocess: tuple[Table, ...] | None = Field(default=None, description="where the teacher's differs from ours")
+
+
+class StudentTable(Schedule):
+    model: Table
+
+
+class Budget(_Frozen):
+    """Wishes. ``max_drop`` is against the teacher, on the exported file, in the metric's unit."""
+
+    max_drop: float | None = Field(default=0.01, ge=0)
+    max_latency_ms: float | None = Field(default=None, gt=0)
+    max_size_kb: float | None = Field(default=None, gt=0)
+    prefer: Literal["latency", "size"] = "latency"
+
+
+class Recipe(_Frozen):
+    """A whole recipe. ``losses`` and ``compress`` hold plugin tables; their keys are checked when they are built."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    description: str = ""
+    task: Literal["classification"] = "classification"
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    data: Data
+    augment: Augment = Augment(views=1)
+    teacher: Teacher
+    student: StudentTable
+    losses: tuple[Table, ...] = Field(min_length=1)
+    compress: tuple[Table, ...] = ()
+    budget: Budget = Budget()
+    targets: tuple[str, ...] = ()
+    golden: Literal["synthetic", "data"] = "synthetic"
+
+    @field_validator("losses", "compress")
+    @classmethod
+    def _have_kinds(cls, tables: tuple[Table, ...]) -> tuple[Table, ...]:
+        for i, table in enumerate(tables):
+            if not isinstance(table.get("kind"), str):
+                raise ValueError(f"entry {i} has no kind")
+        return tables
+
+
+def builtin_folder() -> Path:
+    return Path(__file__).parent / "recipes"
+
+
+def builtins() -> list[str]:
+    """The names of the built-in recipes."""
+    return sorted(path.stem for path in builtin_folder().glob("*.toml"))
+
+
+def find(name: str | None) -> Path:
+    """A recipe by path or built-in name; without one ``./edgekd.toml``, else the built-in ``digits``."""
+    if name is None:
+        here = Path("edgekd.toml")
+        return here if here.is_file() else builtin_folder() / "digits.toml"
+    if name in builtins():
+        return builtin_folder() / f"{name}.toml"
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.suffix == ".toml" or "/" in name:
+        raise RecipeError("no such recipe file", where=name, allowed=builtins())
+    raise UsageError("unknown recipe", where="RECIPE", found=name, allowed=builtins())
+
+
+def load(name: str | None, settings: Sequence[str] = ()) -> tuple[Recipe, Path]:
+    """Read and check a recipe.
+
+    Args:
+        name: see ``find``.
+        settings: ``key=value`` overrides; values are TOML, anything else is taken as a string.
+
+    Returns:
+        The recipe, its input paths made absolute, and the file it came from.
+    """
+    path = find(name)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise RecipeError(f"not valid TOML: {err}", where=str(path)) from err
+    _anchor(table, path.parent)
+    for setting in settings:
+        _apply(table, setting)
+    return parse(table, path.name), path
+
+
+def parse(table: Mapping[str, Any], file: str) -> Recipe:
+    """Check a recipe that is already a table."""
+    try:
+        return Recipe.model_validate(dict(table))
+    except ValidationError as err:
+        raise explain(err, Recipe, file, RecipeError) from err
+
+
+def _anchor(table: Table, folder: Path) -> None:
+    """Relative input paths count from the recipe's folder."""
+    for section, key in (("data", "path"), ("teacher", "checkpoint")):
+        part = table.get(section)
+        if isinstance(part, dict) and isinstance(part.get(key), str):
+            part[key] = str((folder / part[key]).resolve())
+
+
+def _apply(table: Table, setting: str) -> None:
+    """Apply one ``a.b=c`` or ``losses.0.weight=0.5``; a relative path counts from the current folder."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise UsageError("not of the form key=value", where="--set", found=setting)
+    try:
+        value: Any = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    if key in ("data.path", "teacher.checkpoint") and isinstance(value, str):
+        value = str(Path(value).expanduser().resolve())
+    parts = key.split(".")
+    place: Any = table
+    for part in parts[:-1]:
+        place = _step(place, part, key)
+    if isinstance(place, list):
+        place[_index(place, parts[-1], key)] = value
+    elif isinstance(place, dict):
+        place[parts[-1]] = value
+    else:
+        raise UsageError(f"{key!r} leads into a plain value", where="--set", found=setting)
+
+
+def _step(place: Any, part: str, key: str) -> Any:
+    if isinstance(place, list):
+        return place[_index(place, part, key)]
+    if isinstance(place, dict):
+        return place.setdefault(part, {})
+    raise UsageError(f"{key!r} leads into a plain value", where="--set", found=part)
+
+
+def _index(place: list[Any], part: str, key: str) -> int:
+    if not part.isdigit() or int(part) >= len(place):
+        raise UsageError(f"{key!r} counts from 0", where="--set", found=part, allowed=map(str, range(len(place))))
+    return int(part)

@@ -1,0 +1,229 @@
+"""What a build says about itself: report.json (the contract, schema version 1) and what else the report shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import choose, metric, preprocess, steps
+from edgekd.choose import Choice
+from edgekd.measure import Candidate, Exam, Measured, scores
+from edgekd.plan import Step
+from edgekd.recipe import Recipe
+from edgekd.runtime import bench as benching
+from edgekd.runtime import bundle as bundles
+from edgekd.runtime import parity
+from edgekd.runtime.bundle import Bundle, Variant
+
+Array = NDArray[np.float32]
+SCHEMA_VERSION = 1
+PARITY_SAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that a finished build knows, before it is written down."""
+
+    bench: steps.Bench
+    trained: Mapping[str, steps.Trained]
+    stage_scores: steps.StageScores
+    exam: Exam
+    measured: Mapping[str, Measured]
+    choices: Mapping[str, Choice]
+    quick: bool
+
+
+def make(facts: Facts) -> dict[str, Any]:
+    """report.json. The test split is run here, once, after the choice is made."""
+    bench = facts.bench
+    lengths = {name: bench.feed.length(name) for name in ("train", "validation", "test")}
+    first = next(iter(facts.measured.values()))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": bench.recipe.name,
+        "task": bench.recipe.task,
+        "metric": metric.name(facts.exam.labels["validation"]),
+        "seed": bench.recipe.seed,
+        "split_sizes": lengths,
+        "host": first.host,
+        "shippable": not facts.quick,
+        "stages": [_stage(facts, step) for _, step in bench.plan.walk() if step.name in facts.trained],
+        "targets": {name: _target(facts, measured) for name, measured in facts.measured.items()},
+    }
+
+
+def extras(facts: Facts) -> dict[str, Any]:
+    """What the page shows beyond the contract: curves, raw samples, agreement by class, recipe."""
+    teacher, student = facts.exam.teacher("test"), facts.stage_scores(_last_step(facts), "test")
+    return {
+        "history": {name: trained.history for name, trained in facts.trained.items()},
+        "samples": {
+            name: {c.name: c.samples_ns for c in measured.candidates.values()}
+            for name, measured in facts.measured.items()
+        },
+        "agreement": metric.per_class(student, teacher, facts.exam.labels["test"], facts.bench.classes),
+        "recipe": public_recipe(facts.bench.recipe),
+        "verdicts": {name: dict(choice.verdicts) for name, choice in facts.choices.items()},
+    }
+
+
+def _last_step(facts: Facts) -> str:
+    """The step whose student ships on the first target that ships one, for the page's agreement by class."""
+    for target, choice in facts.choices.items():
+        for candidate in facts.bench.plan.candidates[target]:
+            if candidate.name == choice.shipped:
+                return candidate.step
+    return "student"
+
+
+def _stage(facts: Facts, step: Step) -> dict[str, Any]:
+    trained, plan = facts.trained[step.name], facts.bench.plan
+    shared = set(step.targets) == {t.name for t in plan.targets}
+    return {
+        "name": step.kind,
+        "target": None if shared else ", ".join(step.targets),
+        "params": trained.student.params,
+        "size_bytes": _stage_size(facts, step),
+        "value_validation": _stage_value(facts, step, "validation"),
+        "value_test": _stage_value(facts, step, "test"),
+        "seconds": round(trained.seconds, 3),
+    }
+
+
+def _stage_size(facts: Facts, step: Step) -> int:
+    plan = facts.bench.plan
+    if step.kind == "teacher":
+        return steps.teacher_size(facts.bench, step, facts.trained[step.name].student, plan.targets[0].opset)
+    for target in step.targets:
+        for candidate in plan.candidates[target]:
+            if candidate.step == step.name:
+                return facts.measured[target].candidates[candidate.name].size_bytes
+    return 4 * facts.trained[step.name].student.params
+
+
+def _stage_value(facts: Facts, step: Step, split: str) -> float:
+    teacher = facts.exam.teacher(split)
+    own = teacher if step.kind == "teacher" else facts.stage_scores(step.name, split)
+    return metric.value(own, facts.exam.labels[split], teacher)
+
+
+def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
+    name, choice = measured.target.name, facts.choices[measured.target.name]
+    teacher_value = metric.value(
+        facts.exam.teacher("validation"), facts.exam.labels["validation"], facts.exam.teacher("validation")
+    )
+    shipped = choice.shipped or min(measured.candidates.values(), key=lambda c: -c.value_validation).name
+    contender = next(c for c in measured.contenders() if c.name == shipped)
+    return {
+        "shipped": choice.shipped,
+        "reason": choice.reason,
+        "candidates": [_candidate(facts, measured, c) for c in measured.candidates.values()],
+        "parity": _parity(facts, measured, measured.candidates[shipped]),
+        "budget": choose.budget_record(contender, facts.bench.recipe.budget, teacher_value),
+        "runtime": measured.runtime,
+        "description": f"{measured.target.backend} {measured.runtime}: {name}",
+    }
+
+
+def _candidate(facts: Facts, measured: Measured, candidate: Candidate) -> dict[str, Any]:
+    summary = benching.summary(candidate.samples)
+    middle, low, high = measured.ratio("fp32", candidate.name)
+    got = scores(measured.open(candidate.name), facts.exam.inputs("test", None))
+    return {
+        "name": candidate.name,
+        "numerics": candidate.numerics.name,
+        "pruned": candidate.pruned,
+        "size_bytes": candidate.size_bytes,
+        "value_validation": candidate.value_validation,
+        "value_test": metric.value(got, facts.exam.labels["test"], facts.exam.teacher("test")),
+        "latency_ms": {key: summary[key] for key in ("p50", "p90", "p99", "mean", "min", "max")},
+        "throughput": measured.target.shapes.batch / (summary["p50"] / 1e3),
+        "samples": len(candidate.samples_ns),
+        "speedup_vs_fp32": {"p50": middle, "ci95": [low, high]},
+        "verdict": facts.choices[measured.target.name].verdicts.get(candidate.name, ""),
+    }
+
+
+def _parity(facts: Facts, measured: Measured, candidate: Candidate) -> dict[str, Any]:
+    """The file on its runtime against the torch model it came from, over all splits up to 10,000 samples."""
+    session, left = measured.open(candidate.name), PARITY_SAMPLES
+    got, wanted = [], []
+    for split in ("train", "validation", "test"):
+        count = min(left, facts.bench.feed.length(split))
+        left -= count
+        if count:
+            got.append(scores(session, facts.exam.inputs(split, count)))
+            wanted.append(facts.stage_scores(_step_of(facts, measured.target.name, candidate.name), split, count))
+    return parity.compare(np.concatenate(got), np.concatenate(wanted)).as_dict()
+
+
+def _step_of(facts: Facts, target: str, name: str) -> str:
+    """The trained step that a candidate was exported from."""
+    return next(c.step for c in facts.bench.plan.candidates[target] if c.name == name)
+
+
+def metadata(bench: steps.Bench) -> dict[str, str]:
+    """What every exported file says about itself, in ``metadata_props`` and ``rt_info``."""
+    return {
+        "edgekd_labels": json.dumps(list(bench.classes), ensure_ascii=False, separators=(",", ":")),
+        "edgekd_preprocess": preprocess.to_json(bench.feed.ops),
+        "edgekd_sample_shape": json.dumps(list(bench.feed.raw_shape), separators=(",", ":")),
+        "edgekd_task": bench.recipe.task,
+    }
+
+
+def bundle(facts: Facts, identity: str) -> Bundle:
+    """What ships, with golden inputs and what each file says to them."""
+    bench = facts.bench
+    variants = []
+    for name, measured in facts.measured.items():
+        chosen = measured.candidates[facts.choices[name].shipped or ""]
+        target = measured.target
+        variants.append(
+            Variant(
+                target=name,
+                backend=target.backend,
+                options=target.options,
+                files=chosen.files,
+                isa=target.isa,
+                numerics=chosen.numerics.name,
+                quantized=chosen.numerics.quantized,
+                batch=target.shapes.batch,
+                tolerance=chosen.numerics.tolerance,
+                golden=_golden(facts, measured, chosen.name),
+                record=target.model_dump(mode="json"),
+            )
+        )
+    return Bundle(
+        name=bench.recipe.name,
+        task=bench.recipe.task,
+        plan=identity,
+        labels=bench.classes,
+        preprocess=bench.feed.ops,
+        sample_shape=bench.feed.raw_shape,
+        shippable=not facts.quick,
+        variants=variants,
+        recipe=public_recipe(bench.recipe),
+    )
+
+
+def public_recipe(recipe: Recipe) -> dict[str, Any]:
+    """The exact recipe, but of input paths only the file's name: no absolute path enters a bundle."""
+    table = recipe.model_dump(mode="json", exclude_none=True)
+    for section, key in (("data", "path"), ("teacher", "checkpoint")):
+        if isinstance(table[section].get(key), str):
+            table[section][key] = PurePath(table[section][key]).name
+    return table
+
+
+def _golden(facts: Facts, measured: Measured, name: str) -> tuple[Array, Array]:
+    """Synthetic inputs, or with ``golden = "data"`` the clearest test samples."""
+    session, bench = measured.open(name), facts.bench
+    given = bench.feed.inputs("test", 0, 256) if bench.recipe.golden == "data" else None
+    return bundles.golden(session, bench.feed.sample_shape, seed=bench.recipe.seed, given=given)

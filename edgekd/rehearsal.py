@@ -1,0 +1,131 @@
+"""Rehearse first: the untrained student through prune, QAT, export and every target's runtime, before an hour is spent.
+
+What will not export fails here in seconds, naming module and op. On the way each candidate's *shape* is timed on its
+target, and a training batch of each step, so that the plan can say what the build will cost.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgekd import plugins, steps
+from edgekd.errors import ExportError
+from edgekd.learn.student import Student
+from edgekd.lower.lower import to_onnx
+from edgekd.plan import Plan, Step
+from edgekd.runtime.backends import _base as backends
+from edgekd.store import Store, canonical, sha256
+from edgekd.target import Target
+
+RUNS = 30
+
+
+def key(plan: Plan, host: Mapping[str, Any]) -> str:
+    """The rehearsal's own key: it also depends on the machine, whose times it tells."""
+    return sha256(canonical(["rehearsal", *sorted(step.key for step in plan.steps.values()), dict(host)]))
+
+
+def known(plan: Plan, store: Store, host: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What an earlier rehearsal of this plan on this machine found: seconds a sample by step, latency by target."""
+    files = store.get(key(plan, host))
+    found: dict[str, Any] | None = json.loads(files["rehearsal.json"]) if files else None
+    return found
+
+
+def run(bench: steps.Bench, targets: Sequence[Target], host: Mapping[str, Any]) -> dict[str, Any]:
+    """Rehearse, or find that it was done.
+
+    Returns:
+        ``{"seconds_per_sample": {step: s}, "latency_ms": {target: {candidate: ms}}}``.
+
+    Raises:
+        ExportError, UnavailableError, UsageError: what would have failed after training, naming step and module.
+    """
+    if found := known(bench.plan, bench.store, host):
+        return found
+    bench.progress({"step": "rehearsal", "epoch": None})
+    students, cost = _structures(bench)
+    files: dict[str, bytes] = {}
+    latency: dict[str, dict[str, float]] = {}
+    for target in targets:
+        latency[target.name] = {}
+        for candidate in bench.plan.candidates[target.name]:
+            step = bench.plan.steps[candidate.export]
+            if step.name not in files:
+                files[step.name] = _lower(bench, step, students[step.parent or ""])
+            latency[target.name][candidate.name] = _time(target, files[step.name], bench.feed.sample_shape)
+    result = {"seconds_per_sample": cost, "latency_ms": latency}
+    bench.store.put(key(bench.plan, host), {"rehearsal.json": canonical(result)})
+    return result
+
+
+def _structures(bench: steps.Bench) -> tuple[dict[str, Student], dict[str, float]]:
+    """Every trained step's structure without its training, and the seconds a sample that training will take."""
+    students: dict[str, Student] = {}
+    cost: dict[str, float] = {}
+    for _, step in bench.plan.walk():
+        if not step.trains:
+            continue
+        if step.kind in ("teacher", "student"):
+            students[step.name] = bench.untrained(step.kind)
+        else:
+            before = students[step.parent or ""]
+            change = steps.make_pass(step.table)
+            context = steps.context_of(bench, step)
+            students[step.name] = steps.structure(step, change, before, context)
+        _check_output(students[step.name], step, len(bench.classes))
+        if step.schedule is not None:
+            batch = min(step.schedule.batch_size, bench.feed.length("train"))
+            cost[step.name] = _training_time(students[step.name].module, bench, batch)
+    return students, cost
+
+
+def _check_output(student: Student, step: Step, classes: int) -> None:
+    """The model must give one (N, classes) tensor of scores."""
+    student.module.eval()
+    with torch.no_grad():
+        out = plugins.call_user(student.module, step.name, *student.example())
+    if not isinstance(out, torch.Tensor) or out.shape != (2, classes):
+        found = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+        raise ExportError("the output has the wrong shape", where=step.name, found=found, allowed=f"(N, {classes})")
+
+
+def _training_time(module: nn.Module, bench: steps.Bench, batch: int) -> float:
+    """Seconds a sample of one forward and backward pass, the second of two."""
+    x = torch.tensor(bench.feed.train(0, np.arange(batch)))
+    module.train()
+    took = 0.0
+    for _ in range(2):
+        started = time.perf_counter()
+        module(x).square().mean().backward()
+        took = time.perf_counter() - started
+    module.zero_grad()
+    module.eval()
+    return took / batch
+
+
+def _lower(bench: steps.Bench, step: Step, student: Student) -> bytes:
+    parent = bench.plan.steps[step.parent or ""]
+    return to_onnx(steps.finished(bench, parent, student), opset=step.opset, metadata={})
+
+
+def _time(target: Target, onnx: bytes, sample_shape: tuple[int, ...]) -> float:
+    """Median milliseconds of a few runs: the latency of a shape, not a measurement to quote."""
+    backend = backends.make(target.backend, dict(target.options), f"{target.name}.toml: options")
+    session = backend.open(backend.lower(onnx), batch=target.shapes.batch)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((target.shapes.batch, *sample_shape), dtype=np.float32)
+    name = session.inputs[0].name
+    took = []
+    for _ in range(RUNS):
+        started = time.perf_counter()
+        session.run({name: x})
+        took.append(time.perf_counter() - started)
+    return float(np.median(took)) * 1e3

@@ -1,0 +1,57 @@
+"""What a manifest may hold: each check names the place and raises IntegrityError."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import PurePosixPath
+from typing import Any
+
+from edgekd.errors import IntegrityError
+
+
+def keys(value: Any, allowed: Collection[str], where: str) -> None:
+    """A table with exactly these keys."""
+    for key in table_at(value, where):
+        if key not in allowed:
+            raise IntegrityError("unknown key", where=where, found=key, allowed=allowed)
+    for key in allowed:
+        if key not in value:
+            raise IntegrityError("a key is missing", where=where, found=sorted(value), allowed=allowed)
+
+
+def table_at(value: Any, where: str) -> dict[str, Any]:
+    """A table."""
+    if not isinstance(value, dict):
+        raise IntegrityError("not a table", where=where, found=type(value).__name__)
+    return value
+
+
+def listed(value: Any, where: str) -> list[Any]:
+    """A list."""
+    if not isinstance(value, list):
+        raise IntegrityError("not a list", where=where, found=type(value).__name__)
+    return value
+
+
+def texts(value: Any, where: str) -> list[str]:
+    """A list of strings."""
+    if not all(isinstance(item, str) for item in listed(value, where)):
+        raise IntegrityError("not a list of strings", where=where, found=value)
+    return value
+
+
+def check_path(name: str, where: str) -> None:
+    """A relative POSIX path that stays inside the bundle, in its one spelling."""
+    path = PurePosixPath(name)
+    bad = not name or path.is_absolute() or ".." in path.parts or str(path) != name or "\\" in name or ":" in name
+    if bad or any(ord(c) < 32 for c in name):
+        raise IntegrityError("a path that leaves the bundle", where=where, found=name, allowed="a relative POSIX path")
+
+
+def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For json: a table that names a key twice is refused, since readers disagree on which one counts."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [key for key, _ in pairs]
+        raise IntegrityError("a key stands twice", found=next(n for n in names if names.count(n) > 1))
+    return table

@@ -1,0 +1,145 @@
+"""What a backend is: ONNX bytes in, files out, a session on the files.
+
+A backend is a frozen dataclass; its fields are the keys of a target's ``options``. It imports its runtime inside
+its own file, and nobody imports that file unless the runtime is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import plugins
+from edgekd.errors import TargetError, UnavailableError, UsageError
+
+# The pip requirement that brings a module; a module that is not listed brings itself.
+_REQUIREMENTS = {"onnxruntime": "'edgekd[ort]'", "openvino": "'edgekd[openvino]'"}
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of a session. ``shape`` has ``None`` where any size is taken."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class Session(Protocol):
+    """A model ready to run on one thread of the caller. Threads each open their own (``fork``)."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+    def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Named inputs to named outputs. The result is the caller's own: a later run does not change it.
+
+        Raises:
+            UsageError: names, dtypes or shapes that are not those of ``inputs``.
+        """
+
+    def fork(self) -> Session:
+        """Another session on the same compiled model with buffers of its own, for another thread."""
+
+
+class Backend(Protocol):
+    """One file of ``runtime/backends/``."""
+
+    def lower(self, onnx: bytes) -> dict[str, bytes]:
+        """The files that the runtime opens, by name, the one to open first. Pure: equal bytes for equal bytes.
+
+        Raises:
+            ExportError: a model that the runtime can't take.
+        """
+
+    def open(self, files: Mapping[str, bytes], batch: int | None = None) -> Session:
+        """Compile. ``batch`` fixes the batch that is compiled at once; other batches compile when first seen.
+
+        Raises:
+            UnavailableError: this machine lacks the provider or device.
+            IntegrityError: the files are no model.
+            ExportError: a model that the runtime can't run; names the op.
+        """
+
+    def check(self) -> None:
+        """Say whether this machine has what the options name. Compiles nothing.
+
+        Raises:
+            UnavailableError: a provider or device that is not here.
+        """
+
+    def version(self) -> str:
+        """The runtime's version."""
+
+
+def make(kind: str, options: Mapping[str, Any], where: str) -> Backend:
+    """The backend of a target.
+
+    Args:
+        kind: a built-in backend, or ``"package.module:Class"`` for a user's own.
+        options: the fields of the backend.
+        where: file and key of the options, for the errors.
+
+    Raises:
+        TargetError: unknown backend, unknown option, a value out of range.
+        UnavailableError: the backend's runtime is not installed, or does not load; says what to type.
+    """
+    try:
+        return cast(Backend, plugins.build("backends", {**options, "kind": kind}, where, TargetError))
+    except ImportError as err:
+        module = (err.name or kind).partition(".")[0]
+        if module == "edgekd":
+            raise
+        missing = isinstance(err, ModuleNotFoundError)
+        raise UnavailableError(
+            f"{module} is not installed" if missing else f"{module} does not load ({err})",
+            where=where,
+            found=kind,
+            hint=f"pip install {_REQUIREMENTS.get(module, module)}",
+        ) from err
+
+
+def check_inputs(ports: Sequence[Port], arrays: Mapping[str, Array]) -> None:
+    """Hold named arrays against the inputs of a session.
+
+    Raises:
+        UsageError: a missing or unknown name, something that is no array, a wrong dtype, rank or size.
+    """
+    names = [port.name for port in ports]
+    if unknown := [name for name in arrays if name not in names]:
+        raise UsageError("unknown input", where="run", found=unknown[0], allowed=names)
+    for port in ports:
+        where = f"run: input {port.name!r}"
+        if port.name not in arrays:
+            raise UsageError("missing", where=where, found=sorted(arrays), allowed=names)
+        array = arrays[port.name]
+        if not isinstance(array, np.ndarray):
+            raise UsageError("not an array", where=where, found=type(array).__name__, allowed="numpy.ndarray")
+        if array.dtype != np.dtype(port.dtype):
+            raise UsageError("wrong dtype", where=where, found=str(array.dtype), allowed=port.dtype)
+        sizes_fit = all(size > 0 and want in (None, size) for size, want in zip(array.shape, port.shape, strict=False))
+        if array.ndim != len(port.shape) or not sizes_fit:
+            raise UsageError("wrong shape", where=where, found=array.shape, allowed=describe(port.shape))
+
+
+def fits(buffers: Mapping[str, Array] | None, arrays: Mapping[str, Array]) -> bool:
+    """Whether arrays can be copied into the buffers as they stand: the quick check of a session's every run."""
+    if buffers is None or len(arrays) != len(buffers):
+        return False
+    for name, buffer in buffers.items():
+        array = arrays.get(name)
+        if not isinstance(array, np.ndarray) or array.shape != buffer.shape or array.dtype != buffer.dtype:
+            return False
+    return True
+
+
+def describe(shape: Sequence[int | None]) -> str:
+    """``(None, 3, 32, 32)`` -> ``(N, 3, 32, 32)``."""
+    sizes = ", ".join("N" if size is None else str(size) for size in shape)
+    return f"({sizes},)" if len(shape) == 1 else f"({sizes})"

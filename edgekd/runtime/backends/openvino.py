@@ -1,0 +1,289 @@
+"""OpenVINO: lowers ONNX to its IR, and compiles that for fixed batches."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+import sys
+import tempfile
+import threading
+import xml.etree.ElementTree as ET
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekd.errors import ExportError, IntegrityError, UnavailableError, UsageError
+from edgekd.runtime.backends._base import Array, Port, check_inputs, fits
+
+
+@contextlib.contextmanager
+def _unreported() -> Iterator[None]:
+    """Hide openvino_telemetry: ``import openvino`` would send an event home and write to the user's folder."""
+    name = "openvino_telemetry"
+    before = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]  # what makes an import fail; OpenVINO has a stub for that
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
+
+
+with _unreported():
+    import openvino as ov
+    from openvino._offline_transformations import apply_moc_transformations
+
+XML, BIN = "openvino_model.xml", "openvino_model.bin"
+CHUNK = 64  # larger batches than this and the one opened run in pieces
+KEPT = 4  # compiled batches beside the one opened
+_NOISE = ("Exception from", "Check '", "FrontEnd API failed", "Model wasn't fully converted", "Summary:")
+# OpenVINO numbers its own nodes per process: Constant_23, Reshape_164/fq.
+_NUMBERED = re.compile(r"(^|/)[A-Z][A-Za-z]*_\d+")
+
+
+@dataclass(frozen=True)
+class Openvino:
+    """OpenVINO on one device.
+
+    Args:
+        device: as OpenVINO names it: ``CPU``, ``GPU``, ``GPU.1``, ``NPU``, ``AUTO`` ...
+        threads: 1..1024; for the CPU.
+        config: properties of the device, such as ``{INFERENCE_PRECISION_HINT = "bf16"}``. They win over ours, which
+            on the CPU are one stream, latency first, and f32.
+    """
+
+    device: str = "CPU"
+    threads: int = 1
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threads <= 1024:
+            raise ValueError("threads: 1..1024")
+
+    def check(self) -> None:
+        base = re.split("[:.]", self.device)[0]
+        devices = _core().available_devices
+        if base in ("AUTO", "HETERO", "MULTI", "BATCH"):
+            return
+        if base not in {re.split("[:.]", device)[0] for device in devices}:
+            raise UnavailableError("no such device here", where="options.device", found=self.device, allowed=devices)
+        known = _core().get_property(base, "SUPPORTED_PROPERTIES")
+        if unknown := [key for key in self.config if key not in known]:
+            raise UsageError(f"{base} has no such property", where="options.config", found=unknown[0], allowed=known)
+
+    def version(self) -> str:
+        return f"openvino {ov.get_version()}"
+
+    def lower(self, onnx: bytes) -> dict[str, bytes]:
+        """ONNX to IR: OpenVINO's own simplifications applied, canonical names, and of ``rt_info`` only our keys.
+
+        Entries of the ONNX ``metadata_props`` whose key starts with ``edgekd`` end in ``rt_info["model_info"]``.
+        """
+        try:
+            model = _core().read_model(onnx)
+        except RuntimeError as err:
+            raise ExportError(f"OpenVINO can't read the model: {_reason(err)}", where="model.onnx") from err
+        apply_moc_transformations(model, cf=False, smart_reshape=False)  # what it does itself before it compiles
+        _name_nodes(model)
+        with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+            path = Path(folder, XML)
+            ov.save_model(model, path, compress_to_fp16=False)
+            return {XML: _tidy(path.read_bytes()), BIN: path.with_suffix(".bin").read_bytes()}
+
+    def open(self, files: Mapping[str, bytes], batch: int | None = None) -> OpenvinoSession:
+        self.check()
+        names = [name for name in files if name.endswith(".xml")]
+        if len(names) != 1 or len(files) != 2:
+            raise IntegrityError("not an OpenVINO model", where=XML, found=sorted(files), allowed=".xml and .bin")
+        weights = next(data for name, data in files.items() if name != names[0])
+        try:
+            model = _core().read_model(files[names[0]], weights)
+        except RuntimeError as err:
+            raise IntegrityError(f"no OpenVINO model: {_reason(err)}", where=names[0]) from err
+        hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        if self.device == "CPU":
+            # f32: else CPUs with bf16 or f16 units compute in those, and answer otherwise than the rest
+            hints |= {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": self.threads, "INFERENCE_PRECISION_HINT": "f32"}
+        return OpenvinoSession(_Compiled(model, self.device, {**hints, **self.config}, batch or 1))
+
+
+class _Compiled:
+    """A model compiled for one batch after another; shared by the sessions of all threads."""
+
+    def __init__(self, model: ov.Model, device: str, config: dict[str, Any], batch: int) -> None:
+        self._model, self._device, self._config = model, device, config
+        self._lock = threading.Lock()
+        self._others: OrderedDict[int, ov.CompiledModel] = OrderedDict()
+        self.inputs = tuple(_port(port, node) for port, node in zip(model.inputs, model.get_parameters(), strict=True))
+        self.outputs = tuple(_port(port, node) for port, node in zip(model.outputs, model.get_results(), strict=True))
+        self.batched = [port.name for port in self.inputs if port.shape and port.shape[0] is None]
+        self.splits = bool(self.batched) and all(p.shape and p.shape[0] is None for p in (*self.inputs, *self.outputs))
+        self.opened = batch if self.batched else 0
+        self._first = self._compile(self.opened)
+
+    def get(self, batch: int) -> ov.CompiledModel:
+        """The model for a batch; compiled if it is not among the last ones."""
+        if batch == self.opened:
+            return self._first
+        with self._lock:
+            if batch not in self._others:
+                self._others[batch] = self._compile(batch)
+            self._others.move_to_end(batch)
+            while len(self._others) > KEPT:
+                self._others.popitem(last=False)
+            return self._others[batch]
+
+    def chunk(self, batch: int) -> int:
+        """The batch to compile for so many samples at once."""
+        return min(batch, max(CHUNK, self.opened)) if self.splits else batch
+
+    def _compile(self, batch: int) -> ov.CompiledModel:
+        model = self._model.clone()
+        try:
+            if self.batched:
+                shapes = {name: model.input(name).partial_shape for name in self.batched}
+                for shape in shapes.values():
+                    shape[0] = batch
+                model.reshape(shapes)
+            return _core().compile_model(model, self._device, self._config)
+        except RuntimeError as err:
+            raise ExportError(f"OpenVINO can't compile the model for batch {batch}: {_reason(err)}", where=XML) from err
+
+
+class OpenvinoSession:
+    """Requests with buffers of their own, one for each batch that was seen."""
+
+    def __init__(self, compiled: _Compiled) -> None:
+        self._compiled = compiled
+        self.inputs, self.outputs = compiled.inputs, compiled.outputs
+        self._requests: OrderedDict[int, _Request] = OrderedDict()
+        self._last = self._request(compiled.opened)
+
+    def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        if fits(self._last.buffers, arrays):
+            return self._last.run(arrays)
+        check_inputs(self.inputs, arrays)
+        sizes = {name: len(arrays[name]) for name in self._compiled.batched}
+        if len(set(sizes.values())) > 1:
+            raise UsageError("the inputs disagree on the batch", where="run", found=sizes)
+        batch = next(iter(sizes.values()), 0)
+        chunk = self._compiled.chunk(batch)
+        self._last = self._request(chunk)
+        if chunk == batch:
+            return self._last.run(arrays)
+        return self._run_in_chunks(arrays, batch, chunk)
+
+    def fork(self) -> OpenvinoSession:
+        return OpenvinoSession(self._compiled)
+
+    def _run_in_chunks(self, arrays: Mapping[str, Array], batch: int, chunk: int) -> dict[str, Array]:
+        """Pieces of one size; the last is filled up with the last sample, whose extra results are dropped."""
+        pieces = []
+        for start in range(0, batch, chunk):
+            rows = np.arange(start, start + chunk).clip(max=batch - 1)
+            pieces.append(self._last.run({name: array[rows] for name, array in arrays.items()}))
+        return {port.name: np.concatenate([piece[port.name] for piece in pieces])[:batch] for port in self.outputs}
+
+    def _request(self, batch: int) -> _Request:
+        if batch not in self._requests:
+            self._requests[batch] = _Request(self._compiled.get(batch), self.inputs, self.outputs)
+        self._requests.move_to_end(batch)
+        while len(self._requests) > KEPT + 1:
+            self._requests.popitem(last=False)
+        return self._requests[batch]
+
+
+class _Request:
+    """An infer request whose tensors are set once and reused: 27 us where ``infer(inputs)`` takes 250."""
+
+    def __init__(self, compiled: ov.CompiledModel, inputs: tuple[Port, ...], outputs: tuple[Port, ...]) -> None:
+        self._request = compiled.create_infer_request()
+        self._inputs, self._outputs = inputs, outputs
+        self.buffers: dict[str, Array] | None = None
+        self._results: dict[int, Array] = {}  # outputs whose shape is known before the run
+        if all(port.partial_shape.is_static for port in compiled.inputs):
+            self._set_inputs([tuple(port.shape) for port in compiled.inputs])
+        for index, port in enumerate(compiled.outputs):
+            if port.partial_shape.is_static:
+                self._results[index] = np.empty(tuple(port.shape), outputs[index].dtype)
+                self._request.set_output_tensor(index, ov.Tensor(self._results[index], shared_memory=True))
+
+    def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        buffers = self.buffers
+        if buffers is None or not fits(buffers, arrays):
+            buffers = self._set_inputs([arrays[port.name].shape for port in self._inputs])
+        for name, buffer in buffers.items():
+            buffer[...] = arrays[name]
+        try:
+            self._request.infer(None, share_outputs=True)
+        except RuntimeError as err:
+            raise UsageError(f"the model does not run on these inputs: {_reason(err)}", where="run") from err
+        return {port.name: self._result(index).copy() for index, port in enumerate(self._outputs)}
+
+    def _result(self, index: int) -> Array:
+        known = self._results.get(index)
+        found: Array = self._request.get_output_tensor(index).data if known is None else known
+        return found
+
+    def _set_inputs(self, shapes: list[tuple[int, ...]]) -> dict[str, Array]:
+        buffers: dict[str, Array] = {}
+        for index, (port, shape) in enumerate(zip(self._inputs, shapes, strict=True)):
+            buffers[port.name] = np.zeros(shape, port.dtype)
+            self._request.set_input_tensor(index, ov.Tensor(buffers[port.name], shared_memory=True))
+        self.buffers = buffers
+        return buffers
+
+
+@functools.cache
+def _core() -> ov.Core:
+    return ov.Core()
+
+
+def _port(port: ov.ConstOutput, node: ov.Node) -> Port:
+    """A tensor can have many names; the one that the ONNX file gave is its Parameter's or Result's."""
+    names = port.get_names()
+    name = node.get_friendly_name().partition("/sink_port_")[0]
+    sizes = tuple(None if size.is_dynamic else size.get_length() for size in port.partial_shape)
+    return Port(name if name in names else min(names, default=name), sizes, port.element_type.to_dtype().name)
+
+
+def _name_nodes(model: ov.Model) -> None:
+    """Give the nodes that OpenVINO numbered names that depend on the model alone."""
+    nodes = model.get_ordered_ops()
+    taken = {node.get_friendly_name() for node in nodes}
+    for index, node in enumerate(nodes):
+        if node.get_type_name() not in ("Parameter", "Result") and _NUMBERED.search(node.get_friendly_name()):
+            name = f"n{index}"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            node.set_friendly_name(name)
+
+
+def _tidy(xml: bytes) -> bytes:
+    """An IR without indentation (a third of the file), one layer a line, and with only our keys in ``rt_info``."""
+    net = ET.fromstring(xml)
+    for element in net.iter():
+        element.text = element.text if element.text and element.text.strip() else None
+        element.tail = "\n" if element.tag in ("layer", "edges", "rt_info") else None
+    info = net.find("rt_info")
+    if info is not None:
+        ours = [e for e in info.iter() if e.tag.startswith("edgekd")]
+        net.remove(info)
+        if ours:
+            model_info = ET.SubElement(ET.SubElement(net, "rt_info"), "model_info")
+            model_info.extend(sorted(ours, key=lambda e: e.tag))
+    return b'<?xml version="1.0"?>\n' + ET.tostring(net, encoding="utf-8", short_empty_elements=True) + b"\n"
+
+
+def _reason(err: RuntimeError) -> str:
+    """What OpenVINO's message says, without where in its source it says so."""
+    lines = [line.strip().removeprefix("-- ") for line in str(err).splitlines()]
+    told = [line for line in lines if line and not line.startswith(_NOISE)]
+    return (told or lines or [""])[0].rstrip(".:")

@@ -1,0 +1,152 @@
+"""ONNX Runtime: opens the ONNX file as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as _state
+
+from edgekd.errors import ExportError, IntegrityError, UnavailableError, UsageError
+from edgekd.runtime.backends._base import Array, Port, check_inputs, fits
+
+FILE = "model.onnx"
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(bool)": "bool",
+    **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+_CODES = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_DAMAGED = (_state.InvalidProtobuf, _state.NoModel)
+_REFUSED = (
+    *(_state.EPFail, _state.Fail, _state.InvalidArgument, _state.InvalidGraph, _state.NotFound),
+    *(_state.NotImplemented, _state.RuntimeException, RuntimeError),
+)
+
+
+@dataclass(frozen=True)
+class Ort:
+    """ONNX Runtime with one execution provider.
+
+    Args:
+        provider: the provider's name; what it can't run falls to the CPU, as in ONNX Runtime itself.
+        threads: 1..1024, for the work inside an operator; operators run one after another.
+        config: session config entries, such as ``{"session.intra_op.allow_spinning" = "0"}``.
+        provider_options: the provider's own options.
+    """
+
+    provider: str = "CPUExecutionProvider"
+    threads: int = 1
+    config: dict[str, Any] = field(default_factory=dict)
+    provider_options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threads <= 1024:
+            raise ValueError("threads: 1..1024")
+
+    def check(self) -> None:
+        if self.provider not in (known := onnxruntime.get_available_providers()):
+            raise UnavailableError(
+                "this ONNX Runtime has no such provider",
+                where="options.provider",
+                found=self.provider,
+                allowed=known,
+                hint="pip install 'edgekd[ort-gpu]'" if self.provider.startswith(("CUDA", "Tensorrt")) else None,
+            )
+
+    def version(self) -> str:
+        return f"onnxruntime {onnxruntime.__version__}"
+
+    def lower(self, onnx: bytes) -> dict[str, bytes]:
+        return {FILE: onnx}
+
+    def open(self, files: Mapping[str, bytes], batch: int | None = None) -> OrtSession:
+        """One session takes any batch: ``batch`` changes nothing."""
+        self.check()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 4  # whatever goes wrong is raised
+        for key, value in self.config.items():
+            options.add_session_config_entry(key, str(int(value)) if isinstance(value, bool) else str(value))
+        name, model = next(iter(files.items()))
+        provider = (self.provider, {key: str(value) for key, value in self.provider_options.items()})
+        try:
+            session = onnxruntime.InferenceSession(model, options, providers=[provider])
+        except _DAMAGED as err:
+            raise IntegrityError("no ONNX model", where=name) from err
+        except _REFUSED as err:
+            raise ExportError(f"ONNX Runtime can't run the model: {_reason(err)}", where=name) from err
+        if self.provider not in session.get_providers():  # its libraries are missing; ONNX Runtime went on without
+            raise UnavailableError("the provider does not start", where="options.provider", found=self.provider)
+        return OrtSession(session)
+
+
+class OrtSession:
+    """A compiled model with input buffers of its own, kept bound as long as the shapes stay.
+
+    Binding costs more than running a small model, so it is done once for a shape: a run copies into the buffers and
+    copies the outputs out. Outputs whose shape depends on the data can't keep theirs, and are bound anew each time.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self.inputs = tuple(_port(arg) for arg in session.get_inputs())
+        self.outputs = tuple(_port(arg) for arg in session.get_outputs())
+        self._names = [port.name for port in self.outputs]
+        given = {size for arg in session.get_inputs() for size in arg.shape if isinstance(size, str)}
+        sizes = {size for arg in session.get_outputs() for size in arg.shape if not isinstance(size, int)}
+        self._outputs_stay = sizes <= given
+        self._buffers: dict[str, Array] | None = None
+        self._binding = session.io_binding()
+
+    def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        buffers = self._buffers
+        if buffers is None or not fits(buffers, arrays):
+            check_inputs(self.inputs, arrays)
+            buffers = self._bind(arrays)
+        elif not self._outputs_stay:
+            self._bind_outputs()
+        for name, buffer in buffers.items():
+            buffer[...] = arrays[name]
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except _REFUSED as err:
+            self._buffers = None
+            raise UsageError(f"the model does not run on these inputs: {_reason(err)}", where="run") from err
+        return dict(zip(self._names, self._binding.copy_outputs_to_cpu(), strict=True))
+
+    def fork(self) -> OrtSession:
+        return OrtSession(self._session)
+
+    def _bind(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        self._binding = self._session.io_binding()
+        buffers: dict[str, Array] = {p.name: np.empty(arrays[p.name].shape, p.dtype) for p in self.inputs}
+        for name, buffer in buffers.items():
+            self._binding.bind_cpu_input(name, buffer)
+        self._bind_outputs()
+        self._buffers = buffers
+        return buffers
+
+    def _bind_outputs(self) -> None:
+        for name in self._names:
+            self._binding.bind_output(name, "cpu")
+
+
+def _port(arg: onnxruntime.NodeArg) -> Port:
+    if arg.type not in _DTYPES:
+        raise ExportError("no array of this type", where=arg.name, found=arg.type, allowed=_DTYPES)
+    return Port(arg.name, tuple(size if isinstance(size, int) else None for size in arg.shape), _DTYPES[arg.type])
+
+
+def _reason(err: BaseException) -> str:
+    """The first line of what ONNX Runtime says, without its codes."""
+    return _CODES.sub("", str(err).strip().partition("\n")[0])

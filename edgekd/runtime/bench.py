@@ -1,0 +1,338 @@
+"""Latency: sessions in, samples in nanoseconds out, and what follows from them.
+
+The rules: one process a backend; the clock is ``perf_counter_ns``; no garbage collection while it runs; warm-up until
+stable; candidates in turns, so that whatever slows the machine slows them all; every sample kept. A turn is a short
+block of runs (about ``BLOCK_SECONDS``) behind one untimed run, which brings the candidate's weights back into the
+caches: the figures are then those of an app that runs one model. Copies in and out of the session are counted.
+
+``python -m edgekd.runtime.bench FOLDER`` measures a job that was written to a folder; see ``bench_in_subprocess``.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import errors, host
+from edgekd.errors import EdgekdError, ResourceError, UsageError
+from edgekd.runtime.backends import _base
+from edgekd.runtime.backends._base import Array, Session
+
+Samples = NDArray[np.int64]
+
+BLOCK_SECONDS = 0.005
+MAX_BLOCK = 64
+STABLE = 0.03  # two windows in a row whose medians differ by less are a warm session
+WARM_UP_SECONDS = 3.0  # at most, for each
+RESAMPLES = 2000
+BUSY = 0.1  # CPUs that others use, beyond which a result says so
+
+
+def measure(
+    sessions: Mapping[str, Session],
+    inputs: Mapping[str, Array],
+    *,
+    baseline: str,
+    min_samples: int = 100,
+    min_seconds: float = 1.0,
+) -> dict[str, Samples]:
+    """Time sessions in turns, the baseline first.
+
+    Args:
+        sessions: by name; all take ``inputs``.
+        inputs: one batch.
+        baseline: the name that the others are compared with.
+        min_samples: at least so many runs of each, 1 or more.
+        min_seconds: at least so much running time of each.
+
+    Returns:
+        Nanoseconds of every timed run, in order, equally many of each: sample i of one and of another lie within one
+        turn of each other, which is what ``ratio_ci`` builds on.
+
+    Raises:
+        UsageError: the baseline is not among the sessions, or they don't take the inputs.
+    """
+    if baseline not in sessions:
+        raise UsageError("no such candidate", where="baseline", found=baseline, allowed=sessions)
+    names = [baseline, *(name for name in sessions if name != baseline)]
+    runs: dict[str, Callable[[], object]] = {name: _runner(sessions[name], inputs) for name in names}
+    taken: dict[str, list[int]] = {name: [] for name in names}
+    spent = dict.fromkeys(names, 0)
+    with _no_gc():
+        slowest = max(_warm_up(run) for run in runs.values())
+        block = int(np.clip(BLOCK_SECONDS * 1e9 / slowest, 1, MAX_BLOCK))
+        while len(taken[baseline]) < min_samples or min(spent.values()) < min_seconds * 1e9:
+            for name in names:
+                samples = _block(runs[name], block)
+                taken[name] += samples
+                spent[name] += sum(samples)
+    return {name: np.array(samples, np.int64) for name, samples in taken.items()}
+
+
+def summary(samples: Samples) -> dict[str, float]:
+    """Milliseconds: ``p50 p90 p95 p99 mean std min max``. Percentiles interpolate linearly; nothing is trimmed."""
+    ms = np.asarray(samples, np.float64) / 1e6
+    p50, p90, p95, p99 = (float(value) for value in np.percentile(ms, [50, 90, 95, 99]))
+    spread = {"mean": float(ms.mean()), "std": float(ms.std()), "min": float(ms.min()), "max": float(ms.max())}
+    return {"p50": p50, "p90": p90, "p95": p95, "p99": p99, **spread}
+
+
+def ratio_ci(a: Samples, b: Samples, seed: int = 0) -> tuple[float, tuple[float, float]]:
+    """How many times as long ``a`` takes as ``b``: p50 over p50, with its 95 % interval.
+
+    The interval is a percentile bootstrap over up to 100 blocks of neighbouring runs, drawn for both alike: runs next
+    to each other are not independent, and both sides of a block saw the same machine (Künsch 1989, block bootstrap).
+
+    Args:
+        a, b: samples of one ``measure``, equally many, at least 2 of each.
+        seed: of the draws.
+
+    Returns:
+        The ratio and the interval (low, high), which holds the ratio.
+
+    Raises:
+        UsageError: too few, or not equally many.
+    """
+    if len(a) != len(b) or len(a) < 2:
+        raise UsageError("an interval needs two equal numbers of samples", found=(len(a), len(b)), allowed="2 or more")
+    blocks = min(100, len(a))
+    edges = np.linspace(0, len(a), blocks + 1).astype(int)
+    medians = np.array([[np.median(s[i:j]) for i, j in itertools.pairwise(edges)] for s in (a, b)])
+    draws = np.random.default_rng(seed).integers(0, blocks, (RESAMPLES, blocks))
+    top, bottom = np.median(medians[:, draws], axis=2)
+    low, high = np.percentile(top / bottom, [2.5, 97.5])
+    ratio = float(np.median(a) / np.median(b))
+    return ratio, (min(float(low), ratio), max(float(high), ratio))
+
+
+def busy(others: float | None) -> str | None:
+    """What a result says about a busy machine.
+
+    Args:
+        others: CPUs that other processes used on average meanwhile; None if unknown.
+
+    Returns:
+        None where they were idle enough.
+    """
+    if others is None or others <= BUSY:
+        return None
+    return f"other processes used {others:.1f} of {host.cores()} CPUs meanwhile: the times are too long"
+
+
+@dataclass(frozen=True)
+class BenchJob:
+    """Candidates of one backend.
+
+    Attributes:
+        backend, options: as in a target.
+        candidates: the files of each, by name.
+        baseline: the candidate that is the others' measure.
+        inputs: one batch, float or integer arrays by name.
+        batch: what is compiled at once; by default the inputs'.
+    """
+
+    backend: str
+    candidates: Mapping[str, Mapping[str, bytes]]
+    baseline: str
+    inputs: Mapping[str, Array]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    batch: int | None = None
+    min_samples: int = 100
+    min_seconds: float = 1.0
+    where: str = "options"
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """What was measured, and on what.
+
+    Attributes:
+        samples: nanoseconds by candidate, as ``measure`` gives them.
+        runtime: name and version.
+        host: ``host.facts()`` from just before.
+        others: CPUs that other processes used meanwhile; None if the system does not tell.
+        note: what ``busy`` says.
+    """
+
+    samples: Mapping[str, Samples]
+    runtime: str
+    host: Mapping[str, Any]
+    others: float | None
+    note: str | None
+
+
+def bench_in_process(job: BenchJob) -> BenchResult:
+    """Open every candidate and measure, here.
+
+    Raises:
+        UnavailableError, IntegrityError, ExportError, UsageError: as the backend does.
+    """
+    backend = _base.make(job.backend, job.options, job.where)
+    batch = next((len(a) for a in job.inputs.values() if a.ndim), 1) if job.batch is None else job.batch
+    sessions = {name: backend.open(files, batch) for name, files in job.candidates.items()}
+    facts = host.facts()
+    with _watch_others() as others:
+        samples = measure(
+            sessions, job.inputs, baseline=job.baseline, min_samples=job.min_samples, min_seconds=job.min_seconds
+        )
+    return BenchResult(samples, backend.version(), facts, others(), busy(others()))
+
+
+def bench_in_subprocess(job: BenchJob) -> BenchResult:
+    """The same in a fresh Python, which loads numpy and the one runtime and nothing else.
+
+    Raises:
+        EdgekdError: the error of the child; or that it crashed, with the end of what it wrote.
+        ResourceError: it was killed, as the system does when memory is out.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as name:
+        folder = Path(name)
+        _write_job(job, folder)
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "edgekd.runtime.bench", name],
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        failure = folder / "error.json"
+        if failure.is_file():
+            told = json.loads(failure.read_text(encoding="utf-8"))
+            raise getattr(errors, told["kind"], EdgekdError)(told["message"])
+        if done.returncode == 0:
+            return _read_result(folder)
+        tail = " | ".join(done.stderr.strip().splitlines()[-5:]) or "it wrote nothing"
+        kind = ResourceError if done.returncode == -9 else EdgekdError
+        raise kind(f"measuring on {job.backend} ended with {done.returncode}: {tail}")
+
+
+def main(folder: Path) -> int:
+    """The child: a job's folder in; ``result.json`` or ``error.json`` beside it out. Returns the exit code."""
+    try:
+        result = bench_in_process(_read_job(folder))
+    except EdgekdError as err:
+        told = {"kind": type(err).__name__, "message": str(err)}
+        (folder / "error.json").write_text(json.dumps(told), encoding="utf-8")
+        return err.exit_code
+    _write_result(result, folder)
+    return 0
+
+
+def _runner(session: Session, inputs: Mapping[str, Array]) -> Callable[[], object]:
+    session.run(inputs)  # wrong inputs are told before anything is timed
+    return lambda: session.run(inputs)
+
+
+def _block(run: Callable[[], object], runs: int) -> list[int]:
+    """Nanoseconds of some runs behind one that is not timed."""
+    clock = time.perf_counter_ns
+    run()
+    taken = []
+    for _ in range(runs):
+        started = clock()
+        run()
+        taken.append(clock() - started)
+    return taken
+
+
+def _warm_up(run: Callable[[], object]) -> float:
+    """Run until two windows in a row agree, or time is up; the last window's median in ns."""
+    started = time.perf_counter()
+    size, before, agreed = 5, 0.0, 0
+    while True:
+        now = float(np.median(_block(run, size)))
+        agreed = agreed + 1 if abs(now - before) <= STABLE * now else 0
+        if agreed == 2 or time.perf_counter() - started > WARM_UP_SECONDS:
+            return max(now, 1.0)
+        before = now
+        size = int(np.clip(2e7 / max(now, 1.0), 5, 500))  # windows of about 20 ms
+
+
+@contextmanager
+def _no_gc() -> Iterator[None]:
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@contextmanager
+def _watch_others() -> Iterator[Callable[[], float | None]]:
+    """Gives a function that tells, once the block is left, how many CPUs other processes used in it."""
+    wall, own, all_ = time.perf_counter(), time.process_time(), host.busy_seconds()
+    found: list[float | None] = [None]
+    yield lambda: found[0]
+    after = host.busy_seconds()
+    if all_ is not None and after is not None:
+        mine = time.process_time() - own
+        found[0] = round(max(0.0, after - all_ - mine) / (time.perf_counter() - wall), 2)
+
+
+def _write_job(job: BenchJob, folder: Path) -> None:
+    """Names go into the JSON and never into a path."""
+    names: dict[str, list[str]] = {}
+    for i, (candidate, files) in enumerate(job.candidates.items()):
+        names[candidate] = list(files)
+        for j, data in enumerate(files.values()):
+            (folder / f"candidate{i}.{j}").write_bytes(data)
+    for i, array in enumerate(job.inputs.values()):
+        np.save(folder / f"input{i}.npy", array, allow_pickle=False)
+    table = {
+        "backend": job.backend,
+        "options": dict(job.options),
+        "where": job.where,
+        "batch": job.batch,
+        "baseline": job.baseline,
+        "candidates": names,
+        "inputs": list(job.inputs),
+        "min_samples": job.min_samples,
+        "min_seconds": job.min_seconds,
+    }
+    (folder / "job.json").write_text(json.dumps(table), encoding="utf-8")
+
+
+def _read_job(folder: Path) -> BenchJob:
+    table = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    candidates = {
+        candidate: {name: (folder / f"candidate{i}.{j}").read_bytes() for j, name in enumerate(files)}
+        for i, (candidate, files) in enumerate(table.pop("candidates").items())
+    }
+    inputs = {name: np.load(folder / f"input{i}.npy", allow_pickle=False) for i, name in enumerate(table.pop("inputs"))}
+    return BenchJob(candidates=candidates, inputs=inputs, **table)
+
+
+def _write_result(result: BenchResult, folder: Path) -> None:
+    table = {**vars(result), "samples": {name: samples.tolist() for name, samples in result.samples.items()}}
+    (folder / "result.json").write_text(json.dumps(table), encoding="utf-8")
+
+
+def _read_result(folder: Path) -> BenchResult:
+    table = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    samples = {name: np.array(values, np.int64) for name, values in table.pop("samples").items()}
+    return BenchResult(samples=samples, **table)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,440 @@
+"""The bundle: write, read, verify. A folder that is a valid ONNX Runtime model package 1.0.
+
+::
+
+    manifest.json                 components.student.variants.<target>; SHA-256 and size of every file
+    <target>/model.onnx           or openvino_model.xml and .bin
+    <target>/target.json          the exact target
+    <target>/test_data_set_0/     golden input_0.pb and output_0.pb
+    recipe.json                   the exact recipe
+    report.json, report.html, samples.json, README.md
+
+Everything of edgekd stands under ``additional_metadata.edgekd`` and ``executor_info.edgekd``, where other consumers of
+model packages do not look. Paths are relative POSIX, never leave the bundle, and there are no symbolic links.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import host
+from edgekd.disk import disk, exchange, sync_folder, write_synced
+from edgekd.errors import IntegrityError, OutputError, UnavailableError
+from edgekd.runtime import tensor_pb
+from edgekd.runtime._checks import check_path, keys, listed, no_duplicates, table_at, texts
+from edgekd.runtime.backends._base import Session, make
+
+SCHEMA_VERSION, FORMAT = "1.0", 1
+COMPONENT = "student"
+INPUT, OUTPUT = "input", "logits"
+MANIFEST = "manifest.json"
+MAX_MANIFEST = 4_000_000
+GOLDEN_MARGIN = 0.1
+TOP_KEYS = ("additional_metadata", "components", "layout", "package_name", "schema_version")
+ABOUT_KEYS = ("files", "format", "labels", "plan", "preprocess", "sample_shape", "shippable", "task")
+VARIANT_KEYS = ("backend", "batch", "files", "isa", "numerics", "options", "quantized", "tolerance")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What ships for one target.
+
+    Attributes:
+        files: what the runtime opens, by name, the one to open first.
+        isa: CPU features that the files need.
+        tolerance: for ``verify``, as a share of the score range; absolute for float files.
+        golden: model inputs and the outputs that this file gave for them, (N, ...) float32 each.
+    """
+
+    target: str
+    backend: str
+    options: Mapping[str, Any]
+    files: Mapping[str, bytes]
+    isa: Sequence[str]
+    numerics: str
+    quantized: bool
+    batch: int
+    tolerance: float
+    golden: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What ``write`` writes and what ``read`` gives back (then without files and golden tensors)."""
+
+    name: str
+    task: str
+    plan: str
+    labels: Sequence[str]
+    preprocess: Sequence[Mapping[str, Any]]
+    sample_shape: Sequence[int]
+    shippable: bool
+    variants: Sequence[Variant]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    report: Mapping[str, Any] = field(default_factory=dict)
+    hashes: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    folder: Path = Path()
+
+    def file(self, name: str) -> bytes:
+        """One file of a bundle on disk, held against its hash.
+
+        Raises:
+            IntegrityError: missing, or not what the manifest says.
+        """
+        path = self.folder / name
+        if name not in self.hashes:
+            raise IntegrityError("not a file of this bundle", where=str(self.folder), found=name, allowed=self.hashes)
+        for part in (path, *list(path.parents)[: len(PurePosixPath(name).parts) - 1]):
+            if part.is_symlink():
+                raise IntegrityError("a symbolic link", where=str(part))
+        try:
+            data = path.read_bytes()
+        except OSError as err:
+            raise IntegrityError(f"can't be read ({err.strerror})", where=str(path)) from err
+        digest, size = self.hashes[name]
+        if len(data) != size:
+            raise IntegrityError("has another size", where=str(path), found=len(data), allowed=str(size))
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise IntegrityError("is damaged: its SHA-256 differs from the manifest's", where=str(path))
+        return data
+
+    def variant(self, target: str) -> Variant:
+        """The variant of a target."""
+        for variant in self.variants:
+            if variant.target == target:
+                return variant
+        raise IntegrityError(
+            "no such variant", where=str(self.folder), found=target, allowed=[v.target for v in self.variants]
+        )
+
+    def files_of(self, variant: Variant) -> dict[str, bytes]:
+        """What the runtime opens, checked."""
+        return {name: self.file(f"{variant.target}/{name}") for name in variant.files}
+
+    def golden_of(self, variant: Variant) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Golden inputs and outputs, checked."""
+        parts = []
+        for name in ("input_0.pb", "output_0.pb"):
+            place = f"{variant.target}/test_data_set_0/{name}"
+            parts.append(tensor_pb.read(self.file(place), place)[1])
+        return parts[0], parts[1]
+
+
+def write(folder: Path, bundle: Bundle, pages: Mapping[str, bytes], *, overwrite: bool = False) -> None:
+    """Write a bundle in one rename: it is whole or it is not there, and an earlier one stays until the new one stands.
+
+    Args:
+        pages: report.json, report.html, samples.json, README.md, as they are.
+
+    Raises:
+        OutputError: ``folder`` exists (without ``overwrite``) or can't be written.
+        ResourceError: the disk is full; nothing is left behind.
+    """
+    if os.path.lexists(folder) and not overwrite:
+        raise OutputError("exists", where=str(folder), hint="give --overwrite, or another --out")
+    files = {**_contents(bundle), **pages}
+    files[MANIFEST] = (json.dumps(_manifest(bundle, files), indent=2, ensure_ascii=False) + "\n").encode()
+    aside = folder.parent / f".{folder.name}.new"
+    with disk(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)
+        try:
+            for name, data in files.items():
+                write_synced(aside / name, data)
+            sync_folder(aside)
+            if os.path.lexists(folder):
+                exchange(aside, folder)
+            else:
+                os.rename(aside, folder)
+            sync_folder(folder.parent)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def read(folder: Path) -> Bundle:
+    """Read and check a manifest; the files are checked when they are read.
+
+    Raises:
+        IntegrityError: whatever is not as ``write`` writes it: version, keys, types, paths.
+    """
+    path = folder / MANIFEST
+    where = str(path)
+    try:
+        if folder.is_symlink() or path.is_symlink():
+            raise IntegrityError("a symbolic link", where=where)
+        if path.stat().st_size > MAX_MANIFEST:
+            raise IntegrityError(
+                "too large for a manifest", where=where, found=path.stat().st_size, allowed=str(MAX_MANIFEST)
+            )
+        table = json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=no_duplicates)
+    except OSError as err:
+        raise IntegrityError(f"not a bundle: {err.strerror}", where=where) from err
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as err:
+        raise IntegrityError(f"not valid JSON: {err}", where=where) from err
+    return _parse(table, folder, where)
+
+
+def verify(folder: Path, run: bool = True) -> list[dict[str, Any]]:
+    """Check every hash and, with ``run``, replay the golden inputs on every variant that this machine can run.
+
+    Returns:
+        One dict a check: ``{"check": text, "ok": True}``, or ``"skipped": why`` for a variant that can't run here.
+
+    Raises:
+        IntegrityError: on the first difference. Files that the manifest does not list are one, too.
+    """
+    folder = Path(folder)
+    bundle = read(folder)
+    for name in bundle.hashes:
+        bundle.file(name)
+    extra = sorted(set(_listed(folder)) - set(bundle.hashes) - {MANIFEST})
+    if extra:
+        raise IntegrityError("a file that the manifest does not list", where=str(folder), found=extra[0])
+    checks: list[dict[str, Any]] = [{"check": f"{len(bundle.hashes)} files: size and SHA-256", "ok": True}]
+    if run:
+        from_runtime = [replay(bundle, variant) for variant in bundle.variants]
+        checks.extend(from_runtime)
+    return checks
+
+
+def pretty(value: object) -> bytes:
+    """JSON that a person reads, with one spelling for each value."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _contents(bundle: Bundle) -> dict[str, bytes]:
+    files: dict[str, bytes] = {"recipe.json": pretty(bundle.recipe)}
+    for variant in bundle.variants:
+        base = variant.target
+        files |= {f"{base}/{name}": data for name, data in variant.files.items()}
+        files[f"{base}/target.json"] = pretty(variant.record)
+        if variant.golden is not None:
+            x, y = variant.golden
+            files[f"{base}/test_data_set_0/input_0.pb"] = tensor_pb.write(x, INPUT)
+            files[f"{base}/test_data_set_0/output_0.pb"] = tensor_pb.write(y, OUTPUT)
+    return files
+
+
+def _manifest(bundle: Bundle, files: Mapping[str, bytes]) -> dict[str, Any]:
+    about = {
+        "files": {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for name, data in sorted(files.items())
+        },
+        "format": FORMAT,
+        "labels": list(bundle.labels),
+        "plan": bundle.plan,
+        "preprocess": [dict(op) for op in bundle.preprocess],
+        "sample_shape": list(bundle.sample_shape),
+        "shippable": bundle.shippable,
+        "task": bundle.task,
+    }
+    # JSON objects keep their order, and the first variant is the one for who knows no better: the most portable.
+    ordered = sorted(bundle.variants, key=lambda v: (len(v.isa), v.backend != "ort", v.target))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "package_name": bundle.name,
+        "layout": "portable",
+        "components": {COMPONENT: {"variants": {v.target: _variant_body(v) for v in ordered}}},
+        "additional_metadata": {"edgekd": about},
+    }
+
+
+def _variant_body(variant: Variant) -> dict[str, Any]:
+    own = {
+        "backend": variant.backend,
+        "batch": variant.batch,
+        "files": list(variant.files),
+        "isa": sorted(variant.isa),
+        "numerics": variant.numerics,
+        "options": dict(variant.options),
+        "quantized": variant.quantized,
+        "tolerance": variant.tolerance,
+    }
+    body: dict[str, Any] = {"variant_directory": variant.target, "executor_info": {"edgekd": own}}
+    provider = str(variant.options.get("provider", "CPUExecutionProvider"))
+    if variant.backend == "ort":
+        body |= {"ep": provider, "device": "cpu" if provider == "CPUExecutionProvider" else "gpu"}
+        body["executor_info"]["ort"] = {
+            "model_file": next(iter(variant.files)),
+            "session_options": {},
+            "provider_options": {},
+        }
+    return body
+
+
+def _parse(table: Any, folder: Path, where: str) -> Bundle:
+    keys(table, TOP_KEYS, where)
+    if table["schema_version"] != SCHEMA_VERSION:
+        raise IntegrityError(
+            "unknown schema version", where=where, found=table["schema_version"], allowed=SCHEMA_VERSION
+        )
+    about = table_at(
+        table_at(table["additional_metadata"], where).get("edgekd"), f"{where}: additional_metadata.edgekd"
+    )
+    keys(about, ABOUT_KEYS, f"{where}: additional_metadata.edgekd")
+    if about["format"] != FORMAT:
+        raise IntegrityError("unknown format", where=where, found=about["format"], allowed=str(FORMAT))
+    hashes = {}
+    for name, entry in table_at(about["files"], f"{where}: files").items():
+        check_path(name, f"{where}: files")
+        keys(entry, ("bytes", "sha256"), f"{where}: files.{name}")
+        if not isinstance(entry["bytes"], int) or not isinstance(entry["sha256"], str):
+            raise IntegrityError("not a size and a hash", where=f"{where}: files.{name}", found=entry)
+        hashes[name] = (entry["sha256"], entry["bytes"])
+    components = table_at(table["components"], f"{where}: components")
+    keys(components, (COMPONENT,), f"{where}: components")
+    keys(components[COMPONENT], ("variants",), f"{where}: components.{COMPONENT}")
+    bodies = table_at(components[COMPONENT]["variants"], f"{where}: variants")
+    variants = [_parse_variant(name, body, hashes, f"{where}: variants.{name}") for name, body in bodies.items()]
+    if not variants:
+        raise IntegrityError("no variants", where=where)
+    texts(about["labels"], f"{where}: labels")
+    return Bundle(
+        name=str(table["package_name"]),
+        task=str(about["task"]),
+        plan=str(about["plan"]),
+        labels=tuple(about["labels"]),
+        preprocess=listed(about["preprocess"], f"{where}: preprocess"),
+        sample_shape=tuple(listed(about["sample_shape"], where)),
+        shippable=bool(about["shippable"]),
+        variants=variants,
+        report=_report(folder),
+        hashes=hashes,
+        folder=folder,
+    )
+
+
+def _parse_variant(name: str, body: Any, hashes: Mapping[str, Any], where: str) -> Variant:
+    check_path(name, where)
+    table_at(body, where)
+    if body.get("variant_directory") != name:
+        raise IntegrityError(
+            "a variant's folder has its name", where=where, found=body.get("variant_directory"), allowed=name
+        )
+    own = table_at(table_at(body.get("executor_info"), where).get("edgekd"), f"{where}: executor_info.edgekd")
+    keys(own, VARIANT_KEYS, f"{where}: executor_info.edgekd")
+    for file in texts(own["files"], f"{where}: files"):
+        check_path(file, f"{where}: files")
+        if f"{name}/{file}" not in hashes:
+            raise IntegrityError("a file without a hash", where=where, found=file)
+    if not isinstance(own["tolerance"], int | float) or not isinstance(own["batch"], int) or own["batch"] < 1:
+        raise IntegrityError("not a tolerance and a batch", where=where, found=(own["tolerance"], own["batch"]))
+    return Variant(
+        target=name,
+        backend=str(own["backend"]),
+        options=table_at(own["options"], where),
+        files=dict.fromkeys(own["files"], b""),
+        isa=tuple(texts(own["isa"], f"{where}: isa")),
+        numerics=str(own["numerics"]),
+        quantized=bool(own["quantized"]),
+        batch=own["batch"],
+        tolerance=float(own["tolerance"]),
+    )
+
+
+def replay(bundle: Bundle, variant: Variant) -> dict[str, Any]:
+    """Run the golden inputs of a variant: equal answers, and scores within the manifest's tolerance."""
+    name = f"{variant.target}: golden inputs"
+    try:
+        session = open_variant(bundle, variant)
+    except UnavailableError as err:
+        return {"check": name, "skipped": str(err)}
+    x, wanted = bundle.golden_of(variant)
+    got = session.run({session.inputs[0].name: x})[session.outputs[0].name]
+    if got.shape != wanted.shape:
+        raise IntegrityError("another output shape", where=name, found=got.shape, allowed=str(wanted.shape))
+    span = float(wanted.max() - wanted.min()) if variant.quantized else 1.0
+    worst = float(np.abs(got - wanted).max())
+    if (got.argmax(1) != wanted.argmax(1)).any():
+        raise IntegrityError("other answers than when it was built", where=name)
+    if not worst <= variant.tolerance * span:
+        raise IntegrityError(
+            "other scores than when it was built", where=name, found=worst, allowed=f"{variant.tolerance * span:.3g}"
+        )
+    return {"check": f"{name}: {len(x)} samples, largest difference {worst:.2g}", "ok": True}
+
+
+def check_isa(variant: Variant) -> None:
+    """Raise UnavailableError where this CPU lacks a feature that the file needs."""
+    if missing := sorted(set(variant.isa) - host.isa()):
+        raise UnavailableError(
+            "this CPU lacks what the file needs", where=variant.target, found=f"no {', '.join(missing)}"
+        )
+
+
+def open_variant(bundle: Bundle, variant: Variant, threads: int | None = None, batch: int | None = None) -> Session:
+    """Compile a variant on this machine.
+
+    Raises:
+        UnavailableError: this CPU lacks a feature, or the runtime is not installed.
+    """
+    check_isa(variant)
+    options = {**variant.options, **({} if threads is None else {"threads": threads})}
+    backend = make(variant.backend, options, f"{variant.target}: options")
+    return backend.open(bundle.files_of(variant), batch=batch or variant.batch)
+
+
+def golden(
+    session: Session,
+    shape: Sequence[int],
+    seed: int = 0,
+    want: int = 8,
+    given: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Golden inputs and what a session says to them.
+
+    Only inputs where the two best scores lie at least 10 % of the score range apart are kept (else the clearest one),
+    so that another CPU's rounding can't change an answer.
+
+    Args:
+        shape: of one model input.
+        want: at most so many.
+        given: inputs to choose from; else synthetic ones, seeded.
+    """
+    x = _synthetic(shape, seed, 16 * want) if given is None else given
+    y = session.run({session.inputs[0].name: x})[session.outputs[0].name].astype(np.float32)
+    best = np.sort(y, axis=1)
+    margin = (best[:, -1] - best[:, -2]) / max(float(y.max() - y.min()), 1e-12)
+    clearest = np.argsort(-margin, kind="stable")[:want]
+    keep = np.sort([i for i in clearest if margin[i] >= GOLDEN_MARGIN] or clearest[:1])
+    return x[keep], y[keep]
+
+
+def _synthetic(shape: Sequence[int], seed: int, count: int) -> NDArray[np.float32]:
+    """Coarse patterns of many strengths: white noise alone would look the same to most networks."""
+    rng = np.random.default_rng(seed)
+    coarse = [d if i == 0 or d < 4 else -(-d // 2) for i, d in enumerate(shape)]
+    x = rng.uniform(-1, 1, (count, *coarse))
+    for axis, (small, full) in enumerate(zip(coarse, shape, strict=True), start=1):
+        if small != full:
+            x = x.repeat(2, axis=axis).take(range(full), axis=axis)
+    return (x * rng.uniform(0.5, 3, (count, *[1] * len(shape)))).astype(np.float32)
+
+
+def _report(folder: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads((folder / "report.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _listed(folder: Path) -> Iterator[str]:
+    for root, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(root, name)
+            if path.is_symlink():
+                raise IntegrityError("a symbolic link", where=str(path))
+        yield from (Path(root, name).relative_to(folder).as_posix() for name in names)

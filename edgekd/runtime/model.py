@@ -1,0 +1,129 @@
+"""What an app imports: ``load(bundle).predict(raw sample)``. Needs numpy and the one runtime."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import preprocess
+from edgekd.errors import UnavailableError, UsageError
+from edgekd.runtime import bundle as bundles
+from edgekd.runtime.backends._base import Array, Port, Session
+from edgekd.runtime.bundle import Bundle, Variant
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the student says to one sample.
+
+    Attributes:
+        label: the name of the best class; index: its number.
+        score: its probability, 0..1; scores: those of all classes, in order (softmax of the logits).
+    """
+
+    label: str
+    index: int
+    score: float
+    scores: tuple[float, ...]
+
+
+class Model:
+    """A student, ready to run; safe to use from many threads, each with a request and buffers of its own.
+
+    Attributes:
+        labels: class names.
+        target: the variant that was chosen.
+        inputs, outputs: what ``run`` takes and gives.
+    """
+
+    def __init__(self, bundle: Bundle, variant: Variant, session: Session) -> None:
+        self.labels = tuple(bundle.labels)
+        self.target = variant.target
+        self.inputs: tuple[Port, ...] = session.inputs
+        self.outputs: tuple[Port, ...] = session.outputs
+        self._ops, self._shape = bundle.preprocess, bundle.sample_shape
+        self._first = session
+        self._owner = threading.get_ident()
+        self._local = threading.local()
+
+    def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Model inputs by name to outputs by name; the result is the caller's own."""
+        if threading.get_ident() == self._owner:
+            return self._first.run(arrays)
+        return self._of_thread().run(arrays)
+
+    def predict(self, x: Any) -> Prediction | list[Prediction]:
+        """One raw sample, or a batch of them (then a list), preprocessed as in training.
+
+        Raises:
+            UsageError: another shape than the bundle's samples have.
+        """
+        raw, single = preprocess.batched(x, self._shape)
+        if len(raw) == 0:
+            return []
+        inputs = preprocess.apply(self._ops, raw)
+        logits = self.run({self.inputs[0].name: inputs})[self.outputs[0].name]
+        made = [self._prediction(row) for row in softmax(logits)]
+        return made[0] if single else made
+
+    def _prediction(self, scores: NDArray[np.float64]) -> Prediction:
+        index = int(scores.argmax())
+        return Prediction(self.labels[index], index, float(scores[index]), tuple(scores.tolist()))
+
+    def _of_thread(self) -> Session:
+        session: Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = self._first.fork()
+        return session
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Over the last axis, in float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    weights = np.exp(shifted)
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def load(path: str | Path, target: str | None = None, threads: int | None = None) -> Model:
+    """Open a bundle.
+
+    Args:
+        target: a variant by name; else, of those that this machine can run, the one with the lowest p50 in
+            report.json, or the manifest's first where there is no report.
+        threads: else as many as it was measured with.
+
+    Raises:
+        IntegrityError: damaged; a file is held against its hash when it is opened.
+        UnavailableError: no variant can run here; says why for each.
+    """
+    bundle = bundles.read(Path(path))
+    if target is not None:
+        names = [v.target for v in bundle.variants]
+        if target not in names:
+            raise UsageError("no such variant in this bundle", where=str(path), found=target, allowed=names)
+        wanted: Sequence[Variant] = [bundle.variant(target)]
+    else:
+        wanted = sorted(bundle.variants, key=lambda variant: _p50(bundle, variant))
+    reasons = []
+    for variant in wanted:
+        try:
+            return Model(bundle, variant, bundles.open_variant(bundle, variant, threads))
+        except UnavailableError as err:
+            reasons.append(str(err))
+    raise UnavailableError("no variant of this bundle runs here", where=str(path), hint="; ".join(reasons))
+
+
+def _p50(bundle: Bundle, variant: Variant) -> float:
+    """The shipped candidate's p50 in milliseconds, infinity where the report does not say."""
+    try:
+        told = bundle.report["targets"][variant.target]
+        shipped = next(c for c in told["candidates"] if c["name"] == told["shipped"])
+        return float(shipped["latency_ms"]["p50"])
+    except (KeyError, TypeError, ValueError, StopIteration):
+        return float("inf")

@@ -1,0 +1,105 @@
+"""How far a session's answers are from the reference's. numpy alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.errors import IntegrityError, UsageError
+from edgekd.runtime.backends._base import Array, Session
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Two sets of scores for the same samples.
+
+    Attributes:
+        max_abs_diff: the largest absolute difference; infinite where one of them is not finite.
+        argmax_agreement: share of samples, 0..1, with the same best score; None without classes.
+        samples: how many were compared.
+        score_range: largest minus smallest score of the reference.
+    """
+
+    max_abs_diff: float
+    argmax_agreement: float | None
+    samples: int
+    score_range: float
+
+    @property
+    def relative(self) -> float:
+        """The difference as a share of the score range: what a target's ``tolerance`` limits."""
+        if self.max_abs_diff == 0:
+            return 0.0
+        if math.isinf(self.max_abs_diff) or self.score_range == 0:
+            return math.inf
+        return self.max_abs_diff / self.score_range
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """The ``parity`` of report.json. JSON knows no infinity: such a difference is None."""
+        diff = self.max_abs_diff if math.isfinite(self.max_abs_diff) else None
+        return {"argmax_agreement": self.argmax_agreement, "max_abs_diff": diff, "samples": self.samples}
+
+
+def compare(got: NDArray[np.generic], want: NDArray[np.generic], *, classes: bool = True) -> Parity:
+    """Hold scores against the reference's.
+
+    Args:
+        got: scores, (samples, ...).
+        want: the reference's, of the same shape.
+        classes: whether the last axis holds the scores of classes, 2 or more.
+
+    Raises:
+        IntegrityError: another shape, or no samples.
+    """
+    if got.shape != want.shape or not want.size:
+        raise IntegrityError("the output's shape is not the reference's", found=got.shape, allowed=str(want.shape))
+    a, b = got.astype(np.float64), want.astype(np.float64)
+    finite = bool(np.isfinite(a).all() and np.isfinite(b).all())
+    has_classes = classes and want.ndim > 1 and want.shape[-1] > 1
+    return Parity(
+        max_abs_diff=float(np.abs(a - b).max()) if finite else math.inf,
+        argmax_agreement=float(np.mean(a.argmax(-1) == b.argmax(-1))) if has_classes else None,
+        samples=len(want),
+        score_range=float(b.max() - b.min()) if finite else math.inf,
+    )
+
+
+def check(
+    session: Session, inputs: Mapping[str, Array], want: Array, *, output: str | None = None, classes: bool = True
+) -> Parity:
+    """Run a session over all samples and compare one output, by default the first, with the reference's."""
+    return compare(run_all(session, inputs, output=output), want, classes=classes)
+
+
+def run_all(session: Session, inputs: Mapping[str, Array], *, output: str | None = None, batch: int = BATCH) -> Array:
+    """One output for many samples, in batches; a session that takes one batch size alone is fed that.
+
+    Args:
+        session: any.
+        inputs: (samples, ...) each, with equal numbers of samples.
+        output: the output's name; by default the first.
+        batch: the most samples in one run.
+
+    Raises:
+        UsageError: no such output, unequal numbers of samples, or a number that a fixed batch does not divide.
+    """
+    names = [port.name for port in session.outputs]
+    name = names[0] if output is None else output
+    if name not in names:
+        raise UsageError("no such output", where="parity", found=name, allowed=names)
+    counts = {key: len(array) for key, array in inputs.items()}
+    if len(set(counts.values())) != 1:
+        raise UsageError("unequal numbers of samples", where="parity", found=counts)
+    samples = next(iter(counts.values()))
+    fixed = session.inputs[0].shape[0]
+    step = batch if fixed is None else fixed
+    if fixed is not None and samples % fixed:
+        raise UsageError(f"the model takes {fixed} samples at once", where="parity", found=samples)
+    starts = range(0, samples, step)
+    return np.concatenate([session.run({k: a[at : at + step] for k, a in inputs.items()})[name] for at in starts])

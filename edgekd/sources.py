@@ -1,0 +1,87 @@
+"""Fingerprints of code: edgekd's own files that a step runs, library versions, and a user's package."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from edgekd import target
+
+_HERE = Path(__file__).parent
+_VOCABULARY = ("errors.py", "plugins.py", "preprocess.py", "recipe.py", "target.py", "vocabulary.py")
+_STEP_FILES = {
+    "learn": (*_VOCABULARY, "learn", "steps.py"),
+    "compress": (*_VOCABULARY, "learn", "compress", "steps.py"),
+    "lower": (*_VOCABULARY, "learn", "compress", "lower", "steps.py"),
+    "measure": ("errors.py", "host.py", "preprocess.py", "runtime", "measure.py"),
+}
+_STEP_VERSIONS = {
+    "learn": ("torch", "accelerate", "numpy", "pillow"),
+    "compress": ("torch", "accelerate", "numpy", "pillow", "torch-pruning", "torchao"),
+    "lower": ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "openvino", "numpy"),
+    "measure": ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "onnx"),
+}
+
+
+@functools.cache
+def own(step: str) -> str:
+    """SHA-256 over edgekd's own source files that a kind of step runs, and the built-in targets."""
+    files = [file for name in _STEP_FILES[step] for file in _python_files(_HERE / name)]
+    return _hash_files(sorted({*files, *target.folder().glob("*.toml")}))
+
+
+@functools.cache
+def versions(step: str) -> dict[str, str | None]:
+    """Installed versions of the libraries that matter to a kind of step."""
+    return {name: version(name) for name in _STEP_VERSIONS[step]}
+
+
+def version(name: str) -> str | None:
+    """The installed version of a distribution, or None. Imports nothing of it."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def of_users(table: Any) -> dict[str, str]:
+    """For every ``package.module:name`` inside a table: the hash of every source file of its top-level package."""
+    return {top: _package(top) for top in sorted(set(_packages(table)))}
+
+
+def _packages(value: Any) -> Iterable[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in ("kind", "factory", "source") and isinstance(inner, str) and ":" in inner:
+                yield inner.split(":", 1)[0].split(".", 1)[0]
+            yield from _packages(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _packages(inner)
+
+
+def _package(top: str) -> str:
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None:
+        return "not found"
+    origin = Path(spec.origin)
+    return _hash_files(sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin])
+
+
+def _python_files(path: Path) -> list[Path]:
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def _hash_files(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,315 @@
+"""The steps that make students: train a teacher, distil, compress with the teacher watching, export.
+
+Each takes its inputs from the store by key and puts its result there; a step that is found is not run.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import io
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from edgekd import plugins
+from edgekd.compress._base import Context, Pass
+from edgekd.errors import ExportError, RecipeError
+from edgekd.learn import teacher as teachers
+from edgekd.learn import train
+from edgekd.learn.feed import Feed
+from edgekd.learn.student import Student, TensorSpec
+from edgekd.lower.lower import to_onnx
+from edgekd.plan import Plan, Step
+from edgekd.recipe import Recipe, Table
+from edgekd.store import Store, canonical, sha256
+
+Progress = Callable[[dict[str, Any]], None]
+CALIBRATION_BATCHES, CALIBRATION_SIZE = 8, 32
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The result of a trained step."""
+
+    student: Student
+    history: list[dict[str, Any]]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every step works with: the recipe's parts, already built and checked.
+
+    Attributes:
+        feed: the student's view of the data; ``teacher_feed`` is the teacher's, where it has its own preprocessing.
+        roots: how to make an untrained "teacher" and "student" (a recipe's model table, or a user's object).
+    """
+
+    recipe: Recipe
+    plan: Plan
+    store: Store
+    feed: Feed
+    teacher_feed: Feed
+    classes: tuple[str, ...]
+    roots: Mapping[str, Callable[[], nn.Module]]
+    losses: tuple[tuple[float, Any], ...]
+    progress: Progress
+
+    def signature(self, feed: Feed) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+        """Inputs and outputs of a classifier over a feed."""
+        inputs = (TensorSpec("input", (None, *feed.sample_shape)),)
+        return inputs, (TensorSpec("logits", (None, len(self.classes))),)
+
+    def untrained(self, role: str) -> Student:
+        """The teacher or student as its factory makes it, seeded."""
+        inputs, outputs = self.signature(self.teacher_feed if role == "teacher" else self.feed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.recipe.seed)
+            module = self.roots[role]()
+        return Student(module, inputs, outputs, ({"kind": role},))
+
+    def told(self, step: Step) -> Progress:
+        """Progress that names its step."""
+        return lambda event: self.progress({"step": step.name, **event})
+
+
+def make_pass(table: Table, where: str = "compress") -> Pass:
+    """A compression pass from its own keys."""
+    made: Pass = plugins.build("compress", table, where)
+    return made
+
+
+def make_losses(tables: tuple[Table, ...]) -> tuple[tuple[float, Any], ...]:
+    """(weight, loss) for each ``[[losses]]`` table."""
+    made = []
+    for i, table in enumerate(tables):
+        weight = table.get("weight", 1.0)
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= 1e6:
+            raise RecipeError("out of range", where=f"losses[{i}].weight", found=weight, allowed="0 to 1e6")
+        own = {key: value for key, value in table.items() if key != "weight"}
+        made.append((float(weight), plugins.build("losses", own, f"losses[{i}]")))
+    if not any(weight > 0 for weight, _ in made):
+        raise RecipeError("every weight is 0: nothing would be learned", where="losses")
+    return tuple(made)
+
+
+def teacher(bench: Bench, step: Step) -> Trained:
+    """Train the teacher on the labels, or read its checkpoint."""
+
+    def make(scratch: Path) -> Trained:
+        untrained = bench.untrained("teacher")
+        if step.schedule is None:
+            return Trained(untrained, [], 0.0)
+        loss = plugins.build("losses", {"kind": "cross_entropy"}, "teacher")
+        feed = bench.teacher_feed
+        task = train.Task(
+            ((1.0, loss),), feed, step.schedule, bench.recipe.seed, progress=bench.told(step), where=step.name
+        )
+        history = train.fit(untrained.module, task, scratch)
+        return Trained(untrained, history, 0.0)
+
+    return _stored(bench, step, make)
+
+
+def student(bench: Bench, step: Step, watching: Teacher) -> Trained:
+    """Distil: the student trains on the recipe's losses, the teacher's outputs kept per view."""
+
+    def make(scratch: Path) -> Trained:
+        untrained = bench.untrained("student")
+        return Trained(untrained, _fit(bench, step, untrained, watching, scratch), 0.0)
+
+    return _stored(bench, step, make)
+
+
+def compress(bench: Bench, step: Step, before: Student, watching: Teacher) -> Trained:
+    """One pass and the fine-tuning that follows it, by distillation."""
+
+    def make(scratch: Path) -> Trained:
+        change = make_pass(step.table)
+        context = context_of(bench, step)
+        changed = structure(step, change, before, context)
+        history = _fit(bench, step, changed, watching, scratch, change)
+        change.ensures(before, changed)
+        return Trained(changed, history, 0.0)
+
+    return _stored(bench, step, make)
+
+
+def structure(step: Step, change: Pass, before: Student, context: Context) -> Student:
+    """What a pass makes of a student; the record in its lineage also holds the pass's own table."""
+    change.requires(before, context)
+    changed = change.apply(before, context)
+    change.ensures(before, changed)
+    *lineage, last = changed.lineage
+    return replace(changed, lineage=(*lineage, {**last, "table": step.table}))
+
+
+def context_of(bench: Bench, step: Step) -> Context:
+    """What a pass is told: numerics and channel multiple of the target, and the first training samples."""
+    return Context(step.numerics, step.channel_multiple, calibration(bench.feed))
+
+
+def calibration(feed: Feed) -> list[torch.Tensor]:
+    """The first training samples, without augmentation, as batches of model inputs."""
+    total = min(feed.length("train"), CALIBRATION_BATCHES * CALIBRATION_SIZE)
+    starts = range(0, total, CALIBRATION_SIZE)
+    return [torch.tensor(feed.inputs("train", s, min(s + CALIBRATION_SIZE, total))) for s in starts]
+
+
+class Teacher:
+    """The teacher's logits over a split or over one view of the training data: computed once and kept."""
+
+    def __init__(self, bench: Bench, key: str, module: nn.Module) -> None:
+        self._bench, self._key, self._module = bench, key, module
+
+    def view(self, view: int) -> NDArray[np.float32]:
+        """(N, C) logits over all training samples as view ``view`` shows them."""
+        return self._kept(f"view {view}", lambda: train.predict_view(self._module, self._bench.teacher_feed, view))
+
+    def split(self, split: str) -> NDArray[np.float32]:
+        """(N, C) logits over a split, without augmentation."""
+        return self._kept(split, lambda: train.predict(self._module, self._bench.teacher_feed, split))
+
+    def _kept(self, what: str, compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+        key = sha256(canonical(["teacher outputs", self._key, what]))
+        files = self._bench.store.get(key)
+        if files is None:
+            buffer = io.BytesIO()
+            np.save(buffer, compute(), allow_pickle=False)
+            files = self._bench.store.put(key, {"logits.npy": buffer.getvalue()})
+        return np.load(io.BytesIO(files["logits.npy"]), allow_pickle=False)
+
+
+def _fit(
+    bench: Bench, step: Step, subject: Student, watching: Teacher, scratch: Path, change: Pass | None = None
+) -> list[dict[str, Any]]:
+    assert step.schedule is not None
+    unlabelled = bench.feed.labels("validation") is None
+    needs_teacher = any("teacher" in loss.needs for _, loss in bench.losses)
+    task = train.Task(
+        bench.losses,
+        bench.feed,
+        step.schedule,
+        bench.recipe.seed,
+        teacher=watching.view if needs_teacher else None,
+        validation_teacher=watching.split("validation") if unlabelled else None,
+        begin_epoch=None if change is None else functools.partial(change.begin_epoch, subject),
+        progress=bench.told(step),
+        where=step.name,
+    )
+    return train.fit(subject.module, task, scratch)
+
+
+def _stored(bench: Bench, step: Step, make: Callable[[Path], Trained]) -> Trained:
+    files = bench.store.get(step.key)
+    if files is None:
+        with bench.store.scratch(step.key) as scratch:
+            files = bench.store.get(step.key)
+            if files is None:
+                started = time.monotonic()
+                made = make(scratch)
+                files = bench.store.put(step.key, pack(replace(made, seconds=time.monotonic() - started)))
+    else:
+        bench.progress({"step": step.name, "cached": True})
+    return unpack(bench, files)
+
+
+def pack(trained: Trained) -> dict[str, bytes]:
+    """A trained step as files: safetensors and JSON, no pickle."""
+    state = {
+        name: tensor.detach().cpu().clone().contiguous() for name, tensor in trained.student.module.state_dict().items()
+    }
+    about = {"lineage": trained.student.lineage, "history": trained.history, "seconds": trained.seconds}
+    return {"model.safetensors": save_tensors(state), "student.json": canonical(about)}
+
+
+def unpack(bench: Bench, files: Mapping[str, bytes]) -> Trained:
+    """Rebuild a student: its root from the recipe, each pass replayed from its record, then the weights."""
+    about = json.loads(files["student.json"])
+    root, *records = about["lineage"]
+    rebuilt = bench.untrained(root["kind"])
+    for record in records:
+        rebuilt = make_pass(record["table"]).replay(rebuilt, record)
+    rebuilt.module.load_state_dict(load_tensors(files["model.safetensors"]))
+    rebuilt.module.eval()
+    return Trained(rebuilt, about["history"], about["seconds"])
+
+
+def finished(bench: Bench, step: Step, subject: Student) -> Student:
+    """The student as it is exported: a quantizing pass converts here, everything else only stops training."""
+    subject.module.eval()
+    if step.table:
+        return make_pass(step.table).finish(subject)
+    return subject.with_module(copy.deepcopy(subject.module).eval())
+
+
+def export(bench: Bench, step: Step, subject: Student, metadata: Mapping[str, str]) -> bytes:
+    """The ONNX file of an export step, from the student of its parent step."""
+    key = sha256(canonical([step.key, dict(metadata)]))
+    files = bench.store.get(key)
+    if files is None:
+        bench.progress({"step": step.name, "epoch": None})
+        parent = bench.plan.steps[step.parent or ""]
+        onnx = to_onnx(finished(bench, parent, subject), opset=step.opset, metadata=metadata)
+        files = bench.store.put(key, {"model.onnx": onnx})
+    return files["model.onnx"]
+
+
+def teacher_size(bench: Bench, step: Step, subject: Student, opset: int) -> int:
+    """Bytes of the teacher's fp32 ONNX export; 4 x its parameters where it can't be exported."""
+    key = sha256(canonical(["teacher size", step.key, opset]))
+    files = bench.store.get(key)
+    if files is None:
+        try:
+            size = len(to_onnx(subject, opset=opset, metadata={}))
+        except ExportError:
+            size = 4 * subject.params
+        files = bench.store.put(key, {"size.json": canonical(size)})
+    return int(json.loads(files["size.json"]))
+
+
+def make_roots(
+    recipe: Recipe, feed: Feed, teacher_feed: Feed, classes: int, teacher: nn.Module | None, student: nn.Module | None
+) -> dict[str, Callable[[], nn.Module]]:
+    """How to make the two networks: a copy of the user's object, else what the recipe's table says."""
+    roots: dict[str, Callable[[], nn.Module]] = {}
+    if teacher is not None:
+        own = teacher
+        roots["teacher"] = lambda: teachers.wrap(copy.deepcopy(own), recipe.teacher)
+    else:
+        roots["teacher"] = lambda: teachers.load_teacher(recipe.teacher, teacher_feed.sample_shape, classes)
+    if student is not None:
+        mine = student
+        roots["student"] = lambda: copy.deepcopy(mine)
+    else:
+        build = plugins.build("models", recipe.student.model, "student.model").build
+        roots["student"] = lambda: build(feed.sample_shape, classes)
+    return roots
+
+
+class StageScores:
+    """The torch model of a trained step over a split: (N, C) logits, computed once a build."""
+
+    def __init__(self, bench: Bench, trained: Mapping[str, Trained]) -> None:
+        self._bench, self._trained = bench, trained
+        self._known: dict[tuple[str, str, int], NDArray[np.float32]] = {}
+
+    def __call__(self, step: str, split: str, limit: int | None = None) -> NDArray[np.float32]:
+        """``limit``: only the first so many samples."""
+        feed = self._bench.teacher_feed if step == "teacher" else self._bench.feed
+        count = feed.length(split) if limit is None else min(limit, feed.length(split))
+        key = (step, split, count)
+        if key not in self._known:
+            self._known[key] = train.predict(self._trained[step].student.module, feed, split, limit=count)
+        return self._known[key]

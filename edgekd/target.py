@@ -1,0 +1,111 @@
+"""``targets/<name>.toml`` -> Target: what a runtime on a device wants, as facts and no code."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgekd.errors import TargetError
+from edgekd.vocabulary import explain
+
+
+class Numerics(BaseModel):
+    """One number format that a target runs well, and the name of its candidate.
+
+    ``weight_bits = 7`` keeps int8 weights within -63..63: kernels of CPUs without VNNI add two products in
+    16 bits and would saturate on larger ones.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
+    activations: Literal["float32", "uint8", "int8"] = "float32"
+    activation_symmetric: bool = False
+    weights: Literal["float32", "int8"] = "float32"
+    weight_bits: int = Field(default=8, ge=4, le=8)
+    per_channel: bool = True
+    ops: tuple[Literal["conv", "linear", "add", "pool", "concat"], ...] = ()
+    tolerance: float = Field(default=1e-3, gt=0, le=0.5, description="parity, as a share of the score range")
+
+    @property
+    def quantized(self) -> bool:
+        return self.activations != "float32"
+
+
+class Shapes(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch: int = Field(default=1, ge=1, le=4096)
+    channel_multiple: int = Field(default=1, ge=1, le=256)
+
+
+class Target(BaseModel):
+    """A place to run. ``numerics`` stands in order of preference, fp32 always among them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    description: str = ""
+    backend: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    numerics: tuple[Numerics, ...] = Field(min_length=1)
+    shapes: Shapes = Shapes()
+    opset: int = Field(default=20, ge=17, le=23)
+    isa: tuple[str, ...] = Field(default=(), description="CPU features that the files need, as host.py names them")
+
+    @property
+    def quantized(self) -> Numerics | None:
+        """The first quantized scheme, or None."""
+        return next((n for n in self.numerics if n.quantized), None)
+
+    @property
+    def dense(self) -> Numerics:
+        return next(n for n in self.numerics if not n.quantized)
+
+
+def folder() -> Path:
+    """Where the built-in targets stand: inside the installed package, or beside it in a checkout."""
+    inside = Path(__file__).parent / "targets"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "targets"
+
+
+def names() -> list[str]:
+    """The built-in targets, sorted."""
+    return sorted(path.stem for path in folder().glob("*.toml"))
+
+
+def load(name_or_path: str) -> Target:
+    """A target by built-in name or by path.
+
+    Raises:
+        TargetError: unknown name, unreadable file, wrong key or value, no float scheme to fall back on.
+    """
+    if name_or_path.endswith(".toml") or "/" in name_or_path:
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise TargetError("no such target file", where=name_or_path)
+    elif name_or_path in names():
+        path = folder() / f"{name_or_path}.toml"
+    else:
+        raise TargetError("unknown target", where="--target", found=name_or_path, allowed=names())
+    return parse(path)
+
+
+def parse(path: Path) -> Target:
+    """Read one target file."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise TargetError(f"not valid TOML: {err}", where=str(path)) from err
+    try:
+        target = Target.model_validate({"name": path.stem, **table})
+    except ValidationError as err:
+        raise explain(err, Target, path.name, TargetError) from err
+    if all(n.quantized for n in target.numerics):
+        raise TargetError("no float candidate: int8 needs one to be compared with", where=f"{path.name}: numerics")
+    if len({n.name for n in target.numerics}) < len(target.numerics):
+        raise TargetError("two candidates of one name", where=f"{path.name}: numerics")
+    return target

@@ -1,0 +1,55 @@
+"""What recipe.py and target.py share: pydantic's errors, told in edgekd's words."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from edgekd.errors import EdgekdError
+
+
+def explain(err: ValidationError, model: type[BaseModel], file: str, error: type[EdgekdError]) -> EdgekdError:
+    """The first problem of a ValidationError as one clear error: file, key, what was found, what is allowed."""
+    problem = err.errors(include_url=False)[0]
+    loc = problem["loc"]
+    where = f"{file}: {key_path(loc)}"
+    if problem["type"] == "extra_forbidden":
+        allowed = fields_at(model, loc[:-1])
+        return error("unknown key", where=where, found=str(loc[-1]), allowed=allowed)
+    if problem["type"] == "missing":
+        return error("missing", where=where)
+    message = problem["msg"].removeprefix("Value error, ")
+    return error(message[:1].lower() + message[1:], where=where, found=problem["input"])
+
+
+def key_path(loc: tuple[int | str, ...]) -> str:
+    """``("losses", 0, "kind")`` -> ``losses[0].kind``."""
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """The keys that are allowed at a place of a model."""
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(part)
+        inner = _model_in(field.annotation) if field else None
+        if inner is None:
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    for arg in typing.get_args(annotation):
+        if (found := _model_in(arg)) is not None:
+            return found
+    return None

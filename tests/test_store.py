@@ -1,0 +1,78 @@
+"""Only successes are kept, and they are verified when read."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from edgekd.disk import disk, exchange
+from edgekd.errors import OutputError, ResourceError
+from edgekd.store import Store, canonical, sha256
+
+KEY = sha256(b"key")
+
+
+def test_what_was_put_is_got(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.get(KEY) is None
+    store.put(KEY, {"a.bin": b"1", "b.json": b"{}"})
+    assert store.get(KEY) == {"a.bin": b"1", "b.json": b"{}"}
+
+
+def test_a_damaged_artifact_is_removed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put(KEY, {"a.bin": b"12345"})
+    next(tmp_path.rglob("a.bin")).write_bytes(b"12346")
+    assert store.get(KEY) is None
+    assert not store.has(KEY)
+    store.put(KEY, {"a.bin": b"12345"})
+    assert store.get(KEY) == {"a.bin": b"12345"}
+
+
+def test_an_artifact_without_its_index_is_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put(KEY, {"a.bin": b"1"})
+    next(tmp_path.rglob("index.json")).unlink()
+    assert store.get(KEY) is None
+
+
+def test_scratch_stays_when_the_step_fails_and_goes_when_it_succeeds(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(RuntimeError), store.scratch(KEY) as folder:
+        (folder / "checkpoint").write_bytes(b"1")
+        raise RuntimeError
+    with store.scratch(KEY) as folder:
+        assert (folder / "checkpoint").read_bytes() == b"1"
+    assert not folder.exists()
+
+
+def test_prune_frees_what_is_old(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put(KEY, {"a.bin": b"x" * 1000})
+    written = next(tmp_path.rglob("index.json")).stat().st_mtime
+    assert store.prune(1.0, now=written + 10) == 0
+    assert store.prune(1.0, now=written + 100_000) >= 1000
+    assert store.size()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [(errno.ENOSPC, ResourceError), (errno.EACCES, OutputError), (errno.EROFS, OutputError)]
+)
+def test_what_a_disk_refuses_is_told(tmp_path: Path, code: int, error: type[Exception]) -> None:
+    with pytest.raises(error, match=str(tmp_path)), disk(tmp_path):
+        raise OSError(code, "no")
+
+
+def test_exchange_swaps_folders(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "who").write_text(name)
+    exchange(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b" / "who").read_text() == "a"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_canonical_json_has_one_spelling() -> None:
+    assert canonical({"b": 1, "a": [1.5, None]}) == canonical({"a": [1.5, None], "b": 1}) == b'{"a":[1.5,null],"b":1}'
