@@ -7,7 +7,6 @@ the group's weight magnitude (Li et al. 2017, arXiv:1608.08710). The accuracy co
 from __future__ import annotations
 
 import copy
-import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -17,6 +16,7 @@ from torch import nn
 
 from edgekd.compress._base import Context
 from edgekd.errors import ExportError
+from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student
 
 
@@ -51,8 +51,7 @@ class ChannelPrune:
     def apply(self, student: Student, context: Context) -> Student:
         """The pruned student; its record holds the plan, plain data that ``replay`` follows."""
         module = copy.deepcopy(student.module).train(False)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch.jit-free tracing; what matters is checked in ensures
+        with quiet():
             pruner = torch_pruning.BasePruner(
                 module,
                 student.example(1),
@@ -82,8 +81,7 @@ class ChannelPrune:
     def replay(self, student: Student, record: dict[str, Any]) -> Student:
         """The same structure from the plan; the weights are the caller's to load."""
         module = copy.deepcopy(student.module).train(False)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             graph = torch_pruning.DependencyGraph().build_dependency(module, student.example(1))
             graph.load_pruning_history([(name, out, list(index)) for name, out, index in record["plan"]])
         return student.with_module(module, record)

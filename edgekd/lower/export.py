@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from onnxscript import ir
 
 from edgekd.errors import ExportError
+from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student
 
 BATCH = "batch"
@@ -29,8 +26,7 @@ def export(student: Student, opset: int) -> ir.Model:
     """
     axes = tuple({0: torch.export.Dim(BATCH, min=1, max=2**20)} for _ in student.inputs)
     try:
-        with _quiet():
-            # Deprecation warnings of the exporter's own dependencies are nothing a user could act on.
+        with quiet():
             program = torch.onnx.export(
                 student.module,
                 student.example(),
@@ -64,17 +60,3 @@ def _place(err: BaseException) -> str | None:
         at = at.__cause__ or at.__context__
     found = re.search(r"L__self___?([\w.]+)|nn_module_stack.*?'([\w.]+)'", text)
     return next((group for group in found.groups() if group), None) if found else None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter logs what it skips; only errors matter to a user."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)

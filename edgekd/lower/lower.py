@@ -11,13 +11,25 @@ from edgekd.errors import ExportError
 from edgekd.learn.student import Student
 from edgekd.lower.export import export
 from edgekd.lower.passes._base import GraphPass
+from edgekd.lower.passes.default_attributes import DefaultAttributes
+from edgekd.lower.passes.int8_linear import Int8Linear
+from edgekd.lower.passes.lean_qdq import LeanQdq
 from edgekd.lower.passes.plain_pooling import PlainPooling
+from edgekd.lower.passes.share_constants import ShareConstants
 from edgekd.lower.passes.short_names import ShortNames
 from edgekd.lower.passes.strip_metadata import StripMetadata
 
 MAX_BYTES = 100_000_000
 IR_VERSION = 10
-PASSES: tuple[GraphPass, ...] = (PlainPooling(), StripMetadata(), ShortNames())
+PASSES: tuple[GraphPass, ...] = (
+    PlainPooling(),
+    Int8Linear(),
+    LeanQdq(),
+    DefaultAttributes(),
+    ShareConstants(),
+    StripMetadata(),
+    ShortNames(),
+)
 
 
 def to_onnx(student: Student, *, opset: int, metadata: Mapping[str, str]) -> bytes:

@@ -403,7 +403,7 @@ def golden(
         want: at most so many.
         given: inputs to choose from; else synthetic ones, seeded.
     """
-    x = _synthetic(shape, seed, 16 * want) if given is None else given
+    x = _synthetic(shape, seed, 64 * want) if given is None else given
     y = session.run({session.inputs[0].name: x})[session.outputs[0].name].astype(np.float32)
     best = np.sort(y, axis=1)
     margin = (best[:, -1] - best[:, -2]) / max(float(y.max() - y.min()), 1e-12)

@@ -23,7 +23,7 @@ class Parity:
         max_abs_diff: the largest absolute difference; infinite where one of them is not finite.
         argmax_agreement: share of samples, 0..1, with the same best score; None without classes.
         samples: how many were compared.
-        score_range: largest minus smallest score of the reference.
+        score_range: largest minus smallest score of the reference; 0 where a score is not finite.
     """
 
     max_abs_diff: float
@@ -66,7 +66,7 @@ def compare(got: NDArray[np.generic], want: NDArray[np.generic], *, classes: boo
         max_abs_diff=float(np.abs(a - b).max()) if finite else math.inf,
         argmax_agreement=float(np.mean(a.argmax(-1) == b.argmax(-1))) if has_classes else None,
         samples=len(want),
-        score_range=float(b.max() - b.min()) if finite else math.inf,
+        score_range=float(b.max() - b.min()) if finite else 0.0,
     )
 
 

@@ -44,7 +44,7 @@ def drop_unused(graph: ir.Graph) -> None:
         del graph.initializers[name]
 
 
-def attribute_ints(node: ir.Node, name: str) -> list[int]:
-    """An integer-list attribute, or an empty list."""
+def attribute_int(node: ir.Node, name: str, default: int) -> int:
+    """An integer attribute, or the operator's default."""
     found = node.attributes.get(name)
-    return list(found.as_ints()) if found is not None else []
+    return default if found is None else int(found.as_int())
