@@ -114,11 +114,11 @@ def write_report(folder: Path, out: Path | None) -> Path:
     bundle = bundles.read(folder)
     if not bundle.report:
         raise IntegrityError("no report.json", where=str(folder))
-    samples = folder / "samples.json"
-    extras = {"samples": json.loads(samples.read_bytes())} if samples.is_file() else {}
+    file = folder / "samples.json"
+    samples = json.loads(file.read_bytes()) if file.is_file() else {}
     place = out or Path(f"{folder.name}.report.html")
     with disk(place):
-        place.write_text(report.html(bundle.report, extras), encoding="utf-8")
+        place.write_text(report.html(bundle.report, samples), encoding="utf-8")
     return place
 
 

@@ -52,7 +52,7 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
     choices = choose_all(measured, budget, exam)
     facts = record.Facts(bench, trained, stage_scores, exam, measured, choices, order.quick)
     document = record.make(facts)
-    pages = write_pages(document, record.extras(facts))
+    pages = write_pages(document, record.samples(facts))
     if order.keep_candidates:
         keep_candidates(order.out, measured)
     gate(order, choices, pages)
@@ -172,12 +172,12 @@ def choose_all(measured: Mapping[str, Measured], budget: Any, exam: measure.Exam
     return {name: choose.choose(m.contenders(), budget, value, m.ratio) for name, m in measured.items()}
 
 
-def write_pages(document: Mapping[str, Any], extras: Mapping[str, Any]) -> dict[str, bytes]:
+def write_pages(document: Mapping[str, Any], samples: Mapping[str, Any]) -> dict[str, bytes]:
     """report.json, report.html and samples.json."""
     return {
         "report.json": (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(),
-        "report.html": report.html(dict(document), dict(extras)).encode(),
-        "samples.json": canonical(extras["samples"]),
+        "report.html": report.html(document, samples).encode(),
+        "samples.json": canonical(samples),
     }
 
 

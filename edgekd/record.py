@@ -55,21 +55,24 @@ def make(facts: Facts) -> dict[str, Any]:
         "shippable": not facts.quick,
         "stages": [_stage(facts, step) for _, step in bench.plan.walk() if step.name in facts.trained],
         "targets": {name: _target(facts, measured) for name, measured in facts.measured.items()},
+        "details": _details(facts),
     }
 
 
-def extras(facts: Facts) -> dict[str, Any]:
-    """What the page shows beyond the contract: curves, raw samples, agreement by class, recipe."""
+def samples(facts: Facts) -> dict[str, Any]:
+    """samples.json: every latency, in ns, by target and candidate."""
+    return {
+        name: {c.name: c.samples_ns for c in measured.candidates.values()} for name, measured in facts.measured.items()
+    }
+
+
+def _details(facts: Facts) -> dict[str, Any]:
+    """What the page draws beyond the contract: curves, agreement by class, the recipe."""
     teacher, student = facts.exam.teacher("test"), facts.stage_scores(_last_step(facts), "test")
     return {
         "history": {name: trained.history for name, trained in facts.trained.items()},
-        "samples": {
-            name: {c.name: c.samples_ns for c in measured.candidates.values()}
-            for name, measured in facts.measured.items()
-        },
         "agreement": metric.per_class(student, teacher, facts.exam.labels["test"], facts.bench.classes),
         "recipe": public_recipe(facts.bench.recipe),
-        "verdicts": {name: dict(choice.verdicts) for name, choice in facts.choices.items()},
     }
 
 

@@ -45,8 +45,8 @@ def decode(data: NDArray[Any], offsets: NDArray[Any], limit: int | None, where: 
 def open_image(data: bytes, where: str, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """One image as (H, W, C) uint8, grey with one channel, else RGB; ``size`` (height, width) resizes it."""
     try:
-        image = Image.open(io.BytesIO(data))
-        image = image.convert("L" if image.mode in ("L", "1", "I;16") else "RGB")
+        file = Image.open(io.BytesIO(data))
+        image = file.convert("L" if file.mode in ("L", "1", "I;16") else "RGB")
         if size is not None and image.size != (size[1], size[0]):
             image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     except DECODABLE as err:

@@ -1,0 +1,217 @@
+"""The figures of the page: training curves, latency distributions, agreement by class."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.report import svg, text, view
+from edgekd.report.svg import Line, Scale
+from edgekd.report.text import Metric
+
+Table = Mapping[str, Any]
+MANY = 24  # classes, beyond which only the worst are shown at once
+NUMBERED = 12  # classes, up to which the confusion is a table of numbers
+MATRIX = 256  # classes, up to which it is drawn at all
+
+
+def make(report: Table, extras: Table, metric: Metric) -> dict[str, Any]:
+    """Every figure; those without data are empty."""
+    return {
+        "curves": curves(extras.get("history") or {}, view.teacher_of(report), metric),
+        "latency": {
+            name: latency(target, (extras.get("samples") or {}).get(name) or {})
+            for name, target in report["targets"].items()
+        },
+        "agreement": agreement(extras["agreement"], metric) if extras.get("agreement") else None,
+    }
+
+
+def curves(history: Table, teacher: Table | None, metric: Metric) -> list[dict[str, Any]]:
+    """Loss, validation and learning rate of each stage that trained."""
+    found = []
+    for stage, epochs in history.items():
+        if not epochs:
+            continue
+        x = [float(epoch["epoch"]) + 1 for epoch in epochs]
+        seconds = sum(epoch.get("seconds") or 0 for epoch in epochs)
+        word = "epoch" if len(epochs) == 1 else "epochs"
+        panels = [_loss(stage, x, epochs), _validation(stage, x, epochs, teacher, metric), _rate(stage, x, epochs)]
+        found.append(
+            {
+                "stage": stage,
+                "about": f"{len(epochs)} {word}" + (f", {text.duration(seconds)}" if seconds else ""),
+                "panels": [panel for panel in panels if panel],
+            }
+        )
+    return found
+
+
+def _series(x: Sequence[float], epochs: Sequence[Table], get: Callable[[Table], Any]) -> list[tuple[float, float]]:
+    pairs = [(a, get(epoch)) for a, epoch in zip(x, epochs, strict=True)]
+    return [(a, float(b)) for a, b in pairs if b is not None and np.isfinite(b)]
+
+
+def _loss(stage: str, x: Sequence[float], epochs: Sequence[Table]) -> dict[str, Any] | None:
+    kinds = list(dict.fromkeys(kind for epoch in epochs for kind in epoch.get("losses") or {}))
+    parts = {
+        kind: _series(x, [epoch.get("losses") or {} for epoch in epochs], operator.itemgetter(kind)) for kind in kinds
+    }
+    total = _series(x, epochs, lambda e: e.get("loss"))
+    lines = [Line(points, kind, "quiet") for kind, points in parts.items() if points]
+    name = "loss" if len(lines) < 2 else "weighted sum"
+    # One loss of weight 1 is its own sum: drawn once.
+    lines = [line for line in lines if len(lines) > 1 or list(line.points) != total]
+    lines += [Line(total, name, "main")] if total else []
+    if not lines:
+        return None
+    values = [value for line in lines for _, value in line.points]
+    log = min(values) > 0 and max(values) / min(values) >= 20
+    y = Scale(min(values) * 0.9, max(values) * 1.1, log=True) if log else Scale(min(0.0, *values), max(values) or 1.0)
+    caption = "training loss" + (", log scale" if log else "")
+    return _panel(caption, stage, lines, x, y, text.significant)
+
+
+def _validation(
+    stage: str, x: Sequence[float], epochs: Sequence[Table], teacher: Table | None, metric: Metric
+) -> dict[str, Any] | None:
+    points = _series(x, epochs, lambda e: e.get("validation"))
+    if not points:
+        return None
+    lines = [Line(points, metric.value(points[-1][1]), "main")]
+    if teacher and stage != "teacher":
+        level = teacher["value_validation"]
+        lines.append(Line([], f"teacher {metric.value(level)}", "quiet", level))
+    values = [value for line in lines for value in ([line.level] if line.level is not None else [])]
+    scale = svg.around([*values, *(value for _, value in points)], 0.02 if metric.share else 1e-3)
+    y = Scale(max(scale.low, 0.0), min(scale.high, 1.0)) if metric.share else scale
+    write = (lambda v: f"{100 * v:.3g}") if metric.share else text.significant
+    return _panel(f"validation {metric.name}" + (", %" if metric.share else ""), stage, lines, x, y, write)
+
+
+def _rate(stage: str, x: Sequence[float], epochs: Sequence[Table]) -> dict[str, Any] | None:
+    points = _series(x, epochs, lambda e: e.get("lr"))
+    if not points:
+        return None
+    y = Scale(0.0, max(value for _, value in points) * 1.05 or 1.0)
+    lines = [Line(points, f"{points[-1][1]:.2g}", "quiet")]
+    return _panel("learning rate", stage, lines, x, y, lambda v: f"{v:.2g}")
+
+
+def _panel(
+    caption: str, stage: str, lines: Sequence[Line], x: Sequence[float], y: Scale, write: Callable[[float], str]
+) -> dict[str, Any]:
+    ends = [f"{line.label}: {write(line.points[0][1])} to {write(line.last)}" for line in lines if line.points]
+    across = Scale(min(x), max(x)) if len(x) > 1 else Scale(x[0] - 1, x[0] + 1)
+    figure = svg.chart(
+        lines,
+        across,
+        y,
+        write,
+        title=f"{stage}: {caption} by epoch",
+        description=f"Epoch {x[0]:g} to {x[-1]:g}. " + "; ".join(ends) + ".",
+    )
+    return {"caption": caption, "figure": figure}
+
+
+def latency(target: Table, samples: Table) -> dict[str, Any]:
+    """The distribution of every candidate of a target over one axis of milliseconds."""
+    candidates = target["candidates"]
+    if not candidates:
+        return {"rows": []}
+    slowest = max(c["latency_ms"]["p50"] for c in candidates)
+    # A wild tail would squeeze what matters: beyond 2.5 x the slowest median it is told in words.
+    high = min(max(c["latency_ms"]["p99"] for c in candidates) * 1.1, 2.5 * slowest)
+    scale, rows = Scale(0.0, high), []
+    for candidate in candidates:
+        raw: NDArray[np.float64] | None = None
+        if samples.get(candidate["name"]):
+            raw = np.asarray(samples[candidate["name"]], np.float64) / 1e6
+        rows.append(_distribution(candidate, raw, scale, candidate["name"] == target["shipped"]))
+    axis = svg.axis(scale, lambda v: text.milliseconds(v) if v else "0")
+    return {"rows": rows, "axis": axis, "raw": any(samples.get(c["name"]) for c in candidates)}
+
+
+def _distribution(candidate: Table, raw: NDArray[np.float64] | None, scale: Scale, ships: bool) -> dict[str, Any]:
+    of = candidate["latency_ms"]
+    marks = [(of[key], key) for key in ("p50", "p90", "p99")]
+    numbers = [(key, text.significant(value), value > scale.high) for value, key in marks]
+    beyond = 0 if raw is None else int((raw > scale.high).sum())
+    tail = ""
+    if raw is not None and beyond:
+        share = text.significant(100 * beyond / len(raw), 2)
+        tail = f"{beyond:,} of {len(raw):,} runs ({share} %) lie to the right, the slowest at " + text.milliseconds(
+            of["max"]
+        )
+    said = ", ".join(f"{key} {text.milliseconds(value)}" for value, key in marks)
+    figure = svg.histogram(
+        raw,
+        marks,
+        scale,
+        title=f"{candidate['name']}: distribution of latency",
+        description=f"{said}; {candidate['samples']:,} runs.",
+        kind="ships" if ships else "",
+    )
+    return {"name": candidate["name"], "ships": ships, "numbers": numbers, "tail": tail, "figure": figure}
+
+
+def agreement(found: Table, metric: Metric) -> dict[str, Any]:
+    """Class by class what the student took over from the teacher, and where the two part."""
+    classes = [str(name) for name in found["classes"]]
+    rows = [
+        _class_row(name, found["teacher"][i], found["student"][i], found["agree"][i]) for i, name in enumerate(classes)
+    ]
+    low = min((v for key in ("teacher", "student", "agree") for v in found[key] if v is not None), default=0.0)
+    scale = Scale(max(0.0, min(low - 0.05 * (1 - low), 0.95)), 1.0)
+    for row in rows:
+        row["strip"] = _class_strip(row, scale)
+    worst = sorted(range(len(rows)), key=lambda i: (rows[i]["values"][2] is None, rows[i]["values"][2] or 0.0, i))
+    many = len(rows) > MANY
+    low_text = text.unit(f"{100 * scale.low:.0f}", "%")
+    return {
+        "rows": [rows[i] for i in worst[:NUMBERED]] if many else rows,
+        "all": rows if many else [],
+        "low": low_text,
+        **_confusion(found.get("confusion"), classes),
+    }
+
+
+def _class_row(name: str, *values: float | None) -> dict[str, Any]:
+    written = [text.unit(f"{100 * v:.1f}", "%") if v is not None else text.NONE for v in values]
+    return {"name": name, "values": values, "written": written}
+
+
+def _class_strip(row: Table, scale: Scale) -> Any:
+    teacher, student, agree = row["values"]
+    dots = [(teacher, "of-teacher"), (student, "of-student")]
+    lines = [(agree, "agree")] if agree is not None else []
+    return svg.strip(scale, dots=[(v, kind) for v, kind in dots if v is not None], lines=lines)
+
+
+def _confusion(given: Any, classes: Sequence[str]) -> dict[str, Any]:
+    """The table or picture of teacher against student, and the pairs they most often part on."""
+    if given is None:
+        return {"total": None, "table": None, "matrix": None, "pairs": []}
+    counts = np.asarray(given, np.int64)
+    total, same = int(counts.sum()), int(np.trace(counts))
+    apart = counts.copy()
+    np.fill_diagonal(apart, 0)
+    order = np.argsort(-apart, axis=None, kind="stable")[:8]
+    places = [divmod(int(i), len(classes)) for i in order]
+    pairs = [(classes[t], classes[s], int(apart[t, s])) for t, s in places if apart[t, s]]
+    described = f"{same:,} of {total:,} answers are the same" + (f" ({100 * same / total:.1f} %)" if total else "")
+    table = figure = None
+    if len(classes) <= NUMBERED:
+        sums = np.maximum(counts.sum(1, keepdims=True), 1)
+        table = [
+            [(int(n), "same" if i == j else "other", svg.shade(n / sums[i, 0])) for j, n in enumerate(row)]
+            for i, row in enumerate(counts)
+        ]
+    elif len(classes) <= MATRIX:
+        title = f"The teacher's answer (row) against the student's (column), {len(classes)} classes"
+        figure = svg.matrix(counts, title=title, description=described)
+    return {"total": described, "table": table, "matrix": figure, "pairs": pairs}

@@ -1,0 +1,293 @@
+"""report.json -> what the page says: every number already written, every verdict in words."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgekd import choose, recipe
+from edgekd.report import svg, text
+from edgekd.report.text import Metric
+
+Table = Mapping[str, Any]
+WISHES = {  # key in wanted -> (name, key in got)
+    "max_drop": ("drop against the teacher", "drop"),
+    "max_latency_ms": ("latency, p50", "latency_ms"),
+    "max_size_kb": ("size", "size_kb"),
+}
+MARKS = {"ships": "✓", "within": "○", "outside": "×"}
+WORDS = {"ships": "ships", "within": "within the budget", "outside": "outside the budget"}
+HOST = {
+    "cpu": "CPU",
+    "cores": "cores",
+    "arch": "architecture",
+    "isa": "instruction sets",
+    "gpu": "GPU",
+    "memory_bytes": "memory",
+    "os": "system",
+    "python": "Python",
+    "governor": "frequency governor",
+    "load": "load, 1, 5 and 15 minutes",
+    "others": "CPUs that others used meanwhile",
+}
+
+
+def page(report: Table, extras: Table) -> dict[str, Any]:
+    """The parts of the page that hold no large figure."""
+    metric = Metric.of(report)
+    names = list(report["targets"])
+    return {
+        "report": report,
+        "metric": metric,
+        "description": (extras.get("recipe") or {}).get("description", ""),
+        "about": _about(report),
+        "failed": [name for name, target in report["targets"].items() if target["shipped"] is None],
+        "targets": {name: _target(report, name, extras, metric) for name in names},
+        "waterfall": waterfall(report, metric),
+        "stages": [_stage(stage, report, metric) for stage in report["stages"]],
+        "note": report["host"].get("note"),
+        "host": _host(report["host"]),
+        "versions": {k: v for k, v in (report["host"].get("versions") or {}).items() if v is not None},
+        "embed": _embed(report),
+        "next": _next(report),
+        "recipe": json.dumps(extras["recipe"], indent=2, ensure_ascii=False) if extras.get("recipe") else None,
+        "plan": extras.get("plan"),
+    }
+
+
+def teacher_of(report: Table) -> Table | None:
+    """The teacher's stage."""
+    return next((stage for stage in report["stages"] if stage["name"] == "teacher"), None)
+
+
+def standing(candidate: Table, target: Table, teacher: Table | None) -> str:
+    """``ships``, ``within`` or ``outside`` the budget (a key of ``MARKS``)."""
+    if candidate["name"] == target["shipped"]:
+        return "ships"
+    wanted = target["budget"].get("wanted") or {}
+    budget = recipe.Budget.model_validate({key: wanted.get(key) for key in WISHES})
+    value = candidate["value_validation"]
+    contender = choose.Contender(candidate["name"], candidate["size_bytes"], value, candidate["latency_ms"]["p50"])
+    missed = choose.shortfalls(contender, budget, teacher["value_validation"] if teacher else value)
+    return "outside" if missed else "within"
+
+
+def shipped_of(target: Table) -> Table | None:
+    """The candidate that ships."""
+    return next((c for c in target["candidates"] if c["name"] == target["shipped"]), None)
+
+
+def _about(report: Table) -> str:
+    sizes = ", ".join(f"{count:,} {name}" for name, count in report["split_sizes"].items())
+    return f"{report['task']}; metric: {report['metric']}; samples: {sizes}; seed {report['seed']}"
+
+
+def _target(report: Table, name: str, extras: Table, metric: Metric) -> dict[str, Any]:
+    target, teacher = report["targets"][name], teacher_of(report)
+    verdicts = (extras.get("verdicts") or {}).get(name, {})
+    return {
+        "name": name,
+        "runtime": target.get("runtime"),
+        "shipped": target["shipped"],
+        "reason": target["reason"],
+        "figures": _figures(target, teacher, metric),
+        "candidates": [
+            _candidate(c, standing(c, target, teacher), c.get("verdict") or verdicts.get(c["name"], ""), metric)
+            for c in target["candidates"]
+        ],
+        "parity": _parity(target["parity"]),
+        "budget": _budget(target["budget"], metric),
+    }
+
+
+def _figures(target: Table, teacher: Table | None, metric: Metric) -> list[tuple[str, str, str]]:
+    """The headline: (number, what it is, what it means)."""
+    ships = shipped_of(target)
+    if ships is None:
+        return []
+    speed, latency = ships["speedup_vs_fp32"], ships["latency_ms"]
+    value, size = "", ""
+    if teacher:
+        value = metric.against(ships["value_test"], teacher["value_test"], "the teacher")
+        size = f"1/{text.significant(teacher['size_bytes'] / ships['size_bytes'])} of the teacher"
+    dense = ships["name"] == "fp32"
+    return [
+        (text.size(ships["size_bytes"]), "size", size),
+        (metric.value(ships["value_test"]), f"test {metric.name}", value),
+        (text.milliseconds(latency["p50"]), "p50 latency", f"p90 {text.milliseconds(latency['p90'])}"),
+        (
+            text.times(speed["p50"]),
+            "the speed of dense fp32",
+            "it is the dense fp32 file" if dense else f"95{text.NBSP}% interval {text.interval(speed['ci95'])}",
+        ),
+    ]
+
+
+def _candidate(candidate: Table, how: str, verdict: str, metric: Metric) -> dict[str, Any]:
+    latency, speed = candidate["latency_ms"], candidate["speedup_vs_fp32"]
+    return {
+        "name": candidate["name"],
+        "how": how,
+        "mark": MARKS[how],
+        "word": WORDS[how],
+        "verdict": "" if verdict == WORDS[how] else verdict,
+        "numerics": candidate["numerics"],
+        "pruned": "yes" if candidate["pruned"] else "no",
+        "size": text.size(candidate["size_bytes"]),
+        "validation": metric.value(candidate["value_validation"]),
+        "test": metric.value(candidate["value_test"]),
+        "latency": [text.significant(latency.get(key)) for key in ("p50", "p90", "p99", "mean", "min", "max")],
+        "throughput": text.significant(candidate["throughput"]),
+        "samples": f"{candidate['samples']:,}",
+        "speed": text.times(speed["p50"]),
+        "interval": NO_INTERVAL if candidate["name"] == "fp32" else text.interval(speed["ci95"]),
+    }
+
+
+NO_INTERVAL = "reference"
+
+
+def waterfall(report: Table, metric: Metric) -> dict[str, Any]:
+    """From the teacher to what ships: one row a file, with its accuracy, size and latency drawn to shared scales."""
+    teacher = teacher_of(report)
+    files = [c for target in report["targets"].values() for c in target["candidates"]]
+    rows = [*files, *([teacher] if teacher else [])]
+    drops = [(t["budget"].get("wanted") or {}).get("max_drop") for t in report["targets"].values()]
+    drop = next((d for d in drops if d is not None), None)
+    limit = teacher["value_validation"] - drop if teacher and drop is not None else None
+    values = [row[key] for row in rows for key in ("value_validation", "value_test")]
+    scale = svg.around([*values, *([limit] if limit is not None else [])], 0.01 if metric.share else 1e-6)
+    if metric.share:
+        scale = svg.Scale(max(scale.low, 0.0), min(scale.high, 1.0))
+    largest = max(row["size_bytes"] for row in rows)
+    slowest = max((c["latency_ms"]["p50"] for c in files), default=1.0)
+    lines = [(teacher["value_validation"], "of-teacher")] if teacher else []
+    lines += [(limit, "limit")] if limit is not None else []
+
+    def row(found: Table, label: str, how: str) -> dict[str, Any]:
+        p50 = found["latency_ms"]["p50"] if "latency_ms" in found else None
+        dots = [(found["value_test"], "test"), (found["value_validation"], f"validation {how}")]
+        return {
+            "label": label,
+            "how": how,
+            "validation": metric.value(found["value_validation"]),
+            "test": metric.value(found["value_test"]),
+            "strip": svg.strip(scale, dots=dots, lines=lines),
+            "size": text.size(found["size_bytes"]),
+            "size_bar": svg.bar(found["size_bytes"] / largest, how),
+            "p50": text.milliseconds(p50) if p50 is not None else "not timed",
+            "p50_bar": svg.bar(p50 / slowest, how) if p50 is not None else "",
+        }
+
+    groups = [{"name": None, "rows": [row(teacher, "teacher", "")]}] if teacher else []
+    for name, target in report["targets"].items():
+        chain = sorted(target["candidates"], key=lambda c: -c["size_bytes"])
+        ships = target["shipped"]
+        rows_ = [row(c, c["name"], "ships" if c["name"] == ships else "") for c in chain]
+        groups.append({"name": name, "rows": rows_})
+    return {
+        "groups": groups,
+        "low": metric.value(scale.low),
+        "high": metric.value(scale.high),
+        "limit": metric.value(limit) if limit is not None else None,
+        "drop": metric.gap(drop) if drop is not None else None,
+    }
+
+
+def _stage(stage: Table, report: Table, metric: Metric) -> dict[str, Any]:
+    return {
+        "name": stage["name"],
+        "target": stage["target"] or ("all" if len(report["targets"]) > 1 else next(iter(report["targets"]), "")),
+        "params": f"{stage['params']:,}",
+        "size": text.size(stage["size_bytes"]),
+        "validation": metric.value(stage["value_validation"]),
+        "test": metric.value(stage["value_test"]),
+        "seconds": text.duration(stage["seconds"]),
+    }
+
+
+def _parity(found: Table) -> dict[str, str]:
+    share = found["argmax_agreement"]
+    return {
+        "agreement": text.unit(f"{100 * share:.2f}", "%") if share is not None else "no classes",
+        "difference": f"{found['max_abs_diff']:.2g}" if found["max_abs_diff"] is not None else "not finite",
+        "samples": f"{found['samples']:,}",
+    }
+
+
+def _budget(budget: Table, metric: Metric) -> dict[str, Any]:
+    wanted, got = budget.get("wanted") or {}, budget.get("got") or {}
+
+    def write(key: str, value: float | None, empty: str) -> str:
+        if value is None:
+            return empty
+        if key == "max_drop":
+            return metric.gap(value) if value >= 0 else f"none: {metric.gap(value)} above"
+        return text.milliseconds(value) if key == "max_latency_ms" else text.size(value * 1000)
+
+    rows = []
+    for key, (name, inner) in WISHES.items():
+        want, have = wanted.get(key), got.get(inner)
+        # The slack is choose.shortfalls': an accuracy is a ratio of counts.
+        met = want is None or have is None or have <= want + 1e-9
+        row = {"name": name, "wanted": write(key, want, "no limit"), "got": write(key, have, text.NONE)}
+        rows.append({**row, "how": "no wish" if want is None else "met" if met else "missed"})
+    return {"rows": rows, "met": budget["met"], "prefer": wanted.get("prefer")}
+
+
+def _host(host: Table) -> list[tuple[str, str]]:
+    def write(key: str, value: Any) -> str:
+        if value is None:
+            return "not told" if key == "governor" else "none"
+        if key == "memory_bytes":
+            return text.unit(text.significant(value / 1e9), "GB")
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)
+        return f"{value:g}" if isinstance(value, float) else str(value)
+
+    shown = [(name, write(key, host[key])) for key, name in HOST.items() if key in host]
+    plain = str | int | float
+    rest = [key for key in host if key not in HOST and key not in ("versions", "note") and isinstance(host[key], plain)]
+    return shown + [(key, write(key, host[key])) for key in rest]
+
+
+def _folder(report: Table) -> str:
+    return f"dist/{report['name']}" + ("" if report["shippable"] else "-quick")
+
+
+def _embed(report: Table) -> str | None:
+    """Lines for an app, or None where there is no bundle."""
+    targets = report["targets"]
+    if any(target["shipped"] is None for target in targets.values()):
+        return None
+    runtimes = [str(target.get("description", "")) for target in targets.values()]
+    extra = "openvino" if all(runtime.startswith("openvino") for runtime in runtimes) else "ort"
+    path = _folder(report)
+    lines = [f"# pip install 'edgekd[{extra}]': no torch, no onnx", "import edgekd", ""]
+    lines += [f"model = edgekd.load({path!r})  # the fastest variant that this machine can run"]
+    lines += ["answer = model.predict(x)  # one raw sample, or a batch of them", "print(answer.label, answer.score)"]
+    if len(targets) > 1:
+        lines += ["", *(f"model = edgekd.load({path!r}, target={name!r})" for name in targets)]
+    return "\n".join(lines)
+
+
+def _next(report: Table) -> list[tuple[str, str]]:
+    """Commands to type and what each does."""
+    targets = " ".join(f"--target {shlex.quote(name)}" for name in report["targets"])
+    name = report["name"] if report["name"] in recipe.builtins() else "recipe.toml"
+    if any(target["shipped"] is None for target in report["targets"].values()):
+        return [
+            (f"edgekd build {name} {targets} --keep-candidates", "keep the files that were measured, to look at them"),
+            (f"edgekd build {name} {targets} --set budget.max_drop=0.02", "try another wish, if you meant that"),
+        ]
+    folder = shlex.quote(_folder(report))
+    commands = [
+        (f"edgekd verify {folder}", "check every hash, replay the golden inputs"),
+        (f"edgekd bench {folder}", "time every variant on another machine"),
+        (f"edgekd inspect {folder}", "see which operators are quantized"),
+    ]
+    if not report["shippable"]:
+        commands.insert(0, (f"edgekd build {name} {targets}", "build it for real"))
+    return commands

@@ -1,0 +1,100 @@
+"""The page stands alone and says what the report says."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgekd import report
+from edgekd.report import svg, text
+
+REPORT = Path(__file__).parent / "golden" / "report.json"
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """A report that a real build of the digits recipe wrote, for two targets."""
+    found: dict[str, Any] = json.loads(REPORT.read_text())
+    return found
+
+
+class Balanced(HTMLParser):
+    """Counts tags that are opened and not closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-1:]}"
+        self.open.pop()
+
+
+def test_the_page_is_well_formed_and_self_contained(document: dict[str, Any]) -> None:
+    page = report.html(document, {})
+    parser = Balanced()
+    parser.feed(page)
+    assert parser.open == []
+    assert not re.search(r"""(src|href)\s*=|url\(|@import|<script""", page)
+
+
+def test_every_candidate_and_every_stage_is_on_it(document: dict[str, Any]) -> None:
+    page = report.html(document, {})
+    for name, target in document["targets"].items():
+        assert name in page
+        assert target["reason"] in page
+        for candidate in target["candidates"]:
+            assert text.size(candidate["size_bytes"]) in page
+            assert text.significant(candidate["latency_ms"]["p50"]) in page
+    for stage in document["stages"]:
+        assert f"{stage['params']:,}" in page
+
+
+def test_what_a_user_wrote_is_escaped(document: dict[str, Any]) -> None:
+    evil = "<script>alert(1)</script>"
+    changed = json.loads(json.dumps(document))
+    changed["name"] = evil
+    changed["details"]["agreement"]["classes"][0] = evil
+    changed["details"]["recipe"]["description"] = evil
+    assert evil not in report.html(changed, {})
+
+
+def test_a_failed_gate_is_said(document: dict[str, Any]) -> None:
+    changed = json.loads(json.dumps(document))
+    target = changed["targets"]["openvino"]
+    target["shipped"], target["reason"] = None, "nothing is inside the budget"
+    page = report.html(changed, {})
+    assert "Nothing ships on openvino" in page
+    assert "edgekd verify" not in page
+
+
+def test_raw_samples_are_drawn(document: dict[str, Any]) -> None:
+    samples = {"openvino": {"int8": [17_000, 17_500, 18_000, 21_000]}}
+    assert 'class="area' in report.html(document, samples)
+    assert 'class="area' not in report.html(document, {})
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.037758, "0.0378"), (26484, "26,500"), (0, "0"), (-1.5, "−1.50"), (None, "–"), (float("nan"), "–")],
+)
+def test_numbers_have_three_digits(value: float | None, written: str) -> None:
+    assert text.significant(value) == written
+
+
+def test_scale_stays_inside() -> None:
+    scale = svg.Scale(1.0, 100.0, log=True)
+    assert scale(0.5) == 0
+    assert scale(10) == pytest.approx(50)
+    assert scale(1e9) == 100
+    assert all(1 <= tick <= 100 for tick in scale.ticks())
