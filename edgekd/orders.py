@@ -54,10 +54,12 @@ class Order:
 
 
 def take(
-    recipe: str | None,
+    recipe: str | Mapping[str, Any] | None,
     targets: Sequence[str] = (),
     settings: Sequence[str] = (),
     *,
+    data: str | None = None,
+    objects: str = "",
     out: Path | None = None,
     cache: Path | None = None,
     quick: bool = False,
@@ -66,19 +68,26 @@ def take(
     """Read and check a recipe, its targets and the fingerprint of its data.
 
     Args:
-        recipe, settings: see ``recipe.load``.
+        recipe, settings: see ``recipe.load``; or a recipe as a table.
+        data: the fingerprint of data that the Python API was given; the recipe's source is not asked then.
+        objects: the fingerprint of networks that it was given.
         targets: names or files; none: those that the recipe names.
         out: default ``dist/<name>``, with ``--quick`` ``dist/<name>-quick``.
         how: ``overwrite``, ``keep_candidates``, ``progress``.
     """
-    loaded, file = recipes.load(recipe, settings)
+    if isinstance(recipe, Mapping):
+        loaded, file = recipes.parse(recipe, "recipe"), "recipe"
+    else:
+        loaded, path = recipes.load(recipe, settings)
+        file = path.name
     chosen = load_targets(loaded, targets)
-    source = data_source(loaded, quick, file.name)
+    source: Any = None if data is not None else data_source(loaded, quick, file)
+    fingerprint = data if data is not None else str(source.fingerprint())
     return Order(
         recipe=plan.quickened(loaded) if quick else loaded,
         targets=chosen,
         source=source,
-        data=source.fingerprint(),
+        data=fingerprint + objects,
         out=out or Path("dist") / (loaded.name + ("-quick" if quick else "")),
         store=Store(cache or default_root()),
         quick=quick,

@@ -113,14 +113,23 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
     """
     return _digest(
         "build",
-        recipe.model_dump(mode="json"),
+        content(recipe),
         [target.model_dump(mode="json") for target in targets],
         data,
+        _file_hash(recipe.teacher.checkpoint),
         quick,
         [sources.own(step) for step in ("learn", "compress", "lower", "measure")],
         [sources.versions(step) for step in ("learn", "compress", "lower")],
         sources.of_users(recipe.model_dump(mode="json")),
     )
+
+
+def content(recipe: Recipe) -> dict[str, Any]:
+    """The recipe without the paths of its inputs: what they hold is hashed, where it lies changes nothing."""
+    table = recipe.model_dump(mode="json")
+    table["data"].pop("path", None)
+    table["teacher"].pop("checkpoint", None)
+    return table
 
 
 def split_table(
@@ -156,7 +165,7 @@ class _Maker:
         self.recipe, self.targets, self.data, self.samples = recipe, targets, data, samples
         self.quick, self.trained = quick, trained or recipe.teacher.checkpoint is not None
         self.steps: dict[str, Step] = {}
-        self.dump = recipe.model_dump(mode="json")
+        self.dump = content(recipe)
 
     def make(self) -> Plan:
         teacher = self._teacher()

@@ -42,11 +42,18 @@ def decode(data: NDArray[Any], offsets: NDArray[Any], limit: int | None, where: 
     return found
 
 
-def open_image(data: bytes, where: str, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """One image as (H, W, C) uint8, grey with one channel, else RGB; ``size`` (height, width) resizes it."""
+def open_image(
+    data: bytes, where: str, size: tuple[int, int] | None = None, mode: str | None = None
+) -> NDArray[np.uint8]:
+    """One image as (H, W, C) uint8.
+
+    Args:
+        size: (height, width) to resize to.
+        mode: Pillow's ``"L"`` (one channel) or ``"RGB"``; None: as the image comes, grey or RGB.
+    """
     try:
         file = Image.open(io.BytesIO(data))
-        image = file.convert("L" if file.mode in ("L", "1", "I;16") else "RGB")
+        image = file.convert(mode or ("L" if file.mode in ("L", "1", "I;16") else "RGB"))
         if size is not None and image.size != (size[1], size[0]):
             image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     except DECODABLE as err:

@@ -69,8 +69,10 @@ class Npz:
     def load(self) -> Dataset:
         """Read the arrays, carve off validation, check everything."""
         where = f"data.path: {Path(self.path).name}"
+        if not zipfile.is_zipfile(_existing(self.path)):
+            raise DataError("not an .npz file", where=where)
         try:
-            with np.load(_existing(self.path), allow_pickle=False) as file:
+            with np.load(self.path, allow_pickle=False) as file:
                 known = list(file.files)
                 arrays = {key: _array(file, key, known, f"data.{field}") for field, key in self._names(known)}
         except (zipfile.BadZipFile, EOFError, OSError) as err:

@@ -1,0 +1,157 @@
+"""``edgekd.build``: the command's work from Python, with a recipe or with objects from a notebook."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgekd import orders, pipeline, plugins, preprocess
+from edgekd import recipe as recipes
+from edgekd.errors import FactoryError, UsageError
+from edgekd.learn.data._base import Dataset
+from edgekd.learn.data._batches import fingerprint, from_splits
+from edgekd.pipeline import Objects
+
+# What a build of objects starts from; the caller's own tables go over it.
+OBJECTS: dict[str, Any] = {
+    "name": "student",
+    "data": {"source": "objects"},
+    "teacher": {"model": {"kind": "object"}},
+    "student": {"model": {"kind": "object"}},
+    "losses": [
+        {"kind": "kl", "temperature": 4.0, "weight": 0.9},
+        {"kind": "cross_entropy", "weight": 0.1},
+    ],
+    "compress": [{"kind": "int8_qat", "epochs": 3}],
+}
+
+
+def build(
+    recipe: str | Path | Mapping[str, Any] | None = None,
+    *,
+    targets: Sequence[str] = (),
+    out: str | Path | None = None,
+    teacher: nn.Module | None = None,
+    student: nn.Module | None = None,
+    data: Any = None,
+    classes: Sequence[str] | None = None,
+    budget: Mapping[str, Any] | None = None,
+    quick: bool = False,
+    overwrite: bool = False,
+    keep_candidates: bool = False,
+    cache: str | Path | None = None,
+    progress: Callable[[dict[str, Any]], None] = orders.silent,
+) -> Mapping[str, Any]:
+    """Build a bundle and return its report (the contract of report.json).
+
+    Args:
+        recipe: a built-in name, a file, or a table. With objects, a table whose keys go over the defaults, such as
+            ``{"student": {"epochs": 20}, "compress": []}``.
+        targets: names or files; none: those that the recipe names.
+        out: the bundle's folder; default ``dist/<name>``.
+        teacher: a trained network; it is only read. Without one the recipe's is trained.
+        student: a network that is copied and trained. Both map (N, ...) float32 to (N, classes) logits.
+        data: (train, validation, test), each (x, y) arrays or a re-iterable of batches, see ``data/_batches.py``.
+            Without labels only losses that need none are used, and the metric is agreement with the teacher.
+        classes: names; without them the labels are numbered. Data without labels needs them.
+        budget: keys of ``[budget]``.
+        quick, overwrite, keep_candidates, cache: as in ``edgekd build``.
+        progress: called with a dict after each epoch.
+
+    Raises:
+        EdgekdError: see ``errors``; ``exit_code`` is the command's.
+    """
+    dataset = None if data is None else from_splits(data, "data", classes)
+    given = Objects(dataset, teacher, student)
+    table = _table(recipe, given, budget)
+    order = orders.take(
+        table,
+        [targets] if isinstance(targets, str) else targets,
+        data=None if dataset is None else fingerprint(dataset),
+        objects=_objects_key(given, dataset),
+        out=None if out is None else Path(out),
+        cache=None if cache is None else Path(cache),
+        quick=quick,
+        overwrite=overwrite,
+        keep_candidates=keep_candidates,
+        progress=progress,
+    )
+    found = orders.standing(order)
+    return pipeline.run(order, given) if found is None else found
+
+
+def _table(recipe: str | Path | Mapping[str, Any] | None, given: Objects, budget: Mapping[str, Any] | None) -> Any:
+    """What ``orders.take`` reads: a name, or the caller's table over the defaults for objects."""
+    some = given.dataset is not None or given.teacher is not None or given.student is not None
+    if isinstance(recipe, Path):
+        recipe = str(recipe)
+    if isinstance(recipe, str) or (recipe is None and not some):
+        if not some and budget is None:
+            return recipe
+        loaded, _ = recipes.load(recipe)
+        table = loaded.model_dump(mode="json", exclude_unset=True)
+    else:
+        table = _over(_defaults(given), recipe or {}) if some else dict(recipe or {})
+        if some:
+            _check_complete(table, given)
+    return table if budget is None else _over(table, {"budget": dict(budget)})
+
+
+def _defaults(given: Objects) -> dict[str, Any]:
+    if given.dataset is None or given.dataset.train.y is not None:
+        return OBJECTS
+    return {**OBJECTS, "losses": [{"kind": "kl", "temperature": 4.0}]}
+
+
+def _over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables merged key by key; lists and values replaced."""
+    merged = dict(base)
+    for key, value in top.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _over(merged[key], value) if both else value
+    return merged
+
+
+def _check_complete(table: Mapping[str, Any], given: Objects) -> None:
+    for role, module in (("teacher", given.teacher), ("student", given.student)):
+        if module is not None and not isinstance(module, nn.Module):
+            raise UsageError("not a network", where=role, found=type(module).__name__, allowed="an nn.Module")
+        if module is None and table[role]["model"].get("kind") == "object":
+            raise UsageError("missing", where=role, allowed=f"an nn.Module, or {role}.model in the recipe")
+    if given.dataset is None and table["data"].get("source") == "objects":
+        raise UsageError("missing", where="data", allowed="(train, validation, test), or [data] in the recipe")
+
+
+def _objects_key(given: Objects, dataset: Dataset | None) -> str:
+    """SHA-256 over the networks: weights, and the exported graph, which tells code apart that weights do not."""
+    digest = hashlib.sha256()
+    for role, module in (("teacher", given.teacher), ("student", given.student)):
+        if module is None:
+            continue
+        digest.update(role.encode())
+        for name, tensor in module.state_dict().items():
+            value = tensor.detach().cpu().contiguous()
+            digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+            digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(_graph(module, dataset).encode())
+    return digest.hexdigest() if digest.digest() != hashlib.sha256().digest() else ""
+
+
+def _graph(module: nn.Module, dataset: Dataset | None) -> str:
+    """The exported graph as text; where a module can't be exported (a teacher need not be) its description."""
+    if dataset is None:
+        return str(module)
+    example = torch.tensor(preprocess.apply(dataset.preprocess, dataset.train.x[:2]))
+    training = module.training
+    try:
+        exported = plugins.call_user(torch.export.export, "export", module.eval(), (example,))
+        return str(exported.graph)
+    except FactoryError:
+        return str(module)
+    finally:
+        module.train(training)

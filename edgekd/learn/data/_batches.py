@@ -1,0 +1,125 @@
+"""What a user's own code hands over as data: arrays, or batches that can be read more than once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import plugins
+from edgekd.errors import DataError
+from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.data._split import checked, image_ops
+
+NAMES = ("train", "validation", "test")
+WANTED = "(train, validation, test), each (x, y) arrays, or a re-iterable of batches x or (x, y)"
+
+
+def from_splits(given: Any, where: str, classes: Sequence[str] | None = None) -> Dataset:
+    """Collect three splits into memory and check them.
+
+    Args:
+        given: (train, validation, test). Each is a pair of arrays (x, y), or anything that can be iterated again and
+            again and gives batches: x, or (x, y). torch tensors count as arrays. uint8 (N, H, W, C) images are scaled
+            to 0..1 and put channels first; everything else enters the network as it is, as float32.
+        classes: names; without them the labels are numbered.
+
+    Raises:
+        DataError: not three splits, an iterable that runs only once, batches that don't fit together, bad labels.
+    """
+    if not isinstance(given, Sequence) or len(given) != len(NAMES):
+        raise DataError("three splits are needed", where=where, found=type(given).__name__, allowed=WANTED)
+    train, validation, test = (_split(part, f"{where} ({name})") for name, part in zip(NAMES, given, strict=True))
+    named = tuple(str(name) for name in classes) if classes is not None else _numbered((train, validation, test), where)
+    is_image = train.x.dtype == np.uint8 and train.x.ndim == 4 and train.x.shape[-1] in (1, 3, 4)
+    return checked(Dataset(train, validation, test, named, image_ops(255.0) if is_image else ()), where)
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """SHA-256 over every sample, label and class name."""
+    digest = hashlib.sha256(repr((dataset.classes, dataset.preprocess)).encode())
+    for split in dataset.splits.values():
+        for array in (split.x, split.y):
+            if array is not None:
+                digest.update(f"{array.dtype}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _split(given: Any, where: str) -> Split:
+    if isinstance(given, tuple | list) and len(given) == 2 and all(_is_array(part) for part in given):
+        return Split(_samples(given[0], where), _labels(given[1], where))
+    if _is_array(given):
+        return Split(_samples(given, where), None)
+    if not isinstance(given, Iterable):
+        raise DataError("neither arrays nor batches", where=where, found=type(given).__name__, allowed=WANTED)
+    first = plugins.call_user(iter, where, given)
+    if first is given or plugins.call_user(iter, where, given) is first:
+        raise DataError(
+            "an iterable that runs only once",
+            where=where,
+            found=type(given).__name__,
+            allowed="one that starts anew with each iter(): a list, a DataLoader, a class with __iter__",
+        )
+    return _collected(plugins.call_user(list, where, given), where)
+
+
+def _collected(batches: list[Any], where: str) -> Split:
+    """Batches in one piece, in an order that does not depend on a shuffle."""
+    if not batches:
+        raise DataError("an empty split", where=where)
+    pairs = [batch if isinstance(batch, tuple | list) else (batch,) for batch in batches]
+    if any(len(pair) not in (1, 2) or len(pair) != len(pairs[0]) for pair in pairs):
+        raise DataError("a batch is x or (x, y), and all are alike", where=where, found=len(pairs[0]))
+    xs = [_samples(pair[0], f"{where}: batch {i}") for i, pair in enumerate(pairs)]
+    odd = next((i for i, x in enumerate(xs) if x.shape[1:] != xs[0].shape[1:] or x.dtype != xs[0].dtype), None)
+    if odd is not None:
+        found = f"{xs[odd].dtype} {xs[odd].shape[1:]}"
+        raise DataError(
+            "a batch of another shape", where=f"{where}: batch {odd}", found=found, allowed=str(xs[0].shape)
+        )
+    x = np.concatenate(xs)
+    y = np.concatenate([_labels(pair[1], where) for pair in pairs]) if len(pairs[0]) == 2 else None
+    if y is not None and len(y) != len(x):
+        raise DataError("as many labels as samples are needed", where=where, found=y.shape, allowed=f"({len(x)},)")
+    digests = [hashlib.sha256(np.ascontiguousarray(sample).data).digest() for sample in x]
+    order = np.array(sorted(range(len(x)), key=lambda i: (digests[i], -1 if y is None else int(y[i]))), np.int64)
+    return Split(x[order], None if y is None else y[order])
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or hasattr(value, "__array__")
+
+
+def _array(value: Any, where: str) -> NDArray[Any]:
+    if not _is_array(value):
+        raise DataError(
+            "not an array", where=where, found=type(value).__name__, allowed="a numpy array or torch tensor"
+        )
+    if hasattr(value, "detach"):  # a torch tensor, on whatever device
+        value = value.detach().cpu()
+    return np.asarray(value)
+
+
+def _samples(value: Any, where: str) -> NDArray[Any]:
+    x = _array(value, where)
+    if x.ndim < 2 or x.dtype.kind not in "fiu":
+        raise DataError("not samples", where=where, found=f"{x.dtype} {x.shape}", allowed="numbers, (N, ...)")
+    return x if x.dtype == np.uint8 else x.astype(np.float32)
+
+
+def _labels(value: Any, where: str) -> NDArray[np.int64]:
+    y = _array(value, where)
+    if y.dtype.kind not in "iu" or y.ndim != 1:
+        raise DataError("labels are whole numbers, (N,)", where=where, found=f"{y.dtype} {y.shape}")
+    return y.astype(np.int64)
+
+
+def _numbered(splits: tuple[Split, ...], where: str) -> tuple[str, ...]:
+    most = max((int(split.y.max()) for split in splits if split.y is not None and len(split.y)), default=-1)
+    if most < 0:
+        raise DataError("without labels the class names are needed", where=f"{where}: classes", found=None)
+    return tuple(str(i) for i in range(most + 1))

@@ -1,0 +1,233 @@
+"""Every data source: what it reads, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from edgekd.errors import DataError, FactoryError
+from edgekd.learn.data._batches import fingerprint, from_splits
+from edgekd.learn.data.digits import Digits
+from edgekd.learn.data.imagefolder import Imagefolder
+from edgekd.learn.data.made import Made
+from edgekd.learn.data.npz import Npz
+from edgekd.learn.data.python import Python
+
+RNG = np.random.default_rng(0)
+
+
+def arrays(count: int = 40, shape: tuple[int, ...] = (6, 5), classes: int = 4) -> dict[str, Any]:
+    x = RNG.integers(0, 256, (count, *shape), dtype=np.uint8)
+    y = np.arange(count) % classes
+    return {"x_train": x, "y_train": y, "x_test": x[:8], "y_test": y[:8]}
+
+
+def save(path: Path, **changed: Any) -> str:
+    table = {key: value for key, value in {**arrays(), **changed}.items() if value is not None}
+    np.savez(path / "d.npz", **table)
+    return str(path / "d.npz")
+
+
+def encoded(images: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    parts = []
+    for image in images:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, kind)
+        parts.append(buffer.getvalue())
+    return np.frombuffer(b"".join(parts), np.uint8), np.cumsum([0, *map(len, parts)])
+
+
+def test_digits_has_the_documented_splits() -> None:
+    data = Digits().load()
+    assert [len(split) for split in data.splits.values()] == [1077, 360, 360]
+    assert data.train.x.dtype == np.uint8 and data.train.x.max() == 16
+
+
+def test_npz_reads_images_and_carves_validation_evenly(tmp_path: Path) -> None:
+    data = Npz(save(tmp_path), validation=0.2).load()
+    assert data.train.x.shape == (32, 6, 5, 1)
+    assert data.validation.y is not None
+    assert np.bincount(data.validation.y).tolist() == [2, 2, 2, 2]
+    assert data.classes == ("0", "1", "2", "3")
+
+
+def test_npz_keeps_groups_together(tmp_path: Path) -> None:
+    groups = np.arange(40) // 4
+    x = np.repeat(np.arange(40, dtype=np.uint8)[:, None, None], 30, 1).reshape(40, 6, 5)
+    data = Npz(save(tmp_path, x_train=x, g=groups), groups="g", validation=10).load()
+    inside = {int(i) // 4 for i in data.validation.x[:, 0, 0, 0]}
+    outside = {int(i) // 4 for i in data.train.x[:, 0, 0, 0]}
+    assert inside and outside and not inside & outside
+
+
+def test_npz_decodes_png_exactly_and_limits(tmp_path: Path) -> None:
+    images = RNG.integers(0, 256, (20, 8, 9, 3), dtype=np.uint8)
+    raw, offsets = encoded(images, "PNG")
+    np.savez(
+        tmp_path / "d.npz",
+        train_bytes=raw,
+        train_offsets=offsets,
+        test_bytes=raw,
+        test_offsets=offsets,
+        y_train=np.arange(20) % 2,
+        y_test=np.arange(20) % 2,
+    )
+    source = Npz(str(tmp_path / "d.npz"), "train_bytes", x_test="test_bytes", offsets="offsets", limit=10)
+    data = source.load()
+    assert np.array_equal(data.test.x, images)
+    assert len(data.train) + len(data.validation) == 10
+
+
+@pytest.mark.parametrize(
+    ("changed", "fields", "message"),
+    [
+        ({"y_train": None}, {}, "no such array"),
+        ({}, {"x_train": "x_trian"}, "did you mean 'x_train'"),
+        ({"y_train": np.arange(40) - 1}, {}, "out of range"),
+        ({"y_train": np.arange(39)}, {}, "as many labels"),
+        ({"y_train": np.zeros(40, np.float32)}, {}, "whole numbers"),
+        ({"y_train": np.zeros(40, int), "y_test": np.zeros(8, int)}, {}, "one class only"),
+        ({"x_train": np.full((40, 6, 5), np.nan, np.float32)}, {}, "NaN"),
+        ({"x_train": np.zeros((40, 6, 5, 2), np.uint8)}, {}, "channels"),
+        ({"x_test": np.zeros((8, 7, 7), np.uint8)}, {}, "another shape"),
+        ({"x_test": np.zeros((0, 6, 5), np.uint8), "y_test": np.zeros(0, int)}, {}, "empty split"),
+        ({}, {"validation": 40}, "leaves an empty split"),
+        ({"class_names": np.array(["one"])}, {}, "one class only"),
+        ({"x_train": np.array([{}] * 40, dtype=object)}, {}, "without pickle"),
+    ],
+)
+def test_npz_says_what_is_wrong(tmp_path: Path, changed: dict[str, Any], fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Npz(save(tmp_path, **changed), **fields).load()
+
+
+def test_npz_without_a_file_or_with_another_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        Npz(str(tmp_path / "none.npz")).fingerprint()
+    (tmp_path / "d.npz").write_bytes(b"text")
+    with pytest.raises(DataError, match=r"not an \.npz"):
+        Npz(str(tmp_path / "d.npz")).load()
+
+
+def folder(root: Path, splits: tuple[str, ...] = ("train", "test"), size: tuple[int, int] = (7, 6)) -> Path:
+    for split in splits:
+        for label, name in enumerate(("cat", "dog")):
+            place = root / split / name
+            place.mkdir(parents=True)
+            for i in range(10):
+                Image.fromarray(np.full((*size, 3), 100 * label + i, np.uint8)).save(place / f"{i}.png")
+    return root
+
+
+def test_imagefolder_with_split_folders(tmp_path: Path) -> None:
+    data = Imagefolder(str(folder(tmp_path)), validation=4).load()
+    assert data.classes == ("cat", "dog")
+    assert [len(s) for s in data.splits.values()] == [16, 4, 20]
+    assert data.train.x.shape[1:] == (7, 6, 3)
+
+
+def test_imagefolder_of_classes_alone_is_carved(tmp_path: Path) -> None:
+    folder(tmp_path, ("train",))
+    data = Imagefolder(str(tmp_path / "train"), size=(4, 4), grey=True, validation=0.2, test=0.2).load()
+    assert [len(s) for s in data.splits.values()] == [13, 3, 4]
+    assert data.train.x.shape[1:] == (4, 4, 1)
+
+
+def test_imagefolder_fingerprint_follows_the_pictures(tmp_path: Path) -> None:
+    source = Imagefolder(str(folder(tmp_path)))
+    before = source.fingerprint()
+    assert source.fingerprint() == before
+    Image.fromarray(np.full((7, 6, 3), 255, np.uint8)).save(tmp_path / "train" / "cat" / "0.png")
+    assert source.fingerprint() != before
+
+
+def test_imagefolder_says_what_is_wrong(tmp_path: Path) -> None:
+    root = folder(tmp_path)
+    (root / "test" / "cow").mkdir()
+    with pytest.raises(DataError, match="a class that train does not have"):
+        Imagefolder(str(root)).load()
+    (root / "test" / "cow").rmdir()
+    Image.fromarray(np.zeros((3, 3), np.uint8)).save(root / "train" / "cat" / "odd.png")
+    with pytest.raises(DataError, match=r"cat/odd\.png: an image of another size"):
+        Imagefolder(str(root)).load()
+    (root / "train" / "cat" / "odd.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="can't be decoded"):
+        Imagefolder(str(root)).load()
+    with pytest.raises(DataError, match="no such folder"):
+        Imagefolder(str(root / "none")).load()
+
+
+def batches(count: int = 24) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    x, y = torch.randn(count, 3, 4, 4), torch.arange(count) % 3
+    return [(x[i : i + 8], y[i : i + 8]) for i in range(0, count, 8)]
+
+
+def test_batches_are_collected_in_an_order_of_their_own() -> None:
+    given = batches()
+    one = from_splits((given, given, given), "data")
+    other = from_splits((given[::-1], given, given), "data")
+    assert one.train.x.dtype == np.float32
+    assert one.preprocess == ()
+    assert fingerprint(one) == fingerprint(other)
+    assert fingerprint(one) != fingerprint(from_splits((given[:2], given, given), "data"))
+
+
+def test_a_loader_may_be_iterated_again() -> None:
+    x, y = torch.randn(20, 5), torch.arange(20) % 2
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=6, shuffle=True)
+    data = from_splits((loader, (x, y), (x.numpy(), y.numpy())), "data")
+    assert len(data.train) == 20
+
+
+def runs_once() -> Iterator[Any]:
+    yield from batches()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((batches(), batches()), "three splits"),
+        ((runs_once(), batches(), batches()), "runs only once"),
+        ((3, batches(), batches()), "neither arrays nor batches"),
+        (([], batches(), batches()), "empty split"),
+        ((["text"], batches(), batches()), "not an array"),
+        (([(torch.zeros(2, 3), torch.zeros(2))], batches(), batches()), "whole numbers"),
+        ((np.zeros((4, 3)), np.zeros((4, 3)), np.zeros((4, 3))), "class names are needed"),
+    ],
+)
+def test_batches_say_what_is_wrong(given: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        from_splits(given, "data")
+
+
+def test_python_source_calls_the_users_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_data.py").write_text(
+        textwrap.dedent("""
+        import numpy as np
+        def make(count=12):
+            x = np.arange(count * 4, dtype=np.float32).reshape(count, 4)
+            return (x, np.arange(count) % 2), (x, np.arange(count) % 2), (x, np.arange(count) % 2)
+        def fails():
+            raise KeyError("inside")
+        """)
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    data = Python("own_data:make", {"count": 10}, ("no", "yes")).load()
+    assert data.train.x.shape == (10, 4) and data.classes == ("no", "yes")
+    with pytest.raises(FactoryError, match=r"fails raised KeyError at own_data.py:7"):
+        Python("own_data:fails").fingerprint()
+    with pytest.raises(FactoryError, match="did you mean 'make'"):
+        Python("own_data:mkae").load()
+
+
+def test_made_data_is_a_function_of_its_seed() -> None:
+    assert np.array_equal(Made(seed=3).load().train.x, Made(seed=3).load().train.x)
+    assert not np.array_equal(Made(seed=3).load().train.x, Made(seed=4).load().train.x)

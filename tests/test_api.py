@@ -1,0 +1,86 @@
+"""``edgekd.build`` from a notebook: the user's own networks and arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import edgekd
+from edgekd.errors import UsageError
+
+RNG = np.random.default_rng(0)
+
+
+def network(width: int) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(width, 2),
+    )
+
+
+def split(count: int) -> tuple[np.ndarray, np.ndarray]:
+    y = np.arange(count) % 2
+    x = RNG.standard_normal((count, 1, 6, 6)).astype(np.float32) + y[:, None, None, None]
+    return x, y
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("api")
+    return {
+        "teacher": network(32),
+        "student": network(16),
+        "data": (split(64), split(32), split(32)),
+        "targets": ["ort-cpu"],
+        "out": folder / "out",
+        "cache": folder / "cache",
+        "quick": True,
+    }
+
+
+def test_objects_become_a_bundle(arguments: dict[str, Any]) -> None:
+    before = {name: value.clone() for name, value in arguments["student"].state_dict().items()}
+    report = edgekd.build({"student": {"epochs": 2}}, **arguments)
+    assert report["targets"]["ort-cpu"]["shipped"] in {"fp32", "int8"}
+    after = arguments["student"].state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before), "the user's object was changed"
+    model = edgekd.load(arguments["out"])
+    assert model.predict(arguments["data"][2][0][0]).index in (0, 1)
+
+
+def test_the_same_objects_again_are_done_and_others_are_not(arguments: dict[str, Any]) -> None:
+    edgekd.build({"student": {"epochs": 2}}, **arguments)
+    with pytest.raises(edgekd.EdgekdError, match="holds another bundle"):
+        edgekd.build({"student": {"epochs": 2}}, **{**arguments, "teacher": network(24)})
+
+
+def test_unlabelled_data_is_measured_by_agreement(arguments: dict[str, Any], tmp_path: Path) -> None:
+    data = tuple(x for x, _ in arguments["data"])
+    report = edgekd.build(**{**arguments, "data": data, "classes": ["a", "b"], "out": tmp_path / "out"})
+    assert report["metric"] == "agreement"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"teacher": None}, "teacher: missing"),
+        ({"student": "resnet"}, "student: not a network"),
+        ({"data": None}, "data: missing"),
+        ({"budget": {"max_dorp": 0.1}}, "did you mean 'max_drop'"),
+        ({"targets": ["openvno"]}, "did you mean 'openvino'"),
+        ({"targets": []}, "no target given"),
+    ],
+)
+def test_mistakes_are_told(arguments: dict[str, Any], changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        edgekd.build(**{**arguments, **changed})
