@@ -23,7 +23,9 @@ class Numerics(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
     activations: Literal["float32", "uint8", "int8"] = "float32"
-    activation_symmetric: bool = False
+    activation_symmetric: bool = Field(
+        default=False, description="zero in the middle of the steps; with uint8 only where a range has both signs"
+    )
     weights: Literal["float32", "int8"] = "float32"
     weight_bits: int = Field(default=8, ge=4, le=8)
     per_channel: bool = True

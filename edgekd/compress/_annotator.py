@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from edgekd.learn.quiet import quiet
@@ -52,6 +53,22 @@ def op(node: Node) -> str:
     return str(node.target._schema.name).removeprefix("aten::").rstrip("_")
 
 
+class MiddleZeroObserver(MovingAverageMinMaxObserver):
+    """uint8 ranges of both signs have their zero in the middle, at 128; ranges of one sign begin at zero.
+
+    This is how the fused kernel behind ``per_tensor_symmetric`` trains; torchao's own observer would convert with 128
+    throughout, and waste half of the steps behind a ReLU.
+    """
+
+    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
+        """(scale, zero point) of the range seen so far."""
+        low, high = self.min_val.clamp(max=0), self.max_val.clamp(min=0)
+        both = (low < 0) & (high > 0)
+        scale = torch.where(both, torch.maximum(-low / 128, high / 127), (high - low) / 255).clamp(min=self.eps)
+        zero = torch.where(both, 128, torch.where(low < 0, 255, 0)).to(torch.int64)
+        return scale, zero
+
+
 @dataclass(frozen=True)
 class Specs:
     """The two formats of a scheme: activations, and weights by rank."""
@@ -65,7 +82,8 @@ class Specs:
         signed = numerics.activations == "int8"
         low, high = (-128, 127) if signed else (0, 255)
         scheme = torch.per_tensor_symmetric if numerics.activation_symmetric else torch.per_tensor_affine
-        observer = FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAverageMinMaxObserver, eps=2**-12)
+        kind = MiddleZeroObserver if numerics.activation_symmetric and not signed else MovingAverageMinMaxObserver
+        observer = FusedMovingAvgObsFakeQuantize.with_args(observer=kind, eps=2**-12)
         activation = QuantizationSpec(torch.int8 if signed else torch.uint8, observer, low, high, scheme)
         most = 2 ** (numerics.weight_bits - 1) - 1
         if numerics.per_channel:

@@ -1,0 +1,96 @@
+"""What the scripts share: nets with weights as they come, our files of them, results with their command and host."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edgekd import host, plugins, steps, target
+from edgekd.compress._base import Context
+from edgekd.learn.student import Student, TensorSpec
+from edgekd.lower.lower import to_onnx
+
+RESULTS = Path(__file__).parent / "results"
+NETS: dict[str, tuple[dict[str, Any], tuple[int, int, int], int]] = {
+    "resnet20": ({"kind": "resnet", "depth": 20, "width": 16}, (3, 32, 32), 10),
+    "mobilenet": ({"kind": "mobilenet"}, (3, 32, 32), 10),
+    "resnet8": ({"kind": "resnet", "depth": 8, "width": 16}, (3, 32, 32), 10),
+    "digits": ({"kind": "convnet", "width": 64, "strides": [1, 1, 2]}, (1, 8, 8), 10),
+}
+
+
+def net(name: str, seed: int = 0) -> Student:
+    """An untrained net whose BatchNorm has seen a few batches, as a trained one's has."""
+    table, shape, classes = NETS[name]
+    torch.manual_seed(seed)
+    module = plugins.build("models", table, name).build(shape, classes)
+    module.train()
+    with torch.no_grad():
+        for batch in calibration(name):
+            module(batch)
+    spec = TensorSpec("input", (None, *shape))
+    return Student(module.eval(), (spec,), (TensorSpec("logits", (None, classes)),), ({"kind": "student"},))
+
+
+def calibration(name: str, batches: int = 8, size: int = 32) -> list[torch.Tensor]:
+    """Smooth seeded images: noise of several scales, about as large as normalised pixels."""
+    shape = NETS[name][1]
+    generator = torch.Generator().manual_seed(1)
+    made = []
+    for _ in range(batches):
+        x = torch.zeros(size, *shape)
+        for scale in (1, 2, 4):
+            coarse = torch.randn(size, shape[0], -(-shape[1] // scale), -(-shape[2] // scale), generator=generator)
+            x += coarse.repeat_interleave(scale, 2).repeat_interleave(scale, 3)[:, :, : shape[1], : shape[2]]
+        made.append(x / 2)
+    return made
+
+
+def int8(student: Student, name: str, target_name: str) -> tuple[bytes, torch.nn.Module]:
+    """Our int8 file of a net for a target, calibrated and not trained, and the fake-quantized module behind it."""
+    chosen = target.load(target_name)
+    change = steps.make_pass({"kind": "int8_qat"})
+    prepared = change.apply(student, Context(chosen.quantized, 1, calibration(name)))
+    finished = change.finish(prepared)
+    return to_onnx(finished, opset=chosen.opset, metadata={}), finished.module
+
+
+def fp32(student: Student, target_name: str) -> bytes:
+    """Our fp32 export."""
+    return to_onnx(student, opset=target.load(target_name).opset, metadata={})
+
+
+def raw_int8_bytes(student: Student) -> int:
+    """Bytes of int8 weights, int32 biases and float32 per-channel scales: what an int8 file can't be below."""
+    layers = [m for m in student.module.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+    return sum(layer.weight.numel() + 8 * layer.weight.shape[0] for layer in layers)
+
+
+def write(name: str, table: Mapping[str, Any]) -> None:
+    """Write ``results/<name>.json`` with the command and the host."""
+    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_no_folder, sys.argv[1:])])
+    facts = host.facts()
+    record = {"command": command, "python": platform.python_version(), "host": facts, **table}
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(record, indent=1, default=_plain, ensure_ascii=False)
+    (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    print(f"wrote benchmarks/results/{name}.json")
+
+
+def _no_folder(argument: str) -> str:
+    """The argument without the folders of this machine."""
+    return shlex.quote(Path(argument).name if argument.startswith("/") else argument)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(type(value).__name__)
