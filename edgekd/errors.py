@@ -22,7 +22,8 @@ A message says where (file, key), what was found, what is allowed, and the neare
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class EdgekdError(Exception):
@@ -64,6 +65,12 @@ class EdgekdError(Exception):
         super().__init__("; ".join(parts))
         self.where = where
 
+    def put_in(self, file: str) -> None:
+        """Name the file in front of the key, unless it is named."""
+        if self.where is not None and not self.where.startswith(file):
+            self.where = f"{file}: {self.where}"
+            self.args = (f"{file}: {self.args[0]}",)
+
 
 class UsageError(EdgekdError):
     """The command line or an argument of the Python API."""
@@ -93,6 +100,16 @@ class ExportError(UsageError):
 
 class OutputError(UsageError):
     """The output exists already or can't be written."""
+
+
+@contextmanager
+def reading(file: str) -> Iterator[None]:
+    """Errors in a recipe, its data or its factories name the file that they stand in."""
+    try:
+        yield
+    except (RecipeError, DataError, FactoryError) as err:
+        err.put_in(file)
+        raise
 
 
 class GateError(EdgekdError):

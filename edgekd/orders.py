@@ -13,7 +13,7 @@ from typing import Any
 from edgekd import plan, plugins
 from edgekd import recipe as recipes
 from edgekd import target as targets_
-from edgekd.errors import IntegrityError, OutputError, RecipeError, UsageError
+from edgekd.errors import IntegrityError, OutputError, RecipeError, UsageError, reading
 from edgekd.recipe import Recipe
 from edgekd.runtime import bundle
 from edgekd.store import Store, default_root
@@ -32,12 +32,14 @@ class Order:
 
     Attributes:
         recipe: quickened where ``quick``.
+        file: where it stood, for errors.
         source: the data source plugin, or None where the Python API was given arrays.
         data: the fingerprint of the data and, where given, of the objects.
         identity: what the bundle at ``out`` is held against.
     """
 
     recipe: Recipe
+    file: str
     targets: tuple[Target, ...]
     source: Any
     data: str
@@ -81,11 +83,13 @@ def take(
         loaded, path = recipes.load(recipe, settings)
         file = path.name
     chosen = load_targets(loaded, targets)
-    source: Any = None if data is not None else data_source(loaded, quick, file)
-    fingerprint = data if data is not None else str(source.fingerprint())
+    with reading(file):
+        source: Any = None if data is not None else data_source(loaded, quick)
+        fingerprint = data if data is not None else str(source.fingerprint())
     return Order(
         recipe=plan.quickened(loaded) if quick else loaded,
         targets=chosen,
+        file=file,
         source=source,
         data=fingerprint + objects,
         out=out or Path("dist") / (loaded.name + ("-quick" if quick else "")),
@@ -105,16 +109,16 @@ def load_targets(recipe: Recipe, names: Sequence[str]) -> tuple[Target, ...]:
     return chosen
 
 
-def data_source(recipe: Recipe, quick: bool, file: str = "recipe") -> Any:
+def data_source(recipe: Recipe, quick: bool) -> Any:
     """The recipe's data source; with ``--quick`` and no path, made data of the same shape."""
     table = recipe.data.table
     if recipe.data.made is not None and "path" not in table:
         if not quick:
             raise RecipeError(
-                "no data given", where=f"{file}: data.path", allowed="--set data.path=FILE; or --quick, on made data"
+                "no data given", where="data.path", allowed="--set data.path=FILE; or --quick, on made data"
             )
         table = {"kind": "made", **recipe.data.made}
-    return plugins.build("data", table, f"{file}: data")
+    return plugins.build("data", table, "data")
 
 
 def standing(order: Order) -> Mapping[str, Any] | None:

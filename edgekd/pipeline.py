@@ -13,7 +13,7 @@ from torch import nn
 from edgekd import choose, host, measure, metric, plan, preprocess, record, rehearsal, report, steps
 from edgekd.choose import Choice
 from edgekd.disk import disk
-from edgekd.errors import GateError, RecipeError
+from edgekd.errors import GateError, RecipeError, reading
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.feed import Feed
 from edgekd.measure import Measured
@@ -41,8 +41,9 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
     """
     for target in order.targets:
         measure.check_target(target)
-    bench = prepare(order, objects or Objects())
-    rehearsal.run(bench, order.targets, host.measured_key(0))
+    with reading(order.file):
+        bench = prepare(order, objects or Objects())
+        rehearsal.run(bench, order.targets, host.measured_key(0))
     trained, watching = train_all(bench)
     onnx = export_all(bench, trained)
     stage_scores = steps.StageScores(bench, trained)
@@ -64,7 +65,8 @@ def describe(order: Order, objects: Objects | None = None) -> dict[str, Any]:
     """The plan of an order as plain data, everything resolved and checked; nothing is trained."""
     for target in order.targets:
         measure.check_target(target)
-    bench = prepare(order, objects or Objects())
+    with reading(order.file):
+        bench = prepare(order, objects or Objects())
     rehearsed = rehearsal.known(bench.plan, order.store, host.measured_key(0)) or {"seconds_per_sample": {}}
     rows = []
     for depth, step in bench.plan.walk():

@@ -26,6 +26,7 @@ class Numerics(BaseModel):
     activation_symmetric: bool = Field(
         default=False, description="zero in the middle of the steps; with uint8 only where a range has both signs"
     )
+    input_symmetric: bool = Field(default=False, description="the same, for the network's inputs alone")
     weights: Literal["float32", "int8"] = "float32"
     weight_bits: int = Field(default=8, ge=4, le=8)
     per_channel: bool = True

@@ -71,9 +71,10 @@ class MiddleZeroObserver(MovingAverageMinMaxObserver):
 
 @dataclass(frozen=True)
 class Specs:
-    """The two formats of a scheme: activations, and weights by rank."""
+    """The formats of a scheme: activations, the network's inputs, and weights."""
 
     activation: QuantizationSpec
+    input: QuantizationSpec
     weight: QuantizationSpec
 
     @classmethod
@@ -81,10 +82,15 @@ class Specs:
         """Observers stream: a moving average for activations, the weights as they are now for weights."""
         signed = numerics.activations == "int8"
         low, high = (-128, 127) if signed else (0, 255)
-        scheme = torch.per_tensor_symmetric if numerics.activation_symmetric else torch.per_tensor_affine
-        kind = MiddleZeroObserver if numerics.activation_symmetric and not signed else MovingAverageMinMaxObserver
-        observer = FusedMovingAvgObsFakeQuantize.with_args(observer=kind, eps=2**-12)
-        activation = QuantizationSpec(torch.int8 if signed else torch.uint8, observer, low, high, scheme)
+
+        def activations(symmetric: bool) -> QuantizationSpec:
+            kind = MiddleZeroObserver if symmetric and not signed else MovingAverageMinMaxObserver
+            observer = FusedMovingAvgObsFakeQuantize.with_args(observer=kind, eps=2**-12)
+            scheme = torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine
+            return QuantizationSpec(torch.int8 if signed else torch.uint8, observer, low, high, scheme)
+
+        activation = activations(numerics.activation_symmetric)
+        inputs = activations(True) if numerics.input_symmetric else activation
         most = 2 ** (numerics.weight_bits - 1) - 1
         if numerics.per_channel:
             per = FusedMovingAvgObsFakeQuantize.with_args(
@@ -96,7 +102,7 @@ class Specs:
                 observer=MovingAverageMinMaxObserver, averaging_constant=1.0, eps=2**-24
             )
             weight = QuantizationSpec(torch.int8, per, -most, most, torch.per_tensor_symmetric)
-        return cls(activation, weight)
+        return cls(activation, inputs, weight)
 
 
 class Annotator(Quantizer):
@@ -137,11 +143,11 @@ class Annotator(Quantizer):
         """Every annotation is ours."""
 
     def _conv(self, node: Node, int8: set[Node]) -> None:
-        self._mark(node, {arguments(node)[0]: self._specs.activation, arguments(node)[1]: self._specs.weight})
+        self._mark(node, {arguments(node)[0]: self._of(arguments(node)[0]), arguments(node)[1]: self._specs.weight})
         self._output(_last(node), int8)
 
     def _linear(self, node: Node, int8: set[Node]) -> None:
-        self._mark(node, {arguments(node)[0]: self._specs.activation, arguments(node)[1]: self._specs.weight})
+        self._mark(node, {arguments(node)[0]: self._of(arguments(node)[0]), arguments(node)[1]: self._specs.weight})
         last = _last(node)
         if any(op(user) in CONVS | {"linear"} for user in _readers(last)):
             self._output(last, int8)
@@ -150,13 +156,13 @@ class Annotator(Quantizer):
         inputs = [arg for arg in arguments(node)[:2] if isinstance(arg, Node)]
         # A residual between float tensors (a transformer's) stays float.
         if len(inputs) == 2 and inputs[0] is not inputs[1] and any(arg in int8 for arg in inputs):
-            self._mark(node, dict.fromkeys(inputs, self._specs.activation))
+            self._mark(node, {arg: self._of(arg) for arg in inputs})
             self._output(_last(node), int8)
 
     def _pool(self, node: Node, int8: set[Node]) -> None:
         if op(node) == "mean" and not _spatial(node):
             return
-        self._mark(node, {arguments(node)[0]: self._specs.activation})
+        self._mark(node, {arguments(node)[0]: self._of(arguments(node)[0])})
         self._output(node, int8)
 
     def _concat(self, node: Node, int8: set[Node]) -> None:
@@ -165,7 +171,7 @@ class Annotator(Quantizer):
             return
         first = (inputs[0], node)
         shared = SharedQuantizationSpec(first)
-        self._mark(node, {arg: self._specs.activation if arg is inputs[0] else shared for arg in inputs})
+        self._mark(node, {arg: self._of(arg) if arg is inputs[0] else shared for arg in inputs})
         node.meta[ANNOTATION].output_qspec = shared
         int8.add(node)
 
@@ -173,9 +179,12 @@ class Annotator(Quantizer):
         source = _source(node)
         assert source is not None
         shared = SharedQuantizationSpec((source, node))
-        self._mark(node, {source: self._specs.activation})
+        self._mark(node, {source: self._of(source)})
         node.meta[ANNOTATION].output_qspec = shared
         int8.add(node)
+
+    def _of(self, source: Node) -> QuantizationSpec:
+        return self._specs.input if source.op == "placeholder" else self._specs.activation
 
     def _mark(self, node: Node, inputs: dict[Node, object]) -> None:
         node.meta[ANNOTATION] = QuantizationAnnotation(input_qspec_map=dict(inputs), _annotated=True)

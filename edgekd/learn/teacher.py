@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from edgekd import plugins
 from edgekd.errors import ExportError, RecipeError
+from edgekd.learn.quiet import quiet
 from edgekd.recipe import Teacher
 
 
@@ -95,7 +96,8 @@ def _read(path: Path, where: str) -> Any:
         except (SafetensorError, OSError) as err:
             raise RecipeError(f"not a safetensors file ({err})", where=where) from err
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with quiet():
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as err:
         raise RecipeError(
             "holds more than weights, and other pickles are never run",

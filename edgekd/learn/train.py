@@ -30,6 +30,7 @@ Logits = NDArray[np.float32]
 Losses = Sequence[tuple[float, Loss]]
 CLIP = 5.0
 DIVERGED = 1e4
+RAN_AWAY = 20.0
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[d
             task.begin_epoch(epoch, schedule.epochs)
         started = time.perf_counter()
         record = _epoch(module, optimizer, accelerator, task, epoch, batches)
+        _check_sane(record, [*progress.history, record][0]["loss"], task)
         value = _validate(accelerator.unwrap_model(module), task)
         seconds = time.perf_counter() - started
         record |= {"validation": value, "seconds": seconds, "samples_per_s": feed.length("train") / seconds}
@@ -209,6 +211,17 @@ def _check_finite(total: Tensor, parts: list[Tensor], task: Task, epoch: int, st
         where=task.where,
         hint=f"try a smaller lr than {task.schedule.lr:g}",
     )
+
+
+def _check_sane(record: dict[str, Any], first: float, task: Task) -> None:
+    """A finite loss that is many times what the first epoch began with is divergence as well."""
+    if record["loss"] > RAN_AWAY * max(first, 1.0):
+        raise DivergedError(
+            f"training diverged in epoch {record['epoch'] + 1}: the loss is {record['loss']:.3g}, "
+            f"in the first epoch it was {first:.3g}",
+            where=task.where,
+            hint=f"try a smaller lr than {task.schedule.lr:g}",
+        )
 
 
 def _kind(loss: Loss) -> str:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from edgekd import host
 from edgekd.disk import disk, exchange, sync_folder, write_synced
-from edgekd.errors import IntegrityError, OutputError, UnavailableError
+from edgekd.errors import IntegrityError, OutputError, UnavailableError, UsageError
 from edgekd.runtime import tensor_pb
 from edgekd.runtime._checks import check_path, keys, listed, no_duplicates, table_at, texts
 from edgekd.runtime.backends._base import Session, make
@@ -166,10 +166,13 @@ def read(folder: Path) -> Bundle:
     """Read and check a manifest; the files are checked when they are read.
 
     Raises:
+        UsageError: there is no such folder.
         IntegrityError: whatever is not as ``write`` writes it: version, keys, types, paths.
     """
     path = folder / MANIFEST
     where = str(path)
+    if not folder.exists() and not folder.is_symlink():
+        raise UsageError("no such bundle", where=str(folder))
     try:
         if folder.is_symlink() or path.is_symlink():
             raise IntegrityError("a symbolic link", where=where)

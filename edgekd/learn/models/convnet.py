@@ -16,19 +16,20 @@ class Convnet:
     Attributes:
         width: channels of every convolution, 1..4096.
         depth: how many convolutions, 1..64.
-        strides: of each convolution, in order; missing ones are 1.
+        strides: of each convolution, in order; missing ones are 1. Absent: the second has 2.
     """
 
     width: int = 64
     depth: int = 3
-    strides: tuple[int, ...] = (1, 2)
+    strides: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= 4096:
             raise ValueError("width: allowed is 1 to 4096")
         if not 1 <= self.depth <= 64:
             raise ValueError("depth: allowed is 1 to 64")
-        if len(self.strides) > self.depth or not all(1 <= s <= 8 for s in self.strides):
+        given = self.strides or ()
+        if len(given) > self.depth or not all(1 <= s <= 8 for s in given):
             raise ValueError("strides: allowed is one of 1 to 8 for each convolution")
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -41,7 +42,8 @@ class ConvnetModule(nn.Module):
 
     def __init__(self, channels: int, classes: int, family: Convnet) -> None:
         super().__init__()
-        strides = [*family.strides, *[1] * (family.depth - len(family.strides))]
+        given = (1, 2) if family.strides is None else family.strides
+        strides = [*given, *[1] * family.depth][: family.depth]
         widths = [channels, *[family.width] * family.depth]
         self.features = nn.Sequential(
             *(conv_bn(widths[i], widths[i + 1], stride=strides[i]) for i in range(family.depth))
