@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import onnx
 from onnxscript import ir
 
+from edgekd import plugins
 from edgekd.errors import ExportError
 from edgekd.learn.student import Student
 from edgekd.lower.export import export
 from edgekd.lower.passes._base import GraphPass
-from edgekd.lower.passes.default_attributes import DefaultAttributes
-from edgekd.lower.passes.int8_linear import Int8Linear
-from edgekd.lower.passes.lean_qdq import LeanQdq
-from edgekd.lower.passes.plain_pooling import PlainPooling
-from edgekd.lower.passes.share_constants import ShareConstants
-from edgekd.lower.passes.short_names import ShortNames
-from edgekd.lower.passes.strip_metadata import StripMetadata
 
 MAX_BYTES = 100_000_000
 IR_VERSION = 10
-PASSES: tuple[GraphPass, ...] = (
-    PlainPooling(),
-    Int8Linear(),
-    LeanQdq(),
-    DefaultAttributes(),
-    ShareConstants(),
-    StripMetadata(),
-    ShortNames(),
-)
+
+
+@functools.cache
+def passes() -> tuple[GraphPass, ...]:
+    """Every file of ``lower/passes/``, by its ``order``."""
+    made: list[GraphPass] = [plugins.build("passes", {"kind": kind}, "passes") for kind in plugins.kinds("passes")]
+    return tuple(sorted(made, key=lambda change: change.order))
 
 
 def to_onnx(student: Student, *, opset: int, metadata: Mapping[str, str]) -> bytes:
@@ -44,7 +37,7 @@ def to_onnx(student: Student, *, opset: int, metadata: Mapping[str, str]) -> byt
         ExportError: it can't be exported, fails the checker, or is larger than 100 MB.
     """
     model = export(student, opset)
-    for change in PASSES:
+    for change in passes():
         change(model)
     model.metadata_props.update(sorted(metadata.items()))
     model.ir_version = IR_VERSION

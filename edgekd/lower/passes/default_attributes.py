@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import onnx
 from onnxscript import ir
@@ -12,6 +12,8 @@ from onnxscript import ir
 @dataclass(frozen=True)
 class DefaultAttributes:
     """Remove what the ONNX schema says anyway; also unit strides and dilations, and zero pads."""
+
+    order: ClassVar[int] = 40
 
     def __call__(self, model: ir.Model) -> None:
         opset = model.opset_imports.get("", 20)

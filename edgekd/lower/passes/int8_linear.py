@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from onnxscript import ir
@@ -18,6 +19,8 @@ class Int8Linear:
     ``MatMul(x, Transpose(DQ(w)))`` -> ``MatMul(x, DQ(w^T, axis=1))``. The int32 bias has scale s_x s_w, as the
     accumulator does (Jacob et al. 2018, section 2.4): without it the fused integer Gemm is not taken.
     """
+
+    order: ClassVar[int] = 20
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):

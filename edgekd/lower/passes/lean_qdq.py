@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from onnxscript import ir
@@ -18,6 +19,8 @@ class LeanQdq:
 
     A Gemm keeps its weight's zero point: ONNX Runtime's integer Gemm is only taken with one.
     """
+
+    order: ClassVar[int] = 30
 
     def __call__(self, model: ir.Model) -> None:
         for node in model.graph:

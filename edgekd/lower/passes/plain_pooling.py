@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from onnxscript import ir
 
@@ -12,6 +13,8 @@ from edgekd.lower.passes._base import constant, drop_unused
 @dataclass(frozen=True)
 class PlainPooling:
     """ReduceMean over the last two of four axes -> GlobalAveragePool; Reshape to (batch, all) -> Flatten."""
+
+    order: ClassVar[int] = 10
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):

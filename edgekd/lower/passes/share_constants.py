@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from onnxscript import ir
 
@@ -16,6 +17,8 @@ class ShareConstants:
     Attributes:
         largest: in elements; larger ones are not compared.
     """
+
+    order: ClassVar[int] = 50
 
     largest: int = 4096
 

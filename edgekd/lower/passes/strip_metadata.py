@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from onnxscript import ir
 
@@ -13,6 +14,8 @@ class StripMetadata:
 
     Kept value types are not only weight: they steer ONNX Runtime into a slower layer normalization.
     """
+
+    order: ClassVar[int] = 60
 
     def __call__(self, model: ir.Model) -> None:
         model.metadata_props.clear()

@@ -1,0 +1,161 @@
+"""The laws of the house: imports run one way, three lazy places, no pickle, no network, files of a size to read."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "edgekd"
+FILES = sorted(ROOT.rglob("*.py"))
+# From the bottom up: each part may import itself and what stands before it in its own row.
+VOCABULARY = {"errors", "plugins", "host", "preprocess", "recipe", "target", "vocabulary", "disk", "__init__"}
+MAY: dict[str, set[str]] = {
+    "vocabulary": set(),
+    "learn": {"vocabulary"},
+    "compress": {"vocabulary", "learn"},
+    "lower": {"vocabulary", "learn"},
+    "runtime": {"errors", "plugins", "host", "preprocess", "disk", "__init__"},
+    "story": {"vocabulary", "learn", "compress", "lower", "runtime"},
+}
+LAZY = {"plugins.py", "__init__.py", "cli.py"}
+LIGHT = ["__init__.py", "errors.py", "plugins.py", "host.py", "preprocess.py", "disk.py"]
+RUNTIMES = {"onnxruntime": "ort.py", "openvino": "openvino.py", "onnx": "reference.py"}
+
+
+def room(path: Path) -> str:
+    """Which part of the house a file stands in."""
+    parts = path.relative_to(ROOT).parts
+    if len(parts) > 1:
+        return parts[0] if parts[0] in MAY else "story"
+    return "vocabulary" if path.stem in VOCABULARY else "story"
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """(module, whether inside a function) of each import; ``from edgekd import x`` counts as edgekd.x."""
+    tree = ast.parse(path.read_text())
+    inner = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node in inner) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            for alias in node.names:
+                yield (f"edgekd.{alias.name}" if node.module == "edgekd" else str(node.module)), node in inner
+
+
+def part_of(module: str) -> tuple[str, str]:
+    """(room, top name) of an edgekd module."""
+    top = module.split(".")[1]
+    if top in ("learn", "compress", "lower", "runtime"):
+        return top, top
+    return ("vocabulary", top) if top in VOCABULARY or top == "__version__" else ("story", top)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_imports_run_one_way(path: Path) -> None:
+    here = room(path)
+    if path.name in ("__init__.py", "cli.py", "__main__.py") and path.parent == ROOT:
+        return
+    for module, _ in imports(path):
+        if not module.startswith("edgekd."):
+            continue
+        there, top = part_of(module)
+        assert there == here or there in MAY[here] or top in MAY[here], f"{here} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_three_lazy_places(path: Path) -> None:
+    text = path.read_text()
+    lazy = [module for module, inside in imports(path) if inside]
+    if path.parent == ROOT and path.name in LAZY:
+        return
+    assert not lazy, f"imports inside a function: {lazy}"
+    if "import_module" in text:
+        assert path.relative_to(ROOT).as_posix() == "runtime/backends/openvino.py", "importlib outside the lazy places"
+
+
+@pytest.mark.parametrize("name", [*LIGHT, *(p.relative_to(ROOT).as_posix() for p in (ROOT / "runtime").rglob("*.py"))])
+def test_the_light_part_needs_numpy_and_one_runtime(name: str) -> None:
+    path = ROOT / name
+    allowed = {*sys.stdlib_module_names, "edgekd", "numpy"}
+    allowed |= {module for module, file in RUNTIMES.items() if path.name == file and path.parent.name == "backends"}
+    if path.name == "reference.py":
+        allowed.add("google")  # protobuf, which onnx is made of
+    found = {module.split(".")[0] for module, _ in imports(path)}
+    assert found <= allowed, found - allowed
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_no_pickle_no_network_and_one_printer(path: Path) -> None:
+    modules = {module.split(".")[0] for module, _ in imports(path)}
+    assert not modules & {"socket", "http", "urllib", "requests", "ftplib", "shelve", "marshal", "dill", "joblib"}
+    text = path.read_text()
+    tree = ast.parse(text)
+    if "pickle" in modules:  # only the name of the error that reading a foreign checkpoint raises
+        attributes = {
+            n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and getattr(n.value, "id", "") == "pickle"
+        }
+        assert attributes == {"UnpicklingError"}
+    for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
+        name = ast.unparse(call.func)
+        if name == "torch.load":
+            assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in call.keywords)
+        if name in ("np.load", "numpy.load"):
+            wanted = [k for k in call.keywords if k.arg == "allow_pickle"]
+            assert all(ast.unparse(k.value) == "False" for k in wanted)
+        assert name not in ("torch.save", "np.save_pickle", "eval", "exec"), name
+        assert name != "print" or path.name == "cli.py", "only cli.py prints"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_broad_excepts_stand_in_two_places(path: Path) -> None:
+    broad = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
+    ]
+    assert not broad or path.name in ("cli.py", "plugins.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_files_and_functions_are_of_a_size_to_read(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 450
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= 65, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_public_things_are_documented(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    if not tree.body:
+        return
+    assert ast.get_docstring(tree), "no module docstring"
+    for node in tree.body:
+        public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        if public and not (isinstance(node, ast.FunctionDef) and node.name == "main"):
+            assert isinstance(node, ast.FunctionDef | ast.ClassDef)
+            assert ast.get_docstring(node) or len(node.body) <= 3, f"{node.name} has no docstring"
+
+
+def test_import_edgekd_loads_nothing_else() -> None:
+    code = (
+        "import sys, edgekd; top = {m.split('.')[0] for m in sys.modules} - set(sys.stdlib_module_names);"
+        "print(sorted(m for m in top if not m.startswith('_') and 'editable' not in m))"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT.parent)!r}); {code}"],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    assert done.stdout.strip() == "['edgekd']"
