@@ -26,6 +26,8 @@ class StripMetadata:
         for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
             value.metadata_props.clear()
             value.doc_string = None
+            if value not in kept:  # an initializer's type stands in its tensor
+                value.shape, value.type = None, None
         for node in model.graph:
             node.metadata_props.clear()
             node.doc_string = None

@@ -1,0 +1,62 @@
+"""What every data source keeps, found by its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgekd import plugins, preprocess
+
+
+def _npz(folder: Path) -> dict[str, Any]:
+    x = np.random.default_rng(0).integers(0, 256, (30, 6, 6), dtype=np.uint8)
+    np.savez(folder / "d.npz", x_train=x, y_train=np.arange(30) % 3, x_test=x[:9], y_test=np.arange(9) % 3)
+    return {"path": str(folder / "d.npz")}
+
+
+def _imagefolder(folder: Path) -> dict[str, Any]:
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        for i in range(12):
+            Image.fromarray(np.full((6, 6), 9 * i, np.uint8)).save(folder / name / f"{i}.png")
+    return {"path": str(folder)}
+
+
+def _python(folder: Path) -> dict[str, Any]:
+    (folder / "made_here.py").write_text(
+        "import numpy as np\n"
+        "def make():\n"
+        "    x, y = np.zeros((8, 4), np.float32), np.arange(8) % 2\n"
+        "    return (x, y), (x, y), (x, y)\n"
+    )
+    return {"factory": "made_here:make"}
+
+
+# A source without an entry is built from its defaults.
+EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {"npz": _npz, "imagefolder": _imagefolder, "python": _python}
+
+
+@pytest.mark.parametrize("kind", plugins.kinds("data"))
+def test_a_source(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    table = {"kind": kind, **EXAMPLES.get(kind, lambda _: {})(tmp_path)}
+    source, again = plugins.build("data", table, "data"), plugins.build("data", table, "data")
+    assert source.fingerprint() == again.fingerprint() == source.fingerprint()
+    one, two = source.load(), again.load()
+    classes = len(one.classes)
+    assert classes >= 2
+    preprocess.check(one.preprocess, "data")
+    for name, split in one.splits.items():
+        assert len(split) > 0
+        assert np.array_equal(split.x, two.splits[name].x), "two loads differ"
+        assert split.x.shape[1:] == one.train.x.shape[1:]
+        assert split.x.dtype in (np.uint8, np.float32)
+        if split.y is not None:
+            assert split.y.dtype == np.int64 and split.y.min() >= 0 and split.y.max() < classes
+    ready = preprocess.apply(one.preprocess, one.train.x[:2])
+    assert ready.dtype == np.float32 and ready.flags.c_contiguous

@@ -1,0 +1,57 @@
+"""What every model family keeps, found by its file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from edgekd import plugins
+
+# Fields that have no default need an example here.
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "python": {"factory": "torch.nn:Sequential"},
+    "resnet": {"depth": 8, "width": 8},
+    "convnet": {"width": 8},
+    "mobilenet": {"width": 0.5},
+}
+KINDS = [kind for kind in plugins.kinds("models") if kind != "python"]
+
+
+def build(kind: str, shape: tuple[int, ...] = (3, 16, 16), classes: int = 4, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    module: nn.Module = plugins.build("models", {"kind": kind, **EXAMPLES.get(kind, {})}, "m").build(shape, classes)
+    return module
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 17, 12)])
+def test_gives_logits_for_any_input_and_batch(kind: str, shape: tuple[int, ...]) -> None:
+    module = build(kind, shape, 7).eval()
+    for count in (1, 3):
+        out = module(torch.zeros(count, *shape))
+        assert out.shape == (count, 7) and bool(torch.isfinite(out).all())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_is_a_function_of_the_seed(kind: str) -> None:
+    one, same, other = build(kind).state_dict(), build(kind).state_dict(), build(kind, seed=1).state_dict()
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_parameter_learns(kind: str) -> None:
+    module = build(kind).train()
+    module(torch.randn(8, 3, 16, 16)).square().mean().backward()
+    without = [name for name, p in module.named_parameters() if p.grad is None or not bool(p.grad.abs().sum() > 0)]
+    assert len(without) <= 2, without  # a ReLU6 may be dead at the start
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sample_does_not_depend_on_its_batch(kind: str) -> None:
+    module = build(kind).eval()
+    x = torch.randn(4, 3, 16, 16)
+    assert torch.allclose(module(x)[2:3], module(x[2:3]), atol=1e-5)
