@@ -1,0 +1,114 @@
+"""The training loop: a golden curve, a resume that gives the same bits, divergence that is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgekd import plugins
+from edgekd.errors import DivergedError
+from edgekd.learn import train
+from edgekd.learn.data.made import Made
+from edgekd.learn.feed import Feed
+from edgekd.recipe import Augment, Schedule
+
+GOLDEN = (Path(__file__).parent.parent / "golden" / "loss_curve.txt").read_text().split()
+
+
+def feed() -> Feed:
+    data = Made((8, 8, 1), classes=4, train=80, validation=32, test=16).load()
+    return Feed(data, data.preprocess, Augment(flip=True, crop=1, views=2), seed=3)
+
+
+def module() -> nn.Module:
+    torch.manual_seed(0)
+    made: nn.Module = plugins.build("models", {"kind": "convnet", "width": 8, "depth": 2}, "m").build((1, 8, 8), 4)
+    return made
+
+
+def task(schedule: Schedule, **changed: Any) -> train.Task:
+    losses = (
+        (0.7, plugins.build("losses", {"kind": "kl"}, "l")),
+        (0.3, plugins.build("losses", {"kind": "cross_entropy"}, "l")),
+    )
+
+    def teacher(view: int) -> np.ndarray:
+        return np.random.default_rng(view).standard_normal((80, 4), dtype=np.float32)
+
+    return train.Task(
+        **{"losses": losses, "feed": feed(), "schedule": schedule, "seed": 5, "teacher": teacher, **changed}
+    )
+
+
+def test_golden_loss_curve() -> None:
+    history = train.fit(module(), task(Schedule(epochs=4, batch_size=16)))
+    assert len(history) * 5 == 20
+    found = [f"{record['loss']:.4f}" for record in history]
+    assert [float(a) for a in found] == pytest.approx([float(b) for b in GOLDEN], rel=2e-3), found
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_resumed_training_gives_the_same_bits(tmp_path: Path, optimizer: str) -> None:
+    class Killed(Exception):
+        pass
+
+    schedule = Schedule(epochs=5, batch_size=16, optimizer=optimizer, lr=0.01, patience=4)
+    whole = module()
+    history = train.fit(whole, task(schedule))
+
+    def kill(event: dict[str, Any]) -> None:
+        if event.get("epoch") == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train.fit(module(), task(schedule, progress=kill), tmp_path)
+    resumed = module()
+    again = train.fit(resumed, task(schedule), tmp_path)
+    assert [record["loss"] for record in again] == [record["loss"] for record in history]
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
+    )
+
+
+def test_a_damaged_checkpoint_is_begun_anew(tmp_path: Path) -> None:
+    schedule = Schedule(epochs=2, batch_size=16)
+    train.fit(module(), task(schedule), tmp_path)
+    file = next(tmp_path.iterdir())
+    file.write_bytes(file.read_bytes()[:100])
+    assert len(train.fit(module(), task(schedule), tmp_path)) == 2
+
+
+def test_nan_is_named(tmp_path: Path) -> None:
+    broken = module()
+    with torch.no_grad():
+        next(broken.parameters()).fill_(float("nan"))
+    with pytest.raises(DivergedError, match=r"student: training diverged in epoch 1, step 1, .*kl is nan"):
+        train.fit(broken, task(Schedule(epochs=1), where="student"))
+
+
+def test_early_stopping_keeps_the_best() -> None:
+    trained = module()
+    history = train.fit(trained, task(Schedule(epochs=30, batch_size=16, patience=2, lr=1e-6)))
+    assert len(history) < 30
+    best = max(record["validation"] for record in history)
+    says = train.predict(trained, feed(), "validation").argmax(1)
+    assert float(np.mean(says == feed().labels("validation"))) == best
+
+
+@pytest.mark.parametrize("shape", ["cosine", "constant", "one_cycle"])
+def test_learning_rates(shape: str) -> None:
+    schedule = Schedule(lr=1.0, schedule=shape, warmup=0.1)
+    rates = [train.learning_rate(schedule, step, 100) for step in range(100)]
+    assert 0 < rates[0] < 0.2 and max(rates) <= 1.0 and min(rates) >= 0
+    assert (rates[-1] == 1.0) if shape == "constant" else rates[-1] < 0.01
+
+
+def test_vectors_are_not_decayed() -> None:
+    groups = train.make_optimizer(module(), Schedule(weight_decay=0.5)).param_groups
+    assert {group["weight_decay"] for group in groups if any(p.ndim == 1 for p in group["params"])} == {0.0}
+    assert {group["weight_decay"] for group in groups if any(p.ndim > 1 for p in group["params"])} == {0.5}

@@ -1,0 +1,84 @@
+"""The plan: what is shared, where it forks, and which change makes which step anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgekd import plan, recipe, target
+
+RECIPE: dict[str, Any] = {
+    "name": "p",
+    "data": {"source": "digits"},
+    "teacher": {"model": {"kind": "convnet", "width": 32}, "epochs": 3},
+    "student": {"model": {"kind": "convnet", "width": 32}, "epochs": 2},
+    "losses": [{"kind": "kl"}],
+    "compress": [{"kind": "channel_prune", "epochs": 2}, {"kind": "int8_qat", "epochs": 1}],
+}
+
+
+def make(changes: dict[str, Any] | None = None, targets: tuple[str, ...] = ("ort-cpu", "openvino")) -> plan.Plan:
+    table = {**RECIPE, **(changes or {})}
+    chosen = [target.load(name) for name in targets]
+    return plan.make(recipe.parse(table, "r"), chosen, "data", 100)
+
+
+def keys(made: plan.Plan) -> dict[str, str]:
+    return {step.kind: step.key for step in made.steps.values()}
+
+
+def test_equal_numerics_are_trained_once() -> None:
+    made = make()
+    assert [step.kind for step in made.steps.values() if step.trains] == [
+        "teacher",
+        "student",
+        "channel_prune",
+        "int8_qat",
+    ]
+    assert made.steps["student"].targets == ("ort-cpu", "openvino")
+    assert [c.name for c in made.candidates["openvino"]] == ["int8", "fp32-pruned", "fp32"]
+
+
+def test_other_numerics_fork_at_the_quantizing_step() -> None:
+    made = make(targets=("ort-cpu", "ort-cpu-vnni"))
+    kinds = [step.kind for step in made.steps.values()]
+    assert kinds.count("student") == 1 and kinds.count("channel_prune") == 1 and kinds.count("int8_qat") == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "anew"),
+    [
+        ({"budget": {"max_drop": 0.5}}, set()),
+        ({"name": "other"}, set()),
+        ({"compress": [RECIPE["compress"][0], {"kind": "int8_qat", "epochs": 2}]}, {"int8_qat", "export", "measure"}),
+        (
+            {"losses": [{"kind": "kl", "temperature": 2.0}]},
+            {"student", "channel_prune", "int8_qat", "export", "measure"},
+        ),
+        ({"seed": 1}, {"teacher", "student", "channel_prune", "int8_qat", "export", "measure"}),
+        ({"data": {"source": "digits", "path": "elsewhere"}}, set()),
+    ],
+)
+def test_a_change_makes_only_what_hangs_on_it(changes: dict[str, Any], anew: set[str]) -> None:
+    before, after = keys(make(targets=("openvino",))), keys(make(changes, targets=("openvino",)))
+    assert {kind for kind in before if before[kind] != after[kind]} == anew
+
+
+def test_the_identity_knows_every_wish_and_no_measurement() -> None:
+    one = make()
+    assert one.identity == make().identity
+    assert one.identity != make({"budget": {"max_drop": 0.5}}).identity
+    assert one.identity != make(targets=("ort-cpu",)).identity
+
+
+def test_cost_is_epochs_times_samples() -> None:
+    made = make()
+    assert made.cost(made.steps["teacher"]) == 300
+    assert made.cost(made.steps["export fp32"]) == 0
+
+
+def test_quick_is_one_epoch_everywhere() -> None:
+    quick = plan.quickened(recipe.parse(RECIPE, "r"))
+    made = plan.make(quick, [target.load("ort-cpu")], "data", 100, quick=True)
+    assert {step.schedule.epochs for step in made.steps.values() if step.schedule} == {1}

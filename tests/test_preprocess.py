@@ -1,0 +1,105 @@
+"""The preprocessing ops: fixed order, float32 or integer steps, the same in any batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from edgekd import preprocess
+from edgekd.errors import DataError, RecipeError, UsageError
+
+IMAGES = hnp.arrays(
+    np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3]))
+)
+OPS: list[dict[str, Any]] = [
+    {"op": "scale", "divide": 255.0},
+    {"op": "normalise", "mean": [0.4], "std": [0.3]},
+    {"op": "layout"},
+]
+
+
+@given(x=IMAGES, height=st.integers(1, 12), width=st.integers(1, 12))
+@settings(max_examples=60, deadline=None)
+def test_a_batch_is_its_samples(x: np.ndarray, height: int, width: int) -> None:
+    ops = [{"op": "resize", "height": height, "width": width}, *OPS]
+    whole = preprocess.apply(ops, x)
+    assert whole.dtype == np.float32 and whole.flags.c_contiguous
+    assert whole.shape == (len(x), x.shape[3], height, width)
+    assert np.array_equal(whole, np.concatenate([preprocess.apply(ops, x[i : i + 1]) for i in range(len(x))]))
+    assert preprocess.output_shape(ops, x.shape[1:]) == whole.shape[1:]
+
+
+@given(x=IMAGES)
+@settings(max_examples=30, deadline=None)
+def test_scale_and_normalise_are_single_float32_steps(x: np.ndarray) -> None:
+    wanted = (x.astype(np.float32) / np.float32(255)).astype(np.float32)
+    wanted = ((wanted - np.float32(0.4)) / np.float32(0.3)).transpose(0, 3, 1, 2)
+    assert np.array_equal(preprocess.apply(OPS, x), wanted)
+
+
+@given(x=IMAGES)
+@settings(max_examples=30, deadline=None)
+def test_resize_to_the_same_size_changes_nothing(x: np.ndarray) -> None:
+    ops = [{"op": "resize", "height": x.shape[1], "width": x.shape[2]}]
+    assert np.array_equal(preprocess.apply(ops, x), x.astype(np.float32))
+
+
+def test_grey_is_the_documented_integer_formula() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (2, 3, 3, 3), dtype=np.uint8)
+    got = preprocess.apply([{"op": "grey"}], x)[..., 0]
+    r, g, b = (x[..., c].astype(int) for c in range(3))
+    assert np.array_equal(got, (77 * r + 150 * g + 29 * b + 128) >> 8)
+
+
+def test_crop_takes_the_middle() -> None:
+    x = np.arange(25, dtype=np.uint8).reshape(1, 5, 5, 1)
+    assert preprocess.apply([{"op": "crop", "height": 3, "width": 1}], x)[0, :, 0, 0].tolist() == [7, 12, 17]
+
+
+def test_json_round_trip() -> None:
+    assert preprocess.from_json(preprocess.to_json(OPS)) == OPS
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 1), (3, 8, 8), (3, 8, 8, 1)])
+def test_samples_and_batches_are_told_apart(shape: tuple[int, ...]) -> None:
+    batch, one = preprocess.batched(np.zeros(shape), (8, 8, 1))
+    assert batch.shape[1:] == (8, 8, 1) and one == (shape[0] == 8)
+
+
+@pytest.mark.parametrize("x", [np.zeros((7, 8)), np.zeros((2, 2, 8, 8, 1)), np.array("text")])
+def test_wrong_shapes_are_refused(x: np.ndarray) -> None:
+    with pytest.raises(UsageError):
+        preprocess.batched(x, (8, 8, 1))
+
+
+@pytest.mark.parametrize(
+    "ops",
+    [
+        [{"op": "scale"}],
+        [{"op": "scale", "divide": 0}],
+        [{"op": "scale", "divide": float("nan")}],
+        [{"op": "scale", "divide": 2.0, "by": 3}],
+        [{"op": "crop", "height": 0, "width": 1}],
+        [{"op": "layout"}, {"op": "layout"}],
+        [{}],
+    ],
+)
+def test_malformed_pipelines_are_refused(ops: list[dict[str, Any]]) -> None:
+    with pytest.raises(RecipeError):
+        preprocess.check(ops, "data.preprocess")
+
+
+def test_ops_that_do_not_fit_the_image() -> None:
+    x = np.zeros((1, 4, 4, 1), np.uint8)
+    for op in (
+        {"op": "grey"},
+        {"op": "crop", "height": 5, "width": 5},
+        {"op": "normalise", "mean": [0, 0], "std": [1]},
+    ):
+        with pytest.raises(DataError):
+            preprocess.apply([op], x)

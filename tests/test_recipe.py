@@ -1,0 +1,72 @@
+"""Recipes: the built-in ones, settings, and relative paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgekd import orders, pipeline, recipe, target
+from edgekd.errors import RecipeError, UsageError
+
+
+@pytest.mark.parametrize("name", recipe.builtins())
+def test_every_builtin_recipe_plans_quickly_without_data(name: str, tmp_path: Path) -> None:
+    order = orders.take(name, quick=True, cache=tmp_path)
+    tree = pipeline.describe(order)
+    assert tree["targets"] and any(row["name"] == "student" for row in tree["steps"])
+
+
+@pytest.mark.parametrize("name", target.names())
+def test_every_builtin_target_is_sound(name: str) -> None:
+    found = target.load(name)
+    assert found.name == name and found.description
+    assert found.dense.name == "fp32"
+    assert found.quantized is not None
+    assert found.quantized.weight_bits == (8 if name.endswith("-vnni") else 7)
+    assert ("avx512_vnni" in found.isa) == name.endswith("-vnni")
+
+
+def test_settings_reach_tables_and_lists() -> None:
+    found, _ = recipe.load("digits", ["losses.0.temperature=2", "student.model.width=32", "budget.prefer=size"])
+    assert found.losses[0]["temperature"] == 2
+    assert found.student.model["width"] == 32
+    assert found.budget.prefer == "size"
+
+
+def test_paths_count_from_the_recipe_and_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    text = (recipe.builtin_folder() / "digits.toml").read_text()
+    text = text.replace('source = "digits"', 'source = "npz"\npath = "d.npz"')
+    (tmp_path / "sub" / "r.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    found, _ = recipe.load("sub/r.toml")
+    assert found.data.table["path"] == str(tmp_path / "sub" / "d.npz")
+    found, _ = recipe.load("sub/r.toml", ["data.path=d.npz"])
+    assert found.data.table["path"] == str(tmp_path / "d.npz")
+
+
+def test_without_a_name_the_folder_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert recipe.load(None)[0].name == "digits"
+    text = (recipe.builtin_folder() / "digits.toml").read_text()
+    (tmp_path / "edgekd.toml").write_text(text.replace('name = "digits"', 'name = "mine"'))
+    assert recipe.load(None)[0].name == "mine"
+
+
+def test_a_recipe_is_frozen() -> None:
+    found, _ = recipe.load("digits")
+    with pytest.raises(ValueError, match="frozen"):
+        found.seed = 3
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "", "A", "x" * 65])
+def test_names_that_could_leave_a_folder_are_refused(name: str) -> None:
+    table = recipe.load("digits")[0].model_dump(mode="json", exclude_none=True)
+    with pytest.raises(RecipeError, match="name"):
+        recipe.parse({**table, "name": name}, "r")
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    with pytest.raises(UsageError, match="fashion-mnist"):
+        recipe.load("nothing-like-it")
