@@ -123,6 +123,7 @@ SETTINGS: list[tuple[tuple[str, ...], int, tuple[str, ...]]] = [
     (("compress.0.ratio=1.5",), 2, ("compress[0].ratio", "1.5")),
     (("compress.0.kind=prune",), 2, ("compress[0].kind", "channel_prune")),
     (("compress.1.freeze_bn_after=2.0",), 2, ("compress[1].freeze_bn_after",)),
+    (("compress.0.kind=int8_qat",), 2, ("int8_qat", "quantized already")),
     (("compress.1.epochs=-1",), 2, ("compress[1]: epochs",)),
     (("student.model.kind=convnt",), 2, ("student.model.kind", "did you mean 'convnet'")),
     (("student.model.width=0",), 2, ("student.model.width", "1 to 4096")),

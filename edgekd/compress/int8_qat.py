@@ -53,6 +53,8 @@ class Int8Qat:
         """Raise ExportError where the target has no int8 scheme, or the network can't be exported."""
         if context.numerics is None or not context.numerics.quantized:
             raise ExportError("the target has no int8 numerics", where="int8_qat")
+        if isinstance(student.module, QatModule):
+            raise ExportError("the network is quantized already", where="int8_qat", allowed="one int8_qat, the last")
 
     def apply(self, student: Student, context: Context) -> Student:
         """The network with fake quantization in it, its ranges set from the calibration batches."""
