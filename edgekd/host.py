@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import os
 import platform
 import re
@@ -11,6 +10,8 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+
+from edgekd import plugins
 
 # The CPU features that decide which int8 kernels run, by the names that targets use.
 FEATURES = (
@@ -127,10 +128,8 @@ def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     """Installed versions by distribution name; what is not installed is left out."""
     found = {}
     for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+        if (number := plugins.version(package)) is not None:
+            found[package] = number
     return found
 
 

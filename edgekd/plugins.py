@@ -56,6 +56,16 @@ def load(family: str, kind: str, where: str, error: type[EdgekdError] = RecipeEr
     return typing.cast(type[Any], getattr(module, class_name(kind)))
 
 
+def version(distribution: str) -> str | None:
+    """The installed version of a distribution, or None. Imports nothing of it."""
+    import importlib.metadata  # here: it would be a tenth of an app's start, which never asks
+
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def class_name(kind: str) -> str:
     """``cross_entropy`` -> ``CrossEntropy``."""
     return "".join(part[:1].upper() + part[1:] for part in kind.split("_"))

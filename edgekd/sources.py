@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.metadata
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from edgekd import target
+from edgekd import plugins, target
 
 _HERE = Path(__file__).parent
 _VOCABULARY = ("errors.py", "plugins.py", "preprocess.py", "recipe.py", "target.py", "vocabulary.py")
@@ -38,15 +37,7 @@ def own(step: str) -> str:
 @functools.cache
 def versions(step: str) -> dict[str, str | None]:
     """Installed versions of the libraries that matter to a kind of step."""
-    return {name: version(name) for name in _STEP_VERSIONS[step]}
-
-
-def version(name: str) -> str | None:
-    """The installed version of a distribution, or None. Imports nothing of it."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    return {name: plugins.version(name) for name in _STEP_VERSIONS[step]}
 
 
 def of_users(table: Any) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,3 +79,78 @@ def test_candidates_are_kept_beside_the_bundle(built: Path) -> None:
     assert (kept / "ort-cpu" / "fp32.onnx").is_file()
     assert (kept / "openvino" / "fp32.xml").is_file()
     assert (kept / "openvino" / "fp32.bin").is_file()
+
+
+def document(capsys: pytest.CaptureFixture[str], *args: str) -> Any:
+    """What ``--json`` prints: one document on stdout."""
+    capsys.readouterr()
+    assert cli.run([*args, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_json_is_one_document(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = document(capsys, *QUICK, "--out", str(built))
+    assert report == json.loads((built / "report.json").read_text())
+    assert {row["name"] for row in document(capsys, "targets")} >= {"ort-cpu", "openvino", "ort-cpu-vnni"}
+    assert document(capsys, "doctor")["host"]["cores"] >= 1
+    ops = document(capsys, "inspect", str(built))["models"][0]["ops"]
+    assert {row["op"] for row in ops} >= {"Conv"}
+    assert document(capsys, "bench", str(built), "--seconds", "0.05")
+    assert all(check for check in document(capsys, "verify", str(built)))
+
+
+def test_a_dry_run_and_a_plan_train_nothing(built: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    cache = str(built.parent / "cache")
+    tree = document(capsys, *QUICK, "--dry-run", "--out", str(tmp_path / "never"), "--cache", cache)
+    assert not (tmp_path / "never").exists()
+    steps = {row["name"]: row for row in tree["steps"]}
+    assert steps["teacher"]["cached"] and steps["int8_qat (int8)"]["cached"]
+    assert steps["student"]["seconds"] > 0, "the rehearsal's rates are known after a build"
+    assert steps["student"]["targets"] == ["ort-cpu", "openvino"]
+    fresh = document(capsys, "plan", "digits", "--quick", "--cache", str(tmp_path / "fresh"))
+    assert not any(row["cached"] for row in fresh["steps"])
+
+
+def test_report_is_rendered_again(built: Path, tmp_path: Path) -> None:
+    out = tmp_path / "again.html"
+    assert cli.run(["report", str(built), "--out", str(out)]) == 0
+    assert out.read_text() == (built / "report.html").read_text()
+
+
+def test_init_writes_a_recipe_that_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["init"]) == 0
+    assert (tmp_path / "edgekd.toml").read_text().count("#") > 20
+    assert cli.run(["plan", "--target", "ort-cpu", "--cache", str(tmp_path / "c")]) == 0
+
+
+def test_the_files_say_what_they_are(built: Path) -> None:
+    import onnx
+
+    model = onnx.load(built / "ort-cpu" / "model.onnx")
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(metadata["edgekd_labels"]) == [str(i) for i in range(10)]
+    assert [op["op"] for op in json.loads(metadata["edgekd_preprocess"])] == ["scale", "layout"]
+    xml = (built / "openvino" / "openvino_model.xml").read_text()
+    assert "edgekd_labels" in xml and "conversion_parameters" not in xml
+
+
+def test_two_builds_of_the_same_inputs_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    assert (
+        cli.run([*QUICK, "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--keep-candidates"]) == 0
+    )
+    for one in sorted(built.with_name("out.candidates").rglob("*.*")):
+        other = tmp_path / "out.candidates" / one.relative_to(built.with_name("out.candidates"))
+        assert one.read_bytes() == other.read_bytes(), one.name
+
+
+def test_threads_share_a_model(built: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    x = Digits().load().test.x
+    for target in ("ort-cpu", "openvino"):
+        model = edgekd.load(built, target=target)
+        wanted = [p.scores for p in model.predict(x[:40])]
+        with ThreadPoolExecutor(4) as pool:
+            found = [p.scores for p in pool.map(model.predict, [x[i % 40] for i in range(120)])]
+        assert all(found[i] == pytest.approx(wanted[i % 40], abs=1e-4) for i in range(120))

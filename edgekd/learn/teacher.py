@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from edgekd import plugins
-from edgekd.errors import ExportError, RecipeError
+from edgekd.errors import RecipeError
 from edgekd.learn.quiet import quiet
 from edgekd.recipe import Teacher
 
@@ -128,7 +128,8 @@ def _check_state(module: nn.Module, state: Mapping[str, Tensor], where: str) -> 
 def _pick(given: Any, output: str | int | None) -> Tensor:
     if isinstance(given, Tensor):
         return given
-    if isinstance(output, str) or (output is None and hasattr(given, "logits")):
+    named = "logits" in given if isinstance(given, Mapping) else hasattr(given, "logits")
+    if isinstance(output, str) or (output is None and named):
         name = output or "logits"
         found = given.get(name) if isinstance(given, Mapping) else getattr(given, str(name), None)
     elif isinstance(given, list | tuple) and (output or 0) < len(given):
@@ -141,7 +142,7 @@ def _pick(given: Any, output: str | int | None) -> Tensor:
         names = (
             list(given) if isinstance(given, Mapping) else range(len(given)) if isinstance(given, list | tuple) else []
         )
-        raise ExportError(
+        raise RecipeError(
             "the teacher has no such output", where="teacher.output", found=output, allowed=[str(n) for n in names]
         )
     return found

@@ -1,0 +1,148 @@
+"""The README's table of measured figures, from ``results/``: prints it, or with ``--write`` puts it into the README.
+
+python benchmarks/table.py [--write]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- figures: python benchmarks/table.py --write -->", "<!-- end of figures -->"
+RUNTIME = {"ort-cpu": "ONNX Runtime CPU", "openvino": "OpenVINO CPU"}
+
+
+def result(name: str) -> dict[str, Any] | None:
+    """One result, or None where it was not measured."""
+    path = HERE / "results" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def digits(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Medians over the seeds."""
+    seeds = len(found["seeds"])
+    for target, table in found["targets"].items():
+        m, ships = table["median"], sorted(set(table["shipped"]))
+        yield (
+            f"`digits` on {RUNTIME[target]}, median of {seeds} seeds: {', '.join(ships)} ships",
+            f"{m['int8_faster_than_fp32']:.1f} x faster than fp32, "
+            f"{m['int8_faster_than_pruned']:.2f} x than fp32-pruned; "
+            f"test accuracy {100 * m['int8_test']:.2f} % (teacher {100 * m['teacher_test']:.2f} %); "
+            f"1/{m['teacher_over_int8_size']:.0f} of the teacher's size; "
+            f"answers as in torch {100 * m['argmax_agreement']:.2f} %",
+        )
+    seconds = found["seconds"]
+    yield (
+        "the whole `digits` build for both targets; the same build again",
+        f"{min(seconds['build']):.0f} to {max(seconds['build']):.0f} s; {max(seconds['again']):.1f} s",
+    )
+
+
+def fashion(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """One seed."""
+    report = found["report"]
+    teacher = next(stage for stage in report["stages"] if stage["name"] == "teacher")
+    for target, told in report["targets"].items():
+        ships = next(c for c in told["candidates"] if c["name"] == told["shipped"])
+        yield (
+            f"`fashion-mnist` on {RUNTIME[target]}, one seed: {told['shipped']} ships",
+            f"test accuracy {100 * ships['value_test']:.2f} % (teacher {100 * teacher['value_test']:.2f} %); "
+            f"1/{teacher['size_bytes'] / ships['size_bytes']:.0f} of the teacher's size; "
+            f"{ships['speedup_vs_fp32']['p50']:.1f} x faster than fp32",
+        )
+
+
+def against(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Ratios of p50 with their 95 % intervals."""
+    peers = (("ort-cpu", "quantize_static", "ONNX Runtime's `quantize_static`"), ("openvino", "nncf_ptq", "NNCF's PTQ"))
+    for target, key, name in peers:
+        parts = []
+        for net in ("resnet20", "mobilenet"):
+            peer = found[net][target][key]
+            low, high = peer["ci95"]
+            parts.append(f"{net} {peer['ours_over_it']:.3f} ({low:.3f} to {high:.3f})")
+        yield f"p50 of our int8 file over that of {name}, on {RUNTIME[target]}", "; ".join(parts)
+    left = [found[net]["ort-cpu"]["ours"]["left_in_optimized_graph"] for net in ("resnet20", "mobilenet")]
+    counts = ", ".join(f"{one['QuantizeLinear']} / {one['DequantizeLinear']}" for one in left)
+    yield "Q / DQ left in ONNX Runtime's optimized graph of each", counts
+
+
+def answers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Haswell, emulated."""
+    nets = found["nets"]
+    same = sum(nets[net][target]["bit_identical"] for net in nets for target in ("ort-cpu", "openvino"))
+    other = ", ".join(
+        f"{net} {100 * nets[net][target]['argmax_agreement']:.0f} %"
+        for net in nets
+        for target in ("ort-cpu-vnni", "openvino-vnni")
+    )
+    yield (
+        "int8 outputs on a CPU without VNNI (emulated Haswell) against this one",
+        f"bit-identical for {same} of {2 * len(nets)} files; 8-bit files: same answer for {other}",
+    )
+
+
+def overhead(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Microseconds on a no-op graph."""
+    calls = found["call_us"]
+    added = ", ".join(f"{calls[target]['added_us']:.1f} us on {name}" for target, name in RUNTIME.items())
+    yield "what `Model.run` adds to the best raw Python call", added
+    yield "importing the runtime part over importing numpy and ONNX Runtime", f"{found['import_ratio']:.2f} x"
+
+
+def killed(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """SIGKILL."""
+    rows = found["kills"]
+    same = sum(not row["differ"] for row in rows)
+    yield (
+        f"builds killed at {len(rows)} random moments and run again",
+        f"{same} of {len(rows)} ended with the same bytes",
+    )
+
+
+def network(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Namespaces."""
+    good = not found["differ"] and not any(found["exit_codes"].values())
+    yield "build, bench and verify without a network", "no difference" if good else f"differs: {found['differ']}"
+
+
+PARTS = (
+    ("digits", digits, "digits.py"),
+    ("fashion_mnist_seed0", fashion, "fashion_mnist.py --data FOLDER"),
+    ("int8_vs_ptq", against, "int8_vs_ptq.py"),
+    ("same_answers", answers, "same_answers.py"),
+    ("call_overhead", overhead, "call_overhead.py"),
+    ("kills", killed, "kills.py"),
+    ("no_network", network, "no_network.py"),
+)
+
+
+def table() -> str:
+    """The table in Markdown."""
+    lines = ["| what | measured | `python benchmarks/...` |", "|---|---|---|"]
+    for name, rows, command in PARTS:
+        found = result(name)
+        pairs = [(name, "not measured")] if found is None else list(rows(found))
+        lines += [f"| {what} | {figure} | `{command}` |" for what, figure in pairs]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print, or write."""
+    made = table()
+    if "--write" not in sys.argv:
+        print(made)
+        return
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    README.write_text(f"{before}{BEGIN}\n{made}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
