@@ -37,11 +37,12 @@ class Contender:
 
 @dataclass(frozen=True)
 class Choice:
-    """What ships, and a verdict in words for every candidate."""
+    """What ships, and a verdict in words for every candidate; ``outside`` are those that the choice left out."""
 
     shipped: str | None
     reason: str
     verdicts: Mapping[str, str]
+    outside: frozenset[str] = frozenset()
 
 
 def choose(
@@ -66,9 +67,10 @@ def choose(
             verdicts[contender.name] = why
         else:
             left.append(contender)
+    outside = frozenset(verdicts)
     if not left:
         reason = "; ".join(f"{name}: {why}" for name, why in verdicts.items())
-        return Choice(None, f"nothing is inside the budget: {reason}", verdicts)
+        return Choice(None, f"nothing is inside the budget: {reason}", verdicts, outside)
     fastest = min(left, key=lambda c: c.p50_ms)
     by_size = budget is not None and budget.prefer == "size"
     tie = [c for c in left if by_size or _ties(c, fastest, ratio)]
@@ -80,7 +82,7 @@ def choose(
         if contender is not winner:
             verdicts[contender.name] = f"{contender.size_bytes / winner.size_bytes:.2f} x the size of {winner.name}"
     verdicts[winner.name] = "ships"
-    return Choice(winner.name, _reason(winner, fastest, len(left), budget, ratio), verdicts)
+    return Choice(winner.name, _reason(winner, fastest, len(left), budget, ratio), verdicts, outside)
 
 
 def shortfalls(contender: Contender, budget: Budget, teacher_value: float) -> list[str]:

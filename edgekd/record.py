@@ -150,6 +150,7 @@ def _candidate(facts: Facts, measured: Measured, candidate: Candidate) -> dict[s
         "samples": len(candidate.samples_ns),
         "speedup_vs_fp32": {"p50": middle, "ci95": [low, high]},
         "verdict": facts.choices[measured.target.name].verdicts.get(candidate.name, ""),
+        "outside": candidate.name in facts.choices[measured.target.name].outside,
     }
 
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgekd import choose, recipe
+from edgekd import recipe
 from edgekd.report import svg, text
 from edgekd.report.text import Metric
 
@@ -44,7 +44,7 @@ def page(report: Table, extras: Table) -> dict[str, Any]:
         "description": (extras.get("recipe") or {}).get("description", ""),
         "about": _about(report),
         "failed": [name for name, target in report["targets"].items() if target["shipped"] is None],
-        "targets": {name: _target(report, name, extras, metric) for name in names},
+        "targets": {name: _target(report, name, metric) for name in names},
         "waterfall": waterfall(report, metric),
         "stages": [_stage(stage, report, metric) for stage in report["stages"]],
         "note": report["host"].get("note"),
@@ -53,7 +53,6 @@ def page(report: Table, extras: Table) -> dict[str, Any]:
         "embed": _embed(report),
         "next": _next(report),
         "recipe": json.dumps(extras["recipe"], indent=2, ensure_ascii=False) if extras.get("recipe") else None,
-        "plan": extras.get("plan"),
     }
 
 
@@ -62,16 +61,11 @@ def teacher_of(report: Table) -> Table | None:
     return next((stage for stage in report["stages"] if stage["name"] == "teacher"), None)
 
 
-def standing(candidate: Table, target: Table, teacher: Table | None) -> str:
+def standing(candidate: Table, target: Table) -> str:
     """``ships``, ``within`` or ``outside`` the budget (a key of ``MARKS``)."""
     if candidate["name"] == target["shipped"]:
         return "ships"
-    wanted = target["budget"].get("wanted") or {}
-    budget = recipe.Budget.model_validate({key: wanted.get(key) for key in WISHES})
-    value = candidate["value_validation"]
-    contender = choose.Contender(candidate["name"], candidate["size_bytes"], value, candidate["latency_ms"]["p50"])
-    missed = choose.shortfalls(contender, budget, teacher["value_validation"] if teacher else value)
-    return "outside" if missed else "within"
+    return "outside" if candidate.get("outside") else "within"
 
 
 def shipped_of(target: Table) -> Table | None:
@@ -84,19 +78,15 @@ def _about(report: Table) -> str:
     return f"{report['task']}; metric: {report['metric']}; samples: {sizes}; seed {report['seed']}"
 
 
-def _target(report: Table, name: str, extras: Table, metric: Metric) -> dict[str, Any]:
+def _target(report: Table, name: str, metric: Metric) -> dict[str, Any]:
     target, teacher = report["targets"][name], teacher_of(report)
-    verdicts = (extras.get("verdicts") or {}).get(name, {})
     return {
         "name": name,
         "runtime": target.get("runtime"),
         "shipped": target["shipped"],
         "reason": target["reason"],
         "figures": _figures(target, teacher, metric),
-        "candidates": [
-            _candidate(c, standing(c, target, teacher), c.get("verdict") or verdicts.get(c["name"], ""), metric)
-            for c in target["candidates"]
-        ],
+        "candidates": [_candidate(c, standing(c, target), c.get("verdict", ""), metric) for c in target["candidates"]],
         "parity": _parity(target["parity"]),
         "budget": _budget(target["budget"], metric),
     }
