@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +75,7 @@ def build(
         table,
         [targets] if isinstance(targets, str) else targets,
         data=None if dataset is None else fingerprint(dataset),
-        objects=_objects_key(given, dataset),
+        objects=_objects_key(given, table),
         out=None if out is None else Path(out),
         cache=None if cache is None else Path(cache),
         quick=quick,
@@ -127,31 +129,54 @@ def _check_complete(table: Mapping[str, Any], given: Objects) -> None:
         raise UsageError("missing", where="data", allowed="(train, validation, test), or [data] in the recipe")
 
 
-def _objects_key(given: Objects, dataset: Dataset | None) -> str:
-    """SHA-256 over the networks: weights, and the exported graph, which tells code apart that weights do not."""
+def _objects_key(given: Objects, table: Any) -> str:
+    """SHA-256 over the networks: their tensors, their classes' source and plain settings, and the exported graph."""
     digest = hashlib.sha256()
     for role, module in (("teacher", given.teacher), ("student", given.student)):
         if module is None:
             continue
         digest.update(role.encode())
-        for name, tensor in module.state_dict().items():
-            value = tensor.detach().cpu().contiguous()
-            digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
-            digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
-        digest.update(_graph(module, dataset).encode())
+        _add_tensors(digest, {**module.state_dict(), **dict(module.named_buffers())})
+        digest.update(repr(sorted(_code(module))).encode())
+        if given.dataset is not None:
+            _add_graph(digest, module, given.dataset, _ops(given.dataset, table, role))
     return digest.hexdigest() if digest.digest() != hashlib.sha256().digest() else ""
 
 
-def _graph(module: nn.Module, dataset: Dataset | None) -> str:
-    """The exported graph as text; where a module can't be exported (a teacher need not be) its description."""
-    if dataset is None:
-        return str(module)
-    example = torch.tensor(preprocess.apply(dataset.preprocess, dataset.train.x[:2]))
+def _add_tensors(digest: hashlib._Hash, tensors: Mapping[str, Any]) -> None:
+    for name, tensor in sorted(tensors.items()):
+        if isinstance(tensor, torch.Tensor):
+            value = tensor.detach().cpu().contiguous()
+            digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+            digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+
+
+def _code(module: nn.Module) -> Iterator[str]:
+    """What tensors do not tell of a network: the source of its own classes, and their plain attributes."""
+    for name, part in module.named_modules():
+        plain = {key: value for key, value in vars(part).items() if isinstance(value, bool | int | float | str | tuple)}
+        yield f"{name}: {type(part).__qualname__} {sorted(plain.items(), key=str)}"
+        if not type(part).__module__.startswith("torch."):
+            with contextlib.suppress(OSError, TypeError):  # typed into a shell: there is no source
+                yield inspect.getsource(type(part))
+
+
+def _ops(dataset: Dataset, table: Any, role: str) -> Any:
+    """The preprocessing before a network: the teacher's own, the recipe's, or the data's."""
+    own = table["teacher"].get("preprocess") if role == "teacher" else None
+    return own or table["data"].get("preprocess") or dataset.preprocess
+
+
+def _add_graph(digest: hashlib._Hash, module: nn.Module, dataset: Dataset, ops: Any) -> None:
+    """The exported graph and its constants; a module that can't be exported (a teacher need not be) has none."""
+    preprocess.check(ops, "preprocess")
+    example = torch.tensor(preprocess.apply(ops, dataset.train.x[:2]))
     training = module.training
     try:
         exported = plugins.call_user(torch.export.export, "export", module.eval(), (example,))
-        return str(exported.graph)
     except FactoryError:
-        return str(module)
+        return
     finally:
         module.train(training)
+    digest.update(str(exported.graph).encode())
+    _add_tensors(digest, exported.constants)

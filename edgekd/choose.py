@@ -68,6 +68,9 @@ def choose(
         else:
             left.append(contender)
     outside = frozenset(verdicts)
+    if not left and budget is None:  # a gate is only reported: the dense one goes into the bundle
+        dense = next(c for c in contenders if c.name == "fp32")
+        return Choice(dense.name, f"nothing passed; {dense.name}: {verdicts[dense.name]}", verdicts, outside)
     if not left:
         reason = "; ".join(f"{name}: {why}" for name, why in verdicts.items())
         return Choice(None, f"nothing is inside the budget: {reason}", verdicts, outside)

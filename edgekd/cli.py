@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a bug; 2 usage, recipe, data, factory, target, output; 3 a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 import click
 
 from edgekd import __version__
-from edgekd.errors import EdgekdError, ResourceError, UsageError
+from edgekd.errors import EdgekdError, ResourceError, UsageError, out_of_memory
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -61,7 +62,7 @@ def build(
     """Distil, prune, quantize, export, measure and bundle RECIPE (a file or a built-in name)."""
     from edgekd import console, orders
 
-    with console.Progress(quiet=as_json) as progress:
+    with _clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
         order = orders.take(
             recipe,
             targets,
@@ -79,11 +80,14 @@ def build(
 
             if dry_run:
                 tree = pipeline.describe(order)
-                return _print(as_json, tree, lambda: console.plan_tree(tree))
-            report = pipeline.run(order)
+            else:
+                report = pipeline.run(order)
         else:
             report = found
-    _print(as_json, report, lambda: console.build_table(report, order.out, cached=found is not None))
+    if dry_run:
+        _print(as_json, tree, lambda: console.plan_tree(tree))
+    else:
+        _print(as_json, report, lambda: console.build_table(report, order.out, cached=found is not None))
 
 
 @cli.command()
@@ -104,7 +108,8 @@ def plan(
     """Print the tree of steps: what is shared, what forks, what is cached, what it costs."""
     from edgekd import console, orders, pipeline
 
-    tree = pipeline.describe(orders.take(recipe, targets, settings, cache=cache, quick=quick))
+    with _clean_stdout(as_json):
+        tree = pipeline.describe(orders.take(recipe, targets, settings, cache=cache, quick=quick))
     _print(as_json, tree, lambda: console.plan_tree(tree))
 
 
@@ -168,7 +173,7 @@ def init(path: Path, name: str) -> None:
 
 @cli.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="The page to write [default: BUNDLE/report.html].")
+@click.option("--out", type=click.Path(path_type=Path), help="The page to write [default: ./<bundle>.report.html].")
 def report(bundle: Path, out: Path | None) -> None:
     """Write report.html again from a bundle's report.json."""
     from edgekd import inspection
@@ -201,6 +206,11 @@ def cache(days: float | None, cache: Path | None, as_json: bool) -> None:
     _print(as_json, found, lambda: text)
 
 
+def _clean_stdout(as_json: bool) -> contextlib.AbstractContextManager[Any]:
+    """With ``--json`` what a user's own code prints goes to stderr."""
+    return contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+
+
 def _print(as_json: bool, document: Any, human: Callable[[], Any]) -> None:
     if as_json:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
@@ -224,14 +234,16 @@ def run(args: Sequence[str] | None = None) -> int:
         return UsageError.exit_code
     except EdgekdError as err:
         return _fail(str(err), err.exit_code)
-    except MemoryError:
-        return _fail("out of memory; try a smaller batch_size", ResourceError.exit_code)
     except ModuleNotFoundError as err:
         return _fail(f"{err.name} is not installed; pip install 'edgekd[build,ort]'", 4)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - or the interpreter complains at exit
         return 0
+    except PermissionError as err:
+        return _fail(f"{err.filename}: permission denied", UsageError.exit_code)
     except Exception as err:  # noqa: BLE001 - the last resort: a bug, with its traceback
+        if out_of_memory(err):
+            return _fail("out of memory; try a smaller batch_size", ResourceError.exit_code)
         traceback.print_exc()
         return _fail(f"a bug in edgekd: {type(err).__name__}: {err}", 1)
     return 0
@@ -243,5 +255,6 @@ def _fail(message: str, code: int) -> int:
 
 
 def main() -> None:
-    """The console script."""
+    """The console script. A recipe's ``mypkg.zoo:teacher`` may stand in the current folder, as with ``python -m``."""
+    sys.path.append(os.getcwd())
     sys.exit(run())

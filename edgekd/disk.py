@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
+import shutil
 import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgekd.errors import OutputError, ResourceError
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
+_REFUSED = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOTEMPTY,
+    errno.ENAMETOOLONG,
+)
 
 
 @contextmanager
@@ -47,6 +58,62 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_folder(folder: Path, files: Mapping[str, bytes], allowed: Callable[[], bool] = lambda: True) -> None:
+    """Put a folder of files in place in one rename: it is whole or as it was.
+
+    The parent is locked meanwhile, so that two builds of one ``--out`` don't write into each other's half.
+
+    Args:
+        files: by POSIX path inside the folder.
+        allowed: asked under the lock whether what stands there may be replaced.
+
+    Raises:
+        OutputError: it may not, or it can't be written.
+        ResourceError: the disk is full; nothing is left behind.
+    """
+    aside = aside_of(folder)
+    with disk(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.parent):
+            shutil.rmtree(aside, ignore_errors=True)
+            if os.path.lexists(folder) and not allowed():
+                raise OutputError("exists", where=str(folder), hint="give --overwrite, or another --out")
+            try:
+                for name, data in files.items():
+                    write_synced(aside / name, data)
+                sync_folder(aside)
+                if os.path.lexists(folder):
+                    exchange(aside, folder)
+                else:
+                    os.rename(aside, folder)
+                sync_folder(folder.parent)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+
+
+def clear_aside(folder: Path) -> None:
+    """Remove what a killed ``replace_folder`` left beside a folder."""
+    if aside_of(folder).exists():
+        with disk(folder), _locked(folder.parent):
+            shutil.rmtree(aside_of(folder), ignore_errors=True)
+
+
+def aside_of(folder: Path) -> Path:
+    """Where a folder's next content is written before it is renamed."""
+    return folder.parent / f".{folder.name}.new"
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(handle)
 

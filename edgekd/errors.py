@@ -102,6 +102,14 @@ class OutputError(UsageError):
     """The output exists already or can't be written."""
 
 
+def out_of_memory(err: BaseException) -> bool:
+    """Whether an error means that memory is out: Python's own, or torch's, which are RuntimeErrors."""
+    text = str(err)
+    return isinstance(err, MemoryError) or (
+        isinstance(err, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+    )
+
+
 @contextmanager
 def reading(file: str) -> Iterator[None]:
     """Errors in a recipe, its data or its factories name the file that they stand in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -33,6 +34,8 @@ def inspect(path: Path) -> dict[str, Any]:
             "shippable": bundle.shippable,
             "variants": ", ".join(f"{v.target} ({v.numerics}, {v.backend})" for v in bundle.variants),
         }
+        for variant in bundle.variants:
+            bundle.files_of(variant)
         models = [_model(path / v.target / next(iter(v.files))) for v in bundle.variants]
         return {"path": str(path), "about": about, "models": models}
     if not path.is_file():
@@ -100,13 +103,16 @@ def targets() -> list[dict[str, Any]]:
 
 
 def init(path: Path, name: str) -> None:
-    """Write a commented recipe."""
+    """Write a commented recipe, named after its file (``edgekd.toml`` keeps the built-in's name)."""
     if name not in recipe.builtins():
         raise UsageError("no such built-in recipe", where="--recipe", found=name, allowed=recipe.builtins())
     if path.exists():
         raise OutputError("exists", where=str(path), hint="choose another name")
+    text = (recipe.builtin_folder() / f"{name}.toml").read_text(encoding="utf-8")
+    if re.fullmatch(recipe.NAME, path.stem) and path.stem != "edgekd":
+        text = text.replace(f'name = "{name}"', f'name = "{path.stem}"', 1)
     with disk(path):
-        path.write_bytes((recipe.builtin_folder() / f"{name}.toml").read_bytes())
+        path.write_text(text, encoding="utf-8")
 
 
 def write_report(folder: Path, out: Path | None) -> Path:
@@ -114,8 +120,8 @@ def write_report(folder: Path, out: Path | None) -> Path:
     bundle = bundles.read(folder)
     if not bundle.report:
         raise IntegrityError("no report.json", where=str(folder))
-    file = folder / "samples.json"
-    samples = json.loads(file.read_bytes()) if file.is_file() else {}
+    bundle.file("report.json")
+    samples = json.loads(bundle.file("samples.json")) if "samples.json" in bundle.hashes else {}
     place = out or Path(f"{folder.name}.report.html")
     with disk(place):
         place.write_text(report.html(bundle.report, samples), encoding="utf-8")

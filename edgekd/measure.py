@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgekd import host, metric
 from edgekd.choose import Contender
-from edgekd.errors import TargetError, UnavailableError
+from edgekd.errors import UnavailableError
 from edgekd.learn.feed import Feed
 from edgekd.plan import Candidate as Planned
 from edgekd.runtime import bench, parity
@@ -22,6 +22,7 @@ from edgekd.target import Numerics, Target
 
 Scores = NDArray[np.float32]
 CHUNK = 256
+AGREEMENT = 0.98
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,6 @@ def check_target(target: Target) -> None:
         raise UnavailableError(
             "this CPU lacks what the target needs", where=target.name, found=f"no {', '.join(missing)}"
         )
-    scheme = target.quantized
-    if scheme is not None and scheme.weights == "float32":
-        raise TargetError(
-            "int8 activations need int8 weights", where=f"{target.name}.toml: numerics", found=scheme.name
-        )
     backend_of(target).check()
 
 
@@ -145,9 +141,8 @@ def run(
         key: of the measure step.
     """
     backend = backend_of(target)
-    facts = host.measured_key(int(target.options.get("threads", 1)))
-    key = sha256(canonical([key, facts, {name: sha256(data) for name, data in onnx.items()}]))
-    files = {c.name: backend.lower(onnx[c.name]) for c in candidates}
+    files = lower_all(target, onnx)
+    key = stored_key(target, files, key)
     kept = store.get(key)
     if kept is None:
         kept = store.put(key, {"measured.json": canonical(_measure(target, backend, files, exam, of_torch))})
@@ -157,6 +152,19 @@ def run(
         for c in candidates
     }
     return Measured(target, measured, found["host"], backend.version())
+
+
+def lower_all(target: Target, onnx: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
+    """What the runtime opens, of each candidate."""
+    backend = backend_of(target)
+    return {name: backend.lower(data) for name, data in onnx.items()}
+
+
+def stored_key(target: Target, files: Mapping[str, Mapping[str, bytes]], key: str) -> str:
+    """The key of a measurement: its step's, the machine, and the very files."""
+    facts = host.measured_key(int(target.options.get("threads", 1)))
+    hashes = {name: {file: sha256(data) for file, data in found.items()} for name, found in files.items()}
+    return sha256(canonical([key, facts, hashes]))
 
 
 def _measure(
@@ -174,7 +182,7 @@ def _measure(
         found = parity.compare(got, of_torch[name])
         result[name] = {
             "value_validation": metric.value(got, exam.labels["validation"], exam.teacher("validation")),
-            "parity": {**found.as_dict(), "score_range": found.score_range},
+            "parity": {**found.as_dict(), "score_range": found.score_range, "mean": found.mean_abs_diff},
         }
     shape = next(iter(exam.inputs("validation", 1))).shape[1:]
     x = np.random.default_rng(0).standard_normal((target.shapes.batch, *shape), dtype=np.float32)
@@ -197,15 +205,14 @@ def _parity_gap(candidate: Candidate) -> str | None:
     """Why a candidate's file does not agree with its torch model, or None.
 
     A float file must agree within its tolerance. An int8 file rounds in other places than fake quantization does,
-    so for it at most 2 % of the answers may differ, and the scores only by the tolerance on average.
+    so for it at most 2 % of the answers may differ, and the scores by the tolerance on average.
     """
     found = candidate.parity
-    agreement = found["argmax_agreement"]
-    if candidate.numerics.quantized:
-        if agreement is not None and agreement < 0.98:
-            return f"parity: answers agree with the torch model on {agreement:.1%} only"
-        return None
+    agreement, quantized = found["argmax_agreement"], candidate.numerics.quantized
+    if quantized and agreement is not None and agreement < AGREEMENT:
+        return f"parity: answers agree with the torch model on {agreement:.1%} only"
     limit = candidate.numerics.tolerance * max(found["score_range"], 1.0)
-    if found["max_abs_diff"] is None or found["max_abs_diff"] > limit:
-        return f"parity: differs from the torch model by {found['max_abs_diff']}, more than {limit:.2g}"
+    differs = found["mean"] if quantized else found["max_abs_diff"]
+    if differs is None or differs > limit:
+        return f"parity: differs from the torch model by {differs}, more than {limit:.2g}"
     return None

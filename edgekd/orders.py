@@ -5,14 +5,16 @@ So an unchanged build is found to be done in a second, and a mistake in the reci
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgekd import plan, plugins
+from edgekd import plan, plugins, sources
 from edgekd import recipe as recipes
 from edgekd import target as targets_
+from edgekd.disk import clear_aside
 from edgekd.errors import IntegrityError, OutputError, RecipeError, UsageError, reading
 from edgekd.recipe import Recipe
 from edgekd.runtime import bundle
@@ -35,7 +37,7 @@ class Order:
         file: where it stood, for errors.
         source: the data source plugin, or None where the Python API was given arrays.
         data: the fingerprint of the data and, where given, of the objects.
-        identity: what the bundle at ``out`` is held against.
+        identity: what the bundle at ``out`` is held against; of the code and files as they were when it was taken.
     """
 
     recipe: Recipe
@@ -49,10 +51,7 @@ class Order:
     overwrite: bool = False
     keep_candidates: bool = False
     progress: Progress = field(default=silent)
-
-    @property
-    def identity(self) -> str:
-        return plan.identity(self.recipe, self.targets, self.data, self.quick)
+    identity: str = ""
 
 
 def take(
@@ -83,11 +82,13 @@ def take(
         loaded, path = recipes.load(recipe, settings)
         file = path.name
     chosen = load_targets(loaded, targets)
+    sources.refresh([loaded.model_dump(mode="json"), [target.model_dump(mode="json") for target in chosen]])
     with reading(file):
         source: Any = None if data is not None else data_source(loaded, quick)
         fingerprint = data if data is not None else str(source.fingerprint())
+    final = plan.quickened(loaded) if quick else loaded
     return Order(
-        recipe=plan.quickened(loaded) if quick else loaded,
+        recipe=final,
         targets=chosen,
         file=file,
         source=source,
@@ -95,6 +96,7 @@ def take(
         out=out or Path("dist") / (loaded.name + ("-quick" if quick else "")),
         store=Store(cache or default_root()),
         quick=quick,
+        identity=plan.identity(final, chosen, fingerprint + objects, quick),
         **how,
     )
 
@@ -121,14 +123,27 @@ def data_source(recipe: Recipe, quick: bool) -> Any:
     return plugins.build("data", table, "data")
 
 
+def check_writable(out: Path) -> None:
+    """Tell before an hour is spent that the bundle could not be written."""
+    place = next((p for p in (out.parent, *out.parent.parents) if p.exists()), Path("/"))
+    if not place.is_dir():
+        raise OutputError("can't be written (not a folder)", where=str(out), found=str(place))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError("can't be written (permission denied)", where=str(place))
+
+
 def standing(order: Order) -> Mapping[str, Any] | None:
     """The report of the bundle at ``out`` where it is the one that this order would make, else None.
 
+    With ``keep_candidates`` the build runs again (from the cache), for their files.
+
     Raises:
-        OutputError: something else stands there, and ``overwrite`` was not given.
+        OutputError: it can't be written; something else stands there, and ``overwrite`` was not given.
         IntegrityError: the bundle there is damaged.
     """
     out = order.out
+    clear_aside(out)
+    check_writable(out)
     if not out.exists() and not out.is_symlink():
         return None
     if not (out / "manifest.json").is_file():
@@ -139,7 +154,7 @@ def standing(order: Order) -> Mapping[str, Any] | None:
         found = bundle.read(out)
         if found.plan == order.identity:
             bundle.verify(out, run=False)
-            return found.report
+            return None if order.keep_candidates else found.report
     except IntegrityError:
         if not order.overwrite:
             raise

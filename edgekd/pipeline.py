@@ -12,7 +12,7 @@ from torch import nn
 
 from edgekd import choose, host, measure, metric, plan, preprocess, record, rehearsal, report, steps
 from edgekd.choose import Choice
-from edgekd.disk import disk
+from edgekd.disk import disk, replace_folder
 from edgekd.errors import GateError, RecipeError, reading
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.feed import Feed
@@ -80,7 +80,7 @@ def describe(order: Order, objects: Objects | None = None) -> dict[str, Any]:
                 "epochs": step.schedule.epochs if step.schedule else 0,
                 "samples": bench.plan.samples,
                 "seconds": None if rate is None else rate * bench.plan.cost(step),
-                "cached": order.store.has(step.key),
+                "cached": is_cached(bench, step),
             }
         )
     return {
@@ -89,6 +89,18 @@ def describe(order: Order, objects: Objects | None = None) -> dict[str, Any]:
         "identity": order.identity,
         "steps": rows,
     }
+
+
+def is_cached(bench: steps.Bench, step: plan.Step) -> bool:
+    """Whether a build would find the result of a step. A measurement also depends on the machine and on the files."""
+    if step.kind != "measure":
+        return bench.store.has(step.key)
+    target = next(target for target in bench.plan.targets if target.name in step.targets)
+    onnx = {c.name: bench.store.get(bench.plan.steps[c.export].key) for c in bench.plan.candidates[target.name]}
+    if not all(onnx.values()):
+        return False
+    files = measure.lower_all(target, {name: found["model.onnx"] for name, found in onnx.items() if found})
+    return bench.store.has(measure.stored_key(target, files, step.key))
 
 
 def prepare(order: Order, objects: Objects) -> steps.Bench:
@@ -103,6 +115,9 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
     limit = plan.QUICK_SAMPLES if order.quick else None
     augments = recipe.augment.flip or recipe.augment.crop
     augment = recipe.augment if augments else Augment(views=1)
+    if augments and not is_images(dataset):
+        found = dataset.train.x.shape[1:]
+        raise RecipeError("flip and crop are for images, channels last", where="augment", found=found)
     feed = teacher_feed = Feed(dataset, ops, augment, recipe.seed, limit)
     if recipe.teacher.preprocess is not None:
         preprocess.check(recipe.teacher.preprocess, "teacher.preprocess")
@@ -111,6 +126,11 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
     tree = plan.make(recipe, order.targets, order.data, feed.length("train"), order.quick, objects.teacher is not None)
     roots = steps.make_roots(recipe, feed, teacher_feed, len(dataset.classes), objects.teacher, objects.student)
     return steps.Bench(recipe, tree, order.store, feed, teacher_feed, dataset.classes, roots, losses, order.progress)
+
+
+def is_images(dataset: Dataset) -> bool:
+    """Whether samples are (H, W, C) with 1, 3 or 4 channels."""
+    return dataset.train.x.ndim == 4 and dataset.train.x.shape[-1] in (1, 3, 4)
 
 
 def check_labels(order: Order, feed: Feed, losses: tuple[tuple[float, Any], ...], *, has_teacher: bool) -> None:
@@ -175,24 +195,24 @@ def choose_all(measured: Mapping[str, Measured], budget: Any, exam: measure.Exam
 
 
 def write_pages(document: Mapping[str, Any], samples: Mapping[str, Any]) -> dict[str, bytes]:
-    """report.json, report.html and samples.json."""
+    """report.json, report.html, README.md and samples.json."""
     return {
         "report.json": (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(),
         "report.html": report.html(document, samples).encode(),
+        "README.md": report.readme(document).encode(),
         "samples.json": canonical(samples),
     }
 
 
 def keep_candidates(out: Path, measured: Mapping[str, Measured]) -> None:
-    """``<out>.candidates/<target>/<name>.onnx``, or ``.xml`` and ``.bin``."""
-    root = out.with_name(out.name + ".candidates")
-    with disk(root):
-        for target, result in measured.items():
-            folder = root / target
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, candidate in result.candidates.items():
-                for file, data in candidate.files.items():
-                    (folder / f"{name}{Path(file).suffix}").write_bytes(data)
+    """``<out>.candidates/<target>/<name>.onnx``, or ``.xml`` and ``.bin``; those of an earlier build go."""
+    files = {
+        f"{target}/{name}{Path(file).suffix}": data
+        for target, result in measured.items()
+        for name, candidate in result.candidates.items()
+        for file, data in candidate.files.items()
+    }
+    replace_folder(out.with_name(out.name + ".candidates"), files)
 
 
 def gate(order: Order, choices: Mapping[str, Choice], pages: Mapping[str, bytes]) -> None:

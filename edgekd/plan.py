@@ -118,9 +118,9 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
         data,
         _file_hash(recipe.teacher.checkpoint),
         quick,
-        [sources.own(step) for step in ("learn", "compress", "lower", "measure")],
+        [sources.own(step) for step in ("learn", "compress", "lower", "measure", "choose")],
         [sources.versions(step) for step in ("learn", "compress", "lower")],
-        sources.of_users(recipe.model_dump(mode="json")),
+        sources.of_users([recipe.model_dump(mode="json"), [target.model_dump(mode="json") for target in targets]]),
     )
 
 
@@ -191,7 +191,7 @@ class _Maker:
 
     def _teacher(self) -> Step:
         recipe = self.recipe
-        base = [self.data, self.dump["data"], self.dump["augment"], recipe.seed, self.quick]
+        base = [self.data, self.dump["data"], self.dump["augment"], recipe.task, recipe.seed, self.quick]
         checkpoint = _file_hash(recipe.teacher.checkpoint)
         key = _key("learn", "teacher", self.dump["teacher"], checkpoint, *base)
         schedule = None if self.trained else Schedule(**_schedule_of(recipe.teacher))
@@ -224,9 +224,9 @@ class _Maker:
         return tuple(found)
 
     def _compress(self, table: Table, before: Step, target: Target, scheme: Numerics | None) -> Step:
-        own, schedule = split_table(
-            table, {"lr": self.recipe.student.lr / 4, "batch_size": self.recipe.student.batch_size}
-        )
+        student = self.recipe.student
+        alike = {key: getattr(student, key) for key in ("batch_size", "optimizer", "weight_decay", "precision")}
+        own, schedule = split_table(table, {"lr": student.lr / 4, **alike})
         wants: Any = scheme.model_dump(mode="json") if scheme else target.shapes.channel_multiple
         key = _key("compress", table["kind"], before.key, own, schedule.model_dump(mode="json"), wants)
         name = f"{table['kind']} ({scheme.name})" if scheme else table["kind"]

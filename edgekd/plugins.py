@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgekd.errors import EdgekdError, FactoryError, RecipeError
+from edgekd.errors import EdgekdError, FactoryError, RecipeError, out_of_memory
 
 FAMILIES = {
     "data": "edgekd.learn.data",
@@ -98,6 +98,8 @@ def call_user(function: Any, where: str, /, *args: Any, **kwargs: Any) -> Any:
     except EdgekdError:
         raise
     except Exception as err:
+        if out_of_memory(err):
+            raise
         frame = err.__traceback__
         while frame is not None and frame.tb_next is not None:
             frame = frame.tb_next

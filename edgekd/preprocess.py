@@ -84,6 +84,8 @@ def apply(ops: Ops, batch: Array) -> NDArray[np.float32]:
         DataError: the batch does not fit an op (channels, crop larger than the image).
     """
     for op in ops:
+        if batch.ndim != 4:
+            raise DataError(f"{op['op']} takes images", where="preprocess", found=batch.shape, allowed="(N, H, W, C)")
         batch = _OPS[op["op"]](batch, op)
     return np.ascontiguousarray(batch, dtype=np.float32)
 

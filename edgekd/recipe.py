@@ -13,6 +13,7 @@ from edgekd.errors import RecipeError, UsageError
 from edgekd.vocabulary import explain
 
 Table = dict[str, Any]
+NAME = "[a-z0-9][a-z0-9._-]{0,63}"
 
 
 class _Frozen(BaseModel):
@@ -74,7 +75,9 @@ class Teacher(Schedule):
     state_key: str | None = Field(default=None, description="dotted path to the state_dict inside the checkpoint")
     strip_prefix: str | None = Field(default=None, description="such as 'module.' or '_orig_mod.'")
     output: str | int | None = Field(default=None, description="which output holds the logits, by name or index")
-    classes: tuple[int, ...] | None = Field(default=None, description="for each of our classes, the teacher's index")
+    classes: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        default=None, description="for each of our classes, the teacher's index"
+    )
     preprocess: tuple[Table, ...] | None = Field(default=None, description="where the teacher's differs from ours")
 
 
@@ -94,7 +97,7 @@ class Budget(_Frozen):
 class Recipe(_Frozen):
     """A whole recipe. ``losses`` and ``compress`` hold plugin tables; their keys are checked when they are built."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    name: Annotated[str, Field(pattern=f"^{NAME}$")]
     description: str = ""
     task: Literal["classification"] = "classification"
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
@@ -154,6 +157,8 @@ def load(name: str | None, settings: Sequence[str] = ()) -> tuple[Recipe, Path]:
     path = find(name)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        raise RecipeError(f"can't be read ({err.strerror})", where=str(path)) from err
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise RecipeError(f"not valid TOML: {err}", where=str(path)) from err
     _anchor(table, path.parent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -193,7 +193,7 @@ def bundle(facts: Facts, identity: str) -> Bundle:
             Variant(
                 target=name,
                 backend=target.backend,
-                options=target.options,
+                options=_without_paths(dict(target.options)),
                 files=chosen.files,
                 isa=target.isa,
                 numerics=chosen.numerics.name,
@@ -201,7 +201,7 @@ def bundle(facts: Facts, identity: str) -> Bundle:
                 batch=target.shapes.batch,
                 tolerance=chosen.numerics.tolerance,
                 golden=_golden(facts, measured, chosen.name),
-                record=target.model_dump(mode="json"),
+                record=_without_paths(target.model_dump(mode="json")),
             )
         )
     return Bundle(
@@ -219,11 +219,18 @@ def bundle(facts: Facts, identity: str) -> Bundle:
 
 def public_recipe(recipe: Recipe) -> dict[str, Any]:
     """The exact recipe, but of input paths only the file's name: no absolute path enters a bundle."""
-    table = recipe.model_dump(mode="json", exclude_none=True)
-    for section, key in (("data", "path"), ("teacher", "checkpoint")):
-        if isinstance(table[section].get(key), str):
-            table[section][key] = PurePath(table[section][key]).name
+    table: dict[str, Any] = _without_paths(recipe.model_dump(mode="json", exclude_none=True))
     return table
+
+
+def _without_paths(value: Any) -> Any:
+    """The same plain data, every absolute path in it shortened to its last part."""
+    if isinstance(value, dict):
+        return {key: _without_paths(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_paths(inner) for inner in value]
+    absolute = isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute())
+    return PureWindowsPath(value).name if absolute else value
 
 
 def _golden(facts: Facts, measured: Measured, name: str) -> tuple[Array, Array]:

@@ -83,7 +83,7 @@ def _structures(bench: steps.Bench) -> tuple[dict[str, Student], dict[str, float
         _check_output(students[step.name], step, len(bench.classes))
         if step.schedule is not None:
             batch = min(step.schedule.batch_size, bench.feed.length("train"))
-            cost[step.name] = _training_time(students[step.name].module, bench, batch)
+            cost[step.name] = _training_time(students[step.name].module, bench, step, batch)
     return students, cost
 
 
@@ -97,14 +97,15 @@ def _check_output(student: Student, step: Step, classes: int) -> None:
         raise ExportError("the output has the wrong shape", where=step.name, found=found, allowed=f"(N, {classes})")
 
 
-def _training_time(module: nn.Module, bench: steps.Bench, batch: int) -> float:
+def _training_time(module: nn.Module, bench: steps.Bench, step: Step, batch: int) -> float:
     """Seconds a sample of one forward and backward pass, the second of two."""
-    x = torch.tensor(bench.feed.train(0, np.arange(batch)))
+    feed = bench.teacher_feed if step.kind == "teacher" else bench.feed
+    x = torch.tensor(feed.train(0, np.arange(batch)))
     module.train()
     took = 0.0
     for _ in range(2):
         started = time.perf_counter()
-        module(x).square().mean().backward()
+        plugins.call_user(module, f"{step.name}: training", x).square().mean().backward()
         took = time.perf_counter() - started
     module.zero_grad()
     module.eval()

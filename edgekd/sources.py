@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import importlib.util
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,11 @@ _VOCABULARY = ("errors.py", "plugins.py", "preprocess.py", "recipe.py", "target.
 _STEP_FILES = {
     "learn": (*_VOCABULARY, "learn", "steps.py"),
     "compress": (*_VOCABULARY, "learn", "compress", "steps.py"),
-    "lower": (*_VOCABULARY, "learn", "compress", "lower", "steps.py"),
-    "measure": ("errors.py", "host.py", "preprocess.py", "runtime", "measure.py"),
+    "lower": (*_VOCABULARY, "learn", "compress", "lower", "steps.py", "record.py"),
+    "measure": ("errors.py", "host.py", "preprocess.py", "metric.py", "runtime", "measure.py"),
+    "choose": ("plan.py", "orders.py", "pipeline.py", "choose.py", "record.py", "report"),
 }
+_known: dict[str, str] = {}
 _STEP_VERSIONS = {
     "learn": ("torch", "accelerate", "numpy", "pillow"),
     "compress": ("torch", "accelerate", "numpy", "pillow", "torch-pruning", "torchao"),
@@ -41,14 +45,28 @@ def versions(step: str) -> dict[str, str | None]:
 
 
 def of_users(table: Any) -> dict[str, str]:
-    """For every ``package.module:name`` inside a table: the hash of every source file of its top-level package."""
-    return {top: _package(top) for top in sorted(set(_packages(table)))}
+    """For every ``package.module:name`` inside a table: the hash of every source file of its top-level package.
+
+    As it was when ``refresh`` last looked: a file that is edited while a build trains does not change what it built.
+    """
+    return {top: _known.setdefault(top, _package(top)) for top in sorted(set(_packages(table)))}
+
+
+def refresh(table: Any) -> None:
+    """Look at the packages of users again. One that was edited since is imported anew, so that what is hashed runs."""
+    for top in set(_packages(table)):
+        now = _package(top)
+        if _known.get(top, now) != now:
+            for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
+                del sys.modules[name]
+            importlib.invalidate_caches()
+        _known[top] = now
 
 
 def _packages(value: Any) -> Iterable[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key in ("kind", "factory", "source") and isinstance(inner, str) and ":" in inner:
+            if key in ("kind", "factory", "source", "backend") and isinstance(inner, str) and ":" in inner:
                 yield inner.split(":", 1)[0].split(".", 1)[0]
             yield from _packages(inner)
     elif isinstance(value, list | tuple):
@@ -61,10 +79,11 @@ def _package(top: str) -> str:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         spec = None
-    if spec is None or spec.origin is None:
+    if spec is None:
         return "not found"
-    origin = Path(spec.origin)
-    return _hash_files(sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin])
+    if spec.submodule_search_locations:  # a package, with or without __init__.py
+        return _hash_files(sorted(f for place in spec.submodule_search_locations for f in Path(place).rglob("*.py")))
+    return _hash_files([Path(spec.origin)]) if spec.origin and Path(spec.origin).is_file() else "not found"
 
 
 def _python_files(path: Path) -> list[Path]:

@@ -22,12 +22,12 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from edgekd import plugins
+from edgekd import plugins, sources
 from edgekd.compress._base import Context, Pass
 from edgekd.errors import ExportError, RecipeError
 from edgekd.learn import teacher as teachers
 from edgekd.learn import train
-from edgekd.learn.feed import Feed
+from edgekd.learn.feed import Feed, some
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.plan import Plan, Step
@@ -156,15 +156,15 @@ def structure(step: Step, change: Pass, before: Student, context: Context) -> St
 
 
 def context_of(bench: Bench, step: Step) -> Context:
-    """What a pass is told: numerics and channel multiple of the target, and the first training samples."""
+    """What a pass is told: numerics and channel multiple of the target, and some training samples."""
     return Context(step.numerics, step.channel_multiple, calibration(bench.feed))
 
 
 def calibration(feed: Feed) -> list[torch.Tensor]:
-    """The first training samples, without augmentation, as batches of model inputs."""
-    total = min(feed.length("train"), CALIBRATION_BATCHES * CALIBRATION_SIZE)
-    starts = range(0, total, CALIBRATION_SIZE)
-    return [torch.tensor(feed.inputs("train", s, min(s + CALIBRATION_SIZE, total))) for s in starts]
+    """Some training samples, without augmentation, as batches of model inputs."""
+    index = some(feed.length("train"), CALIBRATION_BATCHES * CALIBRATION_SIZE)
+    starts = range(0, len(index), CALIBRATION_SIZE)
+    return [torch.tensor(feed.plain("train", index[s : s + CALIBRATION_SIZE])) for s in starts]
 
 
 class Teacher:
@@ -186,7 +186,8 @@ class Teacher:
         files = self._bench.store.get(key)
         if files is None:
             buffer = io.BytesIO()
-            np.save(buffer, compute(), allow_pickle=False)
+            with train.accelerated(self._module):
+                np.save(buffer, compute(), allow_pickle=False)
             files = self._bench.store.put(key, {"logits.npy": buffer.getvalue()})
         return np.load(io.BytesIO(files["logits.npy"]), allow_pickle=False)
 
@@ -219,7 +220,8 @@ def _stored(bench: Bench, step: Step, make: Callable[[Path], Trained]) -> Traine
             if files is None:
                 started = time.monotonic()
                 made = make(scratch)
-                files = bench.store.put(step.key, pack(replace(made, seconds=time.monotonic() - started)))
+                took = max(time.monotonic() - started, sum(epoch["seconds"] for epoch in made.history))
+                files = bench.store.put(step.key, pack(replace(made, seconds=took)))
     else:
         bench.progress({"step": step.name, "cached": True})
     return unpack(bench, files)
@@ -256,19 +258,19 @@ def finished(bench: Bench, step: Step, subject: Student) -> Student:
 
 def export(bench: Bench, step: Step, subject: Student, metadata: Mapping[str, str]) -> bytes:
     """The ONNX file of an export step, from the student of its parent step."""
-    key = sha256(canonical([step.key, dict(metadata)]))
-    files = bench.store.get(key)
+    files = bench.store.get(step.key)
     if files is None:
         bench.progress({"step": step.name, "epoch": None})
         parent = bench.plan.steps[step.parent or ""]
         onnx = to_onnx(finished(bench, parent, subject), opset=step.opset, metadata=metadata)
-        files = bench.store.put(key, {"model.onnx": onnx})
+        files = bench.store.put(step.key, {"model.onnx": onnx})
     return files["model.onnx"]
 
 
 def teacher_size(bench: Bench, step: Step, subject: Student, opset: int) -> int:
     """Bytes of the teacher's fp32 ONNX export; 4 x its parameters where it can't be exported."""
-    key = sha256(canonical(["teacher size", step.key, opset]))
+    code = [sources.own("lower"), sources.versions("lower")]
+    key = sha256(canonical(["teacher size", step.key, opset, code]))
     files = bench.store.get(key)
     if files is None:
         try:

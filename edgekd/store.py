@@ -8,6 +8,7 @@ Layout of the root::
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -22,6 +23,7 @@ from pathlib import Path
 from edgekd.disk import disk, sync_folder, write_synced
 
 INDEX = "index.json"
+LEFTOVER_S = 3600
 
 
 def default_root() -> Path:
@@ -58,20 +60,27 @@ class Store:
     def get(self, key: str) -> dict[str, bytes] | None:
         """The files of an artifact, or None. One that is damaged is removed, and so made again."""
         place = self._place(key)
+        if not place.exists():
+            return None
+        with disk(self.root):
+            try:
+                index = json.loads((place / INDEX).read_bytes())
+                files = {name: (place / name).read_bytes() for name in index}
+                if all(sha256(data) == index[name] for name, data in files.items()):
+                    return files
+            except (FileNotFoundError, ValueError):
+                pass
+            self._drop(place)
+        return None
+
+    def _drop(self, place: Path) -> None:
+        """Remove an artifact: out of its place in one step, so that nobody reads half of it."""
+        gone = place.parent / f".{uuid.uuid4().hex}"
         try:
-            index = json.loads((place / INDEX).read_bytes())
-            files = {name: (place / name).read_bytes() for name in index}
-        except FileNotFoundError:
-            if place.exists():
-                shutil.rmtree(place, ignore_errors=True)
-            return None
-        except ValueError:
-            shutil.rmtree(place, ignore_errors=True)
-            return None
-        if any(sha256(data) != index[name] for name, data in files.items()):
-            shutil.rmtree(place, ignore_errors=True)
-            return None
-        return files
+            os.rename(place, gone)
+        except FileNotFoundError:  # another process was faster
+            return
+        shutil.rmtree(gone, ignore_errors=True)
 
     def put(self, key: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
         """Keep an artifact and return it. If another process was faster, its equal result stays."""
@@ -85,10 +94,9 @@ class Store:
                     write_synced(aside / name, data)
                 write_synced(aside / INDEX, canonical({name: sha256(data) for name, data in files.items()}))
                 sync_folder(aside)
-                if place.exists() and self.get(key) is not None:
-                    return dict(files)
-                os.rename(aside, place)
-                sync_folder(place.parent)
+                if self.get(key) is None:
+                    _rename_unless_there(aside, place)
+                    sync_folder(place.parent)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
         return dict(files)
@@ -118,13 +126,47 @@ class Store:
         return count, total
 
     def prune(self, older_than_days: float = 0.0, now: float = 0.0) -> int:
-        """Remove artifacts and scratch last written more than ``older_than_days`` before ``now``; bytes freed."""
+        """Remove artifacts and scratch last written more than ``older_than_days`` before ``now``; bytes freed.
+
+        What a running build is writing stays: the scratch of a step that trains, and files younger than an hour that
+        are not in place yet.
+        """
         freed = 0
-        for index in [*self.root.glob(f"artifacts/*/*/{INDEX}"), *self.root.glob("scratch/*/")]:
-            folder = index.parent if index.name == INDEX else index
-            if now - folder.stat().st_mtime >= older_than_days * 86_400:
-                freed += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        old = older_than_days * 86_400
+        for index in self.root.glob(f"artifacts/*/*/{INDEX}"):
+            if now - index.stat().st_mtime >= old:
+                freed += _weight(index.parent)
+                self._drop(index.parent)
+        for folder in self.root.glob("scratch/*/"):
+            if now - folder.stat().st_mtime >= old and not _in_use(folder):
+                freed += _weight(folder)
                 shutil.rmtree(folder, ignore_errors=True)
         for leftover in self.root.glob("artifacts/*/.*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+            if now - leftover.stat().st_mtime >= max(old, LEFTOVER_S):
+                freed += _weight(leftover)
+                shutil.rmtree(leftover, ignore_errors=True)
         return freed
+
+
+def _rename_unless_there(aside: Path, place: Path) -> None:
+    try:
+        os.rename(aside, place)
+    except OSError as err:
+        if err.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise  # else another process put its equal result there first
+
+
+def _weight(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _in_use(scratch: Path) -> bool:
+    """Whether a build trains there: it holds the lock."""
+    try:
+        with Path(f"{scratch}.lock").open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -101,6 +101,8 @@ def parse(path: Path) -> Target:
     """Read one target file."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        raise TargetError(f"can't be read ({err.strerror})", where=str(path)) from err
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise TargetError(f"not valid TOML: {err}", where=str(path)) from err
     try:
@@ -111,4 +113,15 @@ def parse(path: Path) -> Target:
         raise TargetError("no float candidate: int8 needs one to be compared with", where=f"{path.name}: numerics")
     if len({n.name for n in target.numerics}) < len(target.numerics):
         raise TargetError("two candidates of one name", where=f"{path.name}: numerics")
+    for kind in (True, False):
+        if len(alike := [n.name for n in target.numerics if n.quantized is kind]) > 1:
+            found = "quantized" if kind else "float"
+            raise TargetError(f"one {found} scheme a target", where=f"{path.name}: numerics", found=alike)
+    for scheme in target.numerics:
+        if scheme.quantized != (scheme.weights == "int8"):
+            raise TargetError(
+                "int8 activations need int8 weights, and int8 weights int8 activations",
+                where=f"{path.name}: numerics",
+                found=scheme.name,
+            )
     return target

@@ -51,4 +51,4 @@ class Pass(Protocol):
         """After the fine-tuning: the Student that is exported."""
 
     def ensures(self, before: Student, after: Student) -> None:
-        """Raise ExportError where the result breaks a promise (output shape, finite parameters, channel multiple)."""
+        """Raise ExportError where the result breaks a promise (output shape, finite parameters)."""

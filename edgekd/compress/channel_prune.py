@@ -105,6 +105,8 @@ class ChannelPrune:
                 found=tuple(got),
                 allowed=str(tuple(wanted)),
             )
+        if after.params >= before.params:
+            raise ExportError("pruning removed nothing", where="channel_prune", found=after.params)
         for name, parameter in after.module.named_parameters():
             if not torch.isfinite(parameter).all():
                 raise ExportError("a parameter is not finite", where=f"channel_prune: {name}")

@@ -6,6 +6,7 @@ header's metadata everything that is not a tensor. It is written aside, fsynced 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from edgekd.disk import write_synced
 
 FILE = "checkpoint.safetensors"
 
@@ -51,32 +54,42 @@ def save(folder: Path, module: nn.Module, optimizer: Optimizer, progress: Progre
     }
     aside = folder / f".{FILE}"
     owned = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
-    save_file(owned, aside, metadata={"about": json.dumps(about)})
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
+    text = json.dumps(about)
+    write_synced(aside, save_tensors(owned, metadata={"about": text, "sha256": _digest(text, owned)}))
     os.replace(aside, folder / FILE)
 
 
 def restore(folder: Path, module: nn.Module, optimizer: Optimizer) -> Progress | None:
     """Load the checkpoint of a folder into a module and its optimizer; None where there is none to use.
 
-    A damaged one is removed: the training starts over rather than from something unknown.
+    A damaged one is removed, before anything is loaded: the training starts over rather than from something unknown.
     """
     path = folder / FILE
     if not path.is_file():
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads(file.metadata()["about"])
+            kept = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        module.load_state_dict(_part(tensors, "model/"))
-        optimizer.load_state_dict(_optimizer_state(about, tensors))
-    except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError):
+        if _digest(kept["about"], tensors) != kept["sha256"]:
+            raise ValueError("damaged")
+    except (SafetensorError, KeyError, ValueError, TypeError):
         path.unlink()
         return None
+    about = json.loads(kept["about"])
+    module.load_state_dict(_part(tensors, "model/"))
+    optimizer.load_state_dict(_optimizer_state(about, tensors))
     torch.set_rng_state(tensors["rng"])
     best = _part(tensors, "best/")
     return Progress(about["history"], about["best_value"], best or None)
+
+
+def _digest(text: str, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

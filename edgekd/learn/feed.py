@@ -22,7 +22,7 @@ class Feed:
         ops: the preprocessing pipeline, already checked.
         augment: which views of the training samples there are.
         seed: of the recipe.
-        limit: use only the first so many samples of each split (``--quick``).
+        limit: use only so many samples of each split (``--quick``).
 
     Attributes:
         views: how many views there are.
@@ -33,7 +33,7 @@ class Feed:
     def __init__(
         self, dataset: Dataset, ops: Sequence[Mapping[str, Any]], augment: Augment, seed: int, limit: int | None = None
     ) -> None:
-        self._splits = {name: _first(split, limit) for name, split in dataset.splits.items()}
+        self._splits = {name: _part(split, limit) for name, split in dataset.splits.items()}
         self.ops = tuple(dict(op) for op in ops)
         self._views = Views(seed, augment.flip, augment.crop, augment.views)
         self.views = augment.views
@@ -56,6 +56,10 @@ class Feed:
         """Model inputs of a split, without augmentation."""
         return self._prepared(self.raw(split, start, stop))
 
+    def plain(self, split: str, index: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Model inputs of some samples of a split, without augmentation."""
+        return self._prepared(self._splits[split].x[index])
+
     def train(self, view: int, index: NDArray[np.int64]) -> NDArray[np.float32]:
         """Model inputs of training samples, as view ``view`` shows them."""
         return self._prepared(self._views.apply(self._splits["train"].x[index], index, view))
@@ -64,5 +68,16 @@ class Feed:
         return preprocess.apply(self.ops, raw)
 
 
-def _first(split: Split, limit: int | None) -> Split:
-    return split if limit is None else Split(split.x[:limit], None if split.y is None else split.y[:limit])
+def some(total: int, limit: int) -> NDArray[np.int64]:
+    """At most ``limit`` of ``total`` sample numbers, at random, always the same, rising.
+
+    Not the first: a folder of images is sorted by class.
+    """
+    return np.sort(np.random.default_rng(0).permutation(total)[:limit])
+
+
+def _part(split: Split, limit: int | None) -> Split:
+    if limit is None:
+        return split
+    index = some(len(split), limit)
+    return Split(split.x[index], None if split.y is None else split.y[index])

@@ -60,8 +60,21 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int) -> 
             allowed=str(classes),
         )
     if table.checkpoint is not None:
-        load_checkpoint(module, Path(table.checkpoint), table.state_key, table.strip_prefix)
+        where = f"teacher.checkpoint: {Path(table.checkpoint).name}"
+        state = read_checkpoint(Path(table.checkpoint), table.state_key, table.strip_prefix)
+        if table.classes is not None and (more := _classes_of(module, state, own)):
+            module = plugins.build("models", table.model, "teacher.model").build(input_shape, more)
+        _check_state(module, state, where)
+        module.load_state_dict(state)
     return wrap(module, table)
+
+
+def _classes_of(module: nn.Module, state: Mapping[str, Tensor], classes: int) -> int | None:
+    """How many classes a checkpoint has, where its head alone is larger than the module's."""
+    wanted = module.state_dict()
+    odd = [(wanted[n].shape, t.shape) for n, t in state.items() if n in wanted and wanted[n].shape != t.shape]
+    rows = {theirs[0] for ours, theirs in odd if ours[:1] == (classes,) and ours[1:] == theirs[1:]}
+    return rows.pop() if len(rows) == 1 and all(ours[1:] == theirs[1:] for ours, theirs in odd) else None
 
 
 def wrap(module: nn.Module, table: Teacher) -> nn.Module:
@@ -69,8 +82,8 @@ def wrap(module: nn.Module, table: Teacher) -> nn.Module:
     return Logits(module, table.output, table.classes)
 
 
-def load_checkpoint(module: nn.Module, path: Path, state_key: str | None, strip_prefix: str | None) -> None:
-    """Load a safetensors file, or a pickle read with ``weights_only`` and nothing else."""
+def read_checkpoint(path: Path, state_key: str | None, strip_prefix: str | None) -> dict[str, Tensor]:
+    """The state_dict in a safetensors file, or in a pickle read with ``weights_only`` and nothing else."""
     where = f"teacher.checkpoint: {path.name}"
     if not path.is_file():
         raise RecipeError("no such file", where="teacher.checkpoint", found=str(path))
@@ -84,9 +97,7 @@ def load_checkpoint(module: nn.Module, path: Path, state_key: str | None, strip_
         keys = [str(k) for k in found][:20] if isinstance(found, Mapping) else []
         raise RecipeError("not a state_dict; name the key that holds it", where="teacher.state_key", allowed=keys)
     prefix = strip_prefix or ""
-    state = {str(name).removeprefix(prefix): value for name, value in found.items()}
-    _check_state(module, state, where)
-    module.load_state_dict(state)
+    return {str(name).removeprefix(prefix): value for name, value in found.items()}
 
 
 def _read(path: Path, where: str) -> Any:

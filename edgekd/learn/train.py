@@ -6,16 +6,18 @@ gives the same bits as one that was not.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
@@ -72,8 +74,7 @@ def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[d
         DivergedError: a loss became NaN, infinite or absurd; names the loss, epoch, step and lr.
     """
     schedule, feed = task.schedule, task.feed
-    mixed = schedule.precision == "auto" and torch.cuda.is_available()
-    accelerator = Accelerator(mixed_precision="bf16" if mixed and torch.cuda.is_bf16_supported() else "no")
+    accelerator = Accelerator()
     batches = math.ceil(feed.length("train") / schedule.batch_size)
     optimizer = make_optimizer(module, schedule)
     progress = checkpoints.restore(checkpoint, module, optimizer) if checkpoint else None
@@ -101,7 +102,7 @@ def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[d
     plain = accelerator.unwrap_model(module)
     if progress.best is not None:
         plain.load_state_dict(progress.best)
-    plain.eval()
+    plain.cpu().eval()
     return progress.history
 
 
@@ -117,7 +118,7 @@ def _epoch(
     sums = np.zeros(len(task.losses) + 1)
     for step in range(batches):
         index = order[step * schedule.batch_size : (step + 1) * schedule.batch_size]
-        if len(index) == 1 and batches > 1:
+        if len(index) == 1 < schedule.batch_size and batches > 1:
             continue  # BatchNorm has no variance over one sample
         lr = learning_rate(schedule, epoch * batches + step, schedule.epochs * batches)
         for group in optimizer.param_groups:
@@ -126,7 +127,7 @@ def _epoch(
         y = None if labels is None else torch.tensor(labels[index], device=accelerator.device)
         t = None if says is None else torch.tensor(says[index], device=accelerator.device)
         optimizer.zero_grad()
-        with accelerator.autocast():
+        with _precision(schedule, accelerator.device):
             logits = module(x).float()
         parts = [loss(logits, t, y) for _, loss in task.losses]
         total = torch.stack([weight * part for (weight, _), part in zip(task.losses, parts, strict=True)]).sum()
@@ -140,6 +141,12 @@ def _epoch(
     total_mean, *means = (sums / feed.length("train")).tolist()
     by_kind = {_kind(loss): mean for (_, loss), mean in zip(task.losses, means, strict=True)}
     return {"epoch": epoch, "loss": total_mean, "losses": by_kind, "lr": lr}
+
+
+def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManager[Any]:
+    """bfloat16 where the device has it and the schedule allows; accelerate's own can't change between steps."""
+    mixed = schedule.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16) if mixed else contextlib.nullcontext()
 
 
 def _validate(module: nn.Module, task: Task) -> float:
@@ -163,6 +170,16 @@ def predict_view(module: nn.Module, feed: Feed, view: int, batch_size: int = 256
     index = np.arange(feed.length("train"))
     starts = range(0, len(index), batch_size)
     return _forward(module, (feed.train(view, index[s : s + batch_size]) for s in starts))
+
+
+@contextmanager
+def accelerated(module: nn.Module) -> Iterator[nn.Module]:
+    """The module on the device that trains, and back on the CPU afterwards: a teacher's views are worth the trip."""
+    module.to(PartialState().device)
+    try:
+        yield module
+    finally:
+        module.cpu()
 
 
 def _forward(module: nn.Module, batches: Any) -> Logits:

@@ -8,7 +8,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgekd.report import figures, view
+from edgekd.report.readme import readme
 from edgekd.report.text import Metric
+
+__all__ = ["html", "readme"]
 
 
 def html(report: Mapping[str, Any], samples: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import errors, host
+from edgekd.disk import disk
 from edgekd.errors import EdgekdError, ResourceError, UsageError
 from edgekd.runtime.backends import _base
 from edgekd.runtime.backends._base import Array, Session
@@ -199,7 +200,7 @@ def bench_in_subprocess(job: BenchJob) -> BenchResult:
         EdgekdError: the error of the child; or that it crashed, with the end of what it wrote.
         ResourceError: it was killed, as the system does when memory is out.
     """
-    with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as name:
+    with disk(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="edgekd-bench-") as name:
         folder = Path(name)
         _write_job(job, folder)
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)

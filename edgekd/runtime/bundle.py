@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -28,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import host
-from edgekd.disk import disk, exchange, sync_folder, write_synced
-from edgekd.errors import IntegrityError, OutputError, UnavailableError, UsageError
+from edgekd.disk import replace_folder
+from edgekd.errors import IntegrityError, UnavailableError, UsageError
 from edgekd.runtime import tensor_pb
 from edgekd.runtime._checks import check_path, keys, listed, no_duplicates, table_at, texts
 from edgekd.runtime.backends._base import Session, make
@@ -138,28 +137,22 @@ def write(folder: Path, bundle: Bundle, pages: Mapping[str, bytes], *, overwrite
         pages: report.json, report.html, samples.json, README.md, as they are.
 
     Raises:
-        OutputError: ``folder`` exists (without ``overwrite``) or can't be written.
+        OutputError: ``folder`` holds something else (without ``overwrite``) or can't be written.
         ResourceError: the disk is full; nothing is left behind.
     """
-    if os.path.lexists(folder) and not overwrite:
-        raise OutputError("exists", where=str(folder), hint="give --overwrite, or another --out")
     files = {**_contents(bundle), **pages}
     files[MANIFEST] = (json.dumps(_manifest(bundle, files), indent=2, ensure_ascii=False) + "\n").encode()
-    aside = folder.parent / f".{folder.name}.new"
-    with disk(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(aside, ignore_errors=True)
-        try:
-            for name, data in files.items():
-                write_synced(aside / name, data)
-            sync_folder(aside)
-            if os.path.lexists(folder):
-                exchange(aside, folder)
-            else:
-                os.rename(aside, folder)
-            sync_folder(folder.parent)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+    replace_folder(folder, files, lambda: overwrite or _replaceable(folder, bundle))
+
+
+def _replaceable(folder: Path, bundle: Bundle) -> bool:
+    """An empty folder, or the bundle of the same plan."""
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        return True
+    try:
+        return read(folder).plan == bundle.plan
+    except IntegrityError:
+        return False
 
 
 def read(folder: Path) -> Bundle:
@@ -328,6 +321,8 @@ def _parse_variant(name: str, body: Any, hashes: Mapping[str, Any], where: str) 
         )
     own = table_at(table_at(body.get("executor_info"), where).get("edgekd"), f"{where}: executor_info.edgekd")
     keys(own, VARIANT_KEYS, f"{where}: executor_info.edgekd")
+    if not own["files"]:
+        raise IntegrityError("no files", where=where)
     for file in texts(own["files"], f"{where}: files"):
         check_path(file, f"{where}: files")
         if f"{name}/{file}" not in hashes:

@@ -23,6 +23,7 @@ class Parity:
         max_abs_diff: the largest absolute difference; infinite where one of them is not finite.
         argmax_agreement: share of samples, 0..1, with the same best score; None without classes.
         samples: how many were compared.
+        mean_abs_diff: the mean absolute difference; None where one of them is not finite.
         score_range: largest minus smallest score of the reference; 0 where a score is not finite.
     """
 
@@ -30,6 +31,7 @@ class Parity:
     argmax_agreement: float | None
     samples: int
     score_range: float
+    mean_abs_diff: float | None = None
 
     @property
     def relative(self) -> float:
@@ -67,6 +69,7 @@ def compare(got: NDArray[np.generic], want: NDArray[np.generic], *, classes: boo
         argmax_agreement=float(np.mean(a.argmax(-1) == b.argmax(-1))) if has_classes else None,
         samples=len(want),
         score_range=float(b.max() - b.min()) if finite else 0.0,
+        mean_abs_diff=float(np.abs(a - b).mean()) if finite else None,
     )
 
 

@@ -28,15 +28,19 @@ def carve(
 
     Args:
         y: (count,) labels to stratify by, or None.
-        groups: (count,) samples of one group stay on one side; then ``wanted`` is met as nearly as groups allow.
+        groups: (count,) samples of one group stay on one side; then at most ``wanted`` are carved off, in groups
+            that still fit as they come at random (at the least the smallest).
     """
     rng = np.random.default_rng(seed)
     if groups is not None:
         names, member = np.unique(groups, return_inverse=True)
         order = rng.permutation(len(names))
-        sizes = np.bincount(member)[order].cumsum()
-        taken = order[: int(np.searchsorted(sizes, wanted)) + 1]
-        inside = np.isin(member, taken)
+        sizes, taken, total = np.bincount(member), [], 0
+        for group in order:
+            if total + sizes[group] <= wanted:
+                taken.append(group)
+                total += sizes[group]
+        inside = np.isin(member, taken or [int(sizes.argmin())])
         return np.flatnonzero(~inside), np.flatnonzero(inside)
     order = rng.permutation(count)
     if y is not None:
@@ -69,6 +73,9 @@ def checked(dataset: Dataset, where: str) -> Dataset:
             raise DataError("NaN or infinity in the data", where=place, found=f"sample {bad}")
         if split.y is not None:
             check_labels(split.x, split.y, classes, place)
+    labelled = {name: split.y is not None for name, split in dataset.splits.items()}
+    if len(set(labelled.values())) > 1:
+        raise DataError("labels in every split or in none", where=where, found=labelled)
     y = dataset.train.y
     if y is not None and len(present := np.unique(y)) < 2:
         raise DataError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ class Npz:
             with np.load(self.path, allow_pickle=False) as file:
                 known = list(file.files)
                 arrays = {key: _array(file, key, known, f"data.{field}") for field, key in self._names(known)}
-        except (zipfile.BadZipFile, EOFError, OSError) as err:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as err:
             raise DataError(f"not an .npz file ({err})", where=where) from err
         names = self._class_names(arrays)
         train = self._split(arrays, self.x_train, self.y_train, self.limit or None)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekd.disk import disk
 from edgekd.errors import ExportError, IntegrityError, UnavailableError, UsageError
 from edgekd.runtime.backends._base import Array, Port, check_inputs, fits
 
@@ -91,7 +92,7 @@ class Openvino:
             raise ExportError(f"OpenVINO can't read the model: {_reason(err)}", where="model.onnx") from err
         apply_moc_transformations(model, cf=False, smart_reshape=False)  # what it does itself before it compiles
         _name_nodes(model)
-        with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+        with disk(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
             path = Path(folder, XML)
             ov.save_model(model, path, compress_to_fp16=False)
             return {XML: _tidy(path.read_bytes()), BIN: path.with_suffix(".bin").read_bytes()}
