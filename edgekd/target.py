@@ -113,10 +113,6 @@ def parse(path: Path) -> Target:
         raise TargetError("no float candidate: int8 needs one to be compared with", where=f"{path.name}: numerics")
     if len({n.name for n in target.numerics}) < len(target.numerics):
         raise TargetError("two candidates of one name", where=f"{path.name}: numerics")
-    for kind in (True, False):
-        if len(alike := [n.name for n in target.numerics if n.quantized is kind]) > 1:
-            found = "quantized" if kind else "float"
-            raise TargetError(f"one {found} scheme a target", where=f"{path.name}: numerics", found=alike)
     for scheme in target.numerics:
         if scheme.quantized != (scheme.weights == "int8"):
             raise TargetError(
@@ -124,4 +120,8 @@ def parse(path: Path) -> Target:
                 where=f"{path.name}: numerics",
                 found=scheme.name,
             )
+    for kind in (True, False):
+        if len(alike := [n.name for n in target.numerics if n.quantized is kind]) > 1:
+            found = "quantized" if kind else "float"
+            raise TargetError(f"one {found} scheme a target", where=f"{path.name}: numerics", found=alike)
     return target

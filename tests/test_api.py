@@ -11,7 +11,10 @@ import torch
 from torch import nn
 
 import edgekd
+from edgekd import api
 from edgekd.errors import UsageError
+from edgekd.learn.data._batches import from_splits
+from edgekd.pipeline import Objects
 
 RNG = np.random.default_rng(0)
 
@@ -62,6 +65,28 @@ def test_the_same_objects_again_are_done_and_others_are_not(arguments: dict[str,
     edgekd.build({"student": {"epochs": 2}}, **arguments)
     with pytest.raises(edgekd.EdgekdError, match="holds another bundle"):
         edgekd.build({"student": {"epochs": 2}}, **{**arguments, "teacher": network(24)})
+
+
+class Scaled(nn.Module):
+    """Differs in what a state_dict does not hold."""
+
+    def __init__(self, factor: float = 1.0, mean: float = 0.0, plain: float = 0.0) -> None:
+        super().__init__()
+        self.body, self.factor, self.plain = network(8), factor, torch.tensor(plain)
+        self.register_buffer("mean", torch.tensor(mean), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body((x - self.mean - self.plain) * self.factor)
+
+
+@pytest.mark.parametrize("with_data", [False, True])
+def test_objects_that_differ_have_different_keys(with_data: bool) -> None:
+    dataset = from_splits((split(8), split(4), split(4)), "data") if with_data else None
+    made = [Scaled(), Scaled(factor=2.0), Scaled(mean=1.0), *([Scaled(plain=1.0)] if with_data else [])]
+    table = {"teacher": {}, "data": {}}
+    keys = [api._objects_key(Objects(dataset, module, None), table) for module in made]
+    assert len(set(keys)) == len(made)
+    assert api._objects_key(Objects(dataset, Scaled(), None), table) == keys[0]
 
 
 def test_unlabelled_data_is_measured_by_agreement(arguments: dict[str, Any], tmp_path: Path) -> None:

@@ -81,6 +81,24 @@ def test_candidates_are_kept_beside_the_bundle(built: Path) -> None:
     assert (kept / "openvino" / "fp32.bin").is_file()
 
 
+def test_an_unchanged_build_can_still_keep_its_candidates(built: Path) -> None:
+    import shutil
+
+    kept = built.with_name("out.candidates")
+    shutil.rmtree(kept)
+    (kept / "ort-cpu").mkdir(parents=True)
+    (kept / "ort-cpu" / "stale.onnx").write_bytes(b"")
+    line = [*QUICK, "--out", str(built), "--cache", str(built.parent / "cache"), "--keep-candidates"]
+    assert cli.run(line) == 0
+    assert (kept / "ort-cpu" / "fp32.onnx").is_file() and not (kept / "ort-cpu" / "stale.onnx").exists()
+
+
+def test_an_empty_folder_may_be_the_output(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assert cli.run([*QUICK, "--out", str(tmp_path / "out"), "--cache", str(built.parent / "cache")]) == 0
+    assert "not to be shipped" in (tmp_path / "out" / "README.md").read_text()
+
+
 def document(capsys: pytest.CaptureFixture[str], *args: str) -> Any:
     """What ``--json`` prints: one document on stdout."""
     capsys.readouterr()
@@ -104,7 +122,7 @@ def test_a_dry_run_and_a_plan_train_nothing(built: Path, capsys: pytest.CaptureF
     tree = document(capsys, *QUICK, "--dry-run", "--out", str(tmp_path / "never"), "--cache", cache)
     assert not (tmp_path / "never").exists()
     steps = {row["name"]: row for row in tree["steps"]}
-    assert steps["teacher"]["cached"] and steps["int8_qat (int8)"]["cached"]
+    assert all(row["cached"] for row in tree["steps"])
     assert steps["student"]["seconds"] > 0, "the rehearsal's rates are known after a build"
     assert steps["student"]["targets"] == ["ort-cpu", "openvino"]
     fresh = document(capsys, "plan", "digits", "--quick", "--cache", str(tmp_path / "fresh"))
@@ -121,6 +139,8 @@ def test_init_writes_a_recipe_that_plans(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     assert cli.run(["init"]) == 0
     assert (tmp_path / "edgekd.toml").read_text().count("#") > 20
+    assert cli.run(["init", "mine.toml"]) == 0
+    assert 'name = "mine"' in (tmp_path / "mine.toml").read_text()
     assert cli.run(["plan", "--target", "ort-cpu", "--cache", str(tmp_path / "c")]) == 0
 
 

@@ -48,6 +48,13 @@ def test_an_interval_that_holds_one_is_a_tie() -> None:
     assert noisy.shipped == "int8"
 
 
+def test_quick_reports_a_gate_and_ships_the_dense_one() -> None:
+    wrong = Contender("fp32", 1000, 0.9, 1.0, parity="parity: differs")
+    choice = pick(wrong)
+    assert choice.shipped == "fp32" and "parity: differs" in choice.reason
+    assert pick(wrong, budget=Budget()).shipped is None
+
+
 def test_equal_sizes_go_by_the_targets_order() -> None:
     a, b = Contender("a", 300, 0.9, 0.5), Contender("b", 300, 0.9, 0.5)
     assert pick(a, b, FP32).shipped == "a"

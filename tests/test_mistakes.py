@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from edgekd import cli, store
+from edgekd.learn import checkpoint, train
 
 RECIPE = """
 name = "m"
@@ -62,6 +63,9 @@ def branches(): return Branches()
 def once():
     batches = ((np.zeros((4, 3), np.float32), np.arange(4) % 2) for _ in range(3))
     return batches, batches, batches
+def vectors():
+    one = (np.zeros((9, 3), np.float32), np.arange(9) % 3)
+    return one, one, one
 class NotALoss: pass
 value = 3
 """
@@ -155,6 +159,9 @@ SETTINGS: list[tuple[tuple[str, ...], int, tuple[str, ...]]] = [
     (('student.model={kind="python",factory="own_code:branches"}', "compress=[]"), 2, ("export",)),
     (("teacher.checkpoint=none.safetensors",), 2, ("teacher.checkpoint", "no such file")),
     (("teacher.classes=[0,1]", "teacher.checkpoint=none.safetensors"), 2, ("teacher.classes",)),
+    (("teacher.classes=[-1,0,1]",), 2, ("teacher.classes",)),
+    (('data={source="python",factory="own_code:vectors"}', "augment.crop=2"), 2, ("augment", "(3,)")),
+    (('data={source="python",factory="own_code:vectors"}', "data.preprocess=[{op='layout'}]"), 2, ("takes images",)),
     (("student",), 2, ("--set", "key=value")),
     (("name.inner=3",), 2, ("--set", "plain value")),
     (("losses.7.weight=3",), 2, ("--set", "counts from 0")),
@@ -192,6 +199,7 @@ def test_in_a_recipe(run: Run, settings: tuple[str, ...], code: int, parts: tupl
         (("init", "new.toml", "--recipe", "digit"), 2, ("did you mean 'digits'",)),
         (("build", "recipe.toml", "--out", "recipe.toml/inside"), 2, ("recipe.toml",)),
         (("build", "recipe.toml", "--out", "."), 2, ("exists and is not a bundle",)),
+        (("build", "recipe.toml", "--out", "out", "--cache", "recipe.toml"), 2, ("recipe.toml",)),
     ],
 )
 def test_on_the_command_line(run: Run, args: tuple[str, ...], code: int, parts: tuple[str, ...]) -> None:
@@ -218,6 +226,8 @@ def test_of_usage(run: Run, args: tuple[str, ...]) -> None:
         ('activations = "uint8"', 'activations = "uint8"\nweight_bits = 12', 2, ("numerics[0].weight_bits",)),
         ('name = "fp32"', 'name = "int8"', 2, ("two candidates of one name",)),
         ('[[numerics]]\nname = "fp32"', "", 2, ("no float candidate",)),
+        ('name = "fp32"', 'name = "a"\n[[numerics]]\nname = "b"', 2, ("one float scheme a target",)),
+        ('activations = "uint8"', "", 2, ("target.toml: numerics", "int8 weights int8 activations")),
         ("opset = 20", "opset = 3", 2, ("opset",)),
         ('"conv", "linear"', '"conv", "softmax"', 2, ("target.toml: numerics[0].ops",)),
         ("opset = 20", "opset = = 3", 2, ("not valid TOML",)),
@@ -253,11 +263,13 @@ def npz(**changed: Any) -> None:
         ({"x_test": np.zeros((0, 8, 8), np.uint8), "y_test": np.zeros(0, int)}, ("(test)", "empty split")),
         ({"x_test": np.zeros((6, 8, 8, 3), np.uint8)}, ("(test)", "another shape")),
         ({"x_train": np.zeros((20, 64), np.uint8)}, ("data.x_train", "not images")),
+        ({"x_validation": np.zeros((6, 8, 8), np.uint8)}, ("labels in every split or in none",)),
     ],
 )
 def test_in_the_data(run: Run, changed: dict[str, Any], parts: tuple[str, ...]) -> None:
     npz(**changed)
-    told(run("build", "recipe.toml", "--set", 'data={source="npz",path="d.npz"}', "--out", "out"), 2, *parts)
+    own = ',x_validation="x_validation"' if "x_validation" in changed else ""
+    told(run("build", "recipe.toml", "--set", f'data={{source="npz",path="d.npz"{own}}}', "--out", "out"), 2, *parts)
     assert not Path("out").exists()
 
 
@@ -341,6 +353,40 @@ def test_in_a_bundle(run: Run, bundle: Path, damage: Callable[[Path], Any], part
     shutil.copytree(bundle, "b")
     damage(Path("b"))
     told(run("verify", "b"), 5, *parts)
+
+
+@pytest.mark.parametrize("command", ["inspect", "report"])
+def test_looking_at_a_damaged_bundle(run: Run, bundle: Path, command: str) -> None:
+    shutil.copytree(bundle, "b")
+    for name in ("ort-cpu/model.onnx", "samples.json"):
+        (Path("b") / name).write_bytes(b"{")
+    told(run(command, "b"), 5, "model.onnx" if command == "inspect" else "samples.json")
+
+
+def test_a_manifest_without_files(run: Run, bundle: Path) -> None:
+    def empty(table: dict[str, Any]) -> None:
+        table["components"]["student"]["variants"]["ort-cpu"]["executor_info"]["edgekd"]["files"] = []
+
+    shutil.copytree(bundle, "b")
+    edit_manifest(Path("b"), empty)
+    told(run("verify", "b"), 5, "no files")
+
+
+@pytest.mark.parametrize("said", ["[enforce fail] DefaultCPUAllocator: can't allocate memory", "CUDA out of memory"])
+def test_no_memory_left(run: Run, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(train, "fit", full)
+    told(run("build", "recipe.toml", "--quick", "--out", "out"), 6, "out of memory")
+
+
+def test_a_full_disk_at_an_epoch_checkpoint(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(checkpoint, "write_synced", full)
+    told(run("build", "recipe.toml", "--quick", "--out", "out"), 6, "the disk is full")
 
 
 def test_another_bundle_at_the_output(run: Run, bundle: Path) -> None:

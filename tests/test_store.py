@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from edgekd.disk import disk, exchange
+from edgekd.disk import aside_of, disk, exchange, replace_folder
 from edgekd.errors import OutputError, ResourceError
 from edgekd.store import Store, canonical, sha256
 
@@ -63,6 +65,58 @@ def test_prune_frees_what_is_old(tmp_path: Path) -> None:
 def test_what_a_disk_refuses_is_told(tmp_path: Path, code: int, error: type[Exception]) -> None:
     with pytest.raises(error, match=str(tmp_path)), disk(tmp_path):
         raise OSError(code, "no")
+
+
+def test_a_build_that_was_faster_is_no_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, rename = Store(tmp_path), os.rename
+
+    def late(source: Path, place: Path) -> None:
+        monkeypatch.undo()
+        Store(tmp_path).put(KEY, {"a.bin": b"1"})
+        rename(source, place)
+
+    monkeypatch.setattr("edgekd.store.os.rename", late)
+    assert store.put(KEY, {"a.bin": b"1"}) == {"a.bin": b"1"}
+    assert store.get(KEY) == {"a.bin": b"1"}
+    assert [path.name for path in tmp_path.rglob(".*")] == []
+
+
+def test_prune_leaves_what_a_build_is_using(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.scratch(KEY) as folder:
+        (folder / "checkpoint").write_bytes(b"1")
+        assert store.prune(0.0, now=time.time() + 1) == 0
+        assert (folder / "checkpoint").is_file()
+
+
+def test_a_file_in_place_of_the_cache(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        Store(tmp_path / "file").put(KEY, {"a.bin": b"1"})
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    replace_folder(out, {"a/b": b"1", "c": b"2"})
+    aside_of(out).mkdir()
+    (aside_of(out) / "left").write_text("by a build that was killed")
+    with pytest.raises(OutputError, match="exists"):
+        replace_folder(out, {"d": b"3"}, lambda: False)
+    replace_folder(out, {"d": b"3"})
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "d"]
+
+
+def test_a_full_disk_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    replace_folder(out, {"a": b"1"})
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("edgekd.disk.write_synced", full)
+    with pytest.raises(ResourceError):
+        replace_folder(out, {"b": b"2"})
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "a"]
 
 
 def test_exchange_swaps_folders(tmp_path: Path) -> None:

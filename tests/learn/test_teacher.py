@@ -62,6 +62,13 @@ def test_classes_are_mapped(tmp_path: Path) -> None:
     assert torch.equal(loaded(x), module(x)[:, [3, 0, 11]])
 
 
+def test_a_checkpoint_of_more_classes_than_are_mapped(tmp_path: Path) -> None:
+    module, x = trained(12), torch.randn(2, *SHAPE)
+    save_file(module.state_dict(), tmp_path / "t.safetensors")
+    loaded = load_teacher(teacher(tmp_path / "t.safetensors", classes=(3, 5)), SHAPE, 2).eval()
+    assert torch.equal(loaded(x), module(x)[:, [3, 5]])
+
+
 class Talkative(nn.Module):
     """Returns more than logits."""
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from edgekd import plugins
 from edgekd.errors import DivergedError
-from edgekd.learn import train
+from edgekd.learn import checkpoint, train
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
 from edgekd.recipe import Augment, Schedule
@@ -81,6 +81,25 @@ def test_a_damaged_checkpoint_is_begun_anew(tmp_path: Path) -> None:
     file = next(tmp_path.iterdir())
     file.write_bytes(file.read_bytes()[:100])
     assert len(train.fit(module(), task(schedule), tmp_path)) == 2
+
+
+def test_a_flipped_byte_in_a_checkpoint_is_noticed(tmp_path: Path) -> None:
+    schedule = Schedule(epochs=2, batch_size=16)
+    train.fit(module(), task(schedule), tmp_path)
+    file = next(tmp_path.iterdir())
+    data = bytearray(file.read_bytes())
+    data[-9] ^= 1
+    file.write_bytes(data)
+    fresh = module()
+    before = {name: value.clone() for name, value in fresh.state_dict().items()}
+    optimizer = train.make_optimizer(fresh, schedule)
+    assert checkpoint.restore(tmp_path, fresh, optimizer) is None
+    assert all(torch.equal(value, before[name]) for name, value in fresh.state_dict().items())
+
+
+def test_batches_of_one() -> None:
+    history = train.fit(module(), task(Schedule(epochs=1, batch_size=1)))
+    assert history[0]["loss"] > 0
 
 
 def test_nan_is_named(tmp_path: Path) -> None:

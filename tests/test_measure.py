@@ -1,0 +1,34 @@
+"""Parity on the exported file: a gate of its own, before any wish of the budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgekd import target
+from edgekd.measure import Candidate, _parity_gap
+
+SCHEMES = {scheme.name: scheme for scheme in target.load("ort-cpu").numerics}
+
+
+def gap(numerics: str, **found: Any) -> str | None:
+    told = {"argmax_agreement": 1.0, "max_abs_diff": 0.0, "mean": 0.0, "score_range": 10.0, **found}
+    return _parity_gap(Candidate("c", SCHEMES[numerics], False, {}, 1.0, told, [1]))
+
+
+@pytest.mark.parametrize(
+    ("numerics", "found", "said"),
+    [
+        ("fp32", {}, None),
+        ("fp32", {"max_abs_diff": 0.5, "mean": 1e-6}, "differs from the torch model by 0.5"),
+        ("fp32", {"max_abs_diff": None, "mean": None}, "differs"),
+        ("int8", {"max_abs_diff": 2.0, "mean": 0.1}, None),
+        ("int8", {"max_abs_diff": 9.0, "mean": 4.0}, "differs from the torch model by 4.0"),
+        ("int8", {"argmax_agreement": 0.9}, "90.0%"),
+        ("int8", {"max_abs_diff": None, "mean": None}, "differs"),
+    ],
+)
+def test_what_is_at_parity(numerics: str, found: dict[str, Any], said: str | None) -> None:
+    told = gap(numerics, **found)
+    assert told is None if said is None else said in str(told)

@@ -1,0 +1,67 @@
+"""What the keys know of a user's own code, and what a process that lives on makes of an edit."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgekd import orders, plugins, sources
+
+TABLE = {"model": {"kind": "python", "factory": "names_of_mine.zoo:net"}}
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """``names_of_mine/zoo.py``, a package without ``__init__.py``."""
+    file = tmp_path / "names_of_mine" / "zoo.py"
+    file.parent.mkdir()
+    file.write_text("net = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield file
+    for name in [name for name in sys.modules if name.startswith("names_of_mine")]:
+        del sys.modules[name]
+
+
+def test_a_package_without_init_is_hashed(module: Path) -> None:
+    sources.refresh(TABLE)
+    before = sources.of_users(TABLE)
+    module.write_text("net = 22\n")
+    assert sources.of_users(TABLE) == before, "an edit while a build runs changes nothing"
+    sources.refresh(TABLE)
+    assert sources.of_users(TABLE) != before
+
+
+def test_an_edited_package_is_imported_anew(module: Path) -> None:
+    sources.refresh(TABLE)
+    assert plugins.load_object("names_of_mine.zoo:net", "here") == 1
+    module.write_text("net = 22\n")
+    sources.refresh(TABLE)
+    assert plugins.load_object("names_of_mine.zoo:net", "here") == 22
+
+
+def test_a_users_backend_is_in_the_keys(module: Path) -> None:
+    assert list(sources.of_users([{"backend": "names_of_mine.zoo:Backend"}])) == ["names_of_mine"]
+
+
+def test_the_identity_is_of_the_code_as_it_was(module: Path, tmp_path: Path) -> None:
+    def take() -> orders.Order:
+        return orders.take("digits", ["ort-cpu"], ['student.model={kind="python",factory="names_of_mine.zoo:net"}'])
+
+    order = take()
+    before = order.identity
+    module.write_text("net = 22\n")
+    assert order.identity == before
+    assert take().identity != before
+
+
+def test_compress_steps_train_like_the_student() -> None:
+    from edgekd import plan
+
+    order = orders.take("digits", ["ort-cpu"], ["student.optimizer=sgd", "student.precision=fp32"])
+    steps = plan.make(order.recipe, order.targets, order.data, 100).steps.values()
+    schedules = [step.schedule for step in steps if step.kind in ("channel_prune", "int8_qat")]
+    assert schedules
+    assert {(s.optimizer, s.precision) for s in schedules if s} == {("sgd", "fp32")}
