@@ -79,7 +79,7 @@ def write(name: str, table: Mapping[str, Any]) -> None:
     command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_no_folder, sys.argv[1:])])
     facts = host.facts()
     record = {"command": command, "python": platform.python_version(), "host": facts, **table}
-    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / name).parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=1, default=_plain, ensure_ascii=False)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(f"wrote benchmarks/results/{name}.json")

@@ -16,6 +16,7 @@ from edgekd.disk import disk, replace_folder
 from edgekd.errors import GateError, RecipeError, reading
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.feed import Feed
+from edgekd.learn.objective import Term, make_terms
 from edgekd.measure import Measured
 from edgekd.orders import Order
 from edgekd.recipe import Augment
@@ -106,7 +107,7 @@ def is_cached(bench: steps.Bench, step: plan.Step) -> bool:
 def prepare(order: Order, objects: Objects) -> steps.Bench:
     """Build and check every part of a recipe before the first batch."""
     recipe = order.recipe
-    losses = steps.make_losses(recipe.losses)
+    terms = make_terms(recipe.losses)
     for i, table in enumerate(recipe.compress):
         steps.make_pass(plan.split_table(table, where=f"compress[{i}]")[0], f"compress[{i}]")
     dataset = objects.dataset or order.source.load()
@@ -122,10 +123,10 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
     if recipe.teacher.preprocess is not None:
         preprocess.check(recipe.teacher.preprocess, "teacher.preprocess")
         teacher_feed = Feed(dataset, recipe.teacher.preprocess, augment, recipe.seed, limit)
-    check_labels(order, feed, losses, has_teacher=objects.teacher is not None)
+    check_labels(order, feed, terms, has_teacher=objects.teacher is not None)
     tree = plan.make(recipe, order.targets, order.data, feed.length("train"), order.quick, objects.teacher is not None)
     roots = steps.make_roots(recipe, feed, teacher_feed, len(dataset.classes), objects.teacher, objects.student)
-    return steps.Bench(recipe, tree, order.store, feed, teacher_feed, dataset.classes, roots, losses, order.progress)
+    return steps.Bench(recipe, tree, order.store, feed, teacher_feed, dataset.classes, roots, terms, order.progress)
 
 
 def is_images(dataset: Dataset) -> bool:
@@ -133,12 +134,12 @@ def is_images(dataset: Dataset) -> bool:
     return dataset.train.x.ndim == 4 and dataset.train.x.shape[-1] in (1, 3, 4)
 
 
-def check_labels(order: Order, feed: Feed, losses: tuple[tuple[float, Any], ...], *, has_teacher: bool) -> None:
+def check_labels(order: Order, feed: Feed, terms: tuple[Term, ...], *, has_teacher: bool) -> None:
     """Data without labels takes teacher-only losses and a teacher that needs no training."""
     if feed.labels("train") is not None:
         return
-    for i, (_, loss) in enumerate(losses):
-        if "labels" in loss.needs:
+    for i, term in enumerate(terms):
+        if "labels" in term.loss.needs:
             kind = order.recipe.losses[i]["kind"]
             raise RecipeError("this loss needs labels and the data has none", where=f"losses[{i}].kind", found=kind)
     if order.recipe.teacher.checkpoint is None and not has_teacher:

@@ -191,14 +191,16 @@ class _Maker:
 
     def _teacher(self) -> Step:
         recipe = self.recipe
-        base = [self.data, self.dump["data"], self.dump["augment"], recipe.task, recipe.seed, self.quick]
+        seed = recipe.seed if recipe.teacher.seed is None else recipe.teacher.seed
+        base = [self.data, self.dump["data"], self.dump["augment"], recipe.task, seed, self.quick]
         checkpoint = _file_hash(recipe.teacher.checkpoint)
-        key = _key("learn", "teacher", self.dump["teacher"], checkpoint, *base)
+        own = {name: value for name, value in self.dump["teacher"].items() if name != "seed"}
+        key = _key("learn", "teacher", own, checkpoint, *base)
         schedule = None if self.trained else Schedule(**_schedule_of(recipe.teacher))
         return self._add(Step("teacher", "teacher", key, None, self._all(), schedule))
 
     def _student(self, teacher: Step) -> Step:
-        key = _key("learn", "student", teacher.key, self.dump["student"], self.dump["losses"])
+        key = _key("learn", "student", teacher.key, self.dump["student"], self.dump["losses"], self.recipe.seed)
         schedule = Schedule(**_schedule_of(self.recipe.student))
         return self._add(Step("student", "student", key, teacher.name, self._all(), schedule))
 

@@ -71,6 +71,7 @@ class Teacher(Schedule):
     """A model to train, or one with a checkpoint that is only read."""
 
     model: Table
+    seed: int | None = Field(default=None, ge=0, le=2**32 - 1, description="of its own training; absent: the recipe's")
     checkpoint: str | None = Field(default=None, description="safetensors, or a pickle read with weights_only")
     state_key: str | None = Field(default=None, description="dotted path to the state_dict inside the checkpoint")
     strip_prefix: str | None = Field(default=None, description="such as 'module.' or '_orig_mod.'")

@@ -17,6 +17,8 @@ from torch import nn
 
 from edgekd import plugins, steps
 from edgekd.errors import ExportError
+from edgekd.learn import train
+from edgekd.learn.objective import check_layers
 from edgekd.learn.student import Student
 from edgekd.lower.lower import to_onnx
 from edgekd.plan import Plan, Step
@@ -75,12 +77,17 @@ def _structures(bench: steps.Bench) -> tuple[dict[str, Student], dict[str, float
             continue
         if step.kind in ("teacher", "student"):
             students[step.name] = bench.untrained(step.kind)
+            if step.kind == "student":
+                check_layers(bench.terms, students[step.name].module, students["teacher"].module)
         else:
             before = students[step.parent or ""]
             change = steps.make_pass(step.table)
             context = steps.context_of(bench, step)
             students[step.name] = steps.structure(step, change, before, context)
         _check_output(students[step.name], step, len(bench.classes))
+        if step.kind != "teacher":
+            live = steps.live(bench, students["teacher"].module)
+            train.objective_of(students[step.name].module, bench.terms, bench.feed, live, bench.recipe.seed)
         if step.schedule is not None:
             batch = min(step.schedule.batch_size, bench.feed.length("train"))
             cost[step.name] = _training_time(students[step.name].module, bench, step, batch)

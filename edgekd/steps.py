@@ -24,10 +24,11 @@ from torch import nn
 
 from edgekd import plugins, sources
 from edgekd.compress._base import Context, Pass
-from edgekd.errors import ExportError, RecipeError
+from edgekd.errors import ExportError
 from edgekd.learn import teacher as teachers
 from edgekd.learn import train
 from edgekd.learn.feed import Feed, some
+from edgekd.learn.objective import Term, make_terms
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.plan import Plan, Step
@@ -63,7 +64,7 @@ class Bench:
     teacher_feed: Feed
     classes: tuple[str, ...]
     roots: Mapping[str, Callable[[], nn.Module]]
-    losses: tuple[tuple[float, Any], ...]
+    terms: tuple[Term, ...]
     progress: Progress
 
     def signature(self, feed: Feed) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
@@ -71,11 +72,16 @@ class Bench:
         inputs = (TensorSpec("input", (None, *feed.sample_shape)),)
         return inputs, (TensorSpec("logits", (None, len(self.classes))),)
 
+    @property
+    def teacher_seed(self) -> int:
+        """Of the teacher's own training."""
+        return self.recipe.seed if self.recipe.teacher.seed is None else self.recipe.teacher.seed
+
     def untrained(self, role: str) -> Student:
         """The teacher or student as its factory makes it, seeded."""
         inputs, outputs = self.signature(self.teacher_feed if role == "teacher" else self.feed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.recipe.seed)
+            torch.manual_seed(self.teacher_seed if role == "teacher" else self.recipe.seed)
             module = self.roots[role]()
         return Student(module, inputs, outputs, ({"kind": role},))
 
@@ -90,20 +96,6 @@ def make_pass(table: Table, where: str = "compress") -> Pass:
     return made
 
 
-def make_losses(tables: tuple[Table, ...]) -> tuple[tuple[float, Any], ...]:
-    """(weight, loss) for each ``[[losses]]`` table."""
-    made = []
-    for i, table in enumerate(tables):
-        weight = table.get("weight", 1.0)
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= 1e6:
-            raise RecipeError("out of range", where=f"losses[{i}].weight", found=weight, allowed="0 to 1e6")
-        own = {key: value for key, value in table.items() if key != "weight"}
-        made.append((float(weight), plugins.build("losses", own, f"losses[{i}]")))
-    if not any(weight > 0 for weight, _ in made):
-        raise RecipeError("every weight is 0: nothing would be learned", where="losses")
-    return tuple(made)
-
-
 def teacher(bench: Bench, step: Step) -> Trained:
     """Train the teacher on the labels, or read its checkpoint."""
 
@@ -111,11 +103,9 @@ def teacher(bench: Bench, step: Step) -> Trained:
         untrained = bench.untrained("teacher")
         if step.schedule is None:
             return Trained(untrained, [], 0.0)
-        loss = plugins.build("losses", {"kind": "cross_entropy"}, "teacher")
-        feed = bench.teacher_feed
-        task = train.Task(
-            ((1.0, loss),), feed, step.schedule, bench.recipe.seed, progress=bench.told(step), where=step.name
-        )
+        terms = make_terms(({"kind": "cross_entropy"},), "teacher")
+        feed = bench.teacher_feed.seeded(bench.teacher_seed)
+        task = train.Task(terms, feed, step.schedule, bench.teacher_seed, progress=bench.told(step), where=step.name)
         history = train.fit(untrained.module, task, scratch)
         return Trained(untrained, history, 0.0)
 
@@ -171,25 +161,30 @@ class Teacher:
     """The teacher's logits over a split or over one view of the training data: computed once and kept."""
 
     def __init__(self, bench: Bench, key: str, module: nn.Module) -> None:
-        self._bench, self._key, self._module = bench, key, module
+        self._bench, self._key, self.module = bench, key, module
 
     def view(self, view: int) -> NDArray[np.float32]:
         """(N, C) logits over all training samples as view ``view`` shows them."""
-        return self._kept(f"view {view}", lambda: train.predict_view(self._module, self._bench.teacher_feed, view))
+        return self._kept(f"view {view}", lambda: train.predict_view(self.module, self._bench.teacher_feed, view))
 
     def split(self, split: str) -> NDArray[np.float32]:
         """(N, C) logits over a split, without augmentation."""
-        return self._kept(split, lambda: train.predict(self._module, self._bench.teacher_feed, split))
+        return self._kept(split, lambda: train.predict(self.module, self._bench.teacher_feed, split))
 
     def _kept(self, what: str, compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-        key = sha256(canonical(["teacher outputs", self._key, what]))
+        key = sha256(canonical(["teacher outputs", self._key, self._bench.recipe.seed, what]))
         files = self._bench.store.get(key)
         if files is None:
             buffer = io.BytesIO()
-            with train.accelerated(self._module):
+            with train.accelerated(self.module):
                 np.save(buffer, compute(), allow_pickle=False)
             files = self._bench.store.put(key, {"logits.npy": buffer.getvalue()})
         return np.load(io.BytesIO(files["logits.npy"]), allow_pickle=False)
+
+
+def live(bench: Bench, teacher: nn.Module) -> tuple[nn.Module, Feed] | None:
+    """The teacher and its view of the data, where a loss taps its layers; its answers alone are kept."""
+    return (teacher, bench.teacher_feed) if any(term.on_features for term in bench.terms) else None
 
 
 def _fit(
@@ -197,13 +192,14 @@ def _fit(
 ) -> list[dict[str, Any]]:
     assert step.schedule is not None
     unlabelled = bench.feed.labels("validation") is None
-    needs_teacher = any("teacher" in loss.needs for _, loss in bench.losses)
+    needs_teacher = any("teacher" in term.loss.needs for term in bench.terms)
     task = train.Task(
-        bench.losses,
+        bench.terms,
         bench.feed,
         step.schedule,
         bench.recipe.seed,
         teacher=watching.view if needs_teacher else None,
+        live=live(bench, watching.module),
         validation_teacher=watching.split("validation") if unlabelled else None,
         begin_epoch=None if change is None else functools.partial(change.begin_epoch, subject),
         progress=bench.told(step),

@@ -99,6 +99,17 @@ def test_an_empty_folder_may_be_the_output(built: Path, tmp_path: Path) -> None:
     assert "not to be shipped" in (tmp_path / "out" / "README.md").read_text()
 
 
+def test_losses_on_layers_go_through_every_step(tmp_path: Path) -> None:
+    hint = '{kind="hint",student_layers=["features.0"],teacher_layers=["features.0"],final_weight=0.0}'
+    relation = '{kind="relational",weight=0.01}'
+    line = ["build", "digits", "--quick", "--target", "ort-cpu", "--set", f'losses=[{{kind="kl"}},{hint},{relation}]']
+    assert cli.run([*line, "--out", str(tmp_path / "out")]) == 0
+    history = json.loads((tmp_path / "out" / "report.json").read_text())["details"]["history"]
+    assert set(history["student"][0]["losses"]) == {"kl", "hint", "relational"}
+    assert set(history["channel_prune"][0]["losses"]) == {"kl", "hint", "relational"}
+    assert set(history["int8_qat (int8)"][0]["losses"]) == {"kl", "relational"}, "a graph has no layers, but an output"
+
+
 def document(capsys: pytest.CaptureFixture[str], *args: str) -> Any:
     """What ``--json`` prints: one document on stdout."""
     capsys.readouterr()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,12 @@ class Feed:
         self.views = augment.views
         self.raw_shape: tuple[int, ...] = dataset.train.x.shape[1:]
         self.sample_shape = self._prepared(dataset.train.x[:1]).shape[1:]
+
+    def seeded(self, seed: int) -> Feed:
+        """The same samples under the views of another seed."""
+        other = copy.copy(self)
+        other._views = replace(self._views, seed=seed)
+        return other
 
     def length(self, split: str) -> int:
         """How many samples a split has."""

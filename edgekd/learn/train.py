@@ -25,11 +25,10 @@ from torch.optim import SGD, AdamW, Optimizer
 from edgekd.errors import DivergedError
 from edgekd.learn import checkpoint as checkpoints
 from edgekd.learn.feed import Feed
-from edgekd.learn.losses._base import Loss
+from edgekd.learn.objective import Objective, Term
 from edgekd.recipe import Schedule
 
 Logits = NDArray[np.float32]
-Losses = Sequence[tuple[float, Loss]]
 CLIP = 5.0
 DIVERGED = 1e4
 RAN_AWAY = 20.0
@@ -40,19 +39,21 @@ class Task:
     """One training, as the loop sees it.
 
     Attributes:
-        losses: (weight, loss) pairs.
+        terms: the losses, with their weights.
         teacher: ``teacher(view)`` gives (N, C) logits over all training samples, or None.
+        live: the teacher's module and its own view of the data, for losses that tap its layers.
         validation_teacher: (N, C) logits, against which agreement is measured where the data has no labels.
         begin_epoch: called with (epoch, epochs) before each.
         progress: told a dict after each epoch, and now and then inside one.
         where: the step's name, for errors.
     """
 
-    losses: Losses
+    terms: Sequence[Term]
     feed: Feed
     schedule: Schedule
     seed: int
     teacher: Callable[[int], Logits] | None = None
+    live: tuple[nn.Module, Feed] | None = None
     validation_teacher: Logits | None = None
     begin_epoch: Callable[[int, int], None] | None = None
     progress: Callable[[dict[str, Any]], None] | None = None
@@ -68,7 +69,7 @@ def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[d
         checkpoint: a folder for the epoch checkpoint; a training that finds one goes on from it.
 
     Returns:
-        One dict an epoch: epoch, loss, each loss by kind, lr, validation (the metric), seconds, samples_per_s.
+        One dict an epoch: epoch, loss, each loss by name, lr, validation (the metric), seconds, samples_per_s.
 
     Raises:
         DivergedError: a loss became NaN, infinite or absurd; names the loss, epoch, step and lr.
@@ -76,17 +77,22 @@ def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[d
     schedule, feed = task.schedule, task.feed
     accelerator = Accelerator()
     batches = math.ceil(feed.length("train") / schedule.batch_size)
-    optimizer = make_optimizer(module, schedule)
-    progress = checkpoints.restore(checkpoint, module, optimizer) if checkpoint else None
+    objective = objective_of(module, task.terms, feed, task.live, task.seed)
+    # Adapters train beside the module and are in its checkpoint, but not in what is handed back.
+    whole = nn.ModuleDict({"module": module, "adapters": objective.adapters}) if len(objective.adapters) else module
+    optimizer = make_optimizer(whole, schedule)
+    progress = checkpoints.restore(checkpoint, whole, optimizer) if checkpoint else None
     progress = progress or checkpoints.Progress([])
     module, optimizer = accelerator.prepare(module, optimizer)
+    objective.to(accelerator.device)
     for epoch in range(len(progress.history), schedule.epochs):
         if schedule.patience and _since_best(progress.history) >= schedule.patience:
             break
         if task.begin_epoch:
             task.begin_epoch(epoch, schedule.epochs)
         started = time.perf_counter()
-        record = _epoch(module, optimizer, accelerator, task, epoch, batches)
+        with objective.watching():
+            record = _epoch(module, objective, optimizer, accelerator, task, epoch, batches)
         _check_sane(record, [*progress.history, record][0]["loss"], task)
         value = _validate(accelerator.unwrap_model(module), task)
         seconds = time.perf_counter() - started
@@ -96,18 +102,37 @@ def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[d
             state = accelerator.unwrap_model(module).state_dict()
             progress.best_value, progress.best = value, {k: v.detach().cpu().clone() for k, v in state.items()}
         if checkpoint and accelerator.is_main_process:
-            checkpoints.save(checkpoint, accelerator.unwrap_model(module), optimizer, progress)
+            checkpoints.save(checkpoint, whole, optimizer, progress)
         if task.progress:
             task.progress({**record, "epochs": schedule.epochs})
     plain = accelerator.unwrap_model(module)
     if progress.best is not None:
         plain.load_state_dict(progress.best)
     plain.cpu().eval()
+    objective.to(torch.device("cpu"))
     return progress.history
 
 
+def objective_of(
+    module: nn.Module, terms: Sequence[Term], feed: Feed, live: tuple[nn.Module, Feed] | None, seed: int
+) -> Objective:
+    """The terms over a module, their adapters made for the shapes of a first batch. See ``Task``."""
+    if live is None:
+        return Objective(terms, module)
+    teacher, theirs = live
+    index = np.arange(min(2, feed.length("train")))
+    example = torch.tensor(feed.plain("train", index)), torch.tensor(theirs.plain("train", index))
+    return Objective(terms, module, teacher, example, seed)
+
+
 def _epoch(
-    module: nn.Module, optimizer: Optimizer, accelerator: Accelerator, task: Task, epoch: int, batches: int
+    module: nn.Module,
+    objective: Objective,
+    optimizer: Optimizer,
+    accelerator: Accelerator,
+    task: Task,
+    epoch: int,
+    batches: int,
 ) -> dict[str, Any]:
     feed, schedule = task.feed, task.schedule
     view, labels = epoch % feed.views, feed.labels("train")
@@ -115,7 +140,7 @@ def _epoch(
     order = np.random.default_rng([task.seed, epoch]).permutation(feed.length("train"))
     module.train()
     torch.manual_seed(task.seed * 100_003 + epoch)
-    sums = np.zeros(len(task.losses) + 1)
+    sums = np.zeros(len(objective.terms) + 1)
     for step in range(batches):
         index = order[step * schedule.batch_size : (step + 1) * schedule.batch_size]
         if len(index) == 1 < schedule.batch_size and batches > 1:
@@ -129,18 +154,27 @@ def _epoch(
         optimizer.zero_grad()
         with _precision(schedule, accelerator.device):
             logits = module(x).float()
-        parts = [loss(logits, t, y) for _, loss in task.losses]
-        total = torch.stack([weight * part for (weight, _), part in zip(task.losses, parts, strict=True)]).sum()
+            total, parts = objective(
+                logits, t, y, (epoch * batches + step) / (schedule.epochs * batches), _seen(task, view, index, x)
+            )
         _check_finite(total, parts, task, epoch, step, lr)
         accelerator.backward(total)
-        accelerator.clip_grad_norm_(module.parameters(), CLIP)
+        accelerator.clip_grad_norm_([*module.parameters(), *objective.adapters.parameters()], CLIP)
         optimizer.step()
-        sums += len(index) * np.array([float(total.detach()), *(float(part.detach()) for part in parts)])
+        sums += len(index) * np.array([float(total.detach()), *(float(part.detach()) for part in parts.values())])
         if task.progress and step % 20 == 19:
             task.progress({"epoch": epoch, "epochs": schedule.epochs, "batch": step + 1, "batches": batches})
     total_mean, *means = (sums / feed.length("train")).tolist()
-    by_kind = {_kind(loss): mean for (_, loss), mean in zip(task.losses, means, strict=True)}
-    return {"epoch": epoch, "loss": total_mean, "losses": by_kind, "lr": lr}
+    by_name = {term.name: mean for term, mean in zip(objective.terms, means, strict=True)}
+    return {"epoch": epoch, "loss": total_mean, "losses": by_name, "lr": lr}
+
+
+def _seen(task: Task, view: int, index: NDArray[np.int64], x: Tensor) -> Tensor | None:
+    """The same samples and views as the teacher's own preprocessing shows them; None where nothing taps it."""
+    if task.live is None:
+        return None
+    feed = task.live[1]
+    return x if feed is task.feed else torch.tensor(feed.train(view, index), device=x.device)
 
 
 def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManager[Any]:
@@ -174,12 +208,13 @@ def predict_view(module: nn.Module, feed: Feed, view: int, batch_size: int = 256
 
 @contextmanager
 def accelerated(module: nn.Module) -> Iterator[nn.Module]:
-    """The module on the device that trains, and back on the CPU afterwards: a teacher's views are worth the trip."""
+    """The module on the device that trains, and back where it was afterwards: a teacher's views are worth the trip."""
+    before = next((p.device for p in module.parameters()), torch.device("cpu"))
     module.to(PartialState().device)
     try:
         yield module
     finally:
-        module.cpu()
+        module.to(before)
 
 
 def _forward(module: nn.Module, batches: Any) -> Logits:
@@ -218,10 +253,10 @@ def learning_rate(schedule: Schedule, step: int, steps: int) -> float:
     return schedule.lr * 0.5 * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
 
 
-def _check_finite(total: Tensor, parts: list[Tensor], task: Task, epoch: int, step: int, lr: float) -> None:
+def _check_finite(total: Tensor, parts: dict[str, Tensor], task: Task, epoch: int, step: int, lr: float) -> None:
     if bool(torch.isfinite(total)) and float(total.detach()) < DIVERGED:
         return
-    values = {_kind(loss): float(part.detach()) for (_, loss), part in zip(task.losses, parts, strict=True)}
+    values = {name: float(part.detach()) for name, part in parts.items()}
     bad = [name for name, value in values.items() if not math.isfinite(value)] or [max(values, key=lambda k: values[k])]
     raise DivergedError(
         f"training diverged in epoch {epoch + 1}, step {step + 1}, at lr {lr:.2g}: {bad[0]} is {values[bad[0]]:.3g}",
@@ -239,10 +274,6 @@ def _check_sane(record: dict[str, Any], first: float, task: Task) -> None:
             where=task.where,
             hint=f"try a smaller lr than {task.schedule.lr:g}",
         )
-
-
-def _kind(loss: Loss) -> str:
-    return type(loss).__module__.rsplit(".", 1)[-1]
 
 
 def _since_best(history: list[dict[str, Any]]) -> int:

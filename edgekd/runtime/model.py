@@ -52,6 +52,10 @@ class Model:
         self._owner = threading.get_ident()
         self._local = threading.local()
 
+    def __repr__(self) -> str:
+        given = ", ".join(f"{port.name} {port.shape}" for port in self.inputs)
+        return f"Model({self.target}: {given} -> {len(self.labels)} labels)"
+
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Model inputs by name to outputs by name; the result is the caller's own."""
         if threading.get_ident() == self._owner:

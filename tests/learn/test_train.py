@@ -15,6 +15,7 @@ from edgekd.errors import DivergedError
 from edgekd.learn import checkpoint, train
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
+from edgekd.learn.objective import make_terms
 from edgekd.recipe import Augment, Schedule
 
 GOLDEN = (Path(__file__).parent.parent / "golden" / "loss_curve.txt").read_text().split()
@@ -32,16 +33,13 @@ def module() -> nn.Module:
 
 
 def task(schedule: Schedule, **changed: Any) -> train.Task:
-    losses = (
-        (0.7, plugins.build("losses", {"kind": "kl"}, "l")),
-        (0.3, plugins.build("losses", {"kind": "cross_entropy"}, "l")),
-    )
+    terms = make_terms([{"kind": "kl", "weight": 0.7}, {"kind": "cross_entropy", "weight": 0.3}])
 
     def teacher(view: int) -> np.ndarray:
         return np.random.default_rng(view).standard_normal((80, 4), dtype=np.float32)
 
     return train.Task(
-        **{"losses": losses, "feed": feed(), "schedule": schedule, "seed": 5, "teacher": teacher, **changed}
+        **{"terms": terms, "feed": feed(), "schedule": schedule, "seed": 5, "teacher": teacher, **changed}
     )
 
 

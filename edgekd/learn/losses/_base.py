@@ -1,19 +1,70 @@
-"""What a loss is: a pure function of what the student says, what the teacher says, and the label."""
+"""What a loss is: a pure function of what the student says, what the teacher says, and the label.
+
+There are two sorts. A loss on responses compares logits. A loss on features compares what named layers give; it has
+``student_layers`` and ``teacher_layers`` (module paths) and may bring an adapter that is trained and then dropped.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 
 class Loss(Protocol):
-    """One file of ``learn/losses/``: a frozen dataclass whose fields are TOML keys (``weight`` is the loop's own).
+    """One file of ``learn/losses/``: a frozen dataclass whose fields are TOML keys.
 
-    ``needs`` holds "teacher", "labels" or both; what is not needed may be None.
+    The loop's own keys (``weight``, ``final_weight``, ``start``, ``stop``) are not among them. ``needs`` holds
+    "teacher", "labels" or both; what is not needed may be None.
     """
 
     needs: ClassVar[frozenset[str]]
 
     def __call__(self, student: Tensor, teacher: Tensor | None, labels: Tensor | None) -> Tensor:
         """The mean over the batch, a scalar. ``student``, ``teacher``: (N, C) logits; ``labels``: (N,) int64."""
+
+
+class FeatureLoss(Protocol):
+    """A loss on features: ``needs`` is {"features"}; layers are paired by their place."""
+
+    needs: ClassVar[frozenset[str]]
+    student_layers: tuple[str, ...]
+    teacher_layers: tuple[str, ...]
+
+    def adapter(self, student: Sequence[torch.Size], teacher: Sequence[torch.Size]) -> nn.Module | None:
+        """A module, trained with the student and dropped afterwards, that makes shapes comparable; None: none.
+
+        Args:
+            student, teacher: the shapes of the layers' outputs for one batch, in order.
+
+        Raises:
+            RecipeError: shapes that can't be matched.
+        """
+
+    def __call__(self, student: Sequence[Tensor], teacher: Sequence[Tensor], adapter: nn.Module | None) -> Tensor:
+        """A scalar >= 0 from the outputs of the layers, in order."""
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise the ValueError that ``plugins.build`` turns into a message, unless low <= value <= high."""
+    if not low <= value <= high:
+        raise ValueError(f"{name}: allowed is {low:g} to {high:g}")
+
+
+def check_temperature(temperature: float) -> None:
+    """A temperature is above 0 and at most 100."""
+    if not 0 < temperature <= 100:
+        raise ValueError("temperature: allowed is 0 < T <= 100")
+
+
+def standardised(logits: Tensor) -> Tensor:
+    """(z - mean z) / std z over each sample's logits (Sun et al. 2024, arXiv:2403.01427): the student may keep its own
+    range of logits. Shape (N, C) in and out; the standard deviation is that of the C values, without correction.
+    """
+    centred = logits - logits.mean(dim=1, keepdim=True)
+    return centred / (centred.square().mean(dim=1, keepdim=True) + EPSILON).sqrt()
+
+
+EPSILON = 1e-7

@@ -1,0 +1,157 @@
+"""Does distillation help, and what does the int8 file keep of it? Teacher, student alone, distilled, int8; by seeds.
+
+    python benchmarks/matrix.py --data FOLDER [--recipe NAME ...] [--seeds 0 1 2]
+
+The teacher is trained once a recipe (seed 0). Both students have the same schedule and the same views; "alone" learns
+from the labels only. Every finished cell stands in ``results/matrix/``; run the command again after an interruption,
+and it goes on where it stopped. At the end the paired gains are printed, with their 95 % intervals by bootstrap over
+(seed, test sample), and written to ``results/matrix.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import _common
+import numpy as np
+
+import edgekd
+from edgekd import orders, pipeline, steps
+from edgekd.errors import EdgekdError
+from edgekd.learn import train
+from edgekd.pipeline import Objects
+
+FOLDER = Path(__file__).parent / "results" / "matrix"
+RECIPES = {
+    "cifar10-cnn": "cifar10_jpeg.npz",
+    "cifar10-half": "cifar10_jpeg.npz",
+    "attention-transfer": "cifar10_jpeg.npz",
+}
+ALONE = ['losses=[{kind="cross_entropy"}]', "compress=[]"]
+TRIALS = 2000
+
+
+def cell(recipe: str, data: Path, seed: int) -> dict[str, Any]:
+    """One recipe and one seed: every value on the test split, and which test samples were right."""
+    started = time.time()
+    settings = [f"data.path={data}", f"seed={seed}", "teacher.seed=0"]
+    with tempfile.TemporaryDirectory() as folder:
+        order = orders.take(recipe, [], settings, out=Path(folder, "out"), progress=told)
+        report = pipeline.run(order)
+        distilled = pipeline.prepare(order, Objects())
+        labels = distilled.feed.labels("test")
+        right = {
+            "teacher": scores(distilled, "teacher").argmax(1) == labels,
+            "distilled": scores(distilled, "student").argmax(1) == labels,
+        }
+        for target in report["targets"]:
+            right[f"shipped on {target}"] = shipped(order.out, target, distilled.feed) == labels
+        alone_order = orders.take(recipe, [], [*settings, *ALONE], out=Path(folder, "alone"), progress=told)
+        alone = pipeline.prepare(alone_order, Objects())
+        pipeline.train_all(alone)
+        right["alone"] = scores(alone, "student").argmax(1) == labels
+    report.pop("details")
+    return {
+        "recipe": recipe,
+        "seed": seed,
+        "value_test": {name: float(hits.mean()) for name, hits in right.items()},
+        "right": {name: base64.b64encode(np.packbits(hits).tobytes()).decode() for name, hits in right.items()},
+        "count": len(labels),
+        "seconds": time.time() - started,
+        "report": dict(report),
+    }
+
+
+def scores(bench: steps.Bench, step: str) -> np.ndarray:
+    """A trained step's logits on the test split."""
+    files = bench.store.get(bench.plan.steps[step].key)
+    assert files is not None
+    feed = bench.teacher_feed if step == "teacher" else bench.feed
+    return train.predict(steps.unpack(bench, files).student.module, feed, "test")
+
+
+def shipped(bundle: Path, target: str, feed: Any) -> np.ndarray:
+    """What the file of a bundle answers to the test split."""
+    model = edgekd.load(bundle, target=target)
+    given, said = model.inputs[0].name, model.outputs[0].name
+    starts = range(0, feed.length("test"), 256)
+    chunks = [model.run({given: feed.inputs("test", s, min(s + 256, feed.length("test")))}) for s in starts]
+    return np.concatenate([chunk[said] for chunk in chunks]).argmax(1)
+
+
+def told(event: dict[str, Any]) -> None:
+    """A line an epoch."""
+    if "loss" in event:
+        print(f"  {event['step']} {event['epoch'] + 1}/{event['epochs']} {event['validation']:.4f}", flush=True)
+
+
+def unpacked(found: dict[str, Any], name: str) -> np.ndarray:
+    """(count,) whether each test sample was right."""
+    bits = np.frombuffer(base64.b64decode(found["right"][name]), np.uint8)
+    return np.unpackbits(bits)[: found["count"]].astype(np.float64)
+
+
+def interval(difference: np.ndarray) -> tuple[float, float, float]:
+    """Mean and 95 % interval of a (seeds, samples) array of paired differences: seeds and samples drawn anew."""
+    rng = np.random.default_rng(0)
+    seeds, samples = difference.shape
+    drawn = [
+        difference[rng.integers(0, seeds, seeds)][:, rng.integers(0, samples, samples)].mean() for _ in range(TRIALS)
+    ]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(difference.mean()), float(low), float(high)
+
+
+def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """One recipe over its seeds."""
+    names = list(cells[0]["value_test"])
+    right = {name: np.stack([unpacked(found, name) for found in cells]) for name in names}
+    gap = right["teacher"] - right["alone"]
+    found: dict[str, Any] = {
+        "seeds": [found["seed"] for found in cells],
+        "value_test": {name: float(hits.mean()) for name, hits in right.items()},
+        "gap": interval(gap),
+        "distilled_minus_alone": interval(right["distilled"] - right["alone"]),
+    }
+    for name in names:
+        if name.startswith("shipped"):
+            found[f"{name}_minus_alone"] = interval(right[name] - right["alone"])
+            found[f"{name}_closes"] = float((right[name] - right["alone"]).mean() / gap.mean())
+    ships = {(t, told["shipped"]) for one in cells for t, told in one["report"]["targets"].items()}
+    found["ships"] = sorted(f"{target}: {name}" for target, name in ships)
+    return found
+
+
+def main() -> None:
+    """Fill the missing cells and sum up."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--recipe", action="append", choices=sorted(RECIPES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    given = parser.parse_args()
+    for seed in given.seeds:
+        for recipe in given.recipe or RECIPES:
+            name = f"matrix/{recipe}_seed{seed}"
+            if not (FOLDER.parent / f"{name}.json").is_file():
+                print(name, flush=True)
+                try:
+                    _common.write(name, cell(recipe, given.data / RECIPES[recipe], seed))
+                except EdgekdError as err:
+                    print(f"{name}: {err}", flush=True)
+    table = {}
+    for recipe in RECIPES:
+        cells = [json.loads(path.read_text()) for path in sorted(FOLDER.glob(f"{recipe}_seed*.json"))]
+        if cells:
+            table[recipe] = summary(cells)
+            print(recipe, json.dumps(table[recipe], indent=1))
+    _common.write("matrix", {"recipes": table})
+
+
+if __name__ == "__main__":
+    main()

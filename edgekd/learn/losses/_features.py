@@ -1,0 +1,58 @@
+"""What losses on features share: pairs of layers, shapes that are made to match."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgekd.errors import RecipeError
+
+
+def check_layers(student: tuple[str, ...], teacher: tuple[str, ...]) -> None:
+    """As many layers of the teacher as of the student, at least one."""
+    if not student:
+        raise ValueError("student_layers: allowed is at least one module path")
+    if len(student) != len(teacher):
+        raise ValueError("teacher_layers: allowed are as many as student_layers")
+
+
+def check_alike(student: Sequence[torch.Size], teacher: Sequence[torch.Size], where: str) -> None:
+    """Feature maps (N, C, H, W), sequences (N, L, D) or vectors (N, D), paired with their like."""
+    for s, t in zip(student, teacher, strict=True):
+        if len(s) != len(t) or len(s) not in (2, 3, 4) or (len(s) == 3 and s[1] != t[1]):
+            raise RecipeError(
+                "the layers' outputs can't be matched",
+                where=where,
+                found=f"student {tuple(s)}, teacher {tuple(t)}",
+                allowed="two maps (N, C, H, W), two vectors (N, D), or two sequences (N, L, D) of one length",
+            )
+
+
+def pooled(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Two sets of maps (N, C, H, W) on the smaller of the two grids, by averages; everything else as it is."""
+    if a.dim() != 4 or a.shape[2:] == b.shape[2:]:
+        return a, b
+    grid = (min(a.shape[2], b.shape[2]), min(a.shape[3], b.shape[3]))
+    return F.adaptive_avg_pool2d(a, grid), F.adaptive_avg_pool2d(b, grid)
+
+
+def regressor(student: torch.Size, teacher: torch.Size) -> nn.Module:
+    """A learned linear map from the student's width to the teacher's: 1x1 convolution for maps, else a matrix."""
+    if len(student) == 4:
+        return nn.Conv2d(student[1], teacher[1], 1)
+    return nn.Linear(student[-1], teacher[-1])
+
+
+def vectors(features: Tensor) -> Tensor:
+    """(N, D) from whatever a layer gives: one row a sample."""
+    return features.flatten(1)
+
+
+def distances(x: Tensor) -> Tensor:
+    """(N, N) Euclidean distances between rows; its gradient is finite at zero, too."""
+    squares = (x[:, None] - x[None]).square().sum(dim=-1)
+    apart = squares > 0
+    return torch.where(apart, torch.where(apart, squares, torch.ones_like(squares)).sqrt(), torch.zeros_like(squares))

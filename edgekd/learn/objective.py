@@ -1,0 +1,218 @@
+"""What one training minimises: the losses, their weights over time, the layers they tap, their adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgekd import plugins
+from edgekd.errors import RecipeError
+from edgekd.learn import taps
+
+Table = Mapping[str, Any]
+TIMING = ("weight", "final_weight", "start", "stop")
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss of a recipe, and how much it counts when.
+
+    Attributes:
+        name: its kind; a second one of a kind has its number behind it.
+        weight: at ``start``; it goes in a straight line to ``final_weight`` at ``stop``.
+        start, stop: shares of the training, 0..1; outside of them the loss does not count.
+    """
+
+    name: str
+    loss: Any
+    weight: float = 1.0
+    final_weight: float = 1.0
+    start: float = 0.0
+    stop: float = 1.0
+
+    @property
+    def on_features(self) -> bool:
+        return "features" in self.loss.needs
+
+    def weight_at(self, share: float) -> float:
+        """The weight after a share of the training, 0..1."""
+        if not self.start <= share <= self.stop:
+            return 0.0
+        length = self.stop - self.start
+        return self.weight + (self.final_weight - self.weight) * ((share - self.start) / length if length else 0.0)
+
+
+def make_terms(tables: Sequence[Table], where: str = "losses") -> tuple[Term, ...]:
+    """The terms that ``[[losses]]`` tables describe.
+
+    Raises:
+        RecipeError: an unknown kind or key, a value out of range, or nothing that would be learned.
+    """
+    terms: list[Term] = []
+    for i, table in enumerate(tables):
+        place = f"{where}[{i}]"
+        weight = _number(table, "weight", 1.0, 1e6, place)
+        own = {key: value for key, value in table.items() if key not in TIMING}
+        kind = str(table.get("kind"))
+        before = sum(term.name.split(" #")[0] == kind for term in terms)
+        terms.append(
+            Term(
+                name=f"{kind} #{before + 1}" if before else kind,
+                loss=plugins.build("losses", own, place),
+                weight=weight,
+                final_weight=_number(table, "final_weight", weight, 1e6, place),
+                start=_number(table, "start", 0.0, 1.0, place),
+                stop=_number(table, "stop", 1.0, 1.0, place),
+            )
+        )
+        if terms[-1].start >= terms[-1].stop:
+            raise RecipeError("ends before it begins", where=f"{place}.stop", found=terms[-1].stop)
+    if not any(term.weight > 0 or term.final_weight > 0 for term in terms):
+        raise RecipeError("every weight is 0: nothing would be learned", where=where)
+    return tuple(terms)
+
+
+def _number(table: Table, key: str, default: float, most: float, where: str) -> float:
+    value = table.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise RecipeError("out of range", where=f"{where}.{key}", found=value, allowed=f"0 to {most:g}")
+    return float(value)
+
+
+def check_layers(terms: Sequence[Term], student: nn.Module, teacher: nn.Module) -> None:
+    """Raise RecipeError where a loss names a layer that a network does not have."""
+    for i, term in enumerate(terms):
+        if term.on_features:
+            taps.check(student, term.loss.student_layers, f"losses[{i}].student_layers")
+            taps.check(teacher, term.loss.teacher_layers, f"losses[{i}].teacher_layers")
+
+
+def left_out(terms: Sequence[Term], student: nn.Module) -> list[str]:
+    """The terms whose layers a network no longer has: a quantized graph keeps no modules, only its output."""
+    return [t.name for t in terms if t.on_features and taps.missing(student, t.loss.student_layers)]
+
+
+class Objective:
+    """The terms of one training, over one student.
+
+    Args:
+        terms: those whose layers the student lacks are left out.
+        student: the module in training.
+        teacher: in evaluation mode; only run where a term taps it.
+        example: a batch of the student's inputs and one of the teacher's.
+        seed: of the adapters.
+
+    Raises:
+        RecipeError: no term is left, or shapes can't be matched.
+    """
+
+    def __init__(
+        self,
+        terms: Sequence[Term],
+        student: nn.Module,
+        teacher: nn.Module | None = None,
+        example: tuple[Tensor, Tensor] | None = None,
+        seed: int = 0,
+    ) -> None:
+        gone = set(left_out(terms, student))
+        self.terms = tuple(term for term in terms if term.name not in gone)
+        if not self.terms:
+            raise RecipeError(
+                "every loss taps layers, and here no layers are left to tap",
+                where="losses",
+                found=sorted(gone),
+                allowed="add one on the outputs, such as kl",
+            )
+        self.student, self.teacher = student, teacher
+        self._taps = [term for term in self.terms if term.on_features]
+        self.adapters = nn.ModuleDict()
+        self._seen: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] = ({}, {})
+        if self._taps:
+            assert teacher is not None and example is not None
+            self._make_adapters(*example, seed)
+
+    @property
+    def taps_teacher(self) -> bool:
+        """Whether the teacher has to run beside the student: its features are not kept."""
+        return bool(self._taps)
+
+    def _make_adapters(self, x: Tensor, x_teacher: Tensor, seed: int) -> None:
+        training = self.student.training
+        self.student.eval()
+        with self.watching(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.student(x)
+            self._see(x_teacher)
+            for term in self._taps:
+                given, wanted = self._layers(term)
+                made = term.loss.adapter([f.shape for f in given], [f.shape for f in wanted])
+                if made is not None:
+                    self.adapters[term.name.replace(".", "_")] = made
+        self.student.train(training)
+
+    def to(self, device: torch.device) -> None:
+        """Move what runs beside the student."""
+        self.adapters.to(device)
+        if self._taps and self.teacher is not None:
+            self.teacher.to(device)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Taps on both networks, off again afterwards."""
+        if not self._taps:
+            yield
+            return
+        assert self.teacher is not None
+        ours = [path for term in self._taps for path in term.loss.student_layers]
+        theirs = [path for term in self._taps for path in term.loss.teacher_layers]
+        with taps.tapped(self.student, ours) as student, taps.tapped(self.teacher, theirs) as teacher:
+            self._seen = (student, teacher)
+            yield
+        self._seen = ({}, {})
+
+    def __call__(
+        self,
+        logits: Tensor,
+        teacher: Tensor | None,
+        labels: Tensor | None,
+        share: float,
+        x_teacher: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum, and each loss by name, unweighted. Inside ``watching``, after the student's forward pass.
+
+        Args:
+            logits: (N, C) of the student; teacher: the kept ones; labels: (N,).
+            share: of the training that is done, 0..1.
+            x_teacher: the teacher's inputs, where ``taps_teacher``.
+            mask: (N, L), 1 for tokens, for losses on sequences.
+        """
+        if self._taps and x_teacher is not None:
+            with torch.no_grad():
+                self._see(x_teacher)
+        parts: dict[str, Tensor] = {}
+        for term in self.terms:
+            if term.on_features:
+                given, wanted = self._layers(term)
+                more = {"mask": mask} if "mask" in term.loss.needs else {}
+                adapter = self.adapters[name] if (name := term.name.replace(".", "_")) in self.adapters else None
+                parts[term.name] = term.loss(given, wanted, adapter, **more)
+            else:
+                parts[term.name] = term.loss(logits, teacher, labels)
+        weighted = [term.weight_at(share) * parts[term.name] for term in self.terms]
+        return torch.stack(weighted).sum(), parts
+
+    def _see(self, x_teacher: Tensor) -> None:
+        assert self.teacher is not None
+        self.teacher.eval()
+        self.teacher(x_teacher)
+
+    def _layers(self, term: Term) -> tuple[list[Tensor], list[Tensor]]:
+        student, teacher = self._seen
+        given = [student[path].float() for path in term.loss.student_layers]
+        return given, [teacher[path].detach().float() for path in term.loss.teacher_layers]

@@ -1,0 +1,67 @@
+"""Taps: what named layers of a network give, by module path; the hooks are always taken off again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+from torch.fx import GraphModule
+
+from edgekd.errors import RecipeError
+from edgekd.learn.teacher import Logits
+
+
+def missing(module: nn.Module, paths: Sequence[str]) -> list[str]:
+    """Those paths that a network does not have. An exported graph keeps names of modules that it no longer calls."""
+    known = _layers(module)
+    return [path for path in paths if path not in known]
+
+
+def _layers(module: nn.Module) -> dict[str, nn.Module]:
+    """Layers by path, "" the network as it is; a wrapper that only picks outputs does not lengthen the paths."""
+    inner = module.module if isinstance(module, Logits) else module
+    found = {**dict(inner.named_modules()), "": module}
+    if not isinstance(inner, GraphModule):
+        return found
+    called = {"", *(str(node.target) for node in inner.graph.nodes if node.op == "call_module")}
+    return {path: layer for path, layer in found.items() if path in called}
+
+
+def check(module: nn.Module, paths: Sequence[str], where: str) -> None:
+    """Raise RecipeError for the first path that does not exist; lists the ones that do."""
+    for path in missing(module, paths):
+        names = [name for name in _layers(module) if name]
+        raise RecipeError("no such layer", where=where, found=path, allowed=names[:200])
+
+
+@contextmanager
+def tapped(module: nn.Module, paths: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """A dict that each forward pass fills with the outputs of the layers; "" is the network itself.
+
+    Where a layer gives several tensors (a tuple, or an object such as transformers return) the first one counts.
+    """
+    found: dict[str, Tensor] = {}
+    parts = _layers(module)
+    handles = [parts[path].register_forward_hook(_hook(found, path)) for path in dict.fromkeys(paths)]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _hook(found: dict[str, Tensor], path: str) -> Callable[[nn.Module, object, object], None]:
+    def keep(layer: nn.Module, inputs: object, output: object) -> None:
+        found[path] = _first(output, path)
+
+    return keep
+
+
+def _first(output: object, path: str) -> Tensor:
+    if isinstance(output, Tensor):
+        return output
+    parts = list(output.values()) if hasattr(output, "values") else output
+    if isinstance(parts, list | tuple) and parts:
+        return _first(parts[0], path)
+    raise RecipeError("this layer gives no tensor", where=path, found=type(output).__name__)

@@ -1,0 +1,136 @@
+"""Losses together: weights over time, taps that come off again, adapters that train and are dropped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from edgekd import plugins
+from edgekd.errors import RecipeError
+from edgekd.learn import taps, train
+from edgekd.learn.data.made import Made
+from edgekd.learn.feed import Feed
+from edgekd.learn.objective import Objective, Term, check_layers, make_terms
+from edgekd.learn.teacher import wrap
+from edgekd.recipe import Augment, Schedule, Teacher
+
+HINT = {"kind": "hint", "student_layers": ["features.0"], "teacher_layers": ["features.1"]}
+KL = {"kind": "kl"}
+
+
+def network(width: int) -> nn.Module:
+    torch.manual_seed(width)
+    made: nn.Module = plugins.build("models", {"kind": "convnet", "width": width, "depth": 2}, "m").build((1, 8, 8), 4)
+    return made
+
+
+def task(*tables: dict[str, Any], epochs: int = 3, **more: Any) -> train.Task:
+    data = Made((8, 8, 1), classes=4, train=80, validation=32, test=16).load()
+    feed = Feed(data, data.preprocess, Augment(flip=True, crop=1, views=2), seed=3)
+    teacher = network(12)
+
+    def says(view: int) -> Any:
+        return train.predict_view(teacher, feed, view)
+
+    live = (teacher.eval(), feed)
+    return train.Task(make_terms(tables), feed, Schedule(epochs=epochs, batch_size=16), 5, says, live=live, **more)
+
+
+def test_a_weight_goes_in_a_straight_line() -> None:
+    term = Term("kl", None, weight=1.0, final_weight=0.2, start=0.25, stop=0.75)
+    assert [round(term.weight_at(s), 6) for s in (0, 0.25, 0.5, 0.75, 0.8, 1)] == [0, 1, 0.6, 0.2, 0, 0]
+    assert Term("kl", None, weight=0.5, final_weight=0.5).weight_at(1.0) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"kind": "kl", "final_weight": -1}, "losses[0].final_weight"),
+        ({"kind": "kl", "start": 0.5, "stop": 0.5}, "losses[0].stop"),
+        ({"kind": "kl", "weight": 0}, "every weight is 0"),
+        ({"kind": "hint"}, "'hint' needs 'student_layers'"),
+        ({**HINT, "student_layers": []}, "losses[0].student_layers"),
+        ({"kind": "dist", "beta": -1.0}, "losses[0].beta"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_told(table: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError) as told:
+        make_terms([table])
+    assert said in str(told.value)
+
+
+def test_two_of_a_kind_have_two_names() -> None:
+    assert [term.name for term in make_terms([KL, KL, HINT])] == ["kl", "kl #2", "hint"]
+
+
+def test_a_layer_that_is_not_there_lists_those_that_are() -> None:
+    with pytest.raises(RecipeError, match=r"losses\[0\].teacher_layers.*'features.9'.*did you mean 'features.1'"):
+        check_layers(make_terms([{**HINT, "teacher_layers": ["features.9"]}]), network(8), network(12))
+
+
+def test_a_wrapped_teacher_is_tapped_by_its_own_paths() -> None:
+    inner = network(8)
+    wrapped = wrap(inner, Teacher(model={}, classes=(2, 0)))
+    with taps.tapped(wrapped, ["features.0", ""]) as found:
+        logits = wrapped(torch.ones(2, 1, 8, 8))
+    assert torch.equal(found[""], logits) and found[""].shape == (2, 2)
+    assert found["features.0"].shape == (2, 8, 8, 8)
+
+
+def test_taps_come_off_even_when_something_fails() -> None:
+    module = network(8)
+    with pytest.raises(ZeroDivisionError), taps.tapped(module, ["features.0", ""]) as found:
+        logits = module(torch.zeros(2, 1, 8, 8))
+        assert torch.equal(found[""], logits) and found["features.0"].shape == (2, 8, 8, 8)
+        raise ZeroDivisionError
+    assert not any(part._forward_hooks for part in module.modules())
+
+
+def test_all_sorts_of_losses_together_learn() -> None:
+    relations = [{"kind": kind, "weight": 0.01} for kind in ("relational", "triplet", "contrastive")]
+    layers = [{**HINT, "kind": kind} for kind in ("attention_transfer", "similarity_preserving")]
+    responses = [{"kind": kind} for kind in ("kl", "decoupled_kl", "dist", "cross_entropy")]
+    student, job = network(8), task(HINT, *relations, *layers, *responses, epochs=4)
+    history = train.fit(student, job)
+    assert len(history[0]["losses"]) == 10
+    assert history[-1]["losses"]["hint"] < history[0]["losses"]["hint"]
+    assert history[-1]["losses"]["kl"] < history[0]["losses"]["kl"]
+    assert not any(part._forward_hooks for net in (student, job.live[0]) for part in net.modules())  # type: ignore[index]
+    assert set(student.state_dict()) == set(network(8).state_dict()), "adapters are dropped"
+
+
+def test_adapters_resume_with_the_same_bits(tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(event: dict[str, Any]) -> None:
+        if event.get("epoch") == 1 and "loss" in event:
+            raise Killed
+
+    tables = (HINT, KL, {"kind": "contrastive", "memory": 32})
+    whole, resumed = network(8), network(8)
+    train.fit(whole, task(*tables))
+    with pytest.raises(Killed):
+        train.fit(network(8), task(*tables, progress=kill), tmp_path)
+    train.fit(resumed, task(*tables), tmp_path)
+    pairs = zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_network_without_layers_keeps_the_losses_on_its_output() -> None:
+    graph = torch.export.export(network(8).eval(), (torch.zeros(2, 1, 8, 8),)).module()
+    assert [t.name for t in Objective(make_terms([HINT, KL]), graph).terms] == ["kl"]
+    with pytest.raises(RecipeError, match="add one on the outputs"):
+        Objective(make_terms([HINT]), graph)
+
+
+def test_the_teacher_is_not_trained() -> None:
+    job = task(HINT, KL)
+    assert job.live is not None
+    before = {name: value.clone() for name, value in job.live[0].state_dict().items()}
+    train.fit(network(8), job)
+    assert all(torch.equal(before[name], value) for name, value in job.live[0].state_dict().items())
