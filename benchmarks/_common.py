@@ -58,7 +58,7 @@ def int8(student: Student, name: str, target_name: str) -> tuple[bytes, torch.nn
     """Our int8 file of a net for a target, calibrated and not trained, and the fake-quantized module behind it."""
     chosen = target.load(target_name)
     change = steps.make_pass({"kind": "int8_qat"})
-    prepared = change.apply(student, Context(chosen.quantized, 1, calibration(name)))
+    prepared = change.apply(student, Context(chosen.quantized, 1, [(x,) for x in calibration(name)]))
     finished = change.finish(prepared)
     return to_onnx(finished, opset=chosen.opset, metadata={}), finished.module
 

@@ -32,6 +32,7 @@ RECIPES = {
     "cifar10-cnn": "cifar10_jpeg.npz",
     "cifar10-half": "cifar10_jpeg.npz",
     "attention-transfer": "cifar10_jpeg.npz",
+    "cross-modal": "cifar10_jpeg.npz",
 }
 ALONE = ['losses=[{kind="cross_entropy"}]', "compress=[]"]
 TRIALS = 2000

@@ -170,10 +170,10 @@ def _ops(dataset: Dataset, table: Any, role: str) -> Any:
 def _add_graph(digest: hashlib._Hash, module: nn.Module, dataset: Dataset, ops: Any) -> None:
     """The exported graph and its constants; a module that can't be exported (a teacher need not be) has none."""
     preprocess.check(ops, "preprocess")
-    example = torch.tensor(preprocess.apply(ops, dataset.train.x[:2]))
+    example = tuple(torch.tensor(x) for x in preprocess.apply(ops, dataset.train.x[:2]).values())
     training = module.training
     try:
-        exported = plugins.call_user(torch.export.export, "export", module.eval(), (example,))
+        exported = plugins.call_user(torch.export.export, "export", module.eval(), example)
     except FactoryError:
         return
     finally:

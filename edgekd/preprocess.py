@@ -9,10 +9,14 @@ op           arguments              for a batch of (N, H, W, C)
 crop         height, width          the middle; top = (H - height) // 2, left = (W - width) // 2
 resize       height, width          nearest: source row = (2 y + 1) H // (2 height), columns alike
 grey         --                     (77 R + 150 G + 29 B + 128) >> 8 on uint8, one channel
+edges        --                     (|a| + |b|) >> 3 on uint8, each channel; a, b: Sobel's 3x3 sums, border repeated
 scale        divide                 float32(x) / float32(divide)
 normalise    mean, std              (x - float32(mean_c)) / float32(std_c), for each channel c
 layout       --                     (N, H, W, C) -> (N, C, H, W); last
+columns      names, sizes           column k of (N, K) whole numbers, 0..size_k - 1, as an int64 input; last
 ===========  =====================  ==============================================================================
+
+The result is named model inputs: one float32 array called ``input``, unless the last op names its own.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,16 +33,39 @@ from numpy.typing import NDArray
 from edgekd.errors import DataError, RecipeError, UsageError
 
 Array = NDArray[Any]
+Inputs = dict[str, NDArray[Any]]
 Ops = Sequence[Mapping[str, Any]]
 
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "crop": ("height", "width"),
     "resize": ("height", "width"),
     "grey": (),
+    "edges": (),
     "scale": ("divide",),
     "normalise": ("mean", "std"),
     "layout": (),
+    "columns": ("names", "sizes"),
 }
+LAST = ("layout", "columns")
+IMAGES = ("crop", "resize", "grey", "edges", "layout")
+INPUT = "input"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One model input after preprocessing: ``None`` is any size; ``high``: whole numbers lie in 0..high - 1."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str = "float32"
+    high: int | None = None
+
+
+def specs(ops: Ops, sample: Array) -> tuple[Spec, ...]:
+    """What the inputs of a model are like, from one raw sample."""
+    found = apply(ops, sample[None])
+    bounds = dict(zip(ops[-1]["names"], ops[-1]["sizes"], strict=True)) if ops and ops[-1]["op"] == "columns" else {}
+    return tuple(Spec(name, (None, *x.shape[1:]), str(x.dtype), bounds.get(name)) for name, x in found.items())
 
 
 def check(ops: Ops, where: str) -> None:
@@ -57,11 +85,16 @@ def check(ops: Ops, where: str) -> None:
             if key not in op:
                 raise RecipeError(f"{name!r} needs {key!r}", where=f"{place}.{key}")
             _check_value(key, op[key], f"{place}.{key}")
-        if name == "layout" and i != len(ops) - 1:
-            raise RecipeError("layout must be the last op", where=place)
+        if name in LAST and i != len(ops) - 1:
+            raise RecipeError(f"{name} must be the last op", where=place)
 
 
 def _check_value(key: str, value: Any, where: str) -> None:
+    if key in ("names", "sizes"):
+        kind = str if key == "names" else int
+        if not isinstance(value, list | tuple) or not value or not all(isinstance(v, kind) for v in value):
+            raise RecipeError("malformed", where=where, found=value, allowed=f"a list of {kind.__name__}")
+        return
     if key in ("height", "width"):
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 65_536:
             raise RecipeError("out of range", where=where, found=value, allowed="a whole number from 1 to 65536")
@@ -74,25 +107,22 @@ def _check_value(key: str, value: Any, where: str) -> None:
         raise RecipeError("would divide by zero", where=where, found=value)
 
 
-def apply(ops: Ops, batch: Array) -> NDArray[np.float32]:
-    """Run a checked pipeline over a batch of raw samples; the result is float32 and contiguous.
+def apply(ops: Ops, batch: Array) -> Inputs:
+    """Run a checked pipeline over a batch of raw samples; the model's inputs by name, contiguous.
 
     Args:
-        batch: (N, H, W, C), or anything else where there are no ops.
+        batch: (N, H, W, C) images, (N, K) numbers, or anything else where there are no ops.
 
     Raises:
-        DataError: the batch does not fit an op (channels, crop larger than the image).
+        DataError: the batch does not fit an op (channels, crop larger than the image, an unknown user).
     """
     for op in ops:
-        if batch.ndim != 4:
+        if op["op"] in IMAGES and batch.ndim != 4:
             raise DataError(f"{op['op']} takes images", where="preprocess", found=batch.shape, allowed="(N, H, W, C)")
+        if op["op"] == "columns":
+            return _columns(batch, op)
         batch = _OPS[op["op"]](batch, op)
-    return np.ascontiguousarray(batch, dtype=np.float32)
-
-
-def output_shape(ops: Ops, sample_shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape of one model input, for the shape of one raw sample."""
-    return apply(ops, np.zeros((1, *sample_shape), dtype=np.uint8)).shape[1:]
+    return {INPUT: np.ascontiguousarray(batch, dtype=np.float32)}
 
 
 def batched(x: Any, sample_shape: Sequence[int]) -> tuple[Array, bool]:
@@ -151,6 +181,16 @@ def _grey(x: Array, op: Mapping[str, Any]) -> Array:
     return ((77 * wide[..., 0] + 150 * wide[..., 1] + 29 * wide[..., 2] + 128) >> 8).astype(np.uint8)[..., None]
 
 
+def _edges(x: Array, op: Mapping[str, Any]) -> Array:
+    if x.dtype != np.uint8:
+        raise DataError("edges takes uint8", where="preprocess", found=str(x.dtype))
+    p = np.pad(x.astype(np.int32), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    rows = p[:, :-2] + 2 * p[:, 1:-1] + p[:, 2:]
+    columns = p[:, :, :-2] + 2 * p[:, :, 1:-1] + p[:, :, 2:]
+    across, down = rows[:, :, 2:] - rows[:, :, :-2], columns[:, 2:] - columns[:, :-2]
+    return ((np.abs(across) + np.abs(down)) >> 3).astype(np.uint8)
+
+
 def _scale(x: Array, op: Mapping[str, Any]) -> Array:
     return x.astype(np.float32) / np.float32(op["divide"])
 
@@ -163,6 +203,18 @@ def _normalise(x: Array, op: Mapping[str, Any]) -> Array:
     return (x.astype(np.float32) - mean) / std
 
 
+def _columns(x: Array, op: Mapping[str, Any]) -> Inputs:
+    names, sizes = op["names"], op["sizes"]
+    if x.ndim != 2 or x.shape[1] != len(names) or x.dtype.kind not in "iu":
+        found = f"{x.dtype} {x.shape}"
+        raise DataError("columns takes whole numbers", where="preprocess", found=found, allowed=f"(N, {len(names)})")
+    for k, (name, size) in enumerate(zip(names, sizes, strict=True)):
+        if x.size and not 0 <= int(x[:, k].min()) <= int(x[:, k].max()) < size:
+            bad = x[(x[:, k] < 0) | (x[:, k] >= size), k][0]
+            raise DataError(f"unknown {name}", where="preprocess", found=int(bad), allowed=f"0 to {size - 1}")
+    return {name: np.ascontiguousarray(x[:, k], dtype=np.int64) for k, name in enumerate(names)}
+
+
 def _layout(x: Array, op: Mapping[str, Any]) -> Array:
     return x.transpose(0, 3, 1, 2)
 
@@ -171,6 +223,7 @@ _OPS: dict[str, Callable[[Array, Mapping[str, Any]], Array]] = {
     "crop": _crop,
     "resize": _resize,
     "grey": _grey,
+    "edges": _edges,
     "scale": _scale,
     "normalise": _normalise,
     "layout": _layout,

@@ -15,6 +15,7 @@ from edgekd import choose, metric, preprocess, steps
 from edgekd.choose import Choice
 from edgekd.measure import Candidate, Exam, Measured, scores
 from edgekd.plan import Step
+from edgekd.preprocess import Inputs
 from edgekd.recipe import Recipe
 from edgekd.runtime import bench as benching
 from edgekd.runtime import bundle as bundles
@@ -233,8 +234,8 @@ def _without_paths(value: Any) -> Any:
     return PureWindowsPath(value).name if absolute else value
 
 
-def _golden(facts: Facts, measured: Measured, name: str) -> tuple[Array, Array]:
+def _golden(facts: Facts, measured: Measured, name: str) -> tuple[Inputs, Array]:
     """Synthetic inputs, or with ``golden = "data"`` the clearest test samples."""
     session, bench = measured.open(name), facts.bench
     given = bench.feed.inputs("test", 0, 256) if bench.recipe.golden == "data" else None
-    return bundles.golden(session, bench.feed.sample_shape, seed=bench.recipe.seed, given=given)
+    return bundles.golden(session, bench.feed.specs, seed=bench.recipe.seed, given=given)

@@ -62,7 +62,7 @@ def run(bench: steps.Bench, targets: Sequence[Target], host: Mapping[str, Any]) 
             step = bench.plan.steps[candidate.export]
             if step.name not in files:
                 files[step.name] = _lower(bench, step, students[step.parent or ""])
-            latency[target.name][candidate.name] = _time(target, files[step.name], bench.feed.sample_shape)
+            latency[target.name][candidate.name] = _time(target, files[step.name], students["student"])
     result = {"seconds_per_sample": cost, "latency_ms": latency}
     bench.store.put(key(bench.plan, host), {"rehearsal.json": canonical(result)})
     return result
@@ -107,12 +107,12 @@ def _check_output(student: Student, step: Step, classes: int) -> None:
 def _training_time(module: nn.Module, bench: steps.Bench, step: Step, batch: int) -> float:
     """Seconds a sample of one forward and backward pass, the second of two."""
     feed = bench.teacher_feed if step.kind == "teacher" else bench.feed
-    x = torch.tensor(feed.train(0, np.arange(batch)))
+    x = train.tensors(feed.train(0, np.arange(batch)))
     module.train()
     took = 0.0
     for _ in range(2):
         started = time.perf_counter()
-        plugins.call_user(module, f"{step.name}: training", x).square().mean().backward()
+        plugins.call_user(module, f"{step.name}: training", *x).square().mean().backward()
         took = time.perf_counter() - started
     module.zero_grad()
     module.eval()
@@ -124,16 +124,15 @@ def _lower(bench: steps.Bench, step: Step, student: Student) -> bytes:
     return to_onnx(steps.finished(bench, parent, student), opset=step.opset, metadata={})
 
 
-def _time(target: Target, onnx: bytes, sample_shape: tuple[int, ...]) -> float:
+def _time(target: Target, onnx: bytes, student: Student) -> float:
     """Median milliseconds of a few runs: the latency of a shape, not a measurement to quote."""
     backend = backends.make(target.backend, dict(target.options), f"{target.name}.toml: options")
     session = backend.open(backend.lower(onnx), batch=target.shapes.batch)
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((target.shapes.batch, *sample_shape), dtype=np.float32)
-    name = session.inputs[0].name
+    example = student.example(target.shapes.batch)
+    x = {spec.name: tensor.numpy() for spec, tensor in zip(student.inputs, example, strict=True)}
     took = []
     for _ in range(RUNS):
         started = time.perf_counter()
-        session.run({name: x})
+        session.run(x)
         took.append(time.perf_counter() - started)
     return float(np.median(took)) * 1e3

@@ -69,7 +69,7 @@ class Bench:
 
     def signature(self, feed: Feed) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         """Inputs and outputs of a classifier over a feed."""
-        inputs = (TensorSpec("input", (None, *feed.sample_shape)),)
+        inputs = tuple(TensorSpec(spec.name, spec.shape, spec.dtype, spec.high) for spec in feed.specs)
         return inputs, (TensorSpec("logits", (None, len(self.classes))),)
 
     @property
@@ -150,11 +150,11 @@ def context_of(bench: Bench, step: Step) -> Context:
     return Context(step.numerics, step.channel_multiple, calibration(bench.feed))
 
 
-def calibration(feed: Feed) -> list[torch.Tensor]:
+def calibration(feed: Feed) -> list[tuple[torch.Tensor, ...]]:
     """Some training samples, without augmentation, as batches of model inputs."""
     index = some(feed.length("train"), CALIBRATION_BATCHES * CALIBRATION_SIZE)
     starts = range(0, len(index), CALIBRATION_SIZE)
-    return [torch.tensor(feed.plain("train", index[s : s + CALIBRATION_SIZE])) for s in starts]
+    return [train.tensors(feed.plain("train", index[s : s + CALIBRATION_SIZE])) for s in starts]
 
 
 class Teacher:

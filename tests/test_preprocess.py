@@ -23,15 +23,23 @@ OPS: list[dict[str, Any]] = [
 ]
 
 
+def apply(ops: list[dict[str, Any]], x: np.ndarray) -> np.ndarray:
+    """The one array that most pipelines give."""
+    [(name, found)] = preprocess.apply(ops, x).items()
+    assert name == "input"
+    return found
+
+
 @given(x=IMAGES, height=st.integers(1, 12), width=st.integers(1, 12))
 @settings(max_examples=60, deadline=None)
 def test_a_batch_is_its_samples(x: np.ndarray, height: int, width: int) -> None:
     ops = [{"op": "resize", "height": height, "width": width}, *OPS]
-    whole = preprocess.apply(ops, x)
+    whole = apply(ops, x)
     assert whole.dtype == np.float32 and whole.flags.c_contiguous
     assert whole.shape == (len(x), x.shape[3], height, width)
-    assert np.array_equal(whole, np.concatenate([preprocess.apply(ops, x[i : i + 1]) for i in range(len(x))]))
-    assert preprocess.output_shape(ops, x.shape[1:]) == whole.shape[1:]
+    assert np.array_equal(whole, np.concatenate([apply(ops, x[i : i + 1]) for i in range(len(x))]))
+    [spec] = preprocess.specs(ops, x[0])
+    assert spec == preprocess.Spec("input", (None, *whole.shape[1:]))
 
 
 @given(x=IMAGES)
@@ -39,26 +47,48 @@ def test_a_batch_is_its_samples(x: np.ndarray, height: int, width: int) -> None:
 def test_scale_and_normalise_are_single_float32_steps(x: np.ndarray) -> None:
     wanted = (x.astype(np.float32) / np.float32(255)).astype(np.float32)
     wanted = ((wanted - np.float32(0.4)) / np.float32(0.3)).transpose(0, 3, 1, 2)
-    assert np.array_equal(preprocess.apply(OPS, x), wanted)
+    assert np.array_equal(apply(OPS, x), wanted)
 
 
 @given(x=IMAGES)
 @settings(max_examples=30, deadline=None)
 def test_resize_to_the_same_size_changes_nothing(x: np.ndarray) -> None:
     ops = [{"op": "resize", "height": x.shape[1], "width": x.shape[2]}]
-    assert np.array_equal(preprocess.apply(ops, x), x.astype(np.float32))
+    assert np.array_equal(apply(ops, x), x.astype(np.float32))
 
 
 def test_grey_is_the_documented_integer_formula() -> None:
     x = np.random.default_rng(0).integers(0, 256, (2, 3, 3, 3), dtype=np.uint8)
-    got = preprocess.apply([{"op": "grey"}], x)[..., 0]
+    got = apply([{"op": "grey"}], x)[..., 0]
     r, g, b = (x[..., c].astype(int) for c in range(3))
     assert np.array_equal(got, (77 * r + 150 * g + 29 * b + 128) >> 8)
 
 
+def test_edges_are_the_documented_integer_formula() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (1, 5, 4, 1), dtype=np.uint8)
+    p = np.pad(x[0, :, :, 0].astype(int), 1, mode="edge")
+    for y in range(5):
+        for c in range(4):
+            a = sum(k * (p[y + i, c + 2] - p[y + i, c]) for i, k in enumerate((1, 2, 1)))
+            b = sum(k * (p[y + 2, c + i] - p[y, c + i]) for i, k in enumerate((1, 2, 1)))
+            assert apply([{"op": "edges"}], x)[0, y, c, 0] == (abs(a) + abs(b)) >> 3
+
+
+def test_columns_become_inputs_by_name() -> None:
+    ops = [{"op": "columns", "names": ["user", "item"], "sizes": [5, 9]}]
+    preprocess.check(ops, "data.preprocess")
+    found = preprocess.apply(ops, np.array([[1, 8], [4, 0]], np.int32))
+    assert list(found) == ["user", "item"]
+    assert found["item"].tolist() == [8, 0] and found["user"].dtype == np.int64
+    specs = preprocess.specs(ops, np.array([1, 8]))
+    assert [(spec.shape, spec.dtype, spec.high) for spec in specs] == [((None,), "int64", 5), ((None,), "int64", 9)]
+    with pytest.raises(DataError, match=r"unknown item.*found 9.*0 to 8"):
+        preprocess.apply(ops, np.array([[1, 9]]))
+
+
 def test_crop_takes_the_middle() -> None:
     x = np.arange(25, dtype=np.uint8).reshape(1, 5, 5, 1)
-    assert preprocess.apply([{"op": "crop", "height": 3, "width": 1}], x)[0, :, 0, 0].tolist() == [7, 12, 17]
+    assert apply([{"op": "crop", "height": 3, "width": 1}], x)[0, :, 0, 0].tolist() == [7, 12, 17]
 
 
 def test_json_round_trip() -> None:
@@ -86,6 +116,7 @@ def test_wrong_shapes_are_refused(x: np.ndarray) -> None:
         [{"op": "scale", "divide": 2.0, "by": 3}],
         [{"op": "crop", "height": 0, "width": 1}],
         [{"op": "layout"}, {"op": "layout"}],
+        [{"op": "columns", "names": ["a"], "sizes": ["b"]}],
         [{}],
     ],
 )
@@ -102,4 +133,4 @@ def test_ops_that_do_not_fit_the_image() -> None:
         {"op": "normalise", "mean": [0, 0], "std": [1]},
     ):
         with pytest.raises(DataError):
-            preprocess.apply([op], x)
+            apply([op], x)

@@ -19,12 +19,12 @@ class Context:
     Attributes:
         numerics: the int8 (or other) scheme of the target, for passes that quantize.
         channel_multiple: channel counts are rounded to multiples of this.
-        calibration: batches of model inputs (float32, the module's input shape), for ranges and importances.
+        calibration: batches of model inputs, each a tuple in the module's order, for ranges and importances.
     """
 
     numerics: Numerics | None
     channel_multiple: int
-    calibration: Sequence[torch.Tensor]
+    calibration: Sequence[tuple[torch.Tensor, ...]]
 
 
 class Pass(Protocol):

@@ -67,7 +67,7 @@ class Int8Qat:
     def replay(self, student: Student, record: dict[str, Any]) -> Student:
         """The same graph from the float student; the weights and ranges are the caller's to load."""
         prepared = _prepare(student, Numerics.model_validate(record["numerics"]))
-        prepared.observe([torch.zeros_like(x) for x in student.example()])  # gives the ranges their shapes
+        prepared.observe([tuple(torch.zeros_like(x) for x in student.example())])  # gives the ranges their shapes
         return student.with_module(prepared, record)
 
     def begin_epoch(self, student: Student, epoch: int, epochs: int) -> None:
@@ -142,7 +142,7 @@ class QatModule(nn.Module):
             fake.enable_fake_quant(False)
         with torch.no_grad():
             for batch in batches:
-                self.graph(batch)
+                self.graph(*batch)
         for fake in fakes:
             fake.enable_fake_quant(True)
         self.eval()
@@ -166,10 +166,9 @@ def _prepare(student: Student, numerics: Numerics) -> QatModule:
             # The fusion would put its own epsilon in place of this one, in silence.
             part.running_var.add_(part.eps - EPS)
             part.eps = EPS
-    axes = tuple({0: torch.export.Dim("batch")} for _ in student.inputs)
     with quiet():
         try:
-            exported = torch.export.export(module, student.example(), dynamic_shapes=axes)
+            exported = torch.export.export(module, student.example(), dynamic_shapes=student.dynamic_shapes())
         except (RuntimeError, ValueError, TypeError, AttributeError, torch._dynamo.exc.TorchDynamoException) as err:
             raise ExportError(f"can't be exported: {str(err).strip().splitlines()[0]}", where="int8_qat") from err
         graph = exported.module(check_guards=False)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgekd import preprocess
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.views import Views
+from edgekd.preprocess import Inputs
 from edgekd.recipe import Augment
 
 
@@ -28,7 +29,9 @@ class Feed:
 
     Attributes:
         views: how many views there are.
-        sample_shape: of one model input, such as (C, H, W).
+        specs: the model's inputs.
+        sample_shape: what a model family is told: the shape of one float input, such as (C, H, W), or how many values
+            each input of whole numbers has.
         raw_shape: of one raw sample, such as (H, W, C).
     """
 
@@ -40,7 +43,8 @@ class Feed:
         self._views = Views(seed, augment.flip, augment.crop, augment.views)
         self.views = augment.views
         self.raw_shape: tuple[int, ...] = dataset.train.x.shape[1:]
-        self.sample_shape = self._prepared(dataset.train.x[:1]).shape[1:]
+        self.specs = preprocess.specs(self.ops, dataset.train.x[0])
+        self.sample_shape = told_shape(self.specs)
 
     def seeded(self, seed: int) -> Feed:
         """The same samples under the views of another seed."""
@@ -60,20 +64,27 @@ class Feed:
         """Raw samples of a split."""
         return self._splits[split].x[start:stop]
 
-    def inputs(self, split: str, start: int, stop: int) -> NDArray[np.float32]:
+    def inputs(self, split: str, start: int, stop: int) -> Inputs:
         """Model inputs of a split, without augmentation."""
         return self._prepared(self.raw(split, start, stop))
 
-    def plain(self, split: str, index: NDArray[np.int64]) -> NDArray[np.float32]:
+    def plain(self, split: str, index: NDArray[np.int64]) -> Inputs:
         """Model inputs of some samples of a split, without augmentation."""
         return self._prepared(self._splits[split].x[index])
 
-    def train(self, view: int, index: NDArray[np.int64]) -> NDArray[np.float32]:
+    def train(self, view: int, index: NDArray[np.int64]) -> Inputs:
         """Model inputs of training samples, as view ``view`` shows them."""
         return self._prepared(self._views.apply(self._splits["train"].x[index], index, view))
 
-    def _prepared(self, raw: NDArray[Any]) -> NDArray[np.float32]:
+    def _prepared(self, raw: NDArray[Any]) -> Inputs:
         return preprocess.apply(self.ops, raw)
+
+
+def told_shape(specs: Sequence[preprocess.Spec]) -> tuple[int, ...]:
+    """See ``Feed.sample_shape``."""
+    if specs[0].dtype == "float32":
+        return tuple(int(size or 1) for size in specs[0].shape[1:])
+    return tuple(spec.high for spec in specs if spec.high is not None)
 
 
 def some(total: int, limit: int) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from edgekd.errors import RecipeError
 from edgekd.learn import taps
 
 Table = Mapping[str, Any]
+Tensors = tuple[Tensor, ...]
 TIMING = ("weight", "final_weight", "start", "stop")
 
 
@@ -116,7 +117,7 @@ class Objective:
         terms: Sequence[Term],
         student: nn.Module,
         teacher: nn.Module | None = None,
-        example: tuple[Tensor, Tensor] | None = None,
+        example: tuple[Tensors, Tensors] | None = None,
         seed: int = 0,
     ) -> None:
         gone = set(left_out(terms, student))
@@ -141,12 +142,12 @@ class Objective:
         """Whether the teacher has to run beside the student: its features are not kept."""
         return bool(self._taps)
 
-    def _make_adapters(self, x: Tensor, x_teacher: Tensor, seed: int) -> None:
+    def _make_adapters(self, x: Tensors, x_teacher: Tensors, seed: int) -> None:
         training = self.student.training
         self.student.eval()
         with self.watching(), torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.student(x)
+            self.student(*x)
             self._see(x_teacher)
             for term in self._taps:
                 given, wanted = self._layers(term)
@@ -181,7 +182,7 @@ class Objective:
         teacher: Tensor | None,
         labels: Tensor | None,
         share: float,
-        x_teacher: Tensor | None = None,
+        x_teacher: Tensors | None = None,
         mask: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and each loss by name, unweighted. Inside ``watching``, after the student's forward pass.
@@ -207,10 +208,10 @@ class Objective:
         weighted = [term.weight_at(share) * parts[term.name] for term in self.terms]
         return torch.stack(weighted).sum(), parts
 
-    def _see(self, x_teacher: Tensor) -> None:
+    def _see(self, x_teacher: Tensors) -> None:
         assert self.teacher is not None
         self.teacher.eval()
-        self.teacher(x_teacher)
+        self.teacher(*x_teacher)
 
     def _layers(self, term: Term) -> tuple[list[Tensor], list[Tensor]]:
         student, teacher = self._seen

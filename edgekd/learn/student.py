@@ -8,14 +8,20 @@ from typing import Any
 import torch
 from torch import nn
 
+LENGTH = 8  # of a sequence in an example
+
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input or output. ``shape`` has ``None`` for a dynamic dimension; the first is always the batch."""
+    """One input or output. ``shape`` has ``None`` for a dynamic dimension; the first is always the batch.
+
+    ``high``: whole numbers lie in 0..high - 1.
+    """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: str = "float32"
+    high: int | None = None
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,21 @@ class Student:
     def example(self, batch: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
         """Seeded example inputs (batch 2: with batch 1 the exporter would bake the batch in)."""
         generator = torch.Generator().manual_seed(seed)
-        shapes = [[batch, *(d or 2 for d in spec.shape[1:])] for spec in self.inputs]
-        return tuple(torch.randn(shape, generator=generator) for shape in shapes)
+        made = []
+        for spec in self.inputs:
+            shape = [batch, *(d or LENGTH for d in spec.shape[1:])]
+            if spec.dtype == "float32":
+                made.append(torch.randn(shape, generator=generator))
+            else:
+                made.append(torch.randint(0, spec.high or 2, shape, generator=generator))
+        return tuple(made)
+
+    def dynamic_shapes(self) -> tuple[dict[int, torch.export.Dim], ...]:
+        """Which sizes of each input are free, for ``torch.export``: the batch, and the length of sequences."""
+        batch, length = torch.export.Dim("batch", min=1, max=2**20), torch.export.Dim("length", min=2, max=2**14)
+        return tuple(
+            {i: length if i else batch for i, size in enumerate(spec.shape) if size is None} for spec in self.inputs
+        )
 
     def with_module(self, module: nn.Module, record: dict[str, Any] | None = None) -> Student:
         """The same signature around another module; ``record`` is appended to the lineage."""

@@ -26,9 +26,11 @@ from edgekd.errors import DivergedError
 from edgekd.learn import checkpoint as checkpoints
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, Term
+from edgekd.preprocess import Inputs
 from edgekd.recipe import Schedule
 
 Logits = NDArray[np.float32]
+Tensors = tuple[Tensor, ...]
 CLIP = 5.0
 DIVERGED = 1e4
 RAN_AWAY = 20.0
@@ -113,6 +115,11 @@ def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[d
     return progress.history
 
 
+def tensors(inputs: Inputs, device: torch.device | None = None) -> Tensors:
+    """A model's inputs in their order."""
+    return tuple(torch.tensor(x, device=device) for x in inputs.values())
+
+
 def objective_of(
     module: nn.Module, terms: Sequence[Term], feed: Feed, live: tuple[nn.Module, Feed] | None, seed: int
 ) -> Objective:
@@ -121,7 +128,7 @@ def objective_of(
         return Objective(terms, module)
     teacher, theirs = live
     index = np.arange(min(2, feed.length("train")))
-    example = torch.tensor(feed.plain("train", index)), torch.tensor(theirs.plain("train", index))
+    example = tensors(feed.plain("train", index)), tensors(theirs.plain("train", index))
     return Objective(terms, module, teacher, example, seed)
 
 
@@ -148,12 +155,12 @@ def _epoch(
         lr = learning_rate(schedule, epoch * batches + step, schedule.epochs * batches)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        x = torch.tensor(feed.train(view, index), device=accelerator.device)
+        x = tensors(feed.train(view, index), accelerator.device)
         y = None if labels is None else torch.tensor(labels[index], device=accelerator.device)
         t = None if says is None else torch.tensor(says[index], device=accelerator.device)
         optimizer.zero_grad()
         with _precision(schedule, accelerator.device):
-            logits = module(x).float()
+            logits = module(*x).float()
             total, parts = objective(
                 logits, t, y, (epoch * batches + step) / (schedule.epochs * batches), _seen(task, view, index, x)
             )
@@ -169,12 +176,12 @@ def _epoch(
     return {"epoch": epoch, "loss": total_mean, "losses": by_name, "lr": lr}
 
 
-def _seen(task: Task, view: int, index: NDArray[np.int64], x: Tensor) -> Tensor | None:
+def _seen(task: Task, view: int, index: NDArray[np.int64], x: Tensors) -> Tensors | None:
     """The same samples and views as the teacher's own preprocessing shows them; None where nothing taps it."""
     if task.live is None:
         return None
     feed = task.live[1]
-    return x if feed is task.feed else torch.tensor(feed.train(view, index), device=x.device)
+    return x if feed is task.feed else tensors(feed.train(view, index), x[0].device)
 
 
 def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManager[Any]:
@@ -221,7 +228,7 @@ def _forward(module: nn.Module, batches: Any) -> Logits:
     module.eval()
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     with torch.no_grad():
-        parts = [module(torch.tensor(x, device=device)).float().cpu().numpy() for x in batches]
+        parts = [module(*tensors(x, device)).float().cpu().numpy() for x in batches]
     return np.concatenate(parts)
 
 

@@ -24,7 +24,6 @@ def export(student: Student, opset: int) -> ir.Model:
     Raises:
         ExportError: what can't be exported, with its module path and operator where the exporter names them.
     """
-    axes = tuple({0: torch.export.Dim(BATCH, min=1, max=2**20)} for _ in student.inputs)
     try:
         with quiet():
             program = torch.onnx.export(
@@ -32,7 +31,7 @@ def export(student: Student, opset: int) -> ir.Model:
                 student.example(),
                 dynamo=True,
                 opset_version=opset,
-                dynamic_shapes=axes,
+                dynamic_shapes=student.dynamic_shapes(),
                 verbose=False,
                 input_names=[spec.name for spec in student.inputs],
                 output_names=[spec.name for spec in student.outputs],

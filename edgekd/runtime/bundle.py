@@ -29,16 +29,17 @@ from numpy.typing import NDArray
 from edgekd import host
 from edgekd.disk import replace_folder
 from edgekd.errors import IntegrityError, UnavailableError, UsageError
+from edgekd.preprocess import Inputs, Spec
 from edgekd.runtime import tensor_pb
 from edgekd.runtime._checks import check_path, keys, listed, no_duplicates, table_at, texts
 from edgekd.runtime.backends._base import Session, make
 
 SCHEMA_VERSION, FORMAT = "1.0", 1
 COMPONENT = "student"
-INPUT, OUTPUT = "input", "logits"
+OUTPUT = "logits"
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 4_000_000
-GOLDEN_MARGIN = 0.1
+GOLDEN_MARGIN, GOLDEN_LENGTH = 0.1, 16
 TOP_KEYS = ("additional_metadata", "components", "layout", "package_name", "schema_version")
 ABOUT_KEYS = ("files", "format", "labels", "plan", "preprocess", "sample_shape", "shippable", "task")
 VARIANT_KEYS = ("backend", "batch", "files", "isa", "numerics", "options", "quantized", "tolerance")
@@ -52,7 +53,7 @@ class Variant:
         files: what the runtime opens, by name, the one to open first.
         isa: CPU features that the files need.
         tolerance: for ``verify``, as a share of the score range; absolute for float files.
-        golden: model inputs and the outputs that this file gave for them, (N, ...) float32 each.
+        golden: model inputs by name and the outputs that this file gave for them, (N, ...) each.
     """
 
     target: str
@@ -64,7 +65,7 @@ class Variant:
     quantized: bool
     batch: int
     tolerance: float
-    golden: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    golden: tuple[Inputs, NDArray[np.float32]] | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -121,13 +122,15 @@ class Bundle:
         """What the runtime opens, checked."""
         return {name: self.file(f"{variant.target}/{name}") for name in variant.files}
 
-    def golden_of(self, variant: Variant) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Golden inputs and outputs, checked."""
-        parts = []
-        for name in ("input_0.pb", "output_0.pb"):
-            place = f"{variant.target}/test_data_set_0/{name}"
-            parts.append(tensor_pb.read(self.file(place), place)[1])
-        return parts[0], parts[1]
+    def golden_of(self, variant: Variant) -> tuple[Inputs, NDArray[Any]]:
+        """Golden inputs by name and outputs, checked."""
+        folder = f"{variant.target}/test_data_set_0"
+        places = sorted(name for name in self.hashes if name.startswith(f"{folder}/input_"))
+        if not places:
+            raise IntegrityError("no golden inputs", where=str(self.folder), found=folder)
+        output = f"{folder}/output_0.pb"
+        inputs = dict(tensor_pb.read(self.file(place), place) for place in places)
+        return inputs, tensor_pb.read(self.file(output), output)[1]
 
 
 def write(folder: Path, bundle: Bundle, pages: Mapping[str, bytes], *, overwrite: bool = False) -> None:
@@ -217,7 +220,8 @@ def _contents(bundle: Bundle) -> dict[str, bytes]:
         files[f"{base}/target.json"] = pretty(variant.record)
         if variant.golden is not None:
             x, y = variant.golden
-            files[f"{base}/test_data_set_0/input_0.pb"] = tensor_pb.write(x, INPUT)
+            for i, (name, array) in enumerate(x.items()):
+                files[f"{base}/test_data_set_0/input_{i}.pb"] = tensor_pb.write(array, name)
             files[f"{base}/test_data_set_0/output_0.pb"] = tensor_pb.write(y, OUTPUT)
     return files
 
@@ -350,7 +354,7 @@ def replay(bundle: Bundle, variant: Variant) -> dict[str, Any]:
     except UnavailableError as err:
         return {"check": name, "skipped": str(err)}
     x, wanted = bundle.golden_of(variant)
-    got = session.run({session.inputs[0].name: x})[session.outputs[0].name]
+    got = session.run(x)[session.outputs[0].name]
     if got.shape != wanted.shape:
         raise IntegrityError("another output shape", where=name, found=got.shape, allowed=str(wanted.shape))
     span = float(wanted.max() - wanted.min()) if variant.quantized else 1.0
@@ -361,7 +365,7 @@ def replay(bundle: Bundle, variant: Variant) -> dict[str, Any]:
         raise IntegrityError(
             "other scores than when it was built", where=name, found=worst, allowed=f"{variant.tolerance * span:.3g}"
         )
-    return {"check": f"{name}: {len(x)} samples, largest difference {worst:.2g}", "ok": True}
+    return {"check": f"{name}: {len(wanted)} samples, largest difference {worst:.2g}", "ok": True}
 
 
 def check_isa(variant: Variant) -> None:
@@ -386,33 +390,36 @@ def open_variant(bundle: Bundle, variant: Variant, threads: int | None = None, b
 
 def golden(
     session: Session,
-    shape: Sequence[int],
+    specs: Sequence[Spec],
     seed: int = 0,
     want: int = 8,
-    given: NDArray[np.float32] | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    given: Inputs | None = None,
+) -> tuple[Inputs, NDArray[np.float32]]:
     """Golden inputs and what a session says to them.
 
     Only inputs where the two best scores lie at least 10 % of the score range apart are kept (else the clearest one),
     so that another CPU's rounding can't change an answer.
 
     Args:
-        shape: of one model input.
+        specs: the model's inputs.
         want: at most so many.
         given: inputs to choose from; else synthetic ones, seeded.
     """
-    x = _synthetic(shape, seed, 64 * want) if given is None else given
-    y = session.run({session.inputs[0].name: x})[session.outputs[0].name].astype(np.float32)
+    x = {spec.name: _synthetic(spec, seed + i, 64 * want) for i, spec in enumerate(specs)} if given is None else given
+    y = session.run(x)[session.outputs[0].name].astype(np.float32)
     best = np.sort(y, axis=1)
     margin = (best[:, -1] - best[:, -2]) / max(float(y.max() - y.min()), 1e-12)
     clearest = np.argsort(-margin, kind="stable")[:want]
     keep = np.sort([i for i in clearest if margin[i] >= GOLDEN_MARGIN] or clearest[:1])
-    return x[keep], y[keep]
+    return {name: array[keep] for name, array in x.items()}, y[keep]
 
 
-def _synthetic(shape: Sequence[int], seed: int, count: int) -> NDArray[np.float32]:
+def _synthetic(spec: Spec, seed: int, count: int) -> NDArray[Any]:
     """Coarse patterns of many strengths: white noise alone would look the same to most networks."""
     rng = np.random.default_rng(seed)
+    shape = [GOLDEN_LENGTH if size is None else size for size in spec.shape[1:]]
+    if spec.high is not None:
+        return rng.integers(0, spec.high, (count, *shape))
     coarse = [d if i == 0 or d < 4 else -(-d // 2) for i, d in enumerate(shape)]
     x = rng.uniform(-1, 1, (count, *coarse))
     for axis, (small, full) in enumerate(zip(coarse, shape, strict=True), start=1):

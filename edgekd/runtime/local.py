@@ -44,12 +44,12 @@ def bench(path: str | Path, target: str | None = None, seconds: float = 1.0) -> 
 def _one(bundle: bundles.Bundle, variant: bundles.Variant, seconds: float, result: dict[str, Any]) -> dict[str, Any]:
     bundles.check_isa(variant)
     golden = bundle.golden_of(variant)[0]
-    x = np.resize(golden, (variant.batch, *golden.shape[1:]))
+    x = {name: np.resize(array, (variant.batch, *array.shape[1:])) for name, array in golden.items()}
     job = benching.BenchJob(
         variant.backend,
         {"this": bundle.files_of(variant)},
         "this",
-        {bundles.INPUT: x},
+        x,
         options=variant.options,
         batch=variant.batch,
         min_seconds=seconds,

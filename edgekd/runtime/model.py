@@ -71,8 +71,7 @@ class Model:
         raw, single = preprocess.batched(x, self._shape)
         if len(raw) == 0:
             return []
-        inputs = preprocess.apply(self._ops, raw)
-        logits = self.run({self.inputs[0].name: inputs})[self.outputs[0].name]
+        logits = self.run(preprocess.apply(self._ops, raw))[self.outputs[0].name]
         made = [self._prediction(row) for row in softmax(logits)]
         return made[0] if single else made
 

@@ -73,6 +73,21 @@ def compare(got: NDArray[np.generic], want: NDArray[np.generic], *, classes: boo
     )
 
 
+def clearly_differs(got: NDArray[np.generic], want: NDArray[np.generic], tolerance: float) -> float:
+    """Share of samples, 0..1, with another best score where the reference was in no doubt.
+
+    Where two classes all but tie, rounding decides, and neither answer is wrong: the reference must prefer its own
+    best score to the other answer's by more than ``tolerance`` of the score range.
+
+    Args:
+        got, want: scores, (samples, classes), finite.
+    """
+    a, b = got.argmax(-1), want.argmax(-1)
+    rows = np.arange(len(want))
+    margin = want[rows, b].astype(np.float64) - want[rows, a]
+    return float(np.mean(margin > tolerance * float(want.max() - want.min())))
+
+
 def check(
     session: Session, inputs: Mapping[str, Array], want: Array, *, output: str | None = None, classes: bool = True
 ) -> Parity:

@@ -35,7 +35,9 @@ def student_of(table: dict[str, Any]) -> Student:
 
 def context() -> Context:
     generator = torch.Generator().manual_seed(0)
-    return Context(target.load("ort-cpu").quantized, 8, [torch.randn(8, *SHAPE, generator=generator) for _ in range(2)])
+    return Context(
+        target.load("ort-cpu").quantized, 8, [(torch.randn(8, *SHAPE, generator=generator),) for _ in range(2)]
+    )
 
 
 @pytest.mark.parametrize("table", FAMILIES, ids=lambda t: t["kind"])
@@ -115,10 +117,10 @@ def test_a_convolution_used_twice_and_another_epsilon_are_folded_rightly() -> No
     spec = TensorSpec("input", (None, *SHAPE))
     before = Student(module.eval(), (spec,), (TensorSpec("logits", (None, 5)),), ({"kind": "student"},))
     change = plugins.build("compress", {"kind": "int8_qat"}, "test")
-    calibration = [torch.randn(16, *SHAPE) for _ in range(4)]
+    calibration = [(torch.randn(16, *SHAPE),) for _ in range(4)]
     after = change.apply(before, Context(target.load("ort-cpu").quantized, 1, calibration))
     data = to_onnx(change.finish(after), opset=20, metadata={})
-    got = backends.make("ort", {}, "t").open({"model.onnx": data}, batch=16).run({"input": calibration[0].numpy()})
+    got = backends.make("ort", {}, "t").open({"model.onnx": data}, batch=16).run({"input": calibration[0][0].numpy()})
     with torch.no_grad():
-        wanted = before.module(calibration[0]).numpy()
+        wanted = before.module(*calibration[0]).numpy()
     assert np.abs(got["logits"] - wanted).max() <= 0.08 * np.ptp(wanted)

@@ -58,5 +58,5 @@ def test_a_source(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert split.x.dtype in (np.uint8, np.float32)
         if split.y is not None:
             assert split.y.dtype == np.int64 and split.y.min() >= 0 and split.y.max() < classes
-    ready = preprocess.apply(one.preprocess, one.train.x[:2])
-    assert ready.dtype == np.float32 and ready.flags.c_contiguous
+    for ready in preprocess.apply(one.preprocess, one.train.x[:2]).values():
+        assert ready.dtype in (np.float32, np.int64) and ready.flags.c_contiguous

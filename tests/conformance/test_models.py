@@ -16,6 +16,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "resnet": {"depth": 8, "width": 8},
     "convnet": {"width": 8},
     "mobilenet": {"width": 0.5},
+    "transformers": {
+        "name": "ResNetForImageClassification",
+        "config": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
+    },
 }
 KINDS = [kind for kind in plugins.kinds("models") if kind != "python"]
 

@@ -27,7 +27,7 @@ def exported() -> dict[str, ir.Model]:
     spec = TensorSpec("input", (None, *SHAPE))
     student = Student(module, (spec,), (TensorSpec("logits", (None, 5)),))
     change = plugins.build("compress", {"kind": "int8_qat"}, "m")
-    context = Context(target.load("ort-cpu").quantized, 1, [torch.randn(8, *SHAPE)])
+    context = Context(target.load("ort-cpu").quantized, 1, [(torch.randn(8, *SHAPE),)])
     return {"fp32": export(student, 20), "int8": export(change.finish(change.apply(student, context)), 20)}
 
 

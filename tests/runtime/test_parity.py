@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from edgekd.errors import IntegrityError, UsageError
 from edgekd.runtime.backends._base import Array, Port
-from edgekd.runtime.parity import check, compare, run_all
+from edgekd.runtime.parity import check, clearly_differs, compare, run_all
 
 SCORES = arrays(
     np.float32, array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=6), elements=st.floats(-9, 9, width=16)
@@ -109,3 +109,11 @@ def test_mistakes_are_told() -> None:
         run_all(Doubles(3), {"x": x})
     with pytest.raises(UsageError, match="unequal"):
         run_all(Doubles(), {"x": x, "y": x[:3]})
+
+
+def test_a_tie_that_rounding_decides_is_no_difference() -> None:
+    want = np.array([[0.0, 10.0], [5.0, 5.1], [9.0, 0.0], [0.0, 9.0]], np.float32)
+    got = np.array([[0.0, 10.0], [5.1, 5.0], [0.0, 9.0], [0.0, 9.0]], np.float32)
+    assert clearly_differs(got, want, 0.05) == 0.25
+    assert clearly_differs(want, want, 0.0) == 0.0
+    assert clearly_differs(got, want, 0.0) == 0.5
