@@ -14,6 +14,7 @@ from edgekd import host, metric
 from edgekd.choose import Contender
 from edgekd.errors import UnavailableError
 from edgekd.learn.feed import Feed
+from edgekd.metrics._base import Metric
 from edgekd.plan import Candidate as Planned
 from edgekd.preprocess import Inputs
 from edgekd.runtime import bench, parity
@@ -34,14 +35,17 @@ class Exam:
         inputs: ``inputs(split, count)``: the first ``count`` model inputs of a split (None: all), in chunks.
         labels: by split; None where the data has none.
         teacher: the teacher's logits over a split.
+        metric, raw: what a split's scores are measured by, and its raw samples.
     """
 
     inputs: Callable[[str, int | None], Iterator[Inputs]]
     labels: Mapping[str, NDArray[np.int64] | None]
     teacher: Callable[[str], Scores]
+    metric: Metric
+    raw: Callable[[str], NDArray[Any]]
 
     @classmethod
-    def of(cls, feed: Feed, teacher: Callable[[str], Scores]) -> Exam:
+    def of(cls, feed: Feed, teacher: Callable[[str], Scores], judge: Metric) -> Exam:
         """The exam that a feed sets."""
 
         def inputs(split: str, count: int | None) -> Iterator[Inputs]:
@@ -49,7 +53,12 @@ class Exam:
             for start in range(0, total, CHUNK):
                 yield feed.inputs(split, start, min(start + CHUNK, total))
 
-        return cls(inputs, {name: feed.labels(name) for name in ("train", "validation", "test")}, teacher)
+        labels = {name: feed.labels(name) for name in ("train", "validation", "test")}
+        return cls(inputs, labels, teacher, judge, feed.raw)
+
+    def value(self, split: str, scores: Scores) -> float:
+        """The metric of some scores over a whole split."""
+        return metric.value(self.metric, scores, self.labels[split], self.teacher(split), self.raw(split))
 
 
 @dataclass
@@ -184,7 +193,7 @@ def _measure(
         got = scores(session, exam.inputs("validation", None))
         found = parity.compare(got, of_torch[name])
         result[name] = {
-            "value_validation": metric.value(got, exam.labels["validation"], exam.teacher("validation")),
+            "value_validation": exam.value("validation", got),
             "parity": {
                 **found.as_dict(),
                 "score_range": found.score_range,

@@ -1,4 +1,4 @@
-"""How good predictions are, in numpy. Accuracy where there are labels, agreement with the teacher where not."""
+"""The recipe's metric over a split: against the labels, or where there are none against the teacher's answers."""
 
 from __future__ import annotations
 
@@ -7,20 +7,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.metrics._base import Metric
 
-def accuracy(scores: NDArray[Any], labels: NDArray[np.int64]) -> float:
-    """Share of rows of ``scores`` (N, C) whose largest entry stands at ``labels`` (N,), 0..1."""
-    return float(np.mean(scores.argmax(1) == labels))
-
-
-def value(scores: NDArray[Any], labels: NDArray[np.int64] | None, teacher: NDArray[Any]) -> float:
-    """The metric of a split: accuracy, or agreement with ``teacher`` (N, C) scores where ``labels`` is None."""
-    return accuracy(scores, teacher.argmax(1) if labels is None else labels)
+CONFUSION = 200
 
 
-def name(labels: NDArray[np.int64] | None) -> str:
-    """What ``value`` is called."""
-    return "agreement" if labels is None else "accuracy"
+def value(
+    metric: Metric,
+    scores: NDArray[Any],
+    labels: NDArray[np.int64] | None,
+    teacher: NDArray[Any],
+    raw: NDArray[Any],
+) -> float:
+    """The metric of a split.
+
+    Args:
+        scores, teacher: (N, C); labels: (N,) or None: then the teacher's answers count as labels.
+        raw: (N, ...) raw samples.
+    """
+    return metric(scores, teacher.argmax(1) if labels is None else labels, raw)
+
+
+def name(kind: str, labels: NDArray[np.int64] | None) -> str:
+    """What ``value`` is called: accuracy against the teacher is agreement."""
+    return "agreement" if labels is None and kind == "accuracy" else kind
 
 
 def per_class(
@@ -28,13 +38,15 @@ def per_class(
 ) -> dict[str, Any]:
     """What the student took over, class by class: its accuracy, the teacher's, their agreement, and teacher x student.
 
-    Without labels the teacher's word counts as the label.
+    Without labels the teacher's word counts as the label. Teacher x student only up to 200 classes, else None.
     """
     s, t = student.argmax(1), teacher.argmax(1)
     y = t if labels is None else labels
     n = len(classes)
-    confusion = np.zeros((n, n), dtype=np.int64)
-    np.add.at(confusion, (t, s), 1)
+    confusion = None
+    if n <= CONFUSION:
+        confusion = np.zeros((n, n), dtype=np.int64)
+        np.add.at(confusion, (t, s), 1)
 
     def share(hit: NDArray[np.bool_]) -> list[float | None]:
         return [float(hit[y == c].mean()) if (y == c).any() else None for c in range(n)]
@@ -44,5 +56,5 @@ def per_class(
         "teacher": share(t == y),
         "student": share(s == y),
         "agree": share(s == t),
-        "confusion": confusion.tolist(),
+        "confusion": None if confusion is None else confusion.tolist(),
     }

@@ -119,7 +119,8 @@ def data_source(recipe: Recipe, quick: bool) -> Any:
             raise RecipeError(
                 "no data given", where="data.path", allowed="--set data.path=FILE; or --quick, on made data"
             )
-        table = {"kind": "made", **recipe.data.made}
+        own = {key: value for key, value in recipe.data.made.items() if key != "source"}
+        table = {"kind": recipe.data.made.get("source", "made"), **own}
     return plugins.build("data", table, "data")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from edgekd import choose, host, measure, metric, plan, preprocess, record, rehearsal, report, steps
+from edgekd import choose, host, measure, plan, plugins, preprocess, record, rehearsal, report, steps
 from edgekd.choose import Choice
 from edgekd.disk import disk, replace_folder
 from edgekd.errors import GateError, RecipeError, reading
@@ -48,7 +48,7 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
     trained, watching = train_all(bench)
     onnx = export_all(bench, trained)
     stage_scores = steps.StageScores(bench, trained)
-    exam = measure.Exam.of(bench.feed, watching.split)
+    exam = measure.Exam.of(bench.feed, watching.split, bench.metric)
     measured = measure_all(bench, onnx, stage_scores, exam)
     budget = None if order.quick else order.recipe.budget
     choices = choose_all(measured, budget, exam)
@@ -108,6 +108,7 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
     """Build and check every part of a recipe before the first batch."""
     recipe = order.recipe
     terms = make_terms(recipe.losses)
+    judge = plugins.build("metrics", recipe.metric, "metric")
     for i, table in enumerate(recipe.compress):
         steps.make_pass(plan.split_table(table, where=f"compress[{i}]")[0], f"compress[{i}]")
     dataset = objects.dataset or order.source.load()
@@ -126,7 +127,9 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
     check_labels(order, feed, terms, has_teacher=objects.teacher is not None)
     tree = plan.make(recipe, order.targets, order.data, feed.length("train"), order.quick, objects.teacher is not None)
     roots = steps.make_roots(recipe, feed, teacher_feed, len(dataset.classes), objects.teacher, objects.student)
-    return steps.Bench(recipe, tree, order.store, feed, teacher_feed, dataset.classes, roots, terms, order.progress)
+    return steps.Bench(
+        recipe, tree, order.store, feed, teacher_feed, dataset.classes, roots, terms, judge, order.progress
+    )
 
 
 def is_images(dataset: Dataset) -> bool:
@@ -191,7 +194,7 @@ def measure_all(
 def choose_all(measured: Mapping[str, Measured], budget: Any, exam: measure.Exam) -> dict[str, Choice]:
     """What ships on each target; validation decides."""
     says = exam.teacher("validation")
-    value = metric.value(says, exam.labels["validation"], says)
+    value = exam.value("validation", says)
     return {name: choose.choose(m.contenders(), budget, value, m.ratio) for name, m in measured.items()}
 
 

@@ -24,6 +24,7 @@ FAMILIES = {
     "data": "edgekd.learn.data",
     "models": "edgekd.learn.models",
     "losses": "edgekd.learn.losses",
+    "metrics": "edgekd.metrics",
     "compress": "edgekd.compress",
     "passes": "edgekd.lower.passes",
     "backends": "edgekd.runtime.backends",

@@ -13,7 +13,7 @@ edges        --                     (|a| + |b|) >> 3 on uint8, each channel; a, 
 scale        divide                 float32(x) / float32(divide)
 normalise    mean, std              (x - float32(mean_c)) / float32(std_c), for each channel c
 layout       --                     (N, H, W, C) -> (N, C, H, W); last
-columns      names, sizes           column k of (N, K) whole numbers, 0..size_k - 1, as an int64 input; last
+columns      names, sizes, widths   (N, K) whole numbers in int64 inputs: the next width_k columns, 0..size_k - 1; last
 ===========  =====================  ==============================================================================
 
 The result is named model inputs: one float32 array called ``input``, unless the last op names its own.
@@ -44,7 +44,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "scale": ("divide",),
     "normalise": ("mean", "std"),
     "layout": (),
-    "columns": ("names", "sizes"),
+    "columns": ("names", "sizes", "widths"),
 }
 LAST = ("layout", "columns")
 IMAGES = ("crop", "resize", "grey", "edges", "layout")
@@ -59,6 +59,14 @@ class Spec:
     shape: tuple[int | None, ...]
     dtype: str = "float32"
     high: int | None = None
+
+
+def raw_shape(ops: Ops, shape: Sequence[int]) -> tuple[int, ...]:
+    """What one raw sample of an app is like, where a data set's samples are like ``shape``.
+
+    A student that looks at the first columns alone is asked with these alone.
+    """
+    return (sum(ops[-1]["widths"]),) if ops and ops[-1]["op"] == "columns" else tuple(shape)
 
 
 def specs(ops: Ops, sample: Array) -> tuple[Spec, ...]:
@@ -90,7 +98,7 @@ def check(ops: Ops, where: str) -> None:
 
 
 def _check_value(key: str, value: Any, where: str) -> None:
-    if key in ("names", "sizes"):
+    if key in ("names", "sizes", "widths"):
         kind = str if key == "names" else int
         if not isinstance(value, list | tuple) or not value or not all(isinstance(v, kind) for v in value):
             raise RecipeError("malformed", where=where, found=value, allowed=f"a list of {kind.__name__}")
@@ -204,15 +212,20 @@ def _normalise(x: Array, op: Mapping[str, Any]) -> Array:
 
 
 def _columns(x: Array, op: Mapping[str, Any]) -> Inputs:
-    names, sizes = op["names"], op["sizes"]
-    if x.ndim != 2 or x.shape[1] != len(names) or x.dtype.kind not in "iu":
+    total = sum(op["widths"])
+    if x.ndim != 2 or x.shape[1] < total or x.dtype.kind not in "iu":
         found = f"{x.dtype} {x.shape}"
-        raise DataError("columns takes whole numbers", where="preprocess", found=found, allowed=f"(N, {len(names)})")
-    for k, (name, size) in enumerate(zip(names, sizes, strict=True)):
-        if x.size and not 0 <= int(x[:, k].min()) <= int(x[:, k].max()) < size:
-            bad = x[(x[:, k] < 0) | (x[:, k] >= size), k][0]
+        raise DataError("columns takes whole numbers", where="preprocess", found=found, allowed=f"(N, {total})")
+    made: Inputs = {}
+    start = 0
+    for name, size, width in zip(op["names"], op["sizes"], op["widths"], strict=True):
+        part = x[:, start] if width == 1 else x[:, start : start + width]
+        start += width
+        if part.size and not 0 <= int(part.min()) <= int(part.max()) < size:
+            bad = part[(part < 0) | (part >= size)][0]
             raise DataError(f"unknown {name}", where="preprocess", found=int(bad), allowed=f"0 to {size - 1}")
-    return {name: np.ascontiguousarray(x[:, k], dtype=np.int64) for k, name in enumerate(names)}
+        made[name] = np.ascontiguousarray(part, dtype=np.int64)
+    return made
 
 
 def _layout(x: Array, op: Mapping[str, Any]) -> Array:

@@ -51,7 +51,7 @@ class Data(BaseModel):
 
     source: str
     preprocess: tuple[Table, ...] | None = None
-    made: Table | None = Field(default=None, description="table of source 'made', for --quick where no path is given")
+    made: Table | None = Field(default=None, description="table of a made source, for --quick where no path is given")
 
     @property
     def table(self) -> Table:
@@ -106,11 +106,17 @@ class Recipe(_Frozen):
     augment: Augment = Augment(views=1)
     teacher: Teacher
     student: StudentTable
+    metric: Table = Field(default={"kind": "accuracy"}, description="a name, or a table with its kind")
     losses: tuple[Table, ...] = Field(min_length=1)
     compress: tuple[Table, ...] = ()
     budget: Budget = Budget()
     targets: tuple[str, ...] = ()
     golden: Literal["synthetic", "data"] = "synthetic"
+
+    @field_validator("metric", mode="before")
+    @classmethod
+    def _named(cls, metric: Any) -> Any:
+        return {"kind": metric} if isinstance(metric, str) else metric
 
     @field_validator("losses", "compress")
     @classmethod

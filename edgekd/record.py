@@ -49,7 +49,7 @@ def make(facts: Facts) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "name": bench.recipe.name,
         "task": bench.recipe.task,
-        "metric": metric.name(facts.exam.labels["validation"]),
+        "metric": metric.name(bench.recipe.metric["kind"], facts.exam.labels["validation"]),
         "seed": bench.recipe.seed,
         "split_sizes": lengths,
         "host": first.host,
@@ -112,16 +112,13 @@ def _stage_size(facts: Facts, step: Step) -> int:
 
 
 def _stage_value(facts: Facts, step: Step, split: str) -> float:
-    teacher = facts.exam.teacher(split)
-    own = teacher if step.kind == "teacher" else facts.stage_scores(step.name, split)
-    return metric.value(own, facts.exam.labels[split], teacher)
+    own = facts.exam.teacher(split) if step.kind == "teacher" else facts.stage_scores(step.name, split)
+    return facts.exam.value(split, own)
 
 
 def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
     name, choice = measured.target.name, facts.choices[measured.target.name]
-    teacher_value = metric.value(
-        facts.exam.teacher("validation"), facts.exam.labels["validation"], facts.exam.teacher("validation")
-    )
+    teacher_value = facts.exam.value("validation", facts.exam.teacher("validation"))
     shipped = choice.shipped or min(measured.candidates.values(), key=lambda c: -c.value_validation).name
     contender = next(c for c in measured.contenders() if c.name == shipped)
     return {
@@ -145,7 +142,7 @@ def _candidate(facts: Facts, measured: Measured, candidate: Candidate) -> dict[s
         "pruned": candidate.pruned,
         "size_bytes": candidate.size_bytes,
         "value_validation": candidate.value_validation,
-        "value_test": metric.value(got, facts.exam.labels["test"], facts.exam.teacher("test")),
+        "value_test": facts.exam.value("test", got),
         "latency_ms": {key: summary[key] for key in ("p50", "p90", "p99", "mean", "min", "max")},
         "throughput": measured.target.shapes.batch / (summary["p50"] / 1e3),
         "samples": len(candidate.samples_ns),

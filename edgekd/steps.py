@@ -31,6 +31,7 @@ from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term, make_terms
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
+from edgekd.metrics._base import Metric
 from edgekd.plan import Plan, Step
 from edgekd.recipe import Recipe, Table
 from edgekd.store import Store, canonical, sha256
@@ -65,6 +66,7 @@ class Bench:
     classes: tuple[str, ...]
     roots: Mapping[str, Callable[[], nn.Module]]
     terms: tuple[Term, ...]
+    metric: Metric
     progress: Progress
 
     def signature(self, feed: Feed) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
@@ -105,7 +107,15 @@ def teacher(bench: Bench, step: Step) -> Trained:
             return Trained(untrained, [], 0.0)
         terms = make_terms(({"kind": "cross_entropy"},), "teacher")
         feed = bench.teacher_feed.seeded(bench.teacher_seed)
-        task = train.Task(terms, feed, step.schedule, bench.teacher_seed, progress=bench.told(step), where=step.name)
+        task = train.Task(
+            terms,
+            feed,
+            step.schedule,
+            bench.teacher_seed,
+            metric=bench.metric,
+            progress=bench.told(step),
+            where=step.name,
+        )
         history = train.fit(untrained.module, task, scratch)
         return Trained(untrained, history, 0.0)
 
@@ -201,6 +211,7 @@ def _fit(
         teacher=watching.view if needs_teacher else None,
         live=live(bench, watching.module),
         validation_teacher=watching.split("validation") if unlabelled else None,
+        metric=bench.metric,
         begin_epoch=None if change is None else functools.partial(change.begin_epoch, subject),
         progress=bench.told(step),
         where=step.name,

@@ -30,7 +30,7 @@ class Numerics(BaseModel):
     weights: Literal["float32", "int8"] = "float32"
     weight_bits: int = Field(default=8, ge=4, le=8)
     per_channel: bool = True
-    ops: tuple[Literal["conv", "linear", "add", "pool", "concat"], ...] = ()
+    ops: tuple[Literal["conv", "linear", "add", "pool", "concat", "embedding"], ...] = ()
     tolerance: float = Field(default=1e-3, gt=0, le=0.5, description="parity, as a share of the score range")
 
     @property

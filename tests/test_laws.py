@@ -16,11 +16,12 @@ FILES = sorted(ROOT.rglob("*.py"))
 VOCABULARY = {"errors", "plugins", "host", "preprocess", "recipe", "target", "vocabulary", "disk", "__init__"}
 MAY: dict[str, set[str]] = {
     "vocabulary": set(),
-    "learn": {"vocabulary"},
+    "metrics": {"vocabulary"},
+    "learn": {"vocabulary", "metrics"},
     "compress": {"vocabulary", "learn"},
     "lower": {"vocabulary", "learn"},
     "runtime": {"errors", "plugins", "host", "preprocess", "disk", "__init__"},
-    "story": {"vocabulary", "learn", "compress", "lower", "runtime"},
+    "story": {"vocabulary", "metrics", "learn", "compress", "lower", "runtime"},
 }
 LAZY = {"plugins.py", "__init__.py", "cli.py"}
 LIGHT = ["__init__.py", "errors.py", "plugins.py", "host.py", "preprocess.py", "disk.py"]
@@ -56,7 +57,7 @@ def imports(path: Path) -> Iterator[tuple[str, bool]]:
 def part_of(module: str) -> tuple[str, str]:
     """(room, top name) of an edgekd module."""
     top = module.split(".")[1]
-    if top in ("learn", "compress", "lower", "runtime"):
+    if top in ("metrics", "learn", "compress", "lower", "runtime"):
         return top, top
     return ("vocabulary", top) if top in VOCABULARY or top == "__version__" else ("story", top)
 

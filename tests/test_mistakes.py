@@ -363,6 +363,23 @@ def test_in_a_bundle(run: Run, bundle: Path, damage: Callable[[Path], Any], part
     told(run("verify", "b"), 5, *parts)
 
 
+@pytest.mark.parametrize(
+    ("changed", "parts"),
+    [
+        ({"rating": None}, ("data.rating", "no such array", "did you mean 'ratings'")),
+        ({"train_idx": np.arange(3) + 90}, ("data.train", "whole numbers")),
+        ({"item": -np.ones(12, int)}, ("data.item", "whole numbers")),
+        ({"user": np.zeros(3, int)}, ("data.item", "not one number a rating")),
+        ({"ratings": np.zeros(12, int), "rating": np.zeros(12, int)}, ("data.train", "no rating of 4 or more")),
+    ],
+)
+def test_in_interactions(run: Run, changed: dict[str, Any], parts: tuple[str, ...]) -> None:
+    table = {"user": np.arange(12) % 3, "item": np.arange(12) % 4, "rating": np.full(12, 5), "ratings": np.zeros(1)}
+    table |= {"train_idx": np.arange(6), "valid_idx": np.arange(6, 9), "test_idx": np.arange(9, 12), **changed}
+    np.savez("i.npz", **{key: value for key, value in table.items() if value is not None})
+    told(run("build", "wide-deep-fm", "--set", "data.path=i.npz", "--out", "out"), 2, *parts)
+
+
 @pytest.mark.parametrize("command", ["inspect", "report"])
 def test_looking_at_a_damaged_bundle(run: Run, bundle: Path, command: str) -> None:
     shutil.copytree(bundle, "b")

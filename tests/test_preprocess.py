@@ -75,15 +75,16 @@ def test_edges_are_the_documented_integer_formula() -> None:
 
 
 def test_columns_become_inputs_by_name() -> None:
-    ops = [{"op": "columns", "names": ["user", "item"], "sizes": [5, 9]}]
+    ops = [{"op": "columns", "names": ["user", "item"], "sizes": [5, 9], "widths": [1, 2]}]
     preprocess.check(ops, "data.preprocess")
-    found = preprocess.apply(ops, np.array([[1, 8], [4, 0]], np.int32))
+    found = preprocess.apply(ops, np.array([[1, 8, 0, 77], [4, 0, 2, 77]], np.int32))
     assert list(found) == ["user", "item"]
-    assert found["item"].tolist() == [8, 0] and found["user"].dtype == np.int64
-    specs = preprocess.specs(ops, np.array([1, 8]))
-    assert [(spec.shape, spec.dtype, spec.high) for spec in specs] == [((None,), "int64", 5), ((None,), "int64", 9)]
+    assert found["item"].tolist() == [[8, 0], [0, 2]] and found["user"].tolist() == [1, 4]
+    assert found["user"].dtype == np.int64 and preprocess.raw_shape(ops, (4,)) == (3,)
+    specs = preprocess.specs(ops, np.array([1, 8, 0, 77]))
+    assert [(spec.shape, spec.dtype, spec.high) for spec in specs] == [((None,), "int64", 5), ((None, 2), "int64", 9)]
     with pytest.raises(DataError, match=r"unknown item.*found 9.*0 to 8"):
-        preprocess.apply(ops, np.array([[1, 9]]))
+        preprocess.apply(ops, np.array([[1, 9, 0]]))
 
 
 def test_crop_takes_the_middle() -> None:
@@ -116,7 +117,7 @@ def test_wrong_shapes_are_refused(x: np.ndarray) -> None:
         [{"op": "scale", "divide": 2.0, "by": 3}],
         [{"op": "crop", "height": 0, "width": 1}],
         [{"op": "layout"}, {"op": "layout"}],
-        [{"op": "columns", "names": ["a"], "sizes": ["b"]}],
+        [{"op": "columns", "names": ["a"], "sizes": ["b"], "widths": [1]}],
         [{}],
     ],
 )

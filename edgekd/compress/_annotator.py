@@ -71,11 +71,12 @@ class MiddleZeroObserver(MovingAverageMinMaxObserver):
 
 @dataclass(frozen=True)
 class Specs:
-    """The formats of a scheme: activations, the network's inputs, and weights."""
+    """The formats of a scheme: activations, the network's inputs, weights, and tables that are only looked up."""
 
     activation: QuantizationSpec
     input: QuantizationSpec
     weight: QuantizationSpec
+    table: QuantizationSpec
 
     @classmethod
     def of(cls, numerics: Numerics) -> Specs:
@@ -92,17 +93,19 @@ class Specs:
         activation = activations(numerics.activation_symmetric)
         inputs = activations(True) if numerics.input_symmetric else activation
         most = 2 ** (numerics.weight_bits - 1) - 1
+        whole = FusedMovingAvgObsFakeQuantize.with_args(
+            observer=MovingAverageMinMaxObserver, averaging_constant=1.0, eps=2**-24
+        )
         if numerics.per_channel:
             per = FusedMovingAvgObsFakeQuantize.with_args(
                 observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0, eps=2**-24
             )
             weight = QuantizationSpec(torch.int8, per, -most, most, torch.per_channel_symmetric, ch_axis=0)
         else:
-            per = FusedMovingAvgObsFakeQuantize.with_args(
-                observer=MovingAverageMinMaxObserver, averaging_constant=1.0, eps=2**-24
-            )
-            weight = QuantizationSpec(torch.int8, per, -most, most, torch.per_tensor_symmetric)
-        return cls(activation, inputs, weight)
+            weight = QuantizationSpec(torch.int8, whole, -most, most, torch.per_tensor_symmetric)
+        # A table is gathered and not multiplied: no kernel saturates, and 8 bits are safe everywhere.
+        table = QuantizationSpec(torch.int8, whole, -127, 127, torch.per_tensor_symmetric)
+        return cls(activation, inputs, weight, table)
 
 
 class Annotator(Quantizer):
@@ -127,6 +130,8 @@ class Annotator(Quantizer):
                 self._conv(node, int8)
             elif name == "linear" and "linear" in self._ops:
                 self._linear(node, int8)
+            elif name == "embedding" and "embedding" in self._ops:
+                self._mark(node, {arguments(node)[0]: self._specs.table})
             elif name == "add" and "add" in self._ops:
                 self._add(node, int8)
             elif name in POOLS and "pool" in self._ops and _source(node) in int8:

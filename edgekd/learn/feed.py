@@ -32,7 +32,7 @@ class Feed:
         specs: the model's inputs.
         sample_shape: what a model family is told: the shape of one float input, such as (C, H, W), or how many values
             each input of whole numbers has.
-        raw_shape: of one raw sample, such as (H, W, C).
+        raw_shape: of one raw sample of an app, such as (H, W, C).
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Feed:
         self.ops = tuple(dict(op) for op in ops)
         self._views = Views(seed, augment.flip, augment.crop, augment.views)
         self.views = augment.views
-        self.raw_shape: tuple[int, ...] = dataset.train.x.shape[1:]
+        self.raw_shape = preprocess.raw_shape(self.ops, dataset.train.x.shape[1:])
         self.specs = preprocess.specs(self.ops, dataset.train.x[0])
         self.sample_shape = told_shape(self.specs)
 
@@ -60,7 +60,7 @@ class Feed:
         """(N,) class indices, or None."""
         return self._splits[split].y
 
-    def raw(self, split: str, start: int, stop: int) -> NDArray[Any]:
+    def raw(self, split: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Raw samples of a split."""
         return self._splits[split].x[start:stop]
 

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from edgekd.errors import DivergedError
 from edgekd.learn import checkpoint as checkpoints
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, Term
+from edgekd.metrics._base import Metric
+from edgekd.metrics.accuracy import Accuracy
 from edgekd.preprocess import Inputs
 from edgekd.recipe import Schedule
 
@@ -42,6 +44,7 @@ class Task:
 
     Attributes:
         terms: the losses, with their weights.
+        metric: what validation is measured by.
         teacher: ``teacher(view)`` gives (N, C) logits over all training samples, or None.
         live: the teacher's module and its own view of the data, for losses that tap its layers.
         validation_teacher: (N, C) logits, against which agreement is measured where the data has no labels.
@@ -57,6 +60,7 @@ class Task:
     teacher: Callable[[int], Logits] | None = None
     live: tuple[nn.Module, Feed] | None = None
     validation_teacher: Logits | None = None
+    metric: Metric = field(default_factory=Accuracy)
     begin_epoch: Callable[[int, int], None] | None = None
     progress: Callable[[dict[str, Any]], None] | None = None
     where: str = "training"
@@ -191,12 +195,11 @@ def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManag
 
 
 def _validate(module: nn.Module, task: Task) -> float:
-    says = predict(module, task.feed, "validation").argmax(1)
     labels = task.feed.labels("validation")
     if labels is None:
         assert task.validation_teacher is not None
         labels = task.validation_teacher.argmax(1)
-    return float(np.mean(says == labels))
+    return task.metric(predict(module, task.feed, "validation"), labels, task.feed.raw("validation"))
 
 
 def predict(module: nn.Module, feed: Feed, split: str, batch_size: int = 256, limit: int | None = None) -> Logits:

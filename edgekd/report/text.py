@@ -9,7 +9,7 @@ from typing import Any
 
 NBSP = "\u00a0"
 NONE = "–"
-SHARES = frozenset({"accuracy", "agreement"})
+SHARES = frozenset({"accuracy", "agreement", "macro_f1", "hit_rate"})
 
 
 def significant(value: float | None, digits: int = 3) -> str:

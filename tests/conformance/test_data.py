@@ -37,8 +37,22 @@ def _python(folder: Path) -> dict[str, Any]:
     return {"factory": "made_here:make"}
 
 
+def _interactions(folder: Path) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    user, item = np.divmod(np.arange(60), 10)
+    order = rng.permutation(60)
+    parts = {"train_idx": order[:40], "valid_idx": order[40:50], "test_idx": order[50:]}
+    np.savez(folder / "i.npz", user=user, item=item, rating=rng.integers(3, 6, 60), **parts)
+    return {"path": str(folder / "i.npz"), "history": 4}
+
+
 # A source without an entry is built from its defaults.
-EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {"npz": _npz, "imagefolder": _imagefolder, "python": _python}
+EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "npz": _npz,
+    "imagefolder": _imagefolder,
+    "python": _python,
+    "interactions": _interactions,
+}
 
 
 @pytest.mark.parametrize("kind", plugins.kinds("data"))
@@ -55,7 +69,7 @@ def test_a_source(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert len(split) > 0
         assert np.array_equal(split.x, two.splits[name].x), "two loads differ"
         assert split.x.shape[1:] == one.train.x.shape[1:]
-        assert split.x.dtype in (np.uint8, np.float32)
+        assert split.x.dtype in (np.uint8, np.float32, np.int64)
         if split.y is not None:
             assert split.y.dtype == np.int64 and split.y.min() >= 0 and split.y.max() < classes
     for ready in preprocess.apply(one.preprocess, one.train.x[:2]).values():

@@ -21,7 +21,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "config": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
     },
 }
-KINDS = [kind for kind in plugins.kinds("models") if kind != "python"]
+OF_NUMBERS = ("fm", "wide_deep")  # inputs of whole numbers; see below
+KINDS = [kind for kind in plugins.kinds("models") if kind not in ("python", *OF_NUMBERS)]
 
 
 def build(kind: str, shape: tuple[int, ...] = (3, 16, 16), classes: int = 4, seed: int = 0) -> nn.Module:
@@ -59,3 +60,17 @@ def test_a_sample_does_not_depend_on_its_batch(kind: str) -> None:
     module = build(kind).eval()
     x = torch.randn(4, 3, 16, 16)
     assert torch.allclose(module(x)[2:3], module(x[2:3]), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", OF_NUMBERS)
+def test_recommenders_rank_all_items_and_skip_padding(kind: str) -> None:
+    torch.manual_seed(0)
+    module = plugins.build("models", {"kind": kind}, "m").build((7, 11), 10)
+    user, history = torch.tensor([0, 6]), torch.tensor([[1, 9, 10], [2, 10, 10]])
+    module(user, history).square().mean().backward()
+    assert all(p.grad is not None for p in module.parameters())
+    module.eval()
+    scores = module(user, history)
+    assert scores.shape == (2, 10) and bool(torch.isfinite(scores).all())
+    assert torch.allclose(scores[1:], module(user[1:], history[1:, :2]), atol=1e-6), "10 is no item, but padding"
+    assert bool(torch.isfinite(module(user, torch.full((2, 3), 10))).all()), "a user without a history"

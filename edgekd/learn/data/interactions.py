@@ -1,0 +1,133 @@
+"""Who liked what: users, items and ratings from an .npz, with the positions of each split.
+
+A sample is a user and what it liked before; the label is one more item that it liked. So a model ranks all items at
+once, and every classification loss distils a ranking.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.errors import DataError
+from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.data._split import checked
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Samples are (N, 1 + history) int64: the user, then items it liked in the training split (without the label),
+    filled up with the number of items.
+
+    Attributes:
+        path: the .npz file.
+        user, item, rating: names of its arrays, (M,) each; users and items are numbered from 0.
+        train, validation, test: names of arrays of positions into these, disjoint.
+        names: array of the items' names, "" for their numbers.
+        at_least: the rating from which on a user likes an item.
+        history: how many liked items a sample holds at most, 1 to 4096; of more, some at random.
+        seed: of that choice.
+    """
+
+    path: str
+    user: str = "user"
+    item: str = "item"
+    rating: str = "rating"
+    train: str = "train_idx"
+    validation: str = "valid_idx"
+    test: str = "test_idx"
+    names: str = ""
+    at_least: float = 4.0
+    history: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.history <= 4096:
+            raise ValueError("history: allowed is 1 to 4096")
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the file and the fields."""
+        digest = hashlib.sha256(repr(self).replace(self.path, "").encode())
+        digest.update(self._file().read_bytes())
+        return digest.hexdigest()
+
+    def load(self) -> Dataset:
+        """Read, keep what was liked, gather each user's history."""
+        arrays = self._arrays()
+        user, item = arrays["user"].astype(np.int64), arrays["item"].astype(np.int64)
+        liked = arrays["rating"] >= self.at_least
+        users, items = int(user.max(initial=-1)) + 1, int(item.max(initial=-1)) + 1
+        rows = {name: arrays[name][liked[arrays[name]]] for name in ("train", "validation", "test")}
+        for name, found in rows.items():
+            if not len(found):
+                raise DataError("an empty split", where=f"data.{name}", found=f"no rating of {self.at_least:g} or more")
+        known = _by_user(user[rows["train"]], item[rows["train"]], users)
+        rng = np.random.default_rng(self.seed)
+        splits = {}
+        for name, found in rows.items():
+            x = np.full((len(found), 1 + self.history), items, np.int64)
+            x[:, 0] = user[found]
+            for i, row in enumerate(found):
+                before = known[user[row]]
+                before = before[before != item[row]]
+                if len(before) > self.history:
+                    before = rng.permutation(before)[: self.history]
+                x[i, 1 : 1 + len(before)] = before
+            splits[name] = Split(x, item[found])
+        labels = arrays.get("names")
+        classes = tuple(str(n) for n in (labels if labels is not None else range(items)))
+        ops = [
+            {"op": "columns", "names": ["user", "history"], "sizes": [users, items + 1], "widths": [1, self.history]}
+        ]
+        dataset = Dataset(splits["train"], splits["validation"], splits["test"], classes, tuple(ops))
+        return checked(dataset, f"data.path: {Path(self.path).name}")
+
+    def _file(self) -> Path:
+        path = Path(self.path)
+        if not path.is_file():
+            raise DataError("no such file", where="data.path", found=self.path)
+        return path
+
+    def _arrays(self) -> Arrays:
+        where = f"data.path: {Path(self.path).name}"
+        if not zipfile.is_zipfile(self._file()):
+            raise DataError("not an .npz file", where=where)
+        fields = ["user", "item", "rating", "train", "validation", "test", *(["names"] if self.names else [])]
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                for field in fields:
+                    if getattr(self, field) not in file.files:
+                        raise DataError(
+                            "no such array", where=f"data.{field}", found=getattr(self, field), allowed=file.files
+                        )
+                arrays = {field: file[getattr(self, field)] for field in fields}
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as err:
+            raise DataError(f"not an .npz file ({err})", where=where) from err
+        count = len(arrays["user"])
+        for field in ("user", "item", "rating"):
+            if arrays[field].shape != (count,) or arrays[field].dtype.kind not in "iuf":
+                raise DataError("not one number a rating", where=f"data.{field}", found=arrays[field].shape)
+        for field in ("user", "item", "train", "validation", "test"):
+            values = arrays[field]
+            most = count if field in ("train", "validation", "test") else 2**31
+            if (
+                values.ndim != 1
+                or values.dtype.kind not in "iu"
+                or (len(values) and not 0 <= values.min() <= values.max() < most)
+            ):
+                raise DataError("not whole numbers from 0", where=f"data.{field}", allowed=f"0 to {most - 1}")
+        return arrays
+
+
+def _by_user(user: NDArray[np.int64], item: NDArray[np.int64], users: int) -> list[NDArray[np.int64]]:
+    order = np.argsort(user, kind="stable")
+    return np.split(item[order], np.searchsorted(user[order], np.arange(1, users)))

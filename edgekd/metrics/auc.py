@@ -1,0 +1,32 @@
+"""Area under the ROC curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from edgekd.metrics._base import Labels, Scores
+
+
+@dataclass(frozen=True)
+class Auc:
+    """The chance that a sample of a class has a higher score for it than one of another, 0..1 (0.5: no idea).
+
+    Of two classes: of the second against the first. Of more: the mean over the classes that are there, each against
+    the rest. One class alone gives 0.5.
+    """
+
+    share: ClassVar[bool] = False
+
+    def __call__(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> float:
+        """See ``Metric``."""
+        present = np.unique(labels)
+        if len(present) < 2:
+            return 0.5
+        if scores.shape[1] == 2:
+            return float(roc_auc_score(labels == 1, scores[:, 1] - scores[:, 0]))
+        return float(np.mean([roc_auc_score(labels == c, scores[:, c]) for c in present]))

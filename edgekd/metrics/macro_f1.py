@@ -1,0 +1,25 @@
+"""The mean of the classes' F1, which a rare class counts in as much as a common one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
+
+from edgekd.metrics._base import Labels, Scores
+
+
+@dataclass(frozen=True)
+class MacroF1:
+    """mean over classes of  2 TP / (2 TP + FP + FN), 0..1; a class that is neither there nor answered is left out."""
+
+    share: ClassVar[bool] = True
+
+    def __call__(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> float:
+        """See ``Metric``."""
+        answers = scores.argmax(1)
+        present = np.union1d(labels, answers)
+        return float(f1_score(labels, answers, labels=present, average="macro", zero_division=0.0))

@@ -1,0 +1,84 @@
+"""What every metric keeps, found by its file."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgekd import plugins
+
+KINDS = plugins.kinds("metrics")
+
+
+def split(seed: int, count: int = 12, classes: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    scores = rng.permutation(count * classes).reshape(count, classes).astype(np.float32)
+    return scores, rng.integers(0, classes, count), rng.standard_normal((count, 2, 2, 1))
+
+
+def metric(kind: str, **keys: Any) -> Any:
+    return plugins.build("metrics", {"kind": kind, **keys}, "test")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_is_a_frozen_dataclass_that_says_its_unit(kind: str) -> None:
+    cls = plugins.load("metrics", kind, "test")
+    assert dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert isinstance(cls.share, bool) and cls.__doc__
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(seed=st.integers(0, 10_000), classes=st.integers(2, 12))
+@settings(max_examples=25, deadline=None)
+def test_lies_between_0_and_1_in_any_order(kind: str, seed: int, classes: int) -> None:
+    scores, labels, raw = split(seed, classes=classes)
+    value = metric(kind)(scores, labels, raw)
+    assert isinstance(value, float) and 0 <= value <= 1
+    order = np.random.default_rng(seed).permutation(len(labels))
+    assert value == pytest.approx(metric(kind)(scores[order], labels[order], raw[order]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_is_always_right_has_the_most(kind: str) -> None:
+    scores, labels, raw = split(1, count=40, classes=20)
+    right = np.eye(20, dtype=np.float32)[labels]
+    assert metric(kind)(right, labels, raw) == pytest.approx(1.0)
+    assert metric(kind)(scores, labels, raw) < 1.0
+
+
+def test_macro_f1_counts_a_rare_class_as_much() -> None:
+    labels = np.array([0] * 9 + [1])
+    always = np.tile(np.array([1.0, 0.0], np.float32), (10, 1))
+    assert metric("accuracy")(always, labels, always) == pytest.approx(0.9)
+    assert metric("macro_f1")(always, labels, always) == pytest.approx((2 * 9 / 19 + 0) / 2)
+
+
+def test_auc_is_the_share_of_pairs_in_order() -> None:
+    scores, labels, raw = split(3, count=9, classes=2)
+    s = scores[:, 1] - scores[:, 0]
+    pairs = [(a > b) + 0.5 * (a == b) for a in s[labels == 1] for b in s[labels == 0]]
+    assert metric("auc")(scores, labels, raw) == pytest.approx(float(np.mean(pairs)))
+    assert metric("auc")(scores, np.ones(9, int), raw) == 0.5
+
+
+def test_ranking_looks_at_what_a_user_does_not_know() -> None:
+    scores = np.array([[5.0, 4.0, 3.0, 2.0], [1.0, 2.0, 3.0, 4.0]], np.float32)
+    labels = np.array([2, 0])
+    asked = np.array([[7, 0, 4, 4], [8, 4, 4, 4]])  # user, then what it knows; 4 is padding
+    # The first user knows item 0, so item 2 is second; for the second user item 0 is last of four.
+    assert metric("ndcg", k=2)(scores, labels, asked) == pytest.approx((1 / np.log2(3)) / 2)
+    assert metric("ndcg", k=4)(scores, labels, asked) == pytest.approx((1 / np.log2(3) + 1 / np.log2(5)) / 2)
+    assert metric("hit_rate", k=2)(scores, labels, asked) == 0.5
+    assert metric("hit_rate", k=4)(scores, labels, asked) == 1.0
+    knows_its_label = np.array([[7, 2, 0, 4], [8, 4, 4, 4]])
+    assert metric("hit_rate", k=2)(scores, labels, knows_its_label) == 0.5
+
+
+def test_ties_do_not_help() -> None:
+    nothing = np.zeros((3, 5), np.float32)
+    assert metric("hit_rate", k=4)(nothing, np.array([0, 1, 2]), np.zeros((3, 2))) == 0.0

@@ -1,0 +1,51 @@
+"""Tables that are looked up stay int8 in the file, on both runtimes, and the answers stay those of torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from edgekd import plugins, target
+from edgekd.compress._base import Context
+from edgekd.learn.student import Student, TensorSpec
+from edgekd.lower.lower import to_onnx
+from edgekd.runtime.backends import _base as backends
+
+USERS, ITEMS, LENGTH = 50, 40, 6
+INPUTS = (
+    TensorSpec("user", (None,), "int64", USERS),
+    TensorSpec("history", (None, LENGTH), "int64", ITEMS + 1),
+)
+
+
+def student() -> Student:
+    torch.manual_seed(0)
+    module = plugins.build("models", {"kind": "fm", "width": 16}, "m").build((USERS, ITEMS + 1), ITEMS)
+    return Student(module.eval(), INPUTS, (TensorSpec("logits", (None, ITEMS)),), ({"kind": "student"},))
+
+
+@pytest.mark.parametrize("name", ["ort-cpu", "openvino"])
+def test_tables_are_gathered_as_int8(name: str) -> None:
+    before = student()
+    change = plugins.build("compress", {"kind": "int8_qat"}, "c")
+    context = Context(target.load(name).quantized, 1, [before.example(32, seed) for seed in range(2)])
+    after = change.apply(before, context)
+    finished = change.finish(after)
+    data = to_onnx(finished, opset=20, metadata={})
+    graph = onnx.load_from_string(data).graph
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    gathered = [types[node.input[0]] for node in graph.node if node.op_type == "Gather"]
+    assert gathered == [onnx.TensorProto.INT8] * 2
+    assert len(data) < 16 * (USERS + 2 * ITEMS + 1) + 8 * ITEMS + 8000
+
+    example = before.example(5, seed=9)
+    backend = backends.make(target.load(name).backend, {}, "t")
+    session = backend.open(backend.lower(data), batch=5)
+    arrays = {spec.name: tensor.numpy() for spec, tensor in zip(INPUTS, example, strict=True)}
+    got = session.run(arrays)["logits"]
+    after.module.eval()
+    with torch.no_grad():
+        wanted = after.module(*example).numpy()
+    assert np.abs(got - wanted).max() <= 0.05 * (wanted.max() - wanted.min())

@@ -1,0 +1,42 @@
+"""Every built-in recipe builds with --quick and no data, for both runtimes; what ships answers an app."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgekd
+from edgekd import cli, recipe
+
+# digits has tests of its own; the ResNet-56 pair differs from cifar10-resnet in size alone and takes minutes here.
+NAMES = [name for name in recipe.builtins() if name not in ("digits", "cifar10-resnet56")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_builds_quickly(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert cli.run(["build", name, "--quick", "--out", str(out)]) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert set(report["targets"]) == {"ort-cpu", "openvino"}
+    names = [c["name"] for c in report["targets"]["ort-cpu"]["candidates"]]
+    assert {"fp32", "int8"} <= set(names)
+    assert cli.run(["verify", str(out)]) == 0
+
+
+def test_a_recommender_answers_with_items_and_knows_its_users(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert cli.run(["build", "wide-deep-fm", "--quick", "--target", "ort-cpu", "--out", str(out)]) == 0
+    model = edgekd.load(out)
+    one = model.predict([3, 1, 2, 4, 5, 6, 7, 8, 9])
+    assert not isinstance(one, list) and one.label == f"item {one.index}"
+    both = model.predict(np.array([[3, 1, 2, 4, 5, 6, 7, 8, 9], [4, 100, 100, 100, 100, 100, 100, 100, 100]]))
+    assert isinstance(both, list) and both[0].index == one.index
+    with pytest.raises(edgekd.EdgekdError, match=r"unknown user.*found 200.*0 to 199"):
+        model.predict([200, 1, 2, 4, 5, 6, 7, 8, 9])
+    with pytest.raises(edgekd.EdgekdError, match="unknown history"):
+        model.predict([3, 101, 2, 4, 5, 6, 7, 8, 9])
+    with pytest.raises(edgekd.EdgekdError, match="wrong shape"):
+        model.predict([3, 1])
