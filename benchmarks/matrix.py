@@ -80,10 +80,9 @@ def scores(bench: steps.Bench, step: str) -> np.ndarray:
 def shipped(bundle: Path, target: str, feed: Any) -> np.ndarray:
     """What the file of a bundle answers to the test split."""
     model = edgekd.load(bundle, target=target)
-    given, said = model.inputs[0].name, model.outputs[0].name
     starts = range(0, feed.length("test"), 256)
-    chunks = [model.run({given: feed.inputs("test", s, min(s + 256, feed.length("test")))}) for s in starts]
-    return np.concatenate([chunk[said] for chunk in chunks]).argmax(1)
+    chunks = [model.run(feed.inputs("test", s, min(s + 256, feed.length("test")))) for s in starts]
+    return np.concatenate([chunk[model.outputs[0].name] for chunk in chunks]).argmax(1)
 
 
 def told(event: dict[str, Any]) -> None:
