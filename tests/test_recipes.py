@@ -11,8 +11,9 @@ import pytest
 import edgekd
 from edgekd import cli, recipe
 
-# digits has tests of its own; the ResNet-56 pair differs from cifar10-resnet in size alone and takes minutes here.
-NAMES = [name for name in recipe.builtins() if name not in ("digits", "cifar10-resnet56")]
+# Left out: digits and wide-deep-fm have tests of their own, the others are made of the same parts as one that is here.
+OTHERS = {"digits", "wide-deep-fm", "fashion-mnist", "cifar10-half", "cifar10-resnet", "cifar10-resnet56"}
+NAMES = [name for name in recipe.builtins() if name not in OTHERS]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -28,7 +29,8 @@ def test_a_recipe_builds_quickly(name: str, tmp_path: Path) -> None:
 
 def test_a_recommender_answers_with_items_and_knows_its_users(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert cli.run(["build", "wide-deep-fm", "--quick", "--target", "ort-cpu", "--out", str(out)]) == 0
+    assert cli.run(["build", "wide-deep-fm", "--quick", "--out", str(out)]) == 0
+    assert cli.run(["verify", str(out)]) == 0
     model = edgekd.load(out)
     one = model.predict([3])
     assert not isinstance(one, list) and one.label == f"item {one.index}"
