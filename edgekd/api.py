@@ -15,6 +15,7 @@ from torch import nn
 from edgekd import orders, pipeline, plugins, preprocess
 from edgekd import recipe as recipes
 from edgekd.errors import FactoryError, UsageError
+from edgekd.learn.checkpoint import add_tensors
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.pipeline import Objects
@@ -136,19 +137,11 @@ def _objects_key(given: Objects, table: Any) -> str:
         if module is None:
             continue
         digest.update(role.encode())
-        _add_tensors(digest, {**module.state_dict(), **dict(module.named_buffers())})
+        add_tensors(digest, {**module.state_dict(), **dict(module.named_buffers())})
         digest.update(repr(sorted(_code(module))).encode())
         if given.dataset is not None:
             _add_graph(digest, module, given.dataset, _ops(given.dataset, table, role))
     return digest.hexdigest() if digest.digest() != hashlib.sha256().digest() else ""
-
-
-def _add_tensors(digest: hashlib._Hash, tensors: Mapping[str, Any]) -> None:
-    for name, tensor in sorted(tensors.items()):
-        if isinstance(tensor, torch.Tensor):
-            value = tensor.detach().cpu().contiguous()
-            digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
-            digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
 
 
 def _code(module: nn.Module) -> Iterator[str]:
@@ -179,4 +172,4 @@ def _add_graph(digest: hashlib._Hash, module: nn.Module, dataset: Dataset, ops: 
     finally:
         module.train(training)
     digest.update(str(exported.graph).encode())
-    _add_tensors(digest, exported.constants)
+    add_tensors(digest, exported.constants)

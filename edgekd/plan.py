@@ -191,8 +191,15 @@ class _Maker:
 
     def _teacher(self) -> Step:
         recipe = self.recipe
-        seed = recipe.seed if recipe.teacher.seed is None else recipe.teacher.seed
-        base = [self.data, self.dump["data"], self.dump["augment"], recipe.task, self.dump["metric"], seed, self.quick]
+        base = [
+            self.data,
+            self.dump["data"],
+            self.dump["augment"],
+            recipe.task,
+            self.dump["metric"],
+            recipe.teacher_seed,
+            self.quick,
+        ]
         checkpoint = _file_hash(recipe.teacher.checkpoint)
         own = {name: value for name, value in self.dump["teacher"].items() if name != "seed"}
         key = _key("learn", "teacher", own, checkpoint, *base)

@@ -113,6 +113,11 @@ class Recipe(_Frozen):
     targets: tuple[str, ...] = ()
     golden: Literal["synthetic", "data"] = "synthetic"
 
+    @property
+    def teacher_seed(self) -> int:
+        """Of the teacher's own training."""
+        return self.seed if self.teacher.seed is None else self.teacher.seed
+
     @field_validator("metric", mode="before")
     @classmethod
     def _named(cls, metric: Any) -> Any:

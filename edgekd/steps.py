@@ -71,19 +71,13 @@ class Bench:
 
     def signature(self, feed: Feed) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
         """Inputs and outputs of a classifier over a feed."""
-        inputs = tuple(TensorSpec(spec.name, spec.shape, spec.dtype, spec.high) for spec in feed.specs)
-        return inputs, (TensorSpec("logits", (None, len(self.classes))),)
-
-    @property
-    def teacher_seed(self) -> int:
-        """Of the teacher's own training."""
-        return self.recipe.seed if self.recipe.teacher.seed is None else self.recipe.teacher.seed
+        return feed.specs, (TensorSpec("logits", (None, len(self.classes))),)
 
     def untrained(self, role: str) -> Student:
         """The teacher or student as its factory makes it, seeded."""
         inputs, outputs = self.signature(self.teacher_feed if role == "teacher" else self.feed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.teacher_seed if role == "teacher" else self.recipe.seed)
+            torch.manual_seed(self.recipe.teacher_seed if role == "teacher" else self.recipe.seed)
             module = self.roots[role]()
         return Student(module, inputs, outputs, ({"kind": role},))
 
@@ -106,12 +100,12 @@ def teacher(bench: Bench, step: Step) -> Trained:
         if step.schedule is None:
             return Trained(untrained, [], 0.0)
         terms = make_terms(({"kind": "cross_entropy"},), "teacher")
-        feed = bench.teacher_feed.seeded(bench.teacher_seed)
+        feed = bench.teacher_feed.seeded(bench.recipe.teacher_seed)
         task = train.Task(
             terms,
             feed,
             step.schedule,
-            bench.teacher_seed,
+            bench.recipe.teacher_seed,
             metric=bench.metric,
             progress=bench.told(step),
             where=step.name,

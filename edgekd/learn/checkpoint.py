@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,18 @@ def restore(folder: Path, module: nn.Module, optimizer: Optimizer) -> Progress |
 
 def _digest(text: str, tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256(text.encode())
-    for name, value in sorted(tensors.items()):
+    add_tensors(digest, tensors)
+    return digest.hexdigest()
+
+
+def add_tensors(digest: hashlib._Hash, tensors: Mapping[str, Any]) -> None:
+    """Names, types, shapes and bytes of tensors, in the order of their names, into a hash; no other values."""
+    for name, tensor in sorted(tensors.items()):
+        if not isinstance(tensor, Tensor):
+            continue
+        value = tensor.detach().cpu().contiguous()
         digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

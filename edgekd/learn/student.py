@@ -8,20 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgekd.preprocess import Spec
+
 LENGTH = 8  # of a sequence in an example
 
 
-@dataclass(frozen=True)
-class TensorSpec:
-    """One input or output. ``shape`` has ``None`` for a dynamic dimension; the first is always the batch.
-
-    ``high``: whole numbers lie in 0..high - 1.
-    """
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str = "float32"
-    high: int | None = None
+TensorSpec = Spec  # of inputs and outputs alike; the first size is always the batch
 
 
 @dataclass(frozen=True)

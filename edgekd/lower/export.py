@@ -11,8 +11,6 @@ from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student
 
-BATCH = "batch"
-
 
 def export(student: Student, opset: int) -> ir.Model:
     """Export a module in evaluation mode.

@@ -6,21 +6,17 @@ once, and every classification loss distils a ranking.
 
 from __future__ import annotations
 
-import hashlib
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.errors import DataError
+from edgekd.learn.data import _archive
+from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._split import checked
-
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -56,9 +52,7 @@ class Interactions:
 
     def fingerprint(self) -> str:
         """SHA-256 over the file and the fields."""
-        digest = hashlib.sha256(repr(self).replace(self.path, "").encode())
-        digest.update(self._file().read_bytes())
-        return digest.hexdigest()
+        return _archive.fingerprint(self.path, repr(self))
 
     def load(self) -> Dataset:
         """Read, keep what was liked, gather each user's history."""
@@ -91,27 +85,10 @@ class Interactions:
         dataset = Dataset(splits["train"], splits["validation"], splits["test"], classes, tuple(ops))
         return checked(dataset, f"data.path: {Path(self.path).name}")
 
-    def _file(self) -> Path:
-        path = Path(self.path)
-        if not path.is_file():
-            raise DataError("no such file", where="data.path", found=self.path)
-        return path
-
     def _arrays(self) -> Arrays:
-        where = f"data.path: {Path(self.path).name}"
-        if not zipfile.is_zipfile(self._file()):
-            raise DataError("not an .npz file", where=where)
         fields = ["user", "item", "rating", "train", "validation", "test", *(["names"] if self.names else [])]
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                for field in fields:
-                    if getattr(self, field) not in file.files:
-                        raise DataError(
-                            "no such array", where=f"data.{field}", found=getattr(self, field), allowed=file.files
-                        )
-                arrays = {field: file[getattr(self, field)] for field in fields}
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as err:
-            raise DataError(f"not an .npz file ({err})", where=where) from err
+        found = _archive.read(self.path, lambda _: [(field, getattr(self, field)) for field in fields])
+        arrays = {field: found[getattr(self, field)] for field in fields}
         count = len(arrays["user"])
         for field in ("user", "item", "rating"):
             if arrays[field].shape != (count,) or arrays[field].dtype.kind not in "iuf":

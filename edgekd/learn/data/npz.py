@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.errors import DataError
+from edgekd.learn.data import _archive
+from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._encoded import decode
 from edgekd.learn.data._split import carve, check_labels, checked, image_ops, images, part
-
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -61,23 +56,12 @@ class Npz:
 
     def fingerprint(self) -> str:
         """SHA-256 over the file and the fields."""
-        digest = hashlib.sha256(repr(self).replace(self.path, "").encode())
-        with _existing(self.path).open("rb") as file:
-            while chunk := file.read(1 << 22):
-                digest.update(chunk)
-        return digest.hexdigest()
+        return _archive.fingerprint(self.path, repr(self))
 
     def load(self) -> Dataset:
         """Read the arrays, carve off validation, check everything."""
         where = f"data.path: {Path(self.path).name}"
-        if not zipfile.is_zipfile(_existing(self.path)):
-            raise DataError("not an .npz file", where=where)
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                known = list(file.files)
-                arrays = {key: _array(file, key, known, f"data.{field}") for field, key in self._names(known)}
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as err:
-            raise DataError(f"not an .npz file ({err})", where=where) from err
+        arrays = _archive.read(self.path, self._names)
         names = self._class_names(arrays)
         train = self._split(arrays, self.x_train, self.y_train, self.limit or None)
         test = self._split(arrays, self.x_test, self.y_test, None)
@@ -136,19 +120,3 @@ class Npz:
         if most < 0:
             raise DataError("without labels the class names are needed", where="data.classes", found=self.classes)
         return tuple(str(i) for i in range(most + 1))
-
-
-def _existing(path: str) -> Path:
-    if not Path(path).is_file():
-        raise DataError("no such file", where="data.path", found=path)
-    return Path(path)
-
-
-def _array(file: Any, key: str, known: list[str], where: str) -> NDArray[Any]:
-    if key not in known:
-        raise DataError("no such array in the file", where=where, found=key, allowed=known)
-    try:
-        found: NDArray[Any] = file[key]
-    except ValueError as err:
-        raise DataError(f"can't be read without pickle ({err})", where=where, found=key) from err
-    return found
