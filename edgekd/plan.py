@@ -235,6 +235,8 @@ class _Maker:
     def _compress(self, table: Table, before: Step, target: Target, scheme: Numerics | None) -> Step:
         student = self.recipe.student
         alike = {key: getattr(student, key) for key in ("batch_size", "optimizer", "weight_decay", "precision")}
+        if scheme and scheme.quantized and student.precision == "bf16":
+            alike["precision"] = "auto"  # 8 bits of mantissa can't tell the 256 steps of fake quantization apart
         own, schedule = split_table(table, {"lr": student.lr / 4, **alike})
         wants: Any = scheme.model_dump(mode="json") if scheme else target.shapes.channel_multiple
         key = _key("compress", table["kind"], before.key, own, schedule.model_dump(mode="json"), wants)

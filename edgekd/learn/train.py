@@ -189,8 +189,9 @@ def _seen(task: Task, view: int, index: NDArray[np.int64], x: Tensors) -> Tensor
 
 
 def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 where the device has it and the schedule allows; accelerate's own can't change between steps."""
-    mixed = schedule.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    """bfloat16 where the schedule says so; accelerate's own can't change between steps."""
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    mixed = schedule.precision == "bf16" or (schedule.precision == "auto" and native)
     return torch.autocast(device.type, torch.bfloat16) if mixed else contextlib.nullcontext()
 
 
