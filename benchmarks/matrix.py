@@ -73,8 +73,7 @@ def scores(bench: steps.Bench, step: str) -> np.ndarray:
     """A trained step's logits on the test split."""
     files = bench.store.get(bench.plan.steps[step].key)
     assert files is not None
-    feed = bench.teacher_feed if step == "teacher" else bench.feed
-    return train.predict(steps.unpack(bench, files).student.module, feed, "test")
+    return train.predict(steps.unpack(bench, files).student.module, bench.feed_of(step), "test")
 
 
 def shipped(bundle: Path, target: str, feed: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The recipe's metric over a split: against the labels, or where there are none against the teacher's answers."""
+"""What a metric is called, and what the student took over class by class."""
 
 from __future__ import annotations
 
@@ -7,29 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.metrics._base import Metric
-
 CONFUSION = 200
 
 
-def value(
-    metric: Metric,
-    scores: NDArray[Any],
-    labels: NDArray[np.int64] | None,
-    teacher: NDArray[Any],
-    raw: NDArray[Any],
-) -> float:
-    """The metric of a split.
-
-    Args:
-        scores, teacher: (N, C); labels: (N,) or None: then the teacher's answers count as labels.
-        raw: (N, ...) raw samples.
-    """
-    return metric(scores, teacher.argmax(1) if labels is None else labels, raw)
-
-
 def name(kind: str, labels: NDArray[np.int64] | None) -> str:
-    """What ``value`` is called: accuracy against the teacher is agreement."""
+    """What a value is called: accuracy against the teacher is agreement."""
     return "agreement" if labels is None and kind == "accuracy" else kind
 
 

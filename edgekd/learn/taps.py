@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from edgekd.errors import RecipeError
+from edgekd.learn.student import Heads
 from edgekd.learn.teacher import Logits
 
 
@@ -19,9 +20,10 @@ def missing(module: nn.Module, paths: Sequence[str]) -> list[str]:
 
 
 def _layers(module: nn.Module) -> dict[str, nn.Module]:
-    """Layers by path, "" the network as it is; a wrapper that only picks outputs does not lengthen the paths."""
-    inner = module.module if isinstance(module, Logits) else module
-    found = {**dict(inner.named_modules()), "": module}
+    """Layers by path, "" the network as it is; wrappers that only pick or part outputs don't lengthen the paths."""
+    inner = module.module if isinstance(module, Heads) else module
+    whole, inner = inner, inner.module if isinstance(inner, Logits) else inner
+    found = {**dict(inner.named_modules()), "": whole}
     if not isinstance(inner, GraphModule):
         return found
     called = {"", *(str(node.target) for node in inner.graph.nodes if node.op == "call_module")}
