@@ -142,6 +142,7 @@ def run(
     of_torch: Mapping[str, Scores],
     store: Store,
     key: str,
+    seconds: float = 1.0,
 ) -> Measured:
     """Measure every candidate of a target; an equal measurement on an equal machine is found in the store.
 
@@ -150,6 +151,7 @@ def run(
         onnx: the ONNX file of each candidate, by name.
         of_torch: the torch model of each candidate on validation (fake-quantized for int8).
         key: of the measure step.
+        seconds: of running time, at least, for each.
     """
     backend = backend_of(target)
     files = lower_all(target, onnx)
@@ -157,7 +159,7 @@ def run(
     kept = store.get(key)
     if kept is None:
         tolerances = {c.name: c.numerics.tolerance for c in candidates}
-        found = _measure(target, backend, files, exam, of_torch, tolerances)
+        found = _measure(target, backend, files, exam, of_torch, tolerances, seconds)
         kept = store.put(key, {"measured.json": canonical(found)})
     found = json.loads(kept["measured.json"])
     measured = {
@@ -187,6 +189,7 @@ def _measure(
     exam: Exam,
     of_torch: Mapping[str, Scores],
     tolerances: Mapping[str, float],
+    seconds: float,
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, data in files.items():
@@ -210,6 +213,7 @@ def _measure(
         x,
         options=target.options,
         batch=target.shapes.batch,
+        min_seconds=seconds,
         where=target.name,
     )
     timed = bench.bench_in_subprocess(job)

@@ -26,6 +26,8 @@ from edgekd.recipe import Augment, Recipe
 from edgekd.runtime import bundle
 from edgekd.store import canonical
 
+QUICK_SECONDS = 0.1  # of timing a candidate with --quick: whether it runs, not how fast
+
 
 @dataclass(frozen=True)
 class Objects:
@@ -47,12 +49,15 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
         measure.check_target(target)
     with reading(order.file):
         bench = prepare(order, objects or Objects())
-        rehearsal.run(bench, order.targets, host.measured_key(0))
+        if order.quick:
+            rehearsal.check(bench)  # such a build is a rehearsal itself
+        else:
+            rehearsal.run(bench, order.targets, host.measured_key(0))
     trained, watching = train_all(bench)
     onnx = export_all(bench, trained)
     stage_scores = steps.StageScores(bench, trained)
     exam = measure.Exam.of(bench.feed, watching.split, bench.judge_of("student"))
-    measured = measure_all(bench, onnx, stage_scores, exam)
+    measured = measure_all(bench, onnx, stage_scores, exam, QUICK_SECONDS if order.quick else 1.0)
     budget = None if order.quick else order.recipe.budget
     choices = choose_all(measured, budget, exam)
     facts = record.Facts(bench, trained, stage_scores, exam, measured, choices, order.quick)
@@ -213,15 +218,17 @@ def measure_all(
     onnx: Mapping[str, Mapping[str, bytes]],
     stage_scores: steps.StageScores,
     exam: measure.Exam,
+    seconds: float,
 ) -> dict[str, Measured]:
-    """Every target's candidates, measured there."""
+    """Every target's candidates, measured there, each for at least so many seconds."""
     found = {}
     for target in bench.plan.targets:
         step = bench.plan.steps[f"measure {target.name}"]
         bench.progress({"step": step.name})
         candidates = bench.plan.candidates[target.name]
         of_torch = {c.name: stage_scores(c.step, "validation") for c in candidates}
-        found[target.name] = measure.run(target, candidates, onnx[target.name], exam, of_torch, bench.store, step.key)
+        files = onnx[target.name]
+        found[target.name] = measure.run(target, candidates, files, exam, of_torch, bench.store, step.key, seconds)
     return found
 
 

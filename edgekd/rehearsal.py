@@ -68,23 +68,33 @@ def run(bench: steps.Bench, targets: Sequence[Target], host: Mapping[str, Any]) 
     return result
 
 
+def check(bench: steps.Bench) -> dict[str, Student]:
+    """The untrained teachers and students alone: what they answer, and that the losses find their layers.
+
+    Raises:
+        ExportError, RecipeError: another output than the task's, or a layer that is not there.
+    """
+    students: dict[str, Student] = {}
+    for _, step in bench.plan.walk():
+        if step.kind in ("teacher", "student"):
+            students[step.name] = bench.untrained(step.name if step.kind == "teacher" else "student")
+            _check_output(students[step.name], step)
+            if step.kind == "student":
+                check_layers(bench.terms, students[step.name].module, students["teacher"].module)
+    return students
+
+
 def _structures(bench: steps.Bench) -> tuple[dict[str, Student], dict[str, float]]:
     """Every trained step's structure without its training, and the seconds a sample that training will take."""
-    students: dict[str, Student] = {}
+    students = check(bench)
     cost: dict[str, float] = {}
     for _, step in bench.plan.walk():
         if not step.trains:
             continue
-        if step.kind in ("teacher", "student"):
-            students[step.name] = bench.untrained(step.name if step.kind == "teacher" else "student")
-            if step.kind == "student":
-                check_layers(bench.terms, students[step.name].module, students["teacher"].module)
-        else:
-            before = students[step.parent or ""]
-            change = steps.make_pass(step.table)
-            context = steps.context_of(bench, step)
-            students[step.name] = steps.structure(step, change, before, context)
-        _check_output(students[step.name], step)
+        if step.name not in students:
+            change, before = steps.make_pass(step.table), students[step.parent or ""]
+            students[step.name] = steps.structure(step, change, before, steps.context_of(bench, step))
+            _check_output(students[step.name], step)
         if step.kind != "teacher":
             live = steps.tapped(bench, students["teacher"].module)
             train.objective_of(students[step.name].module, bench.terms, bench.feed, live, bench.recipe.seed)

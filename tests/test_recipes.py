@@ -12,7 +12,7 @@ import edgekd
 from edgekd import cli, recipe
 
 # Left out: digits and wide-deep-fm have tests of their own, the others are made of the same parts as one that is here.
-OTHERS = {"digits", "wide-deep-fm", "fashion-mnist", "cifar10-half", "cifar10-resnet", "cifar10-resnet56"}
+OTHERS = {"digits", "wide-deep-fm", "multi-task", "fashion-mnist", "cifar10-half", "cifar10-resnet", "cifar10-resnet56"}
 NAMES = [name for name in recipe.builtins() if name not in OTHERS]
 
 
@@ -40,3 +40,17 @@ def test_a_recommender_answers_with_items_and_knows_its_users(tmp_path: Path) ->
         model.predict([2659])
     with pytest.raises(edgekd.EdgekdError, match="wrong shape"):
         model.predict([3, 1])
+
+
+def test_a_student_of_two_heads_answers_both(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert cli.run(["build", "multi-task", "--quick", "--out", str(out)]) == 0
+    assert cli.run(["verify", str(out)]) == 0
+    for target in ("ort-cpu", "openvino"):
+        model = edgekd.load(out, target=target)
+        assert [port.name for port in model.outputs] == ["digit", "kind"]
+        one = model.predict(np.zeros((8, 8), np.uint8))
+        assert set(one) == {"digit", "kind"} and one["kind"].label in ("prime", "composite", "unit")
+        assert len(one["digit"].scores) == 10
+        both = model.predict(np.zeros((2, 8, 8), np.uint8))
+        assert both[1]["digit"].index == one["digit"].index
