@@ -24,6 +24,7 @@ SMALL: dict[str, Any] = {
     "targets": ["ort-cpu"],
 }
 TWO = {"a": 3, "b": 2}
+HINT = {"kind": "hint", "student_layers": ["features.0"], "teacher_layers": ["features.0"]}
 
 
 class Fixed:
