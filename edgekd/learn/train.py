@@ -49,7 +49,7 @@ class Task:
         judge: what validation is measured by; absent: accuracy, where there is one head.
         teacher: ``teacher(view)`` gives (N, C) logits over all training samples, or None.
         live: the teacher's module and its own view of the data, for losses that tap its layers.
-        validation_teacher: (N, C) logits, against which agreement is measured where the data has no labels.
+        validation_teacher: (N, C) logits, where the metric is held against the teacher or the data has no labels.
         begin_epoch: called with (epoch, epochs) before each.
         progress: told a dict after each epoch, and now and then inside one.
         where: the step's name, for errors.
