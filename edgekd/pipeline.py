@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from edgekd import choose, host, measure, panel, plan, plugins, preprocess, record, rehearsal, report, steps
+from edgekd import choose, host, measure, metric, panel, plan, preprocess, record, rehearsal, report, steps
 from edgekd.choose import Choice
 from edgekd.disk import disk, replace_folder
 from edgekd.errors import GateError, RecipeError, reading
@@ -115,7 +115,7 @@ def is_cached(bench: steps.Bench, step: plan.Step) -> bool:
 def prepare(order: Order, objects: Objects) -> steps.Bench:
     """Build and check every part of a recipe before the first batch."""
     recipe = order.recipe
-    metric = plugins.build("metrics", recipe.metric, "metric")
+    judge = metric.make(recipe.metric)
     for i, table in enumerate(recipe.compress):
         steps.make_pass(plan.split_table(table, where=f"compress[{i}]")[0], f"compress[{i}]")
     dataset = objects.dataset or order.source.load()
@@ -144,7 +144,7 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
     tree = plan.make(recipe, order.targets, order.data, feed.length("train"), order.quick, objects.teacher is not None)
     roots = steps.make_roots(recipe, feed, feeds, heads, objects.teacher, objects.student)
     return steps.Bench(
-        recipe, tree, order.store, feed, feeds, dataset.classes, heads, roots, terms, metric, order.progress
+        recipe, tree, order.store, feed, feeds, dataset.classes, heads, roots, terms, judge, order.progress
     )
 
 

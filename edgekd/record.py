@@ -72,9 +72,16 @@ def _details(facts: Facts) -> dict[str, Any]:
     teacher, student = facts.exam.teacher("test"), facts.stage_scores(_last_step(facts), "test")
     return {
         "history": {name: trained.history for name, trained in facts.trained.items()},
+        "validated": _validated(facts),
         "agreement": _by_class(facts, student, teacher),
         "recipe": public_recipe(facts.bench.recipe),
     }
+
+
+def _validated(facts: Facts) -> dict[str, str]:
+    """What the curves of the teachers' own training show, where it is not the report's metric."""
+    own = metric.of_teacher(facts.bench.metric)
+    return {} if own is facts.bench.metric else dict.fromkeys(facts.bench.recipe.panel, "accuracy")
 
 
 def _by_class(facts: Facts, student: Array, teacher: Array) -> dict[str, Any]:

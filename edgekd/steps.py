@@ -21,7 +21,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from edgekd import plugins, sources
+from edgekd import metric, plugins, sources
 from edgekd.compress._base import Context, Pass
 from edgekd.errors import ExportError
 from edgekd.heads import SINGLE, Heads
@@ -126,7 +126,7 @@ def teacher(bench: Bench, step: Step) -> Trained:
             bench.feed_of(step.name).seeded(seed),
             step.schedule,
             seed,
-            judge=bench.judge_of(step.name),
+            judge=replace(bench.judge_of(step.name), metric=metric.of_teacher(bench.metric)),
             progress=bench.told(step),
             where=step.name,
         )
@@ -201,7 +201,7 @@ def _fit(
     change: Pass | None = None,
 ) -> list[dict[str, Any]]:
     assert step.schedule is not None
-    unlabelled = bench.feed.labels("validation") is None
+    held_against_teacher = bench.metric.against == "teacher" or bench.feed.labels("validation") is None
     needs_teacher = any("teacher" in term.loss.needs for term in bench.terms)
     task = train.Task(
         bench.terms,
@@ -210,7 +210,7 @@ def _fit(
         bench.recipe.seed,
         teacher=watching.view if needs_teacher else None,
         live=tapped(bench, live),
-        validation_teacher=watching.split("validation") if unlabelled else None,
+        validation_teacher=watching.split("validation") if held_against_teacher else None,
         judge=bench.judge_of(step.name),
         begin_epoch=None if change is None else functools.partial(change.begin_epoch, subject),
         progress=bench.told(step),

@@ -69,9 +69,12 @@ def make_terms(tables: Sequence[Table], where: str = "losses", heads: Heads | No
         own = {key: value for key, value in table.items() if key not in TIMING}
         kind = str(table.get("kind"))
         before = sum(earlier.get("kind") == kind for earlier in tables[:i])
+        loss = plugins.build("losses", own, place)
+        if not isinstance(getattr(loss, "needs", None), frozenset):
+            raise RecipeError("a loss says what it 'needs', a ClassVar", where=f"{place}.kind", allowed="a frozenset")
         term = Term(
             name=f"{kind} #{before + 1}" if before else kind,
-            loss=plugins.build("losses", own, place),
+            loss=loss,
             weight=weight,
             final_weight=_number(table, "final_weight", weight, 1e6, place),
             start=_number(table, "start", 0.0, 1.0, place),

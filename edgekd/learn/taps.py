@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,6 +12,8 @@ from torch.fx import GraphModule
 from edgekd.errors import RecipeError
 from edgekd.learn.student import Heads
 from edgekd.learn.teacher import Logits
+
+LISTED = 40
 
 
 def missing(module: nn.Module, paths: Sequence[str]) -> list[str]:
@@ -31,10 +34,12 @@ def _layers(module: nn.Module) -> dict[str, nn.Module]:
 
 
 def check(module: nn.Module, paths: Sequence[str], where: str) -> None:
-    """Raise RecipeError for the first path that does not exist; lists the ones that do."""
+    """Raise RecipeError for the first path that does not exist; lists the ones that do, of many the nearest."""
     for path in missing(module, paths):
         names = [name for name in _layers(module) if name]
-        raise RecipeError("no such layer", where=where, found=path, allowed=names[:200])
+        near = names if len(names) <= LISTED else difflib.get_close_matches(path, names, n=LISTED, cutoff=0.0)
+        hint = None if near is names else f"these are the nearest of {len(names)}"
+        raise RecipeError("no such layer", where=where, found=path, allowed=near, hint=hint)
 
 
 @contextmanager

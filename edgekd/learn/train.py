@@ -49,7 +49,7 @@ class Task:
         judge: what validation is measured by; absent: accuracy, where there is one head.
         teacher: ``teacher(view)`` gives (N, C) logits over all training samples, or None.
         live: the teacher's module and its own view of the data, for losses that tap its layers.
-        validation_teacher: (N, C) logits, against which agreement is measured where the data has no labels.
+        validation_teacher: (N, C) logits, where the metric is held against the teacher or the data has no labels.
         begin_epoch: called with (epoch, epochs) before each.
         progress: told a dict after each epoch, and now and then inside one.
         where: the step's name, for errors.
@@ -279,10 +279,12 @@ def _check_finite(total: Tensor, parts: dict[str, Tensor], task: Task, epoch: in
         return
     values = {name: float(part.detach()) for name, part in parts.items()}
     bad = [name for name, value in values.items() if not math.isfinite(value)] or [max(values, key=lambda k: values[k])]
+    too_large = epoch == step == 0 and math.isfinite(values[bad[0]])
+    smaller_lr = f"try a smaller lr than {task.schedule.lr:g}"
     raise DivergedError(
         f"training diverged in epoch {epoch + 1}, step {step + 1}, at lr {lr:.2g}: {bad[0]} is {values[bad[0]]:.3g}",
         where=task.where,
-        hint=f"try a smaller lr than {task.schedule.lr:g}",
+        hint="nothing is trained yet: scale the outputs, or give the loss a weight" if too_large else smaller_lr,
     )
 
 

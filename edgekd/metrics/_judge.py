@@ -31,7 +31,7 @@ class Judge:
 
         Args:
             scores: (N, C); labels: (N,) or (N, heads), or None: then the teacher's answers count as labels.
-            teacher: (N, C), where there are no labels.
+            teacher: (N, C), where there are no labels or the metric is held against the teacher.
             raw: (N, ...) raw samples.
         """
         return float(np.mean(list(self.by_head(scores, labels, teacher, raw).values())))
@@ -40,6 +40,10 @@ class Judge:
         self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: NDArray[Any]
     ) -> dict[str, float]:
         """The value of each head; see ``__call__``."""
+        if self.metric.against == "teacher":
+            assert teacher is not None
+            said = split(teacher, self.heads)
+            return {name: self.metric(part, said[name], raw) for name, part in split(scores, self.heads).items()}
         if labels is None:
             assert teacher is not None
             labels = answers(teacher, self.heads)

@@ -42,7 +42,9 @@ def make(
 
 
 def _margin(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N,) how far the two best scores lie apart, as a share of the range of all."""
+    """(N,) how far the two best scores lie apart, as a share of the range of all; 1 where there is but one score."""
+    if scores.shape[1] == 1:
+        return np.ones(len(scores), np.float32)
     best = np.sort(scores, axis=1)
     apart: NDArray[np.float32] = (best[:, -1] - best[:, -2]) / max(float(scores.max() - scores.min()), 1e-12)
     return apart

@@ -73,6 +73,18 @@ def test_a_layer_that_is_not_there_lists_those_that_are() -> None:
         check_layers(make_terms([{**HINT, "teacher_layers": ["features.9"]}]), network(8), network(12))
 
 
+def test_of_many_layers_the_nearest_are_listed() -> None:
+    keys = {"embedding_size": 8, "hidden_sizes": [8, 8], "depths": [3, 3], "layer_type": "basic"}
+    table = {"kind": "transformers", "name": "ResNetForImageClassification", "config": keys}
+    module = plugins.build("models", table, "m").build((3, 16, 16), 4)
+    taps.check(module, ["resnet.encoder.stages.1", "classifier.1"], "here")
+    with pytest.raises(RecipeError) as told:
+        taps.check(module, ["encoder.stages.1"], "losses[0].student_layers")
+    text = str(told.value)
+    assert "did you mean 'resnet.encoder.stages.1'" in text and text.count("resnet.") <= taps.LISTED + 1
+    assert f"the nearest of {len(list(module.module.named_modules())) - 1}" in text
+
+
 def test_a_wrapped_teacher_is_tapped_by_its_own_paths() -> None:
     inner = network(8)
     wrapped = wrap(inner, Teacher(model={}, classes=(2, 0)))
