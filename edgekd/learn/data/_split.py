@@ -21,6 +21,11 @@ def image_ops(
     return (*ops, {"op": "layout"})
 
 
+def sound_ops() -> tuple[dict[str, Any], ...]:
+    """int16 samples to -1..1."""
+    return ({"op": "scale", "divide": 32_768.0},)
+
+
 def carve(
     y: NDArray[np.int64] | None, count: int, wanted: int, seed: int, groups: NDArray[Any] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
