@@ -182,7 +182,7 @@ def read_wav(data: bytes, rate: int, where: str) -> Clip:
             channels, width, found, count = file.getparams()[:4]
             frames = file.readframes(count)
     except (wave.Error, EOFError, RuntimeError) as err:
-        raise DataError(f"not a wav file of PCM samples ({err or 'it ends too soon'})", where=where) from err
+        raise DataError(f"not a wav file of PCM samples ({str(err) or 'it ends too soon'})", where=where) from err
     if channels != 1:
         raise DataError("not one channel", where=where, found=f"{channels} channels", allowed="mono")
     if width != 2:

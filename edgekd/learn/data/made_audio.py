@@ -45,7 +45,7 @@ class MadeAudio:
     train: int = 2_000
     validation: int = 400
     test: int = 400
-    noise: float = -5.0
+    noise: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
