@@ -16,7 +16,8 @@ layout       --                     (N, H, W, C) -> (N, C, H, W); last
 columns      names, sizes, widths   (N, K) whole numbers in int64 inputs: the next width_k columns, 0..size_k - 1; last
 ===========  =====================  ==============================================================================
 
-The result is named model inputs: one float32 array called ``input``, unless the last op names its own.
+Sounds are (N, T) and take ``scale`` and ``normalise``. The result is named model inputs: one float32 array called
+``input``, unless the last op names its own.
 """
 
 from __future__ import annotations

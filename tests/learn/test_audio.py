@@ -157,6 +157,7 @@ def test_an_npz_of_clips(tmp_path: Path) -> None:
         ({"offsets": None}, {}, "no such array"),
         ({}, {"split": "part"}, "no such array"),
         ({"part": np.full(20, 3)}, {"split": "part"}, "not one split for each clip"),
+        ({"part": np.arange(20) % 3 - 1}, {"split": "part"}, "not one split for each clip"),
         ({"part": np.zeros(20, int)}, {"split": "part"}, "empty split"),
         ({"who": np.zeros(20)}, {"groups": "who"}, "one group"),
         ({"who": np.zeros(3)}, {"groups": "who"}, "one group for each clip"),

@@ -147,8 +147,9 @@ class Audio:
         if rates is None:
             return
         if rates.dtype.kind not in "iu" or rates.shape not in ((), (1,), (count,)):
-            found = f"{rates.dtype} {rates.shape}"
-            raise DataError("one sample rate, or one a clip", where=f"data.{self.rates}", found=found)
+            where, found = f"data.{self.rates}", f"{rates.dtype} {rates.shape}"
+            allowed = f"a whole number, or ({count},) of them"
+            raise DataError("one sample rate, or one a clip", where=where, found=found, allowed=allowed)
         if (wrong := np.flatnonzero(rates.reshape(-1) != self.rate)).size:
             at = f": clip {wrong[0]}" if rates.size > 1 else ""
             _check_rate(int(rates.reshape(-1)[wrong[0]]), self.rate, f"data.{self.rates}{at}")
@@ -157,7 +158,7 @@ class Audio:
         if not self.split:
             return np.zeros(count, np.int64)
         member = arrays[self.split]
-        if member.shape != (count,) or member.dtype.kind not in "iu" or (member.size and member.max() > 2):
+        if member.shape != (count,) or member.dtype.kind not in "iu" or not np.isin(member, (0, 1, 2)).all():
             found = f"{member.dtype} {member.shape}"
             allowed = f"({count},) of 0 train, 1 validation, 2 test"
             raise DataError("not one split for each clip", where=f"data.{self.split}", found=found, allowed=allowed)
