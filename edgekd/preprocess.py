@@ -201,6 +201,10 @@ def _edges(x: Array, op: Mapping[str, Any]) -> Array:
 
 
 def _scale(x: Array, op: Mapping[str, Any]) -> Array:
+    if op["divide"] >= 32_768 and x.dtype.kind == "f" and x.size and 0 < np.abs(x).max() <= 1:
+        # Most audio libraries give -1..1: scaled once more that is silence, and nothing would say so.
+        found = f"{x.dtype} within -1..1"
+        raise DataError("sound that is scaled already", where="preprocess", found=found, allowed="int16 samples")
     return x.astype(np.float32) / np.float32(op["divide"])
 
 

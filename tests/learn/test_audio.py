@@ -248,6 +248,8 @@ def test_an_app_gives_a_clip_as_it_was_recorded() -> None:
     assert not preprocess.batched(np.stack([clip, clip]), (2_000,))[1]
     with pytest.raises(UsageError, match=r"wrong shape; found \(1999,\); allowed: 2000"):
         preprocess.batched(clip[1:], (2_000,))
+    with pytest.raises(DataError, match=r"scaled already; found 'float32 within -1..1'; allowed: int16 samples"):
+        preprocess.apply(({"op": "scale", "divide": 32768.0},), batch.astype(np.float32) / 32_768)
     with pytest.raises(DataError, match="crop takes images"):
         preprocess.apply([{"op": "crop", "height": 1, "width": 1}], batch)
 
