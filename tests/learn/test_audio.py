@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from edgekd import preprocess, target
 from edgekd.compress._base import Context
 from edgekd.compress.int8_qat import Int8Qat
-from edgekd.errors import DataError, UsageError
+from edgekd.errors import DataError, RecipeError, UsageError
 from edgekd.learn.data.audio import Audio, read_wav
 from edgekd.learn.data.made_audio import MadeAudio
 from edgekd.learn.models._logmel import FLOOR, LogMel
@@ -261,5 +261,5 @@ def test_an_app_gives_a_clip_as_it_was_recorded() -> None:
 def test_fields_of_the_net_are_checked(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         KeywordCnn(**fields)
-    with pytest.raises(ValueError, match="at least 640 samples"):
+    with pytest.raises(RecipeError, match=r"takes sounds; found \(639,\); allowed: .* at least 640 samples"):
         KeywordCnn().build((639,), 2)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from edgekd.errors import RecipeError
 from edgekd.learn.models._logmel import LogMel, mel_filters
 from edgekd.learn.models.convnet import Convnet
 
@@ -54,10 +55,11 @@ class KeywordCnn:
         """(N, T) sounds in -1..1 -> (N, classes).
 
         Raises:
-            ValueError: not sounds, or shorter than a frame.
+            RecipeError: not sounds, or shorter than a frame.
         """
         if len(input_shape) != 1 or input_shape[0] < 2 * self.hop:
-            raise ValueError(f"keyword_cnn needs sounds of at least {2 * self.hop} samples, (N, T)")
+            allowed = f"(T,), at least {2 * self.hop} samples"
+            raise RecipeError("keyword_cnn takes sounds", where="model.kind", found=input_shape, allowed=allowed)
         return KeywordCnnModule(
             LogMel(self.rate, self.hop, self.mels, self.low, self.high),
             nn.BatchNorm1d(self.mels),
