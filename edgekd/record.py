@@ -18,8 +18,7 @@ from edgekd.plan import Step
 from edgekd.preprocess import Inputs
 from edgekd.recipe import Recipe
 from edgekd.runtime import bench as benching
-from edgekd.runtime import bundle as bundles
-from edgekd.runtime import parity
+from edgekd.runtime import golden, parity
 from edgekd.runtime.bundle import Bundle, Variant
 
 Array = NDArray[np.float32]
@@ -128,6 +127,7 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
         "parity": _parity(facts, measured, measured.candidates[shipped]),
         "budget": choose.budget_record(contender, facts.bench.recipe.budget, teacher_value),
         "runtime": measured.runtime,
+        **({} if measured.length is None else {"timed_length": measured.length}),
         "description": f"{measured.target.backend} {measured.runtime}: {name}",
     }
 
@@ -235,4 +235,5 @@ def _golden(facts: Facts, measured: Measured, name: str) -> tuple[Inputs, Array]
     """Synthetic inputs, or with ``golden = "data"`` the clearest test samples."""
     session, bench = measured.open(name), facts.bench
     given = bench.feed.inputs("test", 0, 256) if bench.recipe.golden == "data" else None
-    return bundles.golden(session, bench.feed.specs, seed=bench.recipe.seed, given=given)
+    length = measured.length or golden.LENGTH
+    return golden.make(session, bench.feed.specs, seed=bench.recipe.seed, given=given, length=length)

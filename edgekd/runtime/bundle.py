@@ -7,6 +7,7 @@
     <target>/target.json          the exact target
     <target>/test_data_set_0/     golden input_0.pb and output_0.pb
     recipe.json                   the exact recipe
+    vocab.txt                     the tokens of a preprocessing that reads text
     report.json, report.html, samples.json, README.md
 
 Everything of edgekd stands under ``additional_metadata.edgekd`` and ``executor_info.edgekd``, where other consumers of
@@ -19,17 +20,17 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import host
+from edgekd import host, preprocess
 from edgekd.disk import replace_folder
-from edgekd.errors import IntegrityError, UnavailableError, UsageError
-from edgekd.preprocess import Inputs, Spec
+from edgekd.errors import IntegrityError, RecipeError, UnavailableError, UsageError
+from edgekd.preprocess import Inputs
 from edgekd.runtime import tensor_pb
 from edgekd.runtime._checks import check_path, keys, listed, no_duplicates, table_at, texts
 from edgekd.runtime.backends._base import Session, make
@@ -39,7 +40,6 @@ COMPONENT = "student"
 OUTPUT = "logits"
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 4_000_000
-GOLDEN_MARGIN, GOLDEN_LENGTH = 0.1, 16
 TOP_KEYS = ("additional_metadata", "components", "layout", "package_name", "schema_version")
 ABOUT_KEYS = ("files", "format", "labels", "plan", "preprocess", "sample_shape", "shippable", "task")
 VARIANT_KEYS = ("backend", "batch", "files", "isa", "numerics", "options", "quantized", "tolerance")
@@ -159,7 +159,7 @@ def _replaceable(folder: Path, bundle: Bundle) -> bool:
 
 
 def read(folder: Path) -> Bundle:
-    """Read and check a manifest; the files are checked when they are read.
+    """Read and check a manifest; a vocabulary is read with it, the other files are checked when they are read.
 
     Raises:
         UsageError: there is no such folder.
@@ -181,7 +181,11 @@ def read(folder: Path) -> Bundle:
         raise IntegrityError(f"not a bundle: {err.strerror}", where=where) from err
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as err:
         raise IntegrityError(f"not valid JSON: {err}", where=where) from err
-    return _parse(table, folder, where)
+    found = _parse(table, folder, where)
+    try:
+        return replace(found, preprocess=preprocess.resolved(found.preprocess, found.file))
+    except RecipeError as err:
+        raise IntegrityError(f"not a preprocessing: {err}", where=where) from err
 
 
 def verify(folder: Path, run: bool = True) -> list[dict[str, Any]]:
@@ -213,7 +217,7 @@ def pretty(value: object) -> bytes:
 
 
 def _contents(bundle: Bundle) -> dict[str, bytes]:
-    files: dict[str, bytes] = {"recipe.json": pretty(bundle.recipe)}
+    files: dict[str, bytes] = {"recipe.json": pretty(bundle.recipe), **preprocess.stored(bundle.preprocess)[1]}
     for variant in bundle.variants:
         base = variant.target
         files |= {f"{base}/{name}": data for name, data in variant.files.items()}
@@ -235,7 +239,7 @@ def _manifest(bundle: Bundle, files: Mapping[str, bytes]) -> dict[str, Any]:
         "format": FORMAT,
         "labels": list(bundle.labels),
         "plan": bundle.plan,
-        "preprocess": [dict(op) for op in bundle.preprocess],
+        "preprocess": preprocess.stored(bundle.preprocess)[0],
         "sample_shape": list(bundle.sample_shape),
         "shippable": bundle.shippable,
         "task": bundle.task,
@@ -306,7 +310,7 @@ def _parse(table: Any, folder: Path, where: str) -> Bundle:
         task=str(about["task"]),
         plan=str(about["plan"]),
         labels=tuple(about["labels"]),
-        preprocess=listed(about["preprocess"], f"{where}: preprocess"),
+        preprocess=[table_at(op, f"{where}: preprocess") for op in listed(about["preprocess"], f"{where}: preprocess")],
         sample_shape=tuple(listed(about["sample_shape"], where)),
         shippable=bool(about["shippable"]),
         variants=variants,
@@ -386,46 +390,6 @@ def open_variant(bundle: Bundle, variant: Variant, threads: int | None = None, b
     options = {**variant.options, **({} if threads is None else {"threads": threads})}
     backend = make(variant.backend, options, f"{variant.target}: options")
     return backend.open(bundle.files_of(variant), batch=batch or variant.batch)
-
-
-def golden(
-    session: Session,
-    specs: Sequence[Spec],
-    seed: int = 0,
-    want: int = 8,
-    given: Inputs | None = None,
-) -> tuple[Inputs, NDArray[np.float32]]:
-    """Golden inputs and what a session says to them.
-
-    Only inputs where the two best scores lie at least 10 % of the score range apart are kept (else the clearest one),
-    so that another CPU's rounding can't change an answer.
-
-    Args:
-        specs: the model's inputs.
-        want: at most so many.
-        given: inputs to choose from; else synthetic ones, seeded.
-    """
-    x = {spec.name: _synthetic(spec, seed + i, 64 * want) for i, spec in enumerate(specs)} if given is None else given
-    y = session.run(x)[session.outputs[0].name].astype(np.float32)
-    best = np.sort(y, axis=1)
-    margin = (best[:, -1] - best[:, -2]) / max(float(y.max() - y.min()), 1e-12)
-    clearest = np.argsort(-margin, kind="stable")[:want]
-    keep = np.sort([i for i in clearest if margin[i] >= GOLDEN_MARGIN] or clearest[:1])
-    return {name: array[keep] for name, array in x.items()}, y[keep]
-
-
-def _synthetic(spec: Spec, seed: int, count: int) -> NDArray[Any]:
-    """Coarse patterns of many strengths: white noise alone would look the same to most networks."""
-    rng = np.random.default_rng(seed)
-    shape = [GOLDEN_LENGTH if size is None else size for size in spec.shape[1:]]
-    if spec.high is not None:
-        return rng.integers(0, spec.high, (count, *shape))
-    coarse = [d if i == 0 or d < 4 else -(-d // 2) for i, d in enumerate(shape)]
-    x = rng.uniform(-1, 1, (count, *coarse))
-    for axis, (small, full) in enumerate(zip(coarse, shape, strict=True), start=1):
-        if small != full:
-            x = x.repeat(2, axis=axis).take(range(full), axis=axis)
-    return (x * rng.uniform(0.5, 3, (count, *[1] * len(shape)))).astype(np.float32)
 
 
 def _report(folder: Path) -> Mapping[str, Any]:
