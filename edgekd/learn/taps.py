@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from edgekd.errors import RecipeError
-from edgekd.learn.teacher import Logits
+from edgekd.learn.teacher import bare
 
 
 def missing(module: nn.Module, paths: Sequence[str]) -> list[str]:
@@ -19,8 +19,8 @@ def missing(module: nn.Module, paths: Sequence[str]) -> list[str]:
 
 
 def _layers(module: nn.Module) -> dict[str, nn.Module]:
-    """Layers by path, "" the network as it is; a wrapper that only picks outputs does not lengthen the paths."""
-    inner = module.module if isinstance(module, Logits) else module
+    """Layers by path, "" the network as it is; wrappers that only pick outputs do not lengthen the paths."""
+    inner = bare(module)
     found = {**dict(inner.named_modules()), "": module}
     if not isinstance(inner, GraphModule):
         return found

@@ -14,7 +14,8 @@ class Split:
     """Raw samples and, where the data is labelled, their class indices.
 
     Attributes:
-        x: (N, H, W, C) images as they come (uint8 0..255, or float32), or (N, ...) float32 vectors.
+        x: (N, H, W, C) images as they come (uint8 0..255, or float32), (N, ...) float32 vectors,
+            or (N,) texts (str).
         y: (N,) int64 in 0..classes-1, or None.
     """
 
