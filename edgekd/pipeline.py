@@ -19,7 +19,7 @@ from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Term, make_terms
 from edgekd.measure import Measured
 from edgekd.orders import Order
-from edgekd.recipe import Augment
+from edgekd.recipe import Augment, Recipe
 from edgekd.runtime import bundle
 from edgekd.store import canonical
 
@@ -124,6 +124,7 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
     if recipe.teacher.preprocess is not None:
         preprocess.check(recipe.teacher.preprocess, "teacher.preprocess")
         teacher_feed = Feed(dataset, recipe.teacher.preprocess, augment, recipe.seed, limit)
+    check_from_teacher(recipe, feed, teacher_feed, has_student=objects.student is not None)
     check_labels(order, feed, terms, has_teacher=objects.teacher is not None)
     tree = plan.make(recipe, order.targets, order.data, feed.length("train"), order.quick, objects.teacher is not None)
     roots = steps.make_roots(recipe, feed, teacher_feed, len(dataset.classes), objects.teacher, objects.student)
@@ -135,6 +136,21 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
 def is_images(dataset: Dataset) -> bool:
     """Whether samples are (H, W, C) with 1, 3 or 4 channels."""
     return dataset.train.x.ndim == 4 and dataset.train.x.shape[-1] in (1, 3, 4)
+
+
+def check_from_teacher(recipe: Recipe, feed: Feed, teacher_feed: Feed, *, has_student: bool) -> None:
+    """A student made of the teacher reads what the teacher reads, and is not quantized yet."""
+    where = "student.from_teacher"
+    if (tables := recipe.student.from_teacher) is None:
+        return
+    if has_student:
+        raise RecipeError("a student was given as well", where=where, allowed="one of the two")
+    for i, table in enumerate(tables):
+        if steps.make_pass(table, f"{where}[{i}]").quantizes:
+            place = f"{where}[{i}].kind"
+            raise RecipeError("depends on the target", where=place, found=table["kind"], allowed="in [[compress]]")
+    if feed.specs != teacher_feed.specs:
+        raise RecipeError("the teacher has inputs of its own", where="teacher.preprocess", allowed="the student's")
 
 
 def check_labels(order: Order, feed: Feed, terms: tuple[Term, ...], *, has_teacher: bool) -> None:
@@ -156,7 +172,7 @@ def train_all(bench: steps.Bench) -> tuple[dict[str, steps.Trained], steps.Teach
     watching = steps.Teacher(bench, root.key, trained[root.name].student.module)
     for _, step in bench.plan.walk(root.name):
         if step.kind == "student":
-            trained[step.name] = steps.student(bench, step, watching)
+            trained[step.name] = steps.student(bench, step, trained[root.name].student, watching)
         elif step.trains:
             trained[step.name] = steps.compress(bench, step, trained[step.parent or ""].student, watching)
     return trained, watching

@@ -6,15 +6,18 @@ before it and everything that can change its result, so an artifact found under 
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from edgekd import plugins, sources
 from edgekd.errors import RecipeError
-from edgekd.recipe import SCHEDULE_KEYS, Recipe, Schedule, Table
+from edgekd.recipe import SCHEDULE_KEYS, Recipe, Schedule, Table, inputs
 from edgekd.store import canonical, sha256
 from edgekd.target import Numerics, Target
 from edgekd.vocabulary import explain
@@ -116,7 +119,8 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
         content(recipe),
         [target.model_dump(mode="json") for target in targets],
         data,
-        _file_hash(recipe.teacher.checkpoint),
+        _models(recipe, "teacher"),
+        _models(recipe, "student"),
         quick,
         [sources.own(step) for step in ("learn", "compress", "lower", "measure", "choose")],
         [sources.versions(step) for step in ("learn", "compress", "lower")],
@@ -127,8 +131,8 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
 def content(recipe: Recipe) -> dict[str, Any]:
     """The recipe without the paths of its inputs: what they hold is hashed, where it lies changes nothing."""
     table = recipe.model_dump(mode="json")
-    table["data"].pop("path", None)
-    table["teacher"].pop("checkpoint", None)
+    for part, key in list(inputs(table)):
+        del part[key]
     return table
 
 
@@ -200,16 +204,29 @@ class _Maker:
             recipe.teacher_seed,
             self.quick,
         ]
-        checkpoint = _file_hash(recipe.teacher.checkpoint)
+        weights = _models(recipe, "teacher")
         own = {name: value for name, value in self.dump["teacher"].items() if name != "seed"}
-        key = _key("learn", "teacher", own, checkpoint, *base)
+        key = _key("learn", "teacher", own, weights, *base)
         schedule = None if self.trained else Schedule(**_schedule_of(recipe.teacher))
         return self._add(Step("teacher", "teacher", key, None, self._all(), schedule))
 
     def _student(self, teacher: Step) -> Step:
-        key = _key("learn", "student", teacher.key, self.dump["student"], self.dump["losses"], self.recipe.seed)
-        schedule = Schedule(**_schedule_of(self.recipe.student))
-        return self._add(Step("student", "student", key, teacher.name, self._all(), schedule))
+        recipe = self.recipe
+        made = recipe.student.from_teacher is not None
+        multiple = math.lcm(*(target.shapes.channel_multiple for target in self.targets)) if made else 1
+        key = _key(
+            "compress" if made else "learn",
+            "student",
+            teacher.key,
+            self.dump["student"],
+            _models(recipe, "student"),
+            self.dump["losses"],
+            recipe.seed,
+            multiple,
+        )
+        schedule = Schedule(**_schedule_of(recipe.student))
+        step = Step("student", "student", key, teacher.name, self._all(), schedule, channel_multiple=multiple)
+        return self._add(step)
 
     def _branch(self, target: Target, student: Step) -> tuple[Candidate, ...]:
         """The steps below the student that one target needs, and its candidates in the target's order."""
@@ -267,11 +284,21 @@ def _digest(*parts: Any) -> str:
     return sha256(canonical(list(parts)))
 
 
-def _file_hash(path: str | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        with open(path, "rb") as file:
-            return sha256(file.read())
-    except OSError:
-        return None
+def _models(recipe: Recipe, role: str) -> list[str]:
+    """Hashes of the files and folders that a network of a recipe is read from."""
+    table = recipe.model_dump(mode="json")
+    return [_input_hash(Path(part[key])) for part, key in inputs({role: table[role]})]
+
+
+def _input_hash(path: Path) -> str:
+    """A file's, or that of every file of a folder; where nothing can be read, that is told when it is used."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        digest.update(file.relative_to(path).as_posix().encode())
+        try:
+            with file.open("rb") as data:
+                digest.update(hashlib.file_digest(data, "sha256").digest())
+        except OSError:
+            return "unreadable"
+    return digest.hexdigest()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgekd.errors import RecipeError, UsageError
 from edgekd.vocabulary import explain
 
 Table = dict[str, Any]
 NAME = "[a-z0-9][a-z0-9._-]{0,63}"
+# Keys whose values are paths of inputs: what lies there counts, and not where.
+INPUTS = ("data.path", "data.tokenizer", "teacher.checkpoint", "teacher.model.folder", "student.model.folder")
 
 
 class _Frozen(BaseModel):
@@ -34,7 +36,8 @@ class Schedule(_Frozen):
         default=None, ge=1, description="stop after so many epochs without a better validation"
     )
     precision: Literal["fp32", "bf16", "auto"] = Field(
-        default="auto", description="bf16: mixed, fast on CPUs with AMX, slow on others; auto: bf16 on a GPU that has it"
+        default="auto",
+        description="bf16: mixed, fast on CPUs with AMX, slow on others; auto: bf16 on a GPU that has it",
     )
 
 
@@ -82,8 +85,30 @@ class Teacher(Schedule):
     preprocess: tuple[Table, ...] | None = Field(default=None, description="where the teacher's differs from ours")
 
 
+def with_kinds(tables: tuple[Table, ...]) -> tuple[Table, ...]:
+    """The tables, each of which says which plugin it is for."""
+    for i, table in enumerate(tables):
+        if not isinstance(table.get("kind"), str):
+            raise ValueError(f"entry {i} has no kind")
+    return tables
+
+
 class StudentTable(Schedule):
-    model: Table
+    """A model of its own, or one made of the trained teacher by compression passes, its weights taken over."""
+
+    model: Table | None = None
+    from_teacher: tuple[Table, ...] | None = Field(default=None, min_length=1, description="compress tables, in order")
+
+    @field_validator("from_teacher")
+    @classmethod
+    def _have_kinds(cls, tables: tuple[Table, ...] | None) -> tuple[Table, ...] | None:
+        return None if tables is None else with_kinds(tables)
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> StudentTable:
+        if (self.model is None) == (self.from_teacher is None):
+            raise ValueError("either model or from_teacher, one of them")
+        return self
 
 
 class Budget(_Frozen):
@@ -126,10 +151,7 @@ class Recipe(_Frozen):
     @field_validator("losses", "compress")
     @classmethod
     def _have_kinds(cls, tables: tuple[Table, ...]) -> tuple[Table, ...]:
-        for i, table in enumerate(tables):
-            if not isinstance(table.get("kind"), str):
-                raise ValueError(f"entry {i} has no kind")
-        return tables
+        return with_kinds(tables)
 
 
 def builtin_folder() -> Path:
@@ -189,10 +211,19 @@ def parse(table: Mapping[str, Any], file: str) -> Recipe:
 
 def _anchor(table: Table, folder: Path) -> None:
     """Relative input paths count from the recipe's folder."""
-    for section, key in (("data", "path"), ("teacher", "checkpoint")):
-        part = table.get(section)
-        if isinstance(part, dict) and isinstance(part.get(key), str):
-            part[key] = str((folder / part[key]).resolve())
+    for part, key in inputs(table):
+        part[key] = str((folder / part[key]).resolve())
+
+
+def inputs(table: Table) -> Iterator[tuple[Table, str]]:
+    """The places of input paths in a recipe, as (table, key)."""
+    for path in INPUTS:
+        *parts, key = path.split(".")
+        place: Any = table
+        for part in parts:
+            place = place.get(part) if isinstance(place, dict) else None
+        if isinstance(place, dict) and place.get(key) and isinstance(place[key], str):
+            yield place, key
 
 
 def _apply(table: Table, setting: str) -> None:
@@ -204,7 +235,7 @@ def _apply(table: Table, setting: str) -> None:
         value: Any = tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:
         value = text
-    if key in ("data.path", "teacher.checkpoint") and isinstance(value, str):
+    if key in INPUTS and isinstance(value, str):
         value = str(Path(value).expanduser().resolve())
     parts = key.split(".")
     place: Any = table

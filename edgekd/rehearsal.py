@@ -76,14 +76,16 @@ def _structures(bench: steps.Bench) -> tuple[dict[str, Student], dict[str, float
         if not step.trains:
             continue
         if step.kind in ("teacher", "student"):
-            students[step.name] = bench.untrained(step.kind)
-            if step.kind == "student":
-                check_layers(bench.terms, students[step.name].module, students["teacher"].module)
+            teaches = step.kind == "teacher"
+            made = bench.untrained("teacher") if teaches else steps.begin(bench, step, students["teacher"])
+            students[step.name] = made
+            if not teaches:
+                check_layers(bench.terms, made.module, students["teacher"].module)
         else:
             before = students[step.parent or ""]
             change = steps.make_pass(step.table)
             context = steps.context_of(bench, step)
-            students[step.name] = steps.structure(step, change, before, context)
+            students[step.name] = steps.structure(step.table, change, before, context)
         _check_output(students[step.name], step, len(bench.classes))
         if step.kind != "teacher":
             live = steps.live(bench, students["teacher"].module)
@@ -95,10 +97,11 @@ def _structures(bench: steps.Bench) -> tuple[dict[str, Student], dict[str, float
 
 
 def _check_output(student: Student, step: Step, classes: int) -> None:
-    """The model must give one (N, classes) tensor of scores."""
+    """The model must give one (N, classes) tensor of scores, for the longest sequences as well."""
     student.module.eval()
+    longest = max(spec.longest or 0 for spec in student.inputs)
     with torch.no_grad():
-        out = plugins.call_user(student.module, step.name, *student.example())
+        out = plugins.call_user(student.module, step.name, *student.example(length=longest or None))
     if not isinstance(out, torch.Tensor) or out.shape != (2, classes):
         found = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
         raise ExportError("the output has the wrong shape", where=step.name, found=found, allowed=f"(N, {classes})")

@@ -116,14 +116,30 @@ def teacher(bench: Bench, step: Step) -> Trained:
     return _stored(bench, step, make)
 
 
-def student(bench: Bench, step: Step, watching: Teacher) -> Trained:
-    """Distil: the student trains on the recipe's losses, the teacher's outputs kept per view."""
+def student(bench: Bench, step: Step, above: Student, watching: Teacher) -> Trained:
+    """Distil: the student trains on the recipe's losses, the teacher's outputs kept per view.
+
+    Args:
+        above: the trained teacher, which the student may be made of.
+    """
 
     def make(scratch: Path) -> Trained:
-        untrained = bench.untrained("student")
-        return Trained(untrained, _fit(bench, step, untrained, watching, scratch), 0.0)
+        begun = begin(bench, step, above)
+        return Trained(begun, _fit(bench, step, begun, watching, scratch), 0.0)
 
     return _stored(bench, step, make)
+
+
+def begin(bench: Bench, step: Step, above: Student) -> Student:
+    """The student before its first batch: untrained, or the teacher after the passes of ``from_teacher``."""
+    tables = bench.recipe.student.from_teacher
+    if tables is None:
+        return bench.untrained("student")
+    made = above
+    for i, table in enumerate(tables):
+        change = make_pass(table, f"student.from_teacher[{i}]")
+        made = structure(table, change, made, context_of(bench, step))
+    return made
 
 
 def compress(bench: Bench, step: Step, before: Student, watching: Teacher) -> Trained:
@@ -132,7 +148,7 @@ def compress(bench: Bench, step: Step, before: Student, watching: Teacher) -> Tr
     def make(scratch: Path) -> Trained:
         change = make_pass(step.table)
         context = context_of(bench, step)
-        changed = structure(step, change, before, context)
+        changed = structure(step.table, change, before, context)
         history = _fit(bench, step, changed, watching, scratch, change)
         change.ensures(before, changed)
         return Trained(changed, history, 0.0)
@@ -140,13 +156,13 @@ def compress(bench: Bench, step: Step, before: Student, watching: Teacher) -> Tr
     return _stored(bench, step, make)
 
 
-def structure(step: Step, change: Pass, before: Student, context: Context) -> Student:
+def structure(table: Table, change: Pass, before: Student, context: Context) -> Student:
     """What a pass makes of a student; the record in its lineage also holds the pass's own table."""
     change.requires(before, context)
     changed = change.apply(before, context)
     change.ensures(before, changed)
     *lineage, last = changed.lineage
-    return replace(changed, lineage=(*lineage, {**last, "table": step.table}))
+    return replace(changed, lineage=(*lineage, {**last, "table": table}))
 
 
 def context_of(bench: Bench, step: Step) -> Context:
@@ -295,7 +311,7 @@ def make_roots(
     if student is not None:
         mine = student
         roots["student"] = lambda: copy.deepcopy(mine)
-    else:
+    elif recipe.student.model is not None:
         build = plugins.build("models", recipe.student.model, "student.model").build
         roots["student"] = lambda: build(feed.sample_shape, classes)
     return roots

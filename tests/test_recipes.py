@@ -11,8 +11,10 @@ import pytest
 import edgekd
 from edgekd import cli, recipe
 
-# Left out: digits and wide-deep-fm have tests of their own, the others are made of the same parts as one that is here.
+# Left out: digits, wide-deep-fm and bert-distilbert (test_text.py) have tests of their own, the others are made of the
+# same parts as one that is here.
 OTHERS = {"digits", "wide-deep-fm", "fashion-mnist", "cifar10-half", "cifar10-resnet", "cifar10-resnet56"}
+OTHERS |= {"bert-distilbert"}
 NAMES = [name for name in recipe.builtins() if name not in OTHERS]
 
 
