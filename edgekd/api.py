@@ -99,16 +99,18 @@ def _table(recipe: str | Path | Mapping[str, Any] | None, given: Objects, budget
         loaded, _ = recipes.load(recipe)
         table = loaded.model_dump(mode="json", exclude_unset=True)
     else:
-        table = _over(_defaults(given), recipe or {}) if some else dict(recipe or {})
+        table = _over(_defaults(given, recipe or {}), recipe or {}) if some else dict(recipe or {})
         if some:
             _check_complete(table, given)
     return table if budget is None else _over(table, {"budget": dict(budget)})
 
 
-def _defaults(given: Objects) -> dict[str, Any]:
-    if given.dataset is None or given.dataset.train.y is not None:
-        return OBJECTS
-    return {**OBJECTS, "losses": [{"kind": "kl", "temperature": 4.0}]}
+def _defaults(given: Objects, top: Mapping[str, Any]) -> dict[str, Any]:
+    labelled = given.dataset is None or given.dataset.train.y is not None
+    own: dict[str, Any] = {} if labelled else {"losses": [{"kind": "kl", "temperature": 4.0}]}
+    if "from_teacher" in (top.get("student") or {}):
+        own["student"] = {}
+    return {**OBJECTS, **own}
 
 
 def _over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +126,7 @@ def _check_complete(table: Mapping[str, Any], given: Objects) -> None:
     for role, module in (("teacher", given.teacher), ("student", given.student)):
         if module is not None and not isinstance(module, nn.Module):
             raise UsageError("not a network", where=role, found=type(module).__name__, allowed="an nn.Module")
-        if module is None and table[role]["model"].get("kind") == "object":
+        if module is None and (table[role].get("model") or {}).get("kind") == "object":
             raise UsageError("missing", where=role, allowed=f"an nn.Module, or {role}.model in the recipe")
     if given.dataset is None and table["data"].get("source") == "objects":
         raise UsageError("missing", where="data", allowed="(train, validation, test), or [data] in the recipe")

@@ -27,6 +27,8 @@ def cli() -> None:
     """Compile a trained teacher into a small student that runs fast on a target, and prove it."""
 
 
+# The extra that brings a module; the others come with [build].
+_EXTRAS = {"transformers": "text", "tokenizers": "text", "optuna": "tune"}
 _recipe = click.argument("recipe", required=False)
 _target = click.option("--target", "targets", multiple=True, metavar="T", help="Target name or file; may be repeated.")
 _set = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a recipe key: a.b=c.")
@@ -235,7 +237,8 @@ def run(args: Sequence[str] | None = None) -> int:
     except EdgekdError as err:
         return _fail(str(err), err.exit_code)
     except ModuleNotFoundError as err:
-        return _fail(f"{err.name} is not installed; pip install 'edgekd[build,ort]'", 4)
+        extra = _EXTRAS.get((err.name or "").partition(".")[0], "build,ort")
+        return _fail(f"{err.name} is not installed; pip install 'edgekd[{extra}]'", 4)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - or the interpreter complains at exit
         return 0

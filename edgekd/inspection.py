@@ -29,7 +29,7 @@ def inspect(path: Path) -> dict[str, Any]:
             "name": bundle.name,
             "task": bundle.task,
             "labels": ", ".join(bundle.labels),
-            "sample": " x ".join(map(str, bundle.sample_shape)),
+            "sample": " x ".join(map(str, bundle.sample_shape)) or "text",
             "preprocess": ", ".join(str(op["op"]) for op in bundle.preprocess),
             "shippable": bundle.shippable,
             "variants": ", ".join(f"{v.target} ({v.numerics}, {v.backend})" for v in bundle.variants),

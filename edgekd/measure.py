@@ -16,7 +16,7 @@ from edgekd.errors import UnavailableError
 from edgekd.learn.feed import Feed
 from edgekd.metrics._judge import Judge
 from edgekd.plan import Candidate as Planned
-from edgekd.preprocess import Inputs
+from edgekd.preprocess import MASK, Inputs
 from edgekd.runtime import bench, parity
 from edgekd.runtime.backends import _base as backends
 from edgekd.store import Store, canonical, sha256
@@ -86,12 +86,16 @@ class Candidate:
 
 @dataclass
 class Measured:
-    """Every candidate of one target, in the target's order, and the host they were timed on."""
+    """Every candidate of one target, in the target's order, and the host they were timed on.
+
+    ``length``: of the sequences that were timed, the validation's median; None where there are none.
+    """
 
     target: Target
     candidates: dict[str, Candidate]
     host: dict[str, Any]
     runtime: str
+    length: int | None = None
 
     def ratio(self, a: str, b: str) -> tuple[float, float, float]:
         """p50 of a over p50 of b, with its 95 % interval."""
@@ -166,7 +170,7 @@ def run(
         c.name: Candidate(c.name, c.numerics, c.pruned, files[c.name], **found["candidates"][c.name])
         for c in candidates
     }
-    return Measured(target, measured, found["host"], backend.version())
+    return Measured(target, measured, found["host"], backend.version(), found["length"])
 
 
 def lower_all(target: Target, onnx: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
@@ -205,7 +209,7 @@ def _measure(
                 "clearly_differs": parity.clearly_differs(got, of_torch[name], tolerances[name], exam.judge.heads),
             },
         }
-    x = _timed_inputs(next(iter(exam.inputs("validation", target.shapes.batch))), target.shapes.batch)
+    x = _timed_inputs(next(iter(exam.inputs("validation", None))), target.shapes.batch)
     job = bench.BenchJob(
         target.backend,
         files,
@@ -219,16 +223,25 @@ def _measure(
     timed = bench.bench_in_subprocess(job)
     for name, samples in timed.samples.items():
         result[name]["samples_ns"] = samples.tolist()
-    return {"candidates": result, "host": {**timed.host, "others": timed.others, "note": timed.note}}
+    length = x[MASK].shape[1] if MASK in x else None
+    host_ = {**timed.host, "others": timed.others, "note": timed.note}
+    return {"candidates": result, "host": host_, "length": length}
 
 
 def _timed_inputs(sample: Inputs, batch: int) -> Inputs:
-    """What is timed: noise of the inputs' shape (kernels don't look at values); whole numbers from the data."""
+    """What is timed: noise of the inputs' shape (kernels don't look at values); whole numbers from the data.
+
+    Of texts the one of median length, without padding.
+    """
     rng = np.random.default_rng(0)
+    if MASK in sample:
+        lengths = sample[MASK].sum(axis=1)
+        middle = int(np.argsort(lengths, kind="stable")[len(lengths) // 2])
+        sample = {name: x[middle : middle + 1, : lengths[middle]] for name, x in sample.items()}
     return {
         name: rng.standard_normal((batch, *x.shape[1:]), dtype=np.float32)
         if x.dtype.kind == "f"
-        else np.resize(x, (batch, *x.shape[1:]))
+        else np.resize(x[:batch], (batch, *x.shape[1:]))
         for name, x in sample.items()
     }
 

@@ -140,6 +140,7 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
             feeds[name] = Feed(dataset, teacher.preprocess, augment, recipe.seed, limit)
         if teacher.head is not None and len(heads) > 1:
             feeds[name] = feeds[name].of_head(list(heads).index(teacher.head))
+    check_from_teacher(recipe, feed, feeds["teacher"], heads, has_student=objects.student is not None)
     check_labels(order, feed, terms, has_teacher=objects.teacher is not None)
     tree = plan.make(recipe, order.targets, order.data, feed.length("train"), order.quick, objects.teacher is not None)
     roots = steps.make_roots(recipe, feed, feeds, heads, objects.teacher, objects.student)
@@ -161,6 +162,23 @@ def check_taught(recipe: Recipe, heads: Heads) -> None:
 def is_images(dataset: Dataset) -> bool:
     """Whether samples are (H, W, C) with 1, 3 or 4 channels."""
     return dataset.train.x.ndim == 4 and dataset.train.x.shape[-1] in (1, 3, 4)
+
+
+def check_from_teacher(recipe: Recipe, feed: Feed, teacher_feed: Feed, heads: Heads, *, has_student: bool) -> None:
+    """A student made of the teacher reads and answers what the teacher does, and is not quantized yet."""
+    where = "student.from_teacher"
+    if (tables := recipe.student.from_teacher) is None:
+        return
+    if has_student:
+        raise RecipeError("a student was given as well", where=where, allowed="one of the two")
+    if len(heads) > 1:
+        raise RecipeError("the student has several heads", where=where, found=list(heads), allowed="one")
+    for i, table in enumerate(tables):
+        if steps.make_pass(table, f"{where}[{i}]").quantizes:
+            place = f"{where}[{i}].kind"
+            raise RecipeError("depends on the target", where=place, found=table["kind"], allowed="in [[compress]]")
+    if feed.specs != teacher_feed.specs:
+        raise RecipeError("the teacher has inputs of its own", where="teacher.preprocess", allowed="the student's")
 
 
 def check_labels(order: Order, feed: Feed, terms: tuple[Term, ...], *, has_teacher: bool) -> None:
@@ -189,7 +207,7 @@ def train_all(bench: steps.Bench) -> tuple[dict[str, steps.Trained], Watching]:
             before = step.parent or ""
             # A later generation learns from the student before it, the first from the teachers.
             whom = watching if before in bench.feeds else answers(bench, trained, before)
-            trained[step.name] = steps.student(bench, step, whom, live)
+            trained[step.name] = steps.student(bench, step, trained["teacher"].student, whom)
         elif step.trains:
             trained[step.name] = steps.compress(bench, step, trained[step.parent or ""].student, watching, live)
     return trained, watching

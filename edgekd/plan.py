@@ -6,15 +6,18 @@ before it and everything that can change its result, so an artifact found under 
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from edgekd import plugins, sources
 from edgekd.errors import RecipeError
-from edgekd.recipe import SCHEDULE_KEYS, Recipe, Schedule, Table
+from edgekd.recipe import SCHEDULE_KEYS, Recipe, Schedule, Table, inputs
 from edgekd.store import canonical, sha256
 from edgekd.target import Numerics, Target
 from edgekd.vocabulary import explain
@@ -117,7 +120,7 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
         content(recipe),
         [target.model_dump(mode="json") for target in targets],
         data,
-        [_file_hash(teacher.checkpoint) for teacher in recipe.panel.values()],
+        [_models(recipe, name) for name in (*recipe.panel, "student")],
         quick,
         [sources.own(step) for step in ("learn", "compress", "lower", "measure", "choose")],
         [sources.versions(step) for step in ("learn", "compress", "lower")],
@@ -128,9 +131,8 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
 def content(recipe: Recipe) -> dict[str, Any]:
     """The recipe without the paths of its inputs: what they hold is hashed, where it lies changes nothing."""
     table = recipe.model_dump(mode="json")
-    table["data"].pop("path", None)
-    for teacher in (table["teacher"], *table["teachers"]):
-        teacher.pop("checkpoint", None)
+    for part, key in list(inputs(table)):
+        del part[key]
     return table
 
 
@@ -201,8 +203,8 @@ class _Maker:
             table.seed,
             self.quick,
         ]
-        own = table.model_dump(mode="json", exclude={"checkpoint", "seed", "weight"})
-        key = _key("learn", "teacher", own, _file_hash(table.checkpoint), *base)
+        own = table.model_dump(mode="json", exclude={"seed", "weight"})
+        key = _key("learn", "teacher", _without_inputs(own, "teacher"), _models(recipe, name), *base)
         read = table.checkpoint is not None or (self.trained and name == "teacher")
         schedule = None if read else Schedule(**_schedule_of(table))
         return self._add(Step(name, "teacher", key, None, self._all(), schedule))
@@ -210,14 +212,18 @@ class _Maker:
     def _student(self, teachers: list[Step]) -> Step:
         """The student, after those of earlier generations."""
         recipe, own = self.recipe, {**self.dump["student"], "generations": 1}
-        said = [recipe.combine, [table.weight for table in recipe.panel.values()]]
+        made = recipe.student.from_teacher is not None
+        multiple = math.lcm(*(target.shapes.channel_multiple for target in self.targets)) if made else 1
+        said = [recipe.combine, [table.weight for table in recipe.panel.values()], _models(recipe, "student"), multiple]
         parent, before = teachers[0], [teacher.key for teacher in teachers]
+        schedule = Schedule(**_schedule_of(recipe.student))
         for number in range(1, recipe.student.generations + 1):
-            key = _key("learn", "student", before, said, own, self.dump["losses"], recipe.seed, number)
+            package = "compress" if made else "learn"
+            key = _key(package, "student", before, said, own, self.dump["losses"], recipe.seed, number)
             last = number == recipe.student.generations
             name = "student" if last else f"student {number} of {recipe.student.generations}"
-            schedule = Schedule(**_schedule_of(recipe.student))
-            parent = self._add(Step(name, "student", key, parent.name, self._all(), schedule))
+            step = Step(name, "student", key, parent.name, self._all(), schedule, channel_multiple=multiple)
+            parent = self._add(step)
             before = [*before, parent.key]
         return parent
 
@@ -277,11 +283,28 @@ def _digest(*parts: Any) -> str:
     return sha256(canonical(list(parts)))
 
 
-def _file_hash(path: str | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        with open(path, "rb") as file:
-            return sha256(file.read())
-    except OSError:
-        return None
+def _models(recipe: Recipe, name: str) -> list[str]:
+    """Hashes of the files and folders that a network of a recipe is read from, by the name of its step."""
+    role, table = ("student", recipe.student) if name == "student" else ("teacher", recipe.panel[name])
+    return [_input_hash(Path(part[key])) for part, key in inputs({role: table.model_dump(mode="json")})]
+
+
+def _without_inputs(table: Table, role: str) -> Table:
+    """A network's table without the paths of its inputs."""
+    for part, key in list(inputs({role: table})):
+        del part[key]
+    return table
+
+
+def _input_hash(path: Path) -> str:
+    """A file's, or that of every file of a folder; where nothing can be read, that is told when it is used."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        digest.update(file.relative_to(path).as_posix().encode())
+        try:
+            with file.open("rb") as data:
+                digest.update(hashlib.file_digest(data, "sha256").digest())
+        except OSError:
+            return "unreadable"
+    return digest.hexdigest()

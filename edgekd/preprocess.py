@@ -14,10 +14,14 @@ scale        divide                 float32(x) / float32(divide)
 normalise    mean, std              (x - float32(mean_c)) / float32(std_c), for each channel c
 layout       --                     (N, H, W, C) -> (N, C, H, W); last
 columns      names, sizes, widths   (N, K) whole numbers in int64 inputs: the next width_k columns, 0..size_k - 1; last
+wordpiece    vocabulary, length,    (N,) texts -> ``input_ids`` and ``attention_mask``, int64 (N, L), L that of the
+             lower                  longest, at most ``length``: see ``wordpiece.py``; last
 ===========  =====================  ==============================================================================
 
 Sounds are (N, T) and take ``scale`` and ``normalise``. The result is named model inputs: one float32 array called
 ``input``, unless the last op names its own.
+
+``vocabulary`` is the list of tokens. Where ops are written down it is a file's name: ``stored`` and ``resolved``.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.errors import DataError, RecipeError, UsageError
+from edgekd.wordpiece import Vocabulary
 
 Array = NDArray[Any]
 Inputs = dict[str, NDArray[Any]]
@@ -46,20 +51,27 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "normalise": ("mean", "std"),
     "layout": (),
     "columns": ("names", "sizes", "widths"),
+    "wordpiece": ("vocabulary", "length", "lower"),
 }
-LAST = ("layout", "columns")
+LAST = ("layout", "columns", "wordpiece")
 IMAGES = ("crop", "resize", "grey", "edges", "layout")
-INPUT = "input"
+INPUT, TOKENS, MASK = "input", "input_ids", "attention_mask"
+VOCABULARY = "vocab.txt"
+MOST_TOKENS = 16_384  # of a text
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One model input after preprocessing: ``None`` is any size; ``high``: whole numbers lie in 0..high - 1."""
+    """One model input after preprocessing: ``None`` is any size, of a sequence 2 to ``longest``.
+
+    ``high``: whole numbers lie in 0..high - 1.
+    """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: str = "float32"
     high: int | None = None
+    longest: int | None = None
 
 
 def raw_shape(ops: Ops, shape: Sequence[int]) -> tuple[int, ...]:
@@ -72,7 +84,11 @@ def raw_shape(ops: Ops, shape: Sequence[int]) -> tuple[int, ...]:
 
 def specs(ops: Ops, sample: Array) -> tuple[Spec, ...]:
     """What the inputs of a model are like, from one raw sample."""
-    found = apply(ops, sample[None])
+    if ops and ops[-1]["op"] == "wordpiece":
+        longest = int(ops[-1]["length"])
+        highs = {TOKENS: len(ops[-1]["vocabulary"]), MASK: 2}
+        return tuple(Spec(name, (None, None), "int64", high, longest) for name, high in highs.items())
+    found = apply(ops, np.asarray(sample)[None])
     bounds = dict(zip(ops[-1]["names"], ops[-1]["sizes"], strict=True)) if ops and ops[-1]["op"] == "columns" else {}
     return tuple(Spec(name, (None, *x.shape[1:]), str(x.dtype), bounds.get(name)) for name, x in found.items())
 
@@ -99,6 +115,9 @@ def check(ops: Ops, where: str) -> None:
 
 
 def _check_value(key: str, value: Any, where: str) -> None:
+    if key in ("vocabulary", "length", "lower"):
+        _check_text(key, value, where)
+        return
     if key in ("names", "sizes", "widths"):
         kind = str if key == "names" else int
         if not isinstance(value, list | tuple) or not value or not all(isinstance(v, kind) for v in value):
@@ -116,34 +135,52 @@ def _check_value(key: str, value: Any, where: str) -> None:
         raise RecipeError("would divide by zero", where=where, found=value)
 
 
+def _check_text(key: str, value: Any, where: str) -> None:
+    if key == "vocabulary":
+        if not isinstance(value, list | tuple) or not all(isinstance(token, str) for token in value):
+            raise RecipeError("malformed", where=where, found=value, allowed="a list of tokens")
+        try:
+            Vocabulary.of(value)
+        except ValueError as err:
+            raise RecipeError(str(err), where=where) from err
+    elif key == "lower" and not isinstance(value, bool):
+        raise RecipeError("malformed", where=where, found=value, allowed="true or false")
+    elif key == "length" and (isinstance(value, bool) or not isinstance(value, int) or not 3 <= value <= MOST_TOKENS):
+        raise RecipeError("out of range", where=where, found=value, allowed=f"a whole number from 3 to {MOST_TOKENS}")
+
+
 def apply(ops: Ops, batch: Array) -> Inputs:
     """Run a checked pipeline over a batch of raw samples; the model's inputs by name, contiguous.
 
     Args:
-        batch: (N, H, W, C) images, (N, K) numbers, or anything else where there are no ops.
+        batch: (N, H, W, C) images, (N, K) numbers, (N,) texts, or anything else where there are no ops.
 
     Raises:
-        DataError: the batch does not fit an op (channels, crop larger than the image, an unknown user).
+        DataError: the batch does not fit an op (channels, crop larger than the image, an unknown user, an empty text).
     """
     for op in ops:
         if op["op"] in IMAGES and batch.ndim != 4:
             raise DataError(f"{op['op']} takes images", where="preprocess", found=batch.shape, allowed="(N, H, W, C)")
-        if op["op"] == "columns":
-            return _columns(batch, op)
+        if op["op"] in _ENDS:
+            return _ENDS[op["op"]](batch, op)
         batch = _OPS[op["op"]](batch, op)
+    if batch.dtype.kind == "U":
+        raise DataError("texts need the op wordpiece", where="preprocess", found=[op["op"] for op in ops])
     return {INPUT: np.ascontiguousarray(batch, dtype=np.float32)}
 
 
 def batched(x: Any, sample_shape: Sequence[int]) -> tuple[Array, bool]:
     """One raw sample, or a batch of them, as a batch; and whether it was one.
 
-    A sample of one channel may be H x W or H x W x 1.
+    A sample of one channel may be H x W or H x W x 1. The shape () is that of a text: a str, or a list of them.
 
     Raises:
-        UsageError: any other shape, or not an array of numbers.
+        UsageError: any other shape, or not an array of numbers (of texts).
     """
-    array = np.asarray(x)
     shape = tuple(sample_shape)
+    if not shape:
+        return _texts(x), isinstance(x, str)
+    array = np.asarray(x)
     shapes = [shape, shape[:-1]] if len(shape) == 3 and shape[-1] == 1 else [shape]
     if array.dtype.kind not in "uifb":
         raise UsageError("not an array of numbers", where="predict", found=str(array.dtype))
@@ -156,16 +193,46 @@ def batched(x: Any, sample_shape: Sequence[int]) -> tuple[Array, bool]:
     raise UsageError("wrong shape", where="predict", found=array.shape, allowed=f"{text}, or a batch (N first)")
 
 
+def _texts(x: Any) -> Array:
+    given = [x] if isinstance(x, str) else x.tolist() if isinstance(x, np.ndarray) else x
+    if not isinstance(given, list | tuple) or not all(isinstance(text, str) for text in given):
+        raise UsageError("not a text", where="predict", found=x, allowed="a str, or a list of them")
+    return np.array(given, dtype=np.str_)
+
+
+def stored(ops: Ops) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """The ops as they are written down, and the files that they name: a vocabulary is one of its own."""
+    made, files = [dict(op) for op in ops], {}
+    for op in made:
+        if op["op"] == "wordpiece":
+            files[VOCABULARY] = Vocabulary.of(op["vocabulary"]).written()
+            op["vocabulary"] = VOCABULARY
+    return made, files
+
+
+def resolved(ops: Ops, read: Callable[[str], bytes]) -> list[dict[str, Any]]:
+    """The ops in memory, checked, from what was written down and a way to read the files that it names.
+
+    Raises:
+        RecipeError: malformed ops or files; names the op.
+    """
+    made = [dict(op) for op in ops]
+    for i, op in enumerate(made):
+        if op.get("op") == "wordpiece":
+            name, where = op.get("vocabulary"), f"preprocess[{i}].vocabulary"
+            if not isinstance(name, str):
+                raise RecipeError("not the name of a file", where=where, found=name)
+            try:
+                op["vocabulary"] = Vocabulary.read(read(name))
+            except ValueError as err:
+                raise RecipeError(f"{name} is no vocabulary: {err}", where=where) from err
+    check(made, "preprocess")
+    return made
+
+
 def to_json(ops: Ops) -> str:
-    """The canonical spelling, as it stands in metadata."""
-    return json.dumps([dict(op) for op in ops], sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def from_json(text: str) -> list[dict[str, Any]]:
-    """Read and check what ``to_json`` wrote."""
-    ops: list[dict[str, Any]] = json.loads(text)
-    check(ops, "preprocess")
-    return ops
+    """The canonical spelling of what is written down, as it stands in metadata."""
+    return json.dumps(stored(ops)[0], sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _crop(x: Array, op: Mapping[str, Any]) -> Array:
@@ -233,6 +300,16 @@ def _columns(x: Array, op: Mapping[str, Any]) -> Inputs:
     return made
 
 
+def _wordpiece(x: Array, op: Mapping[str, Any]) -> Inputs:
+    if x.ndim != 1 or x.dtype.kind != "U":
+        raise DataError("wordpiece takes texts", where="preprocess", found=f"{x.dtype} {x.shape}", allowed="(N,) str")
+    texts = x.tolist()
+    if empty := [i for i, text in enumerate(texts) if not text.strip()]:
+        raise DataError("an empty text", where="preprocess", found=f"text {empty[0]}", allowed="at least one word")
+    ids, mask = Vocabulary.of(op["vocabulary"]).encode(texts, op["length"], op["lower"])
+    return {TOKENS: np.array(ids, dtype=np.int64), MASK: np.array(mask, dtype=np.int64)}
+
+
 def _layout(x: Array, op: Mapping[str, Any]) -> Array:
     return x.transpose(0, 3, 1, 2)
 
@@ -246,3 +323,5 @@ _OPS: dict[str, Callable[[Array, Mapping[str, Any]], Array]] = {
     "normalise": _normalise,
     "layout": _layout,
 }
+# What gives inputs of its own names, and so comes last.
+_ENDS: dict[str, Callable[[Array, Mapping[str, Any]], Inputs]] = {"columns": _columns, "wordpiece": _wordpiece}

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgekd.errors import RecipeError, UsageError
 from edgekd.vocabulary import explain
 
 Table = dict[str, Any]
 NAME = "[a-z0-9][a-z0-9._-]{0,63}"
+# Keys whose values are paths of inputs: what lies there counts, and not where.
+INPUTS = ("data.path", "data.tokenizer", "teacher.checkpoint", "teacher.model.folder", "student.model.folder")
 
 
 class _Frozen(BaseModel):
@@ -89,14 +91,38 @@ class Teacher(Schedule):
     weight: float = Field(default=1.0, gt=0, le=1e6, description="among the teachers of a head")
 
 
-class StudentTable(Schedule):
-    """The network that ships; the last of ``generations``, each taught by the one before it."""
+def with_kinds(tables: tuple[Table, ...]) -> tuple[Table, ...]:
+    """The tables, each of which says which plugin it is for."""
+    for i, table in enumerate(tables):
+        if not isinstance(table.get("kind"), str):
+            raise ValueError(f"entry {i} has no kind")
+    return tables
 
-    model: Table
+
+class StudentTable(Schedule):
+    """The network that ships: a model of its own, or one made of the trained teacher by compression passes.
+
+    One that is made of the teacher takes its weights over. Of several ``generations`` the last ships, each taught by
+    the one before it.
+    """
+
+    model: Table | None = None
+    from_teacher: tuple[Table, ...] | None = Field(default=None, min_length=1, description="compress tables, in order")
     generations: int = Field(default=1, ge=1, le=16)
     labels: int | None = Field(
         default=None, ge=1, description="of so many training samples alone it is told the label; a teacher knows all"
     )
+
+    @field_validator("from_teacher")
+    @classmethod
+    def _have_kinds(cls, tables: tuple[Table, ...] | None) -> tuple[Table, ...] | None:
+        return None if tables is None else with_kinds(tables)
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> StudentTable:
+        if (self.model is None) == (self.from_teacher is None):
+            raise ValueError("either model or from_teacher, one of them")
+        return self
 
 
 class Budget(_Frozen):
@@ -147,10 +173,7 @@ class Recipe(_Frozen):
     @field_validator("losses", "compress")
     @classmethod
     def _have_kinds(cls, tables: tuple[Table, ...]) -> tuple[Table, ...]:
-        for i, table in enumerate(tables):
-            if not isinstance(table.get("kind"), str):
-                raise ValueError(f"entry {i} has no kind")
-        return tables
+        return with_kinds(tables)
 
 
 def builtin_folder() -> Path:
@@ -210,11 +233,21 @@ def parse(table: Mapping[str, Any], file: str) -> Recipe:
 
 def _anchor(table: Table, folder: Path) -> None:
     """Relative input paths count from the recipe's folder."""
-    more = table.get("teachers")
-    teachers = [table.get("teacher"), *(more if isinstance(more, list) else [])]
-    for part, key in ((table.get("data"), "path"), *((teacher, "checkpoint") for teacher in teachers)):
-        if isinstance(part, dict) and isinstance(part.get(key), str):
-            part[key] = str((folder / part[key]).resolve())
+    for part, key in inputs(table):
+        part[key] = str((folder / part[key]).resolve())
+
+
+def inputs(table: Table) -> Iterator[tuple[Table, str]]:
+    """The places of input paths in a recipe, as (table, key)."""
+    for path in INPUTS:
+        section, *parts, key = path.split(".")
+        more = table.get("teachers") if section == "teacher" else None
+        for place in (table.get(section), *(more if isinstance(more, list | tuple) else ())):
+            found: Any = place
+            for part in parts:
+                found = found.get(part) if isinstance(found, dict) else None
+            if isinstance(found, dict) and found.get(key) and isinstance(found[key], str):
+                yield found, key
 
 
 def _apply(table: Table, setting: str) -> None:
@@ -226,7 +259,7 @@ def _apply(table: Table, setting: str) -> None:
         value: Any = tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:
         value = text
-    if (key == "data.path" or re.fullmatch(r"teacher(s\.\d+)?\.checkpoint", key)) and isinstance(value, str):
+    if re.sub(r"^teachers\.\d+\.", "teacher.", key) in INPUTS and isinstance(value, str):
         value = str(Path(value).expanduser().resolve())
     parts = key.split(".")
     place: Any = table

@@ -168,6 +168,7 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
         "parity": _parity(facts, measured, measured.candidates[shipped]),
         "budget": choose.budget_record(contender, facts.bench.recipe.budget, teacher_value),
         "runtime": measured.runtime,
+        **({} if measured.length is None else {"timed_length": measured.length}),
         "description": f"{measured.target.backend} {measured.runtime}: {name}",
     }
 
@@ -282,4 +283,5 @@ def _golden(facts: Facts, measured: Measured, name: str) -> tuple[Inputs, golden
     """Synthetic inputs, or with ``golden = "data"`` the clearest test samples."""
     session, bench = measured.open(name), facts.bench
     given = bench.feed.inputs("test", 0, 256) if bench.recipe.golden == "data" else None
-    return golden.make(session, bench.feed.specs, seed=bench.recipe.seed, given=given)
+    length = measured.length or golden.LENGTH
+    return golden.make(session, bench.feed.specs, seed=bench.recipe.seed, given=given, length=length)

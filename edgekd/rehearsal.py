@@ -77,9 +77,11 @@ def check(bench: steps.Bench) -> dict[str, Student]:
     students: dict[str, Student] = {}
     for _, step in bench.plan.walk():
         if step.kind in ("teacher", "student"):
-            students[step.name] = bench.untrained(step.name if step.kind == "teacher" else "student")
-            _check_output(students[step.name], step)
-            if step.kind == "student":
+            teaches = step.kind == "teacher"
+            made = bench.untrained(step.name) if teaches else steps.begin(bench, step, students["teacher"])
+            students[step.name] = made
+            _check_output(made, step)
+            if not teaches:
                 check_layers(bench.terms, students[step.name].module, students["teacher"].module)
     return students
 
@@ -93,7 +95,7 @@ def _structures(bench: steps.Bench) -> tuple[dict[str, Student], dict[str, float
             continue
         if step.name not in students:
             change, before = steps.make_pass(step.table), students[step.parent or ""]
-            students[step.name] = steps.structure(step, change, before, steps.context_of(bench, step))
+            students[step.name] = steps.structure(step.table, change, before, steps.context_of(bench, step))
             _check_output(students[step.name], step)
         if step.kind != "teacher":
             live = steps.tapped(bench, students["teacher"].module)
@@ -105,10 +107,11 @@ def _structures(bench: steps.Bench) -> tuple[dict[str, Student], dict[str, float
 
 
 def _check_output(student: Student, step: Step) -> None:
-    """The model must give one (N, classes) tensor of scores, or one for each head."""
+    """The model must give one (N, classes) tensor of scores, or one for each head; also for the longest sequences."""
     student.module.eval()
+    longest = max(spec.longest or 0 for spec in student.inputs)
     with torch.no_grad():
-        out = plugins.call_user(student.module, step.name, *student.example())
+        out = plugins.call_user(student.module, step.name, *student.example(length=longest or None))
     given = out if isinstance(out, tuple | list) else [out]
     found = [tuple(part.shape) if isinstance(part, torch.Tensor) else type(part).__name__ for part in given]
     wanted = [(2, *spec.shape[1:]) for spec in student.outputs]

@@ -14,17 +14,18 @@ from typing import Any
 from edgekd import plugins, target
 
 _HERE = Path(__file__).parent
-_VOCABULARY = ("errors.py", "plugins.py", "preprocess.py", "recipe.py", "target.py", "vocabulary.py")
+_VOCABULARY = ("errors.py", "plugins.py", "preprocess.py", "recipe.py", "target.py", "vocabulary.py", "wordpiece.py")
+_LIGHT = ("errors.py", "host.py", "preprocess.py", "wordpiece.py")
 _STEP_FILES = {
     "learn": (*_VOCABULARY, "metrics", "metric.py", "learn", "steps.py"),
     "compress": (*_VOCABULARY, "metrics", "learn", "compress", "steps.py"),
     "lower": (*_VOCABULARY, "metrics", "learn", "compress", "lower", "steps.py", "record.py"),
-    "measure": ("errors.py", "host.py", "preprocess.py", "metrics", "runtime", "measure.py"),
+    "measure": (*_LIGHT, "heads.py", "metric.py", "metrics", "runtime", "measure.py"),
     "choose": ("plan.py", "orders.py", "pipeline.py", "choose.py", "record.py", "report"),
 }
 _known: dict[str, str] = {}
 _STEP_VERSIONS = {
-    "learn": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "transformers"),
+    "learn": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "transformers", "tokenizers"),
     "compress": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "torch-pruning", "torchao"),
     "lower": ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "openvino", "numpy"),
     "measure": ("numpy", "scikit-learn", "onnxruntime", "onnxruntime-gpu", "openvino", "onnx"),

@@ -136,19 +136,31 @@ def teacher(bench: Bench, step: Step) -> Trained:
     return _stored(bench, step, make)
 
 
-def student(bench: Bench, step: Step, watching: Watching, live: nn.Module) -> Trained:
+def student(bench: Bench, step: Step, above: Student, watching: Watching) -> Trained:
     """Distil: the student trains on the recipe's losses, the teacher's outputs kept per view.
 
     Args:
-        watching: the teacher, or the student of an earlier generation.
-        live: the first teacher, whose layers may be tapped.
+        above: the first teacher, trained: its layers may be tapped, and the student may be made of it.
+        watching: the teachers, or the student of an earlier generation.
     """
 
     def make(scratch: Path) -> Trained:
-        untrained = bench.untrained("student")
-        return Trained(untrained, _fit(bench, step, untrained, watching, live, scratch), 0.0)
+        begun = begin(bench, step, above)
+        return Trained(begun, _fit(bench, step, begun, watching, above.module, scratch), 0.0)
 
     return _stored(bench, step, make)
+
+
+def begin(bench: Bench, step: Step, above: Student) -> Student:
+    """The student before its first batch: untrained, or the teacher after the passes of ``from_teacher``."""
+    tables = bench.recipe.student.from_teacher
+    if tables is None:
+        return bench.untrained("student")
+    made = above
+    for i, table in enumerate(tables):
+        change = make_pass(table, f"student.from_teacher[{i}]")
+        made = structure(table, change, made, context_of(bench, step))
+    return made
 
 
 def compress(bench: Bench, step: Step, before: Student, watching: Watching, live: nn.Module) -> Trained:
@@ -157,7 +169,7 @@ def compress(bench: Bench, step: Step, before: Student, watching: Watching, live
     def make(scratch: Path) -> Trained:
         change = make_pass(step.table)
         context = context_of(bench, step)
-        changed = structure(step, change, before, context)
+        changed = structure(step.table, change, before, context)
         history = _fit(bench, step, changed, watching, live, scratch, change)
         change.ensures(before, changed)
         return Trained(changed, history, 0.0)
@@ -165,13 +177,13 @@ def compress(bench: Bench, step: Step, before: Student, watching: Watching, live
     return _stored(bench, step, make)
 
 
-def structure(step: Step, change: Pass, before: Student, context: Context) -> Student:
+def structure(table: Table, change: Pass, before: Student, context: Context) -> Student:
     """What a pass makes of a student; the record in its lineage also holds the pass's own table."""
     change.requires(before, context)
     changed = change.apply(before, context)
     change.ensures(before, changed)
     *lineage, last = changed.lineage
-    return replace(changed, lineage=(*lineage, {**last, "table": step.table}))
+    return replace(changed, lineage=(*lineage, {**last, "table": table}))
 
 
 def context_of(bench: Bench, step: Step) -> Context:
@@ -307,6 +319,8 @@ def make_roots(
     if student is not None:
         mine = student
         bare: Callable[[], nn.Module] = lambda: copy.deepcopy(mine)  # noqa: E731
+    elif recipe.student.model is None:
+        return roots
     else:
         build = plugins.build("models", recipe.student.model, "student.model").build
         bare = functools.partial(build, feed.sample_shape, sum(heads.values()))

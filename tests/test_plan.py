@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +64,26 @@ def test_other_numerics_fork_at_the_quantizing_step() -> None:
 def test_a_change_makes_only_what_hangs_on_it(changes: dict[str, Any], anew: set[str]) -> None:
     before, after = keys(make(targets=("openvino",))), keys(make(changes, targets=("openvino",)))
     assert {kind for kind in before if before[kind] != after[kind]} == anew
+
+
+def test_a_student_made_of_the_teacher_hangs_on_its_passes() -> None:
+    def made(ratio: float) -> dict[str, str]:
+        return keys(make({"student": {"from_teacher": [{"kind": "channel_prune", "ratio": ratio}]}, "compress": []}))
+
+    one, other = made(0.5), made(0.25)
+    assert one == made(0.5) and {kind for kind in one if one[kind] != other[kind]} == {"student", "export", "measure"}
+
+
+def test_a_folder_of_weights_counts_by_what_is_in_it(tmp_path: Path) -> None:
+    def made(place: Path) -> dict[str, str]:
+        return keys(make({"teacher": {"model": {"kind": "transformers", "name": "X", "folder": str(place)}}}))
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    assert made(tmp_path / "a") == made(tmp_path / "b")
+    (tmp_path / "b" / "config.json").write_text("[]")
+    assert made(tmp_path / "a")["teacher"] != made(tmp_path / "b")["teacher"]
 
 
 def test_the_identity_knows_every_wish_and_no_measurement() -> None:

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 import torch_pruning
 from torch import nn
 
 from edgekd.compress._base import Context
+from edgekd.compress._structure import Structural
 from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import Student, joined
+from edgekd.learn.student import Student
 
 
 @dataclass(frozen=True)
-class ChannelPrune:
+class ChannelPrune(Structural):
     """Remove a share of the channels.
 
     Attributes:
@@ -31,7 +32,6 @@ class ChannelPrune:
         keep: channels that stay in every layer at least.
     """
 
-    quantizes: ClassVar[bool] = False
     ratio: float = 0.5
     scope: Literal["uniform", "global"] = "uniform"
     keep: int = 8
@@ -85,32 +85,6 @@ class ChannelPrune:
             graph = torch_pruning.DependencyGraph().build_dependency(module, student.example(1))
             graph.load_pruning_history([(name, out, list(index)) for name, out, index in record["plan"]])
         return student.with_module(module, record)
-
-    def begin_epoch(self, student: Student, epoch: int, epochs: int) -> None:
-        """Nothing to do."""
-
-    def finish(self, student: Student) -> Student:
-        """A copy in evaluation mode."""
-        return student.with_module(copy.deepcopy(student.module).eval())
-
-    def ensures(self, before: Student, after: Student) -> None:
-        """Output shape unchanged, parameters finite, fewer of them."""
-        after.module.eval()
-        with torch.no_grad():
-            wanted = joined(before.module.eval()(*before.example())).shape
-            got = joined(after.module(*after.example())).shape
-        if wanted != got:
-            raise ExportError(
-                "pruning changed the output's shape",
-                where="channel_prune",
-                found=tuple(got),
-                allowed=str(tuple(wanted)),
-            )
-        if after.params >= before.params:
-            raise ExportError("pruning removed nothing", where="channel_prune", found=after.params)
-        for name, parameter in after.module.named_parameters():
-            if not torch.isfinite(parameter).all():
-                raise ExportError("a parameter is not finite", where=f"channel_prune: {name}")
 
 
 def _heads(student: Student) -> list[nn.Module]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgekd.preprocess import Spec
+from edgekd.preprocess import MASK, Spec
 
 LENGTH = 8  # of a sequence in an example
 
@@ -34,13 +34,19 @@ class Student:
     outputs: tuple[TensorSpec, ...]
     lineage: tuple[dict[str, Any], ...] = field(default=())
 
-    def example(self, batch: int = 2, seed: int = 0) -> tuple[torch.Tensor, ...]:
-        """Seeded example inputs (batch 2: with batch 1 the exporter would bake the batch in)."""
+    def example(self, batch: int = 2, seed: int = 0, length: int | None = None) -> tuple[torch.Tensor, ...]:
+        """Seeded example inputs (batch 2: with batch 1 the exporter would bake the batch in).
+
+        ``length``: of sequences; they have no padding.
+        """
         generator = torch.Generator().manual_seed(seed)
         made = []
         for spec in self.inputs:
-            shape = [batch, *(d or LENGTH for d in spec.shape[1:])]
-            if spec.dtype == "float32":
+            free = length or min(LENGTH, spec.longest or LENGTH)
+            shape = [batch, *(d or free for d in spec.shape[1:])]
+            if spec.name == MASK:
+                made.append(torch.ones(shape, dtype=torch.int64))
+            elif spec.dtype == "float32":
                 made.append(torch.randn(shape, generator=generator))
             else:
                 made.append(torch.randint(0, spec.high or 2, shape, generator=generator))
@@ -49,14 +55,18 @@ class Student:
     def dynamic_shapes(self) -> tuple[Any, ...]:
         """Which sizes of each input are free, for ``torch.export``: the batch, and the length of sequences.
 
-        One dict an input; inside one more tuple where the module takes ``*inputs``, as the exporter wants it.
+        One dict an input. Those that a ``forward(self, *inputs)`` collects are one parameter to ``torch.export``.
         """
-        batch, length = torch.export.Dim("batch", min=1, max=2**20), torch.export.Dim("length", min=2, max=2**14)
-        free = tuple(
+        longest = min((spec.longest for spec in self.inputs if spec.longest), default=2**14)
+        batch, length = torch.export.Dim("batch", min=1, max=2**20), torch.export.Dim("length", min=2, max=longest)
+        found = tuple(
             {i: length if i else batch for i, size in enumerate(spec.shape) if size is None} for spec in self.inputs
         )
-        takes = inspect.signature(self.module.forward).parameters.values()
-        return (free,) if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in takes) else free
+        kinds = [p.kind for p in inspect.signature(self.module.forward).parameters.values()]
+        if inspect.Parameter.VAR_POSITIONAL not in kinds:
+            return found
+        named = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+        return (*found[:named], found[named:])
 
     def with_module(self, module: nn.Module, record: dict[str, Any] | None = None) -> Student:
         """The same signature around another module; ``record`` is appended to the lineage."""

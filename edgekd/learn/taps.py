@@ -11,7 +11,7 @@ from torch.fx import GraphModule
 
 from edgekd.errors import RecipeError
 from edgekd.learn.student import Heads
-from edgekd.learn.teacher import Logits
+from edgekd.learn.teacher import bare
 
 LISTED = 40
 
@@ -24,8 +24,8 @@ def missing(module: nn.Module, paths: Sequence[str]) -> list[str]:
 
 def _layers(module: nn.Module) -> dict[str, nn.Module]:
     """Layers by path, "" the network as it is; wrappers that only pick or part outputs don't lengthen the paths."""
-    inner = module.module if isinstance(module, Heads) else module
-    whole, inner = inner, inner.module if isinstance(inner, Logits) else inner
+    whole = module.module if isinstance(module, Heads) else module
+    inner = bare(whole)
     found = {**dict(inner.named_modules()), "": whole}
     if not isinstance(inner, GraphModule):
         return found

@@ -40,6 +40,13 @@ class Logits(nn.Module):
         return logits if self._classes is None else logits[:, self._classes]
 
 
+def bare(module: nn.Module) -> nn.Module:
+    """The network itself, without the wrappers that pick its outputs."""
+    while isinstance(module, Logits):
+        module = module.module
+    return module
+
+
 def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int) -> nn.Module:
     """Build the teacher of a recipe and, where it has a checkpoint, load that.
 
@@ -62,10 +69,10 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int) -> 
     if table.checkpoint is not None:
         where = f"teacher.checkpoint: {Path(table.checkpoint).name}"
         state = read_checkpoint(Path(table.checkpoint), table.state_key, table.strip_prefix)
-        if table.classes is not None and (more := _classes_of(module, state, own)):
+        if table.classes is not None and (more := _classes_of(bare(module), state, own)):
             module = plugins.build("models", table.model, "teacher.model").build(input_shape, more)
-        _check_state(module, state, where)
-        module.load_state_dict(state)
+        _check_state(bare(module), state, where)
+        bare(module).load_state_dict(state)
     return wrap(module, table)
 
 

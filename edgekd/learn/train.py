@@ -30,7 +30,7 @@ from edgekd.learn.objective import Objective, Term
 from edgekd.learn.student import joined
 from edgekd.metrics._judge import Judge
 from edgekd.metrics.accuracy import Accuracy
-from edgekd.preprocess import Inputs
+from edgekd.preprocess import MASK, Inputs
 from edgekd.recipe import Schedule
 
 Logits = NDArray[np.float32]
@@ -165,11 +165,10 @@ def _epoch(
         y = None if labels is None else torch.tensor(labels[index], device=accelerator.device)
         t = None if says is None else torch.tensor(says[index], device=accelerator.device)
         optimizer.zero_grad()
+        share = (epoch * batches + step) / (schedule.epochs * batches)
         with _precision(schedule, accelerator.device):
             logits = joined(module(*x)).float()
-            total, parts = objective(
-                logits, t, y, (epoch * batches + step) / (schedule.epochs * batches), _seen(task, view, index, x)
-            )
+            total, parts = objective(logits, t, y, share, _seen(task, view, index, x), _mask(feed, x))
         _check_finite(total, parts, task, epoch, step, lr)
         accelerator.backward(total)
         accelerator.clip_grad_norm_([*module.parameters(), *objective.adapters.parameters()], CLIP)
@@ -198,6 +197,11 @@ def _seen(task: Task, view: int, index: NDArray[np.int64], x: Tensors) -> Tensor
         return None
     feed = task.live[1]
     return x if feed.shows_as(task.feed) else tensors(feed.train(view, index), x[0].device)
+
+
+def _mask(feed: Feed, x: Tensors) -> Tensor | None:
+    """(N, L), 1 for tokens and 0 for padding, where the network is told it."""
+    return next((array for spec, array in zip(feed.specs, x, strict=True) if spec.name == MASK), None)
 
 
 def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManager[Any]:

@@ -7,6 +7,7 @@
     <target>/target.json          the exact target
     <target>/test_data_set_0/     golden input_0.pb ... and output_0.pb ...
     recipe.json                   the exact recipe
+    vocab.txt                     the tokens of a preprocessing that reads text
     report.json, report.html, samples.json, README.md
 
 Everything of edgekd stands under ``additional_metadata.edgekd`` and ``executor_info.edgekd``, where other consumers of
@@ -19,13 +20,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from edgekd import host
+from edgekd import host, preprocess
 from edgekd.disk import replace_folder
-from edgekd.errors import IntegrityError, UnavailableError, UsageError
+from edgekd.errors import IntegrityError, RecipeError, UnavailableError, UsageError
 from edgekd.heads import Heads
 from edgekd.preprocess import Inputs
 from edgekd.runtime import golden, tensor_pb
@@ -163,7 +164,7 @@ def _replaceable(folder: Path, bundle: Bundle) -> bool:
 
 
 def read(folder: Path) -> Bundle:
-    """Read and check a manifest; the files are checked when they are read.
+    """Read and check a manifest; a vocabulary is read with it, the other files are checked when they are read.
 
     Raises:
         UsageError: there is no such folder.
@@ -185,7 +186,11 @@ def read(folder: Path) -> Bundle:
         raise IntegrityError(f"not a bundle: {err.strerror}", where=where) from err
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as err:
         raise IntegrityError(f"not valid JSON: {err}", where=where) from err
-    return _parse(table, folder, where)
+    found = _parse(table, folder, where)
+    try:
+        return replace(found, preprocess=preprocess.resolved(found.preprocess, found.file))
+    except RecipeError as err:
+        raise IntegrityError(f"not a preprocessing: {err}", where=where) from err
 
 
 def verify(folder: Path, run: bool = True) -> list[dict[str, Any]]:
@@ -217,7 +222,7 @@ def pretty(value: object) -> bytes:
 
 
 def _contents(bundle: Bundle) -> dict[str, bytes]:
-    files: dict[str, bytes] = {"recipe.json": pretty(bundle.recipe)}
+    files: dict[str, bytes] = {"recipe.json": pretty(bundle.recipe), **preprocess.stored(bundle.preprocess)[1]}
     for variant in bundle.variants:
         base = variant.target
         files |= {f"{base}/{name}": data for name, data in variant.files.items()}
@@ -239,7 +244,7 @@ def _manifest(bundle: Bundle, files: Mapping[str, bytes]) -> dict[str, Any]:
         "heads": dict(bundle.heads),
         "labels": list(bundle.labels),
         "plan": bundle.plan,
-        "preprocess": [dict(op) for op in bundle.preprocess],
+        "preprocess": preprocess.stored(bundle.preprocess)[0],
         "sample_shape": list(bundle.sample_shape),
         "shippable": bundle.shippable,
         "task": bundle.task,
@@ -311,7 +316,7 @@ def _parse(table: Any, folder: Path, where: str) -> Bundle:
         plan=str(about["plan"]),
         labels=tuple(about["labels"]),
         heads=_heads(about, where),
-        preprocess=listed(about["preprocess"], f"{where}: preprocess"),
+        preprocess=[table_at(op, f"{where}: preprocess") for op in listed(about["preprocess"], f"{where}: preprocess")],
         sample_shape=tuple(listed(about["sample_shape"], where)),
         shippable=bool(about["shippable"]),
         variants=variants,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.errors import IntegrityError
-from edgekd.preprocess import Inputs, Spec
+from edgekd.preprocess import MASK, Inputs, Spec
 from edgekd.runtime.backends._base import Session
 
 Outputs = dict[str, NDArray[Any]]
@@ -22,6 +22,7 @@ def make(
     seed: int = 0,
     want: int = 8,
     given: Inputs | None = None,
+    length: int = LENGTH,
 ) -> tuple[Inputs, Outputs]:
     """Golden inputs and what a session says to them.
 
@@ -32,8 +33,10 @@ def make(
         specs: the model's inputs.
         want: at most so many.
         given: inputs to choose from; else synthetic ones, seeded.
+        length: of synthetic sequences, without padding.
     """
-    x = {spec.name: _synthetic(spec, seed + i, 64 * want) for i, spec in enumerate(specs)} if given is None else given
+    made = {spec.name: _synthetic(spec, seed + i, 64 * want, length) for i, spec in enumerate(specs)}
+    x = made if given is None else given
     y = {name: scores.astype(np.float32) for name, scores in session.run(x).items()}
     margin = np.min([_margin(scores) for scores in y.values()], axis=0)
     clearest = np.argsort(-margin, kind="stable")[:want]
@@ -50,10 +53,12 @@ def _margin(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return apart
 
 
-def _synthetic(spec: Spec, seed: int, count: int) -> NDArray[Any]:
+def _synthetic(spec: Spec, seed: int, count: int, length: int) -> NDArray[Any]:
     """Coarse patterns of many strengths: white noise alone would look the same to most networks."""
     rng = np.random.default_rng(seed)
-    shape = [LENGTH if size is None else size for size in spec.shape[1:]]
+    shape = [min(length, spec.longest or length) if size is None else size for size in spec.shape[1:]]
+    if spec.name == MASK:
+        return np.ones((count, *shape), np.int64)
     if spec.high is not None:
         return rng.integers(0, spec.high, (count, *shape))
     coarse = [d if i == 0 or d < 4 else -(-d // 2) for i, d in enumerate(shape)]

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from edgekd import plugins, target
+from edgekd import plugins, preprocess, target
 from edgekd.compress._base import Context
+from edgekd.errors import ExportError
+from edgekd.learn import taps
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime.backends import _base as backends
 
-KINDS = plugins.kinds("compress")
+OF_STACKS = {"keep_layers": {"layers": "bert.encoder.layer"}, "distilbert": {}}  # they need layers to leave out
+KINDS = [kind for kind in plugins.kinds("compress") if kind not in OF_STACKS]
 SHAPE = (3, 16, 16)
 FAMILIES: list[dict[str, Any]] = [
     {"kind": "convnet", "width": 32},
@@ -33,6 +36,14 @@ def student_of(table: dict[str, Any]) -> Student:
     return Student(module.eval(), (spec,), (TensorSpec("logits", (None, 5)),), ({"kind": "student"},))
 
 
+def text_student() -> Student:
+    torch.manual_seed(0)
+    table = {"kind": "bert", "width": 16, "layers": 4, "heads": 2, "positions": 12}
+    specs = preprocess.specs([{"op": "wordpiece", "vocabulary": range(50), "length": 12}], np.array("text"))
+    module = plugins.build("models", table, "m").build((50, 2), 3).eval()
+    return Student(module, specs, (TensorSpec("logits", (None, 3)),), ({"kind": "teacher"},))
+
+
 def context() -> Context:
     generator = torch.Generator().manual_seed(0)
     return Context(
@@ -44,9 +55,27 @@ def context() -> Context:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_whole_life_of_a_pass(kind: str, table: dict[str, Any]) -> None:
     change, before = plugins.build("compress", {"kind": kind}, "test"), student_of(table)
+    the_whole_life(change, before, context(), torch.randn(4, *SHAPE))
+
+
+@pytest.mark.parametrize("kind", OF_STACKS)
+def test_the_whole_life_of_a_pass_that_leaves_layers_out(kind: str) -> None:
+    change, before = plugins.build("compress", {"kind": kind, **OF_STACKS[kind]}, "test"), text_student()
+    the_whole_life(change, before, context(), *before.example(4, seed=1, length=12))
+
+
+def test_a_transformer_in_int8_takes_another_length() -> None:
+    before = text_student()
+    change = plugins.build("compress", {"kind": "int8_qat"}, "test")
+    here = Context(context().numerics, 8, [before.example(8, seed=s, length=12) for s in range(2)])
+    the_whole_life(change, before, here, *before.example(4, seed=3, length=5))
+
+
+def the_whole_life(change: Any, before: Student, here: Context, *x: torch.Tensor) -> None:
+    """Apply, train, replay, finish, export and run."""
     state = {name: value.clone() for name, value in before.module.state_dict().items()}
-    change.requires(before, context())
-    after = change.apply(before, context())
+    change.requires(before, here)
+    after = change.apply(before, here)
     change.ensures(before, after)
     assert all(torch.equal(state[n], v) for n, v in before.module.state_dict().items()), "apply changed its input"
     assert after.lineage[:-1] == before.lineage
@@ -54,22 +83,21 @@ def test_the_whole_life_of_a_pass(kind: str, table: dict[str, Any]) -> None:
 
     change.begin_epoch(after, 0, 2)
     after.module.train()
-    after.module(torch.randn(4, *SHAPE)).square().mean().backward()
+    after.module(*x).square().mean().backward()
     change.begin_epoch(after, 1, 2)
     after.module.eval()
 
     replayed = change.replay(before, record)
     replayed.module.load_state_dict(after.module.state_dict())
-    x = torch.randn(4, *SHAPE)
     with torch.no_grad():
-        assert torch.equal(replayed.module.eval()(x), after.module.eval()(x)), "replay gives another network"
+        assert torch.equal(replayed.module.eval()(*x), after.module.eval()(*x)), "replay gives another network"
 
     finished = change.finish(replayed)
     data = to_onnx(finished, opset=20, metadata={})
     session = backends.make("ort", {}, "test").open({"model.onnx": data}, batch=4)
-    got = session.run({"input": x.numpy()})["logits"]
+    got = session.run({spec.name: array.numpy() for spec, array in zip(before.inputs, x, strict=True)})["logits"]
     with torch.no_grad():
-        wanted = after.module(x).numpy()
+        wanted = after.module(*x).numpy()
     spread = float(np.ptp(wanted))
     assert np.abs(got - wanted).max() <= (0.05 if change.quantizes else 1e-4) * spread
 
@@ -124,3 +152,24 @@ def test_a_convolution_used_twice_and_another_epsilon_are_folded_rightly() -> No
     with torch.no_grad():
         wanted = before.module(*calibration[0]).numpy()
     assert np.abs(got["logits"] - wanted).max() <= 0.08 * np.ptp(wanted)
+
+
+def test_a_distilbert_begins_where_the_bert_stood() -> None:
+    """Embeddings and copied layers are the BERT's own; the one that was left out makes the difference."""
+    before = text_student()
+    after = plugins.build("compress", {"kind": "distilbert", "keep": [0, 1]}, "t").apply(before, context())
+    paths = ("bert.encoder.layer.1", "distilbert.transformer.layer.1")
+    ids, mask = before.example(3, length=9)
+    mask[1, 4:] = 0
+    with taps.tapped(before.module, paths[:1]) as theirs, taps.tapped(after.module, paths[1:]) as ours:
+        before.module(ids, mask), after.module.eval()(ids, mask)
+    here = mask.bool()
+    assert torch.allclose(theirs[paths[0]][here], ours[paths[1]][here], atol=1e-5)
+    with pytest.raises(ExportError, match=r"layers \[4\] of 4"):
+        plugins.build("compress", {"kind": "distilbert", "keep": [4]}, "t").requires(before, context())
+    with pytest.raises(ExportError, match=r"did you mean 'bert\.encoder\.layer'"):
+        plugins.build("compress", {"kind": "keep_layers", "layers": "bert.encoder.layers"}, "t").requires(
+            before, context()
+        )
+    with pytest.raises(ExportError, match="BertForSequenceClassification"):
+        plugins.build("compress", {"kind": "distilbert"}, "t").requires(student_of(FAMILIES[0]), context())

@@ -57,6 +57,12 @@ def _audio(folder: Path) -> dict[str, Any]:
     return {"path": str(folder / "a.npz"), "length": 50}
 
 
+def _text(folder: Path) -> dict[str, Any]:
+    rows = [f"{'good' if i % 2 else 'bad'} film number {i}\t{i % 2}" for i in range(40)]
+    (folder / "t.tsv").write_text("\n".join(["sentence\tlabel", *rows]) + "\n")
+    return {"path": str(folder / "t.tsv"), "vocab": 100}
+
+
 # A source without an entry is built from its defaults.
 EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "npz": _npz,
@@ -65,6 +71,7 @@ EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "interactions": _interactions,
     "audio": _audio,
     "made_audio": lambda _: {"train": 30, "validation": 10, "test": 10},
+    "text": _text,
 }
 
 
@@ -82,7 +89,7 @@ def test_a_source(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert len(split) > 0
         assert np.array_equal(split.x, two.splits[name].x), "two loads differ"
         assert split.x.shape[1:] == one.train.x.shape[1:]
-        assert split.x.dtype in (np.uint8, np.int16, np.float32, np.int64)
+        assert split.x.dtype in (np.uint8, np.int16, np.float32, np.int64) or split.x.dtype.kind == "U"
         if split.y is not None:
             assert split.y.dtype == np.int64 and split.y.min() >= 0 and split.y.max() < classes
     for ready in preprocess.apply(one.preprocess, one.train.x[:2]).values():

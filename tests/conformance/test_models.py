@@ -23,9 +23,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
 }
 OF_NUMBERS = ("fm", "wide_deep")  # inputs of whole numbers; see below
+OF_TEXTS = ("bert",)  # tokens and their mask
 SHAPES: dict[str, list[tuple[int, ...]]] = {"keyword_cnn": [(4_000,), (1_333,)]}  # of inputs that are no images
 IMAGES: list[tuple[int, ...]] = [(3, 16, 16), (1, 8, 8), (3, 17, 12)]
-KINDS = [kind for kind in plugins.kinds("models") if kind not in ("python", *OF_NUMBERS)]
+KINDS = [kind for kind in plugins.kinds("models") if kind not in ("python", *OF_NUMBERS, *OF_TEXTS)]
 SHAPED = [(kind, shape) for kind in KINDS for shape in SHAPES.get(kind, IMAGES[1:])]
 
 
@@ -83,3 +84,34 @@ def test_recommenders_rank_all_items_and_skip_padding(kind: str) -> None:
     assert scores.shape == (2, 10) and bool(torch.isfinite(scores).all())
     assert torch.allclose(scores[1:], module(user[1:], history[1:, :2]), atol=1e-6), "10 is no item, but padding"
     assert bool(torch.isfinite(module(user, torch.full((2, 3), 10))).all()), "a user without a history"
+
+
+TEXT_MODELS = [
+    *({"kind": kind} for kind in OF_TEXTS),
+    {"kind": "transformers", "name": "DistilBertForSequenceClassification", "config": {"dim": 16, "n_heads": 2}},
+]
+
+
+@pytest.mark.parametrize("table", TEXT_MODELS, ids=lambda t: t["kind"])
+def test_texts_do_not_depend_on_padding(table: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    module = plugins.build("models", table, "m").build((40, 2), 3)
+    ids = torch.randint(5, 40, (4, 9))
+    mask = torch.ones_like(ids)
+    mask[2:, 6:] = 0
+    module.train()(ids, mask).square().mean().backward()
+    without = [name for name, p in module.named_parameters() if p.grad is None]
+    assert not without, without
+    module.eval()
+    scores = module(ids, mask)
+    assert scores.shape == (4, 3) and bool(torch.isfinite(scores).all())
+    assert torch.allclose(scores[2:], module(ids[2:, :6], mask[2:, :6]), atol=1e-6), "padding is seen"
+
+
+def test_bert_says_what_it_can_not_be() -> None:
+    from edgekd.errors import RecipeError
+
+    with pytest.raises(RecipeError, match="multiple of heads"):
+        plugins.build("models", {"kind": "bert", "width": 30, "heads": 4}, "m")
+    with pytest.raises(RecipeError, match="bert reads texts"):
+        plugins.build("models", {"kind": "bert"}, "m").build((3, 8, 8), 2)

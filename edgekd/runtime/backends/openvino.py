@@ -115,7 +115,10 @@ class Openvino:
 
 
 class _Compiled:
-    """A model compiled for one batch after another; shared by the sessions of all threads."""
+    """A model compiled for one batch after another; shared by the sessions of all threads.
+
+    The length of sequences stays free: a fixed one is 1.5 x faster, but takes a tenth of a second to compile for each.
+    """
 
     def __init__(self, model: ov.Model, device: str, config: dict[str, Any], batch: int) -> None:
         self._model, self._device, self._config = model, device, config
@@ -125,6 +128,7 @@ class _Compiled:
         self.outputs = tuple(_port(port, node) for port, node in zip(model.outputs, model.get_results(), strict=True))
         self.batched = [port.name for port in self.inputs if port.shape and port.shape[0] is None]
         self.splits = bool(self.batched) and all(p.shape and p.shape[0] is None for p in (*self.inputs, *self.outputs))
+        self.lengths = [(p.name, axis) for p in self.inputs for axis, d in enumerate(p.shape) if axis and d is None]
         self.opened = batch if self.batched else 0
         self._first = self._compile(self.opened)
 
@@ -171,8 +175,9 @@ class OpenvinoSession:
             return self._last.run(arrays)
         check_inputs(self.inputs, arrays)
         sizes = {name: len(arrays[name]) for name in self._compiled.batched}
-        if len(set(sizes.values())) > 1:
-            raise UsageError("the inputs disagree on the batch", where="run", found=sizes)
+        _check_agree(sizes, "batch")
+        # OpenVINO would run on lengths that disagree, and answer anything.
+        _check_agree({name: arrays[name].shape[axis] for name, axis in self._compiled.lengths}, "length")
         batch = next(iter(sizes.values()), 0)
         chunk = self._compiled.chunk(batch)
         self._last = self._request(chunk)
@@ -239,6 +244,11 @@ class _Request:
             self._request.set_input_tensor(index, ov.Tensor(buffers[port.name], shared_memory=True))
         self.buffers = buffers
         return buffers
+
+
+def _check_agree(sizes: dict[str, int], what: str) -> None:
+    if len(set(sizes.values())) > 1:
+        raise UsageError(f"the inputs disagree on the {what}", where="run", found=sizes)
 
 
 @functools.cache

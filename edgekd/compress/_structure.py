@@ -1,0 +1,60 @@
+"""What passes share that make a network smaller and need nothing while it trains."""
+
+from __future__ import annotations
+
+import copy
+from typing import ClassVar
+
+import torch
+
+from edgekd.errors import ExportError
+from edgekd.learn.student import Student, joined
+
+
+class Structural:
+    """The part of a ``Pass`` that is alike in all of them."""
+
+    quantizes: ClassVar[bool] = False
+
+    def begin_epoch(self, student: Student, epoch: int, epochs: int) -> None:
+        """Nothing to do."""
+
+    def finish(self, student: Student) -> Student:
+        """A copy in evaluation mode."""
+        return student.with_module(copy.deepcopy(student.module).eval())
+
+    def ensures(self, before: Student, after: Student) -> None:
+        """Output shape unchanged, parameters finite, fewer of them."""
+        where = type(self).__module__.rpartition(".")[2]
+        after.module.eval()
+        with torch.no_grad():
+            wanted = joined(before.module.eval()(*before.example())).shape
+            got = joined(after.module(*after.example())).shape
+        if wanted != got:
+            raise ExportError("the output's shape changed", where=where, found=tuple(got), allowed=str(tuple(wanted)))
+        if after.params >= before.params:
+            raise ExportError("nothing became smaller", where=where, found=after.params)
+        for name, parameter in after.module.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise ExportError("a parameter is not finite", where=f"{where}: {name}")
+
+
+def check_kept(every: int, keep: tuple[int, ...]) -> None:
+    """The keys ``every`` and ``keep`` of a pass that leaves layers out."""
+    if not 2 <= every <= 64:
+        raise ValueError("every: allowed is 2 to 64")
+    if list(keep) != sorted({max(i, 0) for i in keep}):
+        raise ValueError("keep: allowed are layers from 0, rising, each once")
+
+
+def kept(count: int, every: int, keep: tuple[int, ...], where: str) -> tuple[int, ...]:
+    """Which of ``count`` layers stay, from 0.
+
+    Raises:
+        ExportError: none would stay, or all, or one that is not there.
+    """
+    stay = keep or tuple(range(every - 1, count, every))
+    if not stay or len(stay) == count or stay[-1] >= count:
+        found, allowed = f"layers {list(stay)} of {count}", f"some of 0 to {count - 1}"
+        raise ExportError("nothing to leave out", where=where, found=found, allowed=allowed)
+    return stay

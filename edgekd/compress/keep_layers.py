@@ -1,0 +1,58 @@
+"""A shallower copy of the same network: every k-th layer of a stack stays, with its weights."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from edgekd.compress._base import Context
+from edgekd.compress._structure import Structural, check_kept, kept
+from edgekd.errors import ExportError
+from edgekd.learn.student import Student
+from edgekd.learn.teacher import bare
+
+
+@dataclass(frozen=True)
+class KeepLayers(Structural):
+    """Keep some layers of a ``ModuleList`` or ``Sequential`` (Sanh et al. 2019, arXiv:1910.01108, section 3).
+
+    Attributes:
+        layers: path of the stack, such as ``bert.encoder.layer``.
+        every: keep the every-th, the 2 every-th, ... layer; 2 to 64.
+        keep: or the very layers that stay, counted from 0.
+    """
+
+    layers: str
+    every: int = 2
+    keep: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_kept(self.every, self.keep)
+
+    def requires(self, student: Student, context: Context) -> None:
+        """Raise ExportError where there is no such stack, or it has too few layers."""
+        kept(len(self._stack(student.module)), self.every, self.keep, "keep_layers")
+
+    def apply(self, student: Student, context: Context) -> Student:
+        """The shallower student; its record holds the layers that stay."""
+        stay = kept(len(self._stack(student.module)), self.every, self.keep, "keep_layers")
+        return self.replay(student, {"kind": "keep_layers", "keep": list(stay)})
+
+    def replay(self, student: Student, record: dict[str, Any]) -> Student:
+        """The same layers again, with the weights that they have."""
+        module = copy.deepcopy(student.module)
+        stack = self._stack(module)
+        stay = [stack[i] for i in record["keep"]]
+        parent, _, name = self.layers.rpartition(".")
+        made = nn.ModuleList(stay) if isinstance(stack, nn.ModuleList) else nn.Sequential(*stay)
+        setattr(bare(module).get_submodule(parent), name, made)
+        return student.with_module(module, record)
+
+    def _stack(self, module: nn.Module) -> nn.ModuleList | nn.Sequential:
+        found = {n: m for n, m in bare(module).named_modules() if n and isinstance(m, nn.ModuleList | nn.Sequential)}
+        if self.layers not in found:
+            raise ExportError("no such stack of layers", where="keep_layers.layers", found=self.layers, allowed=found)
+        return found[self.layers]

@@ -1,0 +1,67 @@
+"""Made sentences that can be learned: words that one class has, among words that all have. For ``--quick``, tests."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.data._split import checked
+from edgekd.wordpiece import MASKED, NEEDED, Vocabulary
+
+
+@dataclass(frozen=True)
+class MadeText:
+    """Seeded sentences of 4 to ``longest`` words; about one in four is one of the class's own.
+
+    Attributes:
+        classes: how many, 2 to 100.
+        words: that all classes have, 10 to 100,000; the vocabulary is these and 10 words of each class.
+        longest: words of a sentence, 4 to 1000.
+        length: tokens of a text at most, as in ``text``.
+        train, validation, test: samples of each split.
+        seed: of everything made.
+    """
+
+    classes: int = 2
+    words: int = 200
+    longest: int = 12
+    length: int = 64
+    train: int = 512
+    validation: int = 128
+    test: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges = {"classes": (2, 100), "words": (10, 100_000), "longest": (4, 1000), "length": (3, 16_384)}
+        for name, (low, high) in {**ranges, **dict.fromkeys(("train", "validation", "test"), (1, 1_000_000))}.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name}: allowed is {low} to {high}")
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the fields: everything follows from them."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()
+
+    def load(self) -> Dataset:
+        """Make all three splits."""
+        rng = np.random.default_rng(self.seed)
+        common = np.array([f"word{i}" for i in range(self.words)])
+        own = np.array([[f"class{c}word{i}" for i in range(10)] for c in range(self.classes)])
+        train, validation, test = (self._split(common, own, n, rng) for n in (self.train, self.validation, self.test))
+        vocabulary = Vocabulary([*NEEDED, MASKED, *common.tolist(), *own.ravel().tolist()])
+        op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": True}
+        names = tuple(f"class {i}" for i in range(self.classes))
+        return checked(Dataset(train, validation, test, names, (op,)), "made_text")
+
+    def _split(self, common: np.ndarray, own: np.ndarray, count: int, rng: np.random.Generator) -> Split:
+        y = rng.permutation(np.arange(count) % self.classes).astype(np.int64)
+        texts = []
+        for label in y:
+            sentence = rng.choice(common, rng.integers(4, self.longest + 1))
+            there = rng.random(len(sentence)) < 0.25
+            there[rng.integers(len(sentence))] = True
+            sentence = np.where(there, rng.choice(own[label], len(sentence)), sentence)
+            texts.append(" ".join(sentence.tolist()))
+        return Split(np.array(texts, dtype=np.str_), y)

@@ -1,0 +1,200 @@
+"""WordPiece in the standard library alone: text to token numbers, as BERT's own tokenizers do it.
+
+Cleaning, lower case, accents, punctuation and the greedy longest match give what the ``tokenizers`` library gives, on
+every character of Unicode 14 (but U+11938, which it does not take apart); see ``benchmarks/wordpiece.py``.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+UNKNOWN, FIRST, LAST, PADDING, MASKED = "[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"
+NEEDED = (PADDING, UNKNOWN, FIRST, LAST)
+CONTINUED = "##"
+LONGEST_WORD = 100  # characters; what is longer is unknown
+REMEMBERED = 50_000  # words of a vocabulary, and as many of each other kind of table
+
+_CJK = (
+    *((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2A6DF)),
+    *((0x2A700, 0x2B81F), (0x2B920, 0x2CEAF), (0x2F800, 0x2FA1F)),
+)
+# What later Unicode put here is neither punctuation nor accent nor control: the library's tables are of version 8.
+_LATER = (
+    *((0x61D, 0x61D), (0x7FD, 0x7FD), (0x890, 0x8E2), (0x9FD, 0x9FE), (0xA76, 0xA76), (0xAFA, 0xAFF)),
+    *((0xB55, 0xB55), (0xC04, 0xC3C), (0xC77, 0xC77), (0xC84, 0xC84), (0xD00, 0xD00), (0xD3B, 0xD3C)),
+    *((0xD81, 0xD81), (0xEBA, 0xEBA), (0x180F, 0x1886), (0x1ABF, 0x1ACE), (0x1B7D, 0x1B7E), (0x1DF6, 0x1DFB)),
+    *((0x2E43, 0x2E5D), (0xA82C, 0xA82C), (0xA8C5, 0xA8C5), (0xA8FF, 0xA8FF), (0xA9BD, 0xA9BD)),
+    *((0x10D24, 0x10F89), (0x11070, 0x11074), (0x110C2, 0x110CD), (0x111CF, 0x111CF), (0x1123E, 0x1123E)),
+    *((0x1133B, 0x1133B), (0x11438, 0x1145E), (0x11660, 0x1166C), (0x116B9, 0x116B9), (0x1182F, 0x11FFF)),
+    *((0x12FF1, 0x13438), (0x16E97, 0x16F4F), (0x16FE2, 0x16FE4), (0x1CF00, 0x1CF46), (0x1E000, 0x1E2EF)),
+    (0x1E944, 0x1E95F),
+)
+_PUNCTUATION_OF_8, _ACCENTS_OF_8 = frozenset("\u166d\U000111c9"), frozenset("\u1734")
+
+
+class Vocabulary(tuple[str, ...]):
+    """Tokens in the order of their numbers.
+
+    It is a plain tuple, so that it hashes and prints as one; it also finds a token's number and remembers words.
+
+    Raises:
+        ValueError: a token twice, an empty one, or one of ``NEEDED`` missing.
+    """
+
+    def __new__(cls, tokens: Iterable[str]) -> Vocabulary:
+        made = super().__new__(cls, tokens)
+        known = set(made)
+        if missing := [token for token in NEEDED if token not in known]:
+            raise ValueError(f"a WordPiece vocabulary needs {missing[0]}")
+        if len(known) < len(made):
+            raise ValueError(f"a token twice: {next(t for i, t in enumerate(made) if t in made[:i])!r}")
+        if bad := [token for token in made if not token or "\n" in token]:
+            raise ValueError(f"an empty token, or one of two lines: number {made.index(bad[0])}")
+        return made
+
+    @classmethod
+    def of(cls, tokens: Iterable[str]) -> Vocabulary:
+        """The tokens themselves where they are a Vocabulary, which remembers."""
+        return tokens if isinstance(tokens, Vocabulary) else cls(tokens)
+
+    @classmethod
+    def read(cls, data: bytes) -> Vocabulary:
+        """From the bytes of a ``vocab.txt``: a token a line.
+
+        Raises:
+            ValueError: not UTF-8 (UnicodeDecodeError), or no vocabulary.
+        """
+        return cls(line.removesuffix("\r") for line in data.decode("utf-8").removesuffix("\n").split("\n"))
+
+    def written(self) -> bytes:
+        """The bytes of its ``vocab.txt``."""
+        return "".join(f"{token}\n" for token in self).encode()
+
+    def tokens(self, text: str, lower: bool) -> list[int]:
+        """The numbers of a text's tokens, without [CLS] and [SEP]. A special token in the text is itself."""
+        found: list[int] = []
+        for i, part in enumerate(self._special.split(text)):
+            if i % 2:
+                found.append(self._numbers[part])
+            else:
+                for word in words(part, lower):
+                    found += self._word(word)
+        return found
+
+    def encode(self, texts: Sequence[str], length: int, lower: bool) -> tuple[list[list[int]], list[list[int]]]:
+        """Rows as long as the longest text, at most ``length``: token numbers, and 1 for tokens, 0 for padding.
+
+        Each row is [CLS], tokens, [SEP]; a text that is too long loses its last tokens.
+        """
+        first, last, padding = (self._numbers[name] for name in (FIRST, LAST, PADDING))
+        rows = [[first, *self.tokens(text, lower)[: length - 2], last] for text in texts]
+        width = max(map(len, rows), default=2)
+        masks = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
+        return [row + [padding] * (width - len(row)) for row in rows], masks
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {token: i for i, token in enumerate(self)}
+
+    @cached_property
+    def _special(self) -> re.Pattern[str]:
+        names = [name for name in (*NEEDED, MASKED) if name in self._numbers]
+        return re.compile(f"({'|'.join(map(re.escape, names))})")
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self))
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[int, ...]]:
+        return {}
+
+    def _word(self, word: str) -> tuple[int, ...]:
+        found = self._known.get(word)
+        if found is None:
+            found = self._pieces(word)
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[word] = found
+        return found
+
+    def _pieces(self, word: str) -> tuple[int, ...]:
+        """The longest token that begins the word, then the longest that continues it, and so on."""
+        pieces: list[int] = []
+        start = 0 if len(word) <= LONGEST_WORD else len(word) + 1
+        while start < len(word):
+            prefix = CONTINUED if start else ""
+            for end in range(min(len(word), start + self._longest), start, -1):
+                if (number := self._numbers.get(prefix + word[start:end])) is not None:
+                    pieces.append(number)
+                    start = end
+                    break
+            else:
+                start = len(word) + 1
+        return tuple(pieces) if start == len(word) else (self._numbers[UNKNOWN],)
+
+
+def words(text: str, lower: bool) -> list[str]:
+    """Cleaned words: control characters gone, CJK and punctuation for themselves; ``lower`` also takes off accents."""
+    text = text.translate(_CLEAN)
+    if lower and not text.isascii():
+        text = unicodedata.normalize("NFD", text)
+    return text.translate(_LOWER if lower else _PLAIN).split()
+
+
+class _Table(dict[int, str]):
+    """For ``str.translate``: what becomes of a character, worked out when it is first seen."""
+
+    def __missing__(self, code: int) -> str:
+        if len(self) >= REMEMBERED:
+            self.clear()
+        made = self[code] = self.become(chr(code))
+        return made
+
+    def become(self, char: str) -> str:
+        raise NotImplementedError
+
+
+class _Clean(_Table):
+    def become(self, char: str) -> str:
+        if char in "\t\n\r":
+            return " "
+        if char == "\ufffd" or _category(char) in ("Cc", "Cf", "Co"):
+            return ""
+        return f" {char} " if _within(ord(char), _CJK) else char
+
+
+class _Split(_Table):
+    """Punctuation apart; with ``lower``, what NFD left of accents gone and lower case letter by letter."""
+
+    def __init__(self, lower: bool) -> None:
+        super().__init__()
+        self._lower = lower
+
+    def become(self, char: str) -> str:
+        category = _category(char)
+        if category[0] == "P" or char in string.punctuation:
+            return f" {char} "
+        if not self._lower:
+            return char
+        return "" if category == "Mn" else char.lower()
+
+
+def _category(char: str) -> str:
+    """The character's category as far as the library knows it; "Lo", a letter, for what came later."""
+    if char in _PUNCTUATION_OF_8:
+        return "Po"
+    if char in _ACCENTS_OF_8:
+        return "Mn"
+    return "Lo" if _within(ord(char), _LATER) else unicodedata.category(char)
+
+
+def _within(code: int, ranges: tuple[tuple[int, int], ...]) -> bool:
+    return any(low <= code <= high for low, high in ranges)
+
+
+_CLEAN, _LOWER, _PLAIN = _Clean(), _Split(True), _Split(False)
