@@ -10,9 +10,23 @@ from typing import Any
 
 from torch import nn
 
-from edgekd import choose, host, measure, plan, plugins, preprocess, record, rehearsal, report, steps
+from edgekd import (
+    choose,
+    explain,
+    host,
+    learned,
+    measure,
+    orders,
+    plan,
+    plugins,
+    preprocess,
+    record,
+    rehearsal,
+    report,
+    steps,
+)
 from edgekd.choose import Choice
-from edgekd.disk import disk, replace_folder
+from edgekd.disk import disk, replace_file, replace_folder
 from edgekd.errors import GateError, RecipeError, reading
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.feed import Feed
@@ -52,12 +66,15 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
     measured = measure_all(bench, onnx, stage_scores, exam)
     budget = None if order.quick else order.recipe.budget
     choices = choose_all(measured, budget, exam)
-    facts = record.Facts(bench, trained, stage_scores, exam, measured, choices, order.quick)
+    explained = explain.train(bench, watching) if order.explain else None
+    facts = record.Facts(bench, trained, stage_scores, exam, measured, choices, order.quick, explained)
     document = record.make(facts)
     pages = write_pages(document, record.samples(facts))
+    apart = report.samples_page(document, learned.samples(bench, exam, facts.shown)).encode()
     if order.keep_candidates:
         keep_candidates(order.out, measured)
-    gate(order, choices, pages)
+    gate(order, choices, {**pages, "samples.html": apart})
+    replace_file(orders.samples_page(order.out), apart)  # first: a bundle that stands is not built again
     bundle.write(order.out, record.bundle(facts, order.identity), pages, overwrite=order.overwrite)
     return document
 
@@ -70,8 +87,9 @@ def describe(order: Order, objects: Objects | None = None) -> dict[str, Any]:
         bench = prepare(order, objects or Objects())
     rehearsed = rehearsal.known(bench.plan, order.store, host.measured_key(0)) or {"seconds_per_sample": {}}
     rows = []
-    for depth, step in bench.plan.walk():
-        rate = rehearsed["seconds_per_sample"].get(step.name)
+    more = [(1, step) for _, step in explain.steps_of(bench).values()] if order.explain else []
+    for depth, step in [*bench.plan.walk(), *more]:
+        rate = rehearsed["seconds_per_sample"].get(step.kind if step.kind == "student" else step.name)
         rows.append(
             {
                 "name": step.name,

@@ -207,9 +207,7 @@ class _Maker:
         return self._add(Step("teacher", "teacher", key, None, self._all(), schedule))
 
     def _student(self, teacher: Step) -> Step:
-        key = _key("learn", "student", teacher.key, self.dump["student"], self.dump["losses"], self.recipe.seed)
-        schedule = Schedule(**_schedule_of(self.recipe.student))
-        return self._add(Step("student", "student", key, teacher.name, self._all(), schedule))
+        return self._add(student_step(self.recipe, teacher))
 
     def _branch(self, target: Target, student: Step) -> tuple[Candidate, ...]:
         """The steps below the student that one target needs, and its candidates in the target's order."""
@@ -253,6 +251,13 @@ class _Maker:
             target,
         )
         return Candidate(name, step.name, export.name, numerics, pruned)
+
+
+def student_step(recipe: Recipe, teacher: Step, name: str = "student") -> Step:
+    """The step that distils a recipe's student from a teacher, for every target that the teacher is for."""
+    table = content(recipe)
+    key = _key("learn", "student", teacher.key, table["student"], table["losses"], recipe.seed)
+    return Step(name, "student", key, teacher.name, teacher.targets, Schedule(**_schedule_of(recipe.student)))
 
 
 def _schedule_of(table: Schedule) -> dict[str, Any]:

@@ -34,7 +34,8 @@ class Schedule(_Frozen):
         default=None, ge=1, description="stop after so many epochs without a better validation"
     )
     precision: Literal["fp32", "bf16", "auto"] = Field(
-        default="auto", description="bf16: mixed, fast on CPUs with AMX, slow on others; auto: bf16 on a GPU that has it"
+        default="auto",
+        description="bf16: mixed, fast on CPUs with AMX, slow on others; auto: bf16 on a GPU that has it",
     )
 
 

@@ -17,6 +17,8 @@ class Metric(Protocol):
     share: ClassVar[bool]
     """Whether a value is a share of samples, which a report shows in percent."""
 
+    # A metric that is a mean over samples may also have ``each``, of the same arguments: (N,) what each sample gives.
+
     def __call__(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> float:
         """The value of a split.
 

@@ -19,4 +19,8 @@ class Accuracy:
 
     def __call__(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> float:
         """See ``Metric``."""
-        return float(np.mean(scores.argmax(1) == labels))
+        return float(np.mean(self.each(scores, labels, raw)))
+
+    def each(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> NDArray[np.float64]:
+        """(N,) 1 where the best score is the label's, else 0."""
+        return (scores.argmax(1) == labels).astype(np.float64)

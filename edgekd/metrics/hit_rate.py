@@ -29,4 +29,8 @@ class HitRate:
 
     def __call__(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> float:
         """See ``Metric``."""
-        return float(np.mean(ranks(scores, labels, raw) < self.k))
+        return float(np.mean(self.each(scores, labels, raw)))
+
+    def each(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> NDArray[np.float64]:
+        """(N,) 1 where the label is among the first k, else 0."""
+        return (ranks(scores, labels, raw) < self.k).astype(np.float64)

@@ -31,5 +31,9 @@ class Ndcg:
 
     def __call__(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> float:
         """See ``Metric``."""
+        return float(np.mean(self.each(scores, labels, raw)))
+
+    def each(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> NDArray[np.float64]:
+        """(N,) the gain of each sample's label."""
         found = ranks(scores, labels, raw)
-        return float(np.mean(np.where(found < self.k, 1 / np.log2(2.0 + found), 0.0)))
+        return np.where(found < self.k, 1 / np.log2(2.0 + found), 0.0)
