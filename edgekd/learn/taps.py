@@ -35,7 +35,7 @@ def check(module: nn.Module, paths: Sequence[str], where: str) -> None:
         raise RecipeError("no such layer", where=where, found=path, allowed=names[:200])
 
 
-def blocks(module: nn.Module, least: int = 6) -> list[str]:
+def blocks(module: nn.Module, least: int = 5) -> list[str]:
     """Paths of a network's blocks, front to back: its parts with weights, taken apart level by level until there are
     ``least``. A part that holds nothing but single layers (convolution, BatchNorm, ReLU) stays whole.
     """

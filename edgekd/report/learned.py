@@ -52,7 +52,9 @@ def _calibration(found: Table) -> dict[str, Any]:
         percent = [text.unit(f"{100 * of[key]:.1f}", "%") for key in ("ece", "confidence", "accuracy")]
         rows.append({"name": name, "numbers": [*percent, text.significant(of["nll"])], "word": word})
     described = "; ".join(f"{row['name']}: ECE {row['numbers'][0]}, {row['word']}" for row in rows)
-    scale = Scale(0.0, 100.0)
+    # Of thousands of items no answer has a large share: then the corner is drawn that the dots lie in.
+    most = max(value for line in lines[1:] for point in line.points for value in point)
+    scale = Scale(0.0, 100.0 if most > 40 else max(2.0, 1.25 * most))
     figure = svg.chart(
         lines,
         scale,

@@ -53,7 +53,7 @@ def _card(sample: Sample) -> dict[str, Any]:
             "name": name,
             "label": name == sample.label,
             "shares": [
-                (text.unit(f"{100 * share:.1f}", "%"), name == best)
+                (text.unit(text.significant(100 * share, 2 if share < 0.01 else 3), "%"), name == best)
                 for share, best in zip(shares, sample.best, strict=True)
             ],
         }
@@ -134,7 +134,7 @@ def _text(value: str | bytes) -> Markup:
 def _row(array: NDArray[Any]) -> Markup:
     shown = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in array[:NUMBERS].tolist())
     rest = array.size - NUMBERS
-    return Markup('<p class="n row-of-numbers">{}</p>').format(shown + (f", … ({rest:,} more)" if rest > 0 else ""))
+    return Markup('<p class="numbers">{}</p>').format(shown + (f", … ({rest:,} more)" if rest > 0 else ""))
 
 
 def _wave(array: NDArray[Any]) -> Markup:

@@ -82,3 +82,11 @@ def test_ranking_looks_at_what_a_user_does_not_know() -> None:
 def test_ties_do_not_help() -> None:
     nothing = np.zeros((3, 5), np.float32)
     assert metric("hit_rate", k=4)(nothing, np.array([0, 1, 2]), np.zeros((3, 2))) == 0.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_each_sample_gives_has_the_metric_as_its_mean(kind: str) -> None:
+    scores, labels, raw = split(5, count=40)
+    if (each := getattr(metric(kind), "each", None)) is not None:
+        assert each(scores, labels, raw).shape == (40,)
+        assert float(np.mean(each(scores, labels, raw))) == metric(kind)(scores, labels, raw)
