@@ -1,4 +1,4 @@
-"""What did it learn: in the report, beside the bundle and never in it; with ``--explain`` only what is missing trains."""
+"""What did it learn: in the report, beside the bundle and never in it; ``--explain`` trains only what is missing."""
 
 from __future__ import annotations
 
