@@ -22,6 +22,7 @@ import _common
 from edgekd import orders, pipeline, steps
 from edgekd.learn import train
 from edgekd.learn.objective import make_terms
+from edgekd.panel import Answers
 from edgekd.pipeline import Objects
 from edgekd.recipe import Schedule
 
@@ -52,7 +53,7 @@ def main() -> None:
         teacher = bench.untrained("teacher").module.eval()
 
         def kept(run: str) -> Teacher:
-            return steps.Teacher(bench, run, teacher).view
+            return Answers(bench.store, run, teacher, bench.feed, 0).view
 
         def anew(view: int) -> Any:
             return train.predict_view(teacher, bench.feed, view)

@@ -15,6 +15,7 @@ import base64
 import json
 import tempfile
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ import numpy as np
 import edgekd
 from edgekd import orders, pipeline, steps
 from edgekd.errors import EdgekdError
+from edgekd.heads import labels_of, split
 from edgekd.learn import train
+from edgekd.metrics._base import PerSample
 from edgekd.pipeline import Objects
 
 FOLDER = Path(__file__).parent / "results" / "matrix"
@@ -33,56 +36,66 @@ RECIPES = {
     "cifar10-half": "cifar10_jpeg.npz",
     "attention-transfer": "cifar10_jpeg.npz",
     "cross-modal": "cifar10_jpeg.npz",
+    "wide-deep-fm": "goodbooks.npz",
+    "resnet50-mobilenetv2": "cifar10_jpeg.npz",
 }
 ALONE = ['losses=[{kind="cross_entropy"}]', "compress=[]"]
 TRIALS = 2000
 
 
 def cell(recipe: str, data: Path, seed: int) -> dict[str, Any]:
-    """One recipe and one seed: every value on the test split, and which test samples were right."""
+    """One recipe and one seed: every value on the test split, and what each test sample adds to it."""
     started = time.time()
     settings = [f"data.path={data}", f"seed={seed}", "teacher.seed=0"]
     with tempfile.TemporaryDirectory() as folder:
         order = orders.take(recipe, [], settings, out=Path(folder, "out"), progress=told)
         report = pipeline.run(order)
         distilled = pipeline.prepare(order, Objects())
-        labels = distilled.feed.labels("test")
-        right = {
-            "teacher": scores(distilled, "teacher").argmax(1) == labels,
-            "distilled": scores(distilled, "student").argmax(1) == labels,
+        adds = {
+            "teacher": added(distilled, scores(distilled, "teacher")),
+            "distilled": added(distilled, scores(distilled, "student")),
         }
         for target in report["targets"]:
-            right[f"shipped on {target}"] = shipped(order.out, target, distilled.feed) == labels
+            adds[f"shipped on {target}"] = added(distilled, shipped(order.out, target, distilled.feed))
         alone_order = orders.take(recipe, [], [*settings, *ALONE], out=Path(folder, "alone"), progress=told)
         alone = pipeline.prepare(alone_order, Objects())
         pipeline.train_all(alone)
-        right["alone"] = scores(alone, "student").argmax(1) == labels
+        adds["alone"] = added(alone, scores(alone, "student"))
     report.pop("details")
     return {
         "recipe": recipe,
         "seed": seed,
-        "value_test": {name: float(hits.mean()) for name, hits in right.items()},
-        "right": {name: base64.b64encode(np.packbits(hits).tobytes()).decode() for name, hits in right.items()},
-        "count": len(labels),
+        "value_test": {name: float(values.mean()) for name, values in adds.items()},
+        "adds": {name: base64.b64encode(zlib.compress(v.tobytes(), 9)).decode() for name, v in adds.items()},
         "seconds": time.time() - started,
         "report": dict(report),
     }
+
+
+def added(bench: steps.Bench, found: np.ndarray) -> np.ndarray:
+    """(count,) float32, what each test sample adds to a metric that is a mean over samples; several heads' averaged."""
+    labels, raw, metric = bench.feed.labels("test"), bench.feed.raw("test"), bench.metric
+    assert isinstance(metric, PerSample)
+    by_head = [
+        metric.per_sample(part, labels_of(labels, bench.heads, name), raw)
+        for name, part in split(found, bench.heads).items()
+    ]
+    return np.mean(by_head, axis=0).astype(np.float32)
 
 
 def scores(bench: steps.Bench, step: str) -> np.ndarray:
     """A trained step's logits on the test split."""
     files = bench.store.get(bench.plan.steps[step].key)
     assert files is not None
-    feed = bench.teacher_feed if step == "teacher" else bench.feed
-    return train.predict(steps.unpack(bench, files).student.module, feed, "test")
+    return train.predict(steps.unpack(bench, files).student.module, bench.feed_of(step), "test")
 
 
 def shipped(bundle: Path, target: str, feed: Any) -> np.ndarray:
-    """What the file of a bundle answers to the test split."""
+    """What the file of a bundle says to the test split."""
     model = edgekd.load(bundle, target=target)
     starts = range(0, feed.length("test"), 256)
     chunks = [model.run(feed.inputs("test", s, min(s + 256, feed.length("test")))) for s in starts]
-    return np.concatenate([chunk[model.outputs[0].name] for chunk in chunks]).argmax(1)
+    return np.concatenate([np.concatenate([chunk[port.name] for port in model.outputs], axis=1) for chunk in chunks])
 
 
 def told(event: dict[str, Any]) -> None:
@@ -92,9 +105,8 @@ def told(event: dict[str, Any]) -> None:
 
 
 def unpacked(found: dict[str, Any], name: str) -> np.ndarray:
-    """(count,) whether each test sample was right."""
-    bits = np.frombuffer(base64.b64decode(found["right"][name]), np.uint8)
-    return np.unpackbits(bits)[: found["count"]].astype(np.float64)
+    """(count,) what each test sample adds to the metric."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(found["adds"][name])), np.float32).astype(np.float64)
 
 
 def interval(difference: np.ndarray) -> tuple[float, float, float]:
@@ -111,18 +123,18 @@ def interval(difference: np.ndarray) -> tuple[float, float, float]:
 def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
     """One recipe over its seeds."""
     names = list(cells[0]["value_test"])
-    right = {name: np.stack([unpacked(found, name) for found in cells]) for name in names}
-    gap = right["teacher"] - right["alone"]
+    adds = {name: np.stack([unpacked(found, name) for found in cells]) for name in names}
+    gap = adds["teacher"] - adds["alone"]
     found: dict[str, Any] = {
         "seeds": [found["seed"] for found in cells],
-        "value_test": {name: float(hits.mean()) for name, hits in right.items()},
+        "value_test": {name: float(values.mean()) for name, values in adds.items()},
         "gap": interval(gap),
-        "distilled_minus_alone": interval(right["distilled"] - right["alone"]),
+        "distilled_minus_alone": interval(adds["distilled"] - adds["alone"]),
     }
     for name in names:
         if name.startswith("shipped"):
-            found[f"{name}_minus_alone"] = interval(right[name] - right["alone"])
-            found[f"{name}_closes"] = float((right[name] - right["alone"]).mean() / gap.mean())
+            found[f"{name}_minus_alone"] = interval(adds[name] - adds["alone"])
+            found[f"{name}_closes"] = float((adds[name] - adds["alone"]).mean() / gap.mean())
     ships = {(t, told["shipped"]) for one in cells for t, told in one["report"]["targets"].items()}
     found["ships"] = sorted(f"{target}: {name}" for target, name in ships)
     return found

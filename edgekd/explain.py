@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from edgekd import likeness, plan, steps
 from edgekd.errors import DivergedError
 from edgekd.learn.objective import make_terms
 from edgekd.measure import Exam
+from edgekd.metrics._base import PerSample
+from edgekd.panel import Watching
 from edgekd.plan import Step
 from edgekd.recipe import Recipe
 
@@ -20,36 +23,31 @@ Explained = Mapping[str, steps.Trained | None]  # by loss; None where the traini
 SPLITS = ("validation", "test")
 
 
-def without(recipe: Recipe, names: tuple[str, ...], teacher: Step) -> dict[str, tuple[Recipe, Step]]:
-    """For each loss the recipe without it and the step that trains a student by what is left.
+def steps_of(bench: steps.Bench) -> dict[str, tuple[Recipe, Step]]:
+    """For each loss the recipe without it and the step that trains the student (of several generations the last) so.
 
     Schedule and seed are the student's own. Losses without which nothing would be learned are not among them.
-
-    Args:
-        names: of the recipe's losses, in order.
-        teacher: the teacher's step.
     """
+    recipe, tree = bench.recipe, bench.plan.steps
+    teachers = [tree[name] for name in recipe.panel]
+    earlier = [step for step in tree.values() if step.kind == "student" and step.name != "student"]
+    names = dict.fromkeys(term.name.split(" (")[0] for term in bench.terms)  # of several heads a loss has a term each
     found = {}
     for i, name in enumerate(names):
         rest = recipe.losses[:i] + recipe.losses[i + 1 :]
         if any(table.get("weight", 1.0) or table.get("final_weight") for table in rest):
             less = recipe.model_copy(update={"losses": rest})
-            found[name] = less, plan.student_step(less, teacher, f"student without {name}")
+            found[name] = less, plan.student_step(less, teachers, earlier, f"student without {name}")
     return found
 
 
-def steps_of(bench: steps.Bench) -> dict[str, tuple[Recipe, Step]]:
-    """See ``without``."""
-    names = tuple(term.name for term in bench.terms)
-    return without(bench.recipe, names, bench.plan.steps["teacher"])
-
-
-def train(bench: steps.Bench, watching: steps.Teacher) -> Explained:
-    """A student without each loss; those in the store are not trained again."""
+def train(bench: steps.Bench, watching: Watching, live: nn.Module) -> dict[str, steps.Trained | None]:
+    """A student without each loss; those in the store are not trained again. See ``steps.student``."""
     found: dict[str, steps.Trained | None] = {}
     for name, (less, step) in steps_of(bench).items():
+        terms = make_terms(less.losses, heads=bench.heads)
         try:
-            found[name] = steps.student(replace(bench, terms=make_terms(less.losses)), step, watching)
+            found[name] = steps.student(replace(bench, terms=terms), step, watching, live)
         except DivergedError:  # which says something of the loss, and nothing against the build
             found[name] = None
     return found
@@ -88,15 +86,16 @@ def gains(
 
 def _resampled(exam: Exam, scores: NDArray[Any]) -> Callable[[NDArray[np.int64]], float]:
     """The metric of a resample of the test split; where it is a mean, of what each sample gives."""
-    labels, raw = exam.labels["test"], exam.raw("test")
-    truth = exam.teacher("test").argmax(1) if labels is None else labels
-    if (each := getattr(exam.metric, "each", None)) is not None:
-        values = each(scores, truth, raw)
+    labels, teacher, raw = exam.labels["test"], exam.teacher("test"), exam.raw("test")
+    values = exam.judge.per_sample(scores, labels, teacher, raw)
+    if values is not None:
         return lambda index: float(values[index].mean())
-    return lambda index: exam.metric(scores[index], truth[index], raw[index])
+    return lambda index: exam.judge(
+        scores[index], None if labels is None else labels[index], teacher[index], raw[index]
+    )
 
 
 def _draws(exam: Exam, scores: NDArray[Any]) -> list[NDArray[np.int64]]:
-    mean = hasattr(exam.metric, "each")
-    values = 1 if mean else scores[0].size + exam.raw("test")[0].size
+    mean = isinstance(exam.judge.metric, PerSample)
+    values = 1 if mean else scores[0].size + np.asarray(exam.raw("test")[0]).size
     return likeness.draws(len(scores), values)

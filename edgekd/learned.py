@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import layers, likeness, steps
+from edgekd.heads import answers, columns, labels_of, split
 from edgekd.measure import Exam
-from edgekd.report.pictures import Sample
+from edgekd.report.pictures import Answer, Sample
 
 MOST = 12  # samples that the two are furthest apart on
 
@@ -37,49 +38,89 @@ class Shown:
 
 def make(bench: steps.Bench, trained: Mapping[str, steps.Trained], exam: Exam, shown: Shown) -> dict[str, Any]:
     """``details.learned`` of report.json, but for the gain of each loss."""
-    teacher, labels = exam.teacher("test"), exam.labels["test"]
-    nets = {"teacher": teacher, "student": shown.scores}
+    same = answers(exam.teacher("test"), bench.heads) == answers(shown.scores, bench.heads)
+    far = _apart(bench, exam, shown)
     return {
         "student": {"target": shown.target, "candidate": shown.candidate, "step": shown.step},
-        "agreement": float((teacher.argmax(1) == shown.scores.argmax(1)).mean()),
-        "calibration": None if labels is None else {n: likeness.calibration(s, labels) for n, s in nets.items()},
+        "agreement": float(same.mean()) if classifies(bench) else None,
+        "calibration": _calibration(bench, exam, shown),
         "layers": _layers(bench, trained, shown.step),
-        "apart": [{"sample": bench.feed.number("test", i), "divergence": d} for i, d in _apart(exam, shown)],
+        "unit": "bit" if classifies(bench) else "",
+        "apart": [{"sample": bench.feed.number("test", i), "divergence": distance} for i, distance in far],
     }
 
 
-def _apart(exam: Exam, shown: Shown) -> list[tuple[int, float]]:
-    return likeness.apart(exam.teacher("test"), shown.scores, MOST)
+def classifies(bench: steps.Bench) -> bool:
+    """Whether scores stand for classes; those that are held to the teacher's values as they are, don't."""
+    return bench.metric.against == "labels" or bench.metric.share
+
+
+def _calibration(bench: steps.Bench, exam: Exam, shown: Shown) -> list[dict[str, Any]] | None:
+    """Of teacher and student, for each head; None without labels."""
+    labels = exam.labels["test"]
+    if labels is None or not classifies(bench):
+        return None
+    found = []
+    for name, where in columns(bench.heads).items():
+        own = labels_of(labels, bench.heads, name)
+        assert own is not None
+        nets = {"teacher": exam.teacher("test"), "student": shown.scores}
+        by_net = {net: likeness.calibration(scores[:, where], own) for net, scores in nets.items()}
+        found.append({"head": name if len(bench.heads) > 1 else None, **by_net})
+    return found
+
+
+def _apart(bench: steps.Bench, exam: Exam, shown: Shown) -> list[tuple[int, float]]:
+    """The samples with the largest mean divergence over the heads; of values, with the largest distance."""
+    if not classifies(bench):
+        return likeness.furthest(likeness.distance(exam.teacher("test"), shown.scores), MOST)
+    pairs = zip(*(split(scores, bench.heads).values() for scores in (exam.teacher("test"), shown.scores)), strict=True)
+    by_head = [likeness.divergence(teacher, student) for teacher, student in pairs]
+    return likeness.furthest(np.mean(by_head, axis=0), MOST)
 
 
 def _layers(bench: steps.Bench, trained: Mapping[str, steps.Trained], step: str) -> dict[str, Any]:
-    """CKA of the last student before it was quantized: a quantized graph keeps no modules."""
+    """CKA of the last student before it was quantized (a quantized graph keeps no modules) and the first teacher."""
     while bench.plan.steps[step].numerics is not None:
         step = bench.plan.steps[step].parent or "student"
     student, teacher = trained[step].student.module, trained["teacher"].student.module
-    return {"step": step, **layers.similarity(student, teacher, (bench.feed, bench.teacher_feed), bench.terms)}
+    return {"step": step, **layers.similarity(student, teacher, (bench.feed, bench.feed_of("teacher")), bench.terms)}
 
 
 def samples(bench: steps.Bench, exam: Exam, shown: Shown) -> list[Sample]:
     """The samples of ``apart`` themselves. They are the user's: they go beside the bundle, never into it."""
     teacher, labels, raw = exam.teacher("test"), exam.labels["test"], exam.raw("test")
     found = []
-    for i, distance in _apart(exam, shown):
-        says = [np.exp(likeness.log_probabilities(scores[i : i + 1]))[0] for scores in (teacher, shown.scores)]
-        label = None if labels is None else int(labels[i])
-        best = [int(p.argmax()) for p in says]
-        classes = list(dict.fromkeys(best if label is None else [*best, label]))
-        moved = np.abs(says[0] - says[1])
-        moved[classes] = -1.0
-        classes += [int(moved.argmax())] if len(classes) < len(moved) else []
-        found.append(
-            Sample(
-                number=bench.feed.number("test", i),
-                divergence=distance,
-                raw=raw[i],
-                answers=tuple((bench.classes[c], float(says[0][c]), float(says[1][c])) for c in classes),
-                best=(bench.classes[best[0]], bench.classes[best[1]]),
-                label=None if label is None else bench.classes[label],
-            )
-        )
+    for i, distance in _apart(bench, exam, shown):
+        told: list[Answer] = []
+        for name, where in columns(bench.heads).items():
+            own = labels_of(labels, bench.heads, name)
+            label = None if own is None or not classifies(bench) else int(own[i])
+            said = _said(bench, teacher[i, where], shown.scores[i, where], label, bench.classes[where])
+            prefix = f"{name}: " if len(bench.heads) > 1 else ""
+            told += [Answer(prefix + answer.name, *answer[1:]) for answer in said]
+        found.append(Sample(bench.feed.number("test", i), distance, raw[i], tuple(told), classifies(bench)))
     return found
+
+
+def _said(
+    bench: steps.Bench,
+    teacher: NDArray[np.float32],
+    student: NDArray[np.float32],
+    label: int | None,
+    classes: tuple[str, ...],
+) -> list[Answer]:
+    """The best answer of each, the label, and of the others the one they differ most on; of values those alone."""
+    says: tuple[NDArray[Any], NDArray[Any]] = (teacher, student)
+    best: list[int] = []
+    if classifies(bench):
+        says = (likeness.probabilities(teacher), likeness.probabilities(student))
+        best = [int(p.argmax()) for p in says]
+    listed = list(dict.fromkeys(best if label is None else [*best, label]))
+    moved = np.abs(says[0].astype(np.float64) - says[1])
+    rest = [int(c) for c in np.argsort(-moved, kind="stable") if c not in listed]
+    listed += rest[: 1 if classifies(bench) else 4]
+    return [
+        Answer(classes[c], (float(says[0][c]), float(says[1][c])), tuple(c == b for b in best), c == label)
+        for c in listed
+    ]

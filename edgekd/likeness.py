@@ -20,6 +20,12 @@ def log_probabilities(scores: NDArray[Any]) -> Array:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
+def probabilities(scores: NDArray[Any]) -> Array:
+    """(C,) the softmax of one sample's scores."""
+    found: Array = np.exp(log_probabilities(scores[None])[0])
+    return found
+
+
 def calibration(scores: NDArray[Any], labels: NDArray[np.int64], bins: int = BINS) -> dict[str, Any]:
     """Whether a net is as often right as it says.
 
@@ -122,12 +128,18 @@ def interval(values: list[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def apart(one: NDArray[Any], other: NDArray[Any], most: int) -> list[tuple[int, float]]:
-    """(number, divergence) of the samples on which two nets are furthest apart, the furthest first.
+def distance(one: NDArray[Any], other: NDArray[Any]) -> Array:
+    """(N,) root of the mean squared difference of two nets' values, (N, C) each."""
+    found: Array = np.sqrt(np.square(one.astype(np.float64) - other).mean(axis=1))
+    return found
+
+
+def furthest(distances: Array, most: int) -> list[tuple[int, float]]:
+    """(number, distance) of the largest of some distances, the largest first.
 
     Held to six decimals, so that the last bits of a score don't change the order.
     """
-    found = np.round(divergence(one, other), 6)
+    found = np.round(distances, 6)
     return [(int(i), float(found[i])) for i in np.argsort(-found, kind="stable")[:most]]
 
 

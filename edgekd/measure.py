@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import host, metric
+from edgekd import host
 from edgekd.choose import Contender
 from edgekd.errors import UnavailableError
 from edgekd.learn.feed import Feed
-from edgekd.metrics._base import Metric
+from edgekd.metrics._judge import Judge
 from edgekd.plan import Candidate as Planned
 from edgekd.preprocess import Inputs
 from edgekd.runtime import bench, parity
@@ -35,17 +35,17 @@ class Exam:
         inputs: ``inputs(split, count)``: the first ``count`` model inputs of a split (None: all), in chunks.
         labels: by split; None where the data has none.
         teacher: the teacher's logits over a split.
-        metric, raw: what a split's scores are measured by, and its raw samples.
+        judge, raw: what a split's scores are measured by, and its raw samples.
     """
 
     inputs: Callable[[str, int | None], Iterator[Inputs]]
     labels: Mapping[str, NDArray[np.int64] | None]
     teacher: Callable[[str], Scores]
-    metric: Metric
+    judge: Judge
     raw: Callable[[str], NDArray[Any]]
 
     @classmethod
-    def of(cls, feed: Feed, teacher: Callable[[str], Scores], judge: Metric) -> Exam:
+    def of(cls, feed: Feed, teacher: Callable[[str], Scores], judge: Judge) -> Exam:
         """The exam that a feed sets."""
 
         def inputs(split: str, count: int | None) -> Iterator[Inputs]:
@@ -58,7 +58,7 @@ class Exam:
 
     def value(self, split: str, scores: Scores) -> float:
         """The metric of some scores over a whole split."""
-        return metric.value(self.metric, scores, self.labels[split], self.teacher(split), self.raw(split))
+        return self.judge(scores, self.labels[split], self.teacher(split), self.raw(split))
 
 
 @dataclass
@@ -128,9 +128,10 @@ def check_target(target: Target) -> None:
 
 
 def scores(session: backends.Session, chunks: Iterable[Inputs]) -> Scores:
-    """The first output over all chunks of inputs, (N, C)."""
-    out = session.outputs[0].name
-    return np.concatenate([session.run(chunk)[out] for chunk in chunks]).astype(np.float32)
+    """The outputs over all chunks of inputs, (N, C); those of several heads side by side."""
+    names = [port.name for port in session.outputs]
+    found = (session.run(chunk) for chunk in chunks)
+    return np.concatenate([np.concatenate([out[name] for name in names], axis=1) for out in found]).astype(np.float32)
 
 
 def run(
@@ -141,6 +142,7 @@ def run(
     of_torch: Mapping[str, Scores],
     store: Store,
     key: str,
+    seconds: float = 1.0,
 ) -> Measured:
     """Measure every candidate of a target; an equal measurement on an equal machine is found in the store.
 
@@ -149,6 +151,7 @@ def run(
         onnx: the ONNX file of each candidate, by name.
         of_torch: the torch model of each candidate on validation (fake-quantized for int8).
         key: of the measure step.
+        seconds: of running time, at least, for each.
     """
     backend = backend_of(target)
     files = lower_all(target, onnx)
@@ -156,7 +159,7 @@ def run(
     kept = store.get(key)
     if kept is None:
         tolerances = {c.name: c.numerics.tolerance for c in candidates}
-        found = _measure(target, backend, files, exam, of_torch, tolerances)
+        found = _measure(target, backend, files, exam, of_torch, tolerances, seconds)
         kept = store.put(key, {"measured.json": canonical(found)})
     found = json.loads(kept["measured.json"])
     measured = {
@@ -186,19 +189,20 @@ def _measure(
     exam: Exam,
     of_torch: Mapping[str, Scores],
     tolerances: Mapping[str, float],
+    seconds: float,
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, data in files.items():
         session = backend.open(data, batch=CHUNK)
         got = scores(session, exam.inputs("validation", None))
-        found = parity.compare(got, of_torch[name])
+        found = parity.compare(got, of_torch[name], heads=exam.judge.heads)
         result[name] = {
             "value_validation": exam.value("validation", got),
             "parity": {
                 **found.as_dict(),
                 "score_range": found.score_range,
                 "mean": found.mean_abs_diff,
-                "clearly_differs": parity.clearly_differs(got, of_torch[name], tolerances[name]),
+                "clearly_differs": parity.clearly_differs(got, of_torch[name], tolerances[name], exam.judge.heads),
             },
         }
     x = _timed_inputs(next(iter(exam.inputs("validation", target.shapes.batch))), target.shapes.batch)
@@ -209,6 +213,7 @@ def _measure(
         x,
         options=target.options,
         batch=target.shapes.batch,
+        min_seconds=seconds,
         where=target.name,
     )
     timed = bench.bench_in_subprocess(job)

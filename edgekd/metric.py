@@ -1,35 +1,44 @@
-"""The recipe's metric over a split: against the labels, or where there are none against the teacher's answers."""
+"""The recipe's metric: made, called by its name, and the answers class by class."""
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.metrics._base import Metric
+from edgekd import plugins
+from edgekd.errors import RecipeError
+from edgekd.metrics._base import Against, Metric
+from edgekd.metrics.accuracy import Accuracy
 
 CONFUSION, PAIRS = 200, 8
 
 
-def value(
-    metric: Metric,
-    scores: NDArray[Any],
-    labels: NDArray[np.int64] | None,
-    teacher: NDArray[Any],
-    raw: NDArray[Any],
-) -> float:
-    """The metric of a split.
+def make(table: Mapping[str, Any]) -> Metric:
+    """The metric of a recipe's table.
 
-    Args:
-        scores, teacher: (N, C); labels: (N,) or None: then the teacher's answers count as labels.
-        raw: (N, ...) raw samples.
+    Raises:
+        RecipeError: an unknown kind or key, or a user's own that does not say what ``Metric`` asks for.
     """
-    return metric(scores, teacher.argmax(1) if labels is None else labels, raw)
+    made: Metric = plugins.build("metrics", table, "metric")
+    for key, allowed in (("share", (True, False)), ("against", typing.get_args(Against))):
+        if (found := getattr(made, key, None)) not in allowed:
+            raise RecipeError(
+                f"a metric says its {key!r}, a ClassVar", where="metric", found=found, allowed=map(repr, allowed)
+            )
+    return made
+
+
+def of_teacher(metric: Metric) -> Metric:
+    """What the teacher's own training is validated by: it has labels, and no teacher."""
+    return Accuracy() if metric.against == "teacher" else metric
 
 
 def name(kind: str, labels: NDArray[np.int64] | None) -> str:
-    """What ``value`` is called: accuracy against the teacher is agreement."""
+    """What a value is called: accuracy against the teacher is agreement."""
     return "agreement" if labels is None and kind == "accuracy" else kind
 
 

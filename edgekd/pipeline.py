@@ -16,9 +16,10 @@ from edgekd import (
     host,
     learned,
     measure,
+    metric,
     orders,
+    panel,
     plan,
-    plugins,
     preprocess,
     record,
     rehearsal,
@@ -28,14 +29,19 @@ from edgekd import (
 from edgekd.choose import Choice
 from edgekd.disk import disk, replace_file, replace_folder
 from edgekd.errors import GateError, RecipeError, reading
+from edgekd.heads import SINGLE, Heads
 from edgekd.learn.data._base import Dataset
+from edgekd.learn.data._heads import grouped
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Term, make_terms
 from edgekd.measure import Measured
 from edgekd.orders import Order
-from edgekd.recipe import Augment
+from edgekd.panel import Answers, Watching
+from edgekd.recipe import Augment, Recipe
 from edgekd.runtime import bundle
 from edgekd.store import canonical
+
+QUICK_SECONDS = 0.1  # of timing a candidate with --quick: whether it runs, not how fast
 
 
 @dataclass(frozen=True)
@@ -58,15 +64,18 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
         measure.check_target(target)
     with reading(order.file):
         bench = prepare(order, objects or Objects())
-        rehearsal.run(bench, order.targets, host.measured_key(0))
+        if order.quick:
+            rehearsal.check(bench)  # such a build is a rehearsal itself
+        else:
+            rehearsal.run(bench, order.targets, host.measured_key(0))
     trained, watching = train_all(bench)
     onnx = export_all(bench, trained)
     stage_scores = steps.StageScores(bench, trained)
-    exam = measure.Exam.of(bench.feed, watching.split, bench.metric)
-    measured = measure_all(bench, onnx, stage_scores, exam)
+    exam = measure.Exam.of(bench.feed, watching.split, bench.judge_of("student"))
+    measured = measure_all(bench, onnx, stage_scores, exam, QUICK_SECONDS if order.quick else 1.0)
     budget = None if order.quick else order.recipe.budget
     choices = choose_all(measured, budget, exam)
-    explained = explain.train(bench, watching) if order.explain else None
+    explained = explain_losses(bench, trained, watching) if order.explain else None
     facts = record.Facts(bench, trained, stage_scores, exam, measured, choices, order.quick, explained)
     document = record.make(facts)
     pages = write_pages(document, record.samples(facts))
@@ -125,11 +134,15 @@ def is_cached(bench: steps.Bench, step: plan.Step) -> bool:
 def prepare(order: Order, objects: Objects) -> steps.Bench:
     """Build and check every part of a recipe before the first batch."""
     recipe = order.recipe
-    terms = make_terms(recipe.losses)
-    judge = plugins.build("metrics", recipe.metric, "metric")
+    judge = metric.make(recipe.metric)
     for i, table in enumerate(recipe.compress):
         steps.make_pass(plan.split_table(table, where=f"compress[{i}]")[0], f"compress[{i}]")
     dataset = objects.dataset or order.source.load()
+    if recipe.data.heads:
+        dataset = grouped(dataset, recipe.data.heads)
+    heads = dict(dataset.heads) or {SINGLE: len(dataset.classes)}
+    terms = make_terms(recipe.losses, heads=heads)
+    check_taught(recipe, heads)
     ops = recipe.data.preprocess if recipe.data.preprocess is not None else dataset.preprocess
     preprocess.check(ops, "data.preprocess")
     limit = plan.QUICK_SAMPLES if order.quick else None
@@ -138,16 +151,30 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
     if augments and not is_images(dataset):
         found = dataset.train.x.shape[1:]
         raise RecipeError("flip and crop are for images, channels last", where="augment", found=found)
-    feed = teacher_feed = Feed(dataset, ops, augment, recipe.seed, limit)
-    if recipe.teacher.preprocess is not None:
-        preprocess.check(recipe.teacher.preprocess, "teacher.preprocess")
-        teacher_feed = Feed(dataset, recipe.teacher.preprocess, augment, recipe.seed, limit)
+    feed = Feed(dataset, ops, augment, recipe.seed, limit)
+    feeds = dict.fromkeys(recipe.panel, feed)
+    for name, teacher in recipe.panel.items():
+        if teacher.preprocess is not None:
+            preprocess.check(teacher.preprocess, f"{name}.preprocess")
+            feeds[name] = Feed(dataset, teacher.preprocess, augment, recipe.seed, limit)
+        if teacher.head is not None and len(heads) > 1:
+            feeds[name] = feeds[name].of_head(list(heads).index(teacher.head))
     check_labels(order, feed, terms, has_teacher=objects.teacher is not None)
     tree = plan.make(recipe, order.targets, order.data, feed.length("train"), order.quick, objects.teacher is not None)
-    roots = steps.make_roots(recipe, feed, teacher_feed, len(dataset.classes), objects.teacher, objects.student)
+    roots = steps.make_roots(recipe, feed, feeds, heads, objects.teacher, objects.student)
     return steps.Bench(
-        recipe, tree, order.store, feed, teacher_feed, dataset.classes, roots, terms, judge, order.progress
+        recipe, tree, order.store, feed, feeds, dataset.classes, heads, roots, terms, judge, order.progress
     )
+
+
+def check_taught(recipe: Recipe, heads: Heads) -> None:
+    """Every teacher's head exists, and every head has a teacher."""
+    for name, table in recipe.panel.items():
+        if table.head is not None and table.head not in heads:
+            raise RecipeError("no such head", where=f"{name}.head", found=table.head, allowed=list(heads))
+    taught = {table.head for table in recipe.panel.values()}
+    if None not in taught and (alone := [name for name in heads if name not in taught]):
+        raise RecipeError("a head without a teacher", where="teachers", found=alone[0])
 
 
 def is_images(dataset: Dataset) -> bool:
@@ -163,21 +190,45 @@ def check_labels(order: Order, feed: Feed, terms: tuple[Term, ...], *, has_teach
         if "labels" in term.loss.needs:
             kind = order.recipe.losses[i]["kind"]
             raise RecipeError("this loss needs labels and the data has none", where=f"losses[{i}].kind", found=kind)
-    if order.recipe.teacher.checkpoint is None and not has_teacher:
-        raise RecipeError("a teacher can't be trained on data without labels", where="teacher.checkpoint", found="none")
+    for name, table in order.recipe.panel.items():
+        if table.checkpoint is None and not (has_teacher and name == "teacher"):
+            raise RecipeError("a teacher can't be trained on data without labels", where=f"{name}.checkpoint")
 
 
-def train_all(bench: steps.Bench) -> tuple[dict[str, steps.Trained], steps.Teacher]:
+def train_all(bench: steps.Bench) -> tuple[dict[str, steps.Trained], Watching]:
     """Every trained step of the plan, in the order of the tree."""
-    root = bench.plan.steps["teacher"]
-    trained = {root.name: steps.teacher(bench, root)}
-    watching = steps.Teacher(bench, root.key, trained[root.name].student.module)
-    for _, step in bench.plan.walk(root.name):
+    trained = {name: steps.teacher(bench, bench.plan.steps[name]) for name in bench.recipe.panel}
+    said = {
+        name: (answers(bench, trained, name), table.head, table.weight) for name, table in bench.recipe.panel.items()
+    }
+    watching = panel.make(said, bench.heads, bench.recipe.combine)
+    live = trained["teacher"].student.module
+    for _, step in bench.plan.walk("teacher"):
         if step.kind == "student":
-            trained[step.name] = steps.student(bench, step, watching)
+            trained[step.name] = steps.student(bench, step, whom(bench, trained, watching, step), live)
         elif step.trains:
-            trained[step.name] = steps.compress(bench, step, trained[step.parent or ""].student, watching)
+            trained[step.name] = steps.compress(bench, step, trained[step.parent or ""].student, watching, live)
     return trained, watching
+
+
+def whom(bench: steps.Bench, trained: Mapping[str, steps.Trained], watching: Watching, step: plan.Step) -> Watching:
+    """Whom a student learns from: of a later generation the student before it, else the teachers."""
+    before = step.parent or ""
+    return watching if before in bench.feeds else answers(bench, trained, before)
+
+
+def explain_losses(
+    bench: steps.Bench, trained: Mapping[str, steps.Trained], watching: Watching
+) -> dict[str, steps.Trained | None]:
+    """The student once more without each loss; of several generations the last."""
+    said = whom(bench, trained, watching, bench.plan.steps["student"])
+    return explain.train(bench, said, trained["teacher"].student.module)
+
+
+def answers(bench: steps.Bench, trained: Mapping[str, steps.Trained], step: str) -> Answers:
+    """What a trained step's network says, kept."""
+    module = trained[step].student.module
+    return Answers(bench.store, bench.plan.steps[step].key, module, bench.feed_of(step), bench.recipe.seed)
 
 
 def export_all(bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> dict[str, dict[str, bytes]]:
@@ -197,15 +248,17 @@ def measure_all(
     onnx: Mapping[str, Mapping[str, bytes]],
     stage_scores: steps.StageScores,
     exam: measure.Exam,
+    seconds: float,
 ) -> dict[str, Measured]:
-    """Every target's candidates, measured there."""
+    """Every target's candidates, measured there, each for at least so many seconds."""
     found = {}
     for target in bench.plan.targets:
         step = bench.plan.steps[f"measure {target.name}"]
         bench.progress({"step": step.name})
         candidates = bench.plan.candidates[target.name]
         of_torch = {c.name: stage_scores(c.step, "validation") for c in candidates}
-        found[target.name] = measure.run(target, candidates, onnx[target.name], exam, of_torch, bench.store, step.key)
+        files = onnx[target.name]
+        found[target.name] = measure.run(target, candidates, files, exam, of_torch, bench.store, step.key, seconds)
     return found
 
 

@@ -99,6 +99,7 @@ def quickened(recipe: Recipe) -> Recipe:
     return recipe.model_copy(
         update={
             "teacher": recipe.teacher.model_copy(update=once),
+            "teachers": tuple(teacher.model_copy(update=once) for teacher in recipe.teachers),
             "student": recipe.student.model_copy(update=once),
             "compress": tuple({**table, **once} for table in recipe.compress),
         }
@@ -116,7 +117,7 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
         content(recipe),
         [target.model_dump(mode="json") for target in targets],
         data,
-        _file_hash(recipe.teacher.checkpoint),
+        [_file_hash(teacher.checkpoint) for teacher in recipe.panel.values()],
         quick,
         [sources.own(step) for step in ("learn", "compress", "lower", "measure", "choose")],
         [sources.versions(step) for step in ("learn", "compress", "lower")],
@@ -128,7 +129,8 @@ def content(recipe: Recipe) -> dict[str, Any]:
     """The recipe without the paths of its inputs: what they hold is hashed, where it lies changes nothing."""
     table = recipe.model_dump(mode="json")
     table["data"].pop("path", None)
-    table["teacher"].pop("checkpoint", None)
+    for teacher in (table["teacher"], *table["teachers"]):
+        teacher.pop("checkpoint", None)
     return table
 
 
@@ -163,13 +165,12 @@ class _Maker:
         self, recipe: Recipe, targets: tuple[Target, ...], data: str, samples: int, quick: bool, trained: bool
     ) -> None:
         self.recipe, self.targets, self.data, self.samples = recipe, targets, data, samples
-        self.quick, self.trained = quick, trained or recipe.teacher.checkpoint is not None
+        self.quick, self.trained = quick, trained
         self.steps: dict[str, Step] = {}
         self.dump = content(recipe)
 
     def make(self) -> Plan:
-        teacher = self._teacher()
-        student = self._student(teacher)
+        student = self._student([self._teacher(name) for name in self.recipe.panel])
         candidates = {target.name: self._branch(target, student) for target in self.targets}
         key = identity(self.recipe, self.targets, self.data, self.quick)
         return Plan(self.recipe, self.targets, self.steps, candidates, key, self.samples)
@@ -189,25 +190,29 @@ class _Maker:
     def _all(self) -> tuple[str, ...]:
         return tuple(target.name for target in self.targets)
 
-    def _teacher(self) -> Step:
-        recipe = self.recipe
+    def _teacher(self, name: str) -> Step:
+        recipe, table = self.recipe, self.recipe.panel[name]
         base = [
             self.data,
             self.dump["data"],
             self.dump["augment"],
             recipe.task,
             self.dump["metric"],
-            recipe.teacher_seed,
+            table.seed,
             self.quick,
         ]
-        checkpoint = _file_hash(recipe.teacher.checkpoint)
-        own = {name: value for name, value in self.dump["teacher"].items() if name != "seed"}
-        key = _key("learn", "teacher", own, checkpoint, *base)
-        schedule = None if self.trained else Schedule(**_schedule_of(recipe.teacher))
-        return self._add(Step("teacher", "teacher", key, None, self._all(), schedule))
+        own = table.model_dump(mode="json", exclude={"checkpoint", "seed", "weight"})
+        key = _key("learn", "teacher", own, _file_hash(table.checkpoint), *base)
+        read = table.checkpoint is not None or (self.trained and name == "teacher")
+        schedule = None if read else Schedule(**_schedule_of(table))
+        return self._add(Step(name, "teacher", key, None, self._all(), schedule))
 
-    def _student(self, teacher: Step) -> Step:
-        return self._add(student_step(self.recipe, teacher))
+    def _student(self, teachers: list[Step]) -> Step:
+        """The student, after those of earlier generations."""
+        before = teachers
+        for _ in range(self.recipe.student.generations):
+            before = [*before, self._add(student_step(self.recipe, teachers, before[len(teachers) :]))]
+        return before[-1]
 
     def _branch(self, target: Target, student: Step) -> tuple[Candidate, ...]:
         """The steps below the student that one target needs, and its candidates in the target's order."""
@@ -253,11 +258,21 @@ class _Maker:
         return Candidate(name, step.name, export.name, numerics, pruned)
 
 
-def student_step(recipe: Recipe, teacher: Step, name: str = "student") -> Step:
-    """The step that distils a recipe's student from a teacher, for every target that the teacher is for."""
-    table = content(recipe)
-    key = _key("learn", "student", teacher.key, table["student"], table["losses"], recipe.seed)
-    return Step(name, "student", key, teacher.name, teacher.targets, Schedule(**_schedule_of(recipe.student)))
+def student_step(recipe: Recipe, teachers: Sequence[Step], earlier: Sequence[Step], name: str | None = None) -> Step:
+    """The step that distils a student, for every target that the teachers are for.
+
+    Args:
+        earlier: the students of the generations before it, of which the last teaches it; else the teachers do.
+        name: absent: ``student``, and of earlier generations which it is.
+    """
+    table, number = content(recipe), len(earlier) + 1
+    said = [recipe.combine, [teacher.weight for teacher in recipe.panel.values()]]
+    own, before = {**table["student"], "generations": 1}, [step.key for step in (*teachers, *earlier)]
+    key = _key("learn", "student", before, said, own, table["losses"], recipe.seed, number)
+    last = number == recipe.student.generations
+    name = name or ("student" if last else f"student {number} of {recipe.student.generations}")
+    parent = earlier[-1] if earlier else teachers[0]
+    return Step(name, "student", key, parent.name, parent.targets, Schedule(**_schedule_of(recipe.student)))
 
 
 def _schedule_of(table: Schedule) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ class Schedule(_Frozen):
     )
     precision: Literal["fp32", "bf16", "auto"] = Field(
         default="auto",
-        description="bf16: mixed, fast on CPUs with AMX, slow on others; auto: bf16 on a GPU that has it",
+        description="bf16: mixed, fast on CPUs with AMX, slow on others; auto: on a GPU that has it",
     )
 
 
@@ -53,6 +54,9 @@ class Data(BaseModel):
     source: str
     preprocess: tuple[Table, ...] | None = None
     made: Table | None = Field(default=None, description="table of a made source, for --quick where no path is given")
+    heads: dict[str, dict[str, tuple[int, ...]]] = Field(
+        default={}, description="several questions about a sample: for each the groups of classes, {} the classes"
+    )
 
     @property
     def table(self) -> Table:
@@ -81,10 +85,18 @@ class Teacher(Schedule):
         default=None, description="for each of our classes, the teacher's index"
     )
     preprocess: tuple[Table, ...] | None = Field(default=None, description="where the teacher's differs from ours")
+    head: str | None = Field(default=None, description="the one that it teaches, of data.heads; absent: all")
+    weight: float = Field(default=1.0, gt=0, le=1e6, description="among the teachers of a head")
 
 
 class StudentTable(Schedule):
+    """The network that ships; the last of ``generations``, each taught by the one before it."""
+
     model: Table
+    generations: int = Field(default=1, ge=1, le=16)
+    labels: int | None = Field(
+        default=None, ge=1, description="of so many training samples alone it is told the label; a teacher knows all"
+    )
 
 
 class Budget(_Frozen):
@@ -106,6 +118,10 @@ class Recipe(_Frozen):
     data: Data
     augment: Augment = Augment(views=1)
     teacher: Teacher
+    teachers: tuple[Teacher, ...] = Field(default=(), description="more of them, beside ``teacher``")
+    combine: Literal["average", "confidence"] = Field(
+        default="average", description="several teachers' logits: by their weights; or also by each one's certainty"
+    )
     student: StudentTable
     metric: Table = Field(default={"kind": "accuracy"}, description="a name, or a table with its kind")
     losses: tuple[Table, ...] = Field(min_length=1)
@@ -115,9 +131,13 @@ class Recipe(_Frozen):
     golden: Literal["synthetic", "data"] = "synthetic"
 
     @property
-    def teacher_seed(self) -> int:
-        """Of the teacher's own training."""
-        return self.seed if self.teacher.seed is None else self.teacher.seed
+    def panel(self) -> dict[str, Teacher]:
+        """Every teacher by the name of its step: ``teacher``, ``teacher 2`` and so on, each with its own seed."""
+        found = {}
+        for i, table in enumerate((self.teacher, *self.teachers)):
+            seed = self.seed + i if table.seed is None else table.seed
+            found[f"teacher {i + 1}" if i else "teacher"] = table.model_copy(update={"seed": seed})
+        return found
 
     @field_validator("metric", mode="before")
     @classmethod
@@ -190,8 +210,9 @@ def parse(table: Mapping[str, Any], file: str) -> Recipe:
 
 def _anchor(table: Table, folder: Path) -> None:
     """Relative input paths count from the recipe's folder."""
-    for section, key in (("data", "path"), ("teacher", "checkpoint")):
-        part = table.get(section)
+    more = table.get("teachers")
+    teachers = [table.get("teacher"), *(more if isinstance(more, list) else [])]
+    for part, key in ((table.get("data"), "path"), *((teacher, "checkpoint") for teacher in teachers)):
         if isinstance(part, dict) and isinstance(part.get(key), str):
             part[key] = str((folder / part[key]).resolve())
 
@@ -205,7 +226,7 @@ def _apply(table: Table, setting: str) -> None:
         value: Any = tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:
         value = text
-    if key in ("data.path", "teacher.checkpoint") and isinstance(value, str):
+    if (key == "data.path" or re.fullmatch(r"teacher(s\.\d+)?\.checkpoint", key)) and isinstance(value, str):
         value = str(Path(value).expanduser().resolve())
     parts = key.split(".")
     place: Any = table

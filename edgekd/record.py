@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from edgekd import choose, explain, learned, metric, preprocess, steps
 from edgekd.choose import Choice
 from edgekd.explain import Explained
+from edgekd.heads import columns, labels_of
 from edgekd.learned import Shown
 from edgekd.measure import Candidate, Exam, Measured, scores
 from edgekd.plan import Step
 from edgekd.preprocess import Inputs
 from edgekd.recipe import Recipe
 from edgekd.runtime import bench as benching
-from edgekd.runtime import bundle as bundles
-from edgekd.runtime import parity
+from edgekd.runtime import golden, parity
 from edgekd.runtime.bundle import Bundle, Variant
 
 Array = NDArray[np.float32]
@@ -67,7 +67,7 @@ def make(facts: Facts) -> dict[str, Any]:
         "split_sizes": lengths,
         "host": first.host,
         "shippable": not facts.quick,
-        "stages": [_stage(facts, step) for _, step in bench.plan.walk() if step.name in facts.trained],
+        "stages": _stages(facts),
         "targets": {name: _target(facts, measured) for name, measured in facts.measured.items()},
         "details": _details(facts),
     }
@@ -90,17 +90,52 @@ def _details(facts: Facts) -> dict[str, Any]:
         said["losses"] = explain.gains(facts.bench, facts.explained, facts.exam, before)
     return {
         "history": {name: trained.history for name, trained in facts.trained.items()},
-        "agreement": metric.per_class(student, teacher, facts.exam.labels["test"], facts.bench.classes),
+        "validated": _validated(facts),
+        "agreement": _by_class(facts, student, teacher),
         "learned": said,
         "recipe": public_recipe(facts.bench.recipe),
     }
+
+
+def _validated(facts: Facts) -> dict[str, str]:
+    """What the curves of the teachers' own training show, where it is not the report's metric."""
+    own = metric.of_teacher(facts.bench.metric)
+    return {} if own is facts.bench.metric else dict.fromkeys(facts.bench.recipe.panel, "accuracy")
+
+
+def _by_class(facts: Facts, student: Array, teacher: Array) -> dict[str, Any]:
+    """Agreement by class of the first head, and of the others under their names."""
+    bench, labels = facts.bench, facts.exam.labels["test"]
+    found = {
+        name: metric.per_class(
+            student[:, where], teacher[:, where], labels_of(labels, bench.heads, name), bench.classes[where]
+        )
+        for name, where in columns(bench.heads).items()
+    }
+    first, *others = found
+    return {**found[first], **({"others": {name: found[name] for name in others}} if others else {})}
+
+
+def _stages(facts: Facts) -> list[dict[str, Any]]:
+    """Every trained step. Of several teachers there is a row each, and before them ``teacher``: all together."""
+    rows = [(step, _stage(facts, step)) for _, step in facts.bench.plan.walk() if step.name in facts.trained]
+    teachers = [row for step, row in rows if step.kind == "teacher"]
+    if len(teachers) == 1:
+        return [row for _, row in rows]
+    together = {
+        **teachers[0],
+        **{key: sum(row[key] for row in teachers) for key in ("params", "size_bytes", "seconds")},
+        **{f"value_{s}": facts.exam.value(s, facts.exam.teacher(s)) for s in ("validation", "test")},
+    }
+    numbered = [{**row, "name": f"teacher {i + 1}"} for i, row in enumerate(teachers)]
+    return [together, *numbered, *(row for step, row in rows if step.kind != "teacher")]
 
 
 def _stage(facts: Facts, step: Step) -> dict[str, Any]:
     trained, plan = facts.trained[step.name], facts.bench.plan
     shared = set(step.targets) == {t.name for t in plan.targets}
     return {
-        "name": step.kind,
+        "name": step.name if step.kind == "student" else step.kind,
         "target": None if shared else ", ".join(step.targets),
         "params": trained.student.params,
         "size_bytes": _stage_size(facts, step),
@@ -122,8 +157,13 @@ def _stage_size(facts: Facts, step: Step) -> int:
 
 
 def _stage_value(facts: Facts, step: Step, split: str) -> float:
-    own = facts.exam.teacher(split) if step.kind == "teacher" else facts.stage_scores(step.name, split)
-    return facts.exam.value(split, own)
+    bench, teacher = facts.bench, facts.exam.teacher(split)
+    if step.kind != "teacher":
+        return facts.exam.value(split, facts.stage_scores(step.name, split))
+    own = teacher if len(bench.feeds) == 1 else facts.stage_scores(step.name, split)
+    feed = bench.feed_of(step.name)
+    said = teacher if len(own[0]) == len(teacher[0]) else own
+    return bench.judge_of(step.name)(own, feed.labels(split), said, feed.raw(split))
 
 
 def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
@@ -176,7 +216,7 @@ def _parity(facts: Facts, measured: Measured, candidate: Candidate) -> dict[str,
         if count:
             got.append(scores(session, facts.exam.inputs(split, count)))
             wanted.append(facts.stage_scores(_step_of(facts, measured.target.name, candidate.name), split, count))
-    return parity.compare(np.concatenate(got), np.concatenate(wanted)).as_dict()
+    return parity.compare(np.concatenate(got), np.concatenate(wanted), heads=facts.bench.heads).as_dict()
 
 
 def _step_of(facts: Facts, target: str, name: str) -> str:
@@ -187,11 +227,17 @@ def _step_of(facts: Facts, target: str, name: str) -> str:
 def metadata(bench: steps.Bench) -> dict[str, str]:
     """What every exported file says about itself, in ``metadata_props`` and ``rt_info``."""
     return {
-        "edgekd_labels": json.dumps(list(bench.classes), ensure_ascii=False, separators=(",", ":")),
+        "edgekd_labels": json.dumps(_labels(bench), ensure_ascii=False, separators=(",", ":")),
         "edgekd_preprocess": preprocess.to_json(bench.feed.ops),
         "edgekd_sample_shape": json.dumps(list(bench.feed.raw_shape), separators=(",", ":")),
         "edgekd_task": bench.recipe.task,
     }
+
+
+def _labels(bench: steps.Bench) -> Any:
+    """A list of class names, or one by head."""
+    by_head = {name: list(bench.classes[where]) for name, where in columns(bench.heads).items()}
+    return by_head if len(by_head) > 1 else list(bench.classes)
 
 
 def bundle(facts: Facts, identity: str) -> Bundle:
@@ -221,6 +267,7 @@ def bundle(facts: Facts, identity: str) -> Bundle:
         task=bench.recipe.task,
         plan=identity,
         labels=bench.classes,
+        heads=dict(bench.heads),
         preprocess=bench.feed.ops,
         sample_shape=bench.feed.raw_shape,
         shippable=not facts.quick,
@@ -245,8 +292,8 @@ def _without_paths(value: Any) -> Any:
     return PureWindowsPath(value).name if absolute else value
 
 
-def _golden(facts: Facts, measured: Measured, name: str) -> tuple[Inputs, Array]:
+def _golden(facts: Facts, measured: Measured, name: str) -> tuple[Inputs, golden.Outputs]:
     """Synthetic inputs, or with ``golden = "data"`` the clearest test samples."""
     session, bench = measured.open(name), facts.bench
     given = bench.feed.inputs("test", 0, 256) if bench.recipe.golden == "data" else None
-    return bundles.golden(session, bench.feed.specs, seed=bench.recipe.seed, given=given)
+    return golden.make(session, bench.feed.specs, seed=bench.recipe.seed, given=given)

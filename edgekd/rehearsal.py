@@ -19,7 +19,7 @@ from edgekd import plugins, steps
 from edgekd.errors import ExportError
 from edgekd.learn import train
 from edgekd.learn.objective import check_layers
-from edgekd.learn.student import Student
+from edgekd.learn.student import Student, joined
 from edgekd.lower.lower import to_onnx
 from edgekd.plan import Plan, Step
 from edgekd.runtime.backends import _base as backends
@@ -68,25 +68,35 @@ def run(bench: steps.Bench, targets: Sequence[Target], host: Mapping[str, Any]) 
     return result
 
 
+def check(bench: steps.Bench) -> dict[str, Student]:
+    """The untrained teachers and students alone: what they answer, and that the losses find their layers.
+
+    Raises:
+        ExportError, RecipeError: another output than the task's, or a layer that is not there.
+    """
+    students: dict[str, Student] = {}
+    for _, step in bench.plan.walk():
+        if step.kind in ("teacher", "student"):
+            students[step.name] = bench.untrained(step.name if step.kind == "teacher" else "student")
+            _check_output(students[step.name], step)
+            if step.kind == "student":
+                check_layers(bench.terms, students[step.name].module, students["teacher"].module)
+    return students
+
+
 def _structures(bench: steps.Bench) -> tuple[dict[str, Student], dict[str, float]]:
     """Every trained step's structure without its training, and the seconds a sample that training will take."""
-    students: dict[str, Student] = {}
+    students = check(bench)
     cost: dict[str, float] = {}
     for _, step in bench.plan.walk():
         if not step.trains:
             continue
-        if step.kind in ("teacher", "student"):
-            students[step.name] = bench.untrained(step.kind)
-            if step.kind == "student":
-                check_layers(bench.terms, students[step.name].module, students["teacher"].module)
-        else:
-            before = students[step.parent or ""]
-            change = steps.make_pass(step.table)
-            context = steps.context_of(bench, step)
-            students[step.name] = steps.structure(step, change, before, context)
-        _check_output(students[step.name], step, len(bench.classes))
+        if step.name not in students:
+            change, before = steps.make_pass(step.table), students[step.parent or ""]
+            students[step.name] = steps.structure(step, change, before, steps.context_of(bench, step))
+            _check_output(students[step.name], step)
         if step.kind != "teacher":
-            live = steps.live(bench, students["teacher"].module)
+            live = steps.tapped(bench, students["teacher"].module)
             train.objective_of(students[step.name].module, bench.terms, bench.feed, live, bench.recipe.seed)
         if step.schedule is not None:
             batch = min(step.schedule.batch_size, bench.feed.length("train"))
@@ -94,25 +104,29 @@ def _structures(bench: steps.Bench) -> tuple[dict[str, Student], dict[str, float
     return students, cost
 
 
-def _check_output(student: Student, step: Step, classes: int) -> None:
-    """The model must give one (N, classes) tensor of scores."""
+def _check_output(student: Student, step: Step) -> None:
+    """The model must give one (N, classes) tensor of scores, or one for each head."""
     student.module.eval()
     with torch.no_grad():
         out = plugins.call_user(student.module, step.name, *student.example())
-    if not isinstance(out, torch.Tensor) or out.shape != (2, classes):
-        found = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-        raise ExportError("the output has the wrong shape", where=step.name, found=found, allowed=f"(N, {classes})")
+    given = out if isinstance(out, tuple | list) else [out]
+    found = [tuple(part.shape) if isinstance(part, torch.Tensor) else type(part).__name__ for part in given]
+    wanted = [(2, *spec.shape[1:]) for spec in student.outputs]
+    if found != wanted:
+        allowed = ", ".join(f"(N, {spec.shape[1]})" for spec in student.outputs)
+        raise ExportError(
+            "the output has the wrong shape", where=step.name, found=", ".join(map(str, found)), allowed=allowed
+        )
 
 
 def _training_time(module: nn.Module, bench: steps.Bench, step: Step, batch: int) -> float:
     """Seconds a sample of one forward and backward pass, the second of two."""
-    feed = bench.teacher_feed if step.kind == "teacher" else bench.feed
-    x = train.tensors(feed.train(0, np.arange(batch)))
+    x = train.tensors(bench.feed_of(step.name).train(0, np.arange(batch)))
     module.train()
     took = 0.0
     for _ in range(2):
         started = time.perf_counter()
-        plugins.call_user(module, f"{step.name}: training", *x).square().mean().backward()
+        joined(plugins.call_user(module, f"{step.name}: training", *x)).square().mean().backward()
         took = time.perf_counter() - started
     module.zero_grad()
     module.eval()

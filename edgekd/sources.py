@@ -17,10 +17,10 @@ _HERE = Path(__file__).parent
 _VOCABULARY = ("errors.py", "plugins.py", "preprocess.py", "recipe.py", "target.py", "vocabulary.py")
 _LEARNED = ("learned.py", "layers.py", "likeness.py", "explain.py")
 _STEP_FILES = {
-    "learn": (*_VOCABULARY, "metrics", "learn", "steps.py"),
+    "learn": (*_VOCABULARY, "metrics", "metric.py", "learn", "steps.py"),
     "compress": (*_VOCABULARY, "metrics", "learn", "compress", "steps.py"),
     "lower": (*_VOCABULARY, "metrics", "learn", "compress", "lower", "steps.py", "record.py"),
-    "measure": ("errors.py", "host.py", "preprocess.py", "metric.py", "metrics", "runtime", "measure.py"),
+    "measure": ("errors.py", "host.py", "preprocess.py", "metrics", "runtime", "measure.py"),
     "choose": ("plan.py", "orders.py", "pipeline.py", "choose.py", "record.py", *_LEARNED, "report"),
 }
 _known: dict[str, str] = {}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import io
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -22,16 +21,20 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from edgekd import plugins, sources
+from edgekd import metric, plugins, sources
 from edgekd.compress._base import Context, Pass
 from edgekd.errors import ExportError
+from edgekd.heads import SINGLE, Heads
 from edgekd.learn import teacher as teachers
 from edgekd.learn import train
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term, make_terms
+from edgekd.learn.student import Heads as HeadsModule
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.metrics._base import Metric
+from edgekd.metrics._judge import Judge
+from edgekd.panel import Watching
 from edgekd.plan import Plan, Step
 from edgekd.recipe import Recipe, Table
 from edgekd.store import Store, canonical, sha256
@@ -54,32 +57,51 @@ class Bench:
     """What every step works with: the recipe's parts, already built and checked.
 
     Attributes:
-        feed: the student's view of the data; ``teacher_feed`` is the teacher's, where it has its own preprocessing.
-        roots: how to make an untrained "teacher" and "student" (a recipe's model table, or a user's object).
+        feed: the student's view of the data; ``feeds`` are the teachers', by step.
+        classes, heads: what the columns of the scores are called, and which head has which.
+        roots: how to make each untrained teacher and "student" (a recipe's model table, or a user's object).
     """
 
     recipe: Recipe
     plan: Plan
     store: Store
     feed: Feed
-    teacher_feed: Feed
+    feeds: Mapping[str, Feed]
     classes: tuple[str, ...]
+    heads: Heads
     roots: Mapping[str, Callable[[], nn.Module]]
     terms: tuple[Term, ...]
     metric: Metric
     progress: Progress
 
-    def signature(self, feed: Feed) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        """Inputs and outputs of a classifier over a feed."""
-        return feed.specs, (TensorSpec("logits", (None, len(self.classes))),)
+    def feed_of(self, step: str) -> Feed:
+        """What a step's network is shown."""
+        return self.feeds.get(step, self.feed)
+
+    @property
+    def taught(self) -> Feed:
+        """What students are trained on: their feed, with the labels that they are told."""
+        count = self.recipe.student.labels
+        return self.feed if count is None else self.feed.with_labels(count)
+
+    def heads_of(self, step: str) -> Heads:
+        """What a step's network answers: a teacher may know one head of several."""
+        taught = self.recipe.panel[step].head if step in self.feeds else None
+        return self.heads if taught is None else {taught: self.heads[taught]}
+
+    def judge_of(self, step: str) -> Judge:
+        """What a step's network is measured by."""
+        return Judge(self.metric, self.heads_of(step))
 
     def untrained(self, role: str) -> Student:
-        """The teacher or student as its factory makes it, seeded."""
-        inputs, outputs = self.signature(self.teacher_feed if role == "teacher" else self.feed)
+        """A teacher (by its step's name) or the "student" as its factory makes it, seeded."""
+        heads = self.heads_of(role)
+        outputs = heads if role == "student" else {SINGLE: sum(heads.values())}
+        specs = tuple(TensorSpec(name, (None, size)) for name, size in outputs.items())
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.recipe.teacher_seed if role == "teacher" else self.recipe.seed)
+            torch.manual_seed(self.recipe.panel[role].seed if role in self.feeds else self.recipe.seed)
             module = self.roots[role]()
-        return Student(module, inputs, outputs, ({"kind": role},))
+        return Student(module, self.feed_of(role).specs, specs, ({"kind": role},))
 
     def told(self, step: Step) -> Progress:
         """Progress that names its step."""
@@ -93,20 +115,18 @@ def make_pass(table: Table, where: str = "compress") -> Pass:
 
 
 def teacher(bench: Bench, step: Step) -> Trained:
-    """Train the teacher on the labels, or read its checkpoint."""
+    """Train a teacher on the labels, or read its checkpoint."""
 
     def make(scratch: Path) -> Trained:
-        untrained = bench.untrained("teacher")
+        untrained, seed = bench.untrained(step.name), bench.recipe.panel[step.name].seed or 0
         if step.schedule is None:
             return Trained(untrained, [], 0.0)
-        terms = make_terms(({"kind": "cross_entropy"},), "teacher")
-        feed = bench.teacher_feed.seeded(bench.recipe.teacher_seed)
         task = train.Task(
-            terms,
-            feed,
+            make_terms(({"kind": "cross_entropy"},), step.name, bench.heads_of(step.name)),
+            bench.feed_of(step.name).seeded(seed),
             step.schedule,
-            bench.recipe.teacher_seed,
-            metric=bench.metric,
+            seed,
+            judge=replace(bench.judge_of(step.name), metric=metric.of_teacher(bench.metric)),
             progress=bench.told(step),
             where=step.name,
         )
@@ -116,24 +136,29 @@ def teacher(bench: Bench, step: Step) -> Trained:
     return _stored(bench, step, make)
 
 
-def student(bench: Bench, step: Step, watching: Teacher) -> Trained:
-    """Distil: the student trains on the recipe's losses, the teacher's outputs kept per view."""
+def student(bench: Bench, step: Step, watching: Watching, live: nn.Module) -> Trained:
+    """Distil: the student trains on the recipe's losses, the teacher's outputs kept per view.
+
+    Args:
+        watching: the teacher, or the student of an earlier generation.
+        live: the first teacher, whose layers may be tapped.
+    """
 
     def make(scratch: Path) -> Trained:
         untrained = bench.untrained("student")
-        return Trained(untrained, _fit(bench, step, untrained, watching, scratch), 0.0)
+        return Trained(untrained, _fit(bench, step, untrained, watching, live, scratch), 0.0)
 
     return _stored(bench, step, make)
 
 
-def compress(bench: Bench, step: Step, before: Student, watching: Teacher) -> Trained:
+def compress(bench: Bench, step: Step, before: Student, watching: Watching, live: nn.Module) -> Trained:
     """One pass and the fine-tuning that follows it, by distillation."""
 
     def make(scratch: Path) -> Trained:
         change = make_pass(step.table)
         context = context_of(bench, step)
         changed = structure(step, change, before, context)
-        history = _fit(bench, step, changed, watching, scratch, change)
+        history = _fit(bench, step, changed, watching, live, scratch, change)
         change.ensures(before, changed)
         return Trained(changed, history, 0.0)
 
@@ -161,51 +186,32 @@ def calibration(feed: Feed) -> list[tuple[torch.Tensor, ...]]:
     return [train.tensors(feed.plain("train", index[s : s + CALIBRATION_SIZE])) for s in starts]
 
 
-class Teacher:
-    """The teacher's logits over a split or over one view of the training data: computed once and kept."""
-
-    def __init__(self, bench: Bench, key: str, module: nn.Module) -> None:
-        self._bench, self._key, self.module = bench, key, module
-
-    def view(self, view: int) -> NDArray[np.float32]:
-        """(N, C) logits over all training samples as view ``view`` shows them."""
-        return self._kept(f"view {view}", lambda: train.predict_view(self.module, self._bench.teacher_feed, view))
-
-    def split(self, split: str) -> NDArray[np.float32]:
-        """(N, C) logits over a split, without augmentation."""
-        return self._kept(split, lambda: train.predict(self.module, self._bench.teacher_feed, split))
-
-    def _kept(self, what: str, compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-        key = sha256(canonical(["teacher outputs", self._key, self._bench.recipe.seed, what]))
-        files = self._bench.store.get(key)
-        if files is None:
-            buffer = io.BytesIO()
-            with train.accelerated(self.module):
-                np.save(buffer, compute(), allow_pickle=False)
-            files = self._bench.store.put(key, {"logits.npy": buffer.getvalue()})
-        return np.load(io.BytesIO(files["logits.npy"]), allow_pickle=False)
-
-
-def live(bench: Bench, teacher: nn.Module) -> tuple[nn.Module, Feed] | None:
-    """The teacher and its view of the data, where a loss taps its layers; its answers alone are kept."""
-    return (teacher, bench.teacher_feed) if any(term.on_features for term in bench.terms) else None
+def tapped(bench: Bench, teacher: nn.Module) -> tuple[nn.Module, Feed] | None:
+    """The first teacher and its view of the data, where a loss taps its layers; its answers alone are kept."""
+    return (teacher, bench.feed_of("teacher")) if any(term.on_features for term in bench.terms) else None
 
 
 def _fit(
-    bench: Bench, step: Step, subject: Student, watching: Teacher, scratch: Path, change: Pass | None = None
+    bench: Bench,
+    step: Step,
+    subject: Student,
+    watching: Watching,
+    live: nn.Module,
+    scratch: Path,
+    change: Pass | None = None,
 ) -> list[dict[str, Any]]:
     assert step.schedule is not None
-    unlabelled = bench.feed.labels("validation") is None
+    held_against_teacher = bench.metric.against == "teacher" or bench.feed.labels("validation") is None
     needs_teacher = any("teacher" in term.loss.needs for term in bench.terms)
     task = train.Task(
         bench.terms,
-        bench.feed,
+        bench.taught,
         step.schedule,
         bench.recipe.seed,
         teacher=watching.view if needs_teacher else None,
-        live=live(bench, watching.module),
-        validation_teacher=watching.split("validation") if unlabelled else None,
-        metric=bench.metric,
+        live=tapped(bench, live),
+        validation_teacher=watching.split("validation") if held_against_teacher else None,
+        judge=bench.judge_of(step.name),
         begin_epoch=None if change is None else functools.partial(change.begin_epoch, subject),
         progress=bench.told(step),
         where=step.name,
@@ -283,21 +289,28 @@ def teacher_size(bench: Bench, step: Step, subject: Student, opset: int) -> int:
 
 
 def make_roots(
-    recipe: Recipe, feed: Feed, teacher_feed: Feed, classes: int, teacher: nn.Module | None, student: nn.Module | None
+    recipe: Recipe,
+    feed: Feed,
+    feeds: Mapping[str, Feed],
+    heads: Heads,
+    teacher: nn.Module | None,
+    student: nn.Module | None,
 ) -> dict[str, Callable[[], nn.Module]]:
-    """How to make the two networks: a copy of the user's object, else what the recipe's table says."""
+    """How to make each network: a copy of the user's object, else what the recipe's table says."""
     roots: dict[str, Callable[[], nn.Module]] = {}
+    for name, table in recipe.panel.items():
+        classes = sum(heads.values()) if table.head is None else heads[table.head]
+        roots[name] = functools.partial(teachers.load_teacher, table, feeds[name].sample_shape, classes)
     if teacher is not None:
         own = teacher
         roots["teacher"] = lambda: teachers.wrap(copy.deepcopy(own), recipe.teacher)
-    else:
-        roots["teacher"] = lambda: teachers.load_teacher(recipe.teacher, teacher_feed.sample_shape, classes)
     if student is not None:
         mine = student
-        roots["student"] = lambda: copy.deepcopy(mine)
+        bare: Callable[[], nn.Module] = lambda: copy.deepcopy(mine)  # noqa: E731
     else:
         build = plugins.build("models", recipe.student.model, "student.model").build
-        roots["student"] = lambda: build(feed.sample_shape, classes)
+        bare = functools.partial(build, feed.sample_shape, sum(heads.values()))
+    roots["student"] = bare if len(heads) == 1 else lambda: HeadsModule(bare(), list(heads.values()))
     return roots
 
 
@@ -310,7 +323,7 @@ class StageScores:
 
     def __call__(self, step: str, split: str, limit: int | None = None) -> NDArray[np.float32]:
         """``limit``: only the first so many samples."""
-        feed = self._bench.teacher_feed if step == "teacher" else self._bench.feed
+        feed = self._bench.feed_of(step)
         count = feed.length(split) if limit is None else min(limit, feed.length(split))
         key = (step, split, count)
         if key not in self._known:

@@ -106,3 +106,12 @@ def test_what_ships_is_inside_the_budget_and_not_slower(rows: list[tuple[int, fl
         assert shipped.size_bytes == min(c.size_bytes for c in eligible)
     else:
         assert shipped.p50_ms <= 1.05 * min(c.p50_ms for c in eligible)
+
+
+def test_a_drop_of_a_metric_below_zero_is_a_drop() -> None:
+    """A teacher that is held against itself has 0, and minus the squared error of the others is below it."""
+    near, far = Contender("int8", 300, -0.02, 0.5), Contender("fp32", 1000, -0.001, 1.0)
+    assert shortfalls(near, Budget(max_drop=0.01), 0.0) == ["drop 0.0200 exceeds max_drop 0.01"]
+    assert pick(near, far, budget=Budget(max_drop=0.01), teacher=0.0).shipped == "fp32"
+    assert pick(near, far, budget=Budget(max_drop=0.02), teacher=0.0).shipped == "int8"
+    assert not shortfalls(near, Budget(max_drop=0.0), -0.02), "no worse than its teacher"

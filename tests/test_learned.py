@@ -70,8 +70,8 @@ def test_the_report_says_what_was_learned(plain: dict[str, Any], place: Path) ->
     learned = plain["details"]["learned"]
     assert learned["student"] == {"target": "ort-cpu", "candidate": "fp32", "step": "student"}
     shipped = plain["targets"]["ort-cpu"]["candidates"][0]
-    assert learned["calibration"]["student"]["accuracy"] == pytest.approx(shipped["value_test"])
-    assert learned["calibration"]["teacher"]["accuracy"] == pytest.approx(plain["stages"][0]["value_test"])
+    assert learned["calibration"][0]["student"]["accuracy"] == pytest.approx(shipped["value_test"])
+    assert learned["calibration"][0]["teacher"]["accuracy"] == pytest.approx(plain["stages"][0]["value_test"])
     assert learned["layers"]["student"] == ["features.0", "features.1", "features.2", "head"]
     assert len(learned["apart"]) == 12 and all(set(row) == {"sample", "divergence"} for row in learned["apart"])
     assert learned["losses"] is None

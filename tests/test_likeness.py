@@ -90,10 +90,11 @@ def test_nothing_shared_is_one_bit() -> None:
 def test_the_furthest_come_first_and_noise_does_not_reorder() -> None:
     teacher = np.zeros((5, 2))
     student = np.array([[0, 0], [3, 0], [0, 3], [9, 0], [0, 0.1]], float)
-    found = likeness.apart(teacher, student, 3)
+    found = likeness.furthest(likeness.divergence(teacher, student), 3)
     assert [i for i, _ in found] == [3, 1, 2], "of equal ones the lower number"
-    assert likeness.apart(teacher, student + 1e-9 * np.arange(10).reshape(5, 2), 3) == found
-    assert len(likeness.apart(teacher, student, 12)) == 5
+    moved = student + 1e-9 * np.arange(10).reshape(5, 2)
+    assert likeness.furthest(likeness.divergence(teacher, moved), 3) == found
+    assert len(likeness.furthest(likeness.divergence(teacher, student), 12)) == 5
 
 
 @given(seed=SEEDS, width=st.integers(1, 12), other=st.integers(1, 12), scale=st.floats(1e-3, 1e3))

@@ -17,7 +17,7 @@ from torch import nn
 from edgekd.compress._base import Context
 from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import Student
+from edgekd.learn.student import Student, joined
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ class ChannelPrune:
         """Output shape unchanged, parameters finite, fewer of them."""
         after.module.eval()
         with torch.no_grad():
-            wanted, got = before.module.eval()(*before.example()).shape, after.module(*after.example()).shape
+            wanted = joined(before.module.eval()(*before.example())).shape
+            got = joined(after.module(*after.example())).shape
         if wanted != got:
             raise ExportError(
                 "pruning changed the output's shape",
@@ -113,7 +114,7 @@ class ChannelPrune:
 
 
 def _heads(student: Student) -> list[nn.Module]:
-    """The layer that makes the output: the last convolution or linear layer of the forward pass."""
+    """The layers that make the outputs: the last convolutions or linear layers of the forward pass."""
     order: list[nn.Module] = []
     hooks = [
         m.register_forward_hook(lambda module, args, out: order.append(module))
@@ -126,4 +127,4 @@ def _heads(student: Student) -> list[nn.Module]:
     finally:
         for hook in hooks:
             hook.remove()
-    return order[-1:]
+    return order[-len(student.outputs) :]

@@ -20,7 +20,7 @@ from edgekd.compress._base import Context
 from edgekd.compress._fold import fold_batchnorm
 from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import Student
+from edgekd.learn.student import Student, joined
 from edgekd.target import Numerics
 
 with quiet():
@@ -91,8 +91,8 @@ class Int8Qat:
             raise ExportError("nothing in this network can be quantized by the target's ops", where="int8_qat")
         after.module.eval()
         with torch.no_grad():
-            got = after.module(*after.example())
-            wanted = before.module.eval()(*before.example())
+            got = joined(after.module(*after.example()))
+            wanted = joined(before.module.eval()(*before.example()))
         if got.shape != wanted.shape:
             raise ExportError("the output's shape changed", where="int8_qat", found=tuple(got.shape))
         for name, parameter in after.module.named_parameters():

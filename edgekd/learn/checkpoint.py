@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class Progress:
     """Where a training stands. ``best`` is the state of the best epoch, where early stopping asks for it."""
 
     history: list[dict[str, Any]]
-    best_value: float = -1.0
+    best_value: float = -math.inf
     best: dict[str, Tensor] | None = None
 
 

@@ -16,6 +16,8 @@ from edgekd.learn.views import Views
 from edgekd.preprocess import Inputs
 from edgekd.recipe import Augment
 
+UNKNOWN = -1
+
 
 class Feed:
     """Model inputs, by sample number.
@@ -53,6 +55,29 @@ class Feed:
         other._views = replace(self._views, seed=seed)
         return other
 
+    def of_head(self, number: int) -> Feed:
+        """The same samples with the labels of one head of several."""
+        other = copy.copy(self)
+        other._splits = {
+            name: Split(part.x, None if part.y is None else part.y[:, number]) for name, part in self._splits.items()
+        }
+        return other
+
+    def with_labels(self, count: int) -> Feed:
+        """The same samples, of which so many alone, drawn at random, have a label; -1 stands for none."""
+        known = self.labels("train")
+        if known is None or count >= len(known):
+            return self
+        other, told = copy.copy(self), np.full_like(known, UNKNOWN)
+        index = some(len(known), count)
+        told[index] = known[index]
+        other._splits = {**self._splits, "train": replace(self._splits["train"], y=told)}
+        return other
+
+    def shows_as(self, other: Feed) -> bool:
+        """Whether a sample's model inputs are the other's, whatever the labels."""
+        return self.ops == other.ops and self._views == other._views
+
     def length(self, split: str) -> int:
         """How many samples a split has."""
         return len(self._splits[split])
@@ -62,7 +87,7 @@ class Feed:
         return index if self._limit is None else int(some(self._whole[split], self._limit)[index])
 
     def labels(self, split: str) -> NDArray[np.int64] | None:
-        """(N,) class indices, or None."""
+        """(N,) class indices, (N, H) where there are several heads, or None; -1 where a sample's is not told."""
         return self._splits[split].y
 
     def raw(self, split: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:

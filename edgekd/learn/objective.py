@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from edgekd import plugins
 from edgekd.errors import RecipeError
+from edgekd.heads import Heads, columns
 from edgekd.learn import taps
 
 Table = Mapping[str, Any]
 Tensors = tuple[Tensor, ...]
-TIMING = ("weight", "final_weight", "start", "stop")
+TIMING = ("weight", "final_weight", "start", "stop", "head")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Term:
         name: its kind; a second one of a kind has its number behind it.
         weight: at ``start``; it goes in a straight line to ``final_weight`` at ``stop``.
         start, stop: shares of the training, 0..1; outside of them the loss does not count.
+        head, columns: where there are several heads, the number of the one that a loss on answers compares, and where
+            its scores stand.
     """
 
     name: str
@@ -35,6 +38,8 @@ class Term:
     final_weight: float = 1.0
     start: float = 0.0
     stop: float = 1.0
+    head: int | None = None
+    columns: slice = field(default_factory=lambda: slice(None))
 
     @property
     def on_features(self) -> bool:
@@ -48,11 +53,14 @@ class Term:
         return self.weight + (self.final_weight - self.weight) * ((share - self.start) / length if length else 0.0)
 
 
-def make_terms(tables: Sequence[Table], where: str = "losses") -> tuple[Term, ...]:
+def make_terms(tables: Sequence[Table], where: str = "losses", heads: Heads | None = None) -> tuple[Term, ...]:
     """The terms that ``[[losses]]`` tables describe.
 
+    Args:
+        heads: where there are several, a loss on answers is a term for each of them, or for the one that it names.
+
     Raises:
-        RecipeError: an unknown kind or key, a value out of range, or nothing that would be learned.
+        RecipeError: an unknown kind, key or head, a value out of range, or nothing that would be learned.
     """
     terms: list[Term] = []
     for i, table in enumerate(tables):
@@ -60,22 +68,37 @@ def make_terms(tables: Sequence[Table], where: str = "losses") -> tuple[Term, ..
         weight = _number(table, "weight", 1.0, 1e6, place)
         own = {key: value for key, value in table.items() if key not in TIMING}
         kind = str(table.get("kind"))
-        before = sum(term.name.split(" #")[0] == kind for term in terms)
-        terms.append(
-            Term(
-                name=f"{kind} #{before + 1}" if before else kind,
-                loss=plugins.build("losses", own, place),
-                weight=weight,
-                final_weight=_number(table, "final_weight", weight, 1e6, place),
-                start=_number(table, "start", 0.0, 1.0, place),
-                stop=_number(table, "stop", 1.0, 1.0, place),
-            )
+        before = sum(earlier.get("kind") == kind for earlier in tables[:i])
+        loss = plugins.build("losses", own, place)
+        if not isinstance(getattr(loss, "needs", None), frozenset):
+            raise RecipeError("a loss says what it 'needs', a ClassVar", where=f"{place}.kind", allowed="a frozenset")
+        term = Term(
+            name=f"{kind} #{before + 1}" if before else kind,
+            loss=loss,
+            weight=weight,
+            final_weight=_number(table, "final_weight", weight, 1e6, place),
+            start=_number(table, "start", 0.0, 1.0, place),
+            stop=_number(table, "stop", 1.0, 1.0, place),
         )
+        terms.extend(_by_head(term, table.get("head"), heads or {}, place))
         if terms[-1].start >= terms[-1].stop:
             raise RecipeError("ends before it begins", where=f"{place}.stop", found=terms[-1].stop)
     if not any(term.weight > 0 or term.final_weight > 0 for term in terms):
         raise RecipeError("every weight is 0: nothing would be learned", where=where)
     return tuple(terms)
+
+
+def _by_head(term: Term, wanted: Any, heads: Heads, where: str) -> list[Term]:
+    if wanted is not None and (term.on_features or wanted not in heads):
+        allowed = "none: it compares layers" if term.on_features else list(heads)
+        raise RecipeError("no such head", where=f"{where}.head", found=wanted, allowed=allowed)
+    if term.on_features or len(heads) < 2:
+        return [term]
+    return [
+        replace(term, name=f"{term.name} ({name})", head=i, columns=part)
+        for i, (name, part) in enumerate(columns(heads).items())
+        if wanted in (None, name)
+    ]
 
 
 def _number(table: Table, key: str, default: float, most: float, where: str) -> float:
@@ -188,7 +211,7 @@ class Objective:
         """The weighted sum, and each loss by name, unweighted. Inside ``watching``, after the student's forward pass.
 
         Args:
-            logits: (N, C) of the student; teacher: the kept ones; labels: (N,).
+            logits: (N, C) of the student; teacher: the kept ones; labels: (N,), or (N, H) for several heads.
             share: of the training that is done, 0..1.
             x_teacher: the teacher's inputs, where ``taps_teacher``.
             mask: (N, L), 1 for tokens, for losses on sequences.
@@ -204,7 +227,7 @@ class Objective:
                 adapter = self.adapters[name] if (name := term.name.replace(".", "_")) in self.adapters else None
                 parts[term.name] = term.loss(given, wanted, adapter, **more)
             else:
-                parts[term.name] = term.loss(logits, teacher, labels)
+                parts[term.name] = _on_answers(term, logits, teacher, labels)
         weighted = [term.weight_at(share) * parts[term.name] for term in self.terms]
         return torch.stack(weighted).sum(), parts
 
@@ -217,3 +240,16 @@ class Objective:
         student, teacher = self._seen
         given = [student[path].float() for path in term.loss.student_layers]
         return given, [teacher[path].detach().float() for path in term.loss.teacher_layers]
+
+
+def _on_answers(term: Term, logits: Tensor, teacher: Tensor | None, labels: Tensor | None) -> Tensor:
+    """A loss that needs labels sees the samples that have one; it is zero where a batch has none."""
+    s, t = logits[:, term.columns], None if teacher is None else teacher[:, term.columns]
+    y = labels if labels is None or term.head is None else labels[:, term.head]
+    if y is not None and "labels" in term.loss.needs and bool((y < 0).any()):
+        told = y >= 0
+        if not bool(told.any()):
+            return s.sum() * 0.0
+        s, t, y = s[told], None if t is None else t[told], y[told]
+    found: Tensor = term.loss(s, t, y)
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,12 +46,17 @@ class Student:
                 made.append(torch.randint(0, spec.high or 2, shape, generator=generator))
         return tuple(made)
 
-    def dynamic_shapes(self) -> tuple[dict[int, torch.export.Dim], ...]:
-        """Which sizes of each input are free, for ``torch.export``: the batch, and the length of sequences."""
+    def dynamic_shapes(self) -> tuple[Any, ...]:
+        """Which sizes of each input are free, for ``torch.export``: the batch, and the length of sequences.
+
+        One dict an input; inside one more tuple where the module takes ``*inputs``, as the exporter wants it.
+        """
         batch, length = torch.export.Dim("batch", min=1, max=2**20), torch.export.Dim("length", min=2, max=2**14)
-        return tuple(
+        free = tuple(
             {i: length if i else batch for i, size in enumerate(spec.shape) if size is None} for spec in self.inputs
         )
+        takes = inspect.signature(self.module.forward).parameters.values()
+        return (free,) if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in takes) else free
 
     def with_module(self, module: nn.Module, record: dict[str, Any] | None = None) -> Student:
         """The same signature around another module; ``record`` is appended to the lineage."""
@@ -59,3 +66,24 @@ class Student:
     def params(self) -> int:
         """How many numbers the parameters hold."""
         return sum(p.numel() for p in self.module.parameters())
+
+
+def joined(found: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
+    """(N, C) scores, those of several heads side by side."""
+    return found if isinstance(found, torch.Tensor) else torch.cat(tuple(found), dim=1)
+
+
+class Heads(nn.Module):
+    """Gives a network's (N, C) scores as one output a head; a network that does so itself is left as it is.
+
+    One linear layer over all classes is a linear layer for each head, computed at once.
+    """
+
+    def __init__(self, module: nn.Module, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.module = module
+        self._sizes = list(sizes)
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found = self.module(*inputs)
+        return tuple(found.split(self._sizes, dim=1)) if isinstance(found, torch.Tensor) else tuple(found)

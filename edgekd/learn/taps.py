@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -9,7 +10,10 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from edgekd.errors import RecipeError
+from edgekd.learn.student import Heads
 from edgekd.learn.teacher import Logits
+
+LISTED = 40
 
 
 def missing(module: nn.Module, paths: Sequence[str]) -> list[str]:
@@ -19,27 +23,36 @@ def missing(module: nn.Module, paths: Sequence[str]) -> list[str]:
 
 
 def _layers(module: nn.Module) -> dict[str, nn.Module]:
-    """Layers by path, "" the network as it is; a wrapper that only picks outputs does not lengthen the paths."""
-    inner = module.module if isinstance(module, Logits) else module
-    found = {**dict(inner.named_modules()), "": module}
+    """Layers by path, "" the network as it is; wrappers that only pick or part outputs don't lengthen the paths."""
+    whole = module.module if isinstance(module, Heads) else module
+    inner = _inner(module)
+    found = {**dict(inner.named_modules()), "": whole}
     if not isinstance(inner, GraphModule):
         return found
     called = {"", *(str(node.target) for node in inner.graph.nodes if node.op == "call_module")}
     return {path: layer for path, layer in found.items() if path in called}
 
 
+def _inner(module: nn.Module) -> nn.Module:
+    """The network inside of such wrappers."""
+    inner = module.module if isinstance(module, Heads) else module
+    return inner.module if isinstance(inner, Logits) else inner
+
+
 def check(module: nn.Module, paths: Sequence[str], where: str) -> None:
-    """Raise RecipeError for the first path that does not exist; lists the ones that do."""
+    """Raise RecipeError for the first path that does not exist; lists the ones that do, of many the nearest."""
     for path in missing(module, paths):
         names = [name for name in _layers(module) if name]
-        raise RecipeError("no such layer", where=where, found=path, allowed=names[:200])
+        near = names if len(names) <= LISTED else difflib.get_close_matches(path, names, n=LISTED, cutoff=0.0)
+        hint = None if near is names else f"these are the nearest of {len(names)}"
+        raise RecipeError("no such layer", where=where, found=path, allowed=near, hint=hint)
 
 
 def blocks(module: nn.Module, least: int = 5) -> list[str]:
     """Paths of a network's blocks, front to back: its parts with weights, taken apart level by level until there are
     ``least``. A part that holds nothing but single layers (convolution, BatchNorm, ReLU) stays whole.
     """
-    found: dict[str, nn.Module] = {"": module.module if isinstance(module, Logits) else module}
+    found: dict[str, nn.Module] = {"": _inner(module)}
     while len(found) < least or any(isinstance(part, nn.ModuleList) for part in found.values()):
         opened = {path: part for whole in found.items() for path, part in _opened(*whole)}
         if opened.keys() == found.keys():

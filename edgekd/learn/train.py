@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from edgekd.errors import DivergedError
+from edgekd.heads import SINGLE
 from edgekd.learn import checkpoint as checkpoints
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, Term
-from edgekd.metrics._base import Metric
+from edgekd.learn.student import joined
+from edgekd.metrics._judge import Judge
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.preprocess import Inputs
 from edgekd.recipe import Schedule
@@ -44,10 +46,10 @@ class Task:
 
     Attributes:
         terms: the losses, with their weights.
-        metric: what validation is measured by.
+        judge: what validation is measured by; absent: accuracy, where there is one head.
         teacher: ``teacher(view)`` gives (N, C) logits over all training samples, or None.
         live: the teacher's module and its own view of the data, for losses that tap its layers.
-        validation_teacher: (N, C) logits, against which agreement is measured where the data has no labels.
+        validation_teacher: (N, C) logits, where the metric is held against the teacher or the data has no labels.
         begin_epoch: called with (epoch, epochs) before each.
         progress: told a dict after each epoch, and now and then inside one.
         where: the step's name, for errors.
@@ -60,7 +62,7 @@ class Task:
     teacher: Callable[[int], Logits] | None = None
     live: tuple[nn.Module, Feed] | None = None
     validation_teacher: Logits | None = None
-    metric: Metric = field(default_factory=Accuracy)
+    judge: Judge | None = None
     begin_epoch: Callable[[int, int], None] | None = None
     progress: Callable[[dict[str, Any]], None] | None = None
     where: str = "training"
@@ -148,7 +150,7 @@ def _epoch(
     feed, schedule = task.feed, task.schedule
     view, labels = epoch % feed.views, feed.labels("train")
     says = task.teacher(view) if task.teacher else None
-    order = np.random.default_rng([task.seed, epoch]).permutation(feed.length("train"))
+    order = _order(objective, labels, feed.length("train"), np.random.default_rng([task.seed, epoch]))
     module.train()
     torch.manual_seed(task.seed * 100_003 + epoch)
     sums = np.zeros(len(objective.terms) + 1)
@@ -164,7 +166,7 @@ def _epoch(
         t = None if says is None else torch.tensor(says[index], device=accelerator.device)
         optimizer.zero_grad()
         with _precision(schedule, accelerator.device):
-            logits = module(*x).float()
+            logits = joined(module(*x)).float()
             total, parts = objective(
                 logits, t, y, (epoch * batches + step) / (schedule.epochs * batches), _seen(task, view, index, x)
             )
@@ -180,12 +182,22 @@ def _epoch(
     return {"epoch": epoch, "loss": total_mean, "losses": by_name, "lr": lr}
 
 
+def _order(
+    objective: Objective, labels: NDArray[np.int64] | None, count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """The samples of an epoch. Where only labels teach, those that have one, again and again: as many steps."""
+    if labels is None or not all("labels" in term.loss.needs for term in objective.terms):
+        return rng.permutation(count)
+    told = np.flatnonzero(labels.reshape(count, -1)[:, 0] >= 0)
+    return np.concatenate([rng.permutation(told) for _ in range(-(-count // len(told)))])[:count]
+
+
 def _seen(task: Task, view: int, index: NDArray[np.int64], x: Tensors) -> Tensors | None:
     """The same samples and views as the teacher's own preprocessing shows them; None where nothing taps it."""
     if task.live is None:
         return None
     feed = task.live[1]
-    return x if feed is task.feed else tensors(feed.train(view, index), x[0].device)
+    return x if feed.shows_as(task.feed) else tensors(feed.train(view, index), x[0].device)
 
 
 def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManager[Any]:
@@ -196,11 +208,9 @@ def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManag
 
 
 def _validate(module: nn.Module, task: Task) -> float:
-    labels = task.feed.labels("validation")
-    if labels is None:
-        assert task.validation_teacher is not None
-        labels = task.validation_teacher.argmax(1)
-    return task.metric(predict(module, task.feed, "validation"), labels, task.feed.raw("validation"))
+    scores, feed = predict(module, task.feed, "validation"), task.feed
+    judge = task.judge or Judge(Accuracy(), {SINGLE: scores.shape[1]})
+    return judge(scores, feed.labels("validation"), task.validation_teacher, feed.raw("validation"))
 
 
 def predict(module: nn.Module, feed: Feed, split: str, batch_size: int = 256, limit: int | None = None) -> Logits:
@@ -232,7 +242,7 @@ def _forward(module: nn.Module, batches: Any) -> Logits:
     module.eval()
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     with torch.no_grad():
-        parts = [module(*tensors(x, device)).float().cpu().numpy() for x in batches]
+        parts = [joined(module(*tensors(x, device))).float().cpu().numpy() for x in batches]
     return np.concatenate(parts)
 
 
@@ -269,10 +279,12 @@ def _check_finite(total: Tensor, parts: dict[str, Tensor], task: Task, epoch: in
         return
     values = {name: float(part.detach()) for name, part in parts.items()}
     bad = [name for name, value in values.items() if not math.isfinite(value)] or [max(values, key=lambda k: values[k])]
+    too_large = epoch == step == 0 and math.isfinite(values[bad[0]])
+    smaller_lr = f"try a smaller lr than {task.schedule.lr:g}"
     raise DivergedError(
         f"training diverged in epoch {epoch + 1}, step {step + 1}, at lr {lr:.2g}: {bad[0]} is {values[bad[0]]:.3g}",
         where=task.where,
-        hint=f"try a smaller lr than {task.schedule.lr:g}",
+        hint="nothing is trained yet: scale the outputs, or give the loss a weight" if too_large else smaller_lr,
     )
 
 

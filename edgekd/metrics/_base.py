@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Scores = NDArray[Any]
 Labels = NDArray[np.int64]
+Against = Literal["labels", "teacher"]
 
 
 class Metric(Protocol):
@@ -16,13 +18,26 @@ class Metric(Protocol):
 
     share: ClassVar[bool]
     """Whether a value is a share of samples, which a report shows in percent."""
+    against: ClassVar[Against]
+    """What scores are held against: the labels (the teacher's answers where the data has none), or the teacher."""
 
-    # A metric that is a mean over samples may also have ``each``, of the same arguments: (N,) what each sample gives.
-
-    def __call__(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> float:
+    def __call__(self, scores: Scores, wanted: NDArray[Any], raw: NDArray[Any]) -> float:
         """The value of a split.
 
         Args:
-            scores: (N, C); labels: (N,) in 0..C-1, the teacher's answers where the data has none.
+            scores: (N, C).
+            wanted: against labels, (N,) in 0..C-1; against the teacher, its scores, (N, C).
             raw: (N, ...) the raw samples, for metrics that look at what was asked.
         """
+
+
+class PerSample(ABC):
+    """A metric that is the mean of a value of each sample."""
+
+    @abstractmethod
+    def per_sample(self, scores: Scores, wanted: NDArray[Any], raw: NDArray[Any]) -> NDArray[np.float64]:
+        """(N,) the value of each sample; arguments as for ``Metric``."""
+
+    def __call__(self, scores: Scores, wanted: NDArray[Any], raw: NDArray[Any]) -> float:
+        """See ``Metric``."""
+        return float(self.per_sample(scores, wanted, raw).mean())

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from edgekd.metrics._base import Labels, Scores
+from edgekd.metrics._base import Against, Labels, Scores
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,13 @@ class Auc:
     """
 
     share: ClassVar[bool] = False
+    against: ClassVar[Against] = "labels"
 
-    def __call__(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> float:
+    def __call__(self, scores: Scores, wanted: Labels, raw: NDArray[Any]) -> float:
         """See ``Metric``."""
-        present = np.unique(labels)
+        present = np.unique(wanted)
         if len(present) < 2:
             return 0.5
         if scores.shape[1] == 2:
-            return float(roc_auc_score(labels == 1, scores[:, 1] - scores[:, 0]))
-        return float(np.mean([roc_auc_score(labels == c, scores[:, c]) for c in present]))
+            return float(roc_auc_score(wanted == 1, scores[:, 1] - scores[:, 0]))
+        return float(np.mean([roc_auc_score(wanted == c, scores[:, c]) for c in present]))

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.metrics._base import Labels, Scores
+from edgekd.metrics._base import Against, Labels, PerSample, Scores
 from edgekd.metrics._ranking import ranks
 
 
 @dataclass(frozen=True)
-class HitRate:
+class HitRate(PerSample):
     """Share of samples whose label is among the k best scores, 0..1. What the user knows already doesn't compete.
 
     Attributes:
@@ -21,16 +21,13 @@ class HitRate:
     """
 
     share: ClassVar[bool] = True
+    against: ClassVar[Against] = "labels"
     k: int = 10
 
     def __post_init__(self) -> None:
         if self.k < 1:
             raise ValueError("k: allowed is 1 or more")
 
-    def __call__(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> float:
-        """See ``Metric``."""
-        return float(np.mean(self.each(scores, labels, raw)))
-
-    def each(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> NDArray[np.float64]:
-        """(N,) 1 where the label is among the first k, else 0."""
-        return (ranks(scores, labels, raw) < self.k).astype(np.float64)
+    def per_sample(self, scores: Scores, wanted: Labels, raw: NDArray[Any]) -> NDArray[np.float64]:
+        """See ``PerSample``."""
+        return (ranks(scores, wanted, raw) < self.k).astype(np.float64)

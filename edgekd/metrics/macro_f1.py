@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-from edgekd.metrics._base import Labels, Scores
+from edgekd.metrics._base import Against, Labels, Scores
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,10 @@ class MacroF1:
     """mean over classes of  2 TP / (2 TP + FP + FN), 0..1; a class that is neither there nor answered is left out."""
 
     share: ClassVar[bool] = True
+    against: ClassVar[Against] = "labels"
 
-    def __call__(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> float:
+    def __call__(self, scores: Scores, wanted: Labels, raw: NDArray[Any]) -> float:
         """See ``Metric``."""
         answers = scores.argmax(1)
-        present = np.union1d(labels, answers)
-        return float(f1_score(labels, answers, labels=present, average="macro", zero_division=0.0))
+        present = np.union1d(wanted, answers)
+        return float(f1_score(wanted, answers, labels=present, average="macro", zero_division=0.0))

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.metrics._base import Labels, Scores
+from edgekd.metrics._base import Against, Labels, PerSample, Scores
 from edgekd.metrics._ranking import ranks
 
 
 @dataclass(frozen=True)
-class Ndcg:
+class Ndcg(PerSample):
     """mean over n of  1 / log2(2 + rank)  where the label's rank (0: best) is below k, else 0
 
     (Järvelin and Kekäläinen 2002, for one relevant item a sample). Items that the user knows already don't compete.
@@ -23,17 +23,14 @@ class Ndcg:
     """
 
     share: ClassVar[bool] = False
+    against: ClassVar[Against] = "labels"
     k: int = 10
 
     def __post_init__(self) -> None:
         if self.k < 1:
             raise ValueError("k: allowed is 1 or more")
 
-    def __call__(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> float:
-        """See ``Metric``."""
-        return float(np.mean(self.each(scores, labels, raw)))
-
-    def each(self, scores: Scores, labels: Labels, raw: NDArray[Any]) -> NDArray[np.float64]:
-        """(N,) the gain of each sample's label."""
-        found = ranks(scores, labels, raw)
+    def per_sample(self, scores: Scores, wanted: Labels, raw: NDArray[Any]) -> NDArray[np.float64]:
+        """See ``PerSample``."""
+        found = ranks(scores, wanted, raw)
         return np.where(found < self.k, 1 / np.log2(2.0 + found), 0.0)

@@ -33,8 +33,8 @@ def html(report: Mapping[str, Any], samples: Mapping[str, Any]) -> str:
 
 def samples_page(report: Mapping[str, Any], samples: Sequence[Sample]) -> str:
     """The page of the test samples that teacher and student part on: it shows them, so it stays beside the bundle."""
-    cards = pictures.cards(samples)
-    return _environment().get_template("samples.html").render(name=report["name"], cards=cards)
+    cards, shares = pictures.cards(samples), all(sample.shares for sample in samples)
+    return _environment().get_template("samples.html").render(name=report["name"], cards=cards, shares=shares)
 
 
 def _environment() -> Environment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ MATRIX = 256  # classes, up to which it is drawn at all
 def make(report: Table, extras: Table, metric: Metric) -> dict[str, Any]:
     """Every figure; those without data are empty."""
     return {
-        "curves": curves(extras.get("history") or {}, view.teacher_of(report), metric),
+        "curves": curves(extras, view.teacher_of(report), metric),
         "latency": {
             name: latency(target, (extras.get("samples") or {}).get(name) or {})
             for name, target in report["targets"].items()
@@ -31,16 +32,18 @@ def make(report: Table, extras: Table, metric: Metric) -> dict[str, Any]:
     }
 
 
-def curves(history: Table, teacher: Table | None, metric: Metric) -> list[dict[str, Any]]:
+def curves(extras: Table, teacher: Table | None, metric: Metric) -> list[dict[str, Any]]:
     """Loss, validation and learning rate of each stage that trained."""
     found = []
-    for stage, epochs in history.items():
+    validated = extras.get("validated") or {}
+    for stage, epochs in (extras.get("history") or {}).items():
         if not epochs:
             continue
+        shown = replace(metric, name=validated.get(stage, metric.name))
         x = [float(epoch["epoch"]) + 1 for epoch in epochs]
         seconds = sum(epoch.get("seconds") or 0 for epoch in epochs)
         word = "epoch" if len(epochs) == 1 else "epochs"
-        panels = [_loss(stage, x, epochs), _validation(stage, x, epochs, teacher, metric), _rate(stage, x, epochs)]
+        panels = [_loss(stage, x, epochs), _validation(stage, x, epochs, teacher, shown), _rate(stage, x, epochs)]
         found.append(
             {
                 "stage": stage,

@@ -26,9 +26,10 @@ def make(found: Table, samples: int, metric: Metric) -> dict[str, Any]:
     )
     return {
         "who": ships,
-        "agreement": text.unit(f"{100 * found['agreement']:.1f}", "%"),
-        "calibration": _calibration(found["calibration"]) if found.get("calibration") else None,
+        "agreement": text.unit(f"{100 * found['agreement']:.1f}", "%") if found["agreement"] is not None else None,
+        "calibration": [_calibration(of) for of in found.get("calibration") or []],
         "layers": _layers(found["layers"]) if found.get("layers") else None,
+        "bits": found["unit"] == "bit",
         "apart": [(f"{row['sample']:,}", text.significant(row["divergence"], 2)) for row in found["apart"]],
         "losses": _losses(found["losses"], samples, metric) if found.get("losses") else None,
     }
@@ -64,7 +65,7 @@ def _calibration(found: Table) -> dict[str, Any]:
         description=described,
         height=220,
     )
-    return {"rows": rows, "figure": figure, "bins": len(found["student"]["bins"])}
+    return {"head": found["head"], "rows": rows, "figure": figure, "bins": len(found["student"]["bins"])}
 
 
 def _layers(found: Table) -> dict[str, Any]:

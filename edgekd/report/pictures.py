@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
@@ -21,24 +21,31 @@ LETTERS, NUMBERS = 600, 40  # what is shown of a text and of a row of numbers
 COLUMNS, HEIGHT = 240, 48  # of a sound
 
 
+class Answer(NamedTuple):
+    """What the two say of one class (or value): the teacher's share and the student's, and whether it is their best."""
+
+    name: str
+    said: tuple[float, float]
+    best: tuple[bool, ...]
+    label: bool
+
+
 @dataclass(frozen=True)
 class Sample:
     """A test sample on which teacher and student part.
 
     Attributes:
         number: in the test split, from 0; raw: as the user gave it.
-        divergence: of the two answers, in bits.
-        answers: (class, the teacher's probability, the student's) of the best answer of each, the label, and of the
-            others the one where the two differ most.
-        best: the teacher's best answer and the student's; label: None where there is none.
+        distance: of the two, in bits where the answers are classes, else of their values.
+        answers: those worth a line.
+        shares: whether answers are classes, with probabilities.
     """
 
     number: int
-    divergence: float
+    distance: float
     raw: Any
-    answers: tuple[tuple[str, float, float], ...]
-    best: tuple[str, str]
-    label: str | None
+    answers: tuple[Answer, ...]
+    shares: bool = True
 
 
 def cards(samples: Sequence[Sample]) -> list[dict[str, Any]]:
@@ -48,25 +55,29 @@ def cards(samples: Sequence[Sample]) -> list[dict[str, Any]]:
 
 
 def _card(sample: Sample) -> dict[str, Any]:
+    def written(value: float) -> str:
+        if not sample.shares:
+            return text.significant(value)
+        return text.unit(text.significant(100 * value, 2 if value < 0.01 else 3), "%")
+
     rows = [
         {
-            "name": name,
-            "label": name == sample.label,
-            "shares": [
-                (text.unit(text.significant(100 * share, 2 if share < 0.01 else 3), "%"), name == best)
-                for share, best in zip(shares, sample.best, strict=True)
-            ],
+            "name": answer.name,
+            "label": answer.label,
+            "said": list(zip(map(written, answer.said), answer.best or (False, False), strict=True)),
         }
-        for name, *shares in sample.answers
+        for answer in sample.answers
     ]
-    bits = text.significant(sample.divergence, 2)
-    return {"number": f"{sample.number:,}", "bits": bits, "rows": rows, "verdict": _verdict(sample)}
+    distance = text.significant(sample.distance, 2)
+    far = text.unit(distance, "bit") if sample.shares else f"{distance} apart"
+    return {"number": f"{sample.number:,}", "distance": far, "rows": rows, "verdict": _verdict(sample)}
 
 
 def _verdict(sample: Sample) -> str:
-    if sample.label is None:
+    labels = [answer for answer in sample.answers if answer.label]
+    if not labels:
         return ""
-    teacher, student = (best == sample.label for best in sample.best)
+    teacher, student = (all(answer.best[who] for answer in labels) for who in (0, 1))
     if teacher == student:
         return "both are right" if teacher else "both are wrong"
     return "the teacher is right" if teacher else "the student is right"

@@ -5,7 +5,7 @@
     manifest.json                 components.student.variants.<target>; SHA-256 and size of every file
     <target>/model.onnx           or openvino_model.xml and .bin
     <target>/target.json          the exact target
-    <target>/test_data_set_0/     golden input_0.pb and output_0.pb
+    <target>/test_data_set_0/     golden input_0.pb ... and output_0.pb ...
     recipe.json                   the exact recipe
     report.json, report.html, samples.json, README.md
 
@@ -23,25 +23,22 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgekd import host
 from edgekd.disk import replace_folder
 from edgekd.errors import IntegrityError, UnavailableError, UsageError
-from edgekd.preprocess import Inputs, Spec
-from edgekd.runtime import tensor_pb
+from edgekd.heads import Heads
+from edgekd.preprocess import Inputs
+from edgekd.runtime import golden, tensor_pb
 from edgekd.runtime._checks import check_path, keys, listed, no_duplicates, table_at, texts
 from edgekd.runtime.backends._base import Session, make
+from edgekd.runtime.golden import Outputs
 
 SCHEMA_VERSION, FORMAT = "1.0", 1
 COMPONENT = "student"
-OUTPUT = "logits"
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 4_000_000
-GOLDEN_MARGIN, GOLDEN_LENGTH = 0.1, 16
 TOP_KEYS = ("additional_metadata", "components", "layout", "package_name", "schema_version")
-ABOUT_KEYS = ("files", "format", "labels", "plan", "preprocess", "sample_shape", "shippable", "task")
+ABOUT_KEYS = ("files", "format", "heads", "labels", "plan", "preprocess", "sample_shape", "shippable", "task")
 VARIANT_KEYS = ("backend", "batch", "files", "isa", "numerics", "options", "quantized", "tolerance")
 
 
@@ -53,7 +50,7 @@ class Variant:
         files: what the runtime opens, by name, the one to open first.
         isa: CPU features that the files need.
         tolerance: for ``verify``, as a share of the score range; absolute for float files.
-        golden: model inputs by name and the outputs that this file gave for them, (N, ...) each.
+        golden: model inputs by name and the outputs by name that this file gave for them, (N, ...) each.
     """
 
     target: str
@@ -65,18 +62,24 @@ class Variant:
     quantized: bool
     batch: int
     tolerance: float
-    golden: tuple[Inputs, NDArray[np.float32]] | None = None
+    golden: tuple[Inputs, Outputs] | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What ``write`` writes and what ``read`` gives back (then without files and golden tensors)."""
+    """What ``write`` writes and what ``read`` gives back (then without files and golden tensors).
+
+    Attributes:
+        labels: class names, those of several heads one after another.
+        heads: how many of them each output has, by its name.
+    """
 
     name: str
     task: str
     plan: str
     labels: Sequence[str]
+    heads: Heads
     preprocess: Sequence[Mapping[str, Any]]
     sample_shape: Sequence[int]
     shippable: bool
@@ -122,15 +125,16 @@ class Bundle:
         """What the runtime opens, checked."""
         return {name: self.file(f"{variant.target}/{name}") for name in variant.files}
 
-    def golden_of(self, variant: Variant) -> tuple[Inputs, NDArray[Any]]:
-        """Golden inputs by name and outputs, checked."""
-        folder = f"{variant.target}/test_data_set_0"
-        places = sorted(name for name in self.hashes if name.startswith(f"{folder}/input_"))
-        if not places:
-            raise IntegrityError("no golden inputs", where=str(self.folder), found=folder)
-        output = f"{folder}/output_0.pb"
-        inputs = dict(tensor_pb.read(self.file(place), place) for place in places)
-        return inputs, tensor_pb.read(self.file(output), output)[1]
+    def golden_of(self, variant: Variant) -> tuple[Inputs, Outputs]:
+        """Golden inputs and outputs by name, checked."""
+        found = []
+        for kind in ("input", "output"):
+            start = f"{variant.target}/test_data_set_0/{kind}_"
+            places = sorted(name for name in self.hashes if name.startswith(start))
+            if not places:
+                raise IntegrityError(f"no golden {kind}s", where=str(self.folder), found=start)
+            found.append(dict(tensor_pb.read(self.file(place), place) for place in places))
+        return found[0], found[1]
 
 
 def write(folder: Path, bundle: Bundle, pages: Mapping[str, bytes], *, overwrite: bool = False) -> None:
@@ -219,10 +223,9 @@ def _contents(bundle: Bundle) -> dict[str, bytes]:
         files |= {f"{base}/{name}": data for name, data in variant.files.items()}
         files[f"{base}/target.json"] = pretty(variant.record)
         if variant.golden is not None:
-            x, y = variant.golden
-            for i, (name, array) in enumerate(x.items()):
-                files[f"{base}/test_data_set_0/input_{i}.pb"] = tensor_pb.write(array, name)
-            files[f"{base}/test_data_set_0/output_0.pb"] = tensor_pb.write(y, OUTPUT)
+            for kind, tensors in zip(("input", "output"), variant.golden, strict=True):
+                for i, (name, array) in enumerate(tensors.items()):
+                    files[f"{base}/test_data_set_0/{kind}_{i}.pb"] = tensor_pb.write(array, name)
     return files
 
 
@@ -233,6 +236,7 @@ def _manifest(bundle: Bundle, files: Mapping[str, bytes]) -> dict[str, Any]:
             for name, data in sorted(files.items())
         },
         "format": FORMAT,
+        "heads": dict(bundle.heads),
         "labels": list(bundle.labels),
         "plan": bundle.plan,
         "preprocess": [dict(op) for op in bundle.preprocess],
@@ -306,6 +310,7 @@ def _parse(table: Any, folder: Path, where: str) -> Bundle:
         task=str(about["task"]),
         plan=str(about["plan"]),
         labels=tuple(about["labels"]),
+        heads=_heads(about, where),
         preprocess=listed(about["preprocess"], f"{where}: preprocess"),
         sample_shape=tuple(listed(about["sample_shape"], where)),
         shippable=bool(about["shippable"]),
@@ -354,18 +359,13 @@ def replay(bundle: Bundle, variant: Variant) -> dict[str, Any]:
     except UnavailableError as err:
         return {"check": name, "skipped": str(err)}
     x, wanted = bundle.golden_of(variant)
-    got = session.run(x)[session.outputs[0].name]
-    if got.shape != wanted.shape:
-        raise IntegrityError("another output shape", where=name, found=got.shape, allowed=str(wanted.shape))
-    span = float(wanted.max() - wanted.min()) if variant.quantized else 1.0
-    worst = float(np.abs(got - wanted).max())
-    if (got.argmax(1) != wanted.argmax(1)).any():
-        raise IntegrityError("other answers than when it was built", where=name)
-    if not worst <= variant.tolerance * span:
-        raise IntegrityError(
-            "other scores than when it was built", where=name, found=worst, allowed=f"{variant.tolerance * span:.3g}"
-        )
-    return {"check": f"{name}: {len(wanted)} samples, largest difference {worst:.2g}", "ok": True}
+    got = session.run(x)
+    worst = max(
+        golden.difference(got.get(head), scores, variant.tolerance, variant.quantized, f"{name}: {head}")
+        for head, scores in wanted.items()
+    )
+    count = len(next(iter(wanted.values())))
+    return {"check": f"{name}: {count} samples, largest difference {worst:.2g}", "ok": True}
 
 
 def check_isa(variant: Variant) -> None:
@@ -388,44 +388,13 @@ def open_variant(bundle: Bundle, variant: Variant, threads: int | None = None, b
     return backend.open(bundle.files_of(variant), batch=batch or variant.batch)
 
 
-def golden(
-    session: Session,
-    specs: Sequence[Spec],
-    seed: int = 0,
-    want: int = 8,
-    given: Inputs | None = None,
-) -> tuple[Inputs, NDArray[np.float32]]:
-    """Golden inputs and what a session says to them.
-
-    Only inputs where the two best scores lie at least 10 % of the score range apart are kept (else the clearest one),
-    so that another CPU's rounding can't change an answer.
-
-    Args:
-        specs: the model's inputs.
-        want: at most so many.
-        given: inputs to choose from; else synthetic ones, seeded.
-    """
-    x = {spec.name: _synthetic(spec, seed + i, 64 * want) for i, spec in enumerate(specs)} if given is None else given
-    y = session.run(x)[session.outputs[0].name].astype(np.float32)
-    best = np.sort(y, axis=1)
-    margin = (best[:, -1] - best[:, -2]) / max(float(y.max() - y.min()), 1e-12)
-    clearest = np.argsort(-margin, kind="stable")[:want]
-    keep = np.sort([i for i in clearest if margin[i] >= GOLDEN_MARGIN] or clearest[:1])
-    return {name: array[keep] for name, array in x.items()}, y[keep]
-
-
-def _synthetic(spec: Spec, seed: int, count: int) -> NDArray[Any]:
-    """Coarse patterns of many strengths: white noise alone would look the same to most networks."""
-    rng = np.random.default_rng(seed)
-    shape = [GOLDEN_LENGTH if size is None else size for size in spec.shape[1:]]
-    if spec.high is not None:
-        return rng.integers(0, spec.high, (count, *shape))
-    coarse = [d if i == 0 or d < 4 else -(-d // 2) for i, d in enumerate(shape)]
-    x = rng.uniform(-1, 1, (count, *coarse))
-    for axis, (small, full) in enumerate(zip(coarse, shape, strict=True), start=1):
-        if small != full:
-            x = x.repeat(2, axis=axis).take(range(full), axis=axis)
-    return (x * rng.uniform(0.5, 3, (count, *[1] * len(shape)))).astype(np.float32)
+def _heads(about: Mapping[str, Any], where: str) -> Heads:
+    """Heads whose sizes are those of the labels."""
+    found = table_at(about["heads"], f"{where}: heads")
+    sizes = list(found.values())
+    if not sizes or not all(isinstance(n, int) and n > 0 for n in sizes) or sum(sizes) != len(about["labels"]):
+        raise IntegrityError("heads that don't fit the labels", where=where, found=found)
+    return found
 
 
 def _report(folder: Path) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgekd import preprocess
 from edgekd.errors import UnavailableError, UsageError
+from edgekd.heads import columns
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.backends._base import Array, Port, Session
 from edgekd.runtime.bundle import Bundle, Variant
@@ -37,13 +38,15 @@ class Model:
     """A student, ready to run; safe to use from many threads, each with a request and buffers of its own.
 
     Attributes:
-        labels: class names.
+        labels: class names, those of several heads one after another.
+        heads: how many of them each head has.
         target: the variant that was chosen.
         inputs, outputs: what ``run`` takes and gives.
     """
 
     def __init__(self, bundle: Bundle, variant: Variant, session: Session) -> None:
         self.labels = tuple(bundle.labels)
+        self.heads = dict(bundle.heads)
         self.target = variant.target
         self.inputs: tuple[Port, ...] = session.inputs
         self.outputs: tuple[Port, ...] = session.outputs
@@ -62,8 +65,11 @@ class Model:
             return self._first.run(arrays)
         return self._of_thread().run(arrays)
 
-    def predict(self, x: Any) -> Prediction | list[Prediction]:
+    def predict(self, x: Any) -> Any:
         """One raw sample, or a batch of them (then a list), preprocessed as in training.
+
+        Returns:
+            A Prediction, or where the student has several heads a dict of them by head.
 
         Raises:
             UsageError: another shape than the bundle's samples have.
@@ -71,13 +77,19 @@ class Model:
         raw, single = preprocess.batched(x, self._shape)
         if len(raw) == 0:
             return []
-        logits = self.run(preprocess.apply(self._ops, raw))[self.outputs[0].name]
-        made = [self._prediction(row) for row in softmax(logits)]
+        found = self.run(preprocess.apply(self._ops, raw))
+        answers = {
+            name: [self._prediction(row, self.labels[where]) for row in softmax(found[name])]
+            for name, where in columns(self.heads).items()
+        }
+        made: list[Any] = [dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=True)]
+        if len(answers) == 1:
+            made = [one for row in made for one in row.values()]
         return made[0] if single else made
 
-    def _prediction(self, scores: NDArray[np.float64]) -> Prediction:
+    def _prediction(self, scores: NDArray[np.float64], labels: Sequence[str]) -> Prediction:
         index = int(scores.argmax())
-        return Prediction(self.labels[index], index, float(scores[index]), tuple(scores.tolist()))
+        return Prediction(labels[index], index, float(scores[index]), tuple(scores.tolist()))
 
     def _of_thread(self) -> Session:
         session: Session | None = getattr(self._local, "session", None)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.errors import IntegrityError, UsageError
+from edgekd.heads import SINGLE, Heads, answers, columns
 from edgekd.runtime.backends._base import Array, Session
 
 BATCH = 64
@@ -48,13 +49,16 @@ class Parity:
         return {"argmax_agreement": self.argmax_agreement, "max_abs_diff": diff, "samples": self.samples}
 
 
-def compare(got: NDArray[np.generic], want: NDArray[np.generic], *, classes: bool = True) -> Parity:
+def compare(
+    got: NDArray[np.generic], want: NDArray[np.generic], *, classes: bool = True, heads: Heads | None = None
+) -> Parity:
     """Hold scores against the reference's.
 
     Args:
         got: scores, (samples, ...).
         want: the reference's, of the same shape.
         classes: whether the last axis holds the scores of classes, 2 or more.
+        heads: where scores are (samples, C) of several heads; answers agree where all heads' do.
 
     Raises:
         IntegrityError: another shape, or no samples.
@@ -66,14 +70,22 @@ def compare(got: NDArray[np.generic], want: NDArray[np.generic], *, classes: boo
     has_classes = classes and want.ndim > 1 and want.shape[-1] > 1
     return Parity(
         max_abs_diff=float(np.abs(a - b).max()) if finite else math.inf,
-        argmax_agreement=float(np.mean(a.argmax(-1) == b.argmax(-1))) if has_classes else None,
+        argmax_agreement=_agreement(a, b, heads) if has_classes else None,
         samples=len(want),
         score_range=float(b.max() - b.min()) if finite else 0.0,
         mean_abs_diff=float(np.abs(a - b).mean()) if finite else None,
     )
 
 
-def clearly_differs(got: NDArray[np.generic], want: NDArray[np.generic], tolerance: float) -> float:
+def _agreement(a: NDArray[np.float64], b: NDArray[np.float64], heads: Heads | None) -> float:
+    if heads is None or len(heads) == 1:
+        return float(np.mean(a.argmax(-1) == b.argmax(-1)))
+    return float(np.mean((answers(a, heads) == answers(b, heads)).all(axis=1)))
+
+
+def clearly_differs(
+    got: NDArray[np.generic], want: NDArray[np.generic], tolerance: float, heads: Heads | None = None
+) -> float:
     """Share of samples, 0..1, with another best score where the reference was in no doubt.
 
     Where two classes all but tie, rounding decides, and neither answer is wrong: the reference must prefer its own
@@ -81,11 +93,14 @@ def clearly_differs(got: NDArray[np.generic], want: NDArray[np.generic], toleran
 
     Args:
         got, want: scores, (samples, classes), finite.
+        heads: where there are several, one that differs is enough.
     """
-    a, b = got.argmax(-1), want.argmax(-1)
-    rows = np.arange(len(want))
-    margin = want[rows, b].astype(np.float64) - want[rows, a]
-    return float(np.mean(margin > tolerance * float(want.max() - want.min())))
+    rows, differs = np.arange(len(want)), np.zeros(len(want), bool)
+    for part in columns(heads or {SINGLE: want.shape[-1]}).values():
+        ours, theirs = got[:, part], want[:, part]
+        margin = theirs.max(-1).astype(np.float64) - theirs[rows, ours.argmax(-1)]
+        differs |= margin > tolerance * float(theirs.max() - theirs.min())
+    return float(np.mean(differs))
 
 
 def check(

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import mean_squared_error
 
 from edgekd import plugins
+from edgekd.metric import of_teacher
+from edgekd.metrics._judge import Judge
 
 KINDS = plugins.kinds("metrics")
 
@@ -25,30 +28,75 @@ def metric(kind: str, **keys: Any) -> Any:
     return plugins.build("metrics", {"kind": kind, **keys}, "test")
 
 
+def wanted(kind: str, labels: np.ndarray, classes: int) -> np.ndarray:
+    """What a metric is held against: the labels, or the scores of a teacher that gives these answers."""
+    return np.eye(classes, dtype=np.float32)[labels] if metric(kind).against == "teacher" else labels
+
+
+AVERAGES = [kind for kind in KINDS if hasattr(plugins.load("metrics", kind, "test"), "per_sample")]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_is_a_frozen_dataclass_that_says_its_unit(kind: str) -> None:
     cls = plugins.load("metrics", kind, "test")
     assert dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
-    assert isinstance(cls.share, bool) and cls.__doc__
+    assert isinstance(cls.share, bool) and cls.against in ("labels", "teacher") and cls.__doc__
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 12))
 @settings(max_examples=25, deadline=None)
-def test_lies_between_0_and_1_in_any_order(kind: str, seed: int, classes: int) -> None:
+def test_lies_between_0_and_1_or_below_in_any_order(kind: str, seed: int, classes: int) -> None:
     scores, labels, raw = split(seed, classes=classes)
-    value = metric(kind)(scores, labels, raw)
-    assert isinstance(value, float) and 0 <= value <= 1
+    target = wanted(kind, labels, classes)
+    value = metric(kind)(scores, target, raw)
+    assert isinstance(value, float) and (value <= 0 if kind == "mse" else 0 <= value <= 1)
     order = np.random.default_rng(seed).permutation(len(labels))
-    assert value == pytest.approx(metric(kind)(scores[order], labels[order], raw[order]))
+    assert value == pytest.approx(metric(kind)(scores[order], target[order], raw[order]))
+
+
+@pytest.mark.parametrize("kind", AVERAGES)
+def test_is_the_mean_of_what_it_says_of_each_sample(kind: str) -> None:
+    scores, labels, raw = split(5, count=20)
+    target = wanted(kind, labels, 4)
+    each = metric(kind).per_sample(scores, target, raw)
+    assert each.shape == (20,) and each.dtype == np.float64
+    assert metric(kind)(scores, target, raw) == pytest.approx(each.mean())
+    alone = [metric(kind)(scores[i : i + 1], target[i : i + 1], raw[i : i + 1]) for i in range(20)]
+    assert alone == pytest.approx(each.tolist())
+
+
+def test_only_those_over_pairs_or_classes_are_no_means() -> None:
+    assert set(KINDS) - set(AVERAGES) == {"auc", "macro_f1"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_who_is_always_right_has_the_most(kind: str) -> None:
     scores, labels, raw = split(1, count=40, classes=20)
-    right = np.eye(20, dtype=np.float32)[labels]
-    assert metric(kind)(right, labels, raw) == pytest.approx(1.0)
-    assert metric(kind)(scores, labels, raw) < 1.0
+    right, target = np.eye(20, dtype=np.float32)[labels], wanted(kind, labels, 20)
+    most = 0.0 if kind == "mse" else 1.0
+    assert metric(kind)(right, target, raw) == pytest.approx(most)
+    assert metric(kind)(scores, target, raw) < most
+
+
+def test_mse_is_scikit_learns() -> None:
+    scores, _, raw = split(2)
+    teacher = np.random.default_rng(3).standard_normal(scores.shape)
+    assert metric("mse")(scores, teacher, raw) == pytest.approx(-mean_squared_error(teacher, scores))
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_what_a_metric_is_held_against(labelled: bool) -> None:
+    scores, labels, raw = split(6, count=40)
+    teacher = np.random.default_rng(1).standard_normal(scores.shape)
+
+    def asked(kind: str) -> float:
+        return Judge(metric(kind), {"logits": 4})(scores, labels if labelled else None, teacher, raw)
+
+    assert asked("agreement") == np.mean(scores.argmax(1) == teacher.argmax(1))
+    assert asked("mse") == pytest.approx(-np.mean((scores - teacher) ** 2))
+    assert asked("accuracy") == np.mean(scores.argmax(1) == (labels if labelled else teacher.argmax(1)))
+    assert type(of_teacher(metric("mse"))).__name__ == "Accuracy" and of_teacher(m := metric("ndcg")) is m
 
 
 def test_macro_f1_counts_a_rare_class_as_much() -> None:
@@ -82,11 +130,3 @@ def test_ranking_looks_at_what_a_user_does_not_know() -> None:
 def test_ties_do_not_help() -> None:
     nothing = np.zeros((3, 5), np.float32)
     assert metric("hit_rate", k=4)(nothing, np.array([0, 1, 2]), np.zeros((3, 2))) == 0.0
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_each_sample_gives_has_the_metric_as_its_mean(kind: str) -> None:
-    scores, labels, raw = split(5, count=40)
-    if (each := getattr(metric(kind), "each", None)) is not None:
-        assert each(scores, labels, raw).shape == (40,)
-        assert float(np.mean(each(scores, labels, raw))) == metric(kind)(scores, labels, raw)

@@ -93,6 +93,21 @@ def test_dist() -> None:
     assert value("dist", S, T, None, beta=2.0, gamma=3.0, temperature=2.0) == close(4 * (2 * inter + 3 * intra))
 
 
+def test_ranking() -> None:
+    weight = np.array([np.exp(-r / 2) for r in (1, 2, 3)])
+    weight /= weight.sum()
+    found = []
+    for s, t in zip(S, T, strict=True):
+        best = sorted(range(5), key=lambda i: -t[i])[:3]
+        found.append(-sum(w * np.log(1 / (1 + np.exp(-s[i]))) for w, i in zip(weight, best, strict=True)))
+    assert value("ranking", S, T, None, top=3, decay=2.0) == close(float(np.mean(found)))
+    assert value("ranking", S, T, None, top=100) == close(value("ranking", S, T, None, top=5)), "of fewer all count"
+
+
+def test_squared_error() -> None:
+    assert value("squared_error", S, T, None) == close(((S - T) ** 2).mean())
+
+
 def test_attention_transfer() -> None:
     s, t = MAPS
     a = (s**2).mean(1).reshape(6, 2, 2, 2, 2).mean((2, 4)).reshape(6, -1)

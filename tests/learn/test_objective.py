@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -72,6 +73,18 @@ def test_a_layer_that_is_not_there_lists_those_that_are() -> None:
         check_layers(make_terms([{**HINT, "teacher_layers": ["features.9"]}]), network(8), network(12))
 
 
+def test_of_many_layers_the_nearest_are_listed() -> None:
+    keys = {"embedding_size": 8, "hidden_sizes": [8, 8], "depths": [3, 3], "layer_type": "basic"}
+    table = {"kind": "transformers", "name": "ResNetForImageClassification", "config": keys}
+    module = plugins.build("models", table, "m").build((3, 16, 16), 4)
+    taps.check(module, ["resnet.encoder.stages.1", "classifier.1"], "here")
+    with pytest.raises(RecipeError) as told:
+        taps.check(module, ["encoder.stages.1"], "losses[0].student_layers")
+    text = str(told.value)
+    assert "did you mean 'resnet.encoder.stages.1'" in text and text.count("resnet.") <= taps.LISTED + 1
+    assert f"the nearest of {len(list(module.module.named_modules())) - 1}" in text
+
+
 def test_a_wrapped_teacher_is_tapped_by_its_own_paths() -> None:
     inner = network(8)
     wrapped = wrap(inner, Teacher(model={}, classes=(2, 0)))
@@ -134,3 +147,42 @@ def test_the_teacher_is_not_trained() -> None:
     before = {name: value.clone() for name, value in job.live[0].state_dict().items()}
     train.fit(network(8), job)
     assert all(torch.equal(before[name], value) for name, value in job.live[0].state_dict().items())
+
+
+def test_a_loss_with_labels_sees_the_samples_that_have_one() -> None:
+    objective = Objective(make_terms([{"kind": "cross_entropy"}, KL]), network(8))
+    logits, teacher = torch.randn(6, 4), torch.randn(6, 4)
+    y = torch.tensor([1, -1, 2, -1, -1, 0])
+    _, parts = objective(logits, teacher, y, 0.0)
+    told = y >= 0
+    assert parts["cross_entropy"] == torch.nn.functional.cross_entropy(logits[told], y[told])
+    _, whole = objective(logits, teacher, torch.zeros(6, dtype=torch.int64), 0.0)
+    assert parts["kl"] == whole["kl"]
+    _, none = objective(logits, teacher, torch.full((6,), -1), 0.0)
+    assert none["cross_entropy"] == 0
+
+
+def test_where_only_labels_teach_those_samples_come_again_and_again() -> None:
+    one = task({"kind": "cross_entropy"})
+    few = one.feed.with_labels(10)
+    labels = few.labels("train")
+    assert labels is not None and (labels >= 0).sum() == 10
+    alone = Objective(make_terms([{"kind": "cross_entropy"}]), network(8))
+    order = train._order(alone, labels, 80, np.random.default_rng(0))
+    assert len(order) == 80 and set(order) == set(np.flatnonzero(labels >= 0))
+    both = Objective(make_terms([{"kind": "cross_entropy"}, KL]), network(8))
+    assert sorted(train._order(both, labels, 80, np.random.default_rng(0))) == list(range(80))
+    assert one.feed.labels("validation") is few.labels("validation")
+
+
+def test_each_head_has_a_term_of_its_own() -> None:
+    terms = make_terms([KL, {"kind": "cross_entropy", "head": "b"}], heads={"a": 3, "b": 2})
+    assert [term.name for term in terms] == ["kl (a)", "kl (b)", "cross_entropy (b)"]
+    objective = Objective(terms, network(8))
+    logits, teacher = torch.randn(6, 5), torch.randn(6, 5)
+    labels = torch.stack([torch.randint(0, 3, (6,)), torch.randint(0, 2, (6,))], dim=1)
+    total, parts = objective(logits, teacher, labels, 0.0)
+    by_hand = torch.nn.functional.cross_entropy(logits[:, 3:], labels[:, 1])
+    assert parts["cross_entropy (b)"] == by_hand
+    assert parts["kl (a)"] == make_terms([KL])[0].loss(logits[:, :3], teacher[:, :3], None)
+    assert total == pytest.approx(sum(parts.values()))

@@ -108,6 +108,15 @@ def test_nan_is_named(tmp_path: Path) -> None:
         train.fit(broken, task(Schedule(epochs=1), where="student"))
 
 
+def test_a_loss_that_is_too_large_untrained_is_no_matter_of_the_rate() -> None:
+    def far(view: int) -> np.ndarray:
+        return np.full((80, 4), 1e4, np.float32)
+
+    terms = make_terms([{"kind": "squared_error"}])
+    with pytest.raises(DivergedError, match=r"squared_error is 1e[+]08.*scale the outputs, or give the loss a weight"):
+        train.fit(module(), task(Schedule(epochs=1), terms=terms, teacher=far))
+
+
 def test_early_stopping_keeps_the_best() -> None:
     trained = module()
     history = train.fit(trained, task(Schedule(epochs=30, batch_size=16, patience=2, lr=1e-6)))

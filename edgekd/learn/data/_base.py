@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ class Split:
 
     Attributes:
         x: (N, H, W, C) images as they come (uint8 0..255, or float32), or (N, ...) float32 vectors.
-        y: (N,) int64 in 0..classes-1, or None.
+        y: (N,) int64 in 0..classes-1, (N, H) where a data set has several heads, or None.
     """
 
     x: NDArray[Any]
@@ -27,13 +28,19 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Train, validation and test; class names; the preprocessing that suits the data unless the recipe has its own."""
+    """Train, validation and test; class names; the preprocessing that suits the data unless the recipe has its own.
+
+    Attributes:
+        classes: names; those of several heads one after another.
+        heads: how many classes each head has, in order; empty: one head of all classes.
+    """
 
     train: Split
     validation: Split
     test: Split
     classes: tuple[str, ...]
     preprocess: tuple[dict[str, Any], ...]
+    heads: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -57,8 +57,9 @@ def carve(
 def checked(dataset: Dataset, where: str) -> Dataset:
     """Raise DataError where a data set can't be learned from; else give it back."""
     classes = len(dataset.classes)
-    if classes < 2:
-        raise DataError("one class only", where=where, found=list(dataset.classes), allowed="at least two classes")
+    least = 1 if dataset.train.y is None else 2  # without labels they may be the outputs of a regression
+    if classes < least:
+        raise DataError("one class only", where=where, found=list(dataset.classes), allowed=f"at least {least}")
     shape = dataset.train.x.shape[1:]
     for name, split in dataset.splits.items():
         place = f"{where} ({name})"

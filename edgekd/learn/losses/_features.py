@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +14,49 @@ from torch.nn import functional as F
 from edgekd.errors import RecipeError
 
 
-def check_layers(student: tuple[str, ...], teacher: tuple[str, ...]) -> None:
-    """As many layers of the teacher as of the student, at least one."""
-    if not student:
-        raise ValueError("student_layers: allowed is at least one module path")
-    if len(student) != len(teacher):
-        raise ValueError("teacher_layers: allowed are as many as student_layers")
+@dataclass(frozen=True)
+class OnLayers(ABC):
+    """A ``FeatureLoss`` that is the mean over its pairs of layers.
+
+    Attributes:
+        student_layers, teacher_layers: module paths, at least one, paired by their place; "" is the network's output.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"features"})
+    student_layers: tuple[str, ...]
+    teacher_layers: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.student_layers:
+            raise ValueError("student_layers: allowed is at least one module path")
+        if len(self.student_layers) != len(self.teacher_layers):
+            raise ValueError("teacher_layers: allowed are as many as student_layers")
+
+    def adapter(self, student: Sequence[torch.Size], teacher: Sequence[torch.Size]) -> nn.Module | None:
+        """See ``FeatureLoss``: none, or an ``nn.ModuleList`` of one part a pair."""
+        return None
+
+    def __call__(self, student: Sequence[Tensor], teacher: Sequence[Tensor], adapter: nn.Module | None) -> Tensor:
+        """See ``FeatureLoss``."""
+        parts = parts_of(adapter, len(student))
+        return torch.stack([self.pair(*three) for three in zip(student, teacher, parts, strict=True)]).mean()
+
+    @abstractmethod
+    def pair(self, student: Tensor, teacher: Tensor, part: nn.Module | None) -> Tensor:
+        """A scalar >= 0 from one pair of layers and its part of the adapter."""
+
+
+@dataclass(frozen=True)
+class OnOutputs(OnLayers):
+    """One on layers that compares the networks' outputs where no layers are named."""
+
+    student_layers: tuple[str, ...] = ("",)
+    teacher_layers: tuple[str, ...] = ("",)
+
+
+def parts_of(adapter: nn.Module | None, count: int) -> Sequence[nn.Module | None]:
+    """An adapter's part for each of ``count`` pairs; None where there is no adapter."""
+    return list(adapter) if isinstance(adapter, nn.ModuleList) else [None] * count
 
 
 def check_alike(student: Sequence[torch.Size], teacher: Sequence[torch.Size], where: str) -> None:

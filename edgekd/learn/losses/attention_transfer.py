@@ -4,35 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgekd.errors import RecipeError
-from edgekd.learn.losses._features import check_layers, pooled
+from edgekd.learn.losses._features import OnLayers, pooled
 
 
 @dataclass(frozen=True)
-class AttentionTransfer:
+class AttentionTransfer(OnLayers):
     """mean over layers and n of  || q(f_s) - q(f_t) ||^2,  q = vec(A) / || vec(A) ||,  A = mean over channels of |f|^p
 
     (Zagoruyko and Komodakis 2017, arXiv:1612.03928, eq. 2 with its activation-based maps). Layers that give attention
     matrices (N, heads, L, L) fit too: p = 1 compares the heads' mean. Maps of unlike size meet on the smaller grid.
 
     Attributes:
-        student_layers, teacher_layers: module paths, paired by their place.
         power: p, 1 to 8.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
-    student_layers: tuple[str, ...]
-    teacher_layers: tuple[str, ...]
     power: int = 2
 
     def __post_init__(self) -> None:
-        check_layers(self.student_layers, self.teacher_layers)
+        super().__post_init__()
         if not 1 <= self.power <= 8:
             raise ValueError("power: allowed is 1 to 8")
 
@@ -45,13 +40,10 @@ class AttentionTransfer:
                     "attention needs maps", where="attention_transfer", found=found, allowed="(N, C, H, W)"
                 )
 
-    def __call__(self, student: Sequence[Tensor], teacher: Sequence[Tensor], adapter: nn.Module | None) -> Tensor:
-        """student, teacher: (N, C, H, W) each. A scalar in 0..4, zero where the maps are equal up to a factor."""
-        found = []
-        for s, t in zip(student, teacher, strict=True):
-            a, b = pooled(self._map(s), self._map(t))
-            found.append((F.normalize(a.flatten(1)) - F.normalize(b.flatten(1))).square().sum(dim=1).mean())
-        return torch.stack(found).mean()
+    def pair(self, student: Tensor, teacher: Tensor, part: nn.Module | None) -> Tensor:
+        """student, teacher: (N, C, H, W). A scalar in 0..4, zero where the maps are equal up to a factor."""
+        a, b = pooled(self._map(student), self._map(teacher))
+        return (F.normalize(a.flatten(1)) - F.normalize(b.flatten(1))).square().sum(dim=1).mean()
 
     def _map(self, features: Tensor) -> Tensor:
         return features.abs().pow(self.power).mean(dim=1, keepdim=True)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgekd.learn.losses._base import check_temperature
-from edgekd.learn.losses._features import check_layers, vectors
+from edgekd.learn.losses._features import OnOutputs, vectors
 
 
 @dataclass(frozen=True)
-class Contrastive:
+class Contrastive(OnOutputs):
     """mean over layers and n of  -log  exp(s_n . t_n / T) / sum over m of exp(s_n . t_m / T)
 
     over the batch and a memory of the teacher's last vectors; s and t are learned projections of length 1 (InfoNCE, van
@@ -26,18 +25,14 @@ class Contrastive:
         width: of the projections, 2 to 4096.
         memory: vectors that are kept, 0 to 65536: memory x width x 4 bytes a layer.
         temperature: T, 0 < T <= 100.
-        student_layers, teacher_layers: module paths, paired by their place; "" is the network's output.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
     width: int = 64
     memory: int = 1024
     temperature: float = 0.1
-    student_layers: tuple[str, ...] = ("",)
-    teacher_layers: tuple[str, ...] = ("",)
 
     def __post_init__(self) -> None:
-        check_layers(self.student_layers, self.teacher_layers)
+        super().__post_init__()
         check_temperature(self.temperature)
         if not 2 <= self.width <= 4096:
             raise ValueError("width: allowed is 2 to 4096")
@@ -50,19 +45,16 @@ class Contrastive:
             _Space(s[1:].numel(), t[1:].numel(), self.width, self.memory) for s, t in zip(student, teacher, strict=True)
         )
 
-    def __call__(self, student: Sequence[Tensor], teacher: Sequence[Tensor], adapter: nn.Module | None) -> Tensor:
-        """student, teacher: (N, ...) each. A scalar >= 0; at chance log(N + what the memory holds)."""
-        assert isinstance(adapter, nn.ModuleList)
-        pairs = zip(adapter, student, teacher, strict=True)
-        return torch.stack([self._of(space, vectors(s), vectors(t)) for space, s, t in pairs]).mean()
-
-    def _of(self, space: nn.Module, s: Tensor, t: Tensor) -> Tensor:
-        assert isinstance(space, _Space)
-        ours, theirs = F.normalize(space.student(s)), F.normalize(space.teacher(t))
-        known = torch.cat([theirs, space.known()])
-        loss = F.cross_entropy(ours @ known.T / self.temperature, torch.arange(len(s), device=s.device))
-        if space.training:
-            space.keep(theirs.detach())
+    def pair(self, student: Tensor, teacher: Tensor, part: nn.Module | None) -> Tensor:
+        """student, teacher: (N, ...). A scalar >= 0; at chance log(N + what the memory holds)."""
+        assert isinstance(part, _Space)
+        ours = F.normalize(part.student(vectors(student)))
+        theirs = F.normalize(part.teacher(vectors(teacher)))
+        known = torch.cat([theirs, part.known()])
+        own = torch.arange(len(ours), device=ours.device)
+        loss = F.cross_entropy(ours @ known.T / self.temperature, own)
+        if part.training:
+            part.keep(theirs.detach())
         return loss
 
 

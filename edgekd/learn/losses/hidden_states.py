@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgekd.learn.losses._features import check_alike, check_layers, regressor
+from edgekd.learn.losses._features import OnLayers, check_alike, parts_of, regressor
 
 
 @dataclass(frozen=True)
-class HiddenStates:
+class HiddenStates(OnLayers):
     """mean over layers of  mean over tokens of  1 - cos(W h_s, h_t)  or of  mean over elements of (W h_s - h_t)^2
 
     cosine as in DistilBERT (Sanh et al. 2019, arXiv:1910.01108), squares as in TinyBERT (Jiao et al. 2020,
@@ -22,16 +22,10 @@ class HiddenStates:
 
     Attributes:
         form: ``cosine`` or ``squares``.
-        student_layers, teacher_layers: module paths, paired by their place.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"features", "mask"})
-    student_layers: tuple[str, ...]
-    teacher_layers: tuple[str, ...]
     form: Literal["cosine", "squares"] = "cosine"
-
-    def __post_init__(self) -> None:
-        check_layers(self.student_layers, self.teacher_layers)
 
     def adapter(self, student: Sequence[torch.Size], teacher: Sequence[torch.Size]) -> nn.Module | None:
         """A map for each pair, where any widths differ."""
@@ -48,11 +42,13 @@ class HiddenStates:
         mask: Tensor | None = None,
     ) -> Tensor:
         """student, teacher: (N, L, D) each; mask: (N, L), 1 for tokens and 0 for padding. A scalar >= 0."""
-        maps = adapter if isinstance(adapter, nn.ModuleList) else [nn.Identity()] * len(student)
-        found = []
-        for w, s, t in zip(maps, student, teacher, strict=True):
-            a = w(s)
-            gap = 1 - F.cosine_similarity(a, t, dim=-1) if self.form == "cosine" else (a - t).square().mean(dim=-1)
-            weight = torch.ones_like(gap) if mask is None else mask.to(gap.dtype)
-            found.append((gap * weight).sum() / weight.sum().clamp_min(1))
-        return torch.stack(found).mean()
+        threes = zip(student, teacher, parts_of(adapter, len(student)), strict=True)
+        return torch.stack([self.pair(s, t, w, mask) for s, t, w in threes]).mean()
+
+    def pair(self, student: Tensor, teacher: Tensor, part: nn.Module | None, mask: Tensor | None = None) -> Tensor:
+        """student, teacher: (N, L, D); mask: (N, L). A scalar >= 0, zero where W h_s is h_t (cosine: its direction)."""
+        a = student if part is None else part(student)
+        cosine = self.form == "cosine"
+        gap = 1 - F.cosine_similarity(a, teacher, dim=-1) if cosine else (a - teacher).square().mean(dim=-1)
+        weight = torch.ones_like(gap) if mask is None else mask.to(gap.dtype)
+        return (gap * weight).sum() / weight.sum().clamp_min(1)

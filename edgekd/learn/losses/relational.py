@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgekd.learn.losses._base import check_range
-from edgekd.learn.losses._features import check_layers, distances, vectors
+from edgekd.learn.losses._features import OnOutputs, distances, vectors
 
 
 @dataclass(frozen=True)
-class Relational:
+class Relational(OnOutputs):
     """mean over layers of  distance x mean over i != j of h(d^s_ij - d^t_ij) + angle x mean over distinct i, j, k of
     h(a^s_ijk - a^t_ijk)
 
@@ -24,35 +22,25 @@ class Relational:
 
     Attributes:
         distance, angle: weights, 0 to 1000. The angles of a batch of N take N^3 numbers.
-        student_layers, teacher_layers: module paths, paired by their place; "" is the network's output.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
     distance: float = 25.0
     angle: float = 50.0
-    student_layers: tuple[str, ...] = ("",)
-    teacher_layers: tuple[str, ...] = ("",)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_range("distance", self.distance, 0, 1000)
         check_range("angle", self.angle, 0, 1000)
-        check_layers(self.student_layers, self.teacher_layers)
 
-    def adapter(self, student: Sequence[torch.Size], teacher: Sequence[torch.Size]) -> None:
-        """None is needed: only samples are compared."""
-
-    def __call__(self, student: Sequence[Tensor], teacher: Sequence[Tensor], adapter: nn.Module | None) -> Tensor:
-        """student, teacher: (N, ...) each. A scalar >= 0, zero where one is the other, moved, turned and scaled."""
-        found = []
-        for s, t in zip(student, teacher, strict=True):
-            a, b = vectors(s), vectors(t)
-            total = a.sum() * 0
-            if self.distance and len(a) > 1:
-                total = total + self.distance * F.smooth_l1_loss(_distances(a), _distances(b))
-            if self.angle and len(a) > 2:
-                total = total + self.angle * F.smooth_l1_loss(_angles(a), _angles(b))
-            found.append(total)
-        return torch.stack(found).mean()
+    def pair(self, student: Tensor, teacher: Tensor, part: nn.Module | None) -> Tensor:
+        """student, teacher: (N, ...). A scalar >= 0, zero where one is the other, moved, turned and scaled."""
+        a, b = vectors(student), vectors(teacher)
+        total = a.sum() * 0
+        if self.distance and len(a) > 1:
+            total = total + self.distance * F.smooth_l1_loss(_distances(a), _distances(b))
+        if self.angle and len(a) > 2:
+            total = total + self.angle * F.smooth_l1_loss(_angles(a), _angles(b))
+        return total
 
 
 def _distances(x: Tensor) -> Tensor:

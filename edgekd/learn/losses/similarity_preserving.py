@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgekd.learn.losses._features import check_layers, vectors
+from edgekd.learn.losses._features import OnLayers, vectors
 
 
 @dataclass(frozen=True)
-class SimilarityPreserving:
+class SimilarityPreserving(OnLayers):
     """mean over layers of  || G_s - G_t ||_F^2 / N^2,  G = rows of F F^T, each divided by its length
 
     where F holds one flattened sample a row (Tung and Mori 2019, arXiv:1907.09682, eq. 2 to 4).
-
-    Attributes:
-        student_layers, teacher_layers: module paths, paired by their place.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
-    student_layers: tuple[str, ...]
-    teacher_layers: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        check_layers(self.student_layers, self.teacher_layers)
-
-    def adapter(self, student: Sequence[torch.Size], teacher: Sequence[torch.Size]) -> None:
-        """None is needed: only samples are compared."""
-
-    def __call__(self, student: Sequence[Tensor], teacher: Sequence[Tensor], adapter: nn.Module | None) -> Tensor:
-        """student, teacher: (N, ...) each. A scalar >= 0, zero where the similarities are equal up to row factors."""
-        pairs = zip(student, teacher, strict=True)
-        return torch.stack([F.mse_loss(_similarity(s), _similarity(t)) for s, t in pairs]).mean()
+    def pair(self, student: Tensor, teacher: Tensor, part: nn.Module | None) -> Tensor:
+        """student, teacher: (N, ...). A scalar >= 0, zero where the similarities are equal up to row factors."""
+        return F.mse_loss(_similarity(student), _similarity(teacher))
 
 
 def _similarity(features: Tensor) -> Tensor:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgekd.learn.losses._base import check_range
-from edgekd.learn.losses._features import check_layers, distances, vectors
+from edgekd.learn.losses._features import OnOutputs, distances, vectors
 
 
 @dataclass(frozen=True)
-class Triplet:
+class Triplet(OnOutputs):
     """mean over layers and triplets (i, j, k) of  max(0, m - d_ik + d_ij)  (Schroff et al. 2015, arXiv:1503.03832)
 
     with d the Euclidean distance between the student's vectors of length 1. The teacher names the triplets: j is the
@@ -23,31 +21,20 @@ class Triplet:
 
     Attributes:
         margin: m, 0 to 2.
-        student_layers, teacher_layers: module paths, paired by their place; "" is the network's output.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
     margin: float = 0.2
-    student_layers: tuple[str, ...] = ("",)
-    teacher_layers: tuple[str, ...] = ("",)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_range("margin", self.margin, 0, 2)
-        check_layers(self.student_layers, self.teacher_layers)
 
-    def adapter(self, student: Sequence[torch.Size], teacher: Sequence[torch.Size]) -> None:
-        """None is needed: the teacher only names the triplets."""
-
-    def __call__(self, student: Sequence[Tensor], teacher: Sequence[Tensor], adapter: nn.Module | None) -> Tensor:
-        """student, teacher: (N, ...) each. A scalar in 0 .. m + 2; zero where every margin is kept, or N < 3."""
-        pairs = zip(student, teacher, strict=True)
-        return torch.stack([self._of(vectors(s), vectors(t)) for s, t in pairs]).mean()
-
-    def _of(self, s: Tensor, t: Tensor) -> Tensor:
-        if len(s) < 3:
-            return s.sum() * 0
-        near, far = _named(distances(t))
-        d = distances(F.normalize(s))
+    def pair(self, student: Tensor, teacher: Tensor, part: nn.Module | None) -> Tensor:
+        """student, teacher: (N, ...). A scalar in 0 .. m + 2; zero where every margin is kept, or N < 3."""
+        if len(student) < 3:
+            return student.sum() * 0
+        near, far = _named(distances(vectors(teacher)))
+        d = distances(F.normalize(vectors(student)))
         margins = F.relu(self.margin - d + d.gather(1, near[:, None]))
         return margins[far].mean()
 

@@ -25,17 +25,22 @@ class Transformers:
         name: such as ``ResNetForImageClassification`` or ``DistilBertForSequenceClassification``.
         config: keys of its configuration that differ from the library's defaults; labels and channels are ours to set.
         folder: a checkpoint folder (``config.json`` and safetensors); a head of another size is made anew.
+        batch_norm_momentum: above 0, at most 1; 0: the library's own. MobileNetV2's is 0.997, TensorFlow's word for
+            0.003: torch then takes the last batch for the whole data set, so a training from scratch wants 0.1.
     """
 
     name: str
     config: dict[str, Any] = field(default_factory=dict)
     folder: str = ""
+    batch_norm_momentum: float = 0.0
 
     def __post_init__(self) -> None:
         if not hasattr(getattr(transformers, self.name, None), "config_class"):
             raise ValueError("name: allowed is a model class of transformers, such as ResNetForImageClassification")
         if self.folder and not (Path(self.folder) / "config.json").is_file():
             raise ValueError("folder: allowed is one with config.json and model.safetensors")
+        if not 0 <= self.batch_norm_momentum <= 1:
+            raise ValueError("batch_norm_momentum: allowed is 0 to 1")
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """(N, C, H, W) images, or token numbers, -> (N, classes) logits."""
@@ -66,4 +71,7 @@ class Transformers:
                     allowed=cls.config_class().to_dict(),
                 )
             made = plugins.call_user(cls, "model", config)
+        for part in made.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm) and self.batch_norm_momentum:
+                part.momentum = self.batch_norm_momentum
         return Logits(made)

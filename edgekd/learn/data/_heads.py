@@ -1,0 +1,58 @@
+"""Several questions from one label: classes grouped in more than one way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgekd.errors import RecipeError
+from edgekd.learn.data._base import Dataset, Split
+
+Groups = Mapping[str, Sequence[int]]
+
+
+def grouped(dataset: Dataset, heads: Mapping[str, Groups]) -> Dataset:
+    """The data set with a label for each head.
+
+    Args:
+        heads: for each, the classes of each group, by its name; without groups the classes as they are. Where the
+            data has several heads already, they are as they come and none can be added.
+
+    Raises:
+        RecipeError: a class in no group or in two, one that does not exist, or a head of one group.
+    """
+    if dataset.heads:
+        raise RecipeError("the data has heads of its own", where="data.heads", found=list(heads))
+    tables = [_table(groups, dataset.classes, f"data.heads.{name}") for name, groups in heads.items()]
+    names = [list(groups) or list(dataset.classes) for groups in heads.values()]
+    splits = {
+        name: Split(part.x, None if part.y is None else np.stack([table[part.y] for table in tables], axis=1))
+        for name, part in dataset.splits.items()
+    }
+    if len(heads) == 1:
+        splits = {name: Split(part.x, None if part.y is None else part.y[:, 0]) for name, part in splits.items()}
+    sizes = {name: len(own) for name, own in zip(heads, names, strict=True)}
+    classes = tuple(name for own in names for name in own)
+    return Dataset(**splits, classes=classes, preprocess=dataset.preprocess, heads=sizes)
+
+
+def _table(groups: Groups, classes: Sequence[str], where: str) -> np.ndarray:
+    """(classes,) the number of each one's group."""
+    if not groups:
+        return np.arange(len(classes))
+    if len(groups) < 2:
+        raise RecipeError("one group only", where=where, found=list(groups), allowed="two or more")
+    table = np.full(len(classes), -1, np.int64)
+    for number, (name, members) in enumerate(groups.items()):
+        for one in members:
+            if not 0 <= one < len(classes):
+                raise RecipeError(
+                    "no such class", where=f"{where}.{name}", found=one, allowed=f"0 to {len(classes) - 1}"
+                )
+            if table[one] >= 0:
+                raise RecipeError("a class in two groups", where=f"{where}.{name}", found=classes[one])
+            table[one] = number
+    if (table < 0).any():
+        raise RecipeError("a class in no group", where=where, found=classes[int(np.argmin(table))])
+    return table

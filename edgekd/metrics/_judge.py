@@ -1,0 +1,65 @@
+"""A metric at work: over every head of a task, with or without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.heads import Heads, answers, labels_of, split
+from edgekd.metrics._base import Metric, PerSample, Scores
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The recipe's metric; the values of several heads are averaged.
+
+    Attributes:
+        metric: of one head.
+        heads: what the columns of the scores mean.
+    """
+
+    metric: Metric
+    heads: Heads
+
+    def __call__(
+        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: NDArray[Any]
+    ) -> float:
+        """The value of a split.
+
+        Args:
+            scores: (N, C); labels: (N,) or (N, heads), or None: then the teacher's answers count as labels.
+            teacher: (N, C), where there are no labels or the metric is held against the teacher.
+            raw: (N, ...) raw samples.
+        """
+        return float(np.mean(list(self.by_head(scores, labels, teacher, raw).values())))
+
+    def by_head(
+        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: NDArray[Any]
+    ) -> dict[str, float]:
+        """The value of each head; see ``__call__``."""
+        wanted = self._wanted(labels, teacher)
+        return {name: self.metric(part, wanted[name], raw) for name, part in split(scores, self.heads).items()}
+
+    def per_sample(
+        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: NDArray[Any]
+    ) -> NDArray[np.float64] | None:
+        """(N,) what each sample gives, the mean over the heads; None where the metric is no mean over samples."""
+        if not isinstance(self.metric, PerSample):
+            return None
+        wanted = self._wanted(labels, teacher)
+        parts = split(scores, self.heads).items()
+        return np.mean([self.metric.per_sample(part, wanted[name], raw) for name, part in parts], axis=0)
+
+    def _wanted(self, labels: NDArray[np.int64] | None, teacher: Scores | None) -> dict[str, NDArray[Any]]:
+        """What each head is held against."""
+        if self.metric.against == "teacher":
+            assert teacher is not None
+            return split(teacher, self.heads)
+        if labels is None:
+            assert teacher is not None
+            labels = answers(teacher, self.heads)
+        by_head = {name: labels_of(labels, self.heads, name) for name in self.heads}
+        return {name: found for name, found in by_head.items() if found is not None}

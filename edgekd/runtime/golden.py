@@ -1,0 +1,87 @@
+"""Golden inputs and outputs: how they are made, and how far from them a file may answer later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.errors import IntegrityError
+from edgekd.preprocess import Inputs, Spec
+from edgekd.runtime.backends._base import Session
+
+Outputs = dict[str, NDArray[Any]]
+MARGIN, LENGTH = 0.1, 16
+
+
+def make(
+    session: Session,
+    specs: Sequence[Spec],
+    seed: int = 0,
+    want: int = 8,
+    given: Inputs | None = None,
+) -> tuple[Inputs, Outputs]:
+    """Golden inputs and what a session says to them.
+
+    Only inputs where the two best scores of each output lie at least 10 % of the score range apart are kept (else the
+    clearest one), so that another CPU's rounding can't change an answer.
+
+    Args:
+        specs: the model's inputs.
+        want: at most so many.
+        given: inputs to choose from; else synthetic ones, seeded.
+    """
+    x = {spec.name: _synthetic(spec, seed + i, 64 * want) for i, spec in enumerate(specs)} if given is None else given
+    y = {name: scores.astype(np.float32) for name, scores in session.run(x).items()}
+    margin = np.min([_margin(scores) for scores in y.values()], axis=0)
+    clearest = np.argsort(-margin, kind="stable")[:want]
+    keep = np.sort([i for i in clearest if margin[i] >= MARGIN] or clearest[:1])
+    return {name: array[keep] for name, array in x.items()}, {name: scores[keep] for name, scores in y.items()}
+
+
+def _margin(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N,) how far the two best scores lie apart, as a share of the range of all; 1 where there is but one score."""
+    if scores.shape[1] == 1:
+        return np.ones(len(scores), np.float32)
+    best = np.sort(scores, axis=1)
+    apart: NDArray[np.float32] = (best[:, -1] - best[:, -2]) / max(float(scores.max() - scores.min()), 1e-12)
+    return apart
+
+
+def _synthetic(spec: Spec, seed: int, count: int) -> NDArray[Any]:
+    """Coarse patterns of many strengths: white noise alone would look the same to most networks."""
+    rng = np.random.default_rng(seed)
+    shape = [LENGTH if size is None else size for size in spec.shape[1:]]
+    if spec.high is not None:
+        return rng.integers(0, spec.high, (count, *shape))
+    coarse = [d if i == 0 or d < 4 else -(-d // 2) for i, d in enumerate(shape)]
+    x = rng.uniform(-1, 1, (count, *coarse))
+    for axis, (small, full) in enumerate(zip(coarse, shape, strict=True), start=1):
+        if small != full:
+            x = x.repeat(2, axis=axis).take(range(full), axis=axis)
+    return (x * rng.uniform(0.5, 3, (count, *[1] * len(shape)))).astype(np.float32)
+
+
+def difference(got: NDArray[Any] | None, wanted: NDArray[Any], tolerance: float, quantized: bool, where: str) -> float:
+    """The largest difference of one output from the golden one.
+
+    Args:
+        tolerance: the largest that is allowed, for a quantized file as a share of the score range.
+
+    Raises:
+        IntegrityError: more than that, another answer, another shape.
+    """
+    if got is None or got.shape != wanted.shape:
+        found = None if got is None else got.shape
+        raise IntegrityError("another output shape", where=where, found=found, allowed=str(wanted.shape))
+    if (got.argmax(1) != wanted.argmax(1)).any():
+        raise IntegrityError("other answers than when it was built", where=where)
+    span = float(wanted.max() - wanted.min()) if quantized else 1.0
+    worst = float(np.abs(got - wanted).max())
+    if not worst <= tolerance * span:
+        raise IntegrityError(
+            "other scores than when it was built", where=where, found=worst, allowed=f"{tolerance * span:.3g}"
+        )
+    return worst

@@ -1,0 +1,141 @@
+"""A user's own package: its data source, model family, loss and metric work in a recipe like the built-in ones."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edgekd
+from edgekd import metric, plugins
+from edgekd.errors import RecipeError
+from edgekd.learn.objective import make_terms
+
+OWN = '''
+import hashlib
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from edgekd.learn.data._base import Dataset, Split
+
+
+@dataclass(frozen=True)
+class Points:
+    count: int = 96
+
+    def fingerprint(self):
+        return hashlib.sha256(repr(self).encode()).hexdigest()
+
+    def load(self):
+        x = np.random.default_rng(0).standard_normal((self.count, 4)).astype(np.float32)
+        y = (x[:, 0] > 0).astype(np.int64)
+        return Dataset(*(Split(x[i::3], y[i::3]) for i in range(3)), ("below", "above"), ())
+
+
+@dataclass(frozen=True)
+class Net:
+    width: int
+
+    def build(self, input_shape, classes):
+        return nn.Sequential(nn.Linear(input_shape[0], self.width), nn.ReLU(), nn.Linear(self.width, classes))
+
+
+@dataclass(frozen=True)
+class Absolute:
+    """mean |s - t|"""
+
+    needs: ClassVar[frozenset] = frozenset({"teacher"})
+    power: float = 1.0
+
+    def __post_init__(self):
+        if self.power <= 0:
+            raise ValueError("power: allowed is above 0")
+
+    def __call__(self, student, teacher, labels):
+        return (student - teacher).abs().pow(self.power).mean()
+
+
+@dataclass(frozen=True)
+class Worst:
+    """minus the largest difference from the teacher"""
+
+    share: ClassVar[bool] = False
+    against: ClassVar[str] = "teacher"
+
+    def __call__(self, scores, wanted, raw):
+        return -float(np.abs(scores - wanted).max())
+
+
+@dataclass(frozen=True)
+class Mute:
+    def __call__(self, scores, wanted, raw):
+        return 0.0
+'''
+RECIPE: dict[str, Any] = {
+    "name": "own",
+    "data": {"source": "parts_of_mine.zoo:Points", "count": 120},
+    "teacher": {"model": {"kind": "parts_of_mine.zoo:Net", "width": 16}, "epochs": 2},
+    "student": {"model": {"kind": "parts_of_mine.zoo:Net", "width": 8}, "epochs": 2},
+    "metric": "parts_of_mine.zoo:Worst",
+    "losses": [{"kind": "parts_of_mine.zoo:Absolute", "power": 2.0}],
+    "budget": {"max_drop": 100.0},
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    file = tmp_path / "parts_of_mine" / "zoo.py"
+    file.parent.mkdir()
+    file.write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield file
+    for name in [name for name in sys.modules if name.startswith("parts_of_mine")]:
+        del sys.modules[name]
+
+
+def test_a_recipe_of_a_users_own_parts_builds(package: Path, tmp_path: Path) -> None:
+    keys = {"targets": ["ort-cpu"], "out": tmp_path / "out", "cache": tmp_path / "cache"}
+    report = edgekd.build(RECIPE, **keys)
+    assert report["metric"] == "parts_of_mine.zoo:Worst" and report["split_sizes"]["train"] == 40
+    teacher, student = report["stages"]
+    assert teacher["value_validation"] == 0.0 and student["value_validation"] < 0
+    history = report["details"]["history"]
+    assert 0 <= history["teacher"][-1]["validation"] <= 1, "labels, as no teacher watches"
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "validation accuracy" in page and "validation parts_of_mine.zoo:Worst" in page
+    assert history["student"][-1]["validation"] == pytest.approx(student["value_validation"], rel=1e-4)
+    assert list(history["student"][-1]["losses"]) == ["parts_of_mine.zoo:Absolute"]
+    with pytest.raises(edgekd.EdgekdError, match="holds another bundle"):
+        edgekd.build({**RECIPE, "losses": [{"kind": "parts_of_mine.zoo:Absolute"}]}, **keys)
+
+
+@pytest.mark.parametrize(
+    ("family", "table", "said"),
+    [
+        ("losses", {"kind": "parts_of_mine.zoo:Absolute", "powr": 1.0}, "did you mean 'power'"),
+        ("losses", {"kind": "parts_of_mine.zoo:Absolute", "power": -1.0}, "here.power: allowed is above 0"),
+        ("models", {"kind": "parts_of_mine.zoo:Net"}, "needs 'width'"),
+        ("data", {"kind": "parts_of_mine.zoo:Points", "count": "many"}, "here.count: wrong type"),
+        ("metrics", {"kind": "parts_of_mine.zoo:Wurst"}, "did you mean 'Worst'"),
+    ],
+)
+def test_their_mistakes_are_told_like_ours(package: Path, family: str, table: dict[str, Any], said: str) -> None:
+    with pytest.raises(edgekd.EdgekdError, match=said) as told:
+        plugins.build(family, table, "here")
+    assert told.value.exit_code == 2
+
+
+def test_a_loss_that_does_not_say_what_it_needs_is_told(package: Path) -> None:
+    with pytest.raises(RecipeError, match=r"losses\[0\].kind: a loss says what it 'needs'"):
+        make_terms([{"kind": "parts_of_mine.zoo:Mute"}])
+
+
+def test_a_metric_that_does_not_say_its_unit_is_told(package: Path) -> None:
+    with pytest.raises(RecipeError, match=r"a metric says its 'share'.*allowed: False, True"):
+        metric.make({"kind": "parts_of_mine.zoo:Mute"})

@@ -1,0 +1,196 @@
+"""Several teachers as one, generations of students, several heads, few labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgekd
+from edgekd import heads, orders, panel, pipeline, plan
+from edgekd.errors import RecipeError
+from edgekd.learn.data._heads import grouped
+from edgekd.learn.data.made import Made
+from edgekd.pipeline import Objects
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "data": {"source": "made", "shape": [8, 8, 1], "classes": 4, "train": 96, "validation": 48, "test": 48},
+    "teacher": {"model": {"kind": "convnet", "width": 16, "depth": 2}, "epochs": 3},
+    "student": {"model": {"kind": "convnet", "width": 8, "depth": 2}, "epochs": 2},
+    "losses": [{"kind": "kl", "weight": 0.7}, {"kind": "cross_entropy", "weight": 0.3}],
+    "targets": ["ort-cpu"],
+}
+TWO = {"a": 3, "b": 2}
+HINT = {"kind": "hint", "student_layers": ["features.0"], "teacher_layers": ["features.0"]}
+
+
+class Fixed:
+    """Says always the same."""
+
+    def __init__(self, logits: np.ndarray) -> None:
+        self.logits = logits
+
+    def view(self, view: int) -> np.ndarray:
+        return self.logits + view
+
+    def split(self, split: str) -> np.ndarray:
+        return self.logits
+
+
+def table(**changed: Any) -> dict[str, Any]:
+    return {**SMALL, **changed}
+
+
+def laid_out(**changed: Any) -> plan.Plan:
+    order = orders.take(table(**changed))
+    return pipeline.prepare(order, Objects()).plan
+
+
+def noise(seed: int, columns: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((7, columns)).astype(np.float32)
+
+
+def test_one_teacher_alone_is_heard_as_it_is() -> None:
+    one = Fixed(noise(0, 3))
+    assert panel.make({"teacher": (one, None, 1.0)}, {"logits": 3}, "average") is one
+
+
+def test_weights_average_the_logits() -> None:
+    a, b = noise(0, 3), noise(1, 3)
+    both = panel.make({"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 3.0)}, {"logits": 3}, "average")
+    np.testing.assert_allclose(both.split("test"), (a + 3 * b) / 4, rtol=1e-6)
+    np.testing.assert_allclose(both.view(2), (a + 3 * b) / 4 + 2, rtol=1e-6)
+
+
+def test_the_certain_one_counts_more() -> None:
+    a, b = noise(0, 3), noise(1, 3)
+    found = panel.make({"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 1.0)}, {"logits": 3}, "confidence")
+    wanted = []
+    for x, y in zip(a.astype(float), b.astype(float), strict=True):
+        w = []
+        for z in (x, y):
+            p = np.exp(z) / np.exp(z).sum()
+            w.append(np.exp(sum(p_i * np.log(p_i) for p_i in p)))
+        wanted.append((w[0] * x + w[1] * y) / sum(w))
+    np.testing.assert_allclose(found.split("test"), wanted, rtol=1e-5)
+    assert panel.certainty(np.zeros((1, 4), np.float32))[0] == pytest.approx(0.25)
+    assert panel.certainty(np.array([[90.0, 0, 0, 0]], np.float32))[0] == pytest.approx(1.0)
+
+
+def test_each_head_hears_its_own_teachers() -> None:
+    a, b, whole = noise(0, 3), noise(1, 2), noise(2, 5)
+    two = panel.make({"1": (Fixed(a), "a", 1.0), "2": (Fixed(b), "b", 1.0)}, TWO, "average")
+    np.testing.assert_array_equal(two.split("test"), np.concatenate([a, b], axis=1))
+    three = panel.make({"1": (Fixed(a), "a", 1.0), "2": (Fixed(whole), None, 1.0)}, TWO, "average")
+    np.testing.assert_allclose(three.split("test")[:, :3], (a + whole[:, :3]) / 2, rtol=1e-6)
+    np.testing.assert_array_equal(three.split("test")[:, 3:], whole[:, 3:])
+
+
+def test_answers_by_head() -> None:
+    scores = np.array([[0, 5, 1, 2, 1.0]])
+    assert heads.answers(scores, TWO).tolist() == [[1, 0]]
+    assert heads.answers(scores, {"logits": 5}).tolist() == [1]
+    assert {name: part.tolist() for name, part in heads.split(scores, TWO).items()} == {"a": [[0, 5, 1]], "b": [[2, 1]]}
+
+
+def test_groups_make_labels() -> None:
+    data = Made((8, 8, 1), classes=4, train=40, validation=8, test=8).load()
+    found = grouped(data, {"all": {}, "odd": {"even": [0, 2], "odd": [1, 3]}})
+    assert found.heads == {"all": 4, "odd": 2} and found.classes == (*data.classes, "even", "odd")
+    assert data.train.y is not None and found.train.y is not None
+    np.testing.assert_array_equal(found.train.y, np.stack([data.train.y, data.train.y % 2], axis=1))
+    one = grouped(data, {"odd": {"even": [0, 2], "odd": [1, 3]}})
+    assert one.train.y is not None and one.train.y.shape == (40,) and one.heads == {"odd": 2}
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ({"odd": [1, 3]}, "one group only"),
+        ({"odd": [1, 3], "even": [0]}, "a class in no group"),
+        ({"odd": [1, 3], "even": [0, 2, 3]}, "a class in two groups"),
+        ({"odd": [1, 3], "even": [0, 2, 4]}, "no such class"),
+    ],
+)
+def test_groups_hold_each_class_once(groups: dict[str, list[int]], said: str) -> None:
+    data = Made((8, 8, 1), classes=4, train=40, validation=8, test=8).load()
+    with pytest.raises(RecipeError, match=said):
+        grouped(data, {"odd": groups})
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"teacher": {**SMALL["teacher"], "head": "tone"}}, "no such head"),
+        ({"losses": [{"kind": "kl", "head": "tone"}]}, "no such head"),
+        (
+            {
+                "losses": [
+                    {"kind": "hint", "student_layers": ["features.0"], "teacher_layers": ["features.0"], "head": "x"}
+                ]
+            },
+            "layers",
+        ),
+    ],
+)
+def test_heads_that_are_not_there(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        laid_out(**changed)
+
+
+def test_a_head_needs_a_teacher() -> None:
+    both = {"tone": {}, "half": {"low": [0, 1], "high": [2, 3]}}
+    data = {**SMALL["data"], "heads": both}
+    with pytest.raises(RecipeError, match="a head without a teacher"):
+        laid_out(data=data, teacher={**SMALL["teacher"], "head": "tone"})
+
+
+def test_what_is_said_together_changes_the_student_and_not_the_teachers() -> None:
+    more = [{**SMALL["teacher"], "weight": 1.0}]
+    keys = [
+        {name: step.key for name, step in laid_out(teachers=teachers, combine=how).steps.items()}
+        for teachers, how in ((more, "average"), (more, "confidence"), ([{**more[0], "weight": 2.0}], "average"))
+    ]
+    for name in ("teacher", "teacher 2"):
+        assert len({found[name] for found in keys}) == 1
+    assert len({found["student"] for found in keys}) == 3
+    assert keys[0]["teacher"] != keys[0]["teacher 2"], "each is trained from a seed of its own"
+
+
+def test_generations_teach_one_another() -> None:
+    steps = laid_out(student={**SMALL["student"], "generations": 3}).steps
+    assert [s.name for s in steps.values() if s.kind == "student"] == ["student 1 of 3", "student 2 of 3", "student"]
+    assert steps["student"].parent == "student 2 of 3" and steps["student 1 of 3"].parent == "teacher"
+    alone = laid_out().steps["student"].key
+    assert steps["student 1 of 3"].key == alone, "the first generation is the student of a recipe without more"
+
+
+def test_two_teachers_and_two_generations_build(tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+    report = edgekd.build(
+        table(
+            teachers=[{**SMALL["teacher"], "preprocess": [{"op": "scale", "divide": 2.0}, {"op": "layout"}]}],
+            combine="confidence",
+            student={**SMALL["student"], "generations": 2, "labels": 20},
+            budget={"max_drop": 1.0},
+        ),
+        out=tmp_path / "out",
+        cache=tmp_path / "cache",
+        progress=seen.append,
+        explain=True,
+    )
+    names = [stage["name"] for stage in report["stages"]]
+    assert names == ["teacher", "teacher 1", "teacher 2", "student 1 of 2", "student"]
+    stages = {stage["name"]: stage for stage in report["stages"]}
+    assert stages["teacher"]["params"] == stages["teacher 1"]["params"] + stages["teacher 2"]["params"]
+    assert {e["step"] for e in seen if "loss" in e} >= {"teacher", "teacher 2", "student 1 of 2", "student"}
+    without = {
+        name: [e for e in seen if e["step"] == f"student without {name}" and "loss" in e]
+        for name in ("kl", "cross_entropy")
+    }
+    rows = report["details"]["learned"]["losses"]["rows"]
+    assert [row["loss"] for row in rows] == list(without) and all(without.values()), "the last generation alone"
+    edgekd.verify(tmp_path / "out")
