@@ -16,7 +16,8 @@ layout       --                     (N, H, W, C) -> (N, C, H, W); last
 columns      names, sizes, widths   (N, K) whole numbers in int64 inputs: the next width_k columns, 0..size_k - 1; last
 ===========  =====================  ==============================================================================
 
-The result is named model inputs: one float32 array called ``input``, unless the last op names its own.
+Sounds are (N, T) and take ``scale`` and ``normalise``. The result is named model inputs: one float32 array called
+``input``, unless the last op names its own.
 """
 
 from __future__ import annotations
@@ -200,6 +201,10 @@ def _edges(x: Array, op: Mapping[str, Any]) -> Array:
 
 
 def _scale(x: Array, op: Mapping[str, Any]) -> Array:
+    if op["divide"] >= 32_768 and x.dtype.kind == "f" and x.size and 0 < np.abs(x).max() <= 1:
+        # Most audio libraries give -1..1: scaled once more that is silence, and nothing would say so.
+        found = f"{x.dtype} within -1..1"
+        raise DataError("sound that is scaled already", where="preprocess", found=found, allowed="int16 samples")
     return x.astype(np.float32) / np.float32(op["divide"])
 
 

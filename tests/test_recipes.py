@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from torch import nn
 
 import edgekd
 from edgekd import cli, plugins, recipe
+from edgekd.learn.data.made_audio import MadeAudio
 
 # Left out: some have tests of their own, the others are made of the same parts as one that is here;
 # resnet50-mobilenetv2 alone would take more than a minute.
-OWN = {"digits", "wide-deep-fm", "multi-task"}
+OWN = {"digits", "wide-deep-fm", "multi-task", "keyword-spotting"}
 ALIKE = {"fashion-mnist", "cifar10-half", "cifar10-resnet", "cifar10-resnet56", "resnet50-mobilenetv2"}
 NAMES = [name for name in recipe.builtins() if name not in OWN | ALIKE]
 
@@ -74,3 +76,35 @@ def test_a_student_of_two_heads_answers_both(tmp_path: Path) -> None:
         assert len(one["digit"].scores) == 10
         both = model.predict(np.zeros((2, 8, 8), np.uint8))
         assert both[1]["digit"].index == one["digit"].index
+
+
+def test_words_are_learned_from_wav_files_and_told_from_a_clip(tmp_path: Path) -> None:
+    made = MadeAudio(rate=8_000, length=4_000, classes=3, train=90, validation=1, test=1, noise=-40).load()
+    for i, (clip, label) in enumerate(zip(made.train.x, made.train.y, strict=True)):
+        file = tmp_path / "words" / made.classes[label] / f"{i}.wav"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with wave.open(str(file), "wb") as out:
+            out.setparams((1, 2, 8_000, 0, "NONE", ""))
+            out.writeframes(clip.astype("<i2").tobytes())
+    net = "{kind='keyword_cnn',width=16,depth=2,rate=8000,hop=160,high=3000.0}"
+    changed = [
+        "data.source=audio",
+        f"data.path={tmp_path / 'words'}",
+        "data.rate=8000",
+        "data.length=4000",
+        "compress=[]",
+    ]
+    changed += [f"teacher.model={net}", f"student.model={net}"]
+    line = ["build", "keyword-spotting", "--quick", *(part for one in changed for part in ("--set", one))]
+    assert cli.run([*line, "--out", str(tmp_path / "out")]) == 0
+    assert cli.run(["verify", str(tmp_path / "out")]) == 0
+    for name in ("ort-cpu", "openvino"):
+        model = edgekd.load(tmp_path / "out", target=name)
+        says = model.predict(made.train.x[0])
+        assert not isinstance(says, list) and says.label in made.classes
+        silence = model.predict(np.zeros((2, 4_000), np.int16))
+        assert isinstance(silence, list) and np.isfinite(silence[1].scores).all()
+        with pytest.raises(edgekd.EdgekdError, match=r"wrong shape; found \(3999,\); allowed: 4000, or a batch"):
+            model.predict(made.train.x[0][1:])
+    augmented = [*line, "--set", "augment.flip=true", "--overwrite", "--out", str(tmp_path / "out")]
+    assert cli.run(augmented) == 2

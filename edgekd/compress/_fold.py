@@ -18,29 +18,33 @@ from torch.fx import GraphModule, Node
 
 
 def fold_batchnorm(graph: GraphModule) -> None:
-    """Fold every BatchNorm that follows a fused convolution; others stay as they are. Changes the graph in place."""
+    """Fold every BatchNorm that follows a fused convolution; others become a product and a sum, in place.
+
+    One that is left would send torchao's conversion through its patterns after all.
+    """
     for node in list(graph.graph.nodes):
-        if node.target is torch.ops.aten.batch_norm.default:
-            _fold(graph, node)
+        if node.target is torch.ops.aten.batch_norm.default and not _fold(graph, node):
+            _affine(graph, node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
 
 
-def _fold(graph: GraphModule, norm: Node) -> None:
+def _fold(graph: GraphModule, norm: Node) -> bool:
+    """Whether a fused convolution stood before it."""
     at = norm.args[0]
     if isinstance(at, Node) and at.target is torch.ops.aten.add.Tensor:
         at = at.args[0]
     if not (isinstance(at, Node) and at.target is torch.ops.aten.div.Tensor):
-        return
+        return False
     conv = at.args[0]
     if not isinstance(conv, Node) or len(conv.args) < 2:
-        return
+        return False
     quantize = conv.args[1]
     if not (isinstance(quantize, Node) and quantize.op == "call_module"):
-        return
+        return False
     product = quantize.args[0]
     if not (isinstance(product, Node) and product.target is torch.ops.aten.mul.Tensor):
-        return
+        return False
     weight, gamma, beta, mean, var = (_value(graph, n) for n in (product.args[0], *norm.args[1:5]))
     eps: Any = norm.args[7]
     assert weight is not None and gamma is not None and beta is not None and mean is not None and var is not None
@@ -53,6 +57,24 @@ def _fold(graph: GraphModule, norm: Node) -> None:
     quantize.update_arg(0, new_weight)
     conv.args = (conv.args[0], quantize, new_bias, *conv.args[3:])
     norm.replace_all_uses_with(conv)
+    graph.graph.erase_node(norm)
+    return True
+
+
+def _affine(graph: GraphModule, norm: Node) -> None:
+    gamma, beta, mean, var = (_value(graph, n) for n in norm.args[1:5])
+    eps: Any = norm.args[7]
+    if gamma is None or beta is None or mean is None or var is None or "val" not in norm.meta:
+        return
+    shape = (-1, *[1] * (norm.meta["val"].ndim - 2))
+    scale = gamma / torch.sqrt(var + eps)
+    factor = _parameter(graph, f"{norm.name}_factor", scale.reshape(shape), norm)
+    offset = _parameter(graph, f"{norm.name}_offset", (beta - mean * scale).reshape(shape), norm)
+    with graph.graph.inserting_before(norm):
+        product = graph.graph.call_function(torch.ops.aten.mul.Tensor, (norm.args[0], factor))
+        total = graph.graph.call_function(torch.ops.aten.add.Tensor, (product, offset))
+    product.meta, total.meta = dict(norm.meta), dict(norm.meta)
+    norm.replace_all_uses_with(total)
     graph.graph.erase_node(norm)
 
 

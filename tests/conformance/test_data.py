@@ -46,12 +46,25 @@ def _interactions(folder: Path) -> dict[str, Any]:
     return {"path": str(folder / "i.npz"), "history": 4}
 
 
+def _audio(folder: Path) -> dict[str, Any]:
+    clips = np.random.default_rng(0).integers(-9_999, 9_999, (30, 40))
+    np.savez(
+        folder / "a.npz",
+        samples=clips.astype(np.int16).ravel(),
+        offsets=np.arange(31) * 40,
+        labels=np.arange(30) % 3,
+    )
+    return {"path": str(folder / "a.npz"), "length": 50}
+
+
 # A source without an entry is built from its defaults.
 EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "npz": _npz,
     "imagefolder": _imagefolder,
     "python": _python,
     "interactions": _interactions,
+    "audio": _audio,
+    "made_audio": lambda _: {"train": 30, "validation": 10, "test": 10},
 }
 
 
@@ -69,7 +82,7 @@ def test_a_source(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert len(split) > 0
         assert np.array_equal(split.x, two.splits[name].x), "two loads differ"
         assert split.x.shape[1:] == one.train.x.shape[1:]
-        assert split.x.dtype in (np.uint8, np.float32, np.int64)
+        assert split.x.dtype in (np.uint8, np.int16, np.float32, np.int64)
         if split.y is not None:
             assert split.y.dtype == np.int64 and split.y.min() >= 0 and split.y.max() < classes
     for ready in preprocess.apply(one.preprocess, one.train.x[:2]).values():

@@ -16,23 +16,32 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "resnet": {"depth": 8, "width": 8},
     "convnet": {"width": 8},
     "mobilenet": {"width": 0.5},
+    "keyword_cnn": {"width": 8, "depth": 2},
     "transformers": {
         "name": "ResNetForImageClassification",
         "config": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
     },
 }
 OF_NUMBERS = ("fm", "wide_deep")  # inputs of whole numbers; see below
+SHAPES: dict[str, list[tuple[int, ...]]] = {"keyword_cnn": [(4_000,), (1_333,)]}  # of inputs that are no images
+IMAGES: list[tuple[int, ...]] = [(3, 16, 16), (1, 8, 8), (3, 17, 12)]
 KINDS = [kind for kind in plugins.kinds("models") if kind not in ("python", *OF_NUMBERS)]
+SHAPED = [(kind, shape) for kind in KINDS for shape in SHAPES.get(kind, IMAGES[1:])]
 
 
-def build(kind: str, shape: tuple[int, ...] = (3, 16, 16), classes: int = 4, seed: int = 0) -> nn.Module:
+def usual(kind: str) -> tuple[int, ...]:
+    """The input shape that most tests build a kind for."""
+    return SHAPES.get(kind, IMAGES)[0]
+
+
+def build(kind: str, shape: tuple[int, ...] | None = None, classes: int = 4, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
+    shape = shape or usual(kind)
     module: nn.Module = plugins.build("models", {"kind": kind, **EXAMPLES.get(kind, {})}, "m").build(shape, classes)
     return module
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 17, 12)])
+@pytest.mark.parametrize(("kind", "shape"), SHAPED)
 def test_gives_logits_for_any_input_and_batch(kind: str, shape: tuple[int, ...]) -> None:
     module = build(kind, shape, 7).eval()
     for count in (1, 3):
@@ -50,7 +59,7 @@ def test_is_a_function_of_the_seed(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_parameter_learns(kind: str) -> None:
     module = build(kind).train()
-    module(torch.randn(8, 3, 16, 16)).square().mean().backward()
+    module(torch.randn(8, *usual(kind))).square().mean().backward()
     without = [name for name, p in module.named_parameters() if p.grad is None or not bool(p.grad.abs().sum() > 0)]
     assert len(without) <= 2, without  # a ReLU6 may be dead at the start
 
@@ -58,7 +67,7 @@ def test_every_parameter_learns(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sample_does_not_depend_on_its_batch(kind: str) -> None:
     module = build(kind).eval()
-    x = torch.randn(4, 3, 16, 16)
+    x = torch.randn(4, *usual(kind))
     assert torch.allclose(module(x)[2:3], module(x[2:3]), atol=1e-5)
 
 

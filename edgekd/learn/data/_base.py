@@ -15,7 +15,8 @@ class Split:
     """Raw samples and, where the data is labelled, their class indices.
 
     Attributes:
-        x: (N, H, W, C) images as they come (uint8 0..255, or float32), or (N, ...) float32 vectors.
+        x: (N, H, W, C) images as they come (uint8 0..255, or float32), (N, T) int16 sounds, or (N, ...) float32
+            vectors.
         y: (N,) int64 in 0..classes-1, (N, H) where a data set has several heads, or None.
     """
 

@@ -21,6 +21,11 @@ def image_ops(
     return (*ops, {"op": "layout"})
 
 
+def sound_ops() -> tuple[dict[str, Any], ...]:
+    """int16 samples to -1..1."""
+    return ({"op": "scale", "divide": 32_768.0},)
+
+
 def carve(
     y: NDArray[np.int64] | None, count: int, wanted: int, seed: int, groups: NDArray[Any] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -52,6 +57,42 @@ def carve(
         order = order[by_class[np.argsort(rank, kind="stable")]]
     carved = np.sort(order[:wanted])
     return np.sort(order[wanted:]), carved
+
+
+def carved(
+    train: Split, share: float, seed: int, name: str, groups: NDArray[Any] | None = None
+) -> tuple[Split, Split, NDArray[Any] | None]:
+    """What stays of a training split, the split ``name`` that is carved off it, and the groups of what stays.
+
+    Args:
+        share: of the samples, below 1; or a count from 1.
+        groups: see ``carve``.
+
+    Raises:
+        DataError: one of the two would be empty, or groups that don't fit.
+    """
+    count = len(train)
+    wanted = int(share) if share >= 1 else round(share * count)
+    if not 1 <= wanted < count:
+        raise DataError("leaves an empty split", where=f"data.{name}", found=share, allowed=f"less than {count}")
+    if groups is not None and groups.shape != (count,):
+        raise DataError(
+            "one group for each training sample", where="data.groups", found=groups.shape, allowed=f"({count},)"
+        )
+    kept, off = carve(train.y, count, wanted, seed, groups)
+    if not len(kept):
+        raise DataError("leaves an empty split", where="data.groups", found="one group", allowed="at least two")
+    rest = None if groups is None else groups[kept]
+    return part(train.x, train.y, kept), part(train.x, train.y, off), rest
+
+
+def check_carving(shares: dict[str, float], limit: int) -> None:
+    """Raise ValueError where a source's keys for carving and limiting are out of range."""
+    for name, share in shares.items():
+        if share <= 0:
+            raise ValueError(f"{name}: allowed is a share below 1, or a count from 1")
+    if limit < 0:
+        raise ValueError("limit: allowed is 0 (all) or more")
 
 
 def checked(dataset: Dataset, where: str) -> Dataset:

@@ -12,7 +12,7 @@ from edgekd.learn.data import _archive
 from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._encoded import decode
-from edgekd.learn.data._split import carve, check_labels, checked, image_ops, images, part
+from edgekd.learn.data._split import carved, check_carving, check_labels, checked, image_ops, images
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,7 @@ class Npz:
     split_seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.validation <= 0:
-            raise ValueError("validation: allowed is a share below 1, or a count from 1")
-        if self.limit < 0:
-            raise ValueError("limit: allowed is 0 (all) or more")
+        check_carving({"validation": self.validation}, self.limit)
 
     def fingerprint(self) -> str:
         """SHA-256 over the file and the fields."""
@@ -98,19 +95,8 @@ class Npz:
         return Split(x, y.astype(np.int64))
 
     def _carved(self, arrays: Arrays, train: Split) -> tuple[Split, Split]:
-        count = len(train)
-        wanted = int(self.validation) if self.validation >= 1 else round(self.validation * count)
-        if not 1 <= wanted < count:
-            raise DataError(
-                "leaves an empty split", where="data.validation", found=self.validation, allowed=f"less than {count}"
-            )
         groups = arrays[self.groups][: self.limit or None] if self.groups else None
-        if groups is not None and groups.shape != (count,):
-            raise DataError(
-                "one group for each training sample", where="data.groups", found=groups.shape, allowed=f"({count},)"
-            )
-        kept, carved = carve(train.y, count, wanted, self.split_seed, groups)
-        return part(train.x, train.y, kept), part(train.x, train.y, carved)
+        return carved(train, self.validation, self.split_seed, "validation", groups)[:2]
 
     def _class_names(self, arrays: Arrays) -> tuple[str, ...]:
         if self.classes in arrays:

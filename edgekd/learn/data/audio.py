@@ -1,0 +1,215 @@
+"""Sounds of one length: a folder of wav files, one folder a class, or int16 samples in one ``.npz`` file."""
+
+from __future__ import annotations
+
+import io
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.errors import DataError
+from edgekd.learn.data import _archive, _folders
+from edgekd.learn.data._archive import Arrays
+from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.data._folders import Labelled
+from edgekd.learn.data._split import carved, check_carving, check_labels, checked, part, sound_ops
+
+ENDINGS = frozenset({".wav"})
+SPLITS = ("train", "validation", "test")
+FIELDS = ("samples", "offsets", "labels", "classes", "rates", "split", "groups")
+OPTIONAL = {"classes": "class_names", "rates": "rate"}  # arrays of these names may be absent
+Clip = NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Clips as (N, length) int16, 16-bit PCM of one channel.
+
+    Longer clips are cut, their middle stays; shorter ones get zeros at the end. Silence (zeros) is a clip like any
+    other. Nothing is resampled, mixed down or converted: a clip of another kind is an error that names it.
+
+    Attributes:
+        path: ``path/train/<class>/*.wav``, and ``test`` and ``validation`` (or ``val``) alike; or
+            ``path/<class>/*.wav``; or an ``.npz`` file.
+        rate: the sample rate in Hz that every clip must have, 1000 to 384000.
+        length: of a clip in samples, 1 to 10 million.
+        samples: array of an ``.npz``: all clips one after another, (S,) int16.
+        offsets: clip i is ``samples[offsets[i]:offsets[i + 1]]``, (N + 1,).
+        labels: (N,) 0..classes-1; an empty name where the data has none.
+        classes: the class names; an empty name, or no ``class_names`` in the file, numbers them.
+        rates: the sample rate: one number, or one a clip; an empty name, or no ``rate`` in the file: as ``rate`` says.
+        split: (N,) 0 train, 1 validation, 2 test; an empty name: both are carved off.
+        groups: of an ``.npz``, the array that names a group (a speaker) for each clip; of a folder, the text that ends
+            the speaker's name in a file's, such as ``_nohash_``. A group that is carved is never split.
+        validation, test: where the data has no such split, the share (below 1) or count that is carved off.
+        limit: use only so many training clips, of a folder spread over the classes, of an .npz the first; 0: all.
+        split_seed: of the carving.
+    """
+
+    path: str
+    rate: int = 16_000
+    length: int = 16_000
+    samples: str = "samples"
+    offsets: str = "offsets"
+    labels: str = "labels"
+    classes: str = "class_names"
+    rates: str = "rate"
+    split: str = ""
+    groups: str = ""
+    validation: float = 0.1
+    test: float = 0.1
+    limit: int = 0
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1_000 <= self.rate <= 384_000:
+            raise ValueError("rate: allowed is 1000 to 384000 Hz")
+        if not 1 <= self.length <= 10_000_000:
+            raise ValueError("length: allowed is 1 to 10000000 samples")
+        check_carving({"validation": self.validation, "test": self.test}, self.limit)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the fields and every file."""
+        if Path(self.path).is_dir():
+            return _folders.fingerprint(self.path, ENDINGS, repr(self))
+        return _archive.fingerprint(self.path, repr(self))
+
+    def load(self) -> Dataset:
+        """Read every clip, carve off what has no split of its own, check everything."""
+        splits, classes = self._folder() if Path(self.path).is_dir() else self._archive()
+        dataset = Dataset(splits["train"], splits["validation"], splits["test"], classes, sound_ops())
+        return checked(dataset, f"data.path: {Path(self.path).name}")
+
+    def _folder(self) -> tuple[dict[str, Split], tuple[str, ...]]:
+        group = (lambda file: file.name.split(self.groups)[0]) if self.groups else None
+        return _folders.read(self.path, ENDINGS, self._read, self._shares, self.limit, self.split_seed, group)
+
+    @property
+    def _shares(self) -> dict[str, float]:
+        return {"validation": self.validation, "test": self.test}
+
+    def _read(self, files: Labelled, name: str) -> Split:
+        x = np.zeros((len(files), self.length), np.int16)
+        for i, (file, _) in enumerate(files):
+            where = f"data.path ({name}): {file.parent.name}/{file.name}"
+            _fit(read_wav(file.read_bytes(), self.rate, where), x[i], where)
+        return Split(x, np.array([label for _, label in files], np.int64))
+
+    def _archive(self) -> tuple[dict[str, Split], tuple[str, ...]]:
+        arrays = _archive.read(self.path, self._names)
+        whole = self._clips(arrays)
+        member = self._member(arrays, len(whole))
+        index = {name: np.flatnonzero(member == i) for i, name in enumerate(SPLITS)}
+        index["train"] = index["train"][: self.limit or None]
+        splits = {name: part(whole.x, whole.y, numbers) for name, numbers in index.items()}
+        groups = arrays[self.groups] if self.groups else None
+        if groups is not None and groups.shape != (len(whole),):
+            raise DataError("one group for each clip", where="data.groups", found=groups.shape)
+        groups = None if groups is None else groups[index["train"]]
+        for name in ("test", "validation"):
+            if not len(splits[name]) and not self.split:
+                splits["train"], splits[name], groups = carved(
+                    splits["train"], self._shares[name], self.split_seed, name, groups
+                )
+        return splits, self._class_names(arrays)
+
+    def _names(self, known: list[str]) -> list[tuple[str, str]]:
+        """(field, array) pairs to read."""
+        pairs = [(field, getattr(self, field)) for field in FIELDS if getattr(self, field)]
+        return [(field, name) for field, name in pairs if name in known or OPTIONAL.get(field) != name]
+
+    def _clips(self, arrays: Arrays) -> Split:
+        samples, offsets = arrays[self.samples], arrays[self.offsets]
+        if samples.dtype != np.int16 or samples.ndim != 1:
+            where, found = f"data.{self.samples}", f"{samples.dtype} {samples.shape}"
+            raise DataError("clips are a row of samples", where=where, found=found, allowed="int16 (S,)")
+        good = offsets.ndim == 1 and len(offsets) >= 2 and offsets.dtype.kind in "iu"
+        if not good or offsets[0] < 0 or offsets[-1] > len(samples) or bool((offsets[1:] < offsets[:-1]).any()):
+            found = f"{offsets.dtype} {offsets.shape}"
+            allowed = f"whole numbers that rise from 0 to at most {len(samples)}"
+            raise DataError("offsets that don't fit", where=f"data.{self.offsets}", found=found, allowed=allowed)
+        count = len(offsets) - 1
+        self._check_rates(arrays, count)
+        x = np.zeros((count, self.length), np.int16)
+        for i in range(count):
+            _fit(samples[int(offsets[i]) : int(offsets[i + 1])], x[i], f"data.{self.samples}: clip {i}")
+        if not self.labels:
+            return Split(x, None)
+        y = arrays[self.labels]
+        check_labels(x, y, max(2, int(y.max(initial=0)) + 1) if y.dtype.kind in "iu" else 2, f"data.{self.labels}")
+        return Split(x, y.astype(np.int64))
+
+    def _check_rates(self, arrays: Arrays, count: int) -> None:
+        rates = arrays.get(self.rates)
+        if rates is None:
+            return
+        if rates.dtype.kind not in "iu" or rates.shape not in ((), (1,), (count,)):
+            where, found = f"data.{self.rates}", f"{rates.dtype} {rates.shape}"
+            allowed = f"a whole number, or ({count},) of them"
+            raise DataError("one sample rate, or one a clip", where=where, found=found, allowed=allowed)
+        if (wrong := np.flatnonzero(rates.reshape(-1) != self.rate)).size:
+            at = f": clip {wrong[0]}" if rates.size > 1 else ""
+            _check_rate(int(rates.reshape(-1)[wrong[0]]), self.rate, f"data.{self.rates}{at}")
+
+    def _member(self, arrays: Arrays, count: int) -> NDArray[np.int64]:
+        if not self.split:
+            return np.zeros(count, np.int64)
+        member = arrays[self.split]
+        if member.shape != (count,) or member.dtype.kind not in "iu" or not np.isin(member, (0, 1, 2)).all():
+            found = f"{member.dtype} {member.shape}"
+            allowed = f"({count},) of 0 train, 1 validation, 2 test"
+            raise DataError("not one split for each clip", where=f"data.{self.split}", found=found, allowed=allowed)
+        return member.astype(np.int64)
+
+    def _class_names(self, arrays: Arrays) -> tuple[str, ...]:
+        if self.classes in arrays:
+            return tuple(str(name) for name in arrays[self.classes])
+        if not self.labels:
+            raise DataError("without labels the class names are needed", where="data.classes", found=self.classes)
+        return tuple(str(i) for i in range(int(arrays[self.labels].max(initial=-1)) + 1))
+
+
+def read_wav(data: bytes, rate: int, where: str) -> Clip:
+    """The samples of a wav file, (S,) int16.
+
+    Raises:
+        DataError: not a wav file, not 16-bit PCM of one channel, another sample rate, or cut off.
+    """
+    try:
+        with wave.open(io.BytesIO(data), "rb") as file:
+            channels, width, found, count = file.getparams()[:4]
+            frames = file.readframes(count)
+    except (wave.Error, EOFError, RuntimeError) as err:
+        raise DataError(f"not a wav file of PCM samples ({str(err) or 'it ends too soon'})", where=where) from err
+    if channels != 1:
+        raise DataError("not one channel", where=where, found=f"{channels} channels", allowed="mono")
+    if width != 2:
+        raise DataError("another width of samples", where=where, found=f"{8 * width} bits", allowed="16 bits")
+    _check_rate(found, rate, where)
+    if len(frames) != 2 * count:
+        allowed = f"{count}, as its header says"
+        raise DataError("cut off", where=where, found=f"{len(frames) // 2} samples", allowed=allowed)
+    return np.frombuffer(frames, "<i2").astype(np.int16)
+
+
+def _check_rate(found: int, rate: int, where: str) -> None:
+    if found != rate:
+        raise DataError(
+            "another sample rate",
+            where=where,
+            found=f"{found} Hz",
+            allowed=f"{rate} Hz",
+            hint="resample the clips, or set data.rate and the models' rate: nothing is resampled here",
+        )
+
+
+def _fit(clip: Clip, place: Clip, where: str) -> None:
+    """Put a clip into a row of zeros: the middle of a longer one, a shorter one at the beginning."""
+    if not len(clip):
+        raise DataError("an empty clip", where=where, found="0 samples")
+    start = max(0, (len(clip) - len(place)) // 2)
+    kept = clip[start : start + len(place)]
+    place[: len(kept)] = kept
