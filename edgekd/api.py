@@ -47,6 +47,7 @@ def build(
     quick: bool = False,
     overwrite: bool = False,
     keep_candidates: bool = False,
+    explain: bool = False,
     cache: str | Path | None = None,
     progress: Callable[[dict[str, Any]], None] = orders.silent,
 ) -> Mapping[str, Any]:
@@ -63,7 +64,7 @@ def build(
             Without labels only losses that need none are used, and the metric is agreement with the teacher.
         classes: names; without them the labels are numbered. Data without labels needs them.
         budget: keys of ``[budget]``.
-        quick, overwrite, keep_candidates, cache: as in ``edgekd build``.
+        quick, overwrite, keep_candidates, explain, cache: as in ``edgekd build``.
         progress: called with a dict after each epoch.
 
     Raises:
@@ -82,6 +83,7 @@ def build(
         quick=quick,
         overwrite=overwrite,
         keep_candidates=keep_candidates,
+        explain=explain,
         progress=progress,
     )
     found = orders.standing(order)

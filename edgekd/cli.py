@@ -45,6 +45,8 @@ _bundle = click.argument("bundle", type=click.Path(path_type=Path))
 @_set
 @_quick
 @click.option("--keep-candidates", is_flag=True, help="Keep every candidate's files in <out>.candidates/.")
+@click.option("--explain", is_flag=True, help="Train the student once more without each loss and report what each is "
+              "worth; a bundle that stands already gets a new report.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, train nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace another bundle at --out.")
 @_cache
@@ -56,6 +58,7 @@ def build(
     settings: tuple[str, ...],
     quick: bool,
     keep_candidates: bool,
+    explain: bool,
     dry_run: bool,
     overwrite: bool,
     cache: Path | None,
@@ -74,6 +77,7 @@ def build(
             quick=quick,
             overwrite=overwrite,
             keep_candidates=keep_candidates,
+            explain=explain,
             progress=progress,
         )
         found = None if dry_run else orders.standing(order)

@@ -95,6 +95,20 @@ def replace_folder(folder: Path, files: Mapping[str, bytes], allowed: Callable[[
                 shutil.rmtree(aside, ignore_errors=True)
 
 
+def replace_file(path: Path, data: bytes) -> None:
+    """Put one file in place in one rename: it is whole or as it was. Raises as ``replace_folder``."""
+    aside = aside_of(path)
+    with disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.parent):
+            try:
+                write_synced(aside, data)
+                os.replace(aside, path)
+                sync_folder(path.parent)
+            finally:
+                aside.unlink(missing_ok=True)
+
+
 def clear_aside(folder: Path) -> None:
     """Remove what a killed ``replace_folder`` left beside a folder."""
     if aside_of(folder).exists():
@@ -103,7 +117,7 @@ def clear_aside(folder: Path) -> None:
 
 
 def aside_of(folder: Path) -> Path:
-    """Where a folder's next content is written before it is renamed."""
+    """Where a folder's (or a file's) next content is written before it is renamed."""
     return folder.parent / f".{folder.name}.new"
 
 

@@ -14,7 +14,7 @@ from edgekd.errors import RecipeError
 from edgekd.metrics._base import Against, Metric
 from edgekd.metrics.accuracy import Accuracy
 
-CONFUSION = 200
+CONFUSION, PAIRS = 200, 8
 
 
 def make(table: Mapping[str, Any]) -> Metric:
@@ -47,7 +47,8 @@ def per_class(
 ) -> dict[str, Any]:
     """What the student took over, class by class: its accuracy, the teacher's, their agreement, and teacher x student.
 
-    Without labels the teacher's word counts as the label. Teacher x student only up to 200 classes, else None.
+    Without labels the teacher's word counts as the label. Teacher x student only up to 200 classes, else None; the
+    pairs (teacher's answer, student's, how often) that they most often part on in any case.
     """
     s, t = student.argmax(1), teacher.argmax(1)
     y = t if labels is None else labels
@@ -65,5 +66,13 @@ def per_class(
         "teacher": share(t == y),
         "student": share(s == y),
         "agree": share(s == t),
+        "samples": np.bincount(y, minlength=n).tolist(),
+        "pairs": _pairs(t, s),
         "confusion": None if confusion is None else confusion.tolist(),
     }
+
+
+def _pairs(teacher: NDArray[np.int64], student: NDArray[np.int64]) -> list[list[int]]:
+    both = np.stack([teacher, student], axis=1)[teacher != student]
+    found, counts = np.unique(both, axis=0, return_counts=True)
+    return [[*found[i].tolist(), int(counts[i])] for i in np.argsort(-counts, kind="stable")[:PAIRS]]

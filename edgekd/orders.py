@@ -37,6 +37,7 @@ class Order:
         file: where it stood, for errors.
         source: the data source plugin, or None where the Python API was given arrays.
         data: the fingerprint of the data and, where given, of the objects.
+        explain: also train the student without each loss, for the report.
         identity: what the bundle at ``out`` is held against; of the code and files as they were when it was taken.
     """
 
@@ -50,6 +51,7 @@ class Order:
     quick: bool = False
     overwrite: bool = False
     keep_candidates: bool = False
+    explain: bool = False
     progress: Progress = field(default=silent)
     identity: str = ""
 
@@ -74,7 +76,7 @@ def take(
         objects: the fingerprint of networks that it was given.
         targets: names or files; none: those that the recipe names.
         out: default ``dist/<name>``, with ``--quick`` ``dist/<name>-quick``.
-        how: ``overwrite``, ``keep_candidates``, ``progress``.
+        how: ``overwrite``, ``keep_candidates``, ``explain``, ``progress``.
     """
     if isinstance(recipe, Mapping):
         loaded, file = recipes.parse(recipe, "recipe"), "recipe"
@@ -133,10 +135,21 @@ def check_writable(out: Path) -> None:
         raise OutputError("can't be written (permission denied)", where=str(place))
 
 
+def samples_page(out: Path) -> Path:
+    """The page of test samples that stands beside a bundle: ``<out>.samples.html``."""
+    return out.parent / f"{out.name}.samples.html"
+
+
+def is_explained(report: Mapping[str, Any]) -> bool:
+    """Whether a report says what each loss is worth."""
+    return bool(report.get("details", {}).get("learned", {}).get("losses"))
+
+
 def standing(order: Order) -> Mapping[str, Any] | None:
     """The report of the bundle at ``out`` where it is the one that this order would make, else None.
 
-    With ``keep_candidates`` the build runs again (from the cache), for their files.
+    With ``keep_candidates`` the build runs again (from the cache), for their files; with ``explain`` where its report
+    does not say yet what each loss is worth.
 
     Raises:
         OutputError: it can't be written; something else stands there, and ``overwrite`` was not given.
@@ -155,7 +168,8 @@ def standing(order: Order) -> Mapping[str, Any] | None:
         found = bundle.read(out)
         if found.plan == order.identity:
             bundle.verify(out, run=False)
-            return None if order.keep_candidates else found.report
+            missing = order.keep_candidates or (order.explain and not is_explained(found.report))
+            return None if missing else found.report
     except IntegrityError:
         if not order.overwrite:
             raise

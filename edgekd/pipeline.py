@@ -10,9 +10,24 @@ from typing import Any
 
 from torch import nn
 
-from edgekd import choose, host, measure, metric, panel, plan, preprocess, record, rehearsal, report, steps
+from edgekd import (
+    choose,
+    explain,
+    host,
+    learned,
+    measure,
+    metric,
+    orders,
+    panel,
+    plan,
+    preprocess,
+    record,
+    rehearsal,
+    report,
+    steps,
+)
 from edgekd.choose import Choice
-from edgekd.disk import disk, replace_folder
+from edgekd.disk import disk, replace_file, replace_folder
 from edgekd.errors import GateError, RecipeError, reading
 from edgekd.heads import SINGLE, Heads
 from edgekd.learn.data._base import Dataset
@@ -60,12 +75,15 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
     measured = measure_all(bench, onnx, stage_scores, exam, QUICK_SECONDS if order.quick else 1.0)
     budget = None if order.quick else order.recipe.budget
     choices = choose_all(measured, budget, exam)
-    facts = record.Facts(bench, trained, stage_scores, exam, measured, choices, order.quick)
+    explained = explain_losses(bench, trained, watching) if order.explain else None
+    facts = record.Facts(bench, trained, stage_scores, exam, measured, choices, order.quick, explained)
     document = record.make(facts)
     pages = write_pages(document, record.samples(facts))
+    apart = report.samples_page(document, learned.samples(bench, exam, facts.shown)).encode()
     if order.keep_candidates:
         keep_candidates(order.out, measured)
-    gate(order, choices, pages)
+    gate(order, choices, {**pages, "samples.html": apart})
+    replace_file(orders.samples_page(order.out), apart)  # first: a bundle that stands is not built again
     bundle.write(order.out, record.bundle(facts, order.identity), pages, overwrite=order.overwrite)
     return document
 
@@ -78,8 +96,9 @@ def describe(order: Order, objects: Objects | None = None) -> dict[str, Any]:
         bench = prepare(order, objects or Objects())
     rehearsed = rehearsal.known(bench.plan, order.store, host.measured_key(0)) or {"seconds_per_sample": {}}
     rows = []
-    for depth, step in bench.plan.walk():
-        rate = rehearsed["seconds_per_sample"].get(step.name)
+    more = [(1, step) for _, step in explain.steps_of(bench).values()] if order.explain else []
+    for depth, step in [*bench.plan.walk(), *more]:
+        rate = rehearsed["seconds_per_sample"].get(step.kind if step.kind == "student" else step.name)
         rows.append(
             {
                 "name": step.name,
@@ -204,13 +223,25 @@ def train_all(bench: steps.Bench) -> tuple[dict[str, steps.Trained], Watching]:
     live = trained["teacher"].student.module
     for _, step in bench.plan.walk("teacher"):
         if step.kind == "student":
-            before = step.parent or ""
-            # A later generation learns from the student before it, the first from the teachers.
-            whom = watching if before in bench.feeds else answers(bench, trained, before)
-            trained[step.name] = steps.student(bench, step, trained["teacher"].student, whom)
+            heard = whom(bench, trained, watching, step)
+            trained[step.name] = steps.student(bench, step, trained["teacher"].student, heard)
         elif step.trains:
             trained[step.name] = steps.compress(bench, step, trained[step.parent or ""].student, watching, live)
     return trained, watching
+
+
+def whom(bench: steps.Bench, trained: Mapping[str, steps.Trained], watching: Watching, step: plan.Step) -> Watching:
+    """Whom a student learns from: of a later generation the student before it, else the teachers."""
+    before = step.parent or ""
+    return watching if before in bench.feeds else answers(bench, trained, before)
+
+
+def explain_losses(
+    bench: steps.Bench, trained: Mapping[str, steps.Trained], watching: Watching
+) -> dict[str, steps.Trained | None]:
+    """The student once more without each loss; of several generations the last."""
+    said = whom(bench, trained, watching, bench.plan.steps["student"])
+    return explain.train(bench, said, trained["teacher"].student)
 
 
 def answers(bench: steps.Bench, trained: Mapping[str, steps.Trained], step: str) -> Answers:

@@ -211,21 +211,12 @@ class _Maker:
 
     def _student(self, teachers: list[Step]) -> Step:
         """The student, after those of earlier generations."""
-        recipe, own = self.recipe, {**self.dump["student"], "generations": 1}
-        made = recipe.student.from_teacher is not None
+        made = self.recipe.student.from_teacher is not None
         multiple = math.lcm(*(target.shapes.channel_multiple for target in self.targets)) if made else 1
-        said = [recipe.combine, [table.weight for table in recipe.panel.values()], _models(recipe, "student"), multiple]
-        parent, before = teachers[0], [teacher.key for teacher in teachers]
-        schedule = Schedule(**_schedule_of(recipe.student))
-        for number in range(1, recipe.student.generations + 1):
-            package = "compress" if made else "learn"
-            key = _key(package, "student", before, said, own, self.dump["losses"], recipe.seed, number)
-            last = number == recipe.student.generations
-            name = "student" if last else f"student {number} of {recipe.student.generations}"
-            step = Step(name, "student", key, parent.name, self._all(), schedule, channel_multiple=multiple)
-            parent = self._add(step)
-            before = [*before, parent.key]
-        return parent
+        before = teachers
+        for _ in range(self.recipe.student.generations):
+            before = [*before, self._add(student_step(self.recipe, teachers, before[len(teachers) :], multiple))]
+        return before[-1]
 
     def _branch(self, target: Target, student: Step) -> tuple[Candidate, ...]:
         """The steps below the student that one target needs, and its candidates in the target's order."""
@@ -269,6 +260,28 @@ class _Maker:
             target,
         )
         return Candidate(name, step.name, export.name, numerics, pruned)
+
+
+def student_step(
+    recipe: Recipe, teachers: Sequence[Step], earlier: Sequence[Step], multiple: int, name: str | None = None
+) -> Step:
+    """The step that distils a student, for every target that the teachers are for.
+
+    Args:
+        earlier: the students of the generations before it, of which the last teaches it; else the teachers do.
+        multiple: what channel counts are rounded to where it is made of the teacher.
+        name: absent: ``student``, and of earlier generations which it is.
+    """
+    table, number = content(recipe), len(earlier) + 1
+    said = [recipe.combine, [teacher.weight for teacher in recipe.panel.values()], _models(recipe, "student"), multiple]
+    own, before = {**table["student"], "generations": 1}, [step.key for step in (*teachers, *earlier)]
+    package = "learn" if recipe.student.from_teacher is None else "compress"
+    key = _key(package, "student", before, said, own, table["losses"], recipe.seed, number)
+    last = number == recipe.student.generations
+    name = name or ("student" if last else f"student {number} of {recipe.student.generations}")
+    parent = earlier[-1] if earlier else teachers[0]
+    schedule = Schedule(**_schedule_of(recipe.student))
+    return Step(name, "student", key, parent.name, parent.targets, schedule, channel_multiple=multiple)
 
 
 def _schedule_of(table: Schedule) -> dict[str, Any]:

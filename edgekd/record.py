@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import choose, metric, preprocess, steps
+from edgekd import choose, explain, learned, metric, preprocess, steps
 from edgekd.choose import Choice
+from edgekd.explain import Explained
 from edgekd.heads import columns, labels_of
+from edgekd.learned import Shown
 from edgekd.measure import Candidate, Exam, Measured, scores
 from edgekd.plan import Step
 from edgekd.preprocess import Inputs
@@ -38,6 +41,16 @@ class Facts:
     measured: Mapping[str, Measured]
     choices: Mapping[str, Choice]
     quick: bool
+    explained: Explained | None = None
+
+    @functools.cached_property
+    def shown(self) -> Shown:
+        """The student of the first target that ships one, run over the test split; else the one before compression."""
+        for target, choice in self.choices.items():
+            if choice.shipped is not None:
+                said = scores(self.measured[target].open(choice.shipped), self.exam.inputs("test", None))
+                return Shown(target, choice.shipped, _step_of(self, target, choice.shipped), said)
+        return Shown(None, None, "student", self.stage_scores("student", "test"))
 
 
 def make(facts: Facts) -> dict[str, Any]:
@@ -69,11 +82,17 @@ def samples(facts: Facts) -> dict[str, Any]:
 
 def _details(facts: Facts) -> dict[str, Any]:
     """What the page draws beyond the contract: curves, agreement by class, the recipe."""
-    teacher, student = facts.exam.teacher("test"), facts.stage_scores(_last_step(facts), "test")
+    teacher, student = facts.exam.teacher("test"), facts.shown.scores
+    said = learned.make(facts.bench, facts.trained, facts.exam, facts.shown)
+    said["losses"] = None
+    if facts.explained is not None:
+        before = functools.partial(facts.stage_scores, "student")
+        said["losses"] = explain.gains(facts.bench, facts.explained, facts.exam, before)
     return {
         "history": {name: trained.history for name, trained in facts.trained.items()},
         "validated": _validated(facts),
         "agreement": _by_class(facts, student, teacher),
+        "learned": said,
         "recipe": public_recipe(facts.bench.recipe),
     }
 
@@ -95,15 +114,6 @@ def _by_class(facts: Facts, student: Array, teacher: Array) -> dict[str, Any]:
     }
     first, *others = found
     return {**found[first], **({"others": {name: found[name] for name in others}} if others else {})}
-
-
-def _last_step(facts: Facts) -> str:
-    """The step whose student ships on the first target that ships one, for the page's agreement by class."""
-    for target, choice in facts.choices.items():
-        for candidate in facts.bench.plan.candidates[target]:
-            if candidate.name == choice.shipped:
-                return candidate.step
-    return "student"
 
 
 def _stages(facts: Facts) -> list[dict[str, Any]]:
@@ -176,7 +186,11 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
 def _candidate(facts: Facts, measured: Measured, candidate: Candidate) -> dict[str, Any]:
     summary = benching.summary(candidate.samples)
     middle, low, high = measured.ratio("fp32", candidate.name)
-    got = scores(measured.open(candidate.name), facts.exam.inputs("test", None))
+    shown, same = facts.shown, (measured.target.name, candidate.name)
+    if (shown.target, shown.candidate) == same:
+        got = shown.scores
+    else:
+        got = scores(measured.open(candidate.name), facts.exam.inputs("test", None))
     return {
         "name": candidate.name,
         "numerics": candidate.numerics.name,

@@ -16,12 +16,13 @@ from edgekd import plugins, target
 _HERE = Path(__file__).parent
 _VOCABULARY = ("errors.py", "plugins.py", "preprocess.py", "recipe.py", "target.py", "vocabulary.py", "wordpiece.py")
 _LIGHT = ("errors.py", "host.py", "preprocess.py", "wordpiece.py")
+_LEARNED = ("learned.py", "layers.py", "likeness.py", "explain.py")
 _STEP_FILES = {
     "learn": (*_VOCABULARY, "metrics", "metric.py", "learn", "steps.py"),
     "compress": (*_VOCABULARY, "metrics", "learn", "compress", "steps.py"),
     "lower": (*_VOCABULARY, "metrics", "learn", "compress", "lower", "steps.py", "record.py"),
     "measure": (*_LIGHT, "heads.py", "metric.py", "metrics", "runtime", "measure.py"),
-    "choose": ("plan.py", "orders.py", "pipeline.py", "choose.py", "record.py", "report"),
+    "choose": ("plan.py", "orders.py", "pipeline.py", "choose.py", "record.py", *_LEARNED, "report"),
 }
 _known: dict[str, str] = {}
 _STEP_VERSIONS = {

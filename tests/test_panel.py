@@ -180,10 +180,17 @@ def test_two_teachers_and_two_generations_build(tmp_path: Path) -> None:
         out=tmp_path / "out",
         cache=tmp_path / "cache",
         progress=seen.append,
+        explain=True,
     )
     names = [stage["name"] for stage in report["stages"]]
     assert names == ["teacher", "teacher 1", "teacher 2", "student 1 of 2", "student"]
     stages = {stage["name"]: stage for stage in report["stages"]}
     assert stages["teacher"]["params"] == stages["teacher 1"]["params"] + stages["teacher 2"]["params"]
     assert {e["step"] for e in seen if "loss" in e} >= {"teacher", "teacher 2", "student 1 of 2", "student"}
+    without = {
+        name: [e for e in seen if e["step"] == f"student without {name}" and "loss" in e]
+        for name in ("kl", "cross_entropy")
+    }
+    rows = report["details"]["learned"]["losses"]["rows"]
+    assert [row["loss"] for row in rows] == list(without) and all(without.values()), "the last generation alone"
     edgekd.verify(tmp_path / "out")

@@ -62,7 +62,11 @@ def test_a_recommender_answers_with_items_and_knows_its_users(tmp_path: Path) ->
 
 def test_a_student_of_two_heads_answers_both(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert cli.run(["build", "multi-task", "--quick", "--out", str(out)]) == 0
+    assert cli.run(["build", "multi-task", "--quick", "--out", str(out), "--explain"]) == 0
+    learned = json.loads((out / "report.json").read_text())["details"]["learned"]
+    assert [of["head"] for of in learned["calibration"]] == ["digit", "kind"]
+    assert [row["loss"] for row in learned["losses"]["rows"]] == ["kl", "cross_entropy"], "a loss, not a loss a head"
+    assert "kind: prime" in out.with_name(f"{out.name}.samples.html").read_text()
     assert cli.run(["verify", str(out)]) == 0
     for target in ("ort-cpu", "openvino"):
         model = edgekd.load(out, target=target)

@@ -54,3 +54,8 @@ def test_a_student_learns_values(tmp_path: Path) -> None:
     said = next(iter(model.run({"input": test[:5]}).values()))
     assert np.mean((said - teacher(torch.tensor(test[:5])).detach().numpy()) ** 2) < spread
     assert "validation mse" in (out / "report.html").read_text()
+    learned = report["details"]["learned"]
+    assert learned["agreement"] is learned["calibration"] is None, "values are no answers"
+    first, *_, last = (row["divergence"] for row in learned["apart"])
+    assert first > last > 0
+    assert f"{first:.2g}"[:3] in (tmp_path / "out.samples.html").read_text()

@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from edgekd import report
+from edgekd import metric, report
 from edgekd.report import svg, text
 
 REPORT = Path(__file__).parent / "golden" / "report.json"
@@ -66,7 +67,59 @@ def test_what_a_user_wrote_is_escaped(document: dict[str, Any]) -> None:
     changed["name"] = evil
     changed["details"]["agreement"]["classes"][0] = evil
     changed["details"]["recipe"]["description"] = evil
+    changed["details"]["learned"]["layers"]["student"][0] = evil
+    changed["details"]["learned"]["losses"]["rows"][0]["loss"] = evil
     assert evil not in report.html(changed, {})
+
+
+def copy(document: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(json.dumps(document))
+    return made
+
+
+def test_what_each_loss_is_worth_is_said_where_it_is_known(document: dict[str, Any]) -> None:
+    explained = report.html(document, {})
+    assert "One seed (0)" in explained and explained.count('class="span"') == 2
+    asked = copy(document)
+    asked["details"]["learned"]["losses"]["rows"][0] |= {"gain": 0.02, "ci95": [0.01, 0.03]}
+    asked["details"]["learned"]["losses"]["rows"][1] |= dict.fromkeys(("validation", "test", "gain", "ci95"))
+    page = report.html(asked, {})
+    assert "it helps" in page and "+1.0 to +3.0" in page and "the training diverges" in page
+    asked["details"]["learned"]["losses"]["rows"] = []
+    assert "The recipe has one loss" in report.html(asked, {})
+    asked["details"]["learned"]["losses"] = None
+    assert "edgekd build --explain" in report.html(asked, {})
+
+
+def test_a_report_of_less_is_drawn_with_less(document: dict[str, Any]) -> None:
+    changed = copy(document)
+    changed["details"]["learned"] |= {"calibration": None, "apart": []}
+    page = report.html(changed, {})
+    assert "Is it as sure" not in page and "Where they part" not in page and "Layer by layer" in page
+    del changed["details"]["learned"], changed["details"]["agreement"]
+    assert "What did it learn?" not in report.html(changed, {})
+
+
+@pytest.mark.parametrize(("count", "rows", "all_of_them"), [(10, 10, False), (100, 12, True), (2000, 12, False)])
+def test_of_many_classes_the_worst_are_shown(
+    document: dict[str, Any], count: int, rows: int, all_of_them: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(4 * count) % count
+    scores = np.eye(count, dtype=np.float32)[labels]
+    student = scores + 0.7 * rng.random(scores.shape)
+    student[labels == 7] = np.roll(student[labels == 7], 1, axis=1)  # the seventh is always mistaken for the eighth
+    changed = copy(document)
+    found = metric.per_class(student, scores, labels, tuple(f"class {i}" for i in range(count)))
+    changed["details"]["agreement"] = found
+    page = report.html(changed, {})
+    assert len(page) < 250_000
+    body = page.split('<table class="classes">')[1].split("</table>")[0]
+    assert body.count('<td class="wide">') == rows
+    assert body.index(">class 7<") < body.index("</tr>", body.index("<tbody>")) or count == 10, "the worst comes first"
+    assert (f"All {count} classes" in page) is all_of_them
+    assert "class 7 → class 8 (4)" in page
+    assert ('class="matrix"' in page) is (count == 100)
 
 
 def test_a_failed_gate_is_said(document: dict[str, Any]) -> None:

@@ -41,6 +41,7 @@ class Feed:
         self, dataset: Dataset, ops: Sequence[Mapping[str, Any]], augment: Augment, seed: int, limit: int | None = None
     ) -> None:
         self._splits = {name: _part(split, limit) for name, split in dataset.splits.items()}
+        self._whole, self._limit = {name: len(split) for name, split in dataset.splits.items()}, limit
         self.ops = tuple(dict(op) for op in ops)
         self._views = Views(seed, augment.flip, augment.crop, augment.views)
         self.views = augment.views
@@ -80,6 +81,10 @@ class Feed:
     def length(self, split: str) -> int:
         """How many samples a split has."""
         return len(self._splits[split])
+
+    def number(self, split: str, index: int) -> int:
+        """The number of a sample in the whole split, before ``limit``."""
+        return index if self._limit is None else int(some(self._whole[split], self._limit)[index])
 
     def labels(self, split: str) -> NDArray[np.int64] | None:
         """(N,) class indices, (N, H) where there are several heads, or None; -1 where a sample's is not told."""

@@ -42,6 +42,30 @@ def check(module: nn.Module, paths: Sequence[str], where: str) -> None:
         raise RecipeError("no such layer", where=where, found=path, allowed=near, hint=hint)
 
 
+def blocks(module: nn.Module, least: int = 5) -> list[str]:
+    """Paths of a network's blocks, front to back: its parts with weights, taken apart level by level until there are
+    ``least``. A part that holds nothing but single layers (convolution, BatchNorm, ReLU) stays whole.
+    """
+    found = {"": bare(module.module if isinstance(module, Heads) else module)}
+    while len(found) < least or any(isinstance(part, nn.ModuleList) for part in found.values()):
+        opened = {path: part for whole in found.items() for path, part in _opened(*whole)}
+        if opened.keys() == found.keys():
+            break
+        found = opened
+    return [path for path in found if path]
+
+
+def _opened(path: str, part: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The parts of a part, those without weights left out; or itself. A ModuleList is never called: it must open."""
+    parts = dict(part.named_children())
+    whole = not any(any(True for _ in inner.children()) for inner in parts.values())
+    if path and whole and not isinstance(part, nn.ModuleList):
+        return [(path, part)]
+    return [
+        (f"{path}.{name}".lstrip("."), inner) for name, inner in parts.items() if any(True for _ in inner.parameters())
+    ]
+
+
 @contextmanager
 def tapped(module: nn.Module, paths: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """A dict that each forward pass fills with the outputs of the layers; "" is the network itself.

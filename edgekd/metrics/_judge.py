@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.heads import Heads, answers, labels_of, split
-from edgekd.metrics._base import Metric, Scores
+from edgekd.metrics._base import Metric, PerSample, Scores
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,26 @@ class Judge:
         self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: NDArray[Any]
     ) -> dict[str, float]:
         """The value of each head; see ``__call__``."""
+        wanted = self._wanted(labels, teacher)
+        return {name: self.metric(part, wanted[name], raw) for name, part in split(scores, self.heads).items()}
+
+    def per_sample(
+        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: NDArray[Any]
+    ) -> NDArray[np.float64] | None:
+        """(N,) what each sample gives, the mean over the heads; None where the metric is no mean over samples."""
+        if not isinstance(self.metric, PerSample):
+            return None
+        wanted = self._wanted(labels, teacher)
+        parts = split(scores, self.heads).items()
+        return np.mean([self.metric.per_sample(part, wanted[name], raw) for name, part in parts], axis=0)
+
+    def _wanted(self, labels: NDArray[np.int64] | None, teacher: Scores | None) -> dict[str, NDArray[Any]]:
+        """What each head is held against."""
         if self.metric.against == "teacher":
             assert teacher is not None
-            said = split(teacher, self.heads)
-            return {name: self.metric(part, said[name], raw) for name, part in split(scores, self.heads).items()}
+            return split(teacher, self.heads)
         if labels is None:
             assert teacher is not None
             labels = answers(teacher, self.heads)
-        found = {}
-        for name, part in split(scores, self.heads).items():
-            wanted = labels_of(labels, self.heads, name)
-            assert wanted is not None
-            found[name] = self.metric(part, wanted, raw)
-        return found
+        by_head = {name: labels_of(labels, self.heads, name) for name in self.heads}
+        return {name: found for name, found in by_head.items() if found is not None}

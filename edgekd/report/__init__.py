@@ -1,17 +1,18 @@
-"""report.json -> report.html: one self-contained page, without scripts, that opens anywhere."""
+"""report.json -> report.html: one self-contained page, without scripts, that opens anywhere; and one of samples."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgekd.report import figures, view
+from edgekd.report import figures, learned, pictures, view
+from edgekd.report.pictures import Sample
 from edgekd.report.readme import readme
 from edgekd.report.text import Metric
 
-__all__ = ["html", "readme"]
+__all__ = ["html", "readme", "samples_page"]
 
 
 def html(report: Mapping[str, Any], samples: Mapping[str, Any]) -> str:
@@ -22,13 +23,25 @@ def html(report: Mapping[str, Any], samples: Mapping[str, Any]) -> str:
         samples: samples.json, nanoseconds by target and candidate; empty where it is lost.
     """
     extras = {**report.get("details", {}), "samples": samples}
-    environment = Environment(
+    page = view.page(report, extras)
+    metric = Metric.of(report)
+    drawn = figures.make(report, extras, metric)
+    found = extras.get("learned")
+    said = learned.make(found, report["split_sizes"]["test"], metric) if found else None
+    return _environment().get_template("page.html").render(**page, figures=drawn, learned=said)
+
+
+def samples_page(report: Mapping[str, Any], samples: Sequence[Sample]) -> str:
+    """The page of the test samples that teacher and student part on: it shows them, so it stays beside the bundle."""
+    cards, shares = pictures.cards(samples), all(sample.shares for sample in samples)
+    return _environment().get_template("samples.html").render(name=report["name"], cards=cards, shares=shares)
+
+
+def _environment() -> Environment:
+    return Environment(
         loader=PackageLoader("edgekd.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = view.page(report, extras)
-    drawn = figures.make(report, extras, Metric.of(report))
-    return environment.get_template("page.html").render(**page, figures=drawn)

@@ -172,13 +172,19 @@ def agreement(found: Table, metric: Metric) -> dict[str, Any]:
     scale = Scale(max(0.0, min(low - 0.05 * (1 - low), 0.95)), 1.0)
     for row in rows:
         row["strip"] = _class_strip(row, scale)
-    worst = sorted(range(len(rows)), key=lambda i: (rows[i]["values"][2] is None, rows[i]["values"][2] or 0.0, i))
+    samples = found.get("samples") or [0] * len(rows)
+    # Of thousands of classes most have a sample or two: what counts is how many samples they part on, then the share.
+    lost = [n * (1 - agree) if agree is not None else -1.0 for n, agree in zip(samples, found["agree"], strict=True)]
+    worst = sorted(range(len(rows)), key=lambda i: (-lost[i], found["agree"][i] or 0.0, i))
     many = len(rows) > MANY
     low_text = text.unit(f"{100 * scale.low:.0f}", "%")
     return {
-        "rows": [rows[i] for i in worst[:NUMBERED]] if many else rows,
-        "all": rows if many else [],
+        "rows": [{**rows[i], "samples": f"{samples[i]:,}"} for i in (worst[:NUMBERED] if many else range(len(rows)))],
+        "count": f"{len(rows):,}",
+        "worst": many,
+        "all": rows if MANY < len(rows) <= MATRIX else [],
         "low": low_text,
+        "pairs": [(classes[t], classes[s], n) for t, s, n in found.get("pairs") or []],
         **_confusion(found.get("confusion"), classes),
     }
 
@@ -196,16 +202,11 @@ def _class_strip(row: Table, scale: Scale) -> Any:
 
 
 def _confusion(given: Any, classes: Sequence[str]) -> dict[str, Any]:
-    """The table or picture of teacher against student, and the pairs they most often part on."""
+    """The table or picture of teacher against student."""
     if given is None:
-        return {"total": None, "table": None, "matrix": None, "pairs": []}
+        return {"table": None, "matrix": None}
     counts = np.asarray(given, np.int64)
     total, same = int(counts.sum()), int(np.trace(counts))
-    apart = counts.copy()
-    np.fill_diagonal(apart, 0)
-    order = np.argsort(-apart, axis=None, kind="stable")[:8]
-    places = [divmod(int(i), len(classes)) for i in order]
-    pairs = [(classes[t], classes[s], int(apart[t, s])) for t, s in places if apart[t, s]]
     described = f"{same:,} of {total:,} answers are the same" + (f" ({100 * same / total:.1f} %)" if total else "")
     table = figure = None
     if len(classes) <= NUMBERED:
@@ -217,4 +218,4 @@ def _confusion(given: Any, classes: Sequence[str]) -> dict[str, Any]:
     elif len(classes) <= MATRIX:
         title = f"The teacher's answer (row) against the student's (column), {len(classes)} classes"
         figure = svg.matrix(counts, title=title, description=described)
-    return {"total": described, "table": table, "matrix": figure, "pairs": pairs}
+    return {"table": table, "matrix": figure}

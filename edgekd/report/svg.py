@@ -75,9 +75,19 @@ def bar(share: float, kind: str = "") -> Markup:
     )
 
 
-def strip(scale: Scale, *, dots: Sequence[tuple[float, str]], lines: Sequence[tuple[float, str]]) -> Markup:
-    """Values on a line: ``dots`` and vertical ``lines``, each (value, class). The numbers stand beside it."""
+def strip(
+    scale: Scale,
+    *,
+    dots: Sequence[tuple[float, str]],
+    lines: Sequence[tuple[float, str]],
+    span: tuple[float, float] | None = None,
+) -> Markup:
+    """Values on a line: ``dots`` and vertical ``lines``, each (value, class), and the ``span`` of an interval. The
+    numbers stand beside it."""
     parts = [Markup('<line class="rail" x1="0" x2="100%" y1="8" y2="8"/>')]
+    if span is not None:
+        whole = '<line class="span" x1="{:.2f}%" x2="{:.2f}%" y1="8" y2="8"/>'
+        parts.append(Markup(whole).format(scale(span[0]), scale(span[1])))
     for value, kind in lines:
         parts.append(
             Markup('<line class="{0}" x1="{1:.2f}%" x2="{1:.2f}%" y1="0" y2="16"/>').format(kind, scale(value))
@@ -144,12 +154,16 @@ def _stretched(path: str, height: float, kind: str) -> Markup:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a chart: (x, y) pairs, the label at its end, a CSS class; ``level`` is a dashed level of no x."""
+    """One line of a chart: (x, y) pairs, the label at its end, a CSS class; ``level`` is a dashed level of no x.
+
+    With ``sizes``, 0..1, each point is a dot of so much area, and the line between them is faint.
+    """
 
     points: Sequence[tuple[float, float]]
     label: str
     kind: str = ""
     level: float | None = None
+    sizes: Sequence[float] = ()
 
     @property
     def last(self) -> float:
@@ -195,8 +209,21 @@ def _drawn(line: Line, x: Scale, down: Callable[[float], float], height: int) ->
         return Markup(level).format(line.kind, down(line.level))
     places = [(x(a), down(b)) for a, b in line.points]
     path = "M" + "L".join(f"{10 * a:.1f} {b:.1f}" for a, b in places)
+    if line.sizes:
+        dots = [
+            Markup('<circle class="end {}" cx="{:.2f}%" cy="{:.1f}" r="{:.1f}"/>').format(
+                line.kind, *place, radius(size)
+            )
+            for place, size in zip(places, line.sizes, strict=True)
+        ]
+        return _stretched(path, height, f"line faint {line.kind}".strip()) + Markup("").join(dots)
     end = Markup('<circle class="{}" cx="{:.2f}%" cy="{:.1f}" r="2.5"/>').format(f"end {line.kind}", *places[-1])
     return _stretched(path, height, f"line {line.kind}".strip()) + end
+
+
+def radius(size: float) -> float:
+    """Pixels, so that the area of a dot tells a share 0..1, and the least can still be seen."""
+    return 1.5 + 7.5 * math.sqrt(size)
 
 
 def _apart(places: Sequence[float], height: float) -> list[float]:

@@ -92,7 +92,8 @@ def vectors(features: Tensor) -> Tensor:
 
 
 def distances(x: Tensor) -> Tensor:
-    """(N, N) Euclidean distances between rows; its gradient is finite at zero, too."""
-    squares = (x[:, None] - x[None]).square().sum(dim=-1)
-    apart = squares > 0
-    return torch.where(apart, torch.where(apart, squares, torch.ones_like(squares)).sqrt(), torch.zeros_like(squares))
+    """(N, N) Euclidean distances between rows, by differences: a product of matrices would lose small ones.
+
+    Its gradient is zero where a distance is.
+    """
+    return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")

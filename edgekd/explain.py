@@ -1,0 +1,102 @@
+"""What each loss is worth: the student trained once more without it (``--explain``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import likeness, plan, steps
+from edgekd.errors import DivergedError
+from edgekd.learn.objective import make_terms
+from edgekd.learn.student import Student
+from edgekd.measure import Exam
+from edgekd.metrics._base import PerSample
+from edgekd.panel import Watching
+from edgekd.plan import Step
+from edgekd.recipe import Recipe
+
+Explained = Mapping[str, steps.Trained | None]  # by loss; None where the training without it diverged
+SPLITS = ("validation", "test")
+
+
+def steps_of(bench: steps.Bench) -> dict[str, tuple[Recipe, Step]]:
+    """For each loss the recipe without it and the step that trains the student (of several generations the last) so.
+
+    Schedule and seed are the student's own. Losses without which nothing would be learned are not among them.
+    """
+    recipe, tree = bench.recipe, bench.plan.steps
+    teachers = [tree[name] for name in recipe.panel]
+    earlier = [step for step in tree.values() if step.kind == "student" and step.name != "student"]
+    names = dict.fromkeys(term.name.split(" (")[0] for term in bench.terms)  # of several heads a loss has a term each
+    found = {}
+    for i, name in enumerate(names):
+        rest = recipe.losses[:i] + recipe.losses[i + 1 :]
+        if any(table.get("weight", 1.0) or table.get("final_weight") for table in rest):
+            less = recipe.model_copy(update={"losses": rest})
+            multiple = tree["student"].channel_multiple
+            found[name] = less, plan.student_step(less, teachers, earlier, multiple, f"student without {name}")
+    return found
+
+
+def train(bench: steps.Bench, watching: Watching, above: Student) -> dict[str, steps.Trained | None]:
+    """A student without each loss; those in the store are not trained again. See ``steps.student``."""
+    found: dict[str, steps.Trained | None] = {}
+    for name, (less, step) in steps_of(bench).items():
+        terms = make_terms(less.losses, heads=bench.heads)
+        try:
+            found[name] = steps.student(replace(bench, terms=terms), step, above, watching)
+        except DivergedError:  # which says something of the loss, and nothing against the build
+            found[name] = None
+    return found
+
+
+def gains(
+    bench: steps.Bench, explained: Explained, exam: Exam, student: Callable[[str], NDArray[Any]]
+) -> dict[str, Any]:
+    """``details.learned.losses``: what the student before compression has with every loss, and without each.
+
+    Args:
+        explained: see ``train``.
+        student: the scores of the student with every loss over a split.
+
+    Returns:
+        ``{seed, draws, validation, test, rows: [{loss, validation, test, gain, ci95}]}``. The gain is the test value
+        with the loss less that without it; its 95 % interval is a bootstrap over test samples, the same ones for both:
+        it knows nothing of another seed. All four are None where the training without the loss diverged.
+    """
+    full = {split: exam.value(split, student(split)) for split in SPLITS}
+    drawn = _draws(exam, student("test"))
+    whole = _resampled(exam, student("test"))
+    resampled = [whole(index) for index in drawn]
+    scores = steps.StageScores(bench, {name: made for name, made in explained.items() if made is not None})
+    rows: list[dict[str, Any]] = []
+    for name, made in explained.items():
+        if made is None:
+            rows.append({"loss": name, **dict.fromkeys((*SPLITS, "gain", "ci95"))})
+            continue
+        values = {split: exam.value(split, scores(name, split)) for split in SPLITS}
+        less = _resampled(exam, scores(name, "test"))
+        ends = likeness.interval([a - less(index) for a, index in zip(resampled, drawn, strict=True)])
+        rows.append({"loss": name, **values, "gain": full["test"] - values["test"], "ci95": list(ends)})
+    return {"seed": bench.recipe.seed, "draws": len(drawn), **full, "rows": rows}
+
+
+def _resampled(exam: Exam, scores: NDArray[Any]) -> Callable[[NDArray[np.int64]], float]:
+    """The metric of a resample of the test split; where it is a mean, of what each sample gives."""
+    labels, teacher, raw = exam.labels["test"], exam.teacher("test"), exam.raw("test")
+    values = exam.judge.per_sample(scores, labels, teacher, raw)
+    if values is not None:
+        return lambda index: float(values[index].mean())
+    return lambda index: exam.judge(
+        scores[index], None if labels is None else labels[index], teacher[index], raw[index]
+    )
+
+
+def _draws(exam: Exam, scores: NDArray[Any]) -> list[NDArray[np.int64]]:
+    mean = isinstance(exam.judge.metric, PerSample)
+    values = 1 if mean else scores[0].size + np.asarray(exam.raw("test")[0]).size
+    return likeness.draws(len(scores), values)

@@ -1,0 +1,129 @@
+"""What did it learn, as the page shows it: calibration, layers, samples they part on, the worth of each loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgekd.report import svg, text
+from edgekd.report.svg import Line, Scale
+from edgekd.report.text import Metric
+
+Table = Mapping[str, Any]
+NETS = (("teacher", "quiet"), ("student", "main"))
+
+
+def make(found: Table, samples: int, metric: Metric) -> dict[str, Any]:
+    """The parts of the section beyond agreement by class.
+
+    Args:
+        found: ``details.learned``.
+        samples: how many the test split has.
+    """
+    student = found["student"]
+    ships = (
+        f"{student['candidate']} on {student['target']}" if student["candidate"] else "the student, which does not ship"
+    )
+    return {
+        "who": ships,
+        "agreement": text.unit(f"{100 * found['agreement']:.1f}", "%") if found["agreement"] is not None else None,
+        "calibration": [_calibration(of) for of in found.get("calibration") or []],
+        "layers": _layers(found["layers"]) if found.get("layers") else None,
+        "bits": found["unit"] == "bit",
+        "apart": [(f"{row['sample']:,}", text.significant(row["divergence"], 2)) for row in found["apart"]],
+        "losses": _losses(found["losses"], samples, metric) if found.get("losses") else None,
+    }
+
+
+def _calibration(found: Table) -> dict[str, Any]:
+    """How often each is right when it is so sure, and how far that is from what it says."""
+    lines, rows = [Line([(0.0, 0.0), (100.0, 100.0)], "", "ideal")], []
+    for name, kind in NETS:
+        of = found[name]
+        bins = [b for b in of["bins"] if b["count"]]
+        total = sum(b["count"] for b in bins)
+        points = [(100 * b["confidence"], 100 * b["accuracy"]) for b in bins]
+        lines.append(Line(points, name, kind, sizes=[b["count"] / total for b in bins]))
+        gap = 100 * (of["confidence"] - of["accuracy"])
+        word = (
+            "as sure as right"
+            if abs(gap) < 0.05
+            else f"{abs(gap):.1f} points {'too sure' if gap > 0 else 'too unsure'}"
+        )
+        percent = [text.unit(f"{100 * of[key]:.1f}", "%") for key in ("ece", "confidence", "accuracy")]
+        rows.append({"name": name, "numbers": [*percent, text.significant(of["nll"])], "word": word})
+    described = "; ".join(f"{row['name']}: ECE {row['numbers'][0]}, {row['word']}" for row in rows)
+    # Of thousands of items no answer has a large share: then the corner is drawn that the dots lie in.
+    most = max(value for line in lines[1:] for point in line.points for value in point)
+    scale = Scale(0.0, 100.0 if most > 40 else max(2.0, 1.25 * most))
+    figure = svg.chart(
+        lines,
+        scale,
+        scale,
+        lambda v: f"{v:g}",
+        title="How often the answer is right, by confidence",
+        description=described,
+        height=220,
+    )
+    return {"head": found["head"], "rows": rows, "figure": figure, "bins": len(found["student"]["bins"])}
+
+
+def _layers(found: Table) -> dict[str, Any]:
+    """The heat map: rows of the student, columns of the teacher, front to back."""
+    tied = {tuple(pair) for pair in found["pairs"]}
+
+    def cell(value: float | None, place: tuple[int, int]) -> tuple[str, str, bool]:
+        if value is None:
+            return text.NONE, "0", place in tied
+        return f"{value:.2f}", f"{0.65 * value * value:.2f}", place in tied
+
+    rows = [
+        (path or "output", [cell(value, (i, j)) for j, value in enumerate(values)])
+        for i, (path, values) in enumerate(zip(found["student"], found["cka"], strict=True))
+    ]
+    return {
+        "step": found["step"],
+        "samples": f"{found['samples']:,}",
+        "columns": [path or "output" for path in found["teacher"]],
+        "rows": rows,
+        "tied": bool(tied),
+    }
+
+
+def _losses(found: Table, samples: int, metric: Metric) -> dict[str, Any]:
+    """With and without each loss; an interval that holds 0 tells nothing."""
+    rows = found["rows"]
+    ends = [value for row in rows if row["ci95"] for value in row["ci95"]]
+    scale = svg.around([0.0, *ends], 0.01 if metric.share else 1e-3)
+    return {
+        "seed": found["seed"],
+        "draws": f"{found['draws']:,}",
+        "samples": f"{samples:,}",
+        "validation": metric.value(found["validation"]),
+        "test": metric.value(found["test"]),
+        "rows": [_loss(row, scale, metric) for row in rows],
+    }
+
+
+def _loss(row: Table, scale: Scale, metric: Metric) -> dict[str, Any]:
+    if row["ci95"] is None:
+        return {"name": row["loss"], "cells": [text.NONE] * 4, "strip": "", "word": "without it the training diverges"}
+    low, high = row["ci95"]
+    word = "it helps" if low > 0 else "it harms" if high < 0 else "no difference shown"
+    cells = [metric.value(row["validation"]), metric.value(row["test"]), signed(row["gain"], metric)]
+    cells.append(f"{signed(low, metric, unit=False)} to {signed(high, metric)}")
+    dots, lines = [(row["gain"], "of-student")], [(0.0, "agree")]
+    return {
+        "name": row["loss"],
+        "cells": cells,
+        "strip": svg.strip(scale, dots=dots, lines=lines, span=(low, high)),
+        "word": word,
+    }
+
+
+def signed(value: float, metric: Metric, *, unit: bool = True) -> str:
+    """``+0.6 points``, ``−0.012``."""
+    written = metric.gap(value)
+    number = written.split(text.NBSP)[0]
+    sign = "" if float(number.replace(",", "")) == 0 else "+" if value > 0 else "−"
+    return sign + (written if unit else number)

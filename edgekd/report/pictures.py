@@ -1,0 +1,161 @@
+"""Samples as a page shows them: pictures, sounds, texts, rows of numbers. What can't be shown is named."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgekd.report import text
+
+LARGEST, SMALL = 320, 96  # pixels of a side: larger pictures are thinned out, smaller ones scaled up in blocks
+LETTERS, NUMBERS = 600, 40  # what is shown of a text and of a row of numbers
+COLUMNS, HEIGHT = 240, 48  # of a sound
+
+
+class Answer(NamedTuple):
+    """What the two say of one class (or value): the teacher's share and the student's, and whether it is their best."""
+
+    name: str
+    said: tuple[float, float]
+    best: tuple[bool, ...]
+    label: bool
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A test sample on which teacher and student part.
+
+    Attributes:
+        number: in the test split, from 0; raw: as the user gave it.
+        distance: of the two, in bits where the answers are classes, else of their values.
+        answers: those worth a line.
+        shares: whether answers are classes, with probabilities.
+    """
+
+    number: int
+    distance: float
+    raw: Any
+    answers: tuple[Answer, ...]
+    shares: bool = True
+
+
+def cards(samples: Sequence[Sample]) -> list[dict[str, Any]]:
+    """What the page says of each sample."""
+    drawn = pictures([sample.raw for sample in samples])
+    return [{**_card(sample), "picture": picture} for sample, picture in zip(samples, drawn, strict=True)]
+
+
+def _card(sample: Sample) -> dict[str, Any]:
+    def written(value: float) -> str:
+        if not sample.shares:
+            return text.significant(value)
+        return text.unit(text.significant(100 * value, 2 if value < 0.01 else 3), "%")
+
+    rows = [
+        {
+            "name": answer.name,
+            "label": answer.label,
+            "said": list(zip(map(written, answer.said), answer.best or (False, False), strict=True)),
+        }
+        for answer in sample.answers
+    ]
+    distance = text.significant(sample.distance, 2)
+    far = text.unit(distance, "bit") if sample.shares else f"{distance} apart"
+    return {"number": f"{sample.number:,}", "distance": far, "rows": rows, "verdict": _verdict(sample)}
+
+
+def _verdict(sample: Sample) -> str:
+    labels = [answer for answer in sample.answers if answer.label]
+    if not labels:
+        return ""
+    teacher, student = (all(answer.best[who] for answer in labels) for who in (0, 1))
+    if teacher == student:
+        return "both are right" if teacher else "both are wrong"
+    return "the teacher is right" if teacher else "the student is right"
+
+
+def pictures(raw: Sequence[Any]) -> list[Markup]:
+    """Each sample as HTML, all of one kind; pictures share one scale of brightness."""
+    if not len(raw):
+        return []
+    if isinstance(raw[0], str | bytes):
+        return [_text(value) for value in raw]
+    arrays = [np.asarray(value) for value in raw]
+    first = arrays[0]
+    if first.dtype.kind in "uifb":
+        if first.ndim in (2, 3) and all(_layout(array) is not None for array in arrays):
+            return _images(arrays)
+        if first.ndim == 1:
+            whole = first.dtype.kind in "uib" and first.dtype != np.int16
+            return [_row(array) if whole or array.size <= NUMBERS else _wave(array) for array in arrays]
+    return [
+        Markup('<p class="quiet">{} of shape {}</p>').format(a.dtype.name, " x ".join(map(str, a.shape)))
+        for a in arrays
+    ]
+
+
+def _layout(array: NDArray[Any]) -> NDArray[Any] | None:
+    """(H, W) or (H, W, 3 or 4) of a picture, channels first or last; None: it is none."""
+    if array.ndim == 2:
+        return array
+    if array.shape[-1] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
+        array = np.moveaxis(array, 0, -1)
+    if array.shape[-1] not in (1, 3, 4):
+        return None
+    return array[..., 0] if array.shape[-1] == 1 else array
+
+
+def _images(arrays: Sequence[NDArray[Any]]) -> list[Markup]:
+    """Bytes that use their range as they are, everything else from its least value (black) to its largest."""
+    finite = [np.nan_to_num(array.astype(np.float64)) for array in arrays]
+    low, high = min(float(a.min()) for a in finite), max(float(a.max()) for a in finite)
+    if arrays[0].dtype == np.uint8 and high > 127:
+        low, high = 0.0, 255.0
+    found = []
+    for values in finite:
+        pixels = _layout(values)
+        assert pixels is not None
+        step = math.ceil(max(pixels.shape[:2]) / LARGEST)
+        bright = np.round((pixels[::step, ::step] - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(bright).save(buffer, "PNG")
+        height, width = pixels.shape[:2]
+        small = "small" if max(height, width) < SMALL else ""
+        url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+        found.append(Markup('<img class="{}" alt="{} x {} pixels" src="{}">').format(small, width, height, url))
+    return found
+
+
+def _text(value: str | bytes) -> Markup:
+    whole = value if isinstance(value, str) else value.decode("utf-8", "replace")
+    rest = len(whole) - LETTERS
+    shown = whole if rest <= 0 else f"{whole[:LETTERS]} … ({rest:,} more)"
+    return Markup("<blockquote>{}</blockquote>").format(shown)
+
+
+def _row(array: NDArray[Any]) -> Markup:
+    shown = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in array[:NUMBERS].tolist())
+    rest = array.size - NUMBERS
+    return Markup('<p class="numbers">{}</p>').format(shown + (f", … ({rest:,} more)" if rest > 0 else ""))
+
+
+def _wave(array: NDArray[Any]) -> Markup:
+    """A sound, or any long row of values: from the least to the largest value of each column."""
+    values = np.nan_to_num(array.astype(np.float64))
+    peak = float(np.abs(values).max()) or 1.0
+    parts = np.array_split(values / peak, min(COLUMNS, len(values)))
+    top = [HEIGHT / 2 * (1 - part.max()) for part in parts]
+    bottom = [HEIGHT / 2 * (1 - part.min()) + 0.5 for part in parts]
+    ends = [f"{i} {y:.1f}" for i, y in enumerate(top)] + [f"{i} {y:.1f}" for i, y in reversed(list(enumerate(bottom)))]
+    head = '<svg class="wave" role="img" aria-label="{0} values" height="{1}" viewBox="0 0 {2} {1}"'
+    path = ' preserveAspectRatio="none"><path d="M{3}Z"/></svg>'
+    return Markup(head + path).format(f"{len(values):,}", HEIGHT, len(parts), "L".join(ends))
