@@ -187,3 +187,31 @@ def test_wordpiece_op_says_what_a_model_reads() -> None:
     ids, mask = preprocess.specs([op], np.array("a"))
     assert (ids.shape, ids.dtype, ids.high, mask.high, mask.longest) == ((None, None), "int64", 5, 2, 4)
     assert preprocess.raw_shape([op], ()) == ()
+
+
+def test_a_missing_library_is_told_with_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("edgekd.learn.data.text", "edgekd.learn.data._vocabulary"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    assert cli.run(["plan", "bert-distilbert", "--set", f"data.path={tmp_path}"]) == 4
+    assert "tokenizers is not installed; pip install 'edgekd[text]'" in capfd.readouterr().err
+
+
+def test_a_bert_from_a_folder_on_this_machine(tmp_path: Path) -> None:
+    """A user's own model and tokenizer: weights are read, its vocabulary is held against the model's size."""
+    import torch
+
+    from edgekd import plugins
+    from edgekd.errors import RecipeError
+
+    made = plugins.build("models", {"kind": "bert", "width": 16, "layers": 1, "heads": 2}, "m").build((50, 2), 5)
+    made.module.save_pretrained(tmp_path)
+    table = {"kind": "transformers", "name": "BertForSequenceClassification", "folder": str(tmp_path)}
+    again = plugins.build("models", table, "m").build((50, 2), 3)
+    wanted = made.module.bert.encoder.layer[0].output.dense.weight
+    assert torch.equal(again.module.bert.encoder.layer[0].output.dense.weight, wanted)
+    assert again.module.classifier.weight.shape == (3, 16)
+    with pytest.raises(RecipeError, match=r"more tokens than the model; found 51; allowed: at most 50"):
+        plugins.build("models", table, "m").build((51, 2), 3)

@@ -78,15 +78,17 @@ class Transformers:
             wanted["num_channels"] = input_shape[0]
         cls = getattr(transformers, self.name)
         if self.folder:
-            made = plugins.call_user(
-                cls.from_pretrained,
-                "model.folder",
-                self.folder,
-                local_files_only=True,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,
-                **wanted,
-            )
+            transformers.logging.disable_progress_bar()
+            with quiet():  # it reports that the head was made anew
+                made = plugins.call_user(
+                    cls.from_pretrained,
+                    "model.folder",
+                    self.folder,
+                    local_files_only=True,
+                    use_safetensors=True,
+                    ignore_mismatched_sizes=True,
+                    **wanted,
+                )
             known = getattr(made.config, "vocab_size", None)
             if not images and known is not None and known < input_shape[0]:
                 raise RecipeError(
