@@ -2,8 +2,8 @@
 
     python benchmarks/matrix.py --data FOLDER [--recipe NAME ...] [--seeds 0 1 2]
 
-The teacher is trained once a recipe (seed 0). Both students have the same schedule and the same views; "alone" learns
-from the labels only. Every finished cell stands in ``results/matrix/``; run the command again after an interruption,
+The teacher is trained once a recipe (seed 0). Both students have the same schedule, the same views and the same labels;
+"alone" learns from the labels only, and where the student is made of its teacher, it begins untrained. Every finished cell stands in ``results/matrix/``; run the command again after an interruption,
 and it goes on where it stopped. At the end the paired gains are printed, with their 95 % intervals by bootstrap over
 (seed, test sample), and written to ``results/matrix.json``.
 """
@@ -24,6 +24,7 @@ import numpy as np
 
 import edgekd
 from edgekd import orders, pipeline, steps
+from edgekd import recipe as recipes
 from edgekd.errors import EdgekdError
 from edgekd.heads import labels_of, split
 from edgekd.learn import train
@@ -35,11 +36,19 @@ RECIPES = {
     "cifar10-cnn": "cifar10_jpeg.npz",
     "cifar10-half": "cifar10_jpeg.npz",
     "attention-transfer": "cifar10_jpeg.npz",
+    "bert-distilbert": ".",
     "cross-modal": "cifar10_jpeg.npz",
     "wide-deep-fm": "goodbooks.npz",
     "resnet50-mobilenetv2": "cifar10_jpeg.npz",
 }
-ALONE = ['losses=[{kind="cross_entropy"}]', "compress=[]"]
+# What a student that is made of its teacher is, without one.
+UNTRAINED = {
+    "bert-distilbert": {
+        "kind": "transformers",
+        "name": "DistilBertForSequenceClassification",
+        "config": {"dim": 128, "n_layers": 2, "n_heads": 4, "hidden_dim": 512, "max_position_embeddings": 64},
+    }
+}
 TRIALS = 2000
 
 
@@ -57,7 +66,7 @@ def cell(recipe: str, data: Path, seed: int) -> dict[str, Any]:
         }
         for target in report["targets"]:
             adds[f"shipped on {target}"] = added(distilled, shipped(order.out, target, distilled.feed))
-        alone_order = orders.take(recipe, [], [*settings, *ALONE], out=Path(folder, "alone"), progress=told)
+        alone_order = orders.take(without_teacher(recipe, settings), [], out=Path(folder, "alone"), progress=told)
         alone = pipeline.prepare(alone_order, Objects())
         pipeline.train_all(alone)
         adds["alone"] = added(alone, scores(alone, "student"))
@@ -70,6 +79,15 @@ def cell(recipe: str, data: Path, seed: int) -> dict[str, Any]:
         "seconds": time.time() - started,
         "report": dict(report),
     }
+
+
+def without_teacher(recipe: str, settings: list[str]) -> dict[str, Any]:
+    """The recipe whose student learns from labels alone, and is not compressed."""
+    table = recipes.load(recipe, settings)[0].model_dump(mode="json", exclude_unset=True)
+    table |= {"losses": [{"kind": "cross_entropy"}], "compress": []}
+    if table["student"].pop("from_teacher", None):
+        table["student"]["model"] = UNTRAINED[recipe]
+    return table
 
 
 def added(bench: steps.Bench, found: np.ndarray) -> np.ndarray:
