@@ -322,8 +322,9 @@ def make_roots(
     elif recipe.student.model is None:
         return roots
     else:
-        build = plugins.build("models", recipe.student.model, "student.model").build
-        bare = functools.partial(build, feed.sample_shape, sum(heads.values()))
+        bare = functools.partial(
+            teachers.build, recipe.student.model, "student.model", feed.sample_shape, sum(heads.values())
+        )
     roots["student"] = bare if len(heads) == 1 else lambda: HeadsModule(bare(), list(heads.values()))
     return roots
 

@@ -19,7 +19,13 @@ LISTED = 40
 def missing(module: nn.Module, paths: Sequence[str]) -> list[str]:
     """Those paths that a network does not have. An exported graph keeps names of modules that it no longer calls."""
     known = _layers(module)
-    return [path for path in paths if path not in known]
+    return [path for path in paths if _parted(path)[0] not in known]
+
+
+def _parted(path: str) -> tuple[str, int]:
+    """``"encoder.0.attention:1"`` -> its layer, and which of the tensors that it gives; without a number the first."""
+    layer, colon, number = path.rpartition(":")
+    return (layer, int(number)) if colon and number.isdigit() else (path, 0)
 
 
 def _layers(module: nn.Module) -> dict[str, nn.Module]:
@@ -70,11 +76,12 @@ def _opened(path: str, part: nn.Module) -> list[tuple[str, nn.Module]]:
 def tapped(module: nn.Module, paths: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """A dict that each forward pass fills with the outputs of the layers; "" is the network itself.
 
-    Where a layer gives several tensors (a tuple, or an object such as transformers return) the first one counts.
+    Where a layer gives several tensors (a tuple, or an object such as transformers return) the first one counts, or
+    the one whose number stands behind a colon: ``"bert.encoder.layer.0.attention.self:1"`` is an attention matrix.
     """
     found: dict[str, Tensor] = {}
     parts = _layers(module)
-    handles = [parts[path].register_forward_hook(_hook(found, path)) for path in dict.fromkeys(paths)]
+    handles = [parts[_parted(path)[0]].register_forward_hook(_hook(found, path)) for path in dict.fromkeys(paths)]
     try:
         yield found
     finally:
@@ -84,15 +91,17 @@ def tapped(module: nn.Module, paths: Sequence[str]) -> Iterator[dict[str, Tensor
 
 def _hook(found: dict[str, Tensor], path: str) -> Callable[[nn.Module, object, object], None]:
     def keep(layer: nn.Module, inputs: object, output: object) -> None:
-        found[path] = _first(output, path)
+        found[path] = _tensor(output, _parted(path)[1], path)
 
     return keep
 
 
-def _first(output: object, path: str) -> Tensor:
-    if isinstance(output, Tensor):
+def _tensor(output: object, number: int, path: str) -> Tensor:
+    if isinstance(output, Tensor) and number == 0:
         return output
-    parts = list(output.values()) if hasattr(output, "values") else output
-    if isinstance(parts, list | tuple) and parts:
-        return _first(parts[0], path)
-    raise RecipeError("this layer gives no tensor", where=path, found=type(output).__name__)
+    several = hasattr(output, "values") and not isinstance(output, Tensor)
+    parts = list(output.values()) if several else output  # type: ignore[attr-defined]
+    if isinstance(parts, list | tuple) and number < len(parts):
+        return _tensor(parts[number], 0, path)
+    what = "no tensor" if number == 0 else f"no tensor of number {number}"
+    raise RecipeError(f"this layer gives {what}", where=path, found=type(output).__name__)

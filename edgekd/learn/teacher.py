@@ -47,6 +47,22 @@ def bare(module: nn.Module) -> nn.Module:
     return module
 
 
+def build(model: Mapping[str, Any], where: str, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """An untrained network from a recipe's ``model`` table.
+
+    Raises:
+        RecipeError: the family does not know the table's keys, or can't read such inputs.
+    """
+    family = plugins.build("models", model, where)
+    try:
+        made: nn.Module = family.build(input_shape, classes)
+    except ValueError as err:
+        raise RecipeError(
+            f"can't be built for inputs of {input_shape}: {err}", where=where, found=model["kind"]
+        ) from err
+    return made
+
+
 def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int) -> nn.Module:
     """Build the teacher of a recipe and, where it has a checkpoint, load that.
 
@@ -58,7 +74,7 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int) -> 
         RecipeError: the checkpoint is missing, unreadable, or of another shape; names the first tensor that differs.
     """
     own = classes if table.classes is None else max(classes, *(c + 1 for c in table.classes))
-    module = plugins.build("models", table.model, "teacher.model").build(input_shape, own)
+    module = build(table.model, "teacher.model", input_shape, own)
     if table.classes is not None and len(table.classes) != classes:
         raise RecipeError(
             "one teacher class for each of ours is needed",
@@ -70,7 +86,7 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int) -> 
         where = f"teacher.checkpoint: {Path(table.checkpoint).name}"
         state = read_checkpoint(Path(table.checkpoint), table.state_key, table.strip_prefix)
         if table.classes is not None and (more := _classes_of(bare(module), state, own)):
-            module = plugins.build("models", table.model, "teacher.model").build(input_shape, more)
+            module = build(table.model, "teacher.model", input_shape, more)
         _check_state(bare(module), state, where)
         bare(module).load_state_dict(state)
     return wrap(module, table)

@@ -172,3 +172,20 @@ def test_a_student_has_a_model_or_is_made_of_the_teacher() -> None:
             recipe.parse({**base, "student": student}, "r")
     with pytest.raises(RecipeError, match=r"student\.from_teacher.*at least 1"):
         recipe.parse({**base, "student": {"from_teacher": []}}, "r")
+
+
+def test_attention_matrices_can_be_transferred() -> None:
+    net = {"kind": "bert", "width": 16, "layers": 2, "heads": 2, "positions": 16, "dropout": 0.0}
+    student, teacher = (plugins.build("models", {**net, "heads": h}, "m").build((50, 2), 3).eval() for h in (2, 4))
+    path = "bert.encoder.layer.1.attention.self:1"
+    taps.check(student, [path], "here")
+    loss = {"kind": "attention_transfer", "power": 1, "student_layers": [path], "teacher_layers": [path]}
+    x = torch.randint(5, 50, (3, 9)), torch.ones(3, 9, dtype=torch.int64)
+    objective = Objective(make_terms([loss]), student, teacher, (x, x))
+    with objective.watching():
+        student(*x)
+        _, parts = objective(torch.zeros(3, 3), None, None, 0.0, x)
+        assert objective._seen[1][path].shape == (3, 4, 9, 9) and objective._seen[0][path].shape == (3, 2, 9, 9)
+    assert 0 < float(parts["attention_transfer"].detach()) < 4
+    with pytest.raises(RecipeError, match="no tensor of number 7"), taps.tapped(student, ["bert.encoder.layer.0:7"]):
+        student(*x)

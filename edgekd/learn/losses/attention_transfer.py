@@ -17,8 +17,9 @@ from edgekd.learn.losses._features import OnLayers, pooled
 class AttentionTransfer(OnLayers):
     """mean over layers and n of  || q(f_s) - q(f_t) ||^2,  q = vec(A) / || vec(A) ||,  A = mean over channels of |f|^p
 
-    (Zagoruyko and Komodakis 2017, arXiv:1612.03928, eq. 2 with its activation-based maps). Layers that give attention
-    matrices (N, heads, L, L) fit too: p = 1 compares the heads' mean. Maps of unlike size meet on the smaller grid.
+    (Zagoruyko and Komodakis 2017, arXiv:1612.03928, eq. 2 with its activation-based maps). Attention matrices
+    (N, heads, L, L) fit too, such as ``bert.encoder.layer.0.attention.self:1``: p = 1 compares the heads' mean. Maps of
+    unlike size meet on the smaller grid.
 
     Attributes:
         power: p, 1 to 8.
