@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekd import orders, pipeline, recipe, target
+from edgekd import orders, pipeline, plugins, recipe, target
 from edgekd.errors import RecipeError, UsageError
 
 
@@ -15,6 +15,13 @@ def test_every_builtin_recipe_plans_quickly_without_data(name: str, tmp_path: Pa
     order = orders.take(name, quick=True, cache=tmp_path)
     tree = pipeline.describe(order)
     assert tree["targets"] and any(row["name"] == "student" for row in tree["steps"])
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "benchmarks" / "full").glob("*.toml")), ids=str)
+def test_the_recipes_of_full_size_can_be_read(path: Path) -> None:
+    found, _ = recipe.load(str(path))
+    assert found.name == path.stem and "Not run here" in path.read_text()
+    assert all(plugins.load("losses", table["kind"], "test") for table in found.losses)
 
 
 @pytest.mark.parametrize("name", target.names())
