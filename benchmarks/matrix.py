@@ -17,6 +17,7 @@ import json
 import tempfile
 import time
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +66,17 @@ def cell(recipe: str, data: Path | None, seed: int) -> dict[str, Any]:
         order = orders.take(recipe, [], settings, out=Path(folder, "out"), progress=told, keep_candidates=True)
         report = pipeline.run(order)
         distilled = pipeline.prepare(order, Objects())
+        trained, teachers = pipeline.train_all(distilled)
         adds = {
-            "teacher": added(distilled, scores(distilled, "teacher")),
-            "distilled": added(distilled, scores(distilled, "student")),
+            "teacher": added(distilled, teachers.split("test")),
+            "distilled": added(distilled, of_torch(distilled, trained)),
         }
         edgekd.verify(order.out)
         for target in order.targets:
             adds[f"int8 on {target.name}"] = added(distilled, of_file(order.out, target, distilled.feed))
         alone_order = orders.take(without_teacher(recipe, settings), [], out=Path(folder, "alone"), progress=told)
         alone = pipeline.prepare(alone_order, Objects())
-        pipeline.train_all(alone)
-        adds["alone"] = added(alone, scores(alone, "student"))
+        adds["alone"] = added(alone, of_torch(alone, pipeline.train_all(alone)[0]))
     report.pop("details")
     return {
         "recipe": recipe,
@@ -107,11 +108,9 @@ def added(bench: steps.Bench, found: np.ndarray) -> np.ndarray:
     return np.mean(by_head, axis=0).astype(np.float32)
 
 
-def scores(bench: steps.Bench, step: str) -> np.ndarray:
-    """A trained step's logits on the test split."""
-    files = bench.store.get(bench.plan.steps[step].key)
-    assert files is not None
-    return train.predict(steps.unpack(bench, files).student.module, bench.feed_of(step), "test")
+def of_torch(bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> np.ndarray:
+    """What the float student says to the test split."""
+    return train.predict(trained["student"].student.module, bench.feed, "test")
 
 
 def of_file(out: Path, target: Target, feed: Feed) -> np.ndarray:
@@ -151,6 +150,7 @@ def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
     adds = {name: np.stack([unpacked(found, name) for found in cells]) for name in names}
     gap = adds["teacher"] - adds["alone"]
     found: dict[str, Any] = {
+        "metric": cells[0]["report"]["metric"],
         "seeds": [found["seed"] for found in cells],
         "value_test": {name: float(values.mean()) for name, values in adds.items()},
         "gap": interval(gap),

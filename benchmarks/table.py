@@ -111,9 +111,57 @@ def network(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "build, bench and verify without a network", "no difference" if good else f"differs: {found['differ']}"
 
 
+def taught(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Whether distillation helps, by recipe."""
+    for recipe, told in found["recipes"].items():
+        points = told["metric"] == "accuracy"
+
+        def write(value: float, points: bool = points) -> str:
+            return f"{100 * value:.1f}" if points else f"{value:.4f}"
+
+        def span(key: str, told: dict[str, Any] = told, write: Any = write) -> str:
+            middle, low, high = told[key]
+            return f"{write(middle)} ({write(low)} to {write(high)})"
+
+        values = told["value_test"]
+        int8 = " / ".join(write(values[f"int8 on {target}"]) for target in RUNTIME)
+        closes = " / ".join(f"{100 * told[f'int8 on {target}_closes']:.0f} %" for target in RUNTIME)
+        gap = f"; gap {span('gap')}, distilled over alone {span('distilled_minus_alone')}, int8 closes {closes} of it"
+        clear = told["gap"][1] > 0
+        seeds = "one seed" if len(told["seeds"]) == 1 else f"{len(told['seeds'])} seeds"
+        yield (
+            f"`{recipe}`, {seeds}: {told['metric']}{', %' if points else ''} on test",
+            f"teacher {write(values['teacher'])}, alone {write(values['alone'])}, "
+            f"distilled {write(values['distilled'])}, int8 {int8}" + (gap if clear else "; no clear gap to close"),
+        )
+
+
+def tokens(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """SST-2."""
+    splits, took = found["splits"].values(), found["us_per_sentence"]
+    yield (
+        "our WordPiece against the tokenizers library's, on every sentence of SST-2",
+        f"{sum(s['differ'] for s in splits)} of {sum(s['sentences'] for s in splits):,} differ; "
+        f"{took['ours']:.0f} us a sentence, theirs {took['tokenizers']:.0f}",
+    )
+
+
+def kept(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """ResNet-56 -> ResNet-20."""
+    epoch = found["epoch_over_plain"]
+    yield (
+        "time of distilling ResNet-56 -> ResNet-20 over plain training, with the teacher's answers kept",
+        f"an epoch {epoch['kept']:.2f} x (not kept: {epoch['anew']:.2f} x); "
+        f"a run of 3 x {found['views']} epochs, the filling included, {found['whole_over_plain']:.2f} x",
+    )
+
+
 PARTS = (
     ("digits", digits, "digits.py"),
     ("fashion_mnist_seed0", fashion, "fashion_mnist.py --data FOLDER"),
+    ("matrix", taught, "matrix.py --data FOLDER"),
+    ("kept_outputs", kept, "kept_outputs.py"),
+    ("wordpiece", tokens, "wordpiece.py --data FOLDER"),
     ("int8_vs_ptq", against, "int8_vs_ptq.py"),
     ("same_answers", answers, "same_answers.py"),
     ("call_overhead", overhead, "call_overhead.py"),

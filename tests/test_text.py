@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import edgekd
+import edgekd.learn.data
 from edgekd import cli, preprocess
 from edgekd.errors import IntegrityError, UsageError
 from edgekd.learn.data.made_text import MadeText
@@ -192,8 +193,9 @@ def test_wordpiece_op_says_what_a_model_reads() -> None:
 def test_a_missing_library_is_told_with_its_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("edgekd.learn.data.text", "edgekd.learn.data._vocabulary"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in ("text", "_vocabulary"):
+        monkeypatch.delitem(sys.modules, f"edgekd.learn.data.{name}", raising=False)
+        monkeypatch.delattr(edgekd.learn.data, name, raising=False)
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     assert cli.run(["plan", "bert-distilbert", "--set", f"data.path={tmp_path}"]) == 4
     assert "tokenizers is not installed; pip install 'edgekd[text]'" in capfd.readouterr().err
