@@ -93,7 +93,23 @@ def _details(facts: Facts) -> dict[str, Any]:
         "validated": _validated(facts),
         "agreement": _by_class(facts, student, teacher),
         "learned": said,
+        "kept": _kept(facts.bench),
         "recipe": public_recipe(facts.bench.recipe),
+    }
+
+
+def _kept(bench: steps.Bench) -> dict[str, Any] | None:
+    """What of the teachers is kept for training, and what is computed anew; None where no loss asks for answers."""
+    if not any("teacher" in term.loss.needs for term in bench.terms):
+        return None
+    outputs = sum(sum(bench.heads_of(name).values()) for name in bench.feeds)
+    a_view = 4 * outputs * bench.feed.length("train")
+    return {
+        "views": bench.feed.views,
+        "samples": bench.feed.length("train"),
+        "memory_bytes": a_view,
+        "disk_bytes": a_view * bench.feed.views,
+        "anew": [term.name for term in bench.terms if term.on_features],
     }
 
 

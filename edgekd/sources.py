@@ -14,12 +14,13 @@ from typing import Any
 from edgekd import plugins, target
 
 _HERE = Path(__file__).parent
-_VOCABULARY = ("errors.py", "plugins.py", "preprocess.py", "recipe.py", "target.py", "vocabulary.py", "wordpiece.py")
+_NAMES = ("errors", "plugins", "heads", "preprocess", "recipe", "target", "vocabulary", "wordpiece")
+_VOCABULARY = tuple(f"{name}.py" for name in _NAMES)
 _LIGHT = ("errors.py", "host.py", "preprocess.py", "wordpiece.py")
 _LEARNED = ("learned.py", "layers.py", "likeness.py", "explain.py")
 _STEP_FILES = {
-    "learn": (*_VOCABULARY, "metrics", "metric.py", "learn", "steps.py"),
-    "compress": (*_VOCABULARY, "metrics", "learn", "compress", "steps.py"),
+    "learn": (*_VOCABULARY, "metrics", "metric.py", "learn", "panel.py", "steps.py"),
+    "compress": (*_VOCABULARY, "metrics", "learn", "compress", "panel.py", "steps.py"),
     "lower": (*_VOCABULARY, "metrics", "learn", "compress", "lower", "steps.py", "record.py"),
     "measure": (*_LIGHT, "heads.py", "metric.py", "metrics", "runtime", "measure.py"),
     "choose": ("plan.py", "orders.py", "pipeline.py", "choose.py", "record.py", *_LEARNED, "report"),
@@ -27,7 +28,7 @@ _STEP_FILES = {
 _known: dict[str, str] = {}
 _STEP_VERSIONS = {
     "learn": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "transformers", "tokenizers"),
-    "compress": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "torch-pruning", "torchao"),
+    "compress": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "torch-pruning", "torchao", "transformers"),
     "lower": ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "openvino", "numpy"),
     "measure": ("numpy", "scikit-learn", "onnxruntime", "onnxruntime-gpu", "openvino", "onnx"),
 }

@@ -47,6 +47,7 @@ def page(report: Table, extras: Table) -> dict[str, Any]:
         "targets": {name: _target(report, name, metric) for name in names},
         "waterfall": waterfall(report, metric),
         "stages": [_stage(stage, report, metric) for stage in report["stages"]],
+        "kept": _kept(extras.get("kept")),
         "note": report["host"].get("note"),
         "host": _host(report["host"]),
         "versions": {k: v for k, v in (report["host"].get("versions") or {}).items() if v is not None},
@@ -54,6 +55,19 @@ def page(report: Table, extras: Table) -> dict[str, Any]:
         "next": _next(report),
         "recipe": json.dumps(extras["recipe"], indent=2, ensure_ascii=False) if extras.get("recipe") else None,
     }
+
+
+def _kept(kept: Table | None) -> str | None:
+    """What is kept of the teachers' answers, and what is not, in a sentence."""
+    if not kept:
+        return None
+    views = "one view" if kept["views"] == 1 else f"{kept['views']} views"
+    told = (
+        f"The teachers' answers to {views} of {kept['samples']:,} training samples are computed once and kept: at most "
+        f"{text.size(kept['disk_bytes'])} on disk, {text.size(kept['memory_bytes'])} of it in memory at a time."
+    )
+    anew = f" The features that {' and '.join(kept['anew'])} compare are computed anew in every step."
+    return told + (anew if kept["anew"] else "")
 
 
 def teacher_of(report: Table) -> Table | None:
