@@ -19,11 +19,11 @@ from typing import Any
 
 import _common
 
-from edgekd import orders, pipeline, steps
+from edgekd import orders, steps
 from edgekd.learn import train
 from edgekd.learn.objective import make_terms
 from edgekd.panel import Answers
-from edgekd.pipeline import Objects
+from edgekd.prepare import Objects, prepare
 from edgekd.recipe import Schedule
 
 SAMPLES, VIEWS, ROUNDS, BATCH = 1024, 2, 5, 128
@@ -49,7 +49,7 @@ def main() -> None:
     """Measure, hold the two limits, write the result."""
     with tempfile.TemporaryDirectory() as folder:
         order = orders.take("cifar10-resnet56", ["ort-cpu"], SETTINGS, cache=Path(folder))
-        bench = pipeline.prepare(order, Objects())
+        bench = prepare(order, Objects())
         teacher = bench.untrained("teacher").module.eval()
 
         def kept(run: str) -> Teacher:

@@ -32,7 +32,7 @@ from edgekd.heads import labels_of, split
 from edgekd.learn import train
 from edgekd.learn.feed import Feed
 from edgekd.metrics._base import PerSample
-from edgekd.pipeline import Objects
+from edgekd.prepare import Objects, prepare
 from edgekd.target import Target
 
 FOLDER = Path(__file__).parent / "results" / "matrix"
@@ -65,7 +65,7 @@ def cell(recipe: str, data: Path | None, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         order = orders.take(recipe, [], settings, out=Path(folder, "out"), progress=told, keep_candidates=True)
         report = pipeline.run(order)
-        distilled = pipeline.prepare(order, Objects())
+        distilled = prepare(order, Objects())
         trained, teachers = pipeline.train_all(distilled)
         adds = {
             "teacher": added(distilled, teachers.split("test")),
@@ -75,7 +75,7 @@ def cell(recipe: str, data: Path | None, seed: int) -> dict[str, Any]:
         for target in order.targets:
             adds[f"int8 on {target.name}"] = added(distilled, of_file(order.out, target, distilled.feed))
         alone_order = orders.take(without_teacher(recipe, settings), [], out=Path(folder, "alone"), progress=told)
-        alone = pipeline.prepare(alone_order, Objects())
+        alone = prepare(alone_order, Objects())
         adds["alone"] = added(alone, of_torch(alone, pipeline.train_all(alone)[0]))
     report.pop("details")
     return {

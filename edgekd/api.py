@@ -18,7 +18,7 @@ from edgekd.errors import FactoryError, UsageError
 from edgekd.learn.checkpoint import add_tensors
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.data._batches import fingerprint, from_splits
-from edgekd.pipeline import Objects
+from edgekd.prepare import Objects
 
 # What a build of objects starts from; the caller's own tables go over it.
 OBJECTS: dict[str, Any] = {

@@ -23,7 +23,7 @@ _STEP_FILES = {
     "compress": (*_VOCABULARY, "metrics", "learn", "compress", "panel.py", "steps.py"),
     "lower": (*_VOCABULARY, "metrics", "learn", "compress", "lower", "steps.py", "record.py"),
     "measure": (*_LIGHT, "heads.py", "metric.py", "metrics", "runtime", "measure.py"),
-    "choose": ("plan.py", "orders.py", "pipeline.py", "choose.py", "record.py", *_LEARNED, "report"),
+    "choose": ("plan.py", "orders.py", "prepare.py", "pipeline.py", "choose.py", "record.py", *_LEARNED, "report"),
 }
 _known: dict[str, str] = {}
 _STEP_VERSIONS = {

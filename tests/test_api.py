@@ -14,7 +14,7 @@ import edgekd
 from edgekd import api
 from edgekd.errors import UsageError
 from edgekd.learn.data._batches import from_splits
-from edgekd.pipeline import Objects
+from edgekd.prepare import Objects
 
 RNG = np.random.default_rng(0)
 

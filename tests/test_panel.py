@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import edgekd
-from edgekd import heads, orders, panel, pipeline, plan
+from edgekd import heads, orders, panel, plan
 from edgekd.errors import RecipeError
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data.made import Made
-from edgekd.pipeline import Objects
+from edgekd.prepare import Objects, prepare
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -46,7 +46,7 @@ def table(**changed: Any) -> dict[str, Any]:
 
 def laid_out(**changed: Any) -> plan.Plan:
     order = orders.take(table(**changed))
-    return pipeline.prepare(order, Objects()).plan
+    return prepare(order, Objects()).plan
 
 
 def noise(seed: int, columns: int) -> np.ndarray:

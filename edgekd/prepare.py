@@ -1,0 +1,108 @@
+"""From an order to a bench: every part of a recipe is built and checked before the first batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from edgekd import metric, plan, preprocess, steps
+from edgekd.errors import RecipeError
+from edgekd.heads import SINGLE, Heads
+from edgekd.learn.data._base import Dataset
+from edgekd.learn.data._heads import grouped
+from edgekd.learn.feed import Feed
+from edgekd.learn.objective import Term, make_terms
+from edgekd.orders import Order
+from edgekd.recipe import Augment, Recipe
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What a notebook user brings instead of a recipe's tables; None where the recipe says it."""
+
+    dataset: Dataset | None = None
+    teacher: nn.Module | None = None
+    student: nn.Module | None = None
+
+
+def prepare(order: Order, objects: Objects) -> steps.Bench:
+    """Build and check every part of a recipe before the first batch."""
+    recipe = order.recipe
+    judge = metric.make(recipe.metric)
+    for i, table in enumerate(recipe.compress):
+        steps.make_pass(plan.split_table(table, where=f"compress[{i}]")[0], f"compress[{i}]")
+    dataset = objects.dataset or order.source.load()
+    if recipe.data.heads:
+        dataset = grouped(dataset, recipe.data.heads)
+    heads = dict(dataset.heads) or {SINGLE: len(dataset.classes)}
+    terms = make_terms(recipe.losses, heads=heads)
+    check_taught(recipe, heads)
+    ops = recipe.data.preprocess if recipe.data.preprocess is not None else dataset.preprocess
+    preprocess.check(ops, "data.preprocess")
+    limit = plan.QUICK_SAMPLES if order.quick else None
+    augments = recipe.augment.flip or recipe.augment.crop
+    augment = recipe.augment if augments else Augment(views=1)
+    if augments and not is_images(dataset):
+        found = dataset.train.x.shape[1:]
+        raise RecipeError("flip and crop are for images, channels last", where="augment", found=found)
+    feed = Feed(dataset, ops, augment, recipe.seed, limit)
+    feeds = dict.fromkeys(recipe.panel, feed)
+    for name, teacher in recipe.panel.items():
+        if teacher.preprocess is not None:
+            preprocess.check(teacher.preprocess, f"{name}.preprocess")
+            feeds[name] = Feed(dataset, teacher.preprocess, augment, recipe.seed, limit)
+        if teacher.head is not None and len(heads) > 1:
+            feeds[name] = feeds[name].of_head(list(heads).index(teacher.head))
+    check_from_teacher(recipe, feed, feeds["teacher"], heads, has_student=objects.student is not None)
+    check_labels(order, feed, terms, has_teacher=objects.teacher is not None)
+    tree = plan.make(recipe, order.targets, order.data, feed.length("train"), order.quick, objects.teacher is not None)
+    roots = steps.make_roots(recipe, feed, feeds, heads, objects.teacher, objects.student)
+    return steps.Bench(
+        recipe, tree, order.store, feed, feeds, dataset.classes, heads, roots, terms, judge, order.progress
+    )
+
+
+def check_taught(recipe: Recipe, heads: Heads) -> None:
+    """Every teacher's head exists, and every head has a teacher."""
+    for name, table in recipe.panel.items():
+        if table.head is not None and table.head not in heads:
+            raise RecipeError("no such head", where=f"{name}.head", found=table.head, allowed=list(heads))
+    taught = {table.head for table in recipe.panel.values()}
+    if None not in taught and (alone := [name for name in heads if name not in taught]):
+        raise RecipeError("a head without a teacher", where="teachers", found=alone[0])
+
+
+def is_images(dataset: Dataset) -> bool:
+    """Whether samples are (H, W, C) with 1, 3 or 4 channels."""
+    return dataset.train.x.ndim == 4 and dataset.train.x.shape[-1] in (1, 3, 4)
+
+
+def check_from_teacher(recipe: Recipe, feed: Feed, teacher_feed: Feed, heads: Heads, *, has_student: bool) -> None:
+    """A student made of the teacher reads and answers what the teacher does, and is not quantized yet."""
+    where = "student.from_teacher"
+    if (tables := recipe.student.from_teacher) is None:
+        return
+    if has_student:
+        raise RecipeError("a student was given as well", where=where, allowed="one of the two")
+    if len(heads) > 1:
+        raise RecipeError("the student has several heads", where=where, found=list(heads), allowed="one")
+    for i, table in enumerate(tables):
+        if steps.make_pass(table, f"{where}[{i}]").quantizes:
+            place = f"{where}[{i}].kind"
+            raise RecipeError("depends on the target", where=place, found=table["kind"], allowed="in [[compress]]")
+    if feed.specs != teacher_feed.specs:
+        raise RecipeError("the teacher has inputs of its own", where="teacher.preprocess", allowed="the student's")
+
+
+def check_labels(order: Order, feed: Feed, terms: tuple[Term, ...], *, has_teacher: bool) -> None:
+    """Data without labels takes teacher-only losses and a teacher that needs no training."""
+    if feed.labels("train") is not None:
+        return
+    for i, term in enumerate(terms):
+        if "labels" in term.loss.needs:
+            kind = order.recipe.losses[i]["kind"]
+            raise RecipeError("this loss needs labels and the data has none", where=f"losses[{i}].kind", found=kind)
+    for name, table in order.recipe.panel.items():
+        if table.checkpoint is None and not (has_teacher and name == "teacher"):
+            raise RecipeError("a teacher can't be trained on data without labels", where=f"{name}.checkpoint")
