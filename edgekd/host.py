@@ -75,6 +75,11 @@ def isa() -> frozenset[str]:
     return frozenset({_ALIASES.get(name, name) for name in names} & set(FEATURES))
 
 
+def multiplies_bf16() -> bool:
+    """Whether this CPU has instructions for products of bfloat16; without, they are emulated, and slow."""
+    return bool(isa() & {"amx_bf16", "avx512_bf16"})
+
+
 @functools.cache
 def cpu() -> str:
     """The CPU's model, as the system names it."""

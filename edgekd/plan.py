@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from edgekd import plugins, sources
+from edgekd import host, plugins, sources
 from edgekd.errors import RecipeError
 from edgekd.recipe import SCHEDULE_KEYS, Recipe, Schedule, Table, inputs
 from edgekd.store import canonical, sha256
@@ -204,7 +204,7 @@ class _Maker:
             self.quick,
         ]
         own = table.model_dump(mode="json", exclude={"seed", "weight"})
-        key = _key("learn", "teacher", _without_inputs(own, "teacher"), _models(recipe, name), *base)
+        key = _key("learn", "teacher", _without_inputs(own, "teacher"), _models(recipe, name), _mixed(table), *base)
         read = table.checkpoint is not None or (self.trained and name == "teacher")
         schedule = None if read else Schedule(**_schedule_of(table))
         return self._add(Step(name, "teacher", key, None, self._all(), schedule))
@@ -246,7 +246,9 @@ class _Maker:
             alike["precision"] = "auto"  # 8 bits of mantissa can't tell the 256 steps of fake quantization apart
         own, schedule = split_table(table, {"lr": student.lr / 4, **alike})
         wants: Any = scheme.model_dump(mode="json") if scheme else target.shapes.channel_multiple
-        key = _key("compress", table["kind"], before.key, own, schedule.model_dump(mode="json"), wants)
+        key = _key(
+            "compress", table["kind"], before.key, own, schedule.model_dump(mode="json"), _mixed(schedule), wants
+        )
         name = f"{table['kind']} ({scheme.name})" if scheme else table["kind"]
         step = Step(
             name, table["kind"], key, before.name, (target.name,), schedule, own, scheme, target.shapes.channel_multiple
@@ -276,7 +278,7 @@ def student_step(
     said = [recipe.combine, [teacher.weight for teacher in recipe.panel.values()], _models(recipe, "student"), multiple]
     own, before = {**table["student"], "generations": 1}, [step.key for step in (*teachers, *earlier)]
     package = "learn" if recipe.student.from_teacher is None else "compress"
-    key = _key(package, "student", before, said, own, table["losses"], recipe.seed, number)
+    key = _key(package, "student", before, said, own, table["losses"], _mixed(recipe.student), recipe.seed, number)
     last = number == recipe.student.generations
     name = name or ("student" if last else f"student {number} of {recipe.student.generations}")
     parent = earlier[-1] if earlier else teachers[0]
@@ -286,6 +288,11 @@ def student_step(
 
 def _schedule_of(table: Schedule) -> dict[str, Any]:
     return {key: getattr(table, key) for key in SCHEDULE_KEYS}
+
+
+def _mixed(schedule: Schedule) -> bool:
+    """Whether this machine's CPU trains such a schedule in bf16."""
+    return schedule.precision == "bf16" and host.multiplies_bf16()
 
 
 def _key(package: str, *parts: Any) -> str:

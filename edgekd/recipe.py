@@ -38,7 +38,7 @@ class Schedule(_Frozen):
     )
     precision: Literal["fp32", "bf16", "auto"] = Field(
         default="auto",
-        description="bf16: mixed, fast on CPUs with AMX, slow on others; auto: on a GPU that has it",
+        description="auto: mixed on a GPU that has bf16; bf16: on a CPU that has it, too (AMX, AVX512-BF16)",
     )
 
 

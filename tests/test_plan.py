@@ -103,3 +103,12 @@ def test_quick_is_one_epoch_everywhere() -> None:
     quick = plan.quickened(recipe.parse(RECIPE, "r"))
     made = plan.make(quick, [target.load("ort-cpu")], "data", 100, quick=True)
     assert {step.schedule.epochs for step in made.steps.values() if step.schedule} == {1}
+
+
+def test_bf16_is_another_key_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for features in (frozenset({"amx_bf16"}), frozenset({"avx2"})):
+        monkeypatch.setattr(plan.host, "isa", lambda features=features: features)
+        tables = [{**RECIPE["student"], "precision": precision} for precision in ("bf16", "fp32")]
+        found.append([make({"student": table}).steps["student"].key for table in tables])
+    assert found[0][0] != found[1][0] and found[0][1] == found[1][1]

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from edgekd import host
 from edgekd.errors import DivergedError
 from edgekd.heads import SINGLE
 from edgekd.learn import checkpoint as checkpoints
@@ -205,9 +206,11 @@ def _mask(feed: Feed, x: Tensors) -> Tensor | None:
 
 
 def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 where the schedule says so; accelerate's own can't change between steps."""
-    native = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    mixed = schedule.precision == "bf16" or (schedule.precision == "auto" and native)
+    """bfloat16 where the schedule allows it and the device has it; accelerate's own can't change between steps."""
+    if device.type == "cuda":
+        mixed = schedule.precision != "fp32" and torch.cuda.is_bf16_supported()
+    else:
+        mixed = schedule.precision == "bf16" and host.multiplies_bf16()
     return torch.autocast(device.type, torch.bfloat16) if mixed else contextlib.nullcontext()
 
 

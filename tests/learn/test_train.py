@@ -138,3 +138,12 @@ def test_vectors_are_not_decayed() -> None:
     groups = train.make_optimizer(module(), Schedule(weight_decay=0.5)).param_groups
     assert {group["weight_decay"] for group in groups if any(p.ndim == 1 for p in group["params"])} == {0.0}
     assert {group["weight_decay"] for group in groups if any(p.ndim > 1 for p in group["params"])} == {0.5}
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_bf16_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
+    monkeypatch.setattr(train.host, "isa", lambda: frozenset({"amx_bf16"} if has else {"avx2"}))
+    mixed = train._precision(Schedule(precision="bf16"), torch.device("cpu"))
+    assert isinstance(mixed, torch.autocast) is has
+    for precision in ("fp32", "auto"):
+        assert not isinstance(train._precision(Schedule(precision=precision), torch.device("cpu")), torch.autocast)
