@@ -21,15 +21,16 @@ SHIPS, INSIDE, OUTSIDE = "✅", "❎", "❌"
 
 
 def show(what: RenderableType) -> None:
-    """Print to stdout; at least 100 columns where stdout is not a terminal."""
-    Console(width=None if sys.stdout.isatty() else 110, highlight=False).print(what)
+    """Print to stdout; at least 100 columns where stdout is not a terminal. Labels and hints may hold brackets."""
+    width = None if sys.stdout.isatty() else 110
+    Console(width=width, highlight=False, markup=False, emoji=False).print(what)
 
 
 class Progress:
     """Progress on stderr: bars on a terminal, plain lines elsewhere. Called with the pipeline's events."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self._bars: Bars | None = None
         if self._console.is_terminal and not quiet:
             columns = (

@@ -17,6 +17,7 @@ from edgekd import host, measure, recipe, report
 from edgekd import target as targets_
 from edgekd.disk import disk
 from edgekd.errors import EdgekdError, IntegrityError, OutputError, UsageError
+from edgekd.heads import Heads, columns
 from edgekd.runtime import bundle as bundles
 from edgekd.store import Store, default_root
 
@@ -28,7 +29,7 @@ def inspect(path: Path) -> dict[str, Any]:
         about: dict[str, Any] = {
             "name": bundle.name,
             "task": bundle.task,
-            "labels": ", ".join(bundle.labels),
+            **{key: ", ".join(bundle.labels[where]) for key, where in _labels(bundle.heads).items()},
             "sample": " x ".join(map(str, bundle.sample_shape)) or "text",
             "preprocess": ", ".join(str(op["op"]) for op in bundle.preprocess),
             "shippable": bundle.shippable,
@@ -41,6 +42,12 @@ def inspect(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError("no such bundle or model file", where=str(path))
     return {"path": str(path), "about": {}, "models": [_model(path)]}
+
+
+def _labels(heads: Heads) -> dict[str, slice]:
+    """What the line of each head's labels begins with."""
+    found = columns(heads)
+    return {f"labels of {name}" if len(found) > 1 else "labels": where for name, where in found.items()}
 
 
 def _model(path: Path) -> dict[str, Any]:

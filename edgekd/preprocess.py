@@ -27,7 +27,6 @@ Sounds are (N, T) and take ``scale`` and ``normalise``. The result is named mode
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +57,7 @@ IMAGES = ("crop", "resize", "grey", "edges", "layout")
 INPUT, TOKENS, MASK = "input", "input_ids", "attention_mask"
 VOCABULARY = "vocab.txt"
 MOST_TOKENS = 16_384  # of a text
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def check(ops: Ops, where: str) -> None:
     for i, op in enumerate(ops):
         place = f"{where}[{i}]"
         name = op.get("op")
-        if name not in ARGUMENTS:
+        if not isinstance(name, str) or name not in ARGUMENTS:
             raise RecipeError("unknown op", where=f"{place}.op", found=name, allowed=ARGUMENTS)
         wanted = ARGUMENTS[name]
         for key in op:
@@ -110,6 +110,9 @@ def check(ops: Ops, where: str) -> None:
             if key not in op:
                 raise RecipeError(f"{name!r} needs {key!r}", where=f"{place}.{key}")
             _check_value(key, op[key], f"{place}.{key}")
+        if name == "columns" and len({len(op[key]) for key in wanted}) > 1:
+            found = {key: len(op[key]) for key in wanted}
+            raise RecipeError("as many names as sizes and widths are needed", where=place, found=found)
         if name in LAST and i != len(ops) - 1:
             raise RecipeError(f"{name} must be the last op", where=place)
 
@@ -120,18 +123,22 @@ def _check_value(key: str, value: Any, where: str) -> None:
         return
     if key in ("names", "sizes", "widths"):
         kind = str if key == "names" else int
-        if not isinstance(value, list | tuple) or not value or not all(isinstance(v, kind) for v in value):
-            raise RecipeError("malformed", where=where, found=value, allowed=f"a list of {kind.__name__}")
+        good = isinstance(value, list | tuple) and len(value) > 0 and all(type(v) is kind for v in value)
+        if not good or (key == "names" and len(set(value)) < len(value)) or (key != "names" and min(value) < 1):
+            allowed = "a list of different names" if key == "names" else "a list of whole numbers from 1"
+            raise RecipeError("malformed", where=where, found=value, allowed=allowed)
         return
     if key in ("height", "width"):
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 65_536:
             raise RecipeError("out of range", where=where, found=value, allowed="a whole number from 1 to 65536")
         return
-    numbers = value if isinstance(value, list | tuple) else [value]
-    good = numbers and all(isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) for n in numbers)
+    numbers = value if isinstance(value, list | tuple) and key != "divide" else [value]
+    plain = all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers)
+    good = plain and len(numbers) > 0 and all(abs(n) <= LARGEST for n in numbers)
     if not good:
-        raise RecipeError("not finite numbers", where=where, found=value, allowed="a number, or one for each channel")
-    if key in ("divide", "std") and any(n == 0 for n in numbers):
+        allowed = "a number" if key == "divide" else "a number, or one for each channel"
+        raise RecipeError("not finite numbers", where=where, found=value, allowed=f"{allowed}, of float32")
+    if key in ("divide", "std") and any(np.float32(n) == 0 for n in numbers):
         raise RecipeError("would divide by zero", where=where, found=value)
 
 
@@ -153,7 +160,8 @@ def apply(ops: Ops, batch: Array) -> Inputs:
     """Run a checked pipeline over a batch of raw samples; the model's inputs by name, contiguous.
 
     Args:
-        batch: (N, H, W, C) images, (N, K) numbers, (N,) texts, or anything else where there are no ops.
+        batch: (N, H, W, C) images, (N, K) numbers, (N,) texts (str, or object), or anything else where there are no
+            ops.
 
     Raises:
         DataError: the batch does not fit an op (channels, crop larger than the image, an unknown user, an empty text).
@@ -163,10 +171,16 @@ def apply(ops: Ops, batch: Array) -> Inputs:
             raise DataError(f"{op['op']} takes images", where="preprocess", found=batch.shape, allowed="(N, H, W, C)")
         if op["op"] in _ENDS:
             return _ENDS[op["op"]](batch, op)
+        _check_numbers(batch, ops)
         batch = _OPS[op["op"]](batch, op)
-    if batch.dtype.kind == "U":
-        raise DataError("texts need the op wordpiece", where="preprocess", found=[op["op"] for op in ops])
+    _check_numbers(batch, ops)
     return {INPUT: np.ascontiguousarray(batch, dtype=np.float32)}
+
+
+def _check_numbers(batch: Array, ops: Ops) -> None:
+    if batch.dtype.kind in "UO":
+        found, allowed = [op["op"] for op in ops], "the op wordpiece alone"
+        raise DataError("texts need the op wordpiece", where="preprocess", found=found, allowed=allowed)
 
 
 def batched(x: Any, sample_shape: Sequence[int]) -> tuple[Array, bool]:
@@ -180,7 +194,10 @@ def batched(x: Any, sample_shape: Sequence[int]) -> tuple[Array, bool]:
     shape = tuple(sample_shape)
     if not shape:
         return _texts(x), isinstance(x, str)
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except ValueError as err:  # lists of unequal lengths
+        raise UsageError("not an array", where="predict", found=x, allowed="samples of one shape") from err
     shapes = [shape, shape[:-1]] if len(shape) == 3 and shape[-1] == 1 else [shape]
     if array.dtype.kind not in "uifb":
         raise UsageError("not an array of numbers", where="predict", found=str(array.dtype))
@@ -197,7 +214,7 @@ def _texts(x: Any) -> Array:
     given = [x] if isinstance(x, str) else x.tolist() if isinstance(x, np.ndarray) else x
     if not isinstance(given, list | tuple) or not all(isinstance(text, str) for text in given):
         raise UsageError("not a text", where="predict", found=x, allowed="a str, or a list of them")
-    return np.array(given, dtype=np.str_)
+    return np.array(given, dtype=object)  # as str each text would take the room of the longest
 
 
 def stored(ops: Ops) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
@@ -268,11 +285,19 @@ def _edges(x: Array, op: Mapping[str, Any]) -> Array:
 
 
 def _scale(x: Array, op: Mapping[str, Any]) -> Array:
-    if op["divide"] >= 32_768 and x.dtype.kind == "f" and x.size and 0 < np.abs(x).max() <= 1:
-        # Most audio libraries give -1..1: scaled once more that is silence, and nothing would say so.
+    if op["divide"] >= 32_768:
+        _check_sound(x)
+    return x.astype(np.float32) / np.float32(op["divide"])
+
+
+def _check_sound(x: Array) -> None:
+    """Raise DataError for what would be silence once it is scaled, and nothing would say so."""
+    if x.dtype.itemsize == 1:
+        raise DataError("sound of 8 bits", where="preprocess", found=str(x.dtype), allowed="int16 samples")
+    # Most audio libraries give -1..1, and a resampler a little more. Whole numbers are int16 samples as floats.
+    if x.dtype.kind == "f" and x.size and np.abs(x).max() <= 2 and bool((x != np.rint(x)).any()):
         found = f"{x.dtype} within -1..1"
         raise DataError("sound that is scaled already", where="preprocess", found=found, allowed="int16 samples")
-    return x.astype(np.float32) / np.float32(op["divide"])
 
 
 def _normalise(x: Array, op: Mapping[str, Any]) -> Array:
@@ -301,9 +326,9 @@ def _columns(x: Array, op: Mapping[str, Any]) -> Inputs:
 
 
 def _wordpiece(x: Array, op: Mapping[str, Any]) -> Inputs:
-    if x.ndim != 1 or x.dtype.kind != "U":
-        raise DataError("wordpiece takes texts", where="preprocess", found=f"{x.dtype} {x.shape}", allowed="(N,) str")
     texts = x.tolist()
+    if x.ndim != 1 or not all(isinstance(text, str) for text in texts):
+        raise DataError("wordpiece takes texts", where="preprocess", found=f"{x.dtype} {x.shape}", allowed="(N,) str")
     if empty := [i for i, text in enumerate(texts) if not text.strip()]:
         raise DataError("an empty text", where="preprocess", found=f"text {empty[0]}", allowed="at least one word")
     ids, mask = Vocabulary.of(op["vocabulary"]).encode(texts, op["length"], op["lower"])

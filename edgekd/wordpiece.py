@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
@@ -51,7 +52,7 @@ class Vocabulary(tuple[str, ...]):
         if missing := [token for token in NEEDED if token not in known]:
             raise ValueError(f"a WordPiece vocabulary needs {missing[0]}")
         if len(known) < len(made):
-            raise ValueError(f"a token twice: {next(t for i, t in enumerate(made) if t in made[:i])!r}")
+            raise ValueError(f"a token twice: {Counter(made).most_common(1)[0][0]!r}")
         if bad := [token for token in made if not token or "\n" in token]:
             raise ValueError(f"an empty token, or one of two lines: number {made.index(bad[0])}")
         return made
@@ -114,6 +115,8 @@ class Vocabulary(tuple[str, ...]):
         return {}
 
     def _word(self, word: str) -> tuple[int, ...]:
+        if len(word) > LONGEST_WORD:  # not remembered: nothing bounds its length
+            return (self._numbers[UNKNOWN],)
         found = self._known.get(word)
         if found is None:
             found = self._pieces(word)
@@ -125,7 +128,7 @@ class Vocabulary(tuple[str, ...]):
     def _pieces(self, word: str) -> tuple[int, ...]:
         """The longest token that begins the word, then the longest that continues it, and so on."""
         pieces: list[int] = []
-        start = 0 if len(word) <= LONGEST_WORD else len(word) + 1
+        start = 0
         while start < len(word):
             prefix = CONTINUED if start else ""
             for end in range(min(len(word), start + self._longest), start, -1):

@@ -16,7 +16,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edgekd import cli, store
+import edgekd
+from edgekd import cli, console, store
 from edgekd.learn import checkpoint, train
 
 RECIPE = """
@@ -369,6 +370,57 @@ def test_in_a_bundle(run: Run, bundle: Path, damage: Callable[[Path], Any], part
     shutil.copytree(bundle, "b")
     damage(Path("b"))
     told(run("verify", "b"), 5, *parts)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("heads", {"logit": 3}, "heads that don't fit the model's outputs"),
+        ("heads", {"logits": 3.0}, "whole numbers"),
+        ("sample_shape", [8.0, 8, 1], "sample_shape: not a list of whole numbers"),
+        ("preprocess.0.op", ["scale"], "unknown op"),
+        ("preprocess.0.divide", 10**400, "not finite numbers"),
+        ("preprocess.0.divide", [255.0], "not finite numbers"),
+        ("files.\ud800", {"bytes": 1, "sha256": ""}, "a path that leaves the bundle"),
+        (f"files.{'a' * 5000}", {"bytes": 1, "sha256": ""}, "can't be read"),
+    ],
+)
+def test_in_a_manifest(run: Run, bundle: Path, path: str, value: Any, said: str) -> None:
+    def change(table: dict[str, Any]) -> None:
+        place: Any = table["additional_metadata"]["edgekd"]
+        *parts, last = path.split(".")
+        for part in parts:
+            place = place[int(part) if part.isdigit() else part]
+        place[last] = value
+
+    shutil.copytree(bundle, "b")
+    edit_manifest(Path("b"), change)
+    told(run("verify", "b"), 5, said)
+
+
+def test_names_with_brackets_are_shown_as_they_are(capfd: pytest.CaptureFixture[str]) -> None:
+    hint = "pip install 'edgekd[openvino]'"
+    console.show(console.inspection_table({"path": "p", "about": {"labels": "[/INST], :x:, a[b]"}, "models": []}))
+    console.show(console.checks_table([{"check": "openvino", "skipped": hint}]))
+    shown = capfd.readouterr().out
+    assert "labels: [/INST], :x:, a[b]" in shown and hint in shown
+
+
+def test_numbers_that_no_manifest_and_no_report_has(run: Run, bundle: Path) -> None:
+    shutil.copytree(bundle, "b")
+    slow = {"shipped": "fp32", "candidates": [{"name": "fp32", "latency_ms": {"p50": 10**400}}]}
+    for told_ in ("[" * 100_000, json.dumps({"targets": {"ort-cpu": slow}})):
+        (Path("b") / "report.json").write_text(told_)
+        assert edgekd.load("b").target == "ort-cpu", "the report only says which is faster"
+    text = (bundle / "manifest.json").read_text()
+    for old, new, said in (
+        ('"format": 1', f'"format": {"1" * 5000}', "not valid JSON"),
+        ('"batch": 1', f'"batch": {10**20}', "batch: not a list of whole numbers"),
+        ('"tolerance": ', f'"tolerance": {10**400}', "not a tolerance"),
+    ):
+        assert old in text
+        (Path("b") / "manifest.json").write_text(text.replace(old, new))
+        told(run("verify", "b"), 5, said)
 
 
 @pytest.mark.parametrize(

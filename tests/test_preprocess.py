@@ -103,8 +103,8 @@ def test_samples_and_batches_are_told_apart(shape: tuple[int, ...]) -> None:
     assert batch.shape[1:] == (8, 8, 1) and one == (shape[0] == 8)
 
 
-@pytest.mark.parametrize("x", [np.zeros((7, 8)), np.zeros((2, 2, 8, 8, 1)), np.array("text")])
-def test_wrong_shapes_are_refused(x: np.ndarray) -> None:
+@pytest.mark.parametrize("x", [np.zeros((7, 8)), np.zeros((2, 2, 8, 8, 1)), np.array("text"), [[1, 2], [3]]])
+def test_wrong_shapes_are_refused(x: Any) -> None:
     with pytest.raises(UsageError):
         preprocess.batched(x, (8, 8, 1))
 
@@ -118,13 +118,45 @@ def test_wrong_shapes_are_refused(x: np.ndarray) -> None:
         [{"op": "scale", "divide": 2.0, "by": 3}],
         [{"op": "crop", "height": 0, "width": 1}],
         [{"op": "layout"}, {"op": "layout"}],
+        [{"op": "scale", "divide": 10**400}],
+        [{"op": "scale", "divide": 1e-60}],
+        [{"op": "scale", "divide": [1.0, 2.0]}],
         [{"op": "columns", "names": ["a"], "sizes": ["b"], "widths": [1]}],
+        [{"op": "columns", "names": ["a"], "sizes": [2, 2], "widths": [1]}],
+        [{"op": "columns", "names": ["a", "a"], "sizes": [2, 2], "widths": [1, 1]}],
+        [{"op": "columns", "names": ["a"], "sizes": [2], "widths": [-1]}],
+        [{"op": ["scale"]}],
         [{}],
     ],
 )
 def test_malformed_pipelines_are_refused(ops: list[dict[str, Any]]) -> None:
     with pytest.raises(RecipeError):
         preprocess.check(ops, "data.preprocess")
+
+
+def test_texts_take_no_room_for_each_other_and_no_op_but_wordpiece() -> None:
+    texts, one = preprocess.batched(["short"] * 99 + ["long" * 100_000], ())
+    assert not one and texts.nbytes < 10_000
+    word = {"op": "wordpiece", "vocabulary": ["[PAD]", "[UNK]", "[CLS]", "[SEP]"], "length": 3, "lower": True}
+    assert np.array_equal(preprocess.apply([word], texts)["input_ids"], [[2, 1, 3]] * 100)
+    for ops in ([], OPS[:2], [OPS[0], word]):
+        with pytest.raises(DataError, match="texts need the op wordpiece"):
+            preprocess.apply(ops, texts)
+    with pytest.raises(DataError, match="wordpiece takes texts"):
+        preprocess.apply([word], np.array([3, "a"], dtype=object))
+
+
+def test_sounds_that_are_not_int16_samples_are_told() -> None:
+    ops = [{"op": "scale", "divide": 32768.0}]
+    clip = np.sin(np.arange(100)).astype(np.float32)
+    for gain in (1.0, 1.3):  # a resampler goes beyond 1
+        with pytest.raises(DataError, match="scaled already"):
+            preprocess.apply(ops, (gain * clip)[None])
+    for dtype in (np.int8, np.uint8):
+        with pytest.raises(DataError, match="8 bits"):
+            preprocess.apply(ops, (100 + 20 * clip)[None].astype(dtype))
+    for whole in (np.zeros((1, 9), np.float32), np.array([[0.0, 1.0, -1.0]]), np.array([[0, 1]])):
+        assert np.array_equal(apply(ops, whole), (whole / 32768).astype(np.float32)), "all but silence, as recorded"
 
 
 def test_ops_that_do_not_fit_the_image() -> None:

@@ -60,7 +60,7 @@ def test_a_recommender_answers_with_items_and_knows_its_users(tmp_path: Path) ->
         model.predict([3, 1])
 
 
-def test_a_student_of_two_heads_answers_both(tmp_path: Path) -> None:
+def test_a_student_of_two_heads_answers_both(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert cli.run(["build", "multi-task", "--quick", "--out", str(out), "--explain"]) == 0
     learned = json.loads((out / "report.json").read_text())["details"]["learned"]
@@ -76,6 +76,15 @@ def test_a_student_of_two_heads_answers_both(tmp_path: Path) -> None:
         assert len(one["digit"].scores) == 10
         both = model.predict(np.zeros((2, 8, 8), np.uint8))
         assert both[1]["digit"].index == one["digit"].index
+    assert cli.run(["inspect", str(out)]) == 0
+    printed = capfd.readouterr().out
+    assert "labels of kind: prime, composite, unit" in printed
+    code = (
+        (out / "README.md").read_text().split("```")[1].removeprefix("python").replace("path/to/this/folder", str(out))
+    )
+    exec(code, {"x": np.zeros((8, 8), np.uint8)})
+    assert [line.split()[0] for line in capfd.readouterr().out.splitlines()] == ["digit", "kind"]
+    assert "for head, answer in answers.items():" in (out / "report.html").read_text()
 
 
 def test_words_are_learned_from_wav_files_and_told_from_a_clip(tmp_path: Path) -> None:

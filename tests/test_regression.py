@@ -53,6 +53,11 @@ def test_a_student_learns_values(tmp_path: Path) -> None:
     model = edgekd.load(out)
     said = next(iter(model.run({"input": test[:5]}).values()))
     assert np.mean((said - teacher(torch.tensor(test[:5])).detach().numpy()) ** 2) < spread
+    code = (
+        (out / "README.md").read_text().split("```")[1].removeprefix("python").replace("path/to/this/folder", str(out))
+    )
+    exec(code, found := {"x": test[:5]})
+    assert np.array_equal(found["values"], said)  # type: ignore[arg-type]
     assert "validation mse" in (out / "report.html").read_text()
     learned = report["details"]["learned"]
     assert learned["agreement"] is learned["calibration"] is None, "values are no answers"

@@ -77,3 +77,14 @@ def test_a_vocabulary_survives_its_file() -> None:
 def test_a_vocabulary_is_checked(tokens: tuple[str, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Vocabulary(tokens)
+
+
+def test_a_word_without_an_end_is_not_remembered() -> None:
+    vocabulary = Vocabulary(TOKENS)
+    assert vocabulary.encode(["a" * 10_000, "the"], 9, True)[0][0][1] == vocabulary.index("[UNK]")
+    assert list(vocabulary._known) == ["the"]
+
+
+def test_a_token_twice_is_found_in_a_long_list() -> None:
+    with pytest.raises(ValueError, match="a token twice: 't199999'"):
+        Vocabulary([*NEEDED, *(f"t{i}" for i in range(200_000)), "t199999"])

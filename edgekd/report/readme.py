@@ -15,7 +15,7 @@ A student compiled by edgekd{doubt}. An app needs numpy and the one runtime:
 ```python
 import edgekd
 model = edgekd.load("path/to/this/folder")
-model.predict(sample).label
+{asking}
 ```
 
 | target | ships | size | {metric} on test | p50 |
@@ -45,6 +45,7 @@ def readme(report: Mapping[str, Any]) -> str:
             rows.append(f"| {' | '.join(cells)} |")
     return PAGE.format(
         name=report["name"],
+        asking="\n".join(text.asking(report)),
         doubt="" if report["shippable"] else ", in a rehearsal with `--quick`: **not to be shipped**",
         metric=report["metric"],
         rows="\n".join(rows),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,3 +105,17 @@ class Metric:
         if float(written.split(NBSP)[0].replace(",", "").replace(NONE, "0")) == 0:
             return f"equal to {name}"
         return f"{written} {'above' if gap > 0 else 'below'} {name}"
+
+
+def asking(report: Mapping[str, Any]) -> Sequence[str]:
+    """Lines of an app that asks ``model`` about ``x``."""
+    details = report.get("details") or {}
+    if report["metric"] == "mse":  # values: predict would tell of classes
+        return ["values = model.run({model.inputs[0].name: x})[model.outputs[0].name]  # a batch, preprocessed"]
+    if "others" in (details.get("agreement") or {}):
+        said = ["for head, answer in answers.items():", "    print(head, answer.label, answer.score)"]
+        return ["answers = model.predict(x)  # one raw sample; of a batch of them a list", *said]
+    return [
+        "answer = model.predict(x)  # one raw sample; of a batch of them a list",
+        "print(answer.label, answer.score)",
+    ]

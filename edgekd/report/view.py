@@ -271,7 +271,7 @@ def _embed(report: Table) -> str | None:
     path = _folder(report)
     lines = [f"# pip install 'edgekd[{extra}]': no torch, no onnx", "import edgekd", ""]
     lines += [f"model = edgekd.load({path!r})  # the fastest variant that this machine can run"]
-    lines += ["answer = model.predict(x)  # one raw sample, or a batch of them", "print(answer.label, answer.score)"]
+    lines += text.asking(report)
     if len(targets) > 1:
         lines += ["", *(f"model = edgekd.load({path!r}, target={name!r})" for name in targets)]
     return "\n".join(lines)

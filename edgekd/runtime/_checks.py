@@ -8,6 +8,8 @@ from typing import Any
 
 from edgekd.errors import IntegrityError
 
+MOST = 2**31 - 1
+
 
 def keys(value: Any, allowed: Collection[str], where: str) -> None:
     """A table with exactly these keys."""
@@ -40,11 +42,18 @@ def texts(value: Any, where: str) -> list[str]:
     return value
 
 
+def wholes(value: Any, where: str) -> list[int]:
+    """A list of whole numbers from 1."""
+    if not all(type(item) is int and 1 <= item <= MOST for item in listed(value, where)):
+        raise IntegrityError("not a list of whole numbers from 1", where=where, found=value)
+    return value
+
+
 def check_path(name: str, where: str) -> None:
     """A relative POSIX path that stays inside the bundle, in its one spelling."""
     path = PurePosixPath(name)
     bad = not name or path.is_absolute() or ".." in path.parts or str(path) != name or "\\" in name or ":" in name
-    if bad or any(ord(c) < 32 for c in name):
+    if bad or any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in name):
         raise IntegrityError("a path that leaves the bundle", where=where, found=name, allowed="a relative POSIX path")
 
 

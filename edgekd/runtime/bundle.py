@@ -30,7 +30,7 @@ from edgekd.errors import IntegrityError, RecipeError, UnavailableError, UsageEr
 from edgekd.heads import Heads
 from edgekd.preprocess import Inputs
 from edgekd.runtime import golden, tensor_pb
-from edgekd.runtime._checks import check_path, keys, listed, no_duplicates, table_at, texts
+from edgekd.runtime._checks import MOST, check_path, keys, listed, no_duplicates, table_at, texts, wholes
 from edgekd.runtime.backends._base import Session, make
 from edgekd.runtime.golden import Outputs
 
@@ -99,10 +99,10 @@ class Bundle:
         path = self.folder / name
         if name not in self.hashes:
             raise IntegrityError("not a file of this bundle", where=str(self.folder), found=name, allowed=self.hashes)
-        for part in (path, *list(path.parents)[: len(PurePosixPath(name).parts) - 1]):
-            if part.is_symlink():
-                raise IntegrityError("a symbolic link", where=str(part))
         try:
+            for part in (path, *list(path.parents)[: len(PurePosixPath(name).parts) - 1]):
+                if part.is_symlink():
+                    raise IntegrityError("a symbolic link", where=str(part))
             data = path.read_bytes()
         except OSError as err:
             raise IntegrityError(f"can't be read ({err.strerror})", where=str(path)) from err
@@ -184,7 +184,7 @@ def read(folder: Path) -> Bundle:
         table = json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=no_duplicates)
     except OSError as err:
         raise IntegrityError(f"not a bundle: {err.strerror}", where=where) from err
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as err:
+    except (ValueError, RecursionError) as err:  # ValueError: no UTF-8, no JSON, or a number of thousands of digits
         raise IntegrityError(f"not valid JSON: {err}", where=where) from err
     found = _parse(table, folder, where)
     try:
@@ -317,7 +317,7 @@ def _parse(table: Any, folder: Path, where: str) -> Bundle:
         labels=tuple(about["labels"]),
         heads=_heads(about, where),
         preprocess=[table_at(op, f"{where}: preprocess") for op in listed(about["preprocess"], f"{where}: preprocess")],
-        sample_shape=tuple(listed(about["sample_shape"], where)),
+        sample_shape=tuple(wholes(about["sample_shape"], f"{where}: sample_shape")),
         shippable=bool(about["shippable"]),
         variants=variants,
         report=_report(folder),
@@ -341,8 +341,9 @@ def _parse_variant(name: str, body: Any, hashes: Mapping[str, Any], where: str) 
         check_path(file, f"{where}: files")
         if f"{name}/{file}" not in hashes:
             raise IntegrityError("a file without a hash", where=where, found=file)
-    if not isinstance(own["tolerance"], int | float) or not isinstance(own["batch"], int) or own["batch"] < 1:
-        raise IntegrityError("not a tolerance and a batch", where=where, found=(own["tolerance"], own["batch"]))
+    if not isinstance(own["tolerance"], int | float) or not 0 <= own["tolerance"] <= MOST:
+        raise IntegrityError("not a tolerance", where=where, found=own["tolerance"])
+    wholes([own["batch"]], f"{where}: batch")
     return Variant(
         target=name,
         backend=str(own["backend"]),
@@ -390,14 +391,19 @@ def open_variant(bundle: Bundle, variant: Variant, threads: int | None = None, b
     check_isa(variant)
     options = {**variant.options, **({} if threads is None else {"threads": threads})}
     backend = make(variant.backend, options, f"{variant.target}: options")
-    return backend.open(bundle.files_of(variant), batch=batch or variant.batch)
+    session = backend.open(bundle.files_of(variant), batch=batch or variant.batch)
+    found = {port.name: port.shape[-1] if port.shape else None for port in session.outputs}
+    if any(found.get(name, 0) not in (None, size) for name, size in bundle.heads.items()):
+        where = f"{bundle.folder}: {variant.target}"
+        raise IntegrityError("heads that don't fit the model's outputs", where=where, found=dict(bundle.heads))
+    return session
 
 
 def _heads(about: Mapping[str, Any], where: str) -> Heads:
     """Heads whose sizes are those of the labels."""
     found = table_at(about["heads"], f"{where}: heads")
-    sizes = list(found.values())
-    if not sizes or not all(isinstance(n, int) and n > 0 for n in sizes) or sum(sizes) != len(about["labels"]):
+    sizes = wholes(list(found.values()), f"{where}: heads")
+    if not sizes or sum(sizes) != len(about["labels"]):
         raise IntegrityError("heads that don't fit the labels", where=where, found=found)
     return found
 
@@ -405,7 +411,7 @@ def _heads(about: Mapping[str, Any], where: str) -> Heads:
 def _report(folder: Path) -> Mapping[str, Any]:
     try:
         found = json.loads((folder / "report.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

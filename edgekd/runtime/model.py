@@ -140,5 +140,5 @@ def _p50(bundle: Bundle, variant: Variant) -> float:
         told = bundle.report["targets"][variant.target]
         shipped = next(c for c in told["candidates"] if c["name"] == told["shipped"])
         return float(shipped["latency_ms"]["p50"])
-    except (KeyError, TypeError, ValueError, StopIteration):
+    except (KeyError, TypeError, ValueError, OverflowError, StopIteration):
         return float("inf")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import wave
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,29 @@ def test_a_damaged_header_is_told_and_never_a_traceback(
         assert read_wav(bytes(data[: cut + 5]), RATE, "d.wav").dtype == np.int16
     except DataError as err:
         assert str(err).startswith("d.wav: ")
+
+
+def test_what_is_no_file_among_the_clips(tmp_path: Path) -> None:
+    source = Audio(str(folder(tmp_path)), rate=RATE, length=100)
+    before = source.fingerprint()
+    (tmp_path / "train" / "no" / "backup.wav").mkdir()
+    assert source.fingerprint() == before and len(source.load().train)
+    (tmp_path / "train" / "no" / "gone.wav").symlink_to(tmp_path / "nowhere")
+    for read in (source.fingerprint, source.load):
+        with pytest.raises(DataError, match=r"not a file; found '.*gone\.wav'"):
+            read()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_of_bytes_that_are_no_text(tmp_path: Path) -> None:
+    source = Audio(str(folder(tmp_path)), rate=RATE, length=100)
+    odd = next((tmp_path / "train" / "no").glob("*.wav"))
+    odd.rename(os.fsdecode(os.fsencode(odd.parent) + b"/caf\xe9.wav"))
+    source.fingerprint()
+    source.load()
+    os.rename(tmp_path / "train" / "no", os.fsencode(tmp_path / "train") + b"/caf\xe9")
+    with pytest.raises(DataError, match="a class whose name is not UTF-8"):
+        source.load()
 
 
 def test_folders_say_what_is_wrong(tmp_path: Path) -> None:

@@ -79,6 +79,9 @@ def test_labels_may_be_names_and_classes_may_have_them(tmp_path: Path) -> None:
         ([*ROWS, (" ", "1")], {}, r"t\.tsv, line 32: an empty text"),
         ([*ROWS, ("a", "2")], {"classes": ("x", "y")}, r"t\.tsv, line 32: a label that is no class; found '2'"),
         ([*ROWS, ("a", "pos")], {"classes": ("0", "1")}, "found 'pos'"),
+        ([*ROWS, ("a", "")], {}, r"t\.tsv, line 32: no label"),
+        ([*ROWS, ("a", "20000000")], {}, r"t\.tsv, line 32: a label that is no class; found '20000000'"),
+        ([*ROWS, ("a", "1" * 5000)], {}, r"t\.tsv, line 32: a label that is no class"),
         ([*ROWS, ("a", "b", "c")], {}, "line 32: another number of columns"),
         (ROWS, {"sentence": "sentense"}, r"line 1, data\.sentence: no such column.*did you mean 'sentence'"),
         (ROWS, {"label": "y"}, r"data\.label: no such column"),
@@ -98,6 +101,10 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     for path, message in ((tmp_path / "no.tsv", "no such file or folder"), (tmp_path, "no training file")):
         with pytest.raises(DataError, match=message):
             Text(str(path)).load()
+    (tmp_path / "two.tsv").write_text("sentence\tlabel\tlabel\na\t0\t1\n")
+    with pytest.raises(DataError, match=r"line 1, data\.label: two columns of this name"):
+        Text(str(tmp_path / "two.tsv")).load()
+    (tmp_path / "two.tsv").unlink()
     save(tmp_path / "x_train.tsv")
     with pytest.raises(DataError, match=r"data\.prefix.*did you mean 'x_train\.tsv'"):
         Text(str(tmp_path)).load()
@@ -120,7 +127,7 @@ def test_a_vocabulary_is_learned_alike_and_read_from_both_files(tmp_path: Path) 
     path = str(save(tmp_path / "t.tsv"))
     assert Text(path, tokenizer=str(tmp_path)).load().preprocess[0]["vocabulary"] == found
     (tmp_path / "vocab.txt").unlink()
-    table = {
+    table: dict[str, Any] = {
         "model": {"type": "WordPiece", "vocab": {token: i for i, token in enumerate(found)}},
         "normalizer": {"type": "BertNormalizer", "lowercase": True, "strip_accents": None},
     }
@@ -128,6 +135,18 @@ def test_a_vocabulary_is_learned_alike_and_read_from_both_files(tmp_path: Path) 
     assert Text(path, tokenizer=str(tmp_path)).load().preprocess[0]["vocabulary"] == found
     with pytest.raises(DataError, match="does not go with lower = false"):
         Text(path, tokenizer=str(tmp_path), lower=False).load()
+    for part, changed, said in (
+        ("model", {"continuing_subword_prefix": "@@"}, r"model\.continuing_subword_prefix: not BERT's.*allowed: '##'"),
+        ("normalizer", {"handle_chinese_chars": False}, r"normalizer\.handle_chinese_chars"),
+        ("model", {"vocab": {"a": "0", "b": 1}}, "not a WordPiece tokenizer"),
+    ):
+        other = {**table, part: {**table[part], **changed}}
+        (tmp_path / "tokenizer.json").write_text(json.dumps(other))
+        with pytest.raises(DataError, match=said):
+            Text(path, tokenizer=str(tmp_path)).load()
+    (tmp_path / "tokenizer.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match="can't be read"):
+        Text(path, tokenizer=str(tmp_path)).load()
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "BPE", "vocab": {}}}))
     with pytest.raises(DataError, match="not a WordPiece tokenizer"):
         Text(path, tokenizer=str(tmp_path)).load()

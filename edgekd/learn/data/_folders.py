@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,8 +28,8 @@ def fingerprint(path: str, endings: frozenset[str], fields: str) -> str:
     """SHA-256 over the fields of a source, in which its path counts for nothing, and every file's name and content."""
     digest = hashlib.sha256(fields.replace(path, "").encode())
     root = root_of(path)
-    for file in sorted(f for f in root.rglob("*") if f.suffix.lower() in endings):
-        digest.update(file.relative_to(root).as_posix().encode() + b"\0")
+    for file in _files(root, endings):
+        digest.update(os.fsencode(file.relative_to(root).as_posix()) + b"\0")
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
@@ -94,7 +95,14 @@ def _classes(folder: Path, endings: frozenset[str]) -> tuple[str, ...]:
     if not names:
         allowed = f"<class>/*{min(endings)} below it"
         raise DataError("no class folders", where="data.path", found=folder.name, allowed=allowed)
+    if unwritable := [name for name in names if not _is_text(name)]:
+        raise DataError("a class whose name is not UTF-8", where="data.path", found=os.fsencode(unwritable[0]))
     return names
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file system's name is text: other bytes stand as lone surrogates in it."""
+    return not any(0xD800 <= ord(char) < 0xE000 for char in name)
 
 
 def _listed(folder: Path, classes: tuple[str, ...], endings: frozenset[str]) -> Labelled:
@@ -107,6 +115,13 @@ def _listed(folder: Path, classes: tuple[str, ...], endings: frozenset[str]) -> 
         (file, label)
         for label, name in enumerate(classes)
         if (folder / name).is_dir()
-        for file in sorted((folder / name).rglob("*"))
-        if file.suffix.lower() in endings
+        for file in _files(folder / name, endings)
     ]
+
+
+def _files(folder: Path, endings: frozenset[str]) -> list[Path]:
+    """Sorted. A folder may end like a file; a link to nothing is a mistake."""
+    found = sorted(f for f in folder.rglob("*") if f.suffix.lower() in endings and not f.is_dir())
+    if gone := [file for file in found if not file.is_file()]:
+        raise DataError("not a file", where="data.path", found=gone[0].relative_to(folder).as_posix())
+    return found

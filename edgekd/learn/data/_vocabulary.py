@@ -12,10 +12,18 @@ from typing import Any
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from edgekd.errors import DataError
-from edgekd.wordpiece import CONTINUED, MASKED, NEEDED, UNKNOWN, Vocabulary, words
+from edgekd.wordpiece import CONTINUED, LONGEST_WORD, MASKED, NEEDED, UNKNOWN, Vocabulary, words
 
 ALPHABET = 1000  # characters; words with rarer ones are not learned from
 FILES = ("vocab.txt", "tokenizer.json")
+# What a tokenizer.json must say where it says it: other settings would give other tokens than ours.
+_OURS: tuple[tuple[str, str, object], ...] = (
+    ("model", "continuing_subword_prefix", CONTINUED),
+    ("model", "unk_token", UNKNOWN),
+    ("model", "max_input_chars_per_word", LONGEST_WORD),
+    ("normalizer", "clean_text", True),
+    ("normalizer", "handle_chinese_chars", True),
+)
 
 
 def learned(texts: Iterable[str], size: int, lower: bool) -> Vocabulary:
@@ -70,7 +78,7 @@ def read(folder: str, lower: bool) -> Vocabulary:
     where = f"data.tokenizer: {path.name}"
     try:
         return Vocabulary.read(path.read_bytes()) if path.name == "vocab.txt" else _of_json(path, lower, where)
-    except (ValueError, OSError) as err:
+    except (ValueError, OSError, RecursionError) as err:
         raise DataError(f"can't be read ({err})", where=where) from err
 
 
@@ -78,10 +86,15 @@ def _of_json(path: Path, lower: bool, where: str) -> Vocabulary:
     table: Any = json.loads(path.read_text(encoding="utf-8"))
     model = table.get("model") if isinstance(table, dict) else None
     vocab = model.get("vocab") if isinstance(model, dict) and model.get("type") == "WordPiece" else None
-    if not isinstance(vocab, dict) or sorted(vocab.values()) != [*range(len(vocab))]:
+    if not isinstance(vocab, dict) or {*map(repr, vocab.values())} != {*map(repr, range(len(vocab)))}:
         allowed = "a model of type WordPiece, its tokens numbered from 0"
         raise DataError("not a WordPiece tokenizer", where=where, allowed=allowed)
     normalizer = table.get("normalizer") or {}
+    for part, key, wanted in _OURS:
+        of = model if part == "model" else normalizer
+        if not isinstance(of, dict) or of.get(key, wanted) != wanted:
+            found = of.get(key) if isinstance(of, dict) else of
+            raise DataError("not BERT's WordPiece", where=f"{where}: {part}.{key}", found=found, allowed=repr(wanted))
     accents = normalizer.get("strip_accents")
     if normalizer.get("lowercase") is not lower or accents not in (None, lower):
         found = {key: normalizer.get(key) for key in ("lowercase", "strip_accents")}

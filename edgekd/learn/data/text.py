@@ -18,6 +18,7 @@ from edgekd.learn.data._split import carved, check_carving, checked
 
 SPLITS = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 ENDINGS = (".tsv", ".tsv.gz")
+DIGITS = 6  # of a label; longer ones number something else than classes
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,8 @@ class Text:
             text, *label = (cells[column] for column in columns)
             if not text.strip():
                 raise DataError("an empty text", where=place, allowed="at least one word")
+            if label == [""]:
+                raise DataError("no label", where=place)
             rows.texts.append(text)
             rows.labels.extend(label)
             rows.lines.append(number)
@@ -148,6 +151,8 @@ class Text:
         name = getattr(self, key)
         if name not in header:
             raise DataError("no such column", where=f"{where}, line 1, data.{key}", found=name, allowed=header)
+        if header.count(name) > 1:
+            raise DataError("two columns of this name", where=f"{where}, line 1, data.{key}", found=name)
         return header.index(name)
 
     def _classes(self, rows: dict[str, Rows]) -> tuple[tuple[str, ...], dict[str, int]]:
@@ -158,8 +163,9 @@ class Text:
             return self.classes, {}
         every = {label for found in rows.values() for label in found.labels}
         if all(label.isascii() and label.isdigit() for label in every):
-            names = self.classes or tuple(str(i) for i in range(max(map(int, every), default=-1) + 1))
-            numbers = {label: int(label) for label in every if int(label) < len(names)}
+            numbers = {label: int(label) for label in every if len(label) <= DIGITS}
+            names = self.classes or tuple(str(i) for i in range(max(numbers.values(), default=-1) + 1))
+            numbers = {label: number for label, number in numbers.items() if number < len(names)}
         else:
             names = self.classes or tuple(sorted(set(rows["train"].labels)))
             numbers = {name: i for i, name in enumerate(names)}
@@ -167,9 +173,10 @@ class Text:
             for label, line in zip(found.labels, found.lines, strict=True):
                 if label not in numbers:
                     where = f"data.path: {found.file}, line {line}"
-                    raise DataError("a label that is no class", where=where, found=label, allowed=names)
+                    allowed = names if len(names) <= 100 else f"0 to {len(names) - 1}"
+                    raise DataError("a label that is no class", where=where, found=label, allowed=allowed)
         return names, numbers
 
     def _split(self, rows: Rows, numbers: dict[str, int]) -> Split:
         y: Any = np.array([numbers[label] for label in rows.labels], dtype=np.int64) if self.label else None
-        return Split(np.array(rows.texts, dtype=np.str_), y)
+        return Split(np.array(rows.texts, dtype=object), y)
