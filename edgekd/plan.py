@@ -129,10 +129,14 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
 
 
 def content(recipe: Recipe) -> dict[str, Any]:
-    """The recipe without the paths of its inputs: what they hold is hashed, where it lies changes nothing."""
+    """The recipe without the paths of its inputs: what they hold is hashed, where it lies changes nothing.
+
+    Heads and their groups are lists: their order numbers classes and outputs, and keys know no order of a table.
+    """
     table = recipe.model_dump(mode="json")
     for part, key in list(inputs(table)):
         del part[key]
+    table["data"]["heads"] = [[name, list(groups.items())] for name, groups in recipe.data.heads.items()]
     return table
 
 
@@ -194,9 +198,10 @@ class _Maker:
 
     def _teacher(self, name: str) -> Step:
         recipe, table = self.recipe, self.recipe.panel[name]
+        heads = [head for head in self.dump["data"]["heads"] if table.head in (None, head[0])]
         base = [
             self.data,
-            self.dump["data"],
+            {**self.dump["data"], "heads": heads},
             self.dump["augment"],
             recipe.task,
             self.dump["metric"],
@@ -275,7 +280,8 @@ def student_step(
         name: absent: ``student``, and of earlier generations which it is.
     """
     table, number = content(recipe), len(earlier) + 1
-    said = [recipe.combine, [teacher.weight for teacher in recipe.panel.values()], _models(recipe, "student"), multiple]
+    weights, heads = [teacher.weight for teacher in recipe.panel.values()], table["data"]["heads"]
+    said = [recipe.combine, weights, heads, _models(recipe, "student"), multiple]
     own, before = {**table["student"], "generations": 1}, [step.key for step in (*teachers, *earlier)]
     package = "learn" if recipe.student.from_teacher is None else "compress"
     key = _key(package, "student", before, said, own, table["losses"], _mixed(recipe.student), recipe.seed, number)

@@ -194,3 +194,31 @@ def test_two_teachers_and_two_generations_build(tmp_path: Path) -> None:
     rows = report["details"]["learned"]["losses"]["rows"]
     assert [row["loss"] for row in rows] == list(without) and all(without.values()), "the last generation alone"
     edgekd.verify(tmp_path / "out")
+
+
+def test_the_order_of_heads_and_of_groups_is_in_the_keys() -> None:
+    """It numbers outputs and classes; a TOML table knows an order, and the students are others."""
+    groups = {"low": [0], "high": [1, 2, 3]}
+    heads = {"tone": {}, "half": groups}
+    turned = [
+        {"half": groups, "tone": {}},
+        {"tone": {}, "half": dict(reversed(groups.items()))},
+    ]
+    whole = laid_out(data={**SMALL["data"], "heads": heads})
+    for other in (laid_out(data={**SMALL["data"], "heads": table}) for table in turned):
+        assert other.identity != whole.identity
+        assert all(other.steps[name].key != whole.steps[name].key for name in ("teacher", "student"))
+
+
+def test_a_teacher_of_one_head_knows_nothing_of_the_others() -> None:
+    heads = {"tone": {}, "half": {"low": [0, 1], "high": [2, 3]}}
+    alone, first, second = (
+        laid_out(
+            data={**SMALL["data"], "heads": {name: heads[name] for name in names}},
+            teacher={**SMALL["teacher"], "head": "tone"},
+            teachers=[{**SMALL["teacher"], "head": "half", "seed": 1}] if len(names) > 1 else [],
+        ).steps
+        for names in (["tone"], ["tone", "half"], ["half", "tone"])
+    )
+    assert alone["teacher"].key == first["teacher"].key == second["teacher"].key
+    assert first["student"].key != second["student"].key, "its outputs stand in another order"
