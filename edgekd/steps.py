@@ -95,13 +95,14 @@ class Bench:
 
     def untrained(self, role: str) -> Student:
         """A teacher (by its step's name) or the "student" as its factory makes it, seeded."""
-        heads = self.heads_of(role)
-        outputs = heads if role == "student" else {SINGLE: sum(heads.values())}
+        heads, teaches = self.heads_of(role), role in self.feeds
+        outputs = {SINGLE: sum(heads.values())} if teaches and len(heads) > 1 else heads
         specs = tuple(TensorSpec(name, (None, size)) for name, size in outputs.items())
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.recipe.panel[role].seed if role in self.feeds else self.recipe.seed)
+            torch.manual_seed(self.recipe.panel[role].seed if teaches else self.recipe.seed)
             module = self.roots[role]()
-        return Student(module, self.feed_of(role).specs, specs, ({"kind": role},))
+        # Which of the teachers it is, its step knows: in another recipe the same one may stand in another place.
+        return Student(module, self.feed_of(role).specs, specs, ({"kind": "teacher" if teaches else "student"},))
 
     def told(self, step: Step) -> Progress:
         """Progress that names its step."""
@@ -243,7 +244,7 @@ def _stored(bench: Bench, step: Step, make: Callable[[Path], Trained]) -> Traine
                 files = bench.store.put(step.key, pack(replace(made, seconds=took)))
     else:
         bench.progress({"step": step.name, "cached": True})
-    return unpack(bench, files)
+    return unpack(bench, files, step)
 
 
 def pack(trained: Trained) -> dict[str, bytes]:
@@ -255,11 +256,11 @@ def pack(trained: Trained) -> dict[str, bytes]:
     return {"model.safetensors": save_tensors(state), "student.json": canonical(about)}
 
 
-def unpack(bench: Bench, files: Mapping[str, bytes]) -> Trained:
-    """Rebuild a student: its root from the recipe, each pass replayed from its record, then the weights."""
+def unpack(bench: Bench, files: Mapping[str, bytes], step: Step) -> Trained:
+    """Rebuild a step's student: its root from the recipe, each pass replayed from its record, then the weights."""
     about = json.loads(files["student.json"])
     root, *records = about["lineage"]
-    rebuilt = bench.untrained(root["kind"])
+    rebuilt = bench.untrained(step.name if step.kind == "teacher" else root["kind"])
     for record in records:
         rebuilt = make_pass(record["table"]).replay(rebuilt, record)
     rebuilt.module.load_state_dict(load_tensors(files["model.safetensors"]))
@@ -312,7 +313,7 @@ def make_roots(
     roots: dict[str, Callable[[], nn.Module]] = {}
     for name, table in recipe.panel.items():
         classes = sum(heads.values()) if table.head is None else heads[table.head]
-        roots[name] = functools.partial(teachers.load_teacher, table, feeds[name].sample_shape, classes)
+        roots[name] = functools.partial(teachers.load_teacher, table, feeds[name].sample_shape, classes, name)
     if teacher is not None:
         own = teacher
         roots["teacher"] = lambda: teachers.wrap(copy.deepcopy(own), recipe.teacher)
