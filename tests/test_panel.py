@@ -11,6 +11,7 @@ import pytest
 import edgekd
 from edgekd import heads, orders, panel, pipeline, plan, steps
 from edgekd.errors import RecipeError
+from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data.made import Made
 from edgekd.prepare import Objects, prepare
@@ -260,3 +261,11 @@ def test_a_student_made_of_the_teacher_answers_under_the_name_of_its_head() -> N
     bench = prepare(orders.take(table(data=data, teacher=teacher, student=made)), Objects())
     student = steps.begin(bench, bench.plan.steps["student"], bench.untrained("teacher"))
     assert [spec.name for spec in student.outputs] == list(bench.heads) == ["half"]
+
+
+def test_a_loss_that_needs_labels_is_told_also_where_there_are_several_heads() -> None:
+    data = from_splits(tuple(np.zeros((n, 8, 8, 1), np.uint8) for n in (16, 8, 8)), "data", ["a", "b", "c", "d"])
+    heads = {"tone": {}, "half": {"low": [0, 1], "high": [2, 3]}}
+    order = orders.take(table(data={**SMALL["data"], "heads": heads}))
+    with pytest.raises(RecipeError, match=r"losses\[1\]\.kind: this loss needs labels"):
+        prepare(order, Objects(dataset=data))
