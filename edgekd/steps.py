@@ -137,17 +137,18 @@ def teacher(bench: Bench, step: Step) -> Trained:
     return _stored(bench, step, make)
 
 
-def student(bench: Bench, step: Step, above: Student, watching: Watching) -> Trained:
+def student(bench: Bench, step: Step, above: Student, heard: Watching, watching: Watching) -> Trained:
     """Distil: the student trains on the recipe's losses, the teacher's outputs kept per view.
 
     Args:
         above: the first teacher, trained: its layers may be tapped, and the student may be made of it.
-        watching: the teachers, or the student of an earlier generation.
+        heard: whom it learns from: the teachers, or the student of an earlier generation.
+        watching: the teachers, which a metric against the teacher holds every generation to.
     """
 
     def make(scratch: Path) -> Trained:
         begun = begin(bench, step, above)
-        return Trained(begun, _fit(bench, step, begun, watching, above.module, scratch), 0.0)
+        return Trained(begun, _fit(bench, step, begun, (heard, watching), above.module, scratch), 0.0)
 
     return _stored(bench, step, make)
 
@@ -171,7 +172,7 @@ def compress(bench: Bench, step: Step, before: Student, watching: Watching, live
         change = make_pass(step.table)
         context = context_of(bench, step)
         changed = structure(step.table, change, before, context)
-        history = _fit(bench, step, changed, watching, live, scratch, change)
+        history = _fit(bench, step, changed, (watching, watching), live, scratch, change)
         change.ensures(before, changed)
         return Trained(changed, history, 0.0)
 
@@ -208,12 +209,14 @@ def _fit(
     bench: Bench,
     step: Step,
     subject: Student,
-    watching: Watching,
+    whom: tuple[Watching, Watching],
     live: nn.Module,
     scratch: Path,
     change: Pass | None = None,
 ) -> list[dict[str, Any]]:
+    """``whom``: it learns from the first, and validation holds it against the second."""
     assert step.schedule is not None
+    heard, watching = whom
     held_against_teacher = bench.metric.against == "teacher" or bench.feed.labels("validation") is None
     needs_teacher = any("teacher" in term.loss.needs for term in bench.terms)
     task = train.Task(
@@ -221,7 +224,7 @@ def _fit(
         bench.taught,
         step.schedule,
         bench.recipe.seed,
-        teacher=watching.view if needs_teacher else None,
+        teacher=heard.view if needs_teacher else None,
         live=tapped(bench, live),
         validation_teacher=watching.split("validation") if held_against_teacher else None,
         judge=bench.judge_of(step.name),

@@ -269,3 +269,16 @@ def test_a_loss_that_needs_labels_is_told_also_where_there_are_several_heads() -
     order = orders.take(table(data={**SMALL["data"], "heads": heads}))
     with pytest.raises(RecipeError, match=r"losses\[1\]\.kind: this loss needs labels"):
         prepare(order, Objects(dataset=data))
+
+
+def test_every_generation_is_held_against_the_teachers(tmp_path: Path) -> None:
+    """A later one learns from the student before it; what its patience and its curve look at is the report's metric."""
+    student = {**SMALL["student"], "generations": 2}
+    order = orders.take(table(student=student, metric="agreement"), cache=tmp_path)
+    bench = prepare(order, Objects())
+    trained, watching = pipeline.train_all(bench)
+    scores = steps.StageScores(bench, trained)("student", "validation")
+    agree = (scores.argmax(1) == watching.split("validation").argmax(1)).mean()
+    before = steps.StageScores(bench, trained)("student 1 of 2", "validation")
+    assert agree != (scores.argmax(1) == before.argmax(1)).mean(), "or this test tells nothing"
+    assert trained["student"].history[-1]["validation"] == pytest.approx(agree)
