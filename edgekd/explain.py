@@ -42,13 +42,13 @@ def steps_of(bench: steps.Bench) -> dict[str, tuple[Recipe, Step]]:
     return found
 
 
-def train(bench: steps.Bench, watching: Watching, above: Student) -> dict[str, steps.Trained | None]:
+def train(bench: steps.Bench, heard: Watching, watching: Watching, above: Student) -> dict[str, steps.Trained | None]:
     """A student without each loss; those in the store are not trained again. See ``steps.student``."""
     found: dict[str, steps.Trained | None] = {}
     for name, (less, step) in steps_of(bench).items():
         terms = make_terms(less.losses, heads=bench.heads)
         try:
-            found[name] = steps.student(replace(bench, terms=terms), step, above, watching)
+            found[name] = steps.student(replace(bench, terms=terms), step, above, heard, watching)
         except DivergedError:  # which says something of the loss, and nothing against the build
             found[name] = None
     return found

@@ -123,7 +123,7 @@ def train_all(bench: steps.Bench) -> tuple[dict[str, steps.Trained], Watching]:
     for _, step in bench.plan.walk("teacher"):
         if step.kind == "student":
             heard = whom(bench, trained, watching, step)
-            trained[step.name] = steps.student(bench, step, trained["teacher"].student, heard)
+            trained[step.name] = steps.student(bench, step, trained["teacher"].student, heard, watching)
         elif step.trains:
             trained[step.name] = steps.compress(bench, step, trained[step.parent or ""].student, watching, live)
     return trained, watching
@@ -139,8 +139,8 @@ def explain_losses(
     bench: steps.Bench, trained: Mapping[str, steps.Trained], watching: Watching
 ) -> dict[str, steps.Trained | None]:
     """The student once more without each loss; of several generations the last."""
-    said = whom(bench, trained, watching, bench.plan.steps["student"])
-    return explain.train(bench, said, trained["teacher"].student)
+    heard = whom(bench, trained, watching, bench.plan.steps["student"])
+    return explain.train(bench, heard, watching, trained["teacher"].student)
 
 
 def answers(bench: steps.Bench, trained: Mapping[str, steps.Trained], step: str) -> Answers:

@@ -212,7 +212,12 @@ class _Maker:
         key = _key("learn", "teacher", _without_inputs(own, "teacher"), _models(recipe, name), _mixed(table), *base)
         read = table.checkpoint is not None or (self.trained and name == "teacher")
         schedule = None if read else Schedule(**_schedule_of(table))
-        return self._add(Step(name, "teacher", key, None, self._all(), schedule))
+        step = self._add(Step(name, "teacher", key, None, self._all(), schedule))
+        if step.name != name:
+            raise RecipeError(
+                f"the very same as {step.name}", where=f"{name}.seed", found=table.seed, allowed="another seed"
+            )
+        return step
 
     def _student(self, teachers: list[Step]) -> Step:
         """The student, after those of earlier generations."""

@@ -99,10 +99,10 @@ def check_labels(order: Order, feed: Feed, terms: tuple[Term, ...], *, has_teach
     """Data without labels takes teacher-only losses and a teacher that needs no training."""
     if feed.labels("train") is not None:
         return
-    for i, term in enumerate(terms):
+    for term in terms:
         if "labels" in term.loss.needs:
-            kind = order.recipe.losses[i]["kind"]
-            raise RecipeError("this loss needs labels and the data has none", where=f"losses[{i}].kind", found=kind)
+            where = f"{term.where}.kind"
+            raise RecipeError("this loss needs labels and the data has none", where=where, found=term.name)
     for name, table in order.recipe.panel.items():
         if table.checkpoint is None and not (has_teacher and name == "teacher"):
             raise RecipeError("a teacher can't be trained on data without labels", where=f"{name}.checkpoint")

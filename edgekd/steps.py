@@ -95,13 +95,14 @@ class Bench:
 
     def untrained(self, role: str) -> Student:
         """A teacher (by its step's name) or the "student" as its factory makes it, seeded."""
-        heads = self.heads_of(role)
-        outputs = heads if role == "student" else {SINGLE: sum(heads.values())}
+        heads, teaches = self.heads_of(role), role in self.feeds
+        outputs = {SINGLE: sum(heads.values())} if teaches and len(heads) > 1 else heads
         specs = tuple(TensorSpec(name, (None, size)) for name, size in outputs.items())
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.recipe.panel[role].seed if role in self.feeds else self.recipe.seed)
+            torch.manual_seed(self.recipe.panel[role].seed if teaches else self.recipe.seed)
             module = self.roots[role]()
-        return Student(module, self.feed_of(role).specs, specs, ({"kind": role},))
+        # Which of the teachers it is, its step knows: in another recipe the same one may stand in another place.
+        return Student(module, self.feed_of(role).specs, specs, ({"kind": "teacher" if teaches else "student"},))
 
     def told(self, step: Step) -> Progress:
         """Progress that names its step."""
@@ -136,17 +137,18 @@ def teacher(bench: Bench, step: Step) -> Trained:
     return _stored(bench, step, make)
 
 
-def student(bench: Bench, step: Step, above: Student, watching: Watching) -> Trained:
+def student(bench: Bench, step: Step, above: Student, heard: Watching, watching: Watching) -> Trained:
     """Distil: the student trains on the recipe's losses, the teacher's outputs kept per view.
 
     Args:
         above: the first teacher, trained: its layers may be tapped, and the student may be made of it.
-        watching: the teachers, or the student of an earlier generation.
+        heard: whom it learns from: the teachers, or the student of an earlier generation.
+        watching: the teachers, which a metric against the teacher holds every generation to.
     """
 
     def make(scratch: Path) -> Trained:
         begun = begin(bench, step, above)
-        return Trained(begun, _fit(bench, step, begun, watching, above.module, scratch), 0.0)
+        return Trained(begun, _fit(bench, step, begun, (heard, watching), above.module, scratch), 0.0)
 
     return _stored(bench, step, make)
 
@@ -170,7 +172,7 @@ def compress(bench: Bench, step: Step, before: Student, watching: Watching, live
         change = make_pass(step.table)
         context = context_of(bench, step)
         changed = structure(step.table, change, before, context)
-        history = _fit(bench, step, changed, watching, live, scratch, change)
+        history = _fit(bench, step, changed, (watching, watching), live, scratch, change)
         change.ensures(before, changed)
         return Trained(changed, history, 0.0)
 
@@ -207,12 +209,14 @@ def _fit(
     bench: Bench,
     step: Step,
     subject: Student,
-    watching: Watching,
+    whom: tuple[Watching, Watching],
     live: nn.Module,
     scratch: Path,
     change: Pass | None = None,
 ) -> list[dict[str, Any]]:
+    """``whom``: it learns from the first, and validation holds it against the second."""
     assert step.schedule is not None
+    heard, watching = whom
     held_against_teacher = bench.metric.against == "teacher" or bench.feed.labels("validation") is None
     needs_teacher = any("teacher" in term.loss.needs for term in bench.terms)
     task = train.Task(
@@ -220,7 +224,7 @@ def _fit(
         bench.taught,
         step.schedule,
         bench.recipe.seed,
-        teacher=watching.view if needs_teacher else None,
+        teacher=heard.view if needs_teacher else None,
         live=tapped(bench, live),
         validation_teacher=watching.split("validation") if held_against_teacher else None,
         judge=bench.judge_of(step.name),
@@ -243,7 +247,7 @@ def _stored(bench: Bench, step: Step, make: Callable[[Path], Trained]) -> Traine
                 files = bench.store.put(step.key, pack(replace(made, seconds=took)))
     else:
         bench.progress({"step": step.name, "cached": True})
-    return unpack(bench, files)
+    return unpack(bench, files, step)
 
 
 def pack(trained: Trained) -> dict[str, bytes]:
@@ -255,11 +259,11 @@ def pack(trained: Trained) -> dict[str, bytes]:
     return {"model.safetensors": save_tensors(state), "student.json": canonical(about)}
 
 
-def unpack(bench: Bench, files: Mapping[str, bytes]) -> Trained:
-    """Rebuild a student: its root from the recipe, each pass replayed from its record, then the weights."""
+def unpack(bench: Bench, files: Mapping[str, bytes], step: Step) -> Trained:
+    """Rebuild a step's student: its root from the recipe, each pass replayed from its record, then the weights."""
     about = json.loads(files["student.json"])
     root, *records = about["lineage"]
-    rebuilt = bench.untrained(root["kind"])
+    rebuilt = bench.untrained(step.name if step.kind == "teacher" else root["kind"])
     for record in records:
         rebuilt = make_pass(record["table"]).replay(rebuilt, record)
     rebuilt.module.load_state_dict(load_tensors(files["model.safetensors"]))
@@ -312,7 +316,7 @@ def make_roots(
     roots: dict[str, Callable[[], nn.Module]] = {}
     for name, table in recipe.panel.items():
         classes = sum(heads.values()) if table.head is None else heads[table.head]
-        roots[name] = functools.partial(teachers.load_teacher, table, feeds[name].sample_shape, classes)
+        roots[name] = functools.partial(teachers.load_teacher, table, feeds[name].sample_shape, classes, name)
     if teacher is not None:
         own = teacher
         roots["teacher"] = lambda: teachers.wrap(copy.deepcopy(own), recipe.teacher)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import edgekd
-from edgekd import heads, orders, panel, plan
+from edgekd import heads, orders, panel, pipeline, plan, steps
 from edgekd.errors import RecipeError
+from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data.made import Made
 from edgekd.prepare import Objects, prepare
@@ -141,6 +142,17 @@ def test_heads_that_are_not_there(changed: dict[str, Any], said: str) -> None:
         laid_out(**changed)
 
 
+def test_two_teachers_are_not_one_and_the_same() -> None:
+    with pytest.raises(RecipeError, match="the very same as teacher"):
+        laid_out(teacher={**SMALL["teacher"], "seed": 1}, teachers=[SMALL["teacher"]])
+
+
+def test_a_mistake_in_the_second_teacher_names_it() -> None:
+    order = orders.take(table(teachers=[{**SMALL["teacher"], "checkpoint": "none.safetensors"}]))
+    with pytest.raises(RecipeError, match=r"teacher 2\.checkpoint: no such file"):
+        prepare(order, Objects()).untrained("teacher 2")
+
+
 def test_a_head_needs_a_teacher() -> None:
     both = {"tone": {}, "half": {"low": [0, 1], "high": [2, 3]}}
     data = {**SMALL["data"], "heads": both}
@@ -222,3 +234,51 @@ def test_a_teacher_of_one_head_knows_nothing_of_the_others() -> None:
     )
     assert alone["teacher"].key == first["teacher"].key == second["teacher"].key
     assert first["student"].key != second["student"].key, "its outputs stand in another order"
+
+
+def test_a_kept_teacher_may_stand_in_another_place(tmp_path: Path) -> None:
+    """Its key does not say which of the teachers it was when it was trained, so neither may the artifact."""
+    slim = {**SMALL["teacher"], "epochs": 1, "seed": 0}
+    wide = {**slim, "model": {"kind": "convnet", "width": 24, "depth": 2}, "seed": 1}
+
+    def trained(**teachers: Any) -> list[str]:
+        seen: list[dict[str, Any]] = []
+        once = table(student={**SMALL["student"], "epochs": 1}, **teachers)
+        order = orders.take(once, cache=tmp_path, progress=seen.append)
+        pipeline.train_all(prepare(order, Objects()))
+        return [event["step"] for event in seen if "loss" in event and event["step"].startswith("teacher")]
+
+    assert trained(teacher=slim, teachers=[wide]) == ["teacher", "teacher 2"]
+    assert trained(teacher=wide) == []
+    assert trained(teacher={**wide, "seed": 2}, teachers=[slim]) == ["teacher"]
+
+
+def test_a_student_made_of_the_teacher_answers_under_the_name_of_its_head() -> None:
+    """An app looks for the output that the bundle's head is called."""
+    data = {**SMALL["data"], "heads": {"half": {"low": [0, 1], "high": [2, 3]}}}
+    made = {"from_teacher": [{"kind": "channel_prune", "keep": 1}]}
+    teacher = {**SMALL["teacher"], "model": {"kind": "convnet", "width": 32, "depth": 2}}
+    bench = prepare(orders.take(table(data=data, teacher=teacher, student=made)), Objects())
+    student = steps.begin(bench, bench.plan.steps["student"], bench.untrained("teacher"))
+    assert [spec.name for spec in student.outputs] == list(bench.heads) == ["half"]
+
+
+def test_a_loss_that_needs_labels_is_told_also_where_there_are_several_heads() -> None:
+    data = from_splits(tuple(np.zeros((n, 8, 8, 1), np.uint8) for n in (16, 8, 8)), "data", ["a", "b", "c", "d"])
+    heads = {"tone": {}, "half": {"low": [0, 1], "high": [2, 3]}}
+    order = orders.take(table(data={**SMALL["data"], "heads": heads}))
+    with pytest.raises(RecipeError, match=r"losses\[1\]\.kind: this loss needs labels"):
+        prepare(order, Objects(dataset=data))
+
+
+def test_every_generation_is_held_against_the_teachers(tmp_path: Path) -> None:
+    """A later one learns from the student before it; what its patience and its curve look at is the report's metric."""
+    student = {**SMALL["student"], "generations": 2}
+    order = orders.take(table(student=student, metric="agreement"), cache=tmp_path)
+    bench = prepare(order, Objects())
+    trained, watching = pipeline.train_all(bench)
+    scores = steps.StageScores(bench, trained)("student", "validation")
+    agree = (scores.argmax(1) == watching.split("validation").argmax(1)).mean()
+    before = steps.StageScores(bench, trained)("student 1 of 2", "validation")
+    assert agree != (scores.argmax(1) == before.argmax(1)).mean(), "or this test tells nothing"
+    assert trained["student"].history[-1]["validation"] == pytest.approx(agree)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from edgekd import plugins
 from edgekd.errors import ExportError
 from edgekd.learn.student import Student, joined
 
@@ -29,7 +30,7 @@ class Structural:
         after.module.eval()
         with torch.no_grad():
             wanted = joined(before.module.eval()(*before.example())).shape
-            got = joined(after.module(*after.example())).shape
+            got = joined(plugins.call_user(after.module, f"the network after {where}", *after.example())).shape
         if wanted != got:
             raise ExportError("the output's shape changed", where=where, found=tuple(got), allowed=str(tuple(wanted)))
         if after.params >= before.params:

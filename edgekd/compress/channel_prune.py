@@ -17,6 +17,7 @@ from torch import nn
 from edgekd.compress._base import Context
 from edgekd.compress._structure import Structural
 from edgekd.errors import ExportError
+from edgekd.learn import taps
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student
 
@@ -88,8 +89,12 @@ class ChannelPrune(Structural):
 
 
 def _heads(student: Student) -> list[nn.Module]:
-    """The layers that make the outputs: the last convolutions or linear layers of the forward pass."""
+    """The layers that make the outputs: the last convolutions or linear layers of the forward pass.
+
+    One for each output, but for scores of several heads that are parted afterwards: one layer makes them all.
+    """
     order: list[nn.Module] = []
+    network = taps.network(student.module)
     hooks = [
         m.register_forward_hook(lambda module, args, out: order.append(module))
         for m in student.module.modules()
@@ -97,8 +102,8 @@ def _heads(student: Student) -> list[nn.Module]:
     ]
     try:
         with torch.no_grad():
-            student.module.eval()(*student.example())
+            made = network.eval()(*student.example())
     finally:
         for hook in hooks:
             hook.remove()
-    return order[-len(student.outputs) :]
+    return order[-1 if isinstance(made, torch.Tensor) else -len(student.outputs) :]

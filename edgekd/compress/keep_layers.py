@@ -11,6 +11,7 @@ from torch import nn
 from edgekd.compress._base import Context
 from edgekd.compress._structure import Structural, check_kept, kept
 from edgekd.errors import ExportError
+from edgekd.learn import taps
 from edgekd.learn.student import Student
 from edgekd.learn.teacher import bare
 
@@ -48,11 +49,12 @@ class KeepLayers(Structural):
         stay = [stack[i] for i in record["keep"]]
         parent, _, name = self.layers.rpartition(".")
         made = nn.ModuleList(stay) if isinstance(stack, nn.ModuleList) else nn.Sequential(*stay)
-        setattr(bare(module).get_submodule(parent), name, made)
+        setattr(bare(taps.network(module)).get_submodule(parent), name, made)
         return student.with_module(module, record)
 
     def _stack(self, module: nn.Module) -> nn.ModuleList | nn.Sequential:
-        found = {n: m for n, m in bare(module).named_modules() if n and isinstance(m, nn.ModuleList | nn.Sequential)}
+        parts = bare(taps.network(module)).named_modules()
+        found = {n: m for n, m in parts if n and isinstance(m, nn.ModuleList | nn.Sequential)}
         if self.layers not in found:
             raise ExportError("no such stack of layers", where="keep_layers.layers", found=self.layers, allowed=found)
         return found[self.layers]

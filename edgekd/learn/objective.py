@@ -30,6 +30,7 @@ class Term:
         start, stop: shares of the training, 0..1; outside of them the loss does not count.
         head, columns: where there are several heads, the number of the one that a loss on answers compares, and where
             its scores stand.
+        where: its table in the recipe, for errors: of several heads a table gives several terms.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Term:
     stop: float = 1.0
     head: int | None = None
     columns: slice = field(default_factory=lambda: slice(None))
+    where: str = "losses"
 
     @property
     def on_features(self) -> bool:
@@ -79,6 +81,7 @@ def make_terms(tables: Sequence[Table], where: str = "losses", heads: Heads | No
             final_weight=_number(table, "final_weight", weight, 1e6, place),
             start=_number(table, "start", 0.0, 1.0, place),
             stop=_number(table, "stop", 1.0, 1.0, place),
+            where=place,
         )
         terms.extend(_by_head(term, table.get("head"), heads or {}, place))
         if terms[-1].start >= terms[-1].stop:
@@ -110,10 +113,10 @@ def _number(table: Table, key: str, default: float, most: float, where: str) -> 
 
 def check_layers(terms: Sequence[Term], student: nn.Module, teacher: nn.Module) -> None:
     """Raise RecipeError where a loss names a layer that a network does not have."""
-    for i, term in enumerate(terms):
+    for term in terms:
         if term.on_features:
-            taps.check(student, term.loss.student_layers, f"losses[{i}].student_layers")
-            taps.check(teacher, term.loss.teacher_layers, f"losses[{i}].teacher_layers")
+            taps.check(student, term.loss.student_layers, f"{term.where}.student_layers")
+            taps.check(teacher, term.loss.teacher_layers, f"{term.where}.teacher_layers")
 
 
 def left_out(terms: Sequence[Term], student: nn.Module) -> list[str]:

@@ -16,6 +16,11 @@ from edgekd.learn.teacher import bare
 LISTED = 40
 
 
+def network(module: nn.Module) -> nn.Module:
+    """A student's own network, without the wrapper that parts its scores by head."""
+    return module.module if isinstance(module, Heads) else module
+
+
 def missing(module: nn.Module, paths: Sequence[str]) -> list[str]:
     """Those paths that a network does not have. An exported graph keeps names of modules that it no longer calls."""
     known = _layers(module)
@@ -30,7 +35,7 @@ def _parted(path: str) -> tuple[str, int]:
 
 def _layers(module: nn.Module) -> dict[str, nn.Module]:
     """Layers by path, "" the network as it is; wrappers that only pick or part outputs don't lengthen the paths."""
-    whole = module.module if isinstance(module, Heads) else module
+    whole = network(module)
     inner = bare(whole)
     found = {**dict(inner.named_modules()), "": whole}
     if not isinstance(inner, GraphModule):
@@ -52,7 +57,7 @@ def blocks(module: nn.Module, least: int = 5) -> list[str]:
     """Paths of a network's blocks, front to back: its parts with weights, taken apart level by level until there are
     ``least``. A part that holds nothing but single layers (convolution, BatchNorm, ReLU) stays whole.
     """
-    found = {"": bare(module.module if isinstance(module, Heads) else module)}
+    found = {"": bare(network(module))}
     while len(found) < least or any(isinstance(part, nn.ModuleList) for part in found.values()):
         opened = {path: part for whole in found.items() for path, part in _opened(*whole)}
         if opened.keys() == found.keys():

@@ -63,30 +63,31 @@ def build(model: Mapping[str, Any], where: str, input_shape: tuple[int, ...], cl
     return made
 
 
-def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, name: str = "teacher") -> nn.Module:
     """Build the teacher of a recipe and, where it has a checkpoint, load that.
 
     Args:
         input_shape: (C, H, W) of one model input.
         classes: how many classes the student has; with ``table.classes`` the teacher may know more.
+        name: of several, for errors.
 
     Raises:
         RecipeError: the checkpoint is missing, unreadable, or of another shape; names the first tensor that differs.
     """
     own = classes if table.classes is None else max(classes, *(c + 1 for c in table.classes))
-    module = build(table.model, "teacher.model", input_shape, own)
+    module = build(table.model, f"{name}.model", input_shape, own)
     if table.classes is not None and len(table.classes) != classes:
         raise RecipeError(
             "one teacher class for each of ours is needed",
-            where="teacher.classes",
+            where=f"{name}.classes",
             found=len(table.classes),
             allowed=str(classes),
         )
     if table.checkpoint is not None:
-        where = f"teacher.checkpoint: {Path(table.checkpoint).name}"
-        state = read_checkpoint(Path(table.checkpoint), table.state_key, table.strip_prefix)
+        where = f"{name}.checkpoint: {Path(table.checkpoint).name}"
+        state = read_checkpoint(Path(table.checkpoint), table.state_key, table.strip_prefix, name)
         if table.classes is not None and (more := _classes_of(bare(module), state, own)):
-            module = build(table.model, "teacher.model", input_shape, more)
+            module = build(table.model, f"{name}.model", input_shape, more)
         _check_state(bare(module), state, where)
         bare(module).load_state_dict(state)
     return wrap(module, table)
@@ -105,22 +106,24 @@ def wrap(module: nn.Module, table: Teacher) -> nn.Module:
     return Logits(module, table.output, table.classes)
 
 
-def read_checkpoint(path: Path, state_key: str | None, strip_prefix: str | None) -> dict[str, Tensor]:
+def read_checkpoint(
+    path: Path, state_key: str | None, strip_prefix: str | None, name: str = "teacher"
+) -> dict[str, Tensor]:
     """The state_dict in a safetensors file, or in a pickle read with ``weights_only`` and nothing else."""
-    where = f"teacher.checkpoint: {path.name}"
+    where = f"{name}.checkpoint: {path.name}"
     if not path.is_file():
-        raise RecipeError("no such file", where="teacher.checkpoint", found=str(path))
+        raise RecipeError("no such file", where=f"{name}.checkpoint", found=str(path))
     found = _read(path, where)
     for part in state_key.split(".") if state_key else []:
         if not isinstance(found, Mapping) or part not in found:
             keys = [str(k) for k in found] if isinstance(found, Mapping) else []
-            raise RecipeError("no such key in the checkpoint", where="teacher.state_key", found=part, allowed=keys[:20])
+            raise RecipeError("no such key in the checkpoint", where=f"{name}.state_key", found=part, allowed=keys[:20])
         found = found[part]
     if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
         keys = [str(k) for k in found][:20] if isinstance(found, Mapping) else []
-        raise RecipeError("not a state_dict; name the key that holds it", where="teacher.state_key", allowed=keys)
+        raise RecipeError("not a state_dict; name the key that holds it", where=f"{name}.state_key", allowed=keys)
     prefix = strip_prefix or ""
-    return {str(name).removeprefix(prefix): value for name, value in found.items()}
+    return {str(key).removeprefix(prefix): value for key, value in found.items()}
 
 
 def _read(path: Path, where: str) -> Any:

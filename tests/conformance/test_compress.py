@@ -11,9 +11,9 @@ import torch
 
 from edgekd import plugins, preprocess, target
 from edgekd.compress._base import Context
-from edgekd.errors import ExportError
+from edgekd.errors import ExportError, FactoryError
 from edgekd.learn import taps
-from edgekd.learn.student import Student, TensorSpec
+from edgekd.learn.student import Heads, Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime.backends import _base as backends
 
@@ -107,6 +107,29 @@ def test_pruning_keeps_the_channel_multiple() -> None:
     after = change.apply(before, context())
     widths = [m.out_channels for m in after.module.modules() if isinstance(m, torch.nn.Conv2d)]
     assert all(width % 8 == 0 for width in widths) and max(widths) < 32
+
+
+def test_a_layer_that_makes_the_scores_of_several_heads_is_one_layer() -> None:
+    one = student_of(FAMILIES[0])
+    outputs = (TensorSpec("a", (None, 3)), TensorSpec("b", (None, 2)))
+    two = Student(Heads(one.module, [3, 2]), one.inputs, outputs, one.lineage)
+    change = plugins.build("compress", {"kind": "channel_prune"}, "test")
+    assert change.apply(two, context()).params == change.apply(one, context()).params
+
+
+def test_layers_are_left_out_of_a_student_with_several_heads() -> None:
+    one = student_of({"kind": "convnet", "width": 16, "depth": 4, "strides": [1, 1, 1, 1]})
+    outputs = (TensorSpec("a", (None, 3)), TensorSpec("b", (None, 2)))
+    two = Student(Heads(one.module, [3, 2]), one.inputs, outputs, one.lineage)
+    change = plugins.build("compress", {"kind": "keep_layers", "layers": "features", "keep": [0, 2]}, "test")
+    change.ensures(two, change.apply(two, context()))
+
+
+def test_layers_that_do_not_fit_together_are_a_mistake_that_is_told() -> None:
+    before = student_of({"kind": "convnet", "width": 16, "depth": 4, "strides": [1, 1, 1, 1]})
+    change = plugins.build("compress", {"kind": "keep_layers", "layers": "features", "keep": [1, 2]}, "test")
+    with pytest.raises(FactoryError, match="the network after keep_layers"):
+        change.ensures(before, change.apply(before, context()))
 
 
 def test_int8_weights_fit_in_seven_bits() -> None:
