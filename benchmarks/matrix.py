@@ -2,11 +2,11 @@
 
     python benchmarks/matrix.py --data FOLDER [--recipe NAME ...] [--seeds 0 1 2]
 
-The teacher is trained once a recipe (seed 0). Both students have the same schedule, the same views and the same labels;
-"alone" learns from the labels only, and where the student is made of its teacher, it begins untrained. Every build is
-verified. Every finished cell stands in ``results/matrix/``; run the command again after an interruption, and it goes on
-where it stopped. At the end the paired gains are printed, with their 95 % intervals by bootstrap over (seed, test
-sample), and written to ``results/matrix.json``.
+The teacher is trained once a recipe (seed 0; of several the next from 1 on). Both students have the same schedule, the
+same views and the same labels; "alone" learns from the labels only, and where the student is made of its teacher, it
+begins untrained. Every build is verified. Every finished cell stands in ``results/matrix/``; run the command again
+after an interruption, and it goes on where it stopped. At the end the paired gains are printed, with their 95 %
+intervals by bootstrap over (seed, test sample), and written to ``results/matrix.json``.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ def cell(recipe: str, data: Path | None, seed: int) -> dict[str, Any]:
     """One recipe and one seed: every value on the test split, and what each test sample adds to it."""
     started = time.time()
     settings = [f"seed={seed}", "teacher.seed=0", *([] if data is None else [f"data.path={data}"])]
+    more = recipes.load(recipe)[0].teachers
+    settings += [f"teachers.{i}.seed={i + 1}" for i in range(len(more))]
     with tempfile.TemporaryDirectory() as folder:
         order = orders.take(recipe, [], settings, out=Path(folder, "out"), progress=told, keep_candidates=True)
         report = pipeline.run(order)

@@ -76,9 +76,11 @@ def describe(order: Order, objects: Objects | None = None) -> dict[str, Any]:
     with reading(order.file):
         bench = prepare(order, objects or Objects())
     rehearsed = rehearsal.known(bench.plan, order.store, host.measured_key(0)) or {"seconds_per_sample": {}}
-    rows = []
-    more = [(1, step) for _, step in explain.steps_of(bench).values()] if order.explain else []
-    for depth, step in [*bench.plan.walk(), *more]:
+    rows, tree = [], list(bench.plan.walk())
+    if order.explain:
+        place, depth = next((i, depth) for i, (depth, step) in enumerate(tree) if step.name == "student")
+        tree[place:place] = [(depth, step) for _, step in explain.steps_of(bench).values()]
+    for depth, step in tree:
         rate = rehearsed["seconds_per_sample"].get(step.kind if step.kind == "student" else step.name)
         rows.append(
             {

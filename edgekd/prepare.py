@@ -54,6 +54,7 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
             feeds[name] = Feed(dataset, teacher.preprocess, augment, recipe.seed, limit)
         if teacher.head is not None and len(heads) > 1:
             feeds[name] = feeds[name].of_head(list(heads).index(teacher.head))
+    check_names(heads, feed)
     check_from_teacher(recipe, feed, feeds["teacher"], heads, has_student=objects.student is not None)
     check_labels(order, feed, terms, has_teacher=objects.teacher is not None)
     tree = plan.make(recipe, order.targets, order.data, feed.length("train"), order.quick, objects.teacher is not None)
@@ -71,6 +72,15 @@ def check_taught(recipe: Recipe, heads: Heads) -> None:
     taught = {table.head for table in recipe.panel.values()}
     if None not in taught and (alone := [name for name in heads if name not in taught]):
         raise RecipeError("a head without a teacher", where="teachers", found=alone[0])
+
+
+def check_names(heads: Heads, feed: Feed) -> None:
+    """Heads are outputs of the file, beside its inputs."""
+    inputs = [spec.name for spec in feed.specs]
+    for name in heads:
+        if not name or name in inputs:
+            allowed = f"a name, and none of the inputs' ({', '.join(inputs)})"
+            raise RecipeError("can't be an output's name", where="data.heads", found=name, allowed=allowed)
 
 
 def is_images(dataset: Dataset) -> bool:

@@ -127,6 +127,7 @@ def test_groups_hold_each_class_once(groups: dict[str, list[int]], said: str) ->
     [
         ({"teacher": {**SMALL["teacher"], "head": "tone"}}, "no such head"),
         ({"losses": [{"kind": "kl", "head": "tone"}]}, "no such head"),
+        ({"losses": [{"kind": "kl", "head": ["tone"]}]}, "no such head"),
         (
             {
                 "losses": [
@@ -151,6 +152,20 @@ def test_a_mistake_in_the_second_teacher_names_it() -> None:
     order = orders.take(table(teachers=[{**SMALL["teacher"], "checkpoint": "none.safetensors"}]))
     with pytest.raises(RecipeError, match=r"teacher 2\.checkpoint: no such file"):
         prepare(order, Objects()).untrained("teacher 2")
+
+
+@pytest.mark.parametrize("name", ["", "input"])
+def test_a_head_can_be_called_as_an_output(name: str) -> None:
+    with pytest.raises(RecipeError, match="can't be an output's name"):
+        laid_out(data={**SMALL["data"], "heads": {name: {}, "half": {"low": [0, 1], "high": [2, 3]}}})
+
+
+def test_the_plan_shows_what_is_trained_to_explain_beside_the_student() -> None:
+    student = {**SMALL["student"], "generations": 2}
+    order = orders.take(table(teachers=[SMALL["teacher"]], student=student), explain=True)
+    rows = [(row["depth"], row["name"]) for row in pipeline.describe(order)["steps"] if "student" in row["name"]]
+    assert rows[0] == (1, "student 1 of 2")
+    assert set(rows[1:]) == {(2, "student without kl"), (2, "student without cross_entropy"), (2, "student")}
 
 
 def test_a_head_needs_a_teacher() -> None:

@@ -92,7 +92,7 @@ def make_terms(tables: Sequence[Table], where: str = "losses", heads: Heads | No
 
 
 def _by_head(term: Term, wanted: Any, heads: Heads, where: str) -> list[Term]:
-    if wanted is not None and (term.on_features or wanted not in heads):
+    if wanted is not None and (term.on_features or wanted not in list(heads)):
         allowed = "none: it compares layers" if term.on_features else list(heads)
         raise RecipeError("no such head", where=f"{where}.head", found=wanted, allowed=allowed)
     if term.on_features or len(heads) < 2:
