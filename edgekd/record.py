@@ -91,7 +91,7 @@ def _details(facts: Facts) -> dict[str, Any]:
     return {
         "history": {name: trained.history for name, trained in facts.trained.items()},
         "validated": _validated(facts),
-        "agreement": _by_class(facts, student, teacher),
+        "agreement": _by_class(facts, student, teacher) if learned.classifies(facts.bench) else None,
         "learned": said,
         "kept": _kept(facts.bench),
         "recipe": public_recipe(facts.bench.recipe),
@@ -120,7 +120,7 @@ def _validated(facts: Facts) -> dict[str, str]:
 
 
 def _by_class(facts: Facts, student: Array, teacher: Array) -> dict[str, Any]:
-    """Agreement by class of the first head, and of the others under their names."""
+    """Agreement by class; where there are several heads of the first, its name, and the others under theirs."""
     bench, labels = facts.bench, facts.exam.labels["test"]
     found = {
         name: metric.per_class(
@@ -129,7 +129,8 @@ def _by_class(facts: Facts, student: Array, teacher: Array) -> dict[str, Any]:
         for name, where in columns(bench.heads).items()
     }
     first, *others = found
-    return {**found[first], **({"others": {name: found[name] for name in others}} if others else {})}
+    more = {"head": first, "others": {name: found[name] for name in others}} if others else {}
+    return {**found[first], **more}
 
 
 def _stages(facts: Facts) -> list[dict[str, Any]]:

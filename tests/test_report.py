@@ -122,6 +122,16 @@ def test_of_many_classes_the_worst_are_shown(
     assert ('class="matrix"' in page) is (count == 100)
 
 
+def test_every_head_is_shown_class_by_class(document: dict[str, Any]) -> None:
+    changed = copy(document)
+    second = metric.per_class(np.eye(2), np.eye(2), None, ("even", "odd"))
+    changed["details"]["agreement"] |= {"head": "digit", "others": {"half": second}}
+    page = report.html(changed, {})
+    for head in ("digit", "half"):
+        assert f"{head}: Teacher and student, class by class" in page
+    assert page.count('<table class="classes">') == 2 and ">odd<" in page
+
+
 def test_a_failed_gate_is_said(document: dict[str, Any]) -> None:
     changed = json.loads(json.dumps(document))
     target = changed["targets"]["openvino"]

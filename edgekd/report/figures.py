@@ -28,7 +28,7 @@ def make(report: Table, extras: Table, metric: Metric) -> dict[str, Any]:
             name: latency(target, (extras.get("samples") or {}).get(name) or {})
             for name, target in report["targets"].items()
         },
-        "agreement": agreement(extras["agreement"], metric) if extras.get("agreement") else None,
+        "agreement": by_head(extras["agreement"], metric) if extras.get("agreement") else [],
     }
 
 
@@ -160,6 +160,12 @@ def _distribution(candidate: Table, raw: NDArray[np.float64] | None, scale: Scal
         kind="ships" if ships else "",
     )
     return {"name": candidate["name"], "ships": ships, "numbers": numbers, "tail": tail, "figure": figure}
+
+
+def by_head(found: Table, metric: Metric) -> list[dict[str, Any]]:
+    """Agreement class by class, for each head; of one head, without a name."""
+    heads = {found.get("head"): found, **(found.get("others") or {})}
+    return [{"head": name, **agreement(one, metric)} for name, one in heads.items()]
 
 
 def agreement(found: Table, metric: Metric) -> dict[str, Any]:
