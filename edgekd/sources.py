@@ -19,7 +19,7 @@ _VOCABULARY = tuple(f"{name}.py" for name in _NAMES)
 _LIGHT = ("errors.py", "host.py", "preprocess.py", "wordpiece.py")
 _LEARNED = ("learned.py", "layers.py", "likeness.py", "explain.py")
 _STEP_FILES = {
-    "learn": (*_VOCABULARY, "metrics", "metric.py", "learn", "panel.py", "steps.py"),
+    "learn": (*_VOCABULARY, "metrics", "metric.py", "learn", "panel.py", "prepare.py", "pipeline.py", "steps.py"),
     "compress": (*_VOCABULARY, "metrics", "learn", "compress", "panel.py", "steps.py"),
     "lower": (*_VOCABULARY, "metrics", "learn", "compress", "lower", "steps.py", "record.py"),
     "measure": (*_LIGHT, "heads.py", "metric.py", "metrics", "runtime", "measure.py"),
