@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from edgekd import host, plugins, sources
+from edgekd import host, sources
 from edgekd.errors import RecipeError
+from edgekd.passes import build_pass, free_name, losses_of, split_table
 from edgekd.recipe import SCHEDULE_KEYS, Recipe, Schedule, Table, inputs
 from edgekd.store import canonical, sha256
 from edgekd.target import Numerics, Target
-from edgekd.vocabulary import explain
 
 QUICK_SAMPLES = 512
 
@@ -36,9 +34,10 @@ class Step:
         parent: the step whose result this one starts from.
         schedule: how it trains, or None where nothing is trained.
         table: the plugin's own table (compress steps).
-        numerics: the scheme, for a step that quantizes.
+        numerics: the scheme, for a step that quantizes, and of an export.
         channel_multiple: what channel counts are rounded to.
         targets: who needs it.
+        losses: what the fine-tuning learns from; none: the recipe's.
     """
 
     name: str
@@ -51,6 +50,7 @@ class Step:
     numerics: Numerics | None = None
     channel_multiple: int = 1
     opset: int = 0
+    losses: tuple[Table, ...] = ()
 
     @property
     def trains(self) -> bool:
@@ -89,6 +89,10 @@ class Plan:
         for step in self.children(name):
             yield depth, step
             yield from self.walk(step.name, depth + 1)
+
+    def target_of(self, step: Step) -> Target:
+        """The first of the targets that need a step."""
+        return next(target for target in self.targets if target.name == step.targets[0])
 
     def cost(self, step: Step) -> int:
         """Epochs x training samples of a step."""
@@ -138,18 +142,6 @@ def content(recipe: Recipe) -> dict[str, Any]:
         del part[key]
     table["data"]["heads"] = [[name, list(groups.items())] for name, groups in recipe.data.heads.items()]
     return table
-
-
-def split_table(
-    table: Table, defaults: Mapping[str, Any] | None = None, where: str = "compress"
-) -> tuple[Table, Schedule]:
-    """A compress table in two: the plugin's own keys, and the schedule of the training that follows it."""
-    own = {key: value for key, value in table.items() if key not in SCHEDULE_KEYS}
-    schedule = {key: value for key, value in table.items() if key in SCHEDULE_KEYS}
-    try:
-        return own, Schedule.model_validate({**(defaults or {}), **schedule})
-    except ValidationError as err:
-        raise explain(err, Schedule, where, RecipeError) from err
 
 
 def make(
@@ -229,44 +221,72 @@ class _Maker:
         return before[-1]
 
     def _branch(self, target: Target, student: Step) -> tuple[Candidate, ...]:
-        """The steps below the student that one target needs, and its candidates in the target's order."""
+        """The steps below the student that one target needs, and its candidates in the target's order.
+
+        Every pass gives a candidate. What quantizes is a leaf: the passes after it go on from the float student.
+        """
         found = [self._candidate("fp32", student, target, target.dense, False)]
-        step, scheme, pruned = student, target.quantized, False
+        step, pruned = student, False
         for i, table in enumerate(self.recipe.compress):
-            quantizes = plugins.load("compress", table["kind"], f"compress[{i}].kind").quantizes
-            if quantizes and scheme is None:
+            change = build_pass(table, i)
+            scheme = target.scheme(getattr(change, "scheme", "")) if change.quantizes else None
+            if change.quantizes and scheme is None:
                 continue
-            pruned = pruned or not quantizes
-            numerics = scheme if quantizes and scheme else target.dense
-            step = self._compress(table, step, target, scheme if quantizes else None)
-            name = numerics.name if quantizes else f"{target.dense.name}-pruned"
-            found = [c for c in found if c.name != name]
-            found.append(self._candidate(name, step, target, numerics, pruned))
+            pruned = pruned or not change.quantizes
+            made = self._compress(table, i, step, target, scheme)
+            numerics = scheme or target.dense
+            name = free_name([c.name for c in found], "-".join(filter(None, (numerics.name, change.suffix))))
+            found.append(self._candidate(name, made, target, numerics, pruned))
+            step = step if change.quantizes else made
+        if target.half:
+            found.append(self._candidate(target.half.name, step, target, target.half, pruned))
         order = {n.name: i for i, n in enumerate(target.numerics)}
-        found.sort(key=lambda c: (order[c.numerics.name], not c.pruned))
+        found.reverse()  # of one scheme the latest first
+        found.sort(key=lambda c: order[c.numerics.name])
         exports = [self.steps[c.export].key for c in found]
         key = _key("measure", "measure", *exports, target.model_dump(mode="json"))
         self._add(Step(f"measure {target.name}", "measure", key, found[0].export, (target.name,)), target)
         return tuple(found)
 
-    def _compress(self, table: Table, before: Step, target: Target, scheme: Numerics | None) -> Step:
-        student = self.recipe.student
+    def _compress(self, table: Table, number: int, before: Step, target: Target, scheme: Numerics | None) -> Step:
+        """The step of a compress table, or its steps one after the other, of which the last is given."""
+        change = build_pass(table, number)
+        parts = change.parts()
+        for i, part in enumerate(parts or [table]):
+            name = f"{table['kind']} {i + 1} of {len(parts)}" if i + 1 < len(parts) else table["kind"]
+            before = self._pass({**table, **part}, number, name, before, target, scheme)
+        return before
+
+    def _pass(
+        self, table: Table, number: int, name: str, before: Step, target: Target, scheme: Numerics | None
+    ) -> Step:
+        student, change = self.recipe.student, build_pass(table, number)
         alike = {key: getattr(student, key) for key in ("batch_size", "optimizer", "weight_decay", "precision")}
         if scheme and scheme.quantized and student.precision == "bf16":
             alike["precision"] = "auto"  # 8 bits of mantissa can't tell the 256 steps of fake quantization apart
-        own, schedule = split_table(table, {"lr": student.lr / 4, **alike})
-        wants: Any = scheme.model_dump(mode="json") if scheme else target.shapes.channel_multiple
-        key = _key(
-            "compress", table["kind"], before.key, own, schedule.model_dump(mode="json"), _mixed(schedule), wants
-        )
-        name = f"{table['kind']} ({scheme.name})" if scheme else table["kind"]
+        own, schedule = split_table(table, {"lr": student.lr / 4, **alike}, f"compress[{number}]")
+        losses = losses_of(table, self.recipe.losses, number)
+        wants: list[Any] = [scheme.model_dump(mode="json") if scheme else target.shapes.channel_multiple]
+        if change.timed:
+            wants += [target.model_dump(mode="json"), host.measured_key(int(target.options.get("threads", 1)))]
+        if change.trains:
+            wants += [schedule.model_dump(mode="json"), _mixed(schedule), *losses]
         step = Step(
-            name, table["kind"], key, before.name, (target.name,), schedule, own, scheme, target.shapes.channel_multiple
+            name=f"{name} ({scheme.name})" if scheme else name,
+            kind=table["kind"],
+            key=_key("compress", table["kind"], before.key, own, wants),
+            parent=before.name,
+            targets=(target.name,),
+            schedule=schedule if change.trains else None,
+            table=own,
+            numerics=scheme,
+            channel_multiple=target.shapes.channel_multiple,
+            losses=losses if change.trains else (),
         )
         return self._add(step, target)
 
     def _candidate(self, name: str, step: Step, target: Target, numerics: Numerics, pruned: bool) -> Candidate:
-        key = _key("lower", "export", step.key, target.opset)
+        key = _key("lower", "export", step.key, target.opset, numerics.half)
         export = self._add(
             Step(f"export {name}", "export", key, step.name, (target.name,), numerics=numerics, opset=target.opset),
             target,

@@ -14,6 +14,7 @@ from edgekd.learn.data._heads import grouped
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Term, make_terms
 from edgekd.orders import Order
+from edgekd.passes import build_pass, losses_of
 from edgekd.recipe import Augment, Recipe
 
 
@@ -31,12 +32,15 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
     recipe = order.recipe
     judge = metric.make(recipe.metric)
     for i, table in enumerate(recipe.compress):
-        steps.make_pass(plan.split_table(table, where=f"compress[{i}]")[0], f"compress[{i}]")
+        build_pass(table, i)
     dataset = objects.dataset or order.source.load()
     if recipe.data.heads:
         dataset = grouped(dataset, recipe.data.heads)
     heads = dict(dataset.heads) or {SINGLE: len(dataset.classes)}
     terms = make_terms(recipe.losses, heads=heads)
+    for i, table in enumerate(recipe.compress):
+        if own := losses_of(table, recipe.losses, i):
+            make_terms(own, f"compress[{i}].losses", heads)
     check_taught(recipe, heads)
     ops = recipe.data.preprocess if recipe.data.preprocess is not None else dataset.preprocess
     preprocess.check(ops, "data.preprocess")

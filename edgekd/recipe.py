@@ -14,6 +14,8 @@ from edgekd.errors import RecipeError, UsageError
 from edgekd.vocabulary import explain
 
 Table = dict[str, Any]
+# Keys of a loss's table that say when and how much it counts; the others are the plugin's own.
+TIMING = ("weight", "final_weight", "start", "stop", "head")
 NAME = "[a-z0-9][a-z0-9._-]{0,63}"
 # Keys whose values are paths of inputs: what lies there counts, and not where.
 INPUTS = ("data.path", "data.tokenizer", "teacher.checkpoint", "teacher.model.folder", "student.model.folder")

@@ -9,24 +9,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from edgekd import plugins, steps
+from edgekd import clock, plugins, steps
 from edgekd.errors import ExportError
 from edgekd.learn import train
 from edgekd.learn.objective import check_layers
 from edgekd.learn.student import Student, joined
-from edgekd.lower.lower import to_onnx
 from edgekd.plan import Plan, Step
 from edgekd.runtime.backends import _base as backends
 from edgekd.store import Store, canonical, sha256
 from edgekd.target import Target
 
 RUNS = 30
+QUICKLY = 0.05  # seconds of timing a shape that a pass asks about
 
 
 def key(plan: Plan, host: Mapping[str, Any]) -> str:
@@ -61,7 +62,7 @@ def run(bench: steps.Bench, targets: Sequence[Target], host: Mapping[str, Any]) 
         for candidate in bench.plan.candidates[target.name]:
             step = bench.plan.steps[candidate.export]
             if step.name not in files:
-                files[step.name] = _lower(bench, step, students[step.parent or ""])
+                files[step.name] = steps.lowered(bench, step, students[step.parent or ""], {})
             latency[target.name][candidate.name] = _time(target, files[step.name], students["student"])
     result = {"seconds_per_sample": cost, "latency_ms": latency}
     bench.store.put(key(bench.plan, host), {"rehearsal.json": canonical(result)})
@@ -95,11 +96,14 @@ def _structures(bench: steps.Bench) -> tuple[dict[str, Student], dict[str, float
             continue
         if step.name not in students:
             change, before = steps.make_pass(step.table), students[step.parent or ""]
-            students[step.name] = steps.structure(step.table, change, before, steps.context_of(bench, step))
+            timer = clock.of(bench.plan.target_of(step), QUICKLY) if change.timed else None
+            context = replace(steps.context_of(bench, step, change), clock=timer)
+            students[step.name] = steps.structure(step.table, change, before, context)
             _check_output(students[step.name], step)
         if step.kind != "teacher":
-            live = steps.tapped(bench, students["teacher"].module)
-            train.objective_of(students[step.name].module, bench.terms, bench.feed, live, bench.recipe.seed)
+            terms = steps.terms_of(bench, step)
+            live = steps.tapped(bench, students["teacher"].module, terms)
+            train.objective_of(students[step.name].module, terms, bench.feed, live, bench.recipe.seed)
         if step.schedule is not None:
             batch = min(step.schedule.batch_size, bench.feed.length("train"))
             cost[step.name] = _training_time(students[step.name].module, bench, step, batch)
@@ -136,17 +140,11 @@ def _training_time(module: nn.Module, bench: steps.Bench, step: Step, batch: int
     return took / batch
 
 
-def _lower(bench: steps.Bench, step: Step, student: Student) -> bytes:
-    parent = bench.plan.steps[step.parent or ""]
-    return to_onnx(steps.finished(bench, parent, student), opset=step.opset, metadata={})
-
-
 def _time(target: Target, onnx: bytes, student: Student) -> float:
     """Median milliseconds of a few runs: the latency of a shape, not a measurement to quote."""
     backend = backends.make(target.backend, dict(target.options), f"{target.name}.toml: options")
     session = backend.open(backend.lower(onnx), batch=target.shapes.batch)
-    example = student.example(target.shapes.batch)
-    x = {spec.name: tensor.numpy() for spec, tensor in zip(student.inputs, example, strict=True)}
+    x = clock.inputs_of(student, target.shapes.batch)
     took = []
     for _ in range(RUNS):
         started = time.perf_counter()

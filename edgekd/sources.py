@@ -20,7 +20,17 @@ _LIGHT = ("errors.py", "host.py", "preprocess.py", "wordpiece.py")
 _LEARNED = ("learned.py", "layers.py", "likeness.py", "explain.py")
 _STEP_FILES = {
     "learn": (*_VOCABULARY, "metrics", "metric.py", "learn", "panel.py", "prepare.py", "pipeline.py", "steps.py"),
-    "compress": (*_VOCABULARY, "metrics", "learn", "compress", "panel.py", "steps.py"),
+    "compress": (
+        *_VOCABULARY,
+        "metrics",
+        "learn",
+        "compress",
+        "panel.py",
+        "passes.py",
+        "clock.py",
+        "context.py",
+        "steps.py",
+    ),
     "lower": (*_VOCABULARY, "metrics", "learn", "compress", "lower", "steps.py", "record.py"),
     "measure": (*_LIGHT, "heads.py", "metric.py", "metrics", "runtime", "measure.py"),
     "choose": ("plan.py", "orders.py", "prepare.py", "pipeline.py", "choose.py", "record.py", *_LEARNED, "report"),

@@ -9,7 +9,7 @@ import copy
 import functools
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from edgekd import metric, plugins, sources
-from edgekd.compress._base import Context, Pass
+from edgekd import context, metric, plugins, sources
+from edgekd.compress._base import Clock, Context, Pass
 from edgekd.errors import ExportError
 from edgekd.heads import SINGLE, Heads
 from edgekd.learn import teacher as teachers
 from edgekd.learn import train
-from edgekd.learn.feed import Feed, some
+from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Term, make_terms
 from edgekd.learn.student import Heads as HeadsModule
 from edgekd.learn.student import Student, TensorSpec
@@ -40,7 +40,6 @@ from edgekd.recipe import Recipe, Table
 from edgekd.store import Store, canonical, sha256
 
 Progress = Callable[[dict[str, Any]], None]
-CALIBRATION_BATCHES, CALIBRATION_SIZE = 8, 32
 
 
 @dataclass(frozen=True)
@@ -161,18 +160,26 @@ def begin(bench: Bench, step: Step, above: Student) -> Student:
     made = above
     for i, table in enumerate(tables):
         change = make_pass(table, f"student.from_teacher[{i}]")
-        made = structure(table, change, made, context_of(bench, step))
+        made = structure(table, change, made, context_of(bench, step, change))
     return made
 
 
-def compress(bench: Bench, step: Step, before: Student, watching: Watching, live: nn.Module) -> Trained:
-    """One pass and the fine-tuning that follows it, by distillation."""
+def compress(
+    bench: Bench, step: Step, before: Student, watching: Watching, live: nn.Module, clock: Clock | None = None
+) -> Trained:
+    """One pass and, where it trains, the fine-tuning that follows it, by distillation.
+
+    Args:
+        clock: of the step's target, for a pass that is ``timed``.
+    """
 
     def make(scratch: Path) -> Trained:
         change = make_pass(step.table)
-        context = context_of(bench, step)
-        changed = structure(step.table, change, before, context)
-        history = _fit(bench, step, changed, (watching, watching), live, scratch, change)
+        told = replace(context_of(bench, step, change, watching), clock=clock if change.timed else None)
+        changed = structure(step.table, change, before, told)
+        history = []
+        if step.schedule is not None:
+            history = _fit(bench, step, changed, (watching, watching), live, scratch, change)
         change.ensures(before, changed)
         return Trained(changed, history, 0.0)
 
@@ -188,21 +195,19 @@ def structure(table: Table, change: Pass, before: Student, context: Context) -> 
     return replace(changed, lineage=(*lineage, {**last, "table": table}))
 
 
-def context_of(bench: Bench, step: Step) -> Context:
-    """What a pass is told: numerics and channel multiple of the target, and some training samples."""
-    return Context(step.numerics, step.channel_multiple, calibration(bench.feed))
+def context_of(bench: Bench, step: Step, change: Pass, watching: Watching | None = None) -> Context:
+    """What a pass is told. ``watching``: the teachers, where they are trained."""
+    return context.make(bench.taught, step, change, terms_of(bench, step), watching)
 
 
-def calibration(feed: Feed) -> list[tuple[torch.Tensor, ...]]:
-    """Some training samples, without augmentation, as batches of model inputs."""
-    index = some(feed.length("train"), CALIBRATION_BATCHES * CALIBRATION_SIZE)
-    starts = range(0, len(index), CALIBRATION_SIZE)
-    return [train.tensors(feed.plain("train", index[s : s + CALIBRATION_SIZE])) for s in starts]
+def terms_of(bench: Bench, step: Step) -> tuple[Term, ...]:
+    """The losses that a step learns from."""
+    return make_terms(step.losses, heads=bench.heads) if step.losses else bench.terms
 
 
-def tapped(bench: Bench, teacher: nn.Module) -> tuple[nn.Module, Feed] | None:
+def tapped(bench: Bench, teacher: nn.Module, terms: Sequence[Term]) -> tuple[nn.Module, Feed] | None:
     """The first teacher and its view of the data, where a loss taps its layers; its answers alone are kept."""
-    return (teacher, bench.feed_of("teacher")) if any(term.on_features for term in bench.terms) else None
+    return (teacher, bench.feed_of("teacher")) if any(term.on_features for term in terms) else None
 
 
 def _fit(
@@ -218,14 +223,15 @@ def _fit(
     assert step.schedule is not None
     heard, watching = whom
     held_against_teacher = bench.metric.against == "teacher" or bench.feed.labels("validation") is None
-    needs_teacher = any("teacher" in term.loss.needs for term in bench.terms)
+    terms = terms_of(bench, step)
+    needs_teacher = any("teacher" in term.loss.needs for term in terms)
     task = train.Task(
-        bench.terms,
+        terms,
         bench.taught,
         step.schedule,
         bench.recipe.seed,
         teacher=heard.view if needs_teacher else None,
-        live=tapped(bench, live),
+        live=tapped(bench, live, terms),
         validation_teacher=watching.split("validation") if held_against_teacher else None,
         judge=bench.judge_of(step.name),
         begin_epoch=None if change is None else functools.partial(change.begin_epoch, subject),
@@ -279,14 +285,32 @@ def finished(bench: Bench, step: Step, subject: Student) -> Student:
     return subject.with_module(copy.deepcopy(subject.module).eval())
 
 
+def lowered(bench: Bench, step: Step, subject: Student, metadata: Mapping[str, str]) -> bytes:
+    """The ONNX file of an export step, from the student of its parent step."""
+    made = finished(bench, bench.plan.steps[step.parent or ""], subject)
+    if step.numerics is not None and step.numerics.half:
+        made = made.with_module(Half(made.module))
+    return to_onnx(made, opset=step.opset, metadata=metadata)
+
+
+class Half(nn.Module):
+    """A network in float16 whose inputs and outputs stay float32."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module.half()
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        made = self.module(*(x.half() if x.is_floating_point() else x for x in inputs))
+        return made.float() if isinstance(made, torch.Tensor) else tuple(part.float() for part in made)
+
+
 def export(bench: Bench, step: Step, subject: Student, metadata: Mapping[str, str]) -> bytes:
     """The ONNX file of an export step, from the student of its parent step."""
     files = bench.store.get(step.key)
     if files is None:
         bench.progress({"step": step.name, "epoch": None})
-        parent = bench.plan.steps[step.parent or ""]
-        onnx = to_onnx(finished(bench, parent, subject), opset=step.opset, metadata=metadata)
-        files = bench.store.put(step.key, {"model.onnx": onnx})
+        files = bench.store.put(step.key, {"model.onnx": lowered(bench, step, subject, metadata)})
     return files["model.onnx"]
 
 

@@ -11,6 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edgekd.errors import TargetError
 from edgekd.vocabulary import explain
 
+# Which weights go with which activations; float32 with int8 is a file of int8 weights that computes in float.
+WEIGHTS_OF = {
+    "float32": ("float32", "int8"),
+    "float16": ("float16",),
+    "uint8": ("int8",),
+    "int8": ("int8",),
+}
+
 
 class Numerics(BaseModel):
     """One number format that a target runs well, and the name of its candidate.
@@ -22,12 +30,12 @@ class Numerics(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
-    activations: Literal["float32", "uint8", "int8"] = "float32"
+    activations: Literal["float32", "float16", "uint8", "int8"] = "float32"
     activation_symmetric: bool = Field(
         default=False, description="zero in the middle of the steps; with uint8 only where a range has both signs"
     )
     input_symmetric: bool = Field(default=False, description="the same, for the network's inputs alone")
-    weights: Literal["float32", "int8"] = "float32"
+    weights: Literal["float32", "float16", "int8"] = "float32"
     weight_bits: int = Field(default=8, ge=4, le=8)
     per_channel: bool = True
     ops: tuple[Literal["conv", "linear", "add", "pool", "concat", "embedding"], ...] = ()
@@ -35,7 +43,11 @@ class Numerics(BaseModel):
 
     @property
     def quantized(self) -> bool:
-        return self.activations != "float32"
+        return self.weights == "int8"
+
+    @property
+    def half(self) -> bool:
+        return self.weights == "float16"
 
 
 class Shapes(BaseModel):
@@ -46,7 +58,10 @@ class Shapes(BaseModel):
 
 
 class Target(BaseModel):
-    """A place to run. ``numerics`` stands in order of preference, fp32 always among them."""
+    """A place to run. ``numerics`` stands in order of preference, fp32 always among them.
+
+    ``float_ops`` says of operators that the int8 files leave in float why that is so here, for the report.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,15 +73,24 @@ class Target(BaseModel):
     shapes: Shapes = Shapes()
     opset: int = Field(default=20, ge=17, le=23)
     isa: tuple[str, ...] = Field(default=(), description="CPU features that the files need, as host.py names them")
+    float_ops: dict[str, str] = Field(default_factory=dict, description="ONNX operator: why it stays in float")
 
     @property
     def quantized(self) -> Numerics | None:
         """The first quantized scheme, or None."""
-        return next((n for n in self.numerics if n.quantized), None)
+        return self.scheme("")
+
+    def scheme(self, name: str) -> Numerics | None:
+        """The quantized scheme of a name, or the first where that is empty; None where there is none."""
+        return next((n for n in self.numerics if n.quantized and name in ("", n.name)), None)
+
+    @property
+    def half(self) -> Numerics | None:
+        return next((n for n in self.numerics if n.half), None)
 
     @property
     def dense(self) -> Numerics:
-        return next(n for n in self.numerics if not n.quantized)
+        return next(n for n in self.numerics if not n.quantized and not n.half)
 
 
 def folder() -> Path:
@@ -109,19 +133,20 @@ def parse(path: Path) -> Target:
         target = Target.model_validate({"name": path.stem, **table})
     except ValidationError as err:
         raise explain(err, Target, path.name, TargetError) from err
-    if all(n.quantized for n in target.numerics):
-        raise TargetError("no float candidate: int8 needs one to be compared with", where=f"{path.name}: numerics")
+    if all(n.quantized or n.half for n in target.numerics):
+        raise TargetError("no float32 candidate: int8 needs one to be compared with", where=f"{path.name}: numerics")
     if len({n.name for n in target.numerics}) < len(target.numerics):
         raise TargetError("two candidates of one name", where=f"{path.name}: numerics")
     for scheme in target.numerics:
-        if scheme.quantized != (scheme.weights == "int8"):
+        allowed = WEIGHTS_OF[scheme.activations]
+        if scheme.weights not in allowed:
             raise TargetError(
-                "int8 activations need int8 weights, and int8 weights int8 activations",
-                where=f"{path.name}: numerics",
-                found=scheme.name,
+                f"{scheme.activations} activations with {scheme.weights} weights",
+                where=f"{path.name}: numerics: {scheme.name}",
+                found=scheme.weights,
+                allowed=allowed,
             )
-    for kind in (True, False):
-        if len(alike := [n.name for n in target.numerics if n.quantized is kind]) > 1:
-            found = "quantized" if kind else "float"
-            raise TargetError(f"one {found} scheme a target", where=f"{path.name}: numerics", found=alike)
+    for kind in ("float32", "float16"):
+        if len(alike := [n.name for n in target.numerics if n.weights == kind]) > 1:
+            raise TargetError(f"one {kind} scheme a target", where=f"{path.name}: numerics", found=alike)
     return target

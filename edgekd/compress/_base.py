@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +10,9 @@ import torch
 
 from edgekd.learn.student import Student
 from edgekd.target import Numerics
+
+Clock = Callable[[Sequence[Student]], list[float]]
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -19,21 +22,46 @@ class Context:
     Attributes:
         numerics: the int8 (or other) scheme of the target, for passes that quantize.
         channel_multiple: channel counts are rounded to multiples of this.
-        calibration: batches of model inputs, each a tuple in the module's order, for ranges and importances.
+        calibration: batches of model inputs, each a tuple in the module's order, for ranges and importances. Each is
+            made when it is asked for, so that many samples take no more memory than a few.
+        teacher: (n, C) logits of the teacher for each batch; None where there is no teacher yet.
+        labels: (n,) or (n, heads) class indices for each batch, -1 where a sample's is not told; None without labels.
+        loss: ``loss(logits, teacher, labels)``, what the recipe's losses on answers say: what training will minimise.
+        clock: median milliseconds of each student's shape on the target, timed in turns; for passes that are ``timed``.
     """
 
     numerics: Numerics | None
     channel_multiple: int
     calibration: Sequence[tuple[torch.Tensor, ...]]
+    teacher: Sequence[torch.Tensor] | None = None
+    labels: Sequence[torch.Tensor] | None = None
+    loss: Loss | None = None
+    clock: Clock | None = None
 
 
 class Pass(Protocol):
     """One file of ``compress/``: a frozen dataclass whose fields are TOML keys.
 
-    ``quantizes`` says whether the result depends on the target's numerics (the plan forks there).
+    Attributes:
+        quantizes: the result depends on the target's numerics: the plan forks there; later passes go on before it.
+        trains: a fine-tuning follows.
+        suffix: what a candidate is called after the pass, behind the name of its numerics.
+        samples: how many calibration samples it wants.
+        timed: it asks the target's clock.
     """
 
     quantizes: bool
+    trains: bool
+    suffix: str
+
+    @property
+    def samples(self) -> int: ...
+
+    @property
+    def timed(self) -> bool: ...
+
+    def parts(self) -> Sequence[dict[str, Any]]:
+        """The tables of the passes that this one is made of, trained one after the other; none: it is one."""
 
     def requires(self, student: Student, context: Context) -> None:
         """Raise ExportError, naming the module, where this student can't be compressed like this."""

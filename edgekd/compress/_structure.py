@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -11,11 +11,21 @@ from edgekd import plugins
 from edgekd.errors import ExportError
 from edgekd.learn.student import Student, joined
 
+SAMPLES = 256  # of calibration
+
 
 class Structural:
     """The part of a ``Pass`` that is alike in all of them."""
 
     quantizes: ClassVar[bool] = False
+    trains: ClassVar[bool] = True
+    suffix: ClassVar[str] = "pruned"
+    samples: int = SAMPLES  # a pass with such a key of its own has a field of this name
+    timed: bool = False
+
+    def parts(self) -> tuple[dict[str, Any], ...]:
+        """One step."""
+        return ()
 
     def begin_epoch(self, student: Student, epoch: int, epochs: int) -> None:
         """Nothing to do."""

@@ -18,6 +18,7 @@ from torch.fx import GraphModule, Node
 from edgekd.compress._annotator import Annotator, op
 from edgekd.compress._base import Context
 from edgekd.compress._fold import fold_batchnorm
+from edgekd.compress._structure import SAMPLES
 from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student, joined
@@ -35,12 +36,19 @@ class Int8Qat:
     """Train with the target's rounding in the loop.
 
     Attributes:
+        scheme: of the target's numerics; absent: its first quantized one.
+        samples: of the training data, 1 or more, that set the ranges before the first step.
         freeze_bn_after: share of the epochs, 0..1, after which BatchNorm uses its running statistics: from then on
             the network trains as it will run. 0: from the start.
         freeze_ranges_after: share of the epochs, 0..1, after which the ranges stand still.
     """
 
     quantizes: ClassVar[bool] = True
+    trains: ClassVar[bool] = True
+    suffix: ClassVar[str] = ""
+    timed: ClassVar[bool] = False
+    scheme: str = ""
+    samples: int = SAMPLES
     freeze_bn_after: float = 0.0
     freeze_ranges_after: float = 0.67
 
@@ -48,6 +56,12 @@ class Int8Qat:
         for name in ("freeze_bn_after", "freeze_ranges_after"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: allowed is 0 to 1")
+        if self.samples < 1:
+            raise ValueError("samples: allowed is at least 1")
+
+    def parts(self) -> tuple[dict[str, Any], ...]:
+        """One step."""
+        return ()
 
     def requires(self, student: Student, context: Context) -> None:
         """Raise ExportError where the target has no int8 scheme, or the network can't be exported."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,10 +14,10 @@ from edgekd import plugins
 from edgekd.errors import RecipeError
 from edgekd.heads import Heads, columns
 from edgekd.learn import taps
+from edgekd.recipe import TIMING
 
 Table = Mapping[str, Any]
 Tensors = tuple[Tensor, ...]
-TIMING = ("weight", "final_weight", "start", "stop", "head")
 
 
 @dataclass(frozen=True)
@@ -243,6 +243,23 @@ class Objective:
         student, teacher = self._seen
         given = [student[path].float() for path in term.loss.student_layers]
         return given, [teacher[path].detach().float() for path in term.loss.teacher_layers]
+
+
+def on_answers(terms: Sequence[Term]) -> Callable[[Tensor, Tensor | None, Tensor | None], Tensor]:
+    """What the losses on answers say together, each at the larger of its two weights.
+
+    Raises:
+        RecipeError: every loss taps layers.
+    """
+    found = [term for term in terms if not term.on_features]
+    if not found:
+        raise RecipeError("every loss taps layers", where="losses", allowed="add one on the outputs, such as kl")
+
+    def loss(logits: Tensor, teacher: Tensor | None, labels: Tensor | None) -> Tensor:
+        parts = [max(term.weight, term.final_weight) * _on_answers(term, logits, teacher, labels) for term in found]
+        return torch.stack(parts).sum()
+
+    return loss
 
 
 def _on_answers(term: Term, logits: Tensor, teacher: Tensor | None, labels: Tensor | None) -> Tensor:
