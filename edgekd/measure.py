@@ -63,7 +63,7 @@ class Exam:
 
 @dataclass
 class Candidate:
-    """One candidate on one target, as measured."""
+    """One candidate on one target, as measured; ``also``: what other backends make of its file, by backend."""
 
     name: str
     numerics: Numerics
@@ -72,6 +72,7 @@ class Candidate:
     value_validation: float
     parity: dict[str, Any]
     samples_ns: list[int]
+    also: dict[str, Any]
 
     @property
     def samples(self) -> NDArray[np.int64]:
@@ -129,6 +130,8 @@ def check_target(target: Target) -> None:
             "this CPU lacks what the target needs", where=target.name, found=f"no {', '.join(missing)}"
         )
     backend_of(target).check()
+    for kind, options in target.also.items():
+        backends.make(kind, options, f"{target.name}.toml: also.{kind}").check()
 
 
 def scores(session: backends.Session, chunks: Iterable[Inputs]) -> Scores:
@@ -208,6 +211,7 @@ def _measure(
                 "mean": found.mean_abs_diff,
                 "clearly_differs": parity.clearly_differs(got, of_torch[name], tolerances[name], exam.judge.heads),
             },
+            "also": {kind: _on_another(target, kind, data, exam, got, tolerances[name]) for kind in target.also},
         }
     x = _timed_inputs(next(iter(exam.inputs("validation", None))), target.shapes.batch)
     job = bench.BenchJob(
@@ -226,6 +230,21 @@ def _measure(
     length = x[MASK].shape[1] if MASK in x else None
     host_ = {**timed.host, "others": timed.others, "note": timed.note}
     return {"candidates": result, "host": host_, "length": length}
+
+
+def _on_another(
+    target: Target, kind: str, files: Mapping[str, bytes], exam: Exam, wanted: Scores, tolerance: float
+) -> dict[str, Any]:
+    """The same file on another backend, over validation, against what the target's own runtime says."""
+    other = backends.make(kind, target.also[kind], f"{target.name}.toml: also.{kind}")
+    got = scores(other.open(files, batch=CHUNK), exam.inputs("validation", None))
+    found = parity.compare(got, wanted, heads=exam.judge.heads)
+    return {
+        **found.as_dict(),
+        "runtime": other.version(),
+        "value_validation": exam.value("validation", got),
+        "clearly_differs": parity.clearly_differs(got, wanted, tolerance, exam.judge.heads),
+    }
 
 
 def _timed_inputs(sample: Inputs, batch: int) -> Inputs:
@@ -253,6 +272,9 @@ def _parity_gap(candidate: Candidate) -> str | None:
     so for it at most 2 % of the answers may differ where the torch model was in no doubt, and the scores by the
     tolerance on average.
     """
+    for kind, other in candidate.also.items():
+        if other["clearly_differs"] > CLEARLY:
+            return f"{kind} reads the same file otherwise: {other['clearly_differs']:.1%} of the answers differ clearly"
     found = candidate.parity
     quantized = candidate.numerics.quantized
     if quantized and found["clearly_differs"] > CLEARLY:

@@ -195,6 +195,7 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
         "parity": _parity(facts, measured, measured.candidates[shipped]),
         "budget": choose.budget_record(contender, facts.bench.recipe.budget, teacher_value),
         "runtime": measured.runtime,
+        **({"also": measured.candidates[shipped].also} if measured.target.also else {}),
         **({} if measured.length is None else {"timed_length": measured.length}),
         "description": f"{measured.target.backend} {measured.runtime}: {name}",
     }
@@ -276,6 +277,7 @@ def bundle(facts: Facts, identity: str) -> Bundle:
                 quantized=chosen.numerics.quantized,
                 batch=target.shapes.batch,
                 tolerance=chosen.numerics.tolerance,
+                also={kind: _without_paths(dict(options)) for kind, options in target.also.items()},
                 golden=_golden(facts, measured, chosen.name),
                 record=_without_paths(target.model_dump(mode="json")),
             )

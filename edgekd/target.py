@@ -69,6 +69,9 @@ class Target(BaseModel):
     description: str = ""
     backend: str
     options: dict[str, Any] = Field(default_factory=dict)
+    also: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="other backends that open the very same file, and their options"
+    )
     numerics: tuple[Numerics, ...] = Field(min_length=1)
     shapes: Shapes = Shapes()
     opset: int = Field(default=20, ge=17, le=23)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekd import orders, pipeline, plugins, recipe, target
-from edgekd.errors import RecipeError, UsageError
+from edgekd import measure, orders, pipeline, plugins, recipe, target
+from edgekd.errors import RecipeError, UnavailableError, UsageError
 
 
 @pytest.mark.parametrize("name", recipe.builtins())
@@ -29,9 +29,24 @@ def test_every_builtin_target_is_sound(name: str) -> None:
     found = target.load(name)
     assert found.name == name and found.description
     assert found.dense.name == "fp32"
-    assert found.quantized is not None
-    assert found.quantized.weight_bits == (8 if name.endswith("-vnni") else 7)
+    assert found.quantized or found.half
     assert ("avx512_vnni" in found.isa) == name.endswith("-vnni")
+
+
+@pytest.mark.parametrize("name", target.names())
+def test_where_any_x86_may_run_a_file_its_int8_weights_do_not_saturate(name: str) -> None:
+    found = target.load(name)
+    anywhere = found.options.get("device", "CPU") == "CPU" and "provider" not in found.options
+    if (anywhere or found.options.get("provider") == "CPUExecutionProvider") and not found.isa:
+        assert found.quantized is not None and found.quantized.weight_bits == 7
+
+
+@pytest.mark.parametrize("name", [n for n in target.names() if n.startswith(("openvino-gpu", "openvino-npu", "ort-"))])
+def test_a_target_of_another_machine_says_what_is_missing(name: str) -> None:
+    try:
+        measure.check_target(target.load(name))
+    except UnavailableError as err:
+        assert err.exit_code == 4 and ("lacks" in str(err) or "no such" in str(err))
 
 
 def test_settings_reach_tables_and_lists() -> None:

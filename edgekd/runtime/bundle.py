@@ -40,7 +40,7 @@ MANIFEST = "manifest.json"
 MAX_MANIFEST = 4_000_000
 TOP_KEYS = ("additional_metadata", "components", "layout", "package_name", "schema_version")
 ABOUT_KEYS = ("files", "format", "heads", "labels", "plan", "preprocess", "sample_shape", "shippable", "task")
-VARIANT_KEYS = ("backend", "batch", "files", "isa", "numerics", "options", "quantized", "tolerance")
+VARIANT_KEYS = ("also", "backend", "batch", "files", "isa", "numerics", "options", "quantized", "tolerance")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Variant:
     Attributes:
         files: what the runtime opens, by name, the one to open first.
         isa: CPU features that the files need.
+        also: other backends that open the same files, and their options: where the first is not installed.
         tolerance: for ``verify``, as a share of the score range; absolute for float files.
         golden: model inputs by name and the outputs by name that this file gave for them, (N, ...) each.
     """
@@ -63,6 +64,7 @@ class Variant:
     quantized: bool
     batch: int
     tolerance: float
+    also: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     golden: tuple[Inputs, Outputs] | None = None
     record: Mapping[str, Any] = field(default_factory=dict)
 
@@ -211,7 +213,7 @@ def verify(folder: Path, run: bool = True) -> list[dict[str, Any]]:
         raise IntegrityError("a file that the manifest does not list", where=str(folder), found=extra[0])
     checks: list[dict[str, Any]] = [{"check": f"{len(bundle.hashes)} files: size and SHA-256", "ok": True}]
     if run:
-        from_runtime = [replay(bundle, variant) for variant in bundle.variants]
+        from_runtime = [replay(bundle, one) for variant in bundle.variants for one in (variant, *others(variant))]
         checks.extend(from_runtime)
     return checks
 
@@ -262,6 +264,7 @@ def _manifest(bundle: Bundle, files: Mapping[str, bytes]) -> dict[str, Any]:
 
 def _variant_body(variant: Variant) -> dict[str, Any]:
     own = {
+        "also": {name: dict(options) for name, options in variant.also.items()},
         "backend": variant.backend,
         "batch": variant.batch,
         "files": list(variant.files),
@@ -354,12 +357,13 @@ def _parse_variant(name: str, body: Any, hashes: Mapping[str, Any], where: str) 
         quantized=bool(own["quantized"]),
         batch=own["batch"],
         tolerance=float(own["tolerance"]),
+        also={kind: table_at(options, where) for kind, options in table_at(own["also"], where).items()},
     )
 
 
 def replay(bundle: Bundle, variant: Variant) -> dict[str, Any]:
     """Run the golden inputs of a variant: equal answers, and scores within the manifest's tolerance."""
-    name = f"{variant.target}: golden inputs"
+    name = f"{variant.target}: golden inputs on {variant.backend}"
     try:
         session = open_variant(bundle, variant)
     except UnavailableError as err:
@@ -372,6 +376,15 @@ def replay(bundle: Bundle, variant: Variant) -> dict[str, Any]:
     )
     count = len(next(iter(wanted.values())))
     return {"check": f"{name}: {count} samples, largest difference {worst:.2g}", "ok": True}
+
+
+def others(variant: Variant) -> list[Variant]:
+    """The same files on each of the other backends that open them."""
+    kinds = list(variant.also)
+    return [
+        replace(variant, backend=kind, options=variant.also[kind], also={k: variant.also[k] for k in kinds[i + 1 :]})
+        for i, kind in enumerate(kinds)
+    ]
 
 
 def check_isa(variant: Variant) -> None:
@@ -390,7 +403,12 @@ def open_variant(bundle: Bundle, variant: Variant, threads: int | None = None, b
     """
     check_isa(variant)
     options = {**variant.options, **({} if threads is None else {"threads": threads})}
-    backend = make(variant.backend, options, f"{variant.target}: options")
+    try:
+        backend = make(variant.backend, options, f"{variant.target}: options")
+    except UnavailableError:
+        if not variant.also:
+            raise
+        return open_variant(bundle, others(variant)[0], threads, batch)
     session = backend.open(bundle.files_of(variant), batch=batch or variant.batch)
     found = {port.name: port.shape[-1] if port.shape else None for port in session.outputs}
     if any(found.get(name, 0) not in (None, size) for name, size in bundle.heads.items()):

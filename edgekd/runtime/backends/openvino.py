@@ -98,13 +98,16 @@ class Openvino:
             return {XML: _tidy(path.read_bytes()), BIN: path.with_suffix(".bin").read_bytes()}
 
     def open(self, files: Mapping[str, bytes], batch: int | None = None) -> OpenvinoSession:
+        """An IR, or an ONNX file as it is."""
         self.check()
-        names = [name for name in files if name.endswith(".xml")]
-        if len(names) != 1 or len(files) != 2:
-            raise IntegrityError("not an OpenVINO model", where=XML, found=sorted(files), allowed=".xml and .bin")
-        weights = next(data for name, data in files.items() if name != names[0])
+        names = [name for name in files if name.endswith((".xml", ".onnx"))]
+        if len(names) != 1 or len(files) != (2 if names[0].endswith(".xml") else 1):
+            raise IntegrityError(
+                "not an OpenVINO model", where=XML, found=sorted(files), allowed=".xml and .bin, or .onnx"
+            )
+        weights = [data for name, data in files.items() if name != names[0]]
         try:
-            model = _core().read_model(files[names[0]], weights)
+            model = _core().read_model(files[names[0]], *weights)
         except RuntimeError as err:
             raise IntegrityError(f"no OpenVINO model: {_reason(err)}", where=names[0]) from err
         hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
