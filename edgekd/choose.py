@@ -15,6 +15,7 @@ from typing import Any
 from edgekd.recipe import Budget
 
 TIE = 1.05
+SAME = 1e-9  # of two values
 Ratio = tuple[float, float, float]
 
 
@@ -75,11 +76,17 @@ def choose(
         reason = "; ".join(f"{name}: {why}" for name, why in verdicts.items())
         return Choice(None, f"nothing is inside the budget: {reason}", verdicts, outside)
     fastest = min(left, key=lambda c: c.p50_ms)
-    by_size = budget is not None and budget.prefer == "size"
-    tie = [c for c in left if by_size or _ties(c, fastest, ratio)]
+    prefer = "latency" if budget is None else budget.prefer
+    best = max(contender.value for contender in left)
+    tie = {
+        "latency": [c for c in left if _ties(c, fastest, ratio)],
+        "size": left,
+        "value": [c for c in left if c.value >= best - SAME],
+    }[prefer]
     for contender in left:
         if contender not in tie:
-            verdicts[contender.name] = f"{ratio(contender.name, fastest.name)[0]:.2f} x the time of {fastest.name}"
+            slower = f"{ratio(contender.name, fastest.name)[0]:.2f} x the time of {fastest.name}"
+            verdicts[contender.name] = slower if prefer == "latency" else f"{best - contender.value:.4f} below the best"
     winner = min(tie, key=lambda c: (c.size_bytes, contenders.index(c)))
     for contender in tie:
         if contender is not winner:
@@ -88,12 +95,20 @@ def choose(
     return Choice(winner.name, _reason(winner, fastest, len(left), budget, ratio), verdicts, outside)
 
 
+def resolved(budget: Budget, teacher_bytes: int) -> Budget:
+    """The budget with the share of the teacher's file as a size."""
+    if budget.max_size_share is None:
+        return budget
+    most = budget.max_size_share * teacher_bytes / 1000
+    return budget.model_copy(update={"max_size_kb": min(most, budget.max_size_kb or most)})
+
+
 def shortfalls(contender: Contender, budget: Budget, teacher_value: float) -> list[str]:
     """Each wish of the budget that a candidate misses, in words."""
     missed = []
     drop = teacher_value - contender.value
     # An accuracy is a ratio of counts: without the slack 0.98 - 0.97 would exceed 0.01.
-    if budget.max_drop is not None and drop > budget.max_drop + 1e-9:
+    if budget.max_drop is not None and drop > budget.max_drop + SAME:
         missed.append(f"drop {drop:.4f} exceeds max_drop {budget.max_drop:g}")
     if budget.max_latency_ms is not None and contender.p50_ms > budget.max_latency_ms:
         missed.append(f"p50 {contender.p50_ms:.3g} ms exceeds max_latency_ms {budget.max_latency_ms:g}")
@@ -143,6 +158,8 @@ def _reason(
         text = "the only candidate left"
     elif budget is not None and budget.prefer == "size":
         text = "the smallest inside the budget"
+    elif budget is not None and budget.prefer == "value":
+        text = f"the best inside the budget ({winner.value:.4f})"
     elif winner is fastest:
         text = "the fastest"
     else:

@@ -55,10 +55,10 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
     stage_scores = steps.StageScores(bench, trained)
     exam = measure.Exam.of(bench.feed, watching.split, bench.judge_of("student"))
     measured = measure_all(bench, onnx, stage_scores, exam, QUICK_SECONDS if order.quick else 1.0)
-    budget = None if order.quick else order.recipe.budget
-    choices = choose_all(measured, budget, exam)
+    budget = choose.resolved(order.recipe.budget, teacher_bytes(bench, trained))
+    choices = choose_all(measured, None if order.quick else budget, exam)
     explained = explain_losses(bench, trained, watching) if order.explain else None
-    facts = record.Facts(bench, trained, stage_scores, exam, measured, choices, order.quick, explained)
+    facts = record.Facts(bench, trained, stage_scores, exam, measured, choices, budget, order.quick, explained)
     document = record.make(facts)
     pages = write_pages(document, record.samples(facts))
     apart = report.samples_page(document, learned.samples(bench, exam, facts.shown)).encode()
@@ -183,6 +183,12 @@ def measure_all(
         files = onnx[target.name]
         found[target.name] = measure.run(target, candidates, files, exam, of_torch, bench.store, step.key, seconds)
     return found
+
+
+def teacher_bytes(bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> int:
+    """The size of the teachers' fp32 files, all together."""
+    opset, tree = bench.plan.targets[0].opset, bench.plan.steps
+    return sum(steps.teacher_size(bench, tree[name], trained[name].student, opset) for name in bench.recipe.panel)
 
 
 def choose_all(measured: Mapping[str, Measured], budget: Any, exam: measure.Exam) -> dict[str, Choice]:

@@ -7,6 +7,7 @@ before it and everything that can change its result, so an artifact found under 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -103,11 +104,12 @@ def quickened(recipe: Recipe) -> Recipe:
     """The recipe with every stage cut to one epoch, for ``--quick``."""
 
     once = {"epochs": 1}
+    student = {"epochs": min(1, recipe.student.epochs)}
     return recipe.model_copy(
         update={
             "teacher": recipe.teacher.model_copy(update=once),
             "teachers": tuple(teacher.model_copy(update=once) for teacher in recipe.teachers),
-            "student": recipe.student.model_copy(update=once),
+            "student": recipe.student.model_copy(update=student),
             "compress": tuple({**table, **once} for table in recipe.compress),
         }
     )
@@ -174,16 +176,25 @@ class _Maker:
         return Plan(self.recipe, self.targets, self.steps, candidates, key, self.samples)
 
     def _add(self, step: Step, target: Target | None = None) -> Step:
-        """One step for equal keys; another of the same name gets the target's name behind it."""
+        """One step for equal keys; a target's second of a name gets its number, another target's the target's name."""
         for known in self.steps.values():
             if known.key == step.key and known.kind == step.kind:
                 names = dict.fromkeys((*known.targets, *step.targets))
                 merged = Step(**{**vars(known), "targets": tuple(names)})
                 self.steps[known.name] = merged
                 return merged
-        name = step.name if step.name not in self.steps or target is None else f"{step.name} [{target.name}]"
+        name = step.name if target is None else self._free(step.name, target)
         self.steps[name] = Step(**{**vars(step), "name": name})
         return self.steps[name]
+
+    def _free(self, name: str, target: Target) -> str:
+        for i in itertools.count(1):
+            numbered = name if i == 1 else f"{name} {i}"
+            if numbered not in self.steps:
+                return numbered
+            if target.name not in self.steps[numbered].targets and f"{numbered} [{target.name}]" not in self.steps:
+                return f"{numbered} [{target.name}]"
+        raise AssertionError
 
     def _all(self) -> tuple[str, ...]:
         return tuple(target.name for target in self.targets)
@@ -313,7 +324,7 @@ def student_step(
     last = number == recipe.student.generations
     name = name or ("student" if last else f"student {number} of {recipe.student.generations}")
     parent = earlier[-1] if earlier else teachers[0]
-    schedule = Schedule(**_schedule_of(recipe.student))
+    schedule = Schedule(**_schedule_of(recipe.student)) if recipe.student.epochs else None
     return Step(name, "student", key, parent.name, parent.targets, schedule, channel_multiple=multiple)
 
 

@@ -104,12 +104,13 @@ def with_kinds(tables: tuple[Table, ...]) -> tuple[Table, ...]:
 class StudentTable(Schedule):
     """The network that ships: a model of its own, or one made of the trained teacher by compression passes.
 
-    One that is made of the teacher takes its weights over. Of several ``generations`` the last ships, each taught by
-    the one before it.
+    One that is made of the teacher takes its weights over; with no passes it is the teacher itself, and with 0 epochs
+    it is compressed as it stands. Of several ``generations`` the last ships, each taught by the one before it.
     """
 
+    epochs: int = Field(default=10, ge=0, le=10_000)
     model: Table | None = None
-    from_teacher: tuple[Table, ...] | None = Field(default=None, min_length=1, description="compress tables, in order")
+    from_teacher: tuple[Table, ...] | None = Field(default=None, description="compress tables, in order")
     generations: int = Field(default=1, ge=1, le=16)
     labels: int | None = Field(
         default=None, ge=1, description="of so many training samples alone it is told the label; a teacher knows all"
@@ -124,16 +125,22 @@ class StudentTable(Schedule):
     def _one_of_two(self) -> StudentTable:
         if (self.model is None) == (self.from_teacher is None):
             raise ValueError("either model or from_teacher, one of them")
+        if self.epochs == 0 and self.from_teacher is None:
+            raise ValueError("epochs: 0 is for a student that is made of its teacher")
         return self
 
 
 class Budget(_Frozen):
-    """Wishes. ``max_drop`` is against the teacher, on the exported file, in the metric's unit."""
+    """Wishes. ``max_drop`` is against the teacher, on the exported file, in the metric's unit.
+
+    ``prefer`` says which of the candidates inside ships: the fastest, the smallest, or the one with the best value.
+    """
 
     max_drop: float | None = Field(default=0.01, ge=0)
     max_latency_ms: float | None = Field(default=None, gt=0)
     max_size_kb: float | None = Field(default=None, gt=0)
-    prefer: Literal["latency", "size"] = "latency"
+    max_size_share: float | None = Field(default=None, gt=0, description="of the teacher's fp32 file")
+    prefer: Literal["latency", "size", "value"] = "latency"
 
 
 class Recipe(_Frozen):

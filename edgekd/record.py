@@ -20,7 +20,7 @@ from edgekd.learned import Shown
 from edgekd.measure import Candidate, Exam, Measured, scores
 from edgekd.plan import Step
 from edgekd.preprocess import Inputs
-from edgekd.recipe import Recipe
+from edgekd.recipe import Budget, Recipe
 from edgekd.runtime import bench as benching
 from edgekd.runtime import golden, parity
 from edgekd.runtime.bundle import Bundle, Variant
@@ -40,6 +40,7 @@ class Facts:
     exam: Exam
     measured: Mapping[str, Measured]
     choices: Mapping[str, Choice]
+    budget: Budget
     quick: bool
     explained: Explained | None = None
 
@@ -193,7 +194,7 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
         "reason": choice.reason,
         "candidates": [_candidate(facts, measured, c) for c in measured.candidates.values()],
         "parity": _parity(facts, measured, measured.candidates[shipped]),
-        "budget": choose.budget_record(contender, facts.bench.recipe.budget, teacher_value),
+        "budget": choose.budget_record(contender, facts.budget, teacher_value),
         "runtime": measured.runtime,
         **({"also": measured.candidates[shipped].also} if measured.target.also else {}),
         **({} if measured.length is None else {"timed_length": measured.length}),

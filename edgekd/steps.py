@@ -147,6 +147,8 @@ def student(bench: Bench, step: Step, above: Student, heard: Watching, watching:
 
     def make(scratch: Path) -> Trained:
         begun = begin(bench, step, above)
+        if step.schedule is None:
+            return Trained(begun, [], 0.0)
         return Trained(begun, _fit(bench, step, begun, (heard, watching), above.module, scratch), 0.0)
 
     return _stored(bench, step, make)
@@ -157,7 +159,7 @@ def begin(bench: Bench, step: Step, above: Student) -> Student:
     tables = bench.recipe.student.from_teacher
     if tables is None:
         return bench.untrained("student")
-    made = above
+    made = above.with_module(copy.deepcopy(above.module))
     for i, table in enumerate(tables):
         change = make_pass(table, f"student.from_teacher[{i}]")
         made = structure(table, change, made, context_of(bench, step, change))

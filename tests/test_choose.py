@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekd.choose import Choice, Contender, choose, shortfalls
+from edgekd.choose import Choice, Contender, choose, resolved, shortfalls
 from edgekd.recipe import Budget
 
 
@@ -115,3 +115,11 @@ def test_a_drop_of_a_metric_below_zero_is_a_drop() -> None:
     assert pick(near, far, budget=Budget(max_drop=0.01), teacher=0.0).shipped == "fp32"
     assert pick(near, far, budget=Budget(max_drop=0.02), teacher=0.0).shipped == "int8"
     assert not shortfalls(near, Budget(max_drop=0.0), -0.02), "no worse than its teacher"
+
+
+def test_by_value_the_best_inside_the_size_ships() -> None:
+    small, best, large = Contender("int8-2", 200, 0.86, 0.4), Contender("int8", 300, 0.88, 0.6), FP32
+    budget = resolved(Budget(max_drop=0.1, max_size_share=0.1, prefer="value"), teacher_bytes=4000)
+    choice = pick(small, best, large, budget=budget)
+    assert choice.shipped == "int8" and "the best inside the budget" in choice.reason
+    assert "0.0200 below the best" in choice.verdicts["int8-2"] and "exceeds max_size_kb 0.4" in choice.verdicts["fp32"]

@@ -41,6 +41,19 @@ def test_equal_numerics_are_trained_once() -> None:
     assert [c.name for c in made.candidates["openvino"]] == ["int8", "fp32-pruned", "fp32"]
 
 
+def test_passes_of_one_kind_keep_their_places_on_every_target() -> None:
+    """Prune, quantize, prune, quantize: what quantizes is a leaf, and each pass is a candidate."""
+    chain = [{"kind": "int8_ptq"}, *[{"kind": "channel_prune", "ratio": 0.3}, {"kind": "int8_qat"}] * 2]
+    made = make({"compress": chain}, ("ort-cpu", "openvino", "ort-cpu-vnni"))
+    assert [c.name for c in made.candidates["openvino"]] == [
+        *("int8-2", "int8", "int8-ptq", "fp32-pruned-2", "fp32-pruned", "fp32")
+    ]
+    assert made.candidates["openvino"] == made.candidates["ort-cpu"] and len(made.candidates["ort-cpu-vnni"]) == 6
+    parents = [made.steps[made.steps[c.step].parent or ""].name for c in made.candidates["ort-cpu-vnni"][:3]]
+    assert parents == ["channel_prune 2", "channel_prune", "student"]
+    assert made.steps["int8_ptq (int8)"].schedule is None
+
+
 def test_other_numerics_fork_at_the_quantizing_step() -> None:
     made = make(targets=("ort-cpu", "ort-cpu-vnni"))
     kinds = [step.kind for step in made.steps.values()]

@@ -16,6 +16,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "resnet": {"depth": 8, "width": 8},
     "convnet": {"width": 8},
     "mobilenet": {"width": 0.5},
+    "patch_convnet": {"patch": 2, "overlap": 1, "width": 16, "depth": 2, "stages": 2, "residual": True},
     "keyword_cnn": {"width": 8, "depth": 2},
     "transformers": {
         "name": "ResNetForImageClassification",
