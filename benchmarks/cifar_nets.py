@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 
 from edgekd import orders, steps
 from edgekd.learn import train
+from edgekd.learn.teacher import bare
 from edgekd.prepare import Objects, prepare
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -41,7 +42,7 @@ def run(net: str, data: Path, seed: int, epochs: int) -> dict[str, Any]:
     bench = prepare(order, Objects())
     started = time.time()
     trained = steps.teacher(bench, bench.plan.steps["teacher"])
-    module = trained.student.module
+    module = bare(trained.student.module)
     state = {name: value.contiguous() for name, value in module.state_dict().items()}
     save_file(state, CHECKPOINTS / f"cifar_{net}_seed{seed}.safetensors")
     judge = bench.judge_of("teacher")

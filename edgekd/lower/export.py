@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from onnxscript import ir
+from torch import nn
 
 from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
@@ -23,7 +26,7 @@ def export(student: Student, opset: int) -> ir.Model:
         ExportError: what can't be exported, with its module path and operator where the exporter names them.
     """
     try:
-        with quiet():
+        with quiet(), _rows_first(student.module):
             program = torch.onnx.export(
                 student.module,
                 student.example(),
@@ -38,6 +41,24 @@ def export(student: Student, opset: int) -> ir.Model:
         raise ExportError(f"can't be exported: {reason(err)}", where=_place(err)) from err
     assert program is not None
     return program.model
+
+
+@contextmanager
+def _rows_first(module: nn.Module) -> Iterator[None]:
+    """Weights in rows while the block runs.
+
+    Convolutions that train channels last give tensors of that layout, and the exporter spells a pooling of those as
+    Reshape and Gather, which no runtime fuses.
+    """
+    tensors = (*module.parameters(), *module.buffers())
+    before = [(tensor, tensor.data) for tensor in tensors if not tensor.is_contiguous()]
+    for tensor, data in before:
+        tensor.data = data.contiguous()
+    try:
+        yield
+    finally:
+        for tensor, data in before:
+            tensor.data = data
 
 
 def reason(err: BaseException) -> str:
