@@ -360,10 +360,14 @@ def make_roots(
 
 
 class StageScores:
-    """The torch model of a trained step over a split: (N, C) logits, computed once a build."""
+    """The torch model of a trained step over a split: (N, C) logits, computed once a build.
+
+    Of a step that quantizes it is the network that is exported: what is rounded, is rounded in torch.
+    """
 
     def __init__(self, bench: Bench, trained: Mapping[str, Trained]) -> None:
         self._bench, self._trained = bench, trained
+        self._modules: dict[str, nn.Module] = {}
         self._known: dict[tuple[str, str, int], NDArray[np.float32]] = {}
 
     def __call__(self, step: str, split: str, limit: int | None = None) -> NDArray[np.float32]:
@@ -372,5 +376,14 @@ class StageScores:
         count = feed.length(split) if limit is None else min(limit, feed.length(split))
         key = (step, split, count)
         if key not in self._known:
-            self._known[key] = train.predict(self._trained[step].student.module, feed, split, limit=count)
+            self._known[key] = train.predict(self._module(step), feed, split, limit=count)
         return self._known[key]
+
+    def _module(self, step: str) -> nn.Module:
+        if step not in self._modules:
+            known, subject = self._bench.plan.steps.get(step), self._trained[step].student
+            quantizes = known is not None and known.numerics is not None and known.trains
+            self._modules[step] = (
+                finished(self._bench, known, subject).module if known and quantizes else subject.module
+            )
+        return self._modules[step]

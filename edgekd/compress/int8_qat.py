@@ -18,6 +18,7 @@ from torch.fx import GraphModule, Node
 from edgekd.compress._annotator import Annotator, op
 from edgekd.compress._base import Context
 from edgekd.compress._fold import fold_batchnorm
+from edgekd.compress._grid import snap_biases
 from edgekd.compress._structure import SAMPLES
 from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
@@ -96,7 +97,9 @@ class Int8Qat:
         with quiet():
             module = copy.deepcopy(student.module).eval()
             fold_batchnorm(module.graph)
-            return student.with_module(convert_pt2e(module.graph))
+            converted = convert_pt2e(module.graph)
+        snap_biases(converted)
+        return student.with_module(converted)
 
     def ensures(self, before: Student, after: Student) -> None:
         """Something is quantized, the output keeps its shape, parameters are finite."""
