@@ -1,25 +1,28 @@
 """Structured pruning: whole channels go, so every runtime gets faster without knowing of it.
 
-Torch-Pruning's dependency graph (Fang et al. 2023, arXiv:2301.12900) says which channels go together; the policy is
-the group's weight magnitude (Li et al. 2017, arXiv:1608.08710). The accuracy comes back by distillation afterwards.
+Which channels go together: see ``_groups``; what each is worth: ``_importance``. The accuracy comes back by
+distillation afterwards.
 """
 
 from __future__ import annotations
 
-import copy
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch_pruning
 from torch import nn
 
+from edgekd.compress import _groups
 from edgekd.compress._base import Context
-from edgekd.compress._structure import Structural
+from edgekd.compress._groups import Group
+from edgekd.compress._importance import Criterion
+from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.errors import ExportError
-from edgekd.learn import taps
-from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student
+
+MOST = 0.95  # of a layer's channels that may go
 
 
 @dataclass(frozen=True)
@@ -27,21 +30,31 @@ class ChannelPrune(Structural):
     """Remove a share of the channels.
 
     Attributes:
-        ratio: share of the channels that goes, 0 < ratio < 1; rounded so that a multiple of the target's
-            ``channel_multiple`` stays.
-        scope: ``uniform`` takes the share from every layer, ``global`` where the weights are smallest.
+        ratio: share of the channels that goes, 0 < ratio < 1; rounded so that a multiple of ``multiple`` stays.
+        scope: ``uniform`` takes the share from every layer, ``global`` where the channels are worth least.
+        criterion: what a channel is worth: the ``magnitude`` of its weights (Li et al. 2017, arXiv:1608.08710); to
+            first order what the loss on the labels loses without it (``taylor``, Molchanov et al. 2019,
+            arXiv:1906.10771); or what the recipe's losses against the ``teacher`` lose.
         keep: channels that stay in every layer at least.
+        multiple: channels that stay are a multiple of this; 0: of the target's ``channel_multiple``.
+        samples: of the training data, 1 or more, that ``taylor`` and ``teacher`` look at.
     """
 
     ratio: float = 0.5
     scope: Literal["uniform", "global"] = "uniform"
+    criterion: Criterion = "magnitude"
     keep: int = 8
+    multiple: int = 0
+    samples: int = SAMPLES
 
     def __post_init__(self) -> None:
         if not 0 < self.ratio < 1:
             raise ValueError("ratio: allowed is 0 < ratio < 1")
-        if self.keep < 1:
-            raise ValueError("keep: allowed is at least 1")
+        if not 0 <= self.multiple <= 1024:
+            raise ValueError("multiple: allowed is 0 to 1024")
+        for name in ("keep", "samples"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: allowed is at least 1")
 
     def requires(self, student: Student, context: Context) -> None:
         """Raise ExportError where there is nothing to prune: no Conv2d or Linear before the head."""
@@ -51,59 +64,36 @@ class ChannelPrune(Structural):
 
     def apply(self, student: Student, context: Context) -> Student:
         """The pruned student; its record holds the plan, plain data that ``replay`` follows."""
-        module = copy.deepcopy(student.module).train(False)
-        with quiet():
-            pruner = torch_pruning.BasePruner(
-                module,
-                student.example(1),
-                importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
-                global_pruning=self.scope == "global",
-                pruning_ratio=self.ratio,
-                max_pruning_ratio=0.95,
-                ignored_layers=_heads(student.with_module(module)),
-                round_to=context.channel_multiple,
-            )
-            for group in pruner.step(interactive=True):
-                if self._allowed(group):
-                    group.prune()
-        history = [[name, bool(out), [int(i) for i in index]] for name, out, index in pruner.pruning_history()]
-        if not history:
+        groups = _groups.find(student, context, self.criterion)
+        multiple = self.multiple or context.channel_multiple
+        stay = self._widths(groups, multiple)
+        module, plan = _groups.cut(student, {g.path: g.least(stay[g.path]) for g in groups})
+        if not plan:
             raise ExportError(
-                f"no layer can lose {self.ratio:.0%} of its channels and keep a multiple of {context.channel_multiple}",
+                f"no layer can lose {self.ratio:.0%} of its channels and keep a multiple of {multiple}",
                 where="channel_prune",
             )
-        return student.with_module(module, {"kind": "channel_prune", "plan": history})
+        return student.with_module(module, {"kind": "channel_prune", "plan": [list(entry) for entry in plan]})
 
-    def _allowed(self, group: Any) -> bool:
-        layer = group[0].dep.target.module
-        outputs = layer.out_channels if isinstance(layer, nn.Conv2d) else getattr(layer, "out_features", 0)
-        return bool(outputs - len(group[0].idxs) >= self.keep)
+    def _widths(self, groups: Sequence[Group], multiple: int) -> dict[str, int]:
+        """How many channels of each group stay."""
+        sets = torch.cat([g.scores for g in groups]) if groups else torch.zeros(0)
+        count = len(sets) - int(len(sets) * (1 - self.ratio))
+        worst = float(sets.sort().values[count - 1]) if count else -1.0
+        stay = {}
+        for g in groups:
+            share = int(len(g.scores) * (1 - self.ratio))
+            kept = share if self.scope == "uniform" else int((g.scores > worst).sum())
+            stay[g.path] = _rounded(g, kept * g.parts, multiple, self.keep)
+        return stay
 
     def replay(self, student: Student, record: dict[str, Any]) -> Student:
         """The same structure from the plan; the weights are the caller's to load."""
-        module = copy.deepcopy(student.module).train(False)
-        with quiet():
-            graph = torch_pruning.DependencyGraph().build_dependency(module, student.example(1))
-            graph.load_pruning_history([(name, out, list(index)) for name, out, index in record["plan"]])
-        return student.with_module(module, record)
+        return student.with_module(_groups.follow(student, record["plan"]), record)
 
 
-def _heads(student: Student) -> list[nn.Module]:
-    """The layers that make the outputs: the last convolutions or linear layers of the forward pass.
-
-    One for each output, but for scores of several heads that are parted afterwards: one layer makes them all.
-    """
-    order: list[nn.Module] = []
-    network = taps.network(student.module)
-    hooks = [
-        m.register_forward_hook(lambda module, args, out: order.append(module))
-        for m in student.module.modules()
-        if isinstance(m, nn.Conv2d | nn.Linear)
-    ]
-    try:
-        with torch.no_grad():
-            made = network.eval()(*student.example())
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return order[-1 if isinstance(made, torch.Tensor) else -len(student.outputs) :]
+def _rounded(group: Group, kept: int, multiple: int, keep: int) -> int:
+    """So many channels of a group, down to a multiple, but never fewer than what has to stay."""
+    step = math.lcm(multiple, group.parts)
+    least = max(keep, math.ceil(group.size * (1 - MOST)))
+    return min(group.size, max(kept // step * step, -(-least // step) * step))
