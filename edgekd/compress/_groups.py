@@ -34,12 +34,19 @@ class Group:
         size: how many channels.
         parts: they go in sets of so many, one from each part: the groups of a convolution stay alike.
         scores: (size / parts,) importance of each set.
+        alike: groups of equal layers on maps of equal size have equal ones: they cost the same.
     """
 
     path: str
     size: int
     parts: int
     scores: Tensor
+    alike: tuple[str, ...] = ()
+
+    def lost(self, kept: int) -> float:
+        """The importance that goes where so many channels stay."""
+        ranked: Tensor = self.scores.double().sort().values
+        return float(ranked[: len(ranked) - kept // self.parts].sum())
 
     def least(self, kept: int) -> list[int]:
         """The channels to remove so that ``kept`` stay: the least important sets."""
@@ -63,7 +70,8 @@ def find(student: Student, context: Context, criterion: Criterion) -> list[Group
             scores = {path: _magnitude(group) for path, group in found.items()}
         else:
             scores = _first_order(student, context, criterion, found, readers)
-    return [Group(path, len(group[0].idxs), _parts(group), scores[path]) for path, group in found.items()]
+        alike = _alike(module, student, found)
+    return [Group(p, len(group[0].idxs), _parts(group), scores[p], alike[p]) for p, group in found.items()]
 
 
 def cut(student: Student, gone: Mapping[str, Sequence[int]]) -> tuple[nn.Module, History]:
@@ -110,6 +118,28 @@ def _readers(module: nn.Module, group: Any) -> list[tuple[str, Tensor, Tensor]]:
         if isinstance(layer, _ConvNd | nn.Linear) and dep.handler in reads and not depthwise and None not in rows:
             found.append((names[layer], torch.tensor(indices), torch.tensor(rows)))
     return found
+
+
+def _alike(module: nn.Module, student: Student, found: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """What tells the layers of a group apart in cost: kind, weights, stride, and the shape of what they are given."""
+    shapes: dict[nn.Module, tuple[int, ...]] = {}
+
+    def keep(layer: nn.Module, args: tuple[Any, ...]) -> None:
+        shapes[layer] = tuple(args[0].shape)
+
+    hooks = [m.register_forward_pre_hook(keep) for m in module.modules() if isinstance(m, _ConvNd | nn.Linear)]
+    try:
+        with torch.no_grad():
+            module(*student.example(1))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    made = {}
+    for path, group in found.items():
+        layers = [(dep.target.module, dep.handler.__name__) for dep, _ in group if dep.target.module in shapes]
+        about = [(how, tuple(m.weight.shape), getattr(m, "stride", 1), shapes[m]) for m, how in layers]
+        made[path] = tuple(sorted(map(str, about)))
+    return made
 
 
 def _parts(group: Any) -> int:
