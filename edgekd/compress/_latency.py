@@ -82,13 +82,14 @@ def order(groups: Sequence[Group], allowed: Mapping[str, Sequence[int]], table: 
 
 
 def fit(
-    student: Student, states: Sequence[Widths], share: float, clock: Clock, cut: Cut
+    student: Student, states: Sequence[Widths], share: float, clock: Clock, cut: Cut, where: str
 ) -> tuple[Widths, float, float]:
     """The first of the states that is fast enough, found by timing a few at once, and again between two of those.
 
     Args:
         states: from the network as it is, faster and faster.
         share: of the first one's latency that is wanted.
+        where: the key that says so.
 
     Returns:
         The state, and the milliseconds of the first and of that one.
@@ -106,7 +107,7 @@ def fit(
         if not fast:
             raise ExportError(
                 "can't be made so fast",
-                where="channel_prune.latency",
+                where=where,
                 found=f"{goal:.4g} of {known[0]:.4g} ms wanted, {min(known.values()):.4g} ms reached",
             )
         high = fast[0]

@@ -168,7 +168,8 @@ class ChannelPrune(Structural):
             about["costs"] = {path: {str(n): ms for n, ms in sorted(row.items())} for path, row in table.items()}
         else:
             states = [whole, *(self._widths(groups, multiple, i / GRID) for i in range(1, GRID))]
-        stay, dense, pruned = _latency.fit(student, _latency.distinct(states), share, context.clock, cut)
+        states = _latency.distinct(states)
+        stay, dense, pruned = _latency.fit(student, states, share, context.clock, cut, "channel_prune.latency")
         return stay, {"latency_ms": {"dense": dense, "pruned": pruned}, **about}
 
     def replay(self, student: Student, record: dict[str, Any]) -> Student:
