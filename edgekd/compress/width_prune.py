@@ -135,7 +135,11 @@ class _Layer:
 
     def linear(self, path: str) -> nn.Linear:
         found = self.module.get_submodule(path)
-        assert isinstance(found, nn.Linear)
+        if not isinstance(found, nn.Linear):
+            where = f"width_prune: {self.path}.{path}"
+            raise ExportError(
+                "no linear layer", where=where, found=type(found).__name__, allowed="low_rank comes later"
+            )
         return found
 
     @property
