@@ -54,28 +54,29 @@ def costs(
 
 
 def order(groups: Sequence[Group], allowed: Mapping[str, Sequence[int]], table: Costs) -> list[Widths]:
-    """From the network as it is to the narrowest that is worth it: each differs from the one before in one group."""
-    moves: list[tuple[float, int, int]] = []
+    """From the network as it is to the narrowest: each differs from the one before in one group.
+
+    What saves nothing by itself comes last, by importance: only together with others may it save something.
+    """
+    moves: list[tuple[float, float, int, int]] = []
     for number, group in enumerate(groups):
-        measured = table[group.path]
+        widths, measured = list(allowed[group.path]), table[group.path]
         dense = measured[group.size]
-        if dense - min(measured.values()) <= NOISE * dense:
-            continue
-        widths = list(allowed[group.path])
         ms = np.interp(widths, sorted(measured), [measured[kept] for kept in sorted(measured)])
+        lost = np.array([group.lost(kept) for kept in widths])
         at = len(widths) - 1
-        while at:
+        while at and dense - min(measured.values()) > NOISE * dense:
             saved = ms[at] - ms[:at]
-            lost = np.array([group.lost(widths[i]) for i in range(at)]) - group.lost(widths[at])
-            price = np.where(saved > 0, lost / np.where(saved > 0, saved, 1.0), np.inf)
-            if not np.isfinite(price).any():
-                break
+            price = np.where(saved > 0, (lost[:at] - lost[at]) / np.where(saved > 0, saved, 1.0), np.inf)
             best = int(np.argmin(price))
-            moves.append((float(price[best]), number, widths[best]))
+            if price[best] == np.inf:
+                break
+            moves.append((float(price[best]), 0.0, number, widths[best]))
             at = best
+        moves += [(np.inf, float(lost[i]), number, widths[i]) for i in range(at)]
     now = {group.path: group.size for group in groups}
     states = [now]
-    for _, number, kept in sorted(moves, key=lambda move: (move[0], move[1], -move[2])):
+    for _, _, number, kept in sorted(moves, key=lambda move: (*move[:3], -move[3])):
         now = {**now, groups[number].path: kept}
         states.append(now)
     return states

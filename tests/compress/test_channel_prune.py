@@ -159,8 +159,8 @@ def test_a_group_goes_down_by_whole_stairs_when_half_of_one_saves_nothing() -> N
     allowed = {"a": [4, 8, 12, 16], "b": [4, 8, 12, 16]}
     row = {4: 0.5, 8: 0.5, 12: 1.0, 16: 1.0}
     states = _latency.order([group, other], allowed, {"a": row, "b": {n: ms + 0.001 * n for n, ms in row.items()}})
-    assert [state["a"] for state in states] == [16, 8, 8, 8]
-    assert [state["b"] for state in states] == [16, 16, 8, 4]
+    assert [state["a"] for state in states] == [16, 8, 8, 8, 4], "the last saves nothing"
+    assert [state["b"] for state in states] == [16, 16, 8, 4, 4]
 
 
 def test_mistakes_are_told() -> None:
