@@ -17,7 +17,7 @@ from edgekd.compress import _groups, _latency
 from edgekd.compress._base import Clock, Context
 from edgekd.compress._groups import Group
 from edgekd.errors import ExportError, RecipeError
-from edgekd.learn.student import Student, TensorSpec
+from edgekd.learn.student import Heads, Student, TensorSpec
 
 SHAPE = (3, 8, 8)
 
@@ -45,19 +45,27 @@ def widths(student: Student) -> list[int]:
     return [m.out_channels for m in student.module.modules() if isinstance(m, nn.Conv2d)]
 
 
-def test_taylor_is_the_mean_square_of_what_each_sample_loses_to_first_order() -> None:
+@pytest.mark.parametrize("heads", [(5,), (3, 2)])
+def test_taylor_is_the_mean_square_of_what_each_sample_loses_to_first_order(heads: tuple[int, ...]) -> None:
     """Worked out by hand for the last channels, which only the head reads; batches of several sizes count alike."""
-    student, labels = student_of(), [torch.tensor([0, 1, 2, 3, 4, -1]), torch.tensor([1, 1, 0, -1])]
+    student, labels = student_of(), [torch.tensor([0, 1, 2, 0, 1, -1]), torch.tensor([1, 1, 0, -1])]
+    net = student.module
+    if len(heads) > 1:
+        outputs = tuple(TensorSpec(name, (None, size)) for name, size in zip("ab", heads, strict=True))
+        student = Student(Heads(net, heads), student.inputs, outputs, student.lineage)
+        labels = [torch.stack([told, -told.abs()], dim=1) for told in labels]
     here = context(labels=labels)
     found = _groups.find(student, here, "taylor")[-1].scores
     wanted = torch.zeros(16)
     for (x,), told in zip(here.calibration, labels, strict=True):
         with torch.no_grad():
-            pooled = student.module.pool(student.module.features(x)).flatten(1)
-            logits = student.module.head(pooled)
-            answer = torch.where(told >= 0, told, logits.argmax(1))
-            slope = logits.softmax(1) - functional.one_hot(answer, 5)
-            wanted += ((slope @ student.module.head.weight) * pooled).square().sum(0)
+            pooled = net.pool(net.features(x)).flatten(1)
+            slopes = []
+            for i, logits in enumerate(net.head(pooled).split(list(heads), dim=1)):
+                mine = told if told.ndim == 1 else told[:, i]
+                answer = torch.where(mine >= 0, mine, logits.argmax(1))
+                slopes.append(logits.softmax(1) - functional.one_hot(answer, logits.shape[1]))
+            wanted += ((torch.cat(slopes, dim=1) @ net.head.weight) * pooled).square().sum(0)
     assert torch.allclose(found.float(), wanted / 10, rtol=1e-4, atol=1e-9)
 
 
