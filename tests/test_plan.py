@@ -125,3 +125,13 @@ def test_bf16_is_another_key_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatc
         tables = [{**RECIPE["student"], "precision": precision} for precision in ("bf16", "fp32")]
         found.append([make({"student": table}).steps["student"].key for table in tables])
     assert found[0][0] != found[1][0] and found[0][1] == found[1][1]
+
+
+def test_pruning_in_steps_trains_each_and_a_timed_one_forks_by_target() -> None:
+    table = {"kind": "channel_prune", "steps": 2, "epochs": 3}
+    for keys, targets in (({"ratio": 0.5}, ["ort-cpu", "openvino"]), ({"latency": 0.5}, ["ort-cpu"])):
+        made = make({"compress": [{**table, **keys}]})
+        first, last = made.steps["channel_prune 1 of 2"], made.steps["channel_prune"]
+        assert last.parent == first.name and list(first.targets) == targets
+        assert [step.schedule.epochs for step in (first, last) if step.schedule] == [3, 3]
+        assert [step.table["step"] for step in (first, last)] == [1, 2] and last.table[next(iter(keys))] == 0.5

@@ -1,109 +1,194 @@
 """Structured pruning: whole channels go, so every runtime gets faster without knowing of it.
 
-Torch-Pruning's dependency graph (Fang et al. 2023, arXiv:2301.12900) says which channels go together; the policy is
-the group's weight magnitude (Li et al. 2017, arXiv:1608.08710). The accuracy comes back by distillation afterwards.
+Which channels go together: see ``_groups``; what each is worth: ``_importance``. The accuracy comes back by
+distillation afterwards.
 """
 
 from __future__ import annotations
 
-import copy
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch_pruning
 from torch import nn
 
+from edgekd.compress import _groups, _latency
 from edgekd.compress._base import Context
-from edgekd.compress._structure import Structural
+from edgekd.compress._groups import Group
+from edgekd.compress._importance import Criterion
+from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.errors import ExportError
-from edgekd.learn import taps
-from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student
+
+MOST = 0.95  # of a layer's channels that may go
+GRID = 96  # shares of the channels that are tried where a latency is wanted
 
 
 @dataclass(frozen=True)
 class ChannelPrune(Structural):
-    """Remove a share of the channels.
+    """Remove a share of the channels, or so many that the network is so much faster.
 
     Attributes:
-        ratio: share of the channels that goes, 0 < ratio < 1; rounded so that a multiple of the target's
-            ``channel_multiple`` stays.
-        scope: ``uniform`` takes the share from every layer, ``global`` where the weights are smallest.
+        ratio: share of the channels that goes, 0 < ratio < 1; rounded so that a multiple of ``multiple`` stays. 0.5
+            where there is no ``latency`` either.
+        latency: or the share of the latency on the target (p50) that is left, 0 < latency < 1, by the target's clock.
+        scope: ``uniform`` takes the share from every layer, ``global`` where the channels are worth least, ``latency``
+            (which needs the key ``latency``) where least is lost for each millisecond that the target saves.
+        criterion: what a channel is worth: the ``magnitude`` of its weights (Li et al. 2017, arXiv:1608.08710); to
+            first order what the loss on the labels loses without it (``taylor``, Molchanov et al. 2019,
+            arXiv:1906.10771); or what the recipe's losses against the ``teacher`` lose.
         keep: channels that stay in every layer at least.
+        multiple: channels that stay are a multiple of this; 0: of the target's ``channel_multiple``.
+        samples: of the training data, 1 or more, that ``taylor`` and ``teacher`` look at.
+        steps: 1 to 16, each followed by a training of the table's ``epochs``; each leaves the same share of what the
+            one before it left, and the last leaves what one step would.
+        step: which of the steps this is, from 1; the plan sets it. Both shares then count from the network
+            before the first one.
     """
 
-    ratio: float = 0.5
-    scope: Literal["uniform", "global"] = "uniform"
+    ratio: float | None = None
+    latency: float | None = None
+    scope: Literal["uniform", "global", "latency"] = "uniform"
+    criterion: Criterion = "magnitude"
     keep: int = 8
+    multiple: int = 0
+    samples: int = SAMPLES
+    steps: int = 1
+    step: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.ratio < 1:
-            raise ValueError("ratio: allowed is 0 < ratio < 1")
-        if self.keep < 1:
-            raise ValueError("keep: allowed is at least 1")
+        for name in ("ratio", "latency"):
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name}: allowed is 0 < {name} < 1")
+        if self.latency is not None and self.ratio is not None:
+            raise ValueError("latency: allowed is either ratio or latency")
+        if self.latency is None and self.scope == "latency":
+            raise ValueError("scope: allowed is latency where the key latency is given, too")
+        for name, low, high in (("multiple", 0, 1024), ("steps", 1, 16), ("step", 0, self.steps)):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name}: allowed is {low} to {high}")
+        for name in ("keep", "samples"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: allowed is at least 1")
+
+    @property
+    def timed(self) -> bool:
+        """Whether the target's clock decides."""
+        return self.latency is not None
+
+    def parts(self) -> tuple[dict[str, Any], ...]:
+        """The steps: the shares that stay after each are powers of the whole one."""
+        if self.steps == 1 or self.step:
+            return ()
+        key, whole = ("ratio", 1 - self._gone) if self.latency is None else ("latency", self.latency)
+        left = [whole ** (number / self.steps) for number in range(1, self.steps)] + [whole]
+        return tuple(
+            {"step": i + 1, key: round(1 - share if key == "ratio" else share, 6)} for i, share in enumerate(left)
+        )
+
+    @property
+    def _gone(self) -> float:
+        return 0.5 if self.ratio is None else self.ratio
 
     def requires(self, student: Student, context: Context) -> None:
-        """Raise ExportError where there is nothing to prune: no Conv2d or Linear before the head."""
+        """Raise ExportError where there is nothing to prune (no Conv2d or Linear before the head), or no clock."""
         layers = [name for name, m in student.module.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
         if len(layers) < 2:
             raise ExportError("nothing to prune before the head", where="channel_prune", found=layers)
+        if self.timed and context.clock is None:
+            raise ExportError(
+                "there is no target to time it on here", where="channel_prune.latency", allowed="ratio; or [[compress]]"
+            )
 
     def apply(self, student: Student, context: Context) -> Student:
-        """The pruned student; its record holds the plan, plain data that ``replay`` follows."""
-        module = copy.deepcopy(student.module).train(False)
-        with quiet():
-            pruner = torch_pruning.BasePruner(
-                module,
-                student.example(1),
-                importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
-                global_pruning=self.scope == "global",
-                pruning_ratio=self.ratio,
-                max_pruning_ratio=0.95,
-                ignored_layers=_heads(student.with_module(module)),
-                round_to=context.channel_multiple,
-            )
-            for group in pruner.step(interactive=True):
-                if self._allowed(group):
-                    group.prune()
-        history = [[name, bool(out), [int(i) for i in index]] for name, out, index in pruner.pruning_history()]
-        if not history:
+        """The pruned student; its record holds the plan, plain data that ``replay`` follows, and what was measured."""
+        groups = _groups.find(student, context, self.criterion)
+        first = self._first(student, groups)
+        multiple = self.multiple or context.channel_multiple
+        if self.timed:
+            stay, about = self._in_time(student, context, groups, multiple, first)
+        else:
+            stay, about = self._widths(groups, multiple, self._gone, first["widths"]), {}
+        module, plan = _groups.cut(student, {g.path: g.least(stay[g.path]) for g in groups})
+        left = {g.path: stay[g.path] for g in groups}
+        if not plan and (self.step in (0, self.steps) and left == first["widths"]):
             raise ExportError(
-                f"no layer can lose {self.ratio:.0%} of its channels and keep a multiple of {context.channel_multiple}",
+                f"no layer can lose {self._gone:.0%} of its channels and keep a multiple of {multiple}",
                 where="channel_prune",
             )
-        return student.with_module(module, {"kind": "channel_prune", "plan": history})
+        record = {"kind": "channel_prune", "plan": [list(entry) for entry in plan], "first": first, **about}
+        return student.with_module(module, record)
 
-    def _allowed(self, group: Any) -> bool:
-        layer = group[0].dep.target.module
-        outputs = layer.out_channels if isinstance(layer, nn.Conv2d) else getattr(layer, "out_features", 0)
-        return bool(outputs - len(group[0].idxs) >= self.keep)
+    def _first(self, student: Student, groups: Sequence[Group]) -> dict[str, Any]:
+        """How wide the network was before the first of the steps, and which share of its latency is left."""
+        last = student.lineage[-1] if student.lineage and self.step > 1 else {}
+        found: dict[str, Any] = last.get("first", {"widths": {g.path: g.size for g in groups}, "share": 1.0})
+        times = last.get("latency_ms")
+        return {**found, "share": found["share"] * times["pruned"] / times["dense"]} if times else found
+
+    def _widths(
+        self, groups: Sequence[Group], multiple: int, gone: float, first: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
+        """How many channels of each group stay without a share of them, which counts from the ``first`` widths."""
+        sizes = first or {g.path: g.size for g in groups}
+        sets = torch.cat([g.scores for g in groups]) if groups else torch.zeros(0)
+        count = len(sets) - _floor(sum(sizes[g.path] // g.parts for g in groups) * (1 - gone))
+        worst = float(sets.sort().values[count - 1]) if count > 0 else -1.0
+        stay = {}
+        for g in groups:
+            share = _floor(sizes[g.path] // g.parts * (1 - gone))
+            kept = share if self.scope == "uniform" else int((g.scores > worst).sum())
+            stay[g.path] = _rounded(g, kept * g.parts, multiple, self.keep)
+        return stay
+
+    def _in_time(
+        self, student: Student, context: Context, groups: Sequence[Group], multiple: int, first: Mapping[str, Any]
+    ) -> tuple[dict[str, int], dict[str, Any]]:
+        """Widths that are as fast as wanted, and what was measured: milliseconds before, after, and of each group."""
+        assert self.latency is not None and context.clock is not None
+        whole, share = {g.path: g.size for g in groups}, self.latency / first["share"]
+        if share >= 1:
+            return whole, {}
+
+        def cut(stay: Mapping[str, int]) -> Student:
+            return student.with_module(
+                _groups.cut(student, {g.path: g.least(stay.get(g.path, g.size)) for g in groups})[0]
+            )
+
+        about: dict[str, Any] = {}
+        if self.scope == "latency":
+            allowed = {
+                g.path: sorted({_rounded(g, n, multiple, self.keep) for n in range(g.size + 1)} | {g.size})
+                for g in groups
+            }
+            table = _latency.costs(student, groups, allowed, context.clock, cut)
+            states = _latency.order(groups, allowed, table)
+            about["costs"] = {path: {str(n): ms for n, ms in sorted(row.items())} for path, row in table.items()}
+        else:
+            states = [whole, *(self._widths(groups, multiple, i / GRID) for i in range(1, GRID))]
+        states = _latency.distinct(states)
+        stay, dense, pruned = _latency.fit(student, states, share, context.clock, cut, "channel_prune.latency")
+        return stay, {"latency_ms": {"dense": dense, "pruned": pruned}, **about}
 
     def replay(self, student: Student, record: dict[str, Any]) -> Student:
         """The same structure from the plan; the weights are the caller's to load."""
-        module = copy.deepcopy(student.module).train(False)
-        with quiet():
-            graph = torch_pruning.DependencyGraph().build_dependency(module, student.example(1))
-            graph.load_pruning_history([(name, out, list(index)) for name, out, index in record["plan"]])
-        return student.with_module(module, record)
+        return student.with_module(_groups.follow(student, record["plan"]), record)
+
+    def ensures(self, before: Student, after: Student) -> None:
+        """As everywhere; of several steps one may find that the one before it went as far already."""
+        if after.lineage[-1]["plan"] or not self.step:
+            super().ensures(before, after)
 
 
-def _heads(student: Student) -> list[nn.Module]:
-    """The layers that make the outputs: the last convolutions or linear layers of the forward pass.
+def _floor(share: float) -> int:
+    """Down to a whole number, but not from just below one."""
+    return math.floor(share + 1e-4)
 
-    One for each output, but for scores of several heads that are parted afterwards: one layer makes them all.
-    """
-    order: list[nn.Module] = []
-    network = taps.network(student.module)
-    hooks = [
-        m.register_forward_hook(lambda module, args, out: order.append(module))
-        for m in student.module.modules()
-        if isinstance(m, nn.Conv2d | nn.Linear)
-    ]
-    try:
-        with torch.no_grad():
-            made = network.eval()(*student.example())
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return order[-1 if isinstance(made, torch.Tensor) else -len(student.outputs) :]
+
+def _rounded(group: Group, kept: int, multiple: int, keep: int) -> int:
+    """So many channels of a group, down to a multiple, but never fewer than what has to stay."""
+    step = math.lcm(multiple, group.parts)
+    least = max(keep, math.ceil(group.size * (1 - MOST)))
+    return min(group.size, max(kept // step * step, -(-least // step) * step))

@@ -17,7 +17,8 @@ from edgekd.learn.student import Heads, Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime.backends import _base as backends
 
-OF_STACKS = {"keep_layers": {"layers": "bert.encoder.layer"}, "distilbert": {}}  # they need layers to leave out
+# They need the layers of a transformer.
+OF_STACKS = {"keep_layers": {"layers": "bert.encoder.layer"}, "distilbert": {}, "width_prune": {}}
 KINDS = [kind for kind in plugins.kinds("compress") if kind not in OF_STACKS]
 SHAPE = (3, 16, 16)
 FAMILIES: list[dict[str, Any]] = [
@@ -59,7 +60,7 @@ def test_the_whole_life_of_a_pass(kind: str, table: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", OF_STACKS)
-def test_the_whole_life_of_a_pass_that_leaves_layers_out(kind: str) -> None:
+def test_the_whole_life_of_a_pass_over_transformers(kind: str) -> None:
     change, before = plugins.build("compress", {"kind": kind, **OF_STACKS[kind]}, "test"), text_student()
     the_whole_life(change, before, context(), *before.example(4, seed=1, length=12))
 

@@ -1,0 +1,206 @@
+"""Shallower networks: whole blocks go whose input could be their output, those that are missed least."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from edgekd import plugins
+from edgekd.compress import _latency
+from edgekd.compress._base import Context
+from edgekd.compress._importance import distillation
+from edgekd.compress._structure import SAMPLES, Structural
+from edgekd.errors import ExportError
+from edgekd.learn import taps
+from edgekd.learn.student import Student, joined
+from edgekd.learn.teacher import bare
+
+STACKS = (nn.Sequential, nn.ModuleList)
+
+
+@dataclass(frozen=True)
+class DropBlocks(Structural):
+    """Leave out residual blocks, or layers of a transformer: parts of a ``Sequential`` or ``ModuleList`` that give a
+    tensor of their input's shape. Each is left out once on the calibration samples, and what the distillation loss
+    then loses is what it is worth (Veit et al. 2016, arXiv:1605.06431: nets of residual blocks bear that).
+
+    Attributes:
+        ratio: share of those blocks that goes, 0 < ratio < 1; one at least. 0.5 where nothing else is given.
+        count: or how many go, 1 to 1024.
+        latency: or the share of the latency on the target (p50) that is left, 0 < latency < 1, by the target's clock;
+            the blocks then go in the order of loss for each millisecond saved.
+        samples: of the training data, 1 or more, that it looks at.
+    """
+
+    suffix: ClassVar[str] = "shallow"
+    ratio: float | None = None
+    count: int | None = None
+    latency: float | None = None
+    samples: int = SAMPLES
+
+    def __post_init__(self) -> None:
+        for name in ("ratio", "latency"):
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name}: allowed is 0 < {name} < 1")
+        if self.count is not None and not 1 <= self.count <= 1024:
+            raise ValueError("count: allowed is 1 to 1024")
+        if sum(value is not None for value in (self.ratio, self.count, self.latency)) > 1:
+            raise ValueError("ratio: allowed is one of ratio, count and latency")
+        if self.samples < 1:
+            raise ValueError("samples: allowed is at least 1")
+
+    @property
+    def timed(self) -> bool:
+        """Whether the target's clock decides."""
+        return self.latency is not None
+
+    def requires(self, student: Student, context: Context) -> None:
+        """Raise ExportError where no block can be left out, or fewer than ``count``, or there is no clock."""
+        found = _in_turn(student, blocks(student))
+        if len(found) < (self.count or 1):
+            raise ExportError(
+                "too few blocks give what they are given",
+                where="drop_blocks",
+                found=found,
+                allowed=str(self.count or 1),
+            )
+        if self.timed and context.clock is None:
+            raise ExportError(
+                "there is no target to time it on here", where="drop_blocks.latency", allowed="ratio; or [[compress]]"
+            )
+
+    def apply(self, student: Student, context: Context) -> Student:
+        """The shallower student; its record holds the blocks that are gone, and what was measured."""
+        found = blocks(student)
+        lost = _losses(student, context, found)
+        record: dict[str, Any] = {"kind": "drop_blocks", "lost": lost}
+        if self.latency is None:
+            count = self.count or max(1, int(len(found) * (self.ratio or 0.5) + 1e-4))
+            gone = _in_turn(student, sorted(found, key=lost.__getitem__))[:count]
+        else:
+            gone, about = _in_time(student, context, lost, self.latency)
+            record |= about
+        return self.replay(student, {**record, "blocks": sorted(gone, key=found.index)})
+
+    def replay(self, student: Student, record: dict[str, Any]) -> Student:
+        """The same blocks gone, the others with the weights that they have."""
+        return student.with_module(_without(student, record["blocks"]).module, record)
+
+
+def blocks(student: Student) -> list[str]:
+    """Paths of the blocks that can be left out, front to back; of stacks in stacks the outer ones, where they have any.
+
+    A block is a part made of several.
+    """
+    network = bare(taps.network(module := _still(student)))
+    same: set[nn.Module] = set()
+
+    def look(part: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        given, made = (args or (None,))[0], _tensor(out)
+        if isinstance(given, Tensor) and made is not None and given.shape == made.shape and given.dtype == made.dtype:
+            same.add(part)
+
+    with ExitStack() as hooks, torch.no_grad():
+        for part in network.modules():
+            if any(True for _ in part.children()) and any(True for _ in part.parameters()):
+                hooks.callback(part.register_forward_hook(look).remove)
+        plugins.call_user(module, "drop_blocks", *student.example())
+    return list(_candidates(network, "", same))
+
+
+def _candidates(part: nn.Module, path: str, same: set[nn.Module]) -> Iterator[str]:
+    """Below a stack that has candidates nobody looks: what stands inside a block goes with it or stays."""
+    inner = {f"{path}.{name}".lstrip("."): child for name, child in part.named_children()}
+    found = [name for name, child in inner.items() if child in same] if isinstance(part, STACKS) else []
+    if found:
+        yield from found
+        return
+    for name, child in inner.items():
+        yield from _candidates(child, name, same)
+
+
+def _in_turn(student: Student, order: Sequence[str]) -> list[str]:
+    """The blocks in this order, but for those that would leave their stack empty."""
+    network = bare(taps.network(student.module))
+    left = {stack: len(list(network.get_submodule(stack).children())) for stack in {_stack(path) for path in order}}
+    found = []
+    for path in order:
+        left[_stack(path)] -= 1
+        if left[_stack(path)] > 0:
+            found.append(path)
+    return found
+
+
+def _stack(path: str) -> str:
+    return path.rpartition(".")[0]
+
+
+def _still(student: Student) -> nn.Module:
+    return copy.deepcopy(student.module).eval().requires_grad_(False)
+
+
+def _tensor(out: Any) -> Tensor | None:
+    found = out[0] if isinstance(out, tuple) and out else out
+    return found if isinstance(found, Tensor) else None
+
+
+def _skip(block: nn.Module, args: tuple[Any, ...], out: Any) -> Any:
+    """What a block that is not there would give: what it is given."""
+    return (args[0], *out[1:]) if isinstance(out, tuple) else args[0]
+
+
+def _losses(student: Student, context: Context, found: Sequence[str]) -> dict[str, float]:
+    """By block: how much larger the distillation loss is without it, a mean over the calibration samples.
+
+    Without a teacher the student's own answers stand in for it.
+    """
+    module = _still(student)
+    network = bare(taps.network(module))
+    sums, samples = dict.fromkeys(found, 0.0), 0
+    with torch.no_grad():
+        for number, x in enumerate(context.calibration):
+            own = joined(plugins.call_user(module, "drop_blocks", *x))
+            whole = float(distillation(context, number, own, own))
+            for path in found:
+                handle = network.get_submodule(path).register_forward_hook(_skip)
+                logits = joined(plugins.call_user(module, f"drop_blocks: without {path}", *x))
+                handle.remove()
+                sums[path] += len(own) * (float(distillation(context, number, logits, own)) - whole)
+            samples += len(own)
+    return {path: value / max(samples, 1) for path, value in sums.items()}
+
+
+def _in_time(
+    student: Student, context: Context, lost: Mapping[str, float], share: float
+) -> tuple[list[str], dict[str, Any]]:
+    """The blocks that go so that the network is as fast as wanted, and what was measured."""
+    assert context.clock is not None
+
+    def cut(stay: Mapping[str, int]) -> Student:
+        return _without(student, [path for path in lost if not stay.get(path, 1)])
+
+    dense, *took = context.clock([student, *(cut({path: 0}) for path in lost)])
+    saved = {path: dense - ms for path, ms in zip(lost, took, strict=True)}
+    worth = [path for path in lost if saved[path] > _latency.NOISE * dense]
+    ranked = _in_turn(student, sorted(worth, key=lambda path: lost[path] / saved[path]))
+    states = [{path: int(path not in ranked[:gone]) for path in lost} for gone in range(len(ranked) + 1)]
+    stay, dense, ms = _latency.fit(student, states, share, context.clock, cut, "drop_blocks.latency")
+    return [path for path in lost if not stay[path]], {"latency_ms": {"dense": dense, "pruned": ms}, "saved_ms": saved}
+
+
+def _without(student: Student, gone: Sequence[str]) -> Student:
+    """The same network without some blocks; those behind them are numbered anew."""
+    module = copy.deepcopy(student.module)
+    network = bare(taps.network(module))
+    parts = {path: network.get_submodule(path) for path in gone}
+    for path, block in parts.items():
+        stack = network.get_submodule(_stack(path))
+        assert isinstance(stack, STACKS)
+        del stack[next(i for i, child in enumerate(stack) if child is block)]
+    return student.with_module(module)
