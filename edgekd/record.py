@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import choose, explain, learned, metric, preprocess, steps
+from edgekd import choose, explain, learned, metric, preprocess, steps, veto
 from edgekd.choose import Choice
 from edgekd.explain import Explained
 from edgekd.heads import columns, labels_of
@@ -189,10 +189,11 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
     teacher_value = facts.exam.value("validation", facts.exam.teacher("validation"))
     shipped = choice.shipped or min(measured.candidates.values(), key=lambda c: -c.value_validation).name
     contender = next(c for c in measured.contenders() if c.name == shipped)
+    profiles = measured.profiles()
     return {
         "shipped": choice.shipped,
         "reason": choice.reason,
-        "candidates": [_candidate(facts, measured, c) for c in measured.candidates.values()],
+        "candidates": [_candidate(facts, measured, c, profiles[c.name]) for c in measured.candidates.values()],
         "parity": _parity(facts, measured, measured.candidates[shipped]),
         "budget": choose.budget_record(contender, facts.budget, teacher_value),
         "runtime": measured.runtime,
@@ -202,7 +203,7 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
     }
 
 
-def _candidate(facts: Facts, measured: Measured, candidate: Candidate) -> dict[str, Any]:
+def _candidate(facts: Facts, measured: Measured, candidate: Candidate, profile: veto.Profile) -> dict[str, Any]:
     summary = benching.summary(candidate.samples)
     middle, low, high = measured.ratio("fp32", candidate.name)
     shown, same = facts.shown, (measured.target.name, candidate.name)
@@ -222,6 +223,7 @@ def _candidate(facts: Facts, measured: Measured, candidate: Candidate) -> dict[s
         "samples": len(candidate.samples_ns),
         "speedup_vs_fp32": {"p50": middle, "ci95": [low, high]},
         "verdict": facts.choices[measured.target.name].verdicts.get(candidate.name, ""),
+        "kernels": veto.record(profile),
         "outside": candidate.name in facts.choices[measured.target.name].outside,
     }
 

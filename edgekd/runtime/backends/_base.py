@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,27 @@ class Port:
     name: str
     shape: tuple[int | None, ...]
     dtype: str
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One thing that a runtime really runs of a compiled model.
+
+    Attributes:
+        name: the runtime's own.
+        op: the runtime's operator: ``QLinearConv``, ``FullyConnected``.
+        precision: what it computes in, as numpy names it (``int8`` also stands for uint8); of a conversion both:
+            ``float32 to int8``.
+        microseconds: the median or mean of some runs with the runtime's profiler on, which costs a little itself;
+            None where the runtime does not tell.
+        layers: the nodes of the ONNX file that it was made of, as far as the runtime tells.
+    """
+
+    name: str
+    op: str
+    precision: str
+    microseconds: float | None = None
+    layers: tuple[str, ...] = ()
 
 
 class Session(Protocol):
@@ -76,6 +97,27 @@ class Backend(Protocol):
 
     def version(self) -> str:
         """The runtime's version."""
+
+
+@runtime_checkable
+class Profiled(Protocol):
+    """A backend that can tell what its runtime really runs. One of a user's own need not."""
+
+    def kernels(self, files: Mapping[str, bytes], inputs: Mapping[str, Array]) -> list[Kernel]:
+        """Compile the files with the runtime's profiler on, run them a few times, and list what ran.
+
+        Args:
+            files: as ``lower`` gave them.
+            inputs: one batch.
+
+        Raises:
+            what ``open`` and ``run`` raise.
+        """
+
+
+def kernels(backend: Backend, files: Mapping[str, bytes], inputs: Mapping[str, Array]) -> list[Kernel] | None:
+    """What a backend's runtime really runs of a model; None where it does not tell."""
+    return backend.kernels(files, inputs) if isinstance(backend, Profiled) else None
 
 
 def make(kind: str, options: Mapping[str, Any], where: str) -> Backend:
