@@ -263,7 +263,7 @@ def about_slower(profile: Profile, other: Profile) -> str | None:
             f"the net is too small: conversions and layout ({', '.join(ops)}) cost {edges:.0f} of {profile.total:.0f} "
             f"us more than in {other.name}"
         )
-    worst = [kind for kind in sorted(losses, key=lambda k: -losses[k]) if losses[kind] >= NOTABLE * other.total][:3]
+    worst = [kind for kind in sorted(losses, key=lambda k: -losses[k]) if losses[kind] >= NOTABLE * profile.total][:3]
     told = [f"{kind} {here[kind]:.0f} us against {there.get(kind, 0.0):.0f}" for kind in worst]
     return f"in the profile it loses to {other.name} in {', '.join(told)}" if told else None
 
