@@ -32,6 +32,10 @@ KINDS = {
     ),
     "layout": ("Transpose", "Reorder", "ReorderInput", "ReorderOutput"),
     "additions": ("Add", "QLinearAdd"),
+    "poolings": (
+        *("GlobalAveragePool", "AveragePool", "MaxPool", "QLinearGlobalAveragePool", "QLinearAveragePool"),
+        *("Pooling", "Reduce", "ReduceMean"),
+    ),
 }
 KIND_OF = {op: kind for kind, ops in KINDS.items() for op in ops}
 MIXED = ("Subgraph",)  # several layers compiled into one, of which the runtime tells one precision
@@ -302,7 +306,7 @@ def because(profile: Profile, other: Profile, how: Collection[str]) -> str:
     if any(said):
         return "; ".join(part for part in said if part)
     ops = ", ".join(f"{count} {op}" for op, count in profile.graph.layers().items())
-    untold = "" if profile.kernels else "the runtime does not tell its kernels; "
+    untold = "" if profile.kernels else "what the runtime ran of it is not known; "
     return f"{untold}the file has {ops or 'no layers with weights'}"
 
 

@@ -113,7 +113,7 @@ def test_a_backend_that_does_not_tell_still_gets_a_reason_that_names_operators()
     bare: Any = Bare()
     assert backends.kernels(bare, {}, {}) is None
     untold = made("int8", None)
-    assert veto.because(untold, untold, ["latency"]) == "the runtime does not tell its kernels; the file has 2 Conv"
+    assert veto.because(untold, untold, ["latency"]) == "what the runtime ran of it is not known; the file has 2 Conv"
     assert veto.record(untold) is None
 
 

@@ -6,7 +6,8 @@ its own file, and nobody imports that file unless the runtime is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -19,6 +20,7 @@ from edgekd.errors import TargetError, UnavailableError, UsageError
 # The pip requirement that brings a module; a module that is not listed brings itself.
 _REQUIREMENTS = {"onnxruntime": "'edgekd[ort]'", "openvino": "'edgekd[openvino]'"}
 
+PROFILE_SECONDS = 0.1
 Array = NDArray[np.generic]
 
 
@@ -40,8 +42,8 @@ class Kernel:
         op: the runtime's operator: ``QLinearConv``, ``FullyConnected``.
         precision: what it computes in, as numpy names it (``int8`` also stands for uint8); of a conversion both:
             ``float32 to int8``.
-        microseconds: the median or mean of some runs with the runtime's profiler on, which costs a little itself;
-            None where the runtime does not tell.
+        microseconds: typical of some runs with the runtime's profiler on, which costs a little itself; None where
+            the runtime does not tell.
         layers: the nodes of the ONNX file that it was made of, as far as the runtime tells.
     """
 
@@ -113,6 +115,16 @@ class Profiled(Protocol):
         Raises:
             what ``open`` and ``run`` raise.
         """
+
+
+def profiled(run: Callable[[], object], most: int) -> int:
+    """Run about ``PROFILE_SECONDS`` long, at least 8 times and at most ``most``; how often it was."""
+    started = time.perf_counter()
+    run()
+    runs = max(8, min(most, int(PROFILE_SECONDS / max(time.perf_counter() - started, 1e-6))))
+    for _ in range(runs - 1):
+        run()
+    return runs
 
 
 def kernels(backend: Backend, files: Mapping[str, bytes], inputs: Mapping[str, Array]) -> list[Kernel] | None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from edgekd.disk import disk
 from edgekd.errors import ExportError, IntegrityError, UnavailableError, UsageError
-from edgekd.runtime.backends._base import Array, Kernel, Port, check_inputs, fits
+from edgekd.runtime.backends._base import Array, Kernel, Port, check_inputs, fits, profiled
 
 
 @contextlib.contextmanager
@@ -43,7 +43,7 @@ with _unreported():
 XML, BIN = "openvino_model.xml", "openvino_model.bin"
 CHUNK = 64  # larger batches than this and the one opened run in pieces
 KEPT = 4  # compiled batches beside the one opened
-_PROFILED = 20  # runs, behind the first
+_PROFILED = 200  # runs at most, behind the first
 _EXECUTED = ov.ProfilingInfo.Status.EXECUTED
 _CONVERT = ("FakeQuantize", "Convert", "Reorder", "Subgraph", "Eltwise")  # where precisions in and out differ
 _NOISE = ("Exception from", "Check '", "FrontEnd API failed", "Model wasn't fully converted", "Summary:")
@@ -112,10 +112,9 @@ class Openvino:
         session = OpenvinoSession(compiled)
         session.run(inputs)
         first = session.counted()
-        for _ in range(_PROFILED):
-            session.run(inputs)
+        runs = profiled(lambda: session.run(inputs), _PROFILED)
         graph = compiled.get(batch if compiled.batched else 0).get_runtime_model()
-        return _kernels(graph, first, session.counted())
+        return _kernels(graph, first, session.counted(), runs)
 
     def _read(self, files: Mapping[str, bytes]) -> ov.Model:
         self.check()
@@ -324,7 +323,7 @@ def _names_node(onnx: bytes, name: str) -> bool:
     return bytes([3 << 3 | 2, len(data)]) + data in onnx
 
 
-def _kernels(graph: ov.Model, first: Mapping[str, float], counted: Mapping[str, float]) -> list[Kernel]:
+def _kernels(graph: ov.Model, first: Mapping[str, float], counted: Mapping[str, float], runs: int) -> list[Kernel]:
     """The nodes that ran, of the graph as it was compiled; the first run, which also compiles, is taken out."""
     found = []
     for node in graph.get_ordered_ops():
@@ -336,7 +335,7 @@ def _kernels(graph: ov.Model, first: Mapping[str, float], counted: Mapping[str, 
         gives = _precision(told.get("outputPrecisions", "").split(",")[0] or reads)
         converts = op in _CONVERT and reads != gives and "int8" in (reads, gives)
         layers = tuple(layer for layer in told.get("originalLayersNames", "").split(",") if layer)
-        mean = (counted[name] * (_PROFILED + 1) - first.get(name, 0.0)) / _PROFILED
+        mean = (counted[name] * (runs + 1) - first.get(name, 0.0)) / runs
         found.append(Kernel(name, op, f"{reads} to {gives}" if converts else reads, round(max(mean, 0.0), 1), layers))
     return found
 
