@@ -224,10 +224,13 @@ def _grouped(found: Sequence[Fallback]) -> str:
 
 
 def about_int8(profile: Profile) -> str | None:
-    """``3 of 3 convolutions and 1 of 1 linear layer run in int8``; None where nothing is told."""
+    """``3 of 3 convolutions and 1 of 1 linear layer run in int8 kernels``; None where nothing is told."""
     table = counts(profile)
     told = [f"{row['int8']} of {_count(row['wanted'], kind)}" for kind, row in table.items() if row["int8"]]
-    return f"{' and '.join(told)} run in int8 kernels" if told else None
+    if not told:
+        return None
+    *most, last = told
+    return f"{', '.join(most)}{' and ' if most else ''}{last} run in int8 kernels"
 
 
 def _count(number: int, kind: str) -> str:

@@ -95,7 +95,9 @@ def test_the_page_draws_a_waterfall_of_each_kind_and_a_table() -> None:
     }
     candidate = found["targets"]["openvino"]["candidates"][-1]
     candidate["verdict"] += "; Conv_3 fell back to float"
+    candidate["kernels"] = {"microseconds": {"convolutions": 12.5}}
     page = report.html(found, {})
+    assert "What the runtime ran" in page and ">12.5</td>" in page
     assert page.count('class="waterfall"') == 3 * len(found["targets"])
     assert "not timed" in page and "smaller" in page and "faster" in page
     assert f"<dt>Why not {candidate['name']}</dt><dd>Conv_3 fell back to float</dd>" in page

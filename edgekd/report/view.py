@@ -102,6 +102,7 @@ def _target(report: Table, name: str, metric: Metric) -> dict[str, Any]:
         "figures": _figures(target, teacher, metric),
         "candidates": [_candidate(c, standing(c, target), c.get("verdict", ""), metric) for c in target["candidates"]],
         "reasons": _reasons(target),
+        "ran": _ran(target),
         "parity": _parity(target["parity"]),
         "budget": _budget(target["budget"], metric),
     }
@@ -111,6 +112,17 @@ def _reasons(target: Table) -> list[tuple[str, str]]:
     """Of each candidate that was left out, what its operators have to do with it: the long part of its verdict."""
     found = [(c["name"], c.get("verdict", "").partition("; ")[2]) for c in target["candidates"]]
     return [(name, reason) for name, reason in found if reason]
+
+
+def _ran(target: Table) -> Table | None:
+    """Microseconds of each candidate by kind of kernel, the longest of all first; None where none is known."""
+    known = {c["name"]: c["kernels"]["microseconds"] for c in target["candidates"] if c.get("kernels")}
+    if not known:
+        return None
+    longest = {kind: max(us.get(kind, 0.0) for us in known.values()) for us in known.values() for kind in us}
+    kinds = sorted(longest, key=lambda kind: -longest[kind])
+    rows = [(kind, [text.significant(us[kind]) if kind in us else "" for us in known.values()]) for kind in kinds]
+    return {"names": list(known), "rows": rows}
 
 
 def _figures(target: Table, teacher: Table | None, metric: Metric) -> list[tuple[str, str, str]]:

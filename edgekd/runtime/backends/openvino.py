@@ -111,10 +111,13 @@ class Openvino:
         compiled = _Compiled(self._read(files), self.device, {**self._properties(), "PERF_COUNT": True}, batch)
         session = OpenvinoSession(compiled)
         session.run(inputs)
-        first = session.counted()
-        runs = profiled(lambda: session.run(inputs), _PROFILED)
-        graph = compiled.get(batch if compiled.batched else 0).get_runtime_model()
-        return _kernels(graph, first, session.counted(), runs)
+        try:
+            first = session.counted()
+            runs = profiled(lambda: session.run(inputs), _PROFILED)
+            graph = compiled.get(batch if compiled.batched else 0).get_runtime_model()
+            return _kernels(graph, first, session.counted(), runs)
+        except RuntimeError as err:  # a device that keeps its graph to itself
+            raise UnavailableError(f"{self.device} does not tell what it runs: {_reason(err)}", where=XML) from err
 
     def _read(self, files: Mapping[str, bytes]) -> ov.Model:
         self.check()
