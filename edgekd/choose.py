@@ -8,7 +8,7 @@ them all ships.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from edgekd.recipe import Budget
 TIE = 1.05
 SAME = 1e-9  # of two values
 Ratio = tuple[float, float, float]
+Because = Callable[[str, str, Collection[str]], str]
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def choose(
     budget: Budget | None,
     teacher_value: float,
     ratio: Callable[[str, str], Ratio],
+    because: Because | None = None,
 ) -> Choice:
     """Apply the rule.
 
@@ -59,13 +61,19 @@ def choose(
         budget: None where it is only reported (``--quick``).
         teacher_value: the teacher's metric on validation.
         ratio: ``ratio(a, b)`` is p50 of a over p50 of b with its 95 % interval.
+        because: ``because(refused, held against, in what)``: the reason in words that name operators, which is
+            appended to the verdict; in what: of ``latency``, ``size`` and ``answers``.
     """
+
+    def told(name: str, verdict: str, against: str, how: Collection[str]) -> str:
+        return f"{verdict}; {because(name, against, how)}" if because else verdict
+
     verdicts: dict[str, str] = {}
     left: list[Contender] = []
     for contender in contenders:
-        why = _excluded(contender, budget, teacher_value, ratio)
+        why, how = _excluded(contender, budget, teacher_value, ratio)
         if why:
-            verdicts[contender.name] = why
+            verdicts[contender.name] = told(contender.name, why, "fp32", how)
         else:
             left.append(contender)
     outside = frozenset(verdicts)
@@ -86,11 +94,16 @@ def choose(
     for contender in left:
         if contender not in tie:
             slower = f"{ratio(contender.name, fastest.name)[0]:.2f} x the time of {fastest.name}"
-            verdicts[contender.name] = slower if prefer == "latency" else f"{best - contender.value:.4f} below the best"
+            if prefer == "latency":
+                verdicts[contender.name] = told(contender.name, slower, fastest.name, ["latency"])
+            else:
+                below = f"{best - contender.value:.4f} below the best"
+                verdicts[contender.name] = told(contender.name, below, "fp32", ["answers"])
     winner = min(tie, key=lambda c: (c.size_bytes, contenders.index(c)))
     for contender in tie:
         if contender is not winner:
-            verdicts[contender.name] = f"{contender.size_bytes / winner.size_bytes:.2f} x the size of {winner.name}"
+            larger = f"{contender.size_bytes / winner.size_bytes:.2f} x the size of {winner.name}"
+            verdicts[contender.name] = told(contender.name, larger, winner.name, ["size"])
     verdicts[winner.name] = "ships"
     return Choice(winner.name, _reason(winner, fastest, len(left), budget, ratio), verdicts, outside)
 
@@ -105,15 +118,20 @@ def resolved(budget: Budget, teacher_bytes: int) -> Budget:
 
 def shortfalls(contender: Contender, budget: Budget, teacher_value: float) -> list[str]:
     """Each wish of the budget that a candidate misses, in words."""
+    return [why for why, _ in _missed(contender, budget, teacher_value)]
+
+
+def _missed(contender: Contender, budget: Budget, teacher_value: float) -> list[tuple[str, str]]:
+    """Each missed wish in words, and what it is about."""
     missed = []
     drop = teacher_value - contender.value
     # An accuracy is a ratio of counts: without the slack 0.98 - 0.97 would exceed 0.01.
     if budget.max_drop is not None and drop > budget.max_drop + SAME:
-        missed.append(f"drop {drop:.4f} exceeds max_drop {budget.max_drop:g}")
+        missed.append((f"drop {drop:.4f} exceeds max_drop {budget.max_drop:g}", "answers"))
     if budget.max_latency_ms is not None and contender.p50_ms > budget.max_latency_ms:
-        missed.append(f"p50 {contender.p50_ms:.3g} ms exceeds max_latency_ms {budget.max_latency_ms:g}")
+        missed.append((f"p50 {contender.p50_ms:.3g} ms exceeds max_latency_ms {budget.max_latency_ms:g}", "latency"))
     if budget.max_size_kb is not None and contender.size_bytes > budget.max_size_kb * 1000:
-        missed.append(f"{contender.size_bytes / 1000:.1f} kB exceeds max_size_kb {budget.max_size_kb:g}")
+        missed.append((f"{contender.size_bytes / 1000:.1f} kB exceeds max_size_kb {budget.max_size_kb:g}", "size"))
     return missed
 
 
@@ -132,16 +150,18 @@ def budget_record(contender: Contender, budget: Budget, teacher_value: float) ->
 
 def _excluded(
     contender: Contender, budget: Budget | None, teacher_value: float, ratio: Callable[[str, str], Ratio]
-) -> str | None:
+) -> tuple[str | None, list[str]]:
+    """Why a candidate is out, and what that is about; None where it is in."""
     if contender.parity is not None:
-        return contender.parity
-    if budget is not None and (missed := shortfalls(contender, budget, teacher_value)):
-        return ", ".join(missed)
+        return contender.parity, ["answers"]
+    if budget is not None and (missed := _missed(contender, budget, teacher_value)):
+        return ", ".join(why for why, _ in missed), [about for _, about in missed]
     if contender.name != "fp32":
         middle, low, high = ratio(contender.name, "fp32")
         if low > 1:
-            return f"slower than fp32: {middle:.2f} x its time (95 % interval {low:.2f} to {high:.2f})"
-    return None
+            slower = f"slower than fp32: {middle:.2f} x its time (95 % interval {low:.2f} to {high:.2f})"
+            return slower, ["latency"]
+    return None, []
 
 
 def _ties(contender: Contender, fastest: Contender, ratio: Callable[[str, str], Ratio]) -> bool:

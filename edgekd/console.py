@@ -98,6 +98,9 @@ def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> Render
     lines: list[RenderableType] = [table]
     for name, target in report["targets"].items():
         lines.append(f"{name}: {target['shipped'] or 'nothing'} ships: {target['reason']}")
+        if target["shipped"]:  # else the reason holds every verdict
+            refused = (c for c in target["candidates"] if c.get("verdict") not in (None, "", "ships"))
+            lines += [f"  not {c['name']}: {c['verdict']}" for c in refused]
     if note := report["host"].get("note"):
         lines.append(Text(f"note: {note}", style="yellow"))
     if not report["shippable"]:

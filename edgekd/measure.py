@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import host
+from edgekd import host, qdq
 from edgekd.choose import Contender
-from edgekd.errors import UnavailableError
+from edgekd.errors import EdgekdError, UnavailableError
 from edgekd.learn.feed import Feed
 from edgekd.metrics._judge import Judge
 from edgekd.plan import Candidate as Planned
@@ -21,9 +23,11 @@ from edgekd.runtime import bench, parity
 from edgekd.runtime.backends import _base as backends
 from edgekd.store import Store, canonical, sha256
 from edgekd.target import Numerics, Target
+from edgekd.veto import Profile
 
 Scores = NDArray[np.float32]
 CHUNK = 256
+QUICK_KERNELS = 0.3  # seconds that looking at a candidate's kernels may take where a build is quick
 CLEARLY = 0.02  # share of answers that may differ from the torch model's, where that one is in no doubt
 
 
@@ -63,7 +67,10 @@ class Exam:
 
 @dataclass
 class Candidate:
-    """One candidate on one target, as measured; ``also``: what other backends make of its file, by backend."""
+    """One candidate on one target, as measured; ``also``: what other backends make of its file, by backend.
+
+    ``kernels``: what its runtime really ran of it, None where that is not told; ``onnx``: the file before lowering.
+    """
 
     name: str
     numerics: Numerics
@@ -72,7 +79,9 @@ class Candidate:
     value_validation: float
     parity: dict[str, Any]
     samples_ns: list[int]
-    also: dict[str, Any]
+    also: dict[str, Any] = field(default_factory=dict)
+    kernels: list[backends.Kernel] | None = None
+    onnx: bytes = b""
 
     @property
     def samples(self) -> NDArray[np.int64]:
@@ -108,6 +117,13 @@ class Measured:
     def open(self, name: str) -> backends.Session:
         """A session on a candidate's files, for many samples at once."""
         return backend_of(self.target).open(self.candidates[name].files, batch=CHUNK)
+
+    def profiles(self) -> dict[str, Profile]:
+        """What the veto reads of each candidate."""
+        floats = self.target.float_ops
+        return {
+            name: Profile(name, c.numerics, qdq.read(c.onnx), c.kernels, floats) for name, c in self.candidates.items()
+        }
 
     def contenders(self) -> list[Contender]:
         """What ``choose`` needs to know."""
@@ -169,10 +185,13 @@ def run(
         found = _measure(target, backend, files, exam, of_torch, tolerances, seconds)
         kept = store.put(key, {"measured.json": canonical(found)})
     found = json.loads(kept["measured.json"])
-    measured = {
-        c.name: Candidate(c.name, c.numerics, c.pruned, files[c.name], **found["candidates"][c.name])
-        for c in candidates
-    }
+    measured = {}
+    for c in candidates:
+        about = found["candidates"][c.name]
+        ran = about.pop("kernels", None)
+        kernels = None if ran is None else [backends.Kernel(**{**k, "layers": tuple(k["layers"])}) for k in ran]
+        more = {**about, "kernels": kernels, "onnx": onnx[c.name]}
+        measured[c.name] = Candidate(c.name, c.numerics, c.pruned, files[c.name], **more)
     return Measured(target, measured, found["host"], backend.version(), found["length"])
 
 
@@ -227,9 +246,27 @@ def _measure(
     timed = bench.bench_in_subprocess(job)
     for name, samples in timed.samples.items():
         result[name]["samples_ns"] = samples.tolist()
+    for name, ran in _kernels(backend, files, x, quick=seconds < 1).items():
+        result[name]["kernels"] = None if ran is None else [asdict(kernel) for kernel in ran]
     length = x[MASK].shape[1] if MASK in x else None
     host_ = {**timed.host, "others": timed.others, "note": timed.note}
     return {"candidates": result, "host": host_, "length": length}
+
+
+def _kernels(
+    backend: backends.Backend, files: Mapping[str, Mapping[str, bytes]], x: Inputs, *, quick: bool
+) -> dict[str, list[backends.Kernel] | None]:
+    """What the runtime really runs of each candidate; where time is short, not once one took too long."""
+    found: dict[str, list[backends.Kernel] | None] = {}
+    took = 0.0
+    for name, data in files.items():
+        started = time.monotonic()
+        found[name] = None
+        if not quick or took <= QUICK_KERNELS:
+            with contextlib.suppress(EdgekdError):  # what a runtime can't tell is no reason to ship nothing
+                found[name] = backends.kernels(backend, data, x)
+        took = max(took, time.monotonic() - started)
+    return found
 
 
 def _on_another(

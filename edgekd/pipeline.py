@@ -21,6 +21,7 @@ from edgekd import (
     rehearsal,
     report,
     steps,
+    veto,
 )
 from edgekd.choose import Choice
 from edgekd.disk import disk, replace_file, replace_folder
@@ -195,7 +196,10 @@ def choose_all(measured: Mapping[str, Measured], budget: Any, exam: measure.Exam
     """What ships on each target; validation decides."""
     says = exam.teacher("validation")
     value = exam.value("validation", says)
-    return {name: choose.choose(m.contenders(), budget, value, m.ratio) for name, m in measured.items()}
+    return {
+        name: choose.choose(m.contenders(), budget, value, m.ratio, veto.told(m.profiles()))
+        for name, m in measured.items()
+    }
 
 
 def write_pages(document: Mapping[str, Any], samples: Mapping[str, Any]) -> dict[str, bytes]:

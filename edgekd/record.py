@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import choose, explain, learned, metric, preprocess, steps
+from edgekd import attribution, choose, explain, learned, metric, preprocess, steps, veto
 from edgekd.choose import Choice
 from edgekd.explain import Explained
 from edgekd.heads import columns, labels_of
 from edgekd.learned import Shown
 from edgekd.measure import Candidate, Exam, Measured, scores
-from edgekd.plan import Step
+from edgekd.plan import Plan, Step
 from edgekd.preprocess import Inputs
 from edgekd.recipe import Budget, Recipe
 from edgekd.runtime import bench as benching
@@ -59,6 +59,8 @@ def make(facts: Facts) -> dict[str, Any]:
     bench = facts.bench
     lengths = {name: bench.feed.length(name) for name in ("train", "validation", "test")}
     first = next(iter(facts.measured.values()))
+    stages = _stages(facts)
+    targets = {name: _target(facts, measured) for name, measured in facts.measured.items()}
     return {
         "schema_version": SCHEMA_VERSION,
         "name": bench.recipe.name,
@@ -68,9 +70,9 @@ def make(facts: Facts) -> dict[str, Any]:
         "split_sizes": lengths,
         "host": first.host,
         "shippable": not facts.quick,
-        "stages": _stages(facts),
-        "targets": {name: _target(facts, measured) for name, measured in facts.measured.items()},
-        "details": _details(facts),
+        "stages": stages,
+        "targets": targets,
+        "details": {**_details(facts), "attribution": _attribution(bench.plan, stages, targets)},
     }
 
 
@@ -78,6 +80,14 @@ def samples(facts: Facts) -> dict[str, Any]:
     """samples.json: every latency, in ns, by target and candidate."""
     return {
         name: {c.name: c.samples_ns for c in measured.candidates.values()} for name, measured in facts.measured.items()
+    }
+
+
+def _attribution(plan: Plan, stages: list[dict[str, Any]], targets: dict[str, Any]) -> dict[str, Any]:
+    """What each stage cost and bought, by target."""
+    teacher = next(stage for stage in stages if stage["name"] == "teacher")
+    return {
+        name: attribution.rows(teacher, target, attribution.parents(plan, name)) for name, target in targets.items()
     }
 
 
@@ -189,10 +199,11 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
     teacher_value = facts.exam.value("validation", facts.exam.teacher("validation"))
     shipped = choice.shipped or min(measured.candidates.values(), key=lambda c: -c.value_validation).name
     contender = next(c for c in measured.contenders() if c.name == shipped)
+    profiles = measured.profiles()
     return {
         "shipped": choice.shipped,
         "reason": choice.reason,
-        "candidates": [_candidate(facts, measured, c) for c in measured.candidates.values()],
+        "candidates": [_candidate(facts, measured, c, profiles[c.name]) for c in measured.candidates.values()],
         "parity": _parity(facts, measured, measured.candidates[shipped]),
         "budget": choose.budget_record(contender, facts.budget, teacher_value),
         "runtime": measured.runtime,
@@ -202,7 +213,7 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
     }
 
 
-def _candidate(facts: Facts, measured: Measured, candidate: Candidate) -> dict[str, Any]:
+def _candidate(facts: Facts, measured: Measured, candidate: Candidate, profile: veto.Profile) -> dict[str, Any]:
     summary = benching.summary(candidate.samples)
     middle, low, high = measured.ratio("fp32", candidate.name)
     shown, same = facts.shown, (measured.target.name, candidate.name)
@@ -222,6 +233,7 @@ def _candidate(facts: Facts, measured: Measured, candidate: Candidate) -> dict[s
         "samples": len(candidate.samples_ns),
         "speedup_vs_fp32": {"p50": middle, "ci95": [low, high]},
         "verdict": facts.choices[measured.target.name].verdicts.get(candidate.name, ""),
+        "kernels": veto.record(profile),
         "outside": candidate.name in facts.choices[measured.target.name].outside,
     }
 

@@ -18,6 +18,8 @@ _NAMES = ("errors", "plugins", "heads", "preprocess", "recipe", "target", "vocab
 _VOCABULARY = tuple(f"{name}.py" for name in _NAMES)
 _LIGHT = ("errors.py", "host.py", "preprocess.py", "wordpiece.py")
 _LEARNED = ("learned.py", "layers.py", "likeness.py", "explain.py")
+_VETO = ("veto.py", "qdq.py", "attribution.py")
+_CHOOSE = ("plan.py", "orders.py", "prepare.py", "pipeline.py", "choose.py", "record.py", *_VETO)
 _STEP_FILES = {
     "learn": (*_VOCABULARY, "metrics", "metric.py", "learn", "panel.py", "prepare.py", "pipeline.py", "steps.py"),
     "compress": (
@@ -33,7 +35,7 @@ _STEP_FILES = {
     ),
     "lower": (*_VOCABULARY, "metrics", "learn", "compress", "lower", "steps.py", "record.py"),
     "measure": (*_LIGHT, "heads.py", "metric.py", "metrics", "runtime", "measure.py"),
-    "choose": ("plan.py", "orders.py", "prepare.py", "pipeline.py", "choose.py", "record.py", *_LEARNED, "report"),
+    "choose": (*_CHOOSE, *_LEARNED, "report"),
 }
 _known: dict[str, str] = {}
 _STEP_VERSIONS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,19 @@ def test_the_report_keeps_the_contract(built: Path) -> None:
             assert candidate["latency_ms"]["p50"] > 0
             assert candidate["samples"] >= 100
     assert [stage["name"] for stage in report["stages"]][:2] == ["teacher", "student"]
+
+
+def test_every_refusal_names_operators_and_every_stage_is_accounted_for(built: Path) -> None:
+    report = json.loads((built / "report.json").read_text())
+    for name, target in report["targets"].items():
+        for candidate in target["candidates"]:
+            ran = candidate["kernels"]
+            assert ran is None or (sum(ran["ops"].values()) > 0 and sum(ran["microseconds"].values()) > 0)
+            if candidate["name"] != target["shipped"]:
+                assert re.search("convolutions|Conv|linear|Gemm", candidate["verdict"].partition("; ")[2])
+        rows = report["details"]["attribution"][name]
+        assert {row["stage"] for row in rows} == {"teacher", *(c["name"] for c in target["candidates"])}
+        assert [row["stage"] for row in rows if row["ships"]] == [target["shipped"]]
 
 
 def test_an_app_can_predict(built: Path) -> None:

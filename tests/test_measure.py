@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from edgekd import target
-from edgekd.measure import Candidate, _parity_gap
+from edgekd.errors import UnavailableError
+from edgekd.measure import Candidate, _kernels, _parity_gap
+from edgekd.runtime.backends._base import Kernel
 
 SCHEMES = {scheme.name: scheme for scheme in target.load("ort-cpu").numerics}
 
@@ -34,3 +36,19 @@ def gap(numerics: str, **found: Any) -> str | None:
 def test_what_is_at_parity(numerics: str, found: dict[str, Any], said: str | None) -> None:
     told = gap(numerics, **found)
     assert told is None if said is None else said in str(told)
+
+
+class Telling:
+    """A backend that tells of some files."""
+
+    def kernels(self, files: dict[str, bytes], inputs: dict[str, Any]) -> list[Kernel]:
+        if "broken" in files:
+            raise UnavailableError("this device keeps its graph to itself")
+        return [Kernel("Conv_0", "Conv", "float32", 3.0)]
+
+
+def test_what_a_runtime_does_not_tell_fails_no_build() -> None:
+    telling: Any = Telling()
+    found = _kernels(telling, {"fp32": {"model.onnx": b""}, "int8": {"broken": b""}}, {}, quick=False)
+    assert found["int8"] is None and found["fp32"] is not None
+    assert _kernels(cast(Any, object()), {"fp32": {}}, {}, quick=True) == {"fp32": None}

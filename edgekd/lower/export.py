@@ -51,9 +51,10 @@ def _rows_first(module: nn.Module) -> Iterator[None]:
     Reshape and Gather, which no runtime fuses.
     """
     tensors = (*module.parameters(), *module.buffers())
-    before = [(tensor, tensor.data) for tensor in tensors if not tensor.is_contiguous()]
+    # Of one input channel both layouts count as contiguous, and its strides still say channels last.
+    before = [(tensor, tensor.data) for tensor in tensors if tensor.dim() == 4]
     for tensor, data in before:
-        tensor.data = data.contiguous()
+        tensor.data = data.clone(memory_format=torch.contiguous_format)
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgekd.report import figures, learned, pictures, view
+from edgekd.report import attribution, figures, learned, pictures, view
 from edgekd.report.pictures import Sample
 from edgekd.report.readme import readme
 from edgekd.report.text import Metric
@@ -27,8 +27,9 @@ def html(report: Mapping[str, Any], samples: Mapping[str, Any]) -> str:
     metric = Metric.of(report)
     drawn = figures.make(report, extras, metric)
     found = extras.get("learned")
+    stages = attribution.make(extras.get("attribution") or {}, metric)
     said = learned.make(found, report["split_sizes"]["test"], metric) if found else None
-    return _environment().get_template("page.html").render(**page, figures=drawn, learned=said)
+    return _environment().get_template("page.html").render(**page, figures=drawn, learned=said, attribution=stages)
 
 
 def samples_page(report: Mapping[str, Any], samples: Sequence[Sample]) -> str:

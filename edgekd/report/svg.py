@@ -18,6 +18,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 BINS = 240
+FALL_ROW = 38  # pixels of a row of a waterfall
 LABEL_GAP = 13.0  # pixels between two lines of labels
 
 
@@ -95,6 +96,47 @@ def strip(
     for value, kind in dots:
         parts.append(Markup('<circle class="{}" cx="{:.2f}%" cy="8" r="3.5"/>').format(kind, scale(value)))
     return Markup('<svg class="strip" aria-hidden="true">{}</svg>').format(Markup("").join(parts))
+
+
+@dataclass(frozen=True)
+class Fall:
+    """One row of a waterfall: where it starts and ends, what stands over it, and a CSS class.
+
+    ``start`` None: the first row, or one that is held against nothing; ``value`` None: not measured.
+    """
+
+    name: str
+    written: str
+    value: float | None
+    start: float | None
+    kind: str = ""
+
+
+def waterfall(rows: Sequence[Fall], scale: Scale, *, title: str, description: str) -> Markup:
+    """Bars that hang from one another: each goes from where the stage before it stood to where it stands itself.
+
+    Args:
+        rows: from top to bottom; over each bar its name at the left and its number at the right.
+        scale: shared by all rows.
+    """
+    parts = [Markup("<title>{}</title><desc>{}</desc>").format(title, description)]
+    for i, row in enumerate(rows):
+        top = FALL_ROW * i
+        words = '<text class="name {0}" x="0" y="{1}">{2}</text><text class="number {0}" x="100%" y="{1}">{3}</text>'
+        parts.append(Markup(words).format(row.kind, top + 11, row.name, row.written))
+        parts.append(Markup('<line class="rail" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(top + 22))
+        if row.value is None:
+            continue
+        here = scale(row.value)
+        if row.start is not None:
+            left, right = sorted((scale(row.start), here))
+            bar_ = '<rect class="step {}" x="{:.2f}%" width="{:.2f}%" y="{}" height="9" rx="1"/>'
+            parts.append(Markup(bar_).format(row.kind, left, max(right - left, 0.4), top + 17.5))
+            dashed = '<line class="hang" x1="{0:.2f}%" x2="{0:.2f}%" y1="{1}" y2="{2}"/>'
+            parts.append(Markup(dashed).format(scale(row.start), top + 15, top + 30))
+        parts.append(Markup('<circle class="at {}" cx="{:.2f}%" cy="{}" r="4"/>').format(row.kind, here, top + 22))
+    height = FALL_ROW * len(rows)
+    return Markup('<svg class="waterfall" role="img" height="{}">{}</svg>').format(height, Markup("").join(parts))
 
 
 def axis(scale: Scale, write: Callable[[float], str], count: int = 4) -> Markup:

@@ -101,9 +101,28 @@ def _target(report: Table, name: str, metric: Metric) -> dict[str, Any]:
         "reason": target["reason"],
         "figures": _figures(target, teacher, metric),
         "candidates": [_candidate(c, standing(c, target), c.get("verdict", ""), metric) for c in target["candidates"]],
+        "reasons": _reasons(target),
+        "ran": _ran(target),
         "parity": _parity(target["parity"]),
         "budget": _budget(target["budget"], metric),
     }
+
+
+def _reasons(target: Table) -> list[tuple[str, str]]:
+    """Of each candidate that was left out, what its operators have to do with it: the long part of its verdict."""
+    found = [(c["name"], c.get("verdict", "").partition("; ")[2]) for c in target["candidates"]]
+    return [(name, reason) for name, reason in found if reason]
+
+
+def _ran(target: Table) -> Table | None:
+    """Microseconds of each candidate by kind of kernel, the longest of all first; None where none is known."""
+    known = {c["name"]: c["kernels"]["microseconds"] for c in target["candidates"] if c.get("kernels")}
+    if not known:
+        return None
+    longest = {kind: max(us.get(kind, 0.0) for us in known.values()) for us in known.values() for kind in us}
+    kinds = sorted(longest, key=lambda kind: -longest[kind])
+    rows = [(kind, [text.significant(us[kind]) if kind in us else "" for us in known.values()]) for kind in kinds]
+    return {"names": list(known), "rows": rows}
 
 
 def _figures(target: Table, teacher: Table | None, metric: Metric) -> list[tuple[str, str, str]]:
@@ -136,7 +155,7 @@ def _candidate(candidate: Table, how: str, verdict: str, metric: Metric) -> dict
         "how": how,
         "mark": MARKS[how],
         "word": WORDS[how],
-        "verdict": "" if verdict == WORDS[how] else verdict,
+        "verdict": "" if verdict == WORDS[how] else verdict.partition("; ")[0],
         "numerics": candidate["numerics"],
         "pruned": "yes" if candidate["pruned"] else "no",
         "size": text.size(candidate["size_bytes"]),

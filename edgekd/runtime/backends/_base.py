@@ -6,9 +6,10 @@ its own file, and nobody imports that file unless the runtime is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from edgekd.errors import TargetError, UnavailableError, UsageError
 # The pip requirement that brings a module; a module that is not listed brings itself.
 _REQUIREMENTS = {"onnxruntime": "'edgekd[ort]'", "openvino": "'edgekd[openvino]'"}
 
+PROFILE_SECONDS = 0.1
 Array = NDArray[np.generic]
 
 
@@ -29,6 +31,27 @@ class Port:
     name: str
     shape: tuple[int | None, ...]
     dtype: str
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One thing that a runtime really runs of a compiled model.
+
+    Attributes:
+        name: the runtime's own.
+        op: the runtime's operator: ``QLinearConv``, ``FullyConnected``.
+        precision: what it computes in, as numpy names it (``int8`` also stands for uint8); of a conversion both:
+            ``float32 to int8``.
+        microseconds: typical of some runs with the runtime's profiler on, which costs a little itself; None where
+            the runtime does not tell.
+        layers: the nodes of the ONNX file that it was made of, as far as the runtime tells.
+    """
+
+    name: str
+    op: str
+    precision: str
+    microseconds: float | None = None
+    layers: tuple[str, ...] = ()
 
 
 class Session(Protocol):
@@ -76,6 +99,37 @@ class Backend(Protocol):
 
     def version(self) -> str:
         """The runtime's version."""
+
+
+@runtime_checkable
+class Profiled(Protocol):
+    """A backend that can tell what its runtime really runs. One of a user's own need not."""
+
+    def kernels(self, files: Mapping[str, bytes], inputs: Mapping[str, Array]) -> list[Kernel]:
+        """Compile the files with the runtime's profiler on, run them a few times, and list what ran.
+
+        Args:
+            files: as ``lower`` gave them.
+            inputs: one batch.
+
+        Raises:
+            what ``open`` and ``run`` raise.
+        """
+
+
+def profiled(run: Callable[[], object], most: int) -> int:
+    """Run about ``PROFILE_SECONDS`` long, at least 8 times and at most ``most``; how often it was."""
+    started = time.perf_counter()
+    run()
+    runs = max(8, min(most, int(PROFILE_SECONDS / max(time.perf_counter() - started, 1e-6))))
+    for _ in range(runs - 1):
+        run()
+    return runs
+
+
+def kernels(backend: Backend, files: Mapping[str, bytes], inputs: Mapping[str, Array]) -> list[Kernel] | None:
+    """What a backend's runtime really runs of a model; None where it does not tell."""
+    return backend.kernels(files, inputs) if isinstance(backend, Profiled) else None
 
 
 def make(kind: str, options: Mapping[str, Any], where: str) -> Backend:

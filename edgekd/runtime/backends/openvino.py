@@ -19,7 +19,7 @@ import numpy as np
 
 from edgekd.disk import disk
 from edgekd.errors import ExportError, IntegrityError, UnavailableError, UsageError
-from edgekd.runtime.backends._base import Array, Port, check_inputs, fits
+from edgekd.runtime.backends._base import Array, Kernel, Port, check_inputs, fits, profiled
 
 
 @contextlib.contextmanager
@@ -43,8 +43,12 @@ with _unreported():
 XML, BIN = "openvino_model.xml", "openvino_model.bin"
 CHUNK = 64  # larger batches than this and the one opened run in pieces
 KEPT = 4  # compiled batches beside the one opened
+_PROFILED = 200  # runs at most, behind the first
+_EXECUTED = ov.ProfilingInfo.Status.EXECUTED
+_CONVERT = ("FakeQuantize", "Convert", "Reorder", "Subgraph", "Eltwise")  # where precisions in and out differ
 _NOISE = ("Exception from", "Check '", "FrontEnd API failed", "Model wasn't fully converted", "Summary:")
 # OpenVINO numbers its own nodes per process: Constant_23, Reshape_164/fq.
+_LAYER = re.compile(r"(Conv|ConvTranspose|Gemm|MatMul)_\d+")  # as lower/passes/short_names.py names layers
 _NUMBERED = re.compile(r"(^|/)[A-Z][A-Za-z]*_\d+")
 
 
@@ -91,7 +95,7 @@ class Openvino:
         except RuntimeError as err:
             raise ExportError(f"OpenVINO can't read the model: {_reason(err)}", where="model.onnx") from err
         apply_moc_transformations(model, cf=False, smart_reshape=False)  # what it does itself before it compiles
-        _name_nodes(model)
+        _name_nodes(model, onnx)
         with disk(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
             path = Path(folder, XML)
             ov.save_model(model, path, compress_to_fp16=False)
@@ -99,6 +103,23 @@ class Openvino:
 
     def open(self, files: Mapping[str, bytes], batch: int | None = None) -> OpenvinoSession:
         """An IR, or an ONNX file as it is."""
+        return OpenvinoSession(_Compiled(self._read(files), self.device, self._properties(), batch or 1))
+
+    def kernels(self, files: Mapping[str, bytes], inputs: Mapping[str, Array]) -> list[Kernel]:
+        """From the graph that OpenVINO compiled, and its counters; times are means, in whole microseconds."""
+        batch = next((len(array) for array in inputs.values() if array.ndim), 1)
+        compiled = _Compiled(self._read(files), self.device, {**self._properties(), "PERF_COUNT": True}, batch)
+        session = OpenvinoSession(compiled)
+        session.run(inputs)
+        try:
+            first = session.counted()
+            runs = profiled(lambda: session.run(inputs), _PROFILED)
+            graph = compiled.get(batch if compiled.batched else 0).get_runtime_model()
+            return _kernels(graph, first, session.counted(), runs)
+        except RuntimeError as err:  # a device that keeps its graph to itself
+            raise UnavailableError(f"{self.device} does not tell what it runs: {_reason(err)}", where=XML) from err
+
+    def _read(self, files: Mapping[str, bytes]) -> ov.Model:
         self.check()
         names = [name for name in files if name.endswith((".xml", ".onnx"))]
         if len(names) != 1 or len(files) != (2 if names[0].endswith(".xml") else 1):
@@ -107,14 +128,16 @@ class Openvino:
             )
         weights = [data for name, data in files.items() if name != names[0]]
         try:
-            model = _core().read_model(files[names[0]], *weights)
+            return _core().read_model(files[names[0]], *weights)
         except RuntimeError as err:
             raise IntegrityError(f"no OpenVINO model: {_reason(err)}", where=names[0]) from err
+
+    def _properties(self) -> dict[str, Any]:
         hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if self.device == "CPU":
             # f32: else CPUs with bf16 or f16 units compute in those, and answer otherwise than the rest
             hints |= {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": self.threads, "INFERENCE_PRECISION_HINT": "f32"}
-        return OpenvinoSession(_Compiled(model, self.device, {**hints, **self.config}, batch or 1))
+        return {**hints, **self.config}
 
 
 class _Compiled:
@@ -191,6 +214,10 @@ class OpenvinoSession:
     def fork(self) -> OpenvinoSession:
         return OpenvinoSession(self._compiled)
 
+    def counted(self) -> dict[str, float]:
+        """Mean microseconds of each kernel over all runs of the last batch, where it was compiled with PERF_COUNT."""
+        return self._last.counted()
+
     def _run_in_chunks(self, arrays: Mapping[str, Array], batch: int, chunk: int) -> dict[str, Array]:
         """Pieces of one size; the last is filled up with the last sample, whose extra results are dropped."""
         pieces = []
@@ -235,6 +262,10 @@ class _Request:
             raise UsageError(f"the model does not run on these inputs: {_reason(err)}", where="run") from err
         return {port.name: self._result(index).copy() for index, port in enumerate(self._outputs)}
 
+    def counted(self) -> dict[str, float]:
+        told = self._request.profiling_info
+        return {p.node_name: p.real_time.total_seconds() * 1e6 for p in told if p.status == _EXECUTED}
+
     def _result(self, index: int) -> Array:
         known = self._results.get(index)
         found: Array = self._request.get_output_tensor(index).data if known is None else known
@@ -267,17 +298,63 @@ def _port(port: ov.ConstOutput, node: ov.Node) -> Port:
     return Port(name if name in names else min(names, default=name), sizes, port.element_type.to_dtype().name)
 
 
-def _name_nodes(model: ov.Model) -> None:
-    """Give the nodes that OpenVINO numbered names that depend on the model alone."""
+def _name_nodes(model: ov.Model, onnx: bytes) -> None:
+    """Give the nodes that OpenVINO numbered names that depend on the model alone.
+
+    Layers with weights keep the name that the ONNX file gives them, so that a profile can be read beside it.
+    """
     nodes = model.get_ordered_ops()
     taken = {node.get_friendly_name() for node in nodes}
     for index, node in enumerate(nodes):
-        if node.get_type_name() not in ("Parameter", "Result") and _NUMBERED.search(node.get_friendly_name()):
+        found = node.get_friendly_name()
+        if node.get_type_name() in ("Parameter", "Result") or not _NUMBERED.search(found):
+            continue
+        layer = found.removesuffix("/WithoutBiases")  # where the bias is a node of its own, that has the layer's name
+        if _LAYER.fullmatch(layer) and _names_node(onnx, layer) and (layer == found or layer not in taken):
+            name = layer
+        else:
             name = f"n{index}"
             while name in taken:
                 name += "_"
-            taken.add(name)
-            node.set_friendly_name(name)
+        taken.add(name)
+        node.set_friendly_name(name)
+
+
+def _names_node(onnx: bytes, name: str) -> bool:
+    """Whether an ONNX file names a node so: field 3 of a NodeProto, with its length."""
+    data = name.encode()
+    return bytes([3 << 3 | 2, len(data)]) + data in onnx
+
+
+def _kernels(graph: ov.Model, first: Mapping[str, float], counted: Mapping[str, float], runs: int) -> list[Kernel]:
+    """The nodes that ran, of the graph as it was compiled; the first run, which also compiles, is taken out."""
+    found = []
+    for node in graph.get_ordered_ops():
+        name = node.get_friendly_name()
+        if name not in counted:
+            continue
+        told = {key: str(value.astype(str)) for key, value in node.get_rt_info().items()}
+        op, reads = told.get("layerType", node.get_type_name()), _precision(told.get("runtimePrecision", "unknown"))
+        gives = _precision(told.get("outputPrecisions", "").split(",")[0] or reads)
+        converts = op in _CONVERT and reads != gives and "int8" in (reads, gives)
+        layers = tuple(layer for layer in told.get("originalLayersNames", "").split(",") if layer)
+        mean = (counted[name] * (runs + 1) - first.get(name, 0.0)) / runs
+        found.append(Kernel(name, op, f"{reads} to {gives}" if converts else reads, round(max(mean, 0.0), 1), layers))
+    return found
+
+
+def _precision(name: str) -> str:
+    """``u8`` -> ``int8``, ``f32`` -> ``float32``, as numpy says it."""
+    kinds = {
+        "u8": "int8",
+        "i8": "int8",
+        "f32": "float32",
+        "f16": "float16",
+        "bf16": "bfloat16",
+        "i32": "int32",
+        "i64": "int64",
+    }
+    return kinds.get(name, name)
 
 
 def _tidy(xml: bytes) -> bytes:

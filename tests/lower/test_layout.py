@@ -1,0 +1,24 @@
+"""A network that trained channels last is exported as one that did not."""
+
+from __future__ import annotations
+
+import onnx
+import pytest
+import torch
+
+from edgekd import plugins
+from edgekd.learn.student import Student, TensorSpec
+from edgekd.lower.lower import to_onnx
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_pooling_stays_pooling(channels: int) -> None:
+    """Of one input channel every layout counts as contiguous, and the exporter still sees the strides."""
+    shape = (channels, 8, 8)
+    module = plugins.build("models", {"kind": "convnet", "width": 16}, "m").build(shape, 3).eval()
+    module.to(memory_format=torch.channels_last)
+    student = Student(module, (TensorSpec("input", (None, *shape)),), (TensorSpec("y", (None, 3)),), ())
+    strides = [tensor.stride() for tensor in module.parameters()]
+    graph = onnx.load_from_string(to_onnx(student, opset=20, metadata={})).graph
+    assert {node.op_type for node in graph.node} == {"Conv", "Relu", "GlobalAveragePool", "Flatten", "Gemm"}
+    assert strides == [tensor.stride() for tensor in module.parameters()], "training goes on as before"
