@@ -146,7 +146,7 @@ class Annotator(Quantizer):
         inside = {".".join(path.split(".")[:i]) for path in layers for i in range(1, len(path.split(".")) + 1)}
         for path in self._float:
             if path not in inside:
-                raise ExportError("no such layer", where="int8_qat: float_layers", found=path, allowed=layers)
+                raise ExportError("no such layer", where="int8_qat: float_layers", found=path, allowed=inside)
 
     def _stays_float(self, node: Node) -> bool:
         return op(node) in LAYERS and any(f"{path_of(node)}.".startswith(f"{path}.") for path in self._float)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from edgekd.compress._annotator import LAYERS, Annotator, op, weight_of
+from edgekd.compress._fold import attribute
 from edgekd.compress._observers import Rounding
 from edgekd.compress._specs import Ranging
 from edgekd.errors import ExportError
@@ -33,6 +34,7 @@ class QatModule(nn.Module):
 
     Attributes:
         quantized: the nodes that were marked.
+        weights: of the name of each quantized layer's weight in the graph, the layer's path.
         layers: of the path of each quantized layer, what rounds its weight and its input.
     """
 
@@ -40,6 +42,7 @@ class QatModule(nn.Module):
         super().__init__()
         self.graph = graph
         self.quantized = annotator.quantized
+        self.weights = annotator.layers
         self.layers = self._layers(annotator.layers)
         self.bn_frozen = False
         self.ranges_frozen = False
@@ -155,9 +158,7 @@ def _own_parameters(graph: GraphModule) -> None:
 
 
 def _copied(graph: GraphModule, source: Node, number: int) -> Node:
-    value: Any = graph
-    for part in str(source.target).split("."):
-        value = getattr(value, part)
+    value = attribute(graph, source)
     name = f"{str(source.target).replace('.', '_')}_copy{number}"
     own = value.detach().clone()
     if isinstance(value, nn.Parameter):

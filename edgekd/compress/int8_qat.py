@@ -14,9 +14,11 @@ from typing import Any, ClassVar
 import torch
 
 from edgekd.compress._base import Context
+from edgekd.compress._bias import correct_biases
 from edgekd.compress._fold import fold_batchnorm
 from edgekd.compress._observers import KINDS, STEP_SIZES
 from edgekd.compress._prepared import QatModule, prepare
+from edgekd.compress._sensitivity import most_sensitive, sensitivity
 from edgekd.compress._specs import Ranging
 from edgekd.compress._structure import SAMPLES
 from edgekd.errors import ExportError
@@ -45,11 +47,13 @@ class Int8Qat:
             weights keep their whole range.
         step_sizes: ``observed``, from the ranges; or ``learned`` like weights, from there on (Esser et al. 2020,
             arXiv:1902.08153): ``freeze_ranges_after`` does not hold them.
+        bias_correction: take the shift of each layer's mean out of its bias, before the first step.
+        float_layers: paths of modules that stay in float, with all that is in them.
+        most_float: so many of the layers whose rounding moves the answers most stay in float, too.
     """
 
     quantizes: ClassVar[bool] = True
     trains: ClassVar[bool] = True
-    suffix: ClassVar[str] = ""
     timed: ClassVar[bool] = False
     scheme: str = ""
     samples: int = SAMPLES
@@ -58,6 +62,9 @@ class Int8Qat:
     ranges: str = "moving_average"
     percentile: float = 99.99
     step_sizes: str = "observed"
+    bias_correction: bool = False
+    float_layers: tuple[str, ...] = ()
+    most_float: int = 0
 
     def __post_init__(self) -> None:
         for name in ("freeze_bn_after", "freeze_ranges_after"):
@@ -67,9 +74,16 @@ class Int8Qat:
             raise ValueError("samples: allowed is at least 1")
         if not 50 <= self.percentile <= 100:
             raise ValueError("percentile: allowed is 50 to 100")
+        if self.most_float < 0:
+            raise ValueError("most_float: allowed is 0 or more")
         for name, allowed in (("ranges", KINDS), ("step_sizes", STEP_SIZES)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: found {getattr(self, name)!r}; allowed: {', '.join(allowed)}")
+
+    @property
+    def suffix(self) -> str:
+        """``mixed`` where layers stay in float."""
+        return "mixed" if self.float_layers or self.most_float else ""
 
     @property
     def _ranging(self) -> Ranging:
@@ -89,14 +103,30 @@ class Int8Qat:
     def apply(self, student: Student, context: Context) -> Student:
         """The network with fake quantization in it, its ranges set from the calibration batches."""
         assert context.numerics is not None
-        prepared = prepare(student, context.numerics, self._ranging)
+        stay = list(self.float_layers)
+        prepared, found = self._calibrated(student, context, stay)
+        record = {"kind": "int8_qat", "numerics": context.numerics.model_dump(mode="json"), "sensitivity": found}
+        if self.most_float:
+            if self.most_float >= len(found):
+                allowed = f"less than the {len(found)} layers that are quantized"
+                raise ExportError("nothing would be quantized", where="int8_qat: most_float", allowed=allowed)
+            stay += most_sensitive(found, self.most_float)
+            prepared, _ = self._calibrated(student, context, stay)
+        if self.bias_correction:
+            correct_biases(prepared, context.calibration)
+        return student.with_module(prepared, {**record, "float_layers": stay})
+
+    def _calibrated(self, student: Student, context: Context, stay: list[str]) -> tuple[QatModule, dict[str, float]]:
+        """The prepared network, its ranges set, and what each layer's rounding does."""
+        assert context.numerics is not None
+        prepared = prepare(student, context.numerics, self._ranging, stay)
         prepared.observe(context.calibration)
-        record = {"kind": "int8_qat", "numerics": context.numerics.model_dump(mode="json")}
-        return student.with_module(prepared, record)
+        heads = [int(spec.shape[1] or 1) for spec in student.outputs]
+        return prepared, sensitivity(prepared, context.calibration, heads, context.teacher)
 
     def replay(self, student: Student, record: dict[str, Any]) -> Student:
         """The same graph from the float student; the weights and ranges are the caller's to load."""
-        prepared = prepare(student, Numerics.model_validate(record["numerics"]), self._ranging)
+        prepared = prepare(student, Numerics.model_validate(record["numerics"]), self._ranging, record["float_layers"])
         prepared.observe([tuple(torch.zeros_like(x) for x in student.example())])  # gives the ranges their shapes
         return student.with_module(prepared, record)
 

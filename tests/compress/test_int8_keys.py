@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 import torch
 from onnx import numpy_helper
 
 from edgekd import plugins, target
 from edgekd.compress._base import Context
 from edgekd.compress._prepared import QatModule
+from edgekd.errors import ExportError
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 
@@ -21,10 +24,22 @@ SHAPE = (3, 8, 8)
 
 def student() -> Student:
     torch.manual_seed(0)
-    table = {"kind": "convnet", "width": 8, "depth": 3, "strides": [1, 1, 2]}
+    table = {"kind": "convnet", "width": 8, "depth": 2, "strides": [1, 2]}
     module = plugins.build("models", table, "m").build(SHAPE, 5)
     with torch.no_grad():
         module.train()(torch.randn(64, *SHAPE))
+    spec = TensorSpec("input", (None, *SHAPE))
+    return Student(module.eval(), (spec,), (TensorSpec("logits", (None, 5)),), ({"kind": "student"},))
+
+
+def plain() -> Student:
+    """Three linear layers, the middle one hard to round with one scale: nothing that takes long to export."""
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(192, 16), torch.nn.ReLU(), torch.nn.Linear(16, 16), torch.nn.ReLU()]
+    module = torch.nn.Sequential(torch.nn.Flatten(), *layers, torch.nn.Linear(16, 5))
+    with torch.no_grad():
+        layers[2].weight[0] *= 1e3  # type: ignore[operator]
+        module[5].weight[:, 0] *= 1e-3
     spec = TensorSpec("input", (None, *SHAPE))
     return Student(module.eval(), (spec,), (TensorSpec("logits", (None, 5)),), ({"kind": "student"},))
 
@@ -63,4 +78,63 @@ def test_learned_step_sizes_reach_the_file_as_they_are() -> None:
     found = {float(v) for c in constants if c.dtype == np.float32 for v in c.reshape(-1)}
     assert {float(v) for step in steps.values() for v in torch.exp(step.detach()).reshape(-1)} <= found
     assert all(np.abs(c.astype(int)).max() <= 63 for c in constants if c.dtype == np.int8 and c.ndim > 1)
-    assert isinstance(after.module, QatModule) and len(after.module.layers) == 4
+    assert isinstance(after.module, QatModule) and len(after.module.layers) == 3
+
+
+def shift(before: Student, after: Student, calibration: Any) -> float:
+    """Of the mean answers, the largest."""
+    with torch.no_grad():
+        apart = [after.module(*x) - before.module(*x) for x in calibration]
+    return float(torch.cat(apart).mean(dim=0).abs().max())
+
+
+def test_bias_correction_takes_the_shift_of_the_answers_away() -> None:
+    before, here = student(), context()
+    without, corrected = (change("int8_ptq", bias_correction=on).apply(before, here) for on in (False, True))
+    assert shift(before, corrected, here.calibration) < 0.1 * shift(before, without, here.calibration)
+    assert corrected.module.training is False
+
+
+def test_layers_stay_in_float_by_name_or_by_what_their_rounding_does() -> None:
+    before, x, numerics = plain(), torch.randn(8, *SHAPE), target.load("ort-cpu").quantized
+    assert numerics is not None
+    here = Context(numerics.model_copy(update={"per_channel": False}), 1, context().calibration)
+    mixed = change(most_float=1, float_layers=["5"])
+    assert mixed.suffix == "mixed" and change("int8_ptq", most_float=1).suffix == "ptq-mixed"
+    assert change().suffix == "" and change("int8_ptq").suffix == "ptq"
+    after = mixed.apply(before, here)
+    record = json.loads(json.dumps(after.lineage[-1]))
+    assert set(record["sensitivity"]) == {"1", "3"} and record["float_layers"] == ["5", "3"]
+    assert isinstance(after.module, QatModule) and set(after.module.layers) == {"1"}
+    again = mixed.replay(before, record)
+    again.module.load_state_dict(after.module.state_dict())
+    with torch.no_grad():
+        assert torch.equal(again.module.eval()(x), after.module(x))
+    graph = onnx.load_from_string(to_onnx(mixed.finish(after), opset=20, metadata={})).graph
+    assert sum(value.data_type == onnx.TensorProto.INT8 and len(value.dims) > 1 for value in graph.initializer) == 1
+
+
+class Named(torch.nn.Module):
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.bert = torch.nn.ModuleDict({"encoder": module})
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.bert["encoder"](x)
+
+
+def test_a_layer_that_is_not_there_is_told_with_the_nearest() -> None:
+    with pytest.raises(ExportError, match=r"float_layers: .*did you mean 'bert\.encoder'"):
+        change(float_layers=["bert.encode"]).apply(replace(plain(), module=Named(plain().module)), context())
+    with pytest.raises(ExportError, match=r"most_float: .* less than the 3"):
+        change(most_float=3).apply(plain(), context())
+
+
+def test_sensitivity_is_held_against_the_teacher_where_there_is_one() -> None:
+    before, here = plain(), context()
+    alone = change().apply(before, here).lineage[-1]["sensitivity"]
+    with torch.no_grad():
+        teacher = [before.module(*batch) for batch in here.calibration]
+    same = change().apply(before, Context(here.numerics, 1, here.calibration, teacher)).lineage[-1]["sensitivity"]
+    assert all(value > 0 for value in alone.values())
+    assert same == pytest.approx(alone, rel=1e-3), "a teacher that says what the student says"
