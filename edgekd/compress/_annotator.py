@@ -156,8 +156,8 @@ class Annotator(Quantizer):
         x, weight = arguments(node)[:2]
         self._layer(node, {x: self._of(x), weight: self._specs.weight})
 
-    def _layer(self, node: Node, inputs: dict[Node, Any]) -> None:
-        self._mark(node, {source: spec for source, spec in inputs.items() if spec is not None})
+    def _layer(self, node: Node, inputs: dict[Node, object]) -> None:
+        self._mark(node, inputs)  # an input that stays float is named, too: torchao counts two for a convolution
         self.layers[str(weight_of(node).target)] = path_of(node)
 
     def _of(self, source: Node) -> QuantizationSpec | None:

@@ -18,8 +18,14 @@ from edgekd.compress._prepared import QatModule
 from edgekd.errors import ExportError
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
+from edgekd.runtime.backends import _base as backends
 
 SHAPE = (3, 8, 8)
+# Both runtimes' kernels for int8 weights would round the inputs of a linear layer as they run.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "ort": {"config": {"session.qdq_matmulnbits_accuracy_level": "1"}},
+    "openvino": {"config": {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}},
+}
 
 
 def student() -> Student:
@@ -138,3 +144,75 @@ def test_sensitivity_is_held_against_the_teacher_where_there_is_one() -> None:
     same = change().apply(before, Context(here.numerics, 1, here.calibration, teacher)).lineage[-1]["sensitivity"]
     assert all(value > 0 for value in alone.values())
     assert same == pytest.approx(alone, rel=1e-3), "a teacher that says what the student says"
+
+
+def test_weights_alone_are_int8_in_the_file_and_compute_in_float() -> None:
+    """A recommender is its tables: the file is a quarter, and no activation is rounded."""
+    users, items, length = 3000, 800, 6
+    inputs = (
+        TensorSpec("user", (None,), "int64", users),
+        TensorSpec("history", (None, length), "int64", items + 1),
+    )
+    torch.manual_seed(0)
+    module = plugins.build("models", {"kind": "fm", "width": 32}, "m").build((users, items + 1), items)
+    before = Student(module.eval(), inputs, (TensorSpec("logits", (None, items)),), ({"kind": "student"},))
+    numerics = target.Numerics(name="int8-weights", weights="int8", weight_bits=7, ops=("embedding", "linear"))
+    ptq, example = change("int8_ptq"), before.example(5, 9)
+    after = ptq.apply(before, Context(numerics, 1, [before.example(32, seed) for seed in range(2)]))
+    data = to_onnx(ptq.finish(after), opset=20, metadata={})
+    graph = onnx.load_from_string(data).graph
+    types = {value.name: value.data_type for value in graph.initializer}
+    assert [types[node.input[0]] for node in graph.node if node.op_type == "Gather"] == [onnx.TensorProto.INT8] * 2
+    assert not [node for node in graph.node if node.op_type == "QuantizeLinear"]
+    assert len(data) < 0.4 * len(to_onnx(before, opset=20, metadata={}))
+    with torch.no_grad():
+        wanted = after.module(*example).numpy()
+    for runtime in OPTIONS:
+        backend = backends.make(runtime, OPTIONS[runtime], "t")
+        arrays = {spec.name: x.numpy() for spec, x in zip(inputs, example, strict=True)}
+        got = backend.open(backend.lower(data), batch=5).run(arrays)["logits"]
+        assert np.abs(got - wanted).max() <= 1e-5 * np.ptp(wanted)
+
+
+class Two(torch.nn.Module):
+    """Two heads, each of a convolution whose pooled maps are the answers: no linear layer is the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.one, self.two = torch.nn.Conv2d(8, 3, 1), torch.nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        x = torch.relu(self.body(x))
+        pooled = torch.nn.functional.adaptive_avg_pool2d(self.one(x), 1)
+        return torch.flatten(pooled, 1), self.two(x).amax((2, 3))
+
+
+class Cut(torch.nn.Module):
+    """One convolution whose channels are the answers of two heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 5, 8)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(self.conv(x).flatten(1).split([3, 2], dim=1))
+
+
+@pytest.mark.parametrize("module", [Two(), Cut()], ids=["two", "cut"])
+def test_the_answers_are_not_rounded_whatever_computes_them(module: torch.nn.Module) -> None:
+    spec, outputs = TensorSpec("input", (None, *SHAPE)), (TensorSpec("a", (None, 3)), TensorSpec("b", (None, 2)))
+    before = Student(module.eval(), (spec,), outputs, ({"kind": "student"},))
+    after = change().apply(before, context())
+    output = next(node for node in after.module.graph.graph.nodes if node.op == "output")
+    for node in output.args[0]:
+        while node.op == "call_function" and node.target not in COMPUTES:
+            node = node.args[0]
+        assert node.op == "call_function", f"rounded at the end: {node}"
+
+
+COMPUTES = {
+    torch.ops.aten.conv2d.default,
+    torch.ops.aten.adaptive_avg_pool2d.default,
+    torch.ops.aten.amax.default,
+}
