@@ -156,11 +156,19 @@ def kept(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
 
 
+def memory(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """10,000 samples against 500."""
+    few, many = found["samples"]
+    parts = [f"{name} {passed['ratio']:.2f} x" for name, passed in found["passes"].items()]
+    yield f"peak memory of calibration and training with {many:,} samples over that with {few}", "; ".join(parts)
+
+
 PARTS = (
     ("digits", digits, "digits.py"),
     ("fashion_mnist_seed0", fashion, "fashion_mnist.py --data FOLDER"),
     ("matrix", taught, "matrix.py --data FOLDER"),
     ("kept_outputs", kept, "kept_outputs.py"),
+    ("memory", memory, "memory.py"),
     ("wordpiece", tokens, "wordpiece.py --data FOLDER"),
     ("int8_vs_ptq", against, "int8_vs_ptq.py"),
     ("same_answers", answers, "same_answers.py"),

@@ -7,22 +7,19 @@ serves every activation, so that a tensor that several nodes read is observed on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.fx import GraphModule, Node
 
+from edgekd.compress._specs import Ranging, Specs
+from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
 from edgekd.target import Numerics
 
 with quiet():
-    from torchao.quantization.pt2e import (
-        FusedMovingAvgObsFakeQuantize,
-        MovingAverageMinMaxObserver,
-        MovingAveragePerChannelMinMaxObserver,
-    )
     from torchao.quantization.pt2e.quantizer import (
         QuantizationAnnotation,
         QuantizationSpec,
@@ -32,6 +29,7 @@ with quiet():
 
 ANNOTATION = "quantization_annotation"
 CONVS = frozenset({"conv1d", "conv2d", "conv3d"})
+LAYERS = CONVS | {"linear", "embedding"}
 ACTIVATIONS = frozenset({"relu", "relu6", "hardtanh"})
 POOLS = frozenset({"adaptive_avg_pool2d", "avg_pool2d", "mean"})
 # Ops that move numbers and compute none: int8 in, the same int8 out.
@@ -53,85 +51,40 @@ def op(node: Node) -> str:
     return str(node.target._schema.name).removeprefix("aten::").rstrip("_")
 
 
-class MiddleZeroObserver(MovingAverageMinMaxObserver):
-    """uint8 ranges of both signs have their zero in the middle, at 128; ranges of one sign begin at zero.
-
-    This is how the fused kernel behind ``per_tensor_symmetric`` trains; torchao's own observer would convert with 128
-    throughout, and waste half of the steps behind a ReLU.
-    """
-
-    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
-        """(scale, zero point) of the range seen so far."""
-        low, high = self.min_val.clamp(max=0), self.max_val.clamp(min=0)
-        both = (low < 0) & (high > 0)
-        scale = torch.where(both, torch.maximum(-low / 128, high / 127), (high - low) / 255).clamp(min=self.eps)
-        zero = torch.where(both, 128, torch.where(low < 0, 255, 0)).to(torch.int64)
-        return scale, zero
-
-
-@dataclass(frozen=True)
-class Specs:
-    """The formats of a scheme: activations, the network's inputs, weights, and tables that are only looked up."""
-
-    activation: QuantizationSpec
-    input: QuantizationSpec
-    weight: QuantizationSpec
-    table: QuantizationSpec
-
-    @classmethod
-    def of(cls, numerics: Numerics) -> Specs:
-        """Observers stream: a moving average for activations, the weights as they are now for weights."""
-        signed = numerics.activations == "int8"
-        low, high = (-128, 127) if signed else (0, 255)
-
-        def activations(symmetric: bool) -> QuantizationSpec:
-            kind = MiddleZeroObserver if symmetric and not signed else MovingAverageMinMaxObserver
-            observer = FusedMovingAvgObsFakeQuantize.with_args(observer=kind, eps=2**-12)
-            scheme = torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine
-            return QuantizationSpec(torch.int8 if signed else torch.uint8, observer, low, high, scheme)
-
-        activation = activations(numerics.activation_symmetric)
-        inputs = activations(True) if numerics.input_symmetric else activation
-        most = 2 ** (numerics.weight_bits - 1) - 1
-        whole = FusedMovingAvgObsFakeQuantize.with_args(
-            observer=MovingAverageMinMaxObserver, averaging_constant=1.0, eps=2**-24
-        )
-        if numerics.per_channel:
-            per = FusedMovingAvgObsFakeQuantize.with_args(
-                observer=MovingAveragePerChannelMinMaxObserver, averaging_constant=1.0, eps=2**-24
-            )
-            weight = QuantizationSpec(torch.int8, per, -most, most, torch.per_channel_symmetric, ch_axis=0)
-        else:
-            weight = QuantizationSpec(torch.int8, whole, -most, most, torch.per_tensor_symmetric)
-        # A table is gathered and not multiplied: no kernel saturates, and 8 bits are safe everywhere.
-        table = QuantizationSpec(torch.int8, whole, -127, 127, torch.per_tensor_symmetric)
-        return cls(activation, inputs, weight, table)
-
-
 class Annotator(Quantizer):
     """Annotates a graph for one scheme.
 
     Args:
-        numerics: which ops, and in which formats.
+        numerics: which ops, and in which formats; float activations leave all but the weights as they are.
+        ranging: how the ranges are found.
+        float_layers: paths of modules that stay in float, with all that is in them.
+
+    Attributes:
+        quantized: the nodes that were marked.
+        layers: the weight of each quantized layer, by its name in the graph: the path of the layer's module.
     """
 
-    def __init__(self, numerics: Numerics) -> None:
+    def __init__(self, numerics: Numerics, ranging: Ranging, float_layers: Sequence[str] = ()) -> None:
         super().__init__()
-        self._ops = frozenset(numerics.ops)
-        self._specs = Specs.of(numerics)
+        self._ops, self._float = frozenset(numerics.ops), tuple(float_layers)
+        self._specs = Specs.of(numerics, ranging)
         self.quantized: list[str] = []
+        self.layers: dict[str, str] = {}
 
     def annotate(self, model: GraphModule) -> GraphModule:
         """Walk the graph in order, so that each node knows whether its inputs are int8 already."""
         int8: set[Node] = set()
+        self._check_float(model)
         for node in model.graph.nodes:
             name = op(node)
+            if self._stays_float(node):
+                continue
             if name in CONVS and "conv" in self._ops:
                 self._conv(node, int8)
             elif name == "linear" and "linear" in self._ops:
                 self._linear(node, int8)
             elif name == "embedding" and "embedding" in self._ops:
-                self._mark(node, {arguments(node)[0]: self._specs.table})
+                self._layer(node, {arguments(node)[0]: self._specs.table})
             elif name == "add" and "add" in self._ops:
                 self._add(node, int8)
             elif name in POOLS and "pool" in self._ops and _source(node) in int8:
@@ -148,11 +101,11 @@ class Annotator(Quantizer):
         """Every annotation is ours."""
 
     def _conv(self, node: Node, int8: set[Node]) -> None:
-        self._mark(node, {arguments(node)[0]: self._of(arguments(node)[0]), arguments(node)[1]: self._specs.weight})
+        self._multiplies(node)
         self._output(_last(node), int8)
 
     def _linear(self, node: Node, int8: set[Node]) -> None:
-        self._mark(node, {arguments(node)[0]: self._of(arguments(node)[0]), arguments(node)[1]: self._specs.weight})
+        self._multiplies(node)
         last = _last(node)
         if any(op(user) in CONVS | {"linear"} for user in _readers(last)):
             self._output(last, int8)
@@ -188,7 +141,26 @@ class Annotator(Quantizer):
         node.meta[ANNOTATION].output_qspec = shared
         int8.add(node)
 
-    def _of(self, source: Node) -> QuantizationSpec:
+    def _check_float(self, model: GraphModule) -> None:
+        layers = {path_of(node) for node in model.graph.nodes if op(node) in LAYERS}
+        inside = {".".join(path.split(".")[:i]) for path in layers for i in range(1, len(path.split(".")) + 1)}
+        for path in self._float:
+            if path not in inside:
+                raise ExportError("no such layer", where="int8_qat: float_layers", found=path, allowed=inside)
+
+    def _stays_float(self, node: Node) -> bool:
+        return op(node) in LAYERS and any(f"{path_of(node)}.".startswith(f"{path}.") for path in self._float)
+
+    def _multiplies(self, node: Node) -> None:
+        """A convolution or a linear layer: its input, where activations are int8, and its weight."""
+        x, weight = arguments(node)[:2]
+        self._layer(node, {x: self._of(x), weight: self._specs.weight})
+
+    def _layer(self, node: Node, inputs: dict[Node, object]) -> None:
+        self._mark(node, inputs)  # an input that stays float is named, too: torchao counts two for a convolution
+        self.layers[str(weight_of(node).target)] = path_of(node)
+
+    def _of(self, source: Node) -> QuantizationSpec | None:
         return self._specs.input if source.op == "placeholder" else self._specs.activation
 
     def _mark(self, node: Node, inputs: dict[Node, object]) -> None:
@@ -197,12 +169,36 @@ class Annotator(Quantizer):
 
     def _output(self, last: Node, int8: set[Node]) -> None:
         """Requantize the end of a chain, unless it is the model's output: 8-bit logits would tie."""
-        if any(user.op == "output" for user in last.users):
+        if self._specs.activation is None or _answers(last):
             return
         found = last.meta.get(ANNOTATION) or QuantizationAnnotation(_annotated=True)
         found.output_qspec = self._specs.activation
         last.meta[ANNOTATION] = found
         int8.add(last)
+
+
+def weight_of(node: Node) -> Node:
+    """Where a layer's weight, or table, comes from, seen through what a prepared graph does to it."""
+    at: Node = arguments(node)[0 if op(node) == "embedding" else 1]
+    while at.op != "get_attr" and (source := _source(at)) is not None:
+        at = source
+    return at
+
+
+def path_of(node: Node) -> str:
+    """The path of the module that a layer of an exported graph was, as ``named_modules`` says it."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return str(stack[-1][0] if stack else "") or str(weight_of(node).target).rpartition(".")[0]
+
+
+def _answers(node: Node) -> bool:
+    """Whether a tensor is the model's output, or is cut into several: nothing is computed between."""
+    moving = PASSING | IGNORED | {"split", "split_with_sizes", "getitem", "slice", "chunk"}
+    return any(user.op == "output" or (_moves(user, moving) and _answers(user)) for user in node.users)
+
+
+def _moves(node: Node, names: frozenset[str]) -> bool:
+    return op(node) in names or node.target is operator.getitem
 
 
 def _last(node: Node) -> Node:

@@ -52,7 +52,9 @@ class Pass(Protocol):
 
     quantizes: bool
     trains: bool
-    suffix: str
+
+    @property
+    def suffix(self) -> str: ...
 
     @property
     def samples(self) -> int: ...

@@ -87,12 +87,18 @@ def _conv_bias(graph: GraphModule, norm: Node) -> Tensor | None:
     return _value(graph, reshaped.args[0]) if isinstance(reshaped, Node) else None
 
 
+def attribute(graph: Any, node: Node) -> Any:
+    """What a ``get_attr`` node reads."""
+    value = graph
+    for part in str(node.target).split("."):
+        value = getattr(value, part)
+    return value
+
+
 def _value(graph: GraphModule, node: object) -> Tensor | None:
     if not isinstance(node, Node) or node.op != "get_attr":
         return None
-    value: object = graph
-    for part in str(node.target).split("."):
-        value = getattr(value, part)
+    value = attribute(graph, node)
     return value.detach() if isinstance(value, Tensor) else None
 
 

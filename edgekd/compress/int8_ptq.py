@@ -13,7 +13,23 @@ from edgekd.compress.int8_qat import Int8Qat
 
 @dataclass(frozen=True)
 class Int8Ptq(Int8Qat):
-    """The network of ``int8_qat`` before its first step: ranges from ``samples`` training samples."""
+    """The network of ``int8_qat`` before its first step: ranges from ``samples`` training samples.
+
+    Attributes:
+        ranges, bias_correction: as there; what needs no training to pay is on.
+        step_sizes: nothing is learned.
+    """
 
     trains: ClassVar[bool] = False
-    suffix: ClassVar[str] = "ptq"
+    ranges: str = "mse"
+    bias_correction: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.step_sizes != "observed":
+            raise ValueError("step_sizes: int8_ptq trains nothing; allowed is observed")
+
+    @property
+    def suffix(self) -> str:
+        """``ptq``, and ``mixed`` where layers stay in float."""
+        return "-".join(filter(None, ("ptq", super().suffix)))

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
-from torch.fx import GraphModule, Node
 
-from edgekd.compress._annotator import Annotator, op
 from edgekd.compress._base import Context
+from edgekd.compress._bias import correct_biases
 from edgekd.compress._fold import fold_batchnorm
 from edgekd.compress._grid import snap_biases
+from edgekd.compress._observers import KINDS, STEP_SIZES
+from edgekd.compress._prepared import QatModule, prepare
+from edgekd.compress._sensitivity import most_sensitive, sensitivity
+from edgekd.compress._specs import Ranging
 from edgekd.compress._structure import SAMPLES
 from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
@@ -26,10 +28,7 @@ from edgekd.learn.student import Student, joined
 from edgekd.target import Numerics
 
 with quiet():
-    from torchao.quantization.pt2e import FakeQuantizeBase
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
-
-EPS = 1e-5  # the only BatchNorm epsilon that torchao's conv-bn fusion knows
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
 
 @dataclass(frozen=True)
@@ -42,16 +41,31 @@ class Int8Qat:
         freeze_bn_after: share of the epochs, 0..1, after which BatchNorm uses its running statistics: from then on
             the network trains as it will run. 0: from the start.
         freeze_ranges_after: share of the epochs, 0..1, after which the ranges stand still.
+        ranges: how they are set before the first step: ``moving_average`` of the smallest and largest of each batch,
+            ``min_max`` of all, ``percentile`` of all, or ``mse``: the least squared error. Afterwards they follow what
+            the batches hold, in the same proportion.
+        percentile: 50..100 %, of the numbers below the upper end of a range, and above the lower one. Of activations:
+            weights keep their whole range.
+        step_sizes: ``observed``, from the ranges; or ``learned`` like weights, from there on (Esser et al. 2020,
+            arXiv:1902.08153): ``freeze_ranges_after`` does not hold them.
+        bias_correction: take the shift of each layer's mean out of its bias, before the first step.
+        float_layers: paths of modules that stay in float, with all that is in them.
+        most_float: so many of the layers whose rounding moves the answers most stay in float, too.
     """
 
     quantizes: ClassVar[bool] = True
     trains: ClassVar[bool] = True
-    suffix: ClassVar[str] = ""
     timed: ClassVar[bool] = False
     scheme: str = ""
     samples: int = SAMPLES
     freeze_bn_after: float = 0.0
     freeze_ranges_after: float = 0.67
+    ranges: str = "moving_average"
+    percentile: float = 99.99
+    step_sizes: str = "observed"
+    bias_correction: bool = False
+    float_layers: tuple[str, ...] = ()
+    most_float: int = 0
 
     def __post_init__(self) -> None:
         for name in ("freeze_bn_after", "freeze_ranges_after"):
@@ -59,6 +73,22 @@ class Int8Qat:
                 raise ValueError(f"{name}: allowed is 0 to 1")
         if self.samples < 1:
             raise ValueError("samples: allowed is at least 1")
+        if not 50 <= self.percentile <= 100:
+            raise ValueError("percentile: allowed is 50 to 100")
+        if self.most_float < 0:
+            raise ValueError("most_float: allowed is 0 or more")
+        for name, allowed in (("ranges", KINDS), ("step_sizes", STEP_SIZES)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: found {getattr(self, name)!r}; allowed: {', '.join(allowed)}")
+
+    @property
+    def suffix(self) -> str:
+        """``mixed`` where layers stay in float."""
+        return "mixed" if self.float_layers or self.most_float else ""
+
+    @property
+    def _ranging(self) -> Ranging:
+        return Ranging(self.ranges, self.percentile, self.step_sizes)
 
     def parts(self) -> tuple[dict[str, Any], ...]:
         """One step."""
@@ -74,14 +104,30 @@ class Int8Qat:
     def apply(self, student: Student, context: Context) -> Student:
         """The network with fake quantization in it, its ranges set from the calibration batches."""
         assert context.numerics is not None
-        prepared = _prepare(student, context.numerics)
+        stay = list(self.float_layers)
+        prepared, found = self._calibrated(student, context, stay)
+        record = {"kind": "int8_qat", "numerics": context.numerics.model_dump(mode="json"), "sensitivity": found}
+        if self.most_float:
+            if self.most_float >= len(found):
+                allowed = f"less than the {len(found)} layers that are quantized"
+                raise ExportError("nothing would be quantized", where="int8_qat: most_float", allowed=allowed)
+            stay += most_sensitive(found, self.most_float)
+            prepared, _ = self._calibrated(student, context, stay)
+        if self.bias_correction:
+            correct_biases(prepared, context.calibration)
+        return student.with_module(prepared, {**record, "float_layers": stay})
+
+    def _calibrated(self, student: Student, context: Context, stay: list[str]) -> tuple[QatModule, dict[str, float]]:
+        """The prepared network, its ranges set, and what each layer's rounding does."""
+        assert context.numerics is not None
+        prepared = prepare(student, context.numerics, self._ranging, stay)
         prepared.observe(context.calibration)
-        record = {"kind": "int8_qat", "numerics": context.numerics.model_dump(mode="json")}
-        return student.with_module(prepared, record)
+        heads = [int(spec.shape[1] or 1) for spec in student.outputs]
+        return prepared, sensitivity(prepared, context.calibration, heads, context.teacher)
 
     def replay(self, student: Student, record: dict[str, Any]) -> Student:
         """The same graph from the float student; the weights and ranges are the caller's to load."""
-        prepared = _prepare(student, Numerics.model_validate(record["numerics"]))
+        prepared = prepare(student, Numerics.model_validate(record["numerics"]), self._ranging, record["float_layers"])
         prepared.observe([tuple(torch.zeros_like(x) for x in student.example())])  # gives the ranges their shapes
         return student.with_module(prepared, record)
 
@@ -115,121 +161,3 @@ class Int8Qat:
         for name, parameter in after.module.named_parameters():
             if not torch.isfinite(parameter).all():
                 raise ExportError("a parameter is not finite", where=f"int8_qat: {name}")
-
-
-class QatModule(nn.Module):
-    """An exported graph that ``train()`` and ``eval()`` work on: BatchNorm, dropout and the observers follow.
-
-    torchao's own switches rewrite the graph by pattern, change dropout's p and know one momentum only; here the
-    nodes' own flags are set.
-    """
-
-    def __init__(self, graph: GraphModule, momenta: list[float], quantized: list[str]) -> None:
-        super().__init__()
-        self.graph = graph
-        self.quantized = quantized
-        self.bn_frozen = False
-        self.ranges_frozen = False
-        for node, momentum in zip(self._nodes("batch_norm"), momenta, strict=True):
-            node.update_arg(6, momentum)
-        self.train(False)
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.graph(*inputs)
-
-    def train(self, mode: bool = True) -> QatModule:
-        """Training mode moves BatchNorm's statistics and the ranges, where they are not frozen; evaluation neither."""
-        self.training = mode
-        changed = self._set("batch_norm", 5, mode and not self.bn_frozen)
-        changed |= self._set("dropout", 2, mode)
-        if changed:
-            self.graph.recompile()
-        observing = mode and not self.ranges_frozen
-        for module in self.graph.modules():
-            if isinstance(module, FakeQuantizeBase):
-                module.enable_observer(observing)
-        return self
-
-    def observe(self, batches: Any) -> None:
-        """Set the ranges from batches of inputs, with everything else in evaluation mode."""
-        self.eval()
-        fakes = [m for m in self.graph.modules() if isinstance(m, FakeQuantizeBase)]
-        for fake in fakes:
-            fake.enable_observer(True)
-            fake.enable_fake_quant(False)
-        with torch.no_grad():
-            for batch in batches:
-                self.graph(*batch)
-        for fake in fakes:
-            fake.enable_fake_quant(True)
-        self.eval()
-
-    def _nodes(self, name: str) -> list[Node]:
-        return [node for node in self.graph.graph.nodes if op(node) == name]
-
-    def _set(self, name: str, index: int, value: bool) -> bool:
-        changed = False
-        for node in self._nodes(name):
-            if node.args[index] != value:
-                node.update_arg(index, value)
-                changed = True
-        return changed
-
-
-def _prepare(student: Student, numerics: Numerics) -> QatModule:
-    module = copy.deepcopy(student.module).eval()
-    for part in module.modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_var is not None:
-            # The fusion would put its own epsilon in place of this one, in silence.
-            part.running_var.add_(part.eps - EPS)
-            part.eps = EPS
-    with quiet():
-        try:
-            exported = torch.export.export(module, student.example(), dynamic_shapes=student.dynamic_shapes())
-        except (RuntimeError, ValueError, TypeError, AttributeError, torch._dynamo.exc.TorchDynamoException) as err:
-            raise ExportError(f"can't be exported: {str(err).strip().splitlines()[0]}", where="int8_qat") from err
-        graph = exported.module(check_guards=False)
-        _own_parameters(graph)
-        momenta = [float(node.args[6]) for node in graph.graph.nodes if op(node) == "batch_norm"]
-        annotator = Annotator(numerics)
-        prepared = prepare_qat_pt2e(graph, annotator)
-    return QatModule(prepared, momenta, annotator.quantized)
-
-
-def _own_parameters(graph: GraphModule) -> None:
-    """Give each use of a shared convolution, linear layer or BatchNorm its own parameters.
-
-    A convolution used twice has one weight and two BatchNorms behind it: folding both into the one weight is wrong,
-    and nothing would say so.
-    """
-    seen: set[str] = set()
-    for node in list(graph.graph.nodes):
-        if op(node) not in ("conv1d", "conv2d", "conv3d", "linear", "batch_norm"):
-            continue
-        mine: set[str] = set()
-        for index, arg in enumerate(node.args):
-            if not isinstance(arg, Node) or arg.op != "get_attr":
-                continue
-            name = str(arg.target)
-            mine.add(name)
-            if name in seen:
-                node.update_arg(index, _copied(graph, arg, len(seen)))
-        seen |= mine
-    graph.graph.lint()
-    graph.recompile()
-
-
-def _copied(graph: GraphModule, source: Node, number: int) -> Node:
-    value: Any = graph
-    for part in str(source.target).split("."):
-        value = getattr(value, part)
-    name = f"{str(source.target).replace('.', '_')}_copy{number}"
-    own = value.detach().clone()
-    if isinstance(value, nn.Parameter):
-        graph.register_parameter(name, nn.Parameter(own))
-    else:
-        graph.register_buffer(name, own)
-    with graph.graph.inserting_after(source):
-        node = graph.graph.get_attr(name)
-    node.meta = dict(source.meta)
-    return node

@@ -1,0 +1,171 @@
+"""An exported graph with fake quantization in it, that trains and evaluates like any module."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+
+from edgekd.compress._annotator import LAYERS, Annotator, op, weight_of
+from edgekd.compress._fold import attribute
+from edgekd.compress._observers import Rounding
+from edgekd.compress._specs import Ranging
+from edgekd.errors import ExportError
+from edgekd.learn.quiet import quiet
+from edgekd.learn.student import Student
+from edgekd.target import Numerics
+
+with quiet():
+    from torchao.quantization.pt2e import FakeQuantizeBase
+    from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
+
+EPS = 1e-5  # the only BatchNorm epsilon that torchao's conv-bn fusion knows
+
+
+class QatModule(nn.Module):
+    """An exported graph that ``train()`` and ``eval()`` work on: BatchNorm, dropout and the observers follow.
+
+    torchao's own switches rewrite the graph by pattern, change dropout's p and know one momentum only; here the
+    nodes' own flags are set.
+
+    Attributes:
+        quantized: the nodes that were marked.
+        weights: of the name of each quantized layer's weight in the graph, the layer's path.
+        layers: of the path of each quantized layer, what rounds its weight and its input.
+    """
+
+    def __init__(self, graph: GraphModule, momenta: list[float], annotator: Annotator) -> None:
+        super().__init__()
+        self.graph = graph
+        self.quantized = annotator.quantized
+        self.weights = annotator.layers
+        self.layers = self._layers(annotator.layers)
+        self.bn_frozen = False
+        self.ranges_frozen = False
+        for node, momentum in zip(self._nodes("batch_norm"), momenta, strict=True):
+            node.update_arg(6, momentum)
+        self.train(False)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.graph(*inputs)
+
+    def train(self, mode: bool = True) -> QatModule:
+        """Training mode moves BatchNorm's statistics and the ranges, where they are not frozen; evaluation neither."""
+        self.training = mode
+        changed = self._set("batch_norm", 5, mode and not self.bn_frozen)
+        changed |= self._set("dropout", 2, mode)
+        if changed:
+            self.graph.recompile()
+        observing = mode and not self.ranges_frozen
+        for fake in self._fakes():
+            fake.enable_observer(observing)
+        return self
+
+    def observe(self, batches: Any) -> None:
+        """Set the ranges from batches of inputs, with everything else in evaluation mode."""
+        self.eval()
+        for fake in self._fakes():
+            fake.enable_observer(True)
+        self.round_only(())
+        with torch.no_grad():
+            for batch in batches:
+                self.graph(*batch)
+            for fake in self._fakes():
+                if isinstance(fake, Rounding):
+                    fake.settle()
+        self.round_only(None)
+        self.eval()
+
+    def round_only(self, layers: Collection[str] | None) -> None:
+        """Round what these layers read and nothing else; None: round everything."""
+        some = None if layers is None else {id(fake) for path in layers for fake in self.layers[path]}
+        for fake in self._fakes():
+            fake.enable_fake_quant(some is None or id(fake) in some)
+
+    def _fakes(self) -> list[FakeQuantizeBase]:
+        return [module for module in self.graph.modules() if isinstance(module, FakeQuantizeBase)]
+
+    def _layers(self, paths: dict[str, str]) -> dict[str, list[FakeQuantizeBase]]:
+        found: dict[str, list[FakeQuantizeBase]] = {}
+        for node in self.graph.graph.nodes:
+            if op(node) in LAYERS and (path := paths.get(str(weight_of(node).target))) is not None:
+                read = [arg for arg in node.args[:2] if isinstance(arg, Node) and arg.op == "call_module"]
+                found.setdefault(path, []).extend(self.graph.get_submodule(str(arg.target)) for arg in read)
+        return found
+
+    def _nodes(self, name: str) -> list[Node]:
+        return [node for node in self.graph.graph.nodes if op(node) == name]
+
+    def _set(self, name: str, index: int, value: bool) -> bool:
+        changed = False
+        for node in self._nodes(name):
+            if node.args[index] != value:
+                node.update_arg(index, value)
+                changed = True
+        return changed
+
+
+def prepare(student: Student, numerics: Numerics, ranging: Ranging, float_layers: Sequence[str] = ()) -> QatModule:
+    """The student with fake quantization where the annotator says, its ranges not yet known.
+
+    Raises:
+        ExportError: it can't be exported, or has no such layer.
+    """
+    module = copy.deepcopy(student.module).eval()
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_var is not None:
+            # The fusion would put its own epsilon in place of this one, in silence.
+            part.running_var.add_(part.eps - EPS)
+            part.eps = EPS
+    with quiet():
+        try:
+            exported = torch.export.export(module, student.example(), dynamic_shapes=student.dynamic_shapes())
+        except (RuntimeError, ValueError, TypeError, AttributeError, torch._dynamo.exc.TorchDynamoException) as err:
+            raise ExportError(f"can't be exported: {str(err).strip().splitlines()[0]}", where="int8_qat") from err
+        graph = exported.module(check_guards=False)
+        _own_parameters(graph)
+        momenta = [float(node.args[6]) for node in graph.graph.nodes if op(node) == "batch_norm"]
+        annotator = Annotator(numerics, ranging, float_layers)
+        prepared = prepare_qat_pt2e(graph, annotator)
+    return QatModule(prepared, momenta, annotator)
+
+
+def _own_parameters(graph: GraphModule) -> None:
+    """Give each use of a shared convolution, linear layer or BatchNorm its own parameters.
+
+    A convolution used twice has one weight and two BatchNorms behind it: folding both into the one weight is wrong,
+    and nothing would say so.
+    """
+    seen: set[str] = set()
+    for node in list(graph.graph.nodes):
+        if op(node) not in ("conv1d", "conv2d", "conv3d", "linear", "batch_norm"):
+            continue
+        mine: set[str] = set()
+        for index, arg in enumerate(node.args):
+            if not isinstance(arg, Node) or arg.op != "get_attr":
+                continue
+            name = str(arg.target)
+            mine.add(name)
+            if name in seen:
+                node.update_arg(index, _copied(graph, arg, len(seen)))
+        seen |= mine
+    graph.graph.lint()
+    graph.recompile()
+
+
+def _copied(graph: GraphModule, source: Node, number: int) -> Node:
+    value = attribute(graph, source)
+    name = f"{str(source.target).replace('.', '_')}_copy{number}"
+    own = value.detach().clone()
+    if isinstance(value, nn.Parameter):
+        graph.register_parameter(name, nn.Parameter(own))
+    else:
+        graph.register_buffer(name, own)
+    with graph.graph.inserting_after(source):
+        node = graph.graph.get_attr(name)
+    node.meta = dict(source.meta)
+    return node
