@@ -180,7 +180,7 @@ def measure_all(
         step = bench.plan.steps[f"measure {target.name}"]
         bench.progress({"step": step.name})
         candidates = bench.plan.candidates[target.name]
-        of_torch = {c.name: stage_scores(c.step, "validation") for c in candidates}
+        of_torch = {c.name: stage_scores(c.step, "validation", numerics=c.numerics) for c in candidates}
         files = onnx[target.name]
         found[target.name] = measure.run(target, candidates, files, exam, of_torch, bench.store, step.key, seconds)
     return found

@@ -277,7 +277,9 @@ class _Maker:
             alike["precision"] = "auto"  # 8 bits of mantissa can't tell the 256 steps of fake quantization apart
         own, schedule = split_table(table, {"lr": student.lr / 4, **alike}, f"compress[{number}]")
         losses = losses_of(table, self.recipe.losses, number)
-        wants: list[Any] = [scheme.model_dump(mode="json") if scheme else target.shapes.channel_multiple]
+        # How a runtime fuses additions concerns the file alone: the training is shared.
+        told = scheme.model_dump(mode="json", exclude={"residual", "tolerance"}) if scheme else None
+        wants: list[Any] = [told or target.shapes.channel_multiple]
         if change.timed:
             wants += [target.model_dump(mode="json"), host.measured_key(int(target.options.get("threads", 1)))]
         if change.trains:
@@ -297,7 +299,7 @@ class _Maker:
         return self._add(step, target)
 
     def _candidate(self, name: str, step: Step, target: Target, numerics: Numerics, pruned: bool) -> Candidate:
-        key = _key("lower", "export", step.key, target.opset, numerics.half)
+        key = _key("lower", "export", step.key, target.opset, numerics.half, numerics.residual)
         export = self._add(
             Step(f"export {name}", "export", key, step.name, (target.name,), numerics=numerics, opset=target.opset),
             target,

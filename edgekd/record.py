@@ -247,7 +247,8 @@ def _parity(facts: Facts, measured: Measured, candidate: Candidate) -> dict[str,
         left -= count
         if count:
             got.append(scores(session, facts.exam.inputs(split, count)))
-            wanted.append(facts.stage_scores(_step_of(facts, measured.target.name, candidate.name), split, count))
+            step = _step_of(facts, measured.target.name, candidate.name)
+            wanted.append(facts.stage_scores(step, split, count, candidate.numerics))
     return parity.compare(np.concatenate(got), np.concatenate(wanted), heads=facts.bench.heads).as_dict()
 
 

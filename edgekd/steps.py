@@ -38,6 +38,7 @@ from edgekd.panel import Watching
 from edgekd.plan import Plan, Step
 from edgekd.recipe import Recipe, Table
 from edgekd.store import Store, canonical, sha256
+from edgekd.target import Numerics
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -279,17 +280,17 @@ def unpack(bench: Bench, files: Mapping[str, bytes], step: Step) -> Trained:
     return Trained(rebuilt, about["history"], about["seconds"])
 
 
-def finished(bench: Bench, step: Step, subject: Student) -> Student:
+def finished(bench: Bench, step: Step, subject: Student, numerics: Numerics | None = None) -> Student:
     """The student as it is exported: a quantizing pass converts here, everything else only stops training."""
     subject.module.eval()
     if step.table:
-        return make_pass(step.table).finish(subject)
+        return make_pass(step.table).finish(subject, numerics)
     return subject.with_module(copy.deepcopy(subject.module).eval())
 
 
 def lowered(bench: Bench, step: Step, subject: Student, metadata: Mapping[str, str]) -> bytes:
     """The ONNX file of an export step, from the student of its parent step."""
-    made = finished(bench, bench.plan.steps[step.parent or ""], subject)
+    made = finished(bench, bench.plan.steps[step.parent or ""], subject, step.numerics)
     if step.numerics is not None and step.numerics.half:
         made = made.with_module(Half(made.module))
     return to_onnx(made, opset=step.opset, metadata=metadata)
@@ -367,23 +368,28 @@ class StageScores:
 
     def __init__(self, bench: Bench, trained: Mapping[str, Trained]) -> None:
         self._bench, self._trained = bench, trained
-        self._modules: dict[str, nn.Module] = {}
-        self._known: dict[tuple[str, str, int], NDArray[np.float32]] = {}
+        self._modules: dict[tuple[str, str], nn.Module] = {}
+        self._known: dict[tuple[str, str, str, int], NDArray[np.float32]] = {}
 
-    def __call__(self, step: str, split: str, limit: int | None = None) -> NDArray[np.float32]:
-        """``limit``: only the first so many samples."""
+    def __call__(
+        self, step: str, split: str, limit: int | None = None, numerics: Numerics | None = None
+    ) -> NDArray[np.float32]:
+        """``limit``: only the first so many samples; ``numerics``: of the candidate that it was exported for."""
         feed = self._bench.feed_of(step)
         count = feed.length(split) if limit is None else min(limit, feed.length(split))
-        key = (step, split, count)
+        known = self._bench.plan.steps.get(step)
+        quantizes = known is not None and known.trains and known.numerics is not None
+        wanted = (numerics or known.numerics) if known is not None and quantizes else None
+        key = (step, wanted.residual if wanted else "", split, count)
         if key not in self._known:
-            self._known[key] = train.predict(self._module(step), feed, split, limit=count)
+            self._known[key] = train.predict(self._module(step, wanted), feed, split, limit=count)
         return self._known[key]
 
-    def _module(self, step: str) -> nn.Module:
-        if step not in self._modules:
-            known, subject = self._bench.plan.steps.get(step), self._trained[step].student
-            quantizes = known is not None and known.numerics is not None and known.trains
-            self._modules[step] = (
-                finished(self._bench, known, subject).module if known and quantizes else subject.module
-            )
-        return self._modules[step]
+    def _module(self, step: str, numerics: Numerics | None) -> nn.Module:
+        subject = self._trained[step].student
+        if numerics is None:
+            return subject.module
+        key = (step, numerics.residual)
+        if key not in self._modules:
+            self._modules[key] = finished(self._bench, self._bench.plan.steps[step], subject, numerics).module
+        return self._modules[key]

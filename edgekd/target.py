@@ -39,6 +39,9 @@ class Numerics(BaseModel):
     weight_bits: int = Field(default=8, ge=4, le=8)
     per_channel: bool = True
     ops: tuple[Literal["conv", "linear", "add", "pool", "concat", "embedding"], ...] = ()
+    residual: Literal["quantized", "fused"] = Field(
+        default="quantized", description="fused: a convolution whose sum is added to is not rounded before the addition"
+    )
     tolerance: float = Field(default=1e-3, gt=0, le=0.5, description="parity, as a share of the score range")
 
     @property

@@ -77,8 +77,8 @@ class Pass(Protocol):
     def begin_epoch(self, student: Student, epoch: int, epochs: int) -> None:
         """Called before each epoch of the fine-tuning that follows ``apply``."""
 
-    def finish(self, student: Student) -> Student:
-        """After the fine-tuning: the Student that is exported."""
+    def finish(self, student: Student, numerics: Numerics | None = None) -> Student:
+        """After the fine-tuning: the Student that is exported; ``numerics``: of the target that it is exported for."""
 
     def ensures(self, before: Student, after: Student) -> None:
         """Raise ExportError where the result breaks a promise (output shape, finite parameters)."""

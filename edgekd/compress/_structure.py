@@ -10,6 +10,7 @@ import torch
 from edgekd import plugins
 from edgekd.errors import ExportError
 from edgekd.learn.student import Student, joined
+from edgekd.target import Numerics
 
 SAMPLES = 256  # of calibration
 
@@ -34,7 +35,7 @@ class Structural:
     def begin_epoch(self, student: Student, epoch: int, epochs: int) -> None:
         """Nothing to do."""
 
-    def finish(self, student: Student) -> Student:
+    def finish(self, student: Student, numerics: Numerics | None = None) -> Student:
         """A copy in evaluation mode."""
         return student.with_module(copy.deepcopy(student.module).eval())
 

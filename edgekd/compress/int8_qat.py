@@ -19,6 +19,7 @@ from edgekd.compress._fold import fold_batchnorm
 from edgekd.compress._grid import snap_biases
 from edgekd.compress._observers import KINDS, STEP_SIZES
 from edgekd.compress._prepared import QatModule, prepare
+from edgekd.compress._residual import fuse_residuals
 from edgekd.compress._sensitivity import most_sensitive, sensitivity
 from edgekd.compress._specs import Ranging
 from edgekd.compress._structure import SAMPLES
@@ -137,14 +138,16 @@ class Int8Qat:
         student.module.bn_frozen = epoch >= self.freeze_bn_after * epochs
         student.module.ranges_frozen = epoch > 0 and epoch >= self.freeze_ranges_after * epochs
 
-    def finish(self, student: Student) -> Student:
-        """The int8 network, ready to be exported; the student stays as it is."""
+    def finish(self, student: Student, numerics: Numerics | None = None) -> Student:
+        """The int8 network, ready to be exported, as the target's runtime computes it; the student stays as it is."""
         assert isinstance(student.module, QatModule)
         with quiet():
             module = copy.deepcopy(student.module).eval()
             fold_batchnorm(module.graph)
             converted = convert_pt2e(module.graph)
         snap_biases(converted)
+        if numerics is not None and numerics.residual == "fused":
+            fuse_residuals(converted)
         return student.with_module(converted)
 
     def ensures(self, before: Student, after: Student) -> None:
