@@ -43,7 +43,7 @@ class ChannelPrune(Structural):
         multiple: channels that stay are a multiple of this; 0: of the target's ``channel_multiple``.
         samples: of the training data, 1 or more, that ``taylor`` and ``teacher`` look at.
         steps: 1 to 16, each followed by a training of the table's ``epochs``; each leaves the same share of what the
-            one before it left, and the last leaves what one step would.
+            one before it left, and the last leaves what one step would. In ``from_teacher`` all is one step.
         step: which of the steps this is, from 1; the plan sets it. Both shares then count from the network
             before the first one.
     """
