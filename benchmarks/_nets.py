@@ -1,0 +1,102 @@
+"""Five nets from real data, each exported for several targets: what the scripts about int8 files start from.
+
+ResNet-20 and the MobileNet-like net are the checkpoints of ``cifar_nets.py``, fine-tuned quantization-aware;
+DistilBERT and the factorization machine come from their recipes; ResNet-56 is trained for a moment, for speed alone.
+Everything is kept in the cache (``EDGEKD_CACHE``): a script that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekd import context, orders, pipeline, steps
+from edgekd import recipe as recipes
+from edgekd.learn.feed import some
+from edgekd.measure import CHUNK
+from edgekd.prepare import Objects, prepare
+from edgekd.preprocess import Inputs
+
+NAMES = ("resnet20", "resnet56", "mobilenet", "distilbert", "fm")
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+MODELS = {
+    "resnet20": {"kind": "resnet", "depth": 20, "width": 16},
+    "resnet56": {"kind": "resnet", "depth": 56, "width": 16},
+    "mobilenet": {"kind": "mobilenet"},
+}
+PTQ = {"kind": "int8_ptq"}
+CALIBRATION = 256  # samples that every quantizer sees
+
+
+@dataclass(frozen=True)
+class Net:
+    """A net's parts: its bench, every trained step, and ``onnx[target][candidate]``."""
+
+    name: str
+    bench: steps.Bench
+    trained: dict[str, steps.Trained]
+    onnx: dict[str, dict[str, bytes]]
+
+    def inputs(self, split: str, count: int | None = None) -> list[Inputs]:
+        """Model inputs of a split's first samples, in chunks."""
+        total = self.bench.feed.length(split)
+        total = total if count is None else min(count, total)
+        return [self.bench.feed.inputs(split, s, min(s + CHUNK, total)) for s in range(0, total, CHUNK)]
+
+    def calibration(self) -> list[Inputs]:
+        """The samples that our own passes calibrate with, one at a time."""
+        feed = self.bench.feed
+        return [feed.plain("train", np.array([i])) for i in some(feed.length("train"), CALIBRATION)]
+
+    def value(self, scores: np.ndarray, split: str = "test") -> float:
+        """The recipe's metric of some scores over a whole split."""
+        feed = self.bench.feed
+        return self.bench.judge_of("student")(scores, feed.labels(split), None, feed.raw(split))
+
+
+def table(name: str, data: Path) -> dict[str, Any]:
+    """The recipe of a net."""
+    cifar = data / "cifar10_jpeg.npz"
+    if name in ("resnet20", "mobilenet"):
+        found = _dump("cifar10-resnet", [f"data.path={cifar}", "data.limit=22000", "data.validation=2000"])
+        checkpoint = CHECKPOINTS / f"cifar_{name}_seed0.safetensors"
+        found["teacher"] |= {"model": MODELS[name], "checkpoint": str(checkpoint)}
+        qat = {"kind": "int8_qat", "epochs": 2, "lr": 2e-4}
+        return found | {"student": _itself(), "compress": [PTQ, qat]}
+    if name == "resnet56":
+        made = "data={source='made',shape=[32,32,3],classes=10,train=1024,validation=256,test=256}"
+        found = _dump("cifar10-resnet", [made])
+        found["teacher"] |= {"model": MODELS[name], "epochs": 1}
+        return found | {"augment": {"views": 1}, "student": _itself(), "compress": [PTQ]}
+    if name == "distilbert":
+        found = _dump("bert-distilbert", [f"data.path={data}"])
+    else:
+        found = _dump("wide-deep-fm", [f"data.path={data / 'goodbooks.npz'}"])
+    return found | {"compress": [PTQ, {**PTQ, "scheme": "int8-weights"}, *found["compress"]]}
+
+
+def _dump(recipe: str, settings: list[str]) -> dict[str, Any]:
+    return recipes.load(recipe, settings)[0].model_dump(mode="json", exclude_unset=True)
+
+
+def _itself() -> dict[str, Any]:
+    return {"from_teacher": [], "epochs": 0, "batch_size": 128, "lr": 4e-3}
+
+
+def make(name: str, data: Path, targets: Sequence[str]) -> Net:
+    """Train what is missing, and export."""
+    assert context.BATCH <= CALIBRATION
+    order = orders.take(table(name, data), targets, progress=told)
+    bench = prepare(order, Objects())
+    trained, _ = pipeline.train_all(bench)
+    return Net(name, bench, trained, pipeline.export_all(bench, trained))
+
+
+def told(event: dict[str, Any]) -> None:
+    """A line an epoch."""
+    if "loss" in event:
+        print(f"  {event['step']} {event['epoch'] + 1}/{event['epochs']} {event['validation']:.4f}", flush=True)
