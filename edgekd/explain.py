@@ -18,6 +18,7 @@ from edgekd.metrics._base import PerSample
 from edgekd.panel import Watching
 from edgekd.plan import Step
 from edgekd.recipe import Recipe
+from edgekd.stage_scores import StageScores
 
 Explained = Mapping[str, steps.Trained | None]  # by loss; None where the training without it diverged
 SPLITS = ("validation", "test")
@@ -72,7 +73,7 @@ def gains(
     drawn = _draws(exam, student("test"))
     whole = _resampled(exam, student("test"))
     resampled = [whole(index) for index in drawn]
-    scores = steps.StageScores(bench, {name: made for name, made in explained.items() if made is not None})
+    scores = StageScores(bench, {name: made for name, made in explained.items() if made is not None})
     rows: list[dict[str, Any]] = []
     for name, made in explained.items():
         if made is None:

@@ -31,6 +31,7 @@ from edgekd.orders import Order
 from edgekd.panel import Answers, Watching
 from edgekd.prepare import Objects, prepare
 from edgekd.runtime import bundle
+from edgekd.stage_scores import StageScores
 from edgekd.store import canonical
 
 QUICK_SECONDS = 0.1  # of timing a candidate with --quick: whether it runs, not how fast
@@ -53,7 +54,7 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
             rehearsal.run(bench, order.targets, host.measured_key(0))
     trained, watching = train_all(bench)
     onnx = export_all(bench, trained)
-    stage_scores = steps.StageScores(bench, trained)
+    stage_scores = StageScores(bench, trained)
     exam = measure.Exam.of(bench.feed, watching.split, bench.judge_of("student"))
     measured = measure_all(bench, onnx, stage_scores, exam, QUICK_SECONDS if order.quick else 1.0)
     budget = choose.resolved(order.recipe.budget, teacher_bytes(bench, trained))
@@ -170,7 +171,7 @@ def export_all(bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> dict
 def measure_all(
     bench: steps.Bench,
     onnx: Mapping[str, Mapping[str, bytes]],
-    stage_scores: steps.StageScores,
+    stage_scores: StageScores,
     exam: measure.Exam,
     seconds: float,
 ) -> dict[str, Measured]:

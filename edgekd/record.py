@@ -24,6 +24,7 @@ from edgekd.recipe import Budget, Recipe
 from edgekd.runtime import bench as benching
 from edgekd.runtime import golden, parity
 from edgekd.runtime.bundle import Bundle, Variant
+from edgekd.stage_scores import StageScores
 
 Array = NDArray[np.float32]
 SCHEMA_VERSION = 1
@@ -36,7 +37,7 @@ class Facts:
 
     bench: steps.Bench
     trained: Mapping[str, steps.Trained]
-    stage_scores: steps.StageScores
+    stage_scores: StageScores
     exam: Exam
     measured: Mapping[str, Measured]
     choices: Mapping[str, Choice]

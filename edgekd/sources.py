@@ -34,7 +34,7 @@ _STEP_FILES = {
         "steps.py",
     ),
     "lower": (*_VOCABULARY, "metrics", "learn", "compress", "lower", "steps.py", "record.py"),
-    "measure": (*_LIGHT, "heads.py", "metric.py", "metrics", "runtime", "measure.py"),
+    "measure": (*_LIGHT, "heads.py", "metric.py", "metrics", "runtime", "measure.py", "stage_scores.py"),
     "choose": (*_CHOOSE, *_LEARNED, "report"),
 }
 _known: dict[str, str] = {}

@@ -15,6 +15,7 @@ from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data.made import Made
 from edgekd.prepare import Objects, prepare
+from edgekd.stage_scores import StageScores
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -292,8 +293,8 @@ def test_every_generation_is_held_against_the_teachers(tmp_path: Path) -> None:
     order = orders.take(table(student=student, metric="agreement"), cache=tmp_path)
     bench = prepare(order, Objects())
     trained, watching = pipeline.train_all(bench)
-    scores = steps.StageScores(bench, trained)("student", "validation")
+    scores = StageScores(bench, trained)("student", "validation")
     agree = (scores.argmax(1) == watching.split("validation").argmax(1)).mean()
-    before = steps.StageScores(bench, trained)("student 1 of 2", "validation")
+    before = StageScores(bench, trained)("student 1 of 2", "validation")
     assert agree != (scores.argmax(1) == before.argmax(1)).mean(), "or this test tells nothing"
     assert trained["student"].history[-1]["validation"] == pytest.approx(agree)
