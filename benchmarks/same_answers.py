@@ -31,10 +31,11 @@ def child(folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text())
     backend = backends.make(job["backend"], job["options"], "job")
     session = backend.open({name: (folder / name).read_bytes() for name in job["files"]}, batch=1)
-    port = session.inputs[0].name
-    x = np.load(folder / "x.npy")
-    out = [next(iter(session.run({port: x[i : i + 1]}).values())) for i in range(len(x))]
-    np.save(folder / job["out"], np.concatenate(out))
+    with np.load(folder / "x.npz") as x:
+        given = {port.name: x[port.name] for port in session.inputs}
+    count = len(next(iter(given.values())))
+    rows = ({name: array[i : i + 1] for name, array in given.items()} for i in range(count))
+    np.save(folder / job["out"], np.concatenate([next(iter(session.run(row).values())) for row in rows]))
 
 
 def answers(folder: Path, job: dict[str, Any], emulated: bool) -> Any:
@@ -53,19 +54,19 @@ def answers(folder: Path, job: dict[str, Any], emulated: bool) -> Any:
     return np.load(folder / name)
 
 
-def compare(files: dict[str, bytes], backend: str, options: dict[str, Any], x: Any) -> dict[str, Any]:
-    """Native against emulated, for one model."""
+def compare(files: dict[str, bytes], backend: str, options: dict[str, Any], x: dict[str, Any]) -> dict[str, Any]:
+    """Native against emulated, for one model; ``x``: every input by name."""
     import numpy as np  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for file, data in files.items():
             (folder / file).write_bytes(data)
-        np.save(folder / "x.npy", x)
+        np.savez(folder / "x.npz", **x)
         job = {"backend": backend, "options": options, "files": list(files)}
         native, emulated = answers(folder, job, False), answers(folder, job, True)
     return {
-        "samples": len(x),
+        "samples": len(native),
         "bit_identical": bool(np.array_equal(native, emulated)),
         "max_abs_diff": float(np.abs(native - emulated).max()),
         "argmax_agreement": float((native.argmax(1) == emulated.argmax(1)).mean()),
@@ -115,7 +116,7 @@ def main() -> None:
                 files = trained[name]
             else:
                 files = backends.make(chosen.backend, {}, name).lower(_common.int8(_common.net(net), net, name)[0])
-            found = compare(files, chosen.backend, chosen.options, x)
+            found = compare(files, chosen.backend, chosen.options, {"input": x})
             table.setdefault(net, {})[name] = found
             print(
                 f"{net:10} {name:14} bit-identical {found['bit_identical']!s:5}  "

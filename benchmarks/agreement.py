@@ -1,0 +1,65 @@
+"""Does each runtime answer as torch does? The int8 files of trained nets on 10,000 test images.
+
+    python benchmarks/agreement.py --data FOLDER [nets ...]
+
+Torch: the fake-quantized network that the file was exported from, rounding where the target's runtime rounds. At least
+99.9 % of the answers must be equal on each runtime, and the runtimes' accuracies lie within 0.05 point.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import _common
+import _nets
+import numpy as np
+
+from edgekd import measure, target
+from edgekd.stage_scores import StageScores
+
+TARGETS = ("ort-cpu", "openvino", "portable-int8")
+LEAST, SPREAD = 0.999, 0.0005
+
+
+def run(net: _nets.Net, candidate: str = "int8") -> dict[str, Any]:
+    """One net on every target."""
+    of_torch = StageScores(net.bench, net.trained)
+    table: dict[str, Any] = {}
+    for name in TARGETS:
+        chosen = target.load(name)
+        planned = next(c for c in net.bench.plan.candidates[name] if c.name == candidate)
+        backend = measure.backend_of(chosen)
+        session = backend.open(backend.lower(net.onnx[name][candidate]), batch=measure.CHUNK)
+        got = measure.scores(session, iter(net.inputs("test")))
+        wanted = of_torch(planned.step, "test", numerics=planned.numerics)
+        table[name] = {
+            "argmax_agreement": float((got.argmax(1) == wanted.argmax(1)).mean()),
+            "max_abs_diff": float(np.abs(got - wanted).max()),
+            "value_test": net.value(got),
+            "value_test_torch": net.value(wanted),
+        }
+        print(net.name, name, table[name], flush=True)
+    values = [row["value_test"] for row in table.values()]
+    held = {
+        "answers as in torch: at least 99.9 %": all(row["argmax_agreement"] >= LEAST for row in table.values()),
+        "accuracies within 0.05 point": max(values) - min(values) <= SPREAD + 1e-9,
+    }
+    return {"samples": net.bench.feed.length("test"), "targets": table, "held": held}
+
+
+def main() -> None:
+    """Measure and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("nets", nargs="*", default=["resnet20", "mobilenet"])
+    given = parser.parse_args()
+    table = {name: run(_nets.make(name, given.data, TARGETS)) for name in given.nets}
+    _common.write("agreement", {"nets": table})
+    sys.exit(0 if all(all(found["held"].values()) for found in table.values()) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Our int8 files against the best of what others make of the same fp32 export, on five nets and two runtimes.
+
+    pip install nncf    # only for this script
+    python benchmarks/int8_pairs.py --data FOLDER [--rounds 6] [--seconds 2] [nets ...]
+
+The others: ONNX Runtime's static and dynamic quantizers, NNCF's PTQ; each calibrated with the same 256 training
+samples, each tried on both runtimes; one that a runtime can't open is left out and named. Every candidate's accuracy on
+the whole test split stands beside it. Several fresh processes, the candidates in another order in each; p50, one
+thread, batch 1.
+Ours is the candidate that is fastest there among int8, int8-ptq and int8-weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import _common
+import _nets
+import _peers
+import numpy as np
+
+from edgekd import measure, target
+from edgekd.errors import EdgekdError
+from edgekd.runtime import bench
+from edgekd.runtime.backends import _base as backends
+
+TARGETS = ("ort-cpu", "openvino")
+Files = dict[str, bytes]
+
+
+def peers(net: _nets.Net, runtime: str) -> tuple[dict[str, Files], dict[str, str]]:
+    """What the others' quantizers make, for one runtime; and why some make nothing."""
+    feeds, fp32 = net.calibration(), net.onnx[runtime]["fp32"]
+    backend = measure.backend_of(target.load(runtime))
+    found: dict[str, Files] = {}
+    refused: dict[str, str] = {}
+    for name, quantize in _peers.ONNX.items():
+        try:
+            if name == "nncf" and runtime == "openvino":
+                files = _peers.nncf_openvino(fp32, feeds)
+            else:
+                files = backend.lower(quantize(fp32, feeds))
+            backend.open(files, batch=1).run(feeds[0])
+            found[name] = files
+        except (EdgekdError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as err:
+            refused[name] = f"{type(err).__name__}: {str(err).strip().splitlines()[0][:200]}"
+    return found, refused
+
+
+def timed_inputs(net: _nets.Net) -> dict[str, np.ndarray]:
+    """One sample as the pipeline times it."""
+    return measure._timed_inputs(net.inputs("validation", 256)[0], 1)
+
+
+def run(net: _nets.Net, name: str, rounds: int, seconds: float) -> dict[str, Any]:
+    """One net on one runtime."""
+    chosen = target.load(name)
+    backend = measure.backend_of(chosen)
+    files = {f"ours: {c}": backend.lower(data) for c, data in net.onnx[name].items() if c.startswith("int8")}
+    files["fp32"] = backend.lower(net.onnx[name]["fp32"])
+    others, refused = peers(net, name)
+    files |= others
+    values = {}
+    if net.name != "resnet56":
+        for candidate, data in files.items():
+            session = backends.make(chosen.backend, dict(chosen.options), name).open(data, batch=measure.CHUNK)
+            values[candidate] = net.value(measure.scores(session, iter(net.inputs("test"))))
+    pooled: dict[str, list[np.ndarray]] = {candidate: [] for candidate in files}
+    busy, order = [], list(files)
+    for i in range(rounds):
+        random.Random(i).shuffle(order)
+        job = bench.BenchJob(
+            chosen.backend,
+            {candidate: files[candidate] for candidate in order},
+            "fp32",
+            timed_inputs(net),
+            options=chosen.options,
+            batch=1,
+            min_seconds=seconds,
+        )
+        result = bench.bench_in_subprocess(job)
+        busy.append(result.others or 0.0)
+        for candidate, samples in result.samples.items():
+            pooled[candidate].append(samples)
+    samples = {candidate: np.concatenate(parts) for candidate, parts in pooled.items()}
+    p50 = {candidate: float(np.median(taken)) / 1e6 for candidate, taken in samples.items()}
+    ours = min((c for c in files if c.startswith("ours")), key=p50.__getitem__)
+    best = min(others, key=p50.__getitem__)
+    ratio, ci = bench.ratio_ci(samples[ours], samples[best])
+    of_fp32 = bench.ratio_ci(samples[ours], samples["fp32"])
+    return {
+        "p50_ms": p50,
+        "bytes": {candidate: sum(map(len, data.values())) for candidate, data in files.items()},
+        "value_test": values,
+        "ours": ours,
+        "best_of_others": best,
+        "refused": refused,
+        "ours_over_best": ratio,
+        "ci95": ci,
+        "ours_over_fp32": of_fp32[0],
+        "ours_over_fp32_ci95": of_fp32[1],
+        "ships_float": of_fp32[1][0] > 1,
+        "cpus_used_by_others": busy,
+        "rounds": rounds,
+    }
+
+
+def main() -> None:
+    """Measure what is given and write the result; what was measured before stays."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("nets", nargs="*", default=list(_nets.NAMES))
+    given = parser.parse_args()
+    file = _common.RESULTS / "int8_pairs.json"
+    table: dict[str, Any] = json.loads(file.read_text())["nets"] if file.is_file() else {}
+    for name in given.nets:
+        net = _nets.make(name, given.data, TARGETS)
+        for runtime in TARGETS:
+            found = run(net, runtime, given.rounds, given.seconds)
+            table.setdefault(name, {})[runtime] = found
+            low, high = found["ci95"]
+            print(
+                f"{name} on {runtime}: {found['ours']} / {found['best_of_others']} {found['ours_over_best']:.3f} "
+                f"({low:.3f} to {high:.3f}), of fp32 {found['ours_over_fp32']:.3f}; "
+                f"{found['value_test']} {found['refused']}",
+                flush=True,
+            )
+        _common.write("int8_pairs", {"nets": table})
+
+
+if __name__ == "__main__":
+    main()

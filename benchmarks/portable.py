@@ -1,0 +1,90 @@
+"""``portable-int8``: one ONNX file, the same answers on CPUs with and without VNNI, on ONNX Runtime and on OpenVINO.
+
+    apt install qemu-user
+    python benchmarks/portable.py --data FOLDER [nets ...]
+
+Each net's file, opened by both runtimes, natively and under ``qemu-x86_64 -cpu Haswell``: convolutional nets must give
+equal bits; nets with float operators the same answer to every sample, and scores that differ by at most 1e-4 on ONNX
+Runtime and 5e-3 on OpenVINO. Beside it the agreement of the 8-bit file, and the test accuracy of both (natively).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import _common
+import _nets
+import numpy as np
+import same_answers
+
+from edgekd import measure, target
+from edgekd.runtime.backends import _base as backends
+
+CONVOLUTIONAL = ("resnet20", "mobilenet")
+MOST = {"ort": 1e-4, "openvino": 5e-3}
+LOSS = 0.001  # of accuracy that 7 bits may cost, against 8
+
+
+def options_of(backend: str) -> dict[str, Any]:
+    """How the target opens the file on each of its two runtimes."""
+    chosen = target.load("portable-int8")
+    return dict(chosen.options if backend == chosen.backend else chosen.also[backend])
+
+
+def first(net: _nets.Net, count: int) -> dict[str, np.ndarray]:
+    """The test split's first samples."""
+    chunks = net.inputs("test", count)
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def value(net: _nets.Net, data: bytes, backend: str) -> float:
+    """The metric on the whole test split."""
+    session = backends.make(backend, options_of(backend), "portable").open({"model.onnx": data}, batch=measure.CHUNK)
+    return net.value(measure.scores(session, iter(net.inputs("test"))))
+
+
+def held(name: str, backend: str, found: dict[str, Any]) -> bool:
+    """Whether a net keeps what is promised on a runtime."""
+    if name in CONVOLUTIONAL:
+        return bool(found["bit_identical"])
+    return found["argmax_agreement"] == 1.0 and found["max_abs_diff"] <= MOST[backend]
+
+
+def run(net: _nets.Net, samples: int) -> dict[str, Any]:
+    """One net on both runtimes."""
+    table: dict[str, Any] = {}
+    seven, eight = net.onnx["portable-int8"]["int8"], net.onnx["ort-cpu-vnni"]["int8"]
+    x = first(net, samples)
+    for backend in MOST:
+        found = same_answers.compare({"model.onnx": seven}, backend, options_of(backend), x)
+        other = same_answers.compare({"model.onnx": eight}, backend, options_of(backend), x)
+        values = {"7 bits": value(net, seven, backend), "8 bits": value(net, eight, backend)}
+        table[backend] = {
+            **found,
+            "value_test": values,
+            "eight_bits": other,
+            "held": held(net.name, backend, found) and values["7 bits"] >= values["8 bits"] - LOSS,
+        }
+        print(net.name, backend, table[backend], flush=True)
+    return table
+
+
+def main() -> None:
+    """Measure, hold what is promised, write the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("nets", nargs="*", default=["resnet20", "mobilenet", "distilbert", "fm"])
+    given = parser.parse_args()
+    table = {}
+    for name in given.nets:
+        net = _nets.make(name, given.data, ["portable-int8", "ort-cpu-vnni"])
+        table[name] = run(net, 200 if name in CONVOLUTIONAL else 1000)
+    _common.write("portable", {"emulator": " ".join(same_answers.QEMU), "nets": table})
+    sys.exit(0 if all(found["held"] for net in table.values() for found in net.values()) else 1)
+
+
+if __name__ == "__main__":
+    main()
