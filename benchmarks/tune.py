@@ -26,7 +26,7 @@ import numpy as np
 WISHES = ("--max-latency-ms", "0.015", "--max-size-kb", "50", "--max-drop", "0.005")
 LIMIT_S = 600
 # Short trainings: these two parts ask who does which trial, not how good it is.
-SHORT = ("teacher.epochs=2", "student.epochs=3", "compress=[{kind='int8_qat',epochs=1}]")
+SHORT = ("teacher.model.width=16", "teacher.epochs=2", "student.epochs=3", "compress=[{kind='int8_qat',epochs=1}]")
 LOOSE = ("--max-latency-ms", "5", "--max-drop", "0.9")
 ENDED = ("complete", "stopped")
 

@@ -332,9 +332,15 @@ def whole_numbers(knob: Knob) -> bool:
     return all(isinstance(end, int) for end in (knob.low, knob.high)) and not isinstance(knob.step, float)
 
 
+def acting(point: Point) -> dict[str, Any]:
+    """A point without the keys of tables that it leaves out."""
+    gone = tuple(f"{key}." for key, value in point.items() if value is False and _is_entry(key))
+    return {key: value for key, value in point.items() if not key.startswith(gone)}
+
+
 def words(point: Point) -> str:
     """A point on one line."""
-    return "  ".join(f"{re.sub(r'^student.model.', '', key)}={_word(value)}" for key, value in point.items())
+    return "  ".join(f"{re.sub(r'^student.model.', '', key)}={_word(value)}" for key, value in acting(point).items())
 
 
 def _word(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from edgekd import space
 from edgekd.report import svg, text
 from edgekd.report.svg import Scale
 
@@ -44,9 +45,7 @@ def html(found: Table) -> str:
         picture=picture(found) if evaluated else None,
         rows=[_row(trial, found) for trial in evaluated],
         stopped=[
-            {"number": t["number"], "why": t["why"], "values": _values(t), "state": t["state"]}
-            for t in found["trials"]
-            if not t["result"]
+            {"number": t["number"], "why": t["why"], "point": _values(t)} for t in found["trials"] if not t["result"]
         ],
         counts={state: sum(t["state"] == state for t in found["trials"]) for state in ("complete", "stopped")},
     )
@@ -67,14 +66,14 @@ def _row(trial: Table, found: Table) -> dict[str, Any]:
         "size": text.size(result["size_bytes"]),
         "ships": ", ".join(dict.fromkeys(row["candidate"] for row in result["targets"].values())),
         "why": trial["why"],
-        "values": _values(trial),
+        "point": _values(trial),
     }
 
 
 def _values(trial: Table) -> str:
     if trial["as_is"]:
         return "the recipe as it is"
-    return ", ".join(f"{key} = {_written(value)}" for key, value in trial["values"].items())
+    return ", ".join(f"{key} = {_written(value)}" for key, value in space.acting(trial["values"]).items())
 
 
 def _written(value: Any) -> str:
@@ -84,7 +83,7 @@ def _written(value: Any) -> str:
 
 
 def picture(found: Table) -> Markup:
-    """Value against latency, a dot's area the file's size; the wishes as lines, those on the front joined."""
+    """Value against latency, a dot's area the file's size; the wishes as lines, and the edge of what was reached."""
     trials = [trial for trial in found["trials"] if trial["result"]]
     results = {trial["number"]: trial["result"] for trial in trials}
     x, y = _scales(found, list(results.values()))
@@ -99,8 +98,7 @@ def picture(found: Table) -> Markup:
         ).format(len(trials))
     ]
     parts += _grid(x, y) + _wishes(found, results, x, y)
-    joined = [place(number) for number in found["front"] if number in results]
-    path = "M" + "L".join(f"{10 * a:.1f} {b:.1f}" for a, b in joined)
+    path = _staircase([place(number) for number in results])
     parts.append(Markup('<svg width="100%" height="{0}" viewBox="0 0 1000 {0}" preserveAspectRatio="none">'
                         '<path class="line faint main" d="{1}"/></svg>').format(HEIGHT, path))  # fmt: skip
     for trial in sorted(trials, key=lambda t: -t["result"]["size_bytes"]):  # the small ones on top
@@ -115,6 +113,17 @@ def picture(found: Table) -> Markup:
     return Markup('<svg class="chart scatter" role="img" height="{}">{}</svg>').format(
         HEIGHT + 36, Markup("").join(parts)
     )
+
+
+def _staircase(places: Sequence[tuple[float, float]]) -> str:
+    """The edge of what was reached, as path data: to the right only where it goes up."""
+    path, top = "", float(HEIGHT)
+    for across, down in sorted(places):
+        if not path:
+            path, top = f"M{10 * across:.1f} {HEIGHT}V{down:.1f}", down
+        elif down < top:
+            path, top = f"{path}H{10 * across:.1f}V{down:.1f}", down
+    return f"{path}H1000"
 
 
 def _scales(found: Table, results: Sequence[Table]) -> tuple[Scale, Scale]:

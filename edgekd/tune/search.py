@@ -180,14 +180,15 @@ class _Search:
         small = verdict.smallest(found)
         asked.note("shapes", {name: {c: asdict(s) for c, s in each.items()} for name, each in found.items()})
         asked.note("shape", asdict(small))
-        as_is = not asked.point
+        as_is = not asked.point  # it is evaluated come what may: so the search is never worse than the recipe
         if not as_is and (beyond := verdict.hopeless(found, self.lab.budget)):
             return self._end(asked, f"its shape misses {verdict.words(beyond)}", beyond, begun)
-        if (short := shortened(recipe)) is not None and not self.lab.order.quick:
+        short = None if as_is or self.lab.order.quick else shortened(recipe)
+        if short is not None:
             value = rung(self.lab, short)
             rivals = self.study.rivals()
             asked.note("rung", value)
-            if not as_is and not verdict.promising(value, small, rivals):
+            if not verdict.promising(value, small, rivals):
                 return self._end(asked, "others promise more after a third of the epochs", {"rung": 0.5}, begun)
         result = full(self.lab, recipe, asked.number)
         asked.note("seconds", time.monotonic() - begun)

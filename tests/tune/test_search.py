@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 
 from edgekd import cli, space
 from edgekd import recipe as recipes
+from edgekd.learn.feed import Feed
 from edgekd.recipe import Recipe
 from edgekd.tune import outcome, search, study, trial
 from edgekd.tune.verdict import Result, Shape, missed
@@ -214,3 +215,38 @@ def test_the_recipe_that_was_found_reads_well() -> None:
     text = outcome.toml(space.table_of(digits), "about it")
     assert text.startswith("# about it\n") and "[[compress]]" in text
     assert tomllib.loads(text)["losses"] == [dict(loss) for loss in digits.losses]
+
+
+def test_a_real_search_never_looks_at_the_test_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looked: set[str] = set()
+    inputs, build = Feed.inputs, search.pipeline.run
+
+    def spy(feed: Feed, split: str, start: int, stop: int) -> Any:
+        looked.add(split)
+        return inputs(feed, split, start, stop)
+
+    def at_the_end(order: Any, objects: Any) -> Any:
+        assert "validation" in looked and "test" not in looked
+        return build(order, objects)
+
+    monkeypatch.setattr(Feed, "inputs", spy)
+    monkeypatch.setattr(search.pipeline, "run", at_the_end)
+    mine = tmp_path / "mine.toml"
+    plain = (recipes.builtin_folder() / "digits.toml").read_text()
+    mine.write_text(plain + '\n[tune]\n"student.model.width" = { choices = [4, 5] }\n')
+    line = ["tune", str(mine), "--target", "ort-cpu", "--quick", "--trials", "2", "--max-drop", "0.99"]
+    cuts = ["teacher.model.width=8", "student.model.width=6", "compress=[]"]
+    out = tmp_path / "out"
+    code = cli.run([*line, "--out", str(out), *(part for cut in cuts for part in ("--set", cut))])
+    assert code == 0, capsys.readouterr().err
+    told = capsys.readouterr()
+    assert told.err.count("trial ") == 2 and "next:" in told.out
+    found = json.loads((tmp_path / "out.tune" / "tune.json").read_text())
+    assert all(trial["result"]["targets"]["ort-cpu"]["p50_ms"] > 0 for trial in found["trials"])
+    assert found["trials"][1]["shapes"]["ort-cpu"]["fp32"]["size_bytes"] > 0
+    assert cli.run(["verify", str(out)]) == 0
+    again = ["build", str(tmp_path / "out.tune" / "recipe.toml"), "--quick", "--out", str(out)]
+    assert cli.run(again) == 0
+    assert "nothing to do" in capsys.readouterr().out, "the recipe that was written is the one that was built"
