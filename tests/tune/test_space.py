@@ -51,7 +51,7 @@ def test_every_point_is_a_recipe_that_toml_can_hold(point: dict[str, Any]) -> No
     assert any(loss["kind"] == "kl" for loss in recipe.losses), "somebody teaches"
 
 
-@pytest.mark.parametrize("name", recipes.builtins())
+@pytest.mark.parametrize("name", sorted({*recipes.builtins()} - {"resnet50-mobilenetv2"}))  # imports transformers
 def test_where_a_recipe_stands_is_that_recipe(name: str) -> None:
     recipe, _ = recipes.load(name)
     knobs = space.default(recipe)
