@@ -33,6 +33,7 @@ from edgekd.recipe import Knob
 from edgekd.tune.verdict import Result, Shape
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+AWAY_S = 24 * 3600  # after which a trial of another host, of which nothing is known, is given up
 NAMELESS_S = 60  # a running trial without a worker's name belongs to one that was killed at once
 POLL_S = 0.05
 JOURNAL = b'{"op_code":'  # what each of its lines begins with
@@ -258,9 +259,11 @@ def _suggest(trial: optuna.Trial, key: str, knob: Knob) -> Any:
 def _is_dead(trial: FrozenTrial) -> bool:
     """Whether nobody runs a running trial any more."""
     worker = trial.user_attrs.get("worker")
-    if worker is not None:
-        return not lives(worker)
-    return trial.datetime_start is None or datetime.now() - trial.datetime_start > timedelta(seconds=NAMELESS_S)
+    if worker is not None and not lives(worker):
+        return True
+    here = worker is not None and worker.startswith(f"{platform.node()}:")
+    limit = timedelta(seconds=AWAY_S if worker is not None else NAMELESS_S)
+    return not here and (trial.datetime_start is None or datetime.now() - trial.datetime_start > limit)
 
 
 def _is_undecided(trial: FrozenTrial) -> bool:

@@ -166,7 +166,9 @@ def make_study(tmp_path: Path, url: str | None = None) -> study.Study:
 
 
 @pytest.mark.parametrize("kind", ["journal", "sqlite"])
-def test_the_values_of_a_dead_worker_are_asked_again(kind: str, tmp_path: Path) -> None:
+def test_the_values_of_a_dead_worker_are_asked_again(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = None if kind == "journal" else f"sqlite:///{tmp_path / 's.db'}"
     one = make_study(tmp_path, url)
     first = one.ask()
@@ -180,6 +182,11 @@ def test_the_values_of_a_dead_worker_are_asked_again(kind: str, tmp_path: Path) 
     assert trials[lost.number].state == TrialState.FAIL
     assert again.point == lost.point and trials[again.number].user_attrs["again"] == lost.number
     assert trials[first.number].state == trials[elsewhere.number].state == TrialState.RUNNING
+    monkeypatch.setattr(study, "AWAY_S", -1)
+    one.revive()
+    states = [trial.state for trial in one.trials()]
+    assert states[elsewhere.number] == TrialState.FAIL, "given up after a day"
+    assert states[first.number] == states[again.number] == TrialState.RUNNING, "this process lives"
 
 
 def test_the_lower_number_keeps_a_recipe(tmp_path: Path) -> None:
