@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +122,12 @@ def test_no_recipe_is_evaluated_twice(
     assert dropped and all("the same recipe as trial" in t["why"] for t in dropped)
 
 
+def test_it_may_end_with_the_first_that_meets_it(fake: Fake, tuned: Callable[..., Any]) -> None:
+    code, found = tuned("--max-latency-ms", "0.5", "--max-drop", "0.99", "--trials", "40", "--stop-when-met")
+    ended = [t["number"] for t in found["trials"] if t["state"] == "complete"]
+    assert code == 0 and found["chosen"] == ended[-1] == found["trials"][-1]["number"]
+
+
 def test_nothing_meets_it(fake: Fake, tuned: Callable[..., Any], tmp_path: Path) -> None:
     code, found = tuned("--max-latency-ms", "0.2", "--max-drop", "0.01", "--trials", "6")
     assert code == 3
@@ -156,6 +163,16 @@ def test_mistakes(tuned: Callable[..., Any], capsys: pytest.CaptureFixture[str],
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
     assert tuned("--max-drop", "0.5")[0] == 2, "told before the search, not after it"
+
+
+@pytest.mark.parametrize("name", ["optuna", "tomli_w"])
+def test_what_is_not_installed(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for module in ("search", "study", "outcome"):
+        monkeypatch.delitem(sys.modules, f"edgekd.tune.{module}")
+        monkeypatch.delattr(f"edgekd.tune.{module}")
+    monkeypatch.setitem(sys.modules, name, None)
+    assert cli.run(["tune", "digits", "--max-drop", "0.1"]) == 4
+    assert "pip install 'edgekd[tune]'" in capsys.readouterr().err
 
 
 def make_study(tmp_path: Path, url: str | None = None) -> study.Study:
