@@ -138,6 +138,8 @@ class Study:
         self.study.sampler = optuna.samplers.TPESampler(seed=seed + before, n_startup_trials=8)
         if not before:
             self._enqueue(current, {"as_is": True})
+            for point in space.ladder(knobs, current):
+                self._enqueue(point, {})
 
     def trials(self) -> list[FrozenTrial]:
         """Every trial there is."""

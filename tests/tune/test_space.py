@@ -75,6 +75,15 @@ def test_likeness_is_of_what_is_trained() -> None:
     assert like({**dropped, "losses.1.weight": 0.3, "compress.0.ratio": 0.25}) == like(dropped)
 
 
+def test_the_first_steps_are_downwards() -> None:
+    steps = space.ladder(KNOBS, space.current(DIGITS, KNOBS))
+    widths = [(step["student.model.width"], step["student.model.strides"]) for step in steps]
+    assert widths == [(w, s) for w in (96, 64, 48) for s in ([1, 1, 2], [2, 1, 1])]
+    grid = {"student.model.width": Knob(low=16, high=128, step=16)}
+    assert [p["student.model.width"] for p in space.ladder(grid, {"student.model.width": 128})] == [96, 64, 32]
+    assert space.ladder({"student.epochs": Knob(low=1, high=9)}, {"student.epochs": 3}) == []
+
+
 def test_another_kind_takes_what_it_knows() -> None:
     table = space.table_of(DIGITS)
     made = space.apply(table, {"losses.0.kind": "dist", "losses.0.temperature": 2.0, "losses.0.gamma": 3.0})
