@@ -94,7 +94,7 @@ def resume(root: Path, data: Path, trials: int, seed: int) -> dict[str, Any]:
     """A Fashion-MNIST search on few samples, killed at a random moment after its first trial, and run again."""
     with np.load(data / "fashion_mnist.npz", allow_pickle=False) as full:
         counts = {"train": 2000, "test": 500}
-        few = {key: full[key][: counts.get(key.partition("_")[2], None)] for key in full.files}
+        few = {key: full[key][: counts.get(key.partition("_")[2])] for key in full.files}
     np.savez(root / "few.npz", **few)
     settings = [f"data.path={root / 'few.npz'}", "data.validation=500", "student.model.width=16", *SHORT]
     more = [part for setting in settings for part in ("--set", setting)]
