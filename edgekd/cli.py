@@ -28,7 +28,7 @@ def cli() -> None:
 
 
 # The extra that brings a module; the others come with [build].
-_EXTRAS = {"transformers": "text", "tokenizers": "text", "optuna": "tune"}
+_EXTRAS = {"transformers": "text", "tokenizers": "text", "optuna": "tune", "tomli_w": "tune"}
 _recipe = click.argument("recipe", required=False)
 _target = click.option("--target", "targets", multiple=True, metavar="T", help="Target name or file; may be repeated.")
 _set = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a recipe key: a.b=c.")
@@ -94,6 +94,60 @@ def build(
         _print(as_json, tree, lambda: console.plan_tree(tree))
     else:
         _print(as_json, report, lambda: console.build_table(report, order.out, cached=found is not None))
+
+
+@cli.command()
+@_recipe
+@_target
+@click.option("--max-latency-ms", type=click.FloatRange(min=0, min_open=True), help="p50 on each target.")
+@click.option("--max-size-kb", type=click.FloatRange(min=0, min_open=True), help="Of the files that ship.")
+@click.option("--max-drop", type=click.FloatRange(min=0), help="Against the teacher, in the metric's unit.")
+@click.option("--prefer", type=click.Choice(["latency", "size", "value"]), default="value", show_default=True,
+              help="What counts among the students inside the budget.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="The bundle's folder [default: dist/<name>-tuned].")
+@click.option("--trials", type=click.IntRange(min=1), help="End after so many, all workers together [default: 30; none "
+              "with --seconds].")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(min=0), help="Begin no trial that would end later.")
+@click.option("--stop-when-met", is_flag=True, help="End with the first trial inside the budget.")
+@click.option("--storage", metavar="FILE|URL", help="Of the study: an Optuna journal file, or an SQL database's URL "
+              "[default: a file in the cache].")  # fmt: skip
+@_set
+@_quick
+@click.option("--overwrite", is_flag=True, help="Replace another bundle at --out.")
+@_cache
+@_json
+def tune(
+    recipe: str | None,
+    targets: tuple[str, ...],
+    settings: tuple[str, ...],
+    out: Path | None,
+    quick: bool,
+    overwrite: bool,
+    cache: Path | None,
+    as_json: bool,
+    **how: Any,
+) -> None:
+    """Search for the student of RECIPE that meets a budget, and build it; the same command again goes on."""
+    from edgekd import console
+    from edgekd.tune import search
+
+    wishes = {key: how.pop(key) for key in ("max_latency_ms", "max_size_kb", "max_drop")}
+    if how["trials"] is None and how["seconds"] is None:
+        how["trials"] = search.TRIALS
+    with _clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
+        found = search.run(
+            recipe,
+            targets,
+            settings,
+            search.Wanted(wishes, **how),
+            out=out,
+            cache=cache,
+            quick=quick,
+            overwrite=overwrite,
+            tell=lambda line: click.echo(line, err=True),
+            progress=progress,
+        )
+    _print(as_json, found, lambda: console.tune_table(found))
 
 
 @cli.command()

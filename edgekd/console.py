@@ -130,6 +130,32 @@ def _candidate_row(candidate: Mapping[str, Any], target: Mapping[str, Any]) -> S
     )
 
 
+def tune_table(found: Mapping[str, Any]) -> RenderableType:
+    """The front that a search found, and the next commands to type."""
+    counts = f"{len(found['trials'])} trials, {len(found['front'])} that nothing beats in all three"
+    table = Table(title=f"{found['name']}: {counts}", title_justify="left", title_style="bold")
+    for column in ("trial", "ships", found["metric"], "drop", "p50", "size", ""):
+        table.add_column(column, justify="left" if column == "ships" else "right")
+    trials = {trial["number"]: trial for trial in found["trials"]}
+    first = [number for number, trial in trials.items() if trial["as_is"] and trial["result"]]
+    for number in dict.fromkeys([*found["front"], *first]):
+        result = trials[number]["result"]
+        met = not result["missed"] and not result["gate"]
+        mark = SHIPS if number == found["chosen"] else INSIDE if met else OUTSIDE
+        name = f"{number} (the recipe as it is)" if trials[number]["as_is"] else str(number)
+        candidates = ", ".join(dict.fromkeys(row["candidate"] for row in result["targets"].values()))
+        row = (f"{result['value']:.4f}", f"{result['drop']:.4f}", milliseconds(result["p50_ms"]))
+        table.add_row(name, candidates, *row, size(result["size_bytes"]), mark)
+    out, recipe = found["bundle"], found["recipe"]
+    page = Path(recipe).with_name("tune.html")
+    lines: list[RenderableType] = [table, f"trial {found['chosen']} ships: wrote the bundle {out}"]
+    if found["quick"]:
+        lines.append(Text("--quick: one epoch on few samples; not shippable", style="yellow"))
+    lines.append(f"\nnext:\n  edgekd verify {out}\n  edgekd bench {out}\n  edgekd build {recipe}   # read it, edit it")
+    lines.append(f"  open {page}\n  open {out}/report.html")
+    return Group(*lines)
+
+
 def plan_tree(found: Mapping[str, Any]) -> RenderableType:
     """The tree of steps: what is shared, what forks, what is cached, what it costs."""
     tree = Tree(Text(f"{found['name']}  ->  {', '.join(found['targets'])}", style="bold"))

@@ -135,11 +135,12 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
 
 
 def content(recipe: Recipe) -> dict[str, Any]:
-    """The recipe without the paths of its inputs: what they hold is hashed, where it lies changes nothing.
+    """The recipe without ``[tune]``, which no build reads, and without the paths of its inputs: what they hold is
+    hashed, where it lies changes nothing.
 
     Heads and their groups are lists: their order numbers classes and outputs, and keys know no order of a table.
     """
-    table = recipe.model_dump(mode="json")
+    table = recipe.model_dump(mode="json", exclude={"tune"})
     for part, key in list(inputs(table)):
         del part[key]
     table["data"]["heads"] = [[name, list(groups.items())] for name, groups in recipe.data.heads.items()]

@@ -143,6 +143,33 @@ class Budget(_Frozen):
     prefer: Literal["latency", "size", "value"] = "latency"
 
 
+class Knob(_Frozen):
+    """Where ``edgekd tune`` may turn a key: from ``low`` to ``high``, or to one of the ``choices``.
+
+    Of a table (``losses.1``, ``compress.0``) the choices are ``true`` (as it stands), ``false`` (left out), or tables.
+    """
+
+    low: int | float | None = None
+    high: int | float | None = None
+    step: int | float | None = Field(default=None, gt=0)
+    log: bool = False
+    choices: tuple[Any, ...] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Knob:
+        ends = self.low is not None and self.high is not None
+        if ends == (self.choices is not None) or (self.choices is not None and (self.low, self.high) != (None, None)):
+            raise ValueError("either low and high, or choices")
+        if self.choices is not None and (self.step is not None or self.log):
+            raise ValueError("step and log go with low and high")
+        if self.low is not None and self.high is not None:
+            if self.low >= self.high:
+                raise ValueError("low must be below high")
+            if self.log and (self.step is not None or self.low <= 0):
+                raise ValueError("log needs low above 0, and no step")
+        return self
+
+
 class Recipe(_Frozen):
     """A whole recipe. ``losses`` and ``compress`` hold plugin tables; their keys are checked when they are built."""
 
@@ -164,6 +191,12 @@ class Recipe(_Frozen):
     budget: Budget = Budget()
     targets: tuple[str, ...] = ()
     golden: Literal["synthetic", "data"] = "synthetic"
+    tune: dict[str, Knob] = Field(default={}, description="keys that edgekd tune turns, as in --set; no build reads it")
+
+    @field_validator("tune", mode="before")
+    @classmethod
+    def _dotted(cls, tables: Any) -> Any:
+        return flat(tables) if isinstance(tables, Mapping) else tables
 
     @property
     def panel(self) -> dict[str, Teacher]:
@@ -183,6 +216,17 @@ class Recipe(_Frozen):
     @classmethod
     def _have_kinds(cls, tables: tuple[Table, ...]) -> tuple[Table, ...]:
         return with_kinds(tables)
+
+
+def flat(tables: Mapping[str, Any], above: str = "") -> Table:
+    """``{a: {b: knob}}`` as ``{"a.b": knob}``: a key of ``[tune]`` may be written with or without quotes."""
+    found: Table = {}
+    for key, value in tables.items():
+        if isinstance(value, Mapping) and value and all(isinstance(inner, Mapping) for inner in value.values()):
+            found |= flat(value, f"{above}{key}.")
+        else:
+            found[f"{above}{key}"] = value
+    return found
 
 
 def builtin_folder() -> Path:

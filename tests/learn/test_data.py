@@ -59,6 +59,11 @@ def test_npz_reads_images_and_carves_validation_evenly(tmp_path: Path) -> None:
     assert data.classes == ("0", "1", "2", "3")
 
 
+def test_npz_counts_labels_of_one_byte(tmp_path: Path) -> None:
+    small = {key: value.astype(np.uint8) for key, value in arrays().items() if key.startswith("y_")}
+    assert Npz(save(tmp_path, **small)).load().classes == Npz(save(tmp_path)).load().classes
+
+
 def test_npz_keeps_groups_together(tmp_path: Path) -> None:
     groups = np.arange(40) // 4
     x = np.repeat(np.arange(40, dtype=np.uint8)[:, None, None], 30, 1).reshape(40, 6, 5)

@@ -102,7 +102,7 @@ class Npz:
         if self.classes in arrays:
             return tuple(str(name) for name in arrays[self.classes])
         labels = [arrays[name] for name in (self.y_train, self.y_test) if name]
-        most = max((int(y.max(initial=-1)) for y in labels if y.dtype.kind in "iu"), default=-1)
+        most = max((int(y.max()) for y in labels if y.dtype.kind in "iu" and y.size), default=-1)
         if most < 0:
             raise DataError("without labels the class names are needed", where="data.classes", found=self.classes)
         return tuple(str(i) for i in range(most + 1))

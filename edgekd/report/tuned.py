@@ -1,0 +1,180 @@
+"""tune.json -> tune.html: the trade-off that a search found, one self-contained page without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from edgekd import space
+from edgekd.report import svg, text
+from edgekd.report.svg import Scale
+
+Table = Mapping[str, Any]
+HEIGHT = 320
+BELOW = 4  # times the allowed drop below its limit: what is worse than that stands at the lower edge
+LEAST = 0.01  # of a drop, for that
+WISHES = {
+    "max_latency_ms": ("p50", lambda v: text.milliseconds(v)),
+    "max_size_kb": ("size", lambda v: text.size(v * 1000)),
+    "max_drop": ("drop against the teacher", lambda v: text.significant(v)),
+}
+
+
+def html(found: Table) -> str:
+    """The page of a search.
+
+    Args:
+        found: tune.json.
+    """
+    evaluated = [trial for trial in found["trials"] if trial["result"]]
+    near = next((trial for trial in evaluated if trial["number"] == found["nearest"]), None)
+    environment = Environment(
+        loader=PackageLoader("edgekd.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("tuned.html").render(
+        found=found,
+        wishes=[(name, write(found["budget"][key])) for key, (name, write) in WISHES.items() if found["budget"][key]],
+        near=None if near is None else _row(near, found),
+        picture=picture(found) if evaluated else None,
+        rows=[_row(trial, found) for trial in evaluated],
+        stopped=[
+            {"number": t["number"], "why": t["why"], "point": _values(t)} for t in found["trials"] if not t["result"]
+        ],
+        counts={state: sum(t["state"] == state for t in found["trials"]) for state in ("complete", "stopped")},
+    )
+
+
+def _row(trial: Table, found: Table) -> dict[str, Any]:
+    result, number = trial["result"], trial["number"]
+    met = not result["missed"] and not result["gate"]
+    kind = "ships" if number == found["chosen"] else "" if met else "outside"
+    return {
+        "number": number,
+        "kind": kind,
+        "mark": "✓" if kind == "ships" else "○" if met else "×",
+        "front": number in found["front"],
+        "value": f"{result['value']:.4f}",
+        "drop": text.significant(result["drop"]) if abs(result["drop"]) > 1e-9 else "0",
+        "p50": text.milliseconds(result["p50_ms"]),
+        "size": text.size(result["size_bytes"]),
+        "ships": ", ".join(dict.fromkeys(row["candidate"] for row in result["targets"].values())),
+        "why": trial["why"],
+        "point": _values(trial),
+    }
+
+
+def _values(trial: Table) -> str:
+    if trial["as_is"]:
+        return "the recipe as it is"
+    return ", ".join(f"{key} = {_written(value)}" for key, value in space.acting(trial["values"]).items())
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("kind"))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def picture(found: Table) -> Markup:
+    """Value against latency, a dot's area the file's size; the wishes as lines, and the edge of what was reached."""
+    trials = [trial for trial in found["trials"] if trial["result"]]
+    results = {trial["number"]: trial["result"] for trial in trials}
+    x, y = _scales(found, list(results.values()))
+    largest = max(result["size_bytes"] for result in results.values())
+
+    def place(number: int) -> tuple[float, float]:
+        return x(results[number]["p50_ms"]), HEIGHT * (1 - y(results[number]["value"]) / 100)
+
+    parts = [
+        Markup(
+            "<title>Value against latency</title><desc>{} trials; the area of a dot is its file's size.</desc>"
+        ).format(len(trials))
+    ]
+    parts += _grid(x, y) + _wishes(found, results, x, y)
+    path = _staircase([place(number) for number in results])
+    parts.append(Markup('<svg width="100%" height="{0}" viewBox="0 0 1000 {0}" preserveAspectRatio="none">'
+                        '<path class="line faint main" d="{1}"/></svg>').format(HEIGHT, path))  # fmt: skip
+    for trial in sorted(trials, key=lambda t: -t["result"]["size_bytes"]):  # the small ones on top
+        number, result = trial["number"], trial["result"]
+        met = not result["missed"] and not result["gate"]
+        kind = "chosen" if number == found["chosen"] else "met" if met else "missed"
+        said = f"trial {number}: {result['value']:.4f}, {text.milliseconds(result['p50_ms'])}, "
+        dot = '<circle class="{}" cx="{:.2f}%" cy="{:.1f}" r="{:.1f}"><title>{}</title></circle>'
+        radius = svg.radius(result["size_bytes"] / largest)
+        parts.append(Markup(dot).format(kind, *place(number), radius, said + text.size(result["size_bytes"])))
+    parts += _names(found, trials, place)
+    return Markup('<svg class="chart scatter" role="img" height="{}">{}</svg>').format(
+        HEIGHT + 36, Markup("").join(parts)
+    )
+
+
+def _staircase(places: Sequence[tuple[float, float]]) -> str:
+    """The edge of what was reached, as path data: to the right only where it goes up."""
+    path, top = "", float(HEIGHT)
+    for across, down in sorted(places):
+        if not path:
+            path, top = f"M{10 * across:.1f} {HEIGHT}V{down:.1f}", down
+        elif down < top:
+            path, top = f"{path}H{10 * across:.1f}V{down:.1f}", down
+    return f"{path}H1000"
+
+
+def _scales(found: Table, results: Sequence[Table]) -> tuple[Scale, Scale]:
+    latencies, values = [r["p50_ms"] for r in results], [r["value"] for r in results]
+    if wish := found["budget"]["max_latency_ms"]:
+        latencies.append(wish)
+    if (drop := found["budget"]["max_drop"]) is not None:
+        limit = results[0]["value"] + results[0]["drop"] - drop
+        floor = limit - BELOW * max(drop, LEAST)
+        values = [max(value, floor) for value in values] + [limit]
+    return Scale(min(latencies) / 1.15, max(latencies) * 1.15, log=True), svg.around(values, 0.01)
+
+
+def _grid(x: Scale, y: Scale) -> list[Markup]:
+    parts = []
+    for value in y.ticks(5):
+        down = HEIGHT * (1 - y(value) / 100)
+        line = '<line class="grid" x1="0" x2="100%" y1="{0:.1f}" y2="{0:.1f}"/>'
+        parts.append(Markup(line + '<text class="y" x="0" dx="-6" y="{0:.1f}">{1:g}</text>').format(down, value))
+    for value in x.ticks(5):
+        words = text.milliseconds(value)
+        parts.append(Markup('<text class="x" x="{:.2f}%" y="{}">{}</text>').format(x(value), HEIGHT + 16, words))
+    return parts
+
+
+def _wishes(found: Table, results: Mapping[int, Table], x: Scale, y: Scale) -> list[Markup]:
+    parts, budget = [], found["budget"]
+    if (wish := budget["max_latency_ms"]) is not None:
+        line = '<line class="level limit" x1="{0:.2f}%" x2="{0:.2f}%" y1="0" y2="{1}"/>'
+        label = '<text class="wish" x="{0:.2f}%" dx="4" y="{2}">at most {3}</text>'
+        parts.append(Markup(line + label).format(x(wish), HEIGHT, HEIGHT - 6, text.milliseconds(wish)))
+    if (drop := budget["max_drop"]) is not None:
+        first = next(iter(results.values()))
+        limit = first["value"] + first["drop"] - drop
+        down = HEIGHT * (1 - y(limit) / 100)
+        line = '<line class="level limit" x1="0" x2="100%" y1="{0:.1f}" y2="{0:.1f}"/>'
+        label = '<text class="end" x="100%" dx="8" y="{0:.1f}">at least {1:.4f}</text>'
+        parts.append(Markup(line + label).format(down, limit))
+    return parts
+
+
+def _names(found: Table, trials: Sequence[Table], place: Any) -> list[Markup]:
+    """The chosen one, and the recipe as it is, by name."""
+    parts = []
+    for trial in trials:
+        number = trial["number"]
+        name = "chosen" if number == found["chosen"] else "the recipe as it is" if trial["as_is"] else None
+        if name:
+            a, b = place(number)
+            side = ("end", -12) if a > 60 else ("start", 12)
+            label = '<text class="{}" x="{:.2f}%" dx="{}" y="{:.1f}" style="text-anchor:{}">{}</text>'
+            kind = "name main" if name == "chosen" else "name"
+            parts.append(Markup(label).format(kind, a, side[1], b - 10, side[0], name))
+    return parts

@@ -1,0 +1,146 @@
+"""What a search leaves behind: tune.json, tune.html, the chosen recipe as TOML, and a line for each trial."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from optuna.trial import FrozenTrial, TrialState
+
+from edgekd import space
+from edgekd.errors import IntegrityError
+from edgekd.orders import Order
+from edgekd.recipe import Recipe, Table
+from edgekd.report import text, tuned
+from edgekd.runtime import bundle
+from edgekd.tune import verdict
+from edgekd.tune.study import Study
+from edgekd.tune.verdict import Prefer, Result
+
+SCHEMA_VERSION = 1
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "stopped",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+    TrialState.FAIL: "dropped",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A search that is over; ``chosen`` is None where nothing met the budget."""
+
+    recipe: Recipe
+    order: Order
+    study: Study
+    prefer: Prefer
+    chosen: Result | None
+    seconds: float
+
+
+def document(facts: Facts) -> dict[str, Any]:
+    """tune.json."""
+    results = facts.study.results()
+    near = facts.chosen or verdict.nearest(results)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": facts.recipe.name,
+        "metric": str(facts.recipe.metric["kind"]),
+        "targets": [target.name for target in facts.order.targets],
+        "budget": facts.recipe.budget.model_dump(mode="json", exclude={"prefer"}),
+        "prefer": facts.prefer,
+        "quick": facts.order.quick,
+        "met": facts.chosen is not None,
+        "chosen": None if facts.chosen is None else facts.chosen.number,
+        "nearest": None if near is None else near.number,
+        "front": [result.number for result in verdict.front(results)],
+        "bundle": str(facts.order.out) if facts.chosen is not None else None,
+        "recipe": str(facts.order.out.with_name(facts.order.out.name + ".tune") / "recipe.toml"),
+        "seconds": round(facts.seconds, 1),
+        "study": facts.study.study.study_name,
+        "space": {key: knob.model_dump(mode="json", exclude_defaults=True) for key, knob in facts.study.knobs.items()},
+        "trials": [row(trial) for trial in facts.study.trials() if trial.state != TrialState.WAITING],
+    }
+
+
+def row(trial: FrozenTrial) -> dict[str, Any]:
+    """One trial in tune.json."""
+    attrs = trial.user_attrs
+    result = attrs.get("result") if trial.state == TrialState.COMPLETE else None
+    return {
+        "number": trial.number,
+        "state": STATES[trial.state],
+        "why": attrs.get("why", "its worker died" if trial.state == TrialState.FAIL else ""),
+        "as_is": bool(attrs.get("as_is")),
+        "again": attrs.get("again"),
+        "values": attrs.get("point", {}),
+        "likeness": attrs.get("likeness"),
+        "shapes": attrs.get("shapes"),
+        "rung": attrs.get("rung"),
+        "result": None if result is None else {key: value for key, value in result.items() if key != "number"},
+        "seconds": attrs.get("seconds"),
+        "worker": attrs.get("worker"),
+    }
+
+
+def line(trial: FrozenTrial) -> str:
+    """What is told of a trial when it ends."""
+    found = row(trial)
+    parts = [f"trial {trial.number}:"]
+    if result := found["result"]:
+        size, took = text.size(result["size_bytes"]), text.milliseconds(result["p50_ms"])
+        parts.append(f"{result['value']:.4f}  {took}  {size}".replace(text.NBSP, " "))
+    parts.append(f"{found['why']};")
+    parts.append("the recipe as it is" if found["as_is"] else space.words(found["values"]))
+    return "  ".join(parts)
+
+
+def files(found: Mapping[str, Any], table: Table, near: Result | None) -> dict[str, bytes]:
+    """What stands in ``<out>.tune/``; ``table`` is the recipe that was chosen, or that came nearest."""
+    return {
+        "recipe.toml": toml(table, _about(found, near)).encode(),
+        "tune.json": (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode(),
+        "tune.html": tuned.html(found).encode(),
+    }
+
+
+def _about(found: Mapping[str, Any], near: Result | None) -> str:
+    if near is None:
+        return "No trial was worth training; this is the recipe that the search began with."
+    what = "meets the budget" if found["met"] else "comes nearest to the budget and does not meet it"
+    took, size = text.milliseconds(near.p50_ms), text.size(near.size_bytes)
+    said = f"{found['metric']} {near.value:.4f} on validation, p50 {took}, {size}"
+    return f"Found by edgekd tune: trial {near.number}, which {what}: {said}.".replace(text.NBSP, " ")
+
+
+def toml(table: Table, about: str) -> str:
+    """A recipe as TOML to read and to edit: plain keys, tables, then losses and passes, each under its own head."""
+    plain = {key: value for key, value in table.items() if not isinstance(value, dict | list)}
+    lists = {key: value for key, value in table.items() if _are_flat(value)}
+    rest = {key: value for key, value in table.items() if key not in plain and key not in lists}
+    entries = "".join(f"\n[[{key}]]\n{tomli_w.dumps(entry)}" for key, tables in lists.items() for entry in tables)
+    return f"# {about}\n# edgekd build recipe.toml\n{tomli_w.dumps({**plain, **rest})}{entries}"
+
+
+def _are_flat(value: Any) -> bool:
+    """Whether a value is a list of tables that hold no tables."""
+    tables = isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)
+    inner = [v for entry in value for v in entry.values()] if tables else []
+    return tables and not any(isinstance(v, dict) or _holds_tables(v) for v in inner)
+
+
+def _holds_tables(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(entry, dict | list) for entry in value)
+
+
+def identity_at(out: Path) -> str | None:
+    """Which build the bundle at a place is of; None where there is none."""
+    try:
+        return bundle.read(out).plan if (out / "manifest.json").is_file() else None
+    except IntegrityError:
+        return None

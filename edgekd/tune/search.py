@@ -1,0 +1,294 @@
+"""The search: ask, look at the shape, train a little, train, measure; then build the best that is inside the budget."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgekd import host, orders, pipeline, plan, space
+from edgekd import recipe as recipes
+from edgekd.disk import disk, replace_folder
+from edgekd.errors import DivergedError, ExportError, FactoryError, GateError, OutputError, RecipeError, UsageError
+from edgekd.orders import Order
+from edgekd.prepare import Objects
+from edgekd.recipe import Budget, Knob, Recipe, Table
+from edgekd.store import canonical, sha256
+from edgekd.tune import outcome, verdict
+from edgekd.tune.study import Asked, Study, open_storage
+from edgekd.tune.trial import Lab, full, rung, shapes, shortened
+from edgekd.tune.verdict import Prefer, Result
+
+TRIALS = 30
+TIRED = 100  # recipes in a row that were tried before: there is hardly another
+AGAIN = 3  # of which the sampler names so many, and chance the others
+WAIT_S = 1.0
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a search is asked for.
+
+    Attributes:
+        trials: finished ones in the whole study, all workers together; None: no limit.
+        seconds: of this worker; a trial that is begun is ended.
+        stop_when_met: end with the first trial that meets the budget.
+    """
+
+    budget: Mapping[str, float | None]
+    prefer: Prefer = "value"
+    trials: int | None = None
+    seconds: float | None = None
+    stop_when_met: bool = False
+    storage: str | None = None
+
+
+def run(
+    recipe: str | None,
+    targets: Sequence[str],
+    settings: Sequence[str],
+    wanted: Wanted,
+    *,
+    out: Path | None = None,
+    cache: Path | None = None,
+    quick: bool = False,
+    overwrite: bool = False,
+    tell: Tell = lambda line: None,
+    progress: orders.Progress = orders.silent,
+) -> dict[str, Any]:
+    """Search, build the best, and write ``<out>`` and ``<out>.tune/``.
+
+    Args:
+        recipe, targets, settings, out, cache, quick, overwrite: as in ``edgekd build``.
+        tell: called with a line for each trial.
+        progress: of the build at the end.
+
+    Returns:
+        tune.json.
+
+    Raises:
+        UsageError: no wish was given, or the space is not one.
+        GateError: nothing met the budget; says which came nearest.
+        EdgekdError: see ``errors``.
+    """
+    raw, path = recipes.load(recipe, settings)
+    raw = _wishing(raw, wanted.budget, wanted.prefer)
+    knobs = space.of(raw, path.name)
+    table = {**space.table_of(raw), "targets": [_lasting(name) for name in targets or raw.targets]}
+    name = f"{raw.name[:58]}-tuned"
+    out = out or Path("dist") / (name + ("-quick" if quick else ""))
+    order = orders.take(recipe, targets, settings, out=out, cache=cache, quick=quick)
+    orders.check_writable(order.out)
+    lab = Lab(order, order.source.load(), raw.budget)
+    study = _study(lab, raw, knobs, wanted)
+    _check_free(order, study, overwrite)
+    started = time.monotonic()
+    search = _Search(lab, study, table, wanted, tell)
+    search.run()
+    results = study.results()
+    best = verdict.ranked(results, wanted.prefer)
+    lab = replace(lab, order=replace(order, progress=progress))
+    with _alone(order, study.study.study_name):
+        chosen = _build(lab, study, search, best, name, overwrite, tell)
+        facts = outcome.Facts(raw, lab.order, study, wanted.prefer, chosen, time.monotonic() - started)
+        document = outcome.document(facts)
+        near = chosen or verdict.nearest(results)
+        source = search.table_of(near.number) if near else table
+        files = outcome.files(document, {**source, "name": name}, near)
+        folder = order.out.with_name(order.out.name + ".tune")
+        replace_folder(folder, files)
+    if chosen is None:
+        raise GateError(_why(study, near), hint=f"nothing was built; every trial is in {folder / 'tune.html'}")
+    return document
+
+
+class _Search:
+    """One worker's part of a study."""
+
+    def __init__(self, lab: Lab, study: Study, table: Table, wanted: Wanted, tell: Tell) -> None:
+        self.lab, self.study, self.table, self.wanted, self.tell = lab, study, table, wanted, tell
+        self.took: list[float] = []
+
+    def run(self) -> None:
+        """Try one recipe after the other until a limit is reached."""
+        started, repeated = time.monotonic(), 0
+        while not self._is_over(time.monotonic() - started):
+            if self._others_do_the_rest():
+                time.sleep(WAIT_S)
+                self.study.revive()
+                continue
+            asked = self.study.ask(anywhere=repeated >= AGAIN)
+            begun = time.monotonic()
+            if self._try(asked):
+                repeated = 0
+                self.took.append(time.monotonic() - begun)
+            elif (repeated := repeated + 1) >= TIRED:
+                self.tell("every recipe of the space was tried")
+                return
+
+    def table_of(self, number: int) -> Table:
+        """The recipe of a trial, as its author would write it."""
+        point = self.study.trials()[number].user_attrs["point"]
+        return space.apply(self.table, point)
+
+    def _is_over(self, seconds: float) -> bool:
+        wanted = self.wanted
+        if wanted.stop_when_met and any(result.met for result in self.study.results()):
+            return True
+        if wanted.seconds is not None and self.study.finished():
+            longest = max(self.took[1:] or self.took, default=0.0)  # the first may have trained the teacher
+            return seconds + longest > wanted.seconds
+        return wanted.trials is not None and len(self.study.finished()) >= wanted.trials
+
+    def _others_do_the_rest(self) -> bool:
+        running = len(self.study.running())
+        limit = self.wanted.trials
+        return limit is not None and running > 0 and len(self.study.finished()) + running >= limit
+
+    def _try(self, asked: Asked) -> bool:
+        """Run a trial to its end; False where another one had its recipe before."""
+        begun = time.monotonic()
+        try:
+            recipe = recipes.parse(space.apply(self.table, asked.point), "recipe")
+        except RecipeError as err:
+            return self._cannot(asked, err, begun)
+        if (twin := self.study.claim(asked, space.likeness(recipe))) is not None:
+            self.study.drop(asked, f"the same recipe as trial {twin}")
+            return False
+        try:
+            self._stages(asked, recipe, begun)
+        except (RecipeError, ExportError, FactoryError, DivergedError) as err:
+            return self._cannot(asked, err, begun)
+        return True
+
+    def _cannot(self, asked: Asked, err: Exception, begun: float) -> bool:
+        """A recipe of the space that can't be built; the user's own must be."""
+        if not asked.point:
+            self.study.drop(asked, str(err))
+            raise err
+        self._end(asked, f"can't be built: {err}", {"built": 1.0}, begun)
+        return True
+
+    def _stages(self, asked: Asked, recipe: Recipe, begun: float) -> None:
+        """The shape; a third of the epochs; the real thing."""
+        found = shapes(self.lab, recipe)
+        small = verdict.smallest(found)
+        asked.note("shapes", {name: {c: asdict(s) for c, s in each.items()} for name, each in found.items()})
+        asked.note("shape", asdict(small))
+        as_is = not asked.point  # it is evaluated come what may: so the search is never worse than the recipe
+        if not as_is and (beyond := verdict.hopeless(found, self.lab.budget)):
+            return self._end(asked, f"its shape misses {verdict.words(beyond)}", beyond, begun)
+        short = None if as_is or self.lab.order.quick else shortened(recipe)
+        if short is not None:
+            value = rung(self.lab, short)
+            rivals = self.study.rivals()
+            asked.note("rung", value)
+            if not verdict.promising(value, small, rivals):
+                return self._end(asked, "others promise more after a third of the epochs", {"rung": 0.5}, begun)
+        result = full(self.lab, recipe, asked.number)
+        asked.note("seconds", time.monotonic() - begun)
+        asked.note("why", _met_or_not(result))
+        self.study.complete(asked, result)
+        self.tell(outcome.line(self.study.trials()[asked.number]))
+
+    def _end(self, asked: Asked, why: str, beyond: Mapping[str, float], begun: float) -> None:
+        asked.note("seconds", time.monotonic() - begun)
+        self.study.prune(asked, why, beyond)
+        self.tell(outcome.line(self.study.trials()[asked.number]))
+
+
+def _met_or_not(result: Result) -> str:
+    return result.gate or (f"misses {verdict.words(result.missed)}" if result.missed else "meets the budget")
+
+
+def _wishing(recipe: Recipe, wishes: Mapping[str, float | None], prefer: Prefer) -> Recipe:
+    """The recipe with the budget that was asked for."""
+    given = {key: value for key, value in wishes.items() if value is not None}
+    own = recipe.budget
+    if not given and own.max_latency_ms is None and own.max_size_kb is None:
+        raise UsageError(
+            "no budget to search for",
+            where="edgekd tune",
+            allowed="--max-latency-ms, --max-size-kb or --max-drop; or max_latency_ms or max_size_kb in [budget]",
+        )
+    kept = own.model_dump(exclude_unset=True)
+    if prefer != "value":
+        kept["prefer"] = prefer
+    budget = Budget.model_validate({"max_drop": own.max_drop, **kept, **given})
+    return recipe.model_copy(update={"budget": budget})
+
+
+def _lasting(target: str) -> str:
+    """A target's name, or its file's absolute path."""
+    return str(Path(target).resolve()) if target.endswith(".toml") or "/" in target else target
+
+
+def _study(lab: Lab, recipe: Recipe, knobs: Mapping[str, Knob], wanted: Wanted) -> Study:
+    """The study of this search: another recipe, budget, space, machine or version of edgekd is another one."""
+    order = lab.order
+    what = [
+        plan.identity(lab.order_of(recipe).recipe, order.targets, order.data, order.quick),
+        {key: knob.model_dump(mode="json") for key, knob in knobs.items()},
+        host.measured_key(0),
+    ]
+    name = f"{recipe.name}-{sha256(canonical(what))[:16]}"
+    storage = wanted.storage or str(order.store.root / "tune" / f"{name}.journal")
+    return Study(open_storage(storage), name, knobs, space.current(recipe, knobs), recipe.seed)
+
+
+@contextmanager
+def _alone(order: Order, name: str) -> Iterator[None]:
+    """Of several workers that are done one after the other builds."""
+    folder = order.store.root / "tune"
+    with disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / f"{name}.lock").open("w")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _built(study: Study) -> list[str]:
+    """The builds that this study chose so far."""
+    found: list[str] = study.study.user_attrs.get("built", [])
+    return found
+
+
+def _check_free(order: Order, study: Study, overwrite: bool) -> None:
+    """Tell before the search that the bundle could not be written; an earlier choice of this study gives way."""
+    out = order.out
+    if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if outcome.identity_at(out) not in _built(study):
+        raise OutputError("holds something else", where=str(out), hint="give --overwrite, or another --out")
+
+
+def _build(
+    lab: Lab, study: Study, search: _Search, best: Sequence[Result], name: str, overwrite: bool, tell: Tell
+) -> Result | None:
+    """A whole build of the best; where its gate fails, of the next."""
+    for result in best:
+        order = lab.order_of(recipes.parse({**search.table_of(result.number), "name": name}, "recipe"))
+        built = _built(study)
+        order = replace(order, overwrite=overwrite or outcome.identity_at(order.out) in built)
+        try:
+            if orders.standing(order) is None:
+                study.study.set_user_attr("built", [*built, order.identity])
+                pipeline.run(order, Objects(dataset=lab.dataset))
+        except GateError as err:
+            tell(f"trial {result.number}: its build failed the gate: {err}")
+            continue
+        return result
+    return None
+
+
+def _why(study: Study, near: Result | None) -> str:
+    finished = len(study.finished())
+    if near is None:
+        return f"none of {finished} trials was worth training: the shapes are too slow or too large for the budget"
+    return f"none of {finished} trials meets the budget; trial {near.number} comes nearest: {_met_or_not(near)}"

@@ -1,0 +1,280 @@
+"""The study: trials in Optuna's storage, shared by workers, kept through kills.
+
+A trial's user attributes say what Optuna does not: ``worker`` (host:pid:start), ``point``, ``likeness`` of the recipe,
+``shape``, ``rung``, ``result``, ``why`` it ended, ``seconds``. All stand before the trial is finished, so that a
+finished one is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.exceptions import OptunaError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from edgekd import space
+from edgekd.disk import disk
+from edgekd.errors import UsageError
+from edgekd.recipe import Knob
+from edgekd.tune.verdict import Result, Shape
+
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+AWAY_S = 24 * 3600  # after which a trial of another host, of which nothing is known, is given up
+NAMELESS_S = 60  # a running trial without a worker's name belongs to one that was killed at once
+POLL_S = 0.05
+JOURNAL = b'{"op_code":'  # what each of its lines begins with
+UP, DOWN = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
+DIRECTIONS = (UP, DOWN, DOWN)  # value, p50, size
+
+
+def open_storage(where: str) -> BaseStorage:
+    """A journal file, or an SQL database by its URL.
+
+    Raises:
+        UsageError: neither, or it can't be opened.
+    """
+    allowed = "a journal file, or a URL such as sqlite:///tune.db"
+    try:
+        if "://" in where:
+            return RDBStorage(where)
+        path = Path(where)
+        with disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _mend(path)
+            storage = JournalStorage(JournalFileBackend(str(path)))
+        storage.get_all_studies()
+        return storage
+    except (SQLAlchemyError, OptunaError, ValueError, KeyError, TypeError, ImportError) as err:
+        raise UsageError(f"can't be used as storage: {err}", where="--storage", found=where, allowed=allowed) from err
+
+
+def _mend(path: Path) -> None:
+    """Cut off the half of a line that a killed worker wrote last: Optuna would not read on behind it."""
+    if not path.exists():
+        return
+    lock = JournalFileSymlinkLock(str(path))
+    lock.acquire()
+    try:
+        with path.open("rb+") as file:
+            data = file.read()
+            if not data.startswith(JOURNAL[: len(data)]):
+                raise ValueError("not an Optuna journal")
+            if not data.endswith(b"\n"):
+                file.truncate(data.rfind(b"\n") + 1)
+    finally:
+        lock.release()
+
+
+def me() -> str:
+    """This process, so that another can tell whether it lives: host:pid:start."""
+    return f"{platform.node()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in the kernel's ticks; empty where that can't be told; None: there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except OSError:
+        pass
+    return ""
+
+
+def lives(worker: str) -> bool:
+    """Whether a worker runs still. Of another host's nothing is known: it counts as alive."""
+    host, pid, start = worker.rsplit(":", 2)
+    return host != platform.node() or _started(int(pid)) == start
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A trial that this worker is to run: its number, and where in the space it stands (the first: nowhere else than
+    the recipe itself)."""
+
+    trial: optuna.Trial
+    point: Mapping[str, Any]
+
+    @property
+    def number(self) -> int:
+        return self.trial.number
+
+    def note(self, key: str, value: Any) -> None:
+        """Keep something about the trial."""
+        self.trial.set_user_attr(key, value)
+
+
+class Study:
+    """A study of one space, shared by every worker of the same name."""
+
+    def __init__(
+        self, storage: BaseStorage, name: str, knobs: Mapping[str, Knob], current: Mapping[str, Any], seed: int
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.knobs, self.current, self.worker = knobs, current, me()
+        self.study = optuna.create_study(
+            storage=storage, study_name=name, directions=list(DIRECTIONS), load_if_exists=True
+        )
+        before = len(self.trials())
+        self._rng = np.random.default_rng([seed, before])
+        self.study.sampler = optuna.samplers.TPESampler(seed=seed + before, n_startup_trials=8)
+        if not before:
+            self._enqueue(current, {"as_is": True})
+            for point in space.ladder(knobs, current):
+                self._enqueue(point, {})
+
+    def trials(self) -> list[FrozenTrial]:
+        """Every trial there is."""
+        return self.study.get_trials(deepcopy=False)
+
+    def finished(self) -> list[FrozenTrial]:
+        """Those that ended: evaluated, or told to be without hope."""
+        return [trial for trial in self.trials() if trial.state in DONE]
+
+    def running(self) -> list[FrozenTrial]:
+        """Those that living workers run."""
+        return [trial for trial in self.trials() if trial.state == TrialState.RUNNING and not _is_dead(trial)]
+
+    def results(self) -> list[Result]:
+        """What the fully evaluated ones came to."""
+        return [Result(**trial.user_attrs["result"]) for trial in self.trials() if trial.state == TrialState.COMPLETE]
+
+    def rivals(self) -> list[tuple[float, Shape]]:
+        """The value at the rung, and the shape, of the finished trials that came so far."""
+        attrs = [trial.user_attrs for trial in self.finished()]
+        return [(a["rung"], Shape(**a["shape"])) for a in attrs if a.get("rung") is not None and a.get("shape")]
+
+    def revive(self) -> None:
+        """End the trials of dead workers, and ask their values again."""
+        for trial in self.trials():
+            if trial.state != TrialState.RUNNING or not _is_dead(trial):
+                continue
+            with contextlib.suppress(ValueError, RuntimeError, OptunaError):  # another worker was faster
+                self.study.tell(trial.number, state=TrialState.FAIL)
+                attrs = {"again": trial.number, **{k: v for k, v in trial.user_attrs.items() if k == "as_is"}}
+                with _quietly():
+                    self.study.enqueue_trial(trial.params, user_attrs=attrs)
+
+    def ask(self, *, anywhere: bool = False) -> Asked:
+        """The next trial. ``anywhere``: not where the sampler would go, which was there already."""
+        self.revive()
+        if anywhere:
+            self._enqueue({key: self._draw(knob) for key, knob in self.knobs.items()}, {})
+        trial = self.study.ask()
+        trial.set_user_attr("worker", self.worker)
+        as_is = trial.user_attrs.get("as_is", False)
+        asked_for = self.current if as_is else self.knobs  # a recipe may stand outside of its own space
+        with _quietly():
+            point = {key: _suggest(trial, key, knob) for key, knob in self.knobs.items() if key in asked_for}
+        asked = Asked(trial, {} if as_is else point)
+        asked.note("point", dict(asked.point))
+        return asked
+
+    def claim(self, asked: Asked, likeness: str) -> int | None:
+        """Take a recipe for a trial, or say which earlier trial has it.
+
+        The lower number keeps a recipe. So the trials below, while their workers live, must have said theirs first.
+        """
+        asked.note("likeness", likeness)
+        while True:
+            below = [trial for trial in self.trials() if trial.number < asked.number]
+            for trial in below:
+                kept = trial.state in DONE or (trial.state == TrialState.RUNNING and not _is_dead(trial))
+                if kept and trial.user_attrs.get("likeness") == likeness:
+                    return trial.number
+            if not any(_is_undecided(trial) for trial in below):
+                return None
+            time.sleep(POLL_S)
+
+    def complete(self, asked: Asked, result: Result) -> None:
+        """A trial that was evaluated."""
+        asked.note("result", result.as_dict())
+        for wish, beyond in result.missed.items():
+            asked.trial.set_constraint(wish, beyond)
+        asked.trial.set_constraint("gate", 1.0 if result.gate else 0.0)
+        self.study.tell(asked.trial, [result.value, result.p50_ms, float(result.size_bytes)])
+
+    def prune(self, asked: Asked, why: str, beyond: Mapping[str, float]) -> None:
+        """A trial that ends before it is evaluated; ``beyond`` tells the sampler how far off it was."""
+        asked.note("why", why)
+        for wish, share in beyond.items():
+            asked.trial.set_constraint(wish, share)
+        self.study.tell(asked.trial, state=TrialState.PRUNED)
+
+    def drop(self, asked: Asked, why: str) -> None:
+        """A trial that is not run."""
+        asked.note("why", why)
+        self.study.tell(asked.trial, state=TrialState.FAIL)
+
+    def _enqueue(self, point: Mapping[str, Any], attrs: Mapping[str, Any]) -> None:
+        with _quietly():
+            params = {key: space.spell(value) for key, value in point.items()}
+            self.study.enqueue_trial(params, user_attrs=dict(attrs))
+
+    def _draw(self, knob: Knob) -> Any:
+        if knob.choices is not None:
+            return knob.choices[int(self._rng.integers(len(knob.choices)))]
+        assert knob.low is not None and knob.high is not None
+        low, high = float(knob.low), float(knob.high)
+        if knob.log:
+            value = float(np.exp(self._rng.uniform(np.log(low), np.log(high))))
+        else:
+            step = float(knob.step or (1 if space.whole_numbers(knob) else 0))
+            count = int((high - low) / step + 1e-9) if step else 0
+            value = low + step * int(self._rng.integers(count + 1)) if step else float(self._rng.uniform(low, high))
+        return round(value) if space.whole_numbers(knob) else value
+
+
+def _suggest(trial: optuna.Trial, key: str, knob: Knob) -> Any:
+    """The value of a knob in a trial, as the recipe takes it."""
+    value: Any
+    if knob.choices is not None:
+        value = trial.suggest_categorical(key, [space.spell(choice) for choice in knob.choices])
+    else:
+        assert knob.low is not None and knob.high is not None
+        if space.whole_numbers(knob):
+            low, high = int(knob.low), int(knob.high)
+            value = trial.suggest_int(key, low, high, step=int(knob.step or 1), log=knob.log)
+        else:
+            value = trial.suggest_float(key, float(knob.low), float(knob.high), step=knob.step, log=knob.log)
+    return space.unspell(knob, value)
+
+
+def _is_dead(trial: FrozenTrial) -> bool:
+    """Whether nobody runs a running trial any more."""
+    worker = trial.user_attrs.get("worker")
+    if worker is not None and not lives(worker):
+        return True
+    here = worker is not None and worker.startswith(f"{platform.node()}:")
+    limit = timedelta(seconds=AWAY_S if worker is not None else NAMELESS_S)
+    return not here and (trial.datetime_start is None or datetime.now() - trial.datetime_start > limit)
+
+
+def _is_undecided(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.RUNNING and "likeness" not in trial.user_attrs and not _is_dead(trial)
+
+
+@contextlib.contextmanager
+def _quietly() -> Any:
+    """Without Optuna's warnings about values that a range does not hold, or a feature that is new."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,120 @@
+"""One recipe, tried: its shape first, then a share of the epochs, then the real thing; never the test split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edgekd import host, measure, pipeline, plan, rehearsal, steps
+from edgekd.choose import Choice
+from edgekd.learn.data._base import Dataset
+from edgekd.orders import Order
+from edgekd.passes import build_pass
+from edgekd.prepare import Objects, prepare
+from edgekd.recipe import Budget, Recipe, Schedule
+from edgekd.stage_scores import StageScores
+from edgekd.tune.verdict import Result, Shape, missed
+
+RUNG = 1 / 3  # of the epochs
+
+
+@dataclass(frozen=True)
+class Lab:
+    """What all trials share: the order they are variations of, its data (read once), and the wishes."""
+
+    order: Order
+    dataset: Dataset
+    budget: Budget
+
+    def order_of(self, recipe: Recipe) -> Order:
+        """The order of one of the recipes."""
+        base = self.order
+        final = plan.quickened(recipe) if base.quick else recipe
+        return replace(base, recipe=final, identity=plan.identity(final, base.targets, base.data, base.quick))
+
+    def bench(self, recipe: Recipe) -> steps.Bench:
+        """Every part of a recipe, built and checked."""
+        return prepare(self.order_of(recipe), Objects(dataset=self.dataset))
+
+
+def shapes(lab: Lab, recipe: Recipe) -> dict[str, dict[str, Shape]]:
+    """How fast and how large each candidate will be, by target, in seconds and without training."""
+    found = rehearsal.run(lab.bench(recipe), lab.order.targets, host.measured_key(0))
+    return {
+        target: {name: Shape(latency, found["size_bytes"][target][name]) for name, latency in candidates.items()}
+        for target, candidates in found["latency_ms"].items()
+    }
+
+
+def shortened(recipe: Recipe) -> Recipe | None:
+    """The recipe of the first rung: a third of the epochs, and nothing quantized. None where that saves nothing."""
+
+    def third(epochs: int) -> int:
+        return max(min(epochs, 1), math.ceil(epochs * RUNG))
+
+    if third(recipe.student.epochs) == recipe.student.epochs:
+        return None
+    usual = Schedule().epochs
+    kept = [table for i, table in enumerate(recipe.compress) if not build_pass(table, i).quantizes]
+    return recipe.model_copy(
+        update={
+            "student": recipe.student.model_copy(update={"epochs": third(recipe.student.epochs)}),
+            "compress": tuple({**table, "epochs": third(table.get("epochs", usual))} for table in kept),
+        }
+    )
+
+
+def rung(lab: Lab, recipe: Recipe) -> float:
+    """The value of a shortened recipe's last float student on validation, in torch."""
+    bench = lab.bench(recipe)
+    trained, watching = pipeline.train_all(bench)
+    exam = measure.Exam.of(bench.feed, watching.split, bench.judge_of("student"))
+    scores = StageScores(bench, trained)
+    names = {c.step for candidates in bench.plan.candidates.values() for c in candidates}
+    last = [step.name for _, step in bench.plan.walk() if step.name in names][-1]
+    return exam.value("validation", scores(last, "validation"))
+
+
+def full(lab: Lab, recipe: Recipe, number: int) -> Result:
+    """A build without a bundle: what would ship on each target, as it was measured there."""
+    bench = lab.bench(recipe)
+    trained, watching = pipeline.train_all(bench)
+    onnx = pipeline.export_all(bench, trained)
+    scores = StageScores(bench, trained)
+    exam = measure.Exam.of(bench.feed, watching.split, bench.judge_of("student"))
+    seconds = pipeline.QUICK_SECONDS if lab.order.quick else 1.0
+    measured = pipeline.measure_all(bench, onnx, scores, exam, seconds)
+    choices = pipeline.choose_all(measured, lab.budget, exam)
+    return _result(lab, number, measured, choices, exam.value("validation", exam.teacher("validation")))
+
+
+def _result(
+    lab: Lab, number: int, measured: Mapping[str, measure.Measured], choices: Mapping[str, Choice], teacher: float
+) -> Result:
+    rows: dict[str, dict[str, Any]] = {}
+    beyond: dict[str, float] = {}
+    gates: list[str] = []
+    for name, choice in choices.items():
+        contenders = measured[name].contenders()
+        lost = {
+            c.name: missed(lab.budget, drop=teacher - c.value, latency_ms=c.p50_ms, size_bytes=c.size_bytes)
+            for c in contenders
+        }
+        near = min(contenders, key=lambda c: (c.parity is not None, sum(lost[c.name].values())))
+        found = next((c for c in contenders if c.name == choice.shipped), near)
+        rows[name] = {
+            "candidate": found.name,
+            "value": found.value,
+            "p50_ms": found.p50_ms,
+            "size_bytes": found.size_bytes,
+            "reason": choice.reason,
+        }
+        for wish, share in lost[found.name].items():
+            beyond[wish] = max(share, beyond.get(wish, 0.0))
+        if choice.shipped is None and (found.parity is not None or not lost[found.name]):
+            gates.append(f"{name}: {choice.verdicts[found.name]}")
+    value = min(row["value"] for row in rows.values())
+    slowest, largest = (max(row[key] for row in rows.values()) for key in ("p50_ms", "size_bytes"))
+    return Result(number, value, slowest, largest, teacher - value, beyond, "; ".join(gates), rows)

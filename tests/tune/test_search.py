@@ -1,0 +1,276 @@
+"""The search itself, its training replaced by arithmetic: what is asked, dropped, kept, resumed."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from edgekd import cli, space
+from edgekd import recipe as recipes
+from edgekd.learn.feed import Feed
+from edgekd.recipe import Recipe
+from edgekd.tune import outcome, search, study, trial
+from edgekd.tune.verdict import Result, Shape, missed
+
+TUNE = """
+[tune]
+"student.model.width" = { choices = [16, 32, 48, 64] }
+"losses.0.temperature" = { low = 1.0, high = 8.0, log = true }
+"""
+
+
+class Fake:
+    """A lab whose students are as fast as they are narrow and as good as they are wide."""
+
+    def __init__(self) -> None:
+        self.trained: list[int] = []
+        self.shaped: list[int] = []
+
+    def shapes(self, lab: trial.Lab, recipe: Recipe) -> dict[str, dict[str, Shape]]:
+        width = self.width(recipe)
+        self.shaped.append(width)
+        return {"ort-cpu": {"int8": Shape(width / 100, width * 1000)}}
+
+    def full(self, lab: trial.Lab, recipe: Recipe, number: int) -> Result:
+        width = self.width(recipe)
+        self.trained.append(width)
+        value, p50, size = width / 200, width / 100, width * 1000
+        beyond = missed(lab.budget, drop=1 - value, latency_ms=p50, size_bytes=size)
+        row = {"candidate": "int8", "value": value, "p50_ms": p50, "size_bytes": size, "reason": "the fastest"}
+        return Result(number, value, p50, size, 1 - value, beyond, "", {"ort-cpu": row})
+
+    @staticmethod
+    def width(recipe: Recipe) -> int:
+        assert recipe.student.model is not None
+        return int(recipe.student.model["width"])
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    made = Fake()
+    monkeypatch.setattr(search, "shapes", made.shapes)
+    monkeypatch.setattr(search, "full", made.full)
+    monkeypatch.setattr(search, "rung", lambda lab, recipe: 0.5)
+    monkeypatch.setattr(search.pipeline, "run", lambda order, objects: {})
+    return made
+
+
+@pytest.fixture
+def tuned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """``edgekd tune`` on digits with a small space: exit code, and tune.json where there is one."""
+    mine = tmp_path / "mine.toml"
+    mine.write_text((recipes.builtin_folder() / "digits.toml").read_text() + TUNE)
+
+    def run(*args: str) -> tuple[int, Any]:
+        line = ["tune", str(mine), "--target", "ort-cpu", "--out", str(tmp_path / "out"), "--json", *args]
+        code = cli.run(line)
+        capsys.readouterr()
+        file = tmp_path / "out.tune" / "tune.json"
+        return code, json.loads(file.read_text()) if file.is_file() else None
+
+    return run
+
+
+def test_the_budget_is_met_by_what_is_best_inside_it(fake: Fake, tuned: Callable[..., Any], tmp_path: Path) -> None:
+    code, found = tuned("--max-latency-ms", "0.5", "--max-drop", "0.8", "--trials", "12")
+    assert code == 0 and found["met"]
+    trials = {t["number"]: t for t in found["trials"]}
+    assert trials[0]["as_is"] and trials[0]["result"]["missed"], "the recipe as it is comes first, though hopeless"
+    assert trials[found["chosen"]]["values"]["student.model.width"] == 48, "the widest that is fast enough"
+    assert set(fake.trained) <= {16, 32, 48, 128}, "64 is too slow by more than a tenth: it is never trained"
+    assert 64 in fake.shaped
+    stopped = [t for t in trials.values() if t["state"] == "stopped"]
+    assert stopped and all("its shape misses max_latency_ms" in t["why"] for t in stopped)
+    written = tmp_path / "out.tune" / "recipe.toml"
+    chosen, _ = recipes.load(str(written))
+    assert chosen.student.model is not None and chosen.student.model["width"] == 48
+    assert chosen.budget.max_latency_ms == 0.5 and chosen.targets == ("ort-cpu",)
+    assert space.likeness(chosen) == trials[found["chosen"]]["likeness"]
+    page = (tmp_path / "out.tune" / "tune.html").read_text()
+    assert "<circle" in page and "chosen" in page
+
+
+def test_finished_trials_stay_and_count(fake: Fake, tuned: Callable[..., Any]) -> None:
+    wishes = ("--max-latency-ms", "9", "--max-drop", "0.9")
+    _, first = tuned(*wishes, "--trials", "4")
+    before = len(fake.trained)
+    code, second = tuned(*wishes, "--trials", "6")
+    assert code == 0
+    assert second["trials"][: len(first["trials"])] == first["trials"], "nothing is lost, nothing is run again"
+    assert len(fake.trained) == before + 2
+    tuned(*wishes, "--trials", "6")
+    assert len(fake.trained) == before + 2, "all are done: the same command again only tells"
+
+
+def test_no_recipe_is_evaluated_twice(
+    fake: Fake, tuned: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "TIRED", 25)
+    mine = tmp_path / "mine.toml"
+    mine.write_text(mine.read_text().replace('"losses.0.temperature"', '# "losses.0.temperature"'))
+    _, found = tuned("--max-latency-ms", "9", "--max-drop", "0.95", "--trials", "50")
+    assert sorted(fake.trained) == [16, 32, 48, 64, 128], "the whole space, then it ends by itself"
+    dropped = [t for t in found["trials"] if t["state"] == "dropped"]
+    assert dropped and all("the same recipe as trial" in t["why"] for t in dropped)
+
+
+def test_it_may_end_with_the_first_that_meets_it(fake: Fake, tuned: Callable[..., Any]) -> None:
+    code, found = tuned("--max-latency-ms", "0.5", "--max-drop", "0.99", "--trials", "40", "--stop-when-met")
+    ended = [t["number"] for t in found["trials"] if t["state"] == "complete"]
+    assert code == 0 and found["chosen"] == ended[-1] == found["trials"][-1]["number"]
+
+
+def test_nothing_meets_it(fake: Fake, tuned: Callable[..., Any], tmp_path: Path) -> None:
+    code, found = tuned("--max-latency-ms", "0.2", "--max-drop", "0.01", "--trials", "6")
+    assert code == 3
+    assert not found["met"] and found["bundle"] is None and found["nearest"] is not None
+    assert "does not meet it" in (tmp_path / "out.tune" / "recipe.toml").read_text()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failed_gate_lets_the_next_one_ship(
+    fake: Fake, tuned: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[int] = []
+
+    def gate(order: Any, objects: Any) -> dict[str, Any]:
+        built.append(Fake.width(order.recipe))
+        if len(built) == 1:
+            raise search.GateError("parity")
+        return {}
+
+    monkeypatch.setattr(search.pipeline, "run", gate)
+    code, found = tuned("--max-latency-ms", "0.5", "--max-drop", "0.9", "--trials", "10", "--prefer", "latency")
+    assert code == 0 and len(built) == 2
+    values = next(t for t in found["trials"] if t["number"] == found["chosen"])["values"]
+    assert values["student.model.width"] == built[1]
+
+
+def test_mistakes(tuned: Callable[..., Any], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert cli.run(["tune", "digits", "--target", "ort-cpu"]) == 2
+    assert "--max-latency-ms" in capsys.readouterr().err
+    (tmp_path / "broken").write_text("not a journal\n")
+    assert cli.run(["tune", "digits", "--max-drop", "0.1", "--storage", str(tmp_path / "broken")]) == 2
+    assert "--storage" in capsys.readouterr().err
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    assert tuned("--max-drop", "0.5")[0] == 2, "told before the search, not after it"
+
+
+@pytest.mark.parametrize("name", ["optuna", "tomli_w"])
+def test_what_is_not_installed(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for module in ("search", "study", "outcome"):
+        monkeypatch.delitem(sys.modules, f"edgekd.tune.{module}")
+        monkeypatch.delattr(f"edgekd.tune.{module}")
+    monkeypatch.setitem(sys.modules, name, None)
+    assert cli.run(["tune", "digits", "--max-drop", "0.1"]) == 4
+    assert "pip install 'edgekd[tune]'" in capsys.readouterr().err
+
+
+def make_study(tmp_path: Path, url: str | None = None) -> study.Study:
+    digits, _ = recipes.load("digits")
+    knobs = {"student.model.width": recipes.Knob(choices=(16, 32, 128))}
+    storage = study.open_storage(url or str(tmp_path / "s.journal"))
+    return study.Study(storage, "s", knobs, space.current(digits, knobs), 0)
+
+
+@pytest.mark.parametrize("kind", ["journal", "sqlite"])
+def test_the_values_of_a_dead_worker_are_asked_again(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = None if kind == "journal" else f"sqlite:///{tmp_path / 's.db'}"
+    one = make_study(tmp_path, url)
+    first = one.ask()
+    assert first.point == {}, "the recipe as it is"
+    elsewhere = one.ask()
+    elsewhere.note("worker", "another-host:1:7")
+    lost = one.ask()
+    lost.note("worker", f"{platform.node()}:1:7")  # process 1 did not start then
+    again = make_study(tmp_path, url).ask()
+    trials = one.trials()
+    assert trials[lost.number].state == TrialState.FAIL
+    assert again.point == lost.point and trials[again.number].user_attrs["again"] == lost.number
+    assert trials[first.number].state == trials[elsewhere.number].state == TrialState.RUNNING
+    monkeypatch.setattr(study, "AWAY_S", -1)
+    one.revive()
+    states = [trial.state for trial in one.trials()]
+    assert states[elsewhere.number] == TrialState.FAIL, "given up after a day"
+    assert states[first.number] == states[again.number] == TrialState.RUNNING, "this process lives"
+
+
+def test_the_lower_number_keeps_a_recipe(tmp_path: Path) -> None:
+    one, two = make_study(tmp_path), make_study(tmp_path)
+    low, high = one.ask(), two.ask()
+    assert low.number < high.number
+    assert one.claim(low, "same") is None
+    assert two.claim(high, "same") == low.number
+    one.drop(low, "given up")
+    assert two.claim(high, "same") is None, "a dropped one keeps nothing"
+
+
+def test_a_half_written_line_is_cut_off(tmp_path: Path) -> None:
+    one = make_study(tmp_path)
+    asked = one.ask()
+    one.prune(asked, "why", {"max_latency_ms": 1.0})
+    with (tmp_path / "s.journal").open("ab") as file:
+        file.write(b'{"op_code": 8, "tri')
+    again = make_study(tmp_path)
+    again.ask()
+    assert make_study(tmp_path).trials()[asked.number].state == TrialState.PRUNED
+
+
+def test_a_process_is_told_from_its_successor() -> None:
+    host, pid, start = study.me().rsplit(":", 2)
+    assert study.lives(study.me())
+    if start:
+        assert not study.lives(f"{host}:{pid}:{int(start) - 1}")
+
+
+def test_the_recipe_that_was_found_reads_well() -> None:
+    digits, _ = recipes.load("digits")
+    text = outcome.toml(space.table_of(digits), "about it")
+    assert text.startswith("# about it\n") and "[[compress]]" in text
+    assert tomllib.loads(text)["losses"] == [dict(loss) for loss in digits.losses]
+
+
+def test_a_real_search_never_looks_at_the_test_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looked: set[str] = set()
+    inputs, build = Feed.inputs, search.pipeline.run
+
+    def spy(feed: Feed, split: str, start: int, stop: int) -> Any:
+        looked.add(split)
+        return inputs(feed, split, start, stop)
+
+    def at_the_end(order: Any, objects: Any) -> Any:
+        assert "validation" in looked and "test" not in looked
+        return build(order, objects)
+
+    monkeypatch.setattr(Feed, "inputs", spy)
+    monkeypatch.setattr(search.pipeline, "run", at_the_end)
+    mine = tmp_path / "mine.toml"
+    plain = (recipes.builtin_folder() / "digits.toml").read_text()
+    mine.write_text(plain + '\n[tune]\n"student.model.width" = { choices = [4, 5] }\n')
+    line = ["tune", str(mine), "--target", "ort-cpu", "--quick", "--trials", "2", "--max-drop", "0.99"]
+    cuts = ["teacher.model.width=8", "student.model.width=6", "compress=[]"]
+    out = tmp_path / "out"
+    code = cli.run([*line, "--out", str(out), *(part for cut in cuts for part in ("--set", cut))])
+    assert code == 0, capsys.readouterr().err
+    told = capsys.readouterr()
+    assert told.err.count("trial ") == 2 and "next:" in told.out
+    found = json.loads((tmp_path / "out.tune" / "tune.json").read_text())
+    assert all(trial["result"]["targets"]["ort-cpu"]["p50_ms"] > 0 for trial in found["trials"])
+    assert found["trials"][1]["shapes"]["ort-cpu"]["fp32"]["size_bytes"] > 0
+    assert cli.run(["verify", str(out)]) == 0
+    again = ["build", str(tmp_path / "out.tune" / "recipe.toml"), "--quick", "--out", str(out)]
+    assert cli.run(again) == 0
+    assert "nothing to do" in capsys.readouterr().out, "the recipe that was written is the one that was built"

@@ -1,0 +1,137 @@
+"""The space of a search: what a point makes of a recipe, and which points there are."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgekd import recipe as recipes
+from edgekd import space
+from edgekd.errors import RecipeError
+from edgekd.plan import content
+from edgekd.recipe import Knob
+from edgekd.tune import outcome
+
+DIGITS, _ = recipes.load("digits")
+KNOBS = space.of(DIGITS, "digits.toml")
+
+
+def with_tune(tune: dict[str, Any], name: str = "digits") -> recipes.Recipe:
+    loaded, _ = recipes.load(name)
+    return recipes.parse({**space.table_of(loaded), "tune": tune}, "mine.toml")
+
+
+def points(knobs: dict[str, Knob]) -> st.SearchStrategy[dict[str, Any]]:
+    def values(knob: Knob) -> st.SearchStrategy[Any]:
+        if knob.choices is not None:
+            return st.sampled_from(knob.choices)
+        return st.floats(float(knob.low or 0), float(knob.high or 0)).map(space.tidy)
+
+    return st.fixed_dictionaries({key: values(knob) for key, knob in knobs.items()})
+
+
+@settings(max_examples=60, deadline=None)
+@given(points(KNOBS))
+def test_every_point_is_a_recipe_that_toml_can_hold(point: dict[str, Any]) -> None:
+    table = space.table_of(DIGITS)
+    before = copy.deepcopy(table)
+    made = space.apply(table, point)
+    assert table == before, "the given table stays as it was"
+    recipe = recipes.parse(made, "digits.toml")
+    again = recipes.parse(tomllib.loads(outcome.toml(made, "about")), "recipe.toml")
+    assert content(again) == content(recipe)
+    left_out = [i for i in range(2) if point[f"compress.{i}"] is False]
+    assert len(recipe.compress) == 2 - len(left_out)
+    assert any(loss["kind"] == "kl" for loss in recipe.losses), "somebody teaches"
+
+
+@pytest.mark.parametrize("name", sorted({*recipes.builtins()} - {"resnet50-mobilenetv2"}))  # imports transformers
+def test_where_a_recipe_stands_is_that_recipe(name: str) -> None:
+    recipe, _ = recipes.load(name)
+    knobs = space.default(recipe)
+    now = space.current(recipe, knobs)
+    assert set(now) == set(knobs), "the default space is made around the recipe"
+    made = recipes.parse(space.apply(space.table_of(recipe), now), name)
+    assert space.likeness(made) == space.likeness(recipe)
+
+
+def test_likeness_is_of_what_is_trained() -> None:
+    table = space.table_of(DIGITS)
+
+    def like(point: dict[str, Any], **more: Any) -> str:
+        return space.likeness(recipes.parse({**space.apply(table, point), **more}, "x"))
+
+    plain = like({})
+    assert like({}, name="other", budget={"max_drop": 0.5}, tune={"student.epochs": {"choices": [1, 2]}}) == plain
+    assert like({"student.model.width": 64}) != plain
+    assert like({"student.model.depth": 3}) == plain, "what a family has anyway"
+    dropped = {"losses.1": False, "compress.0": False}
+    assert like({**dropped, "losses.1.weight": 0.3, "compress.0.ratio": 0.25}) == like(dropped)
+
+
+def test_the_first_steps_are_downwards() -> None:
+    steps = space.ladder(KNOBS, space.current(DIGITS, KNOBS))
+    widths = [(step["student.model.width"], step["student.model.strides"]) for step in steps]
+    assert widths == [(w, s) for w in (96, 64, 48) for s in ([1, 1, 2], [2, 1, 1])]
+    grid = {"student.model.width": Knob(low=16, high=128, step=16)}
+    assert [p["student.model.width"] for p in space.ladder(grid, {"student.model.width": 128})] == [96, 64, 32]
+    assert space.ladder({"student.epochs": Knob(low=1, high=9)}, {"student.epochs": 3}) == []
+
+
+def test_another_kind_takes_what_it_knows() -> None:
+    table = space.table_of(DIGITS)
+    made = space.apply(table, {"losses.0.kind": "dist", "losses.0.temperature": 2.0, "losses.0.gamma": 3.0})
+    assert made["losses"][0] == {"kind": "dist", "temperature": 2.0, "weight": 0.9, "gamma": 3.0}
+    made = space.apply(table, {"losses.0.kind": "squared_error", "losses.0.temperature": 2.0})
+    assert made["losses"][0] == {"kind": "squared_error", "weight": 0.9}
+
+
+def test_no_build_reads_the_tune_table() -> None:
+    tuned = with_tune({"student.model.width": {"choices": [16, 32]}})
+    assert content(tuned) == content(with_tune({}))
+
+
+def test_keys_may_be_written_with_or_without_quotes() -> None:
+    nested = tomllib.loads(
+        "[tune.student.model]\nwidth = {low = 16, high = 64, step = 16}\n"
+        "[tune.'losses.0']\nweight = {low=0.1, high=1.0}"
+    )
+    recipe = with_tune(nested["tune"])
+    assert set(recipe.tune) == {"student.model.width", "losses.0.weight"}
+    assert space.of(recipe, "mine.toml")["student.model.width"].high == 64
+
+
+@pytest.mark.parametrize(
+    ("tune", "says"),
+    [
+        ({"student.model.widht": {"choices": [8]}}, "did you mean 'student.model.width'"),
+        ({"losses.0.temprature": {"low": 1.0, "high": 2.0}}, "did you mean 'losses.0.temperature'"),
+        ({"teacher.epochs": {"low": 1, "high": 2}}, "unknown key"),
+        ({"student.model.width": {"low": 16, "high": 5000}}, "allowed is 1 to 4096"),
+        ({"compress.0.ratio": {"choices": [0.5, 1.5]}}, "allowed is 0 < ratio < 1"),
+        ({"student.epochs": {"choices": ["many"]}}, "integer"),
+        ({"compress.2": {"choices": [True, False]}}, "nothing stands there"),
+        ({"losses.1": {"choices": ["no"]}}, "not a table"),
+        ({"losses.2": {"choices": [False, {"kind": "kll"}]}}, "did you mean 'kl'"),
+        ({"student.epochs": {"low": 5}}, "either low and high, or choices"),
+        ({"student.epochs": {"low": 5, "high": 5}}, "low must be below high"),
+        ({"student.lr": {"low": 0, "high": 1, "log": True}}, "log needs low above 0"),
+    ],
+)
+def test_mistakes_are_told(tune: dict[str, Any], says: str) -> None:
+    with pytest.raises(RecipeError) as err:
+        space.of(with_tune(tune), "mine.toml")
+    assert says in str(err.value)
+    assert "tune" in str(err.value)
+
+
+def test_a_recipe_without_anything_to_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(space, "default", lambda recipe: {})
+    with pytest.raises(RecipeError, match="nothing to turn"):
+        space.of(DIGITS, "digits.toml")
