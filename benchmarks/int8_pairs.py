@@ -53,7 +53,7 @@ def peers(net: _nets.Net, runtime: str) -> tuple[dict[str, Files], dict[str, str
 
 def timed_inputs(net: _nets.Net) -> dict[str, np.ndarray]:
     """One sample as the pipeline times it."""
-    return measure._timed_inputs(net.inputs("validation", 256)[0], 1)
+    return measure.timed_inputs(net.inputs("validation", 256)[0], 1)
 
 
 def run(net: _nets.Net, name: str, rounds: int, seconds: float) -> dict[str, Any]:

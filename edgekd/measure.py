@@ -232,7 +232,7 @@ def _measure(
             },
             "also": {kind: _on_another(target, kind, data, exam, got, tolerances[name]) for kind in target.also},
         }
-    x = _timed_inputs(next(iter(exam.inputs("validation", None))), target.shapes.batch)
+    x = timed_inputs(next(iter(exam.inputs("validation", None))), target.shapes.batch)
     job = bench.BenchJob(
         target.backend,
         files,
@@ -284,7 +284,7 @@ def _on_another(
     }
 
 
-def _timed_inputs(sample: Inputs, batch: int) -> Inputs:
+def timed_inputs(sample: Inputs, batch: int) -> Inputs:
     """What is timed: noise of the inputs' shape (kernels don't look at values); whole numbers from the data.
 
     Of texts the one of median length, without padding.
