@@ -50,6 +50,8 @@ def losses_of(table: Table, losses: Sequence[Table], number: int) -> tuple[Table
         own = with_kinds(tuple(dict(entry) for entry in given))
     except (TypeError, ValueError) as err:
         raise RecipeError(f"not a list of losses: {err}", where=f"{where}.losses") from err
+    if not own:
+        raise RecipeError("no losses", where=f"{where}.losses", allowed="one or more, or leave the key out")
     if "temperature" not in table:
         return own
     warm = [hasattr(plugins.build("losses", _bare(entry), f"{where}.losses"), "temperature") for entry in own]
