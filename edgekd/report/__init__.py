@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from edgekd.report import attribution, figures, learned, pictures, view
+from edgekd.report import attribution, figures, learned, pictures, tradeoff, view
 from edgekd.report.pictures import Sample
 from edgekd.report.readme import readme
 from edgekd.report.text import Metric
@@ -29,7 +29,17 @@ def html(report: Mapping[str, Any], samples: Mapping[str, Any]) -> str:
     found = extras.get("learned")
     stages = attribution.make(extras.get("attribution") or {}, metric)
     said = learned.make(found, report["split_sizes"]["test"], metric) if found else None
-    return _environment().get_template("page.html").render(**page, figures=drawn, learned=said, attribution=stages)
+    teacher = view.teacher_of(report)
+    traded = (
+        {}
+        if teacher is None
+        else {name: tradeoff.make(target, teacher["value_validation"]) for name, target in report["targets"].items()}
+    )
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(**page, figures=drawn, learned=said, attribution=stages, traded=traded)
+    )
 
 
 def samples_page(report: Mapping[str, Any], samples: Sequence[Sample]) -> str:
