@@ -9,7 +9,6 @@ from typing import Any
 
 from edgekd import (
     choose,
-    clock,
     explain,
     host,
     learned,
@@ -130,9 +129,7 @@ def train_all(bench: steps.Bench) -> tuple[dict[str, steps.Trained], Watching]:
             heard = whom(bench, trained, watching, step)
             trained[step.name] = steps.student(bench, step, trained["teacher"].student, heard, watching)
         elif step.trains:
-            timer = clock.of(bench.plan.target_of(step))
-            before = trained[step.parent or ""].student
-            trained[step.name] = steps.compress(bench, step, before, watching, live, timer)
+            trained[step.name] = steps.compress(bench, step, trained[step.parent or ""].student, watching, live)
     return trained, watching
 
 

@@ -102,7 +102,8 @@ def check_from_teacher(recipe: Recipe, feed: Feed, teacher_feed: Feed, heads: He
     if len(heads) > 1:
         raise RecipeError("the student has several heads", where=where, found=list(heads), allowed="one")
     for i, table in enumerate(tables):
-        if steps.make_pass(table, f"{where}[{i}]").quantizes:
+        change = steps.make_pass(table, f"{where}[{i}]")
+        if change.quantizes or change.timed:
             place = f"{where}[{i}].kind"
             raise RecipeError("depends on the target", where=place, found=table["kind"], allowed="in [[compress]]")
     if feed.specs != teacher_feed.specs:

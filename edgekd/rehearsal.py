@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,6 @@ from edgekd.store import Store, canonical, sha256
 from edgekd.target import Target
 
 RUNS, SECONDS = 30, 0.05  # of timing a shape, at least
-QUICKLY = 0.05  # seconds of timing a shape that a pass asks about
 
 
 def key(plan: Plan, host: Mapping[str, Any]) -> str:
@@ -99,9 +97,7 @@ def _structures(bench: steps.Bench) -> tuple[dict[str, Student], dict[str, float
             continue
         if step.name not in students:
             change, before = steps.make_pass(step.table), students[step.parent or ""]
-            timer = clock.of(bench.plan.target_of(step), QUICKLY) if change.timed else None
-            context = replace(steps.context_of(bench, step, change), clock=timer)
-            students[step.name] = steps.structure(step.table, change, before, context)
+            students[step.name] = steps.structure(step.table, change, before, steps.context_of(bench, step, change))
             _check_output(students[step.name], step)
         if step.kind != "teacher":
             terms = steps.terms_of(bench, step)

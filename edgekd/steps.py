@@ -10,7 +10,7 @@ import functools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from edgekd import context, metric, plugins, sources
+from edgekd import clock, context, metric, plugins, sources
 from edgekd.compress._base import Clock, Context, Pass
 from edgekd.errors import ExportError
 from edgekd.heads import SINGLE, Heads
@@ -71,6 +71,12 @@ class Bench:
     terms: tuple[Term, ...]
     metric: Metric
     progress: Progress
+    clocks: dict[str, Clock] = field(default_factory=dict)
+
+    def clock_of(self, step: Step) -> Clock:
+        """The clock of a step's target: one for a whole build, so that what the rehearsal timed is known already."""
+        chosen = self.plan.target_of(step)
+        return self.clocks.setdefault(chosen.name, clock.of(chosen))
 
     def feed_of(self, step: str) -> Feed:
         """What a step's network is shown."""
@@ -165,19 +171,12 @@ def begin(bench: Bench, step: Step, above: Student) -> Student:
     return made
 
 
-def compress(
-    bench: Bench, step: Step, before: Student, watching: Watching, live: nn.Module, clock: Clock | None = None
-) -> Trained:
-    """One pass and, where it trains, the fine-tuning that follows it, by distillation.
-
-    Args:
-        clock: of the step's target, for a pass that is ``timed``.
-    """
+def compress(bench: Bench, step: Step, before: Student, watching: Watching, live: nn.Module) -> Trained:
+    """One pass and, where it trains, the fine-tuning that follows it, by distillation."""
 
     def make(scratch: Path) -> Trained:
         change = make_pass(step.table)
-        told = replace(context_of(bench, step, change, watching), clock=clock if change.timed else None)
-        changed = structure(step.table, change, before, told)
+        changed = structure(step.table, change, before, context_of(bench, step, change, watching))
         history = []
         if step.schedule is not None:
             history = _fit(bench, step, changed, (watching, watching), live, scratch, change)
@@ -198,7 +197,8 @@ def structure(table: Table, change: Pass, before: Student, context: Context) -> 
 
 def context_of(bench: Bench, step: Step, change: Pass, watching: Watching | None = None) -> Context:
     """What a pass is told. ``watching``: the teachers, where they are trained."""
-    return context.make(bench.taught, step, change, terms_of(bench, step), watching)
+    told = context.make(bench.taught, step, change, terms_of(bench, step), watching)
+    return replace(told, clock=bench.clock_of(step)) if change.timed else told
 
 
 def terms_of(bench: Bench, step: Step) -> tuple[Term, ...]:
