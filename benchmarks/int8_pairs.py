@@ -92,7 +92,9 @@ def run(net: _nets.Net, name: str, rounds: int, seconds: float) -> dict[str, Any
     best = min(others, key=p50.__getitem__)
     ratio, ci = bench.ratio_ci(samples[ours], samples[best])
     of_fp32 = bench.ratio_ci(samples[ours], samples["fp32"])
+    counts = _peers.optimized_counts(net.onnx[name]["int8-ptq"]) if name == "ort-cpu" else {}
     return {
+        "left_in_optimized_graph": {op: counts[op] for op in ("QuantizeLinear", "DequantizeLinear") if counts},
         "p50_ms": p50,
         "bytes": {candidate: sum(map(len, data.values())) for candidate, data in files.items()},
         "value_test": values,

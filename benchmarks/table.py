@@ -57,19 +57,71 @@ def fashion(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         )
 
 
-def against(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def pairs(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Ratios of p50 with their 95 % intervals."""
-    peers = (("ort-cpu", "quantize_static", "ONNX Runtime's `quantize_static`"), ("openvino", "nncf_ptq", "NNCF's PTQ"))
-    for target, key, name in peers:
+    for target, name in RUNTIME.items():
         parts = []
-        for net in ("resnet20", "mobilenet"):
-            peer = found[net][target][key]
-            low, high = peer["ci95"]
-            parts.append(f"{net} {peer['ours_over_it']:.3f} ({low:.3f} to {high:.3f})")
-        yield f"p50 of our int8 file over that of {name}, on {RUNTIME[target]}", "; ".join(parts)
-    left = [found[net]["ort-cpu"]["ours"]["left_in_optimized_graph"] for net in ("resnet20", "mobilenet")]
-    counts = ", ".join(f"{one['QuantizeLinear']} / {one['DequantizeLinear']}" for one in left)
+        for net, rows in found["nets"].items():
+            low, high = rows[target]["ci95"]
+            ships = "; ships fp32" if rows[target]["ships_float"] else ""
+            parts.append(f"{net} {rows[target]['ours_over_best']:.3f} ({low:.3f} to {high:.3f}{ships})")
+        yield f"p50 of our int8 file over the best of ONNX Runtime's and NNCF's, on {name}", "; ".join(parts)
+    left = {net: rows["ort-cpu"]["left_in_optimized_graph"] for net, rows in found["nets"].items()}
+    counts = ", ".join(f"{net} {one['QuantizeLinear']} / {one['DequantizeLinear']}" for net, one in left.items())
     yield "Q / DQ left in ONNX Runtime's optimized graph of each", counts
+
+
+def portable(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """One file, Haswell emulated."""
+    for backend, name in (("ort", RUNTIME["ort-cpu"]), ("openvino", RUNTIME["openvino"])):
+        parts = []
+        for net, rows in found["nets"].items():
+            row = rows[backend]
+            same = "bit-identical" if row["bit_identical"] else f"largest difference {row['max_abs_diff']:.1g}"
+            eight = 100 * row["eight_bits"]["argmax_agreement"]
+            parts.append(f"{net} {same}, {100 * row['argmax_agreement']:.1f} % (8 bits: {eight:.1f} %)")
+        yield f"`portable-int8`: same answers on an emulated Haswell, on {name}", "; ".join(parts)
+
+
+def agreement(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Torch against the runtimes."""
+    parts = [
+        f"{net} on {target} {100 * row['argmax_agreement']:.2f} %"
+        for net, rows in found["nets"].items()
+        for target, row in rows["targets"].items()
+        if target in RUNTIME
+    ]
+    yield "int8 answers as in torch, 10,000 CIFAR-10 images", "; ".join(parts)
+
+
+def cells(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The veto."""
+    broken = [law for law, held in found["laws"].items() if not held]
+    ships = f"{found['compressed_ships']} of {found['cells']} ship compressed"
+    yield (
+        "nets x targets x ways to compress: what ships is not slower than fp32 and in its budget; refusals name ops",
+        f"{ships}; " + (f"broken: {', '.join(broken)}" if broken else "held in all"),
+    )
+
+
+def tuned(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Three wishes."""
+    chosen, as_is = found["chosen"], found["as_is"]
+    yield (
+        f"`edgekd tune digits {found['wishes']}`",
+        f"{'met' if found['met'] else 'not met'} in {found['seconds']:.0f} s: {chosen['value']:.4f}, "
+        f"{1000 * chosen['p50_ms']:.1f} us, {chosen['size_bytes'] / 1000:.1f} kB; the recipe as it is: "
+        f"{as_is['value']:.4f}, {1000 * as_is['p50_ms']:.1f} us, {as_is['size_bytes'] / 1000:.1f} kB",
+    )
+
+
+def halved(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """ResNet-20."""
+    low, high = (100 * end for end in found["ci95"])
+    yield (
+        f"ResNet-20 pruned to half its measured latency, {len(found['seeds'])} seeds: accuracy over uniform magnitude",
+        f"{100 * found['gain']:.2f} points ({low:.2f} to {high:.2f})",
+    )
 
 
 def answers(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -170,7 +222,12 @@ PARTS = (
     ("kept_outputs", kept, "kept_outputs.py"),
     ("memory", memory, "memory.py"),
     ("wordpiece", tokens, "wordpiece.py --data FOLDER"),
-    ("int8_vs_ptq", against, "int8_vs_ptq.py"),
+    ("int8_pairs", pairs, "int8_pairs.py --data FOLDER"),
+    ("portable", portable, "portable.py --data FOLDER"),
+    ("agreement", agreement, "agreement.py --data FOLDER"),
+    ("cells", cells, "cells.py"),
+    ("tune-digits", tuned, "tune.py digits"),
+    ("half_latency", halved, "half_latency.py --data FOLDER"),
     ("same_answers", answers, "same_answers.py"),
     ("call_overhead", overhead, "call_overhead.py"),
     ("kills", killed, "kills.py"),
