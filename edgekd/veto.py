@@ -307,7 +307,7 @@ def because(profile: Profile, other: Profile, how: Collection[str]) -> str:
     if "size" in how:
         said.append(about_size(profile, other))
     if any(said):
-        return "; ".join(part for part in said if part)
+        return "; ".join(dict.fromkeys(part for part in said if part))  # one reason may answer two questions
     ops = ", ".join(f"{count} {op}" for op, count in profile.graph.layers().items())
     untold = "" if profile.kernels else "what the runtime ran of it is not known; "
     return f"{untold}the file has {ops or 'no layers with weights'}"
