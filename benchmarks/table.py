@@ -115,6 +115,19 @@ def tuned(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
 
 
+def tenth(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """CIFAR-10."""
+    report = found["report"]
+    teacher, target = report["stages"][0], report["targets"]["portable-int8"]
+    shipped = next(c for c in target["candidates"] if c["name"] == target["shipped"])
+    yield (
+        "`one-tenth`, ResNet-20 on CIFAR-10, one seed: accuracy on test at a tenth of the file",
+        f"{100 * shipped['value_test']:.1f} % (teacher {100 * teacher['value_test']:.1f} %) at "
+        f"1/{teacher['size_bytes'] / shipped['size_bytes']:.1f} of its size; "
+        f"{shipped['speedup_vs_fp32']['p50']:.1f} x faster",
+    )
+
+
 def halved(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """ResNet-20."""
     low, high = (100 * end for end in found["ci95"])
@@ -227,6 +240,7 @@ PARTS = (
     ("agreement", agreement, "agreement.py --data FOLDER"),
     ("cells", cells, "cells.py"),
     ("tune-digits", tuned, "tune.py digits"),
+    ("one_tenth_seed0", tenth, "one_tenth.py --data FOLDER"),
     ("half_latency", halved, "half_latency.py --data FOLDER"),
     ("same_answers", answers, "same_answers.py"),
     ("call_overhead", overhead, "call_overhead.py"),
