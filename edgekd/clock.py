@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgekd import measure
 from edgekd.compress._base import Clock
 from edgekd.learn.student import Student
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime import bench
-from edgekd.runtime.backends import _base as backends
 from edgekd.target import Target
 
 SECONDS = 0.2  # of running time for each student
@@ -31,9 +31,8 @@ def of(target: Target, seconds: float = SECONDS) -> Clock:
         new = {shape_of(s): s for s in students if shape_of(s) not in known}
         if new:
             first = shape_of(students[0])
-            took = dict(
-                zip(todo := {first: students[0], **new}, _timed(target, list(todo.values()), seconds), strict=True)
-            )
+            todo = {first: students[0], **new}
+            took = dict(zip(todo, _timed(target, list(todo.values()), seconds), strict=True))
             drift = known.get(first, took[first]) / took[first]
             known.update({shape: took[shape] * drift for shape in new})
         return [known[shape_of(student)] for student in students]
@@ -53,7 +52,7 @@ def inputs_of(student: Student, batch: int) -> dict[str, np.ndarray]:
 
 
 def _timed(target: Target, students: Sequence[Student], seconds: float) -> list[float]:
-    backend = backends.make(target.backend, dict(target.options), f"{target.name}.toml: options")
+    backend = measure.backend_of(target)
     onnx = [to_onnx(s.with_module(s.module.eval()), opset=target.opset, metadata={}) for s in students]
     job = bench.BenchJob(
         target.backend,

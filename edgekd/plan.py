@@ -245,7 +245,7 @@ class _Maker:
             if change.quantizes and scheme is None:
                 continue
             pruned = pruned or not change.quantizes
-            made = self._compress(table, i, step, target, scheme)
+            made = self._compress(table, i, change.parts(), step, target, scheme)
             numerics = scheme or target.dense
             name = free_name([c.name for c in found], "-".join(filter(None, (numerics.name, change.suffix))))
             found.append(self._candidate(name, made, target, numerics, pruned))
@@ -260,10 +260,10 @@ class _Maker:
         self._add(Step(f"measure {target.name}", "measure", key, found[0].export, (target.name,)), target)
         return tuple(found)
 
-    def _compress(self, table: Table, number: int, before: Step, target: Target, scheme: Numerics | None) -> Step:
+    def _compress(
+        self, table: Table, number: int, parts: Sequence[Table], before: Step, target: Target, scheme: Numerics | None
+    ) -> Step:
         """The step of a compress table, or its steps one after the other, of which the last is given."""
-        change = build_pass(table, number)
-        parts = change.parts()
         for i, part in enumerate(parts or [table]):
             name = f"{table['kind']} {i + 1} of {len(parts)}" if i + 1 < len(parts) else table["kind"]
             before = self._pass({**table, **part}, number, name, before, target, scheme)

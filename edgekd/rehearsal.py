@@ -15,13 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgekd import clock, plugins, steps
+from edgekd import clock, measure, plugins, steps
 from edgekd.errors import ExportError
 from edgekd.learn import train
 from edgekd.learn.objective import check_layers
 from edgekd.learn.student import Student, joined
 from edgekd.plan import Plan, Step
-from edgekd.runtime.backends import _base as backends
 from edgekd.store import Store, canonical, sha256
 from edgekd.target import Target
 
@@ -144,7 +143,7 @@ def _try(target: Target, onnx: bytes, student: Student) -> tuple[float, int]:
 
     The latency of a shape, not a measurement to quote: the tenth percentile, since what else a machine does only adds.
     """
-    backend = backends.make(target.backend, dict(target.options), f"{target.name}.toml: options")
+    backend = measure.backend_of(target)
     files = backend.lower(onnx)
     session = backend.open(files, batch=target.shapes.batch)
     x = clock.inputs_of(student, target.shapes.batch)
