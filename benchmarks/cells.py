@@ -23,7 +23,6 @@ from edgekd.prepare import Objects, prepare
 from edgekd.preprocess import Inputs
 from edgekd.recipe import Budget
 from edgekd.runtime import bench as benching
-from edgekd.stage_scores import StageScores
 
 TARGETS = ("ort-cpu", "openvino", "portable-int8")
 MAX_DROP = 0.1
@@ -73,15 +72,13 @@ def cells(name: str, chain: list[dict[str, Any]], cache: Path, again: float) -> 
     """Every candidate but fp32 on every target, against fp32."""
     order = orders.take(recipe(name, chain), TARGETS, cache=cache)
     bench = prepare(order, Objects())
-    trained, watching = pipeline.train_all(bench)
-    exam = measure.Exam.of(bench.feed, watching.split, bench.judge_of("student"))
-    onnx = pipeline.export_all(bench, trained)
-    measured = pipeline.measure_all(bench, onnx, StageScores(bench, trained), exam, 0.3)
+    made = pipeline.make_all(bench, 0.3)
+    exam, measured = made.exam, made.measured
     teacher = exam.value("validation", exam.teacher("validation"))
     rows = []
     for target, found in measured.items():
         x = measure.timed_inputs(next(exam.inputs("validation", None)), found.target.shapes.batch)
-        because, fresh = veto.told(found.profiles()), timed_again(found, x, again)
+        because, fresh = veto.told(found.profiles), timed_again(found, x, again)
         fp32 = next(c for c in found.contenders() if c.name == "fp32")
         for contender in found.contenders():
             if contender.name == fp32.name:
@@ -99,7 +96,7 @@ def cells(name: str, chain: list[dict[str, Any]], cache: Path, again: float) -> 
 
 def kernels_of(found: measure.Measured) -> set[str]:
     """The names of every operator and kind that a reason may name."""
-    ops = {kernel.op for profile in found.profiles().values() for kernel in profile.kernels or ()}
+    ops = {kernel.op for profile in found.profiles.values() for kernel in profile.kernels or ()}
     words = {word for pair in veto.WORDS.values() for word in pair}
     return ops | set(veto.KINDS) | set(veto.KIND_OF) | words | {"conversions", "normalisations"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -118,8 +119,9 @@ class Measured:
         """A session on a candidate's files, for many samples at once."""
         return backend_of(self.target).open(self.candidates[name].files, batch=CHUNK)
 
+    @functools.cached_property
     def profiles(self) -> dict[str, Profile]:
-        """What the veto reads of each candidate."""
+        """What the veto reads of each candidate; the files are parsed once."""
         floats = self.target.float_ops
         return {
             name: Profile(name, c.numerics, qdq.read(c.onnx), c.kernels, floats) for name, c in self.candidates.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgekd import (
     choose,
@@ -33,6 +33,7 @@ from edgekd.runtime import bundle
 from edgekd.stage_scores import StageScores
 from edgekd.store import canonical
 
+SECONDS = 1.0  # of timing a candidate
 QUICK_SECONDS = 0.1  # of timing a candidate with --quick: whether it runs, not how fast
 
 
@@ -51,11 +52,7 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
             rehearsal.check(bench)  # such a build is a rehearsal itself
         else:
             rehearsal.run(bench, order.targets, host.measured_key(0))
-    trained, watching = train_all(bench)
-    onnx = export_all(bench, trained)
-    stage_scores = StageScores(bench, trained)
-    exam = measure.Exam.of(bench.feed, watching.split, bench.judge_of("student"))
-    measured = measure_all(bench, onnx, stage_scores, exam, QUICK_SECONDS if order.quick else 1.0)
+    trained, watching, stage_scores, exam, measured = make_all(bench, QUICK_SECONDS if order.quick else SECONDS)
     budget = choose.resolved(order.recipe.budget, teacher_bytes(bench, trained))
     choices = choose_all(measured, None if order.quick else budget, exam)
     explained = explain_losses(bench, trained, watching) if order.explain else None
@@ -69,6 +66,25 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
     replace_file(orders.samples_page(order.out), apart)  # first: a bundle that stands is not built again
     bundle.write(order.out, record.bundle(facts, order.identity), pages, overwrite=order.overwrite)
     return document
+
+
+class Made(NamedTuple):
+    """Everything that a plan's steps give, before the choice."""
+
+    trained: dict[str, steps.Trained]
+    watching: Watching
+    stage_scores: StageScores
+    exam: measure.Exam
+    measured: dict[str, Measured]
+
+
+def make_all(bench: steps.Bench, seconds: float) -> Made:
+    """Train, export and measure; ``seconds``: of timing each candidate, at least."""
+    trained, watching = train_all(bench)
+    onnx = export_all(bench, trained)
+    stage_scores = StageScores(bench, trained)
+    exam = measure.Exam.of(bench.feed, watching.split, bench.judge_of("student"))
+    return Made(trained, watching, stage_scores, exam, measure_all(bench, onnx, stage_scores, exam, seconds))
 
 
 def describe(order: Order, objects: Objects | None = None) -> dict[str, Any]:
@@ -195,7 +211,7 @@ def choose_all(measured: Mapping[str, Measured], budget: Any, exam: measure.Exam
     says = exam.teacher("validation")
     value = exam.value("validation", says)
     return {
-        name: choose.choose(m.contenders(), budget, value, m.ratio, veto.told(m.profiles()))
+        name: choose.choose(m.contenders(), budget, value, m.ratio, veto.told(m.profiles))
         for name, m in measured.items()
     }
 

@@ -200,7 +200,7 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
     teacher_value = facts.exam.value("validation", facts.exam.teacher("validation"))
     shipped = choice.shipped or min(measured.candidates.values(), key=lambda c: -c.value_validation).name
     contender = next(c for c in measured.contenders() if c.name == shipped)
-    profiles = measured.profiles()
+    profiles = measured.profiles
     return {
         "shipped": choice.shipped,
         "reason": choice.reason,

@@ -80,14 +80,10 @@ def rung(lab: Lab, recipe: Recipe) -> float:
 def full(lab: Lab, recipe: Recipe, number: int) -> Result:
     """A build without a bundle: what would ship on each target, as it was measured there."""
     bench = lab.bench(recipe)
-    trained, watching = pipeline.train_all(bench)
-    onnx = pipeline.export_all(bench, trained)
-    scores = StageScores(bench, trained)
-    exam = measure.Exam.of(bench.feed, watching.split, bench.judge_of("student"))
-    seconds = pipeline.QUICK_SECONDS if lab.order.quick else 1.0
-    measured = pipeline.measure_all(bench, onnx, scores, exam, seconds)
-    choices = pipeline.choose_all(measured, lab.budget, exam)
-    return _result(lab, number, measured, choices, exam.value("validation", exam.teacher("validation")))
+    made = pipeline.make_all(bench, pipeline.QUICK_SECONDS if lab.order.quick else pipeline.SECONDS)
+    choices = pipeline.choose_all(made.measured, lab.budget, made.exam)
+    teacher = made.exam.value("validation", made.exam.teacher("validation"))
+    return _result(lab, number, made.measured, choices, teacher)
 
 
 def _result(
