@@ -98,9 +98,11 @@ def _biased(module: QatModule) -> dict[Node, Node]:
             if op(at) == "batch_norm":
                 break
         at = at if op(at) == "batch_norm" else node
-        args = arguments(at)
-        if len(args) > 2 and isinstance(args[2], Node) and args[2].op == "get_attr":
-            found[at] = args[2]
+        bias = arguments(at)[2] if len(at.args) > 2 else None
+        while isinstance(bias, Node) and bias.op == "call_function":
+            bias = arguments(bias)[0]  # of a frozen BatchNorm: beta, and what is taken from it
+        if isinstance(bias, Node) and bias.op == "get_attr":
+            found[at] = bias
     return found
 
 

@@ -1,11 +1,12 @@
 """BatchNorm folded into the convolution before it, in a prepared graph.
 
-While it trains, a fused pair computes (Krishnamoorthi 2018, arXiv:1806.08342, section 3.2.2), with s = gamma / std,
+torchao's fused pair computes (Krishnamoorthi 2018, arXiv:1806.08342, section 3.2.2), with s = gamma / std,
 
     BatchNorm( conv(x, fake_quantize(w s)) / s + b )  =  conv(x, fake_quantize(w s)) + (b - mean) s + beta
 
-and the right-hand side is what is exported. torchao's own conversion finds the same by matching dozens of patterns,
-which takes ten seconds and goes wrong where a weight has two readers.
+The right-hand side trains alike once the statistics stand still, in fewer passes over the tensors, and is what is
+exported. torchao's own conversion finds the same by matching dozens of patterns, which takes ten seconds and goes wrong
+where a weight has two readers.
 """
 
 from __future__ import annotations
@@ -15,50 +16,83 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
+
+aten = torch.ops.aten
+CONVS = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
 
 
-def fold_batchnorm(graph: GraphModule) -> None:
-    """Fold every BatchNorm that follows a fused convolution; others become a product and a sum, in place.
+def freeze_batchnorm(graph: GraphModule) -> None:
+    """Compute every fused pair by the right-hand side, in place: its parameters go on training, its statistics don't.
 
-    One that is left would send torchao's conversion through its patterns after all.
+    A BatchNorm that follows no fused convolution stays.
     """
     for node in list(graph.graph.nodes):
-        if node.target is torch.ops.aten.batch_norm.default and not _fold(graph, node):
-            _affine(graph, node)
+        if node.target is aten.batch_norm.default:
+            _freeze(graph, node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
 
 
-def _fold(graph: GraphModule, norm: Node) -> bool:
-    """Whether a fused convolution stood before it."""
-    at = norm.args[0]
-    if isinstance(at, Node) and at.target is torch.ops.aten.add.Tensor:
-        at = at.args[0]
-    if not (isinstance(at, Node) and at.target is torch.ops.aten.div.Tensor):
-        return False
-    conv = at.args[0]
-    if not isinstance(conv, Node) or len(conv.args) < 2:
-        return False
-    quantize = conv.args[1]
-    if not (isinstance(quantize, Node) and quantize.op == "call_module"):
-        return False
-    product = quantize.args[0]
-    if not (isinstance(product, Node) and product.target is torch.ops.aten.mul.Tensor):
-        return False
-    weight, gamma, beta, mean, var = (_value(graph, n) for n in (product.args[0], *norm.args[1:5]))
+def fold_batchnorm(graph: GraphModule) -> None:
+    """Put numbers in place of what only depends on parameters; a BatchNorm that stands alone is a product and a sum.
+
+    One that is left would send torchao's conversion through its patterns after all.
+    """
+    freeze_batchnorm(graph)
+    for node in list(graph.graph.nodes):
+        if node.target is aten.batch_norm.default:
+            _affine(graph, node)
+        elif node.target in CONVS:
+            _constants(graph, node)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+
+
+def _freeze(graph: GraphModule, norm: Node) -> None:
+    at: Any = norm.args[0]
+    bias = None
+    if isinstance(at, Node) and at.target is aten.add.Tensor:
+        at, bias = at.args[0], _own_bias(at)
+    conv = at.args[0] if isinstance(at, Node) and at.target is aten.div.Tensor else None
+    if not isinstance(conv, Node) or conv.target not in CONVS or _product(conv) is None:
+        return
+    gamma, beta, mean, var = norm.args[1:5]
     eps: Any = norm.args[7]
-    assert weight is not None and gamma is not None and beta is not None and mean is not None and var is not None
-    scale = gamma / torch.sqrt(var + eps)
-    bias = _conv_bias(graph, norm)
-    folded = beta + ((bias if bias is not None else 0.0) - mean) * scale
-    name = conv.name
-    new_weight = _parameter(graph, f"{name}_weight", weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), product)
-    new_bias = _parameter(graph, f"{name}_bias", folded, conv)
-    quantize.update_arg(0, new_weight)
-    conv.args = (conv.args[0], quantize, new_bias, *conv.args[3:])
+    call = graph.graph.call_function
+    with graph.graph.inserting_before(conv):
+        scale = call(aten.div.Tensor, (gamma, call(aten.sqrt.default, (call(aten.add.Tensor, (var, eps)),))))
+        shift = mean if bias is None else call(aten.sub.Tensor, (mean, bias))
+        offset = call(aten.sub.Tensor, (beta, call(aten.mul.Tensor, (shift, scale))))
+    conv.args = (*conv.args[:2], offset, *conv.args[3:])
     norm.replace_all_uses_with(conv)
     graph.graph.erase_node(norm)
-    return True
+
+
+def _own_bias(add: Node) -> Node | None:
+    """The convolution's own bias, which the fused pair adds, reshaped, after the division."""
+    reshaped = add.args[1]
+    bias = reshaped.args[0] if isinstance(reshaped, Node) else None
+    return bias if isinstance(bias, Node) else None
+
+
+def _product(conv: Node) -> Node | None:
+    """The scaled weight that a fused convolution's fake quantization reads."""
+    quantize = conv.args[1]
+    if not (isinstance(quantize, Node) and quantize.op == "call_module"):
+        return None
+    product = quantize.args[0]
+    return product if isinstance(product, Node) and product.target is aten.mul.Tensor else None
+
+
+def _constants(graph: GraphModule, conv: Node) -> None:
+    product, bias = _product(conv), conv.args[2] if len(conv.args) > 2 else None
+    weight = _value(graph, product)
+    if product is None or weight is None:
+        return
+    product.replace_all_uses_with(_parameter(graph, f"{conv.name}_weight", weight, product))
+    if isinstance(bias, Node) and bias.op != "get_attr" and (value := _value(graph, bias)) is not None:
+        conv.update_arg(2, _parameter(graph, f"{conv.name}_bias", value, conv))
 
 
 def _affine(graph: GraphModule, norm: Node) -> None:
@@ -71,20 +105,11 @@ def _affine(graph: GraphModule, norm: Node) -> None:
     factor = _parameter(graph, f"{norm.name}_factor", scale.reshape(shape), norm)
     offset = _parameter(graph, f"{norm.name}_offset", (beta - mean * scale).reshape(shape), norm)
     with graph.graph.inserting_before(norm):
-        product = graph.graph.call_function(torch.ops.aten.mul.Tensor, (norm.args[0], factor))
-        total = graph.graph.call_function(torch.ops.aten.add.Tensor, (product, offset))
+        product = graph.graph.call_function(aten.mul.Tensor, (norm.args[0], factor))
+        total = graph.graph.call_function(aten.add.Tensor, (product, offset))
     product.meta, total.meta = dict(norm.meta), dict(norm.meta)
     norm.replace_all_uses_with(total)
     graph.graph.erase_node(norm)
-
-
-def _conv_bias(graph: GraphModule, norm: Node) -> Tensor | None:
-    """The convolution's own bias, which the fused pair adds after the division."""
-    add = norm.args[0]
-    if not (isinstance(add, Node) and add.target is torch.ops.aten.add.Tensor):
-        return None
-    reshaped = add.args[1]
-    return _value(graph, reshaped.args[0]) if isinstance(reshaped, Node) else None
 
 
 def attribute(graph: Any, node: Node) -> Any:
@@ -96,10 +121,18 @@ def attribute(graph: Any, node: Node) -> Any:
 
 
 def _value(graph: GraphModule, node: object) -> Tensor | None:
-    if not isinstance(node, Node) or node.op != "get_attr":
+    """What a node gives where it depends on parameters alone."""
+    if isinstance(node, Node) and node.op == "get_attr":
+        value = attribute(graph, node)
+        return value.detach() if isinstance(value, Tensor) else None
+    if not isinstance(node, Node) or node.op != "call_function" or not callable(node.target):
         return None
-    value = attribute(graph, node)
-    return value.detach() if isinstance(value, Tensor) else None
+    values = {source: _value(graph, source) for source in node.all_input_nodes}
+    if any(value is None for value in values.values()):
+        return None
+    with torch.no_grad():
+        made = node.target(*map_arg(node.args, values.__getitem__), **map_arg(node.kwargs, values.__getitem__))
+    return made if isinstance(made, Tensor) else None
 
 
 def _parameter(graph: GraphModule, name: str, value: Tensor, before: Node) -> Node:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from edgekd.compress._annotator import LAYERS, Annotator, op, weight_of
-from edgekd.compress._fold import attribute
+from edgekd.compress._fold import attribute, freeze_batchnorm
 from edgekd.compress._observers import Rounding
 from edgekd.compress._specs import Ranging
 from edgekd.errors import ExportError
@@ -32,22 +32,27 @@ class QatModule(nn.Module):
     torchao's own switches rewrite the graph by pattern, change dropout's p and know one momentum only; here the
     nodes' own flags are set.
 
+    Args:
+        frozen: whether BatchNorm's statistics never move again.
+
     Attributes:
         quantized: the nodes that were marked.
         weights: of the name of each quantized layer's weight in the graph, the layer's path.
         layers: of the path of each quantized layer, what rounds its weight and its input.
     """
 
-    def __init__(self, graph: GraphModule, momenta: list[float], annotator: Annotator) -> None:
+    def __init__(self, graph: GraphModule, momenta: list[float], annotator: Annotator, frozen: bool) -> None:
         super().__init__()
         self.graph = graph
         self.quantized = annotator.quantized
         self.weights = annotator.layers
         self.layers = self._layers(annotator.layers)
-        self.bn_frozen = False
+        self.bn_frozen = frozen
         self.ranges_frozen = False
         for node, momentum in zip(self._nodes("batch_norm"), momenta, strict=True):
             node.update_arg(6, momentum)
+        if frozen:
+            freeze_batchnorm(graph)
         self.train(False)
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -109,8 +114,12 @@ class QatModule(nn.Module):
         return changed
 
 
-def prepare(student: Student, numerics: Numerics, ranging: Ranging, float_layers: Sequence[str] = ()) -> QatModule:
+def prepare(
+    student: Student, numerics: Numerics, ranging: Ranging, float_layers: Sequence[str] = (), frozen: bool = False
+) -> QatModule:
     """The student with fake quantization where the annotator says, its ranges not yet known.
+
+    ``frozen``: BatchNorm uses its running statistics, from the start.
 
     Raises:
         ExportError: it can't be exported, or has no such layer.
@@ -131,7 +140,7 @@ def prepare(student: Student, numerics: Numerics, ranging: Ranging, float_layers
         momenta = [float(node.args[6]) for node in graph.graph.nodes if op(node) == "batch_norm"]
         annotator = Annotator(numerics, ranging, float_layers)
         prepared = prepare_qat_pt2e(graph, annotator)
-    return QatModule(prepared, momenta, annotator)
+    return QatModule(prepared, momenta, annotator, frozen)
 
 
 def _own_parameters(graph: GraphModule) -> None:

@@ -121,14 +121,15 @@ class Int8Qat:
     def _calibrated(self, student: Student, context: Context, stay: list[str]) -> tuple[QatModule, dict[str, float]]:
         """The prepared network, its ranges set, and what each layer's rounding does."""
         assert context.numerics is not None
-        prepared = prepare(student, context.numerics, self._ranging, stay)
+        prepared = prepare(student, context.numerics, self._ranging, stay, self.freeze_bn_after == 0)
         prepared.observe(context.calibration)
         heads = [int(spec.shape[1] or 1) for spec in student.outputs]
         return prepared, sensitivity(prepared, context.calibration, heads, context.teacher)
 
     def replay(self, student: Student, record: dict[str, Any]) -> Student:
         """The same graph from the float student; the weights and ranges are the caller's to load."""
-        prepared = prepare(student, Numerics.model_validate(record["numerics"]), self._ranging, record["float_layers"])
+        numerics = Numerics.model_validate(record["numerics"])
+        prepared = prepare(student, numerics, self._ranging, record["float_layers"], self.freeze_bn_after == 0)
         prepared.observe([tuple(torch.zeros_like(x) for x in student.example())])  # gives the ranges their shapes
         return student.with_module(prepared, record)
 

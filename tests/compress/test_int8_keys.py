@@ -87,6 +87,24 @@ def test_learned_step_sizes_reach_the_file_as_they_are() -> None:
     assert isinstance(after.module, QatModule) and len(after.module.layers) == 3
 
 
+def test_a_frozen_batchnorm_answers_and_exports_as_one_that_is_frozen_later() -> None:
+    before, here, x = student(), context(), torch.randn(8, *SHAPE)
+    now, later = change(freeze_bn_after=0.0), change(freeze_bn_after=0.5)
+    frozen, fused = now.apply(before, here), later.apply(before, here)
+    targets = [{str(node.target) for node in s.module.graph.graph.nodes} for s in (frozen, fused)]
+    assert ["aten.batch_norm.default" in found for found in targets] == [False, True]
+    with torch.no_grad():
+        answers = [s.module(x) for s in (frozen, fused)]
+        finished = [c.finish(s).module(x) for c, s in ((now, frozen), (later, fused))]
+    torch.testing.assert_close(answers[0], answers[1])
+    torch.testing.assert_close(finished[0], finished[1])
+    torch.testing.assert_close(finished[0], answers[0], atol=0.02, rtol=0.02)
+
+    frozen.module.train()(x).square().mean().backward()
+    graded = {name for name, p in frozen.module.named_parameters() if p.grad is not None and bool(p.grad.any())}
+    assert graded == {name for name, _ in frozen.module.named_parameters()}, "gamma and beta train, too"
+
+
 def shift(before: Student, after: Student, calibration: Any) -> float:
     """Of the mean answers, the largest."""
     with torch.no_grad():

@@ -44,6 +44,21 @@ def counted(*batches: torch.Tensor) -> Histogram:
 
 
 @settings(max_examples=60, deadline=None)
+@given(NUMBERS, NUMBERS)
+def test_rounding_is_that_of_torchs_own_kernel_to_the_bit(seen: torch.Tensor, x: torch.Tensor) -> None:
+    fake = settled("min_max", seen)
+    scale, zero = fake.calculate_qparams()
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    torch.autograd.backward(fake(ours), torch.ones_like(x))
+    wanted = torch.fake_quantize_per_tensor_affine(theirs, scale, zero, 0, 255)
+    torch.autograd.backward(wanted, torch.ones_like(x))
+    assert torch.equal(fake(x), wanted.detach())
+    inside = (x / scale + zero > -0.49) & (x / scale + zero < 255.49)
+    outside = (x / scale + zero < -0.51) | (x / scale + zero > 255.51)
+    assert ours.grad is not None and theirs.grad is not None
+    assert torch.equal(ours.grad[inside | outside], theirs.grad[inside | outside])
+
+
 @given(NUMBERS, st.sampled_from([50.0, 90.0, 99.0, 99.99, 100.0]))
 def test_a_percentile_is_within_a_bin_of_numpys(x: torch.Tensor, percent: float) -> None:
     histogram = counted(x)
