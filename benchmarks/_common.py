@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import random
 import shlex
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from edgekd import host, plugins, steps, target
 from edgekd.compress._base import Context
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
+from edgekd.preprocess import Inputs
+from edgekd.runtime import bench
 
 RESULTS = Path(__file__).parent / "results"
 NETS: dict[str, tuple[dict[str, Any], tuple[int, int, int], int]] = {
@@ -66,6 +69,26 @@ def int8(student: Student, name: str, target_name: str) -> tuple[bytes, torch.nn
 def fp32(student: Student, target_name: str) -> bytes:
     """Our fp32 export."""
     return to_onnx(student, opset=target.load(target_name).opset, metadata={})
+
+
+def in_turns(
+    chosen: target.Target, files: Mapping[str, dict[str, bytes]], x: Inputs, rounds: int, seconds: float
+) -> tuple[dict[str, np.ndarray], list[float]]:
+    """Nanoseconds of each call, from several fresh processes with the files in another order in each.
+
+    Also the CPUs that others used meanwhile. The first of ``files`` is what the loop counts its rounds by.
+    """
+    pooled: dict[str, list[np.ndarray]] = {name: [] for name in files}
+    busy, order, base = [], list(files), next(iter(files))
+    for i in range(rounds):
+        random.Random(i).shuffle(order)
+        turn = {name: files[name] for name in order}
+        job = bench.BenchJob(chosen.backend, turn, base, x, options=chosen.options, batch=1, min_seconds=seconds)
+        result = bench.bench_in_subprocess(job)
+        busy.append(result.others or 0.0)
+        for name, samples in result.samples.items():
+            pooled[name].append(samples)
+    return {name: np.concatenate(parts) for name, parts in pooled.items()}, busy
 
 
 def raw_int8_bytes(student: Student) -> int:

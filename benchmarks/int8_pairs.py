@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 from pathlib import Path
 from typing import Any
 
@@ -69,24 +68,8 @@ def run(net: _nets.Net, name: str, rounds: int, seconds: float) -> dict[str, Any
         for candidate, data in files.items():
             session = backends.make(chosen.backend, dict(chosen.options), name).open(data, batch=measure.CHUNK)
             values[candidate] = net.value(measure.scores(session, iter(net.inputs("test"))))
-    pooled: dict[str, list[np.ndarray]] = {candidate: [] for candidate in files}
-    busy, order = [], list(files)
-    for i in range(rounds):
-        random.Random(i).shuffle(order)
-        job = bench.BenchJob(
-            chosen.backend,
-            {candidate: files[candidate] for candidate in order},
-            "fp32",
-            timed_inputs(net),
-            options=chosen.options,
-            batch=1,
-            min_seconds=seconds,
-        )
-        result = bench.bench_in_subprocess(job)
-        busy.append(result.others or 0.0)
-        for candidate, samples in result.samples.items():
-            pooled[candidate].append(samples)
-    samples = {candidate: np.concatenate(parts) for candidate, parts in pooled.items()}
+    files = {"fp32": files["fp32"], **files}
+    samples, busy = _common.in_turns(chosen, files, timed_inputs(net), rounds, seconds)
     p50 = {candidate: float(np.median(taken)) / 1e6 for candidate, taken in samples.items()}
     ours = min((c for c in files if c.startswith("ours")), key=p50.__getitem__)
     best = min(others, key=p50.__getitem__)
