@@ -193,9 +193,9 @@ def bench(bundle: Path, target: str | None, seconds: float, as_json: bool) -> No
 def verify(bundle: Path, as_json: bool) -> None:
     """Check every hash of BUNDLE and replay its golden inputs on every variant that this machine can run."""
     from edgekd import console
-    from edgekd.runtime import bundle as bundles
+    from edgekd.runtime import opening
 
-    checks = bundles.verify(bundle)
+    checks = opening.verify(bundle)
     _print(as_json, checks, lambda: console.checks_table(checks))
 
 

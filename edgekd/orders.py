@@ -17,7 +17,7 @@ from edgekd import target as targets_
 from edgekd.disk import clear_aside
 from edgekd.errors import IntegrityError, OutputError, RecipeError, UsageError, reading
 from edgekd.recipe import Recipe
-from edgekd.runtime import bundle
+from edgekd.runtime import bundle, opening
 from edgekd.store import Store, default_root
 from edgekd.target import Target
 
@@ -167,7 +167,7 @@ def standing(order: Order) -> Mapping[str, Any] | None:
     try:
         found = bundle.read(out)
         if found.plan == order.identity:
-            bundle.verify(out, run=False)
+            opening.verify(out, run=False)
             missing = order.keep_candidates or (order.explain and not is_explained(found.report))
             return None if missing else found.report
     except IntegrityError:

@@ -10,7 +10,7 @@ import pytest
 
 import edgekd
 from edgekd.errors import IntegrityError, UnavailableError
-from edgekd.runtime import bundle
+from edgekd.runtime import opening
 from edgekd.runtime.backends import _base as backends
 
 HALF = """
@@ -64,7 +64,7 @@ def test_an_app_without_the_first_runtime_uses_the_other(
             raise UnavailableError("onnxruntime is not installed", where=where)
         return make(kind, options, where)
 
-    monkeypatch.setattr(bundle, "make", without_ort)
+    monkeypatch.setattr(opening, "make", without_ort)
     there = edgekd.load(out, target="portable-int8")
     x = np.random.default_rng(0).integers(0, 17, (20, 8, 8), dtype=np.uint8)
     scores = [np.array([p.scores for p in model.predict(x)]) for model in (here, there)]

@@ -1,4 +1,4 @@
-"""The bundle: write, read, verify. A folder that is a valid ONNX Runtime model package 1.0.
+"""The bundle: write and read. A folder that is a valid ONNX Runtime model package 1.0.
 
 ::
 
@@ -18,20 +18,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from edgekd import host, preprocess
+from edgekd import preprocess
 from edgekd.disk import replace_folder
-from edgekd.errors import IntegrityError, RecipeError, UnavailableError, UsageError
+from edgekd.errors import IntegrityError, RecipeError, UsageError
 from edgekd.heads import Heads
 from edgekd.preprocess import Inputs
-from edgekd.runtime import golden, tensor_pb
+from edgekd.runtime import tensor_pb
 from edgekd.runtime._checks import MOST, check_path, keys, listed, no_duplicates, table_at, texts, wholes
-from edgekd.runtime.backends._base import Session, make
 from edgekd.runtime.golden import Outputs
 
 SCHEMA_VERSION, FORMAT = "1.0", 1
@@ -195,29 +193,6 @@ def read(folder: Path) -> Bundle:
         raise IntegrityError(f"not a preprocessing: {err}", where=where) from err
 
 
-def verify(folder: Path, run: bool = True) -> list[dict[str, Any]]:
-    """Check every hash and, with ``run``, replay the golden inputs on every variant that this machine can run.
-
-    Returns:
-        One dict a check: ``{"check": text, "ok": True}``, or ``"skipped": why`` for a variant that can't run here.
-
-    Raises:
-        IntegrityError: on the first difference. Files that the manifest does not list are one, too.
-    """
-    folder = Path(folder)
-    bundle = read(folder)
-    for name in bundle.hashes:
-        bundle.file(name)
-    extra = sorted(set(_listed(folder)) - set(bundle.hashes) - {MANIFEST})
-    if extra:
-        raise IntegrityError("a file that the manifest does not list", where=str(folder), found=extra[0])
-    checks: list[dict[str, Any]] = [{"check": f"{len(bundle.hashes)} files: size and SHA-256", "ok": True}]
-    if run:
-        from_runtime = [replay(bundle, one) for variant in bundle.variants for one in (variant, *others(variant))]
-        checks.extend(from_runtime)
-    return checks
-
-
 def pretty(value: object) -> bytes:
     """JSON that a person reads, with one spelling for each value."""
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -361,62 +336,6 @@ def _parse_variant(name: str, body: Any, hashes: Mapping[str, Any], where: str) 
     )
 
 
-def replay(bundle: Bundle, variant: Variant) -> dict[str, Any]:
-    """Run the golden inputs of a variant: equal answers, and scores within the manifest's tolerance."""
-    name = f"{variant.target}: golden inputs on {variant.backend}"
-    try:
-        session = open_variant(bundle, variant)
-    except UnavailableError as err:
-        return {"check": name, "skipped": str(err)}
-    x, wanted = bundle.golden_of(variant)
-    got = session.run(x)
-    worst = max(
-        golden.difference(got.get(head), scores, variant.tolerance, variant.quantized, f"{name}: {head}")
-        for head, scores in wanted.items()
-    )
-    count = len(next(iter(wanted.values())))
-    return {"check": f"{name}: {count} samples, largest difference {worst:.2g}", "ok": True}
-
-
-def others(variant: Variant) -> list[Variant]:
-    """The same files on each of the other backends that open them."""
-    kinds = list(variant.also)
-    return [
-        replace(variant, backend=kind, options=variant.also[kind], also={k: variant.also[k] for k in kinds[i + 1 :]})
-        for i, kind in enumerate(kinds)
-    ]
-
-
-def check_isa(variant: Variant) -> None:
-    """Raise UnavailableError where this CPU lacks a feature that the file needs."""
-    if missing := sorted(set(variant.isa) - host.isa()):
-        raise UnavailableError(
-            "this CPU lacks what the file needs", where=variant.target, found=f"no {', '.join(missing)}"
-        )
-
-
-def open_variant(bundle: Bundle, variant: Variant, threads: int | None = None, batch: int | None = None) -> Session:
-    """Compile a variant on this machine.
-
-    Raises:
-        UnavailableError: this CPU lacks a feature, or the runtime is not installed.
-    """
-    check_isa(variant)
-    options = {**variant.options, **({} if threads is None else {"threads": threads})}
-    try:
-        backend = make(variant.backend, options, f"{variant.target}: options")
-    except UnavailableError:
-        if not variant.also:
-            raise
-        return open_variant(bundle, others(variant)[0], threads, batch)
-    session = backend.open(bundle.files_of(variant), batch=batch or variant.batch)
-    found = {port.name: port.shape[-1] if port.shape else None for port in session.outputs}
-    if any(found.get(name, 0) not in (None, size) for name, size in bundle.heads.items()):
-        where = f"{bundle.folder}: {variant.target}"
-        raise IntegrityError("heads that don't fit the model's outputs", where=where, found=dict(bundle.heads))
-    return session
-
-
 def _heads(about: Mapping[str, Any], where: str) -> Heads:
     """Heads whose sizes are those of the labels."""
     found = table_at(about["heads"], f"{where}: heads")
@@ -432,12 +351,3 @@ def _report(folder: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _listed(folder: Path) -> Iterator[str]:
-    for root, folders, names in os.walk(folder):
-        for name in (*folders, *names):
-            path = Path(root, name)
-            if path.is_symlink():
-                raise IntegrityError("a symbolic link", where=str(path))
-        yield from (Path(root, name).relative_to(folder).as_posix() for name in names)

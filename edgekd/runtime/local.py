@@ -10,6 +10,7 @@ import numpy as np
 from edgekd.errors import UnavailableError, UsageError
 from edgekd.runtime import bench as benching
 from edgekd.runtime import bundle as bundles
+from edgekd.runtime import opening
 
 
 def bench(path: str | Path, target: str | None = None, seconds: float = 1.0) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def bench(path: str | Path, target: str | None = None, seconds: float = 1.0) -> 
 
 
 def _one(bundle: bundles.Bundle, variant: bundles.Variant, seconds: float, result: dict[str, Any]) -> dict[str, Any]:
-    bundles.check_isa(variant)
+    opening.check_isa(variant)
     golden = bundle.golden_of(variant)[0]
     x = {name: np.resize(array, (variant.batch, *array.shape[1:])) for name, array in golden.items()}
     job = benching.BenchJob(

@@ -15,6 +15,7 @@ from edgekd import preprocess
 from edgekd.errors import UnavailableError, UsageError
 from edgekd.heads import columns
 from edgekd.runtime import bundle as bundles
+from edgekd.runtime import opening
 from edgekd.runtime.backends._base import Array, Port, Session
 from edgekd.runtime.bundle import Bundle, Variant
 
@@ -128,7 +129,7 @@ def load(path: str | Path, target: str | None = None, threads: int | None = None
     reasons = []
     for variant in wanted:
         try:
-            return Model(bundle, variant, bundles.open_variant(bundle, variant, threads))
+            return Model(bundle, variant, opening.open_variant(bundle, variant, threads))
         except UnavailableError as err:
             reasons.append(str(err))
     raise UnavailableError("no variant of this bundle runs here", where=str(path), hint="; ".join(reasons))
