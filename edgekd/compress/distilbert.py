@@ -51,8 +51,19 @@ class Distilbert(Structural):
         check_kept(self.every, self.keep)
 
     def requires(self, student: Student, context: Context) -> None:
-        """Raise ExportError where the network is no BERT that classifies, or has too few layers."""
-        kept(len(_bert(student).bert.encoder.layer), self.every, self.keep, "distilbert")
+        """Raise ExportError where the network is no BERT that classifies, has too few layers, or narrowed ones."""
+        bert = _bert(student)
+        kept(len(bert.bert.encoder.layer), self.every, self.keep, "distilbert")
+        whole = bert.config.hidden_size, bert.config.intermediate_size
+        for number, layer in enumerate(bert.bert.encoder.layer):
+            found = layer.attention.self.query.out_features, layer.intermediate.dense.out_features
+            if found != whole:
+                raise ExportError(
+                    "a layer that was made narrower",
+                    where=f"distilbert: layer {number}",
+                    found=found,
+                    allowed=f"{whole}; distilbert comes before width_prune",
+                )
 
     def apply(self, student: Student, context: Context) -> Student:
         """The DistilBERT with the BERT's weights; its record holds the layers that stay."""

@@ -148,3 +148,10 @@ def test_blocks_go_until_the_latency_is_met_and_those_that_cost_most_first() -> 
         build("drop_blocks", count=3).requires(texts(), told(texts()))
     with pytest.raises(RecipeError, match="one of ratio, count and latency"):
         build("drop_blocks", count=1, ratio=0.5)
+
+
+def test_a_narrowed_bert_is_told_that_it_comes_too_late_for_distilbert() -> None:
+    student = texts()
+    narrow = build("width_prune", heads=0.5, feed_forward=0.5).apply(student, told(student))
+    with pytest.raises(ExportError, match="layer 0: a layer that was made narrower.*comes before width_prune"):
+        build("distilbert").requires(narrow, told(narrow))

@@ -77,7 +77,8 @@ class Openvino:
         if base in ("AUTO", "HETERO", "MULTI", "BATCH"):
             return
         if base not in {re.split("[:.]", device)[0] for device in devices}:
-            raise UnavailableError("no such device here", where="options.device", found=self.device, allowed=devices)
+            there = ", ".join(devices)  # a text: no nearest name, of a device that is known and not here
+            raise UnavailableError("no such device here", where="options.device", found=self.device, allowed=there)
         known = _core().get_property(base, "SUPPORTED_PROPERTIES")
         if unknown := [key for key in self.config if key not in known]:
             raise UsageError(f"{base} has no such property", where="options.config", found=unknown[0], allowed=known)

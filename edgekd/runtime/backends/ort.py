@@ -61,11 +61,12 @@ class Ort:
 
     def check(self) -> None:
         if self.provider not in (known := onnxruntime.get_available_providers()):
+            is_one = self.provider in onnxruntime.get_all_providers()
             raise UnavailableError(
                 "this ONNX Runtime has no such provider",
                 where="options.provider",
                 found=self.provider,
-                allowed=known,
+                allowed=", ".join(known) if is_one else known,
                 hint="pip install 'edgekd[ort-gpu]'" if self.provider.startswith(("CUDA", "Tensorrt")) else None,
             )
 
