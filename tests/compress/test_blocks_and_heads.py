@@ -153,5 +153,5 @@ def test_blocks_go_until_the_latency_is_met_and_those_that_cost_most_first() -> 
 def test_a_narrowed_bert_is_told_that_it_comes_too_late_for_distilbert() -> None:
     student = texts()
     narrow = build("width_prune", heads=0.5, feed_forward=0.5).apply(student, told(student))
-    with pytest.raises(ExportError, match="layer 0: a layer that was made narrower.*comes before width_prune"):
+    with pytest.raises(ExportError, match=r"layer 0: a layer that was made narrower.*comes before width_prune"):
         build("distilbert").requires(narrow, told(narrow))
