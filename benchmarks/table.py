@@ -115,6 +115,20 @@ def tuned(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
 
 
+def found_by_tune(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """CIFAR-10, against int8 ResNet-20."""
+    for target, name in RUNTIME.items():
+        row = found["runtimes"][target]
+        ours, theirs = (100 * sum(row["accuracy"][net]) / len(found["seeds"]) for net in ("found", "resnet20"))
+        gain, low, high = 100 * row["gain"], *(100 * end for end in row["gain_ci95"])
+        yield (
+            f"a CIFAR-10 student that `edgekd tune` found, in int8 on {name}, {len(found['seeds'])} seeds",
+            f"{row['fp32_over_int8'][0]:.1f} x faster than its own fp32; {row['of_resnet20_int8'][0]:.2f} x the time of "
+            f"int8 ResNet-20; {ours:.1f} % (ResNet-20 {theirs:.1f} %; {gain:+.2f} points, {low:+.2f} to {high:+.2f}); "
+            f"{100 * row['share_of_peak']:.0f} % of the machine's int8 peak with AVX512-VNNI",
+        )
+
+
 def tenth(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """CIFAR-10."""
     report = found["report"]
@@ -240,6 +254,7 @@ PARTS = (
     ("agreement", agreement, "agreement.py --data FOLDER"),
     ("cells", cells, "cells.py"),
     ("tune-digits", tuned, "tune.py digits"),
+    ("found_student", found_by_tune, "found_student.py --data FOLDER"),
     ("one_tenth_seed0", tenth, "one_tenth.py --data FOLDER"),
     ("half_latency", halved, "half_latency.py --data FOLDER"),
     ("same_answers", answers, "same_answers.py"),
