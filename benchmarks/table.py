@@ -123,8 +123,9 @@ def found_by_tune(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         gain, low, high = 100 * row["gain"], *(100 * end for end in row["gain_ci95"])
         yield (
             f"a CIFAR-10 student that `edgekd tune` found, in int8 on {name}, {len(found['seeds'])} seeds",
-            f"{row['fp32_over_int8'][0]:.1f} x faster than its own fp32; {row['of_resnet20_int8'][0]:.2f} x the time of "
-            f"int8 ResNet-20; {ours:.1f} % (ResNet-20 {theirs:.1f} %; {gain:+.2f} points, {low:+.2f} to {high:+.2f}); "
+            f"{row['fp32_over_int8'][0]:.1f} x faster than its own fp32; "
+            f"{row['of_resnet20_int8'][0]:.2f} x the time of int8 ResNet-20; "
+            f"{ours:.1f} % (ResNet-20 {theirs:.1f} %; {gain:+.2f} points, {low:+.2f} to {high:+.2f}); "
             f"{100 * row['share_of_peak']:.0f} % of the machine's int8 peak with AVX512-VNNI",
         )
 
