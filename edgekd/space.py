@@ -277,26 +277,30 @@ def current(recipe: Recipe, knobs: Mapping[str, Knob]) -> dict[str, Any]:
     return found
 
 
-def ladder(knobs: Mapping[str, Knob], now: Point) -> list[dict[str, Any]]:
-    """Points to begin with: the recipe as it stands but narrower, and that with the strides in front as well."""
+def ladder(knobs: Mapping[str, Knob], now: Point, *, up: bool = False) -> list[dict[str, Any]]:
+    """Points to begin with: the recipe as it stands but narrower, and that with the strides in front as well.
+
+    ``up``: wider instead, where it is fast and small enough and knows too little.
+    """
     found: list[dict[str, Any]] = []
     early = knobs.get("student.model.strides")
     more: list[dict[str, Any]] = [{}]
-    if early is not None and early.choices is not None and len(early.choices) > 1:
+    if early is not None and early.choices is not None and len(early.choices) > 1 and not up:
         more.append({"student.model.strides": early.choices[1]})
     for key in (f"student.model.{name}" for name in WIDE):
-        for value in _below(knobs[key], now[key]) if key in knobs and key in now else []:
+        for value in _rungs(knobs[key], now[key], up) if key in knobs and key in now else []:
             found += [{**now, key: value, **extra} for extra in more]
     return found
 
 
-def _below(knob: Knob, value: Any) -> list[Any]:
-    """Up to three values of a knob below one, the largest first."""
+def _rungs(knob: Knob, value: Any, up: bool) -> list[Any]:
+    """Up to three values of a knob below one, or above it, the nearest first."""
     if knob.choices is not None:
-        return sorted((v for v in knob.choices if isinstance(v, int | float) and v < value), reverse=True)[:3]
-    shares = [value * share for share in (0.75, 0.5, 0.25)]
+        tried = [v for v in knob.choices if isinstance(v, int | float) and (v > value if up else v < value)]
+        return sorted(tried, reverse=not up)[:3]
+    shares = [value * share for share in ((1.25, 1.5, 2.0) if up else (0.75, 0.5, 0.25))]
     tried = [round(v) if whole_numbers(knob) else tidy(v) for v in shares]
-    return [v for v in tried if v < value and holds(knob, v)]
+    return [v for v in tried if v != value and holds(knob, v)]
 
 
 def _value_at(table: Table, key: str) -> Any:

@@ -188,11 +188,16 @@ class _Search:
             value = rung(self.lab, short)
             rivals = self.study.rivals()
             asked.note("rung", value)
+            if verdict.out_of_reach(value, self.study.gains(), self.study.results(), self.lab.budget):
+                why = "after a third of the epochs further below the drop than any trial gained"
+                return self._end(asked, why, {"rung": 0.5}, begun)
             if not verdict.promising(value, small, rivals):
                 return self._end(asked, "others promise more after a third of the epochs", {"rung": 0.5}, begun)
         result = full(self.lab, recipe, asked.number)
         asked.note("seconds", time.monotonic() - begun)
         asked.note("why", _met_or_not(result))
+        if as_is:
+            self.study.climb(result)
         self.study.complete(asked, result)
         self.tell(outcome.line(self.study.trials()[asked.number]))
 

@@ -138,8 +138,6 @@ class Study:
         self.study.sampler = optuna.samplers.TPESampler(seed=seed + before, n_startup_trials=8)
         if not before:
             self._enqueue(current, {"as_is": True})
-            for point in space.ladder(knobs, current):
-                self._enqueue(point, {})
 
     def trials(self) -> list[FrozenTrial]:
         """Every trial there is."""
@@ -161,6 +159,16 @@ class Study:
         """The value at the rung, and the shape, of the finished trials that came so far."""
         attrs = [trial.user_attrs for trial in self.finished()]
         return [(a["rung"], Shape(**a["shape"])) for a in attrs if a.get("rung") is not None and a.get("shape")]
+
+    def gains(self) -> list[float]:
+        """What the value of each fully evaluated trial was above that at its rung."""
+        trials = [t.user_attrs for t in self.trials() if t.state == TrialState.COMPLETE]
+        return [attrs["result"]["value"] - attrs["rung"] for attrs in trials if attrs.get("rung") is not None]
+
+    def climb(self, result: Result) -> None:
+        """Ask next for the neighbours of the recipe as it is, on the side that its result points to."""
+        for point in space.ladder(self.knobs, self.current, up=set(result.missed) == {"max_drop"}):
+            self._enqueue(point, {})
 
     def revive(self) -> None:
         """End the trials of dead workers, and ask their values again."""

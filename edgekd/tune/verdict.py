@@ -14,6 +14,7 @@ SLACK = 1.1  # a shape's first timing is rough: one that is a tenth over may sti
 TIE = 1.05
 KEEP = 1 / 3  # of the trials of a rung goes on (successive halving, Jamieson and Talwalkar 2016, arXiv:1502.07943)
 FEW = 2  # rivals, up to which everything goes on
+HOPE = 2.0  # a trial may gain so many times what others gained after the rung
 LARGE_DROP = 0.01  # drops are held against at least this much: a limit of 0 has no tenth
 
 
@@ -107,6 +108,14 @@ def promising(value: float, shape: Shape, others: Sequence[tuple[float, Shape]])
         return True
     better = sum(other > value for other in rivals)
     return better < math.ceil((len(rivals) + 1) * KEEP)
+
+
+def out_of_reach(value: float, gains: Sequence[float], results: Sequence[Result], budget: Budget) -> bool:
+    """Whether a value at a rung is too low to come within the drop that is allowed, by what other trials gained."""
+    if budget.max_drop is None or not gains:
+        return False
+    floor = results[0].value + results[0].drop - budget.max_drop
+    return value + HOPE * max(*gains, LARGE_DROP) < floor
 
 
 def ranked(results: Sequence[Result], prefer: Prefer) -> list[Result]:

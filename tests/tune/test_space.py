@@ -84,6 +84,17 @@ def test_the_first_steps_are_downwards() -> None:
     assert space.ladder({"student.epochs": Knob(low=1, high=9)}, {"student.epochs": 3}) == []
 
 
+def test_or_upwards_where_the_recipe_knows_too_little() -> None:
+    grid = {"student.model.width": Knob(low=16, high=128, step=16)}
+    assert [p["student.model.width"] for p in space.ladder(grid, {"student.model.width": 64}, up=True)] == [80, 96, 128]
+    listed = {"student.model.width": Knob(choices=(8, 16, 24, 32, 48))}
+    assert [p["student.model.width"] for p in space.ladder(listed, {"student.model.width": 16}, up=True)] == [
+        24,
+        32,
+        48,
+    ]
+
+
 def test_another_kind_takes_what_it_knows() -> None:
     table = space.table_of(DIGITS)
     made = space.apply(table, {"losses.0.kind": "dist", "losses.0.temperature": 2.0, "losses.0.gamma": 3.0})
