@@ -298,9 +298,18 @@ def _rungs(knob: Knob, value: Any, up: bool) -> list[Any]:
     if knob.choices is not None:
         tried = [v for v in knob.choices if isinstance(v, int | float) and (v > value if up else v < value)]
         return sorted(tried, reverse=not up)[:3]
-    shares = [value * share for share in ((1.25, 1.5, 2.0) if up else (0.75, 0.5, 0.25))]
-    tried = [round(v) if whole_numbers(knob) else tidy(v) for v in shares]
-    return [v for v in tried if v != value and holds(knob, v)]
+    shares = (1.25, 1.5, 2.0) if up else (0.75, 0.5, 0.25)
+    near = dict.fromkeys(_on_grid(knob, value * share) for share in shares)
+    return [v for v in near if (v > value if up else v < value) and holds(knob, v)]
+
+
+def _on_grid(knob: Knob, value: float) -> int | float:
+    """The nearest value that a range's steps hit, inside it."""
+    assert knob.low is not None and knob.high is not None
+    if knob.step is not None:
+        value = knob.low + round((value - knob.low) / knob.step) * knob.step
+    value = min(max(value, knob.low), knob.high)
+    return round(value) if whole_numbers(knob) else tidy(value)
 
 
 def _value_at(table: Table, key: str) -> Any:

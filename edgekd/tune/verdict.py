@@ -14,7 +14,7 @@ SLACK = 1.1  # a shape's first timing is rough: one that is a tenth over may sti
 TIE = 1.05
 KEEP = 1 / 3  # of the trials of a rung goes on (successive halving, Jamieson and Talwalkar 2016, arXiv:1502.07943)
 FEW = 2  # rivals, up to which everything goes on
-HOPE = 2.0  # a trial may gain so many times what others gained after the rung
+HOPE = 1.25  # a trial may gain so many times what others gained after the rung
 LARGE_DROP = 0.01  # drops are held against at least this much: a limit of 0 has no tenth
 
 

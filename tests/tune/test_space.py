@@ -87,6 +87,13 @@ def test_the_first_steps_are_downwards() -> None:
 def test_or_upwards_where_the_recipe_knows_too_little() -> None:
     grid = {"student.model.width": Knob(low=16, high=128, step=16)}
     assert [p["student.model.width"] for p in space.ladder(grid, {"student.model.width": 64}, up=True)] == [80, 96, 128]
+    coarse = {"student.model.width": Knob(low=48, high=128, step=16)}
+    assert [p["student.model.width"] for p in space.ladder(coarse, {"student.model.width": 72}, up=True)] == [
+        96,
+        112,
+        128,
+    ]
+    assert [p["student.model.width"] for p in space.ladder(coarse, {"student.model.width": 56})] == [48]
     listed = {"student.model.width": Knob(choices=(8, 16, 24, 32, 48))}
     assert [p["student.model.width"] for p in space.ladder(listed, {"student.model.width": 16}, up=True)] == [
         24,
