@@ -48,6 +48,8 @@ _bundle = click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--explain", is_flag=True, help="Train the student once more without each loss and report what each is "
               "worth; a bundle that stands already gets a new report.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, train nothing.")
+@click.option("--measure-on", default="local", show_default=True, metavar="DEVICE", help="Whose latencies decide; see "
+              "edgekd bench --device.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace another bundle at --out.")
 @_cache
 @_json
@@ -60,6 +62,7 @@ def build(
     keep_candidates: bool,
     explain: bool,
     dry_run: bool,
+    measure_on: str,
     overwrite: bool,
     cache: Path | None,
     as_json: bool,
@@ -78,6 +81,7 @@ def build(
             overwrite=overwrite,
             keep_candidates=keep_candidates,
             explain=explain,
+            measure_on=measure_on,
             progress=progress,
         )
         found = None if dry_run else orders.standing(order)
@@ -176,15 +180,51 @@ def plan(
 @cli.command()
 @_bundle
 @click.option("--target", help="Only this variant.")
-@click.option("--seconds", type=click.FloatRange(0.05, 600), default=1.0, show_default=True)
+@click.option("--device", "devices", multiple=True, metavar="DEVICE", default=["local"], show_default=True,
+              help="ssh://[user@]host[:port], adb:SERIAL, or a name in devices.toml; repeat to compare.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(0.05, 600), default=1.0, show_default=True, help="Of each variant.")
+@click.option("--batch", type=click.IntRange(1, 65536), help="Samples at once [default: as it was built for].")
+@click.option("--streams", type=click.IntRange(1, 1024), default=1, show_default=True,
+              help="Runs at once, for the throughput.")  # fmt: skip
+@click.option("--profile", is_flag=True, help="Also what the runtime runs, by its own profiler.")
+@click.option("--compare", "other", type=click.Path(path_type=Path), metavar="BUNDLE", help="Time it in turns with "
+              "this one instead, and tell the ratio with its interval.")  # fmt: skip
+@click.option("--export", "form", type=click.Choice(["benchmark_app", "csv", "mlperf"]), help="Print it in this form.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write it as a page.")
 @_json
-def bench(bundle: Path, target: str | None, seconds: float, as_json: bool) -> None:
-    """Time every variant of BUNDLE that this machine can run."""
+def bench(
+    bundle: Path,
+    target: str | None,
+    devices: tuple[str, ...],
+    other: Path | None,
+    form: str | None,
+    html: Path | None,
+    as_json: bool,
+    **how: Any,
+) -> None:
+    """Time every variant of BUNDLE that this machine, or another one, can run."""
     from edgekd import console
-    from edgekd.runtime import local
+    from edgekd.runtime import compare, exports, local
 
-    result = local.bench(bundle, target=target, seconds=seconds)
-    _print(as_json, result, lambda: console.bench_table(result))
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
+    settings = local.Settings(**how)
+    if other is not None:
+        if len(devices) > 1 or form:
+            raise UsageError("compares on one device, in no other form", where="--compare")
+        ratio = compare.compare(bundle, other, target, devices[0], settings, tell)
+        return _print(as_json, ratio, lambda: console.compare_table(ratio))
+    found = [local.bench(bundle, target, device=device, settings=settings, tell=tell) for device in devices]
+    if html is not None:
+        from edgekd.disk import disk
+        from edgekd.report import devices as page
+
+        with disk(html):
+            html.write_text(page.html(found), encoding="utf-8")
+    if form:
+        return click.echo(exports.FORMS[form](found), nl=False)
+    _print(as_json, found[0] if len(found) == 1 else {"devices": found}, lambda: console.bench_table(found))
 
 
 @cli.command()

@@ -14,16 +14,20 @@ from edgekd.compress._base import Clock
 from edgekd.learn.student import Student
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime import bench
+from edgekd.runtime.runners import Here, Runner
 from edgekd.target import Target
 
 SECONDS = 0.2  # of running time for each student
 
 
-def of(target: Target, seconds: float = SECONDS) -> Clock:
+def of(target: Target, seconds: float = SECONDS, run: Runner | None = None) -> Clock:
     """The clock of a target: median milliseconds of each student, timed in turns in one process of their own.
 
     A shape that was timed before, by this clock, is not timed again; but the first one always is, beside new ones: what
     the machine does at the moment divides out, so that times of several calls can be compared.
+
+    Args:
+        run: where it is timed; here by default.
     """
     known: dict[tuple[tuple[str, tuple[int, ...]], ...], float] = {}
 
@@ -32,7 +36,7 @@ def of(target: Target, seconds: float = SECONDS) -> Clock:
         if new:
             first = shape_of(students[0])
             todo = {first: students[0], **new}
-            took = dict(zip(todo, _timed(target, list(todo.values()), seconds), strict=True))
+            took = dict(zip(todo, _timed(target, list(todo.values()), seconds, run or Here()), strict=True))
             drift = known.get(first, took[first]) / took[first]
             known.update({shape: took[shape] * drift for shape in new})
         return [known[shape_of(student)] for student in students]
@@ -51,7 +55,7 @@ def inputs_of(student: Student, batch: int) -> dict[str, np.ndarray]:
     return {spec.name: tensor.numpy() for spec, tensor in zip(student.inputs, example, strict=True)}
 
 
-def _timed(target: Target, students: Sequence[Student], seconds: float) -> list[float]:
+def _timed(target: Target, students: Sequence[Student], seconds: float, run: Runner) -> list[float]:
     backend = measure.backend_of(target)
     onnx = [to_onnx(s.with_module(s.module.eval()), opset=target.opset, metadata={}) for s in students]
     job = bench.BenchJob(
@@ -64,5 +68,5 @@ def _timed(target: Target, students: Sequence[Student], seconds: float) -> list[
         min_seconds=seconds,
         where=target.name,
     )
-    samples = bench.bench_in_subprocess(job).samples
+    samples = run.bench(job).samples
     return [float(np.median(samples[str(i)])) / 1e6 for i in range(len(students))]

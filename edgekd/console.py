@@ -192,22 +192,66 @@ def milliseconds(value: float) -> str:
     return f"{value:.3g} ms" if value >= 0.1 else f"{value * 1e3:.3g} us"
 
 
-def bench_table(found: Mapping[str, Any]) -> RenderableType:
-    """Latencies of a bundle's variants on this machine."""
-    table = Table(title=f"{found['bundle']} on this machine", title_justify="left", title_style="bold")
-    for column in ("variant", "runtime", "numerics", "batch", "p50", "p90", "p99", "samples/s", "runs"):
-        table.add_column(column, justify="left" if column in ("variant", "runtime", "numerics") else "right")
+def bench_table(devices: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Latencies of a bundle's variants, by device."""
+    several = len(devices) > 1
+    where = "" if several else f" on {'this machine' if devices[0]['device'] == 'local' else devices[0]['device']}"
+    table = Table(title=f"{devices[0]['bundle']}{where}", title_justify="left", title_style="bold")
+    left = ("device", "variant", "runtime", "numerics")
+    figures = ("batch", "p50", "p90", "p99", "samples/s", "cold start", "memory", "size", "runs")
+    for column in (*left, *figures)[0 if several else 1 :]:
+        table.add_column(column, justify="left" if column in left else "right")
     notes: list[RenderableType] = []
-    for name, row in found["variants"].items():
-        if "skipped" in row:
-            notes.append(f"{name}: skipped: {row['skipped']}")
-            continue
+    for found in devices:
+        first = [found["device"]] if several else []
+        for name, row in found["variants"].items():
+            about = f"{found['device']}: {name}" if several else name
+            if "skipped" in row:
+                notes.append(f"{about}: skipped: {row['skipped']}")
+                continue
+            table.add_row(*first, name, *_measured_row(row))
+            if row["note"]:
+                notes.append(Text(f"{about}: not stable: {row['note']}", style="yellow"))
+            if "kernels" in row:
+                notes.append(_kernel_table(about, row["kernels"]))
+    inside = "p50 to p99: one run, its copies in and out and the inference; preprocessing is not in it. cold start: "
+    return Group(table, *notes, f"{inside}starting Python, loading the runtime, compiling and the first answer.")
+
+
+def _measured_row(row: Mapping[str, Any]) -> list[str]:
+    times = [milliseconds(row["latency_ms"][key]) for key in ("p50", "p90", "p99")]
+    cold = row["cold"]
+    start = milliseconds(sum(cold[key] for key in ("start_ms", "open_ms", "first_ms")))
+    sizes = [size(cold["peak_memory_bytes"]), size(row["size_bytes"])]
+    rate = f"{row['throughput']:.0f}"
+    return [row["runtime"], row["numerics"], str(row["batch"]), *times, rate, start, *sizes, str(row["samples"])]
+
+
+def _kernel_table(about: str, kernels: Sequence[Mapping[str, Any]]) -> Table:
+    """What the runtime runs, the slowest first."""
+    table = Table(title=f"{about}: what it runs, by the runtime's own profiler", title_justify="left")
+    for column in ("kernel", "op", "computes in", "us"):
+        table.add_column(column, justify="right" if column == "us" else "left")
+    for kernel in sorted(kernels, key=lambda k: -(k["microseconds"] or 0.0)):
+        took = "" if kernel["microseconds"] is None else f"{kernel['microseconds']:.1f}"
+        table.add_row(kernel["name"], kernel["op"], kernel["precision"], took)
+    return table
+
+
+def compare_table(found: Mapping[str, Any]) -> RenderableType:
+    """Two bundles in turns."""
+    table = Table(title=f"A and B in turns on {found['device']}, {found['runtime']}", title_justify="left")
+    for column in ("", "bundle", "variant", "numerics", "p50", "p90", "p99", "size"):
+        table.add_column(column, justify="left" if column in ("", "bundle", "variant", "numerics") else "right")
+    for name in ("a", "b"):
+        row = found[name]
         times = (milliseconds(row["latency_ms"][key]) for key in ("p50", "p90", "p99"))
-        rate = f"{row['throughput']:.0f}"
-        table.add_row(name, row["runtime"], row["numerics"], str(row["batch"]), *times, rate, str(row["samples"]))
-        if row["note"]:
-            notes.append(Text(f"{name}: {row['note']}", style="yellow"))
-    return Group(table, *notes)
+        table.add_row(name.upper(), row["bundle"], row["target"], row["numerics"], *times, size(row["size_bytes"]))
+    low, high = found["ci95"]
+    interval = f"95 % interval {low:.3f} to {high:.3f}; {found['samples']} runs"
+    said = f"A takes {found['ratio']:.3f} times as long as B ({interval})"
+    notes = [] if found["stable"] else [Text(f"not stable: {found['note']}", style="yellow")]
+    return Group(table, said, *notes)
 
 
 def checks_table(checks: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -29,6 +29,14 @@ _REFUSED = (
 )
 
 
+def cache_root() -> Path:
+    """The cache: ``$EDGEKD_CACHE``, else ``$XDG_CACHE_HOME/edgekd``, else ``~/.cache/edgekd``."""
+    if chosen := os.environ.get("EDGEKD_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "edgekd"
+
+
 @contextmanager
 def disk(where: Path) -> Iterator[None]:
     """Turn what a disk refuses into an error that says so."""

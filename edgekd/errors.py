@@ -13,6 +13,7 @@
     ├── GateError          3   accuracy, latency, size or parity missed
     ├── DivergedError      3   training produced NaN or ran away
     ├── UnavailableError   4   a known target or runtime that this machine can't run
+    │   └── DeviceError    4   another machine that can't be reached, or was lost on the way
     ├── IntegrityError     5   a bundle or artifact that is not what it says it is
     └── ResourceError      6   out of disk or memory
 
@@ -136,6 +137,10 @@ class UnavailableError(EdgekdError):
     """A known target or runtime that this machine can't run."""
 
     exit_code = 4
+
+
+class DeviceError(UnavailableError):
+    """Another machine that can't be reached, or whose connection was cut."""
 
 
 class IntegrityError(EdgekdError):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import platform
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from edgekd import plugins
+from edgekd.errors import UnavailableError
 
 # The CPU features that decide which int8 kernels run, by the names that targets use.
 FEATURES = (
@@ -42,7 +46,8 @@ def facts() -> dict[str, Any]:
 
     Returns:
         ``cpu`` (model), ``arch``, ``isa`` (sorted names of ``FEATURES``), ``cores`` (usable by this process),
-        ``governor``, ``load`` (1, 5, 15 minutes), ``memory_bytes``, ``gpu``, ``python``, ``os``, ``versions``.
+        ``governor``, ``celsius`` (the hottest sensor), ``load`` (1, 5, 15 minutes), ``memory_bytes``, ``gpu``,
+        ``python``, ``os``, ``versions``.
     """
     return {
         "cpu": cpu(),
@@ -50,6 +55,7 @@ def facts() -> dict[str, Any]:
         "isa": sorted(isa()),
         "cores": cores(),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "celsius": celsius(),
         "load": load(),
         "memory_bytes": memory(),
         "gpu": gpu(),
@@ -73,6 +79,12 @@ def isa() -> frozenset[str]:
     if platform.machine().lower() in ("arm64", "aarch64"):
         names.add("neon")  # a part of every 64-bit ARM
     return frozenset({_ALIASES.get(name, name) for name in names} & set(FEATURES))
+
+
+def check_isa(needed: Iterable[str], where: str) -> None:
+    """Raise UnavailableError where this CPU lacks a feature that a file needs."""
+    if missing := sorted(set(needed) - isa()):
+        raise UnavailableError("this CPU lacks what the file needs", where=where, found=f"no {', '.join(missing)}")
 
 
 def multiplies_bf16() -> bool:
@@ -113,6 +125,35 @@ def busy_seconds() -> float | None:
         return None
     user, nice, system, _idle, _iowait, irq, softirq = (int(field) for field in line[1:8])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def stolen_seconds() -> float | None:
+    """CPU seconds that a hypervisor gave to other machines since this one started."""
+    line = (_read("/proc/stat") or "").partition("\n")[0].split()
+    if len(line) < 9 or line[0] != "cpu":
+        return None
+    return int(line[8]) / os.sysconf("SC_CLK_TCK")
+
+
+def celsius() -> float | None:
+    """The hottest of the sensors that the system shows."""
+    texts = [_read(str(path)) for path in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
+    found = [int(text) / 1000 for text in texts if text is not None and text.lstrip("-").isdigit()]
+    return max(found, default=None)
+
+
+def megahertz() -> float | None:
+    """The first CPU's clock now."""
+    text = _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
+    return int(text) / 1000 if text is not None and text.isdigit() else None
+
+
+def joules() -> float | None:
+    """What the CPU packages have used, counted from somewhere; often only root may read it (RAPL)."""
+    packages = [p for p in Path("/sys/class/powercap").glob("intel-rapl:*") if p.name.count(":") == 1]
+    texts = [_read(str(package / "energy_uj")) for package in packages]
+    found = [int(text) / 1e6 for text in texts if text is not None and text.isdigit()]
+    return sum(found) if found else None
 
 
 def memory() -> int | None:
@@ -160,3 +201,12 @@ def _output(*command: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
+
+
+def told() -> dict[str, Any]:
+    """Both kinds of facts."""
+    return {"facts": facts(), "key": measured_key(0)}
+
+
+if __name__ == "__main__":  # on a device: into the folder that is given
+    Path(sys.argv[1], "host.json").write_text(json.dumps(told()), encoding="utf-8")

@@ -15,11 +15,11 @@ from google.protobuf.message import DecodeError
 
 from edgekd import host, measure, recipe, report
 from edgekd import target as targets_
-from edgekd.disk import disk
+from edgekd.disk import cache_root, disk
 from edgekd.errors import EdgekdError, IntegrityError, OutputError, UsageError
 from edgekd.heads import Heads, columns
 from edgekd.runtime import bundle as bundles
-from edgekd.store import Store, default_root
+from edgekd.store import Store
 
 
 def inspect(path: Path) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def doctor() -> dict[str, Any]:
 
 def cache(root: Path | None, days: float | None) -> dict[str, Any]:
     """The cache's place and size; with ``days`` pruned first."""
-    store = Store(root or default_root())
+    store = Store(root or cache_root())
     freed = 0 if days is None else store.prune(days, time.time())
     count, total = store.size()
     return {"path": str(store.root), "artifacts": count, "bytes": total, "freed_bytes": freed}

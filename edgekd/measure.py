@@ -7,7 +7,7 @@ import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from edgekd.plan import Candidate as Planned
 from edgekd.preprocess import MASK, Inputs
 from edgekd.runtime import bench, parity
 from edgekd.runtime.backends import _base as backends
+from edgekd.runtime.runners import Here, Runner
 from edgekd.store import Store, canonical, sha256
 from edgekd.target import Numerics, Target
 from edgekd.veto import Profile
@@ -140,12 +141,17 @@ def backend_of(target: Target) -> backends.Backend:
     return backends.make(target.backend, dict(target.options), f"{target.name}.toml: options")
 
 
-def check_target(target: Target) -> None:
-    """Raise where this machine can't run a target: runtime missing, wrong CPU."""
-    missing = sorted(set(target.isa) - host.isa())
+def check_target(target: Target, run: Runner | None = None) -> None:
+    """Raise where a machine can't run a target: runtime missing, wrong CPU.
+
+    ``run``: where it is measured, if not here; its CPU counts then. Accuracy is always found here, so that the runtime
+    must be here, too.
+    """
+    has = host.isa() if run is None or isinstance(run, Here) else set(run.facts()["facts"]["isa"])
+    missing = sorted(set(target.isa) - has)
     if missing:
         raise UnavailableError(
-            "this CPU lacks what the target needs", where=target.name, found=f"no {', '.join(missing)}"
+            "the CPU lacks what the target needs", where=target.name, found=f"no {', '.join(missing)}"
         )
     backend_of(target).check()
     for kind, options in target.also.items():
@@ -168,6 +174,7 @@ def run(
     store: Store,
     key: str,
     seconds: float = 1.0,
+    run: Runner | None = None,
 ) -> Measured:
     """Measure every candidate of a target; an equal measurement on an equal machine is found in the store.
 
@@ -177,21 +184,22 @@ def run(
         of_torch: the torch model of each candidate on validation (fake-quantized for int8).
         key: of the measure step.
         seconds: of running time, at least, for each.
+        run: where it is timed; here by default.
     """
-    backend = backend_of(target)
+    backend, run_ = backend_of(target), run or Here()
     files = lower_all(target, onnx)
-    key = stored_key(target, files, key)
+    key = stored_key(target, files, key, run_)
     kept = store.get(key)
     if kept is None:
         tolerances = {c.name: c.numerics.tolerance for c in candidates}
-        found = _measure(target, backend, files, exam, of_torch, tolerances, seconds)
+        found = _measure(target, backend, files, exam, of_torch, tolerances, seconds, run_)
         kept = store.put(key, {"measured.json": canonical(found)})
     found = json.loads(kept["measured.json"])
     measured = {}
     for c in candidates:
         about = found["candidates"][c.name]
         ran = about.pop("kernels", None)
-        kernels = None if ran is None else [backends.Kernel(**{**k, "layers": tuple(k["layers"])}) for k in ran]
+        kernels = None if ran is None else [_kernel(kernel) for kernel in ran]
         more = {**about, "kernels": kernels, "onnx": onnx[c.name]}
         measured[c.name] = Candidate(c.name, c.numerics, c.pruned, files[c.name], **more)
     return Measured(target, measured, found["host"], backend.version(), found["length"])
@@ -203,9 +211,9 @@ def lower_all(target: Target, onnx: Mapping[str, bytes]) -> dict[str, dict[str, 
     return {name: backend.lower(data) for name, data in onnx.items()}
 
 
-def stored_key(target: Target, files: Mapping[str, Mapping[str, bytes]], key: str) -> str:
+def stored_key(target: Target, files: Mapping[str, Mapping[str, bytes]], key: str, run: Runner) -> str:
     """The key of a measurement: its step's, the machine, and the very files."""
-    facts = host.measured_key(int(target.options.get("threads", 1)))
+    facts = {**run.facts()["key"], "threads": int(target.options.get("threads", 1))}
     hashes = {name: {file: sha256(data) for file, data in found.items()} for name, found in files.items()}
     return sha256(canonical([key, facts, hashes]))
 
@@ -218,6 +226,7 @@ def _measure(
     of_torch: Mapping[str, Scores],
     tolerances: Mapping[str, float],
     seconds: float,
+    run: Runner,
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, data in files.items():
@@ -245,10 +254,11 @@ def _measure(
         min_seconds=seconds,
         where=target.name,
     )
-    timed = bench.bench_in_subprocess(job)
+    timed = run.bench(job)
     for name, samples in timed.samples.items():
         result[name]["samples_ns"] = samples.tolist()
-    for name, ran in _kernels(backend, files, x, quick=seconds < 1).items():
+    ran_by_name = _kernels(backend, files, x, quick=seconds < 1) if isinstance(run, Here) else _there(job, run)
+    for name, ran in ran_by_name.items():
         result[name]["kernels"] = None if ran is None else [asdict(kernel) for kernel in ran]
     length = x[MASK].shape[1] if MASK in x else None
     host_ = {**timed.host, "others": timed.others, "note": timed.note}
@@ -269,6 +279,20 @@ def _kernels(
                 found[name] = backends.kernels(backend, data, x)
         took = max(took, time.monotonic() - started)
     return found
+
+
+def _there(job: bench.BenchJob, run: Runner) -> dict[str, list[backends.Kernel] | None]:
+    """The same on another machine, by its own runtime."""
+    found: dict[str, list[backends.Kernel] | None] = {}
+    for name, data in job.candidates.items():
+        one = replace(job, candidates={name: data}, baseline=name, min_samples=1, min_seconds=0.0, profile=True)
+        told = run.bench(one).kernels
+        found[name] = None if told is None else [_kernel(kernel) for kernel in told]
+    return found
+
+
+def _kernel(table: Mapping[str, Any]) -> backends.Kernel:
+    return backends.Kernel(**{**table, "layers": tuple(table["layers"])})
 
 
 def _on_another(

@@ -14,11 +14,11 @@ from typing import Any
 from edgekd import plan, plugins, sources
 from edgekd import recipe as recipes
 from edgekd import target as targets_
-from edgekd.disk import clear_aside
+from edgekd.disk import cache_root, clear_aside
 from edgekd.errors import IntegrityError, OutputError, RecipeError, UsageError, reading
 from edgekd.recipe import Recipe
 from edgekd.runtime import bundle, opening
-from edgekd.store import Store, default_root
+from edgekd.store import Store
 from edgekd.target import Target
 
 Progress = Callable[[dict[str, Any]], None]
@@ -38,6 +38,7 @@ class Order:
         source: the data source plugin, or None where the Python API was given arrays.
         data: the fingerprint of the data and, where given, of the objects.
         explain: also train the student without each loss, for the report.
+        measure_on: the device whose latencies decide.
         identity: what the bundle at ``out`` is held against; of the code and files as they were when it was taken.
     """
 
@@ -52,6 +53,7 @@ class Order:
     overwrite: bool = False
     keep_candidates: bool = False
     explain: bool = False
+    measure_on: str = "local"
     progress: Progress = field(default=silent)
     identity: str = ""
 
@@ -66,6 +68,7 @@ def take(
     out: Path | None = None,
     cache: Path | None = None,
     quick: bool = False,
+    measure_on: str = "local",
     **how: Any,
 ) -> Order:
     """Read and check a recipe, its targets and the fingerprint of its data.
@@ -76,6 +79,7 @@ def take(
         objects: the fingerprint of networks that it was given.
         targets: names or files; none: those that the recipe names.
         out: default ``dist/<name>``, with ``--quick`` ``dist/<name>-quick``.
+        measure_on: ``local``, or a device; see ``runtime.devices``.
         how: ``overwrite``, ``keep_candidates``, ``explain``, ``progress``.
     """
     if isinstance(recipe, Mapping):
@@ -89,6 +93,7 @@ def take(
         source: Any = None if data is not None else data_source(loaded, quick)
         fingerprint = data if data is not None else str(source.fingerprint())
     final = plan.quickened(loaded) if quick else loaded
+    where = "" if measure_on == "local" else f" on {measure_on}"  # another device may choose otherwise
     return Order(
         recipe=final,
         targets=chosen,
@@ -96,9 +101,10 @@ def take(
         source=source,
         data=fingerprint + objects,
         out=out or Path("dist") / (loaded.name + ("-quick" if quick else "")),
-        store=Store(cache or default_root()),
+        store=Store(cache or cache_root()),
         quick=quick,
-        identity=plan.identity(final, chosen, fingerprint + objects, quick),
+        identity=plan.identity(final, chosen, fingerprint + objects + where, quick),
+        measure_on=measure_on,
         **how,
     )
 

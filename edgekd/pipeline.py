@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgekd import (
     choose,
     explain,
-    host,
     learned,
     measure,
     orders,
@@ -29,7 +29,7 @@ from edgekd.measure import Measured
 from edgekd.orders import Order
 from edgekd.panel import Answers, Watching
 from edgekd.prepare import Objects, prepare
-from edgekd.runtime import bundle
+from edgekd.runtime import bundle, runners
 from edgekd.stage_scores import StageScores
 from edgekd.store import canonical
 
@@ -44,14 +44,12 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
         GateError: nothing inside the budget on some target; an earlier bundle stays as it was.
         EdgekdError: see ``errors``.
     """
-    for target in order.targets:
-        measure.check_target(target)
+    bench = checked(order, objects or Objects())
     with reading(order.file):
-        bench = prepare(order, objects or Objects())
         if order.quick:
             rehearsal.check(bench)  # such a build is a rehearsal itself
         else:
-            rehearsal.run(bench, order.targets, host.measured_key(0))
+            rehearsal.run(bench, order.targets, bench.runner.facts()["key"])
     trained, watching, stage_scores, exam, measured = make_all(bench, QUICK_SECONDS if order.quick else SECONDS)
     budget = choose.resolved(order.recipe.budget, teacher_bytes(bench, trained))
     choices = choose_all(measured, None if order.quick else budget, exam)
@@ -87,13 +85,19 @@ def make_all(bench: steps.Bench, seconds: float) -> Made:
     return Made(trained, watching, stage_scores, exam, measure_all(bench, onnx, stage_scores, exam, seconds))
 
 
+def checked(order: Order, objects: Objects) -> steps.Bench:
+    """The parts of an order, built; every target can be run where it is measured."""
+    run = runners.of(order.measure_on, lambda line: order.progress({"step": line, "epoch": None}))
+    for target in order.targets:
+        measure.check_target(target, run)
+    with reading(order.file):
+        return replace(prepare(order, objects), runner=run)
+
+
 def describe(order: Order, objects: Objects | None = None) -> dict[str, Any]:
     """The plan of an order as plain data, everything resolved and checked; nothing is trained."""
-    for target in order.targets:
-        measure.check_target(target)
-    with reading(order.file):
-        bench = prepare(order, objects or Objects())
-    rehearsed = rehearsal.known(bench.plan, order.store, host.measured_key(0)) or {"seconds_per_sample": {}}
+    bench = checked(order, objects or Objects())
+    rehearsed = rehearsal.known(bench.plan, order.store, bench.runner.facts()["key"]) or {"seconds_per_sample": {}}
     rows, tree = [], list(bench.plan.walk())
     if order.explain:
         place, depth = next((i, depth) for i, (depth, step) in enumerate(tree) if step.name == "student")
@@ -129,7 +133,7 @@ def is_cached(bench: steps.Bench, step: plan.Step) -> bool:
     if not all(onnx.values()):
         return False
     files = measure.lower_all(target, {name: found["model.onnx"] for name, found in onnx.items() if found})
-    return bench.store.has(measure.stored_key(target, files, step.key))
+    return bench.store.has(measure.stored_key(target, files, step.key, bench.runner))
 
 
 def train_all(bench: steps.Bench) -> tuple[dict[str, steps.Trained], Watching]:
@@ -196,7 +200,9 @@ def measure_all(
         candidates = bench.plan.candidates[target.name]
         of_torch = {c.name: stage_scores(c.step, "validation", numerics=c.numerics) for c in candidates}
         files = onnx[target.name]
-        found[target.name] = measure.run(target, candidates, files, exam, of_torch, bench.store, step.key, seconds)
+        found[target.name] = measure.run(
+            target, candidates, files, exam, of_torch, bench.store, step.key, seconds, bench.runner
+        )
     return found
 
 

@@ -28,6 +28,7 @@ FAMILIES = {
     "compress": "edgekd.compress",
     "passes": "edgekd.lower.passes",
     "backends": "edgekd.runtime.backends",
+    "devices": "edgekd.runtime.devices",
 }
 
 

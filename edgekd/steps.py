@@ -35,6 +35,7 @@ from edgekd.metrics._judge import Judge
 from edgekd.panel import Watching
 from edgekd.plan import Plan, Step
 from edgekd.recipe import Recipe, Table
+from edgekd.runtime.runners import Here, Runner
 from edgekd.store import Store, canonical, sha256
 from edgekd.target import Numerics
 
@@ -57,6 +58,7 @@ class Bench:
     Attributes:
         feed: the student's view of the data; ``feeds`` are the teachers', by step.
         classes, heads: what the columns of the scores are called, and which head has which.
+        runner: where latencies are measured.
         roots: how to make each untrained teacher and "student" (a recipe's model table, or a user's object).
     """
 
@@ -72,11 +74,12 @@ class Bench:
     metric: Metric
     progress: Progress
     clocks: dict[str, Clock] = field(default_factory=dict)
+    runner: Runner = field(default_factory=Here)
 
     def clock_of(self, step: Step) -> Clock:
         """The clock of a step's target: one for a whole build, so that what the rehearsal timed is known already."""
         chosen = self.plan.target_of(step)
-        return self.clocks.setdefault(chosen.name, clock.of(chosen))
+        return self.clocks.setdefault(chosen.name, clock.of(chosen, run=self.runner))
 
     def feed_of(self, step: str) -> Feed:
         """What a step's network is shown."""

@@ -26,14 +26,6 @@ INDEX = "index.json"
 LEFTOVER_S = 3600
 
 
-def default_root() -> Path:
-    """``$EDGEKD_CACHE``, else ``$XDG_CACHE_HOME/edgekd``, else ``~/.cache/edgekd``."""
-    if chosen := os.environ.get("EDGEKD_CACHE"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "edgekd"
-
-
 def sha256(data: bytes) -> str:
     """Hex digest."""
     return hashlib.sha256(data).hexdigest()

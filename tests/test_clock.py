@@ -14,7 +14,7 @@ def test_times_of_several_calls_can_be_compared(monkeypatch: pytest.MonkeyPatch)
     students = [Student(torch.nn.Linear(size, 1), (), ()) for size in (4, 8, 16)]
     calls: list[list[int]] = []
 
-    def timed(target: object, students: list[Student], seconds: float) -> list[float]:
+    def timed(target: object, students: list[Student], seconds: float, run: object) -> list[float]:
         sizes = [s.module.in_features for s in students]
         calls.append(sizes)
         return [2.0 ** len(calls) * size for size in sizes]

@@ -41,7 +41,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
 def test_facts_are_json_and_complete() -> None:
     facts = host.facts()
     assert json.loads(json.dumps(facts)) == facts
-    keys = "cpu arch isa cores governor load memory_bytes gpu python os versions"
+    keys = "cpu arch isa cores governor celsius load memory_bytes gpu python os versions"
     assert list(facts) == keys.split()
     assert 1 <= facts["cores"] <= (os.cpu_count() or 1)
     assert facts["cpu"]

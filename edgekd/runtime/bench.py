@@ -10,6 +10,7 @@ caches: the figures are then those of an app that runs one model. Copies in and 
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import itertools
 import json
@@ -18,11 +19,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,17 +31,19 @@ from numpy.typing import NDArray
 from edgekd import errors, host
 from edgekd.disk import disk
 from edgekd.errors import EdgekdError, ResourceError, UsageError
+from edgekd.runtime import conditions, throughput
 from edgekd.runtime.backends import _base
 from edgekd.runtime.backends._base import Array, Session
+from edgekd.runtime.conditions import Conditions
 
 Samples = NDArray[np.int64]
+Found = TypeVar("Found")
 
 BLOCK_SECONDS = 0.005
 MAX_BLOCK = 64
 STABLE = 0.03  # two windows in a row whose medians differ by less are a warm session
 WARM_UP_SECONDS = 3.0  # at most, for each
 RESAMPLES = 2000
-BUSY = 0.1  # CPUs that others use, beyond which a result says so
 
 
 def measure(
@@ -120,20 +123,6 @@ def ratio_ci(a: Samples, b: Samples, seed: int = 0) -> tuple[float, tuple[float,
     return ratio, (min(float(low), ratio), max(float(high), ratio))
 
 
-def busy(others: float | None) -> str | None:
-    """What a result says about a busy machine.
-
-    Args:
-        others: CPUs that other processes used on average meanwhile; None if unknown.
-
-    Returns:
-        None where they were idle enough.
-    """
-    if others is None or others <= BUSY:
-        return None
-    return f"other processes used {others:.1f} of {host.cores()} CPUs meanwhile: the times are too long"
-
-
 @dataclass(frozen=True)
 class BenchJob:
     """Candidates of one backend.
@@ -144,6 +133,9 @@ class BenchJob:
         baseline: the candidate that is the others' measure.
         inputs: one batch, float or integer arrays by name.
         batch: what is compiled at once; by default the inputs'.
+        isa: CPU features that the files need.
+        streams: so many runs at once, for the rate; the latencies are of one.
+        profile: also ask the runtime's own profiler what it runs.
     """
 
     backend: str
@@ -155,6 +147,9 @@ class BenchJob:
     min_samples: int = 100
     min_seconds: float = 1.0
     where: str = "options"
+    isa: tuple[str, ...] = ()
+    streams: int = 1
+    profile: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,15 +160,24 @@ class BenchResult:
         samples: nanoseconds by candidate, as ``measure`` gives them.
         runtime: name and version.
         host: ``host.facts()`` from just before.
-        others: CPUs that other processes used meanwhile; None if the system does not tell.
-        note: what ``busy`` says.
+        conditions: what the machine did meanwhile.
+        note: why the figures are not stable; None where they are.
+        rate: runs a second of the baseline, in as many streams as the job has.
+        kernels: what the runtime runs of the baseline, where the job asks and the runtime tells.
     """
 
     samples: Mapping[str, Samples]
     runtime: str
     host: Mapping[str, Any]
-    others: float | None
+    conditions: Conditions
     note: str | None
+    rate: float | None = None
+    kernels: Sequence[Mapping[str, Any]] | None = None
+
+    @property
+    def others(self) -> float | None:
+        """CPUs that other processes used meanwhile."""
+        return self.conditions.others
 
 
 def bench_in_process(job: BenchJob) -> BenchResult:
@@ -182,15 +186,32 @@ def bench_in_process(job: BenchJob) -> BenchResult:
     Raises:
         UnavailableError, IntegrityError, ExportError, UsageError: as the backend does.
     """
+    host.check_isa(job.isa, job.where)
     backend = _base.make(job.backend, job.options, job.where)
     batch = next((len(a) for a in job.inputs.values() if a.ndim), 1) if job.batch is None else job.batch
     sessions = {name: backend.open(files, batch) for name, files in job.candidates.items()}
     facts = host.facts()
-    with _watch_others() as others:
+    with conditions.watched() as told:
         samples = measure(
             sessions, job.inputs, baseline=job.baseline, min_samples=job.min_samples, min_seconds=job.min_seconds
         )
-    return BenchResult(samples, backend.version(), facts, others(), busy(others()))
+    note = "; ".join(conditions.doubts(told(), samples[job.baseline])) or None
+    return BenchResult(samples, backend.version(), facts, told(), note, _rate(job), _kernels(job, backend))
+
+
+def _rate(job: BenchJob) -> float | None:
+    """Runs a second in several streams, compiled for them where the backend has that option."""
+    if job.streams == 1:
+        return None
+    takes = hasattr(_base.make(job.backend, job.options, job.where), "streams")
+    options = {**job.options, "streams": job.streams} if takes else job.options
+    session = _base.make(job.backend, options, job.where).open(job.candidates[job.baseline], job.batch)
+    return throughput.rate(session, job.inputs, job.streams, job.min_seconds)
+
+
+def _kernels(job: BenchJob, backend: _base.Backend) -> list[dict[str, Any]] | None:
+    found = _base.kernels(backend, job.candidates[job.baseline], job.inputs) if job.profile else None
+    return None if found is None else [dataclasses.asdict(kernel) for kernel in found]
 
 
 def bench_in_subprocess(job: BenchJob) -> BenchResult:
@@ -200,12 +221,17 @@ def bench_in_subprocess(job: BenchJob) -> BenchResult:
         EdgekdError: the error of the child; or that it crashed, with the end of what it wrote.
         ResourceError: it was killed, as the system does when memory is out.
     """
+    return in_child(job, "edgekd.runtime.bench", read_result)
+
+
+def in_child(job: BenchJob, module: str, read: Callable[[Path], Found]) -> Found:
+    """Run a module in a fresh Python on the folder of a job, and read there what it found."""
     with disk(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="edgekd-bench-") as name:
         folder = Path(name)
-        _write_job(job, folder)
+        write_job(job, folder)
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "edgekd.runtime.bench", name],
+            [sys.executable, "-P", "-m", module, name, str(time.monotonic_ns())],
             env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -214,27 +240,37 @@ def bench_in_subprocess(job: BenchJob) -> BenchResult:
             errors="replace",
             check=False,
         )
-        failure = folder / "error.json"
-        if failure.is_file():
-            told = json.loads(failure.read_text(encoding="utf-8"))
-            raise getattr(errors, told["kind"], EdgekdError)(told["message"])
-        if done.returncode == 0:
-            return _read_result(folder)
-        tail = " | ".join(done.stderr.strip().splitlines()[-5:]) or "it wrote nothing"
-        kind = ResourceError if done.returncode == -9 else EdgekdError
-        raise kind(f"measuring on {job.backend} ended with {done.returncode}: {tail}")
+        check_outcome(folder, done.returncode, done.stderr, job.backend)
+        return read(folder)
+
+
+def check_outcome(folder: Path, code: int, stderr: str, where: str) -> None:
+    """Raise the error that a child left in its folder, or that it crashed."""
+    failure = folder / "error.json"
+    if failure.is_file():
+        told = json.loads(failure.read_text(encoding="utf-8"))
+        raise getattr(errors, told["kind"], EdgekdError)(told["message"])
+    if code:
+        tail = " | ".join(stderr.strip().splitlines()[-5:]) or "it wrote nothing"
+        kind = ResourceError if code == -9 else EdgekdError
+        raise kind(f"measuring on {where} ended with {code}: {tail}")
 
 
 def main(folder: Path) -> int:
     """The child: a job's folder in; ``result.json`` or ``error.json`` beside it out. Returns the exit code."""
     try:
-        result = bench_in_process(_read_job(folder))
+        result = bench_in_process(read_job(folder))
     except EdgekdError as err:
-        told = {"kind": type(err).__name__, "message": str(err)}
-        (folder / "error.json").write_text(json.dumps(told), encoding="utf-8")
-        return err.exit_code
+        return tell_error(folder, err)
     _write_result(result, folder)
     return 0
+
+
+def tell_error(folder: Path, err: EdgekdError) -> int:
+    """Leave an error for the parent to raise; the exit code."""
+    told = {"kind": type(err).__name__, "message": str(err)}
+    (folder / "error.json").write_text(json.dumps(told), encoding="utf-8")
+    return err.exit_code
 
 
 def _runner(session: Session, inputs: Mapping[str, Array]) -> Callable[[], object]:
@@ -279,19 +315,7 @@ def _no_gc() -> Iterator[None]:
             gc.enable()
 
 
-@contextmanager
-def _watch_others() -> Iterator[Callable[[], float | None]]:
-    """Gives a function that tells, once the block is left, how many CPUs other processes used in it."""
-    wall, own, all_ = time.perf_counter(), time.process_time(), host.busy_seconds()
-    found: list[float | None] = [None]
-    yield lambda: found[0]
-    after = host.busy_seconds()
-    if all_ is not None and after is not None:
-        mine = time.process_time() - own
-        found[0] = round(max(0.0, after - all_ - mine) / (time.perf_counter() - wall), 2)
-
-
-def _write_job(job: BenchJob, folder: Path) -> None:
+def write_job(job: BenchJob, folder: Path) -> None:
     """Names go into the JSON and never into a path."""
     names: dict[str, list[str]] = {}
     for i, (candidate, files) in enumerate(job.candidates.items()):
@@ -310,29 +334,40 @@ def _write_job(job: BenchJob, folder: Path) -> None:
         "inputs": list(job.inputs),
         "min_samples": job.min_samples,
         "min_seconds": job.min_seconds,
+        "isa": list(job.isa),
+        "streams": job.streams,
+        "profile": job.profile,
     }
     (folder / "job.json").write_text(json.dumps(table), encoding="utf-8")
 
 
-def _read_job(folder: Path) -> BenchJob:
+def read_job(folder: Path) -> BenchJob:
+    """What ``write_job`` wrote."""
     table = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     candidates = {
         candidate: {name: (folder / f"candidate{i}.{j}").read_bytes() for j, name in enumerate(files)}
         for i, (candidate, files) in enumerate(table.pop("candidates").items())
     }
     inputs = {name: np.load(folder / f"input{i}.npy", allow_pickle=False) for i, name in enumerate(table.pop("inputs"))}
-    return BenchJob(candidates=candidates, inputs=inputs, **table)
+    return BenchJob(candidates=candidates, inputs=inputs, isa=tuple(table.pop("isa")), **table)
 
 
 def _write_result(result: BenchResult, folder: Path) -> None:
-    table = {**vars(result), "samples": {name: samples.tolist() for name, samples in result.samples.items()}}
+    samples = {name: values.tolist() for name, values in result.samples.items()}
+    table = {**vars(result), "samples": samples, "conditions": vars(result.conditions)}
     (folder / "result.json").write_text(json.dumps(table), encoding="utf-8")
 
 
-def _read_result(folder: Path) -> BenchResult:
+def read_result(folder: Path) -> BenchResult:
+    """What ``main`` left."""
     table = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     samples = {name: np.array(values, np.int64) for name, values in table.pop("samples").items()}
-    return BenchResult(samples=samples, **table)
+    return BenchResult(samples=samples, conditions=Conditions(**_tuples(table.pop("conditions"))), **table)
+
+
+def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON knows no tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
 
 
 if __name__ == "__main__":

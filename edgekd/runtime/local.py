@@ -1,70 +1,135 @@
-"""Benchmark a bundle on this machine: every variant that runs here, each in a process of its own."""
+"""Benchmark a bundle: every variant that runs on a device, each in processes of its own.
+
+What a latency holds: copies in and out of the runtime and the inference. Preprocessing is not in it.
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgekd.errors import UnavailableError, UsageError
+from edgekd.errors import DeviceError, UnavailableError, UsageError
 from edgekd.runtime import bench as benching
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime import opening
+from edgekd.runtime import kept, remote, runners, statistics
+from edgekd.runtime.bench import BenchJob
+from edgekd.runtime.bundle import Bundle, Variant
+from edgekd.runtime.runners import Runner
+
+BOUNDS = {"p90": 0.9, "p99": 0.99}
 
 
-def bench(path: str | Path, target: str | None = None, seconds: float = 1.0) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Settings:
+    """How to measure.
+
+    Attributes:
+        seconds: at least so much running time of each variant.
+        batch: samples at once; None: as the variant was built for.
+        streams: runs at once, for the throughput; the latencies are of one.
+        profile: also what the runtime runs, by its own profiler.
+    """
+
+    seconds: float = 1.0
+    batch: int | None = None
+    streams: int = 1
+    profile: bool = False
+
+
+def bench(
+    path: str | Path,
+    target: str | None = None,
+    seconds: float = 1.0,
+    device: str = "local",
+    *,
+    settings: Settings | None = None,
+    tell: remote.Tell = lambda line: None,
+) -> dict[str, Any]:
     """Time the variants of a bundle on its golden inputs.
 
     Args:
         target: only this variant.
-        seconds: at least so much running time of each.
+        seconds: at least so much running time of each; ``settings`` say more.
+        device: ``local``, ``ssh://[user@]host[:port]``, ``adb:SERIAL``, or a name in devices.toml. Variants that were
+            measured there before the connection was cut are not measured again.
+        tell: called with a line for whatever takes long on another machine.
 
     Returns:
-        ``{"bundle", "host", "variants": {target: {"latency_ms", "samples", "throughput", "runtime", "note"}
-        or {"skipped": why}}}``. One process a runtime: variants are *not* interleaved with each other, and the
-        figures of two variants are no ratio.
+        ``{"bundle", "device", "host", "variants": {target: {"latency_ms", "bounds_ms", "samples", "throughput",
+        "runtime", "size_bytes", "cold", "stable", "note", "conditions", ...} or {"skipped": why}}}``. One process a
+        runtime: variants are *not* interleaved with each other, and the figures of two variants are no ratio.
 
     Raises:
-        UsageError: no such variant. IntegrityError: a damaged bundle.
+        UsageError: no such variant or device. IntegrityError: a damaged bundle.
+        DeviceError: the device can't be reached, or the connection was cut; says why.
     """
+    how = settings or Settings(seconds)
     bundle = bundles.read(Path(path))
     names = [variant.target for variant in bundle.variants]
     if target is not None and target not in names:
         raise UsageError("no such variant in this bundle", where=str(path), found=target, allowed=names)
-    result: dict[str, Any] = {"bundle": bundle.name, "host": None, "variants": {}}
-    for variant in bundle.variants:
-        if target in (None, variant.target):
-            try:
-                result["variants"][variant.target] = _one(bundle, variant, seconds, result)
-            except UnavailableError as err:
-                result["variants"][variant.target] = {"skipped": str(err)}
+    wanted = [variant for variant in bundle.variants if target in (None, variant.target)]
+    result: dict[str, Any] = {"bundle": bundle.name, "device": device, "host": None, "variants": {}}
+    with runners.opened(device, tell) as run, kept.results(device, bundle.hashes, asdict(how)) as before:
+        for variant in wanted:
+            if variant.target not in before:
+                before[variant.target] = _one(bundle, variant, how, run)
+            found = dict(before[variant.target])
+            result["host"] = found.pop("host", None) or result["host"]
+            result["variants"][variant.target] = found
     return result
 
 
-def _one(bundle: bundles.Bundle, variant: bundles.Variant, seconds: float, result: dict[str, Any]) -> dict[str, Any]:
-    opening.check_isa(variant)
-    golden = bundle.golden_of(variant)[0]
-    x = {name: np.resize(array, (variant.batch, *array.shape[1:])) for name, array in golden.items()}
-    job = benching.BenchJob(
+def job_of(bundle: Bundle, variant: Variant, how: Settings) -> BenchJob:
+    """A variant on its golden inputs, again and again until they fill the batch."""
+    golden, batch = bundle.golden_of(variant)[0], how.batch or variant.batch
+    return BenchJob(
         variant.backend,
         {"this": bundle.files_of(variant)},
         "this",
-        x,
+        {name: np.resize(array, (batch, *array.shape[1:])) for name, array in golden.items()},
         options=variant.options,
-        batch=variant.batch,
-        min_seconds=seconds,
+        batch=batch,
+        min_seconds=how.seconds,
         where=variant.target,
+        isa=tuple(variant.isa),
+        streams=how.streams,
+        profile=how.profile,
     )
-    timed = benching.bench_in_subprocess(job)
-    result["host"] = timed.host
-    summary = benching.summary(timed.samples["this"])
+
+
+def _one(bundle: Bundle, variant: Variant, how: Settings, run: Runner) -> dict[str, Any]:
+    job = job_of(bundle, variant, how)
+    try:
+        timed = run.bench(job)
+        first = run.cold(replace(job, min_seconds=0.0))
+    except DeviceError:
+        raise
+    except UnavailableError as err:
+        return {"skipped": str(err)}
+    samples, batch = timed.samples["this"], job.batch or 1
+    summary = benching.summary(samples)
+    bounds = {name: statistics.early_stopping(samples, share) for name, share in BOUNDS.items()}
+    rate = timed.rate if timed.rate is not None else 1e3 / summary["p50"]
+    joules = timed.conditions.joules
     return {
+        "host": timed.host,
         "numerics": variant.numerics,
         "runtime": timed.runtime,
-        "batch": variant.batch,
+        "batch": batch,
+        "streams": how.streams,
         "latency_ms": summary,
-        "throughput": variant.batch / summary["p50"] * 1e3,
-        "samples": len(timed.samples["this"]),
+        "bounds_ms": {name: None if bound is None else bound / 1e6 for name, bound in bounds.items()},
+        "throughput": batch * rate,
+        "samples": len(samples),
+        "size_bytes": sum(map(len, job.candidates["this"].values())),
+        "cold": first,
+        "joules_per_run": None if joules is None else joules / len(samples),
+        "stable": timed.note is None,
         "note": timed.note,
+        "conditions": vars(timed.conditions),
+        **({} if timed.kernels is None else {"kernels": timed.kernels}),
     }

@@ -64,21 +64,13 @@ def others(variant: Variant) -> list[Variant]:
     ]
 
 
-def check_isa(variant: Variant) -> None:
-    """Raise UnavailableError where this CPU lacks a feature that the file needs."""
-    if missing := sorted(set(variant.isa) - host.isa()):
-        raise UnavailableError(
-            "this CPU lacks what the file needs", where=variant.target, found=f"no {', '.join(missing)}"
-        )
-
-
 def open_variant(bundle: Bundle, variant: Variant, threads: int | None = None, batch: int | None = None) -> Session:
     """Compile a variant on this machine.
 
     Raises:
         UnavailableError: this CPU lacks a feature, or the runtime is not installed.
     """
-    check_isa(variant)
+    host.check_isa(variant.isa, variant.target)
     options = {**variant.options, **({} if threads is None else {"threads": threads})}
     try:
         backend = make(variant.backend, options, f"{variant.target}: options")

@@ -18,7 +18,7 @@ from edgekd import errors
 from edgekd.errors import EdgekdError, IntegrityError, ResourceError, TargetError, UnavailableError, UsageError
 from edgekd.runtime import bench
 from edgekd.runtime.backends._base import Array, Port
-from edgekd.runtime.bench import BenchJob, bench_in_process, bench_in_subprocess, busy, measure, ratio_ci, summary
+from edgekd.runtime.bench import BenchJob, bench_in_process, bench_in_subprocess, measure, ratio_ci, summary
 
 SAMPLES = arrays(np.int64, st.integers(2, 300), elements=st.integers(1, 10**9))
 MODEL = onnx.parser.parse_model("""
@@ -164,12 +164,6 @@ def test_too_few_or_unequal_samples_are_told(a: int, b: int) -> None:
         ratio_ci(np.ones(a, np.int64), np.ones(b, np.int64))
 
 
-def test_busy_says_so() -> None:
-    assert busy(None) is None
-    assert busy(0.05) is None
-    assert "0.7 of" in str(busy(0.7))
-
-
 # jobs
 
 
@@ -188,8 +182,8 @@ def test_a_job_in_a_subprocess_is_the_job_here() -> None:
 
 def test_a_job_survives_its_folder(tmp_path) -> None:  # type: ignore[no-untyped-def]
     wrote = job(options={"threads": 2}, batch=4, where="t.toml: options")
-    bench._write_job(wrote, tmp_path)
-    read = bench._read_job(tmp_path)
+    bench.write_job(wrote, tmp_path)
+    read = bench.read_job(tmp_path)
     assert read.inputs["x"].dtype == np.float32
     assert (read.candidates, read.options, read.batch, read.where) == (
         wrote.candidates,

@@ -58,18 +58,21 @@ class Openvino:
 
     Args:
         device: as OpenVINO names it: ``CPU``, ``GPU``, ``GPU.1``, ``NPU``, ``AUTO`` ...
-        threads: 1..1024; for the CPU.
+        threads: 1..1024, of each stream; for the CPU.
+        streams: 1..1024 runs at once, each on threads of its own; for the CPU.
         config: properties of the device, such as ``{INFERENCE_PRECISION_HINT = "bf16"}``. They win over ours, which
-            on the CPU are one stream, latency first, and f32.
+            on the CPU are latency first, and f32.
     """
 
     device: str = "CPU"
     threads: int = 1
+    streams: int = 1
     config: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.threads <= 1024:
-            raise ValueError("threads: 1..1024")
+        for name in ("threads", "streams"):
+            if not 1 <= getattr(self, name) <= 1024:
+                raise ValueError(f"{name}: 1..1024")
 
     def check(self) -> None:
         base = re.split("[:.]", self.device)[0]
@@ -137,7 +140,8 @@ class Openvino:
         hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if self.device == "CPU":
             # f32: else CPUs with bf16 or f16 units compute in those, and answer otherwise than the rest
-            hints |= {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": self.threads, "INFERENCE_PRECISION_HINT": "f32"}
+            threads = self.threads * self.streams
+            hints |= {"NUM_STREAMS": self.streams, "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         return {**hints, **self.config}
 
 

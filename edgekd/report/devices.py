@@ -1,0 +1,60 @@
+"""What ``edgekd bench`` found on several devices: one self-contained page without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from edgekd.report import svg, text
+
+Table = Mapping[str, Any]
+
+
+def html(devices: Sequence[Table]) -> str:
+    """The page of a comparison.
+
+    Args:
+        devices: one result of ``runtime.local.bench`` each, of one bundle.
+    """
+    measured = [(d, name, row) for d in devices for name, row in d["variants"].items() if "skipped" not in row]
+    slowest = max((row["latency_ms"]["p90"] for _, _, row in measured), default=1.0)
+    environment = Environment(
+        loader=PackageLoader("edgekd.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("devices.html").render(
+        bundle=devices[0]["bundle"],
+        rows=[_row(device, name, row, slowest) for device, name, row in measured],
+        skipped=[
+            {"device": d["device"], "variant": name, "why": row["skipped"]}
+            for d in devices
+            for name, row in d["variants"].items()
+            if "skipped" in row
+        ],
+        hosts=[{"device": d["device"], **d["host"]} for d in devices if d["host"]],
+    )
+
+
+def _row(device: Table, name: str, row: Table, slowest: float) -> dict[str, Any]:
+    took, cold = row["latency_ms"], row["cold"]
+    return {
+        "device": device["device"],
+        "variant": name,
+        "runtime": row["runtime"],
+        "numerics": row["numerics"],
+        "bar": svg.bar(took["p50"] / slowest),
+        "p50": text.milliseconds(took["p50"]),
+        "p90": text.milliseconds(took["p90"]),
+        "p99": text.milliseconds(took["p99"]),
+        "rate": f"{row['throughput']:.0f}",
+        "cold": text.milliseconds(sum(cold[key] for key in ("start_ms", "open_ms", "first_ms"))),
+        "memory": text.size(cold["peak_memory_bytes"]),
+        "size": text.size(row["size_bytes"]),
+        "stable": row["stable"],
+        "note": row["note"] or "",
+    }

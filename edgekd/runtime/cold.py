@@ -1,0 +1,76 @@
+"""A model's first second: starting Python, loading the runtime, compiling, the first answer; and the memory of it all.
+
+``python -m edgekd.runtime.cold FOLDER BEGAN`` does it once, for a job that ``bench`` wrote; BEGAN is the machine's
+monotonic clock, in ns, when the process was started.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+from edgekd.errors import EdgekdError
+from edgekd.runtime import bench
+from edgekd.runtime.backends import _base
+from edgekd.runtime.bench import BenchJob
+
+RESULT = "cold.json"
+Cold = dict[str, float]
+
+
+def measure(job: BenchJob, began: int) -> Cold:
+    """Open a job's baseline and ask it twice.
+
+    Returns:
+        Milliseconds: ``start_ms`` (Python, numpy, edgekd, the runtime), ``open_ms`` (read and compile), ``first_ms``
+        and ``second_ms`` (an inference, copies included). Bytes: ``peak_memory_bytes`` of the process, and
+        ``model_memory_bytes``, what of it came after the runtime was loaded.
+    """
+    backend = _base.make(job.backend, job.options, job.where)
+    backend.version()
+    loaded, before = time.monotonic_ns(), peak_memory()
+    session = backend.open(job.candidates[job.baseline], job.batch)
+    opened = time.monotonic_ns()
+    session.run(job.inputs)
+    first = time.monotonic_ns()
+    session.run(job.inputs)
+    marks = pairwise([began, loaded, opened, first, time.monotonic_ns()])
+    names = ("start_ms", "open_ms", "first_ms", "second_ms")
+    took = {name: (after - mark) / 1e6 for name, (mark, after) in zip(names, marks, strict=True)}
+    most = peak_memory()
+    return {**took, "peak_memory_bytes": most, "model_memory_bytes": most - before}
+
+
+def in_subprocess(job: BenchJob) -> Cold:
+    """In a fresh Python on this machine; raises what ``bench_in_subprocess`` raises."""
+    return bench.in_child(job, __name__, read)
+
+
+def read(folder: Path) -> Cold:
+    """What the child left."""
+    found: Cold = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    return found
+
+
+def peak_memory() -> int:
+    """The most memory that this process has had, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def main(folder: Path, began: int) -> int:
+    """``cold.json``, or ``error.json``, beside the job."""
+    try:
+        found = measure(bench.read_job(folder), began)
+    except EdgekdError as err:
+        return bench.tell_error(folder, err)
+    (folder / RESULT).write_text(json.dumps(found), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -1,0 +1,71 @@
+"""Two bundles in turns, in one process: how many times as long one takes as the other, with its interval."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgekd.errors import UsageError
+from edgekd.runtime import bench as benching
+from edgekd.runtime import bundle as bundles
+from edgekd.runtime import local, remote, runners
+from edgekd.runtime.bundle import Bundle, Variant
+
+A, B = "A", "B"
+
+
+def compare(
+    a: str | Path,
+    b: str | Path,
+    target: str | None = None,
+    device: str = "local",
+    settings: local.Settings | None = None,
+    tell: remote.Tell = lambda line: None,
+) -> dict[str, Any]:
+    """Time a variant of one bundle against the like one of another.
+
+    Args:
+        target: a variant that both have, or one of the first with another of the same backend in the second; by
+            default the first that both have.
+
+    Returns:
+        ``{"device", "host", "runtime", "a", "b": {"bundle", "target", "latency_ms", "size_bytes"}, "ratio", "ci95",
+        "samples", "stable", "note"}``: the p50 of A over that of B.
+
+    Raises:
+        UsageError: nothing to compare, or inputs that differ. Else what ``local.bench`` raises.
+    """
+    how, first, second = settings or local.Settings(), bundles.read(Path(a)), bundles.read(Path(b))
+    one, other = _pair(first, second, target)
+    job, theirs = local.job_of(first, one, how), local.job_of(second, other, how)
+    shapes = [{name: (x.shape, str(x.dtype)) for name, x in found.inputs.items()} for found in (job, theirs)]
+    if shapes[0] != shapes[1]:
+        raise UsageError("the two take other inputs", where="--compare", found=shapes[1], allowed=str(shapes[0]))
+    files = {A: job.candidates["this"], B: theirs.candidates["this"]}
+    isa = tuple(sorted({*one.isa, *other.isa}))
+    with runners.opened(device, tell) as run:
+        timed = run.bench(replace(job, candidates=files, baseline=B, isa=isa, where=f"{one.target} and {other.target}"))
+    ratio, ci95 = benching.ratio_ci(timed.samples[A], timed.samples[B])
+    result: dict[str, Any] = {"device": device, "host": timed.host, "runtime": timed.runtime}
+    for name, bundle, variant in ((A, first, one), (B, second, other)):
+        size = sum(map(len, files[name].values()))
+        latency = benching.summary(timed.samples[name])
+        about = {"bundle": bundle.name, "target": variant.target, "numerics": variant.numerics}
+        result[name.lower()] = {**about, "latency_ms": latency, "size_bytes": size}
+    count = len(timed.samples[A])
+    return {**result, "ratio": ratio, "ci95": ci95, "samples": count, "stable": timed.note is None, "note": timed.note}
+
+
+def _pair(first: Bundle, second: Bundle, target: str | None) -> tuple[Variant, Variant]:
+    """A variant of each that one process can time: the same backend with the same options."""
+    ours = [v for v in first.variants if target in (None, v.target)]
+    if not ours:
+        names = [v.target for v in first.variants]
+        raise UsageError("no such variant in this bundle", where=str(first.folder), found=target, allowed=names)
+    pairs = [(v, w) for v in ours for w in second.variants if (v.backend, v.options) == (w.backend, w.options)]
+    if not pairs:
+        found = [v.target for v in second.variants]
+        allowed = f"a variant of the same backend and options as {', '.join(v.target for v in ours)}"
+        raise UsageError("nothing to compare with", where=str(second.folder), found=found, allowed=allowed)
+    return min(pairs, key=lambda pair: pair[0].target != pair[1].target)

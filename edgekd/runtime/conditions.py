@@ -1,0 +1,87 @@
+"""What a machine did while something was measured: others' work, time that was taken away, heat, energy.
+
+A figure may be called stable only where nothing of this moved it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import host
+
+BUSY = 0.1  # CPUs that others use, beyond which a result says so
+STOLEN = 0.02  # of the time, by a hypervisor
+DRIFT = 1.1  # by which the last quarter of the samples may be slower than the first
+HOT = 80.0  # degrees Celsius, above which many boards slow down
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """None where the system does not tell.
+
+    Attributes:
+        others: CPUs that other processes used on average.
+        stolen: share of this machine's time that its hypervisor gave to others, 0..1.
+        celsius: the hottest sensor, before and after.
+        megahertz: of the first CPU, before and after.
+        joules: that the CPU package used, whoever used it (RAPL).
+        seconds: how long all this was watched.
+    """
+
+    others: float | None = None
+    stolen: float | None = None
+    celsius: tuple[float, float] | None = None
+    megahertz: tuple[float, float] | None = None
+    joules: float | None = None
+    seconds: float = 0.0
+
+
+@contextmanager
+def watched() -> Iterator[Callable[[], Conditions]]:
+    """Gives a function that tells, once the block is left, what the machine did in it."""
+    found = [Conditions()]
+    wall, own = time.perf_counter(), time.process_time()
+    busy, stolen, heat, clock, energy = _now()
+    yield lambda: found[0]
+    seconds, mine = time.perf_counter() - wall, time.process_time() - own
+    busy_, stolen_, heat_, clock_, energy_ = _now()
+    others = None if busy is None or busy_ is None else round(max(0.0, busy_ - busy - mine) / seconds, 2)
+    share = None if stolen is None or stolen_ is None else round((stolen_ - stolen) / seconds / host.cores(), 4)
+    found[0] = Conditions(
+        others,
+        share,
+        None if heat is None or heat_ is None else (heat, heat_),
+        None if clock is None or clock_ is None else (clock, clock_),
+        None if energy is None or energy_ is None or energy_ < energy else energy_ - energy,  # it counts round
+        seconds,
+    )
+
+
+def _now() -> tuple[float | None, float | None, float | None, float | None, float | None]:
+    return host.busy_seconds(), host.stolen_seconds(), host.celsius(), host.megahertz(), host.joules()
+
+
+def doubts(found: Conditions, samples: NDArray[np.int64]) -> list[str]:
+    """Why a figure is not stable, in words; empty where it is.
+
+    Args:
+        samples: nanoseconds in the order in which they were taken.
+    """
+    said = []
+    if found.others is not None and found.others > BUSY:
+        said.append(f"other processes used {found.others:.1f} of {host.cores()} CPUs: the times are too long")
+    if found.stolen is not None and found.stolen > STOLEN:
+        said.append(f"the hypervisor took {100 * found.stolen:.0f} % of the time away")
+    quarter = len(samples) // 4
+    if quarter >= 10:
+        first, last = (float(np.median(part)) for part in (samples[:quarter], samples[-quarter:]))
+        if last > DRIFT * first:
+            heat = f", {found.celsius[1]:.0f} °C" if found.celsius and found.celsius[1] >= HOT else ""
+            said.append(f"it throttles: the last quarter took {last / first:.2f} times as long as the first{heat}")
+    return said

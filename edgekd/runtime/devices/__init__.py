@@ -1,0 +1,1 @@
+"""Machines to measure on: one kind a file."""

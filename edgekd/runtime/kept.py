@@ -1,0 +1,51 @@
+"""What was measured on a device before the connection to it was cut, so that the next try goes on from there."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgekd import disk
+from edgekd.errors import DeviceError
+
+FRESH_S = 3600.0  # after which a device may have changed
+
+
+@contextlib.contextmanager
+def results(device: str, bundle: Mapping[str, Any], how: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Results by variant, those of an earlier try in it; kept where the device is lost, gone where all is done.
+
+    Args:
+        device: ``local`` keeps nothing.
+        bundle: the hashes of its files.
+        how: the settings.
+    """
+    if device == "local":
+        yield {}
+        return
+    what = json.dumps([device, sorted(bundle.items()), how]).encode()
+    path = disk.cache_root() / "bench" / f"{hashlib.sha256(what).hexdigest()}.json"
+    found = _read(path)
+    try:
+        yield found
+    except DeviceError:
+        if found:
+            with contextlib.suppress(OSError):  # a cache that can't be written is no reason to tell another error
+                disk.write_synced(path, json.dumps(found).encode())
+        raise
+    path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if time.time() - path.stat().st_mtime > FRESH_S:
+            return {}
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

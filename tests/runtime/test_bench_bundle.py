@@ -1,0 +1,134 @@
+"""``edgekd bench``: a bundle's figures, two bundles in turns, and the forms of other programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx.parser
+import pytest
+
+import edgekd
+from edgekd import cli
+from edgekd.errors import DeviceError, UsageError
+from edgekd.runtime import bundle as bundles
+from edgekd.runtime import compare, exports, local, remote
+from edgekd.runtime.bench import BenchJob, BenchResult
+from edgekd.runtime.bundle import Bundle, Variant
+
+NET = """
+<ir_version: 10, opset_import: ["" : 20]>
+net (float[N, 3, {side}, {side}] x) => (float[N, 3] logits)
+{{
+  p = GlobalAveragePool(x)
+  logits = Flatten(p)
+}}
+"""
+
+
+def make(folder: Path, *, side: int = 8, targets: tuple[str, ...] = ("ort-cpu",), backend: str = "ort") -> Path:
+    """A bundle of a net that averages a picture."""
+    data = onnx.parser.parse_model(NET.format(side=side)).SerializeToString()
+    golden = {"x": np.zeros((2, 3, side, side), np.float32)}, {"logits": np.zeros((2, 3), np.float32)}
+    variants = [
+        Variant(name, backend, {}, {"model.onnx": data}, (), "float32", False, 1, 1e-3, golden=golden)
+        for name in targets
+    ]
+    shape, heads = [side, side, 3], {"logits": 3}
+    bundles.write(
+        folder, Bundle("net", "classification", "0" * 64, "abc", heads, [{"op": "layout"}], shape, True, variants), {}
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("bench") / "net")
+
+
+@pytest.fixture(scope="module")
+def found(net: Path) -> dict[str, Any]:
+    settings = local.Settings(seconds=0.1, batch=4, streams=2, profile=True)
+    return edgekd.bench(net, settings=settings)
+
+
+def test_every_figure_is_there_and_fits_the_others(found: dict[str, Any], net: Path) -> None:
+    row = found["variants"]["ort-cpu"]
+    assert found["device"] == "local" and row["batch"] == 4 and row["streams"] == 2
+    assert 0 < row["latency_ms"]["min"] <= row["latency_ms"]["p50"] <= row["latency_ms"]["p99"]
+    assert row["bounds_ms"]["p90"] >= row["latency_ms"]["p90"], "the bound of so few samples lies above"
+    assert row["throughput"] > 4 * 1e3 / row["latency_ms"]["max"]
+    cold = row["cold"]
+    assert cold["start_ms"] > cold["first_ms"] and cold["open_ms"] > 0
+    assert cold["peak_memory_bytes"] > 10_000_000 and cold["model_memory_bytes"] >= 0
+    assert row["size_bytes"] == (net / "ort-cpu" / "model.onnx").stat().st_size
+    assert {kernel["op"] for kernel in row["kernels"]} >= {"GlobalAveragePool"}
+    assert row["stable"] is (row["note"] is None)
+    assert json.loads(json.dumps(found))
+
+
+@pytest.mark.parametrize("form", exports.FORMS)
+def test_other_programs_read_it(found: dict[str, Any], form: str) -> None:
+    text = exports.FORMS[form]([found, {**found, "device": "pi"}])
+    p50 = found["variants"]["ort-cpu"]["latency_ms"]["p50"]
+    if form == "csv":
+        rows = list(csv.DictReader(io.StringIO(text)))
+        assert [row["device"] for row in rows] == ["local", "pi"]
+        assert float(rows[0]["p50_ms"]) == p50
+    elif form == "mlperf":
+        assert f"50.00 percentile latency (ns)   : {round(p50 * 1e6)}" in text and "Result is : VALID" in text
+    else:
+        assert f"Median:        {p50:.2f} ms" in text and "FPS" in text
+
+
+def test_a_bundle_against_itself_and_against_a_larger_one(net: Path, tmp_path: Path) -> None:
+    settings = local.Settings(seconds=0.2)
+    same = compare.compare(net, make(tmp_path / "same"), settings=settings)
+    assert same["ci95"][0] <= same["ratio"] <= same["ci95"][1] and 0.5 < same["ratio"] < 2
+    assert same["a"]["target"] == same["b"]["target"] == "ort-cpu"
+    with pytest.raises(UsageError, match="the two take other inputs"):
+        compare.compare(net, make(tmp_path / "large", side=16), settings=settings)
+    with pytest.raises(UsageError, match="nothing to compare with"):
+        compare.compare(net, make(tmp_path / "other", backend="reference"), settings=settings)
+    with pytest.raises(UsageError, match="no such variant"):
+        compare.compare(net, net, target="openvino")
+
+
+def test_the_command_line(net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["bench", str(net), "--seconds", "0.05", "--profile"]) == 0
+    told = capsys.readouterr().out
+    assert "cold start" in told and "preprocessing is not in it" in told and "GlobalAveragePool" in told
+    assert cli.run(["bench", str(net), "--compare", str(make(tmp_path / "b")), "--seconds", "0.05"]) == 0
+    assert "times as long as B (95 % interval" in capsys.readouterr().out
+    assert cli.run(["bench", str(net), "--export", "csv", "--seconds", "0.05"]) == 0
+    assert capsys.readouterr().out.startswith("device,variant,")
+    assert cli.run(["bench", str(net), "--compare", str(net), "--export", "csv"]) == 2
+    page = tmp_path / "page.html"
+    line = ["bench", str(net), "--device", "local", "--device", "local", "--seconds", "0.05", "--html", str(page)]
+    assert cli.run(line) == 0
+    assert page.read_text().count("<td>local</td>") == 4, "two variants measured, two hosts told"
+
+
+def test_what_was_measured_before_a_cut_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("devices.toml").write_text('[board]\nkind = "local"\n')
+    net, real, asked = make(tmp_path / "two", targets=("a", "b")), remote.Remote.bench, list[str]()
+
+    def cut(self: remote.Remote, job: BenchJob) -> BenchResult:
+        asked.append(job.where)
+        if asked == ["a", "b"]:
+            raise DeviceError("the connection was cut")
+        return real(self, job)
+
+    monkeypatch.setattr(remote.Remote, "bench", cut)
+    with pytest.raises(DeviceError):
+        edgekd.bench(net, seconds=0.05, device="board")
+    found = edgekd.bench(net, seconds=0.05, device="board")
+    assert asked == ["a", "b", "b"] and set(found["variants"]) == {"a", "b"}
+    assert found["host"]["cores"] >= 1 and "host" not in found["variants"]["a"]
+    edgekd.bench(net, seconds=0.05, device="board")
+    assert asked == ["a", "b", "b", "a", "b"], "what was whole is measured anew"
