@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-WISHES = ("--max-latency-ms", "0.027", "--max-size-kb", "60", "--max-drop", "0.004")
+WISHES = ("--max-latency-ms", "0.020", "--max-size-kb", "60", "--max-drop", "0.004")
 LIMIT_S = 600
 # Short trainings: these two parts ask who does which trial, not how good it is.
 SHORT = ("teacher.model.width=16", "teacher.epochs=2", "student.epochs=3", "compress=[{kind='int8_qat',epochs=1}]")
