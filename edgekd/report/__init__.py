@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from edgekd.report import attribution, figures, learned, pictures, tradeoff, view
+from edgekd.report.page import render
 from edgekd.report.pictures import Sample
 from edgekd.report.readme import readme
 from edgekd.report.text import Metric
@@ -35,24 +34,10 @@ def html(report: Mapping[str, Any], samples: Mapping[str, Any]) -> str:
         if teacher is None
         else {name: tradeoff.make(target, teacher["value_validation"]) for name, target in report["targets"].items()}
     )
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(**page, figures=drawn, learned=said, attribution=stages, traded=traded)
-    )
+    return render("page.html", **page, figures=drawn, learned=said, attribution=stages, traded=traded)
 
 
 def samples_page(report: Mapping[str, Any], samples: Sequence[Sample]) -> str:
     """The page of the test samples that teacher and student part on: it shows them, so it stays beside the bundle."""
     cards, shares = pictures.cards(samples), all(sample.shares for sample in samples)
-    return _environment().get_template("samples.html").render(name=report["name"], cards=cards, shares=shares)
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("edgekd.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return render("samples.html", name=report["name"], cards=cards, shares=shares)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from edgekd.report import svg, text
+from edgekd.report import page, svg, text
 
 Table = Mapping[str, Any]
 
@@ -20,14 +18,8 @@ def html(devices: Sequence[Table]) -> str:
     """
     measured = [(d, name, row) for d in devices for name, row in d["variants"].items() if "skipped" not in row]
     slowest = max((row["latency_ms"]["p90"] for _, _, row in measured), default=1.0)
-    environment = Environment(
-        loader=PackageLoader("edgekd.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("devices.html").render(
+    return page.render(
+        "devices.html",
         bundle=devices[0]["bundle"],
         rows=[_row(device, name, row, slowest) for device, name, row in measured],
         skipped=[

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from edgekd import space
-from edgekd.report import svg, text
+from edgekd.report import page, svg, text
 from edgekd.report.svg import Scale
 
 Table = Mapping[str, Any]
@@ -31,14 +30,8 @@ def html(found: Table) -> str:
     """
     evaluated = [trial for trial in found["trials"] if trial["result"]]
     near = next((trial for trial in evaluated if trial["number"] == found["nearest"]), None)
-    environment = Environment(
-        loader=PackageLoader("edgekd.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("tuned.html").render(
+    return page.render(
+        "tuned.html",
         found=found,
         wishes=[(name, write(found["budget"][key])) for key, (name, write) in WISHES.items() if found["budget"][key]],
         near=None if near is None else _row(near, found),

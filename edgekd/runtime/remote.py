@@ -7,6 +7,7 @@ is not sent again; nothing stays there (see ``agent``).
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -132,7 +133,7 @@ class Remote:
     def _call(self, folder: Path, module: str, wanted: tuple[str, ...]) -> None:
         """Run a module of edgekd there on the files of a folder, and bring what it made into the folder."""
         files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-        code = runtime_zip()
+        code = self._code
         self._check_room(sum(map(len, files.values())) * 2 + len(code) + SPARE)
         request = {"files": {file: self.put(data) for file, data in files.items()}, "path": [self.put(code)]}
         ended = self._ask({"op": "run", **request, "argv": ["-P", "-m", module, "{folder}", "{now}"]})[0]
@@ -140,6 +141,10 @@ class Remote:
             if file in wanted:
                 (folder / file).write_bytes(self._ask({"op": "get", "name": file})[1])
         bench.check_outcome(folder, ended["code"], ended["stderr"], self.name)
+
+    @functools.cached_property
+    def _code(self) -> bytes:
+        return runtime_zip()
 
     def _check_room(self, needed: int) -> None:
         if needed > self.hello["free"]:
