@@ -38,6 +38,9 @@ class Numerics(BaseModel):
     weights: Literal["float32", "float16", "int8"] = "float32"
     weight_bits: int = Field(default=8, ge=4, le=8)
     per_channel: bool = True
+    per_channel_from: int = Field(
+        default=1, ge=1, le=65536, description="a linear layer of fewer inputs has one scale: many would cost more"
+    )
     ops: tuple[Literal["conv", "linear", "add", "pool", "concat", "embedding"], ...] = ()
     residual: Literal["quantized", "fused"] = Field(
         default="quantized", description="fused: a convolution whose sum is added to is not rounded before the addition"

@@ -67,7 +67,7 @@ class Annotator(Quantizer):
     def __init__(self, numerics: Numerics, ranging: Ranging, float_layers: Sequence[str] = ()) -> None:
         super().__init__()
         self._ops, self._float = frozenset(numerics.ops), tuple(float_layers)
-        self._specs = Specs.of(numerics, ranging)
+        self._specs, self._per_channel_from = Specs.of(numerics, ranging), numerics.per_channel_from
         self.quantized: list[str] = []
         self.layers: dict[str, str] = {}
 
@@ -154,7 +154,11 @@ class Annotator(Quantizer):
     def _multiplies(self, node: Node) -> None:
         """A convolution or a linear layer: its input, where activations are int8, and its weight."""
         x, weight = arguments(node)[:2]
-        self._layer(node, {x: self._of(x), weight: self._specs.weight})
+        # Rows of an int8 table are int8 already: rounded once more they would only take longer.
+        linear = op(node) == "linear"
+        narrow = linear and _width(weight) < self._per_channel_from
+        formats = self._specs.narrow if narrow else self._specs.weight
+        self._layer(node, {x: None if linear and self._looked_up(x) else self._of(x), weight: formats})
 
     def _layer(self, node: Node, inputs: dict[Node, object]) -> None:
         self._mark(node, inputs)  # an input that stays float is named, too: torchao counts two for a convolution
@@ -162,6 +166,13 @@ class Annotator(Quantizer):
 
     def _of(self, source: Node) -> QuantizationSpec | None:
         return self._specs.input if source.op == "placeholder" else self._specs.activation
+
+    def _looked_up(self, node: Node) -> bool:
+        """Whether a tensor is a quantized table's rows, as they are or moved."""
+        at: Node | None = node
+        while at is not None and op(at) in PASSING | IGNORED:
+            at = _source(at)
+        return at is not None and op(at) == "embedding" and str(weight_of(at).target) in self.layers
 
     def _mark(self, node: Node, inputs: dict[Node, object]) -> None:
         node.meta[ANNOTATION] = QuantizationAnnotation(input_qspec_map=dict(inputs), _annotated=True)
@@ -183,6 +194,11 @@ def weight_of(node: Node) -> Node:
     while at.op != "get_attr" and (source := _source(at)) is not None:
         at = source
     return at
+
+
+def _width(weight: Node) -> int:
+    """How many inputs a linear layer has."""
+    return int(weight.meta["val"].shape[1])
 
 
 def path_of(node: Node) -> str:

@@ -37,14 +37,16 @@ class Ranging:
 
 @dataclass(frozen=True)
 class Specs:
-    """The formats of a scheme: activations, the network's inputs, weights, and tables that are only looked up.
+    """The formats of a scheme: activations, the network's inputs, weights, narrow layers' weights, and tables.
 
-    ``activation`` and ``input`` are None where a scheme has int8 weights alone.
+    ``activation`` and ``input`` are None where a scheme has int8 weights alone. The rows of a table are what the next
+    layer reads, so they have the type of activations.
     """
 
     activation: QuantizationSpec | None
     input: QuantizationSpec | None
     weight: QuantizationSpec
+    narrow: QuantizationSpec
     table: QuantizationSpec
 
     @classmethod
@@ -55,8 +57,8 @@ class Specs:
             activation = _activation(numerics, numerics.activation_symmetric, ranging)
             inputs = _activation(numerics, True, ranging) if numerics.input_symmetric else activation
         most = 2 ** (numerics.weight_bits - 1) - 1
-        # A table is gathered and not multiplied: no kernel saturates, and 8 bits are safe everywhere.
-        return cls(activation, inputs, _weight(most, numerics.per_channel, ranging), _weight(127, False, ranging))
+        weight, narrow = _weight(most, numerics.per_channel, ranging), _weight(most, False, ranging)
+        return cls(activation, inputs, weight, narrow, _table(numerics.activations, ranging))
 
 
 def _activation(numerics: Numerics, symmetric: bool, ranging: Ranging) -> QuantizationSpec:
@@ -65,6 +67,14 @@ def _activation(numerics: Numerics, symmetric: bool, ranging: Ranging) -> Quanti
     observer = ranging.observer(constant=False, middle=symmetric and not signed, eps=2**-12)
     scheme = torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine
     return QuantizationSpec(torch.int8 if signed else torch.uint8, observer, low, high, scheme)
+
+
+def _table(activations: str, ranging: Ranging) -> QuantizationSpec:
+    """Eight bits, whatever weights have: where rows are multiplied they are the activations."""
+    if activations != "uint8":
+        return _weight(127, False, ranging)
+    observer = ranging.observer(constant=True, middle=True, eps=2**-24)
+    return QuantizationSpec(torch.uint8, observer, 0, 255, torch.per_tensor_symmetric)
 
 
 def _weight(most: int, per_channel: bool, ranging: Ranging) -> QuantizationSpec:

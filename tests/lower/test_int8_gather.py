@@ -37,7 +37,7 @@ def test_tables_are_gathered_as_int8(name: str) -> None:
     graph = onnx.load_from_string(data).graph
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     gathered = [types[node.input[0]] for node in graph.node if node.op_type == "Gather"]
-    assert gathered == [onnx.TensorProto.INT8] * 2
+    assert gathered == [onnx.TensorProto.UINT8] * 2  # as activations are
     assert len(data) < 16 * (USERS + 2 * ITEMS + 1) + 8 * ITEMS + 8000
 
     example = before.example(5, seed=9)
@@ -49,3 +49,34 @@ def test_tables_are_gathered_as_int8(name: str) -> None:
     with torch.no_grad():
         wanted = after.module(*example).numpy()
     assert np.abs(got - wanted).max() <= 0.05 * (wanted.max() - wanted.min())
+
+
+def looked_up(width: int) -> Student:
+    """A table, and a product with its rows."""
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Embedding(USERS, width), torch.nn.Linear(width, ITEMS))
+    outputs = (TensorSpec("logits", (None, ITEMS)),)
+    return Student(module.eval(), INPUTS[:1], outputs, ({"kind": "student"},))
+
+
+@pytest.mark.parametrize(("width", "scales"), [(16, 1), (48, ITEMS)])
+def test_rows_of_a_table_are_multiplied_as_they_are(width: int, scales: int) -> None:
+    """No number is rounded at run time, and a narrow layer has one scale: ONNX Runtime runs a Gather and a QGemm."""
+    before = looked_up(width)
+    change = plugins.build("compress", {"kind": "int8_ptq"}, "c")
+    context = Context(target.load("ort-cpu").quantized, 1, [before.example(32, seed) for seed in range(2)])
+    after = change.apply(before, context)
+    data = to_onnx(change.finish(after), opset=20, metadata={})
+    graph = onnx.load_from_string(data).graph
+    assert sorted(node.op_type for node in graph.node) == ["DequantizeLinear"] * 3 + ["Gather", "Gemm"]
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
+    (gemm,) = (node for node in graph.node if node.op_type == "Gemm")
+    dequantized = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
+    assert [sizes[dequantized[name].input[1]] for name in gemm.input] == [1, scales, scales]
+
+    example = before.example(7, seed=9)
+    backend = backends.make("ort", {}, "t")
+    got = backend.open(backend.lower(data), batch=7).run({"user": example[0].numpy()})["logits"]
+    with torch.no_grad():
+        wanted = after.module(*example).numpy()
+    assert np.abs(got - wanted).max() <= 1e-3 * (wanted.max() - wanted.min())
