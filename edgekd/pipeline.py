@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from edgekd import (
     choose,
+    embed,
     explain,
     learned,
     measure,
@@ -62,7 +63,8 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
         keep_candidates(order.out, measured)
     gate(order, choices, {**pages, "samples.html": apart})
     replace_file(orders.samples_page(order.out), apart)  # first: a bundle that stands is not built again
-    bundle.write(order.out, record.bundle(facts, order.identity), pages, overwrite=order.overwrite)
+    made = record.bundle(facts, order.identity)
+    bundle.write(order.out, made, {**pages, **embed.make(facts, made, document)}, overwrite=order.overwrite)
     return document
 
 
@@ -223,11 +225,10 @@ def choose_all(measured: Mapping[str, Measured], budget: Any, exam: measure.Exam
 
 
 def write_pages(document: Mapping[str, Any], samples: Mapping[str, Any]) -> dict[str, bytes]:
-    """report.json, report.html, README.md and samples.json."""
+    """report.json, report.html and samples.json."""
     return {
         "report.json": (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(),
         "report.html": report.html(document, samples).encode(),
-        "README.md": report.readme(document).encode(),
         "samples.json": canonical(samples),
     }
 

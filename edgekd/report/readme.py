@@ -1,54 +1,181 @@
-"""The bundle's README.md: what this folder is, for whoever finds it in an app's repository."""
+"""The bundle's README.md, a model card: what this folder is, for whoever finds it in an app or on a hub."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from edgekd.report import text
+from edgekd.report.page import render
 
-PAGE = """\
-# {name}
+# Languages and their line, by the file that must be among the examples.
+PROGRAMS = {
+    "python/predict.py": ("Python", "`pip install numpy onnxruntime`, `python examples/python/predict.py`"),
+    "python/predict_openvino.py": (
+        "Python, OpenVINO",
+        "`pip install numpy openvino`, `python examples/python/predict_openvino.py`",
+    ),
+    "cpp/CMakeLists.txt": (
+        "C++",
+        "`cmake -S examples/cpp -B build {flags} && cmake --build build`, then `build/{program} .`",
+    ),
+    "node/predict.mjs": ("Node", "`cd examples/node`, `npm install`, `node predict.mjs`"),
+    "web/index.html": (
+        "a web page",
+        "`python -m http.server` here, then open `/examples/web/`; two files of npm's onnxruntime-web belong into "
+        "`examples/web/ort/` (the page's first lines name them)",
+    ),
+}
+PIPELINES = {"text": "text-classification", "ink": "image-classification", "picture": "image-classification"}
 
-A student compiled by edgekd{doubt}. An app needs numpy and the one runtime:
 
-```python
-import edgekd
-model = edgekd.load("path/to/this/folder")
-{asking}
-```
+def readme(
+    report: Mapping[str, Any], kind: str, shape: str, labels: Mapping[str, Sequence[str]], examples: Collection[str]
+) -> str:
+    """The page of a report whose every target ships something.
 
-| target | ships | size | {metric} on test | p50 |
-|---|---|---|---|---|
-{rows}
-
-The teacher has {teacher} on the same test split. Latencies were measured on {cpu}; `edgekd bench` measures on another
-machine, `edgekd verify` checks every file and replays the golden inputs. `report.html` tells the whole story.
-"""
-
-
-def readme(report: Mapping[str, Any]) -> str:
-    """The page of a report whose every target ships something."""
+    Args:
+        kind: of a raw sample, as ``examples.About`` has it.
+        shape: of a raw sample, in words.
+        labels: class names by head.
+        examples: the names of the files below ``examples/``.
+    """
     metric = text.Metric.of(report)
-    teacher = next(stage for stage in report["stages"] if stage["name"] == "teacher")
-    rows = []
+    rows = _rows(report, metric)
+    recipe = (report.get("details") or {}).get("recipe") or {}
+    return render(
+        "card.md",
+        head=_head(report, kind, metric),
+        name=report["name"],
+        description=recipe.get("description") or f"A student for {report['task']}",
+        shippable=report["shippable"],
+        runtimes=" and ".join(dict.fromkeys(told["runtime"].partition("-")[0] for told in report["targets"].values())),
+        metric=report["metric"],
+        teacher=_teacher(report, recipe, metric),
+        student={"what": _model(recipe.get("student"))},
+        losses=", ".join(dict.fromkeys(loss["kind"] for loss in recipe.get("losses", ()))) or "the labels alone",
+        passes=", ".join(change["kind"] for change in recipe.get("compress", ())),
+        data=_data(report, recipe),
+        sizes=report["split_sizes"],
+        cpu=report["host"].get("cpu") or "an unnamed CPU",
+        asks=shape,
+        answers=_answers(report, labels),
+        rows=rows,
+        asking=text.asking(report),
+        sample="examples/sample.txt" if kind == "text" else "examples/sample.bin",
+        programs=[(name, line.format(**_cpp(examples))) for file, (name, line) in PROGRAMS.items() if file in examples],
+        limits=_limits(report),
+    )
+
+
+def _rows(report: Mapping[str, Any], metric: text.Metric) -> list[dict[str, str]]:
+    teacher = _first_teacher(report)
+    found = []
     for name, told in report["targets"].items():
         ships = next((c for c in told["candidates"] if c["name"] == told["shipped"]), None)
         if ships is not None:
-            cells = (
-                f"`{name}/`",
-                ships["name"],
-                text.size(ships["size_bytes"]),
-                metric.value(ships["value_test"]),
-                text.milliseconds(ships["latency_ms"]["p50"]),
+            found.append(
+                {
+                    "target": name,
+                    "ships": ships["name"],
+                    "size": text.size(ships["size_bytes"]),
+                    "value": metric.value(ships["value_test"]),
+                    "gap": metric.against(ships["value_test"], teacher["value_test"], "it"),
+                    "p50": text.milliseconds(ships["latency_ms"]["p50"]),
+                }
             )
-            rows.append(f"| {' | '.join(cells)} |")
-    return PAGE.format(
-        name=report["name"],
-        asking="\n".join(text.asking(report)),
-        doubt="" if report["shippable"] else ", in a rehearsal with `--quick`: **not to be shipped**",
-        metric=report["metric"],
-        rows="\n".join(rows),
-        teacher=metric.value(teacher["value_test"]),
-        cpu=report["host"].get("cpu") or "an unnamed CPU",
-    )
+    return found
+
+
+def _first_teacher(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(stage for stage in report["stages"] if stage["name"] == "teacher")
+    return found
+
+
+def _teacher(report: Mapping[str, Any], recipe: Mapping[str, Any], metric: text.Metric) -> dict[str, str]:
+    stage = _first_teacher(report)
+    return {
+        "what": _model(recipe.get("teacher")),
+        "params": f"{stage['params']:,}",
+        "size": text.size(stage["size_bytes"]),
+        "value": metric.value(stage["value_test"]),
+    }
+
+
+def _model(table: Mapping[str, Any] | None) -> str:
+    """``convnet (width 128, strides [1, 1, 2])``."""
+    if not table or not table.get("model"):
+        return "made of its teacher" if table and "from_teacher" in table else "a network of the user's own"
+    keys = ", ".join(f"{key} {value}" for key, value in table["model"].items() if key != "kind")
+    return f"{table['model']['kind']} ({keys})" if keys else str(table["model"]["kind"])
+
+
+def _data(report: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    sizes, data = report["split_sizes"], recipe.get("data") or {}
+    source = str(data.get("source") or "the user's own")
+    name = f"{source}, {data['path']}" if data.get("path") else source
+    return f"{name}: {sizes['train']:,} training, {sizes['validation']:,} validation and {sizes['test']:,} test samples"
+
+
+def _answers(report: Mapping[str, Any], labels: Mapping[str, Sequence[str]]) -> str:
+    if report["metric"] == "mse":
+        return "values"
+    found = []
+    for head, names in labels.items():
+        shown = ", ".join(map(str, names[:12])) + (", ..." if len(names) > 12 else "")
+        found.append(f"`{head}`: scores of {len(names):,} classes ({shown})")
+    return "; ".join(found)
+
+
+def _head(report: Mapping[str, Any], kind: str, metric: text.Metric) -> dict[str, Any]:
+    """The metadata block that model hubs read (Hugging Face's model card specification)."""
+    pipeline = PIPELINES.get(kind, "tabular-classification")
+    recipe = (report.get("details") or {}).get("recipe") or {}
+    tags = ["edgekd", "knowledge-distillation", *sorted({c["kind"] for c in recipe.get("compress", ())})]
+    tags += sorted({told["runtime"].split()[0] for told in report["targets"].values()})
+    data = str((recipe.get("data") or {}).get("source") or "own")
+    results = [
+        {
+            "task": {"type": pipeline},
+            "dataset": {"name": data, "type": data, "split": "test"},
+            "metrics": [{"type": report["metric"], "value": _value(told), "name": f"{report['metric']} ({name})"}],
+        }
+        for name, told in report["targets"].items()
+        if told["shipped"] is not None
+    ]
+    return {
+        "library_name": "onnx",
+        "pipeline_tag": pipeline,
+        "tags": tags,
+        "metrics": [report["metric"]],
+        "model-index": [{"name": report["name"], "results": results}],
+    }
+
+
+def _value(told: Mapping[str, Any]) -> float | None:
+    found: float | None = next(c["value_test"] for c in told["candidates"] if c["name"] == told["shipped"])
+    return found
+
+
+def _cpp(examples: Collection[str]) -> dict[str, str]:
+    ort, openvino = "cpp/predict_ort.cpp" in examples, "cpp/predict_openvino.cpp" in examples
+    flags = ["-DORT=FOLDER"] * ort + ["-DOpenVINO_DIR=FOLDER"] * openvino
+    return {"flags": " ".join(flags), "program": "predict_ort" if ort else "predict_openvino"}
+
+
+def _limits(report: Mapping[str, Any]) -> list[str]:
+    """What the figures do not say, in words."""
+    sizes = report["split_sizes"]
+    found = [
+        f"The figures are those of one test split of {sizes['test']:,} samples from the same source as the training's. "
+        "On other cameras, texts or users it was not measured.",
+        "It knows its classes alone: whatever it is shown, one of them is its answer.",
+        "Latencies are those of one machine; another CPU or runtime version has others.",
+    ]
+    if sizes["test"] < 1000:
+        found.append(f"A test split of {sizes['test']} can't tell differences below about a point apart.")
+    if any(told["shipped"] and "int8" in told["shipped"] for told in report["targets"].values()):
+        found.append(
+            "int8 rounds: on a few samples it answers otherwise than its float form; `report.html` says how many."
+        )
+    return found

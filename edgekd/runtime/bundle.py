@@ -8,6 +8,7 @@
     <target>/test_data_set_0/     golden input_0.pb ... and output_0.pb ...
     recipe.json                   the exact recipe
     vocab.txt                     the tokens of a preprocessing that reads text
+    examples/                     programs in several languages, a raw sample, and the answer to it
     report.json, report.html, samples.json, README.md
 
 Everything of edgekd stands under ``additional_metadata.edgekd`` and ``executor_info.edgekd``, where other consumers of
@@ -193,6 +194,11 @@ def read(folder: Path) -> Bundle:
         raise IntegrityError(f"not a preprocessing: {err}", where=where) from err
 
 
+def portable_first(variants: Sequence[Variant]) -> list[Variant]:
+    """The first is the one for who knows no better."""
+    return sorted(variants, key=lambda v: (len(v.isa), v.backend != "ort", v.target))
+
+
 def pretty(value: object) -> bytes:
     """JSON that a person reads, with one spelling for each value."""
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -226,8 +232,7 @@ def _manifest(bundle: Bundle, files: Mapping[str, bytes]) -> dict[str, Any]:
         "shippable": bundle.shippable,
         "task": bundle.task,
     }
-    # JSON objects keep their order, and the first variant is the one for who knows no better: the most portable.
-    ordered = sorted(bundle.variants, key=lambda v: (len(v.isa), v.backend != "ort", v.target))
+    ordered = portable_first(bundle.variants)  # JSON objects keep their order
     return {
         "schema_version": SCHEMA_VERSION,
         "package_name": bundle.name,

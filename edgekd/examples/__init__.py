@@ -1,0 +1,203 @@
+"""A bundle's ``examples/``: short programs in several languages, with the bundle's own names, shapes and labels.
+
+Every file of a folder here is a template; ``NEEDS`` says which a bundle gets. All of them read the same raw sample and
+print the same line of JSON, ``{head: {"label": .., "scores": [..]}}``, so that they can be held against each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+
+from edgekd import preprocess
+from edgekd.heads import Heads
+from edgekd.preprocess import Spec
+
+SUFFIX = ".j2"
+FOLDERS = ("python", "cpp", "js", "node", "web")
+# What a template needs: a file that ONNX Runtime opens, one that OpenVINO opens, raw samples of a kind.
+NEEDS = {
+    "python/predict.py": ("ort",),
+    "python/predict_openvino.py": ("openvino",),
+    "cpp/predict_ort.cpp": ("ort",),
+    "cpp/predict_openvino.cpp": ("openvino",),
+    "js/student.mjs": ("ort",),
+    "js/wordpiece.mjs": ("ort", "text"),
+    "node/predict.mjs": ("ort",),
+    "node/package.json": ("ort",),
+    "web/index.html": ("ort",),
+    "web/app.mjs": ("ort",),
+    "web/ink.mjs": ("ort", "ink"),
+}
+# Raw samples are written down in one of these; whatever else a data set holds is float32 to an app.
+NUMBERS = {"uint8": "uint8", "int16": "int16", "int32": "int64", "int64": "int64"}
+
+
+@dataclass(frozen=True)
+class About:
+    """What a template is told.
+
+    Attributes:
+        ops: the preprocessing as it is written down; of texts ``vocabulary`` names a file of the bundle.
+        shape: of one raw sample; () is a text.
+        dtype: of its numbers: uint8, int16, int64 or float32.
+        inputs: of the network.
+        labels: class names by head; values have none.
+        files: what each runtime opens, by ``ort`` and ``openvino``, as a path in the bundle.
+    """
+
+    name: str
+    ops: Sequence[Mapping[str, Any]]
+    shape: tuple[int, ...]
+    dtype: str
+    inputs: Sequence[Spec]
+    labels: Mapping[str, Sequence[str]]
+    classifies: bool
+    files: Mapping[str, str]
+
+    @property
+    def kind(self) -> str:
+        """``text``, ``ink`` (an image of one channel), ``picture``, or ``numbers``."""
+        if not self.shape:
+            return "text"
+        if len(self.shape) == 3 and self.dtype == "uint8":
+            return {1: "ink", 3: "picture"}.get(self.shape[-1], "numbers")
+        return "numbers"
+
+    @property
+    def names(self) -> list[str]:
+        """The ops."""
+        return [op["op"] for op in self.ops]
+
+    @property
+    def code(self) -> str:
+        """The numbers as numpy writes their type."""
+        return {"uint8": "u1", "int16": "i2", "int64": "i8", "float32": "f4"}[self.dtype]
+
+    @property
+    def array(self) -> str:
+        """The numbers as JavaScript's typed array."""
+        arrays = {"uint8": "Uint8Array", "int16": "Int16Array", "int64": "BigInt64Array", "float32": "Float32Array"}
+        return arrays[self.dtype]
+
+    @property
+    def white(self) -> int:
+        """The largest number of a raw image."""
+        return min(255, int(next((op["divide"] for op in self.ops if op["op"] == "scale"), 255)))
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Height, width and channels; anything else is one row of columns of channels."""
+        if len(self.shape) == 3:
+            return self.shape
+        return (1, int(np.prod(self.shape[:-1])), self.shape[-1])
+
+    @property
+    def fixed(self) -> list[int]:
+        """The shape of one sample of the only input."""
+        return [int(size or 0) for size in self.inputs[0].shape[1:]]
+
+    @property
+    def columns(self) -> list[tuple[str, int, int]]:
+        """Of the op ``columns``: name, first and last + 1."""
+        ends = np.cumsum(self.ops[-1]["widths"]).tolist()
+        return [
+            (n, end - w, end) for n, w, end in zip(self.ops[-1]["names"], self.ops[-1]["widths"], ends, strict=True)
+        ]
+
+    @staticmethod
+    def numbers(value: float | Sequence[float]) -> str:
+        """``0.5`` or ``[0.5, 0.25]`` -> what stands in a list."""
+        return ", ".join(repr(float(v)) for v in np.atleast_1d(value))
+
+    @staticmethod
+    def floats(value: float | Sequence[float]) -> str:
+        """The same as C++'s floats."""
+        return ", ".join(f"{float(v)!r}f" for v in np.atleast_1d(value))
+
+
+def number(dtype: np.dtype[Any]) -> str:
+    """In which numbers raw samples of a data set are written down."""
+    return NUMBERS.get(str(dtype), "float32")
+
+
+def labels_by_head(labels: Sequence[str], heads: Heads) -> dict[str, list[str]]:
+    """Class names of each head."""
+    names, found, start = list(labels), {}, 0
+    for head, count in heads.items():
+        found[head] = names[start : start + count]
+        start += count
+    return found
+
+
+def said(about: About, head: str, scores: NDArray[Any]) -> dict[str, Any]:
+    """What every program prints of one head."""
+    found: dict[str, Any] = {"scores": [float(f"{score:.9g}") for score in scores]}
+    return {"label": about.labels[head][int(scores.argmax())], **found} if about.classifies else found
+
+
+def make(about: About, sample: NDArray[Any] | str, answer: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files below ``examples/``.
+
+    Args:
+        sample: one raw sample; every program asks about it where it is given no other.
+        answer: what the bundle's first file says to it, by head.
+    """
+    has = {*about.files, about.kind}
+    environment = Environment(
+        loader=PackageLoader("edgekd.examples", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["literal"] = lambda value: json.dumps(value, ensure_ascii=False)
+    values = {"about": about, "last": about.ops[-1] if about.ops else {"op": ""}, "count": int(np.prod(about.shape))}
+    made = {}
+    for name in templates():
+        if set(NEEDS.get(name, ())) <= has:
+            made[f"examples/{name}"] = environment.get_template(name + SUFFIX).render(values).encode()
+    made |= _samples(about, sample)
+    made["examples/answer.json"] = (json.dumps(answer, ensure_ascii=False) + "\n").encode()
+    return made
+
+
+def templates() -> list[str]:
+    """Every template, by the name of what is made of it."""
+    root = resources.files("edgekd.examples")
+    return sorted(
+        f"{folder}/{file.name.removesuffix(SUFFIX)}"
+        for folder in FOLDERS
+        for file in root.joinpath(folder).iterdir()
+        if file.name.endswith(SUFFIX)
+    )
+
+
+def _samples(about: About, sample: NDArray[Any] | str) -> dict[str, bytes]:
+    """The sample in a file: numbers row after row, little-endian; of a text also its tokens, for C++."""
+    if isinstance(sample, str):
+        tokens = preprocess.apply(about.ops, np.array([sample], dtype=object))
+        ids = tokens[preprocess.TOKENS].astype("<i8").tobytes()
+        return {"examples/sample.txt": sample.encode(), "examples/sample_ids.bin": ids}
+    return {"examples/sample.bin": sample.astype(np.dtype(about.dtype).newbyteorder("<")).tobytes()}
+
+
+def synthetic(about: About, rng: np.random.Generator, count: int) -> NDArray[Any]:
+    """(count, ...) raw samples that belong to nobody: an example shows no data of the training."""
+    shape = (count, *about.shape)
+    if about.ops and about.ops[-1]["op"] == "columns":
+        sizes = np.repeat(about.ops[-1]["sizes"], about.ops[-1]["widths"])
+        return rng.integers(0, sizes, shape)
+    if about.dtype == "float32":
+        return rng.standard_normal(shape).astype(np.float32)
+    top = {"uint8": 256, "int16": 2**15, "int64": 256}[about.dtype]
+    divide = next((op["divide"] for op in about.ops if op["op"] == "scale"), top - 1)
+    low = -top if about.dtype == "int16" else 0
+    return rng.integers(low, min(top, int(divide) + 1), shape).astype(about.dtype)
