@@ -14,6 +14,8 @@ from edgekd.runtime.bundle import Bundle, Variant, portable_first
 
 SENTENCE = "A quiet film that stays with you for a long time."
 CANDIDATES = 64
+# Whose files a program can open, the best first.
+OPEN = {"ort": ("ort", "ort_web", "ort_mobile"), "web": ("ort_web", "ort"), "openvino": ("openvino",)}
 
 
 def make(facts: Facts, bundle: Bundle, document: Mapping[str, Any]) -> dict[str, bytes]:
@@ -55,21 +57,22 @@ def _about(facts: Facts, bundle: Bundle) -> About:
         inputs=feed.specs,
         labels=examples.labels_by_head(bundle.labels, bundle.heads),
         classifies=facts.bench.recipe.metric["kind"] != "mse",
-        files={runtime: path for runtime in ("ort", "openvino") if (path := _file(bundle, runtime))},
+        files={runtime: path for runtime in OPEN if (path := _file(bundle, runtime))},
     )
 
 
 def _file(bundle: Bundle, runtime: str) -> str:
     """The first file that a runtime opens on a CPU, as a path in the bundle; empty where there is none."""
-    for variant in portable_first(bundle.variants):
-        if runtime in (variant.backend, *variant.also) and _on_cpu(variant):
-            return f"{variant.target}/{next(iter(variant.files))}"
+    for backend in OPEN[runtime]:
+        for variant in portable_first(bundle.variants):
+            if backend in (variant.backend, *variant.also) and _on_cpu(variant):
+                return f"{variant.target}/{next(iter(variant.files))}"
     return ""
 
 
 def _on_cpu(variant: Variant) -> bool:
     provider, device = (str(variant.options.get(key, "CPU")) for key in ("provider", "device"))
-    return provider.startswith("CPU") and device.startswith("CPU")
+    return provider.startswith(("CPU", "wasm")) and device.startswith("CPU")
 
 
 def _margins(scores: Any) -> Any:

@@ -20,7 +20,7 @@ from edgekd.examples import About
 from edgekd.wordpiece import Vocabulary
 
 LABELS = {"logits": ["no", 'say "yes"', "ß\\"]}
-FILES = {"ort": "ort-cpu/model.onnx", "openvino": "openvino/openvino_model.xml"}
+FILES = {"ort": "ort-cpu/model.onnx", "web": "ort-cpu/model.onnx", "openvino": "openvino/openvino_model.xml"}
 WORDS = [
     "[PAD]",
     "[UNK]",

@@ -22,19 +22,19 @@ from edgekd.preprocess import Spec
 
 SUFFIX = ".j2"
 FOLDERS = ("python", "cpp", "js", "node", "web")
-# What a template needs: a file that ONNX Runtime opens, one that OpenVINO opens, raw samples of a kind.
+# What a template needs: a file that ONNX Runtime, its JavaScript or OpenVINO opens, raw samples of a kind.
 NEEDS = {
     "python/predict.py": ("ort",),
     "python/predict_openvino.py": ("openvino",),
     "cpp/predict_ort.cpp": ("ort",),
     "cpp/predict_openvino.cpp": ("openvino",),
-    "js/student.mjs": ("ort",),
-    "js/wordpiece.mjs": ("ort", "text"),
-    "node/predict.mjs": ("ort",),
-    "node/package.json": ("ort",),
-    "web/index.html": ("ort",),
-    "web/app.mjs": ("ort",),
-    "web/ink.mjs": ("ort", "ink"),
+    "js/student.mjs": ("web",),
+    "js/wordpiece.mjs": ("web", "text"),
+    "node/predict.mjs": ("web",),
+    "node/package.json": ("web",),
+    "web/index.html": ("web",),
+    "web/app.mjs": ("web",),
+    "web/ink.mjs": ("web", "ink"),
 }
 # Raw samples are written down in one of these; whatever else a data set holds is float32 to an app.
 NUMBERS = {"uint8": "uint8", "int16": "int16", "int32": "int64", "int64": "int64"}
@@ -50,7 +50,7 @@ class About:
         dtype: of its numbers: uint8, int16, int64 or float32.
         inputs: of the network.
         labels: class names by head; values have none.
-        files: what each runtime opens, by ``ort`` and ``openvino``, as a path in the bundle.
+        files: what each runtime opens, by ``ort``, ``web`` and ``openvino``, as a path in the bundle.
     """
 
     name: str

@@ -71,6 +71,14 @@ class Session(Protocol):
         """Another session on the same compiled model with buffers of its own, for another thread."""
 
 
+@runtime_checkable
+class SelfTimed(Protocol):
+    """A session in another process, whose runs are timed there: the way to it is no part of a figure."""
+
+    def timed(self, arrays: Mapping[str, Array]) -> int:
+        """Run once; nanoseconds, by the clock of where it ran."""
+
+
 class Backend(Protocol):
     """One file of ``runtime/backends/``."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class Ort:
 
     def open(self, files: Mapping[str, bytes], batch: int | None = None) -> OrtSession:
         """One session takes any batch: ``batch`` changes nothing."""
-        return OrtSession(self._compile(files, onnxruntime.SessionOptions()))
+        return OrtSession(self.compile(files, onnxruntime.SessionOptions()))
 
     def kernels(self, files: Mapping[str, bytes], inputs: Mapping[str, Array]) -> list[Kernel]:
         """From ONNX Runtime's own profile; whole microseconds, the lower quartile: others disturb only upwards."""
@@ -86,7 +86,7 @@ class Ort:
             options = onnxruntime.SessionOptions()
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder, "profile"))
-            compiled = self._compile(files, options)
+            compiled = self.compile(files, options)
             session = OrtSession(compiled)
             for _ in range(_COLD):
                 session.run(inputs)
@@ -94,7 +94,10 @@ class Ort:
             events = json.loads(Path(compiled.end_profiling()).read_text(encoding="utf-8"))
         return _kernels(events)
 
-    def _compile(self, files: Mapping[str, bytes], options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    def compile(
+        self, files: Mapping[str, bytes], options: onnxruntime.SessionOptions, disabled: Sequence[str] = ()
+    ) -> onnxruntime.InferenceSession:
+        """A session; ``disabled``: optimizers that are left out."""
         self.check()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
@@ -105,10 +108,14 @@ class Ort:
         name, model = next(iter(files.items()))
         provider = (self.provider, {key: str(value) for key, value in self.provider_options.items()})
         try:
-            session = onnxruntime.InferenceSession(model, options, providers=[provider])
+            session = onnxruntime.InferenceSession(
+                model, options, providers=[provider], disabled_optimizers=list(disabled)
+            )
         except _DAMAGED as err:
             raise IntegrityError("no ONNX model", where=name) from err
         except _REFUSED as err:
+            if "model verification failed" in str(err):  # of a file in its own format
+                raise IntegrityError("no ONNX Runtime model", where=name) from err
             raise ExportError(f"ONNX Runtime can't run the model: {_reason(err)}", where=name) from err
         if self.provider not in session.get_providers():  # its libraries are missing; ONNX Runtime went on without
             raise UnavailableError("the provider does not start", where="options.provider", found=self.provider)

@@ -1,0 +1,177 @@
+"""One unchanged bundle in programs that are not ours, and its own examples: who reads it, and do they agree?
+
+    pip install opencv-python-headless tract mlflow-skinny pandas MNN
+    npm install onnxruntime-node onnxruntime-web playwright-core      # in some FOLDER
+    python benchmarks/outside.py --node FOLDER [--ort FOLDER] [--chromium PROGRAM] [--pictures FOLDER]
+
+Two bundles of the digits recipe, one that ships int8 and one that ships fp32; golden inputs and outputs are theirs.
+Agreement: equal classes, and for fp32 a difference of at most 1e-3. ``--ort`` holds ONNX Runtime's headers and
+library, for the C++ example. The page of the int8 bundle is opened in Chromium, drawn on, and photographed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import _common
+import _outside
+import numpy as np
+
+import edgekd
+from edgekd.runtime import bundle as bundles
+
+MOST = 1e-3
+TARGETS = ("ort-cpu", "openvino")
+REFUSED = (ImportError, RuntimeError, ValueError, OSError, TypeError, KeyError, AttributeError, StopIteration)
+
+
+def made(folder: Path, name: str) -> Path:
+    """A bundle of digits that ships one kind of file."""
+    out = folder / name
+    recipe: dict[str, Any] = {"compress": []} if name == "fp32" else {}
+    line = [sys.executable, "-m", "edgekd", "build", "digits", "--out", str(out), "--overwrite"]
+    line += [part for target in TARGETS for part in ("--target", target)]
+    line += [part for key, value in recipe.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
+    edgekd.verify(out)
+    return out
+
+
+def row(name: str, language: str, version: str, got: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> dict:
+    """How far some outputs are from the golden ones."""
+    equal = all((got[k].reshape(v.shape).argmax(1) == v.argmax(1)).all() for k, v in wanted.items())
+    apart = max(float(np.abs(got[k].reshape(v.shape) - v).max()) for k, v in wanted.items())
+    return {"program": name, "language": language, "version": version, "equal_classes": equal, "largest": apart}
+
+
+def programs(bundle: Path) -> list[dict[str, Any]]:
+    """Every program on the first ONNX file of a bundle; one that can't is a row with its reason."""
+    read = bundles.read(bundle)
+    variant = next(v for v in read.variants if v.backend == "ort")
+    inputs, wanted = read.golden_of(variant)
+    file = bundle / variant.target / next(iter(variant.files))
+    rows = []
+    for name, (language, ask) in _outside.ALL.items():
+        try:
+            version, got = ask(file, inputs)
+            rows.append(row(name, language, version, got, wanted))
+        except REFUSED as err:
+            said = f"{type(err).__name__}: {err}".splitlines()[0][:300]
+            rows.append({"program": name, "language": language, "refused": said})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def benchmark_app(bundle: Path) -> dict[str, Any]:
+    """OpenVINO's own benchmark on the IR of a bundle."""
+    read = bundles.read(bundle)
+    variant = next(v for v in read.variants if v.backend == "openvino")
+    shape = next(iter(read.golden_of(variant)[0].values())).shape
+    file = bundle / variant.target / next(iter(variant.files))
+    sizes = ",".join(map(str, (1, *shape[1:])))
+    line = [str(Path(sys.executable).with_name("benchmark_app")), "-m", str(file), "-d", "CPU"]
+    line += [
+        "-shape",
+        f"input[{sizes}]",
+        "-hint",
+        "none",
+        "-nthreads",
+        "1",
+        "-nstreams",
+        "1",
+        "-t",
+        "2",
+        "-api",
+        "sync",
+    ]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    told = [text.split("]")[-1].strip() for text in done.stdout.splitlines() if "Median" in text]
+    return {"program": "benchmark_app", "language": "Python", "exit": done.returncode, "said": told}
+
+
+def examples(bundle: Path, folder: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
+    """The bundle's own programs on its own sample, against its own answer."""
+    place, wanted = bundle / "examples", json.loads((bundle / "examples" / "answer.json").read_text())
+    build = folder / "build"
+    spec = importlib.util.find_spec("openvino")
+    wheel = Path(next(iter(spec.submodule_search_locations or ()))) if spec else Path()
+    flags = [f"-DOpenVINO_DIR={wheel / 'cmake'}"] + ([f"-DORT={given.ort}"] if given.ort else [])
+    subprocess.run(["cmake", "-S", place / "cpp", "-B", build, *flags], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "--build", build], check=True, stdout=subprocess.DEVNULL)
+    shutil.copytree(place, folder / "copy" / "examples")
+    for target in TARGETS:
+        shutil.copytree(bundle / target, folder / "copy" / target)
+    (folder / "copy" / "examples" / "node" / "node_modules").symlink_to(given.node.resolve() / "node_modules")
+    lines = {
+        "python/predict.py": [sys.executable, place / "python" / "predict.py"],
+        "python/predict_openvino.py": [sys.executable, place / "python" / "predict_openvino.py"],
+        "cpp/predict_openvino.cpp": [build / "predict_openvino", bundle],
+        "node/predict.mjs": ["node", folder / "copy" / "examples" / "node" / "predict.mjs"],
+    }
+    if given.ort:
+        lines["cpp/predict_ort.cpp"] = [build / "predict_ort", bundle]
+    rows = []
+    for name, line in lines.items():
+        # The C++ program alone: Node brings an ONNX Runtime of its own.
+        more = {"LD_LIBRARY_PATH": f"{given.ort}/lib"} if name == "cpp/predict_ort.cpp" else {}
+        command = list(map(str, line))
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **more})
+        found = json.loads(done.stdout)
+        apart = max(float(np.abs(np.subtract(found[h]["scores"], wanted[h]["scores"])).max()) for h in wanted)
+        rows.append({"example": name, "equal": all(found[h]["label"] == wanted[h]["label"] for h in wanted)})
+        rows[-1]["largest"] = apart
+        print(rows[-1], flush=True)
+    return rows
+
+
+def page(bundle: Path, pictures: Path) -> list[dict[str, Any]]:
+    """The page of a bundle in Chromium."""
+    pictures.mkdir(parents=True, exist_ok=True)
+    with _outside.served(bundle) as address:
+        line = ["node", str(_outside.PROGRAMS / "page.mjs"), address, str(pictures)]
+        done = subprocess.run(line, capture_output=True, text=True, check=True)
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    label = json.loads((bundle / "examples" / "answer.json").read_text())["logits"]["label"]
+    for told in found:
+        told["answer_is_the_bundles"] = told["answer"]["logits"]["label"] == label
+        del told["answer"]
+        print(told, flush=True)
+    return found
+
+
+def main() -> None:
+    """Build, ask, compare, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--node", type=Path, required=True)
+    parser.add_argument("--ort", type=Path)
+    parser.add_argument("--chromium", default=shutil.which("chromium") or "chromium")
+    parser.add_argument("--pictures", type=Path, default=Path(tempfile.gettempdir()) / "edgekd-page")
+    given = parser.parse_args()
+    os.environ |= {"NODE_FOLDER": str(given.node.resolve()), "CHROMIUM": given.chromium}
+    table: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        made_of = {kind: made(folder, kind) for kind in ("fp32", "int8")}  # first: a program may change the environment
+        for kind, bundle in made_of.items():
+            rows = programs(bundle)
+            agree = [r for r in rows if r.get("equal_classes") and (kind == "int8" or r["largest"] <= MOST)]
+            languages = sorted({language for r in agree for language in r["language"].split(", ")})
+            table[kind] = {"programs": rows, "agree": len(agree), "languages": languages, "app": benchmark_app(bundle)}
+            print(kind, len(agree), languages, table[kind]["app"], flush=True)
+        table["examples"] = examples(bundle, folder, given)
+        table["page"] = page(bundle, given.pictures)
+        edgekd.verify(bundle)  # unchanged
+    _common.write("outside", table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+// node page.mjs ADDRESS FOLDER: the page of a bundle in a headless Chromium, on a phone and on a desk. Draws a seven;
+// prints what the page says, how long it took to the first answer and how many bytes it loaded; keeps pictures.
+import { createRequire } from "node:module";
+
+const require = createRequire(`${process.env.NODE_FOLDER}/`);
+const { chromium } = require("playwright-core");
+const [address, folder] = process.argv.slice(2);
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
+const SEVEN = [[0.3, 0.22], [0.7, 0.22], [0.45, 0.8]];
+const rows = [];
+for (const [name, width, height] of [["phone", 390, 844], ["desktop", 1280, 800]]) {
+  const page = await browser.newPage({ viewport: { width, height } });
+  const errors = [];
+  let bytes = 0;
+  page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("response", async (response) => {
+    if (!response.url().includes("/ort/")) bytes += (await response.body().catch(() => "")).length;
+  });
+  await page.goto(`${address}/examples/web/`);
+  await page.waitForFunction(() => document.documentElement.dataset.ready);
+  const said = await page.evaluate(() => ({ ...document.documentElement.dataset }));
+  const box = await page.locator("#ink").boundingBox();
+  const [first, ...rest] = SEVEN.map(([x, y]) => [box.x + x * box.width, box.y + y * box.height]);
+  await page.mouse.move(...first);
+  await page.mouse.down();
+  for (const point of rest) await page.mouse.move(...point, { steps: 25 });
+  await page.mouse.up();
+  await page.waitForTimeout(300);
+  await page.screenshot({ path: `${folder}/${name}.png` });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  rows.push({
+    name, width, errors, bytes,
+    scrolls_sideways: wide > width,
+    first_answer_ms: Number(said.ready),
+    answer: JSON.parse(said.answer),
+    drawn: await page.locator(".answer").textContent(),
+    status: await page.locator("#status").textContent(),
+  });
+}
+await browser.close();
+console.log(JSON.stringify(rows));

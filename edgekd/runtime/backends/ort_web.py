@@ -1,0 +1,222 @@
+"""onnxruntime-web: ONNX Runtime's WebAssembly build, as a page runs it, here in Node (the engine of Chromium).
+
+Node and the package are the user's: ``npm install onnxruntime-web`` in a folder, and that folder in ``modules`` or in
+``EDGEKD_NODE_MODULES``. A process of Node serves a session over its pipes and times the runs itself, so that the
+pipe is in no figure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from edgekd.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
+from edgekd.runtime.backends._base import Array, Port, check_inputs
+
+FILE, PACKAGE, FOLDER = "model.onnx", "onnxruntime-web", "EDGEKD_NODE_MODULES"
+_TYPES = {
+    "float32": "float32",
+    "float16": "float16",
+    "int64": "int64",
+    "int32": "int32",
+    "uint8": "uint8",
+    "int8": "int8",
+}
+_DAMAGED = ("protobuf parsing failed", "ModelProto does not have a graph", "No graph was found")
+
+# A frame is its length in four bytes, a line of JSON of that length, and the bytes of the tensors that it names.
+_PROGRAM = r"""
+import { readSync, writeSync } from "node:fs";
+import { createRequire } from "node:module";
+const [folder, threads] = process.argv.slice(1);
+const take = (count) => {
+  const found = Buffer.alloc(count);
+  for (let at = 0; at < count; ) {
+    const read = readSync(0, found, at, count - at);
+    if (read === 0) process.exit(0);
+    at += read;
+  }
+  return found;
+};
+const give = (told, parts = []) => {
+  const text = Buffer.from(JSON.stringify(told)), size = Buffer.alloc(4);
+  size.writeUInt32LE(text.length);
+  for (const part of [size, text, ...parts]) for (let at = 0; at < part.length; ) at += writeSync(1, part, at);
+};
+const asked = () => JSON.parse(take(take(4).readUInt32LE()).toString());
+const arrays = { float32: Float32Array, float16: Uint16Array, int64: BigInt64Array, int32: Int32Array,
+                 uint8: Uint8Array, int8: Int8Array };
+let session;
+try {
+  const require = createRequire(folder + "/"), ort = require("onnxruntime-web");
+  ort.env.wasm.numThreads = Number(threads);
+  ort.env.logLevel = "error";
+  const { bytes } = asked();
+  session = await ort.InferenceSession.create(new Uint8Array(take(bytes)), { executionProviders: ["wasm"] });
+  const ports = (told) => told.map(({ name, type, shape }) => ({ name, type, shape }));
+  give({ inputs: ports(session.inputMetadata), outputs: ports(session.outputMetadata) });
+  for (;;) {
+    const { tensors } = asked(), feeds = {};
+    for (const { name, type, dims, bytes } of tensors) {
+      const data = new Uint8Array(take(bytes));
+      feeds[name] = new ort.Tensor(type, new arrays[type](data.buffer), dims);
+    }
+    try {
+      const started = process.hrtime.bigint();
+      const found = await session.run(feeds);
+      const ns = Number(process.hrtime.bigint() - started), parts = [], outputs = [];
+      for (const [name, { type, dims, data }] of Object.entries(found)) {
+        parts.push(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+        outputs.push({ name, type, dims, bytes: data.byteLength });
+      }
+      give({ ns, outputs }, parts);
+    } catch (error) {
+      give({ error: String(error.message ?? error) });
+    }
+  }
+} catch (error) {
+  give({ error: String(error.message ?? error) });
+}
+"""
+
+
+@dataclass(frozen=True)
+class OrtWeb:
+    """ONNX Runtime in WebAssembly.
+
+    Args:
+        provider: ``wasm``; ``webgpu`` needs a browser, and can't be measured here.
+        threads: 1..64; a page needs two headers of its server for more than one.
+        modules: the folder that holds ``node_modules``; else that of ``EDGEKD_NODE_MODULES``, else the current one.
+    """
+
+    provider: str = "wasm"
+    threads: int = 1
+    modules: str = ""
+
+    def __post_init__(self) -> None:
+        if self.provider not in ("wasm", "webgpu"):
+            raise ValueError("provider: wasm or webgpu")
+        if not 1 <= self.threads <= 64:
+            raise ValueError("threads: 1..64")
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.modules or os.environ.get(FOLDER, "") or ".").resolve()
+
+    def _package(self) -> Path:
+        return self._folder / "node_modules" / PACKAGE / "package.json"
+
+    def check(self) -> None:
+        where = "options.provider"
+        if self.provider == "webgpu":
+            hint = "measure with wasm, and open the bundle's page in a browser: it is the same file"
+            raise UnavailableError("webgpu is a browser's alone", where=where, found=self.provider, hint=hint)
+        if shutil.which("node") is None:
+            raise UnavailableError("Node is not installed", where=where, hint="install nodejs")
+        if not self._package().is_file():
+            hint = f"npm install {PACKAGE}, and its folder in {FOLDER}"
+            raise UnavailableError(f"no {PACKAGE} here", where="options.modules", found=str(self._folder), hint=hint)
+
+    def version(self) -> str:
+        return f"onnxruntime_web {json.loads(self._package().read_text(encoding='utf-8'))['version']}"
+
+    def lower(self, onnx: bytes) -> dict[str, bytes]:
+        return {FILE: onnx}
+
+    def open(self, files: Mapping[str, bytes], batch: int | None = None) -> OrtWebSession:
+        """One session takes any batch: ``batch`` changes nothing."""
+        self.check()
+        return OrtWebSession(self, next(iter(files.values())))
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """A process of Node that waits for a model."""
+        line = ["node", "--input-type=module", "--eval", _PROGRAM, str(self._folder), str(self.threads)]
+        return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
+class OrtWebSession:
+    """A model in a process of Node. It ends with the session."""
+
+    def __init__(self, backend: OrtWeb, model: bytes) -> None:
+        self._backend, self._model, self._lock = backend, model, threading.Lock()
+        self._process = backend.start()
+        told = self._exchange({"bytes": len(model)}, [model])
+        if "error" in told:
+            said = told["error"].splitlines()[0]
+            if any(words in said for words in _DAMAGED):
+                raise IntegrityError("no ONNX model", where=FILE)
+            raise ExportError(f"onnxruntime-web can't run the model: {said}", where=FILE)
+        self.inputs = tuple(_port(port) for port in told["inputs"])
+        self.outputs = tuple(_port(port) for port in told["outputs"])
+
+    def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return self._run(arrays)[0]
+
+    def timed(self, arrays: Mapping[str, Array]) -> int:
+        """Nanoseconds of a run, tensors made and results in JavaScript's hands, by Node's clock."""
+        return self._run(arrays)[1]
+
+    def fork(self) -> OrtWebSession:
+        """A process of its own: WebAssembly has no second session on one model's memory."""
+        return OrtWebSession(self._backend, self._model)
+
+    def __del__(self) -> None:
+        process = getattr(self, "_process", None)
+        if process is not None:
+            for pipe in (process.stdin, process.stdout):
+                pipe.close()
+            process.kill()
+            process.wait()
+
+    def _run(self, arrays: Mapping[str, Array]) -> tuple[dict[str, Array], int]:
+        check_inputs(self.inputs, arrays)
+        parts = [np.ascontiguousarray(array) for array in arrays.values()]
+        tensors = [
+            {"name": name, "type": _TYPES[str(part.dtype)], "dims": part.shape, "bytes": part.nbytes}
+            for name, part in zip(arrays, parts, strict=True)
+        ]
+        with self._lock:
+            told = self._exchange({"tensors": tensors}, [part.tobytes() for part in parts])
+            if "error" in told:
+                raise UsageError(
+                    f"the model does not run on these inputs: {told['error'].splitlines()[0]}", where="run"
+                )
+            found = {t["name"]: self._take(t) for t in told["outputs"]}
+        return found, int(told["ns"])
+
+    def _take(self, tensor: Mapping[str, Any]) -> Array:
+        data = self._read(tensor["bytes"])
+        return np.frombuffer(bytearray(data), tensor["type"]).reshape(tensor["dims"])
+
+    def _exchange(self, told: Mapping[str, Any], parts: list[bytes]) -> dict[str, Any]:
+        text, pipe = json.dumps(told).encode(), cast(BinaryIO, self._process.stdin)
+        try:
+            pipe.write(struct.pack("<I", len(text)) + text + b"".join(parts))
+            pipe.flush()
+        except BrokenPipeError as err:
+            raise ResourceError("Node ended", where=FILE) from err
+        found: dict[str, Any] = json.loads(self._read(struct.unpack("<I", self._read(4))[0]))
+        return found
+
+    def _read(self, count: int) -> bytes:
+        data = cast(BinaryIO, self._process.stdout).read(count)
+        if len(data) < count:
+            raise ResourceError("Node ended, as it does when memory is out", where=FILE)
+        return data
+
+
+def _port(told: Mapping[str, Any]) -> Port:
+    if told["type"] not in _TYPES:
+        raise ExportError("no array of this type", where=told["name"], found=told["type"], allowed=_TYPES)
+    return Port(told["name"], tuple(s if isinstance(s, int) else None for s in told["shape"]), _TYPES[told["type"]])
