@@ -73,7 +73,9 @@ def mlflow(file: Path, inputs: Arrays) -> Found:
     import onnx
 
     with tempfile.TemporaryDirectory() as folder:
-        mlflow.onnx.save_model(onnx.load(file), f"{folder}/model", onnx_execution_providers=["CPUExecutionProvider"], pip_requirements=[])
+        mlflow.onnx.save_model(
+            onnx.load(file), f"{folder}/model", onnx_execution_providers=["CPUExecutionProvider"], pip_requirements=[]
+        )
         found = mlflow.pyfunc.load_model(f"{folder}/model").predict(inputs)
     return mlflow.__version__, {name: np.array(value) for name, value in found.items()}
 

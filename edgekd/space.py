@@ -23,6 +23,7 @@ from edgekd.store import canonical, sha256
 Point = Mapping[str, Any]
 LISTS = {"losses": "losses", "compress": "compress"}  # lists of a recipe's tables, and the family of each
 WIDE, DEEP = ("width", "inner"), ("depth", "layers", "expansion", "stem_stride")  # a family's fields that say how large
+LARGE = (*WIDE, "depth", "layers", "stages")
 SHARES = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0, 1.25)  # of a width
 RATIOS = (0.25, 0.5, 0.75)
 
@@ -280,9 +281,14 @@ def current(recipe: Recipe, knobs: Mapping[str, Knob]) -> dict[str, Any]:
 def ladder(knobs: Mapping[str, Knob], now: Point, *, up: bool = False) -> list[dict[str, Any]]:
     """Points to begin with: the recipe as it stands but narrower, and that with the strides in front as well.
 
-    ``up``: wider instead, where it is fast and small enough and knows too little.
+    ``up``: larger instead, where it is fast and small enough and knows too little: first a step in every dimension at
+    once, as networks gain most (compound scaling; Tan and Le 2019, arXiv:1905.11946), then wider alone.
     """
     found: list[dict[str, Any]] = []
+    if up:
+        keys = [key for key in (f"student.model.{name}" for name in LARGE) if key in knobs and key in now]
+        steps = {key: rungs[0] for key in keys if (rungs := _rungs(knobs[key], now[key], up))}
+        found += [{**now, **steps}] if len(steps) > 1 else []
     early = knobs.get("student.model.strides")
     more: list[dict[str, Any]] = [{}]
     if early is not None and early.choices is not None and len(early.choices) > 1 and not up:
@@ -299,7 +305,8 @@ def _rungs(knob: Knob, value: Any, up: bool) -> list[Any]:
         tried = [v for v in knob.choices if isinstance(v, int | float) and (v > value if up else v < value)]
         return sorted(tried, reverse=not up)[:3]
     shares = (1.25, 1.5, 2.0) if up else (0.75, 0.5, 0.25)
-    near = dict.fromkeys(_on_grid(knob, value * share) for share in shares)
+    next_ = [value + 1] if up and whole_numbers(knob) and value < 4 else []  # of a depth a share is no step
+    near = dict.fromkeys(_on_grid(knob, v) for v in (*next_, *(value * share for share in shares)))
     return [v for v in near if (v > value if up else v < value) and holds(knob, v)]
 
 

@@ -153,3 +153,16 @@ def test_a_recipe_without_anything_to_turn(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(space, "default", lambda recipe: {})
     with pytest.raises(RecipeError, match="nothing to turn"):
         space.of(DIGITS, "digits.toml")
+
+
+def test_what_knows_too_little_grows_in_every_dimension_first() -> None:
+    knobs = {
+        "student.model.width": Knob(low=48, high=112, step=16),
+        "student.model.depth": Knob(low=1, high=2),
+        "losses.0.weight": Knob(choices=[0.1, 0.9]),
+    }
+    now = {"student.model.width": 48, "student.model.depth": 1, "losses.0.weight": 0.1}
+    up = space.ladder(knobs, now, up=True)
+    assert up[0] == {**now, "student.model.width": 64, "student.model.depth": 2}
+    assert up[1] == {**now, "student.model.width": 64}
+    assert all(p["student.model.depth"] == 1 for p in space.ladder(knobs, now))

@@ -1,0 +1,143 @@
+"""Our p50 against a bare ONNX Runtime loop's and benchmark_app's; and how far repeats of one bench lie apart.
+
+    python benchmarks/loops.py --data FOLDER [--rounds 5] [--seconds 1] [--repeats 20] [nets ...]
+
+One thread, batch 1, the int8 file of each net (calibrated, not trained on: the files are timed alone). A round runs
+each of the three ways once, each in a process of its own and in another order; the ratio is of the medians over the
+rounds, its interval by bootstrap over them. The repeats are of ``bench`` on the first net's file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import _common
+import _nets
+import numpy as np
+
+from edgekd import measure, target
+from edgekd.runtime import bench
+from edgekd.runtime.bench import BenchJob
+
+TARGETS = ("ort-cpu", "openvino")
+BARE = """
+import json, sys, time
+import numpy as np, onnxruntime
+file, inputs, seconds = sys.argv[1], np.load(sys.argv[2]), float(sys.argv[3])
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+feeds = {name: inputs[name] for name in inputs.files}
+ends = time.perf_counter() + seconds / 3
+while time.perf_counter() < ends:
+    session.run(None, feeds)
+taken, ends = [], time.perf_counter() + seconds
+while time.perf_counter() < ends:
+    started = time.perf_counter_ns()
+    session.run(None, feeds)
+    taken.append(time.perf_counter_ns() - started)
+print(json.dumps(float(np.median(taken)) / 1e6))
+"""
+
+
+def ours(runtime: str, files: dict[str, bytes], x: dict[str, np.ndarray], seconds: float) -> float:
+    """Milliseconds, as ``edgekd bench`` has them."""
+    chosen = target.load(runtime)
+    job = BenchJob(chosen.backend, {"f": files}, "f", x, dict(chosen.options), min_seconds=seconds)
+    return bench.summary(bench.bench_in_subprocess(job).samples["f"])["p50"]
+
+
+def bare(folder: Path, seconds: float) -> float:
+    """The same of a plain loop on ONNX Runtime."""
+    line = [sys.executable, "-c", BARE, str(folder / "model.onnx"), str(folder / "inputs.npz"), str(seconds)]
+    return float(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
+
+
+def app(folder: Path, x: dict[str, np.ndarray], seconds: float) -> float:
+    """The same of benchmark_app."""
+    shapes = ",".join(f"{name}[{','.join(map(str, array.shape))}]" for name, array in x.items())
+    line = [str(Path(sys.executable).with_name("benchmark_app")), "-m", str(folder / "openvino_model.xml"), "-d", "CPU"]
+    line += ["-shape", shapes, "-hint", "none", "-nthreads", "1", "-nstreams", "1", "-api", "sync"]
+    line += [
+        "-t",
+        str(max(1, round(seconds))),
+        "-json_stats",
+        "-report_type",
+        "no_counters",
+        "-report_folder",
+        str(folder),
+    ]
+    subprocess.run(line, capture_output=True, text=True, check=True)
+    found = json.loads(next(folder.glob("benchmark_report.json")).read_text())
+    return float(found["execution_results"]["latency_median"])
+
+
+def run(net: _nets.Net, rounds: int, seconds: float) -> dict[str, Any]:
+    """One net: every way's p50 in every round."""
+    x = measure.timed_inputs(net.inputs("validation", 256)[0], 1)
+    backends = {name: measure.backend_of(target.load(name)) for name in TARGETS}
+    files = {name: backends[name].lower(net.onnx[name]["int8-ptq"]) for name in TARGETS}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        np.savez(folder / "inputs.npz", **x)
+        for lowered in files.values():
+            for name, data in lowered.items():
+                (folder / name).write_bytes(data)
+        ways = {
+            "ours on ort-cpu": lambda: ours("ort-cpu", files["ort-cpu"], x, seconds),
+            "bare loop": lambda: bare(folder, seconds),
+            "ours on openvino": lambda: ours("openvino", files["openvino"], x, seconds),
+            "benchmark_app": lambda: app(folder, x, seconds),
+        }
+        taken: dict[str, list[float]] = {name: [] for name in ways}
+        for seed in range(rounds):
+            order = list(ways)
+            random.Random(seed).shuffle(order)
+            for name in order:
+                taken[name].append(ways[name]())
+    pairs = (("ours on ort-cpu", "bare loop"), ("ours on openvino", "benchmark_app"))
+    return {"p50_ms": taken} | {f"{a} / {b}": ratio(taken[a], taken[b]) for a, b in pairs}
+
+
+def ratio(a: list[float], b: list[float]) -> list[float]:
+    """Of the medians, and its 95 % interval over the rounds."""
+    draws = np.random.default_rng(0).integers(0, len(a), (2000, len(a)))
+    drawn = np.median(np.array(a)[draws], axis=1) / np.median(np.array(b)[draws], axis=1)
+    return [float(np.median(a) / np.median(b)), *(float(v) for v in np.percentile(drawn, [2.5, 97.5]))]
+
+
+def main() -> None:
+    """Measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("nets", nargs="*", default=list(_nets.NAMES))
+    given = parser.parse_args()
+    table: dict[str, Any] = {"nets": {}}
+    repeated: list[float] = []
+    for name in given.nets:
+        net = _nets.make(name, given.data, TARGETS)
+        table["nets"][name] = run(net, given.rounds, given.seconds)
+        print(name, {k: v for k, v in table["nets"][name].items() if "/" in k}, flush=True)
+        if not repeated:
+            x = measure.timed_inputs(net.inputs("validation", 256)[0], 1)
+            files = measure.backend_of(target.load("ort-cpu")).lower(net.onnx["ort-cpu"]["int8-ptq"])
+            repeated = [ours("ort-cpu", files, x, given.seconds) for _ in range(given.repeats)]
+            middle = float(np.median(repeated))
+            apart = max(abs(p50 / middle - 1) for p50 in repeated)
+            table["repeats"] = {"net": name, "p50_ms": repeated, "furthest_from_the_median": apart}
+            print(table["repeats"], flush=True)
+    _common.write("loops", table)
+
+
+if __name__ == "__main__":
+    main()
