@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from edgekd import orders
+from edgekd import disk
 
 SHIPS, INSIDE, OUTSIDE = "✅", "❎", "❌"
 
@@ -107,7 +107,7 @@ def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> Render
         lines.append(Text("--quick: one epoch on few samples; not shippable", style="yellow"))
     first = "nothing to do: this bundle stands already" if cached else "wrote the bundle"
     lines.append(f"{first}: {out}\n\nnext:\n  edgekd verify {out}\n  edgekd bench {out}\n  edgekd inspect {out}")
-    page = orders.samples_page(out)
+    page = disk.samples_page(out)
     if page.is_file():
         lines.append(f"  open {page}   # the samples they part on; not in the bundle")
     lines.append(f"  python -c \"import edgekd; print(edgekd.load('{out}'))\"\n  open {out}/report.html")

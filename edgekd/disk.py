@@ -152,3 +152,8 @@ def exchange(new: Path, old: Path) -> None:
     os.rename(old, gone)
     os.rename(new, old)
     os.rename(gone, new)
+
+
+def samples_page(out: Path) -> Path:
+    """The page of test samples that stands beside a bundle, and not in it: ``<out>.samples.html``."""
+    return out.parent / f"{out.name}.samples.html"

@@ -141,11 +141,6 @@ def check_writable(out: Path) -> None:
         raise OutputError("can't be written (permission denied)", where=str(place))
 
 
-def samples_page(out: Path) -> Path:
-    """The page of test samples that stands beside a bundle: ``<out>.samples.html``."""
-    return out.parent / f"{out.name}.samples.html"
-
-
 def is_explained(report: Mapping[str, Any]) -> bool:
     """Whether a report says what each loss is worth."""
     return bool(report.get("details", {}).get("learned", {}).get("losses"))

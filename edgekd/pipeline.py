@@ -14,7 +14,6 @@ from edgekd import (
     explain,
     learned,
     measure,
-    orders,
     panel,
     plan,
     record,
@@ -24,7 +23,7 @@ from edgekd import (
     veto,
 )
 from edgekd.choose import Choice
-from edgekd.disk import disk, replace_file, replace_folder
+from edgekd.disk import disk, replace_file, replace_folder, samples_page
 from edgekd.errors import GateError, reading
 from edgekd.measure import Measured
 from edgekd.orders import Order
@@ -62,7 +61,7 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
     if order.keep_candidates:
         keep_candidates(order.out, measured)
     gate(order, choices, {**pages, "samples.html": apart})
-    replace_file(orders.samples_page(order.out), apart)  # first: a bundle that stands is not built again
+    replace_file(samples_page(order.out), apart)  # first: a bundle that stands is not built again
     made = record.bundle(facts, order.identity)
     bundle.write(order.out, made, {**pages, **embed.make(facts, made, document)}, overwrite=order.overwrite)
     return document

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import edgekd
-from edgekd import cli, console, orders
+from edgekd import cli, console, disk
 from edgekd.errors import GateError
 from edgekd.report import pictures
 
@@ -80,7 +80,7 @@ def test_the_report_says_what_was_learned(plain: dict[str, Any], place: Path) ->
 
 
 def test_samples_lie_beside_the_bundle_and_not_in_it(plain: dict[str, Any], place: Path) -> None:
-    page = orders.samples_page(place / "out")
+    page = disk.samples_page(place / "out")
     assert page.name == "out.samples.html" and page.read_text().count("<img") == 12
     assert not any(b"data:image" in data for data in files(place / "out").values())
     assert not any("samples.html" in name for name in files(place / "out"))
@@ -92,7 +92,7 @@ def test_samples_lie_beside_the_bundle_and_not_in_it(plain: dict[str, Any], plac
 
 
 def test_explain_trains_what_is_missing_and_goes_on_after_a_kill(plain: dict[str, Any], place: Path) -> None:
-    before, page = files(place / "out"), orders.samples_page(place / "out").read_bytes()
+    before, page = files(place / "out"), disk.samples_page(place / "out").read_bytes()
     killed = Watched(stop="student without cross_entropy")
     with pytest.raises(KeyboardInterrupt):
         build(place, explain=True, progress=killed)
@@ -105,7 +105,7 @@ def test_explain_trains_what_is_missing_and_goes_on_after_a_kill(plain: dict[str
     assert resumed.cached == {"teacher", "student", "student without kl"}
     after = files(place / "out")
     assert {name for name in after if after[name] != before[name]} <= REPORTS
-    assert orders.samples_page(place / "out").read_bytes() == page
+    assert disk.samples_page(place / "out").read_bytes() == page
     plans = [json.loads(f["manifest.json"])["additional_metadata"]["edgekd"]["plan"] for f in (before, after)]
     assert plans[0] == plans[1]
 
@@ -127,7 +127,7 @@ def test_equal_builds_give_equal_pages(plain: dict[str, Any], place: Path) -> No
     watched = Watched()
     build(place, "twin", progress=watched)
     assert not watched.trained
-    twin, page = orders.samples_page(place / "twin"), orders.samples_page(place / "out")
+    twin, page = disk.samples_page(place / "twin"), disk.samples_page(place / "out")
     assert twin.read_bytes() == page.read_bytes()
 
 

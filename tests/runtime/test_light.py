@@ -99,3 +99,11 @@ def test_without_a_network_nothing_changes(bundle: Path) -> None:
     for command in (["verify", str(bundle)], ["bench", str(bundle), "--seconds", "0.05"]):
         done = subprocess.run([*alone, *command], capture_output=True, text=True, env=env, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_the_commands_of_a_device_need_no_more_than_click_and_rich(bundle: Path) -> None:
+    block = CHILD.partition("sent = []")[0].replace('"click", "rich",', "")
+    for line in (["verify", str(bundle)], ["bench", str(bundle), "--target", "ort-cpu", "--seconds", "0.05"]):
+        program = f"{block}\nfrom edgekd import cli\nsys.exit(cli.run({line!r}))"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
