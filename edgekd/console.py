@@ -210,6 +210,9 @@ def bench_table(devices: Sequence[Mapping[str, Any]]) -> RenderableType:
                 notes.append(f"{about}: skipped: {row['skipped']}")
                 continue
             table.add_row(*first, name, *_measured_row(row))
+            if row.get("parts_ms"):
+                parts = ", ".join(f"{part} {milliseconds(ms)}" for part, ms in row["parts_ms"].items())
+                notes.append(f"{about}: of a run: {parts}")
             if row["note"]:
                 notes.append(Text(f"{about}: not stable: {row['note']}", style="yellow"))
             if "kernels" in row:

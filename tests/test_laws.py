@@ -26,7 +26,11 @@ MAY: dict[str, set[str]] = {
 }
 LAZY = {"plugins.py", "__init__.py", "cli.py"}
 LIGHT = ["__init__.py", "errors.py", "plugins.py", "host.py", "heads.py", "preprocess.py", "wordpiece.py", "disk.py"]
-RUNTIMES = {"ort.py": "onnxruntime", "ort_mobile.py": "onnxruntime", "openvino.py": "openvino", "reference.py": "onnx"}
+RUNTIMES = {
+    **dict.fromkeys(("ort.py", "ort_cuda.py", "ort_mobile.py"), "onnxruntime"),
+    "openvino.py": "openvino",
+    "reference.py": "onnx",
+}
 
 
 def room(path: Path) -> str:

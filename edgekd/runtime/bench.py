@@ -33,7 +33,7 @@ from edgekd.disk import disk
 from edgekd.errors import EdgekdError, ResourceError, UsageError
 from edgekd.runtime import conditions, throughput
 from edgekd.runtime.backends import _base
-from edgekd.runtime.backends._base import Array, SelfTimed, Session
+from edgekd.runtime.backends._base import Apart, Array, SelfTimed, Session
 from edgekd.runtime.conditions import Conditions
 
 Samples = NDArray[np.int64]
@@ -44,6 +44,7 @@ MAX_BLOCK = 64
 STABLE = 0.03  # two windows in a row whose medians differ by less are a warm session
 WARM_UP_SECONDS = 3.0  # at most, for each
 RESAMPLES = 2000
+PARTED = 100  # runs whose copies are timed apart
 
 
 def measure(
@@ -164,6 +165,7 @@ class BenchResult:
         note: why the figures are not stable; None where they are.
         rate: runs a second of the baseline, in as many streams as the job has.
         kernels: what the runtime runs of the baseline, where the job asks and the runtime tells.
+        parts: typical milliseconds of the parts of a run of the baseline, where its session tells them apart.
     """
 
     samples: Mapping[str, Samples]
@@ -173,6 +175,7 @@ class BenchResult:
     note: str | None
     rate: float | None = None
     kernels: Sequence[Mapping[str, Any]] | None = None
+    parts: Mapping[str, float] | None = None
 
     @property
     def others(self) -> float | None:
@@ -196,7 +199,16 @@ def bench_in_process(job: BenchJob) -> BenchResult:
             sessions, job.inputs, baseline=job.baseline, min_samples=job.min_samples, min_seconds=job.min_seconds
         )
     note = "; ".join(conditions.doubts(told(), samples[job.baseline])) or None
-    return BenchResult(samples, backend.version(), facts, told(), note, _rate(job), _kernels(job, backend))
+    parts = _parts(sessions[job.baseline], job.inputs)
+    return BenchResult(samples, backend.version(), facts, told(), note, _rate(job), _kernels(job, backend), parts)
+
+
+def _parts(session: Session, inputs: Mapping[str, Array]) -> dict[str, float] | None:
+    """Medians over some warm runs, in milliseconds."""
+    if not isinstance(session, Apart):
+        return None
+    taken = [session.apart(inputs) for _ in range(PARTED)]
+    return {name: float(np.median([parts[name] for parts in taken])) / 1e6 for name in taken[0]}
 
 
 def _rate(job: BenchJob) -> float | None:

@@ -122,6 +122,7 @@ def _one(bundle: Bundle, variant: Variant, how: Settings, run: Runner) -> dict[s
         "batch": batch,
         "streams": how.streams,
         "latency_ms": summary,
+        "parts_ms": timed.parts,
         "bounds_ms": {name: None if bound is None else bound / 1e6 for name, bound in bounds.items()},
         "throughput": batch * rate,
         "samples": len(samples),

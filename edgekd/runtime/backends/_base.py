@@ -79,6 +79,14 @@ class SelfTimed(Protocol):
         """Run once; nanoseconds, by the clock of where it ran."""
 
 
+@runtime_checkable
+class Apart(Protocol):
+    """A session that copies to a device and back, and can tell the copies from the computation."""
+
+    def apart(self, arrays: Mapping[str, Array]) -> dict[str, int]:
+        """Run once; nanoseconds of each part, by name, in their order."""
+
+
 class Backend(Protocol):
     """One file of ``runtime/backends/``."""
 

@@ -16,7 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from edgekd.disk import disk
 from edgekd.errors import ExportError, IntegrityError, UnavailableError, UsageError
-from edgekd.runtime.backends._base import Array, Kernel, Port, check_inputs, fits, profiled
+from edgekd.runtime.backends._base import Array, Kernel, Port, Session, check_inputs, fits, profiled
 
 FILE = "model.onnx"
 
@@ -33,7 +33,7 @@ _CONVERT = ("QuantizeLinear", "DequantizeLinear", "Cast")
 _NODE = re.compile(r"^(?:fused )?([A-Za-z]\w*?_\d+)(?:_token_\d+|:\d+|_nchwc|/.*)*$")
 _CODES = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _DAMAGED = (_state.InvalidProtobuf, _state.NoModel)
-_REFUSED = (
+REFUSED = (
     *(_state.EPFail, _state.Fail, _state.InvalidArgument, _state.InvalidGraph, _state.NotFound),
     *(_state.NotImplemented, _state.RuntimeException, RuntimeError),
 )
@@ -76,7 +76,7 @@ class Ort:
     def lower(self, onnx: bytes) -> dict[str, bytes]:
         return {FILE: onnx}
 
-    def open(self, files: Mapping[str, bytes], batch: int | None = None) -> OrtSession:
+    def open(self, files: Mapping[str, bytes], batch: int | None = None) -> Session:
         """One session takes any batch: ``batch`` changes nothing."""
         return OrtSession(self.compile(files, onnxruntime.SessionOptions()))
 
@@ -94,6 +94,10 @@ class Ort:
             events = json.loads(Path(compiled.end_profiling()).read_text(encoding="utf-8"))
         return _kernels(events)
 
+    def providers(self) -> list[tuple[str, dict[str, str]]]:
+        """Whom ONNX Runtime asks, in this order, each with its options."""
+        return [(self.provider, {key: str(value) for key, value in self.provider_options.items()})]
+
     def compile(
         self, files: Mapping[str, bytes], options: onnxruntime.SessionOptions, disabled: Sequence[str] = ()
     ) -> onnxruntime.InferenceSession:
@@ -106,17 +110,16 @@ class Ort:
         for key, value in self.config.items():
             options.add_session_config_entry(key, str(int(value)) if isinstance(value, bool) else str(value))
         name, model = next(iter(files.items()))
-        provider = (self.provider, {key: str(value) for key, value in self.provider_options.items()})
         try:
             session = onnxruntime.InferenceSession(
-                model, options, providers=[provider], disabled_optimizers=list(disabled)
+                model, options, providers=self.providers(), disabled_optimizers=list(disabled)
             )
         except _DAMAGED as err:
             raise IntegrityError("no ONNX model", where=name) from err
-        except _REFUSED as err:
+        except REFUSED as err:
             if "model verification failed" in str(err):  # of a file in its own format
                 raise IntegrityError("no ONNX Runtime model", where=name) from err
-            raise ExportError(f"ONNX Runtime can't run the model: {_reason(err)}", where=name) from err
+            raise ExportError(f"ONNX Runtime can't run the model: {reason(err)}", where=name) from err
         if self.provider not in session.get_providers():  # its libraries are missing; ONNX Runtime went on without
             raise UnavailableError("the provider does not start", where="options.provider", found=self.provider)
         return session
@@ -131,8 +134,8 @@ class OrtSession:
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
-        self.inputs = tuple(_port(arg) for arg in session.get_inputs())
-        self.outputs = tuple(_port(arg) for arg in session.get_outputs())
+        self.inputs = tuple(port(arg) for arg in session.get_inputs())
+        self.outputs = tuple(port(arg) for arg in session.get_outputs())
         self._names = [port.name for port in self.outputs]
         given = {size for arg in session.get_inputs() for size in arg.shape if isinstance(size, str)}
         sizes = {size for arg in session.get_outputs() for size in arg.shape if not isinstance(size, int)}
@@ -151,9 +154,9 @@ class OrtSession:
             buffer[...] = arrays[name]
         try:
             self._session.run_with_iobinding(self._binding)
-        except _REFUSED as err:
+        except REFUSED as err:
             self._buffers = None
-            raise UsageError(f"the model does not run on these inputs: {_reason(err)}", where="run") from err
+            raise UsageError(f"the model does not run on these inputs: {reason(err)}", where="run") from err
         return dict(zip(self._names, self._binding.copy_outputs_to_cpu(), strict=True))
 
     def fork(self) -> OrtSession:
@@ -173,13 +176,13 @@ class OrtSession:
             self._binding.bind_output(name, "cpu")
 
 
-def _port(arg: onnxruntime.NodeArg) -> Port:
+def port(arg: onnxruntime.NodeArg) -> Port:
     if arg.type not in _DTYPES:
         raise ExportError("no array of this type", where=arg.name, found=arg.type, allowed=_DTYPES)
     return Port(arg.name, tuple(size if isinstance(size, int) else None for size in arg.shape), _DTYPES[arg.type])
 
 
-def _reason(err: BaseException) -> str:
+def reason(err: BaseException) -> str:
     """The first line of what ONNX Runtime says, without its codes."""
     return _CODES.sub("", str(err).strip().partition("\n")[0])
 
