@@ -10,7 +10,6 @@ import importlib.metadata
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -95,20 +94,6 @@ def tract(file: Path, inputs: Arrays) -> Found:
     return importlib.metadata.version("tract"), {name: np.concatenate(rows) for name, rows in found.items()}
 
 
-def mnn(file: Path, inputs: Arrays) -> Found:
-    import MNN
-
-    with tempfile.TemporaryDirectory() as folder:
-        line = [sys.executable, "-m", "MNN.tools.mnnconvert", "-f", "ONNX", "--modelFile", str(file)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        _said([*line, "--MNNModel", f"{folder}/m.mnn", "--bizCode", "edgekd"], env=environment)
-        net = MNN.nn.load_module_from_file(f"{folder}/m.mnn", list(inputs), _outputs(file))
-        given = [MNN.expr.const(x, list(x.shape), MNN.expr.NCHW) for x in inputs.values()]
-        outputs = net.forward(given)
-        found = {name: np.array(out.read()) for name, out in zip(_outputs(file), outputs, strict=True)}
-    return importlib.metadata.version("MNN"), found
-
-
 def node(file: Path, inputs: Arrays) -> Found:
     return _script("node.mjs", inputs, str(file))
 
@@ -134,7 +119,6 @@ ALL: dict[str, tuple[str, Callable[[Path, Arrays], Found]]] = {
     "OpenCV DNN": ("C++", opencv),
     "mlflow's onnx flavour": ("Python", mlflow),
     "tract": ("Rust", tract),
-    "MNN": ("C++", mnn),
     "onnxruntime-node": ("JavaScript", node),
     "onnxruntime-web in Chromium": ("JavaScript, WebAssembly", chromium),
 }

@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- figures: python benchmarks/table.py --write -->", "<!-- end of figures -->"
 WAYS = ("blocks", "uniform", "dense")
+RUNTIME_OF = ("ort", "openvino")
 RUNTIME = {"ort-cpu": "ONNX Runtime CPU", "openvino": "OpenVINO CPU"}
 
 
@@ -248,6 +249,49 @@ def memory(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield f"peak memory of calibration and training with {many:,} samples over that with {few}", "; ".join(parts)
 
 
+def outside(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Programs that are not ours."""
+    parts = [f"{kind}: {found[kind]['agree']} of {len(found[kind]['programs'])}" for kind in ("fp32", "int8")]
+    languages = ", ".join(found["int8"]["languages"])
+    yield (
+        "outside programs that agree with the golden outputs of one unchanged bundle",
+        f"{'; '.join(parts)} ({languages})",
+    )
+    rows = found["page"]
+    slow, heavy = max(row["first_answer_ms"] for row in rows), max(row["bytes"] for row in rows)
+    yield (
+        "the page of the `digits` bundle in headless Chromium: first answer after load; its weight without the runtime",
+        f"{slow:.0f} ms; {heavy / 1000:.0f} kB",
+    )
+
+
+def emulated(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """ARM64."""
+    parts = [
+        f"{kind} on {RUNTIME[target]} {100 * found['bundles'][kind][target]['equal_predictions']:.1f} %"
+        for kind in found["bundles"]
+        for target in RUNTIME
+    ]
+    yield f"the same bundle on an emulated ARM64 machine: equal answers to {found['samples']} digits", "; ".join(parts)
+
+
+def light(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """pip."""
+    counts = "; ".join(f"`edgekd[{extra}]` {found[extra]['count']}" for extra in RUNTIME_OF if extra in found)
+    yield "packages in an empty environment, in which a bundle is loaded, verified and benchmarked", counts
+
+
+def loops(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Other clocks."""
+    for pair in ("ours on ort-cpu / bare loop", "ours on openvino / benchmark_app"):
+        yield f"p50: {pair}", "; ".join(f"{net} {row[pair][0]:.3f}" for net, row in found["nets"].items())
+    repeats = found["repeats"]
+    yield (
+        f"{len(repeats['p50_ms'])} repeats of one bench ({repeats['net']}): the furthest from their median",
+        f"{100 * repeats['furthest_from_the_median']:.1f} %",
+    )
+
+
 PARTS = (
     ("digits", digits, "digits.py"),
     ("fashion_mnist_seed0", fashion, "fashion_mnist.py --data FOLDER"),
@@ -267,6 +311,10 @@ PARTS = (
     ("call_overhead", overhead, "call_overhead.py"),
     ("kills", killed, "kills.py"),
     ("no_network", network, "no_network.py"),
+    ("outside", outside, "outside.py --node FOLDER"),
+    ("arm64", emulated, "arm64.py FOLDER"),
+    ("light_install", light, "light_install.py"),
+    ("loops", loops, "loops.py --data FOLDER"),
 )
 
 
