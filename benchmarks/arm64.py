@@ -61,7 +61,7 @@ def main() -> None:
         for kind in ("int8", "fp32"):
             bundle = made(Path(name), kind)
             there = ["env", f"PYTHONPATH={root}", str(given.folder.resolve() / "python")]
-            told, scores = asked(there, bundle, samples, Path(name, kind, "there"))
+            told, scores = asked(there, bundle, samples, Path(name, "there", kind))
             here = {t: edgekd.load(bundle, target=t) for t in TARGETS}
             for target, model in here.items():
                 wanted = np.array([p.scores for p in model.predict(samples)], np.float32)

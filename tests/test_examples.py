@@ -16,6 +16,7 @@ import pytest
 
 import edgekd
 from edgekd import examples, preprocess
+from edgekd.errors import IntegrityError
 from edgekd.examples import About
 from edgekd.wordpiece import Vocabulary
 
@@ -223,3 +224,16 @@ def test_the_card_has_what_a_hub_reads_and_figures_of_the_report(net: Path) -> N
     for words in ("not to be shipped", "edgekd.load", "| C++ |", "| Node |", "| a web page |", "## Limits"):
         assert words in body
     assert str(net.parent) not in body
+
+
+def test_what_the_examples_need_may_stand_beside_them(net: Path) -> None:
+    for name in ("node/node_modules/a", "web/ort/b", "cpp/build/c"):
+        (net / "examples" / name).parent.mkdir(parents=True)
+        (net / "examples" / name).symlink_to("/nowhere")
+    edgekd.verify(net)
+    for name in ("node/node_modules", "web/ort", "cpp/build"):
+        shutil.rmtree(net / "examples" / name)
+    (net / "examples" / "web" / "more.mjs").write_text("")
+    with pytest.raises(IntegrityError, match=r"does not list; found 'examples/web/more\.mjs'"):
+        edgekd.verify(net)
+    (net / "examples" / "web" / "more.mjs").unlink()
