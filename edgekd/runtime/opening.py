@@ -28,7 +28,7 @@ def verify(folder: Path, run: bool = True) -> list[dict[str, Any]]:
         One dict a check: ``{"check": text, "ok": True}``, or ``"skipped": why`` for a variant that can't run here.
 
     Raises:
-        IntegrityError: on the first difference. A file that the manifest does not list is one, too, but for ``BROUGHT``.
+        IntegrityError: on the first difference, also a file that the manifest does not list (but for ``BROUGHT``).
     """
     folder = Path(folder)
     bundle = read(folder)
