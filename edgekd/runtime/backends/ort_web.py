@@ -123,10 +123,10 @@ class OrtWeb:
             hint = "measure with wasm, and open the bundle's page in a browser: it is the same file"
             raise UnavailableError("webgpu is a browser's alone", where=where, found=self.provider, hint=hint)
         if shutil.which("node") is None:
-            raise UnavailableError("Node is not installed", where=where, hint="install nodejs")
+            raise UnavailableError("this machine lacks Node", where=where, hint="install nodejs")
         if not self._package().is_file():
             hint = f"npm install {PACKAGE}, and its folder in {FOLDER}"
-            raise UnavailableError(f"no {PACKAGE} here", where="options.modules", found=str(self._folder), hint=hint)
+            raise UnavailableError(f"this machine lacks {PACKAGE}", where="options.modules", found=str(self._folder), hint=hint)
 
     def version(self) -> str:
         return f"onnxruntime_web {json.loads(self._package().read_text(encoding='utf-8'))['version']}"
