@@ -98,6 +98,23 @@ def benchmark_app(bundle: Path) -> dict[str, Any]:
     return {"program": "benchmark_app", "language": "Python", "exit": done.returncode, "said": told}
 
 
+def phones(bundle: Path) -> dict[str, Any]:
+    """What ONNX Runtime's own mobile usability tool says of the ONNX file of a bundle."""
+    variant = next(v for v in bundles.read(bundle).variants if v.backend == "ort")
+    file = bundle / variant.target / next(iter(variant.files))
+    line = [
+        sys.executable,
+        "-m",
+        "onnxruntime.tools.check_onnx_model_mobile_usability",
+        "--log_level",
+        "info",
+        str(file),
+    ]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    said = [text.split("INFO:")[-1].strip() for text in (done.stdout + done.stderr).splitlines()]
+    return {"exit": done.returncode, "said": [text for text in said if text.startswith("Model should perform well")]}
+
+
 def examples(bundle: Path, folder: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
     """The bundle's own programs on its own sample, against its own answer."""
     place, wanted = bundle / "examples", json.loads((bundle / "examples" / "answer.json").read_text())
@@ -166,6 +183,7 @@ def main() -> None:
             agree = [r for r in rows if r.get("equal_classes") and (kind == "int8" or r["largest"] <= MOST)]
             languages = sorted({language for r in agree for language in r["language"].split(", ")})
             table[kind] = {"programs": rows, "agree": len(agree), "languages": languages, "app": benchmark_app(bundle)}
+            table[kind]["phones"] = phones(bundle)
             print(kind, len(agree), languages, table[kind]["app"], flush=True)
         table["examples"] = examples(bundle, folder, given)
         table["page"] = page(bundle, given.pictures)

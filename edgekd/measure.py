@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import host, qdq
+from edgekd import qdq
 from edgekd.choose import Contender
-from edgekd.errors import EdgekdError, UnavailableError
+from edgekd.errors import UnavailableError
 from edgekd.learn.feed import Feed
 from edgekd.metrics._judge import Judge
 from edgekd.plan import Candidate as Planned
 from edgekd.preprocess import MASK, Inputs
 from edgekd.runtime import bench, parity
 from edgekd.runtime.backends import _base as backends
-from edgekd.runtime.runners import Here, Runner
+from edgekd.runtime.runners import Here, Machine
 from edgekd.store import Store, canonical, sha256
 from edgekd.target import Numerics, Target
 from edgekd.veto import Profile
 
 Scores = NDArray[np.float32]
 CHUNK = 256
-QUICK_KERNELS = 0.3  # seconds that looking at a candidate's kernels may take where a build is quick
 CLEARLY = 0.02  # share of answers that may differ from the torch model's, where that one is in no doubt
 
 
@@ -141,14 +138,13 @@ def backend_of(target: Target) -> backends.Backend:
     return backends.make(target.backend, dict(target.options), f"{target.name}.toml: options")
 
 
-def check_target(target: Target, run: Runner | None = None) -> None:
+def check_target(target: Target, run: Machine | None = None) -> None:
     """Raise where a machine can't run a target: runtime missing, wrong CPU.
 
     ``run``: where it is measured, if not here; its CPU counts then. Accuracy is always found here, so that the runtime
     must be here, too.
     """
-    has = host.isa() if run is None or isinstance(run, Here) else set(run.facts()["facts"]["isa"])
-    missing = sorted(set(target.isa) - has)
+    missing = sorted(set(target.isa) - (run or Here()).isa())
     if missing:
         raise UnavailableError(
             "the CPU lacks what the target needs", where=target.name, found=f"no {', '.join(missing)}"
@@ -174,7 +170,7 @@ def run(
     store: Store,
     key: str,
     seconds: float = 1.0,
-    run: Runner | None = None,
+    run: Machine | None = None,
 ) -> Measured:
     """Measure every candidate of a target; an equal measurement on an equal machine is found in the store.
 
@@ -199,7 +195,7 @@ def run(
     for c in candidates:
         about = found["candidates"][c.name]
         ran = about.pop("kernels", None)
-        kernels = None if ran is None else [_kernel(kernel) for kernel in ran]
+        kernels = None if ran is None else [backends.Kernel.of(kernel) for kernel in ran]
         more = {**about, "kernels": kernels, "onnx": onnx[c.name]}
         measured[c.name] = Candidate(c.name, c.numerics, c.pruned, files[c.name], **more)
     return Measured(target, measured, found["host"], backend.version(), found["length"])
@@ -211,7 +207,7 @@ def lower_all(target: Target, onnx: Mapping[str, bytes]) -> dict[str, dict[str, 
     return {name: backend.lower(data) for name, data in onnx.items()}
 
 
-def stored_key(target: Target, files: Mapping[str, Mapping[str, bytes]], key: str, run: Runner) -> str:
+def stored_key(target: Target, files: Mapping[str, Mapping[str, bytes]], key: str, run: Machine) -> str:
     """The key of a measurement: its step's, the machine, and the very files."""
     facts = {**run.facts()["key"], "threads": int(target.options.get("threads", 1))}
     hashes = {name: {file: sha256(data) for file, data in found.items()} for name, found in files.items()}
@@ -226,7 +222,7 @@ def _measure(
     of_torch: Mapping[str, Scores],
     tolerances: Mapping[str, float],
     seconds: float,
-    run: Runner,
+    run: Machine,
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, data in files.items():
@@ -257,42 +253,11 @@ def _measure(
     timed = run.bench(job)
     for name, samples in timed.samples.items():
         result[name]["samples_ns"] = samples.tolist()
-    ran_by_name = _kernels(backend, files, x, quick=seconds < 1) if isinstance(run, Here) else _there(job, run)
-    for name, ran in ran_by_name.items():
+    for name, ran in run.kernels(job, quick=seconds < 1).items():
         result[name]["kernels"] = None if ran is None else [asdict(kernel) for kernel in ran]
     length = x[MASK].shape[1] if MASK in x else None
     host_ = {**timed.host, "others": timed.others, "note": timed.note}
     return {"candidates": result, "host": host_, "length": length}
-
-
-def _kernels(
-    backend: backends.Backend, files: Mapping[str, Mapping[str, bytes]], x: Inputs, *, quick: bool
-) -> dict[str, list[backends.Kernel] | None]:
-    """What the runtime really runs of each candidate; where time is short, not once one took too long."""
-    found: dict[str, list[backends.Kernel] | None] = {}
-    took = 0.0
-    for name, data in files.items():
-        started = time.monotonic()
-        found[name] = None
-        if not quick or took <= QUICK_KERNELS:
-            with contextlib.suppress(EdgekdError):  # what a runtime can't tell is no reason to ship nothing
-                found[name] = backends.kernels(backend, data, x)
-        took = max(took, time.monotonic() - started)
-    return found
-
-
-def _there(job: bench.BenchJob, run: Runner) -> dict[str, list[backends.Kernel] | None]:
-    """The same on another machine, by its own runtime."""
-    found: dict[str, list[backends.Kernel] | None] = {}
-    for name, data in job.candidates.items():
-        one = replace(job, candidates={name: data}, baseline=name, min_samples=1, min_seconds=0.0, profile=True)
-        told = run.bench(one).kernels
-        found[name] = None if told is None else [_kernel(kernel) for kernel in told]
-    return found
-
-
-def _kernel(table: Mapping[str, Any]) -> backends.Kernel:
-    return backends.Kernel(**{**table, "layers": tuple(table["layers"])})
 
 
 def _on_another(

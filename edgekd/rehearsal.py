@@ -22,7 +22,7 @@ from edgekd.learn.objective import check_layers
 from edgekd.learn.student import Student, joined
 from edgekd.plan import Plan, Step
 from edgekd.runtime.bench import BenchJob
-from edgekd.runtime.runners import Here, Runner
+from edgekd.runtime.runners import Machine
 from edgekd.store import Store, canonical, sha256
 from edgekd.target import Target
 
@@ -140,22 +140,10 @@ def _training_time(module: nn.Module, bench: steps.Bench, step: Step, batch: int
     return took / batch
 
 
-def _try(target: Target, onnx: bytes, student: Student, run: Runner) -> tuple[float, int]:
-    """Milliseconds of a few runs, and the files' bytes.
-
-    The latency of a shape, not a measurement to quote: the tenth percentile, since what else a machine does only adds.
-    """
-    backend = measure.backend_of(target)
-    files, x = backend.lower(onnx), clock.inputs_of(student, target.shapes.batch)
-    size = sum(len(data) for data in files.values())
-    if not isinstance(run, Here):
-        batch, where = target.shapes.batch, target.name
-        job = BenchJob(target.backend, {"this": files}, "this", x, target.options, batch, RUNS, SECONDS, where)
-        return float(np.percentile(run.bench(job).samples["this"], 10)) / 1e6, size
-    session = backend.open(files, batch=target.shapes.batch)
-    took: list[float] = []
-    while len(took) < RUNS or sum(took) < SECONDS:
-        started = time.perf_counter()
-        session.run(x)
-        took.append(time.perf_counter() - started)
-    return float(np.percentile(took, 10)) * 1e3, size
+def _try(target: Target, onnx: bytes, student: Student, run: Machine) -> tuple[float, int]:
+    """Milliseconds of a few runs, and the files' bytes."""
+    files = measure.backend_of(target).lower(onnx)
+    batch, where = target.shapes.batch, f"{target.name}.toml: options"
+    x = clock.inputs_of(student, batch)
+    job = BenchJob(target.backend, {"this": files}, "this", x, target.options, batch, RUNS, SECONDS, where)
+    return run.glance(job), sum(len(data) for data in files.values())

@@ -35,7 +35,7 @@ from edgekd.metrics._judge import Judge
 from edgekd.panel import Watching
 from edgekd.plan import Plan, Step
 from edgekd.recipe import Recipe, Table
-from edgekd.runtime.runners import Here, Runner
+from edgekd.runtime.runners import Here, Machine
 from edgekd.store import Store, canonical, sha256
 from edgekd.target import Numerics
 
@@ -74,7 +74,7 @@ class Bench:
     metric: Metric
     progress: Progress
     clocks: dict[str, Clock] = field(default_factory=dict)
-    runner: Runner = field(default_factory=Here)
+    runner: Machine = field(default_factory=Here)
 
     def clock_of(self, step: Step) -> Clock:
         """The clock of a step's target: one for a whole build, so that what the rehearsal timed is known already."""

@@ -8,8 +8,9 @@ import pytest
 
 from edgekd import target
 from edgekd.errors import UnavailableError
-from edgekd.measure import Candidate, _kernels, _parity_gap
+from edgekd.measure import Candidate, _parity_gap
 from edgekd.runtime.backends._base import Kernel
+from edgekd.runtime.runners import kernels
 
 SCHEMES = {scheme.name: scheme for scheme in target.load("ort-cpu").numerics}
 
@@ -49,6 +50,6 @@ class Telling:
 
 def test_what_a_runtime_does_not_tell_fails_no_build() -> None:
     telling: Any = Telling()
-    found = _kernels(telling, {"fp32": {"model.onnx": b""}, "int8": {"broken": b""}}, {}, quick=False)
+    found = kernels(telling, {"fp32": {"model.onnx": b""}, "int8": {"broken": b""}}, {}, quick=False)
     assert found["int8"] is None and found["fp32"] is not None
-    assert _kernels(cast(Any, object()), {"fp32": {}}, {}, quick=True) == {"fp32": None}
+    assert kernels(cast(Any, object()), {"fp32": {}}, {}, quick=True) == {"fp32": None}

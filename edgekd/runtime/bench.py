@@ -74,7 +74,7 @@ def measure(
     if baseline not in sessions:
         raise UsageError("no such candidate", where="baseline", found=baseline, allowed=sessions)
     names = [baseline, *(name for name in sessions if name != baseline)]
-    runs: dict[str, Callable[[], int]] = {name: _runner(sessions[name], inputs) for name in names}
+    runs: dict[str, Callable[[], int]] = {name: runner(sessions[name], inputs) for name in names}
     taken: dict[str, list[int]] = {name: [] for name in names}
     spent = dict.fromkeys(names, 0)
     with _no_gc():
@@ -285,8 +285,8 @@ def tell_error(folder: Path, err: EdgekdError) -> int:
     return err.exit_code
 
 
-def _runner(session: Session, inputs: Mapping[str, Array]) -> Callable[[], int]:
-    """What runs once and tells how many nanoseconds that took."""
+def runner(session: Session, inputs: Mapping[str, Array]) -> Callable[[], int]:
+    """What runs once and tells how many nanoseconds that took; it ran once already."""
     session.run(inputs)  # wrong inputs are told before anything is timed
     if isinstance(session, SelfTimed):
         timed = session.timed

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from edgekd import host
+from edgekd.errors import EdgekdError
 from edgekd.runtime import bench as benching
 from edgekd.runtime import cold, remote
+from edgekd.runtime.backends import _base
+from edgekd.runtime.backends._base import Kernel
 from edgekd.runtime.bench import BenchJob, BenchResult
 from edgekd.runtime.devices._find import find
+
+LOW = 10  # the percentile of a glance
+QUICK_KERNELS = 0.3  # seconds that looking at a candidate's kernels may take where a build is quick
 
 
 class Runner(Protocol):
@@ -27,6 +36,25 @@ class Runner(Protocol):
         """``{"facts": host.facts(), "key": host.measured_key(0)}`` of that machine."""
 
 
+class Machine(Runner, Protocol):
+    """A runner for a build, which also asks what a machine is and what its runtime runs."""
+
+    def isa(self) -> Set[str]:
+        """The CPU's features, as ``host.isa`` names them."""
+
+    def kernels(self, job: BenchJob, *, quick: bool) -> dict[str, list[Kernel] | None]:
+        """What the runtime really runs of each candidate; None where it can't tell.
+
+        ``quick``: where looking took long once, the others are not looked at.
+        """
+
+    def glance(self, job: BenchJob) -> float:
+        """Milliseconds of the baseline from a few runs, to tell shapes apart and not to quote.
+
+        The tenth percentile, since what else a machine does only adds.
+        """
+
+
 class Here:
     """Processes on this machine."""
 
@@ -38,6 +66,21 @@ class Here:
 
     def facts(self) -> dict[str, Any]:
         return host.told()
+
+    def isa(self) -> Set[str]:
+        return host.isa()
+
+    def kernels(self, job: BenchJob, *, quick: bool) -> dict[str, list[Kernel] | None]:
+        return kernels(_base.make(job.backend, job.options, job.where), job.candidates, job.inputs, quick=quick)
+
+    def glance(self, job: BenchJob) -> float:
+        """In this process: a process of its own would take longer than the runs."""
+        backend = _base.make(job.backend, job.options, job.where)
+        run = benching.runner(backend.open(job.candidates[job.baseline], job.batch), job.inputs)
+        taken: list[int] = []
+        while len(taken) < job.min_samples or sum(taken) < job.min_seconds * 1e9:
+            taken.append(run())
+        return float(np.percentile(taken, LOW)) / 1e6
 
 
 @dataclass
@@ -63,8 +106,42 @@ class Elsewhere:
                 self._facts = there.facts()
         return self._facts
 
+    def isa(self) -> Set[str]:
+        return set(self.facts()["facts"]["isa"])
 
-def of(device: str, tell: remote.Tell = lambda line: None) -> Runner:
+    def kernels(self, job: BenchJob, *, quick: bool) -> dict[str, list[Kernel] | None]:
+        found: dict[str, list[Kernel] | None] = {}
+        for name, data in job.candidates.items():
+            one = replace(job, candidates={name: data}, baseline=name, min_samples=1, min_seconds=0.0, profile=True)
+            told = self.bench(one).kernels
+            found[name] = None if told is None else [Kernel.of(kernel) for kernel in told]
+        return found
+
+    def glance(self, job: BenchJob) -> float:
+        return float(np.percentile(self.bench(job).samples[job.baseline], LOW)) / 1e6
+
+
+def kernels(
+    backend: _base.Backend,
+    candidates: Mapping[str, Mapping[str, bytes]],
+    inputs: Mapping[str, _base.Array],
+    *,
+    quick: bool,
+) -> dict[str, list[Kernel] | None]:
+    """``Machine.kernels`` by a backend of this machine."""
+    found: dict[str, list[Kernel] | None] = {}
+    took = 0.0
+    for name, data in candidates.items():
+        started = time.monotonic()
+        found[name] = None
+        if not quick or took <= QUICK_KERNELS:
+            with contextlib.suppress(EdgekdError):  # what a runtime can't tell is no reason to ship nothing
+                found[name] = _base.kernels(backend, data, inputs)
+        took = max(took, time.monotonic() - started)
+    return found
+
+
+def of(device: str, tell: remote.Tell = lambda line: None) -> Machine:
     """A runner for a long story.
 
     Raises:

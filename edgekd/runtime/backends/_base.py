@@ -53,6 +53,11 @@ class Kernel:
     microseconds: float | None = None
     layers: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> Kernel:
+        """From what ``asdict`` gave and JSON, which knows no tuples, brought back."""
+        return cls(**{**table, "layers": tuple(table["layers"])})
+
 
 class Session(Protocol):
     """A model ready to run on one thread of the caller. Threads each open their own (``fork``)."""

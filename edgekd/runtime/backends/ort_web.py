@@ -126,7 +126,9 @@ class OrtWeb:
             raise UnavailableError("this machine lacks Node", where=where, hint="install nodejs")
         if not self._package().is_file():
             hint = f"npm install {PACKAGE}, and its folder in {FOLDER}"
-            raise UnavailableError(f"this machine lacks {PACKAGE}", where="options.modules", found=str(self._folder), hint=hint)
+            raise UnavailableError(
+                f"this machine lacks {PACKAGE}", where="options.modules", found=str(self._folder), hint=hint
+            )
 
     def version(self) -> str:
         return f"onnxruntime_web {json.loads(self._package().read_text(encoding='utf-8'))['version']}"
