@@ -74,6 +74,9 @@ def table(name: str, data: Path) -> dict[str, Any]:
         found = _dump("cifar10-resnet", [made])
         found["teacher"] |= {"model": MODELS[name], "epochs": 1}
         return found | {"augment": {"views": 1}, "student": _itself(), "compress": [PTQ]}
+    if name == "digits":
+        found = _dump("digits", [])
+        return found | {"student": {**found["student"], "epochs": 1}}
     if name == "distilbert":
         found = _dump("bert-distilbert", [f"data.path={data}"])
     else:
@@ -89,10 +92,13 @@ def _itself() -> dict[str, Any]:
     return {"from_teacher": [], "epochs": 0, "batch_size": 128, "lr": 4e-3}
 
 
-def make(name: str, data: Path, targets: Sequence[str]) -> Net:
-    """Train what is missing, and export."""
+def make(name: str, data: Path, targets: Sequence[str], *, trained_int8: bool = True) -> Net:
+    """Train what is missing, and export; without ``trained_int8`` the only int8 files are calibrated ones."""
     assert context.BATCH <= CALIBRATION
-    order = orders.take(table(name, data), targets, progress=told)
+    recipe = table(name, data)
+    if not trained_int8:
+        recipe["compress"] = [PTQ]
+    order = orders.take(recipe, targets, progress=told)
     bench = prepare(order, Objects())
     trained, _ = pipeline.train_all(bench)
     return Net(name, bench, trained, pipeline.export_all(bench, trained))

@@ -120,12 +120,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("nets", nargs="*", default=list(_nets.NAMES))
+    parser.add_argument("nets", nargs="*", default=[*_nets.NAMES, "digits"])
     given = parser.parse_args()
     table: dict[str, Any] = {"nets": {}}
     repeated: list[float] = []
     for name in given.nets:
-        net = _nets.make(name, given.data, TARGETS)
+        net = _nets.make(name, given.data, TARGETS, trained_int8=False)
         table["nets"][name] = run(net, given.rounds, given.seconds)
         print(name, {k: v for k, v in table["nets"][name].items() if "/" in k}, flush=True)
         if not repeated:
