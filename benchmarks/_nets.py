@@ -27,6 +27,7 @@ MODELS = {
     "resnet20": {"kind": "resnet", "depth": 20, "width": 16},
     "resnet56": {"kind": "resnet", "depth": 56, "width": 16},
     "mobilenet": {"kind": "mobilenet"},
+    "patches": {"kind": "patch_convnet", "patch": 2, "overlap": 1, "width": 64, "depth": 2, "stages": 3, "growth": 1.5},
 }
 PTQ = {"kind": "int8_ptq"}
 CALIBRATION = 256  # samples that every quantizer sees
@@ -69,7 +70,7 @@ def table(name: str, data: Path) -> dict[str, Any]:
         precision = "bf16" if name == "resnet20" else "fp32"
         qat = {"kind": "int8_qat", "epochs": 4, "lr": 5e-4, "precision": precision}
         return found | {"student": _itself(), "compress": [PTQ, qat]}
-    if name == "resnet56":
+    if name in ("resnet56", "patches"):
         made = "data={source='made',shape=[32,32,3],classes=10,train=1024,validation=256,test=256}"
         found = _dump("cifar10-resnet", [made])
         found["teacher"] |= {"model": MODELS[name], "epochs": 1}
