@@ -115,6 +115,8 @@ class Hosts:
         line = ["ip", "netns", "exec", self.here, sys.executable, "-m", "edgekd", "bench", str(bundle)]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(self.folder)}
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        # A suite in the background of a script ignores Ctrl-C, and so would what it starts.
+        pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
         return subprocess.Popen([*line, "--device", device, "--json", *more], env=env, **pipes)
 
     def bench(self, bundle: Path, device: str, *more: str) -> tuple[int, str, str]:
