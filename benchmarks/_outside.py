@@ -101,7 +101,7 @@ def node(file: Path, inputs: Arrays) -> Found:
 def chromium(file: Path, inputs: Arrays) -> Found:
     bundle = file.parents[1]
     with served(bundle) as address:
-        return _script("chromium.mjs", inputs, address, file.relative_to(bundle).as_posix(), inputs_last=True)
+        return _script("chromium.mjs", inputs, address, file.relative_to(bundle).as_posix())
 
 
 def c_package(file: Path, inputs: Arrays) -> Found:
@@ -137,7 +137,7 @@ def _said(line: list[str], **more: Any) -> str:
     return done.stdout
 
 
-def _script(name: str, inputs: Arrays, *arguments: str, inputs_last: bool = True) -> Found:
+def _script(name: str, inputs: Arrays, *arguments: str) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         told = {
             k: {"type": KINDS[str(x.dtype)], "dims": x.shape, "data": x.ravel().tolist()} for k, x in inputs.items()

@@ -154,11 +154,12 @@ class Annotator(Quantizer):
     def _multiplies(self, node: Node) -> None:
         """A convolution or a linear layer: its input, where activations are int8, and its weight."""
         x, weight = arguments(node)[:2]
-        # Rows of an int8 table are int8 already: rounded once more they would only take longer.
         linear = op(node) == "linear"
         narrow = linear and _width(weight) < self._per_channel_from
+        # Rows of an int8 table are int8 already: rounded once more they would only take longer.
+        rows = linear and self._looked_up(x)
         formats = self._specs.narrow if narrow else self._specs.weight
-        self._layer(node, {x: None if linear and self._looked_up(x) else self._of(x), weight: formats})
+        self._layer(node, {x: None if rows else self._of(x), weight: formats})
 
     def _layer(self, node: Node, inputs: dict[Node, object]) -> None:
         self._mark(node, inputs)  # an input that stays float is named, too: torchao counts two for a convolution

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from edgekd import preprocess
-from edgekd.heads import Heads
+from edgekd.heads import Heads, columns
 from edgekd.preprocess import Spec
 
 SUFFIX = ".j2"
@@ -130,11 +130,7 @@ def number(dtype: np.dtype[Any]) -> str:
 
 def labels_by_head(labels: Sequence[str], heads: Heads) -> dict[str, list[str]]:
     """Class names of each head."""
-    names, found, start = list(labels), {}, 0
-    for head, count in heads.items():
-        found[head] = names[start : start + count]
-        start += count
-    return found
+    return {head: list(labels[where]) for head, where in columns(heads).items()}
 
 
 def said(about: About, head: str, scores: NDArray[Any]) -> dict[str, Any]:

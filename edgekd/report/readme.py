@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from edgekd.report import text
+from edgekd.report import text, view
 from edgekd.report.page import render
 
 # Languages and their line, by the file that must be among the examples.
@@ -40,18 +40,18 @@ def readme(
         labels: class names by head.
         examples: the names of the files below ``examples/``.
     """
-    metric = text.Metric.of(report)
-    rows = _rows(report, metric)
+    metric, teacher = text.Metric.of(report), view.teacher_of(report)
+    assert teacher is not None  # every build has one
     recipe = (report.get("details") or {}).get("recipe") or {}
     return render(
         "card.md",
-        head=_head(report, kind, metric),
+        head=_head(report, recipe, kind),
         name=report["name"],
         description=recipe.get("description") or f"A student for {report['task']}",
         shippable=report["shippable"],
         runtimes=" and ".join(dict.fromkeys(told["runtime"].partition("-")[0] for told in report["targets"].values())),
         metric=report["metric"],
-        teacher=_teacher(report, recipe, metric),
+        teacher=_teacher(teacher, recipe, metric),
         student={"what": _model(recipe.get("student"))},
         losses=", ".join(dict.fromkeys(loss["kind"] for loss in recipe.get("losses", ()))) or "the labels alone",
         passes=", ".join(change["kind"] for change in recipe.get("compress", ())),
@@ -60,7 +60,7 @@ def readme(
         cpu=report["host"].get("cpu") or "an unnamed CPU",
         asks=shape,
         answers=_answers(report, labels),
-        rows=rows,
+        rows=_rows(report, teacher, metric),
         asking=text.asking(report),
         sample="examples/sample.txt" if kind == "text" else "examples/sample.bin",
         programs=[(name, line.format(**_cpp(examples))) for file, (name, line) in PROGRAMS.items() if file in examples],
@@ -68,12 +68,10 @@ def readme(
     )
 
 
-def _rows(report: Mapping[str, Any], metric: text.Metric) -> list[dict[str, str]]:
-    teacher = _first_teacher(report)
+def _rows(report: Mapping[str, Any], teacher: Mapping[str, Any], metric: text.Metric) -> list[dict[str, str]]:
     found = []
     for name, told in report["targets"].items():
-        ships = next((c for c in told["candidates"] if c["name"] == told["shipped"]), None)
-        if ships is not None:
+        if (ships := view.shipped_of(told)) is not None:
             found.append(
                 {
                     "target": name,
@@ -87,13 +85,7 @@ def _rows(report: Mapping[str, Any], metric: text.Metric) -> list[dict[str, str]
     return found
 
 
-def _first_teacher(report: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = next(stage for stage in report["stages"] if stage["name"] == "teacher")
-    return found
-
-
-def _teacher(report: Mapping[str, Any], recipe: Mapping[str, Any], metric: text.Metric) -> dict[str, str]:
-    stage = _first_teacher(report)
+def _teacher(stage: Mapping[str, Any], recipe: Mapping[str, Any], metric: text.Metric) -> dict[str, str]:
     return {
         "what": _model(recipe.get("teacher")),
         "params": f"{stage['params']:,}",
@@ -127,10 +119,9 @@ def _answers(report: Mapping[str, Any], labels: Mapping[str, Sequence[str]]) -> 
     return "; ".join(found)
 
 
-def _head(report: Mapping[str, Any], kind: str, metric: text.Metric) -> dict[str, Any]:
+def _head(report: Mapping[str, Any], recipe: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """The metadata block that model hubs read (Hugging Face's model card specification)."""
     pipeline = PIPELINES.get(kind, "tabular-classification")
-    recipe = (report.get("details") or {}).get("recipe") or {}
     tags = ["edgekd", "knowledge-distillation", *sorted({c["kind"] for c in recipe.get("compress", ())})]
     tags += sorted({told["runtime"].split()[0] for told in report["targets"].values()})
     data = str((recipe.get("data") or {}).get("source") or "own")
@@ -138,10 +129,12 @@ def _head(report: Mapping[str, Any], kind: str, metric: text.Metric) -> dict[str
         {
             "task": {"type": pipeline},
             "dataset": {"name": data, "type": data, "split": "test"},
-            "metrics": [{"type": report["metric"], "value": _value(told), "name": f"{report['metric']} ({name})"}],
+            "metrics": [
+                {"type": report["metric"], "value": ships["value_test"], "name": f"{report['metric']} ({name})"}
+            ],
         }
         for name, told in report["targets"].items()
-        if told["shipped"] is not None
+        if (ships := view.shipped_of(told)) is not None
     ]
     return {
         "library_name": "onnx",
@@ -150,11 +143,6 @@ def _head(report: Mapping[str, Any], kind: str, metric: text.Metric) -> dict[str
         "metrics": [report["metric"]],
         "model-index": [{"name": report["name"], "results": results}],
     }
-
-
-def _value(told: Mapping[str, Any]) -> float | None:
-    found: float | None = next(c["value_test"] for c in told["candidates"] if c["name"] == told["shipped"])
-    return found
 
 
 def _cpp(examples: Collection[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import onnxruntime
 from onnxruntime import OrtValue
 
@@ -148,7 +149,7 @@ class OrtCudaSession:
 
     def _copy_in(self, bound: _Bound, arrays: Mapping[str, Array]) -> None:
         for name, value in bound.inputs.items():
-            value.update_inplace(_plain(arrays[name]))
+            value.update_inplace(np.asarray(arrays[name], order="C"))
 
     def _compute(self, bound: _Bound) -> None:
         self._ask(bound.binding, bound.options)
@@ -163,8 +164,3 @@ class OrtCudaSession:
     def _copy_out(self, bound: _Bound) -> dict[str, Array]:
         # On a CPU the array would be the buffer itself, and a later run change it.
         return {name: value.numpy().copy() for name, value in zip(self._names, bound.outputs, strict=True)}
-
-
-def _plain(array: Array) -> Array:
-    """As one block of memory: what is copied to a device."""
-    return array if array.flags.c_contiguous else array.copy(order="C")

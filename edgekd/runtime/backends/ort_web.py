@@ -24,14 +24,7 @@ from edgekd.errors import ExportError, IntegrityError, ResourceError, Unavailabl
 from edgekd.runtime.backends._base import Array, Port, check_inputs
 
 FILE, PACKAGE, FOLDER = "model.onnx", "onnxruntime-web", "EDGEKD_NODE_MODULES"
-_TYPES = {
-    "float32": "float32",
-    "float16": "float16",
-    "int64": "int64",
-    "int32": "int32",
-    "uint8": "uint8",
-    "int8": "int8",
-}
+_TYPES = ("float32", "float16", "int64", "int32", "uint8", "int8")
 _DAMAGED = ("protobuf parsing failed", "ModelProto does not have a graph", "No graph was found")
 
 # A frame is its length in four bytes, a line of JSON of that length, and the bytes of the tensors that it names.
@@ -185,7 +178,7 @@ class OrtWebSession:
         check_inputs(self.inputs, arrays)
         parts = [np.ascontiguousarray(array) for array in arrays.values()]
         tensors = [
-            {"name": name, "type": _TYPES[str(part.dtype)], "dims": part.shape, "bytes": part.nbytes}
+            {"name": name, "type": str(part.dtype), "dims": part.shape, "bytes": part.nbytes}
             for name, part in zip(arrays, parts, strict=True)
         ]
         with self._lock:
@@ -221,4 +214,4 @@ class OrtWebSession:
 def _port(told: Mapping[str, Any]) -> Port:
     if told["type"] not in _TYPES:
         raise ExportError("no array of this type", where=told["name"], found=told["type"], allowed=_TYPES)
-    return Port(told["name"], tuple(s if isinstance(s, int) else None for s in told["shape"]), _TYPES[told["type"]])
+    return Port(told["name"], tuple(s if isinstance(s, int) else None for s in told["shape"]), told["type"])
