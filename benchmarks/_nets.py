@@ -26,6 +26,8 @@ CHECKPOINTS = Path(__file__).parent / "checkpoints"
 MODELS = {
     "resnet20": {"kind": "resnet", "depth": 20, "width": 16},
     "resnet56": {"kind": "resnet", "depth": 56, "width": 16},
+    "resnet32": {"kind": "resnet", "depth": 32, "width": 16},
+    "wide": {"kind": "resnet", "depth": 20, "width": 32},
     "mobilenet": {"kind": "mobilenet"},
     "patches": {"kind": "patch_convnet", "patch": 2, "overlap": 1, "width": 64, "depth": 2, "stages": 3, "growth": 1.5},
 }
@@ -70,7 +72,7 @@ def table(name: str, data: Path) -> dict[str, Any]:
         precision = "bf16" if name == "resnet20" else "fp32"
         qat = {"kind": "int8_qat", "epochs": 4, "lr": 5e-4, "precision": precision}
         return found | {"student": _itself(), "compress": [PTQ, qat]}
-    if name in ("resnet56", "patches"):
+    if name in ("resnet56", "patches", "resnet32", "wide"):
         made = "data={source='made',shape=[32,32,3],classes=10,train=1024,validation=256,test=256}"
         found = _dump("cifar10-resnet", [made])
         found["teacher"] |= {"model": MODELS[name], "epochs": 1}

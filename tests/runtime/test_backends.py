@@ -341,3 +341,16 @@ def test_openvino_opens_an_onnx_file_and_refuses_a_lone_xml() -> None:
         backend.open({openvino.XML: backend.lower(model(RELU))[openvino.XML]})
     with pytest.raises(ExportError, match=r"model\.onnx"):
         backend.lower(b"not a model")
+
+
+def test_openvino_tells_its_own_time_from_what_stands_around_it() -> None:
+    backend = openvino.Openvino()
+    session = backend.open(backend.lower(model(CONV)))
+    port = session.inputs[0]
+    x = {port.name: np.zeros([2 if size is None else size for size in port.shape], port.dtype)}
+    taken = [session.apart(x) for _ in range(50)]
+    assert all(list(parts) == ["copy_in", "compute", "call", "copy_out"] for parts in taken)
+    assert all(min(parts.values()) >= 0 for parts in taken)
+    assert min(parts["compute"] for parts in taken) > 0
+    many = {port.name: np.zeros([openvino.CHUNK + 1, *x[port.name].shape[1:]], port.dtype)}
+    assert session.apart(many) == {}

@@ -86,10 +86,10 @@ class SelfTimed(Protocol):
 
 @runtime_checkable
 class Apart(Protocol):
-    """A session that copies to a device and back, and can tell the copies from the computation."""
+    """A session that can tell the computation from the copies, and from the call, around it."""
 
     def apart(self, arrays: Mapping[str, Array]) -> dict[str, int]:
-        """Run once; nanoseconds of each part, by name, in their order."""
+        """Run once, warm; nanoseconds of each part, by name, in their order. Empty where a run is several."""
 
 
 class Backend(Protocol):

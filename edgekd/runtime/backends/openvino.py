@@ -8,6 +8,7 @@ import re
 import sys
 import tempfile
 import threading
+import time
 import xml.etree.ElementTree as ET
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -216,6 +217,14 @@ class OpenvinoSession:
             return self._last.run(arrays)
         return self._run_in_chunks(arrays, batch, chunk)
 
+    def apart(self, arrays: Mapping[str, Array]) -> dict[str, int]:
+        """Nanoseconds: ``copy_in``, ``compute`` by OpenVINO's own clock, the ``call`` around it, ``copy_out``.
+
+        ``compute`` is what benchmark_app prints. Empty for a batch that runs in chunks.
+        """
+        self.run(arrays)
+        return self._last.apart(arrays) if fits(self._last.buffers, arrays) else {}
+
     def fork(self) -> OpenvinoSession:
         return OpenvinoSession(self._compiled)
 
@@ -256,15 +265,37 @@ class _Request:
                 self._request.set_output_tensor(index, ov.Tensor(self._results[index], shared_memory=True))
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        self._copy_in(arrays)
+        self._infer()
+        return self._copy_out()
+
+    def apart(self, arrays: Mapping[str, Array]) -> dict[str, int]:
+        clock = time.perf_counter_ns
+        started = clock()
+        self._copy_in(arrays)
+        copied = clock()
+        self._infer()
+        inferred = clock()
+        computed = round(self._request.latency * 1e6)
+        asked = clock()
+        self._copy_out()
+        call = max(0, inferred - copied - computed)
+        return {"copy_in": copied - started, "compute": computed, "call": call, "copy_out": clock() - asked}
+
+    def _copy_in(self, arrays: Mapping[str, Array]) -> None:
         buffers = self.buffers
         if buffers is None or not fits(buffers, arrays):
             buffers = self._set_inputs([arrays[port.name].shape for port in self._inputs])
         for name, buffer in buffers.items():
             buffer[...] = arrays[name]
+
+    def _infer(self) -> None:
         try:
             self._request.infer(None, share_outputs=True)
         except RuntimeError as err:
             raise UsageError(f"the model does not run on these inputs: {_reason(err)}", where="run") from err
+
+    def _copy_out(self) -> dict[str, Array]:
         return {port.name: self._result(index).copy() for index, port in enumerate(self._outputs)}
 
     def counted(self) -> dict[str, float]:
