@@ -44,7 +44,7 @@ def search(data: Path, seconds: float, folder: Path) -> dict[str, Any]:
     settings = (f"data.path={data / 'cifar10_jpeg.npz'}",)
     more = [part for setting in settings for part in ("--set", setting)]
     line = [sys.executable, "-m", "edgekd", "tune", str(HERE / "found_student.toml"), "--target", "ort-cpu", *more]
-    line += ["--max-latency-ms", str(LIMIT_MS), "--max-drop", "0", "--seconds", str(seconds)]
+    line += ["--max-latency-ms", str(LIMIT_MS), "--max-drop", "0", "--seconds", str(seconds), "--stop-when-met"]
     line += ["--out", str(folder / "found"), "--overwrite", "--json"]
     done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout) | {"toml": (folder / "found.tune" / "recipe.toml").read_text()}
