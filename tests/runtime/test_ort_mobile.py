@@ -8,13 +8,27 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx.parser
 import pytest
 
 import edgekd
 from edgekd import target
-from edgekd.errors import UnavailableError
+from edgekd.errors import ExportError, UnavailableError
 from edgekd.runtime.backends import _base
 from edgekd.runtime.backends._base import SelfTimed
+
+CONV = """
+<ir_version: 10, opset_import: ["" : 20]>
+net (float[N, 2, 4, 4] x) => (float[N, 3] scores)
+<float[3, 2, 1, 1] w = {1, -1, 0.5, 2, -3, 0.25}, float[3] b = {0.5, -0.5, 1}>
+{ c = Conv(x, w, b)  p = GlobalAveragePool(c)  scores = Flatten(p) }
+"""
+QUANTIZES = """
+<ir_version: 10, opset_import: ["" : 20]>
+net (float[N, 4] x) => (float[N, 4] y)
+<float s = {0.5}, uint8 z = {128}>
+{ q = QuantizeLinear(x, s, z)  y = DequantizeLinear(q, s, z) }
+"""
 
 
 def test_a_phone_gets_an_ort_file_and_the_operators_that_it_needs(tmp_path: Path) -> None:
@@ -28,13 +42,14 @@ def test_a_phone_gets_an_ort_file_and_the_operators_that_it_needs(tmp_path: Path
     assert subprocess.run([sys.executable, program], capture_output=True, check=False).returncode == 0
 
 
-def test_the_web_needs_node_its_package_and_a_browser_for_webgpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_web_needs_node_and_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEKD_NODE_MODULES", str(tmp_path))
     with pytest.raises(UnavailableError, match=r"lacks onnxruntime-web; .*npm install onnxruntime-web|lacks Node"):
         _base.make("ort_web", {}, "t").check()
-    with pytest.raises(UnavailableError, match="webgpu is a browser's alone"):
+    package = tmp_path / "node_modules" / "onnxruntime-web" / "package.json"
+    package.parent.mkdir(parents=True)
+    package.write_text("{}")
+    with pytest.raises(UnavailableError, match=r"lacks webgpu; .*npm install webgpu|lacks Node"):
         _base.make("ort_web", {"provider": "webgpu"}, "t").check()
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UnavailableError, match="lacks Node"):
@@ -54,3 +69,20 @@ def test_the_web_is_timed_by_its_own_clock(tmp_path: Path) -> None:
     assert session.timed({"input": np.zeros((1, 1, 8, 8), np.float32)}) > 0
     assert "ort-web/model.onnx" in (tmp_path / "net" / "examples" / "js" / "student.mjs").read_text()
     assert os.environ["EDGEKD_NODE_MODULES"] not in (tmp_path / "net" / "manifest.json").read_text()
+
+
+def test_webgpu_answers_as_webassembly_and_never_falls_to_it_in_silence() -> None:
+    backend = _base.make("ort_web", {"provider": "webgpu"}, "t")
+    files = {"model.onnx": onnx.parser.parse_model(CONV).SerializeToString()}
+    x = {"x": np.random.default_rng(0).standard_normal((2, 2, 4, 4)).astype(np.float32)}
+    try:
+        backend.check()
+        found = backend.open(files).run(x)
+    except UnavailableError as err:  # no Node, no package, no driver of a GPU
+        pytest.skip(str(err))
+    known = _base.make("ort_web", {}, "t").open(files).run(x)
+    np.testing.assert_allclose(found["scores"], known["scores"], atol=1e-4)
+    unknown = {"model.onnx": onnx.parser.parse_model(QUANTIZES).SerializeToString()}
+    with pytest.raises(ExportError, match="assigned to the default CPU EP"):
+        backend.open(unknown)
+    _base.make("ort_web", {"provider": "webgpu", "fallback": True}, "t").open(unknown)

@@ -1,8 +1,8 @@
-"""onnxruntime-web: ONNX Runtime's WebAssembly build, as a page runs it, here in Node (the engine of Chromium).
+"""onnxruntime-web: ONNX Runtime's WebAssembly and WebGPU builds, as a page runs them, here in Node (Chromium's engine).
 
-Node and the package are the user's: ``npm install onnxruntime-web`` in a folder, and that folder in ``modules`` or in
-``EDGEKD_NODE_MODULES``. A process of Node serves a session over its pipes and times the runs itself, so that the
-pipe is in no figure.
+Node and the packages are the user's: ``npm install onnxruntime-web`` in a folder, and that folder in ``modules`` or in
+``EDGEKD_NODE_MODULES``; for WebGPU also ``webgpu``, which is Chromium's Dawn for Node. A process of Node serves a
+session over its pipes and times the runs itself, so that the pipe is in no figure.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ from edgekd.errors import ExportError, IntegrityError, ResourceError, Unavailabl
 from edgekd.runtime.backends._base import Array, Port, check_inputs
 
 FILE, PACKAGE, FOLDER = "model.onnx", "onnxruntime-web", "EDGEKD_NODE_MODULES"
+GPU_PACKAGE = "webgpu"
 _TYPES = ("float32", "float16", "int64", "int32", "uint8", "int8")
+_NO_GPU = "no GPU adapter"
+_DRIVERS = "a driver for Vulkan, Metal or Direct3D 12 (VK_ICD_FILENAMES names SwiftShader's, where there is no GPU)"
 _DAMAGED = ("protobuf parsing failed", "ModelProto does not have a graph", "No graph was found")
 
 # A frame is its length in four bytes, a line of JSON of that length, and the bytes of the tensors that it names.
 _PROGRAM = r"""
 import { readSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
-const [folder, threads] = process.argv.slice(1);
+import { pathToFileURL } from "node:url";
+const [folder, threads, provider, fallback] = process.argv.slice(1);
 const take = (count) => {
   const found = Buffer.alloc(count);
   for (let at = 0; at < count; ) {
@@ -49,13 +53,30 @@ const give = (told, parts = []) => {
 const asked = () => JSON.parse(take(take(4).readUInt32LE()).toString());
 const arrays = { float32: Float32Array, float16: Uint16Array, int64: BigInt64Array, int32: Int32Array,
                  uint8: Uint8Array, int8: Int8Array };
+const require = createRequire(folder + "/");
+const openGpu = async () => {
+  const { create, globals } = await import(pathToFileURL(require.resolve("webgpu")));
+  Object.assign(globalThis, globals);
+  Object.defineProperty(globalThis, "navigator", { value: { gpu: create([]) }, configurable: true });
+  // Dawn takes no views of shared memory, and all of this WebAssembly's is.
+  const write = GPUQueue.prototype.writeBuffer;
+  GPUQueue.prototype.writeBuffer = function (to, at, data, ...rest) {
+    return write.call(this, to, at, data.buffer instanceof SharedArrayBuffer ? data.slice() : data, ...rest);
+  };
+  const adapter = await navigator.gpu.requestAdapter();
+  if (!adapter) throw new Error("no GPU adapter");
+};
 let session;
 try {
-  const require = createRequire(folder + "/"), ort = require("onnxruntime-web");
+  if (provider === "webgpu") await openGpu();
+  const ort = require(provider === "webgpu" ? "onnxruntime-web/webgpu" : "onnxruntime-web");
   ort.env.wasm.numThreads = Number(threads);
   ort.env.logLevel = "error";
   const { bytes } = asked();
-  session = await ort.InferenceSession.create(new Uint8Array(take(bytes)), { executionProviders: ["wasm"] });
+  const strict = provider === "webgpu" && !Number(fallback);
+  const extra = { session: { disable_cpu_ep_fallback: strict ? "1" : "0" } };
+  const options = { executionProviders: [provider], extra };
+  session = await ort.InferenceSession.create(new Uint8Array(take(bytes)), options);
   const ports = (told) => told.map(({ name, type, shape }) => ({ name, type, shape }));
   give({ inputs: ports(session.inputMetadata), outputs: ports(session.outputMetadata) });
   for (;;) {
@@ -85,15 +106,17 @@ try {
 
 @dataclass(frozen=True)
 class OrtWeb:
-    """ONNX Runtime in WebAssembly.
+    """ONNX Runtime in WebAssembly, or on WebGPU.
 
     Args:
-        provider: ``wasm``; ``webgpu`` needs a browser, and can't be measured here.
-        threads: 1..64; a page needs two headers of its server for more than one.
+        provider: ``wasm`` or ``webgpu``.
+        fallback: on WebGPU, let what the GPU can't run fall to WebAssembly; else it is an error.
+        threads: 1..64, of WebAssembly; a page needs two headers of its server for more than one.
         modules: the folder that holds ``node_modules``; else that of ``EDGEKD_NODE_MODULES``, else the current one.
     """
 
     provider: str = "wasm"
+    fallback: bool = False
     threads: int = 1
     modules: str = ""
 
@@ -107,21 +130,18 @@ class OrtWeb:
     def _folder(self) -> Path:
         return Path(self.modules or os.environ.get(FOLDER, "") or ".").resolve()
 
-    def _package(self) -> Path:
-        return self._folder / "node_modules" / PACKAGE / "package.json"
+    def _package(self, name: str = PACKAGE) -> Path:
+        return self._folder / "node_modules" / name / "package.json"
 
     def check(self) -> None:
-        where = "options.provider"
-        if self.provider == "webgpu":
-            hint = "measure with wasm, and open the bundle's page in a browser: it is the same file"
-            raise UnavailableError("webgpu is a browser's alone", where=where, found=self.provider, hint=hint)
         if shutil.which("node") is None:
-            raise UnavailableError("this machine lacks Node", where=where, hint="install nodejs")
-        if not self._package().is_file():
-            hint = f"npm install {PACKAGE}, and its folder in {FOLDER}"
-            raise UnavailableError(
-                f"this machine lacks {PACKAGE}", where="options.modules", found=str(self._folder), hint=hint
-            )
+            raise UnavailableError("this machine lacks Node", where="options.provider", hint="install nodejs")
+        for name in (PACKAGE, GPU_PACKAGE) if self.provider == "webgpu" else (PACKAGE,):
+            if not self._package(name).is_file():
+                hint = f"npm install {name}, and its folder in {FOLDER}"
+                raise UnavailableError(
+                    f"this machine lacks {name}", where="options.modules", found=str(self._folder), hint=hint
+                )
 
     def version(self) -> str:
         return f"onnxruntime_web {json.loads(self._package().read_text(encoding='utf-8'))['version']}"
@@ -136,7 +156,10 @@ class OrtWeb:
 
     def start(self) -> subprocess.Popen[bytes]:
         """A process of Node that waits for a model."""
-        line = ["node", "--input-type=module", "--eval", _PROGRAM, str(self._folder), str(self.threads)]
+        # Node's optimizing compiler takes a minute for the WebGPU build, all of it before the first run.
+        flags = ["--liftoff-only"] if self.provider == "webgpu" else []
+        given = [str(self._folder), str(self.threads), self.provider, str(int(self.fallback))]
+        line = ["node", *flags, "--input-type=module", "--eval", _PROGRAM, *given]
         return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
@@ -151,6 +174,8 @@ class OrtWebSession:
             said = told["error"].splitlines()[0]
             if any(words in said for words in _DAMAGED):
                 raise IntegrityError("no ONNX model", where=FILE)
+            if said == _NO_GPU:
+                raise UnavailableError("WebGPU finds no GPU here", where="options.provider", hint=_DRIVERS)
             raise ExportError(f"onnxruntime-web can't run the model: {said}", where=FILE)
         self.inputs = tuple(_port(port) for port in told["inputs"])
         self.outputs = tuple(_port(port) for port in told["outputs"])
