@@ -1,5 +1,6 @@
-// node page.mjs ADDRESS FOLDER: the page of a bundle in a headless Chromium, on a phone and on a desk. Draws a seven;
-// prints what the page says, how long it took to the first answer and how many bytes it loaded; keeps pictures.
+// node page.mjs ADDRESS FOLDER: the page of a bundle in a headless Chromium, on a phone and on a desk. Draws a seven,
+// chooses a picture or writes a sentence, whatever the page takes; prints what the page says, how long it took to the
+// first answer and how many bytes it loaded; keeps pictures.
 import { createRequire } from "node:module";
 
 const require = createRequire(`${process.env.NODE_FOLDER}/`);
@@ -7,6 +8,22 @@ const { chromium } = require("playwright-core");
 const [address, folder] = process.argv.slice(2);
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
 const SEVEN = [[0.3, 0.22], [0.7, 0.22], [0.45, 0.8]];
+const asks = {
+  async ink(page) {
+    const box = await page.locator("#ink").boundingBox();
+    const [first, ...rest] = SEVEN.map(([x, y]) => [box.x + x * box.width, box.y + y * box.height]);
+    await page.mouse.move(...first);
+    await page.mouse.down();
+    for (const point of rest) await page.mouse.move(...point, { steps: 25 });
+    await page.mouse.up();
+  },
+  async file(page) {
+    await page.setInputFiles("#file", { name: "a.png", mimeType: "image/png", buffer: await page.screenshot() });
+  },
+  async text(page) {
+    await page.fill("#text", "a warm , funny and quite unforgettable film");
+  },
+};
 const rows = [];
 for (const [name, width, height] of [["phone", 390, 844], ["desktop", 1280, 800]]) {
   const page = await browser.newPage({ viewport: { width, height } });
@@ -20,21 +37,17 @@ for (const [name, width, height] of [["phone", 390, 844], ["desktop", 1280, 800]
   await page.goto(`${address}/examples/web/`);
   await page.waitForFunction(() => document.documentElement.dataset.ready);
   const said = await page.evaluate(() => ({ ...document.documentElement.dataset }));
-  const box = await page.locator("#ink").boundingBox();
-  const [first, ...rest] = SEVEN.map(([x, y]) => [box.x + x * box.width, box.y + y * box.height]);
-  await page.mouse.move(...first);
-  await page.mouse.down();
-  for (const point of rest) await page.mouse.move(...point, { steps: 25 });
-  await page.mouse.up();
+  const kind = await page.evaluate((kinds) => kinds.find((id) => document.getElementById(id)), Object.keys(asks));
+  await asks[kind](page);
   await page.waitForTimeout(300);
   await page.screenshot({ path: `${folder}/${name}.png` });
   const wide = await page.evaluate(() => document.documentElement.scrollWidth);
   rows.push({
-    name, width, errors, bytes,
+    name, kind, width, errors, bytes,
     scrolls_sideways: wide > width,
     first_answer_ms: Number(said.ready),
     answer: JSON.parse(said.answer),
-    drawn: await page.locator(".answer").textContent(),
+    said: await page.locator(".answer").textContent(),
     status: await page.locator("#status").textContent(),
   });
 }
