@@ -294,10 +294,8 @@ def loops(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Other clocks."""
     pairs = ("ours on ort-cpu / bare loop", "ours on openvino / benchmark_app", "openvino in ours / benchmark_app")
     for pair in pairs:
-        parts = [
-            f"{net} {', '.join(f'{files[file][pair][0]:.3f}' for file in files)}"
-            for net, files in found["nets"].items()
-        ]
+        ratios = {net: [f"{row[pair][0]:.3f}" for row in files.values()] for net, files in found["nets"].items()}
+        parts = [f"{net} {', '.join(both)}" for net, both in ratios.items()]
         yield f"p50 of the fp32 and the int8 file: {pair}", "; ".join(parts)
     repeats = found["repeats"]
     yield (
