@@ -94,6 +94,31 @@ def tract(file: Path, inputs: Arrays) -> Found:
     return importlib.metadata.version("tract"), {name: np.concatenate(rows) for name, rows in found.items()}
 
 
+def ncnn(file: Path, inputs: Arrays) -> Found:
+    """By its own converter, pnnx, which fixes the shape."""
+    import ncnn
+    import pnnx
+
+    (x,), (name,) = inputs.values(), _outputs(file)
+    shape = ",".join(map(str, (1, *x.shape[1:])))
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "model.onnx")
+        copy.write_bytes(file.read_bytes())
+        converter = Path(str(pnnx.__file__)).with_name("pnnx")
+        _said([str(converter), str(copy), f"inputshape=[{shape}]", "fp16=0"], cwd=folder)
+        net = ncnn.Net()
+        if net.load_param(f"{folder}/model.ncnn.param") or net.load_model(f"{folder}/model.ncnn.bin"):
+            raise ValueError("ncnn does not have every layer of the file")
+
+        def one(sample: np.ndarray) -> np.ndarray:
+            extractor = net.create_extractor()
+            extractor.input("in0", ncnn.Mat(sample).clone())
+            return np.array(extractor.extract("out0")[1])  # a copy: the extractor's memory must end before the net's
+
+        rows = [one(sample) for sample in x]
+    return importlib.metadata.version("ncnn"), {name: np.stack(rows)}
+
+
 def node(file: Path, inputs: Arrays) -> Found:
     return _script("node.mjs", inputs, str(file))
 
@@ -119,6 +144,7 @@ ALL: dict[str, tuple[str, Callable[[Path, Arrays], Found]]] = {
     "OpenCV DNN": ("C++", opencv),
     "mlflow's onnx flavour": ("Python", mlflow),
     "tract": ("Rust", tract),
+    "ncnn": ("C++", ncnn),
     "onnxruntime-node": ("JavaScript", node),
     "onnxruntime-web in Chromium": ("JavaScript, WebAssembly", chromium),
 }

@@ -1,6 +1,6 @@
 """One unchanged bundle in programs that are not ours, and its own examples: who reads it, and do they agree?
 
-    pip install opencv-python-headless tract mlflow-skinny pandas
+    pip install opencv-python-headless tract mlflow-skinny pandas; pip install --no-deps ncnn pnnx
     npm install onnxruntime-node onnxruntime-web playwright-core      # in some FOLDER
     python benchmarks/outside.py --node FOLDER [--ort FOLDER] [--chromium PROGRAM] [--pictures FOLDER]
 
