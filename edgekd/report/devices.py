@@ -37,7 +37,7 @@ def _row(device: Table, name: str, row: Table, slowest: float) -> dict[str, Any]
     return {
         "device": device["device"],
         "variant": name,
-        "runtime": row["runtime"],
+        "runtime": row["runtime"].partition("-")[0],  # without the build that OpenVINO tells
         "numerics": row["numerics"],
         "bar": svg.bar(took["p50"] / slowest),
         "p50": text.milliseconds(took["p50"]),
@@ -49,4 +49,5 @@ def _row(device: Table, name: str, row: Table, slowest: float) -> dict[str, Any]
         "size": text.size(row["size_bytes"]),
         "stable": row["stable"],
         "note": row["note"] or "",
+        "parts": ", ".join(f"{part} {text.milliseconds(ms)}" for part, ms in (row.get("parts_ms") or {}).items()),
     }
