@@ -9,7 +9,6 @@ import sys
 import tempfile
 import threading
 import time
-import xml.etree.ElementTree as ET
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import numpy as np
 
 from edgekd.disk import disk
 from edgekd.errors import ExportError, IntegrityError, UnavailableError, UsageError
+from edgekd.runtime.backends import _ir
 from edgekd.runtime.backends._base import Array, Kernel, Port, check_inputs, fits, profiled
 
 
@@ -48,9 +48,6 @@ _PROFILED = 200  # runs at most, behind the first
 _EXECUTED = ov.ProfilingInfo.Status.EXECUTED
 _CONVERT = ("FakeQuantize", "Convert", "Reorder", "Subgraph", "Eltwise")  # where precisions in and out differ
 _NOISE = ("Exception from", "Check '", "FrontEnd API failed", "Model wasn't fully converted", "Summary:")
-# OpenVINO numbers its own nodes per process: Constant_23, Reshape_164/fq.
-_LAYER = re.compile(r"(Conv|ConvTranspose|Gemm|MatMul)_\d+")  # as lower/passes/short_names.py names layers
-_NUMBERED = re.compile(r"(^|/)[A-Z][A-Za-z]*_\d+")
 
 
 @dataclass(frozen=True)
@@ -100,11 +97,11 @@ class Openvino:
         except RuntimeError as err:
             raise ExportError(f"OpenVINO can't read the model: {_reason(err)}", where="model.onnx") from err
         apply_moc_transformations(model, cf=False, smart_reshape=False)  # what it does itself before it compiles
-        _name_nodes(model, onnx)
+        _ir.name_nodes(model, onnx)
         with disk(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
             path = Path(folder, XML)
             ov.save_model(model, path, compress_to_fp16=False)
-            return {XML: _tidy(path.read_bytes()), BIN: path.with_suffix(".bin").read_bytes()}
+            return {XML: _ir.tidy(path.read_bytes()), BIN: path.with_suffix(".bin").read_bytes()}
 
     def open(self, files: Mapping[str, bytes], batch: int | None = None) -> OpenvinoSession:
         """An IR, or an ONNX file as it is."""
@@ -334,34 +331,6 @@ def _port(port: ov.ConstOutput, node: ov.Node) -> Port:
     return Port(name if name in names else min(names, default=name), sizes, port.element_type.to_dtype().name)
 
 
-def _name_nodes(model: ov.Model, onnx: bytes) -> None:
-    """Give the nodes that OpenVINO numbered names that depend on the model alone.
-
-    Layers with weights keep the name that the ONNX file gives them, so that a profile can be read beside it.
-    """
-    nodes = model.get_ordered_ops()
-    taken = {node.get_friendly_name() for node in nodes}
-    for index, node in enumerate(nodes):
-        found = node.get_friendly_name()
-        if node.get_type_name() in ("Parameter", "Result") or not _NUMBERED.search(found):
-            continue
-        layer = found.removesuffix("/WithoutBiases")  # where the bias is a node of its own, that has the layer's name
-        if _LAYER.fullmatch(layer) and _names_node(onnx, layer) and (layer == found or layer not in taken):
-            name = layer
-        else:
-            name = f"n{index}"
-            while name in taken:
-                name += "_"
-        taken.add(name)
-        node.set_friendly_name(name)
-
-
-def _names_node(onnx: bytes, name: str) -> bool:
-    """Whether an ONNX file names a node so: field 3 of a NodeProto, with its length."""
-    data = name.encode()
-    return bytes([3 << 3 | 2, len(data)]) + data in onnx
-
-
 def _kernels(graph: ov.Model, first: Mapping[str, float], counted: Mapping[str, float], runs: int) -> list[Kernel]:
     """The nodes that ran, of the graph as it was compiled; the first run, which also compiles, is taken out."""
     found = []
@@ -391,22 +360,6 @@ def _precision(name: str) -> str:
         "i64": "int64",
     }
     return kinds.get(name, name)
-
-
-def _tidy(xml: bytes) -> bytes:
-    """An IR without indentation (a third of the file), one layer a line, and with only our keys in ``rt_info``."""
-    net = ET.fromstring(xml)
-    for element in net.iter():
-        element.text = element.text if element.text and element.text.strip() else None
-        element.tail = "\n" if element.tag in ("layer", "edges", "rt_info") else None
-    info = net.find("rt_info")
-    if info is not None:
-        ours = [e for e in info.iter() if e.tag.startswith("edgekd")]
-        net.remove(info)
-        if ours:
-            model_info = ET.SubElement(ET.SubElement(net, "rt_info"), "model_info")
-            model_info.extend(sorted(ours, key=lambda e: e.tag))
-    return b'<?xml version="1.0"?>\n' + ET.tostring(net, encoding="utf-8", short_empty_elements=True) + b"\n"
 
 
 def _reason(err: RuntimeError) -> str:

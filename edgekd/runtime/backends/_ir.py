@@ -1,0 +1,55 @@
+"""An OpenVINO IR that depends on the model alone, and is lean. Without OpenVINO itself: its models are passed in."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from typing import Any
+
+# OpenVINO numbers its own nodes per process: Constant_23, Reshape_164/fq.
+_LAYER = re.compile(r"(Conv|ConvTranspose|Gemm|MatMul)_\d+")  # as lower/passes/short_names.py names layers
+_NUMBERED = re.compile(r"(^|/)[A-Z][A-Za-z]*_\d+")
+
+
+def name_nodes(model: Any, onnx: bytes) -> None:
+    """Give the nodes that OpenVINO numbered names that depend on the model alone.
+
+    Layers with weights keep the name that the ONNX file gives them, so that a profile can be read beside it.
+    """
+    nodes = model.get_ordered_ops()
+    taken = {node.get_friendly_name() for node in nodes}
+    for index, node in enumerate(nodes):
+        found = node.get_friendly_name()
+        if node.get_type_name() in ("Parameter", "Result") or not _NUMBERED.search(found):
+            continue
+        layer = found.removesuffix("/WithoutBiases")  # where the bias is a node of its own, that has the layer's name
+        if _LAYER.fullmatch(layer) and _names_node(onnx, layer) and (layer == found or layer not in taken):
+            name = layer
+        else:
+            name = f"n{index}"
+            while name in taken:
+                name += "_"
+        taken.add(name)
+        node.set_friendly_name(name)
+
+
+def _names_node(onnx: bytes, name: str) -> bool:
+    """Whether an ONNX file names a node so: field 3 of a NodeProto, with its length."""
+    data = name.encode()
+    return bytes([3 << 3 | 2, len(data)]) + data in onnx
+
+
+def tidy(xml: bytes) -> bytes:
+    """An IR without indentation (a third of the file), one layer a line, and with only our keys in ``rt_info``."""
+    net = ET.fromstring(xml)
+    for element in net.iter():
+        element.text = element.text if element.text and element.text.strip() else None
+        element.tail = "\n" if element.tag in ("layer", "edges", "rt_info") else None
+    info = net.find("rt_info")
+    if info is not None:
+        ours = [e for e in info.iter() if e.tag.startswith("edgekd")]
+        net.remove(info)
+        if ours:
+            model_info = ET.SubElement(ET.SubElement(net, "rt_info"), "model_info")
+            model_info.extend(sorted(ours, key=lambda e: e.tag))
+    return b'<?xml version="1.0"?>\n' + ET.tostring(net, encoding="utf-8", short_empty_elements=True) + b"\n"
