@@ -56,12 +56,22 @@ print(json.dumps(float(np.median(taken)) / 1e6))
 """
 
 
-def ours(runtime: str, files: dict[str, bytes], x: dict[str, np.ndarray], seconds: float) -> tuple[float, float]:
-    """Milliseconds, as ``edgekd bench`` has them; and the part of them that the runtime measures itself."""
+def benched(runtime: str, files: dict[str, bytes], x: dict[str, np.ndarray], seconds: float) -> bench.BenchResult:
+    """As ``edgekd bench`` does it."""
     chosen = target.load(runtime)
     job = BenchJob(chosen.backend, {"f": files}, "f", x, dict(chosen.options), min_seconds=seconds)
-    found = bench.bench_in_subprocess(job)
-    return bench.summary(found.samples["f"])["p50"], (found.parts or {}).get("compute", float("nan"))
+    return bench.bench_in_subprocess(job)
+
+
+def p50(found: bench.BenchResult) -> float:
+    """Milliseconds."""
+    return bench.summary(found.samples["f"])["p50"]
+
+
+def ours(runtime: str, files: dict[str, bytes], x: dict[str, np.ndarray], seconds: float) -> tuple[float, float]:
+    """Milliseconds; and the part of them that the runtime measures itself."""
+    found = benched(runtime, files, x, seconds)
+    return p50(found), (found.parts or {}).get("compute", float("nan"))
 
 
 def bare(folder: Path, seconds: float) -> float:
@@ -103,10 +113,25 @@ def run(net: _nets.Net, candidate: str, rounds: int, seconds: float) -> dict[str
             order = list(ways)
             random.Random(seed).shuffle(order)
             for names in order:
-                for name, p50 in zip(names, ways[names](), strict=True):
-                    taken.setdefault(name, []).append(p50)
+                for name, ms in zip(names, ways[names](), strict=True):
+                    taken.setdefault(name, []).append(ms)
     del taken["(its own clock)"]  # ONNX Runtime on a CPU has none
     return {"p50_ms": taken} | {f"{a} / {b}": ratio(taken[a], taken[b]) for a, b in PAIRS}
+
+
+def repeats(net: _nets.Net, count: int, seconds: float) -> dict[str, Any]:
+    """One bench again and again. What it does not call stable itself was not an idle machine."""
+    x = measure.timed_inputs(net.inputs("validation", 256)[0], 1)
+    files = measure.backend_of(target.load("ort-cpu")).lower(net.onnx["ort-cpu"]["int8-ptq"])
+    found = [benched("ort-cpu", files, x, seconds) for _ in range(count)]
+    stable = [p50(one) for one in found if one.note is None]
+    middle = float(np.median(stable))
+    return {
+        "p50_ms": [p50(one) for one in found],
+        "notes": [one.note for one in found],
+        "stable": len(stable),
+        "furthest_from_the_median": max(abs(ms / middle - 1) for ms in stable),
+    }
 
 
 def ratio(a: list[float], b: list[float]) -> list[float]:
@@ -126,20 +151,14 @@ def main() -> None:
     parser.add_argument("nets", nargs="*", default=list(NETS))
     given = parser.parse_args()
     table: dict[str, Any] = {"nets": {}}
-    repeated: list[float] = []
     for name in given.nets:
         net = _nets.make(name, given.data, TARGETS, trained_int8=False)
         table["nets"][name] = {}
         for candidate in FILES:
             row = table["nets"][name][candidate] = run(net, candidate, given.rounds, given.seconds)
             print(name, candidate, {k: v for k, v in row.items() if "/" in k}, flush=True)
-        if not repeated:
-            x = measure.timed_inputs(net.inputs("validation", 256)[0], 1)
-            files = measure.backend_of(target.load("ort-cpu")).lower(net.onnx["ort-cpu"]["int8-ptq"])
-            repeated = [ours("ort-cpu", files, x, given.seconds)[0] for _ in range(given.repeats)]
-            middle = float(np.median(repeated))
-            apart = max(abs(p50 / middle - 1) for p50 in repeated)
-            table["repeats"] = {"net": name, "p50_ms": repeated, "furthest_from_the_median": apart}
+        if "repeats" not in table:
+            table["repeats"] = {"net": name, **repeats(net, given.repeats, given.seconds)}
             print(table["repeats"], flush=True)
     _common.write("loops", table)
 
