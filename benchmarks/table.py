@@ -299,7 +299,7 @@ def loops(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"p50 of the fp32 and the int8 file: {pair}", "; ".join(parts)
     repeats = found["repeats"]
     yield (
-        f"{len(repeats['p50_ms'])} repeats of a bench ({repeats['net']}): those called stable, furthest from their median",
+        f"{len(repeats['p50_ms'])} repeats of one bench: those called stable, the furthest from their median",
         f"{repeats['stable']}, {100 * repeats['furthest_from_the_median']:.1f} %",
     )
 
