@@ -141,8 +141,8 @@ class _Search:
         if wanted.stop_when_met and any(result.met for result in self.study.results()):
             return True
         if wanted.seconds is not None and self.study.finished():
-            longest = max(self.took[1:] or self.took, default=0.0)  # the first may have trained the teacher
-            return seconds + longest > wanted.seconds
+            took = self.took or [t.user_attrs.get("seconds", 0.0) for t in self.study.finished()]
+            return seconds + max(took[1:] or took) > wanted.seconds  # the first may have trained the teacher
         return wanted.trials is not None and len(self.study.finished()) >= wanted.trials
 
     def _others_do_the_rest(self) -> bool:

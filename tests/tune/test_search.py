@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,23 @@ def test_finished_trials_stay_and_count(fake: Fake, tuned: Callable[..., Any]) -
     assert len(fake.trained) == before + 2
     tuned(*wishes, "--trials", "6")
     assert len(fake.trained) == before + 2, "all are done: the same command again only tells"
+
+
+def test_a_worker_with_too_little_time_begins_nothing(
+    fake: Fake, tuned: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(lab: trial.Lab, recipe: Recipe, number: int) -> Result:
+        time.sleep(0.5)
+        return fake.full(lab, recipe, number)
+
+    wishes = ("--max-latency-ms", "9", "--max-drop", "0.95")
+    monkeypatch.setattr(search, "full", slowly)
+    tuned(*wishes, "--trials", "3")
+    before = len(fake.trained)
+    tuned(*wishes, "--seconds", "0.4")
+    assert len(fake.trained) == before, "it knows from earlier workers how long a trial takes"
+    tuned(*wishes, "--seconds", "1.2")
+    assert len(fake.trained) > before
 
 
 def test_no_recipe_is_evaluated_twice(
