@@ -97,6 +97,13 @@ def raw_int8_bytes(student: Student) -> int:
     return sum(layer.weight.numel() + 8 * layer.weight.shape[0] for layer in layers)
 
 
+def nets(name: str) -> dict[str, Any]:
+    """What a script wrote of each net so far: it stays when others are measured."""
+    file = RESULTS / f"{name}.json"
+    found: dict[str, Any] = json.loads(file.read_text())["nets"] if file.is_file() else {}
+    return found
+
+
 def write(name: str, table: Mapping[str, Any]) -> None:
     """Write ``results/<name>.json`` with the command and the host."""
     command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_no_folder, sys.argv[1:])])

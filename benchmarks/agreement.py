@@ -64,14 +64,16 @@ def spread(rows: Iterable[dict[str, float]]) -> float:
 
 
 def main() -> None:
-    """Measure and write the result."""
+    """Measure and write the result; what was measured before stays."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("nets", nargs="*", default=["resnet20", "mobilenet"])
     given = parser.parse_args()
-    table = {name: run(_nets.make(name, given.data, TARGETS)) for name in given.nets}
-    _common.write("agreement", {"nets": table})
-    sys.exit(0 if all(all(found["held"].values()) for found in table.values()) else 1)
+    table = _common.nets("agreement")
+    for name in given.nets:
+        table[name] = run(_nets.make(name, given.data, TARGETS))
+        _common.write("agreement", {"nets": table})
+    sys.exit(0 if all(all(table[name]["held"].values()) for name in given.nets) else 1)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ Ours is the candidate that is fastest there among int8, int8-ptq and int8-weight
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +101,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("nets", nargs="*", default=list(_nets.NAMES))
     given = parser.parse_args()
-    file = _common.RESULTS / "int8_pairs.json"
-    table: dict[str, Any] = json.loads(file.read_text())["nets"] if file.is_file() else {}
+    table = _common.nets("int8_pairs")
     for name in given.nets:
         net = _nets.make(name, given.data, TARGETS)
         for runtime in TARGETS:
