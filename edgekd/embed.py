@@ -49,6 +49,7 @@ def _in_words(about: About) -> str:
 
 def _about(facts: Facts, bundle: Bundle) -> About:
     feed = facts.bench.feed
+    opened = {runtime: variant for runtime in OPEN if (variant := _opened(bundle, runtime))}
     return About(
         name=bundle.name,
         ops=bundle.preprocess,
@@ -57,22 +58,24 @@ def _about(facts: Facts, bundle: Bundle) -> About:
         inputs=feed.specs,
         labels=examples.labels_by_head(bundle.labels, bundle.heads),
         classifies=facts.bench.recipe.metric["kind"] != "mse",
-        files={runtime: path for runtime in OPEN if (path := _file(bundle, runtime))},
+        files={runtime: f"{v.target}/{next(iter(v.files))}" for runtime, v in opened.items()},
+        gpu="web" in opened and opened["web"].options.get("provider") == "webgpu",
     )
 
 
-def _file(bundle: Bundle, runtime: str) -> str:
-    """The first file that a runtime opens on a CPU, as a path in the bundle; empty where there is none."""
+def _opened(bundle: Bundle, runtime: str) -> Variant | None:
+    """The first variant whose file a runtime opens on a CPU."""
     for backend in OPEN[runtime]:
         for variant in portable_first(bundle.variants):
             if backend in (variant.backend, *variant.also) and _on_cpu(variant):
-                return f"{variant.target}/{next(iter(variant.files))}"
-    return ""
+                return variant
+    return None
 
 
 def _on_cpu(variant: Variant) -> bool:
+    """Also what a page computes on WebGPU: a file of floats, as for any CPU."""
     provider, device = (str(variant.options.get(key, "CPU")) for key in ("provider", "device"))
-    return provider.startswith(("CPU", "wasm")) and device.startswith("CPU")
+    return provider.startswith(("CPU", "wasm", "webgpu")) and device.startswith("CPU")
 
 
 def _margins(scores: Any) -> Any:

@@ -51,6 +51,7 @@ class About:
         inputs: of the network.
         labels: class names by head; values have none.
         files: what each runtime opens, by ``ort``, ``web`` and ``openvino``, as a path in the bundle.
+        gpu: the page's file is made for WebGPU.
     """
 
     name: str
@@ -61,6 +62,7 @@ class About:
     labels: Mapping[str, Sequence[str]]
     classifies: bool
     files: Mapping[str, str]
+    gpu: bool = False
 
     @property
     def kind(self) -> str:
