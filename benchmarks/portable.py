@@ -35,9 +35,17 @@ def options_of(backend: str) -> dict[str, Any]:
 
 
 def first(net: _nets.Net, count: int) -> dict[str, np.ndarray]:
-    """The test split's first samples."""
+    """The test split's first samples; texts are padded (with 0, which the mask hides) to the longest of all."""
     chunks = net.inputs("test", count)
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    return {name: np.concatenate(padded([chunk[name] for chunk in chunks])) for name in chunks[0]}
+
+
+def padded(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """All as large as the largest, but for the first axis."""
+    shape = np.max([array.shape[1:] for array in arrays], axis=0)
+    return [
+        np.pad(a, [(0, 0), *((0, most - size) for size, most in zip(a.shape[1:], shape, strict=True))]) for a in arrays
+    ]
 
 
 def value(net: _nets.Net, data: bytes, backend: str) -> float:
