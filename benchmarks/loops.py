@@ -125,6 +125,8 @@ def repeats(net: _nets.Net, count: int, seconds: float) -> dict[str, Any]:
     files = measure.backend_of(target.load("ort-cpu")).lower(net.onnx["ort-cpu"]["int8-ptq"])
     found = [benched("ort-cpu", files, x, seconds) for _ in range(count)]
     stable = [p50(one) for one in found if one.note is None]
+    if not stable:
+        raise SystemExit(f"this machine is busy: none of {count} repeats was stable; {found[0].note}")
     middle = float(np.median(stable))
     return {
         "p50_ms": [p50(one) for one in found],
