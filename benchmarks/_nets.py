@@ -1,7 +1,8 @@
-"""Five nets from real data, each exported for several targets: what the scripts about int8 files start from.
+"""Nets, most from real data, each exported for several targets: what the scripts about int8 files start from.
 
 ResNet-20 and the MobileNet-like net are the checkpoints of ``cifar_nets.py``, fine-tuned quantization-aware;
-DistilBERT and the factorization machine come from their recipes; ResNet-56 is trained for a moment, for speed alone.
+DistilBERT, the factorization machine and digits come from their recipes; the others of ``MODELS`` are trained for a
+moment, for speed alone.
 Everything is kept in the cache (``EDGEKD_CACHE``): a script that was stopped goes on.
 """
 
@@ -70,12 +71,12 @@ def table(name: str, data: Path) -> dict[str, Any]:
         found = _dump("cifar10-resnet", [f"data.path={cifar}", "data.limit=22000", "data.validation=2000"])
         checkpoint = CHECKPOINTS / f"cifar_{name}_seed0.safetensors"
         found["teacher"] |= {"model": MODELS[name], "checkpoint": str(checkpoint)}
-        # Depthwise convolutions train slower in bf16, and six times as slowly as the others.
+        # Depthwise convolutions train slower in bf16, and a net of them four times as slowly (cifar_nets.json).
         fast = {"epochs": 12, "lr": 2e-3, "precision": "bf16"}
         how = fast if name == "resnet20" else {"epochs": 4, "lr": 1e-3, "precision": "fp32"}
         qat = {"kind": "int8_qat", "losses": LABELS, **how}
         return found | {"student": _itself(), "compress": [PTQ, qat]}
-    if name in ("resnet56", "patches", "resnet32", "wide"):
+    if name in MODELS:
         made = "data={source='made',shape=[32,32,3],classes=10,train=1024,validation=256,test=256}"
         found = _dump("cifar10-resnet", [made])
         found["teacher"] |= {"model": MODELS[name], "epochs": 1}

@@ -4,7 +4,7 @@
 
 Torch: the fake-quantized network that the file was exported from, rounding where the target's runtime rounds. At least
 99.9 % of the answers must be equal on each runtime, and the accuracies lie within 0.05 point: of one network, wherever
-it runs; how far the networks of both runtimes lie apart, which round in different places, is told beside it.
+it runs, and of the networks of both runtimes, which round in different places.
 """
 
 from __future__ import annotations

@@ -41,9 +41,8 @@ OURS, OTHER = "found", "resnet20"
 
 def search(data: Path, seconds: float, folder: Path) -> dict[str, Any]:
     """tune.json, and the chosen recipe as TOML."""
-    settings = (f"data.path={data / 'cifar10_jpeg.npz'}",)
-    more = [part for setting in settings for part in ("--set", setting)]
-    line = [sys.executable, "-m", "edgekd", "tune", str(HERE / "found_student.toml"), "--target", "ort-cpu", *more]
+    line = [sys.executable, "-m", "edgekd", "tune", str(HERE / "found_student.toml"), "--target", "ort-cpu"]
+    line += ["--set", f"data.path={data / 'cifar10_jpeg.npz'}"]
     line += ["--max-latency-ms", str(LIMIT_MS), "--max-drop", "0", "--seconds", str(seconds), "--stop-when-met"]
     line += ["--out", str(folder / "found"), "--overwrite", "--json"]
     done = subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True)
@@ -144,7 +143,8 @@ def main() -> None:
         table["runtimes"][runtime] |= {"accuracy": accuracy, "gain": gain, "gain_ci95": [low, high]}
         print(runtime, table["runtimes"][runtime], flush=True)
     trials = [{key: t[key] for key in ("number", "state", "values", "result")} for t in found["trials"]]
-    kept = {"recipe": found["toml"], "chosen": found["chosen"], "trials": trials}
+    recipe = found["toml"].replace(str(given.data), "FOLDER").replace(str(_nets.CHECKPOINTS), "checkpoints")
+    kept = {"recipe": recipe, "chosen": found["chosen"], "trials": trials}
     _common.write("found_student", {"seeds": given.seeds, **table, "search": kept})
 
 

@@ -92,10 +92,15 @@ def app(folder: Path, x: dict[str, np.ndarray], seconds: float) -> float:
     return float(value) / {"us": 1e3, "ms": 1.0}[unit]
 
 
+def prepared(net: _nets.Net, candidate: str) -> tuple[dict[str, dict[str, bytes]], dict[str, np.ndarray]]:
+    """A candidate's files by target, and what is timed."""
+    files = {name: measure.backend_of(target.load(name)).lower(net.onnx[name][candidate]) for name in TARGETS}
+    return files, measure.timed_inputs(net.inputs("validation", 256)[0], 1)
+
+
 def run(net: _nets.Net, candidate: str, rounds: int, seconds: float) -> dict[str, Any]:
     """One file of a net: every way's p50 in every round."""
-    x = measure.timed_inputs(net.inputs("validation", 256)[0], 1)
-    files = {name: measure.backend_of(target.load(name)).lower(net.onnx[name][candidate]) for name in TARGETS}
+    files, x = prepared(net, candidate)
     taken: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -121,9 +126,8 @@ def run(net: _nets.Net, candidate: str, rounds: int, seconds: float) -> dict[str
 
 def repeats(net: _nets.Net, count: int, seconds: float) -> dict[str, Any]:
     """One bench again and again. What it does not call stable itself was not an idle machine."""
-    x = measure.timed_inputs(net.inputs("validation", 256)[0], 1)
-    files = measure.backend_of(target.load("ort-cpu")).lower(net.onnx["ort-cpu"]["int8-ptq"])
-    found = [benched("ort-cpu", files, x, seconds) for _ in range(count)]
+    files, x = prepared(net, "int8-ptq")
+    found = [benched("ort-cpu", files["ort-cpu"], x, seconds) for _ in range(count)]
     stable = [p50(one) for one in found if one.note is None]
     if not stable:
         raise SystemExit(f"this machine is busy: none of {count} repeats was stable; {found[0].note}")

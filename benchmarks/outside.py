@@ -55,12 +55,17 @@ def row(name: str, language: str, version: str, got: dict[str, np.ndarray], want
     return {"program": name, "language": language, "version": version, "equal_classes": equal, "largest": apart}
 
 
+def onnx_file(read: bundles.Bundle, bundle: Path) -> tuple[bundles.Variant, Path]:
+    """The first variant that ONNX Runtime opens, and its file."""
+    variant = next(v for v in read.variants if v.backend == "ort")
+    return variant, bundle / variant.target / next(iter(variant.files))
+
+
 def programs(bundle: Path) -> list[dict[str, Any]]:
     """Every program on the first ONNX file of a bundle; one that can't is a row with its reason."""
     read = bundles.read(bundle)
-    variant = next(v for v in read.variants if v.backend == "ort")
+    variant, file = onnx_file(read, bundle)
     inputs, wanted = read.golden_of(variant)
-    file = bundle / variant.target / next(iter(variant.files))
     rows = []
     for name, (language, ask) in _outside.ALL.items():
         try:
@@ -102,16 +107,9 @@ def benchmark_app(bundle: Path) -> dict[str, Any]:
 
 def phones(bundle: Path) -> dict[str, Any]:
     """What ONNX Runtime's own mobile usability tool says of the ONNX file of a bundle."""
-    variant = next(v for v in bundles.read(bundle).variants if v.backend == "ort")
-    file = bundle / variant.target / next(iter(variant.files))
-    line = [
-        sys.executable,
-        "-m",
-        "onnxruntime.tools.check_onnx_model_mobile_usability",
-        "--log_level",
-        "info",
-        str(file),
-    ]
+    _, file = onnx_file(bundles.read(bundle), bundle)
+    tool = "onnxruntime.tools.check_onnx_model_mobile_usability"
+    line = [sys.executable, "-m", tool, "--log_level", "info", str(file)]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     said = [text.split("INFO:")[-1].strip() for text in (done.stdout + done.stderr).splitlines()]
     return {"exit": done.returncode, "said": [text for text in said if text.startswith("Model should perform well")]}

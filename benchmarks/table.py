@@ -275,7 +275,7 @@ def faults(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """ssh."""
     yield (
         "faults of a device over a real sshd: named, nothing left there, a second try succeeds",
-        (f"{sum(how == 'held' for how in found['cases'].values())} of {len(found['cases'])} cases"),
+        f"{sum(how == 'held' for how in found['cases'].values())} of {len(found['cases'])} cases",
     )
 
 

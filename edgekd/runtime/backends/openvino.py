@@ -219,7 +219,8 @@ class OpenvinoSession:
 
         ``compute`` is what benchmark_app prints. Empty for a batch that runs in chunks.
         """
-        self.run(arrays)
+        if not fits(self._last.buffers, arrays):
+            self.run(arrays)  # which makes the request for them, unless they run in chunks
         return self._last.apart(arrays) if fits(self._last.buffers, arrays) else {}
 
     def fork(self) -> OpenvinoSession:

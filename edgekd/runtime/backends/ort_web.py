@@ -68,15 +68,15 @@ const openGpu = async () => {
 };
 let session;
 try {
+  const model = new Uint8Array(take(asked().bytes));  // first: who writes it must find a reader, whatever fails next
   if (provider === "webgpu") await openGpu();
   const ort = require(provider === "webgpu" ? "onnxruntime-web/webgpu" : "onnxruntime-web");
   ort.env.wasm.numThreads = Number(threads);
   ort.env.logLevel = "error";
-  const { bytes } = asked();
   const strict = provider === "webgpu" && !Number(fallback);
   const extra = { session: { disable_cpu_ep_fallback: strict ? "1" : "0" } };
   const options = { executionProviders: [provider], extra };
-  session = await ort.InferenceSession.create(new Uint8Array(take(bytes)), options);
+  session = await ort.InferenceSession.create(model, options);
   const ports = (told) => told.map(({ name, type, shape }) => ({ name, type, shape }));
   give({ inputs: ports(session.inputMetadata), outputs: ports(session.outputMetadata) });
   for (;;) {
