@@ -63,7 +63,7 @@ def int8(student: Student, name: str, target_name: str) -> tuple[bytes, torch.nn
     change = steps.make_pass({"kind": "int8_qat"})
     prepared = change.apply(student, Context(chosen.quantized, 1, [(x,) for x in calibration(name)]))
     finished = change.finish(prepared)
-    return to_onnx(finished, opset=chosen.opset, metadata={}), finished.module
+    return to_onnx(finished, opset=chosen.opset, metadata={}, asked=chosen.passes), finished.module
 
 
 def fp32(student: Student, target_name: str) -> bytes:

@@ -57,7 +57,8 @@ def inputs_of(student: Student, batch: int) -> dict[str, np.ndarray]:
 
 def _timed(target: Target, students: Sequence[Student], seconds: float, run: Runner) -> list[float]:
     backend = measure.backend_of(target)
-    onnx = [to_onnx(s.with_module(s.module.eval()), opset=target.opset, metadata={}) for s in students]
+    evaluated = [s.with_module(s.module.eval()) for s in students]
+    onnx = [to_onnx(s, opset=target.opset, metadata={}, asked=target.passes) for s in evaluated]
     job = bench.BenchJob(
         target.backend,
         {str(i): backend.lower(data) for i, data in enumerate(onnx)},

@@ -38,6 +38,7 @@ class Step:
         numerics: the scheme, for a step that quantizes, and of an export.
         channel_multiple: what channel counts are rounded to.
         targets: who needs it.
+        passes: graph passes of an export that its target asks for.
         losses: what the fine-tuning learns from; none: the recipe's.
     """
 
@@ -51,6 +52,7 @@ class Step:
     numerics: Numerics | None = None
     channel_multiple: int = 1
     opset: int = 0
+    passes: tuple[str, ...] = ()
     losses: tuple[Table, ...] = ()
 
     @property
@@ -300,11 +302,19 @@ class _Maker:
         return self._add(step, target)
 
     def _candidate(self, name: str, step: Step, target: Target, numerics: Numerics, pruned: bool) -> Candidate:
-        key = _key("lower", "export", step.key, target.opset, numerics.half, numerics.residual)
-        export = self._add(
-            Step(f"export {name}", "export", key, step.name, (target.name,), numerics=numerics, opset=target.opset),
-            target,
+        passes = [{"kind": kind} for kind in target.passes]
+        key = _key("lower", "export", step.key, target.opset, numerics.half, numerics.residual, *passes)
+        export = Step(
+            f"export {name}",
+            "export",
+            key,
+            step.name,
+            (target.name,),
+            numerics=numerics,
+            opset=target.opset,
+            passes=target.passes,
         )
+        export = self._add(export, target)
         return Candidate(name, step.name, export.name, numerics, pruned)
 
 

@@ -294,7 +294,7 @@ def lowered(bench: Bench, step: Step, subject: Student, metadata: Mapping[str, s
     made = finished(bench, bench.plan.steps[step.parent or ""], subject, step.numerics)
     if step.numerics is not None and step.numerics.half:
         made = made.with_module(Half(made.module))
-    return to_onnx(made, opset=step.opset, metadata=metadata)
+    return to_onnx(made, opset=step.opset, metadata=metadata, asked=step.passes)
 
 
 class Half(nn.Module):

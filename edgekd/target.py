@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edgekd import plugins
 from edgekd.errors import TargetError
 from edgekd.vocabulary import explain
 
@@ -81,6 +82,7 @@ class Target(BaseModel):
     numerics: tuple[Numerics, ...] = Field(min_length=1)
     shapes: Shapes = Shapes()
     opset: int = Field(default=20, ge=17, le=23)
+    passes: tuple[str, ...] = Field(default=(), description="graph passes that its files get beside the usual ones")
     isa: tuple[str, ...] = Field(default=(), description="CPU features that the files need, as host.py names them")
     float_ops: dict[str, str] = Field(default_factory=dict, description="ONNX operator: why it stays in float")
 
@@ -144,6 +146,9 @@ def parse(path: Path) -> Target:
         raise explain(err, Target, path.name, TargetError) from err
     if all(n.quantized or n.half for n in target.numerics):
         raise TargetError("no float32 candidate: int8 needs one to be compared with", where=f"{path.name}: numerics")
+    known = plugins.kinds("passes")
+    if unknown := [kind for kind in target.passes if kind not in known and ":" not in kind]:
+        raise TargetError("unknown graph pass", where=f"{path.name}: passes", found=unknown[0], allowed=known)
     if len({n.name for n in target.numerics}) < len(target.numerics):
         raise TargetError("two candidates of one name", where=f"{path.name}: numerics")
     for scheme in target.numerics:

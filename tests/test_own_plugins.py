@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 import edgekd
-from edgekd import metric, plugins
+from edgekd import metric, plan, plugins, recipe, target
 from edgekd.errors import RecipeError
 from edgekd.learn.objective import make_terms
 
@@ -73,6 +74,17 @@ class Worst:
 
 
 @dataclass(frozen=True)
+class Signed:
+    """Writes a name into the file."""
+
+    order: ClassVar[int] = 90
+    always: ClassVar[bool] = False
+
+    def __call__(self, model):
+        model.producer_name = "parts of mine"
+
+
+@dataclass(frozen=True)
 class Mute:
     def __call__(self, scores, wanted, raw):
         return 0.0
@@ -129,6 +141,18 @@ def test_their_mistakes_are_told_like_ours(package: Path, family: str, table: di
     with pytest.raises(edgekd.EdgekdError, match=said) as told:
         plugins.build(family, table, "here")
     assert told.value.exit_code == 2
+
+
+def test_a_target_asks_for_a_users_own_graph_pass(package: Path, tmp_path: Path) -> None:
+    usual = (target.folder() / "ort-cpu.toml").read_text()
+    (tmp_path / "mine.toml").write_text('passes = ["parts_of_mine.zoo:Signed"]\n' + usual)
+    chosen = ["ort-cpu", str(tmp_path / "mine.toml")]
+    made = plan.make(recipe.parse(RECIPE, "r"), [target.load(name) for name in chosen], "data", 100)
+    exports = [step for step in made.steps.values() if step.kind == "export"]
+    assert len({step.key for step in exports}) == len(exports) == 2, "the one file for both"
+    edgekd.build(RECIPE, targets=chosen, out=tmp_path / "out", cache=tmp_path / "cache")
+    said = [onnx.load(next((tmp_path / "out" / name).glob("*.onnx"))).producer_name for name in ("ort-cpu", "mine")]
+    assert said == ["edgekd", "parts of mine"]
 
 
 def test_a_loss_that_does_not_say_what_it_needs_is_told(package: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import onnx
 from onnxscript import ir
 
 from edgekd import plugins
-from edgekd.errors import ExportError
+from edgekd.errors import ExportError, TargetError
 from edgekd.learn.student import Student
 from edgekd.lower.export import export
 from edgekd.lower.passes._base import GraphPass
@@ -19,25 +19,30 @@ IR_VERSION = 10
 
 
 @functools.cache
-def passes() -> tuple[GraphPass, ...]:
-    """Every file of ``lower/passes/``, by its ``order``."""
-    made: list[GraphPass] = [plugins.build("passes", {"kind": kind}, "passes") for kind in plugins.kinds("passes")]
-    return tuple(sorted(made, key=lambda change: change.order))
+def passes(asked: tuple[str, ...] = ()) -> tuple[GraphPass, ...]:
+    """Every file of ``lower/passes/`` that always runs, and what a target asks for, by their ``order``."""
+    kinds = dict.fromkeys((*plugins.kinds("passes"), *asked))
+    made: dict[str, GraphPass] = {
+        kind: plugins.build("passes", {"kind": kind}, "passes", TargetError) for kind in kinds
+    }
+    run = [change for kind, change in made.items() if change.always or kind in asked]
+    return tuple(sorted(run, key=lambda change: change.order))
 
 
-def to_onnx(student: Student, *, opset: int, metadata: Mapping[str, str]) -> bytes:
+def to_onnx(student: Student, *, opset: int, metadata: Mapping[str, str], asked: Sequence[str] = ()) -> bytes:
     """One lean file with a dynamic batch.
 
     Args:
         student: float, or finished int8.
         opset: the ONNX operator set.
+        asked: passes of the target's own.
         metadata: what to put into ``metadata_props`` (preprocessing, labels).
 
     Raises:
         ExportError: it can't be exported, fails the checker, or is larger than 100 MB.
     """
     model = export(student, opset)
-    for change in passes():
+    for change in passes(tuple(asked)):
         change(model)
     model.metadata_props.update(sorted(metadata.items()))
     model.ir_version = IR_VERSION

@@ -12,10 +12,12 @@ from onnxscript import ir
 class GraphPass(Protocol):
     """One file of ``lower/passes/``: a frozen dataclass. It changes a model in place; a second run changes nothing.
 
-    ``order`` says when it runs: structure (10..), quantization (20..), size (40..), names (70..).
+    ``order`` says when it runs: structure (10..), quantization (20..), size (40..), names (70..). What does not run
+    ``always`` runs for targets that name it.
     """
 
     order: ClassVar[int]
+    always: ClassVar[bool]
 
     def __call__(self, model: ir.Model) -> None:
         """Rewrite the graph."""

@@ -14,6 +14,7 @@ class DefaultAttributes:
     """Remove what the ONNX schema says anyway; also unit strides and dilations, and zero pads."""
 
     order: ClassVar[int] = 40
+    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         opset = model.opset_imports.get("", 20)

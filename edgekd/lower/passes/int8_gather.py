@@ -18,6 +18,7 @@ class Int8Gather:
     """
 
     order: ClassVar[int] = 18  # before the biases of linear layers, that ask for the scale of their inputs
+    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):

@@ -21,6 +21,7 @@ class Int8Linear:
     """
 
     order: ClassVar[int] = 20
+    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):

@@ -21,6 +21,7 @@ class LeanQdq:
     """
 
     order: ClassVar[int] = 30
+    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         for node in model.graph:

@@ -15,6 +15,7 @@ class PlainPooling:
     """ReduceMean over the last two of four axes -> GlobalAveragePool; Reshape to (batch, all) -> Flatten."""
 
     order: ClassVar[int] = 10
+    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):

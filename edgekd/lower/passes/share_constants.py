@@ -19,6 +19,7 @@ class ShareConstants:
     """
 
     order: ClassVar[int] = 50
+    always: ClassVar[bool] = True
 
     largest: int = 4096
 

@@ -14,6 +14,7 @@ class ShortNames:
     """``Conv_0``, its output ``Conv_0:0``, its constants ``Conv_0.1``; inputs and outputs of the graph keep theirs."""
 
     order: ClassVar[int] = 70
+    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         graph = model.graph

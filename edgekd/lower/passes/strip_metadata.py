@@ -16,6 +16,7 @@ class StripMetadata:
     """
 
     order: ClassVar[int] = 60
+    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         model.metadata_props.clear()
