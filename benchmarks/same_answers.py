@@ -23,7 +23,7 @@ QEMU = ("qemu-x86_64", "-cpu", "Haswell")
 
 
 def child(folder: Path) -> None:
-    """Run one job: a model's files over x.npy, one sample at a time; this part imports numpy and one runtime."""
+    """Run one job: a model's files over the samples of x.npz; this part imports numpy and one runtime."""
     import numpy as np  # noqa: PLC0415
 
     from edgekd.runtime.backends import _base as backends  # noqa: PLC0415
@@ -31,10 +31,9 @@ def child(folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text())
     backend = backends.make(job["backend"], job["options"], "job")
     session = backend.open({name: (folder / name).read_bytes() for name in job["files"]}, batch=1)
+    names = [port.name for port in session.inputs]
     with np.load(folder / "x.npz") as x:
-        given = {port.name: x[port.name] for port in session.inputs}
-    count = len(next(iter(given.values())))
-    rows = ({name: array[i : i + 1] for name, array in given.items()} for i in range(count))
+        rows = [{name: x[f"{i} {name}"] for name in names} for i in range(job["samples"])]
     np.save(folder / job["out"], np.concatenate([next(iter(session.run(row).values())) for row in rows]))
 
 
@@ -54,16 +53,16 @@ def answers(folder: Path, job: dict[str, Any], emulated: bool) -> Any:
     return np.load(folder / name)
 
 
-def compare(files: dict[str, bytes], backend: str, options: dict[str, Any], x: dict[str, Any]) -> dict[str, Any]:
-    """Native against emulated, for one model; ``x``: every input by name."""
+def compare(files: dict[str, bytes], backend: str, options: dict[str, Any], rows: list[Any]) -> dict[str, Any]:
+    """Native against emulated, for one model; ``rows``: samples, a batch of one each, every input by name."""
     import numpy as np  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for file, data in files.items():
             (folder / file).write_bytes(data)
-        np.savez(folder / "x.npz", **x)
-        job = {"backend": backend, "options": options, "files": list(files)}
+        np.savez(folder / "x.npz", **{f"{i} {name}": x for i, row in enumerate(rows) for name, x in row.items()})
+        job = {"backend": backend, "options": options, "files": list(files), "samples": len(rows)}
         native, emulated = answers(folder, job, False), answers(folder, job, True)
     return {
         "samples": len(native),
@@ -116,7 +115,7 @@ def main() -> None:
                 files = trained[name]
             else:
                 files = backends.make(chosen.backend, {}, name).lower(_common.int8(_common.net(net), net, name)[0])
-            found = compare(files, chosen.backend, chosen.options, {"input": x})
+            found = compare(files, chosen.backend, chosen.options, [{"input": x[i : i + 1]} for i in range(len(x))])
             table.setdefault(net, {})[name] = found
             print(
                 f"{net:10} {name:14} bit-identical {found['bit_identical']!s:5}  "

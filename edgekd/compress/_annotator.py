@@ -36,7 +36,7 @@ POOLS = frozenset({"adaptive_avg_pool2d", "avg_pool2d", "mean"})
 PASSING = frozenset(
     {"flatten", "view", "reshape", "permute", "transpose", "squeeze", "unsqueeze", "max_pool2d", "contiguous"}
 )
-IGNORED = frozenset({"dropout"})
+IGNORED = frozenset({"dropout", "feature_dropout"})  # the student that ships has none
 
 
 def arguments(node: Node) -> list[Any]:
@@ -101,11 +101,11 @@ class Annotator(Quantizer):
         """Every annotation is ours."""
 
     def _conv(self, node: Node, int8: set[Node]) -> None:
-        self._multiplies(node)
+        self._multiplies(node, int8)
         self._output(_last(node), int8)
 
     def _linear(self, node: Node, int8: set[Node]) -> None:
-        self._multiplies(node)
+        self._multiplies(node, int8)
         last = _last(node)
         if any(op(user) in CONVS | {"linear"} for user in _readers(last)):
             self._output(last, int8)
@@ -151,15 +151,16 @@ class Annotator(Quantizer):
     def _stays_float(self, node: Node) -> bool:
         return op(node) in LAYERS and any(f"{path_of(node)}.".startswith(f"{path}.") for path in self._float)
 
-    def _multiplies(self, node: Node) -> None:
+    def _multiplies(self, node: Node, int8: set[Node]) -> None:
         """A convolution or a linear layer: its input, where activations are int8, and its weight."""
         x, weight = arguments(node)[:2]
         linear = op(node) == "linear"
         narrow = linear and _width(weight) < self._per_channel_from
-        # Rows of an int8 table are int8 already: rounded once more they would only take longer.
-        rows = linear and self._looked_up(x)
+        # Rows of an int8 table are int8 already, as is what a dropout hides while it trains: rounded once more they
+        # would only take longer.
+        known = (linear and self._looked_up(x)) or (op(x) in IGNORED and x in int8)
         formats = self._specs.narrow if narrow else self._specs.weight
-        self._layer(node, {x: None if rows else self._of(x), weight: formats})
+        self._layer(node, {x: None if known else self._of(x), weight: formats})
 
     def _layer(self, node: Node, inputs: dict[Node, object]) -> None:
         self._mark(node, inputs)  # an input that stays float is named, too: torchao counts two for a convolution

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from edgekd.compress._annotator import LAYERS, Annotator, op, weight_of
+from edgekd.compress._annotator import IGNORED, LAYERS, Annotator, op, weight_of
 from edgekd.compress._fold import attribute, freeze_batchnorm
 from edgekd.compress._observers import Rounding
 from edgekd.compress._specs import Ranging
@@ -62,7 +62,8 @@ class QatModule(nn.Module):
         """Training mode moves BatchNorm's statistics and the ranges, where they are not frozen; evaluation neither."""
         self.training = mode
         changed = self._set("batch_norm", 5, mode and not self.bn_frozen)
-        changed |= self._set("dropout", 2, mode)
+        for name in IGNORED:
+            changed |= self._set(name, 2, mode)
         if changed:
             self.graph.recompile()
         observing = mode and not self.ranges_frozen
@@ -98,8 +99,9 @@ class QatModule(nn.Module):
         found: dict[str, list[FakeQuantizeBase]] = {}
         for node in self.graph.graph.nodes:
             if op(node) in LAYERS and (path := paths.get(str(weight_of(node).target))) is not None:
-                read = [arg for arg in node.args[:2] if isinstance(arg, Node) and arg.op == "call_module"]
-                found.setdefault(path, []).extend(self.graph.get_submodule(str(arg.target)) for arg in read)
+                read = [_rounded(arg) for arg in node.args[:2] if isinstance(arg, Node)]
+                names = [str(arg.target) for arg in read if arg.op == "call_module"]
+                found.setdefault(path, []).extend(self.graph.get_submodule(name) for name in names)
         return found
 
     def _nodes(self, name: str) -> list[Node]:
@@ -141,6 +143,13 @@ def prepare(
         annotator = Annotator(numerics, ranging, float_layers)
         prepared = prepare_qat_pt2e(graph, annotator)
     return QatModule(prepared, momenta, annotator, frozen)
+
+
+def _rounded(node: Node) -> Node:
+    """Where a tensor was rounded: before the dropouts that it went through."""
+    while op(node) in IGNORED and isinstance(before := node.args[0], Node):
+        node = before
+    return node
 
 
 def _own_parameters(graph: GraphModule) -> None:

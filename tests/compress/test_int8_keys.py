@@ -138,6 +138,21 @@ def test_layers_stay_in_float_by_name_or_by_what_their_rounding_does() -> None:
     assert sum(value.data_type == onnx.TensorProto.INT8 and len(value.dims) > 1 for value in graph.initializer) == 1
 
 
+@pytest.mark.parametrize("dropout", [torch.nn.Dropout, torch.nn.Dropout2d])
+def test_what_a_dropout_hides_is_rounded_once_before_it(dropout: Any) -> None:
+    net = torch.nn
+    two = net.Sequential(net.Conv2d(3, 8, 3), net.ReLU(), dropout(0.5), net.Conv2d(8, 8, 3), net.ReLU())
+    before = Student(two.eval(), (TensorSpec("x", (None, *SHAPE)),), (TensorSpec("y", (None, 8, 4, 4)),))
+    after = change().apply(before, context())
+    assert isinstance(after.module, QatModule) and {len(found) for found in after.module.layers.values()} == {2}
+    x = torch.randn(2, *SHAPE)
+    with torch.no_grad():
+        assert not torch.equal(after.module.train()(x), after.module(x)), "in training it hides"
+        assert torch.equal(after.module.eval()(x), after.module(x))
+    graph = onnx.load_from_string(to_onnx(change().finish(after), opset=20, metadata={})).graph
+    assert [node.op_type for node in graph.node].count("QuantizeLinear") == 2, "the input, and what is hidden"
+
+
 class Named(torch.nn.Module):
     def __init__(self, module: torch.nn.Module) -> None:
         super().__init__()
