@@ -7,7 +7,7 @@
 Two bundles of the digits recipe, one that ships int8 and one that ships fp32; golden inputs and outputs are theirs.
 Agreement: equal classes, and for fp32 a difference of at most 1e-3. ``--ort`` holds ONNX Runtime's headers and
 library, for the C++ example. The page of the int8 bundle is opened in Chromium, drawn on, and photographed; so are
-the pages of a student of pictures and of one of texts (``--quick`` bundles), which are given one of each.
+the pages of students of pictures, of texts and of sounds (``--quick`` bundles), which are given one of each.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import edgekd
 from edgekd.runtime import bundle as bundles
 
 MOST = 1e-3
-PAGES = ("cifar10-cnn", "bert-distilbert")  # one that takes pictures, and one that takes texts
+PAGES = ("cifar10-cnn", "bert-distilbert", "keyword-spotting")  # pictures, texts, sounds
 TARGETS = ("ort-cpu", "openvino")
 REFUSED = (ImportError, RuntimeError, ValueError, OSError, TypeError, KeyError, AttributeError, StopIteration)
 

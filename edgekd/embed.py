@@ -43,7 +43,8 @@ def make(facts: Facts, bundle: Bundle, document: Mapping[str, Any]) -> dict[str,
 def _in_words(about: About) -> str:
     if about.kind == "text":
         return "a text"
-    kind = {"ink": "an image of one channel", "picture": "an image, RGB"}.get(about.kind, "numbers")
+    sound = f"a sound of one channel, {about.rate} samples a second"
+    kind = {"ink": "an image of one channel", "picture": "an image, RGB", "sound": sound}.get(about.kind, "numbers")
     return f"{kind}: {' x '.join(map(str, about.shape))} {about.dtype}, as they are (the preprocessing is part of it)"
 
 
@@ -59,6 +60,7 @@ def _about(facts: Facts, bundle: Bundle) -> About:
         labels=examples.labels_by_head(bundle.labels, bundle.heads),
         classifies=facts.bench.recipe.metric["kind"] != "mse",
         files={runtime: f"{v.target}/{next(iter(v.files))}" for runtime, v in opened.items()},
+        rate=feed.rate,
         gpu="web" in opened and opened["web"].options.get("provider") == "webgpu",
     )
 

@@ -18,6 +18,7 @@ import edgekd
 from edgekd import examples, preprocess
 from edgekd.errors import IntegrityError
 from edgekd.examples import About
+from edgekd.learn.data import audio
 from edgekd.wordpiece import Vocabulary
 
 LABELS = {"logits": ["no", 'say "yes"', "ß\\"]}
@@ -164,13 +165,36 @@ def test_cpp_sees_the_same(tmp_path: Path, name: str) -> None:
 
 def test_a_bundle_gets_what_its_files_are_for(tmp_path: Path) -> None:
     names = {p.relative_to(tmp_path).as_posix() for p in written(tmp_path, "ink")[0].rglob("*") if p.is_file()}
-    assert names == {f"examples/{name}" for name in examples.templates()} - {"examples/js/wordpiece.mjs"} | {
+    others = {"js/wordpiece.mjs", "web/sound.mjs"}
+    assert names == {f"examples/{name}" for name in {*examples.templates()} - others} | {
         "examples/sample.bin",
         "examples/answer.json",
     }
     only = examples.make(about("ink", files={"openvino": FILES["openvino"]}), np.zeros((8, 8, 1), np.uint8), {})
     assert not [name for name in only if "ort" in name or "/web/" in name or "/node/" in name]
     assert {"examples/python/predict_openvino.py", "examples/cpp/predict_openvino.cpp"} <= set(only)
+
+
+@pytest.mark.parametrize("length", [30, 50, 81])
+def test_a_page_hears_a_sound_as_the_training_did(tmp_path: Path, length: int) -> None:
+    """Two channels of ``length`` samples: mixed down, the middle of a longer one, zeros behind a shorter one."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    folder, _ = written(tmp_path, "sound", rate=8000)
+    clip = np.random.default_rng(0).integers(-(2**15), 2**15, length).astype(np.int16)
+    channels = [(clip / 32768).tolist(), (clip / 32768).tolist()]
+    lines = [
+        "import { heard } from './sound.mjs';",
+        f"const channels = {json.dumps(channels)};",
+        "const sound = { length: channels[0].length, numberOfChannels: 2, getChannelData: (i) => channels[i] };",
+        "globalThis.OfflineAudioContext = class { async decodeAudioData() { return sound; } };",
+        "console.log(JSON.stringify(await heard(null, 8000, 50)));",
+    ]
+    (folder / "web" / "show.mjs").write_text("\n".join(lines))
+    wanted = np.zeros(50, np.int16)
+    audio._fit(clip, wanted, "here")
+    assert json.loads(said(["node", "show.mjs"], folder / "web")) == wanted.tolist()
+    assert "Record 0.00625 s" in (folder / "web" / "index.html").read_text()
 
 
 def test_values_have_no_labels(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ NEEDS = {
     "web/index.html": ("web",),
     "web/app.mjs": ("web",),
     "web/ink.mjs": ("web", "ink"),
+    "web/sound.mjs": ("web", "sound"),
 }
 # Raw samples are written down in one of these; whatever else a data set holds is float32 to an app.
 NUMBERS = {"uint8": "uint8", "int16": "int16", "int32": "int64", "int64": "int64"}
@@ -51,6 +52,7 @@ class About:
         inputs: of the network.
         labels: class names by head; values have none.
         files: what each runtime opens, by ``ort``, ``web`` and ``openvino``, as a path in the bundle.
+        rate: of sounds, in Hz.
         gpu: the page's file is made for WebGPU.
     """
 
@@ -62,13 +64,16 @@ class About:
     labels: Mapping[str, Sequence[str]]
     classifies: bool
     files: Mapping[str, str]
+    rate: int = 0
     gpu: bool = False
 
     @property
     def kind(self) -> str:
-        """``text``, ``ink`` (an image of one channel), ``picture``, or ``numbers``."""
+        """``text``, ``ink`` (an image of one channel), ``picture``, ``sound``, or ``numbers``."""
         if not self.shape:
             return "text"
+        if self.rate and len(self.shape) == 1 and self.dtype == "int16":
+            return "sound"
         if len(self.shape) == 3 and self.dtype == "uint8":
             return {1: "ink", 3: "picture"}.get(self.shape[-1], "numbers")
         return "numbers"

@@ -35,6 +35,7 @@ class Feed:
         sample_shape: what a model family is told: the shape of one float input, such as (C, H, W), or how many values
             each input of whole numbers has.
         raw_shape: of one raw sample of an app, such as (H, W, C).
+        rate: of raw sounds, in Hz; 0: samples are none.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Feed:
         self.raw_shape = preprocess.raw_shape(self.ops, dataset.train.x.shape[1:])
         self.specs = preprocess.specs(self.ops, dataset.train.x[0])
         self.sample_shape = told_shape(self.specs)
+        self.rate = dataset.rate
 
     def seeded(self, seed: int) -> Feed:
         """The same samples under the views of another seed."""

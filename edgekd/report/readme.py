@@ -26,7 +26,12 @@ PROGRAMS = {
         "`examples/web/ort/` (the page's first lines name them)",
     ),
 }
-PIPELINES = {"text": "text-classification", "ink": "image-classification", "picture": "image-classification"}
+PIPELINES = {
+    "text": "text-classification",
+    "ink": "image-classification",
+    "picture": "image-classification",
+    "sound": "audio-classification",
+}
 
 
 def readme(

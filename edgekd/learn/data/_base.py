@@ -34,6 +34,7 @@ class Dataset:
     Attributes:
         classes: names; those of several heads one after another.
         heads: how many classes each head has, in order; empty: one head of all classes.
+        rate: of sounds, in Hz; 0: samples are none.
     """
 
     train: Split
@@ -42,6 +43,7 @@ class Dataset:
     classes: tuple[str, ...]
     preprocess: tuple[dict[str, Any], ...]
     heads: Mapping[str, int] = field(default_factory=dict)
+    rate: int = 0
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,7 +35,14 @@ def grouped(dataset: Dataset, heads: Mapping[str, Groups]) -> Dataset:
         splits = {name: Split(part.x, None if part.y is None else part.y[:, 0]) for name, part in splits.items()}
     sizes = {name: len(own) for name, own in zip(heads, names, strict=True)}
     classes = tuple(name for own in names for name in own)
-    return Dataset(**splits, classes=classes, preprocess=dataset.preprocess, heads=sizes)
+    return replace(
+        dataset,
+        train=splits["train"],
+        validation=splits["validation"],
+        test=splits["test"],
+        classes=classes,
+        heads=sizes,
+    )
 
 
 def _table(groups: Groups, classes: Sequence[str], where: str) -> np.ndarray:

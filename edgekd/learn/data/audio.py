@@ -80,7 +80,8 @@ class Audio:
     def load(self) -> Dataset:
         """Read every clip, carve off what has no split of its own, check everything."""
         splits, classes = self._folder() if Path(self.path).is_dir() else self._archive()
-        dataset = Dataset(splits["train"], splits["validation"], splits["test"], classes, sound_ops())
+        parts = (splits["train"], splits["validation"], splits["test"])
+        dataset = Dataset(*parts, classes, sound_ops(), rate=self.rate)
         return checked(dataset, f"data.path: {Path(self.path).name}")
 
     def _folder(self) -> tuple[dict[str, Split], tuple[str, ...]]:

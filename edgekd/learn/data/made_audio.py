@@ -72,7 +72,7 @@ class MadeAudio:
         words = [WORDS[i] for i in chosen]
         names = tuple(f"{SYLLABLES[a][0]}-{SYLLABLES[b][0]}" for a, b in words)
         train, validation, test = (self._split(words, n, rng) for n in (self.train, self.validation, self.test))
-        return checked(Dataset(train, validation, test, names, sound_ops()), "made_audio")
+        return checked(Dataset(train, validation, test, names, sound_ops(), rate=self.rate), "made_audio")
 
     def _split(self, words: list[tuple[int, int]], count: int, rng: np.random.Generator) -> Split:
         y = rng.permutation(np.arange(count) % self.classes).astype(np.int64)
