@@ -99,15 +99,29 @@ def raw_int8_bytes(student: Student) -> int:
 
 def nets(name: str) -> dict[str, Any]:
     """What a script wrote of each net so far: it stays when others are measured."""
-    file = RESULTS / f"{name}.json"
-    found: dict[str, Any] = json.loads(file.read_text())["nets"] if file.is_file() else {}
+    found: dict[str, Any] = _written(name).get("nets", {})
     return found
+
+
+def _written(name: str) -> dict[str, Any]:
+    file = RESULTS / f"{name}.json"
+    found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    return found
+
+
+def cpus(before: Mapping[str, Any], rows: Mapping[str, Any], here: str) -> dict[str, str]:
+    """On which CPU each net was measured: what stayed as it was keeps its own."""
+    known = before.get("cpus") or dict.fromkeys(before.get("nets", ()), before.get("host", {}).get("cpu"))
+    return {net: known[net] if before.get("nets", {}).get(net) == row else here for net, row in rows.items()}
 
 
 def write(name: str, table: Mapping[str, Any]) -> None:
     """Write ``results/<name>.json`` with the command and the host."""
     command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_no_folder, sys.argv[1:])])
     facts = host.facts()
+    if "nets" in table:
+        rows = json.loads(json.dumps(table["nets"], default=_plain))
+        table = {"cpus": cpus(_written(name), rows, facts["cpu"]), **table}
     record = {"command": command, "python": platform.python_version(), "host": facts, **table}
     (RESULTS / name).parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=1, default=_plain, ensure_ascii=False)

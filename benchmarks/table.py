@@ -342,8 +342,19 @@ def table() -> str:
     for name, rows, command in PARTS:
         found = result(name)
         pairs = [(name, "not measured")] if found is None else list(rows(found))
-        lines += [f"| {what} | {figure} | `{command}` |" for what, figure in pairs]
+        where = elsewhere(found or {})
+        lines += [f"| {what} | {figure} | `{command}`{where} |" for what, figure in pairs]
     return "\n".join(lines)
+
+
+def elsewhere(found: dict[str, Any]) -> str:
+    """What was not measured on the usual machine, and where."""
+    usual = "Intel(R) Xeon(R) Processor"
+    cpu = found.get("host", {}).get("cpu", usual)
+    others = {net: known for net, known in found.get("cpus", {}).items() if known != usual}
+    if set(others) == set(found.get("cpus", {})):
+        return "" if cpu == usual else f"; {cpu}"
+    return f"; {', '.join(f'{net}: {known}' for net, known in others.items())}" if others else ""
 
 
 def main() -> None:
