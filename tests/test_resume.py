@@ -14,20 +14,21 @@ import pytest
 from edgekd import cli
 
 ROOT = Path(__file__).parent.parent
+# Large enough that on no CPU int8 and fp32 take the same time: the choice between them would be the clock's.
 RECIPE = """
 name = "small"
 [data]
 source = "made"
-shape = [8, 8, 1]
+shape = [16, 16, 1]
 classes = 3
 train = 200
 validation = 40
 test = 40
 [teacher]
-model = { kind = "convnet", width = 32 }
+model = { kind = "convnet", width = 48 }
 epochs = 6
 [student]
-model = { kind = "convnet", width = 32 }
+model = { kind = "convnet", width = 48 }
 epochs = 6
 [[losses]]
 kind = "kl"
@@ -56,13 +57,13 @@ def test_killed_builds_end_with_the_same_bytes(tmp_path: Path) -> None:
 FACTORY = """
 from torch import nn
 def student():
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 3))
+    return nn.Sequential(nn.Flatten(), nn.Linear(256, 32), nn.ReLU(), nn.Linear(32, 3))
 """
 
 
 def test_an_edited_factory_is_trained_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = RECIPE.replace('[[compress]]\nkind = "channel_prune"\nepochs = 2\n', "").replace(
-        '[student]\nmodel = { kind = "convnet", width = 32 }',
+        '[student]\nmodel = { kind = "convnet", width = 48 }',
         '[student]\nmodel = { kind = "python", factory = "zoo_of_mine.nets:student" }',
     )
     (tmp_path / "recipe.toml").write_text(text)
