@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 from torch import Tensor, nn
 
@@ -30,7 +29,7 @@ class TextLogits(Logits):
     def forward(self, *inputs: Tensor) -> Tensor:
         """(N, L) token numbers and (N, L) of 1 for tokens and 0 for padding -> (N, classes)."""
         input_ids, attention_mask = inputs
-        padding = (1 - attention_mask[:, None, None, :]).to(torch.get_default_dtype())
+        padding = (1 - attention_mask[:, None, None, :]).to(next(self.parameters()).dtype)
         return super().forward(input_ids, padding * MASKED)
 
 
