@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from edgekd.runtime import bundle as bundles
+
 Arrays = dict[str, np.ndarray]
 Found = tuple[str, Arrays]
 PROGRAMS = Path(__file__).parent / "outside"
@@ -151,6 +153,31 @@ ALL: dict[str, tuple[str, Callable[[Path, Arrays], Found]]] = {
     "onnxruntime-node": ("JavaScript", node),
     "onnxruntime-web in Chromium": ("JavaScript, WebAssembly", chromium),
 }
+
+
+def transformers_js(bundle: Path, text: str) -> tuple[str, dict[str, float]]:
+    """A bundle of a student of texts, laid out as transformers.js wants it: its version, and each label's share.
+
+    The file is the bundle's own; the words are written down once more, as the tokenizers library does.
+    """
+    from tokenizers.implementations import BertWordPieceTokenizer
+
+    read = bundles.read(bundle)
+    (words,) = read.preprocess
+    file = next(bundle / v.target / next(iter(v.files)) for v in read.variants if v.backend == "ort")
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder, "student")
+        (place / "onnx").mkdir(parents=True)
+        (place / "onnx" / "model.onnx").symlink_to(file.resolve())
+        tokenizer = BertWordPieceTokenizer(str(bundle / "vocab.txt"), lowercase=words["lower"])
+        tokenizer.enable_truncation(words["length"])
+        tokenizer.save(str(place / "tokenizer.json"))
+        (place / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
+        config = {"model_type": "distilbert", "architectures": ["DistilBertForSequenceClassification"]}
+        labels = {"id2label": dict(enumerate(read.labels))}
+        (place / "config.json").write_text(json.dumps(config | labels))
+        version, shares = json.loads(_said(["node", str(PROGRAMS / "transformers.mjs"), folder, text]))
+    return version, shares
 
 
 def _outputs(file: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """One unchanged bundle in programs that are not ours, and its own examples: who reads it, and do they agree?
 
     pip install opencv-python-headless tract mlflow-skinny pandas; pip install --no-deps ncnn pnnx
-    npm install onnxruntime-node onnxruntime-web playwright-core      # in some FOLDER
+    npm install onnxruntime-node onnxruntime-web playwright-core @huggingface/transformers      # in some FOLDER
     python benchmarks/outside.py --node FOLDER [--ort FOLDER] [--chromium PROGRAM] [--pictures FOLDER]
 
 Two bundles of the digits recipe, one that ships int8 and one that ships fp32; golden inputs and outputs are theirs.
@@ -76,6 +76,19 @@ def programs(bundle: Path) -> list[dict[str, Any]]:
             rows.append({"program": name, "language": language, "refused": said})
         print(rows[-1], flush=True)
     return rows
+
+
+def transformers_js(bundle: Path) -> dict[str, Any]:
+    """transformers.js on the sample of a bundle of a student of texts."""
+    sample, answer = (bundle / "examples" / name for name in ("sample.txt", "answer.json"))
+    ((_, wanted),) = json.loads(answer.read_text()).items()
+    version, shares = _outside.transformers_js(bundle, sample.read_text())
+    grown = np.exp(np.array(wanted["scores"]) - max(wanted["scores"]))
+    labels = bundles.read(bundle).labels
+    got = np.array([shares[label] for label in labels])
+    found = {"program": "transformers.js", "language": "JavaScript", "version": version}
+    found |= {"equal_classes": labels[got.argmax()] == wanted["label"]}
+    return found | {"largest": float(np.abs(got - grown / grown.sum()).max())}
 
 
 def benchmark_app(bundle: Path) -> dict[str, Any]:
@@ -189,8 +202,11 @@ def main() -> None:
         table["examples"] = examples(bundle, folder, given)
         table["page"] = page(bundle, given.pictures)
         edgekd.verify(bundle)  # unchanged
-        for recipe in PAGES:
-            table["page"] += page(made(folder, recipe, recipe, "--quick"), given.pictures / recipe)
+        others = {recipe: made(folder, recipe, recipe, "--quick") for recipe in PAGES}
+        for recipe, bundle in others.items():
+            table["page"] += page(bundle, given.pictures / recipe)
+        table["text"] = transformers_js(others["bert-distilbert"])
+        print(table["text"], flush=True)
     _common.write("outside", table)
 
 

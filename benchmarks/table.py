@@ -263,6 +263,11 @@ def outside(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         "outside programs that agree with the golden outputs of one unchanged bundle",
         f"{'; '.join(parts)} ({languages})",
     )
+    text = found["text"]
+    yield (
+        f"a student of texts in {text['program']}, from its bundle: the same class; the shares differ by",
+        f"{'yes' if text['equal_classes'] else 'no'}; {text['largest']:.1g}",
+    )
     rows = [row for row in found["page"] if row.get("kind", "ink") == "ink"]
     slow, heavy = max(row["first_answer_ms"] for row in rows), max(row["bytes"] for row in rows)
     yield (
@@ -309,6 +314,17 @@ def loops(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
 
 
+def gpu(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Without copies, by net and batch."""
+    for other in ("torch eager", "torch.compile"):
+        parts = [
+            f"{net} {', '.join(f'{row[P50][OURS][PART] / row[P50][other][PART]:.2f}' for row in rows.values())}"
+            for net, rows in found["nets"].items()
+        ]
+        yield f"p50 of `ort-cuda`'s float16 file over {other}'s float16, batch 1, 8, 64", "; ".join(parts)
+
+
+P50, OURS, PART = "p50_ms", "ours", "compute"
 PARTS = (
     ("digits", digits, "digits.py"),
     ("fashion_mnist_seed0", fashion, "fashion_mnist.py --data FOLDER"),
@@ -333,6 +349,7 @@ PARTS = (
     ("light_install", light, "light_install.py"),
     ("device_faults", faults, "device_faults.py"),
     ("loops", loops, "loops.py --data FOLDER"),
+    ("gpu", gpu, "gpu.py measure FOLDER"),
 )
 
 
