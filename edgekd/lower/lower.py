@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 
 import onnx
@@ -18,9 +17,11 @@ MAX_BYTES = 100_000_000
 IR_VERSION = 10
 
 
-@functools.cache
-def passes(asked: tuple[str, ...] = ()) -> tuple[GraphPass, ...]:
-    """Every file of ``lower/passes/`` that always runs, and what a target asks for, by their ``order``."""
+def passes(asked: Sequence[str] = ()) -> tuple[GraphPass, ...]:
+    """Every file of ``lower/passes/`` that always runs, and what a target asks for, by their ``order``.
+
+    Made anew each time: a user's package that was edited is imported again.
+    """
     kinds = dict.fromkeys((*plugins.kinds("passes"), *asked))
     made: dict[str, GraphPass] = {
         kind: plugins.build("passes", {"kind": kind}, "passes", TargetError) for kind in kinds
@@ -42,7 +43,7 @@ def to_onnx(student: Student, *, opset: int, metadata: Mapping[str, str], asked:
         ExportError: it can't be exported, fails the checker, or is larger than 100 MB.
     """
     model = export(student, opset)
-    for change in passes(tuple(asked)):
+    for change in passes(asked):
         change(model)
     model.metadata_props.update(sorted(metadata.items()))
     model.ir_version = IR_VERSION

@@ -54,7 +54,7 @@ def test_keeps_the_answers_and_does_nothing_twice(exported: dict[str, ir.Model],
 
 
 def test_orders_are_unique() -> None:
-    orders = [change.order for change in passes(tuple(KINDS))]
+    orders = [change.order for change in passes(KINDS)]
     assert len(orders) == len(KINDS) == len(set(orders))
 
 
