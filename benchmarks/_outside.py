@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.runtime import bundle as bundles
+from edgekd.runtime.bundle import Bundle
 
 Arrays = dict[str, np.ndarray]
 Found = tuple[str, Arrays]
@@ -155,21 +155,19 @@ ALL: dict[str, tuple[str, Callable[[Path, Arrays], Found]]] = {
 }
 
 
-def transformers_js(bundle: Path, text: str) -> tuple[str, dict[str, float]]:
-    """A bundle of a student of texts, laid out as transformers.js wants it: its version, and each label's share.
+def transformers_js(read: Bundle, file: Path, text: str) -> tuple[str, dict[str, float]]:
+    """A file of a bundle of a student of texts, laid out as transformers.js wants it: its version, each label's share.
 
     The file is the bundle's own; the words are written down once more, as the tokenizers library does.
     """
     from tokenizers.implementations import BertWordPieceTokenizer
 
-    read = bundles.read(bundle)
     (words,) = read.preprocess
-    file = next(bundle / v.target / next(iter(v.files)) for v in read.variants if v.backend == "ort")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "student")
         (place / "onnx").mkdir(parents=True)
         (place / "onnx" / "model.onnx").symlink_to(file.resolve())
-        tokenizer = BertWordPieceTokenizer(str(bundle / "vocab.txt"), lowercase=words["lower"])
+        tokenizer = BertWordPieceTokenizer(str(file.parents[1] / "vocab.txt"), lowercase=words["lower"])
         tokenizer.enable_truncation(words["length"])
         tokenizer.save(str(place / "tokenizer.json"))
         (place / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))

@@ -37,9 +37,8 @@ NETS: dict[str, tuple[dict[str, Any], tuple[int, ...], int]] = {
     ),
 }
 BATCHES, LENGTH = (1, 8, 64), 64
-MOST = 2e-2  # parity: what the target's numerics allow
 Arrays = dict[str, np.ndarray]
-Way = tuple[Callable[[], Any], Callable[[], Any]]  # with everything on the device; from arrays to an array
+Way = tuple[Callable[[], int], Callable[[], Any]]  # nanoseconds of a run on the device; from arrays to an array
 
 
 def module_of(name: str) -> torch.nn.Module:
@@ -79,7 +78,9 @@ def prepare(folder: Path) -> None:
 
     chosen = target.load("ort-cuda")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "options.json").write_text(json.dumps(chosen.options))
+    assert chosen.half is not None
+    told = {"options": chosen.options, "tolerance": chosen.half.tolerance}
+    (folder / "target.json").write_text(json.dumps(told))
     for name, (_, _, classes) in NETS.items():
         x = samples(name, max(BATCHES))
         module = seen(module_of(name), x)
@@ -98,11 +99,9 @@ def prepare(folder: Path) -> None:
 
 
 def ours(data: bytes, options: dict[str, Any], x: Arrays) -> Way:
-    """The target's own session; its clock stops when the device is done."""
+    """The target's own session, which tells its copies apart."""
     session = backends.make("ort_cuda", options, "ort-cuda").open({"model.onnx": data})
-    session.run(x)
-    bound = session._buffers(x)  # its copies are told apart; here they are left out
-    return lambda: session._compute(bound), lambda: next(iter(session.run(x).values()))
+    return lambda: session.apart(x)["compute"], lambda: next(iter(session.run(x).values()))
 
 
 def of_torch(module: torch.nn.Module, device: str, x: Arrays) -> Way:
@@ -110,28 +109,36 @@ def of_torch(module: torch.nn.Module, device: str, x: Arrays) -> Way:
     given = [torch.from_numpy(v) for v in x.values()]
     there = [v.to(device, torch.float16 if v.is_floating_point() else v.dtype) for v in given]
 
-    def compute() -> Any:
+    def compute() -> None:
         with torch.inference_mode():
-            found = module(*there)
+            module(*there)
         if device == "cuda":
             torch.cuda.synchronize()
-        return found
 
     def whole() -> Any:
         with torch.inference_mode():
             moved = [v.to(device).to(torch.float16) if v.is_floating_point() else v.to(device) for v in given]
             return module(*moved).float().cpu().numpy()
 
-    return compute, whole
+    return clocked(compute), whole
 
 
-def timed(run: Callable[[], Any], seconds: float) -> float:
-    """Median milliseconds of a run."""
-    taken, ends = [], time.perf_counter() + seconds
-    while time.perf_counter() < ends or len(taken) < 3:
+def clocked(run: Callable[[], Any]) -> Callable[[], int]:
+    """The nanoseconds of a run."""
+
+    def clock() -> int:
         started = time.perf_counter_ns()
         run()
-        taken.append(time.perf_counter_ns() - started)
+        return time.perf_counter_ns() - started
+
+    return clock
+
+
+def timed(run: Callable[[], int], seconds: float) -> float:
+    """Median milliseconds of what tells its nanoseconds."""
+    taken, ends = [], time.perf_counter() + seconds
+    while time.perf_counter() < ends or len(taken) < 3:
+        taken.append(run())
     return float(np.median(taken)) / 1e6
 
 
@@ -142,14 +149,13 @@ def measure(folder: Path, name: str, batch: int, cpu: bool, rounds: int, seconds
     module = module_of(name)
     module.load_state_dict(load_file(folder / name / "weights.safetensors"))
     module = module.half().to(device)
-    options = {
-        **json.loads((folder / "options.json").read_text()),
-        **({"provider": "CPUExecutionProvider"} if cpu else {}),
-    }
+    told = json.loads((folder / "target.json").read_text())
+    if cpu:
+        told["options"]["provider"] = "CPUExecutionProvider"
     fast = torch.compile(module, mode="reduce-overhead", dynamic=False)
     files = {kind: (folder / name / f"{kind}.onnx").read_bytes() for kind in ("fp32", "fp16")}
     ways = {
-        "ours": ours(files["fp16"], options, x),
+        "ours": ours(files["fp16"], told["options"], x),
         "torch eager": of_torch(module, device, x),
         "torch.compile": of_torch(fast, device, x),
     }
@@ -161,9 +167,9 @@ def measure(folder: Path, name: str, batch: int, cpu: bool, rounds: int, seconds
     for _ in range(rounds):
         for way, (compute, whole) in ways.items():
             taken[way]["compute"].append(timed(compute, seconds))
-            taken[way]["whole"].append(timed(whole, seconds))
+            taken[way]["whole"].append(timed(clocked(whole), seconds))
     middle = {way: {part: float(np.median(ms)) for part, ms in parts.items()} for way, parts in taken.items()}
-    return {"p50_ms": middle, "rounds": taken, "apart": apart, "held": apart["ours"] <= MOST}
+    return {"p50_ms": middle, "rounds": taken, "apart": apart, "held": apart["ours"] <= told["tolerance"]}
 
 
 def keep(folder: Path) -> None:
@@ -176,6 +182,18 @@ def keep(folder: Path) -> None:
     (_common.RESULTS / "gpu.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
+def measure_all(folder: Path, cpu: bool, rounds: int, seconds: float) -> None:
+    """Every net at every batch; what is known so far is written after each."""
+    record: dict[str, Any] = {"command": "python benchmarks/gpu.py measure FOLDER", "host": host.facts()}
+    record |= {"torch": torch.__version__, "on": "cpu" if cpu else "cuda", "nets": {}}
+    for name in NETS:
+        for batch in BATCHES:
+            row = measure(folder, name, batch, cpu, rounds, seconds)
+            record["nets"].setdefault(name, {})[str(batch)] = row
+            (folder / "measured.json").write_text(json.dumps(record))
+            print(name, batch, row["p50_ms"], row["apart"], flush=True)
+
+
 def main() -> None:
     """Prepare, measure, or keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -185,18 +203,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5)
     given = parser.parse_args()
-    if given.do != "measure":
-        return prepare(given.folder) if given.do == "prepare" else keep(given.folder)
-    facts = {"command": "python benchmarks/gpu.py measure FOLDER", "host": host.facts(), "torch": torch.__version__}
-    table: dict[str, Any] = {}
-    for name in NETS:
-        for batch in BATCHES:
-            row = measure(given.folder, name, batch, given.cpu, given.rounds, given.seconds)
-            table.setdefault(name, {})[str(batch)] = row
-            print(name, batch, row["p50_ms"], row["apart"], flush=True)
-            record = {**facts, "on": "cpu" if given.cpu else "cuda", "nets": table}
-            (given.folder / "measured.json").write_text(json.dumps(record))
-    return None
+    if given.do == "prepare":
+        prepare(given.folder)
+    elif given.do == "measure":
+        measure_all(given.folder, given.cpu, given.rounds, given.seconds)
+    else:
+        keep(given.folder)
 
 
 if __name__ == "__main__":

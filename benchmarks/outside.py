@@ -29,6 +29,7 @@ import numpy as np
 
 import edgekd
 from edgekd.runtime import bundle as bundles
+from edgekd.runtime.model import softmax
 
 MOST = 1e-3
 PAGES = ("cifar10-cnn", "bert-distilbert", "keyword-spotting")  # pictures, texts, sounds
@@ -82,13 +83,12 @@ def transformers_js(bundle: Path) -> dict[str, Any]:
     """transformers.js on the sample of a bundle of a student of texts."""
     sample, answer = (bundle / "examples" / name for name in ("sample.txt", "answer.json"))
     ((_, wanted),) = json.loads(answer.read_text()).items()
-    version, shares = _outside.transformers_js(bundle, sample.read_text())
-    grown = np.exp(np.array(wanted["scores"]) - max(wanted["scores"]))
-    labels = bundles.read(bundle).labels
-    got = np.array([shares[label] for label in labels])
+    read = bundles.read(bundle)
+    version, shares = _outside.transformers_js(read, onnx_file(read, bundle)[1], sample.read_text())
+    got = np.array([shares[label] for label in read.labels])
     found = {"program": "transformers.js", "language": "JavaScript", "version": version}
-    found |= {"equal_classes": labels[got.argmax()] == wanted["label"]}
-    return found | {"largest": float(np.abs(got - grown / grown.sum()).max())}
+    found |= {"equal_classes": read.labels[got.argmax()] == wanted["label"]}
+    return found | {"largest": float(np.abs(got - softmax(np.array(wanted["scores"]))).max())}
 
 
 def benchmark_app(bundle: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- figures: python benchmarks/table.py --write -->", "<!-- end of figures -->"
 WAYS = ("blocks", "uniform", "dense")
+USUAL = "Intel(R) Xeon(R) Processor"  # the CPU of every row that names none
 RUNTIME_OF = ("ort", "openvino")
 RUNTIME = {"ort-cpu": "ONNX Runtime CPU", "openvino": "OpenVINO CPU"}
 
@@ -317,14 +318,14 @@ def loops(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def gpu(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Without copies, by net and batch."""
     for other in ("torch eager", "torch.compile"):
-        parts = [
-            f"{net} {', '.join(f'{row[P50][OURS][PART] / row[P50][other][PART]:.2f}' for row in rows.values())}"
-            for net, rows in found["nets"].items()
-        ]
+        parts = []
+        for net, rows in found["nets"].items():
+            taken = [{way: ms["compute"] for way, ms in row["p50_ms"].items()} for row in rows.values()]
+            ratios = [f"{ms['ours'] / ms[other]:.2f}" for ms in taken]
+            parts.append(f"{net} {', '.join(ratios)}")
         yield f"p50 of `ort-cuda`'s float16 file over {other}'s float16, batch 1, 8, 64", "; ".join(parts)
 
 
-P50, OURS, PART = "p50_ms", "ours", "compute"
 PARTS = (
     ("digits", digits, "digits.py"),
     ("fashion_mnist_seed0", fashion, "fashion_mnist.py --data FOLDER"),
@@ -366,12 +367,11 @@ def table() -> str:
 
 def elsewhere(found: dict[str, Any]) -> str:
     """What was not measured on the usual machine, and where."""
-    usual = "Intel(R) Xeon(R) Processor"
-    cpu = found.get("host", {}).get("cpu", usual)
-    others = {net: known for net, known in found.get("cpus", {}).items() if known != usual}
-    if set(others) == set(found.get("cpus", {})):
-        return "" if cpu == usual else f"; {cpu}"
-    return f"; {', '.join(f'{net}: {known}' for net, known in others.items())}" if others else ""
+    cpus = found.get("cpus") or {"": found.get("host", {}).get("cpu", USUAL)}
+    others = {net: cpu for net, cpu in cpus.items() if cpu != USUAL}
+    if len(others) == len(cpus):
+        return f"; {', '.join(sorted(set(others.values())))}"
+    return "".join(f"; {net}: {cpu}" for net, cpu in others.items())
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 // node page.mjs ADDRESS FOLDER: the page of a bundle in a headless Chromium, on a phone and on a desk. Draws a seven,
-// chooses a picture, writes a sentence or plays a sound, whatever the page takes; prints what the page says, how long it took to the
-// first answer and how many bytes it loaded; keeps pictures.
+// chooses a picture, writes a sentence or plays a sound, whatever the page takes; prints what the page says, how long it
+// took to the first answer and how many bytes it loaded; keeps pictures.
 import { createRequire } from "node:module";
 
 const require = createRequire(`${process.env.NODE_FOLDER}/`);

@@ -171,10 +171,8 @@ class Annotator(Quantizer):
 
     def _looked_up(self, node: Node) -> bool:
         """Whether a tensor is a quantized table's rows, as they are or moved."""
-        at: Node | None = node
-        while at is not None and op(at) in PASSING | IGNORED:
-            at = _source(at)
-        return at is not None and op(at) == "embedding" and str(weight_of(at).target) in self.layers
+        at = behind(node, PASSING | IGNORED)
+        return op(at) == "embedding" and str(weight_of(at).target) in self.layers
 
     def _mark(self, node: Node, inputs: dict[Node, object]) -> None:
         node.meta[ANNOTATION] = QuantizationAnnotation(input_qspec_map=dict(inputs), _annotated=True)
@@ -188,6 +186,13 @@ class Annotator(Quantizer):
         found.output_qspec = self._specs.activation
         last.meta[ANNOTATION] = found
         int8.add(last)
+
+
+def behind(node: Node, names: frozenset[str]) -> Node:
+    """Where a tensor comes from, seen through ops of these names."""
+    while op(node) in names and (source := _source(node)) is not None:
+        node = source
+    return node
 
 
 def weight_of(node: Node) -> Node:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from edgekd.compress._annotator import IGNORED, LAYERS, Annotator, op, weight_of
+from edgekd.compress._annotator import IGNORED, LAYERS, Annotator, behind, op, weight_of
 from edgekd.compress._fold import attribute, freeze_batchnorm
 from edgekd.compress._observers import Rounding
 from edgekd.compress._specs import Ranging
@@ -99,7 +99,7 @@ class QatModule(nn.Module):
         found: dict[str, list[FakeQuantizeBase]] = {}
         for node in self.graph.graph.nodes:
             if op(node) in LAYERS and (path := paths.get(str(weight_of(node).target))) is not None:
-                read = [_rounded(arg) for arg in node.args[:2] if isinstance(arg, Node)]
+                read = [behind(arg, IGNORED) for arg in node.args[:2] if isinstance(arg, Node)]
                 names = [str(arg.target) for arg in read if arg.op == "call_module"]
                 found.setdefault(path, []).extend(self.graph.get_submodule(name) for name in names)
         return found
@@ -143,13 +143,6 @@ def prepare(
         annotator = Annotator(numerics, ranging, float_layers)
         prepared = prepare_qat_pt2e(graph, annotator)
     return QatModule(prepared, momenta, annotator, frozen)
-
-
-def _rounded(node: Node) -> Node:
-    """Where a tensor was rounded: before the dropouts that it went through."""
-    while op(node) in IGNORED and isinstance(before := node.args[0], Node):
-        node = before
-    return node
 
 
 def _own_parameters(graph: GraphModule) -> None:

@@ -205,9 +205,7 @@ def bench_in_process(job: BenchJob) -> BenchResult:
 
 def _parts(session: Session, inputs: Mapping[str, Array]) -> dict[str, float] | None:
     """Medians over some warm runs, in milliseconds."""
-    if not isinstance(session, Apart):
-        return None
-    if not session.apart(inputs):
+    if not isinstance(session, Apart) or not session.apart(inputs):
         return None
     taken = [session.apart(inputs) for _ in range(PARTED)]
     return {name: float(np.median([parts[name] for parts in taken])) / 1e6 for name in taken[0]}
