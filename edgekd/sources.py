@@ -15,8 +15,8 @@ from edgekd import plugins, target
 
 _HERE = Path(__file__).parent
 _NAMES = ("errors", "plugins", "heads", "preprocess", "recipe", "target", "vocabulary", "wordpiece")
-_VOCABULARY = tuple(f"{name}.py" for name in _NAMES)
-_LIGHT = ("errors.py", "host.py", "preprocess.py", "wordpiece.py")
+_VOCABULARY = ("base", *(f"{name}.py" for name in _NAMES))
+_LIGHT = ("base", "errors.py", "host.py", "preprocess.py", "wordpiece.py")
 _LEARNED = ("learned.py", "layers.py", "likeness.py", "explain.py")
 _VETO = ("veto.py", "qdq.py", "attribution.py")
 _CHOOSE = ("plan.py", "orders.py", "prepare.py", "pipeline.py", "choose.py", "record.py", *_VETO)
@@ -34,8 +34,8 @@ _STEP_FILES = {
         "steps.py",
     ),
     "lower": (*_VOCABULARY, "metrics", "learn", "compress", "lower", "steps.py", "record.py"),
-    "measure": (*_LIGHT, "heads.py", "metric.py", "metrics", "runtime", "measure.py", "stage_scores.py"),
-    "choose": (*_CHOOSE, *_LEARNED, "report"),
+    "measure": (*_LIGHT, "heads.py", "metric.py", "metrics", "runtime", "build", "measure.py", "stage_scores.py"),
+    "choose": (*_CHOOSE, *_LEARNED, "decide", "build", "report"),
 }
 _known: dict[str, str] = {}
 _STEP_VERSIONS = {

@@ -1,0 +1,1 @@
+"""What every part may use and what travels to a device: the standard library and numpy."""

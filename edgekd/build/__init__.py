@@ -1,0 +1,1 @@
+"""From a checked request to measured candidates: the steps of a build."""

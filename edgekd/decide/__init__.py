@@ -1,0 +1,1 @@
+"""Pure rules over what was measured: nothing is trained, run or read here."""
