@@ -16,6 +16,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from edgekd import disk
+from edgekd.base.notes import of_report
 
 SHIPS, INSIDE, OUTSIDE = "✅", "❎", "❌"
 
@@ -55,7 +56,9 @@ class Progress:
 
     def __call__(self, event: dict[str, Any]) -> None:
         step = event["step"]
-        if "validation" in event:
+        if "note" in event:
+            self._console.print(Text(f"note: {event['note']}", style="yellow"), soft_wrap=True)
+        elif "validation" in event:
             rate = f"{event['samples_per_s']:.0f} samples/s"
             note = f"loss {event['loss']:.4f}  validation {event['validation']:.4f}  {rate}"
             self._tell(step, event["epoch"] + 1, event["epochs"], note)
@@ -101,8 +104,7 @@ def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> Render
         if target["shipped"]:  # else the reason holds every verdict
             refused = (c for c in target["candidates"] if c.get("verdict") not in (None, "", "ships"))
             lines += [f"  not {c['name']}: {c['verdict']}" for c in refused]
-    if note := report["host"].get("note"):
-        lines.append(Text(f"note: {note}", style="yellow"))
+    lines += [Text(f"note: {note}", style="yellow") for note in of_report(report)]
     if not report["shippable"]:
         lines.append(Text("--quick: one epoch on few samples; not shippable", style="yellow"))
     first = "nothing to do: this bundle stands already" if cached else "wrote the bundle"

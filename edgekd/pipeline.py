@@ -22,6 +22,7 @@ from edgekd import (
     steps,
     veto,
 )
+from edgekd.base import notes
 from edgekd.choose import Choice
 from edgekd.disk import disk, replace_file, replace_folder, samples_page
 from edgekd.errors import GateError, reading
@@ -92,7 +93,9 @@ def checked(order: Order, objects: Objects) -> steps.Bench:
     for target in order.targets:
         measure.check_target(target, run)
     with reading(order.file):
-        return replace(prepare(order, objects), runner=run)
+        bench = replace(prepare(order, objects), runner=run)
+    notes.tell(order.progress, bench.notes)
+    return bench
 
 
 def describe(order: Order, objects: Objects | None = None) -> dict[str, Any]:

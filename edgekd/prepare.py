@@ -63,9 +63,8 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
     check_labels(order, feed, terms, has_teacher=objects.teacher is not None)
     tree = plan.make(recipe, order.targets, order.data, feed.length("train"), order.quick, objects.teacher is not None)
     roots = steps.make_roots(recipe, feed, feeds, heads, objects.teacher, objects.student)
-    return steps.Bench(
-        recipe, tree, order.store, feed, feeds, dataset.classes, heads, roots, terms, judge, order.progress
-    )
+    made = (recipe, tree, order.store, feed, feeds, dataset.classes, heads, roots, terms, judge, order.progress)
+    return steps.Bench(*made, notes=dataset.notes)
 
 
 def check_taught(recipe: Recipe, heads: Heads) -> None:

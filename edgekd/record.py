@@ -106,6 +106,7 @@ def _details(facts: Facts) -> dict[str, Any]:
         "agreement": _by_class(facts, student, teacher) if learned.classifies(facts.bench) else None,
         "learned": said,
         "kept": _kept(facts.bench),
+        "notes": list(facts.bench.notes),
         "recipe": public_recipe(facts.bench.recipe),
     }
 

@@ -60,6 +60,7 @@ class Bench:
         classes, heads: what the columns of the scores are called, and which head has which.
         runner: where latencies are measured.
         roots: how to make each untrained teacher and "student" (a recipe's model table, or a user's object).
+        notes: what the user is to know of the data.
     """
 
     recipe: Recipe
@@ -75,6 +76,7 @@ class Bench:
     progress: Progress
     clocks: dict[str, Clock] = field(default_factory=dict)
     runner: Machine = field(default_factory=Here)
+    notes: tuple[str, ...] = ()
 
     def clock_of(self, step: Step) -> Clock:
         """The clock of a step's target: one for a whole build, so that what the rehearsal timed is known already."""

@@ -39,6 +39,7 @@ def test_the_report_keeps_the_contract(built: Path) -> None:
             assert candidate["latency_ms"]["p50"] > 0
             assert candidate["samples"] >= 100
     assert [stage["name"] for stage in report["stages"]][:2] == ["teacher", "student"]
+    assert isinstance(report["details"]["notes"], list)
 
 
 def test_every_refusal_names_operators_and_every_stage_is_accounted_for(built: Path) -> None:

@@ -171,4 +171,5 @@ def _limits(report: Mapping[str, Any]) -> list[str]:
         found.append(
             "int8 rounds: on a few samples it answers otherwise than its float form; `report.html` says how many."
         )
-    return found
+    notes = (report.get("details") or {}).get("notes", ())
+    return [*found, *(f"{note[:1].upper()}{note[1:]}." for note in notes)]

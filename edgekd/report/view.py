@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgekd import recipe
+from edgekd.base.notes import of_report
 from edgekd.report import svg, text
 from edgekd.report.text import Metric
 
@@ -48,7 +49,7 @@ def page(report: Table, extras: Table) -> dict[str, Any]:
         "waterfall": waterfall(report, metric),
         "stages": [_stage(stage, report, metric) for stage in report["stages"]],
         "kept": _kept(extras.get("kept")),
-        "note": report["host"].get("note"),
+        "notes": of_report(report),
         "host": _host(report["host"]),
         "versions": {k: v for k, v in (report["host"].get("versions") or {}).items() if v is not None},
         "embed": _embed(report),

@@ -87,6 +87,8 @@ def run(
     lab = Lab(order, order.source.load(), raw.budget)
     study = _study(lab, raw, knobs, wanted)
     _check_free(order, study, overwrite)
+    for note in lab.dataset.notes:
+        tell(f"note: {note}")
     started = time.monotonic()
     search = _Search(lab, study, table, wanted, tell)
     search.run()

@@ -35,6 +35,8 @@ class Dataset:
         classes: names; those of several heads one after another.
         heads: how many classes each head has, in order; empty: one head of all classes.
         rate: of sounds, in Hz; 0: samples are none.
+        notes: what the user is to know of how it was read, a sentence each without a final full stop: what was carved
+            off or left out, what looks wrong. Console, report and model card show them.
     """
 
     train: Split
@@ -44,6 +46,7 @@ class Dataset:
     preprocess: tuple[dict[str, Any], ...]
     heads: Mapping[str, int] = field(default_factory=dict)
     rate: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, Split]:

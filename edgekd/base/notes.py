@@ -1,0 +1,21 @@
+"""Notes: sentences that a user should read before trusting a build, although nothing failed.
+
+Whatever a build finds out (what was carved off the data, what a split is too small to decide) ends here: each note is
+told once as it is found, and stands in ``report.json`` as ``details.notes``, on the page and in the model card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+
+def tell(progress: Callable[[dict[str, Any]], None], notes: Iterable[str]) -> None:
+    """Notes to whoever watches the progress, as events ``{"step": "note", "note": sentence}``."""
+    for note in notes:
+        progress({"step": "note", "note": note})
+
+
+def of_report(report: Mapping[str, Any]) -> list[str]:
+    """All notes of a report.json, and what its host says of an unquiet machine."""
+    return [*report.get("details", {}).get("notes", ()), *filter(None, [report["host"].get("note")])]
