@@ -17,10 +17,12 @@ import numpy as np
 
 from edgekd import context, orders, pipeline, steps
 from edgekd import recipe as recipes
-from edgekd.learn.feed import some
-from edgekd.measure import CHUNK
+from edgekd.build.evaluation import Scores, joined
+from edgekd.learn.feed import Feed, some
 from edgekd.prepare import Objects, prepare
 from edgekd.preprocess import Inputs
+from edgekd.runtime import batches
+from edgekd.runtime.backends._base import Session
 
 NAMES = ("resnet20", "resnet56", "mobilenet", "distilbert", "fm")
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -34,6 +36,7 @@ MODELS = {
 }
 PTQ = {"kind": "int8_ptq"}
 # A net that is its own teacher learns nothing from its answers: mostly labels, as it was trained.
+CHUNK = 256
 LABELS = [{"kind": "cross_entropy", "weight": 0.9}, {"kind": "kl", "temperature": 2.0, "weight": 0.1}]
 CALIBRATION = 256  # samples that every quantizer sees
 
@@ -53,6 +56,10 @@ class Net:
         total = total if count is None else min(count, total)
         return [self.bench.feed.inputs(split, s, min(s + CHUNK, total)) for s in range(0, total, CHUNK)]
 
+    def scores(self, session: Session) -> Scores:
+        """What a session says to the test split, one sample at a time, as it ships."""
+        return scores(self.bench.feed, session)
+
     def calibration(self) -> list[Inputs]:
         """The samples that our own passes calibrate with, one at a time."""
         feed = self.bench.feed
@@ -62,6 +69,12 @@ class Net:
         """The recipe's metric of some scores over a whole split."""
         feed = self.bench.feed
         return self.bench.judge_of("student")(scores, feed.labels(split), None, feed.raw(split))
+
+
+def scores(feed: Feed, session: Session) -> Scores:
+    """What a session says to a feed's test split, one sample at a time, as it ships."""
+    rows = np.arange(feed.length("test"))
+    return joined(batches.over(session, lambda index: feed.plain("test", index), rows, 1))
 
 
 def table(name: str, data: Path) -> dict[str, Any]:

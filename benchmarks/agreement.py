@@ -18,7 +18,6 @@ import _common
 import _nets
 import numpy as np
 
-from edgekd import measure
 from edgekd.runtime.backends import _base as backends
 from edgekd.stage_scores import StageScores
 
@@ -43,8 +42,8 @@ def run(net: _nets.Net, candidate: str = "int8") -> dict[str, Any]:
         planned = next(c for c in net.bench.plan.candidates[rounds] if c.name == candidate)
         wanted = of_torch(planned.step, "test", numerics=planned.numerics)
         backend = backends.make(kind, {}, place)
-        session = backend.open(backend.lower(net.onnx[file][candidate]), batch=measure.CHUNK)
-        got = measure.scores(session, iter(net.inputs("test")))
+        session = backend.open(backend.lower(net.onnx[file][candidate]), batch=1)
+        got = net.scores(session)
         table[place] = {
             "argmax_agreement": float((got.argmax(1) == wanted.argmax(1)).mean()),
             "max_abs_diff": float(np.abs(got - wanted).max()),

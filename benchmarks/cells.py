@@ -74,10 +74,10 @@ def cells(name: str, chain: list[dict[str, Any]], cache: Path, again: float) -> 
     bench = prepare(order, Objects())
     made = pipeline.make_all(bench, 0.3)
     exam, measured = made.exam, made.measured
-    teacher = exam.value("validation", exam.teacher("validation"))
+    teacher = exam.teacher_value("validation")
     rows = []
     for target, found in measured.items():
-        x = measure.timed_inputs(next(exam.inputs("validation", None)), found.target.shapes.batch)
+        x = measure.timed_inputs(exam.first("validation", measure.TIMED), found.target.shapes.batch)
         because, fresh = veto.told(found.profiles), timed_again(found, x, again)
         fp32 = next(c for c in found.contenders() if c.name == "fp32")
         for contender in found.contenders():

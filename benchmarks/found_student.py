@@ -67,8 +67,8 @@ def made(name: str, toml: str, seed: int, data: Path) -> tuple[dict[str, dict[st
     for runtime in TARGETS:
         chosen = target.load(runtime)
         backend = backends.make(chosen.backend, dict(chosen.options), runtime)
-        session = backend.open(measure.backend_of(chosen).lower(net.onnx[runtime]["int8"]), batch=measure.CHUNK)
-        scores = measure.scores(session, iter(net.inputs("test")))
+        session = backend.open(measure.backend_of(chosen).lower(net.onnx[runtime]["int8"]), batch=1)
+        scores = net.scores(session)
         right[runtime] = (scores.argmax(1) == bench_.feed.labels("test").reshape(-1)).astype(float)
     return net.onnx, right, multiply_adds(trained["student"].student.module)
 

@@ -65,8 +65,8 @@ def run(net: _nets.Net, name: str, rounds: int, seconds: float) -> dict[str, Any
     values = {}
     if net.name != "resnet56":
         for candidate, data in files.items():
-            session = backends.make(chosen.backend, dict(chosen.options), name).open(data, batch=measure.CHUNK)
-            values[candidate] = net.value(measure.scores(session, iter(net.inputs("test"))))
+            session = backends.make(chosen.backend, dict(chosen.options), name).open(data, batch=1)
+            values[candidate] = net.value(net.scores(session))
     files = {"fp32": files["fp32"], **files}
     samples, busy = _common.in_turns(chosen, files, timed_inputs(net), rounds, seconds)
     p50 = {candidate: float(np.median(taken)) / 1e6 for candidate, taken in samples.items()}

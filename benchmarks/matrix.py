@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import _common
+import _nets
 import numpy as np
 
 import edgekd
@@ -119,9 +120,7 @@ def of_file(out: Path, target: Target, feed: Feed) -> np.ndarray:
     """What a target's int8 file says to the test split, whether or not it is the one that ships."""
     folder = out.with_name(f"{out.name}.candidates") / target.name
     files = {path.name: path.read_bytes() for path in sorted(folder.glob("int8.*"), key=lambda p: p.suffix == ".bin")}
-    session = measure.backend_of(target).open(files, batch=measure.CHUNK)
-    starts = range(0, feed.length("test"), measure.CHUNK)
-    return measure.scores(session, (feed.inputs("test", s, s + measure.CHUNK) for s in starts))
+    return _nets.scores(feed, measure.backend_of(target).open(files, batch=1))
 
 
 def told(event: dict[str, Any]) -> None:

@@ -20,10 +20,15 @@ _LAZY = {
 __all__ = ["EdgekdError", "__version__", "bench", "build", "load", "verify"]
 
 
+def fetch(name: str) -> Any:
+    """One of the public names, from where it stands."""
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'edgekd' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    return fetch(name)
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from edgekd import examples, preprocess, report
 from edgekd.examples import About
 from edgekd.record import Facts
+from edgekd.runtime import batches
 from edgekd.runtime.bundle import Bundle, Variant, portable_first
 
 SENTENCE = "A quiet film that stays with you for a long time."
@@ -31,7 +32,7 @@ def make(facts: Facts, bundle: Bundle, document: Mapping[str, Any]) -> dict[str,
         samples: Any = np.array([SENTENCE], dtype=object)
     else:
         samples = examples.synthetic(about, np.random.default_rng(facts.bench.recipe.seed), CANDIDATES)
-    scores = session.run(preprocess.apply(about.ops, samples))
+    scores = batches.run(session, preprocess.apply(about.ops, samples), first.batch, "examples")
     clearest = int(np.min([_margins(part) for part in scores.values()], axis=0).argmax())
     answer = {head: examples.said(about, head, scores[head][clearest]) for head in about.labels}
     files = examples.make(about, samples[clearest], answer)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import likeness, plan, steps
+from edgekd.build.evaluation import Exam
 from edgekd.errors import DivergedError
 from edgekd.learn.objective import make_terms
 from edgekd.learn.student import Student
-from edgekd.measure import Exam
 from edgekd.metrics._base import PerSample
 from edgekd.panel import Watching
 from edgekd.plan import Step

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import layers, likeness, steps
+from edgekd.build.evaluation import Exam
 from edgekd.heads import answers, columns, labels_of, split
-from edgekd.measure import Exam
 from edgekd.report.pictures import Answer, Sample
 
 MOST = 12  # samples that the two are furthest apart on
@@ -28,25 +28,28 @@ class Shown:
         target, candidate: where and as what it ships; None where nothing ships.
         step: the trained step that its file was made from.
         scores: (N, C) over the test split, of the file itself; of the torch model where nothing ships.
+        exam: what it was scored on.
     """
 
     target: str | None
     candidate: str | None
     step: str
     scores: NDArray[np.float32]
+    exam: Exam
 
 
-def make(bench: steps.Bench, trained: Mapping[str, steps.Trained], exam: Exam, shown: Shown) -> dict[str, Any]:
+def make(bench: steps.Bench, trained: Mapping[str, steps.Trained], shown: Shown) -> dict[str, Any]:
     """``details.learned`` of report.json, but for the gain of each loss."""
+    exam = shown.exam
     same = answers(exam.teacher("test"), bench.heads) == answers(shown.scores, bench.heads)
-    far = _apart(bench, exam, shown)
+    far = _apart(bench, shown)
     return {
         "student": {"target": shown.target, "candidate": shown.candidate, "step": shown.step},
         "agreement": float(same.mean()) if classifies(bench) else None,
-        "calibration": _calibration(bench, exam, shown),
+        "calibration": _calibration(bench, shown),
         "layers": _layers(bench, trained, shown.step),
         "unit": "bit" if classifies(bench) else "",
-        "apart": [{"sample": bench.feed.number("test", i), "divergence": distance} for i, distance in far],
+        "apart": [{"sample": exam.number("test", i), "divergence": distance} for i, distance in far],
     }
 
 
@@ -55,26 +58,27 @@ def classifies(bench: steps.Bench) -> bool:
     return bench.metric.against == "labels" or bench.metric.share
 
 
-def _calibration(bench: steps.Bench, exam: Exam, shown: Shown) -> list[dict[str, Any]] | None:
+def _calibration(bench: steps.Bench, shown: Shown) -> list[dict[str, Any]] | None:
     """Of teacher and student, for each head; None without labels."""
-    labels = exam.labels["test"]
+    labels, teacher = shown.exam.labels["test"], shown.exam.teacher("test")
     if labels is None or not classifies(bench):
         return None
     found = []
     for name, where in columns(bench.heads).items():
         own = labels_of(labels, bench.heads, name)
         assert own is not None
-        nets = {"teacher": exam.teacher("test"), "student": shown.scores}
+        nets = {"teacher": teacher, "student": shown.scores}
         by_net = {net: likeness.calibration(scores[:, where], own) for net, scores in nets.items()}
         found.append({"head": name if len(bench.heads) > 1 else None, **by_net})
     return found
 
 
-def _apart(bench: steps.Bench, exam: Exam, shown: Shown) -> list[tuple[int, float]]:
+def _apart(bench: steps.Bench, shown: Shown) -> list[tuple[int, float]]:
     """The samples with the largest mean divergence over the heads; of values, with the largest distance."""
+    teacher = shown.exam.teacher("test")
     if not classifies(bench):
-        return likeness.furthest(likeness.distance(exam.teacher("test"), shown.scores), MOST)
-    pairs = zip(*(split(scores, bench.heads).values() for scores in (exam.teacher("test"), shown.scores)), strict=True)
+        return likeness.furthest(likeness.distance(teacher, shown.scores), MOST)
+    pairs = zip(*(split(scores, bench.heads).values() for scores in (teacher, shown.scores)), strict=True)
     by_head = [likeness.divergence(teacher, student) for teacher, student in pairs]
     return likeness.furthest(np.mean(by_head, axis=0), MOST)
 
@@ -87,11 +91,12 @@ def _layers(bench: steps.Bench, trained: Mapping[str, steps.Trained], step: str)
     return {"step": step, **layers.similarity(student, teacher, (bench.feed, bench.feed_of("teacher")), bench.terms)}
 
 
-def samples(bench: steps.Bench, exam: Exam, shown: Shown) -> list[Sample]:
+def samples(bench: steps.Bench, shown: Shown) -> list[Sample]:
     """The samples of ``apart`` themselves. They are the user's: they go beside the bundle, never into it."""
+    exam = shown.exam
     teacher, labels, raw = exam.teacher("test"), exam.labels["test"], exam.raw("test")
     found = []
-    for i, distance in _apart(bench, exam, shown):
+    for i, distance in _apart(bench, shown):
         told: list[Answer] = []
         for name, where in columns(bench.heads).items():
             own = labels_of(labels, bench.heads, name)
@@ -99,7 +104,7 @@ def samples(bench: steps.Bench, exam: Exam, shown: Shown) -> list[Sample]:
             said = _said(bench, teacher[i, where], shown.scores[i, where], label, bench.classes[where])
             prefix = f"{name}: " if len(bench.heads) > 1 else ""
             told += [Answer(prefix + answer.name, *answer[1:]) for answer in said]
-        found.append(Sample(bench.feed.number("test", i), distance, raw[i], tuple(told), classifies(bench)))
+        found.append(Sample(exam.number("test", i), distance, raw[i], tuple(told), classifies(bench)))
     return found
 
 

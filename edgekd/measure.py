@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,56 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import qdq
+from edgekd.build.evaluation import Exam, Scores, joined
 from edgekd.choose import Contender
 from edgekd.errors import UnavailableError
-from edgekd.learn.feed import Feed
-from edgekd.metrics._judge import Judge
 from edgekd.plan import Candidate as Planned
 from edgekd.preprocess import MASK, Inputs
-from edgekd.runtime import bench, parity
+from edgekd.runtime import batches, bench, parity
 from edgekd.runtime.backends import _base as backends
 from edgekd.runtime.runners import Here, Machine
 from edgekd.store import Store, canonical, sha256
 from edgekd.target import Numerics, Target
 from edgekd.veto import Profile
 
-Scores = NDArray[np.float32]
-CHUNK = 256
 CLEARLY = 0.02  # share of answers that may differ from the torch model's, where that one is in no doubt
-
-
-@dataclass(frozen=True)
-class Exam:
-    """What a candidate is examined on.
-
-    Attributes:
-        inputs: ``inputs(split, count)``: the first ``count`` model inputs of a split (None: all), in chunks.
-        labels: by split; None where the data has none.
-        teacher: the teacher's logits over a split.
-        judge, raw: what a split's scores are measured by, and its raw samples.
-    """
-
-    inputs: Callable[[str, int | None], Iterator[Inputs]]
-    labels: Mapping[str, NDArray[np.int64] | None]
-    teacher: Callable[[str], Scores]
-    judge: Judge
-    raw: Callable[[str], NDArray[Any]]
-
-    @classmethod
-    def of(cls, feed: Feed, teacher: Callable[[str], Scores], judge: Judge) -> Exam:
-        """The exam that a feed sets."""
-
-        def inputs(split: str, count: int | None) -> Iterator[Inputs]:
-            total = feed.length(split) if count is None else count
-            for start in range(0, total, CHUNK):
-                yield feed.inputs(split, start, min(start + CHUNK, total))
-
-        labels = {name: feed.labels(name) for name in ("train", "validation", "test")}
-        return cls(inputs, labels, teacher, judge, feed.raw)
-
-    def value(self, split: str, scores: Scores) -> float:
-        """The metric of some scores over a whole split."""
-        return self.judge(scores, self.labels[split], self.teacher(split), self.raw(split))
+TIMED = 256  # samples of which the one of median length is timed
+BATCHES = (2, 7, 64)  # beside the shipped one: an app may give as many at once
 
 
 @dataclass
@@ -98,12 +63,14 @@ class Measured:
     """Every candidate of one target, in the target's order, and the host they were timed on.
 
     ``length``: of the sequences that were timed, the validation's median; None where there are none.
+    ``exam``: what they were scored on: all samples, or fewer where one of them would take more than a minute.
     """
 
     target: Target
     candidates: dict[str, Candidate]
     host: dict[str, Any]
     runtime: str
+    exam: Exam
     length: int | None = None
 
     def ratio(self, a: str, b: str) -> tuple[float, float, float]:
@@ -114,8 +81,12 @@ class Measured:
         return middle, low, high
 
     def open(self, name: str) -> backends.Session:
-        """A session on a candidate's files, for many samples at once."""
-        return backend_of(self.target).open(self.candidates[name].files, batch=CHUNK)
+        """A session on a candidate's files, opened as an app opens it."""
+        return backend_of(self.target).open(self.candidates[name].files, batch=self.target.shapes.batch)
+
+    def scores(self, name: str, split: str, count: int | None = None) -> Scores:
+        """What a candidate's file says to a split, a shipped batch at a time; see ``Exam.scores``."""
+        return self.exam.scores(self.open(name), split, self.target.shapes.batch, count)
 
     @functools.cached_property
     def profiles(self) -> dict[str, Profile]:
@@ -152,13 +123,6 @@ def check_target(target: Target, run: Machine | None = None) -> None:
     backend_of(target).check()
     for kind, options in target.also.items():
         backends.make(kind, options, f"{target.name}.toml: also.{kind}").check()
-
-
-def scores(session: backends.Session, chunks: Iterable[Inputs]) -> Scores:
-    """The outputs over all chunks of inputs, (N, C); those of several heads side by side."""
-    names = [port.name for port in session.outputs]
-    found = (session.run(chunk) for chunk in chunks)
-    return np.concatenate([np.concatenate([out[name] for name in names], axis=1) for out in found]).astype(np.float32)
 
 
 def run(
@@ -198,7 +162,8 @@ def run(
         kernels = None if ran is None else [backends.Kernel.of(kernel) for kernel in ran]
         more = {**about, "kernels": kernels, "onnx": onnx[c.name]}
         measured[c.name] = Candidate(c.name, c.numerics, c.pruned, files[c.name], **more)
-    return Measured(target, measured, found["host"], backend.version(), found["length"])
+    exam = exam.within(found["seconds"])
+    return Measured(target, measured, found["host"], backend.version(), exam, found["length"])
 
 
 def lower_all(target: Target, onnx: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
@@ -224,29 +189,27 @@ def _measure(
     seconds: float,
     run: Machine,
 ) -> dict[str, Any]:
+    batch = target.shapes.batch
+    sessions = {name: backend.open(data, batch=batch) for name, data in files.items()}
+    seconds_each = max(exam.seconds(session, "validation", batch) for session in sessions.values())
+    exam = exam.within(seconds_each)
     result: dict[str, Any] = {}
-    for name, data in files.items():
-        session = backend.open(data, batch=CHUNK)
-        got = scores(session, exam.inputs("validation", None))
-        found = parity.compare(got, of_torch[name], heads=exam.judge.heads)
+    for name, session in sessions.items():
+        got = exam.scores(session, "validation", batch)
+        wanted = exam.of_rows("validation", of_torch[name])
         result[name] = {
             "value_validation": exam.value("validation", got),
-            "parity": {
-                **found.as_dict(),
-                "score_range": found.score_range,
-                "mean": found.mean_abs_diff,
-                "clearly_differs": parity.clearly_differs(got, of_torch[name], tolerances[name], exam.judge.heads),
-            },
-            "also": {kind: _on_another(target, kind, data, exam, got, tolerances[name]) for kind in target.also},
+            "parity": _compared(session, exam, got, wanted, tolerances[name]),
+            "also": {kind: _on_another(target, kind, files[name], exam, got, tolerances[name]) for kind in target.also},
         }
-    x = timed_inputs(next(iter(exam.inputs("validation", None))), target.shapes.batch)
+    x = timed_inputs(exam.first("validation", TIMED), batch)
     job = bench.BenchJob(
         target.backend,
         files,
         "fp32",
         x,
         options=target.options,
-        batch=target.shapes.batch,
+        batch=batch,
         min_seconds=seconds,
         where=target.name,
     )
@@ -257,7 +220,39 @@ def _measure(
         result[name]["kernels"] = None if ran is None else [asdict(kernel) for kernel in ran]
     length = x[MASK].shape[1] if MASK in x else None
     host_ = {**timed.host, "others": timed.others, "note": timed.note}
-    return {"candidates": result, "host": host_, "length": length}
+    return {"candidates": result, "host": host_, "length": length, "seconds": seconds_each}
+
+
+def _compared(session: backends.Session, exam: Exam, got: Scores, wanted: Scores, tolerance: float) -> dict[str, Any]:
+    """What a session said to validation against a reference, and what it says to the same samples in other batches."""
+    found = parity.compare(got, wanted, heads=exam.judge.heads)
+    return {
+        **found.as_dict(),
+        "score_range": found.score_range,
+        "mean": found.mean_abs_diff,
+        "clearly_differs": parity.clearly_differs(got, wanted, tolerance, exam.judge.heads),
+        "batches": _in_batches(session, exam, got, tolerance),
+    }
+
+
+def _in_batches(session: backends.Session, exam: Exam, alone: Scores, tolerance: float) -> dict[str, Any]:
+    """The first validation samples in other batches than the shipped one, against what the file said in that.
+
+    Returns:
+        By batch: ``{"max_abs_diff", "mean", "clearly_differs"}``. Kernels differ by batch, and an app may give many.
+    """
+    count = min(max(BATCHES), len(alone))
+    rows = np.resize(np.arange(count), max(BATCHES))  # a small split fills the largest batch again and again
+    found = {}
+    for batch in BATCHES:
+        said = batches.over(session, lambda index: exam.inputs("validation", index), rows, batch)
+        told = parity.compare(joined(said), alone[rows], heads=exam.judge.heads)
+        found[str(batch)] = {
+            "max_abs_diff": told.as_dict()["max_abs_diff"],
+            "mean": told.mean_abs_diff,
+            "clearly_differs": parity.clearly_differs(joined(said), alone[rows], tolerance, exam.judge.heads),
+        }
+    return found
 
 
 def _on_another(
@@ -265,13 +260,13 @@ def _on_another(
 ) -> dict[str, Any]:
     """The same file on another backend, over validation, against what the target's own runtime says."""
     other = backends.make(kind, target.also[kind], f"{target.name}.toml: also.{kind}")
-    got = scores(other.open(files, batch=CHUNK), exam.inputs("validation", None))
-    found = parity.compare(got, wanted, heads=exam.judge.heads)
+    batch = target.shapes.batch
+    session = other.open(files, batch=batch)
+    got = exam.scores(session, "validation", batch)
     return {
-        **found.as_dict(),
+        **_compared(session, exam, got, wanted, tolerance),
         "runtime": other.version(),
         "value_validation": exam.value("validation", got),
-        "clearly_differs": parity.clearly_differs(got, wanted, tolerance, exam.judge.heads),
     }
 
 
@@ -300,15 +295,23 @@ def _parity_gap(candidate: Candidate) -> str | None:
     so for it at most 2 % of the answers may differ where the torch model was in no doubt, and the scores by the
     tolerance on average.
     """
+    told = _gap(candidate.parity, candidate.numerics)
+    if told is not None:
+        return f"parity: {told} the torch model's"
     for kind, other in candidate.also.items():
-        if other["clearly_differs"] > CLEARLY:
-            return f"{kind} reads the same file otherwise: {other['clearly_differs']:.1%} of the answers differ clearly"
-    found = candidate.parity
-    quantized = candidate.numerics.quantized
-    if quantized and found["clearly_differs"] > CLEARLY:
-        return f"parity: {found['clearly_differs']:.1%} of the answers differ clearly from the torch model's"
-    limit = candidate.numerics.tolerance * max(found["score_range"], 1.0)
-    differs = found["mean"] if quantized else found["max_abs_diff"]
-    if differs is None or differs > limit:
-        return f"parity: differs from the torch model by {differs}, more than {limit:.2g}"
+        if (told := _gap(other, candidate.numerics)) is not None:
+            return f"{kind} reads the same file otherwise: {told} the target's own"
+    return None
+
+
+def _gap(found: Mapping[str, Any], numerics: Numerics) -> str | None:
+    """How far answers are from those of a reference, in words that go on with whose they are."""
+    limit = numerics.tolerance * max(found["score_range"], 1.0)
+    for batch, told in {"": found, **found["batches"]}.items():
+        place = f"in batches of {batch} " if batch else ""
+        if numerics.quantized and told["clearly_differs"] > CLEARLY:
+            return f"{place}{told['clearly_differs']:.1%} of the answers differ clearly from"
+        distance = told["mean" if numerics.quantized else "max_abs_diff"]
+        if distance is None or distance > limit:
+            return f"{place}scores differ by {distance}, more than {limit:.2g}, from"
     return None

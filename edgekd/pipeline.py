@@ -23,6 +23,7 @@ from edgekd import (
     veto,
 )
 from edgekd.base import notes
+from edgekd.build.evaluation import Exam
 from edgekd.choose import Choice
 from edgekd.disk import disk, replace_file, replace_folder, samples_page
 from edgekd.errors import GateError, reading
@@ -53,12 +54,12 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
             rehearsal.run(bench, order.targets, bench.runner.facts()["key"])
     trained, watching, stage_scores, exam, measured = make_all(bench, QUICK_SECONDS if order.quick else SECONDS)
     budget = choose.resolved(order.recipe.budget, teacher_bytes(bench, trained))
-    choices = choose_all(measured, None if order.quick else budget, exam)
+    choices = choose_all(measured, None if order.quick else budget)
     explained = explain_losses(bench, trained, watching) if order.explain else None
     facts = record.Facts(bench, trained, stage_scores, exam, measured, choices, budget, order.quick, explained)
     document = record.make(facts)
     pages = write_pages(document, record.samples(facts))
-    apart = report.samples_page(document, learned.samples(bench, exam, facts.shown)).encode()
+    apart = report.samples_page(document, learned.samples(bench, facts.shown)).encode()
     if order.keep_candidates:
         keep_candidates(order.out, measured)
     gate(order, choices, {**pages, "samples.html": apart})
@@ -74,7 +75,7 @@ class Made(NamedTuple):
     trained: dict[str, steps.Trained]
     watching: Watching
     stage_scores: StageScores
-    exam: measure.Exam
+    exam: Exam
     measured: dict[str, Measured]
 
 
@@ -83,7 +84,7 @@ def make_all(bench: steps.Bench, seconds: float) -> Made:
     trained, watching = train_all(bench)
     onnx = export_all(bench, trained)
     stage_scores = StageScores(bench, trained)
-    exam = measure.Exam.of(bench.feed, watching.split, bench.judge_of("student"))
+    exam = Exam.of(bench.feed, watching.split, bench.judge_of("student"))
     return Made(trained, watching, stage_scores, exam, measure_all(bench, onnx, stage_scores, exam, seconds))
 
 
@@ -193,7 +194,7 @@ def measure_all(
     bench: steps.Bench,
     onnx: Mapping[str, Mapping[str, bytes]],
     stage_scores: StageScores,
-    exam: measure.Exam,
+    exam: Exam,
     seconds: float,
 ) -> dict[str, Measured]:
     """Every target's candidates, measured there, each for at least so many seconds."""
@@ -216,12 +217,10 @@ def teacher_bytes(bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> i
     return sum(steps.teacher_size(bench, tree[name], trained[name].student, opset) for name in bench.recipe.panel)
 
 
-def choose_all(measured: Mapping[str, Measured], budget: Any, exam: measure.Exam) -> dict[str, Choice]:
+def choose_all(measured: Mapping[str, Measured], budget: Any) -> dict[str, Choice]:
     """What ships on each target; validation decides."""
-    says = exam.teacher("validation")
-    value = exam.value("validation", says)
     return {
-        name: choose.choose(m.contenders(), budget, value, m.ratio, veto.told(m.profiles))
+        name: choose.choose(m.contenders(), budget, m.exam.teacher_value("validation"), m.ratio, veto.told(m.profiles))
         for name, m in measured.items()
     }
 

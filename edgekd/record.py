@@ -10,23 +10,23 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd import attribution, choose, explain, learned, metric, preprocess, steps, veto
+from edgekd.build.evaluation import SPLITS, Exam
 from edgekd.choose import Choice
 from edgekd.explain import Explained
 from edgekd.heads import columns, labels_of
 from edgekd.learned import Shown
-from edgekd.measure import Candidate, Exam, Measured, scores
+from edgekd.measure import Candidate, Measured
 from edgekd.plan import Plan, Step
 from edgekd.preprocess import Inputs
 from edgekd.recipe import Budget, Recipe
 from edgekd.runtime import bench as benching
 from edgekd.runtime import golden, parity
+from edgekd.runtime.batches import Outputs
 from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.stage_scores import StageScores
 
-Array = NDArray[np.float32]
 SCHEMA_VERSION = 1
 PARITY_SAMPLES = 10_000
 
@@ -50,9 +50,10 @@ class Facts:
         """The student of the first target that ships one, run over the test split; else the one before compression."""
         for target, choice in self.choices.items():
             if choice.shipped is not None:
-                said = scores(self.measured[target].open(choice.shipped), self.exam.inputs("test", None))
-                return Shown(target, choice.shipped, _step_of(self, target, choice.shipped), said)
-        return Shown(None, None, "student", self.stage_scores("student", "test"))
+                found = self.measured[target]
+                said = found.scores(choice.shipped, "test")
+                return Shown(target, choice.shipped, _step_of(self, target, choice.shipped), said, found.exam)
+        return Shown(None, None, "student", self.stage_scores("student", "test"), self.exam)
 
 
 def make(facts: Facts) -> dict[str, Any]:
@@ -94,8 +95,7 @@ def _attribution(plan: Plan, stages: list[dict[str, Any]], targets: dict[str, An
 
 def _details(facts: Facts) -> dict[str, Any]:
     """What the page draws beyond the contract: curves, agreement by class, the recipe."""
-    teacher, student = facts.exam.teacher("test"), facts.shown.scores
-    said = learned.make(facts.bench, facts.trained, facts.exam, facts.shown)
+    said = learned.make(facts.bench, facts.trained, facts.shown)
     said["losses"] = None
     if facts.explained is not None:
         before = functools.partial(facts.stage_scores, "student")
@@ -103,7 +103,7 @@ def _details(facts: Facts) -> dict[str, Any]:
     return {
         "history": {name: trained.history for name, trained in facts.trained.items()},
         "validated": _validated(facts),
-        "agreement": _by_class(facts, student, teacher) if learned.classifies(facts.bench) else None,
+        "agreement": _by_class(facts) if learned.classifies(facts.bench) else None,
         "learned": said,
         "kept": _kept(facts.bench),
         "notes": list(facts.bench.notes),
@@ -132,9 +132,10 @@ def _validated(facts: Facts) -> dict[str, str]:
     return {} if own is facts.bench.metric else dict.fromkeys(facts.bench.recipe.panel, "accuracy")
 
 
-def _by_class(facts: Facts, student: Array, teacher: Array) -> dict[str, Any]:
+def _by_class(facts: Facts) -> dict[str, Any]:
     """Agreement by class; where there are several heads of the first, its name, and the others under theirs."""
-    bench, labels = facts.bench, facts.exam.labels["test"]
+    bench, exam, student = facts.bench, facts.shown.exam, facts.shown.scores
+    teacher, labels = exam.teacher("test"), exam.labels["test"]
     found = {
         name: metric.per_class(
             student[:, where], teacher[:, where], labels_of(labels, bench.heads, name), bench.classes[where]
@@ -155,7 +156,7 @@ def _stages(facts: Facts) -> list[dict[str, Any]]:
     together = {
         **teachers[0],
         **{key: sum(row[key] for row in teachers) for key in ("params", "size_bytes", "seconds")},
-        **{f"value_{s}": facts.exam.value(s, facts.exam.teacher(s)) for s in ("validation", "test")},
+        **{f"value_{s}": facts.exam.teacher_value(s) for s in ("validation", "test")},
     }
     numbered = [{**row, "name": f"teacher {i + 1}"} for i, row in enumerate(teachers)]
     return [together, *numbered, *(row for step, row in rows if step.kind != "teacher")]
@@ -198,7 +199,7 @@ def _stage_value(facts: Facts, step: Step, split: str) -> float:
 
 def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
     name, choice = measured.target.name, facts.choices[measured.target.name]
-    teacher_value = facts.exam.value("validation", facts.exam.teacher("validation"))
+    teacher_value = measured.exam.teacher_value("validation")
     shipped = choice.shipped or min(measured.candidates.values(), key=lambda c: -c.value_validation).name
     contender = next(c for c in measured.contenders() if c.name == shipped)
     profiles = measured.profiles
@@ -219,17 +220,16 @@ def _candidate(facts: Facts, measured: Measured, candidate: Candidate, profile: 
     summary = benching.summary(candidate.samples)
     middle, low, high = measured.ratio("fp32", candidate.name)
     shown, same = facts.shown, (measured.target.name, candidate.name)
-    if (shown.target, shown.candidate) == same:
-        got = shown.scores
-    else:
-        got = scores(measured.open(candidate.name), facts.exam.inputs("test", None))
+    is_shown = (shown.target, shown.candidate) == same
+    got = shown.scores if is_shown else measured.scores(candidate.name, "test")
     return {
         "name": candidate.name,
         "numerics": candidate.numerics.name,
         "pruned": candidate.pruned,
         "size_bytes": candidate.size_bytes,
         "value_validation": candidate.value_validation,
-        "value_test": facts.exam.value("test", got),
+        "value_test": measured.exam.value("test", got),
+        "scored": {split: measured.exam.length(split) for split in ("validation", "test")},
         "latency_ms": {key: summary[key] for key in ("p50", "p90", "p99", "mean", "min", "max")},
         "throughput": measured.target.shapes.batch / (summary["p50"] / 1e3),
         "samples": len(candidate.samples_ns),
@@ -242,15 +242,15 @@ def _candidate(facts: Facts, measured: Measured, candidate: Candidate, profile: 
 
 def _parity(facts: Facts, measured: Measured, candidate: Candidate) -> dict[str, Any]:
     """The file on its runtime against the torch model it came from, over all splits up to 10,000 samples."""
-    session, left = measured.open(candidate.name), PARITY_SAMPLES
+    exam, left = measured.exam, PARITY_SAMPLES
+    step = _step_of(facts, measured.target.name, candidate.name)
     got, wanted = [], []
-    for split in ("train", "validation", "test"):
-        count = min(left, facts.bench.feed.length(split))
+    for split in SPLITS:
+        count = min(left, exam.length(split))
         left -= count
         if count:
-            got.append(scores(session, facts.exam.inputs(split, count)))
-            step = _step_of(facts, measured.target.name, candidate.name)
-            wanted.append(facts.stage_scores(step, split, count, candidate.numerics))
+            got.append(measured.scores(candidate.name, split, count))
+            wanted.append(exam.of_rows(split, facts.stage_scores(step, split, numerics=candidate.numerics))[:count])
     return parity.compare(np.concatenate(got), np.concatenate(wanted), heads=facts.bench.heads).as_dict()
 
 
@@ -328,9 +328,10 @@ def _without_paths(value: Any) -> Any:
     return PureWindowsPath(value).name if absolute else value
 
 
-def _golden(facts: Facts, measured: Measured, name: str) -> tuple[Inputs, golden.Outputs]:
+def _golden(facts: Facts, measured: Measured, name: str) -> tuple[Inputs, Outputs]:
     """Synthetic inputs, or with ``golden = "data"`` the clearest test samples."""
     session, bench = measured.open(name), facts.bench
     given = bench.feed.inputs("test", 0, 256) if bench.recipe.golden == "data" else None
     length = measured.length or golden.LENGTH
-    return golden.make(session, bench.feed.specs, seed=bench.recipe.seed, given=given, length=length)
+    batch = measured.target.shapes.batch
+    return golden.make(session, bench.feed.specs, bench.recipe.seed, given=given, length=length, batch=batch)

@@ -16,8 +16,10 @@ import torch
 from torch import nn
 
 from edgekd import clock, measure, plugins, steps
+from edgekd.build.independence import dependence
 from edgekd.errors import ExportError
 from edgekd.learn import train
+from edgekd.learn.feed import Feed
 from edgekd.learn.objective import check_layers
 from edgekd.learn.student import Student, joined
 from edgekd.plan import Plan, Step
@@ -85,6 +87,7 @@ def check(bench: steps.Bench) -> dict[str, Student]:
             students[step.name] = made
             _check_output(made, step)
             if not teaches:
+                _check_independence(made, bench.feed_of(step.name), step)
                 check_layers(bench.terms, students[step.name].module, students["teacher"].module)
     return students
 
@@ -123,6 +126,16 @@ def _check_output(student: Student, step: Step) -> None:
         allowed = ", ".join(f"(N, {spec.shape[1]})" for spec in student.outputs)
         raise ExportError(
             "the output has the wrong shape", where=step.name, found=", ".join(map(str, found)), allowed=allowed
+        )
+
+
+def _check_independence(student: Student, feed: Feed, step: Step) -> None:
+    """An app asks one sample at a time, and must get what was scored."""
+    if (place := dependence(student.module, feed, step.name)) is not None:
+        raise ExportError(
+            "what the student answers to a sample depends on the other samples of its batch",
+            where=f"{step.name}: {place}",
+            hint="an app asks one sample at a time: keep running statistics, and compute nothing over the batch",
         )
 
 

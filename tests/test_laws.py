@@ -170,3 +170,11 @@ def test_import_edgekd_loads_nothing_else() -> None:
     done = subprocess.run([sys.executable, "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT.parent)!r}); {code}"],
                           capture_output=True, text=True, check=True)  # fmt: skip
     assert done.stdout.strip() == "['edgekd']"
+
+
+def test_build_is_a_function_whatever_was_imported() -> None:
+    """A package stands under the same name."""
+    import edgekd.build.evaluation
+
+    with pytest.raises(edgekd.EdgekdError, match="recipe: name: missing"):
+        edgekd.build({"data": {"source": "digits"}})

@@ -31,7 +31,7 @@ from edgekd.heads import Heads
 from edgekd.preprocess import Inputs
 from edgekd.runtime import tensor_pb
 from edgekd.runtime._checks import MOST, check_path, keys, listed, no_duplicates, table_at, texts, wholes
-from edgekd.runtime.golden import Outputs
+from edgekd.runtime.batches import Outputs
 
 SCHEMA_VERSION, FORMAT = "1.0", 1
 COMPONENT = "student"

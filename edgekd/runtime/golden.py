@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from edgekd.errors import IntegrityError
 from edgekd.preprocess import MASK, Inputs, Spec
+from edgekd.runtime import batches
 from edgekd.runtime.backends._base import Session
+from edgekd.runtime.batches import Outputs
 
-Outputs = dict[str, NDArray[Any]]
 MARGIN, LENGTH = 0.1, 16
 
 
@@ -23,6 +24,7 @@ def make(
     want: int = 8,
     given: Inputs | None = None,
     length: int = LENGTH,
+    batch: int = 1,
 ) -> tuple[Inputs, Outputs]:
     """Golden inputs and what a session says to them.
 
@@ -34,10 +36,12 @@ def make(
         want: at most so many.
         given: inputs to choose from; else synthetic ones, seeded.
         length: of synthetic sequences, without padding.
+        batch: as the session ships: the answers are those that an app gets.
     """
     made = {spec.name: _synthetic(spec, seed + i, 64 * want, length) for i, spec in enumerate(specs)}
     x = made if given is None else given
-    y = {name: scores.astype(np.float32) for name, scores in session.run(x).items()}
+    said = batches.run(session, x, batch, "golden inputs")
+    y = {name: scores.astype(np.float32) for name, scores in said.items()}
     margin = np.min([_margin(scores) for scores in y.values()], axis=0)
     clearest = np.argsort(-margin, kind="stable")[:want]
     keep = np.sort([i for i in clearest if margin[i] >= MARGIN] or clearest[:1])

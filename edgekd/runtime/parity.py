@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgekd.errors import IntegrityError, UsageError
 from edgekd.heads import SINGLE, Heads, answers, columns
+from edgekd.runtime import batches
 from edgekd.runtime.backends._base import Array, Session
 
 BATCH = 64
@@ -126,13 +127,4 @@ def run_all(session: Session, inputs: Mapping[str, Array], *, output: str | None
     name = names[0] if output is None else output
     if name not in names:
         raise UsageError("no such output", where="parity", found=name, allowed=names)
-    counts = {key: len(array) for key, array in inputs.items()}
-    if len(set(counts.values())) != 1:
-        raise UsageError("unequal numbers of samples", where="parity", found=counts)
-    samples = next(iter(counts.values()))
-    fixed = session.inputs[0].shape[0]
-    step = batch if fixed is None else fixed
-    if fixed is not None and samples % fixed:
-        raise UsageError(f"the model takes {fixed} samples at once", where="parity", found=samples)
-    starts = range(0, samples, step)
-    return np.concatenate([session.run({k: a[at : at + step] for k, a in inputs.items()})[name] for at in starts])
+    return batches.run(session, inputs, batch, "parity")[name]

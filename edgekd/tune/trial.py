@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekd import host, measure, pipeline, plan, rehearsal, steps
+from edgekd.build.evaluation import Exam
 from edgekd.choose import Choice
 from edgekd.learn.data._base import Dataset
 from edgekd.orders import Order
@@ -70,7 +71,7 @@ def rung(lab: Lab, recipe: Recipe) -> float:
     """The value of a shortened recipe's last float student on validation, in torch."""
     bench = lab.bench(recipe)
     trained, watching = pipeline.train_all(bench)
-    exam = measure.Exam.of(bench.feed, watching.split, bench.judge_of("student"))
+    exam = Exam.of(bench.feed, watching.split, bench.judge_of("student"))
     scores = StageScores(bench, trained)
     names = {c.step for candidates in bench.plan.candidates.values() for c in candidates}
     last = [step.name for _, step in bench.plan.walk() if step.name in names][-1]
@@ -81,19 +82,16 @@ def full(lab: Lab, recipe: Recipe, number: int) -> Result:
     """A build without a bundle: what would ship on each target, as it was measured there."""
     bench = lab.bench(recipe)
     made = pipeline.make_all(bench, pipeline.QUICK_SECONDS if lab.order.quick else pipeline.SECONDS)
-    choices = pipeline.choose_all(made.measured, lab.budget, made.exam)
-    teacher = made.exam.value("validation", made.exam.teacher("validation"))
-    return _result(lab, number, made.measured, choices, teacher)
+    choices = pipeline.choose_all(made.measured, lab.budget)
+    return _result(lab, number, made.measured, choices)
 
 
-def _result(
-    lab: Lab, number: int, measured: Mapping[str, measure.Measured], choices: Mapping[str, Choice], teacher: float
-) -> Result:
+def _result(lab: Lab, number: int, measured: Mapping[str, measure.Measured], choices: Mapping[str, Choice]) -> Result:
     rows: dict[str, dict[str, Any]] = {}
     beyond: dict[str, float] = {}
     gates: list[str] = []
     for name, choice in choices.items():
-        contenders = measured[name].contenders()
+        contenders, teacher = measured[name].contenders(), measured[name].exam.teacher_value("validation")
         lost = {
             c.name: missed(lab.budget, drop=teacher - c.value, latency_ms=c.p50_ms, size_bytes=c.size_bytes)
             for c in contenders
@@ -103,6 +101,7 @@ def _result(
         rows[name] = {
             "candidate": found.name,
             "value": found.value,
+            "drop": teacher - found.value,
             "p50_ms": found.p50_ms,
             "size_bytes": found.size_bytes,
             "reason": choice.reason,
@@ -112,5 +111,5 @@ def _result(
         if choice.shipped is None and (found.parity is not None or not lost[found.name]):
             gates.append(f"{name}: {choice.verdicts[found.name]}")
     value = min(row["value"] for row in rows.values())
-    slowest, largest = (max(row[key] for row in rows.values()) for key in ("p50_ms", "size_bytes"))
-    return Result(number, value, slowest, largest, teacher - value, beyond, "; ".join(gates), rows)
+    slowest, largest, drop = (max(row[key] for row in rows.values()) for key in ("p50_ms", "size_bytes", "drop"))
+    return Result(number, value, slowest, largest, drop, beyond, "; ".join(gates), rows)

@@ -1,0 +1,138 @@
+"""What candidates are scored on: samples prepared as an app prepares them, one shipped batch at a time.
+
+An int8 kernel may answer one sample otherwise than 256 (OpenVINO 2026.4's fully connected layers did: test accuracy 1.0
+at batch 256, 0.25 at batch 1), so that every figure that is told of a file comes from the batch an app runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.learn.feed import Feed, some
+from edgekd.metrics._judge import Judge
+from edgekd.preprocess import Inputs
+from edgekd.runtime import batches
+from edgekd.runtime.backends._base import Session
+
+Scores = NDArray[np.float32]
+SPLITS = ("train", "validation", "test")
+MOST_SECONDS = 60.0  # of scoring one candidate on one split
+FEWEST = 1_000  # samples that are scored in any case, where a split has them
+_COLD, _PROBED = 1, 8  # runs that are not timed, and samples that are
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What a candidate is examined on.
+
+    Attributes:
+        feed: the student's.
+        said: the teacher's logits over a whole split.
+        judge: what a split's scores are measured by.
+        rows: the samples of each split that are scored, by number, rising.
+    """
+
+    feed: Feed
+    said: Callable[[str], Scores]
+    judge: Judge
+    rows: Mapping[str, NDArray[np.int64]]
+
+    @classmethod
+    def of(cls, feed: Feed, teacher: Callable[[str], Scores], judge: Judge) -> Exam:
+        """The exam that a feed sets: every sample."""
+        return cls(feed, teacher, judge, {name: np.arange(feed.length(name)) for name in SPLITS})
+
+    def within(self, seconds: float) -> Exam:
+        """The same exam, of each split so many samples as a candidate of so many seconds a sample scores in a minute.
+
+        At least 1,000; drawn at random, the same ones each time, so that candidates and teacher are compared on them.
+        """
+        rows = {name: some(total, counted(total, seconds)) for name, total in self._totals().items()}
+        return replace(self, rows=rows)
+
+    def _totals(self) -> dict[str, int]:
+        return {name: self.feed.length(name) for name in SPLITS}
+
+    def length(self, split: str) -> int:
+        """How many samples of a split are scored."""
+        return len(self.rows[split])
+
+    def whole(self, split: str) -> bool:
+        """Whether all are."""
+        return self.length(split) == self.feed.length(split)
+
+    def of_rows(self, split: str, values: NDArray[Any]) -> NDArray[Any]:
+        """Of something with an entry for each sample of a split, those that are scored."""
+        return values if self.whole(split) else values[self.rows[split]]
+
+    @property
+    def labels(self) -> dict[str, NDArray[np.int64] | None]:
+        """By split; None where the data has none."""
+        found = {name: self.feed.labels(name) for name in SPLITS}
+        return {name: None if y is None else self.of_rows(name, y) for name, y in found.items()}
+
+    def teacher(self, split: str) -> Scores:
+        """The teacher's logits, (N, C)."""
+        return self.of_rows(split, self.said(split))
+
+    def raw(self, split: str) -> NDArray[Any]:
+        """Raw samples, (N, ...)."""
+        return self.of_rows(split, self.feed.raw(split))
+
+    def number(self, split: str, i: int) -> int:
+        """The number of a sample in the split as the data has it."""
+        return self.feed.number(split, int(self.rows[split][i]))
+
+    def inputs(self, split: str, index: NDArray[np.int64]) -> Inputs:
+        """The model inputs of some samples, as ``predict`` makes them of a batch."""
+        return self.feed.plain(split, self.rows[split][index])
+
+    def first(self, split: str, count: int) -> Inputs:
+        """The model inputs of the first samples."""
+        return self.inputs(split, np.arange(min(count, self.length(split))))
+
+    def value(self, split: str, scores: Scores) -> float:
+        """The metric of some scores over a whole split."""
+        return self.judge(scores, self.labels[split], self.teacher(split), self.raw(split))
+
+    def teacher_value(self, split: str) -> float:
+        """The teacher's own."""
+        return self.value(split, self.teacher(split))
+
+    def scores(self, session: Session, split: str, batch: int, count: int | None = None) -> Scores:
+        """What a session says to a split, or to its first ``count`` samples: (N, C), several heads side by side.
+
+        Args:
+            batch: as the session ships.
+        """
+        rows = np.arange(self.length(split) if count is None else min(count, self.length(split)))
+        found = batches.over(session, lambda index: self.inputs(split, index), rows, batch)
+        return joined(found)
+
+    def seconds(self, session: Session, split: str, batch: int) -> float:
+        """Seconds a sample of scoring a split, preparation included, from a few samples."""
+        rows = np.arange(min((_COLD + _PROBED) * batch, self.length(split)))
+        cold, timed = rows[: _COLD * batch], rows[_COLD * batch :]
+        batches.over(session, lambda index: self.inputs(split, index), cold, batch)
+        started = time.perf_counter()
+        if len(timed):
+            batches.over(session, lambda index: self.inputs(split, index), timed, batch)
+        return (time.perf_counter() - started) / max(len(timed), 1)
+
+
+def joined(outputs: Mapping[str, NDArray[Any]]) -> Scores:
+    """The scores of several heads side by side, (N, C)."""
+    return np.concatenate(list(outputs.values()), axis=1).astype(np.float32)
+
+
+def counted(total: int, seconds: float) -> int:
+    """How many of a split's samples are scored: all, or what a minute is enough for in whole thousands."""
+    if total * seconds <= MOST_SECONDS:
+        return total
+    return min(total, max(FEWEST, int(MOST_SECONDS / seconds) // FEWEST * FEWEST))

@@ -1,0 +1,49 @@
+"""A session over many samples, in batches of the size that an app runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.errors import UsageError
+from edgekd.runtime.backends._base import Array, Session
+
+Outputs = dict[str, NDArray[Any]]
+
+
+def run(session: Session, inputs: Mapping[str, Array], batch: int, where: str = "run") -> Outputs:
+    """Every output for many samples, by name, (samples, ...) each.
+
+    Args:
+        session: any.
+        inputs: (samples, ...) each, with equal numbers of samples.
+        batch: samples in one run, from 1; the last run has what is left. A session that takes one batch size alone is
+            fed that.
+        where: for the errors.
+
+    Raises:
+        UsageError: unequal numbers of samples, or a number that a fixed batch does not divide.
+    """
+    counts = {key: len(array) for key, array in inputs.items()}
+    if len(set(counts.values())) != 1:
+        raise UsageError("unequal numbers of samples", where=where, found=counts)
+    samples = next(iter(counts.values()))
+    fixed = session.inputs[0].shape[0]
+    if fixed is not None and samples % fixed:
+        raise UsageError(f"the model takes {fixed} samples at once", where=where, found=samples)
+    rows = np.arange(samples)
+    return over(session, lambda index: {name: array[index] for name, array in inputs.items()}, rows, fixed or batch)
+
+
+def over(
+    session: Session, inputs: Callable[[NDArray[np.int64]], Mapping[str, Array]], index: NDArray[np.int64], batch: int
+) -> Outputs:
+    """Every output for the samples of ``index``; ``inputs`` prepares those of a batch as an app would, just before.
+
+    So texts are padded to the longest of their own batch, and one alone not at all.
+    """
+    parts = [session.run(inputs(index[start : start + batch])) for start in range(0, len(index), batch)]
+    return {port.name: np.concatenate([part[port.name] for part in parts]) for port in session.outputs}
