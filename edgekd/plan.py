@@ -6,6 +6,7 @@ before it and everything that can change its result, so an artifact found under 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import math
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import host, sources
+from edgekd.base.shards import INDEX, shards
 from edgekd.errors import RecipeError
 from edgekd.passes import build_pass, free_name, losses_of, split_table
 from edgekd.recipe import SCHEDULE_KEYS, Recipe, Schedule, Table, inputs
@@ -372,11 +374,17 @@ def _without_inputs(table: Table, role: str) -> Table:
 
 
 def _input_hash(path: Path) -> str:
-    """A file's, or that of every file of a folder; where nothing can be read, that is told when it is used."""
+    """A file's, that of an index and its shards, or that of every file of a folder.
+
+    Where nothing can be read, that is told when it is used.
+    """
     digest = hashlib.sha256()
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    if path.name.endswith(INDEX):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            files += sorted({file for file in shards(path).values() if file.is_file()})
     for file in files:
-        digest.update(file.relative_to(path).as_posix().encode())
+        digest.update((file.name if path.name.endswith(INDEX) else file.relative_to(path).as_posix()).encode())
         try:
             with file.open("rb") as data:
                 digest.update(hashlib.file_digest(data, "sha256").digest())

@@ -81,9 +81,13 @@ class Teacher(Schedule):
 
     model: Table
     seed: int | None = Field(default=None, ge=0, le=2**32 - 1, description="of its own training; absent: the recipe's")
-    checkpoint: str | None = Field(default=None, description="safetensors, or a pickle read with weights_only")
+    checkpoint: str | None = Field(
+        default=None, description="safetensors, a pickle read with weights_only, the index of several, or a folder"
+    )
     state_key: str | None = Field(default=None, description="dotted path to the state_dict inside the checkpoint")
-    strip_prefix: str | None = Field(default=None, description="such as 'module.' or '_orig_mod.'")
+    strip_prefix: str | None = Field(
+        default=None, description="those names count that begin so: 'module.', 'ema.'; '': those without"
+    )
     output: str | int | None = Field(default=None, description="which output holds the logits, by name or index")
     classes: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         default=None, description="for each of our classes, the teacher's index"

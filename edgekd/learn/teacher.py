@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from edgekd import plugins
 from edgekd.errors import RecipeError
-from edgekd.learn.quiet import quiet
+from edgekd.learn import weights
 from edgekd.recipe import Teacher
 
 
@@ -85,11 +81,11 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, nam
         )
     if table.checkpoint is not None:
         where = f"{name}.checkpoint: {Path(table.checkpoint).name}"
-        state = read_checkpoint(Path(table.checkpoint), table.state_key, table.strip_prefix, name)
+        state = weights.read(Path(table.checkpoint), table.state_key, name)
+        state = weights.chosen(state, table.strip_prefix, bare(module).state_dict(), where)
         if table.classes is not None and (more := _classes_of(bare(module), state, own)):
             module = build(table.model, f"{name}.model", input_shape, more)
-        _check_state(bare(module), state, where)
-        bare(module).load_state_dict(state)
+        weights.load(bare(module), state, where)
     return wrap(module, table)
 
 
@@ -104,62 +100,6 @@ def _classes_of(module: nn.Module, state: Mapping[str, Tensor], classes: int) ->
 def wrap(module: nn.Module, table: Teacher) -> nn.Module:
     """The module with its outputs picked as the recipe says."""
     return Logits(module, table.output, table.classes)
-
-
-def read_checkpoint(
-    path: Path, state_key: str | None, strip_prefix: str | None, name: str = "teacher"
-) -> dict[str, Tensor]:
-    """The state_dict in a safetensors file, or in a pickle read with ``weights_only`` and nothing else."""
-    where = f"{name}.checkpoint: {path.name}"
-    if not path.is_file():
-        raise RecipeError("no such file", where=f"{name}.checkpoint", found=str(path))
-    found = _read(path, where)
-    for part in state_key.split(".") if state_key else []:
-        if not isinstance(found, Mapping) or part not in found:
-            keys = [str(k) for k in found] if isinstance(found, Mapping) else []
-            raise RecipeError("no such key in the checkpoint", where=f"{name}.state_key", found=part, allowed=keys[:20])
-        found = found[part]
-    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
-        keys = [str(k) for k in found][:20] if isinstance(found, Mapping) else []
-        raise RecipeError("not a state_dict; name the key that holds it", where=f"{name}.state_key", allowed=keys)
-    prefix = strip_prefix or ""
-    return {str(key).removeprefix(prefix): value for key, value in found.items()}
-
-
-def _read(path: Path, where: str) -> Any:
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as err:
-            raise RecipeError(f"not a safetensors file ({err})", where=where) from err
-    try:
-        with quiet():
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as err:
-        raise RecipeError(
-            "holds more than weights, and other pickles are never run",
-            where=where,
-            hint="save its state_dict, best as safetensors",
-        ) from err
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as err:
-        raise RecipeError(f"can't be read ({str(err).splitlines()[0]})", where=where) from err
-
-
-def _check_state(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    wanted = module.state_dict()
-    for name, tensor in wanted.items():
-        if name not in state:
-            raise RecipeError(f"the checkpoint lacks {name!r}", where=where, found=name, allowed=list(state)[:200])
-        if state[name].shape != tensor.shape:
-            raise RecipeError(
-                f"{name!r} has another shape",
-                where=where,
-                found=tuple(state[name].shape),
-                allowed=str(tuple(tensor.shape)),
-            )
-    for name in state:
-        if name not in wanted:
-            raise RecipeError("the model has no such tensor", where=where, found=name, allowed=list(wanted)[:200])
 
 
 def _pick(given: Any, output: str | int | None) -> Tensor:

@@ -1,0 +1,266 @@
+"""The weights of a user's checkpoint: read from whatever file holds them, and fitted to a network without a guess.
+
+A file is known by its content, not by its name. Weights that a checkpoint holds more than once (plain, and as moving
+averages) are never mixed: where the recipe does not say which, that is asked.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from edgekd.base.shards import INDEX, shards
+from edgekd.errors import RecipeError
+from edgekd.learn.quiet import quiet
+
+FILES = ("model.safetensors", "pytorch_model.bin")  # as model hubs name them
+COUNTED = "num_batches_tracked"  # how often a BatchNorm has run: what it answers does not depend on it
+PICKLES = (b"PK\x03\x04", b"\x80\x02")  # what torch.save writes: a zip file, before torch 1.6 bare pickles
+SHOWN = 20
+
+State = dict[str, Tensor]
+
+
+def read(path: Path, state_key: str | None, name: str = "teacher") -> State:
+    """The state_dict in a checkpoint.
+
+    Args:
+        path: a safetensors file, a pickle (read with ``weights_only`` and nothing else), the index of one that lies in
+            several files, or a folder that holds one of these under the name that model hubs give it.
+        state_key: dotted path to the state_dict inside it; keys of the file may hold dots themselves.
+        name: of the teacher, for errors.
+
+    Raises:
+        RecipeError: no such file, no checkpoint, no such key; names the file and what is there.
+    """
+    found = _read(_file(path, name), f"{name}.checkpoint: {path.name}")
+    if state_key:
+        found = _at(found, state_key, f"{name}.state_key")
+    if not isinstance(found, Mapping) or not found or not all(isinstance(v, Tensor) for v in found.values()):
+        raise RecipeError(
+            "not a state_dict; name the key that holds it",
+            where=f"{name}.state_key",
+            allowed=_states(found) or [str(key) for key in found][:SHOWN]
+            if isinstance(found, Mapping)
+            else type(found).__name__,
+        )
+    if coded := [str(key) for key, value in found.items() if value.is_quantized]:
+        raise RecipeError(
+            "a quantized tensor", where=f"{name}.checkpoint: {path.name}", found=coded[0], allowed="floats"
+        )
+    return {str(key): value if value.layout == torch.strided else value.to_dense() for key, value in found.items()}
+
+
+def chosen(state: State, prefix: str | None, wanted: Mapping[str, Tensor], where: str) -> State:
+    """Of a checkpoint's tensors those that the recipe means, under the names of the network.
+
+    Args:
+        prefix: ``strip_prefix``; those that begin with it, and no others; ``""``: those without any; None: all of them,
+            where there is no choice.
+        wanted: the network's own state_dict.
+
+    Raises:
+        RecipeError: nothing begins so; or the weights are there more than once, and it is not said which are meant.
+    """
+    if prefix:
+        found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        if not found:
+            raise RecipeError(
+                "no tensor of the checkpoint begins so", where=where, found=prefix, allowed=_prefixes(state, wanted)
+            )
+        return found
+    copies = _prefixes(state, wanted)
+    if prefix is None and len(copies) > 1:
+        raise RecipeError(
+            "the checkpoint holds these weights more than once, and they are never mixed",
+            where=where,
+            allowed=[f'strip_prefix = "{copy}"' for copy in copies],
+        )
+    others = tuple(copy for copy in copies if copy)
+    return {name: value for name, value in state.items() if not ("" in copies and others and name.startswith(others))}
+
+
+def load(module: nn.Module, state: State, where: str) -> None:
+    """Load tensors into a network, each of its own.
+
+    A tensor that the network uses under two names may be there once. Counters of BatchNorm may be missing.
+
+    Raises:
+        RecipeError: a tensor is missing, too many, of another shape, or not finite; names it.
+    """
+    wanted = module.state_dict()
+    state = {name: value for name, value in state.items() if name in wanted or not name.endswith(COUNTED)}
+    state |= {name: wanted[name] for name in wanted if name.endswith(COUNTED) and name not in state}
+    state |= _tied(wanted, state, where)
+    for name, tensor in wanted.items():
+        if name not in state:
+            prefixes = [p for p in _prefixes(state, wanted) if p]
+            hint = f'try strip_prefix = "{prefixes[0]}"' if prefixes else None
+            raise RecipeError(
+                f"the checkpoint lacks {name!r}", where=where, found=name, allowed=list(state)[:200], hint=hint
+            )
+        if state[name].shape != tensor.shape:
+            shapes = tuple(state[name].shape), str(tuple(tensor.shape))
+            raise RecipeError(f"{name!r} has another shape", where=where, found=shapes[0], allowed=shapes[1])
+    for name in state:
+        if name not in wanted:
+            raise RecipeError("the model has no such tensor", where=where, found=name, allowed=list(wanted)[:200])
+    buffers = {name for name, _ in module.named_buffers()}
+    check_finite(state, where, {name: wanted[name] for name in buffers & wanted.keys()})
+    module.load_state_dict(state)
+
+
+def check_finite(state: Mapping[str, Tensor], where: str, masks: Mapping[str, Tensor] | None = None) -> None:
+    """Every number is one.
+
+    Args:
+        masks: buffers as the network makes them: where those hold an infinity (attention masks do), it may stand.
+
+    Raises:
+        RecipeError: names the first tensor that holds a NaN or an infinity, and how many of each.
+    """
+    for name, tensor in state.items():
+        if not isinstance(tensor, Tensor) or not (tensor.is_floating_point() or tensor.is_complex()):
+            continue
+        value = tensor.detach().float() if tensor.is_floating_point() else tensor.detach()
+        bad = ~torch.isfinite(value)
+        if masks and name in masks and masks[name].shape == value.shape:
+            bad &= torch.isfinite(masks[name]) | torch.isnan(value)
+        if bool(bad.any()):
+            nan = int((torch.isnan(value) & bad).sum())
+            counts = [f"{nan} NaN" if nan else "", f"{int(bad.sum()) - nan} Inf" if int(bad.sum()) > nan else ""]
+            told = " and ".join(filter(None, counts))
+            raise RecipeError(
+                f"tensor {name!r} is not finite", where=where, found=f"{told} of {value.numel()}", allowed="numbers"
+            )
+
+
+def _file(path: Path, name: str) -> Path:
+    """The file that a checkpoint is read from: itself, or inside a folder the one with a hub's name."""
+    if path.is_dir():
+        names = [*(f"{file}{INDEX}" for file in FILES), *FILES]
+        inside = [path / file for file in names if (path / file).is_file()]
+        if not inside:
+            where = f"{name}.checkpoint"
+            raise RecipeError("no checkpoint in this folder", where=where, found=str(path), allowed=", ".join(names))
+        return inside[0]
+    if not path.is_file():
+        raise RecipeError("no such file", where=f"{name}.checkpoint", found=str(path))
+    return path
+
+
+def _read(path: Path, where: str) -> Any:
+    with path.open("rb") as file:
+        begins = file.read(64)
+    if begins.startswith(b"version https://git-lfs"):
+        raise RecipeError("a pointer of Git LFS, not the file", where=where, hint="git lfs pull")
+    if path.name.endswith(INDEX):
+        return _from_shards(path, where)
+    # A safetensors file begins with the length of its JSON header, 8 bytes, and the header's brace.
+    if begins[8:9] == b"{" or (path.suffix == ".safetensors" and not begins.startswith(PICKLES)):
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as err:
+            raise RecipeError(f"not a safetensors file ({err})", where=where) from err
+    try:
+        with quiet(), path.open("rb") as file:  # by its name torch would take some pickles for safetensors
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as err:
+        raise RecipeError(
+            "holds more than weights, and other pickles are never run"
+            if begins.startswith(PICKLES)
+            else "neither a safetensors file nor a checkpoint of torch",
+            where=where,
+            hint="save its state_dict, best as safetensors",
+        ) from err
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as err:
+        reason = (str(err).splitlines() or [type(err).__name__])[0]
+        raise RecipeError(f"can't be read ({reason})", where=where) from err
+
+
+def _from_shards(path: Path, where: str) -> State:
+    try:
+        named = shards(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+        raise RecipeError("not an index of shards", where=where, allowed='{"weight_map": {tensor: file}}') from err
+    found: State = {}
+    for file in sorted(set(named.values())):
+        if not file.is_file():
+            raise RecipeError("a shard is missing", where=where, found=file.name)
+        inside = _read(file, f"{where} ({file.name})")
+        for name in (name for name, place in named.items() if place == file):
+            if name not in inside:
+                raise RecipeError("the shard lacks a tensor of the index", where=f"{where} ({file.name})", found=name)
+            found[name] = inside[name]
+    return found
+
+
+def _at(found: Any, path: str, where: str) -> Any:
+    """What stands at a dotted path; a key that holds dots itself comes first."""
+    if not isinstance(found, Mapping):
+        raise RecipeError("no such key in the checkpoint", where=where, found=path, allowed=type(found).__name__)
+    by_name = {str(key): value for key, value in found.items()}
+    if path in by_name:
+        return by_name[path]
+    parts = path.split(".")
+    for count in range(len(parts) - 1, 0, -1):
+        key, rest = ".".join(parts[:count]), ".".join(parts[count:])
+        if isinstance(by_name.get(key), Mapping):
+            return _at(by_name[key], rest, where)
+    flat = any(key.startswith(f"{path}.") for key in by_name)
+    hint = f'its tensors have names that begin so: strip_prefix = "{path}."' if flat else None
+    raise RecipeError(
+        "no such key in the checkpoint", where=where, found=path, allowed=list(by_name)[:SHOWN], hint=hint
+    )
+
+
+def _states(found: Any, path: str = "") -> list[str]:
+    """Dotted paths of what are state_dicts inside a checkpoint."""
+    if not isinstance(found, Mapping):
+        return []
+    if path and found and all(isinstance(value, Tensor) for value in found.values()):
+        return [path]
+    return [inner for key, value in found.items() for inner in _states(value, f"{path}.{key}".lstrip("."))]
+
+
+def _prefixes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """What stands before the network's names in a checkpoint, for at least half of them: "", "module.", "ema." ..."""
+    names = {name for name in wanted if not name.endswith(COUNTED)}
+    counts: dict[str, int] = {}
+    for key, value in state.items():
+        parts = key.split(".")
+        for start in range(len(parts)):
+            name = ".".join(parts[start:])
+            if name in names and value.shape == wanted[name].shape:
+                prefix = key.removesuffix(name)
+                counts[prefix] = counts.get(prefix, 0) + 1
+    return [prefix for prefix, count in counts.items() if 2 * count >= len(names)]
+
+
+def _tied(wanted: Mapping[str, Tensor], state: State, where: str) -> State:
+    """Tensors that the network uses under several names, and the checkpoint holds under one.
+
+    Raises:
+        RecipeError: it holds them under several, and not alike.
+    """
+    groups: dict[Any, list[str]] = {}
+    for name, tensor in wanted.items():
+        if tensor.numel() and tensor.layout == torch.strided:
+            place = tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride()
+            groups.setdefault(place, []).append(name)
+    found: State = {}
+    for names in groups.values():
+        there = [name for name in names if name in state]
+        for other in there[1:]:
+            if not torch.equal(state[there[0]], state[other]):
+                both = f"{there[0]!r} and {other!r}"
+                raise RecipeError(f"{both} are one tensor of the model, and differ in the checkpoint", where=where)
+        found |= {name: state[there[0]] for name in names if there and name not in state}
+    return found
