@@ -269,7 +269,7 @@ def load(name: str | None, settings: Sequence[str] = ()) -> tuple[Recipe, Path]:
     """
     path = find(name)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors begin a file with a mark
     except OSError as err:
         raise RecipeError(f"can't be read ({err.strerror})", where=str(path)) from err
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:

@@ -135,7 +135,7 @@ def load(name_or_path: str) -> Target:
 def parse(path: Path) -> Target:
     """Read one target file."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors begin a file with a mark
     except OSError as err:
         raise TargetError(f"can't be read ({err.strerror})", where=str(path)) from err
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:

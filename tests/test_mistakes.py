@@ -274,7 +274,7 @@ def npz(**changed: Any) -> None:
     ("changed", "parts"),
     [
         ({"y_train": None}, ("data.y_train", "no such array")),
-        ({"y_train": np.arange(20) - 4}, ("data.y_train", "out of range")),
+        ({"y_train": np.arange(20) - 4}, ("data.y_train", "a label below 0")),
         ({"y_train": np.arange(3)}, ("as many labels",)),
         ({"y_train": np.zeros(20, int), "y_test": np.zeros(6, int)}, ("one class only",)),
         ({"x_train": np.full((20, 8, 8), np.nan, np.float32)}, ("NaN", "sample")),

@@ -96,7 +96,7 @@ def test_npz_decodes_png_exactly_and_limits(tmp_path: Path) -> None:
     [
         ({"y_train": None}, {}, "no such array"),
         ({}, {"x_train": "x_trian"}, "did you mean 'x_train'"),
-        ({"y_train": np.arange(40) - 1}, {}, "out of range"),
+        ({"y_train": np.arange(40) - 1}, {}, r"y_train: sample 0: a label below 0; found -1"),
         ({"y_train": np.arange(39)}, {}, "as many labels"),
         ({"y_train": np.zeros(40, np.float32)}, {}, "whole numbers"),
         ({"y_train": np.zeros(40, int), "y_test": np.zeros(8, int)}, {}, "one class only"),

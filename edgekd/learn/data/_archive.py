@@ -19,8 +19,8 @@ Pairs = Iterable[tuple[str, str]]
 
 
 def fingerprint(path: str, fields: str) -> str:
-    """SHA-256 over a file and the fields of its source, in which its path counts for nothing."""
-    digest = hashlib.sha256(fields.replace(path, "").encode())
+    """SHA-256 over a file and the fields of its source (without its path)."""
+    digest = hashlib.sha256(fields.encode())
     with existing(path).open("rb") as file:
         while chunk := file.read(1 << 22):
             digest.update(chunk)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from edgekd import plugins
 from edgekd.errors import DataError
 from edgekd.learn.data._base import Dataset, Split
-from edgekd.learn.data._split import checked, image_ops
+from edgekd.learn.data._checks import check_count, checked
+from edgekd.learn.data._classes import named, numbered
+from edgekd.learn.data._split import image_ops
 
 NAMES = ("train", "validation", "test")
 WANTED = "(train, validation, test), each (x, y) arrays, or a re-iterable of batches x or (x, y)"
@@ -25,17 +27,30 @@ def from_splits(given: Any, where: str, classes: Sequence[str] | None = None) ->
         given: (train, validation, test). Each is a pair of arrays (x, y), or anything that can be iterated again and
             again and gives batches: x, or (x, y). torch tensors count as arrays. uint8 (N, H, W, C) images are scaled
             to 0..1 and put channels first; everything else enters the network as it is, as float32.
-        classes: names; without them the labels are numbered.
+        classes: names; without them those of the labels, see ``_classes.py``.
 
     Raises:
         DataError: not three splits, an iterable that runs only once, batches that don't fit together, bad labels.
     """
     if not isinstance(given, Sequence) or len(given) != len(NAMES):
         raise DataError("three splits are needed", where=where, found=type(given).__name__, allowed=WANTED)
-    train, validation, test = (_split(part, f"{where} ({name})") for name, part in zip(NAMES, given, strict=True))
-    named = tuple(str(name) for name in classes) if classes is not None else _numbered((train, validation, test), where)
+    splits = {name: _split(part, f"{where} ({name})") for name, part in zip(NAMES, given, strict=True)}
+    for name, split in splits.items():
+        if split.y is not None:
+            check_count(split.x, split.y, f"{where} ({name})")
+    names = None if classes is None else named(classes, f"{where}: classes")
+    labels = {name: split.y for name, split in splits.items() if split.y is not None}
+    if 0 < len(labels) < len(splits):
+        raise DataError("labels in every split or in none", where=where, found=f"in {' and '.join(labels)}")
+    if not labels and names is None:
+        raise DataError("without labels the class names are needed", where=f"{where}: classes", found=None)
+    found = numbered(labels, names, lambda name, i: f"{where} ({name}): sample {i}", where) if labels else None
+    numbers = {} if found is None else found.labels
+    train, validation, test = (Split(split.x, numbers.get(name)) for name, split in splits.items())
     is_image = train.x.dtype == np.uint8 and train.x.ndim == 4 and train.x.shape[-1] in (1, 3, 4)
-    return checked(Dataset(train, validation, test, named, image_ops(255.0) if is_image else ()), where)
+    ops = image_ops(255.0) if is_image else ()
+    known, notes = (names or (), ()) if found is None else (found.names, found.notes)
+    return checked(Dataset(train, validation, test, known, ops, notes=notes), where)
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -86,7 +101,8 @@ def _collected(batches: list[Any], where: str) -> Split:
     if y is not None and len(y) != len(x):
         raise DataError("as many labels as samples are needed", where=where, found=y.shape, allowed=f"({len(x)},)")
     digests = [hashlib.sha256(np.ascontiguousarray(sample).data).digest() for sample in x]
-    order = np.array(sorted(range(len(x)), key=lambda i: (digests[i], -1 if y is None else int(y[i]))), np.int64)
+    rank = np.zeros(len(x), np.int64) if y is None else np.unique(y, return_inverse=True)[1]
+    order = np.array(sorted(range(len(x)), key=lambda i: (digests[i], int(rank[i]))), np.int64)
     return Split(x[order], None if y is None else y[order])
 
 
@@ -111,15 +127,9 @@ def _samples(value: Any, where: str) -> NDArray[Any]:
     return x if x.dtype == np.uint8 else x.astype(np.float32)
 
 
-def _labels(value: Any, where: str) -> NDArray[np.int64]:
+def _labels(value: Any, where: str) -> NDArray[Any]:
+    """Whole numbers or names, as they come."""
     y = _array(value, where)
-    if y.dtype.kind not in "iu" or y.ndim != 1:
-        raise DataError("labels are whole numbers, (N,)", where=where, found=f"{y.dtype} {y.shape}")
-    return y.astype(np.int64)
-
-
-def _numbered(splits: tuple[Split, ...], where: str) -> tuple[str, ...]:
-    most = max((int(split.y.max()) for split in splits if split.y is not None and len(split.y)), default=-1)
-    if most < 0:
-        raise DataError("without labels the class names are needed", where=f"{where}: classes", found=None)
-    return tuple(str(i) for i in range(most + 1))
+    if y.ndim != 1:
+        raise DataError("labels are whole numbers or names, (N,)", where=where, found=f"{y.dtype} {y.shape}")
+    return y

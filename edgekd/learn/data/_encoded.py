@@ -1,20 +1,66 @@
-"""Images that are still JPEG or PNG."""
+"""Pictures that are still files (JPEG, PNG, GIF, TIFF, BMP, WebP), as a person sees them.
+
+Turned as their EXIF orientation says; of several frames the first; palettes as their colours; what is transparent
+lies on white. Greys of 16 bits (Pillow's modes I;16 and I, 0..65535) and of floats (mode F, 0..1) are scaled to 0..255,
+never cut off: one outside of its range is refused.
+"""
 
 from __future__ import annotations
 
 import io
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgekd.errors import DataError
 
-DECODABLE = (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError)
+DECODABLE = (
+    *(UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError),
+    *(SyntaxError, EOFError, struct.error, KeyError, IndexError, TypeError),  # of damaged headers and metadata
+)
+GREY = ("1", "L", "LA", "La")
+WHITE = {"I;16": 65_535, "I;16L": 65_535, "I;16B": 65_535, "I;16N": 65_535, "I": 65_535, "F": 1}
+DARK = 8192  # of 65535: no picture of 16 bits is brighter, so that few greys are left of them
 
 
-def decode(data: NDArray[Any], offsets: NDArray[Any], limit: int | None, where: str) -> NDArray[np.uint8]:
+@dataclass
+class Seen:
+    """What pictures held that is not read as it is, counted.
+
+    Attributes:
+        peak: the brightest of the 16-bit greys, 0..65535.
+    """
+
+    pictures: int = 0
+    frames: int = 0
+    clear: int = 0
+    deep: int = 0
+    peak: float = 0.0
+
+    def notes(self) -> Iterator[str]:
+        """A sentence on each kind.
+
+        Raises:
+            DataError: pictures of 16 bits whose greys all lie in 8.
+        """
+        if self.frames:
+            yield f"{self.frames:,} of {self.pictures:,} pictures have several frames: the first is read"
+        if self.clear:
+            yield f"{self.clear:,} of {self.pictures:,} pictures are transparent in places: these lie on white"
+        if self.deep and 0 < self.peak <= 255:
+            found, hint = f"{self.deep} pictures, none above {self.peak:g}", "save them as pictures of 8 bits"
+            raise DataError("16-bit pictures of 8-bit greys: all black", where="data", found=found, hint=hint)
+        if self.deep and 0 < self.peak < DARK:
+            told = f"reach {self.peak:g} of 65535: they are dark, and few of their greys remain"
+            yield f"{self.deep:,} of {self.pictures:,} pictures have 16 bits and {told}"
+
+
+def decode(data: NDArray[Any], offsets: NDArray[Any], limit: int | None, where: str, seen: Seen) -> NDArray[np.uint8]:
     """Images one after another as (N, H, W, C) uint8; image i is ``data[offsets[i]:offsets[i + 1]]``.
 
     Raises:
@@ -30,7 +76,7 @@ def decode(data: NDArray[Any], offsets: NDArray[Any], limit: int | None, where: 
     count = min(len(offsets) - 1, limit if limit is not None else len(offsets))
     found: NDArray[np.uint8] | None = None
     for i in range(count):
-        image = open_image(data[offsets[i] : offsets[i + 1]].tobytes(), f"{where}: image {i}")
+        image = open_image(data[offsets[i] : offsets[i + 1]].tobytes(), f"{where}: image {i}", seen=seen)
         if found is None:
             found = np.empty((count, *image.shape), np.uint8)
         if image.shape != found.shape[1:]:
@@ -43,20 +89,58 @@ def decode(data: NDArray[Any], offsets: NDArray[Any], limit: int | None, where: 
 
 
 def open_image(
-    data: bytes, where: str, size: tuple[int, int] | None = None, mode: str | None = None
+    data: bytes, where: str, size: tuple[int, int] | None = None, mode: str | None = None, seen: Seen | None = None
 ) -> NDArray[np.uint8]:
     """One image as (H, W, C) uint8.
 
     Args:
         size: (height, width) to resize to.
         mode: Pillow's ``"L"`` (one channel) or ``"RGB"``; None: as the image comes, grey or RGB.
+        seen: counts what is told of it.
+
+    Raises:
+        DataError: it can't be decoded, or its greys lie outside of their range.
     """
+    seen = seen or Seen()
     try:
         file = Image.open(io.BytesIO(data))
-        image = file.convert(mode or ("L" if file.mode in ("L", "1", "I;16") else "RGB"))
+        seen.pictures += 1
+        seen.frames += (
+            getattr(file, "n_frames", 1) > 1 and file.format != "MPO"
+        )  # a phone's: one picture, several sizes
+        image: Image.Image = ImageOps.exif_transpose(file)
+        grey = image.mode in GREY or image.mode in WHITE
+        if image.mode in WHITE:
+            image = _eight_bits(image, where, seen)
+        elif image.has_transparency_data:
+            image = _on_white(image, seen)
+        image = image.convert(mode or ("L" if grey else "RGB"))
         if size is not None and image.size != (size[1], size[0]):
             image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     except DECODABLE as err:
         raise DataError(f"can't be decoded ({err})", where=where) from err
     array = np.asarray(image, dtype=np.uint8)
     return array[..., None] if array.ndim == 2 else array
+
+
+def _eight_bits(image: Image.Image, where: str, seen: Seen) -> Image.Image:
+    """Greys of 16 bits or floats as 0..255."""
+    greys, white = np.asarray(image).astype(np.float64), WHITE[image.mode]
+    low, high = float(greys.min()), float(greys.max())
+    allowed = f"0 (black) to {white} (white)"
+    # 32 bits that hold 8: black alone would be left. Of 16 bits that is told at the end: one picture may be dark.
+    if not 0 <= low <= high <= white or (image.mode == "I" and 0 < high <= 255):
+        found, hint = f"{low:g} to {high:g} in Pillow's mode {image.mode}", "save it as a picture of 8 or 16 bits"
+        raise DataError("greys that nothing says how to scale", where=where, found=found, allowed=allowed, hint=hint)
+    if image.mode != "F":
+        seen.deep += 1
+        seen.peak = max(seen.peak, high)
+    return Image.fromarray(np.rint(greys * (255 / white)).astype(np.uint8))
+
+
+def _on_white(image: Image.Image, seen: Seen) -> Image.Image:
+    """A picture with transparent parts as it looks on a page."""
+    image = image.convert("RGBA")
+    seen.clear += int(np.asarray(image)[..., 3].min()) < 255
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")

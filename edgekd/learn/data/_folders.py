@@ -1,19 +1,53 @@
-"""A folder of files, one folder a class: what the sources that read them share."""
+"""A folder of files, one folder a class: what the sources that read them share.
+
+Links to folders and files are followed. Hidden files and folders, and what systems and notebooks leave behind
+(``LEFT_OUT``), count for nothing; every other folder below a split is a class, an empty one, too.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from edgekd.errors import DataError
 from edgekd.learn.data._base import Split
-from edgekd.learn.data._split import carve, carved
+from edgekd.learn.data._classes import named
+from edgekd.learn.data._split import CALLED, carve, carve_missing
 
 Labelled = list[tuple[Path, int]]
+LEFT_OUT = frozenset(
+    ("__macosx", "__pycache__", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information")
+)
+ROLES = {name: role for role, names in CALLED.items() for name in names}
+
+
+@dataclass
+class Seen:
+    """What lies in a folder and is not read, counted."""
+
+    hidden: Counter[str] = field(default_factory=Counter)
+    endings: Counter[str] = field(default_factory=Counter)
+    astray: Counter[str] = field(default_factory=Counter)
+
+    def notes(self) -> Iterator[str]:
+        """A sentence on each kind."""
+        if self.hidden:
+            yield f"left out, as hidden files and folders are: {_listed(self.hidden)}"
+        if self.endings:
+            yield f"left out, as files of these endings are not read: {_listed(self.endings)}"
+        if self.astray:
+            yield f"left out, as they lie in no class folder: {_listed(self.astray)}"
+
+
+def _listed(counts: Counter[str]) -> str:
+    found = [f"{count:,} {name}" for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
+    return ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
 
 
 def root_of(path: str) -> Path:
@@ -25,12 +59,17 @@ def root_of(path: str) -> Path:
 
 
 def fingerprint(path: str, endings: frozenset[str], fields: str) -> str:
-    """SHA-256 over the fields of a source, in which its path counts for nothing, and every file's name and content."""
-    digest = hashlib.sha256(fields.replace(path, "").encode())
+    """SHA-256 over the fields of a source (without its path), each class's name, and each file's name and content."""
+    digest = hashlib.sha256(fields.encode())
     root = root_of(path)
-    for file in _files(root, endings):
-        digest.update(os.fsencode(file.relative_to(root).as_posix()) + b"\0")
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for found in _walk(root):
+        if found.is_dir():
+            if len(found.relative_to(root).parts) > 2:  # below a class, of a split or of none
+                continue
+            digest.update(os.fsencode(found.relative_to(root).as_posix()) + b"/\0")
+        elif found.suffix.lower() in endings:
+            digest.update(os.fsencode(found.relative_to(root).as_posix()) + b"\0")
+            digest.update(hashlib.sha256(found.read_bytes()).digest())
     return digest.hexdigest()
 
 
@@ -38,13 +77,13 @@ def read(
     path: str,
     endings: frozenset[str],
     reader: Callable[[Labelled, str], Split],
-    shares: dict[str, float],
+    shares: Mapping[str, float],
     limit: int,
     seed: int,
-    group: Callable[[Path], str] | None = None,
-) -> tuple[dict[str, Split], tuple[str, ...]]:
-    """The splits of ``path/train/<class>/*``, with ``test`` and ``validation`` (or ``val``) alike, or of
-    ``path/<class>/*``; and the class names.
+    group: str = "",
+) -> tuple[dict[str, Split], tuple[str, ...], tuple[str, ...]]:
+    """The splits of ``path/train/<class>/*``, with ``test`` and ``validation`` alike, or of ``path/<class>/*``; the
+    class names; and what the user is to know.
 
     Args:
         endings: of the files to read, in lower case, with the dot.
@@ -52,31 +91,50 @@ def read(
         shares: of test and validation where they have no folder: the share (below 1) or count that is carved off.
         limit: use only so many training files, spread over the classes; 0: all.
         seed: of the carving.
-        group: names what a file belongs to that must not be split.
+        group: the text that ends, in a file's name, what names its group; samples of one group are never split.
 
     Raises:
-        DataError: no such folder, no classes, a class that train does not have, nothing left of a split.
+        DataError: no such folder, no classes, a class without files or one that train does not have, nothing left of a
+            split.
     """
-    root = root_of(path)
-    folders = {"train": root / "train", "test": root / "test", "validation": _first(root, "validation", "val")}
-    if not folders["train"].is_dir():
-        folders = {"train": root, "test": root / ".none", "validation": root / ".none"}
+    root, seen = root_of(path), Seen()
+    folders = _splits_of(root, endings, seen)
     classes = _classes(folders["train"], endings)
-    files = _limited(_listed(folders["train"], classes, endings), limit, seed)
-    splits = {"train": _read(reader, files, "train")}
-    groups = None if group is None else np.array([group(file) for file, _ in files])
-    for name in ("test", "validation"):
-        if folders[name].is_dir():
-            splits[name] = _read(reader, _listed(folders[name], classes, endings), name)
-        else:
-            splits["train"], splits[name], groups = carved(splits["train"], shares[name], seed, name, groups)
-    return splits, classes
+    listed = {name: _files_of(folder, classes, endings, name, seen) for name, folder in folders.items()}
+    for label, name in enumerate(classes):
+        if not any(number == label for _, number in listed["train"]):
+            _refuse_empty(folders["train"] / name, endings)
+    files = _limited(listed["train"], limit, seed)
+    splits = {name: reader(files if name == "train" else listed[name], name) for name in folders}
+    groups = np.array([file.name.split(group)[0] for file, _ in files]) if group else None
+    made, notes = carve_missing(splits, shares, seed, groups, f"what stands before {group!r} in a file's name")
+    return made, classes, (*notes, *seen.notes())
 
 
-def _read(reader: Callable[[Labelled, str], Split], files: Labelled, name: str) -> Split:
-    if not files:
-        raise DataError("an empty split", where=f"data.path ({name})")
-    return reader(files, name)
+def _splits_of(root: Path, endings: frozenset[str], seen: Seen) -> dict[str, Path]:
+    """The folder of each split that has one."""
+    shown = [found for found in _entries(root, seen) if found.is_dir()]
+    by_role: dict[str, list[Path]] = {}
+    for folder in shown:
+        if (role := ROLES.get(folder.name.lower())) is not None:
+            by_role.setdefault(role, []).append(folder)
+    others = [folder for folder in shown if folder.name.lower() not in ROLES]
+    deep = any(below.is_dir() for folders in by_role.values() for folder in folders for below in _entries(folder))
+    if not by_role or (others and not deep):  # a class may be called train where it holds files alone
+        return {"train": root}
+    where = f"data.path: {root.name}"
+    if several := [folders for folders in by_role.values() if len(folders) > 1]:
+        raise DataError("two folders for one split", where=where, found=[folder.name for folder in several[0]])
+    if "train" not in by_role:
+        found = sorted(folder.name for folders in by_role.values() for folder in folders)
+        raise DataError("folders of splits, and none for training", where=where, found=found, allowed=CALLED["train"])
+    filled = [folder.name for folder in others if any(file.suffix.lower() in endings for file in _walk(folder))]
+    if filled and len(by_role) == 1:
+        found = [by_role["train"][0].name, *filled]
+        hint = "rename the folder where it is a class; move the others away where it is the split"
+        raise DataError("the training split or a class", where=where, found=found, hint=hint)
+    seen.astray.update(f"folder {name}" for name in filled)
+    return {name: by_role[name][0] for name in ("train", "test", "validation") if name in by_role}
 
 
 def _limited(files: Labelled, limit: int, seed: int) -> Labelled:
@@ -86,42 +144,62 @@ def _limited(files: Labelled, limit: int, seed: int) -> Labelled:
     return [files[i] for i in chosen]
 
 
-def _first(root: Path, *names: str) -> Path:
-    return next((root / name for name in names if (root / name).is_dir()), root / names[0])
-
-
 def _classes(folder: Path, endings: frozenset[str]) -> tuple[str, ...]:
-    names = tuple(sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith(".")))
+    names = sorted(found.name for found in _entries(folder) if found.is_dir())
     if not names:
         allowed = f"<class>/*{min(endings)} below it"
         raise DataError("no class folders", where="data.path", found=folder.name, allowed=allowed)
-    if unwritable := [name for name in names if not _is_text(name)]:
-        raise DataError("a class whose name is not UTF-8", where="data.path", found=os.fsencode(unwritable[0]))
-    return names
+    return named(names, f"data.path ({folder.name})")
 
 
-def _is_text(name: str) -> bool:
-    """Whether a file system's name is text: other bytes stand as lone surrogates in it."""
-    return not any(0xD800 <= ord(char) < 0xE000 for char in name)
+def _files_of(folder: Path, classes: tuple[str, ...], endings: frozenset[str], split: str, seen: Seen) -> Labelled:
+    """The files of a split, class by class."""
+    numbers = {name: label for label, name in enumerate(classes)}
+    found: Labelled = []
+    for place in _entries(folder, seen):
+        if not place.is_dir():
+            seen.astray.update([f"{place.suffix.lower()} in {folder.name}"] if place.suffix.lower() in endings else [])
+        elif place.name not in numbers:
+            where = f"data.path ({folder.name})"
+            raise DataError("a class that train does not have", where=where, found=place.name, allowed=classes)
+        else:
+            files = [file for file in _walk(place, seen) if not file.is_dir()]
+            found += [(file, numbers[place.name]) for file in files if file.suffix.lower() in endings]
+            seen.endings.update(f.suffix.lower() or "without one" for f in files if f.suffix.lower() not in endings)
+    if not found:
+        hint = None if any(place.is_dir() for place in _entries(folder)) else "its files lie in no class folder"
+        raise DataError("an empty split", where=f"data.path ({split}): {folder.name}", hint=hint)
+    return sorted(found, key=lambda pair: pair[1])
 
 
-def _listed(folder: Path, classes: tuple[str, ...], endings: frozenset[str]) -> Labelled:
-    unknown = [f.name for f in sorted(folder.iterdir()) if f.is_dir() and f.name not in classes and f.name[0] != "."]
-    if unknown:
-        raise DataError(
-            "a class that train does not have", where=f"data.path ({folder.name})", found=unknown[0], allowed=classes
-        )
-    return [
-        (file, label)
-        for label, name in enumerate(classes)
-        if (folder / name).is_dir()
-        for file in _files(folder / name, endings)
-    ]
+def _refuse_empty(folder: Path, endings: frozenset[str]) -> None:
+    others = Counter(file.suffix.lower() or "without one" for file in _walk(folder) if not file.is_dir())
+    found = f"files of other endings: {_listed(others)}" if others else "an empty folder"
+    where = f"data.path: {folder.parent.name}/{folder.name}"
+    raise DataError("a class without a training sample", where=where, found=found, allowed=", ".join(sorted(endings)))
 
 
-def _files(folder: Path, endings: frozenset[str]) -> list[Path]:
-    """Sorted. A folder may end like a file; a link to nothing is a mistake."""
-    found = sorted(f for f in folder.rglob("*") if f.suffix.lower() in endings and not f.is_dir())
-    if gone := [file for file in found if not file.is_file()]:
-        raise DataError("not a file", where="data.path", found=gone[0].relative_to(folder).as_posix())
-    return found
+def _entries(folder: Path, seen: Seen | None = None) -> list[Path]:
+    """What lies in a folder and is not hidden, sorted."""
+    shown = []
+    for found in sorted(folder.iterdir()):
+        if found.name.startswith(".") or found.name.lower() in LEFT_OUT:
+            if seen is not None:
+                seen.hidden["._*" if found.name.startswith("._") else found.name] += 1
+        elif not found.exists():
+            where = f"data.path: {folder.name}/{found.name}"
+            raise DataError("a link that leads nowhere", where=where, found=os.readlink(found))
+        else:
+            shown.append(found)
+    return shown
+
+
+def _walk(folder: Path, seen: Seen | None = None, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+    """Every folder and file below a folder that is not hidden, sorted, through links as well."""
+    about = folder.stat()
+    if (here := (about.st_dev, about.st_ino)) in above:
+        raise DataError("a link to a folder that it lies in", where=f"data.path: {folder.parent.name}/{folder.name}")
+    for found in _entries(folder, seen):
+        yield found
+        if found.is_dir():
+            yield from _walk(found, seen, above | {here})

@@ -1,14 +1,23 @@
-"""Checks and splits that the sources share."""
+"""Splits that the sources share: what they are called, and how one is carved off."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.errors import DataError
-from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.data._base import Split
+
+# What folders and files of a split are called, in whatever case.
+CALLED = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+Groups = str | tuple[str, ...]
 
 
 def image_ops(
@@ -86,6 +95,57 @@ def carved(
     return part(train.x, train.y, kept), part(train.x, train.y, off), rest
 
 
+def carve_missing(
+    splits: Mapping[str, Split],
+    shares: Mapping[str, float],
+    seed: int,
+    groups: NDArray[Any] | None = None,
+    by: str = "",
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """All three splits, test and validation carved off train where there is none; and a note on each that was.
+
+    Args:
+        shares: of each that may be carved.
+        groups: see ``carve``; ``by``: what makes them, for the note.
+    """
+    made, notes = dict(splits), []
+    for name in (name for name in ("test", "validation") if name in shares and name not in made):
+        count = len(made["train"])
+        made["train"], made[name], groups = carved(made["train"], shares[name], seed, name, groups)
+        how = f"in whole groups of {by}" if groups is not None else "evenly over the classes"
+        if groups is None and made["train"].y is None:
+            how = "at random"
+        of = f"{len(made[name]):,} of {count:,} training samples ({len(made[name]) / count:.1%})"
+        notes.append(f"the data has no {name} split: {of} were carved off, {how} (split_seed {seed})")
+    return made, tuple(notes)
+
+
+def joined(groups: Sequence[NDArray[Any]], count: int, where: str) -> NDArray[Any] | None:
+    """(count,) one group a sample: what has any of several groups in common stays together; None of no groups.
+
+    Raises:
+        DataError: an array that does not name one group a sample.
+    """
+    if wrong := [group for group in groups if group.shape != (count,)]:
+        raise DataError("one group for each sample", where=where, found=wrong[0].shape, allowed=f"({count},)")
+    if len(groups) < 2:
+        return groups[0] if groups else None
+    together = [np.unique(group, return_inverse=True)[1] for group in groups]
+    member, before = np.arange(count), None
+    while before is None or not np.array_equal(member, before):  # each takes the lowest number of its groups
+        before = member
+        for of in together:
+            least = np.full(int(of.max(initial=-1)) + 1, count)
+            np.minimum.at(least, of, member)
+            member = least[of]
+    return member
+
+
+def listed(groups: Groups) -> tuple[str, ...]:
+    """The names in a source's ``groups``: none, one or several."""
+    return tuple(filter(None, (groups,) if isinstance(groups, str) else groups))
+
+
 def check_carving(shares: dict[str, float], limit: int) -> None:
     """Raise ValueError where a source's keys for carving and limiting are out of range."""
     for name, share in shares.items():
@@ -93,50 +153,6 @@ def check_carving(shares: dict[str, float], limit: int) -> None:
             raise ValueError(f"{name}: allowed is a share below 1, or a count from 1")
     if limit < 0:
         raise ValueError("limit: allowed is 0 (all) or more")
-
-
-def checked(dataset: Dataset, where: str) -> Dataset:
-    """Raise DataError where a data set can't be learned from; else give it back."""
-    classes = len(dataset.classes)
-    least = 1 if dataset.train.y is None else 2  # without labels they may be the outputs of a regression
-    if classes < least:
-        raise DataError("one class only", where=where, found=list(dataset.classes), allowed=f"at least {least}")
-    shape = dataset.train.x.shape[1:]
-    for name, split in dataset.splits.items():
-        place = f"{where} ({name})"
-        if len(split) == 0:
-            raise DataError("an empty split", where=place)
-        if split.x.shape[1:] != shape:
-            raise DataError(
-                "samples of another shape than in train", where=place, found=split.x.shape[1:], allowed=str(shape)
-            )
-        if split.x.dtype.kind == "f" and not np.isfinite(split.x).all():
-            bad = int(np.flatnonzero(~np.isfinite(split.x.reshape(len(split), -1)).all(1))[0])
-            raise DataError("NaN or infinity in the data", where=place, found=f"sample {bad}")
-        if split.y is not None:
-            check_labels(split.x, split.y, classes, place)
-    labelled = {name: split.y is not None for name, split in dataset.splits.items()}
-    if len(set(labelled.values())) > 1:
-        raise DataError("labels in every split or in none", where=where, found=labelled)
-    y = dataset.train.y
-    if y is not None and len(present := np.unique(y)) < 2:
-        raise DataError(
-            "one class only", where=f"{where} (train)", found=int(present[0]), allowed="at least two classes"
-        )
-    return dataset
-
-
-def check_labels(x: NDArray[Any], y: NDArray[Any], classes: int, where: str) -> None:
-    """Raise DataError where labels don't fit: count, type, range."""
-    if y.ndim != 1 or len(y) != len(x):
-        raise DataError("as many labels as samples are needed", where=where, found=y.shape, allowed=f"({len(x)},)")
-    if y.dtype.kind not in "iu":
-        raise DataError("labels are whole numbers", where=where, found=str(y.dtype), allowed="an integer dtype")
-    if len(y) and (y.min() < 0 or y.max() >= classes):
-        bad = int(np.flatnonzero((y < 0) | (y >= classes))[0])
-        raise DataError(
-            "a label out of range", where=where, found=f"{int(y[bad])} at sample {bad}", allowed=f"0 to {classes - 1}"
-        )
 
 
 def images(x: NDArray[Any], where: str) -> NDArray[Any]:

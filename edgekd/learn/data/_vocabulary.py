@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -77,13 +78,13 @@ def read(folder: str, lower: bool) -> Vocabulary:
     path = file_in(folder)
     where = f"data.tokenizer: {path.name}"
     try:
-        return Vocabulary.read(path.read_bytes()) if path.name == "vocab.txt" else _of_json(path, lower, where)
+        return Vocabulary.read(path.read_bytes().removeprefix(codecs.BOM_UTF8)) if path.name == "vocab.txt" else _of_json(path, lower, where)
     except (ValueError, OSError, RecursionError) as err:
         raise DataError(f"can't be read ({err})", where=where) from err
 
 
 def _of_json(path: Path, lower: bool, where: str) -> Vocabulary:
-    table: Any = json.loads(path.read_text(encoding="utf-8"))
+    table: Any = json.loads(path.read_text(encoding="utf-8-sig"))
     model = table.get("model") if isinstance(table, dict) else None
     vocab = model.get("vocab") if isinstance(model, dict) and model.get("type") == "WordPiece" else None
     if not isinstance(vocab, dict) or {*map(repr, vocab.values())} != {*map(repr, range(len(vocab)))}:

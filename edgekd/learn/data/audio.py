@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import wave
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,17 @@ from edgekd.errors import DataError
 from edgekd.learn.data import _archive, _folders
 from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.data._checks import check_count, checked
+from edgekd.learn.data._classes import named, numbered
 from edgekd.learn.data._folders import Labelled
-from edgekd.learn.data._split import carved, check_carving, check_labels, checked, part, sound_ops
+from edgekd.learn.data._split import Groups, carve_missing, check_carving, joined, listed, part, sound_ops
 
 ENDINGS = frozenset({".wav"})
 SPLITS = ("train", "validation", "test")
-FIELDS = ("samples", "offsets", "labels", "classes", "rates", "split", "groups")
+FIELDS = ("samples", "offsets", "labels", "classes", "rates", "split")
 OPTIONAL = {"classes": "class_names", "rates": "rate"}  # arrays of these names may be absent
 Clip = NDArray[np.int16]
+Read = tuple[dict[str, Split], tuple[str, ...], tuple[str, ...]]  # splits, class names, notes
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,12 @@ class Audio:
         length: of a clip in samples, 1 to 10 million.
         samples: array of an ``.npz``: all clips one after another, (S,) int16.
         offsets: clip i is ``samples[offsets[i]:offsets[i + 1]]``, (N + 1,).
-        labels: (N,) 0..classes-1; an empty name where the data has none.
+        labels: (N,) numbers or names of classes, see ``_classes.py``; an empty name where the data has none.
         classes: the class names; an empty name, or no ``class_names`` in the file, numbers them.
         rates: the sample rate: one number, or one a clip; an empty name, or no ``rate`` in the file: as ``rate`` says.
         split: (N,) 0 train, 1 validation, 2 test; an empty name: both are carved off.
-        groups: of an ``.npz``, the array that names a group (a speaker) for each clip; of a folder, the text that ends
-            the speaker's name in a file's, such as ``_nohash_``. A group that is carved is never split.
+        groups: of an ``.npz``, the array that names a group (a speaker) for each clip, or several; of a folder, the
+            text that ends the speaker's name in a file's, such as ``_nohash_``. A group that is carved is never split.
         validation, test: where the data has no such split, the share (below 1) or count that is carved off.
         limit: use only so many training clips, of a folder spread over the classes, of an .npz the first; 0: all.
         split_seed: of the carving.
@@ -58,7 +61,7 @@ class Audio:
     classes: str = "class_names"
     rates: str = "rate"
     split: str = ""
-    groups: str = ""
+    groups: Groups = ""
     validation: float = 0.1
     test: float = 0.1
     limit: int = 0
@@ -74,19 +77,20 @@ class Audio:
     def fingerprint(self) -> str:
         """SHA-256 over the fields and every file."""
         if Path(self.path).is_dir():
-            return _folders.fingerprint(self.path, ENDINGS, repr(self))
-        return _archive.fingerprint(self.path, repr(self))
+            return _folders.fingerprint(self.path, ENDINGS, repr(replace(self, path="")))
+        return _archive.fingerprint(self.path, repr(replace(self, path="")))
 
     def load(self) -> Dataset:
         """Read every clip, carve off what has no split of its own, check everything."""
-        splits, classes = self._folder() if Path(self.path).is_dir() else self._archive()
+        splits, classes, notes = self._folder() if Path(self.path).is_dir() else self._archive()
         parts = (splits["train"], splits["validation"], splits["test"])
-        dataset = Dataset(*parts, classes, sound_ops(), rate=self.rate)
+        dataset = Dataset(*parts, classes, sound_ops(), rate=self.rate, notes=notes)
         return checked(dataset, f"data.path: {Path(self.path).name}")
 
-    def _folder(self) -> tuple[dict[str, Split], tuple[str, ...]]:
-        group = (lambda file: file.name.split(self.groups)[0]) if self.groups else None
-        return _folders.read(self.path, ENDINGS, self._read, self._shares, self.limit, self.split_seed, group)
+    def _folder(self) -> Read:
+        if len(by := listed(self.groups)) > 1:
+            raise DataError("of a folder, one text", where="data.groups", found=by)
+        return _folders.read(self.path, ENDINGS, self._read, self._shares, self.limit, self.split_seed, "".join(by))
 
     @property
     def _shares(self) -> dict[str, float]:
@@ -99,30 +103,28 @@ class Audio:
             _fit(read_wav(file.read_bytes(), self.rate, where), x[i], where)
         return Split(x, np.array([label for _, label in files], np.int64))
 
-    def _archive(self) -> tuple[dict[str, Split], tuple[str, ...]]:
+    def _archive(self) -> Read:
         arrays = _archive.read(self.path, self._names)
-        whole = self._clips(arrays)
+        whole, classes, notes = self._clips(arrays)
         member = self._member(arrays, len(whole))
         index = {name: np.flatnonzero(member == i) for i, name in enumerate(SPLITS)}
         index["train"] = index["train"][: self.limit or None]
-        splits = {name: part(whole.x, whole.y, numbers) for name, numbers in index.items()}
-        groups = arrays[self.groups] if self.groups else None
-        if groups is not None and groups.shape != (len(whole),):
-            raise DataError("one group for each clip", where="data.groups", found=groups.shape)
+        kept = SPLITS if self.split else ("train",)
+        splits = {name: part(whole.x, whole.y, index[name]) for name in kept}
+        by = listed(self.groups)
+        groups = joined([arrays[name] for name in by], len(whole), "data.groups")
         groups = None if groups is None else groups[index["train"]]
-        for name in ("test", "validation"):
-            if not len(splits[name]) and not self.split:
-                splits["train"], splits[name], groups = carved(
-                    splits["train"], self._shares[name], self.split_seed, name, groups
-                )
-        return splits, self._class_names(arrays)
+        splits, carved = carve_missing(splits, self._shares, self.split_seed, groups, " and ".join(by))
+        return splits, classes, (*notes, *carved)
 
     def _names(self, known: list[str]) -> list[tuple[str, str]]:
         """(field, array) pairs to read."""
         pairs = [(field, getattr(self, field)) for field in FIELDS if getattr(self, field)]
+        pairs += [("groups", name) for name in listed(self.groups)]
         return [(field, name) for field, name in pairs if name in known or OPTIONAL.get(field) != name]
 
-    def _clips(self, arrays: Arrays) -> Split:
+    def _clips(self, arrays: Arrays) -> tuple[Split, tuple[str, ...], tuple[str, ...]]:
+        """Every clip, the class names, and notes."""
         samples, offsets = arrays[self.samples], arrays[self.offsets]
         if samples.dtype != np.int16 or samples.ndim != 1:
             where, found = f"data.{self.samples}", f"{samples.dtype} {samples.shape}"
@@ -137,11 +139,15 @@ class Audio:
         x = np.zeros((count, self.length), np.int16)
         for i in range(count):
             _fit(samples[int(offsets[i]) : int(offsets[i + 1])], x[i], f"data.{self.samples}: clip {i}")
+        names = named(arrays[self.classes], f"data.{self.classes}") if self.classes in arrays else None
         if not self.labels:
-            return Split(x, None)
-        y = arrays[self.labels]
-        check_labels(x, y, max(2, int(y.max(initial=0)) + 1) if y.dtype.kind in "iu" else 2, f"data.{self.labels}")
-        return Split(x, y.astype(np.int64))
+            if names is None:
+                raise DataError("without labels the class names are needed", where="data.classes", found=self.classes)
+            return Split(x, None), names, ()
+        place = f"data.{self.labels}"
+        check_count(x, arrays[self.labels], place)
+        made = numbered({"train": arrays[self.labels]}, names, lambda _, i: f"{place}: clip {i}", place)
+        return Split(x, made.labels["train"]), made.names, made.notes
 
     def _check_rates(self, arrays: Arrays, count: int) -> None:
         rates = arrays.get(self.rates)
@@ -164,13 +170,6 @@ class Audio:
             allowed = f"({count},) of 0 train, 1 validation, 2 test"
             raise DataError("not one split for each clip", where=f"data.{self.split}", found=found, allowed=allowed)
         return member.astype(np.int64)
-
-    def _class_names(self, arrays: Arrays) -> tuple[str, ...]:
-        if self.classes in arrays:
-            return tuple(str(name) for name in arrays[self.classes])
-        if not self.labels:
-            raise DataError("without labels the class names are needed", where="data.classes", found=self.classes)
-        return tuple(str(i) for i in range(int(arrays[self.labels].max(initial=-1)) + 1))
 
 
 def read_wav(data: bytes, rate: int, where: str) -> Clip:

@@ -13,7 +13,8 @@ import numpy as np
 
 from edgekd.errors import UnavailableError
 from edgekd.learn.data._base import Dataset
-from edgekd.learn.data._split import carve, checked, image_ops, part
+from edgekd.learn.data._checks import checked
+from edgekd.learn.data._split import carve, image_ops, part
 
 VALIDATION = TEST = 360
 CLASSES = tuple(str(digit) for digit in range(10))

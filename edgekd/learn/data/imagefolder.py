@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +11,30 @@ import numpy as np
 from edgekd.errors import DataError
 from edgekd.learn.data import _folders
 from edgekd.learn.data._base import Dataset, Split
-from edgekd.learn.data._encoded import open_image
+from edgekd.learn.data._checks import checked
+from edgekd.learn.data._encoded import Seen, open_image
 from edgekd.learn.data._folders import Labelled
-from edgekd.learn.data._split import check_carving, checked, image_ops
+from edgekd.learn.data._split import check_carving, image_ops
 
-ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm"})
+ENDINGS = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".tif", ".tiff", ".bmp", ".webp", ".pbm", ".pgm", ".ppm", ".pnm")
+)
 
 
 @dataclass(frozen=True)
 class Imagefolder:
     """``path/train/<class>/*.jpg``, and ``test`` and ``validation`` (or ``val``) alike; or ``path/<class>/*.jpg``.
 
+    Pictures are read as a person sees them (see ``_encoded.py``): turned as their EXIF says, the first of several
+    frames, what is transparent on white, 16-bit greys scaled to 0..255.
+
     Attributes:
-        path: the folder.
+        path: the folder. Links are followed; hidden files and folders are left out, and counted in a note.
         size: height and width that every image is resized to (bilinear); absent, all must have one size.
         grey: read as one channel.
         validation, test: where there is no folder of that name, the share (below 1) or count that is carved off.
+        groups: the text that ends, in a file's name, what names its group (a patient, a video), such as ``_``; a group
+            is never split by carving.
         limit: use only so many training images, spread over the classes; 0: all.
         split_seed: of the carving.
     """
@@ -35,6 +44,7 @@ class Imagefolder:
     grey: bool = False
     validation: float = 0.1
     test: float = 0.1
+    groups: str = ""
     limit: int = 0
     split_seed: int = 0
 
@@ -45,20 +55,24 @@ class Imagefolder:
 
     def fingerprint(self) -> str:
         """SHA-256 over the fields, and the name and content of every image."""
-        return _folders.fingerprint(self.path, ENDINGS, repr(self))
+        return _folders.fingerprint(self.path, ENDINGS, repr(replace(self, path="")))
 
     def load(self) -> Dataset:
         """Read every image, carve off what has no folder, check everything."""
-        shares = {"validation": self.validation, "test": self.test}
-        splits, classes = _folders.read(self.path, ENDINGS, self._read, shares, self.limit, self.split_seed)
-        dataset = Dataset(splits["train"], splits["validation"], splits["test"], classes, image_ops(255.0))
+        shares, seen = {"validation": self.validation, "test": self.test}, Seen()
+        reader = functools.partial(self._read, seen)
+        splits, classes, notes = _folders.read(
+            self.path, ENDINGS, reader, shares, self.limit, self.split_seed, self.groups
+        )
+        parts = (splits["train"], splits["validation"], splits["test"])
+        dataset = Dataset(*parts, classes, image_ops(255.0), notes=(*notes, *seen.notes()))
         return checked(dataset, f"data.path: {Path(self.path).name}")
 
-    def _read(self, files: Labelled, name: str) -> Split:
+    def _read(self, seen: Seen, files: Labelled, name: str) -> Split:
         images: np.ndarray | None = None
         for i, (file, _) in enumerate(files):
             where = f"data.path ({name}): {file.parent.name}/{file.name}"
-            image = open_image(file.read_bytes(), where, self.size, "L" if self.grey else "RGB")
+            image = open_image(file.read_bytes(), where, self.size, "L" if self.grey else "RGB", seen)
             if images is None:
                 images = np.empty((len(files), *image.shape), np.uint8)
             if image.shape != images.shape[1:]:

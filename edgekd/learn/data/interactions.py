@@ -6,7 +6,8 @@ once, and every classification loss distils a ranking.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from edgekd.errors import DataError
 from edgekd.learn.data import _archive
 from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
-from edgekd.learn.data._split import checked
+from edgekd.learn.data._checks import checked
+from edgekd.learn.data._classes import MOST, check_ids, named
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Interactions:
         path: the .npz file.
         user, item, rating: names of its arrays, (M,) each; users and items are numbered from 0.
         train, validation, test: names of arrays of positions into these, disjoint.
-        names: array of the items' names, "" for their numbers.
+        names: array of the items' names, "" for their numbers; names beyond the highest number are items that nobody
+            rated. Of two that are called alike, each name is followed by its number.
         at_least: the rating from which on a user likes an item.
         history: how many liked items a sample holds at most, 1 to 4096; of more, some at random.
         seed: of that choice.
@@ -52,14 +55,15 @@ class Interactions:
 
     def fingerprint(self) -> str:
         """SHA-256 over the file and the fields."""
-        return _archive.fingerprint(self.path, repr(self))
+        return _archive.fingerprint(self.path, repr(replace(self, path="")))
 
     def load(self) -> Dataset:
         """Read, keep what was liked, gather each user's history."""
         arrays = self._arrays()
         user, item = arrays["user"].astype(np.int64), arrays["item"].astype(np.int64)
         liked = arrays["rating"] >= self.at_least
-        users, items = int(user.max(initial=-1)) + 1, int(item.max(initial=-1)) + 1
+        users, classes = int(user.max(initial=-1)) + 1, self._names(arrays, item)
+        items = len(classes)
         rows = {name: arrays[name][liked[arrays[name]]] for name in ("train", "validation", "test")}
         for name, found in rows.items():
             if not len(found):
@@ -77,13 +81,31 @@ class Interactions:
                     before = rng.permutation(before)[: self.history]
                 x[i, 1 : 1 + len(before)] = before
             splits[name] = Split(x, item[found])
-        labels = arrays.get("names")
-        classes = tuple(str(n) for n in (labels if labels is not None else range(items)))
         ops = [
             {"op": "columns", "names": ["user", "history"], "sizes": [users, items + 1], "widths": [1, self.history]}
         ]
-        dataset = Dataset(splits["train"], splits["validation"], splits["test"], classes, tuple(ops))
-        return checked(dataset, f"data.path: {Path(self.path).name}")
+        notes = []
+        if never := items - len(np.unique(item[rows["train"]])):
+            notes.append(f"{never:,} of {items:,} items are liked by nobody in train: nothing is learned of them")
+        parts = (splits["train"], splits["validation"], splits["test"])
+        dataset = Dataset(*parts, classes, tuple(ops), notes=tuple(notes))
+        return checked(dataset, f"data.path: {Path(self.path).name}", every_class=False)
+
+    def _names(self, arrays: Arrays, item: NDArray[np.int64]) -> tuple[str, ...]:
+        """The items' names; of two that are called alike, each with its number."""
+        items = int(item.max(initial=-1)) + 1
+        if not self.names:
+            if items > MOST:
+                allowed = f"at most {MOST:,} items, unless data.names names them"
+                raise DataError("more items than likely are meant", where="data.item", found=items, allowed=allowed)
+            return tuple(map(str, range(items)))
+        where = f"data.{self.names}"
+        if arrays["names"].ndim != 1 or len(arrays["names"]) < items:
+            found = arrays["names"].shape
+            raise DataError("one name for each item", where=where, found=found, allowed=f"({items},) or more")
+        texts = [named([name], where)[0] for name in arrays["names"].tolist()]
+        times = Counter(texts)
+        return named([f"{name} (item {i})" if times[name] > 1 else name for i, name in enumerate(texts)], where)
 
     def _arrays(self) -> Arrays:
         fields = ["user", "item", "rating", "train", "validation", "test", *(["names"] if self.names else [])]
@@ -102,6 +124,8 @@ class Interactions:
                 or (len(values) and not 0 <= values.min() <= values.max() < most)
             ):
                 raise DataError("not whole numbers from 0", where=f"data.{field}", allowed=f"0 to {most - 1}")
+        for field in ("user", "item"):
+            check_ids(arrays[field].astype(np.int64), f"data.{field}")
         return arrays
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.learn.data._base import Dataset, Split
-from edgekd.learn.data._split import checked, sound_ops
+from edgekd.learn.data._checks import checked
+from edgekd.learn.data._split import sound_ops
 
 # (name, kind, first frequency, last frequency) in Hz; of a noise burst the band.
 SYLLABLES = (

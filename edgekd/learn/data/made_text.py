@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekd.learn.data._base import Dataset, Split
-from edgekd.learn.data._split import checked
+from edgekd.learn.data._checks import checked
 from edgekd.wordpiece import MASKED, NEEDED, Vocabulary
 
 

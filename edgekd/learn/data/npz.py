@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekd.errors import DataError
 from edgekd.learn.data import _archive
 from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
-from edgekd.learn.data._encoded import decode
-from edgekd.learn.data._split import carved, check_carving, check_labels, checked, image_ops, images
+from edgekd.learn.data._checks import check_count, checked
+from edgekd.learn.data._classes import named, numbered
+from edgekd.learn.data._encoded import Seen, decode
+from edgekd.learn.data._split import Groups, carve_missing, check_carving, image_ops, images, joined, listed
 
 
 @dataclass(frozen=True)
@@ -23,13 +27,15 @@ class Npz:
         path: the file.
         x_train, x_test, x_validation: images, (N, H, W) or (N, H, W, C), uint8 or float; or the bytes of encoded
             images, where ``offsets`` is given.
-        y_train, y_test, y_validation: labels 0..classes-1; an empty name where the data has none.
+        y_train, y_test, y_validation: numbers or names of classes, see ``_classes.py``; an empty name where there
+            are none.
         offsets: suffix of the arrays that cut encoded bytes apart: ``x_train`` with the ending after its last
             underscore replaced, so ``train_bytes`` and ``offsets`` read ``train_offsets``.
         classes: the array of class names; an empty name numbers them.
         validation: how many training samples are carved off where there is no ``x_validation``: a count from 1,
             or a share below 1.
-        groups: array that names a group for each training sample; a group is never split.
+        groups: the array that names a group (a patient, a video) for each training sample, or several arrays; samples
+            that have a group in common are never split.
         limit: use only the first so many training samples; 0: all.
         split_seed: of the carving.
     """
@@ -44,7 +50,7 @@ class Npz:
     offsets: str = ""
     classes: str = "class_names"
     validation: float = 0.1
-    groups: str = ""
+    groups: Groups = ""
     limit: int = 0
     split_seed: int = 0
 
@@ -53,26 +59,39 @@ class Npz:
 
     def fingerprint(self) -> str:
         """SHA-256 over the file and the fields."""
-        return _archive.fingerprint(self.path, repr(self))
+        return _archive.fingerprint(self.path, repr(replace(self, path="")))
 
     def load(self) -> Dataset:
         """Read the arrays, carve off validation, check everything."""
-        where = f"data.path: {Path(self.path).name}"
         arrays = _archive.read(self.path, self._names)
-        names = self._class_names(arrays)
-        train = self._split(arrays, self.x_train, self.y_train, self.limit or None)
-        test = self._split(arrays, self.x_test, self.y_test, None)
-        if self.x_validation:
-            validation = self._split(arrays, self.x_validation, self.y_validation, None)
-        else:
-            train, validation = self._carved(arrays, train)
-        ops = image_ops(255.0) if train.x.dtype == np.uint8 else image_ops(1.0)
-        return checked(Dataset(train, validation, test, names, ops), where)
+        if flat := [name for name, array in arrays.items() if array.ndim == 0 and name != self.classes]:
+            raise DataError("a single value, not an array", where=f"data.path: {Path(self.path).name}", found=flat[0])
+        names, labels, notes = self._labels(arrays)
+        splits, seen = {}, Seen()
+        for name, (x_name, _) in self._parts.items():
+            limit = (self.limit or None) if name == "train" else None
+            y = labels.get(name)
+            splits[name] = Split(self._images(arrays, x_name, limit, seen), None if y is None else y[:limit])
+        by = listed(self.groups)
+        groups = joined([arrays[name][: self.limit or None] for name in by], len(splits["train"]), "data.groups")
+        shares = {"validation": self.validation}
+        made, carved = carve_missing(splits, shares, self.split_seed, groups, " and ".join(by))
+        ops = image_ops(255.0) if made["train"].x.dtype == np.uint8 else image_ops(1.0)
+        parts = (made["train"], made["validation"], made["test"])
+        dataset = Dataset(*parts, names, ops, notes=(*notes, *carved, *seen.notes()))
+        return checked(dataset, f"data.path: {Path(self.path).name}")
+
+    @property
+    def _parts(self) -> dict[str, tuple[str, str]]:
+        """The names of the arrays of images and labels of each split that has some."""
+        parts = {"train": (self.x_train, self.y_train), "test": (self.x_test, self.y_test)}
+        return {**parts, "validation": (self.x_validation, self.y_validation)} if self.x_validation else parts
 
     def _names(self, known: list[str]) -> list[tuple[str, str]]:
         """(field, array) pairs to read; an absent array of class names is no mistake."""
-        fields = ["x_train", "y_train", "x_test", "y_test", "x_validation", "y_validation", "groups"]
+        fields = ["x_train", "y_train", "x_test", "y_test", "x_validation", "y_validation"]
         pairs = [(field, getattr(self, field)) for field in fields if getattr(self, field)]
+        pairs += [("groups", name) for name in listed(self.groups)]
         if self.offsets:
             pairs += [("offsets", self._offsets_of(getattr(self, f))) for f in fields[::2][:3] if getattr(self, f)]
         if self.classes and (self.classes in known or self.classes != "class_names"):
@@ -82,27 +101,24 @@ class Npz:
     def _offsets_of(self, name: str) -> str:
         return f"{name.rsplit('_', 1)[0]}_{self.offsets}"
 
-    def _split(self, arrays: Arrays, x_name: str, y_name: str, limit: int | None) -> Split:
-        where = f"data.{x_name}"
+    def _images(self, arrays: Arrays, name: str, limit: int | None, seen: Seen) -> NDArray[Any]:
         if self.offsets:
-            x = decode(arrays[x_name], arrays[self._offsets_of(x_name)], limit, where)
-        else:
-            x = images(arrays[x_name][:limit], where)
-        if not y_name:
-            return Split(x, None)
-        y = arrays[y_name][:limit]
-        check_labels(x, y, max(2, int(y.max(initial=0)) + 1) if y.dtype.kind in "iu" else 2, f"data.{y_name}")
-        return Split(x, y.astype(np.int64))
+            return decode(arrays[name], arrays[self._offsets_of(name)], limit, f"data.{name}", seen)
+        return images(arrays[name][:limit], f"data.{name}")
 
-    def _carved(self, arrays: Arrays, train: Split) -> tuple[Split, Split]:
-        groups = arrays[self.groups][: self.limit or None] if self.groups else None
-        return carved(train, self.validation, self.split_seed, "validation", groups)[:2]
-
-    def _class_names(self, arrays: Arrays) -> tuple[str, ...]:
-        if self.classes in arrays:
-            return tuple(str(name) for name in arrays[self.classes])
-        labels = [arrays[name] for name in (self.y_train, self.y_test) if name]
-        most = max((int(y.max()) for y in labels if y.dtype.kind in "iu" and y.size), default=-1)
-        if most < 0:
-            raise DataError("without labels the class names are needed", where="data.classes", found=self.classes)
-        return tuple(str(i) for i in range(most + 1))
+    def _labels(self, arrays: Arrays) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]], tuple[str, ...]]:
+        """Class names, the labels of each split that has some, and notes."""
+        names = named(arrays[self.classes], f"data.{self.classes}") if self.classes in arrays else None
+        keys = {split: (x_name, y_name) for split, (x_name, y_name) in self._parts.items() if y_name}
+        for x_name, y_name in keys.values():
+            count = len(arrays[self._offsets_of(x_name)]) - 1 if self.offsets else len(arrays[x_name])
+            check_count(range(max(0, count)), arrays[y_name], f"data.{y_name}")
+        if keys and "train" not in keys:
+            raise DataError("labels in every split or in none", where="data.y_train", found=self.y_train)
+        if not keys:
+            if names is None:
+                raise DataError("without labels the class names are needed", where="data.classes", found=self.classes)
+            return names, {}, ()
+        labels = {split: arrays[y_name] for split, (_, y_name) in keys.items()}
+        found = numbered(labels, names, lambda split, i: f"data.{keys[split][1]}: sample {i}", f"data.{self.y_train}")
+        return found.names, found.labels, found.notes

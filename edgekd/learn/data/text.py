@@ -7,28 +7,28 @@ import hashlib
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgekd.errors import DataError
 from edgekd.learn.data import _vocabulary
 from edgekd.learn.data._base import Dataset, Split
-from edgekd.learn.data._split import carved, check_carving, checked
+from edgekd.learn.data._checks import checked
+from edgekd.learn.data._classes import Numbered, named, numbered
+from edgekd.learn.data._split import CALLED, Groups, carve_missing, check_carving, joined, listed
 
-SPLITS = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 ENDINGS = (".tsv", ".tsv.gz")
-DIGITS = 6  # of a label; longer ones number something else than classes
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A file's samples: ``line[i]`` is the number of sample i's line, from 1."""
+    """A file's samples: ``lines[i]`` is the number of sample i's line, from 1; ``groups[i]`` is a row of names."""
 
     file: str
     texts: list[str]
     labels: list[str]
     lines: list[int]
+    groups: list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,18 @@ class Text:
 
     Attributes:
         path: a file, off which validation and test are carved; or a folder with ``<prefix>train.tsv`` and, where they
-            are there, ``<prefix>validation.tsv`` (or valid, val, dev) and ``<prefix>test.tsv``; or each with ``.gz``.
+            are there, ``<prefix>validation.tsv`` (or valid, val, dev) and ``<prefix>test.tsv``, in whatever case; or
+            each with ``.gz``.
         prefix: what the names of a folder's files begin with, such as ``sst2_``.
         sentence, label: names of the columns; without a label ("") the data has none.
-        classes: names, in the order of their numbers; without them those that the training split has, or numbers.
+        classes: names, in the order of their numbers; without them those of the labels. See ``_classes.py``.
         vocab: at most so many tokens, learned from the training split, 100 to 1,000,000.
         tokenizer: or a folder with the vocabulary of a model: ``vocab.txt`` or ``tokenizer.json``.
         length: tokens of a text at most, [CLS] and [SEP] counted, 3 to 16384; the rest is cut off.
         lower: lower case, without accents.
         validation, test: what is carved off where no file is there: a share below 1, or a count from 1.
+        groups: the column that names a group (a writer, a document) for each sample, or several; samples that have a
+            group in common are never split by carving.
         limit: use only the first so many training samples; 0: all.
         split_seed: of the carving.
     """
@@ -61,6 +64,7 @@ class Text:
     lower: bool = True
     validation: float = 0.1
     test: float = 0.1
+    groups: Groups = ""
     limit: int = 0
     split_seed: int = 0
 
@@ -84,13 +88,14 @@ class Text:
     def load(self) -> Dataset:
         """Read, check, carve off what has no file, and learn the vocabulary from the training split."""
         files = self._files()
-        rows = {role: self._read(path, self.limit if role == "train" else 0) for role, path in files.items()}
-        names, numbers = self._classes(rows)
-        splits = {role: self._split(found, numbers) for role, found in rows.items()}
-        for role in ("test", "validation"):
-            if role not in splits:
-                share = self.test if role == "test" else self.validation
-                splits["train"], splits[role], _ = carved(splits["train"], share, self.split_seed, role)
+        rows = {role: self._read(path, role) for role, path in files.items()}
+        names, labels, notes = self._classes(rows)
+        splits = {role: Split(np.array(found.texts, dtype=object), labels.get(role)) for role, found in rows.items()}
+        columns = [np.array(names) for names in zip(*rows["train"].groups, strict=True)]
+        groups = joined(columns, len(splits["train"]), "data.groups") if columns else None
+        shares = {"validation": self.validation, "test": self.test}
+        by = " and ".join(listed(self.groups))
+        splits, carved = carve_missing(splits, shares, self.split_seed, groups, by)
         train = splits["train"]
         vocabulary = (
             _vocabulary.read(self.tokenizer, self.lower)
@@ -98,7 +103,8 @@ class Text:
             else _vocabulary.learned(train.x.tolist(), self.vocab, self.lower)
         )
         op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": self.lower}
-        dataset = Dataset(train, splits["validation"], splits["test"], names, (op,))
+        parts, told = (train, splits["validation"], splits["test"]), (*notes, *carved, *self._left_out(files))
+        dataset = Dataset(*parts, names, (op,), notes=told)
         return checked(dataset, f"data.path: {Path(self.path).name}")
 
     def _files(self) -> dict[str, Path]:
@@ -109,29 +115,47 @@ class Text:
         if not place.is_dir():
             raise DataError("no such file or folder", where="data.path", found=self.path)
         found: dict[str, Path] = {}
-        for role, names in SPLITS.items():
-            paths = [place / f"{self.prefix}{name}{ending}" for name in names for ending in ENDINGS]
-            there = [path for path in paths if path.is_file()]
+        beside = self._beside(place)
+        for role, names in CALLED.items():
+            wanted = {f"{name}{ending}" for name in names for ending in ENDINGS}
+            there = [path for path in beside if path.name.removeprefix(self.prefix).lower() in wanted]
             if len(there) > 1:
                 raise DataError("two files for one split", where=f"data.path: {role}", found=[p.name for p in there])
             if there:
                 found[role] = there[0]
         if "train" not in found:
             others = [path.name for path in place.iterdir() if path.name.endswith(ENDINGS)]
-            wanted = f"{self.prefix}train.tsv"
-            raise DataError("no training file in this folder", where="data.prefix", found=wanted, allowed=others)
+            missing = f"{self.prefix}train.tsv"
+            raise DataError("no training file in this folder", where="data.prefix", found=missing, allowed=others)
         return found
 
-    def _read(self, path: Path, limit: int) -> Rows:
-        where = f"data.path: {path.name}"
+    def _beside(self, place: Path) -> list[Path]:
+        """The files of a folder that may be splits."""
+        begun = (path for path in sorted(place.iterdir()) if path.name.startswith(self.prefix))
+        return [
+            path for path in begun if path.name.lower().endswith(ENDINGS) and path.name[0] != "." and path.is_file()
+        ]
+
+    def _left_out(self, files: dict[str, Path]) -> list[str]:
+        """A note on the folder's files that are no split."""
+        place = Path(self.path)
+        others = [path.name for path in self._beside(place) if path not in files.values()] if place.is_dir() else []
+        return [f"left out, as no split is called so: {', '.join(others)}"] if others else []
+
+    def _read(self, path: Path, role: str) -> Rows:
+        where, limit = f"data.path: {path.name}", self.limit if role == "train" else 0
         try:
             data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
             lines = data.decode("utf-8-sig").removesuffix("\n").split("\n")
         except (OSError, EOFError, zlib.error, UnicodeDecodeError) as err:
             raise DataError(f"can't be read ({err})", where=where) from err
         header = lines[0].rstrip("\r").split("\t")
-        columns = [self._column(header, key, where) for key in ("sentence", "label") if getattr(self, key)]
-        rows = Rows(path.name, [], [], [])
+        columns = [
+            self._column(header, key, getattr(self, key), where) for key in ("sentence", "label") if getattr(self, key)
+        ]
+        by = listed(self.groups) if role == "train" else ()
+        grouping = [self._column(header, "groups", name, where) for name in by]
+        rows = Rows(path.name, [], [], [], [])
         for number, line in enumerate(lines[1 : limit + 1 if limit else None], start=2):
             cells = line.rstrip("\r").split("\t")
             place = f"{where}, line {number}"
@@ -145,38 +169,26 @@ class Text:
             rows.texts.append(text)
             rows.labels.extend(label)
             rows.lines.append(number)
+            rows.groups.append([cells[column] for column in grouping])
         return rows
 
-    def _column(self, header: list[str], key: str, where: str) -> int:
-        name = getattr(self, key)
+    def _column(self, header: list[str], key: str, name: str, where: str) -> int:
         if name not in header:
             raise DataError("no such column", where=f"{where}, line 1, data.{key}", found=name, allowed=header)
         if header.count(name) > 1:
             raise DataError("two columns of this name", where=f"{where}, line 1, data.{key}", found=name)
         return header.index(name)
 
-    def _classes(self, rows: dict[str, Rows]) -> tuple[tuple[str, ...], dict[str, int]]:
-        """Class names, and the number of each label as it is spelled; every label of every file is held against it."""
+    def _classes(self, rows: dict[str, Rows]) -> Numbered:
+        """Class names, and the number of each label; every label of every file is held against them."""
+        names = named(self.classes, "data.classes") if self.classes else None
         if not self.label:
-            if not self.classes:
+            if names is None:
                 raise DataError("without labels the class names are needed", where="data.classes", found="none")
-            return self.classes, {}
-        every = {label for found in rows.values() for label in found.labels}
-        if all(label.isascii() and label.isdigit() for label in every):
-            numbers = {label: int(label) for label in every if len(label) <= DIGITS}
-            names = self.classes or tuple(str(i) for i in range(max(numbers.values(), default=-1) + 1))
-            numbers = {label: number for label, number in numbers.items() if number < len(names)}
-        else:
-            names = self.classes or tuple(sorted(set(rows["train"].labels)))
-            numbers = {name: i for i, name in enumerate(names)}
-        for found in rows.values():
-            for label, line in zip(found.labels, found.lines, strict=True):
-                if label not in numbers:
-                    where = f"data.path: {found.file}, line {line}"
-                    allowed = names if len(names) <= 100 else f"0 to {len(names) - 1}"
-                    raise DataError("a label that is no class", where=where, found=label, allowed=allowed)
-        return names, numbers
+            return Numbered(names, {})
 
-    def _split(self, rows: Rows, numbers: dict[str, int]) -> Split:
-        y: Any = np.array([numbers[label] for label in rows.labels], dtype=np.int64) if self.label else None
-        return Split(np.array(rows.texts, dtype=object), y)
+        def at(role: str, i: int) -> str:
+            return f"data.path: {rows[role].file}, line {rows[role].lines[i]}"
+
+        labels = {role: np.array(found.labels, dtype=object) for role, found in rows.items()}
+        return numbered(labels, names, at, f"data.path: {Path(self.path).name}")

@@ -60,7 +60,7 @@ def _named(name: str) -> dict[str, Any]:
     known: dict[str, dict[str, Any]] = {}
     for file in (home / FILE, Path(FILE)):
         try:
-            known |= tomllib.loads(file.read_text(encoding="utf-8"))
+            known |= tomllib.loads(file.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as err:

@@ -1,0 +1,163 @@
+"""What a data set must be to be learned from, and what its user is to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.errors import DataError
+from edgekd.learn.data._base import Dataset, Split
+
+SOME = 1000  # samples that a split's usual size of number is taken from
+SEVERAL = 8  # samples whose extremes are worth comparing
+# How many times larger one split's numbers may be than another's: the largest of pictures, the middle one of others.
+# Mistakes (0..1 beside 0..255, -1..1 beside int16, 0..16 beside 0..255) are 16 times and more.
+BRIGHTER, LARGER = 8.0, 50.0
+NEGATIVE = 0.1  # share of a split's numbers: none at all in another one is no chance
+
+
+def checked(dataset: Dataset, where: str, *, every_class: bool = True) -> Dataset:
+    """Raise DataError where a data set can't be learned from; else give it back, with notes on what looks wrong.
+
+    Args:
+        every_class: each must have a training sample.
+    """
+    classes = len(dataset.classes)
+    least = 1 if dataset.train.y is None else 2  # without labels they may be the outputs of a regression
+    if classes < least:
+        raise DataError("one class only", where=where, found=list(dataset.classes), allowed=f"at least {least}")
+    for name, split in dataset.splits.items():
+        _check_split(dataset, split, f"{where} ({name})")
+    labelled = {name: split.y is not None for name, split in dataset.splits.items()}
+    if len(set(labelled.values())) > 1:
+        raise DataError("labels in every split or in none", where=where, found=labelled)
+    if dataset.train.y is not None:
+        _check_classes(dataset, dataset.train.y, where, every_class=every_class)
+    return replace(dataset, notes=(*dataset.notes, *_repeated(dataset)))
+
+
+def _check_split(dataset: Dataset, split: Split, where: str) -> None:
+    train = dataset.train.x
+    if len(split) == 0:
+        raise DataError("an empty split", where=where)
+    if split.x.shape[1:] != train.shape[1:]:
+        found, allowed = split.x.shape[1:], str(train.shape[1:])
+        raise DataError("samples of another shape than in train", where=where, found=found, allowed=allowed)
+    if split.x.dtype.kind == "f" and not np.isfinite(split.x).all():
+        bad = int(np.flatnonzero(~np.isfinite(split.x.reshape(len(split), -1)).all(1))[0])
+        raise DataError("NaN or infinity in the data", where=where, found=f"sample {bad}")
+    if split is not dataset.train:
+        check_alike(train, split.x, where)
+    if split.y is not None:
+        check_labels(split.x, split.y, len(dataset.classes), where)
+
+
+def check_labels(x: NDArray[Any], y: NDArray[Any], classes: int, where: str) -> None:
+    """Raise DataError where labels don't fit: count, type, range."""
+    check_count(x, y, where)
+    if y.dtype.kind not in "iu":
+        raise DataError("labels are whole numbers", where=where, found=str(y.dtype), allowed="an integer dtype")
+    if len(y) and (y.min() < 0 or y.max() >= classes):
+        bad = int(np.flatnonzero((y < 0) | (y >= classes))[0])
+        raise DataError(
+            "a label out of range", where=where, found=f"{int(y[bad])} at sample {bad}", allowed=f"0 to {classes - 1}"
+        )
+
+
+def check_count(x: Any, y: NDArray[Any], where: str) -> None:
+    """Raise DataError where there is not one label a sample."""
+    if y.ndim != 1 or len(y) != len(x):
+        raise DataError("as many labels as samples are needed", where=where, found=y.shape, allowed=f"({len(x)},)")
+
+
+def _check_classes(dataset: Dataset, y: NDArray[np.int64], where: str, *, every_class: bool) -> None:
+    counts = np.bincount(y, minlength=len(dataset.classes))
+    if (counts > 0).sum() < 2:
+        found, place = dataset.classes[int(counts.argmax())], f"{where} (train)"
+        raise DataError("one class only", where=place, found=found, allowed="at least two classes")
+    missing = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
+    if missing and every_class:
+        number = dataset.classes.index(missing[0])
+        others = [n for n, s in dataset.splits.items() if s.y is not None and (s.y == number).any()]
+        alone = f", only in {' and '.join(others)}" if others else ""
+        more = f"; {len(missing)} classes have none" if len(missing) > 1 else ""
+        raise DataError(
+            f"a class without a training sample{alone}: nothing can be learned of it{more}",
+            where=f"{where} (train)",
+            found=missing[0],
+            allowed="at least one sample of each class",
+            hint="give it samples (a larger limit, a smaller share carved off), or leave it out of the class names",
+        )
+
+
+class _Size(NamedTuple):
+    """How large a split's numbers are: lowest, highest, the middle one of all but zeros, and the share below 0."""
+
+    low: float
+    high: float
+    middle: float
+    negative: float
+
+    @classmethod
+    def of(cls, x: NDArray[Any]) -> _Size:
+        some = x[:: max(1, len(x) // SOME)][:SOME]
+        size = np.abs(some[some != 0].astype(np.float64))
+        return cls(
+            float(x.min()), float(x.max()), float(np.median(size)) if len(size) else 0.0, float((some < 0).mean())
+        )
+
+    @property
+    def top(self) -> float:
+        return max(abs(self.low), abs(self.high))
+
+
+def check_alike(train: NDArray[Any], other: NDArray[Any], where: str) -> None:
+    """Raise DataError where a split's numbers are not like those of train: another type, or another range."""
+    if train.dtype.kind in "UO" and other.dtype.kind in "UO":
+        return
+    if train.dtype != other.dtype:
+        found, allowed = _told(other), f"{_told(train)}, as in train"
+        raise DataError("numbers of another type than in train", where=where, found=found, allowed=allowed)
+    if train.dtype == np.int64 or not train.size or not other.size:  # users and items
+        return
+    mine, theirs = _Size.of(train), _Size.of(other)
+    several = min(len(train), len(other)) >= SEVERAL
+    zeros = len(other) > 1 and mine.top > 0 and theirs.top == 0
+    unsigned = several and max(mine.negative, theirs.negative) > NEGATIVE and min(mine.low, theirs.low, 0) < 0
+    unsigned = unsigned and min(mine.negative, theirs.negative) == 0 and max(mine.low, theirs.low) >= 0
+    larger = _beyond(mine.middle, theirs.middle, LARGER)
+    brighter = train.ndim == 4 and several and _beyond(mine.top, theirs.top, BRIGHTER)
+    if zeros or unsigned or larger or brighter:
+        found, allowed = _told(other), f"{_told(train)}, as in train"
+        raise DataError("numbers of another range than in train", where=where, found=found, allowed=allowed)
+
+
+def _beyond(one: float, other: float, times: float) -> bool:
+    return min(one, other) > 0 and max(one, other) > times * min(one, other)
+
+
+def _told(x: NDArray[Any]) -> str:
+    return f"{x.dtype} {x.min():g} to {x.max():g}" if x.dtype.kind in "iuf" and x.size else str(x.dtype)
+
+
+def _repeated(dataset: Dataset) -> Iterator[str]:
+    """Of each later split, how many of its samples stand in an earlier one as well, byte for byte."""
+    if dataset.train.x.dtype == np.int64:  # of a user and what it liked: the same before each of its labels
+        return
+    hashes = {name: _hashes(split) for name, split in dataset.splits.items()}
+    for name, before in (("validation", "train"), ("test", "train"), ("test", "validation")):
+        known = set(hashes[before])
+        if same := sum(content in known for content in hashes[name]):
+            of = f"{same:,} of {len(hashes[name]):,} {name} samples"
+            yield f"{of} are the same as one of {before}, byte for byte: on new ones the figures will be lower"
+
+
+def _hashes(split: Split) -> list[int]:
+    """64 bits of each sample's content."""
+    if split.x.dtype.kind in "UO":
+        return [hash(str(text).strip()) for text in split.x]
+    return [hash(sample.tobytes()) for sample in split.x]

@@ -1,0 +1,168 @@
+"""Which class a label means: one rule for every source.
+
+Names are texts. A label that is a name is that class, even where the name is a number; whole numbers count the names
+from 0 only where no label is one. Without names, labels that are whole numbers are all of 0, 1, 2, ... or of 1, 2,
+3, ..., and others are the names that the training split has, sorted.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.errors import DataError
+
+MOST = 100_000  # classes that nobody named: more are ids of something
+NAME_THEM = "labels that are ids are right once their names are given, each as it stands in the labels"
+At = Callable[[str, int], str]
+
+
+class Numbered(NamedTuple):
+    """Class names, for each split (N,) int64 into them, and what the user is to know."""
+
+    names: tuple[str, ...]
+    labels: dict[str, NDArray[np.int64]]
+    notes: tuple[str, ...] = ()
+
+
+def named(given: Any, where: str) -> tuple[str, ...]:
+    """Class names from a list or an array of texts, UTF-8 bytes or whole numbers.
+
+    Raises:
+        DataError: not a row of names, an empty name, a name twice (spaces around it and Unicode's two ways of an
+            accent make no other name), or bytes that are no UTF-8.
+    """
+    values = given.tolist() if isinstance(given, np.ndarray) else given
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Sequence) or np.ndim(given) > 1:
+        allowed = "a list of names, the first of class 0"
+        raise DataError("class names are a row of names", where=where, found=values, allowed=allowed)
+    names = tuple(_text(value, f"{where}[{i}]") for i, value in enumerate(values))
+    first: dict[str, int] = {}
+    for i, name in enumerate(names):
+        same = unicodedata.normalize("NFC", name).strip()
+        if not same:
+            raise DataError("a class without a name", where=f"{where}[{i}]", found=name)
+        if (before := first.setdefault(same, i)) != i:
+            raise DataError("a name of two classes", where=where, found=name, allowed=f"once; it is {before} and {i}")
+    return names
+
+
+def numbered(labels: Mapping[str, NDArray[Any]], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
+    """The number of each label's class.
+
+    Args:
+        labels: of each split, (N,) whole numbers or texts; ``train`` is one of them.
+        names: of the classes; None: by the labels themselves.
+        at: names the place of a split's sample, for errors.
+        where: names the data.
+
+    Raises:
+        DataError: labels that are neither, a label that is no class, numbers with gaps, or more than ``MOST`` classes
+            that nobody named.
+    """
+    spelled = {split: _spelled(y, names, split, at) for split, y in labels.items()}
+    every = dict.fromkeys(label for found, _ in spelled.values() for label in found)
+    counts = all(_is_number(label) for label in every)
+    given = names is not None
+    if names is None:
+        names = _counted(every, spelled, at) if counts else spelled["train"][0]
+        if len(names) > MOST:
+            allowed = f"at most {MOST:,}, unless their names are given"
+            raise DataError("more classes than likely are meant", where=where, found=len(names), allowed=allowed)
+        names = named(names, where)
+    if len(names) < 2:
+        raise DataError("one class only", where=where, found=list(names), allowed="at least 2")
+    numbers = {name: i for i, name in enumerate(names)}
+    by_name = any(label in numbers for label in every)
+    if counts and not by_name:
+        numbers = {str(i): i for i in range(len(names))}
+    for split, (found, member) in spelled.items():
+        if unknown := [i for i, label in enumerate(found) if label not in numbers]:
+            _refuse(found[unknown[0]], at(split, int(np.flatnonzero(member == unknown[0])[0])), names, numbers)
+    made = {
+        split: np.array([numbers[label] for label in found], np.int64)[member]
+        for split, (found, member) in spelled.items()
+    }
+    moved = next((label for label in every if counts and by_name and str(numbers[label]) != label), None)
+    if not given or moved is None or not {*every} <= {*map(str, range(len(names)))}:
+        return Numbered(names, made)
+    note = f"labels are class names: {moved} is the class named {moved!r}, which is number {numbers[moved]}"
+    return Numbered(names, made, (note,))
+
+
+def _refuse(label: str, where: str, names: tuple[str, ...], numbers: Mapping[str, int]) -> None:
+    hint = None
+    if label == str(len(names)) and "0" in numbers:
+        hint = "labels that count from 1 are right where the classes are named after them, or without names"
+    allowed = names if len(names) <= 100 else f"the {len(names):,} class names"
+    if names and names[0] not in numbers:
+        allowed = f"0 to {len(names) - 1}, or the name of a class"
+    raise DataError("a label that is no class", where=where, found=label, allowed=allowed, hint=hint)
+
+
+def _spelled(
+    y: NDArray[Any], names: tuple[str, ...] | None, split: str, at: At
+) -> tuple[tuple[str, ...], NDArray[np.intp]]:
+    """The different labels as texts, and for each sample which of them it has."""
+    allowed = "whole numbers, or names"
+    if y.dtype.kind not in "iuUSO":
+        raise DataError("labels are whole numbers or names", where=at(split, 0), found=str(y.dtype), allowed=allowed)
+    if names is None and y.dtype.kind == "i" and y.min(initial=0) < 0:
+        bad, hint = int(np.flatnonzero(y < 0)[0]), "samples without a label are to be left out"
+        raise DataError("a label below 0", where=at(split, bad), found=int(y[bad]), allowed="0 up", hint=hint)
+    if y.dtype.kind == "O":
+        odd = next((i for i, label in enumerate(y.tolist()) if not isinstance(label, str)), None)
+        if odd is not None:
+            raise DataError("labels are whole numbers or names", where=at(split, odd), found=y[odd], allowed=allowed)
+    values, first, member = np.unique(y, return_index=True, return_inverse=True)
+    texts = zip(values.tolist(), first.tolist(), strict=True)
+    return tuple(_text(value, at(split, i)) for value, i in texts), member.reshape(-1)
+
+
+def _text(value: Any, where: str) -> str:
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as err:
+            raise DataError("a name that is not UTF-8", where=where, found=value) from err
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise DataError("a name that is no text", where=where, found=value, allowed="a text")
+    if any(0xD800 <= ord(char) < 0xE000 for char in value):  # how a file system's other bytes are told
+        raise DataError("a name that is not UTF-8", where=where, found=value.encode(errors="surrogateescape"))
+    return value
+
+
+def _is_number(label: str) -> bool:
+    """Whether a label is a whole number as it is usually written: 07 is a name."""
+    return label.isascii() and label.isdigit() and (label == "0" or label[0] != "0")
+
+
+def _counted(every: Iterable[str], spelled: Mapping[str, Any], at: At) -> tuple[str, ...]:
+    """The names of classes that are numbers alone: all from 0, or all from 1."""
+    ordered = sorted(every, key=lambda label: (len(label), label))  # Python reads no number of 5,000 digits
+    start = 0 if "0" in ordered else 1
+    gap = next((i for i, label in enumerate(ordered) if label != str(i + start)), None)
+    if gap is None:
+        return tuple(ordered)
+    label = ordered[gap]
+    split, found, member = next((s, f, m) for s, (f, m) in spelled.items() if label in f)
+    place = at(split, int(np.flatnonzero(member == found.index(label))[0]))
+    missing, allowed = gap + start, "all of 0, 1, 2, ..., or of 1, 2, 3, ..."
+    raise DataError(
+        f"labels that leave out {missing}: no sample is of that class", where=place, found=label, allowed=allowed,
+        hint=NAME_THEM,
+    )  # fmt: skip
+
+
+def check_ids(ids: NDArray[np.int64], where: str) -> None:
+    """Raise DataError where numbers from 0 are ids of something: above ``MOST``, and most below the highest unused."""
+    count = int(ids.max(initial=-1)) + 1
+    if count > MOST and (used := len(np.unique(ids))) < count // 2:
+        found, allowed = f"{used:,} different ones up to {count - 1:,}", "numbers from 0 without large gaps"
+        raise DataError("ids, not numbers from 0", where=where, found=found, allowed=allowed)

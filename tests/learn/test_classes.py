@@ -1,0 +1,272 @@
+"""Which class a label means, and which data can't be learned from: the same in every source."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekd import recipe, target
+from edgekd.errors import DataError
+from edgekd.learn.data._batches import from_splits
+from edgekd.learn.data._checks import check_alike
+from edgekd.learn.data._classes import named, numbered
+from edgekd.learn.data._split import joined
+from edgekd.learn.data.audio import Audio
+from edgekd.learn.data.interactions import Interactions
+from edgekd.learn.data.npz import Npz
+from edgekd.learn.data.text import Text
+
+RNG = np.random.default_rng(7)
+
+
+def take(labels: Any, names: Any = None, others: Any = ()) -> Any:
+    given = {"train": np.array(labels), **({"test": np.array(others)} if len(others) else {})}
+    names = None if names is None else named(names, "names")
+    return numbered(given, names, lambda split, i: f"{split}: sample {i}", "data")
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "classes", "numbers"),
+    [
+        ([0, 2, 1, 2], None, ("0", "1", "2"), [0, 2, 1, 2]),
+        ([3, 1, 2], None, ("1", "2", "3"), [2, 0, 1]),
+        (list(range(12, 0, -1)), None, tuple(map(str, range(1, 13))), list(range(11, -1, -1))),
+        ([0, 1], ["cat", "dog"], ("cat", "dog"), [0, 1]),
+        ([5, 7, 5], ["7", "5"], ("7", "5"), [1, 0, 1]),
+        (["5", "7", "5"], [7, 5], ("7", "5"), [1, 0, 1]),
+        ([1, 0], np.array(["1", "0"]), ("1", "0"), [0, 1]),
+        ([-1, 1], ["-1", "1"], ("-1", "1"), [0, 1]),
+        ([10**12, 0], ["0", str(10**12)], ("0", str(10**12)), [1, 0]),
+        (["0", "1"], ["no", "yes"], ("no", "yes"), [0, 1]),
+        (["b", "a", "b"], None, ("a", "b"), [1, 0, 1]),
+        (["01", "1", "01"], None, ("01", "1"), [0, 1, 0]),
+        ([b"dog", b"cat"], [b"cat", "dog"], ("cat", "dog"), [1, 0]),
+        (np.array([200, 199], np.uint8), [199, 200], ("199", "200"), [1, 0]),
+    ],
+)
+def test_a_label_is_the_name_or_counts_the_names(labels: Any, names: Any, classes: Any, numbers: Any) -> None:
+    found = take(labels, names)
+    assert found.names == classes and found.labels["train"].tolist() == numbers
+    assert found.labels["train"].dtype == np.int64
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "<i4", ">i8", "u8"])
+def test_labels_of_any_width(kind: str) -> None:
+    assert take(np.array([0, 1, 2], kind)).labels["train"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "others", "message"),
+    [
+        ([0, 1, 3], None, (), r"train: sample 2: labels that leave out 2: .*found '3'"),
+        ([0, 1], None, (70_001,), r"test: sample 0: labels that leave out 2: .*names are given"),
+        ([20, 10], None, (), "labels that leave out 1"),
+        ([0, 1, 2], ["x", "y"], (), "train: sample 2: a label that is no class; found '2'; .*count from 1"),
+        ([0, 1, 2], ["1", "2", "3"], (), "train: sample 0: a label that is no class; found '0'"),
+        (["cat", "dgo"], ["cat", "dog"], (), "sample 1: a label that is no class; found 'dgo'.*did you mean 'dog'"),
+        (["cat", "dog"], None, ("dog", "cow"), "test: sample 1: a label that is no class; found 'cow'"),
+        ([0, -1, 1], None, (), "train: sample 1: a label below 0; found -1"),
+        ([0.0, 1.0], None, (), "whole numbers or names; found 'float64'"),
+        ([False, True], ["no", "yes"], (), "whole numbers or names; found 'bool'"),
+        ([b"caf\xe9", b"tea"], None, (), "sample 0: a name that is not UTF-8"),
+        ([3, 3, 3], ["a"], (), "one class only"),
+        (np.arange(100_001), None, (), "more classes than likely are meant; found 100001"),
+        (["a", "a ", "b"], None, (), "a name of two classes; found 'a '"),
+    ],
+)
+def test_labels_that_mean_no_class(labels: Any, names: Any, others: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        take(labels, names, others)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("cat,dog", "a row of names; found 'cat,dog'"),
+        (np.array("cat"), "a row of names"),
+        (np.array([["a", "b"]]), "a row of names"),
+        ({0: "cat", 1: "dog"}, "a row of names"),
+        ({"cat", "dog"}, "a row of names"),
+        (["cat", "dog", "cat"], "a name of two classes; found 'cat'; allowed: once; it is 0 and 2"),
+        (["caf\u00e9", "cafe\u0301"], "a name of two classes"),
+        (["cat", " "], r"\[1\]: a class without a name"),
+        ([b"\xff"], "not UTF-8"),
+        ([1.5, 2], r"\[0\]: a name that is no text"),
+        ([True, False], "a name that is no text"),
+    ],
+)
+def test_class_names_that_are_none(given: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        named(given, "names")
+
+
+def test_many_classes_are_right_where_they_are_named_and_a_new_order_is_told() -> None:
+    many = [f"n{i}" for i in range(100_002)]
+    assert len(take([0, 100_001], many).names) == 100_002
+    assert "1 is the class named '1', which is number 0" in take([1, 2, 1], ["1", "2", "0"]).notes[0]
+    assert take([0, 1], ["0", "1"]).notes == () == take([0, 1], ["no", "yes"]).notes
+
+
+def images(count: int) -> np.ndarray:
+    return RNG.integers(0, 256, (count, 5, 4), dtype=np.uint8)
+
+
+def npz(path: Path, **changed: Any) -> str:
+    table = {"x_train": images(40), "y_train": np.arange(40) % 4, "x_test": images(12), "y_test": np.arange(12) % 4}
+    np.savez(path / "d.npz", **{**table, **changed})
+    return str(path / "d.npz")
+
+
+def test_a_class_without_training_samples_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"d\.npz \(train\): a class without a training sample: .*found 'cow'"):
+        Npz(npz(tmp_path, class_names=np.array(["cat", "dog", "eel", "fox", "cow"]))).load()
+    y = np.arange(40) % 3
+    with pytest.raises(DataError, match=r"a class without a training sample, only in test: .*found '3'"):
+        Npz(npz(tmp_path, y_train=y)).load()
+    x = RNG.normal(size=(12, 3)).astype(np.float32)
+    with pytest.raises(DataError, match=r"data \(train\): a class without a training sample, .*found 'c'"):
+        from_splits(((x, np.arange(12) % 2), (x, np.arange(12) % 3), (x, np.arange(12) % 2)), "data", ["a", "b", "c"])
+
+
+def test_labels_may_be_names_in_arrays_and_in_batches(tmp_path: Path) -> None:
+    words = np.array(["no", "yes"])
+    data = Npz(npz(tmp_path, y_train=words[np.arange(40) % 2], y_test=words[np.arange(12) % 2])).load()
+    assert data.classes == ("no", "yes") and data.test.y is not None and data.test.y[:4].tolist() == [0, 1, 0, 1]
+    x = RNG.normal(size=(12, 3)).astype(np.float32)
+    pairs = [(x[:6], words[np.arange(6) % 2]), (x[6:], words[np.arange(6) % 2])]
+    found = from_splits((pairs, pairs[::-1], (x, words[np.arange(12) % 2])), "data")
+    assert found.classes == ("no", "yes") and np.array_equal(found.train.x, found.validation.x)
+
+
+def test_clips_take_the_same_labels(tmp_path: Path) -> None:
+    samples = RNG.integers(-999, 999, 600).astype(np.int16)
+    table = {"samples": samples, "offsets": np.arange(31) * 20, "labels": (np.arange(30) % 3 + 1).astype(np.uint8)}
+    np.savez(tmp_path / "a.npz", **table)
+    source = Audio(str(tmp_path / "a.npz"), length=20, rate=8000)
+    assert source.load().classes == ("1", "2", "3")
+    np.savez(tmp_path / "a.npz", **{**table, "labels": np.arange(30) % 3 * 4})
+    with pytest.raises(DataError, match=r"data\.labels: clip 1: labels that leave out 1"):
+        source.load()
+    np.savez(tmp_path / "a.npz", **{**table, "samples": np.where(np.arange(600) == 5, np.nan, 0.5)})
+    with pytest.raises(DataError, match="found 'float64"):
+        source.load()
+
+
+def test_items_that_are_ids_or_called_alike(tmp_path: Path) -> None:
+    def table(top: int, **more: Any) -> str:
+        item = np.arange(60) % 6
+        item[-1] = top
+        rows = {"user": np.arange(60) % 5, "item": item, "rating": np.full(60, 5.0)}
+        places = {"train_idx": np.arange(40), "valid_idx": np.arange(40, 50), "test_idx": np.arange(50, 60)}
+        np.savez(tmp_path / "i.npz", **rows, **places, **more)
+        return str(tmp_path / "i.npz")
+
+    for top, message in ((3_000_000, r"data\.item: ids, not numbers from 0"), (60_000_000, "ids, not numbers")):
+        with pytest.raises(DataError, match=message):
+            Interactions(table(top)).load()
+    data = Interactions(
+        table(5, titles=np.array([b"Up", b"It", b"Up", b"Alien", b"M", b"Ran", b"Cat"])), names="titles"
+    ).load()
+    assert data.classes == ("Up (item 0)", "It", "Up (item 2)", "Alien", "M", "Ran", "Cat")
+    assert data.preprocess[0]["sizes"] == [5, 8] and "1 of 7 items are liked by nobody" in data.notes[0]
+    with pytest.raises(DataError, match=r"data\.titles: one name for each item"):
+        Interactions(table(9, titles=np.array(["a"] * 9)), names="titles").load()
+
+
+GREY = images(20)[..., None]
+UNIT = GREY / np.float32(255)
+ROWS = RNG.normal(size=(50, 6)).astype(np.float32)
+SOUND = RNG.integers(-9000, 9000, (5, 99), dtype=np.int16)
+
+
+@pytest.mark.parametrize(
+    ("train", "other"),
+    [
+        (GREY, UNIT),
+        (UNIT, GREY.astype(np.float32)),
+        (GREY, GREY // 16),
+        (GREY, UNIT.astype(np.uint8)),
+        (UNIT * 2 - 1, UNIT),
+        (SOUND, SOUND // 9000),
+        (ROWS, 1000 * ROWS),
+        (ROWS.astype(np.float64), ROWS),
+    ],
+)
+def test_splits_of_unlike_numbers_are_refused_with_both(train: Any, other: Any) -> None:
+    for one, two in ((train, other), (other, train)):
+        with pytest.raises(DataError, match=rf"\(test\): .*found '{two.dtype} .*allowed: {one.dtype} .*, as in train"):
+            check_alike(one, two, "data (test)")
+
+
+def test_nothing_but_zeros_is_unlike() -> None:
+    with pytest.raises(DataError, match="another range"):
+        check_alike(SOUND, SOUND * 0, "data (test)")
+
+
+@pytest.mark.parametrize(
+    ("train", "other"),
+    [
+        (GREY, GREY // 4),  # darker
+        (UNIT, UNIT[:3] * np.float32(1.3) - np.float32(0.02)),  # as a bicubic filter overshoots
+        (ROWS, np.abs(ROWS[:2])),
+        (np.exp(3 * ROWS), np.exp(3 * ROWS[:9] + 1)),
+        (SOUND, SOUND // 20),
+        (GREY, GREY[:1] * 0),
+    ],
+)
+def test_splits_that_differ_as_data_do_are_alike(train: Any, other: Any) -> None:
+    check_alike(train, other, "data (test)")
+
+
+def test_a_sample_in_two_splits_is_counted_and_carving_is_told(tmp_path: Path) -> None:
+    x = images(40)
+    data = Npz(
+        npz(tmp_path, x_train=x, x_test=np.concatenate([x[:5], images(7)]), who=np.arange(40) // 4), groups="who"
+    )
+    carved, *same = data.load().notes
+    assert carved == (
+        "the data has no validation split: 4 of 40 training samples (10.0%) were carved off, in whole groups of who "
+        "(split_seed 0)"
+    )
+    assert any(note.startswith("5 of 12 test samples are the same as one of") for note in same) or len(same) == 2
+    rows = [f"{i % 7} words of {i}\t{i % 2}" for i in range(40)]
+    (tmp_path / "train.tsv").write_text("\n".join(["sentence\tlabel", *rows]))
+    (tmp_path / "TEST.tsv").write_text("\n".join(["sentence\tlabel", *rows[:3], "a b c\t1"]))
+    (tmp_path / "eval.tsv").write_text("not read")
+    notes = Text(str(tmp_path), vocab=100, validation=4).load().notes
+    assert "4 of 40 training samples (10.0%) were carved off, evenly over the classes" in notes[0]
+    assert "no split is called so: eval.tsv" in notes[1]
+    assert sum("of 4 test samples are the same" in note for note in notes) >= 1
+
+
+def test_several_groups_hold_together_whatever_they_have_in_common(tmp_path: Path) -> None:
+    one, two = np.array([0, 0, 1, 2, 3, 4]), np.array(list("abbcdd"))
+    found = joined([one, two], 6, "groups")
+    assert found is not None and found.tolist() == [0, 0, 0, 3, 4, 4]
+    with pytest.raises(DataError, match=r"one group for each sample; found \(5,\)"):
+        joined([one, two[:5]], 6, "groups")
+    x, person, day = (
+        np.arange(40, dtype=np.uint8)[:, None, None] * np.ones((1, 5, 4), np.uint8),
+        *divmod(np.arange(40), 8),
+    )
+    path = npz(tmp_path, x_train=x, person=person, session=np.arange(40) // 2, y_train=day % 4)
+    data = Npz(path, groups=("person", "session"), validation=0.3).load()
+    inside, outside = ({int(i) // 8 for i in split.x[:, 0, 0, 0]} for split in (data.validation, data.train))
+    assert inside and not inside & outside
+    header, rows = "sentence\tlabel\twriter", [f"word {i}\t{i % 2}\tw{i // 10}" for i in range(40)]
+    (tmp_path / "t.tsv").write_text("\n".join([header, *rows]))
+    text = Text(str(tmp_path / "t.tsv"), vocab=100, groups="writer", validation=10, test=10).load()
+    assert {int(t.split()[1]) // 10 for t in text.test.x} != {int(t.split()[1]) // 10 for t in text.validation.x}
+    assert len(text.test) == len(text.validation) == 10
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "r.toml"
+    file.write_bytes(codecs.BOM_UTF8 + (recipe.builtin_folder() / "digits.toml").read_bytes())
+    assert recipe.load(str(file))[0].name == "digits"
+    file.write_bytes(codecs.BOM_UTF8 + (Path(recipe.__file__).parents[1] / "targets" / "ort-cpu.toml").read_bytes())
+    assert target.load(str(file)).backend == "ort"
