@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from edgekd import orders, pipeline, plugins, preprocess
+from edgekd import orders, pipeline, preprocess
 from edgekd import recipe as recipes
-from edgekd.errors import FactoryError, UsageError
-from edgekd.learn.checkpoint import add_tensors
+from edgekd.build import network_key
+from edgekd.errors import UsageError
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.prepare import Objects
+from edgekd.store import canonical, sha256
 
 # What a build of objects starts from; the caller's own tables go over it.
 OBJECTS: dict[str, Any] = {
@@ -135,45 +133,25 @@ def _check_complete(table: Mapping[str, Any], given: Objects) -> None:
 
 
 def _objects_key(given: Objects, table: Any) -> str:
-    """SHA-256 over the networks: their tensors, their classes' source and plain settings, and the exported graph."""
-    digest = hashlib.sha256()
-    for role, module in (("teacher", given.teacher), ("student", given.student)):
-        if module is None:
-            continue
-        digest.update(role.encode())
-        add_tensors(digest, {**module.state_dict(), **dict(module.named_buffers())})
-        digest.update(repr(sorted(_code(module))).encode())
-        if given.dataset is not None:
-            _add_graph(digest, module, given.dataset, _ops(given.dataset, table, role))
-    return digest.hexdigest() if digest.digest() != hashlib.sha256().digest() else ""
+    """What identifies the networks: see ``network_key``; "" where none was given."""
+    found = {
+        role: network_key.fingerprint(module, _example(given.dataset, table, role))
+        for role, module in (("teacher", given.teacher), ("student", given.student))
+        if module is not None
+    }
+    return sha256(canonical(found)) if found else ""
 
 
-def _code(module: nn.Module) -> Iterator[str]:
-    """What tensors do not tell of a network: the source of its own classes, and their plain attributes."""
-    for name, part in module.named_modules():
-        plain = {key: value for key, value in vars(part).items() if isinstance(value, bool | int | float | str | tuple)}
-        yield f"{name}: {type(part).__qualname__} {sorted(plain.items(), key=str)}"
-        if not type(part).__module__.startswith("torch."):
-            with contextlib.suppress(OSError, TypeError):  # typed into a shell: there is no source
-                yield inspect.getsource(type(part))
+def _example(dataset: Dataset | None, table: Any, role: str) -> tuple[torch.Tensor, ...] | None:
+    """Two samples as a network is shown them; None where the data is the recipe's, and read later."""
+    if dataset is None:
+        return None
+    ops = _ops(dataset, table, role)
+    preprocess.check(ops, "preprocess")
+    return tuple(torch.tensor(x) for x in preprocess.apply(ops, dataset.train.x[:2]).values())
 
 
 def _ops(dataset: Dataset, table: Any, role: str) -> Any:
     """The preprocessing before a network: the teacher's own, the recipe's, or the data's."""
     own = table["teacher"].get("preprocess") if role == "teacher" else None
     return own or table["data"].get("preprocess") or dataset.preprocess
-
-
-def _add_graph(digest: hashlib._Hash, module: nn.Module, dataset: Dataset, ops: Any) -> None:
-    """The exported graph and its constants; a module that can't be exported (a teacher need not be) has none."""
-    preprocess.check(ops, "preprocess")
-    example = tuple(torch.tensor(x) for x in preprocess.apply(ops, dataset.train.x[:2]).values())
-    training = module.training
-    try:
-        exported = plugins.call_user(torch.export.export, "export", module.eval(), example)
-    except FactoryError:
-        return
-    finally:
-        module.train(training)
-    digest.update(str(exported.graph).encode())
-    add_tensors(digest, exported.constants)

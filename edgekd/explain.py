@@ -39,7 +39,13 @@ def steps_of(bench: steps.Bench) -> dict[str, tuple[Recipe, Step]]:
         if any(table.get("weight", 1.0) or table.get("final_weight") for table in rest):
             less = recipe.model_copy(update={"losses": rest})
             multiple = tree["student"].channel_multiple
-            found[name] = less, plan.student_step(less, teachers, earlier, multiple, f"student without {name}")
+            found[name] = (
+                less,
+                plan.student_step(
+                    *(less, teachers, earlier, multiple, f"student without {name}"),
+                    net=bench.plan.nets.get("student", ""),
+                ),
+            )
     return found
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,9 @@ class Order:
         recipe: quickened where ``quick``.
         file: where it stood, for errors.
         source: the data source plugin, or None where the Python API was given arrays.
-        data: the fingerprint of the data and, where given, of the objects.
+        data: the fingerprint of the data.
+        objects: that of the networks which the Python API was given, "" for none.
+        seen: whether the cache knows which files users' code opens: it ran before. Else ``identity`` is not yet whole.
         explain: also train the student without each loss, for the report.
         measure_on: the device whose latencies decide.
         identity: what the bundle at ``out`` is held against; of the code and files as they were when it was taken.
@@ -55,6 +57,8 @@ class Order:
     explain: bool = False
     measure_on: str = "local"
     progress: Progress = field(default=silent)
+    objects: str = ""
+    seen: bool = True
     identity: str = ""
 
 
@@ -88,25 +92,39 @@ def take(
         loaded, path = recipes.load(recipe, settings)
         file = path.name
     chosen = load_targets(loaded, targets)
-    sources.refresh([loaded.model_dump(mode="json"), [target.model_dump(mode="json") for target in chosen]])
+    store = Store(cache or cache_root())
+    sources.refresh(loaded.model_dump(mode="json", include={"tune"}), store.root)
+    seen = sources.refresh(plan.tables(loaded, chosen), store.root)
     with reading(file):
         source: Any = None if data is not None else data_source(loaded, quick)
         fingerprint = data if data is not None else str(source.fingerprint())
     final = plan.quickened(loaded) if quick else loaded
-    where = "" if measure_on == "local" else f" on {measure_on}"  # another device may choose otherwise
-    return Order(
+    order = Order(
         recipe=final,
         targets=chosen,
         file=file,
         source=source,
-        data=fingerprint + objects,
+        data=fingerprint,
+        objects=objects,
+        seen=seen,
         out=out or Path("dist") / (loaded.name + ("-quick" if quick else "")),
-        store=Store(cache or cache_root()),
+        store=store,
         quick=quick,
-        identity=plan.identity(final, chosen, fingerprint + objects + where, quick),
         measure_on=measure_on,
         **how,
     )
+    return identified(order)
+
+
+def identified(order: Order, seen: bool | None = None) -> Order:
+    """The order with its identity, as users' code and files are known now.
+
+    Args:
+        seen: True once all of users' code has run.
+    """
+    where = "" if order.measure_on == "local" else f" on {order.measure_on}"  # another device may choose otherwise
+    known = plan.identity(order.recipe, order.targets, order.data + order.objects + where, order.quick)
+    return replace(order, identity=known, seen=order.seen if seen is None else seen)
 
 
 def load_targets(recipe: Recipe, names: Sequence[str]) -> tuple[Target, ...]:
@@ -150,7 +168,8 @@ def standing(order: Order) -> Mapping[str, Any] | None:
     """The report of the bundle at ``out`` where it is the one that this order would make, else None.
 
     With ``keep_candidates`` the build runs again (from the cache), for their files; with ``explain`` where its report
-    does not say yet what each loss is worth.
+    does not say yet what each loss is worth. Where users' code did not run yet (``seen``) nothing is said of another
+    bundle: the pipeline asks again once it did.
 
     Raises:
         OutputError: it can't be written; something else stands there, and ``overwrite`` was not given.
@@ -175,6 +194,6 @@ def standing(order: Order) -> Mapping[str, Any] | None:
         if not order.overwrite:
             raise
         return None
-    if not order.overwrite:
+    if not order.overwrite and order.seen:
         raise OutputError("holds another bundle", where=str(out), hint="give --overwrite, or another --out")
     return None

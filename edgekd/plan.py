@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from edgekd import host, sources
@@ -76,7 +77,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole tree. ``identity`` is what ``--out`` is held against: it knows nothing of measured steps."""
+    """The whole tree. ``identity`` is what ``--out`` is held against: it knows nothing of measured steps.
+
+    ``nets``: see ``make``.
+    """
 
     recipe: Recipe
     targets: tuple[Target, ...]
@@ -84,6 +88,7 @@ class Plan:
     candidates: Mapping[str, tuple[Candidate, ...]]
     identity: str
     samples: int
+    nets: Mapping[str, str]
 
     def children(self, name: str | None) -> list[Step]:
         """The steps that start from one."""
@@ -134,8 +139,13 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
         quick,
         [sources.own(step) for step in ("learn", "compress", "lower", "measure", "choose")],
         [sources.versions(step) for step in ("learn", "compress", "lower")],
-        sources.of_users([recipe.model_dump(mode="json"), [target.model_dump(mode="json") for target in targets]]),
+        sources.of_users(tables(recipe, targets)),
     )
+
+
+def tables(recipe: Recipe, targets: Sequence[Target]) -> list[Any]:
+    """All that names users' code."""
+    return [recipe.model_dump(mode="json", exclude={"tune"}), [target.model_dump(mode="json") for target in targets]]
 
 
 def content(recipe: Recipe) -> dict[str, Any]:
@@ -152,7 +162,13 @@ def content(recipe: Recipe) -> dict[str, Any]:
 
 
 def make(
-    recipe: Recipe, targets: Sequence[Target], data: str, samples: int, quick: bool = False, trained: bool = False
+    recipe: Recipe,
+    targets: Sequence[Target],
+    data: str,
+    samples: int,
+    quick: bool = False,
+    trained: bool = False,
+    nets: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
     """Lay out the tree.
 
@@ -161,16 +177,24 @@ def make(
         data: the fingerprint of the data.
         samples: how many training samples there are.
         trained: whether the teacher is the user's own object, which is not trained.
+        nets: fingerprints of the networks that users' code gives or that are users' objects, by step.
     """
-    return _Maker(recipe, tuple(targets), data, samples, quick, trained).make()
+    return _Maker(recipe, tuple(targets), data, samples, quick, trained, nets).make()
 
 
 class _Maker:
     def __init__(
-        self, recipe: Recipe, targets: tuple[Target, ...], data: str, samples: int, quick: bool, trained: bool
+        self,
+        recipe: Recipe,
+        targets: tuple[Target, ...],
+        data: str,
+        samples: int,
+        quick: bool,
+        trained: bool,
+        nets: Mapping[str, str],
     ) -> None:
         self.recipe, self.targets, self.data, self.samples = recipe, targets, data, samples
-        self.quick, self.trained = quick, trained
+        self.quick, self.trained, self.nets = quick, trained, nets
         self.steps: dict[str, Step] = {}
         self.dump = content(recipe)
 
@@ -178,7 +202,7 @@ class _Maker:
         student = self._student([self._teacher(name) for name in self.recipe.panel])
         candidates = {target.name: self._branch(target, student) for target in self.targets}
         key = identity(self.recipe, self.targets, self.data, self.quick)
-        return Plan(self.recipe, self.targets, self.steps, candidates, key, self.samples)
+        return Plan(self.recipe, self.targets, self.steps, candidates, key, self.samples, self.nets)
 
     def _add(self, step: Step, target: Target | None = None) -> Step:
         """One step for equal keys; a target's second of a name gets its number, another target's the target's name."""
@@ -217,7 +241,7 @@ class _Maker:
             self.quick,
         ]
         own = table.model_dump(mode="json", exclude={"seed", "weight"})
-        key = _key("learn", "teacher", _without_inputs(own, "teacher"), _models(recipe, name), _mixed(table), *base)
+        key = _key("learn", "teacher", _without_inputs(own, "teacher"), self._read(name), _mixed(table), *base)
         read = table.checkpoint is not None or (self.trained and name == "teacher")
         schedule = None if read else Schedule(**_schedule_of(table))
         step = self._add(Step(name, "teacher", key, None, self._all(), schedule))
@@ -227,14 +251,21 @@ class _Maker:
             )
         return step
 
+    def _read(self, name: str) -> list[str]:
+        """What a teacher is, beside what its table says."""
+        return [*_models(self.recipe, name), self.nets.get(name, "")]
+
     def _student(self, teachers: list[Step]) -> Step:
         """The student, after those of earlier generations."""
         made = self.recipe.student.from_teacher is not None
         multiple = math.lcm(*(target.shapes.channel_multiple for target in self.targets)) if made else 1
         before = teachers
         for _ in range(self.recipe.student.generations):
-            before = [*before, self._add(student_step(self.recipe, teachers, before[len(teachers) :], multiple))]
+            before = [*before, self._add(self._distilled(teachers, before[len(teachers) :], multiple))]
         return before[-1]
+
+    def _distilled(self, teachers: list[Step], earlier: list[Step], multiple: int) -> Step:
+        return student_step(self.recipe, teachers, earlier, multiple, net=self.nets.get("student", ""))
 
     def _branch(self, target: Target, student: Step) -> tuple[Candidate, ...]:
         """The steps below the student that one target needs, and its candidates in the target's order.
@@ -285,8 +316,9 @@ class _Maker:
         # How a runtime fuses additions concerns the file alone: the training is shared.
         told = scheme.model_dump(mode="json", exclude={"residual", "tolerance"}) if scheme else None
         wants: list[Any] = [told or target.shapes.channel_multiple]
-        if change.timed:
+        if change.timed:  # its clock is the target's, and the code that times
             wants += [target.model_dump(mode="json"), host.measured_key(int(target.options.get("threads", 1)))]
+            wants += [sources.own("measure")]
         if change.trains:
             wants += [schedule.model_dump(mode="json"), _mixed(schedule), *losses]
         step = Step(
@@ -321,7 +353,12 @@ class _Maker:
 
 
 def student_step(
-    recipe: Recipe, teachers: Sequence[Step], earlier: Sequence[Step], multiple: int, name: str | None = None
+    recipe: Recipe,
+    teachers: Sequence[Step],
+    earlier: Sequence[Step],
+    multiple: int,
+    name: str | None = None,
+    net: str = "",
 ) -> Step:
     """The step that distils a student, for every target that the teachers are for.
 
@@ -329,10 +366,11 @@ def student_step(
         earlier: the students of the generations before it, of which the last teaches it; else the teachers do.
         multiple: what channel counts are rounded to where it is made of the teacher.
         name: absent: ``student``, and of earlier generations which it is.
+        net: the fingerprint of the untrained network, where users' code gives it.
     """
     table, number = content(recipe), len(earlier) + 1
     weights, heads = [teacher.weight for teacher in recipe.panel.values()], table["data"]["heads"]
-    said = [recipe.combine, weights, heads, _models(recipe, "student"), multiple]
+    said = [recipe.combine, weights, heads, _models(recipe, "student"), multiple, net]
     own, before = {**table["student"], "generations": 1}, [step.key for step in (*teachers, *earlier)]
     package = "learn" if recipe.student.from_teacher is None else "compress"
     key = _key(package, "student", before, said, own, table["losses"], _mixed(recipe.student), recipe.seed, number)

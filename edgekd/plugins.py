@@ -9,6 +9,7 @@ A plugin that finds a value out of range raises ``ValueError("<field>: <what is 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import pkgutil
@@ -18,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgekd.base import watch
 from edgekd.errors import EdgekdError, FactoryError, RecipeError, out_of_memory
 
 FAMILIES = {
@@ -79,7 +81,8 @@ def load_object(path: str, where: str) -> Any:
     if not module_name or not name:
         raise FactoryError("not of the form 'package.module:name'", where=where, found=path)
     try:
-        module = importlib.import_module(module_name)
+        with watch.watching(path):
+            module = importlib.import_module(module_name)
     except ImportError as err:
         raise FactoryError(f"can't import {module_name!r} ({err})", where=where, found=path) from err
     except Exception as err:
@@ -133,7 +136,8 @@ def build(family: str, table: Mapping[str, Any], where: str, error: type[EdgekdE
         if required and name not in values:
             raise error(f"{kind!r} needs {name!r}", where=f"{where}.{name}", allowed=_type_name(hints[name]))
     try:
-        return cls(**values)
+        with watch.watching(kind) if ":" in kind else contextlib.nullcontext():
+            return cls(**values)
     except ValueError as err:
         key, _, rest = str(err).partition(": ")
         where_key = f"{where}.{key}" if key in fields else where

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
-from edgekd import metric, plan, preprocess, steps
+from edgekd import metric, plan, preprocess, sources, steps
+from edgekd.build import network_key
 from edgekd.errors import RecipeError
 from edgekd.heads import SINGLE, Heads
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Term, make_terms
+from edgekd.learn.student import Student
+from edgekd.lower.lower import passes
 from edgekd.orders import Order
 from edgekd.passes import build_pass, losses_of
 from edgekd.recipe import Augment, Recipe
@@ -61,10 +65,40 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
     check_names(heads, feed)
     check_from_teacher(recipe, feed, feeds["teacher"], heads, has_student=objects.student is not None)
     check_labels(order, feed, terms, has_teacher=objects.teacher is not None)
-    tree = plan.make(recipe, order.targets, order.data, feed.length("train"), order.quick, objects.teacher is not None)
     roots = steps.make_roots(recipe, feed, feeds, heads, objects.teacher, objects.student)
+    nets = networks(order, objects, roots, feed, feeds)
+    for target in order.targets:
+        passes(target.passes)
+    sources.keep_seen(plan.tables(recipe, order.targets), order.store.root)
+    count, given = feed.length("train"), objects.teacher is not None
+    tree = plan.make(recipe, order.targets, order.data, count, order.quick, given, nets)
     made = (recipe, tree, order.store, feed, feeds, dataset.classes, heads, roots, terms, judge, order.progress)
     return steps.Bench(*made, notes=dataset.notes)
+
+
+def networks(
+    order: Order,
+    objects: Objects,
+    roots: Mapping[str, Callable[[], nn.Module]],
+    feed: Feed,
+    feeds: Mapping[str, Feed],
+) -> dict[str, str]:
+    """Fingerprints of the networks that users' code gives, by step: what they are is in the key, however they came.
+
+    Raises:
+        FactoryError: a factory gives another network each time.
+    """
+    panel, student = order.recipe.panel, order.recipe.student
+    found: dict[str, str] = {}
+    for role, make in roots.items():
+        model = (panel[role].model if role in panel else student.model) or {}
+        example = Student(nn.Identity(), feeds.get(role, feed).specs, ()).example()
+        seed = (panel[role].seed or 0) if role in panel else order.recipe.seed
+        if getattr(objects, role, None) is not None:
+            found[role] = network_key.fingerprint(make(), example)
+        elif model.get("kind") == "python" or ":" in str(model.get("kind")):
+            found[role] = network_key.of_factory(make, seed, example, f"{role}.model")
+    return found
 
 
 def check_taught(recipe: Recipe, heads: Heads) -> None:

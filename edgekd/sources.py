@@ -1,17 +1,29 @@
-"""Fingerprints of code: edgekd's own files that a step runs, library versions, and a user's package."""
+"""Fingerprints of code: edgekd's own files that a step runs, library versions, what users' code brings and opens.
+
+In a key stands all that is hashed here. A user's code counts by every source file that it imports
+(``build/imports.py``) and by every file that it opened when it was last imported and called (``base/watch.py``), which
+the cache remembers by the hash of that code.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import importlib
-import importlib.util
+import json
+import os
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgekd import plugins, target
+from edgekd.base import watch
+from edgekd.build import imports
+from edgekd.disk import replace_file
+from edgekd.store import canonical, sha256
 
 _HERE = Path(__file__).parent
 _NAMES = ("errors", "plugins", "heads", "preprocess", "recipe", "target", "vocabulary", "wordpiece")
@@ -37,13 +49,16 @@ _STEP_FILES = {
     "measure": (*_LIGHT, "heads.py", "metric.py", "metrics", "runtime", "build", "measure.py", "stage_scores.py"),
     "choose": (*_CHOOSE, *_LEARNED, "decide", "build", "report"),
 }
-_known: dict[str, str] = {}
 _STEP_VERSIONS = {
     "learn": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "transformers", "tokenizers"),
     "compress": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "torch-pruning", "torchao", "transformers"),
     "lower": ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "openvino", "numpy"),
     "measure": ("numpy", "scikit-learn", "onnxruntime", "onnxruntime-gpu", "openvino", "onnx"),
 }
+
+
+_ENTRY = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_known: dict[str, _Code] = {}
 
 
 @functools.cache
@@ -59,46 +74,127 @@ def versions(step: str) -> dict[str, str | None]:
     return {name: plugins.version(name) for name in _STEP_VERSIONS[step]}
 
 
-def of_users(table: Any) -> dict[str, str]:
-    """For every ``package.module:name`` inside a table: the hash of every source file of its top-level package.
+@dataclass(frozen=True)
+class _Code:
+    """What a user's entry was when it was looked at: its hashes, its modules, and whether its files are known."""
+
+    hashes: Mapping[str, Any]
+    modules: tuple[str, ...] = ()
+    seen: bool = False
+
+
+def of_users(table: Any) -> dict[str, Any]:
+    """For every ``package.module:name`` inside a table: the hash of every source file that it brings, and of the files
+    that it opened when it last ran.
 
     As it was when ``refresh`` last looked: a file that is edited while a build trains does not change what it built.
     """
-    return {top: _known.setdefault(top, _package(top)) for top in sorted(set(_packages(table)))}
+    return {who: _known.setdefault(who, _look(who, None)).hashes for who in owners(table)}
 
 
-def refresh(table: Any) -> None:
-    """Look at the packages of users again. One that was edited since is imported anew, so that what is hashed runs."""
-    for top in set(_packages(table)):
-        now = _package(top)
-        if _known.get(top, now) != now:
-            for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
-                del sys.modules[name]
-            importlib.invalidate_caches()
-        _known[top] = now
+def refresh(table: Any, root: Path | None = None) -> bool:
+    """Look at users' code again. What was edited since is imported anew, so that what is hashed runs.
+
+    Args:
+        root: of the cache, which knows the files that each opened when it last ran.
+
+    Returns:
+        Whether those are known of every one: it ran before, with this code.
+    """
+    importlib.invalidate_caches()
+    for who in owners(table):
+        now, before = _look(who, root), _known.get(who)
+        if before is not None and (before.hashes, before.modules) != (now.hashes, now.modules):
+            _forget({*before.modules, *now.modules})
+            watch.forget([who])
+        _known[who] = now
+    return all(_known[who].seen for who in owners(table))
 
 
-def _packages(value: Any) -> Iterable[str]:
-    if isinstance(value, dict):
+def keep_seen(table: Any, root: Path) -> None:
+    """Write down which files users' code opened, after all of it ran, and which modules it brought besides.
+
+    From now on both are in the keys; the code counts as ``refresh`` found it.
+    """
+    for who in owners(table):
+        static = imports.closure([_module_of(who)])
+        more = [name for name in imports.live([_module_of(who)]) if name not in static.files]
+        modules = {**static.files, **imports.closure(more).files}
+        files = {
+            path: folder
+            for path, folder in watch.opened(who, modules).items()
+            if not (imports.is_libraries(Path(path)) or Path(path).is_relative_to(root.absolute()))
+            and not path.startswith(("/proc/", "/sys/", "/dev/"))
+        }
+        replace_file(_record(who, static, root), canonical({"modules": more, "files": files}))
+        before = _known.get(who)
+        _known[who] = now = _look(who, root)
+        if before is not None:
+            code = {name: before.hashes["modules"].get(name, found) for name, found in now.hashes["modules"].items()}
+            _known[who] = replace(now, hashes={**now.hashes, "modules": code})
+
+
+def owners(value: Any) -> list[str]:
+    """Every entry of users' code inside a table, whatever the key: a kind, a factory (with its arguments), a backend, a
+    graph pass of a target, a name among the arguments."""
+    return sorted(set(_owners(value)))
+
+
+def _owners(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and _ENTRY.fullmatch(value):
+        yield value
+    elif isinstance(value, Mapping):
         for key, inner in value.items():
-            if key in ("kind", "factory", "source", "backend") and isinstance(inner, str) and ":" in inner:
-                yield inner.split(":", 1)[0].split(".", 1)[0]
-            yield from _packages(inner)
+            factory = key == "factory" and isinstance(inner, str) and _ENTRY.fullmatch(inner)
+            yield from [watch.owner(inner, value.get("args"))] if factory else _owners(inner)
+            yield from _owners(key)
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _packages(inner)
+            yield from _owners(inner)
 
 
-def _package(top: str) -> str:
+def _module_of(who: str) -> str:
+    return who.partition(":")[0]
+
+
+def _record(who: str, code: imports.Closure, root: Path) -> Path:
+    """Where it is kept what an entry opened: another code, folder or argument is another record."""
+    places = [str(file) for file in code.files.values()]
+    return root / "seen" / f"{sha256(canonical([who, code.hashes(), places, os.getcwd()]))}.json"
+
+
+def _look(who: str, root: Path | None) -> _Code:
+    code = imports.closure([_module_of(who)])
     try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None:
+        record = json.loads(_record(who, code, root).read_bytes()) if root else None
+    except (OSError, ValueError):
+        record = None
+    hashes = code.hashes()
+    more = imports.closure(record["modules"]) if record else imports.Closure()
+    files = [
+        [Path(path).name, _content(Path(path), folder)] for path, folder in (record or {"files": {}})["files"].items()
+    ]
+    known = {**more.hashes(), **hashes} or {_module_of(who): "not found"}
+    return _Code({"modules": known, "files": sorted(files)}, (*code.files, *more.files), record is not None)
+
+
+def _content(path: Path, folder: bool) -> str:
+    """Of a file its bytes, of a folder the names in it."""
+    if not folder:
+        return imports.hash_file(path) if path.is_file() else "not found"
+    try:
+        names = sorted(name for name in os.listdir(path) if name != "__pycache__")
+    except OSError:
         return "not found"
-    if spec.submodule_search_locations:  # a package, with or without __init__.py
-        return _hash_files(sorted(f for place in spec.submodule_search_locations for f in Path(place).rglob("*.py")))
-    return _hash_files([Path(spec.origin)]) if spec.origin and Path(spec.origin).is_file() else "not found"
+    return sha256(canonical([os.fsencode(name).hex() for name in names]))
+
+
+def _forget(modules: Iterable[str]) -> None:
+    """Import packages anew, whole: a part that stays would belong to the package that was there before."""
+    tops = {name.partition(".")[0] for name in modules} - {"__main__", "edgekd"}
+    for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+        del sys.modules[name]
+        watch.forget([name])
 
 
 def _python_files(path: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from edgekd import clock, context, metric, plugins, sources
+from edgekd.build import network_key
 from edgekd.compress._base import Clock, Context, Pass
 from edgekd.errors import ExportError
 from edgekd.heads import SINGLE, Heads
@@ -107,9 +108,8 @@ class Bench:
         heads, teaches = self.heads_of(role), role in self.feeds
         outputs = {SINGLE: sum(heads.values())} if teaches and len(heads) > 1 else heads
         specs = tuple(TensorSpec(name, (None, size)) for name, size in outputs.items())
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.recipe.panel[role].seed if teaches else self.recipe.seed)
-            module = self.roots[role]()
+        seed = (self.recipe.panel[role].seed or 0) if teaches else self.recipe.seed
+        module = network_key.seeded(self.roots[role], seed)
         # Which of the teachers it is, its step knows: in another recipe the same one may stand in another place.
         return Student(module, self.feed_of(role).specs, specs, ({"kind": "teacher" if teaches else "student"},))
 

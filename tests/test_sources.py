@@ -43,7 +43,7 @@ def test_an_edited_package_is_imported_anew(module: Path) -> None:
 
 
 def test_a_users_backend_is_in_the_keys(module: Path) -> None:
-    assert list(sources.of_users([{"backend": "names_of_mine.zoo:Backend"}])) == ["names_of_mine"]
+    assert list(sources.of_users([{"backend": "names_of_mine.zoo:Backend"}])) == ["names_of_mine.zoo:Backend"]
 
 
 def test_the_identity_is_of_the_code_as_it_was(module: Path, tmp_path: Path) -> None:

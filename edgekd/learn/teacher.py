@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from edgekd import plugins
+from edgekd.base import watch
 from edgekd.errors import RecipeError
 from edgekd.learn import weights
 from edgekd.recipe import Teacher
@@ -51,7 +53,8 @@ def build(model: Mapping[str, Any], where: str, input_shape: tuple[int, ...], cl
     """
     family = plugins.build("models", model, where)
     try:
-        made: nn.Module = family.build(input_shape, classes)
+        with watch.watching(model["kind"]) if ":" in model["kind"] else contextlib.nullcontext():
+            made: nn.Module = family.build(input_shape, classes)
     except ValueError as err:
         raise RecipeError(
             f"can't be built for inputs of {input_shape}: {err}", where=where, found=model["kind"]

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgekd import host, orders, pipeline, plan, space
+from edgekd import host, orders, pipeline, space
 from edgekd import recipe as recipes
 from edgekd.disk import disk, replace_folder
 from edgekd.errors import DivergedError, ExportError, FactoryError, GateError, OutputError, RecipeError, UsageError
@@ -238,8 +238,10 @@ def _lasting(target: str) -> str:
 def _study(lab: Lab, recipe: Recipe, knobs: Mapping[str, Knob], wanted: Wanted) -> Study:
     """The study of this search: another recipe, budget, space, machine or version of edgekd is another one."""
     order = lab.order
+    if not order.seen:
+        lab.bench(recipe)  # runs users' code once, so that a second worker finds the same name
     what = [
-        plan.identity(lab.order_of(recipe).recipe, order.targets, order.data, order.quick),
+        lab.order_of(recipe).identity,
         {key: knob.model_dump(mode="json") for key, knob in knobs.items()},
         host.measured_key(0),
     ]

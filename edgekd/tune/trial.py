@@ -11,7 +11,7 @@ from edgekd import host, measure, pipeline, plan, rehearsal, steps
 from edgekd.build.evaluation import Exam
 from edgekd.choose import Choice
 from edgekd.learn.data._base import Dataset
-from edgekd.orders import Order
+from edgekd.orders import Order, identified
 from edgekd.passes import build_pass
 from edgekd.prepare import Objects, prepare
 from edgekd.recipe import Budget, Recipe, Schedule
@@ -33,7 +33,7 @@ class Lab:
         """The order of one of the recipes."""
         base = self.order
         final = plan.quickened(recipe) if base.quick else recipe
-        return replace(base, recipe=final, identity=plan.identity(final, base.targets, base.data, base.quick))
+        return identified(replace(base, recipe=final), seen=True)  # which its trials ran
 
     def bench(self, recipe: Recipe) -> steps.Bench:
         """Every part of a recipe, built and checked."""

@@ -17,7 +17,7 @@ class Python:
     """Calls ``factory(**args)``, which returns (train, validation, test).
 
     Attributes:
-        factory: ``"package.module:callable"``; its package's source files are part of the cache key.
+        factory: ``"package.module:callable"``; what it imports and returns is part of the cache key.
         args: keyword arguments.
         classes: names; without them the labels are numbered.
     """

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from edgekd import plugins
+from edgekd.base import watch
 from edgekd.errors import FactoryError
 
 
@@ -16,7 +17,7 @@ class Python:
     """Calls ``factory(**args)``, which returns an ``nn.Module``.
 
     Attributes:
-        factory: ``"package.module:callable"``; its package's source files are part of the cache key.
+        factory: ``"package.module:callable"``; what it imports and opens is part of the cache key.
         args: keyword arguments.
     """
 
@@ -32,7 +33,8 @@ class Python:
         function = plugins.load_object(self.factory, "model.factory")
         if not callable(function):
             raise FactoryError("not callable", where="model.factory", found=self.factory)
-        module = plugins.call_user(function, "model.factory", **self.args)
+        with watch.watching(watch.owner(self.factory, self.args)):
+            module = plugins.call_user(function, "model.factory", **self.args)
         if not isinstance(module, nn.Module):
             raise FactoryError(
                 "the factory must return an nn.Module", where="model.factory", found=type(module).__name__

@@ -1,0 +1,135 @@
+"""Which files a user's own code opens while it is imported or called.
+
+An audit hook sees what Python opens, ``torch.load`` and ``np.load`` among it, and folders that are listed. safetensors
+and the runtimes open files themselves: their readers are wrapped meanwhile. Not seen: what other C or C++ code opens by
+itself, whether a file is there (``os.path.exists``), the environment, and what was read before edgekd looked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+# Readers that open files past Python: (module, owner inside it or "", attribute). Those of modules not loaded are none.
+READERS = (
+    ("safetensors", "", "safe_open"),
+    ("safetensors.torch", "", "safe_open"),
+    ("safetensors.numpy", "", "safe_open"),
+    ("torch.jit", "", "load"),
+    ("onnxruntime", "InferenceSession", "__init__"),
+    ("openvino", "Core", "read_model"),
+    ("openvino", "Core", "compile_model"),
+)
+_LISTINGS = ("os.listdir", "os.scandir")
+_PATHS = ("ctypes.dlopen", "sqlite3.connect")
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_opened: dict[str, dict[str, bool]] = {}  # by owner, or by the module whose import did it: path, whether a folder
+_written: set[str] = set()
+_owners: list[str] = []
+_hooked: list[bool] = []
+
+
+def owner(entry: str, args: Mapping[str, Any] | None = None) -> str:
+    """What calls of user code are told apart by: ``package.module:name``, and the arguments of a factory."""
+    return f"{entry} {json.dumps(args, sort_keys=True, default=str)}" if args else entry
+
+
+@contextmanager
+def watching(who: str) -> Iterator[None]:
+    """Note what is opened inside: what runs while a module is imported for that module, the rest for ``who``."""
+    if not _hooked:
+        _hooked.append(True)
+        sys.addaudithook(_hook)
+    with ExitStack() as stack:
+        for module, inside, name in READERS:
+            place = sys.modules.get(module)
+            if place is not None and (place := getattr(place, inside, None) if inside else place) is not None:
+                stack.enter_context(_wrapped(place, name))
+        _owners.append(who)
+        stack.callback(_owners.pop)
+        yield
+
+
+def opened(who: str, modules: Iterable[str]) -> dict[str, bool]:
+    """The files and folders (True) that an owner's calls and the import of some modules read and did not write."""
+    found: dict[str, bool] = {}
+    for name in (who, *modules):
+        found |= _opened.get(name, {})
+    return {path: folder for path, folder in sorted(found.items()) if path not in _written}
+
+
+def forget(names: Iterable[str]) -> None:
+    """Of modules that are imported anew, and of owners that are called anew."""
+    for name in names:
+        _opened.pop(name, None)
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if not _owners:
+        return
+    with suppress(TypeError, ValueError, OSError, IndexError):  # an error here would be the user's call's
+        if event == "open":
+            path, mode, flags = args
+            writes = any(char in mode for char in "wax+") if isinstance(mode, str) else bool(flags & _WRITING)
+            _note(path, False, writes)
+        elif event in _LISTINGS:
+            _note("." if args[0] is None else args[0], True)
+        elif event in _PATHS:
+            _note(args[0], False)
+
+
+def _note(path: Any, folder: bool, writes: bool = False) -> None:
+    if isinstance(path, int) or path is None:
+        return
+    frame = sys._getframe(2)
+    if frame.f_code.co_filename.startswith("<frozen importlib"):  # of modules the source counts, not its reading
+        return
+    name = os.path.abspath(os.fsdecode(path))
+    if writes:
+        _written.add(name)
+    else:
+        _opened.setdefault(_importing(frame) or _owners[-1], {})[name] = folder
+
+
+def _importing(frame: FrameType | None) -> str:
+    """The innermost module whose own text runs inside the look; "" where it is a call."""
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__"))
+        if name.startswith("edgekd.") and name != __name__:
+            return ""
+        if frame.f_code.co_name == "<module>" and not frame.f_code.co_filename.startswith("<"):
+            return name
+        frame = frame.f_back
+    return ""
+
+
+@contextmanager
+def _wrapped(place: Any, name: str) -> Iterator[None]:
+    """A reader that also tells which of its arguments are files."""
+    real: Callable[..., Any] = getattr(place, name)
+
+    def reader(*args: Any, **kwargs: Any) -> Any:
+        for value in (*args, *kwargs.values()):
+            if _owners and isinstance(value, str | os.PathLike):
+                with suppress(OSError, ValueError):
+                    for path in _model_files(Path(value)):
+                        _note(path, False)
+        return real(*args, **kwargs)
+
+    setattr(place, name, reader)
+    try:
+        yield
+    finally:
+        setattr(place, name, real)
+
+
+def _model_files(path: Path) -> list[Path]:
+    """Nothing where that is no file, such as a device's name; an OpenVINO model is two."""
+    files = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+    return [file for file in files if file.is_file()]

@@ -1,0 +1,274 @@
+"""Which source files a module of the user's brings: found by reading them, nothing is imported.
+
+A recipe names ``package.module:name``. What that module imports (at its top, inside functions, under conditions,
+relative or absolute, packages too) is followed to the last file. The standard library counts for nothing, an installed
+distribution by its version, and all else by its bytes, wherever it lies: beside the module, in the project's folder, in
+an editable install. What only a running program knows (names put together, registries) is added by ``live``.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import site
+import sys
+import sysconfig
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Any
+
+CALLS = ("import_module", "__import__")
+
+
+@dataclass(frozen=True)
+class Module:
+    """Where a module stands: its file (None: a namespace, built in) and, of a package, its folders."""
+
+    file: Path | None
+    folders: tuple[str, ...] = ()
+
+
+@dataclass
+class Closure:
+    """What some modules bring.
+
+    Attributes:
+        files: of the user's modules, by module.
+        versions: of installed distributions that these import, by the name that is imported.
+    """
+
+    files: dict[str, Path] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of every file by its module, and the versions: what a key holds. No path is in it."""
+        return {**{name: hash_file(file) for name, file in sorted(self.files.items())}, **self.versions}
+
+
+def closure(roots: Iterable[str], *, by_version: bool = False) -> Closure:
+    """Everything that modules bring, transitively.
+
+    ``by_version``: the named ones, too, where they are installed; else they count by their files wherever they stand.
+    """
+    roots = [*roots]
+    own = set() if by_version else {root.partition(".")[0] for root in roots}
+    found, seen = Closure(), set[str]()
+    todo: list[tuple[str, str | None]] = [(root, None) for root in roots]
+    while todo:
+        name, beside = todo.pop()
+        if name in seen or (top := name.partition(".")[0]) == "edgekd":
+            continue
+        seen.add(name)
+        if (module := find(name, beside)) is None:
+            continue
+        if module.file is not None:
+            if _is_standard(module.file):
+                continue
+            if top not in own and _is_installed(module.file) and (number := _version(top)):
+                found.versions[top] = number
+                continue
+            found.files[name] = module.file
+            folder = str(module.file.parent)
+            todo += [(wanted, folder) for wanted in _wanted(name, module)]
+        parent = name.rpartition(".")[0]
+        todo += [(parent, beside)] if parent else []
+    return found
+
+
+def find(name: str, beside: str | None = None) -> Module | None:
+    """A module by its full name, as an import would find it; None where there is none.
+
+    ``beside``: a folder to look into last, for modules that put their own folder on the path.
+    """
+    if name == "__main__":
+        file = getattr(sys.modules.get(name), "__file__", None)
+        return Module(Path(file)) if file and not _is_ours(Path(file)) else None
+    top, _, rest = name.partition(".")
+    module = _module(top, _spec(top, None)) or (None if beside is None else _module(top, _spec(top, [beside])))
+    for part in rest.split(".") if rest else ():
+        if module is None:
+            return None
+        top = f"{top}.{part}"
+        module = _module(top, _spec(top, list(module.folders))) or _namespace(part, module)
+    return module
+
+
+def hash_file(file: Path) -> str:
+    """SHA-256 of a file's bytes; of one inside an archive, the archive's."""
+    place = next((p for p in (file, *file.parents) if p.is_file()), None)
+    if place is None:
+        return "not found"
+    try:
+        with place.open("rb") as data:
+            return hashlib.file_digest(data, "sha256").hexdigest()
+    except OSError:
+        return "unreadable"
+
+
+def live(roots: Iterable[str]) -> list[str]:
+    """Modules that imported ones hold objects of: whose functions, classes and tables of these can be reached.
+
+    That is how a module that was imported by a name put together at run time is found: for what it gave.
+    """
+    users: dict[str, bool] = {}
+    todo = [*roots]
+    while todo:
+        name = todo.pop()
+        module = sys.modules.get(name)
+        if name in users or module is None:
+            continue
+        if users.setdefault(name, _is_users(name)):
+            todo += [home for value in list(vars(module).values()) for home in _homes(value)]
+    return sorted(name for name, counts in users.items() if counts)
+
+
+def module_of(value: Any) -> str:
+    """The module that a class or a function was defined in, or ""."""
+    return str(getattr(value, "__module__", None) or "")
+
+
+def _homes(value: Any) -> Iterator[str]:
+    if isinstance(value, types.ModuleType):
+        yield value.__name__
+    elif isinstance(value, Mapping | list | tuple | set) and not isinstance(value, str):
+        for inner in list(value.values()) if isinstance(value, Mapping) else list(value):
+            if isinstance(inner, type | types.FunctionType | types.ModuleType):
+                yield from _homes(inner)
+    elif isinstance(value, type | types.FunctionType) or module_of(type(value)):
+        yield module_of(value if isinstance(value, type | types.FunctionType) else type(value))
+
+
+def _is_users(name: str) -> bool:
+    if name.partition(".")[0] in ("edgekd", "builtins"):
+        return False
+    module = find(name)
+    return module is not None and (module.file is None or not (_is_standard(module.file) or _is_installed(module.file)))
+
+
+def _wanted(name: str, module: Module) -> Iterator[str]:
+    """The full names that a module's text imports, or may: ``from a import b`` is a, and a.b if that is a module."""
+    assert module.file is not None
+    try:
+        tree = ast.parse(module.file.read_bytes())
+    except (OSError, SyntaxError, ValueError):  # compiled, inside an archive, or told when it is imported
+        return
+    package = name if module.folders else name.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from _from(node, package)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in CALLS:
+            first = [a.value for a in node.args[:1] if isinstance(a, ast.Constant)]
+            yield from (_absolute(name, package) for name in first if isinstance(name, str))
+
+
+def _from(node: ast.ImportFrom, package: str) -> Iterator[str]:
+    base = _absolute("." * node.level + (node.module or ""), package)
+    if not base:
+        return
+    yield base
+    for alias in node.names:
+        if alias.name != "*":
+            yield f"{base}.{alias.name}"
+        elif (module := find(base)) and module.folders:  # __all__ of a package may name modules
+            inside = (file for folder in module.folders for file in Path(folder).glob("*.py"))
+            yield from (f"{base}.{file.stem}" for file in inside if file.stem != "__init__")
+
+
+def _absolute(name: str, package: str) -> str:
+    """``..b`` inside package a.c is a.b; "" where it leads out of every package."""
+    bare = name.lstrip(".")
+    if not (level := len(name) - len(bare)):
+        return name
+    parts = package.split(".") if package else []
+    if level - 1 >= len(parts):
+        return ""
+    above = parts[: len(parts) - level + 1]
+    return ".".join([*above, *([bare] if bare else [])])
+
+
+def _spec(name: str, path: list[str] | None) -> ModuleSpec | None:
+    """What the import system would load, asked of every finder; ``find_spec`` itself would import the parents."""
+    for finder in sys.meta_path if path is None or "." in name else [PathFinder]:
+        look = getattr(finder, "find_spec", None)
+        try:
+            spec: ModuleSpec | None = look(name, path, None) if look else None
+        except (ImportError, KeyError, ValueError, AttributeError):  # KeyError: a namespace in one not yet imported
+            continue
+        if spec is not None:
+            return spec
+    return None
+
+
+def _module(name: str, spec: ModuleSpec | None) -> Module | None:
+    if spec is None:
+        return None
+    folders = tuple(spec.submodule_search_locations or ())
+    real = spec.origin and spec.has_location
+    return Module(Path(spec.origin) if real and spec.origin else None, folders) if real or folders else None
+
+
+def _namespace(part: str, parent: Module) -> Module | None:
+    """A folder without ``__init__.py`` inside a package."""
+    folders = tuple(str(Path(folder, part)) for folder in parent.folders if Path(folder, part).is_dir())
+    return Module(None, folders) if folders else None
+
+
+@functools.cache
+def _installed_folders() -> tuple[Path, ...]:
+    paths = sysconfig.get_paths()
+    return tuple(Path(p).resolve() for p in (paths["purelib"], paths["platlib"], site.getusersitepackages()))
+
+
+@functools.cache
+def _standard_folders() -> tuple[Path, ...]:
+    paths = sysconfig.get_paths()
+    return tuple(Path(paths[name]).resolve() for name in ("stdlib", "platstdlib"))
+
+
+def _is_installed(file: Path) -> bool:
+    if {"site-packages", "dist-packages"} & set(file.parts):
+        return True
+    return any(file.resolve().is_relative_to(folder) for folder in _installed_folders())
+
+
+def _is_standard(file: Path) -> bool:
+    return not _is_installed(file) and any(file.resolve().is_relative_to(f) for f in _standard_folders())
+
+
+def is_libraries(file: Path) -> bool:
+    """Whether a file belongs to Python, to an installed distribution or to edgekd: their versions count."""
+    return _is_installed(file) or _is_standard(file) or _is_ours(file)
+
+
+def _is_ours(file: Path) -> bool:
+    return file.resolve().is_relative_to(Path(__file__).resolve().parent.parent)
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+@functools.cache
+def _version(top: str) -> str | None:
+    """The version of what brings a top-level name; None: nothing that is installed says so."""
+    for name in (top, *(_distributions().get(top, ()) if not _named(top) else ())):
+        if _named(name):
+            return importlib.metadata.version(name)
+    return None
+
+
+def _named(distribution: str) -> bool:
+    try:
+        importlib.metadata.distribution(distribution)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return False
+    return True

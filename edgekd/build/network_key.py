@@ -1,0 +1,245 @@
+"""What tells two networks of users apart: tensors, flags, settings, code and graph, as a hash for the keys.
+
+A state_dict does not tell everything: parameters may be frozen, buffers left out, tensors kept as plain attributes,
+functions handed over, layers hooked. All that an object holds is followed here, and the code of its classes.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import random
+import types
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgekd import plugins
+from edgekd.build import imports
+from edgekd.errors import FactoryError
+from edgekd.learn.checkpoint import add_tensors
+from edgekd.store import canonical
+
+PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size, np.dtype, Path)
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+# Of a module: its flag is set by whoever runs it; hooks on the state say nothing of the answers.
+_NOT_SAID = {
+    *("training", "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks"),
+    *("_load_state_dict_post_hooks", "_non_persistent_buffers_set", "_is_full_backward_hook"),
+}
+
+
+def fingerprint(module: nn.Module, example: Sequence[Tensor] | None = None) -> str:
+    """SHA-256 (hex) over a network as it stands.
+
+    Args:
+        example: model inputs; with them the exported graph counts too, where there is one (a teacher need not have it).
+
+    Whether the whole network is in training mode counts for nothing, as every step sets that; parts that differ from
+    the whole are told.
+    """
+    digest = hashlib.sha256()
+    _Reader(digest).read(module)
+    odd = [name for name, part in module.named_modules() if part.training != module.training]
+    digest.update(repr(sorted(odd)).encode())
+    if example is not None:
+        _add_graph(digest, module, tuple(example))
+    return digest.hexdigest()
+
+
+def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """What a factory gives if torch's, numpy's and Python's own random numbers begin with a seed; they go on after."""
+    of_numpy, of_python = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            np.random.seed(seed)  # the global one: it is what a user's factory draws from
+            random.seed(seed)
+            return make()
+    finally:
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)
+
+
+def of_factory(make: Callable[[], nn.Module], seed: int, example: Sequence[Tensor], where: str) -> str:
+    """The fingerprint of what a factory gives, which is made twice.
+
+    Raises:
+        FactoryError: it gives another network each time: what was trained could not be built again.
+    """
+    one, other = seeded(make, seed), seeded(make, seed)
+    if fingerprint(one) != fingerprint(other):
+        raise FactoryError(
+            "the factory gives another network each time, so that what is trained can't be built again",
+            where=where,
+            found=f"{_first_difference(one, other)} differs between two calls",
+            hint="draw from torch's, numpy's or Python's own random numbers, which are seeded, or from a generator "
+            "with a fixed seed",
+        )
+    return fingerprint(one, example)
+
+
+def _first_difference(one: nn.Module, other: nn.Module) -> str:
+    tensors = [{**dict(net.named_parameters()), **dict(net.named_buffers())} for net in (one, other)]
+    for name, value in tensors[0].items():
+        if name not in tensors[1] or _hash_of(value) != _hash_of(tensors[1][name]):
+            return repr(name)
+    parts = [dict(net.named_modules()) for net in (one, other)]
+    for name, part in parts[0].items():
+        if name not in parts[1]:
+            return repr(name)
+        for key, value in vars(part).items():
+            if not key.startswith("_") and _hash_of(value) != _hash_of(vars(parts[1][name]).get(key)):
+                return repr(f"{name}.{key}" if name else key)
+    return "something inside"
+
+
+def _hash_of(value: Any) -> str:
+    digest = hashlib.sha256()
+    _Reader(digest).read(value)
+    return digest.hexdigest()
+
+
+class _Reader:
+    """Follows what an object holds into a hash; what was met before is told by its number, so that it ends."""
+
+    def __init__(self, digest: hashlib._Hash) -> None:
+        self.digest = digest
+        self.met: dict[int, tuple[int, Any]] = {}
+        self.brought: dict[str, str] = {}
+
+    def say(self, *words: Any) -> None:
+        self.digest.update(repr(words).encode())
+
+    def read(self, value: Any) -> None:
+        """Add a value of any kind."""
+        if isinstance(value, PLAIN):
+            return self.say(type(value).__name__, str(value))
+        if id(value) in self.met:
+            return self.say("met", self.met[id(value)][0])
+        self.met[id(value)] = len(self.met), value
+        if isinstance(value, Tensor):
+            self.say("tensor", value.requires_grad, type(value).__name__)
+            add_tensors(self.digest, {"": _dense(value)})
+        elif isinstance(value, np.ndarray):
+            self.say("array", value.dtype.str, value.shape)
+            self.read(value.tolist()) if value.dtype.hasobject else self.digest.update(value.tobytes())
+        elif isinstance(value, Mapping):
+            self.say("mapping", len(value))
+            for key, inner in list(value.items()):
+                self.read(key)
+                self.read(inner)
+        elif isinstance(value, list | tuple):
+            self.say(type(value).__name__, len(value))
+            for inner in value:
+                self.read(inner)
+        elif isinstance(value, set | frozenset):
+            self.say("set", sorted(_hash_of(inner) for inner in value))
+        elif isinstance(value, torch.jit.ScriptModule):
+            self.say("script", str(getattr(value, "inlined_graph", "")))
+            self.read({**value.state_dict(), **dict(value.named_buffers())})
+        else:
+            self._object(value)
+
+    def _object(self, value: Any) -> None:
+        if isinstance(value, functools.partial):
+            self.read([value.func, value.args, value.keywords])
+        elif isinstance(value, types.MethodType):
+            self.read([value.__func__, value.__self__])
+        elif isinstance(value, types.FunctionType):
+            self._function(value)
+        elif isinstance(value, type):
+            self._class(value)
+        elif isinstance(value, types.ModuleType | types.BuiltinFunctionType):
+            self.say("built in", getattr(value, "__name__", ""))
+        else:
+            self._class(type(value))
+            if isinstance(value, nn.Module):
+                self.say("module", value.extra_repr())
+            for key, inner in list(getattr(value, "__dict__", {}).items()):
+                if key in _HOOKS:
+                    self.read(list(inner.values()))  # their numbers are counted over the whole process
+                elif key not in _NOT_SAID:
+                    self.say(key)
+                    self.read(inner)
+
+    def _class(self, cls: type) -> None:
+        """A class by its name, and by all that its module brings; one of a notebook by what its functions hold."""
+        self.say("class", cls.__module__, cls.__qualname__)
+        for base in cls.__mro__:
+            home = imports.module_of(base)
+            if home == "__main__" and id(base) not in self.met:
+                self.met[id(base)] = len(self.met), base
+                for name, inner in vars(base).items():
+                    if isinstance(inner, types.FunctionType | staticmethod | classmethod | property) or not (
+                        name.startswith("__") or isinstance(inner, types.GetSetDescriptorType)
+                    ):
+                        self.say(name)
+                        self.read(getattr(inner, "__func__", getattr(inner, "fget", inner)))
+            elif home != "__main__":
+                self._module(home)
+
+    def _function(self, function: types.FunctionType) -> None:
+        self.say("function", function.__module__, function.__qualname__, _code(function.__code__))
+        self.read([function.__defaults__, function.__kwdefaults__])
+        self.read([_cell(cell) for cell in function.__closure__ or ()])
+        if function.__module__ != "__main__":
+            return self._module(function.__module__)
+        for name in sorted(_names(function.__code__)):
+            if name in function.__globals__:  # of a notebook: what is typed into another cell
+                self.say(name)
+                used = function.__globals__[name]
+                self._module(used.__name__) if isinstance(used, types.ModuleType) else self.read(used)
+
+    def _module(self, name: str) -> None:
+        """What a module brings: the source of users' own, the version of an installed one. torch is in every key."""
+        if name and name.partition(".")[0] not in ("torch", "edgekd"):
+            if name not in self.brought:
+                found = imports.closure([name], by_version=True).hashes()
+                self.brought[name] = hashlib.sha256(canonical(found)).hexdigest()
+            self.say(self.brought[name])
+
+
+def _cell(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None
+
+
+def _code(code: types.CodeType) -> str:
+    consts = [_code(const) if isinstance(const, types.CodeType) else repr(const) for const in code.co_consts]
+    return repr((code.co_code, code.co_names, code.co_varnames, consts))
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inner = [_names(const) for const in code.co_consts if isinstance(const, types.CodeType)]
+    return set(code.co_names).union(*inner)
+
+
+def _dense(value: Tensor) -> Tensor:
+    """The tensor in a form whose bytes can be read."""
+    value = value.detach()
+    if value.is_meta:
+        return torch.zeros(0, dtype=value.dtype)
+    if value.is_quantized:
+        return value.dequantize()
+    return value.to_dense() if value.layout != torch.strided else value.resolve_conj().resolve_neg()
+
+
+def _add_graph(digest: hashlib._Hash, module: nn.Module, example: tuple[Tensor, ...]) -> None:
+    """The exported graph and its constants; a module that can't be exported has none."""
+    modes = {part: part.training for part in module.modules()}
+    try:
+        exported = plugins.call_user(torch.export.export, "export", module.eval(), example)
+    except FactoryError:
+        return
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+    digest.update(str(exported.graph).encode())
+    add_tensors(digest, exported.constants)
