@@ -33,6 +33,7 @@ def content(bundle: Path) -> dict[str, Any]:
         for path in sorted(bundle.rglob("*"))
         if path.is_file() and path.name not in MEASURED
     }
+    del files["manifest.sha256"]  # of all of the manifest
     manifest = json.loads(files["manifest.json"])
     files["manifest.json"] = _without_measured(manifest)
     return files

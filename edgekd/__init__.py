@@ -14,7 +14,7 @@ _LAZY = {
     "build": "edgekd.api",
     "bench": "edgekd.runtime.local",
     "load": "edgekd.runtime.model",
-    "verify": "edgekd.runtime.opening",
+    "verify": "edgekd.runtime.verify",
     "EdgekdError": "edgekd.errors",
 }
 __all__ = ["EdgekdError", "__version__", "bench", "build", "load", "verify"]

@@ -36,6 +36,8 @@ _cache = click.option("--cache", type=click.Path(path_type=Path), help="Where ar
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr.")
 _quick = click.option("--quick", is_flag=True, help="Every stage cut to seconds; the bundle is not shippable.")
 _bundle = click.argument("bundle", type=click.Path(path_type=Path))
+_plugins = click.option("--allow-plugin", "plugins", multiple=True, metavar="PACKAGE.MODULE:CLASS",
+                        help="A backend of your own that the bundle may open; may be repeated.")  # fmt: skip
 
 
 @cli.command()
@@ -191,6 +193,7 @@ def plan(
               "this one instead, and tell the ratio with its interval.")  # fmt: skip
 @click.option("--export", "form", type=click.Choice(["benchmark_app", "csv", "mlperf"]), help="Print it in this form.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write it as a page.")
+@_plugins
 @_json
 def bench(
     bundle: Path,
@@ -229,13 +232,14 @@ def bench(
 
 @cli.command()
 @_bundle
+@_plugins
 @_json
-def verify(bundle: Path, as_json: bool) -> None:
-    """Check every hash of BUNDLE and replay its golden inputs on every variant that this machine can run."""
+def verify(bundle: Path, plugins: tuple[str, ...], as_json: bool) -> None:
+    """Check every hash of BUNDLE, and replay golden inputs and raw samples on every variant that can run here."""
     from edgekd import console
-    from edgekd.runtime import opening
+    from edgekd.runtime import verify as verifying
 
-    checks = opening.verify(bundle)
+    checks = verifying.verify(bundle, plugins=plugins)
     _print(as_json, checks, lambda: console.checks_table(checks))
 
 

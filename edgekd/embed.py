@@ -2,43 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekd import examples, preprocess, report
 from edgekd.examples import About
+from edgekd.preprocess import Inputs
 from edgekd.record import Facts
-from edgekd.runtime import batches
+from edgekd.runtime import batches, decisions, golden
+from edgekd.runtime.batches import Outputs
 from edgekd.runtime.bundle import Bundle, Variant, portable_first
+from edgekd.runtime.model import Model
 
 SENTENCE = "A quiet film that stays with you for a long time."
 CANDIDATES = 64
+WORDS = 8  # of a made text
 # Whose files a program can open, the best first.
 OPEN = {"ort": ("ort", "ort_web", "ort_mobile"), "web": ("ort_web", "ort"), "openvino": ("openvino",)}
 
 
 def make(facts: Facts, bundle: Bundle, document: Mapping[str, Any]) -> dict[str, bytes]:
-    """README.md and the files below ``examples/`` of a bundle; ``document`` is its report.json.
+    """README.md, decisions.json and the files below ``examples/`` of a bundle; ``document`` is its report.json.
 
     The sample is made up, the clearest of some: another CPU's rounding can't change what is said to it, and nobody's
     data is shown.
     """
     about = _about(facts, bundle)
-    first = portable_first(bundle.variants)[0]
-    session = facts.measured[first.target].open(facts.choices[first.target].shipped or "")
-    if about.kind == "text":
-        samples: Any = np.array([SENTENCE], dtype=object)
-    else:
-        samples = examples.synthetic(about, np.random.default_rng(facts.bench.recipe.seed), CANDIDATES)
-    scores = batches.run(session, preprocess.apply(about.ops, samples), first.batch, "examples")
+    samples = _samples(about, facts.bench.recipe.seed)
+    asked = [_asked(facts, bundle, variant, samples) for variant in portable_first(bundle.variants)]
+    scores = asked[0][1]
     clearest = int(np.min([_margins(part) for part in scores.values()], axis=0).argmax())
+    clearest = 0 if about.kind == "text" else clearest  # a sentence reads better than words
     answer = {head: examples.said(about, head, scores[head][clearest]) for head in about.labels}
     files = examples.make(about, samples[clearest], answer)
     names = [name.removeprefix("examples/") for name in files]
     card = report.readme(document, about.kind, _in_words(about), about.labels, names)
-    return {"README.md": card.encode(), **files}
+    return {"README.md": card.encode(), decisions.FILE: _decisions(bundle, samples, asked), **files}
+
+
+def _samples(about: About, seed: int) -> Any:
+    """Raw samples that belong to nobody, (N, ...); of texts a sentence, and words of the vocabulary."""
+    rng = np.random.default_rng(seed)
+    if about.kind != "text":
+        return examples.synthetic(about, rng, CANDIDATES)
+    words = [word for word in about.ops[-1]["vocabulary"] if word.isalpha()] or [SENTENCE]
+    made = (" ".join(rng.choice(words, WORDS)) for _ in range(CANDIDATES - 1))
+    return np.array([SENTENCE, *made], dtype=object)
+
+
+def _asked(facts: Facts, bundle: Bundle, variant: Variant, samples: Any) -> tuple[Model, Outputs]:
+    """A variant as an app opens it, and its scores for each sample."""
+    session = facts.measured[variant.target].open(facts.choices[variant.target].shipped or "")
+
+    def prepared(index: NDArray[np.int64]) -> Inputs:
+        return preprocess.apply(bundle.preprocess, samples[index])
+
+    scores = batches.over(session, prepared, np.arange(len(samples)), variant.batch)
+    return Model(bundle, variant, session), scores
+
+
+def _decisions(bundle: Bundle, samples: Any, asked: Sequence[tuple[Model, Outputs]]) -> bytes:
+    """Raw samples that every variant is clear about, else the clearest, and what each says to them."""
+    margins = np.min([golden.margin(part) for _, scores in asked for part in scores.values()], axis=0)
+    room = decisions.MOST if samples.dtype == object else decisions.MOST_BYTES // samples[0].nbytes
+    clearest = np.argsort(-margins, kind="stable")[: max(1, min(decisions.MOST, room))]
+    kept = [samples[i] for i in ([i for i in clearest if margins[i] >= golden.MARGIN] or clearest[:1])]
+    return decisions.written(
+        kept, bundle.heads, {model.target: [model.predict(sample) for sample in kept] for model, _ in asked}
+    )
 
 
 def _in_words(about: About) -> str:

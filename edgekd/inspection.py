@@ -19,6 +19,7 @@ from edgekd.disk import cache_root, disk
 from edgekd.errors import EdgekdError, IntegrityError, OutputError, UsageError
 from edgekd.heads import Heads, columns
 from edgekd.runtime import bundle as bundles
+from edgekd.runtime import manifest
 from edgekd.store import Store
 
 
@@ -28,11 +29,14 @@ def inspect(path: Path) -> dict[str, Any]:
         bundle = bundles.read(path)
         about: dict[str, Any] = {
             "name": bundle.name,
-            "task": bundle.task,
+            "format": f"{bundle.format}{_missing(bundle.format)}",
+            "digest": bundle.digest,
+            "task": ", ".join(str(value) for value in bundle.task.values()),
             **{key: ", ".join(bundle.labels[where]) for key, where in _labels(bundle.heads).items()},
             "sample": " x ".join(map(str, bundle.sample_shape)) or "text",
             "preprocess": ", ".join(str(op["op"]) for op in bundle.preprocess),
             "shippable": bundle.shippable,
+            "checked on": ", ".join(dict.fromkeys(c.runtime for v in bundle.variants for c in v.checked)) or "not told",
             "variants": ", ".join(f"{v.target} ({v.numerics}, {v.backend})" for v in bundle.variants),
         }
         for variant in bundle.variants:
@@ -42,6 +46,10 @@ def inspect(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError("no such bundle or model file", where=str(path))
     return {"path": str(path), "about": {}, "models": [_model(path)]}
+
+
+def _missing(version: int) -> str:
+    return f" ({manifest.MISSING[version]})" if version in manifest.MISSING else ""
 
 
 def _labels(heads: Heads) -> dict[str, slice]:

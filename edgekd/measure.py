@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import qdq
+from edgekd.build import timing
 from edgekd.build.evaluation import Exam, Scores, joined
 from edgekd.choose import Contender
 from edgekd.errors import UnavailableError
@@ -33,7 +34,8 @@ BATCHES = (2, 7, 64)  # beside the shipped one: an app may give as many at once
 class Candidate:
     """One candidate on one target, as measured; ``also``: what other backends make of its file, by backend.
 
-    ``kernels``: what its runtime really ran of it, None where that is not told; ``onnx``: the file before lowering.
+    ``sessions_p50_ms``: of each session that it was timed in; ``kernels``: what its runtime really ran of it, None
+    where that is not told; ``onnx``: the file before lowering.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Candidate:
     value_validation: float
     parity: dict[str, Any]
     samples_ns: list[int]
+    sessions_p50_ms: list[float] = field(default_factory=list)
     also: dict[str, Any] = field(default_factory=dict)
     kernels: list[backends.Kernel] | None = None
     onnx: bytes = b""
@@ -213,13 +216,19 @@ def _measure(
         min_seconds=seconds,
         where=target.name,
     )
-    timed = run.bench(job)
+    quick = seconds < 1
+
+    def look() -> None:
+        for name, ran in run.kernels(job, quick=quick).items():
+            result[name]["kernels"] = None if ran is None else [asdict(kernel) for kernel in ran]
+
+    timed = timing.in_sessions(run, job, None if quick else look)
+    if quick:
+        look()
     for name, samples in timed.samples.items():
-        result[name]["samples_ns"] = samples.tolist()
-    for name, ran in run.kernels(job, quick=seconds < 1).items():
-        result[name]["kernels"] = None if ran is None else [asdict(kernel) for kernel in ran]
+        result[name] |= {"samples_ns": samples.tolist(), "sessions_p50_ms": timed.p50_ms[name]}
     length = x[MASK].shape[1] if MASK in x else None
-    host_ = {**timed.host, "others": timed.others, "note": timed.note}
+    host_ = {**timed.result.host, "others": timed.result.others, "note": timed.note}
     return {"candidates": result, "host": host_, "length": length, "seconds": seconds_each}
 
 

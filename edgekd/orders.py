@@ -17,7 +17,8 @@ from edgekd import target as targets_
 from edgekd.disk import cache_root, clear_aside
 from edgekd.errors import IntegrityError, OutputError, RecipeError, UsageError, reading
 from edgekd.recipe import Recipe
-from edgekd.runtime import bundle, opening
+from edgekd.runtime import bundle
+from edgekd.runtime.verify import verify
 from edgekd.store import Store
 from edgekd.target import Target
 
@@ -187,7 +188,7 @@ def standing(order: Order) -> Mapping[str, Any] | None:
     try:
         found = bundle.read(out)
         if found.plan == order.identity:
-            opening.verify(out, run=False)
+            verify(out, run=False)
             missing = order.keep_candidates or (order.explain and not is_explained(found.report))
             return None if missing else found.report
     except IntegrityError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekd import attribution, choose, explain, learned, metric, preprocess, steps, veto
+from edgekd import attribution, choose, examples, explain, host, learned, metric, preprocess, steps, veto
 from edgekd.build.evaluation import SPLITS, Exam
 from edgekd.choose import Choice
 from edgekd.explain import Explained
@@ -22,9 +23,9 @@ from edgekd.plan import Plan, Step
 from edgekd.preprocess import Inputs
 from edgekd.recipe import Budget, Recipe
 from edgekd.runtime import bench as benching
-from edgekd.runtime import golden, parity
+from edgekd.runtime import decisions, golden, parity
 from edgekd.runtime.batches import Outputs
-from edgekd.runtime.bundle import Bundle, Variant
+from edgekd.runtime.bundle import Bundle, Checked, Graph, Variant
 from edgekd.stage_scores import StageScores
 
 SCHEMA_VERSION = 1
@@ -233,6 +234,7 @@ def _candidate(facts: Facts, measured: Measured, candidate: Candidate, profile: 
         "latency_ms": {key: summary[key] for key in ("p50", "p90", "p99", "mean", "min", "max")},
         "throughput": measured.target.shapes.batch / (summary["p50"] / 1e3),
         "samples": len(candidate.samples_ns),
+        "sessions_p50_ms": candidate.sessions_p50_ms,
         "speedup_vs_fp32": {"p50": middle, "ci95": [low, high]},
         "verdict": facts.choices[measured.target.name].verdicts.get(candidate.name, ""),
         "kernels": veto.record(profile),
@@ -295,21 +297,39 @@ def bundle(facts: Facts, identity: str) -> Bundle:
                 tolerance=chosen.numerics.tolerance,
                 also={kind: _without_paths(dict(options)) for kind, options in target.also.items()},
                 golden=_golden(facts, measured, chosen.name),
+                graphs=(_graph(measured, chosen),),
+                checked=_checked(measured, chosen),
                 record=_without_paths(target.model_dump(mode="json")),
             )
         )
     return Bundle(
         name=bench.recipe.name,
-        task=bench.recipe.task,
+        task={"kind": bench.recipe.task},
         plan=identity,
         labels=bench.classes,
         heads=dict(bench.heads),
         preprocess=bench.feed.ops,
         sample_shape=bench.feed.raw_shape,
+        sample_dtype=examples.number(bench.feed.raw("train", 0, 1).dtype) if bench.feed.raw_shape else "text",
+        rate=bench.feed.rate,
+        decisions=decisions.FILE,
         shippable=not facts.quick,
         variants=variants,
         recipe=public_recipe(bench.recipe),
     )
+
+
+def _graph(measured: Measured, chosen: Candidate) -> Graph:
+    """What goes in and out of a file, as its runtime says."""
+    session = measured.open(chosen.name)
+    inputs = tuple((port.name, port.shape, port.dtype) for port in session.inputs)
+    return Graph("main", next(iter(chosen.files)), inputs, tuple(port.name for port in session.outputs))
+
+
+def _checked(measured: Measured, chosen: Candidate) -> tuple[Checked, ...]:
+    """The runtimes that the file was scored on, all on this machine."""
+    runtimes = (measured.runtime, *(other["runtime"] for other in chosen.also.values()))
+    return tuple(Checked(name, platform.machine(), sorted(host.isa())) for name in dict.fromkeys(runtimes))
 
 
 def public_recipe(recipe: Recipe) -> dict[str, Any]:

@@ -23,7 +23,7 @@ RECIPE: dict[str, Any] = {
     "losses": [{"kind": "kl", "weight": 0.9}, {"kind": "cross_entropy", "weight": 0.1}],
     "budget": {"max_drop": 1.0},
 }
-REPORTS = {"report.json", "report.html", "samples.json", "README.md", "manifest.json"}
+REPORTS = {"report.json", "report.html", "samples.json", "README.md", "manifest.json", "manifest.sha256"}
 
 
 class Watched:

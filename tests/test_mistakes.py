@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 import edgekd
 from edgekd import cli, console, store
 from edgekd.learn import checkpoint, train
+from edgekd.runtime import bundle as bundles
 
 RECIPE = """
 name = "m"
@@ -334,7 +335,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     table = json.loads((folder / "manifest.json").read_text())
     change(table)
-    (folder / "manifest.json").write_text(json.dumps(table))
+    replace_manifest(folder, json.dumps(table))
+
+
+def replace_manifest(folder: Path, text: str) -> None:
+    """As somebody would who knows that its digest stands beside it."""
+    (folder / "manifest.json").write_text(text)
+    (folder / "manifest.sha256").write_bytes(bundles.digest_file(text.encode()))
 
 
 def flip(path: Path) -> None:
@@ -362,10 +369,23 @@ def newer(table: dict[str, Any]) -> None:
         (lambda f: flip(f / "ort-cpu" / "test_data_set_0" / "input_0.pb"), ("input_0.pb",)),
         (lambda f: (f / "manifest.json").write_text("{"), ("manifest.json",)),
         (lambda f: edit_manifest(f, newer), ("99",)),
+        (lambda f: flip(f / "manifest.sha256"), ("manifest.sha256", "not the digest")),
+        (lambda f: (f / "manifest.sha256").unlink(), ("manifest.sha256", "digest can't be read")),
         (lambda f: edit_manifest(f, escape), ("..",)),
         (lambda f: ((f / "report.json").unlink(), (f / "report.json").symlink_to("/etc/hostname")), ("report.json",)),
     ],
-    ids=["missing", "flipped model", "flipped report", "flipped golden", "no JSON", "newer", "escapes", "symlink"],
+    ids=[
+        "missing",
+        "flipped model",
+        "flipped report",
+        "flipped golden",
+        "no JSON",
+        "newer",
+        "another digest",
+        "no digest",
+        "escapes",
+        "symlink",
+    ],
 )
 def test_in_a_bundle(run: Run, bundle: Path, damage: Callable[[Path], Any], parts: tuple[str, ...]) -> None:
     shutil.copytree(bundle, "b")
@@ -376,9 +396,16 @@ def test_in_a_bundle(run: Run, bundle: Path, damage: Callable[[Path], Any], part
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        ("heads", {"logit": 3}, "heads that don't fit the model's outputs"),
-        ("heads", {"logits": 3.0}, "whole numbers"),
-        ("sample_shape", [8.0, 8, 1], "sample_shape: not a list of whole numbers"),
+        ("outputs.0.name", "logit", "heads that don't fit the model's outputs"),
+        ("outputs.0.labels", [1, 2, 3], "not a list of strings"),
+        ("outputs.0.axes", ["batch", "klass"], "unknown axis"),
+        ("outputs", [], "no outputs"),
+        ("sample.shape", [8.0, 8, 1], "sample.shape: not a list of whole numbers"),
+        ("sample.rate", -1, "not a rate in Hz"),
+        ("task", {"kinds": "classification"}, "no kind of task"),
+        ("decisions", "../recipe.toml", "not a file of this bundle"),
+        ("sbom", "sbom.json", "not a file of this bundle"),
+        ("thresholds", [], "thresholds: not a table"),
         ("preprocess.0.op", ["scale"], "unknown op"),
         ("preprocess.0.divide", 10**400, "not finite numbers"),
         ("preprocess.0.divide", [255.0], "not finite numbers"),
@@ -415,12 +442,12 @@ def test_numbers_that_no_manifest_and_no_report_has(run: Run, bundle: Path) -> N
         assert edgekd.load("b").target == "ort-cpu", "the report only says which is faster"
     text = (bundle / "manifest.json").read_text()
     for old, new, said in (
-        ('"format": 1', f'"format": {"1" * 5000}', "not valid JSON"),
+        ('"format": 2', f'"format": {"1" * 5000}', "not valid JSON"),
         ('"batch": 1', f'"batch": {10**20}', "batch: not a list of whole numbers"),
         ('"tolerance": ', f'"tolerance": {10**400}', "not a tolerance"),
     ):
         assert old in text
-        (Path("b") / "manifest.json").write_text(text.replace(old, new))
+        replace_manifest(Path("b"), text.replace(old, new))
         told(run("verify", "b"), 5, said)
 
 

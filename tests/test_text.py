@@ -18,6 +18,7 @@ import edgekd.learn.data
 from edgekd import cli, preprocess
 from edgekd.errors import IntegrityError, UsageError
 from edgekd.learn.data.made_text import MadeText
+from edgekd.runtime import bundle as bundles
 
 ROOT = Path(__file__).parent.parent
 # Two layers of width 32 learn the made sentences in the seconds that --quick has.
@@ -74,7 +75,7 @@ def test_the_student_was_made_of_its_teacher_and_both_learned(bundle: Path) -> N
 def test_the_vocabulary_is_one_file_and_stands_nowhere_else(bundle: Path) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())["additional_metadata"]["edgekd"]
     assert manifest["preprocess"] == [{"op": "wordpiece", "vocabulary": "vocab.txt", "length": 64, "lower": True}]
-    assert "vocab.txt" in manifest["files"] and manifest["sample_shape"] == []
+    assert "vocab.txt" in manifest["files"] and manifest["sample"] == {"dtype": "text", "rate": 0, "shape": []}
     with_tokens = [p.name for p in bundle.rglob("*") if p.is_file() and b"class1word9" in p.read_bytes()]
     assert with_tokens == ["vocab.txt"]
 
@@ -124,6 +125,7 @@ def _change(bundle: Path, **changed: Any) -> None:
     table = json.loads(path.read_text())
     table["additional_metadata"]["edgekd"]["preprocess"][0].update(changed)
     path.write_text(json.dumps(table))
+    (bundle / "manifest.sha256").write_bytes(bundles.digest_file(path.read_bytes()))
 
 
 def test_a_damaged_vocabulary_is_an_integrity_error(bundle: Path, tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ def compare(
     Raises:
         UsageError: nothing to compare, or inputs that differ. Else what ``local.bench`` raises.
     """
-    how, first, second = settings or local.Settings(), bundles.read(Path(a)), bundles.read(Path(b))
+    how = settings or local.Settings()
+    first, second = (bundles.read(Path(path), how.plugins) for path in (a, b))
     one, other = _pair(first, second, target)
     job, theirs = local.job_of(first, one, how), local.job_of(second, other, how)
     shapes = [{name: (x.shape, str(x.dtype)) for name, x in found.inputs.items()} for found in (job, theirs)]

@@ -42,13 +42,13 @@ def make(
     x = made if given is None else given
     said = batches.run(session, x, batch, "golden inputs")
     y = {name: scores.astype(np.float32) for name, scores in said.items()}
-    margin = np.min([_margin(scores) for scores in y.values()], axis=0)
-    clearest = np.argsort(-margin, kind="stable")[:want]
-    keep = np.sort([i for i in clearest if margin[i] >= MARGIN] or clearest[:1])
+    margins = np.min([margin(scores) for scores in y.values()], axis=0)
+    clearest = np.argsort(-margins, kind="stable")[:want]
+    keep = np.sort([i for i in clearest if margins[i] >= MARGIN] or clearest[:1])
     return {name: array[keep] for name, array in x.items()}, {name: scores[keep] for name, scores in y.items()}
 
 
-def _margin(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+def margin(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N,) how far the two best scores lie apart, as a share of the range of all; 1 where there is but one score."""
     if scores.shape[1] == 1:
         return np.ones(len(scores), np.float32)
@@ -73,11 +73,19 @@ def _synthetic(spec: Spec, seed: int, count: int, length: int) -> NDArray[Any]:
     return (x * rng.uniform(0.5, 3, (count, *[1] * len(shape)))).astype(np.float32)
 
 
-def difference(got: NDArray[Any] | None, wanted: NDArray[Any], tolerance: float, quantized: bool, where: str) -> float:
+def difference(
+    got: NDArray[Any] | None,
+    wanted: NDArray[Any],
+    tolerance: float,
+    quantized: bool,
+    where: str,
+    of: NDArray[Any] | None = None,
+) -> float:
     """The largest difference of one output from the golden one.
 
     Args:
         tolerance: the largest that is allowed, for a quantized file as a share of the score range.
+        of: the scores whose range that is, where ``wanted`` is a part of them.
 
     Raises:
         IntegrityError: more than that, another answer, another shape.
@@ -87,7 +95,8 @@ def difference(got: NDArray[Any] | None, wanted: NDArray[Any], tolerance: float,
         raise IntegrityError("another output shape", where=where, found=found, allowed=str(wanted.shape))
     if (got.argmax(1) != wanted.argmax(1)).any():
         raise IntegrityError("other answers than when it was built", where=where)
-    span = float(wanted.max() - wanted.min()) if quantized else 1.0
+    every = wanted if of is None else of
+    span = float(every.max() - every.min()) if quantized else 1.0
     worst = float(np.abs(got - wanted).max())
     if not worst <= tolerance * span:
         raise IntegrityError(

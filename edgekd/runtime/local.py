@@ -5,6 +5,7 @@ What a latency holds: copies in and out of the runtime and the inference. Prepro
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from edgekd.errors import DeviceError, UnavailableError, UsageError
 from edgekd.runtime import bench as benching
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import kept, remote, runners, statistics
-from edgekd.runtime.bench import BenchJob
+from edgekd.runtime.bench import BenchJob, BenchResult
 from edgekd.runtime.bundle import Bundle, Variant
+from edgekd.runtime.model import p50
 from edgekd.runtime.runners import Runner
 
 BOUNDS = {"p90": 0.9, "p99": 0.99}
@@ -31,12 +33,14 @@ class Settings:
         batch: samples at once; None: as the variant was built for.
         streams: runs at once, for the throughput; the latencies are of one.
         profile: also what the runtime runs, by its own profiler.
+        plugins: backends of the user's own that may be opened; see ``bundle.read``.
     """
 
     seconds: float = 1.0
     batch: int | None = None
     streams: int = 1
     profile: bool = False
+    plugins: tuple[str, ...] = ()
 
 
 def bench(
@@ -67,7 +71,7 @@ def bench(
         DeviceError: the device can't be reached, or the connection was cut; says why.
     """
     how = settings or Settings(seconds)
-    bundle = bundles.read(Path(path))
+    bundle = bundles.read(Path(path), how.plugins)
     names = [variant.target for variant in bundle.variants]
     if target is not None and target not in names:
         raise UsageError("no such variant in this bundle", where=str(path), found=target, allowed=names)
@@ -112,6 +116,7 @@ def _one(bundle: Bundle, variant: Variant, how: Settings, run: Runner) -> dict[s
         return {"skipped": str(err)}
     samples, batch = timed.samples["this"], job.batch or 1
     summary = benching.summary(samples)
+    note = "; ".join(filter(None, [timed.note, _moved(bundle, variant, how, timed, summary["p50"])])) or None
     bounds = {name: statistics.early_stopping(samples, share) for name, share in BOUNDS.items()}
     rate = timed.rate if timed.rate is not None else 1e3 / summary["p50"]
     joules = timed.conditions.joules
@@ -129,8 +134,19 @@ def _one(bundle: Bundle, variant: Variant, how: Settings, run: Runner) -> dict[s
         "size_bytes": sum(map(len, job.candidates["this"].values())),
         "cold": first,
         "joules_per_run": None if joules is None else joules / len(samples),
-        "stable": timed.note is None,
-        "note": timed.note,
+        "stable": note is None,
+        "note": note,
         "conditions": vars(timed.conditions),
         **({} if timed.kernels is None else {"kernels": timed.kernels}),
     }
+
+
+def _moved(bundle: Bundle, variant: Variant, how: Settings, timed: BenchResult, p50_ms: float) -> str | None:
+    """What the build found here, where that is more than 15 % away; None where it is not, or was found elsewhere."""
+    built = bundle.report.get("host")
+    told = p50(bundle, variant)
+    here = isinstance(built, dict) and built.get("cpu") == timed.host.get("cpu")
+    alike = here and how.batch in (None, variant.batch) and math.isfinite(told)
+    if not alike or not statistics.far_apart([told, p50_ms]):
+        return None
+    return f"the build found a p50 of {told:.3g} ms on this CPU, now it is {p50_ms:.3g} ms"

@@ -106,36 +106,39 @@ def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def load(path: str | Path, target: str | None = None, threads: int | None = None) -> Model:
+def load(path: str | Path, target: str | None = None, threads: int | None = None, plugins: Sequence[str] = ()) -> Model:
     """Open a bundle.
 
     Args:
         target: a variant by name; else, of those that this machine can run, the one with the lowest p50 in
             report.json, or the manifest's first where there is no report.
         threads: else as many as it was measured with.
+        plugins: backends of your own that may be opened, each ``"package.module:Class"``.
 
     Raises:
         IntegrityError: damaged; a file is held against its hash when it is opened.
-        UnavailableError: no variant can run here; says why for each.
+        UnavailableError: no variant can run here, or none answers as where it was checked; says why for each.
     """
-    bundle = bundles.read(Path(path))
+    bundle = bundles.read(Path(path), plugins)
     if target is not None:
         names = [v.target for v in bundle.variants]
         if target not in names:
             raise UsageError("no such variant in this bundle", where=str(path), found=target, allowed=names)
         wanted: Sequence[Variant] = [bundle.variant(target)]
     else:
-        wanted = sorted(bundle.variants, key=lambda variant: _p50(bundle, variant))
+        wanted = sorted(bundle.variants, key=lambda variant: p50(bundle, variant))
     reasons = []
     for variant in wanted:
         try:
-            return Model(bundle, variant, opening.open_variant(bundle, variant, threads))
+            opened = opening.open_variant(bundle, variant, threads)
+            opening.hold(bundle, opened)
+            return Model(bundle, variant, opened.session)
         except UnavailableError as err:
             reasons.append(str(err))
     raise UnavailableError("no variant of this bundle runs here", where=str(path), hint="; ".join(reasons))
 
 
-def _p50(bundle: Bundle, variant: Variant) -> float:
+def p50(bundle: Bundle, variant: Variant) -> float:
     """The shipped candidate's p50 in milliseconds, infinity where the report does not say."""
     try:
         told = bundle.report["targets"][variant.target]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 CONFIDENCE = 0.99
+APART = 0.15  # of the smaller of two medians
 
 
 def early_stopping(samples: NDArray[np.int64], percentile: float, confidence: float = CONFIDENCE) -> float | None:
@@ -40,3 +42,8 @@ def tolerated(count: int, percentile: float, confidence: float = CONFIDENCE) -> 
             break
         t = k
     return max(t, 0)
+
+
+def far_apart(p50s: Sequence[float]) -> bool:
+    """Whether medians of one thing, found at several times, differ by more than 15 %: then each is told."""
+    return max(p50s) > (1 + APART) * min(p50s)

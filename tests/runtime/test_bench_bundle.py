@@ -39,9 +39,9 @@ def make(folder: Path, *, side: int = 8, targets: tuple[str, ...] = ("ort-cpu",)
         for name in targets
     ]
     shape, heads = [side, side, 3], {"logits": 3}
-    bundles.write(
-        folder, Bundle("net", "classification", "0" * 64, "abc", heads, [{"op": "layout"}], shape, True, variants), {}
-    )
+    task = {"kind": "classification"}
+    about = Bundle("net", task, "0" * 64, "abc", heads, [{"op": "layout"}], shape, True, variants)
+    bundles.write(folder, about, {})
     return folder
 
 

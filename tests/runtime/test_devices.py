@@ -51,7 +51,9 @@ def make_bundle(folder: Path, *, pad: int = 0, isa: tuple[str, ...] = (), backen
         "ort-cpu", backend, {}, files, isa, "float32", False, 1, 1e-3, golden=(made["x"], made["y"]), record={}
     )
     ops = [{"op": "layout"}]
-    bundle = Bundle("net", "classification", "0" * 64, list("abc"), {"logits": 3}, ops, [8, 8, 3], True, [variant])
+    bundle = Bundle(
+        "net", {"kind": "classification"}, "0" * 64, list("abc"), {"logits": 3}, ops, [8, 8, 3], True, [variant]
+    )
     bundles.write(folder, bundle, {})
     return folder
 

@@ -21,6 +21,7 @@ from edgekd.errors import TargetError, UnavailableError, UsageError
 _REQUIREMENTS = {"onnxruntime": "'edgekd[ort]'", "openvino": "'edgekd[openvino]'"}
 
 PROFILE_SECONDS = 0.1
+PLUGIN = "plugin:"  # before the name of a user's own backend, whose module no bundle names
 Array = NDArray[np.generic]
 
 
@@ -163,8 +164,16 @@ def make(kind: str, options: Mapping[str, Any], where: str) -> Backend:
 
     Raises:
         TargetError: unknown backend, unknown option, a value out of range.
-        UnavailableError: the backend's runtime is not installed, or does not load; says what to type.
+        UnavailableError: the backend's runtime is not installed, or does not load; says what to type. A user's own
+            that a bundle names and nobody allowed.
     """
+    if kind.startswith(PLUGIN):
+        raise UnavailableError(
+            "needs a backend of its maker's own, which a bundle does not bring",
+            where=where,
+            found=kind.removeprefix(PLUGIN),
+            hint='name it: edgekd.load(..., plugins=["package.module:Class"]), or --allow-plugin',
+        )
     try:
         return cast(Backend, plugins.build("backends", {**options, "kind": kind}, where, TargetError))
     except ImportError as err:

@@ -1,0 +1,60 @@
+"""Latencies in two sessions some seconds apart: what one machine, minutes later, should find again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgekd.runtime.bench import BenchJob, BenchResult, Samples, summary
+from edgekd.runtime.runners import Machine
+from edgekd.runtime.statistics import far_apart
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What was timed.
+
+    Attributes:
+        samples: nanoseconds by candidate, those of both sessions one after another, equally many of each.
+        p50_ms: by candidate, of each session.
+        result: of the last session: host, runtime, conditions.
+        note: why the figures are not stable; None where they are.
+    """
+
+    samples: Mapping[str, Samples]
+    p50_ms: Mapping[str, list[float]]
+    result: BenchResult
+    note: str | None
+
+
+def in_sessions(run: Machine, job: BenchJob, between: Callable[[], None] | None = None) -> Timed:
+    """Time the candidates of a job, half in one process and half in another.
+
+    A process that starts later finds other clocks, other neighbours and other places in memory: what two of them agree
+    on within 15 % is quoted, else both are.
+
+    Args:
+        between: what is done meanwhile; None: one session, of the whole time.
+    """
+    if between is None:
+        found = [run.bench(job)]
+    else:
+        half = replace(job, min_samples=-(-job.min_samples // 2), min_seconds=job.min_seconds / 2)
+        found = [run.bench(half)]
+        between()
+        found.append(run.bench(half))
+    samples = {name: np.concatenate([one.samples[name] for one in found]) for name in job.candidates}
+    p50 = {name: [summary(one.samples[name])["p50"] for one in found] for name in job.candidates}
+    notes = dict.fromkeys(filter(None, [*(one.note for one in found), unsettled(p50)]))
+    return Timed(samples, p50, found[-1], "; ".join(notes) or None)
+
+
+def unsettled(p50_ms: Mapping[str, list[float]]) -> str | None:
+    """What two sessions found, where they differ by more than 15 %; None where they agree."""
+    far = {name: found for name, found in p50_ms.items() if far_apart(found)}
+    if not far:
+        return None
+    told = ", ".join(f"{name} {' and '.join(f'{value:.3g}' for value in found)} ms" for name, found in far.items())
+    return f"the machine is unsettled: two sessions some seconds apart found p50s of {told}"

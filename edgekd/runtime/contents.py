@@ -1,0 +1,164 @@
+"""What a bundle holds: its variants, and what its manifest says of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from edgekd.errors import IntegrityError
+from edgekd.heads import Heads
+from edgekd.preprocess import Inputs
+from edgekd.runtime import tensor_pb
+from edgekd.runtime.batches import Outputs
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Where a variant's answers were scored and held against the network's.
+
+    Attributes:
+        runtime: with its version, such as ``onnxruntime 1.31.1``.
+        arch: the machine's, such as ``x86_64``.
+        isa: its CPU features, sorted; see ``host.FEATURES``.
+    """
+
+    runtime: str
+    arch: str
+    isa: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One computation of a variant.
+
+    Attributes:
+        name: ``main`` where there is but one.
+        file: which of the variant's files a runtime opens for it.
+        inputs: name, shape (None is any size) and type of each.
+        outputs: their names.
+    """
+
+    name: str
+    file: str
+    inputs: Sequence[tuple[str, Sequence[int | None], str]]
+    outputs: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What ships for one target.
+
+    Attributes:
+        files: what the runtime opens, by name, the one to open first.
+        isa: CPU features that the files need.
+        also: other backends that open the same files, and their options: where the first is not installed.
+        tolerance: for ``verify``, as a share of the score range; absolute for float files.
+        golden: model inputs by name and the outputs by name that this file gave for them, (N, ...) each.
+        graphs: the computations in the files.
+        checked: the runtimes and CPUs that it was scored on.
+    """
+
+    target: str
+    backend: str
+    options: Mapping[str, Any]
+    files: Mapping[str, bytes]
+    isa: Sequence[str]
+    numerics: str
+    quantized: bool
+    batch: int
+    tolerance: float
+    also: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    golden: tuple[Inputs, Outputs] | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    graphs: Sequence[Graph] = ()
+    checked: Sequence[Checked] = ()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What ``write`` writes and what ``read`` gives back (then without files and golden tensors).
+
+    Attributes:
+        task: what the student answers, ``{"kind": ...}`` and the task's own keys.
+        labels: class names, those of several heads one after another.
+        heads: how many of them each output has, by its name.
+        sample_shape, sample_dtype: of one raw sample; () is a text. Format 1 does not tell the type: "".
+        rate: of raw sounds, in Hz; 0: samples are none.
+        axes: what each axis of an output counts: ``batch class token value y x frame box``.
+        thresholds: by output, where a task has any.
+        decisions: the file of raw samples and what is decided about them; "" where there is none.
+        sbom: the file that lists what the bundle was made with; "" where there is none.
+        digest: SHA-256 of the manifest.
+    """
+
+    name: str
+    task: Mapping[str, Any]
+    plan: str
+    labels: Sequence[str]
+    heads: Heads
+    preprocess: Sequence[Mapping[str, Any]]
+    sample_shape: Sequence[int]
+    shippable: bool
+    variants: Sequence[Variant]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    report: Mapping[str, Any] = field(default_factory=dict)
+    hashes: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    folder: Path = Path()
+    sample_dtype: str = ""
+    rate: int = 0
+    axes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    decisions: str = ""
+    sbom: str = ""
+    format: int = 2
+    digest: str = ""
+
+    def file(self, name: str) -> bytes:
+        """One file of a bundle on disk, held against its hash.
+
+        Raises:
+            IntegrityError: missing, or not what the manifest says.
+        """
+        path = self.folder / name
+        if name not in self.hashes:
+            raise IntegrityError("not a file of this bundle", where=str(self.folder), found=name, allowed=self.hashes)
+        try:
+            for part in (path, *list(path.parents)[: len(PurePosixPath(name).parts) - 1]):
+                if part.is_symlink():
+                    raise IntegrityError("a symbolic link", where=str(part))
+            data = path.read_bytes()
+        except OSError as err:
+            raise IntegrityError(f"can't be read ({err.strerror})", where=str(path)) from err
+        digest, size = self.hashes[name]
+        if len(data) != size:
+            raise IntegrityError("has another size", where=str(path), found=len(data), allowed=str(size))
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise IntegrityError("is damaged: its SHA-256 differs from the manifest's", where=str(path))
+        return data
+
+    def variant(self, target: str) -> Variant:
+        """The variant of a target."""
+        for variant in self.variants:
+            if variant.target == target:
+                return variant
+        raise IntegrityError(
+            "no such variant", where=str(self.folder), found=target, allowed=[v.target for v in self.variants]
+        )
+
+    def files_of(self, variant: Variant) -> dict[str, bytes]:
+        """What the runtime opens, checked."""
+        return {name: self.file(f"{variant.target}/{name}") for name in variant.files}
+
+    def golden_of(self, variant: Variant) -> tuple[Inputs, Outputs]:
+        """Golden inputs and outputs by name, checked."""
+        found = []
+        for kind in ("input", "output"):
+            start = f"{variant.target}/test_data_set_0/{kind}_"
+            places = sorted(name for name in self.hashes if name.startswith(start))
+            if not places:
+                raise IntegrityError(f"no golden {kind}s", where=str(self.folder), found=start)
+            found.append(dict(tensor_pb.read(self.file(place), place) for place in places))
+        return found[0], found[1]

@@ -1,0 +1,132 @@
+"""Raw samples and what is decided about them: the way of an app, from a sample as it comes to a label.
+
+``decisions.json``::
+
+    samples     [{"text": "..."} or {"data": base64 of little-endian numbers, "dtype": "uint8", "shape": [8, 8, 1]}]
+    decisions   {target: [{output: {"index", "label", "score"}} for each sample]}
+
+Golden inputs are what a network reads; these also hold the preprocessing and the labels.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.errors import IntegrityError
+from edgekd.heads import Heads
+from edgekd.runtime._checks import keys, listed, no_duplicates, table_at, texts, wholes
+from edgekd.runtime.contents import Bundle
+from edgekd.runtime.model import Model, Prediction
+from edgekd.runtime.opening import Opened
+
+FILE = "decisions.json"
+MOST = 4  # samples
+MOST_BYTES = 256_000  # of their numbers
+NUMBERS = ("uint8", "int16", "int64", "float32")
+SLACK = 0.05  # of a probability, 0..1
+
+
+def written(samples: Sequence[Any], heads: Heads, said: Mapping[str, Sequence[Any]]) -> bytes:
+    """The file.
+
+    Args:
+        samples: raw samples, texts or arrays of ``NUMBERS``.
+        heads: of the student.
+        said: what ``predict`` gave for each, by target.
+    """
+    table = {
+        "decisions": {target: [_plain(found, heads) for found in answers] for target, answers in said.items()},
+        "samples": [_stored(sample) for sample in samples],
+    }
+    return (json.dumps(table, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def replay(bundle: Bundle, opened: Opened) -> int:
+    """Ask an opened variant about each raw sample, one by one and all at once; how many there are.
+
+    Raises:
+        IntegrityError: another label, or a score further from what it was than 0.05; or no such file.
+    """
+    where = f"{bundle.folder}: {bundle.decisions}"
+    samples, wanted = _read(bundle.file(bundle.decisions), opened.variant.target, where)
+    model = Model(bundle, opened.variant, opened.session)
+    together = model.predict(samples if isinstance(samples[0], str) else np.stack(samples))
+    for i, (sample, told) in enumerate(zip(samples, wanted, strict=True)):
+        for found in (model.predict(sample), together[i]):
+            _hold(_plain(found, bundle.heads), told, f"{where}: {opened.variant.target}: sample {i}")
+    return len(samples)
+
+
+def _plain(found: Any, heads: Heads) -> dict[str, Any]:
+    """A Prediction, or those of several heads, as they are written down."""
+    by_head: Mapping[str, Prediction] = found if isinstance(found, dict) else dict.fromkeys(heads, found)
+    return {
+        head: {"index": one.index, "label": one.label, "score": float(f"{one.score:.6g}")}
+        for head, one in by_head.items()
+    }
+
+
+def _hold(found: Mapping[str, Any], told: Mapping[str, Any], where: str) -> None:
+    if list(found) != list(told):
+        raise IntegrityError("other outputs than when it was built", where=where, found=list(found), allowed=told)
+    for head, one in found.items():
+        place = f"{where}: {head}"
+        keys(table_at(told[head], place), ("index", "label", "score"), place)
+        wanted = (told[head]["index"], told[head]["label"])
+        if (one["index"], one["label"]) != wanted:
+            raise IntegrityError(
+                "another decision than when it was built", where=place, found=one["label"], allowed=str(wanted[1])
+            )
+        score = told[head]["score"]
+        if not isinstance(score, int | float) or not abs(one["score"] - score) <= SLACK:
+            raise IntegrityError(
+                "another score than when it was built", where=place, found=one["score"], allowed=str(score)
+            )
+
+
+def _stored(sample: Any) -> dict[str, Any]:
+    if isinstance(sample, str):
+        return {"text": sample}
+    data = np.ascontiguousarray(sample, sample.dtype.newbyteorder("<")).tobytes()
+    return {"data": base64.b64encode(data).decode(), "dtype": sample.dtype.name, "shape": list(sample.shape)}
+
+
+def _read(data: bytes, target: str, where: str) -> tuple[list[Any], list[Mapping[str, Any]]]:
+    """The samples, and what was decided about them."""
+    try:
+        table = json.loads(data, object_pairs_hook=no_duplicates)
+    except (ValueError, RecursionError) as err:
+        raise IntegrityError(f"not valid JSON: {err}", where=where) from err
+    keys(table, ("decisions", "samples"), where)
+    samples = [_sample(sample, f"{where}: samples[{i}]") for i, sample in enumerate(listed(table["samples"], where))]
+    place = f"{where}: {target}"
+    answers = listed(table_at(table["decisions"], where).get(target), place)
+    wanted: list[Mapping[str, Any]] = [table_at(one, place) for one in answers]
+    if not samples or len(samples) != len(wanted):
+        raise IntegrityError(
+            "a decision for each sample is needed", where=where, found=len(wanted), allowed=str(len(samples))
+        )
+    return samples, wanted
+
+
+def _sample(table: Any, where: str) -> Any:
+    if "text" in table_at(table, where):
+        keys(table, ("text",), where)
+        return texts([table["text"]], where)[0]
+    keys(table, ("data", "dtype", "shape"), where)
+    if table["dtype"] not in NUMBERS:
+        raise IntegrityError("not a type of numbers", where=where, found=table["dtype"], allowed=NUMBERS)
+    shape = wholes(table["shape"], where)
+    try:
+        raw = base64.b64decode(texts([table["data"]], where)[0], validate=True)
+        found: NDArray[Any] = np.frombuffer(raw, np.dtype(table["dtype"]).newbyteorder("<")).reshape(shape)
+    except (ValueError, binascii.Error) as err:
+        raise IntegrityError(f"not the numbers of a sample: {err}", where=where) from err
+    return found.astype(found.dtype.newbyteorder("="))

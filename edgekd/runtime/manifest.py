@@ -1,0 +1,299 @@
+"""manifest.json: from a bundle to a table and back. Format 2 is written; format 1 still opens.
+
+It is a valid ONNX Runtime model package 1.0; everything of edgekd stands under ``additional_metadata.edgekd`` (what the
+student is) and ``executor_info.edgekd`` (of each variant)::
+
+    format      2
+    task        {"kind": "classification"} and the task's own keys
+    sample      {"dtype", "rate", "shape"} of one raw sample
+    preprocess  from raw sample to model inputs
+    outputs     [{"axes", "labels", "name"}], in the order of the labels
+    thresholds  by output; empty where the task has none
+    decisions   the file of raw samples and what is decided about them, or null
+    sbom        the file that lists what the bundle was made with, or null
+    plan, shippable, files (SHA-256 and size of each)
+
+    a variant:  also, backend, batch, checked, files, graphs, isa, numerics, options, quantized, tolerance
+
+No module path stands in it: a user's own backend is named ``plugin:Class``, and opens where the app names its module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgekd import preprocess
+from edgekd.errors import IntegrityError
+from edgekd.heads import columns
+from edgekd.runtime._checks import MOST, check_path, keys, listed, table_at, texts, wholes
+from edgekd.runtime.backends._base import PLUGIN
+from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
+
+SCHEMA_VERSION, FORMAT = "1.0", 2
+COMPONENT = "student"
+AXES = ("batch", "class", "token", "value", "y", "x", "frame", "box")
+SCORES = ("batch", "class")
+TOP_KEYS = ("additional_metadata", "components", "layout", "package_name", "schema_version")
+ABOUT_KEYS = {
+    1: ("files", "format", "heads", "labels", "plan", "preprocess", "sample_shape", "shippable", "task"),
+    2: (
+        *("decisions", "files", "format", "outputs", "plan", "preprocess", "sample", "sbom", "shippable", "task"),
+        "thresholds",
+    ),
+}
+VARIANT_KEYS = {
+    1: ("also", "backend", "batch", "files", "isa", "numerics", "options", "quantized", "tolerance"),
+    2: (
+        *("also", "backend", "batch", "checked", "files", "graphs", "isa", "numerics", "options", "quantized"),
+        "tolerance",
+    ),
+}
+# What a reader of the older format goes without.
+MISSING = {1: "an older format: without raw samples to decide about, the runtimes it was checked on, and a digest"}
+
+
+def table(bundle: Bundle, files: Mapping[str, bytes]) -> dict[str, Any]:
+    """The manifest of a bundle with these files."""
+    about = {
+        "decisions": bundle.decisions or None,
+        "files": {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for name, data in sorted(files.items())
+        },
+        "format": FORMAT,
+        "outputs": [
+            {"axes": list(bundle.axes.get(name, SCORES)), "labels": list(bundle.labels[where]), "name": name}
+            for name, where in columns(bundle.heads).items()
+        ],
+        "plan": bundle.plan,
+        "preprocess": preprocess.stored(bundle.preprocess)[0],
+        "sample": {"dtype": bundle.sample_dtype, "rate": bundle.rate, "shape": list(bundle.sample_shape)},
+        "sbom": bundle.sbom or None,
+        "shippable": bundle.shippable,
+        "task": dict(bundle.task),
+        "thresholds": dict(bundle.thresholds),
+    }
+    ordered = portable_first(bundle.variants)  # JSON objects keep their order
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "package_name": bundle.name,
+        "layout": "portable",
+        "components": {COMPONENT: {"variants": {v.target: _variant_table(v) for v in ordered}}},
+        "additional_metadata": {"edgekd": about},
+    }
+
+
+def portable_first(variants: Sequence[Variant]) -> list[Variant]:
+    """The first is the one for who knows no better."""
+    return sorted(variants, key=lambda v: (len(v.isa), v.backend != "ort", v.target))
+
+
+def named(backend: str) -> str:
+    """A backend as a manifest names it: of a user's own the class, never the module."""
+    return PLUGIN + backend.rpartition(":")[2] if ":" in backend else backend
+
+
+def _variant_table(variant: Variant) -> dict[str, Any]:
+    own = {
+        "also": {named(name): dict(options) for name, options in variant.also.items()},
+        "backend": named(variant.backend),
+        "batch": variant.batch,
+        "checked": [{"arch": c.arch, "isa": sorted(c.isa), "runtime": c.runtime} for c in variant.checked],
+        "files": list(variant.files),
+        "graphs": [
+            {
+                "file": graph.file,
+                "inputs": [{"dtype": dtype, "name": name, "shape": list(shape)} for name, shape, dtype in graph.inputs],
+                "name": graph.name,
+                "outputs": list(graph.outputs),
+            }
+            for graph in variant.graphs
+        ],
+        "isa": sorted(variant.isa),
+        "numerics": variant.numerics,
+        "options": dict(variant.options),
+        "quantized": variant.quantized,
+        "tolerance": variant.tolerance,
+    }
+    body: dict[str, Any] = {"variant_directory": variant.target, "executor_info": {"edgekd": own}}
+    provider = str(variant.options.get("provider", "CPUExecutionProvider"))
+    if variant.backend == "ort":
+        body |= {"ep": provider, "device": "cpu" if provider == "CPUExecutionProvider" else "gpu"}
+        body["executor_info"]["ort"] = {
+            "model_file": next(iter(variant.files)),
+            "session_options": {},
+            "provider_options": {},
+        }
+    return body
+
+
+def parse(found: Any, folder: Path, report: Mapping[str, Any], where: str) -> Bundle:
+    """A bundle from its manifest, every key and type checked; its files are not read.
+
+    Raises:
+        IntegrityError: whatever is not as ``table`` writes it.
+    """
+    keys(found, TOP_KEYS, where)
+    if found["schema_version"] != SCHEMA_VERSION:
+        raise IntegrityError(
+            "unknown schema version", where=where, found=found["schema_version"], allowed=SCHEMA_VERSION
+        )
+    place = f"{where}: additional_metadata.edgekd"
+    about = table_at(table_at(found["additional_metadata"], where).get("edgekd"), place)
+    version = about.get("format")
+    if type(version) is not int or version not in ABOUT_KEYS:
+        raise IntegrityError("unknown format", where=where, found=version, allowed=", ".join(map(str, ABOUT_KEYS)))
+    keys(about, ABOUT_KEYS[version], place)
+    hashes = _hashes(about["files"], where)
+    components = table_at(found["components"], f"{where}: components")
+    keys(components, (COMPONENT,), f"{where}: components")
+    keys(components[COMPONENT], ("variants",), f"{where}: components.{COMPONENT}")
+    bodies = table_at(components[COMPONENT]["variants"], f"{where}: variants")
+    variants = [_variant(name, body, hashes, version, f"{where}: variants.{name}") for name, body in bodies.items()]
+    if not variants:
+        raise IntegrityError("no variants", where=where)
+    more = _about_1(about, where) if version == 1 else _about_2(about, hashes, where)
+    return Bundle(
+        name=str(found["package_name"]),
+        plan=str(about["plan"]),
+        preprocess=[table_at(op, f"{where}: preprocess") for op in listed(about["preprocess"], f"{where}: preprocess")],
+        shippable=bool(about["shippable"]),
+        variants=variants,
+        report=report,
+        hashes=hashes,
+        folder=folder,
+        format=version,
+        **more,
+    )
+
+
+def _hashes(files: Any, where: str) -> dict[str, tuple[str, int]]:
+    hashes = {}
+    for name, entry in table_at(files, f"{where}: files").items():
+        check_path(name, f"{where}: files")
+        keys(entry, ("bytes", "sha256"), f"{where}: files.{name}")
+        if not isinstance(entry["bytes"], int) or not isinstance(entry["sha256"], str):
+            raise IntegrityError("not a size and a hash", where=f"{where}: files.{name}", found=entry)
+        hashes[name] = (entry["sha256"], entry["bytes"])
+    return hashes
+
+
+def _about_1(about: Mapping[str, Any], where: str) -> dict[str, Any]:
+    texts(about["labels"], f"{where}: labels")
+    heads = table_at(about["heads"], f"{where}: heads")
+    sizes = wholes(list(heads.values()), f"{where}: heads")
+    if not sizes or sum(sizes) != len(about["labels"]):
+        raise IntegrityError("heads that don't fit the labels", where=where, found=heads)
+    return {
+        "task": {"kind": str(about["task"])},
+        "labels": tuple(about["labels"]),
+        "heads": heads,
+        "sample_shape": tuple(wholes(about["sample_shape"], f"{where}: sample_shape")),
+        "axes": dict.fromkeys(heads, SCORES),
+    }
+
+
+def _about_2(about: Mapping[str, Any], hashes: Collection[str], where: str) -> dict[str, Any]:
+    task = table_at(about["task"], f"{where}: task")
+    if not isinstance(task.get("kind"), str):
+        raise IntegrityError("no kind of task", where=f"{where}: task", found=task)
+    sample = table_at(about["sample"], f"{where}: sample")
+    keys(sample, ("dtype", "rate", "shape"), f"{where}: sample")
+    if type(sample["rate"]) is not int or not 0 <= sample["rate"] <= MOST:
+        raise IntegrityError("not a rate in Hz", where=f"{where}: sample.rate", found=sample["rate"])
+    labels: list[str] = []
+    heads: dict[str, int] = {}
+    axes: dict[str, tuple[str, ...]] = {}
+    for i, output in enumerate(listed(about["outputs"], f"{where}: outputs")):
+        place = f"{where}: outputs[{i}]"
+        keys(output, ("axes", "labels", "name"), place)
+        name = str(output["name"])
+        if name in heads or not output["labels"]:
+            raise IntegrityError("an output twice, or without labels", where=place, found=name)
+        if unknown := [axis for axis in texts(output["axes"], f"{place}.axes") if axis not in AXES]:
+            raise IntegrityError("unknown axis", where=f"{place}.axes", found=unknown[0], allowed=AXES)
+        heads[name], axes[name] = len(texts(output["labels"], f"{place}.labels")), tuple(output["axes"])
+        labels += output["labels"]
+    if not heads:
+        raise IntegrityError("no outputs", where=f"{where}: outputs")
+    return {
+        "task": task,
+        "labels": tuple(labels),
+        "heads": heads,
+        "axes": axes,
+        "sample_shape": tuple(wholes(sample["shape"], f"{where}: sample.shape")),
+        "sample_dtype": str(sample["dtype"]),
+        "rate": sample["rate"],
+        "thresholds": table_at(about["thresholds"], f"{where}: thresholds"),
+        "decisions": _listed_file(about["decisions"], hashes, f"{where}: decisions"),
+        "sbom": _listed_file(about["sbom"], hashes, f"{where}: sbom"),
+    }
+
+
+def _listed_file(name: Any, hashes: Collection[str], where: str) -> str:
+    """A file of the bundle, or "" for null."""
+    if name is None:
+        return ""
+    if not isinstance(name, str) or name not in hashes:
+        raise IntegrityError("not a file of this bundle", where=where, found=name)
+    return name
+
+
+def _variant(name: str, body: Any, hashes: Collection[str], version: int, where: str) -> Variant:
+    check_path(name, where)
+    table_at(body, where)
+    if body.get("variant_directory") != name:
+        raise IntegrityError(
+            "a variant's folder has its name", where=where, found=body.get("variant_directory"), allowed=name
+        )
+    own = table_at(table_at(body.get("executor_info"), where).get("edgekd"), f"{where}: executor_info.edgekd")
+    keys(own, VARIANT_KEYS[version], f"{where}: executor_info.edgekd")
+    if not own["files"]:
+        raise IntegrityError("no files", where=where)
+    for file in texts(own["files"], f"{where}: files"):
+        check_path(file, f"{where}: files")
+        if f"{name}/{file}" not in hashes:
+            raise IntegrityError("a file without a hash", where=where, found=file)
+    if not isinstance(own["tolerance"], int | float) or not 0 <= own["tolerance"] <= MOST:
+        raise IntegrityError("not a tolerance", where=where, found=own["tolerance"])
+    wholes([own["batch"]], f"{where}: batch")
+    return Variant(
+        target=name,
+        backend=named(str(own["backend"])) if version == 1 else str(own["backend"]),
+        options=table_at(own["options"], where),
+        files=dict.fromkeys(own["files"], b""),
+        isa=tuple(texts(own["isa"], f"{where}: isa")),
+        numerics=str(own["numerics"]),
+        quantized=bool(own["quantized"]),
+        batch=own["batch"],
+        tolerance=float(own["tolerance"]),
+        also={named(kind): table_at(options, where) for kind, options in table_at(own["also"], where).items()},
+        graphs=_graphs(own.get("graphs", []), own["files"], f"{where}: graphs"),
+        checked=_checked(own.get("checked", []), f"{where}: checked"),
+    )
+
+
+def _graphs(found: Any, files: Collection[str], where: str) -> tuple[Graph, ...]:
+    graphs = []
+    for graph in listed(found, where):
+        keys(graph, ("file", "inputs", "name", "outputs"), where)
+        if graph["file"] not in files:
+            raise IntegrityError("not a file of the variant", where=where, found=graph["file"], allowed=files)
+        inputs = []
+        for port in listed(graph["inputs"], where):
+            keys(port, ("dtype", "name", "shape"), where)
+            wholes([size for size in listed(port["shape"], where) if size is not None], f"{where}: shape")
+            inputs.append((str(port["name"]), tuple(port["shape"]), str(port["dtype"])))
+        graphs.append(Graph(str(graph["name"]), graph["file"], tuple(inputs), tuple(texts(graph["outputs"], where))))
+    return tuple(graphs)
+
+
+def _checked(found: Any, where: str) -> tuple[Checked, ...]:
+    checked = []
+    for place in listed(found, where):
+        keys(place, ("arch", "isa", "runtime"), where)
+        checked.append(Checked(str(place["runtime"]), str(place["arch"]), tuple(texts(place["isa"], where))))
+    return tuple(checked)

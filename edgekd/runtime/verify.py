@@ -1,0 +1,92 @@
+"""A bundle held against its own manifest: hashes, golden answers of every variant, decisions about raw samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgekd.errors import IntegrityError, UnavailableError
+from edgekd.runtime import batches, decisions, golden, manifest
+from edgekd.runtime.bundle import UNLISTED, read
+from edgekd.runtime.contents import Bundle, Variant
+from edgekd.runtime.opening import Opened, open_variant, others
+
+# What whoever runs the examples brings along, as the README tells them: packages, a runtime, a build.
+BROUGHT = frozenset(
+    f"examples/{name}"
+    for name in ("node/node_modules", "node/package-lock.json", "web/ort", "cpp/build", "python/__pycache__")
+)
+
+
+def verify(folder: Path, run: bool = True, plugins: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Check every hash and, with ``run``, replay golden inputs and raw samples on every variant that can run here.
+
+    Args:
+        plugins: see ``bundle.read``.
+
+    Returns:
+        One dict a check: ``{"check": text, "ok": True}``, or ``"skipped": why`` for a variant that can't run here.
+
+    Raises:
+        IntegrityError: on the first difference, also a file that the manifest does not list (but for ``BROUGHT``).
+    """
+    folder = Path(folder)
+    bundle = read(folder, plugins)
+    for name in bundle.hashes:
+        bundle.file(name)
+    extra = sorted(set(_listed(folder)) - set(bundle.hashes) - UNLISTED)
+    if extra:
+        raise IntegrityError("a file that the manifest does not list", where=str(folder), found=extra[0])
+    checks: list[dict[str, Any]] = [{"check": f"{len(bundle.hashes)} files: size and SHA-256", "ok": True}]
+    if (missing := manifest.MISSING.get(bundle.format)) is not None:
+        checks.append({"check": f"format {bundle.format}", "skipped": missing})
+    if run:
+        for variant in bundle.variants:
+            for one in (variant, *others(variant)):
+                checks.extend(replay(bundle, one))
+    return checks
+
+
+def replay(bundle: Bundle, variant: Variant) -> list[dict[str, Any]]:
+    """Run a variant's golden inputs, and decide about the bundle's raw samples: equal answers, equal decisions."""
+    name = f"{variant.target}: golden inputs on {variant.backend}"
+    try:
+        opened = open_variant(bundle, variant)
+    except UnavailableError as err:
+        return [{"check": name, "skipped": str(err)}]
+    checks = [_golden(bundle, opened, name)]
+    if bundle.decisions:
+        count = decisions.replay(bundle, opened)
+        checks.append(
+            {"check": f"{variant.target}: {count} raw samples on {variant.backend}: same decisions", "ok": True}
+        )
+    return checks
+
+
+def _golden(bundle: Bundle, opened: Opened, name: str) -> dict[str, Any]:
+    """A shipped batch at a time and all at once: kernels differ by batch."""
+    variant = opened.variant
+    x, wanted = bundle.golden_of(variant)
+    count = len(next(iter(wanted.values())))
+    worst = 0.0
+    for batch in dict.fromkeys((variant.batch, count)):
+        got = batches.run(opened.session, x, batch, name)
+        for head, scores in wanted.items():
+            place = f"{name}: {head}, {batch} at once"
+            found = golden.difference(got.get(head), scores, variant.tolerance, variant.quantized, place)
+            worst = max(worst, found)
+    return {"check": f"{name}: {count} samples, largest difference {worst:.2g}", "ok": True}
+
+
+def _listed(folder: Path) -> Iterator[str]:
+    for root, folders, names in os.walk(folder):
+        place = Path(root).relative_to(folder)
+        folders[:] = [name for name in folders if (place / name).as_posix() not in BROUGHT]
+        names = [name for name in names if (place / name).as_posix() not in BROUGHT]
+        for name in (*folders, *names):
+            path = Path(root, name)
+            if path.is_symlink():
+                raise IntegrityError("a symbolic link", where=str(path))
+        yield from (Path(root, name).relative_to(folder).as_posix() for name in names)
