@@ -202,9 +202,12 @@ def test_splits_of_unlike_numbers_are_refused_with_both(train: Any, other: Any) 
             check_alike(one, two, "data (test)")
 
 
-def test_nothing_but_zeros_is_unlike() -> None:
+def test_nothing_but_zeros_and_grey_beside_colour_are_unlike() -> None:
     with pytest.raises(DataError, match="another range"):
         check_alike(SOUND, SOUND * 0, "data (test)")
+    colour = RNG.integers(0, 256, (9, 4, 4, 3), dtype=np.uint8)
+    with pytest.raises(DataError, match="other channels than in train; found 'grey'; allowed: in colour"):
+        check_alike(colour, colour[..., :1].repeat(3, axis=-1), "data (test)")
 
 
 @pytest.mark.parametrize(

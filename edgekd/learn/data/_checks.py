@@ -131,9 +131,19 @@ def check_alike(train: NDArray[Any], other: NDArray[Any], where: str) -> None:
     unsigned = unsigned and min(mine.negative, theirs.negative) == 0 and max(mine.low, theirs.low) >= 0
     larger = _beyond(mine.middle, theirs.middle, LARGER)
     brighter = train.ndim == 4 and several and _beyond(mine.top, theirs.top, BRIGHTER)
+    if several and train.ndim == 4 and train.shape[-1] == 3 and {_coloured(train), _coloured(other)} == {0.0, 1.0}:
+        one, two = ("grey", "in colour") if _coloured(other) == 0 else ("in colour", "grey")
+        hint = "data.grey = true reads all as grey"
+        raise DataError("pictures of other channels than in train", where=where, found=one, allowed=two, hint=hint)
     if zeros or unsigned or larger or brighter:
         found, allowed = _told(other), f"{_told(train)}, as in train"
         raise DataError("numbers of another range than in train", where=where, found=found, allowed=allowed)
+
+
+def _coloured(x: NDArray[Any]) -> float:
+    """The share of pictures that are not grey all over."""
+    some = x[:: max(1, len(x) // SOME)][:SOME]
+    return float((some != some[..., :1]).any(axis=(1, 2, 3)).mean())
 
 
 def _beyond(one: float, other: float, times: float) -> bool:

@@ -54,7 +54,7 @@ class Seen:
             yield f"{self.clear:,} of {self.pictures:,} pictures are transparent in places: these lie on white"
         if self.deep and 0 < self.peak <= 255:
             found, hint = f"{self.deep} pictures, none above {self.peak:g}", "save them as pictures of 8 bits"
-            raise DataError("16-bit pictures of 8-bit greys: all black", where="data", found=found, hint=hint)
+            raise DataError("16-bit pictures of 8-bit greys: all black", where="data.path", found=found, hint=hint)
         if self.deep and 0 < self.peak < DARK:
             told = f"reach {self.peak:g} of 65535: they are dark, and few of their greys remain"
             yield f"{self.deep:,} of {self.pictures:,} pictures have 16 bits and {told}"

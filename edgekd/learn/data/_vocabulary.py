@@ -78,7 +78,9 @@ def read(folder: str, lower: bool) -> Vocabulary:
     path = file_in(folder)
     where = f"data.tokenizer: {path.name}"
     try:
-        return Vocabulary.read(path.read_bytes().removeprefix(codecs.BOM_UTF8)) if path.name == "vocab.txt" else _of_json(path, lower, where)
+        if path.name == "vocab.txt":
+            return Vocabulary.read(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+        return _of_json(path, lower, where)
     except (ValueError, OSError, RecursionError) as err:
         raise DataError(f"can't be read ({err})", where=where) from err
 
