@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from edgekd import recipe, target
 from edgekd.errors import DataError
@@ -244,6 +245,21 @@ def test_a_sample_in_two_splits_is_counted_and_carving_is_told(tmp_path: Path) -
     assert "4 of 40 training samples (10.0%) were carved off, evenly over the classes" in notes[0]
     assert "no split is called so: eval.tsv" in notes[1]
     assert sum("of 4 test samples are the same" in note for note in notes) >= 1
+
+
+def test_another_validation_split_in_the_file_is_named(tmp_path: Path) -> None:
+    notes = Npz(npz(tmp_path, x_valid=images(8), y_valid=np.arange(8) % 4)).load().notes
+    assert "x_valid is in the file and not read: x_validation = 'x_valid' would" in notes
+    read = Npz(str(tmp_path / "d.npz"), x_validation="x_valid", y_validation="y_valid").load()
+    assert len(read.validation) == 8 and not read.notes
+
+
+def test_tensors_that_numpy_has_no_type_for() -> None:
+    x, y = torch.eye(12), torch.arange(12) % 2
+    for given in (x.bfloat16(), x.to_sparse(), x.requires_grad_(), x.half()):
+        assert np.array_equal(from_splits(((given, y), (x, y), (x, y)), "data").train.x, np.eye(12))
+    with pytest.raises(DataError, match="not samples; found 'complex64"):
+        from_splits(((x.to(torch.complex64), y), (x, y), (x, y)), "data")
 
 
 def test_several_groups_hold_together_whatever_they_have_in_common(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_labels_may_be_names_and_classes_may_have_them(tmp_path: Path) -> None:
         ([*ROWS, ("a", "")], {}, r"t\.tsv, line 32: no label"),
         ([*ROWS, ("a", "20000000")], {}, r"t\.tsv, line 32: labels that leave out 2: .* found '20000000'"),
         ([*ROWS, ("a", "1" * 5000)], {}, r"t\.tsv, line 32: labels that leave out 2"),
+        ([*ROWS, ("sentence", "label")], {}, r"t\.tsv, line 32: the header once more"),
         ([*ROWS, ("a", "b", "c")], {}, "line 32: another number of columns"),
         (ROWS, {"sentence": "sentense"}, r"line 1, data\.sentence: no such column.*did you mean 'sentence'"),
         (ROWS, {"label": "y"}, r"data\.label: no such column"),

@@ -47,6 +47,12 @@ def read(path: str, wanted: Callable[[list[str]], Pairs]) -> Arrays:
         raise DataError(f"not an .npz file ({err})", where=where) from err
 
 
+def names(path: str) -> list[str]:
+    """The arrays of a file that ``read`` could read."""
+    with np.load(path, allow_pickle=False) as file:
+        return list(file.files)
+
+
 def existing(path: str) -> Path:
     """The path of a file that is there."""
     if not Path(path).is_file():

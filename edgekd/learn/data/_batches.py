@@ -115,9 +115,13 @@ def _array(value: Any, where: str) -> NDArray[Any]:
         raise DataError(
             "not an array", where=where, found=type(value).__name__, allowed="a numpy array or torch tensor"
         )
-    if hasattr(value, "detach"):  # a torch tensor, on whatever device
-        value = value.detach().cpu()
-    return np.asarray(value)
+    try:
+        if hasattr(value, "detach"):  # a torch tensor, on whatever device, sparse or dense
+            value = value.detach().cpu().to_dense()
+            value = value.float() if str(value.dtype) == "torch.bfloat16" else value  # numpy has no such type
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as err:
+        raise DataError(f"can't be made a numpy array ({err})", where=where, found=type(value).__name__) from err
 
 
 def _samples(value: Any, where: str) -> NDArray[Any]:

@@ -101,9 +101,9 @@ def read(
     folders = _splits_of(root, endings, seen)
     classes = _classes(folders["train"], endings)
     listed = {name: _files_of(folder, classes, endings, name, seen) for name, folder in folders.items()}
-    for label, name in enumerate(classes):
-        if not any(number == label for _, number in listed["train"]):
-            _refuse_empty(folders["train"] / name, endings)
+    present = {label for _, label in listed["train"]}
+    if absent := [name for label, name in enumerate(classes) if label not in present]:
+        _refuse_empty(folders["train"] / absent[0], endings)
     files = _limited(listed["train"], limit, seed)
     splits = {name: reader(files if name == "train" else listed[name], name) for name in folders}
     groups = np.array([file.name.split(group)[0] for file, _ in files]) if group else None

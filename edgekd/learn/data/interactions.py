@@ -29,7 +29,7 @@ class Interactions:
     Attributes:
         path: the .npz file.
         user, item, rating: names of its arrays, (M,) each; users and items are numbered from 0.
-        train, validation, test: names of arrays of positions into these, disjoint.
+        train, validation, test: names of arrays of positions into these, disjoint (a note counts those that are not).
         names: array of the items' names, "" for their numbers; names beyond the highest number are items that nobody
             rated. Of two that are called alike, each name is followed by its number.
         at_least: the rating from which on a user likes an item.
@@ -84,7 +84,12 @@ class Interactions:
         ops = [
             {"op": "columns", "names": ["user", "history"], "sizes": [users, items + 1], "widths": [1, self.history]}
         ]
-        notes = []
+        places = {name: arrays[name] for name in ("train", "validation", "test")}
+        notes = [
+            f"{same:,} ratings are both in {before} and in {name}: the figures will be lower on others"
+            for before, name in (("train", "validation"), ("train", "test"), ("validation", "test"))
+            if (same := len(np.intersect1d(places[before], places[name])))
+        ]
         if never := items - len(np.unique(item[rows["train"]])):
             notes.append(f"{never:,} of {items:,} items are liked by nobody in train: nothing is learned of them")
         parts = (splits["train"], splits["validation"], splits["test"])

@@ -77,6 +77,11 @@ class Npz:
         shares = {"validation": self.validation}
         made, carved = carve_missing(splits, shares, self.split_seed, groups, " and ".join(by))
         ops = image_ops(255.0) if made["train"].x.dtype == np.uint8 else image_ops(1.0)
+        others = [
+            name for name in _archive.names(self.path) if name.startswith(("x_val", "x_dev")) and name not in arrays
+        ]
+        if others and carved:
+            carved = (*carved, f"{others[0]} is in the file and not read: x_validation = {others[0]!r} would")
         parts = (made["train"], made["validation"], made["test"])
         dataset = Dataset(*parts, names, ops, notes=(*notes, *carved, *seen.notes()))
         return checked(dataset, f"data.path: {Path(self.path).name}")

@@ -161,6 +161,8 @@ class Text:
             place = f"{where}, line {number}"
             if len(cells) != len(header):
                 raise DataError("another number of columns than the header", where=place, found=len(cells))
+            if cells == header:
+                raise DataError("the header once more", where=place)
             text, *label = (cells[column] for column in columns)
             if not text.strip():
                 raise DataError("an empty text", where=place, allowed="at least one word")
