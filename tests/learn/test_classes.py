@@ -96,6 +96,7 @@ def test_labels_that_mean_no_class(labels: Any, names: Any, others: Any, message
         (["caf\u00e9", "cafe\u0301"], "a name of two classes"),
         (["cat", " "], r"\[1\]: a class without a name"),
         ([b"\xff"], "not UTF-8"),
+        ([["a"], ["b", "c"]], r"\[0\]: a name that is no text"),
         ([1.5, 2], r"\[0\]: a name that is no text"),
         ([True, False], "a name that is no text"),
     ],

@@ -36,8 +36,10 @@ def named(given: Any, where: str) -> tuple[str, ...]:
         DataError: not a row of names, an empty name, a name twice (spaces around it and Unicode's two ways of an
             accent make no other name), or bytes that are no UTF-8.
     """
-    values = given.tolist() if isinstance(given, np.ndarray) else given
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Sequence) or np.ndim(given) > 1:
+    array = np.asarray(given) if hasattr(given, "__array__") else None
+    values = given if array is None else array.tolist()
+    flat = isinstance(values, Sequence) and not isinstance(values, str | bytes) and (array is None or array.ndim == 1)
+    if not flat:
         allowed = "a list of names, the first of class 0"
         raise DataError("class names are a row of names", where=where, found=values, allowed=allowed)
     names = tuple(_text(value, f"{where}[{i}]") for i, value in enumerate(values))

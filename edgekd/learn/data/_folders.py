@@ -24,6 +24,7 @@ Labelled = list[tuple[Path, int]]
 LEFT_OUT = frozenset(
     ("__macosx", "__pycache__", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information")
 )
+NO_ENDING = "without an ending"
 ROLES = {name: role for role, names in CALLED.items() for name in names}
 
 
@@ -156,24 +157,32 @@ def _files_of(folder: Path, classes: tuple[str, ...], endings: frozenset[str], s
     """The files of a split, class by class."""
     numbers = {name: label for label, name in enumerate(classes)}
     found: Labelled = []
+    unread: Counter[str] = Counter()
+    astray: Counter[str] = Counter()
     for place in _entries(folder, seen):
         if not place.is_dir():
-            seen.astray.update([f"{place.suffix.lower()} in {folder.name}"] if place.suffix.lower() in endings else [])
+            astray.update([f"{place.suffix.lower()} in {folder.name}"] if place.suffix.lower() in endings else [])
         elif place.name not in numbers:
             where = f"data.path ({folder.name})"
             raise DataError("a class that train does not have", where=where, found=place.name, allowed=classes)
         else:
             files = [file for file in _walk(place, seen) if not file.is_dir()]
             found += [(file, numbers[place.name]) for file in files if file.suffix.lower() in endings]
-            seen.endings.update(f.suffix.lower() or "without one" for f in files if f.suffix.lower() not in endings)
+            unread.update(file.suffix.lower() or NO_ENDING for file in files if file.suffix.lower() not in endings)
     if not found:
-        hint = None if any(place.is_dir() for place in _entries(folder)) else "its files lie in no class folder"
-        raise DataError("an empty split", where=f"data.path ({split}): {folder.name}", hint=hint)
+        lie = [_listed(unread)] if unread else []
+        lie += [f"outside of class folders: {_listed(astray)}"] if astray else []
+        allowed = f"<class>/* of {', '.join(sorted(endings))}"
+        raise DataError(
+            "an empty split", where=f"data.path ({split}): {folder.name}", found=", ".join(lie) or None, allowed=allowed
+        )
+    seen.endings += unread
+    seen.astray += astray
     return sorted(found, key=lambda pair: pair[1])
 
 
 def _refuse_empty(folder: Path, endings: frozenset[str]) -> None:
-    others = Counter(file.suffix.lower() or "without one" for file in _walk(folder) if not file.is_dir())
+    others = Counter(file.suffix.lower() or NO_ENDING for file in _walk(folder) if not file.is_dir())
     found = f"files of other endings: {_listed(others)}" if others else "an empty folder"
     where = f"data.path: {folder.parent.name}/{folder.name}"
     raise DataError("a class without a training sample", where=where, found=found, allowed=", ".join(sorted(endings)))
