@@ -150,6 +150,14 @@ def test_clips_take_the_same_labels(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **table)
     source = Audio(str(tmp_path / "a.npz"), length=20, rate=8000)
     assert source.load().classes == ("1", "2", "3")
+    member = np.array(["train", "Val", "test"])[np.arange(30) // 10]
+    np.savez(tmp_path / "a.npz", **table, member=member, who=np.arange(30) % 10, take=np.arange(30) // 5)
+    source = Audio(str(tmp_path / "a.npz"), length=20, rate=8000, split="member")
+    assert [len(split) for split in source.load().splits.values()] == [10, 10, 10]
+    np.savez(tmp_path / "a.npz", **table, member=np.where(member == "Val", "hold-out", member))
+    with pytest.raises(DataError, match=r"data\.member: clip 10: not a split's name; found 'hold-out'"):
+        source.load()
+    source = Audio(str(tmp_path / "a.npz"), length=20, rate=8000)
     np.savez(tmp_path / "a.npz", **{**table, "labels": np.arange(30) % 3 * 4})
     with pytest.raises(DataError, match=r"data\.labels: clip 1: labels that leave out 1"):
         source.load()

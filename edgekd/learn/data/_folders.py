@@ -18,14 +18,13 @@ import numpy as np
 from edgekd.errors import DataError
 from edgekd.learn.data._base import Split
 from edgekd.learn.data._classes import named
-from edgekd.learn.data._split import CALLED, carve, carve_missing
+from edgekd.learn.data._split import CALLED, ROLES, carve, carve_missing
 
 Labelled = list[tuple[Path, int]]
 LEFT_OUT = frozenset(
     ("__macosx", "__pycache__", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information")
 )
 NO_ENDING = "without an ending"
-ROLES = {name: role for role, names in CALLED.items() for name in names}
 
 
 @dataclass

@@ -17,6 +17,7 @@ CALLED = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
+ROLES = {name: role for role, names in CALLED.items() for name in names}
 Groups = str | tuple[str, ...]
 
 

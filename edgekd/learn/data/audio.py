@@ -6,6 +6,7 @@ import io
 import wave
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._classes import named, numbered
 from edgekd.learn.data._folders import Labelled
-from edgekd.learn.data._split import Groups, carve_missing, check_carving, joined, listed, part, sound_ops
+from edgekd.learn.data._split import ROLES, Groups, carve_missing, check_carving, joined, listed, part, sound_ops
 
 ENDINGS = frozenset({".wav"})
 SPLITS = ("train", "validation", "test")
@@ -44,7 +45,8 @@ class Audio:
         labels: (N,) numbers or names of classes, see ``_classes.py``; an empty name where the data has none.
         classes: the class names; an empty name, or no ``class_names`` in the file, numbers them.
         rates: the sample rate: one number, or one a clip; an empty name, or no ``rate`` in the file: as ``rate`` says.
-        split: (N,) 0 train, 1 validation, 2 test; an empty name: both are carved off.
+        split: (N,) 0 train, 1 validation, 2 test, or their names (val, valid, dev, too); an empty name: both are carved
+            off.
         groups: of an ``.npz``, the array that names a group (a speaker) for each clip, or several; of a folder, the
             text that ends the speaker's name in a file's, such as ``_nohash_``. A group that is carved is never split.
         validation, test: where the data has no such split, the share (below 1) or count that is carved off.
@@ -149,6 +151,16 @@ class Audio:
         made = numbered({"train": arrays[self.labels]}, names, lambda _, i: f"{place}: clip {i}", place)
         return Split(x, made.labels["train"]), made.names, made.notes
 
+    def _named_member(self, member: NDArray[Any]) -> NDArray[np.int64]:
+        """Numbers of splits from their names."""
+        names, inverse = np.unique(member, return_inverse=True)
+        roles = [ROLES.get(name.lower()) for name in names.tolist()]
+        if None in roles:
+            i = roles.index(None)
+            where = f"data.{self.split}: clip {int(np.flatnonzero(inverse == i)[0])}"
+            raise DataError("not a split's name", where=where, found=str(names[i]), allowed=ROLES)
+        return np.array([SPLITS.index(role) for role in roles if role is not None], np.int64)[inverse.reshape(-1)]
+
     def _check_rates(self, arrays: Arrays, count: int) -> None:
         rates = arrays.get(self.rates)
         if rates is None:
@@ -165,6 +177,8 @@ class Audio:
         if not self.split:
             return np.zeros(count, np.int64)
         member = arrays[self.split]
+        if member.dtype.kind == "U" and member.shape == (count,):
+            return self._named_member(member)
         if member.shape != (count,) or member.dtype.kind not in "iu" or not np.isin(member, (0, 1, 2)).all():
             found = f"{member.dtype} {member.shape}"
             allowed = f"({count},) of 0 train, 1 validation, 2 test"

@@ -16,7 +16,7 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._classes import named, numbered
 from edgekd.learn.data._encoded import Seen, decode
-from edgekd.learn.data._split import Groups, carve_missing, check_carving, image_ops, images, joined, listed
+from edgekd.learn.data._split import CALLED, Groups, carve_missing, check_carving, image_ops, images, joined, listed
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,8 @@ class Npz:
         shares = {"validation": self.validation}
         made, carved = carve_missing(splits, shares, self.split_seed, groups, " and ".join(by))
         ops = image_ops(255.0) if made["train"].x.dtype == np.uint8 else image_ops(1.0)
-        others = [
-            name for name in _archive.names(self.path) if name.startswith(("x_val", "x_dev")) and name not in arrays
-        ]
-        if others and carved:
+        alike = [self.x_train.replace("train", other) for other in CALLED["validation"]] if carved else []
+        if others := [name for name in _archive.names(self.path) if name in alike and name not in arrays]:
             carved = (*carved, f"{others[0]} is in the file and not read: x_validation = {others[0]!r} would")
         parts = (made["train"], made["validation"], made["test"])
         dataset = Dataset(*parts, names, ops, notes=(*notes, *carved, *seen.notes()))
