@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgekd import likeness
+from edgekd import likeness, plugins
 from edgekd.errors import RecipeError
 from edgekd.learn import taps
 from edgekd.learn.feed import Feed, some
@@ -69,7 +69,7 @@ def features(module: nn.Module, feed: Feed, index: NDArray[np.int64], named: Seq
     found: dict[str, list[NDArray[np.float32]]] = {}
     with taps.tapped(module, paths) as seen, torch.no_grad():
         for start in range(0, len(index), BATCH):
-            module(*tensors(feed.plain("test", index[start : start + BATCH])))
+            plugins.call_user(module, "test", *tensors(feed.plain("test", index[start : start + BATCH])))
             for path, value in seen.items():
                 found.setdefault(path, []).append(_means(value).float().numpy())
     return {path: np.concatenate(parts) for path, parts in found.items()}
@@ -81,7 +81,7 @@ def _tells(module: nn.Module, example: tuple[Tensor, ...], path: str) -> bool:
         return False
     try:
         with taps.tapped(module, [path]) as seen, torch.no_grad():
-            module(*example)
+            plugins.call_user(module, "test", *example)
     except RecipeError:  # it gives no tensor
         return False
     value = seen.get(path)

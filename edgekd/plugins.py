@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 import pkgutil
+import sysconfig
+import traceback
 import types
 import typing
 from collections.abc import Mapping
@@ -97,20 +100,54 @@ def load_object(path: str, where: str) -> Any:
 
 
 def call_user(function: Any, where: str, /, *args: Any, **kwargs: Any) -> Any:
-    """Call the user's own code; whatever it raises becomes a FactoryError that names the line."""
+    """Call what may be the user's own code: a factory, a network, a loss, a metric, a data source, a pass.
+
+    Raises:
+        FactoryError: whatever it raised; names the user's module, call and line. What edgekd's own parts raise, where
+            no code of a user's had a part in it, is a bug and goes through as it is.
+    """
     try:
         return function(*args, **kwargs)
     except EdgekdError:
         raise
     except Exception as err:
-        if out_of_memory(err):
+        called, frames = _called(function), list(traceback.walk_tb(err.__traceback__))
+        theirs = [(frame, line) for frame, line in frames if not _is_librarys(frame.f_code.co_filename)]
+        if out_of_memory(err) or (called.startswith("edgekd.") and not theirs and not hasattr(function, "forward")):
             raise
-        frame = err.__traceback__
-        while frame is not None and frame.tb_next is not None:
-            frame = frame.tb_next
-        line = f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""
-        name = getattr(function, "__qualname__", type(function).__name__)
-        raise FactoryError(f"{name} raised {type(err).__name__}{line}: {err}", where=where) from err
+        frame, line = (theirs or frames)[-1]
+        if theirs:
+            called = f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}"
+        at = f"{Path(frame.f_code.co_filename).name}:{line}"
+        raise FactoryError(f"{called} raised {type(err).__name__} at {at}: {_first_line(err)}", where=where) from err
+
+
+def _called(function: Any) -> str:
+    """Module and name of what is called; of a network that edgekd has wrapped those of the user's inside."""
+    while (
+        hasattr(function, "forward")
+        and type(function).__module__.startswith("edgekd.")
+        and (inner := getattr(function, "module", None))
+    ):
+        function = inner
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}".removeprefix("builtins.")
+
+
+@functools.cache
+def _is_librarys(file: str) -> bool:
+    """Whether a source file is Python's, an installed library's or edgekd's own."""
+    if file.startswith("<"):  # "<frozen importlib>", "<eval_with_key>"; typed in, it is the user's
+        return not file.startswith(("<stdin", "<ipython"))
+    places = [Path(__file__).parent, Path(sysconfig.get_path("stdlib"))]
+    installed = {"site-packages", "dist-packages"} & {*Path(file).parts}
+    return bool(installed) or any(Path(file).is_relative_to(place) for place in places)
+
+
+def _first_line(err: BaseException) -> str:
+    """An error's message in one line: its first, with the next where that only announces it."""
+    lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    return " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1])
 
 
 def build(family: str, table: Mapping[str, Any], where: str, error: type[EdgekdError] = RecipeError) -> Any:

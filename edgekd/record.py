@@ -107,7 +107,7 @@ def _details(facts: Facts) -> dict[str, Any]:
         "agreement": _by_class(facts) if learned.classifies(facts.bench) else None,
         "learned": said,
         "kept": _kept(facts.bench),
-        "notes": list(facts.bench.notes),
+        "notes": [*facts.bench.notes, *facts.bench.found],
         "recipe": public_recipe(facts.bench.recipe),
     }
 

@@ -18,10 +18,10 @@ from torch import nn
 from edgekd import clock, measure, plugins, steps
 from edgekd.build.independence import dependence
 from edgekd.errors import ExportError
-from edgekd.learn import train
+from edgekd.learn import nets, train
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import check_layers
-from edgekd.learn.student import Student, joined
+from edgekd.learn.student import Student, of_training
 from edgekd.plan import Plan, Step
 from edgekd.runtime.bench import BenchJob
 from edgekd.runtime.runners import Machine
@@ -48,12 +48,14 @@ def run(bench: steps.Bench, targets: Sequence[Target], host: Mapping[str, Any]) 
 
     Returns:
         ``{"seconds_per_sample": {step: s}, "latency_ms": {target: {candidate: ms}}, "size_bytes": {...}}``, the sizes
-        as the latencies: of every file that the runtime opens.
+        as the latencies: of every file that the runtime opens. ``notes``: what it told.
 
     Raises:
         ExportError, UnavailableError, UsageError: what would have failed after training, naming step and module.
     """
     if found := known(bench.plan, bench.store, host):
+        for note in found.get("notes", ()):
+            bench.note(note)
         return found
     bench.progress({"step": "rehearsal", "epoch": None})
     students, cost = _structures(bench)
@@ -68,7 +70,7 @@ def run(bench: steps.Bench, targets: Sequence[Target], host: Mapping[str, Any]) 
                 files[step.name] = steps.lowered(bench, step, students[step.parent or ""], {})
             took, count = _try(target, files[step.name], students["student"], bench.runner)
             latency[target.name][candidate.name], size[target.name][candidate.name] = took, count
-    result = {"seconds_per_sample": cost, "latency_ms": latency, "size_bytes": size}
+    result = {"seconds_per_sample": cost, "latency_ms": latency, "size_bytes": size, "notes": bench.found}
     bench.store.put(key(bench.plan, host), {"rehearsal.json": canonical(result)})
     return result
 
@@ -86,7 +88,11 @@ def check(bench: steps.Bench) -> dict[str, Student]:
             made = bench.untrained(step.name) if teaches else steps.begin(bench, step, students["teacher"])
             students[step.name] = made
             _check_output(made, step)
+            if step.schedule is not None:
+                nets.check_trains(made.module, step.name, bench.note)
+                _check_training(made, bench, step)
             if not teaches:
+                _check_python(made, step)
                 _check_independence(made, bench.feed_of(step.name), step)
                 check_layers(bench.terms, students[step.name].module, students["teacher"].module)
     return students
@@ -129,6 +135,31 @@ def _check_output(student: Student, step: Step) -> None:
         )
 
 
+def _check_python(student: Student, step: Step) -> None:
+    """TorchScript can be neither traced nor pruned nor quantized: a teacher may be of it, a student may not."""
+    if any(isinstance(part, torch.jit.ScriptModule) for part in student.module.modules()):
+        hint = "give the nn.Module that it was made of"
+        raise ExportError("is TorchScript, which can't be exported", where=step.name, hint=hint)
+
+
+def _check_training(student: Student, bench: steps.Bench, step: Step) -> None:
+    """In training a network may give more than in evaluation (auxiliary heads): its scores must be as wide as then."""
+    names, wanted = [spec.name for spec in student.outputs], sum(spec.shape[1] or 0 for spec in student.outputs)
+    student.module.train()
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        found = plugins.call_user(student.module, f"{step.name}: training", *bench.probe(step.name))
+        scores = of_training(found, names)
+    student.module.eval()
+    if scores.ndim != 2 or scores.shape[1] != wanted:
+        shape, allowed = str(tuple(scores.shape)), f"(N, {wanted})"
+        raise ExportError("in training the output has another shape", where=step.name, found=shape, allowed=allowed)
+    if not isinstance(found, torch.Tensor) and len(found) > len(names):
+        more, first = len(found) - len(names), "the first" if len(names) == 1 else f"the first {len(names)}"
+        bench.note(
+            f"in training the {step.name} gives {more} output(s) more (auxiliary heads): {first} alone is trained"
+        )
+
+
 def _check_independence(student: Student, feed: Feed, step: Step) -> None:
     """An app asks one sample at a time, and must get what was scored."""
     if (place := dependence(student.module, feed, step.name)) is not None:
@@ -146,10 +177,12 @@ def _training_time(module: nn.Module, bench: steps.Bench, step: Step, batch: int
     took = 0.0
     for _ in range(2):
         started = time.perf_counter()
-        joined(plugins.call_user(module, f"{step.name}: training", *x)).square().mean().backward()
+        found = plugins.call_user(module, f"{step.name}: training, {batch} samples", *x)
+        of_training(found, list(bench.heads_of(step.name))).square().mean().backward()
         took = time.perf_counter() - started
     module.zero_grad()
     module.eval()
+    nets.settle(module)
     return took / batch
 
 

@@ -20,13 +20,14 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from edgekd import clock, context, metric, plugins, sources
+from edgekd.base import notes
 from edgekd.build import network_key
 from edgekd.compress._base import Clock, Context, Pass
-from edgekd.errors import ExportError
+from edgekd.errors import ExportError, FactoryError
 from edgekd.heads import SINGLE, Heads
+from edgekd.learn import nets, train
 from edgekd.learn import teacher as teachers
-from edgekd.learn import train
-from edgekd.learn.feed import Feed
+from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term, make_terms
 from edgekd.learn.student import Heads as HeadsModule
 from edgekd.learn.student import Student, TensorSpec
@@ -41,6 +42,7 @@ from edgekd.store import Store, canonical, sha256
 from edgekd.target import Numerics
 
 Progress = Callable[[dict[str, Any]], None]
+PROBED = 16  # samples that a network is tried on before it is trusted
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Bench:
         classes, heads: what the columns of the scores are called, and which head has which.
         runner: where latencies are measured.
         roots: how to make each untrained teacher and "student" (a recipe's model table, or a user's object).
-        notes: what the user is to know of the data.
+        notes: what the user is to know of the data; ``found``: what else, as it is found on the way.
     """
 
     recipe: Recipe
@@ -78,6 +80,7 @@ class Bench:
     clocks: dict[str, Clock] = field(default_factory=dict)
     runner: Machine = field(default_factory=Here)
     notes: tuple[str, ...] = ()
+    found: list[str] = field(default_factory=list)
 
     def clock_of(self, step: Step) -> Clock:
         """The clock of a step's target: one for a whole build, so that what the rehearsal timed is known already."""
@@ -109,9 +112,21 @@ class Bench:
         outputs = {SINGLE: sum(heads.values())} if teaches and len(heads) > 1 else heads
         specs = tuple(TensorSpec(name, (None, size)) for name, size in outputs.items())
         seed = (self.recipe.panel[role].seed or 0) if teaches else self.recipe.seed
-        module = network_key.seeded(self.roots[role], seed)
+        made = network_key.seeded(self.roots[role], seed)
+        module = nets.ready(made, self.probe(role), list(outputs.values()), role, self.note)
         # Which of the teachers it is, its step knows: in another recipe the same one may stand in another place.
         return Student(module, self.feed_of(role).specs, specs, ({"kind": "teacher" if teaches else "student"},))
+
+    def probe(self, role: str) -> tuple[torch.Tensor, ...]:
+        """A few training samples as a step's network is given them."""
+        feed = self.feed_of(role)
+        return train.tensors(feed.plain("train", some(feed.length("train"), PROBED)))
+
+    def note(self, sentence: str) -> None:
+        """Tell the user something once; it stands in the report, too."""
+        if sentence not in self.found:
+            self.found.append(sentence)
+            notes.tell(self.progress, [sentence])
 
     def told(self, step: Step) -> Progress:
         """Progress that names its step."""
@@ -169,11 +184,19 @@ def begin(bench: Bench, step: Step, above: Student) -> Student:
     tables = bench.recipe.student.from_teacher
     if tables is None:
         return bench.untrained("student")
-    made = above.with_module(copy.deepcopy(above.module))
+    made = above.with_module(nets.copied(above.module, step.name))
+    thaw(made.module, bench)
     for i, table in enumerate(tables):
         change = make_pass(table, f"student.from_teacher[{i}]")
         made = structure(table, change, made, context_of(bench, step, change))
     return made
+
+
+def thaw(module: nn.Module, bench: Bench) -> None:
+    """A teacher may be frozen throughout, as usual where it only teaches; a student that is made of it is trained."""
+    if not any(p.requires_grad for p in module.parameters()):
+        module.requires_grad_(True)
+        bench.note("the student is made of a teacher that is frozen throughout: it is thawed")
 
 
 def compress(bench: Bench, step: Step, before: Student, watching: Watching, live: nn.Module) -> Trained:
@@ -256,29 +279,59 @@ def _stored(bench: Bench, step: Step, make: Callable[[Path], Trained]) -> Traine
                 started = time.monotonic()
                 made = make(scratch)
                 took = max(time.monotonic() - started, sum(epoch["seconds"] for epoch in made.history))
-                files = bench.store.put(step.key, pack(replace(made, seconds=took)))
+                files = bench.store.put(
+                    step.key, pack(replace(made, seconds=took), probe_of(bench, step, made.student))
+                )
     else:
         bench.progress({"step": step.name, "cached": True})
     return unpack(bench, files, step)
 
 
-def pack(trained: Trained) -> dict[str, bytes]:
-    """A trained step as files: safetensors and JSON, no pickle."""
+def probe_of(bench: Bench, step: Step, subject: Student) -> torch.Tensor | None:
+    """(N, C) what the network of a step says to a few training samples, where it is made by a factory or an object.
+
+    None: of a step below those, and of a network that answers otherwise each time it is asked.
+    """
+    if step.kind not in ("teacher", "student"):
+        return None
+    first, again = (nets.answers(subject.module, bench.probe(step.name), step.name) for _ in range(2))
+    return first if torch.equal(first, again) else None  # NaN is not equal to itself
+
+
+def pack(trained: Trained, probe: torch.Tensor | None = None) -> dict[str, bytes]:
+    """A trained step as files: safetensors and JSON, no pickle. ``probe``: what it says to a few samples."""
     state = {
         name: tensor.detach().cpu().clone().contiguous() for name, tensor in trained.student.module.state_dict().items()
     }
     about = {"lineage": trained.student.lineage, "history": trained.history, "seconds": trained.seconds}
-    return {"model.safetensors": save_tensors(state), "student.json": canonical(about)}
+    files = {"model.safetensors": save_tensors(state), "student.json": canonical(about)}
+    return files if probe is None else {**files, "probe.safetensors": save_tensors({"probe": probe.contiguous()})}
 
 
 def unpack(bench: Bench, files: Mapping[str, bytes], step: Step) -> Trained:
-    """Rebuild a step's student: its root from the recipe, each pass replayed from its record, then the weights."""
+    """Rebuild a step's student: its root from the recipe, each pass replayed from its record, then the weights.
+
+    Raises:
+        FactoryError: its factory gives another network each time, so that this one is not the one that was trained.
+    """
     about = json.loads(files["student.json"])
     root, *records = about["lineage"]
     rebuilt = bench.untrained(step.name if step.kind == "teacher" else root["kind"])
     for record in records:
         rebuilt = make_pass(record["table"]).replay(rebuilt, record)
-    rebuilt.module.load_state_dict(load_tensors(files["model.safetensors"]))
+    fault = nets.fault(rebuilt.module, load_tensors(files["model.safetensors"]))
+    if fault is None and "probe.safetensors" in files:
+        told = load_tensors(files["probe.safetensors"])["probe"]
+        fault = nets.difference(rebuilt.module, bench.probe(step.name), told, step.name)
+    if fault:
+        raise FactoryError(
+            "its factory gives another network each time: rebuilt with the trained weights, it is not the one trained",
+            where=step.name,
+            found=fault,
+            hint="what it draws or counts belongs into the state_dict: register_buffer(name, tensor)",
+        )
+    if step.kind != "teacher" and root["kind"] == "teacher":
+        thaw(rebuilt.module, bench)
     rebuilt.module.eval()
     return Trained(rebuilt, about["history"], about["seconds"])
 
@@ -349,15 +402,15 @@ def make_roots(
         roots[name] = functools.partial(teachers.load_teacher, table, feeds[name].sample_shape, classes, name)
     if teacher is not None:
         own = teacher
-        roots["teacher"] = lambda: teachers.wrap(copy.deepcopy(own), recipe.teacher)
+        roots["teacher"] = lambda: teachers.wrap(nets.copied(own, "teacher"), recipe.teacher)
     if student is not None:
         mine = student
-        bare: Callable[[], nn.Module] = lambda: copy.deepcopy(mine)  # noqa: E731
+        bare: Callable[[], nn.Module] = lambda: nets.copied(mine, "student")  # noqa: E731
     elif recipe.student.model is None:
         return roots
     else:
         bare = functools.partial(
             teachers.build, recipe.student.model, "student.model", feed.sample_shape, sum(heads.values())
         )
-    roots["student"] = bare if len(heads) == 1 else lambda: HeadsModule(bare(), list(heads.values()))
+    roots["student"] = bare if len(heads) == 1 else lambda: HeadsModule(bare(), list(heads.values()), list(heads))
     return roots

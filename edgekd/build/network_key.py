@@ -69,9 +69,15 @@ def of_factory(make: Callable[[], nn.Module], seed: int, example: Sequence[Tenso
     """The fingerprint of what a factory gives, which is made twice.
 
     Raises:
-        FactoryError: it gives another network each time: what was trained could not be built again.
+        FactoryError: it gives another network each time: what was trained could not be built again. Or the very same:
+            what is trained would change under those that are built from it.
     """
     one, other = seeded(make, seed), seeded(make, seed)
+    known = {id(tensor) for tensor in (*one.parameters(), *one.buffers())}
+    shared = [n for n, t in (*other.named_parameters(), *other.named_buffers()) if id(t) in known]
+    if shared:
+        hint = "make it anew in each call; a network that stands already goes in as an object, or as a checkpoint"
+        raise FactoryError("the factory gives the same network again", where=where, found=shared[0], hint=hint)
     if fingerprint(one) != fingerprint(other):
         raise FactoryError(
             "the factory gives another network each time, so that what is trained can't be built again",

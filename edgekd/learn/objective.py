@@ -173,11 +173,12 @@ class Objective:
         self.student.eval()
         with self.watching(), torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.student(*x)
+            plugins.call_user(self.student, "student", *x)
             self._see(x_teacher)
             for term in self._taps:
                 given, wanted = self._layers(term)
-                made = term.loss.adapter([f.shape for f in given], [f.shape for f in wanted])
+                shapes = [f.shape for f in given], [f.shape for f in wanted]
+                made = plugins.call_user(term.loss.adapter, f"{term.where}: adapter", *shapes)
                 if made is not None:
                     self.adapters[term.name.replace(".", "_")] = made
         self.student.train(training)
@@ -228,7 +229,7 @@ class Objective:
                 given, wanted = self._layers(term)
                 more = {"mask": mask} if "mask" in term.loss.needs else {}
                 adapter = self.adapters[name] if (name := term.name.replace(".", "_")) in self.adapters else None
-                parts[term.name] = term.loss(given, wanted, adapter, **more)
+                parts[term.name] = plugins.call_user(term.loss, term.where, given, wanted, adapter, **more)
             else:
                 parts[term.name] = _on_answers(term, logits, teacher, labels)
         weighted = [term.weight_at(share) * parts[term.name] for term in self.terms]
@@ -237,7 +238,7 @@ class Objective:
     def _see(self, x_teacher: Tensors) -> None:
         assert self.teacher is not None
         self.teacher.eval()
-        self.teacher(*x_teacher)
+        plugins.call_user(self.teacher, "teacher", *x_teacher)
 
     def _layers(self, term: Term) -> tuple[list[Tensor], list[Tensor]]:
         student, teacher = self._seen
@@ -271,5 +272,5 @@ def _on_answers(term: Term, logits: Tensor, teacher: Tensor | None, labels: Tens
         if not bool(told.any()):
             return s.sum() * 0.0
         s, t, y = s[told], None if t is None else t[told], y[told]
-    found: Tensor = term.loss(s, t, y)
+    found: Tensor = plugins.call_user(term.loss, term.where, s, t, y)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -83,17 +83,64 @@ def joined(found: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
     return found if isinstance(found, torch.Tensor) else torch.cat(tuple(found), dim=1)
 
 
+def of_training(found: Any, heads: Sequence[str]) -> torch.Tensor:
+    """(N, C) scores, heads side by side, of what a network gives in training: there may be more than in evaluation.
+
+    Auxiliary outputs are left out. Scores are those named as the heads are, or ``logits``; else the first.
+    """
+    if isinstance(found, torch.Tensor):
+        return found
+    named = dict(found) if isinstance(found, Mapping) else {}
+    if not isinstance(found, Mapping) and hasattr(found, "logits"):
+        named = {"logits": found.logits}
+    if all(name in named for name in heads):
+        return joined([named[name] for name in heads])
+    if len(heads) == 1 and "logits" in named:
+        return joined([named["logits"]])
+    return joined(list(named.values() if isinstance(found, Mapping) else found)[: len(heads)])
+
+
+def are_probabilities(found: Any, sizes: Sequence[int]) -> bool:
+    """Whether a network's answers, one tensor or one a head, are softmaxed: rows >= 0 that sum to 1 within 1e-3."""
+    parts = [found] if isinstance(found, torch.Tensor) else found
+    if not isinstance(parts, Sequence) or not all(isinstance(p, torch.Tensor) and p.ndim == 2 for p in parts):
+        return False
+    if len(parts) == 1 < len(sizes) and parts[0].shape[1] == sum(sizes) and not _sum_to_one(parts[0]):
+        parts = parts[0].split(list(sizes), dim=1)
+    told = [part for part in parts if part.shape[1] > 1]
+    return bool(told) and all(_sum_to_one(part) for part in told)
+
+
+def _sum_to_one(rows: torch.Tensor) -> bool:
+    rows = rows.detach().float()
+    return len(rows) > 0 and bool((rows >= 0).all()) and bool(((rows.sum(dim=1) - 1).abs() < 1e-3).all())
+
+
+def as_logits(found: torch.Tensor, training: bool) -> torch.Tensor:
+    """log p of probabilities, whose softmax is p. Some networks leave their softmax out in training: logits already."""
+    if training and not _sum_to_one(found):
+        return found
+    return found.float().clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
 class Heads(nn.Module):
     """Gives a network's (N, C) scores as one output a head; a network that does so itself is left as it is.
 
-    One linear layer over all classes is a linear layer for each head, computed at once.
+    One linear layer over all classes is a linear layer for each head, computed at once. ``probabilities``: the network
+    ends in a softmax.
     """
 
-    def __init__(self, module: nn.Module, sizes: Sequence[int]) -> None:
+    def __init__(self, module: nn.Module, sizes: Sequence[int], names: Sequence[str] = ()) -> None:
         super().__init__()
-        self.module = module
-        self._sizes = list(sizes)
+        self.module, self.probabilities = module, False
+        self._sizes, self._names = list(sizes), list(names)
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         found = self.module(*inputs)
-        return tuple(found.split(self._sizes, dim=1)) if isinstance(found, torch.Tensor) else tuple(found)
+        if isinstance(found, torch.Tensor):
+            parts = tuple(found.split(self._sizes, dim=1))
+        elif isinstance(found, Mapping):
+            parts = tuple(found[name] for name in self._names if name in found) or tuple(found.values())
+        else:
+            parts = tuple(found)
+        return tuple(as_logits(part, self.training) for part in parts) if self.probabilities else parts

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
@@ -34,10 +35,15 @@ def _parted(path: str) -> tuple[str, int]:
 
 
 def _layers(module: nn.Module) -> dict[str, nn.Module]:
-    """Layers by path, "" the network as it is; wrappers that only pick or part outputs don't lengthen the paths."""
+    """Layers by path, "" the network as it is; wrappers that only pick or part outputs don't lengthen the paths.
+
+    Those of TorchScript take no hooks.
+    """
     whole = network(module)
     inner = bare(whole)
-    found = {**dict(inner.named_modules()), "": whole}
+    found = {path: part for path, part in inner.named_modules() if not isinstance(part, torch.jit.ScriptModule)}
+    if not isinstance(whole, torch.jit.ScriptModule):
+        found[""] = whole
     if not isinstance(inner, GraphModule):
         return found
     called = {"", *(str(node.target) for node in inner.graph.nodes if node.op == "call_module")}
@@ -96,7 +102,8 @@ def tapped(module: nn.Module, paths: Sequence[str]) -> Iterator[dict[str, Tensor
 
 def _hook(found: dict[str, Tensor], path: str) -> Callable[[nn.Module, object, object], None]:
     def keep(layer: nn.Module, inputs: object, output: object) -> None:
-        found[path] = _tensor(output, _parted(path)[1], path)
+        # A copy: where an operation in place follows (ReLU(inplace=True)), what the layer gave would be gone.
+        found[path] = _tensor(output, _parted(path)[1], path).clone()
 
     return keep
 

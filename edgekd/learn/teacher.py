@@ -13,6 +13,7 @@ from edgekd import plugins
 from edgekd.base import watch
 from edgekd.errors import RecipeError
 from edgekd.learn import weights
+from edgekd.learn.student import as_logits
 from edgekd.recipe import Teacher
 
 
@@ -23,19 +24,28 @@ class Logits(nn.Module):
         module: returns a tensor, a tuple, a dict, or an object with named fields (such as ``.logits``).
         output: which one holds the logits: an index or a name; None: the tensor itself, the first, or ``logits``.
         classes: for each of our classes, the index of the teacher's.
+
+    Attributes:
+        probabilities: it ends in a softmax.
     """
 
     def __init__(
         self, module: nn.Module, output: str | int | None = None, classes: tuple[int, ...] | None = None
     ) -> None:
         super().__init__()
-        self.module = module
+        self.module, self.probabilities = module, False
         self._output = output
         self._classes = None if classes is None else list(classes)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        logits = _pick(self.module(*inputs), self._output)
+        logits = self.whole(*inputs)
+        if self.probabilities:
+            logits = as_logits(logits, self.training)
         return logits if self._classes is None else logits[:, self._classes]
+
+    def whole(self, *inputs: Tensor) -> Tensor:
+        """What the network says of all its classes, as it says it."""
+        return _pick(self.module(*inputs), self._output)
 
 
 def bare(module: nn.Module) -> nn.Module:

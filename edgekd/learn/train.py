@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from edgekd import host
-from edgekd.errors import DivergedError
+from edgekd import host, plugins
+from edgekd.errors import DivergedError, RecipeError
 from edgekd.heads import SINGLE
 from edgekd.learn import checkpoint as checkpoints
+from edgekd.learn import nets
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, Term
-from edgekd.learn.student import joined
+from edgekd.learn.student import joined, of_training
 from edgekd.metrics._judge import Judge
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.preprocess import MASK, Inputs
@@ -82,10 +83,15 @@ def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[d
 
     Raises:
         DivergedError: a loss became NaN, infinite or absurd; names the loss, epoch, step and lr.
+        FactoryError: the network or a loss raised.
+        RecipeError: no parameter trains.
     """
     schedule, feed = task.schedule, task.feed
+    nets.check_trains(module, task.where)
     accelerator = Accelerator()
-    batches = math.ceil(feed.length("train") / schedule.batch_size)
+    # A sample left over alone joins the batch before: BatchNorm has no variance over one.
+    count, size = feed.length("train"), schedule.batch_size
+    batches = max(1, (count if size == 1 else count + size - 2) // size)
     objective = objective_of(module, task.terms, feed, task.live, task.seed)
     # Adapters train beside the module and are in its checkpoint, but not in what is handed back.
     whole = nn.ModuleDict({"module": module, "adapters": objective.adapters}) if len(objective.adapters) else module
@@ -118,6 +124,7 @@ def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[d
     if progress.best is not None:
         plain.load_state_dict(progress.best)
     plain.cpu().eval()
+    nets.settle(plain)
     objective.to(torch.device("cpu"))
     return progress.history
 
@@ -150,15 +157,15 @@ def _epoch(
 ) -> dict[str, Any]:
     feed, schedule = task.feed, task.schedule
     view, labels = epoch % feed.views, feed.labels("train")
+    heads = [SINGLE] if task.judge is None else list(task.judge.heads)
     says = task.teacher(view) if task.teacher else None
     order = _order(objective, labels, feed.length("train"), np.random.default_rng([task.seed, epoch]))
     module.train()
     torch.manual_seed(task.seed * 100_003 + epoch)
     sums = np.zeros(len(objective.terms) + 1)
     for step in range(batches):
-        index = order[step * schedule.batch_size : (step + 1) * schedule.batch_size]
-        if len(index) == 1 < schedule.batch_size and batches > 1:
-            continue  # BatchNorm has no variance over one sample
+        stop = (step + 1) * schedule.batch_size if step + 1 < batches else len(order)
+        index = order[step * schedule.batch_size : stop]
         lr = learning_rate(schedule, epoch * batches + step, schedule.epochs * batches)
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -168,9 +175,14 @@ def _epoch(
         optimizer.zero_grad()
         share = (epoch * batches + step) / (schedule.epochs * batches)
         with _precision(schedule, accelerator.device):
-            logits = joined(module(*x)).float()
+            found = plugins.call_user(module, f"{task.where}: training, {len(index)} samples", *x)
+            logits = of_training(found, heads).float()
             total, parts = objective(logits, t, y, share, _seen(task, view, index, x), _mask(feed, x))
         _check_finite(total, parts, task, epoch, step, lr)
+        if not total.requires_grad:
+            raise RecipeError(
+                "the loss reaches no parameter", where=task.where, hint="is something detached in forward?"
+            )
         accelerator.backward(total)
         accelerator.clip_grad_norm_([*module.parameters(), *objective.adapters.parameters()], CLIP)
         optimizer.step()
@@ -224,14 +236,14 @@ def predict(module: nn.Module, feed: Feed, split: str, batch_size: int = 256, li
     """(N, C) logits over a split, without augmentation, in evaluation mode; ``limit``: only the first samples."""
     total = min(feed.length(split), limit if limit is not None else feed.length(split))
     starts = range(0, total, batch_size)
-    return _forward(module, (feed.inputs(split, s, min(s + batch_size, total)) for s in starts))
+    return _forward(module, (feed.inputs(split, s, min(s + batch_size, total)) for s in starts), split)
 
 
 def predict_view(module: nn.Module, feed: Feed, view: int, batch_size: int = 256) -> Logits:
     """(N, C) logits over all training samples as one view shows them."""
     index = np.arange(feed.length("train"))
     starts = range(0, len(index), batch_size)
-    return _forward(module, (feed.train(view, index[s : s + batch_size]) for s in starts))
+    return _forward(module, (feed.train(view, index[s : s + batch_size]) for s in starts), "train")
 
 
 @contextmanager
@@ -245,11 +257,12 @@ def accelerated(module: nn.Module) -> Iterator[nn.Module]:
         module.to(before)
 
 
-def _forward(module: nn.Module, batches: Any) -> Logits:
+def _forward(module: nn.Module, batches: Any, where: str) -> Logits:
     module.eval()
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     with torch.no_grad():
-        parts = [joined(module(*tensors(x, device))).float().cpu().numpy() for x in batches]
+        said = (joined(plugins.call_user(module, where, *tensors(x, device))) for x in batches)
+        parts = [part.float().cpu().numpy() for part in said]
     return np.concatenate(parts)
 
 

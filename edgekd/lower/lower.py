@@ -44,7 +44,7 @@ def to_onnx(student: Student, *, opset: int, metadata: Mapping[str, str], asked:
     """
     model = export(student, opset)
     for change in passes(asked):
-        change(model)
+        plugins.call_user(change, f"passes: {type(change).__name__}", model)
     model.metadata_props.update(sorted(metadata.items()))
     model.ir_version = IR_VERSION
     proto = ir.to_proto(model)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd import plugins
 from edgekd.heads import Heads, answers, labels_of, split
 from edgekd.metrics._base import Metric, PerSample, Scores
 
@@ -41,7 +42,8 @@ class Judge:
     ) -> dict[str, float]:
         """The value of each head; see ``__call__``."""
         wanted = self._wanted(labels, teacher)
-        return {name: self.metric(part, wanted[name], raw) for name, part in split(scores, self.heads).items()}
+        parts = split(scores, self.heads).items()
+        return {name: plugins.call_user(self.metric, "metric", part, wanted[name], raw) for name, part in parts}
 
     def per_sample(
         self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: NDArray[Any]
@@ -51,7 +53,8 @@ class Judge:
             return None
         wanted = self._wanted(labels, teacher)
         parts = split(scores, self.heads).items()
-        return np.mean([self.metric.per_sample(part, wanted[name], raw) for name, part in parts], axis=0)
+        by_head = [plugins.call_user(self.metric.per_sample, "metric", part, wanted[name], raw) for name, part in parts]
+        return np.mean(by_head, axis=0)
 
     def _wanted(self, labels: NDArray[np.int64] | None, teacher: Scores | None) -> dict[str, NDArray[Any]]:
         """What each head is held against."""

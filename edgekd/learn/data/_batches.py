@@ -107,7 +107,7 @@ def _collected(batches: list[Any], where: str) -> Split:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) or hasattr(value, "__array__")
+    return hasattr(value, "__array__") or hasattr(value, "toarray")
 
 
 def _array(value: Any, where: str) -> NDArray[Any]:
@@ -116,12 +116,21 @@ def _array(value: Any, where: str) -> NDArray[Any]:
             "not an array", where=where, found=type(value).__name__, allowed="a numpy array or torch tensor"
         )
     try:
-        if hasattr(value, "detach"):  # a torch tensor, on whatever device, sparse or dense
-            value = value.detach().cpu().to_dense()
-            value = value.float() if str(value.dtype) == "torch.bfloat16" else value  # numpy has no such type
-        return np.asarray(value)
+        return np.asarray(_in_numpys_terms(value))
     except (TypeError, ValueError, RuntimeError) as err:
         raise DataError(f"can't be made a numpy array ({err})", where=where, found=type(value).__name__) from err
+
+
+def _in_numpys_terms(value: Any) -> Any:
+    """Of a torch tensor, on whatever device, and of a sparse matrix what numpy understands."""
+    if hasattr(value, "toarray"):  # of scipy
+        return value.toarray()
+    if not hasattr(value, "detach"):
+        return value.__array__()
+    value = value.detach().cpu()
+    value = value.to_dense() if str(value.layout) != "torch.strided" else value
+    # numpy has no bfloat16 and no float8; every value of theirs is one of float32.
+    return value.float().numpy() if value.is_floating_point() and value.itemsize < 4 else value.numpy()
 
 
 def _samples(value: Any, where: str) -> NDArray[Any]:

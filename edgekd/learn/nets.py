@@ -1,0 +1,231 @@
+"""A user's network made fit for a build: copied, in float32, its constants in view, its answers as logits.
+
+Networks come as people have them: with the last batch's features kept, in half precision, with a softmax at the end.
+None of that is a reason to fail, or to train something else than what was meant; what is changed is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgekd import plugins
+from edgekd.errors import FactoryError, RecipeError
+from edgekd.learn.student import Heads, are_probabilities
+from edgekd.learn.teacher import Logits
+
+Tensors = tuple[Tensor, ...]
+Note = Callable[[str], None]
+SAME = 1e-3  # of the largest answer: threads and kernels differ by about 1e-6 of it
+
+
+def copied(module: nn.Module, where: str) -> nn.Module:
+    """A copy of a user's network, which is only read.
+
+    Tensors that a forward pass has left in it (features that are kept, weights that a hook computes) hang on a graph
+    that can't be copied: their values are. A network that ``torch.compile`` wraps is copied without the wrapper.
+
+    Raises:
+        FactoryError: it can't be copied; names the attribute.
+    """
+    module = getattr(module, "_orig_mod", module)
+    memo: dict[int, Any] = {
+        id(tensor): tensor.detach().clone()
+        for part in module.modules()
+        for tensor in _tensors(list(vars(part).values()))
+        if tensor.grad_fn is not None
+    }
+    try:
+        with torch.no_grad():  # TorchScript clones its parameters
+            made: nn.Module = plugins.call_user(copy.deepcopy, where, module, memo)
+    except FactoryError as err:
+        place = next((place for place, value in _attributes(module) if not _copies(value)), None)
+        named = "the network" if place is None else f"its attribute {place!r}"
+        raise FactoryError(
+            f"{named} can't be copied ({err.__cause__})",
+            where=where,
+            hint="take it off the network, or give a factory that makes it anew",
+        ) from err
+    return made
+
+
+def settle(module: nn.Module) -> None:
+    """Tensors that a forward pass has left in a network lose the graph they hang on, so that it can be copied."""
+    for part in module.modules():
+        for name, value in list(vars(part).items()):
+            if isinstance(value, Tensor | list | tuple | dict) and any(t.grad_fn is not None for t in _tensors(value)):
+                vars(part)[name] = _detached(value)
+
+
+def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note: Note) -> nn.Module:
+    """A network in float32, whose constants move with it, and which answers in logits.
+
+    Args:
+        module: changed in place, and wrapped where it ends in a softmax.
+        x: real samples, as it is given them.
+        sizes: how many classes each head has.
+        where: whose it is: a step's name.
+        note: told what was changed.
+
+    Raises:
+        FactoryError: what it raises on such samples.
+        RecipeError: a parameter is not finite.
+    """
+    spare = None
+    halves = {p.dtype for p in (*module.parameters(), *module.buffers()) if p.dtype in (torch.float16, torch.bfloat16)}
+    if halves or any(p.dtype == torch.float64 for p in module.parameters()):
+        spare = copied(module, where)
+    _constants_in_view(module, x, where, note)
+    module.float()
+    try:
+        found = _said(module, x, where)
+    except FactoryError:
+        if spare is None:
+            raise
+        module = spare  # its own forward pass casts what it is given
+        found = _said(module, x, where)
+    else:
+        if halves:
+            kinds = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in halves))
+            note(f"the {where} holds {kinds} numbers: it is run in float32")
+    if not are_probabilities(found, sizes):
+        return module
+    note(
+        f"the {where} ends in a softmax: the logarithm of its probabilities counts as its logits, in losses, in the "
+        "file that ships and in predict, so that nothing is softmaxed twice"
+    )
+    if not isinstance(module, Logits | Heads):
+        module = Logits(module)
+    module.probabilities = True
+    return module
+
+
+def answers(module: nn.Module, x: Tensors, where: str) -> Tensor:
+    """(N, C) what a network says in evaluation mode; its modules' modes are as they were afterwards."""
+    return torch.cat(tuple(_parts(_said(module, x, where))), dim=1).float()
+
+
+def fault(module: nn.Module, state: Mapping[str, Tensor]) -> str | None:
+    """Load the weights that a rebuilt network was trained to; in words what does not fit, None where all does."""
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as err:
+        lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+        return lines[1] if len(lines) > 1 else lines[0]
+    return None
+
+
+def difference(module: nn.Module, x: Tensors, told: Tensor, where: str) -> str | None:
+    """In words how a network's answers differ from those that are known; None where they don't."""
+    now = answers(module, x, where)
+    limit = SAME * max(float(told.abs().max()), 1e-3)
+    if now.shape == told.shape and float((now - told).abs().max()) <= limit:
+        return None
+    return (
+        f"answers of {now.shape}, and {told.shape} when it was trained"
+        if now.shape != told.shape
+        else (f"answers that differ by up to {float((now - told).abs().max()):.2g}")
+    )
+
+
+def check_trains(module: nn.Module, where: str, note: Note | None = None) -> None:
+    """Some parameter of a network that is to be trained does train; that some don't is told.
+
+    Raises:
+        RecipeError: none does.
+    """
+    parameters = list(module.parameters())
+    frozen = sum(not p.requires_grad for p in parameters)
+    if frozen == len(parameters):
+        raise RecipeError(
+            "no parameter trains",
+            where=where,
+            found=f"{frozen} parameters, all with requires_grad = False" if frozen else "no parameters",
+            hint="thaw some with requires_grad_(True); a network that is finished goes in as a teacher",
+        )
+    if frozen and note:
+        note(f"of {len(parameters)} parameters of the {where} {frozen} are frozen (requires_grad = False) and stay")
+
+
+def _said(module: nn.Module, x: Tensors, where: str) -> Any:
+    """What a network returns in evaluation mode, the scores of all its classes where the recipe picks some."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        with torch.no_grad():
+            return plugins.call_user(module.whole if isinstance(module, Logits) else module, where, *x)
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+def _parts(found: Any) -> Sequence[Tensor]:
+    return [found] if isinstance(found, Tensor) else list(found)
+
+
+def _constants_in_view(module: nn.Module, x: Tensors, where: str, note: Note) -> None:
+    """Tensors that a network keeps as plain attributes become buffers: they move and change type as it does.
+
+    What a forward pass writes (features that are kept) is no constant.
+    """
+    before = dict(_plain(module))
+    if not before:
+        return
+    with contextlib.suppress(FactoryError):  # in half precision it may not run yet
+        _said(module, x, where)
+    after = dict(_plain(module))
+    for (path, name), value in before.items():
+        if after.get((path, name)) is not value:
+            continue
+        if value.requires_grad:
+            place = f"{path}.{name}".lstrip(".")
+            note(f"{place} of the {where} wants a gradient and is no nn.Parameter: no optimizer sees it, it stays")
+        part = module.get_submodule(path)
+        delattr(part, name)
+        part.register_buffer(name, value.detach(), persistent=False)
+
+
+def _plain(module: nn.Module) -> Iterator[tuple[tuple[str, str], Tensor]]:
+    """The tensors among the plain attributes of a network, by module path and name."""
+    for path, part in module.named_modules():
+        if not isinstance(part, torch.jit.ScriptModule):
+            yield from (((path, name), value) for name, value in vars(part).items() if type(value) is Tensor)
+
+
+def _tensors(value: Any, depth: int = 4) -> Iterator[Tensor]:
+    """The tensors in a value, in lists and tables of it too; not those of modules."""
+    if isinstance(value, Tensor):
+        yield value
+    elif depth and isinstance(value, dict | list | tuple | set):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(inner, depth - 1)
+
+
+def _detached(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, dict):
+        return {key: _detached(inner) for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_detached(inner) for inner in value)
+    return value
+
+
+def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            if name != "_modules":
+                yield f"{path}.{name}".lstrip("."), value
+
+
+def _copies(value: Any) -> bool:
+    try:
+        plugins.call_user(copy.deepcopy, "", value)
+    except FactoryError:
+        return False
+    return True
