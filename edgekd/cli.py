@@ -174,8 +174,9 @@ def plan(
     """Print the tree of steps: what is shared, what forks, what is cached, what it costs."""
     from edgekd import console, orders, pipeline
 
-    with _clean_stdout(as_json):
-        tree = pipeline.describe(orders.take(recipe, targets, settings, cache=cache, quick=quick))
+    with _clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
+        order = orders.take(recipe, targets, settings, cache=cache, quick=quick, progress=progress)
+        tree = pipeline.describe(order)
     _print(as_json, tree, lambda: console.plan_tree(tree))
 
 

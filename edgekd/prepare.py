@@ -12,6 +12,7 @@ from edgekd.build import network_key
 from edgekd.errors import RecipeError
 from edgekd.heads import SINGLE, Heads
 from edgekd.learn.data._base import Dataset
+from edgekd.learn.data._checks import loaded
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Term, make_terms
@@ -37,7 +38,7 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
     judge = metric.make(recipe.metric)
     for i, table in enumerate(recipe.compress):
         build_pass(table, i)
-    dataset = objects.dataset or order.source.load()
+    dataset = objects.dataset or loaded(order.source)
     if recipe.data.heads:
         dataset = grouped(dataset, recipe.data.heads)
     heads = dict(dataset.heads) or {SINGLE: len(dataset.classes)}

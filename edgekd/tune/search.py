@@ -14,6 +14,7 @@ from edgekd import host, orders, pipeline, space
 from edgekd import recipe as recipes
 from edgekd.disk import disk, replace_folder
 from edgekd.errors import DivergedError, ExportError, FactoryError, GateError, OutputError, RecipeError, UsageError
+from edgekd.learn.data._checks import loaded
 from edgekd.orders import Order
 from edgekd.prepare import Objects
 from edgekd.recipe import Budget, Knob, Recipe, Table
@@ -84,7 +85,7 @@ def run(
     out = out or Path("dist") / (name + ("-quick" if quick else ""))
     order = orders.take(recipe, targets, settings, out=out, cache=cache, quick=quick)
     orders.check_writable(order.out)
-    lab = Lab(order, order.source.load(), raw.budget)
+    lab = Lab(order, loaded(order.source), raw.budget)
     study = _study(lab, raw, knobs, wanted)
     _check_free(order, study, overwrite)
     for note in lab.dataset.notes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 import torch
 
 from edgekd import recipe, target
-from edgekd.errors import DataError
+from edgekd.errors import DataError, FactoryError
+from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._batches import from_splits
-from edgekd.learn.data._checks import check_alike
+from edgekd.learn.data._checks import check_alike, loaded
 from edgekd.learn.data._classes import named, numbered
 from edgekd.learn.data._split import joined
 from edgekd.learn.data.audio import Audio
@@ -290,6 +292,33 @@ def test_several_groups_hold_together_whatever_they_have_in_common(tmp_path: Pat
     text = Text(str(tmp_path / "t.tsv"), vocab=100, groups="writer", validation=10, test=10).load()
     assert {int(t.split()[1]) // 10 for t in text.test.x} != {int(t.split()[1]) // 10 for t in text.validation.x}
     assert len(text.test) == len(text.validation) == 10
+
+
+@dataclass(frozen=True)
+class Own:
+    """A source of a user's own: it gives what it was told to give."""
+
+    given: Any
+
+    def load(self) -> Any:
+        if self.given is None:
+            raise KeyError("inside")
+        return self.given
+
+
+def test_a_users_own_source_is_held_to_the_same() -> None:
+    x = RNG.normal(size=(12, 3)).astype(np.float32)
+    good, bad = Split(x, np.arange(12) % 2), Split(x * 100, np.arange(12) % 2)
+    assert loaded(Own(Dataset(good, good, good, ("a", "b"), ()))).notes[0].startswith("12 of 12 validation samples")
+    for given, message in (
+        (Dataset(good, good, bad, ("a", "b"), ()), r"data\.source \(test\): numbers of another range"),
+        (Dataset(good, good, good, ("a", "b", "c"), ()), "a class without a training sample"),
+        (Dataset(good, good, good, ("a", "a"), ()), r"data\.source: classes: a name of two classes"),
+        (None, "raised KeyError at test_classes.py:"),
+        ((good, good, good), "load gave no Dataset; found 'tuple'"),
+    ):
+        with pytest.raises((DataError, FactoryError), match=message):
+            loaded(Own(given))
 
 
 def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
