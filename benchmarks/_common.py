@@ -6,7 +6,9 @@ import json
 import platform
 import random
 import shlex
+import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -122,11 +124,20 @@ def write(name: str, table: Mapping[str, Any]) -> None:
     if "nets" in table:
         rows = json.loads(json.dumps(table["nets"], default=_plain))
         table = {"cpus": cpus(_written(name), rows, facts["cpu"]), **table}
-    record = {"command": command, "python": platform.python_version(), "host": facts, **table}
+    made = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "revision": revision()}
+    record = {"command": command, "python": platform.python_version(), **made, "host": facts, **table}
     (RESULTS / name).parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=1, default=_plain, ensure_ascii=False)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(f"wrote benchmarks/results/{name}.json")
+
+
+def revision() -> str:
+    """The commit that is measured, with a + where files differ from it."""
+    here = ["git", "-C", str(Path(__file__).parent)]
+    asked = (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+    commit, edits = (subprocess.run([*here, *line], capture_output=True, text=True, check=False) for line in asked)
+    return commit.stdout.strip() + ("+" if edits.stdout.strip() else "")
 
 
 def _no_folder(argument: str) -> str:

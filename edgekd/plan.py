@@ -240,9 +240,10 @@ class _Maker:
             table.seed,
             self.quick,
         ]
-        own = table.model_dump(mode="json", exclude={"seed", "weight"})
-        key = _key("learn", "teacher", _without_inputs(own, "teacher"), self._read(name), _mixed(table), *base)
         read = table.checkpoint is not None or (self.trained and name == "teacher")
+        own = table.model_dump(mode="json", exclude={"seed", "weight", *(SCHEDULE_KEYS if read else ())})
+        mixed = not read and _mixed(table)
+        key = _key("learn", "teacher", _without_inputs(own, "teacher"), self._read(name), mixed, *base)
         schedule = None if read else Schedule(**_schedule_of(table))
         step = self._add(Step(name, "teacher", key, None, self._all(), schedule))
         if step.name != name:
@@ -291,7 +292,7 @@ class _Maker:
         found.reverse()  # of one scheme the latest first
         found.sort(key=lambda c: order[c.numerics.name])
         exports = [self.steps[c.export].key for c in found]
-        key = _key("measure", "measure", *exports, target.model_dump(mode="json"))
+        key = _key("measure", "measure", *exports, _measured(target))
         self._add(Step(f"measure {target.name}", "measure", key, found[0].export, (target.name,)), target)
         return tuple(found)
 
@@ -317,7 +318,7 @@ class _Maker:
         told = scheme.model_dump(mode="json", exclude={"residual", "tolerance"}) if scheme else None
         wants: list[Any] = [told or target.shapes.channel_multiple]
         if change.timed:  # its clock is the target's, and the code that times
-            wants += [target.model_dump(mode="json"), host.measured_key(int(target.options.get("threads", 1)))]
+            wants += [_measured(target), host.measured_key(int(target.options.get("threads", 1)))]
             wants += [sources.own("measure")]
         if change.trains:
             wants += [schedule.model_dump(mode="json"), _mixed(schedule), *losses]
@@ -379,6 +380,11 @@ def student_step(
     parent = earlier[-1] if earlier else teachers[0]
     schedule = Schedule(**_schedule_of(recipe.student)) if recipe.student.epochs else None
     return Step(name, "student", key, parent.name, parent.targets, schedule, channel_multiple=multiple)
+
+
+def _measured(target: Target) -> Table:
+    """What a measurement depends on: not what is only told."""
+    return target.model_dump(mode="json", exclude={"description", "float_ops"})
 
 
 def _schedule_of(table: Schedule) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ _STEP_FILES = {
         "context.py",
         "steps.py",
     ),
-    "lower": (*_VOCABULARY, "metrics", "learn", "compress", "lower", "steps.py", "record.py"),
+    "lower": (*_VOCABULARY, "lower", "steps.py", "record.py"),  # the network's own step knows the code that made it
     "measure": (*_LIGHT, "heads.py", "metric.py", "metrics", "runtime", "build", "measure.py", "stage_scores.py"),
     "choose": (*_CHOOSE, *_LEARNED, "decide", "build", "report"),
 }
@@ -89,7 +89,9 @@ def of_users(table: Any) -> dict[str, Any]:
 
     As it was when ``refresh`` last looked: a file that is edited while a build trains does not change what it built.
     """
-    return {who: _known.setdefault(who, _look(who, None)).hashes for who in owners(table)}
+    found = owners(table)
+    _known.update({who: _look(who, None) for who in found if who not in _known})
+    return {who: _known[who].hashes for who in found}
 
 
 def refresh(table: Any, root: Path | None = None) -> bool:
@@ -116,6 +118,7 @@ def keep_seen(table: Any, root: Path) -> None:
 
     From now on both are in the keys; the code counts as ``refresh`` found it.
     """
+    of_users(table)
     for who in owners(table):
         static = imports.closure([_module_of(who)])
         more = [name for name in imports.live([_module_of(who)]) if name not in static.files]
@@ -126,12 +129,13 @@ def keep_seen(table: Any, root: Path) -> None:
             if not (imports.is_libraries(Path(path)) or Path(path).is_relative_to(root.absolute()))
             and not path.startswith(("/proc/", "/sys/", "/dev/"))
         }
-        replace_file(_record(who, static, root), canonical({"modules": more, "files": files}))
-        before = _known.get(who)
-        _known[who] = now = _look(who, root)
-        if before is not None:
-            code = {name: before.hashes["modules"].get(name, found) for name, found in now.hashes["modules"].items()}
-            _known[who] = replace(now, hashes={**now.hashes, "modules": code})
+        known, hashes = _known[who].hashes["modules"], static.hashes()
+        if any(known.get(name) != found for name, found in hashes.items()):
+            continue  # edited since it was imported: nothing is known of the code that stands there now
+        record, text = _record(who, static, hashes, root), canonical({"modules": more, "files": files})
+        if not (record.is_file() and record.read_bytes() == text):
+            replace_file(record, text)
+        _known[who] = _look(who, root)
 
 
 def owners(value: Any) -> list[str]:
@@ -157,19 +161,19 @@ def _module_of(who: str) -> str:
     return who.partition(":")[0]
 
 
-def _record(who: str, code: imports.Closure, root: Path) -> Path:
+def _record(who: str, code: imports.Closure, hashes: Mapping[str, str], root: Path) -> Path:
     """Where it is kept what an entry opened: another code, folder or argument is another record."""
     places = [str(file) for file in code.files.values()]
-    return root / "seen" / f"{sha256(canonical([who, code.hashes(), places, os.getcwd()]))}.json"
+    return root / "seen" / f"{sha256(canonical([who, hashes, places, os.getcwd()]))}.json"
 
 
 def _look(who: str, root: Path | None) -> _Code:
     code = imports.closure([_module_of(who)])
+    hashes = code.hashes()
     try:
-        record = json.loads(_record(who, code, root).read_bytes()) if root else None
+        record = json.loads(_record(who, code, hashes, root).read_bytes()) if root else None
     except (OSError, ValueError):
         record = None
-    hashes = code.hashes()
     more = imports.closure(record["modules"]) if record else imports.Closure()
     files = [
         [Path(path).name, _content(Path(path), folder)] for path, folder in (record or {"files": {}})["files"].items()

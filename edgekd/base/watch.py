@@ -31,7 +31,7 @@ _PATHS = ("ctypes.dlopen", "sqlite3.connect")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _opened: dict[str, dict[str, bool]] = {}  # by owner, or by the module whose import did it: path, whether a folder
 _written: set[str] = set()
-_owners: list[str] = []
+_owners: list[tuple[str, FrameType]] = []  # who is looked at, and the frame that looks
 _hooked: list[bool] = []
 
 
@@ -51,7 +51,7 @@ def watching(who: str) -> Iterator[None]:
             place = sys.modules.get(module)
             if place is not None and (place := getattr(place, inside, None) if inside else place) is not None:
                 stack.enter_context(_wrapped(place, name))
-        _owners.append(who)
+        _owners.append((who, sys._getframe(2)))
         stack.callback(_owners.pop)
         yield
 
@@ -94,17 +94,14 @@ def _note(path: Any, folder: bool, writes: bool = False) -> None:
     if writes:
         _written.add(name)
     else:
-        _opened.setdefault(_importing(frame) or _owners[-1], {})[name] = folder
+        _opened.setdefault(_importing(frame) or _owners[-1][0], {})[name] = folder
 
 
 def _importing(frame: FrameType | None) -> str:
     """The innermost module whose own text runs inside the look; "" where it is a call."""
-    while frame is not None:
-        name = str(frame.f_globals.get("__name__"))
-        if name.startswith("edgekd.") and name != __name__:
-            return ""
+    while frame is not None and frame is not _owners[-1][1]:
         if frame.f_code.co_name == "<module>" and not frame.f_code.co_filename.startswith("<"):
-            return name
+            return str(frame.f_globals.get("__name__"))
         frame = frame.f_back
     return ""
 

@@ -2,8 +2,9 @@
 
 A recipe names ``package.module:name``. What that module imports (at its top, inside functions, under conditions,
 relative or absolute, packages too) is followed to the last file. The standard library counts for nothing, an installed
-distribution by its version, and all else by its bytes, wherever it lies: beside the module, in the project's folder, in
-an editable install. What only a running program knows (names put together, registries) is added by ``live``.
+distribution by its version and its list of hashes, and all else by its bytes, wherever it lies: beside the module, in
+the project's folder, in an editable install. What only a running program knows (names put together, registries) is
+added by ``live``.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Closure:
 
     Attributes:
         files: of the user's modules, by module.
-        versions: of installed distributions that these import, by the name that is imported.
+        versions: of installed distributions that these import, and what was installed, by the name that is imported.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -51,13 +52,8 @@ class Closure:
         return {**{name: hash_file(file) for name, file in sorted(self.files.items())}, **self.versions}
 
 
-def closure(roots: Iterable[str], *, by_version: bool = False) -> Closure:
-    """Everything that modules bring, transitively.
-
-    ``by_version``: the named ones, too, where they are installed; else they count by their files wherever they stand.
-    """
-    roots = [*roots]
-    own = set() if by_version else {root.partition(".")[0] for root in roots}
+def closure(roots: Iterable[str]) -> Closure:
+    """Everything that modules bring, transitively, themselves among it."""
     found, seen = Closure(), set[str]()
     todo: list[tuple[str, str | None]] = [(root, None) for root in roots]
     while todo:
@@ -70,7 +66,7 @@ def closure(roots: Iterable[str], *, by_version: bool = False) -> Closure:
         if module.file is not None:
             if _is_standard(module.file):
                 continue
-            if top not in own and _is_installed(module.file) and (number := _version(top)):
+            if _is_installed(module.file) and (number := _installed(top)):
                 found.versions[top] = number
                 continue
             found.files[name] = module.file
@@ -233,12 +229,14 @@ def _standard_folders() -> tuple[Path, ...]:
     return tuple(Path(paths[name]).resolve() for name in ("stdlib", "platstdlib"))
 
 
+@functools.lru_cache(4096)
 def _is_installed(file: Path) -> bool:
     if {"site-packages", "dist-packages"} & set(file.parts):
         return True
     return any(file.resolve().is_relative_to(folder) for folder in _installed_folders())
 
 
+@functools.lru_cache(4096)
 def _is_standard(file: Path) -> bool:
     return not _is_installed(file) and any(file.resolve().is_relative_to(f) for f in _standard_folders())
 
@@ -258,17 +256,18 @@ def _distributions() -> Mapping[str, list[str]]:
 
 
 @functools.cache
-def _version(top: str) -> str | None:
-    """The version of what brings a top-level name; None: nothing that is installed says so."""
-    for name in (top, *(_distributions().get(top, ()) if not _named(top) else ())):
-        if _named(name):
-            return importlib.metadata.version(name)
-    return None
+def _installed(top: str) -> str | None:
+    """The version of what brings a top-level name, and a hash of what was installed under it; None: nothing says so.
 
-
-def _named(distribution: str) -> bool:
+    A package may be installed again with another content and the same version; where it lies, counts for nothing.
+    """
     try:
-        importlib.metadata.distribution(distribution)
+        found = importlib.metadata.distribution(top)
     except (importlib.metadata.PackageNotFoundError, ValueError):
-        return False
-    return True
+        names = _distributions().get(top, ())
+        if not names:
+            return None
+        found = importlib.metadata.distribution(names[0])
+    lines = (found.read_text("RECORD") or "").splitlines()
+    kept = sorted(line for line in lines if line.startswith((f"{top}/", f"{top}.py,")) and "/__pycache__/" not in line)
+    return f"{found.version} {hashlib.sha256(chr(10).join(kept).encode()).hexdigest()}"

@@ -205,7 +205,7 @@ class _Reader:
         """What a module brings: the source of users' own, the version of an installed one. torch is in every key."""
         if name and name.partition(".")[0] not in ("torch", "edgekd"):
             if name not in self.brought:
-                found = imports.closure([name], by_version=True).hashes()
+                found = imports.closure([name]).hashes()
                 self.brought[name] = hashlib.sha256(canonical(found)).hexdigest()
             self.say(self.brought[name])
 

@@ -1,0 +1,128 @@
+"""What tells two networks apart, and a factory that gives another one each time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from edgekd.build import network_key
+from edgekd.errors import FactoryError
+
+EXAMPLE = (torch.zeros(2, 6),)
+
+
+class Gated(nn.Module):
+    """Holds a tensor, a function and a table beside its parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.inner = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+        self.offset, self.squash, self.options = torch.ones(6), torch.tanh, {"power": (1, [2.0])}
+        self.steps: list[Callable[[torch.Tensor], torch.Tensor]] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.squash(self.inner(x + self.offset)) ** self.options["power"][0]
+        return out
+
+
+def test_equal_networks_are_equal() -> None:
+    assert network_key.fingerprint(Gated(), EXAMPLE) == network_key.fingerprint(Gated(), EXAMPLE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda net: net.inner[0].weight.requires_grad_(False),
+        lambda net: net.inner[1].eval(),
+        lambda net: net.inner[1].running_mean.add_(1e-6),
+        lambda net: setattr(net.inner[1], "eps", 1e-3),
+        lambda net: net.offset.mul_(-1),
+        lambda net: setattr(net, "squash", torch.sigmoid),
+        lambda net: net.options["power"][1].append(3.0),
+        lambda net: net.steps.append(lambda x: x),
+        lambda net: net.inner.register_forward_pre_hook(lambda module, x: x),
+        lambda net: setattr(net, "extra", {"a", "b"}),
+        lambda net: setattr(net, "extra", np.arange(3)),
+        lambda net: setattr(net, "extra", torch.eye(2).to_sparse()),
+        lambda net: setattr(net, "extra", torch.zeros(2, dtype=torch.bfloat16)),
+    ],
+)
+def test_a_difference_is_seen(change: Callable[[Any], Any]) -> None:
+    net = Gated()
+    change(net)
+    assert network_key.fingerprint(net) != network_key.fingerprint(Gated())
+
+
+def test_what_is_held_by_itself_ends() -> None:
+    def looped(value: float) -> Gated:
+        net = Gated()
+        net.options["self"] = [net.options, value]
+        return net
+
+    assert network_key.fingerprint(looped(1.0)) == network_key.fingerprint(looped(1.0))
+    assert network_key.fingerprint(looped(1.0)) != network_key.fingerprint(looped(2.0))
+
+
+def test_whose_mode_is_set_by_every_step_does_not_count_and_stays() -> None:
+    net = Gated().eval()
+    assert network_key.fingerprint(net, EXAMPLE) == network_key.fingerprint(Gated(), EXAMPLE)
+    net.inner[1].train()
+    network_key.fingerprint(net, EXAMPLE)
+    assert not net.training and net.inner[1].training
+
+
+def test_a_global_of_the_graph_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = network_key.fingerprint(Scaled(), EXAMPLE)
+    monkeypatch.setitem(globals(), "FACTOR", 2.0)
+    assert network_key.fingerprint(Scaled(), EXAMPLE) != before
+
+
+FACTOR = 1.0
+
+
+class Scaled(nn.Module):
+    """Reads a number of its module."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * FACTOR
+
+
+@pytest.mark.parametrize("draw", [torch.rand, lambda n: torch.tensor(np.random.rand(n)), lambda n: random.random()])
+def test_random_numbers_of_a_factory_are_seeded(draw: Callable[[int], Any]) -> None:
+    def make() -> nn.Module:
+        drawn = draw(3)  # first: the network seeds torch anew
+        net = Gated()
+        net.options["drawn"] = drawn
+        return net
+
+    after = np.random.get_state()[1][:3].tolist(), random.getstate()
+    one = network_key.of_factory(make, 3, EXAMPLE, "student.model")
+    assert one == network_key.of_factory(make, 3, EXAMPLE, "student.model")
+    assert one != network_key.of_factory(make, 4, EXAMPLE, "student.model")
+    assert after == (np.random.get_state()[1][:3].tolist(), random.getstate()), "the user's own numbers go on"
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [("inner.2.bias", "inner.2.bias"), ("offset", "offset"), ("options", "options")]
+)
+def test_a_factory_that_gives_another_network_each_time_is_refused(place: str, said: str) -> None:
+    generator = np.random.default_rng()
+
+    def make() -> nn.Module:
+        net = Gated()
+        if place == "options":
+            net.options["order"] = generator.permutation(8)
+        else:
+            tensor = net.get_parameter(place) if "." in place else net.offset
+            tensor.data.add_(float(generator.random()))
+        return net
+
+    with pytest.raises(FactoryError, match=rf"student.model: the factory gives another network.*'{said}' differs"):
+        network_key.of_factory(make, 0, EXAMPLE, "student.model")

@@ -1,0 +1,96 @@
+"""Which files a user's code opens: while it is imported, and while it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from edgekd import plugins, sources
+from edgekd.base import watch
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that is the current one and on the path."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith("kq_")]:
+        del sys.modules[name]
+
+
+def names(who: str, *modules: str) -> set[str]:
+    return {Path(path).name for path in watch.opened(who, modules)}
+
+
+def test_what_is_read_is_noted_and_what_is_written_is_not(project: Path) -> None:
+    np.save("a.npy", np.zeros(1))
+    torch.save({"w": torch.zeros(1)}, "b.pt")
+    save_file({"w": torch.zeros(1)}, "c.safetensors")
+    (project / "d").mkdir()
+    with watch.watching("kq:one"):
+        np.load("a.npy")
+        torch.load("b.pt", weights_only=True)
+        load_file("c.safetensors")
+        os.listdir("d")
+        Path("log.txt").write_text("x")
+        Path("log.txt").read_text()
+        with pytest.raises(FileNotFoundError):
+            Path("not_yet.json").read_text()
+    np.load("a.npy")
+    assert names("kq:one") == {"a.npy", "b.pt", "c.safetensors", "d", "not_yet.json"}
+    assert watch.opened("kq:one", ())[str(project / "d")], "a folder"
+    assert names("kq:two") == set()
+
+
+def test_calls_are_told_apart_and_imports_belong_to_their_module(project: Path) -> None:
+    for name in ("shared", "big", "small"):
+        (project / f"{name}.json").write_text("{}")
+    (project / "kq_zoo.py").write_text("import kq_read\nSHARED = kq_read.text('shared')\n\ndef net(size):\n"
+                                       "    return kq_read.text(size)\n")  # fmt: skip
+    (project / "kq_read.py").write_text("from pathlib import Path\n\ndef text(name):\n"
+                                        "    return Path(name + '.json').read_text()\n")  # fmt: skip
+    net = plugins.load_object("kq_zoo:net", "here")
+    for size in ("big", "small"):
+        with watch.watching(watch.owner("kq_zoo:net", {"size": size})):
+            net(size)
+    assert names(watch.owner("kq_zoo:net", {"size": "big"}), "kq_zoo", "kq_read") == {"shared.json", "big.json"}
+    assert names(watch.owner("kq_zoo:net", {"size": "small"}), "kq_zoo") == {"shared.json", "small.json"}
+
+
+def test_what_was_seen_is_kept_by_the_code_and_compared(project: Path) -> None:
+    (project / "width.json").write_text("1")
+    (project / "kq_one.py").write_text("from pathlib import Path\nWIDTH = Path('width.json').read_text()\n")
+    table, root = {"loss": {"kind": "kq_one:WIDTH"}}, project / "cache"
+    assert not sources.refresh(table, root), "it never ran"
+    assert plugins.load_object("kq_one:WIDTH", "here") == "1"
+    sources.keep_seen(table, root)
+    assert sources.refresh(table, root)
+    before = sources.of_users(table)
+    (project / "width.json").write_text("2")
+    assert sources.of_users(table) == before, "as it was when the build began"
+    assert sources.refresh(table, root) and sources.of_users(table) != before
+    assert plugins.load_object("kq_one:WIDTH", "here") == "2", "what is hashed runs"
+    (project / "kq_one.py").write_text("WIDTH = '3'\n")
+    assert not sources.refresh(table, root), "another code: what it opens is not known"
+
+
+def test_every_name_of_users_code_is_found_in_a_table() -> None:
+    table = {
+        "model": {"kind": "python", "factory": "a.b:net", "args": {"inner": "c:Inner", "width": 2}},
+        "passes": ["d:Pass"],
+        "also": {"e:Backend": {}},
+        "metric": {"kind": "f.g:Metric"},
+        "path": "C:/data",
+        "url": "https://example.org",
+    }
+    found = sources.owners(table)
+    assert found == sorted(['a.b:net {"inner": "c:Inner", "width": 2}', "c:Inner", "d:Pass", "e:Backend", "f.g:Metric"])
