@@ -24,6 +24,7 @@ from edgekd import (
     veto,
 )
 from edgekd.base import notes
+from edgekd.build import teacher_check
 from edgekd.build.evaluation import Exam
 from edgekd.choose import Choice
 from edgekd.disk import disk, replace_file, replace_folder, samples_page
@@ -153,6 +154,8 @@ def train_all(bench: steps.Bench) -> tuple[dict[str, steps.Trained], Watching]:
     said = {
         name: (answers(bench, trained, name), table.head, table.weight) for name, table in bench.recipe.panel.items()
     }
+    for name, (says, _, _) in said.items():
+        teacher_check.check(bench, name, says.split("validation"))
     watching = panel.make(said, bench.heads, bench.recipe.combine)
     live = trained["teacher"].student.module
     for _, step in bench.plan.walk("teacher"):

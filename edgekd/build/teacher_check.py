@@ -1,0 +1,71 @@
+"""Before a student trains: do its teachers know the classes, and in our order?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import learned, steps
+from edgekd.decide.standing import Standing, standing
+from edgekd.errors import RecipeError
+from edgekd.heads import SINGLE, columns, labels_of
+
+RANKED = ("auc", "hit_rate", "ndcg")  # what is asked for there is a place in a list, not the first one
+LISTED, SHOWN = 100, 5
+
+
+def check(bench: steps.Bench, name: str, scores: NDArray[np.float32]) -> None:
+    """Tell what is odd about a teacher's answers on validation.
+
+    Args:
+        name: of its step.
+        scores: (N, C) what it says to the validation split.
+
+    Raises:
+        RecipeError: it was trained elsewhere, and its columns surely stand in another order than our classes.
+    """
+    labels, heads = bench.feed_of(name).labels("validation"), bench.heads_of(name)
+    if labels is None or not learned.classifies(bench) or bench.recipe.metric["kind"] in RANKED:
+        return
+    order, wrong = np.arange(scores.shape[1]), []
+    for head, where in columns(heads).items():
+        own = labels_of(labels, heads, head)
+        assert own is not None
+        told = own >= 0
+        found = standing(scores[told, where].argmax(1), own[told], heads[head])
+        if found is None:
+            continue
+        named = name if head == SINGLE or len(bench.heads) < 2 else f"{name} ({head})"
+        if found.at_chance:
+            bench.note(
+                f"the {named} is no better than chance on validation: it names {found.accuracy:.1%} right, and answers "
+                f"that know nothing of the sample would {found.chance:.1%}"
+            )
+        if found.order is not None and bench.plan.steps[name].schedule is None:
+            offset = columns(bench.heads)[head].start if head in bench.heads else 0
+            classes = bench.classes[offset : offset + heads[head]]
+            order[where] = where.start + np.array(found.order)
+            wrong.append((found, f"the {named} has its classes in another order: {_map(found, classes)}", named))
+    if wrong:
+        _tell(bench, name, [int(i) for i in order], wrong)
+
+
+def _tell(bench: steps.Bench, name: str, order: list[int], wrong: list[tuple[Standing, str, str]]) -> None:
+    """An error where it is sure, else a note; with the ``classes`` that would set it right."""
+    before = bench.recipe.panel[name].classes
+    keys = [before[i] for i in order] if before is not None else order
+    right = f"{name}.classes = {keys}" if len(keys) <= LISTED else f"{name}.classes says for each class its column"
+    for found, said, _ in wrong:
+        share = f"as they are it names {found.accuracy:.1%} right, in the likely order {found.ordered:.1%}"
+        worse = ", which is worse than chance" if found.accuracy < found.chance else ""
+        if found.surely:
+            hint = f"set {right}"
+            raise RecipeError(f"{said}; {share}{worse} (class order)", where=f"{name}.classes", hint=hint)
+        bench.note(f"{said}? {share}{worse}; if that is the class order, set {right}")
+
+
+def _map(found: Standing, classes: tuple[str, ...]) -> str:
+    """Which column means which class, of those that stand elsewhere."""
+    assert found.order is not None
+    moved = [f"class {classes[i]!r} is its column {column}" for i, column in enumerate(found.order) if column != i]
+    return ", ".join(moved[:SHOWN]) + (f" and {len(moved) - SHOWN} more" if len(moved) > SHOWN else "")
