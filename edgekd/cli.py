@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 a bug; 2 usage, recipe, data, factory, target, output; 3 a
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 import click
 
 from edgekd import __version__
+from edgekd.base import streams
 from edgekd.errors import EdgekdError, ResourceError, UsageError, out_of_memory
 
 
@@ -150,7 +152,7 @@ def tune(
             cache=cache,
             quick=quick,
             overwrite=overwrite,
-            tell=lambda line: click.echo(line, err=True),
+            tell=_tell,
             progress=progress,
         )
     _print(as_json, found, lambda: console.tune_table(found))
@@ -210,16 +212,13 @@ def bench(
     from edgekd import console
     from edgekd.runtime import compare, exports, local
 
-    def tell(line: str) -> None:
-        click.echo(line, err=True)
-
     settings = local.Settings(**how)
     if other is not None:
         if len(devices) > 1 or form:
             raise UsageError("compares on one device, in no other form", where="--compare")
-        ratio = compare.compare(bundle, other, target, devices[0], settings, tell)
+        ratio = compare.compare(bundle, other, target, devices[0], settings, _tell)
         return _print(as_json, ratio, lambda: console.compare_table(ratio))
-    found = [local.bench(bundle, target, device=device, settings=settings, tell=tell) for device in devices]
+    found = [local.bench(bundle, target, device=device, settings=settings, tell=_tell) for device in devices]
     if html is not None:
         from edgekd.disk import disk
         from edgekd.report import devices as page
@@ -227,7 +226,7 @@ def bench(
         with disk(html):
             html.write_text(page.html(found), encoding="utf-8")
     if form:
-        return click.echo(exports.FORMS[form](found), nl=False)
+        return _line(exports.FORMS[form](found), end="")
     _print(as_json, found[0] if len(found) == 1 else {"devices": found}, lambda: console.bench_table(found))
 
 
@@ -270,10 +269,10 @@ def targets(as_json: bool) -> None:
 @click.option("--recipe", "name", default="digits", show_default=True, help="The built-in recipe to start from.")
 def init(path: Path, name: str) -> None:
     """Write a commented recipe to PATH."""
-    from edgekd import inspection
+    from edgekd.base import recipe_files
 
-    inspection.init(path, name)
-    click.echo(f"wrote {path}\nnext: edgekd build {path} --quick")
+    recipe_files.start(path, name)
+    _line(f"wrote {path}\nnext: edgekd build {path} --quick")
 
 
 @cli.command()
@@ -281,9 +280,9 @@ def init(path: Path, name: str) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="The page to write [default: ./<bundle>.report.html].")
 def report(bundle: Path, out: Path | None) -> None:
     """Write report.html again from a bundle's report.json."""
-    from edgekd import inspection
+    from edgekd.report import again
 
-    click.echo(f"wrote {inspection.write_report(bundle, out)}")
+    _line(f"wrote {again.write(bundle, out)}")
 
 
 @cli.command()
@@ -318,45 +317,57 @@ def _clean_stdout(as_json: bool) -> contextlib.AbstractContextManager[Any]:
 
 def _print(as_json: bool, document: Any, human: Callable[[], Any]) -> None:
     if as_json:
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-        return
+        return _line(json.dumps(document, indent=2, ensure_ascii=not streams.takes_unicode(sys.stdout)))
     from edgekd import console
 
-    console.show(human())
+    shown = human()
+    with streams.to_stdout():
+        console.show(shown)
+
+
+def _line(text: str, end: str = "\n") -> None:
+    with streams.to_stdout():
+        print(text, end=end)
+
+
+def _tell(line: str) -> None:
+    """A line on stderr; where it can't be written, nobody waits for it."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; every error becomes one message on stderr."""
+    streams.prepare()
     try:
         cli.main(args=None if args is None else list(args), standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("edgekd: interrupted; run the same command again to go on where it stopped", err=True)
-        return 130
+        return _fail("interrupted; run the same command again to go on where it stopped", 130)
     except click.ClickException as err:
-        err.show()
+        with contextlib.suppress(OSError):
+            err.show()
         return UsageError.exit_code
     except EdgekdError as err:
         return _fail(str(err), err.exit_code)
     except ModuleNotFoundError as err:
         extra = _EXTRAS.get((err.name or "").partition(".")[0], "build,ort")
         return _fail(f"{err.name} is not installed; pip install 'edgekd[{extra}]'", 4)
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - or the interpreter complains at exit
-        return 0
     except PermissionError as err:
         return _fail(f"{err.filename}: permission denied", UsageError.exit_code)
     except Exception as err:  # noqa: BLE001 - the last resort: a bug, with its traceback
         if out_of_memory(err):
             return _fail("out of memory; try a smaller batch_size", ResourceError.exit_code)
+        if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _fail(f"{err.filename or 'a file'}: the disk is full", ResourceError.exit_code)
         traceback.print_exc()
         return _fail(f"a bug in edgekd: {type(err).__name__}: {err}", 1)
     return 0
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"edgekd: {message}", err=True)
+    _tell(f"edgekd: {message}")
     return code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,17 +22,31 @@ from edgekd.base.notes import of_report
 SHIPS, INSIDE, OUTSIDE = "✅", "❎", "❌"
 
 
+class _Pipe(Console):
+    """A pipe that nobody reads on is the caller's matter; rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+class _Stderr(Console):
+    """What can't be told of the progress stays untold: a build does not end for it."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 def show(what: RenderableType) -> None:
     """Print to stdout; at least 100 columns where stdout is not a terminal. Labels and hints may hold brackets."""
     width = None if sys.stdout.isatty() else 110
-    Console(width=width, highlight=False, markup=False, emoji=False).print(what)
+    _Pipe(width=width, highlight=False, markup=False, emoji=False).print(what)
 
 
 class Progress:
     """Progress on stderr: bars on a terminal, plain lines elsewhere. Called with the pipeline's events."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._console = _Stderr(stderr=True, highlight=False, markup=False, emoji=False)
         self._bars: Bars | None = None
         if self._console.is_terminal and not quiet:
             columns = (
@@ -57,7 +72,7 @@ class Progress:
     def __call__(self, event: dict[str, Any]) -> None:
         step = event["step"]
         if "note" in event:
-            self._console.print(Text(f"note: {event['note']}", style="yellow"), soft_wrap=True)
+            self._line(Text(f"note: {event['note']}", style="yellow"))
         elif "validation" in event:
             rate = f"{event['samples_per_s']:.0f} samples/s"
             note = f"loss {event['loss']:.4f}  validation {event['validation']:.4f}  {rate}"
@@ -69,10 +84,14 @@ class Progress:
         else:
             self._tell(step, 1, 1, "from the cache" if event.get("cached") else "")
 
+    def _line(self, text: str | Text) -> None:
+        with suppress(OSError):
+            self._console.print(text, soft_wrap=True)
+
     def _tell(self, step: str, done: float, total: int, note: str) -> None:
         if self._bars is None:
             epoch = f" {int(done)}/{total}" if total > 1 else ""
-            self._console.print(f"{step}{epoch}  {note}".rstrip(), soft_wrap=True)
+            self._line(f"{step}{epoch}  {note}".rstrip())
             return
         if step not in self._tasks:
             self._tasks[step] = self._bars.add_task(step, total=total, note=note)
@@ -305,5 +324,8 @@ def doctor(found: Mapping[str, Any]) -> RenderableType:
         f"{SHIPS if version else INSIDE} {name} {version or 'not installed'}"
         for name, version in facts["versions"].items()
     ]
+    if found["missing"]:
+        told = f"to build, {', '.join(found['missing'])} would be needed too: pip install 'edgekd[build,ort]'"
+        lines.append(f"{INSIDE} {told}")
     lines += [f"{OUTSIDE} {problem}" for problem in found["problems"]] or [f"{SHIPS} no problems found"]
     return Group(*lines)

@@ -8,12 +8,13 @@ import fcntl
 import os
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgekd.errors import OutputError, ResourceError
+from edgekd.errors import EdgekdError, OutputError, ResourceError, UsageError
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -21,6 +22,7 @@ _REFUSED = (
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,
+    errno.ENOENT,
     errno.ENOTDIR,
     errno.EEXIST,
     errno.EISDIR,
@@ -34,7 +36,57 @@ def cache_root() -> Path:
     if chosen := os.environ.get("EDGEKD_CACHE"):
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "edgekd"
+    return (Path(base) if base else home("the cache", "give --cache, or set EDGEKD_CACHE") / ".cache") / "edgekd"
+
+
+def home(where: str, hint: str | None = None) -> Path:
+    """The user's home folder.
+
+    Raises:
+        UsageError: neither ``$HOME`` nor an entry in the list of users names one, as in a container of a foreign user.
+    """
+    try:
+        return Path.home()
+    except RuntimeError as err:
+        raise UsageError("this user has no home folder", where=where, hint=hint or "set HOME") from err
+
+
+@contextmanager
+def temporary(purpose: str) -> Iterator[Path]:
+    """A folder of its own for a moment, in ``$TMPDIR``.
+
+    A runtime that writes there itself says of a full disk what it likes (OpenVINO: ``iostream error``); so whatever
+    went wrong inside, it was the disk's fault if the disk takes no more.
+
+    Raises:
+        ResourceError: the disk is full, or there is no folder for temporary files.
+    """
+    try:
+        name = tempfile.mkdtemp(prefix=f"edgekd-{purpose}-")
+    except OSError as err:
+        raise ResourceError(
+            f"no folder for temporary files can be made ({err.strerror})",
+            where=str(err.filename or os.environ.get("TMPDIR") or "TMPDIR"),
+            hint="free some space, or set TMPDIR to a folder that can be written",
+        ) from err
+    try:
+        with disk(Path(name)):
+            yield Path(name)
+    except (RuntimeError, ValueError, EdgekdError) as err:
+        if not isinstance(err, ResourceError) and _is_full(Path(name)):
+            raise ResourceError("the disk is full", where=name, hint="free some space, or set TMPDIR") from err
+        raise
+    finally:
+        shutil.rmtree(name, ignore_errors=True)
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether not even a megabyte can be written."""
+    try:
+        write_synced(folder / "probe", bytes(1_000_000))
+    except OSError as err:
+        return err.errno in _FULL
+    return False
 
 
 @contextmanager
@@ -122,6 +174,21 @@ def clear_aside(folder: Path) -> None:
     if aside_of(folder).exists():
         with disk(folder), _locked(folder.parent):
             shutil.rmtree(aside_of(folder), ignore_errors=True)
+
+
+@contextmanager
+def as_it_was(path: Path) -> Iterator[None]:
+    """Put a file back as it was where what is done inside fails."""
+    before = path.read_bytes() if path.is_file() else None
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        if not done and before is None:
+            path.unlink(missing_ok=True)
+        elif not done:
+            replace_file(path, before or b"")
 
 
 def aside_of(folder: Path) -> Path:

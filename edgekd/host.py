@@ -38,6 +38,8 @@ PACKAGES = (
     *("edgekd", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "onnx", "onnxscript", "onnx-ir"),
     *("torch", "torchao", "torch-pruning", "accelerate", "transformers", "safetensors", "pydantic"),
 )
+# What [build] brings, as far as it is told here.
+TO_BUILD = ("onnx", "onnxscript", "torch", "torchao", "torch-pruning", "accelerate", "safetensors", "pydantic")
 RUNTIMES = ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "onnx")
 
 

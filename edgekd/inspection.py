@@ -1,25 +1,20 @@
-"""Looking at things: bundles and model files, targets, this machine, the cache; and starting a recipe."""
+"""Looking at things: bundles and model files, targets, this machine, the cache. With numpy and a runtime alone."""
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import onnx
-from google.protobuf.message import DecodeError
-
-from edgekd import host, measure, recipe, report
-from edgekd import target as targets_
-from edgekd.disk import cache_root, disk
-from edgekd.errors import EdgekdError, IntegrityError, OutputError, UsageError
+from edgekd import host
+from edgekd.base import target_files
+from edgekd.disk import cache_root
+from edgekd.errors import EdgekdError, IntegrityError, UsageError
 from edgekd.heads import Heads, columns
+from edgekd.runtime import availability, manifest, operators
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime import manifest
 from edgekd.store import Store
 
 
@@ -59,25 +54,11 @@ def _labels(heads: Heads) -> dict[str, slice]:
 
 
 def _model(path: Path) -> dict[str, Any]:
-    ops = _openvino_ops(path) if path.suffix == ".xml" else _onnx_ops(path)
+    ops = _openvino_ops(path) if path.suffix == ".xml" else operators.of_onnx(path.read_bytes(), str(path))
     rows = [{"op": op, "count": count, "quantized": ops[1][op]} for op, count in sorted(ops[0].items())]
     weights = path.with_suffix(".bin")
     total = path.stat().st_size + (weights.stat().st_size if path.suffix == ".xml" and weights.is_file() else 0)
     return {"file": path.name, "bytes": total, "ops": rows}
-
-
-def _onnx_ops(path: Path) -> tuple[Counter[str], Counter[str]]:
-    """Operators, and how many of each read a DequantizeLinear's output."""
-    try:
-        graph = onnx.load(path).graph
-    except DecodeError as err:
-        raise IntegrityError("not an ONNX file", where=str(path)) from err
-    dequantized = {out for node in graph.node if node.op_type == "DequantizeLinear" for out in node.output}
-    count, quantized = Counter(node.op_type for node in graph.node), Counter[str]()
-    for node in graph.node:
-        if node.op_type != "QuantizeLinear" and any(name in dequantized for name in node.input):
-            quantized[node.op_type] += 1
-    return count, quantized
 
 
 def _openvino_ops(path: Path) -> tuple[Counter[str], Counter[str]]:
@@ -97,54 +78,29 @@ def _openvino_ops(path: Path) -> tuple[Counter[str], Counter[str]]:
 def targets() -> list[dict[str, Any]]:
     """Every built-in target, and whether this machine can run it."""
     rows = []
-    for name in targets_.names():
-        target = targets_.load(name)
+    for name in target_files.names():
+        table = target_files.read(target_files.folder() / f"{name}.toml")
+        backend, options, also = table["backend"], table.get("options", {}), table.get("also", {})
         try:
-            measure.check_target(target)
+            availability.check(name, backend, options, also, table.get("isa", ()), host.isa())
             reason = None
         except EdgekdError as err:
             reason = str(err)
         rows.append(
             {
                 "name": name,
-                "backend": target.backend,
-                "numerics": [n.name for n in target.numerics],
+                "backend": backend,
+                "numerics": [scheme["name"] for scheme in table["numerics"]],
                 "available": reason is None,
                 "reason": reason,
-                "description": target.description,
+                "description": table.get("description", ""),
             }
         )
     return rows
 
 
-def init(path: Path, name: str) -> None:
-    """Write a commented recipe, named after its file (``edgekd.toml`` keeps the built-in's name)."""
-    if name not in recipe.builtins():
-        raise UsageError("no such built-in recipe", where="--recipe", found=name, allowed=recipe.builtins())
-    if path.exists():
-        raise OutputError("exists", where=str(path), hint="choose another name")
-    text = (recipe.builtin_folder() / f"{name}.toml").read_text(encoding="utf-8")
-    if re.fullmatch(recipe.NAME, path.stem) and path.stem != "edgekd":
-        text = text.replace(f'name = "{name}"', f'name = "{path.stem}"', 1)
-    with disk(path):
-        path.write_text(text, encoding="utf-8")
-
-
-def write_report(folder: Path, out: Path | None) -> Path:
-    """Render a bundle's report.json again."""
-    bundle = bundles.read(folder)
-    if not bundle.report:
-        raise IntegrityError("no report.json", where=str(folder))
-    bundle.file("report.json")
-    samples = json.loads(bundle.file("samples.json")) if "samples.json" in bundle.hashes else {}
-    place = out or Path(f"{folder.name}.report.html")
-    with disk(place):
-        place.write_text(report.html(bundle.report, samples), encoding="utf-8")
-    return place
-
-
 def doctor() -> dict[str, Any]:
-    """Facts about this machine, and what is wrong with it."""
+    """Facts about this machine, what is wrong with it, and what is missing to build on it."""
     facts = host.facts()
     versions = facts["versions"]
     problems = []
@@ -154,7 +110,8 @@ def doctor() -> dict[str, Any]:
             "pip uninstall -y onnxruntime onnxruntime-gpu, then install one"
         )
     problems += [f"{row['name']}: {row['reason']}" for row in targets() if row["reason"]]
-    return {"host": facts, "problems": problems}
+    missing = [name for name in host.TO_BUILD if name not in versions]
+    return {"host": facts, "problems": problems, "missing": missing}
 
 
 def cache(root: Path | None, days: float | None) -> dict[str, Any]:

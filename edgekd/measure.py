@@ -15,10 +15,9 @@ from edgekd import qdq
 from edgekd.build import timing
 from edgekd.build.evaluation import Exam, Scores, joined
 from edgekd.choose import Contender
-from edgekd.errors import UnavailableError
 from edgekd.plan import Candidate as Planned
 from edgekd.preprocess import MASK, Inputs
-from edgekd.runtime import batches, bench, parity
+from edgekd.runtime import availability, batches, bench, parity
 from edgekd.runtime.backends import _base as backends
 from edgekd.runtime.runners import Here, Machine
 from edgekd.store import Store, canonical, sha256
@@ -118,14 +117,8 @@ def check_target(target: Target, run: Machine | None = None) -> None:
     ``run``: where it is measured, if not here; its CPU counts then. Accuracy is always found here, so that the runtime
     must be here, too.
     """
-    missing = sorted(set(target.isa) - (run or Here()).isa())
-    if missing:
-        raise UnavailableError(
-            "the CPU lacks what the target needs", where=target.name, found=f"no {', '.join(missing)}"
-        )
-    backend_of(target).check()
-    for kind, options in target.also.items():
-        backends.make(kind, options, f"{target.name}.toml: also.{kind}").check()
+    here = (run or Here()).isa()
+    availability.check(target.name, target.backend, target.options, target.also, target.isa, here)
 
 
 def run(

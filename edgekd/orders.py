@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from edgekd import plan, plugins, sources
 from edgekd import recipe as recipes
 from edgekd import target as targets_
-from edgekd.disk import cache_root, clear_aside
+from edgekd.disk import aside_of, cache_root, clear_aside, disk, samples_page
 from edgekd.errors import IntegrityError, OutputError, RecipeError, UsageError, reading
 from edgekd.recipe import Recipe
 from edgekd.runtime import bundle
@@ -152,7 +153,19 @@ def data_source(recipe: Recipe, quick: bool) -> Any:
 
 
 def check_writable(out: Path) -> None:
-    """Tell before an hour is spent that the bundle could not be written."""
+    """Tell before an hour is spent that the bundle could not be written.
+
+    Raises:
+        OutputError: a link (it would be the folder behind it that is read, and the link that is replaced); the current
+            folder, one above it or a place where a disk is mounted, which can't be put in place in one rename; a name
+            that is too long with what is written beside it; no folder to write in, or none that may be written.
+    """
+    if out.is_symlink():
+        raise OutputError("a symbolic link", where=str(out), found=os.readlink(out), allowed="the folder itself")
+    if Path.cwd().is_relative_to(out.resolve()) or os.path.ismount(out):
+        raise OutputError("can't be replaced by a bundle as a whole", where=str(out), allowed="a folder inside it")
+    with disk(out), suppress(FileNotFoundError, NotADirectoryError):
+        os.lstat(aside_of(samples_page(out)))  # asks the disk, which refuses what is too long
     place = next((p for p in (out.parent, *out.parent.parents) if p.exists()), Path("/"))
     if not place.is_dir():
         raise OutputError("can't be written (not a folder)", where=str(out), found=str(place))
@@ -177,8 +190,8 @@ def standing(order: Order) -> Mapping[str, Any] | None:
         IntegrityError: the bundle there is damaged.
     """
     out = order.out
-    clear_aside(out)
     check_writable(out)
+    clear_aside(out)
     if not out.exists() and not out.is_symlink():
         return None
     if not (out / "manifest.json").is_file():

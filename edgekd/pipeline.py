@@ -27,7 +27,7 @@ from edgekd.base import notes
 from edgekd.build import teacher_check
 from edgekd.build.evaluation import Exam
 from edgekd.choose import Choice
-from edgekd.disk import disk, replace_file, replace_folder, samples_page
+from edgekd.disk import as_it_was, disk, replace_file, replace_folder, samples_page
 from edgekd.errors import GateError, reading
 from edgekd.measure import Measured
 from edgekd.orders import Order
@@ -69,9 +69,12 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
     if order.keep_candidates:
         keep_candidates(order.out, measured)
     gate(order, choices, {**pages, "samples.html": apart})
-    replace_file(samples_page(order.out), apart)  # first: a bundle that stands is not built again
     made = record.bundle(facts, order.identity)
-    bundle.write(order.out, made, {**pages, **embed.make(facts, made, document)}, overwrite=order.overwrite)
+    files = {**pages, **embed.make(facts, made, document)}
+    page = samples_page(order.out)
+    with as_it_was(page):
+        replace_file(page, apart)  # first: a bundle that stands is not built again
+        bundle.write(order.out, made, files, overwrite=order.overwrite)
     return document
 
 

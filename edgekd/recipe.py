@@ -10,13 +10,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from edgekd.base.recipe_files import NAME as NAME
+from edgekd.base.recipe_files import builtin_folder as builtin_folder
+from edgekd.base.recipe_files import builtins as builtins
+from edgekd.disk import home
 from edgekd.errors import RecipeError, UsageError
 from edgekd.vocabulary import explain
 
 Table = dict[str, Any]
 # Keys of a loss's table that say when and how much it counts; the others are the plugin's own.
 TIMING = ("weight", "final_weight", "start", "stop", "head")
-NAME = "[a-z0-9][a-z0-9._-]{0,63}"
 # Keys whose values are paths of inputs: what lies there counts, and not where.
 INPUTS = ("data.path", "data.tokenizer", "teacher.checkpoint", "teacher.model.folder", "student.model.folder")
 
@@ -233,15 +236,6 @@ def flat(tables: Mapping[str, Any], above: str = "") -> Table:
     return found
 
 
-def builtin_folder() -> Path:
-    return Path(__file__).parent / "recipes"
-
-
-def builtins() -> list[str]:
-    """The names of the built-in recipes."""
-    return sorted(path.stem for path in builtin_folder().glob("*.toml"))
-
-
 def find(name: str | None) -> Path:
     """A recipe by path or built-in name; without one ``./edgekd.toml``, else the built-in ``digits``."""
     if name is None:
@@ -317,7 +311,7 @@ def _apply(table: Table, setting: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text
     if re.sub(r"^teachers\.\d+\.", "teacher.", key) in INPUTS and isinstance(value, str):
-        value = str(Path(value).expanduser().resolve())
+        value = str((home("--set") / value[2:] if value.startswith("~/") else Path(value)).resolve())
     parts = key.split(".")
     place: Any = table
     for part in parts[:-1]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgekd import plugins
+from edgekd.base import target_files
+from edgekd.base.target_files import folder as folder
+from edgekd.base.target_files import names as names
 from edgekd.errors import TargetError
 from edgekd.vocabulary import explain
 
@@ -104,17 +106,6 @@ class Target(BaseModel):
         return next(n for n in self.numerics if not n.quantized and not n.half)
 
 
-def folder() -> Path:
-    """Where the built-in targets stand: inside the installed package, or beside it in a checkout."""
-    inside = Path(__file__).parent / "targets"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "targets"
-
-
-def names() -> list[str]:
-    """The built-in targets, sorted."""
-    return sorted(path.stem for path in folder().glob("*.toml"))
-
-
 def load(name_or_path: str) -> Target:
     """A target by built-in name or by path.
 
@@ -135,13 +126,7 @@ def load(name_or_path: str) -> Target:
 def parse(path: Path) -> Target:
     """Read one target file."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors begin a file with a mark
-    except OSError as err:
-        raise TargetError(f"can't be read ({err.strerror})", where=str(path)) from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise TargetError(f"not valid TOML: {err}", where=str(path)) from err
-    try:
-        target = Target.model_validate({"name": path.stem, **table})
+        target = Target.model_validate(target_files.read(path))
     except ValidationError as err:
         raise explain(err, Target, path.name, TargetError) from err
     if all(n.quantized or n.half for n in target.numerics):

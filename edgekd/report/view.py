@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgekd import recipe
+from edgekd.base import recipe_files
 from edgekd.base.notes import of_report
 from edgekd.report import svg, text
 from edgekd.report.text import Metric
@@ -300,7 +300,7 @@ def _embed(report: Table) -> str | None:
 def _next(report: Table) -> list[tuple[str, str]]:
     """Commands to type and what each does."""
     targets = " ".join(f"--target {shlex.quote(name)}" for name in report["targets"])
-    name = report["name"] if report["name"] in recipe.builtins() else "recipe.toml"
+    name = report["name"] if report["name"] in recipe_files.builtins() else "recipe.toml"
     if any(target["shipped"] is None for target in report["targets"].values()):
         return [
             (f"edgekd build {name} {targets} --keep-candidates", "keep the files that were measured, to look at them"),

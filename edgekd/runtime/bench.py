@@ -17,7 +17,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import errors, host
-from edgekd.disk import disk
+from edgekd.disk import temporary
 from edgekd.errors import EdgekdError, ResourceError, UsageError
 from edgekd.runtime import conditions, throughput
 from edgekd.runtime.backends import _base
@@ -238,12 +237,11 @@ def bench_in_subprocess(job: BenchJob) -> BenchResult:
 
 def in_child(job: BenchJob, module: str, read: Callable[[Path], Found]) -> Found:
     """Run a module in a fresh Python on the folder of a job, and read there what it found."""
-    with disk(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="edgekd-bench-") as name:
-        folder = Path(name)
+    with temporary("bench") as folder:
         write_job(job, folder)
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         done = subprocess.run(
-            [sys.executable, "-P", "-m", module, name, str(time.monotonic_ns())],
+            [sys.executable, "-P", "-m", module, str(folder), str(time.monotonic_ns())],
             env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

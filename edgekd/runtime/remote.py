@@ -13,7 +13,6 @@ import io
 import json
 import queue
 import subprocess
-import tempfile
 import threading
 import time
 import zipfile
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from edgekd import errors
+from edgekd.disk import temporary
 from edgekd.errors import DeviceError, EdgekdError, IntegrityError, ResourceError
 from edgekd.runtime import agent, bench, cold
 from edgekd.runtime.bench import BenchJob, BenchResult, Found
@@ -116,15 +116,14 @@ class Remote:
 
     def facts(self) -> dict[str, Any]:
         """Which machine it is; see ``host.told``."""
-        with tempfile.TemporaryDirectory(prefix="edgekd-host-") as name:
-            self._call(Path(name), "edgekd.host", ("host.json",))
-            found: dict[str, Any] = json.loads(Path(name, "host.json").read_bytes())
+        with temporary("host") as folder:
+            self._call(folder, "edgekd.host", ("host.json",))
+            found: dict[str, Any] = json.loads((folder / "host.json").read_bytes())
             return found
 
     def _run(self, job: BenchJob, module: str, result: str, read: Callable[[Path], Found]) -> Found:
         """Run a module there on the folder of a job, and read here what it found."""
-        with tempfile.TemporaryDirectory(prefix="edgekd-bench-") as name:
-            folder = Path(name)
+        with temporary("bench") as folder:
             bench.write_job(job, folder)
             self.tell(f"{self.name}: {job.where}: {module.rpartition('.')[2]}")
             self._call(folder, module, (result, "error.json"))

@@ -55,7 +55,7 @@ def read(data: bytes, where: str = "tensor") -> tuple[str, NDArray[np.generic]]:
     """
     dims: list[int] = []
     once: dict[int, int | bytes] = {}
-    for field, value in _fields(data, where):
+    for field, value in fields(data, where):
         if field == _DIMS:
             dims.extend(_packed(value, where) if isinstance(value, bytes) else [value])
         elif field in once:
@@ -93,15 +93,15 @@ def _text(data: bytes, where: str) -> str:
         raise IntegrityError("a name that is not UTF-8", where=where) from err
 
 
-def _fields(data: bytes, where: str) -> Iterator[tuple[int, int | bytes]]:
-    """Field numbers with their values, in the order of the message."""
+def fields(data: bytes, where: str, what: str = "TensorProto") -> Iterator[tuple[int, int | bytes]]:
+    """Field numbers with their values, in the order of a message of varints and bytes alone."""
     at = 0
     while at < len(data):
         tag, at = _read_varint(data, at, where)
         field, wire = tag >> 3, tag & 7
         value, at = _read_varint(data, at, where)
         if field == 0 or wire not in (_VARINT, _BYTES):
-            raise IntegrityError("not a TensorProto", where=where, found=f"field {field}, wire type {wire}")
+            raise IntegrityError(f"not a {what}", where=where, found=f"field {field}, wire type {wire}")
         if wire == _VARINT:
             yield field, value
             continue

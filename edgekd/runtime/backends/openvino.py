@@ -6,19 +6,17 @@ import contextlib
 import functools
 import re
 import sys
-import tempfile
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgekd.disk import disk
-from edgekd.errors import ExportError, IntegrityError, UnavailableError, UsageError
+from edgekd.disk import temporary
+from edgekd.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
 from edgekd.runtime.backends import _ir
 from edgekd.runtime.backends._base import Array, Kernel, Port, check_inputs, fits, profiled
 
@@ -98,9 +96,16 @@ class Openvino:
             raise ExportError(f"OpenVINO can't read the model: {_reason(err)}", where="model.onnx") from err
         apply_moc_transformations(model, cf=False, smart_reshape=False)  # what it does itself before it compiles
         _ir.name_nodes(model, onnx)
-        with disk(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
-            path = Path(folder, XML)
-            ov.save_model(model, path, compress_to_fp16=False)
+        with temporary("lower") as folder:
+            path = folder / XML
+            try:
+                ov.save_model(model, path, compress_to_fp16=False)
+            except RuntimeError as err:  # it was read and converted: what is left to fail is the disk
+                raise ResourceError(
+                    f"OpenVINO can't write the model: {_reason(err)}",
+                    where=str(folder),
+                    hint="is the disk full? free some space, or set TMPDIR",
+                ) from err
             return {XML: _ir.tidy(path.read_bytes()), BIN: path.with_suffix(".bin").read_bytes()}
 
     def open(self, files: Mapping[str, bytes], batch: int | None = None) -> OpenvinoSession:

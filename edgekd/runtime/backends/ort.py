@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
-from edgekd.disk import disk
+from edgekd.disk import temporary
 from edgekd.errors import ExportError, IntegrityError, UnavailableError, UsageError
 from edgekd.runtime.backends._base import Array, Kernel, Port, Session, check_inputs, fits, profiled
 
@@ -82,10 +81,10 @@ class Ort:
 
     def kernels(self, files: Mapping[str, bytes], inputs: Mapping[str, Array]) -> list[Kernel]:
         """From ONNX Runtime's own profile; whole microseconds, the lower quartile: others disturb only upwards."""
-        with disk(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
+        with temporary("profile") as folder:
             options = onnxruntime.SessionOptions()
             options.enable_profiling = True
-            options.profile_file_prefix = str(Path(folder, "profile"))
+            options.profile_file_prefix = str(folder / "profile")
             compiled = self.compile(files, options)
             session = OrtSession(compiled)
             for _ in range(_COLD):

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import functools
 import logging
-import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import onnxruntime
 from onnxruntime.tools.ort_format_model import create_config_from_models
 
-from edgekd.disk import disk
+from edgekd.disk import temporary
 from edgekd.errors import IntegrityError
 from edgekd.runtime.backends import ort
 from edgekd.runtime.backends.ort import OrtSession
@@ -48,8 +46,7 @@ class OrtMobile(ort.Ort):
 @functools.lru_cache(KEPT)
 def _lowered(onnx: bytes) -> tuple[tuple[str, bytes], ...]:
     logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)  # it tells of every file
-    with disk(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="edgekd-") as name:
-        folder = Path(name)
+    with temporary("lower") as folder:
         options = onnxruntime.SessionOptions()
         options.optimized_model_filepath = str(folder / MODEL)
         options.add_session_config_entry("session.save_model_format", "ORT")

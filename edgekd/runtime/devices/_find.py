@@ -56,7 +56,8 @@ def _address(text: str) -> dict[str, Any] | None:
 
 def _named(name: str) -> dict[str, Any]:
     """The table of a name: the one here before the user's."""
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "edgekd"
+    # expanduser leaves ~ as it is where a user has no home: then there is no such file
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "edgekd"
     known: dict[str, dict[str, Any]] = {}
     for file in (home / FILE, Path(FILE)):
         try:

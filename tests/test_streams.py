@@ -1,0 +1,161 @@
+"""What is printed goes to whatever there is: ASCII terminals, pipes that end, full disks; and light installs."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgekd import cli, console, disk, host
+from edgekd.base import recipe_files, streams
+from edgekd.errors import EdgekdError, ResourceError, UsageError
+from edgekd.runtime import operators
+
+# What neither a device nor a light install has.
+ABSENT = ("torch", "onnx", "onnx_ir", "onnxscript", "pydantic", "jinja2", "google", "safetensors", "sklearn", "PIL")
+LIGHT = f"""
+import json, sys
+for name in {ABSENT!r}:
+    sys.modules[name] = None
+from edgekd import cli
+codes = {{}}
+for args in (["doctor"], ["targets"], ["cache"], ["init", "new.toml"], ["report", "nowhere"], ["nonsense"]):
+    codes[args[0]] = cli.run(args)
+sys.stderr.write(json.dumps(codes) + "\\n")
+"""
+
+
+def written(text: str, encoding: str, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """What ``console.show`` leaves on a stdout of an encoding."""
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    streams.prepare()
+    console.show(text)
+    sys.stdout.flush()
+    return raw.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "wanted"),
+    [("ascii", b"ok Gr\\xfc\\xdfe . \\U0001f600 \\udcff"), ("latin-1", b"ok Gr\xfc\xdfe \xb7 \\U0001f600 \\udcff")],
+)
+def test_every_encoding_takes_every_text(encoding: str, wanted: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also half a surrogate, which a file's name that is no UTF-8 is read as."""
+    assert written(f"{console.SHIPS} Grüße · 😀 \udcff", encoding, monkeypatch).rstrip() == wanted
+    assert b"\\udcff" in written("\udcff", "utf-8", monkeypatch)
+
+
+def test_tables_stay_tables_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"name": "a", "backend": "b", "numerics": ["int8"], "available": True, "reason": None, "description": "ü"}]
+    lines = written(console.targets_table(rows), "ascii", monkeypatch).decode("ascii").splitlines()  # type: ignore[arg-type]
+    assert len({len(line) for line in lines[:2]}) == 1 and "ok" in "".join(lines)
+
+
+def test_json_stays_json_where_a_terminal_is_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    cli._print(True, {"label": "ß 😀"}, lambda: "")
+    sys.stdout.flush()
+    assert json.loads(raw.getvalue()) == {"label": "ß 😀"}
+
+
+@pytest.mark.parametrize("args", [["cache"], ["cache", "--json"], ["--help"]])
+def test_a_full_stdout_is_an_error_and_a_closed_pipe_none(args: list[str], tmp_path: Path) -> None:
+    command = f"import sys; from edgekd import cli; sys.exit(cli.run({[*args]!r}))"
+    env = {**os.environ, "EDGEKD_CACHE": str(tmp_path)}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", command], stdout=full, stderr=subprocess.PIPE, text=True, env=env)
+    assert done.returncode == 6 and done.stderr.count("\n") == 1 and "the disk is full" in done.stderr
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", command], stdout=writing, stderr=subprocess.PIPE, text=True, env=env)
+    os.close(writing)
+    assert done.stderr == "" and (done.returncode == 0 or args == ["--help"])
+
+
+def test_closed_streams_take_text_and_keep_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert cli.run(["cache", "--cache", str(tmp_path)]) == 0
+    assert cli.run(["cache", "--nonsense"]) == 2
+    for stream in (sys.stdout, sys.stderr):
+        stream.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EPIPE])
+def test_progress_ends_no_build(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """stderr on a full disk, and a pipe that nobody reads on."""
+
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(sys, "stderr", Broken())
+    with console.Progress() as progress:
+        progress({"step": "teacher"})
+        progress({"step": "note", "note": "a note"})
+    cli._tell("a line")
+
+
+def test_what_a_light_install_has_runs_there(tmp_path: Path) -> None:
+    env = {**os.environ, "EDGEKD_CACHE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT], cwd=tmp_path, capture_output=True, text=True, env=env, check=True
+    )
+    codes = {"doctor": 0, "targets": 0, "cache": 0, "init": 0, "report": 4, "nonsense": 2}
+    assert json.loads(done.stderr.splitlines()[-1]) == codes
+    assert "is not installed; pip install 'edgekd[build,ort]'" in done.stderr
+    assert (tmp_path / "new.toml").read_text().count('name = "new"') == 1
+
+
+def test_doctor_names_what_a_build_would_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {**host.facts(), "versions": {"numpy": "2.0"}}
+    text = written(console.doctor({"host": facts, "problems": [], "missing": ["torch"]}), "utf-8", monkeypatch)  # type: ignore[arg-type]
+    assert "torch would be needed too: pip install 'edgekd[build,ort]'" in text.decode()
+
+
+def test_no_home_and_no_entry_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("HOME", "EDGEKD_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with pytest.raises(UsageError, match="no home folder; give --cache, or set EDGEKD_CACHE"):
+        disk.cache_root()
+    assert cli.run(["cache", "--cache", str(tmp_path)]) == 0
+
+
+def test_what_fails_on_a_full_disk_is_the_disks_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="as it was"), disk.temporary("test"):
+        raise ValueError("as it was")
+    monkeypatch.setattr(disk, "_is_full", lambda folder: True)
+    for err in (RuntimeError("iostream error"), ValueError("no JSON"), EdgekdError("the child ended with 1")):
+        with pytest.raises(ResourceError, match="the disk is full"), disk.temporary("test") as folder:
+            raise err
+        assert not folder.exists()
+
+
+def test_no_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/proc/nowhere")
+    with pytest.raises(ResourceError, match="set TMPDIR"), disk.temporary("test"):
+        pass
+
+
+def test_operators_of_what_is_no_model() -> None:
+    for data in (b"", b"name = 1", b"\x08\x07", b"\x3a\x02\x0a\x7f"):
+        with pytest.raises(EdgekdError) as err:
+            operators.of_onnx(data, "it")
+        assert err.value.exit_code == 5
+
+
+def test_a_recipe_can_not_be_written_where_no_folder_is(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="can't be written"):
+        recipe_files.start(tmp_path / "nowhere" / "a.toml", "digits")
