@@ -45,12 +45,12 @@ def _without_measured(value: Any) -> Any:
     return [_without_measured(inner) for inner in value] if isinstance(value, list) else value
 
 
-def command(folder: Path, recipe: str, settings: list[str]) -> list[str]:
+def command(folder: Path, given: argparse.Namespace) -> list[str]:
     """The build, with a cache of its own."""
-    line = [sys.executable, "-m", "edgekd", "build", recipe, "--target", "ort-cpu", "--target", "openvino"]
-    line += ["--out", str(folder / "out"), "--cache", str(folder / "cache")]
-    for setting in settings:
-        line += ["--set", setting]
+    line = [sys.executable, "-m", "edgekd", "build", given.recipe]
+    line += ["--out", str(folder / "out"), "--cache", str(folder / "cache"), *["--quick"][: given.quick]]
+    for option, values in (("--target", given.targets), ("--set", given.settings)):
+        line += [part for value in values for part in (option, value)]
     return line
 
 
@@ -80,20 +80,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--recipe", default="digits")
+    parser.add_argument("--target", action="append", dest="targets")
     parser.add_argument("--set", action="append", dest="settings")
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-result", action="store_true")
     given = parser.parse_args()
-    settings = given.settings if given.settings is not None else list(SHORT)
+    given.settings = list(SHORT) if given.settings is None else given.settings
+    given.targets = given.targets or ["ort-cpu", "openvino"]
     rng, rows = random.Random(given.seed), []
     with tempfile.TemporaryDirectory(prefix="edgekd-kills-") as name:
         root = Path(name)
-        whole = run(command(root / "whole", given.recipe, settings))
+        whole = run(command(root / "whole", given))
         wanted = content(root / "whole" / "out")
         for i in range(given.kills):
             for attempt in range(TRIES):
                 folder = root / f"kill{i}.{attempt}"
-                line = command(folder, given.recipe, settings)
+                line = command(folder, given)
                 moment = rng.uniform(0.5, whole)
                 took = kill(line, moment)
                 if took is None:
@@ -113,7 +116,7 @@ def main() -> None:
     if not given.no_result:
         import _common  # noqa: PLC0415  # torch is not needed before
 
-        _common.write("kills", {"uninterrupted_s": whole, "settings": settings, "kills": rows})
+        _common.write("kills", {"uninterrupted_s": whole, "settings": given.settings, "kills": rows})
     sys.exit(1 if any(row["differ"] for row in rows) else 0)
 
 

@@ -31,8 +31,8 @@ net (float[N, 4] x) => (float[N, 4] y)
 """
 
 
-def test_a_phone_gets_an_ort_file_and_the_operators_that_it_needs(tmp_path: Path) -> None:
-    edgekd.build("digits", quick=True, out=tmp_path / "net", targets=["ort-mobile"])
+def test_a_phone_gets_an_ort_file_and_the_operators_that_it_needs(own_digits: Path, tmp_path: Path) -> None:
+    edgekd.build("digits", quick=True, out=tmp_path / "net", targets=["ort-mobile"], cache=own_digits / "cache")
     edgekd.verify(tmp_path / "net")
     lines = (tmp_path / "net" / "ort-mobile" / "required_operators.config").read_text().splitlines()
     found = {op for line in lines for op in line.split(";")[2].split(",")}
@@ -56,12 +56,13 @@ def test_the_web_needs_node_and_its_packages(tmp_path: Path, monkeypatch: pytest
         _base.make("ort_web", {}, "t").check()
 
 
-def test_the_web_is_timed_by_its_own_clock(tmp_path: Path) -> None:
+def test_the_web_is_timed_by_its_own_clock(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     try:
         _base.make("ort_web", {}, "t").check()
     except UnavailableError as err:
         pytest.skip(str(err))
-    edgekd.build("digits", quick=True, out=tmp_path / "net", targets=["ort-web"])
+    cache = request.getfixturevalue("own_digits") / "cache"
+    edgekd.build("digits", quick=True, out=tmp_path / "net", targets=["ort-web"], cache=cache)
     chosen = target.load("ort-web")
     backend = _base.make(chosen.backend, dict(chosen.options), "t")
     session = backend.open({"model.onnx": (tmp_path / "net" / "ort-web" / "model.onnx").read_bytes()})
