@@ -65,8 +65,8 @@ def test_labels_of_any_width(kind: str) -> None:
 @pytest.mark.parametrize(
     ("labels", "names", "others", "message"),
     [
-        ([0, 1, 3], None, (), r"train: sample 2: labels that leave out 2: .*found '3'"),
-        ([0, 1], None, (70_001,), r"test: sample 0: labels that leave out 2: .*names are given"),
+        ([0, 1, 3], None, (), r"train: sample 2: labels that leave out 2; found '3'"),
+        ([0, 1], None, (70_001,), r"test: sample 0: labels that leave out 2; .*names are given"),
         ([20, 10], None, (), "labels that leave out 1"),
         ([0, 1, 2], ["x", "y"], (), "train: sample 2: a label that is no class; found '2'; .*count from 1"),
         ([0, 1, 2], ["1", "2", "3"], (), "train: sample 0: a label that is no class; found '0'"),
@@ -94,7 +94,7 @@ def test_labels_that_mean_no_class(labels: Any, names: Any, others: Any, message
         (np.array([["a", "b"]]), "a row of names"),
         ({0: "cat", 1: "dog"}, "a row of names"),
         ({"cat", "dog"}, "a row of names"),
-        (["cat", "dog", "cat"], "a name of two classes; found 'cat'; allowed: once; it is 0 and 2"),
+        (["cat", "dog", "cat"], "a name of two classes; found 'cat'; allowed: each once, and this is 0 and 2"),
         (["caf\u00e9", "cafe\u0301"], "a name of two classes"),
         (["cat", " "], r"\[1\]: a class without a name"),
         ([b"\xff"], "not UTF-8"),
@@ -205,6 +205,7 @@ SOUND = RNG.integers(-9000, 9000, (5, 99), dtype=np.int16)
         (UNIT * 2 - 1, UNIT),
         (SOUND, SOUND // 9000),
         (ROWS, 1000 * ROWS),
+        (ROWS.reshape(20, 15), np.abs(ROWS.reshape(20, 15))),
         (ROWS.astype(np.float64), ROWS),
     ],
 )
@@ -227,7 +228,8 @@ def test_nothing_but_zeros_and_grey_beside_colour_are_unlike() -> None:
     [
         (GREY, GREY // 4),  # darker
         (UNIT, UNIT[:3] * np.float32(1.3) - np.float32(0.02)),  # as a bicubic filter overshoots
-        (ROWS, np.abs(ROWS[:2])),
+        (ROWS, np.abs(ROWS)),  # six numbers a sample may all be of a warm summer
+        (ROWS[:, :1], ROWS[:9, :1] * 0),
         (np.exp(3 * ROWS), np.exp(3 * ROWS[:9] + 1)),
         (SOUND, SOUND // 20),
         (GREY, GREY[:1] * 0),

@@ -80,7 +80,7 @@ def test_labels_may_be_names_and_classes_may_have_them(tmp_path: Path) -> None:
         ([*ROWS, ("a", "2")], {"classes": ("x", "y")}, r"t\.tsv, line 32: a label that is no class; found '2'"),
         ([*ROWS, ("a", "pos")], {"classes": ("0", "1")}, "found 'pos'"),
         ([*ROWS, ("a", "")], {}, r"t\.tsv, line 32: no label"),
-        ([*ROWS, ("a", "20000000")], {}, r"t\.tsv, line 32: labels that leave out 2: .* found '20000000'"),
+        ([*ROWS, ("a", "20000000")], {}, r"t\.tsv, line 32: labels that leave out 2; found '20000000'"),
         ([*ROWS, ("a", "1" * 5000)], {}, r"t\.tsv, line 32: labels that leave out 2"),
         ([*ROWS, ("sentence", "label")], {}, r"t\.tsv, line 32: the header once more"),
         ([*ROWS, ("a", "b", "c")], {}, "line 32: another number of columns"),

@@ -20,7 +20,8 @@ SEVERAL = 8  # samples whose extremes are worth comparing
 # How many times larger one split's numbers may be than another's: the largest of pictures, the middle one of others.
 # Mistakes (0..1 beside 0..255, -1..1 beside int16, 0..16 beside 0..255) are 16 times and more.
 BRIGHTER, LARGER = 8.0, 50.0
-NEGATIVE = 0.1  # share of a split's numbers: none at all in another one is no chance
+WIDE = 8  # numbers of a sample: of fewer, such as a temperature, one split may well hold other ones than another
+CHANCE = 1e-6
 
 
 def loaded(source: Any) -> Dataset:
@@ -36,7 +37,8 @@ def loaded(source: Any) -> Dataset:
         return dataset
     if not isinstance(dataset, Dataset):
         raise FactoryError("load gave no Dataset", where=OWN, found=type(dataset).__name__)
-    return checked(replace(dataset, classes=named(dataset.classes, f"{OWN}: classes")), OWN)
+    classes = tuple(dataset.classes) if dataset.heads else named(dataset.classes, f"{OWN}: classes")
+    return checked(replace(dataset, classes=classes), OWN)
 
 
 def checked(dataset: Dataset, where: str, *, every_class: bool = True) -> Dataset:
@@ -114,54 +116,77 @@ def _check_classes(dataset: Dataset, y: NDArray[np.int64], where: str, *, every_
 
 
 class _Size(NamedTuple):
-    """How large a split's numbers are: lowest, highest, the middle one of all but zeros, and the share below 0."""
+    """How large a split's numbers are: of so many ``samples``.
 
+    Attributes:
+        middle: the median of all but zeros, without signs.
+        signed: the share of samples that hold a number below 0.
+    """
+
+    samples: int
     low: float
     high: float
     middle: float
-    negative: float
+    signed: float
 
     @classmethod
     def of(cls, x: NDArray[Any]) -> _Size:
-        some = x[:: max(1, len(x) // SOME)][:SOME]
+        some = _some(x)
         size = np.abs(some[some != 0].astype(np.float64))
+        middle = float(np.median(size)) if len(size) else 0.0
         return cls(
-            float(x.min()), float(x.max()), float(np.median(size)) if len(size) else 0.0, float((some < 0).mean())
+            len(x), float(x.min()), float(x.max()), middle, float((some.reshape(len(some), -1) < 0).any(1).mean())
         )
 
     @property
     def top(self) -> float:
         return max(abs(self.low), abs(self.high))
 
+    def lacks_signs_of(self, other: _Size) -> bool:
+        """Whether nothing is below 0 here, where so much is there that it can be no chance."""
+        return self.low >= 0 and (1 - other.signed) ** self.samples < CHANCE
+
 
 def check_alike(train: NDArray[Any], other: NDArray[Any], where: str) -> None:
-    """Raise DataError where a split's numbers are not like those of train: another type, or another range."""
-    if train.dtype.kind in "UO" and other.dtype.kind in "UO":
+    """Raise DataError where a split's numbers are not like those of train: another type, range, or colours."""
+    if (train.dtype.kind in "UO" and other.dtype.kind in "UO") or not train.size or not other.size:
         return
     if train.dtype != other.dtype:
-        found, allowed = _told(other), f"{_told(train)}, as in train"
-        raise DataError("numbers of another type than in train", where=where, found=found, allowed=allowed)
-    if train.dtype == np.int64 or not train.size or not other.size:  # users and items
-        return
-    mine, theirs = _Size.of(train), _Size.of(other)
-    several = min(len(train), len(other)) >= SEVERAL
-    zeros = len(other) > 1 and mine.top > 0 and theirs.top == 0
-    unsigned = several and max(mine.negative, theirs.negative) > NEGATIVE and min(mine.low, theirs.low, 0) < 0
-    unsigned = unsigned and min(mine.negative, theirs.negative) == 0 and max(mine.low, theirs.low) >= 0
-    larger = _beyond(mine.middle, theirs.middle, LARGER)
-    brighter = train.ndim == 4 and several and _beyond(mine.top, theirs.top, BRIGHTER)
-    if several and train.ndim == 4 and train.shape[-1] == 3 and {_coloured(train), _coloured(other)} == {0.0, 1.0}:
-        one, two = ("grey", "in colour") if _coloured(other) == 0 else ("in colour", "grey")
-        hint = "data.grey = true reads all as grey"
-        raise DataError("pictures of other channels than in train", where=where, found=one, allowed=two, hint=hint)
-    if zeros or unsigned or larger or brighter:
-        found, allowed = _told(other), f"{_told(train)}, as in train"
-        raise DataError("numbers of another range than in train", where=where, found=found, allowed=allowed)
+        _refuse("another type", _told(other), _told(train), where)
+    if train.dtype != np.int64:  # else users and items
+        if _other_range(_Size.of(train), _Size.of(other), other):
+            _refuse("another range", _told(other), _told(train), where)
+        if train.ndim == 4 and train.shape[-1] == 3 and min(len(train), len(other)) >= SEVERAL:
+            coloured = _coloured(train), _coloured(other)
+            if set(coloured) == {0, 1}:
+                mine, theirs = ("in colour" if share else "grey" for share in coloured)
+                _refuse("other channels", theirs, mine, where, "data.grey = true reads all as grey")
+
+
+def _refuse(what: str, found: str, wanted: str, where: str, hint: str | None = None) -> None:
+    message = f"numbers of {what} than in train"
+    raise DataError(message, where=where, found=found, allowed=f"{wanted}, as in train", hint=hint)
+
+
+def _other_range(mine: _Size, theirs: _Size, other: NDArray[Any]) -> bool:
+    """Whether a split (``theirs``) holds numbers that are none of train's (``mine``)."""
+    wide = other[0].size >= WIDE
+    if theirs.top == 0 < mine.top:
+        return theirs.samples > 1 and wide
+    signs = wide and (mine.lacks_signs_of(theirs) or theirs.lacks_signs_of(mine))
+    brighter = (
+        other.ndim == 4 and min(mine.samples, theirs.samples) >= SEVERAL and _beyond(mine.top, theirs.top, BRIGHTER)
+    )
+    return signs or brighter or _beyond(mine.middle, theirs.middle, LARGER)
+
+
+def _some(x: NDArray[Any]) -> NDArray[Any]:
+    return x[:: max(1, len(x) // SOME)][:SOME]
 
 
 def _coloured(x: NDArray[Any]) -> float:
     """The share of pictures that are not grey all over."""
-    some = x[:: max(1, len(x) // SOME)][:SOME]
+    some = _some(x)
     return float((some != some[..., :1]).any(axis=(1, 2, 3)).mean())
 
 

@@ -49,7 +49,9 @@ def named(given: Any, where: str) -> tuple[str, ...]:
         if not same:
             raise DataError("a class without a name", where=f"{where}[{i}]", found=name)
         if (before := first.setdefault(same, i)) != i:
-            raise DataError("a name of two classes", where=where, found=name, allowed=f"once; it is {before} and {i}")
+            raise DataError(
+                "a name of two classes", where=where, found=name, allowed=f"each once, and this is {before} and {i}"
+            )
     return names
 
 
@@ -155,11 +157,9 @@ def _counted(every: Iterable[str], spelled: Mapping[str, Any], at: At) -> tuple[
     label = ordered[gap]
     split, found, member = next((s, f, m) for s, (f, m) in spelled.items() if label in f)
     place = at(split, int(np.flatnonzero(member == found.index(label))[0]))
-    missing, allowed = gap + start, "all of 0, 1, 2, ..., or of 1, 2, 3, ..."
-    raise DataError(
-        f"labels that leave out {missing}: no sample is of that class", where=place, found=label, allowed=allowed,
-        hint=NAME_THEM,
-    )  # fmt: skip
+    message, allowed = f"labels that leave out {gap + start}", "all of 0, 1, 2, ..., or of 1, 2, 3, ..."
+    hint = f"no sample is of that class; {NAME_THEM}"
+    raise DataError(message, where=place, found=label, allowed=allowed, hint=hint)
 
 
 def check_ids(ids: NDArray[np.int64], where: str) -> None:
