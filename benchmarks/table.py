@@ -198,6 +198,17 @@ def killed(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
 
 
+def mutated(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Keys."""
+    rows, builds = found["mutations"], found["builds"]
+    right = sum(not (row["missed"] or row["too_many"]) for row in rows)
+    yield (
+        "kinds of change to data, recipe, target, code, files, versions, networks: the steps that depend on it run "
+        "again, and no other",
+        f"{right} of {len(rows)} by their keys; {sum(row['right'] for row in builds)} of {len(builds)} by a build",
+    )
+
+
 def network(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Namespaces."""
     good = not found["differ"] and not any(found["exit_codes"].values())
@@ -344,6 +355,7 @@ PARTS = (
     ("same_answers", answers, "same_answers.py"),
     ("call_overhead", overhead, "call_overhead.py"),
     ("kills", killed, "kills.py"),
+    ("mutations", mutated, "mutations.py"),
     ("no_network", network, "no_network.py"),
     ("outside", outside, "outside.py --node FOLDER"),
     ("arm64", emulated, "arm64.py FOLDER"),

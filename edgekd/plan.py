@@ -233,7 +233,7 @@ class _Maker:
         heads = [head for head in self.dump["data"]["heads"] if table.head in (None, head[0])]
         base = [
             self.data,
-            {**self.dump["data"], "heads": heads},
+            {**self._data(), "heads": heads},
             self.dump["augment"],
             recipe.task,
             self.dump["metric"],
@@ -251,6 +251,11 @@ class _Maker:
                 f"the very same as {step.name}", where=f"{name}.seed", found=table.seed, allowed="another seed"
             )
         return step
+
+    def _data(self) -> Table:
+        """The data's table; what a factory returned is in the fingerprint, whoever returned it."""
+        said = ("factory", "args") if self.recipe.data.source == "python" else ()
+        return {key: value for key, value in self.dump["data"].items() if key not in said}
 
     def _read(self, name: str) -> list[str]:
         """What a teacher is, beside what its table says."""

@@ -126,13 +126,12 @@ def keep_seen(table: Any, root: Path) -> None:
         files = {
             path: folder
             for path, folder in watch.opened(who, modules).items()
-            if not (imports.is_libraries(Path(path)) or Path(path).is_relative_to(root.absolute()))
-            and not path.startswith(("/proc/", "/sys/", "/dev/"))
+            if not imports.is_libraries(Path(path)) and not path.startswith(("/proc/", "/sys/", "/dev/"))
         }
         known, hashes = _known[who].hashes["modules"], static.hashes()
         if any(known.get(name) != found for name, found in hashes.items()):
             continue  # edited since it was imported: nothing is known of the code that stands there now
-        record, text = _record(who, static, hashes, root), canonical({"modules": more, "files": files})
+        record, text = _record(who, static, hashes, root), json.dumps({"modules": more, "files": files}).encode()
         if not (record.is_file() and record.read_bytes() == text):
             replace_file(record, text)
         _known[who] = _look(who, root)
@@ -175,9 +174,8 @@ def _look(who: str, root: Path | None) -> _Code:
     except (OSError, ValueError):
         record = None
     more = imports.closure(record["modules"]) if record else imports.Closure()
-    files = [
-        [Path(path).name, _content(Path(path), folder)] for path, folder in (record or {"files": {}})["files"].items()
-    ]
+    opened = record["files"].items() if record else ()
+    files = [[ascii(Path(path).name), _content(Path(path), folder)] for path, folder in opened]
     known = {**more.hashes(), **hashes} or {_module_of(who): "not found"}
     return _Code({"modules": known, "files": sorted(files)}, (*code.files, *more.files), record is not None)
 

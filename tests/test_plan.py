@@ -100,6 +100,12 @@ def test_a_folder_of_weights_counts_by_what_is_in_it(tmp_path: Path) -> None:
     assert made(tmp_path / "a")["teacher"] != made(tmp_path / "b")["teacher"]
 
 
+def test_of_a_data_factory_counts_what_it_returned() -> None:
+    """Which the fingerprint tells; a bundle names the factory."""
+    one, other = (make({"data": {"source": "python", "factory": f"nowhere:{name}"}}) for name in ("a", "b"))
+    assert keys(one) == keys(other) and one.identity != other.identity
+
+
 def test_the_identity_knows_every_wish_and_no_measurement() -> None:
     one = make()
     assert one.identity == make().identity

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from edgekd import plugins
 from edgekd.build import imports
@@ -33,17 +34,18 @@ _NOT_SAID = {
 }
 
 
-def fingerprint(module: nn.Module, example: Sequence[Tensor] | None = None) -> str:
+def fingerprint(module: nn.Module, example: Sequence[Tensor] | None = None, *, plain: bool = True) -> str:
     """SHA-256 (hex) over a network as it stands.
 
     Args:
         example: model inputs; with them the exported graph counts too, where there is one (a teacher need not have it).
+        plain: also numbers and texts that are kept as attributes.
 
     Whether the whole network is in training mode counts for nothing, as every step sets that; parts that differ from
     the whole are told.
     """
     digest = hashlib.sha256()
-    _Reader(digest).read(module)
+    _Reader(digest, plain).read(module)
     odd = [name for name, part in module.named_modules() if part.training != module.training]
     digest.update(repr(sorted(odd)).encode())
     if example is not None:
@@ -78,15 +80,18 @@ def of_factory(make: Callable[[], nn.Module], seed: int, example: Sequence[Tenso
     if shared:
         hint = "make it anew in each call; a network that stands already goes in as an object, or as a checkpoint"
         raise FactoryError("the factory gives the same network again", where=where, found=shared[0], hint=hint)
-    if fingerprint(one) != fingerprint(other):
-        raise FactoryError(
-            "the factory gives another network each time, so that what is trained can't be built again",
-            where=where,
-            found=f"{_first_difference(one, other)} differs between two calls",
-            hint="draw from torch's, numpy's or Python's own random numbers, which are seeded, or from a generator "
-            "with a fixed seed",
-        )
-    return fingerprint(one, example)
+    if fingerprint(one) == fingerprint(other):
+        return fingerprint(one, example)
+    bare = [fingerprint(net, example, plain=False) for net in (one, other)]
+    if bare[0] == bare[1]:  # a time, a number of its own: no tensor differs, and nothing in the graph
+        return bare[0]
+    raise FactoryError(
+        "the factory gives another network each time, so that what is trained can't be built again",
+        where=where,
+        found=f"{_first_difference(one, other)} differs between two calls",
+        hint="draw from torch's, numpy's or Python's own random numbers, which are seeded, or from a generator with "
+        "a fixed seed",
+    )
 
 
 def _first_difference(one: nn.Module, other: nn.Module) -> str:
@@ -113,8 +118,8 @@ def _hash_of(value: Any) -> str:
 class _Reader:
     """Follows what an object holds into a hash; what was met before is told by its number, so that it ends."""
 
-    def __init__(self, digest: hashlib._Hash) -> None:
-        self.digest = digest
+    def __init__(self, digest: hashlib._Hash, plain: bool = True) -> None:
+        self.digest, self.plain = digest, plain
         self.met: dict[int, tuple[int, Any]] = {}
         self.brought: dict[str, str] = {}
 
@@ -124,7 +129,7 @@ class _Reader:
     def read(self, value: Any) -> None:
         """Add a value of any kind."""
         if isinstance(value, PLAIN):
-            return self.say(type(value).__name__, str(value))
+            return self.say(type(value).__name__, str(value)) if self.plain else None
         if id(value) in self.met:
             return self.say("met", self.met[id(value)][0])
         self.met[id(value)] = len(self.met), value
@@ -164,8 +169,6 @@ class _Reader:
             self.say("built in", getattr(value, "__name__", ""))
         else:
             self._class(type(value))
-            if isinstance(value, nn.Module):
-                self.say("module", value.extra_repr())
             for key, inner in list(getattr(value, "__dict__", {}).items()):
                 if key in _HOOKS:
                     self.read(list(inner.values()))  # their numbers are counted over the whole process
@@ -218,8 +221,16 @@ def _cell(cell: Any) -> Any:
 
 
 def _code(code: types.CodeType) -> str:
-    consts = [_code(const) if isinstance(const, types.CodeType) else repr(const) for const in code.co_consts]
-    return repr((code.co_code, code.co_names, code.co_varnames, consts))
+    return repr((code.co_code, code.co_names, code.co_varnames, _const(code.co_consts)))
+
+
+def _const(value: Any) -> Any:
+    """A constant in a form that is the same in every process: sets are told in an order of their own."""
+    if isinstance(value, types.CodeType):
+        return _code(value)
+    if isinstance(value, frozenset):
+        return sorted(repr(_const(inner)) for inner in value)
+    return [_const(inner) for inner in value] if isinstance(value, tuple) else repr(value)
 
 
 def _names(code: types.CodeType) -> set[str]:
@@ -229,9 +240,9 @@ def _names(code: types.CodeType) -> set[str]:
 
 def _dense(value: Tensor) -> Tensor:
     """The tensor in a form whose bytes can be read."""
-    value = value.detach()
-    if value.is_meta:
+    if is_lazy(value) or value.is_meta:
         return torch.zeros(0, dtype=value.dtype)
+    value = value.detach()
     if value.is_quantized:
         return value.dequantize()
     return value.to_dense() if value.layout != torch.strided else value.resolve_conj().resolve_neg()

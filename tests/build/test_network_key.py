@@ -109,6 +109,24 @@ def test_random_numbers_of_a_factory_are_seeded(draw: Callable[[int], Any]) -> N
     assert after == (np.random.get_state()[1][:3].tolist(), random.getstate()), "the user's own numbers go on"
 
 
+def test_a_time_that_a_network_keeps_is_no_other_network() -> None:
+    clock = iter(range(100))
+
+    def make() -> nn.Module:
+        net = Gated()
+        net.options["made"] = (next(clock), [])
+        return net
+
+    assert network_key.of_factory(make, 0, EXAMPLE, "t") == network_key.of_factory(make, 0, EXAMPLE, "t")
+
+
+def test_code_is_the_same_in_every_process() -> None:
+    def member(x: str) -> bool:
+        return x in {"a", "b", "c"} or (lambda y: y in {"d", "e"})(x)
+
+    assert network_key._code(member.__code__).count("frozenset") == 0
+
+
 @pytest.mark.parametrize(
     ("place", "said"), [("inner.2.bias", "inner.2.bias"), ("offset", "offset"), ("options", "options")]
 )
