@@ -13,6 +13,7 @@ from edgekd.examples import About
 from edgekd.preprocess import Inputs
 from edgekd.record import Facts
 from edgekd.runtime import batches, decisions, golden
+from edgekd.runtime.backends import _base as backends
 from edgekd.runtime.batches import Outputs
 from edgekd.runtime.bundle import Bundle, Variant, portable_first
 from edgekd.runtime.model import Model
@@ -77,10 +78,15 @@ def _decisions(bundle: Bundle, samples: Any, asked: Sequence[tuple[Model, Output
 
 def _in_words(about: About) -> str:
     if about.kind == "text":
-        return "a text"
+        return f"a text, of which at most {about.ops[-1]['length']} tokens are read ([CLS] and [SEP] among them)"
     sound = f"a sound of one channel, {about.rate} samples a second"
     kind = {"ink": "an image of one channel", "picture": "an image, RGB", "sound": sound}.get(about.kind, "numbers")
-    return f"{kind}: {' x '.join(map(str, about.shape))} {about.dtype}, as they are (the preprocessing is part of it)"
+    told = f"{kind}: {' x '.join(map(str, about.shape))} {about.dtype}, as they are (the preprocessing is part of it)"
+    if about.kind == "sound":
+        told += (
+            "; `predict` takes clips of any length: the middle of a longer one, zeros behind a shorter, as in training"
+        )
+    return told
 
 
 def _about(facts: Facts, bundle: Bundle) -> About:
@@ -96,6 +102,7 @@ def _about(facts: Facts, bundle: Bundle) -> About:
         classifies=facts.bench.recipe.metric["kind"] != "mse",
         files={runtime: f"{v.target}/{next(iter(v.files))}" for runtime, v in opened.items()},
         rate=feed.rate,
+        settings={runtime: _settings(v, runtime) for runtime, v in opened.items()},
         gpu="web" in opened and opened["web"].options.get("provider") == "webgpu",
     )
 
@@ -107,6 +114,22 @@ def _opened(bundle: Bundle, runtime: str) -> Variant | None:
             if backend in (variant.backend, *variant.also) and _on_cpu(variant):
                 return variant
     return None
+
+
+def _settings(variant: Variant, runtime: str) -> dict[str, Any]:
+    """What the runtime is told when it opens the variant's file, so that a program answers as the bundle does."""
+    own = next(kind for kind in OPEN[runtime] if kind in (variant.backend, *variant.also))
+    options = variant.options if own == variant.backend else variant.also[own]
+    if runtime == "openvino":
+        backend = backends.make(own, options, variant.target)
+        return backend.properties() if isinstance(backend, backends.Configured) else {}
+    config = options.get("config") or {}
+    return {"threads": int(options.get("threads", 1)), "config": {key: _entry(value) for key, value in config.items()}}
+
+
+def _entry(value: Any) -> str:
+    """A session config entry, as ``ort`` writes it."""
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _on_cpu(variant: Variant) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from edgekd import metric, plan, preprocess, sources, steps
-from edgekd.build import network_key
+from edgekd.build import network_key, reading
 from edgekd.errors import RecipeError
 from edgekd.heads import SINGLE, Heads
 from edgekd.learn.data._base import Dataset
@@ -74,7 +74,7 @@ def prepare(order: Order, objects: Objects) -> steps.Bench:
     count, given = feed.length("train"), objects.teacher is not None
     tree = plan.make(recipe, order.targets, order.data, count, order.quick, given, nets)
     made = (recipe, tree, order.store, feed, feeds, dataset.classes, heads, roots, terms, judge, order.progress)
-    return steps.Bench(*made, notes=dataset.notes)
+    return steps.Bench(*made, notes=(*dataset.notes, *reading.notes(feed)))
 
 
 def networks(

@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base import samples
 from edgekd.errors import DataError, RecipeError, UsageError
 from edgekd.wordpiece import Vocabulary
 
@@ -215,6 +216,36 @@ def _texts(x: Any) -> Array:
     if not isinstance(given, list | tuple) or not all(isinstance(text, str) for text in given):
         raise UsageError("not a text", where="predict", found=x, allowed="a str, or a list of them")
     return np.array(given, dtype=object)  # as str each text would take the room of the longest
+
+
+def clips(x: Any, length: int) -> tuple[Array, bool]:
+    """One clip of any length, (N, T) of one length, or a list of clips, as (N, length); and whether it was one.
+
+    Raises:
+        UsageError: no clips of one channel, or an empty one.
+    """
+    rows: list[Array]
+    try:
+        if isinstance(x, list | tuple) and x and all(np.ndim(clip) == 1 for clip in x):
+            rows, single = [np.asarray(clip) for clip in x], False
+        else:
+            array = np.asarray(x)
+            rows, single = ([array] if array.ndim < 2 else list(array)), array.ndim == 1
+    except ValueError as err:  # lists of unequal lengths within lists
+        raise UsageError("not a clip", where="predict", found=x, allowed="numbers of one channel") from err
+    found = next((clip for clip in rows if clip.ndim != 1 or clip.dtype.kind not in "uif" or not clip.size), None)
+    if found is not None:
+        allowed = f"clips of one channel of any length, as numbers; {length} samples of each are heard"
+        raise UsageError("not a clip", where="predict", found=(str(found.dtype), found.shape), allowed=allowed)
+    return np.array([samples.fit(clip, length) for clip in rows]).reshape(len(rows), length), single
+
+
+def cut(ops: Ops, texts: Sequence[str]) -> int:
+    """How many texts lose their last tokens; 0 for what is no text."""
+    if not ops or ops[-1]["op"] != "wordpiece":
+        return 0
+    vocabulary, room = Vocabulary.of(ops[-1]["vocabulary"]), ops[-1]["length"] - 2
+    return sum(len(vocabulary.tokens(text, ops[-1]["lower"])) > room for text in texts)
 
 
 def stored(ops: Ops) -> tuple[list[dict[str, Any]], dict[str, bytes]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
@@ -53,6 +53,8 @@ class About:
         labels: class names by head; values have none.
         files: what each runtime opens, by ``ort``, ``web`` and ``openvino``, as a path in the bundle.
         rate: of sounds, in Hz.
+        settings: what each runtime is told when it opens its file: OpenVINO's properties; of the others ``threads`` and
+            ``config``, session entries.
         gpu: the page's file is made for WebGPU.
     """
 
@@ -66,6 +68,7 @@ class About:
     files: Mapping[str, str]
     rate: int = 0
     gpu: bool = False
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -119,6 +122,16 @@ class About:
             (n, end - w, end) for n, w, end in zip(self.ops[-1]["names"], self.ops[-1]["widths"], ends, strict=True)
         ]
 
+    def setting(self, runtime: str) -> Mapping[str, Any]:
+        """Of ``settings``; one thread where nothing is told."""
+        return self.settings.get(runtime) or {"threads": 1, "config": {}}
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """OpenVINO's."""
+        told = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+        return self.settings.get("openvino") or told
+
     @staticmethod
     def numbers(value: float | Sequence[float]) -> str:
         """``0.5`` or ``[0.5, 0.25]`` -> what stands in a list."""
@@ -161,6 +174,7 @@ def make(about: About, sample: NDArray[Any] | str, answer: Mapping[str, Any]) ->
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["python"] = repr
     environment.filters["literal"] = lambda value: json.dumps(value, ensure_ascii=False)
     values = {"about": about, "last": about.ops[-1] if about.ops else {"op": ""}, "count": int(np.prod(about.shape))}
     made = {}

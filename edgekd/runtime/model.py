@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import preprocess
+from edgekd.base import samples
 from edgekd.errors import UnavailableError, UsageError
 from edgekd.heads import columns
 from edgekd.runtime import bundle as bundles
@@ -51,7 +53,9 @@ class Model:
         self.target = variant.target
         self.inputs: tuple[Port, ...] = session.inputs
         self.outputs: tuple[Port, ...] = session.outputs
-        self._ops, self._shape = bundle.preprocess, bundle.sample_shape
+        self._ops, self._shape, self._dtype = bundle.preprocess, bundle.sample_shape, bundle.sample_dtype
+        self._hears = bool(bundle.rate) and len(bundle.sample_shape) == 1
+        self._told = False  # that texts are cut
         self._first = session
         self._owner = threading.get_ident()
         self._local = threading.local()
@@ -69,16 +73,28 @@ class Model:
     def predict(self, x: Any) -> Any:
         """One raw sample, or a batch of them (then a list), preprocessed as in training.
 
+        A clip of sound may be of any length, and a batch a list of clips: the middle of a longer one is heard, and
+        zeros behind a shorter one, as in training. Of a text that is longer than the student reads the end is cut
+        off, with a warning, once.
+
         Returns:
             A Prediction, or where the student has several heads a dict of them by head.
 
         Raises:
-            UsageError: another shape than the bundle's samples have.
+            UsageError: another shape than the bundle's samples have; NaN or Inf; pictures that are scaled already.
         """
-        raw, single = preprocess.batched(x, self._shape)
+        raw, single = preprocess.clips(x, self._shape[0]) if self._hears else preprocess.batched(x, self._shape)
         if len(raw) == 0:
             return []
-        found = self.run(preprocess.apply(self._ops, raw))
+        samples.check_numbers(raw, self._dtype)
+        inputs = preprocess.apply(self._ops, raw)
+        if not self._told and preprocess.MASK in inputs:
+            self._tell_cut(raw.tolist(), inputs[preprocess.MASK].shape[1])
+        found = self.run(inputs)
+        if not all(np.isfinite(scores).all() for scores in found.values()):
+            raise UsageError(
+                "the student answers NaN or Inf to this", where="predict", allowed="samples as in training"
+            )
         answers = {
             name: [self._prediction(row, self.labels[where]) for row in softmax(found[name])]
             for name, where in columns(self.heads).items()
@@ -87,6 +103,15 @@ class Model:
         if len(answers) == 1:
             made = [one for row in made for one in row.values()]
         return made[0] if single else made
+
+    def _tell_cut(self, texts: Sequence[str], longest: int) -> None:
+        """Warn where a text is longer than the student reads; ``longest``: tokens of a row, full where one may be."""
+        length = self._ops[-1]["length"]
+        if longest == length and (count := preprocess.cut(self._ops, texts)):
+            self._told = True
+            what = "a text" if len(texts) == 1 else f"{count} of {len(texts)} texts"
+            message = f"{what} longer than the {length} tokens that the student reads: the end is cut off (told once)"
+            warnings.warn(message, UserWarning, stacklevel=3)
 
     def _prediction(self, scores: NDArray[np.float64], labels: Sequence[str]) -> Prediction:
         index = int(scores.argmax())

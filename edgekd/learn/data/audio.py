@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base.samples import fit
 from edgekd.errors import DataError
 from edgekd.learn.data import _archive, _folders
 from edgekd.learn.data._archive import Arrays
@@ -224,6 +225,4 @@ def _fit(clip: Clip, place: Clip, where: str) -> None:
     """Put a clip into a row of zeros: the middle of a longer one, a shorter one at the beginning."""
     if not len(clip):
         raise DataError("an empty clip", where=where, found="0 samples")
-    start = max(0, (len(clip) - len(place)) // 2)
-    kept = clip[start : start + len(place)]
-    place[: len(kept)] = kept
+    place[:] = fit(clip, len(place))

@@ -139,6 +139,14 @@ class Profiled(Protocol):
         """
 
 
+@runtime_checkable
+class Configured(Protocol):
+    """A backend whose runtime is told properties by name; a program of an app tells it the same."""
+
+    def properties(self) -> dict[str, Any]:
+        """What the device is told when a model is compiled for it."""
+
+
 def profiled(run: Callable[[], object], most: int) -> int:
     """Run about ``PROFILE_SECONDS`` long, at least 8 times and at most ``most``; how often it was."""
     started = time.perf_counter()

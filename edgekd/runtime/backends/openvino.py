@@ -110,12 +110,12 @@ class Openvino:
 
     def open(self, files: Mapping[str, bytes], batch: int | None = None) -> OpenvinoSession:
         """An IR, or an ONNX file as it is."""
-        return OpenvinoSession(_Compiled(self._read(files), self.device, self._properties(), batch or 1))
+        return OpenvinoSession(_Compiled(self._read(files), self.device, self.properties(), batch or 1))
 
     def kernels(self, files: Mapping[str, bytes], inputs: Mapping[str, Array]) -> list[Kernel]:
         """From the graph that OpenVINO compiled, and its counters; times are means, in whole microseconds."""
         batch = next((len(array) for array in inputs.values() if array.ndim), 1)
-        compiled = _Compiled(self._read(files), self.device, {**self._properties(), "PERF_COUNT": True}, batch)
+        compiled = _Compiled(self._read(files), self.device, {**self.properties(), "PERF_COUNT": True}, batch)
         session = OpenvinoSession(compiled)
         session.run(inputs)
         try:
@@ -139,7 +139,8 @@ class Openvino:
         except RuntimeError as err:
             raise IntegrityError(f"no OpenVINO model: {_reason(err)}", where=names[0]) from err
 
-    def _properties(self) -> dict[str, Any]:
+    def properties(self) -> dict[str, Any]:
+        """What the device is told when a model is compiled for it."""
         hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if self.device == "CPU":
             # f32: else CPUs with bf16 or f16 units compute in those, and answer otherwise than the rest

@@ -1,0 +1,116 @@
+"""What ``predict`` takes: raw samples as in training, or an error that says how they are given."""
+
+from __future__ import annotations
+
+import warnings
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekd import preprocess
+from edgekd.base import samples
+from edgekd.build import reading
+from edgekd.errors import UsageError
+from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.feed import Feed
+from edgekd.recipe import Augment
+from edgekd.runtime.model import Model
+from edgekd.wordpiece import Vocabulary
+
+WORDS = Vocabulary(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b"])
+TEXT = [{"op": "wordpiece", "vocabulary": WORDS, "length": 5, "lower": True}]
+
+
+def model(ops: Any, shape: tuple[int, ...], dtype: str, rate: int = 0, answer: float = 0.0) -> Model:
+    """A student that answers two classes, the first of them."""
+
+    class Session:
+        inputs, outputs = (), ()
+
+        def run(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            self.seen = next(iter(arrays.values()))
+            return {"logits": np.array([[1.0, answer]] * len(self.seen), np.float32)}
+
+    about = {"labels": ("yes", "no"), "heads": {"logits": 2}, "preprocess": ops, "sample_shape": shape}
+    bundle: Any = SimpleNamespace(**about, sample_dtype=dtype, rate=rate)
+    return Model(bundle, SimpleNamespace(target="here"), Session())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+@pytest.mark.parametrize("dtype", ["uint8", "float32", ""])
+def test_what_is_no_number_is_refused(value: float, dtype: str) -> None:
+    raw = np.full((3, 4), 7.0)
+    raw[1, 2] = value
+    with pytest.raises(UsageError, match="not finite"):
+        samples.check_numbers(raw, dtype)
+    with pytest.raises(UsageError, match="not finite"):
+        model([], (4,), dtype).predict(raw)
+
+
+def test_an_answer_that_is_no_number_is_none() -> None:
+    with pytest.raises(UsageError, match="answers NaN or Inf"):
+        model([], (4,), "float32", answer=np.nan).predict(np.ones(4))
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_pictures_that_are_scaled_already_are_refused(kind: Any) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 3))
+    student = model([{"op": "scale", "divide": 255.0}, {"op": "layout"}], (6, 5, 3), "uint8")
+    scaled = (pixels / 255).astype(kind)
+    for raw in (scaled, scaled[None], [scaled, scaled], 2 * scaled - 1, (scaled - 0.45) / 0.25):
+        with pytest.raises(UsageError, match=r"already: the preprocessing is part of the student.*uint8"):
+            student.predict(raw)
+    for raw in (pixels.astype(kind), pixels.astype(np.uint8), pixels > 99, np.zeros((6, 5, 3), kind), pixels // 200):
+        assert student.predict(raw).label == "yes"
+
+
+def test_numbers_of_other_students_may_be_small() -> None:
+    for dtype in ("float32", "int64", ""):
+        assert model([], (4,), dtype).predict(np.full(4, -0.5)).label == "yes"
+
+
+SOUND = [{"op": "scale", "divide": 32768.0}]
+
+
+@pytest.mark.parametrize("length", [1, 7, 10, 11, 24])
+def test_a_clip_of_any_length_is_heard_as_in_training(length: int) -> None:
+    student = model(SOUND, (10,), "int16", rate=8000)
+    clip = np.random.default_rng(length).integers(-(2**15), 2**15, length).astype(np.int16)
+    wanted = np.zeros(10, np.int16)
+    start = max(0, (length - 10) // 2)
+    wanted[: min(length, 10)] = clip[start : start + 10]
+    assert student.predict(clip).label == "yes"
+    np.testing.assert_array_equal(student._first.seen, preprocess.apply(SOUND, wanted[None])["input"])  # type: ignore[attr-defined]
+    assert len(student.predict(clip[None])) == 1
+    np.testing.assert_array_equal(student._first.seen[0], wanted / np.float32(32768))  # type: ignore[attr-defined]
+    both = student.predict([clip, clip.tolist() * 3])
+    assert len(both) == 2 and student._first.seen.shape == (2, 10)  # type: ignore[attr-defined]
+    assert student.predict(np.zeros((0, 10), np.int16)) == []
+
+
+@pytest.mark.parametrize("clip", [np.zeros((2, 3, 10)), np.array([]), 5, ["a"], [np.zeros(3), np.zeros(0)]])
+def test_what_is_no_clip_is_refused(clip: Any) -> None:
+    with pytest.raises(UsageError, match="not a clip"):
+        model(SOUND, (10,), "int16", rate=8000).predict(clip)
+
+
+def test_text_that_is_longer_than_the_student_reads_is_told_once() -> None:
+    student = model(TEXT, (), "text")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert student.predict("a b a").label == "yes"  # fills the row, and loses nothing
+    with pytest.warns(UserWarning, match="2 of 3 texts longer than the 5 tokens"):
+        student.predict(["a b a b", "b", "a a b b a"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        student.predict("a b a b a b")
+
+
+def test_a_build_says_how_many_texts_are_cut() -> None:
+    x = np.array(["a b", "a b a", "a b a b", "b b b b b"], dtype=object)
+    data = Dataset(*[Split(x, np.arange(4) % 2) for _ in range(3)], ("c", "d"), ())
+    (told,) = reading.notes(Feed(data, TEXT, Augment(), 0))
+    assert "2 of 4 training texts (50.0%) are longer than the 5 tokens" in told
+    assert reading.notes(Feed(data, [{**TEXT[0], "length": 7}], Augment(), 0)) == ()
