@@ -221,7 +221,7 @@ def test_in_a_recipe(run: Run, settings: tuple[str, ...], code: int, parts: tupl
         (("init", "recipe.toml"), 2, ("recipe.toml", "exists")),
         (("init", "new.toml", "--recipe", "digit"), 2, ("did you mean 'digits'",)),
         (("build", "recipe.toml", "--out", "recipe.toml/inside"), 2, ("recipe.toml",)),
-        (("build", "recipe.toml", "--out", "."), 2, ("exists and is not a bundle",)),
+        (("build", "recipe.toml", "--out", "."), 2, ("a folder inside it",)),
         (("build", "recipe.toml", "--set", "compress=[]", "--cache", "recipe.toml"), 2, ("recipe.toml",)),
     ],
 )
