@@ -99,7 +99,7 @@ def take(
     seen = sources.refresh(plan.tables(loaded, chosen), store.root)
     with reading(file):
         source: Any = None if data is not None else data_source(loaded, quick)
-        fingerprint = data if data is not None else str(plugins.ask(source, "fingerprint", "data.source"))
+        fingerprint = data if data is not None else str(plugins.call_user(source.fingerprint, "data.source"))
     final = plan.quickened(loaded) if quick else loaded
     order = Order(
         recipe=final,

@@ -150,13 +150,6 @@ def _first_line(err: BaseException) -> str:
     return " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1])
 
 
-def ask(plugin: Any, method: str, where: str) -> Any:
-    """What a plugin's method of no arguments gives; what a user's own plugin raises is told as theirs."""
-    if type(plugin).__module__.startswith("edgekd."):
-        return getattr(plugin, method)()
-    return call_user(lambda: getattr(plugin, method)(), where)
-
-
 def build(family: str, table: Mapping[str, Any], where: str, error: type[EdgekdError] = RecipeError) -> Any:
     """Build the plugin that a table describes: ``kind`` picks the class, the other keys are its fields.
 

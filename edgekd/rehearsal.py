@@ -87,12 +87,13 @@ def check(bench: steps.Bench) -> dict[str, Student]:
             teaches = step.kind == "teacher"
             made = bench.untrained(step.name) if teaches else steps.begin(bench, step, students["teacher"])
             students[step.name] = made
+            if not teaches:
+                _check_python(made, step)
             _check_output(made, step)
             if step.schedule is not None:
                 nets.check_trains(made.module, step.name, bench.note)
                 _check_training(made, bench, step)
             if not teaches:
-                _check_python(made, step)
                 _check_independence(made, bench.feed_of(step.name), step)
                 check_layers(bench.terms, students[step.name].module, students["teacher"].module)
     return students
@@ -177,7 +178,7 @@ def _training_time(module: nn.Module, bench: steps.Bench, step: Step, batch: int
     took = 0.0
     for _ in range(2):
         started = time.perf_counter()
-        found = plugins.call_user(module, f"{step.name}: training, {batch} samples", *x)
+        found = plugins.call_user(module, f"{step.name}: training, a batch of {batch}", *x)
         of_training(found, list(bench.heads_of(step.name))).square().mean().backward()
         took = time.perf_counter() - started
     module.zero_grad()

@@ -112,8 +112,9 @@ class Bench:
         outputs = {SINGLE: sum(heads.values())} if teaches and len(heads) > 1 else heads
         specs = tuple(TensorSpec(name, (None, size)) for name, size in outputs.items())
         seed = (self.recipe.panel[role].seed or 0) if teaches else self.recipe.seed
-        made = network_key.seeded(self.roots[role], seed)
-        module = nets.ready(made, self.probe(role), list(outputs.values()), role, self.note)
+        x, sizes = self.probe(role), list(outputs.values())
+        # Under the seed, too: a lazy layer draws its weights when it sees its first input.
+        module = network_key.seeded(lambda: nets.ready(self.roots[role](), x, sizes, role, self.note), seed)
         # Which of the teachers it is, its step knows: in another recipe the same one may stand in another place.
         return Student(module, self.feed_of(role).specs, specs, ({"kind": "teacher" if teaches else "student"},))
 
@@ -208,7 +209,7 @@ def compress(bench: Bench, step: Step, before: Student, watching: Watching, live
         history = []
         if step.schedule is not None:
             history = _fit(bench, step, changed, (watching, watching), live, scratch, change)
-        change.ensures(before, changed)
+        plugins.call_user(change.ensures, step.name, before, changed)
         return Trained(changed, history, 0.0)
 
     return _stored(bench, step, make)
@@ -216,9 +217,10 @@ def compress(bench: Bench, step: Step, before: Student, watching: Watching, live
 
 def structure(table: Table, change: Pass, before: Student, context: Context) -> Student:
     """What a pass makes of a student; the record in its lineage also holds the pass's own table."""
-    change.requires(before, context)
-    changed = change.apply(before, context)
-    change.ensures(before, changed)
+    where = f"compress: {table['kind']}"
+    plugins.call_user(change.requires, where, before, context)
+    changed: Student = plugins.call_user(change.apply, where, before, context)
+    plugins.call_user(change.ensures, where, before, changed)
     *lineage, last = changed.lineage
     return replace(changed, lineage=(*lineage, {**last, "table": table}))
 
@@ -318,7 +320,7 @@ def unpack(bench: Bench, files: Mapping[str, bytes], step: Step) -> Trained:
     root, *records = about["lineage"]
     rebuilt = bench.untrained(step.name if step.kind == "teacher" else root["kind"])
     for record in records:
-        rebuilt = make_pass(record["table"]).replay(rebuilt, record)
+        rebuilt = plugins.call_user(make_pass(record["table"]).replay, f"compress: {record['kind']}", rebuilt, record)
     fault = nets.fault(rebuilt.module, load_tensors(files["model.safetensors"]))
     if fault is None and "probe.safetensors" in files:
         told = load_tensors(files["probe.safetensors"])["probe"]
@@ -340,7 +342,8 @@ def finished(bench: Bench, step: Step, subject: Student, numerics: Numerics | No
     """The student as it is exported: a quantizing pass converts here, everything else only stops training."""
     subject.module.eval()
     if step.table:
-        return make_pass(step.table).finish(subject, numerics)
+        made: Student = plugins.call_user(make_pass(step.table).finish, step.name, subject, numerics)
+        return made
     return subject.with_module(copy.deepcopy(subject.module).eval())
 
 

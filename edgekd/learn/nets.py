@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from edgekd import plugins
 from edgekd.errors import FactoryError, RecipeError
+from edgekd.learn import weights
 from edgekd.learn.student import Heads, are_probabilities
-from edgekd.learn.teacher import Logits
+from edgekd.learn.teacher import Logits, bare
 
 Tensors = tuple[Tensor, ...]
 Note = Callable[[str], None]
@@ -93,6 +94,9 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
         if halves:
             kinds = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in halves))
             note(f"the {where} holds {kinds} numbers: it is run in float32")
+    own = bare(module)
+    running = {name: b for name, b in own.named_buffers() if name.endswith(("running_mean", "running_var"))}
+    weights.check_finite({**dict(own.named_parameters()), **running}, where)
     if not are_probabilities(found, sizes):
         return module
     note(

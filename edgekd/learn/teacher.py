@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from edgekd import plugins
 from edgekd.base import watch
-from edgekd.errors import RecipeError
+from edgekd.errors import FactoryError, RecipeError
 from edgekd.learn import weights
 from edgekd.learn.student import as_logits
 from edgekd.recipe import Teacher
@@ -64,11 +64,13 @@ def build(model: Mapping[str, Any], where: str, input_shape: tuple[int, ...], cl
     family = plugins.build("models", model, where)
     try:
         with watch.watching(model["kind"]) if ":" in model["kind"] else contextlib.nullcontext():
-            made: nn.Module = family.build(input_shape, classes)
-    except ValueError as err:
+            made = plugins.call_user(family.build, where, input_shape, classes)
+    except ValueError as err:  # of a built-in family
         raise RecipeError(
             f"can't be built for inputs of {input_shape}: {err}", where=where, found=model["kind"]
         ) from err
+    if not isinstance(made, nn.Module):
+        raise FactoryError("gave no nn.Module", where=where, found=type(made).__name__)
     return made
 
 

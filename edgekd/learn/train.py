@@ -104,7 +104,7 @@ def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[d
         if schedule.patience and _since_best(progress.history) >= schedule.patience:
             break
         if task.begin_epoch:
-            task.begin_epoch(epoch, schedule.epochs)
+            plugins.call_user(task.begin_epoch, task.where, epoch, schedule.epochs)
         started = time.perf_counter()
         with objective.watching():
             record = _epoch(module, objective, optimizer, accelerator, task, epoch, batches)
@@ -175,7 +175,7 @@ def _epoch(
         optimizer.zero_grad()
         share = (epoch * batches + step) / (schedule.epochs * batches)
         with _precision(schedule, accelerator.device):
-            found = plugins.call_user(module, f"{task.where}: training, {len(index)} samples", *x)
+            found = plugins.call_user(module, f"{task.where}: training, a batch of {len(index)}", *x)
             logits = of_training(found, heads).float()
             total, parts = objective(logits, t, y, share, _seen(task, view, index, x), _mask(feed, x))
         _check_finite(total, parts, task, epoch, step, lr)

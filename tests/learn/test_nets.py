@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -143,6 +144,23 @@ def test_what_cannot_be_copied_is_named() -> None:
         nets.copied(net, "teacher")
 
 
+def test_a_lazy_layer_is_made_for_its_input_and_what_is_no_number_is_named() -> None:
+    made, _ = ready(nn.Sequential(nn.LazyLinear(4)))
+    assert sum(p.numel() for p in made.parameters()) == 28
+    net = Net()
+    net.fc.bias.data[2] = float("nan")
+    with pytest.raises(RecipeError, match=r"student: tensor 'fc\.bias' is not finite.*1 NaN of 4"):
+        ready(net)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_data_of_any_float_and_sparse_ones(dtype: torch.dtype) -> None:
+    x, y = torch.eye(4).repeat(3, 1), np.arange(12) % 4
+    for given in (x.to(dtype), x.to(dtype).to_sparse(), scipy.sparse.csr_matrix(x.numpy())):
+        found = from_splits([(given, y)] * 3, "d").train.x
+        assert found.dtype == np.float32 and (found == x.numpy()).all()
+
+
 def feed() -> Feed:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(33, 6)).astype(np.float32)
@@ -191,7 +209,9 @@ def test_what_does_not_train_is_told() -> None:
 def test_a_batch_of_one_with_batch_norm_is_told() -> None:
     net = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4))
     assert trained(net)["loss"] > 0  # 33 = 4 x 8 + 1: the one that is left over joins the last eight
-    with pytest.raises(FactoryError, match=r"student: training, 1 samples: .*Expected more than 1 value per channel"):
+    with pytest.raises(
+        FactoryError, match=r"student: training, a batch of 1: .*Expected more than 1 value per channel"
+    ):
         trained(net, batch=1)
 
 
@@ -239,7 +259,7 @@ class Loses(nn.Module):
             lambda: train.predict(Raises(), feed(), "test"),
             r"test_nets\.Raises\.forward raised KeyError at test_nets.py:\d+",
         ),
-        (lambda: trained(Raises()), r"student: training, 8 samples: .*Raises\.forward raised"),
+        (lambda: trained(Raises()), r"student: training, a batch of 8: .*Raises\.forward raised"),
         (lambda: plugins.call_user(Loses(), "losses[0]", X[0], None, None), r"losses\[0\]: .*Loses\.__call__ raised"),
         (lambda: plugins.call_user(nn.Linear(3, 3), "student", *X), r"student: torch.*Linear raised RuntimeError"),
         (lambda: plugins.call_user(Logits(nn.Linear(3, 3)), "teacher", *X), r"teacher: torch.*Linear raised"),

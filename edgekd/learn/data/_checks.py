@@ -31,7 +31,7 @@ def loaded(source: Any) -> Dataset:
         DataError: see ``checked``.
         FactoryError: a user's own source raised, or gave no Dataset.
     """
-    dataset = plugins.ask(source, "load", OWN)
+    dataset = plugins.call_user(source.load, OWN)
     if type(source).__module__.startswith("edgekd."):
         assert isinstance(dataset, Dataset)
         return dataset
