@@ -222,7 +222,7 @@ class Net(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.body, self.head = nn.Linear(12, 16), nn.Linear(16, 2)
+        self.body, self.head = nn.Linear(12, 64), nn.Linear(64, 2)
         self.drop = nn.Dropout(0.0)
         self.register_buffer("mean", torch.zeros(12), persistent=False)
         self.shift, self.table, self.activation = torch.zeros(12), {"scales": [1.0, np.ones(2)]}, F.relu

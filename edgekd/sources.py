@@ -176,7 +176,9 @@ def _look(who: str, root: Path | None) -> _Code:
     more = imports.closure(record["modules"]) if record else imports.Closure()
     opened = record["files"].items() if record else ()
     files = [[ascii(Path(path).name), _content(Path(path), folder)] for path, folder in opened]
-    known = {**more.hashes(), **hashes} or {_module_of(who): "not found"}
+    known = {**more.hashes(), **hashes}
+    if not known:
+        known = {_module_of(who): imports.typed() if _module_of(who) == "__main__" else "not found"}
     return _Code({"modules": known, "files": sorted(files)}, (*code.files, *more.files), record is not None)
 
 

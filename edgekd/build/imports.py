@@ -129,6 +129,31 @@ def module_of(value: Any) -> str:
     return str(getattr(value, "__module__", None) or "")
 
 
+def typed() -> str:
+    """A hash of the functions and classes of a notebook, which has no file."""
+    digest = hashlib.sha256()
+    for name, value in sorted(vars(sys.modules["__main__"]).items()):
+        if module_of(value) == "__main__" and isinstance(value, types.FunctionType | type):
+            inner = vars(value).values() if isinstance(value, type) else [value]
+            own = [code(part.__code__) for part in inner if isinstance(part, types.FunctionType)]
+            digest.update(repr((name, own)).encode())
+    return digest.hexdigest()
+
+
+def code(compiled: types.CodeType) -> str:
+    """What a function does, the same in every process; not where it stands."""
+    return repr((compiled.co_code, compiled.co_names, compiled.co_varnames, _const(compiled.co_consts)))
+
+
+def _const(value: Any) -> Any:
+    """A constant in a form that is the same in every process: sets are told in an order of their own."""
+    if isinstance(value, types.CodeType):
+        return code(value)
+    if isinstance(value, frozenset):
+        return sorted(repr(_const(inner)) for inner in value)
+    return [_const(inner) for inner in value] if isinstance(value, tuple) else repr(value)
+
+
 def _homes(value: Any) -> Iterator[str]:
     if isinstance(value, types.ModuleType):
         yield value.__name__

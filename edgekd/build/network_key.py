@@ -193,7 +193,7 @@ class _Reader:
                 self._module(home)
 
     def _function(self, function: types.FunctionType) -> None:
-        self.say("function", function.__module__, function.__qualname__, _code(function.__code__))
+        self.say("function", function.__module__, function.__qualname__, imports.code(function.__code__))
         self.read([function.__defaults__, function.__kwdefaults__])
         self.read([_cell(cell) for cell in function.__closure__ or ()])
         if function.__module__ != "__main__":
@@ -218,19 +218,6 @@ def _cell(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:  # not filled yet
         return None
-
-
-def _code(code: types.CodeType) -> str:
-    return repr((code.co_code, code.co_names, code.co_varnames, _const(code.co_consts)))
-
-
-def _const(value: Any) -> Any:
-    """A constant in a form that is the same in every process: sets are told in an order of their own."""
-    if isinstance(value, types.CodeType):
-        return _code(value)
-    if isinstance(value, frozenset):
-        return sorted(repr(_const(inner)) for inner in value)
-    return [_const(inner) for inner in value] if isinstance(value, tuple) else repr(value)
 
 
 def _names(code: types.CodeType) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import types
 import zipfile
 from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from edgekd import sources
 from edgekd.build import imports
 
 
@@ -107,6 +109,17 @@ def test_compiled_modules_and_archives_count_by_their_bytes(project: Path) -> No
     finally:
         sys.path.remove(str(project / "kw.zip"))
     assert {name for name in before if before[name] != after[name]} == {"kw_fast", "kw_zipped"}
+
+
+def test_a_notebook_counts_by_what_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def session(text: str) -> dict[str, str]:
+        cell = types.ModuleType("__main__")
+        exec(text, vars(cell))
+        monkeypatch.setitem(sys.modules, "__main__", cell)
+        return sources._look("__main__:net", None).hashes["modules"]
+
+    cell = "class Net:\n    def forward(self, x):\n        return x + 1\n\n\ndef net():\n    return Net()\n"
+    assert session(cell) == session("# once more\n" + cell) != session(cell.replace("x + 1", "x + 2"))
 
 
 def test_a_folder_that_a_module_puts_on_the_path_itself(project: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd.build import network_key
+from edgekd.build import imports, network_key
 from edgekd.errors import FactoryError
 
 EXAMPLE = (torch.zeros(2, 6),)
@@ -124,7 +124,7 @@ def test_code_is_the_same_in_every_process() -> None:
     def member(x: str) -> bool:
         return x in {"a", "b", "c"} or (lambda y: y in {"d", "e"})(x)
 
-    assert network_key._code(member.__code__).count("frozenset") == 0
+    assert imports.code(member.__code__).count("frozenset") == 0
 
 
 @pytest.mark.parametrize(
