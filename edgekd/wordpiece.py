@@ -149,6 +149,18 @@ def words(text: str, lower: bool) -> list[str]:
     return text.translate(_LOWER if lower else _PLAIN).split()
 
 
+def is_cjk(char: str) -> bool:
+    """Whether a character is a word of its own, as an ideograph."""
+    return _within(ord(char), _CJK)
+
+
+def spelled(char: str, lower: bool) -> str:
+    """What ``words`` makes of a character alone, white space as one space: other languages' tables are made of it."""
+    text = char.translate(_CLEAN)
+    text = unicodedata.normalize("NFD", text) if lower else text
+    return "".join(" " if c.isspace() else c for c in text.translate(_LOWER if lower else _PLAIN))
+
+
 class _Table(dict[int, str]):
     """For ``str.translate``: what becomes of a character, worked out when it is first seen."""
 
@@ -168,7 +180,7 @@ class _Clean(_Table):
             return " "
         if char == "\ufffd" or _category(char) in ("Cc", "Cf", "Co"):
             return ""
-        return f" {char} " if _within(ord(char), _CJK) else char
+        return f" {char} " if is_cjk(char) else char
 
 
 class _Split(_Table):

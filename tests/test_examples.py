@@ -142,7 +142,7 @@ def test_cpp_sees_the_same(tmp_path: Path, name: str) -> None:
         #include "student.h"
         int main() {
           std::cout << std::setprecision(17) << "[{";
-          const auto inputs = student::preprocess(student::read(std::string("../") + student::SAMPLE));
+          const auto inputs = student::preprocess(student::read(std::string("../") + student::SAMPLE)VOCABULARY);
           for (size_t k = 0; k < inputs.size(); ++k) {
             std::cout << (k ? ", " : "") << std::quoted(inputs[k].name) << ": [[";
             for (size_t i = 0; i < inputs[k].data.size(); ++i) std::cout << (i ? ", " : "") << inputs[k].data[i];
@@ -155,7 +155,8 @@ def test_cpp_sees_the_same(tmp_path: Path, name: str) -> None:
           student::tell("logits", scores, 3, true, true);
           std::cout << "]";
         }"""
-    (folder / "cpp" / "show.cpp").write_text(show)
+    vocabulary = ', wordpiece::Vocabulary("../../vocab.txt")' if name == "text" else ""
+    (folder / "cpp" / "show.cpp").write_text(show.replace("VOCABULARY", vocabulary))
     flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror"]
     said(["g++", *flags, "show.cpp", "-o", "show"], folder / "cpp")
     found, answer = json.loads(said(["./show"], folder / "cpp"))
@@ -165,7 +166,7 @@ def test_cpp_sees_the_same(tmp_path: Path, name: str) -> None:
 
 def test_a_bundle_gets_what_its_files_are_for(tmp_path: Path) -> None:
     names = {p.relative_to(tmp_path).as_posix() for p in written(tmp_path, "ink")[0].rglob("*") if p.is_file()}
-    others = {"js/wordpiece.mjs", "web/sound.mjs"}
+    others = {"js/wordpiece.mjs", "cpp/wordpiece.h", "web/sound.mjs"}
     assert names == {f"examples/{name}" for name in {*examples.templates()} - others} | {
         "examples/sample.bin",
         "examples/answer.json",

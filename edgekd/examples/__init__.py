@@ -16,7 +16,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from edgekd import preprocess
+from edgekd.examples import unicode_tables
 from edgekd.heads import Heads, columns
 from edgekd.preprocess import Spec
 
@@ -28,6 +28,7 @@ NEEDS = {
     "python/predict_openvino.py": ("openvino",),
     "cpp/predict_ort.cpp": ("ort",),
     "cpp/predict_openvino.cpp": ("openvino",),
+    "cpp/wordpiece.h": ("text",),
     "js/student.mjs": ("web",),
     "js/wordpiece.mjs": ("web", "text"),
     "node/predict.mjs": ("web",),
@@ -174,9 +175,17 @@ def make(about: About, sample: NDArray[Any] | str, answer: Mapping[str, Any]) ->
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["escaped"] = _escaped
     environment.filters["python"] = repr
     environment.filters["literal"] = lambda value: json.dumps(value, ensure_ascii=False)
-    values = {"about": about, "last": about.ops[-1] if about.ops else {"op": ""}, "count": int(np.prod(about.shape))}
+    last: Mapping[str, Any] = about.ops[-1] if about.ops else {"op": ""}
+    values: dict[str, Any] = {
+        "about": about,
+        "last": last,
+        "count": int(np.prod(about.shape)),
+    }
+    if about.kind == "text":
+        values["tables"] = unicode_tables.of(last["vocabulary"], last["lower"])
     made = {}
     for name in templates():
         if set(NEEDS.get(name, ())) <= has:
@@ -184,6 +193,11 @@ def make(about: About, sample: NDArray[Any] | str, answer: Mapping[str, Any]) ->
     made |= _samples(about, sample)
     made["examples/answer.json"] = (json.dumps(answer, ensure_ascii=False) + "\n").encode()
     return made
+
+
+def _escaped(text: str) -> str:
+    """A string literal of C++ in ASCII; what precedes it says of which characters."""
+    return '"' + "".join(c if c.isascii() and c.isalnum() else f"\\U{ord(c):08X}" for c in text) + '"'
 
 
 def templates() -> list[str]:
@@ -198,11 +212,9 @@ def templates() -> list[str]:
 
 
 def _samples(about: About, sample: NDArray[Any] | str) -> dict[str, bytes]:
-    """The sample in a file: numbers row after row, little-endian; of a text also its tokens, for C++."""
+    """The sample in a file: a text, or numbers row after row, little-endian."""
     if isinstance(sample, str):
-        tokens = preprocess.apply(about.ops, np.array([sample], dtype=object))
-        ids = tokens[preprocess.TOKENS].astype("<i8").tobytes()
-        return {"examples/sample.txt": sample.encode(), "examples/sample_ids.bin": ids}
+        return {"examples/sample.txt": sample.encode()}
     return {"examples/sample.bin": sample.astype(np.dtype(about.dtype).newbyteorder("<")).tobytes()}
 
 
