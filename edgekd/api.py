@@ -12,7 +12,7 @@ from torch import nn
 from edgekd import orders, pipeline, preprocess
 from edgekd import recipe as recipes
 from edgekd.build import network_key
-from edgekd.errors import UsageError
+from edgekd.errors import UsageError, in_python
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.prepare import Objects
@@ -32,6 +32,7 @@ OBJECTS: dict[str, Any] = {
 }
 
 
+@in_python()
 def build(
     recipe: str | Path | Mapping[str, Any] | None = None,
     *,
@@ -66,7 +67,8 @@ def build(
         progress: called with a dict after each epoch.
 
     Raises:
-        EdgekdError: see ``errors``; ``exit_code`` is the command's.
+        EdgekdError: see ``errors``; ``exit_code`` is the command's. GateError: a wish was missed; ``report`` is the
+                build's.
     """
     dataset = None if data is None else from_splits(data, "data", classes)
     given = Objects(dataset, teacher, student)

@@ -23,8 +23,10 @@ A message says where (file, key), what was found, what is allowed, and the neare
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 
 class EdgekdError(Exception):
@@ -111,6 +113,31 @@ def out_of_memory(err: BaseException) -> bool:
     )
 
 
+# Options of the command, and what they are called in Python.
+_IN_PYTHON = {
+    "--overwrite": "overwrite=True",
+    "--quick": "quick=True",
+    "--keep-candidates": "keep_candidates=True",
+    "--explain": "explain=True",
+    "--target": "targets",
+    "--out": "out",
+    "--cache": "cache",
+}
+
+
+@contextmanager
+def in_python() -> Iterator[None]:
+    """Errors speak of the arguments of a function, and not of a command's options."""
+    try:
+        yield
+    except EdgekdError as err:
+        told = str(err)
+        for option, argument in _IN_PYTHON.items():
+            told = re.sub(rf"(?<![\w-]){option}(?![\w-])", argument, told)
+        err.args = (told,)
+        raise
+
+
 @contextmanager
 def reading(file: str) -> Iterator[None]:
     """Errors in a recipe, its data or its factories name the file that they stand in."""
@@ -122,9 +149,10 @@ def reading(file: str) -> Iterator[None]:
 
 
 class GateError(EdgekdError):
-    """A wish of the budget, or parity, was missed; nothing is published."""
+    """A wish of the budget, or parity, was missed; nothing is published. ``report``: the build's report.json."""
 
     exit_code = 3
+    report: Mapping[str, Any] | None = None
 
 
 class DivergedError(EdgekdError):

@@ -267,4 +267,6 @@ def gate(order: Order, choices: Mapping[str, Choice], pages: Mapping[str, bytes]
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in pages.items():
             (folder / name).write_bytes(data)
-    raise GateError("; ".join(failed), hint=f"nothing was published; the report is at {folder / 'report.html'}")
+    missed = GateError("; ".join(failed), hint=f"nothing was published; the report is at {folder / 'report.html'}")
+    missed.report = json.loads(pages["report.json"])
+    raise missed
