@@ -191,6 +191,8 @@ def plan_tree(found: Mapping[str, Any]) -> RenderableType:
             parts.append(f"for {', '.join(step['targets'])}")
         if step["cached"]:
             parts.append("cached")
+        if step.get("taken"):
+            parts.append(step["taken"])
         del places[step["depth"] + 1 :]
         places.append(places[-1].add("  ·  ".join(parts)))
     total = sum(step["seconds"] or 0 for step in found["steps"] if not step["cached"])

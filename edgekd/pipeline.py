@@ -129,6 +129,7 @@ def describe(order: Order, objects: Objects | None = None) -> dict[str, Any]:
                 "samples": bench.plan.samples,
                 "seconds": None if rate is None else rate * bench.plan.cost(step),
                 "cached": is_cached(bench, step),
+                **({"taken": said} if (said := rehearsed.get("taken", {}).get(step.name)) else {}),
             }
         )
     return {

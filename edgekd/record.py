@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgekd import attribution, choose, examples, explain, host, learned, metric, preprocess, steps, veto
+from edgekd.build import taken
 from edgekd.build.evaluation import SPLITS, Exam
 from edgekd.choose import Choice
 from edgekd.explain import Explained
@@ -108,6 +109,11 @@ def _details(facts: Facts) -> dict[str, Any]:
         "learned": said,
         "kept": _kept(facts.bench),
         "notes": [*facts.bench.notes, *facts.bench.found],
+        "compression": [
+            taken.row(name, made.student.lineage[-1])
+            for name, made in facts.trained.items()
+            if "taken" in made.student.lineage[-1]
+        ],
         "recipe": public_recipe(facts.bench.recipe),
     }
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from edgekd import clock, measure, plugins, steps
+from edgekd.build import taken
 from edgekd.build.independence import dependence
 from edgekd.errors import ExportError
 from edgekd.learn import nets, train
@@ -48,7 +49,8 @@ def run(bench: steps.Bench, targets: Sequence[Target], host: Mapping[str, Any]) 
 
     Returns:
         ``{"seconds_per_sample": {step: s}, "latency_ms": {target: {candidate: ms}}, "size_bytes": {...}}``, the sizes
-        as the latencies: of every file that the runtime opens. ``notes``: what it told.
+        as the latencies: of every file that the runtime opens. ``notes``: what it told. ``taken``: what each pass
+        takes, in words.
 
     Raises:
         ExportError, UnavailableError, UsageError: what would have failed after training, naming step and module.
@@ -71,6 +73,7 @@ def run(bench: steps.Bench, targets: Sequence[Target], host: Mapping[str, Any]) 
             took, count = _try(target, files[step.name], students["student"], bench.runner)
             latency[target.name][candidate.name], size[target.name][candidate.name] = took, count
     result = {"seconds_per_sample": cost, "latency_ms": latency, "size_bytes": size, "notes": bench.found}
+    result["taken"] = {name: said for name, made in students.items() if (said := taken.sentence(made.lineage[-1]))}
     bench.store.put(key(bench.plan, host), {"rehearsal.json": canonical(result)})
     return result
 

@@ -21,7 +21,7 @@ from torch import nn
 
 from edgekd import clock, context, metric, plugins, sources
 from edgekd.base import notes
-from edgekd.build import network_key
+from edgekd.build import network_key, taken
 from edgekd.compress._base import Clock, Context, Pass
 from edgekd.errors import ExportError, FactoryError
 from edgekd.heads import SINGLE, Heads
@@ -212,7 +212,20 @@ def compress(bench: Bench, step: Step, before: Student, watching: Watching, live
         plugins.call_user(change.ensures, step.name, before, changed)
         return Trained(changed, history, 0.0)
 
-    return _stored(bench, step, make)
+    trained = _stored(bench, step, make)
+    tell_taken(bench, step, trained.student)
+    return trained
+
+
+def tell_taken(bench: Bench, step: Step, changed: Student) -> str | None:
+    """How much a pass took, to the log, and what it left whole, as notes; the sentence of the log."""
+    record = changed.lineage[-1]
+    said = taken.sentence(record)
+    if said is not None:
+        bench.progress({"step": f"{step.name}: {said}", "epoch": None})
+    for note in taken.notes(record):
+        bench.note(note)
+    return said
 
 
 def structure(table: Table, change: Pass, before: Student, context: Context) -> Student:

@@ -6,15 +6,19 @@ Torch-Pruning's dependency graph (Fang et al. 2023, arXiv:2301.12900) says which
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch_pruning
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils import parametrize
+from torch_pruning.dependency import index_mapping
 
+from edgekd.compress import _trial
 from edgekd.compress._base import Context
 from edgekd.compress._importance import Criterion, gradients, squares
 from edgekd.errors import ExportError
@@ -22,6 +26,7 @@ from edgekd.learn import taps
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student
 
+MOST = 0.95  # of a group's channels that may go
 History = list[tuple[str, bool, list[int]]]
 
 
@@ -48,6 +53,10 @@ class Group:
         ranked: Tensor = self.scores.double().sort().values
         return float(ranked[: len(ranked) - kept // self.parts].sum())
 
+    def fewest(self, keep: int, step: int) -> int:
+        """How many channels must stay: ``keep``, and a share, up to a multiple of the step."""
+        return min(self.size, -(-max(keep, math.ceil(self.size * (1 - MOST))) // step) * step)
+
     def least(self, kept: int) -> list[int]:
         """The channels to remove so that ``kept`` stay: the least important sets."""
         sets = self.size // self.parts
@@ -55,28 +64,62 @@ class Group:
         return sorted(i + part * sets for i in gone for part in range(self.parts))
 
 
-def find(student: Student, context: Context, criterion: Criterion) -> list[Group]:
+class Found(NamedTuple):
+    """The groups that can lose channels, and why the others, by the path of their first layer, stay whole."""
+
+    groups: list[Group]
+    whole: dict[str, str]
+
+
+def find(student: Student, context: Context, criterion: Criterion) -> Found:
     """Every group but those of the layers that make the outputs, with the importance of its channels.
 
+    A group that loses channels must leave a network that runs and answers as if they were not read: see ``_trial``.
+
     Raises:
-        ExportError: nothing that could be pruned changes the loss.
+        ExportError: nothing that could be pruned changes the loss; or no group can lose channels, and why none.
     """
-    module = copy.deepcopy(student.module).train(False)
+    module = still(student)
     with quiet():
-        found = _groups(module, student)
+        found, whole = _groups(module, student)
         readers = {path: _readers(module, group) for path, group in found.items()}
-        found = {path: group for path, group in found.items() if readers[path]}
+        sizes = {path: (len(group[0].idxs), _parts(group)) for path, group in found.items()}
+        tried = {path: _trial.some(*size) for path, size in sizes.items()}
+        tried = {path: gone for path, gone in tried.items() if gone}
+        whole |= _trial.refused(student, tried, readers, {path for path in tried if _normed(found[path])}, cut)
+        found = {path: found[path] for path in tried if path not in whole}
+        if not found:
+            raise ExportError(f"no layer can lose channels: {told(whole)}", where="channel_prune")
         if criterion == "magnitude":
             scores = {path: _magnitude(group) for path, group in found.items()}
         else:
             scores = _first_order(student, context, criterion, found, readers)
         alike = _alike(module, student, found)
-    return [Group(p, len(group[0].idxs), _parts(group), scores[p], alike[p]) for p, group in found.items()]
+    groups = [Group(path, *sizes[path], scores[path], alike[path]) for path in found]
+    return Found(groups, whole)
+
+
+def refused(student: Student, gone: Mapping[str, Sequence[int]]) -> dict[str, str]:
+    """Why some groups can't lose these very channels after all, by group; the network runs without the others'."""
+    return _trial.refused(student, {p: c for p, c in gone.items() if c}, {}, set(gone), cut)
+
+
+def told(whole: Mapping[str, str]) -> str:
+    """Which layers stay whole, and why, in words."""
+    return "; ".join(f"{path}: {why}" for path, why in whole.items()) or "no layer before the outputs"
+
+
+def still(student: Student) -> nn.Module:
+    """A copy of the network in evaluation mode, whose graph can be walked: frozen layers have none."""
+    module = copy.deepcopy(student.module).train(False)
+    for parameter in module.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    return module
 
 
 def cut(student: Student, gone: Mapping[str, Sequence[int]]) -> tuple[nn.Module, History]:
     """A copy of the network without some channels of each group, and the plan: plain data that ``follow`` replays."""
-    module = copy.deepcopy(student.module).train(False)
+    module = still(student)
     with quiet():
         graph = _graph(module, student)
         for path, channels in gone.items():
@@ -84,28 +127,99 @@ def cut(student: Student, gone: Mapping[str, Sequence[int]]) -> tuple[nn.Module,
             group = graph.get_pruning_group(layer, graph.get_pruner_of_module(layer).prune_out_channels, list(channels))
             if channels and graph.check_pruning_group(group):
                 group.prune()
-    return module, [(name, bool(out), [int(i) for i in index]) for name, out, index in graph.pruning_history()]
+    plan = [(name, bool(out), [int(i) for i in index]) for name, out, index in graph.pruning_history()]
+    return _frozen_as(student, module), plan
 
 
 def follow(student: Student, plan: Sequence[Sequence[Any]]) -> nn.Module:
     """A copy of the network cut as a plan says."""
-    module = copy.deepcopy(student.module).train(False)
+    module = still(student)
     with quiet():
         _graph(module, student).load_pruning_history([(name, out, list(index)) for name, out, index in plan])
+    return _frozen_as(student, module)
+
+
+def _frozen_as(student: Student, module: nn.Module) -> nn.Module:
+    frozen = {name for name, parameter in student.module.named_parameters() if not parameter.requires_grad}
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name not in frozen and parameter.is_floating_point())
     return module
 
 
 def _graph(module: nn.Module, student: Student) -> Any:
-    return torch_pruning.DependencyGraph().build_dependency(module, student.example(1))
+    """Torch-Pruning's graph. A view or split whose channels it can't number (ZeroDivisionError on ShuffleNet's) counts
+    as element-wise, so that the rest of the network can be cut: ``_trial`` finds who passes there.
+    """
+    graph = torch_pruning.DependencyGraph()
+    try:
+        return graph.build_dependency(module, student.example(1))
+    except _trial.FAILURES:
+        for layer, node in dict(getattr(graph, "module2node", {})).items():
+            alone = copy.copy(graph)
+            alone.module2node = {layer: node}
+            try:
+                index_mapping.update_index_mapping(alone)
+            except _trial.FAILURES:
+                node.type = torch_pruning.ops.OPTYPE.ELEMENTWISE
+        if not getattr(graph, "module2node", {}):
+            raise
+        return graph
 
 
-def _groups(module: nn.Module, student: Student) -> dict[str, Any]:
-    """Torch-Pruning's groups by the path of their first layer, without those that make the outputs."""
-    graph = _graph(module, student)
+def _groups(module: nn.Module, student: Student) -> tuple[dict[str, Any], dict[str, str]]:
+    """Torch-Pruning's groups by the path of their first layer, without those that make the outputs; and why others
+    can't be had. One layer that it can't follow must not hide all others, as in its own list of all groups.
+    """
+    try:
+        graph = _graph(module, student)
+    except _trial.FAILURES as err:
+        why = f"the channels can't be followed through the network: {_trial.words(err)}"
+        raise ExportError(why, where="channel_prune") from err
     names = {layer: path for path, layer in module.named_modules()}
-    ignored = heads(student.with_module(module))
-    found = {names[group[0].dep.target.module]: group for group in graph.get_all_groups(ignored_layers=ignored)}
-    return {path: found[path] for path in names.values() if path in found}
+    ignored = set(heads(student.with_module(module)))
+    seen: set[nn.Module] = set()
+    found: dict[str, Any] = {}
+    whole: dict[str, str] = {}
+    for layer in [m for m in graph.module2node if isinstance(m, _ConvNd | nn.Linear)]:
+        if layer in seen | ignored or layer not in names:
+            continue
+        path, pruner = names[layer], graph.get_pruner_of_module(layer)
+        try:
+            channels = list(range(pruner.get_out_channels(layer)))
+            group = graph.get_pruning_group(layer, pruner.prune_out_channels, channels)
+        except _trial.FAILURES as err:
+            whole[path] = f"its channels can't be followed ({_trial.words(err)})"
+            continue
+        members = {dep.target.module for dep, _ in group if graph.is_out_channel_pruning_fn(dep.handler)}
+        seen |= members
+        if members & ignored:
+            continue
+        if (unfit := _unfit(module, group)) is None:
+            found[path] = group
+        else:
+            whole[path] = unfit
+    order = [path for path in names.values() if path in found]
+    return {path: found[path] for path in order}, {path: whole[path] for path in names.values() if path in whole}
+
+
+def _unfit(module: nn.Module, group: Any) -> str | None:
+    """Why a group can't lose channels, as far as its layers tell."""
+    for dep, _ in group:
+        layer = dep.target.module
+        if isinstance(layer, nn.Module) and (
+            parametrize.is_parametrized(layer) or {"weight_g", "weight_orig"} & {n for n, _ in layer.named_parameters()}
+        ):
+            return "a weight is computed from others (weight_norm or another parametrization)"
+    if len(group[0].idxs) % _parts(group):
+        return "its channels don't divide into the groups of a layer that reads them"
+    if not _readers(module, group):
+        return "no convolution or linear layer alone reads its channels"
+    return None
+
+
+def _normed(group: Any) -> bool:
+    """Whether channels are normalised together: without some of them the others answer otherwise."""
+    return any(isinstance(dep.target.module, nn.GroupNorm | nn.LayerNorm | nn.RMSNorm) for dep, _ in group)
 
 
 def _readers(module: nn.Module, group: Any) -> list[tuple[str, Tensor, Tensor]]:
@@ -143,12 +257,14 @@ def _alike(module: nn.Module, student: Student, found: Mapping[str, Any]) -> dic
 
 
 def _parts(group: Any) -> int:
-    """Of the grouped convolutions and GroupNorms that a group's channels pass, the most groups; depthwise is none."""
+    """Of the grouped convolutions, GroupNorms and attention heads that a group passes, the most; depthwise is none."""
     found = [1]
     for dep, _ in group:
         layer = dep.target.module
         if isinstance(layer, nn.GroupNorm):
             found.append(layer.num_groups)
+        if isinstance(layer, nn.MultiheadAttention):
+            found.append(layer.num_heads)
         if isinstance(layer, _ConvNd) and layer.groups != layer.out_channels:
             found.append(layer.groups)
     return max(found)
@@ -197,7 +313,7 @@ def heads(student: Student) -> list[nn.Module]:
     hooks = [
         m.register_forward_hook(lambda module, args, out: order.append(module))
         for m in student.module.modules()
-        if isinstance(m, nn.Conv2d | nn.Linear)
+        if isinstance(m, _ConvNd | nn.Linear)
     ]
     try:
         with torch.no_grad():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from edgekd.compress._annotator import IGNORED, LAYERS, Annotator, behind, op, weight_of
+from edgekd.compress._annotator import IGNORED, LAYERS, Annotator, arguments, behind, op, weight_of
 from edgekd.compress._fold import attribute, freeze_batchnorm
 from edgekd.compress._observers import Rounding
 from edgekd.compress._specs import Ranging
@@ -138,11 +138,42 @@ def prepare(
         except (RuntimeError, ValueError, TypeError, AttributeError, torch._dynamo.exc.TorchDynamoException) as err:
             raise ExportError(f"can't be exported: {str(err).strip().splitlines()[0]}", where="int8_qat") from err
         graph = exported.module(check_guards=False)
+        _whole_batchnorm(graph)
         _own_parameters(graph)
         momenta = [float(node.args[6]) for node in graph.graph.nodes if op(node) == "batch_norm"]
         annotator = Annotator(numerics, ranging, float_layers)
         prepared = prepare_qat_pt2e(graph, annotator)
     return QatModule(prepared, momenta, annotator, frozen)
+
+
+def _whole_batchnorm(graph: GraphModule) -> None:
+    """Give each BatchNorm without factors and offsets ones and zeros, which don't train: what folds it needs them.
+
+    Raises:
+        ExportError: one has no running statistics: what it computes is no product and sum.
+    """
+    for number, node in enumerate([node for node in graph.graph.nodes if op(node) == "batch_norm"]):
+        gamma, beta, mean, var = arguments(node)[1:5]
+        if mean is None or var is None:
+            where = f"int8_qat: {_path_of_norm(node)}"
+            allowed = "track_running_stats = True"
+            raise ExportError("a BatchNorm without running statistics can't be quantized", where=where, allowed=allowed)
+        like = attribute(graph, mean) if isinstance(mean, Node) and mean.op == "get_attr" else None
+        for index, (given, make) in enumerate(((gamma, torch.ones_like), (beta, torch.zeros_like)), 1):
+            if given is None and isinstance(like, Tensor):
+                name = f"batch_norm_{number}_{('factor', 'offset')[index - 1]}"
+                graph.register_parameter(name, nn.Parameter(make(like), requires_grad=False))
+                with graph.graph.inserting_before(node):
+                    made = graph.graph.get_attr(name)
+                made.meta = dict(mean.meta)
+                node.update_arg(index, made)
+    graph.recompile()
+
+
+def _path_of_norm(node: Node) -> str:
+    """The path of a BatchNorm's module; of a functional one that of the module that calls it."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return str(stack[-1][0]) if stack and stack[-1][0] else "the network"
 
 
 def _own_parameters(graph: GraphModule) -> None:

@@ -13,16 +13,17 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from edgekd.compress import _groups, _latency
 from edgekd.compress._base import Context
 from edgekd.compress._groups import Group
 from edgekd.compress._importance import Criterion
+from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.errors import ExportError
 from edgekd.learn.student import Student
 
-MOST = 0.95  # of a layer's channels that may go
 GRID = 96  # shares of the channels that are tried where a latency is wanted
 
 
@@ -31,8 +32,9 @@ class ChannelPrune(Structural):
     """Remove a share of the channels, or so many that the network is so much faster.
 
     Attributes:
-        ratio: share of the channels that goes, 0 < ratio < 1; rounded so that a multiple of ``multiple`` stays. 0.5
-            where there is no ``latency`` either.
+        ratio: share of the channels that goes, of the layers that can lose any, 0 < ratio < 1. A multiple of
+            ``multiple`` stays in each layer, rounded up in some and down in others, so that the share of all together
+            is as asked. 0.5 where there is no ``latency`` either.
         latency: or the share of the latency on the target (p50) that is left, 0 < latency < 1, by the target's clock.
         scope: ``uniform`` takes the share from every layer, ``global`` where the channels are worth least, ``latency``
             (which needs the key ``latency``) where least is lost for each millisecond that the target saves.
@@ -93,8 +95,8 @@ class ChannelPrune(Structural):
         return 0.5 if self.ratio is None else self.ratio
 
     def requires(self, student: Student, context: Context) -> None:
-        """Raise ExportError where there is nothing to prune (no Conv2d or Linear before the head), or no clock."""
-        layers = [name for name, m in student.module.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+        """Raise ExportError where there is nothing to prune (no convolution or Linear before the head), or no clock."""
+        layers = [name for name, m in student.module.named_modules() if isinstance(m, _ConvNd | nn.Linear)]
         if len(layers) < 2:
             raise ExportError("nothing to prune before the head", where="channel_prune", found=layers)
         if self.timed and context.clock is None:
@@ -104,22 +106,39 @@ class ChannelPrune(Structural):
 
     def apply(self, student: Student, context: Context) -> Student:
         """The pruned student; its record holds the plan, plain data that ``replay`` follows, and what was measured."""
-        groups = _groups.find(student, context, self.criterion)
+        groups, whole = _groups.find(student, context, self.criterion)
         first = self._first(student, groups)
         multiple = self.multiple or context.channel_multiple
-        if self.timed:
-            stay, about = self._in_time(student, context, groups, multiple, first)
-        else:
-            stay, about = self._widths(groups, multiple, self._gone, first["widths"]), {}
-        module, plan = _groups.cut(student, {g.path: g.least(stay[g.path]) for g in groups})
-        left = {g.path: stay[g.path] for g in groups}
-        if not plan and (self.step in (0, self.steps) and left == first["widths"]):
-            raise ExportError(
-                f"no layer can lose {self._gone:.0%} of its channels and keep a multiple of {multiple}",
-                where="channel_prune",
-            )
+        while True:
+            if self.timed:
+                stay, about = self._in_time(student, context, groups, multiple, first)
+            else:
+                stay, about = self._widths(groups, multiple, self._gone, first["widths"]), {}
+            gone = {g.path: g.least(stay[g.path]) for g in groups}
+            if not (bad := _groups.refused(student, gone)):
+                break
+            whole |= bad
+            groups = [g for g in groups if g.path not in bad]
+        module, plan = _groups.cut(student, gone)
+        before = {g.path: first["widths"].get(g.path, g.size) for g in groups}
+        if not plan and self.step in (0, self.steps) and all(stay[path] == size for path, size in before.items()):
+            raise self._nothing(groups, multiple, whole)
+        wanted = {} if self.timed else {path: round(size * (1 - self._gone), 2) for path, size in before.items()}
         record = {"kind": "channel_prune", "plan": [list(entry) for entry in plan], "first": first, **about}
-        return student.with_module(module, record)
+        said = told("channels", before, stay, wanted if self.scope == "uniform" else {}, whole)
+        asked = {} if self.timed else {"asked": self._gone}
+        return student.with_module(module, {**record, **asked, **said})
+
+    def _nothing(self, groups: Sequence[Group], multiple: int, whole: Mapping[str, str]) -> ExportError:
+        """Why no layer loses a channel."""
+        sizes = ", ".join(f"{g.path} {g.size}" for g in groups)
+        others = f"; {_groups.told(whole)}" if whole else ""
+        return ExportError(
+            f"no layer can lose {self._gone:.0%} of its channels ({sizes}): that is less than half a step where they "
+            f"keep a multiple of {multiple}, and {self.keep} at least{others}",
+            where="channel_prune",
+            hint="a larger ratio, or a smaller multiple or keep",
+        )
 
     def _first(self, student: Student, groups: Sequence[Group]) -> dict[str, Any]:
         """How wide the network was before the first of the steps, and which share of its latency is left."""
@@ -132,16 +151,14 @@ class ChannelPrune(Structural):
         self, groups: Sequence[Group], multiple: int, gone: float, first: Mapping[str, int] | None = None
     ) -> dict[str, int]:
         """How many channels of each group stay without a share of them, which counts from the ``first`` widths."""
-        sizes = first or {g.path: g.size for g in groups}
-        sets = torch.cat([g.scores for g in groups]) if groups else torch.zeros(0)
-        count = len(sets) - _floor(sum(sizes[g.path] // g.parts for g in groups) * (1 - gone))
-        worst = float(sets.sort().values[count - 1]) if count > 0 else -1.0
-        stay = {}
-        for g in groups:
-            share = _floor(sizes[g.path] // g.parts * (1 - gone))
-            kept = share if self.scope == "uniform" else int((g.scores > worst).sum())
-            stay[g.path] = _rounded(g, kept * g.parts, multiple, self.keep)
-        return stay
+        sizes = {g.path: (first or {}).get(g.path, g.size) for g in groups}
+        steps = [math.lcm(multiple, g.parts) for g in groups]
+        fewest = [g.fewest(self.keep, step) for g, step in zip(groups, steps, strict=True)]
+        wanted = {path: size * (1 - gone) for path, size in sizes.items()}
+        if self.scope != "uniform":
+            wanted = _worth(groups, sum(wanted.values()), fewest)
+        wishes = [Wish(wanted[g.path], low, g.size, step) for g, low, step in zip(groups, fewest, steps, strict=True)]
+        return dict(zip(sizes, spread(wishes), strict=True))
 
     def _in_time(
         self, student: Student, context: Context, groups: Sequence[Group], multiple: int, first: Mapping[str, Any]
@@ -160,8 +177,9 @@ class ChannelPrune(Structural):
         about: dict[str, Any] = {}
         if self.scope == "latency":
             allowed = {
-                g.path: sorted({_rounded(g, n, multiple, self.keep) for n in range(g.size + 1)} | {g.size})
+                g.path: sorted({*range(g.fewest(self.keep, step), g.size, step), g.size})
                 for g in groups
+                if (step := math.lcm(multiple, g.parts))
             }
             table = _latency.costs(student, groups, allowed, context.clock, cut)
             states = _latency.order(groups, allowed, table)
@@ -182,13 +200,17 @@ class ChannelPrune(Structural):
             super().ensures(before, after)
 
 
-def _floor(share: float) -> int:
-    """Down to a whole number, but not from just below one."""
-    return math.floor(share + 1e-4)
-
-
-def _rounded(group: Group, kept: int, multiple: int, keep: int) -> int:
-    """So many channels of a group, down to a multiple, but never fewer than what has to stay."""
-    step = math.lcm(multiple, group.parts)
-    least = max(keep, math.ceil(group.size * (1 - MOST)))
-    return min(group.size, max(kept // step * step, -(-least // step) * step))
+def _worth(groups: Sequence[Group], total: float, fewest: Sequence[int]) -> dict[str, float]:
+    """How many channels of each group stay where those go that are worth least, and ``total`` stay of all."""
+    stay = {g.path: g.size for g in groups}
+    scores = torch.cat([g.scores.double() for g in groups])
+    owners = [i for i, g in enumerate(groups) for _ in range(len(g.scores))]
+    over = sum(stay.values()) - total
+    for at in torch.argsort(scores, stable=True).tolist():
+        group = groups[owners[at]]
+        if over < group.parts - 1e-4:
+            break
+        if stay[group.path] - group.parts >= fewest[owners[at]]:
+            stay[group.path] -= group.parts
+            over -= group.parts
+    return dict(stay)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from edgekd import plugins
 from edgekd.compress import _latency
 from edgekd.compress._base import Context
 from edgekd.compress._importance import distillation
+from edgekd.compress._rounding import told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.errors import ExportError
 from edgekd.learn import taps
@@ -81,11 +83,15 @@ class DropBlocks(Structural):
         lost = _losses(student, context, found)
         record: dict[str, Any] = {"kind": "drop_blocks", "lost": lost}
         if self.latency is None:
-            count = self.count or max(1, int(len(found) * (self.ratio or 0.5) + 1e-4))
+            count = self.count or max(1, math.ceil(len(found) * (self.ratio or 0.5) - 0.5))  # to the nearest
             gone = _in_turn(student, sorted(found, key=lost.__getitem__))[:count]
         else:
             gone, about = _in_time(student, context, lost, self.latency)
             record |= about
+        before, kept = dict.fromkeys(found, 1), {path: int(path not in gone) for path in found}
+        record |= told("blocks", before, kept, {}, {})
+        if self.count is None and self.latency is None:
+            record["asked"] = self.ratio or 0.5
         return self.replay(student, {**record, "blocks": sorted(gone, key=found.index)})
 
     def replay(self, student: Student, record: dict[str, Any]) -> Student:

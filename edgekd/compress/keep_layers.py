@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from edgekd.compress._base import Context
+from edgekd.compress._rounding import told
 from edgekd.compress._structure import Structural, check_kept, kept
 from edgekd.errors import ExportError
 from edgekd.learn import taps
@@ -40,7 +41,10 @@ class KeepLayers(Structural):
     def apply(self, student: Student, context: Context) -> Student:
         """The shallower student; its record holds the layers that stay."""
         stay = kept(len(self._stack(student.module)), self.every, self.keep, "keep_layers")
-        return self.replay(student, {"kind": "keep_layers", "keep": list(stay)})
+        count = len(self._stack(student.module))
+        said = told("layers", {self.layers: count}, {self.layers: len(stay)}, {}, {})
+        asked = {} if self.keep else {"asked": round(1 - 1 / self.every, 4)}
+        return self.replay(student, {"kind": "keep_layers", "keep": list(stay), **asked, **said})
 
     def replay(self, student: Student, record: dict[str, Any]) -> Student:
         """The same layers again, with the weights that they have."""

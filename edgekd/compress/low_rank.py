@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from edgekd import plugins
 from edgekd.compress._base import Context
+from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.errors import ExportError
 from edgekd.learn import taps
@@ -34,8 +35,8 @@ class LowRank(Structural):
     """Factorise Linear and Conv2d layers where that saves multiply-adds; grouped and shared ones stay as they are.
 
     Attributes:
-        ratio: share of each layer's multiply-adds that stays, 0 < ratio < 1; its rank is rounded down to a multiple of
-            ``multiple``, but to one at least.
+        ratio: share of the layers' multiply-adds that stays, 0 < ratio < 1; each rank is a multiple of ``multiple``,
+            rounded up in some and down in others, so that the share of all weights together is as asked.
         layers: paths of the layers; absent: all of them.
         multiple: of ranks; 0: the target's ``channel_multiple``.
         samples: of the training data, 1 or more, that the layers are fitted to.
@@ -76,7 +77,14 @@ class LowRank(Structural):
             _put(module, path, rank)
             with torch.no_grad():
                 _write(_network(module).get_submodule(path), fit)
-        made = student.with_module(_factorised(student, ranks), {"kind": "low_rank", "ranks": ranks, "left": left})
+        layers: dict[str, Any] = {path: _network(whole).get_submodule(path) for path in ranks}
+        shapes: dict[str, Any] = {path: layer.weight.flatten(1).shape for path, layer in layers.items()}
+        had = {path: outputs * inputs for path, (outputs, inputs) in shapes.items()}
+        kept = {path: ranks[path] * (outputs + inputs) for path, (outputs, inputs) in shapes.items()}
+        wanted = {path: round(self.ratio * count, 2) for path, count in had.items()}
+        said = {"asked": round(1 - self.ratio, 6), **told("weights", had, kept, wanted, {})}
+        record = {"kind": "low_rank", "ranks": ranks, "left": left, **said}
+        made = student.with_module(_factorised(student, ranks), record)
         made.module.load_state_dict(module.state_dict())
         return made
 
@@ -86,14 +94,53 @@ class LowRank(Structural):
 
     def _ranks(self, student: Student, context: Context) -> dict[str, int]:
         """The rank of each layer that gets smaller by it, in the order in which they run."""
-        multiple, ranks = self.multiple or context.channel_multiple, {}
+        multiple = self.multiple or context.channel_multiple
+        wishes = {}
         for path, layer in _factorable(student).items():
             outputs, inputs = layer.weight.flatten(1).shape
-            wanted = self.ratio * inputs * outputs / (inputs + outputs)
-            rank = max(int(wanted) // multiple, 1) * multiple
-            if rank * (inputs + outputs) < inputs * outputs and (not self.layers or path in self.layers):
-                ranks[path] = rank
-        return ranks
+            most = (inputs * outputs - 1) // (inputs + outputs) // multiple * multiple
+            if most and (not self.layers or path in self.layers):
+                wanted = self.ratio * inputs * outputs / (inputs + outputs)
+                wishes[path] = Wish(wanted, multiple, most, multiple, inputs + outputs)
+        return dict(zip(wishes, spread(list(wishes.values())), strict=True))
+
+
+class Factors(nn.Sequential):
+    """Two layers in place of one, for code that doesn't call a layer but reads what it holds, too: attention does.
+
+    A hook that does nothing keeps torch's own transformer layers from their fused path, which would multiply with the
+    whole matrix.
+    """
+
+    def __init__(self, first: nn.Module, last: nn.Module) -> None:
+        super().__init__(first, last)
+        self.register_forward_pre_hook(_nothing)
+
+    @property
+    def weight(self) -> Tensor:
+        """The layer's matrix, or its kernels, which the two make together."""
+        first, last = self[0].weight, self[1].weight
+        assert isinstance(first, Tensor) and isinstance(last, Tensor)
+        return (last.flatten(1) @ first.flatten(1)).reshape(len(last), *first.shape[1:])
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The layer's bias."""
+        found = self[1].bias
+        assert found is None or isinstance(found, Tensor)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        """``in_features``, ``kernel_size``, ...: of the first, but for what tells of the outputs."""
+        if name.startswith("_") or name in ("weight", "bias"):
+            return super().__getattr__(name)
+        parts = self.__dict__.get("_modules") or {}
+        part = parts.get("1" if name.startswith("out_") else "0")
+        return super().__getattr__(name) if name in parts or not hasattr(part, name) else getattr(part, name)
+
+
+def _nothing(layer: nn.Module, args: Any) -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -236,14 +283,14 @@ def _put(module: nn.Module, path: str, rank: int) -> None:
     _network(module).get_submodule(parent).register_module(name, made)
 
 
-def _pair(layer: nn.Module, rank: int) -> nn.Sequential:
+def _pair(layer: nn.Module, rank: int) -> Factors:
     if isinstance(layer, nn.Linear):
         first = nn.Linear(layer.in_features, rank, bias=False)
-        return nn.Sequential(first, nn.Linear(rank, layer.out_features, bias=layer.bias is not None))
+        return Factors(first, nn.Linear(rank, layer.out_features, bias=layer.bias is not None))
     assert isinstance(layer, nn.Conv2d)
     kernel, stride, padding, dilation = layer.kernel_size, layer.stride, layer.padding, layer.dilation
     size: Any = kernel
-    made = nn.Sequential(
+    made = Factors(
         nn.Conv2d(layer.in_channels, rank, size, stride, padding, dilation, bias=False),  # type: ignore[arg-type]
         nn.Conv2d(rank, layer.out_channels, 1, bias=layer.bias is not None),
     )

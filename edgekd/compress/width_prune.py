@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from edgekd.compress._base import Context
 from edgekd.compress._importance import Criterion, gradients, squares
+from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.errors import ExportError
 from edgekd.learn import taps
@@ -109,12 +110,19 @@ class WidthPrune(Structural):
             heads, units = [own for own, _ in found], [own for _, own in found]
         else:
             heads, units = _first_order(student, context, self.criterion, layers)
-        record = {
+        record: dict[str, Any] = {
             "kind": "width_prune",
             "heads": _stay(heads, self.heads, self.scope, 1),
             "feed_forward": _stay(units, self.feed_forward, self.scope, context.channel_multiple),
         }
-        return self.replay(student, record)
+        before, kept, wanted = {}, {}, {}
+        for name, share, scores in (("heads", self.heads, heads), ("feed_forward", self.feed_forward, units)):
+            for number, own in enumerate(scores):
+                path = f"{layers[number].path} {name}"
+                before[path], kept[path] = len(own), len(record[name][number])
+                if self.scope == "uniform":
+                    wanted[path] = round(len(own) * (1 - share), 2)
+        return self.replay(student, {**record, **told("heads and units", before, kept, wanted, {})})
 
     def replay(self, student: Student, record: dict[str, Any]) -> Student:
         """The same heads and units again, with the weights that they have."""
@@ -215,13 +223,16 @@ def _first_order(
 
 
 def _stay(scores: Sequence[Tensor], share: float, scope: str, multiple: int) -> list[list[int]]:
-    """Which of each layer stay, rising: down to a multiple, but one multiple at least."""
+    """Which of each layer stay, rising: multiples, but one at least, that together are the share asked for."""
     every = torch.cat(list(scores))
     gone = int(len(every) * share + 1e-4)
     worst = float(every.sort().values[gone - 1]) if gone else float("-inf")
-    made = []
+    wishes = []
     for own in scores:
-        kept = len(own) - int(len(own) * share + 1e-4) if scope == "uniform" else int((own > worst).sum())
-        kept = len(own) if not share else min(len(own), max(kept // multiple, 1) * multiple)
-        made.append(sorted(own.sort(descending=True, stable=True).indices[:kept].tolist()))
-    return made
+        wanted = len(own) * (1 - share) if scope == "uniform" else float((own > worst).sum())
+        wishes.append(Wish(wanted, min(multiple, len(own)) if share else len(own), len(own), multiple))
+    kept = spread(wishes)
+    return [
+        sorted(own.sort(descending=True, stable=True).indices[:count].tolist())
+        for own, count in zip(scores, kept, strict=True)
+    ]

@@ -55,7 +55,7 @@ def test_taylor_is_the_mean_square_of_what_each_sample_loses_to_first_order(head
         student = Student(Heads(net, heads), student.inputs, outputs, student.lineage)
         labels = [torch.stack([told, -told.abs()], dim=1) for told in labels]
     here = context(labels=labels)
-    found = _groups.find(student, here, "taylor")[-1].scores
+    found = _groups.find(student, here, "taylor").groups[-1].scores
     wanted = torch.zeros(16)
     for (x,), told in zip(here.calibration, labels, strict=True):
         with torch.no_grad():
@@ -90,18 +90,17 @@ def test_the_teacher_criterion_asks_the_recipes_losses() -> None:
         student.module.head.weight[0, :8] = 0.0
     teacher = [torch.randn(6, 5), torch.randn(4, 5)]
     here = context(teacher=teacher, loss=lambda s, t, y: (s[:, 0] - t[:, 0]).square().mean())
-    scores = _groups.find(student, here, "teacher")[-1].scores
+    scores = _groups.find(student, here, "teacher").groups[-1].scores
     assert not scores[:8].any() and (scores[8:] > 0).all()
     with pytest.raises(ExportError, match="no channel changes the loss"):
         _groups.find(student, context(teacher=teacher, loss=lambda s, t, y: s.sum() * 0.0), "teacher")
 
 
 def test_what_stays_is_a_multiple_and_never_fewer_than_keep() -> None:
-    for keys, wanted in (({"multiple": 6}, 12), ({}, 12), ({"multiple": 1}, 14), ({"keep": 13}, 16)):
-        assert widths(channel_prune(ratio=0.3, **keys).apply(student_of(20, depth=2), context())) == [
-            wanted,
-            wanted,
-        ], keys
+    """14 of 20 are asked of each of two layers: in fours one keeps more, one less; in sixes 30 are nearer to 28."""
+    cases = (({"multiple": 6}, [18, 12]), ({}, [16, 12]), ({"multiple": 1}, [14, 14]), ({"keep": 13}, [16, 16]))
+    for keys, wanted in cases:
+        assert widths(channel_prune(ratio=0.3, **keys).apply(student_of(20, depth=2), context())) == wanted, keys
     with pytest.raises(ExportError, match="keep a multiple of 20"):
         channel_prune(ratio=0.3, multiple=20).apply(student_of(20), context())
     with pytest.raises(RecipeError, match=r"criterion.*not one of the choices"):
@@ -143,7 +142,7 @@ def test_other_scopes_reach_a_latency_too(scope: str) -> None:
     after = channel_prune(scope=scope, latency=0.6).apply(student, here(clock))
     dense, pruned = clock([student, after])
     assert 0.5 * dense < pruned <= 0.6 * dense
-    assert scope == "global" or len(set(widths(after))) == 1
+    assert scope == "global" or max(widths(after)) - min(widths(after)) <= 4  # a step: rounding is spread
 
 
 def test_steps_make_up_the_whole() -> None:

@@ -113,7 +113,8 @@ def test_single_layers_of_a_transformer_are_factorised() -> None:
     change.requires(student, here)
     after = change.apply(student, here)
     change.ensures(student, after)
-    assert list(after.lineage[-1]["ranks"].values()) == [8, 8] and len(after.lineage[-1]["ranks"]) == 2
+    # 12.8 is asked of both; in eights 24 of both together come nearer than 16.
+    assert list(after.lineage[-1]["ranks"].values()) == [16, 8] and len(after.lineage[-1]["ranks"]) == 2
     replayed = change.replay(student, after.lineage[-1])
     replayed.module.load_state_dict(after.module.state_dict())
     x = student.example(2, length=5)
