@@ -297,16 +297,16 @@ def _parity_gap(candidate: Candidate) -> str | None:
     so for it at most 2 % of the answers may differ where the torch model was in no doubt, and the scores by the
     tolerance on average.
     """
-    told = _gap(candidate.parity, candidate.numerics)
+    told = gap(candidate.parity, candidate.numerics)
     if told is not None:
         return f"parity: {told} the torch model's"
     for kind, other in candidate.also.items():
-        if (told := _gap(other, candidate.numerics)) is not None:
+        if (told := gap(other, candidate.numerics)) is not None:
             return f"{kind} reads the same file otherwise: {told} the target's own"
     return None
 
 
-def _gap(found: Mapping[str, Any], numerics: Numerics) -> str | None:
+def gap(found: Mapping[str, Any], numerics: Numerics) -> str | None:
     """How far answers are from those of a reference, in words that go on with whose they are."""
     limit = numerics.tolerance * max(found["score_range"], 1.0)
     for batch, told in {"": found, **found["batches"]}.items():

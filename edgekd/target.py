@@ -59,6 +59,9 @@ class Numerics(BaseModel):
         return self.weights == "float16"
 
 
+BIAS_OF_MATMUL = "bias_of_matmul"  # what keeps OpenVINO's int8 linear layers right, whatever CPU builds
+
+
 class Shapes(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -129,6 +132,8 @@ def parse(path: Path) -> Target:
         target = Target.model_validate(target_files.read(path))
     except ValidationError as err:
         raise explain(err, Target, path.name, TargetError) from err
+    if "openvino" in (target.backend, *target.also) and BIAS_OF_MATMUL not in target.passes:
+        target = target.model_copy(update={"passes": (*target.passes, BIAS_OF_MATMUL)})
     if all(n.quantized or n.half for n in target.numerics):
         raise TargetError("no float32 candidate: int8 needs one to be compared with", where=f"{path.name}: numerics")
     known = plugins.kinds("passes")

@@ -55,3 +55,19 @@ def attribute_int(node: ir.Node, name: str, default: int) -> int:
     """An integer attribute, or the operator's default."""
     found = node.attributes.get(name)
     return default if found is None else int(found.as_int())
+
+
+def producer(value: ir.Value | None) -> ir.Node | None:
+    """The node that gives a value; None for an input or a constant."""
+    return None if value is None else value.producer()
+
+
+def weight_dq(value: ir.Value | None, axis: int = 0) -> ir.Node | None:
+    """The DequantizeLinear of a constant int8 matrix, per tensor or with a scale for each entry of ``axis``."""
+    dq = producer(value)
+    if dq is None or dq.op_type != "DequantizeLinear":
+        return None
+    weight, scale = constant(dq.inputs[0]), constant(dq.inputs[1])
+    if weight is None or weight.dtype != np.int8 or scale is None:
+        return None
+    return dq if scale.ndim == 0 or attribute_int(dq, "axis", 1) == axis else None

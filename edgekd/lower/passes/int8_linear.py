@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused
+from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, producer, weight_dq
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Int8Linear:
 
     ``Gemm(x, DQ(w), b, transB=1)`` -> ``Gemm(x, DQ(w^T, axis=1), DQ(b_int32))``, with an explicit zero point;
     ``MatMul(x, Transpose(DQ(w)))`` -> ``MatMul(x, DQ(w^T, axis=1))``. The int32 bias has scale s_x s_w, as the
-    accumulator does (Jacob et al. 2018, section 2.4): without it the fused integer Gemm is not taken.
+    accumulator does (Jacob et al. 2018, section 2.4): without it the fused integer Gemm is not taken. A Gemm without a
+    bias gets one of zeros.
     """
 
     order: ClassVar[int] = 20
@@ -26,13 +27,13 @@ class Int8Linear:
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):
             if node.op_type == "Gemm" and attribute_int(node, "transB", 0) == 1:
-                if _transpose_weight(model.graph, node, _weight_dq(node.inputs[1])):
+                if _transpose_weight(model.graph, node, weight_dq(node.inputs[1])):
                     node.attributes.pop("transB")
                     _integer_bias(model.graph, node)
             elif node.op_type == "MatMul":
-                turn = _producer(node.inputs[1])
+                turn = producer(node.inputs[1])
                 if turn is not None and turn.op_type == "Transpose":
-                    _transpose_weight(model.graph, node, _weight_dq(turn.inputs[0]))
+                    _transpose_weight(model.graph, node, weight_dq(turn.inputs[0]))
         drop_unused(model.graph)
 
 
@@ -56,9 +57,15 @@ def _transpose_weight(graph: ir.Graph, node: ir.Node, dq: ir.Node | None) -> boo
 
 
 def _integer_bias(graph: ir.Graph, node: ir.Node) -> None:
-    x, weight = _producer(node.inputs[0]), _producer(node.inputs[1])
-    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    if x is None or weight is None or bias is None or x.op_type != "DequantizeLinear":
+    x, weight = producer(node.inputs[0]), producer(node.inputs[1])
+    if x is None or weight is None or x.op_type != "DequantizeLinear":
+        return
+    width = constant(weight.inputs[0])
+    if len(node.inputs) > 2 and node.inputs[2] is not None:
+        bias = constant(node.inputs[2])
+    else:
+        bias = None if width is None else np.zeros(width.shape[1], np.float32)
+    if bias is None:
         return
     x_scale, w_scale = constant(x.inputs[1]), constant(weight.inputs[1])
     if x_scale is None or w_scale is None or x_scale.size != 1:
@@ -70,19 +77,5 @@ def _integer_bias(graph: ir.Graph, node: ir.Node) -> None:
     inputs = [add_constant(graph, f"{name}_bias", whole), add_constant(graph, f"{name}_bias_scale", scale)]
     new = ir.node("DequantizeLinear", inputs, attributes={"axis": 0} if scale.ndim else {})
     graph.insert_before(node, new)
+    node.resize_inputs(3)
     node.replace_input_with(2, new.outputs[0])
-
-
-def _weight_dq(value: ir.Value | None) -> ir.Node | None:
-    """The DequantizeLinear of a constant int8 matrix, per tensor or per output row."""
-    dq = _producer(value)
-    if dq is None or dq.op_type != "DequantizeLinear":
-        return None
-    weight, scale = constant(dq.inputs[0]), constant(dq.inputs[1])
-    if weight is None or weight.dtype != np.int8 or scale is None:
-        return None
-    return dq if scale.ndim == 0 or attribute_int(dq, "axis", 1) == 0 else None
-
-
-def _producer(value: ir.Value | None) -> ir.Node | None:
-    return None if value is None else value.producer()
