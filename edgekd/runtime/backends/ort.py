@@ -32,9 +32,11 @@ _CONVERT = ("QuantizeLinear", "DequantizeLinear", "Cast")
 _NODE = re.compile(r"^(?:fused )?([A-Za-z]\w*?_\d+)(?:_token_\d+|:\d+|_nchwc|/.*)*$")
 _CODES = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _DAMAGED = (_state.InvalidProtobuf, _state.NoModel)
-REFUSED = (
-    *(_state.EPFail, _state.Fail, _state.InvalidArgument, _state.InvalidGraph, _state.NotFound),
-    *(_state.NotImplemented, _state.RuntimeException, RuntimeError),
+# ONNX Runtime 1.20 has fewer kinds of errors than 1.31, and raises RuntimeError for the others.
+_REFUSALS = ("EPFail", "Fail", "InvalidArgument", "InvalidGraph", "NotFound", "NotImplemented", "RuntimeException")
+REFUSED: tuple[type[Exception], ...] = (
+    *(getattr(_state, name) for name in _REFUSALS if hasattr(_state, name)),
+    RuntimeError,
 )
 
 
