@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from edgekd import orders, pipeline, preprocess
+from edgekd import console, orders, pipeline, preprocess
 from edgekd import recipe as recipes
 from edgekd.build import network_key
 from edgekd.errors import UsageError, in_python
@@ -48,7 +50,7 @@ def build(
     keep_candidates: bool = False,
     explain: bool = False,
     cache: str | Path | None = None,
-    progress: Callable[[dict[str, Any]], None] = orders.silent,
+    progress: Callable[[dict[str, Any]], None] | bool | None = None,
 ) -> Mapping[str, Any]:
     """Build a bundle and return its report (the contract of report.json).
 
@@ -64,7 +66,8 @@ def build(
         classes: names; without them the labels are numbered. Data without labels needs them.
         budget: keys of ``[budget]``.
         quick, overwrite, keep_candidates, explain, cache: as in ``edgekd build``.
-        progress: called with a dict after each epoch.
+        progress: called with a dict after each epoch; or whether it is shown on stderr as by the command. By default
+            it is where somebody watches: in a notebook, or at an interactive prompt.
 
     Raises:
         EdgekdError: see ``errors``; ``exit_code`` is the command's. GateError: a wish was missed; ``report`` is the
@@ -73,21 +76,31 @@ def build(
     dataset = None if data is None else from_splits(data, "data", classes)
     given = Objects(dataset, teacher, student)
     table = _table(recipe, given, budget)
-    order = orders.take(
-        table,
-        [targets] if isinstance(targets, str) else targets,
-        data=None if dataset is None else fingerprint(dataset),
-        objects=_objects_key(given, table),
-        out=None if out is None else Path(out),
-        cache=None if cache is None else Path(cache),
-        quick=quick,
-        overwrite=overwrite,
-        keep_candidates=keep_candidates,
-        explain=explain,
-        progress=progress,
-    )
-    found = orders.standing(order)
-    return pipeline.run(order, given) if found is None else found
+    with _watched(progress) as told:
+        order = orders.take(
+            table,
+            [targets] if isinstance(targets, str) else targets,
+            data=None if dataset is None else fingerprint(dataset),
+            objects=_objects_key(given, table),
+            out=None if out is None else Path(out),
+            cache=None if cache is None else Path(cache),
+            quick=quick,
+            overwrite=overwrite,
+            keep_candidates=keep_candidates,
+            explain=explain,
+            progress=told,
+        )
+        found = orders.standing(order)
+        return pipeline.run(order, given) if found is None else found
+
+
+def _watched(progress: Callable[[dict[str, Any]], None] | bool | None) -> AbstractContextManager[orders.Progress]:
+    """Whom the build tells how far it is."""
+    if progress is None:
+        progress = "ipykernel" in sys.modules or hasattr(sys, "ps1")
+    if not isinstance(progress, bool):
+        return nullcontext(progress)
+    return console.Progress() if progress else nullcontext(orders.silent)
 
 
 def _table(recipe: str | Path | Mapping[str, Any] | None, given: Objects, budget: Mapping[str, Any] | None) -> Any:

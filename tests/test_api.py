@@ -51,9 +51,10 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
-def test_objects_become_a_bundle(arguments: dict[str, Any]) -> None:
+def test_objects_become_a_bundle(arguments: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
     before = {name: value.clone() for name, value in arguments["student"].state_dict().items()}
-    report = edgekd.build({"student": {"epochs": 2}}, **arguments)
+    report = edgekd.build({"student": {"epochs": 2}}, progress=True, **arguments)
+    assert "student  loss" in capfd.readouterr().err, "shown as by the command"
     assert report["targets"]["ort-cpu"]["shipped"] in {"fp32", "int8"}
     after = arguments["student"].state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before), "the user's object was changed"
@@ -61,8 +62,11 @@ def test_objects_become_a_bundle(arguments: dict[str, Any]) -> None:
     assert model.predict(arguments["data"][2][0][0]).index in (0, 1)
 
 
-def test_the_same_objects_again_are_done_and_others_are_not(arguments: dict[str, Any]) -> None:
+def test_the_same_objects_again_are_done_and_others_are_not(
+    arguments: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
     edgekd.build({"student": {"epochs": 2}}, **arguments)
+    assert capfd.readouterr().err == "", "a script is not talked to"
     with pytest.raises(edgekd.EdgekdError, match="holds another bundle"):
         edgekd.build({"student": {"epochs": 2}}, **{**arguments, "teacher": network(24)})
 

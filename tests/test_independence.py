@@ -82,6 +82,17 @@ def test_what_no_module_computes_is_the_network_itself() -> None:
     assert dependence(Largest().eval(), numbers(), "student") == "the network"
 
 
+class Random(nn.Module):
+    """Drops out in evaluation, too."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.dropout(x, 0.5, training=True)
+
+
+def test_chance_is_no_dependence() -> None:
+    assert dependence(net(Random()), numbers(), "student") is None
+
+
 @pytest.mark.parametrize(("masked", "place"), [(True, None), (False, "the network")])
 def test_padding_that_is_read_as_data(masked: bool, place: str | None) -> None:
     torch.manual_seed(0)

@@ -45,6 +45,8 @@ def dependence(module: nn.Module, feed: Feed, where: str) -> str | None:
     index = np.resize(some(feed.length("train"), BATCH), BATCH)
     together = feed.plain("train", index)
     whole, parts = _run(module, together, where)
+    if not torch.equal(_run(module, together, where)[0], whole):
+        return None  # it answers otherwise each time: which samples stand beside one says nothing
     limit = SHARE * max(float(whole.max() - whole.min()), float(whole.abs().max()), 1e-6)
     for i in range(ALONE):
         alone, apart = _run(module, feed.plain("train", index[i : i + 1]), where)

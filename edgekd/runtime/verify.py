@@ -66,12 +66,12 @@ def replay(bundle: Bundle, variant: Variant) -> list[dict[str, Any]]:
 
 
 def _golden(bundle: Bundle, opened: Opened, name: str) -> dict[str, Any]:
-    """A shipped batch at a time and all at once: kernels differ by batch."""
+    """One by one, a shipped batch at a time, and all at once: kernels differ by batch."""
     variant = opened.variant
     x, wanted = bundle.golden_of(variant)
     count = len(next(iter(wanted.values())))
     worst = 0.0
-    for batch in dict.fromkeys((variant.batch, count)):
+    for batch in dict.fromkeys((1, variant.batch, count)):
         got = batches.run(opened.session, x, batch, name)
         for head, scores in wanted.items():
             place = f"{name}: {head}, {batch} at once"
