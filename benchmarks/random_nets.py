@@ -4,7 +4,7 @@ Each net is calibrated in int8 (``int8_ptq``) and exported for ``ort-cpu``, ``op
 runtimes); its answers at batches 1, 2, 7 and 64 are held against torch's by the rule that decides what ships, on every
 instruction set that oneDNN can be held to. Biases are often none, zeros or one value everywhere.
 
-python benchmarks/random_nets.py [--nets 300]        # goes on where it stopped
+python benchmarks/random_nets.py [--nets 300] [--backwards]    # goes on where it stopped; a second may begin behind
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def examine(number: int, workers: Workers, folder: Path) -> dict[str, Any]:
                 job = {"backend": backend, "files": paths, "inputs": str(folder / "x.npz"), "batches": BATCHES}
                 error = workers.ask(isa, {**job, "out": str(folder / "out.npz")})
                 if error is not None:
-                    row["refused"].append(f"{name} on {backend} {scheme.name}: {error[:160]}")
+                    row["refused"].append(f"{name} on {backend} {scheme.name}, {isa or 'native'}: {error[:160]}")
                     continue
                 with np.load(folder / "out.npz") as found:
                     for batch in BATCHES:
@@ -223,22 +223,28 @@ def exported(
     return known[key]
 
 
+def examined() -> dict[int, dict[str, Any]]:
+    """What is known already, by number."""
+    lines = WORK.read_text().splitlines() if WORK.exists() else []
+    return {row["number"]: row for row in map(json.loads, lines)}
+
+
 def main() -> None:
     """Examine every net that was not yet, and write the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", type=int, default=300)
+    parser.add_argument("--backwards", action="store_true")
     given = parser.parse_args()
     WORK.parent.mkdir(parents=True, exist_ok=True)
-    rows = [json.loads(line) for line in WORK.read_text().splitlines()] if WORK.exists() else []
-    known, workers = {row["number"] for row in rows}, Workers()
-    for number in range(given.nets):
-        if number not in known:
+    workers = Workers()
+    for number in sorted(range(given.nets), reverse=given.backwards):
+        if number not in examined():
             with tempfile.TemporaryDirectory() as folder:
-                rows.append(examine(number, workers, Path(folder)))
+                row = examine(number, workers, Path(folder))
             with WORK.open("a") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
-            print(json.dumps(rows[-1]), flush=True)
-    rows = [row for row in rows if row["number"] < given.nets]
+                file.write(json.dumps(row) + "\n")
+            print(json.dumps(row), flush=True)
+    rows = [row for number, row in sorted(examined().items()) if number < given.nets]
     families = sorted({row["family"] for row in rows})
     found = {
         "nets": {family: sum(row["family"] == family for row in rows) for family in families},

@@ -221,6 +221,8 @@ def measure_all(
         found[target.name] = measure.run(
             target, candidates, files, exam, of_torch, bench.store, step.key, seconds, bench.runner
         )
+        for sentence in found[target.name].exam.left_out(target.name):
+            bench.note(sentence)
     return found
 
 

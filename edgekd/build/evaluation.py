@@ -67,6 +67,15 @@ class Exam:
         """Whether all are."""
         return self.length(split) == self.feed.length(split)
 
+    def left_out(self, target: str) -> list[str]:
+        """Sentences for the user where not all samples are scored."""
+        why = f"drawn at random: all of them would take more than {MOST_SECONDS:.0f} s"
+        return [
+            f"{target}: {self.length(split):,} of {self.feed.length(split):,} {split} samples are scored, {why}"
+            for split in ("validation", "test")
+            if not self.whole(split)
+        ]
+
     def of_rows(self, split: str, values: NDArray[Any]) -> NDArray[Any]:
         """Of something with an entry for each sample of a split, those that are scored."""
         return values if self.whole(split) else values[self.rows[split]]
