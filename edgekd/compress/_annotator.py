@@ -68,6 +68,7 @@ class Annotator(Quantizer):
         super().__init__()
         self._ops, self._float = frozenset(numerics.ops), tuple(float_layers)
         self._specs, self._per_channel_from = Specs.of(numerics, ranging), numerics.per_channel_from
+        self._written: set[Node] = set()
         self.quantized: list[str] = []
         self.layers: dict[str, str] = {}
 
@@ -75,6 +76,7 @@ class Annotator(Quantizer):
         """Walk the graph in order, so that each node knows whether its inputs are int8 already."""
         int8: set[Node] = set()
         self._check_float(model)
+        self._written = _written(model)
         for node in model.graph.nodes:
             name = op(node)
             if self._stays_float(node):
@@ -125,7 +127,7 @@ class Annotator(Quantizer):
 
     def _concat(self, node: Node, int8: set[Node]) -> None:
         inputs = [arg for arg in arguments(node)[0] if isinstance(arg, Node)]
-        if not inputs or not any(arg in int8 for arg in inputs):
+        if not inputs or not any(arg in int8 for arg in inputs) or (self._written & set(inputs)) - int8:
             return
         first = (inputs[0], node)
         shared = SharedQuantizationSpec(first)
@@ -167,6 +169,9 @@ class Annotator(Quantizer):
         self.layers[str(weight_of(node).target)] = path_of(node)
 
     def _of(self, source: Node) -> QuantizationSpec | None:
+        """How a tensor is rounded for a reader; one that is written to meanwhile only where it is rounded for all."""
+        if source in self._written and getattr(source.meta.get(ANNOTATION), "output_qspec", None) is None:
+            return None
         return self._specs.input if source.op == "placeholder" else self._specs.activation
 
     def _looked_up(self, node: Node) -> bool:
@@ -186,6 +191,27 @@ class Annotator(Quantizer):
         found.output_qspec = self._specs.activation
         last.meta[ANNOTATION] = found
         int8.add(last)
+
+
+def _written(model: GraphModule) -> set[Node]:
+    """Tensors that an op writes into (``x[:, :4] = 0``) before others read them by their first name.
+
+    What rounds a tensor for one reader stands where the tensor is made: it would not see what is written.
+    """
+    order = {node: number for number, node in enumerate(model.graph.nodes)}
+    found = set()
+    for node in model.graph.nodes:
+        if not isinstance(node.target, torch._ops.OpOverload) or not node.target._schema.is_mutable:
+            continue
+        at = _source(node)
+        while at is not None:
+            if any(order[user] > order[node] for user in at.users):
+                found.add(at)
+            shared = isinstance(at.target, torch._ops.OpOverload) and any(
+                result.alias_info is not None for result in at.target._schema.returns
+            )
+            at = _source(at) if shared else None
+    return found
 
 
 def behind(node: Node, names: frozenset[str]) -> Node:

@@ -88,11 +88,12 @@ def find(student: Student, context: Context, criterion: Criterion) -> Found:
         tried = {path: gone for path, gone in tried.items() if gone}
         whole |= _trial.refused(student, tried, readers, {path for path in tried if _normed(found[path])}, cut)
         found = {path: found[path] for path in tried if path not in whole}
+        scores, unknown = _magnitudes(found)
+        whole |= unknown
+        found = {path: found[path] for path in scores}
         if not found:
             raise ExportError(f"no layer can lose channels: {told(whole)}", where="channel_prune")
-        if criterion == "magnitude":
-            scores = {path: _magnitude(group) for path, group in found.items()}
-        else:
+        if criterion != "magnitude":
             scores = _first_order(student, context, criterion, found, readers)
         alike = _alike(module, student, found)
     groups = [Group(path, *sizes[path], scores[path], alike[path]) for path in found]
@@ -268,6 +269,20 @@ def _parts(group: Any) -> int:
         if isinstance(layer, _ConvNd) and layer.groups != layer.out_channels:
             found.append(layer.groups)
     return max(found)
+
+
+def _magnitudes(found: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Of each group; and why others have none: numbered past their end (a shortcut padded with channels), or with a
+    norm over more than channels.
+    """
+    scores: dict[str, Tensor] = {}
+    unknown = {}
+    for path, group in found.items():
+        try:
+            scores[path] = _magnitude(group)
+        except _trial.FAILURES as err:
+            unknown[path] = f"its channels can't be told apart in all layers that share them ({_trial.words(err)})"
+    return scores, unknown
 
 
 def _magnitude(group: Any) -> Tensor:

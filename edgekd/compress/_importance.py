@@ -49,10 +49,11 @@ def gradients(
                     loss = _task(logits, sizes, _at(context.labels, number), _at(context.teacher, number))
                 else:
                     loss = distillation(context, number, logits, logits.detach() / SOFTER)
-                flat = [gate for path in layers for gate in gates.get(path, [])]
+                met = {path: list(gates.get(path, [])) for path in layers}  # checkpoints call layers once more below
+                flat = [gate for own in met.values() for gate in own]
                 # A loss is a mean over its batch: times N, samples count alike in batches of all sizes.
                 found = iter(torch.autograd.grad(loss * len(logits), flat, allow_unused=True))
-            yield {path: _summed(gates.get(path, []), found) for path in layers}
+            yield {path: _summed(own, found) for path, own in met.items()}
     finally:
         for handle in handles:
             handle.remove()

@@ -1,0 +1,101 @@
+"""Networks that do what few do: none ends in an error of Python's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils import checkpoint
+
+from edgekd import plugins, target
+from edgekd.compress import _groups
+from edgekd.compress._base import Context
+from edgekd.learn.student import Student, TensorSpec
+
+
+class Odd(nn.Module):
+    """Two convolutions, what is odd about the first one's answer, and a third."""
+
+    def __init__(self, odd: Callable[[Tensor, nn.Module], Tensor], normed: bool = False) -> None:
+        super().__init__()
+        self.odd = odd
+        self.a, self.b, self.c = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 24, 1), nn.Conv2d(24, 16, 1)
+        self.norm = nn.LayerNorm((16, 6, 6)) if normed else nn.Identity()
+        self.fc = nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.c(functional.relu(self.odd(self.norm(self.a(x)), self.b))).mean((2, 3)))
+
+
+def padded(x: Tensor, b: nn.Module) -> Tensor:
+    return torch.as_tensor(b(x) + functional.pad(x, (0, 0, 0, 0, 0, 8)))
+
+
+def recomputed(x: Tensor, b: nn.Module) -> Tensor:
+    found = checkpoint.checkpoint(b, x, use_reentrant=False)
+    assert isinstance(found, Tensor)
+    return found
+
+
+def blanked(x: Tensor, b: nn.Module) -> Tensor:
+    x = x.clone()
+    x[:, :8] = 2.0
+    return torch.as_tensor(b(x))
+
+
+def plain(x: Tensor, b: nn.Module) -> Tensor:
+    return torch.as_tensor(b(x))
+
+
+def of(module: nn.Module) -> Student:
+    outputs = (TensorSpec("logits", (None, 4)),)
+    return Student(module.eval(), (TensorSpec("input", (None, 3, 6, 6)),), outputs, ({"kind": "student"},))
+
+
+@pytest.mark.parametrize("criterion", ["magnitude", "taylor"])
+@pytest.mark.parametrize(("odd", "normed", "whole"), [(padded, False, {"b"}), (plain, True, {"a"})])
+def test_groups_whose_channels_cant_be_told_apart_stay_whole(
+    odd: Callable[[Tensor, nn.Module], Tensor], normed: bool, whole: set[str], criterion: str
+) -> None:
+    torch.manual_seed(0)
+    student = of(Odd(odd, normed))
+    table = {"kind": "channel_prune", "ratio": 0.5, "multiple": 4, "keep": 4, "criterion": criterion}
+    change = plugins.build("compress", table, "compress[0]")
+    after = change.apply(student, Context(None, 4, [student.example(4)]))
+    change.ensures(student, after)
+    record = after.lineage[-1]
+    assert set(record["whole"]) == whole and record["taken"] == 0.5, record
+
+
+def test_what_channels_are_worth_is_the_same_where_layers_run_again_for_their_gradients() -> None:
+    found = []
+    for odd in (plain, recomputed):
+        torch.manual_seed(0)
+        student = of(Odd(odd))
+        found.append(_groups.find(student, Context(None, 4, [student.example(4)]), "taylor").groups)
+    for one, again in zip(*found, strict=True):
+        assert one.path == again.path and torch.allclose(one.scores, again.scores, rtol=1e-3, atol=1e-12), one.path
+
+
+def test_what_is_written_into_a_tensor_is_read_by_the_int8_network_too() -> None:
+    torch.manual_seed(0)
+    student = of(Odd(blanked))
+    change = plugins.build("compress", {"kind": "int8_qat", "samples": 8}, "compress[0]")
+    x = student.example(8)
+    numerics = target.load("ort-cpu").quantized
+    after = change.apply(student, Context(numerics, 1, [x]))
+    with torch.no_grad():
+        wanted, got = student.module(*x), after.module(*x)
+        before = Odd.forward(_as_plain(student.module), *x)
+    assert (got - wanted).abs().max() < 0.1 * (before - wanted).abs().max()
+    after.module.train()(*x).square().mean().backward()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in after.module.parameters())
+
+
+def _as_plain(module: nn.Module) -> Odd:
+    twin = Odd(plain)
+    twin.load_state_dict(module.state_dict())
+    return twin
