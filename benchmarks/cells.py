@@ -18,7 +18,8 @@ from typing import Any
 
 import _common
 
-from edgekd import choose, measure, orders, pipeline, veto
+from edgekd import measure, orders, pipeline, veto
+from edgekd.decide import choose
 from edgekd.prepare import Objects, prepare
 from edgekd.preprocess import Inputs
 from edgekd.recipe import Budget

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import likeness, plan, steps
@@ -14,7 +13,6 @@ from edgekd.build.evaluation import Exam
 from edgekd.errors import DivergedError
 from edgekd.learn.objective import make_terms
 from edgekd.learn.student import Student
-from edgekd.metrics._base import PerSample
 from edgekd.panel import Watching
 from edgekd.plan import Step
 from edgekd.recipe import Recipe
@@ -76,8 +74,8 @@ def gains(
         it knows nothing of another seed. All four are None where the training without the loss diverged.
     """
     full = {split: exam.value(split, student(split)) for split in SPLITS}
-    drawn = _draws(exam, student("test"))
-    whole = _resampled(exam, student("test"))
+    drawn = exam.draws("test", student("test"))
+    whole = exam.resampled("test", student("test"))
     resampled = [whole(index) for index in drawn]
     scores = StageScores(bench, {name: made for name, made in explained.items() if made is not None})
     rows: list[dict[str, Any]] = []
@@ -86,24 +84,7 @@ def gains(
             rows.append({"loss": name, **dict.fromkeys((*SPLITS, "gain", "ci95"))})
             continue
         values = {split: exam.value(split, scores(name, split)) for split in SPLITS}
-        less = _resampled(exam, scores(name, "test"))
+        less = exam.resampled("test", scores(name, "test"))
         ends = likeness.interval([a - less(index) for a, index in zip(resampled, drawn, strict=True)])
         rows.append({"loss": name, **values, "gain": full["test"] - values["test"], "ci95": list(ends)})
     return {"seed": bench.recipe.seed, "draws": len(drawn), **full, "rows": rows}
-
-
-def _resampled(exam: Exam, scores: NDArray[Any]) -> Callable[[NDArray[np.int64]], float]:
-    """The metric of a resample of the test split; where it is a mean, of what each sample gives."""
-    labels, teacher, raw = exam.labels["test"], exam.teacher("test"), exam.raw("test")
-    values = exam.judge.per_sample(scores, labels, teacher, raw)
-    if values is not None:
-        return lambda index: float(values[index].mean())
-    return lambda index: exam.judge(
-        scores[index], None if labels is None else labels[index], teacher[index], raw[index]
-    )
-
-
-def _draws(exam: Exam, scores: NDArray[Any]) -> list[NDArray[np.int64]]:
-    mean = isinstance(exam.judge.metric, PerSample)
-    values = 1 if mean else scores[0].size + np.asarray(exam.raw("test")[0]).size
-    return likeness.draws(len(scores), values)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgekd import qdq
 from edgekd.build import timing
 from edgekd.build.evaluation import Exam, Scores, joined
-from edgekd.choose import Contender
+from edgekd.decide.choose import Contender
 from edgekd.plan import Candidate as Planned
 from edgekd.preprocess import MASK, Inputs
 from edgekd.runtime import availability, batches, bench, parity
@@ -33,8 +33,8 @@ BATCHES = (1, 2, 7, 64)  # held against the shipped one: an app may give as many
 class Candidate:
     """One candidate on one target, as measured; ``also``: what other backends make of its file, by backend.
 
-    ``sessions_p50_ms``: of each session that it was timed in; ``kernels``: what its runtime really ran of it, None
-    where that is not told; ``onnx``: the file before lowering.
+    ``value_ci95``, ``drop_ci95``: on validation; ``sessions_p50_ms``: of each session that it was timed in;
+    ``kernels``: what its runtime really ran of it, None where that is not told; ``onnx``: the file before lowering.
     """
 
     name: str
@@ -45,6 +45,8 @@ class Candidate:
     parity: dict[str, Any]
     samples_ns: list[int]
     sessions_p50_ms: list[float] = field(default_factory=list)
+    value_ci95: list[float] = field(default_factory=list)
+    drop_ci95: list[float] = field(default_factory=list)
     also: dict[str, Any] = field(default_factory=dict)
     kernels: list[backends.Kernel] | None = None
     onnx: bytes = b""
@@ -195,6 +197,7 @@ def _measure(
         wanted = exam.of_rows("validation", of_torch[name])
         result[name] = {
             "value_validation": exam.value("validation", got),
+            **exam.intervals("validation", got),
             "parity": _compared(session, exam, got, wanted, tolerances[name]),
             "also": {kind: _on_another(target, kind, files[name], exam, got, tolerances[name]) for kind in target.also},
         }

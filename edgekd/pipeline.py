@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgekd import (
-    choose,
     embed,
     explain,
     learned,
@@ -26,13 +25,15 @@ from edgekd import (
 from edgekd.base import notes
 from edgekd.build import teacher_check
 from edgekd.build.evaluation import Exam
-from edgekd.choose import Choice
+from edgekd.decide import choose, doubts
+from edgekd.decide.choose import Choice
 from edgekd.disk import as_it_was, disk, replace_file, replace_folder, samples_page
 from edgekd.errors import GateError, reading
 from edgekd.measure import Measured
 from edgekd.orders import Order
 from edgekd.panel import Answers, Watching
 from edgekd.prepare import Objects, prepare
+from edgekd.recipe import Budget
 from edgekd.runtime import bundle, runners
 from edgekd.stage_scores import StageScores
 from edgekd.store import canonical
@@ -68,7 +69,8 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
     apart = report.samples_page(document, learned.samples(bench, facts.shown)).encode()
     if order.keep_candidates:
         keep_candidates(order.out, measured)
-    gate(order, choices, {**pages, "samples.html": apart})
+    hints = [] if order.quick else advice(order, measured, choices, budget)
+    gate(order, choices, {**pages, "samples.html": apart}, hints)
     made = record.bundle(facts, order.identity)
     files = {**pages, **embed.make(facts, made, document)}
     page = samples_page(order.out)
@@ -260,7 +262,18 @@ def keep_candidates(out: Path, measured: Mapping[str, Measured]) -> None:
     replace_folder(out.with_name(out.name + ".candidates"), files)
 
 
-def gate(order: Order, choices: Mapping[str, Choice], pages: Mapping[str, bytes]) -> None:
+def advice(order: Order, measured: Mapping[str, Measured], choices: Mapping[str, Choice], budget: Budget) -> list[str]:
+    """What to change where nothing ships, made of this very miss."""
+    said: dict[str, None] = {}
+    for name, found in measured.items():
+        if choices[name].shipped is None:
+            pruned = {c.name: c.pruned for c in found.candidates.values()}
+            teacher = found.exam.teacher_value("validation")
+            said |= dict.fromkeys(doubts.advice(found.contenders(), pruned, budget, teacher, order.file))
+    return list(said)
+
+
+def gate(order: Order, choices: Mapping[str, Choice], pages: Mapping[str, bytes], hints: Sequence[str] = ()) -> None:
     """Where a target has nothing to ship, keep the report in the cache and raise: nothing is published."""
     failed = [f"{name}: {choice.reason}" for name, choice in choices.items() if choice.shipped is None]
     if not failed:
@@ -270,6 +283,7 @@ def gate(order: Order, choices: Mapping[str, Choice], pages: Mapping[str, bytes]
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in pages.items():
             (folder / name).write_bytes(data)
-    missed = GateError("; ".join(failed), hint=f"nothing was published; the report is at {folder / 'report.html'}")
+    told = f"nothing was published; the report is at {folder / 'report.html'}"
+    missed = GateError("; ".join(failed), hint="; ".join([*hints, told]))
     missed.report = json.loads(pages["report.json"])
     raise missed

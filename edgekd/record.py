@@ -6,16 +6,17 @@ import functools
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
 
-from edgekd import attribution, choose, examples, explain, host, learned, metric, preprocess, steps, veto
+from edgekd import attribution, examples, explain, host, learned, metric, preprocess, steps, veto
 from edgekd.build import taken
-from edgekd.build.evaluation import SPLITS, Exam
-from edgekd.choose import Choice
+from edgekd.build.evaluation import SPLITS, Exam, Scores
+from edgekd.decide import choose, doubts
+from edgekd.decide.choose import Choice
 from edgekd.explain import Explained
 from edgekd.heads import columns, labels_of
 from edgekd.learned import Shown
@@ -46,6 +47,14 @@ class Facts:
     budget: Budget
     quick: bool
     explained: Explained | None = None
+    known: dict[tuple[str, str], Scores] = field(default_factory=dict)
+
+    def tested(self, target: str, candidate: str) -> Scores:
+        """What a candidate's file says to the test split; each is run once."""
+        key = (target, candidate)
+        if key not in self.known:
+            self.known[key] = self.measured[target].scores(candidate, "test")
+        return self.known[key]
 
     @functools.cached_property
     def shown(self) -> Shown:
@@ -53,7 +62,7 @@ class Facts:
         for target, choice in self.choices.items():
             if choice.shipped is not None:
                 found = self.measured[target]
-                said = found.scores(choice.shipped, "test")
+                said = self.tested(target, choice.shipped)
                 return Shown(target, choice.shipped, _step_of(self, target, choice.shipped), said, found.exam)
         return Shown(None, None, "student", self.stage_scores("student", "test"), self.exam)
 
@@ -65,6 +74,9 @@ def make(facts: Facts) -> dict[str, Any]:
     first = next(iter(facts.measured.values()))
     stages = _stages(facts)
     targets = {name: _target(facts, measured) for name, measured in facts.measured.items()}
+    if not facts.quick:
+        for sentence in _doubts(facts):
+            bench.note(sentence)
     return {
         "schema_version": SCHEMA_VERSION,
         "name": bench.recipe.name,
@@ -78,6 +90,31 @@ def make(facts: Facts) -> dict[str, Any]:
         "targets": targets,
         "details": {**_details(facts), "attribution": _attribution(bench.plan, stages, targets)},
     }
+
+
+def _doubts(facts: Facts) -> list[str]:
+    """Where a wish was met on validation, and is in doubt."""
+    found = []
+    for name, measured in facts.measured.items():
+        if (shipped := facts.choices[name].shipped) is None:
+            continue
+        exam, candidate = measured.exam, measured.candidates[shipped]
+        scores = {"test": facts.tested(name, shipped)}
+        drops = [
+            doubts.Drop(
+                split,
+                exam.length(split),
+                exam.teacher_value(split) - value,
+                candidate.drop_ci95 if split == "validation" else exam.intervals(split, scores[split])["drop_ci95"],
+            )
+            for split, value in (
+                ("validation", candidate.value_validation),
+                ("test", exam.value("test", scores["test"])),
+            )
+        ]
+        sentence = doubts.about_drop(f"{name}, {shipped}", facts.budget, drops[0], drops[1])
+        found += [] if sentence is None else [sentence]
+    return found
 
 
 def samples(facts: Facts) -> dict[str, Any]:
@@ -215,7 +252,7 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
         "reason": choice.reason,
         "candidates": [_candidate(facts, measured, c, profiles[c.name]) for c in measured.candidates.values()],
         "parity": _parity(facts, measured, measured.candidates[shipped]),
-        "budget": choose.budget_record(contender, facts.budget, teacher_value),
+        "budget": choose.budget_record(contender, facts.budget, teacher_value, measured.candidates[shipped].drop_ci95),
         "runtime": measured.runtime,
         **({"also": measured.candidates[shipped].also} if measured.target.also else {}),
         **({} if measured.length is None else {"timed_length": measured.length}),
@@ -226,9 +263,7 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
 def _candidate(facts: Facts, measured: Measured, candidate: Candidate, profile: veto.Profile) -> dict[str, Any]:
     summary = benching.summary(candidate.samples)
     middle, low, high = measured.ratio("fp32", candidate.name)
-    shown, same = facts.shown, (measured.target.name, candidate.name)
-    is_shown = (shown.target, shown.candidate) == same
-    got = shown.scores if is_shown else measured.scores(candidate.name, "test")
+    got = facts.tested(measured.target.name, candidate.name)
     return {
         "name": candidate.name,
         "numerics": candidate.numerics.name,
@@ -241,6 +276,8 @@ def _candidate(facts: Facts, measured: Measured, candidate: Candidate, profile: 
         "throughput": measured.target.shapes.batch / (summary["p50"] / 1e3),
         "samples": len(candidate.samples_ns),
         "sessions_p50_ms": candidate.sessions_p50_ms,
+        "value_ci95": candidate.value_ci95,
+        "drop_ci95": candidate.drop_ci95,
         "speedup_vs_fp32": {"p50": middle, "ci95": [low, high]},
         "verdict": facts.choices[measured.target.name].verdicts.get(candidate.name, ""),
         "kernels": veto.record(profile),

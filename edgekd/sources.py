@@ -31,7 +31,7 @@ _VOCABULARY = ("base", *(f"{name}.py" for name in _NAMES))
 _LIGHT = ("base", "errors.py", "host.py", "preprocess.py", "wordpiece.py")
 _LEARNED = ("learned.py", "layers.py", "likeness.py", "explain.py")
 _VETO = ("veto.py", "qdq.py", "attribution.py")
-_CHOOSE = ("plan.py", "orders.py", "prepare.py", "pipeline.py", "choose.py", "record.py", *_VETO)
+_CHOOSE = ("plan.py", "orders.py", "prepare.py", "pipeline.py", "record.py", *_VETO)
 _STEP_FILES = {
     "learn": (*_VOCABULARY, "metrics", "metric.py", "learn", "panel.py", "prepare.py", "pipeline.py", "steps.py"),
     "compress": (

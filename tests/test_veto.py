@@ -11,7 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edgekd import qdq, target, veto
-from edgekd.choose import Contender, choose
+from edgekd.decide.choose import Contender, choose
 from edgekd.recipe import Budget
 from edgekd.runtime.backends import _base as backends
 from edgekd.runtime.backends._base import Kernel

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd import likeness
 from edgekd.learn.feed import Feed, some
+from edgekd.metrics._base import PerSample
 from edgekd.metrics._judge import Judge
 from edgekd.preprocess import Inputs
 from edgekd.runtime import batches
@@ -24,6 +26,7 @@ Scores = NDArray[np.float32]
 SPLITS = ("train", "validation", "test")
 MOST_SECONDS = 60.0  # of scoring one candidate on one split
 FEWEST = 1_000  # samples that are scored in any case, where a split has them
+SCORED_ANEW = 200  # resamples, of a metric that is no mean over samples
 _COLD, _PROBED = 1, 8  # runs that are not timed, and samples that are
 
 
@@ -113,6 +116,36 @@ class Exam:
     def teacher_value(self, split: str) -> float:
         """The teacher's own."""
         return self.value(split, self.teacher(split))
+
+    def resampled(self, split: str, scores: Scores) -> Callable[[NDArray[np.int64]], float]:
+        """The metric of a resample of a split; where it is a mean, of what each sample gives."""
+        labels, teacher, raw = self.labels[split], self.teacher(split), self.raw(split)
+        values = self.judge.per_sample(scores, labels, teacher, raw)
+        if values is not None:
+            return lambda index: float(values[index].mean())
+        return lambda index: self.judge(
+            scores[index], None if labels is None else labels[index], teacher[index], raw[index]
+        )
+
+    def draws(self, split: str, scores: Scores) -> list[NDArray[np.int64]]:
+        """Resamples of a split, always the same; fewer where each has to be scored anew."""
+        mean = isinstance(self.judge.metric, PerSample)
+        values = 1 if mean else scores[0].size + np.asarray(self.raw(split)[0]).size
+        return likeness.draws(len(scores), values)
+
+    def intervals(self, split: str, scores: Scores) -> dict[str, list[float]]:
+        """95 % intervals of a candidate's value and of its drop against the teacher, over the same resamples.
+
+        A bootstrap over samples (Efron and Tibshirani 1993, chapter 13): it knows nothing of another training.
+        """
+        mine, teachers = self.resampled(split, scores), self.resampled(split, self.teacher(split))
+        mean = isinstance(self.judge.metric, PerSample)
+        drawn = self.draws(split, scores)[: None if mean else SCORED_ANEW]
+        pairs = [(mine(index), teachers(index)) for index in drawn]
+        return {
+            "value_ci95": list(likeness.interval([value for value, _ in pairs])),
+            "drop_ci95": list(likeness.interval([teacher - value for value, teacher in pairs])),
+        }
 
     def scores(self, session: Session, split: str, batch: int, count: int | None = None) -> Scores:
         """What a session says to a split, or to its first ``count`` samples: (N, C), several heads side by side.

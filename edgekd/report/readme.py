@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from edgekd.decide.doubts import resolution
 from edgekd.report import text, view
 from edgekd.report.page import render
 
@@ -156,6 +157,18 @@ def _cpp(examples: Collection[str]) -> dict[str, str]:
     return {"flags": " ".join(flags), "program": "predict_ort" if ort else "predict_openvino"}
 
 
+def _resolution(report: Mapping[str, Any]) -> str | None:
+    """What a test split of so many samples can't tell apart, where that is half a point or more."""
+    values = [c["value_test"] for told in report["targets"].values() for c in told["candidates"]]
+    if report["metric"] not in ("accuracy", "agreement", "hit_rate") or not values:
+        return None
+    points = 100 * resolution(min(max(values), 1.0), report["split_sizes"]["test"])
+    if points < 0.5:
+        return None
+    about = f"{points:.0f} points" if points >= 1.5 else f"{points:.1f} points"
+    return f"A test split of {report['split_sizes']['test']:,} can't tell differences below about {about} apart."
+
+
 def _limits(report: Mapping[str, Any]) -> list[str]:
     """What the figures do not say, in words."""
     sizes = report["split_sizes"]
@@ -165,8 +178,8 @@ def _limits(report: Mapping[str, Any]) -> list[str]:
         "It knows its classes alone: whatever it is shown, one of them is its answer.",
         "Latencies are those of one machine; another CPU or runtime version has others.",
     ]
-    if sizes["test"] < 1000:
-        found.append(f"A test split of {sizes['test']} can't tell differences below about a point apart.")
+    if (told := _resolution(report)) is not None:
+        found.append(told)
     if any(told["shipped"] and "int8" in told["shipped"] for told in report["targets"].values()):
         found.append(
             "int8 rounds: on a few samples it answers otherwise than its float form; `report.html` says how many."

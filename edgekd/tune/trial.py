@@ -9,7 +9,7 @@ from typing import Any
 
 from edgekd import host, measure, pipeline, plan, rehearsal, steps
 from edgekd.build.evaluation import Exam
-from edgekd.choose import Choice
+from edgekd.decide.choose import Choice
 from edgekd.learn.data._base import Dataset
 from edgekd.orders import Order, identified
 from edgekd.passes import build_pass

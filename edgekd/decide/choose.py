@@ -1,9 +1,10 @@
 """Which candidate ships on a target: a pure rule over what was measured there.
 
-Among the candidates inside the budget, at parity, and not clearly slower than dense fp32, those tie that are less than
-5 % slower than the fastest or whose ratio's 95 % interval holds 1; of the tie the smallest file ships (equal: the
-target's order). So noise decides nothing, and two builds choose alike. With ``prefer = "size"`` the smallest of
-them all ships.
+Only what may itself ship can bar another. Among the candidates inside the budget, at parity, and not clearly slower
+than dense fp32 (where that one is inside the budget, too), those tie that are less than 5 % slower than the fastest or
+whose ratio's 95 % interval holds 1; of the tie the smallest file ships (equal: the target's order), but never one that
+is clearly slower than another that is as good and as small. So noise decides nothing, and two builds choose alike. With
+``prefer = "size"`` the smallest of them all ships.
 """
 
 from __future__ import annotations
@@ -69,17 +70,21 @@ def choose(
         return f"{verdict}; {because(name, against, how)}" if because else verdict
 
     verdicts: dict[str, str] = {}
+    excluded = {c.name: _excluded(c, budget, teacher_value) for c in contenders}
+    may_ship = [c for c in contenders if excluded[c.name][0] is None]
+    dense = next((c for c in may_ship if c.name == "fp32"), None)
     left: list[Contender] = []
     for contender in contenders:
-        why, how = _excluded(contender, budget, teacher_value, ratio)
+        why, how = excluded[contender.name]
+        if why is None and dense is not None:
+            why, how = _slower(contender, ratio)
         if why:
             verdicts[contender.name] = told(contender.name, why, "fp32", how)
         else:
             left.append(contender)
     outside = frozenset(verdicts)
     if not left and budget is None:  # a gate is only reported: the dense one goes into the bundle
-        dense = next(c for c in contenders if c.name == "fp32")
-        return Choice(dense.name, f"nothing passed; {dense.name}: {verdicts[dense.name]}", verdicts, outside)
+        return Choice("fp32", f"nothing passed; fp32: {verdicts['fp32']}", verdicts, outside)
     if not left:
         reason = "; ".join(f"{name}: {why}" for name, why in verdicts.items())
         return Choice(None, f"nothing is inside the budget: {reason}", verdicts, outside)
@@ -91,19 +96,11 @@ def choose(
         "size": left,
         "value": [c for c in left if c.value >= best - SAME],
     }[prefer]
+    winner = _undominated(min(tie, key=lambda c: (c.size_bytes, contenders.index(c))), left, ratio)
     for contender in left:
-        if contender not in tie:
-            slower = f"{ratio(contender.name, fastest.name)[0]:.2f} x the time of {fastest.name}"
-            if prefer == "latency":
-                verdicts[contender.name] = told(contender.name, slower, fastest.name, ["latency"])
-            else:
-                below = f"{best - contender.value:.4f} below the best"
-                verdicts[contender.name] = told(contender.name, below, "fp32", ["answers"])
-    winner = min(tie, key=lambda c: (c.size_bytes, contenders.index(c)))
-    for contender in tie:
         if contender is not winner:
-            larger = f"{contender.size_bytes / winner.size_bytes:.2f} x the size of {winner.name}"
-            verdicts[contender.name] = told(contender.name, larger, winner.name, ["size"])
+            refusal = _refusal(contender, contender in tie, winner, fastest, best, prefer, ratio)
+            verdicts[contender.name] = told(contender.name, *refusal)
     verdicts[winner.name] = "ships"
     return Choice(winner.name, _reason(winner, fastest, len(left), budget, ratio), verdicts, outside)
 
@@ -135,12 +132,15 @@ def _missed(contender: Contender, budget: Budget, teacher_value: float) -> list[
     return missed
 
 
-def budget_record(contender: Contender, budget: Budget, teacher_value: float) -> dict[str, Any]:
+def budget_record(
+    contender: Contender, budget: Budget, teacher_value: float, drop_ci95: Sequence[float]
+) -> dict[str, Any]:
     """The report's ``budget``: wanted, got, met."""
     return {
         "wanted": budget.model_dump(mode="json"),
         "got": {
             "drop": teacher_value - contender.value,
+            "drop_ci95": list(drop_ci95),
             "latency_ms": contender.p50_ms,
             "size_kb": contender.size_bytes / 1000,
         },
@@ -148,20 +148,51 @@ def budget_record(contender: Contender, budget: Budget, teacher_value: float) ->
     }
 
 
-def _excluded(
-    contender: Contender, budget: Budget | None, teacher_value: float, ratio: Callable[[str, str], Ratio]
-) -> tuple[str | None, list[str]]:
-    """Why a candidate is out, and what that is about; None where it is in."""
+def _excluded(contender: Contender, budget: Budget | None, teacher_value: float) -> tuple[str | None, list[str]]:
+    """Why a candidate may not ship, and what that is about; None where it may."""
     if contender.parity is not None:
         return contender.parity, ["answers"]
     if budget is not None and (missed := _missed(contender, budget, teacher_value)):
         return ", ".join(why for why, _ in missed), [about for _, about in missed]
-    if contender.name != "fp32":
-        middle, low, high = ratio(contender.name, "fp32")
-        if low > 1:
-            slower = f"slower than fp32: {middle:.2f} x its time (95 % interval {low:.2f} to {high:.2f})"
-            return slower, ["latency"]
     return None, []
+
+
+def _slower(contender: Contender, ratio: Callable[[str, str], Ratio]) -> tuple[str | None, list[str]]:
+    """Why a candidate is barred by a dense one that may ship."""
+    if contender.name == "fp32":
+        return None, []
+    middle, low, high = ratio(contender.name, "fp32")
+    if low <= 1:
+        return None, []
+    return f"slower than fp32: {middle:.2f} x its time (95 % interval {low:.2f} to {high:.2f})", ["latency"]
+
+
+def _refusal(
+    contender: Contender,
+    ties: bool,
+    winner: Contender,
+    fastest: Contender,
+    best: float,
+    prefer: str,
+    ratio: Callable[[str, str], Ratio],
+) -> tuple[str, str, list[str]]:
+    """Why one that might ship does not; what it is held against, and in what."""
+    if not ties and prefer != "latency":
+        return f"{best - contender.value:.4f} below the best", "fp32", ["answers"]
+    if ties and contender.size_bytes > winner.size_bytes:
+        return f"{contender.size_bytes / winner.size_bytes:.2f} x the size of {winner.name}", winner.name, ["size"]
+    other = winner if ties else fastest
+    return f"{ratio(contender.name, other.name)[0]:.2f} x the time of {other.name}", other.name, ["latency"]
+
+
+def _undominated(winner: Contender, left: Sequence[Contender], ratio: Callable[[str, str], Ratio]) -> Contender:
+    """The fastest of those that are as good and as small as the winner, where that one is clearly slower."""
+    faster = [
+        c
+        for c in left
+        if c.value >= winner.value and c.size_bytes <= winner.size_bytes and ratio(winner.name, c.name)[1] > 1
+    ]
+    return min(faster, key=lambda c: c.p50_ms, default=winner)
 
 
 def _ties(contender: Contender, fastest: Contender, ratio: Callable[[str, str], Ratio]) -> bool:
@@ -186,5 +217,8 @@ def _reason(
         text = f"ties with {fastest.name}, the fastest, and is smaller"
     if winner.name != "fp32":
         middle, low, high = ratio("fp32", winner.name)
-        text += f"; {middle:.2f} x faster than fp32 (95 % interval {low:.2f} to {high:.2f})"
+        if middle >= 1:
+            text += f"; {middle:.2f} x faster than fp32 (95 % interval {low:.2f} to {high:.2f})"
+        else:
+            text += f"; {1 / middle:.2f} x the time of fp32, which misses the budget"
     return text
