@@ -59,6 +59,7 @@ INPUT, TOKENS, MASK = "input", "input_ids", "attention_mask"
 VOCABULARY = "vocab.txt"
 MOST_TOKENS = 16_384  # of a text
 LARGEST = float(np.finfo(np.float32).max)
+CHANNELS = 8  # a row of so few numbers is one moment of several channels of sound, and no clip
 
 
 @dataclass(frozen=True)
@@ -196,8 +197,8 @@ def batched(x: Any, sample_shape: Sequence[int]) -> tuple[Array, bool]:
     if not shape:
         return _texts(x), isinstance(x, str)
     try:
-        array = np.asarray(x)
-    except ValueError as err:  # lists of unequal lengths
+        array = samples.array_of(x)
+    except (ValueError, TypeError, RuntimeError) as err:  # lists of unequal lengths
         raise UsageError("not an array", where="predict", found=x, allowed="samples of one shape") from err
     shapes = [shape, shape[:-1]] if len(shape) == 3 and shape[-1] == 1 else [shape]
     if array.dtype.kind not in "uifb":
@@ -227,16 +228,19 @@ def clips(x: Any, length: int) -> tuple[Array, bool]:
     rows: list[Array]
     try:
         if isinstance(x, list | tuple) and x and all(np.ndim(clip) == 1 for clip in x):
-            rows, single = [np.asarray(clip) for clip in x], False
+            rows, single = [samples.array_of(clip) for clip in x], False
         else:
-            array = np.asarray(x)
+            array = samples.array_of(x)
+            if array.ndim == 2 and array.shape[1] <= CHANNELS < min(len(array), length):
+                raise ValueError("a clip of several channels")
             rows, single = ([array] if array.ndim < 2 else list(array)), array.ndim == 1
-    except ValueError as err:  # lists of unequal lengths within lists
-        raise UsageError("not a clip", where="predict", found=x, allowed="numbers of one channel") from err
-    found = next((clip for clip in rows if clip.ndim != 1 or clip.dtype.kind not in "uif" or not clip.size), None)
-    if found is not None:
+    except (ValueError, TypeError, RuntimeError) as err:  # lists of unequal lengths within lists
+        found = getattr(x, "shape", x)
+        raise UsageError("not a clip", where="predict", found=found, allowed="numbers of one channel") from err
+    odd = next((clip for clip in rows if clip.ndim != 1 or clip.dtype.kind not in "uif" or not clip.size), None)
+    if odd is not None:
         allowed = f"clips of one channel of any length, as numbers; {length} samples of each are heard"
-        raise UsageError("not a clip", where="predict", found=(str(found.dtype), found.shape), allowed=allowed)
+        raise UsageError("not a clip", where="predict", found=(str(odd.dtype), odd.shape), allowed=allowed)
     return np.array([samples.fit(clip, length) for clip in rows]).reshape(len(rows), length), single
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from edgekd import preprocess
 from edgekd.base import samples
@@ -114,3 +115,51 @@ def test_a_build_says_how_many_texts_are_cut() -> None:
     (told,) = reading.notes(Feed(data, TEXT, Augment(), 0))
     assert "2 of 4 training texts (50.0%) are longer than the 5 tokens" in told
     assert reading.notes(Feed(data, [{**TEXT[0], "length": 7}], Augment(), 0)) == ()
+
+
+CLIP = np.random.default_rng(3).integers(-9_000, 9_000, 40)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "raw", "said"),
+    [
+        ("int16", (CLIP / 32_768).astype(np.float32), "scaled already.*int16"),
+        ("int16", CLIP * 65_536, "beyond those of the training"),
+        ("int16", (CLIP // 256 + 128).astype(np.uint8), "8 bits"),
+        ("uint8", np.arange(40) * 1_000, "beyond those of the training"),
+        ("uint8", -np.arange(40.0) * 3, "beyond those of the training"),
+    ],
+)
+def test_numbers_of_another_range_are_refused(dtype: str, raw: np.ndarray, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        samples.check_numbers(raw, dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "raw"),
+    [
+        ("int16", np.sign(CLIP).astype(np.float32)),  # nearly silent
+        ("int16", CLIP.astype(np.float64)),
+        ("int16", CLIP),
+        ("uint8", np.linspace(-9, 270, 40)),  # as after a bicubic resize
+        ("uint8", np.arange(2)),
+        ("float32", np.arange(40) * 1_000),
+        ("", np.arange(40) > 20),
+    ],
+)
+def test_numbers_of_the_range_are_taken_in_any_type(dtype: str, raw: np.ndarray) -> None:
+    samples.check_numbers(raw, dtype)
+
+
+def test_tensors_are_samples_whatever_they_carry() -> None:
+    given = torch.full((2, 4), 3.0, requires_grad=True)
+    for x in (given, given.to(torch.bfloat16), given.to_sparse()):
+        batch, one = preprocess.batched(x, (4,))
+        assert not one
+        assert batch.tolist() == [[3.0] * 4] * 2
+
+
+def test_a_clip_of_two_channels_is_no_batch_of_short_ones() -> None:
+    with pytest.raises(UsageError, match=r"not a clip.*\(50, 2\)"):
+        preprocess.clips(np.zeros((50, 2), np.int16), 40)
+    assert len(preprocess.clips(np.zeros((2, 50), np.int16), 40)[0]) == 2

@@ -16,6 +16,28 @@ SCALED, NORMALISED = (
 )  # what pictures that are divided by 255, or brought to mean 0 and deviation 1, stay within
 
 
+# What raw samples of these types are within. Floats may go a quarter beyond, as after resizing or resampling.
+RANGES = {"uint8": (0, 255), "int16": (-32_768, 32_767)}
+
+
+def array_of(given: Any) -> NDArray[Any]:
+    """What a user's own code holds as numbers: lists, arrays, scipy's sparse matrices, torch tensors of any device.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: it can't be made an array.
+    """
+    if hasattr(given, "toarray"):  # of scipy
+        given = given.toarray()
+    elif hasattr(given, "detach"):
+        given = given.detach().cpu()
+        given = given.to_dense() if str(given.layout) != "torch.strided" else given
+        # numpy has no bfloat16 and no float8; every value of theirs is one of float32.
+        given = given.float().numpy() if given.is_floating_point() and given.itemsize < 4 else given.numpy()
+    elif hasattr(given, "__array__"):
+        given = given.__array__()
+    return np.asarray(given)
+
+
 def check_numbers(raw: NDArray[Any], dtype: str, where: str = "predict") -> None:
     """Hold raw samples against what a student's raw samples are.
 
@@ -24,23 +46,44 @@ def check_numbers(raw: NDArray[Any], dtype: str, where: str = "predict") -> None
         dtype: of the raw samples of the training, such as ``uint8``; "" where it is not known.
 
     Raises:
-        UsageError: NaN or Inf, or more than float32 holds; for a student of uint8 also what was scaled or normalised:
-            floats that are not all 0, within -1..1, or within -5..5 with negative ones.
+        UsageError: NaN or Inf, or more than float32 holds; for a student of uint8 also what was scaled or normalised
+            (floats not all 0 within -1..1, or within -5..5 with negative ones), for one of int16
+            fractions within -1..1; for both what lies outside of their range, and for sounds 8-bit ones.
     """
-    if raw.dtype.kind != "f" or not raw.size:
+    if not raw.size or (raw.dtype.kind != "f" and dtype not in RANGES):
         return
     low, high = float(raw.min()), float(raw.max())  # NaN where there is one
     if not -LARGEST <= low <= high <= LARGEST:
         bad = raw[~(np.abs(raw) <= LARGEST)][0]
         raise UsageError("not finite numbers", where=where, found=float(bad), allowed="numbers that float32 holds")
-    top = max(-low, high)
-    if dtype == "uint8" and (0 < top <= SCALED or (low < 0 and top <= NORMALISED)):
+    if dtype in RANGES:
+        _check_range(raw, dtype, low, high, where)
+
+
+def _check_range(raw: NDArray[Any], dtype: str, low: float, high: float, where: str) -> None:
+    least, most = RANGES[dtype]
+    top, slack = max(-low, high), (most - least) / 4 if raw.dtype.kind == "f" else 0
+    if dtype == "uint8":
+        scaled = raw.dtype.kind == "f" and (0 < top <= SCALED or (low < 0 and top <= NORMALISED))
+    else:  # a clip of -1, 0 and 1 is a quiet one
+        scaled = raw.dtype.kind == "f" and 0 < top <= SCALED and bool((raw % 1 != 0).any())
+    what = "pixels" if dtype == "uint8" else "sounds"
+    message = None
+    if scaled:
+        how = "scaled" if low >= 0 or dtype == "int16" else "normalised"
+        message = f"{how} already: the preprocessing is part of the student"
+    elif low < least - slack or high > most + slack:
+        message = "numbers beyond those of the training"
+    elif dtype == "int16" and raw.dtype == np.uint8:
+        message = "sounds of 8 bits"
+    if message:
+        code = f"(x * {most}).round().astype('{dtype}') of what was divided by {most + 1 if least else most}"
         raise UsageError(
-            f"{'scaled' if low >= 0 else 'normalised'} already: the preprocessing is part of the student",
+            message,
             where=where,
             found=f"{raw.dtype} from {low:.3g} to {high:.3g}",
-            allowed="raw uint8 samples, such as pixels from 0 to 255",
-            hint="give them as they were read, or (x * 255).round().astype('uint8') of what was divided by 255",
+            allowed=f"raw {dtype} samples, such as {what} from {least} to {most}",
+            hint=f"give them as they were read, or {code}",
         )
 
 

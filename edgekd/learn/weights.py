@@ -7,6 +7,7 @@ averages) are never mixed: where the recipe does not say which, that is asked.
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ from edgekd.learn.quiet import quiet
 FILES = ("model.safetensors", "pytorch_model.bin")  # as model hubs name them
 COUNTED = "num_batches_tracked"  # how often a BatchNorm has run: what it answers does not depend on it
 PICKLES = (b"PK\x03\x04", b"\x80\x02")  # what torch.save writes: a zip file, before torch 1.6 bare pickles
+# What damaged checkpoints make torch's readers raise.
+DAMAGED = (
+    *(RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError),
+    *(AssertionError, OverflowError, NotImplementedError, struct.error),
+)
 SHOWN = 20
 
 State = dict[str, Tensor]
@@ -51,10 +57,12 @@ def read(path: Path, state_key: str | None, name: str = "teacher") -> State:
             if isinstance(found, Mapping)
             else type(found).__name__,
         )
-    if coded := [str(key) for key, value in found.items() if value.is_quantized]:
-        raise RecipeError(
-            "a quantized tensor", where=f"{name}.checkpoint: {path.name}", found=coded[0], allowed="floats"
-        )
+    for what, odd in (
+        ("a quantized tensor", "is_quantized"),
+        ("a tensor without numbers (of torch's meta)", "is_meta"),
+    ):
+        if marked := [str(key) for key, value in found.items() if getattr(value, odd)]:
+            raise RecipeError(what, where=f"{name}.checkpoint: {path.name}", found=marked[0], allowed="floats")
     return {str(key): value if value.layout == torch.strided else value.to_dense() for key, value in found.items()}
 
 
@@ -93,7 +101,7 @@ def load(module: nn.Module, state: State, where: str) -> None:
     A tensor that the network uses under two names may be there once. Counters of BatchNorm may be missing.
 
     Raises:
-        RecipeError: a tensor is missing, too many, of another shape, or not finite; names it.
+        RecipeError: a tensor is missing, too many, of another shape or kind of number, or not finite; names it.
     """
     wanted = module.state_dict()
     state = {name: value for name, value in state.items() if name in wanted or not name.endswith(COUNTED)}
@@ -109,12 +117,23 @@ def load(module: nn.Module, state: State, where: str) -> None:
         if state[name].shape != tensor.shape:
             shapes = tuple(state[name].shape), str(tuple(tensor.shape))
             raise RecipeError(f"{name!r} has another shape", where=where, found=shapes[0], allowed=shapes[1])
+        if not _keeps(state[name], tensor.dtype):
+            types, hint = (str(state[name].dtype), str(tensor.dtype)), "whole numbers may be codes of quantized weights"
+            hint = hint if tensor.is_floating_point() and not state[name].is_complex() else None
+            raise RecipeError(f"{name!r} has other numbers", where=where, found=types[0], allowed=types[1], hint=hint)
     for name in state:
         if name not in wanted:
             raise RecipeError("the model has no such tensor", where=where, found=name, allowed=list(wanted)[:200])
     buffers = {name for name, _ in module.named_buffers()}
     check_finite(state, where, {name: wanted[name] for name in buffers & wanted.keys()})
     module.load_state_dict(state)
+
+
+def _keeps(value: Tensor, wanted: torch.dtype) -> bool:
+    """Whether a tensor means the same as one of the network's type: floats as floats, others number by number."""
+    if wanted.is_floating_point or wanted.is_complex:
+        return value.is_floating_point() or (wanted.is_complex and value.is_complex())
+    return not value.is_complex() and torch.equal(value.to(wanted).to(value.dtype), value)
 
 
 def check_finite(state: Mapping[str, Tensor], where: str, masks: Mapping[str, Tensor] | None = None) -> None:
@@ -180,7 +199,7 @@ def _read(path: Path, where: str) -> Any:
             where=where,
             hint="save its state_dict, best as safetensors",
         ) from err
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as err:
+    except DAMAGED as err:
         reason = (str(err).splitlines() or [type(err).__name__])[0]
         raise RecipeError(f"can't be read ({reason})", where=where) from err
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from edgekd.errors import DataError
 
+# What damaged zip files raise, and those of a kind that Python can't read.
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 Arrays = dict[str, NDArray[Any]]
 Pairs = Iterable[tuple[str, str]]
 
@@ -43,7 +45,7 @@ def read(path: str, wanted: Callable[[list[str]], Pairs]) -> Arrays:
         with np.load(path, allow_pickle=False) as file:
             known = list(file.files)
             return {key: _array(file, key, known, f"data.{field}") for field, key in wanted(known)}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as err:
+    except DAMAGED as err:
         raise DataError(f"not an .npz file ({err})", where=where) from err
 
 
@@ -64,7 +66,9 @@ def _array(file: Any, key: str, known: list[str], where: str) -> NDArray[Any]:
     if key not in known:
         raise DataError("no such array in the file", where=where, found=key, allowed=known)
     try:
-        found: NDArray[Any] = file[key]
+        found: NDArray[Any] | bytes = file[key]
     except ValueError as err:
         raise DataError(f"can't be read without pickle ({err})", where=where, found=key) from err
+    if isinstance(found, bytes):  # so numpy gives what is no array
+        raise DataError("not an array of numpy", where=where, found=key, allowed="what numpy.savez writes")
     return found

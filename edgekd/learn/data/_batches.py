@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import plugins
+from edgekd.base.samples import array_of
 from edgekd.errors import DataError
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
@@ -116,21 +117,9 @@ def _array(value: Any, where: str) -> NDArray[Any]:
             "not an array", where=where, found=type(value).__name__, allowed="a numpy array or torch tensor"
         )
     try:
-        return np.asarray(_in_numpys_terms(value))
+        return array_of(value)
     except (TypeError, ValueError, RuntimeError) as err:
         raise DataError(f"can't be made a numpy array ({err})", where=where, found=type(value).__name__) from err
-
-
-def _in_numpys_terms(value: Any) -> Any:
-    """Of a torch tensor, on whatever device, and of a sparse matrix what numpy understands."""
-    if hasattr(value, "toarray"):  # of scipy
-        return value.toarray()
-    if not hasattr(value, "detach"):
-        return value.__array__()
-    value = value.detach().cpu()
-    value = value.to_dense() if str(value.layout) != "torch.strided" else value
-    # numpy has no bfloat16 and no float8; every value of theirs is one of float32.
-    return value.float().numpy() if value.is_floating_point() and value.itemsize < 4 else value.numpy()
 
 
 def _samples(value: Any, where: str) -> NDArray[Any]:

@@ -65,6 +65,8 @@ def _check_split(dataset: Dataset, split: Split, where: str) -> None:
     train = dataset.train.x
     if len(split) == 0:
         raise DataError("an empty split", where=where)
+    if not split.x.size:
+        raise DataError("samples without a number", where=where, found=split.x.shape, allowed="no length of 0")
     if split.x.shape[1:] != train.shape[1:]:
         found, allowed = split.x.shape[1:], str(train.shape[1:])
         raise DataError("samples of another shape than in train", where=where, found=found, allowed=allowed)

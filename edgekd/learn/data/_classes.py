@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgekd.errors import DataError
 
+LISTED = 100  # names that an error lists
 MOST = 100_000  # classes that nobody named: more are ids of something
 NAME_THEM = "labels that are ids are right once their names are given, each as it stands in the labels"
 At = Callable[[str, int], str]
@@ -27,6 +28,11 @@ class Numbered(NamedTuple):
     names: tuple[str, ...]
     labels: dict[str, NDArray[np.int64]]
     notes: tuple[str, ...] = ()
+
+
+def same(name: str) -> str:
+    """What two spellings of one name have in common: Unicode writes an accent in two ways, and spaces aren't seen."""
+    return unicodedata.normalize("NFC", name).strip()
 
 
 def named(given: Any, where: str) -> tuple[str, ...]:
@@ -45,10 +51,9 @@ def named(given: Any, where: str) -> tuple[str, ...]:
     names = tuple(_text(value, f"{where}[{i}]") for i, value in enumerate(values))
     first: dict[str, int] = {}
     for i, name in enumerate(names):
-        same = unicodedata.normalize("NFC", name).strip()
-        if not same:
+        if not same(name):
             raise DataError("a class without a name", where=f"{where}[{i}]", found=name)
-        if (before := first.setdefault(same, i)) != i:
+        if (before := first.setdefault(same(name), i)) != i:
             raise DataError(
                 "a name of two classes", where=where, found=name, allowed=f"each once, and this is {before} and {i}"
             )
@@ -80,15 +85,15 @@ def numbered(labels: Mapping[str, NDArray[Any]], names: tuple[str, ...] | None, 
         names = named(names, where)
     if len(names) < 2:
         raise DataError("one class only", where=where, found=list(names), allowed="at least 2")
-    numbers = {name: i for i, name in enumerate(names)}
-    by_name = any(label in numbers for label in every)
+    numbers = {same(name): i for i, name in enumerate(names)}
+    by_name = any(same(label) in numbers for label in every)
     if counts and not by_name:
         numbers = {str(i): i for i in range(len(names))}
     for split, (found, member) in spelled.items():
-        if unknown := [i for i, label in enumerate(found) if label not in numbers]:
+        if unknown := [i for i, label in enumerate(found) if same(label) not in numbers]:
             _refuse(found[unknown[0]], at(split, int(np.flatnonzero(member == unknown[0])[0])), names, numbers)
     made = {
-        split: np.array([numbers[label] for label in found], np.int64)[member]
+        split: np.array([numbers[same(label)] for label in found], np.int64)[member]
         for split, (found, member) in spelled.items()
     }
     moved = next((label for label in every if counts and by_name and str(numbers[label]) != label), None)
@@ -102,8 +107,8 @@ def _refuse(label: str, where: str, names: tuple[str, ...], numbers: Mapping[str
     hint = None
     if label == str(len(names)) and "0" in numbers:
         hint = "labels that count from 1 are right where the classes are named after them, or without names"
-    allowed = names if len(names) <= 100 else f"the {len(names):,} class names"
-    if names and names[0] not in numbers:
+    allowed = names if len(names) <= LISTED else f"the {len(names):,} class names"
+    if names and same(names[0]) not in numbers:
         allowed = f"0 to {len(names) - 1}, or the name of a class"
     raise DataError("a label that is no class", where=where, found=label, allowed=allowed, hint=hint)
 

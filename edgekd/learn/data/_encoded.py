@@ -117,6 +117,8 @@ def open_image(
         image = image.convert(mode or ("L" if grey else "RGB"))
         if size is not None and image.size != (size[1], size[0]):
             image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    except UnidentifiedImageError as err:
+        raise DataError("can't be decoded (no picture of a kind that is read)", where=where, found=data[:16]) from err
     except DECODABLE as err:
         raise DataError(f"can't be decoded ({err})", where=where) from err
     array = np.asarray(image, dtype=np.uint8)

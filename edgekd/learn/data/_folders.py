@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import numpy as np
 
 from edgekd.errors import DataError
 from edgekd.learn.data._base import Split
-from edgekd.learn.data._classes import named
+from edgekd.learn.data._classes import LISTED, named, same
 from edgekd.learn.data._split import CALLED, ROLES, carve, carve_missing
 
 Labelled = list[tuple[Path, int]]
@@ -104,6 +105,8 @@ def read(
     present = {label for _, label in listed["train"]}
     if absent := [name for label, name in enumerate(classes) if label not in present]:
         _refuse_empty(folders["train"] / absent[0], endings)
+    if len(classes) < 2:
+        raise DataError("one class only", where=f"data.path: {root.name}", found=classes, allowed="at least 2 folders")
     files = _limited(listed["train"], limit, seed)
     splits = {name: reader(files if name == "train" else listed[name], name) for name in folders}
     groups = np.array([file.name.split(group)[0] for file, _ in files]) if group else None
@@ -121,6 +124,7 @@ def _splits_of(root: Path, endings: frozenset[str], seen: Seen) -> dict[str, Pat
     others = [folder for folder in shown if folder.name.lower() not in ROLES]
     deep = any(below.is_dir() for folders in by_role.values() for folder in folders for below in _entries(folder))
     if not by_role or (others and not deep):  # a class may be called train where it holds files alone
+        _refuse_unclear(shown, f"data.path: {root.name}")
         return {"train": root}
     where = f"data.path: {root.name}"
     if several := [folders for folders in by_role.values() if len(folders) > 1]:
@@ -135,6 +139,21 @@ def _splits_of(root: Path, endings: frozenset[str], seen: Seen) -> dict[str, Pat
         raise DataError("the training split or a class", where=where, found=found, hint=hint)
     seen.astray.update(f"folder {name}" for name in filled)
     return {name: by_role[name][0] for name in ("train", "test", "validation") if name in by_role}
+
+
+def _refuse_unclear(folders: list[Path], where: str) -> None:
+    """Raise DataError where what would be classes looks like splits, by another name or one level too deep."""
+    for folder in folders:
+        below = [found.name for found in _entries(folder) if found.is_dir()]
+        split = next((word for word in re.split(r"[\W\d_]+", folder.name.lower()) if word in ROLES), None)
+        if below and all(name.lower() in ROLES for name in below):
+            found, allowed = f"{folder.name}/{below[0]}", f"{below[0]}/{folder.name}, or data.path at {folder.name}"
+            raise DataError("a split inside of a folder", where=where, found=found, allowed=allowed)
+        if split is not None and len(below) > 1:
+            hint = "rename it where it is the split; where it is a class, put its files straight into it"
+            raise DataError(
+                "a split or a class", where=where, found=folder.name, allowed=CALLED[ROLES[split]], hint=hint
+            )
 
 
 def _limited(files: Labelled, limit: int, seed: int) -> Labelled:
@@ -154,19 +173,20 @@ def _classes(folder: Path, endings: frozenset[str]) -> tuple[str, ...]:
 
 def _files_of(folder: Path, classes: tuple[str, ...], endings: frozenset[str], split: str, seen: Seen) -> Labelled:
     """The files of a split, class by class."""
-    numbers = {name: label for label, name in enumerate(classes)}
+    numbers = {same(name): label for label, name in enumerate(classes)}
     found: Labelled = []
     unread: Counter[str] = Counter()
     astray: Counter[str] = Counter()
     for place in _entries(folder, seen):
         if not place.is_dir():
             astray.update([f"{place.suffix.lower()} in {folder.name}"] if place.suffix.lower() in endings else [])
-        elif place.name not in numbers:
+        elif same(place.name) not in numbers:
             where = f"data.path ({folder.name})"
-            raise DataError("a class that train does not have", where=where, found=place.name, allowed=classes)
+            allowed = classes if len(classes) <= LISTED else f"the {len(classes):,} of train"
+            raise DataError("a class that train does not have", where=where, found=place.name, allowed=allowed)
         else:
             files = [file for file in _walk(place, seen) if not file.is_dir()]
-            found += [(file, numbers[place.name]) for file in files if file.suffix.lower() in endings]
+            found += [(file, numbers[same(place.name)]) for file in files if file.suffix.lower() in endings]
             unread.update(file.suffix.lower() or NO_ENDING for file in files if file.suffix.lower() not in endings)
     if not found:
         lie = [_listed(unread)] if unread else []
