@@ -17,7 +17,7 @@ from torch import nn
 
 from edgekd import clock, measure, plugins, steps
 from edgekd.build import taken
-from edgekd.build.independence import dependence
+from edgekd.build.independence import chance, dependence
 from edgekd.errors import ExportError
 from edgekd.learn import nets, train
 from edgekd.learn.objective import check_layers
@@ -165,6 +165,16 @@ def _check_training(student: Student, bench: steps.Bench, step: Step) -> None:
 
 def _check_independence(made: Student, bench: steps.Bench, step: Step) -> None:
     """An app asks one sample at a time, and must get what was scored; a teacher's answers are only kept."""
+    if (place := chance(made.module, bench.feed_of(step.name), step.name)) is not None:
+        if step.kind == "teacher":
+            bench.note(f"{step.name} answers otherwise each time it is asked, in {place}: what it says once is kept")
+            return
+        raise ExportError(
+            "the student answers otherwise each time it is asked, in evaluation mode too",
+            where=f"{step.name}: {place}",
+            hint="draw nothing by chance then, and keep nothing from one call to the next: dropout takes "
+            "training=self.training",
+        )
     if (place := dependence(made.module, bench.feed_of(step.name), step.name)) is None:
         return
     if step.kind == "teacher":

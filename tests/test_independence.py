@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd.build.independence import dependence
+from edgekd.build.independence import chance, dependence
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
+from edgekd.learn.quiet import quiet
 from edgekd.recipe import Augment
 
 
@@ -89,8 +90,34 @@ class Random(nn.Module):
         return nn.functional.dropout(x, 0.5, training=True)
 
 
+class Moving(nn.Module):
+    """Subtracts what it has seen so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen += x.mean(dim=0)
+        return x - self.seen
+
+
 def test_chance_is_no_dependence() -> None:
     assert dependence(net(Random()), numbers(), "student") is None
+
+
+@pytest.mark.parametrize(
+    ("part", "place"),
+    [(nn.Dropout(0.5), None), (Random(), "1 (Random)"), (nn.Sequential(nn.ReLU(), Moving()), "1.1 (Moving)")],
+)
+def test_answers_that_differ_each_time_are_seen(part: nn.Module, place: str | None) -> None:
+    assert chance(net(part), numbers(), "student") == place
+
+
+def test_a_scripted_network_takes_no_hooks() -> None:
+    with quiet():
+        scripted = nn.Sequential(torch.jit.trace(net(nn.ReLU()), torch.zeros(2, 6)))
+    assert dependence(scripted, numbers(), "teacher") is chance(scripted, numbers(), "teacher") is None
 
 
 @pytest.mark.parametrize(("masked", "place"), [(True, None), (False, "the network")])

@@ -42,12 +42,12 @@ def dependence(module: nn.Module, feed: Feed, where: str) -> str | None:
     """
     if (name := _without_statistics(module)) is not None:
         return name
-    index = np.resize(some(feed.length("train"), BATCH), BATCH)
+    index = _index(feed)
     together = feed.plain("train", index)
     whole, parts = _run(module, together, where)
     if not torch.equal(_run(module, together, where)[0], whole):
         return None  # it answers otherwise each time: which samples stand beside one says nothing
-    limit = SHARE * max(float(whole.max() - whole.min()), float(whole.abs().max()), 1e-6)
+    limit = _limit(whole)
     for i in range(ALONE):
         alone, apart = _run(module, feed.plain("train", index[i : i + 1]), where)
         for said, seen, row in (
@@ -57,6 +57,36 @@ def dependence(module: nn.Module, feed: Feed, where: str) -> str | None:
             if not float((said[row] - alone[0]).abs().max()) <= limit:
                 return _first(module, apart, seen, row)
     return None
+
+
+def chance(module: nn.Module, feed: Feed, where: str) -> str | None:
+    """Where in a network, in evaluation mode, the answers to the same samples differ from one time to the next.
+
+    Dropout or noise that is always on, or a state that each call moves: what is scored is not what an app gets.
+
+    Returns:
+        Words as of ``dependence``; None where the answers are the same.
+
+    Raises:
+        FactoryError: what the network raises on a batch of 1 or 64.
+    """
+    index = _index(feed)
+    together, one = (feed.plain("train", index[:size]) for size in (BATCH, 1))
+    first, again = (_run(module, together, where)[0] for _ in range(2))
+    if first.shape == again.shape and float((first - again).abs().max()) <= _limit(first):
+        return None
+    before, after = (_run(module, one, where)[1] for _ in range(2))
+    return _first(module, before, after, 0)
+
+
+def _index(feed: Feed) -> np.ndarray[Any, Any]:
+    """Which training samples are asked."""
+    return np.resize(some(feed.length("train"), BATCH), BATCH)
+
+
+def _limit(scores: torch.Tensor) -> float:
+    """How far two answers may lie apart and be the same."""
+    return SHARE * max(float(scores.max() - scores.min()), float(scores.abs().max()), 1e-6)
 
 
 def _without_statistics(module: nn.Module) -> str | None:
@@ -99,7 +129,11 @@ def _watched(module: nn.Module, seen: Rows) -> Iterator[None]:
 
         return hook
 
-    handles = [part.register_forward_hook(keep(name)) for name, part in module.named_modules() if name]
+    handles = [
+        part.register_forward_hook(keep(name))
+        for name, part in module.named_modules()
+        if name and not isinstance(part, torch.jit.ScriptModule)  # which takes no hooks
+    ]
     try:
         yield
     finally:

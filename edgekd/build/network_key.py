@@ -22,6 +22,7 @@ from torch.nn.parameter import is_lazy
 from edgekd import plugins
 from edgekd.build import imports
 from edgekd.errors import FactoryError
+from edgekd.learn import nets
 from edgekd.learn.checkpoint import add_tensors
 from edgekd.store import canonical
 
@@ -46,7 +47,8 @@ def fingerprint(module: nn.Module, example: Sequence[Tensor] | None = None, *, p
     """
     digest = hashlib.sha256()
     _Reader(digest, plain).read(module)
-    odd = [name for name, part in module.named_modules() if part.training != module.training]
+    whole = getattr(module, "training", False)  # frozen TorchScript has no such flag
+    odd = [name for name, part in module.named_modules() if getattr(part, "training", whole) != whole]
     digest.update(repr(sorted(odd)).encode())
     if example is not None:
         _add_graph(digest, module, tuple(example))
@@ -237,13 +239,10 @@ def _dense(value: Tensor) -> Tensor:
 
 def _add_graph(digest: hashlib._Hash, module: nn.Module, example: tuple[Tensor, ...]) -> None:
     """The exported graph and its constants; a module that can't be exported has none."""
-    modes = {part: part.training for part in module.modules()}
     try:
-        exported = plugins.call_user(torch.export.export, "export", module.eval(), example)
+        with nets.evaluating(module):
+            exported = plugins.call_user(torch.export.export, "export", module, example)
     except FactoryError:
         return
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
     digest.update(str(exported.graph).encode())
     add_tensors(digest, exported.constants)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -26,6 +27,7 @@ from edgekd.learn import taps
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student
 
+INDICES = 1 << 15  # features that a group's channels become where they are flattened, in networks that read fewer
 MOST = 0.95  # of a group's channels that may go
 History = list[tuple[str, bool, list[int]]]
 
@@ -153,7 +155,7 @@ def _graph(module: nn.Module, student: Student) -> Any:
     """
     graph = torch_pruning.DependencyGraph()
     try:
-        return graph.build_dependency(module, student.example(1))
+        return _bounded(graph.build_dependency(module, student.example(1)))
     except _trial.FAILURES:
         for layer, node in dict(getattr(graph, "module2node", {})).items():
             alone = copy.copy(graph)
@@ -164,7 +166,43 @@ def _graph(module: nn.Module, student: Student) -> Any:
                 node.type = torch_pruning.ops.OPTYPE.ELEMENTWISE
         if not getattr(graph, "module2node", {}):
             raise
-        return graph
+        return _bounded(graph)
+
+
+def _layers(graph: Any) -> list[Any]:
+    """The convolutions and linear layers of a graph."""
+    return [m for m in graph.module2node if isinstance(m, _ConvNd | nn.Linear)]
+
+
+def _bounded(graph: Any) -> Any:
+    """The graph, whose index mappings fail where a loop multiplies the indices without end: einsum of x with itself.
+
+    Channels become at most the features that a layer reads, twice that where it is passed twice.
+    """
+    read = [m.in_features if isinstance(m, nn.Linear) else m.in_channels for m in _layers(graph)]
+    most = max([INDICES, *(2 * features for features in read)])
+    for node in graph.module2node.values():
+        for dep in node.dependencies:
+            dep.index_mapping = _Bounded(most, dep.index_mapping)
+    return graph
+
+
+class _Bounded(list[Any]):
+    """Index mappings, which Torch-Pruning sets again and again, that take no more than so many indices."""
+
+    def __init__(self, most: int, mappings: Sequence[Any]) -> None:
+        super().__init__(mappings)
+        self.most = most
+
+    def __iter__(self) -> Iterator[Any]:
+        for mapping in super().__iter__():
+            yield None if mapping is None else partial(_map, self.most, mapping)
+
+
+def _map(most: int, mapping: Callable[[Any], Any], indices: Any) -> Any:
+    if len(indices) > most:
+        raise RuntimeError("a reshape leads back to itself")
+    return mapping(indices)
 
 
 def _groups(module: nn.Module, student: Student) -> tuple[dict[str, Any], dict[str, str]]:
@@ -181,7 +219,7 @@ def _groups(module: nn.Module, student: Student) -> tuple[dict[str, Any], dict[s
     seen: set[nn.Module] = set()
     found: dict[str, Any] = {}
     whole: dict[str, str] = {}
-    for layer in [m for m in graph.module2node if isinstance(m, _ConvNd | nn.Linear)]:
+    for layer in _layers(graph):
         if layer in seen | ignored or layer not in names:
             continue
         path, pruner = names[layer], graph.get_pruner_of_module(layer)

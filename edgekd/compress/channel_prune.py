@@ -134,8 +134,8 @@ class ChannelPrune(Structural):
         sizes = ", ".join(f"{g.path} {g.size}" for g in groups)
         others = f"; {_groups.told(whole)}" if whole else ""
         return ExportError(
-            f"no layer can lose {self._gone:.0%} of its channels ({sizes}): that is less than half a step where they "
-            f"keep a multiple of {multiple}, and {self.keep} at least{others}",
+            f"no layer can lose {self._gone:.0%} of its channels ({sizes}): where they keep a multiple of "
+            f"{multiple}, and {self.keep} at least, all of them is the nearest{others}",
             where="channel_prune",
             hint="a larger ratio, or a smaller multiple or keep",
         )

@@ -55,6 +55,17 @@ def copied(module: nn.Module, where: str) -> nn.Module:
     return made
 
 
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[nn.Module]:
+    """A network in evaluation mode; its modules' modes are as they were afterwards. Frozen TorchScript has none."""
+    modes = {part: part.training for part in module.modules() if hasattr(part, "training")}
+    try:
+        yield module.eval()
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
 def settle(module: nn.Module) -> None:
     """Tensors that a forward pass has left in a network lose the graph they hang on, so that it can be copied."""
     for part in module.modules():
@@ -75,8 +86,16 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
 
     Raises:
         FactoryError: what it raises on such samples.
-        RecipeError: a parameter is not finite.
+        RecipeError: a parameter is not finite, or the state holds more than tensors.
     """
+    odd = next((name for name, value in bare(module).state_dict().items() if not isinstance(value, Tensor)), None)
+    if odd is not None:
+        raise RecipeError(
+            "its state holds what is no tensor, and can't be kept",
+            where=where,
+            found=f"{odd!r} in {type(bare(module)).__name__}",
+            hint="a network that is quantized already goes in as the float network that it was made of",
+        )
     spare = None
     halves = {p.dtype for p in (*module.parameters(), *module.buffers()) if p.dtype in (torch.float16, torch.bfloat16)}
     if halves or any(p.dtype == torch.float64 for p in module.parameters()):
@@ -158,14 +177,8 @@ def check_trains(module: nn.Module, where: str, note: Note | None = None) -> Non
 
 def _said(module: nn.Module, x: Tensors, where: str) -> Any:
     """What a network returns in evaluation mode, the scores of all its classes where the recipe picks some."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        with torch.no_grad():
-            return plugins.call_user(module.whole if isinstance(module, Logits) else module, where, *x)
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
+    with evaluating(module), torch.no_grad():
+        return plugins.call_user(module.whole if isinstance(module, Logits) else module, where, *x)
 
 
 def _parts(found: Any) -> Sequence[Tensor]:

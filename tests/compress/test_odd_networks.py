@@ -80,6 +80,25 @@ def test_what_channels_are_worth_is_the_same_where_layers_run_again_for_their_gr
         assert one.path == again.path and torch.allclose(one.scores, again.scores, rtol=1e-3, atol=1e-12), one.path
 
 
+class Bilinear(nn.Module):
+    """Channels by channels: the views that lead to it and back would multiply their numbers without end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.fc = nn.Conv2d(3, 16, 1), nn.Conv2d(16, 16, 1), nn.Linear(256, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.b(functional.relu(self.a(x)))).flatten(2)
+        return self.fc(torch.einsum("bcl,bdl->bcd", x, x).flatten(1))
+
+
+def test_channels_that_are_multiplied_with_each_other_stay_whole() -> None:
+    torch.manual_seed(0)
+    student = of(Bilinear())
+    found = _groups.find(student, Context(None, 4, [student.example(4)]), "magnitude")
+    assert [group.path for group in found.groups] == ["a"] and list(found.whole) == ["b"]
+
+
 def test_what_is_written_into_a_tensor_is_read_by_the_int8_network_too() -> None:
     torch.manual_seed(0)
     student = of(Odd(blanked))

@@ -15,6 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from edgekd import plugins
+from edgekd.build import network_key
 from edgekd.errors import FactoryError, RecipeError
 from edgekd.learn import nets, taps, train
 from edgekd.learn.data._batches import from_splits
@@ -227,6 +228,23 @@ def test_torchscript_is_run_and_has_no_layers_to_tap() -> None:
         net = torch.jit.trace(Net().eval(), X)
     made, _ = ready(Logits(nets.copied(net, "teacher")))
     assert torch.equal(made(*X), Net()(*X)) and taps.missing(made, ["fc"]) == ["fc"]
+
+
+def test_frozen_torchscript_has_no_mode() -> None:
+    with quiet():
+        net = torch.jit.freeze(torch.jit.trace(Net().eval(), X))
+    made, _ = ready(nets.copied(net, "teacher"))
+    assert torch.equal(made(*X), Net()(*X)) and network_key.fingerprint(net, X)
+
+
+class Versioned(Net):
+    def get_extra_state(self) -> str:
+        return "1.2"
+
+
+def test_a_state_of_more_than_tensors_is_named() -> None:
+    with pytest.raises(RecipeError, match=r"'_extra_state' in Versioned"):
+        ready(Logits(Versioned()))
 
 
 def test_a_rebuilt_network_is_compared_with_the_one_that_was_trained() -> None:
