@@ -112,12 +112,18 @@ def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> Render
         if stage["name"] in ("teacher", "student"):
             value = (f"{stage['value_validation']:.4f}", f"{stage['value_test']:.4f}")
             table.add_row(stage["name"], f"{stage['params']:,}", size(stage["size_bytes"]), *value, "", "", "", "")
+    plain = report.get("details", {}).get("baseline")
+    if plain:
+        value = (f"{plain['value_validation']:.4f}", f"{plain['value_test']:.4f}")
+        took = f"{plain['p50_ms']:.3g} ms"
+        table.add_row("plain baseline", "", size(plain["size_bytes"]), *value, took, "", "", "")
     for name, target in report["targets"].items():
         table.add_section()
         table.add_row(Text(name, style="bold"))
         for candidate in target["candidates"]:
             table.add_row(*_candidate_row(candidate, target))
-    lines: list[RenderableType] = [table]
+    lines: list[RenderableType] = [Text(plain["told"], style="yellow")] if plain and plain.get("told") else []
+    lines.append(table)
     for name, target in report["targets"].items():
         lines.append(f"{name}: {target['shipped'] or 'nothing'} ships: {target['reason']}")
         if target["shipped"]:  # else the reason holds every verdict

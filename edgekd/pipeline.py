@@ -23,7 +23,7 @@ from edgekd import (
     veto,
 )
 from edgekd.base import notes
-from edgekd.build import teacher_check
+from edgekd.build import baseline, teacher_check
 from edgekd.build.evaluation import Exam
 from edgekd.decide import choose, doubts
 from edgekd.decide.choose import Choice
@@ -63,7 +63,8 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
     budget = choose.resolved(order.recipe.budget, teacher_bytes(bench, trained))
     choices = choose_all(measured, None if order.quick else budget)
     explained = explain_losses(bench, trained, watching) if order.explain else None
-    facts = record.Facts(bench, trained, stage_scores, exam, measured, choices, budget, order.quick, explained)
+    plain = baseline.make(bench, exam, quick=order.quick)
+    facts = record.Facts(bench, trained, stage_scores, exam, measured, choices, budget, order.quick, explained, plain)
     document = record.make(facts)
     pages = write_pages(document, record.samples(facts))
     apart = report.samples_page(document, learned.samples(bench, facts.shown)).encode()

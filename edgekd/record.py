@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgekd import attribution, examples, explain, host, learned, metric, preprocess, steps, veto
-from edgekd.build import taken
+from edgekd.build import baseline, taken
 from edgekd.build.evaluation import SPLITS, Exam, Scores
 from edgekd.decide import choose, doubts
 from edgekd.decide.choose import Choice
@@ -47,6 +47,7 @@ class Facts:
     budget: Budget
     quick: bool
     explained: Explained | None = None
+    baseline: dict[str, Any] | None = None
     known: dict[tuple[str, str], Scores] = field(default_factory=dict)
 
     def tested(self, target: str, candidate: str) -> Scores:
@@ -77,7 +78,7 @@ def make(facts: Facts) -> dict[str, Any]:
     if not facts.quick:
         for sentence in _doubts(facts):
             bench.note(sentence)
-    return {
+    document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "name": bench.recipe.name,
         "task": bench.recipe.task,
@@ -90,6 +91,9 @@ def make(facts: Facts) -> dict[str, Any]:
         "targets": targets,
         "details": {**_details(facts), "attribution": _attribution(bench.plan, stages, targets)},
     }
+    if facts.baseline is not None:
+        document["details"]["baseline"] = {**facts.baseline, "told": baseline.better(document)}
+    return document
 
 
 def _doubts(facts: Facts) -> list[str]:
@@ -146,6 +150,7 @@ def _details(facts: Facts) -> dict[str, Any]:
         "learned": said,
         "kept": _kept(facts.bench),
         "notes": [*facts.bench.notes, *facts.bench.found],
+        "baseline": facts.baseline,
         "compression": [
             taken.row(name, made.student.lineage[-1])
             for name, made in facts.trained.items()

@@ -59,6 +59,7 @@ def readme(
         metric=report["metric"],
         teacher=_teacher(teacher, recipe, metric),
         student={"what": _model(recipe.get("student"))},
+        baseline=view.plain((report.get("details") or {}).get("baseline"), metric),
         losses=", ".join(dict.fromkeys(loss["kind"] for loss in recipe.get("losses", ()))) or "the labels alone",
         passes=", ".join(change["kind"] for change in recipe.get("compress", ())),
         data=_data(report, recipe),

@@ -48,6 +48,7 @@ def page(report: Table, extras: Table) -> dict[str, Any]:
         "targets": {name: _target(report, name, metric) for name in names},
         "waterfall": waterfall(report, metric),
         "stages": [_stage(stage, report, metric) for stage in report["stages"]],
+        "baseline": plain(extras.get("baseline"), metric),
         "kept": _kept(extras.get("kept")),
         "notes": of_report(report),
         "host": _host(report["host"]),
@@ -55,6 +56,21 @@ def page(report: Table, extras: Table) -> dict[str, Any]:
         "embed": _embed(report),
         "next": _next(report),
         "recipe": json.dumps(extras["recipe"], indent=2, ensure_ascii=False) if extras.get("recipe") else None,
+    }
+
+
+def plain(found: Table | None, metric: Metric) -> dict[str, Any] | None:
+    """A plain model beside teacher and student."""
+    if not found:
+        return None
+    return {
+        "told": found.get("told"),
+        "kind": found["kind"],
+        "about": f"A plain model, fitted in seconds on {found['samples']:,} training samples: {found['kind']}.",
+        "size": text.size(found["size_bytes"]),
+        "validation": metric.value(found["value_validation"]),
+        "test": metric.value(found["value_test"]),
+        "p50": text.milliseconds(found["p50_ms"]),
     }
 
 

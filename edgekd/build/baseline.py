@@ -1,0 +1,152 @@
+"""An honest baseline: what a plain model of scikit-learn, fitted in seconds, says to the same splits.
+
+A student that was distilled for an hour and is beaten by word counts should not go unnoticed: texts by TF-IDF of words
+and pairs of words, tables and small pictures by their numbers, each with logistic regression.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from edgekd import sources
+from edgekd.build.evaluation import Exam, Scores
+from edgekd.learn.feed import some
+from edgekd.preprocess import LARGEST
+from edgekd.steps import Bench
+from edgekd.store import canonical, sha256
+
+MOST_SAMPLES = 20_000  # of training
+MOST_NUMBERS = 4_096  # of a sample: a picture of 36 x 36 in colour, or a row of a table
+WORK = 2.5e8  # samples x numbers x classes, for about 10 s on one core; a smaller part is drawn at random
+QUICK_WORK = 2e7
+MOST_WEIGHTS = 3_000_000  # classes x words
+TIMED = 50  # predictions of one sample
+
+
+def make(bench: Bench, exam: Exam, *, quick: bool) -> dict[str, Any] | None:
+    """``details.baseline`` of report.json; None where no plain model fits the task, or it would take long.
+
+    Returns:
+        ``{"kind", "samples", "value_validation", "value_test", "size_bytes", "p50_ms"}``: of how many training samples,
+        its metric on both splits, the bytes of its numbers and words, and the time of one raw sample in Python.
+        ``record.make`` adds ``told``: see ``better``.
+    """
+    labels = exam.feed.labels("train")
+    ops = [op["op"] for op in exam.feed.ops]
+    if labels is None or labels.ndim != 1 or exam.feed.rate or "columns" in ops or bench.metric.against != "labels":
+        return None
+    raw = exam.feed.raw("train")
+    texts = "wordpiece" in ops
+    if not texts and (raw[0].size > MOST_NUMBERS or raw.dtype.kind not in "uifb"):
+        return None
+    classes = len(bench.classes)
+    work = (WORK if not quick else QUICK_WORK) / ((1 if texts else raw[0].size) * classes)
+    if len(raw) > work and quick:
+        return None
+    index = some(len(raw), min(MOST_SAMPLES, max(int(work), 1_000)))
+    index = index[labels[index] >= 0]
+    if len(np.unique(labels[index])) < 2:
+        return None
+    code = [sources.own("measure"), sources.versions("measure")]
+    key = sha256(canonical(["baseline", bench.plan.steps["teacher"].key, len(index), code]))
+    files = bench.store.get(key)
+    if files is None:
+        bench.progress({"step": "baseline", "epoch": None})
+        found = _fitted(exam, raw[index], labels[index], texts, classes)
+        files = bench.store.put(key, {"baseline.json": canonical(found)})
+    told: dict[str, Any] = json.loads(files["baseline.json"])
+    return told
+
+
+def _fitted(exam: Exam, x: NDArray[Any], y: NDArray[np.int64], texts: bool, classes: int) -> dict[str, Any]:
+    model = _texts(classes) if texts else _numbers()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 200 rounds are what it gets
+        model.fit(x, y)
+    values = {
+        f"value_{split}": exam.value(split, _scores(model, exam.raw(split), classes))
+        for split in ("validation", "test")
+    }
+    kind = "TF-IDF of words and logistic regression" if texts else "logistic regression of the numbers as they are"
+    return {"kind": kind, "samples": len(x), **values, "size_bytes": _size(model), "p50_ms": _p50(model, x)}
+
+
+def _texts(classes: int) -> Pipeline:
+    words = min(50_000, MOST_WEIGHTS // classes)
+    counts = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=words, dtype=np.float32)
+    return make_pipeline(counts, LogisticRegression(C=10.0, max_iter=200))
+
+
+def _numbers() -> Pipeline:
+    flat = FunctionTransformer(_flat)
+    return make_pipeline(flat, StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
+
+
+def _flat(x: NDArray[Any]) -> NDArray[np.float64]:
+    return x.reshape(len(x), -1).astype(np.float64)
+
+
+def _scores(model: Pipeline, x: NDArray[Any], classes: int) -> Scores:
+    """(N, classes): logarithms of shares; classes that training did not show are never chosen."""
+    found = np.full((len(x), classes), -LARGEST, np.float32)
+    found[:, model[-1].classes_] = np.maximum(model.predict_log_proba(x), -LARGEST)
+    return found
+
+
+def _size(model: Pipeline) -> int:
+    """Bytes of its numbers as float32, and of its words."""
+    last = model[-1]
+    count = last.coef_.size + last.intercept_.size
+    for part in model[:-1]:
+        if isinstance(part, TfidfVectorizer):
+            count += len(part.vocabulary_)
+        elif isinstance(part, StandardScaler):
+            count += 2 * part.mean_.size
+    words: dict[str, int] = next((part.vocabulary_ for part in model[:-1] if isinstance(part, TfidfVectorizer)), {})
+    return 4 * int(count) + sum(len(word.encode()) + 1 for word in words)
+
+
+def _p50(model: Pipeline, x: NDArray[Any]) -> float:
+    """Milliseconds from one raw sample to its scores, in this process."""
+    model.predict_log_proba(x[:1])
+    taken = []
+    for i in range(TIMED):
+        at = i % len(x)
+        one = x[at : at + 1]
+        started = time.perf_counter_ns()
+        model.predict_log_proba(one)
+        taken.append(time.perf_counter_ns() - started)
+    return float(np.median(taken)) / 1e6
+
+
+def better(document: Mapping[str, Any]) -> str | None:
+    """The first line of a report whose student, or teacher, a plain model beats on test; None where it does not."""
+    found = document.get("details", {}).get("baseline")
+    if not found:
+        return None
+    shipped = {
+        name: next(c for c in told["candidates"] if c["name"] == told["shipped"])
+        for name, told in document["targets"].items()
+        if told["shipped"]
+    }
+    less = {name: c for name, c in shipped.items() if found["value_test"] > c["value_test"]}
+    beaten = [f"{name}'s {c['name']} ({c['value_test']:.4f})" for name, c in less.items()]
+    teacher = next(stage for stage in document["stages"] if stage["name"] == "teacher")
+    if found["value_test"] > teacher["value_test"]:
+        beaten.append(f"the teacher ({teacher['value_test']:.4f})")
+    if not beaten:
+        return None
+    has = f"{found['kind']} has a test {document['metric']} of {found['value_test']:.4f}"
+    return f"a plain model is better: {has}, more than {' and '.join(beaten)}"
