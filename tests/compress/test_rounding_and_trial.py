@@ -48,6 +48,14 @@ def test_the_sum_of_what_stays_is_nearest_to_what_was_asked(wanted: list[float],
     assert spread([Wish(w, 8 if step == 8 else 4, 40, step) for w in wanted]) == kept
 
 
+@pytest.mark.parametrize(
+    ("sizes", "step", "ratio"), [((16, 24, 40, 80), 16, 0.5), ((16, 24, 40, 80), 8, 0.75), ((12, 36, 96), 8, 0.7)]
+)
+def test_what_small_groups_cant_lose_others_lose(sizes: tuple[int, ...], step: int, ratio: float) -> None:
+    kept = spread([Wish(size * (1 - ratio), step if size > step else size, size, step) for size in sizes])
+    assert abs(sum(kept) - sum(sizes) * (1 - ratio)) <= step / 2, kept
+
+
 @pytest.mark.parametrize("scope", ["uniform", "global"])
 @pytest.mark.parametrize("ratio", [0.1, 0.2, 0.3, 0.45])
 def test_the_share_of_all_channels_is_as_asked_to_half_a_step(ratio: float, scope: str) -> None:
