@@ -361,6 +361,8 @@ def run(args: Sequence[str] | None = None) -> int:
             return _fail("out of memory; try a smaller batch_size", ResourceError.exit_code)
         if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
             return _fail(f"{err.filename or 'a file'}: the disk is full", ResourceError.exit_code)
+        if isinstance(err, OSError) and err.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            return _fail(f"{str(err.filename)[:80]}: no such place ({err.strerror})", UsageError.exit_code)
         traceback.print_exc()
         return _fail(f"a bug in edgekd: {type(err).__name__}: {err}", 1)
     return 0
@@ -373,5 +375,8 @@ def _fail(message: str, code: int) -> int:
 
 def main() -> None:
     """The console script. A recipe's ``mypkg.zoo:teacher`` may stand in the current folder, as with ``python -m``."""
-    sys.path.append(os.getcwd())
+    try:
+        sys.path.append(os.getcwd())
+    except FileNotFoundError:
+        sys.exit(_fail("the current folder is gone; go to one that is there", UsageError.exit_code))
     sys.exit(run())

@@ -152,20 +152,29 @@ def data_source(recipe: Recipe, quick: bool) -> Any:
     return plugins.build("data", table, "data")
 
 
+BUNDLE = ("manifest.json", "manifest.sha256")  # what a bundle is known by
+
+
 def check_writable(out: Path) -> None:
     """Tell before an hour is spent that the bundle could not be written.
 
     Raises:
         OutputError: a link (it would be the folder behind it that is read, and the link that is replaced); the current
             folder, one above it or a place where a disk is mounted, which can't be put in place in one rename; a name
-            that is too long with what is written beside it; no folder to write in, or none that may be written.
+            that is too long with what is written beside it; a place inside of another bundle, which holds what its
+            manifest lists and nothing else; no folder to write in, or none that may be written.
     """
-    if out.is_symlink():
-        raise OutputError("a symbolic link", where=str(out), found=os.readlink(out), allowed="the folder itself")
-    if Path.cwd().is_relative_to(out.resolve()) or os.path.ismount(out):
-        raise OutputError("can't be replaced by a bundle as a whole", where=str(out), allowed="a folder inside it")
     with disk(out), suppress(FileNotFoundError, NotADirectoryError):
         os.lstat(aside_of(samples_page(out)))  # asks the disk, which refuses what is too long
+    if out.is_symlink():
+        raise OutputError("a symbolic link", where=str(out), found=os.readlink(out), allowed="the folder itself")
+    outer = next((p for p in out.resolve().parents if all((p / name).is_file() for name in BUNDLE)), None)
+    if outer is not None:
+        raise OutputError(
+            "lies inside of another bundle", where=str(out), found=str(outer), allowed="a place of its own"
+        )
+    if Path.cwd().is_relative_to(out.resolve()) or os.path.ismount(out):
+        raise OutputError("can't be replaced by a bundle as a whole", where=str(out), allowed="a folder inside it")
     place = next((p for p in (out.parent, *out.parent.parents) if p.exists()), Path("/"))
     if not place.is_dir():
         raise OutputError("can't be written (not a folder)", where=str(out), found=str(place))

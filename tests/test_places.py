@@ -46,3 +46,12 @@ def test_a_file_is_put_back_where_what_follows_fails(tmp_path: Path) -> None:
     with disk.as_it_was(page):
         disk.replace_file(page, b"new")
     assert page.read_bytes() == b"new"
+
+
+def test_a_bundle_holds_no_other_one(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").touch()  # of something else
+    orders.check_writable(tmp_path / "deep" / "out")
+    (tmp_path / "manifest.sha256").touch()
+    with pytest.raises(OutputError, match="inside of another bundle"):
+        orders.check_writable(tmp_path / "deep" / "out")
+    orders.check_writable(tmp_path)

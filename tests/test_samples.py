@@ -163,3 +163,10 @@ def test_a_clip_of_two_channels_is_no_batch_of_short_ones() -> None:
     with pytest.raises(UsageError, match=r"not a clip.*\(50, 2\)"):
         preprocess.clips(np.zeros((50, 2), np.int16), 40)
     assert len(preprocess.clips(np.zeros((2, 50), np.int16), 40)[0]) == 2
+
+
+def test_masked_values_are_no_numbers() -> None:
+    given = np.ma.masked_greater(np.arange(8.0).reshape(2, 4), 6)
+    with pytest.raises(UsageError, match="not an array"):
+        preprocess.batched(given, (4,))
+    assert preprocess.batched(np.ma.array(given.data), (4,))[0].shape == (2, 4)

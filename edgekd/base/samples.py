@@ -34,6 +34,8 @@ def array_of(given: Any) -> NDArray[Any]:
         # numpy has no bfloat16 and no float8; every value of theirs is one of float32.
         given = given.float().numpy() if given.is_floating_point() and given.itemsize < 4 else given.numpy()
     elif hasattr(given, "__array__"):
+        if np.ma.is_masked(given):
+            raise ValueError("masked values: fill them in, or leave their samples out")
         given = given.__array__()
     return np.asarray(given)
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from edgekd import plugins
 from edgekd.errors import DataError, RecipeError
 from edgekd.learn import weights
-from edgekd.learn.data import _archive, _classes
+from edgekd.learn.data import _archive, _batches, _classes
 from edgekd.learn.data._encoded import open_image
 
 COMPOSED, TAKEN_APART = "M\u00fcnchen", "Mu\u0308nchen"
@@ -120,3 +120,11 @@ def test_a_checkpoint_without_numbers_is_refused(tmp_path: Path) -> None:
     torch.save({"weight": torch.empty(2, 3, device="meta")}, tmp_path / "t.pt")
     with pytest.raises(RecipeError, match=r"t\.pt: a tensor without numbers.*'weight'"):
         weights.read(tmp_path / "t.pt", None)
+
+
+@pytest.mark.parametrize(("labels", "classes"), [((0, 1, 1), ("0", "1")), (["yes", "no", "no"], ("no", "yes"))])
+def test_labels_may_be_a_plain_list(labels: Any, classes: tuple[str, ...]) -> None:
+    x = np.random.default_rng(0).random((3, 2))
+    data = _batches.from_splits([(x, labels), (x, labels), (x, labels)], "data")
+    assert data.classes == classes
+    assert [data.classes[i] for i in data.test.y] == [str(label) for label in labels]  # type: ignore[union-attr]

@@ -66,6 +66,8 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def _split(given: Any, where: str) -> Split:
+    if isinstance(given, tuple | list) and len(given) == 2 and _is_array(given[0]) and _is_row(given[1]):
+        given = given[0], np.array(given[1])
     if isinstance(given, tuple | list) and len(given) == 2 and all(_is_array(part) for part in given):
         return Split(_samples(given[0], where), _labels(given[1], where))
     if _is_array(given):
@@ -109,6 +111,12 @@ def _collected(batches: list[Any], where: str) -> Split:
 
 def _is_array(value: Any) -> bool:
     return hasattr(value, "__array__") or hasattr(value, "toarray")
+
+
+def _is_row(value: Any) -> bool:
+    """Whether something is a plain list of labels: whole numbers, or names."""
+    kinds = {type(label) for label in value} if isinstance(value, list | tuple) else set()
+    return kinds in ({int}, {str})
 
 
 def _array(value: Any, where: str) -> NDArray[Any]:
