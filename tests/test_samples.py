@@ -132,7 +132,19 @@ CLIP = np.random.default_rng(3).integers(-9_000, 9_000, 40)
 )
 def test_numbers_of_another_range_are_refused(dtype: str, raw: np.ndarray, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        samples.check_numbers(raw, dtype)
+        samples.check_numbers(raw[None], dtype)
+    with pytest.raises(UsageError, match=said):
+        samples.check_numbers(np.stack([raw, raw]), dtype)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16"])
+def test_one_scaled_sample_of_a_batch_is_enough(dtype: str) -> None:
+    batch = np.random.default_rng(5).integers(0, 256, (3, 4, 4)).astype(np.float64)
+    batch[2] = batch[2] > 99  # nearly black, or nearly silent
+    samples.check_numbers(batch, dtype)
+    batch[1] /= 255
+    with pytest.raises(UsageError, match=r"sample 1: scaled already.*from 0\..* to [01]"):
+        samples.check_numbers(batch, dtype)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +160,7 @@ def test_numbers_of_another_range_are_refused(dtype: str, raw: np.ndarray, said:
     ],
 )
 def test_numbers_of_the_range_are_taken_in_any_type(dtype: str, raw: np.ndarray) -> None:
-    samples.check_numbers(raw, dtype)
+    samples.check_numbers(raw[None], dtype)
 
 
 def test_tensors_are_samples_whatever_they_carry() -> None:

@@ -44,13 +44,13 @@ def check_numbers(raw: NDArray[Any], dtype: str, where: str = "predict") -> None
     """Hold raw samples against what a student's raw samples are.
 
     Args:
-        raw: numbers of any shape.
+        raw: a batch of samples, (N, ...).
         dtype: of the raw samples of the training, such as ``uint8``; "" where it is not known.
 
     Raises:
         UsageError: NaN or Inf, or more than float32 holds; for a student of uint8 also what was scaled or normalised
-            (floats not all 0 within -1..1, or within -5..5 with negative ones), for one of int16
-            fractions within -1..1; for both what lies outside of their range, and for sounds 8-bit ones.
+            (floats not all 0 within -1..1, or within -5..5 with negative ones); for one of it or of int16 a sample that
+            holds fractions within -1..1 alone, and what lies outside of the type's range; for sounds 8-bit ones.
     """
     if not raw.size or (raw.dtype.kind != "f" and dtype not in RANGES):
         return
@@ -65,10 +65,12 @@ def check_numbers(raw: NDArray[Any], dtype: str, where: str = "predict") -> None
 def _check_range(raw: NDArray[Any], dtype: str, low: float, high: float, where: str) -> None:
     least, most = RANGES[dtype]
     top, slack = max(-low, high), (most - least) / 4 if raw.dtype.kind == "f" else 0
-    if dtype == "uint8":
-        scaled = raw.dtype.kind == "f" and (0 < top <= SCALED or (low < 0 and top <= NORMALISED))
-    else:  # a clip of -1, 0 and 1 is a quiet one
-        scaled = raw.dtype.kind == "f" and 0 < top <= SCALED and bool((raw % 1 != 0).any())
+    odd = _scaled(raw) if raw.dtype.kind == "f" else None
+    if odd is not None:
+        where, low, high = f"{where}: sample {odd}", float(raw[odd].min()), float(raw[odd].max())
+    scaled = odd is not None
+    if dtype == "uint8" and raw.dtype.kind == "f":
+        scaled |= 0 < top <= SCALED or (low < 0 and top <= NORMALISED)
     what = "pixels" if dtype == "uint8" else "sounds"
     message = None
     if scaled:
@@ -87,6 +89,14 @@ def _check_range(raw: NDArray[Any], dtype: str, low: float, high: float, where: 
             allowed=f"raw {dtype} samples, such as {what} from {least} to {most}",
             hint=f"give them as they were read, or {code}",
         )
+
+
+def _scaled(raw: NDArray[Any]) -> int | None:
+    """The first sample of a batch that holds fractions within -1..1 alone; of -1, 0 and 1 a quiet clip is made."""
+    rows = raw.reshape(len(raw), -1)
+    small = np.flatnonzero(np.abs(rows).max(axis=1) <= SCALED)
+    found = small[(rows[small] % 1 != 0).any(axis=1)]
+    return int(found[0]) if len(found) else None
 
 
 def fit(clip: NDArray[Any], length: int) -> NDArray[Any]:
