@@ -143,7 +143,7 @@ def test_one_scaled_sample_of_a_batch_is_enough(dtype: str) -> None:
     batch[2] = batch[2] > 99  # nearly black, or nearly silent
     samples.check_numbers(batch, dtype)
     batch[1] /= 255
-    with pytest.raises(UsageError, match=r"sample 1: scaled already.*from 0\..* to [01]"):
+    with pytest.raises(UsageError, match=r"sample 1: scaled already.*from 0 to 1"):
         samples.check_numbers(batch, dtype)
 
 
