@@ -80,3 +80,31 @@ def test_rows_of_a_table_are_multiplied_as_they_are(width: int, scales: int) -> 
     with torch.no_grad():
         wanted = after.module(*example).numpy()
     assert np.abs(got - wanted).max() <= 1e-3 * (wanted.max() - wanted.min())
+
+
+class Bag(torch.nn.Module):
+    """The mean of some rows, and two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.a, self.b = torch.nn.Embedding(50, 32), torch.nn.Linear(32, 32), torch.nn.Linear(32, 48)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.b(torch.relu(self.a(self.table(ids).mean(1)))))
+
+
+def test_a_mean_of_int8_rows_is_right_for_every_sample_of_a_batch() -> None:
+    torch.manual_seed(0)
+    bag = TensorSpec("ids", (None, 10), "int64", 50)
+    before = Student(Bag().eval(), (bag,), (TensorSpec("logits", (None, 48)),), ({"kind": "student"},))
+    change = plugins.build("compress", {"kind": "int8_qat"}, "c")
+    after = change.finish(change.apply(before, Context(target.load("openvino").quantized, 1, [before.example(32)])))
+    data = to_onnx(after, opset=20, metadata={})
+    assert "ReduceMean" not in [node.op_type for node in onnx.load_from_string(data).graph.node]
+    backend = backends.make(target.load("openvino").backend, {}, "t")
+    (x,) = before.example(64, seed=9)
+    with torch.no_grad():
+        wanted = after.module(x).numpy()
+    for batch in (2, 8, 64):
+        got = backend.open(backend.lower(data), batch=batch).run({"ids": x[:batch].numpy()})["logits"]
+        assert np.abs(got - wanted[:batch]).max() <= 0.05 * np.ptp(wanted), batch
