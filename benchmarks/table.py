@@ -326,6 +326,27 @@ def loops(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
 
 
+def versions(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Older and newer runtimes."""
+    parts = []
+    for version, nets in found["runtimes"].items():
+        refused = [name for name, row in nets.items() if "refused" in row]
+        equal = min((row["equal"] for row in nets.values() if "equal" in row), default=None)
+        told = "" if equal is None else f" {100 * equal:.1f} %"
+        parts.append(version + told + (f" (refused: {', '.join(refused)})" if refused else ""))
+    yield f"one bundle on other versions: equal decisions about {found['samples']} samples each", "; ".join(parts)
+
+
+def random_nets(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Files against torch."""
+    count = sum(found["nets"].values())
+    nets = ", ".join(f"{number} {family}s" for family, number in found["nets"].items())
+    yield (
+        f"{count} random nets ({nets}), 4 batches, 4 instruction sets: answers beyond the parity tolerance",
+        f"{len(found['gaps'])} of {found['checked']:,}; {len(found['refused'])} files that a runtime does not open",
+    )
+
+
 def gpu(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Without copies, by net and batch."""
     for other in ("torch eager", "torch.compile"):
@@ -361,6 +382,8 @@ PARTS = (
     ("arm64", emulated, "arm64.py FOLDER"),
     ("light_install", light, "light_install.py"),
     ("device_faults", faults, "device_faults.py"),
+    ("runtimes", versions, "runtimes.py FOLDER"),
+    ("random_nets", random_nets, "random_nets.py"),
     ("loops", loops, "loops.py --data FOLDER"),
     ("gpu", gpu, "gpu.py measure FOLDER"),
 )
