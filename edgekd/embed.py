@@ -51,7 +51,19 @@ def _samples(about: About, seed: int) -> Any:
         return examples.synthetic(about, rng, CANDIDATES)
     words = [word for word in about.ops[-1]["vocabulary"] if word.isalpha()] or [SENTENCE]
     made = (" ".join(rng.choice(words, WORDS)) for _ in range(CANDIDATES - 1))
-    return np.array([SENTENCE, *made], dtype=object)
+    return np.array([_short(about, text) for text in (SENTENCE, *made)], dtype=object)
+
+
+def _short(about: About, text: str) -> str:
+    """As many words of a text as the student reads."""
+    whole = [{**about.ops[-1], "length": preprocess.MOST_TOKENS}]
+    words = text.split()
+    while len(words) > 1:
+        tokens = preprocess.apply(whole, np.array([" ".join(words)], dtype=object))[preprocess.MASK]
+        if tokens.shape[1] <= about.ops[-1]["length"]:
+            break
+        words.pop()
+    return " ".join(words)
 
 
 def _asked(facts: Facts, bundle: Bundle, variant: Variant, samples: Any) -> tuple[Model, Outputs]:
