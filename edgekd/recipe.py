@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from edgekd.base import toml_files
 from edgekd.base.recipe_files import NAME as NAME
 from edgekd.base.recipe_files import builtin_folder as builtin_folder
 from edgekd.base.recipe_files import builtins as builtins
@@ -262,12 +263,7 @@ def load(name: str | None, settings: Sequence[str] = ()) -> tuple[Recipe, Path]:
         The recipe, its input paths made absolute, and the file it came from.
     """
     path = find(name)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors begin a file with a mark
-    except OSError as err:
-        raise RecipeError(f"can't be read ({err.strerror})", where=str(path)) from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise RecipeError(f"not valid TOML: {err}", where=str(path)) from err
+    table = toml_files.read(path, RecipeError)
     _anchor(table, path.parent)
     for setting in settings:
         _apply(table, setting)

@@ -26,6 +26,7 @@ from edgekd.preprocess import Inputs
 from edgekd.recipe import Budget, Recipe
 from edgekd.runtime import bench as benching
 from edgekd.runtime import decisions, golden, parity
+from edgekd.runtime.backends._base import Session
 from edgekd.runtime.batches import Outputs
 from edgekd.runtime.bundle import Bundle, Checked, Graph, Variant
 from edgekd.stage_scores import StageScores
@@ -103,20 +104,14 @@ def _doubts(facts: Facts) -> list[str]:
         if (shipped := facts.choices[name].shipped) is None:
             continue
         exam, candidate = measured.exam, measured.candidates[shipped]
-        scores = {"test": facts.tested(name, shipped)}
-        drops = [
-            doubts.Drop(
-                split,
-                exam.length(split),
-                exam.teacher_value(split) - value,
-                candidate.drop_ci95 if split == "validation" else exam.intervals(split, scores[split])["drop_ci95"],
-            )
-            for split, value in (
-                ("validation", candidate.value_validation),
-                ("test", exam.value("test", scores["test"])),
-            )
-        ]
-        sentence = doubts.about_drop(f"{name}, {shipped}", facts.budget, drops[0], drops[1])
+        said = facts.tested(name, shipped)
+        values = {"validation": candidate.value_validation, "test": exam.value("test", said)}
+        ends = {"validation": candidate.drop_ci95, "test": exam.intervals("test", said)["drop_ci95"]}
+        validation, test = (
+            doubts.Drop(split, exam.length(split), exam.teacher_value(split) - value, ends[split])
+            for split, value in values.items()
+        )
+        sentence = doubts.about_drop(f"{name}, {shipped}", facts.budget, validation, test)
         found += [] if sentence is None else [sentence]
     return found
 
@@ -331,7 +326,7 @@ def bundle(facts: Facts, identity: str) -> Bundle:
     variants = []
     for name, measured in facts.measured.items():
         chosen = measured.candidates[facts.choices[name].shipped or ""]
-        target = measured.target
+        target, session = measured.target, measured.open(chosen.name)
         variants.append(
             Variant(
                 target=name,
@@ -344,8 +339,8 @@ def bundle(facts: Facts, identity: str) -> Bundle:
                 batch=target.shapes.batch,
                 tolerance=chosen.numerics.tolerance,
                 also={kind: _without_paths(dict(options)) for kind, options in target.also.items()},
-                golden=_golden(facts, measured, chosen.name),
-                graphs=(_graph(measured, chosen),),
+                golden=_golden(facts, measured, session),
+                graphs=(_graph(session, chosen),),
                 checked=_checked(measured, chosen),
                 record=_without_paths(target.model_dump(mode="json")),
             )
@@ -367,9 +362,8 @@ def bundle(facts: Facts, identity: str) -> Bundle:
     )
 
 
-def _graph(measured: Measured, chosen: Candidate) -> Graph:
+def _graph(session: Session, chosen: Candidate) -> Graph:
     """What goes in and out of a file, as its runtime says."""
-    session = measured.open(chosen.name)
     inputs = tuple((port.name, port.shape, port.dtype) for port in session.inputs)
     return Graph("main", next(iter(chosen.files)), inputs, tuple(port.name for port in session.outputs))
 
@@ -396,9 +390,9 @@ def _without_paths(value: Any) -> Any:
     return PureWindowsPath(value).name if absolute else value
 
 
-def _golden(facts: Facts, measured: Measured, name: str) -> tuple[Inputs, Outputs]:
+def _golden(facts: Facts, measured: Measured, session: Session) -> tuple[Inputs, Outputs]:
     """Synthetic inputs, or with ``golden = "data"`` the clearest test samples."""
-    session, bench = measured.open(name), facts.bench
+    bench = facts.bench
     given = bench.feed.inputs("test", 0, 256) if bench.recipe.golden == "data" else None
     length = measured.length or golden.LENGTH
     batch = measured.target.shapes.batch

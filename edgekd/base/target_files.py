@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
+from edgekd.base import toml_files
 from edgekd.errors import TargetError
 
 
@@ -27,10 +27,4 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         TargetError: unreadable, or not TOML.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors begin a file with a mark
-    except OSError as err:
-        raise TargetError(f"can't be read ({err.strerror})", where=str(path)) from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise TargetError(f"not valid TOML: {err}", where=str(path)) from err
-    return {"name": path.stem, **table}
+    return {"name": path.stem, **toml_files.read(path, TargetError)}

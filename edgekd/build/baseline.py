@@ -107,15 +107,11 @@ def _scores(model: Pipeline, x: NDArray[Any], classes: int) -> Scores:
 
 def _size(model: Pipeline) -> int:
     """Bytes of its numbers as float32, and of its words."""
-    last = model[-1]
-    count = last.coef_.size + last.intercept_.size
-    for part in model[:-1]:
-        if isinstance(part, TfidfVectorizer):
-            count += len(part.vocabulary_)
-        elif isinstance(part, StandardScaler):
-            count += 2 * part.mean_.size
-    words: dict[str, int] = next((part.vocabulary_ for part in model[:-1] if isinstance(part, TfidfVectorizer)), {})
-    return 4 * int(count) + sum(len(word.encode()) + 1 for word in words)
+    before, last = model[-2], model[-1]
+    words: dict[str, int] = before.vocabulary_ if isinstance(before, TfidfVectorizer) else {}
+    learned = len(words) if words else 2 * before.mean_.size
+    numbers = last.coef_.size + last.intercept_.size + learned
+    return 4 * int(numbers) + sum(len(word.encode()) + 1 for word in words)
 
 
 def _p50(model: Pipeline, x: NDArray[Any]) -> float:

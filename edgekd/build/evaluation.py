@@ -56,11 +56,8 @@ class Exam:
 
         At least 1,000; drawn at random, the same ones each time, so that candidates and teacher are compared on them.
         """
-        rows = {name: some(total, counted(total, seconds)) for name, total in self._totals().items()}
-        return replace(self, rows=rows)
-
-    def _totals(self) -> dict[str, int]:
-        return {name: self.feed.length(name) for name in SPLITS}
+        totals = {name: self.feed.length(name) for name in SPLITS}
+        return replace(self, rows={name: some(total, counted(total, seconds)) for name, total in totals.items()})
 
     def length(self, split: str) -> int:
         """How many samples of a split are scored."""

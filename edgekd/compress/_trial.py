@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence, Set
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -62,7 +63,7 @@ def refused(student: Student, gone: Gone, readers: Readers, normed: Set[str], cu
         normed: groups whose channels are normalised together: the answers move, and only must have their shape.
         cut: makes the network without the channels.
     """
-    return _sift(list(gone), partial(_fault, student, gone, readers, normed, cut))
+    return _sift(list(gone), _Trial(student, gone, readers, normed, cut).fault)
 
 
 def _sift(paths: Sequence[str], fault: Callable[[Sequence[str]], str | None]) -> dict[str, str]:
@@ -84,47 +85,63 @@ def _sift(paths: Sequence[str], fault: Callable[[Sequence[str]], str | None]) ->
     return found
 
 
-def _fault(
-    student: Student, gone: Gone, readers: Readers, normed: Set[str], cut: Cut, paths: Sequence[str]
-) -> str | None:
-    """What is wrong with the network without the channels of these groups."""
-    taken = {path: gone[path] for path in paths}
-    try:
-        module, plan = cut(student, taken)
-    except FAILURES as err:
-        return f"its channels can't be cut ({words(err)})"
-    if not plan:
-        return "a layer would be left without channels"
-    with torch.no_grad():
-        whole = joined(plugins.call_user(_eval(student.module), "channel_prune", *student.example()))
+@dataclass
+class _Trial:
+    """What every trial of a network is held against; see ``refused``. The whole network is asked once for all."""
+
+    student: Student
+    gone: Gone
+    readers: Readers
+    normed: Set[str]
+    cut: Cut
+
+    @cached_property
+    def whole(self) -> Tensor:
+        """(N, C) what the network says with all of its channels."""
+        return joined(plugins.call_user(_eval(self.student.module), "channel_prune", *self.student.example()))
+
+    @cached_property
+    def trains(self) -> bool:
+        """Whether the whole network runs in training."""
+        return self._in_training(self.student.module) is None
+
+    def fault(self, paths: Sequence[str]) -> str | None:
+        """What is wrong with the network without the channels of these groups."""
+        taken = {path: self.gone[path] for path in paths}
         try:
-            found = joined(plugins.call_user(module, "channel_prune", *student.example()))
-        except (EdgekdError, *FAILURES) as err:
-            return f"the network can't do without some of its channels ({words(err)})"
-        if found.shape != whole.shape:
-            return "its channels become the outputs"
-        if (why := _training(student, module)) is not None:
-            return why
-        if normed & set(paths):
+            module, plan = self.cut(self.student, taken)
+        except FAILURES as err:
+            return f"its channels can't be cut ({words(err)})"
+        if not plan:
+            return "a layer would be left without channels"
+        with torch.no_grad():
+            whole = self.whole
+            try:
+                found = joined(plugins.call_user(module, "channel_prune", *self.student.example()))
+            except (EdgekdError, *FAILURES) as err:
+                return f"the network can't do without some of its channels ({words(err)})"
+            if found.shape != whole.shape:
+                return "its channels become the outputs"
+            if self.trains and (why := self._in_training(module)) is not None:
+                return f"training can't do without some of its channels ({why})"
+            if self.normed & set(paths):
+                return None
+            try:
+                masked = joined(_masked(self.student, taken, self.readers)(*self.student.example()))
+            except FAILURES:
+                return MIXED
+        off, effect = (float((other - masked).abs().max()) for other in (found, whole))
+        if off <= ALIKE * effect + ROUNDING * float(masked.abs().max()):
             return None
-        try:
-            masked = joined(_masked(student, taken, readers)(*student.example()))
-        except FAILURES:
-            return MIXED
-    off, effect = (float((other - masked).abs().max()) for other in (found, whole))
-    if off <= ALIKE * effect + ROUNDING * float(masked.abs().max()):
-        return None
-    return MIXED
+        return MIXED
 
-
-def _training(student: Student, cut: nn.Module) -> str | None:
-    """What a training step without some channels raises where the whole network's doesn't: heads that only train."""
-    for number, module in enumerate((student.module, cut)):
+    def _in_training(self, module: nn.Module) -> str | None:
+        """What a training step raises: heads that only train may count channels, too."""
         try:
-            plugins.call_user(copy.deepcopy(module).train(), "channel_prune: training", *student.example())
+            plugins.call_user(copy.deepcopy(module).train(), "channel_prune: training", *self.student.example())
         except (EdgekdError, *FAILURES) as err:
-            return f"training can't do without some of its channels ({words(err)})" if number else None
-    return None
+            return words(err)
+        return None
 
 
 def _eval(module: nn.Module) -> nn.Module:

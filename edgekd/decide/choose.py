@@ -102,7 +102,9 @@ def choose(
             refusal = _refusal(contender, contender in tie, winner, fastest, best, prefer, ratio)
             verdicts[contender.name] = told(contender.name, *refusal)
     verdicts[winner.name] = "ships"
-    return Choice(winner.name, _reason(winner, fastest, len(left), budget, ratio), verdicts, outside)
+    return Choice(
+        winner.name, _reason(winner, fastest, left, _why_out(contenders, dense), budget, ratio), verdicts, outside
+    )
 
 
 def resolved(budget: Budget, teacher_bytes: int) -> Budget:
@@ -202,10 +204,23 @@ def _ties(contender: Contender, fastest: Contender, ratio: Callable[[str, str], 
     return middle < TIE or low <= 1 <= high
 
 
+def _why_out(contenders: Sequence[Contender], dense: Contender | None) -> str | None:
+    """Why fp32 may not ship itself; None where it may."""
+    if dense is not None:
+        return None
+    return "is not at parity" if any(c.name == "fp32" and c.parity for c in contenders) else "misses the budget"
+
+
 def _reason(
-    winner: Contender, fastest: Contender, left: int, budget: Budget | None, ratio: Callable[[str, str], Ratio]
+    winner: Contender,
+    fastest: Contender,
+    left: Sequence[Contender],
+    dense_out: str | None,
+    budget: Budget | None,
+    ratio: Callable[[str, str], Ratio],
 ) -> str:
-    if left == 1:
+    """``dense_out``: why fp32 may not ship itself, in words; None where it may."""
+    if len(left) == 1:
         text = "the only candidate left"
     elif budget is not None and budget.prefer == "size":
         text = "the smallest inside the budget"
@@ -217,8 +232,8 @@ def _reason(
         text = f"ties with {fastest.name}, the fastest, and is smaller"
     if winner.name != "fp32":
         middle, low, high = ratio("fp32", winner.name)
-        if middle >= 1:
+        if middle >= 1 or dense_out is None:
             text += f"; {middle:.2f} x faster than fp32 (95 % interval {low:.2f} to {high:.2f})"
         else:
-            text += f"; {1 / middle:.2f} x the time of fp32, which misses the budget"
+            text += f"; {1 / middle:.2f} x the time of fp32, which {dense_out}"
     return text

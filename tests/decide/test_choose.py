@@ -148,7 +148,14 @@ def test_what_may_not_ship_bars_nothing(prefer: str) -> None:
     assert choice.shipped == "int8" and "1.30 x the time of fp32, which misses the budget" in choice.reason
     assert pick(int8, fp32, budget=Budget(max_size_kb=20.0, prefer=prefer)).shipped == "fp32"
     broken = Contender("fp32", 1_000, 0.9, 1.0, parity="parity: differs")
-    assert pick(int8, broken, budget=Budget(prefer=prefer)).shipped == "int8"
+    told = pick(int8, broken, budget=Budget(prefer=prefer))
+    assert told.shipped == "int8" and "1.30 x the time of fp32, which is not at parity" in told.reason
+
+
+def test_a_dense_one_that_ties_inside_the_budget_is_not_said_to_miss_it() -> None:
+    int8 = Contender("int8", 300, 0.9, 1.02)
+    choice = choose([int8, FP32], Budget(max_size_kb=2.0), 0.9, lambda a, b: (0.98, 0.95, 1.02))
+    assert choice.shipped == "int8" and "misses" not in choice.reason and "0.98 x faster than fp32" in choice.reason
 
 
 def test_a_drop_of_a_metric_below_zero_is_a_drop() -> None:
