@@ -61,7 +61,7 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
             rehearsal.run(bench, order.targets, bench.runner.facts()["key"])
     trained, watching, stage_scores, exam, measured = make_all(bench, QUICK_SECONDS if order.quick else SECONDS)
     budget = choose.resolved(order.recipe.budget, teacher_bytes(bench, trained))
-    choices = choose_all(measured, None if order.quick else budget)
+    choices = choose_all(measured, budget, gated=not order.quick)
     explained = explain_losses(bench, trained, watching) if order.explain else None
     plain = baseline.make(bench, exam, quick=order.quick)
     facts = record.Facts(bench, trained, stage_scores, exam, measured, choices, budget, order.quick, explained, plain)
@@ -235,12 +235,14 @@ def teacher_bytes(bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> i
     return sum(steps.teacher_size(bench, tree[name], trained[name].student, opset) for name in bench.recipe.panel)
 
 
-def choose_all(measured: Mapping[str, Measured], budget: Any) -> dict[str, Choice]:
-    """What ships on each target; validation decides."""
-    return {
-        name: choose.choose(m.contenders(), budget, m.exam.teacher_value("validation"), m.ratio, veto.told(m.profiles))
-        for name, m in measured.items()
-    }
+def choose_all(measured: Mapping[str, Measured], budget: Budget, *, gated: bool = True) -> dict[str, Choice]:
+    """What ships on each target; validation decides. Not ``gated``: the wishes are only reported."""
+
+    def chosen(on: Measured) -> Choice:
+        teacher_value, because = on.exam.teacher_value("validation"), veto.told(on.profiles)
+        return choose.choose(on.contenders(), budget, teacher_value, on.ratio, because, gated=gated)
+
+    return {name: chosen(on) for name, on in measured.items()}
 
 
 def write_pages(document: Mapping[str, Any], samples: Mapping[str, Any]) -> dict[str, bytes]:

@@ -64,8 +64,9 @@ _known: dict[str, _Code] = {}
 @functools.cache
 def own(step: str) -> str:
     """SHA-256 over edgekd's own source files that a kind of step runs, and the built-in targets."""
-    files = [file for name in _STEP_FILES[step] for file in _python_files(_HERE / name)]
-    return _hash_files(sorted({*files, *target.folder().glob("*.toml")}))
+    files = {path.relative_to(_HERE): path for name in _STEP_FILES[step] for path in _python_files(_HERE / name)}
+    targets = {Path("targets") / path.name: path for path in target.folder().glob("*.toml")}
+    return _hash_files({**files, **targets})
 
 
 @functools.cache
@@ -205,8 +206,9 @@ def _python_files(path: Path) -> list[Path]:
     return sorted(path.rglob("*.py")) if path.is_dir() else [path]
 
 
-def _hash_files(files: Iterable[Path]) -> str:
+def _hash_files(files: Mapping[Path, Path]) -> str:
+    """Of each file its name inside edgekd and its bytes: where edgekd is installed is in no key, nor in the order."""
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    for name, path in sorted(files.items()):
+        digest.update(name.as_posix().encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from edgekd import orders, plugins, sources
+from edgekd import orders, plugins, sources, target
 
 TABLE = {"model": {"kind": "python", "factory": "names_of_mine.zoo:net"}}
 
@@ -65,3 +66,15 @@ def test_compress_steps_train_like_the_student() -> None:
     schedules = [step.schedule for step in steps if step.kind in ("channel_prune", "int8_qat")]
     assert schedules
     assert {(s.optimizer, s.precision) for s in schedules if s} == {("sgd", "fp32")}
+
+
+def test_where_edgekd_stands_is_in_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The built-in targets once before and once behind it in the order of paths."""
+    found, edgekd, no_bytecode = set(), sources._HERE, shutil.ignore_patterns("__pycache__")
+    shutil.copytree(target.folder(), tmp_path / "m" / "targets")
+    monkeypatch.setattr(target, "folder", lambda: tmp_path / "m" / "targets")
+    for name in ("a", "z"):
+        shutil.copytree(edgekd, tmp_path / name / "edgekd", ignore=no_bytecode)
+        monkeypatch.setattr(sources, "_HERE", tmp_path / name / "edgekd")
+        found.add(sources.own.__wrapped__("lower"))
+    assert len(found) == 1

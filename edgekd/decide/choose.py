@@ -54,23 +54,27 @@ def choose(
     teacher_value: float,
     ratio: Callable[[str, str], Ratio],
     because: Because | None = None,
+    *,
+    gated: bool = True,
 ) -> Choice:
     """Apply the rule.
 
     Args:
         contenders: in the target's order of preference; one is named ``fp32``.
-        budget: None where it is only reported (``--quick``).
+        budget: None where nothing is wished.
         teacher_value: the teacher's metric on validation.
         ratio: ``ratio(a, b)`` is p50 of a over p50 of b with its 95 % interval.
         because: ``because(refused, held against, in what)``: the reason in words that name operators, which is
             appended to the verdict; in what: of ``latency``, ``size`` and ``answers``.
+        gated: False where the wishes are only reported (``--quick``); ``prefer`` holds, and fp32 ships if nothing else.
     """
+    wishes = budget if gated else None
 
     def told(name: str, verdict: str, against: str, how: Collection[str]) -> str:
         return f"{verdict}; {because(name, against, how)}" if because else verdict
 
     verdicts: dict[str, str] = {}
-    excluded = {c.name: _excluded(c, budget, teacher_value) for c in contenders}
+    excluded = {c.name: _excluded(c, wishes, teacher_value) for c in contenders}
     may_ship = [c for c in contenders if excluded[c.name][0] is None]
     dense = next((c for c in may_ship if c.name == "fp32"), None)
     left: list[Contender] = []
@@ -83,7 +87,7 @@ def choose(
         else:
             left.append(contender)
     outside = frozenset(verdicts)
-    if not left and budget is None:  # a gate is only reported: the dense one goes into the bundle
+    if not left and wishes is None:  # a gate is only reported: the dense one goes into the bundle
         return Choice("fp32", f"nothing passed; fp32: {verdicts['fp32']}", verdicts, outside)
     if not left:
         reason = "; ".join(f"{name}: {why}" for name, why in verdicts.items())
@@ -103,7 +107,7 @@ def choose(
             verdicts[contender.name] = told(contender.name, *refusal)
     verdicts[winner.name] = "ships"
     return Choice(
-        winner.name, _reason(winner, fastest, left, _why_out(contenders, dense), budget, ratio), verdicts, outside
+        winner.name, _reason(winner, fastest, left, _why_out(contenders, dense), prefer, ratio), verdicts, outside
     )
 
 
@@ -216,15 +220,15 @@ def _reason(
     fastest: Contender,
     left: Sequence[Contender],
     dense_out: str | None,
-    budget: Budget | None,
+    prefer: str,
     ratio: Callable[[str, str], Ratio],
 ) -> str:
     """``dense_out``: why fp32 may not ship itself, in words; None where it may."""
     if len(left) == 1:
         text = "the only candidate left"
-    elif budget is not None and budget.prefer == "size":
+    elif prefer == "size":
         text = "the smallest inside the budget"
-    elif budget is not None and budget.prefer == "value":
+    elif prefer == "value":
         text = f"the best inside the budget ({winner.value:.4f})"
     elif winner is fastest:
         text = "the fastest"

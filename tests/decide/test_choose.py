@@ -19,8 +19,8 @@ def exact(p50: dict[str, float]):
     return ratio
 
 
-def pick(*contenders: Contender, budget: Budget | None = None, teacher: float = 0.9) -> Choice:
-    return choose(contenders, budget, teacher, exact({c.name: c.p50_ms for c in contenders}))
+def pick(*contenders: Contender, budget: Budget | None = None, teacher: float = 0.9, gated: bool = True) -> Choice:
+    return choose(contenders, budget, teacher, exact({c.name: c.p50_ms for c in contenders}), gated=gated)
 
 
 FP32 = Contender("fp32", 1000, 0.9, 1.0)
@@ -49,9 +49,16 @@ def test_an_interval_that_holds_one_is_a_tie() -> None:
 
 def test_quick_reports_a_gate_and_ships_the_dense_one() -> None:
     wrong = Contender("fp32", 1000, 0.9, 1.0, parity="parity: differs")
-    choice = pick(wrong)
+    choice = pick(wrong, budget=Budget(), gated=False)
     assert choice.shipped == "fp32" and "parity: differs" in choice.reason
     assert pick(wrong, budget=Budget()).shipped is None
+
+
+def test_what_is_preferred_holds_where_the_wishes_are_only_reported() -> None:
+    small, budget = Contender("int8", 300, 0.5, 0.9), Budget(prefer="size")
+    fast = Contender("fp32-pruned", 600, 0.9, 0.5)
+    assert pick(small, fast, FP32, budget=budget, gated=False).shipped == "int8"
+    assert pick(small, fast, FP32, budget=budget).shipped == "fp32-pruned"
 
 
 def test_equal_sizes_go_by_the_targets_order() -> None:
