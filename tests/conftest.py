@@ -2,23 +2,69 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from filelock import FileLock  # comes with torch
+from torch.onnx._internal.exporter._registration import ONNXRegistry
+from torchao.quantization.pt2e import qat_utils
 
 from edgekd import cli
 
 Shared = Callable[[str, Callable[[Path], None]], Path]
+WORDS = "{kind='keyword_cnn',width=16,depth=2,rate=8000,hop=160,high=3000.0}"
+# Settings of quick builds. Two layers of width 32 learn the made sentences in the seconds that --quick has.
+SMALLER = {
+    "bert-distilbert": (
+        "teacher.model={kind='bert', width=32, layers=2, heads=2, positions=64}",
+        "teacher.batch_size=8",
+        "teacher.lr=5e-3",
+        "student.batch_size=8",
+        "student.lr=2e-3",
+        "losses.0.student_layers=['distilbert.transformer.layer.0']",
+        "losses.0.teacher_layers=['bert.encoder.layer.1']",
+        "data.made.words=40",
+    ),
+    "keyword-spotting": (
+        "data={source='made_audio',rate=8000,length=4000,classes=3,train=90,validation=60,test=60}",
+        f"teacher.model={WORDS}",
+        f"student.model={WORDS}",
+    ),
+}
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache."""
     monkeypatch.setenv("EDGEKD_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _traced_once() -> Iterator[None]:
+    """What the exporter and torchao make anew for every network, though it is always the same, is made once a process:
+    the table of operators, and the patterns of a convolution with its BatchNorm. It was a third of a small build."""
+    made: dict[tuple[Any, ...], Any] = {}
+    trace = qat_utils._get_aten_graph_module_for_pattern
+
+    def traced(pattern: Any, example_inputs: Any, is_cuda: bool = False, **kwargs: Any) -> Any:
+        if kwargs:
+            return trace(pattern, example_inputs, is_cuda, **kwargs)
+        around = tuple(cell.cell_contents for cell in pattern.fn.__closure__)  # which convolution
+        key = (pattern.fn.__qualname__, around, tuple(x.shape for x in example_inputs))
+        if key not in made:
+            made[key] = trace(pattern, example_inputs, is_cuda)
+        return copy.deepcopy(made[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(qat_utils, "_get_aten_graph_module_for_pattern", traced)
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -43,19 +89,45 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
     return once
 
 
-@pytest.fixture(scope="session")
-def digits(shared: Shared) -> Path:
-    """``edgekd build digits --quick --keep-candidates`` for ort-cpu and openvino, made once in a run.
+class Built(NamedTuple):
+    """A quick build of a built-in recipe, with the settings that it was made with.
 
     The folder holds ``out`` (the bundle), ``out.candidates``, ``out.samples.html`` and ``cache``: what trains the same
-    teacher or student again finds it in a copy of that cache. Only to be read; ``own_digits`` is a copy.
+    teacher or student again finds it in a copy of that cache.
     """
 
-    def make(folder: Path) -> None:
-        line = ["build", "digits", "--quick", "--target", "ort-cpu", "--target", "openvino", "--keep-candidates"]
-        assert cli.run([*line, "--out", str(folder / "out"), "--cache", str(folder / "cache")]) == 0
+    folder: Path
+    settings: tuple[str, ...]
+    line: tuple[str, ...]
 
-    return shared("digits", make)
+    @property
+    def out(self) -> Path:
+        """The bundle."""
+        return self.folder / "out"
+
+
+@pytest.fixture(scope="session")
+def quick(shared: Shared) -> Callable[[str], Built]:
+    """``edgekd build NAME --quick --keep-candidates`` for ort-cpu and openvino, made once in a run; only to be read."""
+
+    def built(name: str) -> Built:
+        settings, more = SMALLER.get(name, ()), ("--explain",) if name == "multi-task" else ()
+        line = ("build", name, "--quick", "--target", "ort-cpu", "--target", "openvino", *more)
+        line += tuple(part for setting in settings for part in ("--set", setting))
+
+        def make(folder: Path) -> None:
+            own = ("--keep-candidates", "--out", str(folder / "out"), "--cache", str(folder / "cache"))
+            assert cli.run([*line, *own]) == 0
+
+        return Built(shared(name, make), settings, line)
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def digits(quick: Callable[[str], Built]) -> Path:
+    """The quick build of digits; only to be read. ``own_digits`` is a copy."""
+    return quick("digits").folder
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,9 +46,8 @@ def test_the_transformers_pair_is_the_one_it_says() -> None:
         assert made["student"](torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 
 
-def test_a_recommender_answers_with_items_and_knows_its_users(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    assert cli.run(["build", "wide-deep-fm", "--quick", "--out", str(out)]) == 0
+def test_a_recommender_answers_with_items_and_knows_its_users(quick: Any) -> None:
+    out = quick("wide-deep-fm").out
     assert cli.run(["verify", str(out)]) == 0
     model = edgekd.load(out)
     one = model.predict([3])
@@ -60,9 +60,8 @@ def test_a_recommender_answers_with_items_and_knows_its_users(tmp_path: Path) ->
         model.predict([3, 1])
 
 
-def test_a_student_of_two_heads_answers_both(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "out"
-    assert cli.run(["build", "multi-task", "--quick", "--out", str(out), "--explain"]) == 0
+def test_a_student_of_two_heads_answers_both(quick: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    out = quick("multi-task").out
     learned = json.loads((out / "report.json").read_text())["details"]["learned"]
     assert [of["head"] for of in learned["calibration"]] == ["digit", "kind"]
     assert [row["loss"] for row in learned["losses"]["rows"]] == ["kl", "cross_entropy"], "a loss, not a loss a head"

@@ -97,7 +97,7 @@ def test_an_edited_factory_is_trained_anew(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
-    (tmp_path / "recipe.toml").write_text(RECIPE)
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace("width = 48", "width = 32").replace("0.25", "0.5"))
     line = [
         "build",
         str(tmp_path / "recipe.toml"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekd import cli, orders
+from edgekd import orders
 from edgekd.prepare import Objects, prepare
 
 TASKS = {
@@ -25,10 +25,9 @@ TARGETS = ("ort-cpu", "openvino")
 
 
 @pytest.mark.parametrize("recipe", TASKS.values(), ids=list(TASKS))
-def test_the_scores_are_a_fresh_processs(recipe: str, tmp_path: Path) -> None:
-    out, asked = tmp_path / "out", [part for target in TARGETS for part in ("--target", target)]
-    assert cli.run(["build", recipe, "--quick", "--keep-candidates", "--out", str(out), *asked]) == 0
-    order = orders.take(recipe, TARGETS, quick=True)
+def test_the_scores_are_a_fresh_processs(recipe: str, quick: Any, tmp_path: Path) -> None:
+    folder, settings, _ = quick(recipe)
+    out, order = folder / "out", orders.take(recipe, TARGETS, settings, quick=True)
     feed = prepare(order, Objects()).feed
     job: dict[str, Any] = {"out": str(out), "metric": order.recipe.metric}
     for split in ("validation", "test"):

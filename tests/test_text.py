@@ -21,17 +21,6 @@ from edgekd.learn.data.made_text import MadeText
 from edgekd.runtime import bundle as bundles
 
 ROOT = Path(__file__).parent.parent
-# Two layers of width 32 learn the made sentences in the seconds that --quick has.
-SMALL = (
-    "teacher.model={kind='bert', width=32, layers=2, heads=2, positions=64}",
-    "teacher.batch_size=8",
-    "teacher.lr=5e-3",
-    "student.batch_size=8",
-    "student.lr=2e-3",
-    "losses.0.student_layers=['distilbert.transformer.layer.0']",
-    "losses.0.teacher_layers=['bert.encoder.layer.1']",
-    "data.made.words=40",
-)
 TARGETS = ["ort-cpu", "openvino"]
 TEXTS = ["class1word3", "word1 class0word2, WORD3 word4! word5 word6 word7", "word9 class1word1 class1word2 word2"]
 CHILD = """
@@ -49,14 +38,15 @@ print(json.dumps([p.scores for p in model.predict(sys.argv[3:])] + [model.predic
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(quick: Any) -> Path:
     """The built-in recipe with a smaller teacher."""
-    folder = tmp_path_factory.mktemp("text")
-    settings = [argument for setting in SMALL for argument in ("--set", setting)]
-    line = ["build", "bert-distilbert", "--quick", *settings, "--cache", str(folder / "cache")]
-    assert cli.run([*line, "--out", str(folder / "out")]) == 0
-    assert cli.run([*line, "--out", str(folder / "out")]) == 0, "the same build again is none"
-    return folder / "out"
+    return Path(quick("bert-distilbert").out)
+
+
+def test_the_same_build_again_is_none(quick: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    made = quick("bert-distilbert")
+    assert cli.run([*made.line, "--out", str(made.out)]) == 0
+    assert "nothing to do" in capsys.readouterr().out
 
 
 def test_the_student_was_made_of_its_teacher_and_both_learned(bundle: Path) -> None:
