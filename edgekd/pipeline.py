@@ -26,6 +26,7 @@ from edgekd.base import notes
 from edgekd.build import baseline, teacher_check
 from edgekd.build.evaluation import Exam
 from edgekd.decide import choose, doubts
+from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
 from edgekd.disk import as_it_was, disk, replace_file, replace_folder, samples_page
 from edgekd.errors import GateError, reading
@@ -60,7 +61,7 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
         else:
             rehearsal.run(bench, order.targets, bench.runner.facts()["key"])
     trained, watching, stage_scores, exam, measured = make_all(bench, QUICK_SECONDS if order.quick else SECONDS)
-    budget = choose.resolved(order.recipe.budget, teacher_bytes(bench, trained))
+    budget = resolved(order.recipe.budget, teacher_bytes(bench, trained))
     choices = choose_all(measured, budget, gated=not order.quick)
     explained = explain_losses(bench, trained, watching) if order.explain else None
     plain = baseline.make(bench, exam, quick=order.quick)

@@ -391,16 +391,25 @@ def export(bench: Bench, step: Step, subject: Student, metadata: Mapping[str, st
 
 def teacher_size(bench: Bench, step: Step, subject: Student, opset: int) -> int:
     """Bytes of the teacher's fp32 ONNX export; 4 x its parameters where it can't be exported."""
-    code = [sources.own("lower"), sources.versions("lower")]
-    key = sha256(canonical(["teacher size", step.key, opset, code]))
-    files = bench.store.get(key)
-    if files is None:
+    known = known_teacher_size(bench, step, opset)
+    if known is None:
         try:
-            size = len(to_onnx(subject, opset=opset, metadata={}))
+            known = len(to_onnx(subject, opset=opset, metadata={}))
         except ExportError:
-            size = 4 * subject.params
-        files = bench.store.put(key, {"size.json": canonical(size)})
-    return int(json.loads(files["size.json"]))
+            known = 4 * subject.params
+        bench.store.put(_teacher_size_key(step, opset), {"size.json": canonical(known)})
+    return known
+
+
+def known_teacher_size(bench: Bench, step: Step, opset: int) -> int | None:
+    """What ``teacher_size`` found before; None where it was not asked yet."""
+    files = bench.store.get(_teacher_size_key(step, opset))
+    return None if files is None else int(json.loads(files["size.json"]))
+
+
+def _teacher_size_key(step: Step, opset: int) -> str:
+    code = [sources.own("lower"), sources.versions("lower")]
+    return sha256(canonical(["teacher size", step.key, opset, code]))
 
 
 def make_roots(

@@ -13,10 +13,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgekd.decide.budget import SAME, by_wish, unmet
 from edgekd.recipe import Budget
 
 TIE = 1.05
-SAME = 1e-9  # of two values
+ABOUT = {"max_drop": "answers", "max_latency_ms": "latency", "max_size_kb": "size"}
+IN_WORDS = {
+    "max_drop": "drop {found:.4f} exceeds max_drop {most:g}",
+    "max_latency_ms": "p50 {found:.3g} ms exceeds max_latency_ms {most:g}",
+    "max_size_kb": "{found:.1f} kB exceeds max_size_kb {most:g}",
+}
 Ratio = tuple[float, float, float]
 Because = Callable[[str, str, Collection[str]], str]
 
@@ -36,6 +42,11 @@ class Contender:
     value: float
     p50_ms: float
     parity: str | None = None
+
+    def found(self, teacher_value: float) -> dict[str, float | None]:
+        """What a budget's wishes are held against."""
+        drop = teacher_value - self.value
+        return by_wish(drop=drop, latency_ms=self.p50_ms, size_bytes=self.size_bytes)
 
 
 @dataclass(frozen=True)
@@ -111,14 +122,6 @@ def choose(
     )
 
 
-def resolved(budget: Budget, teacher_bytes: int) -> Budget:
-    """The budget with the share of the teacher's file as a size."""
-    if budget.max_size_share is None:
-        return budget
-    most = budget.max_size_share * teacher_bytes / 1000
-    return budget.model_copy(update={"max_size_kb": min(most, budget.max_size_kb or most)})
-
-
 def shortfalls(contender: Contender, budget: Budget, teacher_value: float) -> list[str]:
     """Each wish of the budget that a candidate misses, in words."""
     return [why for why, _ in _missed(contender, budget, teacher_value)]
@@ -126,16 +129,10 @@ def shortfalls(contender: Contender, budget: Budget, teacher_value: float) -> li
 
 def _missed(contender: Contender, budget: Budget, teacher_value: float) -> list[tuple[str, str]]:
     """Each missed wish in words, and what it is about."""
-    missed = []
-    drop = teacher_value - contender.value
-    # An accuracy is a ratio of counts: without the slack 0.98 - 0.97 would exceed 0.01.
-    if budget.max_drop is not None and drop > budget.max_drop + SAME:
-        missed.append((f"drop {drop:.4f} exceeds max_drop {budget.max_drop:g}", "answers"))
-    if budget.max_latency_ms is not None and contender.p50_ms > budget.max_latency_ms:
-        missed.append((f"p50 {contender.p50_ms:.3g} ms exceeds max_latency_ms {budget.max_latency_ms:g}", "latency"))
-    if budget.max_size_kb is not None and contender.size_bytes > budget.max_size_kb * 1000:
-        missed.append((f"{contender.size_bytes / 1000:.1f} kB exceeds max_size_kb {budget.max_size_kb:g}", "size"))
-    return missed
+    return [
+        (IN_WORDS[wish].format(found=got, most=most), ABOUT[wish])
+        for wish, (got, most) in unmet(budget, contender.found(teacher_value)).items()
+    ]
 
 
 def budget_record(

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgekd.decide.choose import SAME, Contender
+from edgekd.decide.budget import is_met
+from edgekd.decide.choose import Contender
 from edgekd.recipe import Budget
 
 
@@ -34,10 +35,11 @@ def about_drop(name: str, budget: Budget, validation: Drop, test: Drop) -> str |
     wish = budget.max_drop
     if wish is None:
         return None
-    if test.value > wish + SAME and validation.value <= wish + SAME:
+    met = is_met(wish, validation.value)
+    if met and not is_met(wish, test.value):
         told = f"{name}: test contradicts max_drop {wish:g}: the drop is {test.words()}"
         return f"{told}; on validation, which decides, it was {validation.value:.4f}"
-    if validation.value <= wish + SAME < validation.interval[1]:
+    if met and not is_met(wish, validation.interval[1]):
         return f"{name}: validation is too small to decide max_drop {wish:g}: the drop is {validation.words()}"
     return None
 
@@ -64,7 +66,7 @@ def advice(
     drops = {name: teacher_value - c.value for name, c in by_name.items()}
     said = []
     if budget.max_drop is not None:
-        within = {name for name, drop in drops.items() if drop <= budget.max_drop + SAME}
+        within = {name for name, drop in drops.items() if is_met(budget.max_drop, drop)}
         if "fp32" not in within:
             told = f"the fp32 student itself is {drops['fp32']:.4f} below its teacher"
             said.append(f"{told}: train longer (student.epochs in {file}), or widen student.model")
@@ -80,11 +82,11 @@ def advice(
             else:
                 said.append(f"{lost[0]} loses {drops[lost[0]]:.4f}: more epochs of int8_qat, or most_float")
     fits = [c for c in contenders if c.parity is None]
-    if budget.max_latency_ms is not None and fits and min(c.p50_ms for c in fits) > budget.max_latency_ms:
+    if fits and not is_met(budget.max_latency_ms, min(c.p50_ms for c in fits)):
         least = min(fits, key=lambda c: c.p50_ms)
         wish = f"edgekd tune {file} --max-latency-ms {budget.max_latency_ms:g}"
         said.append(f"the fastest, {least.name}, takes {least.p50_ms:.3g} ms: narrow student.model, or {wish}")
-    if budget.max_size_kb is not None and fits and min(c.size_bytes for c in fits) > budget.max_size_kb * 1000:
+    if fits and not is_met(budget.max_size_kb, min(c.size_bytes for c in fits) / 1000):
         least = min(fits, key=lambda c: c.size_bytes)
         has = f"the smallest, {least.name}, has {least.size_bytes / 1000:.1f} kB"
         said.append(f"{has}: narrow student.model, or edgekd tune {file} --max-size-kb {budget.max_size_kb:g}")

@@ -13,11 +13,10 @@ from edgekd.report.svg import Scale
 
 Table = Mapping[str, Any]
 HEIGHT = 320
-BELOW = 4  # times the allowed drop below its limit: what is worse than that stands at the lower edge
-LEAST = 0.01  # of a drop, for that
 WISHES = {
     "max_latency_ms": ("p50", lambda v: text.milliseconds(v)),
     "max_size_kb": ("size", lambda v: text.size(v * 1000)),
+    "max_size_share": ("size in shares of the teacher's file", lambda v: text.significant(v)),
     "max_drop": ("drop against the teacher", lambda v: text.significant(v)),
 }
 
@@ -33,7 +32,9 @@ def html(found: Table) -> str:
     return page.render(
         "tuned.html",
         found=found,
-        wishes=[(name, write(found["budget"][key])) for key, (name, write) in WISHES.items() if found["budget"][key]],
+        wishes=[
+            (name, write(wish)) for key, (name, write) in WISHES.items() if (wish := found["budget"][key]) is not None
+        ],
         near=None if near is None else _row(near, found),
         picture=picture(found) if evaluated else None,
         rows=[_row(trial, found) for trial in evaluated],
@@ -124,9 +125,7 @@ def _scales(found: Table, results: Sequence[Table]) -> tuple[Scale, Scale]:
     if wish := found["budget"]["max_latency_ms"]:
         latencies.append(wish)
     if (drop := found["budget"]["max_drop"]) is not None:
-        limit = results[0]["value"] + results[0]["drop"] - drop
-        floor = limit - BELOW * max(drop, LEAST)
-        values = [max(value, floor) for value in values] + [limit]
+        values.append(results[0]["value"] + results[0]["drop"] - drop)
     return Scale(min(latencies) / 1.15, max(latencies) * 1.15, log=True), svg.around(values, 0.01)
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tomli_w
+from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from edgekd import space
+from edgekd import metric, space
 from edgekd.errors import IntegrityError
 from edgekd.orders import Order
 from edgekd.recipe import Recipe, Table
@@ -33,14 +35,23 @@ STATES = {
 
 @dataclass(frozen=True)
 class Facts:
-    """A search that is over; ``chosen`` is None where nothing met the budget."""
+    """A search that is over; ``chosen`` is None where nothing met the budget.
+
+    Attributes:
+        ended: why, in words.
+        built: whether the chosen one's bundle was written.
+        labels: of validation; None where the data has none.
+    """
 
     recipe: Recipe
     order: Order
     study: Study
     prefer: Prefer
+    ended: str
     chosen: Result | None
+    built: bool
     seconds: float
+    labels: NDArray[np.int64] | None = None
 
 
 def document(facts: Facts) -> dict[str, Any]:
@@ -50,16 +61,17 @@ def document(facts: Facts) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "name": facts.recipe.name,
-        "metric": str(facts.recipe.metric["kind"]),
+        "metric": metric.name(facts.recipe.metric["kind"], facts.labels),
         "targets": [target.name for target in facts.order.targets],
         "budget": facts.recipe.budget.model_dump(mode="json", exclude={"prefer"}),
         "prefer": facts.prefer,
         "quick": facts.order.quick,
+        "ended": facts.ended,
         "met": facts.chosen is not None,
         "chosen": None if facts.chosen is None else facts.chosen.number,
         "nearest": None if near is None else near.number,
         "front": [result.number for result in verdict.front(results)],
-        "bundle": str(facts.order.out) if facts.chosen is not None else None,
+        "bundle": str(facts.order.out) if facts.built else None,
         "recipe": str(facts.order.out.with_name(facts.order.out.name + ".tune") / "recipe.toml"),
         "seconds": round(facts.seconds, 1),
         "study": facts.study.study.study_name,

@@ -21,7 +21,7 @@ from edgekd.recipe import Budget, Knob, Recipe, Table
 from edgekd.store import canonical, sha256
 from edgekd.tune import outcome, verdict
 from edgekd.tune.study import Asked, Study, open_storage
-from edgekd.tune.trial import Lab, full, rung, shapes, shortened
+from edgekd.tune.trial import Lab, full, rung, shapes, shortened, wishes
 from edgekd.tune.verdict import Prefer, Result
 
 TRIALS = 30
@@ -80,8 +80,8 @@ def run(
     raw, path = recipes.load(recipe, settings)
     raw = _wishing(raw, wanted.budget, wanted.prefer)
     knobs = space.of(raw, path.name)
-    table = {**space.table_of(raw), "targets": [_lasting(name) for name in targets or raw.targets]}
     name = f"{raw.name[:58]}-tuned"
+    table = {**space.table_of(raw), "name": name, "targets": [_lasting(target) for target in targets or raw.targets]}
     out = out or Path("dist") / (name + ("-quick" if quick else ""))
     order = orders.take(recipe, targets, settings, out=out, cache=cache, quick=quick)
     orders.check_writable(order.out)
@@ -90,37 +90,36 @@ def run(
     _check_free(order, study, overwrite)
     for note in lab.dataset.notes:
         tell(f"note: {note}")
-    started = time.monotonic()
-    search = _Search(lab, study, table, wanted, tell)
-    search.run()
-    results = study.results()
-    best = verdict.ranked(results, wanted.prefer)
-    lab = replace(lab, order=replace(order, progress=progress))
-    with _alone(order, study.study.study_name):
-        chosen = _build(lab, study, search, best, name, overwrite, tell)
-        facts = outcome.Facts(raw, lab.order, study, wanted.prefer, chosen, time.monotonic() - started)
-        document = outcome.document(facts)
-        near = chosen or verdict.nearest(results)
-        source = search.table_of(near.number) if near else table
-        files = outcome.files(document, {**source, "name": name}, near)
-        folder = order.out.with_name(order.out.name + ".tune")
-        replace_folder(folder, files)
+    search = _Search(raw, lab, study, table, wanted, tell)
+    try:
+        ended = search.run()
+        lab = replace(lab, order=replace(order, progress=progress))
+        with _alone(order, study.study.study_name):
+            chosen = _build(lab, study, search, search.ranked(), overwrite, tell)
+            document = search.leave(ended, chosen, built=chosen is not None)
+    except KeyboardInterrupt:
+        search.leave("it was interrupted", next(iter(search.ranked()), None), built=False)
+        tell(f"interrupted: what was found so far is in {search.page}")
+        raise
     if chosen is None:
-        raise GateError(_why(study, near), hint=f"nothing was built; every trial is in {folder / 'tune.html'}")
+        why = _why(study, verdict.nearest(study.results()))
+        raise GateError(f"{why}; ended because {ended}", hint=f"nothing was built; see {search.page}")
     return document
 
 
 class _Search:
     """One worker's part of a study."""
 
-    def __init__(self, lab: Lab, study: Study, table: Table, wanted: Wanted, tell: Tell) -> None:
-        self.lab, self.study, self.table, self.wanted, self.tell = lab, study, table, wanted, tell
-        self.took: list[float] = []
+    def __init__(self, raw: Recipe, lab: Lab, study: Study, table: Table, wanted: Wanted, tell: Tell) -> None:
+        self.raw, self.lab, self.study, self.table, self.wanted, self.tell = raw, lab, study, table, wanted, tell
+        self.folder = lab.order.out.with_name(lab.order.out.name + ".tune")
+        self.page = self.folder / "tune.html"
+        self.started, self.took = time.monotonic(), list[float]()
 
-    def run(self) -> None:
-        """Try one recipe after the other until a limit is reached."""
-        started, repeated = time.monotonic(), 0
-        while not self._is_over(time.monotonic() - started):
+    def run(self) -> str:
+        """Try one recipe after the other until a limit is reached: which one, in words."""
+        repeated = 0
+        while (why := self._over(time.monotonic() - self.started)) is None:
             if self._others_do_the_rest():
                 time.sleep(WAIT_S)
                 self.study.revive()
@@ -131,22 +130,49 @@ class _Search:
                 repeated = 0
                 self.took.append(time.monotonic() - begun)
             elif (repeated := repeated + 1) >= TIRED:
-                self.tell("every recipe of the space was tried")
-                return
+                return "every recipe of the space was tried"
+        return why
+
+    def ranked(self) -> list[Result]:
+        """Those that met the budget, best first."""
+        return verdict.ranked(self.study.results(), self.wanted.prefer)
+
+    def leave(self, ended: str, chosen: Result | None, *, built: bool) -> dict[str, Any]:
+        """Write ``<out>.tune/`` and return tune.json.
+
+        Args:
+            ended: why, in words.
+            chosen: what meets the budget best; None where nothing does.
+            built: whether its bundle was written.
+        """
+        labels, order = self.lab.dataset.splits["validation"].y, self.lab.order
+        seconds, prefer = time.monotonic() - self.started, self.wanted.prefer
+        facts = outcome.Facts(self.raw, order, self.study, prefer, ended, chosen, built, seconds, labels)
+        document = outcome.document(facts)
+        near = chosen or verdict.nearest(self.study.results())
+        source = self.table_of(near.number) if near else self.table
+        replace_folder(self.folder, outcome.files(document, source, near))
+        return document
 
     def table_of(self, number: int) -> Table:
         """The recipe of a trial, as its author would write it."""
         point = self.study.trials()[number].user_attrs["point"]
         return space.apply(self.table, point)
 
-    def _is_over(self, seconds: float) -> bool:
-        wanted = self.wanted
+    def _over(self, seconds: float) -> str | None:
+        """Why no trial is begun any more; None where one is."""
+        wanted, finished = self.wanted, self.study.finished()
         if wanted.stop_when_met and any(result.met for result in self.study.results()):
-            return True
-        if wanted.seconds is not None and self.study.finished():
-            took = self.took or [t.user_attrs.get("seconds", 0.0) for t in self.study.finished()]
-            return seconds + max(took[1:] or took) > wanted.seconds  # the first may have trained the teacher
-        return wanted.trials is not None and len(self.study.finished()) >= wanted.trials
+            return "a trial met the budget (--stop-when-met)"
+        if wanted.seconds is not None and finished:
+            took = self.took or [t.user_attrs.get("seconds", 0.0) for t in finished]
+            longest = max(took[1:] or took)  # the first may have trained the teacher
+            if seconds + longest > wanted.seconds:
+                left = max(wanted.seconds - seconds, 0.0)
+                return f"a trial takes {longest:.3g} s, and {left:.3g} of {wanted.seconds:g} s were left (--seconds)"
+        if wanted.trials is not None and len(finished) >= wanted.trials:
+            return f"{len(finished)} of {wanted.trials} trials were finished (--trials)"
+        return None
 
     def _others_do_the_rest(self) -> bool:
         running = len(self.study.running())
@@ -165,6 +191,9 @@ class _Search:
             return False
         try:
             self._stages(asked, recipe, begun)
+        except KeyboardInterrupt:
+            self.study.postpone(asked, "interrupted")
+            raise
         except (RecipeError, ExportError, FactoryError, DivergedError) as err:
             return self._cannot(asked, err, begun)
         return True
@@ -184,7 +213,7 @@ class _Search:
         asked.note("shapes", {name: {c: asdict(s) for c, s in each.items()} for name, each in found.items()})
         asked.note("shape", asdict(small))
         as_is = not asked.point  # it is evaluated come what may: so the search is never worse than the recipe
-        if not as_is and (beyond := verdict.hopeless(found, self.lab.budget)):
+        if not as_is and (beyond := verdict.hopeless(found, wishes(self.lab, recipe))):
             return self._end(asked, f"its shape misses {verdict.words(beyond)}", beyond, begun)
         short = None if as_is or self.lab.order.quick else shortened(recipe)
         if short is not None:
@@ -214,15 +243,16 @@ def _met_or_not(result: Result) -> str:
     return result.gate or (f"misses {verdict.words(result.missed)}" if result.missed else "meets the budget")
 
 
-def _wishing(recipe: Recipe, wishes: Mapping[str, float | None], prefer: Prefer) -> Recipe:
+def _wishing(recipe: Recipe, asked: Mapping[str, float | None], prefer: Prefer) -> Recipe:
     """The recipe with the budget that was asked for."""
-    given = {key: value for key, value in wishes.items() if value is not None}
+    given = {key: value for key, value in asked.items() if value is not None}
     own = recipe.budget
-    if not given and own.max_latency_ms is None and own.max_size_kb is None:
+    if not given and (own.max_latency_ms, own.max_size_kb, own.max_size_share) == (None, None, None):
         raise UsageError(
             "no budget to search for",
             where="edgekd tune",
-            allowed="--max-latency-ms, --max-size-kb or --max-drop; or max_latency_ms or max_size_kb in [budget]",
+            allowed="--max-latency-ms, --max-size-kb or --max-drop; or in [budget] max_latency_ms, max_size_kb or "
+            "max_size_share",
         )
     kept = own.model_dump(exclude_unset=True)
     if prefer != "value":
@@ -279,11 +309,11 @@ def _check_free(order: Order, study: Study, overwrite: bool) -> None:
 
 
 def _build(
-    lab: Lab, study: Study, search: _Search, best: Sequence[Result], name: str, overwrite: bool, tell: Tell
+    lab: Lab, study: Study, search: _Search, best: Sequence[Result], overwrite: bool, tell: Tell
 ) -> Result | None:
     """A whole build of the best; where its gate fails, of the next."""
     for result in best:
-        order = lab.order_of(recipes.parse({**search.table_of(result.number), "name": name}, "recipe"))
+        order = lab.order_of(recipes.parse(search.table_of(result.number), "recipe"))
         built = _built(study)
         order = replace(order, overwrite=overwrite or outcome.identity_at(order.out) in built)
         try:

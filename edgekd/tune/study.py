@@ -176,10 +176,7 @@ class Study:
             if trial.state != TrialState.RUNNING or not _is_dead(trial):
                 continue
             with contextlib.suppress(ValueError, RuntimeError, OptunaError):  # another worker was faster
-                self.study.tell(trial.number, state=TrialState.FAIL)
-                attrs = {"again": trial.number, **{k: v for k, v in trial.user_attrs.items() if k == "as_is"}}
-                with _quietly():
-                    self.study.enqueue_trial(trial.params, user_attrs=attrs)
+                self._ask_again(trial.number, trial.params, trial.user_attrs)
 
     def ask(self, *, anywhere: bool = False) -> Asked:
         """The next trial. ``anywhere``: not where the sampler would go, which was there already."""
@@ -231,6 +228,17 @@ class Study:
         """A trial that is not run."""
         asked.note("why", why)
         self.study.tell(asked.trial, state=TrialState.FAIL)
+
+    def postpone(self, asked: Asked, why: str) -> None:
+        """A trial that is not run to its end now; its values are asked again."""
+        asked.note("why", why)
+        self._ask_again(asked.number, asked.trial.params, asked.trial.user_attrs)
+
+    def _ask_again(self, number: int, params: Mapping[str, Any], attrs: Mapping[str, Any]) -> None:
+        self.study.tell(number, state=TrialState.FAIL)
+        kept = {"again": number, **{key: value for key, value in attrs.items() if key == "as_is"}}
+        with _quietly():
+            self.study.enqueue_trial(dict(params), user_attrs=kept)
 
     def _enqueue(self, point: Mapping[str, Any], attrs: Mapping[str, Any]) -> None:
         with _quietly():

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgekd import host, measure, pipeline, plan, rehearsal, steps
 from edgekd.build.evaluation import Exam
+from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
 from edgekd.learn.data._base import Dataset
 from edgekd.orders import Order, identified
@@ -49,6 +50,17 @@ def shapes(lab: Lab, recipe: Recipe) -> dict[str, dict[str, Shape]]:
     }
 
 
+def wishes(lab: Lab, recipe: Recipe) -> Budget:
+    """The budget before anything trains: its share of the teacher's file is a size once a trial had that teacher."""
+    if lab.budget.max_size_share is None:
+        return lab.budget
+    bench = lab.bench(recipe)
+    opset, tree = bench.plan.targets[0].opset, bench.plan.steps
+    sizes = [steps.known_teacher_size(bench, tree[name], opset) for name in recipe.panel]
+    known = [size for size in sizes if size is not None]
+    return resolved(lab.budget, sum(known)) if len(known) == len(sizes) else lab.budget
+
+
 def shortened(recipe: Recipe) -> Recipe | None:
     """The recipe of the first rung: a third of the epochs, and nothing quantized. None where that saves nothing."""
 
@@ -82,18 +94,20 @@ def full(lab: Lab, recipe: Recipe, number: int) -> Result:
     """A build without a bundle: what would ship on each target, as it was measured there."""
     bench = lab.bench(recipe)
     made = pipeline.make_all(bench, pipeline.QUICK_SECONDS if lab.order.quick else pipeline.SECONDS)
-    choices = pipeline.choose_all(made.measured, lab.budget)
-    return _result(lab, number, made.measured, choices)
+    budget = resolved(lab.budget, pipeline.teacher_bytes(bench, made.trained))
+    return _result(budget, number, made.measured, pipeline.choose_all(made.measured, budget))
 
 
-def _result(lab: Lab, number: int, measured: Mapping[str, measure.Measured], choices: Mapping[str, Choice]) -> Result:
+def _result(
+    budget: Budget, number: int, measured: Mapping[str, measure.Measured], choices: Mapping[str, Choice]
+) -> Result:
     rows: dict[str, dict[str, Any]] = {}
     beyond: dict[str, float] = {}
     gates: list[str] = []
     for name, choice in choices.items():
         contenders, teacher = measured[name].contenders(), measured[name].exam.teacher_value("validation")
         lost = {
-            c.name: missed(lab.budget, drop=teacher - c.value, latency_ms=c.p50_ms, size_bytes=c.size_bytes)
+            c.name: missed(budget, drop=teacher - c.value, latency_ms=c.p50_ms, size_bytes=c.size_bytes)
             for c in contenders
         }
         near = min(contenders, key=lambda c: (c.parity is not None, sum(lost[c.name].values())))

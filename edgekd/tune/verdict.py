@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from edgekd.decide.budget import by_wish, unmet
 from edgekd.recipe import Budget
 
 Prefer = Literal["latency", "size", "value"]
@@ -60,14 +61,9 @@ class Result:
 
 def missed(budget: Budget, *, drop: float | None = None, latency_ms: float, size_bytes: int) -> dict[str, float]:
     """By wish of a budget how far beyond it something is, as a share of the wish; without what is met."""
-    found: dict[str, float] = {}
-    if budget.max_drop is not None and drop is not None:
-        found["max_drop"] = (drop - budget.max_drop) / max(budget.max_drop, LARGE_DROP)
-    if budget.max_latency_ms is not None:
-        found["max_latency_ms"] = latency_ms / budget.max_latency_ms - 1
-    if budget.max_size_kb is not None:
-        found["max_size_kb"] = size_bytes / 1000 / budget.max_size_kb - 1
-    return {wish: beyond for wish, beyond in found.items() if beyond > 0}
+    over = unmet(budget, by_wish(drop=drop, latency_ms=latency_ms, size_bytes=size_bytes))
+    least = {"max_drop": LARGE_DROP}
+    return {wish: (found - most) / max(most, least.get(wish, 0.0)) for wish, (found, most) in over.items()}
 
 
 def hopeless(shapes: Mapping[str, Mapping[str, Shape]], budget: Budget) -> dict[str, float]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgekd.decide.choose import Choice, Contender, choose, resolved, shortfalls
+from edgekd.decide.budget import resolved
+from edgekd.decide.choose import Choice, Contender, choose, shortfalls
 from edgekd.recipe import Budget
 
 

@@ -154,6 +154,60 @@ def test_nothing_meets_it(fake: Fake, tuned: Callable[..., Any], tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("wishes", "why"),
+    [
+        (("--max-latency-ms", "0.5", "--trials", "4"), "4 of 4 trials were finished (--trials)"),
+        (
+            ("--max-latency-ms", "0.5", "--max-drop", "0.9", "--stop-when-met"),
+            "a trial met the budget (--stop-when-met)",
+        ),
+        (("--max-latency-ms", "0.5", "--seconds", "0"), "0 of 0 s were left (--seconds)"),
+    ],
+)
+def test_it_says_why_it_ended(
+    wishes: tuple[str, ...], why: str, fake: Fake, tuned: Callable[..., Any], tmp_path: Path
+) -> None:
+    found = tuned(*wishes)[1]
+    assert found["ended"].endswith(why)
+    assert why in (tmp_path / "out.tune" / "tune.html").read_text()
+
+
+def test_after_ctrl_c_its_page_is_whole(
+    fake: Fake, tuned: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(lab: trial.Lab, recipe: Recipe, number: int) -> Result:
+        if len(fake.trained) == 3:
+            raise KeyboardInterrupt
+        return fake.full(lab, recipe, number)
+
+    monkeypatch.setattr(search, "full", interrupted)
+    wishes = ("--max-latency-ms", "0.5", "--max-drop", "0.9", "--trials", "12")
+    code, found = tuned(*wishes)
+    assert code == 130 and found["ended"] == "it was interrupted" and found["bundle"] is None
+    assert len([t for t in found["trials"] if t["result"]]) == 3
+    assert [t["why"] for t in found["trials"] if not t["result"] and t["state"] == "dropped"] == ["interrupted"]
+    page = (tmp_path / "out.tune" / "tune.html").read_text()
+    assert page.rstrip().endswith("</html>") and page.count("<circle") == 3
+    assert recipes.load(str(tmp_path / "out.tune" / "recipe.toml"))
+    monkeypatch.setattr(search, "full", fake.full)
+    code, found = tuned(*wishes)
+    assert code == 0 and found["bundle"], "the same command goes on"
+
+
+def test_the_share_of_the_teachers_file_is_a_wish(
+    fake: Fake, tuned: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial.steps, "known_teacher_size", lambda *_: 480_000)
+    mine = tmp_path / "mine.toml"
+    mine.write_text(mine.read_text().replace("[budget]", "[budget]\nmax_size_share = 0.1"))
+    _, found = tuned("--max-drop", "0.9", "--trials", "6")
+    stopped = [t["why"] for t in found["trials"] if t["state"] == "stopped"]
+    assert stopped and all("its shape misses max_size_kb" in why for why in stopped), "64 has 64 kB of 48"
+    page = (tmp_path / "out.tune" / "tune.html").read_text()
+    assert "size in shares of the teacher" in page
+
+
 def test_a_failed_gate_lets_the_next_one_ship(
     fake: Fake, tuned: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,18 @@ def test_hopeless_is_more_than_a_tenth_over_by_every_candidate() -> None:
     assert verdict.hopeless({"a": {"x": slow, "y": fits}}, BUDGET) == {}
     assert verdict.hopeless({"a": {"x": fits}, "b": {"x": slow}}, BUDGET), "every target counts"
     assert verdict.hopeless({"a": {"x": Shape(99.0, 10**9)}}, Budget(max_drop=0.1)) == {}
+
+
+def test_a_budget_is_held_as_in_a_build() -> None:
+    """A drop of 0.98 - 0.97 is 0.010000000000000009."""
+    assert verdict.missed(Budget(max_drop=0.01), drop=0.98 - 0.97, latency_ms=1.0, size_bytes=1) == {}
+    over = verdict.missed(BUDGET, drop=0.03, latency_ms=1.5, size_bytes=150_000)
+    assert over == pytest.approx({"max_drop": 0.5, "max_latency_ms": 0.5, "max_size_kb": 0.5})
+    near, far = (
+        Result(0, 0.9, 1.1, 1, 0.0, {"max_latency_ms": 0.1}),
+        Result(1, 0.9, 1.2, 1, 0.0, {"max_latency_ms": 0.2}),
+    )
+    assert verdict.nearest([far, near]) is near
 
 
 def test_a_rung_compares_only_with_what_is_as_fast_and_small() -> None:
