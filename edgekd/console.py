@@ -126,6 +126,10 @@ def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> Render
     lines.append(table)
     for name, target in report["targets"].items():
         lines.append(f"{name}: {target['shipped'] or 'nothing'} ships: {target['reason']}")
+        if tokens := target.get("timed_length"):
+            lines.append(
+                f"  p50 is of {tokens} tokens; the tokenizer adds {milliseconds(target['preprocess_ms'])} in Python"
+            )
         if target["shipped"]:  # else the reason holds every verdict
             refused = (c for c in target["candidates"] if c.get("verdict") not in (None, "", "ships"))
             lines += [f"  not {c['name']}: {c['verdict']}" for c in refused]
@@ -175,7 +179,8 @@ def tune_table(found: Mapping[str, Any]) -> RenderableType:
         table.add_row(name, candidates, *row, size(result["size_bytes"]), mark)
     out, recipe = found["bundle"], found["recipe"]
     page = Path(recipe).with_name("tune.html")
-    lines: list[RenderableType] = [table, f"trial {found['chosen']} ships: wrote the bundle {out}"]
+    lines: list[RenderableType] = [table, f"ended because {found['ended']}"]
+    lines.append(f"trial {found['chosen']} ships: wrote the bundle {out}")
     if found["quick"]:
         lines.append(Text("--quick: one epoch on few samples; not shippable", style="yellow"))
     lines.append(f"\nnext:\n  edgekd verify {out}\n  edgekd bench {out}\n  edgekd build {recipe}   # read it, edit it")

@@ -67,6 +67,7 @@ class Measured:
     """Every candidate of one target, in the target's order, and the host they were timed on.
 
     ``length``: of the sequences that were timed, the validation's median; None where there are none.
+    ``preprocess_ms``: p50 of preprocessing a raw sample, here and in Python; no latency holds it.
     ``exam``: what they were scored on: all samples, or fewer where one of them would take more than a minute.
     """
 
@@ -76,6 +77,7 @@ class Measured:
     runtime: str
     exam: Exam
     length: int | None = None
+    preprocess_ms: float = 0.0
 
     def ratio(self, a: str, b: str) -> tuple[float, float, float]:
         """p50 of a over p50 of b, with its 95 % interval."""
@@ -161,7 +163,7 @@ def run(
         more = {**about, "kernels": kernels, "onnx": onnx[c.name]}
         measured[c.name] = Candidate(c.name, c.numerics, c.pruned, files[c.name], **more)
     exam = exam.within(found["seconds"])
-    return Measured(target, measured, found["host"], backend.version(), exam, found["length"])
+    return Measured(target, measured, found["host"], backend.version(), exam, found["length"], found["preprocess_ms"])
 
 
 def lower_all(target: Target, onnx: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
@@ -224,8 +226,11 @@ def _measure(
     for name, samples in timed.samples.items():
         result[name] |= {"samples_ns": samples.tolist(), "sessions_p50_ms": timed.p50_ms[name]}
     length = x[MASK].shape[1] if MASK in x else None
+    one_by_one = min(TIMED, exam.length("validation"))
+    preprocess_ms = timing.preparing_ms(lambda i: exam.inputs("validation", np.array([i])), one_by_one)
     host_ = {**timed.result.host, "others": timed.result.others, "note": timed.note}
-    return {"candidates": result, "host": host_, "length": length, "seconds": seconds_each}
+    about = {"length": length, "preprocess_ms": preprocess_ms, "seconds": seconds_each}
+    return {"candidates": result, "host": host_, **about}
 
 
 def _compared(session: backends.Session, exam: Exam, got: Scores, wanted: Scores, tolerance: float) -> dict[str, Any]:

@@ -256,6 +256,7 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
         "runtime": measured.runtime,
         **({"also": measured.candidates[shipped].also} if measured.target.also else {}),
         **({} if measured.length is None else {"timed_length": measured.length}),
+        "preprocess_ms": measured.preprocess_ms,
         "description": f"{measured.target.backend} {measured.runtime}: {name}",
     }
 

@@ -91,6 +91,37 @@ def test_what_each_loss_is_worth_is_said_where_it_is_known(document: dict[str, A
     assert "edgekd build --explain" in report.html(asked, {})
 
 
+def test_a_value_is_called_by_its_metrics_name(document: dict[str, Any]) -> None:
+    changed = copy(document)
+    changed["metric"] = "macro_f1"
+    drawn = report.html(changed, {}).partition('id="waterfall"')[2].partition("</section>")[0]
+    assert "macro_f1 from" in drawn and "accuracy" not in drawn.lower()
+
+
+def test_a_text_students_latency_says_of_how_many_tokens(document: dict[str, Any]) -> None:
+    changed = copy(document)
+    target = changed["targets"]["ort-cpu"]
+    target |= {"timed_length": 23, "preprocess_ms": 1.0}
+    p50 = next(c for c in target["candidates"] if c["name"] == target["shipped"])["latency_ms"]["p50"]
+    said = f"23 tokens; with the tokenizer, in Python, {text.milliseconds(1.0 + p50)}"
+    assert said in report.html(changed, {}) and said not in report.html(document, {})
+    assert text.of_tokens({"timed_length": 23}, 1.0) == "23 tokens", "a report of 0.1"
+
+
+def test_kernels_add_up_to_the_latency_or_it_is_said_why_not(document: dict[str, Any]) -> None:
+    changed = copy(document)
+    for share, candidate in zip((1.1, 2.0, 0.4), changed["targets"]["openvino"]["candidates"], strict=True):
+        us = 1000 * share * candidate["latency_ms"]["p50"]
+        candidate["kernels"] = {"ops": {"convolution": 1}, "microseconds": {"convolutions": us}}
+    page = report.html(changed, {}).replace(text.NBSP, " ")
+    names = [c["name"] for c in changed["targets"]["openvino"]["candidates"]]
+    assert f"Their sum is not the p50 ({names[1]} 2.00 ×, {names[2]} 0.400 × it)" in page
+    assert "costs some time at each kernel" in page and "copies and the call are no kernels" in page
+    for candidate in changed["targets"]["openvino"]["candidates"]:
+        candidate["kernels"]["microseconds"] = {"convolutions": 1000 * candidate["latency_ms"]["p50"]}
+    assert "add up to the p50 within 15 %" in report.html(changed, {})
+
+
 def test_a_report_of_less_is_drawn_with_less(document: dict[str, Any]) -> None:
     changed = copy(document)
     changed["details"]["learned"] |= {"calibration": None, "apart": []}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -49,6 +50,20 @@ def in_sessions(run: Machine, job: BenchJob, between: Callable[[], None] | None 
     p50 = {name: [summary(one.samples[name])["p50"] for one in found] for name in job.candidates}
     notes = dict.fromkeys(filter(None, [*(one.note for one in found), unsettled(p50)]))
     return Timed(samples, p50, found[-1], "; ".join(notes) or None)
+
+
+def preparing_ms(prepare: Callable[[int], object], count: int) -> float:
+    """p50, in milliseconds, of preprocessing one raw sample, as ``predict`` does before it asks the runtime.
+
+    Args:
+        prepare: prepares the sample of a number, 0 to ``count`` - 1.
+    """
+    taken = []
+    for number in range(count):
+        started = time.perf_counter_ns()
+        prepare(number)
+        taken.append(time.perf_counter_ns() - started)
+    return float(np.median(taken)) / 1e6
 
 
 def unsettled(p50_ms: Mapping[str, list[float]]) -> str | None:

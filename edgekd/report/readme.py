@@ -79,6 +79,7 @@ def _rows(report: Mapping[str, Any], teacher: Mapping[str, Any], metric: text.Me
     found = []
     for name, told in report["targets"].items():
         if (ships := view.shipped_of(told)) is not None:
+            p50 = ships["latency_ms"]["p50"]
             found.append(
                 {
                     "target": name,
@@ -86,7 +87,7 @@ def _rows(report: Mapping[str, Any], teacher: Mapping[str, Any], metric: text.Me
                     "size": text.size(ships["size_bytes"]),
                     "value": metric.value(ships["value_test"]),
                     "gap": metric.against(ships["value_test"], teacher["value_test"], "it"),
-                    "p50": text.milliseconds(ships["latency_ms"]["p50"]),
+                    "p50": ", ".join(filter(None, (text.milliseconds(p50), text.of_tokens(told, p50)))),
                 }
             )
     return found

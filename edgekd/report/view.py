@@ -9,6 +9,7 @@ from typing import Any
 
 from edgekd.base import recipe_files
 from edgekd.base.notes import of_report
+from edgekd.decide.budget import is_met
 from edgekd.report import svg, text
 from edgekd.report.text import Metric
 
@@ -139,7 +140,23 @@ def _ran(target: Table) -> Table | None:
     longest = {kind: max(us.get(kind, 0.0) for us in known.values()) for us in known.values() for kind in us}
     kinds = sorted(longest, key=lambda kind: -longest[kind])
     rows = [(kind, [text.significant(us[kind]) if kind in us else "" for us in known.values()]) for kind in kinds]
-    return {"names": list(known), "rows": rows}
+    p50 = {c["name"]: 1000 * c["latency_ms"]["p50"] for c in target["candidates"]}
+    sums = {name: sum(us.values()) for name, us in known.items()}
+    rows += [("sum", [text.significant(us) for us in sums.values()])]
+    rows += [("p50 without the profiler", [text.significant(p50[name]) for name in known])]
+    return {"names": list(known), "rows": rows, "about": _adds_up({name: sums[name] / p50[name] for name in known})}
+
+
+def _adds_up(shares: Mapping[str, float]) -> str:
+    """Whether the profiler's kernels add up to the latency, and why not. ``shares``: their sum in p50s."""
+    off = {name: share for name, share in shares.items() if abs(share - 1) > AGREES}
+    if not off:
+        return f"From the runtime's own profiler; the kernels add up to the p50 within {100 * AGREES:.0f} %."
+    told = ", ".join(f"{name} {text.significant(share)} ×" for name, share in off.items())
+    over, under = any(share > 1 for share in off.values()), any(share < 1 for share in off.values())
+    why = ["the profiler itself costs some time at each kernel"] if over else []
+    why += ["copies and the call are no kernels, and the profiler rounds short ones off"] if under else []
+    return f"From the runtime's own profiler. Their sum is not the p50 ({told} it): {'; '.join(why)}."
 
 
 def _figures(target: Table, teacher: Table | None, metric: Metric) -> list[tuple[str, str, str]]:
@@ -152,11 +169,12 @@ def _figures(target: Table, teacher: Table | None, metric: Metric) -> list[tuple
     if teacher:
         value = metric.against(ships["value_test"], teacher["value_test"], "the teacher")
         size = f"1/{text.significant(teacher['size_bytes'] / ships['size_bytes'])} of the teacher"
-    dense = ships["name"] == "fp32"
+    dense, tail = ships["name"] == "fp32", f"p90 {text.milliseconds(latency['p90'])}"
+    tokens = text.of_tokens(target, latency["p50"])
     return [
         (text.size(ships["size_bytes"]), "size", size),
         (metric.value(ships["value_test"]), f"test {metric.name}", value),
-        (text.milliseconds(latency["p50"]), "p50 latency", f"p90 {text.milliseconds(latency['p90'])}"),
+        (text.milliseconds(latency["p50"]), "p50 latency", "; ".join(filter(None, (tail, tokens)))),
         (
             text.times(speed["p50"]),
             "the speed of dense fp32",
@@ -187,10 +205,11 @@ def _candidate(candidate: Table, how: str, verdict: str, metric: Metric) -> dict
 
 
 NO_INTERVAL = "reference"
+AGREES = 0.15  # two sessions of one file differ by less
 
 
 def waterfall(report: Table, metric: Metric) -> dict[str, Any]:
-    """From the teacher to what ships: one row a file, with its accuracy, size and latency drawn to shared scales."""
+    """From the teacher to what ships: one row a file, with its value, size and latency drawn to shared scales."""
     teacher = teacher_of(report)
     files = [c for target in report["targets"].values() for c in target["candidates"]]
     rows = [*files, *([teacher] if teacher else [])]
@@ -270,8 +289,7 @@ def _budget(budget: Table, metric: Metric) -> dict[str, Any]:
     rows = []
     for key, (name, inner) in WISHES.items():
         want, have = wanted.get(key), got.get(inner)
-        # The slack is choose.shortfalls': an accuracy is a ratio of counts.
-        met = want is None or have is None or have <= want + 1e-9
+        met = is_met(want, have)
         row = {"name": name, "wanted": write(key, want, "no limit"), "got": write(key, have, text.NONE)}
         rows.append({**row, "how": "no wish" if want is None else "met" if met else "missed"})
     return {"rows": rows, "met": budget["met"], "prefer": wanted.get("prefer")}
