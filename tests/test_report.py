@@ -122,6 +122,19 @@ def test_kernels_add_up_to_the_latency_or_it_is_said_why_not(document: dict[str,
     assert "add up to the p50 within 15 %" in report.html(changed, {})
 
 
+def test_what_a_pass_took_stands_beside_what_was_asked(document: dict[str, Any]) -> None:
+    changed = copy(document)
+    groups = {"body.0": {"asked": 22.4, "before": 32, "kept": 24}, "body.1": {"asked": None, "before": 8, "kept": 8}}
+    row = {"step": "channel_prune", "kind": "channel_prune", "asked": 0.3, "taken": 0.286, "unit": "channels"}
+    changed["details"]["compression"] = [
+        {**row, "groups": groups, "whole": {"head": "its channels become the outputs"}}
+    ]
+    page = report.html(changed, {})
+    assert "channel_prune: 30.0 % asked, 28.6 % of the channels taken" in page
+    body = page.partition("28.6 % of the channels taken")[2].partition("</table>")[0]
+    assert ">22.4<" in body and ">24<" in body and "its channels become the outputs" in body
+
+
 def test_a_report_of_less_is_drawn_with_less(document: dict[str, Any]) -> None:
     changed = copy(document)
     changed["details"]["learned"] |= {"calibration": None, "apart": []}

@@ -51,6 +51,7 @@ def page(report: Table, extras: Table) -> dict[str, Any]:
         "stages": [_stage(stage, report, metric) for stage in report["stages"]],
         "baseline": plain(extras.get("baseline"), metric),
         "kept": _kept(extras.get("kept")),
+        "compression": [_taken(row) for row in extras.get("compression") or ()],
         "notes": of_report(report),
         "host": _host(report["host"]),
         "versions": {k: v for k, v in (report["host"].get("versions") or {}).items() if v is not None},
@@ -86,6 +87,24 @@ def _kept(kept: Table | None) -> str | None:
     )
     anew = f" The features that {' and '.join(kept['anew'])} compare are computed anew in every step."
     return told + (anew if kept["anew"] else "")
+
+
+def _taken(found: Table) -> dict[str, Any]:
+    """What a compression pass took of each group of layers, beside what was asked."""
+    asked = "" if found.get("asked") is None else f"{100 * found['asked']:.1f} % asked, "
+
+    def count(value: float | None) -> str:
+        return text.NONE if value is None else f"{value:g}"
+
+    groups = found["groups"] or {}
+    return {
+        "told": f"{found['step']}: {asked}{100 * found['taken']:.1f} % of the {found['unit']} taken",
+        "unit": found["unit"],
+        "groups": [
+            (path, *(count(group[key]) for key in ("before", "asked", "kept"))) for path, group in groups.items()
+        ],
+        "whole": list((found.get("whole") or {}).items()),
+    }
 
 
 def teacher_of(report: Table) -> Table | None:
