@@ -6,6 +6,7 @@ So an unchanged build is found to be done in a second, and a mistake in the reci
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -178,8 +179,12 @@ def check_writable(out: Path) -> None:
     place = next((p for p in (out.parent, *out.parent.parents) if p.exists()), Path("/"))
     if not place.is_dir():
         raise OutputError("can't be written (not a folder)", where=str(out), found=str(place))
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise OutputError("can't be written (permission denied)", where=str(place))
+    with disk(place):  # tried, not asked: /proc says that it may be written, and a full disk does, too
+        try:
+            os.rmdir(tempfile.mkdtemp(prefix=".edgekd-", dir=place))
+        except OSError as err:
+            err.filename = str(place)  # the user knows nothing of what was tried
+            raise
 
 
 def is_explained(report: Mapping[str, Any]) -> bool:

@@ -28,6 +28,9 @@ def test_places_that_no_bundle_can_be_renamed_to(tmp_path: Path, monkeypatch: py
     for out in (Path("x" * 251), Path("x" * 240)):  # the second with .samples.html
         with pytest.raises(OutputError, match=os.strerror(errno.ENAMETOOLONG)):
             orders.check_writable(out)
+    for out in (Path("/proc/new"), Path("/proc/deep/er")):  # says of itself that it may be written
+        with pytest.raises(OutputError, match="can't be written"):
+            orders.check_writable(out)
     for out in (Path("new"), Path("../inner/new"), Path("deep/er/new"), tmp_path / "link" / "new", Path("x" * 200)):
         orders.check_writable(out)
     assert not any(inner.iterdir())
