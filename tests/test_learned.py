@@ -132,7 +132,7 @@ def test_equal_builds_give_equal_pages(plain: dict[str, Any], place: Path) -> No
 
 
 def test_a_failed_gate_leaves_nothing_beside_out(plain: dict[str, Any], place: Path) -> None:
-    with pytest.raises(GateError, match="exceeds max_size_kb 0.001") as missed:
+    with pytest.raises(GateError, match=r"exceeds max_size_kb 0\.001") as missed:
         build(place, "failed", recipe={"budget": {"max_size_kb": 0.001}})
     assert missed.value.report is not None
     targets = missed.value.report["targets"]
