@@ -28,6 +28,7 @@ from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student
 
 INDICES = 1 << 15  # features that a group's channels become where they are flattened, in networks that read fewer
+VISITS = 8000  # places that the search of a group passes: Swin 552, MobileViT 206, ResNets 20; FocalNet without end
 MOST = 0.95  # of a group's channels that may go
 History = list[tuple[str, bool, list[int]]]
 
@@ -181,20 +182,47 @@ def _bounded(graph: Any) -> Any:
     """
     read = [m.in_features if isinstance(m, nn.Linear) else m.in_channels for m in _layers(graph)]
     most = max([INDICES, *(2 * features for features in read)])
+    visits, find_group = Visits(), graph.get_pruning_group
     for node in graph.module2node.values():
         for dep in node.dependencies:
-            dep.index_mapping = _Bounded(most, dep.index_mapping)
+            dep.index_mapping = _Bounded(most, visits, dep.index_mapping)
+
+    def find(*args: Any) -> Any:
+        visits.count = 0
+        return find_group(*args)
+
+    graph.get_pruning_group = find
     return graph
 
 
-class _Bounded(list[Any]):
-    """Index mappings, which Torch-Pruning sets again and again, that take no more than so many indices."""
+@dataclass
+class Visits:
+    """How many places the search of a group has passed."""
 
-    def __init__(self, most: int, mappings: Sequence[Any]) -> None:
+    count: int = 0
+
+    def add(self) -> None:
+        """Count one more.
+
+        Raises:
+            RuntimeError: they are too many: parts of the channels that are added to one another again and again
+                (FocalNet's gates) are as many as there are subsets, and the search would not end.
+        """
+        self.count += 1
+        if self.count > VISITS:
+            raise RuntimeError(f"they pass more than {VISITS:,} places")
+
+
+class _Bounded(list[Any]):
+    """Index mappings, which Torch-Pruning sets again and again, that take no more than so many indices; each use of
+    them is a visit."""
+
+    def __init__(self, most: int, visits: Visits, mappings: Sequence[Any]) -> None:
         super().__init__(mappings)
-        self.most = most
+        self.most, self.visits = most, visits
 
     def __iter__(self) -> Iterator[Any]:
+        self.visits.add()
         for mapping in super().__iter__():
             yield None if mapping is None else partial(_map, self.most, mapping)
 

@@ -13,6 +13,7 @@ from torch.utils import checkpoint
 from edgekd import plugins, target
 from edgekd.compress import _groups
 from edgekd.compress._base import Context
+from edgekd.errors import ExportError
 from edgekd.learn.student import Student, TensorSpec
 
 
@@ -118,3 +119,13 @@ def _as_plain(module: nn.Module) -> Odd:
     twin = Odd(plain)
     twin.load_state_dict(module.state_dict())
     return twin
+
+
+def test_a_search_of_channels_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch-Pruning's follows every subset of the channels that FocalNet's gates cut apart and add up again."""
+    torch.manual_seed(0)
+    student = of(Odd(plain))
+    assert not _groups.find(student, Context(None, 4, [student.example(4)]), "magnitude").whole
+    monkeypatch.setattr(_groups, "VISITS", 1)
+    with pytest.raises(ExportError, match=r"no layer can lose channels: a: .*they pass more than 1 places"):
+        _groups.find(student, Context(None, 4, [student.example(4)]), "magnitude")
