@@ -131,10 +131,16 @@ def _pick(given: Any, output: str | int | None) -> Tensor:
     else:
         found = None
     if not isinstance(found, Tensor):
-        names = (
-            list(given) if isinstance(given, Mapping) else range(len(given)) if isinstance(given, list | tuple) else []
-        )
-        raise RecipeError(
-            "the teacher has no such output", where="teacher.output", found=output, allowed=[str(n) for n in names]
-        )
+        raise _no_such(given, output)
     return found
+
+
+def _no_such(given: Any, output: str | int | None) -> RecipeError:
+    """What is wrong with an answer in which nothing is found."""
+    if not isinstance(given, Mapping | list | tuple):
+        kind = f"{type(given).__module__}.{type(given).__qualname__}".removeprefix("builtins.")
+        allowed = "a tensor, a dict or tuple of them, or an object with logits"
+        return RecipeError("the teacher's forward gives no tensor", where="teacher", found=kind, allowed=allowed)
+    names = list(given) if isinstance(given, Mapping) else range(len(given))
+    allowed_names = [str(name) for name in names]
+    return RecipeError("the teacher has no such output", where="teacher.output", found=output, allowed=allowed_names)

@@ -40,7 +40,21 @@ def export(student: Student, opset: int) -> ir.Model:
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError, AttributeError) as err:
         raise ExportError(f"can't be exported: {reason(err)}", where=_place(err)) from err
     assert program is not None
+    _check_free(student, program.model)
     return program.model
+
+
+def _check_free(student: Student, model: ir.Model) -> None:
+    """Raise where the exporter fixed a size that an app chooses: it falls back to that in silence."""
+    for spec, value in zip(student.inputs, model.graph.inputs, strict=True):
+        for i, (size, found) in enumerate(zip(spec.shape, value.shape or (), strict=False)):
+            if size is None and isinstance(found, int):
+                raise ExportError(
+                    f"the export fixes the {'length' if i else 'batch'} of {spec.name}",
+                    found=str(found),
+                    allowed="any",
+                    hint="forward must not count with Python: x.shape[0], not len(x) or int(...); torch.where, not if",
+                )
 
 
 @contextmanager

@@ -95,6 +95,17 @@ def test_a_wrong_output_lists_the_right_ones() -> None:
         wrap(Talkative("dict").eval(), Teacher(model=MODEL, output="logit"))(torch.randn(2, *SHAPE))
 
 
+@pytest.mark.parametrize(
+    ("gives", "found"),
+    [(lambda x: x.detach().numpy(), "numpy.ndarray"), (lambda x: None, "NoneType"), (lambda x: 1.0, "float")],
+)
+def test_what_holds_no_tensor_is_named_by_its_type(gives: Any, found: str) -> None:
+    module = nn.Identity()
+    module.forward = gives  # type: ignore[method-assign]
+    with pytest.raises(RecipeError, match=f"gives no tensor; found '{found}'; allowed: a tensor"):
+        wrap(module, Teacher(model=MODEL))(torch.randn(2, *SHAPE))
+
+
 def test_unlabelled_data_and_a_teacher_with_its_own_preprocessing(tmp_path: Path) -> None:
     save_file(trained().state_dict(), tmp_path / "t.safetensors")
     data = Digits().load()

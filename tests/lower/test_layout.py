@@ -1,12 +1,14 @@
-"""A network that trained channels last is exported as one that did not."""
+"""A network that trained channels last is exported as one that did not, and one that counts its samples is refused."""
 
 from __future__ import annotations
 
 import onnx
 import pytest
 import torch
+from torch import Tensor, nn
 
 from edgekd import plugins
+from edgekd.errors import ExportError
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 
@@ -22,3 +24,20 @@ def test_pooling_stays_pooling(channels: int) -> None:
     graph = onnx.load_from_string(to_onnx(student, opset=20, metadata={})).graph
     assert {node.op_type for node in graph.node} == {"Conv", "Relu", "GlobalAveragePool", "Flatten", "Gemm"}
     assert strides == [tensor.stride() for tensor in module.parameters()], "training goes on as before"
+
+
+class Counts(nn.Module):
+    """Says how many samples there are in Python's way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.body(x) * torch.ones(len(x), 1))
+
+
+def test_a_batch_that_the_export_fixes_is_refused() -> None:
+    student = Student(Counts().eval(), (TensorSpec("input", (None, 4)),), (TensorSpec("y", (None, 3)),), ())
+    with pytest.raises(ExportError, match=r"fixes the batch of input; found '2'; .* not len\(x\)"):
+        to_onnx(student, opset=20, metadata={})
