@@ -56,7 +56,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], tuple[int, ...], str]] = {
     "numbers": ([{"op": "normalise", "mean": [1.5, 0.1], "std": [0.3, 7.0]}], (3, 2), "float32"),
     "plain": ([], (7,), "float32"),
     "columns": ([{"op": "columns", "names": ["user", "seen"], "sizes": [9, 40], "widths": [1, 4]}], (5,), "int64"),
-    "text": ([{"op": "wordpiece", "vocabulary": WORDS, "length": 8, "lower": True}], (), "float32"),
+    "text": ([{"op": "wordpiece", "vocabulary": WORDS, "length": 16, "lower": True}], (), "float32"),
 }
 
 
@@ -73,7 +73,7 @@ def written(folder: Path, name: str, **changes: Any) -> tuple[Path, dict[str, np
     """The examples in a folder, and what the network is to see of their sample."""
     told = about(name, **changes)
     if name == "text":
-        samples: Any = np.array(["A quiet film, Olé! filming 中films films zzz"], dtype=object)
+        samples: Any = np.array(["A[SEP]quiet [UNK] Olé! zzz[MASK] films"], dtype=object)
         (folder / "vocab.txt").write_bytes(Vocabulary.of(WORDS).written())
     else:
         samples = examples.synthetic(told, np.random.default_rng(0), 1)
