@@ -15,9 +15,10 @@ from edgekd import qdq
 from edgekd.build import timing
 from edgekd.build.evaluation import Exam, Scores, joined
 from edgekd.decide.choose import Contender
+from edgekd.errors import TargetError
 from edgekd.plan import Candidate as Planned
 from edgekd.preprocess import MASK, Inputs
-from edgekd.runtime import availability, batches, bench, parity
+from edgekd.runtime import allowed, availability, batches, bench, manifest, parity
 from edgekd.runtime.backends import _base as backends
 from edgekd.runtime.runners import Here, Machine
 from edgekd.store import Store, canonical, sha256
@@ -121,6 +122,10 @@ def check_target(target: Target, run: Machine | None = None) -> None:
     ``run``: where it is measured, if not here; its CPU counts then. Accuracy is always found here, so that the runtime
     must be here, too.
     """
+    for kind, options in ((target.backend, target.options), *target.also.items()):
+        allowed.check(
+            manifest.named(kind), options, f"{target.name}.toml", TargetError
+        )  # else nobody could open the bundle
     here = (run or Here()).isa()
     availability.check(target.name, target.backend, target.options, target.also, target.isa, here)
 

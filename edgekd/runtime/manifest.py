@@ -28,6 +28,7 @@ from typing import Any
 from edgekd import preprocess
 from edgekd.errors import IntegrityError
 from edgekd.heads import columns
+from edgekd.runtime import allowed
 from edgekd.runtime._checks import MOST, check_path, keys, listed, table_at, texts, wholes
 from edgekd.runtime.backends._base import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
@@ -260,17 +261,22 @@ def _variant(name: str, body: Any, hashes: Collection[str], version: int, where:
     if not isinstance(own["tolerance"], int | float) or not 0 <= own["tolerance"] <= MOST:
         raise IntegrityError("not a tolerance", where=where, found=own["tolerance"])
     wholes([own["batch"]], f"{where}: batch")
+    as_named = named if version == 1 else str
+    also = {as_named(kind): table_at(options, where) for kind, options in table_at(own["also"], where).items()}
+    backend = as_named(str(own["backend"]))
+    for kind, options in ((backend, table_at(own["options"], where)), *also.items()):
+        allowed.check(kind, options, where)
     return Variant(
         target=name,
-        backend=named(str(own["backend"])) if version == 1 else str(own["backend"]),
-        options=table_at(own["options"], where),
+        backend=backend,
+        options=own["options"],
         files=dict.fromkeys(own["files"], b""),
         isa=tuple(texts(own["isa"], f"{where}: isa")),
         numerics=str(own["numerics"]),
         quantized=bool(own["quantized"]),
         batch=own["batch"],
         tolerance=float(own["tolerance"]),
-        also={named(kind): table_at(options, where) for kind, options in table_at(own["also"], where).items()},
+        also=also,
         graphs=_graphs(own.get("graphs", []), own["files"], f"{where}: graphs"),
         checked=_checked(own.get("checked", []), f"{where}: checked"),
     )

@@ -6,8 +6,11 @@ its own file, and nobody imports that file unless the runtime is asked for.
 
 from __future__ import annotations
 
+import os
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -23,6 +26,26 @@ _REQUIREMENTS = {"onnxruntime": "'edgekd[ort]'", "openvino": "'edgekd[openvino]'
 PROFILE_SECONDS = 0.1
 PLUGIN = "plugin:"  # before the name of a user's own backend, whose module no bundle names
 Array = NDArray[np.generic]
+
+
+@contextmanager
+def unreported() -> Iterator[None]:
+    """Import a runtime without what it tells its maker.
+
+    ONNX Runtime (1.31's Linux wheel) writes a device id into the user's folder, and looks up its collector's host 10 s
+    later, unless its variable stands in the environment when it is first imported; a value of the user's counts.
+    OpenVINO sends an event by ``openvino_telemetry``, for which it has a stub.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    name = "openvino_telemetry"
+    before = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]  # what makes an import fail
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
 
 
 @dataclass(frozen=True)

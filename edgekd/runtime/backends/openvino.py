@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
-import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,24 +16,9 @@ import numpy as np
 from edgekd.disk import temporary
 from edgekd.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
 from edgekd.runtime.backends import _ir
-from edgekd.runtime.backends._base import Array, Kernel, Port, check_inputs, fits, profiled
+from edgekd.runtime.backends._base import Array, Kernel, Port, check_inputs, fits, profiled, unreported
 
-
-@contextlib.contextmanager
-def _unreported() -> Iterator[None]:
-    """Hide openvino_telemetry: ``import openvino`` would send an event home and write to the user's folder."""
-    name = "openvino_telemetry"
-    before = sys.modules.get(name)
-    sys.modules[name] = None  # type: ignore[assignment]  # what makes an import fail; OpenVINO has a stub for that
-    try:
-        yield
-    finally:
-        del sys.modules[name]
-        if before is not None:
-            sys.modules[name] = before
-
-
-with _unreported():
+with unreported():
     import openvino as ov
     from openvino._offline_transformations import apply_moc_transformations
 

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from edgekd.disk import temporary
 from edgekd.errors import ExportError, IntegrityError, UnavailableError, UsageError
-from edgekd.runtime.backends._base import Array, Kernel, Port, Session, check_inputs, fits, profiled
+from edgekd.runtime.backends._base import Array, Kernel, Port, Session, check_inputs, fits, profiled, unreported
+
+with unreported():
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 FILE = "model.onnx"
 

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime
-from onnxruntime import OrtValue
 
 from edgekd.errors import UsageError
 from edgekd.runtime.backends import ort
-from edgekd.runtime.backends._base import Array, check_inputs, fits
+from edgekd.runtime.backends._base import Array, check_inputs, fits, unreported
+
+with unreported():
+    import onnxruntime
+    from onnxruntime import OrtValue
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 KEPT = 8  # shapes whose buffers, and graphs, are kept

@@ -13,13 +13,15 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import onnxruntime
-from onnxruntime.tools.ort_format_model import create_config_from_models
-
 from edgekd.disk import temporary
 from edgekd.errors import IntegrityError
 from edgekd.runtime.backends import ort
+from edgekd.runtime.backends._base import unreported
 from edgekd.runtime.backends.ort import OrtSession
+
+with unreported():
+    import onnxruntime
+    from onnxruntime.tools.ort_format_model import create_config_from_models
 
 MODEL, CONFIG = "model.ort", "required_operators.config"
 KEPT = 16  # lowered models

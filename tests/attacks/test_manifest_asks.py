@@ -1,0 +1,163 @@
+"""What a manifest asks of a runtime: nothing that opens, writes or loads a file by name, and no code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import edgekd
+from edgekd import plugins, target
+from edgekd.errors import IntegrityError, TargetError
+from edgekd.runtime import allowed, manifest
+from edgekd.runtime import bundle as bundles
+from edgekd.runtime.contents import Bundle, Variant
+
+NET = """
+<ir_version: 10, opset_import: ["" : 20]>
+g (float[n,2] input) => (float[n,3] logits)
+<float[2,3] w = {1, 2, 3, 4, 5, 6}>
+{ logits = MatMul(input, w) }
+"""
+BACKENDS = (
+    "this:s",
+    "os:system",
+    "stranger.openvino.evil:X",
+    "stranger",
+    "edgekd.cli",
+    "",
+    "ORT",
+    "ort ",
+    "../ort",
+    "none",
+)
+SESSION = (
+    "session.collect_node_memory_stats_to_file",
+    "session.node_partition_config_file",
+    "session.moe_expert_counter_state_file",
+    "session.resource_cuda_partitioning_settings",
+    "session.model_external_initializers_file_folder_path",
+    "session.optimized_model_external_initializers_file_name",
+    "session.save_external_prepacked_constant_initializers",
+    "ep.context_file_path",
+    "ep.context_enable",
+    "session.load_model_format",
+    "session.use_ort_model_bytes_directly",
+    "",
+)
+FILES: tuple[tuple[str, dict[str, Any]], ...] = (
+    *(("ort", {"config": {name: "pwned"}}) for name in SESSION),
+    *(("ort", {"config": {"session.intra_op.allow_spinning": value}}) for value in ("2", "", 1, True, None, ["1"])),
+    ("ort", {"provider_options": {"backend_path": "./evil.so"}}),
+    ("ort", {"provider": "QNNExecutionProvider"}),
+    ("ort", {"provider": "OpenVINOExecutionProvider"}),
+    ("ort", {"provider": ["CPUExecutionProvider"]}),
+    *(("ort", {"threads": value}) for value in (0, -1, 1025, 1.5, True, "1", None, [1])),
+    ("ort", {"config": "session"}),
+    ("ort", {"config": [["a", "b"]]}),
+    ("ort", {"modules": "stranger"}),
+    ("ort_cuda", {"provider_options": {"cuda_mem_limit": "1"}}),
+    ("ort_cuda", {"device": "0"}),
+    ("ort_cuda", {"graphs": 1}),
+    ("ort_mobile", {"provider": "CUDAExecutionProvider"}),
+    *(("openvino", {"device": name}) for name in ("AUTO", "MULTI:CPU", "BATCH:CPU", "HETERO:CPU", "AUTO:CPU,GPU")),
+    *(("openvino", {"device": name}) for name in ("CPU\n", "cpu", "GPU.100", "GPU.", "TEMPLATE", "", 3)),
+    *(
+        ("openvino", {"config": {name: "pwned"}})
+        for name in ("CACHE_DIR", "WEIGHTS_PATH", "LOG_LEVEL", "DUMP_EXEC_GRAPH")
+    ),
+    *(("openvino", {"config": {"INFERENCE_PRECISION_HINT": value}}) for value in ("f64", "F32", 32, "", None)),
+    ("openvino", {"threads": 10**9}),
+    ("openvino", {"extensions": ["./evil.so"]}),
+    *(("ort_web", {"modules": name}) for name in ("stranger/examples/node", "/tmp/evil", ".", "")),
+    ("ort_web", {"provider": "cpu"}),
+    ("ort_web", {"threads": 65}),
+    ("reference", {"threads": 1}),
+)
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundle in the current folder, which holds code; whatever runs it writes ``pwned``."""
+    onnx_bytes = onnx.parser.parse_model(NET).SerializeToString()
+    x = np.eye(2, dtype=np.float32)
+    golden = {"input": x}, {"logits": x @ np.arange(1, 7, dtype=np.float32).reshape(2, 3)}
+    variant = Variant("ort-cpu", "ort", {}, {"model.onnx": onnx_bytes}, (), "float32", False, 1, 1e-3, golden=golden)
+    about = Bundle("net", {"kind": "classification"}, "0" * 64, "abc", {"logits": 3}, [], [2], True, [variant])
+    bundles.write(tmp_path / "stranger", about, {})
+    evil = f"open({str(tmp_path / 'pwned')!r}, 'w').close()\nclass X: pass\n"
+    for name in ("stranger/openvino/evil.py", "stranger/__init__.py", "evil.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(evil)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))  # as ``python -m`` would
+    return tmp_path / "stranger"
+
+
+def rewritten(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change what the first variant says, and the digest with it."""
+    table = json.loads((folder / "manifest.json").read_text())
+    change(table["components"]["student"]["variants"]["ort-cpu"]["executor_info"]["edgekd"])
+    data = bundles.canonical(table)
+    (folder / "manifest.json").write_bytes(data)
+    (folder / "manifest.sha256").write_bytes(bundles.digest_file(data))
+
+
+def refused(folder: Path) -> None:
+    """Nobody opens it, nothing was written, nothing was imported."""
+    before = {path for path in folder.parent.rglob("*") if "__pycache__" not in path.parts}
+    modules = set(sys.modules)
+    for door in (edgekd.load, edgekd.verify, edgekd.bench):
+        with pytest.raises(IntegrityError):
+            door(folder)
+    assert {path for path in folder.parent.rglob("*") if "__pycache__" not in path.parts} == before
+    assert not {"this", "evil", "stranger"} & {name.partition(".")[0] for name in set(sys.modules) - modules}
+
+
+@pytest.mark.parametrize("also", [False, True], ids=["backend", "also"])
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_a_backend_that_edgekd_does_not_bring(kind: str, also: bool, stranger: Path) -> None:
+    rewritten(stranger, lambda own: own.update({"also": {kind: {}}} if also else {"backend": kind}))
+    refused(stranger)
+
+
+@pytest.mark.parametrize("also", [False, True], ids=["backend", "also"])
+@pytest.mark.parametrize(("kind", "options"), FILES, ids=[f"{kind} {options}"[:60] for kind, options in FILES])
+def test_an_option_that_is_not_for_a_bundle(kind: str, options: dict[str, Any], also: bool, stranger: Path) -> None:
+    rewritten(
+        stranger, lambda own: own.update({"also": {kind: options}} if also else {"backend": kind, "options": options})
+    )
+    refused(stranger)
+
+
+def test_the_bundle_itself_opens(stranger: Path) -> None:
+    (stranger / "__init__.py").unlink()
+    (stranger / "openvino" / "evil.py").unlink()
+    (stranger / "openvino").rmdir()
+    rewritten(
+        stranger, lambda own: own.update(options={"threads": 2, "config": {"session.intra_op.allow_spinning": "0"}})
+    )
+    assert edgekd.load(stranger).predict(np.ones(2, np.float32)).index == 2
+    assert edgekd.verify(stranger)
+
+
+def test_every_backend_has_its_rules_and_every_target_keeps_them() -> None:
+    assert set(allowed.OPTIONS) == set(plugins.kinds("backends"))
+    for name in target.names():
+        made = target.load(name)
+        for kind, options in ((made.backend, made.options), *made.also.items()):
+            allowed.check(manifest.named(kind), options, name)
+
+
+def test_a_target_that_no_bundle_may_name_is_told_before_anything_trains() -> None:
+    with pytest.raises(
+        TargetError, match=r"mine.toml: options.config.CACHE_DIR: not for a bundle .* allowed: ENABLE_CPU"
+    ):
+        allowed.check("openvino", {"config": {"CACHE_DIR": "x"}}, "mine.toml", TargetError)
+    allowed.check(manifest.named("mypkg.mod:Mine"), {"anything": "x"}, "mine.toml", TargetError)
