@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def build(
     """Distil, prune, quantize, export, measure and bundle RECIPE (a file or a built-in name)."""
     from edgekd import console, orders
 
-    with _clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
+    with _own_modules(), _clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
         order = orders.take(
             recipe,
             targets,
@@ -142,7 +142,7 @@ def tune(
     wishes = {key: how.pop(key) for key in ("max_latency_ms", "max_size_kb", "max_drop")}
     if how["trials"] is None and how["seconds"] is None:
         how["trials"] = search.TRIALS
-    with _clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
+    with _own_modules(), _clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
         found = search.run(
             recipe,
             targets,
@@ -176,7 +176,7 @@ def plan(
     """Print the tree of steps: what is shared, what forks, what is cached, what it costs."""
     from edgekd import console, orders, pipeline
 
-    with _clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
+    with _own_modules(), _clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
         order = orders.take(recipe, targets, settings, cache=cache, quick=quick, progress=progress)
         tree = pipeline.describe(order)
     _print(as_json, tree, lambda: console.plan_tree(tree))
@@ -216,9 +216,11 @@ def bench(
     if other is not None:
         if len(devices) > 1 or form:
             raise UsageError("compares on one device, in no other form", where="--compare")
-        ratio = compare.compare(bundle, other, target, devices[0], settings, _tell)
+        with _own_modules(bool(settings.plugins)):
+            ratio = compare.compare(bundle, other, target, devices[0], settings, _tell)
         return _print(as_json, ratio, lambda: console.compare_table(ratio))
-    found = [local.bench(bundle, target, device=device, settings=settings, tell=_tell) for device in devices]
+    with _own_modules(bool(settings.plugins)):
+        found = [local.bench(bundle, target, device=device, settings=settings, tell=_tell) for device in devices]
     if html is not None:
         from edgekd.disk import disk
         from edgekd.report import devices as page
@@ -239,7 +241,8 @@ def verify(bundle: Path, plugins: tuple[str, ...], as_json: bool) -> None:
     from edgekd import console
     from edgekd.runtime import verify as verifying
 
-    checks = verifying.verify(bundle, plugins=plugins)
+    with _own_modules(bool(plugins)):
+        checks = verifying.verify(bundle, plugins=plugins)
     _print(as_json, checks, lambda: console.checks_table(checks))
 
 
@@ -373,10 +376,28 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def main() -> None:
-    """The console script. A recipe's ``mypkg.zoo:teacher`` may stand in the current folder, as with ``python -m``."""
+@contextlib.contextmanager
+def _own_modules(wanted: bool = True) -> Iterator[None]:
+    """Let a user's own modules stand in the current folder: a recipe's ``mypkg.zoo:teacher``, an allowed plugin.
+
+    Last, so that none stands in for a library's, and for no other command: whoever looks at a stranger's bundle, there
+    where it was unpacked, runs nothing of it.
+    """
+    folder = os.getcwd()
+    added = wanted and folder not in sys.path
+    if added:
+        sys.path.append(folder)
     try:
-        sys.path.append(os.getcwd())
+        yield
+    finally:
+        if added and folder in sys.path:
+            sys.path.remove(folder)
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        os.getcwd()
     except FileNotFoundError:
         sys.exit(_fail("the current folder is gone; go to one that is there", UsageError.exit_code))
     sys.exit(run())
