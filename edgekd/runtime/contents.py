@@ -11,7 +11,7 @@ from typing import Any
 from edgekd.errors import IntegrityError
 from edgekd.heads import Heads
 from edgekd.preprocess import Inputs
-from edgekd.runtime import tensor_pb
+from edgekd.runtime import look, tensor_pb
 from edgekd.runtime.batches import Outputs
 
 
@@ -149,8 +149,12 @@ class Bundle:
         )
 
     def files_of(self, variant: Variant) -> dict[str, bytes]:
-        """What the runtime opens, checked."""
-        return {name: self.file(f"{variant.target}/{name}") for name in variant.files}
+        """What the runtime opens, checked; of ONNX files also what they hold, see ``look``."""
+        found = {name: self.file(f"{variant.target}/{name}") for name in variant.files}
+        for name, data in found.items():
+            if name.endswith(".onnx"):
+                look.check(data, f"{variant.target}/{name}")
+        return found
 
     def golden_of(self, variant: Variant) -> tuple[Inputs, Outputs]:
         """Golden inputs and outputs by name, checked."""

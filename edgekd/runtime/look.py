@@ -1,0 +1,150 @@
+"""A look at an ONNX file before a runtime opens it: what reads other files, or would not end, is refused.
+
+Read without onnx and without copying a tensor, by the numbers of onnx.proto3's fields. ONNX Runtime 1.31 reads weights
+that a model keeps in other files from the current folder, dies (SIGSEGV) of 3,000 functions that call each other, and
+makes 2^25 nodes of 26 functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from edgekd.errors import IntegrityError
+
+NODES = 200_000  # with every call of a function written out
+DEPTH = 32  # of graphs in graphs, and of functions that call functions
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+# Which fields of a message hold what is looked at, and what.
+HOLDS: dict[str, dict[int, str]] = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+}
+NAMES = {"node": (7, 4), "function": (10, 1)}  # domain, and operator or name
+TRAINING, EXTERNAL, LOCATION = 20, 13, 14
+Key = tuple[str, str]
+
+
+def check(data: bytes, where: str) -> None:
+    """Raise where an ONNX file is not to be opened.
+
+    Args:
+        where: the file.
+
+    Raises:
+        IntegrityError: it reads other files, holds more nodes than ``NODES`` or deeper graphs than ``DEPTH``, calls
+            functions in a circle, trains, or is no ONNX file.
+    """
+    found = _Look(where)
+    found.walk("model", memoryview(data), _Body(), 0)
+    found.written_out(found.main, ())
+
+
+@dataclass
+class _Body:
+    """What stands in a graph or function: how many nodes, and whom they call."""
+
+    nodes: int = 0
+    calls: list[Key] = field(default_factory=list)
+
+
+@dataclass
+class _Look:
+    where: str
+    main: _Body = field(default_factory=_Body)
+    functions: dict[Key, _Body] = field(default_factory=dict)
+    sizes: dict[Key, int] = field(default_factory=dict)
+
+    def walk(self, kind: str, data: memoryview, body: _Body, depth: int) -> None:
+        """Look at one message; ``body``: what its nodes are counted to."""
+        if depth > DEPTH:
+            raise IntegrityError("graphs in graphs, too deep", where=self.where, allowed=f"{DEPTH} levels")
+        body = self.main if kind == "model" else _Body() if kind == "function" else body
+        names: dict[int, str] = {}
+        for number, value in self.fields(data):
+            inner = HOLDS[kind].get(number)
+            if inner is not None and not isinstance(value, int):
+                self.walk(inner, value, body, depth + (inner == "graph"))
+            elif kind == "tensor" and (number == EXTERNAL or (number == LOCATION and value != 0)):
+                raise IntegrityError("weights in another file", where=self.where, allowed="weights in the model itself")
+            elif kind == "model" and number == TRAINING:
+                raise IntegrityError("a model that trains", where=self.where)
+            elif number in NAMES.get(kind, ()) and not isinstance(value, int):
+                names[number] = bytes(value).decode("utf-8", "replace")
+        if kind in NAMES:
+            domain, name = (names.get(number, "") for number in NAMES[kind])
+            if kind == "function":
+                self.functions[domain, name] = body
+            else:
+                self.count(body)
+                body.calls.append((domain, name))
+
+    def count(self, body: _Body) -> None:
+        """One node more."""
+        body.nodes += 1
+        if body.nodes > NODES:
+            raise self.too_many(body.nodes)
+
+    def written_out(self, body: _Body, above: tuple[Key, ...]) -> int:
+        """How many nodes a body becomes with every call of a function written out."""
+        if len(above) > DEPTH:
+            raise IntegrityError("functions that call functions, too deep", where=self.where, allowed=f"{DEPTH} levels")
+        total = body.nodes
+        for key in body.calls:
+            if key not in self.functions:
+                continue
+            if key in above:
+                raise IntegrityError("a function that calls itself", where=self.where, found=key[1])
+            if key not in self.sizes:
+                self.sizes[key] = self.written_out(self.functions[key], (*above, key))
+            total += self.sizes[key]
+        if total > NODES:
+            raise self.too_many(total)
+        return total
+
+    def fields(self, data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+        """Field numbers with their values: a number, or the bytes of a text or message."""
+        at = 0
+        while at < len(data):
+            tag, at = self.varint(data, at)
+            wire = tag & 7
+            if wire == VARINT:
+                value, at = self.varint(data, at)
+                yield tag >> 3, value
+                continue
+            if wire == BYTES:
+                size, at = self.varint(data, at)
+            elif wire in (FIXED32, FIXED64):
+                size = 4 if wire == FIXED32 else 8
+            else:
+                raise self.broken()
+            if size > len(data) - at:
+                raise self.broken()
+            yield tag >> 3, data[at : at + size]
+            at += size
+
+    def varint(self, data: memoryview, at: int) -> tuple[int, int]:
+        """A number of 7 bits a byte, and where it ends."""
+        value = 0
+        for shift in range(0, 70, 7):
+            if at >= len(data):
+                raise self.broken()
+            byte = data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value, at
+        raise self.broken()
+
+    def too_many(self, found: int) -> IntegrityError:
+        """More nodes than any network has."""
+        return IntegrityError("too many nodes", where=self.where, found=found, allowed=f"{NODES:,}")
+
+    def broken(self) -> IntegrityError:
+        """What is no ONNX file."""
+        return IntegrityError("not an ONNX model", where=self.where)
