@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import preprocess
+from edgekd.base.door import open_inside
 from edgekd.disk import replace_folder
 from edgekd.errors import IntegrityError, RecipeError, UsageError
 from edgekd.runtime import manifest, tensor_pb
@@ -36,7 +37,7 @@ from edgekd.runtime.manifest import portable_first
 
 __all__ = ["Bundle", "Checked", "Graph", "Variant", "portable_first", "pretty", "read", "write"]
 
-MANIFEST, DIGEST, SIGNATURE = "manifest.json", "manifest.sha256", "model.sig"
+MANIFEST, DIGEST, SIGNATURE, REPORT = "manifest.json", "manifest.sha256", "model.sig", "report.json"
 UNLISTED = frozenset({MANIFEST, DIGEST, SIGNATURE})  # what the manifest can't list
 MAX_MANIFEST = 4_000_000
 
@@ -82,26 +83,21 @@ def read(folder: Path, plugins: Sequence[str] = ()) -> Bundle:
     where = str(path)
     if not folder.exists() and not folder.is_symlink():
         raise UsageError("no such bundle", where=str(folder))
+    if folder.is_symlink():
+        raise IntegrityError("a symbolic link", where=str(folder))
+    data = open_inside(folder, MANIFEST, MAX_MANIFEST)
     try:
-        if folder.is_symlink() or path.is_symlink():
-            raise IntegrityError("a symbolic link", where=where)
-        if path.stat().st_size > MAX_MANIFEST:
-            raise IntegrityError(
-                "too large for a manifest", where=where, found=path.stat().st_size, allowed=str(MAX_MANIFEST)
-            )
-        data = path.read_bytes()
         table = json.loads(data.decode("utf-8"), object_pairs_hook=no_duplicates)
-    except OSError as err:
-        raise IntegrityError(f"not a bundle: {err.strerror}", where=where) from err
     except (ValueError, RecursionError) as err:  # ValueError: no UTF-8, no JSON, or a number of thousands of digits
         raise IntegrityError(f"not valid JSON: {err}", where=where) from err
-    found = manifest.parse(table, folder, _report(folder), where)
+    found = manifest.parse(table, folder, where)
     if found.format > 1:
         _check_digest(folder / DIGEST, digest_file(data))
     variants = [_allowed(variant, plugins) for variant in found.variants]
     try:
         ops = preprocess.resolved(found.preprocess, found.file)
-        return replace(found, preprocess=ops, digest=hashlib.sha256(data).hexdigest(), variants=variants)
+        digest = hashlib.sha256(data).hexdigest()
+        return replace(found, preprocess=ops, digest=digest, variants=variants, report=_report(found))
     except RecipeError as err:
         raise IntegrityError(f"not a preprocessing: {err}", where=where) from err
 
@@ -118,14 +114,7 @@ def digest_file(manifest_json: bytes) -> bytes:
 
 def _check_digest(path: Path, wanted: bytes) -> None:
     """Raise IntegrityError where the digest beside a manifest is not that of the manifest."""
-    try:
-        if path.is_symlink():
-            raise IntegrityError("a symbolic link", where=str(path))
-        with path.open("rb") as file:
-            found = file.read(len(wanted) + 1)
-    except OSError as err:
-        raise IntegrityError(f"the manifest's digest can't be read ({err.strerror})", where=str(path)) from err
-    if found != wanted:
+    if open_inside(path.parent, path.name, len(wanted)) != wanted:
         raise IntegrityError("is not the digest of the manifest beside it", where=str(path))
 
 
@@ -154,9 +143,12 @@ def _contents(bundle: Bundle) -> dict[str, bytes]:
     return files
 
 
-def _report(folder: Path) -> Mapping[str, Any]:
+def _report(bundle: Bundle) -> Mapping[str, Any]:
+    """report.json, where the bundle has one; one that is no JSON tells nothing."""
+    if REPORT not in bundle.hashes:
+        return {}
     try:
-        found = json.loads((folder / "report.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = json.loads(bundle.file(REPORT))
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

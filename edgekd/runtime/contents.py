@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+from edgekd.base.door import open_inside
 from edgekd.errors import IntegrityError
 from edgekd.heads import Heads
 from edgekd.preprocess import Inputs
@@ -122,19 +123,10 @@ class Bundle:
         Raises:
             IntegrityError: missing, or not what the manifest says.
         """
-        path = self.folder / name
         if name not in self.hashes:
             raise IntegrityError("not a file of this bundle", where=str(self.folder), found=name, allowed=self.hashes)
-        try:
-            for part in (path, *list(path.parents)[: len(PurePosixPath(name).parts) - 1]):
-                if part.is_symlink():
-                    raise IntegrityError("a symbolic link", where=str(part))
-            data = path.read_bytes()
-        except OSError as err:
-            raise IntegrityError(f"can't be read ({err.strerror})", where=str(path)) from err
-        digest, size = self.hashes[name]
-        if len(data) != size:
-            raise IntegrityError("has another size", where=str(path), found=len(data), allowed=str(size))
+        path, (digest, size) = self.folder / name, self.hashes[name]
+        data = open_inside(self.folder, name, size, size)
         if hashlib.sha256(data).hexdigest() != digest:
             raise IntegrityError("is damaged: its SHA-256 differs from the manifest's", where=str(path))
         return data

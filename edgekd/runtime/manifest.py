@@ -131,7 +131,7 @@ def _variant_table(variant: Variant) -> dict[str, Any]:
     return body
 
 
-def parse(found: Any, folder: Path, report: Mapping[str, Any], where: str) -> Bundle:
+def parse(found: Any, folder: Path, where: str) -> Bundle:
     """A bundle from its manifest, every key and type checked; its files are not read.
 
     Raises:
@@ -163,7 +163,6 @@ def parse(found: Any, folder: Path, report: Mapping[str, Any], where: str) -> Bu
         preprocess=[table_at(op, f"{where}: preprocess") for op in listed(about["preprocess"], f"{where}: preprocess")],
         shippable=bool(about["shippable"]),
         variants=variants,
-        report=report,
         hashes=hashes,
         folder=folder,
         format=version,

@@ -1,0 +1,65 @@
+"""The one door to a folder that comes from a stranger: regular files inside of it, and no more bytes than expected."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path, PurePosixPath
+
+from edgekd.errors import IntegrityError
+
+_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+# A link is not followed, and a FIFO that nobody writes to is not waited for.
+_GUARDED = _READ | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_FOLDER = _GUARDED | getattr(os, "O_DIRECTORY", 0)
+
+
+def open_inside(folder: Path, name: str, most: int, size: int | None = None) -> bytes:
+    """Read a file of a folder.
+
+    Args:
+        name: relative, with ``/``; its parts are names (see ``runtime._checks.check_path``).
+        most: bytes; more are refused before any is read.
+        size: in bytes, where it is known; another one is refused before any is read.
+
+    Raises:
+        IntegrityError: missing, a link on the way, no regular file (a FIFO, a device, a folder), or of another size.
+    """
+    path, parts = folder / name, PurePosixPath(name).parts
+    for place in (path, *list(path.parents)[: len(parts) - 1]):
+        if place.is_symlink():
+            raise IntegrityError("a symbolic link", where=str(place))
+    try:
+        return _read(_opened(folder, parts), path, most, size)
+    except OSError as err:
+        raise IntegrityError(f"can't be read ({err.strerror})", where=str(path)) from err
+
+
+def _opened(folder: Path, parts: tuple[str, ...]) -> int:
+    """A handle on a file, folder after folder: what is exchanged for a link meanwhile is not followed."""
+    if os.open not in os.supports_dir_fd:  # Windows
+        return os.open(folder.joinpath(*parts), _GUARDED)
+    at = os.open(folder, _READ | getattr(os, "O_DIRECTORY", 0))
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, _FOLDER, dir_fd=at)
+            os.close(at)
+            at = inner
+        return os.open(parts[-1], _GUARDED, dir_fd=at)
+    finally:
+        os.close(at)
+
+
+def _read(handle: int, path: Path, most: int, size: int | None) -> bytes:
+    with open(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise IntegrityError("not a regular file", where=str(path))
+        if size is not None and found.st_size != size:
+            raise IntegrityError("has another size", where=str(path), found=found.st_size, allowed=str(size))
+        if found.st_size > most:
+            raise IntegrityError("too large", where=str(path), found=found.st_size, allowed=f"at most {most:,} bytes")
+        data = file.read(found.st_size + 1)
+        if len(data) != found.st_size:  # it grows while it is read
+            raise IntegrityError("has another size", where=str(path), found=len(data), allowed=str(found.st_size))
+        return data

@@ -1,0 +1,106 @@
+"""What lies in a bundle's folder in place of its files: links, FIFOs, devices, folders, files of another size."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import edgekd
+from edgekd.base import door
+from edgekd.errors import IntegrityError
+from edgekd.runtime import bundle as bundles
+
+GB40 = 40 * 10**9
+
+
+def fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link(path: Path) -> None:
+    shutil.move(path, path.with_name("elsewhere"))
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+def endless(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def dangling(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def sparse(path: Path) -> None:
+    os.truncate(path, GB40)
+
+
+def longer(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def shorter(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def absent(path: Path) -> None:
+    path.unlink()
+
+
+PLACED = (fifo, link, endless, dangling, folder, sparse, longer, shorter, absent)
+LISTED = ("ort-cpu/model.onnx", "report.json")  # both are read by load
+NAMES = ("manifest.json", "manifest.sha256", *LISTED)
+
+
+@pytest.fixture
+def mine(digits: Path, tmp_path: Path) -> Path:
+    """The parts of the quick bundle of digits that one variant needs."""
+    return Path(shutil.copytree(digits / "out", tmp_path / "bundle"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("place", PLACED, ids=lambda place: place.__name__)
+def test_what_is_no_file_of_the_bundle(name: str, place: Callable[[Path], None], mine: Path) -> None:
+    place(mine / name)
+    for door_ in (lambda: edgekd.load(mine, target="ort-cpu"), lambda: edgekd.verify(mine)):
+        with pytest.raises(IntegrityError):
+            door_()
+
+
+@pytest.mark.parametrize("name", ["ort-cpu", "."])
+def test_a_folder_that_is_a_link(name: str, mine: Path) -> None:
+    real = mine.parent / "real"
+    shutil.move(mine / name, real)
+    (mine / name).symlink_to(real)
+    with pytest.raises(IntegrityError, match="a symbolic link"):
+        edgekd.load(mine, target="ort-cpu")
+
+
+def test_a_folder_that_becomes_a_link_between_two_looks(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.move(mine / "ort-cpu", mine.parent / "real")
+    (mine / "ort-cpu").symlink_to(mine.parent / "real")
+    monkeypatch.setattr(Path, "is_symlink", lambda self: False)
+    with pytest.raises(IntegrityError, match=r"ort-cpu.*can't be read"):
+        door.open_inside(mine, "ort-cpu/model.onnx", 10**9)
+
+
+def test_a_size_is_known_before_a_byte_is_read(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = json.loads((mine / "manifest.json").read_text())
+    table["additional_metadata"]["edgekd"]["files"]["ort-cpu/model.onnx"]["bytes"] = GB40
+    data = bundles.canonical(table)
+    (mine / "manifest.json").write_bytes(data)
+    (mine / "manifest.sha256").write_bytes(bundles.digest_file(data))
+    with pytest.raises(IntegrityError, match="has another size"):
+        edgekd.load(mine, target="ort-cpu")
