@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgekd import plugins
 from edgekd.base import target_files
+from edgekd.base.limits import most_tolerance
 from edgekd.base.target_files import folder as folder
 from edgekd.base.target_files import names as names
 from edgekd.errors import TargetError
@@ -48,7 +49,13 @@ class Numerics(BaseModel):
     residual: Literal["quantized", "fused"] = Field(
         default="quantized", description="fused: a convolution whose sum is added to is not rounded before the addition"
     )
-    tolerance: float = Field(default=1e-3, gt=0, le=0.5, description="parity, as a share of the score range")
+    tolerance: float = Field(default=1e-3, gt=0, description="parity, as a share of the score range")
+
+    @model_validator(mode="after")
+    def _as_a_bundle_may(self) -> Numerics:
+        if self.tolerance > (most := most_tolerance(self.quantized)):
+            raise ValueError(f"tolerance: at most {most:g} for weights in {self.weights}")
+        return self
 
     @property
     def quantized(self) -> bool:

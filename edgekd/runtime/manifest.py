@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import preprocess
+from edgekd.base.limits import most_tolerance
 from edgekd.errors import IntegrityError
 from edgekd.heads import columns
 from edgekd.runtime import allowed
@@ -257,8 +258,9 @@ def _variant(name: str, body: Any, hashes: Collection[str], version: int, where:
         check_path(file, f"{where}: files")
         if f"{name}/{file}" not in hashes:
             raise IntegrityError("a file without a hash", where=where, found=file)
-    if not isinstance(own["tolerance"], int | float) or not 0 <= own["tolerance"] <= MOST:
-        raise IntegrityError("not a tolerance", where=where, found=own["tolerance"])
+    most = most_tolerance(own["quantized"] is True)
+    if not isinstance(own["tolerance"], int | float) or not 0 <= own["tolerance"] <= most:
+        raise IntegrityError("not a tolerance", where=where, found=own["tolerance"], allowed=f"0 to {most:g}")
     wholes([own["batch"]], f"{where}: batch")
     as_named = named if version == 1 else str
     also = {as_named(kind): table_at(options, where) for kind, options in table_at(own["also"], where).items()}

@@ -31,6 +31,8 @@ def verify(folder: Path, run: bool = True, plugins: Sequence[str] = ()) -> list[
 
     Raises:
         IntegrityError: on the first difference, also a file that the manifest does not list (but for ``BROUGHT``).
+        UnavailableError: with ``run``, where this machine can run no variant: nothing was replayed, and what only has
+            the right hashes is not verified.
     """
     folder = Path(folder)
     bundle = read(folder, plugins)
@@ -43,9 +45,12 @@ def verify(folder: Path, run: bool = True, plugins: Sequence[str] = ()) -> list[
     if (missing := manifest.MISSING.get(bundle.format)) is not None:
         checks.append({"check": f"format {bundle.format}", "skipped": missing})
     if run:
-        for variant in bundle.variants:
-            for one in (variant, *others(variant)):
-                checks.extend(replay(bundle, one))
+        variants = [one for variant in bundle.variants for one in (variant, *others(variant))]
+        replayed = [found for one in variants for found in replay(bundle, one)]
+        if not any("ok" in found for found in replayed):
+            why = "; ".join(f"{found['check']}: {found['skipped']}" for found in replayed)
+            raise UnavailableError("hashes are right, but no variant can be run here", where=str(folder), found=why)
+        checks += replayed
     return checks
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 import edgekd
 from edgekd import plugins, target
-from edgekd.errors import IntegrityError, TargetError
+from edgekd.errors import IntegrityError, TargetError, UnavailableError
 from edgekd.runtime import allowed, manifest
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.contents import Bundle, Variant
@@ -145,6 +146,28 @@ def test_the_bundle_itself_opens(stranger: Path) -> None:
     )
     assert edgekd.load(stranger).predict(np.ones(2, np.float32)).index == 2
     assert edgekd.verify(stranger)
+
+
+@pytest.mark.parametrize("value", [0.051, 0.2, 1e9, float("inf"), float("nan"), -1, "1", None, [0.01]])
+def test_a_tolerance_that_passes_everything(value: Any, stranger: Path) -> None:
+    text = json.dumps(value)
+    manifest_file = stranger / "manifest.json"
+    changed = manifest_file.read_text().replace('"tolerance": 0.001', f'"tolerance": {text}').encode()
+    manifest_file.write_bytes(changed)
+    (stranger / "manifest.sha256").write_bytes(bundles.digest_file(changed))
+    refused(stranger)
+
+
+@pytest.mark.parametrize(
+    "own", [{"isa": ["no_such_isa"]}, {"options": {"provider": "CUDAExecutionProvider"}}, {"backend": "plugin:X"}]
+)
+def test_what_nobody_could_run_is_not_verified(own: dict[str, Any], stranger: Path) -> None:
+    """A provider, feature or backend that is not here: all hashes are right, and nothing was replayed."""
+    shutil.rmtree(stranger / "openvino")
+    (stranger / "__init__.py").unlink()
+    rewritten(stranger, lambda table: table.update(own))
+    with pytest.raises(UnavailableError, match="no variant can be run here"):
+        edgekd.verify(stranger)
 
 
 def test_every_backend_has_its_rules_and_every_target_keeps_them() -> None:
