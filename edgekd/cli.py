@@ -235,14 +235,15 @@ def bench(
 @cli.command()
 @_bundle
 @_plugins
+@click.option("--ignore-unlisted", is_flag=True, help="Let files be that the manifest does not list: you built there.")
 @_json
-def verify(bundle: Path, plugins: tuple[str, ...], as_json: bool) -> None:
+def verify(bundle: Path, plugins: tuple[str, ...], ignore_unlisted: bool, as_json: bool) -> None:
     """Check every hash of BUNDLE, and replay golden inputs and raw samples on every variant that can run here."""
     from edgekd import console
     from edgekd.runtime import verify as verifying
 
     with _own_modules(bool(plugins)):
-        checks = verifying.verify(bundle, plugins=plugins)
+        checks = verifying.verify(bundle, plugins=plugins, ignore_unlisted=ignore_unlisted)
     _print(as_json, checks, lambda: console.checks_table(checks))
 
 

@@ -18,13 +18,13 @@ PROGRAMS = {
     ),
     "cpp/CMakeLists.txt": (
         "C++",
-        "`cmake -S examples/cpp -B build {flags} && cmake --build build`, then `build/{program} .`",
+        "`cmake -S examples/cpp -B ../build {flags} && cmake --build ../build`, then `../build/{program} .`",
     ),
-    "node/predict.mjs": ("Node", "`cd examples/node`, `npm install`, `node predict.mjs`"),
+    "node/predict.mjs": ("Node", "`npm install --prefix .. onnxruntime-node`, `node examples/node/predict.mjs`"),
     "web/index.html": (
         "a web page",
-        "`python -m http.server` here, then open `/examples/web/`; two files of npm's onnxruntime-web belong into "
-        "`examples/web/ort/` (the page's first lines name them)",
+        "in a copy of this folder put two files of npm's onnxruntime-web into `examples/web/ort/` (the page's first "
+        "lines name them), then `python -m http.server` there, and open `/examples/web/`",
     ),
 }
 PIPELINES = {

@@ -13,24 +13,22 @@ from edgekd.runtime.bundle import UNLISTED, read
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.opening import Opened, open_variant, others
 
-# What whoever runs the examples brings along, as the README tells them: packages, a runtime, a build.
-BROUGHT = frozenset(
-    f"examples/{name}"
-    for name in ("node/node_modules", "node/package-lock.json", "web/ort", "cpp/build", "python/__pycache__")
-)
 
-
-def verify(folder: Path, run: bool = True, plugins: Sequence[str] = ()) -> list[dict[str, Any]]:
+def verify(
+    folder: Path, run: bool = True, plugins: Sequence[str] = (), ignore_unlisted: bool = False
+) -> list[dict[str, Any]]:
     """Check every hash and, with ``run``, replay golden inputs and raw samples on every variant that can run here.
 
     Args:
         plugins: see ``bundle.read``.
+        ignore_unlisted: for who built or installed something in the folder: what the manifest does not list is counted
+            and not refused. It may be code that runs with the examples.
 
     Returns:
         One dict a check: ``{"check": text, "ok": True}``, or ``"skipped": why`` for a variant that can't run here.
 
     Raises:
-        IntegrityError: on the first difference, also a file that the manifest does not list (but for ``BROUGHT``).
+        IntegrityError: on the first difference, also anything that the manifest does not list.
         UnavailableError: with ``run``, where this machine can run no variant: nothing was replayed, and what only has
             the right hashes is not verified.
     """
@@ -38,10 +36,17 @@ def verify(folder: Path, run: bool = True, plugins: Sequence[str] = ()) -> list[
     bundle = read(folder, plugins)
     for name in bundle.hashes:
         bundle.file(name)
-    extra = sorted(set(_listed(folder)) - set(bundle.hashes) - UNLISTED)
-    if extra:
-        raise IntegrityError("a file that the manifest does not list", where=str(folder), found=extra[0])
+    extra = sorted(set(_found(folder)) - set(bundle.hashes) - UNLISTED)
+    if extra and not ignore_unlisted:
+        raise IntegrityError(
+            "a file that the manifest does not list",
+            where=str(folder),
+            found=extra[0],
+            hint="remove it; or --ignore-unlisted, if you built or installed something there",
+        )
     checks: list[dict[str, Any]] = [{"check": f"{len(bundle.hashes)} files: size and SHA-256", "ok": True}]
+    if extra:
+        checks.append({"check": f"{len(extra)} files that the manifest does not list", "skipped": f"{extra[0]} ..."})
     if (missing := manifest.MISSING.get(bundle.format)) is not None:
         checks.append({"check": f"format {bundle.format}", "skipped": missing})
     if run:
@@ -85,13 +90,8 @@ def _golden(bundle: Bundle, opened: Opened, name: str) -> dict[str, Any]:
     return {"check": f"{name}: {count} samples, largest difference {worst:.2g}", "ok": True}
 
 
-def _listed(folder: Path) -> Iterator[str]:
+def _found(folder: Path) -> Iterator[str]:
+    """Everything in a folder that is no folder; links are not followed."""
     for root, folders, names in os.walk(folder):
-        place = Path(root).relative_to(folder)
-        folders[:] = [name for name in folders if (place / name).as_posix() not in BROUGHT]
-        names = [name for name in names if (place / name).as_posix() not in BROUGHT]
-        for name in (*folders, *names):
-            path = Path(root, name)
-            if path.is_symlink():
-                raise IntegrityError("a symbolic link", where=str(path))
-        yield from (Path(root, name).relative_to(folder).as_posix() for name in names)
+        links = [name for name in folders if Path(root, name).is_symlink()]
+        yield from (Path(root, name).relative_to(folder).as_posix() for name in (*names, *links))

@@ -112,7 +112,8 @@ class OrtWeb:
         provider: ``wasm`` or ``webgpu``.
         fallback: on WebGPU, let what the GPU can't run fall to WebAssembly; else it is an error.
         threads: 1..64, of WebAssembly; a page needs two headers of its server for more than one.
-        modules: the folder that holds ``node_modules``; else that of ``EDGEKD_NODE_MODULES``, else the current one.
+        modules: the folder that holds ``node_modules``; else that of ``EDGEKD_NODE_MODULES``. Never the current
+            one, which may be a stranger's; no bundle names it.
     """
 
     provider: str = "wasm"
@@ -127,21 +128,21 @@ class OrtWeb:
             raise ValueError("threads: 1..64")
 
     @property
-    def _folder(self) -> Path:
-        return Path(self.modules or os.environ.get(FOLDER, "") or ".").resolve()
+    def _folder(self) -> Path | None:
+        named = self.modules or os.environ.get(FOLDER, "")
+        return Path(named).resolve() if named else None
 
     def _package(self, name: str = PACKAGE) -> Path:
-        return self._folder / "node_modules" / name / "package.json"
+        return (self._folder or Path("/nowhere")) / "node_modules" / name / "package.json"
 
     def check(self) -> None:
         if shutil.which("node") is None:
             raise UnavailableError("this machine lacks Node", where="options.provider", hint="install nodejs")
         for name in (PACKAGE, GPU_PACKAGE) if self.provider == "webgpu" else (PACKAGE,):
-            if not self._package(name).is_file():
+            if self._folder is None or not self._package(name).is_file():
                 hint = f"npm install {name}, and its folder in {FOLDER}"
-                raise UnavailableError(
-                    f"this machine lacks {name}", where="options.modules", found=str(self._folder), hint=hint
-                )
+                found = f"{FOLDER} is not set" if self._folder is None else str(self._folder)
+                raise UnavailableError(f"this machine lacks {name}", where="options.modules", found=found, hint=hint)
 
     def version(self) -> str:
         return f"onnxruntime_web {json.loads(self._package().read_text(encoding='utf-8'))['version']}"
