@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import pickle
 import shutil
@@ -18,6 +19,7 @@ from safetensors.torch import save_file
 
 import edgekd
 from edgekd import cli, console, store
+from edgekd.errors import IntegrityError
 from edgekd.learn import checkpoint, train
 from edgekd.runtime import bundle as bundles
 
@@ -243,7 +245,12 @@ def test_of_usage(run: Run, args: tuple[str, ...]) -> None:
         ('backend = "ort"', 'bakcend = "ort"', 2, ("target.toml",)),
         ('backend = "ort"', 'backend = "ort"\nisa = ["no_such_isa"]', 4, ("target", "no_such_isa")),
         ('backend = "ort"', 'backend = "ort"\noptions = { thraeds = 2 }', 2, ("options", "did you mean 'threads'")),
-        ('backend = "ort"', 'backend = "ort"\noptions = { provider = "NoSuchProvider" }', 4, ("NoSuchProvider",)),
+        (
+            'backend = "ort"',
+            'backend = "ort"\noptions = { provider = "NoSuchProvider" }',
+            2,
+            ("NoSuchProvider", "CUDAE"),
+        ),
         ('weights = "int8"', 'weights = "float32"', 2, ("target.toml", "uint8 activations with float32 weights")),
         ('activations = "uint8"', 'activations = "uint4"', 2, ("target.toml: numerics[0].activations",)),
         ('activations = "uint8"', 'activations = "uint8"\nweight_bits = 12', 2, ("numerics[0].weight_bits",)),
@@ -374,7 +381,7 @@ def newer(table: dict[str, Any]) -> None:
         (lambda f: (f / "manifest.json").write_text("{"), ("manifest.json",)),
         (lambda f: edit_manifest(f, newer), ("99",)),
         (lambda f: flip(f / "manifest.sha256"), ("manifest.sha256", "not the digest")),
-        (lambda f: (f / "manifest.sha256").unlink(), ("manifest.sha256", "digest can't be read")),
+        (lambda f: (f / "manifest.sha256").unlink(), ("manifest.sha256", "can't be read")),
         (lambda f: edit_manifest(f, escape), ("..",)),
         (lambda f: ((f / "report.json").unlink(), (f / "report.json").symlink_to("/etc/hostname")), ("report.json",)),
     ],
@@ -443,8 +450,15 @@ def test_numbers_that_no_manifest_and_no_report_has(run: Run, bundle: Path) -> N
     slow = {"shipped": "fp32", "candidates": [{"name": "fp32", "latency_ms": {"p50": 10**400}}]}
     for told_ in ("[" * 100_000, json.dumps({"targets": {"ort-cpu": slow}})):
         (Path("b") / "report.json").write_text(told_)
+        with pytest.raises(IntegrityError, match=r"report\.json: has another size"):
+            edgekd.load("b")
+        changed = json.loads((bundle / "manifest.json").read_text())
+        listed = {"bytes": len(told_), "sha256": hashlib.sha256(told_.encode()).hexdigest()}
+        changed["additional_metadata"]["edgekd"]["files"]["report.json"] = listed
+        replace_manifest(Path("b"), json.dumps(changed))
         assert edgekd.load("b").target == "ort-cpu", "the report only says which is faster"
     text = (bundle / "manifest.json").read_text()
+    shutil.copy(bundle / "report.json", "b")
     for old, new, said in (
         ('"format": 2', f'"format": {"1" * 5000}', "not valid JSON"),
         ('"batch": 1', f'"batch": {10**20}', "batch: not a list of whole numbers"),

@@ -26,10 +26,10 @@ def open_inside(folder: Path, name: str, most: int, size: int | None = None) -> 
         IntegrityError: missing, a link on the way, no regular file (a FIFO, a device, a folder), or of another size.
     """
     path, parts = folder / name, PurePosixPath(name).parts
-    for place in (path, *list(path.parents)[: len(parts) - 1]):
-        if place.is_symlink():
-            raise IntegrityError("a symbolic link", where=str(place))
     try:
+        for place in (path, *list(path.parents)[: len(parts) - 1]):
+            if place.is_symlink():
+                raise IntegrityError("a symbolic link", where=str(place))
         return _read(_opened(folder, parts), path, most, size)
     except OSError as err:
         raise IntegrityError(f"can't be read ({err.strerror})", where=str(path)) from err
