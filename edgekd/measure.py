@@ -123,9 +123,8 @@ def check_target(target: Target, run: Machine | None = None) -> None:
     must be here, too.
     """
     for kind, options in ((target.backend, target.options), *target.also.items()):
-        allowed.check(
-            manifest.named(kind), options, f"{target.name}.toml", TargetError
-        )  # else nobody could open the bundle
+        # What no bundle may ask for, nobody could open.
+        allowed.check(manifest.named(kind), options, f"{target.name}.toml", TargetError)
     here = (run or Here()).isa()
     availability.check(target.name, target.backend, target.options, target.also, target.isa, here)
 

@@ -7,14 +7,13 @@ makes 2^25 nodes of 26 functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from edgekd.errors import IntegrityError
+from edgekd.runtime.tensor_pb import fields
 
 NODES = 200_000  # with every call of a function written out
 DEPTH = 32  # of graphs in graphs, and of functions that call functions
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # Which fields of a message hold what is looked at, and what.
 HOLDS: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},
@@ -66,7 +65,7 @@ class _Look:
             raise IntegrityError("graphs in graphs, too deep", where=self.where, allowed=f"{DEPTH} levels")
         body = self.main if kind == "model" else _Body() if kind == "function" else body
         names: dict[int, str] = {}
-        for number, value in self.fields(data):
+        for number, value in fields(data, self.where, "ONNX model", fixed=True):
             inner = HOLDS[kind].get(number)
             if inner is not None and not isinstance(value, int):
                 self.walk(inner, value, body, depth + (inner == "graph"))
@@ -107,44 +106,6 @@ class _Look:
             raise self.too_many(total)
         return total
 
-    def fields(self, data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-        """Field numbers with their values: a number, or the bytes of a text or message."""
-        at = 0
-        while at < len(data):
-            tag, at = self.varint(data, at)
-            wire = tag & 7
-            if wire == VARINT:
-                value, at = self.varint(data, at)
-                yield tag >> 3, value
-                continue
-            if wire == BYTES:
-                size, at = self.varint(data, at)
-            elif wire in (FIXED32, FIXED64):
-                size = 4 if wire == FIXED32 else 8
-            else:
-                raise self.broken()
-            if size > len(data) - at:
-                raise self.broken()
-            yield tag >> 3, data[at : at + size]
-            at += size
-
-    def varint(self, data: memoryview, at: int) -> tuple[int, int]:
-        """A number of 7 bits a byte, and where it ends."""
-        value = 0
-        for shift in range(0, 70, 7):
-            if at >= len(data):
-                raise self.broken()
-            byte = data[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value, at
-        raise self.broken()
-
     def too_many(self, found: int) -> IntegrityError:
         """More nodes than any network has."""
         return IntegrityError("too many nodes", where=self.where, found=found, allowed=f"{NODES:,}")
-
-    def broken(self) -> IntegrityError:
-        """What is no ONNX file."""
-        return IntegrityError("not an ONNX model", where=self.where)

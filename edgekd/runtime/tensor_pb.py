@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ _NUMBERS = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool":
 _DTYPES = {number: name for name, number in _NUMBERS.items()}
 _DIMS, _DATA_TYPE, _NAME, _RAW_DATA = 1, 2, 8, 9
 _VARINT, _BYTES = 0, 2
+_FIXED = {1: 8, 5: 4}  # bytes of a number, by wire type
+Data = TypeVar("Data", bytes, memoryview)
 _MAX_RANK = 32
 
 
@@ -93,15 +96,23 @@ def _text(data: bytes, where: str) -> str:
         raise IntegrityError("a name that is not UTF-8", where=where) from err
 
 
-def fields(data: bytes, where: str, what: str = "TensorProto") -> Iterator[tuple[int, int | bytes]]:
-    """Field numbers with their values, in the order of a message of varints and bytes alone."""
+def fields(
+    data: Data, where: str, what: str = "TensorProto", *, fixed: bool = False
+) -> Iterator[tuple[int, int | Data]]:
+    """Field numbers with their values, in the order of a message: a number, or the bytes of a text or message.
+
+    Args:
+        data: of a memoryview the bytes are views, and nothing is copied.
+        fixed: whether numbers of 4 or 8 bytes may stand there, too; they are given as bytes.
+    """
+    wires = (_VARINT, _BYTES, *(_FIXED if fixed else ()))
     at = 0
     while at < len(data):
         tag, at = _read_varint(data, at, where)
         field, wire = tag >> 3, tag & 7
-        value, at = _read_varint(data, at, where)
-        if field == 0 or wire not in (_VARINT, _BYTES):
+        if field == 0 or wire not in wires:
             raise IntegrityError(f"not a {what}", where=where, found=f"field {field}, wire type {wire}")
+        value, at = (_FIXED[wire], at) if wire in _FIXED else _read_varint(data, at, where)
         if wire == _VARINT:
             yield field, value
             continue
@@ -119,7 +130,7 @@ def _packed(data: bytes, where: str) -> list[int]:
     return values
 
 
-def _read_varint(data: bytes, at: int, where: str) -> tuple[int, int]:
+def _read_varint(data: bytes | memoryview, at: int, where: str) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
