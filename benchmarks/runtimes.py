@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import _common
+import _small
 import numpy as np
 import torch
 from torch import nn
@@ -32,24 +33,13 @@ VERSIONS = {
 TARGET = {"onnxruntime": "ort-cpu", "openvino": "openvino"}
 SAMPLES = 200
 SHIPS = ("budget.max_drop=1.0", "budget.prefer=size")  # int8, on every target
-# Two layers of width 32, which learn the made sentences in the seconds that --quick has.
-TEXTS = (
-    "teacher.model={kind='bert', width=32, layers=2, heads=2, positions=64}",
-    "teacher.batch_size=8",
-    "teacher.lr=5e-3",
-    "student.batch_size=8",
-    "student.lr=2e-3",
-    "losses.0.student_layers=['distilbert.transformer.layer.0']",
-    "losses.0.teacher_layers=['bert.encoder.layer.1']",
-    "data.made.words=40",
-)
 
 
 def build(folder: Path) -> dict[str, tuple[Path, Path]]:
     """The bundles, and raw samples for each."""
     ptq = {"compress": [{"kind": "int8_ptq"}], "budget": {"max_drop": 1.0, "prefer": "size"}}
     made = {}
-    for name, recipe, quick, own in (("digits", "digits", False, ()), ("texts", "bert-distilbert", True, TEXTS)):
+    for name, recipe, quick, own in (("digits", "digits", False, ()), ("texts", "bert-distilbert", True, _small.TEXTS)):
         out, settings = folder / name, [*SHIPS, *own]
         order = orders.take(recipe, list(TARGET.values()), settings, quick=quick)
         line = [sys.executable, "-m", "edgekd", "build", recipe, "--overwrite", "--out", str(out)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
+import runpy
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,18 +20,10 @@ from edgekd import cli
 
 Shared = Callable[[str, Callable[[Path], None]], Path]
 WORDS = "{kind='keyword_cnn',width=16,depth=2,rate=8000,hop=160,high=3000.0}"
-# Settings of quick builds. Two layers of width 32 learn the made sentences in the seconds that --quick has.
+SMALL = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "_small.py"))
+# Settings of quick builds.
 SMALLER = {
-    "bert-distilbert": (
-        "teacher.model={kind='bert', width=32, layers=2, heads=2, positions=64}",
-        "teacher.batch_size=8",
-        "teacher.lr=5e-3",
-        "student.batch_size=8",
-        "student.lr=2e-3",
-        "losses.0.student_layers=['distilbert.transformer.layer.0']",
-        "losses.0.teacher_layers=['bert.encoder.layer.1']",
-        "data.made.words=40",
-    ),
+    "bert-distilbert": SMALL["TEXTS"],
     "keyword-spotting": (
         "data={source='made_audio',rate=8000,length=4000,classes=3,train=90,validation=60,test=60}",
         f"teacher.model={WORDS}",
