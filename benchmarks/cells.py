@@ -73,7 +73,7 @@ def cells(name: str, chain: list[dict[str, Any]], cache: Path, again: float) -> 
     """Every candidate but fp32 on every target, against fp32."""
     order = orders.take(recipe(name, chain), TARGETS, cache=cache)
     bench = prepare(order, Objects())
-    made = pipeline.make_all(bench, pipeline.SECONDS)  # as a build: in two sessions, which see a host that drifts
+    made = pipeline.make_all(bench, pipeline.SECONDS)  # as a build: in sessions, which see a host that drifts
     exam, measured = made.exam, made.measured
     teacher = exam.teacher_value("validation")
     rows = []

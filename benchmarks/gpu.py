@@ -24,6 +24,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from edgekd import host, plugins
+from edgekd.errors import EdgekdError
 from edgekd.runtime.backends import _base as backends
 
 DISTILBERT = {"dim": 128, "n_layers": 2, "n_heads": 4, "hidden_dim": 512, "vocab_size": 8000}
@@ -184,14 +185,18 @@ def keep(folder: Path) -> None:
 
 def measure_all(folder: Path, cpu: bool, rounds: int, seconds: float) -> None:
     """Every net at every batch; what is known so far is written after each."""
-    record: dict[str, Any] = {"command": "python benchmarks/gpu.py measure FOLDER", "host": host.facts()}
+    command = f"python benchmarks/gpu.py measure FOLDER --rounds {rounds} --seconds {seconds}"
+    record: dict[str, Any] = {"command": command, "host": host.facts()}
     record |= {"torch": torch.__version__, "on": "cpu" if cpu else "cuda", "nets": {}}
     for name in NETS:
         for batch in BATCHES:
-            row = measure(folder, name, batch, cpu, rounds, seconds)
+            try:
+                row = measure(folder, name, batch, cpu, rounds, seconds)
+            except EdgekdError as err:
+                row = {"refused": str(err)}
             record["nets"].setdefault(name, {})[str(batch)] = row
             (folder / "measured.json").write_text(json.dumps(record))
-            print(name, batch, row["p50_ms"], row["apart"], flush=True)
+            print(name, batch, row.get("p50_ms"), row.get("apart", row), flush=True)
 
 
 def main() -> None:

@@ -348,14 +348,37 @@ def random_nets(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def gpu(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Without copies, by net and batch."""
+    """Without copies, by net and batch; which nets the target does not open."""
+    measured = {net: rows for net, rows in found["nets"].items() if all("p50_ms" in row for row in rows.values())}
     for other in ("torch eager", "torch.compile"):
         parts = []
-        for net, rows in found["nets"].items():
+        for net, rows in measured.items():
             taken = [{way: ms["compute"] for way, ms in row["p50_ms"].items()} for row in rows.values()]
             ratios = [f"{ms['ours'] / ms[other]:.2f}" for ms in taken]
             parts.append(f"{net} {', '.join(ratios)}")
         yield f"p50 of `ort-cuda`'s float16 file over {other}'s float16, batch 1, 8, 64", "; ".join(parts)
+    apart = [f"{net} {max(row['apart']['ours'] for row in rows.values()):.1g}" for net, rows in measured.items()]
+    refused = [f"{net} is not opened" for net in found["nets"] if net not in measured]
+    yield "its scores from float32's on a CPU, as a share of their range", "; ".join([*apart, *refused])
+
+
+def gpu_gap(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """ResNet-56 -> ResNet-20, trained on a GPU."""
+    epochs = next(iter(found["trained"].values()))["epochs"]
+    mean, low, high = found["gap"]
+    seeds = len(found["seeds"])
+    yield (
+        f"CIFAR-10, ResNet-56 -> ResNet-20, {epochs} epochs on a GPU, {seeds} seeds: teacher over the student alone",
+        f"{100 * mean:.2f} points ({100 * low:.2f} to {100 * high:.2f})",
+    )
+    parts = []
+    for name in ("ort-cpu", "openvino"):
+        mean, low, high = found["minus_alone"][f"int8 on {name}"]
+        closed = 100 * found["closes"][f"int8 on {name}"]
+        parts.append(
+            f"{name} {100 * mean:+.2f} points ({100 * low:.2f} to {100 * high:.2f}), {closed:.0f} % of the gap"
+        )
+    yield "int8 of the distilled student over the student alone", "; ".join(parts)
 
 
 PARTS = (
@@ -386,6 +409,7 @@ PARTS = (
     ("random_nets", random_nets, "random_nets.py"),
     ("loops", loops, "loops.py --data FOLDER"),
     ("gpu", gpu, "gpu.py measure FOLDER"),
+    ("gpu_gap", gpu_gap, "gpu_gap.py train / keep FOLDER --data DATA"),
 )
 
 
@@ -402,7 +426,8 @@ def table() -> str:
 
 def elsewhere(found: dict[str, Any]) -> str:
     """What was not measured on the usual machine, and where."""
-    cpus = found.get("cpus") or {"": found.get("host", {}).get("cpu", USUAL)}
+    where = found.get("host", {})
+    cpus = found.get("cpus") or {"": where.get("gpu") or where.get("cpu", USUAL)}
     others = {net: cpu for net, cpu in cpus.items() if cpu != USUAL}
     if len(others) == len(cpus):
         return f"; {', '.join(sorted(set(others.values())))}"
