@@ -21,7 +21,7 @@ from edgekd.errors import IntegrityError, OutputError, RecipeError, UsageError, 
 from edgekd.recipe import Recipe
 from edgekd.runtime import bundle
 from edgekd.runtime.verify import verify
-from edgekd.store import Store
+from edgekd.store import Store, canonical, sha256
 from edgekd.target import Target
 
 Progress = Callable[[dict[str, Any]], None]
@@ -201,7 +201,8 @@ def standing(order: Order) -> Mapping[str, Any] | None:
 
     Raises:
         OutputError: it can't be written; something else stands there, and ``overwrite`` was not given.
-        IntegrityError: the bundle there is damaged.
+        IntegrityError: the bundle there is damaged, or is not the one that was built here: its manifest, made anew with
+            its digest, would say so of itself to nobody.
     """
     out = order.out
     check_writable(out)
@@ -216,6 +217,7 @@ def standing(order: Order) -> Mapping[str, Any] | None:
         found = bundle.read(out)
         if found.plan == order.identity:
             verify(out, run=False)
+            _check_built_here(order, found.digest)
             missing = order.keep_candidates or (order.explain and not is_explained(found.report))
             return None if missing else found.report
     except IntegrityError:
@@ -225,3 +227,24 @@ def standing(order: Order) -> Mapping[str, Any] | None:
     if not order.overwrite and order.seen:
         raise OutputError("holds another bundle", where=str(out), hint="give --overwrite, or another --out")
     return None
+
+
+def remember(order: Order, digest: str) -> None:
+    """Keep the digest of the bundle that was built, so that another one in its place is seen."""
+    for key in (_built(order), _built(order, digest)):
+        order.store.put(key, {"digest": digest.encode()})
+
+
+def _check_built_here(order: Order, digest: str) -> None:
+    """Raise IntegrityError where this order was built here, and never as the bundle with this digest."""
+    if order.store.has(_built(order, digest)):
+        return
+    if order.store.has(_built(order)):
+        hint = "--overwrite builds it again"
+        raise IntegrityError("is not the bundle that was built here", where=str(order.out), found=digest, hint=hint)
+    order.progress({"step": "the cache does not know this bundle: it was held against its own manifest", "epoch": None})
+
+
+def _built(order: Order, digest: str = "") -> str:
+    """The cache's key of what was built of an order; with a digest, of that very bundle."""
+    return sha256(canonical(["bundle", order.identity, digest]))

@@ -34,6 +34,7 @@ from edgekd.measure import Measured
 from edgekd.orders import Order
 from edgekd.panel import Answers, Watching
 from edgekd.prepare import Objects, prepare
+from edgekd.publish import sbom
 from edgekd.recipe import Budget
 from edgekd.runtime import bundle, runners
 from edgekd.stage_scores import StageScores
@@ -74,11 +75,11 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
     hints = [] if order.quick else advice(order, measured, choices, budget)
     gate(order, choices, {**pages, "samples.html": apart}, hints)
     made = record.bundle(facts, order.identity)
-    files = {**pages, **embed.make(facts, made, document)}
+    files = {**pages, **embed.make(facts, made, document), made.sbom: sbom.make(made)}
     page = samples_page(order.out)
     with as_it_was(page):
         replace_file(page, apart)  # first: a bundle that stands is not built again
-        bundle.write(order.out, made, files, overwrite=order.overwrite)
+        orders.remember(order, bundle.write(order.out, made, files, overwrite=order.overwrite))
     return document
 
 

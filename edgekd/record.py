@@ -23,6 +23,7 @@ from edgekd.learned import Shown
 from edgekd.measure import Candidate, Measured
 from edgekd.plan import Plan, Step
 from edgekd.preprocess import Inputs
+from edgekd.publish import sbom
 from edgekd.recipe import Budget, Recipe
 from edgekd.runtime import bench as benching
 from edgekd.runtime import decisions, golden, parity
@@ -357,6 +358,7 @@ def bundle(facts: Facts, identity: str) -> Bundle:
         sample_dtype=examples.number(bench.feed.raw("train", 0, 1).dtype) if bench.feed.raw_shape else "text",
         rate=bench.feed.rate,
         decisions=decisions.FILE,
+        sbom=sbom.FILE,
         shippable=not facts.quick,
         variants=variants,
         recipe=public_recipe(bench.recipe),

@@ -17,6 +17,7 @@ def test_the_device_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A device that is another Python on this machine; that it was asked is seen by what it was sent."""
     monkeypatch.chdir(tmp_path)
     Path("devices.toml").write_text('[board]\nkind = "local"\n')
+    monkeypatch.setenv("EDGEKD_DEVICES", "")  # what --devices sets is undone
     asked: list[str] = []
     call = remote.Remote._call
 
@@ -26,7 +27,7 @@ def test_the_device_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(remote.Remote, "_call", watched)
     settings = [part for setting in TINY for part in ("--set", setting)]
-    line = ["build", "digits", "--quick", "--target", "ort-cpu", *settings, "--out", "out"]
+    line = ["build", "digits", "--devices", "devices.toml", "--quick", "--target", "ort-cpu", *settings, "--out", "out"]
     assert cli.run([*line, "--measure-on", "board"]) == 0
     assert asked.count("edgekd.host") == 1 and asked.count("edgekd.runtime.bench") >= 2
     report = json.loads(Path("out/report.json").read_text())

@@ -14,6 +14,7 @@ import pytest
 
 from edgekd import cli, console, disk, host
 from edgekd.base import recipe_files, streams
+from edgekd.cli import running
 from edgekd.errors import EdgekdError, ResourceError, UsageError
 from edgekd.runtime import operators
 
@@ -60,7 +61,7 @@ def test_tables_stay_tables_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_json_stays_json_where_a_terminal_is_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
-    cli._print(True, {"label": "ß 😀"}, lambda: "")
+    running.show(True, {"label": "ß 😀"}, lambda: "")
     sys.stdout.flush()
     assert json.loads(raw.getvalue()) == {"label": "ß 😀"}
 
@@ -100,7 +101,7 @@ def test_progress_ends_no_build(number: int, monkeypatch: pytest.MonkeyPatch) ->
     with console.Progress() as progress:
         progress({"step": "teacher"})
         progress({"step": "note", "note": "a note"})
-    cli._tell("a line")
+    running.tell("a line")
 
 
 def test_what_a_light_install_has_runs_there(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 
     manifest.json                 components.student.variants.<target>; SHA-256 and size of every file; see ``manifest``
     manifest.sha256               its digest, as sha256sum writes it
+    model.sig                     where it is signed: of every other file; see ``signature``
     <target>/model.onnx           or openvino_model.xml and .bin
     <target>/target.json          the exact target
     <target>/test_data_set_0/     golden input_0.pb ... and output_0.pb ...
@@ -11,7 +12,7 @@
     recipe.json                   the exact recipe
     vocab.txt                     the tokens of a preprocessing that reads text
     examples/                     programs in several languages, a raw sample, and the answer to it
-    report.json, report.html, samples.json, README.md
+    report.json, report.html, samples.json, README.md, sbom.json
 
 Paths are relative POSIX, never leave the bundle, and there are no symbolic links.
 """
@@ -29,7 +30,7 @@ from edgekd import preprocess
 from edgekd.base.door import open_inside
 from edgekd.disk import replace_folder
 from edgekd.errors import IntegrityError, RecipeError, UsageError
-from edgekd.runtime import manifest, tensor_pb
+from edgekd.runtime import manifest, signature, tensor_pb
 from edgekd.runtime._checks import no_duplicates
 from edgekd.runtime.backends._base import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
@@ -37,16 +38,19 @@ from edgekd.runtime.manifest import portable_first
 
 __all__ = ["Bundle", "Checked", "Graph", "Variant", "portable_first", "pretty", "read", "write"]
 
-MANIFEST, DIGEST, SIGNATURE, REPORT = "manifest.json", "manifest.sha256", "model.sig", "report.json"
-UNLISTED = frozenset({MANIFEST, DIGEST, SIGNATURE})  # what the manifest can't list
+MANIFEST, DIGEST, REPORT = "manifest.json", "manifest.sha256", "report.json"
+UNLISTED = frozenset({MANIFEST, DIGEST, signature.SIGNATURE})  # what the manifest can't list
 MAX_MANIFEST = 4_000_000
 
 
-def write(folder: Path, bundle: Bundle, pages: Mapping[str, bytes], *, overwrite: bool = False) -> None:
+def write(folder: Path, bundle: Bundle, pages: Mapping[str, bytes], *, overwrite: bool = False) -> str:
     """Write a bundle in one rename: it is whole or it is not there, and an earlier one stays until the new one stands.
 
     Args:
         pages: report.json, report.html, samples.json, README.md, as they are.
+
+    Returns:
+        The manifest's digest (SHA-256), which every other file hangs on.
 
     Raises:
         OutputError: ``folder`` holds something else (without ``overwrite``) or can't be written.
@@ -56,6 +60,7 @@ def write(folder: Path, bundle: Bundle, pages: Mapping[str, bytes], *, overwrite
     files[MANIFEST] = canonical(manifest.table(bundle, files))
     files[DIGEST] = digest_file(files[MANIFEST])
     replace_folder(folder, files, lambda: overwrite or _replaceable(folder, bundle))
+    return hashlib.sha256(files[MANIFEST]).hexdigest()
 
 
 def _replaceable(folder: Path, bundle: Bundle) -> bool:
@@ -68,16 +73,23 @@ def _replaceable(folder: Path, bundle: Bundle) -> bool:
         return False
 
 
-def read(folder: Path, plugins: Sequence[str] = ()) -> Bundle:
+def read(
+    folder: Path,
+    plugins: Sequence[str] = (),
+    trust: signature.Trust | None = None,
+    ignore_unlisted: bool = False,
+) -> Bundle:
     """Read and check a manifest; a vocabulary is read with it, the other files are checked when they are read.
 
     Args:
         plugins: backends of the user's own that may be opened, each ``"package.module:Class"``. A bundle names the
             class alone, and brings no code.
+        trust: who must have signed it; None: anybody, or nobody.
+        ignore_unlisted: with ``trust``: files that were not signed may lie there.
 
     Raises:
-        UsageError: there is no such folder.
-        IntegrityError: whatever is not as ``write`` writes it: version, keys, types, paths.
+        UsageError: there is no such folder. UnavailableError: signatures can't be checked here.
+        IntegrityError: whatever is not as ``write`` writes it: version, keys, types, paths; or not signed as asked.
     """
     path = folder / MANIFEST
     where = str(path)
@@ -90,6 +102,10 @@ def read(folder: Path, plugins: Sequence[str] = ()) -> Bundle:
         table = json.loads(data.decode("utf-8"), object_pairs_hook=no_duplicates)
     except (ValueError, RecursionError) as err:  # ValueError: no UTF-8, no JSON, or a number of thousands of digits
         raise IntegrityError(f"not valid JSON: {err}", where=where) from err
+    if trust is not None:
+        signature.check(folder, trust, ignore_unlisted)
+        if open_inside(folder, MANIFEST, MAX_MANIFEST) != data:  # every other file hangs on it
+            raise IntegrityError("changed while its signature was checked", where=where)
     found = manifest.parse(table, folder, where)
     if found.format > 1:
         _check_digest(folder / DIGEST, digest_file(data))

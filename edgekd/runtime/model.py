@@ -20,6 +20,7 @@ from edgekd.runtime import bundle as bundles
 from edgekd.runtime import opening
 from edgekd.runtime.backends._base import Array, Port, Session
 from edgekd.runtime.bundle import Bundle, Variant
+from edgekd.runtime.signature import Trust
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,13 @@ def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def load(path: str | Path, target: str | None = None, threads: int | None = None, plugins: Sequence[str] = ()) -> Model:
+def load(
+    path: str | Path,
+    target: str | None = None,
+    threads: int | None = None,
+    plugins: Sequence[str] = (),
+    key: str | Path | Trust | None = None,
+) -> Model:
     """Open a bundle.
 
     Args:
@@ -139,12 +146,13 @@ def load(path: str | Path, target: str | None = None, threads: int | None = None
             report.json, or the manifest's first where there is no report.
         threads: else as many as it was measured with.
         plugins: backends of your own that may be opened, each ``"package.module:Class"``.
+        key: who must have signed it: a public key's file, or a ``signature.Trust`` (``edgekd[sign]``).
 
     Raises:
-        IntegrityError: damaged; a file is held against its hash when it is opened.
+        IntegrityError: damaged, or not signed as asked; a file is held against its hash when it is opened.
         UnavailableError: no variant can run here, or none answers as where it was checked; says why for each.
     """
-    bundle = bundles.read(Path(path), plugins)
+    bundle = bundles.read(Path(path), plugins, Trust.of(key))
     if target is not None:
         names = [v.target for v in bundle.variants]
         if target not in names:

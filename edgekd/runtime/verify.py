@@ -12,10 +12,15 @@ from edgekd.runtime import batches, decisions, golden, manifest
 from edgekd.runtime.bundle import UNLISTED, read
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.opening import Opened, open_variant, others
+from edgekd.runtime.signature import Trust
 
 
 def verify(
-    folder: Path, run: bool = True, plugins: Sequence[str] = (), ignore_unlisted: bool = False
+    folder: Path,
+    run: bool = True,
+    plugins: Sequence[str] = (),
+    ignore_unlisted: bool = False,
+    key: str | Path | Trust | None = None,
 ) -> list[dict[str, Any]]:
     """Check every hash and, with ``run``, replay golden inputs and raw samples on every variant that can run here.
 
@@ -23,6 +28,7 @@ def verify(
         plugins: see ``bundle.read``.
         ignore_unlisted: for who built or installed something in the folder: what the manifest does not list is counted
             and not refused. It may be code that runs with the examples.
+        key: who must have signed it: a public key's file, or a ``signature.Trust``; checked before anything is run.
 
     Returns:
         One dict a check: ``{"check": text, "ok": True}``, or ``"skipped": why`` for a variant that can't run here.
@@ -33,7 +39,8 @@ def verify(
             the right hashes is not verified.
     """
     folder = Path(folder)
-    bundle = read(folder, plugins)
+    trust = Trust.of(key)
+    bundle = read(folder, plugins, trust, ignore_unlisted)
     for name in bundle.hashes:
         bundle.file(name)
     extra = sorted(set(_found(folder)) - set(bundle.hashes) - UNLISTED)
@@ -45,6 +52,8 @@ def verify(
             hint="remove it; or --ignore-unlisted, if you built or installed something there",
         )
     checks: list[dict[str, Any]] = [{"check": f"{len(bundle.hashes)} files: size and SHA-256", "ok": True}]
+    if trust is not None:
+        checks.append({"check": "signature", "ok": True})
     if extra:
         checks.append({"check": f"{len(extra)} files that the manifest does not list", "skipped": f"{extra[0]} ..."})
     if (missing := manifest.MISSING.get(bundle.format)) is not None:

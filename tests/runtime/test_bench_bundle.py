@@ -116,6 +116,7 @@ def test_the_command_line(net: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_what_was_measured_before_a_cut_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("devices.toml").write_text('[board]\nkind = "local"\n')
+    monkeypatch.setenv("EDGEKD_DEVICES", "devices.toml")
     net, real, asked = make(tmp_path / "two", targets=("a", "b")), remote.Remote.bench, list[str]()
 
     def cut(self: remote.Remote, job: BenchJob) -> BenchResult:

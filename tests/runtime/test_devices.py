@@ -403,7 +403,11 @@ def test_names_stand_in_devices_toml_and_addresses_for_themselves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
     Path("devices.toml").write_text('[pi]\nurl = "ssh://me@board:22"\npython = "/opt/python3"\n')
+    with pytest.raises(UsageError, match="no such device"):
+        find("pi")  # whoever filled the current folder was not asked
+    monkeypatch.setenv("EDGEKD_DEVICES", "devices.toml")
     assert find("pi").name == "ssh://me@board:22" and find("pi").python == "/opt/python3"
     assert find("ssh://[fe80::1%25eth0]:7").name == "ssh://[fe80::1%25eth0]:7"
     assert find("adb:R58M").name == "adb:R58M" and find("local") == Local()

@@ -12,14 +12,16 @@ from edgekd import plugins
 from edgekd.errors import UsageError
 from edgekd.runtime.devices._base import Device
 
-FILE = "devices.toml"
+FILE, ASKED = "devices.toml", "EDGEKD_DEVICES"
 FORMS = "local, ssh://[user@]host[:port], adb:SERIAL, or a name in devices.toml"
 
 
 def find(text: str) -> Device:
     """A device by its address or its name.
 
-    Names stand in ``devices.toml`` here, or in the user's folder of configuration (``~/.config/edgekd``)::
+    Names stand in ``devices.toml`` in the user's folder of configuration (``~/.config/edgekd``), or in the file that
+    ``--devices`` or ``EDGEKD_DEVICES`` names; never in one that just lies in the current folder, since a device says
+    which Python and which ssh configuration are used::
 
         [pi]
         url = "ssh://pi@192.168.1.7"        # or kind = "ssh", host = "192.168.1.7", ...
@@ -55,15 +57,17 @@ def _address(text: str) -> dict[str, Any] | None:
 
 
 def _named(name: str) -> dict[str, Any]:
-    """The table of a name: the one here before the user's."""
+    """The table of a name: that of the file that was asked for before the user's."""
     # expanduser leaves ~ as it is where a user has no home: then there is no such file
     home = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "edgekd"
     known: dict[str, dict[str, Any]] = {}
-    for file in (home / FILE, Path(FILE)):
+    asked = os.environ.get(ASKED)
+    for file in (home / FILE, *([Path(asked)] if asked else [])):
         try:
             known |= tomllib.loads(file.read_text(encoding="utf-8-sig"))
-        except FileNotFoundError:
-            continue
+        except FileNotFoundError as err:
+            if str(file) == asked:
+                raise UsageError("no such file", where="--devices", found=asked) from err
         except (OSError, ValueError) as err:
             raise UsageError(f"can't be read: {err}", where=str(file)) from err
     if not isinstance(known.get(name), dict):

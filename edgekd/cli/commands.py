@@ -6,21 +6,15 @@ Exit codes: 0 done; 1 a bug; 2 usage, recipe, data, factory, target, output; 3 a
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import json
-import os
-import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from edgekd import __version__
-from edgekd.base import streams
-from edgekd.errors import EdgekdError, ResourceError, UsageError, out_of_memory
+from edgekd.cli import options
+from edgekd.cli.running import clean_stdout, line, own_modules, show, tell
+from edgekd.errors import UsageError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -29,34 +23,22 @@ def cli() -> None:
     """Compile a trained teacher into a small student that runs fast on a target, and prove it."""
 
 
-# The extra that brings a module; the others come with [build].
-_EXTRAS = {"transformers": "text", "tokenizers": "text", "optuna": "tune", "tomli_w": "tune"}
-_recipe = click.argument("recipe", required=False)
-_target = click.option("--target", "targets", multiple=True, metavar="T", help="Target name or file; may be repeated.")
-_set = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a recipe key: a.b=c.")
-_cache = click.option("--cache", type=click.Path(path_type=Path), help="Where artifacts are kept.")
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr.")
-_quick = click.option("--quick", is_flag=True, help="Every stage cut to seconds; the bundle is not shippable.")
-_bundle = click.argument("bundle", type=click.Path(path_type=Path))
-_plugins = click.option("--allow-plugin", "plugins", multiple=True, metavar="PACKAGE.MODULE:CLASS",
-                        help="A backend of your own that the bundle may open; may be repeated.")  # fmt: skip
-
-
 @cli.command()
-@_recipe
-@_target
+@options.recipe
+@options.target
 @click.option("--out", type=click.Path(path_type=Path), help="The bundle's folder [default: dist/<name>].")
-@_set
-@_quick
+@options.settings
+@options.quick
 @click.option("--keep-candidates", is_flag=True, help="Keep every candidate's files in <out>.candidates/.")
 @click.option("--explain", is_flag=True, help="Train the student once more without each loss and report what each is "
               "worth; a bundle that stands already gets a new report.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Check everything, print the plan, train nothing.")
 @click.option("--measure-on", default="local", show_default=True, metavar="DEVICE", help="Whose latencies decide; see "
               "edgekd bench --device.")  # fmt: skip
+@options.devices
 @click.option("--overwrite", is_flag=True, help="Replace another bundle at --out.")
-@_cache
-@_json
+@options.cache
+@options.as_json
 def build(
     recipe: str | None,
     targets: tuple[str, ...],
@@ -74,7 +56,7 @@ def build(
     """Distil, prune, quantize, export, measure and bundle RECIPE (a file or a built-in name)."""
     from edgekd import console, orders
 
-    with _own_modules(), _clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
+    with own_modules(), clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
         order = orders.take(
             recipe,
             targets,
@@ -99,14 +81,14 @@ def build(
         else:
             report = found
     if dry_run:
-        _print(as_json, tree, lambda: console.plan_tree(tree))
+        show(as_json, tree, lambda: console.plan_tree(tree))
     else:
-        _print(as_json, report, lambda: console.build_table(report, order.out, cached=found is not None))
+        show(as_json, report, lambda: console.build_table(report, order.out, cached=found is not None))
 
 
 @cli.command()
-@_recipe
-@_target
+@options.recipe
+@options.target
 @click.option("--max-latency-ms", type=click.FloatRange(min=0, min_open=True), help="p50 on each target.")
 @click.option("--max-size-kb", type=click.FloatRange(min=0, min_open=True), help="Of the files that ship.")
 @click.option("--max-drop", type=click.FloatRange(min=0), help="Against the teacher, in the metric's unit.")
@@ -119,11 +101,11 @@ def build(
 @click.option("--stop-when-met", is_flag=True, help="End with the first trial inside the budget.")
 @click.option("--storage", metavar="FILE|URL", help="Of the study: an Optuna journal file, or an SQL database's URL "
               "[default: a file in the cache].")  # fmt: skip
-@_set
-@_quick
+@options.settings
+@options.quick
 @click.option("--overwrite", is_flag=True, help="Replace another bundle at --out.")
-@_cache
-@_json
+@options.cache
+@options.as_json
 def tune(
     recipe: str | None,
     targets: tuple[str, ...],
@@ -142,7 +124,7 @@ def tune(
     wishes = {key: how.pop(key) for key in ("max_latency_ms", "max_size_kb", "max_drop")}
     if how["trials"] is None and how["seconds"] is None:
         how["trials"] = search.TRIALS
-    with _own_modules(), _clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
+    with own_modules(), clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
         found = search.run(
             recipe,
             targets,
@@ -152,19 +134,19 @@ def tune(
             cache=cache,
             quick=quick,
             overwrite=overwrite,
-            tell=_tell,
+            tell=tell,
             progress=progress,
         )
-    _print(as_json, found, lambda: console.tune_table(found))
+    show(as_json, found, lambda: console.tune_table(found))
 
 
 @cli.command()
-@_recipe
-@_target
-@_set
-@_quick
-@_cache
-@_json
+@options.recipe
+@options.target
+@options.settings
+@options.quick
+@options.cache
+@options.as_json
 def plan(
     recipe: str | None,
     targets: tuple[str, ...],
@@ -176,17 +158,18 @@ def plan(
     """Print the tree of steps: what is shared, what forks, what is cached, what it costs."""
     from edgekd import console, orders, pipeline
 
-    with _own_modules(), _clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
+    with own_modules(), clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
         order = orders.take(recipe, targets, settings, cache=cache, quick=quick, progress=progress)
         tree = pipeline.describe(order)
-    _print(as_json, tree, lambda: console.plan_tree(tree))
+    show(as_json, tree, lambda: console.plan_tree(tree))
 
 
 @cli.command()
-@_bundle
+@options.bundle
 @click.option("--target", help="Only this variant.")
 @click.option("--device", "devices", multiple=True, metavar="DEVICE", default=["local"], show_default=True,
               help="ssh://[user@]host[:port], adb:SERIAL, or a name in devices.toml; repeat to compare.")  # fmt: skip
+@options.devices
 @click.option("--seconds", type=click.FloatRange(0.05, 600), default=1.0, show_default=True, help="Of each variant.")
 @click.option("--batch", type=click.IntRange(1, 65536), help="Samples at once [default: as it was built for].")
 @click.option("--streams", type=click.IntRange(1, 1024), default=1, show_default=True,
@@ -196,8 +179,9 @@ def plan(
               "this one instead, and tell the ratio with its interval.")  # fmt: skip
 @click.option("--export", "form", type=click.Choice(["benchmark_app", "csv", "mlperf"]), help="Print it in this form.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write it as a page.")
-@_plugins
-@_json
+@options.plugins
+@options.signers
+@options.as_json
 def bench(
     bundle: Path,
     target: str | None,
@@ -206,21 +190,25 @@ def bench(
     form: str | None,
     html: Path | None,
     as_json: bool,
+    key: Any,
     **how: Any,
 ) -> None:
     """Time every variant of BUNDLE that this machine, or another one, can run."""
     from edgekd import console
+    from edgekd.runtime import bundle as bundles
     from edgekd.runtime import compare, exports, local
 
     settings = local.Settings(**how)
+    if key is not None:
+        bundles.read(bundle, settings.plugins, key)
     if other is not None:
         if len(devices) > 1 or form:
             raise UsageError("compares on one device, in no other form", where="--compare")
-        with _own_modules(bool(settings.plugins)):
-            ratio = compare.compare(bundle, other, target, devices[0], settings, _tell)
-        return _print(as_json, ratio, lambda: console.compare_table(ratio))
-    with _own_modules(bool(settings.plugins)):
-        found = [local.bench(bundle, target, device=device, settings=settings, tell=_tell) for device in devices]
+        with own_modules(bool(settings.plugins)):
+            ratio = compare.compare(bundle, other, target, devices[0], settings, tell)
+        return show(as_json, ratio, lambda: console.compare_table(ratio))
+    with own_modules(bool(settings.plugins)):
+        found = [local.bench(bundle, target, device=device, settings=settings, tell=tell) for device in devices]
     if html is not None:
         from edgekd.disk import disk
         from edgekd.report import devices as page
@@ -228,44 +216,69 @@ def bench(
         with disk(html):
             html.write_text(page.html(found), encoding="utf-8")
     if form:
-        return _line(exports.FORMS[form](found), end="")
-    _print(as_json, found[0] if len(found) == 1 else {"devices": found}, lambda: console.bench_table(found))
+        return line(exports.FORMS[form](found), end="")
+    show(as_json, found[0] if len(found) == 1 else {"devices": found}, lambda: console.bench_table(found))
 
 
 @cli.command()
-@_bundle
-@_plugins
+@options.bundle
+@options.plugins
 @click.option("--ignore-unlisted", is_flag=True, help="Let files be that the manifest does not list: you built there.")
-@_json
-def verify(bundle: Path, plugins: tuple[str, ...], ignore_unlisted: bool, as_json: bool) -> None:
+@options.signers
+@options.as_json
+def verify(bundle: Path, plugins: tuple[str, ...], ignore_unlisted: bool, key: Any, as_json: bool) -> None:
     """Check every hash of BUNDLE, and replay golden inputs and raw samples on every variant that can run here."""
     from edgekd import console
     from edgekd.runtime import verify as verifying
 
-    with _own_modules(bool(plugins)):
-        checks = verifying.verify(bundle, plugins=plugins, ignore_unlisted=ignore_unlisted)
-    _print(as_json, checks, lambda: console.checks_table(checks))
+    with own_modules(bool(plugins)):
+        checks = verifying.verify(bundle, plugins=plugins, ignore_unlisted=ignore_unlisted, key=key)
+    show(as_json, checks, lambda: console.checks_table(checks))
+
+
+@cli.command()
+@options.bundle
+@click.option(
+    "--key",
+    type=options.file,
+    metavar="FILE",
+    required=True,
+    help="A private key (elliptic curve, PEM); the password "
+    "of an encrypted one is in EDGEKD_KEY_PASSWORD, or is asked for.",
+)
+@click.option("--certificate", type=options.file, metavar="FILE", help="That key's certificate.")
+@click.option(
+    "--chain", type=options.file, multiple=True, metavar="FILE", help="The certificates behind it; may be repeated."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an earlier signature.")
+@options.as_json
+def sign(bundle: Path, as_json: bool, **how: Any) -> None:
+    """Sign every file of BUNDLE, as OpenSSF model signing does: model.sig, which verify --key holds it against."""
+    from edgekd.publish import sign as signing
+
+    found = signing.sign(bundle, **how, ask=lambda: str(click.prompt("password of the key", hide_input=True, err=True)))
+    show(as_json, found, lambda: f"wrote {found['signature']}: manifest {found['digest']}")
 
 
 @cli.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@_json
+@options.as_json
 def inspect(path: Path, as_json: bool) -> None:
     """Show what is in a bundle or a model file, down to which operators are quantized."""
     from edgekd import console, inspection
 
     found = inspection.inspect(path)
-    _print(as_json, found, lambda: console.inspection_table(found))
+    show(as_json, found, lambda: console.inspection_table(found))
 
 
 @cli.command()
-@_json
+@options.as_json
 def targets(as_json: bool) -> None:
     """List the targets, whether this machine can run each, and why not."""
     from edgekd import console, inspection
 
     found = inspection.targets()
-    _print(as_json, found, lambda: console.targets_table(found))
+    show(as_json, found, lambda: console.targets_table(found))
 
 
 @cli.command()
@@ -276,7 +289,7 @@ def init(path: Path, name: str) -> None:
     from edgekd.base import recipe_files
 
     recipe_files.start(path, name)
-    _line(f"wrote {path}\nnext: edgekd build {path} --quick")
+    line(f"wrote {path}\nnext: edgekd build {path} --quick")
 
 
 @cli.command()
@@ -286,23 +299,23 @@ def report(bundle: Path, out: Path | None) -> None:
     """Write report.html again from a bundle's report.json."""
     from edgekd.report import again
 
-    _line(f"wrote {again.write(bundle, out)}")
+    line(f"wrote {again.write(bundle, out)}")
 
 
 @cli.command()
-@_json
+@options.as_json
 def doctor(as_json: bool) -> None:
     """Host, runtimes, clashes between packages, and the pip line for what is missing."""
     from edgekd import console, inspection
 
     found = inspection.doctor()
-    _print(as_json, found, lambda: console.doctor(found))
+    show(as_json, found, lambda: console.doctor(found))
 
 
 @cli.command()
 @click.option("--prune", "days", type=click.FloatRange(min=0), help="Remove what is older than so many days (0: all).")
-@_cache
-@_json
+@options.cache
+@options.as_json
 def cache(days: float | None, cache: Path | None, as_json: bool) -> None:
     """Show the cache's place and size, or prune it."""
     from edgekd import inspection
@@ -311,94 +324,4 @@ def cache(days: float | None, cache: Path | None, as_json: bool) -> None:
     text = f"{found['path']}: {found['artifacts']} artifacts, {found['bytes'] / 1e6:.1f} MB"
     if days is not None:
         text += f" ({found['freed_bytes'] / 1e6:.1f} MB freed)"
-    _print(as_json, found, lambda: text)
-
-
-def _clean_stdout(as_json: bool) -> contextlib.AbstractContextManager[Any]:
-    """With ``--json`` what a user's own code prints goes to stderr."""
-    return contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-
-
-def _print(as_json: bool, document: Any, human: Callable[[], Any]) -> None:
-    if as_json:
-        return _line(json.dumps(document, indent=2, ensure_ascii=not streams.takes_unicode(sys.stdout)))
-    from edgekd import console
-
-    shown = human()
-    with streams.to_stdout():
-        console.show(shown)
-
-
-def _line(text: str, end: str = "\n") -> None:
-    with streams.to_stdout():
-        print(text, end=end)
-
-
-def _tell(line: str) -> None:
-    """A line on stderr; where it can't be written, nobody waits for it."""
-    with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
-
-
-def run(args: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code; every error becomes one message on stderr."""
-    streams.prepare()
-    try:
-        cli.main(args=None if args is None else list(args), standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        return _fail("interrupted; run the same command again to go on where it stopped", 130)
-    except click.ClickException as err:
-        with contextlib.suppress(OSError):
-            err.show()
-        return UsageError.exit_code
-    except EdgekdError as err:
-        return _fail(str(err), err.exit_code)
-    except ModuleNotFoundError as err:
-        extra = _EXTRAS.get((err.name or "").partition(".")[0], "build,ort")
-        return _fail(f"{err.name} is not installed; pip install 'edgekd[{extra}]'", 4)
-    except PermissionError as err:
-        return _fail(f"{err.filename}: permission denied", UsageError.exit_code)
-    except Exception as err:  # noqa: BLE001 - the last resort: a bug, with its traceback
-        if out_of_memory(err):
-            return _fail("out of memory; try a smaller batch_size", ResourceError.exit_code)
-        if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _fail(f"{err.filename or 'a file'}: the disk is full", ResourceError.exit_code)
-        if isinstance(err, OSError) and err.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-            return _fail(f"{str(err.filename)[:80]}: no such place ({err.strerror})", UsageError.exit_code)
-        traceback.print_exc()
-        return _fail(f"a bug in edgekd: {type(err).__name__}: {err}", 1)
-    return 0
-
-
-def _fail(message: str, code: int) -> int:
-    _tell(f"edgekd: {message}")
-    return code
-
-
-@contextlib.contextmanager
-def _own_modules(wanted: bool = True) -> Iterator[None]:
-    """Let a user's own modules stand in the current folder: a recipe's ``mypkg.zoo:teacher``, an allowed plugin.
-
-    Last, so that none stands in for a library's, and for no other command: whoever looks at a stranger's bundle, there
-    where it was unpacked, runs nothing of it.
-    """
-    folder = os.getcwd()
-    added = wanted and folder not in sys.path
-    if added:
-        sys.path.append(folder)
-    try:
-        yield
-    finally:
-        if added and folder in sys.path:
-            sys.path.remove(folder)
-
-
-def main() -> None:
-    """The console script."""
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        sys.exit(_fail("the current folder is gone; go to one that is there", UsageError.exit_code))
-    sys.exit(run())
+    show(as_json, found, lambda: text)

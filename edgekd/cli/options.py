@@ -1,0 +1,53 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+recipe = click.argument("recipe", required=False)
+target = click.option("--target", "targets", multiple=True, metavar="T", help="Target name or file; may be repeated.")
+settings = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a recipe key: a.b=c.")
+cache = click.option("--cache", type=click.Path(path_type=Path), help="Where artifacts are kept.")
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr.")
+quick = click.option("--quick", is_flag=True, help="Every stage cut to seconds; the bundle is not shippable.")
+bundle = click.argument("bundle", type=click.Path(path_type=Path))
+plugins = click.option("--allow-plugin", "plugins", multiple=True, metavar="PACKAGE.MODULE:CLASS",
+                        help="A backend of your own that the bundle may open; may be repeated.")  # fmt: skip
+file = click.Path(path_type=Path)
+
+
+def _ask_devices(_: click.Context, __: click.Parameter, chosen: Path | None) -> None:
+    if chosen is not None:
+        os.environ["EDGEKD_DEVICES"] = str(chosen)
+
+
+devices = click.option("--devices", "devices_file", type=file, metavar="FILE", expose_value=False,
+                       callback=_ask_devices, help="Where devices are named, beside ~/.config/edgekd/devices.toml "
+                       "[default: EDGEKD_DEVICES].")  # fmt: skip
+SIGNERS = (
+    click.option("--key", type=file, metavar="FILE", help="A public key that the bundle must be signed with."),
+    click.option("--certificate", "certificates", type=file, multiple=True, metavar="FILE", help="A certificate that "
+                 "the signer's must go back to; may be repeated."),
+    click.option("--identity", help="Who must have signed it, with --identity-provider and --trust-config."),
+    click.option("--identity-provider", metavar="URL", help="Who vouches for the identity."),
+    click.option("--trust-config", type=file, metavar="FILE", help="The roots to trust; none are fetched."),
+)  # fmt: skip
+
+
+def signers(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say who must have signed a bundle, given to the command as ``key``: a ``Trust``, or None."""
+
+    @functools.wraps(command)
+    def with_trust(**given: Any) -> Any:
+        from edgekd.runtime.signature import Trust
+
+        names = ("key", "certificates", "identity", "identity_provider", "trust_config")
+        return command(key=Trust.of(Trust(**{name: given.pop(name) for name in names})), **given)
+
+    return functools.reduce(lambda done, option: option(done), reversed(SIGNERS), with_trust)

@@ -1,0 +1,114 @@
+"""Running a command line: what is printed, what an error ends with, where a user's own modules are found."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import click
+
+from edgekd.base import streams
+from edgekd.errors import EdgekdError, ResourceError, UsageError, out_of_memory
+
+# The extra that brings a module; the others come with [build].
+_EXTRAS = {"transformers": "text", "tokenizers": "text", "optuna": "tune", "tomli_w": "tune"}
+_EXTRAS |= {"model_signing": "sign", "OpenSSL": "sign"}
+
+
+def clean_stdout(as_json: bool) -> contextlib.AbstractContextManager[Any]:
+    """With ``--json`` what a user's own code prints goes to stderr."""
+    return contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+
+
+def show(as_json: bool, document: Any, human: Callable[[], Any]) -> None:
+    """Print a document: as JSON, or as ``human`` shows it."""
+    if as_json:
+        return line(json.dumps(document, indent=2, ensure_ascii=not streams.takes_unicode(sys.stdout)))
+    from edgekd import console
+
+    shown = human()
+    with streams.to_stdout():
+        console.show(shown)
+
+
+def line(text: str, end: str = "\n") -> None:
+    """A line on stdout."""
+    with streams.to_stdout():
+        print(text, end=end)
+
+
+def tell(text: str) -> None:
+    """A line on stderr; where it can't be written, nobody waits for it."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def run(command: click.Command, args: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code; every error becomes one message on stderr."""
+    streams.prepare()
+    try:
+        command.main(args=None if args is None else list(args), standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return fail("interrupted; run the same command again to go on where it stopped", 130)
+    except click.ClickException as err:
+        with contextlib.suppress(OSError):
+            err.show()
+        return UsageError.exit_code
+    except EdgekdError as err:
+        return fail(str(err), err.exit_code)
+    except ModuleNotFoundError as err:
+        extra = _EXTRAS.get((err.name or "").partition(".")[0], "build,ort")
+        return fail(f"{err.name} is not installed; pip install 'edgekd[{extra}]'", 4)
+    except PermissionError as err:
+        return fail(f"{err.filename}: permission denied", UsageError.exit_code)
+    except Exception as err:  # noqa: BLE001 - the last resort: a bug, with its traceback
+        if out_of_memory(err):
+            return fail("out of memory; try a smaller batch_size", ResourceError.exit_code)
+        if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
+            return fail(f"{err.filename or 'a file'}: the disk is full", ResourceError.exit_code)
+        if isinstance(err, OSError) and err.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            return fail(f"{str(err.filename)[:80]}: no such place ({err.strerror})", UsageError.exit_code)
+        traceback.print_exc()
+        return fail(f"a bug in edgekd: {type(err).__name__}: {err}", 1)
+    return 0
+
+
+def fail(message: str, code: int) -> int:
+    """Say what went wrong; the exit code."""
+    tell(f"edgekd: {message}")
+    return code
+
+
+@contextlib.contextmanager
+def own_modules(wanted: bool = True) -> Iterator[None]:
+    """Let a user's own modules stand in the current folder: a recipe's ``mypkg.zoo:teacher``, an allowed plugin.
+
+    Last, so that none stands in for a library's, and for no other command: whoever looks at a stranger's bundle, there
+    where it was unpacked, runs nothing of it.
+    """
+    folder = os.getcwd()
+    added = wanted and folder not in sys.path
+    if added:
+        sys.path.append(folder)
+    try:
+        yield
+    finally:
+        if added and folder in sys.path:
+            sys.path.remove(folder)
+
+
+def started(command: click.Command) -> int:
+    """The console script's exit code."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return fail("the current folder is gone; go to one that is there", UsageError.exit_code)
+    return run(command)
