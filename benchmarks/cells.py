@@ -4,7 +4,8 @@
 
 A cell is a net on a target with one way to compress it: dense, pruned by 30, 50 and 70 %, low-rank, int8, and each of
 these in int8. Nets are trained for a moment, on made data. In each cell the rule of ``choose`` decides between the
-candidate and fp32, with a budget of accuracy; then every file is timed once more against fp32, in a new process.
+candidate and fp32, with a budget of accuracy; then every file is timed once more against fp32, in new processes, as
+a build does.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from typing import Any
 import _common
 
 from edgekd import measure, orders, pipeline, veto
+from edgekd.build import timing
 from edgekd.decide import choose
 from edgekd.prepare import Objects, prepare
 from edgekd.preprocess import Inputs
 from edgekd.recipe import Budget
 from edgekd.runtime import bench as benching
+from edgekd.runtime.runners import Here
 
 TARGETS = ("ort-cpu", "openvino", "portable-int8")
 MAX_DROP = 0.1
@@ -103,7 +106,7 @@ def kernels_of(found: measure.Measured) -> set[str]:
 
 
 def timed_again(found: measure.Measured, x: Inputs, seconds: float) -> dict[str, tuple[float, float, float]]:
-    """The time of every candidate over that of fp32 with its 95 % interval, from a new process."""
+    """The time of every candidate over that of fp32 with its 95 % interval, from new processes."""
     target = found.target
     job = benching.BenchJob(
         target.backend,
@@ -114,7 +117,7 @@ def timed_again(found: measure.Measured, x: Inputs, seconds: float) -> dict[str,
         batch=target.shapes.batch,
         min_seconds=seconds,
     )
-    samples = benching.bench_in_subprocess(job).samples
+    samples = timing.in_sessions(Here(), job, lambda: None).samples  # as a build times it
     ratios = {name: benching.ratio_ci(taken, samples["fp32"]) for name, taken in samples.items()}
     return {name: (ratio, *ends) for name, (ratio, ends) in ratios.items()}
 

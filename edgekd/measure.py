@@ -106,7 +106,14 @@ class Measured:
     def contenders(self) -> list[Contender]:
         """What ``choose`` needs to know."""
         return [
-            Contender(c.name, c.size_bytes, c.value_validation, bench.summary(c.samples)["p50"], _parity_gap(c))
+            Contender(
+                c.name,
+                c.size_bytes,
+                c.value_validation,
+                bench.summary(c.samples)["p50"],
+                _parity_gap(c),
+                c.sessions_p50_ms,
+            )
             for c in self.candidates.values()
         ]
 

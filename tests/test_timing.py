@@ -50,9 +50,9 @@ def test_both_are_told(second: tuple[int, int], note: str | None) -> None:
 @pytest.mark.parametrize(
     ("later", "sessions"),
     [
-        ([(100, 99), (100, 108), (100, 108)], 4),  # faster in one and slower in another
+        ([(100, 99), *[(100, 108)] * 4], 6),  # faster in one and slower in another
         ([(100, 100), (100, 50), (100, 50)], 3),  # equal in one, then clearly faster
-        ([(100, 110), (100, 120), (100, 120)], 4),  # so far one of each
+        ([(100, 110), *[(100, 120)] * 4], 6),  # so far one of each
         ([(100, 98), (100, 98), (100, 98)], 2),  # each time a little faster
     ],
 )

@@ -1,4 +1,4 @@
-"""Latencies in two to four sessions some seconds apart: what one machine, minutes later, should find again."""
+"""Latencies in two to six sessions some seconds apart: what one machine, minutes later, should find again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgekd.decide.choose import SESSIONS
 from edgekd.runtime.bench import BenchJob, BenchResult, Samples, ratio_ci, summary
 from edgekd.runtime.runners import Machine
 from edgekd.runtime.statistics import far_apart
-
-MOST_SESSIONS = 4
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,12 @@ class Timed:
 
 
 def in_sessions(run: Machine, job: BenchJob, between: Callable[[], None] | None = None) -> Timed:
-    """Time the candidates of a job, half in one process and half in another, then in up to two more.
+    """Time the candidates of a job, half in one process and half in another, then in up to four more.
 
     A process that starts later finds other clocks, other neighbours and other places in memory: what two of them agree
     on within 15 % is quoted, else both are. A process has a bias of its own, which no interval within it knows (a BERT
     in int8 took 1.00 x the time of fp32 in two of them and 1.08 x in a third): a candidate that is neither faster nor
-    slower than the baseline is timed in two more.
+    slower than the baseline is timed in four more.
 
     Args:
         between: what is done meanwhile; None: one session, of the whole time.
@@ -50,7 +49,7 @@ def in_sessions(run: Machine, job: BenchJob, between: Callable[[], None] | None 
         found = [run.bench(half)]
         between()
         found.append(run.bench(half))
-        while len(found) < MOST_SESSIONS and undecided(found, job):
+        while len(found) < SESSIONS and undecided(found, job):
             found.append(run.bench(half))
     samples = pooled(found, job)
     p50 = {name: [summary(one.samples[name])["p50"] for one in found] for name in job.candidates}

@@ -48,6 +48,21 @@ def test_an_interval_that_holds_one_is_a_tie() -> None:
     assert noisy.shipped == "int8"
 
 
+@pytest.mark.parametrize(
+    ("int8", "ships"),
+    [
+        ((1.02, 1.05, 1.01, 1.04, 1.02, 0.99), "fp32"),  # slower in five of six processes
+        ((1.02, 1.05, 1.01, 1.04, 0.98, 0.99), "int8"),
+        ((1.02, 1.05), "int8"),  # that may be chance
+    ],
+)
+def test_what_is_slower_in_nearly_every_session_is_slower(int8: tuple[float, ...], ships: str) -> None:
+    small, fp32 = Contender("int8", 300, 0.9, 1.02, None, int8), Contender("fp32", 1000, 0.9, 1.0, None, [1.0] * 6)
+    choice = choose([small, fp32], None, 0.9, lambda a, b: (1.02, 0.99, 1.05))
+    assert choice.shipped == ships
+    assert ships == "int8" or choice.verdicts["int8"] == "slower than fp32 in 5 of 6 sessions: 1.02 x its time"
+
+
 def test_quick_reports_a_gate_and_ships_the_dense_one() -> None:
     wrong = Contender("fp32", 1000, 0.9, 1.0, parity="parity: differs")
     choice = pick(wrong, budget=Budget(), gated=False)
