@@ -3,8 +3,8 @@
 Only what may itself ship can bar another. Among the candidates inside the budget, at parity, and not slower than dense
 fp32 (where that one is inside the budget, too; clearly, or in nearly every session), those tie that are less than 5 %
 slower than the fastest or whose ratio's 95 % interval holds 1; of the tie the smallest file ships (equal: the target's
-order), but never one that is clearly slower than another that is as good and as small. So noise decides nothing, and two
-builds choose alike. With ``prefer = "size"`` the smallest of them all ships.
+order), but never one that is clearly slower than another that is as good and as small. So noise decides nothing, and
+two builds choose alike. With ``prefer = "size"`` the smallest of them all ships.
 """
 
 from __future__ import annotations
