@@ -20,6 +20,7 @@ import click
 
 from edgekd import __version__
 from edgekd.base import streams
+from edgekd.base.printable import all_printable, in_json, printable
 from edgekd.errors import EdgekdError, ResourceError, UsageError, out_of_memory
 
 
@@ -99,9 +100,10 @@ def build(
         else:
             report = found
     if dry_run:
-        _print(as_json, tree, lambda: console.plan_tree(tree))
+        _print(as_json, tree, console.plan_tree)
     else:
-        _print(as_json, report, lambda: console.build_table(report, order.out, cached=found is not None))
+        cached = found is not None
+        _print(as_json, report, lambda told: console.build_table(told, order.out, cached=cached))
 
 
 @cli.command()
@@ -155,7 +157,7 @@ def tune(
             tell=_tell,
             progress=progress,
         )
-    _print(as_json, found, lambda: console.tune_table(found))
+    _print(as_json, found, console.tune_table)
 
 
 @cli.command()
@@ -179,7 +181,7 @@ def plan(
     with _own_modules(), _clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
         order = orders.take(recipe, targets, settings, cache=cache, quick=quick, progress=progress)
         tree = pipeline.describe(order)
-    _print(as_json, tree, lambda: console.plan_tree(tree))
+    _print(as_json, tree, console.plan_tree)
 
 
 @cli.command()
@@ -218,7 +220,7 @@ def bench(
             raise UsageError("compares on one device, in no other form", where="--compare")
         with _own_modules(bool(settings.plugins)):
             ratio = compare.compare(bundle, other, target, devices[0], settings, _tell)
-        return _print(as_json, ratio, lambda: console.compare_table(ratio))
+        return _print(as_json, ratio, console.compare_table)
     with _own_modules(bool(settings.plugins)):
         found = [local.bench(bundle, target, device=device, settings=settings, tell=_tell) for device in devices]
     if html is not None:
@@ -229,7 +231,7 @@ def bench(
             html.write_text(page.html(found), encoding="utf-8")
     if form:
         return _line(exports.FORMS[form](found), end="")
-    _print(as_json, found[0] if len(found) == 1 else {"devices": found}, lambda: console.bench_table(found))
+    _print(as_json, found[0] if len(found) == 1 else {"devices": found}, console.bench_table)
 
 
 @cli.command()
@@ -244,7 +246,7 @@ def verify(bundle: Path, plugins: tuple[str, ...], ignore_unlisted: bool, as_jso
 
     with _own_modules(bool(plugins)):
         checks = verifying.verify(bundle, plugins=plugins, ignore_unlisted=ignore_unlisted)
-    _print(as_json, checks, lambda: console.checks_table(checks))
+    _print(as_json, checks, console.checks_table)
 
 
 @cli.command()
@@ -255,7 +257,7 @@ def inspect(path: Path, as_json: bool) -> None:
     from edgekd import console, inspection
 
     found = inspection.inspect(path)
-    _print(as_json, found, lambda: console.inspection_table(found))
+    _print(as_json, found, console.inspection_table)
 
 
 @cli.command()
@@ -265,7 +267,7 @@ def targets(as_json: bool) -> None:
     from edgekd import console, inspection
 
     found = inspection.targets()
-    _print(as_json, found, lambda: console.targets_table(found))
+    _print(as_json, found, console.targets_table)
 
 
 @cli.command()
@@ -296,7 +298,7 @@ def doctor(as_json: bool) -> None:
     from edgekd import console, inspection
 
     found = inspection.doctor()
-    _print(as_json, found, lambda: console.doctor(found))
+    _print(as_json, found, console.doctor)
 
 
 @cli.command()
@@ -311,7 +313,7 @@ def cache(days: float | None, cache: Path | None, as_json: bool) -> None:
     text = f"{found['path']}: {found['artifacts']} artifacts, {found['bytes'] / 1e6:.1f} MB"
     if days is not None:
         text += f" ({found['freed_bytes'] / 1e6:.1f} MB freed)"
-    _print(as_json, found, lambda: text)
+    _print(as_json, found, lambda _: text)
 
 
 def _clean_stdout(as_json: bool) -> contextlib.AbstractContextManager[Any]:
@@ -319,25 +321,27 @@ def _clean_stdout(as_json: bool) -> contextlib.AbstractContextManager[Any]:
     return contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
 
 
-def _print(as_json: bool, document: Any, human: Callable[[], Any]) -> None:
+def _print(as_json: bool, document: Any, human: Callable[[Any], Any]) -> None:
+    """A document as JSON, or as ``human`` shows it; whatever texts it holds, they are shown and do nothing."""
     if as_json:
-        return _line(json.dumps(document, indent=2, ensure_ascii=not streams.takes_unicode(sys.stdout)))
+        text = json.dumps(document, indent=2, ensure_ascii=not streams.takes_unicode(sys.stdout))
+        return _line(in_json(text))
     from edgekd import console
 
-    shown = human()
+    shown = human(all_printable(document))
     with streams.to_stdout():
         console.show(shown)
 
 
 def _line(text: str, end: str = "\n") -> None:
     with streams.to_stdout():
-        print(text, end=end)
+        print(printable(text, keep="\n\t"), end=end)
 
 
 def _tell(line: str) -> None:
     """A line on stderr; where it can't be written, nobody waits for it."""
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line, keep="\n"), file=sys.stderr, flush=True)
 
 
 def run(args: Sequence[str] | None = None) -> int:
@@ -350,6 +354,7 @@ def run(args: Sequence[str] | None = None) -> int:
     except (click.exceptions.Abort, KeyboardInterrupt):
         return _fail("interrupted; run the same command again to go on where it stopped", 130)
     except click.ClickException as err:
+        err.message = printable(err.message)
         with contextlib.suppress(OSError):
             err.show()
         return UsageError.exit_code
@@ -367,13 +372,13 @@ def run(args: Sequence[str] | None = None) -> int:
             return _fail(f"{err.filename or 'a file'}: the disk is full", ResourceError.exit_code)
         if isinstance(err, OSError) and err.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             return _fail(f"{str(err.filename)[:80]}: no such place ({err.strerror})", UsageError.exit_code)
-        traceback.print_exc()
+        _tell(traceback.format_exc().rstrip())
         return _fail(f"a bug in edgekd: {type(err).__name__}: {err}", 1)
     return 0
 
 
 def _fail(message: str, code: int) -> int:
-    _tell(f"edgekd: {message}")
+    _tell(f"edgekd: {printable(message)}")
     return code
 
 
