@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-# C0, DEL and C1, where escape and OSC sequences begin; the marks and overrides of bidirectional text; line and paragraph
-# separators; deprecated format characters and those of annotations; halves of surrogates.
+# C0, DEL and C1, where escape and OSC sequences begin; marks and overrides of bidirectional text; separators of lines
+# and paragraphs; deprecated format characters and those of annotations; halves of surrogates.
 _UNSAFE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\ud800-\udfff]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
