@@ -306,6 +306,9 @@ def _apply(table: Table, setting: str) -> None:
         value: Any = tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:
         value = text
+    except (ValueError, RecursionError) as err:
+        raise UsageError(f"not a value: {err}", where="--set", found=setting) from err
+    toml_files.check(value, "--set", UsageError)
     if re.sub(r"^teachers\.\d+\.", "teacher.", key) in INPUTS and isinstance(value, str):
         value = str((home("--set") / value[2:] if value.startswith("~/") else Path(value)).resolve())
     parts = key.split(".")
