@@ -21,7 +21,8 @@ NEEDED = (PADDING, UNKNOWN, FIRST, LAST)
 CONTINUED = "##"
 LONGEST_WORD = 100  # characters; what is longer is unknown
 PIECE = 4096  # characters of a text that are looked at at once: of a long one the first tokens alone are read
-CHARACTERS = 1 << 22  # that the first tokens, at most 16,384, are looked for in: of one word, or of blanks, no more are
+CHARACTERS = 1 << 21  # that the first tokens, at most 16,384, are looked for in: of one word, or of blanks, no more are
+MARKS = 64  # on one letter; no honest text has half as many
 LONGEST_SPECIAL = max(map(len, (*NEEDED, MASKED)))
 REMEMBERED = 50_000  # words of a vocabulary, and as many of each other kind of table
 
@@ -116,7 +117,7 @@ class Vocabulary(tuple[str, ...]):
         start = 0
         while start < len(text):
             end = start + PIECE
-            while end < len(text) and end < start + 2 * PIECE and unicodedata.combining(nfd(text[end])[0]):
+            while end < len(text) and end < start + PIECE + MARKS and unicodedata.combining(nfd(text[end])[0]):
                 end += 1
             special = self._special.search(text, max(start, end - LONGEST_SPECIAL + 1), end + LONGEST_SPECIAL)
             if special is not None and special.start() < end < special.end():
