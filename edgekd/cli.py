@@ -338,10 +338,10 @@ def _line(text: str, end: str = "\n") -> None:
         print(printable(text, keep="\n\t"), end=end)
 
 
-def _tell(line: str) -> None:
+def _tell(line: str, keep: str = "") -> None:
     """A line on stderr; where it can't be written, nobody waits for it."""
     with contextlib.suppress(OSError):
-        print(printable(line, keep="\n"), file=sys.stderr, flush=True)
+        print(printable(line, keep), file=sys.stderr, flush=True)
 
 
 def run(args: Sequence[str] | None = None) -> int:
@@ -372,13 +372,13 @@ def run(args: Sequence[str] | None = None) -> int:
             return _fail(f"{err.filename or 'a file'}: the disk is full", ResourceError.exit_code)
         if isinstance(err, OSError) and err.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             return _fail(f"{str(err.filename)[:80]}: no such place ({err.strerror})", UsageError.exit_code)
-        _tell(traceback.format_exc().rstrip())
+        _tell(traceback.format_exc().rstrip(), keep="\n")
         return _fail(f"a bug in edgekd: {type(err).__name__}: {err}", 1)
     return 0
 
 
 def _fail(message: str, code: int) -> int:
-    _tell(f"edgekd: {printable(message)}")
+    _tell(f"edgekd: {message}")
     return code
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import io
 import json
 import os
 import struct
-import sys
 import tracemalloc
 import wave
 import zipfile
@@ -25,7 +25,8 @@ from PIL import Image
 
 from edgekd import preprocess, recipe, wordpiece
 from edgekd.base import limits, toml_files
-from edgekd.errors import DataError, EdgekdError, IntegrityError, RecipeError, UsageError
+from edgekd.base.shards import shards
+from edgekd.errors import DataError, IntegrityError, RecipeError, UsageError
 from edgekd.learn.data import _archive, _encoded, _vocabulary
 from edgekd.learn.data.audio import Audio, read_wav
 from edgekd.learn.data.imagefolder import Imagefolder
@@ -729,6 +730,15 @@ def test_tables_without_end(text: str, tmp_path: Path, monkeypatch: pytest.Monke
 def test_settings_without_end(text: str) -> None:
     with pytest.raises(UsageError, match=r"^--set: "):
         recipe._apply({}, f"seed={text}")
+    with pytest.raises(UsageError, match=r"^--set: "):
+        recipe._apply({}, f"{'.'.join('a' * 5000)}=1")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"weight_map": ' + "1" * 5000 + "}", "[]", '{"weight_map": [1]}', ""])
+def test_an_index_of_shards_that_is_none(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.index.json").write_text(text)
+    with pytest.raises((ValueError, KeyError, TypeError, AttributeError)):
+        shards(tmp_path / "a.index.json")
 
 
 # What a bundle says of its samples.
@@ -780,5 +790,12 @@ def test_a_recipe_is_told_before_anything_is_made() -> None:
         preprocess.check([resize(65_536, 65_536)], "preprocess")
 
 
-def test_all_errors_are_ours() -> None:
-    assert issubclass(DataError, EdgekdError) and sys.get_int_max_str_digits() > 0
+def test_pictures_are_opened_in_one_place() -> None:
+    """By what says which kinds are read, and how large they may be."""
+    found = {
+        (path.name, ast.unparse(call))
+        for path in Path(limits.__file__).parents[1].rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("Image.open")
+    }
+    assert found == {("_encoded.py", "Image.open(io.BytesIO(data), formats=FORMATS)")}

@@ -60,7 +60,10 @@ def read(path: str, wanted: Callable[[list[str]], Pairs]) -> Arrays:
             members = _members(archive, where)
             pairs = list(wanted(list(members)))
             _check_sizes(members, {key for _, key in pairs}, file.stat().st_size, where)
-            arrays = {key: _array(archive, members, key, f"data.{field}") for field, key in pairs}
+            fields: dict[str, str] = {}  # each once, however often it is named
+            for field, key in pairs:
+                fields.setdefault(key, field)
+            arrays = {key: _array(archive, members, key, f"data.{field}") for key, field in fields.items()}
     except DAMAGED as err:
         raise DataError(f"not an .npz file ({err})", where=where) from err
     if flat := [key for field, key in pairs if arrays[key].ndim == 0 and field not in SINGLE]:
