@@ -113,7 +113,10 @@ class Vocabulary(tuple[str, ...]):
         return found[:most]
 
     def _pieces_of(self, text: str) -> Iterator[str]:
-        """A long text in pieces; none ends inside a special token, or before what belongs to the letter before it."""
+        """A text, a long one in pieces; none ends inside a special token, or before what belongs to the letter before it."""
+        if len(text) <= PIECE:
+            yield text
+            return
         start = 0
         while start < len(text):
             end = start + PIECE
