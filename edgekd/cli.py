@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
 import sys
@@ -354,9 +355,9 @@ def run(args: Sequence[str] | None = None) -> int:
     except (click.exceptions.Abort, KeyboardInterrupt):
         return _fail("interrupted; run the same command again to go on where it stopped", 130)
     except click.ClickException as err:
-        err.message = printable(err.message)
-        with contextlib.suppress(OSError):
-            err.show()
+        told = io.StringIO()
+        err.show(told)
+        _tell(told.getvalue().rstrip(), keep="\n")
         return UsageError.exit_code
     except EdgekdError as err:
         return _fail(str(err), err.exit_code)

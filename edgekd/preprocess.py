@@ -118,8 +118,8 @@ def check(ops: Ops, where: str) -> None:
             found = {key: len(op[key]) for key in wanted}
             raise RecipeError("as many names as sizes and widths are needed", where=place, found=found)
         if name == "resize" and op["height"] * op["width"] > (most := limits.most("pixels")):
-            found, allowed = f"{op['height']} x {op['width']}", f"at most {most:,} pixels"
-            raise RecipeError("larger than likely is meant", where=place, found=found, allowed=allowed)
+            size, allowed = f"{op['height']} x {op['width']}", f"at most {most:,} pixels"
+            raise RecipeError("larger than likely is meant", where=place, found=size, allowed=allowed)
         if name in LAST and i != len(ops) - 1:
             raise RecipeError(f"{name} must be the last op", where=place)
 
