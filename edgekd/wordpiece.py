@@ -113,7 +113,7 @@ class Vocabulary(tuple[str, ...]):
         return found[:most]
 
     def _pieces_of(self, text: str) -> Iterator[str]:
-        """A text, a long one in pieces; none ends inside a special token, or before what belongs to the letter before it."""
+        """A text, a long one in pieces; none ends inside a special token, or between a letter and its accents."""
         if len(text) <= PIECE:
             yield text
             return

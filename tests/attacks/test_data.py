@@ -173,8 +173,9 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(name: str, tmp_path: Path) 
         Npz(str(path)).load()
 
 
-def test_two_halves_of_a_bomb_are_one(tmp_path: Path) -> None:
-    arrays = {name: np.zeros((10 * MB, 4), np.uint8) for name in ("a", "b")}
+def test_two_halves_of_a_bomb_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = {name: np.zeros((MB, 4), np.uint8) for name in ("a", "b")}
+    monkeypatch.setattr(limits, "SMALL", 6 * MB)
     np.savez_compressed(tmp_path / "a.npz", **arrays)
     with pytest.raises(DataError, match="unpacks to more"):
         _archive.read(str(tmp_path / "a.npz"), lambda known: [("x", name) for name in known])
@@ -292,22 +293,25 @@ def test_sounds_of_another_rank(field: str, value: Any, tmp_path: Path) -> None:
         Audio(str(tmp_path / "a.npz"), rate=8000, length=100, split="split", groups="g").load()
 
 
-def test_a_million_empty_clips_take_no_room(tmp_path: Path) -> None:
+COUNT = 2**17
+
+
+def test_many_empty_clips_take_no_room(tmp_path: Path) -> None:
     arrays = {
         "samples": np.ones(100, np.int16),
-        "offsets": np.zeros(MB, np.int64),
-        "labels": np.zeros(MB - 1, np.int64),
+        "offsets": np.zeros(COUNT, np.int64),
+        "labels": np.zeros(COUNT - 1, np.int64),
     }
     np.savez_compressed(tmp_path / "a.npz", **arrays)
     with little(), pytest.raises(DataError, match="an empty clip"):
         Audio(str(tmp_path / "a.npz"), length=10_000_000).load()
-    arrays |= {"samples": np.ones(MB, np.int16), "offsets": np.arange(MB)}
+    arrays |= {"samples": np.ones(COUNT, np.int16), "offsets": np.arange(COUNT)}
     np.savez_compressed(tmp_path / "a.npz", **arrays)
     with little(), pytest.raises(DataError, match="more than likely is meant"):
         Audio(str(tmp_path / "a.npz"), length=10_000_000).load()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(0, 2**16), st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=4))
 def test_damaged_archives(cut: int, changes: list[tuple[int, int]]) -> None:
     data = bytearray(WHOLE)
@@ -552,7 +556,7 @@ TSVS = {
     "surrogates": LINES + b"\xed\xa0\x80\t1\n",
     "another number of columns": LINES + b"a\n",
     "nothing": b"",
-    "a million columns": b"\t".join(b"%d" % i for i in range(10**6)) + b"\n",
+    "100,000 columns": b"\t".join(b"%d" % i for i in range(10**5)) + b"\n",
 }
 
 
@@ -584,10 +588,11 @@ def test_damaged_gzip(data: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("members", [1, 20])
-def test_a_gzip_bomb_is_counted_and_not_kept(members: int, tmp_path: Path) -> None:
-    bomb = gzip.compress(bytes(80 * MB // members)) * members
+def test_a_gzip_bomb_is_counted_and_not_kept(members: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SMALL", 8 * MB)
+    bomb = gzip.compress(bytes(20 * MB // members)) * members
     source = tsv(tmp_path / "a.tsv.gz", gzip.compress(LINES) + bomb)
-    with little(16 * MB), pytest.raises(DataError, match=r"unpacks to more than likely is meant.*EDGEKD_MOST_BYTES"):
+    with little(6 * MB), pytest.raises(DataError, match=r"unpacks to more than likely is meant.*EDGEKD_MOST_BYTES"):
         source.load()
 
 
@@ -795,6 +800,7 @@ def test_pictures_are_opened_in_one_place() -> None:
     found = {
         (path.name, ast.unparse(call))
         for path in Path(limits.__file__).parents[1].rglob("*.py")
+        if "Image.open" in path.read_text()
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("Image.open")
     }

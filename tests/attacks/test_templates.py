@@ -21,6 +21,7 @@ from markdown_it import MarkdownIt
 from edgekd import console, examples, preprocess, report
 from edgekd.base.printable import printable
 from edgekd.examples import About, literals
+from edgekd.examples.unicode_tables import Tables
 from edgekd.report import devices
 from edgekd.report.markdown import code, escaped
 
@@ -101,6 +102,12 @@ def told(case: str, text: str) -> About:
 def made(about: About) -> dict[str, str]:
     sample: Any = "a" if about.kind == "text" else np.zeros(about.shape, about.dtype)
     return {name.removeprefix("examples/"): data.decode() for name, data in examples.make(about, sample, {}).items()}
+
+
+@pytest.fixture(autouse=True)
+def _no_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Unicode says of a million characters takes seconds, and is nobody's text."""
+    monkeypatch.setattr(examples.unicode_tables, "of", lambda *_: Tables(((1, 2, "drop"),), ((65, "a\u0301"),)))
 
 
 def texts(value: Any) -> Iterator[str]:
