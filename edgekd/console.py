@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 from edgekd import disk
 from edgekd.base.notes import of_report
+from edgekd.base.printable import all_printable, printable
 
 SHIPS, INSIDE, OUTSIDE = "✅", "❎", "❌"
 
 
-class _Pipe(Console):
+class _Console(Console):
+    """What is printed is text: of all that a terminal would obey, line breaks and rich's own styles alone are left."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text, keep="\n"))
+
+
+class _Pipe(_Console):
     """A pipe that nobody reads on is the caller's matter; rich would end the process."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
-class _Stderr(Console):
+class _Stderr(_Console):
     """What can't be told of the progress stays untold: a build does not end for it."""
 
     def on_broken_pipe(self) -> None:
@@ -50,9 +60,9 @@ class Progress:
         self._bars: Bars | None = None
         if self._console.is_terminal and not quiet:
             columns = (
-                TextColumn("{task.description:24}"),
+                TextColumn("{task.description:24}", markup=False),
                 BarColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 TimeElapsedColumn(),
             )
             self._bars = Bars(*columns, console=self._console, transient=False)
@@ -70,6 +80,7 @@ class Progress:
             self._bars.stop()
 
     def __call__(self, event: dict[str, Any]) -> None:
+        event = all_printable(event)
         step = event["step"]
         if "note" in event:
             self._line(Text(f"note: {event['note']}", style="yellow"))

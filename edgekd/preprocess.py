@@ -27,6 +27,7 @@ Sounds are (N, T) and take ``scale`` and ``normalise``. The result is named mode
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import samples
+from edgekd.base import limits, samples
 from edgekd.errors import DataError, RecipeError, UsageError
 from edgekd.wordpiece import Vocabulary
 
@@ -97,6 +98,7 @@ def specs(ops: Ops, sample: Array) -> tuple[Spec, ...]:
 
 def check(ops: Ops, where: str) -> None:
     """Raise RecipeError where a pipeline is malformed, naming the step and the key."""
+    _check_count(ops, where)
     for i, op in enumerate(ops):
         place = f"{where}[{i}]"
         name = op.get("op")
@@ -115,8 +117,25 @@ def check(ops: Ops, where: str) -> None:
         if name == "columns" and len({len(op[key]) for key in wanted}) > 1:
             found = {key: len(op[key]) for key in wanted}
             raise RecipeError("as many names as sizes and widths are needed", where=place, found=found)
+        if name == "resize" and op["height"] * op["width"] > (most := limits.most("pixels")):
+            size, allowed = f"{op['height']} x {op['width']}", f"at most {most:,} pixels"
+            raise RecipeError("larger than likely is meant", where=place, found=size, allowed=allowed)
         if name in LAST and i != len(ops) - 1:
             raise RecipeError(f"{name} must be the last op", where=place)
+
+
+def _check_count(ops: Ops, where: str) -> None:
+    if len(ops) > limits.OPS:
+        raise RecipeError("too many ops", where=where, found=len(ops), allowed=f"at most {limits.OPS}")
+
+
+def largest(ops: Ops, shape: Sequence[int]) -> int:
+    """The most numbers that one raw sample of a shape is made of on its way through a checked pipeline."""
+    most = [math.prod(shape)]
+    for op in ops:
+        if op["op"] == "resize":
+            most.append(op["height"] * op["width"] * math.prod(shape[2:]))
+    return max(most)
 
 
 def _check_value(key: str, value: Any, where: str) -> None:
@@ -126,8 +145,8 @@ def _check_value(key: str, value: Any, where: str) -> None:
     if key in ("names", "sizes", "widths"):
         kind = str if key == "names" else int
         good = isinstance(value, list | tuple) and len(value) > 0 and all(type(v) is kind for v in value)
-        if not good or (key == "names" and len(set(value)) < len(value)) or (key != "names" and min(value) < 1):
-            allowed = "a list of different names" if key == "names" else "a list of whole numbers from 1"
+        if not good or (len(set(value)) < len(value) if kind is str else not 1 <= min(value) <= max(value) <= 2**31):
+            allowed = "a list of different names" if kind is str else "a list of whole numbers from 1 to 2^31"
             raise RecipeError("malformed", where=where, found=value, allowed=allowed)
         return
     if key in ("height", "width"):
@@ -249,7 +268,7 @@ def cut(ops: Ops, texts: Sequence[str]) -> int:
     if not ops or ops[-1]["op"] != "wordpiece":
         return 0
     vocabulary, room = Vocabulary.of(ops[-1]["vocabulary"]), ops[-1]["length"] - 2
-    return sum(len(vocabulary.tokens(text, ops[-1]["lower"])) > room for text in texts)
+    return sum(len(vocabulary.tokens(text, ops[-1]["lower"], room + 1)) > room for text in texts)
 
 
 def stored(ops: Ops) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
@@ -268,6 +287,7 @@ def resolved(ops: Ops, read: Callable[[str], bytes]) -> list[dict[str, Any]]:
     Raises:
         RecipeError: malformed ops or files; names the op.
     """
+    _check_count(ops, "preprocess")
     made = [dict(op) for op in ops]
     for i, op in enumerate(made):
         if op.get("op") == "wordpiece":

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from edgekd.base import toml_files
+from edgekd.base import limits, toml_files
 from edgekd.base.recipe_files import NAME as NAME
 from edgekd.base.recipe_files import builtin_folder as builtin_folder
 from edgekd.base.recipe_files import builtins as builtins
@@ -306,9 +306,14 @@ def _apply(table: Table, setting: str) -> None:
         value: Any = tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:
         value = text
+    except (ValueError, RecursionError) as err:
+        raise UsageError(f"not a value: {err}", where="--set", found=setting) from err
+    toml_files.check(value, "--set", UsageError)
     if re.sub(r"^teachers\.\d+\.", "teacher.", key) in INPUTS and isinstance(value, str):
         value = str((home("--set") / value[2:] if value.startswith("~/") else Path(value)).resolve())
     parts = key.split(".")
+    if len(parts) > limits.DEPTH:
+        raise UsageError("a key of too many parts", where="--set", found=key, allowed=f"at most {limits.DEPTH}")
     place: Any = table
     for part in parts[:-1]:
         place = _step(place, part, key)

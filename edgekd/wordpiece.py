@@ -10,13 +10,20 @@ import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import islice
+
+from edgekd.base import limits
 
 UNKNOWN, FIRST, LAST, PADDING, MASKED = "[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"
 NEEDED = (PADDING, UNKNOWN, FIRST, LAST)
 CONTINUED = "##"
 LONGEST_WORD = 100  # characters; what is longer is unknown
+PIECE = 4096  # characters of a text that are looked at at once: of a long one the first tokens alone are read
+CHARACTERS = 1 << 21  # that the first tokens, at most 16,384, are looked for in: of one word, or of blanks, no more are
+MARKS = 64  # on one letter; no honest text has half as many
+LONGEST_SPECIAL = max(map(len, (*NEEDED, MASKED)))
 REMEMBERED = 50_000  # words of a vocabulary, and as many of each other kind of table
 
 _CJK = (
@@ -47,7 +54,9 @@ class Vocabulary(tuple[str, ...]):
     """
 
     def __new__(cls, tokens: Iterable[str]) -> Vocabulary:
-        made = super().__new__(cls, tokens)
+        made = super().__new__(cls, islice(tokens, limits.TOKENS + 1))
+        if len(made) > limits.TOKENS:
+            raise ValueError(f"more than {limits.TOKENS:,} tokens")
         known = set(made)
         if missing := [token for token in NEEDED if token not in known]:
             raise ValueError(f"a WordPiece vocabulary needs {missing[0]}")
@@ -69,22 +78,55 @@ class Vocabulary(tuple[str, ...]):
         Raises:
             ValueError: not UTF-8 (UnicodeDecodeError), or no vocabulary.
         """
+        if data.count(b"\n") > limits.TOKENS:
+            raise ValueError(f"more than {limits.TOKENS:,} tokens")
         return cls(line.removesuffix("\r") for line in data.decode("utf-8").removesuffix("\n").split("\n"))
 
     def written(self) -> bytes:
         """The bytes of its ``vocab.txt``."""
         return "".join(f"{token}\n" for token in self).encode()
 
-    def tokens(self, text: str, lower: bool) -> list[int]:
-        """The numbers of a text's tokens, without [CLS] and [SEP]. A special token in the text is itself."""
+    def tokens(self, text: str, lower: bool, most: int | None = None) -> list[int]:
+        """The numbers of a text's tokens, without [CLS] and [SEP]. A special token in the text is itself.
+
+        Args:
+            most: enough tokens; what comes behind them in a text is not looked at.
+        """
         found: list[int] = []
-        for i, part in enumerate(self._special.split(text)):
-            if i % 2:
-                found.append(self._numbers[part])
-            else:
-                for word in words(part, lower):
-                    found += self._word(word)
-        return found
+        text = text if most is None else text[:CHARACTERS]
+        begun = ""  # a word that a piece of the text ended in
+        for piece in self._pieces_of(text):
+            for i, part in enumerate(self._special.split(piece)):
+                if i % 2:
+                    found += self._word(begun) if begun else ()
+                    found.append(self._numbers[part])
+                    begun = ""
+                else:
+                    spread = begun + spaced(part, lower)
+                    whole = spread.split()
+                    begun = whole.pop()[: LONGEST_WORD + 1] if whole and not spread[-1].isspace() else ""
+                    for word in whole:
+                        found += self._word(word)
+                if most is not None and len(found) >= most:
+                    return found[:most]
+        found += self._word(begun) if begun else ()
+        return found[:most]
+
+    def _pieces_of(self, text: str) -> Iterator[str]:
+        """A text, a long one in pieces; none ends inside a special token, or between a letter and its accents."""
+        if len(text) <= PIECE:
+            yield text
+            return
+        start = 0
+        while start < len(text):
+            end = start + PIECE
+            while end < len(text) and end < start + PIECE + MARKS and unicodedata.combining(nfd(text[end])[0]):
+                end += 1
+            special = self._special.search(text, max(start, end - LONGEST_SPECIAL + 1), end + LONGEST_SPECIAL)
+            if special is not None and special.start() < end < special.end():
+                end = special.end()
+            yield text[start:end]
+            start = end
 
     def encode(self, texts: Sequence[str], length: int, lower: bool) -> tuple[list[list[int]], list[list[int]]]:
         """Rows as long as the longest text, at most ``length``: token numbers, and 1 for tokens, 0 for padding.
@@ -92,7 +134,7 @@ class Vocabulary(tuple[str, ...]):
         Each row is [CLS], tokens, [SEP]; a text that is too long loses its last tokens.
         """
         first, last, padding = (self._numbers[name] for name in (FIRST, LAST, PADDING))
-        rows = [[first, *self.tokens(text, lower)[: length - 2], last] for text in texts]
+        rows = [[first, *self.tokens(text, lower, length - 2), last] for text in texts]
         width = max(map(len, rows), default=2)
         masks = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
         return [row + [padding] * (width - len(row)) for row in rows], masks
@@ -143,10 +185,20 @@ class Vocabulary(tuple[str, ...]):
 
 def words(text: str, lower: bool) -> list[str]:
     """Cleaned words: control characters gone, CJK and punctuation for themselves; ``lower`` also takes off accents."""
+    return spaced(text, lower).split()
+
+
+def spaced(text: str, lower: bool) -> str:
+    """The same with white space between them."""
     text = text.translate(_CLEAN)
     if lower and not text.isascii():
-        text = unicodedata.normalize("NFD", text)
-    return text.translate(_LOWER if lower else _PLAIN).split()
+        text = nfd(text)
+    return text.translate(_LOWER if lower else _PLAIN)
+
+
+def nfd(text: str) -> str:
+    """A text with its letters and their accents apart."""
+    return unicodedata.normalize("NFD", text)
 
 
 def is_cjk(char: str) -> bool:
@@ -157,7 +209,7 @@ def is_cjk(char: str) -> bool:
 def spelled(char: str, lower: bool) -> str:
     """What ``words`` makes of a character alone, white space as one space: other languages' tables are made of it."""
     text = char.translate(_CLEAN)
-    text = unicodedata.normalize("NFD", text) if lower else text
+    text = nfd(text) if lower else text
     return "".join(" " if c.isspace() else c for c in text.translate(_LOWER if lower else _PLAIN))
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from edgekd import console, orders, pipeline, report
 from edgekd.learn.data.digits import Digits
 from edgekd.prepare import Objects
+from edgekd.report.markdown import escaped
 
 NOTE = "7 of 4,000 <pictures> of the class [b]cat[/b] were left out"
 
@@ -29,7 +30,7 @@ def test_the_page_and_the_card_hold_each_note(document: dict[str, Any]) -> None:
     document["host"]["note"] = "the machine was busy"
     page = report.html(document, {})
     assert NOTE.replace("<", "&lt;").replace(">", "&gt;") in page and "the machine was busy" in page
-    assert f"- {NOTE}." in report.readme(document, "picture", "8 x 8", {"label": ["a", "b"]}, ())
+    assert f"- {escaped(NOTE)}." in report.readme(document, "picture", "8 x 8", {"label": ["a", "b"]}, ())
 
 
 def test_a_build_ends_with_its_notes(document: dict[str, Any], tmp_path: Path) -> None:

@@ -15,7 +15,11 @@ def shards(index: Path) -> dict[str, Path]:
         ValueError, KeyError, TypeError, AttributeError: it is no index, or leads elsewhere.
         OSError: it can't be read.
     """
-    named = {str(name): str(file) for name, file in json.loads(index.read_text("utf-8"))["weight_map"].items()}
+    try:
+        table = json.loads(index.read_text("utf-8"))
+    except RecursionError as err:
+        raise ValueError("lists in lists without end") from err
+    named = {str(name): str(file) for name, file in table["weight_map"].items()}
     if any(Path(file).name != file for file in named.values()):
         raise ValueError("a shard lies beside its index")
     return {name: index.with_name(file) for name, file in named.items()}

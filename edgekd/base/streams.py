@@ -5,12 +5,15 @@ from __future__ import annotations
 import codecs
 import errno
 import io
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
+from edgekd.base.printable import printable
 from edgekd.errors import ResourceError
 
 # As wide as what they stand for, so that tables stay tables.
@@ -18,7 +21,7 @@ _PLAIN = {"✅": "ok", "❎": "--", "❌": "no", "·": ".", "…": ".", "×": "x
 _ERRORS = "edgekd-printable"
 
 
-def _printable(err: UnicodeError) -> tuple[str, int]:
+def _encodable(err: UnicodeError) -> tuple[str, int]:
     """What an encoding lacks: edgekd's own marks in ASCII, all else escaped as Python escapes it."""
     if not isinstance(err, UnicodeEncodeError):
         raise err
@@ -33,13 +36,30 @@ def _escaped(char: str) -> str:
 
 def prepare() -> None:
     """Let stdout and stderr take any text. One that is closed (``>&-``) takes it and keeps nothing."""
-    codecs.register_error(_ERRORS, _printable)
+    codecs.register_error(_ERRORS, _encodable)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the process's life
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ERRORS)
+    if warnings.formatwarning is not _warning:
+        warnings.formatwarning = _warning
+    if logging.lastResort is not None:  # of libraries that log where nobody has set up logging
+        logging.lastResort.setFormatter(_Told())
+
+
+_format_warning = warnings.formatwarning
+
+
+def _warning(*args: Any, **kwargs: Any) -> str:
+    """Warnings of libraries quote what they read."""
+    return printable(_format_warning(*args, **kwargs), keep="\n")
+
+
+class _Told(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), keep="\n")
 
 
 def takes_unicode(stream: TextIO) -> bool:

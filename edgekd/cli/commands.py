@@ -81,9 +81,10 @@ def build(
         else:
             report = found
     if dry_run:
-        show(as_json, tree, lambda: console.plan_tree(tree))
+        show(as_json, tree, console.plan_tree)
     else:
-        show(as_json, report, lambda: console.build_table(report, order.out, cached=found is not None))
+        cached = found is not None
+        show(as_json, report, lambda told: console.build_table(told, order.out, cached=cached))
 
 
 @cli.command()
@@ -137,7 +138,7 @@ def tune(
             tell=tell,
             progress=progress,
         )
-    show(as_json, found, lambda: console.tune_table(found))
+    show(as_json, found, console.tune_table)
 
 
 @cli.command()
@@ -161,7 +162,7 @@ def plan(
     with own_modules(), clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
         order = orders.take(recipe, targets, settings, cache=cache, quick=quick, progress=progress)
         tree = pipeline.describe(order)
-    show(as_json, tree, lambda: console.plan_tree(tree))
+    show(as_json, tree, console.plan_tree)
 
 
 @cli.command()
@@ -206,7 +207,7 @@ def bench(
             raise UsageError("compares on one device, in no other form", where="--compare")
         with own_modules(bool(settings.plugins)):
             ratio = compare.compare(bundle, other, target, devices[0], settings, tell)
-        return show(as_json, ratio, lambda: console.compare_table(ratio))
+        return show(as_json, ratio, console.compare_table)
     with own_modules(bool(settings.plugins)):
         found = [local.bench(bundle, target, device=device, settings=settings, tell=tell) for device in devices]
     if html is not None:
@@ -217,7 +218,7 @@ def bench(
             html.write_text(page.html(found), encoding="utf-8")
     if form:
         return line(exports.FORMS[form](found), end="")
-    show(as_json, found[0] if len(found) == 1 else {"devices": found}, lambda: console.bench_table(found))
+    show(as_json, found[0] if len(found) == 1 else {"devices": found}, console.bench_table)
 
 
 @cli.command()
@@ -233,7 +234,7 @@ def verify(bundle: Path, plugins: tuple[str, ...], ignore_unlisted: bool, key: A
 
     with own_modules(bool(plugins)):
         checks = verifying.verify(bundle, plugins=plugins, ignore_unlisted=ignore_unlisted, key=key)
-    show(as_json, checks, lambda: console.checks_table(checks))
+    show(as_json, checks, console.checks_table)
 
 
 @cli.command()
@@ -257,7 +258,7 @@ def sign(bundle: Path, as_json: bool, **how: Any) -> None:
     from edgekd.publish import sign as signing
 
     found = signing.sign(bundle, **how, ask=lambda: str(click.prompt("password of the key", hide_input=True, err=True)))
-    show(as_json, found, lambda: f"wrote {found['signature']}: manifest {found['digest']}")
+    show(as_json, found, lambda _: f"wrote {found['signature']}: manifest {found['digest']}")
 
 
 @cli.command()
@@ -268,7 +269,7 @@ def inspect(path: Path, as_json: bool) -> None:
     from edgekd import console, inspection
 
     found = inspection.inspect(path)
-    show(as_json, found, lambda: console.inspection_table(found))
+    show(as_json, found, console.inspection_table)
 
 
 @cli.command()
@@ -278,7 +279,7 @@ def targets(as_json: bool) -> None:
     from edgekd import console, inspection
 
     found = inspection.targets()
-    show(as_json, found, lambda: console.targets_table(found))
+    show(as_json, found, console.targets_table)
 
 
 @cli.command()
@@ -309,7 +310,7 @@ def doctor(as_json: bool) -> None:
     from edgekd import console, inspection
 
     found = inspection.doctor()
-    show(as_json, found, lambda: console.doctor(found))
+    show(as_json, found, console.doctor)
 
 
 @cli.command()
@@ -324,4 +325,4 @@ def cache(days: float | None, cache: Path | None, as_json: bool) -> None:
     text = f"{found['path']}: {found['artifacts']} artifacts, {found['bytes'] / 1e6:.1f} MB"
     if days is not None:
         text += f" ({found['freed_bytes'] / 1e6:.1f} MB freed)"
-    show(as_json, found, lambda: text)
+    show(as_json, found, lambda _: text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import click
 
 from edgekd.base import streams
+from edgekd.base.printable import all_printable, in_json, printable
 from edgekd.errors import EdgekdError, ResourceError, UsageError, out_of_memory
 
 # The extra that brings a module; the others come with [build].
@@ -26,13 +28,14 @@ def clean_stdout(as_json: bool) -> contextlib.AbstractContextManager[Any]:
     return contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
 
 
-def show(as_json: bool, document: Any, human: Callable[[], Any]) -> None:
-    """Print a document: as JSON, or as ``human`` shows it."""
+def show(as_json: bool, document: Any, human: Callable[[Any], Any]) -> None:
+    """A document as JSON, or as ``human`` shows it; whatever texts it holds, they are shown and do nothing."""
     if as_json:
-        return line(json.dumps(document, indent=2, ensure_ascii=not streams.takes_unicode(sys.stdout)))
+        text = json.dumps(document, indent=2, ensure_ascii=not streams.takes_unicode(sys.stdout))
+        return line(in_json(text))
     from edgekd import console
 
-    shown = human()
+    shown = human(all_printable(document))
     with streams.to_stdout():
         console.show(shown)
 
@@ -40,13 +43,13 @@ def show(as_json: bool, document: Any, human: Callable[[], Any]) -> None:
 def line(text: str, end: str = "\n") -> None:
     """A line on stdout."""
     with streams.to_stdout():
-        print(text, end=end)
+        print(printable(text, keep="\n\t"), end=end)
 
 
-def tell(text: str) -> None:
+def tell(text: str, keep: str = "") -> None:
     """A line on stderr; where it can't be written, nobody waits for it."""
     with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text, keep), file=sys.stderr, flush=True)
 
 
 def run(command: click.Command, args: Sequence[str] | None = None) -> int:
@@ -59,8 +62,9 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> int:
     except (click.exceptions.Abort, KeyboardInterrupt):
         return fail("interrupted; run the same command again to go on where it stopped", 130)
     except click.ClickException as err:
-        with contextlib.suppress(OSError):
-            err.show()
+        told = io.StringIO()
+        err.show(told)
+        tell(told.getvalue().rstrip(), keep="\n")
         return UsageError.exit_code
     except EdgekdError as err:
         return fail(str(err), err.exit_code)
@@ -76,7 +80,7 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> int:
             return fail(f"{err.filename or 'a file'}: the disk is full", ResourceError.exit_code)
         if isinstance(err, OSError) and err.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             return fail(f"{str(err.filename)[:80]}: no such place ({err.strerror})", UsageError.exit_code)
-        traceback.print_exc()
+        tell(traceback.format_exc().rstrip(), keep="\n")
         return fail(f"a bug in edgekd: {type(err).__name__}: {err}", 1)
     return 0
 

@@ -16,7 +16,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from edgekd.examples import unicode_tables
+from edgekd.examples import literals, unicode_tables
 from edgekd.heads import Heads, columns
 from edgekd.preprocess import Spec
 
@@ -175,13 +175,11 @@ def make(about: About, sample: NDArray[Any] | str, answer: Mapping[str, Any]) ->
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["escaped"] = _escaped
-    environment.filters["python"] = repr
-    environment.filters["literal"] = lambda value: json.dumps(value, ensure_ascii=False)
+    environment.filters |= literals.FILTERS
     last: Mapping[str, Any] = about.ops[-1] if about.ops else {"op": ""}
     values: dict[str, Any] = {
-        "about": about,
-        "last": last,
+        "about": literals.foreign(about),
+        "last": literals.foreign(last),
         "count": int(np.prod(about.shape)),
     }
     if about.kind == "text":
@@ -193,11 +191,6 @@ def make(about: About, sample: NDArray[Any] | str, answer: Mapping[str, Any]) ->
     made |= _samples(about, sample)
     made["examples/answer.json"] = (json.dumps(answer, ensure_ascii=False) + "\n").encode()
     return made
-
-
-def _escaped(text: str) -> str:
-    """A string literal of C++ in ASCII; what precedes it says of which characters."""
-    return '"' + "".join(c if c.isascii() and c.isalnum() else f"\\U{ord(c):08X}" for c in text) + '"'
 
 
 def templates() -> list[str]:

@@ -1,11 +1,16 @@
-"""The one way to a page: this folder's templates, HTML escaped, nothing left out in silence."""
+"""The one way to a page: this folder's templates, each value escaped for HTML or Markdown, none left out in silence."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from edgekd.base.printable import in_json
+from edgekd.report import markdown
+from edgekd.report.markdown import Markdown
 
 
 def render(template: str, **values: Any) -> str:
@@ -17,5 +22,14 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)  # which YAML is a superset of
+    if template.endswith(".md"):
+        environment.finalize = markdown.escaped
+        environment.filters["code"] = markdown.code
+        environment.filters["json"] = _json
     return environment.get_template(template).render(**values)
+
+
+def _json(value: Any) -> Markdown:
+    """JSON, which YAML is a superset of once it holds no control characters, and no Markdown to who knows no YAML."""
+    document = in_json(json.dumps(value, ensure_ascii=False)).replace("](", "]\\u0028")
+    return Markdown(re.sub("[<>&`]", lambda found: f"\\u{ord(found[0]):04x}", document))

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgekd.decide.doubts import resolution
 from edgekd.report import text, view
+from edgekd.report.markdown import Markdown, code, joined
 from edgekd.report.page import render
 
 # Languages and their line, by the file that must be among the examples.
@@ -53,7 +54,7 @@ def readme(
         "card.md",
         head=_head(report, recipe, kind),
         name=report["name"],
-        description=recipe.get("description") or f"A student for {report['task']}",
+        description=_sentence(str(recipe.get("description") or f"A student for {report['task']}")),
         shippable=report["shippable"],
         runtimes=" and ".join(dict.fromkeys(told["runtime"].partition("-")[0] for told in report["targets"].values())),
         metric=report["metric"],
@@ -68,9 +69,9 @@ def readme(
         asks=shape,
         answers=_answers(report, labels),
         rows=_rows(report, teacher, metric),
-        asking=text.asking(report),
+        asking=list(map(Markdown, text.asking(report))),
         sample="examples/sample.txt" if kind == "text" else "examples/sample.bin",
-        programs=[(name, line.format(**_cpp(examples))) for file, (name, line) in PROGRAMS.items() if file in examples],
+        programs=_programs(examples),
         limits=_limits(report),
     )
 
@@ -117,14 +118,14 @@ def _data(report: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     return f"{name}: {sizes['train']:,} training, {sizes['validation']:,} validation and {sizes['test']:,} test samples"
 
 
-def _answers(report: Mapping[str, Any], labels: Mapping[str, Sequence[str]]) -> str:
+def _answers(report: Mapping[str, Any], labels: Mapping[str, Sequence[str]]) -> Markdown:
     if report["metric"] == "mse":
-        return "values"
+        return Markdown("values")
     found = []
     for head, names in labels.items():
         shown = ", ".join(map(str, names[:12])) + (", ..." if len(names) > 12 else "")
-        found.append(f"`{head}`: scores of {len(names):,} classes ({shown})")
-    return "; ".join(found)
+        found.append(joined("{}: scores of {} classes ({})", code(head), f"{len(names):,}", shown))
+    return Markdown("; ".join(found))
 
 
 def _head(report: Mapping[str, Any], recipe: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -151,6 +152,17 @@ def _head(report: Mapping[str, Any], recipe: Mapping[str, Any], kind: str) -> di
         "metrics": [report["metric"]],
         "model-index": [{"name": report["name"], "results": results}],
     }
+
+
+def _sentence(told: str) -> str:
+    """With a capital letter and a full stop."""
+    return f"{told[:1].upper()}{told[1:]}{'' if told.endswith('.') else '.'}"
+
+
+def _programs(examples: Collection[str]) -> list[tuple[str, Markdown]]:
+    """Each language that there is a program in, and how it is started."""
+    there = (about for file, about in PROGRAMS.items() if file in examples)
+    return [(name, Markdown(line.format(**_cpp(examples)))) for name, line in there]
 
 
 def _cpp(examples: Collection[str]) -> dict[str, str]:
@@ -183,8 +195,7 @@ def _limits(report: Mapping[str, Any]) -> list[str]:
     if (told := _resolution(report)) is not None:
         found.append(told)
     if any(told["shipped"] and "int8" in told["shipped"] for told in report["targets"].values()):
-        found.append(
-            "int8 rounds: on a few samples it answers otherwise than its float form; `report.html` says how many."
-        )
+        told = "int8 rounds: on a few samples it answers otherwise than its float form; `report.html` says how many."
+        found.append(Markdown(told))
     notes = (report.get("details") or {}).get("notes", ())
-    return [*found, *(f"{note[:1].upper()}{note[1:]}." for note in notes)]
+    return [*found, *map(_sentence, notes)]

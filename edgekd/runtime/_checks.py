@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Any
 
+from edgekd.base.printable import is_printable
 from edgekd.errors import IntegrityError
 
 MOST = 2**31 - 1
@@ -53,7 +54,7 @@ def check_path(name: str, where: str) -> None:
     """A relative POSIX path that stays inside the bundle, in its one spelling."""
     path = PurePosixPath(name)
     bad = not name or path.is_absolute() or ".." in path.parts or str(path) != name or "\\" in name or ":" in name
-    if bad or any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in name):
+    if bad or not is_printable(name):
         raise IntegrityError("a path that leaves the bundle", where=where, found=name, allowed="a relative POSIX path")
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import preprocess
+from edgekd.base import limits
 from edgekd.base.door import open_inside
 from edgekd.disk import replace_folder
 from edgekd.errors import IntegrityError, RecipeError, UsageError
@@ -112,10 +113,20 @@ def read(
     variants = [_allowed(variant, plugins) for variant in found.variants]
     try:
         ops = preprocess.resolved(found.preprocess, found.file)
+        _check_room(ops, found, where)
         digest = hashlib.sha256(data).hexdigest()
         return replace(found, preprocess=ops, digest=digest, variants=variants, report=_report(found))
     except RecipeError as err:
         raise IntegrityError(f"not a preprocessing: {err}", where=where) from err
+
+
+def _check_room(ops: preprocess.Ops, bundle: Bundle, where: str) -> None:
+    """Raise IntegrityError where a sample, or a batch of them, would take more room than any that was built."""
+    one, batch = preprocess.largest(ops, bundle.sample_shape), max(variant.batch for variant in bundle.variants)
+    if one > limits.NUMBERS or one * batch > limits.BATCH_NUMBERS:
+        found = f"{one:,} numbers, {batch} samples at once"
+        allowed = f"{limits.NUMBERS:,} of a sample, {limits.BATCH_NUMBERS:,} of a batch"
+        raise IntegrityError("samples larger than any that is built", where=where, found=found, allowed=allowed)
 
 
 def canonical(table: Mapping[str, Any]) -> bytes:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import preprocess
-from edgekd.base.limits import most_tolerance
+from edgekd.base import limits
 from edgekd.errors import IntegrityError
 from edgekd.heads import columns
 from edgekd.runtime import allowed
@@ -258,10 +258,11 @@ def _variant(name: str, body: Any, hashes: Collection[str], version: int, where:
         check_path(file, f"{where}: files")
         if f"{name}/{file}" not in hashes:
             raise IntegrityError("a file without a hash", where=where, found=file)
-    most = most_tolerance(own["quantized"] is True)
+    most = limits.most_tolerance(own["quantized"] is True)
     if not isinstance(own["tolerance"], int | float) or not 0 <= own["tolerance"] <= most:
         raise IntegrityError("not a tolerance", where=where, found=own["tolerance"], allowed=f"0 to {most:g}")
-    wholes([own["batch"]], f"{where}: batch")
+    if wholes([own["batch"]], f"{where}: batch")[0] > limits.BATCH:
+        raise IntegrityError("not a batch", where=where, found=own["batch"], allowed=f"1 to {limits.BATCH}")
     as_named = named if version == 1 else str
     also = {as_named(kind): table_at(options, where) for kind, options in table_at(own["also"], where).items()}
     backend = as_named(str(own["backend"]))

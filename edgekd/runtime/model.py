@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgekd import preprocess
 from edgekd.base import samples
+from edgekd.base.printable import printable
 from edgekd.errors import UnavailableError, UsageError
 from edgekd.heads import columns
 from edgekd.runtime import bundle as bundles
@@ -63,7 +64,7 @@ class Model:
 
     def __repr__(self) -> str:
         given = ", ".join(f"{port.name} {port.shape}" for port in self.inputs)
-        return f"Model({self.target}: {given} -> {len(self.labels)} labels)"
+        return printable(f"Model({self.target}: {given} -> {len(self.labels)} labels)")
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Model inputs by name to outputs by name; the result is the caller's own."""

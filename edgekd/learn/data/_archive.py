@@ -1,21 +1,34 @@
-"""Reading .npz files: what the sources that read them share."""
+"""Reading .npz files: what the sources that read them share.
+
+What is inside says how large it is before anything is unpacked: the members of the zip file, and the header of each
+array. One of another size than its header says is none.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from edgekd.base import limits
 from edgekd.errors import DataError
+from edgekd.learn.data import _files
 
 # What damaged zip files raise, and those of a kind that Python can't read.
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
+# What headers raise that numpy, and Python for it, can't read; MemoryError: of a parser whose stack is full.
+_HEADERS = (ValueError, TypeError, SyntaxError, tokenize.TokenError, RuntimeError, MemoryError, OverflowError)
+MEMBERS = 10_000  # of a file
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes; of others Python unpacks without a bound
+SINGLE = ("classes", "rates")  # fields that may be one value, and say themselves what is wrong with it
 Arrays = dict[str, NDArray[Any]]
 Pairs = Iterable[tuple[str, str]]
 
@@ -36,39 +49,85 @@ def read(path: str, wanted: Callable[[list[str]], Pairs]) -> Arrays:
         wanted: told what is in the file, the (field of the recipe, array) pairs to read.
 
     Raises:
-        DataError: no such file, not an .npz, or no such array; names the field.
+        DataError: no such file, not an .npz, no such array, or more than is likely meant; names the field.
     """
     where = f"data.path: {Path(path).name}"
-    if not zipfile.is_zipfile(existing(path)):
-        raise DataError("not an .npz file", where=where)
+    file = existing(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            known = list(file.files)
-            return {key: _array(file, key, known, f"data.{field}") for field, key in wanted(known)}
+        if not zipfile.is_zipfile(file):
+            raise DataError("not an .npz file", where=where)
+        with zipfile.ZipFile(file) as archive:
+            members = _members(archive, where)
+            pairs = list(wanted(list(members)))
+            _check_sizes(members, {key for _, key in pairs}, file.stat().st_size, where)
+            fields: dict[str, str] = {}  # each once, however often it is named
+            for field, key in pairs:
+                fields.setdefault(key, field)
+            arrays = {key: _array(archive, members, key, f"data.{field}") for key, field in fields.items()}
     except DAMAGED as err:
         raise DataError(f"not an .npz file ({err})", where=where) from err
+    if flat := [key for field, key in pairs if arrays[key].ndim == 0 and field not in SINGLE]:
+        raise DataError("a single value, not an array", where=where, found=flat[0])
+    return arrays
 
 
 def names(path: str) -> list[str]:
     """The arrays of a file that ``read`` could read."""
-    with np.load(path, allow_pickle=False) as file:
-        return list(file.files)
+    with zipfile.ZipFile(path) as archive:
+        return list(_members(archive, f"data.path: {Path(path).name}"))
 
 
 def existing(path: str) -> Path:
-    """The path of a file that is there."""
+    """The path of a file that is there, and not too large."""
     if not Path(path).is_file():
         raise DataError("no such file", where="data.path", found=path)
+    _files.size_of(Path(path), f"data.path: {Path(path).name}", "bytes")
     return Path(path)
 
 
-def _array(file: Any, key: str, known: list[str], where: str) -> NDArray[Any]:
-    if key not in known:
-        raise DataError("no such array in the file", where=where, found=key, allowed=known)
+def _members(archive: zipfile.ZipFile, where: str) -> dict[str, zipfile.ZipInfo]:
+    found = archive.infolist()
+    if len(found) > MEMBERS:
+        raise DataError("too many arrays", where=where, found=len(found), allowed=f"at most {MEMBERS:,}")
+    return {info.filename.removesuffix(".npy"): info for info in found}
+
+
+def _check_sizes(members: Mapping[str, zipfile.ZipInfo], keys: set[str], packed: int, where: str) -> None:
+    """Python unpacks no more of a member than it announces."""
+    total = sum(members[key].file_size for key in keys if key in members)
+    most = limits.most_unpacked(packed)
+    limits.check("bytes", total, "unpacks to more than likely is meant", where, most)
+
+
+def _array(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], key: str, where: str) -> NDArray[Any]:
+    if key not in members:
+        raise DataError("no such array in the file", where=where, found=key, allowed=members)
+    info = members[key]
+    if info.compress_type not in METHODS or info.flag_bits & 1:
+        found = "encrypted" if info.flag_bits & 1 else f"zip method {info.compress_type}"
+        raise DataError("packed in a way that is not read", where=where, found=found, allowed="stored or deflated")
+    with archive.open(info) as file:
+        _check_header(file, info.file_size, key, where)
+    with archive.open(info) as file:
+        array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+    return array
+
+
+def _check_header(file: IO[bytes], size: int, key: str, where: str) -> None:
+    """Raise DataError where an array is not what numpy.savez writes of numbers or texts, and as large as its member."""
     try:
-        found: NDArray[Any] | bytes = file[key]
-    except ValueError as err:
-        raise DataError(f"can't be read without pickle ({err})", where=where, found=key) from err
-    if isinstance(found, bytes):  # so numpy gives what is no array
-        raise DataError("not an array of numpy", where=where, found=key, allowed="what numpy.savez writes")
-    return found
+        version = npy.read_magic(file)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"format {version}")
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = header(file)
+    except _HEADERS as err:
+        raise DataError("not an array of numpy", where=where, found=key, allowed="what numpy.savez writes") from err
+    if dtype.hasobject:
+        raise DataError("can't be read without pickle (objects)", where=where, found=key, allowed="numbers or texts")
+    if dtype.kind not in "biufSUMm":
+        raise DataError("neither numbers nor texts", where=where, found=str(dtype), allowed="numbers or texts")
+    count = math.prod(shape)
+    if min(shape, default=0) < 0 or count * dtype.itemsize != size - file.tell() or (count and not dtype.itemsize):
+        found, held = f"{dtype} {shape}", f"{size - file.tell():,} bytes"
+        raise DataError("another size than its header says", where=f"{where}: {key}", found=found, allowed=held)

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base import limits
 from edgekd.errors import DataError
 
 LISTED = 100  # names that an error lists
-MOST = 100_000  # classes that nobody named: more are ids of something
 NAME_THEM = "labels that are ids are right once their names are given, each as it stands in the labels"
 At = Callable[[str, int], str]
 
@@ -43,6 +43,8 @@ def named(given: Any, where: str) -> tuple[str, ...]:
             accent make no other name), or bytes that are no UTF-8.
     """
     array = np.asarray(given) if hasattr(given, "__array__") else None
+    if array is not None and array.ndim == 1:
+        limits.check("names", len(array), "more names than likely are meant", where)
     values = given if array is None else array.tolist()
     flat = isinstance(values, Sequence) and not isinstance(values, str | bytes) and (array is None or array.ndim == 1)
     if not flat:
@@ -70,8 +72,8 @@ def numbered(labels: Mapping[str, NDArray[Any]], names: tuple[str, ...] | None, 
         where: names the data.
 
     Raises:
-        DataError: labels that are neither, a label that is no class, numbers with gaps, or more than ``MOST`` classes
-            that nobody named.
+        DataError: labels that are neither, a label that is no class, numbers with gaps, or more classes that
+            nobody named than ``limits.MOST`` has.
     """
     spelled = {split: _spelled(y, names, split, at) for split, y in labels.items()}
     every = dict.fromkeys(label for found, _ in spelled.values() for label in found)
@@ -79,9 +81,7 @@ def numbered(labels: Mapping[str, NDArray[Any]], names: tuple[str, ...] | None, 
     given = names is not None
     if names is None:
         names = _counted(every, spelled, at) if counts else spelled["train"][0]
-        if len(names) > MOST:
-            allowed = f"at most {MOST:,}, unless their names are given"
-            raise DataError("more classes than likely are meant", where=where, found=len(names), allowed=allowed)
+        limits.check("classes", len(names), "more classes than likely are meant", where)
         names = named(names, where)
     if len(names) < 2:
         raise DataError("one class only", where=where, found=list(names), allowed="at least 2")
@@ -168,8 +168,8 @@ def _counted(every: Iterable[str], spelled: Mapping[str, Any], at: At) -> tuple[
 
 
 def check_ids(ids: NDArray[np.int64], where: str) -> None:
-    """Raise DataError where numbers from 0 are ids of something: above ``MOST``, and most below the highest unused."""
+    """Raise DataError where numbers from 0 are ids of something: many, and most below the highest are unused."""
     count = int(ids.max(initial=-1)) + 1
-    if count > MOST and (used := len(np.unique(ids))) < count // 2:
+    if count > limits.most("classes") and (used := len(np.unique(ids))) < count // 2:
         found, allowed = f"{used:,} different ones up to {count - 1:,}", "numbers from 0 without large gaps"
         raise DataError("ids, not numbers from 0", where=where, found=found, allowed=allowed)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from edgekd.base import limits
 from edgekd.errors import DataError
 
+# The kinds that are read (a phone's MPO is a JPEG); Pillow knows others, and starts programs for some.
+FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "PPM")
+BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 DECODABLE = (
-    *(UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError),
-    *(SyntaxError, EOFError, struct.error, KeyError, IndexError, TypeError),  # of damaged headers and metadata
+    *(UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error),
+    *(LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, AssertionError),  # of damaged metadata
 )
 GREY = ("1", "L", "LA", "La")
 WHITE = {"I;16": 65_535, "I;16L": 65_535, "I;16B": 65_535, "I;16N": 65_535, "I": 65_535, "F": 1}
@@ -78,6 +84,7 @@ def decode(data: NDArray[Any], offsets: NDArray[Any], limit: int | None, where: 
     for i in range(count):
         image = open_image(data[offsets[i] : offsets[i + 1]].tobytes(), f"{where}: image {i}", seen=seen)
         if found is None:
+            limits.check("bytes", count * image.size, "more than likely is meant", where)
             found = np.empty((count, *image.shape), np.uint8)
         if image.shape != found.shape[1:]:
             raise DataError(
@@ -99,11 +106,12 @@ def open_image(
         seen: counts what is told of it.
 
     Raises:
-        DataError: it can't be decoded, or its greys lie outside of their range.
+        DataError: it can't be decoded, it has more pixels than is likely meant (then none is decoded), or its greys lie
+            outside of their range.
     """
     seen = seen or Seen()
     try:
-        file = Image.open(io.BytesIO(data))
+        file = _opened(data, where)
         seen.pictures += 1
         seen.frames += (
             getattr(file, "n_frames", 1) > 1 and file.format != "MPO"
@@ -123,6 +131,21 @@ def open_image(
         raise DataError(f"can't be decoded ({err})", where=where) from err
     array = np.asarray(image, dtype=np.uint8)
     return array[..., None] if array.ndim == 2 else array
+
+
+def _opened(data: bytes, where: str) -> Image.Image:
+    """A picture whose header alone is read, and says that it has not too many pixels."""
+    limit, message = limits.most("pixels"), "more pixels than likely are meant"
+    if Image.MAX_IMAGE_PIXELS is not None and limit > Image.MAX_IMAGE_PIXELS:  # the user said so
+        Image.MAX_IMAGE_PIXELS = limit
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            file = Image.open(io.BytesIO(data), formats=FORMATS)
+    except BOMB as err:
+        raise limits.beyond("pixels", str(err), message, where, limit) from err
+    limits.check("pixels", file.width * file.height, message, where)
+    return file
 
 
 def _eight_bits(image: Image.Image, where: str, seen: Seen) -> Image.Image:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekd.errors import DataError
+from edgekd.learn.data import _files
 from edgekd.learn.data._base import Split
 from edgekd.learn.data._classes import LISTED, named, same
 from edgekd.learn.data._split import CALLED, ROLES, carve, carve_missing
@@ -70,7 +71,8 @@ def fingerprint(path: str, endings: frozenset[str], fields: str) -> str:
             digest.update(os.fsencode(found.relative_to(root).as_posix()) + b"/\0")
         elif found.suffix.lower() in endings:
             digest.update(os.fsencode(found.relative_to(root).as_posix()) + b"\0")
-            digest.update(hashlib.sha256(found.read_bytes()).digest())
+            data = _files.content(found, f"data.path: {found.relative_to(root).as_posix()}")
+            digest.update(hashlib.sha256(data).digest())
     return digest.hexdigest()
 
 
@@ -217,6 +219,8 @@ def _entries(folder: Path, seen: Seen | None = None) -> list[Path]:
         elif not found.exists():
             where = f"data.path: {folder.name}/{found.name}"
             raise DataError("a link that leads nowhere", where=where, found=os.readlink(found))
+        elif not found.is_dir() and not found.is_file():
+            raise DataError("not a regular file", where=f"data.path: {folder.name}/{found.name}", found="a FIFO, or so")
         else:
             shown.append(found)
     return shown

@@ -12,7 +12,9 @@ from typing import Any
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from edgekd.base import limits
 from edgekd.errors import DataError
+from edgekd.learn.data import _files
 from edgekd.wordpiece import CONTINUED, LONGEST_WORD, MASKED, NEEDED, UNKNOWN, Vocabulary, words
 
 ALPHABET = 1000  # characters; words with rarer ones are not learned from
@@ -36,7 +38,7 @@ def learned(texts: Iterable[str], size: int, lower: bool) -> Vocabulary:
     Raises:
         DataError: the characters alone are more than ``size``.
     """
-    count = Counter(word for text in texts for word in words(text, lower))
+    count = Counter(word for text in texts for word in words(text, lower) if len(word) <= LONGEST_WORD)
     chars: Counter[str] = Counter()
     for word, times in count.items():
         for char in word:
@@ -79,16 +81,18 @@ def read(folder: str, lower: bool) -> Vocabulary:
     where = f"data.tokenizer: {path.name}"
     try:
         if path.name == "vocab.txt":
-            return Vocabulary.read(path.read_bytes().removeprefix(codecs.BOM_UTF8))
-        return _of_json(path, lower, where)
+            return Vocabulary.read(_files.content(path, where).removeprefix(codecs.BOM_UTF8))
+        return _of_json(_files.content(path, where), lower, where)
     except (ValueError, OSError, RecursionError) as err:
         raise DataError(f"can't be read ({err})", where=where) from err
 
 
-def _of_json(path: Path, lower: bool, where: str) -> Vocabulary:
-    table: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+def _of_json(data: bytes, lower: bool, where: str) -> Vocabulary:
+    table: Any = json.loads(data.decode("utf-8-sig"))
     model = table.get("model") if isinstance(table, dict) else None
     vocab = model.get("vocab") if isinstance(model, dict) and model.get("type") == "WordPiece" else None
+    if isinstance(vocab, dict) and len(vocab) > limits.TOKENS:
+        raise DataError("too many tokens", where=where, found=len(vocab), allowed=f"at most {limits.TOKENS:,}")
     if not isinstance(vocab, dict) or {*map(repr, vocab.values())} != {*map(repr, range(len(vocab)))}:
         allowed = "a model of type WordPiece, its tokens numbered from 0"
         raise DataError("not a WordPiece tokenizer", where=where, allowed=allowed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import wave
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base import limits
 from edgekd.base.samples import fit
 from edgekd.errors import DataError
-from edgekd.learn.data import _archive, _folders
+from edgekd.learn.data import _archive, _files, _folders
 from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
@@ -100,10 +102,10 @@ class Audio:
         return {"validation": self.validation, "test": self.test}
 
     def _read(self, files: Labelled, name: str) -> Split:
-        x = np.zeros((len(files), self.length), np.int16)
+        x = self._room(len(files), f"data.path ({name})")
         for i, (file, _) in enumerate(files):
             where = f"data.path ({name}): {file.parent.name}/{file.name}"
-            _fit(read_wav(file.read_bytes(), self.rate, where), x[i], where)
+            _fit(read_wav(_files.content(file, where), self.rate, where), x[i], where)
         return Split(x, np.array([label for _, label in files], np.int64))
 
     def _archive(self) -> Read:
@@ -139,7 +141,9 @@ class Audio:
             raise DataError("offsets that don't fit", where=f"data.{self.offsets}", found=found, allowed=allowed)
         count = len(offsets) - 1
         self._check_rates(arrays, count)
-        x = np.zeros((count, self.length), np.int16)
+        if (empty := np.flatnonzero(offsets[1:] == offsets[:-1])).size:
+            raise DataError("an empty clip", where=f"data.{self.samples}: clip {empty[0]}", found="0 samples")
+        x = self._room(count, f"data.{self.offsets}")
         for i in range(count):
             _fit(samples[int(offsets[i]) : int(offsets[i + 1])], x[i], f"data.{self.samples}: clip {i}")
         names = named(arrays[self.classes], f"data.{self.classes}") if self.classes in arrays else None
@@ -151,6 +155,11 @@ class Audio:
         check_count(x, arrays[self.labels], place)
         made = numbered({"train": arrays[self.labels]}, names, lambda _, i: f"{place}: clip {i}", place)
         return Split(x, made.labels["train"]), made.names, made.notes
+
+    def _room(self, count: int, where: str) -> NDArray[np.int16]:
+        """Silence, for so many clips."""
+        limits.check("bytes", 2 * count * self.length, "more than likely is meant", where)
+        return np.zeros((count, self.length), np.int16)
 
     def _named_member(self, member: NDArray[Any]) -> NDArray[np.int64]:
         """Numbers of splits from their names."""
@@ -197,7 +206,7 @@ def read_wav(data: bytes, rate: int, where: str) -> Clip:
         with wave.open(io.BytesIO(data), "rb") as file:
             channels, width, found, count = file.getparams()[:4]
             frames = file.readframes(count)
-    except (wave.Error, EOFError, RuntimeError) as err:
+    except (wave.Error, EOFError, RuntimeError, struct.error, ValueError, ArithmeticError) as err:
         raise DataError(f"not a wav file of PCM samples ({str(err) or 'it ends too soon'})", where=where) from err
     if channels != 1:
         raise DataError("not one channel", where=where, found=f"{channels} channels", allowed="mono")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekd.base import limits
 from edgekd.errors import DataError
-from edgekd.learn.data import _folders
+from edgekd.learn.data import _files, _folders
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._encoded import Seen, open_image
@@ -72,8 +73,9 @@ class Imagefolder:
         images: np.ndarray | None = None
         for i, (file, _) in enumerate(files):
             where = f"data.path ({name}): {file.parent.name}/{file.name}"
-            image = open_image(file.read_bytes(), where, self.size, "L" if self.grey else "RGB", seen)
+            image = open_image(_files.content(file, where), where, self.size, "L" if self.grey else "RGB", seen)
             if images is None:
+                limits.check("bytes", len(files) * image.size, "more than likely is meant", f"data.path ({name})")
                 images = np.empty((len(files), *image.shape), np.uint8)
             if image.shape != images.shape[1:]:
                 raise DataError(

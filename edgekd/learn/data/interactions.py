@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base import limits
 from edgekd.errors import DataError
 from edgekd.learn.data import _archive
 from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._classes import MOST, check_ids, named
+from edgekd.learn.data._classes import check_ids, named
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Interactions:
         rng = np.random.default_rng(self.seed)
         splits = {}
         for name, found in rows.items():
+            limits.check("bytes", 8 * len(found) * (1 + self.history), "more than likely is meant", f"data.{name}")
             x = np.full((len(found), 1 + self.history), items, np.int64)
             x[:, 0] = user[found]
             for i, row in enumerate(found):
@@ -100,9 +102,7 @@ class Interactions:
         """The items' names; of two that are called alike, each with its number."""
         items = int(item.max(initial=-1)) + 1
         if not self.names:
-            if items > MOST:
-                allowed = f"at most {MOST:,} items, unless data.names names them"
-                raise DataError("more items than likely are meant", where="data.item", found=items, allowed=allowed)
+            limits.check("classes", items, "more items than likely are meant, and data.names names none", "data.item")
             return tuple(map(str, range(items)))
         where = f"data.{self.names}"
         if arrays["names"].ndim != 1 or len(arrays["names"]) < items:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from edgekd.base import limits
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._split import image_ops
@@ -47,6 +49,8 @@ class Made:
 
     def load(self) -> Dataset:
         """Make all three splits."""
+        most = max(self.train, self.validation, self.test)
+        limits.check("bytes", 8 * most * math.prod(self.shape), "more than likely is meant", "data.shape")
         height, width, channels = self.shape
         rng = np.random.default_rng(self.seed)
         coarse = rng.uniform(0, 255, (self.classes, -(-height // 4), -(-width // 4), channels))

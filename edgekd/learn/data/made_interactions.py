@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgekd.base import limits
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 
@@ -48,6 +49,8 @@ class MadeInteractions:
 
     def load(self) -> Dataset:
         """Make all three splits."""
+        most = max(self.train, self.validation, self.test)
+        limits.check("bytes", 8 * most * (1 + self.history), "more than likely is meant", "data.history")
         rng = np.random.default_rng(self.seed)
         taste = rng.integers(0, self.tastes, self.users)
         train, validation, test = (self._split(taste, n, rng) for n in (self.train, self.validation, self.test))

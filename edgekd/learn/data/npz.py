@@ -64,8 +64,6 @@ class Npz:
     def load(self) -> Dataset:
         """Read the arrays, carve off validation, check everything."""
         arrays = _archive.read(self.path, self._names)
-        if flat := [name for name, array in arrays.items() if array.ndim == 0 and name != self.classes]:
-            raise DataError("a single value, not an array", where=f"data.path: {Path(self.path).name}", found=flat[0])
         names, labels, notes = self._labels(arrays)
         splits, seen = {}, Seen()
         for name, (x_name, _) in self._parts.items():

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from edgekd.errors import DataError
-from edgekd.learn.data import _vocabulary
+from edgekd.learn.data import _files, _vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._classes import Numbered, named, numbered
+from edgekd.learn.data._classes import LISTED, Numbered, named, numbered
 from edgekd.learn.data._split import CALLED, Groups, carve_missing, check_carving, joined, listed
 
 ENDINGS = (".tsv", ".tsv.gz")
@@ -145,9 +143,8 @@ class Text:
     def _read(self, path: Path, role: str) -> Rows:
         where, limit = f"data.path: {path.name}", self.limit if role == "train" else 0
         try:
-            data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-            lines = data.decode("utf-8-sig").removesuffix("\n").split("\n")
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as err:
+            lines = _files.unpacked(path, where).decode("utf-8-sig").removesuffix("\n").split("\n")
+        except (OSError, UnicodeDecodeError) as err:
             raise DataError(f"can't be read ({err})", where=where) from err
         header = lines[0].rstrip("\r").split("\t")
         columns = [
@@ -159,6 +156,8 @@ class Text:
         for number, line in enumerate(lines[1 : limit + 1 if limit else None], start=2):
             cells = line.rstrip("\r").split("\t")
             place = f"{where}, line {number}"
+            if "\0" in line:
+                raise DataError("a NUL, which no text has", where=place, allowed="UTF-8")
             if len(cells) != len(header):
                 raise DataError("another number of columns than the header", where=place, found=len(cells))
             if cells == header:
@@ -176,7 +175,7 @@ class Text:
 
     def _column(self, header: list[str], key: str, name: str, where: str) -> int:
         if name not in header:
-            raise DataError("no such column", where=f"{where}, line 1, data.{key}", found=name, allowed=header)
+            raise DataError("no such column", where=f"{where}, line 1, data.{key}", found=name, allowed=header[:LISTED])
         if header.count(name) > 1:
             raise DataError("two columns of this name", where=f"{where}, line 1, data.{key}", found=name)
         return header.index(name)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, cast
 
 from edgekd import plugins
+from edgekd.base import toml_files
 from edgekd.errors import UsageError
 from edgekd.runtime.devices._base import Device
 
@@ -64,12 +64,14 @@ def _named(name: str) -> dict[str, Any]:
     asked = os.environ.get(ASKED)
     for file in (home / FILE, *([Path(asked)] if asked else [])):
         try:
-            known |= tomllib.loads(file.read_text(encoding="utf-8-sig"))
+            text = file.read_text(encoding="utf-8-sig")
         except FileNotFoundError as err:
             if str(file) == asked:
                 raise UsageError("no such file", where="--devices", found=asked) from err
+            continue
         except (OSError, ValueError) as err:
             raise UsageError(f"can't be read: {err}", where=str(file)) from err
+        known |= toml_files.parsed(text, str(file), UsageError)
     if not isinstance(known.get(name), dict):
         named = sorted(key for key, value in known.items() if isinstance(value, dict))
         raise UsageError(
