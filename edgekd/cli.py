@@ -41,6 +41,11 @@ _bundle = click.argument("bundle", type=click.Path(path_type=Path))
 _plugins = click.option("--allow-plugin", "plugins", multiple=True, metavar="PACKAGE.MODULE:CLASS",
                         help="A backend of your own that the bundle may open; may be repeated.")  # fmt: skip
 
+_max_memory = click.option("--max-memory-gb", type=click.FloatRange(0.05), metavar="GB", help="That opening its models "
+                           "may take [default: 1, and 8 x its files].")  # fmt: skip
+_max_seconds = click.option("--max-seconds", type=click.FloatRange(0.1), metavar="S", help="That all of it may take "
+                            "[default: 45, and 0.2 for each MB of its files].")  # fmt: skip
+
 
 @cli.command()
 @_recipe
@@ -196,6 +201,9 @@ def plan(
               "this one instead, and tell the ratio with its interval.")  # fmt: skip
 @click.option("--export", "form", type=click.Choice(["benchmark_app", "csv", "mlperf"]), help="Print it in this form.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write it as a page.")
+@_max_memory
+@click.option("--max-seconds", type=click.FloatRange(0.1), metavar="S", help="That timing a variant may take "
+              "[default: 10 min, and 20 x --seconds; 45 s for a run].")  # fmt: skip
 @_plugins
 @_json
 def bench(
@@ -236,25 +244,29 @@ def bench(
 @_bundle
 @_plugins
 @click.option("--ignore-unlisted", is_flag=True, help="Let files be that the manifest does not list: you built there.")
+@_max_memory
+@_max_seconds
 @_json
-def verify(bundle: Path, plugins: tuple[str, ...], ignore_unlisted: bool, as_json: bool) -> None:
+def verify(bundle: Path, plugins: tuple[str, ...], as_json: bool, **how: Any) -> None:
     """Check every hash of BUNDLE, and replay golden inputs and raw samples on every variant that can run here."""
     from edgekd import console
     from edgekd.runtime import verify as verifying
 
     with _own_modules(bool(plugins)):
-        checks = verifying.verify(bundle, plugins=plugins, ignore_unlisted=ignore_unlisted)
+        checks = verifying.verify(bundle, plugins=plugins, **how)
     _print(as_json, checks, lambda: console.checks_table(checks))
 
 
 @cli.command()
 @click.argument("path", type=click.Path(path_type=Path))
+@_max_memory
+@_max_seconds
 @_json
-def inspect(path: Path, as_json: bool) -> None:
+def inspect(path: Path, as_json: bool, **most: float | None) -> None:
     """Show what is in a bundle or a model file, down to which operators are quantized."""
     from edgekd import console, inspection
 
-    found = inspection.inspect(path)
+    found = inspection.inspect(path, **most)
     _print(as_json, found, lambda: console.inspection_table(found))
 
 
