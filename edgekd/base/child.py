@@ -3,19 +3,19 @@
 A runtime is a million lines of C++ that reads a file: it may crash, never end, or take all memory, and none of that may
 happen to who asked. So the commands ask a fresh Python, started from a module of edgekd's, and look after it:
 
-- **Memory** is read every ``POLL`` seconds from ``/proc/<pid>/status`` of it and of what it started (VmRSS and VmSwap),
-  and the whole process group is killed above the limit. No ``RLIMIT_AS`` or ``RLIMIT_DATA``: address space is not memory.
-  Digits on OpenVINO maps 857 MB for 107 MB that are resident (191 MB count as data), on ONNX Runtime 187 for 62 (101), a
-  net of 105 MB 1,046 for 504 (570) and 483 for 350 (327); stacks and arenas grow with the machine's cores, and Node
+- **Memory** is read every ``POLL`` seconds from ``/proc/<pid>/status`` of it and of what it started (VmRSS, VmSwap), and
+  the whole process group is killed above the limit. No ``RLIMIT_AS`` or ``RLIMIT_DATA``: address space is not memory.
+  Digits on OpenVINO maps 857 MB for 107 MB that are resident (191 MB count as data), on ONNX Runtime 187 for 62 (101),
+  a net of 105 MB 1,046 for 504 (570) and 483 for 350 (327); stacks and arenas grow with the machine's cores, and Node
   reserves tens of GB. What is filled between two looks comes on top: 0.2 GB was seen.
 - **CPU time** by ``RLIMIT_CPU``, which the child sets before it opens anything; no core is dumped (see ``confined``).
 - **Time**: a deadline for the whole and one for each word of the child's.
 - It has a process group of its own, which is killed at the end, whatever is left in it; a folder for temporary files,
   which is removed; and on Linux it ends with its parent.
 
-It answers in lines of JSON on its stdout, of ``MAX_LINE`` bytes at most and ``MAX_SAID`` together. What it prints
-otherwise is stderr, of which the end is kept. Where there is no ``/proc`` (macOS) memory has no limit; where there is no
-``resource`` either (Windows) there are the deadlines alone.
+It answers in lines of JSON on its stdout, of ``MAX_LINE`` bytes at most, ``MAX_LINES`` and ``MAX_SAID`` together. What
+it prints otherwise is stderr, of which the end is kept. Where there is no ``/proc`` (macOS) memory has no limit; where
+there is no ``resource`` either (Windows) there are the deadlines alone.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from edgekd.errors import EdgekdError, IntegrityError, ResourceError
 
 POLL = 0.05
 GRACE = 2.0  # seconds from a child's last word to its end
-MAX_LINE, MAX_SAID = 4_000_000, 16_000_000
+MAX_LINE, MAX_SAID, MAX_LINES = 4_000_000, 16_000_000, 100_000
 TAIL = 4000  # bytes that are kept of stderr
 CHUNK = 1 << 16
 MORE = "--max-memory-gb and --max-seconds allow more (in Python max_memory_gb, max_seconds)"
@@ -133,7 +133,7 @@ class _Child:
     """A child that runs."""
 
     def __init__(self, line: Sequence[str], env: Mapping[str, str], limits: Limits | None, where: str) -> None:
-        self.limits, self.where, self.at = limits, where, ""
+        self.limits, self.where, self.at, self.over = limits, where, "", False
         self.began = self.heard = time.monotonic()
         self._lines: queue.Queue[bytes | None] = queue.Queue()
         self._stderr = b""
@@ -165,7 +165,7 @@ class _Child:
                 break
         hangs = not self._wait_for_end()
         self._kill()  # with what it left behind
-        code = self.process.wait()
+        code = self._reaped()
         if self.limits is not None and code == -getattr(signal, "SIGXCPU", 0):
             raise self._passed(f"took more than {self.limits.cpu:.3g} s of CPU time")
         self._threads[1].join(timeout=GRACE)
@@ -174,7 +174,7 @@ class _Child:
     def close(self) -> None:
         """End it, and what it started."""
         self._kill()
-        self.process.wait()
+        self._reaped()
         for thread in self._threads:
             thread.join(timeout=GRACE)
         for pipe in (self.process.stdout, self.process.stderr):
@@ -184,6 +184,7 @@ class _Child:
     def _messages(self) -> Iterator[dict[str, Any]]:
         """Until its stdout is closed, or it has ended and somebody else holds that open."""
         ended: float | None = None
+        looked = 0.0
         while ended is None or time.monotonic() < ended + GRACE:
             try:
                 line = self._lines.get(timeout=POLL)
@@ -195,7 +196,9 @@ class _Child:
                 if line is None:
                     return
                 yield self._message(line)
-            self._hold()
+            if time.monotonic() > looked + POLL:
+                self._hold()
+                looked = time.monotonic()
 
     def _wait_for_end(self) -> bool:
         """Whether it ends, now that it has said its last word; who hangs there is not waited for."""
@@ -210,8 +213,13 @@ class _Child:
             return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         return self.process.poll() is not None
 
+    def _reaped(self) -> int:
+        """Its exit code; from now on its number may be another's."""
+        self.over = True
+        return self.process.wait()
+
     def _kill(self) -> None:
-        if self.process.returncode is not None:
+        if self.over:
             return
         if os.name == "posix":
             with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses a group that has ended
@@ -260,13 +268,13 @@ class _Child:
         """Lines of its stdout, into the queue; of one that is too long or one too many the beginning alone."""
         pipe = self.process.stdout
         assert pipe is not None
-        buffer, total = b"", 0
+        buffer, total, count = b"", 0, 0
         while data := _some(pipe):
-            buffer, total = buffer + data, total + len(data)
-            *lines, buffer = buffer.split(b"\n")
+            *lines, buffer = (buffer + data).split(b"\n")
             for line in lines:
                 self._lines.put(line)
-            if len(buffer) > MAX_LINE or total > MAX_SAID:
+            total, count = total + len(data), count + len(lines)
+            if len(buffer) > MAX_LINE or total > MAX_SAID or count > MAX_LINES:
                 self._lines.put(buffer[:100] or b"without end")
                 return
         self._lines.put(None)

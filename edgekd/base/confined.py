@@ -1,7 +1,7 @@
 """The child's side of ``child``: it limits itself before it opens anything, and says what it is at.
 
-A module that is started by ``child.run`` calls ``begin`` first, or ``serve``. Run otherwise (on a device, by hand) it has
-no limits and nobody to speak to, and all of this does nothing.
+A module that is started by ``child.run`` calls ``begin`` first, or ``serve``. Run otherwise (on a device, by hand) it
+has no limits and nobody to speak to, and all of this does nothing.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ def begin() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Linux ends this process when its parent does; one that went before it was asked is noticed, too."""
+    """Linux ends this process when its parent does; one that went before that was asked is noticed, too."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
+        if os.getppid() == 1 != parent:  # not just another: a wrapper of Python may stand between
             sys.exit(1)
 
 

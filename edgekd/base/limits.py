@@ -50,14 +50,14 @@ def of(path: Path, memory_gb: float | None = None, seconds: float | None = None)
 
     Args:
         memory_gb: instead of that, of 1e9 bytes.
-        seconds: instead of that; of CPU time there is twice as much, since runtimes compile on several threads.
+        seconds: instead of that. Of CPU time there is as much for each core, and twice as much at least.
     """
     size = _size(path)
     gpu = GPU.exists()
     memory = min(MEMORY + gpu * GPU_MEMORY + MEMORY_FOR_ONE * size, SHARE * _machines_memory())
     memory = memory if memory_gb is None else memory_gb * GB
     whole = SECONDS + gpu * GPU_SECONDS + SECONDS_FOR_MB * size / MB if seconds is None else seconds
-    return Limits(memory, whole, whole, 2 * whole)
+    return Limits(memory, whole, whole, whole * max(2, os.cpu_count() or 2))
 
 
 def _size(path: Path) -> int:

@@ -56,7 +56,7 @@ class Settings:
         if self.max_seconds is not None:
             return most
         whole = SECONDS + 20 * self.seconds * self.streams
-        return replace(most, seconds=whole, cpu=2 * self.streams * whole)
+        return replace(most, seconds=whole, cpu=most.cpu / most.seconds * whole * self.streams)
 
 
 def bench(

@@ -132,7 +132,13 @@ def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def load(path: str | Path, target: str | None = None, threads: int | None = None, plugins: Sequence[str] = ()) -> Model:
-    """Open a bundle.
+    """Open a bundle, in this process.
+
+    Before a runtime sees a variant's files, their hashes and the options that the manifest asks for are checked, and
+    of ONNX files and OpenVINO IRs what they hold (``look``, ``look_ir``: other files, too many nodes, functions in
+    circles, loops of too many constant rounds). What a model computes while it runs is not: it may take any time and
+    memory, or crash its runtime. So hold a stranger's bundle with ``edgekd.verify`` first, which opens it in a child
+    with limits; of ``.ort`` files, and of a plugin's own, nothing but the hash is checked.
 
     Args:
         target: a variant by name; else, of those that this machine can run, the one with the lowest p50 in

@@ -1,4 +1,4 @@
-"""``edgekd.verify``: a bundle held against its own manifest, in a child with limits (see ``replay`` and ``base.child``).
+"""``edgekd.verify``: a bundle held against its own manifest, in a child with limits; see ``replay``, ``base.child``.
 
 Here nothing of a bundle is read, and no runtime, nor numpy, is imported.
 """
@@ -32,7 +32,7 @@ def verify(
         ignore_unlisted: for who built or installed something in the folder: what the manifest does not list is counted
             and not refused. It may be code that runs with the examples.
         max_memory_gb: that opening and running it may take; else 1 GB and 8 times the bundle's size (``limits.of``).
-        max_seconds: that all of it may take, with twice as much CPU time; else 45 s and 0.2 s for each MB.
+        max_seconds: that all of it may take; else 45 s and 0.2 s for each MB.
 
     Returns:
         One dict a check: ``{"check": text, "ok": True}``, or ``"skipped": why`` for a variant that can't run here.
