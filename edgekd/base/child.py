@@ -3,7 +3,7 @@
 A runtime is a million lines of C++ that reads a file: it may crash, never end, or take all memory, and none of that may
 happen to who asked. So the commands ask a fresh Python, started from a module of edgekd's, and look after it:
 
-- **Memory** is read every ``POLL`` seconds from ``/proc/<pid>/status`` of it and of what it started (VmRSS, VmSwap), and
+- **Memory** is read every ``POLL`` seconds from ``/proc/<pid>/status`` of it and all it started (VmRSS, VmSwap), and
   the whole process group is killed above the limit. No ``RLIMIT_AS`` or ``RLIMIT_DATA``: address space is not memory.
   Digits on OpenVINO maps 857 MB for 107 MB that are resident (191 MB count as data), on ONNX Runtime 187 for 62 (101),
   a net of 105 MB 1,046 for 504 (570) and 483 for 350 (327); stacks and arenas grow with the machine's cores, and Node

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -370,3 +371,13 @@ def test_an_allowed_plugin_runs_in_the_child(tmp_path: Path, monkeypatch: pytest
     assert cli.run(["verify", str(made)]) == 4
     assert cli.run(["verify", str(made), "--allow-plugin", "mine:Own"]) == 0
     assert (tmp_path / "pid").read_text() != str(os.getpid())
+
+
+def test_models_changed_at_random(digits: Path, tmp_path: Path) -> None:
+    """The first pieces of ``benchmarks/hostile_models.py``."""
+    script, state = ROOT / "benchmarks" / "_hostile.py", tmp_path / "state"
+    subprocess.run([sys.executable, script, digits / "out", state, "0", "24"], check=True, timeout=120)
+    rows = [row for row in map(json.loads, state.read_text().splitlines()) if "begun" not in row]
+    assert [row["number"] for row in rows] == list(range(24))
+    assert {row["outcome"] for row in rows} <= {"refused", "verified", "other answers", "time", "memory"}
+    assert sum(row["outcome"] == "refused" for row in rows) > 10
