@@ -8,10 +8,10 @@ computed while the model runs nobody can tell before: that is for the limits of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from edgekd.errors import IntegrityError
+from edgekd.runtime.look_numbers import Graph
 from edgekd.runtime.tensor_pb import fields
 
 NODES = 200_000  # with every call of a function written out
@@ -29,12 +29,8 @@ HOLDS: dict[str, dict[int, str]] = {
 }
 NAMES = {"node": (7, 4), "function": (10, 1)}  # domain, and operator or name
 TRAINING, EXTERNAL, LOCATION = 20, 13, 14
-NODES_OF = {"graph": 1, "function": 7}
-# Of a node: inputs, outputs, operator. Of an attribute: a whole number. Of a tensor: type, whole numbers, name, bytes.
-INPUT, OUTPUT, OP, ATTRIBUTE, TENSOR, WHOLE = 1, 2, 4, 5, 5, 3
-TYPE, INT64, INT64S, NAME, RAW = 2, 7, 7, 8, 9
+INPUT = 1
 Key = tuple[str, str]
-Constants = Mapping[bytes, int]  # whole numbers, by name
 
 
 def check(data: bytes, where: str) -> None:
@@ -62,11 +58,11 @@ class _Body:
 
 @dataclass(frozen=True)
 class _Inside:
-    """Where a message stands: in how many graphs, in loops of how many rounds, and the constants that it may read."""
+    """Where a message stands: in how many graphs, in which, and in loops of how many rounds."""
 
     depth: int = 0
     rounds: int = 1
-    constants: Constants = field(default_factory=dict)
+    graph: Graph | None = None
 
 
 @dataclass
@@ -81,18 +77,26 @@ class _Look:
         if inside.depth > DEPTH:
             raise IntegrityError("graphs in graphs, too deep", where=self.where, allowed=f"{DEPTH} levels")
         body = self.main if kind == "model" else _Body() if kind == "function" else body
-        inside = self.entered(kind, data, inside)
+        if kind in ("graph", "function"):
+            outer = inside.graph if kind == "graph" else None
+            inside = _Inside(inside.depth + (kind == "graph"), inside.rounds, Graph(data, kind, self.where, outer))
         names: dict[int, str] = {}
+        reads, attributes = b"", []
         for number, value in fields(data, self.where, "ONNX model", fixed=True):
             inner = HOLDS[kind].get(number)
             if inner is not None and not isinstance(value, int):
-                self.walk(inner, value, body, inside)
+                if inner == "attribute":
+                    attributes.append(value)  # what a node does may stand behind them
+                else:
+                    self.walk(inner, value, body, inside)
             elif kind == "tensor" and (number == EXTERNAL or (number == LOCATION and value != 0)):
                 raise IntegrityError("weights in another file", where=self.where, allowed="weights in the model itself")
             elif kind == "model" and number == TRAINING:
                 raise IntegrityError("a model that trains", where=self.where)
             elif number in NAMES.get(kind, ()) and not isinstance(value, int):
                 names[number] = bytes(value).decode("utf-8", "replace")
+            elif kind == "node" and number == INPUT and not reads and not isinstance(value, int):
+                reads = bytes(value)
         if kind in NAMES:
             domain, name = (names.get(number, "") for number in NAMES[kind])
             if kind == "function":
@@ -100,69 +104,19 @@ class _Look:
             else:
                 self.count(body)
                 body.calls.append((domain, name))
+                inside = self.entered(name, reads, inside) if attributes else inside
+        for value in attributes:
+            self.walk("attribute", value, body, inside)
 
-    def entered(self, kind: str, data: memoryview, inside: _Inside) -> _Inside:
-        """Where what stands in a message stands."""
-        if kind in NODES_OF:
-            outer = inside.constants if kind == "graph" else {}
-            known = {**outer, **self.constants(data, kind)}
-            return _Inside(inside.depth + (kind == "graph"), inside.rounds, known)
-        if kind == "node":
-            found = [(number, bytes(value)) for number, value in self.fields(data, OP, INPUT)]
-            inputs = [name for number, name in found if number == INPUT]
-            rounds = inside.constants.get(inputs[0], 1) if inputs and (OP, b"Loop") in found else 1
-            if rounds > 1 and rounds * inside.rounds > ROUNDS:
-                told = rounds * inside.rounds
-                raise IntegrityError("a loop of too many rounds", where=self.where, found=told, allowed=f"{ROUNDS:,}")
-            return _Inside(inside.depth, inside.rounds * max(rounds, 1), inside.constants)
-        return inside
-
-    def constants(self, data: memoryview, kind: str) -> dict[bytes, int]:
-        """The single whole numbers of a graph or function: initializers, and what Constants give."""
-        found: dict[bytes, int] = {}
-        nodes = NODES_OF[kind]
-        for number, value in self.fields(data, nodes, *([TENSOR] if kind == "graph" else [])):
-            if number != nodes:
-                name, whole = self.tensor(value)
-            else:
-                parts = list(self.fields(value, OP, OUTPUT, ATTRIBUTE))
-                if (OP, b"Constant") not in [(part, bytes(op)) for part, op in parts if part == OP]:
-                    continue
-                name = next((bytes(output) for part, output in parts if part == OUTPUT), b"")
-                whole = next((self.attribute(held) for part, held in parts if part == ATTRIBUTE), None)
-            if whole is not None:
-                found[name] = whole
-        return found
-
-    def attribute(self, data: memoryview) -> int | None:
-        """The whole number of a Constant's attribute."""
-        for number, value in fields(data, self.where, "ONNX model", fixed=True):
-            if number == WHOLE and isinstance(value, int):
-                return value
-            if number == TENSOR and not isinstance(value, int):
-                return self.tensor(value)[1]
-        return None
-
-    def tensor(self, data: memoryview) -> tuple[bytes, int | None]:
-        """Name, and the number of a tensor of one whole number, else None."""
-        name, kind, numbers = b"", 0, b""
-        for number, value in fields(data, self.where, "ONNX model", fixed=True):
-            if isinstance(value, int):
-                kind = value if number == TYPE else kind
-                numbers = value.to_bytes(8, "little") if number == INT64S else numbers
-            elif number == NAME:
-                name = bytes(value)
-            elif number == RAW and len(value) == 8:
-                numbers = bytes(value)
-            elif number == INT64S and 0 < len(value) <= 10:  # packed, as varints
-                numbers = _varint(bytes(value))
-        return name, int.from_bytes(numbers, "little", signed=True) if kind == INT64 and numbers else None
-
-    def fields(self, data: memoryview, *wanted: int) -> Iterator[tuple[int, memoryview]]:
-        """The texts and messages of some numbers."""
-        for number, value in fields(data, self.where, "ONNX model", fixed=True):
-            if number in wanted and not isinstance(value, int):
-                yield number, value
+    def entered(self, op: str, reads: bytes, inside: _Inside) -> _Inside:
+        """Where the graphs in a node stand; ``reads``: its first input, of a Loop how many rounds it makes."""
+        if op != "Loop" or not reads or inside.graph is None:
+            return inside
+        rounds = inside.graph.number(reads) or 0
+        told = inside.rounds * max(rounds, 1)
+        if rounds > 1 and told > ROUNDS:
+            raise IntegrityError("a loop of too many rounds", where=self.where, found=told, allowed=f"{ROUNDS:,}")
+        return _Inside(inside.depth, told, inside.graph)
 
     def count(self, body: _Body) -> None:
         """One node more."""
@@ -190,13 +144,3 @@ class _Look:
     def too_many(self, found: int) -> IntegrityError:
         """More nodes than any network has."""
         return IntegrityError("too many nodes", where=self.where, found=found, allowed=f"{NODES:,}")
-
-
-def _varint(data: bytes) -> bytes:
-    """The first one, in eight bytes."""
-    value = 0
-    for place, byte in enumerate(data):
-        value |= (byte & 0x7F) << 7 * place
-        if byte < 0x80:
-            break
-    return (value & 2**64 - 1).to_bytes(8, "little")
