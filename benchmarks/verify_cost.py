@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -34,30 +35,35 @@ LINES: dict[str, list[str]] = {
 }
 
 
-def seconds(line: list[str], source: Path) -> float:
-    """Of a whole process, or what it printed where it timed a part of itself."""
+def seconds(line: list[str], source: Path) -> tuple[float, float]:
+    """Of a whole process, or what it printed where it timed a part of itself; and its CPU time, with its children's."""
     env = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
-    began = time.perf_counter()
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-P", *line], env=env, capture_output=True, text=True, check=False)
-    took = time.perf_counter() - began
+    took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if done.returncode:
         raise SystemExit(f"{line} of {source}: {done.returncode}: {done.stderr[-500:]}")
-    return float(done.stdout) if line[0] == "-c" else took
+    return (float(done.stdout) if line[0] == "-c" else took), cpu
 
 
 def compared(line: list[str], before: Path, pairs: int) -> dict[str, Any]:
-    """Seconds of each, and the median of the differences of pairs."""
-    taken: dict[str, list[float]] = {"before": [], "after": []}
+    """Medians of each in seconds, and of the differences of pairs, with their quartiles; also of CPU time."""
+    taken: dict[str, list[tuple[float, float]]] = {"before": [], "after": []}
     sources = {"before": before, "after": HERE}
     for name in sources:
         seconds(line, sources[name])  # the disk's cache, and the compiled modules
     for i in range(pairs):
         for name in sorted(sources, reverse=bool(i % 2)):
             taken[name].append(seconds(line, sources[name]))
-    more = [after - earlier for earlier, after in zip(taken["before"], taken["after"], strict=True)]
-    middle = {name: statistics.median(times) for name, times in taken.items()}
-    quarters = statistics.quantiles(more, n=4)
-    return {**middle, "more": statistics.median(more), "quartiles": [quarters[0], quarters[2]], "seconds": taken}
+    row: dict[str, Any] = {"seconds": {name: [round(took, 4) for took, _ in times] for name, times in taken.items()}}
+    for kind, place in (("wall", 0), ("cpu", 1)):
+        times = {name: [both[place] for both in found] for name, found in taken.items()}
+        more = [after - earlier for earlier, after in zip(times["before"], times["after"], strict=True)]
+        low, _, high = statistics.quantiles(more, n=4)
+        middle = {name: statistics.median(found) for name, found in times.items()}
+        row[kind] = {**middle, "more": statistics.median(more), "quartiles": [low, high]}
+    return row
 
 
 def main() -> None:
@@ -74,8 +80,9 @@ def main() -> None:
     for name, parts in LINES.items():
         line = [part.replace("{bundle}", str(given.bundle.resolve())) for part in parts]
         rows[name] = compared(line, before, given.pairs)
-        told = {key: f"{rows[name][key]:.3f}" for key in ("before", "after", "more")}
-        print(f"{name}: {told['before']} s before, {told['after']} s now, {told['more']} s more", flush=True)
+        for kind in ("wall", "cpu"):
+            told = {key: f"{rows[name][kind][key]:.3f}" for key in ("before", "after", "more")}
+            print(f"{name}, {kind}: {told['before']} s, now {told['after']} s, {told['more']} s more", flush=True)
     _common.write("verify_cost", {"before": earlier, "pairs": given.pairs, "commands": rows})
 
 

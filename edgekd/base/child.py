@@ -37,7 +37,7 @@ from typing import IO, Any
 from edgekd.base import confined
 from edgekd.base.limits import GB, Limits
 from edgekd.disk import temporary
-from edgekd.errors import EdgekdError, IntegrityError, ResourceError
+from edgekd.errors import EdgekdError, IntegrityError, ResourceError, UnavailableError
 
 POLL = 0.05
 GRACE = 2.0  # seconds from a child's last word to its end
@@ -116,7 +116,12 @@ def run(module: str, argv: Sequence[str], limits: Limits | None, where: str, req
 
     Raises:
         IntegrityError: as ``ask``.
+        UnavailableError: this is no Python that could start another one, as in an app that is one program.
     """
+    if confined.TOLD in os.environ or getattr(
+        sys, "frozen", False
+    ):  # an app's own program would start itself, for ever
+        raise UnavailableError("needs a Python that can start another one", where=where, found=sys.executable)
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     told = {"parent": os.getpid(), "cpu": None if limits is None else limits.cpu}
     with temporary("child") as folder:

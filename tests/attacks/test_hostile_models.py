@@ -21,7 +21,7 @@ import edgekd
 from edgekd import cli
 from edgekd.base import child
 from edgekd.base.limits import Limits
-from edgekd.errors import EdgekdError, IntegrityError, ResourceError, TargetError
+from edgekd.errors import EdgekdError, IntegrityError, ResourceError, TargetError, UnavailableError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import look, look_ir
 from edgekd.runtime.contents import Bundle, Variant
@@ -357,6 +357,13 @@ def test_who_verifies_imports_no_runtime(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-P", "-c", code, str(made)], capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
     assert done.stdout.splitlines()[-1] == "0 []", done.stderr
+
+
+def test_a_program_that_would_start_itself_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no Python takes no ``-m``, and asks again: its environment says that it was asked."""
+    monkeypatch.setenv("EDGEKD_CHILD", "{}")
+    with pytest.raises(UnavailableError, match="needs a Python that can start another one"):
+        edgekd.verify("anywhere")
 
 
 def test_an_allowed_plugin_runs_in_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
