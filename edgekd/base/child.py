@@ -120,7 +120,7 @@ def run(module: str, argv: Sequence[str], limits: Limits | None, where: str, req
     """
     if confined.TOLD in os.environ or getattr(
         sys, "frozen", False
-    ):  # an app's own program would start itself, for ever
+    ):  # an app would start itself, for ever
         raise UnavailableError("needs a Python that can start another one", where=where, found=sys.executable)
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     told = {"parent": os.getpid(), "cpu": None if limits is None else limits.cpu}
