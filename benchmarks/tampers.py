@@ -34,8 +34,8 @@ from model_signing import verifying
 from edgekd.errors import EdgekdError, IntegrityError
 from edgekd.publish.sign import sign
 from edgekd.runtime import bundle as bundles
+from edgekd.runtime.replay import checked
 from edgekd.runtime.signature import SIGNATURE
-from edgekd.runtime.verify import verify
 
 CHUNK = 5_000
 KINDS = ("listed",) * 10 + ("manifest",) * 7 + ("anew",) * 2 + ("signature",)
@@ -197,7 +197,7 @@ def judged(bundle: Path, key: Path, kind: str, digest: str, files: dict[str, byt
     """What is said of a tampered bundle, unsigned and signed."""
     outcomes = []
     try:
-        verify(bundle, run=False)
+        checked(bundle, run=False)
     except IntegrityError:
         return ["refused by both"]  # with a key, too: the signature is one check more
     except EdgekdError as err:

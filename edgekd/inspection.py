@@ -3,76 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from edgekd import host
-from edgekd.base import target_files
+from edgekd.base import child, child_limits, target_files
 from edgekd.disk import cache_root
-from edgekd.errors import EdgekdError, IntegrityError, UsageError
-from edgekd.heads import Heads, columns
-from edgekd.runtime import availability, manifest, operators
-from edgekd.runtime import bundle as bundles
+from edgekd.errors import EdgekdError, IntegrityError
+from edgekd.runtime import availability
 from edgekd.store import Store
 
 
-def inspect(path: Path) -> dict[str, Any]:
-    """What is in a bundle, an ``.onnx`` or an OpenVINO ``.xml``: metadata, and per operator how many are quantized."""
-    if path.is_dir():
-        bundle = bundles.read(path)
-        about: dict[str, Any] = {
-            "name": bundle.name,
-            "format": f"{bundle.format}{_missing(bundle.format)}",
-            "digest": bundle.digest,
-            "task": ", ".join(str(value) for value in bundle.task.values()),
-            **{key: ", ".join(bundle.labels[where]) for key, where in _labels(bundle.heads).items()},
-            "sample": " x ".join(map(str, bundle.sample_shape)) or "text",
-            "preprocess": ", ".join(str(op["op"]) for op in bundle.preprocess),
-            "shippable": bundle.shippable,
-            "checked on": ", ".join(dict.fromkeys(c.runtime for v in bundle.variants for c in v.checked)) or "not told",
-            "variants": ", ".join(f"{v.target} ({v.numerics}, {v.backend})" for v in bundle.variants),
-        }
-        for variant in bundle.variants:
-            bundle.files_of(variant)
-        models = [_model(path / v.target / next(iter(v.files))) for v in bundle.variants]
-        return {"path": str(path), "about": about, "models": models}
-    if not path.is_file():
-        raise UsageError("no such bundle or model file", where=str(path))
-    return {"path": str(path), "about": {}, "models": [_model(path)]}
+def inspect(path: Path, max_memory_gb: float | None = None, max_seconds: float | None = None) -> dict[str, Any]:
+    """What is in a bundle, an ``.onnx`` or an OpenVINO ``.xml``: metadata, and per operator how many are quantized.
 
-
-def _missing(version: int) -> str:
-    return f" ({manifest.MISSING[version]})" if version in manifest.MISSING else ""
-
-
-def _labels(heads: Heads) -> dict[str, slice]:
-    """What the line of each head's labels begins with."""
-    found = columns(heads)
-    return {f"labels of {name}" if len(found) > 1 else "labels": where for name, where in found.items()}
-
-
-def _model(path: Path) -> dict[str, Any]:
-    ops = _openvino_ops(path) if path.suffix == ".xml" else operators.of_onnx(path.read_bytes(), str(path))
-    rows = [{"op": op, "count": count, "quantized": ops[1][op]} for op, count in sorted(ops[0].items())]
-    weights = path.with_suffix(".bin")
-    total = path.stat().st_size + (weights.stat().st_size if path.suffix == ".xml" and weights.is_file() else 0)
-    return {"file": path.name, "bytes": total, "ops": rows}
-
-
-def _openvino_ops(path: Path) -> tuple[Counter[str], Counter[str]]:
-    """Operators, and how many of each read a FakeQuantize's output."""
-    try:
-        net = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as err:
-        raise IntegrityError("not an OpenVINO file", where=str(path)) from err
-    types = {layer.get("id"): str(layer.get("type")) for layer in net.iter("layer")}
-    count, quantized = Counter(types.values()), Counter[str]()
-    readers = {e.get("to-layer") for e in net.iter("edge") if types.get(e.get("from-layer")) == "FakeQuantize"}
-    for reader in readers:
-        quantized[types[reader]] += 1
-    return count, quantized
+    Read in a child; its limits are those of ``edgekd.verify``.
+    """
+    allowed = child_limits.of(path, max_memory_gb, max_seconds)
+    found = child.ask("edgekd.runtime.inside", {"path": str(path)}, allowed, str(path))
+    if not isinstance(found, dict) or set(found) != {"path", "about", "models"}:
+        raise IntegrityError("the child that read it answered something else", where=str(path))
+    return found
 
 
 def targets() -> list[dict[str, Any]]:

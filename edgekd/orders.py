@@ -20,7 +20,7 @@ from edgekd.disk import aside_of, cache_root, clear_aside, disk, samples_page
 from edgekd.errors import IntegrityError, OutputError, RecipeError, UsageError, reading
 from edgekd.recipe import Recipe
 from edgekd.runtime import bundle
-from edgekd.runtime.verify import verify
+from edgekd.runtime.replay import checked
 from edgekd.store import Store, canonical, sha256
 from edgekd.target import Target
 
@@ -216,7 +216,7 @@ def standing(order: Order) -> Mapping[str, Any] | None:
     try:
         found = bundle.read(out)
         if found.plan == order.identity:
-            verify(out, run=False)
+            checked(out, run=False)
             _check_built_here(order, found.digest)
             missing = order.keep_candidates or (order.explain and not is_explained(found.report))
             return None if missing else found.report

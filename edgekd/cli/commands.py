@@ -180,6 +180,9 @@ def plan(
               "this one instead, and tell the ratio with its interval.")  # fmt: skip
 @click.option("--export", "form", type=click.Choice(["benchmark_app", "csv", "mlperf"]), help="Print it in this form.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write it as a page.")
+@options.max_memory
+@click.option("--max-seconds", type=click.FloatRange(0.1), metavar="S", help="That timing a variant may take "
+              "[default: 10 min, and 20 x --seconds; 45 s for a run].")  # fmt: skip
 @options.plugins
 @options.signers
 @options.as_json
@@ -226,14 +229,16 @@ def bench(
 @options.plugins
 @click.option("--ignore-unlisted", is_flag=True, help="Let files be that the manifest does not list: you built there.")
 @options.signers
+@options.max_memory
+@options.max_seconds
 @options.as_json
-def verify(bundle: Path, plugins: tuple[str, ...], ignore_unlisted: bool, key: Any, as_json: bool) -> None:
+def verify(bundle: Path, plugins: tuple[str, ...], as_json: bool, **how: Any) -> None:
     """Check every hash of BUNDLE, and replay golden inputs and raw samples on every variant that can run here."""
     from edgekd import console
     from edgekd.runtime import verify as verifying
 
     with own_modules(bool(plugins)):
-        checks = verifying.verify(bundle, plugins=plugins, ignore_unlisted=ignore_unlisted, key=key)
+        checks = verifying.verify(bundle, plugins=plugins, **how)
     show(as_json, checks, console.checks_table)
 
 
@@ -263,12 +268,14 @@ def sign(bundle: Path, as_json: bool, **how: Any) -> None:
 
 @cli.command()
 @click.argument("path", type=click.Path(path_type=Path))
+@options.max_memory
+@options.max_seconds
 @options.as_json
-def inspect(path: Path, as_json: bool) -> None:
+def inspect(path: Path, as_json: bool, **most: float | None) -> None:
     """Show what is in a bundle or a model file, down to which operators are quantized."""
     from edgekd import console, inspection
 
-    found = inspection.inspect(path)
+    found = inspection.inspect(path, **most)
     show(as_json, found, console.inspection_table)
 
 

@@ -19,6 +19,10 @@ quick = click.option("--quick", is_flag=True, help="Every stage cut to seconds; 
 bundle = click.argument("bundle", type=click.Path(path_type=Path))
 plugins = click.option("--allow-plugin", "plugins", multiple=True, metavar="PACKAGE.MODULE:CLASS",
                         help="A backend of your own that the bundle may open; may be repeated.")  # fmt: skip
+max_memory = click.option("--max-memory-gb", type=click.FloatRange(0.05), metavar="GB", help="That opening its models "
+                          "may take [default: 1, and 8 x its files].")  # fmt: skip
+max_seconds = click.option("--max-seconds", type=click.FloatRange(0.1), metavar="S", help="That all of it may take "
+                           "[default: 45, and 0.2 for each MB of its files].")  # fmt: skip
 file = click.Path(path_type=Path)
 
 

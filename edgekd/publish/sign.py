@@ -11,8 +11,8 @@ from model_signing import hashing, signing
 
 from edgekd.disk import replace_file, temporary
 from edgekd.errors import OutputError, UsageError
+from edgekd.runtime.replay import checked
 from edgekd.runtime.signature import SIGNATURE
-from edgekd.runtime.verify import verify
 
 PASSWORD = "EDGEKD_KEY_PASSWORD"  # environment variable
 
@@ -44,7 +44,7 @@ def sign(
         if not file.is_file():
             raise UsageError("no such file", where="sign", found=str(file))
     place = folder / SIGNATURE
-    verify(folder, run=False)
+    checked(folder, run=False)
     if os.path.lexists(place) and not overwrite:
         raise OutputError("is signed already", where=str(place), hint="give --overwrite to sign it again")
     # Of what git writes nothing is left out: a bundle holds what its manifest lists, and nothing else.

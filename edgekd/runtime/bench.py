@@ -14,8 +14,6 @@ import dataclasses
 import gc
 import itertools
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import errors, host
+from edgekd.base import child, confined
+from edgekd.base.child_limits import Limits
 from edgekd.disk import temporary
 from edgekd.errors import EdgekdError, ResourceError, UsageError
 from edgekd.runtime import conditions, throughput
@@ -136,6 +136,7 @@ class BenchJob:
         isa: CPU features that the files need.
         streams: so many runs at once, for the rate; the latencies are of one.
         profile: also ask the runtime's own profiler what it runs.
+        limits: of the child that opens them here; None for files of the user's own. A device's process has none.
     """
 
     backend: str
@@ -150,6 +151,7 @@ class BenchJob:
     isa: tuple[str, ...] = ()
     streams: int = 1
     profile: bool = False
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True)
@@ -191,8 +193,10 @@ def bench_in_process(job: BenchJob) -> BenchResult:
     host.check_isa(job.isa, job.where)
     backend = _base.make(job.backend, job.options, job.where)
     batch = next((len(a) for a in job.inputs.values() if a.ndim), 1) if job.batch is None else job.batch
+    confined.at(f"opening it on {job.backend}")
     sessions = {name: backend.open(files, batch) for name, files in job.candidates.items()}
     facts = host.facts()
+    confined.at(f"running it on {job.backend}")
     with conditions.watched() as told:
         samples = measure(
             sessions, job.inputs, baseline=job.baseline, min_samples=job.min_samples, min_seconds=job.min_seconds
@@ -206,7 +210,10 @@ def _parts(session: Session, inputs: Mapping[str, Array]) -> dict[str, float] | 
     """Medians over some warm runs, in milliseconds."""
     if not isinstance(session, Apart) or not session.apart(inputs):
         return None
-    taken = [session.apart(inputs) for _ in range(PARTED)]
+    taken = []
+    for _ in range(PARTED):
+        confined.alive()
+        taken.append(session.apart(inputs))
     return {name: float(np.median([parts[name] for parts in taken])) / 1e6 for name in taken[0]}
 
 
@@ -230,6 +237,7 @@ def bench_in_subprocess(job: BenchJob) -> BenchResult:
 
     Raises:
         EdgekdError: the error of the child; or that it crashed, with the end of what it wrote.
+        IntegrityError: it crashed, or passed a limit, where the job has limits.
         ResourceError: it was killed, as the system does when memory is out.
     """
     return in_child(job, "edgekd.runtime.bench", read_result)
@@ -239,18 +247,10 @@ def in_child(job: BenchJob, module: str, read: Callable[[Path], Found]) -> Found
     """Run a module in a fresh Python on the folder of a job, and read there what it found."""
     with temporary("bench") as folder:
         write_job(job, folder)
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", module, str(folder), str(time.monotonic_ns())],
-            env={**os.environ, "PYTHONPATH": path},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        check_outcome(folder, done.returncode, done.stderr, job.backend)
+        ended = child.run(module, [str(folder), str(time.monotonic_ns())], job.limits, job.where)
+        if job.limits is not None and not (folder / "error.json").is_file():
+            ended.hold(job.where)
+        check_outcome(folder, ended.code, ended.stderr, job.backend)
         return read(folder)
 
 
@@ -268,11 +268,13 @@ def check_outcome(folder: Path, code: int, stderr: str, where: str) -> None:
 
 def main(folder: Path) -> int:
     """The child: a job's folder in; ``result.json`` or ``error.json`` beside it out. Returns the exit code."""
+    confined.begin()
     try:
         result = bench_in_process(read_job(folder))
     except EdgekdError as err:
         return tell_error(folder, err)
     _write_result(result, folder)
+    confined.done()
     return 0
 
 
@@ -301,6 +303,7 @@ def runner(session: Session, inputs: Mapping[str, Array]) -> Callable[[], int]:
 
 def _block(run: Callable[[], int], runs: int) -> list[int]:
     """Nanoseconds of some runs behind one that does not count."""
+    confined.alive()
     run()
     return [run() for _ in range(runs)]
 

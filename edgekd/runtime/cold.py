@@ -13,6 +13,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+from edgekd.base import confined
 from edgekd.errors import EdgekdError
 from edgekd.runtime import bench
 from edgekd.runtime.backends import _base
@@ -64,11 +65,13 @@ def peak_memory() -> int:
 
 def main(folder: Path, began: int) -> int:
     """``cold.json``, or ``error.json``, beside the job."""
+    confined.begin()
     try:
         found = measure(bench.read_job(folder), began)
     except EdgekdError as err:
         return bench.tell_error(folder, err)
     (folder / RESULT).write_text(json.dumps(found), encoding="utf-8")
+    confined.done()
     return 0
 
 

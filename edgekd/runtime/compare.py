@@ -45,8 +45,11 @@ def compare(
         raise UsageError("the two take other inputs", where="--compare", found=shapes[1], allowed=str(shapes[0]))
     files = {A: job.candidates["this"], B: theirs.candidates["this"]}
     isa = tuple(sorted({*one.isa, *other.isa}))
+    most, more = (how.limits(bundle.folder) for bundle in (first, second))
+    both = replace(most, memory=most.memory + more.memory, seconds=most.seconds + more.seconds)
+    where = f"{one.target} and {other.target}"
     with runners.opened(device, tell) as run:
-        timed = run.bench(replace(job, candidates=files, baseline=B, isa=isa, where=f"{one.target} and {other.target}"))
+        timed = run.bench(replace(job, candidates=files, baseline=B, isa=isa, where=where, limits=both))
     ratio, ci95 = benching.ratio_ci(timed.samples[A], timed.samples[B])
     result: dict[str, Any] = {"device": device, "host": timed.host, "runtime": timed.runtime}
     for name, bundle, variant in ((A, first, one), (B, second, other)):

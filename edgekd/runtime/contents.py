@@ -12,7 +12,7 @@ from edgekd.base.door import open_inside
 from edgekd.errors import IntegrityError
 from edgekd.heads import Heads
 from edgekd.preprocess import Inputs
-from edgekd.runtime import look, tensor_pb
+from edgekd.runtime import look, look_ir, tensor_pb
 from edgekd.runtime.batches import Outputs
 
 
@@ -141,11 +141,13 @@ class Bundle:
         )
 
     def files_of(self, variant: Variant) -> dict[str, bytes]:
-        """What the runtime opens, checked; of ONNX files also what they hold, see ``look``."""
+        """What the runtime opens, checked; of ONNX files and IRs also what they hold, see ``look`` and ``look_ir``."""
         found = {name: self.file(f"{variant.target}/{name}") for name in variant.files}
         for name, data in found.items():
             if name.endswith(".onnx"):
                 look.check(data, f"{variant.target}/{name}")
+            elif name.endswith(".xml"):
+                look_ir.check(data, found.get(f"{name[:-4]}.bin", b""), f"{variant.target}/{name}")
         return found
 
     def golden_of(self, variant: Variant) -> tuple[Inputs, Outputs]:

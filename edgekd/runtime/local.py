@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from edgekd.base import child_limits
+from edgekd.base.child_limits import Limits
 from edgekd.errors import DeviceError, UnavailableError, UsageError
 from edgekd.runtime import bench as benching
 from edgekd.runtime import bundle as bundles
@@ -21,6 +23,7 @@ from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.model import p50
 from edgekd.runtime.runners import Runner
 
+SECONDS = 600.0  # of a variant, with the running time that was asked for 20 times over
 BOUNDS = {"p90": 0.9, "p99": 0.99}
 
 
@@ -34,6 +37,9 @@ class Settings:
         streams: runs at once, for the throughput; the latencies are of one.
         profile: also what the runtime runs, by its own profiler.
         plugins: backends of the user's own that may be opened; see ``bundle.read``.
+        max_memory_gb: that a variant's process may take on this machine; else as for ``edgekd.verify``.
+        max_seconds: that it may take for all; else 10 min and 20 times ``seconds``, of which ``verify``'s 45 s may pass
+            without a run that ends: a slow net is timed a hundred times.
     """
 
     seconds: float = 1.0
@@ -41,6 +47,16 @@ class Settings:
     streams: int = 1
     profile: bool = False
     plugins: tuple[str, ...] = ()
+    max_memory_gb: float | None = None
+    max_seconds: float | None = None
+
+    def limits(self, folder: Path) -> Limits:
+        """Of the processes that open a bundle."""
+        most = child_limits.of(folder, self.max_memory_gb, self.max_seconds)
+        if self.max_seconds is not None:
+            return most
+        whole = SECONDS + 20 * self.seconds * self.streams
+        return replace(most, seconds=whole, cpu=most.cpu / most.seconds * whole * self.streams)
 
 
 def bench(
@@ -102,6 +118,7 @@ def job_of(bundle: Bundle, variant: Variant, how: Settings) -> BenchJob:
         isa=tuple(variant.isa),
         streams=how.streams,
         profile=how.profile,
+        limits=how.limits(bundle.folder),
     )
 
 

@@ -2,7 +2,8 @@
 
 Read without onnx and without copying a tensor, by the numbers of onnx.proto3's fields. ONNX Runtime 1.31 reads weights
 that a model keeps in other files from the current folder, dies (SIGSEGV) of 3,000 functions that call each other, and
-makes 2^25 nodes of 26 functions.
+makes 2^25 nodes of 26 functions. A ``Loop`` of a constant number of rounds beyond ``ROUNDS`` is refused, too; what is
+computed while the model runs nobody can tell before: that is for the limits of a child, see ``base.child``.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edgekd.errors import IntegrityError
+from edgekd.runtime.look_numbers import Graph
 from edgekd.runtime.tensor_pb import fields
 
 NODES = 200_000  # with every call of a function written out
 DEPTH = 32  # of graphs in graphs, and of functions that call functions
+ROUNDS = 1_000_000  # of loops with those around them, where these are constants
 # Which fields of a message hold what is looked at, and what.
 HOLDS: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},
@@ -26,6 +29,7 @@ HOLDS: dict[str, dict[int, str]] = {
 }
 NAMES = {"node": (7, 4), "function": (10, 1)}  # domain, and operator or name
 TRAINING, EXTERNAL, LOCATION = 20, 13, 14
+INPUT = 1
 Key = tuple[str, str]
 
 
@@ -36,11 +40,11 @@ def check(data: bytes, where: str) -> None:
         where: the file.
 
     Raises:
-        IntegrityError: it reads other files, holds more nodes than ``NODES`` or deeper graphs than ``DEPTH``, calls
-            functions in a circle, trains, or is no ONNX file.
+        IntegrityError: it reads other files, holds more nodes than ``NODES`` or deeper graphs than ``DEPTH``, loops
+            more than ``ROUNDS`` times, calls functions in a circle, trains, or is no ONNX file.
     """
     found = _Look(where)
-    found.walk("model", memoryview(data), _Body(), 0)
+    found.walk("model", memoryview(data), _Body(), _Inside())
     found.written_out(found.main, ())
 
 
@@ -52,6 +56,15 @@ class _Body:
     calls: list[Key] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Inside:
+    """Where a message stands: in how many graphs, in which, and in loops of how many rounds."""
+
+    depth: int = 0
+    rounds: int = 1
+    graph: Graph | None = None
+
+
 @dataclass
 class _Look:
     where: str
@@ -59,22 +72,31 @@ class _Look:
     functions: dict[Key, _Body] = field(default_factory=dict)
     sizes: dict[Key, int] = field(default_factory=dict)
 
-    def walk(self, kind: str, data: memoryview, body: _Body, depth: int) -> None:
+    def walk(self, kind: str, data: memoryview, body: _Body, inside: _Inside) -> None:
         """Look at one message; ``body``: what its nodes are counted to."""
-        if depth > DEPTH:
+        if inside.depth > DEPTH:
             raise IntegrityError("graphs in graphs, too deep", where=self.where, allowed=f"{DEPTH} levels")
         body = self.main if kind == "model" else _Body() if kind == "function" else body
+        if kind in ("graph", "function"):
+            outer = inside.graph if kind == "graph" else None
+            inside = _Inside(inside.depth + (kind == "graph"), inside.rounds, Graph(data, kind, self.where, outer))
         names: dict[int, str] = {}
+        reads, attributes = b"", []
         for number, value in fields(data, self.where, "ONNX model", fixed=True):
             inner = HOLDS[kind].get(number)
             if inner is not None and not isinstance(value, int):
-                self.walk(inner, value, body, depth + (inner == "graph"))
+                if inner == "attribute":
+                    attributes.append(value)  # what a node does may stand behind them
+                else:
+                    self.walk(inner, value, body, inside)
             elif kind == "tensor" and (number == EXTERNAL or (number == LOCATION and value != 0)):
                 raise IntegrityError("weights in another file", where=self.where, allowed="weights in the model itself")
             elif kind == "model" and number == TRAINING:
                 raise IntegrityError("a model that trains", where=self.where)
             elif number in NAMES.get(kind, ()) and not isinstance(value, int):
                 names[number] = bytes(value).decode("utf-8", "replace")
+            elif kind == "node" and number == INPUT and not reads and not isinstance(value, int):
+                reads = bytes(value)
         if kind in NAMES:
             domain, name = (names.get(number, "") for number in NAMES[kind])
             if kind == "function":
@@ -82,6 +104,19 @@ class _Look:
             else:
                 self.count(body)
                 body.calls.append((domain, name))
+                inside = self.entered(name, reads, inside) if attributes else inside
+        for value in attributes:
+            self.walk("attribute", value, body, inside)
+
+    def entered(self, op: str, reads: bytes, inside: _Inside) -> _Inside:
+        """Where the graphs in a node stand; ``reads``: its first input, of a Loop how many rounds it makes."""
+        if op != "Loop" or not reads or inside.graph is None:
+            return inside
+        rounds = inside.graph.number(reads) or 0
+        told = inside.rounds * max(rounds, 1)
+        if rounds > 1 and told > ROUNDS:
+            raise IntegrityError("a loop of too many rounds", where=self.where, found=told, allowed=f"{ROUNDS:,}")
+        return _Inside(inside.depth, told, inside.graph)
 
     def count(self, body: _Body) -> None:
         """One node more."""

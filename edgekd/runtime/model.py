@@ -140,7 +140,13 @@ def load(
     plugins: Sequence[str] = (),
     key: str | Path | Trust | None = None,
 ) -> Model:
-    """Open a bundle.
+    """Open a bundle, in this process.
+
+    Before a runtime sees a variant's files, their hashes and the options that the manifest asks for are checked, and
+    of ONNX files and OpenVINO IRs what they hold (``look``, ``look_ir``: other files, too many nodes, functions in
+    circles, loops of too many constant rounds). What a model computes while it runs is not: it may take any time and
+    memory, or crash its runtime. So hold a stranger's bundle with ``edgekd.verify`` first, which opens it in a child
+    with limits; of ``.ort`` files, and of a plugin's own, nothing but the hash is checked.
 
     Args:
         target: a variant by name; else, of those that this machine can run, the one with the lowest p50 in

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from edgekd.base import confined
 from edgekd.runtime.backends._base import Array, Session
 
 WARM_UP = 0.1  # seconds of each stream that are not counted
@@ -25,6 +26,7 @@ def rate(session: Session, inputs: Mapping[str, Array], streams: int, seconds: f
         while count == 0 or time.perf_counter() < end:
             own.run(inputs)
             count += 1
+            confined.alive()
         return count
 
     sessions = [session.fork() for _ in range(streams)]

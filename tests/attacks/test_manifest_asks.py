@@ -19,6 +19,7 @@ from edgekd.errors import IntegrityError, TargetError, UnavailableError
 from edgekd.runtime import allowed, manifest
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.contents import Bundle, Variant
+from edgekd.runtime.replay import checked  # what edgekd.verify's child does
 
 NET = """
 <ir_version: 10, opset_import: ["" : 20]>
@@ -114,7 +115,7 @@ def refused(folder: Path) -> None:
     """Nobody opens it, nothing was written, nothing was imported."""
     before = {path for path in folder.parent.rglob("*") if "__pycache__" not in path.parts}
     modules = set(sys.modules)
-    for door in (edgekd.load, edgekd.verify, edgekd.bench):
+    for door in (edgekd.load, checked, edgekd.bench):
         with pytest.raises(IntegrityError):
             door(folder)
     assert {path for path in folder.parent.rglob("*") if "__pycache__" not in path.parts} == before

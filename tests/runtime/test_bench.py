@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edgekd import errors
+from edgekd.base import child
 from edgekd.errors import EdgekdError, IntegrityError, ResourceError, TargetError, UnavailableError, UsageError
 from edgekd.runtime import bench
 from edgekd.runtime.backends._base import Array, Port
@@ -224,9 +225,9 @@ def test_an_error_of_the_child_is_raised_here(
 def test_a_crash_of_the_child_is_told(
     monkeypatch: pytest.MonkeyPatch, script: str, error: type[EdgekdError], message: str
 ) -> None:
-    run = bench.subprocess.run
+    start = child.subprocess.Popen
     monkeypatch.setattr(
-        bench.subprocess, "run", lambda command, **kwargs: run([sys.executable, "-c", script], **kwargs)
+        child.subprocess, "Popen", lambda command, **kwargs: start([sys.executable, "-c", script], **kwargs)
     )
     with pytest.raises(error, match=message):
         bench_in_subprocess(job())

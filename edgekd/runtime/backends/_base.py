@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import plugins
+from edgekd.base import confined
 from edgekd.errors import TargetError, UnavailableError, UsageError
 
 # The pip requirement that brings a module; a module that is not listed brings itself.
@@ -176,6 +177,7 @@ def profiled(run: Callable[[], object], most: int) -> int:
     run()
     runs = max(8, min(most, int(PROFILE_SECONDS / max(time.perf_counter() - started, 1e-6))))
     for _ in range(runs - 1):
+        confined.alive()
         run()
     return runs
 

@@ -1,0 +1,88 @@
+"""What is in a bundle or a model file: the child of ``edgekd inspect``."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from edgekd.base import confined
+from edgekd.base.door import open_inside
+from edgekd.errors import IntegrityError, UsageError
+from edgekd.heads import Heads, columns
+from edgekd.runtime import bundle as bundles
+from edgekd.runtime import look_ir, manifest, operators
+
+MOST = 1 << 40  # bytes of a file; more than the limits of the child
+
+
+def inspect(path: str | Path) -> dict[str, Any]:
+    """``{"path", "about": {key: text}, "models": [{"file", "bytes", "ops": [{"op", "count", "quantized"}]}]}``."""
+    place = Path(path)
+    if place.is_dir():
+        bundle = bundles.read(place)
+        models = []
+        for variant in bundle.variants:
+            confined.at(f"reading {variant.target}")
+            files = bundle.files_of(variant)
+            name, data = next(iter(files.items()))  # the one that a runtime opens
+            models.append(_model(f"{variant.target}/{name}", data, sum(map(len, files.values()))))
+        return {"path": str(path), "about": _about(bundle), "models": models}
+    if not place.exists():
+        raise UsageError("no such bundle or model file", where=str(path))
+    real = place.resolve()
+    data, beside = open_inside(real.parent, real.name, MOST), real.with_suffix(".bin")
+    more = beside.stat().st_size if real.suffix == ".xml" and beside.is_file() else 0
+    if real.suffix == ".xml":
+        look_ir.check(data, None, str(path))
+    return {"path": str(path), "about": {}, "models": [_model(str(path), data, len(data) + more)]}
+
+
+def _about(bundle: bundles.Bundle) -> dict[str, Any]:
+    checked = dict.fromkeys(place.runtime for variant in bundle.variants for place in variant.checked)
+    missing = f" ({manifest.MISSING[bundle.format]})" if bundle.format in manifest.MISSING else ""
+    return {
+        "name": bundle.name,
+        "format": f"{bundle.format}{missing}",
+        "digest": bundle.digest,
+        "task": ", ".join(str(value) for value in bundle.task.values()),
+        **{key: ", ".join(bundle.labels[where]) for key, where in _labels(bundle.heads).items()},
+        "sample": " x ".join(map(str, bundle.sample_shape)) or "text",
+        "preprocess": ", ".join(str(op["op"]) for op in bundle.preprocess),
+        "shippable": bundle.shippable,
+        "checked on": ", ".join(checked) or "not told",
+        "variants": ", ".join(f"{v.target} ({v.numerics}, {v.backend})" for v in bundle.variants),
+    }
+
+
+def _labels(heads: Heads) -> dict[str, slice]:
+    """What the line of each head's labels begins with."""
+    found = columns(heads)
+    return {f"labels of {name}" if len(found) > 1 else "labels": where for name, where in found.items()}
+
+
+def _model(name: str, data: bytes, size: int) -> dict[str, Any]:
+    confined.at(f"counting the operators of {name}")
+    ops = _openvino_ops(data, name) if name.endswith(".xml") else operators.of_onnx(data, name)
+    rows = [{"op": op, "count": count, "quantized": ops[1][op]} for op, count in sorted(ops[0].items())]
+    return {"file": Path(name).name, "bytes": size, "ops": rows}
+
+
+def _openvino_ops(xml: bytes, where: str) -> tuple[Counter[str], Counter[str]]:
+    """Operators, and how many of each read a FakeQuantize's output."""
+    try:
+        net = ElementTree.fromstring(xml)
+    except ElementTree.ParseError as err:
+        raise IntegrityError("not an OpenVINO file", where=where) from err
+    types = {layer.get("id"): str(layer.get("type")) for layer in net.iter("layer")}
+    count, quantized = Counter(types.values()), Counter[str]()
+    readers = {e.get("to-layer") for e in net.iter("edge") if types.get(e.get("from-layer")) == "FakeQuantize"}
+    for reader in readers & set(types):
+        quantized[types[reader]] += 1
+    return count, quantized
+
+
+if __name__ == "__main__":
+    sys.exit(confined.serve(inspect))

@@ -1,0 +1,126 @@
+"""A look at an OpenVINO IR before a runtime opens it, as ``look`` does with ONNX files.
+
+Read by expat, element by element, and nothing is kept but what loops need: entities (a text that writes itself out to
+gigabytes) and other declarations are refused, as are elements in elements without end, and constants outside of the
+``.bin`` or larger than what stands for them there.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import NoReturn
+from xml.parsers import expat
+
+from edgekd.errors import IntegrityError
+from edgekd.runtime.look import DEPTH, NODES, ROUNDS
+
+LEVELS = 4 * DEPTH  # of elements: a body stands four levels below its loop
+ELEMENTS = 50 * NODES
+_BITS = re.compile("[0-9]+")  # f32, nf4, f8e4m3
+
+
+def check(xml: bytes, weights: bytes | None, where: str) -> None:
+    """Raise where an IR is not to be opened.
+
+    Args:
+        weights: the ``.bin`` beside it; None leaves out what is to be held against it.
+        where: the file.
+
+    Raises:
+        IntegrityError: no XML, with declarations, more or deeper elements than a network has, constants that are not
+            in the weights, a loop of more than ``ROUNDS`` rounds, or another root than ``net``.
+    """
+    found = _Look(where, weights)
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = found.begin
+    parser.EndElementHandler = found.end
+    parser.StartDoctypeDeclHandler = found.declared
+    parser.EntityDeclHandler = found.declared
+    try:
+        parser.Parse(xml, True)
+    except (expat.ExpatError, ValueError, LookupError) as err:  # an encoding that there is none of
+        raise IntegrityError(f"no OpenVINO IR: {err}", where=where) from err
+
+
+@dataclass
+class _Net:
+    """The layers of a network, or of a loop's body: where the number of a constant stands, and which loop."""
+
+    constants: dict[str, int] = field(default_factory=dict)
+    loops: set[str] = field(default_factory=set)
+
+
+@dataclass
+class _Look:
+    where: str
+    weights: bytes | None
+    depth: int = 0
+    elements: int = 0
+    layers: int = 0
+    nets: list[_Net] = field(default_factory=list)
+    layer: list[tuple[str, str]] = field(default_factory=list)  # id and type, of those that are open
+
+    def begin(self, tag: str, attributes: dict[str, str]) -> None:
+        """An element."""
+        self.depth += 1
+        self.elements += 1
+        if self.depth == 1 and tag != "net":
+            raise IntegrityError("no OpenVINO IR", where=self.where, found=tag, allowed="net")
+        if self.depth > LEVELS:
+            raise IntegrityError("elements in elements, too deep", where=self.where, allowed=f"{LEVELS} levels")
+        self.layers += tag == "layer"
+        if self.layers > NODES or self.elements > ELEMENTS:
+            raise IntegrityError("too many nodes", where=self.where, found=self.layers, allowed=f"{NODES:,}")
+        if tag == "layers":
+            self.nets.append(_Net())
+        elif tag == "layer":
+            self.layer.append((attributes.get("id", ""), attributes.get("type", "")))
+            if self.nets and attributes.get("type") == "Loop":
+                self.nets[-1].loops.add(attributes.get("id", ""))
+        elif tag == "data" and self.layer and self.layer[-1][1] == "Const":
+            self.constant(attributes)
+        elif tag == "edge" and self.nets:
+            self.edge(attributes)
+
+    def end(self, tag: str) -> None:
+        """The end of one."""
+        self.depth -= 1
+        if tag == "layer":
+            self.layer.pop()
+        elif tag == "edges" and self.nets:
+            self.nets.pop()
+
+    def declared(self, *what: object) -> NoReturn:
+        """A DOCTYPE, or an entity in it."""
+        raise IntegrityError("an XML declaration that no network needs", where=self.where, found=what[0])
+
+    def constant(self, told: dict[str, str]) -> None:
+        """Hold one against the weights."""
+        if self.weights is None:
+            return
+        try:
+            at, size = int(told.get("offset", "0")), int(told.get("size", "0"))
+            shape = [int(part) for part in told.get("shape", "").split(",") if part.strip()]
+            kind = told.get("element_type", "")
+            bits = int(named.group()) if (named := _BITS.search(kind)) else 8 * (kind == "boolean")
+        except ValueError as err:
+            raise IntegrityError(f"not a constant: {err}", where=self.where) from err
+        if at < 0 or size < 0 or at + size > len(self.weights):
+            found = f"{size} bytes at {at}"
+            raise IntegrityError(
+                "a constant outside of the weights", where=self.where, found=found, allowed=str(len(self.weights))
+            )
+        if any(part < 0 for part in shape) or math.prod(shape) * bits > 8 * size + 7:
+            raise IntegrityError("a constant of more numbers than it has", where=self.where, found=told.get("shape"))
+        if kind == "i64" and size == 8 and self.nets:
+            number = int.from_bytes(self.weights[at : at + 8], "little", signed=True)
+            self.nets[-1].constants[self.layer[-1][0]] = number
+
+    def edge(self, told: dict[str, str]) -> None:
+        """Port 0 of a loop is how many rounds it makes."""
+        net = self.nets[-1]
+        rounds = net.constants.get(told.get("from-layer", ""), 0)
+        if told.get("to-layer") in net.loops and told.get("to-port") == "0" and rounds > ROUNDS:
+            raise IntegrityError("a loop of too many rounds", where=self.where, found=rounds, allowed=f"{ROUNDS:,}")

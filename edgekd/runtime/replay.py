@@ -1,0 +1,127 @@
+"""A bundle held against its own manifest: hashes, golden answers of every variant, decisions about raw samples.
+
+``python -m edgekd.runtime.replay`` does it as the child of ``verify``, and says which variant it is at.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgekd.base import confined
+from edgekd.errors import EdgekdError, FactoryError, IntegrityError, UnavailableError, UsageError
+from edgekd.runtime import batches, decisions, golden, manifest
+from edgekd.runtime.bundle import MANIFEST, UNLISTED, read
+from edgekd.runtime.contents import Bundle, Variant
+from edgekd.runtime.opening import Opened, open_variant, others
+
+
+def checked(
+    folder: str | Path,
+    run: bool = True,
+    plugins: Sequence[str] = (),
+    ignore_unlisted: bool = False,
+    digest: str | None = None,
+) -> list[dict[str, Any]]:
+    """What ``verify`` gives and raises, in this process and without limits.
+
+    Args:
+        digest: of the manifest that was signed, where a signature was checked.
+    """
+    folder = Path(folder)
+    confined.at("reading it")
+    bundle = read(folder, plugins)
+    if digest not in (None, bundle.digest):
+        raise IntegrityError("changed while it was verified", where=str(folder / MANIFEST))
+    for name in bundle.hashes:
+        bundle.file(name)
+    extra = sorted(set(_found(folder)) - set(bundle.hashes) - UNLISTED)
+    if extra and not ignore_unlisted:
+        raise IntegrityError(
+            "a file that the manifest does not list",
+            where=str(folder),
+            found=extra[0],
+            hint="remove it; or --ignore-unlisted, if you built or installed something there",
+        )
+    checks: list[dict[str, Any]] = [{"check": f"{len(bundle.hashes)} files: size and SHA-256", "ok": True}]
+    if extra:
+        checks.append({"check": f"{len(extra)} files that the manifest does not list", "skipped": f"{extra[0]} ..."})
+    if (missing := manifest.MISSING.get(bundle.format)) is not None:
+        checks.append({"check": f"format {bundle.format}", "skipped": missing})
+    if run:
+        variants = [one for variant in bundle.variants for one in (variant, *others(variant))]
+        replayed = [found for one in variants for found in replay(bundle, one)]
+        if not any("ok" in found for found in replayed):
+            why = "; ".join(f"{found['check']}: {found['skipped']}" for found in replayed)
+            raise UnavailableError("hashes are right, but no variant can be run here", where=str(folder), found=why)
+        checks += replayed
+    return checks
+
+
+def replay(bundle: Bundle, variant: Variant) -> list[dict[str, Any]]:
+    """Run a variant's golden inputs, and decide about the bundle's raw samples: equal answers, equal decisions."""
+    name = f"{variant.target}: golden inputs on {variant.backend}"
+    try:
+        with _bundles_fault(f"{variant.target}: opening it on {variant.backend}"):
+            opened = open_variant(bundle, variant)
+    except UnavailableError as err:
+        return [{"check": name, "skipped": str(err)}]
+    with _bundles_fault(name):
+        checks = [_golden(bundle, opened, name)]
+    if bundle.decisions:
+        with _bundles_fault(f"{variant.target}: raw samples on {variant.backend}"):
+            count = decisions.replay(bundle, opened)
+        checks.append(
+            {"check": f"{variant.target}: {count} raw samples on {variant.backend}: same decisions", "ok": True}
+        )
+    return checks
+
+
+@contextmanager
+def _bundles_fault(what: str) -> Iterator[None]:
+    """Whatever goes wrong with a bundle's own files is the bundle's fault, and not that of who asked.
+
+    A runtime raises what it likes: RuntimeError, or UnicodeDecodeError over a message that is no UTF-8.
+    """
+    confined.at(what)
+    try:
+        yield
+    except FactoryError:  # of an allowed plugin
+        raise
+    except UsageError as err:
+        raise IntegrityError(str(err)) from err
+    except EdgekdError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as err:
+        said = str(err).strip().partition("\n")[0]
+        raise IntegrityError(f"{type(err).__name__}: {said}", where=what) from err
+
+
+def _golden(bundle: Bundle, opened: Opened, name: str) -> dict[str, Any]:
+    """One by one, a shipped batch at a time, and all at once: kernels differ by batch."""
+    variant = opened.variant
+    x, wanted = bundle.golden_of(variant)
+    count = len(next(iter(wanted.values())))
+    worst = 0.0
+    for batch in dict.fromkeys((1, variant.batch, count)):
+        got = batches.run(opened.session, x, batch, name)
+        for head, scores in wanted.items():
+            place = f"{name}: {head}, {batch} at once"
+            found = golden.difference(got.get(head), scores, variant.tolerance, variant.quantized, place)
+            worst = max(worst, found)
+    return {"check": f"{name}: {count} samples, largest difference {worst:.2g}", "ok": True}
+
+
+def _found(folder: Path) -> Iterator[str]:
+    """Everything in a folder that is no folder; links are not followed."""
+    for root, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(root, name).is_symlink()]
+        yield from (Path(root, name).relative_to(folder).as_posix() for name in (*names, *links))
+
+
+if __name__ == "__main__":
+    sys.exit(confined.serve(checked))
