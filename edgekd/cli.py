@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from edgekd import __version__
-from edgekd.base import streams
+from edgekd.base import faults, streams
 from edgekd.errors import EdgekdError, ResourceError, UsageError, out_of_memory
 
 
@@ -363,8 +363,8 @@ def run(args: Sequence[str] | None = None) -> int:
     except Exception as err:  # noqa: BLE001 - the last resort: a bug, with its traceback
         if out_of_memory(err):
             return _fail("out of memory; try a smaller batch_size", ResourceError.exit_code)
-        if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _fail(f"{err.filename or 'a file'}: the disk is full", ResourceError.exit_code)
+        if isinstance(err, OSError) and err.errno is not None and err.errno not in faults.REFUSED:
+            return _fail(str(faults.told(err, Path("a file"))), ResourceError.exit_code)
         if isinstance(err, OSError) and err.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             return _fail(f"{str(err.filename)[:80]}: no such place ({err.strerror})", UsageError.exit_code)
         traceback.print_exc()

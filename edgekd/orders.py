@@ -6,7 +6,6 @@ So an unchanged build is found to be done in a second, and a mistake in the reci
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,8 @@ from typing import Any
 from edgekd import plan, plugins, sources
 from edgekd import recipe as recipes
 from edgekd import target as targets_
-from edgekd.disk import aside_of, cache_root, clear_aside, disk, samples_page
+from edgekd.base import aside, places
+from edgekd.disk import cache_root, clear_leftovers, disk, samples_page
 from edgekd.errors import IntegrityError, OutputError, RecipeError, UsageError, reading
 from edgekd.recipe import Recipe
 from edgekd.runtime import bundle
@@ -165,8 +165,12 @@ def check_writable(out: Path) -> None:
             that is too long with what is written beside it; a place inside of another bundle, which holds what its
             manifest lists and nothing else; no folder to write in, or none that may be written.
     """
+    page = samples_page(out)
     with disk(out), suppress(FileNotFoundError, NotADirectoryError):
-        os.lstat(aside_of(samples_page(out)))  # asks the disk, which refuses what is too long
+        os.lstat(aside.name_of(page))  # asks the disk, which refuses what is too long
+    with disk(page):
+        if places.kind(page) not in ("file", "nothing"):
+            raise OutputError("neither a file nor free", where=str(page), allowed="a file of an earlier build, or none")
     if out.is_symlink():
         raise OutputError("a symbolic link", where=str(out), found=os.readlink(out), allowed="the folder itself")
     outer = next((p for p in out.resolve().parents if all((p / name).is_file() for name in BUNDLE)), None)
@@ -181,10 +185,17 @@ def check_writable(out: Path) -> None:
         raise OutputError("can't be written (not a folder)", where=str(out), found=str(place))
     with disk(place):  # tried, not asked: /proc says that it may be written, and a full disk does, too
         try:
-            os.rmdir(tempfile.mkdtemp(prefix=".edgekd-", dir=place))
+            with aside.folder(place / out.name):
+                pass
         except OSError as err:
             err.filename = str(place)  # the user knows nothing of what was tried
             raise
+    aside.clear(place, of=out.name)
+
+
+def candidates_of(out: Path) -> Path:
+    """The folder of all candidates beside a bundle."""
+    return out.with_name(out.name + ".candidates")
 
 
 def is_explained(report: Mapping[str, Any]) -> bool:
@@ -205,7 +216,9 @@ def standing(order: Order) -> Mapping[str, Any] | None:
     """
     out = order.out
     check_writable(out)
-    clear_aside(out)
+    for left in (out, samples_page(out), candidates_of(out)):
+        clear_leftovers(left)
+    order.store.clear()
     if not out.exists() and not out.is_symlink():
         return None
     if not (out / "manifest.json").is_file():
