@@ -124,10 +124,20 @@ class Store:
                     write_synced(new / name, data)
                 write_synced(new / INDEX, index)
                 sync_folder(new)
-                if self.get(key, files) is None:
-                    _rename_unless_there(new, place)
-                    sync_folder(place.parent)
+                self._rename_unless_there(key, new)
+                sync_folder(place.parent)
         return dict(files)
+
+    def _rename_unless_there(self, key: str, new: Path) -> None:
+        """Put a new entry in place, unless a whole one of its key stands there."""
+        for left in reversed(range(TRIES)):
+            if self.get(key) is not None:
+                return
+            try:
+                return os.rename(new, self._place(key))
+            except OSError as err:  # another process was faster, or something odd could not be removed
+                if err.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) or not left:
+                    raise
 
     @contextmanager
     def scratch(self, key: str) -> Iterator[Path]:
@@ -213,14 +223,6 @@ def _read(place: Path, key: str) -> dict[str, bytes]:
     if any(sha256(data) != hashes[name][0] for name, data in files.items()):
         raise _Odd
     return files
-
-
-def _rename_unless_there(new: Path, place: Path) -> None:
-    try:
-        os.rename(new, place)
-    except OSError as err:
-        if err.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise  # else another process put its equal result there first
 
 
 def _inside(folder: Path) -> list[Path]:

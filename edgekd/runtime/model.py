@@ -20,6 +20,7 @@ from edgekd.runtime import bundle as bundles
 from edgekd.runtime import opening
 from edgekd.runtime.backends._base import Array, Port, Session
 from edgekd.runtime.bundle import Bundle, Variant
+from edgekd.runtime.steady import steadily
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,10 @@ def load(path: str | Path, target: str | None = None, threads: int | None = None
         IntegrityError: damaged; a file is held against its hash when it is opened.
         UnavailableError: no variant can run here, or none answers as where it was checked; says why for each.
     """
+    return steadily(Path(path), lambda: _load(path, target, threads, plugins))
+
+
+def _load(path: str | Path, target: str | None, threads: int | None, plugins: Sequence[str]) -> Model:
     bundle = bundles.read(Path(path), plugins)
     if target is not None:
         names = [v.target for v in bundle.variants]

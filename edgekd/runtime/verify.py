@@ -12,6 +12,7 @@ from edgekd.runtime import batches, decisions, golden, manifest
 from edgekd.runtime.bundle import UNLISTED, read
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.opening import Opened, open_variant, others
+from edgekd.runtime.steady import steadily
 
 
 def verify(
@@ -33,6 +34,10 @@ def verify(
             the right hashes is not verified.
     """
     folder = Path(folder)
+    return steadily(folder, lambda: _verify(folder, run, plugins, ignore_unlisted))
+
+
+def _verify(folder: Path, run: bool, plugins: Sequence[str], ignore_unlisted: bool) -> list[dict[str, Any]]:
     bundle = read(folder, plugins)
     for name in bundle.hashes:
         bundle.file(name)
