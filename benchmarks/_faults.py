@@ -18,12 +18,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 CALLS = ("open", "write", "read", "fsync", "close", "rename", "replace", "mkdir", "rmdir", "unlink", "chmod")
 CALLS += ("lstat", "stat", "fstat", "listdir", "scandir", "posix_fadvise")
-ERRORS = ("ENOSPC", "EDQUOT", "EIO", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "ESTALE", "ENXIO", "ENOENT")
-KINDS = (*ERRORS, "short", "lie", "kill")
+ERRORS = ("ENOSPC", "EDQUOT", "EIO", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "ESTALE", "ENXIO")
+OF_WRITES = ("short", "lie", "flip")  # half is taken, and so told; half is taken and all told; one byte is another
 
 
 @dataclass
@@ -32,18 +31,22 @@ class Injector:
 
     Attributes:
         lied: whether a write was told to be whole that was not.
+        writes: which calls write at least two bytes.
     """
 
     kind: str = ""
     at: int = 0
     count: int = 0
     lied: bool = False
+    writes: list[int] = field(default_factory=list)
 
     def wrapped(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         """A call that counts."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             self.count += 1
+            if name == "write" and len(args[1]) > 1:
+                self.writes.append(self.count)
             if self.count != self.at:
                 return real(*args, **kwargs)
             return self.fail(name, real, args, kwargs)
@@ -54,12 +57,13 @@ class Injector:
         """What the n-th call does."""
         if self.kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        if self.kind in ("short", "lie"):
-            if name != "write" or len(args[1]) < 2:
-                return real(*args, **kwargs)
-            taken = real(args[0], args[1][: len(args[1]) // 2])
-            self.lied = self.kind == "lie"
-            return len(args[1]) if self.lied else taken
+        if self.kind in OF_WRITES:
+            handle, data = args
+            half, self.lied = len(data) // 2, self.kind != "short"
+            taken = real(handle, data[:half])
+            if self.kind == "flip":
+                real(handle, bytes([data[half] ^ 1, *data[half + 1 :]]))
+            return len(data) if self.lied else taken
         if name == "close":
             real(*args, **kwargs)  # it is closed whatever it says
         code = getattr(errno, self.kind)
@@ -77,19 +81,20 @@ def injected(injector: Injector, locks: Any = None, disk: Any = None) -> Iterato
                 if getattr(os, name) in known:  # asked by the standard library before it takes the safe way
                     known.add(call)
                     stack.callback(known.discard, call)
-            stack.enter_context(mock.patch.object(os, name, call))
+            _put(stack, os, name, call)
         real_open, counted = builtins.open, injector.wrapped("open", builtins.open)
         by_name = lambda file, *a, **k: (real_open if isinstance(file, int) else counted)(file, *a, **k)  # noqa: E731
-        stack.enter_context(mock.patch.object(builtins, "open", by_name))
+        _put(stack, builtins, "open", by_name)
         if locks is not None and locks.fcntl is not None:
-            fake = mock.Mock(wraps=locks.fcntl)
-            fake.flock = injector.wrapped("flock", locks.fcntl.flock)
-            for name in ("LOCK_EX", "LOCK_NB"):
-                setattr(fake, name, getattr(locks.fcntl, name))
-            stack.enter_context(mock.patch.object(locks, "fcntl", fake))
+            _put(stack, locks.fcntl, "flock", injector.wrapped("flock", locks.fcntl.flock))
         if disk is not None:
-            stack.enter_context(mock.patch.object(disk, "_swap", injector.wrapped("swap", disk._swap)))
+            _put(stack, disk, "_swap", injector.wrapped("swap", disk._swap))
         yield injector
+
+
+def _put(stack: ExitStack, place: Any, name: str, value: Any) -> None:
+    stack.callback(setattr, place, name, getattr(place, name))
+    setattr(place, name, value)
 
 
 @dataclass(frozen=True)
@@ -137,12 +142,17 @@ class Tally:
         return self.half_visible + self.wrong_accepted + self.not_healed + self.left_over + self.plain
 
 
-def calls_of(primitive: Primitive, root: Path, parts: dict[str, Any]) -> int:
-    """How many calls it makes where nothing fails."""
+def calls_of(primitive: Primitive, root: Path, parts: dict[str, Any]) -> Injector:
+    """Which calls it makes where nothing fails."""
     primitive.before(root)
     with injected(Injector(), parts["locks"], parts["disk"]) as counting:
         primitive.act(root)
-    return counting.count
+    return counting
+
+
+def points(counted: Injector, kind: str) -> list[int]:
+    """The calls that can fail in a way."""
+    return counted.writes if kind in OF_WRITES else list(range(1, counted.count + 1))
 
 
 def try_one(primitive: Primitive, root: Path, kind: str, at: int, tally: Tally, parts: dict[str, Any]) -> None:
@@ -176,7 +186,7 @@ def _here(primitive: Primitive, root: Path, injector: Injector, parts: dict[str,
     except parts["error"]:
         tally.told += 1
         return "told"
-    except Exception as err:
+    except Exception as err:  # noqa: BLE001 - what is counted
         tally.bad("plain", primitive, injector.kind, injector.at, repr(err))
         return "plain"
     return "done"

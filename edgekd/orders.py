@@ -190,7 +190,7 @@ def check_writable(out: Path) -> None:
         except OSError as err:
             err.filename = str(place)  # the user knows nothing of what was tried
             raise
-    aside.clear(place, of=out.name)
+    clear_leftovers(place / out.name)
 
 
 def candidates_of(out: Path) -> Path:

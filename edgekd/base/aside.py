@@ -7,6 +7,7 @@ name without a lock knows that its writer is gone; where no locks are known, a d
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -88,7 +89,7 @@ def _locked(name: Callable[[], Path], make: Make) -> tuple[Path, int | None]:
         if handle is None or (locks.take(handle) is not False and places.is_same(handle, new)):
             return new, handle
         os.close(handle)
-    raise FileExistsError(17, "others lock what is made there", str(new))
+    raise FileExistsError(errno.EEXIST, "others lock what is made there", str(new))
 
 
 def _new_file(new: Path) -> int:
@@ -101,8 +102,10 @@ def _new_folder(new: Path, mode: int = 0o777) -> int | None:
         return None
     try:
         return os.open(new, LOOK)
+    except FileNotFoundError as err:  # cleared before it was locked: another name, please
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(new)) from err
     except OSError:
-        os.rmdir(new)
+        places.remove(new)
         raise
 
 
