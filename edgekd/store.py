@@ -28,6 +28,7 @@ from edgekd.errors import IntegrityError, ResourceError
 INDEX, LOCK = "index.json", ".lock"
 MAX_INDEX = 1_000_000
 TRIES = 4
+_KEY = re.compile(r"[0-9a-f]{64}")
 _OLDER = re.compile(r"\.[0-9a-f]{32}")  # of edgekd 0.1.0, which held no lock while it wrote
 
 
@@ -115,8 +116,7 @@ class Store:
         place = self._place(key)
         index = _index(key, {name: (sha256(data), len(data)) for name, data in files.items()})
         with disk(place):
-            self.root.mkdir(parents=True, exist_ok=True)
-            places.make_folder(place.parent.parent)
+            place.parent.parent.mkdir(parents=True, exist_ok=True)
             places.make_folder(place.parent)
             aside.clear(place.parent)
             with aside.folder(place) as new:
@@ -147,8 +147,7 @@ class Store:
         """
         folder = self.root / "scratch" / key
         with disk(folder):
-            self.root.mkdir(parents=True, exist_ok=True)
-            places.make_folder(folder.parent)
+            folder.parent.mkdir(parents=True, exist_ok=True)
             with locks.file(_lock_of(folder)):
                 if folder.is_symlink():
                     places.remove(folder)
@@ -184,17 +183,17 @@ class Store:
                     freed += places.weight(place)
                     self._drop(place)
             for folder in _inside(self.root / "scratch"):
-                if folder.suffix == LOCK or _age(folder, now) < old or locks.is_held(_lock_of(folder)):
-                    continue
-                freed += places.weight(folder)
-                places.remove(folder)
+                if _KEY.fullmatch(folder.name) and _age(folder, now) >= old and not locks.is_held(_lock_of(folder)):
+                    freed += places.weight(folder)
+                    places.remove(folder)
         return freed
 
     def _every(self) -> list[Path]:
         return [one for shard in _inside(self.root / "artifacts") for one in _inside(shard)]
 
     def _entries(self) -> list[Path]:
-        return [one for one in self._every() if not one.name.startswith(".")]
+        """What stands where an artifact would: whoever names a folder of their own as the cache loses nothing else."""
+        return [one for one in self._every() if _KEY.fullmatch(one.name) and one.name[:2] == one.parent.name]
 
 
 def _index(key: str, hashes: Mapping[str, tuple[str, int]]) -> bytes:

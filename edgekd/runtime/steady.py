@@ -34,7 +34,7 @@ def steadily(folder: Path, read: Callable[[], Found]) -> Found:
 
 def _identity(folder: Path) -> list[tuple[int, ...]]:
     """Which folder and manifest a path names: an exchange changes the number, or where that is used again, a time."""
-    found = []
+    found: list[tuple[int, ...]] = []
     for path in (folder, folder / "manifest.json"):
         try:
             about = os.lstat(path)

@@ -131,6 +131,28 @@ def test_prune_and_size_of_what_is_no_cache(store: Store, tmp_path: Path) -> Non
         Store(tmp_path / "file").put(KEY, FILES)
 
 
+def test_a_folder_of_the_users_own_that_is_named_as_the_cache(tmp_path: Path) -> None:
+    names = [
+        "artifacts/mine/data.bin",
+        "artifacts/ab/.hidden",
+        "scratch/notes.txt",
+        "scratch/old/a",
+        "data.csv",
+        "seen/x",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("precious")
+    Store(tmp_path).put(KEY, FILES)
+    Store(tmp_path).prune(0.0, time.time() + 1e9)
+    assert all((tmp_path / name).read_text() == "precious" for name in names)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "artifacts").write_text("precious")
+    with pytest.raises(OutputError):
+        Store(tmp_path / "own").put(KEY, FILES)
+    assert (tmp_path / "own" / "artifacts").read_text() == "precious"
+
+
 PASSES = ({"kind": "channel_prune", "ratio": 0.5}, {"kind": "mine:Pass", "rounds": [1, 2]})
 
 
