@@ -207,6 +207,8 @@ def _read(place: Path, key: str) -> dict[str, bytes]:
         _Odd: something is not as ``put`` writes it. ResourceError, OSError: see ``get``.
     """
     try:
+        if places.kind(place) != "folder":
+            raise _Odd
         data = open_inside(place, INDEX, MAX_INDEX)
         hashes = {str(name): (str(digest), int(size)) for name, (digest, size) in json.loads(data)["files"].items()}
         if _index(key, hashes) != data or {INDEX, *hashes} != set(os.listdir(place)):

@@ -40,16 +40,17 @@ def take(handle: int, wait: bool = False) -> bool | None:
 
 
 @contextmanager
-def folder(path: Path, patience: float = PATIENCE_S) -> Iterator[bool]:
+def folder(path: Path, patience: float | None = None) -> Iterator[bool]:
     """Lock a folder, so that one process at a time puts something in place there; whether it is ours.
 
-    Whoever may read a shared folder can hold its lock for ever: after ``patience`` seconds it goes on without. Nothing
-    half is seen then either: names are unique and renames whole; only two builds of different bundles, neither with
-    ``--overwrite``, could both find an empty place.
+    Whoever may read a shared folder can hold its lock for ever: after ``patience`` seconds (a minute) it goes on
+    without. Nothing half is seen then either: names are unique and renames whole; only two builds of different bundles,
+    neither with ``--overwrite``, could both find an empty place.
     """
     handle = os.open(path, os.O_RDONLY) if os.name != "nt" else None
     try:
-        until, took = time.monotonic() + patience, None if handle is None else take(handle)
+        until = time.monotonic() + (PATIENCE_S if patience is None else patience)
+        took = None if handle is None else take(handle)
         while took is False and handle is not None and time.monotonic() < until:
             time.sleep(_POLL_S)
             took = take(handle)

@@ -56,14 +56,14 @@ def make_folder(path: Path) -> None:
 
 
 def weight(path: Path) -> int:
-    """Bytes of a file, or of everything in a folder; what goes meanwhile weighs nothing.
+    """Bytes of a file, or of everything in a folder; what goes meanwhile, or may not be looked into, weighs nothing.
 
     Raises:
-        OSError: a folder that can't be listed.
+        OSError: the disk fails.
     """
     if kind(path) != "folder":
         return _bytes(path)
-    walked = os.walk(path, onerror=_unless_gone)
+    walked = os.walk(path, onerror=_unless_closed)
     return sum(_bytes(Path(root, name)) for root, _, names in walked for name in names)
 
 
@@ -75,6 +75,6 @@ def _bytes(path: Path) -> int:
     return about.st_size if stat.S_ISREG(about.st_mode) else 0
 
 
-def _unless_gone(err: OSError) -> None:
-    if not isinstance(err, FileNotFoundError):
+def _unless_closed(err: OSError) -> None:
+    if not isinstance(err, FileNotFoundError | PermissionError):
         raise err

@@ -74,6 +74,13 @@ def test_an_entry_without_what_the_caller_needs_is_none(store: Store) -> None:
     assert not place(store).exists()
 
 
+def test_an_entry_that_is_a_link_to_the_same(store: Store, tmp_path: Path) -> None:
+    shutil.move(place(store), tmp_path / "elsewhere")
+    place(store).symlink_to(tmp_path / "elsewhere")
+    assert store.get(KEY, FILES) is None
+    assert not place(store).is_symlink() and (tmp_path / "elsewhere" / "index.json").is_file()
+
+
 def test_an_entry_of_an_earlier_edgekd_is_made_anew(store: Store) -> None:
     (place(store) / "index.json").write_bytes(canonical({name: sha256(data) for name, data in FILES.items()}))
     assert store.get(KEY) is None

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import torch
 
-from edgekd import disk, orders
+from edgekd import cli, disk, orders
 from edgekd.base import aside, faults, locks
 from edgekd.errors import EdgekdError, OutputError, ResourceError
 from edgekd.learn import checkpoint
@@ -203,7 +203,8 @@ def test_an_exchange_by_two_renames_that_is_killed_is_put_back(here: Path, monke
 @pytest.mark.parametrize("kind", ["kill", "ENOSPC", "EIO", "EMFILE", "short", "lie", "flip"])
 def test_a_fault_at_any_call(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "_CHUNK", 1000)
-    monkeypatch.setattr(os, "fsync", lambda handle: None)  # it would be nine tenths of the time
+    for name in ("fsync", "posix_fadvise"):  # they would be nine tenths of the time
+        monkeypatch.setattr(os, name, lambda *_: None)
     tally = injection.Tally()
     for number, primitive in enumerate(primitives.drawn(number_of := len(kind))):
         root = tmp_path / f"{number}"
@@ -226,6 +227,40 @@ def test_every_fault_is_an_error_that_names_the_file(code: int) -> None:
     with pytest.raises(EdgekdError, match="some/folder"), disk.disk(Path("some/folder")):
         raise OSError(code, os.strerror(code))
     assert told.value.exit_code == (2 if code in faults.REFUSED else 6)
+
+
+def test_a_stranger_who_holds_the_lock_of_a_shared_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.05)
+    with locks.folder(here) as ours:
+        assert ours
+        WRITERS["bundle"](here)
+        WRITERS["page"](here)
+        with locks.folder(here) as ours_too:
+            assert not ours_too
+    assert sorted(os.listdir(here)) == ["out", "out.samples.html"]
+
+
+@pytest.mark.parametrize(("name", "code"), [("EIO", 6), ("EMFILE", 6), ("ESTALE", 6), ("ENOSPC", 6), ("EACCES", 2)])
+@pytest.mark.parametrize("call", ["listdir", "scandir", "lstat"])
+def test_a_fault_while_the_cache_is_pruned(
+    name: str, code: int, call: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    WRITERS["cache"](here)
+    real = getattr(os, call)
+
+    def failing(path: Any, *args: Any, **kwargs: Any) -> Any:
+        if here in Path(path).parents:
+            raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)), str(path))
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, call, failing)
+    ended = cli.run(["cache", "--prune", "0", "--cache", str(here)])
+    monkeypatch.undo()
+    told = capsys.readouterr().err
+    if (call, name) == ("scandir", "EACCES"):  # somebody else's part of a shared cache weighs nothing
+        assert ended == 0
+    else:
+        assert ended == code and str(here) in told, told
 
 
 @pytest.mark.parametrize("kind", ["EIO", "ENOSPC", "lie"])
