@@ -86,8 +86,10 @@ class Store:
                         raise _Odd
                     return files
                 except _Odd:
-                    if self._drop(place, seen):
-                        return None  # else another process put another one there meanwhile
+                    with suppress(OSError):  # what can't be removed is told of where its like is put there
+                        if not self._drop(place, seen):
+                            continue  # another process put another one there meanwhile
+                    return None
         return None
 
     def drop(self, key: str) -> None:
@@ -124,14 +126,14 @@ class Store:
                     write_synced(new / name, data)
                 write_synced(new / INDEX, index)
                 sync_folder(new)
-                self._rename_unless_there(key, new)
+                self._rename_unless_there(key, new, files)
                 sync_folder(place.parent)
         return dict(files)
 
-    def _rename_unless_there(self, key: str, new: Path) -> None:
+    def _rename_unless_there(self, key: str, new: Path, names: Iterable[str]) -> None:
         """Put a new entry in place, unless a whole one of its key stands there."""
         for left in reversed(range(TRIES)):
-            if self.get(key) is not None:
+            if self.get(key, names) is not None:
                 return
             try:
                 return os.rename(new, self._place(key))

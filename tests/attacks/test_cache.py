@@ -81,6 +81,20 @@ def test_an_entry_that_is_a_link_to_the_same(store: Store, tmp_path: Path) -> No
     assert not place(store).is_symlink() and (tmp_path / "elsewhere" / "index.json").is_file()
 
 
+def test_an_odd_entry_that_can_not_be_removed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "somewhere")
+
+    (place(store) / "index.json").write_bytes(b"{}")
+    monkeypatch.setattr(os, "rename", refused)
+    assert store.get(KEY, FILES) is None
+    with pytest.raises(OutputError):
+        store.put(KEY, FILES)
+    monkeypatch.undo()
+    assert store.get(KEY, FILES) is None
+    assert store.put(KEY, FILES) == store.get(KEY, FILES)
+
+
 def test_an_entry_of_an_earlier_edgekd_is_made_anew(store: Store) -> None:
     (place(store) / "index.json").write_bytes(canonical({name: sha256(data) for name, data in FILES.items()}))
     assert store.get(KEY) is None
