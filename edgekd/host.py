@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import plugins
+from edgekd.base import faults
 from edgekd.errors import UnavailableError
 
 # The CPU features that decide which int8 kernels run, by the names that targets use.
@@ -211,4 +212,10 @@ def told() -> dict[str, Any]:
 
 
 if __name__ == "__main__":  # on a device: into the folder that is given
-    Path(sys.argv[1], "host.json").write_text(json.dumps(told()), encoding="utf-8")
+    file = Path(sys.argv[1], "host.json")
+    try:
+        file.write_text(json.dumps(told()), encoding="utf-8")
+    except OSError as err:
+        error = faults.told(err, file)
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)

@@ -6,7 +6,6 @@ So an unchanged build is found to be done in a second, and a mistake in the reci
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,11 +15,13 @@ from typing import Any
 from edgekd import plan, plugins, sources
 from edgekd import recipe as recipes
 from edgekd import target as targets_
-from edgekd.disk import aside_of, cache_root, clear_aside, disk, samples_page
-from edgekd.errors import IntegrityError, OutputError, RecipeError, UsageError, reading
+from edgekd.base import aside, places
+from edgekd.disk import cache_root, clear_leftovers, disk, samples_page
+from edgekd.errors import EdgekdError, IntegrityError, OutputError, RecipeError, UsageError, reading
 from edgekd.recipe import Recipe
 from edgekd.runtime import bundle
 from edgekd.runtime.replay import checked
+from edgekd.runtime.steady import steadily
 from edgekd.store import Store, canonical, sha256
 from edgekd.target import Target
 
@@ -165,8 +166,12 @@ def check_writable(out: Path) -> None:
             that is too long with what is written beside it; a place inside of another bundle, which holds what its
             manifest lists and nothing else; no folder to write in, or none that may be written.
     """
+    page = samples_page(out)
     with disk(out), suppress(FileNotFoundError, NotADirectoryError):
-        os.lstat(aside_of(samples_page(out)))  # asks the disk, which refuses what is too long
+        os.lstat(aside.name_of(page))  # asks the disk, which refuses what is too long
+    with disk(page):
+        if places.kind(page) not in ("file", "nothing"):
+            raise OutputError("neither a file nor free", where=str(page), allowed="a file of an earlier build, or none")
     if out.is_symlink():
         raise OutputError("a symbolic link", where=str(out), found=os.readlink(out), allowed="the folder itself")
     outer = next((p for p in out.resolve().parents if all((p / name).is_file() for name in BUNDLE)), None)
@@ -181,10 +186,17 @@ def check_writable(out: Path) -> None:
         raise OutputError("can't be written (not a folder)", where=str(out), found=str(place))
     with disk(place):  # tried, not asked: /proc says that it may be written, and a full disk does, too
         try:
-            os.rmdir(tempfile.mkdtemp(prefix=".edgekd-", dir=place))
+            with aside.folder(place / out.name):
+                pass
         except OSError as err:
             err.filename = str(place)  # the user knows nothing of what was tried
             raise
+    clear_leftovers(place / out.name)
+
+
+def candidates_of(out: Path) -> Path:
+    """The folder of all candidates beside a bundle."""
+    return out.with_name(out.name + ".candidates")
 
 
 def is_explained(report: Mapping[str, Any]) -> bool:
@@ -206,7 +218,10 @@ def standing(order: Order) -> Mapping[str, Any] | None:
     """
     out = order.out
     check_writable(out)
-    clear_aside(out)
+    for left in (out, samples_page(out), candidates_of(out)):
+        clear_leftovers(left)
+    with suppress(EdgekdError):  # a cache that can't be looked into is told of where it is used
+        order.store.clear()
     if not out.exists() and not out.is_symlink():
         return None
     if not (out / "manifest.json").is_file():
@@ -216,7 +231,7 @@ def standing(order: Order) -> Mapping[str, Any] | None:
     try:
         found = bundle.read(out)
         if found.plan == order.identity:
-            checked(out, run=False)
+            steadily(out, lambda: checked(out, run=False))
             _check_built_here(order, found.digest)
             missing = order.keep_candidates or (order.explain and not is_explained(found.report))
             return None if missing else found.report

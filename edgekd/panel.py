@@ -55,7 +55,7 @@ class Answers:
 
     def _kept(self, what: str, compute: Callable[[], Logits]) -> Logits:
         key = sha256(canonical(["teacher answers", self.key, self.seed, what]))
-        files = self.store.get(key)
+        files = self.store.get(key, ("logits.f32", "shape.json"))
         if files is None:
             with train.accelerated(self.module):
                 made = compute()

@@ -28,7 +28,7 @@ from edgekd.build.evaluation import Exam
 from edgekd.decide import choose, doubts
 from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
-from edgekd.disk import as_it_was, disk, replace_file, replace_folder, samples_page
+from edgekd.disk import as_it_was, replace_file, replace_folder, samples_page
 from edgekd.errors import GateError, reading
 from edgekd.measure import Measured
 from edgekd.orders import Order
@@ -150,7 +150,8 @@ def is_cached(bench: steps.Bench, step: plan.Step) -> bool:
     if step.kind != "measure":
         return bench.store.has(step.key)
     target = next(target for target in bench.plan.targets if target.name in step.targets)
-    onnx = {c.name: bench.store.get(bench.plan.steps[c.export].key) for c in bench.plan.candidates[target.name]}
+    exports = {c.name: bench.plan.steps[c.export].key for c in bench.plan.candidates[target.name]}
+    onnx = {name: bench.store.get(key, ("model.onnx",)) for name, key in exports.items()}
     if not all(onnx.values()):
         return False
     files = measure.lower_all(target, {name: found["model.onnx"] for name, found in onnx.items() if found})
@@ -264,7 +265,7 @@ def keep_candidates(out: Path, measured: Mapping[str, Measured]) -> None:
         for name, candidate in result.candidates.items()
         for file, data in candidate.files.items()
     }
-    replace_folder(out.with_name(out.name + ".candidates"), files)
+    replace_folder(orders.candidates_of(out), files)
 
 
 def advice(order: Order, measured: Mapping[str, Measured], choices: Mapping[str, Choice], budget: Budget) -> list[str]:
@@ -284,10 +285,7 @@ def gate(order: Order, choices: Mapping[str, Choice], pages: Mapping[str, bytes]
     if not failed:
         return
     folder = order.store.root / "reports" / order.identity[:16]
-    with disk(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in pages.items():
-            (folder / name).write_bytes(data)
+    replace_folder(folder, pages)
     told = f"nothing was published; the report is at {folder / 'report.html'}"
     missed = GateError("; ".join(failed), hint="; ".join([*hints, told]))
     missed.report = json.loads(pages["report.json"])

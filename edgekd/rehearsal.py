@@ -38,7 +38,7 @@ def key(plan: Plan, host: Mapping[str, Any]) -> str:
 
 def known(plan: Plan, store: Store, host: Mapping[str, Any]) -> dict[str, Any] | None:
     """What an earlier rehearsal of this plan on this machine found: seconds a sample by step, latency by target."""
-    files = store.get(key(plan, host))
+    files = store.get(key(plan, host), ("rehearsal.json",))
     found: dict[str, Any] | None = json.loads(files["rehearsal.json"]) if files else None
     return found
 

@@ -21,10 +21,13 @@ from typing import Any
 
 from edgekd import plugins, target
 from edgekd.base import watch
+from edgekd.base.door import open_inside
 from edgekd.build import imports
 from edgekd.disk import replace_file
+from edgekd.errors import EdgekdError
 from edgekd.store import canonical, sha256
 
+MAX_RECORD = 100_000_000  # bytes; a folder of a million files that users' code opens is listed in one
 _HERE = Path(__file__).parent
 _NAMES = ("errors", "plugins", "heads", "preprocess", "recipe", "target", "vocabulary", "wordpiece")
 _VOCABULARY = ("base", *(f"{name}.py" for name in _NAMES))
@@ -133,7 +136,7 @@ def keep_seen(table: Any, root: Path) -> None:
         if any(known.get(name) != found for name, found in hashes.items()):
             continue  # edited since it was imported: nothing is known of the code that stands there now
         record, text = _record(who, static, hashes, root), json.dumps({"modules": more, "files": files}).encode()
-        if not (record.is_file() and record.read_bytes() == text):
+        if _kept(record) != json.loads(text):
             replace_file(record, text)
         _known[who] = _look(who, root)
 
@@ -170,10 +173,7 @@ def _record(who: str, code: imports.Closure, hashes: Mapping[str, str], root: Pa
 def _look(who: str, root: Path | None) -> _Code:
     code = imports.closure([_module_of(who)])
     hashes = code.hashes()
-    try:
-        record = json.loads(_record(who, code, hashes, root).read_bytes()) if root else None
-    except (OSError, ValueError):
-        record = None
+    record = _kept(_record(who, code, hashes, root)) if root else None
     more = imports.closure(record["modules"]) if record else imports.Closure()
     opened = record["files"].items() if record else ()
     files = [[ascii(Path(path).name), _content(Path(path), folder)] for path, folder in opened]
@@ -181,6 +181,17 @@ def _look(who: str, root: Path | None) -> _Code:
     if not known:
         known = {_module_of(who): imports.typed() if _module_of(who) == "__main__" else "not found"}
     return _Code({"modules": known, "files": sorted(files)}, (*code.files, *more.files), record is not None)
+
+
+def _kept(record: Path) -> dict[str, Any] | None:
+    """What ``keep_seen`` wrote down; None where that can't be read, or is something else."""
+    try:
+        found = json.loads(open_inside(record.parent, record.name, MAX_RECORD))
+        modules, files = found["modules"], found["files"]
+        fits = all(isinstance(name, str) for name in modules) and all(isinstance(f, bool) for f in files.values())
+    except (EdgekdError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return found if fits else None
 
 
 def _content(path: Path, folder: bool) -> str:

@@ -21,7 +21,8 @@ from torch import nn
 
 from edgekd import clock, context, metric, plugins, sources
 from edgekd.base import notes
-from edgekd.build import network_key, taken
+from edgekd.build import lineage, network_key, taken
+from edgekd.build.lineage import ABOUT, PROBE, WEIGHTS
 from edgekd.compress._base import Clock, Context, Pass
 from edgekd.errors import ExportError, FactoryError
 from edgekd.heads import SINGLE, Heads
@@ -286,10 +287,10 @@ def _fit(
 
 
 def _stored(bench: Bench, step: Step, make: Callable[[Path], Trained]) -> Trained:
-    files = bench.store.get(step.key)
+    files = lineage.kept(bench.store, step, bench.recipe, bench.plan)
     if files is None:
         with bench.store.scratch(step.key) as scratch:
-            files = bench.store.get(step.key)
+            files = lineage.kept(bench.store, step, bench.recipe, bench.plan)
             if files is None:
                 started = time.monotonic()
                 made = make(scratch)
@@ -319,8 +320,8 @@ def pack(trained: Trained, probe: torch.Tensor | None = None) -> dict[str, bytes
         name: tensor.detach().cpu().clone().contiguous() for name, tensor in trained.student.module.state_dict().items()
     }
     about = {"lineage": trained.student.lineage, "history": trained.history, "seconds": trained.seconds}
-    files = {"model.safetensors": save_tensors(state), "student.json": canonical(about)}
-    return files if probe is None else {**files, "probe.safetensors": save_tensors({"probe": probe.contiguous()})}
+    files = {WEIGHTS: save_tensors(state), ABOUT: canonical(about)}
+    return files if probe is None else {**files, PROBE: save_tensors({"probe": probe.contiguous()})}
 
 
 def unpack(bench: Bench, files: Mapping[str, bytes], step: Step) -> Trained:
@@ -329,14 +330,14 @@ def unpack(bench: Bench, files: Mapping[str, bytes], step: Step) -> Trained:
     Raises:
         FactoryError: its factory gives another network each time, so that this one is not the one that was trained.
     """
-    about = json.loads(files["student.json"])
+    about = json.loads(files[ABOUT])
     root, *records = about["lineage"]
     rebuilt = bench.untrained(step.name if step.kind == "teacher" else root["kind"])
     for record in records:
         rebuilt = plugins.call_user(make_pass(record["table"]).replay, f"compress: {record['kind']}", rebuilt, record)
-    fault = nets.fault(rebuilt.module, load_tensors(files["model.safetensors"]))
-    if fault is None and "probe.safetensors" in files:
-        told = load_tensors(files["probe.safetensors"])["probe"]
+    fault = nets.fault(rebuilt.module, load_tensors(files[WEIGHTS]))
+    if fault is None and PROBE in files:
+        told = load_tensors(files[PROBE])["probe"]
         fault = nets.difference(rebuilt.module, bench.probe(step.name), told, step.name)
     if fault:
         raise FactoryError(
@@ -382,7 +383,7 @@ class Half(nn.Module):
 
 def export(bench: Bench, step: Step, subject: Student, metadata: Mapping[str, str]) -> bytes:
     """The ONNX file of an export step, from the student of its parent step."""
-    files = bench.store.get(step.key)
+    files = bench.store.get(step.key, ("model.onnx",))
     if files is None:
         bench.progress({"step": step.name, "epoch": None})
         files = bench.store.put(step.key, {"model.onnx": lowered(bench, step, subject, metadata)})
@@ -403,7 +404,7 @@ def teacher_size(bench: Bench, step: Step, subject: Student, opset: int) -> int:
 
 def known_teacher_size(bench: Bench, step: Step, opset: int) -> int | None:
     """What ``teacher_size`` found before; None where it was not asked yet."""
-    files = bench.store.get(_teacher_size_key(step, opset))
+    files = bench.store.get(_teacher_size_key(step, opset), ("size.json",))
     return None if files is None else int(json.loads(files["size.json"]))
 
 

@@ -2,28 +2,34 @@
 
 Layout of the root::
 
-    artifacts/<k0k1>/<key>/      the files of one artifact, and index.json with the SHA-256 of each
+    artifacts/<k0k1>/<key>/      the files of one artifact, and index.json: the key, SHA-256 and size of each
     scratch/<key>/               epoch checkpoints of a step that is not done yet
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
+import math
 import os
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekd.base import aside, faults, locks, places
+from edgekd.base.door import open_inside
 from edgekd.disk import disk, sync_folder, write_synced
+from edgekd.errors import IntegrityError, ResourceError
 
-INDEX = "index.json"
-LEFTOVER_S = 3600
+INDEX, LOCK = "index.json", ".lock"
+MAX_INDEX = 1_000_000
+TRIES = 4
+_KEY = re.compile(r"[0-9a-f]{64}")
+_OLDER = re.compile(r"\.[0-9a-f]{32}")  # of edgekd 0.1.0, which held no lock while it wrote
 
 
 def sha256(data: bytes) -> str:
@@ -36,9 +42,13 @@ def canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
+class _Odd(Exception):
+    """An entry that is not as ``put`` writes it."""
+
+
 @dataclass(frozen=True)
 class Store:
-    """A content-addressed folder, safe to share between processes."""
+    """A content-addressed folder, safe to share between processes. What the disk refuses is told as in ``disk``."""
 
     root: Path
 
@@ -47,51 +57,89 @@ class Store:
 
     def has(self, key: str) -> bool:
         """Whether an artifact stands there; ``get`` also verifies it."""
-        return (self._place(key) / INDEX).is_file()
+        with suppress(OSError):
+            return places.kind(self._place(key) / INDEX) == "file"
+        return False
 
-    def get(self, key: str) -> dict[str, bytes] | None:
-        """The files of an artifact, or None. One that is damaged is removed, and so made again."""
+    def get(self, key: str, names: Iterable[str] = ()) -> dict[str, bytes] | None:
+        """The files of an artifact, or None. Whatever is not as it was put is removed, and so made again: damaged, of
+        another key, with a file more or less, unreadable, or no folder of files at all.
+
+        Args:
+            names: files that the caller needs; an artifact without them is none.
+
+        Raises:
+            ResourceError: this process can open no more files, or has no memory: that says nothing of the artifact.
+        """
         place = self._place(key)
-        if not place.exists():
-            return None
         with disk(self.root):
-            try:
-                index = json.loads((place / INDEX).read_bytes())
-                files = {name: (place / name).read_bytes() for name in index}
-                if all(sha256(data) == index[name] for name, data in files.items()):
+            for _ in range(TRIES):
+                try:
+                    seen = os.lstat(place)
+                except OSError as err:
+                    if err.errno in faults.EXHAUSTED:
+                        raise
+                    return None
+                try:
+                    files = _read(place, key)
+                    if not set(names) <= set(files):
+                        raise _Odd
                     return files
-            except (FileNotFoundError, ValueError):
-                pass
-            self._drop(place)
+                except _Odd:
+                    with suppress(OSError):  # what can't be removed is told of where its like is put there
+                        if not self._drop(place, seen):
+                            continue  # another process put another one there meanwhile
+                    return None
         return None
 
-    def _drop(self, place: Path) -> None:
-        """Remove an artifact: out of its place in one step, so that nobody reads half of it."""
-        gone = place.parent / f".{uuid.uuid4().hex}"
+    def drop(self, key: str) -> None:
+        """Remove an artifact that is not what its caller can use."""
+        with disk(self.root):
+            self._drop(self._place(key))
+
+    def _drop(self, place: Path, seen: os.stat_result | None = None) -> bool:
+        """Remove what stands in a place: out of it in one step, so that nobody reads half of it.
+
+        Returns:
+            False: it is not what was ``seen``, and stays.
+        """
+        gone = aside.name_of(place)
         try:
+            if seen is not None and not os.path.samestat(seen, os.lstat(place)):
+                return False
             os.rename(place, gone)
-        except FileNotFoundError:  # another process was faster
-            return
-        shutil.rmtree(gone, ignore_errors=True)
+        except (FileNotFoundError, NotADirectoryError):  # another process was faster
+            return True
+        places.remove(gone)
+        return True
 
     def put(self, key: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
         """Keep an artifact and return it. If another process was faster, its equal result stays."""
         place = self._place(key)
-        with disk(self.root):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            aside = place.parent / f".{uuid.uuid4().hex}"
-            aside.mkdir()
-            try:
+        index = _index(key, {name: (sha256(data), len(data)) for name, data in files.items()})
+        with disk(place):
+            place.parent.parent.mkdir(parents=True, exist_ok=True)
+            places.make_folder(place.parent)
+            aside.clear(place.parent)
+            with aside.folder(place) as new:
                 for name, data in files.items():
-                    write_synced(aside / name, data)
-                write_synced(aside / INDEX, canonical({name: sha256(data) for name, data in files.items()}))
-                sync_folder(aside)
-                if self.get(key) is None:
-                    _rename_unless_there(aside, place)
-                    sync_folder(place.parent)
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
+                    write_synced(new / name, data)
+                write_synced(new / INDEX, index)
+                sync_folder(new)
+                self._rename_unless_there(key, new, files)
+                sync_folder(place.parent)
         return dict(files)
+
+    def _rename_unless_there(self, key: str, new: Path, names: Iterable[str]) -> None:
+        """Put a new entry in place, unless a whole one of its key stands there."""
+        for left in reversed(range(TRIES)):
+            if self.get(key, names) is not None:
+                return
+            try:
+                return os.rename(new, self._place(key))
+            except OSError as err:  # another process was faster, or something odd could not be removed
+                if err.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) or not left:
+                    raise
 
     @contextmanager
     def scratch(self, key: str) -> Iterator[Path]:
@@ -101,64 +149,100 @@ class Store:
         """
         folder = self.root / "scratch" / key
         with disk(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.root / "scratch" / f"{key}.lock").open("w")
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            folder.mkdir(parents=True, exist_ok=True)
-            with disk(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with locks.file(_lock_of(folder)):
+                if folder.is_symlink():
+                    places.remove(folder)
+                places.make_folder(folder)
                 yield folder
-            shutil.rmtree(folder, ignore_errors=True)
-            Path(lock.name).unlink(missing_ok=True)
+                places.remove(folder)
 
     def size(self) -> tuple[int, int]:
         """(artifacts, bytes of everything under the root)."""
-        count = sum(1 for _ in self.root.glob(f"artifacts/*/*/{INDEX}"))
-        total = sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
-        return count, total
+        with disk(self.root):
+            count = sum(places.kind(place / INDEX) == "file" for place in self._entries())
+            return count, places.weight(self.root)
+
+    def clear(self) -> int:
+        """Remove what killed runs left; what a running build is writing stays: it holds a lock. Bytes freed."""
+        with disk(self.root):
+            shards = [*_inside(self.root / "artifacts"), *_inside(self.root / "scratch")]
+            old = [one for one in self._every() if _OLDER.fullmatch(one.name) and _age(one, time.time()) >= aside.AGE_S]
+            freed = sum(places.weight(one) for one in old)
+            for one in old:
+                places.remove(one)
+            return freed + sum(map(aside.clear, (*shards, self.root / "seen", self.root / "reports")))
 
     def prune(self, older_than_days: float = 0.0, now: float = 0.0) -> int:
         """Remove artifacts and scratch last written more than ``older_than_days`` before ``now``; bytes freed.
 
-        What a running build is writing stays: the scratch of a step that trains, and files younger than an hour that
-        are not in place yet.
+        What a running build is writing stays: the scratch of a step that trains, and files that are not in place yet.
         """
-        freed = 0
-        old = older_than_days * 86_400
-        for index in self.root.glob(f"artifacts/*/*/{INDEX}"):
-            if now - index.stat().st_mtime >= old:
-                freed += _weight(index.parent)
-                self._drop(index.parent)
-        for folder in self.root.glob("scratch/*/"):
-            if now - folder.stat().st_mtime >= old and not _in_use(folder):
-                freed += _weight(folder)
-                shutil.rmtree(folder, ignore_errors=True)
-        for leftover in self.root.glob("artifacts/*/.*"):
-            if now - leftover.stat().st_mtime >= max(old, LEFTOVER_S):
-                freed += _weight(leftover)
-                shutil.rmtree(leftover, ignore_errors=True)
+        freed, old = self.clear(), older_than_days * 86_400
+        with disk(self.root):
+            for place in self._entries():
+                if _age(place / INDEX, now) >= old:
+                    freed += places.weight(place)
+                    self._drop(place)
+            for folder in _inside(self.root / "scratch"):
+                if _KEY.fullmatch(folder.name) and _age(folder, now) >= old and not locks.is_held(_lock_of(folder)):
+                    freed += places.weight(folder)
+                    places.remove(folder)
         return freed
 
+    def _every(self) -> list[Path]:
+        return [one for shard in _inside(self.root / "artifacts") for one in _inside(shard)]
 
-def _rename_unless_there(aside: Path, place: Path) -> None:
+    def _entries(self) -> list[Path]:
+        """What stands where an artifact would: whoever names a folder of their own as the cache loses nothing else."""
+        return [one for one in self._every() if _KEY.fullmatch(one.name) and one.name[:2] == one.parent.name]
+
+
+def _index(key: str, hashes: Mapping[str, tuple[str, int]]) -> bytes:
+    return canonical({"key": key, "files": {name: list(told) for name, told in hashes.items()}})
+
+
+def _read(place: Path, key: str) -> dict[str, bytes]:
+    """The files of an entry, each held against the index, and the index against the key and the folder.
+
+    Raises:
+        _Odd: something is not as ``put`` writes it. ResourceError, OSError: see ``get``.
+    """
     try:
-        os.rename(aside, place)
-    except OSError as err:
-        if err.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise  # else another process put its equal result there first
+        if places.kind(place) != "folder":
+            raise _Odd
+        data = open_inside(place, INDEX, MAX_INDEX)
+        hashes = {str(name): (str(digest), int(size)) for name, (digest, size) in json.loads(data)["files"].items()}
+        if _index(key, hashes) != data or {INDEX, *hashes} != set(os.listdir(place)):
+            raise _Odd
+        files = {name: open_inside(place, name, size, size) for name, (_, size) in hashes.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as err:
+        raise _Odd from err
+    except (IntegrityError, ResourceError, OSError) as err:
+        cause = err if isinstance(err, OSError) else err.__cause__
+        if isinstance(cause, OSError) and cause.errno in faults.EXHAUSTED:
+            raise
+        raise _Odd from err
+    if any(sha256(data) != hashes[name][0] for name, data in files.items()):
+        raise _Odd
+    return files
 
 
-def _weight(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _in_use(scratch: Path) -> bool:
-    """Whether a build trains there: it holds the lock."""
+def _inside(folder: Path) -> list[Path]:
+    """What stands in a folder; nothing where there is none."""
     try:
-        with Path(f"{scratch}.lock").open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+        return sorted(folder / name for name in os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _age(path: Path, now: float) -> float:
+    """Seconds since something was last written; of what is gone, or never was whole, for ever."""
+    try:
+        return now - os.lstat(path).st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return math.inf
+
+
+def _lock_of(scratch: Path) -> Path:
+    return scratch.with_name(scratch.name + LOCK)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekd.disk import aside_of, disk, exchange, replace_folder
+from edgekd.base import aside
+from edgekd.disk import disk, exchange, replace_folder
 from edgekd.errors import OutputError, ResourceError
 from edgekd.store import Store, canonical, sha256
 
@@ -98,8 +99,9 @@ def test_a_file_in_place_of_the_cache(tmp_path: Path) -> None:
 def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
     out = tmp_path / "out"
     replace_folder(out, {"a/b": b"1", "c": b"2"})
-    aside_of(out).mkdir()
-    (aside_of(out) / "left").write_text("by a build that was killed")
+    left = aside.name_of(out)
+    left.mkdir()
+    (left / "left").write_text("by a build that was killed")
     with pytest.raises(OutputError, match="exists"):
         replace_folder(out, {"d": b"3"}, lambda: False)
     replace_folder(out, {"d": b"3"})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path, PurePosixPath
 
-from edgekd.errors import IntegrityError
+from edgekd.base import faults
+from edgekd.errors import IntegrityError, ResourceError
 
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 # A link is not followed, and a FIFO that nobody writes to is not waited for.
@@ -24,6 +26,7 @@ def open_inside(folder: Path, name: str, most: int, size: int | None = None) -> 
 
     Raises:
         IntegrityError: missing, a link on the way, no regular file (a FIFO, a device, a folder), or of another size.
+        ResourceError: the disk fails, or this process can open no more files: that says nothing of the folder.
     """
     path, parts = folder / name, PurePosixPath(name).parts
     try:
@@ -32,7 +35,8 @@ def open_inside(folder: Path, name: str, most: int, size: int | None = None) -> 
                 raise IntegrityError("a symbolic link", where=str(place))
         return _read(_opened(folder, parts), path, most, size)
     except OSError as err:
-        raise IntegrityError(f"can't be read ({err.strerror})", where=str(path)) from err
+        kind = ResourceError if err.errno in faults.EXHAUSTED or err.errno == errno.EIO else IntegrityError
+        raise kind(f"can't be read ({err.strerror})", where=str(path)) from err
 
 
 def _opened(folder: Path, parts: tuple[str, ...]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -24,10 +25,10 @@ def start(path: Path, name: str) -> None:
     """Write a built-in recipe, with its comments, named after its file (``edgekd.toml`` keeps the built-in's name)."""
     if name not in builtins():
         raise UsageError("no such built-in recipe", where="--recipe", found=name, allowed=builtins())
-    if path.exists():
+    if os.path.lexists(path):
         raise OutputError("exists", where=str(path), hint="choose another name")
     text = (builtin_folder() / f"{name}.toml").read_text(encoding="utf-8")
     if re.fullmatch(NAME, path.stem) and path.stem != "edgekd":
         text = text.replace(f'name = "{name}"', f'name = "{path.stem}"', 1)
-    with disk(path):
-        path.write_text(text, encoding="utf-8")
+    with disk(path), open(path, "x", encoding="utf-8") as file:
+        file.write(text)

@@ -61,7 +61,7 @@ def make(bench: Bench, exam: Exam, *, quick: bool) -> dict[str, Any] | None:
         return None
     code = [sources.own("measure"), sources.versions("measure")]
     key = sha256(canonical(["baseline", bench.plan.steps["teacher"].key, len(index), code]))
-    files = bench.store.get(key)
+    files = bench.store.get(key, ("baseline.json",))
     if files is None:
         bench.progress({"step": "baseline", "epoch": None})
         found = _fitted(exam, raw[index], labels[index], texts, classes)

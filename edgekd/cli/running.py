@@ -10,11 +10,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-from edgekd.base import streams
+from edgekd.base import faults, streams
 from edgekd.base.printable import all_printable, in_json, printable
 from edgekd.errors import EdgekdError, ResourceError, UsageError, out_of_memory
 
@@ -76,8 +77,8 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> int:
     except Exception as err:  # noqa: BLE001 - the last resort: a bug, with its traceback
         if out_of_memory(err):
             return fail("out of memory; try a smaller batch_size", ResourceError.exit_code)
-        if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
-            return fail(f"{err.filename or 'a file'}: the disk is full", ResourceError.exit_code)
+        if isinstance(err, OSError) and err.errno is not None and err.errno not in faults.REFUSED:
+            return fail(str(faults.told(err, Path("a file"))), ResourceError.exit_code)
         if isinstance(err, OSError) and err.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             return fail(f"{str(err.filename)[:80]}: no such place ({err.strerror})", UsageError.exit_code)
         tell(traceback.format_exc().rstrip(), keep="\n")

@@ -1,7 +1,7 @@
 """Epoch checkpoints: safetensors and JSON, never pickle. A run that goes on from one gives the same bits.
 
 One file a checkpoint: the tensors of the module, of the best module so far and of the optimizer, and in the
-header's metadata everything that is not a tensor. It is written aside, fsynced and renamed, so it is whole or absent.
+header's metadata everything that is not a tensor. It is put in place by ``disk.replace_file``: it is whole or absent.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from edgekd.disk import write_synced
+from edgekd.base import places
+from edgekd.disk import disk, replace_file
 
 FILE = "checkpoint.safetensors"
 
@@ -54,30 +54,34 @@ def save(folder: Path, module: nn.Module, optimizer: Optimizer, progress: Progre
         "optimizer": plain,
         "groups": state["param_groups"],
     }
-    aside = folder / f".{FILE}"
     owned = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
     text = json.dumps(about)
-    write_synced(aside, save_tensors(owned, metadata={"about": text, "sha256": _digest(text, owned)}))
-    os.replace(aside, folder / FILE)
+    replace_file(folder / FILE, save_tensors(owned, metadata={"about": text, "sha256": _digest(text, owned)}))
 
 
 def restore(folder: Path, module: nn.Module, optimizer: Optimizer) -> Progress | None:
     """Load the checkpoint of a folder into a module and its optimizer; None where there is none to use.
 
-    A damaged one is removed, before anything is loaded: the training starts over rather than from something unknown.
+    A damaged one is removed, before anything is loaded: the training starts over rather than from something unknown. So
+    is what is no file.
+
+    Raises:
+        ResourceError, OutputError: it can't be read, which says nothing of it.
     """
     path = folder / FILE
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            kept = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        if _digest(kept["about"], tensors) != kept["sha256"]:
-            raise ValueError("damaged")
-    except (SafetensorError, KeyError, ValueError, TypeError):
-        path.unlink()
-        return None
+    with disk(path):
+        found = places.kind(path)
+        try:
+            if found != "file":
+                raise ValueError(found)
+            with safe_open(path, framework="pt") as file:
+                kept = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            if _digest(kept["about"], tensors) != kept["sha256"]:
+                raise ValueError("damaged")
+        except (SafetensorError, KeyError, ValueError, TypeError):
+            places.remove(path)
+            return None
     about = json.loads(kept["about"])
     module.load_state_dict(_part(tensors, "model/"))
     optimizer.load_state_dict(_optimizer_state(about, tensors))

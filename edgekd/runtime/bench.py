@@ -17,7 +17,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from edgekd import errors, host
 from edgekd.base import child, confined
 from edgekd.base.child_limits import Limits
-from edgekd.disk import temporary
-from edgekd.errors import EdgekdError, ResourceError, UsageError
+from edgekd.disk import disk, temporary
+from edgekd.errors import EdgekdError, IntegrityError, OutputError, ResourceError, UnavailableError, UsageError
 from edgekd.runtime import conditions, throughput
 from edgekd.runtime.backends import _base
 from edgekd.runtime.backends._base import Apart, Array, SelfTimed, Session
@@ -40,6 +40,8 @@ Found = TypeVar("Found")
 
 BLOCK_SECONDS = 0.005
 MAX_BLOCK = 64
+# What a child's exit code says where it could leave no error.json; -9: killed, as the system does when memory is out.
+CHILDS = {2: OutputError, 4: UnavailableError, 5: IntegrityError, 6: ResourceError, -9: ResourceError}
 STABLE = 0.03  # two windows in a row whose medians differ by less are a warm session
 WARM_UP_SECONDS = 3.0  # at most, for each
 RESAMPLES = 2000
@@ -262,7 +264,7 @@ def check_outcome(folder: Path, code: int, stderr: str, where: str) -> None:
         raise getattr(errors, told["kind"], EdgekdError)(told["message"])
     if code:
         tail = " | ".join(stderr.strip().splitlines()[-5:]) or "it wrote nothing"
-        kind = ResourceError if code == -9 else EdgekdError
+        kind = CHILDS.get(code, EdgekdError)
         raise kind(f"measuring on {where} ended with {code}: {tail}")
 
 
@@ -270,18 +272,23 @@ def main(folder: Path) -> int:
     """The child: a job's folder in; ``result.json`` or ``error.json`` beside it out. Returns the exit code."""
     confined.begin()
     try:
-        result = bench_in_process(read_job(folder))
+        with disk(folder):
+            _write_result(bench_in_process(read_job(folder)), folder)
     except EdgekdError as err:
         return tell_error(folder, err)
-    _write_result(result, folder)
     confined.done()
     return 0
 
 
 def tell_error(folder: Path, err: EdgekdError) -> int:
-    """Leave an error for the parent to raise; the exit code."""
+    """Leave an error for the parent to raise; the exit code, which alone tells of it where nothing can be written."""
     told = {"kind": type(err).__name__, "message": str(err)}
-    (folder / "error.json").write_text(json.dumps(told), encoding="utf-8")
+    try:
+        (folder / "error.json").write_text(json.dumps(told), encoding="utf-8")
+    except OSError:
+        with suppress(OSError):
+            (folder / "error.json").unlink()
+        sys.stderr.write(f"{err}\n")
     return err.exit_code
 
 

@@ -36,6 +36,7 @@ from edgekd.runtime._checks import no_duplicates
 from edgekd.runtime.backends._base import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
 from edgekd.runtime.manifest import portable_first
+from edgekd.runtime.steady import steadily
 
 __all__ = ["Bundle", "Checked", "Graph", "Variant", "portable_first", "pretty", "read", "write"]
 
@@ -92,6 +93,10 @@ def read(
         UsageError: there is no such folder. UnavailableError: signatures can't be checked here.
         IntegrityError: whatever is not as ``write`` writes it: version, keys, types, paths; or not signed as asked.
     """
+    return steadily(folder, lambda: _read(folder, plugins))
+
+
+def _read(folder: Path, plugins: Sequence[str]) -> Bundle:
     path = folder / MANIFEST
     where = str(path)
     if not folder.exists() and not folder.is_symlink():

@@ -7,20 +7,27 @@ monotonic clock, in ns, when the process was started.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 from edgekd.base import confined
+from edgekd.disk import disk
 from edgekd.errors import EdgekdError
 from edgekd.runtime import bench
 from edgekd.runtime.backends import _base
 from edgekd.runtime.bench import BenchJob
 
 RESULT = "cold.json"
-Cold = dict[str, float]
+Cold = dict[str, float | None]
+
+resource: ModuleType | None
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 
 def measure(job: BenchJob, began: int) -> Cold:
@@ -43,7 +50,8 @@ def measure(job: BenchJob, began: int) -> Cold:
     names = ("start_ms", "open_ms", "first_ms", "second_ms")
     took = {name: (after - mark) / 1e6 for name, (mark, after) in zip(names, marks, strict=True)}
     most = peak_memory()
-    return {**took, "peak_memory_bytes": most, "model_memory_bytes": most - before}
+    own = None if most is None or before is None else most - before
+    return {**took, "peak_memory_bytes": most, "model_memory_bytes": own}
 
 
 def in_subprocess(job: BenchJob) -> Cold:
@@ -57,20 +65,24 @@ def read(folder: Path) -> Cold:
     return found
 
 
-def peak_memory() -> int:
-    """The most memory that this process has had, in bytes."""
+def peak_memory() -> int | None:
+    """The most memory that this process has had, in bytes; None where the system does not tell."""
+    if resource is None:
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    most: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most * unit
 
 
 def main(folder: Path, began: int) -> int:
     """``cold.json``, or ``error.json``, beside the job."""
     confined.begin()
     try:
-        found = measure(bench.read_job(folder), began)
+        with disk(folder):
+            found = measure(bench.read_job(folder), began)
+            (folder / RESULT).write_text(json.dumps(found), encoding="utf-8")
     except EdgekdError as err:
         return bench.tell_error(folder, err)
-    (folder / RESULT).write_text(json.dumps(found), encoding="utf-8")
     confined.done()
     return 0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import disk
-from edgekd.errors import DeviceError
+from edgekd.errors import DeviceError, EdgekdError
 
 FRESH_S = 3600.0  # after which a device may have changed
 
@@ -35,10 +35,11 @@ def results(device: str, bundle: Mapping[str, Any], how: Mapping[str, Any]) -> I
         yield found
     except DeviceError:
         if found:
-            with contextlib.suppress(OSError):  # a cache that can't be written is no reason to tell another error
-                disk.write_synced(path, json.dumps(found).encode())
+            with contextlib.suppress(EdgekdError):  # a cache that can't be written is no reason to tell another error
+                disk.replace_file(path, json.dumps(found).encode())
         raise
-    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from edgekd.runtime.bench import BenchJob, BenchResult
 from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.model import p50
 from edgekd.runtime.runners import Runner
+from edgekd.runtime.steady import steadily
 
 SECONDS = 600.0  # of a variant, with the running time that was asked for 20 times over
 BOUNDS = {"p90": 0.9, "p99": 0.99}
@@ -87,6 +88,10 @@ def bench(
         DeviceError: the device can't be reached, or the connection was cut; says why.
     """
     how = settings or Settings(seconds)
+    return steadily(Path(path), lambda: _bench(path, target, device, how, tell))
+
+
+def _bench(path: str | Path, target: str | None, device: str, how: Settings, tell: remote.Tell) -> dict[str, Any]:
     bundle = bundles.read(Path(path), how.plugins)
     names = [variant.target for variant in bundle.variants]
     if target is not None and target not in names:

@@ -22,6 +22,7 @@ from edgekd.runtime import opening
 from edgekd.runtime.backends._base import Array, Port, Session
 from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.signature import Trust
+from edgekd.runtime.steady import steadily
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,13 @@ def load(
         IntegrityError: damaged, or not signed as asked; a file is held against its hash when it is opened.
         UnavailableError: no variant can run here, or none answers as where it was checked; says why for each.
     """
-    bundle = bundles.read(Path(path), plugins, Trust.of(key))
+    return steadily(Path(path), lambda: _load(path, target, threads, plugins, Trust.of(key)))
+
+
+def _load(
+    path: str | Path, target: str | None, threads: int | None, plugins: Sequence[str], trust: Trust | None
+) -> Model:
+    bundle = bundles.read(Path(path), plugins, trust)
     if target is not None:
         names = [v.target for v in bundle.variants]
         if target not in names:

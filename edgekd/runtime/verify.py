@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.base import child, child_limits
+from edgekd.base.child_limits import Limits
 from edgekd.errors import IntegrityError
 from edgekd.runtime.bundle import read
 from edgekd.runtime.signature import Trust
+from edgekd.runtime.steady import steadily
 
 MODULE = "edgekd.runtime.replay"
 _KEYS = ({"check", "ok"}, {"check", "skipped"})
@@ -50,9 +52,13 @@ def verify(
     path, trust = Path(folder), Trust.of(key)
     allowed = child_limits.of(path, max_memory_gb, max_seconds)
     request = {"folder": str(path), "run": run, "plugins": list(plugins), "ignore_unlisted": ignore_unlisted}
+    return steadily(path, lambda: _verify(path, request, allowed, trust))
+
+
+def _verify(path: Path, request: dict[str, Any], allowed: Limits, trust: Trust | None) -> list[dict[str, Any]]:
     if trust is not None:
-        request["digest"] = read(path, plugins, trust, ignore_unlisted).digest
-    checks = child.ask(MODULE, request, allowed, str(path))
+        request["digest"] = read(path, request["plugins"], trust, request["ignore_unlisted"]).digest
+    checks: list[dict[str, Any]] = child.ask(MODULE, request, allowed, str(path))
     if not isinstance(checks, list) or not all(map(_is_check, checks)):
         raise IntegrityError("the child that opened it answered what are no checks", where=str(path))
     if trust is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 from edgekd import host, orders, pipeline, space
 from edgekd import recipe as recipes
+from edgekd.base import locks
 from edgekd.disk import disk, replace_folder
 from edgekd.errors import DivergedError, ExportError, FactoryError, GateError, OutputError, RecipeError, UsageError
 from edgekd.learn.data._checks import loaded
@@ -287,10 +287,8 @@ def _alone(order: Order, name: str) -> Iterator[None]:
     folder = order.store.root / "tune"
     with disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / f"{name}.lock").open("w")
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        with locks.file(folder / f"{name}.lock"):
+            yield
 
 
 def _built(study: Study) -> list[str]:

@@ -83,13 +83,13 @@ class Openvino:
             path = folder / XML
             try:
                 ov.save_model(model, path, compress_to_fp16=False)
-            except RuntimeError as err:  # it was read and converted: what is left to fail is the disk
+                return {XML: _ir.tidy(path.read_bytes()), BIN: path.with_suffix(".bin").read_bytes()}
+            except (RuntimeError, SyntaxError, OSError) as err:  # it was read and converted: what fails is the disk
                 raise ResourceError(
                     f"OpenVINO can't write the model: {_reason(err)}",
                     where=str(folder),
                     hint="is the disk full? free some space, or set TMPDIR",
                 ) from err
-            return {XML: _ir.tidy(path.read_bytes()), BIN: path.with_suffix(".bin").read_bytes()}
 
     def open(self, files: Mapping[str, bytes], batch: int | None = None) -> OpenvinoSession:
         """An IR, or an ONNX file as it is."""
@@ -352,7 +352,7 @@ def _precision(name: str) -> str:
     return kinds.get(name, name)
 
 
-def _reason(err: RuntimeError) -> str:
+def _reason(err: Exception) -> str:
     """What OpenVINO's message says, without where in its source it says so."""
     lines = [line.strip().removeprefix("-- ") for line in str(err).splitlines()]
     told = [line for line in lines if line and not line.startswith(_NOISE)]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgekd.disk import temporary
-from edgekd.errors import ExportError, IntegrityError, UnavailableError, UsageError
+from edgekd.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
 from edgekd.runtime.backends._base import Array, Kernel, Port, Session, check_inputs, fits, profiled, unreported
 
 with unreported():
@@ -94,7 +94,15 @@ class Ort:
             for _ in range(_COLD):
                 session.run(inputs)
             profiled(lambda: session.run(inputs), _PROFILED)
-            events = json.loads(Path(compiled.end_profiling()).read_text(encoding="utf-8"))
+            file = Path(compiled.end_profiling())
+            try:
+                events = json.loads(file.read_text(encoding="utf-8"))
+            except (ValueError, OSError) as err:  # it tells nobody that the disk takes no more
+                raise ResourceError(
+                    "ONNX Runtime could not write its profile",
+                    where=str(file),
+                    hint="is the disk full? free some space, or set TMPDIR",
+                ) from err
         return _kernels(events)
 
     def providers(self) -> list[tuple[str, dict[str, str]]]:

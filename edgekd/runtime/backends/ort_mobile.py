@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import logging
+import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgekd.disk import temporary
-from edgekd.errors import IntegrityError
+from edgekd.errors import IntegrityError, ResourceError
 from edgekd.runtime.backends import ort
 from edgekd.runtime.backends._base import unreported
 from edgekd.runtime.backends.ort import OrtSession
@@ -55,7 +56,10 @@ def _lowered(onnx: bytes) -> tuple[tuple[str, bytes], ...]:
         ort.Ort().compile({ort.FILE: onnx}, options, _OF_ONE_CPU)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # it leaves the file open
-            create_config_from_models([folder / MODEL], folder / CONFIG, False)
+            try:
+                create_config_from_models([folder / MODEL], folder / CONFIG, False)
+            except (ValueError, AssertionError, TypeError, struct.error) as err:  # half of what ONNX Runtime wrote
+                raise ResourceError("can't be read back", where=str(folder / MODEL), hint="is the disk full?") from err
         config = (folder / CONFIG).read_text(encoding="utf-8")
         lines = [line for line in config.splitlines() if line and not line.startswith("#")]  # they hold paths
         return (MODEL, (folder / MODEL).read_bytes()), (CONFIG, ("\n".join(lines) + "\n").encode())

@@ -1,0 +1,223 @@
+"""Faults at every file-system call: an error, a write that is short, a disk that lies, SIGKILL. Standard library alone.
+
+``injected`` stands around the functions of ``os`` that a primitive calls, and makes the n-th of these calls fail.
+``Primitive`` is what is tried: what stands before, what is done, what may be seen afterwards. See
+``primitive_faults.py`` for all of them to their full counts, ``tests/attacks/test_writing.py`` for a few of each.
+"""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CALLS = ("open", "write", "read", "fsync", "close", "rename", "replace", "mkdir", "rmdir", "unlink", "chmod")
+CALLS += ("lstat", "stat", "fstat", "listdir", "scandir", "posix_fadvise")
+ERRORS = ("ENOSPC", "EDQUOT", "EIO", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "ESTALE", "ENXIO")
+OF_WRITES = ("short", "lie", "flip")  # half is taken, and so told; half is taken and all told; one byte is another
+
+
+@dataclass
+class Injector:
+    """Counts calls, and makes the one with number ``at`` fail in a way; 0: none.
+
+    Attributes:
+        lied: whether a write was told to be whole that was not.
+        writes: which calls write at least two bytes.
+    """
+
+    kind: str = ""
+    at: int = 0
+    count: int = 0
+    lied: bool = False
+    writes: list[int] = field(default_factory=list)
+
+    def wrapped(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        """A call that counts."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.count += 1
+            if name == "write" and len(args[1]) > 1:
+                self.writes.append(self.count)
+            if self.count != self.at:
+                return real(*args, **kwargs)
+            return self.fail(name, real, args, kwargs)
+
+        return call
+
+    def fail(self, name: str, real: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
+        """What the n-th call does."""
+        if self.kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.kind in OF_WRITES:
+            handle, data = args
+            half, self.lied = len(data) // 2, self.kind != "short"
+            taken = real(handle, data[:half])
+            if self.kind == "flip":
+                real(handle, bytes([data[half] ^ 1, *data[half + 1 :]]))
+            return len(data) if self.lied else taken
+        if name == "close":
+            real(*args, **kwargs)  # it is closed whatever it says
+        code = getattr(errno, self.kind)
+        told = args[0] if args and isinstance(args[0], str | os.PathLike) else None
+        raise OSError(code, os.strerror(code), told)
+
+
+@contextmanager
+def injected(injector: Injector, locks: Any = None, disk: Any = None) -> Iterator[Injector]:
+    """The functions of ``os``, of ``locks.fcntl`` and the exchange of ``disk`` counted, and the chosen one failing."""
+    with ExitStack() as stack:
+        for name in CALLS:
+            call = injector.wrapped(name, getattr(os, name))
+            for known in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+                if getattr(os, name) in known:  # asked by the standard library before it takes the safe way
+                    known.add(call)
+                    stack.callback(known.discard, call)
+            _put(stack, os, name, call)
+        real_open, counted = builtins.open, injector.wrapped("open", builtins.open)
+        by_name = lambda file, *a, **k: (real_open if isinstance(file, int) else counted)(file, *a, **k)  # noqa: E731
+        _put(stack, builtins, "open", by_name)
+        if locks is not None and locks.fcntl is not None:
+            _put(stack, locks.fcntl, "flock", injector.wrapped("flock", locks.fcntl.flock))
+        if disk is not None:
+            _put(stack, disk, "_swap", injector.wrapped("swap", disk._swap))
+        yield injector
+
+
+def _put(stack: ExitStack, place: Any, name: str, value: Any) -> None:
+    stack.callback(setattr, place, name, getattr(place, name))
+    setattr(place, name, value)
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """Something that writes, or reads what was written.
+
+    Attributes:
+        before: puts there what stands before, in a fresh folder.
+        act: does it.
+        state: what can be seen now; ``allowed`` says which are whole (old, then new).
+        left: names that should not be there after a run that was not disturbed.
+    """
+
+    name: str
+    before: Callable[[Path], None]
+    act: Callable[[Path], Any]
+    state: Callable[[Path], Any]
+    allowed: tuple[Any, ...]
+    left: Callable[[Path], list[str]]
+
+
+@dataclass
+class Tally:
+    """What became of the tries, and where it was not as it should be."""
+
+    tries: dict[str, int] = field(default_factory=dict)
+    half_visible: int = 0
+    wrong_accepted: int = 0
+    not_healed: int = 0
+    left_over: int = 0
+    plain: int = 0
+    told: int = 0
+    lies: int = 0
+    where: dict[str, int] = field(default_factory=dict)
+
+    def bad(self, what: str, primitive: Primitive, kind: str, at: int, why: str = "") -> None:
+        """Count something that must not be."""
+        setattr(self, what, getattr(self, what) + 1)
+        key = f"{what}: {primitive.name}, {kind} at {at} {why}"[:160]
+        self.where[key] = self.where.get(key, 0) + 1
+
+    @property
+    def wrong(self) -> int:
+        """How often it was not as it should be."""
+        return self.half_visible + self.wrong_accepted + self.not_healed + self.left_over + self.plain
+
+
+def calls_of(primitive: Primitive, root: Path, parts: dict[str, Any]) -> Injector:
+    """Which calls it makes where nothing fails."""
+    primitive.before(root)
+    with injected(Injector(), parts["locks"], parts["disk"]) as counting:
+        primitive.act(root)
+    return counting
+
+
+def points(counted: Injector, kind: str) -> list[int]:
+    """The calls that can fail in a way."""
+    return counted.writes if kind in OF_WRITES else list(range(1, counted.count + 1))
+
+
+def try_one(primitive: Primitive, root: Path, kind: str, at: int, tally: Tally, parts: dict[str, Any]) -> None:
+    """One fault in a fresh folder; then what is seen, and what the next run makes of it."""
+    tally.tries[kind] = tally.tries.get(kind, 0) + 1
+    primitive.before(root)
+    injector = Injector(kind, at)
+    done = _in_fork if kind == "kill" else _here
+    ended = done(primitive, root, injector, parts, tally)
+    seen = primitive.state(root)
+    if seen not in primitive.allowed:
+        tally.bad("half_visible", primitive, kind, at)
+    if ended == "done" and seen != primitive.allowed[-1]:
+        tally.bad("wrong_accepted", primitive, kind, at)
+    tally.lies += injector.lied
+    try:
+        primitive.act(root)
+    except parts["error"] as err:
+        tally.bad("not_healed", primitive, kind, at, str(err))
+        return
+    if primitive.state(root) != primitive.allowed[-1]:
+        tally.bad("not_healed", primitive, kind, at)
+    if left := primitive.left(root):
+        tally.bad("left_over", primitive, kind, at, " ".join(left))
+
+
+def _here(primitive: Primitive, root: Path, injector: Injector, parts: dict[str, Any], tally: Tally) -> str:
+    try:
+        with injected(injector, parts["locks"], parts["disk"]):
+            primitive.act(root)
+    except parts["error"]:
+        tally.told += 1
+        return "told"
+    except Exception as err:  # noqa: BLE001 - what is counted
+        tally.bad("plain", primitive, injector.kind, injector.at, repr(err))
+        return "plain"
+    return "done"
+
+
+def _in_fork(primitive: Primitive, root: Path, injector: Injector, parts: dict[str, Any], tally: Tally) -> str:
+    child = os.fork()
+    if child == 0:
+        with injected(injector, parts["locks"], parts["disk"]):
+            primitive.act(root)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return "killed" if os.WIFSIGNALED(status) else "done"
+
+
+def bytes_of(rng: random.Random, most: int = 6000) -> bytes:
+    """A file's content: also none, and more than a chunk."""
+    return rng.randbytes(rng.choice((0, 1, 7, rng.randrange(1, most))))
+
+
+def tree(folder: Path) -> dict[str, bytes] | None:
+    """A folder's files by name; None where there is none. A file is its bytes."""
+    if not folder.is_dir():
+        return None
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def hidden(folder: Path) -> list[str]:
+    """Names that nobody should find when all is done."""
+    return sorted(path.name for path in folder.rglob(".*"))
+
+
+if sys.platform == "win32":
+    raise SystemExit("forks and signals are of other systems")

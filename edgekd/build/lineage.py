@@ -1,0 +1,47 @@
+"""What a cached student says it was made of, held against the recipe: a name in the cache imports nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from edgekd.plan import Plan, Step
+from edgekd.recipe import Recipe
+from edgekd.store import Store, canonical
+
+WEIGHTS, ABOUT, PROBE = "model.safetensors", "student.json", "probe.safetensors"  # the files of a trained step
+ROOTS = ("teacher", "student")
+
+
+def kept(store: Store, step: Step, recipe: Recipe, plan: Plan) -> dict[str, bytes] | None:
+    """A trained step's files in the cache; dropped, and so made anew, where ``fault`` finds one."""
+    files = store.get(step.key, (WEIGHTS, ABOUT))
+    if files is not None and fault(files[ABOUT], recipe, plan):
+        store.drop(step.key)
+        return None
+    return files
+
+
+def fault(about: bytes, recipe: Recipe, plan: Plan) -> str | None:
+    """Why a ``student.json`` is not one of this recipe's; None where it is.
+
+    Its records hold the tables of the passes that made it, and a pass is found by its ``kind``, which may be any
+    ``module:Class``. So each must be a table that the recipe at hand holds, key by key.
+    """
+    try:
+        told = json.loads(about)
+        root, *records = told["lineage"]
+        tables = (*(recipe.student.from_teacher or ()), *(step.table for step in plan.steps.values()))
+        known = {canonical(table) for table in tables}
+        if root["kind"] not in ROOTS:
+            return f"made of {root['kind']!r}"
+        if unknown := [record["kind"] for record in records if canonical(record["table"]) not in known]:
+            return f"made by {unknown[0]!r}, which the recipe does not name"
+        return None if _is_history(told) else "no history"
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
+        return f"no student: {err}"
+
+
+def _is_history(told: Any) -> bool:
+    epochs = told["history"]
+    return isinstance(told["seconds"], int | float) and all(isinstance(epoch, dict) for epoch in epochs)
