@@ -93,12 +93,11 @@ def read(
         UsageError: there is no such folder. UnavailableError: signatures can't be checked here.
         IntegrityError: whatever is not as ``write`` writes it: version, keys, types, paths; or not signed as asked.
     """
-    return steadily(folder, lambda: _read(folder, plugins))
+    return steadily(folder, lambda: _read(folder, plugins, trust, ignore_unlisted))
 
 
-def _read(folder: Path, plugins: Sequence[str]) -> Bundle:
-    path = folder / MANIFEST
-    where = str(path)
+def _read(folder: Path, plugins: Sequence[str], trust: signature.Trust | None, ignore_unlisted: bool) -> Bundle:
+    where = str(folder / MANIFEST)
     if not folder.exists() and not folder.is_symlink():
         raise UsageError("no such bundle", where=str(folder))
     if folder.is_symlink():
