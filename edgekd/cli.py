@@ -232,7 +232,8 @@ def bench(
             html.write_text(page.html(found), encoding="utf-8")
     if form:
         return _line(exports.FORMS[form](found), end="")
-    _print(as_json, found[0] if len(found) == 1 else {"devices": found}, console.bench_table)
+    document = found[0] if len(found) == 1 else {"devices": found}
+    _print(as_json, document, lambda told: console.bench_table(told["devices"] if len(found) > 1 else [told]))
 
 
 @cli.command()
