@@ -221,7 +221,8 @@ def bench(
             html.write_text(page.html(found), encoding="utf-8")
     if form:
         return line(exports.FORMS[form](found), end="")
-    show(as_json, found[0] if len(found) == 1 else {"devices": found}, console.bench_table)
+    document = found[0] if len(found) == 1 else {"devices": found}
+    show(as_json, document, lambda told: console.bench_table(told["devices"] if len(found) > 1 else [told]))
 
 
 @cli.command()
