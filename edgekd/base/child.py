@@ -118,9 +118,7 @@ def run(module: str, argv: Sequence[str], limits: Limits | None, where: str, req
         IntegrityError: as ``ask``.
         UnavailableError: this is no Python that could start another one, as in an app that is one program.
     """
-    if confined.TOLD in os.environ or getattr(
-        sys, "frozen", False
-    ):  # an app would start itself, for ever
+    if confined.TOLD in os.environ or getattr(sys, "frozen", False):  # an app would start itself, for ever
         raise UnavailableError("needs a Python that can start another one", where=where, found=sys.executable)
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     told = {"parent": os.getpid(), "cpu": None if limits is None else limits.cpu}
