@@ -168,7 +168,7 @@ def _a_number(model: Any, rng: random.Random) -> None:
     if found:
         tensor = rng.choice(found)
         count = max(1, len(tensor.raw_data) // 8)
-        array = np.resize(np.frombuffer(tensor.raw_data, np.int64), count).copy()
+        array = np.frombuffer(tensor.raw_data[: 8 * count].ljust(8, b"\0"), np.int64).copy()
         array[rng.randrange(count)] = rng.choice(WHOLES)
         tensor.raw_data = array.tobytes()
 

@@ -81,11 +81,20 @@ def alive() -> None:
 def serve(answer: Callable[..., Any]) -> int:
     """Answer the parent's one request, a table of arguments as JSON on stdin; the exit code.
 
+    Asked by a parent, this does not return: what the runtimes do before Python ends takes 0.1 s, and may crash or hang.
+    No ``atexit`` is called; files and processes that are left the parent removes.
+
     Args:
         answer: called with them; gives what JSON can say.
     """
     begin()
-    request = json.loads(sys.stdin.buffer.read())
+    code = _answer(answer, json.loads(sys.stdin.buffer.read()))
+    if _channel is not None:
+        os._exit(code)
+    return code
+
+
+def _answer(answer: Callable[..., Any], request: dict[str, Any]) -> int:
     try:
         found = answer(**request)
     except EdgekdError as err:

@@ -234,7 +234,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
     monkeypatch.setattr("tempfile.tempdir", None)
 
     def run(program: str, limits: Limits = QUICK) -> Any:
-        head = "import atexit, os, signal, subprocess, sys, tempfile, time\nfrom edgekd.base import confined\n"
+        head = "import os, signal, subprocess, sys, tempfile, time\nfrom edgekd.base import confined\n"
         (tmp_path / "mad.py").write_text(head + textwrap.dedent(program))
         return child.ask("mad", {"pid": os.getpid()}, limits, "B")
 
@@ -309,7 +309,7 @@ def test_an_answer_counts_though_its_child_hangs_or_crashes_at_the_end(
 ) -> None:
     monkeypatch.setattr(child, "GRACE", 0.3)
     for end in ("time.sleep(60)", "os.abort()"):
-        assert told(f"atexit.register(lambda: {end}); sys.exit(confined.serve(lambda pid: [pid]))") == [os.getpid()]
+        assert told(f"confined.begin(); confined._say({{'answer': [1]}}); {end}") == [1]
 
 
 GRANDCHILD = """
