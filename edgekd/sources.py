@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import plugins, target
-from edgekd.base import watch
+from edgekd.base import places, watch
 from edgekd.base.door import open_inside
 from edgekd.build import imports
 from edgekd.disk import replace_file
@@ -137,6 +137,8 @@ def keep_seen(table: Any, root: Path) -> None:
             continue  # edited since it was imported: nothing is known of the code that stands there now
         record, text = _record(who, static, hashes, root), json.dumps({"modules": more, "files": files}).encode()
         if _kept(record) != json.loads(text):
+            if places.kind(record) == "folder":  # which no file can take the place of
+                places.remove(record)
             replace_file(record, text)
         _known[who] = _look(who, root)
 
