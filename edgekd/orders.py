@@ -189,7 +189,7 @@ def check_writable(out: Path) -> None:
 
 def is_explained(report: Mapping[str, Any]) -> bool:
     """Whether a report says what each loss is worth."""
-    return bool(report.get("details", {}).get("learned", {}).get("losses"))
+    return bool(((report.get("details") or {}).get("learned") or {}).get("losses"))
 
 
 def standing(order: Order) -> Mapping[str, Any] | None:
@@ -216,8 +216,9 @@ def standing(order: Order) -> Mapping[str, Any] | None:
         found = bundle.read(out)
         if found.plan == order.identity:
             verify(out, run=False)
-            missing = order.keep_candidates or (order.explain and not is_explained(found.report))
-            return None if missing else found.report
+            report = bundle.report_of(found)
+            missing = order.keep_candidates or (order.explain and not is_explained(report))
+            return None if missing else report
     except IntegrityError:
         if not order.overwrite:
             raise

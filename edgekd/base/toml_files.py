@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
+from edgekd.base import reader
 from edgekd.errors import EdgekdError
+
+MOST = 1_000_000  # bytes; the longest built-in recipe has 3,557
 
 
 def read(path: Path, error: type[EdgekdError]) -> dict[str, Any]:
     """A file's table.
 
     Raises:
-        EdgekdError: (of class ``error``) unreadable, or not TOML; names the file.
+        EdgekdError: (of class ``error``) unreadable, too large, or not TOML; names the file.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors begin a file with a mark
+        with path.open("rb") as file:
+            data = file.read(MOST + 1)
     except OSError as err:
         raise error(f"can't be read ({err.strerror})", where=str(path)) from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise error(f"not valid TOML: {err}", where=str(path)) from err
+    return reader.toml(data, str(path), error, MOST)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from edgekd import report
 from edgekd.disk import disk
-from edgekd.errors import IntegrityError
 from edgekd.runtime import bundle as bundles
 
 
@@ -15,14 +13,11 @@ def write(folder: Path, out: Path | None) -> Path:
     """Render a bundle's report.json again; where it was written.
 
     Raises:
-        IntegrityError: no report.json, or a damaged one.
+        IntegrityError: no report.json, a damaged one, or one that is not as a build writes it.
     """
     bundle = bundles.read(folder)
-    if not bundle.report:
-        raise IntegrityError("no report.json", where=str(folder))
-    bundle.file("report.json")
-    samples = json.loads(bundle.file("samples.json")) if "samples.json" in bundle.hashes else {}
+    page = report.html(bundles.report_of(bundle), bundles.samples_of(bundle))
     place = out or Path(f"{folder.name}.report.html")
     with disk(place):
-        place.write_text(report.html(bundle.report, samples), encoding="utf-8")
+        place.write_text(page, encoding="utf-8")
     return place

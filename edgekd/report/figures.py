@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -62,7 +61,8 @@ def _series(x: Sequence[float], epochs: Sequence[Table], get: Callable[[Table], 
 def _loss(stage: str, x: Sequence[float], epochs: Sequence[Table]) -> dict[str, Any] | None:
     kinds = list(dict.fromkeys(kind for epoch in epochs for kind in epoch.get("losses") or {}))
     parts = {
-        kind: _series(x, [epoch.get("losses") or {} for epoch in epochs], operator.itemgetter(kind)) for kind in kinds
+        kind: _series(x, [epoch.get("losses") or {} for epoch in epochs], lambda losses, kind=kind: losses.get(kind))
+        for kind in kinds
     }
     total = _series(x, epochs, lambda e: e.get("loss"))
     lines = [Line(points, kind, "quiet") for kind, points in parts.items() if points]

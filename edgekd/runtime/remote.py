@@ -30,7 +30,16 @@ from edgekd.runtime.devices._base import Device
 OLDEST = (3, 11)  # Python
 PATIENCE = 30.0  # seconds without a sign of life, after which the device is gone
 SPARE = 20_000_000  # bytes that a device's disk must have beside what is sent
-PARTS = ("__init__", "disk", "errors", "heads", "host", "plugins", "preprocess", "wordpiece")  # and base/, runtime/
+PARTS = (
+    "__init__",
+    "disk",
+    "errors",
+    "heads",
+    "host",
+    "plugins",
+    "preprocess",
+    "wordpiece",
+)  # and base/, document/, runtime/
 Tell = Callable[[str], None]
 
 
@@ -242,7 +251,7 @@ def runtime_zip() -> bytes:
         IntegrityError: a part is missing.
     """
     root = Path(errors.__file__).parent
-    folders = sorted(path for folder in ("base", "runtime") for path in (root / folder).rglob("*.py"))
+    folders = sorted(path for folder in ("base", "document", "runtime") for path in (root / folder).rglob("*.py"))
     wanted = [root / f"{name}.py" for name in PARTS] + folders
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, cast
 
 from edgekd import plugins
+from edgekd.base import toml_files
 from edgekd.errors import UsageError
 from edgekd.runtime.devices._base import Device
 
@@ -60,12 +60,8 @@ def _named(name: str) -> dict[str, Any]:
     home = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "edgekd"
     known: dict[str, dict[str, Any]] = {}
     for file in (home / FILE, Path(FILE)):
-        try:
-            known |= tomllib.loads(file.read_text(encoding="utf-8-sig"))
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError) as err:
-            raise UsageError(f"can't be read: {err}", where=str(file)) from err
+        if file.exists():
+            known |= toml_files.read(file, UsageError)
     if not isinstance(known.get(name), dict):
         named = sorted(key for key, value in known.items() if isinstance(value, dict))
         raise UsageError(
