@@ -79,12 +79,11 @@ class EdgekdError(Exception):
 
     def as_dict(self) -> dict[str, Any]:
         """What another process needs to raise it again (see ``from_dict``): JSON types alone."""
-        plain = self.found is None or isinstance(self.found, str | bool | int | float)
-        found = (
-            {"found": self.found} if plain and len(repr(self.found)) <= LONGEST else {"shown": _shortened(self.found)}
-        )
+        shown = _shortened(self.found)
+        plain = type(self.found) in (str, bool, int, type(None)) and not shown.endswith("...")
+        found = {"found": self.found} if plain else {"shown": shown}
         told = {"message": self.message, "where": self.where, "allowed": self.allowed, "hint": self.hint}
-        return {"kind": type(self).__name__, **found, **told}
+        return {key: _written(value) for key, value in {"kind": type(self).__name__, **found, **told}.items()}
 
 
 LONGEST = 120  # characters that are shown of what was found
@@ -99,8 +98,18 @@ class Shown(str):
         return str(self)
 
 
+def _written(value: Any) -> Any:
+    """Texts as Unicode: names of files may hold halves of characters."""
+    if isinstance(value, list):
+        return [_written(inner) for inner in value]
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
 def _shortened(found: object) -> str:
-    text = repr(found)
+    try:
+        text = repr(found)
+    except ValueError:  # a number of thousands of digits
+        text = f"a {type(found).__name__} that is too long to be shown"
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 

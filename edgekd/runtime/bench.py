@@ -22,18 +22,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import errors, host
+from edgekd import host
 from edgekd.disk import temporary
-from edgekd.errors import EdgekdError, ResourceError, UsageError
+from edgekd.document import bench as documents
+from edgekd.errors import EdgekdError, UsageError
 from edgekd.runtime import conditions, throughput
 from edgekd.runtime.backends import _base
 from edgekd.runtime.backends._base import Apart, Array, SelfTimed, Session
 from edgekd.runtime.conditions import Conditions
+from edgekd.runtime.left import check_outcome, read_left, tell_error
 
 Samples = NDArray[np.int64]
 Found = TypeVar("Found")
@@ -44,6 +46,8 @@ STABLE = 0.03  # two windows in a row whose medians differ by less are a warm se
 WARM_UP_SECONDS = 3.0  # at most, for each
 RESAMPLES = 2000
 PARTED = 100  # runs whose copies are timed apart
+RESULT = "result.json"
+MOST = 64_000_000  # bytes of result.json: some 10 million runs, a minute of a model that takes 6 us
 
 
 def measure(
@@ -232,7 +236,7 @@ def bench_in_subprocess(job: BenchJob) -> BenchResult:
         EdgekdError: the error of the child; or that it crashed, with the end of what it wrote.
         ResourceError: it was killed, as the system does when memory is out.
     """
-    return in_child(job, "edgekd.runtime.bench", read_result)
+    return in_child(job, "edgekd.runtime.bench", lambda folder: read_result(folder, job))
 
 
 def in_child(job: BenchJob, module: str, read: Callable[[Path], Found]) -> Found:
@@ -254,18 +258,6 @@ def in_child(job: BenchJob, module: str, read: Callable[[Path], Found]) -> Found
         return read(folder)
 
 
-def check_outcome(folder: Path, code: int, stderr: str, where: str) -> None:
-    """Raise the error that a child left in its folder, or that it crashed."""
-    failure = folder / "error.json"
-    if failure.is_file():
-        told = json.loads(failure.read_text(encoding="utf-8"))
-        raise getattr(errors, told["kind"], EdgekdError)(told["message"])
-    if code:
-        tail = " | ".join(stderr.strip().splitlines()[-5:]) or "it wrote nothing"
-        kind = ResourceError if code == -9 else EdgekdError
-        raise kind(f"measuring on {where} ended with {code}: {tail}")
-
-
 def main(folder: Path) -> int:
     """The child: a job's folder in; ``result.json`` or ``error.json`` beside it out. Returns the exit code."""
     try:
@@ -274,13 +266,6 @@ def main(folder: Path) -> int:
         return tell_error(folder, err)
     _write_result(result, folder)
     return 0
-
-
-def tell_error(folder: Path, err: EdgekdError) -> int:
-    """Leave an error for the parent to raise; the exit code."""
-    told = {"kind": type(err).__name__, "message": str(err)}
-    (folder / "error.json").write_text(json.dumps(told), encoding="utf-8")
-    return err.exit_code
 
 
 def runner(session: Session, inputs: Mapping[str, Array]) -> Callable[[], int]:
@@ -370,19 +355,42 @@ def read_job(folder: Path) -> BenchJob:
 def _write_result(result: BenchResult, folder: Path) -> None:
     samples = {name: values.tolist() for name, values in result.samples.items()}
     table = {**vars(result), "samples": samples, "conditions": vars(result.conditions)}
-    (folder / "result.json").write_text(json.dumps(table), encoding="utf-8")
+    (folder / RESULT).write_text(json.dumps(table), encoding="utf-8")
 
 
-def read_result(folder: Path) -> BenchResult:
-    """What ``main`` left."""
-    table = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    samples = {name: np.array(values, np.int64) for name, values in table.pop("samples").items()}
-    return BenchResult(samples=samples, conditions=Conditions(**_tuples(table.pop("conditions"))), **table)
+def read_result(
+    folder: Path, job: BenchJob, error: type[EdgekdError] = EdgekdError, where: str = "this machine"
+) -> BenchResult:
+    """What ``main`` left of a job.
+
+    Args:
+        error: what a result is that is none; where: who left it.
+    """
+    found = read_left(folder, RESULT, documents.Result, error, where, MOST)
+    place, counts = f"{where}: {RESULT}: samples", {name: len(taken) for name, taken in found["samples"].items()}
+    if counts.keys() != job.candidates.keys():
+        raise error("samples of other candidates", where=place, found=list(counts), allowed=list(job.candidates))
+    if len(set(counts.values())) > 1 or counts[job.baseline] < job.min_samples:
+        raise error("not equally many samples", where=place, found=counts, allowed=f"{job.min_samples} or more of each")
+    told, parts = found["conditions"], found["parts"]
+    conditions = Conditions(
+        others=told["others"],
+        stolen=told["stolen"],
+        celsius=_pair(told["celsius"]),
+        megahertz=_pair(told["megahertz"]),
+        joules=told["joules"],
+        seconds=told["seconds"],
+    )
+    samples = {name: np.array(taken, np.int64) for name, taken in found["samples"].items()}
+    kernels = cast("list[dict[str, Any]] | None", found["kernels"])
+    return BenchResult(
+        samples, found["runtime"], dict(found["host"]), conditions, found["note"], found["rate"], kernels, parts
+    )
 
 
-def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
+def _pair(ends: Any) -> tuple[float, float] | None:
     """JSON knows no tuples."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return None if ends is None else (ends[0], ends[1])
 
 
 if __name__ == "__main__":
