@@ -1,4 +1,4 @@
-"""Documents that are off: every leaf and every container of a good one, in its turn, replaced by what is not allowed."""
+"""Documents that are off: every leaf and container of a good one, in its turn, replaced by what is not allowed."""
 
 from __future__ import annotations
 

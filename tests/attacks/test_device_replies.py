@@ -38,7 +38,7 @@ JOB = BenchJob(
 RESULT = {
     "samples": {"this": [1000, 1100, 1200]},
     "runtime": "onnxruntime 1.31.1",
-    "host": host.facts(),
+    "host": {**host.facts(), "isa": ["avx2"], "versions": {"numpy": "2.4"}},
     "conditions": asdict(Conditions(0.1, 0.0, (40.0, 41.0), (2000.0, 2100.0), None, 1.0)),
     "note": None,
     "rate": None,
