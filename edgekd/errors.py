@@ -193,6 +193,19 @@ def reading(file: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def in_bundle() -> Iterator[None]:
+    """What a bundle says is no mistake of whoever uses it: errors of usage are the bundle's.
+
+    Raises:
+        IntegrityError: in place of a ``UsageError``, with its fields.
+    """
+    try:
+        yield
+    except UsageError as err:
+        raise IntegrityError(err.message, where=err.where, found=err.found, allowed=err.allowed, hint=err.hint) from err
+
+
 class GateError(EdgekdError):
     """A wish of the budget, or parity, was missed; nothing is published. ``report``: the build's report.json."""
 

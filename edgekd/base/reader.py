@@ -255,15 +255,17 @@ class _Walk:
             self.plain({key: value[key]}, place, depth)
 
     def union(self, value: Any, hint: Any, place: str, depth: int) -> None:
-        """A value of one of some types; of several tables the error is that of the first that has the same keys."""
-        errors = []
+        """A value of one of some types; else the first error that lies deeper than that it is of none of them."""
+        own, deeper = None, []
         for arg in typing.get_args(hint):
             try:
                 return self.typed(value, arg, place, depth)
             except EdgekdError as err:
-                errors.append(err)
-        inner = [err for err in errors if err.message != "of another type" or err.where != errors[0].where]
-        raise inner[0] if inner else self.off(place, "of another type", value, _words(hint))
+                own = own or self.off(place, "of another type", value, _words(hint))
+                if (err.message, err.where) != (own.message, own.where):
+                    deeper.append(err)
+        assert own is not None  # a union has members
+        raise deeper[0] if deeper else own
 
 
 def _numbers(values: list[Any], hint: Any) -> bool:

@@ -49,8 +49,8 @@ class Cold(TypedDict):
     open_ms: NotNegative
     first_ms: NotNegative
     second_ms: NotNegative
-    peak_memory_bytes: Count
-    model_memory_bytes: Number
+    peak_memory_bytes: Count | None
+    model_memory_bytes: Number | None
 
 
 class Latency(TypedDict):

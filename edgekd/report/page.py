@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -10,6 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 def render(template: str, **values: Any) -> str:
     """A template of this folder with its values."""
+    return _templates().get_template(template).render(**values)
+
+
+@functools.cache
+def _templates() -> Environment:
+    """Compiled once a process: that takes longer than to fill them in."""
     environment = Environment(
         loader=PackageLoader("edgekd.report", "."),
         autoescape=select_autoescape(("html",)),
@@ -18,4 +25,4 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)  # which YAML is a superset of
-    return environment.get_template(template).render(**values)
+    return environment

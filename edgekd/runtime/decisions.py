@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from edgekd.base import reader
 from edgekd.document.decisions import Decisions, Numbers, Said, Text
-from edgekd.errors import IntegrityError
+from edgekd.errors import IntegrityError, in_bundle
 from edgekd.heads import Heads
 from edgekd.runtime.contents import Bundle
 from edgekd.runtime.model import Model, Prediction
@@ -57,9 +57,11 @@ def replay(bundle: Bundle, opened: Opened) -> int:
     where = f"{bundle.folder}: {bundle.decisions}"
     samples, wanted = _read(bundle.file(bundle.decisions), opened.variant.target, where)
     model = Model(bundle, opened.variant, opened.session)
-    together = model.predict(samples if isinstance(samples[0], str) else np.stack(samples))
-    for i, (sample, told) in enumerate(zip(samples, wanted, strict=True)):
-        for found in (model.predict(sample), together[i]):
+    with in_bundle():
+        alone = [model.predict(sample) for sample in samples]
+        together = model.predict(samples if isinstance(samples[0], str) else np.stack(samples))
+    for i, told in enumerate(wanted):
+        for found in (alone[i], together[i]):
             _hold(_plain(found, bundle.heads), told, f"{where}: {opened.variant.target}: sample {i}")
     return len(samples)
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from edgekd.base import reader
 from edgekd.document.reply import Failure
-from edgekd.errors import EdgekdError, ResourceError, from_dict
+from edgekd.errors import EdgekdError, IntegrityError, OutputError, ResourceError, UnavailableError, from_dict
 
 FAILURE = "error.json"
 MOST = 1_000_000  # bytes, where a document has no limit of its own
 TAIL = 4_000  # characters of a process's stderr that are read
+# What a process's exit code says where it could leave no error.json; -9: killed, as the system does when memory is out.
+CODES = {2: OutputError, 4: UnavailableError, 5: IntegrityError, 6: ResourceError, -9: ResourceError}
 T = TypeVar("T")
 
 
@@ -26,13 +30,17 @@ def check_outcome(folder: Path, code: int, stderr: str, where: str, error: type[
         raise from_dict(read_left(folder, FAILURE, Failure, error, where), error)
     if code:
         tail = " | ".join(stderr[-TAIL:].strip().splitlines()[-5:]) or "it wrote nothing"
-        kind = ResourceError if code == -9 else error
-        raise kind(f"measuring on {where} ended with {code}: {tail}")
+        raise CODES.get(code, error)(f"measuring on {where} ended with {code}: {tail}")
 
 
 def tell_error(folder: Path, err: EdgekdError) -> int:
-    """Leave an error for the parent to raise; the exit code."""
-    (folder / FAILURE).write_text(json.dumps(err.as_dict()), encoding="utf-8")
+    """Leave an error for the parent to raise; the exit code, which alone tells of it where nothing can be written."""
+    try:
+        (folder / FAILURE).write_text(json.dumps(err.as_dict()), encoding="utf-8")
+    except OSError:
+        with suppress(OSError):
+            (folder / FAILURE).unlink()
+        sys.stderr.write(f"{err}\n")
     return err.exit_code
 
 

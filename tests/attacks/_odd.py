@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 GONE = object()
@@ -13,14 +13,14 @@ Path = tuple[str | int, ...]
 
 
 def places(value: Any, path: Path = ()) -> Iterator[Path]:
-    """Every place; of a list the first and the last."""
+    """Every place; of a list the last, beside which others stand."""
     if path:
         yield path
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from places(inner, (*path, key))
     elif isinstance(value, list):
-        for i in sorted({0, len(value) - 1} if value else ()):
+        for i in range(len(value))[-1:]:
             yield from places(value[i], (*path, i))
 
 
@@ -31,19 +31,23 @@ def at(document: Any, path: Path) -> Any:
     return document
 
 
-def replaced(document: Any, path: Path, value: Any) -> Any:
-    """A copy with another value at a place, or with none."""
-    made = copy.deepcopy(document)
-    inside = at(made, path[:-1])
-    if value is GONE:
-        del inside[path[-1]]
-    else:
-        inside[path[-1]] = copy.deepcopy(value)
-    return made
-
-
-def variants(document: Any) -> Iterator[tuple[Path, Any, Any]]:
-    """(place, value, document) for every place and value."""
-    for path in places(document):
-        for value in VALUES:
-            yield path, value, replaced(document, path, value)
+def variants(document: Any, values: Iterable[Any] = VALUES) -> Iterator[tuple[Path, Any, Any]]:
+    """(place, value, document) for every place and value; the document is one's own until the next is asked for."""
+    mine = copy.deepcopy(document)
+    for path in list(places(mine)):
+        inside, key = at(mine, path[:-1]), path[-1]
+        order = list(inside.items()) if isinstance(inside, dict) else None
+        before = inside[key]
+        for value in values:
+            if value is GONE:
+                del inside[key]
+            else:
+                inside[key] = copy.deepcopy(value)
+            yield path, value, mine
+            if order is not None:
+                inside.clear()
+                inside.update(order)
+            elif value is GONE:
+                inside.insert(int(key), before)
+            else:
+                inside[key] = before
