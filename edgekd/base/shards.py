@@ -8,6 +8,7 @@ from edgekd.base import reader
 from edgekd.errors import RecipeError
 
 INDEX = ".index.json"
+TABLE, NAMES = dict[str, object], dict[str, str]
 MOST = 64_000_000  # bytes: some 500,000 tensors
 
 
@@ -19,8 +20,8 @@ def shards(index: Path) -> dict[str, Path]:
         OSError: it can't be read.
     """
     with index.open("rb") as file:
-        table = reader.read(file.read(MOST + 1), dict[str, object], str(index), RecipeError, MOST)
-    named = reader.check(table.get("weight_map"), dict[str, str], f"{index}: weight_map", RecipeError)
+        table = reader.read(file.read(MOST + 1), TABLE, str(index), RecipeError, MOST)
+    named = reader.check(table.get("weight_map"), NAMES, f"{index}: weight_map", RecipeError)
     if odd := [name for name in named.values() if Path(name).name != name]:
         raise RecipeError("a shard lies beside its index", where=str(index), found=odd[0])
     return {name: index.with_name(file) for name, file in named.items()}

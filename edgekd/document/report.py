@@ -348,10 +348,10 @@ def contradictions(report: Report) -> Iterator[tuple[str, str]]:
 
 def _by_class(found: ByClass, place: str) -> Iterator[tuple[str, str]]:
     count = len(found["classes"])
-    columns = {"teacher": found["teacher"], "student": found["student"], "agree": found["agree"]}
-    columns |= {"samples": found.get("samples") or columns["agree"]}
-    for name, values in columns.items():
-        if len(values) != count:
+    lengths = {"teacher": len(found["teacher"]), "student": len(found["student"]), "agree": len(found["agree"])}
+    lengths["samples"] = len(found.get("samples") or found["agree"])
+    for name, length in lengths.items():
+        if length != count:
             yield f"{place}.{name}", f"one for each of {count} classes"
     if any(max(pair[:2]) >= count for pair in found.get("pairs") or []):
         yield f"{place}.pairs", f"classes, 0 to {count - 1}"

@@ -149,7 +149,7 @@ def _report(bundle: Bundle) -> Mapping[str, Any]:
         return {}
     data = bundle.file(REPORT)
     try:
-        found = reader.parse(data, REPORT)
+        found = reader.loads(data, REPORT)
     except IntegrityError:
         return {}
     return found if isinstance(found, dict) else {}

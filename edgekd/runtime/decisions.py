@@ -14,7 +14,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +113,8 @@ def _read(data: bytes, target: str, where: str) -> tuple[list[Any], list[dict[st
 
 def _sample(sample: Text | Numbers, where: str) -> Any:
     if "text" in sample:
-        return sample["text"]
+        return cast(Text, sample)["text"]
+    sample = cast(Numbers, sample)
     try:
         raw = base64.b64decode(sample["data"], validate=True)
         found: NDArray[Any] = np.frombuffer(raw, np.dtype(sample["dtype"]).newbyteorder("<")).reshape(sample["shape"])

@@ -55,6 +55,7 @@ PARTS = (
 )  # and base/, document/, runtime/
 Tell = Callable[[str], None]
 Answer = TypeVar("Answer")
+TABLE = dict[str, object]
 SHAPES: dict[str, type[Any]] = {"hello": reply.Hello, "put": reply.Have, "run": reply.Ended, "get": reply.Bytes}
 
 
@@ -280,7 +281,7 @@ class Remote:
                 self._queue(err)
         self._queue(None)
 
-    def _answer(self, lines: io.BufferedReader) -> tuple[dict[str, Any], bytes] | None:
+    def _answer(self, lines: io.BufferedReader[Any]) -> tuple[dict[str, Any], bytes] | None:
         """The next answer; None where there will be none."""
         where = f"{self.name}: an answer"
         while line := lines.readline(LINE + 1):
@@ -288,7 +289,7 @@ class Remote:
                 raise DeviceError("a line that does not end", where=self.name, allowed=f"at most {LINE:,} bytes")
             if not line.startswith(agent.MARK):
                 continue
-            answer = reader.read(line[len(agent.MARK) :], dict[str, object], where, DeviceError)
+            answer = reader.read(line[len(agent.MARK) :], TABLE, where, DeviceError)
             self._heard = time.monotonic()
             count = reader.check(answer, reply.Bytes, where, DeviceError)["bytes"] if "bytes" in answer else 0
             if count > self._expected:

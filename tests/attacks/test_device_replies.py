@@ -200,7 +200,7 @@ def read(folder: Path, name: str, value: Any) -> Any:
 def test_results_that_are_off(tmp_path: Path, name: str, good: Any) -> None:
     assert read(tmp_path, name, good)
     refused = 0
-    for _, _, odd in _ODD["variants"](good):
+    for _, _, odd in _ODD["variants"](good, _ODD["FEW"]):
         try:
             read(tmp_path, name, odd)
         except DeviceError as err:
