@@ -40,7 +40,7 @@ def read(data: bytes, shape: type[T], where: str, error: type[EdgekdError] = Int
 
     Args:
         data: its bytes, UTF-8.
-        shape: a TypedDict, ``list[...]`` or ``dict[str, ...]`` of such, that lives as long as the module; see ``check``.
+        shape: a TypedDict, ``list[...]`` or ``dict[str, ...]`` of such, that stands in a module; see ``check``.
         where: the document, for the errors.
         error: the kind of error at this door.
         most: bytes.

@@ -151,6 +151,7 @@ class Remote:
     def facts(self) -> dict[str, Any]:
         """Which machine it is; see ``host.told``."""
         with temporary("host") as folder:
+            self._begin()
             self._call(folder, "edgekd.host", ("host.json",))
             return dict(left.read_left(folder, "host.json", machine.Told, DeviceError, self.name))
 
@@ -159,15 +160,16 @@ class Remote:
         with temporary("bench") as folder:
             bench.write_job(job, folder)
             self.tell(f"{self.name}: {job.where}: {module.rpartition('.')[2]}")
-            self._call(folder, module, (result, left.FAILURE), SHARE * job.min_seconds * len(job.candidates))
+            self._begin(SHARE * job.min_seconds * len(job.candidates))
+            self._call(folder, module, (result, left.FAILURE))
             return read(folder)
 
-    def _call(self, folder: Path, module: str, wanted: tuple[str, ...], seconds: float = 0.0) -> None:
-        """Run a module of edgekd there on the files of a folder, and bring what it made into the folder.
-
-        ``seconds``: what it may take beside the device's longest.
-        """
+    def _begin(self, seconds: float = 0.0) -> None:
+        """From now on a run may take so many seconds, beside the device's longest."""
         self._until = time.monotonic() + self._longest + seconds
+
+    def _call(self, folder: Path, module: str, wanted: tuple[str, ...]) -> None:
+        """Run a module of edgekd there on the files of a folder, and bring what it made into the folder."""
         files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
         code = self._code
         self._check_room(sum(map(len, files.values())) * 2 + len(code) + SPARE)
