@@ -209,7 +209,7 @@ class _Walk:
 
     def typed(self, value: Any, hint: Any, place: str, depth: int) -> None:
         """A value of a type."""
-        if hint is object:
+        if hint is object or hint is Any:
             return self.plain(value, place, depth)
         if depth > DEPTH:
             raise self.off("", "nested too deep", None, f"{DEPTH} levels")
