@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, TypedDict
 
 from edgekd.document.machine import Machine
-from edgekd.document.rules import Count, Nanoseconds, NotNegative, Number, Positive, Some
+from edgekd.document.rules import Count, Nanoseconds, NotNegative, Number, Positive, Some, closed
 
 
 class Conditions(TypedDict):
@@ -19,6 +19,7 @@ class Conditions(TypedDict):
     seconds: NotNegative
 
 
+@closed
 class Kernel(TypedDict):
     """``backends._base.Kernel``."""
 

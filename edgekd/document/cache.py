@@ -6,7 +6,7 @@ from typing import Annotated, NotRequired, TypedDict
 
 from edgekd.document.bench import Kernel
 from edgekd.document.machine import Host
-from edgekd.document.rules import Bytes, Count, Nanoseconds, NotNegative, Number, Positive, Some
+from edgekd.document.rules import Bytes, Count, Nanoseconds, NotNegative, Number, Positive, Some, closed
 
 
 class Batch(TypedDict):
@@ -36,6 +36,7 @@ class OnAnother(Compared):
     value_validation: Number
 
 
+@closed
 class Candidate(TypedDict):
     """A file that was measured."""
 

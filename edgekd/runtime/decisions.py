@@ -114,7 +114,6 @@ def _read(data: bytes, target: str, where: str) -> tuple[list[Any], list[dict[st
 def _sample(sample: Text | Numbers, where: str) -> Any:
     if "text" in sample:
         return cast(Text, sample)["text"]
-    sample = cast(Numbers, sample)
     try:
         raw = base64.b64decode(sample["data"], validate=True)
         found: NDArray[Any] = np.frombuffer(raw, np.dtype(sample["dtype"]).newbyteorder("<")).reshape(sample["shape"])

@@ -184,40 +184,43 @@ def test_any_bytes(data: bytes) -> None:
 
 
 TUNE: dict[str, Any] = {
-    "schema_version": 1, "name": "n", "metric": "accuracy", "targets": ["ort-cpu"], "prefer": "value", "study": "s",
-
-        "quick": False,
-        "ended": "e",
-        "met": True,
-        "chosen": 0,
-        "nearest": 0,
-        "front": [0],
-        "bundle": "b",
-        "recipe": "r"
-    ,
+    "schema_version": 1,
+    "name": "n",
+    "metric": "accuracy",
+    "targets": ["ort-cpu"],
+    "prefer": "value",
+    "study": "s",
+    "quick": False,
+    "ended": "e",
+    "met": True,
+    "chosen": 0,
+    "nearest": 0,
+    "front": [0],
+    "bundle": "b",
+    "recipe": "r",
     "budget": {"max_drop": 0.5, "max_latency_ms": 9.0, "max_size_kb": None, "max_size_share": None},
     "seconds": 0.4,
     "space": {"student.model.width": {"choices": [16, 32]}},
     "trials": [
         {
-
-                "number": 0,
-                "state": "complete",
-                "why": "w",
-                "as_is": True,
-                "again": None,
-                "values": {"a": {"kind": "b"}}
-            ,
-            "likeness": "l", "shapes": {}, "rung": 0.5, "seconds": 1.0, "worker": "w",
+            "number": 0,
+            "state": "complete",
+            "why": "w",
+            "as_is": True,
+            "again": None,
+            "values": {"a": {"kind": "b"}},
+            "likeness": "l",
+            "shapes": {},
+            "rung": 0.5,
+            "seconds": 1.0,
+            "worker": "w",
             "result": {
-
-                    "value": 0.6,
-                    "p50_ms": 1.2,
-                    "size_bytes": 128,
-                    "drop": 0.3,
-                    "missed": {"max_drop": 0.1},
-                    "gate": ""
-                ,
+                "value": 0.6,
+                "p50_ms": 1.2,
+                "size_bytes": 128,
+                "drop": 0.3,
+                "missed": {"max_drop": 0.1},
+                "gate": "",
                 "targets": {
                     "ort-cpu": {"candidate": "int8", "value": 0.6, "p50_ms": 1.2, "size_bytes": 128, "reason": "r"}
                 },

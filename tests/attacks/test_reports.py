@@ -59,7 +59,7 @@ def small() -> Any:
     made = thinned(made)
     one = made["targets"]["openvino"]["candidates"][0]
     one["kernels"] = {"microseconds": {"convolutions": 11.0}}
-    made["targets"] = {"openvino": made["targets"]["openvino"]}
+    made["targets"] = {"openvino": {**made["targets"]["openvino"], "timed_length": 9, "preprocess_ms": 0.1}}
     made["details"] |= {
         "agreement": {**agreement, "head": "digit", "others": {"half": dict(agreement)}},
         "learned": {**made["details"]["learned"], "layers": layers, "calibration": calibration, "losses": losses},
