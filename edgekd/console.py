@@ -138,9 +138,9 @@ def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> Render
     for name, target in report["targets"].items():
         lines.append(f"{name}: {target['shipped'] or 'nothing'} ships: {target['reason']}")
         if tokens := target.get("timed_length"):
-            lines.append(
-                f"  p50 is of {tokens} tokens; the tokenizer adds {milliseconds(target['preprocess_ms'])} in Python"
-            )
+            took = target.get("preprocess_ms")  # missing in a report of 0.1
+            adds = "" if took is None else f"; the tokenizer adds {milliseconds(took)} in Python"
+            lines.append(f"  p50 is of {tokens} tokens{adds}")
         if target["shipped"]:  # else the reason holds every verdict
             refused = (c for c in target["candidates"] if c.get("verdict") not in (None, "", "ships"))
             lines += [f"  not {c['name']}: {c['verdict']}" for c in refused]

@@ -38,6 +38,8 @@ class EdgekdError(Exception):
         found: what stood there; shown with ``repr`` (shortened).
         allowed: what may stand there: a sentence, or names (the nearest to ``found`` is suggested).
         hint: what to do next, such as a pip line.
+
+    Attributes: the same, by name; the text is made of them when it is asked for.
     """
 
     exit_code = 1
@@ -51,28 +53,64 @@ class EdgekdError(Exception):
         allowed: str | Iterable[str] | None = None,
         hint: str | None = None,
     ) -> None:
-        parts = [f"{where}: {message}" if where else message]
-        if found is not None:
-            text = repr(found)
-            parts.append(f"found {text if len(text) <= 120 else text[:117] + '...'}")
-        if isinstance(allowed, str):
-            parts.append(f"allowed: {allowed}")
-        elif allowed is not None:
-            names = sorted(str(name) for name in allowed)
-            parts.append(f"allowed: {', '.join(names) if names else 'none'}")
-            near = difflib.get_close_matches(str(found), names, n=1, cutoff=0.5)
-            if near:
+        super().__init__(message)
+        self.message, self.where, self.found, self.hint = message, where, found, hint
+        self.allowed = allowed if isinstance(allowed, str | None) else sorted(str(name) for name in allowed)
+
+    def __str__(self) -> str:
+        parts = [f"{self.where}: {self.message}" if self.where else self.message]
+        if self.found is not None:
+            parts.append(f"found {_shortened(self.found)}")
+        if isinstance(self.allowed, str):
+            parts.append(f"allowed: {self.allowed}")
+        elif self.allowed is not None:
+            parts.append(f"allowed: {', '.join(self.allowed) if self.allowed else 'none'}")
+            near = difflib.get_close_matches(str(self.found)[:LONGEST], self.allowed, n=1, cutoff=0.5)
+            if self.found is not None and near:
                 parts.append(f"did you mean {near[0]!r}?")
-        if hint:
-            parts.append(hint)
-        super().__init__("; ".join(parts))
-        self.where = where
+        if self.hint:
+            parts.append(self.hint)
+        return "; ".join(parts)
 
     def put_in(self, file: str) -> None:
         """Name the file in front of the key, unless it is named."""
         if self.where is not None and not self.where.startswith(file):
             self.where = f"{file}: {self.where}"
-            self.args = (f"{file}: {self.args[0]}",)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What another process needs to raise it again (see ``from_dict``): JSON types alone."""
+        shown = _shortened(self.found)
+        plain = type(self.found) in (str, bool, int, type(None)) and not shown.endswith("...")
+        found = {"found": self.found} if plain else {"shown": shown}
+        told = {"message": self.message, "where": self.where, "allowed": self.allowed, "hint": self.hint}
+        return {key: _written(value) for key, value in {"kind": type(self).__name__, **found, **told}.items()}
+
+
+LONGEST = 120  # characters that are shown of what was found
+
+
+class Shown(str):
+    """What was found in another process, as it is shown."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _written(value: Any) -> Any:
+    """Texts as Unicode: names of files may hold halves of characters."""
+    if isinstance(value, list):
+        return [_written(inner) for inner in value]
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _shortened(found: object) -> str:
+    try:
+        text = repr(found)
+    except ValueError:  # a number of thousands of digits
+        text = f"a {type(found).__name__} that is too long to be shown"
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
 class UsageError(EdgekdError):
@@ -131,11 +169,18 @@ def in_python() -> Iterator[None]:
     try:
         yield
     except EdgekdError as err:
-        told = str(err)
-        for option, argument in _IN_PYTHON.items():
-            told = re.sub(rf"(?<![\w-]){option}(?![\w-])", argument, told)
-        err.args = (told,)
+        err.message, err.where, err.hint = _spoken(err.message), _spoken(err.where), _spoken(err.hint)
+        if isinstance(err.found, str):
+            err.found = _spoken(err.found)
+        err.allowed = _spoken(err.allowed) if isinstance(err.allowed, str | None) else [*map(_spoken, err.allowed)]
         raise
+
+
+def _spoken(told: str | None) -> Any:
+    """A text with the arguments of a function in place of a command's options."""
+    for option, argument in _IN_PYTHON.items() if told else ():
+        told = re.sub(rf"(?<![\w-]){option}(?![\w-])", argument, str(told))
+    return told
 
 
 @contextmanager
@@ -146,6 +191,19 @@ def reading(file: str) -> Iterator[None]:
     except (RecipeError, DataError, FactoryError) as err:
         err.put_in(file)
         raise
+
+
+@contextmanager
+def in_bundle() -> Iterator[None]:
+    """What a bundle says is no mistake of whoever uses it: errors of usage are the bundle's.
+
+    Raises:
+        IntegrityError: in place of a ``UsageError``, with its fields.
+    """
+    try:
+        yield
+    except UsageError as err:
+        raise IntegrityError(err.message, where=err.where, found=err.found, allowed=err.allowed, hint=err.hint) from err
 
 
 class GateError(EdgekdError):
@@ -181,3 +239,21 @@ class ResourceError(EdgekdError):
     """Out of disk or memory."""
 
     exit_code = 6
+
+
+# By name. An error that another process tells of is one of these, and nothing else that has a name.
+KINDS: dict[str, type[EdgekdError]] = {
+    name: kind for name, kind in globals().items() if isinstance(kind, type) and issubclass(kind, EdgekdError)
+}
+
+
+def from_dict(told: Mapping[str, Any], otherwise: type[EdgekdError] = EdgekdError) -> EdgekdError:
+    """The error that another process told of with ``as_dict``, with its kind and its fields.
+
+    Args:
+        told: of the shape of ``document.reply.Failure``.
+        otherwise: what a kind that is not in the tree becomes.
+    """
+    found = told.get("found") if "shown" not in told else Shown(told["shown"])
+    fields = {key: told.get(key) for key in ("where", "allowed", "hint")}
+    return KINDS.get(told["kind"], otherwise)(told["message"], found=found, **fields)

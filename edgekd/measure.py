@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from edgekd import qdq
 from edgekd.build import timing
 from edgekd.build.evaluation import Exam, Scores, joined
+from edgekd.build.kept import document
 from edgekd.decide.choose import Contender
+from edgekd.document import cache as documents
 from edgekd.errors import TargetError
 from edgekd.plan import Candidate as Planned
 from edgekd.preprocess import MASK, Inputs
@@ -160,12 +162,12 @@ def run(
     backend, run_ = backend_of(target), run or Here()
     files = lower_all(target, onnx)
     key = stored_key(target, files, key, run_)
-    kept = store.get(key, ("measured.json",))
-    if kept is None:
+    kept = document(store, key, "measured.json", documents.Measured)
+    if kept is None or kept["candidates"].keys() != files.keys():
         tolerances = {c.name: c.numerics.tolerance for c in candidates}
-        found = _measure(target, backend, files, exam, of_torch, tolerances, seconds, run_)
-        kept = store.put(key, {"measured.json": canonical(found)})
-    found = json.loads(kept["measured.json"])
+        made = canonical(_measure(target, backend, files, exam, of_torch, tolerances, seconds, run_))
+        kept = json.loads(store.put(key, {"measured.json": made})["measured.json"])
+    found = cast(dict[str, Any], kept)
     measured = {}
     for c in candidates:
         about = found["candidates"][c.name]

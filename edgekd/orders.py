@@ -201,7 +201,7 @@ def candidates_of(out: Path) -> Path:
 
 def is_explained(report: Mapping[str, Any]) -> bool:
     """Whether a report says what each loss is worth."""
-    return bool(report.get("details", {}).get("learned", {}).get("losses"))
+    return bool(((report.get("details") or {}).get("learned") or {}).get("losses"))
 
 
 def standing(order: Order) -> Mapping[str, Any] | None:
@@ -233,8 +233,9 @@ def standing(order: Order) -> Mapping[str, Any] | None:
         if found.plan == order.identity:
             steadily(out, lambda: checked(out, run=False))
             _check_built_here(order, found.digest)
-            missing = order.keep_candidates or (order.explain and not is_explained(found.report))
-            return None if missing else found.report
+            report = bundle.report_of(found)
+            missing = order.keep_candidates or (order.explain and not is_explained(report))
+            return None if missing else report
     except IntegrityError:
         if not order.overwrite:
             raise

@@ -430,7 +430,7 @@ def _input_hash(path: Path) -> str:
     digest = hashlib.sha256()
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     if path.name.endswith(INDEX):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        with contextlib.suppress(OSError, RecipeError):
             files += sorted({file for file in shards(path).values() if file.is_file()})
     for file in files:
         digest.update((file.name if path.name.endswith(INDEX) else file.relative_to(path).as_posix()).encode())

@@ -6,10 +6,9 @@ target, and a training batch of each step, so that the plan can say what the bui
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +17,8 @@ from torch import nn
 from edgekd import clock, measure, plugins, steps
 from edgekd.build import taken
 from edgekd.build.independence import chance, dependence
+from edgekd.build.kept import document
+from edgekd.document.cache import Rehearsed
 from edgekd.errors import ExportError
 from edgekd.learn import nets, train
 from edgekd.learn.objective import check_layers
@@ -38,9 +39,7 @@ def key(plan: Plan, host: Mapping[str, Any]) -> str:
 
 def known(plan: Plan, store: Store, host: Mapping[str, Any]) -> dict[str, Any] | None:
     """What an earlier rehearsal of this plan on this machine found: seconds a sample by step, latency by target."""
-    files = store.get(key(plan, host), ("rehearsal.json",))
-    found: dict[str, Any] | None = json.loads(files["rehearsal.json"]) if files else None
-    return found
+    return cast("dict[str, Any] | None", document(store, key(plan, host), "rehearsal.json", Rehearsed))
 
 
 def run(bench: steps.Bench, targets: Sequence[Target], host: Mapping[str, Any]) -> dict[str, Any]:

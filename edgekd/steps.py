@@ -22,6 +22,7 @@ from torch import nn
 from edgekd import clock, context, metric, plugins, sources
 from edgekd.base import notes
 from edgekd.build import lineage, network_key, taken
+from edgekd.build.kept import document
 from edgekd.build.lineage import ABOUT, PROBE, WEIGHTS
 from edgekd.compress._base import Clock, Context, Pass
 from edgekd.errors import ExportError, FactoryError
@@ -404,8 +405,7 @@ def teacher_size(bench: Bench, step: Step, subject: Student, opset: int) -> int:
 
 def known_teacher_size(bench: Bench, step: Step, opset: int) -> int | None:
     """What ``teacher_size`` found before; None where it was not asked yet."""
-    files = bench.store.get(_teacher_size_key(step, opset), ("size.json",))
-    return None if files is None else int(json.loads(files["size.json"]))
+    return document(bench.store, _teacher_size_key(step, opset), "size.json", int)
 
 
 def _teacher_size_key(step: Step, opset: int) -> str:

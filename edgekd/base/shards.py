@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from edgekd.base import reader
+from edgekd.errors import RecipeError
+
 INDEX = ".index.json"
+TABLE, NAMES = dict[str, object], dict[str, str]
+MOST = 64_000_000  # bytes: some 500,000 tensors
 
 
 def shards(index: Path) -> dict[str, Path]:
     """The file of each tensor; they lie beside the index (``{"weight_map": {tensor: file}}``).
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: it is no index, or leads elsewhere.
+        RecipeError: it is no index, or leads elsewhere.
         OSError: it can't be read.
     """
-    try:
-        table = json.loads(index.read_text("utf-8"))
-    except RecursionError as err:
-        raise ValueError("lists in lists without end") from err
-    named = {str(name): str(file) for name, file in table["weight_map"].items()}
-    if any(Path(file).name != file for file in named.values()):
-        raise ValueError("a shard lies beside its index")
+    with index.open("rb") as file:
+        table = reader.read(file.read(MOST + 1), TABLE, str(index), RecipeError, MOST)
+    named = reader.check(table.get("weight_map"), NAMES, f"{index}: weight_map", RecipeError)
+    if odd := [name for name in named.values() if Path(name).name != name]:
+        raise RecipeError("a shard lies beside its index", where=str(index), found=odd[0])
     return {name: index.with_name(file) for name, file in named.items()}

@@ -1,16 +1,15 @@
-"""TOML as users write it."""
+"""TOML files that a user wrote, within limits: size, depth, and numbers that a machine holds."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
-from edgekd.base import limits
+from edgekd.base import limits, reader
 from edgekd.errors import EdgekdError
 
-MOST = 1 << 22  # characters
+MOST = 1_000_000  # bytes; the longest built-in recipe has 3,557
 # a.b.c...: what tomllib takes for it grows with the square of its parts, 1.3 s for 5,000 of them.
 _NAMES = re.compile(rf"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){{{limits.DEPTH}}}")
 
@@ -19,30 +18,18 @@ def read(path: Path, error: type[EdgekdError]) -> dict[str, Any]:
     """A file's table.
 
     Raises:
-        EdgekdError: (of class ``error``) see ``parsed``, or unreadable; names the file.
+        EdgekdError: (of class ``error``) unreadable, too large, not TOML, tables in tables without end, or a number
+            that no machine holds; names the file.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows editors begin a file with a mark
+        with path.open("rb") as file:
+            data = file.read(MOST + 1)
     except OSError as err:
         raise error(f"can't be read ({err.strerror})", where=str(path)) from err
-    except UnicodeDecodeError as err:
-        raise error(f"not valid TOML: {err}", where=str(path)) from err
-    return parsed(text, str(path), error)
-
-
-def parsed(text: str, where: str, error: type[EdgekdError]) -> dict[str, Any]:
-    """A text's table.
-
-    Raises:
-        EdgekdError: (of class ``error``) not TOML, tables in tables without end, or a number that no machine holds.
-    """
-    if len(text) > MOST or _NAMES.search(text):
-        raise error("not likely a recipe: too long, or names without end", where=where, allowed=f"{MOST:,} characters")
-    try:
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError) as err:  # ValueError: no TOML, or a number of thousands of digits
-        raise error(f"not valid TOML: {err}", where=where) from err
-    check(table, where, error)
+    if _NAMES.search(data[:MOST].decode("utf-8", "replace")):
+        raise error("names without end", where=str(path), allowed=f"{limits.DEPTH} deep at most")
+    table = reader.toml(data, str(path), error, MOST)
+    check(table, str(path), error)
     return table
 
 

@@ -10,7 +10,7 @@ import json
 import time
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from edgekd import sources
 from edgekd.build.evaluation import Exam, Scores
+from edgekd.build.kept import document
+from edgekd.document.report import Baseline
 from edgekd.learn.feed import some
 from edgekd.preprocess import LARGEST
 from edgekd.steps import Bench
@@ -61,13 +63,12 @@ def make(bench: Bench, exam: Exam, *, quick: bool) -> dict[str, Any] | None:
         return None
     code = [sources.own("measure"), sources.versions("measure")]
     key = sha256(canonical(["baseline", bench.plan.steps["teacher"].key, len(index), code]))
-    files = bench.store.get(key, ("baseline.json",))
-    if files is None:
+    kept = document(bench.store, key, "baseline.json", Baseline)
+    if kept is None:
         bench.progress({"step": "baseline", "epoch": None})
         found = _fitted(exam, raw[index], labels[index], texts, classes)
-        files = bench.store.put(key, {"baseline.json": canonical(found)})
-    told: dict[str, Any] = json.loads(files["baseline.json"])
-    return told
+        kept = json.loads(bench.store.put(key, {"baseline.json": canonical(found)})["baseline.json"])
+    return cast(dict[str, Any], kept)
 
 
 def _fitted(exam: Exam, x: NDArray[Any], y: NDArray[np.int64], texts: bool, classes: int) -> dict[str, Any]:

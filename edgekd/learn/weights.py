@@ -207,7 +207,7 @@ def _read(path: Path, where: str) -> Any:
 def _from_shards(path: Path, where: str) -> State:
     try:
         named = shards(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+    except (OSError, RecipeError) as err:
         raise RecipeError("not an index of shards", where=where, allowed='{"weight_map": {tensor: file}}') from err
     found: State = {}
     for file in sorted(set(named.values())):

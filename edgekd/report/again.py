@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from edgekd import report
 from edgekd.disk import disk, replace_file
-from edgekd.errors import IntegrityError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.steady import steadily
 
@@ -16,7 +14,7 @@ def write(folder: Path, out: Path | None) -> Path:
     """Render a bundle's report.json again; where it was written.
 
     Raises:
-        IntegrityError: no report.json, or a damaged one.
+        IntegrityError: no report.json, a damaged one, or one that is not as a build writes it.
     """
     page = steadily(folder, lambda: _page(folder)).encode()
     if out is None:  # a name that anybody may have made a link of
@@ -30,8 +28,4 @@ def write(folder: Path, out: Path | None) -> Path:
 
 def _page(folder: Path) -> str:
     bundle = bundles.read(folder)
-    if not bundle.report:
-        raise IntegrityError("no report.json", where=str(folder))
-    bundle.file("report.json")
-    samples = json.loads(bundle.file("samples.json")) if "samples.json" in bundle.hashes else {}
-    return report.html(bundle.report, samples)
+    return report.html(bundles.report_of(bundle), bundles.samples_of(bundle))

@@ -28,7 +28,7 @@ def html(devices: Sequence[Table]) -> str:
             for name, row in d["variants"].items()
             if "skipped" in row
         ],
-        hosts=[{"device": d["device"], **d["host"]} for d in devices if d["host"]],
+        hosts=[{**d["host"], "device": d["device"]} for d in devices if d["host"]],
     )
 
 

@@ -61,9 +61,8 @@ def _series(x: Sequence[float], epochs: Sequence[Table], get: Callable[[Table], 
 
 def _loss(stage: str, x: Sequence[float], epochs: Sequence[Table]) -> dict[str, Any] | None:
     kinds = list(dict.fromkeys(kind for epoch in epochs for kind in epoch.get("losses") or {}))
-    parts = {
-        kind: _series(x, [epoch.get("losses") or {} for epoch in epochs], operator.itemgetter(kind)) for kind in kinds
-    }
+    by_kind = {kind: [{"of": (epoch.get("losses") or {}).get(kind)} for epoch in epochs] for kind in kinds}
+    parts = {kind: _series(x, values, operator.itemgetter("of")) for kind, values in by_kind.items()}
     total = _series(x, epochs, lambda e: e.get("loss"))
     lines = [Line(points, kind, "quiet") for kind, points in parts.items() if points]
     name = "loss" if len(lines) < 2 else "weighted sum"

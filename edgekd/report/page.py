@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from typing import Any
@@ -15,6 +16,12 @@ from edgekd.report.markdown import Markdown
 
 def render(template: str, **values: Any) -> str:
     """A template of this folder with its values."""
+    return _templates(template.endswith(".md")).get_template(template).render(**values)
+
+
+@functools.cache
+def _templates(in_markdown: bool) -> Environment:
+    """Compiled once a process: that takes longer than to fill them in."""
     environment = Environment(
         loader=PackageLoader("edgekd.report", "."),
         autoescape=select_autoescape(("html",)),
@@ -22,11 +29,11 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    if template.endswith(".md"):
+    if in_markdown:
         environment.finalize = markdown.escaped
         environment.filters["code"] = markdown.code
         environment.filters["json"] = _json
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 def _json(value: Any) -> Markdown:

@@ -24,9 +24,9 @@ def make(target: Table, teacher: float) -> Markup | None:
     candidates = target["candidates"]
     if len(candidates) < FEW:
         return None
-    budget = target["budget"]["wanted"]
-    floor = None if budget["max_drop"] is None else teacher - budget["max_drop"]
-    most = None if budget["max_size_kb"] is None else 1000 * budget["max_size_kb"]
+    budget = target["budget"].get("wanted") or {}
+    floor = None if budget.get("max_drop") is None else teacher - budget["max_drop"]
+    most = None if budget.get("max_size_kb") is None else 1000 * budget["max_size_kb"]
     sizes = [c["size_bytes"] for c in candidates] + ([most] if most else [])
     x = Scale(min(sizes) / 1.2, max(sizes) * 1.2, log=True)
     y = svg.around([*(c["value_validation"] for c in candidates), teacher, *([] if floor is None else [floor])], 0.01)

@@ -56,12 +56,3 @@ def check_path(name: str, where: str) -> None:
     bad = not name or path.is_absolute() or ".." in path.parts or str(path) != name or "\\" in name or ":" in name
     if bad or not is_printable(name):
         raise IntegrityError("a path that leaves the bundle", where=where, found=name, allowed="a relative POSIX path")
-
-
-def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """For json: a table that names a key twice is refused, since readers disagree on which one counts."""
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        names = [key for key, _ in pairs]
-        raise IntegrityError("a key stands twice", found=next(n for n in names if names.count(n) > 1))
-    return table

@@ -165,7 +165,7 @@ class Agent:
             finally:
                 process.kill()
                 process.wait()
-            told.seek(0)
+            told.seek(max(0, os.fstat(told.fileno()).st_size - 4 * TAIL))
             text = told.read().decode(errors="replace")[-TAIL:]
         made = sorted(set(os.listdir(folder)) - set(request["files"]) - {"stderr"})
         self.say({"code": process.returncode, "stderr": text, "made": made})

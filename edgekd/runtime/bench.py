@@ -17,35 +17,37 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import errors, host
+from edgekd import host
 from edgekd.base import child, confined
 from edgekd.base.child_limits import Limits
 from edgekd.disk import disk, temporary
-from edgekd.errors import EdgekdError, IntegrityError, OutputError, ResourceError, UnavailableError, UsageError
+from edgekd.document import bench as documents
+from edgekd.errors import EdgekdError, UsageError
 from edgekd.runtime import conditions, throughput
 from edgekd.runtime.backends import _base
 from edgekd.runtime.backends._base import Apart, Array, SelfTimed, Session
 from edgekd.runtime.conditions import Conditions
+from edgekd.runtime.left import check_outcome, read_left, tell_error
 
 Samples = NDArray[np.int64]
 Found = TypeVar("Found")
 
 BLOCK_SECONDS = 0.005
 MAX_BLOCK = 64
-# What a child's exit code says where it could leave no error.json; -9: killed, as the system does when memory is out.
-CHILDS = {2: OutputError, 4: UnavailableError, 5: IntegrityError, 6: ResourceError, -9: ResourceError}
 STABLE = 0.03  # two windows in a row whose medians differ by less are a warm session
 WARM_UP_SECONDS = 3.0  # at most, for each
 RESAMPLES = 2000
 PARTED = 100  # runs whose copies are timed apart
+RESULT = "result.json"
+MOST = 64_000_000  # bytes of result.json: some 10 million runs, a minute of a model that takes 6 us
 
 
 def measure(
@@ -242,7 +244,7 @@ def bench_in_subprocess(job: BenchJob) -> BenchResult:
         IntegrityError: it crashed, or passed a limit, where the job has limits.
         ResourceError: it was killed, as the system does when memory is out.
     """
-    return in_child(job, "edgekd.runtime.bench", read_result)
+    return in_child(job, "edgekd.runtime.bench", lambda folder: read_result(folder, job))
 
 
 def in_child(job: BenchJob, module: str, read: Callable[[Path], Found]) -> Found:
@@ -256,18 +258,6 @@ def in_child(job: BenchJob, module: str, read: Callable[[Path], Found]) -> Found
         return read(folder)
 
 
-def check_outcome(folder: Path, code: int, stderr: str, where: str) -> None:
-    """Raise the error that a child left in its folder, or that it crashed."""
-    failure = folder / "error.json"
-    if failure.is_file():
-        told = json.loads(failure.read_text(encoding="utf-8"))
-        raise getattr(errors, told["kind"], EdgekdError)(told["message"])
-    if code:
-        tail = " | ".join(stderr.strip().splitlines()[-5:]) or "it wrote nothing"
-        kind = CHILDS.get(code, EdgekdError)
-        raise kind(f"measuring on {where} ended with {code}: {tail}")
-
-
 def main(folder: Path) -> int:
     """The child: a job's folder in; ``result.json`` or ``error.json`` beside it out. Returns the exit code."""
     confined.begin()
@@ -278,18 +268,6 @@ def main(folder: Path) -> int:
         return tell_error(folder, err)
     confined.done()
     return 0
-
-
-def tell_error(folder: Path, err: EdgekdError) -> int:
-    """Leave an error for the parent to raise; the exit code, which alone tells of it where nothing can be written."""
-    told = {"kind": type(err).__name__, "message": str(err)}
-    try:
-        (folder / "error.json").write_text(json.dumps(told), encoding="utf-8")
-    except OSError:
-        with suppress(OSError):
-            (folder / "error.json").unlink()
-        sys.stderr.write(f"{err}\n")
-    return err.exit_code
 
 
 def runner(session: Session, inputs: Mapping[str, Array]) -> Callable[[], int]:
@@ -380,19 +358,42 @@ def read_job(folder: Path) -> BenchJob:
 def _write_result(result: BenchResult, folder: Path) -> None:
     samples = {name: values.tolist() for name, values in result.samples.items()}
     table = {**vars(result), "samples": samples, "conditions": vars(result.conditions)}
-    (folder / "result.json").write_text(json.dumps(table), encoding="utf-8")
+    (folder / RESULT).write_text(json.dumps(table), encoding="utf-8")
 
 
-def read_result(folder: Path) -> BenchResult:
-    """What ``main`` left."""
-    table = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    samples = {name: np.array(values, np.int64) for name, values in table.pop("samples").items()}
-    return BenchResult(samples=samples, conditions=Conditions(**_tuples(table.pop("conditions"))), **table)
+def read_result(
+    folder: Path, job: BenchJob, error: type[EdgekdError] = EdgekdError, where: str = "this machine"
+) -> BenchResult:
+    """What ``main`` left of a job.
+
+    Args:
+        error: what a result is that is none; where: who left it.
+    """
+    found = read_left(folder, RESULT, documents.Result, error, where, MOST)
+    place, counts = f"{where}: {RESULT}: samples", {name: len(taken) for name, taken in found["samples"].items()}
+    if counts.keys() != job.candidates.keys():
+        raise error("samples of other candidates", where=place, found=list(counts), allowed=list(job.candidates))
+    if len(set(counts.values())) > 1 or counts[job.baseline] < job.min_samples:
+        raise error("not equally many samples", where=place, found=counts, allowed=f"{job.min_samples} or more of each")
+    told, parts = found["conditions"], found["parts"]
+    conditions = Conditions(
+        others=told["others"],
+        stolen=told["stolen"],
+        celsius=_pair(told["celsius"]),
+        megahertz=_pair(told["megahertz"]),
+        joules=told["joules"],
+        seconds=told["seconds"],
+    )
+    samples = {name: np.array(taken, np.int64) for name, taken in found["samples"].items()}
+    kernels = cast("list[dict[str, Any]] | None", found["kernels"])
+    return BenchResult(
+        samples, found["runtime"], dict(found["host"]), conditions, found["note"], found["rate"], kernels, parts
+    )
 
 
-def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
+def _pair(ends: Any) -> tuple[float, float] | None:
     """JSON knows no tuples."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return None if ends is None else (ends[0], ends[1])
 
 
 if __name__ == "__main__":

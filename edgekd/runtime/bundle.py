@@ -27,12 +27,14 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import preprocess
-from edgekd.base import limits
+from edgekd.base import limits, reader
 from edgekd.base.door import open_inside
 from edgekd.disk import replace_folder
+from edgekd.document import samples as samples_json
+from edgekd.document.report import Report, contradictions
+from edgekd.document.samples import Samples
 from edgekd.errors import IntegrityError, RecipeError, UsageError
 from edgekd.runtime import manifest, signature, tensor_pb
-from edgekd.runtime._checks import no_duplicates
 from edgekd.runtime.backends._base import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
 from edgekd.runtime.manifest import portable_first
@@ -40,7 +42,8 @@ from edgekd.runtime.steady import steadily
 
 __all__ = ["Bundle", "Checked", "Graph", "Variant", "portable_first", "pretty", "read", "write"]
 
-MANIFEST, DIGEST, REPORT = "manifest.json", "manifest.sha256", "report.json"
+MANIFEST, DIGEST = "manifest.json", "manifest.sha256"
+REPORT, SAMPLES = "report.json", "samples.json"
 UNLISTED = frozenset({MANIFEST, DIGEST, signature.SIGNATURE})  # what the manifest can't list
 MAX_MANIFEST = 4_000_000
 
@@ -103,10 +106,7 @@ def _read(folder: Path, plugins: Sequence[str], trust: signature.Trust | None, i
     if folder.is_symlink():
         raise IntegrityError("a symbolic link", where=str(folder))
     data = open_inside(folder, MANIFEST, MAX_MANIFEST)
-    try:
-        table = json.loads(data.decode("utf-8"), object_pairs_hook=no_duplicates)
-    except (ValueError, RecursionError) as err:  # ValueError: no UTF-8, no JSON, or a number of thousands of digits
-        raise IntegrityError(f"not valid JSON: {err}", where=where) from err
+    table = reader.parse(data, where)
     if trust is not None:
         signature.check(folder, trust, ignore_unlisted)
         if open_inside(folder, MANIFEST, MAX_MANIFEST) != data:  # every other file hangs on it
@@ -175,11 +175,39 @@ def _contents(bundle: Bundle) -> dict[str, bytes]:
 
 
 def _report(bundle: Bundle) -> Mapping[str, Any]:
-    """report.json, where the bundle has one; one that is no JSON tells nothing."""
+    """report.json, where there is one. It only tells ``load`` which variant is fastest: an odd one tells nothing."""
     if REPORT not in bundle.hashes:
         return {}
+    data = bundle.file(REPORT)
     try:
-        found = json.loads(bundle.file(REPORT))
-    except (ValueError, RecursionError):
+        found = reader.loads(data, REPORT)
+    except IntegrityError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def report_of(bundle: Bundle) -> Report:
+    """report.json, every key, type and range checked: what a page is drawn of.
+
+    Raises:
+        IntegrityError: none, damaged, or not as a build writes it; names the place in it.
+    """
+    where = str(bundle.folder / REPORT)
+    if REPORT not in bundle.hashes:
+        raise IntegrityError("no report.json", where=str(bundle.folder))
+    report = reader.read(bundle.file(REPORT), Report, where)
+    for place, allowed in contradictions(report):
+        raise IntegrityError("does not fit the rest", where=f"{where}: {place}", allowed=allowed)
+    return report
+
+
+def samples_of(bundle: Bundle) -> Samples:
+    """samples.json; empty where the bundle has none.
+
+    Raises:
+        IntegrityError: damaged, or no whole nanoseconds by target and candidate.
+    """
+    if SAMPLES not in bundle.hashes:
+        return {}
+    where = str(bundle.folder / SAMPLES)
+    return reader.read(bundle.file(SAMPLES), Samples, where, most=samples_json.MOST)

@@ -15,13 +15,13 @@ from types import ModuleType
 
 from edgekd.base import confined
 from edgekd.disk import disk
+from edgekd.document.bench import Cold
 from edgekd.errors import EdgekdError
-from edgekd.runtime import bench
+from edgekd.runtime import bench, left
 from edgekd.runtime.backends import _base
 from edgekd.runtime.bench import BenchJob
 
 RESULT = "cold.json"
-Cold = dict[str, float | None]
 
 resource: ModuleType | None
 try:
@@ -47,11 +47,16 @@ def measure(job: BenchJob, began: int) -> Cold:
     first = time.monotonic_ns()
     session.run(job.inputs)
     marks = pairwise([began, loaded, opened, first, time.monotonic_ns()])
-    names = ("start_ms", "open_ms", "first_ms", "second_ms")
-    took = {name: (after - mark) / 1e6 for name, (mark, after) in zip(names, marks, strict=True)}
+    start, opening, first_ms, second_ms = ((after - mark) / 1e6 for mark, after in marks)
     most = peak_memory()
-    own = None if most is None or before is None else most - before
-    return {**took, "peak_memory_bytes": most, "model_memory_bytes": own}
+    return {
+        "start_ms": start,
+        "open_ms": opening,
+        "first_ms": first_ms,
+        "second_ms": second_ms,
+        "peak_memory_bytes": most,
+        "model_memory_bytes": None if most is None or before is None else most - before,
+    }
 
 
 def in_subprocess(job: BenchJob) -> Cold:
@@ -59,10 +64,9 @@ def in_subprocess(job: BenchJob) -> Cold:
     return bench.in_child(job, __name__, read)
 
 
-def read(folder: Path) -> Cold:
-    """What the child left."""
-    found: Cold = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    return found
+def read(folder: Path, error: type[EdgekdError] = EdgekdError, where: str = "this machine") -> Cold:
+    """What the child left; see ``left.read_left``."""
+    return left.read_left(folder, RESULT, Cold, error, where)
 
 
 def peak_memory() -> int | None:
@@ -82,7 +86,7 @@ def main(folder: Path, began: int) -> int:
             found = measure(bench.read_job(folder), began)
             (folder / RESULT).write_text(json.dumps(found), encoding="utf-8")
     except EdgekdError as err:
-        return bench.tell_error(folder, err)
+        return left.tell_error(folder, err)
     confined.done()
     return 0
 

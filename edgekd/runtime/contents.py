@@ -151,7 +151,7 @@ class Bundle:
         return found
 
     def golden_of(self, variant: Variant) -> tuple[Inputs, Outputs]:
-        """Golden inputs and outputs by name, checked."""
+        """Golden inputs and outputs by name, checked: as many samples of each; outputs are floats, (samples, ...)."""
         found = []
         for kind in ("input", "output"):
             start = f"{variant.target}/test_data_set_0/{kind}_"
@@ -159,4 +159,14 @@ class Bundle:
             if not places:
                 raise IntegrityError(f"no golden {kind}s", where=str(self.folder), found=start)
             found.append(dict(tensor_pb.read(self.file(place), place) for place in places))
+        for name, array in (found[0] | found[1]).items():
+            if array.ndim < (2 if name in found[1] else 1) or not array.size:
+                where = f"{self.folder}: {variant.target}: golden {name}"
+                raise IntegrityError("not the numbers of samples", where=where, found=array.shape)
+        if len(counts := {len(array) for array in (*found[0].values(), *found[1].values())}) > 1:
+            raise IntegrityError(
+                "unequal numbers of golden samples", where=f"{self.folder}: {variant.target}", found=sorted(counts)
+            )
+        if any(scores.dtype.kind != "f" for scores in found[1].values()):
+            raise IntegrityError("golden outputs that are no floats", where=f"{self.folder}: {variant.target}")
         return found[0], found[1]

@@ -14,14 +14,15 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.errors import IntegrityError
+from edgekd.base import reader
+from edgekd.document.decisions import Decisions, Numbers, Said, Text
+from edgekd.errors import IntegrityError, in_bundle
 from edgekd.heads import Heads
-from edgekd.runtime._checks import keys, listed, no_duplicates, table_at, texts, wholes
 from edgekd.runtime.contents import Bundle
 from edgekd.runtime.model import Model, Prediction
 from edgekd.runtime.opening import Opened
@@ -29,7 +30,6 @@ from edgekd.runtime.opening import Opened
 FILE = "decisions.json"
 MOST = 4  # samples
 MOST_BYTES = 256_000  # of their numbers
-NUMBERS = ("uint8", "int16", "int64", "float32")
 SLACK = 0.05  # of a probability, 0..1
 
 
@@ -37,7 +37,7 @@ def written(samples: Sequence[Any], heads: Heads, said: Mapping[str, Sequence[An
     """The file.
 
     Args:
-        samples: raw samples, texts or arrays of ``NUMBERS``.
+        samples: raw samples, texts, or arrays of the types that ``document.decisions`` names.
         heads: of the student.
         said: what ``predict`` gave for each, by target.
     """
@@ -57,9 +57,11 @@ def replay(bundle: Bundle, opened: Opened) -> int:
     where = f"{bundle.folder}: {bundle.decisions}"
     samples, wanted = _read(bundle.file(bundle.decisions), opened.variant.target, where)
     model = Model(bundle, opened.variant, opened.session)
-    together = model.predict(samples if isinstance(samples[0], str) else np.stack(samples))
-    for i, (sample, told) in enumerate(zip(samples, wanted, strict=True)):
-        for found in (model.predict(sample), together[i]):
+    with in_bundle():
+        alone = [model.predict(sample) for sample in samples]
+        together = model.predict(samples if isinstance(samples[0], str) else np.stack(samples))
+    for i, told in enumerate(wanted):
+        for found in (alone[i], together[i]):
             _hold(_plain(found, bundle.heads), told, f"{where}: {opened.variant.target}: sample {i}")
     return len(samples)
 
@@ -73,21 +75,18 @@ def _plain(found: Any, heads: Heads) -> dict[str, Any]:
     }
 
 
-def _hold(found: Mapping[str, Any], told: Mapping[str, Any], where: str) -> None:
+def _hold(found: Mapping[str, Any], told: Mapping[str, Said], where: str) -> None:
     if list(found) != list(told):
         raise IntegrityError("other outputs than when it was built", where=where, found=list(found), allowed=told)
     for head, one in found.items():
-        place = f"{where}: {head}"
-        keys(table_at(told[head], place), ("index", "label", "score"), place)
-        wanted = (told[head]["index"], told[head]["label"])
-        if (one["index"], one["label"]) != wanted:
+        place, wanted = f"{where}: {head}", told[head]
+        if (one["index"], one["label"]) != (wanted["index"], wanted["label"]):
             raise IntegrityError(
-                "another decision than when it was built", where=place, found=one["label"], allowed=str(wanted[1])
+                "another decision than when it was built", where=place, found=one["label"], allowed=wanted["label"]
             )
-        score = told[head]["score"]
-        if not isinstance(score, int | float) or not abs(one["score"] - score) <= SLACK:
+        if not abs(one["score"] - wanted["score"]) <= SLACK:
             raise IntegrityError(
-                "another score than when it was built", where=place, found=one["score"], allowed=str(score)
+                "another score than when it was built", where=place, found=one["score"], allowed=str(wanted["score"])
             )
 
 
@@ -98,35 +97,26 @@ def _stored(sample: Any) -> dict[str, Any]:
     return {"data": base64.b64encode(data).decode(), "dtype": sample.dtype.name, "shape": list(sample.shape)}
 
 
-def _read(data: bytes, target: str, where: str) -> tuple[list[Any], list[Mapping[str, Any]]]:
-    """The samples, and what was decided about them."""
-    try:
-        table = json.loads(data, object_pairs_hook=no_duplicates)
-    except (ValueError, RecursionError) as err:
-        raise IntegrityError(f"not valid JSON: {err}", where=where) from err
-    keys(table, ("decisions", "samples"), where)
-    samples = [_sample(sample, f"{where}: samples[{i}]") for i, sample in enumerate(listed(table["samples"], where))]
-    place = f"{where}: {target}"
-    answers = listed(table_at(table["decisions"], where).get(target), place)
-    wanted: list[Mapping[str, Any]] = [table_at(one, place) for one in answers]
-    if not samples or len(samples) != len(wanted):
+def _read(data: bytes, target: str, where: str) -> tuple[list[Any], list[dict[str, Said]]]:
+    """The samples, all texts or all numbers of one shape and type, and what was decided about them."""
+    table = reader.read(data, Decisions, where)
+    samples = [_sample(sample, f"{where}: samples[{i}]") for i, sample in enumerate(table["samples"])]
+    wanted = table["decisions"].get(target, [])
+    if len(samples) != len(wanted):
         raise IntegrityError(
-            "a decision for each sample is needed", where=where, found=len(wanted), allowed=str(len(samples))
+            f"{target}: a decision for each sample is needed", where=where, found=len(wanted), allowed=str(len(samples))
         )
+    if len({"text" if isinstance(sample, str) else (sample.shape, sample.dtype) for sample in samples}) > 1:
+        raise IntegrityError("samples of several kinds", where=where, allowed="texts, or numbers of one shape and type")
     return samples, wanted
 
 
-def _sample(table: Any, where: str) -> Any:
-    if "text" in table_at(table, where):
-        keys(table, ("text",), where)
-        return texts([table["text"]], where)[0]
-    keys(table, ("data", "dtype", "shape"), where)
-    if table["dtype"] not in NUMBERS:
-        raise IntegrityError("not a type of numbers", where=where, found=table["dtype"], allowed=NUMBERS)
-    shape = wholes(table["shape"], where)
+def _sample(sample: Text | Numbers, where: str) -> Any:
+    if "text" in sample:
+        return cast(Text, sample)["text"]
     try:
-        raw = base64.b64decode(texts([table["data"]], where)[0], validate=True)
-        found: NDArray[Any] = np.frombuffer(raw, np.dtype(table["dtype"]).newbyteorder("<")).reshape(shape)
+        raw = base64.b64decode(sample["data"], validate=True)
+        found: NDArray[Any] = np.frombuffer(raw, np.dtype(sample["dtype"]).newbyteorder("<")).reshape(sample["shape"])
     except (ValueError, binascii.Error) as err:
         raise IntegrityError(f"not the numbers of a sample: {err}", where=where) from err
     return found.astype(found.dtype.newbyteorder("="))

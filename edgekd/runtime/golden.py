@@ -93,6 +93,8 @@ def difference(
     if got is None or got.shape != wanted.shape:
         found = None if got is None else got.shape
         raise IntegrityError("another output shape", where=where, found=found, allowed=str(wanted.shape))
+    if wanted.ndim < 2 or not wanted.size:
+        raise IntegrityError("no scores of samples", where=where, found=wanted.shape, allowed="(samples, scores)")
     if (got.argmax(1) != wanted.argmax(1)).any():
         raise IntegrityError("other answers than when it was built", where=where)
     every = wanted if of is None else of

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import disk
+from edgekd.base import reader
+from edgekd.document.bench import Kept
 from edgekd.errors import DeviceError, EdgekdError
 
 FRESH_S = 3600.0  # after which a device may have changed
@@ -46,7 +48,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if time.time() - path.stat().st_mtime > FRESH_S:
             return {}
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        with path.open("rb") as file:
+            found = reader.read(file.read(reader.MOST + 1), Kept, str(path))
+    except (OSError, EdgekdError):  # an entry of the cache that is odd is none
         return {}
-    return found if isinstance(found, dict) else {}
+    return dict(found)

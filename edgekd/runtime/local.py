@@ -5,6 +5,7 @@ What a latency holds: copies in and out of the runtime and the inference. Prepro
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from edgekd.base import child_limits
 from edgekd.base.child_limits import Limits
-from edgekd.errors import DeviceError, UnavailableError, UsageError
+from edgekd.errors import DeviceError, UnavailableError, UsageError, in_bundle
 from edgekd.runtime import bench as benching
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import kept, remote, runners, statistics
@@ -130,8 +131,10 @@ def job_of(bundle: Bundle, variant: Variant, how: Settings) -> BenchJob:
 def _one(bundle: Bundle, variant: Variant, how: Settings, run: Runner) -> dict[str, Any]:
     job = job_of(bundle, variant, how)
     try:
-        timed = run.bench(job)
-        first = run.cold(replace(job, min_seconds=0.0))
+        # Where the user asked for another batch or for streams, it may be that what does not fit.
+        with contextlib.nullcontext() if how.batch or how.streams > 1 else in_bundle():
+            timed = run.bench(job)
+            first = run.cold(replace(job, min_seconds=0.0))
     except DeviceError:
         raise
     except UnavailableError as err:

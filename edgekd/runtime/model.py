@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgekd import preprocess
 from edgekd.base import samples
 from edgekd.base.printable import printable
-from edgekd.errors import UnavailableError, UsageError
+from edgekd.errors import IntegrityError, UnavailableError, UsageError
 from edgekd.heads import columns
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import opening
@@ -85,6 +85,7 @@ class Model:
 
         Raises:
             UsageError: another shape than the bundle's samples have; NaN or Inf; pictures that are scaled already.
+            IntegrityError: the model does not answer as its bundle says.
         """
         raw, single = preprocess.clips(x, self._shape[0]) if self._hears else preprocess.batched(x, self._shape)
         if len(raw) == 0:
@@ -94,6 +95,12 @@ class Model:
         if not self._told and preprocess.MASK in inputs:
             self._tell_cut(raw.tolist(), inputs[preprocess.MASK].shape[1])
         found = self.run(inputs)
+        for name, size in self.heads.items():
+            shape = found[name].shape if name in found else None
+            if shape != (len(raw), size):
+                raise IntegrityError(
+                    "the model's answer has another shape", where=name, found=shape, allowed=f"({len(raw)}, {size})"
+                )
         if not all(np.isfinite(scores).all() for scores in found.values()):
             raise UsageError(
                 "the student answers NaN or Inf to this", where="predict", allowed="samples as in training"

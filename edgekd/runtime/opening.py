@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgekd import host
-from edgekd.errors import IntegrityError, UnavailableError
+from edgekd.errors import FactoryError, IntegrityError, UnavailableError, UsageError, in_bundle
 from edgekd.runtime import golden
 from edgekd.runtime.backends._base import Session, make
 from edgekd.runtime.contents import Bundle, Variant
@@ -34,16 +34,26 @@ def open_variant(bundle: Bundle, variant: Variant, threads: int | None = None, b
 
     Raises:
         UnavailableError: this CPU lacks a feature, or the runtime is not installed, or not allowed.
+        IntegrityError: the runtime does not take what the bundle says, or holds.
+        UsageError: threads out of range. FactoryError: a backend of the user's own, by ``plugins``, can't be made.
     """
+    if threads is not None and not (type(threads) is int and 1 <= threads <= 1024):
+        raise UsageError("not a number of threads", where="threads", found=threads, allowed="1 to 1024")
     host.check_isa(variant.isa, variant.target)
     options = {**variant.options, **({} if threads is None else {"threads": threads})}
     try:
-        backend = make(variant.backend, options, f"{variant.target}: options")
+        with in_bundle():
+            backend = make(variant.backend, options, f"{variant.target}: options")
+    except IntegrityError as err:
+        if isinstance(err.__cause__, FactoryError):  # of an allowed plugin: the user's own code
+            raise err.__cause__ from None
+        raise
     except UnavailableError:
         if not variant.also:
             raise
         return open_variant(bundle, others(variant)[0], threads, batch)
-    session = backend.open(bundle.files_of(variant), batch=batch or variant.batch)
+    with in_bundle():
+        session = backend.open(bundle.files_of(variant), batch=batch or variant.batch)
     found = {port.name: port.shape[-1] if port.shape else None for port in session.outputs}
     if any(found.get(name, 0) not in (None, size) for name, size in bundle.heads.items()):
         where = f"{bundle.folder}: {variant.target}"
@@ -73,15 +83,21 @@ def hold(bundle: Bundle, opened: Opened) -> None:
     if opened.is_checked:
         return
     x, wanted = bundle.golden_of(variant)
-    got = opened.session.run(
-        {name: np.resize(array[:1], (variant.batch, *array.shape[1:])) for name, array in x.items()}
-    )
+    with in_bundle():
+        got = opened.session.run(
+            {name: np.resize(array[:1], (variant.batch, *array.shape[1:])) for name, array in x.items()}
+        )
     for head, scores in wanted.items():
         said = got.get(head)
         where = f"{variant.target}: {opened.runtime}"
         try:
             golden.difference(
-                None if said is None else said[:1], scores[:1], variant.tolerance, variant.quantized, where, scores
+                None if said is None or not said.ndim else said[:1],
+                scores[:1],
+                variant.tolerance,
+                variant.quantized,
+                where,
+                scores,
             )
         except IntegrityError as err:
             places = ", ".join(dict.fromkeys(place.runtime for place in variant.checked)) or "none that it names"

@@ -2,6 +2,9 @@
 
 The device needs a Python, numpy and the one runtime. What is sent is held against its hash there; what is there already
 is not sent again; nothing stays there (see ``agent``).
+
+A device is a stranger: of what it says no more is held than fits the limits below, each answer has a shape (see
+``document.reply``), and every wait ends.
 """
 
 from __future__ import annotations
@@ -11,45 +14,68 @@ import functools
 import hashlib
 import io
 import json
+import os
 import queue
+import select
 import subprocess
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TypeVar, cast
 
 from edgekd import errors
+from edgekd.base import reader
 from edgekd.disk import temporary
-from edgekd.errors import DeviceError, EdgekdError, IntegrityError, ResourceError
-from edgekd.runtime import agent, bench, cold
+from edgekd.document import machine, reply
+from edgekd.document.bench import Cold
+from edgekd.errors import KINDS, DeviceError, EdgekdError, IntegrityError, ResourceError
+from edgekd.runtime import agent, bench, cold, left
 from edgekd.runtime.bench import BenchJob, BenchResult, Found
-from edgekd.runtime.devices._base import Device
+from edgekd.runtime.devices._base import LONGEST, Device
 
 OLDEST = (3, 11)  # Python
 PATIENCE = 30.0  # seconds without a sign of life, after which the device is gone
+LINE = 1_000_000  # bytes of an answer: the names of the files that a run made are the most in it
+FILE = bench.MOST  # bytes of a file that is fetched
+STDERR = 64_000  # bytes that are kept of the end of what is written there
+QUEUED = 8  # answers that wait to be looked at
+SHARE = 10.0  # a run may take so many times as long as its job asks for, and the longest beside it
 SPARE = 20_000_000  # bytes that a device's disk must have beside what is sent
-PARTS = ("__init__", "disk", "errors", "heads", "host", "plugins", "preprocess", "wordpiece")  # and base/, runtime/
+PARTS = (
+    "__init__",
+    "disk",
+    "errors",
+    "heads",
+    "host",
+    "plugins",
+    "preprocess",
+    "wordpiece",
+)  # and base/, document/, runtime/
 Tell = Callable[[str], None]
+Answer = TypeVar("Answer")
+TABLE = dict[str, object]
+SHAPES: dict[str, type[Any]] = {"hello": reply.Hello, "put": reply.Have, "run": reply.Ended, "get": reply.Bytes}
 
 
 class Remote:
     """An open connection to a device; a context manager.
 
     Args:
-        device: where.
+        device: where; it says how long a run may take (``longest``).
         tell: called with a line for whatever takes long.
 
     Attributes:
         hello: what the agent said of its machine.
 
     Raises:
-        DeviceError: it can't be reached, or lacks a Python; says why.
+        DeviceError: it can't be reached, or lacks a Python; it says nothing, something odd, or too much; says why.
     """
 
     def __init__(self, device: Device, tell: Tell = lambda line: None) -> None:
         self.device, self.tell = device, tell
+        self._longest: float = getattr(device, "longest", LONGEST)  # a user's own kind need not say
         self._sent: set[str] = set()
 
     def __enter__(self) -> Remote:
@@ -59,8 +85,14 @@ class Remote:
             self._process = subprocess.Popen(line, bufsize=0, start_new_session=True, **pipes)  # type: ignore[call-overload]
         except OSError as err:
             raise DeviceError(f"can't be started ({err.strerror})", where=self.name, found=line[0]) from err
-        self._answers: queue.Queue[tuple[Any, bytes] | None] = queue.Queue()
-        self._stderr: list[str] = []
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)  # a device that reads nothing would be waited for
+        self._answers: queue.Queue[tuple[dict[str, Any], bytes] | EdgekdError | None] = queue.Queue(QUEUED)
+        self._stderr = b""
+        self._expected = 0  # bytes that may follow the next answer
+        self._heard = time.monotonic()
+        self._until = self._heard + self._longest
+        self._orderly = True
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._listen, self._ping)]
@@ -105,29 +137,36 @@ class Remote:
 
         Raises:
             UnavailableError: the device lacks numpy, the runtime or the provider.
-            DeviceError: the connection ended.
+            DeviceError: the connection ended, the run did not, or what came back is no result.
             ResourceError: its disk or its memory is full.
         """
-        return self._run(job, bench.__name__, "result.json", bench.read_result)
+        return self._run(
+            job, bench.__name__, bench.RESULT, lambda it: bench.read_result(it, job, DeviceError, self.name)
+        )
 
-    def cold(self, job: BenchJob) -> cold.Cold:
+    def cold(self, job: BenchJob) -> Cold:
         """The first second there, as ``cold.in_subprocess`` does here."""
-        return self._run(job, cold.__name__, cold.RESULT, cold.read)
+        return self._run(job, cold.__name__, cold.RESULT, lambda it: cold.read(it, DeviceError, self.name))
 
     def facts(self) -> dict[str, Any]:
         """Which machine it is; see ``host.told``."""
         with temporary("host") as folder:
+            self._begin()
             self._call(folder, "edgekd.host", ("host.json",))
-            found: dict[str, Any] = json.loads((folder / "host.json").read_bytes())
-            return found
+            return dict(left.read_left(folder, "host.json", machine.Told, DeviceError, self.name))
 
     def _run(self, job: BenchJob, module: str, result: str, read: Callable[[Path], Found]) -> Found:
         """Run a module there on the folder of a job, and read here what it found."""
         with temporary("bench") as folder:
             bench.write_job(job, folder)
             self.tell(f"{self.name}: {job.where}: {module.rpartition('.')[2]}")
-            self._call(folder, module, (result, "error.json"))
+            self._begin(SHARE * job.min_seconds * len(job.candidates))
+            self._call(folder, module, (result, left.FAILURE))
             return read(folder)
+
+    def _begin(self, seconds: float = 0.0) -> None:
+        """From now on a run may take so many seconds, beside the device's longest."""
+        self._until = time.monotonic() + self._longest + seconds
 
     def _call(self, folder: Path, module: str, wanted: tuple[str, ...]) -> None:
         """Run a module of edgekd there on the files of a folder, and bring what it made into the folder."""
@@ -135,11 +174,20 @@ class Remote:
         code = self._code
         self._check_room(sum(map(len, files.values())) * 2 + len(code) + SPARE)
         request = {"files": {file: self.put(data) for file, data in files.items()}, "path": [self.put(code)]}
-        ended = self._ask({"op": "run", **request, "argv": ["-P", "-m", module, "{folder}", "{now}"]})[0]
-        for file in ended["made"]:
-            if file in wanted:
-                (folder / file).write_bytes(self._ask({"op": "get", "name": file})[1])
-        bench.check_outcome(folder, ended["code"], ended["stderr"], self.name)
+        line = ["-P", "-m", module, "{folder}", "{now}"]
+        ended = self._ask({"op": "run", **request, "argv": line})[0]
+        for file in wanted:
+            if file in ended["made"]:
+                (folder / file).write_bytes(self._fetch(file))
+        left.check_outcome(folder, ended["code"], ended["stderr"], self.name, DeviceError)
+
+    def _fetch(self, name: str) -> bytes:
+        """A file that the last run made."""
+        self._expected = FILE
+        try:
+            return self._ask({"op": "get", "name": name})[1]
+        finally:
+            self._expected = 0
 
     @functools.cached_property
     def _code(self) -> bytes:
@@ -151,21 +199,46 @@ class Remote:
             raise ResourceError("the device's disk has too little room", where=self.name, found=found, allowed=allowed)
 
     def _ask(self, request: Mapping[str, Any], data: bytes = b"") -> tuple[Any, bytes]:
-        """One request and its answer."""
+        """One request and its answer, of the shape that such a request has, with the bytes behind it."""
+        self._heard = time.monotonic()
         self._write(json.dumps(request).encode() + b"\n", data)
         while True:
-            try:
-                found = self._answers.get(timeout=PATIENCE)
-            except queue.Empty:
-                raise DeviceError("it says nothing any more", where=self.name, hint="run it again to go on") from None
-            if found is None:
-                raise self._why()
-            answer = found[0]
-            if "error" in answer:
-                kind: type[EdgekdError] = getattr(errors, answer["kind"], EdgekdError)
-                raise kind(answer["error"], where=self.name)
-            if "alive" not in answer:
+            answer, behind = self._next()
+            if "alive" in answer:
+                self._check(answer, reply.Alive)
+            elif "error" in answer:
+                told = self._check(answer, reply.Refused)
+                raise KINDS.get(told["kind"], DeviceError)(told["error"][: agent.TAIL], where=self.name)
+            else:
+                return self._check(answer, SHAPES[request["op"]]), behind
+
+    def _check(self, answer: dict[str, Any], shape: type[Answer]) -> Answer:
+        try:
+            return reader.check(answer, shape, f"{self.name}: an answer", DeviceError)
+        except DeviceError:
+            self._orderly = False
+            raise
+
+    def _next(self) -> tuple[dict[str, Any], bytes]:
+        """The next answer, or sign of life."""
+        while True:
+            now = time.monotonic()
+            if now >= self._until:
+                raise self._lost("it did not end in time", "longest = ... of the device in devices.toml, in seconds")
+            if now >= self._heard + PATIENCE:
+                raise self._lost("it says nothing any more", "run it again to go on")
+            with contextlib.suppress(queue.Empty):
+                found = self._answers.get(timeout=min(self._until, self._heard + PATIENCE) - now)
+                if found is None:
+                    raise self._why()
+                if isinstance(found, EdgekdError):
+                    self._orderly = False
+                    raise found
                 return found
+
+    def _lost(self, message: str, hint: str) -> DeviceError:
+        self._orderly = False
+        return DeviceError(message, where=self.name, hint=hint)
 
     def _write(self, *parts: bytes) -> None:
         pipe = self._process.stdin
@@ -175,9 +248,18 @@ class Remote:
                 for part in parts:
                     view = memoryview(part)
                     while view:
-                        view = view[pipe.write(view[: agent.CHUNK]) :]
+                        count = cast("int | None", pipe.write(view[: agent.CHUNK]))
+                        view = view[count or 0 :]
+                        if count is None:  # it is full
+                            self._wait_to_write(pipe.fileno())
             except (BrokenPipeError, ValueError):
                 raise self._why() from None
+
+    def _wait_to_write(self, handle: int) -> None:
+        until = min(time.monotonic() + PATIENCE, self._until)
+        while not select.select([], [handle], [], 0.2)[1]:
+            if self._over.is_set() or time.monotonic() >= until:
+                raise self._lost("it takes nothing any more", "run it again to go on")
 
     def _why(self) -> EdgekdError:
         """Why the connection ended."""
@@ -187,27 +269,55 @@ class Remote:
             self._process.kill()
             code = self._process.wait()
         time.sleep(0.1)  # what it said last is still on its way
-        return self.device.why(code, "".join(self._stderr))
+        return self.device.why(code, self._stderr.decode(errors="replace"))
 
     def _read(self) -> None:
         """Answers, into the queue; whatever else is printed there is passed over."""
         pipe = self._process.stdout
         assert pipe is not None
-        with io.BufferedReader(pipe) as lines:
-            for line in lines:
-                if line.startswith(agent.MARK):
-                    answer = json.loads(line[len(agent.MARK) :])
-                    data = lines.read(answer["bytes"]) if "bytes" in answer else b""
-                    if len(data) < answer.get("bytes", 0):
-                        break
-                    self._answers.put((answer, data))
-        self._answers.put(None)
+        with io.BufferedReader(cast(io.RawIOBase, pipe)) as lines:
+            try:
+                while found := self._answer(lines):
+                    self._queue(found)
+            except DeviceError as err:
+                self._queue(err)
+        self._queue(None)
+
+    def _answer(self, lines: io.BufferedReader[Any]) -> tuple[dict[str, Any], bytes] | None:
+        """The next answer; None where there will be none."""
+        where = f"{self.name}: an answer"
+        while line := lines.readline(LINE + 1):
+            if len(line) > LINE:
+                raise DeviceError("a line that does not end", where=self.name, allowed=f"at most {LINE:,} bytes")
+            if not line.startswith(agent.MARK):
+                continue
+            answer = reader.read(line[len(agent.MARK) :], TABLE, where, DeviceError)
+            self._heard = time.monotonic()
+            count = reader.check(answer, reply.Bytes, where, DeviceError)["bytes"] if "bytes" in answer else 0
+            if count > self._expected:
+                raise DeviceError("too many bytes", where=where, found=count, allowed=f"at most {self._expected:,}")
+            data = bytearray()
+            while len(data) < count:
+                piece = lines.read1(min(count - len(data), agent.CHUNK))
+                if not piece:
+                    return None
+                data += piece
+                self._heard = time.monotonic()
+            return answer, bytes(data)
+        return None
+
+    def _queue(self, found: tuple[dict[str, Any], bytes] | EdgekdError | None) -> None:
+        """For whoever asks; a device that answers what nobody asked waits, and nothing is heaped up here."""
+        while not self._over.is_set():
+            with contextlib.suppress(queue.Full):
+                return self._answers.put(found, timeout=0.2)
 
     def _listen(self) -> None:
-        pipe: IO[bytes] | None = self._process.stderr
+        pipe = self._process.stderr
         assert pipe is not None
-        with io.TextIOWrapper(pipe, errors="replace") as lines:
-            self._stderr.extend(lines)
+        with pipe:
+            while data := pipe.read(agent.CHUNK):
+                self._stderr = (self._stderr + data)[-STDERR:]
 
     def _ping(self) -> None:
         """Say now and then that this end is there; while something long is written, that says it."""
@@ -222,7 +332,7 @@ class Remote:
         self._over.set()
         try:
             self._write(b'{"op": "bye"}\n')
-            self._process.wait(timeout=5)
+            self._process.wait(timeout=5 if self._orderly else 0.2)
         except (EdgekdError, OSError, subprocess.TimeoutExpired):
             pass
         if self._process.poll() is None:
@@ -242,7 +352,7 @@ def runtime_zip() -> bytes:
         IntegrityError: a part is missing.
     """
     root = Path(errors.__file__).parent
-    folders = sorted(path for folder in ("base", "runtime") for path in (root / folder).rglob("*.py"))
+    folders = sorted(path for folder in ("base", "document", "runtime") for path in (root / folder).rglob("*.py"))
     wanted = [root / f"{name}.py" for name in PARTS] + folders
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from edgekd import host
+from edgekd.document.bench import Cold
 from edgekd.errors import EdgekdError
 from edgekd.runtime import bench as benching
 from edgekd.runtime import cold, remote
@@ -29,7 +30,7 @@ class Runner(Protocol):
     def bench(self, job: BenchJob) -> BenchResult:
         """Latencies, in a process of their own; raises what ``bench_in_subprocess`` raises."""
 
-    def cold(self, job: BenchJob) -> cold.Cold:
+    def cold(self, job: BenchJob) -> Cold:
         """The first second of a job's baseline."""
 
     def facts(self) -> dict[str, Any]:
@@ -61,7 +62,7 @@ class Here:
     def bench(self, job: BenchJob) -> BenchResult:
         return benching.bench_in_subprocess(job)
 
-    def cold(self, job: BenchJob) -> cold.Cold:
+    def cold(self, job: BenchJob) -> Cold:
         return cold.in_subprocess(job)
 
     def facts(self) -> dict[str, Any]:
@@ -95,7 +96,7 @@ class Elsewhere:
         with remote.Remote(find(self.device), self.tell) as there:
             return there.bench(job)
 
-    def cold(self, job: BenchJob) -> cold.Cold:
+    def cold(self, job: BenchJob) -> Cold:
         with remote.Remote(find(self.device), self.tell) as there:
             return there.cold(job)
 

@@ -26,6 +26,7 @@ XML, BIN = "openvino_model.xml", "openvino_model.bin"
 CHUNK = 64  # larger batches than this and the one opened run in pieces
 KEPT = 4  # compiled batches beside the one opened
 _PROFILED = 200  # runs at most, behind the first
+REFUSED = (RuntimeError, UnicodeDecodeError)  # whose message is not of UTF-8, as a name in the model may be
 _EXECUTED = ov.ProfilingInfo.Status.EXECUTED
 _CONVERT = ("FakeQuantize", "Convert", "Reorder", "Subgraph", "Eltwise")  # where precisions in and out differ
 _NOISE = ("Exception from", "Check '", "FrontEnd API failed", "Model wasn't fully converted", "Summary:")
@@ -75,7 +76,7 @@ class Openvino:
         """
         try:
             model = _core().read_model(onnx)
-        except RuntimeError as err:
+        except REFUSED as err:
             raise ExportError(f"OpenVINO can't read the model: {_reason(err)}", where="model.onnx") from err
         apply_moc_transformations(model, cf=False, smart_reshape=False)  # what it does itself before it compiles
         _ir.name_nodes(model, onnx)
@@ -106,7 +107,7 @@ class Openvino:
             runs = profiled(lambda: session.run(inputs), _PROFILED)
             graph = compiled.get(batch if compiled.batched else 0).get_runtime_model()
             return _kernels(graph, first, session.counted(), runs)
-        except RuntimeError as err:  # a device that keeps its graph to itself
+        except REFUSED as err:  # a device that keeps its graph to itself
             raise UnavailableError(f"{self.device} does not tell what it runs: {_reason(err)}", where=XML) from err
 
     def _read(self, files: Mapping[str, bytes]) -> ov.Model:
@@ -119,7 +120,7 @@ class Openvino:
         weights = [data for name, data in files.items() if name != names[0]]
         try:
             return _core().read_model(files[names[0]], *weights)
-        except RuntimeError as err:
+        except REFUSED as err:
             raise IntegrityError(f"no OpenVINO model: {_reason(err)}", where=names[0]) from err
 
     def properties(self) -> dict[str, Any]:
@@ -175,7 +176,7 @@ class _Compiled:
                     shape[0] = batch
                 model.reshape(shapes)
             return _core().compile_model(model, self._device, self._config)
-        except RuntimeError as err:
+        except REFUSED as err:
             raise ExportError(f"OpenVINO can't compile the model for batch {batch}: {_reason(err)}", where=XML) from err
 
 
@@ -279,7 +280,7 @@ class _Request:
     def _infer(self) -> None:
         try:
             self._request.infer(None, share_outputs=True)
-        except RuntimeError as err:
+        except REFUSED as err:
             raise UsageError(f"the model does not run on these inputs: {_reason(err)}", where="run") from err
 
     def _copy_out(self) -> dict[str, Array]:
@@ -354,6 +355,8 @@ def _precision(name: str) -> str:
 
 def _reason(err: Exception) -> str:
     """What OpenVINO's message says, without where in its source it says so."""
+    if isinstance(err, UnicodeDecodeError):
+        return "its message is no text"
     lines = [line.strip().removeprefix("-- ") for line in str(err).splitlines()]
     told = [line for line in lines if line and not line.startswith(_NOISE)]
     return (told or lines or [""])[0].rstrip(".:")

@@ -38,7 +38,7 @@ _DAMAGED = (_state.InvalidProtobuf, _state.NoModel)
 _REFUSALS = ("EPFail", "Fail", "InvalidArgument", "InvalidGraph", "NotFound", "NotImplemented", "RuntimeException")
 REFUSED: tuple[type[Exception], ...] = (
     *(getattr(_state, name) for name in _REFUSALS if hasattr(_state, name)),
-    RuntimeError,
+    *(RuntimeError, UnicodeDecodeError),  # whose message is not of UTF-8, as a name in the model may be
 )
 
 
@@ -119,7 +119,10 @@ class Ort:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 4  # whatever goes wrong is raised
         for key, value in self.config.items():
-            options.add_session_config_entry(key, str(int(value)) if isinstance(value, bool) else str(value))
+            try:
+                options.add_session_config_entry(key, str(int(value)) if isinstance(value, bool) else str(value))
+            except REFUSED as err:
+                raise UsageError("no config entry", where=f"options.config.{key}", found=reason(err)) from err
         name, model = next(iter(files.items()))
         try:
             session = onnxruntime.InferenceSession(
@@ -195,6 +198,8 @@ def port(arg: onnxruntime.NodeArg) -> Port:
 
 def reason(err: BaseException) -> str:
     """The first line of what ONNX Runtime says, without its codes."""
+    if isinstance(err, UnicodeDecodeError):
+        return "its message is no text"
     return _CODES.sub("", str(err).strip().partition("\n")[0])
 
 

@@ -20,10 +20,12 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from edgekd.base import reader
 from edgekd.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
 from edgekd.runtime.backends._base import Array, Port, check_inputs
 
 FILE, PACKAGE, FOLDER = "model.onnx", "onnxruntime-web", "EDGEKD_NODE_MODULES"
+TABLE, MOST = dict[str, Any], 16_000_000  # what Node answers, and the most bytes of it without the tensors
 GPU_PACKAGE = "webgpu"
 _TYPES = ("float32", "float16", "int64", "int32", "uint8", "int8")
 _NO_GPU = "no GPU adapter"
@@ -172,7 +174,7 @@ class OrtWebSession:
         self._process = backend.start()
         told = self._exchange({"bytes": len(model)}, [model])
         if "error" in told:
-            said = told["error"].splitlines()[0]
+            said = _first(told["error"])
             if any(words in said for words in _DAMAGED):
                 raise IntegrityError("no ONNX model", where=FILE)
             if said == _NO_GPU:
@@ -210,9 +212,7 @@ class OrtWebSession:
         with self._lock:
             told = self._exchange({"tensors": tensors}, [part.tobytes() for part in parts])
             if "error" in told:
-                raise UsageError(
-                    f"the model does not run on these inputs: {told['error'].splitlines()[0]}", where="run"
-                )
+                raise UsageError(f"the model does not run on these inputs: {_first(told['error'])}", where="run")
             found = {t["name"]: self._take(t) for t in told["outputs"]}
         return found, int(told["ns"])
 
@@ -227,14 +227,21 @@ class OrtWebSession:
             pipe.flush()
         except BrokenPipeError as err:
             raise ResourceError("Node ended", where=FILE) from err
-        found: dict[str, Any] = json.loads(self._read(struct.unpack("<I", self._read(4))[0]))
-        return found
+        count = struct.unpack("<I", self._read(4))[0]
+        if count > MOST:
+            raise ResourceError("Node says too much", where=FILE, found=count, allowed=f"at most {MOST:,} bytes")
+        return reader.read(self._read(count), TABLE, "Node", ResourceError, MOST)
 
     def _read(self, count: int) -> bytes:
         data = cast(BinaryIO, self._process.stdout).read(count)
         if len(data) < count:
             raise ResourceError("Node ended, as it does when memory is out", where=FILE)
         return data
+
+
+def _first(said: object) -> str:
+    """The first line of an error's text."""
+    return next(iter(str(said).splitlines()), "it says nothing")
 
 
 def _port(told: Mapping[str, Any]) -> Port:

@@ -15,6 +15,7 @@ while n[-1:]!=b'\\n':n+=f.read(1)or sys.exit(3)
 while len(s)<int(n):s+=f.read(int(n)-len(s))or sys.exit(3)
 exec(compile(s,'agent','exec'))
 """
+LONGEST = 7200  # seconds of one run: 100 runs of a model that takes a minute on a slow board
 NOT_FOUND = 127  # what a shell ends with where there is no such program
 
 
@@ -29,6 +30,10 @@ class Device(Protocol):
     def name(self) -> str:
         """As it is told to ``--device``."""
 
+    @property
+    def longest(self) -> int:
+        """Seconds that one run may take there, beside 10 times what its job asks for; a bound, not an estimate."""
+
     def command(self) -> list[str]:
         """The program here that runs ``LOADER`` in the device's Python, stdin and stdout passed through."""
 
@@ -39,6 +44,12 @@ class Device(Protocol):
 def remote_line(python: str) -> str:
     """``python3 -c LOADER`` for a POSIX shell. ``-u``: what the loader has not read stays in the pipe."""
     return f"exec {shlex.quote(python)} -u -c {shlex.quote(LOADER)}"
+
+
+def check_longest(seconds: int) -> None:
+    """Raise ValueError where a device's ``longest`` is out of range: a week is for ever."""
+    if not 1 <= seconds <= 604_800:
+        raise ValueError("longest: allowed is 1 to 604800")
 
 
 def ended(device: Device, code: int, stderr: str) -> EdgekdError:

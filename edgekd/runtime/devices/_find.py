@@ -62,16 +62,11 @@ def _named(name: str) -> dict[str, Any]:
     home = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "edgekd"
     known: dict[str, dict[str, Any]] = {}
     asked = os.environ.get(ASKED)
+    if asked and not Path(asked).is_file():
+        raise UsageError("no such file", where="--devices", found=asked)
     for file in (home / FILE, *([Path(asked)] if asked else [])):
-        try:
-            text = file.read_text(encoding="utf-8-sig")
-        except FileNotFoundError as err:
-            if str(file) == asked:
-                raise UsageError("no such file", where="--devices", found=asked) from err
-            continue
-        except (OSError, ValueError) as err:
-            raise UsageError(f"can't be read: {err}", where=str(file)) from err
-        known |= toml_files.parsed(text, str(file), UsageError)
+        if file.exists():
+            known |= toml_files.read(file, UsageError)
     if not isinstance(known.get(name), dict):
         named = sorted(key for key, value in known.items() if isinstance(value, dict))
         raise UsageError(

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 
 from edgekd.errors import DeviceError, EdgekdError
-from edgekd.runtime.devices._base import ended, remote_line
+from edgekd.runtime.devices._base import LONGEST, check_longest, ended, remote_line
 
 REASONS = (
     (r"device '.*' not found|no devices", "adb knows no such device"),
@@ -23,14 +23,17 @@ class Adb:
     Attributes:
         serial: as ``adb devices`` lists it.
         python: the Python there, 3.11 or later, by its path.
+        longest: seconds that one run may take, beside 10 times what its job asks for; 1..604800.
     """
 
     serial: str
     python: str = "/data/data/com.termux/files/usr/bin/python3"
+    longest: int = LONGEST
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9._:-]+", self.serial) or self.serial.startswith("-"):
             raise ValueError("serial: allowed is what adb devices lists")
+        check_longest(self.longest)
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from edgekd.errors import EdgekdError
-from edgekd.runtime.devices._base import LOADER, ended
+from edgekd.runtime.devices._base import LOADER, LONGEST, check_longest, ended
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,14 @@ class Local:
 
     Attributes:
         python: the Python that measures; by default the one that runs edgekd.
+        longest: seconds that one run may take, beside 10 times what its job asks for; 1..604800.
     """
 
     python: str = sys.executable
+    longest: int = LONGEST
+
+    def __post_init__(self) -> None:
+        check_longest(self.longest)
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 
 from edgekd.errors import DeviceError, EdgekdError
-from edgekd.runtime.devices._base import ended, remote_line
+from edgekd.runtime.devices._base import LONGEST, check_longest, ended, remote_line
 
 FAILED = 255  # ssh itself, and not the program there
 # What ssh says, and what that means.
@@ -35,6 +35,7 @@ class Ssh:
         python: the Python there, 3.11 or later.
         config: another file than ``~/.ssh/config``.
         patience: seconds to wait for the connection, and for a sign of life; 1..3600.
+        longest: seconds that one run may take, beside 10 times what its job asks for; 1..604800.
     """
 
     host: str
@@ -43,6 +44,7 @@ class Ssh:
     python: str = "python3"
     config: str = ""
     patience: int = 15
+    longest: int = LONGEST
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9._:%-]+", self.host) or self.host.startswith("-"):
@@ -53,6 +55,7 @@ class Ssh:
             raise ValueError("port: allowed is 0 to 65535")
         if not 1 <= self.patience <= 3600:
             raise ValueError("patience: allowed is 1 to 3600")
+        check_longest(self.longest)
 
     @property
     def name(self) -> str:

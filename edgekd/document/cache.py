@@ -1,0 +1,70 @@
+"""What the cache holds as JSON: measurements, rehearsals, the plain baseline, sizes, shapes of answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, NotRequired, TypedDict
+
+from edgekd.document.bench import Kernel
+from edgekd.document.machine import Host
+from edgekd.document.rules import Bytes, Count, Nanoseconds, NotNegative, Number, Positive, Some, closed
+
+
+class Batch(TypedDict):
+    """What a file says in another batch."""
+
+    max_abs_diff: NotNegative | None
+    mean: Number
+    clearly_differs: NotNegative | None
+
+
+class Compared(TypedDict):
+    """A file's scores against a reference."""
+
+    argmax_agreement: Number | None
+    max_abs_diff: NotNegative | None
+    samples: Count
+    score_range: NotNegative
+    mean: Number
+    clearly_differs: NotNegative | None
+    batches: dict[str, Batch]
+
+
+class OnAnother(Compared):
+    """The same file on another backend."""
+
+    runtime: str
+    value_validation: Number
+
+
+@closed
+class Candidate(TypedDict):
+    """A file that was measured."""
+
+    value_validation: Number
+    value_ci95: list[Number]
+    drop_ci95: list[Number]
+    parity: Compared
+    also: dict[str, OnAnother]
+    kernels: NotRequired[list[Kernel] | None]
+    samples_ns: Annotated[list[Nanoseconds], Some()]
+    sessions_p50_ms: list[Positive]
+
+
+class Measured(TypedDict):
+    """``measured.json``: the candidates of a target."""
+
+    candidates: Annotated[dict[str, Candidate], Some()]
+    host: Host
+    length: Count | None
+    preprocess_ms: NotNegative
+    seconds: NotNegative
+
+
+class Rehearsed(TypedDict):
+    """``rehearsal.json``."""
+
+    seconds_per_sample: dict[str, NotNegative]
+    latency_ms: dict[str, dict[str, Positive]]
+    size_bytes: dict[str, dict[str, Bytes]]
+    notes: NotRequired[list[str]]
+    taken: NotRequired[dict[str, str]]

@@ -1,0 +1,40 @@
+"""``decisions.json`` of a bundle: raw samples and what is decided about them. Nothing may stand there unseen."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypedDict
+
+from edgekd.document.rules import Count, Number, Range, Some, closed
+
+
+@closed
+class Text(TypedDict):
+    """A raw sample that is a text."""
+
+    text: str
+
+
+@closed
+class Numbers(TypedDict):
+    """A raw sample of numbers: base64 of them, little endian."""
+
+    data: str
+    dtype: Literal["uint8", "int16", "int64", "float32"]
+    shape: list[Annotated[int, Range(1, 2**31 - 1)]]
+
+
+@closed
+class Said(TypedDict):
+    """What one output says to one sample."""
+
+    index: Count
+    label: str
+    score: Number
+
+
+@closed
+class Decisions(TypedDict):
+    """The file: by target, for each sample, by output."""
+
+    samples: Annotated[list[Text | Numbers], Some()]
+    decisions: dict[str, list[dict[str, Said]]]
