@@ -206,7 +206,7 @@ def test_results_that_are_off(tmp_path: Path, name: str, good: Any) -> None:
         except DeviceError as err:
             assert f"hostile: {name}" in str(err)
             refused += 1
-    assert refused > 50
+    assert refused > 30
     for text in ("", "{", "null", "[]", "5", "[" * 100_000, '{"samples": NaN}'):
         with pytest.raises(DeviceError, match=name):
             read(tmp_path, name, text)

@@ -129,9 +129,9 @@ def test_the_limits_of_a_text(name: str) -> None:
 
 
 def test_many_keys_are_looked_at_once() -> None:
-    data = json.dumps({str(i): 0 for i in range(200_000)})[:-1].encode() + b', "199999": 0}'
+    data = json.dumps({str(i): 0 for i in range(60_000)})[:-1].encode() + b', "59999": 0}'
     started = time.process_time()
-    with pytest.raises(IntegrityError, match="twice; found '199999'"):
+    with pytest.raises(IntegrityError, match="twice; found '59999'"):
         reader.parse(data, "doc.json")
     assert time.process_time() - started < 2
 
@@ -164,7 +164,7 @@ NAMED = st.recursive(PLAIN, lambda inner: st.dictionaries(st.sampled_from(KEYS),
 
 
 @given(NAMED, st.sampled_from([Report, Told, Failure, Result, Kept, Tune]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_anything_is_taken_or_refused(value: Any, shape: Any) -> None:
     try:
         assert reader.check(value, shape, "doc.json") is value

@@ -21,15 +21,18 @@ from hypothesis import strategies as st
 import edgekd
 from edgekd import cli, console, report
 from edgekd.base import reader, toml_files
+from edgekd.build.kept import document
+from edgekd.document.cache import Measured
 from edgekd.document.report import Report, contradictions
 from edgekd.document.samples import Samples
 from edgekd.errors import IntegrityError, RecipeError, UsageError
 from edgekd.report import tradeoff
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime import decisions
+from edgekd.runtime import decisions, kept
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.devices._find import find
 from edgekd.runtime.opening import open_variant
+from edgekd.store import Store, sha256
 
 _ODD = runpy.run_path(str(Path(__file__).with_name("_odd.py")))
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "report.json").read_text())
@@ -247,8 +250,50 @@ def test_toml_has_the_same_limits(name: str, tmp_path: Path, monkeypatch: pytest
         find("pi")
 
 
-def test_a_command_tells_of_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "recipe.toml").write_text(TOML["deep"])
-    assert cli.run(["plan", str(tmp_path / "recipe.toml")]) == 2
-    said = capfd.readouterr().err
-    assert "recipe.toml: nested too deep" in said and "Traceback" not in said
+MACHINE = {"cpu": "c", "arch": "a", "isa": [], "cores": 1, "governor": None, "celsius": None, "load": None}
+MEASURED: dict[str, Any] = {
+    "candidates": {
+        "fp32": {
+            "value_validation": 0.9, "value_ci95": [0.8, 1.0], "drop_ci95": [0.0, 0.1], "also": {}, "kernels": None,
+            "samples_ns": [5, 6], "sessions_p50_ms": [1.0],
+            "parity": {"argmax_agreement": 1.0, "max_abs_diff": 0.0, "samples": 5, "score_range": 1.0, "mean": 0.0,
+                       "clearly_differs": 0.0, "batches": {}},
+        }
+    },
+    "host": MACHINE, "length": None, "preprocess_ms": 0.1, "seconds": 0.1,
+}  # fmt: skip
+
+
+def test_an_odd_entry_of_the_cache_is_none_and_goes(tmp_path: Path) -> None:
+    refused = 0
+    for _, _, odd in _ODD["variants"](MEASURED):
+        try:
+            reader.check(odd, Measured, "measured.json")
+        except IntegrityError:
+            refused += 1
+    assert refused > 300
+    store = Store(tmp_path)
+    for name, table, fits in (
+        ("measured.json", MEASURED, True),
+        ("measured.json", {**MEASURED, "seconds": "1"}, False),
+        ("other.json", MEASURED, False),
+    ):
+        key = sha256(json.dumps([name, table]).encode())
+        store.put(key, {name: json.dumps(table).encode()})
+        assert document(store, key, "measured.json", Measured) == (MEASURED if fits else None)
+        assert store.has(key) is fits
+
+
+def test_what_is_kept_of_a_device_is_whole_or_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    path.write_text(json.dumps({"ort-cpu": {"skipped": "why"}}))
+    assert kept._read(path) == {"ort-cpu": {"skipped": "why"}}
+    for text in (
+        '{"ort-cpu": {"skipped": 5}}',
+        '{"ort-cpu": {"latency_ms": {}}}',
+        '{"ort-cpu": 5}',
+        "[]",
+        "[" * 100_000,
+    ):
+        path.write_text(text)
+        assert kept._read(path) == {}
