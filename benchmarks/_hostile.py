@@ -27,8 +27,8 @@ import onnx
 import onnx.defs
 from onnx import helper, numpy_helper
 
-from edgekd.base import child, confined, limits
-from edgekd.base.limits import Limits
+from edgekd.base import child, child_limits, confined
+from edgekd.base.child_limits import Limits
 from edgekd.errors import EdgekdError, IntegrityError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import replay
@@ -328,7 +328,7 @@ def main(bundle: Path, state: Path, first: int, last: int) -> None:
     """Pieces ``first`` to ``last``, without the last."""
     child.subprocess.Popen = Forked  # type: ignore[attr-defined, misc, assignment]
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    limits.of = lambda *asked: LIMITS
+    child_limits.of = lambda *asked: LIMITS
     given = pieces(bundle)
     with tempfile.TemporaryDirectory(prefix="edgekd-hostile-") as name, state.open("a", encoding="utf-8") as lines:
         for number in range(first, last):

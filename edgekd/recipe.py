@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from edgekd.base import limits, reader, toml_files
+from edgekd.base import limits, toml_files
 from edgekd.base.recipe_files import NAME as NAME
 from edgekd.base.recipe_files import builtin_folder as builtin_folder
 from edgekd.base.recipe_files import builtins as builtins
@@ -302,9 +303,11 @@ def _apply(table: Table, setting: str) -> None:
     if not equals or not key:
         raise UsageError("not of the form key=value", where="--set", found=setting)
     try:
-        value: Any = reader.toml(f"v = {text}".encode("utf-8", "surrogateescape"), "--set", UsageError)["v"]
-    except UsageError:
+        value: Any = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
         value = text
+    except (ValueError, RecursionError) as err:  # a number of thousands of digits, lists in lists
+        raise UsageError(f"not a value: {err}", where="--set", found=setting) from err
     toml_files.check(value, "--set", UsageError)
     if re.sub(r"^teachers\.\d+\.", "teacher.", key) in INPUTS and isinstance(value, str):
         value = str((home("--set") / value[2:] if value.startswith("~/") else Path(value)).resolve())

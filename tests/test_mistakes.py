@@ -415,7 +415,7 @@ def test_in_a_bundle(run: Run, bundle: Path, damage: Callable[[Path], Any], part
         ("sample.rate", -1, "not a rate in Hz"),
         ("task", {"kinds": "classification"}, "no kind of task"),
         ("decisions", "../recipe.toml", "not a file of this bundle"),
-        ("sbom", "sbom.json", "not a file of this bundle"),
+        ("sbom", "bom.json", "not a file of this bundle"),
         ("thresholds", [], "thresholds: not a table"),
         ("preprocess.0.op", ["scale"], "unknown op"),
         ("preprocess.0.divide", 10**400, "not finite numbers"),
@@ -516,7 +516,7 @@ def test_a_full_disk_at_an_epoch_checkpoint(run: Run, monkeypatch: pytest.Monkey
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(checkpoint, "write_synced", full)
+    monkeypatch.setattr(checkpoint, "replace_file", full)
     told(run("build", "recipe.toml", "--quick", "--out", "out"), 6, "the disk is full")
 
 

@@ -42,7 +42,7 @@ def test_openvino_is_told_what_the_backend_tells_it(backend: str) -> None:
     }
     files = made({"openvino": found})
     assert f"settings = {found!r}" in files["examples/python/predict_openvino.py"]
-    for line in ('{"INFERENCE_PRECISION_HINT", "bf16"}', '{"CPU_DENORMALS", true}', '{"INFERENCE_NUM_THREADS", 3}'):
+    for line in ('{"INFERENCE_PRECISION_HINT"s, "bf16"s}', '{"CPU_DENORMALS"s, true}', '{"INFERENCE_NUM_THREADS"s, 3}'):
         assert line in files["examples/cpp/predict_openvino.cpp"]
 
 
@@ -54,5 +54,8 @@ def test_onnx_runtime_gets_threads_and_session_entries() -> None:
     assert "intra_op_num_threads = 2" in files["examples/python/predict.py"]
     assert "add_session_config_entry('session.intra_op.allow_spinning', '0')" in files["examples/python/predict.py"]
     assert "SetIntraOpNumThreads(2)" in files["examples/cpp/predict_ort.cpp"]
-    assert 'AddConfigEntry("session.intra_op.allow_spinning", "0")' in files["examples/cpp/predict_ort.cpp"]
+    assert (
+        'AddConfigEntry("session.intra_op.allow_spinning"s.c_str(), "0"s.c_str())'
+        in files["examples/cpp/predict_ort.cpp"]
+    )
     assert "intraOpNumThreads: 2" in files["examples/node/predict.mjs"]

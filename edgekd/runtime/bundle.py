@@ -42,10 +42,9 @@ from edgekd.runtime.steady import steadily
 
 __all__ = ["Bundle", "Checked", "Graph", "Variant", "portable_first", "pretty", "read", "write"]
 
-MANIFEST, DIGEST = "manifest.json", "manifest.sha256"
+MANIFEST, DIGEST, MAX_MANIFEST = signature.MANIFEST, "manifest.sha256", signature.MAX_MANIFEST
 REPORT, SAMPLES = "report.json", "samples.json"
 UNLISTED = frozenset({MANIFEST, DIGEST, signature.SIGNATURE})  # what the manifest can't list
-MAX_MANIFEST = 4_000_000
 
 
 def write(folder: Path, bundle: Bundle, pages: Mapping[str, bytes], *, overwrite: bool = False) -> str:
@@ -107,10 +106,9 @@ def _read(folder: Path, plugins: Sequence[str], trust: signature.Trust | None, i
         raise IntegrityError("a symbolic link", where=str(folder))
     data = open_inside(folder, MANIFEST, MAX_MANIFEST)
     table = reader.parse(data, where)
-    if trust is not None:
-        signature.check(folder, trust, ignore_unlisted)
-        if open_inside(folder, MANIFEST, MAX_MANIFEST) != data:  # every other file hangs on it
-            raise IntegrityError("changed while its signature was checked", where=where)
+    digest = hashlib.sha256(data).hexdigest()
+    if trust is not None and signature.check(folder, trust, ignore_unlisted) != digest:
+        raise IntegrityError("changed while its signature was checked", where=where)
     found = manifest.parse(table, folder, where)
     if found.format > 1:
         _check_digest(folder / DIGEST, digest_file(data))
@@ -118,7 +116,6 @@ def _read(folder: Path, plugins: Sequence[str], trust: signature.Trust | None, i
     try:
         ops = preprocess.resolved(found.preprocess, found.file)
         _check_room(ops, found, where)
-        digest = hashlib.sha256(data).hexdigest()
         return replace(found, preprocess=ops, digest=digest, variants=variants, report=_report(found))
     except RecipeError as err:
         raise IntegrityError(f"not a preprocessing: {err}", where=where) from err

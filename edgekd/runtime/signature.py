@@ -7,6 +7,7 @@ trust configuration on this machine alone, since its roots would be fetched othe
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from pathlib import Path
 from edgekd.base.door import open_inside
 from edgekd.errors import IntegrityError, UnavailableError, UsageError
 
-SIGNATURE = "model.sig"
+MANIFEST, SIGNATURE = "manifest.json", "model.sig"
+MAX_MANIFEST = 4_000_000
 MAX_SIGNATURE = 4_000_000  # bytes; a bundle of 60 files has 12,000
 SECONDS = 300.0  # a bundle of 1 GB is hashed in 3 s
 INSTALL = "pip install 'edgekd[sign]'"
@@ -73,11 +75,14 @@ class Trust:
         yield from (file for file in (self.key, *self.certificates, self.trust_config) if file is not None)
 
 
-def check(folder: Path, trust: Trust, ignore_unlisted: bool = False) -> None:
+def check(folder: Path, trust: Trust, ignore_unlisted: bool = False) -> str:
     """Hold a bundle against its signature.
 
     Args:
         ignore_unlisted: files that were not signed may lie there.
+
+    Returns:
+        The SHA-256 of the manifest that was signed; every other file hangs on that.
 
     Raises:
         IntegrityError: it has none, or the command refuses it: another signer, a changed, missing or new file.
@@ -91,11 +96,15 @@ def check(folder: Path, trust: Trust, ignore_unlisted: bool = False) -> None:
     if not (folder / SIGNATURE).exists() and not (folder / SIGNATURE).is_symlink():
         raise IntegrityError("is not signed", where=str(folder), allowed=f"a signature, {SIGNATURE}")
     open_inside(folder, SIGNATURE, MAX_SIGNATURE)
+    manifest = open_inside(folder, MANIFEST, MAX_MANIFEST)
     unsigned = ["--ignore_unsigned_files"] if ignore_unlisted else []
     command = ["verify", *arguments, "--signature", str((folder / SIGNATURE).absolute()), *unsigned]
     code, said = _run([*command, str(folder.absolute())])
     if code:
         raise IntegrityError("the signature does not hold", where=where, found=said)
+    if open_inside(folder, MANIFEST, MAX_MANIFEST) != manifest:
+        raise IntegrityError("changed while its signature was checked", where=str(folder / MANIFEST))
+    return hashlib.sha256(manifest).hexdigest()
 
 
 def _run(arguments: list[str]) -> tuple[int, str]:

@@ -12,7 +12,7 @@ from typing import Any
 from edgekd.base import child, child_limits
 from edgekd.base.child_limits import Limits
 from edgekd.errors import IntegrityError
-from edgekd.runtime.bundle import read
+from edgekd.runtime import signature
 from edgekd.runtime.signature import Trust
 from edgekd.runtime.steady import steadily
 
@@ -57,7 +57,7 @@ def verify(
 
 def _verify(path: Path, request: dict[str, Any], allowed: Limits, trust: Trust | None) -> list[dict[str, Any]]:
     if trust is not None:
-        request["digest"] = read(path, request["plugins"], trust, request["ignore_unlisted"]).digest
+        request["digest"] = signature.check(path, trust, request["ignore_unlisted"])
     checks: list[dict[str, Any]] = child.ask(MODULE, request, allowed, str(path))
     if not isinstance(checks, list) or not all(map(_is_check, checks)):
         raise IntegrityError("the child that opened it answered what are no checks", where=str(path))

@@ -726,8 +726,8 @@ def test_tables_without_end(text: str, tmp_path: Path, monkeypatch: pytest.Monke
     file.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(RecipeError, match=r"devices\.toml: "):
         toml_files.read(file, RecipeError)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError):
+    monkeypatch.setenv("EDGEKD_DEVICES", str(file))
+    with pytest.raises(UsageError, match=r"devices\.toml: "):
         find("pi")
 
 
@@ -742,7 +742,7 @@ def test_settings_without_end(text: str) -> None:
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"weight_map": ' + "1" * 5000 + "}", "[]", '{"weight_map": [1]}', ""])
 def test_an_index_of_shards_that_is_none(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.index.json").write_text(text)
-    with pytest.raises((ValueError, KeyError, TypeError, AttributeError)):
+    with pytest.raises(RecipeError):
         shards(tmp_path / "a.index.json")
 
 

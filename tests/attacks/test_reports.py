@@ -243,8 +243,7 @@ def test_toml_has_the_same_limits(name: str, tmp_path: Path, monkeypatch: pytest
     path.write_text(TOML[name])
     with pytest.raises(RecipeError, match=r"recipe\.toml"):
         toml_files.read(path, RecipeError)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("EDGEKD_DEVICES", str(tmp_path / "devices.toml"))
     (tmp_path / "devices.toml").write_text(TOML[name])
     with pytest.raises(UsageError, match=r"devices\.toml"):
         find("pi")

@@ -64,7 +64,7 @@ def test_what_the_manifest_tells(built: Path) -> None:
     assert about["format"] == 2 and about["task"] == {"kind": "classification"}
     assert about["sample"] == {"dtype": "uint8", "rate": 0, "shape": [4, 4, 1]}
     assert about["outputs"] == [{"axes": ["batch", "class"], "labels": ["0", "1", "2"], "name": "logits"}]
-    assert (about["thresholds"], about["sbom"], about["decisions"]) == ({}, None, "decisions.json")
+    assert (about["thresholds"], about["sbom"], about["decisions"]) == ({}, "sbom.json", "decisions.json")
     for target, runtime in (("ort-cpu", "onnxruntime"), ("openvino", "openvino")):
         variant = own(table, target)
         (graph,) = variant["graphs"]
