@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import _rows_safe
+
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- figures: python benchmarks/table.py --write -->", "<!-- end of figures -->"
@@ -188,33 +190,6 @@ def overhead(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "importing the runtime part over importing numpy and ONNX Runtime", f"{found['import_ratio']:.2f} x"
 
 
-def killed(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """SIGKILL."""
-    rows = found["kills"]
-    same = sum(not row["differ"] for row in rows)
-    yield (
-        f"builds killed at {len(rows)} random moments and run again",
-        f"{same} of {len(rows)} ended with the same bytes",
-    )
-
-
-def mutated(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Keys."""
-    rows, builds = found["mutations"], found["builds"]
-    right = sum(not (row["missed"] or row["too_many"]) for row in rows)
-    yield (
-        "kinds of change to data, recipe, target, code, files, versions, networks: the steps that depend on it run "
-        "again, and no other",
-        f"{right} of {len(rows)} by their keys; {sum(row['right'] for row in builds)} of {len(builds)} by a build",
-    )
-
-
-def network(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Namespaces."""
-    good = not found["differ"] and not any(found["exit_codes"].values())
-    yield "build, bench and verify without a network", "no difference" if good else f"differs: {found['differ']}"
-
-
 def taught(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Whether distillation helps, by recipe."""
     for recipe, told in found["recipes"].items():
@@ -285,14 +260,6 @@ def outside(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield (
         "the page of the `digits` bundle in headless Chromium: first answer after load; its weight without the runtime",
         f"{slow:.0f} ms; {heavy / 1000:.0f} kB",
-    )
-
-
-def faults(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """ssh."""
-    yield (
-        "faults of a device over a real sshd: named, nothing left there, a second try succeeds",
-        f"{sum(how == 'held' for how in found['cases'].values())} of {len(found['cases'])} cases",
     )
 
 
@@ -398,18 +365,15 @@ PARTS = (
     ("half_latency", halved, "half_latency.py --data FOLDER"),
     ("same_answers", answers, "same_answers.py"),
     ("call_overhead", overhead, "call_overhead.py"),
-    ("kills", killed, "kills.py"),
-    ("mutations", mutated, "mutations.py"),
-    ("no_network", network, "no_network.py"),
     ("outside", outside, "outside.py --node FOLDER"),
     ("arm64", emulated, "arm64.py FOLDER"),
     ("light_install", light, "light_install.py"),
-    ("device_faults", faults, "device_faults.py"),
     ("runtimes", versions, "runtimes.py FOLDER"),
     ("random_nets", random_nets, "random_nets.py"),
     ("loops", loops, "loops.py --data FOLDER"),
     ("gpu", gpu, "gpu.py measure FOLDER"),
     ("gpu_gap", gpu_gap, "gpu_gap.py train / keep FOLDER --data DATA"),
+    *_rows_safe.PARTS,
 )
 
 
