@@ -101,11 +101,12 @@ def raw_int8_bytes(student: Student) -> int:
 
 def nets(name: str) -> dict[str, Any]:
     """What a script wrote of each net so far: it stays when others are measured."""
-    found: dict[str, Any] = _written(name).get("nets", {})
+    found: dict[str, Any] = written(name).get("nets", {})
     return found
 
 
-def _written(name: str) -> dict[str, Any]:
+def written(name: str) -> dict[str, Any]:
+    """What a script wrote the last time; empty where it never did."""
     file = RESULTS / f"{name}.json"
     found: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
     return found
@@ -123,7 +124,7 @@ def write(name: str, table: Mapping[str, Any]) -> None:
     facts = host.facts()
     if "nets" in table:
         rows = json.loads(json.dumps(table["nets"], default=_plain))
-        table = {"cpus": cpus(_written(name), rows, facts["cpu"]), **table}
+        table = {"cpus": cpus(written(name), rows, facts["cpu"]), **table}
     made = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "revision": revision()}
     record = {"command": command, "python": platform.python_version(), **made, "host": facts, **table}
     (RESULTS / name).parent.mkdir(parents=True, exist_ok=True)

@@ -112,14 +112,18 @@ def _itself() -> dict[str, Any]:
     return {"from_teacher": [], "epochs": 0, "batch_size": 128, "lr": 4e-3}
 
 
-def make(name: str, data: Path, targets: Sequence[str], *, trained_int8: bool = True) -> Net:
-    """Train what is missing, and export; without ``trained_int8`` the only int8 files are calibrated ones."""
-    assert context.BATCH <= CALIBRATION
+def order_of(name: str, data: Path, targets: Sequence[str], *, trained_int8: bool = True) -> orders.Order:
+    """What is built of a net."""
     recipe = table(name, data)
     if not trained_int8:
         recipe["compress"] = [PTQ]
-    order = orders.take(recipe, targets, progress=told)
-    bench = prepare(order, Objects())
+    return orders.take(recipe, targets, progress=told)
+
+
+def make(name: str, data: Path, targets: Sequence[str], *, trained_int8: bool = True) -> Net:
+    """Train what is missing, and export; without ``trained_int8`` the only int8 files are calibrated ones."""
+    assert context.BATCH <= CALIBRATION
+    bench = prepare(order_of(name, data, targets, trained_int8=trained_int8), Objects())
     trained, _ = pipeline.train_all(bench)
     return Net(name, bench, trained, pipeline.export_all(bench, trained))
 

@@ -1,11 +1,11 @@
 """The law of the veto over many cells: what ships is not slower than fp32, nor below its budget; refusals name ops.
 
-    python benchmarks/cells.py [--again 1.0]
+    python benchmarks/cells.py [--again 1.0] [nets ...]
 
 A cell is a net on a target with one way to compress it: dense, pruned by 30, 50 and 70 %, low-rank, int8, and each of
 these in int8. Nets are trained for a moment, on made data. In each cell the rule of ``choose`` decides between the
 candidate and fp32, with a budget of accuracy; then every file is timed once more against fp32, in new processes, as
-a build does.
+a build does. The rows of nets that are not named stay as they were.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--again", type=float, default=1.0, help="seconds of timing each candidate once more")
     parser.add_argument("nets", nargs="*", default=list(NETS))
     given = parser.parse_args()
-    rows = []
+    rows = [row for row in _common.written("cells").get("rows", ()) if row["net"] not in given.nets]
     with tempfile.TemporaryDirectory() as cache:
         for name in given.nets:
             for chain in chains(name):

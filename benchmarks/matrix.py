@@ -62,11 +62,8 @@ TRIALS = 2000
 def cell(recipe: str, data: Path | None, seed: int) -> dict[str, Any]:
     """One recipe and one seed: every value on the test split, and what each test sample adds to it."""
     started = time.time()
-    settings = [f"seed={seed}", "teacher.seed=0", *([] if data is None else [f"data.path={data}"])]
-    more = recipes.load(recipe)[0].teachers
-    settings += [f"teachers.{i}.seed={i + 1}" for i in range(len(more))]
     with tempfile.TemporaryDirectory() as folder:
-        order = orders.take(recipe, [], settings, out=Path(folder, "out"), progress=told, keep_candidates=True)
+        order, alone_order = orders_of(recipe, data, seed, Path(folder))
         report = pipeline.run(order)
         distilled = prepare(order, Objects())
         trained, teachers = pipeline.train_all(distilled)
@@ -77,7 +74,6 @@ def cell(recipe: str, data: Path | None, seed: int) -> dict[str, Any]:
         edgekd.verify(order.out)
         for target in order.targets:
             adds[f"int8 on {target.name}"] = added(distilled, of_file(order.out, target, distilled.feed))
-        alone_order = orders.take(without_teacher(recipe, settings), [], out=Path(folder, "alone"), progress=told)
         alone = prepare(alone_order, Objects())
         adds["alone"] = added(alone, of_torch(alone, pipeline.train_all(alone)[0]))
     report.pop("details")
@@ -89,6 +85,17 @@ def cell(recipe: str, data: Path | None, seed: int) -> dict[str, Any]:
         "seconds": time.time() - started,
         "report": dict(report),
     }
+
+
+def orders_of(recipe: str, data: Path | None, seed: int, folder: Path) -> tuple[orders.Order, orders.Order]:
+    """What is built of a cell: with a teacher, and alone."""
+    settings = [f"seed={seed}", "teacher.seed=0", *([] if data is None else [f"data.path={data}"])]
+    more = recipes.load(recipe)[0].teachers
+    settings += [f"teachers.{i}.seed={i + 1}" for i in range(len(more))]
+    return (
+        orders.take(recipe, [], settings, out=folder / "out", progress=told, keep_candidates=True),
+        orders.take(without_teacher(recipe, settings), [], out=folder / "alone", progress=told),
+    )
 
 
 def without_teacher(recipe: str, settings: list[str]) -> dict[str, Any]:
