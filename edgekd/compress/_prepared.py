@@ -92,6 +92,14 @@ class QatModule(nn.Module):
         for fake in self._fakes():
             fake.enable_fake_quant(some is None or id(fake) in some)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> QatModule:
+        """Where a module moves, its graph makes its tensors too: an export writes down the device it was made on."""
+        super()._apply(fn, recurse)
+        place = next((tensor.device for tensor in (*self.parameters(), *self.buffers())), None)
+        if place is not None:
+            _move(self.graph, place)
+        return self
+
     def _fakes(self) -> list[FakeQuantizeBase]:
         return [module for module in self.graph.modules() if isinstance(module, FakeQuantizeBase)]
 
@@ -144,6 +152,19 @@ def prepare(
         annotator = Annotator(numerics, ranging, float_layers)
         prepared = prepare_qat_pt2e(graph, annotator)
     return QatModule(prepared, momenta, annotator, frozen)
+
+
+def _move(graph: GraphModule, place: torch.device) -> None:
+    """Let a graph make its tensors on a device, and expect them there."""
+    for part in graph.modules():
+        if not isinstance(part, GraphModule):
+            continue
+        for node in part.graph.nodes:
+            if node.kwargs.get("device") is not None:
+                node.update_kwarg("device", place)
+            elif node.target is torch.ops.aten.to.device:
+                node.update_arg(1, place)
+        part.recompile()
 
 
 def _whole_batchnorm(graph: GraphModule) -> None:

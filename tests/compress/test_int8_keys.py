@@ -11,6 +11,7 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from torchao.quantization.pt2e import FakeQuantizeBase
 
 from edgekd import plugins, target
 from edgekd.compress._base import Context
@@ -249,3 +250,27 @@ COMPUTES = {
     torch.ops.aten.adaptive_avg_pool2d.default,
     torch.ops.aten.amax.default,
 }
+
+
+class Ramp(torch.nn.Module):
+    """Makes a tensor of its own as it runs, and asks for another's type: an export writes down on which device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(192, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        ramp = torch.arange(5, device=x.device).to(x.dtype)
+        return self.linear(x.flatten(1)) + ramp.to(x.device)
+
+
+def test_a_graph_makes_its_tensors_where_its_module_is() -> None:
+    # "meta" stands for a GPU: a tensor left behind on the CPU is an error there, too.
+    module = change().apply(replace(plain(), module=Ramp().eval()), context()).module
+    assert isinstance(module, QatModule)
+    for name, part in list(module.graph.named_modules()):
+        if isinstance(part, FakeQuantizeBase):  # reads a number, which "meta" has none of
+            module.graph.set_submodule(name, torch.nn.Identity())
+    for place in ("meta", "cpu"):
+        module.to_empty(device=place)
+        assert module(torch.ones(2, *SHAPE, device=place)).device.type == place
