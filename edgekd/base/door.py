@@ -30,9 +30,11 @@ def open_inside(folder: Path, name: str, most: int, size: int | None = None) -> 
     """
     path, parts = folder / name, PurePosixPath(name).parts
     try:
-        for place in (path, *list(path.parents)[: len(parts) - 1]):
-            if place.is_symlink():
-                raise IntegrityError("a symbolic link", where=str(place))
+        place = str(folder)
+        for part in parts:
+            place = os.path.join(place, part)
+            if os.path.islink(place):
+                raise IntegrityError("a symbolic link", where=place)
         return _read(_opened(folder, parts), path, most, size)
     except OSError as err:
         kind = ResourceError if err.errno in faults.EXHAUSTED or err.errno == errno.EIO else IntegrityError

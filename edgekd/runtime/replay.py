@@ -119,8 +119,9 @@ def _golden(bundle: Bundle, opened: Opened, name: str) -> dict[str, Any]:
 def _found(folder: Path) -> Iterator[str]:
     """Everything in a folder that is no folder; links are not followed."""
     for root, folders, names in os.walk(folder):
-        links = [name for name in folders if Path(root, name).is_symlink()]
-        yield from (Path(root, name).relative_to(folder).as_posix() for name in (*names, *links))
+        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
+        inner = Path(root).relative_to(folder)
+        yield from ((inner / name).as_posix() for name in (*names, *links))
 
 
 if __name__ == "__main__":
