@@ -1,10 +1,11 @@
 """Does distillation help, and what does the int8 file keep of it? Teacher, student alone, distilled, int8; by seeds.
 
-    python benchmarks/matrix.py --data FOLDER [--recipe NAME ...] [--seeds 0 1 2]
+    python benchmarks/matrix.py --data FOLDER [--recipe NAME ...] [--seeds 0 1 2] [--files]
 
 The teacher is trained once a recipe (seed 0; of several the next from 1 on). Both students have the same schedule, the
 same views and the same labels; "alone" learns from the labels only, and where the student is made of its teacher, it
-begins untrained. Every build is verified. Every finished cell stands in ``results/matrix/``; run the command again
+begins untrained. Every build is verified; with ``--files`` nothing is built: files are exported and asked, and what
+ships is not told. Every finished cell stands in ``results/matrix/``; run the command again
 after an interruption, and it goes on where it stopped. At the end the paired gains are printed, with their 95 %
 intervals by bootstrap over (seed, test sample), and written to ``results/matrix.json``.
 """
@@ -26,12 +27,11 @@ import _nets
 import numpy as np
 
 import edgekd
-from edgekd import measure, orders, pipeline, steps
+from edgekd import measure, metric, orders, pipeline, steps
 from edgekd import recipe as recipes
 from edgekd.errors import EdgekdError
 from edgekd.heads import labels_of, split
 from edgekd.learn import train
-from edgekd.learn.feed import Feed
 from edgekd.metrics._base import PerSample
 from edgekd.prepare import Objects, prepare
 from edgekd.target import Target
@@ -59,31 +59,37 @@ UNTRAINED = {
 TRIALS = 2000
 
 
-def cell(recipe: str, data: Path | None, seed: int) -> dict[str, Any]:
+def cell(recipe: str, data: Path | None, seed: int, build: bool) -> dict[str, Any]:
     """One recipe and one seed: every value on the test split, and what each test sample adds to it."""
     started = time.time()
     with tempfile.TemporaryDirectory() as folder:
         order, alone_order = orders_of(recipe, data, seed, Path(folder))
-        report = pipeline.run(order)
+        report = dict(pipeline.run(order)) if build else {}
         distilled = prepare(order, Objects())
         trained, teachers = pipeline.train_all(distilled)
         adds = {
             "teacher": added(distilled, teachers.split("test")),
             "distilled": added(distilled, of_torch(distilled, trained)),
         }
-        edgekd.verify(order.out)
+        if build:
+            edgekd.verify(order.out)
+        onnx = {} if build else pipeline.export_all(distilled, trained)
         for target in order.targets:
-            adds[f"int8 on {target.name}"] = added(distilled, of_file(order.out, target, distilled.feed))
+            backend = measure.backend_of(target)
+            files = kept(order.out, target) if build else backend.lower(onnx[target.name]["int8"])
+            said = _nets.scores(distilled.feed, backend.open(files, batch=1))
+            adds[f"int8 on {target.name}"] = added(distilled, said)
         alone = prepare(alone_order, Objects())
         adds["alone"] = added(alone, of_torch(alone, pipeline.train_all(alone)[0]))
-    report.pop("details")
+    report.pop("details", None)
     return {
         "recipe": recipe,
         "seed": seed,
         "value_test": {name: float(values.mean()) for name, values in adds.items()},
         "adds": {name: base64.b64encode(zlib.compress(v.tobytes(), 9)).decode() for name, v in adds.items()},
         "seconds": time.time() - started,
-        "report": dict(report),
+        "metric": metric.name(order.recipe.metric["kind"], distilled.feed.labels("validation")),
+        "report": report,
     }
 
 
@@ -123,11 +129,10 @@ def of_torch(bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> np.nda
     return train.predict(trained["student"].student.module, bench.feed, "test")
 
 
-def of_file(out: Path, target: Target, feed: Feed) -> np.ndarray:
-    """What a target's int8 file says to the test split, whether or not it is the one that ships."""
+def kept(out: Path, target: Target) -> dict[str, bytes]:
+    """A target's int8 file, whether or not it is the one that ships."""
     folder = out.with_name(f"{out.name}.candidates") / target.name
-    files = {path.name: path.read_bytes() for path in sorted(folder.glob("int8.*"), key=lambda p: p.suffix == ".bin")}
-    return _nets.scores(feed, measure.backend_of(target).open(files, batch=1))
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("int8.*"), key=lambda p: p.suffix == ".bin")}
 
 
 def told(event: dict[str, Any]) -> None:
@@ -158,7 +163,7 @@ def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
     adds = {name: np.stack([unpacked(found, name) for found in cells]) for name in names}
     gap = adds["teacher"] - adds["alone"]
     found: dict[str, Any] = {
-        "metric": cells[0]["report"]["metric"],
+        "metric": cells[0].get("metric") or cells[0]["report"]["metric"],
         "seeds": [found["seed"] for found in cells],
         "value_test": {name: float(values.mean()) for name, values in adds.items()},
         "gap": interval(gap),
@@ -168,7 +173,7 @@ def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
         if name.startswith("int8"):
             found[f"{name}_minus_alone"] = interval(adds[name] - adds["alone"])
             found[f"{name}_closes"] = float((adds[name] - adds["alone"]).mean() / gap.mean())
-    ships = {(t, told["shipped"]) for one in cells for t, told in one["report"]["targets"].items()}
+    ships = {(t, told["shipped"]) for one in cells for t, told in one["report"].get("targets", {}).items()}
     found["ships"] = sorted(f"{target}: {name}" for target, name in ships)
     return found
 
@@ -179,6 +184,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--recipe", action="append", choices=sorted(RECIPES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--files", action="store_true", help="export and ask, without a build")
     given = parser.parse_args()
     for seed in given.seeds:
         for recipe in given.recipe or RECIPES:
@@ -187,7 +193,9 @@ def main() -> None:
                 print(name, flush=True)
                 try:
                     file = RECIPES[recipe]
-                    _common.write(name, cell(recipe, None if file is None else given.data / file, seed))
+                    _common.write(
+                        name, cell(recipe, None if file is None else given.data / file, seed, not given.files)
+                    )
                 except EdgekdError as err:
                     print(f"{name}: {err}", flush=True)
     table = {}
