@@ -19,7 +19,7 @@ VOCABULARY |= {"wordpiece"}
 LOWEST = {"errors", "plugins", "host", "heads", "preprocess", "wordpiece", "disk", "__init__"}  # and base/: they travel
 MAY: dict[str, set[str]] = {
     "document": set(),  # shapes alone
-    "base": LOWEST,
+    "base": {"document", *LOWEST},
     "vocabulary": {"base"},
     "metrics": {"base", "vocabulary"},
     "learn": {"base", "vocabulary", "metrics"},
