@@ -321,7 +321,7 @@ def inspection_table(found: Mapping[str, Any]) -> RenderableType:
         for column in ("op", "count", "int8"):
             table.add_column(column, justify="left" if column == "op" else "right")
         for row in model["ops"]:
-            table.add_row(row["op"], str(row["count"]), str(row["quantized"]))
+            table.add_row(row["op"], *("" if row[key] is None else str(row[key]) for key in ("count", "quantized")))
         lines.append(table)
     return Group(*lines)
 

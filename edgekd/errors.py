@@ -28,6 +28,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from edgekd.base.printable import printable
+
 
 class EdgekdError(Exception):
     """Base of everything edgekd raises on purpose.
@@ -39,7 +41,8 @@ class EdgekdError(Exception):
         allowed: what may stand there: a sentence, or names (the nearest to ``found`` is suggested).
         hint: what to do next, such as a pip line.
 
-    Attributes: the same, by name; the text is made of them when it is asked for.
+    Attributes: the same, by name, as they were given; the text is made of them when it is asked for, and does nothing
+        to a terminal, whatever a stranger wrote.
     """
 
     exit_code = 1
@@ -70,7 +73,7 @@ class EdgekdError(Exception):
                 parts.append(f"did you mean {near[0]!r}?")
         if self.hint:
             parts.append(self.hint)
-        return "; ".join(parts)
+        return printable("; ".join(parts))
 
     def put_in(self, file: str) -> None:
         """Name the file in front of the key, unless it is named."""
@@ -78,12 +81,16 @@ class EdgekdError(Exception):
             self.where = f"{file}: {self.where}"
 
     def as_dict(self) -> dict[str, Any]:
-        """What another process needs to raise it again (see ``from_dict``): JSON types alone."""
+        """What another process needs to raise it again (see ``from_dict``): JSON types alone.
+
+        A user's own class goes as the nearest of edgekd's.
+        """
+        kind = next(name for name in (cls.__name__ for cls in type(self).__mro__) if name in KINDS)
         shown = _shortened(self.found)
         plain = type(self.found) in (str, bool, int, type(None)) and not shown.endswith("...")
         found = {"found": self.found} if plain else {"shown": shown}
         told = {"message": self.message, "where": self.where, "allowed": self.allowed, "hint": self.hint}
-        return {key: _written(value) for key, value in {"kind": type(self).__name__, **found, **told}.items()}
+        return {key: _written(value) for key, value in {"kind": kind, **found, **told}.items()}
 
 
 LONGEST = 120  # characters that are shown of what was found

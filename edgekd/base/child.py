@@ -34,9 +34,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from edgekd.base import confined
+from edgekd import errors
+from edgekd.base import confined, reader
 from edgekd.base.child_limits import GB, Limits
 from edgekd.disk import temporary
+from edgekd.document.reply import Failure
 from edgekd.errors import EdgekdError, IntegrityError, ResourceError, UnavailableError
 
 POLL = 0.05
@@ -45,7 +47,7 @@ MAX_LINE, MAX_SAID, MAX_LINES = 4_000_000, 16_000_000, 100_000
 TAIL = 4000  # bytes that are kept of stderr
 CHUNK = 1 << 16
 MORE = "--max-memory-gb and --max-seconds allow more (in Python max_memory_gb, max_seconds)"
-_KINDS = {"at": str, "alive": bool, "error": list, "answer": object}
+_KINDS = {"at": str, "alive": bool, "error": dict, "answer": object}
 _PAGE = 1024  # bytes of a kB in /proc
 
 
@@ -257,14 +259,14 @@ class _Child:
                 return found
         raise self._no_answer(line)
 
-    def _error(self, told: list[Any]) -> EdgekdError:
-        match told:
-            case [str(kind), str(message)] if kind in confined.ERRORS:
-                return confined.ERRORS[kind](message)
-        raise self._no_answer(json.dumps(told).encode())
+    def _error(self, told: dict[str, Any]) -> EdgekdError:
+        try:
+            return errors.from_dict(reader.check(told, Failure, self.where), IntegrityError)
+        except IntegrityError:
+            raise self._no_answer(json.dumps(told).encode()) from None
 
     def _no_answer(self, line: bytes) -> IntegrityError:
-        said = _printable(line[:60].decode(errors="replace"))
+        said = line[:60].decode(errors="replace")
         return IntegrityError("said what is no answer, and was ended", where=_place(self.where, self.at), found=said)
 
     def _read(self) -> None:
@@ -315,7 +317,7 @@ def _some(pipe: IO[bytes]) -> bytes:
 
 def _place(where: str, at: str) -> str:
     """``at`` comes from the child."""
-    return f"{where}: {_printable(at[:200])}" if at else where
+    return f"{where}: {at[:200]}" if at else where
 
 
 def _signal(number: int) -> str:
@@ -328,8 +330,4 @@ def _signal(number: int) -> str:
 
 def _last(stderr: str) -> str:
     lines = [line for line in stderr.splitlines() if line.strip()]
-    return f": {_printable(lines[-1].strip()[:200])}" if lines else ""
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)
+    return f": {lines[-1].strip()[:200]}" if lines else ""

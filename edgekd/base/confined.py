@@ -19,7 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edgekd import errors
 from edgekd.errors import EdgekdError, IntegrityError, ResourceError, UsageError
 
 try:
@@ -30,10 +29,6 @@ except ImportError:  # Windows: the parent's deadlines alone
 TOLD = "EDGEKD_CHILD"  # the variable that holds what the parent says to ``begin``
 BEAT = 1.0  # seconds between two signs of life
 _PR_SET_PDEATHSIG = 1
-# The errors that come back to the parent as what they were.
-ERRORS: dict[str, type[EdgekdError]] = {
-    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, EdgekdError)
-}
 _channel: BinaryIO | None = None
 _lock = threading.Lock()  # streams are threads, and each says that it is alive
 _said = 0.0
@@ -117,9 +112,7 @@ def done() -> None:
 
 
 def _fail(err: EdgekdError) -> int:
-    """A user's own class of error goes as the nearest of ours."""
-    kind = next(cls.__name__ for cls in type(err).__mro__ if cls in ERRORS.values())
-    _say({"error": [kind, str(err)]})
+    _say({"error": err.as_dict()})
     return err.exit_code
 
 

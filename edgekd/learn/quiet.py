@@ -2,14 +2,21 @@
 
 What they say (an optional kernel library that did not load, a deprecation inside their own code) is nothing that a
 user of edgekd could act on; what matters is raised, or checked afterwards.
+
+``torch._dynamo``, which they import, makes ``torchinductor_<user>`` in TMPDIR for what nobody here compiles, and makes
+it again when it exports: no more of it stays than something is in.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+_INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"  # torch sets it, too
+_IS_THE_USERS = _INDUCTOR in os.environ
 
 
 @contextmanager
@@ -23,3 +30,6 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+        if not _IS_THE_USERS and (made := os.environ.get(_INDUCTOR)):
+            with suppress(OSError):
+                os.rmdir(made)

@@ -10,6 +10,7 @@ from typing import Any
 Devices = Sequence[Mapping[str, Any]]
 COLUMNS = ("device", "variant", "runtime", "numerics", "batch", "p50_ms", "p90_ms", "p99_ms", "mean_ms", "min_ms",
            "max_ms", "throughput_per_s", "samples", "size_bytes", "stable")  # fmt: skip
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet computes, and does not show, begins so
 
 
 def as_csv(devices: Devices) -> str:
@@ -19,9 +20,14 @@ def as_csv(devices: Devices) -> str:
     writer.writerow(COLUMNS)
     for device, name, row in _measured(devices):
         times = [row["latency_ms"][key] for key in ("p50", "p90", "p99", "mean", "min", "max")]
-        about = [device["device"], name, row["runtime"], row["numerics"], row["batch"]]
+        about = [*map(_cell, (device["device"], name, row["runtime"], row["numerics"])), row["batch"]]
         writer.writerow([*about, *times, row["throughput"], row["samples"], row["size_bytes"], row["stable"]])
     return made.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A text that a bundle or a device told, as a text to spreadsheets, too."""
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def as_benchmark_app(devices: Devices) -> str:

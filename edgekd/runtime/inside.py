@@ -15,11 +15,15 @@ from edgekd.heads import Heads, columns
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import look_ir, manifest, operators
 
+CONFIG = "required_operators.config"  # as the backend ort_mobile writes it; that imports its runtime
 MOST = 1 << 40  # bytes of a file; more than the limits of the child
 
 
 def inspect(path: str | Path) -> dict[str, Any]:
-    """``{"path", "about": {key: text}, "models": [{"file", "bytes", "ops": [{"op", "count", "quantized"}]}]}``."""
+    """``{"path", "about": {key: text}, "models": [{"file", "bytes", "ops": [{"op", "count", "quantized"}]}]}``.
+
+    Of ONNX Runtime's own format for phones the operators are those of the list beside the file, and the counts None.
+    """
     place = Path(path)
     if place.is_dir():
         bundle = bundles.read(place)
@@ -28,7 +32,8 @@ def inspect(path: str | Path) -> dict[str, Any]:
             confined.at(f"reading {variant.target}")
             files = bundle.files_of(variant)
             name, data = next(iter(files.items()))  # the one that a runtime opens
-            models.append(_model(f"{variant.target}/{name}", data, sum(map(len, files.values()))))
+            size, config = sum(map(len, files.values())), files.get(CONFIG, b"")
+            models.append(_model(f"{variant.target}/{name}", data, size, config))
         return {"path": str(path), "about": _about(bundle), "models": models}
     if not place.exists():
         raise UsageError("no such bundle or model file", where=str(path))
@@ -37,7 +42,9 @@ def inspect(path: str | Path) -> dict[str, Any]:
     more = beside.stat().st_size if real.suffix == ".xml" and beside.is_file() else 0
     if real.suffix == ".xml":
         look_ir.check(data, None, str(path))
-    return {"path": str(path), "about": {}, "models": [_model(str(path), data, len(data) + more)]}
+    listed = real.with_name(CONFIG)
+    config = open_inside(listed.parent, CONFIG, MOST) if real.suffix == ".ort" and listed.is_file() else b""
+    return {"path": str(path), "about": {}, "models": [_model(str(path), data, len(data) + more, config)]}
 
 
 def _about(bundle: bundles.Bundle) -> dict[str, Any]:
@@ -63,11 +70,20 @@ def _labels(heads: Heads) -> dict[str, slice]:
     return {f"labels of {name}" if len(found) > 1 else "labels": where for name, where in found.items()}
 
 
-def _model(name: str, data: bytes, size: int) -> dict[str, Any]:
+def _model(name: str, data: bytes, size: int, config: bytes) -> dict[str, Any]:
     confined.at(f"counting the operators of {name}")
+    if name.endswith(".ort"):
+        listed = [{"op": op, "count": None, "quantized": None} for op in _listed(config)]
+        return {"file": Path(name).name, "bytes": size, "ops": listed}
     ops = _openvino_ops(data, name) if name.endswith(".xml") else operators.of_onnx(data, name)
     rows = [{"op": op, "count": count, "quantized": ops[1][op]} for op, count in sorted(ops[0].items())]
     return {"file": Path(name).name, "bytes": size, "ops": rows}
+
+
+def _listed(config: bytes) -> list[str]:
+    """The operators in lines of ``domain;opset;operator,operator``."""
+    lines = [line for line in config.decode("utf-8", "replace").splitlines() if not line.startswith("#")]
+    return sorted({op for line in lines for op in line.rpartition(";")[2].split(",") if op})
 
 
 def _openvino_ops(xml: bytes, where: str) -> tuple[Counter[str], Counter[str]]:

@@ -13,7 +13,7 @@ import wave
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -438,10 +438,9 @@ def test_the_kinds_that_are_read(kind: str) -> None:
     assert _encoded.open_image(KINDS[kind], "here", mode="RGB").shape == (7, 9, 3)
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow tells of damaged metadata
 @pytest.mark.parametrize("kind", KINDS)
-def test_damaged_pictures(kind: str) -> None:
-    """Cut off anywhere, and with bytes of headers changed: a picture, or a DataError that names it."""
+def test_damaged_pictures(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Cut off anywhere, and with bytes of headers changed: a picture, or a DataError that names it; no other word."""
     data, rng = KINDS[kind], np.random.default_rng(0)
     cuts = [data[: int(count)] for count in np.linspace(0, len(data) - 1, 25)]
     for _ in range(75):
@@ -455,6 +454,19 @@ def test_damaged_pictures(kind: str) -> None:
                 assert _encoded.open_image(bad_data, "here").size <= 4 * limits.MOST["pixels"]
             except DataError as err:
                 assert str(err).startswith("here: ")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("how", [{}, {"compression": "jpeg"}])
+def test_what_is_read_of_a_damaged_picture_is_noted(how: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
+    """Pillow warns of some, of others libtiff writes to stderr itself."""
+    picture, seen = saved("TIFF", **how), _encoded.Seen()
+    for at in range(8, 110):
+        with suppress(DataError):
+            _encoded.open_image(picture[:at] + b"\xff" + picture[at + 1 :], "here", seen=seen)
+    assert 0 < seen.damaged < seen.pictures
+    assert f"{seen.damaged} of {seen.pictures} pictures are damaged in places" in " ".join(seen.notes())
+    assert capfd.readouterr().err == ""
 
 
 def test_pictures_of_an_archive_and_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,16 +259,17 @@ SAID = "confined.begin(); out = confined._channel; "
 MAD: dict[str, tuple[str, str]] = {
     "answers without end": (SAID + "[out.write(b'x' * 100_000) for _ in iter(int, 1)]", "said what is no answer"),
     "says without end": (SAID + "[out.write(b'{\"alive\": true}\\n') for _ in iter(int, 1)]", "said what is no answer"),
-    "no JSON": (SAID + "out.write(b'\\x1b[2Jhi\\n')", r"no answer, and was ended; found '\?\[2Jhi'"),
+    "no JSON": (SAID + "out.write(b'\\x1b[2Jhi\\n')", r"no answer, and was ended; found '\\+x1b\[2Jhi'"),
     "deep JSON": (SAID + "out.write(b'[' * 100_000 + b'\\n')", "said what is no answer"),
     "a number of 5,000 digits": (SAID + "out.write(b'1' * 5_000 + b'\\n')", "said what is no answer"),
     "no table": (SAID + "out.write(b'[1]\\n')", "said what is no answer"),
     "no words": (SAID + "out.write(b'{\"at\": 1}\\n')", "said what is no answer"),
-    "another error": (SAID + 'out.write(b\'{"error": ["SystemExit", "x"]}\\n\')', "said what is no answer"),
+    "another error": (SAID + 'out.write(b\'{"error": {"kind": "SystemExit", "message": "x"}}\\n\')', "^x$"),
+    "no error": (SAID + 'out.write(b\'{"error": {"kind": 5, "message": "x"}}\\n\')', "said what is no answer"),
     "an error that is none": (SAID + "out.write(b'{\"error\": [[], 1]}\\n')", "said what is no answer"),
     "a half answer": (SAID + "out.write(b'{\"answer\": 1')", "it ended with 0"),
     "no word": ("sys.exit(3)", "it ended with 3"),
-    "a traceback": ("print('\\x1bzap', file=sys.stderr); sys.exit(9)", r"it ended with 9: \?zap"),
+    "a traceback": ("print('\\x1bzap', file=sys.stderr); sys.exit(9)", r"it ended with 9: \\x1bzap"),
     "SIGSEGV": ("confined.begin(); confined.at('it'); os.kill(os.getpid(), 11)", r"^B: it: the runtime .*\(SIGSEGV\)"),
     "abort": ("print('bad', file=sys.stderr, flush=True); os.abort()", r"Aborted \(SIGABRT\): bad"),
     "closes and stays": ("confined.begin(); confined.done(); os.close(1); time.sleep(60)", "it ended with 0"),
@@ -341,6 +342,10 @@ def test_errors_come_back_as_what_they_were(told: Told) -> None:
         with pytest.raises(EdgekdError, match=r"^what$") as caught:
             told(head.format(raised))
         assert type(caught.value) is kind
+    with pytest.raises(TargetError) as caught:
+        told(head.format("TargetError('what', where='w\\x1b', found='f', allowed=['g'], hint='h')"))
+    err = caught.value
+    assert (err.message, err.where, err.found, err.allowed, err.hint) == ("what", "w\x1b", "f", ["g"], "h")
     with pytest.raises(IntegrityError, match="more memory than there is"):
         told(head.format("MemoryError"))
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from edgekd.learn import quiet
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -21,11 +24,16 @@ time.sleep(float(sys.argv[3]))
 """
 
 
-def can_trace() -> bool:
-    """Whether strace is here, and may trace."""
-    if shutil.which("strace") is None:
-        return False
-    return subprocess.run(["strace", "-f", "-o", os.devnull, "true"], capture_output=True, check=False).returncode == 0
+def of_benchmarks(name: str) -> Any:
+    """A module that the long runs share with the suite."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+watched = of_benchmarks("_watched")
 
 
 @pytest.mark.parametrize("target", ["ort-cpu", "openvino"])
@@ -35,7 +43,7 @@ def test_no_file_is_left_and_no_host_is_asked(target: str, digits: Path, tmp_pat
     temporary.mkdir()
     env = {**os.environ, "HOME": str(home), "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
     env.pop("ORT_DISABLE_TELEMETRY", None)
-    traced = can_trace()
+    traced = watched.can_watch()
     watch = ["strace", "-f", "-e", "trace=network", "-o", str(told)] if traced else []
     seconds = "12" if traced and target == "ort-cpu" else "0"  # it looks its collector's host up after 10
     line = [*watch, sys.executable, "-c", PROGRAM, str(digits / "out"), target, seconds]
@@ -53,3 +61,63 @@ def test_a_value_of_the_users_counts() -> None:
         line = [sys.executable, "-c", program]
         done = subprocess.run(line, capture_output=True, text=True, env={**env, "PYTHONPATH": str(ROOT)}, check=True)
         assert done.stdout.strip() == found
+
+
+COMMANDS = {
+    "report": ("-m", "edgekd", "report", "{bundle}", "--out", "{made}/page.html"),
+    "a device": ("-m", "edgekd", "bench", "{bundle}", "--target", "openvino", "--seconds", "0.05", "--device", "board",
+                 "--devices", "{devices}"),
+    "predict.py": ("{bundle}/examples/python/predict.py",),
+    "predict_openvino.py": ("{bundle}/examples/python/predict_openvino.py",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_runs_asks_nobody_and_writes_where_it_was_told(name: str, digits: Path, tmp_path: Path) -> None:
+    """Some rows of ``benchmarks/no_network.py``, which waits a minute after each of all."""
+    if not watched.can_watch():
+        pytest.skip("strace is not installed")
+    devices = tmp_path / "devices.toml"
+    devices.write_text(f'[board]\nkind = "local"\npython = "{sys.executable}"\n')
+    places = {"{bundle}": str(digits / "out"), "{devices}": str(devices)}
+    line = [sys.executable, *COMMANDS[name]]
+    for word, place in places.items():
+        line = [part.replace(word, place) for part in line]
+    found = watched.watch(line, tmp_path / "row", more={"EDGEKD_CACHE": "{made}/cache"})
+    assert watched.is_clean(found), found
+
+
+SEEN = """\
+7 socket(AF_UNIX, SOCK_STREAM, 0) = 3<socket:[1]>
+7 socket(AF_INET6, SOCK_STREAM, IPPROTO_IP) = 3<socket:[2]>
+7 bind(3<socket:[2]>, {sa_family=AF_INET6, sin6_port=htons(0), inet_pton(AF_INET6, "::1", &sin6_addr)}, 28) = 0
+8 socket(AF_INET, SOCK_DGRAM, IPPROTO_IP <unfinished ...>
+7 openat(AT_FDCWD</here>, "a.txt", O_WRONLY|O_CREAT, 0666 <unfinished ...>
+8 <... socket resumed>) = 4<socket:[3]>
+7 <... openat resumed>) = 5</here/a.txt>
+8 connect(4<socket:[3]>, {sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("10.0.0.1")}, 16) = 0
+7 openat(AT_FDCWD</here>, "/etc/resolv.conf", O_RDONLY|O_CLOEXEC) = 6</etc/resolv.conf>
+7 openat(AT_FDCWD</here>, "made/b", O_RDWR|O_CREAT, 0666) = 7</here/made/b>
+7 renameat2(7</here/made>, "b", AT_FDCWD</here>, "/there/c", 0) = 0
+7 mkdir("/there", 0777) = -1 EEXIST (File exists)
+"""
+
+
+def test_the_watch_sees_what_there_is() -> None:
+    found = watched.calls(SEEN, ["/here/made"])
+    assert found["sockets"] == {"AF_UNIX": 1, "loopback": 1, "AF_INET": 1}
+    assert found["lookups"] == 2
+    assert found["outside"] == {"/here/a.txt", "/there/c"}
+
+
+def test_the_folder_that_torch_makes_goes_unless_something_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quiet, "_IS_THE_USERS", False)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))  # torch sets it, too
+    with quiet.quiet():
+        (tmp_path / "inductor").mkdir()
+    assert not (tmp_path / "inductor").exists()
+    with quiet.quiet():
+        (tmp_path / "inductor" / "kernel").mkdir(parents=True)
+    assert (tmp_path / "inductor" / "kernel").exists()

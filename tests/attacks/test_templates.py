@@ -282,9 +282,45 @@ def test_a_cpp_program_says_what_was_told(tmp_path: Path) -> None:
     done = subprocess.run(line, cwd=tmp_path / "examples" / "cpp", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     out = subprocess.run([tmp_path / "examples" / "cpp" / "predict", tmp_path], capture_output=True, check=True).stdout
-    found = json.loads(out)
-    wanted = {head: labels[1] for head, labels in about.labels.items()}
-    assert {head: answer["label"] for head, answer in found.items()} == wanted
+    says_and_does_nothing(out.decode(), {head: labels[1] for head, labels in about.labels.items()})
+
+
+def says_and_does_nothing(out: str, wanted: Mapping[str, str]) -> None:
+    """A line of JSON with the label of each head, in which a terminal finds nothing to do."""
+    assert {head: answer["label"] for head, answer in json.loads(out).items()} == wanted
+    assert printable(out, keep="\n") == out and out.count("\n") == 1
+
+
+def test_a_python_program_says_what_was_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = {f"{text}h": ["x", text] for text in HOSTILE}
+    module: dict[str, Any] = {"__file__": str(tmp_path / "a" / "b" / "c" / "student.py"), "__name__": "student"}
+    exec(made(replace(told("ink", ""), labels=labels))["python/student.py"], module)
+    module["tell"]({head: np.array([[0.0, 1.0]]) for head in labels})
+    says_and_does_nothing(capsys.readouterr().out, {head: both[1] for head, both in labels.items()})
+    module["LABELS"] = {"h": ["x", "ß 中文"]}
+    module["tell"]({"h": np.array([[0.0, 1.0]])})
+    assert "ß 中文" in capsys.readouterr().out
+
+
+def test_a_node_program_says_what_was_told(tmp_path: Path) -> None:
+    """With a runtime that is a stub: it answers the second label of every head."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    labels = {f"{text}h": ["x", text] for text in HOSTILE}
+    heads = f"JSON.parse({json.dumps(json.dumps(list(labels)))}).map((head) => [head, {{ data: [0, 1] }}])"
+    stub = f"""export default {{ Tensor: class {{}}, InferenceSession: {{ create: async () => ({{
+        run: async () => Object.fromEntries({heads}) }}) }} }};"""
+    files = made(replace(told("ink", ""), labels=labels))
+    files |= {"node/node_modules/onnxruntime-node/index.mjs": stub}
+    files |= {"node/node_modules/onnxruntime-node/package.json": '{"main": "index.mjs"}'}
+    for name, source in files.items():
+        place = tmp_path / "examples" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(source)
+    (tmp_path / "examples" / "sample.bin").write_bytes(bytes(64))
+    line = ["node", str(tmp_path / "examples" / "node" / "predict.mjs")]
+    out = subprocess.run(line, capture_output=True, check=True).stdout.decode()
+    says_and_does_nothing(out, {head: both[1] for head, both in labels.items()})
 
 
 class Shape(HTMLParser):

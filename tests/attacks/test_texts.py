@@ -109,6 +109,14 @@ def test_whatever_is_printed_holds_nothing_that_is_obeyed(text: str) -> None:
     assert quiet(document) and json.loads(document) == {text: text}
 
 
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_an_error_is_shown_and_its_fields_are_as_they_were(text: str) -> None:
+    """Apps log errors with ``str``, and nobody there calls ``printable``."""
+    err = IntegrityError(text, where=text, found=text, allowed=text, hint=text)
+    assert printable(str(err)) == str(err) == printable(f"{text}: {text}; found {text!r}; allowed: {text}; {text}")
+    assert {err.message, err.where, err.found, err.allowed, err.hint} == {text}
+
+
 def hostile(value: Any, text: str, keep: str = "") -> Any:
     """A document with a text put into each of its texts; the keys are its shape."""
     if isinstance(value, dict):

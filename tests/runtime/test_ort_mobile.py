@@ -12,7 +12,7 @@ import onnx.parser
 import pytest
 
 import edgekd
-from edgekd import target
+from edgekd import inspection, target
 from edgekd.errors import ExportError, UnavailableError
 from edgekd.runtime.backends import _base
 from edgekd.runtime.backends._base import SelfTimed
@@ -34,9 +34,11 @@ net (float[N, 4] x) => (float[N, 4] y)
 def test_a_phone_gets_an_ort_file_and_the_operators_that_it_needs(own_digits: Path, tmp_path: Path) -> None:
     edgekd.build("digits", quick=True, out=tmp_path / "net", targets=["ort-mobile"], cache=own_digits / "cache")
     edgekd.verify(tmp_path / "net")
+    shown = inspection.inspect(tmp_path / "net")["models"][0]["ops"]
     lines = (tmp_path / "net" / "ort-mobile" / "required_operators.config").read_text().splitlines()
     found = {op for line in lines for op in line.split(";")[2].split(",")}
     assert "QLinearConv" in found and "Conv" not in found, "optimized as ONNX Runtime would, ahead of time"
+    assert shown == [{"op": op, "count": None, "quantized": None} for op in sorted(found)]
     # ONNX Runtime's own tool for phones reads what the file was made of.
     program = str(tmp_path / "net" / "examples" / "python" / "predict.py")
     assert subprocess.run([sys.executable, program], capture_output=True, check=False).returncode == 0

@@ -21,6 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgekd.base import limits
 from edgekd.errors import DataError
+from edgekd.learn.data import _complaints
 
 # The kinds that are read (a phone's MPO is a JPEG); Pillow knows others, and starts programs for some.
 FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "PPM")
@@ -44,6 +45,7 @@ class Seen:
 
     pictures: int = 0
     frames: int = 0
+    damaged: int = 0
     clear: int = 0
     deep: int = 0
     peak: float = 0.0
@@ -56,6 +58,8 @@ class Seen:
         """
         if self.frames:
             yield f"{self.frames:,} of {self.pictures:,} pictures have several frames: the first is read"
+        if self.damaged:
+            yield f"{self.damaged:,} of {self.pictures:,} pictures are damaged in places: what could be read of them is"
         if self.clear:
             yield f"{self.clear:,} of {self.pictures:,} pictures are transparent in places: these lie on white"
         if self.deep and 0 < self.peak <= 255:
@@ -110,6 +114,14 @@ def open_image(
             outside of their range.
     """
     seen = seen or Seen()
+    with _complaints.heard(data) as complaints:
+        array = _array(data, where, size, mode, seen)
+    seen.damaged += complaints.any
+    return array[..., None] if array.ndim == 2 else array
+
+
+def _array(data: bytes, where: str, size: tuple[int, int] | None, mode: str | None, seen: Seen) -> NDArray[np.uint8]:
+    """(H, W) of greys, or (H, W, 3)."""
     try:
         file = _opened(data, where)
         seen.pictures += 1
@@ -129,8 +141,7 @@ def open_image(
         raise DataError("can't be decoded (no picture of a kind that is read)", where=where, found=data[:16]) from err
     except DECODABLE as err:
         raise DataError(f"can't be decoded ({err})", where=where) from err
-    array = np.asarray(image, dtype=np.uint8)
-    return array[..., None] if array.ndim == 2 else array
+    return np.asarray(image, dtype=np.uint8)
 
 
 def _opened(data: bytes, where: str) -> Image.Image:

@@ -62,7 +62,7 @@ class Openvino:
         if base not in {re.split("[:.]", device)[0] for device in devices}:
             there = ", ".join(devices)  # a text: no nearest name, of a device that is known and not here
             raise UnavailableError("no such device here", where="options.device", found=self.device, allowed=there)
-        known = _core().get_property(base, "SUPPORTED_PROPERTIES")
+        known = _properties(base) if self.config else ()
         if unknown := [key for key in self.config if key not in known]:
             raise UsageError(f"{base} has no such property", where="options.config", found=unknown[0], allowed=known)
 
@@ -312,6 +312,12 @@ def _check_agree(sizes: dict[str, int], what: str) -> None:
 @functools.cache
 def _core() -> ov.Core:
     return ov.Core()
+
+
+@functools.cache
+def _properties(device: str) -> tuple[str, ...]:
+    """What a device can be told; asked once, since OpenVINO 2026.4 keeps 3 kB of each asking for ever."""
+    return tuple(_core().get_property(device, "SUPPORTED_PROPERTIES"))
 
 
 def _port(port: ov.ConstOutput, node: ov.Node) -> Port:
