@@ -1,0 +1,75 @@
+"""Every fuzz harness without the fuzzer: its corpus, and some seeded mutations of it. 0 plain exceptions.
+
+``benchmarks/fuzz.py`` runs the same harnesses millions of times. One that is added there is found here by itself.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from edgekd.errors import EdgekdError
+
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "fuzzing"
+MOST, MUTATIONS, SLOW_MUTATIONS = 4096, 300, 3
+SECONDS = 0.15  # of one harness's mutations; a slow machine makes fewer
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("fuzzing", FOLDER / "__init__.py")
+    assert spec is not None and spec.loader is not None
+    module = sys.modules["fuzzing"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+HARNESSES: dict[str, Any] = _load().load()
+
+
+def ask(harness: Any, data: bytes) -> EdgekdError | None:
+    """The error that a harness's door answers with; any other is a find, and ends the test with it."""
+    try:
+        harness.run(data)
+    except EdgekdError as err:
+        return err
+    return None
+
+
+@pytest.mark.parametrize("name", HARNESSES)
+def test_a_door_answers_or_refuses(name: str) -> None:
+    harness = HARNESSES[name]
+    corpus = [path.read_bytes() for path in harness.corpus()]
+    for data in corpus:
+        ask(harness, data)
+    rng, until = random.Random(name), time.monotonic() + SECONDS
+    for _ in range(SLOW_MUTATIONS if harness.slow else MUTATIONS):
+        data = rng.choice(corpus)
+        for _ in range(rng.choice((1, 1, 1, 3))):
+            data = harness.mutate(data, rng)
+        ask(harness, data[: harness.most])
+        if time.monotonic() > until:
+            break
+
+
+@pytest.mark.parametrize("name", HARNESSES)
+def test_what_edgekd_writes_is_taken(name: str) -> None:
+    """A corpus that is behind the formats would be refused at its first line, and nothing behind that is tried."""
+    good = [path for path in HARNESSES[name].corpus() if path.name.startswith("good")]
+    assert good
+    for path in good:
+        assert ask(HARNESSES[name], path.read_bytes()) is None, path.name
+
+
+def test_corpora_are_small_and_of_a_harness() -> None:
+    folders = sorted(path.name for path in (FOLDER / "corpora").iterdir())
+    assert folders == sorted(HARNESSES) and len(folders) >= 18
+    for name, harness in HARNESSES.items():
+        sizes = [path.stat().st_size for path in harness.corpus()]
+        assert 1 <= len(sizes) <= 16 and max(sizes) <= harness.most, name
