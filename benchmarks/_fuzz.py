@@ -16,7 +16,14 @@ from pathlib import Path
 
 import atheris
 
-LIMITS = ("-rss_limit_mb=2048", "-timeout=20", "-len_control=0", "-print_final_stats=1", "-reload=0", "-close_fd_mask=1")
+LIMITS = (
+    "-rss_limit_mb=2048",
+    "-timeout=20",
+    "-len_control=0",
+    "-print_final_stats=1",
+    "-reload=0",
+    "-close_fd_mask=1",
+)
 
 
 def place(err: BaseException) -> str:
@@ -32,8 +39,9 @@ def main() -> None:
     module, name, finds, *line = sys.argv[1:]
     with atheris.instrument_imports(include=["edgekd"]):
         importlib.import_module(module)
-        from edgekd.errors import EdgekdError  # noqa: PLC0415
         from fuzzing import HARNESSES  # noqa: PLC0415
+
+        from edgekd.errors import EdgekdError  # noqa: PLC0415
 
         one, known = HARNESSES[name], set[str]()
 

@@ -10,7 +10,6 @@ import types
 from typing import Any
 
 import numpy as np
-from fuzzing import _mutate, harness, room
 
 from edgekd import errors
 from edgekd.base import child, reader
@@ -21,6 +20,7 @@ from edgekd.runtime import bench, cold, left, remote
 from edgekd.runtime.backends import ort_web
 from edgekd.runtime.devices import _find
 from edgekd.runtime.devices.local import Local
+from fuzzing import _mutate, harness, room
 
 JOB = bench.BenchJob(
     "ort", {"this": {"model.onnx": b""}}, "this", {"x": np.zeros((1, 3), np.float32)}, min_samples=2, min_seconds=0.0
@@ -150,5 +150,3 @@ def devices_toml(data: bytes) -> None:
     finally:
         for key, value in before.items():
             os.environ.pop(key) if value is None else os.environ.__setitem__(key, value)
-
-

@@ -6,16 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fuzzing import _mutate, harness, room
-
 from edgekd import plan, recipe, sources, target
-from edgekd.base import reader, shards as indexes
+from edgekd.base import reader
+from edgekd.base import shards as indexes
 from edgekd.build import lineage
-from edgekd.document import bench, cache, report as reports, samples as samples_json
+from edgekd.document import bench, cache
+from edgekd.document import report as reports
+from edgekd.document import samples as samples_json
 from edgekd.errors import IntegrityError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import decisions as decided
 from edgekd.store import Store
+from fuzzing import _mutate, harness, room
 
 VOCABULARY = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n##b\n"
 KEY = "ab" * 32

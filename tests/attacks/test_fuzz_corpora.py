@@ -17,6 +17,8 @@ import pytest
 
 from edgekd.errors import EdgekdError
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of numpy and Pillow, over damaged files
+
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "fuzzing"
 MOST, MUTATIONS, SLOW_MUTATIONS = 4096, 300, 3
 SECONDS = 0.15  # of one harness's mutations; a slow machine makes fewer
