@@ -1,8 +1,8 @@
 """Fuzz harnesses: each takes bytes to a door of edgekd, which answers or raises an ``EdgekdError``, and nothing else.
 
-``HARNESSES`` holds them by name, of every module here. What begins a run lies in ``corpora/<name>/``: a few small files,
-those called ``good*`` as edgekd writes them, so that the door must take them. ``benchmarks/fuzz.py`` runs the harnesses
-under atheris; the suite replays the corpora, and some seeded mutations of them, without it.
+``HARNESSES`` holds them by name, of every module here. What a run begins with lies in ``corpora/<name>/``, the files
+called ``good*`` as edgekd writes them, so that the door must take them. ``benchmarks/fuzz.py`` runs the harnesses under
+atheris; the suite replays the corpora, and some seeded mutations of them, without it.
 """
 
 from __future__ import annotations

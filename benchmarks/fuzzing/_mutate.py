@@ -17,8 +17,10 @@ from typing import Any
 Mutate = Callable[[bytes, random.Random], bytes]
 NUMBERS = (0, 1, -1, 2, 3, 7, 8, 64, 255, 256, 1000, 2**15, 2**31 - 1, 2**31, 2**53, 2**63 - 1, 2**63, 2**64, 10**30)
 FLOATS = (0.0, -0.0, 0.5, 1.5, 1e-320, 1e15, 1e16, 1e308, -1e308, float("nan"), float("inf"))
-TEXTS = ("", "x", "\0", "\n", "\x1b[31m", "\u202e", "\ud800", "é", "e\u0301", "中", "👩‍👧", "../x", "/dev/zero", "a" * 300,
-         "{{ 7 * 7 }}", "<b>", "|", "`", "%s", "__proto__", '"; x', "'", "\\", "*/", "??/", "[UNK]", "##a")  # fmt: skip
+TEXTS = (
+    *("", "x", "\0", "\n", "\x1b[31m", "\u202e", "\ud800", "é", "e\u0301", "中", "👩\u200d👧", "../x", "a" * 99),
+    *("{{ 7 }}", "<b>", "|", "`", "%s", "__proto__", '"; x', "'", "\\", "*/", "??/", "[UNK]", "##a"),
+)
 ODD: tuple[Any, ...] = (None, True, False, [], {}, [[]], {"a": 1}, [None], [0], [""])
 SPLITS = re.compile(rb"[^\w.+-]+|[\w.+-]+")
 
@@ -66,7 +68,10 @@ def of_json(data: bytes, rng: random.Random) -> bytes:
                 inside[key] = _other(inside[key], rng)
         if not found:
             break
-    return head + json.dumps(found, ensure_ascii=bool(rng.randrange(4))).encode("utf-8", "surrogatepass")
+    try:
+        return head + json.dumps(found, ensure_ascii=bool(rng.randrange(4))).encode("utf-8", "surrogatepass")
+    except (ValueError, RecursionError):  # what was put in twice holds itself
+        return of_bytes(data, rng)
 
 
 def _json_in(data: bytes) -> tuple[bytes, Any]:
@@ -179,7 +184,7 @@ def _of_header(held: bytes, rng: random.Random) -> bytes:
         if sizes and rng.randrange(3):
             sizes[rng.randrange(len(sizes))] = rng.choice((0, 1, 2, 3, 5, 2**31, 2**63, rng.choice(sizes)))
         else:
-            sizes = rng.choice(([], sizes + [1], sizes[1:], [1, *sizes]))
+            sizes = rng.choice(([], [*sizes, 1], sizes[1:], [1, *sizes]))
         made = held[:128].replace(found[0], ("(" + "".join(f"{size}, " for size in sizes) + ")").encode(), 1)
     return made[:127].rstrip(b"\n").ljust(127) + b"\n" + held[128:]
 

@@ -1,4 +1,4 @@
-"""What a user writes or was given: recipes, settings on the command line, targets, preprocessing, a search's journal."""
+"""What a user writes or was given: recipes, settings on a command line, targets, preprocessing, a search's journal."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def _calls(source: str) -> set[str]:
     return {ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)}
 
 
-@harness(_mutate.of_words, slow=True, most=256)
+@harness(_mutate.of_words, slow=True, most=128)
 def programs(data: bytes) -> None:
     """A bundle's programs with a text in every field; the first line says of which kind of student."""
     case, _, text = data.partition(b"\n")

@@ -1,4 +1,4 @@
-"""Texts: vocabularies, what is made of a text, class names and labels, tables, and what a terminal or a program shows."""
+"""Texts: vocabularies, tokens, class names and labels, tables, and what a terminal or a program shows."""
 
 from __future__ import annotations
 
