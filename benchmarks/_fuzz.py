@@ -41,15 +41,11 @@ def main() -> None:
         importlib.import_module(module)
         from fuzzing import HARNESSES  # noqa: PLC0415
 
-        from edgekd.errors import EdgekdError  # noqa: PLC0415
-
         one, known = HARNESSES[name], set[str]()
 
         def run(data: bytes) -> None:
             try:
-                one.run(data)
-            except EdgekdError:
-                pass
+                one.ask(data)
             except Exception as err:  # noqa: BLE001 - what is looked for
                 kind = f"{type(err).__name__} at {place(err)}"
                 if kind not in known:
@@ -68,10 +64,10 @@ def main() -> None:
 def keep(folder: Path, kind: str, data: bytes, err: BaseException) -> None:
     """The input, and what it raised."""
     folder.mkdir(parents=True, exist_ok=True)
-    place = folder / "".join(c if c.isalnum() else "_" for c in kind)
-    place.with_suffix(".bin").write_bytes(data)
+    file = folder / "".join(c if c.isalnum() else "_" for c in kind)
+    file.with_suffix(".bin").write_bytes(data)
     told = {"kind": kind, "message": str(err)[:300], "traceback": traceback.format_exception(err)[-8:]}
-    place.with_suffix(".json").write_text(json.dumps(told, indent=1))
+    file.with_suffix(".json").write_text(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":

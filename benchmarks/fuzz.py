@@ -51,12 +51,14 @@ class State:
     Attributes:
         code: of which sources.
         coverage: (executions, edges) whenever there were more.
+        seconds, cpu: of the clock, and of a core.
         slowest: seconds of one input, in whole ones.
     """
 
     code: str
     executions: int = 0
     seconds: float = 0.0
+    cpu: float = 0.0
     slowest: int = 0
     deaths: int = 0
     coverage: list[tuple[int, int]] = field(default_factory=list)
@@ -133,7 +135,10 @@ class Run:
         with subprocess.Popen(line, cwd=self.memory, env=env, **pipes) as child:
             assert child.stderr is not None
             tail = self.heard(child.stderr, before)
+            _, status, used = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
         self.state.seconds += time.monotonic() - started
+        self.state.cpu += used.ru_utime + used.ru_stime
         shutil.rmtree(self.memory, ignore_errors=True)
         if child.returncode:
             self.state.deaths += 1
@@ -178,6 +183,7 @@ class Run:
             "quiet": self.quiet(),
             "corpus": len(list((self.folder / "corpus").iterdir())),
             "seconds": round(state.seconds),
+            "cpu_seconds": round(state.cpu),
             "slowest_s": state.slowest,
         }
 
@@ -232,7 +238,8 @@ def main() -> None:
     if not given.no_result and not given.only:
         import _common  # noqa: PLC0415  # torch is not needed before
 
-        told = {"harnesses": len(rows), "executions": total, "share": given.share}
+        told: dict[str, Any] = {"harnesses": len(rows), "executions": total, "share": given.share}
+        told["cpu_seconds"] = sum(row["cpu_seconds"] for row in rows.values())
         told["plain_exceptions"] = sum(len(row["plain_exceptions"]) for row in rows.values())
         told["deaths"] = sum(row["deaths"] for row in rows.values())
         told["not_quiet"] = [name for name, row in rows.items() if not row["quiet"]]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import functools
 import importlib
+import json
 import os
 import pkgutil
 import shutil
@@ -18,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekd.base.printable import printable
+from edgekd.errors import EdgekdError
 from fuzzing import _mutate
 
 CORPORA = Path(__file__).parent / "corpora"
@@ -47,6 +50,16 @@ class Harness:
     def executions(self) -> int:
         """At least."""
         return SLOW if self.slow else EXECUTIONS
+
+    def ask(self, data: bytes) -> EdgekdError | None:
+        """The error that the door answers with, which can be shown and told to another process."""
+        try:
+            self.run(data)
+        except EdgekdError as err:
+            printable(str(err)).encode()
+            json.dumps(err.as_dict()).encode()
+            return err
+        return None
 
     def corpus(self) -> list[Path]:
         """Its files, sorted."""

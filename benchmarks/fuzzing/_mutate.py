@@ -115,6 +115,25 @@ def _other(value: Any, rng: random.Random) -> Any:
     return value if value is None else [value]
 
 
+def of_messages(data: bytes, rng: random.Random) -> bytes:
+    """Of lines that hold a document each, one: doubled, gone, or its document changed."""
+    lines = data.split(b"\n")
+    at = rng.randrange(len(lines))
+    start = lines[at].find(b"{")
+    match rng.randrange(8):
+        case 0:
+            return of_bytes(data, rng)
+        case 1:
+            lines.insert(at, lines[rng.randrange(len(lines))])
+        case 2:
+            del lines[at]
+        case _ if start < 0:
+            lines[at] = of_bytes(lines[at], rng)
+        case _:
+            lines[at] = lines[at][:start] + of_json(lines[at][start:], rng)
+    return b"\n".join(lines)
+
+
 def of_words(data: bytes, rng: random.Random) -> bytes:
     """Of a text (TOML, XML, tables, programs' arguments) whole lines and words: gone, doubled, exchanged, odd."""
     if not rng.randrange(4):

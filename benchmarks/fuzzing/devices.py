@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import io
 import os
+import random
+import struct
 import types
 from typing import Any
 
@@ -43,7 +45,7 @@ class _Device(remote.Remote):
         return found
 
 
-@harness(_mutate.of_words)
+@harness(_mutate.of_messages)
 def device_answers(data: bytes) -> None:
     """What a device answers when it is greeted, given a file, told to run a program, and asked for a result."""
     there = _Device(data)
@@ -101,7 +103,7 @@ class _Child(child._Child):
         return True
 
 
-@harness(_mutate.of_words)
+@harness(_mutate.of_messages)
 def child_answers(data: bytes) -> None:
     """Lines of a child that opened a stranger's model; the first byte is the code that it ended with."""
     code = (data[0] if data else 0) - 64
@@ -112,7 +114,23 @@ def child_answers(data: bytes) -> None:
         ended.hold("net")
 
 
-@harness(_mutate.of_bytes)
+def _of_frames(data: bytes, rng: random.Random) -> bytes:
+    """One frame's document, its length right."""
+    at, starts = 0, []
+    while at + 4 < len(data):
+        if data[at + 4 : at + 5] == b"{":
+            starts.append(at)
+            at += int.from_bytes(data[at : at + 4], "little")
+        at += 4
+    if not starts or not rng.randrange(4):
+        return _mutate.of_bytes(data, rng)
+    at = rng.choice(starts)
+    end = at + 4 + int.from_bytes(data[at : at + 4], "little")
+    made = _mutate.of_json(data[at + 4 : end], rng)
+    return data[:at] + struct.pack("<I", len(made)) + made + data[end:]
+
+
+@harness(_of_frames)
 def node_answers(data: bytes) -> None:
     """Frames of a process of Node that runs a stranger's model."""
     ended = types.SimpleNamespace(kill=lambda: None, wait=lambda: None, stdin=io.BytesIO(), stdout=io.BytesIO(data))

@@ -42,7 +42,7 @@ def tokenizer_json(data: bytes) -> None:
     _vocabulary.read(str(folder), lower).encode(["ab é"], 8, lower)
 
 
-@harness(_mutate.of_words, most=1024)
+@harness(_mutate.of_words, most=256)
 def tokens(data: bytes) -> None:
     """A text that a student is asked about: as many tokens as are asked for, the same however they are asked for."""
     text = data.decode("utf-8", "surrogateescape")
@@ -89,7 +89,7 @@ def tsv(data: bytes) -> None:
     assert all(len(split) for split in found.splits.values())
 
 
-@harness(_mutate.of_words, most=1024)
+@harness(_mutate.of_words, most=128)
 def shown(data: bytes) -> None:
     """A text on a terminal, in JSON, in a card and in programs: it comes back as it was, and does nothing."""
     odd = data.decode("utf-8", "surrogateescape")

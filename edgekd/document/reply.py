@@ -63,7 +63,7 @@ class Bytes(TypedDict):
 
 
 class Port(TypedDict):
-    """An input or an output, as Node tells it; sizes that are free have names there."""
+    """An input or an output, as Node tells it; sizes that are free have names there, or are below 0."""
 
     name: str
     type: str

@@ -268,4 +268,4 @@ def _first(said: object) -> str:
 def _port(told: reply.Port) -> Port:
     if told["type"] not in _TYPES:
         raise ExportError("no array of this type", where=told["name"], found=told["type"], allowed=_TYPES)
-    return Port(told["name"], tuple(s if isinstance(s, int) else None for s in told["shape"]), told["type"])
+    return Port(told["name"], tuple(s if isinstance(s, int) and s >= 0 else None for s in told["shape"]), told["type"])
