@@ -6,6 +6,7 @@ All of them are functions of the bytes and a seeded generator.
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import random
@@ -58,20 +59,17 @@ def of_json(data: bytes, rng: random.Random) -> bytes:
             case 0:
                 del inside[key]
             case 1 if isinstance(inside, list):
-                inside.insert(key, inside[key])
+                inside.insert(key, copy.deepcopy(inside[key]))
             case 1:
-                inside[key + rng.choice(TEXTS)] = inside[key]
+                inside[key + rng.choice(TEXTS)] = copy.deepcopy(inside[key])
             case 2:
                 other, its = _place(found, rng)
-                inside[key] = json.loads(json.dumps(other[its]))
+                inside[key] = copy.deepcopy(other[its])
             case _:
                 inside[key] = _other(inside[key], rng)
         if not found:
             break
-    try:
-        return head + json.dumps(found, ensure_ascii=bool(rng.randrange(4))).encode("utf-8", "surrogatepass")
-    except (ValueError, RecursionError):  # what was put in twice holds itself
-        return of_bytes(data, rng)
+    return head + json.dumps(found, ensure_ascii=bool(rng.randrange(4))).encode("utf-8", "surrogatepass")
 
 
 def _json_in(data: bytes) -> tuple[bytes, Any]:
@@ -97,7 +95,7 @@ def _other(value: Any, rng: random.Random) -> Any:
     """Something else, often of the same type."""
     match rng.randrange(6):
         case 0:
-            return rng.choice(ODD)
+            return copy.deepcopy(rng.choice(ODD))  # the next change may be inside of it
         case 1:
             return rng.choice(TEXTS)
         case 2:

@@ -206,6 +206,9 @@ def test_a_lineage_that_the_recipe_names(recipe: tuple[Any, Any]) -> None:
         told(history=5),
         told(history=["x"]),
         told(seconds="x"),
+        told(seconds=float("inf")),  # a report holds none
+        told({}),  # a pass of no kind
+        told(lineage=[{"kind": "student"}, {"table": PASSES[0]}]),
         told(lineage=[]),
         told(lineage=5),
         told(lineage=[{"kind": "student"}, 5]),
