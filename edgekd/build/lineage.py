@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from safetensors import SafetensorError
+
 from edgekd.base import reader
 from edgekd.document.cache import Trained
 from edgekd.errors import IntegrityError
@@ -11,6 +13,8 @@ from edgekd.store import Store, canonical
 
 WEIGHTS, ABOUT, PROBE = "model.safetensors", "student.json", "probe.safetensors"  # the files of a trained step
 ROOTS = ("teacher", "student")
+# What a pass raises that replays a record which it did not write, and who reads weights that are none.
+ODD = (ArithmeticError, AttributeError, LookupError, RuntimeError, SafetensorError, TypeError, ValueError)
 
 
 def kept(store: Store, step: Step, recipe: Recipe, plan: Plan) -> dict[str, bytes] | None:
