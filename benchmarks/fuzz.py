@@ -91,7 +91,7 @@ class Run:
         if self.state.code != code:
             self.state = State(code)
             for find in (self.folder / "finds").iterdir():
-                find.rename(self.folder / "corpus" / find.name) if find.suffix == ".bin" else find.unlink()
+                find.unlink() if find.suffix == ".json" else find.rename(self.folder / "corpus" / find.name)
 
     def finds(self) -> list[dict[str, Any]]:
         """The plain exceptions, one a kind."""
