@@ -7,13 +7,10 @@ atheris; the suite replays the corpora, and some seeded mutations of them, witho
 
 from __future__ import annotations
 
-import atexit
 import functools
 import importlib
 import json
-import os
 import pkgutil
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,8 +93,5 @@ def load() -> dict[str, Harness]:
 
 @functools.cache
 def room(name: str) -> Path:
-    """A folder of this process's own, in memory where there is such a place; gone at its end."""
-    memory = "/dev/shm" if os.path.isdir("/dev/shm") and "TMPDIR" not in os.environ else None
-    folder = Path(tempfile.mkdtemp(prefix=f"edgekd-fuzz-{name}-", dir=memory))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    """A folder of this process's own, in ``$TMPDIR``; who runs it removes that. The fuzzer's is in memory."""
+    return Path(tempfile.mkdtemp(prefix=f"edgekd-fuzz-{name}-"))

@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib.util
 import random
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,6 +33,14 @@ def _load(name: str, file: Path) -> ModuleType:
 
 
 HARNESSES: dict[str, Any] = _load("fuzzing", FOLDER / "__init__.py").load()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What harnesses write is gone with what other tests write."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("fuzz")))
+        yield
 
 
 @pytest.mark.parametrize("name", HARNESSES)
