@@ -227,8 +227,10 @@ def plan_tree(found: Mapping[str, Any]) -> RenderableType:
     return Group(tree, end)
 
 
-def size(count: int) -> str:
-    """Bytes; 1 kB = 1,000 bytes."""
+def size(count: int | None) -> str:
+    """Bytes; 1 kB = 1,000 bytes. Empty where nobody knows."""
+    if count is None:
+        return ""
     return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 

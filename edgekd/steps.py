@@ -25,7 +25,7 @@ from edgekd.build import lineage, network_key, taken
 from edgekd.build.kept import document
 from edgekd.build.lineage import ABOUT, PROBE, WEIGHTS
 from edgekd.compress._base import Clock, Context, Pass
-from edgekd.errors import ExportError, FactoryError
+from edgekd.errors import ExportError, FactoryError, out_of_memory
 from edgekd.heads import SINGLE, Heads
 from edgekd.learn import nets, train
 from edgekd.learn import teacher as teachers
@@ -301,6 +301,13 @@ def _stored(bench: Bench, step: Step, make: Callable[[Path], Trained]) -> Traine
                 )
     else:
         bench.progress({"step": step.name, "cached": True})
+        try:
+            return unpack(bench, files, step)
+        except lineage.ODD as err:
+            if out_of_memory(err):
+                raise
+            bench.store.drop(step.key)
+            return _stored(bench, step, make)
     return unpack(bench, files, step)
 
 

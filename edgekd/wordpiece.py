@@ -62,7 +62,7 @@ class Vocabulary(tuple[str, ...]):
             raise ValueError(f"a WordPiece vocabulary needs {missing[0]}")
         if len(known) < len(made):
             raise ValueError(f"a token twice: {Counter(made).most_common(1)[0][0]!r}")
-        if bad := [token for token in made if not token or "\n" in token]:
+        if bad := [token for token in made if not token or "\n" in token or token[-1] == "\r"]:  # see ``read``
             raise ValueError(f"an empty token, or one of two lines: number {made.index(bad[0])}")
         return made
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 from edgekd.document.machine import Machine
 from edgekd.document.rules import Count, Nanoseconds, NotNegative, Number, Positive, Some, closed
@@ -86,6 +86,7 @@ class Row(TypedDict):
     stable: bool
     note: str | None
     conditions: Conditions
+    kernels: NotRequired[list[Kernel]]
 
 
 class Skipped(TypedDict):

@@ -6,6 +6,7 @@ from typing import Annotated, NotRequired, TypedDict
 
 from edgekd.document.bench import Kernel
 from edgekd.document.machine import Host
+from edgekd.document.report import Epoch
 from edgekd.document.rules import Bytes, Count, Nanoseconds, NotNegative, Number, Positive, Some, closed
 
 
@@ -68,3 +69,18 @@ class Rehearsed(TypedDict):
     size_bytes: dict[str, dict[str, Bytes]]
     notes: NotRequired[list[str]]
     taken: NotRequired[dict[str, str]]
+
+
+class Record(TypedDict):
+    """What a student was made of, or a pass that changed it; other keys are the pass's own."""
+
+    kind: str
+    table: NotRequired[dict[str, object]]
+
+
+class Trained(TypedDict):
+    """``student.json`` of a trained step: what it was made of, and its training."""
+
+    lineage: Annotated[list[Record], Some()]
+    history: list[Epoch]
+    seconds: NotNegative

@@ -60,3 +60,40 @@ class Bytes(TypedDict):
     """A file follows, of so many bytes."""
 
     bytes: Count
+
+
+class Port(TypedDict):
+    """An input or an output, as Node tells it; sizes that are free have names there, or are below 0."""
+
+    name: str
+    type: str
+    shape: list[int | str | None]
+
+
+class Opened(TypedDict):
+    """What a session of Node reads and gives."""
+
+    inputs: list[Port]
+    outputs: list[Port]
+
+
+class Tensor(TypedDict):
+    """An array whose bytes follow."""
+
+    name: str
+    type: Literal["float32", "float16", "int64", "int32", "uint8", "int8"]
+    dims: list[Count]
+    bytes: Count
+
+
+class Ran(TypedDict):
+    """What a run gave, in so many nanoseconds."""
+
+    ns: Count
+    outputs: list[Tensor]
+
+
+class Wrong(TypedDict):
+    """What Node could not do."""
+
+    error: str

@@ -6,6 +6,7 @@ print the same line of JSON, ``{head: {"label": .., "scores": [..]}}``, so that 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -168,14 +169,7 @@ def make(about: About, sample: NDArray[Any] | str, answer: Mapping[str, Any]) ->
         answer: what the bundle's first file says to it, by head.
     """
     has = {*about.files, about.kind}
-    environment = Environment(
-        loader=PackageLoader("edgekd.examples", "."),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= literals.FILTERS
+    environment = _environment()
     last: Mapping[str, Any] = about.ops[-1] if about.ops else {"op": ""}
     values: dict[str, Any] = {
         "about": literals.foreign(about),
@@ -190,6 +184,20 @@ def make(about: About, sample: NDArray[Any] | str, answer: Mapping[str, Any]) ->
             made[f"examples/{name}"] = environment.get_template(name + SUFFIX).render(values).encode()
     made |= _samples(about, sample)
     made["examples/answer.json"] = (json.dumps(answer, ensure_ascii=False) + "\n").encode()
+    return made
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Its templates are compiled once a process: that takes longer than to fill them in."""
+    made = Environment(
+        loader=PackageLoader("edgekd.examples", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters |= literals.FILTERS
     return made
 
 

@@ -6,6 +6,7 @@ header's metadata everything that is not a tensor. It is put in place by ``disk.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -20,8 +21,9 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from edgekd.base import places
+from edgekd.base import places, reader
 from edgekd.disk import disk, replace_file
+from edgekd.errors import IntegrityError
 
 FILE = "checkpoint.safetensors"
 
@@ -63,7 +65,7 @@ def restore(folder: Path, module: nn.Module, optimizer: Optimizer) -> Progress |
     """Load the checkpoint of a folder into a module and its optimizer; None where there is none to use.
 
     A damaged one is removed, before anything is loaded: the training starts over rather than from something unknown. So
-    is what is no file.
+    is what is no file, and what does not fit.
 
     Raises:
         ResourceError, OutputError: it can't be read, which says nothing of it.
@@ -82,12 +84,26 @@ def restore(folder: Path, module: nn.Module, optimizer: Optimizer) -> Progress |
         except (SafetensorError, KeyError, ValueError, TypeError):
             places.remove(path)
             return None
-    about = json.loads(kept["about"])
+    before = copy.deepcopy((module.state_dict(), optimizer.state_dict()))
+    try:
+        return _loaded(kept["about"], tensors, module, optimizer)
+    except (IntegrityError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        module.load_state_dict(before[0])  # it was of another training
+        optimizer.load_state_dict(before[1])
+        places.remove(path)
+        return None
+
+
+def _loaded(text: str, tensors: dict[str, Tensor], module: nn.Module, optimizer: Optimizer) -> Progress:
+    """What a checkpoint says, put into a module and its optimizer; random numbers last."""
+    about = json.loads(text)
+    history = reader.check(about["history"], list[dict[str, object]], FILE)
+    best = _part(tensors, "best/")
+    progress = Progress(history, float(about["best_value"]), best or None)
     module.load_state_dict(_part(tensors, "model/"))
     optimizer.load_state_dict(_optimizer_state(about, tensors))
     torch.set_rng_state(tensors["rng"])
-    best = _part(tensors, "best/")
-    return Progress(about["history"], about["best_value"], best or None)
+    return progress
 
 
 def _digest(text: str, tensors: dict[str, Tensor]) -> str:

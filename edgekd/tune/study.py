@@ -38,6 +38,8 @@ NAMELESS_S = 60  # a running trial without a worker's name belongs to one that w
 POLL_S = 0.05
 JOURNAL = b'{"op_code":'  # what each of its lines begins with
 UP, DOWN = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
+# What Optuna raises of a journal whose lines are not as it writes them.
+ODD = (ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, RecursionError)
 DIRECTIONS = (UP, DOWN, DOWN)  # value, p50, size
 
 
@@ -58,7 +60,7 @@ def open_storage(where: str) -> BaseStorage:
             storage = JournalStorage(JournalFileBackend(str(path)))
         storage.get_all_studies()
         return storage
-    except (SQLAlchemyError, OptunaError, ValueError, KeyError, TypeError, ImportError) as err:
+    except (SQLAlchemyError, OptunaError, ImportError, *ODD) as err:
         raise UsageError(f"can't be used as storage: {err}", where="--storage", found=where, allowed=allowed) from err
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from edgekd import sources
+from edgekd import sources, steps
 from edgekd.build import lineage
 from edgekd.errors import DeviceError, OutputError, ResourceError
 from edgekd.runtime import kept
@@ -206,6 +206,9 @@ def test_a_lineage_that_the_recipe_names(recipe: tuple[Any, Any]) -> None:
         told(history=5),
         told(history=["x"]),
         told(seconds="x"),
+        told(seconds=float("inf")),  # a report holds none
+        told({}),  # a pass of no kind
+        told(lineage=[{"kind": "student"}, {"table": PASSES[0]}]),
         told(lineage=[]),
         told(lineage=5),
         told(lineage=[{"kind": "student"}, 5]),
@@ -226,6 +229,30 @@ def test_a_lineage_of_something_else_is_dropped(about: bytes, recipe: tuple[Any,
     assert lineage.kept(store, step, *recipe) is None  # type: ignore[arg-type]
     assert not place(store).exists()
     assert "evil_cache" not in sys.modules
+
+
+@pytest.mark.parametrize("error", [KeyError("kept"), IndexError(), TypeError(), RuntimeError("shape"), ValueError()])
+def test_a_record_that_its_pass_did_not_write_is_made_anew(
+    error: Exception, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table is the recipe's, and what else it holds is not the pass's: the next build is not the first to end."""
+    asked: list[Any] = []
+    bench: Any = SimpleNamespace(store=store, recipe=None, plan=None, progress=asked.append)
+    made: Any = SimpleNamespace(history=[], student=None)
+
+    def unpack(_: Any, files: dict[str, bytes], __: Any) -> dict[str, bytes]:
+        if files == FILES:
+            raise error
+        return files
+
+    monkeypatch.setattr(lineage, "fault", lambda *_: None)
+    for name, stand_in in (("unpack", unpack), ("replace", lambda trained, **_: trained), ("probe_of", lambda *_: None),
+                           ("pack", lambda *_: {**FILES, "student.json": b"new"})):  # fmt: skip
+        monkeypatch.setattr(steps, name, stand_in)
+    step: Any = SimpleNamespace(key=KEY, name="student")
+    for _ in range(2):
+        assert steps._stored(bench, step, lambda _: made)["student.json"] == b"new"  # type: ignore[index]
+    assert len(asked) == 2
 
 
 def test_a_record_of_what_code_opened_that_is_none(tmp_path: Path) -> None:

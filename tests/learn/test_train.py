@@ -95,6 +95,16 @@ def test_a_flipped_byte_in_a_checkpoint_is_noticed(tmp_path: Path) -> None:
     assert all(torch.equal(value, before[name]) for name, value in fresh.state_dict().items())
 
 
+def test_a_checkpoint_of_another_net_is_begun_anew(tmp_path: Path) -> None:
+    """As one that somebody else who can write to the cache left under this step's key: whole, and of something else."""
+    schedule, other, fresh = Schedule(epochs=2, batch_size=16), torch.nn.Linear(2, 3), module()
+    checkpoint.save(tmp_path, other, train.make_optimizer(other, schedule), checkpoint.Progress([]))
+    before = {name: value.clone() for name, value in fresh.state_dict().items()}
+    assert checkpoint.restore(tmp_path, fresh, train.make_optimizer(fresh, schedule)) is None
+    assert all(torch.equal(value, before[name]) for name, value in fresh.state_dict().items())
+    assert not any(tmp_path.iterdir())
+
+
 def test_batches_of_one() -> None:
     history = train.fit(module(), task(Schedule(epochs=1, batch_size=1)))
     assert history[0]["loss"] > 0

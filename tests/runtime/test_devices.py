@@ -389,6 +389,8 @@ def test_interrupted_here(hosts: Hosts, tmp_path: Path) -> None:
         ("ssh://-oProxyCommand=x", "host: allowed is a name or an address"),
         ("pie", "no such device; found 'pie'"),
         ("adb:-s", "what adb devices lists"),
+        ("ssh://a\0b@board", "user: allowed is text without control characters"),
+        ("ssh://\udcff@board", "user: allowed is text without control characters"),
     ],
 )
 def test_what_is_no_device(text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -110,6 +112,10 @@ def _array(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], key
         _check_header(file, info.file_size, key, where)
     with archive.open(info) as file:
         array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+    if array.dtype.kind == "U" and array.dtype.itemsize and array.size:
+        codes = np.ascontiguousarray(array).view(np.dtype("u4").newbyteorder(array.dtype.byteorder))
+        if (most := int(codes.max())) > sys.maxunicode:
+            raise DataError("texts that are no Unicode", where=where, found=f"U+{most:X}", allowed="up to U+10FFFF")
     return array
 
 

@@ -8,6 +8,7 @@ session over its pipes and times the runs itself, so that the pipe is in no figu
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import struct
@@ -16,17 +17,20 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 
 from edgekd.base import reader
+from edgekd.document import reply
 from edgekd.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
 from edgekd.runtime.backends._base import Array, Port, check_inputs
 
 FILE, PACKAGE, FOLDER = "model.onnx", "onnxruntime-web", "EDGEKD_NODE_MODULES"
-TABLE, MOST = dict[str, Any], 16_000_000  # what Node answers, and the most bytes of it without the tensors
+TABLE, MOST = dict[str, object], 16_000_000  # what Node answers, and the most bytes of it without the tensors
+CHUNK = 1 << 24  # bytes of a tensor that are read at once: room is made for what comes, not for what is announced
 GPU_PACKAGE = "webgpu"
+Answer = TypeVar("Answer")
 _TYPES = ("float32", "float16", "int64", "int32", "uint8", "int8")
 _NO_GPU = "no GPU adapter"
 _DRIVERS = "a driver for Vulkan, Metal or Direct3D 12 (VK_ICD_FILENAMES names SwiftShader's, where there is no GPU)"
@@ -174,14 +178,15 @@ class OrtWebSession:
         self._process = backend.start()
         told = self._exchange({"bytes": len(model)}, [model])
         if "error" in told:
-            said = _first(told["error"])
+            said = _first(_of(told, reply.Wrong)["error"])
             if any(words in said for words in _DAMAGED):
                 raise IntegrityError("no ONNX model", where=FILE)
             if said == _NO_GPU:
                 raise UnavailableError("WebGPU finds no GPU here", where="options.provider", hint=_DRIVERS)
             raise ExportError(f"onnxruntime-web can't run the model: {said}", where=FILE)
-        self.inputs = tuple(_port(port) for port in told["inputs"])
-        self.outputs = tuple(_port(port) for port in told["outputs"])
+        opened = _of(told, reply.Opened)
+        self.inputs = tuple(map(_port, opened["inputs"]))
+        self.outputs = tuple(map(_port, opened["outputs"]))
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         return self._run(arrays)[0]
@@ -212,15 +217,19 @@ class OrtWebSession:
         with self._lock:
             told = self._exchange({"tensors": tensors}, [part.tobytes() for part in parts])
             if "error" in told:
-                raise UsageError(f"the model does not run on these inputs: {_first(told['error'])}", where="run")
-            found = {t["name"]: self._take(t) for t in told["outputs"]}
-        return found, int(told["ns"])
+                said = _first(_of(told, reply.Wrong)["error"])
+                raise UsageError(f"the model does not run on these inputs: {said}", where="run")
+            ran = _of(told, reply.Ran)
+            found = {t["name"]: self._take(t) for t in ran["outputs"]}
+        return found, ran["ns"]
 
-    def _take(self, tensor: Mapping[str, Any]) -> Array:
-        data = self._read(tensor["bytes"])
-        return np.frombuffer(bytearray(data), tensor["type"]).reshape(tensor["dims"])
+    def _take(self, tensor: reply.Tensor) -> Array:
+        if math.prod(tensor["dims"]) * np.dtype(tensor["type"]).itemsize != tensor["bytes"]:
+            found, allowed = tensor["bytes"], f"{tensor['dims']} of {tensor['type']}"
+            raise IntegrityError("Node says what is no answer", where=tensor["name"], found=found, allowed=allowed)
+        return np.frombuffer(self._read(tensor["bytes"]), tensor["type"]).reshape(tensor["dims"])
 
-    def _exchange(self, told: Mapping[str, Any], parts: list[bytes]) -> dict[str, Any]:
+    def _exchange(self, told: Mapping[str, Any], parts: list[bytes]) -> dict[str, object]:
         text, pipe = json.dumps(told).encode(), cast(BinaryIO, self._process.stdin)
         try:
             pipe.write(struct.pack("<I", len(text)) + text + b"".join(parts))
@@ -230,13 +239,25 @@ class OrtWebSession:
         count = struct.unpack("<I", self._read(4))[0]
         if count > MOST:
             raise ResourceError("Node says too much", where=FILE, found=count, allowed=f"at most {MOST:,} bytes")
-        return reader.read(self._read(count), TABLE, "Node", ResourceError, MOST)
+        return reader.read(bytes(self._read(count)), TABLE, "Node", most=MOST)
 
-    def _read(self, count: int) -> bytes:
-        data = cast(BinaryIO, self._process.stdout).read(count)
-        if len(data) < count:
-            raise ResourceError("Node ended, as it does when memory is out", where=FILE)
+    def _read(self, count: int) -> bytearray:
+        data = bytearray()
+        while len(data) < count:
+            piece = cast(BinaryIO, self._process.stdout).read(min(count - len(data), CHUNK))
+            if not piece:
+                raise ResourceError("Node ended, as it does when memory is out", where=FILE)
+            data += piece
         return data
+
+
+def _of(told: dict[str, object], shape: type[Answer]) -> Answer:
+    """An answer of a shape.
+
+    Raises:
+        IntegrityError: it is another one: the model has got hold of Node, or it is another Node than that is known.
+    """
+    return reader.check(told, shape, "Node")
 
 
 def _first(said: object) -> str:
@@ -244,7 +265,7 @@ def _first(said: object) -> str:
     return next(iter(str(said).splitlines()), "it says nothing")
 
 
-def _port(told: Mapping[str, Any]) -> Port:
+def _port(told: reply.Port) -> Port:
     if told["type"] not in _TYPES:
         raise ExportError("no array of this type", where=told["name"], found=told["type"], allowed=_TYPES)
-    return Port(told["name"], tuple(s if isinstance(s, int) else None for s in told["shape"]), told["type"])
+    return Port(told["name"], tuple(s if isinstance(s, int) and s >= 0 else None for s in told["shape"]), told["type"])

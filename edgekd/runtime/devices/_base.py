@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
-from typing import Protocol
+from typing import Any, Protocol
 
+from edgekd.base.printable import is_printable
 from edgekd.errors import DeviceError, EdgekdError
 
 # What the device's own Python is told first: read a program from stdin, whose size stands on the first line.
@@ -50,6 +52,17 @@ def check_longest(seconds: int) -> None:
     """Raise ValueError where a device's ``longest`` is out of range: a week is for ever."""
     if not 1 <= seconds <= 604_800:
         raise ValueError("longest: allowed is 1 to 604800")
+
+
+def check_texts(device: Any) -> None:
+    """Raise ValueError where a device's field is a text that no system takes in a line that starts a program.
+
+    A NUL ends such a line, and what is no Unicode can't be told of in a document.
+    """
+    for field in dataclasses.fields(device):
+        value = getattr(device, field.name)
+        if isinstance(value, str) and not is_printable(value):
+            raise ValueError(f"{field.name}: allowed is text without control characters")
 
 
 def ended(device: Device, code: int, stderr: str) -> EdgekdError:

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 
 from edgekd.errors import DeviceError, EdgekdError
-from edgekd.runtime.devices._base import LONGEST, check_longest, ended, remote_line
+from edgekd.runtime.devices._base import LONGEST, check_longest, check_texts, ended, remote_line
 
 REASONS = (
     (r"device '.*' not found|no devices", "adb knows no such device"),
@@ -34,6 +34,7 @@ class Adb:
         if not re.fullmatch(r"[A-Za-z0-9._:-]+", self.serial) or self.serial.startswith("-"):
             raise ValueError("serial: allowed is what adb devices lists")
         check_longest(self.longest)
+        check_texts(self)
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from edgekd.errors import EdgekdError
-from edgekd.runtime.devices._base import LOADER, LONGEST, check_longest, ended
+from edgekd.runtime.devices._base import LOADER, LONGEST, check_longest, check_texts, ended
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Local:
 
     def __post_init__(self) -> None:
         check_longest(self.longest)
+        check_texts(self)
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 
 from edgekd.errors import DeviceError, EdgekdError
-from edgekd.runtime.devices._base import LONGEST, check_longest, ended, remote_line
+from edgekd.runtime.devices._base import LONGEST, check_longest, check_texts, ended, remote_line
 
 FAILED = 255  # ssh itself, and not the program there
 # What ssh says, and what that means.
@@ -56,6 +56,7 @@ class Ssh:
         if not 1 <= self.patience <= 3600:
             raise ValueError("patience: allowed is 1 to 3600")
         check_longest(self.longest)
+        check_texts(self)
 
     @property
     def name(self) -> str:
