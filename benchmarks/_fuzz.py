@@ -18,7 +18,7 @@ import atheris
 
 LIMITS = (
     "-rss_limit_mb=2048",
-    "-timeout=20",
+    "-timeout=60",
     "-len_control=0",
     "-print_final_stats=1",
     "-reload=0",
@@ -57,6 +57,8 @@ def main() -> None:
             made = one.mutate(data, rng) if rng.randrange(4) else b""
             return made if 0 < len(made) <= most else atheris.Mutate(data, most)
 
+        for file in one.corpus():  # what is imported or compiled once is no input's time, and no edge of its own
+            run(file.read_bytes())
         atheris.Setup([sys.argv[0], *line, f"-max_len={one.most}", *LIMITS], run, custom_mutator=mutate)
         atheris.Fuzz()
 

@@ -4,7 +4,7 @@
     python benchmarks/fuzz.py [--total 5000000] [--share 1.0] [--jobs 1] [--only NAME ...] [--no-result]
 
 The harnesses and what each begins with stand in ``fuzzing/``. Counted for each: executions (200,000 at least; 20,000 of
-one that renders or imports), plain exceptions by kind (its type and line), deaths of the process (a signal, 2 GB, 20 s
+one that renders or imports), plain exceptions by kind (its type and line), deaths of the process (a signal, 2 GB, 60 s
 for one input), the edges of edgekd's code that were covered, and at how many executions the last of them was new. A
 harness goes on until its last tenth brings no new edge (``--most`` times its executions, at most). What is left of
 ``--total`` the fastest ones get. ``--share`` is of all of these, for a short run.
