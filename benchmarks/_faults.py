@@ -24,6 +24,10 @@ from typing import Any
 CALLS = ("open", "write", "read", "fsync", "close", "rename", "replace", "mkdir", "rmdir", "unlink", "chmod")
 CALLS += ("lstat", "stat", "fstat", "listdir", "scandir", "posix_fadvise")
 ERRORS = ("ENOSPC", "EDQUOT", "EIO", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "ESTALE", "ENXIO")
+LASTING = {
+    "full": ("ENOSPC", ("write", "mkdir")),
+    "dying": ("EIO", ("read", "write", "fsync")),
+}  # from the n-th call on
 TOLD = "EDGEKD_FAULT"
 OF_WRITES = ("short", "lie", "flip")  # half is taken, and so told; half is taken and all told; one byte is another
 
@@ -62,11 +66,10 @@ class Injector:
                 if name == "write" and len(args[1]) > 1:
                     self.writes.append(self.count)
                 if self.log is not None:
-                    told = "write of one" if name == "write" and len(args[1]) < 2 else name
-                    _write(self.log, f"{told}\t{place}\n".encode(errors="replace"))
+                    _write(self.log, f"{_told(name, args)}\t{place}\n".encode(errors="replace"))
             if name == "close":
                 self.handles.pop(args[0], None)
-            failing = place is not None and self.count == self.at
+            failing = place is not None and (self.count == self.at or self.lasts(name))
             found = self.fail(name, real, args, kwargs) if failing else real(*args, **kwargs)
             if name == "open" and isinstance(found, int):
                 self.handles.pop(found, None)
@@ -75,6 +78,10 @@ class Injector:
             return found
 
         return call
+
+    def lasts(self, name: str) -> bool:
+        """Whether a call fails because an earlier one did."""
+        return self.kind in LASTING and 0 < self.at < self.count and name in LASTING[self.kind][1]
 
     def place(self, args: tuple[Any, ...], kwargs: Any) -> str | None:
         """The file that a call is on; None where it is not in the folder."""
@@ -102,9 +109,18 @@ class Injector:
             return len(data) if self.lied else taken
         if name == "close":
             real(*args, **kwargs)  # it is closed whatever it says
-        code = getattr(errno, self.kind)
+        code = getattr(errno, LASTING.get(self.kind, (self.kind,))[0])
         told = args[0] if args and isinstance(args[0], str | os.PathLike) else None
         raise OSError(code, os.strerror(code), told)
+
+
+def _told(name: str, args: tuple[Any, ...]) -> str:
+    """A call's name; that of one which can't be half done, or makes a file, is another."""
+    if name == "write" and len(args[1]) < 2:
+        return "write of one"
+    how = args[1] if name == "open" and len(args) > 1 else 0
+    creates = how & (os.O_CREAT | os.O_WRONLY | os.O_RDWR) if isinstance(how, int) else set(how) & set("wax+")
+    return "create" if creates else name
 
 
 @contextmanager

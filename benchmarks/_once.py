@@ -2,6 +2,7 @@
 
 The exporter's table of operators, and torchao's patterns of a convolution with its BatchNorm, were a third of a small
 build. The file of a network is made once for equal weights (``files``): of a tiny cold build it was 5 of 12 s of CPU.
+Run as a script it is the command, with ``traced``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -61,3 +63,10 @@ def files() -> Iterator[None]:
 
     with mock.patch.object(steps, "to_onnx", once):
         yield
+
+
+if __name__ == "__main__":
+    from edgekd import cli
+
+    with traced():
+        sys.exit(cli.run(sys.argv[1:]))

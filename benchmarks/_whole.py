@@ -35,7 +35,7 @@ SETTINGS += ("budget.max_drop=1.0", "budget.prefer='size'")
 OTHER = ("losses.0.temperature=2.0",)  # of the bundle that stands there already; the teacher is the same
 KNOBS = ("tune={'student.model.width'={choices=[16,32]}}",)  # both are tried: what is found does not hang on chance
 OWN = ("--target", "ort-cpu", "--out", "out", "--cache", "cache")
-CHANGES = ("write", "rename", "replace", "swap", "mkdir", "rmdir", "unlink", "chmod", "fsync", "flock")
+CHANGES = ("write", "create", "rename", "replace", "swap", "mkdir", "rmdir", "unlink", "chmod", "fsync", "flock")
 
 TRIAL = re.compile(r"[a-z0-9_]{8}")
 
