@@ -28,7 +28,7 @@ from kills import content
 LIMIT_S = 300  # of a run, after which it counts as one that hangs
 MODELS = "{{kind='convnet',width={},strides=[1,1,2]}}"
 SETTINGS = ("teacher.model=" + MODELS.format(32), "student.model=" + MODELS.format(32))
-SETTINGS += ("teacher.epochs=1", "student.epochs=1", "teacher.batch_size=256", "student.batch_size=256")
+SETTINGS += ("threads=1", "teacher.epochs=1", "student.epochs=1", "teacher.batch_size=256", "student.batch_size=256")
 SETTINGS += ("compress=[{kind='channel_prune',ratio=0.5,epochs=1,batch_size=256},{kind='int8_ptq'}]",)
 # What ships is chosen by size: latencies differ from run to run, and may not choose here.
 SETTINGS += ("budget.max_drop=1.0", "budget.prefer='size'")
@@ -120,8 +120,11 @@ class Ended:
 
 
 @contextmanager
-def warm() -> Iterator[Path]:
+def warm(slow: bool = False) -> Iterator[Path]:
     """A folder with the scenes, in a process that has run every command once and has one thread.
+
+    Args:
+        slow: also of a build that is not quick.
 
     Raises:
         SystemExit: a command fails where nothing is wrong, or there is another thread.
@@ -132,13 +135,13 @@ def warm() -> Iterator[Path]:
     tqdm.tqdm.monitor_interval = 0  # a thread
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with tempfile.TemporaryDirectory(prefix="edgekd-whole-", dir=memory) as name, traced(), files():
-        scenes(Path(name) / "scenes")
+        scenes(Path(name) / "scenes", slow)
         if len(threads := os.listdir("/proc/self/task")) > 1:
             raise SystemExit(f"{len(threads)} threads: forks of it may hang")
         yield Path(name)
 
 
-def scenes(root: Path, slow: bool = True) -> None:
+def scenes(root: Path, slow: bool) -> None:
     """Run each command once, in this process: what stands before and after the runs."""
     fresh = {"nothing": BUILD[:0], "built": BUILD, "other": (*BUILD, *(p for one in OTHER for p in ("--set", one)))}
     for name, command in fresh.items():

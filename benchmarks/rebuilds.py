@@ -34,7 +34,7 @@ from edgekd import disk
 HERE = Path(__file__).parent
 PLAIN, ONCE = ("-m", "edgekd"), ("-P", str(HERE / "_once.py"))
 LINE = ("build", "digits", "--quick", "--target", "ort-cpu")
-SETTINGS = (*_whole.SETTINGS, "compress=[{kind='int8_ptq'}]")
+SETTINGS = (*_whole.SETTINGS, "threads=2", "compress=[{kind='int8_ptq'}]")
 Way = tuple[list[str], dict[str, str]]  # before the command, and into the environment
 # Another user may look into this one's folders, where Python is, and write nothing there.
 USER = ("setpriv", "--clear-groups", "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")

@@ -130,7 +130,7 @@ def main() -> None:
     if kept.is_file() and not given.again:
         state = json.loads(kept.read_text())
     todo = plan(given.share, given.only)
-    with _whole.warm() as root:
+    with _whole.warm(slow=any(name == "cold, not quick" for name, _, _ in todo)) as root:
         if not given.no_fresh and state["fresh_is_the_same"] is None:
             state["fresh_is_the_same"] = fresh(root)
             print(f"a fresh Python builds the same bytes: {state['fresh_is_the_same']}", flush=True)
