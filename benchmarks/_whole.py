@@ -9,6 +9,7 @@ files included, and in the children that the command starts.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -281,3 +282,10 @@ def spread(calls: list[Call], chosen: Callable[[str], bool], part: float) -> int
     """The number of a call: that at a part (0 to 1) of those that are chosen; of all, where none is."""
     numbers = [i + 1 for i, call in enumerate(calls) if chosen(call.name)] or range(1, len(calls) + 1)
     return numbers[min(int(part * len(numbers)), len(numbers) - 1)]
+
+
+def plan(counts: dict[str, int], share: float, only: list[str]) -> list[tuple[str, int, int]]:
+    """All runs: (case, number, count), the cases in turns, so that a run that is stopped has some of each."""
+    chosen = {name: math.ceil(count * share) for name, count in counts.items() if not only or name in only}
+    rows = [(name, number, count) for name, count in chosen.items() for number in range(count)]
+    return sorted(rows, key=lambda row: (row[1] + 0.5) / row[2])

@@ -131,13 +131,6 @@ def _short(path: str, folder: Path) -> str:
     return path.removeprefix(f"{folder}/")
 
 
-def plan(share: float, only: list[str]) -> list[tuple[str, int, int]]:
-    """All runs: (case, number, count), the cases in turns."""
-    counts = {name: math.ceil(count * share) for name, count in COUNTS.items() if not only or name in only}
-    rows = [(name, number, count) for name, count in counts.items() for number in range(count)]
-    return sorted(rows, key=lambda row: (row[1] + 0.5) / row[2])
-
-
 def main() -> None:
     """Fail, run again, compare, write; exit 1 where something was not as it should be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -152,7 +145,7 @@ def main() -> None:
     state: dict[str, Any] = {"done": 0, "cases": {}}
     if kept.is_file() and not given.again:
         state = json.loads(kept.read_text())
-    todo = plan(given.share, given.only)
+    todo = _whole.plan(COUNTS, given.share, given.only)
     with _whole.warm() as root:
         calls: dict[str, dict[str, list[Call]]] = {}
         for name, number, count in todo[state["done"] :]:
