@@ -13,7 +13,7 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -82,7 +82,7 @@ class _Journal(JournalFileBackend):
                 os.truncate(path, before)
         raise not_kept(path)
 
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         with disk(Path(self._file_path)):
             yield from super().read_logs(log_number_from)
 
