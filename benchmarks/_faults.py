@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import builtins
 import errno
+import io
+import json
 import os
 import random
 import signal
@@ -22,7 +24,15 @@ from typing import Any
 CALLS = ("open", "write", "read", "fsync", "close", "rename", "replace", "mkdir", "rmdir", "unlink", "chmod")
 CALLS += ("lstat", "stat", "fstat", "listdir", "scandir", "posix_fadvise")
 ERRORS = ("ENOSPC", "EDQUOT", "EIO", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "ESTALE", "ENXIO")
+LASTING = {
+    "full": ("ENOSPC", ("write", "mkdir")),
+    "dying": ("EIO", ("read", "write", "fsync")),
+}  # from the n-th call on
+TOLD = "EDGEKD_FAULT"
 OF_WRITES = ("short", "lie", "flip")  # half is taken, and so told; half is taken and all told; one byte is another
+
+_write = os.write
+_kept: list[Any] = []
 
 
 @dataclass
@@ -30,28 +40,61 @@ class Injector:
     """Counts calls, and makes the one with number ``at`` fail in a way; 0: none.
 
     Attributes:
+        under: only calls count that are on files in this folder; "": all.
+        log: a handle to which each call is written, its name and its file; None: to none.
         lied: whether a write was told to be whole that was not.
         writes: which calls write at least two bytes.
+        handles: the file of each that is open on one in the folder.
     """
 
     kind: str = ""
     at: int = 0
+    under: str = ""
+    log: int | None = None
     count: int = 0
     lied: bool = False
     writes: list[int] = field(default_factory=list)
+    handles: dict[int, str] = field(default_factory=dict)
 
     def wrapped(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         """A call that counts."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            self.count += 1
-            if name == "write" and len(args[1]) > 1:
-                self.writes.append(self.count)
-            if self.count != self.at:
-                return real(*args, **kwargs)
-            return self.fail(name, real, args, kwargs)
+            place = self.place(args, kwargs)
+            if place is not None:
+                self.count += 1
+                if name == "write" and len(args[1]) > 1:
+                    self.writes.append(self.count)
+                if self.log is not None:
+                    _write(self.log, f"{_told(name, args)}\t{place}\n".encode(errors="replace"))
+            if name == "close":
+                self.handles.pop(args[0], None)
+            failing = place is not None and (self.count == self.at or self.lasts(name))
+            found = self.fail(name, real, args, kwargs) if failing else real(*args, **kwargs)
+            if name == "open" and isinstance(found, int):
+                self.handles.pop(found, None)
+                if place is not None:
+                    self.handles[found] = place
+            return found
 
         return call
+
+    def lasts(self, name: str) -> bool:
+        """Whether a call fails because an earlier one did."""
+        return self.kind in LASTING and 0 < self.at < self.count and name in LASTING[self.kind][1]
+
+    def place(self, args: tuple[Any, ...], kwargs: Any) -> str | None:
+        """The file that a call is on; None where it is not in the folder."""
+        if not self.under:
+            return ""
+        what, beside = args[0] if args else kwargs.get("path", "."), kwargs.get("dir_fd", kwargs.get("src_dir_fd"))
+        if isinstance(what, int):
+            return self.handles.get(what)
+        if beside is not None:
+            folder = self.handles.get(beside)
+            return None if folder is None else os.path.join(folder, os.fsdecode(what))
+        path = os.path.abspath(os.fsdecode(what or "."))
+        return path if (path + os.sep).startswith(self.under + os.sep) else None
 
     def fail(self, name: str, real: Callable[..., Any], args: tuple[Any, ...], kwargs: Any) -> Any:
         """What the n-th call does."""
@@ -66,9 +109,18 @@ class Injector:
             return len(data) if self.lied else taken
         if name == "close":
             real(*args, **kwargs)  # it is closed whatever it says
-        code = getattr(errno, self.kind)
+        code = getattr(errno, LASTING.get(self.kind, (self.kind,))[0])
         told = args[0] if args and isinstance(args[0], str | os.PathLike) else None
         raise OSError(code, os.strerror(code), told)
+
+
+def _told(name: str, args: tuple[Any, ...]) -> str:
+    """A call's name; that of one which can't be half done, or makes a file, is another."""
+    if name == "write" and len(args[1]) < 2:
+        return "write of one"
+    how = args[1] if name == "open" and len(args) > 1 else 0
+    creates = how & (os.O_CREAT | os.O_WRONLY | os.O_RDWR) if isinstance(how, int) else set(how) & set("wax+")
+    return "create" if creates else name
 
 
 @contextmanager
@@ -82,14 +134,68 @@ def injected(injector: Injector, locks: Any = None, disk: Any = None) -> Iterato
                     known.add(call)
                     stack.callback(known.discard, call)
             _put(stack, os, name, call)
-        real_open, counted = builtins.open, injector.wrapped("open", builtins.open)
-        by_name = lambda file, *a, **k: (real_open if isinstance(file, int) else counted)(file, *a, **k)  # noqa: E731
-        _put(stack, builtins, "open", by_name)
+        for place in (builtins, io):  # pathlib takes the second
+            _put(stack, place, "open", _counted_open(injector))
         if locks is not None and locks.fcntl is not None:
             _put(stack, locks.fcntl, "flock", injector.wrapped("flock", locks.fcntl.flock))
         if disk is not None:
             _put(stack, disk, "_swap", injector.wrapped("swap", disk._swap))
         yield injector
+
+
+def _counted_open(injector: Injector) -> Callable[..., Any]:
+    """``open`` whose files count as the calls of ``os`` do: it asks the system behind their backs."""
+
+    class Raw(io.FileIO):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            injector.handles[self.fileno()] = injector.place(args, {}) or ""
+            self.read_into = injector.wrapped("read", lambda _, into: super(Raw, self).readinto(into))
+            self.read_all = injector.wrapped("read", lambda _: super(Raw, self).readall())
+            self.put = injector.wrapped("write", lambda _, data: super(Raw, self).write(data))
+
+        def readinto(self, into: Any) -> Any:
+            return self.read_into(self.fileno(), into)
+
+        def readall(self) -> Any:
+            return self.read_all(self.fileno())
+
+        def write(self, data: Any) -> Any:
+            return self.put(self.fileno(), data)
+
+        def close(self) -> None:
+            if not self.closed:
+                injector.handles.pop(self.fileno(), None)
+            super().close()
+
+    real, made = builtins.open, injector.wrapped("open", Raw)
+
+    def opened(
+        file: Any, mode: str = "r", buffering: int = -1, encoding: Any = None, errors: Any = None, newline: Any = None,
+        *more: Any, **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        if more or kwargs or injector.place((file,), {}) is None:
+            return real(file, mode, buffering, encoding, errors, newline, *more, **kwargs)
+        raw = Raw(file, mode) if isinstance(file, int) else made(os.fspath(file), mode.replace("t", ""))
+        if buffering == 0:
+            return raw
+        buffer = io.BufferedRandom if "+" in mode else io.BufferedReader if "r" in mode else io.BufferedWriter
+        return buffer(raw) if "b" in mode else io.TextIOWrapper(buffer(raw), encoding, errors, newline)
+
+    return opened
+
+
+def injected_by_environment() -> None:
+    """For a child of what is tried: count its calls, or make one fail, as ``TOLD`` says, to its end."""
+    told = json.loads(os.environ[TOLD])
+    number = 0
+    while os.path.exists(os.path.join(told["control"], str(number))):  # they start one after the other
+        number += 1
+    log = os.open(os.path.join(told["control"], str(number)), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    chosen = told["process"] == str(number)
+    for_ever = injected(Injector(told["kind"] if chosen else "", told["at"] if chosen else 0, told["under"], log))
+    _kept.append(for_ever.__enter__())
+    _kept.append(for_ever)
 
 
 def _put(stack: ExitStack, place: Any, name: str, value: Any) -> None:

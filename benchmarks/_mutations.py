@@ -424,6 +424,7 @@ TEXT = (
     Mutation("a wish", _set("budget.max_size_kb=500"), NONE),
     Mutation("the golden inputs", _set("golden=data"), NONE),
     Mutation("the seed", _set("seed=1"), ALL),
+    Mutation("the count of threads", _set("threads=1"), ALL),
     Mutation("the augmentation", _set("augment.flip=true"), ALL),
     Mutation("the metric", _set("metric=accuracy"), ALL),
     Mutation("the rate of a teacher that is only read", _set("teacher.lr=0.5"), NONE),

@@ -1,11 +1,13 @@
 """The same build under other circumstances: the same bytes, but for what is measured.
 
     apt install faketime
-    python benchmarks/rebuilds.py [--count 100]
+    python benchmarks/rebuilds.py [--count 100]         # as root, which becomes other users
 
-Each rebuild has a cache of its own and changes one to three of eight things: the user, locale, time zone, hash seed,
-path, umask, number of CPUs and clock. Compared is every file but report.*, samples.json, README.md, examples made of
-them, and the manifest's hashes of these. A run that was stopped goes on.
+Each rebuild is a fresh Python with a cache of its own, and changes one to three of eight things: the user, locale, time
+zone, hash seed, path, umask, number of CPUs and clock. Compared is every file but report.*, samples.json, README.md and
+the manifest's hashes of these (``kills.content``) with those of a plain ``edgekd build``. What is always the same in a
+process is made once in the others (``_once.traced``): 13 s of CPU each, and not 23. A run that was stopped goes on
+(``--again`` starts anew).
 """
 
 from __future__ import annotations
@@ -19,48 +21,56 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import _common
+import _whole
 from kills import content
 
-LINE = ("build", "digits", "--quick", "--target", "ort-cpu", "--target", "openvino")
-# What ships is chosen by size: latencies differ from build to build, and may not choose here.
-SETTINGS = ("compress=[{kind='int8_qat'}]", "budget.prefer='size'", "student.model.width=32", "teacher.model.width=32")
-Way = tuple[list[str], dict[str, str]]  # before the command, and into the environment
+from edgekd import disk
 
-CHANGES: dict[str, Any] = {
-    "user": lambda rng, folder: (["setpriv", "--reuid", str(rng.randint(2000, 60000)), "--clear-groups"], {}),
-    "locale": lambda rng, folder: ([], {"LC_ALL": rng.choice(["C", "POSIX", "C.UTF-8", "tr_TR.UTF-8"])}),
-    "time zone": lambda rng, folder: ([], {"TZ": rng.choice(["Asia/Kathmandu", "America/St_Johns", "UTC+12"])}),
-    "hash seed": lambda rng, folder: ([], {"PYTHONHASHSEED": str(rng.randrange(1, 2**32))}),
-    "path": lambda rng, folder: ([], {"PLACE": f"a place {rng.randrange(10**6)}/{'x' * rng.randint(1, 60)}"}),
-    "umask": lambda rng, folder: (["sh", "-c", f'umask {rng.choice(["077", "027", "0"])}; exec "$@"', "sh"], {}),
-    "CPUs": lambda rng, folder: (["taskset", "-c", str(rng.randrange(os.cpu_count() or 1))], {}),
-    "clock": lambda rng, folder: (["faketime", f"{rng.choice([-9000, -400, 300, 3000])} days"], {}),
+HERE = Path(__file__).parent
+PLAIN, ONCE = ("-m", "edgekd"), ("-P", str(HERE / "_once.py"))
+LINE = ("build", "digits", "--quick", "--target", "ort-cpu")
+SETTINGS = (*_whole.SETTINGS, "threads=2", "compress=[{kind='int8_ptq'}]")
+Way = tuple[list[str], dict[str, str]]  # before the command, and into the environment
+# Another user may look into this one's folders, where Python is, and write nothing there.
+USER = ("setpriv", "--clear-groups", "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")
+
+CHANGES: dict[str, Callable[[random.Random], Way]] = {
+    "user": lambda rng: ([*USER, "--reuid", str(rng.randint(2000, 60000))], {}),
+    "locale": lambda rng: ([], {"LC_ALL": rng.choice(["C", "POSIX", "C.UTF-8", "tr_TR.UTF-8"])}),
+    "time zone": lambda rng: ([], {"TZ": rng.choice(["Asia/Kathmandu", "America/St_Johns", "UTC+12"])}),
+    "hash seed": lambda rng: ([], {"PYTHONHASHSEED": str(rng.randrange(1, 2**32))}),
+    "path": lambda rng: ([], {"PLACE": f"a place {rng.randrange(10**6)}/{'x' * rng.randint(1, 60)}"}),
+    "umask": lambda rng: (["sh", "-c", f'umask {rng.choice(["077", "027", "0"])}; exec "$@"', "sh"], {}),
+    "CPUs": lambda rng: (["taskset", "-c", str(rng.randrange(os.cpu_count() or 1))], {}),
+    "clock": lambda rng: (["faketime", "-f", f"{rng.choice([-9000, -400, 300, 3000]):+}d"], {}),
 }
 
 
-def build(folder: Path, way: Way) -> str:
-    """The digest of what one build leaves."""
+def build(folder: Path, way: Way, python: tuple[str, ...] = ONCE) -> dict[str, str]:
+    """The digest of each file that one build leaves."""
     before, environment = way
     place = folder / environment.pop("PLACE", "here")
     place.mkdir(parents=True)
-    os.chmod(folder, 0o777)
-    for inner in (place, *place.parents[: len(place.parts) - len(folder.parts)]):
+    for inner in (folder, *(folder / part for part in place.relative_to(folder).parents), place):
         os.chmod(inner, 0o777)
     own = ("--out", str(place / "out"), "--cache", str(place / "cache"))
-    line = [*before, sys.executable, "-m", "edgekd", *LINE, *own, *(p for s in SETTINGS for p in ("--set", s))]
-    given = {**os.environ, "TMPDIR": str(place), "HOME": str(place), **environment}
+    line = [*before, sys.executable, *python, *LINE, *own, *(p for s in SETTINGS for p in ("--set", s))]
+    # What was set for this process would be the number of CPUs' place.
+    given = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    given |= {"TMPDIR": str(place), "HOME": str(place), "PYTHONPATH": str(HERE.parent), **environment}
     done = subprocess.run(line, env=given, cwd=place, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{line}: {done.returncode}: {done.stderr[-1500:]}")
-    files = {name: repr(data) for name, data in content(place / "out").items()}
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    found = content(place / "out")
+    return {name: hashlib.sha256(repr(data).encode()).hexdigest() for name, data in found.items()}
 
 
-def way_of(number: int, folder: Path) -> tuple[list[str], Way]:
+def way_of(number: int) -> tuple[list[str], Way]:
     """What the build of a number changes; all eight in turn, and up to two more."""
     rng = random.Random(number)
     names = list(CHANGES)
@@ -68,7 +78,7 @@ def way_of(number: int, folder: Path) -> tuple[list[str], Way]:
     before: list[str] = []
     environment: dict[str, str] = {}
     for name in sorted(chosen, key=names.index):
-        line, variables = CHANGES[name](rng, folder)
+        line, variables = CHANGES[name](rng)
         before, environment = [*before, *line], {**environment, **variables}
     return sorted(chosen), (before, environment)
 
@@ -77,25 +87,31 @@ def main() -> None:
     """Build, compare, and write the result after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--again", action="store_true", help="forget what an earlier run counted")
+    parser.add_argument("--no-result", action="store_true")
     given = parser.parse_args()
-    file = _common.RESULTS / "rebuilds.json"
-    before = json.loads(file.read_text()) if file.is_file() else {}
-    found = {"rebuilds": before.get("rebuilds", 0), "differ": before.get("differ", [])}
-    found["changed"] = before.get("changed", dict.fromkeys(CHANGES, 0))
-    with tempfile.TemporaryDirectory() as top:
+    kept = HERE / "work" / f"rebuilds-{given.count}.json"
+    found: dict[str, Any] = {"rebuilds": 0, "changed": dict.fromkeys(CHANGES, 0), "differ": []}
+    if kept.is_file() and not given.again:
+        found = json.loads(kept.read_text())
+    with tempfile.TemporaryDirectory(prefix="edgekd-rebuilds-") as top:
         os.chmod(top, 0o755)
-        wanted = build(Path(top, "first"), ([], {}))
+        wanted = build(Path(top, "first"), ([], {}), PLAIN)
         for number in range(found["rebuilds"], given.count):
             folder = Path(top, str(number))
-            names, way = way_of(number, folder)
-            if build(folder, way) != wanted:
-                found["differ"].append(names)
+            names, way = way_of(number)
+            made = build(folder, way)
+            if files := sorted(name for name in wanted | made if wanted.get(name) != made.get(name)):
+                found["differ"].append({"changed": names, "files": files})
             for name in names:
                 found["changed"][name] += 1
             found["rebuilds"] += 1
             shutil.rmtree(folder)
-            _common.write("rebuilds", found)
-            print(number, names, len(found["differ"]), flush=True)
+            disk.replace_file(kept, json.dumps(found).encode())
+            print(number, names, "differs: " + ", ".join(files) if files else "the same", flush=True)
+    if not given.no_result:
+        _common.write("rebuilds", {"settings": SETTINGS, **found})
+    kept.unlink(missing_ok=True)
     sys.exit(1 if found["differ"] else 0)
 
 

@@ -122,8 +122,13 @@ def _fill(handle: int, path: Path, data: bytes, where: Path) -> None:
         err.filename = err.filename or str(path)
         raise
     if not kept:
-        hint = "does the disk fail? free some space, or write to another one"
-        raise ResourceError("was written, and holds something else when it is read back", where=str(where), hint=hint)
+        raise not_kept(where)
+
+
+def not_kept(where: Path) -> ResourceError:
+    """What to raise of a file that the disk took and does not give back."""
+    hint = "does the disk fail? free some space, or write to another one"
+    return ResourceError("was written, and holds something else when it is read back", where=str(where), hint=hint)
 
 
 def _is_kept(handle: int, path: Path, data: bytes) -> bool:

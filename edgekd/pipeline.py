@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from edgekd import (
     embed,
     explain,
+    host,
     learned,
     measure,
     orders,
@@ -30,6 +31,7 @@ from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
 from edgekd.disk import as_it_was, replace_file, replace_folder, samples_page
 from edgekd.errors import GateError, reading
+from edgekd.learn import threads
 from edgekd.measure import Measured
 from edgekd.orders import Order
 from edgekd.panel import Answers, Watching
@@ -51,7 +53,14 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
         GateError: nothing inside the budget on some target; an earlier bundle stays as it was.
         EdgekdError: see ``errors``.
     """
-    bench = checked(order, objects or Objects())
+    if (cpus := host.cores()) > order.recipe.threads:
+        order.progress({"step": threads.told(order.recipe.threads, cpus), "epoch": None})
+    with threads.fixed(order.recipe.threads):
+        return _run(order, objects or Objects())
+
+
+def _run(order: Order, objects: Objects) -> Mapping[str, Any]:
+    bench = checked(order, objects)
     whole = orders.identified(order, seen=True)
     if whole.identity != order.identity and (found := orders.standing(whole)) is not None:
         return found

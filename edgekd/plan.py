@@ -238,6 +238,7 @@ class _Maker:
             recipe.task,
             self.dump["metric"],
             table.seed,
+            recipe.threads,
             self.quick,
         ]
         read = table.checkpoint is not None or (self.trained and name == "teacher")

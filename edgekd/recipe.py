@@ -185,6 +185,9 @@ class Recipe(_Frozen):
     description: str = ""
     task: Literal["classification"] = "classification"
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    threads: int = Field(
+        default=2, ge=1, le=1024, description="of torch, on however many CPUs: another count trains other weights"
+    )
     data: Data
     augment: Augment = Augment(views=1)
     teacher: Teacher

@@ -168,6 +168,8 @@ class Store:
         with disk(self.root):
             shards = [*_inside(self.root / "artifacts"), *_inside(self.root / "scratch")]
             old = [one for one in self._every() if _OLDER.fullmatch(one.name) and _age(one, time.time()) >= aside.AGE_S]
+            # Of steps that were killed, or told of a fault, between the result's place and the end of their scratch.
+            old += [one for one in _inside(self.root / "scratch") if self.has(one.name) and self._is_free(one)]
             freed = sum(places.weight(one) for one in old)
             for one in old:
                 places.remove(one)
@@ -185,10 +187,14 @@ class Store:
                     freed += places.weight(place)
                     self._drop(place)
             for folder in _inside(self.root / "scratch"):
-                if _KEY.fullmatch(folder.name) and _age(folder, now) >= old and not locks.is_held(_lock_of(folder)):
+                if _age(folder, now) >= old and self._is_free(folder):
                     freed += places.weight(folder)
                     places.remove(folder)
         return freed
+
+    def _is_free(self, folder: Path) -> bool:
+        """Whether a folder is a step's scratch, and nobody trains there."""
+        return _KEY.fullmatch(folder.name) is not None and not locks.is_held(_lock_of(folder))
 
     def _every(self) -> list[Path]:
         return [one for shard in _inside(self.root / "artifacts") for one in _inside(shard)]

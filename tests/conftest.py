@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-import functools
+import contextlib
 import os
 import runpy
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from filelock import FileLock  # comes with torch
-from torch.onnx._internal.exporter._registration import ONNXRegistry
-from torchao.quantization.pt2e import qat_utils
 
 from edgekd import cli
+from edgekd.learn import threads
 
 Shared = Callable[[str, Callable[[Path], None]], Path]
 WORDS = "{kind='keyword_cnn',width=16,depth=2,rate=8000,hop=160,high=3000.0}"
+ONCE = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "_once.py"))
 SMALL = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "_small.py"))
 # Settings of quick builds.
 SMALLER = {
@@ -42,21 +41,8 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _traced_once() -> Iterator[None]:
     """What the exporter and torchao make anew for every network, though it is always the same, is made once a process:
     the table of operators, and the patterns of a convolution with its BatchNorm. It was a third of a small build."""
-    made: dict[tuple[Any, ...], Any] = {}
-    trace = qat_utils._get_aten_graph_module_for_pattern
-
-    def traced(pattern: Any, example_inputs: Any, is_cuda: bool = False, **kwargs: Any) -> Any:
-        if kwargs:
-            return trace(pattern, example_inputs, is_cuda, **kwargs)
-        around = tuple(cell.cell_contents for cell in pattern.fn.__closure__)  # which convolution
-        key = (pattern.fn.__qualname__, around, tuple(x.shape for x in example_inputs))
-        if key not in made:
-            made[key] = trace(pattern, example_inputs, is_cuda)
-        return copy.deepcopy(made[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(qat_utils, "_get_aten_graph_module_for_pattern", traced)
-        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+    with ONCE["traced"](), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "fixed", lambda count: contextlib.nullcontext())  # a worker a CPU, a thread a worker
         yield
 
 

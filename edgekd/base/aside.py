@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgekd.base import locks, places
+from edgekd.errors import EdgekdError
 
 WAS = ".was"  # of what an exchange by renames put aside
 NAMES = re.compile(r"\.(?P<name>.+)\.edgekd-[0-9a-f]{16}(?P<was>\.was)?", re.DOTALL)
@@ -70,10 +71,18 @@ def _made(name: Callable[[], Path], make: Make, path: Path | None = None) -> Ite
             if handle is not None:
                 os.close(handle)
     except OSError as err:
-        start = str(path and path.parent / f".{path.name}.edgekd-")
-        if isinstance(err.filename, str | os.PathLike) and str(err.filename).startswith(start):
-            err.filename = str(path) + str(err.filename)[len(start) + 16 :]
+        if isinstance(err.filename, str | os.PathLike):
+            err.filename = _known(str(err.filename), path)
         raise
+    except EdgekdError as err:
+        err.where = err.where and _known(err.where, path)
+        raise
+
+
+def _known(told: str, path: Path | None) -> str:
+    """A place inside of what is made beside ``path``, as what the user knows."""
+    start = str(path and path.parent / f".{path.name}.edgekd-")
+    return str(path) + told[len(start) + 16 :] if told.startswith(start) else told
 
 
 def _locked(name: Callable[[], Path], make: Make) -> tuple[Path, int | None]:

@@ -48,9 +48,8 @@ def _opened(folder: Path, parts: tuple[str, ...]) -> int:
     at = os.open(folder, _READ | getattr(os, "O_DIRECTORY", 0))
     try:
         for part in parts[:-1]:
-            inner = os.open(part, _FOLDER, dir_fd=at)
-            os.close(at)
-            at = inner
+            outer, at = at, os.open(part, _FOLDER, dir_fd=at)
+            os.close(outer)  # no longer ``at``: one that fails here is not closed twice
         return os.open(parts[-1], _GUARDED, dir_fd=at)
     finally:
         os.close(at)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import io
 import itertools
 import json
 import sys
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from edgekd import host
 from edgekd.base import child, confined
 from edgekd.base.child_limits import Limits
-from edgekd.disk import disk, temporary
+from edgekd.disk import disk, temporary, write_synced
 from edgekd.document import bench as documents
 from edgekd.errors import EdgekdError, UsageError
 from edgekd.runtime import conditions, throughput
@@ -319,14 +320,16 @@ def _no_gc() -> Iterator[None]:
 
 
 def write_job(job: BenchJob, folder: Path) -> None:
-    """Names go into the JSON and never into a path."""
+    """Names go into the JSON and never into a path. What the disk does not keep is told so, and not as a bad model."""
     names: dict[str, list[str]] = {}
     for i, (candidate, files) in enumerate(job.candidates.items()):
         names[candidate] = list(files)
         for j, data in enumerate(files.values()):
-            (folder / f"candidate{i}.{j}").write_bytes(data)
+            write_synced(folder / f"candidate{i}.{j}", data)
     for i, array in enumerate(job.inputs.values()):
-        np.save(folder / f"input{i}.npy", array, allow_pickle=False)
+        made = io.BytesIO()
+        np.save(made, array, allow_pickle=False)
+        write_synced(folder / f"input{i}.npy", made.getvalue())
     table = {
         "backend": job.backend,
         "options": dict(job.options),
@@ -341,7 +344,7 @@ def write_job(job: BenchJob, folder: Path) -> None:
         "streams": job.streams,
         "profile": job.profile,
     }
-    (folder / "job.json").write_text(json.dumps(table), encoding="utf-8")
+    write_synced(folder / "job.json", json.dumps(table).encode())
 
 
 def read_job(folder: Path) -> BenchJob:
@@ -358,7 +361,7 @@ def read_job(folder: Path) -> BenchJob:
 def _write_result(result: BenchResult, folder: Path) -> None:
     samples = {name: values.tolist() for name, values in result.samples.items()}
     table = {**vars(result), "samples": samples, "conditions": vars(result.conditions)}
-    (folder / RESULT).write_text(json.dumps(table), encoding="utf-8")
+    write_synced(folder / RESULT, json.dumps(table).encode())
 
 
 def read_result(

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from edgekd.base import confined
-from edgekd.disk import disk
+from edgekd.disk import disk, write_synced
 from edgekd.document.bench import Cold
 from edgekd.errors import EdgekdError
 from edgekd.runtime import bench, left
@@ -84,7 +84,7 @@ def main(folder: Path, began: int) -> int:
     try:
         with disk(folder):
             found = measure(bench.read_job(folder), began)
-            (folder / RESULT).write_text(json.dumps(found), encoding="utf-8")
+            write_synced(folder / RESULT, json.dumps(found).encode())
     except EdgekdError as err:
         return left.tell_error(folder, err)
     confined.done()

@@ -8,11 +8,12 @@ finished one is whole.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from edgekd import space
-from edgekd.disk import disk
+from edgekd.disk import disk, not_kept
 from edgekd.errors import UsageError
 from edgekd.recipe import Knob
 from edgekd.tune.verdict import Result, Shape
@@ -57,11 +58,35 @@ def open_storage(where: str) -> BaseStorage:
         with disk(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             _mend(path)
-            storage = JournalStorage(JournalFileBackend(str(path)))
+            storage = JournalStorage(_Journal(str(path)))
         storage.get_all_studies()
         return storage
     except (SQLAlchemyError, OptunaError, ImportError, *ODD) as err:
         raise UsageError(f"can't be used as storage: {err}", where="--storage", found=where, allowed=allowed) from err
+
+
+class _Journal(JournalFileBackend):
+    """A journal file whose faults are told with its name, and whose lines are read back: one that the disk did not keep
+    would end this search, and every later one, where it is read."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        path = Path(self._file_path)
+        wanted = b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)
+        with disk(path):
+            before = path.stat().st_size
+            super().append_logs(logs)
+            with path.open("rb") as file:
+                file.seek(before)
+                found = file.read()  # other workers' lines, too
+            if wanted in found:
+                return
+            if len(found) <= len(wanted):
+                os.truncate(path, before)
+        raise not_kept(path)
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        with disk(Path(self._file_path)):
+            yield from super().read_logs(log_number_from)
 
 
 def _mend(path: Path) -> None:

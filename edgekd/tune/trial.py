@@ -11,6 +11,7 @@ from edgekd import host, measure, pipeline, plan, rehearsal, steps
 from edgekd.build.evaluation import Exam
 from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
+from edgekd.learn import threads
 from edgekd.learn.data._base import Dataset
 from edgekd.orders import Order, identified
 from edgekd.passes import build_pass
@@ -43,7 +44,8 @@ class Lab:
 
 def shapes(lab: Lab, recipe: Recipe) -> dict[str, dict[str, Shape]]:
     """How fast and how large each candidate will be, by target, in seconds and without training."""
-    found = rehearsal.run(lab.bench(recipe), lab.order.targets, host.measured_key(0))
+    with threads.fixed(recipe.threads):
+        found = rehearsal.run(lab.bench(recipe), lab.order.targets, host.measured_key(0))
     return {
         target: {name: Shape(latency, found["size_bytes"][target][name]) for name, latency in candidates.items()}
         for target, candidates in found["latency_ms"].items()
@@ -81,7 +83,11 @@ def shortened(recipe: Recipe) -> Recipe | None:
 
 def rung(lab: Lab, recipe: Recipe) -> float:
     """The value of a shortened recipe's last float student on validation, in torch."""
-    bench = lab.bench(recipe)
+    with threads.fixed(recipe.threads):
+        return _rung(lab.bench(recipe))
+
+
+def _rung(bench: steps.Bench) -> float:
     trained, watching = pipeline.train_all(bench)
     exam = Exam.of(bench.feed, watching.split, bench.judge_of("student"))
     scores = StageScores(bench, trained)
@@ -92,9 +98,10 @@ def rung(lab: Lab, recipe: Recipe) -> float:
 
 def full(lab: Lab, recipe: Recipe, number: int) -> Result:
     """A build without a bundle: what would ship on each target, as it was measured there."""
-    bench = lab.bench(recipe)
-    made = pipeline.make_all(bench, pipeline.QUICK_SECONDS if lab.order.quick else pipeline.SECONDS)
-    budget = resolved(lab.budget, pipeline.teacher_bytes(bench, made.trained))
+    with threads.fixed(recipe.threads):
+        bench = lab.bench(recipe)
+        made = pipeline.make_all(bench, pipeline.QUICK_SECONDS if lab.order.quick else pipeline.SECONDS)
+        budget = resolved(lab.budget, pipeline.teacher_bytes(bench, made.trained))
     return _result(budget, number, made.measured, pipeline.choose_all(made.measured, budget))
 
 
