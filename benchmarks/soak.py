@@ -7,11 +7,12 @@ Three variants of small digits bundles: fp32 and int8 on ONNX Runtime, int8 on O
 Every answer is held, bit for bit, against that of another process with one thread. The calls are paced (``--rate`` a
 second), so that two cores are not saturated where the three run ``--together``.
 
-Memory is the process's VmRSS, every 2 s. Looks at it are no independent draws, so the last two thirds (minutes 10 to
-30) are cut into five, and the slope is that of least squares through the five means, its 95 % interval Student's with
-three degrees of freedom. Where looks correlate by 0.9 (0.98) from one to the next such an interval held the true slope
-in 94 % (92 %) of 1,500 simulations, Newey and West's with its best bandwidth in 94 % (88 %). Allowed: 0 wrong answers,
-and 0.05 MB a minute at the upper end. Variants that were done are not done again (``--again``: all are).
+Memory is the process's VmRSS: the least of twenty looks in each 2 s, since a model that is being opened or closed comes
+and goes with up to 14 MB. Such samples are no independent draws, so the last two thirds (minutes 10 to 30) are cut into
+five, and the slope is that of least squares through the five means, its 95 % interval Student's with three degrees of
+freedom. Where samples correlate by 0.9 (0.98) from one to the next such an interval held the true slope in 94 % (92 %)
+of 1,500 simulations, Newey and West's with its best bandwidth in 94 % (88 %). Allowed: 0 wrong answers, and 0.05 MB a
+minute at the upper end. Variants that were done are not done again (``--again``: all are).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ SETTINGS = {
     "int8": ("compress=[{kind='int8_qat'}]",),
 }
 SHARED = ("budget.prefer='size'", "student.model.width=32", "teacher.model.width=32")
-EVERY = 2.0  # seconds between two looks at the memory
+EVERY, LOOK = 2.0, 0.1  # seconds: of a sample, between two looks at the memory
 BLOCKS, STUDENT = 5, 3.182  # parts of the time that is looked at; the 0.975 quantile of t with two fewer
 ALLOWED = 0.05  # MB a minute
 MB = 1e6
@@ -82,9 +83,12 @@ def soaked(name: str, work: Path, given: argparse.Namespace) -> dict[str, Any]:
     if process.stdout.readline() != "begun\n":
         raise SystemExit(f"{name}: it did not begin")
     begun, seen = time.monotonic(), []
-    while (now := time.monotonic() - begun) < 60 * given.minutes:
-        seen.append((now / 60, *memory(process.pid)))
-        time.sleep(EVERY)
+    while (now := time.monotonic() - begun) < 60 * given.minutes - 2 * EVERY:  # it ends by itself
+        looks = []
+        while time.monotonic() < begun + now + EVERY:
+            looks.append(memory(process.pid))
+            time.sleep(LOOK)
+        seen.append((now / 60, *map(min, zip(*looks, strict=True))))
     counts = json.loads(process.stdout.read() or "{}")
     if process.wait():
         raise SystemExit(f"{name}: it ended with {process.returncode}")
@@ -126,8 +130,8 @@ def main() -> None:
     parser.add_argument("--together", action="store_true", help="the three side by side")
     parser.add_argument("--threads", type=int, default=16)
     parser.add_argument("--rate", type=float, default=300.0, help="calls a second of a variant")
-    parser.add_argument("--opens", type=float, default=0.5, help="models opened a second")
-    parser.add_argument("--starts", type=float, default=4.0, help="threads started a second")
+    parser.add_argument("--opens", type=float, default=1.0, help="models opened a second")
+    parser.add_argument("--starts", type=float, default=8.0, help="threads started a second")
     parser.add_argument("--again", action="store_true", help="forget the variants that were done")
     parser.add_argument("--no-result", action="store_true")
     given = parser.parse_args()

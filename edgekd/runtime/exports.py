@@ -7,10 +7,12 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from edgekd.base.printable import printable
+
 Devices = Sequence[Mapping[str, Any]]
 COLUMNS = ("device", "variant", "runtime", "numerics", "batch", "p50_ms", "p90_ms", "p99_ms", "mean_ms", "min_ms",
            "max_ms", "throughput_per_s", "samples", "size_bytes", "stable")  # fmt: skip
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet computes, and does not show, begins so
+FORMULA = ("=", "+", "-", "@")  # what a spreadsheet computes, and does not show, begins so
 
 
 def as_csv(devices: Devices) -> str:
@@ -27,7 +29,8 @@ def as_csv(devices: Devices) -> str:
 
 def _cell(text: str) -> str:
     """A text that a bundle or a device told, as a text to spreadsheets, too."""
-    return f"'{text}" if text.startswith(FORMULA) else text
+    shown = printable(text)
+    return f"'{shown}" if shown.startswith(FORMULA) else shown
 
 
 def as_benchmark_app(devices: Devices) -> str:

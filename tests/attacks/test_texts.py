@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import logging
@@ -24,6 +25,7 @@ from edgekd.base.printable import all_printable, in_json, printable
 from edgekd.cli import running
 from edgekd.errors import EdgekdError, IntegrityError
 from edgekd.runtime import bundle as bundles
+from edgekd.runtime import exports
 from edgekd.runtime._checks import check_path
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -115,6 +117,16 @@ def test_an_error_is_shown_and_its_fields_are_as_they_were(text: str) -> None:
     err = IntegrityError(text, where=text, found=text, allowed=text, hint=text)
     assert printable(str(err)) == str(err) == printable(f"{text}: {text}; found {text!r}; allowed: {text}; {text}")
     assert {err.message, err.where, err.found, err.allowed, err.hint} == {text}
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", '=HYPERLINK("//evil","x"),"'])
+def test_a_cell_of_csv_is_no_formula(text: str) -> None:
+    row = {**ROW, "runtime": text, "numerics": text, "stable": True}
+    row["latency_ms"] = dict.fromkeys(("p50", "p90", "p99", "mean", "min", "max"), -1.0)
+    made = exports.as_csv([{"device": text, "variants": {text: row}}])
+    (found,) = list(csv.reader(io.StringIO(made, newline="")))[1:]
+    assert found[:4] == [printable(text) if text < " " else f"'{text}"] * 4 and found[5] == "-1.0", "texts alone"
+    assert exports.as_csv([{"device": "pi", "variants": {"ort-cpu": row}}]).splitlines()[1].startswith("pi,ort-cpu,")
 
 
 def hostile(value: Any, text: str, keep: str = "") -> Any:
