@@ -1,11 +1,12 @@
 """The child of ``soak.py``: sixteen threads that ask one loaded bundle, and hold every answer against the right one.
 
-``python _soaked.py QUESTIONS BUNDLE TARGET MINUTES THREADS RATE OPENS STARTS`` (the last three a second) imports what
-an app does, numpy and the one runtime, so that its memory is theirs. QUESTIONS: samples and the right answers, an .npz.
+``python _soaked.py QUESTIONS BUNDLE TARGET MINUTES THREADS RATE OPENS STARTS TRIM`` (three of them a second) imports
+what an app does, numpy and the one runtime, so that its memory is theirs. QUESTIONS: samples and right answers, .npz.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import random
 import sys
@@ -97,9 +98,18 @@ class Soak:
             due = max(due + every * rng.uniform(0.5, 1.5), time.monotonic() - every)
 
 
+def trim() -> None:
+    """Have glibc give back what is free, once a second: of sixteen threads' arenas some MB are, now more, now less."""
+    while True:
+        ctypes.CDLL(None).malloc_trim(0)
+        time.sleep(1.0)
+
+
 def main(kept: str, bundle: str, target: str, *numbers: str) -> None:
     """Soak; the counts as JSON at the end."""
-    minutes, threads, rate, opens, starts = map(float, numbers)
+    minutes, threads, rate, opens, starts, trims = map(float, numbers)
+    if trims:
+        threading.Thread(target=trim, daemon=True).start()
     soak = Soak(Path(bundle), target, Path(kept), 60 * minutes)
     pace = (threads / rate, opens / rate, starts / rate)
     running = [threading.Thread(target=soak.run, args=(i, *pace)) for i in range(int(threads))]
