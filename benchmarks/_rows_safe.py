@@ -84,6 +84,57 @@ def hostile(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
 
 
+def whole_kills(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Commands that are killed."""
+    rows = found["cases"].values()
+    half, other, left = (sum(row[key] for row in rows) for key in ("half", "other_bytes", "left"))
+    yield (
+        f"{found['kills']} kills at a file-system call of whole runs ({', '.join(found['cases'])})",
+        f"{half} half bundles, {other} with other bytes when run again, {left} left something",
+    )
+
+
+def whole_faults(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Commands whose disk fails."""
+    rows = found["cases"].values()
+    silent, traceback, lost = (sum(row[key] for row in rows) for key in ("silent", "traceback", "lost"))
+    yield (
+        f"{found['runs']} whole runs with an injected fault ({', '.join(found['cases'])})",
+        f"{silent} silent successes, {traceback} tracebacks, {lost} earlier bundles lost",
+    )
+
+
+def fuzzed(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Bytes from outside."""
+    yield (
+        f"{found['harnesses']} fuzz harnesses, {found['executions']:,} executions",
+        f"{found['plain_exceptions']} plain exceptions, {found['deaths']} deaths; "
+        f"new coverage in the last tenth: {', '.join(found['not_quiet']) or 'none'}",
+    )
+
+
+def rebuilt(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The same inputs elsewhere."""
+    yield (
+        f"rebuilds with another {', '.join(found['changed'])}",
+        f"{len(found['differ'])} of {found['rebuilds']} with other bytes",
+    )
+
+
+def soaked(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Many threads for long."""
+    rows = found["variants"]
+    wrong = sum(row["wrong"] for row in rows.values())
+    slopes = []
+    for name, row in rows.items():
+        low, high = row["interval"]
+        slopes.append(f"{name} {row['slope_mb_a_minute']:+.3f} ({low:+.3f} to {high:+.3f})")
+    yield (
+        f"{found['threads']} threads on one bundle for {found['minutes']:.0f} minutes, {len(rows)} variants",
+        f"{wrong} wrong answers; memory, MB a minute: {', '.join(slopes)}",
+    )
+
+
 PARTS = (
     ("kills", killed, "kills.py"),
     ("mutations", mutated, "mutations.py"),
@@ -92,5 +143,10 @@ PARTS = (
     ("cache_tampers", cached, "cache_tampers.py"),
     ("primitive_faults", written, "primitive_faults.py"),
     ("hostile_models", hostile, "hostile_models.py digits"),
+    ("whole_kills", whole_kills, "whole_kills.py"),
+    ("whole_faults", whole_faults, "whole_faults.py"),
+    ("fuzz", fuzzed, "fuzz.py"),
+    ("rebuilds", rebuilt, "rebuilds.py"),
+    ("soak", soaked, "soak.py --together"),
     ("device_faults", faults, "device_faults.py"),
 )
