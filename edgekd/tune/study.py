@@ -37,6 +37,7 @@ DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 AWAY_S = 24 * 3600  # after which a trial of another host, of which nothing is known, is given up
 NAMELESS_S = 60  # a running trial without a worker's name belongs to one that was killed at once
 POLL_S = 0.05
+LOCK = ".lock"  # what Optuna puts behind a journal's name
 JOURNAL = b'{"op_code":'  # what each of its lines begins with
 UP, DOWN = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
 # What Optuna raises of a journal whose lines are not as it writes them.
@@ -54,9 +55,11 @@ def open_storage(where: str) -> BaseStorage:
     try:
         if "://" in where:
             return RDBStorage(where)
-        path = Path(where)
+        # Absolute: the lock is a link to the journal, and what it says is read from the folder that the link is in.
+        path = Path(where).absolute()
         with disk(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            _unlock(path)
             _mend(path)
             storage = JournalStorage(_Journal(str(path)))
         storage.get_all_studies()
@@ -87,6 +90,16 @@ class _Journal(JournalFileBackend):
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         with disk(Path(self._file_path)):
             yield from super().read_logs(log_number_from)
+
+
+def _unlock(path: Path) -> None:
+    """Remove a lock that leads nowhere: a killed worker's, and Optuna would wait for it for ever.
+
+    One that leads to the journal is broken by Optuna itself, 30 s after the journal was last written.
+    """
+    lock = path.with_name(path.name + LOCK)
+    if lock.is_symlink() and not lock.exists():
+        lock.unlink(missing_ok=True)
 
 
 def _mend(path: Path) -> None:

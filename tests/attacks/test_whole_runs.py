@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,23 @@ def test_a_journal_that_the_disk_does_not_keep_is_as_it_was(kind: str, tmp_path:
     again = study.open_storage(str(path))
     again.create_new_study([StudyDirection.MAXIMIZE], "after")
     assert [one.study_name for one in again.get_all_studies() if one.study_name != "lost"] == ["before", "after"]
+
+
+def test_a_lock_that_a_killed_worker_left_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    links: list[str] = []
+    link = os.symlink
+    monkeypatch.setattr("os.symlink", lambda to, at: (links.append(str(to)), link(to, at)))
+    study.open_storage("tune/study.journal").create_new_study([StudyDirection.MAXIMIZE], "before")
+    # Optuna looks at the lock's age through the link: of one that leads nowhere it never learns it.
+    assert links and all(Path(to).is_absolute() for to in links)
+    os.symlink("tune/study.journal", tmp_path / "tune" / "study.journal.lock")
+    opening = threading.Thread(target=study.open_storage, args=("tune/study.journal",), daemon=True)
+    opening.start()
+    opening.join(10)
+    assert not opening.is_alive()
 
 
 def test_the_scratch_of_a_step_whose_result_is_kept_goes(tmp_path: Path) -> None:
