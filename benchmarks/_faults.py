@@ -101,6 +101,8 @@ class Injector:
         if self.kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.kind in OF_WRITES:
+            if not name.startswith("write"):  # this run came another way to the call with that number
+                return real(*args, **kwargs)
             handle, data = args
             half, self.lied = len(data) // 2, self.kind != "short"
             taken = real(handle, data[:half])
