@@ -246,8 +246,8 @@ def standing(order: Order) -> Mapping[str, Any] | None:
 
 
 def remember(order: Order, digest: str) -> None:
-    """Keep the digest of the bundle that was built, so that another one in its place is seen."""
-    for key in (_built(order), _built(order, digest)):
+    """Keep the digest of the bundle that is built, so that another one in its place is seen."""
+    for key in (_built(order, digest), _built(order)):  # the second alone would say that no bundle is this order's
         order.store.put(key, {"digest": digest.encode()})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -88,7 +89,8 @@ def _run(order: Order, objects: Objects) -> Mapping[str, Any]:
     page = samples_page(order.out)
     with as_it_was(page):
         replace_file(page, apart)  # first: a bundle that stands is not built again
-        orders.remember(order, bundle.write(order.out, made, files, overwrite=order.overwrite))
+        remember = functools.partial(orders.remember, order)
+        bundle.write(order.out, made, files, overwrite=order.overwrite, remember=remember)
     return document
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,20 @@ REPORT, SAMPLES = "report.json", "samples.json"
 UNLISTED = frozenset({MANIFEST, DIGEST, signature.SIGNATURE})  # what the manifest can't list
 
 
-def write(folder: Path, bundle: Bundle, pages: Mapping[str, bytes], *, overwrite: bool = False) -> str:
+def write(
+    folder: Path,
+    bundle: Bundle,
+    pages: Mapping[str, bytes],
+    *,
+    overwrite: bool = False,
+    remember: Callable[[str], None] = lambda digest: None,
+) -> str:
     """Write a bundle in one rename: it is whole or it is not there, and an earlier one stays until the new one stands.
 
     Args:
         pages: report.json, report.html, samples.json, README.md, as they are.
+        remember: is told the digest before the bundle stands: whoever keeps it afterwards may find the disk full, and
+            not know the bundle again.
 
     Returns:
         The manifest's digest (SHA-256), which every other file hangs on.
@@ -63,8 +72,10 @@ def write(folder: Path, bundle: Bundle, pages: Mapping[str, bytes], *, overwrite
     files = {**_contents(bundle), **pages}
     files[MANIFEST] = canonical(manifest.table(bundle, files))
     files[DIGEST] = digest_file(files[MANIFEST])
+    digest = hashlib.sha256(files[MANIFEST]).hexdigest()
+    remember(digest)
     replace_folder(folder, files, lambda: overwrite or _replaceable(folder, bundle))
-    return hashlib.sha256(files[MANIFEST]).hexdigest()
+    return digest
 
 
 def _replaceable(folder: Path, bundle: Bundle) -> bool:

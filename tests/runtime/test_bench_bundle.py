@@ -14,7 +14,7 @@ import pytest
 
 import edgekd
 from edgekd import cli
-from edgekd.errors import DeviceError, UsageError
+from edgekd.errors import DeviceError, ResourceError, UsageError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import compare, exports, local, remote
 from edgekd.runtime.bench import BenchJob, BenchResult
@@ -43,6 +43,17 @@ def make(folder: Path, *, side: int = 8, targets: tuple[str, ...] = ("ort-cpu",)
     about = Bundle("net", task, "0" * 64, "abc", heads, [{"op": "layout"}], shape, True, variants)
     bundles.write(folder, about, {})
     return folder
+
+
+def test_a_bundle_that_nobody_can_remember_does_not_stand(tmp_path: Path) -> None:
+    # A full disk between the two would leave a bundle that the next run takes for a stranger's.
+    def full(digest: str) -> None:
+        raise ResourceError(f"the disk is full: {digest}")
+
+    about = bundles.read(make(tmp_path / "net"))
+    with pytest.raises(ResourceError, match=r"full: [0-9a-f]{64}$"):
+        bundles.write(tmp_path / "again", about, {}, remember=full)
+    assert not (tmp_path / "again").exists()
 
 
 @pytest.fixture(scope="module")
