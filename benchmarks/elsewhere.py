@@ -25,7 +25,7 @@ from pathlib import Path
 import _nets
 import matrix
 
-from edgekd import orders, pipeline
+from edgekd import orders, pipeline, steps
 from edgekd.prepare import Objects, prepare
 from edgekd.store import Store
 
@@ -45,23 +45,28 @@ def orders_of(job: str, data: Path, folder: Path) -> list[orders.Order]:
     return list(matrix.orders_of(name, None if file is None else data / file, int(*seed), folder))
 
 
-def keys_of(job: str, data: Path) -> list[tuple[Store, dict[str, str]]]:
-    """The key of every trained step of a job's orders, as this machine has it."""
+def benches_of(job: str, data: Path) -> list[steps.Bench]:
+    """The same, prepared; nothing is written to where they would build."""
     with tempfile.TemporaryDirectory() as folder:
-        benches = [prepare(order, Objects()) for order in orders_of(job, data, Path(folder))]
-    return [
-        (bench.store, {s.name: s.key for s in bench.plan.steps.values() if s.trains or s.kind == "teacher"})
-        for bench in benches
-    ]
+        return [prepare(order, Objects()) for order in orders_of(job, data, Path(folder))]
+
+
+def keys_of(bench: steps.Bench) -> dict[str, str]:
+    """The key of every trained step, as this machine has it."""
+    return {step.name: step.key for step in bench.plan.steps.values() if step.trains}
+
+
+def file_of(job: str, folder: Path, kind: str) -> Path:
+    """A job's ``json`` (which step stands under which key) or its ``log``."""
+    return folder / f"{job.replace(':', '-')}.{kind}"
 
 
 def train_one(job: str, data: Path, folder: Path) -> None:
     """Train a job's steps; which stands under which key is told first."""
-    told = folder / f"{job.replace(':', '-')}.json"
-    told.write_text(json.dumps([keys for _, keys in keys_of(job, data)]))
-    with tempfile.TemporaryDirectory() as place:
-        for order in orders_of(job, data, Path(place)):
-            pipeline.train_all(prepare(order, Objects()))
+    benches = benches_of(job, data)
+    file_of(job, folder, "json").write_text(json.dumps([keys_of(bench) for bench in benches]))
+    for bench in benches:
+        pipeline.train_all(bench)
 
 
 def train(jobs: list[str], data: Path, folder: Path, seconds: float) -> None:
@@ -71,7 +76,7 @@ def train(jobs: list[str], data: Path, folder: Path, seconds: float) -> None:
     started, running = time.monotonic(), {}
     for job in jobs:
         line = [sys.executable, __file__, "one", str(folder), "--data", str(data), "--jobs", job]
-        log = (folder / f"{job.replace(':', '-')}.log").open("w")
+        log = file_of(job, folder, "log").open("w")
         running[job] = subprocess.Popen(line, env=environment, stdout=log, stderr=log)
     while running and time.monotonic() - started < seconds:
         time.sleep(1)
@@ -87,13 +92,13 @@ def train(jobs: list[str], data: Path, folder: Path, seconds: float) -> None:
 
 def pack(jobs: list[str], store: Store, folder: Path) -> None:
     """The entries that stand, each once, small ones first; cut into parts."""
-    told = {job: folder / f"{job.replace(':', '-')}.json" for job in jobs}
-    steps = {job: json.loads(file.read_text()) for job, file in told.items() if file.is_file()}
-    keys = {key for orders_ in steps.values() for keys in orders_ for key in keys.values()}
+    told = {job: file_of(job, folder, "json") for job in jobs}
+    trained = {job: json.loads(file.read_text()) for job, file in told.items() if file.is_file()}
+    keys = {key for of_order in trained.values() for keys in of_order for key in keys.values()}
     found = {key: files for key in keys if (files := store.get(key)) is not None}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:  # not squeezed: of weights 9 % would go, in minutes
-        add(tar, INDEX, json.dumps(steps).encode())
+        add(tar, INDEX, json.dumps(trained).encode())
         for key, files in sorted(found.items(), key=lambda entry: sum(map(len, entry[1].values()))):
             for name, content in files.items():
                 add(tar, f"{key}/{name}", content)
@@ -126,19 +131,20 @@ def unpacked(folder: Path) -> Iterator[tuple[str, bytes]]:
 def take(data: Path, folder: Path) -> None:
     """Put what was trained elsewhere into the cache, under the keys of this machine."""
     entries: dict[str, dict[str, bytes]] = {}
-    steps: dict[str, list[dict[str, str]]] = {}
+    trained: dict[str, list[dict[str, str]]] = {}
     for name, content in unpacked(folder):
         if name == INDEX:
-            steps = json.loads(content)
+            trained = json.loads(content)
         else:
             key, _, file = name.partition("/")
             entries.setdefault(key, {})[file] = content
-    for job, there in steps.items():
+    for job, there in trained.items():
         count = 0
-        for (store, here), keys in zip(keys_of(job, data), there, strict=True):
+        for bench, keys in zip(benches_of(job, data), there, strict=True):
+            here = keys_of(bench)
             for step, key in keys.items():
                 if key in entries:
-                    store.put(here[step], entries[key])
+                    bench.store.put(here[step], entries[key])
                     count += 1
         print(f"{job}: {count} of {sum(map(len, there))} steps", flush=True)
 
