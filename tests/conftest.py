@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import runpy
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import _once
+import _small
 import pytest
 from filelock import FileLock  # comes with torch
 
@@ -18,11 +19,9 @@ from edgekd.learn import threads
 
 Shared = Callable[[str, Callable[[Path], None]], Path]
 WORDS = "{kind='keyword_cnn',width=16,depth=2,rate=8000,hop=160,high=3000.0}"
-ONCE = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "_once.py"))
-SMALL = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "_small.py"))
 # Settings of quick builds.
 SMALLER = {
-    "bert-distilbert": SMALL["TEXTS"],
+    "bert-distilbert": _small.TEXTS,
     "keyword-spotting": (
         "data={source='made_audio',rate=8000,length=4000,classes=3,train=90,validation=60,test=60}",
         f"teacher.model={WORDS}",
@@ -41,7 +40,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _traced_once() -> Iterator[None]:
     """What the exporter and torchao make anew for every network, though it is always the same, is made once a process:
     the table of operators, and the patterns of a convolution with its BatchNorm. It was a third of a small build."""
-    with ONCE["traced"](), pytest.MonkeyPatch.context() as patch:
+    with _once.traced(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "fixed", lambda count: contextlib.nullcontext())  # a worker a CPU, a thread a worker
         yield
 

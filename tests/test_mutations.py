@@ -6,29 +6,13 @@ would take a second each.
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
+import _mutations as mutations
 import pytest
 
 from edgekd.build import network_key
-
-FILE = Path(__file__).parent.parent / "benchmarks" / "_mutations.py"
-
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("_mutations", FILE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["_mutations"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-mutations = _load()
 
 
 @pytest.fixture(scope="module")

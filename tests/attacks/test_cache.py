@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import importlib.util
 import json
 import os
 import random
@@ -13,9 +12,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
+import _races as races
+import _tampers as tampers
 import pytest
 
 from edgekd import sources, steps
@@ -27,18 +28,6 @@ from edgekd.store import Store, canonical, sha256
 ROOT = Path(__file__).parents[2]
 KEY, OTHER = sha256(b"key"), sha256(b"other")
 FILES = {"model.safetensors": b"weights", "student.json": b"{}"}
-
-
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tampers = _load("_tampers")
-races = _load("_races")
 
 
 @pytest.fixture

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import _races
 import pytest
 
 import edgekd
@@ -26,11 +25,7 @@ GOLDEN = ROOT / "tests" / "golden" / "bundle_1"
 
 
 def _files_of(number: int) -> dict[str, bytes]:
-    spec = importlib.util.spec_from_file_location("_races", ROOT / "benchmarks" / "_races.py")
-    assert spec is not None and spec.loader is not None
-    module = sys.modules["_races"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    made: dict[str, bytes] = module.contents(GOLDEN, number)
+    made: dict[str, bytes] = _races.contents(GOLDEN, number)
     return made
 
 

@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import fuzz
+import fuzzing
 import pytest
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of numpy and Pillow, over damaged files
@@ -24,15 +23,7 @@ MUTATIONS, SLOW_MUTATIONS = 300, 3
 SECONDS = 0.08  # of one harness's mutations; a slow machine makes fewer
 
 
-def _load(name: str, file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-HARNESSES: dict[str, Any] = _load("fuzzing", FOLDER / "__init__.py").load()
+HARNESSES: dict[str, Any] = fuzzing.load()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -78,9 +69,8 @@ def test_corpora_are_small_and_of_a_harness() -> None:
 
 def test_the_runner_counts_by_what_the_fuzzer_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Edges that the corpus covers at the start of a process are not new; one in the last tenth is."""
-    runner = _load("fuzz", FOLDER.parent / "fuzz.py")
-    monkeypatch.setattr(runner, "WORK", tmp_path)
-    run = runner.Run(HARNESSES["wav"], "code", tmp_path / "memory")
+    monkeypatch.setattr(fuzz, "WORK", tmp_path)
+    run = fuzz.Run(HARNESSES["wav"], "code", tmp_path / "memory")
     first = b"INFO: x\n#2\tINITED cov: 10 ft: 9\n#50\tNEW    cov: 12 ft: 9\n#110\tDONE   cov: 12\n"
     run.heard([*first.splitlines(True), b"stat::slowest_unit_time_sec:     3\n"], 0)
     assert (run.state.executions, run.state.last_new, run.edges, run.state.slowest) == (110, 50, 12, 3)
@@ -90,5 +80,5 @@ def test_the_runner_counts_by_what_the_fuzzer_says(tmp_path: Path, monkeypatch: 
     (tmp_path / "wav" / "finds" / "E.bin").write_bytes(b"x")
     (tmp_path / "wav" / "finds" / "E.json").write_text('{"kind": "E"}')
     assert run.row()["plain_exceptions"] == ["E"]
-    again = runner.Run(HARNESSES["wav"], "other code", tmp_path / "memory")
+    again = fuzz.Run(HARNESSES["wav"], "other code", tmp_path / "memory")
     assert not again.finds() and (tmp_path / "wav" / "corpus" / "E.bin").exists() and not again.state.executions

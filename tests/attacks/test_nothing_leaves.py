@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+import _watched as watched
 import pytest
 
 from edgekd.learn import quiet
@@ -22,18 +21,6 @@ model.predict(np.zeros((8, 8), np.uint8))
 edgekd.verify(sys.argv[1])
 time.sleep(float(sys.argv[3]))
 """
-
-
-def of_benchmarks(name: str) -> Any:
-    """A module that the long runs share with the suite."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-watched = of_benchmarks("_watched")
 
 
 @pytest.mark.parametrize("target", ["ort-cpu", "openvino"])

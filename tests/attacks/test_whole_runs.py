@@ -7,17 +7,18 @@ quick build for two targets; no thread that a fork lacks is waited for there.
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import shutil
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
+import _faults as injection
+import _whole as whole
 import numpy as np
 import pytest
+import whole_faults as faults
 from optuna.study import StudyDirection
 
 from edgekd import disk
@@ -27,18 +28,6 @@ from edgekd.runtime import bench
 from edgekd.store import Store, sha256
 from edgekd.tune import study
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-def _load(name: str) -> Any:
-    sys.path.append(str(BENCHMARKS))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-
-
-injection, whole, faults = _load("_faults"), _load("_whole"), _load("whole_faults")
 FILES = {"a.bin": b"one", "b.bin": b"two" * 1000}
 LINE = ("build", "digits", "--quick", "--target", "ort-cpu", "--out", "out", "--cache", "cache", "--overwrite")
 OVER = whole.Case("over another", LINE, "both", "built")

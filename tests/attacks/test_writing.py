@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import json
 import os
 import secrets
@@ -14,9 +13,10 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import _faults as injection
+import _primitives as primitives
 import pytest
 import torch
 
@@ -33,18 +33,6 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "bundle_1"
 KEY = sha256(b"key")
 FILES = {"a.bin": b"one", "deep/b.bin": b"two" * 1000}
-
-
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-injection = _load("_faults")
-primitives = _load("_primitives")
 
 
 def temporary(root: Path) -> None:

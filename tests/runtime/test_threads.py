@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 import time
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
+import _soaked
 import numpy as np
 import pytest
 
@@ -16,24 +15,13 @@ import edgekd
 from edgekd.errors import UsageError
 from edgekd.runtime.backends import openvino
 
-ROOT = Path(__file__).parents[2]
-
-
-def of_benchmarks(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 @pytest.mark.parametrize("target", ["ort-cpu", "openvino"])
 def test_sixteen_threads_are_each_answered_right(target: str, digits: Path, tmp_path: Path) -> None:
-    soaked = of_benchmarks("_soaked")
     x = np.random.default_rng(0).integers(0, 17, (100, 8, 8, 1)).astype(np.uint8)
-    right = soaked.answers(edgekd.load(digits / "out", target=target), x)
+    right = _soaked.answers(edgekd.load(digits / "out", target=target), x)
     np.savez(tmp_path / "asked.npz", x=x, **{f"y{i}": scores for i, scores in enumerate(right)})
-    soak = soaked.Soak(digits / "out", target, tmp_path / "asked.npz", 1.0)
+    soak = _soaked.Soak(digits / "out", target, tmp_path / "asked.npz", 1.0)
     soak.until = time.monotonic() + 1.0
     threads = [threading.Thread(target=soak.run, args=(i, 0.05, 0.03, 0.1)) for i in range(16)]
     for thread in threads:
