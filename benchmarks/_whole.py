@@ -8,6 +8,8 @@ files included, and in the children that the command starts.
 
 from __future__ import annotations
 
+import argparse
+import copy
 import json
 import math
 import os
@@ -16,11 +18,11 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 import _faults
@@ -48,6 +50,9 @@ if "{told}" in os.environ:
     sys.path.remove({folder!r})
     _faults.injected_by_environment()
 """
+
+
+Names = tuple[str, ...]
 
 
 def line(command: str, *more: str, settings: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -282,6 +287,47 @@ def spread(calls: list[Call], chosen: Callable[[str], bool], part: float) -> int
     """The number of a call: that at a part (0 to 1) of those that are chosen; of all, where none is."""
     numbers = [i + 1 for i, call in enumerate(calls) if chosen(call.name)] or range(1, len(calls) + 1)
     return numbers[min(int(part * len(numbers)), len(numbers) - 1)]
+
+
+def options(about: str | None, cases: Iterable[str]) -> argparse.ArgumentParser:
+    """What the scripts that count whole runs take."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--only", action="append", default=[], choices=cases)
+    parser.add_argument("--again", action="store_true", help="forget what an earlier run counted")
+    parser.add_argument("--no-result", action="store_true")
+    return parser
+
+
+def resumed(kept: Path, again: bool, new: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier run, which was stopped, counted; ``new`` where there is none, or it is not wanted."""
+    return json.loads(kept.read_text()) if kept.is_file() and not again else new
+
+
+def counted(
+    todo: list[tuple[str, int, int]], state: dict[str, Any], kept: Path, root: Path, new: dict[str, Any], bad: Names
+) -> Iterator[tuple[Case, int, int, dict[str, list[Call]], dict[str, Any]]]:
+    """Every run that is left: its case, number and count, the calls of the case, and the row of what is counted there.
+
+    Args:
+        state: of all runs, with ``done`` and the rows of ``cases``; it is kept in a file after each.
+        new: a row where nothing is counted yet.
+        bad: what must be 0 in each row.
+    """
+    from edgekd import disk  # noqa: PLC0415
+
+    calls: dict[str, dict[str, list[Call]]] = {}
+    for name, number, count in todo[state["done"] :]:
+        if name not in calls:
+            calls[name] = calls_of(CASES[name], root)
+        row = state["cases"].setdefault(name, copy.deepcopy(new))
+        row["calls"] = {process: len(found) for process, found in calls[name].items()}
+        yield CASES[name], number, count, calls[name], row
+        state["done"] += 1
+        disk.replace_file(kept, json.dumps(state).encode())
+        sums = {what: sum(one[what] for one in state["cases"].values()) for what in bad}
+        told = ", ".join(f"{what} {total}" for what, total in sums.items() if total)
+        print(f"{state['done']}/{len(todo)}: {name}, {told or 'all as it should be'}", flush=True)
 
 
 def plan(counts: dict[str, int], share: float, only: list[str]) -> list[tuple[str, int, int]]:

@@ -23,7 +23,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import _common
 import _whole
@@ -91,9 +90,8 @@ def main() -> None:
     parser.add_argument("--no-result", action="store_true")
     given = parser.parse_args()
     kept = HERE / "work" / f"rebuilds-{given.count}.json"
-    found: dict[str, Any] = {"rebuilds": 0, "changed": dict.fromkeys(CHANGES, 0), "differ": []}
-    if kept.is_file() and not given.again:
-        found = json.loads(kept.read_text())
+    new = {"rebuilds": 0, "changed": dict.fromkeys(CHANGES, 0), "differ": []}
+    found = _whole.resumed(kept, given.again, new)
     with tempfile.TemporaryDirectory(prefix="edgekd-rebuilds-") as top:
         os.chmod(top, 0o755)
         wanted = build(Path(top, "first"), ([], {}), PLAIN)

@@ -14,8 +14,6 @@ bundle that is lost, half a bundle, and a next run that does not end with the by
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import random
 import re
@@ -26,9 +24,7 @@ from typing import Any
 
 import _faults
 import _whole
-from _whole import CASES, Call, Case, Ended, Fault
-
-from edgekd import disk
+from _whole import Call, Case, Ended, Fault
 
 COUNTS = {
     "cold": 60,
@@ -52,9 +48,8 @@ SUITS = {
 }
 KINDS = (*SUITS, *_faults.OF_WRITES)
 CHILDREN = 0.25  # of the faults are in a child of the command, where it has one
-NEW = {"runs": 0, "of_children": 0, "silent": 0, "traceback": 0, "code": 0, "nameless": 0, "hangs": 0, "half": 0}
-NEW |= {"lost": 0, "failed": 0, "other_bytes": 0, "left": 0}
-BAD = tuple(name for name in NEW if name not in ("runs", "of_children"))
+BAD = ("silent", "traceback", "code", "nameless", "hangs", "half", "lost", "failed", "other_bytes", "left")
+NEW = {"runs": 0, "of_children": 0, **dict.fromkeys(BAD, 0), "kinds": {}, "codes": {}, "where": [], "seconds": 0.0}
 ASIDE = re.compile(r"\.([^/]+)\.edgekd-[0-9a-f]{16}")  # told by the name that the user knows
 
 
@@ -133,45 +128,22 @@ def _short(path: str, folder: Path) -> str:
 
 def main() -> None:
     """Fail, run again, compare, write; exit 1 where something was not as it should be."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--share", type=float, default=1.0)
-    parser.add_argument("--only", action="append", default=[], choices=COUNTS)
+    parser = _whole.options(__doc__, COUNTS)
     parser.add_argument("--kind", action="append", default=[], choices=KINDS)
-    parser.add_argument("--again", action="store_true", help="forget what an earlier run counted")
-    parser.add_argument("--no-result", action="store_true")
     given = parser.parse_args()
     kinds = tuple(given.kind) or KINDS
     kept = Path(__file__).parent / "work" / f"whole_faults-{given.share}-{'+'.join(given.only + given.kind)}.json"
-    state: dict[str, Any] = {"done": 0, "cases": {}}
-    if kept.is_file() and not given.again:
-        state = json.loads(kept.read_text())
+    state = _whole.resumed(kept, given.again, {"done": 0, "cases": {}})
     todo = _whole.plan(COUNTS, given.share, given.only)
     with _whole.warm() as root:
-        calls: dict[str, dict[str, list[Call]]] = {}
-        for name, number, count in todo[state["done"] :]:
-            case = CASES[name]
-            if name not in calls:
-                calls[name] = _whole.calls_of(case, root)
-            new = {**NEW, "kinds": {}, "codes": {}, "where": [], "seconds": 0.0}
-            row = state["cases"].setdefault(name, new)
-            faulted(case, drawn(number, count, calls[name], kinds), root, row)
-            row["calls"] = {process: len(found) for process, found in calls[name].items()}
-            state["done"] += 1
-            disk.replace_file(kept, json.dumps(state).encode())
-            print(f"{state['done']}/{len(todo)}: {name}, {told(state)}", flush=True)
+        for case, number, count, calls, row in _whole.counted(todo, state, kept, root, NEW, BAD):
+            faulted(case, drawn(number, count, calls, kinds), root, row)
     if not given.no_result:
         import _common  # noqa: PLC0415  # torch is not needed before
 
         _common.write("whole_faults", {"runs": state["done"], **state})
     kept.unlink(missing_ok=True)
     sys.exit(1 if any(row[what] for row in state["cases"].values() for what in BAD) else 0)
-
-
-def told(state: dict[str, Any]) -> str:
-    """What was counted so far, in a line."""
-    rows = state["cases"].values()
-    found = {what: sum(row[what] for row in rows) for what in BAD}
-    return ", ".join(f"{what} {count}" for what, count in found.items() if count) or "all as it should be"
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ unless ``--no-fresh`` a fresh Python builds the same first. A second run goes on
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import subprocess
@@ -27,8 +25,6 @@ from typing import Any
 import _whole
 from _whole import CASES, CHANGES, Call, Case, Ended, Fault
 from kills import content
-
-from edgekd import disk
 
 COUNTS = {
     "cold": 70,
@@ -43,8 +39,8 @@ COUNTS = {
 }
 CHILDREN = 0.15  # of the kills are of a child of the command
 TRIES = 4  # of a kill
-NEW = {"kills": 0, "of_children": 0, "missed": 0, "half": 0, "other_bytes": 0, "failed": 0, "left": 0, "seconds": 0.0}
 BAD = ("half", "other_bytes", "failed", "left", "missed")
+NEW = {"kills": 0, "of_children": 0, **dict.fromkeys(BAD, 0), "seconds": 0.0, "at": {}, "then": {}, "where": []}
 
 
 def drawn(number: int, count: int, calls: dict[str, list[Call]]) -> Fault:
@@ -117,33 +113,18 @@ def fresh(root: Path) -> bool:
 
 def main() -> None:
     """Kill, run again, compare, write; exit 1 where something was not as it should be."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--share", type=float, default=1.0)
-    parser.add_argument("--only", action="append", default=[], choices=CASES)
+    parser = _whole.options(__doc__, CASES)
     parser.add_argument("--no-fresh", action="store_true")
-    parser.add_argument("--again", action="store_true", help="forget what an earlier run counted")
-    parser.add_argument("--no-result", action="store_true")
     given = parser.parse_args()
     kept = Path(__file__).parent / "work" / f"whole_kills-{given.share}-{'+'.join(given.only)}.json"
-    state: dict[str, Any] = {"done": 0, "cases": {}, "fresh_is_the_same": None}
-    if kept.is_file() and not given.again:
-        state = json.loads(kept.read_text())
+    state = _whole.resumed(kept, given.again, {"done": 0, "cases": {}, "fresh_is_the_same": None})
     todo = _whole.plan(COUNTS, given.share, given.only)
     with _whole.warm(slow=any(name == "cold, not quick" for name, _, _ in todo)) as root:
         if not given.no_fresh and state["fresh_is_the_same"] is None:
             state["fresh_is_the_same"] = fresh(root)
             print(f"a fresh Python builds the same bytes: {state['fresh_is_the_same']}", flush=True)
-        calls: dict[str, dict[str, list[Call]]] = {}
-        for name, number, count in todo[state["done"] :]:
-            case = CASES[name]
-            if name not in calls:
-                calls[name] = _whole.calls_of(case, root)
-            row = state["cases"].setdefault(name, {**NEW, "at": {}, "then": {}, "where": []})
-            killed(case, drawn(number, count, calls[name]), root, row)
-            row["calls"] = {process: len(found) for process, found in calls[name].items()}
-            state["done"] += 1
-            disk.replace_file(kept, json.dumps(state).encode())
-            print(f"{state['done']}/{len(todo)}: {name}, {told(state)}", flush=True)
+        for case, number, count, calls, row in _whole.counted(todo, state, kept, root, NEW, BAD):
+            killed(case, drawn(number, count, calls), root, row)
     if not given.no_result:
         import _common  # noqa: PLC0415  # torch is not needed before
 
@@ -151,12 +132,6 @@ def main() -> None:
     kept.unlink(missing_ok=True)
     wrong = sum(row[what] for row in state["cases"].values() for what in BAD)
     sys.exit(1 if wrong or state["fresh_is_the_same"] is False else 0)
-
-
-def told(state: dict[str, Any]) -> str:
-    """What was counted so far, in a line."""
-    rows = state["cases"].values()
-    return ", ".join(f"{what} {sum(row[what] for row in rows):.0f}" for what in (*BAD, "seconds"))
 
 
 if __name__ == "__main__":
