@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
+import _whole as whole
 import pytest
+from kills import content
 
 from edgekd import cli
+from edgekd.learn import threads
 
+FIXED = threads.fixed  # which tests do without: see conftest.py
 ROOT = Path(__file__).parent.parent
-# Large enough that on no CPU int8 takes longer than fp32: the choice between them would be the clock's. Such a build
-# takes 15 s of CPU, nearly all of it PyTorch's exports, and the rehearsal 9 more: the builds are ``--quick``, with the
-# same steps.
+ONCE = (sys.executable, "-P", str(ROOT / "benchmarks" / "_once.py"))  # a fresh Python, faster
+# Large enough that on no CPU int8 takes longer than fp32: the choice between them would be the clock's.
 RECIPE = """
 name = "small"
 [data]
@@ -47,14 +52,27 @@ prefer = "size"
 """
 
 
-def test_killed_builds_end_with_the_same_bytes(tmp_path: Path) -> None:
-    (tmp_path / "recipe.toml").write_text(RECIPE)
-    line = [sys.executable, str(ROOT / "benchmarks" / "kills.py"), "--kills", "1", "--no-result"]
-    line += ["--recipe", str(tmp_path / "recipe.toml"), "--set", "seed=0", "--target", "ort-cpu", "--quick"]
+def test_a_killed_build_ends_with_the_bytes_of_an_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The killed one is a fresh Python's, the others are this process's; ``whole_kills.py`` kills hundreds."""
+    monkeypatch.setattr(threads, "fixed", FIXED)
+    for name in ("killed", "whole"):
+        (tmp_path / name).mkdir()
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(line, capture_output=True, text=True, env=env, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "killed True" in done.stdout
+    killed = subprocess.Popen([*ONCE, *whole.BUILD], cwd=tmp_path / "killed", env=env, stderr=subprocess.DEVNULL)
+    try:
+        while killed.poll() is None and not list(tmp_path.glob("killed/cache/artifacts/*/*/model.safetensors")):
+            time.sleep(0.01)
+    finally:
+        killed.kill()
+    assert killed.wait() == -signal.SIGKILL and not (tmp_path / "killed" / "out").exists()
+    for name in ("killed", "whole"):
+        monkeypatch.chdir(tmp_path / name)
+        capsys.readouterr()
+        assert cli.run(whole.BUILD) == 0
+        assert ("teacher  from the cache" in capsys.readouterr().err) is (name == "killed")
+    assert content(tmp_path / "killed" / "out") == content(tmp_path / "whole" / "out")
 
 
 FACTORY = """
@@ -64,7 +82,9 @@ def student():
 """
 
 
-def test_an_edited_factory_is_trained_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edited_factory_is_trained_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     kept, _, after = RECIPE.partition("[[compress]]")
     text = kept.replace(
         '[student]\nmodel = { kind = "convnet", width = 48, depth = 2 }',
@@ -75,16 +95,14 @@ def test_an_edited_factory_is_trained_anew(tmp_path: Path, monkeypatch: pytest.M
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "nets.py").write_text(textwrap.dedent(FACTORY))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
 
     def build() -> dict[str, object]:
-        line = [sys.executable, "-m", "edgekd", "build", "recipe.toml", "--target", "ort-cpu", "--out", "out"]
-        line += ["--cache", "cache", "--json", "--overwrite", "--quick"]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
-        done = subprocess.run(line, capture_output=True, text=True, env=env, cwd=tmp_path, check=False)
-        assert done.returncode == 0, done.stderr
-        report: dict[str, object] = json.loads(done.stdout)
-        report["said"] = done.stderr
-        return report
+        line = ["build", "recipe.toml", "--target", "ort-cpu", "--out", "out", "--json", "--overwrite", "--quick"]
+        assert cli.run(line) == 0
+        told = capsys.readouterr()
+        return {**json.loads(told.out), "said": told.err}
 
     one = build()
     assert "student  loss" in str(one["said"])
