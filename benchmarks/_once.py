@@ -46,10 +46,10 @@ def traced() -> Iterator[None]:
 @contextmanager
 def files() -> Iterator[None]:
     """The ONNX file of a network, once a process: it is a function of its code and its weights."""
-    from edgekd import steps  # noqa: PLC0415  # the tests need the other half alone
+    from edgekd.build import exports  # noqa: PLC0415  # the tests need the other half alone
 
     made: dict[str, bytes] = {}
-    real = steps.to_onnx
+    real = exports.to_onnx
 
     def once(student: Any, **how: Any) -> bytes:
         module = student.module
@@ -61,7 +61,7 @@ def files() -> Iterator[None]:
             made[key.hexdigest()] = real(student, **how)
         return made[key.hexdigest()]
 
-    with mock.patch.object(steps, "to_onnx", once):
+    with mock.patch.object(exports, "to_onnx", once):
         yield
 
 

@@ -73,9 +73,9 @@ def samples(name: str, count: int) -> Arrays:
 def prepare(folder: Path) -> None:
     """The float32 and the float16 file of each net, and its weights."""
     from edgekd import target  # noqa: PLC0415  # where the GPU is, none of these can be imported
+    from edgekd.build.exports import Half  # noqa: PLC0415
     from edgekd.learn.student import Student, TensorSpec  # noqa: PLC0415
     from edgekd.lower.lower import to_onnx  # noqa: PLC0415
-    from edgekd.steps import Half  # noqa: PLC0415
 
     chosen = target.load("ort-cuda")
     folder.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ from edgekd import (
     veto,
 )
 from edgekd.base import notes
-from edgekd.build import baseline, teacher_check
+from edgekd.build import baseline, exports, teacher_check
 from edgekd.build.evaluation import Exam
 from edgekd.decide import choose, doubts
 from edgekd.decide.budget import resolved
@@ -213,7 +213,7 @@ def export_all(bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> dict
     metadata = record.metadata(bench)
     return {
         target.name: {
-            c.name: steps.export(bench, bench.plan.steps[c.export], trained[c.step].student, metadata)
+            c.name: exports.export(bench, bench.plan.steps[c.export], trained[c.step].student, metadata)
             for c in bench.plan.candidates[target.name]
         }
         for target in bench.plan.targets
@@ -246,7 +246,7 @@ def measure_all(
 def teacher_bytes(bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> int:
     """The size of the teachers' fp32 files, all together."""
     opset, tree = bench.plan.targets[0].opset, bench.plan.steps
-    return sum(steps.teacher_size(bench, tree[name], trained[name].student, opset) for name in bench.recipe.panel)
+    return sum(exports.teacher_size(bench, tree[name], trained[name].student, opset) for name in bench.recipe.panel)
 
 
 def choose_all(measured: Mapping[str, Measured], budget: Budget, *, gated: bool = True) -> dict[str, Choice]:

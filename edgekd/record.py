@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgekd import attribution, examples, explain, host, learned, metric, preprocess, steps, veto
-from edgekd.build import baseline, taken
+from edgekd.build import baseline, exports, taken
 from edgekd.build.evaluation import SPLITS, Exam, Scores
 from edgekd.decide import choose, doubts
 from edgekd.decide.choose import Choice
@@ -224,7 +224,7 @@ def _stage(facts: Facts, step: Step) -> dict[str, Any]:
 def _stage_size(facts: Facts, step: Step) -> int:
     plan = facts.bench.plan
     if step.kind == "teacher":
-        return steps.teacher_size(facts.bench, step, facts.trained[step.name].student, plan.targets[0].opset)
+        return exports.teacher_size(facts.bench, step, facts.trained[step.name].student, plan.targets[0].opset)
     for target in step.targets:
         for candidate in plan.candidates[target]:
             if candidate.step == step.name:

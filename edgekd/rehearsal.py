@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from edgekd import clock, measure, plugins, steps
-from edgekd.build import taken
+from edgekd.build import exports, taken
 from edgekd.build.independence import chance, dependence
 from edgekd.build.kept import document
 from edgekd.document.cache import Rehearsed
@@ -67,7 +67,7 @@ def run(bench: steps.Bench, targets: Sequence[Target], host: Mapping[str, Any]) 
         for candidate in bench.plan.candidates[target.name]:
             step = bench.plan.steps[candidate.export]
             if step.name not in files:
-                files[step.name] = steps.lowered(bench, step, students[step.parent or ""], {})
+                files[step.name] = exports.lowered(bench, step, students[step.parent or ""], {})
             took, count = _try(target, files[step.name], students["student"], bench.runner)
             latency[target.name][candidate.name], size[target.name][candidate.name] = took, count
     result = {"seconds_per_sample": cost, "latency_ms": latency, "size_bytes": size, "notes": bench.found}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgekd import steps
+from edgekd.build import exports
 from edgekd.learn import train
 from edgekd.target import Numerics
 
@@ -60,6 +61,6 @@ class StageScores:
             return subject.module
         key = (step, numerics.residual)
         if key not in self._modules:
-            made = steps.finished(self._bench, self._bench.plan.steps[step], subject, numerics)
+            made = exports.finished(self._bench, self._bench.plan.steps[step], subject, numerics)
             self._modules[key] = Still(made.module)
         return self._modules[key]

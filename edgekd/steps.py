@@ -1,11 +1,10 @@
-"""The steps that make students: train a teacher, distil, compress with the teacher watching, export.
+"""The steps that make students: train a teacher, distil, compress with the teacher watching.
 
 Each takes its inputs from the store by key and puts its result there; a step that is found is not run.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 import json
 import time
@@ -19,13 +18,12 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from edgekd import clock, context, metric, plugins, sources
+from edgekd import clock, context, metric, plugins
 from edgekd.base import notes
 from edgekd.build import lineage, network_key, taken
-from edgekd.build.kept import document
 from edgekd.build.lineage import ABOUT, PROBE, WEIGHTS
 from edgekd.compress._base import Clock, Context, Pass
-from edgekd.errors import ExportError, FactoryError, out_of_memory
+from edgekd.errors import FactoryError, out_of_memory
 from edgekd.heads import SINGLE, Heads
 from edgekd.learn import nets, train
 from edgekd.learn import teacher as teachers
@@ -33,15 +31,13 @@ from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term, make_terms
 from edgekd.learn.student import Heads as HeadsModule
 from edgekd.learn.student import Student, TensorSpec
-from edgekd.lower.lower import to_onnx
 from edgekd.metrics._base import Metric
 from edgekd.metrics._judge import Judge
 from edgekd.panel import Watching
 from edgekd.plan import Plan, Step
 from edgekd.recipe import Recipe, Table
 from edgekd.runtime.runners import Here, Machine
-from edgekd.store import Store, canonical, sha256
-from edgekd.target import Numerics
+from edgekd.store import Store, canonical
 
 Progress = Callable[[dict[str, Any]], None]
 PROBED = 16  # samples that a network is tried on before it is trusted
@@ -358,66 +354,6 @@ def unpack(bench: Bench, files: Mapping[str, bytes], step: Step) -> Trained:
         thaw(rebuilt.module, bench)
     rebuilt.module.eval()
     return Trained(rebuilt, about["history"], about["seconds"])
-
-
-def finished(bench: Bench, step: Step, subject: Student, numerics: Numerics | None = None) -> Student:
-    """The student as it is exported: a quantizing pass converts here, everything else only stops training."""
-    subject.module.eval()
-    if step.table:
-        made: Student = plugins.call_user(make_pass(step.table).finish, step.name, subject, numerics)
-        return made
-    return subject.with_module(copy.deepcopy(subject.module).eval())
-
-
-def lowered(bench: Bench, step: Step, subject: Student, metadata: Mapping[str, str]) -> bytes:
-    """The ONNX file of an export step, from the student of its parent step."""
-    made = finished(bench, bench.plan.steps[step.parent or ""], subject, step.numerics)
-    if step.numerics is not None and step.numerics.half:
-        made = made.with_module(Half(made.module))
-    return to_onnx(made, opset=step.opset, metadata=metadata, asked=step.passes)
-
-
-class Half(nn.Module):
-    """A network in float16 whose inputs and outputs stay float32."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module.half()
-
-    def forward(self, *inputs: torch.Tensor) -> Any:
-        made = self.module(*(x.half() if x.is_floating_point() else x for x in inputs))
-        return made.float() if isinstance(made, torch.Tensor) else tuple(part.float() for part in made)
-
-
-def export(bench: Bench, step: Step, subject: Student, metadata: Mapping[str, str]) -> bytes:
-    """The ONNX file of an export step, from the student of its parent step."""
-    files = bench.store.get(step.key, ("model.onnx",))
-    if files is None:
-        bench.progress({"step": step.name, "epoch": None})
-        files = bench.store.put(step.key, {"model.onnx": lowered(bench, step, subject, metadata)})
-    return files["model.onnx"]
-
-
-def teacher_size(bench: Bench, step: Step, subject: Student, opset: int) -> int:
-    """Bytes of the teacher's fp32 ONNX export; 4 x its parameters where it can't be exported."""
-    known = known_teacher_size(bench, step, opset)
-    if known is None:
-        try:
-            known = len(to_onnx(subject, opset=opset, metadata={}))
-        except ExportError:
-            known = 4 * subject.params
-        bench.store.put(_teacher_size_key(step, opset), {"size.json": canonical(known)})
-    return known
-
-
-def known_teacher_size(bench: Bench, step: Step, opset: int) -> int | None:
-    """What ``teacher_size`` found before; None where it was not asked yet."""
-    return document(bench.store, _teacher_size_key(step, opset), "size.json", int)
-
-
-def _teacher_size_key(step: Step, opset: int) -> str:
-    code = [sources.own("lower"), sources.versions("lower")]
-    return sha256(canonical(["teacher size", step.key, opset, code]))
 
 
 def make_roots(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekd import host, measure, pipeline, plan, rehearsal, steps
+from edgekd.build import exports
 from edgekd.build.evaluation import Exam
 from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
@@ -58,7 +59,7 @@ def wishes(lab: Lab, recipe: Recipe) -> Budget:
         return lab.budget
     bench = lab.bench(recipe)
     opset, tree = bench.plan.targets[0].opset, bench.plan.steps
-    sizes = [steps.known_teacher_size(bench, tree[name], opset) for name in recipe.panel]
+    sizes = [exports.known_teacher_size(bench, tree[name], opset) for name in recipe.panel]
     known = [size for size in sizes if size is not None]
     return resolved(lab.budget, sum(known)) if len(known) == len(sizes) else lab.budget
 

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from edgekd import plugins
+from edgekd.build.exports import Half
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime.backends import _base as backends
-from edgekd.steps import Half
 
 CONFIG = {"dim": 32, "n_layers": 1, "n_heads": 2, "hidden_dim": 64}
 
