@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
+import torch
 
 import edgekd
 from edgekd import metric, plan, plugins, recipe, target
-from edgekd.errors import RecipeError
+from edgekd.errors import FactoryError, RecipeError
 from edgekd.learn.objective import make_terms
+from edgekd.metrics._base import PerSample
+from edgekd.metrics._judge import Judge
 
 OWN = '''
 import hashlib
@@ -163,3 +168,45 @@ def test_a_loss_that_does_not_say_what_it_needs_is_told(package: Path) -> None:
 def test_a_metric_that_does_not_say_its_unit_is_told(package: Path) -> None:
     with pytest.raises(RecipeError, match=r"a metric says its 'share'.*allowed: False, True"):
         metric.make({"kind": "parts_of_mine.zoo:Mute"})
+
+
+class Says(PerSample):
+    """Says of a split, and of each sample, what it is told to."""
+
+    def __init__(self, said: Any) -> None:
+        self.said = said
+
+    def per_sample(self, scores: Any, wanted: Any, raw: Any) -> Any:
+        return self.said
+
+    def __call__(self, scores: Any, wanted: Any, raw: Any) -> Any:
+        return self.said
+
+
+Says.against, Says.share = "labels", False  # type: ignore[attr-defined]
+WRONG = [math.nan, -math.inf, None, "0.5", 1j, torch.ones(1, requires_grad=True)]
+
+
+@pytest.mark.parametrize("said", [*WRONG, [0.5], [[0.5], [0.5, 1.0]]], ids=repr)
+def test_a_metric_that_says_no_number_is_told(said: Any) -> None:
+    judge, scores, labels = Judge(Says(said), {"logits": 2}), np.zeros((3, 2), np.float32), np.zeros(3, np.int64)
+    with pytest.raises(FactoryError, match=r"metric: .*Says says no finite number.*allowed: a number, of the whole"):
+        judge(scores, labels, None, scores)
+
+
+@pytest.mark.parametrize("said", [*WRONG, 0.5, [0.5, 0.5], [0.5, math.nan, 0.5], [[0.5]] * 3], ids=repr)
+def test_a_metric_that_says_no_number_of_each_sample_is_told(said: Any) -> None:
+    judge, scores, labels = Judge(Says(said), {"logits": 2}), np.zeros((3, 2), np.float32), np.zeros(3, np.int64)
+    with pytest.raises(FactoryError, match=r"metric: .*Says says no finite number.*allowed: 3 numbers, one a sample"):
+        judge.per_sample(scores, labels, None, scores)
+
+
+@pytest.mark.parametrize("said", [1, True, np.float16(0.5), torch.tensor(0.25), np.array(-2.0)], ids=repr)
+def test_any_number_of_a_metric_counts(said: Any) -> None:
+    scores, labels = np.zeros((3, 2), np.float32), np.zeros(3, np.int64)
+    assert Judge(Says(said), {"logits": 2})(scores, labels, None, scores) == float(said)
+
+
+def test_a_metric_is_not_to_blame_for_scores_that_are_no_numbers() -> None:
+    scores, labels = np.full((3, 2), np.nan, np.float32), np.zeros(3, np.int64)
+    assert math.isnan(Judge(Says(math.nan), {"logits": 2})(scores, labels, None, scores))

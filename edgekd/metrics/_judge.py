@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import plugins
+from edgekd.errors import FactoryError
 from edgekd.heads import Heads, answers, labels_of, split
 from edgekd.metrics._base import Metric, PerSample, Scores
 
@@ -34,6 +35,9 @@ class Judge:
             scores: (N, C); labels: (N,) or (N, heads), or None: then the teacher's answers count as labels.
             teacher: (N, C), where there are no labels or the metric is held against the teacher.
             raw: (N, ...) raw samples.
+
+        Raises:
+            FactoryError: a metric of the user's own raised, or says no finite number.
         """
         return float(np.mean(list(self.by_head(scores, labels, teacher, raw).values())))
 
@@ -43,7 +47,8 @@ class Judge:
         """The value of each head; see ``__call__``."""
         wanted = self._wanted(labels, teacher)
         parts = split(scores, self.heads).items()
-        return {name: plugins.call_user(self.metric, "metric", part, wanted[name], raw) for name, part in parts}
+        said = {name: plugins.call_user(self.metric, "metric", part, wanted[name], raw) for name, part in parts}
+        return {name: float(self._checked(value, scores, ())) for name, value in said.items()}
 
     def per_sample(
         self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: NDArray[Any]
@@ -53,8 +58,28 @@ class Judge:
             return None
         wanted = self._wanted(labels, teacher)
         parts = split(scores, self.heads).items()
-        by_head = [plugins.call_user(self.metric.per_sample, "metric", part, wanted[name], raw) for name, part in parts]
-        return np.mean(by_head, axis=0)
+        said = [plugins.call_user(self.metric.per_sample, "metric", part, wanted[name], raw) for name, part in parts]
+        return np.mean([self._checked(values, scores, (len(scores),)) for values in said], axis=0)
+
+    def _checked(self, said: Any, scores: Scores, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """What the metric said, which may be a user's: numbers, finite where the scores are.
+
+        Raises:
+            FactoryError: it said something else.
+        """
+        try:
+            found = np.asarray(said)
+        except (TypeError, ValueError, RuntimeError):  # a ragged list, a tensor that wants a gradient
+            found = np.asarray(None)
+        numbers = found.dtype.kind in "fiub" and found.shape == shape
+        if not numbers or (np.isfinite(scores).all() and not np.isfinite(found).all()):
+            raise FactoryError(
+                f"{type(self.metric).__module__}.{type(self.metric).__qualname__} says no finite number",
+                where="metric",
+                found=found[~np.isfinite(found)][0].item() if numbers else said,
+                allowed=f"{shape[0]} numbers, one a sample" if shape else "a number, of the whole split",
+            )
+        return found.astype(np.float64)
 
     def _wanted(self, labels: NDArray[np.int64] | None, teacher: Scores | None) -> dict[str, NDArray[Any]]:
         """What each head is held against."""
