@@ -392,7 +392,7 @@ def elsewhere(found: dict[str, Any]) -> str:
     """What was not measured on the usual machine, and where."""
     where = found.get("host", {})
     cpus = found.get("cpus") or {"": where.get("gpu") or where.get("cpu", USUAL)}
-    others = {net: cpu for net, cpu in cpus.items() if cpu != USUAL}
+    others = {net: cpu for net, cpu in cpus.items() if not cpu.startswith(USUAL)}
     if len(others) == len(cpus):
         return f"; {', '.join(sorted(set(others.values())))}"
     return "".join(f"; {net}: {cpu}" for net, cpu in others.items())

@@ -97,16 +97,25 @@ def multiplies_bf16() -> bool:
 
 @functools.cache
 def cpu() -> str:
-    """The CPU's model, as the system names it."""
+    """The CPU's model, as the system names it, and by its numbers.
+
+    Virtual machines call many CPUs by one name: what one "AMD EPYC" ran in 0.16 ms took 0.32 on another.
+    """
     text = _read("/proc/cpuinfo") or ""
     for key in ("model name", "Model", "Hardware"):
         if found := re.search(rf"^{key}\s*:\s*(.+)$", text, re.MULTILINE):
-            return found.group(1).strip()
-    parts = [re.search(rf"^CPU {key}\s*:\s*(\S+)$", text, re.MULTILINE) for key in ("implementer", "part")]
-    if all(parts):  # ARM tells numbers
-        return "ARM " + " ".join(part.group(1) for part in parts if part)
+            numbers = _numbers(text, "cpu family", "model")
+            return found.group(1).strip() + (" (family {}, model {})".format(*numbers) if numbers else "")
+    if numbers := _numbers(text, "CPU implementer", "CPU part"):  # ARM tells numbers alone
+        return "ARM " + " ".join(numbers)
     named = _output("sysctl", "-n", "machdep.cpu.brand_string") if platform.system() == "Darwin" else None
     return named or platform.processor() or platform.machine()
+
+
+def _numbers(text: str, *keys: str) -> list[str] | None:
+    """The values of some keys of /proc/cpuinfo, where all are there."""
+    found = [re.search(rf"^{key}\s*:\s*(\S+)$", text, re.MULTILINE) for key in keys]
+    return [one.group(1) for one in found if one] if all(found) else None
 
 
 def cores() -> int:

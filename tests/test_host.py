@@ -55,6 +55,13 @@ def test_features_of_an_intel_cpu(machine: dict[str, str], monkeypatch: pytest.M
     assert host.isa() == {"sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"}
 
 
+@pytest.mark.parametrize(("family", "model"), [(25, 17), (26, 2)])
+def test_two_cpus_that_a_virtual_machine_names_alike(machine: dict[str, str], family: int, model: int) -> None:
+    machine["/proc/cpuinfo"] = f"cpu family\t: {family}\nmodel\t\t: {model}\nmodel name\t: AMD EPYC\nstepping\t: 1\n"
+    named = f"AMD EPYC (family {family}, model {model})"
+    assert (host.cpu(), host.facts()["cpu"], host.measured_key(1)["cpu"]) == (named, named, named)
+
+
 def test_features_of_an_arm_cpu(machine: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     machine["/proc/cpuinfo"] = NEOVERSE
