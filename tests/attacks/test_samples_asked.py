@@ -94,7 +94,13 @@ def test_no_sample_is_made() -> None:
         ([3], GOOD, [1, 2, 3]),
         ([2], GOOD.replace("input", "other"), [1, 2]),
         ([2], GOOD.replace("[n,2]", "[3,2]"), [1, 2]),
-        ([2], "g (int64[n,2] input) => (float[n,m] logits) { logits = Cast<to=1>(input) }", [1, 2]),
+        (
+            [2],
+            GOOD.replace("float[n,2]", "int64[n,2]")
+            .replace("{ l", "{ f = Cast<to=1>(input) l")
+            .replace("l(input", "l(f"),
+            [1, 2],
+        ),
         ([2], "g (float[n,2] input) => (float[n,m] logits) <int64[1] s = {7}> { logits = Reshape(input, s) }", [1, 2]),
     ],
     ids=["another size", "another name", "a fixed batch", "another type", "it fails when it runs"],
