@@ -48,6 +48,8 @@ def check_numbers(raw: NDArray[Any], dtype: str, where: str = "predict") -> None
             (floats not all 0 within -1..1, or within -5..5 with negative ones); for one of it or of int16 a sample that
             holds fractions within -1..1 alone, and what lies outside of the type's range; for sounds 8-bit ones.
     """
+    if raw.dtype.kind not in "uifb" and dtype in RANGES:
+        raise UsageError("not numbers", where=where, found=str(raw.dtype), allowed=f"raw {dtype} samples")
     if not raw.size or (raw.dtype.kind != "f" and dtype not in RANGES):
         return
     low, high = float(raw.min()), float(raw.max())  # NaN where there is one

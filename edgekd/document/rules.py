@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sized
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -32,6 +33,21 @@ class Some:
 
     def __str__(self) -> str:
         return "one or more"
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """A text of a pattern."""
+
+    pattern: str
+    words: str
+
+    def takes(self, value: str) -> bool:
+        """Whether it is."""
+        return re.fullmatch(self.pattern, value, re.DOTALL) is not None
+
+    def __str__(self) -> str:
+        return self.words
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""``tune.json``, schema version 1: what a search found."""
+"""``tune.json``, schema version 1: what a search found; and what its storage says about each trial."""
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
-from edgekd.document.rules import Bytes, Count, NotNegative, Number, Positive
+from edgekd.document.rules import Bytes, Count, NotNegative, Number, Positive, Spelled, closed
 
 
 class Budget(TypedDict):
@@ -36,6 +36,44 @@ class Result(TypedDict):
     missed: dict[str, Number]
     gate: str
     targets: dict[str, Ships]
+
+
+@closed
+class Kept(Result):
+    """A result as the storage has it."""
+
+    number: Count
+
+
+@closed
+class Shape(TypedDict):
+    """A candidate before anything trains."""
+
+    latency_ms: Positive
+    size_bytes: Bytes
+
+
+class Attributes(TypedDict):
+    """What a storage says about a trial, beside what Optuna itself keeps."""
+
+    worker: NotRequired[Annotated[str, Spelled(r".*:[0-9]{1,9}:[0-9]*", "host:pid:start")]]
+    as_is: NotRequired[bool]
+    again: NotRequired[Count]
+    point: NotRequired[dict[str, object]]
+    likeness: NotRequired[str]
+    shapes: NotRequired[dict[str, dict[str, Shape]]]
+    shape: NotRequired[Shape]
+    rung: NotRequired[Number]
+    result: NotRequired[Kept]
+    why: NotRequired[str]
+    seconds: NotRequired[NotNegative]
+
+
+class Evaluated(TypedDict):
+    """What it must say about one that was evaluated."""
+
+    point: dict[str, object]
+    result: Kept
 
 
 class Trial(TypedDict):

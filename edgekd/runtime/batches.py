@@ -31,7 +31,7 @@ def run(session: Session, inputs: Mapping[str, Array], batch: int, where: str = 
     if len(set(counts.values())) != 1:
         raise UsageError("unequal numbers of samples", where=where, found=counts)
     samples = next(iter(counts.values()))
-    fixed = session.inputs[0].shape[0]
+    fixed = next((port.shape[0] for port in session.inputs if port.shape), None)
     if fixed is not None and samples % fixed:
         raise UsageError(f"the model takes {fixed} samples at once", where=where, found=samples)
     rows = np.arange(samples)

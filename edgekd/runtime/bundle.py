@@ -33,7 +33,7 @@ from edgekd.disk import replace_folder
 from edgekd.document import samples as samples_json
 from edgekd.document.report import Report, contradictions
 from edgekd.document.samples import Samples
-from edgekd.errors import IntegrityError, RecipeError, UsageError
+from edgekd.errors import DataError, IntegrityError, RecipeError, UsageError
 from edgekd.runtime import manifest, signature, tensor_pb
 from edgekd.runtime.backends._base import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
@@ -127,9 +127,12 @@ def _read(folder: Path, plugins: Sequence[str], trust: signature.Trust | None, i
     try:
         ops = preprocess.resolved(found.preprocess, found.file)
         _check_room(ops, found, where)
+        preprocess.check_sample(ops, found.sample_shape, found.sample_dtype)
         return replace(found, preprocess=ops, digest=digest, variants=variants, report=_report(found))
     except RecipeError as err:
         raise IntegrityError(f"not a preprocessing: {err}", where=where) from err
+    except DataError as err:
+        raise IntegrityError(f"a preprocessing that does not take its own samples: {err}", where=where) from err
 
 
 def _check_room(ops: preprocess.Ops, bundle: Bundle, where: str) -> None:

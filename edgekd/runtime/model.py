@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from edgekd import preprocess
 from edgekd.base import samples
 from edgekd.base.printable import printable
-from edgekd.errors import IntegrityError, UnavailableError, UsageError
+from edgekd.errors import IntegrityError, UnavailableError, UsageError, in_bundle
 from edgekd.heads import columns
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import opening
-from edgekd.runtime.backends._base import Array, Port, Session
+from edgekd.runtime.backends._base import Array, Port, Session, check_inputs
 from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.signature import Trust
 from edgekd.runtime.steady import steadily
@@ -58,7 +58,7 @@ class Model:
         self.outputs: tuple[Port, ...] = session.outputs
         self._ops, self._shape, self._dtype = bundle.preprocess, bundle.sample_shape, bundle.sample_dtype
         self._hears = bool(bundle.rate) and len(bundle.sample_shape) == 1
-        self._told = False  # that texts are cut
+        self._told = not (self._ops and self._ops[-1]["op"] == "wordpiece")  # that texts are cut; others are not
         self._first = session
         self._owner = threading.get_ident()
         self._local = threading.local()
@@ -92,9 +92,9 @@ class Model:
             return []
         samples.check_numbers(raw, self._dtype)
         inputs = preprocess.apply(self._ops, raw)
-        if not self._told and preprocess.MASK in inputs:
+        if not self._told:
             self._tell_cut(raw.tolist(), inputs[preprocess.MASK].shape[1])
-        found = self.run(inputs)
+        found = self._answered(inputs, single)
         for name, size in self.heads.items():
             shape = found[name].shape if name in found else None
             if shape != (len(raw), size):
@@ -113,6 +113,18 @@ class Model:
         if len(answers) == 1:
             made = [one for row in made for one in row.values()]
         return made[0] if single else made
+
+    def _answered(self, inputs: Mapping[str, Array], single: bool) -> dict[str, Array]:
+        """What ``run`` gives to what the bundle's own preprocessing made: one sample that it refuses is the bundle's
+        fault, as are other inputs than the model's; that many are too many may be the user's."""
+        try:
+            return self.run(inputs)
+        except UsageError:
+            with in_bundle():
+                check_inputs(self.inputs, inputs)
+                if single:
+                    raise
+            raise
 
     def _tell_cut(self, texts: Sequence[str], longest: int) -> None:
         """Warn where a text is longer than the student reads; ``longest``: tokens of a row, full where one may be."""

@@ -278,7 +278,7 @@ def _study(lab: Lab, recipe: Recipe, knobs: Mapping[str, Knob], wanted: Wanted) 
     ]
     name = f"{recipe.name}-{sha256(canonical(what))[:16]}"
     storage = wanted.storage or str(order.store.root / "tune" / f"{name}.journal")
-    return Study(open_storage(storage), name, knobs, space.current(recipe, knobs), recipe.seed)
+    return Study(open_storage(storage), name, knobs, space.current(recipe, knobs), recipe.seed, storage)
 
 
 @contextmanager
@@ -291,18 +291,12 @@ def _alone(order: Order, name: str) -> Iterator[None]:
             yield
 
 
-def _built(study: Study) -> list[str]:
-    """The builds that this study chose so far."""
-    found: list[str] = study.study.user_attrs.get("built", [])
-    return found
-
-
 def _check_free(order: Order, study: Study, overwrite: bool) -> None:
     """Tell before the search that the bundle could not be written; an earlier choice of this study gives way."""
     out = order.out
     if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if outcome.identity_at(out) not in _built(study):
+    if outcome.identity_at(out) not in study.built():
         raise OutputError("holds something else", where=str(out), hint="give --overwrite, or another --out")
 
 
@@ -312,7 +306,7 @@ def _build(
     """A whole build of the best; where its gate fails, of the next."""
     for result in best:
         order = lab.order_of(recipes.parse(search.table_of(result.number), "recipe"))
-        built = _built(study)
+        built = study.built()
         order = replace(order, overwrite=overwrite or outcome.identity_at(order.out) in built)
         try:
             if orders.standing(order) is None:

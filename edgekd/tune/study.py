@@ -13,7 +13,7 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,8 +28,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from edgekd import space
+from edgekd.base import reader
 from edgekd.disk import disk, not_kept
-from edgekd.errors import UsageError
+from edgekd.document.tune import Attributes, Evaluated
+from edgekd.errors import IntegrityError, UsageError
 from edgekd.recipe import Knob
 from edgekd.tune.verdict import Result, Shape
 
@@ -163,16 +165,33 @@ class Asked:
 
 
 class Study:
-    """A study of one space, shared by every worker of the same name."""
+    """A study of one space, shared by every worker of the same name.
+
+    A storage is a file, which anybody may have written: what it says is checked where it is read.
+
+    Args:
+        where: the storage, for the errors.
+
+    Raises:
+        IntegrityError: (from whatever reads) the storage says what no search writes; names the trial.
+    """
 
     def __init__(
-        self, storage: BaseStorage, name: str, knobs: Mapping[str, Knob], current: Mapping[str, Any], seed: int
+        self,
+        storage: BaseStorage,
+        name: str,
+        knobs: Mapping[str, Knob],
+        current: Mapping[str, Any],
+        seed: int,
+        where: str = "--storage",
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.knobs, self.current, self.worker = knobs, current, me()
-        self.study = optuna.create_study(
-            storage=storage, study_name=name, directions=list(DIRECTIONS), load_if_exists=True
-        )
+        self.knobs, self.current, self.worker, self.where = knobs, current, me(), where
+        self._held: set[int] = set()  # the trials that ended, and were checked
+        with self._reading():
+            self.study = optuna.create_study(
+                storage=storage, study_name=name, directions=list(DIRECTIONS), load_if_exists=True
+            )
         before = len(self.trials())
         self._rng = np.random.default_rng([seed, before])
         self.study.sampler = optuna.samplers.TPESampler(seed=seed + before, n_startup_trials=8)
@@ -181,7 +200,36 @@ class Study:
 
     def trials(self) -> list[FrozenTrial]:
         """Every trial there is."""
-        return self.study.get_trials(deepcopy=False)
+        with self._reading():
+            found = self.study.get_trials(deepcopy=False)
+        for trial in found:
+            if trial.number not in self._held:
+                self._hold(trial)
+        return found
+
+    def built(self) -> list[str]:
+        """The builds that this study chose so far."""
+        return reader.check(self.study.user_attrs.get("built", []), list[str], f"{self.where}: built")
+
+    def _hold(self, trial: FrozenTrial) -> None:
+        """Raise IntegrityError where a trial's attributes are not as a search notes them."""
+        where = f"{self.where}: trial {trial.number}"
+        reader.check(trial.user_attrs, Attributes, where)
+        if trial.state == TrialState.COMPLETE:
+            number = reader.check(trial.user_attrs, Evaluated, where)["result"]["number"]
+            if number != trial.number:
+                raise IntegrityError("the result of another trial", where=where, found=number)
+        if trial.state in DONE:
+            self._held.add(trial.number)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What Optuna says to a storage that is not as it writes them."""
+        try:
+            yield
+        except (SQLAlchemyError, OptunaError, *ODD) as err:
+            said = f"{type(err).__name__}: {err}"
+            raise IntegrityError(f"not the storage of a search: {said}", where=self.where) from err
 
     def finished(self) -> list[FrozenTrial]:
         """Those that ended: evaluated, or told to be without hope."""
@@ -223,11 +271,12 @@ class Study:
         self.revive()
         if anywhere:
             self._enqueue({key: self._draw(knob) for key, knob in self.knobs.items()}, {})
-        trial = self.study.ask()
+        with self._reading():
+            trial = self.study.ask()
         trial.set_user_attr("worker", self.worker)
         as_is = trial.user_attrs.get("as_is", False)
         asked_for = self.current if as_is else self.knobs  # a recipe may stand outside of its own space
-        with _quietly():
+        with self._reading(), _quietly():
             point = {key: _suggest(trial, key, knob) for key, knob in self.knobs.items() if key in asked_for}
         asked = Asked(trial, {} if as_is else point)
         asked.note("point", dict(asked.point))
@@ -321,7 +370,9 @@ def _is_dead(trial: FrozenTrial) -> bool:
         return True
     here = worker is not None and worker.startswith(f"{platform.node()}:")
     limit = timedelta(seconds=AWAY_S if worker is not None else NAMELESS_S)
-    return not here and (trial.datetime_start is None or datetime.now() - trial.datetime_start > limit)
+    return not here and (
+        trial.datetime_start is None or datetime.now() - trial.datetime_start.replace(tzinfo=None) > limit
+    )
 
 
 def _is_undecided(trial: FrozenTrial) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgekd import plugins
 from edgekd.base import confined
-from edgekd.errors import TargetError, UnavailableError, UsageError
+from edgekd.errors import ExportError, TargetError, UnavailableError, UsageError
 
 # The pip requirement that brings a module; a module that is not listed brings itself.
 _REQUIREMENTS = {"onnxruntime": "'edgekd[ort]'", "openvino": "'edgekd[openvino]'"}
@@ -220,6 +220,22 @@ def make(kind: str, options: Mapping[str, Any], where: str) -> Backend:
             found=kind,
             hint=f"pip install {_REQUIREMENTS.get(module, module)}",
         ) from err
+
+
+def listed(told: Iterable[Port], where: str) -> tuple[Port, ...]:
+    """A session's inputs, or its outputs, as its runtime tells them one by one.
+
+    Raises:
+        ExportError: a name twice, by which a run could give but one of the two; one that is no text.
+    """
+    try:
+        ports = tuple(told)
+    except UnicodeDecodeError as err:  # a file may hold any bytes, and the runtimes take them
+        raise ExportError("a name that is no text", where=where, found=err.object, allowed="UTF-8") from err
+    names = [port.name for port in ports]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ExportError("a name twice", where=where, found=twice[0])
+    return ports
 
 
 def check_inputs(ports: Sequence[Port], arrays: Mapping[str, Array]) -> None:

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from edgekd.disk import temporary
 from edgekd.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
 from edgekd.runtime.backends import _ir
-from edgekd.runtime.backends._base import Array, Kernel, Port, check_inputs, fits, profiled, unreported
+from edgekd.runtime.backends._base import Array, Kernel, Port, check_inputs, fits, listed, profiled, unreported
 
 with unreported():
     import openvino as ov
@@ -27,6 +27,12 @@ CHUNK = 64  # larger batches than this and the one opened run in pieces
 KEPT = 4  # compiled batches beside the one opened
 _PROFILED = 200  # runs at most, behind the first
 REFUSED = (RuntimeError, UnicodeDecodeError)  # whose message is not of UTF-8, as a name in the model may be
+# What numpy holds as OpenVINO does: it has no type of less than 8 bits, and no bfloat16.
+_DTYPES = {
+    "boolean": "bool",
+    **{f"f{bits}": f"float{bits}" for bits in (16, 32, 64)},
+    **{f"{sign[0]}{bits}": f"{sign}{bits}" for sign in ("int", "uint") for bits in (8, 16, 32, 64)},
+}
 _EXECUTED = ov.ProfilingInfo.Status.EXECUTED
 _CONVERT = ("FakeQuantize", "Convert", "Reorder", "Subgraph", "Eltwise")  # where precisions in and out differ
 _NOISE = ("Exception from", "Check '", "FrontEnd API failed", "Model wasn't fully converted", "Summary:")
@@ -143,8 +149,8 @@ class _Compiled:
         self._model, self._device, self._config = model, device, config
         self._lock = threading.Lock()
         self._others: OrderedDict[int, ov.CompiledModel] = OrderedDict()
-        self.inputs = tuple(_port(port, node) for port, node in zip(model.inputs, model.get_parameters(), strict=True))
-        self.outputs = tuple(_port(port, node) for port, node in zip(model.outputs, model.get_results(), strict=True))
+        self.inputs = listed(map(_port, model.inputs, model.get_parameters()), "inputs")
+        self.outputs = listed(map(_port, model.outputs, model.get_results()), "outputs")
         self.batched = [port.name for port in self.inputs if port.shape and port.shape[0] is None]
         self.splits = bool(self.batched) and all(p.shape and p.shape[0] is None for p in (*self.inputs, *self.outputs))
         self.lengths = [(p.name, axis) for p in self.inputs for axis, d in enumerate(p.shape) if axis and d is None]
@@ -250,7 +256,7 @@ class _Request:
         for index, port in enumerate(compiled.outputs):
             if port.partial_shape.is_static:
                 self._results[index] = np.empty(tuple(port.shape), outputs[index].dtype)
-                self._request.set_output_tensor(index, ov.Tensor(self._results[index], shared_memory=True))
+                _share(self._request.set_output_tensor, index, self._results[index], outputs[index].name)
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         self._copy_in(arrays)
@@ -299,9 +305,17 @@ class _Request:
         buffers: dict[str, Array] = {}
         for index, (port, shape) in enumerate(zip(self._inputs, shapes, strict=True)):
             buffers[port.name] = np.zeros(shape, port.dtype)
-            self._request.set_input_tensor(index, ov.Tensor(buffers[port.name], shared_memory=True))
+            _share(self._request.set_input_tensor, index, buffers[port.name], port.name)
         self.buffers = buffers
         return buffers
+
+
+def _share(setter: Callable[[int, ov.Tensor], None], index: int, array: Array, name: str) -> None:
+    """Let a request read or write an array in place."""
+    try:
+        setter(index, ov.Tensor(array, shared_memory=True))
+    except REFUSED as err:
+        raise ExportError(f"OpenVINO takes no array for it: {_reason(err)}", where=name) from err
 
 
 def _check_agree(sizes: dict[str, int], what: str) -> None:
@@ -324,8 +338,11 @@ def _port(port: ov.ConstOutput, node: ov.Node) -> Port:
     """A tensor can have many names; the one that the ONNX file gave is its Parameter's or Result's."""
     names = port.get_names()
     name = node.get_friendly_name().partition("/sink_port_")[0]
-    sizes = tuple(None if size.is_dynamic else size.get_length() for size in port.partial_shape)
-    return Port(name if name in names else min(names, default=name), sizes, port.element_type.to_dtype().name)
+    name = name if name in names else min(names, default=name)
+    kind = port.element_type.get_type_name()
+    if kind not in _DTYPES:
+        raise ExportError("no array of this type", where=name, found=kind, allowed=_DTYPES)
+    return Port(name, tuple(None if d.is_dynamic else d.get_length() for d in port.partial_shape), _DTYPES[kind])
 
 
 def _kernels(graph: ov.Model, first: Mapping[str, float], counted: Mapping[str, float], runs: int) -> list[Kernel]:

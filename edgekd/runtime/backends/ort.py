@@ -13,7 +13,7 @@ import numpy as np
 
 from edgekd.disk import temporary
 from edgekd.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
-from edgekd.runtime.backends._base import Array, Kernel, Port, Session, check_inputs, fits, profiled, unreported
+from edgekd.runtime.backends._base import Array, Kernel, Port, Session, check_inputs, fits, listed, profiled, unreported
 
 with unreported():
     import onnxruntime
@@ -126,7 +126,11 @@ class Ort:
         name, model = next(iter(files.items()))
         try:
             session = onnxruntime.InferenceSession(
-                model, options, providers=self.providers(), disabled_optimizers=list(disabled)
+                model,
+                options,
+                providers=self.providers(),
+                disabled_optimizers=list(disabled),
+                enable_fallback=self.provider != "CPUExecutionProvider",  # else it prints why, and tries the same again
             )
         except _DAMAGED as err:
             raise IntegrityError("no ONNX model", where=name) from err
@@ -148,8 +152,8 @@ class OrtSession:
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
-        self.inputs = tuple(port(arg) for arg in session.get_inputs())
-        self.outputs = tuple(port(arg) for arg in session.get_outputs())
+        self.inputs = listed(map(port, session.get_inputs()), "inputs")
+        self.outputs = listed(map(port, session.get_outputs()), "outputs")
         self._names = [port.name for port in self.outputs]
         given = {size for arg in session.get_inputs() for size in arg.shape if isinstance(size, str)}
         sizes = {size for arg in session.get_outputs() for size in arg.shape if not isinstance(size, int)}

@@ -16,7 +16,7 @@ import numpy as np
 
 from edgekd.errors import UsageError
 from edgekd.runtime.backends import ort
-from edgekd.runtime.backends._base import Array, check_inputs, fits, unreported
+from edgekd.runtime.backends._base import Array, check_inputs, fits, listed, unreported
 
 with unreported():
     import onnxruntime
@@ -86,8 +86,8 @@ class OrtCudaSession:
 
     def __init__(self, backend: OrtCuda, session: onnxruntime.InferenceSession) -> None:
         self._backend, self._session = backend, session
-        self.inputs = tuple(ort.port(arg) for arg in session.get_inputs())
-        self.outputs = tuple(ort.port(arg) for arg in session.get_outputs())
+        self.inputs = listed(map(ort.port, session.get_inputs()), "inputs")
+        self.outputs = listed(map(ort.port, session.get_outputs()), "outputs")
         self._names = [port.name for port in self.outputs]
         self._bound: OrderedDict[tuple[Any, ...], _Bound] = OrderedDict()
         self._last: _Bound | None = None

@@ -24,7 +24,7 @@ import numpy as np
 from edgekd.base import reader
 from edgekd.document import reply
 from edgekd.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
-from edgekd.runtime.backends._base import Array, Port, check_inputs
+from edgekd.runtime.backends._base import Array, Port, check_inputs, listed
 
 FILE, PACKAGE, FOLDER = "model.onnx", "onnxruntime-web", "EDGEKD_NODE_MODULES"
 TABLE, MOST = dict[str, object], 16_000_000  # what Node answers, and the most bytes of it without the tensors
@@ -185,8 +185,8 @@ class OrtWebSession:
                 raise UnavailableError("WebGPU finds no GPU here", where="options.provider", hint=_DRIVERS)
             raise ExportError(f"onnxruntime-web can't run the model: {said}", where=FILE)
         opened = _of(told, reply.Opened)
-        self.inputs = tuple(map(_port, opened["inputs"]))
-        self.outputs = tuple(map(_port, opened["outputs"]))
+        self.inputs = listed(map(_port, opened["inputs"]), "inputs")
+        self.outputs = listed(map(_port, opened["outputs"]), "outputs")
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         return self._run(arrays)[0]

@@ -11,7 +11,7 @@ import onnx
 import onnx.reference
 
 from edgekd.errors import ExportError, IntegrityError, UsageError
-from edgekd.runtime.backends._base import Array, Port, check_inputs
+from edgekd.runtime.backends._base import Array, Port, check_inputs, listed
 
 FILE = "model.onnx"
 
@@ -47,11 +47,11 @@ class ReferenceSession:
     def __init__(self, model: onnx.ModelProto) -> None:
         self._model = model
         weights = {tensor.name for tensor in model.graph.initializer}
-        self.inputs = tuple(_port(value) for value in model.graph.input if value.name not in weights)
-        self.outputs = tuple(_port(value) for value in model.graph.output)
+        self.inputs = listed((_port(value) for value in model.graph.input if value.name not in weights), "inputs")
+        self.outputs = listed(map(_port, model.graph.output), "outputs")
         try:
             self._evaluator = onnx.reference.ReferenceEvaluator(model)
-        except (NotImplementedError, RuntimeError) as err:
+        except (NotImplementedError, RuntimeError, TypeError, ValueError) as err:  # of names, too
             raise ExportError(f"the reference can't run the model: {err}", where=FILE) from err
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -68,5 +68,7 @@ class ReferenceSession:
 
 def _port(value: onnx.ValueInfoProto) -> Port:
     tensor = value.type.tensor_type
+    if tensor.elem_type not in onnx.helper.get_all_tensor_dtypes():  # a sequence, a map, nothing at all
+        raise ExportError("no array", where=value.name, found=value.type.WhichOneof("value"))
     sizes = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
     return Port(value.name, sizes, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name)
