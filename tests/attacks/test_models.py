@@ -75,6 +75,7 @@ HOSTILE = {
     "a function's constant outside": lambda: model(
         identity(), functions=[helper.make_function("f", "f0", [], ["y"], constant(), OPSETS)]
     ),
+    "the default of a function's attribute outside": lambda: defaulted(),
     "functions that call each other": lambda: of_functions({f"f{i}": [f"f{i + 1}"] for i in range(3000)}),
     "a function that calls itself": lambda: of_functions({"f0": ["f0"]}),
     "two functions in a circle": lambda: of_functions({"f0": ["f1"], "f1": ["f0"]}),
@@ -85,6 +86,15 @@ HOSTILE = {
     "too many nodes": lambda: model(identity() * 1001),
     "a model that trains": trains,
 }
+
+
+def defaulted() -> onnx.ModelProto:
+    """A function's constant by the name of an attribute of its own, whose default is given."""
+    taken = helper.make_node("Constant", [], ["y"])
+    taken.attribute.add(name="value", ref_attr_name="w", type=onnx.AttributeProto.TENSOR)
+    made = helper.make_function("f", "f0", [], ["y"], [taken], OPSETS)
+    made.attribute_proto.append(helper.make_attribute("w", outside()))
+    return model(identity(), functions=[made])
 
 
 def deep(levels: int) -> onnx.ModelProto:
@@ -108,6 +118,17 @@ def test_what_a_model_may_not_hold(name: str) -> None:
         look.check(HOSTILE[name]().SerializeToString(), "m.onnx")
 
 
+def test_every_field_of_the_format_that_holds_what_is_looked_at() -> None:
+    """As the installed onnx has it: a field that a later version adds fails here."""
+    kinds = {"ModelProto": "model", "GraphProto": "graph", "FunctionProto": "function", "NodeProto": "node",
+             "AttributeProto": "attribute", "SparseTensorProto": "sparse", "TensorProto": "tensor"}  # fmt: skip
+    for name, kind in kinds.items():
+        held = [field for field in getattr(onnx, name).DESCRIPTOR.fields if field.message_type is not None]
+        wanted = {field.number: kinds[told] for field in held if (told := field.message_type.name) in kinds}
+        assert look.HOLDS[kind] == wanted, name
+    assert onnx.ModelProto.DESCRIPTOR.fields_by_name["training_info"].number == look.TRAINING
+
+
 def test_what_it_may() -> None:
     for made in (model(nested(4, identity)), of_functions({"f0": ["f1", "f1"], "f1": ["Identity", "Relu"]})):
         look.check(made.SerializeToString(), "m.onnx")
@@ -126,3 +147,18 @@ def test_any_bytes_end_in_an_answer() -> None:
         except IntegrityError:
             refused += 1
     assert refused > 500
+
+
+def varint(value: int) -> bytes:
+    return bytes([value & 0x7F | 0x80]) + varint(value >> 7) if value >= 0x80 else bytes([value])
+
+
+@pytest.mark.parametrize("more", [1 << 32, 1 << 34])
+def test_a_field_whose_number_ends_beyond_32_bits(more: int) -> None:
+    """ONNX Runtime 1.31 keeps the low 32 bits of a tag, and reads the graph."""
+    made = model(identity(), initializer=[outside()])
+    graph = made.graph.SerializeToString()
+    made.ClearField("graph")
+    data = made.SerializeToString() + varint((7 << 3 | 2) + more) + varint(len(graph)) + graph
+    with pytest.raises(IntegrityError, match="not a ONNX model"):
+        look.check(data, "m.onnx")
