@@ -43,9 +43,16 @@ def check(data: bytes, where: str) -> None:
         IntegrityError: it reads other files, holds more nodes than ``NODES`` or deeper graphs than ``DEPTH``, loops
             more than ``ROUNDS`` times, calls functions in a circle, trains, or is no ONNX file.
     """
+    if is_ort_format(data):
+        raise IntegrityError("no ONNX file: ONNX Runtime's own format under another name", where=where)
     found = _Look(where)
     found.walk("model", memoryview(data), _Body(), _Inside())
     found.written_out(found.main, ())
+
+
+def is_ort_format(data: bytes) -> bool:
+    """Whether ONNX Runtime takes a file for its own format; it asks these bytes, and not the name."""
+    return len(data) > 8 and data[4:8] == b"ORTM"
 
 
 @dataclass

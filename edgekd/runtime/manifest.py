@@ -268,6 +268,7 @@ def _variant(name: str, body: Any, hashes: Collection[str], version: int, where:
     backend = as_named(str(own["backend"]))
     for kind, options in ((backend, table_at(own["options"], where)), *also.items()):
         allowed.check(kind, options, where)
+        allowed.check_files(kind, own["files"], f"{where}: files")
     return Variant(
         target=name,
         backend=backend,
