@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -11,9 +12,12 @@ from pathlib import Path
 import pytest
 
 import edgekd
+from edgekd import plan
 from edgekd.base import door
-from edgekd.errors import IntegrityError
+from edgekd.errors import DataError, IntegrityError
+from edgekd.learn.data import _folders, text
 from edgekd.runtime import bundle as bundles
+from edgekd.runtime import replay
 
 GB40 = 40 * 10**9
 
@@ -104,3 +108,45 @@ def test_a_size_is_known_before_a_byte_is_read(mine: Path, monkeypatch: pytest.M
     (mine / "manifest.sha256").write_bytes(bundles.digest_file(data))
     with pytest.raises(IntegrityError, match="has another size"):
         edgekd.load(mine, target="ort-cpu")
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
+    """``closed(folder)``: it is there, and may be gone through, but not listed: mode 0311, which root does not feel."""
+
+    def close(path: Path) -> Path:
+        path.mkdir(parents=True, exist_ok=True)
+        listed = os.scandir, os.listdir
+
+        def guarded(which: int) -> Callable[..., object]:
+            def look(at: object = ".") -> object:
+                if isinstance(at, str | os.PathLike) and Path(at) == path:
+                    raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+                return listed[which](at)  # type: ignore[call-overload]
+
+            return look
+
+        monkeypatch.setattr(os, "scandir", guarded(0))
+        monkeypatch.setattr(os, "listdir", guarded(1))
+        return path
+
+    return close
+
+
+def test_a_folder_that_is_not_to_be_listed(mine: Path, closed: Callable[[Path], Path]) -> None:
+    """What Python finds there by its name runs with the examples."""
+    folder = closed(mine / "examples" / "python" / "__pycache__")
+    with pytest.raises(IntegrityError, match=f"{folder}: can't be read"):
+        replay.checked(mine, run=False)
+
+
+def test_a_folder_that_is_not_to_be_listed_of_a_model_and_of_data(
+    tmp_path: Path, closed: Callable[[Path], Path]
+) -> None:
+    folder = closed(tmp_path / "model" / "inner")
+    with pytest.raises(IntegrityError, match="can't be read"):
+        plan._input_hash(tmp_path / "model")
+    with pytest.raises(DataError, match="can't be read"):
+        _folders._entries(folder)
+    with pytest.raises(DataError, match="can't be read"):
+        text.Text(str(folder))._beside(folder)
