@@ -13,7 +13,7 @@ import pytest
 
 import edgekd
 from edgekd import plan
-from edgekd.base import door
+from edgekd.base import child_limits, door
 from edgekd.errors import DataError, IntegrityError
 from edgekd.learn.data import _folders, text
 from edgekd.runtime import bundle as bundles
@@ -150,3 +150,18 @@ def test_a_folder_that_is_not_to_be_listed_of_a_model_and_of_data(
         _folders._entries(folder)
     with pytest.raises(DataError, match="can't be read"):
         text.Text(str(folder))._beside(folder)
+
+
+def test_what_asks_for_no_more_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second name of the same bytes, a file of holes, and more bytes than any model holds."""
+    (tmp_path / "a").write_bytes(b"x" * 1_000_000)
+    before = child_limits.of(tmp_path)
+    for i in range(20):
+        os.link(tmp_path / "a", tmp_path / f"a{i}")
+    (tmp_path / "b").touch()
+    os.truncate(tmp_path / "b", GB40)
+    assert child_limits.of(tmp_path) == before
+    monkeypatch.setattr(child_limits, "SHARE", 1e9)
+    monkeypatch.setattr(child_limits, "_size", lambda path: GB40)
+    assert child_limits.of(tmp_path).memory <= (17 + 4) * 1e9
+    assert child_limits.of(tmp_path).seconds <= 445 + 300
