@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgekd.base import confined
+from edgekd.base import confined, places
 from edgekd.base.door import everything
 from edgekd.errors import EdgekdError, FactoryError, IntegrityError, UnavailableError, UsageError
-from edgekd.runtime import batches, decisions, golden, manifest
+from edgekd.runtime import batches, decisions, golden, manifest, signature
 from edgekd.runtime.bundle import MANIFEST, UNLISTED, read
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.opening import Opened, open_variant, others
@@ -39,6 +39,8 @@ def checked(
         raise IntegrityError("changed while it was verified", where=str(folder / MANIFEST))
     for name in bundle.hashes:
         bundle.file(name)
+    if places.kind(signed := folder / signature.SIGNATURE) not in ("file", "nothing"):
+        raise IntegrityError("not a regular file", where=str(signed))
     extra = sorted(set(everything(folder)) - set(bundle.hashes) - UNLISTED)
     if extra and not ignore_unlisted:
         raise IntegrityError(

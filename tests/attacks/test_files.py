@@ -17,7 +17,7 @@ from edgekd.base import child_limits, door
 from edgekd.errors import DataError, IntegrityError
 from edgekd.learn.data import _folders, text
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime import replay
+from edgekd.runtime import manifest, replay
 
 GB40 = 40 * 10**9
 
@@ -165,3 +165,32 @@ def test_what_asks_for_no_more_limits(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(child_limits, "_size", lambda path: GB40)
     assert child_limits.of(tmp_path).memory <= (17 + 4) * 1e9
     assert child_limits.of(tmp_path).seconds <= 445 + 300
+
+
+@pytest.mark.parametrize(
+    "place", [lambda path: path.symlink_to("/etc"), os.mkfifo, Path.mkdir], ids=["link", "fifo", "folder"]
+)
+def test_a_signature_that_is_no_file(place: Callable[[Path], None], mine: Path) -> None:
+    """The manifest can't list it, so nothing else would have looked."""
+    place(mine / "model.sig")
+    with pytest.raises(IntegrityError, match=r"model\.sig: not a regular file"):
+        replay.checked(mine, run=False)
+
+
+@pytest.mark.parametrize(
+    "pair", [("README.md", "readme.md"), ("caf\xe9", "cafe\u0301"), ("\u1e9e", "ss"), ("A/x", "a/x")]
+)
+def test_two_names_that_are_one_elsewhere(pair: tuple[str, str]) -> None:
+    """On macOS and Windows the one that is unpacked last stands for both."""
+    listed = {name: {"bytes": 1, "sha256": "0"} for name in pair}
+    with pytest.raises(IntegrityError, match="one name to some disks"):
+        manifest._hashes(listed, "m")
+    for name in pair:
+        assert manifest._hashes({name: listed[name]}, "m") == {name: ("0", 1)}
+
+
+def test_a_name_of_accents_without_end() -> None:
+    """Python's Unicode orders accents one by one: 3.8 s for 40,000 of them, and hours for a manifest of 4 MB."""
+    listed = {"a" + "\u0301\u0316" * 500_000: {"bytes": 1, "sha256": "0"}}
+    with pytest.raises(IntegrityError, match="too long a name"):
+        manifest._hashes(listed, "m")
