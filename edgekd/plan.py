@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from edgekd import host, sources
+from edgekd.base.door import everything
 from edgekd.base.shards import INDEX, shards
 from edgekd.errors import RecipeError
 from edgekd.passes import build_pass, free_name, losses_of, split_table
@@ -427,9 +428,13 @@ def _input_hash(path: Path) -> str:
     """A file's, that of an index and its shards, or that of every file of a folder.
 
     Where nothing can be read, that is told when it is used.
+
+    Raises:
+        IntegrityError: a folder in it can't be listed, and what lies there may be read by its name.
     """
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    inside = map(path.joinpath, everything(path)) if path.is_dir() else [path]
+    files = sorted(file for file in inside if file.is_file())
     if path.name.endswith(INDEX):
         with contextlib.suppress(OSError, RecipeError):
             files += sorted({file for file in shards(path).values() if file.is_file()})

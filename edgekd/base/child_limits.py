@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ SECONDS, SECONDS_FOR_MB = 45.0, 0.2
 GPU, GPU_MEMORY, GPU_SECONDS = Path("/dev/nvidiactl"), 4 * GB, 300.0
 SHARE = 0.75  # of the machine's memory, at most
 COUNTED = 100_000  # files, whose sizes are added up
+MOST_SIZE = 2 * GB  # that count: protobuf holds no more in a model, and variants are opened one after another
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ def of(path: Path, memory_gb: float | None = None, seconds: float | None = None)
     Measured (resident at most, of the whole process): digits 62 MB on ONNX Runtime, 110 MB on OpenVINO, 138 MB with
     all variants one after another, in 0.9 s; 105 MB of weights 350 MB and 507 MB. So there is 1 GB, and 8 bytes more
     for each byte of the files; 45 s, and 0.2 s more for each MB, that a slow device may take long over a large net.
+    Of the files 2 GB count at most: 17 GB and 445 s.
     Where there is an NVIDIA GPU, 4 GB and 300 s more, not measured: CUDA's libraries alone are of 2 GB, and TensorRT
     compiles for minutes.
 
@@ -44,7 +47,7 @@ def of(path: Path, memory_gb: float | None = None, seconds: float | None = None)
         memory_gb: instead of that, of 1e9 bytes.
         seconds: instead of that. Of CPU time there is as much for each core, and twice as much at least.
     """
-    size = _size(path)
+    size = min(_size(path), MOST_SIZE)
     gpu = GPU.exists()
     memory = min(MEMORY + gpu * GPU_MEMORY + MEMORY_FOR_ONE * size, SHARE * _machines_memory())
     memory = memory if memory_gb is None else memory_gb * GB
@@ -53,24 +56,26 @@ def of(path: Path, memory_gb: float | None = None, seconds: float | None = None)
 
 
 def _size(path: Path) -> int:
-    """Bytes that a folder's files take on the disk: a sparse file asks for nothing."""
-    if not path.is_dir():
-        return _taken(path)
-    total = count = 0
-    for root, _, names in os.walk(path):
-        total += sum(_taken(Path(root, name)) for name in names)
-        count += len(names)
+    """Bytes that a file, or those in a folder, take on the disk: holes ask for nothing, nor does a second link."""
+    taken: dict[tuple[int, int], int] = {}
+    for count, file in enumerate(_files(path)):
+        try:
+            found = file.lstat()
+        except OSError:
+            continue
+        size = getattr(found, "st_blocks", found.st_size) * 512  # Windows does not tell
+        taken[found.st_dev, found.st_ino] = min(found.st_size, size)
         if count > COUNTED:
             break
-    return total
+    return sum(taken.values())
 
 
-def _taken(path: Path) -> int:
-    try:
-        found = path.lstat()
-    except OSError:
-        return 0
-    return min(found.st_size, getattr(found, "st_blocks", found.st_size) * 512)
+def _files(path: Path) -> Iterator[Path]:
+    """What can't be listed asks for nothing either."""
+    if not path.is_dir():
+        yield path
+    for root, _, names in os.walk(path):
+        yield from (Path(root, name) for name in names)
 
 
 def _machines_memory() -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from edgekd.base import faults
@@ -37,8 +38,34 @@ def open_inside(folder: Path, name: str, most: int, size: int | None = None) -> 
                 raise IntegrityError("a symbolic link", where=place)
         return _read(_opened(folder, parts), path, most, size)
     except OSError as err:
-        kind = ResourceError if err.errno in faults.EXHAUSTED or err.errno == errno.EIO else IntegrityError
-        raise kind(f"can't be read ({err.strerror})", where=str(path)) from err
+        raise _fault(err, path) from err
+
+
+def everything(folder: Path) -> Iterator[str]:
+    """All in a folder, and in the folders in it, that is no folder itself: relative, with ``/``; no link is followed.
+
+    Raises:
+        IntegrityError: a folder that can't be listed, which ``os.walk`` passes over: what lies there may be imported.
+        ResourceError: as ``open_inside``.
+    """
+    waiting = [""]
+    while waiting:
+        inside = waiting.pop()
+        try:
+            with os.scandir(folder / inside) as entries:
+                for entry in entries:
+                    name = inside + entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{name}/")
+                    else:
+                        yield name
+        except OSError as err:
+            raise _fault(err, folder / inside) from err
+
+
+def _fault(err: OSError, path: Path) -> IntegrityError | ResourceError:
+    kind = ResourceError if err.errno in faults.EXHAUSTED or err.errno == errno.EIO else IntegrityError
+    return kind(f"can't be read ({err.strerror})", where=str(path))
 
 
 def _opened(folder: Path, parts: tuple[str, ...]) -> int:

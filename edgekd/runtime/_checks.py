@@ -10,6 +10,7 @@ from edgekd.base.printable import is_printable
 from edgekd.errors import IntegrityError
 
 MOST = 2**31 - 1
+LONGEST = 500  # characters of a path: to normalize n accents in a row takes Python n^2 steps
 
 
 def keys(value: Any, allowed: Collection[str], where: str) -> None:
@@ -54,5 +55,7 @@ def check_path(name: str, where: str) -> None:
     """A relative POSIX path that stays inside the bundle, in its one spelling."""
     path = PurePosixPath(name)
     bad = not name or path.is_absolute() or ".." in path.parts or str(path) != name or "\\" in name or ":" in name
+    if len(name) > LONGEST:
+        raise IntegrityError("too long a name", where=where, found=len(name), allowed=f"{LONGEST} characters")
     if bad or not is_printable(name):
         raise IntegrityError("a path that leaves the bundle", where=where, found=name, allowed="a relative POSIX path")

@@ -8,7 +8,7 @@ modules is code. So nothing passes but what stands here, and none of it is a pat
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,6 +108,17 @@ OPTIONS: dict[str, Mapping[str, Rule]] = {
     "ort_web": {"provider": Choice(("wasm", "webgpu")), "fallback": FLAG, "threads": Whole(1, 64)},
     "reference": {},
 }
+ORT_KINDS = ("ort", "ort_cuda", "ort_mobile", "ort_web")
+FIRST = (*ORT_KINDS, "reference")  # open the first file of a variant, whatever its name
+_ORT_FILES = (".onnx", ".ort", ".config")
+FILES = {**dict.fromkeys(ORT_KINDS, _ORT_FILES), "openvino": (".xml", ".bin", ".onnx"), "reference": (".onnx",)}
+
+
+def check_files(kind: str, names: Sequence[str], where: str) -> None:
+    """Raise IntegrityError where a built-in backend's files have other endings than ``lower`` gives them."""
+    for name in names:
+        if not name.endswith(FILES.get(kind, "")):
+            raise IntegrityError(f"not a file that {kind} opens", where=where, found=name, allowed=FILES[kind])
 
 
 def check(kind: str, options: Mapping[str, Any], where: str, error: type[EdgekdError] = IntegrityError) -> None:

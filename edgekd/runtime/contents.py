@@ -12,7 +12,7 @@ from edgekd.base.door import open_inside
 from edgekd.errors import IntegrityError
 from edgekd.heads import Heads
 from edgekd.preprocess import Inputs
-from edgekd.runtime import look, look_ir, tensor_pb
+from edgekd.runtime import allowed, look, look_ir, tensor_pb
 from edgekd.runtime.batches import Outputs
 
 
@@ -141,13 +141,20 @@ class Bundle:
         )
 
     def files_of(self, variant: Variant) -> dict[str, bytes]:
-        """What the runtime opens, checked; of ONNX files and IRs also what they hold, see ``look`` and ``look_ir``."""
+        """What the runtime opens, checked, and looked at as the variant's backend reads it: ``look``, ``look_ir``.
+
+        ONNX Runtime's own format (``.ort``) is for its verifier alone.
+        """
         found = {name: self.file(f"{variant.target}/{name}") for name in variant.files}
+        opened = next(iter(found)) if variant.backend in allowed.FIRST else None
         for name, data in found.items():
-            if name.endswith(".onnx"):
-                look.check(data, f"{variant.target}/{name}")
+            where = f"{variant.target}/{name}"
+            if name.endswith(".ort") and variant.backend in allowed.ORT_KINDS and look.is_ort_format(data):
+                continue
+            if name == opened or name.endswith(".onnx"):
+                look.check(data, where)
             elif name.endswith(".xml"):
-                look_ir.check(data, found.get(f"{name[:-4]}.bin", b""), f"{variant.target}/{name}")
+                look_ir.check(data, found.get(f"{name[:-4]}.bin", b""), where)
         return found
 
     def golden_of(self, variant: Variant) -> tuple[Inputs, Outputs]:

@@ -2,8 +2,12 @@
 
 Read without onnx and without copying a tensor, by the numbers of onnx.proto3's fields. ONNX Runtime 1.31 reads weights
 that a model keeps in other files from the current folder, dies (SIGSEGV) of 3,000 functions that call each other, and
-makes 2^25 nodes of 26 functions. A ``Loop`` of a constant number of rounds beyond ``ROUNDS`` is refused, too; what is
-computed while the model runs nobody can tell before: that is for the limits of a child, see ``base.child``.
+makes 2^25 nodes of 26 functions. A ``Loop`` of a constant number of rounds beyond ``ROUNDS``, or without a number and
+with a condition that stays true, is refused, too; what is computed while the model runs, or handed to a function,
+nobody can tell before: that is for the limits of a child, see ``base.child``.
+
+Where two readers may see two things, nobody sees any: runtimes tell functions apart by domain and name, or by these
+and an overload, and protobuf makes one message of two that stand in a place for one.
 """
 
 from __future__ import annotations
@@ -21,16 +25,17 @@ ROUNDS = 1_000_000  # of loops with those around them, where these are constants
 HOLDS: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "function": {7: "node"},
+    "function": {7: "node", 11: "attribute"},
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {},
 }
+ONCE = {"model": (7,), "attribute": (5, 6), "sparse": (1, 2)}
 NAMES = {"node": (7, 4), "function": (10, 1)}  # domain, and operator or name
+OVERLOAD = {"node": 8, "function": 13}
 TRAINING, EXTERNAL, LOCATION = 20, 13, 14
-INPUT = 1
-Key = tuple[str, str]
+INPUT, BODY = 1, 6
 
 
 def check(data: bytes, where: str) -> None:
@@ -41,11 +46,19 @@ def check(data: bytes, where: str) -> None:
 
     Raises:
         IntegrityError: it reads other files, holds more nodes than ``NODES`` or deeper graphs than ``DEPTH``, loops
-            more than ``ROUNDS`` times, calls functions in a circle, trains, or is no ONNX file.
+            more than ``ROUNDS`` times or for ever, calls functions in a circle, holds one twice or an overload, trains,
+            or is no ONNX file.
     """
+    if is_ort_format(data):
+        raise IntegrityError("no ONNX file: ONNX Runtime's own format under another name", where=where)
     found = _Look(where)
     found.walk("model", memoryview(data), _Body(), _Inside())
     found.written_out(found.main, ())
+
+
+def is_ort_format(data: bytes) -> bool:
+    """Whether ONNX Runtime takes a file for its own format; it asks these bytes, and not the name."""
+    return len(data) > 8 and data[4:8] == b"ORTM"
 
 
 @dataclass
@@ -53,7 +66,7 @@ class _Body:
     """What stands in a graph or function: how many nodes, and whom they call."""
 
     nodes: int = 0
-    calls: list[Key] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -69,8 +82,8 @@ class _Inside:
 class _Look:
     where: str
     main: _Body = field(default_factory=_Body)
-    functions: dict[Key, _Body] = field(default_factory=dict)
-    sizes: dict[Key, int] = field(default_factory=dict)
+    functions: dict[str, _Body] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
 
     def walk(self, kind: str, data: memoryview, body: _Body, inside: _Inside) -> None:
         """Look at one message; ``body``: what its nodes are counted to."""
@@ -81,8 +94,12 @@ class _Look:
             outer = inside.graph if kind == "graph" else None
             inside = _Inside(inside.depth + (kind == "graph"), inside.rounds, Graph(data, kind, self.where, outer))
         names: dict[int, str] = {}
-        reads, attributes = b"", []
+        reads, attributes, once = None, [], set()
         for number, value in fields(data, self.where, "ONNX model", fixed=True):
+            if number in once:
+                raise IntegrityError("a field stands twice", where=self.where, found=f"{number} of a {kind}")
+            if number in ONCE.get(kind, ()):
+                once.add(number)
             inner = HOLDS[kind].get(number)
             if inner is not None and not isinstance(value, int):
                 if inner == "attribute":
@@ -93,26 +110,48 @@ class _Look:
                 raise IntegrityError("weights in another file", where=self.where, allowed="weights in the model itself")
             elif kind == "model" and number == TRAINING:
                 raise IntegrityError("a model that trains", where=self.where)
+            elif number == OVERLOAD.get(kind) and value:
+                raise IntegrityError("an overload of a function", where=self.where)
             elif number in NAMES.get(kind, ()) and not isinstance(value, int):
                 names[number] = bytes(value).decode("utf-8", "replace")
-            elif kind == "node" and number == INPUT and not reads and not isinstance(value, int):
+            elif kind == "node" and number == INPUT and reads is None and not isinstance(value, int):
                 reads = bytes(value)
         if kind in NAMES:
-            domain, name = (names.get(number, "") for number in NAMES[kind])
-            if kind == "function":
-                self.functions[domain, name] = body
-            else:
-                self.count(body)
-                body.calls.append((domain, name))
-                inside = self.entered(name, reads, inside) if attributes else inside
+            inside = self.named(
+                kind, [names.get(number, "") for number in NAMES[kind]], reads, attributes, body, inside
+            )
         for value in attributes:
             self.walk("attribute", value, body, inside)
 
-    def entered(self, op: str, reads: bytes, inside: _Inside) -> _Inside:
-        """Where the graphs in a node stand; ``reads``: its first input, of a Loop how many rounds it makes."""
-        if op != "Loop" or not reads or inside.graph is None:
-            return inside
-        rounds = inside.graph.number(reads) or 0
+    def named(
+        self,
+        kind: str,
+        names: list[str],
+        reads: bytes | None,
+        attributes: list[memoryview],
+        body: _Body,
+        inside: _Inside,
+    ) -> _Inside:
+        """Keep a function, or count a node, that it may call one; where the graphs in it stand."""
+        domain, name = names
+        key = f"{'' if domain == 'ai.onnx' else domain}:{name}"  # as ONNX Runtime joins them
+        if kind == "node":
+            self.count(body)
+            body.calls.append(key)
+            return self.entered(reads, attributes, inside) if name == "Loop" else inside
+        if key in self.functions:
+            raise IntegrityError("a function twice", where=self.where, found=key)
+        self.functions[key] = body
+        return inside
+
+    def entered(self, reads: bytes | None, attributes: list[memoryview], inside: _Inside) -> _Inside:
+        """Where the body of a Loop stands; ``reads``: its first input, how many rounds it makes."""
+        assert inside.graph is not None  # nodes stand in one
+        rounds = inside.graph.number(reads) or 0 if reads else 0
+        for value in () if reads else attributes:
+            for number, held in fields(value, self.where, "ONNX model", fixed=True):
+                if number == BODY and not isinstance(held, int) and inside.graph.within(held).is_always_true:
+                    raise IntegrityError("a loop without an end", where=self.where)
         told = inside.rounds * max(rounds, 1)
         if rounds > 1 and told > ROUNDS:
             raise IntegrityError("a loop of too many rounds", where=self.where, found=told, allowed=f"{ROUNDS:,}")
@@ -124,7 +163,7 @@ class _Look:
         if body.nodes > NODES:
             raise self.too_many(body.nodes)
 
-    def written_out(self, body: _Body, above: tuple[Key, ...]) -> int:
+    def written_out(self, body: _Body, above: tuple[str, ...]) -> int:
         """How many nodes a body becomes with every call of a function written out."""
         if len(above) > DEPTH:
             raise IntegrityError("functions that call functions, too deep", where=self.where, allowed=f"{DEPTH} levels")
@@ -133,7 +172,7 @@ class _Look:
             if key not in self.functions:
                 continue
             if key in above:
-                raise IntegrityError("a function that calls itself", where=self.where, found=key[1])
+                raise IntegrityError("a function that calls itself", where=self.where, found=key)
             if key not in self.sizes:
                 self.sizes[key] = self.written_out(self.functions[key], (*above, key))
             total += self.sizes[key]

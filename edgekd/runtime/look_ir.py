@@ -18,7 +18,7 @@ from edgekd.runtime.look import DEPTH, NODES, ROUNDS
 
 LEVELS = 4 * DEPTH  # of elements: a body stands four levels below its loop
 ELEMENTS = 50 * NODES
-_BITS = re.compile("[0-9]+")  # f32, nf4, f8e4m3
+_BITS = re.compile("[0-9]{1,18}")  # f32, nf4, f8e4m3
 
 
 def check(xml: bytes, weights: bytes | None, where: str) -> None:
@@ -30,7 +30,7 @@ def check(xml: bytes, weights: bytes | None, where: str) -> None:
 
     Raises:
         IntegrityError: no XML, with declarations, more or deeper elements than a network has, constants that are not
-            in the weights, a loop of more than ``ROUNDS`` rounds, or another root than ``net``.
+            in the weights, a loop of more than ``ROUNDS`` rounds, edges before layers, or another root than ``net``.
     """
     found = _Look(where, weights)
     parser = expat.ParserCreate()
@@ -48,27 +48,30 @@ def check(xml: bytes, weights: bytes | None, where: str) -> None:
 class _Net:
     """The layers of a network, or of a loop's body: where the number of a constant stands, and which loop."""
 
-    constants: dict[str, int] = field(default_factory=dict)
-    loops: set[str] = field(default_factory=set)
+    constants: dict[int, int] = field(default_factory=dict)
+    loops: set[int] = field(default_factory=set)
 
 
 @dataclass
 class _Look:
     where: str
     weights: bytes | None
-    depth: int = 0
     elements: int = 0
     layers: int = 0
+    within: list[tuple[str, set[str]]] = field(default_factory=list)  # what is open, and the parts that each had
     nets: list[_Net] = field(default_factory=list)
     layer: list[tuple[str, str]] = field(default_factory=list)  # id and type, of those that are open
 
     def begin(self, tag: str, attributes: dict[str, str]) -> None:
         """An element."""
-        self.depth += 1
         self.elements += 1
-        if self.depth == 1 and tag != "net":
+        parent, parts = self.within[-1] if self.within else ("", set())
+        if not parent and tag != "net":
             raise IntegrityError("no OpenVINO IR", where=self.where, found=tag, allowed="net")
-        if self.depth > LEVELS:
+        if tag in ("layers", "edges"):
+            self.part(tag, parts)
+        self.within.append((tag, set()))
+        if len(self.within) > LEVELS:
             raise IntegrityError("elements in elements, too deep", where=self.where, allowed=f"{LEVELS} levels")
         self.layers += tag == "layer"
         if self.layers > NODES or self.elements > ELEMENTS:
@@ -78,19 +81,24 @@ class _Look:
         elif tag == "layer":
             self.layer.append((attributes.get("id", ""), attributes.get("type", "")))
             if self.nets and attributes.get("type") == "Loop":
-                self.nets[-1].loops.add(attributes.get("id", ""))
+                self.nets[-1].loops.add(_number(attributes.get("id", "")))
         elif tag == "data" and self.layer and self.layer[-1][1] == "Const":
             self.constant(attributes)
-        elif tag == "edge" and self.nets:
+        elif tag == "edge" and parent == "edges":  # and not back_edges, from round to round
             self.edge(attributes)
 
     def end(self, tag: str) -> None:
         """The end of one."""
-        self.depth -= 1
+        if "layers" in self.within.pop()[1]:
+            self.nets.pop()
         if tag == "layer":
             self.layer.pop()
-        elif tag == "edges" and self.nets:
-            self.nets.pop()
+
+    def part(self, tag: str, parts: set[str]) -> None:
+        """Layers, and the edges behind them: OpenVINO takes the first of each, in any order."""
+        if tag in parts or (tag == "edges" and not parts):
+            raise IntegrityError("layers, then edges, once each", where=self.where, found=tag)
+        parts.add(tag)
 
     def declared(self, *what: object) -> NoReturn:
         """A DOCTYPE, or an entity in it."""
@@ -114,13 +122,21 @@ class _Look:
             )
         if any(part < 0 for part in shape) or math.prod(shape) * bits > 8 * size + 7:
             raise IntegrityError("a constant of more numbers than it has", where=self.where, found=told.get("shape"))
-        if kind == "i64" and size == 8 and self.nets:
-            number = int.from_bytes(self.weights[at : at + 8], "little", signed=True)
-            self.nets[-1].constants[self.layer[-1][0]] = number
+        if kind[:1] in ("i", "u") and 8 * size == bits and self.nets:
+            number = int.from_bytes(self.weights[at : at + size], "little", signed=kind[0] == "i")
+            self.nets[-1].constants[_number(self.layer[-1][0])] = number
 
     def edge(self, told: dict[str, str]) -> None:
         """Port 0 of a loop is how many rounds it makes."""
         net = self.nets[-1]
-        rounds = net.constants.get(told.get("from-layer", ""), 0)
-        if told.get("to-layer") in net.loops and told.get("to-port") == "0" and rounds > ROUNDS:
+        source, loop, port = (_number(told.get(name, "")) for name in ("from-layer", "to-layer", "to-port"))
+        rounds = net.constants.get(source, 0)
+        if loop in net.loops and port == 0 and rounds > ROUNDS:
             raise IntegrityError("a loop of too many rounds", where=self.where, found=rounds, allowed=f"{ROUNDS:,}")
+
+
+def _number(text: str) -> int:
+    """An id or a port. Read otherwise by OpenVINO ("1x" is 1 to it), another one than was looked at would count."""
+    if not _BITS.fullmatch(text):
+        raise ValueError(f"no number of a layer: {text[:20]!r}")
+    return int(text)

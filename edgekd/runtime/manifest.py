@@ -21,6 +21,7 @@ No module path stands in it: a user's own backend is named ``plugin:Class``, and
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -172,14 +173,22 @@ def parse(found: Any, folder: Path, where: str) -> Bundle:
 
 
 def _hashes(files: Any, where: str) -> dict[str, tuple[str, int]]:
-    hashes = {}
+    hashes: dict[str, tuple[str, int]] = {}
+    places: dict[str, str] = {}
     for name, entry in table_at(files, f"{where}: files").items():
         check_path(name, f"{where}: files")
+        if (twin := places.setdefault(_caseless(name), name)) != name:
+            raise IntegrityError("one name to some disks", where=f"{where}: files", found=f"{twin} and {name}")
         keys(entry, ("bytes", "sha256"), f"{where}: files.{name}")
         if not isinstance(entry["bytes"], int) or not isinstance(entry["sha256"], str):
             raise IntegrityError("not a size and a hash", where=f"{where}: files.{name}", found=entry)
         hashes[name] = (entry["sha256"], entry["bytes"])
     return hashes
+
+
+def _caseless(name: str) -> str:
+    """A name as disks may see it that tell no case, and no spelling of an accent, from another."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
 def _about_1(about: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -268,6 +277,7 @@ def _variant(name: str, body: Any, hashes: Collection[str], version: int, where:
     backend = as_named(str(own["backend"]))
     for kind, options in ((backend, table_at(own["options"], where)), *also.items()):
         allowed.check(kind, options, where)
+        allowed.check_files(kind, own["files"], f"{where}: files")
     return Variant(
         target=name,
         backend=backend,

@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgekd.base import confined
+from edgekd.base import confined, places
+from edgekd.base.door import everything
 from edgekd.errors import EdgekdError, FactoryError, IntegrityError, UnavailableError, UsageError
-from edgekd.runtime import batches, decisions, golden, manifest
+from edgekd.runtime import batches, decisions, golden, manifest, signature
 from edgekd.runtime.bundle import MANIFEST, UNLISTED, read
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.opening import Opened, open_variant, others
@@ -39,7 +39,9 @@ def checked(
         raise IntegrityError("changed while it was verified", where=str(folder / MANIFEST))
     for name in bundle.hashes:
         bundle.file(name)
-    extra = sorted(set(_found(folder)) - set(bundle.hashes) - UNLISTED)
+    if places.kind(signed := folder / signature.SIGNATURE) not in ("file", "nothing"):
+        raise IntegrityError("not a regular file", where=str(signed))
+    extra = sorted(set(everything(folder)) - set(bundle.hashes) - UNLISTED)
     if extra and not ignore_unlisted:
         raise IntegrityError(
             "a file that the manifest does not list",
@@ -114,14 +116,6 @@ def _golden(bundle: Bundle, opened: Opened, name: str) -> dict[str, Any]:
             found = golden.difference(got.get(head), scores, variant.tolerance, variant.quantized, place)
             worst = max(worst, found)
     return {"check": f"{name}: {count} samples, largest difference {worst:.2g}", "ok": True}
-
-
-def _found(folder: Path) -> Iterator[str]:
-    """Everything in a folder that is no folder; links are not followed."""
-    for root, folders, names in os.walk(folder):
-        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
-        inner = Path(root).relative_to(folder)
-        yield from ((inner / name).as_posix() for name in (*names, *links))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ _VARINT, _BYTES = 0, 2
 _FIXED = {1: 8, 5: 4}  # bytes of a number, by wire type
 Data = TypeVar("Data", bytes, memoryview)
 _MAX_RANK = 32
+_MAX_FIELD = 2**29 - 1  # protobuf's; of a tag beyond, C++ keeps the low 32 bits, and reads another field
 
 
 def write(array: NDArray[np.generic], name: str = "") -> bytes:
@@ -110,7 +111,7 @@ def fields(
     while at < len(data):
         tag, at = _read_varint(data, at, where)
         field, wire = tag >> 3, tag & 7
-        if field == 0 or wire not in wires:
+        if not 1 <= field <= _MAX_FIELD or wire not in wires:
             raise IntegrityError(f"not a {what}", where=where, found=f"field {field}, wire type {wire}")
         value, at = (_FIXED[wire], at) if wire in _FIXED else _read_varint(data, at, where)
         if wire == _VARINT:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from edgekd import examples, preprocess
 
 ROOT = Path(__file__).parents[2]
 ONE = ROOT / "tests" / "golden" / "bundle_1"
@@ -65,3 +69,19 @@ def test_nothing_beside_a_bundle_runs(start: str, command: str, unpacked: Path) 
     )
     assert done.returncode == 0, done.stderr
     assert not (unpacked / "pwned").exists()
+
+
+@pytest.mark.parametrize(("program", "runtime"), [("predict.py", "onnxruntime"), ("predict_openvino.py", "openvino")])
+def test_a_program_of_a_bundle_reads_no_compiled_file(program: str, runtime: str, tmp_path: Path) -> None:
+    """One without a check of its source ran in its place: Python asks ``__pycache__`` first."""
+    files = {"ort": "m", "openvino": "m"}
+    about = examples.About("net", [], (1,), "float32", preprocess.specs([], np.zeros(1, np.float32)), {}, False, files)
+    made = examples.make(about, np.zeros(1, np.float32), {})
+    (tmp_path / program).write_bytes(made[f"examples/python/{program}"])
+    (tmp_path / f"{runtime}.py").touch()
+    student = tmp_path / "student.py"
+    student.write_text("print('planted')")
+    py_compile.compile(str(student), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    student.write_text("raise SystemExit('its source')")
+    done = subprocess.run([sys.executable, program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr.strip()) == ("", "its source")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -11,9 +12,12 @@ from pathlib import Path
 import pytest
 
 import edgekd
-from edgekd.base import door
-from edgekd.errors import IntegrityError
+from edgekd import plan
+from edgekd.base import child_limits, door
+from edgekd.errors import DataError, IntegrityError
+from edgekd.learn.data import _folders, text
 from edgekd.runtime import bundle as bundles
+from edgekd.runtime import manifest, replay
 
 GB40 = 40 * 10**9
 
@@ -104,3 +108,89 @@ def test_a_size_is_known_before_a_byte_is_read(mine: Path, monkeypatch: pytest.M
     (mine / "manifest.sha256").write_bytes(bundles.digest_file(data))
     with pytest.raises(IntegrityError, match="has another size"):
         edgekd.load(mine, target="ort-cpu")
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
+    """``closed(folder)``: it is there, and may be gone through, but not listed: mode 0311, which root does not feel."""
+
+    def close(path: Path) -> Path:
+        path.mkdir(parents=True, exist_ok=True)
+        listed = os.scandir, os.listdir
+
+        def guarded(which: int) -> Callable[..., object]:
+            def look(at: object = ".") -> object:
+                if isinstance(at, str | os.PathLike) and Path(at) == path:
+                    raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+                return listed[which](at)  # type: ignore[call-overload]
+
+            return look
+
+        monkeypatch.setattr(os, "scandir", guarded(0))
+        monkeypatch.setattr(os, "listdir", guarded(1))
+        return path
+
+    return close
+
+
+def test_a_folder_that_is_not_to_be_listed(mine: Path, closed: Callable[[Path], Path]) -> None:
+    """What Python finds there by its name runs with the examples."""
+    folder = closed(mine / "examples" / "python" / "__pycache__")
+    with pytest.raises(IntegrityError, match=f"{folder}: can't be read"):
+        replay.checked(mine, run=False)
+
+
+def test_a_folder_that_is_not_to_be_listed_of_a_model_and_of_data(
+    tmp_path: Path, closed: Callable[[Path], Path]
+) -> None:
+    folder = closed(tmp_path / "model" / "inner")
+    with pytest.raises(IntegrityError, match="can't be read"):
+        plan._input_hash(tmp_path / "model")
+    with pytest.raises(DataError, match="can't be read"):
+        _folders._entries(folder)
+    with pytest.raises(DataError, match="can't be read"):
+        text.Text(str(folder))._beside(folder)
+
+
+def test_what_asks_for_no_more_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second name of the same bytes, a file of holes, and more bytes than any model holds."""
+    (tmp_path / "a").write_bytes(b"x" * 1_000_000)
+    before = child_limits.of(tmp_path)
+    for i in range(20):
+        os.link(tmp_path / "a", tmp_path / f"a{i}")
+    (tmp_path / "b").touch()
+    os.truncate(tmp_path / "b", GB40)
+    assert child_limits.of(tmp_path) == before
+    monkeypatch.setattr(child_limits, "SHARE", 1e9)
+    monkeypatch.setattr(child_limits, "_size", lambda path: GB40)
+    assert child_limits.of(tmp_path).memory <= (17 + 4) * 1e9
+    assert child_limits.of(tmp_path).seconds <= 445 + 300
+
+
+@pytest.mark.parametrize(
+    "place", [lambda path: path.symlink_to("/etc"), os.mkfifo, Path.mkdir], ids=["link", "fifo", "folder"]
+)
+def test_a_signature_that_is_no_file(place: Callable[[Path], None], mine: Path) -> None:
+    """The manifest can't list it, so nothing else would have looked."""
+    place(mine / "model.sig")
+    with pytest.raises(IntegrityError, match=r"model\.sig: not a regular file"):
+        replay.checked(mine, run=False)
+
+
+@pytest.mark.parametrize(
+    "pair", [("README.md", "readme.md"), ("caf\xe9", "cafe\u0301"), ("\u1e9e", "ss"), ("A/x", "a/x")]
+)
+def test_two_names_that_are_one_elsewhere(pair: tuple[str, str]) -> None:
+    """On macOS and Windows the one that is unpacked last stands for both."""
+    listed = {name: {"bytes": 1, "sha256": "0"} for name in pair}
+    with pytest.raises(IntegrityError, match="one name to some disks"):
+        manifest._hashes(listed, "m")
+    for name in pair:
+        assert manifest._hashes({name: listed[name]}, "m") == {name: ("0", 1)}
+
+
+def test_a_name_of_accents_without_end() -> None:
+    """Python's Unicode orders accents one by one: 3.8 s for 40,000 of them, and hours for a manifest of 4 MB."""
+    listed = {"a" + "\u0301\u0316" * 500_000: {"bytes": 1, "sha256": "0"}}
+    with pytest.raises(IntegrityError, match="too long a name"):
+        manifest._hashes(listed, "m")

@@ -33,7 +33,7 @@ LOOP = """
     t = Constant<value = bool {1}>()
     k = Constant<value = int64 {4611686018427387904}>()
     z = MatMul(input, w)
-    y = Loop<body = b (int64 i, bool c, float[n,m] a) => (bool d, float[p,m] e) { d = Identity(c) e = %s }>(%s, t, z)
+    y = Loop<body = b (int64 i, bool c, float[n,m] a) => (bool d, float[p,m] e) { d = Equal(i, i) e = %s }>(%s, t, z)
     s = ReduceSum<keepdims = 0>(y)
     logits = Add(z, s)
 """
@@ -152,6 +152,16 @@ IRS = {
     "a constant before": NET.format(CONST.format("f32", "1", -4, 4), ""),
     "a huge constant": NET.format(CONST.format("f32", "1000000,1000000", 0, 4), ""),
     "a loop for ever": NET.format(CONST.format("i64", "", 8, 8) + LOOPS, EDGE),
+    "a loop of so many 32 bits": NET.format(CONST.format("i32", "", 12, 4) + LOOPS, EDGE),
+    "a port in another spelling": NET.format(
+        CONST.format("i64", "", 8, 8) + LOOPS, EDGE.replace('port="0"', 'port="00"')
+    ),
+    "a layer that is read otherwise": NET.format("", EDGE.replace('"1"', '"1x"')),
+    "edges first": f"<net><edges>{EDGE}</edges><layers>{CONST.format('i64', '', 8, 8)}{LOOPS}</layers></net>",
+    "layers twice": f"<net><layers>{CONST.format('i64', '', 8, 8)}{LOOPS}</layers><layers/><edges>{EDGE}</edges></net>",
+    "a body without edges": NET.format(
+        CONST.format("i64", "", 8, 8) + LOOPS.replace("/>", "><body><layers/></body></layer>"), EDGE
+    ),
     "another root": "<html/>",
     "no XML": "\0",
     "an encoding that is none": '<?xml version="1.0" encoding="x-none"?><net/>',

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 import edgekd
 from edgekd import plugins, target
 from edgekd.errors import IntegrityError, TargetError, UnavailableError
-from edgekd.runtime import allowed, manifest
+from edgekd.runtime import allowed, look, manifest
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.replay import checked  # what edgekd.verify's child does
@@ -185,3 +186,40 @@ def test_a_target_that_no_bundle_may_name_is_told_before_anything_trains() -> No
     ):
         allowed.check("openvino", {"config": {"CACHE_DIR": "x"}}, "mine.toml", TargetError)
     allowed.check(manifest.named("mypkg.mod:Mine"), {"anything": "x"}, "mine.toml", TargetError)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *((kind, "model.dat") for kind in allowed.FILES),
+        *((kind, "openvino_model.xml") for kind in allowed.FIRST),
+        ("reference", "model.ort"),
+        ("openvino", "model"),
+    ],
+)
+def test_a_file_of_a_name_that_no_backend_gives(
+    kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where a manifest had let it pass: what the backend opens as ONNX is looked at, whatever its name."""
+    outside = onnx.parser.parse_model(NET)
+    outside.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
+    variant = Variant("one", kind, {}, {name: outside.SerializeToString()}, (), "float32", False, 1, 1e-3)
+    about = Bundle("net", {"kind": "classification"}, "0" * 64, "abc", {"logits": 3}, [], [2], True, [variant])
+    bundles.write(tmp_path / "b", about, {})
+    with pytest.raises(IntegrityError, match=f"not a file that {kind} opens; found '{name}'"):
+        bundles.read(tmp_path / "b")
+    with pytest.raises(IntegrityError, match="files: not a file that"):
+        bundles.write(tmp_path / "b2", replace(about, variants=[replace(variant, backend="a:B", also={kind: {}})]), {})
+        bundles.read(tmp_path / "b2")
+    monkeypatch.setattr(allowed, "FILES", {})
+    if kind in allowed.FIRST:
+        read = bundles.read(tmp_path / "b")
+        with pytest.raises(IntegrityError, match="weights in another file"):
+            read.files_of(read.variants[0])
+
+
+def test_onnx_runtimes_own_format_under_another_name() -> None:
+    """It goes by these bytes, and not by the name: nobody would have looked at it."""
+    data = b"\x12\x08\x00\x00ORTM\x00\x00"  # a text of 8 bytes to who reads protobuf
+    with pytest.raises(IntegrityError, match="own format under another name"):
+        look.check(data, "model.onnx")

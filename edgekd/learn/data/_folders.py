@@ -212,7 +212,13 @@ def _refuse_empty(folder: Path, endings: frozenset[str]) -> None:
 def _entries(folder: Path, seen: Seen | None = None) -> list[Path]:
     """What lies in a folder and is not hidden, sorted."""
     shown = []
-    for found in sorted(folder.iterdir()):
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as err:
+        raise DataError(
+            f"can't be read ({err.strerror})", where=f"data.path: {folder.parent.name}/{folder.name}"
+        ) from err
+    for found in inside:
         if found.name.startswith(".") or found.name.lower() in LEFT_OUT:
             if seen is not None:
                 seen.hidden["._*" if found.name.startswith("._") else found.name] += 1

@@ -129,7 +129,10 @@ class Text:
 
     def _beside(self, place: Path) -> list[Path]:
         """The files of a folder that may be splits."""
-        begun = (path for path in sorted(place.iterdir()) if path.name.startswith(self.prefix))
+        try:
+            begun = [path for path in sorted(place.iterdir()) if path.name.startswith(self.prefix)]
+        except OSError as err:
+            raise DataError(f"can't be read ({err.strerror})", where="data.path", found=str(place)) from err
         return [
             path for path in begun if path.name.lower().endswith(ENDINGS) and path.name[0] != "." and path.is_file()
         ]
