@@ -89,8 +89,8 @@ class Bundle:
         heads: how many of them each output has, by its name.
         sample_shape, sample_dtype: of one raw sample; () is a text. Format 1 does not tell the type: "".
         rate: of raw sounds, in Hz; 0: samples are none.
-        axes: what each axis of an output counts: ``batch class token value y x frame box``.
-        thresholds: by output, where a task has any.
+        axes: what each axis of an output counts: ``batch``, ``class``.
+        thresholds: by output; no task has any yet.
         decisions: the file of raw samples and what is decided about them; "" where there is none.
         sbom: the file that lists what the bundle was made with; "" where there is none.
         digest: SHA-256 of the manifest.

@@ -4,18 +4,19 @@ It is a valid ONNX Runtime model package 1.0; everything of edgekd stands under 
 student is) and ``executor_info.edgekd`` (of each variant)::
 
     format      2
-    task        {"kind": "classification"} and the task's own keys
-    sample      {"dtype", "rate", "shape"} of one raw sample
+    task        {"kind": "classification"}
+    sample      {"dtype", "rate", "shape"} of one raw sample; a text has dtype "text" and shape []
     preprocess  from raw sample to model inputs
-    outputs     [{"axes", "labels", "name"}], in the order of the labels
-    thresholds  by output; empty where the task has none
+    outputs     [{"axes": ["batch", "class"], "labels", "name"}], in the order of the labels
+    thresholds  {}: the task has none
     decisions   the file of raw samples and what is decided about them, or null
     sbom        the file that lists what the bundle was made with, or null
     plan, shippable, files (SHA-256 and size of each)
 
     a variant:  also, backend, batch, checked, files, graphs, isa, numerics, options, quantized, tolerance
 
-No module path stands in it: a user's own backend is named ``plugin:Class``, and opens where the app names its module.
+What is read must be, key by key, what would be written of it: nothing stands there that nobody reads. No module path
+does: a user's own backend is named ``plugin:Class``, and opens where the app names its module.
 """
 
 from __future__ import annotations
