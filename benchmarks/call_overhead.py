@@ -46,7 +46,18 @@ def models(folder: Path) -> dict[str, edgekd.Model]:
         files = backends.make(backend, {}, target).lower(noop())
         variants.append(Variant(target, backend, {}, files, (), "fp32", False, 1, 1e-3))
     labels = [str(i) for i in range(8)]
-    about = Bundle("noop", {"kind": "classification"}, "0" * 64, labels, {"logits": 8}, [], [8], True, variants)
+    about = Bundle(
+        "noop",
+        {"kind": "classification"},
+        "0" * 64,
+        labels,
+        {"logits": 8},
+        [],
+        [8],
+        True,
+        variants,
+        sample_dtype="float32",
+    )
     bundles.write(folder, about, {})
     return {variant.target: edgekd.load(folder, target=variant.target) for variant in variants}
 

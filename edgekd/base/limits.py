@@ -19,8 +19,9 @@ SMALL, PACKED = 2**26, 200  # bytes that may be packed as they like; else how ma
 BATCH = 65_536
 NUMBERS = 2**27  # of one raw sample on its way through the preprocessing, which holds it as float32
 BATCH_NUMBERS = 2**29
+GOLDEN_BYTES = 2**30  # of a batch of golden inputs: 1,783 pictures of 224 x 224 as float32
 OPS = 64  # of a preprocessing
-TOKENS = 1_000_000  # of a vocabulary
+TOKENS, VOCABULARY = 1_000_000, 64_000_000  # of a vocabulary, and bytes of its file: BERT's has 232,000
 DEPTH = 64  # of tables in tables
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
-from edgekd.document.rules import Count, Number, Range, Some, closed
+from edgekd.document.rules import Count, Number, Range, Share, Some, closed
 
 
 @closed
@@ -25,11 +25,12 @@ class Numbers(TypedDict):
 
 @closed
 class Said(TypedDict):
-    """What one output says to one sample."""
+    """What one output says to one sample; ``scores``: the best classes, each with its probability."""
 
     index: Count
     label: str
     score: Number
+    scores: NotRequired[Annotated[list[tuple[Count, Share]], Some()]]  # none in what was written before
 
 
 @closed

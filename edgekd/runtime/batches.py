@@ -8,10 +8,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.errors import UsageError
+from edgekd.base import limits
+from edgekd.errors import IntegrityError, UsageError
 from edgekd.runtime.backends._base import Array, Session
 
 Outputs = dict[str, NDArray[Any]]
+
+
+def filled(samples: Mapping[str, Array], batch: int, where: str) -> dict[str, Array]:
+    """Golden inputs, by name (samples, ...) each, again and again until they fill a batch.
+
+    Raises:
+        IntegrityError: it would take more bytes than ``limits.GOLDEN_BYTES``.
+    """
+    size = batch * sum(array[:1].nbytes for array in samples.values())
+    if size > limits.GOLDEN_BYTES:
+        found, allowed = f"{size:,} bytes, {batch} samples at once", f"at most {limits.GOLDEN_BYTES:,}"
+        raise IntegrityError("golden inputs larger than any that is built", where=where, found=found, allowed=allowed)
+    return {name: array[np.arange(batch) % len(array)] for name, array in samples.items()}
 
 
 def run(session: Session, inputs: Mapping[str, Array], batch: int, where: str = "run") -> Outputs:

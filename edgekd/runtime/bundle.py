@@ -70,7 +70,8 @@ def write(
         ResourceError: the disk is full; nothing is left behind.
     """
     files = {**_contents(bundle), **pages}
-    files[MANIFEST] = canonical(manifest.table(bundle, files))
+    hashes = {name: (hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
+    files[MANIFEST] = canonical(manifest.table(bundle, preprocess.stored(bundle.preprocess)[0], hashes))
     files[DIGEST] = digest_file(files[MANIFEST])
     digest = hashlib.sha256(files[MANIFEST]).hexdigest()
     remember(digest)
@@ -125,7 +126,7 @@ def _read(folder: Path, plugins: Sequence[str], trust: signature.Trust | None, i
         _check_digest(folder / DIGEST, digest_file(data))
     variants = [_allowed(variant, plugins) for variant in found.variants]
     try:
-        ops = preprocess.resolved(found.preprocess, found.file)
+        ops = preprocess.resolved(found.preprocess, lambda name: found.file(name, limits.VOCABULARY))
         _check_room(ops, found, where)
         preprocess.check_sample(ops, found.sample_shape, found.sample_dtype)
         return replace(found, preprocess=ops, digest=digest, variants=variants, report=_report(found))
@@ -189,7 +190,7 @@ def _report(bundle: Bundle) -> Mapping[str, Any]:
     """report.json, where there is one. It only tells ``load`` which variant is fastest: an odd one tells nothing."""
     if REPORT not in bundle.hashes:
         return {}
-    data = bundle.file(REPORT)
+    data = bundle.file(REPORT, reader.MOST)
     try:
         found = reader.loads(data, REPORT)
     except IntegrityError:
@@ -206,7 +207,7 @@ def report_of(bundle: Bundle) -> Report:
     where = str(bundle.folder / REPORT)
     if REPORT not in bundle.hashes:
         raise IntegrityError("no report.json", where=str(bundle.folder))
-    report = reader.read(bundle.file(REPORT), Report, where)
+    report = reader.read(bundle.file(REPORT, reader.MOST), Report, where)
     for place, allowed in contradictions(report):
         raise IntegrityError("does not fit the rest", where=f"{where}: {place}", allowed=allowed)
     return report
@@ -221,4 +222,4 @@ def samples_of(bundle: Bundle) -> Samples:
     if SAMPLES not in bundle.hashes:
         return {}
     where = str(bundle.folder / SAMPLES)
-    return reader.read(bundle.file(SAMPLES), Samples, where, most=samples_json.MOST)
+    return reader.read(bundle.file(SAMPLES, samples_json.MOST), Samples, where, most=samples_json.MOST)

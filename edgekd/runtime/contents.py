@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgekd.base.door import open_inside
+from edgekd.base import limits
+from edgekd.base.door import hash_inside, open_inside
 from edgekd.errors import IntegrityError
 from edgekd.heads import Heads
 from edgekd.preprocess import Inputs
@@ -88,8 +89,8 @@ class Bundle:
         heads: how many of them each output has, by its name.
         sample_shape, sample_dtype: of one raw sample; () is a text. Format 1 does not tell the type: "".
         rate: of raw sounds, in Hz; 0: samples are none.
-        axes: what each axis of an output counts: ``batch class token value y x frame box``.
-        thresholds: by output, where a task has any.
+        axes: what each axis of an output counts: ``batch``, ``class``.
+        thresholds: by output; no task has any yet.
         decisions: the file of raw samples and what is decided about them; "" where there is none.
         sbom: the file that lists what the bundle was made with; "" where there is none.
         digest: SHA-256 of the manifest.
@@ -117,19 +118,33 @@ class Bundle:
     format: int = 2
     digest: str = ""
 
-    def file(self, name: str) -> bytes:
+    def file(self, name: str, most: int | None = None) -> bytes:
         """One file of a bundle on disk, held against its hash.
 
+        Args:
+            most: bytes; else as many as the manifest says, which a stranger wrote.
+
         Raises:
-            IntegrityError: missing, or not what the manifest says.
+            IntegrityError: missing, too large, or not what the manifest says.
         """
+        digest, size = self._listed(name)
+        data = open_inside(self.folder, name, size if most is None else most, size)
+        self._hold(name, hashlib.sha256(data).hexdigest(), digest)
+        return data
+
+    def check(self, name: str) -> None:
+        """The same without holding it: of a file of any size."""
+        digest, size = self._listed(name)
+        self._hold(name, hash_inside(self.folder, name, size), digest)
+
+    def _listed(self, name: str) -> tuple[str, int]:
         if name not in self.hashes:
             raise IntegrityError("not a file of this bundle", where=str(self.folder), found=name, allowed=self.hashes)
-        path, (digest, size) = self.folder / name, self.hashes[name]
-        data = open_inside(self.folder, name, size, size)
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise IntegrityError("is damaged: its SHA-256 differs from the manifest's", where=str(path))
-        return data
+        return self.hashes[name]
+
+    def _hold(self, name: str, found: str, digest: str) -> None:
+        if found != digest:
+            raise IntegrityError("is damaged: its SHA-256 differs from the manifest's", where=str(self.folder / name))
 
     def variant(self, target: str) -> Variant:
         """The variant of a target."""
@@ -165,7 +180,12 @@ class Bundle:
             places = sorted(name for name in self.hashes if name.startswith(start))
             if not places:
                 raise IntegrityError(f"no golden {kind}s", where=str(self.folder), found=start)
-            found.append(dict(tensor_pb.read(self.file(place), place) for place in places))
+            found.append(dict(tensor_pb.read(self.file(place, limits.GOLDEN_BYTES), place) for place in places))
+            if len(found[-1]) < len(places):
+                raise IntegrityError(f"a golden {kind} twice", where=f"{self.folder}: {start}", found=len(places))
+        if set(found[1]) != set(self.heads):  # what is not there is held against nothing
+            where, names = f"{self.folder}: {variant.target}", sorted(found[1])
+            raise IntegrityError("golden outputs of other names", where=where, found=names, allowed=list(self.heads))
         for name, array in (found[0] | found[1]).items():
             if array.ndim < (2 if name in found[1] else 1) or not array.size:
                 where = f"{self.folder}: {variant.target}: golden {name}"

@@ -3,9 +3,10 @@
 ``decisions.json``::
 
     samples     [{"text": "..."} or {"data": base64 of little-endian numbers, "dtype": "uint8", "shape": [8, 8, 1]}]
-    decisions   {target: [{output: {"index", "label", "score"}} for each sample]}
+    decisions   {target: [{output: {"index", "label", "score", "scores"}} for each sample]}
 
-Golden inputs are what a network reads; these also hold the preprocessing and the labels.
+Golden inputs are what a network reads; these also hold the preprocessing and the labels. Of a class that no sample is
+decided for, nothing tells its label from another's: ``verify`` says how many of them were seen.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -23,14 +25,19 @@ from edgekd.base import reader
 from edgekd.document.decisions import Decisions, Numbers, Said, Text
 from edgekd.errors import IntegrityError, in_bundle
 from edgekd.heads import Heads
-from edgekd.runtime.contents import Bundle
+from edgekd.runtime.contents import Bundle, Variant
+from edgekd.runtime.manifest import TEXT
 from edgekd.runtime.model import Model, Prediction
 from edgekd.runtime.opening import Opened
 
 FILE = "decisions.json"
-MOST = 4  # samples
-MOST_BYTES = 256_000  # of their numbers
-SLACK = 0.05  # of a probability, 0..1
+LEAST, MOST = 4, 16  # samples: one of each class, as far as there is room
+MOST_BYTES = 500_000  # of their numbers, unless one alone has more: three pictures of 224 x 224
+CLASSES = 16  # whose scores are written down, the best first
+SLACK = 0.05  # of a probability, where but the best class's is written down
+# Logarithms of probabilities are held as golden scores are: within the numerics' tolerance (int8: 0.05 of their range;
+# ONNX Runtime and OpenVINO differ by 0.006 of it on digits). ROUNDED: of six digits; nobody needs what is below TINY.
+ROUNDED, TINY = 1e-5, 1e-30
 
 
 def written(samples: Sequence[Any], heads: Heads, said: Mapping[str, Sequence[Any]]) -> bytes:
@@ -48,46 +55,75 @@ def written(samples: Sequence[Any], heads: Heads, said: Mapping[str, Sequence[An
     return (json.dumps(table, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def replay(bundle: Bundle, opened: Opened) -> int:
-    """Ask an opened variant about each raw sample, one by one and all at once; how many there are.
+def replay(bundle: Bundle, opened: Opened) -> tuple[int, int]:
+    """Ask an opened variant about each raw sample, one by one and all at once.
+
+    Returns:
+        How many there are, and how many of the bundle's labels were decided for.
 
     Raises:
-        IntegrityError: another label, or a score further from what it was than 0.05; or no such file.
+        IntegrityError: another label, or scores further from what they were than the variant's tolerance; samples of
+            another type than the manifest says; or no such file.
     """
     where = f"{bundle.folder}: {bundle.decisions}"
-    samples, wanted = _read(bundle.file(bundle.decisions), opened.variant.target, where)
+    samples, wanted = _read(bundle.file(bundle.decisions, reader.MOST), opened.variant.target, where)
+    is_ids = bool(bundle.preprocess) and bundle.preprocess[-1]["op"] == "columns"  # written down as int64
+    found = TEXT if isinstance(samples[0], str) else bundle.sample_dtype if is_ids else samples[0].dtype.name
+    if found != bundle.sample_dtype:
+        raise IntegrityError("samples of another type", where=where, found=found, allowed=bundle.sample_dtype)
     model = Model(bundle, opened.variant, opened.session)
     with in_bundle():
         alone = [model.predict(sample) for sample in samples]
         together = model.predict(samples if isinstance(samples[0], str) else np.stack(samples))
+    slack = {head: _slack(opened.variant, [told[head] for told in wanted if head in told]) for head in bundle.heads}
     for i, told in enumerate(wanted):
         for found in (alone[i], together[i]):
-            _hold(_plain(found, bundle.heads), told, f"{where}: {opened.variant.target}: sample {i}")
-    return len(samples)
+            _hold(_by_head(found, bundle.heads), told, slack, f"{where}: {opened.variant.target}: sample {i}")
+    return len(samples), len({(head, said["index"]) for told in wanted for head, said in told.items()})
 
 
-def _plain(found: Any, heads: Heads) -> dict[str, Any]:
-    """A Prediction, or those of several heads, as they are written down."""
-    by_head: Mapping[str, Prediction] = found if isinstance(found, dict) else dict.fromkeys(heads, found)
-    return {
-        head: {"index": one.index, "label": one.label, "score": float(f"{one.score:.6g}")}
-        for head, one in by_head.items()
-    }
+def _by_head(found: Any, heads: Heads) -> Mapping[str, Prediction]:
+    """A Prediction, or those of several heads."""
+    return found if isinstance(found, dict) else dict.fromkeys(heads, found)
 
 
-def _hold(found: Mapping[str, Any], told: Mapping[str, Said], where: str) -> None:
+def _plain(found: Any, heads: Heads) -> dict[str, Said]:
+    """The same as it is written down: six digits."""
+    made: dict[str, Said] = {}
+    for head, one in _by_head(found, heads).items():
+        best = sorted(range(len(one.scores)), key=lambda index: -one.scores[index])[:CLASSES]
+        scores = [(index, float(f"{one.scores[index]:.6g}")) for index in best]
+        made[head] = {"index": one.index, "label": one.label, "score": float(f"{one.score:.6g}"), "scores": scores}
+    return made
+
+
+def _slack(variant: Variant, told: Sequence[Said]) -> float:
+    """How far the logarithm of a score may be from what it was."""
+    logs = [_log(score) for said in told for _, score in said.get("scores", ())]
+    span = max(logs, default=0.0) - min(logs, default=0.0) if variant.quantized else 1.0
+    return variant.tolerance * span + ROUNDED
+
+
+def _log(score: float) -> float:
+    return math.log(max(score, TINY))
+
+
+def _hold(found: Mapping[str, Prediction], told: Mapping[str, Said], slack: Mapping[str, float], where: str) -> None:
     if list(found) != list(told):
         raise IntegrityError("other outputs than when it was built", where=where, found=list(found), allowed=told)
     for head, one in found.items():
         place, wanted = f"{where}: {head}", told[head]
-        if (one["index"], one["label"]) != (wanted["index"], wanted["label"]):
+        if (one.index, one.label) != (wanted["index"], wanted["label"]):
             raise IntegrityError(
-                "another decision than when it was built", where=place, found=one["label"], allowed=wanted["label"]
+                "another decision than when it was built", where=place, found=one.label, allowed=wanted["label"]
             )
-        if not abs(one["score"] - wanted["score"]) <= SLACK:
-            raise IntegrityError(
-                "another score than when it was built", where=place, found=one["score"], allowed=str(wanted["score"])
-            )
+        best = (wanted["index"], wanted["score"])
+        for index, score in (best, *wanted.get("scores", ())):
+            said = one.scores[index] if index < len(one.scores) else math.nan
+            off = abs(_log(said) - _log(score)) / slack[head] if "scores" in wanted else abs(said - score) / SLACK
+            if not off <= 1:
+                place, allowed = f"{place}: class {index}", f"{score:g}"
+                raise IntegrityError("another score than when it was built", where=place, found=said, allowed=allowed)
 
 
 def _stored(sample: Any) -> dict[str, Any]:

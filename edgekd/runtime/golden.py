@@ -95,11 +95,13 @@ def difference(
         raise IntegrityError("another output shape", where=where, found=found, allowed=str(wanted.shape))
     if wanted.ndim < 2 or not wanted.size:
         raise IntegrityError("no scores of samples", where=where, found=wanted.shape, allowed="(samples, scores)")
+    every = (wanted if of is None else of).astype(np.float64)  # whose range may be beyond float32
+    if not np.isfinite(every).all():
+        raise IntegrityError("golden scores that are not finite", where=where)
     if (got.argmax(1) != wanted.argmax(1)).any():
         raise IntegrityError("other answers than when it was built", where=where)
-    every = wanted if of is None else of
     span = float(every.max() - every.min()) if quantized else 1.0
-    worst = float(np.abs(got - wanted).max())
+    worst = float(np.abs(got.astype(np.float64) - wanted).max())
     if not worst <= tolerance * span:
         raise IntegrityError(
             "other scores than when it was built", where=where, found=worst, allowed=f"{tolerance * span:.3g}"

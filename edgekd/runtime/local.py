@@ -11,14 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgekd.base import child_limits
 from edgekd.base.child_limits import Limits
 from edgekd.errors import DeviceError, UnavailableError, UsageError, in_bundle
+from edgekd.runtime import batches, kept, remote, runners, statistics
 from edgekd.runtime import bench as benching
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime import kept, remote, runners, statistics
 from edgekd.runtime.bench import BenchJob, BenchResult
 from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.model import p50
@@ -116,7 +114,7 @@ def job_of(bundle: Bundle, variant: Variant, how: Settings) -> BenchJob:
         variant.backend,
         {"this": bundle.files_of(variant)},
         "this",
-        {name: np.resize(array, (batch, *array.shape[1:])) for name, array in golden.items()},
+        batches.filled(golden, batch, f"{bundle.folder}: {variant.target}"),
         options=variant.options,
         batch=batch,
         min_seconds=how.seconds,

@@ -4,29 +4,28 @@ It is a valid ONNX Runtime model package 1.0; everything of edgekd stands under 
 student is) and ``executor_info.edgekd`` (of each variant)::
 
     format      2
-    task        {"kind": "classification"} and the task's own keys
-    sample      {"dtype", "rate", "shape"} of one raw sample
+    task        {"kind": "classification"}
+    sample      {"dtype", "rate", "shape"} of one raw sample; a text has dtype "text" and shape []
     preprocess  from raw sample to model inputs
-    outputs     [{"axes", "labels", "name"}], in the order of the labels
-    thresholds  by output; empty where the task has none
+    outputs     [{"axes": ["batch", "class"], "labels", "name"}], in the order of the labels
+    thresholds  {}: the task has none
     decisions   the file of raw samples and what is decided about them, or null
     sbom        the file that lists what the bundle was made with, or null
     plan, shippable, files (SHA-256 and size of each)
 
     a variant:  also, backend, batch, checked, files, graphs, isa, numerics, options, quantized, tolerance
 
-No module path stands in it: a user's own backend is named ``plugin:Class``, and opens where the app names its module.
+What is read must be, key by key, what would be written of it: nothing stands there that nobody reads. No module path
+does: a user's own backend is named ``plugin:Class``, and opens where the app names its module.
 """
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekd import preprocess
 from edgekd.base import limits
 from edgekd.errors import IntegrityError
 from edgekd.heads import columns
@@ -37,8 +36,10 @@ from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
 
 SCHEMA_VERSION, FORMAT = "1.0", 2
 COMPONENT = "student"
-AXES = ("batch", "class", "token", "value", "y", "x", "frame", "box")
 SCORES = ("batch", "class")
+TASKS = ({"kind": "classification"},)  # whose outputs are scores, and which has no thresholds
+DTYPES = ("uint8", "int16", "int64", "float32")  # of raw samples that are numbers
+TEXT = "text"
 TOP_KEYS = ("additional_metadata", "components", "layout", "package_name", "schema_version")
 ABOUT_KEYS = {
     1: ("files", "format", "heads", "labels", "plan", "preprocess", "sample_shape", "shippable", "task"),
@@ -58,21 +59,18 @@ VARIANT_KEYS = {
 MISSING = {1: "an older format: without raw samples to decide about, the runtimes it was checked on, and a digest"}
 
 
-def table(bundle: Bundle, files: Mapping[str, bytes]) -> dict[str, Any]:
-    """The manifest of a bundle with these files."""
+def table(bundle: Bundle, ops: Sequence[Mapping[str, Any]], files: Mapping[str, tuple[str, int]]) -> dict[str, Any]:
+    """The manifest of a bundle with its preprocessing as it is written down, and these files: SHA-256 and size."""
     about = {
         "decisions": bundle.decisions or None,
-        "files": {
-            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            for name, data in sorted(files.items())
-        },
+        "files": {name: {"bytes": size, "sha256": digest} for name, (digest, size) in sorted(files.items())},
         "format": FORMAT,
         "outputs": [
             {"axes": list(bundle.axes.get(name, SCORES)), "labels": list(bundle.labels[where]), "name": name}
             for name, where in columns(bundle.heads).items()
         ],
         "plan": bundle.plan,
-        "preprocess": preprocess.stored(bundle.preprocess)[0],
+        "preprocess": list(ops),
         "sample": {"dtype": bundle.sample_dtype, "rate": bundle.rate, "shape": list(bundle.sample_shape)},
         "sbom": bundle.sbom or None,
         "shippable": bundle.shippable,
@@ -159,7 +157,7 @@ def parse(found: Any, folder: Path, where: str) -> Bundle:
     if not variants:
         raise IntegrityError("no variants", where=where)
     more = _about_1(about, where) if version == 1 else _about_2(about, hashes, where)
-    return Bundle(
+    bundle = Bundle(
         name=str(found["package_name"]),
         plan=str(about["plan"]),
         preprocess=[table_at(op, f"{where}: preprocess") for op in listed(about["preprocess"], f"{where}: preprocess")],
@@ -170,6 +168,31 @@ def parse(found: Any, folder: Path, where: str) -> Bundle:
         format=version,
         **more,
     )
+    if version > 1 and (off := _differs(found, table(bundle, bundle.preprocess, hashes), where)):
+        raise IntegrityError("not as edgekd writes it", where=off)
+    return bundle
+
+
+def _differs(found: Any, wanted: Any, place: str) -> str | None:
+    """Where a manifest first differs from the one that would be written of what was read: by type, order or value.
+
+    What reads a key as something else (``"no"`` as true, 17 as a text) would let it claim what nobody holds, and other
+    readers of model packages open the file that ``executor_info.ort`` names.
+    """
+    if type(found) is not type(wanted):
+        return place
+    inner: Iterable[tuple[str, Any, Any]] = ()
+    if isinstance(found, dict):
+        if list(found) != list(wanted):
+            return f"{place}: {next((key for key in found if key not in wanted), 'the order of keys')}"
+        inner = ((f"{place}: {key}", value, wanted[key]) for key, value in found.items())
+    elif isinstance(found, list):
+        if len(found) != len(wanted):
+            return place
+        inner = ((f"{place}[{i}]", *pair) for i, pair in enumerate(zip(found, wanted, strict=True)))
+    elif found != wanted:
+        return place
+    return next((off for name, one, other in inner if (off := _differs(one, other, name))), None)
 
 
 def _hashes(files: Any, where: str) -> dict[str, tuple[str, int]]:
@@ -208,12 +231,17 @@ def _about_1(about: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _about_2(about: Mapping[str, Any], hashes: Collection[str], where: str) -> dict[str, Any]:
     task = table_at(about["task"], f"{where}: task")
-    if not isinstance(task.get("kind"), str):
-        raise IntegrityError("no kind of task", where=f"{where}: task", found=task)
+    if task not in TASKS:
+        raise IntegrityError("no kind of task", where=f"{where}: task", found=task, allowed=str(TASKS[0]))
+    if table_at(about["thresholds"], f"{where}: thresholds"):
+        raise IntegrityError("thresholds of a task that has none", where=f"{where}: thresholds")
     sample = table_at(about["sample"], f"{where}: sample")
     keys(sample, ("dtype", "rate", "shape"), f"{where}: sample")
     if type(sample["rate"]) is not int or not 0 <= sample["rate"] <= MOST:
         raise IntegrityError("not a rate in Hz", where=f"{where}: sample.rate", found=sample["rate"])
+    if sample["dtype"] not in (DTYPES if sample["shape"] else (TEXT,)):
+        place, allowed_ = f"{where}: sample.dtype", (*DTYPES, f"{TEXT}, of shape []")
+        raise IntegrityError("no type of a raw sample", where=place, found=sample["dtype"], allowed=allowed_)
     labels: list[str] = []
     heads: dict[str, int] = {}
     axes: dict[str, tuple[str, ...]] = {}
@@ -223,8 +251,8 @@ def _about_2(about: Mapping[str, Any], hashes: Collection[str], where: str) -> d
         name = str(output["name"])
         if name in heads or not output["labels"]:
             raise IntegrityError("an output twice, or without labels", where=place, found=name)
-        if unknown := [axis for axis in texts(output["axes"], f"{place}.axes") if axis not in AXES]:
-            raise IntegrityError("unknown axis", where=f"{place}.axes", found=unknown[0], allowed=AXES)
+        if tuple(texts(output["axes"], f"{place}.axes")) != SCORES:
+            raise IntegrityError("not the axes of scores", where=f"{place}.axes", found=output["axes"], allowed=SCORES)
         heads[name], axes[name] = len(texts(output["labels"], f"{place}.labels")), tuple(output["axes"])
         labels += output["labels"]
     if not heads:
@@ -237,7 +265,6 @@ def _about_2(about: Mapping[str, Any], hashes: Collection[str], where: str) -> d
         "sample_shape": tuple(wholes(sample["shape"], f"{where}: sample.shape")),
         "sample_dtype": str(sample["dtype"]),
         "rate": sample["rate"],
-        "thresholds": table_at(about["thresholds"], f"{where}: thresholds"),
         "decisions": _listed_file(about["decisions"], hashes, f"{where}: decisions"),
         "sbom": _listed_file(about["sbom"], hashes, f"{where}: sbom"),
     }
@@ -268,7 +295,7 @@ def _variant(name: str, body: Any, hashes: Collection[str], version: int, where:
         if f"{name}/{file}" not in hashes:
             raise IntegrityError("a file without a hash", where=where, found=file)
     most = limits.most_tolerance(own["quantized"] is True)
-    if not isinstance(own["tolerance"], int | float) or not 0 <= own["tolerance"] <= most:
+    if type(own["tolerance"]) not in (int, float) or not 0 <= own["tolerance"] <= most:
         raise IntegrityError("not a tolerance", where=where, found=own["tolerance"], allowed=f"0 to {most:g}")
     if wholes([own["batch"]], f"{where}: batch")[0] > limits.BATCH:
         raise IntegrityError("not a batch", where=where, found=own["batch"], allowed=f"1 to {limits.BATCH}")
@@ -287,7 +314,7 @@ def _variant(name: str, body: Any, hashes: Collection[str], version: int, where:
         numerics=str(own["numerics"]),
         quantized=bool(own["quantized"]),
         batch=own["batch"],
-        tolerance=float(own["tolerance"]),
+        tolerance=own["tolerance"],
         also=also,
         graphs=_graphs(own.get("graphs", []), own["files"], f"{where}: graphs"),
         checked=_checked(own.get("checked", []), f"{where}: checked"),

@@ -5,11 +5,9 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from edgekd import host
 from edgekd.errors import FactoryError, IntegrityError, UnavailableError, UsageError, in_bundle
-from edgekd.runtime import golden
+from edgekd.runtime import batches, claims, golden
 from edgekd.runtime.backends._base import Session, make
 from edgekd.runtime.contents import Bundle, Variant
 
@@ -53,7 +51,9 @@ def open_variant(bundle: Bundle, variant: Variant, threads: int | None = None, b
             raise
         return open_variant(bundle, others(variant)[0], threads, batch)
     with in_bundle():
-        session = backend.open(bundle.files_of(variant), batch=batch or variant.batch)
+        files = bundle.files_of(variant)
+        claims.hold_files(bundle, variant, files)
+        session = backend.open(files, batch=batch or variant.batch)
     found = {port.name: port.shape[-1] if port.shape else None for port in session.outputs}
     if any(found.get(name, 0) not in (None, size) for name, size in bundle.heads.items()):
         where = f"{bundle.folder}: {variant.target}"
@@ -83,10 +83,9 @@ def hold(bundle: Bundle, opened: Opened) -> None:
     if opened.is_checked:
         return
     x, wanted = bundle.golden_of(variant)
+    first = {name: array[:1] for name, array in x.items()}
     with in_bundle():
-        got = opened.session.run(
-            {name: np.resize(array[:1], (variant.batch, *array.shape[1:])) for name, array in x.items()}
-        )
+        got = opened.session.run(batches.filled(first, variant.batch, f"{bundle.folder}: {variant.target}"))
     for head, scores in wanted.items():
         said = got.get(head)
         where = f"{variant.target}: {opened.runtime}"

@@ -14,7 +14,7 @@ from typing import Any
 from edgekd.base import confined, places
 from edgekd.base.door import everything
 from edgekd.errors import EdgekdError, FactoryError, IntegrityError, UnavailableError, UsageError
-from edgekd.runtime import batches, decisions, golden, manifest, signature
+from edgekd.runtime import batches, claims, decisions, golden, manifest, signature
 from edgekd.runtime.bundle import MANIFEST, UNLISTED, read
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.opening import Opened, open_variant, others
@@ -38,7 +38,7 @@ def checked(
     if digest not in (None, bundle.digest):
         raise IntegrityError("changed while it was verified", where=str(folder / MANIFEST))
     for name in bundle.hashes:
-        bundle.file(name)
+        bundle.check(name)
     if places.kind(signed := folder / signature.SIGNATURE) not in ("file", "nothing"):
         raise IntegrityError("not a regular file", where=str(signed))
     extra = sorted(set(everything(folder)) - set(bundle.hashes) - UNLISTED)
@@ -73,13 +73,16 @@ def replay(bundle: Bundle, variant: Variant) -> list[dict[str, Any]]:
     except UnavailableError as err:
         return [{"check": name, "skipped": str(err)}]
     with _bundles_fault(name):
+        claims.hold_ports(bundle, opened.variant, opened.session)
         checks = [_golden(bundle, opened, name)]
-    if bundle.decisions:
+    if not bundle.decisions and bundle.format > 1:
+        why = "the bundle has none: nothing tells whether its labels and its preprocessing are those of the model"
+        checks.append({"check": f"{variant.target}: raw samples on {variant.backend}", "skipped": why})
+    elif bundle.decisions:
         with _bundles_fault(f"{variant.target}: raw samples on {variant.backend}"):
-            count = decisions.replay(bundle, opened)
-        checks.append(
-            {"check": f"{variant.target}: {count} raw samples on {variant.backend}: same decisions", "ok": True}
-        )
+            count, seen = decisions.replay(bundle, opened)
+        said = f"same decisions, {seen} of {len(bundle.labels)} labels seen"
+        checks.append({"check": f"{variant.target}: {count} raw samples on {variant.backend}: {said}", "ok": True})
     return checks
 
 

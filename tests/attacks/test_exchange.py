@@ -40,14 +40,18 @@ def exchanging(monkeypatch: pytest.MonkeyPatch, out: Path, before: str, times: i
     """Do something to a bundle just before a file of it is opened, the first few times."""
     done: list[str] = []
 
-    def opened(folder: Path, name: str, *more: Any) -> bytes:
-        if name == before and folder == out and len(done) < times:
-            done.append(name)
-            act(len(done))
-        return door.open_inside(folder, name, *more)
+    def exchanged(way: Callable[..., Any]) -> Callable[..., Any]:
+        def opened(folder: Path, name: str, *more: Any) -> Any:
+            if name == before and folder == out and len(done) < times:
+                done.append(name)
+                act(len(done))
+            return way(folder, name, *more)
+
+        return opened
 
     for module in (bundle, contents):
-        monkeypatch.setattr(module, "open_inside", opened)
+        monkeypatch.setattr(module, "open_inside", exchanged(door.open_inside))
+    monkeypatch.setattr(contents, "hash_inside", exchanged(door.hash_inside))
 
 
 def verified(out: Path, run: bool = True) -> Any:

@@ -82,7 +82,9 @@ def functions(count: int, calls: int = 1) -> bytes:
 def bundle(folder: Path, files: dict[str, bytes], backend: str = "ort") -> Path:
     golden = {"input": X}, {"logits": X @ np.arange(1, 7, dtype=np.float32).reshape(2, 3)}
     one = Variant("one", backend, {}, files, (), "float32", False, 1, 1e-3, golden=golden)
-    about = Bundle("net", {"kind": "classification"}, "0" * 64, "abc", {"logits": 3}, [], [2], True, [one])
+    about = Bundle(
+        "net", {"kind": "classification"}, "0" * 64, "abc", {"logits": 3}, [], [2], True, [one], sample_dtype="float32"
+    )
     bundles.write(folder / "b", about, {})
     return folder / "b"
 

@@ -92,7 +92,8 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     x = np.eye(2, dtype=np.float32)
     golden = {"input": x}, {"logits": x @ np.arange(1, 7, dtype=np.float32).reshape(2, 3)}
     variant = Variant("ort-cpu", "ort", {}, {"model.onnx": onnx_bytes}, (), "float32", False, 1, 1e-3, golden=golden)
-    about = Bundle("net", {"kind": "classification"}, "0" * 64, "abc", {"logits": 3}, [], [2], True, [variant])
+    task, heads = {"kind": "classification"}, {"logits": 3}
+    about = Bundle("net", task, "0" * 64, "abc", heads, [], [2], True, [variant], sample_dtype="float32")
     bundles.write(tmp_path / "stranger", about, {})
     evil = f"open({str(tmp_path / 'pwned')!r}, 'w').close()\nclass X: pass\n"
     for name in ("stranger/openvino/evil.py", "stranger/__init__.py", "evil.py"):
@@ -106,7 +107,14 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def rewritten(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change what the first variant says, and the digest with it."""
     table = json.loads((folder / "manifest.json").read_text())
-    change(table["components"]["student"]["variants"]["ort-cpu"]["executor_info"]["edgekd"])
+    body = table["components"]["student"]["variants"]["ort-cpu"]
+    change(body["executor_info"]["edgekd"])
+    own = body["executor_info"]["edgekd"]
+    provider = own["options"].get("provider", "CPUExecutionProvider") if isinstance(own["options"], dict) else ""
+    if own["backend"] == "ort":  # as who forges it well would
+        body |= {"ep": provider, "device": "cpu" if provider == "CPUExecutionProvider" else "gpu"}
+    else:
+        del body["ep"], body["device"], body["executor_info"]["ort"]
     data = bundles.canonical(table)
     (folder / "manifest.json").write_bytes(data)
     (folder / "manifest.sha256").write_bytes(bundles.digest_file(data))

@@ -40,7 +40,7 @@ def make(folder: Path, *, side: int = 8, targets: tuple[str, ...] = ("ort-cpu",)
     ]
     shape, heads = [side, side, 3], {"logits": 3}
     task = {"kind": "classification"}
-    about = Bundle("net", task, "0" * 64, "abc", heads, [{"op": "layout"}], shape, True, variants)
+    about = Bundle("net", task, "0" * 64, "abc", heads, [{"op": "layout"}], shape, True, variants, sample_dtype="uint8")
     bundles.write(folder, about, {})
     return folder
 

@@ -52,7 +52,16 @@ def make_bundle(folder: Path, *, pad: int = 0, isa: tuple[str, ...] = (), backen
     )
     ops = [{"op": "layout"}]
     bundle = Bundle(
-        "net", {"kind": "classification"}, "0" * 64, list("abc"), {"logits": 3}, ops, [8, 8, 3], True, [variant]
+        "net",
+        {"kind": "classification"},
+        "0" * 64,
+        list("abc"),
+        {"logits": 3},
+        ops,
+        [8, 8, 3],
+        True,
+        [variant],
+        sample_dtype="uint8",
     )
     bundles.write(folder, bundle, {})
     return folder

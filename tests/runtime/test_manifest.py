@@ -18,7 +18,6 @@ import edgekd
 from edgekd.errors import IntegrityError, UnavailableError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import opening
-from edgekd.runtime.contents import Checked
 
 ONE = Path(__file__).parents[1] / "golden" / "bundle_1"
 
@@ -86,8 +85,8 @@ def test_verify_decides_about_raw_samples(built: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda about: about["outputs"][0]["labels"].reverse(), "another decision"),
-        (lambda about: about["preprocess"][0].update(divide=-4), "another"),
+        (lambda about: about["outputs"][0]["labels"].reverse(), "edgekd_labels: says otherwise"),
+        (lambda about: about["preprocess"][0].update(divide=-4), "edgekd_preprocess: says otherwise"),
     ],
     ids=["labels in another order", "another preprocessing"],
 )
@@ -105,6 +104,9 @@ def test_a_users_own_backend_is_named_without_its_module(built: Path, tmp_path: 
 
     def change(table: dict[str, Any]) -> None:
         own(table, "ort-cpu")["backend"] = "plugin:Ort"
+        variants = table["components"]["student"]["variants"]
+        body = variants["ort-cpu"] = variants.pop("ort-cpu")  # the last, as ``portable_first`` has it
+        del body["ep"], body["device"], body["executor_info"]["ort"]  # which are of ONNX Runtime's own
 
     rewrite(tmp_path / "b", change)
     with pytest.raises(UnavailableError, match="needs a backend of its maker's own"):
@@ -116,7 +118,9 @@ def test_a_users_own_backend_is_named_without_its_module(built: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("target", ["ort-cpu", "openvino"])
-def test_another_runtime_must_answer_alike(built: Path, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_runtime_must_answer_alike(
+    built: Path, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where a variant was never scored, one golden sample is asked before an app gets it."""
     asked: list[str] = []
     golden_of = bundles.Bundle.golden_of
@@ -129,12 +133,13 @@ def test_another_runtime_must_answer_alike(built: Path, target: str, monkeypatch
     monkeypatch.setattr(bundles.Bundle, "golden_of", told)
     wrong = True
     assert edgekd.load(built, target=target).target == target and not asked, "scored on the like"
-    older = Checked("another 1.0", "x86_64", ())
-    monkeypatch.setattr(bundles.manifest, "_checked", lambda found, where: (older,))
+    older = {"arch": "x86_64", "isa": [], "runtime": "another 1.0"}
+    out = shutil.copytree(built, tmp_path / "b")
+    rewrite(out, lambda table: own(table, target).update(checked=[older]))
     with pytest.raises(UnavailableError, match="does not answer here as where it was checked"):
-        edgekd.load(built, target=target)
+        edgekd.load(out, target=target)
     wrong = False
-    assert edgekd.load(built, target=target).target == target and asked == [target, target]
+    assert edgekd.load(out, target=target).target == target and asked == [target, target]
 
 
 def test_the_older_format_opens(tmp_path: Path) -> None:
