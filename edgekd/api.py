@@ -112,7 +112,7 @@ def _table(recipe: str | Path | Mapping[str, Any] | None, given: Objects, budget
         if not some and budget is None:
             return recipe
         loaded, _ = recipes.load(recipe)
-        table = loaded.model_dump(mode="json", exclude_unset=True)
+        table = loaded.model_dump(exclude_unset=True)  # as JSON inf would be None, and a date a text
     else:
         table = _over(_defaults(given, recipe or {}), recipe or {}) if some else dict(recipe or {})
         if some:

@@ -18,6 +18,7 @@ from typing import Any
 
 from edgekd import host, sources
 from edgekd.base.door import everything
+from edgekd.base.plain import plain
 from edgekd.base.shards import INDEX, shards
 from edgekd.errors import RecipeError
 from edgekd.passes import build_pass, free_name, losses_of, split_table
@@ -134,7 +135,7 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
     return _digest(
         "build",
         content(recipe),
-        [target.model_dump(mode="json") for target in targets],
+        [target.model_dump() for target in targets],
         data,
         [_models(recipe, name) for name in (*recipe.panel, "student")],
         quick,
@@ -146,7 +147,7 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
 
 def tables(recipe: Recipe, targets: Sequence[Target]) -> list[Any]:
     """All that names users' code."""
-    return [recipe.model_dump(mode="json", exclude={"tune"}), [target.model_dump(mode="json") for target in targets]]
+    return [recipe.model_dump(exclude={"tune"}), [target.model_dump() for target in targets]]
 
 
 def content(recipe: Recipe) -> dict[str, Any]:
@@ -155,7 +156,7 @@ def content(recipe: Recipe) -> dict[str, Any]:
 
     Heads and their groups are lists: their order numbers classes and outputs, and keys know no order of a table.
     """
-    table = recipe.model_dump(mode="json", exclude={"tune"})
+    table = recipe.model_dump(exclude={"tune"})
     for part, key in list(inputs(table)):
         del part[key]
     table["data"]["heads"] = [[name, list(groups.items())] for name, groups in recipe.data.heads.items()]
@@ -243,7 +244,7 @@ class _Maker:
             self.quick,
         ]
         read = table.checkpoint is not None or (self.trained and name == "teacher")
-        own = table.model_dump(mode="json", exclude={"seed", "weight", *(SCHEDULE_KEYS if read else ())})
+        own = table.model_dump(exclude={"seed", "weight", *(SCHEDULE_KEYS if read else ())})
         mixed = not read and _mixed(table)
         key = _key("learn", "teacher", _without_inputs(own, "teacher"), self._read(name), mixed, *base)
         schedule = None if read else Schedule(**_schedule_of(table))
@@ -322,13 +323,13 @@ class _Maker:
         own, schedule = split_table(table, {"lr": student.lr / 4, **alike}, f"compress[{number}]")
         losses = losses_of(table, self.recipe.losses, number)
         # How a runtime fuses additions concerns the file alone: the training is shared.
-        told = scheme.model_dump(mode="json", exclude={"residual", "tolerance"}) if scheme else None
+        told = scheme.model_dump(exclude={"residual", "tolerance"}) if scheme else None
         wants: list[Any] = [told or target.shapes.channel_multiple]
         if change.timed:  # its clock is the target's, and the code that times
             wants += [_measured(target), host.measured_key(int(target.options.get("threads", 1)))]
             wants += [sources.own("measure")]
         if change.trains:
-            wants += [schedule.model_dump(mode="json"), _mixed(schedule), *losses]
+            wants += [schedule.model_dump(), _mixed(schedule), *losses]
         step = Step(
             name=f"{name} ({scheme.name})" if scheme else name,
             kind=table["kind"],
@@ -391,7 +392,7 @@ def student_step(
 
 def _measured(target: Target) -> Table:
     """What a measurement depends on: not what is only told."""
-    return target.model_dump(mode="json", exclude={"description", "float_ops"})
+    return target.model_dump(exclude={"description", "float_ops"})
 
 
 def _schedule_of(table: Schedule) -> dict[str, Any]:
@@ -408,13 +409,13 @@ def _key(package: str, *parts: Any) -> str:
 
 
 def _digest(*parts: Any) -> str:
-    return sha256(canonical(list(parts)))
+    return sha256(canonical(plain(list(parts))))
 
 
 def _models(recipe: Recipe, name: str) -> list[str]:
     """Hashes of the files and folders that a network of a recipe is read from, by the name of its step."""
     role, table = ("student", recipe.student) if name == "student" else ("teacher", recipe.panel[name])
-    return [_input_hash(Path(part[key])) for part, key in inputs({role: table.model_dump(mode="json")})]
+    return [_input_hash(Path(part[key])) for part, key in inputs({role: table.model_dump()})]
 
 
 def _without_inputs(table: Table, role: str) -> Table:

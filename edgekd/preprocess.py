@@ -233,14 +233,17 @@ def batched(x: Any, sample_shape: Sequence[int]) -> tuple[Array, bool]:
     A sample of one channel may be H x W or H x W x 1. The shape () is that of a text: a str, or a list of them.
 
     Raises:
-        UsageError: any other shape, or not an array of numbers (of texts).
+        UsageError: any other shape, or not an array of numbers (of texts); a picture of Pillow in another mode than L
+            and RGB, with transparent parts, or turned by EXIF.
     """
     shape = tuple(sample_shape)
     if not shape:
         return _texts(x), isinstance(x, str)
     try:
+        for picture in x if isinstance(x, list | tuple) else [x]:
+            samples.check_picture(picture)
         array = samples.array_of(x)
-    except (ValueError, TypeError, RuntimeError) as err:  # lists of unequal lengths
+    except (ValueError, TypeError, RuntimeError, OSError, SyntaxError) as err:  # unequal lengths; a damaged picture
         raise UsageError("not an array", where="predict", found=x, allowed="samples of one shape") from err
     shapes = [shape, shape[:-1]] if len(shape) == 3 and shape[-1] == 1 else [shape]
     if array.dtype.kind not in "uifb":

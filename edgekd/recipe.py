@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgekd.base import limits, toml_files
+from edgekd.base.plain import plain
 from edgekd.base.recipe_files import NAME as NAME
 from edgekd.base.recipe_files import builtin_folder as builtin_folder
 from edgekd.base.recipe_files import builtins as builtins
@@ -276,9 +277,11 @@ def load(name: str | None, settings: Sequence[str] = ()) -> tuple[Recipe, Path]:
 def parse(table: Mapping[str, Any], file: str) -> Recipe:
     """Check a recipe that is already a table."""
     try:
-        return Recipe.model_validate(dict(table))
+        made = Recipe.model_validate(dict(table))
     except ValidationError as err:
         raise explain(err, Recipe, file, RecipeError) from err
+    plain(made.model_dump(exclude={"tune"}))  # an object from Python that no key tells from another is refused here
+    return made
 
 
 def _anchor(table: Table, folder: Path) -> None:

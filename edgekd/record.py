@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgekd import attribution, examples, explain, host, learned, metric, preprocess, steps, veto
+from edgekd.base.plain import plain
 from edgekd.build import baseline, exports, taken
 from edgekd.build.evaluation import SPLITS, Exam, Scores
 from edgekd.decide import choose, doubts
@@ -379,7 +380,7 @@ def _checked(measured: Measured, chosen: Candidate) -> tuple[Checked, ...]:
 
 def public_recipe(recipe: Recipe) -> dict[str, Any]:
     """The exact recipe, but of input paths only the file's name: no absolute path enters a bundle."""
-    table: dict[str, Any] = _without_paths(recipe.model_dump(mode="json", exclude_none=True))
+    table: dict[str, Any] = _without_paths(plain(recipe.model_dump(exclude_none=True)))
     return table
 
 

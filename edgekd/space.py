@@ -15,6 +15,7 @@ from typing import Any
 
 from edgekd import plan, plugins
 from edgekd import recipe as recipes
+from edgekd.base.plain import plain
 from edgekd.errors import EdgekdError, RecipeError
 from edgekd.passes import TEACHING_KEYS, build_pass
 from edgekd.recipe import SCHEDULE_KEYS, TIMING, Knob, Recipe, Table
@@ -136,13 +137,13 @@ def tidy(value: Any) -> Any:
 
 def table_of(recipe: Recipe) -> Table:
     """The recipe as its author would write it: only what was given. TOML knows no null, so none is in it."""
-    return _without_nulls(recipe.model_dump(mode="json", exclude_unset=True))
+    return _without_nulls(recipe.model_dump(exclude_unset=True))
 
 
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
-    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def apply(table: Table, point: Point) -> Table:
@@ -354,12 +355,12 @@ def likeness(recipe: Recipe) -> str:
     table = plan.content(recipe)
     for key in ("name", "description", "budget", "targets", "golden"):
         del table[key]
-    return sha256(canonical(table))
+    return sha256(canonical(plain(table)))
 
 
 def spell(value: Any) -> Any:
     """A choice as Optuna takes it: plain values; a table as JSON."""
-    return json.dumps(value, sort_keys=True) if isinstance(value, Mapping | list | tuple) else value
+    return json.dumps(plain(value), sort_keys=True) if isinstance(value, Mapping | list | tuple) else value
 
 
 def unspell(knob: Knob, value: Any) -> Any:

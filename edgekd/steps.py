@@ -20,6 +20,7 @@ from torch import nn
 
 from edgekd import clock, context, metric, plugins
 from edgekd.base import notes
+from edgekd.base.plain import plain
 from edgekd.build import lineage, network_key, taken
 from edgekd.build.lineage import ABOUT, PROBE, WEIGHTS
 from edgekd.compress._base import Clock, Context, Pass
@@ -232,8 +233,8 @@ def structure(table: Table, change: Pass, before: Student, context: Context) -> 
     plugins.call_user(change.requires, where, before, context)
     changed: Student = plugins.call_user(change.apply, where, before, context)
     plugins.call_user(change.ensures, where, before, changed)
-    *lineage, last = changed.lineage
-    return replace(changed, lineage=(*lineage, {**last, "table": table}))
+    *earlier, last = changed.lineage
+    return replace(changed, lineage=(*earlier, {**last, "table": plain(table)}))
 
 
 def context_of(bench: Bench, step: Step, change: Pass, watching: Watching | None = None) -> Context:
@@ -337,8 +338,10 @@ def unpack(bench: Bench, files: Mapping[str, bytes], step: Step) -> Trained:
     about = json.loads(files[ABOUT])
     root, *records = about["lineage"]
     rebuilt = bench.untrained(step.name if step.kind == "teacher" else root["kind"])
+    tables = lineage.tables(bench.recipe, bench.plan)
     for record in records:
-        rebuilt = plugins.call_user(make_pass(record["table"]).replay, f"compress: {record['kind']}", rebuilt, record)
+        change = make_pass(tables[canonical(record["table"])])
+        rebuilt = plugins.call_user(change.replay, f"compress: {record['kind']}", rebuilt, record)
     fault = nets.fault(rebuilt.module, load_tensors(files[WEIGHTS]))
     if fault is None and PROBE in files:
         told = load_tensors(files[PROBE])["probe"]

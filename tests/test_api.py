@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import torch
 from torch import nn
 
 import edgekd
-from edgekd import api
+from edgekd import api, recipe, record, space
+from edgekd.base.plain import plain
 from edgekd.errors import UsageError
 from edgekd.learn.data._batches import from_splits
 from edgekd.prepare import Objects
+from edgekd.tune import outcome
 
 RNG = np.random.default_rng(0)
 
@@ -117,3 +120,16 @@ def test_unlabelled_data_is_measured_by_agreement(arguments: dict[str, Any], tmp
 def test_mistakes_are_told(arguments: dict[str, Any], changed: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         edgekd.build(**{**arguments, **changed})
+
+
+def test_a_recipe_that_is_read_stays_as_it_was_written(tmp_path: Path) -> None:
+    """With a budget beside it the factory was handed None for inf and a text for a date."""
+    path = tmp_path / "r.toml"
+    settings = ['student.model={kind="python",factory="a:b",args={since=2020-01-01,cap=inf}}']
+    made, _ = recipe.load("digits", settings)
+    path.write_text(outcome.toml(space.table_of(made), "of a search"))
+    table = api._table(str(path), Objects(None, None, None), {"max_drop": 0.5})
+    args = {"since": date(2020, 1, 1), "cap": float("inf")}
+    assert table["student"]["model"]["args"] == args
+    assert recipe.parse(table, "r").student.model == recipe.load(str(path))[0].student.model
+    assert record.public_recipe(made)["student"]["model"]["args"] == plain(args)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgekd import plan, recipe, target
+from edgekd.base.plain import plain
+from edgekd.errors import RecipeError
 
 RECIPE: dict[str, Any] = {
     "name": "p",
@@ -142,3 +147,35 @@ def test_pruning_in_steps_trains_each_and_a_timed_one_forks_by_target() -> None:
         assert last.parent == first.name and list(first.targets) == targets
         assert [step.schedule.epochs for step in (first, last) if step.schedule] == [3, 3]
         assert [step.table["step"] for step in (first, last)] == [1, 2] and last.table[next(iter(keys))] == 0.5
+
+
+ODD = [float("inf"), float("-inf"), float("nan"), date(2020, 1, 1), "2020-01-01", "!date 2020-01-01", None, 1.5]
+
+
+@pytest.mark.parametrize("place", ["student", "losses"])
+def test_what_json_has_not_is_in_the_keys(place: str) -> None:
+    """A build of ``inf`` was taken for one of ``nan``, and of a loss it ended as a bug."""
+    table = {
+        "student": lambda value: {"model": {"kind": "python", "factory": "nowhere:net", "args": {"x": value}}},
+        "losses": lambda value: [{"kind": "kl", "temperature": value}],
+    }[place]
+    made = [make({place: table(value)}, ("ort-cpu",)) for value in ODD]
+    assert len({one.identity for one in made}) == len(ODD)
+    assert len({keys(one)["student"] for one in made}) == len(ODD)
+
+
+def test_what_no_key_tells_from_another_is_refused_with_its_place() -> None:
+    model = {"kind": "python", "factory": "nowhere:net", "args": {"act": [print, np.float32(1)]}}
+    with pytest.raises(RecipeError, match=r"student\.model\.args\.act\.0: no plain value.*builtin_function"):
+        make({"student": {"model": model}})
+    model["args"] = {"act": np.float32(1)}
+    other = {**model, "args": {"act": np.float32(2)}}
+    assert make({"student": {"model": model}}).identity != make({"student": {"model": other}}).identity
+
+
+def test_a_plain_value_is_itself_and_no_order_of_a_set_counts() -> None:
+    value = {"a": [1, 2.5, True, None, "text"], "b": {"c": "ü"}}
+    assert plain(value) == value
+    assert plain({"x": {"b", "a", "c"}}) == {"x": ["!set", "a", "b", "c"]}
+    assert plain({1: 2}) != plain({"1": 2}) != plain({"!int 1": 2})
+    json.dumps(plain({"x": (Path("a"), b"\xff", date(2020, 1, 1), 1j)}), allow_nan=False)

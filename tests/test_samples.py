@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageOps
 
 from edgekd import preprocess
 from edgekd.base import samples
@@ -63,8 +64,55 @@ def test_pictures_that_are_scaled_already_are_refused(kind: Any) -> None:
     for raw in (scaled, scaled[None], [scaled, scaled], 2 * scaled - 1, (scaled - 0.45) / 0.25):
         with pytest.raises(UsageError, match=r"already: the preprocessing is part of the student.*uint8"):
             student.predict(raw)
-    for raw in (pixels.astype(kind), pixels.astype(np.uint8), pixels > 99, np.zeros((6, 5, 3), kind), pixels // 200):
+    for raw in (pixels.astype(kind), pixels.astype(np.uint8), np.zeros((6, 5, 3), kind), pixels // 200):
         assert student.predict(raw).label == "yes"
+
+
+def test_black_and_white_are_0_and_255() -> None:
+    """As 0 and 1 of 255 a picture was nearly black, and nothing said so."""
+    grey = np.arange(30, dtype=np.uint8).reshape(6, 5) * 8
+    student = model([{"op": "scale", "divide": 255.0}, {"op": "layout"}], (6, 5, 1), "uint8")
+    for raw in (grey > 99, [grey > 99, grey > 50], torch.tensor(grey > 99)):
+        with pytest.raises(UsageError, match=r"predict: truth values.*mask.astype\('uint8'\) \* 255"):
+            student.predict(raw)
+    with pytest.raises(UsageError, match="mode 1"):
+        student.predict(Image.fromarray(grey > 99))
+    assert student.predict((grey > 99).astype(np.uint8) * 255).label == "yes"
+
+
+COLOURS = np.random.default_rng(2).integers(0, 256, (6, 6, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "LA", "RGBA", "CMYK", "YCbCr", "HSV", "I;16", "F", "turned", "clear"])
+def test_a_picture_that_training_reads_otherwise_is_refused(mode: str) -> None:
+    image = Image.fromarray(COLOURS)
+    if mode == "turned":
+        image.getexif()[0x0112] = 6
+    elif mode == "clear":
+        image.info["transparency"] = (1, 2, 3)
+    else:
+        image = (image.convert("L") if mode in ("1", "LA", "I;16", "F") else image).convert(mode)
+    found = {"turned": "mode RGB, EXIF orientation 6", "clear": "mode RGB, transparent"}.get(mode, f"mode {mode}")
+    shape = (6, 6, len(image.getbands()))
+    for given in (image, [image, image]):
+        with pytest.raises(UsageError, match=f"not read as in training; found '{found}.*ImageOps.exif_transpose"):
+            model([{"op": "layout"}], shape, "uint8").predict(given)
+
+
+def test_a_picture_as_training_reads_it_is_taken() -> None:
+    student = model([{"op": "layout"}], (6, 6, 3), "uint8")
+    image = Image.fromarray(COLOURS)
+    assert student.predict(image).label == "yes" and len(student.predict([image, image])) == 2
+    image.getexif()[0x0112] = 6
+    assert student.predict(ImageOps.exif_transpose(image).convert("RGB")).label == "yes"
+    np.testing.assert_array_equal(student._first.seen[0].transpose(1, 2, 0), np.rot90(COLOURS, -1))  # type: ignore[attr-defined]
+
+
+def test_a_table_of_uint8_is_no_picture() -> None:
+    for raw in ([0.0, 1.0, 1.0, 0.0], [0.5, 0.25, 0.0, 1.0], [True, False, True, True]):
+        assert model([], (4,), "uint8").predict(raw).label == "yes"
+    with pytest.raises(UsageError, match=r"beyond those.*numbers from 0 to 255; give them as in"):
+        model([], (4,), "uint8").predict([0.0, 900.0, 1.0, 0.0])
 
 
 def test_numbers_of_other_students_may_be_small() -> None:

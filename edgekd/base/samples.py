@@ -13,6 +13,7 @@ LARGEST = float(np.finfo(np.float32).max)
 SCALED = 1.0  # what pictures that are divided by 255 stay within
 NORMALISED = 5.0  # and those that are brought to mean 0 and deviation 1
 # What raw samples of these types are within. Floats may go a quarter beyond, as after resizing or resampling.
+ORIENTATION = 0x0112  # of EXIF: 1 is upright, 2 to 8 are turned or mirrored
 RANGES = {"uint8": (0, 255), "int16": (-32_768, 32_767)}
 
 
@@ -36,17 +37,42 @@ def array_of(given: Any) -> NDArray[Any]:
     return np.asarray(given)
 
 
+def check_picture(given: Any) -> None:
+    """Hold a picture of Pillow, which need not be installed, against how training reads one; other things pass.
+
+    Its numbers are indices for a palette, truth values for black and white, and not turned as its EXIF data say.
+
+    Raises:
+        UsageError: another mode than L and RGB, transparent parts, or an orientation other than upright.
+    """
+    if not all(hasattr(given, name) for name in ("mode", "getexif", "convert")):
+        return
+    clear = bool(getattr(given, "has_transparency_data", False))
+    turned = given.getexif().get(ORIENTATION, 1)
+    if given.mode in ("L", "RGB") and not clear and turned not in range(2, 9):
+        return
+    found = [f"mode {given.mode}", *["transparent"] * clear, *[f"EXIF orientation {turned}"] * (turned != 1)]
+    hint = 'ImageOps.exif_transpose(im).convert("RGB"), or "L" for greys'
+    if clear:
+        white = 'Image.alpha_composite(Image.new("RGBA", im.size, "white"), im.convert("RGBA"))'
+        hint += f"; what is transparent lies on white in training: before that im = {white}"
+    allowed = "a picture of mode L or RGB that stands upright, or an array"
+    message = "a picture that is not read as in training"
+    raise UsageError(message, where="predict", found=", ".join(found), allowed=allowed, hint=hint)
+
+
 def check_numbers(raw: NDArray[Any], dtype: str, where: str = "predict") -> None:
     """Hold raw samples against what a student's raw samples are.
 
     Args:
-        raw: a batch of samples, (N, ...).
+        raw: a batch of samples, (N, ...). Of uint8 those of one axis are rows of a table, and others pictures.
         dtype: of the raw samples of the training, such as ``uint8``; "" where it is not known.
 
     Raises:
-        UsageError: NaN or Inf, or more than float32 holds; for a student of uint8 also what was scaled or normalised
-            (floats not all 0 within -1..1, or within -5..5 with negative ones); for one of it or of int16 a sample that
-            holds fractions within -1..1 alone, and what lies outside of the type's range; for sounds 8-bit ones.
+        UsageError: NaN or Inf, or more than float32 holds; for a student of pictures in uint8 also truth values, and
+            what was scaled or normalised (floats not all 0 within -1..1, or within -5..5 with negative ones); for one
+            of it or of int16 a sample that holds fractions within -1..1 alone; for sounds 8-bit ones; for all of uint8
+            or int16 what lies outside of the type's range.
     """
     if raw.dtype.kind not in "uifb" and dtype in RANGES:
         raise UsageError("not numbers", where=where, found=str(raw.dtype), allowed=f"raw {dtype} samples")
@@ -62,14 +88,18 @@ def check_numbers(raw: NDArray[Any], dtype: str, where: str = "predict") -> None
 
 def _check_range(raw: NDArray[Any], dtype: str, low: float, high: float, where: str) -> None:
     least, most = RANGES[dtype]
+    table = dtype == "uint8" and raw.ndim <= 2  # numbers of any kind: of them 1 may be much, and halves a mean
+    if raw.dtype.kind == "b" and not table:
+        hint = "give the samples as they were read; of a mask of black and white: mask.astype('uint8') * 255"
+        raise UsageError("truth values", where=where, found="bool", allowed=f"raw {dtype} samples", hint=hint)
     top, slack = max(-low, high), (most - least) / 4 if raw.dtype.kind == "f" else 0
-    odd = _scaled(raw) if raw.dtype.kind == "f" else None
+    odd = _scaled(raw) if raw.dtype.kind == "f" and not table else None
     if odd is not None:
         where, low, high = f"{where}: sample {odd}", float(raw[odd].min()), float(raw[odd].max())
     scaled = odd is not None
-    if dtype == "uint8" and raw.dtype.kind == "f":
+    if dtype == "uint8" and raw.dtype.kind == "f" and not table:
         scaled |= 0 < top <= SCALED or (low < 0 and top <= NORMALISED)
-    what = "pixels" if dtype == "uint8" else "sounds"
+    what = "numbers" if table else "pixels" if dtype == "uint8" else "sounds"
     message = None
     if scaled:
         how = "scaled" if low >= 0 or dtype == "int16" else "normalised"
@@ -85,7 +115,7 @@ def _check_range(raw: NDArray[Any], dtype: str, low: float, high: float, where: 
             where=where,
             found=f"{raw.dtype} from {low:.3g} to {high:.3g}",
             allowed=f"raw {dtype} samples, such as {what} from {least} to {most}",
-            hint=f"give them as they were read, or {code}",
+            hint="give them as in the training" if table else f"give them as they were read, or {code}",
         )
 
 

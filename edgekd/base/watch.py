@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from edgekd.base.plain import plain
+
 # Readers that open files past Python: (module, owner inside it or "", attribute). Those of modules not loaded are none.
 READERS = (
     ("safetensors", "", "safe_open"),
@@ -37,7 +39,7 @@ _hooked: list[bool] = []
 
 def owner(entry: str, args: Mapping[str, Any] | None = None) -> str:
     """What calls of user code are told apart by: ``package.module:name``, and the arguments of a factory."""
-    return f"{entry} {json.dumps(args, sort_keys=True, default=str)}" if args else entry
+    return f"{entry} {json.dumps(plain(args), sort_keys=True)}" if args else entry
 
 
 @contextmanager

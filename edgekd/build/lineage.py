@@ -5,10 +5,11 @@ from __future__ import annotations
 from safetensors import SafetensorError
 
 from edgekd.base import reader
+from edgekd.base.plain import plain
 from edgekd.document.cache import Trained
 from edgekd.errors import IntegrityError
 from edgekd.plan import Plan, Step
-from edgekd.recipe import Recipe
+from edgekd.recipe import Recipe, Table
 from edgekd.store import Store, canonical
 
 WEIGHTS, ABOUT, PROBE = "model.safetensors", "student.json", "probe.safetensors"  # the files of a trained step
@@ -35,8 +36,7 @@ def fault(about: bytes, recipe: Recipe, plan: Plan) -> str | None:
     try:
         told = reader.read(about, Trained, ABOUT)
         root, *records = told["lineage"]
-        tables = (*(recipe.student.from_teacher or ()), *(step.table for step in plan.steps.values()))
-        known = {canonical(table) for table in tables if table}
+        known = tables(recipe, plan)
         if root["kind"] not in ROOTS:
             return f"made of {root['kind']!r}"
         if unknown := [record["kind"] for record in records if canonical(record["table"]) not in known]:
@@ -44,3 +44,9 @@ def fault(about: bytes, recipe: Recipe, plan: Plan) -> str | None:
         return None
     except (IntegrityError, ValueError, TypeError, KeyError) as err:
         return f"no student: {err}"
+
+
+def tables(recipe: Recipe, plan: Plan) -> dict[bytes, Table]:
+    """The table of every pass of a recipe, by how a record spells it: JSON has no inf, and no dates."""
+    found = (*(recipe.student.from_teacher or ()), *(step.table for step in plan.steps.values()))
+    return {canonical(plain(table)): table for table in found if table}

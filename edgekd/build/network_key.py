@@ -6,17 +6,23 @@ functions handed over, layers hooked. All that an object holds is followed here,
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import hashlib
 import random
 import types
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence, Set, ValuesView
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.parameter import is_lazy
 
 from edgekd import plugins
@@ -26,7 +32,18 @@ from edgekd.learn import nets
 from edgekd.learn.checkpoint import add_tensors
 from edgekd.store import canonical
 
-PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size, np.dtype, Path)
+PLAIN = (
+    *(type(None), bool, int, float, complex, str, bytes, np.dtype, Path),
+    *(torch.dtype, torch.device, torch.Size, torch.finfo, torch.iinfo),
+)
+RANDOM = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, torch.Generator)
+BUILT_IN = (types.BuiltinFunctionType, types.MethodWrapperType)
+DESCRIPTORS = (
+    *(types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType),
+    *(types.GetSetDescriptorType, types.MemberDescriptorType),
+)
+NO_ANSWERS = ("_thread", "_contextvars", "pybind11_builtins")  # locks, and what functions of C++ are bound to
+DEEPEST = 20  # objects that are made of objects that are made of ...: an end for those that make new ones each time
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 # Of a module: its flag is set by whoever runs it; hooks on the state say nothing of the answers.
 _NOT_SAID = {
@@ -36,7 +53,7 @@ _NOT_SAID = {
 
 
 def fingerprint(module: nn.Module, example: Sequence[Tensor] | None = None, *, plain: bool = True) -> str:
-    """SHA-256 (hex) over a network as it stands.
+    """SHA-256 (hex) over a network as it stands. An object in it of which nothing can be read is told as a warning.
 
     Args:
         example: model inputs; with them the exported graph counts too, where there is one (a teacher need not have it).
@@ -123,6 +140,7 @@ class _Reader:
     def __init__(self, digest: hashlib._Hash, plain: bool = True) -> None:
         self.digest, self.plain = digest, plain
         self.met: dict[int, tuple[int, Any]] = {}
+        self.depth = 0  # of objects read as pickle sees them
         self.brought: dict[str, str] = {}
 
     def say(self, *words: Any) -> None:
@@ -132,29 +150,40 @@ class _Reader:
         """Add a value of any kind."""
         if isinstance(value, PLAIN):
             return self.say(type(value).__name__, str(value)) if self.plain else None
+        if isinstance(value, np.generic):
+            return self.say(type(value).__name__, value.dtype.str, value.tobytes()) if self.plain else None
         if id(value) in self.met:
             return self.say("met", self.met[id(value)][0])
         self.met[id(value)] = len(self.met), value
         if isinstance(value, Tensor):
             self.say("tensor", value.requires_grad, type(value).__name__)
+            if hasattr(value, "__tensor_flatten__"):  # made of others, as torchao's are
+                names, about = value.__tensor_flatten__()
+                return self.read([about, *(getattr(value, name) for name in names)])
             add_tensors(self.digest, {"": _dense(value)})
         elif isinstance(value, np.ndarray):
             self.say("array", value.dtype.str, value.shape)
             self.read(value.tolist()) if value.dtype.hasobject else self.digest.update(value.tobytes())
+            self._held(value)  # of a masked one the mask
         elif isinstance(value, Mapping):
             self.say("mapping", len(value))
             for key, inner in list(value.items()):
                 self.read(key)
                 self.read(inner)
-        elif isinstance(value, list | tuple):
+            self.read(value.default_factory if isinstance(value, defaultdict) else None)
+            self._held(value)
+        elif isinstance(value, list | tuple | ValuesView):
             self.say(type(value).__name__, len(value))
             for inner in value:
                 self.read(inner)
-        elif isinstance(value, set | frozenset):
-            self.say("set", sorted(_hash_of(inner) for inner in value))
-        elif isinstance(value, torch.jit.ScriptModule):
+            self._held(value)
+        elif isinstance(value, Set):
+            self.say("set", sorted(self._apart(inner) for inner in value))
+            self._held(value)
+        elif isinstance(value, torch.jit.ScriptModule | torch.jit.ScriptFunction):
             self.say("script", str(getattr(value, "inlined_graph", "")))
-            self.read({**value.state_dict(), **dict(value.named_buffers())})
+            if isinstance(value, torch.jit.ScriptModule):
+                self.read({**value.state_dict(), **dict(value.named_buffers())})
         else:
             self._object(value)
 
@@ -167,16 +196,80 @@ class _Reader:
             self._function(value)
         elif isinstance(value, type):
             self._class(value)
-        elif isinstance(value, types.ModuleType | types.BuiltinFunctionType):
-            self.say("built in", getattr(value, "__name__", ""))
+        elif isinstance(value, types.ModuleType):
+            self.say("module", value.__name__)
+        elif isinstance(value, BUILT_IN):
+            self.say("built in", getattr(value, "__module__", ""), value.__name__)
+            owner = value.__self__
+            self.read(None if isinstance(owner, types.ModuleType) else owner)  # what a bound one is bound to
+        elif isinstance(value, DESCRIPTORS):
+            self.say("of a class", value.__objclass__.__module__, value.__qualname__)
+        elif isinstance(value, types.CodeType):
+            self.say("code", imports.code(value))
+        elif isinstance(value, weakref.ReferenceType):
+            self.read(value())
         else:
             self._class(type(value))
-            for key, inner in list(getattr(value, "__dict__", {}).items()):
-                if key in _HOOKS:
-                    self.read(list(inner.values()))  # their numbers are counted over the whole process
-                elif key not in _NOT_SAID:
-                    self.say(key)
-                    self.read(inner)
+            self._instance(value)
+
+    def _instance(self, value: Any) -> None:
+        """An object by how ``copy`` would make it again, where its class says that; else by what it holds."""
+        if isinstance(value, RANDOM) and not self.plain:
+            return  # its numbers
+        said = not isinstance(value, nn.Module) and _says_how(type(value))
+        made = self._made_of(value) if said else None
+        if isinstance(made, list):
+            return self._deeper(made)
+        if self._held(value) or made is not None:
+            return self.say(made)
+        if isinstance(made := self._made_of(value), list):
+            return self._deeper(made)
+        cls = type(value)
+        if made is None and cls.__module__ not in NO_ANSWERS:
+            message = f"of {cls.__module__}.{cls.__qualname__}, which a network holds, nothing can be read: "
+            warnings.warn(
+                f"{message}a network that differs in it alone is taken for this one", UserWarning, stacklevel=2
+            )
+
+    def _made_of(self, value: Any) -> list[Any] | str | None:
+        """A function, its arguments, the state and the items after it; or a global's name; None: it can't be said."""
+        if self.depth >= DEEPEST:
+            return None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # "deprecated: pickling of ..."
+                made: list[Any] | str = plugins.call_user(functools.partial(_reduced, value), "network")
+                return made
+        except FactoryError:
+            return None
+
+    def _deeper(self, made: list[Any]) -> None:
+        self.depth += 1
+        self.read(made)
+        self.depth -= 1
+
+    def _held(self, value: Any) -> bool:
+        """Add an object's attributes, those in ``__slots__`` too; whether it has any."""
+        held: dict[str, Any] = {}
+        for cls in [cls for cls in type(value).__mro__ if "__slots__" in vars(cls)]:
+            for name, slot in vars(cls).items():
+                with suppress(AttributeError):  # not set
+                    held |= {name: slot.__get__(value)} if isinstance(slot, types.MemberDescriptorType) else {}
+        held |= getattr(value, "__dict__", {})
+        for key, inner in held.items():
+            if key in _HOOKS:
+                self.read(list(inner.values()))  # their numbers are counted over the whole process
+            elif key not in _NOT_SAID:
+                self.say(key)
+                self.read(inner)
+        return bool(held)
+
+    def _apart(self, value: Any) -> str:
+        """The hash of one of a set, which has no order: what it brings is no other's to refer to."""
+        reader = _Reader(hashlib.sha256(), self.plain)
+        reader.met, reader.depth = dict(self.met), self.depth
+        reader.read(value)
+        return reader.digest.hexdigest()
 
     def _class(self, cls: type) -> None:
         """A class by its name, and by all that its module brings; one of a notebook by what its functions hold."""
@@ -215,6 +308,18 @@ class _Reader:
             self.say(self.brought[name])
 
 
+def _says_how(cls: type) -> bool:
+    """Whether a class, or ``copyreg``, says by itself how its objects are copied."""
+    names = ("__reduce_ex__", "__reduce__", "__getstate__")
+    return cls in copyreg.dispatch_table or any(getattr(cls, name) is not getattr(object, name) for name in names)
+
+
+def _reduced(value: Any) -> list[Any] | str:
+    reducer = copyreg.dispatch_table.get(type(value))
+    made = reducer(value) if reducer else value.__reduce_ex__(2)
+    return made if isinstance(made, str) else [*made[:3], *(list(items) for items in made[3:5] if items is not None)]
+
+
 def _cell(cell: Any) -> Any:
     try:
         return cell.cell_contents
@@ -229,7 +334,7 @@ def _names(code: types.CodeType) -> set[str]:
 
 def _dense(value: Tensor) -> Tensor:
     """The tensor in a form whose bytes can be read."""
-    if is_lazy(value) or value.is_meta:
+    if is_lazy(value) or value.is_meta or isinstance(value, FakeTensor):
         return torch.zeros(0, dtype=value.dtype)
     value = value.detach()
     if value.is_quantized:

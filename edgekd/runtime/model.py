@@ -84,7 +84,8 @@ class Model:
             A Prediction, or where the student has several heads a dict of them by head.
 
         Raises:
-            UsageError: another shape than the bundle's samples have; NaN or Inf; pictures that are scaled already.
+            UsageError: another shape than the bundle's samples have; NaN or Inf; pictures that are scaled already, of
+                truth values, or Pillow's where their numbers are not what training reads (palettes, EXIF).
             IntegrityError: the model does not answer as its bundle says.
         """
         raw, single = preprocess.clips(x, self._shape[0]) if self._hears else preprocess.batched(x, self._shape)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from edgekd import metric, space
+from edgekd.base.plain import plain
 from edgekd.errors import IntegrityError
 from edgekd.orders import Order
 from edgekd.recipe import Recipe, Table
@@ -75,7 +76,7 @@ def document(facts: Facts) -> dict[str, Any]:
         "recipe": str(facts.order.out.with_name(facts.order.out.name + ".tune") / "recipe.toml"),
         "seconds": round(facts.seconds, 1),
         "study": facts.study.study.study_name,
-        "space": {key: knob.model_dump(mode="json", exclude_defaults=True) for key, knob in facts.study.knobs.items()},
+        "space": {key: plain(knob.model_dump(exclude_defaults=True)) for key, knob in facts.study.knobs.items()},
         "trials": [row(trial) for trial in facts.study.trials() if trial.state != TrialState.WAITING],
     }
 

@@ -12,6 +12,7 @@ from typing import Any
 from edgekd import host, orders, pipeline, space
 from edgekd import recipe as recipes
 from edgekd.base import locks
+from edgekd.base.plain import plain
 from edgekd.disk import disk, replace_folder
 from edgekd.errors import DivergedError, ExportError, FactoryError, GateError, OutputError, RecipeError, UsageError
 from edgekd.learn.data._checks import loaded
@@ -273,7 +274,7 @@ def _study(lab: Lab, recipe: Recipe, knobs: Mapping[str, Knob], wanted: Wanted) 
         lab.bench(recipe)  # runs users' code once, so that a second worker finds the same name
     what = [
         lab.order_of(recipe).identity,
-        {key: knob.model_dump(mode="json") for key, knob in knobs.items()},
+        {key: plain(knob.model_dump()) for key, knob in knobs.items()},
         host.measured_key(0),
     ]
     name = f"{recipe.name}-{sha256(canonical(what))[:16]}"

@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ import _tampers as tampers
 import pytest
 
 from edgekd import sources, steps
+from edgekd.base.plain import plain
 from edgekd.build import lineage
 from edgekd.errors import DeviceError, OutputError, ResourceError
 from edgekd.runtime import kept
@@ -181,6 +183,16 @@ def recipe() -> tuple[Any, Any]:
 def test_a_lineage_that_the_recipe_names(recipe: tuple[Any, Any]) -> None:
     for about in (told(), told(PASSES[0]), told(*PASSES, root="teacher")):
         assert lineage.fault(about, *recipe) is None
+
+
+def test_a_pass_with_what_json_has_not_is_found_again(recipe: tuple[Any, Any]) -> None:
+    """Such a student could not be kept: the build ended as a bug."""
+    table = {"kind": "mine:Pass", "cap": float("inf"), "since": date(2020, 1, 1)}
+    recipe[1].steps["b"].table = table
+    about = told(plain(table))
+    assert lineage.fault(about, *recipe) is None
+    spelled = canonical(json.loads(about)["lineage"][1]["table"])
+    assert lineage.tables(*recipe)[spelled] is table, "replayed as the recipe has it"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import copy
+import dataclasses
+import datetime
+import decimal
+import fractions
+import operator
 import random
+import re
+import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -58,6 +69,110 @@ def test_a_difference_is_seen(change: Callable[[Any], Any]) -> None:
     net = Gated()
     change(net)
     assert network_key.fingerprint(net) != network_key.fingerprint(Gated())
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    """Has no ``__dict__``."""
+
+    rate: float
+    _name: str = ""
+
+
+class Bare:
+    """Neither, and pickle is told nothing of it."""
+
+    __slots__ = ("__rate", "unset")
+
+    def __init__(self, rate: float) -> None:
+        self.__rate = rate
+
+
+class Ring(collections.deque[int]):
+    """One of C with attributes."""
+
+
+class Endless:
+    """Made of another of its kind, and so on."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def __reduce__(self) -> Any:
+        return Endless, (Endless(self.rate),)
+
+
+class Secret(Endless):
+    """Whose own code raises."""
+
+    def __reduce__(self) -> Any:
+        raise KeyError(self.rate)
+
+
+def _ring(name: str) -> Ring:
+    made = Ring([1, 2])
+    made.name = name  # type: ignore[attr-defined]
+    return made
+
+
+def _looped(value: int) -> Any:
+    made = collections.deque([value])
+    made.append(made)  # type: ignore[arg-type]
+    return made
+
+
+ONE, TWO = torch.ones(2), torch.zeros(2)
+PAIRS: list[tuple[Any, Any]] = [
+    *[(kind(0), kind(1)) for kind in (np.int64, np.uint8, np.float32, np.float64, np.bool_, np.complex64)],
+    *[(kind([1, 2]), kind([1, 3])) for kind in (collections.deque, bytearray, Ring, iter)],
+    (collections.deque([ONE]), collections.deque([TWO])),
+    (collections.deque([1], 2), collections.deque([1], 3)),
+    (collections.defaultdict(int, a=1), collections.defaultdict(float, a=1)),
+    ({1: 2}.keys(), {2: 2}.keys()),
+    *[(kind(1), kind(2)) for kind in (Slotted, Bare, Endless, Secret, decimal.Decimal, operator.itemgetter)],
+    *[(kind(1), kind(2)) for kind in (range, slice, np.random.default_rng, np.random.RandomState)],
+    (_ring("a"), _ring("b")),
+    (_looped(1), _looped(2)),
+    (re.compile("a"), re.compile("b")),
+    (re.compile("a"), re.compile("a", re.IGNORECASE)),
+    (fractions.Fraction(1, 2), fractions.Fraction(1, 3)),
+    (datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)),
+    (torch.Tensor.relu, torch.Tensor.tanh),
+    (Slotted.rate, Slotted._name),
+    (ONE.add, TWO.add),
+    (ONE.add, ONE.sub),
+    ("a".join, "b".join),
+    (np.sin, np.cos),
+    (torch.strided, torch.sparse_coo),
+    (np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2], mask=[0, 0])),
+    (weakref.ref(ONE), weakref.ref(TWO)),
+    (torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS, ids=lambda value: type(value).__name__)
+def test_what_has_no_attributes_is_seen(one: Any, other: Any) -> None:
+    """Such networks had one key, and the second was given what was trained for the first."""
+    found = [network_key._hash_of({"x": value, "next": 1}) for value in (one, other)]
+    assert found[0] != found[1]
+    with contextlib.suppress(TypeError, KeyError, RecursionError):  # what can't be copied
+        twin = one if isinstance(one, weakref.ref) else copy.deepcopy(one)
+        assert network_key._hash_of({"x": twin, "next": 1}) == found[0], "no address, and no order of a hash"
+
+
+def test_what_can_not_be_read_is_told_but_for_locks() -> None:
+    with pytest.warns(UserWarning, match=r"of builtins\.generator, which a network holds, nothing can be read"):
+        network_key._hash_of(value for value in range(3))
+    assert network_key._hash_of([threading.Lock(), 1]) != network_key._hash_of([threading.Lock(), 2])
+
+
+def test_random_numbers_of_its_own_are_no_other_network() -> None:
+    def make() -> nn.Module:
+        net = Gated()
+        net.options["draws"] = [np.random.RandomState(), np.random.default_rng()]  # type: ignore[assignment]
+        return net
+
+    assert network_key.of_factory(make, 0, EXAMPLE, "t") == network_key.of_factory(make, 0, EXAMPLE, "t")
 
 
 def test_what_is_held_by_itself_ends() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +169,52 @@ def test_greys_of_16_bits_and_floats_are_scaled_and_never_cut_off(tmp_path: Path
     for odd in (grey / 257, grey * np.nan, grey / 65_535 - 0.1):
         with pytest.raises(DataError, match=r"f\.tif: greys that nothing says how to scale"):
             read(Image.fromarray(odd.astype(np.float32)), tmp_path / "f.tif")
+
+
+def png_16(pixels: np.ndarray, transparent: tuple[int, ...] = ()) -> bytes:
+    """(H, W) or (H, W, 3) as a PNG of 16 bits a channel, which Pillow does not write in colour."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, 2 * (pixels.ndim - 2), 0, 0, 0)
+    clear = chunk(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent)) if transparent else b""
+    parts = (chunk(b"IHDR", head), clear, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_a_tiff_whose_0_is_white_is_not_inverted(kind: type, tmp_path: Path) -> None:
+    """Pillow turns 8 bits over (also when it writes them), and no others."""
+    grey = np.array([[0, 257, 25_700, 65_535]])
+    scale = {np.uint8: 257, np.uint16: 1, np.float32: 65_535}[kind]
+    picture = Image.fromarray((grey / scale).astype(kind))
+    upright = [[[0], [1], [100], [255]]]
+    assert read(picture, tmp_path / "a.tif") == upright
+    wanted = upright if kind is np.uint8 else [[[255], [254], [155], [0]]]
+    assert read(picture, tmp_path / "b.tif", tiffinfo={262: 0}) == wanted
+
+
+def test_a_transparent_colour_of_16_bits_lies_on_white() -> None:
+    grey, seen = np.array([[0, 25_700, 51_400]]), Seen()
+    assert open_image(png_16(grey, (25_700,)), "a.png", seen=seen).tolist() == [[[0], [255], [200]]]
+    colour = np.stack([grey, grey, grey + 3], axis=-1)
+    found = open_image(png_16(colour, (25_700, 25_700, 25_703)), "b.png", seen=seen)
+    assert found.tolist() == [[[0] * 3, [255] * 3, [200] * 3]]
+    assert seen.clear == 2 and open_image(png_16(grey), "c.png").tolist() == [[[0], [100], [200]]]
+
+
+def test_colours_of_16_bits_that_hold_8_are_refused() -> None:
+    seen = Seen()
+    for top in (255, 200):
+        open_image(png_16(np.full((2, 2, 3), top)), "a.png", seen=seen)
+    with pytest.raises(DataError, match="all black; found '2 pictures, none above 255'"):
+        list(seen.notes())
+    open_image(png_16(np.full((2, 2, 3), 4095)), "a.png", seen=seen)
+    assert any("3 of 3 pictures have 16 bits and reach 4095" in note for note in seen.notes())
+    open_image(png_16(np.full((2, 2, 3), 60_000)), "a.png", seen=seen)
+    assert list(seen.notes()) == []
 
 
 def test_a_set_of_16_bits_that_hold_fewer(tmp_path: Path) -> None:

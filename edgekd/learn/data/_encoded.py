@@ -2,7 +2,7 @@
 
 Turned as their EXIF orientation says; of several frames the first; palettes as their colours; what is transparent
 lies on white. Greys of 16 bits (Pillow's modes I;16 and I, 0..65535) and of floats (mode F, 0..1) are scaled to 0..255,
-never cut off: one outside of its range is refused.
+never cut off: one outside of its range is refused. Of colours of 16 bits Pillow gives the upper 8.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ DECODABLE = (
 )
 GREY = ("1", "L", "LA", "La")
 WHITE = {"I;16": 65_535, "I;16L": 65_535, "I;16B": 65_535, "I;16N": 65_535, "I": 65_535, "F": 1}
+INVERTED, PHOTOMETRIC = 0, 262  # what a TIFF says where 0 is white; Pillow turns 8 bits over, and no others
 DARK = 8192  # of 65535: no picture of 16 bits is brighter, so that few greys are left of them
 
 
@@ -40,7 +41,8 @@ class Seen:
     """What pictures held that is not read as it is, counted.
 
     Attributes:
-        peak: the brightest of the 16-bit greys, 0..65535.
+        deep: those of 16 bits.
+        peak: the brightest of their greys and colours, 0..65535.
     """
 
     pictures: int = 0
@@ -125,14 +127,18 @@ def _array(data: bytes, where: str, size: tuple[int, int] | None, mode: str | No
     try:
         file = _opened(data, where)
         seen.pictures += 1
+        deep = _is_deep(file)
         seen.frames += (
             getattr(file, "n_frames", 1) > 1 and file.format != "MPO"
         )  # a phone's: one picture, several sizes
         image: Image.Image = ImageOps.exif_transpose(file)
         grey = image.mode in GREY or image.mode in WHITE
         if image.mode in WHITE:
-            image = _eight_bits(image, where, seen)
-        elif image.has_transparency_data:
+            inverted = getattr(file, "tag_v2", {}).get(PHOTOMETRIC) == INVERTED
+            image = _eight_bits(image, where, seen, inverted)
+        elif deep:
+            _count_deep(image, seen)
+        if image.has_transparency_data:
             image = _on_white(image, seen)
         image = image.convert(mode or ("L" if grey else "RGB"))
         if size is not None and image.size != (size[1], size[0]):
@@ -159,8 +165,23 @@ def _opened(data: bytes, where: str) -> Image.Image:
     return file
 
 
-def _eight_bits(image: Image.Image, where: str, seen: Seen) -> Image.Image:
-    """Greys of 16 bits or floats as 0..255."""
+def _is_deep(file: Image.Image) -> bool:
+    """Whether a picture that is not decoded yet has more than 8 bits a colour, of which Pillow keeps the upper ones."""
+    args = [tile[3] if isinstance(tile[3], tuple) else (tile[3],) for tile in getattr(file, "tile", ())]
+    return any(isinstance(word, str) and ";16" in word for words in args for word in words)
+
+
+def _count_deep(image: Image.Image, seen: Seen) -> None:
+    """Count colours of 16 bits, by their upper 8; and bring the colour that is transparent to these, too."""
+    seen.deep += 1
+    seen.peak = max(seen.peak, 256.0 * max(high for _, high in image.convert("RGB").getextrema()) + 255)
+    clear = image.info.get("transparency")
+    if isinstance(clear, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
+
+
+def _eight_bits(image: Image.Image, where: str, seen: Seen, inverted: bool) -> Image.Image:
+    """Greys of 16 bits or floats as 0..255, on white where one of them is transparent."""
     greys, white = np.asarray(image).astype(np.float64), WHITE[image.mode]
     low, high = float(greys.min()), float(greys.max())
     allowed = f"0 (black) to {white} (white)"
@@ -171,6 +192,9 @@ def _eight_bits(image: Image.Image, where: str, seen: Seen) -> Image.Image:
     if image.mode != "F":
         seen.deep += 1
         seen.peak = max(seen.peak, high)
+    clear = greys == image.info.get("transparency", -1)
+    seen.clear += bool(clear.any())
+    greys = np.where(clear, white, white - greys if inverted else greys)
     return Image.fromarray(np.rint(greys * (255 / white)).astype(np.uint8))
 
 
