@@ -337,6 +337,6 @@ def _step(place: Any, part: str, key: str) -> Any:
 
 
 def _index(place: list[Any], part: str, key: str) -> int:
-    if not part.isdigit() or int(part) >= len(place):
+    if not part.isdecimal() or len(part) > 9 or int(part) >= len(place):
         raise UsageError(f"{key!r} counts from 0", where="--set", found=part, allowed=map(str, range(len(place))))
     return int(part)
