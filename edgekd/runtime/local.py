@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.base import child_limits
+from edgekd.base import child_limits, limits
 from edgekd.base.child_limits import Limits
 from edgekd.errors import DeviceError, UnavailableError, UsageError, in_bundle
 from edgekd.runtime import bench as benching
@@ -51,6 +51,9 @@ class Settings:
     plugins: tuple[str, ...] = ()
     max_memory_gb: float | None = None
     max_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        limits.finite(self.seconds, "seconds")
 
     def limits(self, folder: Path) -> Limits:
         """Of the processes that open a bundle."""

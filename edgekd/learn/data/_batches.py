@@ -153,12 +153,11 @@ def _labels(value: Any, where: str) -> NDArray[Any]:
 def _row(labels: Sequence[Any], where: str) -> NDArray[Any]:
     """A list of labels as an array; of several types numpy would make texts of numbers, and numbers of True."""
     kinds = {str if isinstance(label, str) else int if _is_whole(label) else type(label) for label in labels}
-    if len(kinds) == 1 and issubclass(*kinds, str | int | float | bytes | np.generic):
-        return np.array(labels)
     if len(kinds) > 1:
         found = " and ".join(sorted(kind.__name__ for kind in kinds))
         raise DataError("labels of several types", where=where, found=found, allowed="whole numbers, or names")
-    return np.fromiter(labels, object, len(labels))
+    scalars = all(isinstance(label, str | int | float | bytes | np.generic) for label in labels)
+    return np.array(labels) if scalars else np.fromiter(labels, object, len(labels))
 
 
 def _is_whole(label: Any) -> bool:

@@ -123,7 +123,8 @@ def _heads(dataset: Dataset, where: str) -> Iterator[tuple[Dataset, str]]:
         for name, split in of.items():
             if split.y is not None:
                 check_labels(split.x, split.y, dataset.heads[head], f"{where} ({name}): head {head}")
-        yield replace(dataset, **of, classes=dataset.classes[own], heads={}), f"{where}: head {head}"
+        seen = replace(dataset, train=of["train"], validation=of["validation"], test=of["test"], heads={})
+        yield replace(seen, classes=dataset.classes[own]), f"{where}: head {head}"
 
 
 def _check_classes(dataset: Dataset, where: str, *, every_class: bool) -> None:

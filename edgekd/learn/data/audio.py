@@ -218,8 +218,9 @@ def read_wav(data: bytes, rate: int, where: str) -> Clip:
         allowed = f"{count}, as its header says"
         raise DataError("cut off", where=where, found=f"{len(frames) // 2} samples", allowed=allowed)
     if rest := _beyond(data):
-        found, hint = f"{count} samples, and {rest:,} bytes that are no part of a wav file", "write the file anew"
-        raise DataError("its header does not say all that it holds", where=where, found=found, hint=hint)
+        held = f"{count} samples, and {rest:,} bytes that are no part of a wav file"
+        hint = "write the file anew"
+        raise DataError("its header does not say all that it holds", where=where, found=held, hint=hint)
     return np.frombuffer(frames, "<i2").astype(np.int16)
 
 

@@ -126,8 +126,8 @@ class Interactions:
             if arrays[field].shape != (count,) or arrays[field].dtype.kind not in "iuf":
                 raise DataError("not one number a rating", where=f"data.{field}", found=arrays[field].shape)
         if (bad := np.flatnonzero(~np.isfinite(arrays["rating"]))).size:
-            where, found = f"data.{self.rating}: rating {bad[0]}", float(arrays["rating"][bad[0]])
-            raise DataError("NaN or infinity in the ratings", where=where, found=found, allowed="finite numbers")
+            where, value = f"data.{self.rating}: rating {bad[0]}", float(arrays["rating"][bad[0]])
+            raise DataError("NaN or infinity in the ratings", where=where, found=value, allowed="finite numbers")
         for field in ("user", "item", "train", "validation", "test"):
             values = arrays[field]
             most = count if field in ("train", "validation", "test") else 2**31
