@@ -14,6 +14,7 @@ from torch import nn
 from edgekd import console, orders, pipeline, preprocess
 from edgekd import recipe as recipes
 from edgekd.build import network_key
+from edgekd.disk import users_path
 from edgekd.errors import UsageError, in_python
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.data._batches import fingerprint, from_splits
@@ -82,8 +83,8 @@ def build(
             [targets] if isinstance(targets, str) else targets,
             data=None if dataset is None else fingerprint(dataset),
             objects=_objects_key(given, table),
-            out=None if out is None else Path(out),
-            cache=None if cache is None else Path(cache),
+            out=None if out is None else users_path(out, "out"),
+            cache=None if cache is None else users_path(cache, "cache"),
             quick=quick,
             overwrite=overwrite,
             keep_candidates=keep_candidates,

@@ -23,7 +23,7 @@ _CHUNK = 1 << 20
 def cache_root() -> Path:
     """The cache: ``$EDGEKD_CACHE``, else ``$XDG_CACHE_HOME/edgekd``, else ``~/.cache/edgekd``."""
     if chosen := os.environ.get("EDGEKD_CACHE"):
-        return Path(chosen)
+        return users_path(chosen, "EDGEKD_CACHE")
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else home("the cache", "give --cache, or set EDGEKD_CACHE") / ".cache") / "edgekd"
 
@@ -38,6 +38,18 @@ def home(where: str, hint: str | None = None) -> Path:
         return Path.home()
     except RuntimeError as err:
         raise UsageError("this user has no home folder", where=where, hint=hint or "set HOME") from err
+
+
+def users_path(path: str | os.PathLike[str], where: str) -> Path:
+    """A path that the user gave; ``~`` is the home folder here, too, where no shell read it.
+
+    Raises:
+        UsageError: an empty one, as a variable is that was never set: it would be the current folder.
+    """
+    text = os.fspath(path)
+    if not text:
+        raise UsageError("an empty path", where=where, allowed="a path; . is the current folder")
+    return home(where) / text[2:] if text == "~" or text.startswith("~/") else Path(text)
 
 
 @contextmanager

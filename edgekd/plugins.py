@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import math
 import pkgutil
 import sysconfig
 import traceback
@@ -185,6 +186,8 @@ def _coerce(value: Any, hint: Any, where: str, error: type[EdgekdError]) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
+    if isinstance(value, float) and not math.isfinite(value):  # TOML has nan and inf, and no range keeps nan out
+        raise error("not a finite number", where=where, found=value, allowed=_type_name(hint))
     if origin in (typing.Union, types.UnionType):
         for arg in args:
             try:

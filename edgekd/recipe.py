@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgekd.base import limits, toml_files
 from edgekd.base.plain import plain
 from edgekd.base.recipe_files import NAME as NAME
 from edgekd.base.recipe_files import builtin_folder as builtin_folder
 from edgekd.base.recipe_files import builtins as builtins
-from edgekd.disk import home
+from edgekd.disk import users_path
 from edgekd.errors import RecipeError, UsageError
-from edgekd.vocabulary import explain
+from edgekd.vocabulary import Frozen, explain
 
 Table = dict[str, Any]
 # Keys of a loss's table that say when and how much it counts; the others are the plugin's own.
@@ -26,11 +26,7 @@ TIMING = ("weight", "final_weight", "start", "stop", "head")
 INPUTS = ("data.path", "data.tokenizer", "teacher.checkpoint", "teacher.model.folder", "student.model.folder")
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Schedule(_Frozen):
+class Schedule(Frozen):
     """How one network is trained. Every trained step of a recipe takes these keys."""
 
     epochs: int = Field(default=10, ge=1, le=10_000)
@@ -52,13 +48,13 @@ class Schedule(_Frozen):
 SCHEDULE_KEYS = frozenset(Schedule.model_fields)
 
 
-class Data(BaseModel):
+class Data(Frozen):
     """``source`` picks the plugin; keys that are not named here are the plugin's own.
 
     ``preprocess`` is the list of ``{op = ..., ...}`` steps of ``preprocess.py``; absent, the source's own default.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
 
     source: str
     preprocess: tuple[Table, ...] | None = None
@@ -73,7 +69,7 @@ class Data(BaseModel):
         return {"kind": self.source, **(self.model_extra or {})}
 
 
-class Augment(_Frozen):
+class Augment(Frozen):
     """Views of a training image. View v of a sample is a function of (seed, sample, v); v = epoch mod ``views``."""
 
     flip: bool = False
@@ -87,7 +83,9 @@ class Teacher(Schedule):
     model: Table
     seed: int | None = Field(default=None, ge=0, le=2**32 - 1, description="of its own training; absent: the recipe's")
     checkpoint: str | None = Field(
-        default=None, description="safetensors, a pickle read with weights_only, the index of several, or a folder"
+        default=None,
+        min_length=1,
+        description="safetensors, a pickle read with weights_only, the index of several, or a folder",
     )
     state_key: str | None = Field(default=None, description="dotted path to the state_dict inside the checkpoint")
     strip_prefix: str | None = Field(
@@ -139,7 +137,7 @@ class StudentTable(Schedule):
         return self
 
 
-class Budget(_Frozen):
+class Budget(Frozen):
     """Wishes. ``max_drop`` is against the teacher, on the exported file, in the metric's unit.
 
     ``prefer`` says which of the candidates inside ships: the fastest, the smallest, or the one with the best value.
@@ -152,7 +150,7 @@ class Budget(_Frozen):
     prefer: Literal["latency", "size", "value"] = "latency"
 
 
-class Knob(_Frozen):
+class Knob(Frozen):
     """Where ``edgekd tune`` may turn a key: from ``low`` to ``high``, or to one of the ``choices``.
 
     Of a table (``losses.1``, ``compress.0``) the choices are ``true`` (as it stands), ``false`` (left out), or tables.
@@ -179,7 +177,7 @@ class Knob(_Frozen):
         return self
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """A whole recipe. ``losses`` and ``compress`` hold plugin tables; their keys are checked when they are built."""
 
     name: Annotated[str, Field(pattern=f"^{NAME}$")]
@@ -248,7 +246,7 @@ def find(name: str | None) -> Path:
         return here if here.is_file() else builtin_folder() / "digits.toml"
     if name in builtins():
         return builtin_folder() / f"{name}.toml"
-    path = Path(name)
+    path = users_path(name, "RECIPE")
     if path.is_file():
         return path
     if path.suffix == ".toml" or "/" in name:
@@ -277,17 +275,19 @@ def load(name: str | None, settings: Sequence[str] = ()) -> tuple[Recipe, Path]:
 def parse(table: Mapping[str, Any], file: str) -> Recipe:
     """Check a recipe that is already a table."""
     try:
-        made = Recipe.model_validate(dict(table))
+        recipe = Recipe.model_validate(dict(table))
     except ValidationError as err:
         raise explain(err, Recipe, file, RecipeError) from err
-    plain(made.model_dump(exclude={"tune"}))  # an object from Python that no key tells from another is refused here
-    return made
+    if recipe.data.table.get("path") == "":  # it would be the current folder
+        raise RecipeError("an empty path", where=f"{file}: data.path", allowed="a path; . is the recipe's folder")
+    plain(recipe.model_dump(exclude={"tune"}))  # an object from Python that no key tells from another is refused here
+    return recipe
 
 
 def _anchor(table: Table, folder: Path) -> None:
     """Relative input paths count from the recipe's folder."""
     for part, key in inputs(table):
-        part[key] = str((folder / part[key]).resolve())
+        part[key] = str((folder / users_path(part[key], key)).resolve())
 
 
 def inputs(table: Table) -> Iterator[tuple[Table, str]]:
@@ -316,7 +316,7 @@ def _apply(table: Table, setting: str) -> None:
         raise UsageError(f"not a value: {err}", where="--set", found=setting) from err
     toml_files.check(value, "--set", UsageError)
     if re.sub(r"^teachers\.\d+\.", "teacher.", key) in INPUTS and isinstance(value, str):
-        value = str((home("--set") / value[2:] if value.startswith("~/") else Path(value)).resolve())
+        value = str(users_path(value, f"--set {key}").resolve())
     parts = key.split(".")
     if len(parts) > limits.DEPTH:
         raise UsageError("a key of too many parts", where="--set", found=key, allowed=f"at most {limits.DEPTH}")
@@ -340,6 +340,6 @@ def _step(place: Any, part: str, key: str) -> Any:
 
 
 def _index(place: list[Any], part: str, key: str) -> int:
-    if not part.isdigit() or int(part) >= len(place):
+    if not part.isdecimal() or len(part) > 9 or int(part) >= len(place):
         raise UsageError(f"{key!r} counts from 0", where="--set", found=part, allowed=map(str, range(len(place))))
     return int(part)

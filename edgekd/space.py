@@ -178,7 +178,7 @@ def apply(table: Table, point: Point) -> Table:
 
 def _is_entry(key: str) -> bool:
     name, _, number = key.partition(".")
-    return name in LISTS and number.isdigit()
+    return name in LISTS and number.isdecimal()
 
 
 def _set(table: Table, key: str, value: Any) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from edgekd import plugins
 from edgekd.base import target_files
 from edgekd.base.limits import most_tolerance
 from edgekd.base.target_files import folder as folder
 from edgekd.base.target_files import names as names
+from edgekd.disk import users_path
 from edgekd.errors import TargetError
-from edgekd.vocabulary import explain
+from edgekd.vocabulary import Frozen, explain
 
 # Which weights go with which activations; float32 with int8 is a file of int8 weights that computes in float.
 WEIGHTS_OF = {
@@ -24,14 +25,12 @@ WEIGHTS_OF = {
 }
 
 
-class Numerics(BaseModel):
+class Numerics(Frozen):
     """One number format that a target runs well, and the name of its candidate.
 
     ``weight_bits = 7`` keeps int8 weights within -63..63: kernels of CPUs without VNNI add two products in
     16 bits and would saturate on larger ones.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
     activations: Literal["float32", "float16", "uint8", "int8"] = "float32"
@@ -69,20 +68,16 @@ class Numerics(BaseModel):
 BIAS_OF_MATMUL = "bias_of_matmul"  # what keeps OpenVINO's int8 linear layers right, whatever CPU builds
 
 
-class Shapes(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class Shapes(Frozen):
     batch: int = Field(default=1, ge=1, le=4096)
     channel_multiple: int = Field(default=1, ge=1, le=256)
 
 
-class Target(BaseModel):
+class Target(Frozen):
     """A place to run. ``numerics`` stands in order of preference, fp32 always among them.
 
     ``float_ops`` says of operators that the int8 files leave in float why that is so here, for the report.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     description: str = ""
@@ -123,7 +118,7 @@ def load(name_or_path: str) -> Target:
         TargetError: unknown name, unreadable file, wrong key or value, no float scheme to fall back on.
     """
     if name_or_path.endswith(".toml") or "/" in name_or_path:
-        path = Path(name_or_path)
+        path = users_path(name_or_path, "--target")
         if not path.is_file():
             raise TargetError("no such target file", where=name_or_path)
     elif name_or_path in names():

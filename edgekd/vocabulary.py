@@ -1,4 +1,4 @@
-"""What recipe.py and target.py share: pydantic's errors, told in edgekd's words."""
+"""What recipe.py and target.py share: what a table of theirs may hold, and pydantic's errors in edgekd's words."""
 
 from __future__ import annotations
 
@@ -6,9 +6,33 @@ import types
 import typing
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from edgekd.errors import EdgekdError
+
+
+class Frozen(BaseModel):
+    """A table of known keys. Its numbers are finite, and none is true or false, which pydantic takes for 1 and 0."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = _types_in(cls.model_fields[str(info.field_name)].annotation)
+        if wanted & {int, float} and not wanted & {bool, Any} and _holds_bool(value):
+            raise ValueError("true or false, where a number is wanted")
+        return value
+
+
+def _types_in(annotation: Any) -> set[Any]:
+    found = {annotation} if isinstance(annotation, type) or annotation is Any else set()
+    return found.union(*map(_types_in, typing.get_args(annotation)))
+
+
+def _holds_bool(value: Any) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return isinstance(value, bool) or any(map(_holds_bool, inner))
 
 
 def explain(err: ValidationError, model: type[BaseModel], file: str, error: type[EdgekdError]) -> EdgekdError:

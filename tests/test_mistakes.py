@@ -222,6 +222,10 @@ def test_in_a_recipe(run: Run, settings: tuple[str, ...], code: int, parts: tupl
         (("report", "nowhere"), 2, ("nowhere",)),
         (("init", "recipe.toml"), 2, ("recipe.toml", "exists")),
         (("init", "new.toml", "--recipe", "digit"), 2, ("did you mean 'digits'",)),
+        (("build", "recipe.toml", "--out", ""), 2, ("--out: an empty path",)),
+        (("plan", "recipe.toml", "--cache", ""), 2, ("--cache: an empty path",)),
+        (("verify", ""), 2, ("bundle: an empty path",)),
+        (("verify", "nowhere", "--max-seconds", "1e300"), 2, ("max_seconds: out of range; found 1e+300",)),
         (("build", "recipe.toml", "--out", "recipe.toml/inside"), 2, ("recipe.toml",)),
         (("build", "recipe.toml", "--out", "."), 2, ("a folder inside it",)),
         (("build", "recipe.toml", "--set", "compress=[]", "--cache", "recipe.toml"), 2, ("recipe.toml",)),
@@ -231,7 +235,17 @@ def test_on_the_command_line(run: Run, args: tuple[str, ...], code: int, parts: 
     told(run(*args), code, *parts)
 
 
-@pytest.mark.parametrize("args", [("biuld",), ("build", "--traget", "openvino"), ("cache", "--prune", "-1")])
+NUMBERS = [
+    *(("tune", "--max-drop"), ("tune", "--max-latency-ms"), ("tune", "--max-size-kb"), ("tune", "--seconds")),
+    *(("bench", "x", "--seconds"), ("bench", "x", "--max-seconds"), ("bench", "x", "--max-memory-gb")),
+    *(("verify", "x", "--max-seconds"), ("verify", "x", "--max-memory-gb"), ("inspect", "x", "--max-seconds")),
+    ("cache", "--prune"),
+]
+USAGE = [("biuld",), ("build", "--traget", "openvino"), ("cache", "--prune", "-1")]
+USAGE += [(*args, value) for args in NUMBERS for value in ("nan", "inf")]
+
+
+@pytest.mark.parametrize("args", USAGE, ids=" ".join)
 def test_of_usage(run: Run, args: tuple[str, ...]) -> None:
     code, said = run(*args)
     assert code == 2

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edgekd import disk, orders
-from edgekd.errors import OutputError, ResourceError
+import edgekd
+from edgekd import cli, disk, orders
+from edgekd.errors import OutputError, ResourceError, UsageError
+from edgekd.runtime.local import Settings
+from edgekd.tune import search
 
 
 def test_places_that_no_bundle_can_be_renamed_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,3 +61,43 @@ def test_a_bundle_holds_no_other_one(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="inside of another bundle"):
         orders.check_writable(tmp_path / "deep" / "out")
     orders.check_writable(tmp_path)
+
+
+def test_paths_of_options_and_arguments_are_read_as_a_shell_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["cache", "--cache", "~/kept", "--json"]) == 0
+    assert f'"{tmp_path / "kept"}"' in capsys.readouterr().out and not (tmp_path / "~").exists()
+    monkeypatch.setenv("EDGEKD_CACHE", "~/other")
+    assert disk.cache_root() == tmp_path / "other" and disk.users_path("~", "x") == tmp_path
+    assert disk.users_path("a/~/b~", "x") == Path("a/~/b~")
+    taken: list[Path] = []
+    monkeypatch.setattr(orders, "take", lambda *_, **given: taken.extend((given["out"], given["cache"])))
+    monkeypatch.setattr(orders, "standing", lambda order: {})
+    edgekd.build("digits", out="~/x", cache=Path("~/c"), progress=False)
+    assert taken == [tmp_path / "x", tmp_path / "c"]
+    for given in ({"out": ""}, {"cache": ""}):
+        with pytest.raises(UsageError, match=f"{next(iter(given))}: an empty path"):
+            edgekd.build("digits", progress=False, **given)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 1e300])
+def test_seconds_and_gigabytes_are_numbers_in_python_too(tmp_path: Path, value: float) -> None:
+    calls = [
+        lambda: edgekd.verify(tmp_path, max_seconds=value),
+        lambda: edgekd.verify(tmp_path, max_memory_gb=value),
+        lambda: Settings(seconds=value),
+        lambda: search.Wanted({}, seconds=value),
+    ]
+    for call in calls:
+        with pytest.raises(UsageError, match="out of range"):
+            call()
+
+
+def test_a_wish_that_is_no_number() -> None:
+    with pytest.raises(UsageError, match=r"edgekd tune: max_drop: .*finite"):
+        search.run("digits", (), (), search.Wanted({"max_drop": float("nan")}))
+    with pytest.raises(UsageError, match="--storage: an empty path"):
+        search.Wanted({}, storage="")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
 from edgekd import measure, orders, pipeline, plugins, recipe, target
-from edgekd.errors import RecipeError, UnavailableError, UsageError
+from edgekd.errors import RecipeError, TargetError, UnavailableError, UsageError
 
 
 @pytest.mark.parametrize("name", recipe.builtins())
@@ -92,3 +93,64 @@ def test_names_that_could_leave_a_folder_are_refused(name: str) -> None:
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(UsageError, match="fashion-mnist"):
         recipe.load("nothing-like-it")
+
+
+BOOLS = [
+    ("student.epochs=true", "student.epochs"),
+    ("budget.max_drop=true", "budget.max_drop"),
+    ("teacher.classes=[true,0,2]", "teacher.classes"),
+    ("teacher.output=true", "teacher.output"),
+    ("data.heads={a={x=[true],y=[0]}}", "data.heads"),
+    ('tune={"student.lr"={low=false,high=1}}', "tune.student.lr.low"),
+]
+
+
+@pytest.mark.parametrize(("setting", "where"), BOOLS)
+def test_true_is_no_number(setting: str, where: str) -> None:
+    with pytest.raises(RecipeError, match=rf"digits\.toml: {where}: true or false, where a number is wanted"):
+        recipe.load("digits", [setting])
+
+
+def test_true_is_no_number_of_a_target_either(tmp_path: Path) -> None:
+    text = 'name = "t"\nbackend = "ort"\nshapes = { batch = true }\n[[numerics]]\nname = "fp32"\n'
+    (tmp_path / "t.toml").write_text(text)
+    with pytest.raises(TargetError, match=r"t\.toml: shapes\.batch: true or false"):
+        target.load(str(tmp_path / "t.toml"))
+
+
+def test_switches_and_choices_may_be_true() -> None:
+    found, _ = recipe.load("digits", ["augment.flip=true", 'tune={"losses.0"={choices=[true,false]}}'])
+    assert found.augment.flip and found.tune["losses.0"].choices == (True, False)
+
+
+@pytest.mark.parametrize("key", [*recipe.INPUTS, "teachers.0.checkpoint"])
+def test_an_empty_path_is_not_the_current_folder(key: str) -> None:
+    for text in ("", '""'):
+        with pytest.raises(UsageError, match=f"--set {key}: an empty path"):
+            recipe.load("digits", ["teachers=[{model={kind='convnet'}}]", f"{key}={text}"])
+    table = recipe.load("digits")[0].model_dump(mode="json", exclude_unset=True)
+    for changed in ({"data": {"source": "npz", "path": ""}}, {"teacher": {**table["teacher"], "checkpoint": ""}}):
+        with pytest.raises(RecipeError, match=r"r: (data\.path: an empty path|teacher\.checkpoint: )"):
+            recipe.parse({**table, **changed}, "r")
+
+
+def test_the_home_folder_is_meant_where_no_shell_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = (recipe.builtin_folder() / "digits.toml").read_text()
+    (tmp_path / "r.toml").write_text(text.replace('source = "digits"', 'source = "npz"\npath = "~/d.npz"'))
+    for settings in ([], ["data.path=~/d.npz"]):
+        assert recipe.load("~/r.toml", settings)[0].data.table["path"] == str(tmp_path / "d.npz")
+
+
+@pytest.mark.parametrize("index", ["²", "x", "2", "9" * 5000, "-1"])
+def test_an_index_that_is_none(index: str) -> None:
+    with pytest.raises(UsageError, match="counts from 0"):
+        recipe.load("digits", [f"losses.{index}.weight=1"])
+
+
+def test_numbers_of_plugins_are_finite() -> None:
+    for value in (math.nan, math.inf):
+        for family, key in (("losses", "temperature"), ("data", "validation")):
+            table = {"kind": "kl" if family == "losses" else "npz", key: value}
+            with pytest.raises(RecipeError, match=rf"here\.{key}: not a finite number; found {value}"):
+                plugins.build(family, table, "here")

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekd.base import limits
+
 GB, MB = 1e9, 1e6
 MEMORY, MEMORY_FOR_ONE = 1 * GB, 8.0  # bytes, and bytes for each byte of a bundle's files
 SECONDS, SECONDS_FOR_MB = 45.0, 0.2
@@ -46,7 +48,12 @@ def of(path: Path, memory_gb: float | None = None, seconds: float | None = None)
     Args:
         memory_gb: instead of that, of 1e9 bytes.
         seconds: instead of that. Of CPU time there is as much for each core, and twice as much at least.
+
+    Raises:
+        UsageError: one of the two is below 0, or no finite number.
     """
+    limits.finite(memory_gb, "max_memory_gb")
+    limits.finite(seconds, "max_seconds")
     size = min(_size(path), MOST_SIZE)
     gpu = GPU.exists()
     memory = min(MEMORY + gpu * GPU_MEMORY + MEMORY_FOR_ONE * size, SHARE * _machines_memory())

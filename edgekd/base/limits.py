@@ -23,6 +23,7 @@ GOLDEN_BYTES = 2**30  # of a batch of golden inputs: 1,783 pictures of 224 x 224
 OPS = 64  # of a preprocessing
 TOKENS, VOCABULARY = 1_000_000, 64_000_000  # of a vocabulary, and bytes of its file: BERT's has 232,000
 DEPTH = 64  # of tables in tables
+FOREVER = 1_000_000_000  # seconds, or gigabytes, that anybody may allow
 
 
 def most_tolerance(quantized: bool) -> float:
@@ -45,6 +46,12 @@ def most(what: str) -> int:
     if not (given.isascii() and given.isdigit() and len(given) <= 18 and int(given)):
         raise UsageError("not a limit", where=_variable(what), found=given, allowed="a whole number from 1")
     return int(given)
+
+
+def finite(value: float | None, where: str) -> None:
+    """Raise UsageError where the seconds or gigabytes that somebody allows or asks for are no such number."""
+    if value is not None and not 0 <= value <= FOREVER:
+        raise UsageError("out of range", where=where, found=value, allowed=f"a finite number from 0 to {FOREVER:,}")
 
 
 def most_unpacked(packed: int) -> int:

@@ -26,7 +26,7 @@ def cli() -> None:
 @cli.command()
 @options.recipe
 @options.target
-@click.option("--out", type=click.Path(path_type=Path), help="The bundle's folder [default: dist/<name>].")
+@click.option("--out", type=options.file, help="The bundle's folder [default: dist/<name>].")
 @options.settings
 @options.quick
 @click.option("--keep-candidates", is_flag=True, help="Keep every candidate's files in <out>.candidates/.")
@@ -90,15 +90,15 @@ def build(
 @cli.command()
 @options.recipe
 @options.target
-@click.option("--max-latency-ms", type=click.FloatRange(min=0, min_open=True), help="p50 on each target.")
-@click.option("--max-size-kb", type=click.FloatRange(min=0, min_open=True), help="Of the files that ship.")
-@click.option("--max-drop", type=click.FloatRange(min=0), help="Against the teacher, in the metric's unit.")
+@click.option("--max-latency-ms", type=options.Number(min=0, min_open=True), help="p50 on each target.")
+@click.option("--max-size-kb", type=options.Number(min=0, min_open=True), help="Of the files that ship.")
+@click.option("--max-drop", type=options.Number(min=0), help="Against the teacher, in the metric's unit.")
 @click.option("--prefer", type=click.Choice(["latency", "size", "value"]), default="value", show_default=True,
               help="What counts among the students inside the budget.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), help="The bundle's folder [default: dist/<name>-tuned].")
+@click.option("--out", type=options.file, help="The bundle's folder [default: dist/<name>-tuned].")
 @click.option("--trials", type=click.IntRange(min=1), help="End after so many, all workers together [default: 30; none "
               "with --seconds].")  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(min=0), help="Begin no trial that would end later.")
+@click.option("--seconds", type=options.Number(min=0), help="Begin no trial that would end later.")
 @click.option("--stop-when-met", is_flag=True, help="End with the first trial inside the budget.")
 @click.option("--storage", metavar="FILE|URL", help="Of the study: an Optuna journal file, or an SQL database's URL "
               "[default: a file in the cache].")  # fmt: skip
@@ -171,17 +171,17 @@ def plan(
 @click.option("--device", "devices", multiple=True, metavar="DEVICE", default=["local"], show_default=True,
               help="ssh://[user@]host[:port], adb:SERIAL, or a name in devices.toml; repeat to compare.")  # fmt: skip
 @options.devices
-@click.option("--seconds", type=click.FloatRange(0.05, 600), default=1.0, show_default=True, help="Of each variant.")
+@click.option("--seconds", type=options.Number(0.05, 600), default=1.0, show_default=True, help="Of each variant.")
 @click.option("--batch", type=click.IntRange(1, 65536), help="Samples at once [default: as it was built for].")
 @click.option("--streams", type=click.IntRange(1, 1024), default=1, show_default=True,
               help="Runs at once, for the throughput.")  # fmt: skip
 @click.option("--profile", is_flag=True, help="Also what the runtime runs, by its own profiler.")
-@click.option("--compare", "other", type=click.Path(path_type=Path), metavar="BUNDLE", help="Time it in turns with "
+@click.option("--compare", "other", type=options.file, metavar="BUNDLE", help="Time it in turns with "
               "this one instead, and tell the ratio with its interval.")  # fmt: skip
 @click.option("--export", "form", type=click.Choice(["benchmark_app", "csv", "mlperf"]), help="Print it in this form.")
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write it as a page.")
+@click.option("--html", type=options.file, metavar="FILE", help="Also write it as a page.")
 @options.max_memory
-@click.option("--max-seconds", type=click.FloatRange(0.1), metavar="S", help="That timing a variant may take "
+@click.option("--max-seconds", type=options.Number(0.1), metavar="S", help="That timing a variant may take "
               "[default: 10 min, and 20 x --seconds; 45 s for a run].")  # fmt: skip
 @options.plugins
 @options.signers
@@ -268,7 +268,7 @@ def sign(bundle: Path, as_json: bool, **how: Any) -> None:
 
 
 @cli.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=options.file)
 @options.max_memory
 @options.max_seconds
 @options.as_json
@@ -291,7 +291,7 @@ def targets(as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("path", type=click.Path(path_type=Path), default=Path("edgekd.toml"))
+@click.argument("path", type=options.file, default=Path("edgekd.toml"))
 @click.option("--recipe", "name", default="digits", show_default=True, help="The built-in recipe to start from.")
 def init(path: Path, name: str) -> None:
     """Write a commented recipe to PATH."""
@@ -302,8 +302,8 @@ def init(path: Path, name: str) -> None:
 
 
 @cli.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="The page to write [default: ./<bundle>.report.html].")
+@click.argument("bundle", type=options.file)
+@click.option("--out", type=options.file, help="The page to write [default: ./<bundle>.report.html].")
 def report(bundle: Path, out: Path | None) -> None:
     """Write report.html again from a bundle's report.json."""
     from edgekd.report import again
@@ -322,7 +322,7 @@ def doctor(as_json: bool) -> None:
 
 
 @cli.command()
-@click.option("--prune", "days", type=click.FloatRange(min=0), help="Remove what is older than so many days (0: all).")
+@click.option("--prune", "days", type=options.Number(min=0), help="Remove what is older than so many days (0: all).")
 @options.cache
 @options.as_json
 def cache(days: float | None, cache: Path | None, as_json: bool) -> None:

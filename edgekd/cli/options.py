@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,20 +11,40 @@ from typing import Any
 
 import click
 
+
+class Number(click.FloatRange):
+    """A number in a range, and a finite one: no range of click's keeps nan out, and few inf."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return found
+
+
+class Place(click.Path):
+    """A path; see ``disk.users_path``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from edgekd.disk import users_path
+
+        return super().convert(users_path(value, param.opts[0] if param else "a path"), param, ctx)
+
+
+file = Place(path_type=Path)
 recipe = click.argument("recipe", required=False)
 target = click.option("--target", "targets", multiple=True, metavar="T", help="Target name or file; may be repeated.")
 settings = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a recipe key: a.b=c.")
-cache = click.option("--cache", type=click.Path(path_type=Path), help="Where artifacts are kept.")
+cache = click.option("--cache", type=file, help="Where artifacts are kept.")
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr.")
 quick = click.option("--quick", is_flag=True, help="Every stage cut to seconds; the bundle is not shippable.")
-bundle = click.argument("bundle", type=click.Path(path_type=Path))
+bundle = click.argument("bundle", type=file)
 plugins = click.option("--allow-plugin", "plugins", multiple=True, metavar="PACKAGE.MODULE:CLASS",
                         help="A backend of your own that the bundle may open; may be repeated.")  # fmt: skip
-max_memory = click.option("--max-memory-gb", type=click.FloatRange(0.05), metavar="GB", help="That opening its models "
+max_memory = click.option("--max-memory-gb", type=Number(0.05), metavar="GB", help="That opening its models "
                           "may take [default: 1, and 8 x its files].")  # fmt: skip
-max_seconds = click.option("--max-seconds", type=click.FloatRange(0.1), metavar="S", help="That all of it may take "
+max_seconds = click.option("--max-seconds", type=Number(0.1), metavar="S", help="That all of it may take "
                            "[default: 45, and 0.2 for each MB of its files].")  # fmt: skip
-file = click.Path(path_type=Path)
 
 
 def _ask_devices(_: click.Context, __: click.Parameter, chosen: Path | None) -> None:

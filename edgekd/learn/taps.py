@@ -31,7 +31,7 @@ def missing(module: nn.Module, paths: Sequence[str]) -> list[str]:
 def _parted(path: str) -> tuple[str, int]:
     """``"encoder.0.attention:1"`` -> its layer, and which of the tensors that it gives; without a number the first."""
     layer, colon, number = path.rpartition(":")
-    return (layer, int(number)) if colon and number.isdigit() else (path, 0)
+    return (layer, int(number)) if colon and number.isdecimal() and len(number) < 10 else (path, 0)
 
 
 def _layers(module: nn.Module) -> dict[str, nn.Module]:

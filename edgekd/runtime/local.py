@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgekd.base import child_limits
+from edgekd.base import child_limits, limits
 from edgekd.base.child_limits import Limits
 from edgekd.errors import DeviceError, UnavailableError, UsageError, in_bundle
 from edgekd.runtime import batches, kept, remote, runners, statistics
@@ -49,6 +49,9 @@ class Settings:
     plugins: tuple[str, ...] = ()
     max_memory_gb: float | None = None
     max_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        limits.finite(self.seconds, "seconds")
 
     def limits(self, folder: Path) -> Limits:
         """Of the processes that open a bundle."""

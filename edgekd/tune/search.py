@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from edgekd import host, orders, pipeline, space
 from edgekd import recipe as recipes
-from edgekd.base import locks
+from edgekd.base import limits, locks
 from edgekd.base.plain import plain
 from edgekd.disk import disk, replace_folder
 from edgekd.errors import DivergedError, ExportError, FactoryError, GateError, OutputError, RecipeError, UsageError
@@ -24,6 +26,7 @@ from edgekd.tune import outcome, verdict
 from edgekd.tune.study import Asked, Study, open_storage
 from edgekd.tune.trial import Lab, full, rung, shapes, shortened, wishes
 from edgekd.tune.verdict import Prefer, Result
+from edgekd.vocabulary import explain
 
 TRIALS = 30
 TIRED = 100  # recipes in a row that were tried before: there is hardly another
@@ -48,6 +51,11 @@ class Wanted:
     seconds: float | None = None
     stop_when_met: bool = False
     storage: str | None = None
+
+    def __post_init__(self) -> None:
+        limits.finite(self.seconds, "--seconds")
+        if self.storage == "":
+            raise UsageError("an empty path", where="--storage", allowed="a journal file, or a database's URL")
 
 
 def run(
@@ -258,7 +266,10 @@ def _wishing(recipe: Recipe, asked: Mapping[str, float | None], prefer: Prefer) 
     kept = own.model_dump(exclude_unset=True)
     if prefer != "value":
         kept["prefer"] = prefer
-    budget = Budget.model_validate({"max_drop": own.max_drop, **kept, **given})
+    try:
+        budget = Budget.model_validate({"max_drop": own.max_drop, **kept, **given})
+    except ValidationError as err:
+        raise explain(err, Budget, "edgekd tune", UsageError) from err
     return recipe.model_copy(update={"budget": budget})
 
 

@@ -288,3 +288,17 @@ def test_fields_of_the_net_are_checked(fields: dict[str, Any], message: str) -> 
         KeywordCnn(**fields)
     with pytest.raises(RecipeError, match=r"takes sounds; found \(639,\); allowed: .* at least 640 samples"):
         KeywordCnn().build((639,), 2)
+
+
+def test_a_wav_file_that_holds_more_than_its_header_says(tmp_path: Path) -> None:
+    whole = write(tmp_path / "w.wav", np.arange(50)).read_bytes()
+    for samples in (49, 20, 0):
+        short = whole[:40] + (2 * samples).to_bytes(4, "little") + whole[44:]
+        with pytest.raises(DataError, match=rf"w: its header does not say .* found '{samples} samples, and"):
+            read_wav(short, RATE, "w")
+    note = b"LIST" + (5).to_bytes(4, "little") + b"hello"
+    more = b"id3 " + (2).to_bytes(4, "little") + b"me"
+    for behind in (note, note + b"\0", note + more, note + b"\0" + more, more):
+        assert read_wav(whole + behind, RATE, "w").tolist() == list(range(50))
+    with pytest.raises(DataError, match="and 3 bytes"):
+        read_wav(whole + b"odd", RATE, "w")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from edgekd import recipe, target
-from edgekd.errors import DataError, FactoryError
+from edgekd import plugins, recipe, target
+from edgekd.errors import DataError, FactoryError, RecipeError
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._batches import from_splits
-from edgekd.learn.data._checks import check_alike, loaded
+from edgekd.learn.data._checks import check_alike, checked, loaded
 from edgekd.learn.data._classes import named, numbered
+from edgekd.learn.data._heads import grouped
 from edgekd.learn.data._split import joined
 from edgekd.learn.data.audio import Audio
 from edgekd.learn.data.interactions import Interactions
@@ -184,7 +186,7 @@ def test_items_that_are_ids_or_called_alike(tmp_path: Path) -> None:
         table(5, titles=np.array([b"Up", b"It", b"Up", b"Alien", b"M", b"Ran", b"Cat"])), names="titles"
     ).load()
     assert data.classes == ("Up (item 0)", "It", "Up (item 2)", "Alien", "M", "Ran", "Cat")
-    assert data.preprocess[0]["sizes"] == [5, 8] and "1 of 7 items are liked by nobody" in data.notes[0]
+    assert data.preprocess[0]["sizes"] == [5, 8] and "1 of 7 items are liked by nobody" in data.notes[-1]
     with pytest.raises(DataError, match=r"data\.titles: one name for each item"):
         Interactions(table(9, titles=np.array(["a"] * 9)), names="titles").load()
 
@@ -329,3 +331,73 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert recipe.load(str(file))[0].name == "digits"
     file.write_bytes(codecs.BOM_UTF8 + (Path(recipe.__file__).parents[1] / "targets" / "ort-cpu.toml").read_bytes())
     assert target.load(str(file)).backend == "ort"
+
+
+def test_what_a_user_likes_in_two_splits_is_told_and_a_rating_is_a_number(tmp_path: Path) -> None:
+    def source(**changed: Any) -> Interactions:
+        rows = {"user": np.arange(60) % 5, "item": np.arange(60) % 4, "rating": np.full(60, 5.0)}
+        rows["rating"][22] = 1  # (2, 2) is liked in train, at row 2, and not here
+        places = {"train_idx": np.arange(20), "valid_idx": np.arange(20, 23), "test_idx": np.arange(1, 21)}
+        np.savez(tmp_path / "i.npz", **{**rows, **places, **changed})
+        return Interactions(str(tmp_path / "i.npz"))
+
+    told = "{} likes of a user are both in {} and in {}: the figures will be lower on others"
+    wanted = [told.format(2, "train", "validation"), told.format(20, "train", "test")]
+    assert list(source().load().notes) == [*wanted, told.format(2, "validation", "test")]
+    for value in (np.nan, np.inf):
+        with pytest.raises(DataError, match=rf"data\.rating: rating 7: NaN or infinity.*found {value}"):
+            source(rating=np.where(np.arange(60) == 7, value, 5.0)).load()
+    for fields in ({"at_least": math.nan}, {"seed": -1}):
+        with pytest.raises(ValueError, match=next(iter(fields))):
+            Interactions("i.npz", **fields)
+
+
+def three(y: Any) -> Split:
+    return Split(np.arange(len(y) * 2, dtype=np.float32).reshape(-1, 2), np.array(y))
+
+
+def test_every_head_is_learned_of() -> None:
+    part = three([0, 1, 1, 0])
+    data = Dataset(part, part, part, ("a", "b", "c"), ())
+    for groups, message in (
+        ({"low": [0, 1], "high": [2], "none": []}, r"data\.heads\.h\.none: a group without a class; found \[\]"),
+        ({"low": [0, 1], "high": [2]}, r"data\.heads\.h: a group without a training sample; found 'high'"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            grouped(data, {"h": groups})
+    assert grouped(data, {"h": {"low": [0, 2], "high": [1]}, "all": {}}).heads == {"h": 2, "all": 3}
+
+
+@pytest.mark.parametrize(
+    ("y", "heads", "message"),
+    [
+        (
+            [[0, 0], [1, 1], [0, 0]],
+            {"a": 2, "b": 3},
+            r"d: head b \(train\): a class without a training sample.*found 'z'",
+        ),
+        (
+            [[0, 0], [1, 3], [0, 2]],
+            {"a": 2, "b": 3},
+            r"d \(train\): head b: a label out of range; found '3 at sample 1'",
+        ),
+        ([[0, 0], [1, 1], [0, 2]], {"a": 2, "b": 2}, "d: classes: a name for each class of each head; found 5"),
+        ([0, 1, 0], {"a": 2, "b": 3}, r"d \(train\): one label for each sample and head; found \(3,\)"),
+        ([[0], [1], [0]], {"a": 5}, "one label for each sample and head"),
+    ],
+)
+def test_heads_of_a_users_own_source(y: Any, heads: dict[str, int], message: str) -> None:
+    part = three(y)
+    with pytest.raises(DataError, match=message):
+        checked(Dataset(part, part, part, tuple("vwxyz"), (), heads=heads), "d")
+
+
+SEEDED = ("digits", "made", "made_audio", "made_interactions", "made_text", "interactions", "text")
+
+
+@pytest.mark.parametrize("kind", SEEDED)
+def test_a_seed_that_numpy_does_not_take(kind: str) -> None:
+    key = "split_seed" if kind in ("digits", "text") else "seed"
+    table = {"kind": kind, key: -1, **({"path": "p"} if kind in ("interactions", "text") else {})}
+    with pytest.raises(RecipeError, match=rf"data\.{key}: allowed is 0 or more; found -1"):
+        plugins.build("data", table, "data")

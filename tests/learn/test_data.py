@@ -107,11 +107,28 @@ def test_npz_decodes_png_exactly_and_limits(tmp_path: Path) -> None:
         ({}, {"validation": 40}, "leaves an empty split"),
         ({"class_names": np.array(["one"])}, {}, "one class only"),
         ({"x_train": np.array([{}] * 40, dtype=object)}, {}, "without pickle"),
+        ({"g": np.arange(60)}, {"groups": "g"}, r"data\.groups: one group for each sample; found \(60,\)"),
+        ({"g": np.arange(60)}, {"groups": "g", "limit": 30}, r"data\.groups: one group .*\(40,\)"),
     ],
 )
 def test_npz_says_what_is_wrong(tmp_path: Path, changed: dict[str, Any], fields: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         Npz(save(tmp_path, **changed), **fields).load()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"y_validation": "y_train"}, "y_validation: allowed is none without x_validation"),
+        ({"x_test": ""}, "x_test: allowed is the name of an array"),
+        ({"validation": float("nan")}, "validation: allowed"),
+        ({"validation": float("inf")}, "validation: allowed"),
+        ({"split_seed": -1}, "split_seed: allowed is 0 or more"),
+    ],
+)
+def test_npz_refuses_keys_that_mean_nothing(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Npz("d.npz", **fields)
 
 
 def test_npz_without_a_file_or_with_another_one(tmp_path: Path) -> None:
@@ -192,6 +209,17 @@ def test_a_loader_may_be_iterated_again() -> None:
     assert len(data.train) == 20
 
 
+X = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [np.int64(0), 1], ["0", "1"], list(np.array(["0", "1"])), (np.uint8(0), 1)])
+def test_a_list_of_labels_is_taken_as_an_array(labels: Any) -> None:
+    for given in ((X, labels), [X, labels], [(X, labels)]):
+        data = from_splits((given, given, given), "data")
+        assert data.train.y is not None
+        assert dict(zip(data.train.x[:, 0].tolist(), data.train.y.tolist(), strict=True)) == {0: 0, 3: 1}
+
+
 def runs_once() -> Iterator[Any]:
     yield from batches()
 
@@ -206,6 +234,18 @@ def runs_once() -> Iterator[Any]:
         ((["text"], batches(), batches()), "not an array"),
         (([(torch.zeros(2, 3), torch.zeros(2))], batches(), batches()), "whole numbers"),
         ((np.zeros((4, 3)), np.zeros((4, 3)), np.zeros((4, 3))), "class names are needed"),
+        ([[(torch.zeros(2, 3), 1, 2)]] * 3, r"data \(train\): batch 0: a batch is x or \(x, y\).*found '3 parts'"),
+        ([(X, [0.0, 1.0])] * 3, r"data \(train\): sample 0: labels are whole numbers or names; found 'float64'"),
+        ([(X, [True, False])] * 3, "labels are whole numbers or names; found 'bool'"),
+        ([(X, [0, True])] * 3, r"data \(train\): labels of several types; found 'bool and int'"),
+        ([(X, [0, "a"])] * 3, "labels of several types; found 'int and str'"),
+        ([(X, ["a", None])] * 3, "labels of several types; found 'NoneType and str'"),
+        ([(X, [[0], [1]])] * 3, r"sample 0: labels are whole numbers or names; found \[0\]"),
+        ([(X, [torch.tensor(0), torch.tensor(1)])] * 3, "labels are whole numbers or names"),
+        ([(X.tolist(), [0, 1])] * 3, r"data \(train\): not an array; found 'list'.*np\.asarray"),
+        ([(X.tolist(), np.arange(2))] * 3, "not an array; found 'list'"),
+        ([(list(X), [0, 1])] * 3, "not an array; found 'list'"),
+        ([(X, [])] * 3, "as many labels as samples"),
     ],
 )
 def test_batches_say_what_is_wrong(given: Any, message: str) -> None:

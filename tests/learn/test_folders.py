@@ -136,7 +136,20 @@ def test_pictures_of_one_group_are_carved_together(tmp_path: Path) -> None:
     data = Imagefolder(str(tmp_path), groups="_", validation=10, test=10).load()
     levels = [set((split.x[:, 0, 0, 0] % 100).tolist()) for split in data.splits.values()]
     assert len(set.union(*levels)) == sum(map(len, levels)) == 4
-    assert "in whole groups of what stands before '_' in a file's name" in data.notes[0]
+    assert "in whole groups of what stands before '_' in a file's name" in data.notes[0] and len(data.notes) == 2
+    (tmp_path / "ant" / "patient0_0.png").rename(tmp_path / "ant" / "alone.png")
+    told = "1 of 40 training files don't have '_' in their name (alone.png): each is a group of its own"
+    assert told in Imagefolder(str(tmp_path), groups="_").load().notes
+    with pytest.raises(DataError, match=r"data\.groups: in no file's name; found '-'; allowed: as in alone\.png"):
+        Imagefolder(str(tmp_path), groups="-").load()
+
+
+def test_a_split_that_was_not_unpacked_is_told(tmp_path: Path) -> None:
+    layout(tmp_path, "train")
+    for name in ("Test.tar.gz", "val.zip", "train.csv", "read.me"):
+        (tmp_path / name).write_bytes(b"")
+    told = "left out, as they lie in no class folder: 1 Test.tar.gz, 1 val.zip"
+    assert told in Imagefolder(str(tmp_path)).load().notes
 
 
 def read(picture: Image.Image, path: Path, seen: Seen | None = None, **how: Any) -> list[Any]:

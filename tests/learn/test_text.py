@@ -208,3 +208,12 @@ def test_attention_matrices_can_be_transferred() -> None:
     assert 0 < float(parts["attention_transfer"].detach()) < 4
     with pytest.raises(RecipeError, match="no tensor of number 7"), taps.tapped(student, ["bert.encoder.layer.0:7"]):
         student(*x)
+
+
+def test_a_split_with_an_ending_that_is_not_read_is_told(tmp_path: Path) -> None:
+    save(tmp_path / "x_train.tsv"), save(tmp_path / "x_old.tsv")
+    for name in ("x_val.csv", "x_Test.tsv.bz2", "x_words.json", "val.csv"):
+        (tmp_path / name).write_bytes(b"")
+    notes = Text(str(tmp_path), prefix="x_", vocab=100).load().notes
+    assert "left out, as no split is called so: x_old.tsv" in notes
+    assert "left out, as only files of .tsv and .tsv.gz are read: x_Test.tsv.bz2, x_val.csv" in notes

@@ -66,9 +66,8 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def _split(given: Any, where: str) -> Split:
-    if isinstance(given, tuple | list) and len(given) == 2 and _is_array(given[0]) and _is_row(given[1]):
-        given = given[0], np.array(given[1])
-    if isinstance(given, tuple | list) and len(given) == 2 and all(_is_array(part) for part in given):
+    pair = isinstance(given, tuple | list) and len(given) == 2 and (_is_array(given[1]) or _is_plain(given[1]))
+    if pair and (_is_array(given[0]) or isinstance(given[0], list | tuple)):
         return Split(_samples(given[0], where), _labels(given[1], where))
     if _is_array(given):
         return Split(_samples(given, where), None)
@@ -90,8 +89,10 @@ def _collected(batches: list[Any], where: str) -> Split:
     if not batches:
         raise DataError("an empty split", where=where)
     pairs = [batch if isinstance(batch, tuple | list) else (batch,) for batch in batches]
-    if any(len(pair) not in (1, 2) or len(pair) != len(pairs[0]) for pair in pairs):
-        raise DataError("a batch is x or (x, y), and all are alike", where=where, found=len(pairs[0]))
+    odd = next((i for i, pair in enumerate(pairs) if len(pair) not in (1, 2) or len(pair) != len(pairs[0])), None)
+    if odd is not None:
+        found = f"{len(pairs[odd])} parts"
+        raise DataError("a batch is x or (x, y), and all are alike", where=f"{where}: batch {odd}", found=found)
     xs = [_samples(pair[0], f"{where}: batch {i}") for i, pair in enumerate(pairs)]
     odd = next((i for i, x in enumerate(xs) if x.shape[1:] != xs[0].shape[1:] or x.dtype != xs[0].dtype), None)
     if odd is not None:
@@ -100,7 +101,8 @@ def _collected(batches: list[Any], where: str) -> Split:
             "a batch of another shape", where=f"{where}: batch {odd}", found=found, allowed=str(xs[0].shape)
         )
     x = np.concatenate(xs)
-    y = np.concatenate([_labels(pair[1], where) for pair in pairs]) if len(pairs[0]) == 2 else None
+    labels = [_labels(pair[1], f"{where}: batch {i}") for i, pair in enumerate(pairs) if len(pair) == 2]
+    y = np.concatenate(labels) if labels else None
     if y is not None and len(y) != len(x):
         raise DataError("as many labels as samples are needed", where=where, found=y.shape, allowed=f"({len(x)},)")
     digests = [hashlib.sha256(np.ascontiguousarray(sample).data).digest() for sample in x]
@@ -113,17 +115,20 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "__array__") or hasattr(value, "toarray")
 
 
-def _is_row(value: Any) -> bool:
-    """Whether something is a plain list of labels: whole numbers, or names."""
-    kinds = {type(label) for label in value} if isinstance(value, list | tuple) else set()
-    return kinds in ({int}, {str})
+def _is_plain(value: Any) -> bool:
+    """Whether something is a list that no array begins, as one of labels, and not one of batches."""
+    if not isinstance(value, list | tuple):
+        return False
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    return not _is_array(value) or getattr(value, "ndim", 1) == 0
 
 
 def _array(value: Any, where: str) -> NDArray[Any]:
     if not _is_array(value):
-        raise DataError(
-            "not an array", where=where, found=type(value).__name__, allowed="a numpy array or torch tensor"
-        )
+        allowed = "a numpy array or torch tensor"
+        hint = "np.asarray(x) makes one of a list" if isinstance(value, list | tuple) else None
+        raise DataError("not an array", where=where, found=type(value).__name__, allowed=allowed, hint=hint)
     try:
         return array_of(value)
     except (TypeError, ValueError, RuntimeError) as err:
@@ -138,8 +143,22 @@ def _samples(value: Any, where: str) -> NDArray[Any]:
 
 
 def _labels(value: Any, where: str) -> NDArray[Any]:
-    """Whole numbers or names, as they come."""
-    y = _array(value, where)
+    """Whole numbers or names, as they come; of a list as of an array."""
+    y = _row(value, where) if isinstance(value, list | tuple) else _array(value, where)
     if y.ndim != 1:
         raise DataError("labels are whole numbers or names, (N,)", where=where, found=f"{y.dtype} {y.shape}")
     return y
+
+
+def _row(labels: Sequence[Any], where: str) -> NDArray[Any]:
+    """A list of labels as an array; of several types numpy would make texts of numbers, and numbers of True."""
+    kinds = {str if isinstance(label, str) else int if _is_whole(label) else type(label) for label in labels}
+    if len(kinds) > 1:
+        found = " and ".join(sorted(kind.__name__ for kind in kinds))
+        raise DataError("labels of several types", where=where, found=found, allowed="whole numbers, or names")
+    scalars = all(isinstance(label, str | int | float | bytes | np.generic) for label in labels)
+    return np.array(labels) if scalars else np.fromiter(labels, object, len(labels))
+
+
+def _is_whole(label: Any) -> bool:
+    return isinstance(label, int | np.integer) and not isinstance(label, bool)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgekd import plugins
 from edgekd.errors import DataError, FactoryError
+from edgekd.heads import columns, labels_of
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._classes import named
 
@@ -56,8 +57,9 @@ def checked(dataset: Dataset, where: str, *, every_class: bool = True) -> Datase
     labelled = {name: split.y is not None for name, split in dataset.splits.items()}
     if len(set(labelled.values())) > 1:
         raise DataError("labels in every split or in none", where=where, found=labelled)
-    if dataset.train.y is not None and not dataset.heads:
-        _check_classes(dataset, dataset.train.y, where, every_class=every_class)
+    if dataset.train.y is not None:
+        for part, place in _heads(dataset, where):
+            _check_classes(part, place, every_class=every_class)
     return replace(dataset, notes=(*dataset.notes, *_repeated(dataset)))
 
 
@@ -97,8 +99,37 @@ def check_count(x: Any, y: NDArray[Any], where: str) -> None:
         raise DataError("as many labels as samples are needed", where=where, found=y.shape, allowed=f"({len(x)},)")
 
 
-def _check_classes(dataset: Dataset, y: NDArray[np.int64], where: str, *, every_class: bool) -> None:
-    counts = np.bincount(y, minlength=len(dataset.classes))
+def _heads(dataset: Dataset, where: str) -> Iterator[tuple[Dataset, str]]:
+    """The data set as each head sees it, with its own classes and (N,) labels, and what to call it.
+
+    Raises:
+        DataError: another number of classes than the heads have, not one label a sample and head, one out of range.
+    """
+    if not dataset.heads:
+        yield dataset, where
+        return
+    if (count := sum(dataset.heads.values())) != len(dataset.classes):
+        found = len(dataset.classes)
+        raise DataError(
+            "a name for each class of each head", where=f"{where}: classes", found=found, allowed=str(count)
+        )
+    for name, split in dataset.splits.items():
+        wanted = (len(split), len(dataset.heads)) if len(dataset.heads) > 1 else (len(split),)
+        if split.y is not None and split.y.shape != wanted:
+            what = "one label for each sample and head"
+            raise DataError(what, where=f"{where} ({name})", found=split.y.shape, allowed=str(wanted))
+    for head, own in columns(dataset.heads).items():
+        of = {name: Split(s.x, labels_of(s.y, dataset.heads, head)) for name, s in dataset.splits.items()}
+        for name, split in of.items():
+            if split.y is not None:
+                check_labels(split.x, split.y, dataset.heads[head], f"{where} ({name}): head {head}")
+        seen = replace(dataset, train=of["train"], validation=of["validation"], test=of["test"], heads={})
+        yield replace(seen, classes=dataset.classes[own]), f"{where}: head {head}"
+
+
+def _check_classes(dataset: Dataset, where: str, *, every_class: bool) -> None:
+    assert dataset.train.y is not None
+    counts = np.bincount(dataset.train.y, minlength=len(dataset.classes))
     if (counts > 0).sum() < 2:
         found, place = dataset.classes[int(counts.argmax())], f"{where} (train)"
         raise DataError("one class only", where=place, found=found, allowed="at least two classes")

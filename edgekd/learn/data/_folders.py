@@ -94,11 +94,12 @@ def read(
         shares: of test and validation where they have no folder: the share (below 1) or count that is carved off.
         limit: use only so many training files, spread over the classes; 0: all.
         seed: of the carving.
-        group: the text that ends, in a file's name, what names its group; samples of one group are never split.
+        group: the text that ends, in a file's name, what names its group; samples of one group are never split. A
+            file whose name does not hold it is a group of its own, and counted in a note.
 
     Raises:
         DataError: no such folder, no classes, a class without files or one that train does not have, nothing left of a
-            split.
+            split, a group's text that no file's name holds.
     """
     root, seen = root_of(path), Seen()
     folders = _splits_of(root, endings, seen)
@@ -113,7 +114,18 @@ def read(
     splits = {name: reader(files if name == "train" else listed[name], name) for name in folders}
     groups = np.array([file.name.split(group)[0] for file, _ in files]) if group else None
     made, notes = carve_missing(splits, shares, seed, groups, f"what stands before {group!r} in a file's name")
-    return made, classes, (*notes, *seen.notes())
+    return made, classes, (*notes, *_ungrouped([file.name for file, _ in files], group), *seen.notes())
+
+
+def _ungrouped(names: list[str], group: str) -> Iterator[str]:
+    """A note on the files whose names don't hold what ends a group's; where none does, the groups are no groups."""
+    alone = [name for name in names if group not in name]
+    if alone and len(alone) == len(names):
+        hint = "give the text that stands right behind what names the group"
+        raise DataError("in no file's name", where="data.groups", found=group, allowed=f"as in {names[0]}", hint=hint)
+    if alone:
+        of = f"{len(alone):,} of {len(names):,} training files"
+        yield f"{of} don't have {group!r} in their name ({alone[0]}): each is a group of its own"
 
 
 def _splits_of(root: Path, endings: frozenset[str], seen: Seen) -> dict[str, Path]:
@@ -140,6 +152,8 @@ def _splits_of(root: Path, endings: frozenset[str], seen: Seen) -> dict[str, Pat
         hint = "rename the folder where it is a class; move the others away where it is the split"
         raise DataError("the training split or a class", where=where, found=found, hint=hint)
     seen.astray.update(f"folder {name}" for name in filled)
+    files = [found.name for found in _entries(root) if not found.is_dir()]  # a test.zip that was not unpacked
+    seen.astray.update(name for name in files if ROLES.get(name.lower().split(".")[0], "train") not in by_role)
     return {name: by_role[name][0] for name in ("train", "test", "validation") if name in by_role}
 
 

@@ -21,11 +21,15 @@ def grouped(dataset: Dataset, heads: Mapping[str, Groups]) -> Dataset:
             data has several heads already, they are as they come and none can be added.
 
     Raises:
-        RecipeError: a class in no group or in two, one that does not exist, or a head of one group.
+        RecipeError: a class in no group or in two, one that does not exist, a head of one group, or a group without a
+            class or without a training sample.
     """
     if dataset.heads:
         raise RecipeError("the data has heads of its own", where="data.heads", found=list(heads))
     tables = [_table(groups, dataset.classes, f"data.heads.{name}") for name, groups in heads.items()]
+    if dataset.train.y is not None:
+        for (name, groups), table in zip(heads.items(), tables, strict=True):
+            _check_learned(groups, table[dataset.train.y], f"data.heads.{name}")
     names = [list(groups) or list(dataset.classes) for groups in heads.values()]
     splits = {
         name: Split(part.x, None if part.y is None else np.stack([table[part.y] for table in tables], axis=1))
@@ -53,6 +57,8 @@ def _table(groups: Groups, classes: Sequence[str], where: str) -> np.ndarray:
         raise RecipeError("one group only", where=where, found=list(groups), allowed="two or more")
     table = np.full(len(classes), -1, np.int64)
     for number, (name, members) in enumerate(groups.items()):
+        if not members:
+            raise RecipeError("a group without a class", where=f"{where}.{name}", found=list(members))
         for one in members:
             if not 0 <= one < len(classes):
                 raise RecipeError(
@@ -64,3 +70,11 @@ def _table(groups: Groups, classes: Sequence[str], where: str) -> np.ndarray:
     if (table < 0).any():
         raise RecipeError("a class in no group", where=where, found=classes[int(np.argmin(table))])
     return table
+
+
+def _check_learned(groups: Groups, y: np.ndarray, where: str) -> None:
+    """Raise RecipeError where nothing can be learned of a group, as of a class of a single head."""
+    counts = np.bincount(y, minlength=len(groups))
+    if groups and not counts.all():
+        found = list(groups)[int(counts.argmin())]
+        raise RecipeError("a group without a training sample", where=where, found=found, allowed="at least one of each")

@@ -147,13 +147,20 @@ def listed(groups: Groups) -> tuple[str, ...]:
     return tuple(filter(None, (groups,) if isinstance(groups, str) else groups))
 
 
-def check_carving(shares: dict[str, float], limit: int) -> None:
+def check_carving(shares: dict[str, float], limit: int, seed: int) -> None:
     """Raise ValueError where a source's keys for carving and limiting are out of range."""
     for name, share in shares.items():
-        if share <= 0:
+        if not 0 < share < float("inf"):
             raise ValueError(f"{name}: allowed is a share below 1, or a count from 1")
     if limit < 0:
         raise ValueError("limit: allowed is 0 (all) or more")
+    check_seed("split_seed", seed)
+
+
+def check_seed(name: str, seed: int) -> None:
+    """Raise ValueError where numpy takes no such seed."""
+    if seed < 0:
+        raise ValueError(f"{name}: allowed is 0 or more")
 
 
 def images(x: NDArray[Any], where: str) -> NDArray[Any]:

@@ -77,7 +77,7 @@ class Audio:
             raise ValueError("rate: allowed is 1000 to 384000 Hz")
         if not 1 <= self.length <= 10_000_000:
             raise ValueError("length: allowed is 1 to 10000000 samples")
-        check_carving({"validation": self.validation, "test": self.test}, self.limit)
+        check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 
     def fingerprint(self) -> str:
         """SHA-256 over the fields and every file."""
@@ -200,7 +200,8 @@ def read_wav(data: bytes, rate: int, where: str) -> Clip:
     """The samples of a wav file, (S,) int16.
 
     Raises:
-        DataError: not a wav file, not 16-bit PCM of one channel, another sample rate, or cut off.
+        DataError: not a wav file, not 16-bit PCM of one channel, another sample rate, cut off, or more in the file
+            than its header says.
     """
     try:
         with wave.open(io.BytesIO(data), "rb") as file:
@@ -216,7 +217,26 @@ def read_wav(data: bytes, rate: int, where: str) -> Clip:
     if len(frames) != 2 * count:
         allowed = f"{count}, as its header says"
         raise DataError("cut off", where=where, found=f"{len(frames) // 2} samples", allowed=allowed)
+    if rest := _beyond(data):
+        held = f"{count} samples, and {rest:,} bytes that are no part of a wav file"
+        hint = "write the file anew"
+        raise DataError("its header does not say all that it holds", where=where, found=held, hint=hint)
     return np.frombuffer(frames, "<i2").astype(np.int16)
+
+
+def _beyond(data: bytes) -> int:
+    """Bytes at the end of a wav file that belong to none of its chunks; 0: it is whole.
+
+    A chunk is a name in ASCII, its length and as many bytes; behind an odd length most programs write a zero.
+    """
+    at = 12
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        if not all(32 <= byte < 127 for byte in data[at : at + 4]) or at + 8 + size > len(data):
+            break
+        at += 8 + size
+        at += size % 2 and data[at : at + 1] == b"\0"
+    return len(data) - at
 
 
 def _check_rate(found: int, rate: int, where: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from edgekd.errors import UnavailableError
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import carve, image_ops, part
+from edgekd.learn.data._split import carve, check_seed, image_ops, part
 
 VALIDATION = TEST = 360
 CLASSES = tuple(str(digit) for digit in range(10))
@@ -29,6 +29,9 @@ class Digits:
     """
 
     split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_seed("split_seed", self.split_seed)
 
     def fingerprint(self) -> str:
         """SHA-256 over the file and the split's seed."""

@@ -52,7 +52,7 @@ class Imagefolder:
     def __post_init__(self) -> None:
         if self.size is not None and not all(1 <= side <= 4096 for side in self.size):
             raise ValueError("size: allowed is a height and a width of 1 to 4096")
-        check_carving({"validation": self.validation, "test": self.test}, self.limit)
+        check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 
     def fingerprint(self) -> str:
         """SHA-256 over the fields, and the name and content of every image."""

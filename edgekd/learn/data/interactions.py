@@ -6,6 +6,7 @@ once, and every classification loss distils a ranking.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._classes import check_ids, named
+from edgekd.learn.data._split import check_seed
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Interactions:
 
     Attributes:
         path: the .npz file.
-        user, item, rating: names of its arrays, (M,) each; users and items are numbered from 0.
-        train, validation, test: names of arrays of positions into these, disjoint (a note counts those that are not).
+        user, item, rating: names of its arrays, (M,) each; users and items are numbered from 0, ratings are finite.
+        train, validation, test: names of arrays of positions into these. A note counts what a user likes in two splits.
         names: array of the items' names, "" for their numbers; names beyond the highest number are items that nobody
             rated. Of two that are called alike, each name is followed by its number.
         at_least: the rating from which on a user likes an item.
@@ -53,6 +55,9 @@ class Interactions:
     def __post_init__(self) -> None:
         if not 1 <= self.history <= 4096:
             raise ValueError("history: allowed is 1 to 4096")
+        if not math.isfinite(self.at_least):
+            raise ValueError("at_least: allowed is a finite number")
+        check_seed("seed", self.seed)
 
     def fingerprint(self) -> str:
         """SHA-256 over the file and the fields."""
@@ -86,11 +91,11 @@ class Interactions:
         ops = [
             {"op": "columns", "names": ["user", "history"], "sizes": [users, items + 1], "widths": [1, self.history]}
         ]
-        places = {name: arrays[name] for name in ("train", "validation", "test")}
+        pairs = {name: user[found] * items + item[found] for name, found in rows.items()}
         notes = [
-            f"{same:,} ratings are both in {before} and in {name}: the figures will be lower on others"
+            f"{same:,} likes of a user are both in {before} and in {name}: the figures will be lower on others"
             for before, name in (("train", "validation"), ("train", "test"), ("validation", "test"))
-            if (same := len(np.intersect1d(places[before], places[name])))
+            if (same := len(np.intersect1d(pairs[before], pairs[name])))
         ]
         if never := items - len(np.unique(item[rows["train"]])):
             notes.append(f"{never:,} of {items:,} items are liked by nobody in train: nothing is learned of them")
@@ -120,6 +125,9 @@ class Interactions:
         for field in ("user", "item", "rating"):
             if arrays[field].shape != (count,) or arrays[field].dtype.kind not in "iuf":
                 raise DataError("not one number a rating", where=f"data.{field}", found=arrays[field].shape)
+        if (bad := np.flatnonzero(~np.isfinite(arrays["rating"]))).size:
+            where, value = f"data.{self.rating}: rating {bad[0]}", float(arrays["rating"][bad[0]])
+            raise DataError("NaN or infinity in the ratings", where=where, found=value, allowed="finite numbers")
         for field in ("user", "item", "train", "validation", "test"):
             values = arrays[field]
             most = count if field in ("train", "validation", "test") else 2**31

@@ -11,7 +11,7 @@ import numpy as np
 from edgekd.base import limits
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import image_ops
+from edgekd.learn.data._split import check_seed, image_ops
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Made:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_seed("seed", self.seed)
         if min(self.shape) < 1 or max(self.shape[:2]) > 1024 or self.shape[2] not in (1, 3, 4):
             raise ValueError("shape: allowed is height, width (1 to 1024) and 1, 3 or 4 channels")
         if not 2 <= self.classes <= 1000:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import sound_ops
+from edgekd.learn.data._split import check_seed, sound_ops
 
 # (name, kind, first frequency, last frequency) in Hz; of a noise burst the band.
 SYLLABLES = (
@@ -50,6 +50,7 @@ class MadeAudio:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_seed("seed", self.seed)
         if not 8_000 <= self.rate <= 192_000:
             raise ValueError("rate: allowed is 8000 to 192000 Hz")
         if not self.rate <= 4 * self.length <= 40 * self.rate:

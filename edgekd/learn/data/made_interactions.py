@@ -10,6 +10,7 @@ import numpy as np
 from edgekd.base import limits
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
+from edgekd.learn.data._split import check_seed
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class MadeInteractions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_seed("seed", self.seed)
         for name in ("users", "items"):
             if not 2 <= getattr(self, name) <= 1_000_000:
                 raise ValueError(f"{name}: allowed is 2 to 1000000")

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
+from edgekd.learn.data._split import check_seed
 from edgekd.wordpiece import MASKED, NEEDED, Vocabulary
 
 
@@ -35,6 +36,7 @@ class MadeText:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_seed("seed", self.seed)
         ranges = {"classes": (2, 100), "words": (10, 100_000), "longest": (4, 1000), "length": (3, 16_384)}
         for name, (low, high) in {**ranges, **dict.fromkeys(("train", "validation", "test"), (1, 1_000_000))}.items():
             if not low <= getattr(self, name) <= high:

@@ -55,7 +55,12 @@ class Npz:
     split_seed: int = 0
 
     def __post_init__(self) -> None:
-        check_carving({"validation": self.validation}, self.limit)
+        check_carving({"validation": self.validation}, self.limit, self.split_seed)
+        for name in ("x_train", "x_test"):
+            if not getattr(self, name):
+                raise ValueError(f"{name}: allowed is the name of an array")
+        if self.y_validation and not self.x_validation:
+            raise ValueError("y_validation: allowed is none without x_validation, whose labels they would be")
 
     def fingerprint(self) -> str:
         """SHA-256 over the file and the fields."""
@@ -71,7 +76,8 @@ class Npz:
             y = labels.get(name)
             splits[name] = Split(self._images(arrays, x_name, limit, seen), None if y is None else y[:limit])
         by = listed(self.groups)
-        groups = joined([arrays[name][: self.limit or None] for name in by], len(splits["train"]), "data.groups")
+        groups = joined([arrays[name] for name in by], self._count(arrays, self.x_train), "data.groups")
+        groups = None if groups is None else groups[: self.limit or None]
         shares = {"validation": self.validation}
         made, carved = carve_missing(splits, shares, self.split_seed, groups, " and ".join(by))
         ops = image_ops(255.0) if made["train"].x.dtype == np.uint8 else image_ops(1.0)
@@ -102,6 +108,10 @@ class Npz:
     def _offsets_of(self, name: str) -> str:
         return f"{name.rsplit('_', 1)[0]}_{self.offsets}"
 
+    def _count(self, arrays: Arrays, name: str) -> int:
+        """How many samples the file has, before ``limit``: what is told of each must be as long."""
+        return max(0, len(arrays[self._offsets_of(name)]) - 1) if self.offsets else len(arrays[name])
+
     def _images(self, arrays: Arrays, name: str, limit: int | None, seen: Seen) -> NDArray[Any]:
         if self.offsets:
             return decode(arrays[name], arrays[self._offsets_of(name)], limit, f"data.{name}", seen)
@@ -112,8 +122,7 @@ class Npz:
         names = named(arrays[self.classes], f"data.{self.classes}") if self.classes in arrays else None
         keys = {split: (x_name, y_name) for split, (x_name, y_name) in self._parts.items() if y_name}
         for x_name, y_name in keys.values():
-            count = len(arrays[self._offsets_of(x_name)]) - 1 if self.offsets else len(arrays[x_name])
-            check_count(range(max(0, count)), arrays[y_name], f"data.{y_name}")
+            check_count(range(self._count(arrays, x_name)), arrays[y_name], f"data.{y_name}")
         if keys and "train" not in keys:
             raise DataError("labels in every split or in none", where="data.y_train", found=self.y_train)
         if not keys:

@@ -13,7 +13,7 @@ from edgekd.learn.data import _files, _vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._classes import LISTED, Numbered, named, numbered
-from edgekd.learn.data._split import CALLED, Groups, carve_missing, check_carving, joined, listed
+from edgekd.learn.data._split import CALLED, ROLES, Groups, carve_missing, check_carving, joined, listed
 
 ENDINGS = (".tsv", ".tsv.gz")
 
@@ -70,7 +70,7 @@ class Text:
         for name, low, high in (("vocab", 100, 1_000_000), ("length", 3, 16_384)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name}: allowed is {low} to {high}")
-        check_carving({"validation": self.validation, "test": self.test}, self.limit)
+        check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 
     def fingerprint(self) -> str:
         """SHA-256 over every file that is read, and the fields."""
@@ -140,8 +140,16 @@ class Text:
     def _left_out(self, files: dict[str, Path]) -> list[str]:
         """A note on the folder's files that are no split."""
         place = Path(self.path)
-        others = [path.name for path in self._beside(place) if path not in files.values()] if place.is_dir() else []
-        return [f"left out, as no split is called so: {', '.join(others)}"] if others else []
+        if not place.is_dir():
+            return []
+        others = [path.name for path in self._beside(place) if path not in files.values()]
+        begun = [path.name for path in sorted(place.iterdir()) if path.name.startswith(self.prefix)]
+        called = [name for name in begun if name.removeprefix(self.prefix).lower().split(".")[0] in ROLES]
+        unread = [name for name in called if not name.lower().endswith(ENDINGS)]
+        notes = [f"left out, as no split is called so: {', '.join(others)}"] if others else []
+        if unread:
+            notes.append(f"left out, as only files of {' and '.join(ENDINGS)} are read: {', '.join(unread)}")
+        return notes
 
     def _read(self, path: Path, role: str) -> Rows:
         where, limit = f"data.path: {path.name}", self.limit if role == "train" else 0
