@@ -167,8 +167,8 @@ def parse(found: Any, folder: Path, where: str) -> Bundle:
         format=version,
         **more,
     )
-    if version > 1 and (place := _differs(found, table(bundle, bundle.preprocess, hashes), where)):
-        raise IntegrityError("not as edgekd writes it", where=place)
+    if version > 1 and (off := _differs(found, table(bundle, bundle.preprocess, hashes), where)):
+        raise IntegrityError("not as edgekd writes it", where=off)
     return bundle
 
 
