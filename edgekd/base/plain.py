@@ -35,7 +35,9 @@ def plain(value: Any, where: str = "") -> Any:
         return [plain(inner, f"{where}.{i}") for i, inner in enumerate(value)]
     if isinstance(value, set | frozenset):
         return ["!set", *sorted((plain(inner, where) for inner in value), key=repr)]
-    if isinstance(value, date | time | PurePath | bytes | complex | Decimal):
+    if isinstance(value, bytes):
+        return f"!bytes {value.hex()}"
+    if isinstance(value, date | time | PurePath | complex | Decimal):
         return f"!{kind} {value}"
     if hasattr(value, "dtype") and hasattr(value, "tolist"):  # of numpy or torch
         return [f"!{kind} {value.dtype}", plain(value.tolist(), where)]

@@ -60,8 +60,8 @@ def hold_ports(bundle: Bundle, variant: Variant, session: Session) -> None:
             raise IntegrityError("other outputs than the model has", where=where, found=graph.outputs, allowed=heads)
         named = {port.name: port for port in session.inputs}
         if sorted(name for name, _, _ in graph.inputs) != sorted(named):
-            told = [name for name, _, _ in graph.inputs]
-            raise IntegrityError("other inputs than the model has", where=where, found=told, allowed=list(named))
+            names = [name for name, _, _ in graph.inputs]
+            raise IntegrityError("other inputs than the model has", where=where, found=names, allowed=list(named))
         for name, shape, dtype in graph.inputs:
             if dtype != named[name].dtype or not _fits(shape, named[name]):
                 found, allowed = f"{dtype} {tuple(shape)}", f"{named[name].dtype} {named[name].shape}"

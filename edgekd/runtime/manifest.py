@@ -174,7 +174,7 @@ def parse(found: Any, folder: Path, where: str) -> Bundle:
 
 
 def _differs(found: Any, wanted: Any, place: str) -> str | None:
-    """Where a manifest first differs from the one that would be written of what was read: by type, order or value.
+    """Where a manifest first differs from the one that would be written of what was read: by key, type or value.
 
     What reads a key as something else (``"no"`` as true, 17 as a text) would let it claim what nobody holds, and other
     readers of model packages open the file that ``executor_info.ort`` names.
@@ -183,8 +183,8 @@ def _differs(found: Any, wanted: Any, place: str) -> str | None:
         return place
     inner: Iterable[tuple[str, Any, Any]] = ()
     if isinstance(found, dict):
-        if list(found) != list(wanted):
-            return f"{place}: {next((key for key in found if key not in wanted), 'the order of keys')}"
+        if odd := sorted(found.keys() ^ wanted.keys()):
+            return f"{place}: {odd[0]}"
         inner = ((f"{place}: {key}", value, wanted[key]) for key, value in found.items())
     elif isinstance(found, list):
         if len(found) != len(wanted):
