@@ -24,6 +24,7 @@ from edgekd.build import imports
 from edgekd.errors import FactoryError
 from edgekd.learn import nets
 from edgekd.learn.checkpoint import add_tensors
+from edgekd.learn.quiet import quiet
 from edgekd.store import canonical
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size, np.dtype, Path)
@@ -240,7 +241,7 @@ def _dense(value: Tensor) -> Tensor:
 def _add_graph(digest: hashlib._Hash, module: nn.Module, example: tuple[Tensor, ...]) -> None:
     """The exported graph and its constants; a module that can't be exported has none."""
     try:
-        with nets.evaluating(module):
+        with quiet(), nets.evaluating(module):
             exported = plugins.call_user(torch.export.export, "export", module, example)
     except FactoryError:
         return

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from edgekd import plugins
 from edgekd.errors import FactoryError, RecipeError
 from edgekd.learn import weights
-from edgekd.learn.student import Heads, are_probabilities
+from edgekd.learn.student import Heads, are_probabilities, evaluated
 from edgekd.learn.teacher import Logits, bare
 
 Tensors = tuple[Tensor, ...]
@@ -60,7 +60,7 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
     """A network in evaluation mode; its modules' modes are as they were afterwards. Frozen TorchScript has none."""
     modes = {part: part.training for part in module.modules() if hasattr(part, "training")}
     try:
-        yield module.eval()
+        yield evaluated(module)
     finally:
         for part, mode in modes.items():
             part.training = mode
@@ -133,6 +133,31 @@ def answers(module: nn.Module, x: Tensors, where: str) -> Tensor:
     return torch.cat(tuple(_parts(_said(module, x, where))), dim=1).float()
 
 
+def check_answers(scores: Any, where: str, split: str, index: Sequence[int] | None = None) -> None:
+    """Every number of (N, C) scores is one.
+
+    Args:
+        scores: an array or a tensor.
+        split: what the samples are of; ``index``: their places in it, absent: 0..N-1.
+
+    Raises:
+        RecipeError: names the first sample that is answered with NaN or an infinity, and says of how many more.
+    """
+    found = torch.as_tensor(scores)
+    bad = (~torch.isfinite(found)).any(dim=1).nonzero()[:, 0].tolist()
+    if bad:
+        kind = "NaN" if bool(torch.isnan(found[bad[0]]).any()) else "Inf"
+        first = bad[0] if index is None else int(index[bad[0]])
+        more = f" and {len(bad) - 1} more of {len(found)}" if len(bad) > 1 else ""
+        raise RecipeError(
+            "its answers are not finite",
+            where=where,
+            found=f"{kind} for sample {first} of {split}{more}",
+            allowed="numbers",
+            hint="does it divide by 0, take a logarithm of 0, or overflow there?",
+        )
+
+
 def fault(module: nn.Module, state: Mapping[str, Tensor]) -> str | None:
     """Load the weights that a rebuilt network was trained to; in words what does not fit, None where all does."""
     try:
@@ -173,6 +198,25 @@ def check_trains(module: nn.Module, where: str, note: Note | None = None) -> Non
         )
     if frozen and note:
         note(f"of {len(parameters)} parameters of the {where} {frozen} are frozen (requires_grad = False) and stay")
+
+
+def check_gradient(module: nn.Module, scores: Tensor, where: str) -> None:
+    """A gradient of a network's (N, C) scores reaches a parameter that trains.
+
+    Raises:
+        RecipeError: it reaches none.
+        FactoryError: what the way back through the network raises.
+    """
+    trained = [p for p in module.parameters() if p.requires_grad]
+    if scores.is_floating_point() and scores.requires_grad:
+        total = scores.float().sum()
+        if any(g is not None for g in plugins.call_user(torch.autograd.grad, where, total, trained, allow_unused=True)):
+            return
+    raise RecipeError(
+        "no gradient reaches a parameter",
+        where=where,
+        hint="does forward run under torch.no_grad or inference_mode, or end in detach, argmax or a constant?",
+    )
 
 
 def _said(module: nn.Module, x: Tensors, where: str) -> Any:

@@ -41,7 +41,16 @@ class Logits(nn.Module):
         logits = self.whole(*inputs)
         if self.probabilities:
             logits = as_logits(logits, self.training)
-        return logits if self._classes is None else logits[:, self._classes]
+        if self._classes is None or logits.ndim < 2:  # whose shape is told by who asks
+            return logits
+        if max(self._classes) >= logits.shape[1]:
+            raise RecipeError(
+                "the teacher has no such class",
+                where="teacher.classes",
+                found=max(self._classes),
+                allowed=f"0..{logits.shape[1] - 1}, its columns",
+            )
+        return logits[:, self._classes]
 
     def whole(self, *inputs: Tensor) -> Tensor:
         """What the network says of all its classes, as it says it."""
