@@ -88,14 +88,7 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
         FactoryError: what it raises on such samples.
         RecipeError: a parameter is not finite, or the state holds more than tensors.
     """
-    odd = next((name for name, value in bare(module).state_dict().items() if not isinstance(value, Tensor)), None)
-    if odd is not None:
-        raise RecipeError(
-            "its state holds what is no tensor, and can't be kept",
-            where=where,
-            found=f"{odd!r} in {type(bare(module)).__name__}",
-            hint="a network that is quantized already goes in as the float network that it was made of",
-        )
+    weights.check_state(bare(module), where)
     spare = None
     halves = {p.dtype for p in (*module.parameters(), *module.buffers()) if p.dtype in (torch.float16, torch.bfloat16)}
     if halves or any(p.dtype == torch.float64 for p in module.parameters()):

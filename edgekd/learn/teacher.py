@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from edgekd import plugins
 from edgekd.base import watch
@@ -105,6 +106,7 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, nam
         )
     if table.checkpoint is not None:
         where = f"{name}.checkpoint: {Path(table.checkpoint).name}"
+        weights.check_state(bare(module), name)
         state = weights.read(Path(table.checkpoint), table.state_key, name)
         state = weights.chosen(state, table.strip_prefix, bare(module).state_dict(), where)
         if table.classes is not None and (more := _classes_of(bare(module), state, own)):
@@ -116,7 +118,8 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, nam
 def _classes_of(module: nn.Module, state: Mapping[str, Tensor], classes: int) -> int | None:
     """How many classes a checkpoint has, where its head alone is larger than the module's."""
     wanted = module.state_dict()
-    odd = [(wanted[n].shape, t.shape) for n, t in state.items() if n in wanted and wanted[n].shape != t.shape]
+    known = {n: wanted[n].shape for n in state.keys() & wanted.keys() if not is_lazy(wanted[n])}
+    odd = [(known[n], t.shape) for n, t in state.items() if n in known and known[n] != t.shape]
     rows = {theirs[0] for ours, theirs in odd if ours[:1] == (classes,) and ours[1:] == theirs[1:]}
     return rows.pop() if len(rows) == 1 and all(ours[1:] == theirs[1:] for ours, theirs in odd) else None
 
