@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from edgekd import api, orders, prepare, rehearsal
+from edgekd.build import network_key
 from edgekd.errors import ExportError, UsageError
+from edgekd.learn import nets
 from edgekd.learn.data._batches import fingerprint, from_splits
 
 SAMPLES = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
@@ -140,3 +142,39 @@ def test_a_batch_that_the_export_of_int8_fixes(tmp_path: Path) -> None:
     counts = Net(lambda net, x: net.said(x.reshape(len(x), -1)))
     with pytest.raises(ExportError, match=r"int8_qat: .*the export fixes the batch; .*not len\(x\)"):
         rehearsed(tmp_path, counts, compress=[{"kind": "int8_qat"}])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (nn.Linear(7, 3), r"torch\.nn\.modules\.linear\.Linear raised RuntimeError"),
+        (nn.Linear(6, 3, device="meta"), r"without numbers \(of torch's meta\); found 'weight'"),
+    ],
+)
+def test_what_torchs_own_layers_raise_is_no_bug_of_edgekd(tmp_path: Path, given: nn.Module, told: str) -> None:
+    for role, both in (("student", (given, None)), ("teacher", (Net(), given))):
+        with pytest.raises(UsageError, match=f"{role}: .*{told}"):
+            rehearsed(tmp_path, *both)
+
+
+class Grows(nn.Module):
+    """Makes a parameter when it first runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not hasattr(self, "scale"):
+            self.scale = nn.Parameter(torch.ones(3))
+        found: Tensor = self.last(x) * self.scale
+        return found
+
+
+def test_a_users_network_is_read_and_nothing_stays_in_it(tmp_path: Path) -> None:
+    given = Grows()
+    network_key.fingerprint(given, (torch.randn(2, 6),))
+    assert {*dict(given.named_parameters())} == {"last.weight", "last.bias"}
+    assert rehearsed(tmp_path, Grows(), given) == []
+    assert rehearsed(tmp_path, nn.DataParallel(Net()), nn.DataParallel(Net())) == []
+    assert isinstance(nets.copied(nn.DataParallel(Net()), "student"), Net)

@@ -6,6 +6,7 @@ functions handed over, layers hooked. All that an object holds is followed here,
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import random
@@ -239,7 +240,12 @@ def _dense(value: Tensor) -> Tensor:
 
 
 def _add_graph(digest: hashlib._Hash, module: nn.Module, example: tuple[Tensor, ...]) -> None:
-    """The exported graph and its constants; a module that can't be exported has none."""
+    """The exported graph and its constants; a module that can't be exported has none.
+
+    A copy is exported: what a forward pass keeps or makes in the user's network would stay there without numbers.
+    """
+    with contextlib.suppress(FactoryError):
+        module = nets.copied(module, "export")
     try:
         with quiet(), nets.evaluating(module):
             exported = plugins.call_user(torch.export.export, "export", module, example)

@@ -22,6 +22,7 @@ from edgekd.learn.teacher import Logits, bare
 
 Tensors = tuple[Tensor, ...]
 Note = Callable[[str], None]
+SPREAD = (nn.DataParallel, nn.parallel.DistributedDataParallel)  # want their weights on GPUs, and nowhere else
 SAME = 1e-3  # of the largest answer: threads and kernels differ by about 1e-6 of it
 
 
@@ -29,12 +30,13 @@ def copied(module: nn.Module, where: str) -> nn.Module:
     """A copy of a user's network, which is only read.
 
     Tensors that a forward pass has left in it (features that are kept, weights that a hook computes) hang on a graph
-    that can't be copied: their values are. A network that ``torch.compile`` wraps is copied without the wrapper.
+    that can't be copied: their values are. What ``torch.compile`` or ``DataParallel`` wraps is copied without that.
 
     Raises:
         FactoryError: it can't be copied; names the attribute.
     """
-    module = getattr(module, "_orig_mod", module)
+    while (inner := getattr(module, "_orig_mod", module.module if isinstance(module, SPREAD) else None)) is not None:
+        module = inner
     memo: dict[int, Any] = {
         id(tensor): tensor.detach().clone()
         for part in module.modules()

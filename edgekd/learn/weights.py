@@ -82,12 +82,17 @@ def _tensors(found: Any, name: str) -> Mapping[Any, Tensor]:
 
 
 def check_state(module: nn.Module, where: str) -> None:
-    """A network's state holds tensors alone.
+    """A network's state holds tensors alone, and these hold numbers.
 
     Raises:
         RecipeError: it does not; names the first entry that is none.
     """
-    odd = next((name for name, value in module.state_dict().items() if not isinstance(value, Tensor)), None)
+    state = module.state_dict()
+    empty = next((name for name, value in (*state.items(), *module.named_buffers()) if _is_meta(value)), None)
+    if empty is not None:
+        hint = "make the network on the CPU, or give it numbers: to_empty, then load_state_dict"
+        raise RecipeError("a tensor without numbers (of torch's meta)", where=where, found=empty, hint=hint)
+    odd = next((name for name, value in state.items() if not isinstance(value, Tensor)), None)
     if odd is not None:
         raise RecipeError(
             "its state holds what is no tensor, and can't be kept",
@@ -95,6 +100,10 @@ def check_state(module: nn.Module, where: str) -> None:
             found=f"{odd!r} in {type(module).__name__}",
             hint="a network that is quantized already goes in as the float network that it was made of",
         )
+
+
+def _is_meta(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_meta
 
 
 def chosen(state: State, prefix: str | None, wanted: Mapping[str, Tensor], where: str) -> State:
