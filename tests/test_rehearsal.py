@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from edgekd.build import network_key
 from edgekd.errors import ExportError, UsageError
 from edgekd.learn import nets
 from edgekd.learn.data._batches import fingerprint, from_splits
+from edgekd.learn.student import Student, TensorSpec
+from edgekd.lower.lower import to_onnx
 
 SAMPLES = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
 DATA = from_splits([(SAMPLES, np.arange(40) % 3)] * 3, "data")
@@ -178,3 +181,14 @@ def test_a_users_network_is_read_and_nothing_stays_in_it(tmp_path: Path) -> None
     assert rehearsed(tmp_path, Grows(), given) == []
     assert rehearsed(tmp_path, nn.DataParallel(Net()), nn.DataParallel(Net())) == []
     assert isinstance(nets.copied(nn.DataParallel(Net()), "student"), Net)
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16])
+def test_answers_of_other_floats_are_float32_in_the_file(kind: torch.dtype) -> None:
+    told: list[str] = []
+    net, x = Net(lambda net, x: net.said(x).to(kind)), (torch.tensor(SAMPLES),)
+    made = nets.ready(net, x, [3], "student", told.append)
+    student = Student(made.eval(), (TensorSpec("input", (None, 6)),), (TensorSpec("logits", (None, 3)),), ())
+    graph = onnx.load_from_string(to_onnx(student, opset=20, metadata={})).graph
+    assert graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    assert torch.allclose(made(*x), Net()(*x), atol=1e-2) and "made float32" in told[0]

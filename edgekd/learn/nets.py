@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgekd import plugins
@@ -112,7 +113,11 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
     running = {name: b for name, b in own.named_buffers() if name.endswith(("running_mean", "running_var"))}
     weights.check_finite({**dict(own.named_parameters()), **running}, where)
     if not are_probabilities(found, sizes):
-        return module
+        kind = found.dtype if isinstance(found, Tensor) else torch.float32
+        if kind == torch.float32 or not kind.is_floating_point or isinstance(module, Logits | Heads):
+            return module
+        note(f"the {where} answers in {str(kind).removeprefix('torch.')}: they are made float32, in its file too")
+        return Logits(module)
     note(
         f"the {where} ends in a softmax: the logarithm of its probabilities counts as its logits, in losses, in the "
         "file that ships and in predict, so that nothing is softmaxed twice"
@@ -128,7 +133,7 @@ def answers(module: nn.Module, x: Tensors, where: str) -> Tensor:
     return torch.cat(tuple(_parts(_said(module, x, where))), dim=1).float()
 
 
-def check_answers(scores: Any, where: str, split: str, index: Sequence[int] | None = None) -> None:
+def check_answers(scores: Any, where: str, split: str, index: NDArray[Any] | None = None) -> None:
     """Every number of (N, C) scores is one.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -126,6 +127,11 @@ def _sum_to_one(rows: torch.Tensor) -> bool:
     return len(rows) > 0 and bool((rows >= 0).all()) and bool(((rows.sum(dim=1) - 1).abs() < 1e-3).all())
 
 
+def as_float32(found: torch.Tensor) -> torch.Tensor:
+    """Scores in the type that every program beside a file reads; what has it already is given back as it is."""
+    return found if found.dtype == torch.float32 else found.float()
+
+
 def as_logits(found: torch.Tensor, training: bool) -> torch.Tensor:
     """log p of probabilities, whose softmax is p. Some networks leave their softmax out in training: logits already."""
     if training and not _sum_to_one(found):
@@ -153,4 +159,5 @@ class Heads(nn.Module):
             parts = tuple(found[name] for name in self._names if name in found) or tuple(found.values())
         else:
             parts = tuple(found)
-        return tuple(as_logits(part, self.training) for part in parts) if self.probabilities else parts
+        make = partial(as_logits, training=self.training) if self.probabilities else as_float32
+        return tuple(make(part) for part in parts)

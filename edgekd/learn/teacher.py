@@ -14,7 +14,7 @@ from edgekd import plugins
 from edgekd.base import watch
 from edgekd.errors import FactoryError, RecipeError
 from edgekd.learn import weights
-from edgekd.learn.student import as_logits
+from edgekd.learn.student import as_float32, as_logits
 from edgekd.recipe import Teacher
 
 
@@ -42,6 +42,7 @@ class Logits(nn.Module):
         logits = self.whole(*inputs)
         if self.probabilities:
             logits = as_logits(logits, self.training)
+        logits = as_float32(logits)
         if self._classes is None or logits.ndim < 2:  # whose shape is told by who asks
             return logits
         if max(self._classes) >= logits.shape[1]:

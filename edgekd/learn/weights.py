@@ -98,7 +98,7 @@ def check_state(module: nn.Module, where: str) -> None:
             "its state holds what is no tensor, and can't be kept",
             where=where,
             found=f"{odd!r} in {type(module).__name__}",
-            hint="a network that is quantized already goes in as the float network that it was made of",
+            hint="what get_extra_state gives goes into a buffer; in place of a quantized network goes its float one",
         )
 
 
