@@ -11,7 +11,7 @@ import numpy as np
 
 from edgekd import measure
 from edgekd.compress._base import Clock
-from edgekd.learn.student import Student
+from edgekd.learn.student import Student, evaluated
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime import bench
 from edgekd.runtime.runners import Here, Runner
@@ -57,7 +57,7 @@ def inputs_of(student: Student, batch: int) -> dict[str, np.ndarray]:
 
 def _timed(target: Target, students: Sequence[Student], seconds: float, run: Runner) -> list[float]:
     backend = measure.backend_of(target)
-    evaluated = [s.with_module(s.module.eval()) for s in students]
+    evaluated = [s.with_module(evaluated(s.module)) for s in students]
     onnx = [to_onnx(s, opset=target.opset, metadata={}, asked=target.passes) for s in evaluated]
     job = bench.BenchJob(
         target.backend,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgekd.heads import Heads, columns
-from edgekd.learn import train
+from edgekd.learn import nets, train
 from edgekd.learn.feed import Feed
 from edgekd.store import Store, canonical, sha256
 
@@ -37,6 +37,7 @@ class Answers:
         key: of the trained step.
         feed: the network's own view of the data.
         seed: of the views.
+        name: of the step, for errors.
     """
 
     store: Store
@@ -44,13 +45,18 @@ class Answers:
     module: nn.Module
     feed: Feed
     seed: int
+    name: str = "teacher"
 
     def view(self, view: int) -> Logits:
-        """See ``Watching``."""
+        """See ``Watching``.
+
+        Raises:
+            RecipeError: an answer is not finite; names split and sample. What learned from it would only diverge.
+        """
         return self._kept(f"view {view}", lambda: train.predict_view(self.module, self.feed, view))
 
     def split(self, split: str) -> Logits:
-        """See ``Watching``."""
+        """See ``Watching``; raises as ``view`` does."""
         return self._kept(split, lambda: train.predict(self.module, self.feed, split))
 
     def _kept(self, what: str, compute: Callable[[], Logits]) -> Logits:
@@ -59,6 +65,7 @@ class Answers:
         if files is None:
             with train.accelerated(self.module):
                 made = compute()
+            nets.check_answers(made, self.name, f"train, {what}" if what.startswith("view ") else what)
             shape = canonical(list(made.shape))
             files = self.store.put(key, {"logits.f32": made.astype("<f4").tobytes(), "shape.json": shape})
         # Bytes as they were read, not a copy of them: 2,000 books make a gigabyte of a view.

@@ -205,7 +205,7 @@ def explain_losses(
 def answers(bench: steps.Bench, trained: Mapping[str, steps.Trained], step: str) -> Answers:
     """What a trained step's network says, kept."""
     module = trained[step].student.module
-    return Answers(bench.store, bench.plan.steps[step].key, module, bench.feed_of(step), bench.recipe.seed)
+    return Answers(bench.store, bench.plan.steps[step].key, module, bench.feed_of(step), bench.recipe.seed, step)
 
 
 def export_all(bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> dict[str, dict[str, bytes]]:

@@ -112,6 +112,8 @@ def call_user(function: Any, where: str, /, *args: Any, **kwargs: Any) -> Any:
     except EdgekdError:
         raise
     except Exception as err:
+        owner = getattr(function, "__self__", None)
+        function = owner if hasattr(owner, "forward") else function  # a method of a network is the network's
         called, frames = _called(function), list(traceback.walk_tb(err.__traceback__))
         theirs = [(frame, line) for frame, line in frames if not _is_librarys(frame.f_code.co_filename)]
         if out_of_memory(err) or (called.startswith("edgekd.") and not theirs and not hasattr(function, "forward")):

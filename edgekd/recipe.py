@@ -140,7 +140,8 @@ class StudentTable(Schedule):
 class Budget(Frozen):
     """Wishes. ``max_drop`` is against the teacher, on the exported file, in the metric's unit.
 
-    ``prefer`` says which of the candidates inside ships: the fastest, the smallest, or the one with the best value.
+    ``prefer`` says which of the candidates inside ships: the fastest, the smallest, or the one with the best value. It
+    chooses among those that may ship: where dense fp32 is inside, too, nothing ships that is clearly slower than it.
     """
 
     max_drop: float | None = Field(default=0.01, ge=0)

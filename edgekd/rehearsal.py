@@ -135,6 +135,10 @@ def _check_output(student: Student, step: Step) -> None:
         raise ExportError(
             "the output has the wrong shape", where=step.name, found=", ".join(map(str, found)), allowed=allowed
         )
+    own = step.kind == "teacher" and step.schedule is None  # it only tells what it knows: votes will do
+    if not own and (odd := [str(part.dtype) for part in given if not part.is_floating_point()]):
+        hint = "give the scores themselves: argmax, .long() and > have no gradient"
+        raise ExportError("the output is no score", where=step.name, found=odd[0], allowed="floats", hint=hint)
 
 
 def _check_python(student: Student, step: Step) -> None:
@@ -148,13 +152,15 @@ def _check_training(student: Student, bench: steps.Bench, step: Step) -> None:
     """In training a network may give more than in evaluation (auxiliary heads): its scores must be as wide as then."""
     names, wanted = [spec.name for spec in student.outputs], sum(spec.shape[1] or 0 for spec in student.outputs)
     student.module.train()
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):
         found = plugins.call_user(student.module, f"{step.name}: training", *bench.probe(step.name))
         scores = of_training(found, names)
     student.module.eval()
     if scores.ndim != 2 or scores.shape[1] != wanted:
         shape, allowed = str(tuple(scores.shape)), f"(N, {wanted})"
         raise ExportError("in training the output has another shape", where=step.name, found=shape, allowed=allowed)
+    nets.check_gradient(student.module, scores, step.name)
+    nets.settle(student.module)
     if not isinstance(found, torch.Tensor) and len(found) > len(names):
         more, first = len(found) - len(names), "the first" if len(names) == 1 else f"the first {len(names)}"
         bench.note(
@@ -195,7 +201,8 @@ def _training_time(module: nn.Module, bench: steps.Bench, step: Step, batch: int
     for _ in range(2):
         started = time.perf_counter()
         found = plugins.call_user(module, f"{step.name}: training, a batch of {batch}", *x)
-        of_training(found, list(bench.heads_of(step.name))).square().mean().backward()
+        loss = of_training(found, list(bench.heads_of(step.name))).float().square().mean()
+        plugins.call_user(loss.backward, f"{step.name}: training")
         took = time.perf_counter() - started
     module.zero_grad()
     module.eval()

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import edgekd
 from edgekd import heads, orders, panel, pipeline, plan, steps
@@ -14,8 +16,11 @@ from edgekd.errors import RecipeError
 from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data.made import Made
+from edgekd.learn.feed import Feed
 from edgekd.prepare import Objects, prepare
+from edgekd.recipe import Augment
 from edgekd.stage_scores import StageScores
+from edgekd.store import Store
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -58,6 +63,23 @@ def noise(seed: int, columns: int) -> np.ndarray:
 def test_one_teacher_alone_is_heard_as_it_is() -> None:
     one = Fixed(noise(0, 3))
     assert panel.make({"teacher": (one, None, 1.0)}, {"logits": 3}, "average") is one
+
+
+class Undone(nn.Module):
+    """Answers with no number where a sample's first value is 5."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x / (x[:, :1] != 5)
+
+
+def test_an_answer_that_is_no_number_is_named_and_not_kept(tmp_path: Path) -> None:
+    x = np.tile(np.arange(8, dtype=np.float32)[:, None] + 1, 3)
+    feed = Feed(from_splits([(x, np.arange(8) % 3)] * 3, "d"), (), Augment(views=1), 0)
+    said = panel.Answers(Store(tmp_path), "key", Undone(), feed, 0, "teacher2")
+    for ask, place in ((lambda: said.split("test"), "test"), (lambda: said.view(0), "train, view 0")):
+        for _ in range(2):
+            with pytest.raises(RecipeError, match=f"teacher2: .*not finite; found 'Inf for sample 4 of {place}'"):
+                ask()
 
 
 def test_weights_average_the_logits() -> None:

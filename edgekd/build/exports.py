@@ -12,7 +12,7 @@ from torch import nn
 from edgekd import plugins, sources
 from edgekd.build.kept import document
 from edgekd.errors import ExportError
-from edgekd.learn.student import Student
+from edgekd.learn.student import Student, evaluated
 from edgekd.lower.lower import to_onnx
 from edgekd.plan import Step
 from edgekd.steps import Bench, make_pass
@@ -26,7 +26,7 @@ def finished(bench: Bench, step: Step, subject: Student, numerics: Numerics | No
     if step.table:
         made: Student = plugins.call_user(make_pass(step.table).finish, step.name, subject, numerics)
         return made
-    return subject.with_module(copy.deepcopy(subject.module).eval())
+    return subject.with_module(evaluated(copy.deepcopy(subject.module)))
 
 
 def lowered(bench: Bench, step: Step, subject: Student, metadata: Mapping[str, str]) -> bytes:

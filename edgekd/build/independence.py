@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgekd import plugins
-from edgekd.learn import train
+from edgekd.errors import ExportError
+from edgekd.learn import nets, train
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.student import joined
 from edgekd.preprocess import MASK, Inputs
@@ -39,6 +40,7 @@ def dependence(module: nn.Module, feed: Feed, where: str) -> str | None:
 
     Raises:
         FactoryError: what the network raises on a batch of 1, 2 or 64.
+        ExportError: it does not give a row a sample, such as one that drops a batch of 1.
     """
     if (name := _without_statistics(module)) is not None:
         return name
@@ -69,10 +71,13 @@ def chance(module: nn.Module, feed: Feed, where: str) -> str | None:
 
     Raises:
         FactoryError: what the network raises on a batch of 1 or 64.
+        ExportError: it does not give a row a sample.
+        RecipeError: an answer is not finite.
     """
     index = _index(feed)
     together, one = (feed.plain("train", index[:size]) for size in (BATCH, 1))
     first, again = (_run(module, together, where)[0] for _ in range(2))
+    nets.check_answers(first, where, "train", index)
     if first.shape == again.shape and float((first - again).abs().max()) <= _limit(first):
         return None
     before, after = (_run(module, one, where)[1] for _ in range(2))
@@ -115,6 +120,16 @@ def _run(module: nn.Module, inputs: Inputs, where: str) -> tuple[torch.Tensor, R
     seen: Rows = {}
     with torch.no_grad(), _watched(module, seen):
         found = plugins.call_user(module, where, *train.tensors(inputs))
+    count = len(next(iter(inputs.values())))
+    for part in [found] if isinstance(found, torch.Tensor) else found:
+        if part.ndim != 2 or len(part) != count:
+            raise ExportError(
+                "the output has another shape for one sample alone" if count == 1 else "the output has no row a sample",
+                where=where,
+                found=str(tuple(part.shape)),
+                allowed=f"({count}, {part.shape[-1] if part.ndim else 1})",
+                hint="squeeze() takes the batch away where it is 1: squeeze(1), flatten(1)" if count == 1 else None,
+            )
     return joined(found).float(), seen
 
 

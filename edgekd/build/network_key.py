@@ -6,6 +6,7 @@ functions handed over, layers hooked. All that an object holds is followed here,
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import functools
 import hashlib
@@ -30,6 +31,7 @@ from edgekd.build import imports
 from edgekd.errors import FactoryError
 from edgekd.learn import nets
 from edgekd.learn.checkpoint import add_tensors
+from edgekd.learn.quiet import quiet
 from edgekd.store import canonical
 
 PLAIN = (
@@ -343,9 +345,14 @@ def _dense(value: Tensor) -> Tensor:
 
 
 def _add_graph(digest: hashlib._Hash, module: nn.Module, example: tuple[Tensor, ...]) -> None:
-    """The exported graph and its constants; a module that can't be exported has none."""
+    """The exported graph and its constants; a module that can't be exported has none.
+
+    A copy is exported: what a forward pass keeps or makes in the user's network would stay there without numbers.
+    """
+    with contextlib.suppress(FactoryError):
+        module = nets.copied(module, "export")
     try:
-        with nets.evaluating(module):
+        with quiet(), nets.evaluating(module):
             exported = plugins.call_user(torch.export.export, "export", module, example)
     except FactoryError:
         return

@@ -25,7 +25,7 @@ from edgekd.compress._importance import Criterion, gradients, squares
 from edgekd.errors import ExportError
 from edgekd.learn import taps
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import Student
+from edgekd.learn.student import Student, evaluated
 
 INDICES = 1 << 15  # features that a group's channels become where they are flattened, in networks that read fewer
 VISITS = 8000  # places that the search of a group passes: Swin 552, MobileViT 206, ResNets 20; FocalNet without end
@@ -115,7 +115,7 @@ def told(whole: Mapping[str, str]) -> str:
 
 def still(student: Student) -> nn.Module:
     """A copy of the network in evaluation mode, whose graph can be walked: frozen layers have none."""
-    module = copy.deepcopy(student.module).train(False)
+    module = evaluated(copy.deepcopy(student.module))
     for parameter in module.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     return module
@@ -398,7 +398,7 @@ def heads(student: Student) -> list[nn.Module]:
     ]
     try:
         with torch.no_grad():
-            made = network.eval()(*student.example())
+            made = evaluated(network)(*student.example())
     finally:
         for hook in hooks:
             hook.remove()

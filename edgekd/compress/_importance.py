@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from edgekd import plugins
 from edgekd.compress._base import Context
-from edgekd.learn.student import Student, joined
+from edgekd.learn.student import Student, evaluated, joined
 
 Criterion = Literal["magnitude", "taylor", "teacher"]
 SOFTER = 2.0  # where there is no teacher, the student's own answers are divided by this: else there is no gradient
@@ -36,7 +36,7 @@ def gradients(
         layers: paths in ``student.module``, of convolutions (channels in dimension 1) and linear layers (in the last).
         where: the pass, for errors of the network.
     """
-    module = copy.deepcopy(student.module).eval().requires_grad_(False)
+    module = evaluated(copy.deepcopy(student.module)).requires_grad_(False)
     gates: dict[str, list[Tensor]] = {}
     handles = [module.get_submodule(path).register_forward_pre_hook(_gate(gates, path)) for path in layers]
     sizes = [int(spec.shape[1] or 1) for spec in student.outputs]

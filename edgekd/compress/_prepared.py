@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from edgekd.compress._observers import Rounding
 from edgekd.compress._specs import Ranging
 from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import Student
+from edgekd.learn.student import COUNT_SO, Student, evaluated
 from edgekd.target import Numerics
 
 with quiet():
@@ -134,7 +135,7 @@ def prepare(
     Raises:
         ExportError: it can't be exported, or has no such layer.
     """
-    module = copy.deepcopy(student.module).eval()
+    module = evaluated(copy.deepcopy(student.module))
     for part in module.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_var is not None:
             # The fusion would put its own epsilon in place of this one, in silence.
@@ -144,7 +145,7 @@ def prepare(
         try:
             exported = torch.export.export(module, student.example(), dynamic_shapes=student.dynamic_shapes())
         except (RuntimeError, ValueError, TypeError, AttributeError, torch._dynamo.exc.TorchDynamoException) as err:
-            raise ExportError(f"can't be exported: {str(err).strip().splitlines()[0]}", where="int8_qat") from err
+            raise _refused(err) from err
         graph = exported.module(check_guards=False)
         _whole_batchnorm(graph)
         _own_parameters(graph)
@@ -152,6 +153,16 @@ def prepare(
         annotator = Annotator(numerics, ranging, float_layers)
         prepared = prepare_qat_pt2e(graph, annotator)
     return QatModule(prepared, momenta, annotator, frozen)
+
+
+def _refused(err: Exception) -> ExportError:
+    """What torch's export raised, in words; its own speak of sizes that are fixed as of constraints and logs."""
+    text = str(err).strip()
+    if fixed := re.match(r"Constraints violated \(([\w, ]+)\)", text):
+        told = f"can't be exported: the export fixes the {fixed[1]}"
+        return ExportError(told, where="int8_qat", allowed="any", hint=COUNT_SO)
+    hint = COUNT_SO if "data-dependent" in text else None
+    return ExportError(f"can't be exported: {[*text.splitlines(), ''][0]}", where="int8_qat", hint=hint)
 
 
 def _move(graph: GraphModule, place: torch.device) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from edgekd import plugins
 from edgekd.errors import ExportError
-from edgekd.learn.student import Student, joined
+from edgekd.learn.student import Student, evaluated, joined
 from edgekd.target import Numerics
 
 SAMPLES = 256  # of calibration
@@ -37,14 +37,14 @@ class Structural:
 
     def finish(self, student: Student, numerics: Numerics | None = None) -> Student:
         """A copy in evaluation mode."""
-        return student.with_module(copy.deepcopy(student.module).eval())
+        return student.with_module(evaluated(copy.deepcopy(student.module)))
 
     def ensures(self, before: Student, after: Student) -> None:
         """Output shape unchanged, parameters finite, fewer of them."""
         where = type(self).__module__.rpartition(".")[2]
         after.module.eval()
         with torch.no_grad():
-            wanted = joined(before.module.eval()(*before.example())).shape
+            wanted = joined(evaluated(before.module)(*before.example())).shape
             got = joined(plugins.call_user(after.module, f"the network after {where}", *after.example())).shape
         if wanted != got:
             raise ExportError("the output's shape changed", where=where, found=tuple(got), allowed=str(tuple(wanted)))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from edgekd import plugins
 from edgekd.errors import EdgekdError
-from edgekd.learn.student import Student, joined
+from edgekd.learn.student import Student, evaluated, joined
 
 Gone = Mapping[str, Sequence[int]]  # channels that go, by group
 Readers = Mapping[str, Sequence[tuple[str, Tensor, Tensor]]]
@@ -137,15 +137,17 @@ class _Trial:
 
     def _in_training(self, module: nn.Module) -> str | None:
         """What a training step raises: heads that only train may count channels, too."""
+        training = copy.deepcopy(module)
+        training.train()
         try:
-            plugins.call_user(copy.deepcopy(module).train(), "channel_prune: training", *self.student.example())
+            plugins.call_user(training, "channel_prune: training", *self.student.example())
         except (EdgekdError, *FAILURES) as err:
             return words(err)
         return None
 
 
 def _eval(module: nn.Module) -> nn.Module:
-    return copy.deepcopy(module).eval()
+    return evaluated(copy.deepcopy(module))
 
 
 def _masked(student: Student, gone: Gone, readers: Readers) -> nn.Module:

@@ -20,7 +20,7 @@ from edgekd.compress._rounding import told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.errors import ExportError
 from edgekd.learn import taps
-from edgekd.learn.student import Student, joined
+from edgekd.learn.student import Student, evaluated, joined
 from edgekd.learn.teacher import bare
 
 STACKS = (nn.Sequential, nn.ModuleList)
@@ -148,7 +148,7 @@ def _stack(path: str) -> str:
 
 
 def _still(student: Student) -> nn.Module:
-    return copy.deepcopy(student.module).eval().requires_grad_(False)
+    return evaluated(copy.deepcopy(student.module)).requires_grad_(False)
 
 
 def _tensor(out: Any) -> Tensor | None:

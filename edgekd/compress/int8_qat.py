@@ -25,7 +25,7 @@ from edgekd.compress._specs import Ranging
 from edgekd.compress._structure import SAMPLES
 from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import Student, joined
+from edgekd.learn.student import Student, evaluated, joined
 from edgekd.target import Numerics
 
 with quiet():
@@ -159,7 +159,7 @@ class Int8Qat:
         after.module.eval()
         with torch.no_grad():
             got = joined(after.module(*after.example()))
-            wanted = joined(before.module.eval()(*before.example()))
+            wanted = joined(evaluated(before.module)(*before.example()))
         if got.shape != wanted.shape:
             raise ExportError("the output's shape changed", where="int8_qat", found=tuple(got.shape))
         for name, parameter in after.module.named_parameters():

@@ -23,7 +23,7 @@ from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.errors import ExportError
 from edgekd.learn import taps
-from edgekd.learn.student import Student
+from edgekd.learn.student import Student, evaluated
 from edgekd.learn.teacher import bare
 
 RIDGE = 1e-4  # of the inputs' mean square: pulls towards the old weights where the samples don't say
@@ -68,7 +68,7 @@ class LowRank(Structural):
     def apply(self, student: Student, context: Context) -> Student:
         """The student with fitted factors; its record holds their ranks, and the share of its outputs each misses."""
         ranks = self._ranks(student, context)
-        whole = copy.deepcopy(student.module).eval().requires_grad_(False)
+        whole = evaluated(copy.deepcopy(student.module)).requires_grad_(False)
         module = copy.deepcopy(whole)
         left = {}
         for path, rank in ranks.items():
@@ -205,7 +205,7 @@ def _network(module: nn.Module) -> nn.Module:
 
 def _factorable(student: Student) -> dict[str, Any]:
     """Linear layers and plain convolutions by path, in the order in which they run; only those that run once."""
-    module = copy.deepcopy(student.module).eval()
+    module = evaluated(copy.deepcopy(student.module))
     names: dict[nn.Module, str] = {
         part: path
         for path, part in _network(module).named_modules()

@@ -96,6 +96,8 @@ def choose(
         why, how = excluded[contender.name]
         if why is None and dense is not None:
             why, how = _slower(contender, dense, ratio)
+            if why and budget is not None and budget.prefer != "latency":
+                why += " (while fp32 is inside the budget that never ships: prefer chooses among the others)"
         if why:
             verdicts[contender.name] = told(contender.name, why, "fp32", how)
         else:

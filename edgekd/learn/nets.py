@@ -12,16 +12,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgekd import plugins
 from edgekd.errors import FactoryError, RecipeError
 from edgekd.learn import weights
-from edgekd.learn.student import Heads, are_probabilities
+from edgekd.learn.student import Heads, are_probabilities, evaluated
 from edgekd.learn.teacher import Logits, bare
 
 Tensors = tuple[Tensor, ...]
 Note = Callable[[str], None]
+SPREAD = (nn.DataParallel, nn.parallel.DistributedDataParallel)  # want their weights on GPUs, and nowhere else
 SAME = 1e-3  # of the largest answer: threads and kernels differ by about 1e-6 of it
 
 
@@ -29,12 +31,13 @@ def copied(module: nn.Module, where: str) -> nn.Module:
     """A copy of a user's network, which is only read.
 
     Tensors that a forward pass has left in it (features that are kept, weights that a hook computes) hang on a graph
-    that can't be copied: their values are. A network that ``torch.compile`` wraps is copied without the wrapper.
+    that can't be copied: their values are. What ``torch.compile`` or ``DataParallel`` wraps is copied without that.
 
     Raises:
         FactoryError: it can't be copied; names the attribute.
     """
-    module = getattr(module, "_orig_mod", module)
+    while (inner := getattr(module, "_orig_mod", module.module if isinstance(module, SPREAD) else None)) is not None:
+        module = inner
     memo: dict[int, Any] = {
         id(tensor): tensor.detach().clone()
         for part in module.modules()
@@ -60,7 +63,7 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
     """A network in evaluation mode; its modules' modes are as they were afterwards. Frozen TorchScript has none."""
     modes = {part: part.training for part in module.modules() if hasattr(part, "training")}
     try:
-        yield module.eval()
+        yield evaluated(module)
     finally:
         for part, mode in modes.items():
             part.training = mode
@@ -88,14 +91,7 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
         FactoryError: what it raises on such samples.
         RecipeError: a parameter is not finite, or the state holds more than tensors.
     """
-    odd = next((name for name, value in bare(module).state_dict().items() if not isinstance(value, Tensor)), None)
-    if odd is not None:
-        raise RecipeError(
-            "its state holds what is no tensor, and can't be kept",
-            where=where,
-            found=f"{odd!r} in {type(bare(module)).__name__}",
-            hint="a network that is quantized already goes in as the float network that it was made of",
-        )
+    weights.check_state(bare(module), where)
     spare = None
     halves = {p.dtype for p in (*module.parameters(), *module.buffers()) if p.dtype in (torch.float16, torch.bfloat16)}
     if halves or any(p.dtype == torch.float64 for p in module.parameters()):
@@ -117,7 +113,11 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
     running = {name: b for name, b in own.named_buffers() if name.endswith(("running_mean", "running_var"))}
     weights.check_finite({**dict(own.named_parameters()), **running}, where)
     if not are_probabilities(found, sizes):
-        return module
+        kind = found.dtype if isinstance(found, Tensor) else torch.float32
+        if kind == torch.float32 or not kind.is_floating_point or isinstance(module, Logits | Heads):
+            return module
+        note(f"the {where} answers in {str(kind).removeprefix('torch.')}: they are made float32, in its file too")
+        return Logits(module)
     note(
         f"the {where} ends in a softmax: the logarithm of its probabilities counts as its logits, in losses, in the "
         "file that ships and in predict, so that nothing is softmaxed twice"
@@ -131,6 +131,31 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
 def answers(module: nn.Module, x: Tensors, where: str) -> Tensor:
     """(N, C) what a network says in evaluation mode; its modules' modes are as they were afterwards."""
     return torch.cat(tuple(_parts(_said(module, x, where))), dim=1).float()
+
+
+def check_answers(scores: Any, where: str, split: str, index: NDArray[Any] | None = None) -> None:
+    """Every number of (N, C) scores is one.
+
+    Args:
+        scores: an array or a tensor.
+        split: what the samples are of; ``index``: their places in it, absent: 0..N-1.
+
+    Raises:
+        RecipeError: names the first sample that is answered with NaN or an infinity, and says of how many more.
+    """
+    found = torch.as_tensor(scores)
+    bad = (~torch.isfinite(found)).any(dim=1).nonzero()[:, 0].tolist()
+    if bad:
+        kind = "NaN" if bool(torch.isnan(found[bad[0]]).any()) else "Inf"
+        first = bad[0] if index is None else int(index[bad[0]])
+        more = f" and {len(bad) - 1} more of {len(found)}" if len(bad) > 1 else ""
+        raise RecipeError(
+            "its answers are not finite",
+            where=where,
+            found=f"{kind} for sample {first} of {split}{more}",
+            allowed="numbers",
+            hint="does it divide by 0, take a logarithm of 0, or overflow there?",
+        )
 
 
 def fault(module: nn.Module, state: Mapping[str, Tensor]) -> str | None:
@@ -173,6 +198,25 @@ def check_trains(module: nn.Module, where: str, note: Note | None = None) -> Non
         )
     if frozen and note:
         note(f"of {len(parameters)} parameters of the {where} {frozen} are frozen (requires_grad = False) and stay")
+
+
+def check_gradient(module: nn.Module, scores: Tensor, where: str) -> None:
+    """A gradient of a network's (N, C) scores reaches a parameter that trains.
+
+    Raises:
+        RecipeError: it reaches none.
+        FactoryError: what the way back through the network raises.
+    """
+    trained = [p for p in module.parameters() if p.requires_grad]
+    if scores.is_floating_point() and scores.requires_grad:
+        total = scores.float().sum()
+        if any(g is not None for g in plugins.call_user(torch.autograd.grad, where, total, trained, allow_unused=True)):
+            return
+    raise RecipeError(
+        "no gradient reaches a parameter",
+        where=where,
+        hint="does forward run under torch.no_grad or inference_mode, or end in detach, argmax or a constant?",
+    )
 
 
 def _said(module: nn.Module, x: Tensors, where: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch import nn
 from edgekd.preprocess import MASK, Spec
 
 LENGTH = 8  # of a sequence in an example
+# What to write where an export fixes a size that an app chooses, or follows one side of a branch alone.
+COUNT_SO = "forward must not count with Python: x.shape[0], not len(x) or int(...); torch.where, not if"
 
 
 TensorSpec = Spec  # of inputs and outputs alike; the first size is always the batch
@@ -78,6 +81,12 @@ class Student:
         return sum(p.numel() for p in self.module.parameters())
 
 
+def evaluated(module: nn.Module) -> nn.Module:
+    """The same module, now in evaluation mode: a user's own ``train`` or ``eval`` may give nothing back."""
+    module.eval()
+    return module
+
+
 def joined(found: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
     """(N, C) scores, those of several heads side by side."""
     return found if isinstance(found, torch.Tensor) else torch.cat(tuple(found), dim=1)
@@ -112,8 +121,15 @@ def are_probabilities(found: Any, sizes: Sequence[int]) -> bool:
 
 
 def _sum_to_one(rows: torch.Tensor) -> bool:
+    if rows.is_complex():
+        return False
     rows = rows.detach().float()
     return len(rows) > 0 and bool((rows >= 0).all()) and bool(((rows.sum(dim=1) - 1).abs() < 1e-3).all())
+
+
+def as_float32(found: torch.Tensor) -> torch.Tensor:
+    """Scores in the type that every program beside a file reads; what has it already is given back as it is."""
+    return found if found.dtype == torch.float32 else found.float()
 
 
 def as_logits(found: torch.Tensor, training: bool) -> torch.Tensor:
@@ -143,4 +159,5 @@ class Heads(nn.Module):
             parts = tuple(found[name] for name in self._names if name in found) or tuple(found.values())
         else:
             parts = tuple(found)
-        return tuple(as_logits(part, self.training) for part in parts) if self.probabilities else parts
+        make = partial(as_logits, training=self.training) if self.probabilities else as_float32
+        return tuple(make(part) for part in parts)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from edgekd import plugins
 from edgekd.base import watch
 from edgekd.errors import FactoryError, RecipeError
 from edgekd.learn import weights
-from edgekd.learn.student import as_logits
+from edgekd.learn.student import as_float32, as_logits
 from edgekd.recipe import Teacher
 
 
@@ -41,7 +42,17 @@ class Logits(nn.Module):
         logits = self.whole(*inputs)
         if self.probabilities:
             logits = as_logits(logits, self.training)
-        return logits if self._classes is None else logits[:, self._classes]
+        logits = as_float32(logits)
+        if self._classes is None or logits.ndim < 2:  # whose shape is told by who asks
+            return logits
+        if max(self._classes) >= logits.shape[1]:
+            raise RecipeError(
+                "the teacher has no such class",
+                where="teacher.classes",
+                found=max(self._classes),
+                allowed=f"0..{logits.shape[1] - 1}, its columns",
+            )
+        return logits[:, self._classes]
 
     def whole(self, *inputs: Tensor) -> Tensor:
         """What the network says of all its classes, as it says it."""
@@ -96,6 +107,7 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, nam
         )
     if table.checkpoint is not None:
         where = f"{name}.checkpoint: {Path(table.checkpoint).name}"
+        weights.check_state(bare(module), name)
         state = weights.read(Path(table.checkpoint), table.state_key, name)
         state = weights.chosen(state, table.strip_prefix, bare(module).state_dict(), where)
         if table.classes is not None and (more := _classes_of(bare(module), state, own)):
@@ -107,7 +119,8 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, nam
 def _classes_of(module: nn.Module, state: Mapping[str, Tensor], classes: int) -> int | None:
     """How many classes a checkpoint has, where its head alone is larger than the module's."""
     wanted = module.state_dict()
-    odd = [(wanted[n].shape, t.shape) for n, t in state.items() if n in wanted and wanted[n].shape != t.shape]
+    known = {n: wanted[n].shape for n in state.keys() & wanted.keys() if not is_lazy(wanted[n])}
+    odd = [(known[n], t.shape) for n, t in state.items() if n in known and known[n] != t.shape]
     rows = {theirs[0] for ours, theirs in odd if ours[:1] == (classes,) and ours[1:] == theirs[1:]}
     return rows.pop() if len(rows) == 1 and all(ours[1:] == theirs[1:] for ours, theirs in odd) else None
 

@@ -123,7 +123,8 @@ def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[d
     plain = accelerator.unwrap_model(module)
     if progress.best is not None:
         plain.load_state_dict(progress.best)
-    plain.cpu().eval()
+    plain.cpu()
+    plain.eval()
     nets.settle(plain)
     objective.to(torch.device("cpu"))
     return progress.history

@@ -16,9 +16,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from edgekd.base.shards import INDEX, shards
-from edgekd.errors import RecipeError
+from edgekd.errors import RecipeError, Shown
 from edgekd.learn.quiet import quiet
 
 FILES = ("model.safetensors", "pytorch_model.bin")  # as model hubs name them
@@ -30,6 +31,7 @@ DAMAGED = (
     *(AssertionError, OverflowError, NotImplementedError, struct.error),
 )
 SHOWN = 20
+NOTES = (bool, int, float, str, type(None))  # what stands beside the tensors of a flat checkpoint
 
 State = dict[str, Tensor]
 
@@ -49,14 +51,7 @@ def read(path: Path, state_key: str | None, name: str = "teacher") -> State:
     found = _read(_file(path, name), f"{name}.checkpoint: {path.name}")
     if state_key:
         found = _at(found, state_key, f"{name}.state_key")
-    if not isinstance(found, Mapping) or not found or not all(isinstance(v, Tensor) for v in found.values()):
-        raise RecipeError(
-            "not a state_dict; name the key that holds it",
-            where=f"{name}.state_key",
-            allowed=_states(found) or [str(key) for key in found][:SHOWN]
-            if isinstance(found, Mapping)
-            else type(found).__name__,
-        )
+    found = _tensors(found, name)
     for what, odd in (
         ("a quantized tensor", "is_quantized"),
         ("a tensor without numbers (of torch's meta)", "is_meta"),
@@ -64,6 +59,51 @@ def read(path: Path, state_key: str | None, name: str = "teacher") -> State:
         if marked := [str(key) for key, value in found.items() if getattr(value, odd)]:
             raise RecipeError(what, where=f"{name}.checkpoint: {path.name}", found=marked[0], allowed="floats")
     return {str(key): value if value.layout == torch.strided else value.to_dense() for key, value in found.items()}
+
+
+def _tensors(found: Any, name: str) -> Mapping[Any, Tensor]:
+    """The tensors of a state_dict; an epoch, a loss or a note beside them is no weight, and is left out.
+
+    Raises:
+        RecipeError: there are none, or something else stands beside them, so that what is meant lies deeper.
+    """
+    table: Mapping[Any, Any] = found if isinstance(found, Mapping) else {}
+    tensors = {key: value for key, value in table.items() if isinstance(value, Tensor)}
+    odd = [str(key) for key, value in table.items() if not isinstance(value, (Tensor, *NOTES))]
+    if tensors and not odd:
+        return tensors
+    where, states = f"{name}.state_key", _states(found)
+    if tensors and not states:
+        kinds = ", ".join(f"{key!r}" for key in odd[:SHOWN])
+        hint = "save the tensors alone, or under a key of their own"
+        raise RecipeError("holds more than tensors", where=where, found=Shown(kinds), hint=hint)
+    allowed = states or ([str(key) for key in table][:SHOWN] if table else type(found).__name__)
+    raise RecipeError("not a state_dict; name the key that holds it", where=where, allowed=allowed)
+
+
+def check_state(module: nn.Module, where: str) -> None:
+    """A network's state holds tensors alone, and these hold numbers.
+
+    Raises:
+        RecipeError: it does not; names the first entry that is none.
+    """
+    state = module.state_dict()
+    empty = next((name for name, value in (*state.items(), *module.named_buffers()) if _is_meta(value)), None)
+    if empty is not None:
+        hint = "make the network on the CPU, or give it numbers: to_empty, then load_state_dict"
+        raise RecipeError("a tensor without numbers (of torch's meta)", where=where, found=empty, hint=hint)
+    odd = next((name for name, value in state.items() if not isinstance(value, Tensor)), None)
+    if odd is not None:
+        raise RecipeError(
+            "its state holds what is no tensor, and can't be kept",
+            where=where,
+            found=f"{odd!r} in {type(module).__name__}",
+            hint="what get_extra_state gives goes into a buffer; in place of a quantized network goes its float one",
+        )
+
+
+def _is_meta(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_meta
 
 
 def chosen(state: State, prefix: str | None, wanted: Mapping[str, Tensor], where: str) -> State:
@@ -84,6 +124,8 @@ def chosen(state: State, prefix: str | None, wanted: Mapping[str, Tensor], where
                 "no tensor of the checkpoint begins so", where=where, found=prefix, allowed=_prefixes(state, wanted)
             )
         return found
+    if state.keys() == wanted.keys():  # of networks that hold others like themselves, "next." is no prefix
+        return state
     copies = _prefixes(state, wanted)
     if prefix is None and len(copies) > 1:
         raise RecipeError(
@@ -114,7 +156,7 @@ def load(module: nn.Module, state: State, where: str) -> None:
             raise RecipeError(
                 f"the checkpoint lacks {name!r}", where=where, found=name, allowed=list(state)[:200], hint=hint
             )
-        if state[name].shape != tensor.shape:
+        if not _fits(state[name], tensor):
             shapes = tuple(state[name].shape), str(tuple(tensor.shape))
             raise RecipeError(f"{name!r} has another shape", where=where, found=shapes[0], allowed=shapes[1])
         if not _keeps(state[name], tensor.dtype):
@@ -125,8 +167,13 @@ def load(module: nn.Module, state: State, where: str) -> None:
         if name not in wanted:
             raise RecipeError("the model has no such tensor", where=where, found=name, allowed=list(wanted)[:200])
     buffers = {name for name, _ in module.named_buffers()}
-    check_finite(state, where, {name: wanted[name] for name in buffers & wanted.keys()})
+    check_finite(state, where, {name: wanted[name] for name in buffers & wanted.keys() if not is_lazy(wanted[name])})
     module.load_state_dict(state)
+
+
+def _fits(value: Tensor, wanted: Tensor) -> bool:
+    """Of one shape; a lazy layer takes that of what it is given."""
+    return is_lazy(wanted) or value.shape == wanted.shape
 
 
 def _keeps(value: Tensor, wanted: torch.dtype) -> bool:
@@ -257,9 +304,10 @@ def _prefixes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list
         parts = key.split(".")
         for start in range(len(parts)):
             name = ".".join(parts[start:])
-            if name in names and value.shape == wanted[name].shape:
+            if name in names and _fits(value, wanted[name]):
                 prefix = key.removesuffix(name)
                 counts[prefix] = counts.get(prefix, 0) + 1
+                break  # in networks that hold others like themselves what follows is a name, too
     return [prefix for prefix, count in counts.items() if 2 * count >= len(names)]
 
 
@@ -271,7 +319,7 @@ def _tied(wanted: Mapping[str, Tensor], state: State, where: str) -> State:
     """
     groups: dict[Any, list[str]] = {}
     for name, tensor in wanted.items():
-        if tensor.numel() and tensor.layout == torch.strided:
+        if not is_lazy(tensor) and tensor.numel() and tensor.layout == torch.strided:
             place = tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride()
             groups.setdefault(place, []).append(name)
     found: State = {}

@@ -12,7 +12,7 @@ from torch import nn
 
 from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import Student
+from edgekd.learn.student import COUNT_SO, Student
 
 
 def export(student: Student, opset: int) -> ir.Model:
@@ -38,7 +38,9 @@ def export(student: Student, opset: int) -> ir.Model:
                 output_names=[spec.name for spec in student.outputs],
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError, AttributeError) as err:
-        raise ExportError(f"can't be exported: {reason(err)}", where=_place(err)) from err
+        why = reason(err)
+        hint = COUNT_SO if "data-dependent" in why else None
+        raise ExportError(f"can't be exported: {why}", where=_place(err), hint=hint) from err
     assert program is not None
     _check_free(student, program.model)
     return program.model
@@ -53,7 +55,7 @@ def _check_free(student: Student, model: ir.Model) -> None:
                     f"the export fixes the {'length' if i else 'batch'} of {spec.name}",
                     found=str(found),
                     allowed="any",
-                    hint="forward must not count with Python: x.shape[0], not len(x) or int(...); torch.where, not if",
+                    hint=COUNT_SO,
                 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,15 @@ def test_prefer_size_ships_the_smallest_inside_the_budget() -> None:
     small, quick = Contender("int8", 300, 0.9, 0.9), Contender("fp32-pruned", 600, 0.9, 0.3)
     assert pick(small, quick, FP32, budget=Budget(prefer="size")).shipped == "int8"
     assert pick(small, quick, FP32, budget=Budget(prefer="latency")).shipped == "fp32-pruned"
+
+
+@pytest.mark.parametrize("prefer", ["size", "value", "latency"])
+def test_whatever_is_preferred_what_is_slower_than_fp32_does_not_ship(prefer: Any) -> None:
+    slow, budget = Contender("int8", 300, 0.95, 1.5), Budget(max_drop=0.5, prefer=prefer)
+    choice = pick(slow, FP32, budget=budget)
+    assert choice.shipped == "fp32"
+    assert ("while fp32 is inside the budget that never ships" in choice.verdicts["int8"]) == (prefer != "latency")
+    assert pick(slow, FP32, budget=budget.model_copy(update={"max_size_kb": 0.5})).shipped == "int8"
 
 
 def test_parity_is_a_gate_without_a_budget_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,29 @@ max_drop = 1.0
     assert report["metric"] == "agreement"
     assert report["stages"][0]["value_test"] == 1.0
     assert report["stages"][0]["seconds"] < 5
+
+
+class Versioned(nn.Linear):
+    def get_extra_state(self) -> str:
+        return "1.2"
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A family of a user's own."""
+
+    lazy: bool
+
+    def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes) if self.lazy else Versioned(64, classes))
+
+
+def test_lazy_layers_and_states_of_more_than_tensors(tmp_path: Path) -> None:
+    given = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    save_file(given.state_dict(), tmp_path / "t.safetensors")
+    keys = {"model": {"kind": f"{__name__}:Odd", "lazy": True}, "checkpoint": str(tmp_path / "t.safetensors")}
+    x = torch.randn(2, *SHAPE)
+    assert torch.equal(load_teacher(Teacher(**keys), SHAPE, 3)(x), given(x))
+    keys["model"]["lazy"] = False
+    with pytest.raises(RecipeError, match=r"teacher2: its state holds what is no tensor.*_extra_state"):
+        load_teacher(Teacher(**keys), SHAPE, 3, "teacher2")

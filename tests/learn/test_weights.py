@@ -190,3 +190,47 @@ def test_a_key_of_a_flat_file_is_a_prefix(tmp_path: Path) -> None:
     save_file(under("model.", PLAIN), tmp_path / "c.safetensors")
     with pytest.raises(RecipeError, match=r'strip_prefix = "model\."'):
         weights.read(tmp_path / "c.safetensors", "model")
+
+
+class Chain(nn.Module):
+    """A layer, and after it another network like itself."""
+
+    def __init__(self, depth: int, width: int = 3) -> None:
+        super().__init__()
+        self.fc = nn.Linear(width, 3)
+        self.next = Chain(depth - 1) if depth > 1 else nn.Identity()
+
+
+@pytest.mark.parametrize(("before", "prefix"), [("", None), ("", ""), ("module.", None), ("module.", "module.")])
+@pytest.mark.parametrize("net", [Chain(3), Chain(2), Chain(2, 4)])
+def test_a_network_that_holds_others_like_itself(net: Chain, before: str, prefix: str | None) -> None:
+    wanted = {name: torch.randn_like(value) for name, value in net.state_dict().items()}
+    if before and prefix is None:
+        with pytest.raises(RecipeError, match=r'lacks .*strip_prefix = "module\."'):
+            loaded(under(before, wanted), prefix, net)
+        return
+    got = loaded(under(before, wanted), prefix, net).state_dict()
+    assert all(torch.equal(got[name], value) for name, value in wanted.items())
+
+
+def test_what_stands_beside_the_tensors_of_a_flat_file(tmp_path: Path) -> None:
+    torch.save(PLAIN | {"epoch": 3, "lr": 0.1, "by": "me", "best": None}, tmp_path / "c.pt")
+    assert weights.read(tmp_path / "c.pt", None).keys() == PLAIN.keys()
+    torch.save({"run": PLAIN | {"epoch": 3}}, tmp_path / "c.pt")
+    assert weights.read(tmp_path / "c.pt", "run").keys() == PLAIN.keys()
+    torch.save(PLAIN | {"losses": [1.0, 0.5], "table": {"a": 1}}, tmp_path / "c.pt")
+    with pytest.raises(RecipeError, match=r"more than tensors; found 'losses', 'table'; save the tensors alone"):
+        weights.read(tmp_path / "c.pt", None)
+    torch.save({"epoch": 3, "loss": torch.tensor(0.5), "model": PLAIN}, tmp_path / "c.pt")
+    with pytest.raises(RecipeError, match=r"name the key that holds it; allowed: model$"):
+        weights.read(tmp_path / "c.pt", None)
+
+
+def test_a_lazy_layer_takes_the_shapes_of_what_is_loaded() -> None:
+    bare = nn.Sequential(nn.Linear(5, 5), nn.BatchNorm1d(5), nn.Linear(5, 2))
+    net = nn.Sequential(nn.LazyLinear(5), nn.LazyBatchNorm1d(), nn.LazyLinear(2))
+    loaded(under("module.", bare.state_dict()), "module.", net)
+    x = torch.randn(3, 5)
+    assert torch.equal(net.eval()(x), bare.eval()(x))
+    with pytest.raises(RecipeError, match=r"lacks '0\.weight'.*strip_prefix"):
+        loaded(under("module.", bare.state_dict()), None, nn.Sequential(*bare[:2], nn.LazyLinear(2)))
