@@ -6,7 +6,6 @@ functions handed over, layers hooked. All that an object holds is followed here,
 
 from __future__ import annotations
 
-import contextlib
 import copyreg
 import functools
 import hashlib
@@ -349,7 +348,7 @@ def _add_graph(digest: hashlib._Hash, module: nn.Module, example: tuple[Tensor, 
 
     A copy is exported: what a forward pass keeps or makes in the user's network would stay there without numbers.
     """
-    with contextlib.suppress(FactoryError):
+    with suppress(FactoryError):
         module = nets.copied(module, "export")
     try:
         with quiet(), nets.evaluating(module):

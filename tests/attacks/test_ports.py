@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,7 @@ def test_openvino_types_that_numpy_lacks(kind: str, tmp_path: Path) -> None:
         assert told.value.where in ("input", "logits")
     golden = {"input": np.eye(2, dtype=np.float32)}, {"logits": np.eye(2, dtype=np.float32)}
     one = Variant("one", "openvino", {}, files, (), "float32", False, 1, 1e-3, golden=golden)
-    bundles.write(tmp_path / "b", Bundle("n", {"kind": "x"}, "0" * 64, "ab", {"logits": 2}, [], [2], True, [one]), {})
+    about = Bundle("n", {"kind": "classification"}, "0" * 64, "ab", {"logits": 2}, [], [2], True, [one])
+    bundles.write(tmp_path / "b", replace(about, sample_dtype="float32"), {})
     with pytest.raises(IntegrityError, match=rf"input: no array of this type; found '{kind}'"):
         edgekd.load(tmp_path / "b")

@@ -174,7 +174,7 @@ def _is_deep(file: Image.Image) -> bool:
 def _count_deep(image: Image.Image, seen: Seen) -> None:
     """Count colours of 16 bits, by their upper 8; and bring the colour that is transparent to these, too."""
     seen.deep += 1
-    seen.peak = max(seen.peak, 256.0 * max(part.getextrema()[1] for part in image.convert("RGB").split()) + 255)
+    seen.peak = max(seen.peak, 256.0 * float(np.asarray(image.convert("RGB")).max()) + 255)
     clear = image.info.get("transparency")
     if isinstance(clear, tuple):
         image.info["transparency"] = tuple(value >> 8 for value in clear)
