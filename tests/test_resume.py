@@ -62,7 +62,7 @@ def test_a_killed_build_ends_with_the_bytes_of_an_undisturbed_one(
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     killed = subprocess.Popen([*ONCE, *whole.BUILD], cwd=tmp_path / "killed", env=env, stderr=subprocess.DEVNULL)
     try:
-        while killed.poll() is None and not list(tmp_path.glob("killed/cache/artifacts/*/*/model.safetensors")):
+        while killed.poll() is None and not list(tmp_path.glob("killed/cache/artifacts/*/[!.]*/model.safetensors")):
             time.sleep(0.01)
     finally:
         killed.kill()
