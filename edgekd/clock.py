@@ -57,8 +57,8 @@ def inputs_of(student: Student, batch: int) -> dict[str, np.ndarray]:
 
 def _timed(target: Target, students: Sequence[Student], seconds: float, run: Runner) -> list[float]:
     backend = measure.backend_of(target)
-    evaluated = [s.with_module(evaluated(s.module)) for s in students]
-    onnx = [to_onnx(s, opset=target.opset, metadata={}, asked=target.passes) for s in evaluated]
+    still = [s.with_module(evaluated(s.module)) for s in students]
+    onnx = [to_onnx(s, opset=target.opset, metadata={}, asked=target.passes) for s in still]
     job = bench.BenchJob(
         target.backend,
         {str(i): backend.lower(data) for i, data in enumerate(onnx)},

@@ -1,12 +1,13 @@
-"""The clock that passes are given; what it times is made up here."""
+"""The clock that passes are given; what it times is made up, but for the last."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from edgekd import clock, target
-from edgekd.learn.student import Student
+from edgekd.learn.student import Student, TensorSpec
 
 
 def test_times_of_several_calls_can_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,3 +25,10 @@ def test_times_of_several_calls_can_be_compared(monkeypatch: pytest.MonkeyPatch)
     assert tell(students[:2]) == [8.0, 16.0]
     assert tell(students) == [8.0, 16.0, 32.0] and tell(students[1:]) == [16.0, 32.0]
     assert calls == [[4, 8], [4, 16]]
+
+
+def test_students_are_timed_on_their_target() -> None:
+    given, answered = (TensorSpec("input", (None, 4), "float32"),), (TensorSpec("logits", (None, 3), "float32"),)
+    students = [Student(nn.Sequential(nn.Linear(4, size), nn.Linear(size, 3)), given, answered) for size in (4, 8)]
+    taken = clock.of(target.load("ort-cpu"), 0.02)(students)
+    assert len(taken) == 2 and min(taken) > 0

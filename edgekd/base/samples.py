@@ -12,8 +12,8 @@ from edgekd.errors import UsageError
 LARGEST = float(np.finfo(np.float32).max)
 SCALED = 1.0  # what pictures that are divided by 255 stay within
 NORMALISED = 5.0  # and those that are brought to mean 0 and deviation 1
-# What raw samples of these types are within. Floats may go a quarter beyond, as after resizing or resampling.
 ORIENTATION = 0x0112  # of EXIF: 1 is upright, 2 to 8 are turned or mirrored
+# What raw samples of these types are within. Floats may go a quarter beyond, as after resizing or resampling.
 RANGES = {"uint8": (0, 255), "int16": (-32_768, 32_767)}
 
 
