@@ -129,13 +129,17 @@ class Text:
 
     def _beside(self, place: Path) -> list[Path]:
         """The files of a folder that may be splits."""
-        try:
-            begun = [path for path in sorted(place.iterdir()) if path.name.startswith(self.prefix)]
-        except OSError as err:
-            raise DataError(f"can't be read ({err.strerror})", where="data.path", found=str(place)) from err
+        begun = self._begun(place)
         return [
             path for path in begun if path.name.lower().endswith(ENDINGS) and path.name[0] != "." and path.is_file()
         ]
+
+    def _begun(self, place: Path) -> list[Path]:
+        """All in a folder whose name begins with the prefix, sorted."""
+        try:
+            return [path for path in sorted(place.iterdir()) if path.name.startswith(self.prefix)]
+        except OSError as err:
+            raise DataError(f"can't be read ({err.strerror})", where="data.path", found=str(place)) from err
 
     def _left_out(self, files: dict[str, Path]) -> list[str]:
         """A note on the folder's files that are no split."""
@@ -143,7 +147,7 @@ class Text:
         if not place.is_dir():
             return []
         others = [path.name for path in self._beside(place) if path not in files.values()]
-        begun = [path.name for path in sorted(place.iterdir()) if path.name.startswith(self.prefix)]
+        begun = [path.name for path in self._begun(place)]
         called = [name for name in begun if name.removeprefix(self.prefix).lower().split(".")[0] in ROLES]
         unread = [name for name in called if not name.lower().endswith(ENDINGS)]
         notes = [f"left out, as no split is called so: {', '.join(others)}"] if others else []
