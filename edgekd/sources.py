@@ -48,13 +48,8 @@ _STEP_FILES = {
         "context.py",
         "steps.py",
     ),
-    "lower": (
-        *_VOCABULARY,
-        "lower",
-        "steps.py",
-        "build/exports.py",
-        "record.py",
-    ),  # the network's own step knows the code that made it
+    # The network's own step knows the code that made it.
+    "lower": (*_VOCABULARY, "lower", "steps.py", "build/exports.py", "record.py"),
     "measure": (*_LIGHT, "heads.py", "metric.py", "metrics", "runtime", "build", "measure.py", "stage_scores.py"),
     "choose": (*_CHOOSE, *_LEARNED, "decide", "build", "report"),
 }

@@ -25,8 +25,8 @@ from edgekd.base import reader
 from edgekd.document.decisions import Decisions, Numbers, Said, Text
 from edgekd.errors import IntegrityError, in_bundle
 from edgekd.heads import Heads
+from edgekd.preprocess import TEXT
 from edgekd.runtime.contents import Bundle, Variant
-from edgekd.runtime.manifest import TEXT
 from edgekd.runtime.model import Model, Prediction
 from edgekd.runtime.opening import Opened
 

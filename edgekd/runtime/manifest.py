@@ -29,6 +29,7 @@ from typing import Any
 from edgekd.base import limits
 from edgekd.errors import IntegrityError
 from edgekd.heads import columns
+from edgekd.preprocess import TEXT, TYPES
 from edgekd.runtime import allowed
 from edgekd.runtime._checks import MOST, check_path, keys, listed, table_at, texts, wholes
 from edgekd.runtime.backends._base import PLUGIN
@@ -38,8 +39,6 @@ SCHEMA_VERSION, FORMAT = "1.0", 2
 COMPONENT = "student"
 SCORES = ("batch", "class")
 TASKS = ({"kind": "classification"},)  # whose outputs are scores, and which has no thresholds
-DTYPES = ("uint8", "int16", "int64", "float32")  # of raw samples that are numbers
-TEXT = "text"
 TOP_KEYS = ("additional_metadata", "components", "layout", "package_name", "schema_version")
 ABOUT_KEYS = {
     1: ("files", "format", "heads", "labels", "plan", "preprocess", "sample_shape", "shippable", "task"),
@@ -239,8 +238,8 @@ def _about_2(about: Mapping[str, Any], hashes: Collection[str], where: str) -> d
     keys(sample, ("dtype", "rate", "shape"), f"{where}: sample")
     if type(sample["rate"]) is not int or not 0 <= sample["rate"] <= MOST:
         raise IntegrityError("not a rate in Hz", where=f"{where}: sample.rate", found=sample["rate"])
-    if sample["dtype"] not in (DTYPES if sample["shape"] else (TEXT,)):
-        place, allowed_ = f"{where}: sample.dtype", (*DTYPES, f"{TEXT}, of shape []")
+    if sample["dtype"] not in (TYPES if sample["shape"] else (TEXT,)):
+        place, allowed_ = f"{where}: sample.dtype", (*TYPES, f"{TEXT}, of shape []")
         raise IntegrityError("no type of a raw sample", where=place, found=sample["dtype"], allowed=allowed_)
     labels: list[str] = []
     heads: dict[str, int] = {}
