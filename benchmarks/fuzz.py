@@ -10,8 +10,8 @@ harness goes on until its last tenth brings no new edge (``--most`` times its ex
 ``--total`` the fastest ones get. ``--share`` is of all of these, for a short run.
 
 Counts, finds and grown corpora lie in ``work/fuzz/``: the same command goes on where it was stopped, at most
-``SEGMENT`` seconds of a harness are lost. Once a line of edgekd or of a harness is another, the counts begin anew; the
-corpora stay, and the inputs of earlier finds are among them.
+``SEGMENT`` seconds of a harness are lost. Once a line of edgekd is another, the counts begin anew (of a module of
+harnesses: its own); the corpora stay, and the inputs of earlier finds are among them.
 """
 
 from __future__ import annotations
@@ -188,10 +188,12 @@ class Run:
         }
 
 
-def sources() -> str:
-    """A digest of what is run."""
+def sources(module: str) -> str:
+    """A digest of what a module's harnesses run: edgekd, what all of them share, and the module itself."""
     digest = hashlib.sha256()
-    files = [*(HERE.parent / "edgekd").rglob("*"), *(HERE / "fuzzing").glob("*.py"), HERE / "_fuzz.py"]
+    shared = [HERE / "_fuzz.py", HERE / "fuzzing" / "__init__.py", HERE / "fuzzing" / "_mutate.py"]
+    own = HERE.joinpath(*module.split(".")).with_suffix(".py")
+    files = [*(HERE.parent / "edgekd").rglob("*"), *shared, own]
     for file in sorted(file for file in files if file.is_file() and file.suffix != ".pyc"):
         digest.update(file.relative_to(HERE.parent).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
@@ -217,9 +219,9 @@ def main() -> None:
     given = parser.parse_args()
     if importlib.util.find_spec("atheris") is None:
         raise SystemExit("atheris is not installed: pip install 'edgekd[fuzz]', with Python 3.11")
-    code, known = sources(), fuzzing.load()
+    known = fuzzing.load()
     memory = Path(tempfile.mkdtemp(prefix="edgekd-fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
-    runs = [Run(known[name], code, memory) for name in given.only or sorted(known)]
+    runs = [Run(known[name], sources(known[name].module), memory) for name in given.only or sorted(known)]
 
     def go(run: Run, goal: int) -> None:
         run.go(goal, int(given.most * max(goal, 1)))
