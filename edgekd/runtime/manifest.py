@@ -238,9 +238,10 @@ def _about_2(about: Mapping[str, Any], hashes: Collection[str], where: str) -> d
     keys(sample, ("dtype", "rate", "shape"), f"{where}: sample")
     if type(sample["rate"]) is not int or not 0 <= sample["rate"] <= MOST:
         raise IntegrityError("not a rate in Hz", where=f"{where}: sample.rate", found=sample["rate"])
-    if sample["dtype"] not in (TYPES if sample["shape"] else (TEXT,)):
-        place, allowed_ = f"{where}: sample.dtype", (*TYPES, f"{TEXT}, of shape []")
-        raise IntegrityError("no type of a raw sample", where=place, found=sample["dtype"], allowed=allowed_)
+    dtypes = TYPES if sample["shape"] else (TEXT,)
+    if sample["dtype"] not in dtypes:
+        what = f"no type of a raw sample of shape {sample['shape']}"
+        raise IntegrityError(what, where=f"{where}: sample.dtype", found=sample["dtype"], allowed=dtypes)
     labels: list[str] = []
     heads: dict[str, int] = {}
     axes: dict[str, tuple[str, ...]] = {}
