@@ -33,6 +33,7 @@ from edgekd.runtime.opening import Opened
 FILE = "decisions.json"
 LEAST, MOST = 4, 16  # samples: one of each class, as far as there is room
 MOST_BYTES = 500_000  # of their numbers, unless one alone has more: three pictures of 224 x 224
+LARGEST = 64_000_000  # bytes of the file: one picture of 4000 x 4000, or 4 minutes of sound at 48 kHz
 CLASSES = 16  # whose scores are written down, the best first
 SLACK = 0.05  # of a probability, where but the best class's is written down
 # Logarithms of probabilities are held as golden scores are: within the numerics' tolerance (int8: 0.05 of their range;
@@ -66,7 +67,7 @@ def replay(bundle: Bundle, opened: Opened) -> tuple[int, int]:
             another type than the manifest says; or no such file.
     """
     where = f"{bundle.folder}: {bundle.decisions}"
-    samples, wanted = _read(bundle.file(bundle.decisions, reader.MOST), opened.variant.target, where)
+    samples, wanted = _read(bundle.file(bundle.decisions, LARGEST), opened.variant.target, where)
     is_ids = bool(bundle.preprocess) and bundle.preprocess[-1]["op"] == "columns"  # written down as int64
     found = TEXT if isinstance(samples[0], str) else bundle.sample_dtype if is_ids else samples[0].dtype.name
     if found != bundle.sample_dtype:
@@ -135,7 +136,7 @@ def _stored(sample: Any) -> dict[str, Any]:
 
 def _read(data: bytes, target: str, where: str) -> tuple[list[Any], list[dict[str, Said]]]:
     """The samples, all texts or all numbers of one shape and type, and what was decided about them."""
-    table = reader.read(data, Decisions, where)
+    table = reader.read(data, Decisions, where, most=LARGEST)
     samples = [_sample(sample, f"{where}: samples[{i}]") for i, sample in enumerate(table["samples"])]
     wanted = table["decisions"].get(target, [])
     if len(samples) != len(wanted):

@@ -152,6 +152,17 @@ def test_decisions_as_they_were_written_before(bundle: Path) -> None:
     assert "4 raw samples" in checked(forged(bundle, lambda table: None))[-1]["check"]
 
 
+def test_one_large_sample_may_stand_there(bundle: Path) -> None:
+    """16 MB, the limit of any document, is a picture of 2000 x 2000: such a bundle was built and then refused."""
+    with (bundle / "decisions.json").open("a") as file:
+        file.write(" " * 17_000_000)
+    assert "4 raw samples" in checked(forged(bundle, lambda table: None))[-1]["check"]
+    with (bundle / "decisions.json").open("a") as file:
+        file.write(" " * decisions.LARGEST)
+    with pytest.raises(IntegrityError, match="large"):
+        checked(forged(bundle, lambda table: None))
+
+
 def test_which_samples_are_written_down(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads((bundle / "decisions.json").read_text())["decisions"]["ort-cpu"]
     assert [said["logits"]["label"] for said in found] == LABELS, "one of each class"
