@@ -63,10 +63,14 @@ def is_ort_format(data: bytes) -> bool:
 
 @dataclass
 class _Body:
-    """What stands in a graph or function: how many nodes, and whom they call."""
+    """What stands in a graph or function: how many nodes, the rounds of its longest loop, and whom nodes call.
+
+    ``calls``: a function, and in loops of how many rounds the call stands.
+    """
 
     nodes: int = 0
-    calls: list[str] = field(default_factory=list)
+    rounds: int = 1
+    calls: list[tuple[str, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class _Look:
     where: str
     main: _Body = field(default_factory=_Body)
     functions: dict[str, _Body] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def walk(self, kind: str, data: memoryview, body: _Body, inside: _Inside) -> None:
         """Look at one message; ``body``: what its nodes are counted to."""
@@ -137,8 +141,10 @@ class _Look:
         key = f"{'' if domain == 'ai.onnx' else domain}:{name}"  # as ONNX Runtime joins them
         if kind == "node":
             self.count(body)
-            body.calls.append(key)
-            return self.entered(reads, attributes, inside) if name == "Loop" else inside
+            body.calls.append((key, inside.rounds))
+            inside = self.entered(reads, attributes, inside) if name == "Loop" else inside
+            body.rounds = max(body.rounds, inside.rounds)
+            return inside
         if key in self.functions:
             raise IntegrityError("a function twice", where=self.where, found=key)
         self.functions[key] = body
@@ -153,8 +159,8 @@ class _Look:
                 if number == BODY and not isinstance(held, int) and inside.graph.within(held).is_always_true:
                     raise IntegrityError("a loop without an end", where=self.where)
         told = inside.rounds * max(rounds, 1)
-        if rounds > 1 and told > ROUNDS:
-            raise IntegrityError("a loop of too many rounds", where=self.where, found=told, allowed=f"{ROUNDS:,}")
+        if rounds > 1:
+            self.hold_rounds(told)
         return _Inside(inside.depth, told, inside.graph)
 
     def count(self, body: _Body) -> None:
@@ -163,22 +169,29 @@ class _Look:
         if body.nodes > NODES:
             raise self.too_many(body.nodes)
 
-    def written_out(self, body: _Body, above: tuple[str, ...]) -> int:
-        """How many nodes a body becomes with every call of a function written out."""
+    def written_out(self, body: _Body, above: tuple[str, ...]) -> tuple[int, int]:
+        """What a body becomes with every call of a function written out: its nodes, the rounds of its longest loop."""
         if len(above) > DEPTH:
             raise IntegrityError("functions that call functions, too deep", where=self.where, allowed=f"{DEPTH} levels")
-        total = body.nodes
-        for key in body.calls:
+        total, rounds = body.nodes, body.rounds
+        for key, times in body.calls:
             if key not in self.functions:
                 continue
             if key in above:
                 raise IntegrityError("a function that calls itself", where=self.where, found=key)
             if key not in self.sizes:
                 self.sizes[key] = self.written_out(self.functions[key], (*above, key))
-            total += self.sizes[key]
+            nodes, inner = self.sizes[key]
+            total, rounds = total + nodes, max(rounds, times * inner)
         if total > NODES:
             raise self.too_many(total)
-        return total
+        self.hold_rounds(rounds)
+        return total, rounds
+
+    def hold_rounds(self, found: int) -> None:
+        """Raise where loops in loops make too many rounds."""
+        if found > ROUNDS:
+            raise IntegrityError("a loop of too many rounds", where=self.where, found=found, allowed=f"{ROUNDS:,}")
 
     def too_many(self, found: int) -> IntegrityError:
         """More nodes than any network has."""

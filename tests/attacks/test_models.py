@@ -197,6 +197,22 @@ def test_a_loop_without_an_end(name: str) -> None:
         look.check(LOOPS[name]().SerializeToString(), "m.onnx")
 
 
+@pytest.mark.parametrize(("rounds", "refused"), [(500, False), (501, True)])
+def test_a_loop_in_a_function_that_is_called_in_a_loop(rounds: int, refused: bool) -> None:
+    """Of 2,000 rounds, and called by another function: a million in all may be."""
+    inner = loop([helper.make_node("Constant", [], ["k"], value_int=2000)], ["k", ""], HAND_ON).graph.node
+    call = helper.make_node("f1", ["a"], ["z"], domain="f")
+    outer = loop([helper.make_node("Constant", [], ["k"], value_int=rounds)], ["k", ""], [*HAND_ON, call])
+    outer.functions.append(helper.make_function("f", "f0", ["x"], ["y"], inner, OPSETS))
+    again = [helper.make_node("f0", ["x"], ["y"], domain="f")]
+    outer.functions.append(helper.make_function("f", "f1", ["x"], ["y"], again, OPSETS))
+    if refused:
+        with pytest.raises(IntegrityError, match="too many rounds; found 1002000"):
+            look.check(outer.SerializeToString(), "m.onnx")
+    else:
+        look.check(outer.SerializeToString(), "m.onnx")
+
+
 def test_a_type_of_64_bits() -> None:
     """C++ keeps the low 32."""
     tensor = MANY.SerializeToString().replace(b"\x10\x07", b"\x10" + varint(7 + (1 << 32)))
