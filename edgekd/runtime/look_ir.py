@@ -30,7 +30,7 @@ def check(xml: bytes, weights: bytes | None, where: str) -> None:
 
     Raises:
         IntegrityError: no XML, with declarations, more or deeper elements than a network has, constants that are not
-            in the weights, a loop of more than ``ROUNDS`` rounds, edges before layers, or another root than ``net``.
+            in the weights, loops of more than ``ROUNDS`` rounds, edges before layers, or another root than ``net``.
     """
     found = _Look(where, weights)
     parser = expat.ParserCreate()
@@ -46,10 +46,14 @@ def check(xml: bytes, weights: bytes | None, where: str) -> None:
 
 @dataclass
 class _Net:
-    """The layers of a network, or of a loop's body: where the number of a constant stands, and which loop."""
+    """The layers of a network, or of a loop's body: the numbers that stand in constants, and which are loops.
+
+    ``loops``: the rounds of the longest loop in the body of each; ``rounds``: of the longest one here.
+    """
 
     constants: dict[int, int] = field(default_factory=dict)
-    loops: set[int] = field(default_factory=set)
+    loops: dict[int, int] = field(default_factory=dict)
+    rounds: int = 1
 
 
 @dataclass
@@ -81,7 +85,7 @@ class _Look:
         elif tag == "layer":
             self.layer.append((attributes.get("id", ""), attributes.get("type", "")))
             if self.nets and attributes.get("type") == "Loop":
-                self.nets[-1].loops.add(_number(attributes.get("id", "")))
+                self.nets[-1].loops[_number(attributes.get("id", ""))] = 1
         elif tag == "data" and self.layer and self.layer[-1][1] == "Const":
             self.constant(attributes)
         elif tag == "edge" and parent == "edges":  # and not back_edges, from round to round
@@ -90,7 +94,12 @@ class _Look:
     def end(self, tag: str) -> None:
         """The end of one."""
         if "layers" in self.within.pop()[1]:
-            self.nets.pop()
+            inner = self.nets.pop().rounds
+            if self.nets and self.layer:  # a body, and whose
+                outer, loop = self.nets[-1], _number(self.layer[-1][0])
+                outer.rounds = max(outer.rounds, inner)
+                if loop in outer.loops:
+                    outer.loops[loop] = max(outer.loops[loop], inner)
         if tag == "layer":
             self.layer.pop()
 
@@ -127,12 +136,14 @@ class _Look:
             self.nets[-1].constants[_number(self.layer[-1][0])] = number
 
     def edge(self, told: dict[str, str]) -> None:
-        """Port 0 of a loop is how many rounds it makes."""
+        """Port 0 of a loop is how many rounds it makes, each with all those of the loops in its body."""
         net = self.nets[-1]
         source, loop, port = (_number(told.get(name, "")) for name in ("from-layer", "to-layer", "to-port"))
-        rounds = net.constants.get(source, 0)
-        if loop in net.loops and port == 0 and rounds > ROUNDS:
-            raise IntegrityError("a loop of too many rounds", where=self.where, found=rounds, allowed=f"{ROUNDS:,}")
+        if loop not in net.loops or port != 0 or (rounds := net.constants.get(source, 0)) < 1:
+            return
+        net.rounds = max(net.rounds, rounds * net.loops[loop])
+        if net.rounds > ROUNDS:
+            raise IntegrityError("a loop of too many rounds", where=self.where, found=net.rounds, allowed=f"{ROUNDS:,}")
 
 
 def _number(text: str) -> int:

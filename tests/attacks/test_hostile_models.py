@@ -177,6 +177,21 @@ def test_an_ir_that_no_runtime_sees(name: str) -> None:
         look_ir.check(IRS[name].encode(), bytes(8) + (2**62).to_bytes(8, "little"), "m.xml")
 
 
+@pytest.mark.parametrize(("rounds", "refused"), [(100, False), (101, True)])
+def test_loops_in_loops_of_an_ir(rounds: int, refused: bool) -> None:
+    """Of as many rounds each, three of them: a million in all."""
+    text = ""
+    for _ in range(3):
+        layers = CONST.format("i64", "", 0, 8) + f'<layer id="1" type="Loop"><body>{text}</body></layer>'
+        text = f"<layers>{layers}</layers><edges>{EDGE}</edges>"
+    found = f"<net>{text}</net>".encode()
+    if refused:
+        with pytest.raises(IntegrityError, match=f"too many rounds; found {rounds**3}"):
+            look_ir.check(found, rounds.to_bytes(8, "little"), "m.xml")
+    else:
+        look_ir.check(found, rounds.to_bytes(8, "little"), "m.xml")
+
+
 def test_an_ir_of_a_network_is_let_through() -> None:
     good = NET.format(CONST.format("i64", "", 0, 8) + CONST.format("u4", "3", 0, 2) + LOOPS, EDGE)
     for kind in ("f8e4m3", "boolean", "nf4", "string"):
