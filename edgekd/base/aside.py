@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ Make = Callable[[Path], "int | None"]
 
 def name_of(path: Path) -> Path:
     """A name beside a path that nobody could guess."""
-    return path.parent / f".{path.name}.edgekd-{secrets.token_hex(8)}"
+    return path.parent / f".{path.name}.edgekd-{os.urandom(8).hex()}"
 
 
 @contextmanager
@@ -54,7 +53,7 @@ def file(path: Path) -> Iterator[tuple[Path, int]]:
 @contextmanager
 def private(start: Path) -> Iterator[Path]:
     """A new folder ``<start><32 hex digits>`` that this user alone may look into; gone at the end."""
-    name = lambda: start.with_name(start.name + secrets.token_hex(16))  # noqa: E731
+    name = lambda: start.with_name(start.name + os.urandom(16).hex())  # noqa: E731
     with _made(name, _new_private) as (new, _):
         yield new
 
