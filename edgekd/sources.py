@@ -125,14 +125,11 @@ def keep_seen(table: Any, root: Path) -> None:
     """
     of_users(table)
     for who in owners(table):
-        static = imports.closure([_module_of(who)])
-        more = [name for name in imports.live([_module_of(who)]) if name not in static.files]
-        modules = {**static.files, **imports.closure(more).files}
-        files = {
-            path: folder
-            for path, folder in watch.opened(who, modules).items()
-            if not imports.is_libraries(Path(path)) and not path.startswith(("/proc/", "/sys/", "/dev/"))
-        }
+        with watch.untouched_path():
+            static = imports.closure([_module_of(who)])
+            more = [name for name in imports.live([_module_of(who)]) if name not in static.files]
+            modules = {**static.files, **imports.closure(more).files}
+        files = _opened(who, modules)
         known, hashes = _known[who].hashes["modules"], static.hashes()
         if any(known.get(name) != found for name, found in hashes.items()):
             continue  # edited since it was imported: nothing is known of the code that stands there now
@@ -142,6 +139,23 @@ def keep_seen(table: Any, root: Path) -> None:
                 places.remove(record)
             replace_file(record, text)
         _known[who] = _look(who, root)
+
+
+def _opened(who: str, modules: Mapping[str, Path]) -> dict[str, bool]:
+    """What an owner opened that is no library's, and no source of these modules; and all that it imported besides."""
+    names, before, own = {*modules}, set[str](), {str(file) for file in modules.values()}
+    files: dict[str, bool] = {}
+    while names != before:  # what it imported opened other files, and imported more
+        before = names
+        files = {
+            path: folder
+            for path, folder in watch.opened(who, sorted(names)).items()
+            if path not in own
+            and not path.startswith(("/proc/", "/sys/", "/dev/"))
+            and not imports.is_libraries(Path(path))
+        }
+        names = names | {*imports.at(files)}
+    return files
 
 
 def owners(value: Any) -> list[str]:
@@ -174,16 +188,18 @@ def _record(who: str, code: imports.Closure, hashes: Mapping[str, str], root: Pa
 
 
 def _look(who: str, root: Path | None) -> _Code:
-    code = imports.closure([_module_of(who)])
-    hashes = code.hashes()
-    record = _kept(_record(who, code, hashes, root)) if root else None
-    more = imports.closure(record["modules"]) if record else imports.Closure()
-    opened = record["files"].items() if record else ()
-    files = [[ascii(Path(path).name), _content(Path(path), folder)] for path, folder in opened]
+    with watch.untouched_path():
+        code = imports.closure([_module_of(who)])
+        hashes = code.hashes()
+        record = _kept(_record(who, code, hashes, root)) if root else None
+        more = imports.closure(record["modules"]) if record else imports.Closure()
+    opened: dict[str, bool] = record["files"] if record else {}
+    files = [[ascii(Path(path).name), _content(Path(path), folder)] for path, folder in opened.items()]
     known = {**more.hashes(), **hashes}
     if not known:
         known = {_module_of(who): imports.typed() if _module_of(who) == "__main__" else "not found"}
-    return _Code({"modules": known, "files": sorted(files)}, (*code.files, *more.files), record is not None)
+    modules = (*code.files, *more.files, *imports.at(opened))
+    return _Code({"modules": known, "files": sorted(files)}, modules, record is not None)
 
 
 def _kept(record: Path) -> dict[str, Any] | None:

@@ -1,14 +1,17 @@
 """Which files a user's own code opens while it is imported or called.
 
-An audit hook sees what Python opens, ``torch.load`` and ``np.load`` among it, and folders that are listed. safetensors
-and the runtimes open files themselves: their readers are wrapped meanwhile. Not seen: what other C or C++ code opens by
-itself, whether a file is there (``os.path.exists``), the environment, and what was read before edgekd looked.
+An audit hook sees what Python opens, ``torch.load`` and ``np.load`` among it, and folders that are listed; of modules,
+by whatever name or place they are imported, the source. safetensors and the runtimes open files themselves: their
+readers are wrapped meanwhile. Not seen: what other C or C++ code and other programs open by themselves, whether a file
+is there (``os.path.exists``), the environment, and what was read before edgekd looked.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -30,9 +33,11 @@ READERS = (
 )
 _LISTINGS = ("os.listdir", "os.scandir")
 _PATHS = ("ctypes.dlopen", "sqlite3.connect")
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_WRITING = os.O_WRONLY | os.O_CREAT | os.O_TRUNC  # to read and write is to read, as np.memmap does by default
 _opened: dict[str, dict[str, bool]] = {}  # by owner, or by the module whose import did it: path, whether a folder
 _written: set[str] = set()
+_added: set[str] = set()  # to the path that modules are looked for on, by what was looked at
+_ESCAPED = re.compile(rb"%([0-9a-fA-F]{2})")
 _owners: list[tuple[str, FrameType]] = []  # who is looked at, and the frame that looks
 _hooked: list[bool] = []
 
@@ -55,7 +60,20 @@ def watching(who: str) -> Iterator[None]:
                 stack.enter_context(_wrapped(place, name))
         _owners.append((who, sys._getframe(2)))
         stack.callback(_owners.pop)
+        before = set(sys.path)
+        stack.callback(lambda: _added.update(set(sys.path) - before))
         yield
+
+
+@contextmanager
+def untouched_path() -> Iterator[None]:
+    """The path for modules as it is in a process where users' code has not run yet, which may add to it."""
+    whole = sys.path
+    sys.path = [place for place in whole if place not in _added]
+    try:
+        yield
+    finally:
+        sys.path = whole
 
 
 def opened(who: str, modules: Iterable[str]) -> dict[str, bool]:
@@ -78,25 +96,45 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     with suppress(TypeError, ValueError, OSError, IndexError):  # an error here would be the user's call's
         if event == "open":
             path, mode, flags = args
-            writes = any(char in mode for char in "wax+") if isinstance(mode, str) else bool(flags & _WRITING)
+            writes = any(char in mode for char in "wax") if isinstance(mode, str) else bool(flags & _WRITING)
             _note(path, False, writes)
         elif event in _LISTINGS:
             _note("." if args[0] is None else args[0], True)
         elif event in _PATHS:
-            _note(args[0], False)
+            _note(_without_scheme(args[0]), False)
+
+
+def _without_scheme(path: Any) -> Any:
+    """The file of SQLite's ``file:a%20b.db?mode=ro`` or ``file://localhost/a.db``; else what it was."""
+    if not isinstance(path, str) or not path.startswith("file:"):
+        return path
+    told = re.match(r"file:(?://[^/?#]*)?([^?#]*)", path)
+    assert told is not None
+    return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), told[1].encode())
 
 
 def _note(path: Any, folder: bool, writes: bool = False) -> None:
     if isinstance(path, int) or path is None:
         return
     frame = sys._getframe(2)
-    if frame.f_code.co_filename.startswith("<frozen importlib"):  # of modules the source counts, not its reading
-        return
     name = os.path.abspath(os.fsdecode(path))
+    if frame.f_code.co_filename.startswith("<frozen importlib"):
+        if writes or folder:  # what is compiled, and where it looks
+            return
+        name = _source(name)
     if writes:
         _written.add(name)
     else:
         _opened.setdefault(_importing(frame) or _owners[-1][0], {})[name] = folder
+
+
+def _source(path: str) -> str:
+    """What a compiled file was made of."""
+    try:
+        source = importlib.util.source_from_cache(path)
+    except (ValueError, NotImplementedError):  # none of ``__pycache__``
+        return path
+    return source if os.path.isfile(source) else path
 
 
 def _importing(frame: FrameType | None) -> str:

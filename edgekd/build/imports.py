@@ -14,11 +14,12 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import site
 import sys
 import sysconfig
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -122,6 +123,12 @@ def live(roots: Iterable[str]) -> list[str]:
         if users.setdefault(name, _is_users(name)):
             todo += [home for value in list(vars(module).values()) for home in _homes(value)]
     return sorted(name for name, counts in users.items() if counts)
+
+
+def at(files: Container[str]) -> list[str]:
+    """Imported modules whose source is one of some files."""
+    found = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
+    return sorted(name for name, file in found.items() if isinstance(file, str) and os.path.abspath(file) in files)
 
 
 def module_of(value: Any) -> str:

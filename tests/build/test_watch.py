@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import py_compile
+import sqlite3
 import sys
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,8 +65,10 @@ def test_calls_are_told_apart_and_imports_belong_to_their_module(project: Path) 
     for size in ("big", "small"):
         with watch.watching(watch.owner("kq_zoo:net", {"size": size})):
             net(size)
-    assert names(watch.owner("kq_zoo:net", {"size": "big"}), "kq_zoo", "kq_read") == {"shared.json", "big.json"}
-    assert names(watch.owner("kq_zoo:net", {"size": "small"}), "kq_zoo") == {"shared.json", "small.json"}
+    assert names(watch.owner("kq_zoo:net", {"size": "big"}), "kq_zoo", "kq_read") == {
+        *("shared.json", "big.json", "kq_read.py")
+    }
+    assert names(watch.owner("kq_zoo:net", {"size": "small"}), "kq_zoo") == {"shared.json", "small.json", "kq_read.py"}
 
 
 def test_what_was_seen_is_kept_by_the_code_and_compared(project: Path) -> None:
@@ -81,6 +86,77 @@ def test_what_was_seen_is_kept_by_the_code_and_compared(project: Path) -> None:
     assert plugins.load_object("kq_one:WIDTH", "here") == "2", "what is hashed runs"
     (project / "kq_one.py").write_text("WIDTH = '3'\n")
     assert not sources.refresh(table, root), "another code: what it opens is not known"
+
+
+BY_FILE = """
+import importlib.util
+def make():
+    spec = importlib.util.spec_from_file_location("kq_conf", "other/conf.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.V
+"""
+IN_PYTHON = {
+    "a module whose name is put together": (
+        "import importlib\ndef make(): return importlib.import_module('kq_' + 'more').V",
+        "kq_more.py",
+    ),
+    "what such a module imports": (
+        "import importlib\ndef make(): return importlib.import_module('kq_' + 'on').V",
+        "kq_more.py",
+    ),
+    "a module by its file": (BY_FILE, "other/conf.py"),
+    "a module of a folder that is put on the path": (
+        "import sys\nsys.path.insert(0, 'lib')\nimport kq_lib\ndef make(): return kq_lib.V",
+        "lib/kq_lib.py",
+    ),
+    "a file of a package": ("import pkgutil\ndef make(): return pkgutil.get_data('kq_pk', 'd.txt')", "kq_pk/d.txt"),
+    "a file that is read and may be written": (
+        "def make():\n    with open('d.txt', 'r+') as file:\n        return file.read()",
+        "d.txt",
+    ),
+    "numbers that np.memmap reads": (
+        "import numpy as np\ndef make(): return int(np.memmap('d.bin', 'u1')[0])",
+        "d.bin",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IN_PYTHON)
+def test_what_nothing_but_running_it_shows(name: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these was stale: 12 of 42 ways to read something while a factory runs."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    code, other = IN_PYTHON[name]
+    file = project / other
+    for folder in ("other", "lib", "kq_pk"):
+        (project / folder).mkdir()
+    (project / "kq_pk" / "__init__.py").touch()
+    (project / "kq_on.py").write_text("from kq_more import V")
+    (project / "kq_net.py").write_text(code)
+    file.write_text("V = 1")
+    if file.suffix == ".py":
+        py_compile.compile(str(file))  # what is opened then is not the source
+    table, root = {"factory": "kq_net:make"}, project / "cache"
+    sources.refresh(table, root)
+    make = plugins.load_object("kq_net:make", "here")
+    with watch.watching("kq_net:make"):
+        make()
+    sources.keep_seen(table, root)
+    assert sources.refresh(table, root)
+    before = sources.of_users(table)
+    assert sources.refresh(table, root) and sources.of_users(table) == before
+    file.write_text("V = 22")
+    sources.refresh(table, root)
+    assert sources.of_users(table) != before
+
+
+def test_a_database_by_its_address(project: Path) -> None:
+    """``sqlite3`` opens it itself, and takes an address as well as a path."""
+    sqlite3.connect("d e.db").close()
+    with watch.watching("kq:db"):
+        sqlite3.connect(f"file:{urllib.parse.quote('d e.db')}?mode=ro", uri=True).close()
+        sqlite3.connect(project / "f.db").close()
+    assert names("kq:db") == {"d e.db", "f.db"}
 
 
 def test_every_name_of_users_code_is_found_in_a_table() -> None:
