@@ -14,7 +14,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -224,12 +224,13 @@ def _content(path: Path, folder: bool) -> str:
     return sha256(canonical([os.fsencode(name).hex() for name in names]))
 
 
-def _forget(modules: Iterable[str]) -> None:
+def _forget(modules: Collection[str]) -> None:
     """Import packages anew, whole: a part that stays would belong to the package that was there before."""
     tops = {name.partition(".")[0] for name in modules} - {"__main__", "edgekd"}
-    for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+    again = [name for name in sys.modules if name.partition(".")[0] in tops]
+    for name in again:
         del sys.modules[name]
-        watch.forget([name])
+    watch.forget([*again, *modules])  # whoever took one away from there left what it had opened
 
 
 def _python_files(path: Path) -> list[Path]:

@@ -32,7 +32,12 @@ Make = Callable[[Path], "int | None"]
 
 def name_of(path: Path) -> Path:
     """A name beside a path that nobody could guess."""
-    return path.parent / f".{path.name}.edgekd-{os.urandom(8).hex()}"
+    return path.parent / f".{path.name}.edgekd-{_digits(8)}"
+
+
+def _digits(count: int) -> str:
+    """Twice as many, of which nobody knows the next: ``secrets`` would load hashlib into every child for it."""
+    return os.urandom(count).hex()
 
 
 @contextmanager
@@ -53,7 +58,7 @@ def file(path: Path) -> Iterator[tuple[Path, int]]:
 @contextmanager
 def private(start: Path) -> Iterator[Path]:
     """A new folder ``<start><32 hex digits>`` that this user alone may look into; gone at the end."""
-    name = lambda: start.with_name(start.name + os.urandom(16).hex())  # noqa: E731
+    name = lambda: start.with_name(start.name + _digits(16))  # noqa: E731
     with _made(name, _new_private) as (new, _):
         yield new
 

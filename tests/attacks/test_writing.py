@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -78,7 +77,7 @@ def test_a_name_that_somebody_guessed_is_left_alone(
     (victim / "a.bin").write_text("precious")
     monkeypatch.setattr(locks, "fcntl", None)  # so that what stands there counts as somebody's who is writing
     tokens = iter(["ab", "cd"])
-    monkeypatch.setattr(secrets, "token_hex", lambda n: next(tokens, "ef") * n)
+    monkeypatch.setattr(aside, "_digits", lambda n: next(tokens, "ef") * n)
     place = names_of(writer, here, "ab" * (16 if writer == "temporary" else 8))
     if planted == "folder":
         place.mkdir()
@@ -95,7 +94,7 @@ def test_a_name_that_somebody_guessed_is_left_alone(
     assert [path.name for path in victim.iterdir()] == ["a.bin"]
     assert (victim / "a.bin").read_text() == "precious"
     assert "nowhere" not in os.listdir(here)
-    monkeypatch.setattr(secrets, "token_hex", lambda n: "ab" * n)  # and where every name is taken, that is told
+    monkeypatch.setattr(aside, "_digits", lambda n: "ab" * n)  # and where every name is taken, that is told
     with pytest.raises(EdgekdError, match="exists"):
         WRITERS[writer](here)
     assert (victim / "a.bin").read_text() == "precious"
