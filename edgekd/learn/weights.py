@@ -110,8 +110,8 @@ def chosen(state: State, prefix: str | None, wanted: Mapping[str, Tensor], where
     """Of a checkpoint's tensors those that the recipe means, under the names of the network.
 
     Args:
-        prefix: ``strip_prefix``; those that begin with it, and no others; ``""``: those without any; None: all of them,
-            where there is no choice.
+        prefix: ``strip_prefix``; those that begin with it, without a second copy deeper inside, and no others; ``""``:
+            those without any; None: all of them, where there is no choice.
         wanted: the network's own state_dict.
 
     Raises:
@@ -123,7 +123,9 @@ def chosen(state: State, prefix: str | None, wanted: Mapping[str, Tensor], where
             raise RecipeError(
                 "no tensor of the checkpoint begins so", where=where, found=prefix, allowed=_prefixes(state, wanted)
             )
-        return found
+        copies = _prefixes(found, wanted)  # "module." is meant, and "module.ema." is there, too
+        others = tuple(copy for copy in copies if copy and "" in copies and found.keys() != wanted.keys())
+        return {name: value for name, value in found.items() if not (others and name.startswith(others))}
     if state.keys() == wanted.keys():  # of networks that hold others like themselves, "next." is no prefix
         return state
     copies = _prefixes(state, wanted)
@@ -167,6 +169,7 @@ def load(module: nn.Module, state: State, where: str) -> None:
         if name not in wanted:
             raise RecipeError("the model has no such tensor", where=where, found=name, allowed=list(wanted)[:200])
     buffers = {name for name, _ in module.named_buffers()}
+    state = {name: value.to(wanted[name].dtype) for name, value in state.items()}  # float16 has no number above 65504
     check_finite(state, where, {name: wanted[name] for name in buffers & wanted.keys() if not is_lazy(wanted[name])})
     module.load_state_dict(state)
 

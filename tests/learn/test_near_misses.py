@@ -47,6 +47,7 @@ def test_an_accent_is_one_however_it_is_written(tmp_path: Path) -> None:
     [
         (["training_set/oak", "training_set/elm", "test_set/oak", "test_set/elm"], "a split or a class.*'test_set'"),
         (["seg_train/oak", "seg_train/elm", "seg_pred/oak"], "a split or a class.*'seg_train'"),
+        (["a_train/a/oak", "a_train/a/elm", "a_test/a/oak", "a_test/a/elm"], "a split or a class.*'a_test'"),
         (["oak/train", "oak/val", "elm/train", "elm/val"], "a split inside of a folder.*'elm/train'"),
         (["trees/Train/oak", "trees/Train/elm"], "a split inside of a folder.*data.path at trees"),
         (["oak"], "one class only"),
@@ -59,6 +60,7 @@ def test_folders_that_look_like_splits_are_no_classes(tmp_path: Path, places: Se
 
 def test_a_class_may_be_called_nearly_as_a_split_and_have_folders(tmp_path: Path) -> None:
     assert folder(tmp_path, ["bullet train", "oak/young", "oak/old"]).load().classes == ("bullet train", "oak")
+    assert folder(tmp_path / "one", ["bullet train/new", "oak"]).load().classes == ("bullet train", "oak")
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>no such picture</html>"])

@@ -55,12 +55,19 @@ PARAMETERS = {name: value for name, value in AVERAGED.items() if "running" not i
         (PLAIN | under("averaged.", AVERAGED), "", PLAIN),
         (under("net.", PLAIN) | under("net_ema.", AVERAGED), "net_ema.", AVERAGED),
         (under("module.", AVERAGED) | {"n_averaged": torch.tensor(3)}, "module.", AVERAGED),
+        (under("module.", PLAIN) | under("module.ema.", AVERAGED), "module.", PLAIN),
+        (under("module.", PLAIN) | under("module.ema.", AVERAGED), "module.ema.", AVERAGED),
         (PLAIN, None, PLAIN),
     ],
 )
 def test_one_set_of_weights_is_loaded(tensors: Any, prefix: str | None, right: dict[str, torch.Tensor]) -> None:
     got = loaded(tensors, prefix).state_dict()
     assert all(torch.equal(got[name], right[name]) for name in right)
+
+
+def test_what_no_number_of_the_network_can_hold_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"'first\.weight' is not finite.*25 Inf of 25"):
+        loaded(PLAIN | {"first.weight": torch.full((5, 5), 1e5)}, None, Net().half())
 
 
 @pytest.mark.parametrize(

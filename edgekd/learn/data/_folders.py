@@ -165,11 +165,21 @@ def _refuse_unclear(folders: list[Path], where: str) -> None:
         if below and all(name.lower() in ROLES for name in below):
             found, allowed = f"{folder.name}/{below[0]}", f"{below[0]}/{folder.name}, or data.path at {folder.name}"
             raise DataError("a split inside of a folder", where=where, found=found, allowed=allowed)
-        if split is not None and len(below) > 1:
+        if split is not None and len(_inside(folder)) > 1:
             hint = "rename it where it is the split; where it is a class, put its files straight into it"
             raise DataError(
                 "a split or a class", where=where, found=folder.name, allowed=CALLED[ROLES[split]], hint=hint
             )
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The folders in a folder; where one alone lies there, as where an archive was unpacked, those in that one."""
+    below = [found for found in _entries(folder) if found.is_dir()]
+    for _ in range(8):  # links may lead in a circle
+        if len(below) != 1:
+            break
+        below = [found for found in _entries(below[0]) if found.is_dir()]
+    return below
 
 
 def _limited(files: Labelled, limit: int, seed: int) -> Labelled:
