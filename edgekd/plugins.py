@@ -114,15 +114,34 @@ def call_user(function: Any, where: str, /, *args: Any, **kwargs: Any) -> Any:
     except Exception as err:
         owner = getattr(function, "__self__", None)
         function = owner if hasattr(owner, "forward") else function  # a method of a network is the network's
-        called, frames = _called(function), list(traceback.walk_tb(err.__traceback__))
-        theirs = [(frame, line) for frame, line in frames if not _is_librarys(frame.f_code.co_filename)]
+        called, frames, theirs = _called(function), list(traceback.walk_tb(err.__traceback__)), _of_users(err)
         if out_of_memory(err) or (called.startswith("edgekd.") and not theirs and not hasattr(function, "forward")):
             raise
         frame, line = (theirs or frames)[-1]
         if theirs:
-            called = f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}"
+            called = _named(frame)
         at = f"{Path(frame.f_code.co_filename).name}:{line}"
         raise FactoryError(f"{called} raised {type(err).__name__} at {at}: {_first_line(err)}", where=where) from err
+
+
+def users_line(err: BaseException) -> str | None:
+    """Module, call and line of the user's code in which an error, or what it was raised from, began; None: in none."""
+    found, at = None, typing.cast("BaseException | None", err)
+    while at is not None:
+        if theirs := _of_users(at):
+            frame, line = theirs[-1]
+            found = f"{_named(frame)} at {Path(frame.f_code.co_filename).name}:{line}"
+        at = at.__cause__ or at.__context__
+    return found
+
+
+def _of_users(err: BaseException) -> list[tuple[types.FrameType, int]]:
+    frames = traceback.walk_tb(err.__traceback__)
+    return [(frame, line) for frame, line in frames if not _is_librarys(frame.f_code.co_filename)]
+
+
+def _named(frame: types.FrameType) -> str:
+    return f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}"
 
 
 def _called(function: Any) -> str:

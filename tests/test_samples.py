@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from edgekd import preprocess
 from edgekd.base import samples
 from edgekd.build import reading
 from edgekd.errors import UsageError
+from edgekd.learn.data import _encoded
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
 from edgekd.recipe import Augment
@@ -97,6 +99,20 @@ def test_a_picture_that_training_reads_otherwise_is_refused(mode: str) -> None:
     for given in (image, [image, image]):
         with pytest.raises(UsageError, match=f"not read as in training; found '{found}.*ImageOps.exif_transpose"):
             model([{"op": "layout"}], shape, "uint8").predict(given)
+
+
+@pytest.mark.parametrize(("mode", "white"), [("I;16", 65_535), ("F", 1)])
+def test_what_a_grey_of_16_bits_is_told_to_become_is_what_training_reads(mode: str, white: int) -> None:
+    grey = Image.fromarray((np.linspace(0, white, 36).reshape(6, 6)).astype("<u2" if white > 1 else np.float32))
+    assert grey.mode == mode
+    with pytest.raises(UsageError) as caught:
+        model([{"op": "layout"}], (6, 6, 1), "uint8").predict(grey)
+    code = str(caught.value.hint).partition(", as often")[0]
+    file = io.BytesIO()
+    grey.save(file, "TIFF")
+    wanted = _encoded.open_image(file.getvalue(), "t")[..., 0]
+    np.testing.assert_array_equal(eval(code, {"numpy": np, "ImageOps": ImageOps, "im": grey}), wanted)
+    assert len(np.unique(wanted)) == 36
 
 
 def test_a_picture_as_training_reads_it_is_taken() -> None:

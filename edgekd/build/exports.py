@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import nn
 from edgekd import plugins, sources
 from edgekd.build.kept import document
 from edgekd.errors import ExportError
+from edgekd.learn import nets
 from edgekd.learn.student import Student, evaluated
 from edgekd.lower.lower import to_onnx
 from edgekd.plan import Step
@@ -26,7 +26,7 @@ def finished(bench: Bench, step: Step, subject: Student, numerics: Numerics | No
     if step.table:
         made: Student = plugins.call_user(make_pass(step.table).finish, step.name, subject, numerics)
         return made
-    return subject.with_module(evaluated(copy.deepcopy(subject.module)))
+    return subject.with_module(evaluated(nets.twin(subject.module)))
 
 
 def lowered(bench: Bench, step: Step, subject: Student, metadata: Mapping[str, str]) -> bytes:

@@ -62,9 +62,16 @@ def fingerprint(module: nn.Module, example: Sequence[Tensor] | None = None, *, p
 
     Whether the whole network is in training mode counts for nothing, as every step sets that; parts that differ from
     the whole are told.
+
+    Raises:
+        FactoryError: it is nested more deeply than Python can follow.
     """
     digest = hashlib.sha256()
-    _Reader(digest, plain).read(module)
+    try:
+        _Reader(digest, plain).read(module)
+    except RecursionError as err:
+        hint = "put what stands one inside the other in a row: nn.Sequential, nn.ModuleList"
+        raise FactoryError("modules are nested too deeply", where="the network", hint=hint) from err
     whole = getattr(module, "training", False)  # frozen TorchScript has no such flag
     odd = [name for name, part in module.named_modules() if getattr(part, "training", whole) != whole]
     digest.update(repr(sorted(odd)).encode())

@@ -23,7 +23,7 @@ from edgekd.compress import _trial
 from edgekd.compress._base import Context
 from edgekd.compress._importance import Criterion, gradients, squares
 from edgekd.errors import ExportError
-from edgekd.learn import taps
+from edgekd.learn import nets, taps
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student, evaluated
 
@@ -115,7 +115,7 @@ def told(whole: Mapping[str, str]) -> str:
 
 def still(student: Student) -> nn.Module:
     """A copy of the network in evaluation mode, whose graph can be walked: frozen layers have none."""
-    module = evaluated(copy.deepcopy(student.module))
+    module = evaluated(nets.twin(student.module))
     for parameter in module.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     return module

@@ -7,7 +7,6 @@ et al. 2019, arXiv:1906.10771, with the gates before the readers, where the acti
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from torch.nn import functional
 
 from edgekd import plugins
 from edgekd.compress._base import Context
+from edgekd.learn import nets
 from edgekd.learn.student import Student, evaluated, joined
 
 Criterion = Literal["magnitude", "taylor", "teacher"]
@@ -36,7 +36,7 @@ def gradients(
         layers: paths in ``student.module``, of convolutions (channels in dimension 1) and linear layers (in the last).
         where: the pass, for errors of the network.
     """
-    module = evaluated(copy.deepcopy(student.module)).requires_grad_(False)
+    module = evaluated(nets.twin(student.module)).requires_grad_(False)
     gates: dict[str, list[Tensor]] = {}
     handles = [module.get_submodule(path).register_forward_pre_hook(_gate(gates, path)) for path in layers]
     sizes = [int(spec.shape[1] or 1) for spec in student.outputs]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -11,11 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
+from edgekd import plugins
 from edgekd.compress._annotator import IGNORED, LAYERS, Annotator, arguments, behind, op, weight_of
 from edgekd.compress._fold import attribute, freeze_batchnorm
 from edgekd.compress._observers import Rounding
 from edgekd.compress._specs import Ranging
 from edgekd.errors import ExportError
+from edgekd.learn import nets
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import COUNT_SO, Student, evaluated
 from edgekd.target import Numerics
@@ -135,7 +136,7 @@ def prepare(
     Raises:
         ExportError: it can't be exported, or has no such layer.
     """
-    module = evaluated(copy.deepcopy(student.module))
+    module = evaluated(nets.twin(student.module))
     for part in module.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_var is not None:
             # The fusion would put its own epsilon in place of this one, in silence.
@@ -162,7 +163,9 @@ def _refused(err: Exception) -> ExportError:
         told = f"can't be exported: the export fixes the {fixed[1]}"
         return ExportError(told, where="int8_qat", allowed="any", hint=COUNT_SO)
     hint = COUNT_SO if "data-dependent" in text else None
-    return ExportError(f"can't be exported: {[*text.splitlines(), ''][0]}", where="int8_qat", hint=hint)
+    told, at = [*text.splitlines(), ""][0], plugins.users_line(err)
+    where = f"int8_qat: {at}" if at else "int8_qat"
+    return ExportError(f"can't be exported: {told}", where=where, hint=hint)
 
 
 def _move(graph: GraphModule, place: torch.device) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, ClassVar
 
 import torch
 
 from edgekd import plugins
 from edgekd.errors import ExportError
+from edgekd.learn import nets
 from edgekd.learn.student import Student, evaluated, joined
 from edgekd.target import Numerics
 
@@ -37,7 +37,7 @@ class Structural:
 
     def finish(self, student: Student, numerics: Numerics | None = None) -> Student:
         """A copy in evaluation mode."""
-        return student.with_module(evaluated(copy.deepcopy(student.module)))
+        return student.with_module(evaluated(nets.twin(student.module)))
 
     def ensures(self, before: Student, after: Student) -> None:
         """Output shape unchanged, parameters finite, fewer of them."""

@@ -8,7 +8,6 @@ layers read zeros in their place.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from edgekd import plugins
 from edgekd.errors import EdgekdError
+from edgekd.learn import nets
 from edgekd.learn.student import Student, evaluated, joined
 
 Gone = Mapping[str, Sequence[int]]  # channels that go, by group
@@ -137,7 +137,7 @@ class _Trial:
 
     def _in_training(self, module: nn.Module) -> str | None:
         """What a training step raises: heads that only train may count channels, too."""
-        training = copy.deepcopy(module)
+        training = nets.twin(module)
         training.train()
         try:
             plugins.call_user(training, "channel_prune: training", *self.student.example())
@@ -147,7 +147,7 @@ class _Trial:
 
 
 def _eval(module: nn.Module) -> nn.Module:
-    return evaluated(copy.deepcopy(module))
+    return evaluated(nets.twin(module))
 
 
 def _masked(student: Student, gone: Gone, readers: Readers) -> nn.Module:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,7 +18,7 @@ from edgekd.compress._importance import distillation
 from edgekd.compress._rounding import told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.errors import ExportError
-from edgekd.learn import taps
+from edgekd.learn import nets, taps
 from edgekd.learn.student import Student, evaluated, joined
 from edgekd.learn.teacher import bare
 
@@ -148,7 +147,7 @@ def _stack(path: str) -> str:
 
 
 def _still(student: Student) -> nn.Module:
-    return evaluated(copy.deepcopy(student.module)).requires_grad_(False)
+    return evaluated(nets.twin(student.module)).requires_grad_(False)
 
 
 def _tensor(out: Any) -> Tensor | None:
@@ -202,7 +201,7 @@ def _in_time(
 
 def _without(student: Student, gone: Sequence[str]) -> Student:
     """The same network without some blocks; those behind them are numbered anew."""
-    module = copy.deepcopy(student.module)
+    module = nets.twin(student.module)
     network = bare(taps.network(module))
     parts = {path: network.get_submodule(path) for path in gone}
     for path, block in parts.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from edgekd.compress._base import Context
 from edgekd.compress._rounding import told
 from edgekd.compress._structure import Structural, check_kept, kept
 from edgekd.errors import ExportError
-from edgekd.learn import taps
+from edgekd.learn import nets, taps
 from edgekd.learn.student import Student
 from edgekd.learn.teacher import bare
 
@@ -48,7 +47,7 @@ class KeepLayers(Structural):
 
     def replay(self, student: Student, record: dict[str, Any]) -> Student:
         """The same layers again, with the weights that they have."""
-        module = copy.deepcopy(student.module)
+        module = nets.twin(student.module)
         stack = self._stack(module)
         stay = [stack[i] for i in record["keep"]]
         parent, _, name = self.layers.rpartition(".")

@@ -8,7 +8,6 @@ regression); on white inputs of an unchanged network that is the weights' singul
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -22,7 +21,7 @@ from edgekd.compress._base import Context
 from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.errors import ExportError
-from edgekd.learn import taps
+from edgekd.learn import nets, taps
 from edgekd.learn.student import Student, evaluated
 from edgekd.learn.teacher import bare
 
@@ -63,13 +62,19 @@ class LowRank(Structural):
             if path not in known:
                 raise ExportError("no such layer to factorise", where="low_rank.layers", found=path, allowed=known)
         if not self._ranks(student, context):
-            raise ExportError("no layer has fewer multiply-adds at such a rank", where="low_rank", found=self.ratio)
+            said = [f"{path}: {' x '.join(map(str, layer.weight.flatten(1).shape))}" for path, layer in known.items()]
+            raise ExportError(
+                "no layer has fewer multiply-adds at such a rank",
+                where="low_rank",
+                found=", ".join(said) or "no linear layer or plain convolution that the network calls once",
+                allowed=f"a layer to which two of rank {self.multiple or context.channel_multiple} or more are less",
+            )
 
     def apply(self, student: Student, context: Context) -> Student:
         """The student with fitted factors; its record holds their ranks, and the share of its outputs each misses."""
         ranks = self._ranks(student, context)
-        whole = evaluated(copy.deepcopy(student.module)).requires_grad_(False)
-        module = copy.deepcopy(whole)
+        whole = evaluated(nets.twin(student.module)).requires_grad_(False)
+        module = nets.twin(whole)
         left = {}
         for path, rank in ranks.items():
             fit = _moments(whole, module, path, context).fit(rank)
@@ -205,7 +210,7 @@ def _network(module: nn.Module) -> nn.Module:
 
 def _factorable(student: Student) -> dict[str, Any]:
     """Linear layers and plain convolutions by path, in the order in which they run; only those that run once."""
-    module = evaluated(copy.deepcopy(student.module))
+    module = evaluated(nets.twin(student.module))
     names: dict[nn.Module, str] = {
         part: path
         for path, part in _network(module).named_modules()
@@ -269,7 +274,7 @@ def _rows(layer: nn.Linear | nn.Conv2d, x: Tensor, y: Tensor) -> Iterator[tuple[
 
 def _factorised(student: Student, ranks: Mapping[str, int]) -> nn.Module:
     """A copy of the network with two layers in place of each, whatever their weights."""
-    module = copy.deepcopy(student.module)
+    module = nets.twin(student.module)
     for path, rank in ranks.items():
         _put(module, path, rank)
     return module

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from edgekd.compress._importance import Criterion, gradients, squares
 from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.errors import ExportError
-from edgekd.learn import taps
+from edgekd.learn import nets, taps
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student
 from edgekd.learn.teacher import bare
@@ -126,7 +125,7 @@ class WidthPrune(Structural):
 
     def replay(self, student: Student, record: dict[str, Any]) -> Student:
         """The same heads and units again, with the weights that they have."""
-        module = copy.deepcopy(student.module)
+        module = nets.twin(student.module)
         layers = _layers(module)
         for layer, heads, units in zip(layers, record["heads"], record["feed_forward"], strict=True):
             layer.narrow(heads, units)

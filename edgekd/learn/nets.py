@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer
 
 from edgekd import plugins
 from edgekd.errors import FactoryError, RecipeError
@@ -44,6 +45,9 @@ def copied(module: nn.Module, where: str) -> nn.Module:
         for tensor in _tensors(list(vars(part).values()))
         if tensor.grad_fn is not None
     }
+    for buffer in module.buffers():
+        if isinstance(buffer, UninitializedBuffer):  # torch copies parameters without a size, and no such buffers
+            memo[id(buffer)] = UninitializedBuffer(buffer.requires_grad, buffer.device, buffer.dtype)
     try:
         with torch.no_grad():  # TorchScript clones its parameters
             made: nn.Module = plugins.call_user(copy.deepcopy, where, module, memo)
@@ -75,6 +79,12 @@ def settle(module: nn.Module) -> None:
         for name, value in list(vars(part).items()):
             if isinstance(value, Tensor | list | tuple | dict) and any(t.grad_fn is not None for t in _tensors(value)):
                 vars(part)[name] = _detached(value)
+
+
+def twin(module: nn.Module) -> nn.Module:
+    """A copy of a network, whatever a forward pass has left in it, such as weights that ``nn.utils.prune`` masks."""
+    settle(module)
+    return copy.deepcopy(module)
 
 
 def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note: Note) -> nn.Module:

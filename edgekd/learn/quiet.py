@@ -9,11 +9,12 @@ it again when it exports: no more of it stays than something is in.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 
 _INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"  # torch sets it, too
 _IS_THE_USERS = _INDUCTOR in os.environ
@@ -21,11 +22,14 @@ _IS_THE_USERS = _INDUCTOR in os.environ
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings and no log lines below CRITICAL inside the block."""
+    """No warnings, no log lines below CRITICAL and nothing on stderr inside the block.
+
+    Where a network can't be exported torch prints what it has of the graph there, which is raised in a line anyhow.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -10,6 +10,7 @@ import torch
 from onnxscript import ir
 from torch import nn
 
+from edgekd import plugins
 from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import COUNT_SO, Student
@@ -40,7 +41,7 @@ def export(student: Student, opset: int) -> ir.Model:
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError, AttributeError) as err:
         why = reason(err)
         hint = COUNT_SO if "data-dependent" in why else None
-        raise ExportError(f"can't be exported: {why}", where=_place(err), hint=hint) from err
+        raise ExportError(f"can't be exported: {why}", where=_place(err) or plugins.users_line(err), hint=hint) from err
     assert program is not None
     _check_free(student, program.model)
     return program.model

@@ -185,6 +185,24 @@ def test_what_is_held_by_itself_ends() -> None:
     assert network_key.fingerprint(looped(1.0)) != network_key.fingerprint(looped(2.0))
 
 
+def test_what_is_nested_too_deeply_is_no_error_of_pythons() -> None:
+    net: nn.Module = nn.Linear(6, 2)
+    for _ in range(400):
+        net = nn.Sequential(net)
+    with pytest.raises(FactoryError, match="modules are nested too deeply"):
+        network_key.fingerprint(net)
+
+
+def test_what_torch_prints_of_a_network_that_it_cant_export_is_not_seen(capfd: pytest.CaptureFixture[str]) -> None:
+    class Branches(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = super().forward(x)
+            return y if y.mean() > 0 else -y
+
+    network_key.fingerprint(Branches(6, 2), EXAMPLE)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_whose_mode_is_set_by_every_step_does_not_count_and_stays() -> None:
     net = Gated().eval()
     assert network_key.fingerprint(net, EXAMPLE) == network_key.fingerprint(Gated(), EXAMPLE)

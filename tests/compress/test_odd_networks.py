@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import prune
 from torch.utils import checkpoint
 
 from edgekd import plugins, target
@@ -119,6 +120,21 @@ def _as_plain(module: nn.Module) -> Odd:
     twin = Odd(plain)
     twin.load_state_dict(module.state_dict())
     return twin
+
+
+@pytest.mark.parametrize("kind", ["channel_prune", "low_rank"])
+def test_weights_that_each_call_computes_anew_are_copied(kind: str) -> None:
+    """``nn.utils.prune`` leaves masked weights in the network, which hang on a graph."""
+    torch.manual_seed(0)
+    student = of(Odd(plain))
+    prune.l1_unstructured(student.module.get_submodule("a"), "weight", 0.5)
+    student.module(*student.example(4))  # as a training does
+    change = plugins.build("compress", {"kind": kind, "ratio": 0.5, "multiple": 4}, "compress[0]")
+    after = change.apply(student, Context(None, 4, [student.example(4)]))
+    change.ensures(student, after)
+    after.module(*student.example(4))
+    made = change.finish(change.replay(student, after.lineage[-1]))
+    assert made.module(*student.example(4)).shape == (4, 4)
 
 
 def test_a_search_of_channels_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

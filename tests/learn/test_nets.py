@@ -148,6 +148,8 @@ def test_what_cannot_be_copied_is_named() -> None:
 def test_a_lazy_layer_is_made_for_its_input_and_what_is_no_number_is_named() -> None:
     made, _ = ready(nn.Sequential(nn.LazyLinear(4)))
     assert sum(p.numel() for p in made.parameters()) == 28
+    lazy = nets.copied(nn.Sequential(nn.LazyLinear(4), nn.LazyBatchNorm1d()), "teacher")  # buffers without a size, too
+    assert lazy(*X).shape == (12, 4)
     net = Net()
     net.fc.bias.data[2] = float("nan")
     with pytest.raises(RecipeError, match=r"student: tensor 'fc\.bias' is not finite.*1 NaN of 4"):

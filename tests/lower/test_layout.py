@@ -41,3 +41,17 @@ def test_a_batch_that_the_export_fixes_is_refused() -> None:
     student = Student(Counts().eval(), (TensorSpec("input", (None, 4)),), (TensorSpec("y", (None, 3)),), ())
     with pytest.raises(ExportError, match=r"fixes the batch of input; found '2'; .* not len\(x\)"):
         to_onnx(student, opset=20, metadata={})
+
+
+class Concrete(nn.Linear):
+    """Needs numbers where the exporter has none."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + x.numpy().sum()  # type: ignore[no-any-return]
+
+
+def test_what_cant_be_exported_names_module_call_and_line() -> None:
+    student = Student(Concrete(4, 3).eval(), (TensorSpec("input", (None, 4)),), (TensorSpec("y", (None, 3)),), ())
+    student.module.requires_grad_(False)
+    with pytest.raises(ExportError, match=r"test_layout\.Concrete\.forward at test_layout\.py:\d+: can't be exported"):
+        to_onnx(student, opset=20, metadata={})
