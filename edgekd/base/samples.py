@@ -54,8 +54,8 @@ def check_picture(given: Any) -> None:
     found = [f"mode {given.mode}", *["transparent"] * clear, *[f"EXIF orientation {turned}"] * (turned != 1)]
     hint = 'ImageOps.exif_transpose(im).convert("RGB"), or "L" for greys'
     if given.mode.startswith(("I", "F")):  # of those convert("L") keeps no more than 0 to 255
-        grey, white = "numpy.asarray(ImageOps.exif_transpose(im))", 1 if given.mode == "F" else 65_535
-        hint = f"numpy.rint({grey} * (255 / {white})).astype('uint8'), as often as the student has channels"
+        grey, most = "numpy.asarray(ImageOps.exif_transpose(im))", 1 if given.mode == "F" else 65_535
+        hint = f"numpy.rint({grey} * (255 / {most})).astype('uint8'), as often as the student has channels"
     if clear:
         white = 'Image.alpha_composite(Image.new("RGBA", im.size, "white"), im.convert("RGBA"))'
         hint += f"; what is transparent lies on white in training: before that im = {white}"

@@ -47,7 +47,8 @@ def copied(module: nn.Module, where: str) -> nn.Module:
     }
     for buffer in module.buffers():
         if isinstance(buffer, UninitializedBuffer):  # torch copies parameters without a size, and no such buffers
-            memo[id(buffer)] = UninitializedBuffer(buffer.requires_grad, buffer.device, buffer.dtype)
+            of: dict[str, Any] = {"device": buffer.device, "dtype": buffer.dtype}
+            memo[id(buffer)] = UninitializedBuffer(buffer.requires_grad, **of)  # type: ignore[arg-type]
     try:
         with torch.no_grad():  # TorchScript clones its parameters
             made: nn.Module = plugins.call_user(copy.deepcopy, where, module, memo)
