@@ -7,20 +7,21 @@ Three variants of small digits bundles: fp32 and int8 on ONNX Runtime, int8 on O
 Every answer is held, bit for bit, against that of another process with one thread. The calls are paced (``--rate`` a
 second), so that two cores are not saturated where the three run ``--together``.
 
-Memory is the process's VmRSS: the least of twenty looks in each 2 s, since a model that is being opened or closed comes
-and goes with up to 14 MB. glibc is asked once a second to give back what is free (``malloc_trim``; ``--untrimmed``: it
-is not): of sixteen threads' arenas 1 to 3 MB are, now more and now less, and a leak is what nobody frees. Such samples
-are no independent draws, so the last two thirds (minutes 10 to 30) are cut into five, and the slope is that of least
-squares through the five means, its 95 % interval Student's with three degrees of freedom. Where samples correlate by
-0.9 (0.98) from one to the next such an interval held the true slope in 94 % (92 %) of 1,500 simulations, Newey and
-West's with its best bandwidth in 94 % (88 %). Allowed: 0 wrong answers, and 0.05 MB a minute at the upper end. Variants
-that were done are not done again (``--again``: all are).
+Memory is the process's VmRSS: the least of each minute's looks, ten a second, since a model that is being opened or
+closed comes and goes with up to 14 MB. glibc is asked once a second to give back what is free (``malloc_trim``;
+``--untrimmed``: it is not), of two arenas and not eight a core (``--arenas 0``): of sixteen threads' arenas 1 to 3 MB
+are, now more and now less (the least of 20 s scatters by 0.4 MB; of two, by 0.04), and a leak is what nobody frees. Such
+samples are no independent draws, so the last two thirds (minutes 10 to 30) are cut into five, and the slope is that of
+least squares through the five means, its 95 % interval Student's with three degrees of freedom. Where looks correlate by
+0.9 (0.98) from one 2 s to the next such an interval held the true slope in 95 % (91 %) of 4,000 simulations. Allowed: 0
+wrong answers, and 0.05 MB a minute at the upper end. Variants that were done are not done again (``--again``: all are).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -67,6 +68,13 @@ def slope(minutes: Array, mb: Array) -> tuple[float, float, float]:
     return steep, steep - off, steep + off
 
 
+def floors(minutes: Array, mb: Array) -> tuple[Array, Array]:
+    """The least of each minute, at its middle: what is being opened, or free and not given back yet, stands above."""
+    whole = np.floor(minutes)
+    each = np.unique(whole)
+    return each + 0.5, np.array([mb[whole == minute].min() for minute in each])
+
+
 def memory(pid: int) -> tuple[float, float]:
     """Bytes of a process that are resident, and those of them that no file stands behind."""
     told = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
@@ -80,7 +88,8 @@ def soaked(name: str, work: Path, given: argparse.Namespace) -> dict[str, Any]:
     pace = (given.minutes, given.threads, given.rate, given.opens, given.starts, int(not given.untrimmed))
     questions = work / f"{bundle}.{target}.npz"
     line = [sys.executable, HERE / "_soaked.py", questions, work / bundle, target, *pace]
-    process = subprocess.Popen(list(map(str, line)), stdout=subprocess.PIPE, text=True, cwd=HERE.parent)
+    env = {**os.environ, **({"MALLOC_ARENA_MAX": str(given.arenas)} if given.arenas else {})}
+    process = subprocess.Popen(list(map(str, line)), stdout=subprocess.PIPE, text=True, cwd=HERE.parent, env=env)
     assert process.stdout is not None
     if process.stdout.readline() != "begun\n":
         raise SystemExit(f"{name}: it did not begin")
@@ -96,7 +105,7 @@ def soaked(name: str, work: Path, given: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit(f"{name}: it ended with {process.returncode}")
     minutes, rss, own = np.array(seen).T
     late = minutes >= given.minutes / 3
-    steep, low, high = slope(minutes[late], rss[late] / MB)
+    steep, low, high = slope(*floors(minutes[late], rss[late] / MB))
     marks = [int(np.argmin(np.abs(minutes - mark))) for mark in np.linspace(0, given.minutes, 31)]
     return {
         **counts,
@@ -104,7 +113,8 @@ def soaked(name: str, work: Path, given: argparse.Namespace) -> dict[str, Any]:
         "share_of_a_core": counts.pop("cpu_s") / (60 * given.minutes),
         "slope_mb_a_minute": steep,
         "interval": [low, high],
-        "slope_without_files": list(slope(minutes[late], own[late] / MB)),
+        "slope_without_files": list(slope(*floors(minutes[late], own[late] / MB))),
+        "floors_mb": [round(mb, 2) for mb in floors(minutes, rss / MB)[1]],
         "rss_mb": [round(rss[mark] / MB, 2) for mark in marks],
         "held": not counts["wrong"] and not counts["errors"] and high <= ALLOWED,
     }
@@ -135,6 +145,7 @@ def main() -> None:
     parser.add_argument("--opens", type=float, default=0.5, help="models opened a second")
     parser.add_argument("--starts", type=float, default=8.0, help="threads started a second")
     parser.add_argument("--untrimmed", action="store_true", help="leave glibc what is free, as an app does")
+    parser.add_argument("--arenas", type=int, default=2, help="of glibc's allocator; 0: as many as it likes")
     parser.add_argument("--again", action="store_true", help="forget the variants that were done")
     parser.add_argument("--no-result", action="store_true")
     given = parser.parse_args()
@@ -166,7 +177,7 @@ def main() -> None:
 
         pace = {
             key: getattr(given, key)
-            for key in ("minutes", "threads", "rate", "opens", "starts", "together", "untrimmed")
+            for key in ("minutes", "threads", "rate", "opens", "starts", "together", "untrimmed", "arenas")
         }
         _common.write("soak", {**pace, "every_s": EVERY, "allowed_mb_a_minute": ALLOWED, "variants": rows})
     sys.exit(0 if all(row["held"] for row in rows.values()) else 1)
