@@ -10,11 +10,12 @@ second), so that two cores are not saturated where the three run ``--together``.
 Memory is the process's VmRSS: the least of each minute's looks, ten a second, since a model that is being opened or
 closed comes and goes with up to 14 MB. glibc is asked once a second to give back what is free (``malloc_trim``;
 ``--untrimmed``: it is not), of two arenas and not eight a core (``--arenas 0``): of sixteen threads' arenas 1 to 3 MB
-are, now more and now less (the least of 20 s scatters by 0.4 MB; of two, by 0.04), and a leak is what nobody frees. Such
-samples are no independent draws, so the last two thirds (minutes 10 to 30) are cut into five, and the slope is that of
-least squares through the five means, its 95 % interval Student's with three degrees of freedom. Where looks correlate by
-0.9 (0.98) from one 2 s to the next such an interval held the true slope in 95 % (91 %) of 4,000 simulations. Allowed: 0
-wrong answers, and 0.05 MB a minute at the upper end. Variants that were done are not done again (``--again``: all are).
+are, now more and now less (the least of 20 s scatters by 0.4 MB; of two, by 0.04), and a leak is what nobody frees.
+Such samples are no independent draws, so the last two thirds (minutes 10 to 30) are cut into five, and the slope is
+that of least squares through the five means, its 95 % interval Student's with three degrees of freedom. Where looks
+correlate by 0.9 (0.98) from one 2 s to the next such an interval held the true slope in 95 % (91 %) of 4,000
+simulations. Allowed: 0 wrong answers, and 0.05 MB a minute at the upper end. Variants that were done are not done
+again (``--again``: all are).
 """
 
 from __future__ import annotations
