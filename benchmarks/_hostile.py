@@ -240,7 +240,7 @@ def pieces(folder: Path) -> tuple[list[tuple[str, dict[str, bytes], Any]], Any]:
 
 
 def claiming_nothing(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Models without edgekd's metadata, as a stranger leaves it out: what does not fit the manifest is refused first."""
+    """Models without edgekd's metadata, as a stranger leaves it out: what doesn't fit the manifest is refused first."""
     made = dict(files)
     for name, data in files.items():
         if name.endswith(".onnx"):
