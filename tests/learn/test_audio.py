@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 import wave
 from pathlib import Path
@@ -302,3 +303,18 @@ def test_a_wav_file_that_holds_more_than_its_header_says(tmp_path: Path) -> None
         assert read_wav(whole + behind, RATE, "w").tolist() == list(range(50))
     with pytest.raises(DataError, match="and 3 bytes"):
         read_wav(whole + b"odd", RATE, "w")
+
+
+def test_a_wav_file_with_an_extensible_header(tmp_path: Path) -> None:
+    """As many recorders write them; Python 3.11 knows no such format."""
+    whole = write(tmp_path / "w.wav", np.arange(50)).read_bytes()
+
+    def extensible(kind: int) -> bytes:
+        guid = kind.to_bytes(2, "little") + bytes.fromhex("00000000 1000 8000 00aa00389b71")
+        told = b"\xfe\xff" + whole[22:36] + struct.pack("<HHI", 22, 16, 4) + guid
+        chunks = b"WAVEfmt " + struct.pack("<I", len(told)) + told + whole[36:]
+        return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
+
+    assert read_wav(extensible(1), RATE, "w").tolist() == list(range(50))
+    with pytest.raises(DataError, match="not a wav file of PCM samples"):
+        read_wav(extensible(3), RATE, "w")  # floats

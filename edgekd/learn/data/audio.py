@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import wave
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ ENDINGS = frozenset({".wav"})
 SPLITS = ("train", "validation", "test")
 FIELDS = ("samples", "offsets", "labels", "classes", "rates", "split")
 OPTIONAL = {"classes": "class_names", "rates": "rate"}  # arrays of these names may be absent
+_PCM = bytes.fromhex("0100000000001000800000aa00389b71")  # the GUID of PCM in a header that is extensible
 Clip = NDArray[np.int16]
 Read = tuple[dict[str, Split], tuple[str, ...], tuple[str, ...]]  # splits, class names, notes
 
@@ -204,7 +206,7 @@ def read_wav(data: bytes, rate: int, where: str) -> Clip:
             than its header says.
     """
     try:
-        with wave.open(io.BytesIO(data), "rb") as file:
+        with wave.open(io.BytesIO(_plain(data)), "rb") as file:
             channels, width, found, count = file.getparams()[:4]
             frames = file.readframes(count)
     except (wave.Error, EOFError, RuntimeError, struct.error, ValueError, ArithmeticError) as err:
@@ -224,19 +226,39 @@ def read_wav(data: bytes, rate: int, where: str) -> Clip:
     return np.frombuffer(frames, "<i2").astype(np.int16)
 
 
+def _plain(data: bytes) -> bytes:
+    """A wav file whose header says PCM where it said "extensible, of PCM", as many recorders do.
+
+    Python reads these from 3.12 on. Source: Microsoft, WAVEFORMATEXTENSIBLE.
+    """
+    for name, at, size in _chunks(data):
+        if name == b"fmt ":
+            is_pcm = size >= 40 and data[at : at + 2] == b"\xfe\xff" and data[at + 24 : at + 40] == _PCM
+            return data[:at] + b"\x01\x00" + data[at + 2 :] if is_pcm else data
+    return data
+
+
 def _beyond(data: bytes) -> int:
-    """Bytes at the end of a wav file that belong to none of its chunks; 0: it is whole.
+    """Bytes at the end of a wav file that belong to none of its chunks; 0: it is whole."""
+    end = 12
+    for _, at, size in _chunks(data):
+        end = at + size + (size % 2 and data[at + size : at + size + 1] == b"\0")
+    return len(data) - end
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, first byte and length of each chunk of a wav file.
 
     A chunk is a name in ASCII, its length and as many bytes; behind an odd length most programs write a zero.
     """
     at = 12
     while at + 8 <= len(data):
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        if not all(32 <= byte < 127 for byte in data[at : at + 4]) or at + 8 + size > len(data):
-            break
+        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        if not all(32 <= byte < 127 for byte in name) or at + 8 + size > len(data):
+            return
+        yield name, at + 8, size
         at += 8 + size
         at += size % 2 and data[at : at + 1] == b"\0"
-    return len(data) - at
 
 
 def _check_rate(found: int, rate: int, where: str) -> None:
