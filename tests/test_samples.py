@@ -246,3 +246,8 @@ def test_masked_values_are_no_numbers() -> None:
     with pytest.raises(UsageError, match="not an array"):
         preprocess.batched(given, (4,))
     assert preprocess.batched(np.ma.array(given.data), (4,))[0].shape == (2, 4)
+
+
+@pytest.mark.parametrize("none", [[], (), np.zeros((0, 6, 6, 1), np.uint8)])
+def test_of_no_samples_there_are_no_answers(none: Any) -> None:
+    assert model([{"op": "layout"}], (6, 6, 1), "uint8").predict(none) == []

@@ -88,6 +88,8 @@ class Model:
                 truth values, or Pillow's where their numbers are not what training reads (palettes, EXIF).
             IntegrityError: the model does not answer as its bundle says.
         """
+        if isinstance(x, list | tuple) and not x:
+            return []
         raw, single = preprocess.clips(x, self._shape[0]) if self._hears else preprocess.batched(x, self._shape)
         if len(raw) == 0:
             return []
