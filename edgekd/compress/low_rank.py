@@ -8,6 +8,7 @@ regression); on white inputs of an unchanged network that is the weights' singul
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -66,7 +67,8 @@ class LowRank(Structural):
             raise ExportError(
                 "no layer has fewer multiply-adds at such a rank",
                 where="low_rank",
-                found=", ".join(said) or "no linear layer or plain convolution that the network calls once",
+                found=", ".join(said)
+                or "no linear layer or plain convolution of its own weights that the network calls once",
                 allowed=f"a layer to which two of rank {self.multiple or context.channel_multiple} or more are less",
             )
 
@@ -209,13 +211,17 @@ def _network(module: nn.Module) -> nn.Module:
 
 
 def _factorable(student: Student) -> dict[str, Any]:
-    """Linear layers and plain convolutions by path, in the order in which they run; only those that run once."""
+    """Linear layers and plain convolutions by path, in the order in which they run; only those that run once.
+
+    One whose weight is another's, too, such as an embedding's, stays: apart they would hold more than together.
+    """
     module = evaluated(nets.twin(student.module))
+    held = Counter(id(held) for part in module.modules() for held in part._parameters.values())
     names: dict[nn.Module, str] = {
         part: path
         for path, part in _network(module).named_modules()
-        if isinstance(part, nn.Linear)
-        or (isinstance(part, nn.Conv2d) and part.groups == 1 and part.padding_mode == "zeros" and _numbers(part))
+        if (isinstance(part, nn.Linear) or (isinstance(part, nn.Conv2d) and _is_plain(part)))
+        and held[id(part.weight)] <= 1
     }
     order: list[nn.Module] = []
     for part in names:
@@ -225,9 +231,9 @@ def _factorable(student: Student) -> dict[str, Any]:
     return {names[part]: part for part in order if order.count(part) == 1}
 
 
-def _numbers(layer: nn.Conv2d) -> bool:
-    """Its padding is given in numbers, not as a word."""
-    return not isinstance(layer.padding, str)
+def _is_plain(layer: nn.Conv2d) -> bool:
+    """One group, zeros around it, and as many as numbers say, not a word."""
+    return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
 def _moments(whole: nn.Module, module: nn.Module, path: str, context: Context) -> Moments:

@@ -121,6 +121,17 @@ def test_single_layers_of_a_transformer_are_factorised() -> None:
     assert torch.equal(replayed.module.eval()(*x), after.module.eval()(*x))
 
 
+def test_layers_that_share_a_weight_stay() -> None:
+    module = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)).eval()
+    module[4].weight = module[0].weight
+    spec = TensorSpec("input", (None, 64))
+    student = Student(module, (spec,), (TensorSpec("logits", (None, 64)),), ({"kind": "student"},))
+    here = Context(None, 8, [student.example(8)])
+    after = build(ratio=0.5, multiple=8).apply(student, here)
+    assert list(after.lineage[-1]["ranks"]) == ["2"]
+    assert after.module[4].weight is after.module[0].weight
+
+
 def test_mistakes_are_told() -> None:
     with pytest.raises(ExportError, match=r"low_rank\.layers.*did you mean 'features\.1\.0'"):
         build(layers=["feature.1.0"]).requires(images(width=16), context())
