@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.errors import EdgekdError
+from edgekd.base.errors import EdgekdError
 from edgekd.runtime import batches
 from edgekd.runtime.backends import _base as backends
 

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgekd import host, plugins, steps, target
+from edgekd.base import host, plugins
+from edgekd.base.preprocess import Inputs
+from edgekd.build import steps
 from edgekd.compress._base import Context
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
-from edgekd.preprocess import Inputs
 from edgekd.runtime import bench
+from edgekd.spec import target
 
 RESULTS = Path(__file__).parent / "results"
 NETS: dict[str, tuple[dict[str, Any], tuple[int, int, int], int]] = {

@@ -29,7 +29,7 @@ from onnx import helper, numpy_helper
 
 from edgekd.base import child, child_limits, confined
 from edgekd.base.child_limits import Limits
-from edgekd.errors import EdgekdError, IntegrityError
+from edgekd.base.errors import EdgekdError, IntegrityError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import replay
 from edgekd.runtime.backends import openvino, ort

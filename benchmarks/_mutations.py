@@ -19,10 +19,13 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from edgekd import api, orders, plugins, sources, target
-from edgekd.errors import EdgekdError
+from edgekd import api
+from edgekd.base import plugins
+from edgekd.base.errors import EdgekdError
+from edgekd.build import cache_keys, request
+from edgekd.build.prepare import Objects, prepare
 from edgekd.learn.data._batches import fingerprint, from_splits
-from edgekd.prepare import Objects, prepare
+from edgekd.spec import target
 
 MEASURE = ("measure mine",)
 EXPORTS = ("export fp32", "export fp32-pruned", "export int8", *MEASURE)
@@ -260,17 +263,17 @@ def world(root: Path, of: str) -> Iterator[World]:
             del sys.modules[name]
 
 
-def order_of(made: World, **how: Any) -> orders.Order:
+def order_of(made: World, **how: Any) -> request.Order:
     """The checked order of a world as it stands."""
     how = {"cache": made.root.parent / "cache", "out": made.root.parent / "out", **how}
     targets = [str(made.file("mine.toml"))]
     if made.given is None:
-        return orders.take(str(made.file("recipe.toml")), targets, made.settings, **how)
+        return request.take(str(made.file("recipe.toml")), targets, made.settings, **how)
     own = {"student": {"epochs": 1}, "compress": [{"kind": "channel_prune"}, {"kind": "int8_qat"}]}
     table = api._table(own, made.given, None)
     assert made.given.dataset is not None
     key = api._objects_key(made.given, table)
-    return orders.take(table, targets, data=fingerprint(made.given.dataset), objects=key, **how)
+    return request.take(table, targets, data=fingerprint(made.given.dataset), objects=key, **how)
 
 
 def keys(made: World) -> dict[str, str]:
@@ -281,7 +284,7 @@ def keys(made: World) -> dict[str, str]:
     except EdgekdError as err:
         return {"refused": str(err)}
     found = {name: step.key for name, step in bench.plan.steps.items()}
-    return {**found, BUNDLE: orders.identified(order, seen=True).identity}
+    return {**found, BUNDLE: request.identified(order, seen=True).identity}
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
@@ -351,9 +354,9 @@ def _own(name: str) -> Callable[[World], None]:
 
     def change(made: World) -> None:
         here = made.root.parent / "edgekd"
-        shutil.copytree(sources._HERE, here, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(cache_keys._HERE, here, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         (here / name).write_text((here / name).read_text() + "\n# edited\n")
-        _patched(made, sources, "_HERE", here)
+        _patched(made, cache_keys, "_HERE", here)
         _forgotten(made)
 
     return change
@@ -365,7 +368,7 @@ def _patched(made: World, place: Any, name: str, value: Any) -> None:
 
 
 def _forgotten(made: World) -> None:
-    for cached in (sources.own, sources.versions):
+    for cached in (cache_keys.own, cache_keys.versions):
         cached.cache_clear()
         made.patches.callback(cached.cache_clear)
 

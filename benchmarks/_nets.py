@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from edgekd import context, orders, pipeline, steps
-from edgekd import recipe as recipes
+from edgekd.base.preprocess import Inputs
+from edgekd.build import context, request, steps
+from edgekd.build import run as running
 from edgekd.build.evaluation import Scores, joined
+from edgekd.build.prepare import Objects, prepare
 from edgekd.learn.feed import Feed, some
-from edgekd.prepare import Objects, prepare
-from edgekd.preprocess import Inputs
 from edgekd.runtime import batches
 from edgekd.runtime.backends._base import Session
+from edgekd.spec import recipe as recipes
 
 NAMES = ("resnet20", "resnet56", "mobilenet", "distilbert", "fm")
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -112,20 +113,20 @@ def _itself() -> dict[str, Any]:
     return {"from_teacher": [], "epochs": 0, "batch_size": 128, "lr": 4e-3}
 
 
-def order_of(name: str, data: Path, targets: Sequence[str], *, trained_int8: bool = True) -> orders.Order:
+def order_of(name: str, data: Path, targets: Sequence[str], *, trained_int8: bool = True) -> request.Order:
     """What is built of a net."""
     recipe = table(name, data)
     if not trained_int8:
         recipe["compress"] = [PTQ]
-    return orders.take(recipe, targets, progress=told)
+    return request.take(recipe, targets, progress=told)
 
 
 def make(name: str, data: Path, targets: Sequence[str], *, trained_int8: bool = True) -> Net:
     """Train what is missing, and export; without ``trained_int8`` the only int8 files are calibrated ones."""
     assert context.BATCH <= CALIBRATION
     bench = prepare(order_of(name, data, targets, trained_int8=trained_int8), Objects())
-    trained, _ = pipeline.train_all(bench)
-    return Net(name, bench, trained, pipeline.export_all(bench, trained))
+    trained, _ = running.train_all(bench)
+    return Net(name, bench, trained, running.export_all(bench, trained))
 
 
 def told(event: dict[str, Any]) -> None:

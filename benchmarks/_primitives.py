@@ -12,10 +12,9 @@ from unittest import mock
 
 from _faults import Primitive, bytes_of, hidden, tree
 
-from edgekd import disk
-from edgekd.base import locks
-from edgekd.errors import EdgekdError
-from edgekd.store import Store, sha256
+from edgekd.base import disk, locks
+from edgekd.base.errors import EdgekdError
+from edgekd.build.store import Store, sha256
 
 PARTS: dict[str, Any] = {"locks": locks, "disk": disk, "error": EdgekdError}
 KEY = sha256(b"a step")

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edgekd.errors import EdgekdError
+from edgekd.base.errors import EdgekdError
+from edgekd.build.store import Store, sha256
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.verify import verify
-from edgekd.store import Store, sha256
 
 KEYS = [sha256(b"%d" % i) for i in range(4)]
 
@@ -37,7 +37,7 @@ def artifact(key: str) -> dict[str, bytes]:
 
 def work(source: Path, root: Path, number: int, seconds: float, writes: bool) -> dict[str, Any]:
     """Write or read until time is up; what was seen."""
-    from edgekd import disk  # noqa: PLC0415  # as patched, if it is
+    from edgekd.base import disk  # noqa: PLC0415  # as patched, if it is
 
     seen: dict[str, Any] = {"looks": 0, "writes": 0, "alarms": [], "wrong": 0, "errors": []}
     rng, until, store = random.Random(number), time.monotonic() + seconds, Store(root / "cache")
@@ -65,7 +65,7 @@ def work(source: Path, root: Path, number: int, seconds: float, writes: bool) ->
 
 def race(source: Path, root: Path, processes: int, seconds: float) -> dict[str, Any]:
     """One round: half of the processes write, half read; all that they saw, and what is left."""
-    from edgekd import disk  # noqa: PLC0415
+    from edgekd.base import disk  # noqa: PLC0415
 
     disk.replace_folder(root / "out", contents(source, 10_000))
     children = []

@@ -218,8 +218,7 @@ def _calls(log: Path) -> list[Call]:
 
 def _hooked(command: tuple[str, ...], folder: Path, control: Path, fault: Fault | None) -> int:
     """In the fork."""
-    from edgekd import disk  # noqa: PLC0415
-    from edgekd.base import locks  # noqa: PLC0415
+    from edgekd.base import disk, locks  # noqa: PLC0415
 
     with ExitStack() as stack:
         if fault is not None:
@@ -257,7 +256,7 @@ def standing(out: Path, known: dict[str, Path]) -> str:
 
     A bundle that a run may have written is known by all but what a measurement decides, and by its own hashes.
     """
-    from edgekd.errors import EdgekdError  # noqa: PLC0415
+    from edgekd.base.errors import EdgekdError  # noqa: PLC0415
     from edgekd.runtime.replay import checked  # noqa: PLC0415
 
     if not os.path.lexists(out):
@@ -314,7 +313,7 @@ def counted(
         new: a row where nothing is counted yet.
         bad: what must be 0 in each row.
     """
-    from edgekd import disk  # noqa: PLC0415
+    from edgekd.base import disk  # noqa: PLC0415
 
     calls: dict[str, dict[str, list[Call]]] = {}
     for name, number, count in todo[state["done"] :]:

@@ -18,8 +18,8 @@ import _common
 import _nets
 import numpy as np
 
+from edgekd.build.torch_reference import StageScores
 from edgekd.runtime.backends import _base as backends
-from edgekd.stage_scores import StageScores
 
 TARGETS = ("ort-cpu", "openvino", "portable-int8")
 # Whose file, on which backend, and whose rounding: OpenVINO adds in one kernel with the convolution before, and drops

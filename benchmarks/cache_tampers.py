@@ -25,9 +25,9 @@ from typing import Any
 import _races
 import _tampers
 
-from edgekd import disk
-from edgekd.errors import EdgekdError
-from edgekd.store import Store, sha256
+from edgekd.base import disk
+from edgekd.base.errors import EdgekdError
+from edgekd.build.store import Store, sha256
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden" / "bundle_1"
 STEP = 1000  # tampers between two marks

@@ -19,14 +19,14 @@ from typing import Any
 
 import _common
 
-from edgekd import measure, orders, pipeline, veto
-from edgekd.build import timing
-from edgekd.decide import choose
-from edgekd.prepare import Objects, prepare
-from edgekd.preprocess import Inputs
-from edgekd.recipe import Budget
+from edgekd.base.preprocess import Inputs
+from edgekd.build import measure, request, timing
+from edgekd.build import run as running
+from edgekd.build.prepare import Objects, prepare
+from edgekd.decide import choose, fallbacks
 from edgekd.runtime import bench as benching
 from edgekd.runtime.runners import Here
+from edgekd.spec.recipe import Budget
 
 TARGETS = ("ort-cpu", "openvino", "portable-int8")
 MAX_DROP = 0.1
@@ -74,15 +74,15 @@ def recipe(name: str, chain: list[dict[str, Any]]) -> dict[str, Any]:
 
 def cells(name: str, chain: list[dict[str, Any]], cache: Path, again: float) -> list[dict[str, Any]]:
     """Every candidate but fp32 on every target, against fp32."""
-    order = orders.take(recipe(name, chain), TARGETS, cache=cache)
+    order = request.take(recipe(name, chain), TARGETS, cache=cache)
     bench = prepare(order, Objects())
-    made = pipeline.make_all(bench, pipeline.SECONDS)  # as a build: in sessions, which see a host that drifts
+    made = running.make_all(bench, running.SECONDS)  # as a build: in sessions, which see a host that drifts
     exam, measured = made.exam, made.measured
     teacher = exam.teacher_value("validation")
     rows = []
     for target, found in measured.items():
         x = measure.timed_inputs(exam.first("validation", measure.TIMED), found.target.shapes.batch)
-        because, fresh = veto.told(found.profiles), timed_again(found, x, again)
+        because, fresh = fallbacks.told(found.profiles), timed_again(found, x, again)
         fp32 = next(c for c in found.contenders() if c.name == "fp32")
         for contender in found.contenders():
             if contender.name == fp32.name:
@@ -101,8 +101,8 @@ def cells(name: str, chain: list[dict[str, Any]], cache: Path, again: float) -> 
 def kernels_of(found: measure.Measured) -> set[str]:
     """The names of every operator and kind that a reason may name."""
     ops = {kernel.op for profile in found.profiles.values() for kernel in profile.kernels or ()}
-    words = {word for pair in veto.WORDS.values() for word in pair}
-    return ops | set(veto.KINDS) | set(veto.KIND_OF) | words | {"conversions", "normalisations"}
+    words = {word for pair in fallbacks.WORDS.values() for word in pair}
+    return ops | set(fallbacks.KINDS) | set(fallbacks.KIND_OF) | words | {"conversions", "normalisations"}
 
 
 def timed_again(found: measure.Measured, x: Inputs, seconds: float) -> dict[str, tuple[float, float, float]]:

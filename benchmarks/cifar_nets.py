@@ -17,10 +17,10 @@ from typing import Any
 import _common
 from safetensors.torch import save_file
 
-from edgekd import orders, steps
+from edgekd.build import request, steps
+from edgekd.build.prepare import Objects, prepare
 from edgekd.learn import train
 from edgekd.learn.teacher import bare
-from edgekd.prepare import Objects, prepare
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 NETS = {
@@ -38,7 +38,7 @@ def settings(net: str, data: Path, seed: int, epochs: int) -> list[str]:
 
 def run(net: str, data: Path, seed: int, epochs: int) -> dict[str, Any]:
     """Train one net and keep it."""
-    order = orders.take("cifar10-resnet", ["ort-cpu"], settings(net, data, seed, epochs), progress=told)
+    order = request.take("cifar10-resnet", ["ort-cpu"], settings(net, data, seed, epochs), progress=told)
     bench = prepare(order, Objects())
     started = time.time()
     trained = steps.teacher(bench, bench.plan.steps["teacher"])

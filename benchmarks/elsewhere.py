@@ -25,9 +25,10 @@ from pathlib import Path
 import _nets
 import matrix
 
-from edgekd import orders, pipeline, steps
-from edgekd.prepare import Objects, prepare
-from edgekd.store import Store
+from edgekd.build import request, steps
+from edgekd.build import run as running
+from edgekd.build.prepare import Objects, prepare
+from edgekd.build.store import Store
 
 NETS = ("ort-cpu", "openvino", "portable-int8", "ort-cpu-vnni")  # the targets of the scripts that ask for these nets
 JOBS = [f"nets:{name}" for name in ("resnet20", "mobilenet", "distilbert", "fm")]
@@ -36,7 +37,7 @@ PART = 15 << 20
 INDEX = "steps.json"
 
 
-def orders_of(job: str, data: Path, folder: Path) -> list[orders.Order]:
+def orders_of(job: str, data: Path, folder: Path) -> list[request.Order]:
     """What a job builds."""
     kind, name, *seed = job.split(":")
     if kind == "nets":
@@ -66,7 +67,7 @@ def train_one(job: str, data: Path, folder: Path) -> None:
     benches = benches_of(job, data)
     file_of(job, folder, "json").write_text(json.dumps([keys_of(bench) for bench in benches]))
     for bench in benches:
-        pipeline.train_all(bench)
+        running.train_all(bench)
 
 
 def train(jobs: list[str], data: Path, folder: Path, seconds: float) -> None:

@@ -27,11 +27,13 @@ import torch
 from matrix import interval
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgekd import measure, orders, pipeline, target
-from edgekd import recipe as recipes
-from edgekd.prepare import Objects, prepare
+from edgekd.build import measure, request
+from edgekd.build import run as running
+from edgekd.build.prepare import Objects, prepare
 from edgekd.runtime import bench
 from edgekd.runtime.backends import _base as backends
+from edgekd.spec import recipe as recipes
+from edgekd.spec import target
 
 HERE = Path(__file__).parent
 LIMIT_MS = 0.19
@@ -59,10 +61,10 @@ def made(name: str, toml: str, seed: int, data: Path) -> tuple[dict[str, dict[st
         table = recipes.parse(tomllib.loads(toml), "recipe").model_dump(mode="json", exclude_unset=True)
         table["data"]["path"] = str(data / "cifar10_jpeg.npz")
     table["teacher"]["checkpoint"] = str(_nets.CHECKPOINTS / f"cifar_resnet20_seed{seed}.safetensors")
-    order = orders.take(table | {"seed": seed}, TARGETS, progress=_nets.told)
+    order = request.take(table | {"seed": seed}, TARGETS, progress=_nets.told)
     bench_ = prepare(order, Objects())
-    trained, _ = pipeline.train_all(bench_)
-    net = _nets.Net(name, bench_, trained, pipeline.export_all(bench_, trained))
+    trained, _ = running.train_all(bench_)
+    net = _nets.Net(name, bench_, trained, running.export_all(bench_, trained))
     right = {}
     for runtime in TARGETS:
         chosen = target.load(runtime)

@@ -34,7 +34,7 @@ from typing import Any
 
 import fuzzing
 
-from edgekd import disk
+from edgekd.base import disk
 
 HERE = Path(__file__).parent
 WORK = HERE / "work" / "fuzz"

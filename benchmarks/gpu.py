@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgekd import host, plugins
-from edgekd.errors import EdgekdError
+from edgekd.base import host, plugins
+from edgekd.base.errors import EdgekdError
 from edgekd.runtime.backends import _base as backends
 
 DISTILBERT = {"dim": 128, "n_layers": 2, "n_heads": 4, "hidden_dim": 512, "vocab_size": 8000}
@@ -72,10 +72,10 @@ def samples(name: str, count: int) -> Arrays:
 
 def prepare(folder: Path) -> None:
     """The float32 and the float16 file of each net, and its weights."""
-    from edgekd import target  # noqa: PLC0415  # where the GPU is, none of these can be imported
     from edgekd.build.exports import Half  # noqa: PLC0415
     from edgekd.learn.student import Student, TensorSpec  # noqa: PLC0415
     from edgekd.lower.lower import to_onnx  # noqa: PLC0415
+    from edgekd.spec import target  # noqa: PLC0415  # where the GPU is, none of these can be imported
 
     chosen = target.load("ort-cuda")
     folder.mkdir(parents=True, exist_ok=True)

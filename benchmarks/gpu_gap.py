@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgekd import host, orders, pipeline, steps
+from edgekd.base import host
+from edgekd.build import request, steps
+from edgekd.build import run as running
+from edgekd.build.prepare import Objects, prepare
 from edgekd.learn import train
 from edgekd.learn.teacher import bare
-from edgekd.prepare import Objects, prepare
 
 TARGETS = ("ort-cpu", "openvino")
 LR, BATCH = 0.2, 512  # a rate for four times the recipe's batch of 128, as its square root
@@ -45,7 +47,7 @@ def train_one(folder: Path, data: Path, seed: int, student: str, epochs: int) ->
     """Train a student, and what it learns from; its files and what each of its nets says to the test split."""
     asked = settings(data, seed, epochs)
     asked += [f"teacher.model={STUDENT}"] if student == "alone" else []
-    order = orders.take("cifar10-resnet56", TARGETS, asked, progress=told)
+    order = request.take("cifar10-resnet56", TARGETS, asked, progress=told)
     bench = prepare(order, Objects())
     started = time.time()
     place = folder / f"{student}_seed{seed}"
@@ -53,11 +55,11 @@ def train_one(folder: Path, data: Path, seed: int, student: str, epochs: int) ->
     if student == "alone":
         said = {"alone": scores(bench, steps.teacher(bench, bench.plan.steps["teacher"]).student.module)}
     else:
-        trained, _ = pipeline.train_all(bench)
+        trained, _ = running.train_all(bench)
         taught = steps.teacher(bench, bench.plan.steps["teacher"])
         said = {"teacher": scores(bench, taught.student.module)}
         said["distilled"] = scores(bench, trained["student"].student.module)
-        for target, files in pipeline.export_all(bench, trained).items():
+        for target, files in running.export_all(bench, trained).items():
             for candidate, file in files.items():
                 (place / f"{target}.{candidate}.onnx").write_bytes(file)
     np.savez(place / "said.npz", **said)
@@ -79,12 +81,13 @@ def keep(folder: Path, data: Path) -> None:
     import _nets  # noqa: PLC0415  # where the GPU is, not every runtime is
     from matrix import interval  # noqa: PLC0415
 
-    from edgekd import measure, target  # noqa: PLC0415
+    from edgekd.build import measure  # noqa: PLC0415
+    from edgekd.spec import target  # noqa: PLC0415
 
     seeds = sorted(int(place.name.removeprefix("distilled_seed")) for place in folder.glob("distilled_seed*"))
     trained = {p.parent.name: json.loads(p.read_text()) for p in sorted(folder.glob("*/trained.json"))}
     epochs = trained[f"distilled_seed{seeds[0]}"]["epochs"]
-    feed = prepare(orders.take("cifar10-resnet56", TARGETS, settings(data, 0, epochs)), Objects()).feed
+    feed = prepare(request.take("cifar10-resnet56", TARGETS, settings(data, 0, epochs)), Objects()).feed
     labels = feed.labels("test")
     right: dict[str, list[np.ndarray]] = {}
     for seed in seeds:

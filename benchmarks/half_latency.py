@@ -20,10 +20,12 @@ import _nets
 import numpy as np
 from matrix import interval
 
-from edgekd import measure, orders, pipeline, target
+from edgekd.build import measure, request
+from edgekd.build import run as running
+from edgekd.build.prepare import Objects, prepare
 from edgekd.learn import train
-from edgekd.prepare import Objects, prepare
 from edgekd.runtime import bench as benching
+from edgekd.spec import target
 
 TARGET, GOAL = "ort-cpu", 0.5
 WAYS = {
@@ -45,10 +47,10 @@ def run(seed: int, data: Path, epochs: int) -> dict[str, Any]:
     """Both ways from one checkpoint."""
     files, right, widths = {}, {}, {}
     for way in WAYS:
-        order = orders.take(recipe(seed, way, data, epochs), [TARGET], progress=_nets.told)
+        order = request.take(recipe(seed, way, data, epochs), [TARGET], progress=_nets.told)
         bench = prepare(order, Objects())
-        trained, _ = pipeline.train_all(bench)
-        onnx = pipeline.export_all(bench, trained)[TARGET]
+        trained, _ = running.train_all(bench)
+        onnx = running.export_all(bench, trained)[TARGET]
         pruned = next(name for name in onnx if name != "fp32")
         files |= {"dense": onnx["fp32"], way: onnx[pruned]}
         labels = bench.feed.labels("test")

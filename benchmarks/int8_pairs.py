@@ -21,10 +21,11 @@ import _nets
 import _peers
 import numpy as np
 
-from edgekd import measure, target
-from edgekd.errors import EdgekdError
+from edgekd.base.errors import EdgekdError
+from edgekd.build import measure
 from edgekd.runtime import bench
 from edgekd.runtime.backends import _base as backends
+from edgekd.spec import target
 
 TARGETS = ("ort-cpu", "openvino")
 Files = dict[str, bytes]

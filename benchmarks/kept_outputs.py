@@ -19,12 +19,12 @@ from typing import Any
 
 import _common
 
-from edgekd import orders, steps
+from edgekd.build import request, steps
+from edgekd.build.ensemble import Answers
+from edgekd.build.prepare import Objects, prepare
 from edgekd.learn import train
 from edgekd.learn.objective import make_terms
-from edgekd.panel import Answers
-from edgekd.prepare import Objects, prepare
-from edgekd.recipe import Schedule
+from edgekd.spec.recipe import Schedule
 
 SAMPLES, VIEWS, ROUNDS, BATCH = 1024, 2, 5, 128
 SETTINGS = [
@@ -48,7 +48,7 @@ def fit(bench: steps.Bench, tables: list[dict[str, Any]], teacher: Teacher | Non
 def main() -> None:
     """Measure, hold the two limits, write the result."""
     with tempfile.TemporaryDirectory() as folder:
-        order = orders.take("cifar10-resnet56", ["ort-cpu"], SETTINGS, cache=Path(folder))
+        order = request.take("cifar10-resnet56", ["ort-cpu"], SETTINGS, cache=Path(folder))
         bench = prepare(order, Objects())
         teacher = bench.untrained("teacher").module.eval()
 

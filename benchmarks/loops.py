@@ -24,9 +24,10 @@ import _common
 import _nets
 import numpy as np
 
-from edgekd import measure, target
+from edgekd.build import measure
 from edgekd.runtime import bench
 from edgekd.runtime.bench import BenchJob
+from edgekd.spec import target
 
 TARGETS = ("ort-cpu", "openvino")
 NETS = ("resnet20", "resnet32", "resnet56", "wide", "mobilenet", "patches", "fm", "digits")

@@ -27,14 +27,17 @@ import _nets
 import numpy as np
 
 import edgekd
-from edgekd import measure, metric, orders, pipeline, steps
-from edgekd import recipe as recipes
-from edgekd.errors import EdgekdError
-from edgekd.heads import labels_of, split
+from edgekd import pipeline
+from edgekd.base.errors import EdgekdError
+from edgekd.base.heads import labels_of, split
+from edgekd.build import measure, request, steps
+from edgekd.build import run as running
+from edgekd.build.prepare import Objects, prepare
 from edgekd.learn import train
 from edgekd.metrics._base import PerSample
-from edgekd.prepare import Objects, prepare
-from edgekd.target import Target
+from edgekd.metrics._make import metric_name
+from edgekd.spec import recipe as recipes
+from edgekd.spec.target import Target
 
 FOLDER = Path(__file__).parent / "results" / "matrix"
 RECIPES = {
@@ -66,21 +69,21 @@ def cell(recipe: str, data: Path | None, seed: int, build: bool) -> dict[str, An
         order, alone_order = orders_of(recipe, data, seed, Path(folder))
         report = dict(pipeline.run(order)) if build else {}
         distilled = prepare(order, Objects())
-        trained, teachers = pipeline.train_all(distilled)
+        trained, teachers = running.train_all(distilled)
         adds = {
             "teacher": added(distilled, teachers.split("test")),
             "distilled": added(distilled, of_torch(distilled, trained)),
         }
         if build:
             edgekd.verify(order.out)
-        onnx = {} if build else pipeline.export_all(distilled, trained)
+        onnx = {} if build else running.export_all(distilled, trained)
         for target in order.targets:
             backend = measure.backend_of(target)
             files = kept(order.out, target) if build else backend.lower(onnx[target.name]["int8"])
             said = _nets.scores(distilled.feed, backend.open(files, batch=1))
             adds[f"int8 on {target.name}"] = added(distilled, said)
         alone = prepare(alone_order, Objects())
-        adds["alone"] = added(alone, of_torch(alone, pipeline.train_all(alone)[0]))
+        adds["alone"] = added(alone, of_torch(alone, running.train_all(alone)[0]))
     report.pop("details", None)
     return {
         "recipe": recipe,
@@ -88,19 +91,19 @@ def cell(recipe: str, data: Path | None, seed: int, build: bool) -> dict[str, An
         "value_test": {name: float(values.mean()) for name, values in adds.items()},
         "adds": {name: base64.b64encode(zlib.compress(v.tobytes(), 9)).decode() for name, v in adds.items()},
         "seconds": time.time() - started,
-        "metric": metric.name(order.recipe.metric["kind"], distilled.feed.labels("validation")),
+        "metric": metric_name(order.recipe.metric["kind"], distilled.feed.labels("validation")),
         "report": report,
     }
 
 
-def orders_of(recipe: str, data: Path | None, seed: int, folder: Path) -> tuple[orders.Order, orders.Order]:
+def orders_of(recipe: str, data: Path | None, seed: int, folder: Path) -> tuple[request.Order, request.Order]:
     """What is built of a cell: with a teacher, and alone."""
     settings = [f"seed={seed}", "teacher.seed=0", *([] if data is None else [f"data.path={data}"])]
     more = recipes.load(recipe)[0].teachers
     settings += [f"teachers.{i}.seed={i + 1}" for i in range(len(more))]
     return (
-        orders.take(recipe, [], settings, out=folder / "out", progress=told, keep_candidates=True),
-        orders.take(without_teacher(recipe, settings), [], out=folder / "alone", progress=told),
+        request.take(recipe, [], settings, out=folder / "out", progress=told, keep_candidates=True),
+        request.take(without_teacher(recipe, settings), [], out=folder / "alone", progress=told),
     )
 
 

@@ -20,14 +20,15 @@ from typing import Any
 import _common
 import numpy as np
 
-from edgekd import context, steps, target
+from edgekd.build import context, steps
+from edgekd.build.plan import Step
 from edgekd.learn import train
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._split import image_ops
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import make_terms
-from edgekd.plan import Step
-from edgekd.recipe import Augment, Schedule
+from edgekd.spec import target
+from edgekd.spec.recipe import Augment, Schedule
 
 SAMPLES, FEW, LIMIT = 10_000, 500, 1.2
 PASSES: dict[str, dict[str, Any]] = {

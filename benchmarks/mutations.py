@@ -20,8 +20,9 @@ import _mutations
 from _mutations import BUNDLE, MUTATIONS, Mutation, World, changed, expected, keys, order_of, world
 
 from edgekd import pipeline
-from edgekd.errors import EdgekdError
-from edgekd.store import Store
+from edgekd.base.errors import EdgekdError
+from edgekd.build import run as running
+from edgekd.build.store import Store
 
 BUILT = (
     "the pruning ratio",
@@ -64,7 +65,7 @@ def ran(made: World, cache: Path, out: Path) -> set[str]:
     with made.patches:
         made.patches.callback(setattr, Store, "put", real)
         Store.put = noted  # type: ignore[method-assign]
-        bench = pipeline.checked(order, made.given or _mutations.Objects())
+        bench = running.checked(order, made.given or _mutations.Objects())
         pipeline.run(order, made.given)
     names = {step.key: step.name for step in bench.plan.steps.values()}
     return {names[key] for key, _ in put if key in names} | {

@@ -29,7 +29,7 @@ import _watched
 import _watched_rows
 import kills
 
-from edgekd import disk
+from edgekd.base import disk
 
 ALONE = ["unshare", "-rn"]
 WORK = Path(__file__).parent / "work" / "no_network"

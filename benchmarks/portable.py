@@ -20,8 +20,8 @@ import _nets
 import numpy as np
 import same_answers
 
-from edgekd import target
 from edgekd.runtime.backends import _base as backends
+from edgekd.spec import target
 
 CONVOLUTIONAL = ("resnet20", "mobilenet")
 MOST = {"ort": 1e-4, "openvino": 5e-3}

@@ -24,7 +24,7 @@ from typing import Any
 import _faults
 import _primitives
 
-from edgekd import disk
+from edgekd.base import disk
 
 KINDS = ("kill", "ENOSPC", "EIO", "EACCES", "EMFILE", *_faults.OF_WRITES)
 MORE = [kind for kind in _faults.ERRORS if kind not in KINDS]  # a twentieth of the others

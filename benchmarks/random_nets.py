@@ -24,13 +24,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgekd import measure, steps, target
+from edgekd.base.errors import EdgekdError
+from edgekd.build import measure, steps
 from edgekd.compress._base import Context
-from edgekd.errors import EdgekdError
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime import parity
-from edgekd.target import Numerics, Target
+from edgekd.spec import target
+from edgekd.spec.target import Numerics, Target
 
 ISAS = ("", "AVX2", "AVX512_CORE", "AVX512_CORE_VNNI")
 BATCHES = (1, 2, 7, 64)

@@ -28,7 +28,7 @@ import _common
 import _whole
 from kills import content
 
-from edgekd import disk
+from edgekd.base import disk
 
 HERE = Path(__file__).parent
 PLAIN, ONCE = ("-m", "edgekd"), ("-P", str(HERE / "_once.py"))

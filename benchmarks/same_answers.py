@@ -96,9 +96,9 @@ def main() -> None:
     import _common  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
-    from edgekd import target as targets_  # noqa: PLC0415
     from edgekd.learn.data.digits import Digits  # noqa: PLC0415
     from edgekd.runtime.backends import _base as backends  # noqa: PLC0415
+    from edgekd.spec import target as targets_  # noqa: PLC0415
 
     table: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgekd
-from edgekd import disk
+from edgekd.base import disk
 from edgekd.learn.data.digits import Digits
 from edgekd.runtime import bundle as bundles
 

@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from model_signing import verifying
 
-from edgekd.errors import EdgekdError, IntegrityError
+from edgekd.base.errors import EdgekdError, IntegrityError
 from edgekd.publish.sign import sign
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.replay import checked

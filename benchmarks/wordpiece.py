@@ -19,8 +19,8 @@ import _common
 import numpy as np
 from tokenizers import BertWordPieceTokenizer
 
+from edgekd.base.wordpiece import Vocabulary
 from edgekd.learn.data.text import Text
-from edgekd.wordpiece import Vocabulary
 
 LENGTH, ROUNDS = 64, 5
 ODD = {"a": "Á", "e": "é", "i": "İ", "o": "ö", " , ": "，", "n": "Ñ", "u": "日u", "s": "s\u200b", "'": "\u2019"}

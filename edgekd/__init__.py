@@ -15,7 +15,7 @@ _LAZY = {
     "bench": "edgekd.runtime.local",
     "load": "edgekd.runtime.model",
     "verify": "edgekd.runtime.verify",
-    "EdgekdError": "edgekd.errors",
+    "EdgekdError": "edgekd.base.errors",
 }
 __all__ = ["EdgekdError", "__version__", "bench", "build", "load", "verify"]
 

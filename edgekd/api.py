@@ -11,15 +11,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgekd import console, orders, pipeline, preprocess
-from edgekd import recipe as recipes
-from edgekd.build import network_key
-from edgekd.disk import users_path
-from edgekd.errors import UsageError, in_python
+from edgekd import pipeline
+from edgekd.base import preprocess
+from edgekd.base.disk import users_path
+from edgekd.base.errors import UsageError, in_python
+from edgekd.build import network_key, request
+from edgekd.build.prepare import Objects
+from edgekd.build.store import canonical, sha256
+from edgekd.cli import console
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.data._batches import fingerprint, from_splits
-from edgekd.prepare import Objects
-from edgekd.store import canonical, sha256
+from edgekd.spec import recipe as recipes
 
 # What a build of objects starts from; the caller's own tables go over it.
 OBJECTS: dict[str, Any] = {
@@ -78,7 +80,7 @@ def build(
     given = Objects(dataset, teacher, student)
     table = _table(recipe, given, budget)
     with _watched(progress) as told:
-        order = orders.take(
+        order = request.take(
             table,
             [targets] if isinstance(targets, str) else targets,
             data=None if dataset is None else fingerprint(dataset),
@@ -91,17 +93,17 @@ def build(
             explain=explain,
             progress=told,
         )
-        found = orders.standing(order)
+        found = request.standing(order)
         return pipeline.run(order, given) if found is None else found
 
 
-def _watched(progress: Callable[[dict[str, Any]], None] | bool | None) -> AbstractContextManager[orders.Progress]:
+def _watched(progress: Callable[[dict[str, Any]], None] | bool | None) -> AbstractContextManager[request.Progress]:
     """Whom the build tells how far it is."""
     if progress is None:
         progress = "ipykernel" in sys.modules or hasattr(sys, "ps1")
     if not isinstance(progress, bool):
         return nullcontext(progress)
-    return console.Progress() if progress else nullcontext(orders.silent)
+    return console.Progress() if progress else nullcontext(request.silent)
 
 
 def _table(recipe: str | Path | Mapping[str, Any] | None, given: Objects, budget: Mapping[str, Any] | None) -> Any:

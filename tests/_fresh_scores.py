@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import edgekd
-from edgekd import plugins, preprocess
+from edgekd.base import plugins, preprocess
 from edgekd.metrics._judge import Judge
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.backends import _base as backends

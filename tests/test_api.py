@@ -12,12 +12,14 @@ import torch
 from torch import nn
 
 import edgekd
-from edgekd import api, recipe, record, space
+from edgekd import api
+from edgekd.base.errors import UsageError
 from edgekd.base.plain import plain
-from edgekd.errors import UsageError
+from edgekd.build.prepare import Objects
 from edgekd.learn.data._batches import from_splits
-from edgekd.prepare import Objects
-from edgekd.tune import outcome
+from edgekd.publish import record
+from edgekd.spec import recipe
+from edgekd.tune import outcome, search_space
 
 RNG = np.random.default_rng(0)
 
@@ -127,7 +129,7 @@ def test_a_recipe_that_is_read_stays_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     settings = ['student.model={kind="python",factory="a:b",args={since=2020-01-01,cap=inf}}']
     made, _ = recipe.load("digits", settings)
-    path.write_text(outcome.toml(space.table_of(made), "of a search"))
+    path.write_text(outcome.toml(search_space.table_of(made), "of a search"))
     table = api._table(str(path), Objects(None, None, None), {"max_drop": 0.5})
     args = {"since": date(2020, 1, 1), "cap": float("inf")}
     assert table["student"]["model"]["args"] == args

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from edgekd import attribution, plan, recipe, report, target
+from edgekd import report
+from edgekd.analysis import attribution
+from edgekd.build import plan
+from edgekd.spec import recipe, target
 
 REPORT = Path(__file__).parent / "golden" / "report.json"
 TEACHER = {"name": "teacher", "value_validation": 0.99, "value_test": 0.98, "size_bytes": 8000}

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekd import console, report
+from edgekd import report
 from edgekd.build import baseline
 from edgekd.build.evaluation import Exam
+from edgekd.cli import console
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
 from edgekd.metrics._judge import Judge
 from edgekd.metrics.accuracy import Accuracy
-from edgekd.recipe import Augment
+from edgekd.spec.recipe import Augment
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghij"]
 
@@ -24,7 +25,7 @@ class Bench:
     """What a baseline asks of one."""
 
     def __init__(self, folder: Path, classes: int) -> None:
-        from edgekd.store import Store
+        from edgekd.build.store import Store
 
         self.store, self.classes, self.metric = Store(folder), tuple("abc"[:classes]), Accuracy()
         self.plan = type("Plan", (), {"steps": {"teacher": type("Step", (), {"key": "k"})}})

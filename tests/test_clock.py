@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd import clock, target
+from edgekd.build import clock
 from edgekd.learn.student import Student, TensorSpec
+from edgekd.spec import target
 
 
 def test_times_of_several_calls_can_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:

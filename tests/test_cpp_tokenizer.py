@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edgekd import examples, preprocess
-from edgekd.examples import About
-from edgekd.wordpiece import Vocabulary
+from edgekd.base import preprocess
+from edgekd.base.wordpiece import Vocabulary
+from edgekd.publish import examples
+from edgekd.publish.examples import About
 
 WORDS = Vocabulary(
     [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgekd.errors import GateError, OutputError, in_python
+from edgekd.base.errors import GateError, OutputError, in_python
 
 
 def test_errors_of_a_function_speak_of_its_arguments() -> None:

@@ -13,8 +13,8 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
 from edgekd.metrics._judge import Judge
 from edgekd.metrics.accuracy import Accuracy
-from edgekd.recipe import Augment
 from edgekd.runtime.backends._base import Port
+from edgekd.spec.recipe import Augment
 
 
 class Session:

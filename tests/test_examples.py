@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 import edgekd
-from edgekd import examples, preprocess
-from edgekd.errors import IntegrityError
-from edgekd.examples import About
+from edgekd.base import preprocess
+from edgekd.base.errors import IntegrityError
+from edgekd.base.wordpiece import Vocabulary
 from edgekd.learn.data import audio
-from edgekd.wordpiece import Vocabulary
+from edgekd.publish import examples
+from edgekd.publish.examples import About
 
 LABELS = {"logits": ["no", 'say "yes"', "ß\\"]}
 FILES = {"ort": "ort-cpu/model.onnx", "web": "ort-cpu/model.onnx", "openvino": "openvino/openvino_model.xml"}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from edgekd import plugins, target
+from edgekd.base import plugins
 from edgekd.compress._base import Context
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime.backends import _base as backends
+from edgekd.spec import target
 
 
 def test_int8_convolutions_answer_as_in_torch_to_the_last_step() -> None:

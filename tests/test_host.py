@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekd import host
+from edgekd.base import host
 
 XEON = """processor\t: 0
 model name\t: Intel(R) Xeon(R) 6

@@ -11,7 +11,7 @@ from edgekd.build.independence import chance, dependence
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
 from edgekd.learn.quiet import quiet
-from edgekd.recipe import Augment
+from edgekd.spec.recipe import Augment
 
 
 class Centred(nn.Module):

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgekd import layers, plugins
+from edgekd.analysis import layers
+from edgekd.base import plugins
 from edgekd.learn import taps
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import make_terms
-from edgekd.recipe import Augment
+from edgekd.spec.recipe import Augment
 
 
 def model(kind: str, **keys: Any) -> nn.Module:
@@ -75,7 +76,7 @@ class Words(nn.Linear):
 
 def test_layers_that_tell_nothing_are_passed_over() -> None:
     student = Odd()
-    found = layers.similarity(student, model("convnet", width=8), (feed(), feed()), ())
+    found = layers.layer_similarity(student, model("convnet", width=8), (feed(), feed()), ())
     assert found["student"] == ["parts.0", "parts.1", "head"]
     assert np.shape(found["cka"]) == (3, 4)
     assert not student.parts[0]._forward_hooks, "the taps are off again"
@@ -84,7 +85,7 @@ def test_layers_that_tell_nothing_are_passed_over() -> None:
 def test_layers_of_a_loss_come_in_and_are_marked() -> None:
     net = model("resnet", depth=8, width=4)
     hint = {"kind": "hint", "student_layers": ["blocks.1.conv1"], "teacher_layers": ["stem"]}
-    found = layers.similarity(net, net, (feed(10), feed(10)), make_terms([{"kind": "kl"}, hint]))
+    found = layers.layer_similarity(net, net, (feed(10), feed(10)), make_terms([{"kind": "kl"}, hint]))
     assert found["student"] == ["stem", "blocks.0", "blocks.1.conv1", "blocks.1", "blocks.2", "head"], "as they run"
     assert found["pairs"] == [[2, 0]]
     assert found["samples"] == 10

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import edgekd
-from edgekd import cli, console, disk
-from edgekd.errors import GateError
+from edgekd import cli
+from edgekd.base import disk
+from edgekd.base.errors import GateError
+from edgekd.cli import console
 from edgekd.report import pictures
 
 RECIPE: dict[str, Any] = {

@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from edgekd import target
-from edgekd.errors import UnavailableError
-from edgekd.measure import Candidate, _parity_gap
-from edgekd.runtime.backends._base import Kernel
+from edgekd.base.errors import UnavailableError
+from edgekd.build.measure import Candidate, _parity_gap
+from edgekd.document.kernel import Kernel
 from edgekd.runtime.runners import kernels
+from edgekd.spec import target
 
 SCHEMES = {scheme.name: scheme for scheme in target.load("ort-cpu").numerics}
 

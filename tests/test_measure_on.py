@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekd import cli, host
+from edgekd import cli
+from edgekd.base import host
 from edgekd.runtime import remote
 
 TINY = ("student.model.width=8", "teacher.model.width=16", "compress=[{kind='int8_ptq'}]", "budget.max_drop=1.0")
@@ -29,7 +30,7 @@ def test_the_device_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     settings = [part for setting in TINY for part in ("--set", setting)]
     line = ["build", "digits", "--devices", "devices.toml", "--quick", "--target", "ort-cpu", *settings, "--out", "out"]
     assert cli.run([*line, "--measure-on", "board"]) == 0
-    assert asked.count("edgekd.host") == 1 and asked.count("edgekd.runtime.bench") >= 2
+    assert asked.count("edgekd.base.host") == 1 and asked.count("edgekd.runtime.bench") >= 2
     report = json.loads(Path("out/report.json").read_text())
     assert report["host"]["cpu"] == host.cpu()
     for candidate in report["targets"]["ort-cpu"]["candidates"]:

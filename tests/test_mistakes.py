@@ -18,8 +18,10 @@ import torch
 from safetensors.torch import save_file
 
 import edgekd
-from edgekd import cli, console, store
-from edgekd.errors import IntegrityError
+from edgekd import cli
+from edgekd.base.errors import IntegrityError
+from edgekd.build import store
+from edgekd.cli import console
 from edgekd.learn import checkpoint, train
 from edgekd.runtime import bundle as bundles
 

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from edgekd import console, orders, pipeline, report
+from edgekd import report
+from edgekd.build import request
+from edgekd.build import run as running
+from edgekd.build.prepare import Objects
+from edgekd.cli import console
 from edgekd.learn.data.digits import Digits
-from edgekd.prepare import Objects
 from edgekd.report.markdown import escaped
 
 NOTE = "7 of 4,000 <pictures> of the class [b]cat[/b] were left out"
@@ -42,8 +45,8 @@ def test_a_build_ends_with_its_notes(document: dict[str, Any], tmp_path: Path) -
 
 def test_a_note_of_the_data_is_told_before_anything_trains(capfd: pytest.CaptureFixture[str]) -> None:
     events: list[dict[str, Any]] = []
-    order = orders.take("digits", ["ort-cpu"], progress=events.append)
-    bench = pipeline.checked(order, Objects(dataset=replace(Digits().load(), notes=(NOTE,))))
+    order = request.take("digits", ["ort-cpu"], progress=events.append)
+    bench = running.checked(order, Objects(dataset=replace(Digits().load(), notes=(NOTE,))))
     assert bench.notes == (NOTE,)
     (event,) = (event for event in events if "note" in event)
     console.Progress()(event)

@@ -14,11 +14,14 @@ import pytest
 import torch
 
 import edgekd
-from edgekd import metric, plan, plugins, recipe, target
-from edgekd.errors import FactoryError, RecipeError
+from edgekd.base import plugins
+from edgekd.base.errors import FactoryError, RecipeError
+from edgekd.build import plan
 from edgekd.learn.objective import make_terms
 from edgekd.metrics._base import PerSample
 from edgekd.metrics._judge import Judge
+from edgekd.metrics._make import make_metric
+from edgekd.spec import recipe, target
 
 OWN = '''
 import hashlib
@@ -167,7 +170,7 @@ def test_a_loss_that_does_not_say_what_it_needs_is_told(package: Path) -> None:
 
 def test_a_metric_that_does_not_say_its_unit_is_told(package: Path) -> None:
     with pytest.raises(RecipeError, match=r"a metric says its 'share'.*allowed: False, True"):
-        metric.make({"kind": "parts_of_mine.zoo:Mute"})
+        make_metric({"kind": "parts_of_mine.zoo:Mute"})
 
 
 class Says(PerSample):

@@ -11,16 +11,19 @@ import torch
 from torch import nn
 
 import edgekd
-from edgekd import heads, orders, panel, pipeline, plan, steps
-from edgekd.errors import RecipeError
+from edgekd import pipeline
+from edgekd.base import heads
+from edgekd.base.errors import RecipeError
+from edgekd.build import ensemble, plan, request, steps
+from edgekd.build import run as running
+from edgekd.build.prepare import Objects, prepare
+from edgekd.build.store import Store
+from edgekd.build.torch_reference import StageScores
 from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
-from edgekd.prepare import Objects, prepare
-from edgekd.recipe import Augment
-from edgekd.stage_scores import StageScores
-from edgekd.store import Store
+from edgekd.spec.recipe import Augment
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -52,7 +55,7 @@ def table(**changed: Any) -> dict[str, Any]:
 
 
 def laid_out(**changed: Any) -> plan.Plan:
-    order = orders.take(table(**changed))
+    order = request.take(table(**changed))
     return prepare(order, Objects()).plan
 
 
@@ -62,7 +65,7 @@ def noise(seed: int, columns: int) -> np.ndarray:
 
 def test_one_teacher_alone_is_heard_as_it_is() -> None:
     one = Fixed(noise(0, 3))
-    assert panel.make({"teacher": (one, None, 1.0)}, {"logits": 3}, "average") is one
+    assert ensemble.make({"teacher": (one, None, 1.0)}, {"logits": 3}, "average") is one
 
 
 class Undone(nn.Module):
@@ -75,7 +78,7 @@ class Undone(nn.Module):
 def test_an_answer_that_is_no_number_is_named_and_not_kept(tmp_path: Path) -> None:
     x = np.tile(np.arange(8, dtype=np.float32)[:, None] + 1, 3)
     feed = Feed(from_splits([(x, np.arange(8) % 3)] * 3, "d"), (), Augment(views=1), 0)
-    said = panel.Answers(Store(tmp_path), "key", Undone(), feed, 0, "teacher2")
+    said = ensemble.Answers(Store(tmp_path), "key", Undone(), feed, 0, "teacher2")
     for ask, place in ((lambda: said.split("test"), "test"), (lambda: said.view(0), "train, view 0")):
         for _ in range(2):
             with pytest.raises(RecipeError, match=f"teacher2: .*not finite; found 'Inf for sample 4 of {place}'"):
@@ -84,14 +87,14 @@ def test_an_answer_that_is_no_number_is_named_and_not_kept(tmp_path: Path) -> No
 
 def test_weights_average_the_logits() -> None:
     a, b = noise(0, 3), noise(1, 3)
-    both = panel.make({"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 3.0)}, {"logits": 3}, "average")
+    both = ensemble.make({"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 3.0)}, {"logits": 3}, "average")
     np.testing.assert_allclose(both.split("test"), (a + 3 * b) / 4, rtol=1e-6)
     np.testing.assert_allclose(both.view(2), (a + 3 * b) / 4 + 2, rtol=1e-6)
 
 
 def test_the_certain_one_counts_more() -> None:
     a, b = noise(0, 3), noise(1, 3)
-    found = panel.make({"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 1.0)}, {"logits": 3}, "confidence")
+    found = ensemble.make({"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 1.0)}, {"logits": 3}, "confidence")
     wanted = []
     for x, y in zip(a.astype(float), b.astype(float), strict=True):
         w = []
@@ -100,15 +103,15 @@ def test_the_certain_one_counts_more() -> None:
             w.append(np.exp(sum(p_i * np.log(p_i) for p_i in p)))
         wanted.append((w[0] * x + w[1] * y) / sum(w))
     np.testing.assert_allclose(found.split("test"), wanted, rtol=1e-5)
-    assert panel.certainty(np.zeros((1, 4), np.float32))[0] == pytest.approx(0.25)
-    assert panel.certainty(np.array([[90.0, 0, 0, 0]], np.float32))[0] == pytest.approx(1.0)
+    assert ensemble.certainty(np.zeros((1, 4), np.float32))[0] == pytest.approx(0.25)
+    assert ensemble.certainty(np.array([[90.0, 0, 0, 0]], np.float32))[0] == pytest.approx(1.0)
 
 
 def test_each_head_hears_its_own_teachers() -> None:
     a, b, whole = noise(0, 3), noise(1, 2), noise(2, 5)
-    two = panel.make({"1": (Fixed(a), "a", 1.0), "2": (Fixed(b), "b", 1.0)}, TWO, "average")
+    two = ensemble.make({"1": (Fixed(a), "a", 1.0), "2": (Fixed(b), "b", 1.0)}, TWO, "average")
     np.testing.assert_array_equal(two.split("test"), np.concatenate([a, b], axis=1))
-    three = panel.make({"1": (Fixed(a), "a", 1.0), "2": (Fixed(whole), None, 1.0)}, TWO, "average")
+    three = ensemble.make({"1": (Fixed(a), "a", 1.0), "2": (Fixed(whole), None, 1.0)}, TWO, "average")
     np.testing.assert_allclose(three.split("test")[:, :3], (a + whole[:, :3]) / 2, rtol=1e-6)
     np.testing.assert_array_equal(three.split("test")[:, 3:], whole[:, 3:])
 
@@ -172,7 +175,7 @@ def test_two_teachers_are_not_one_and_the_same() -> None:
 
 
 def test_a_mistake_in_the_second_teacher_names_it() -> None:
-    order = orders.take(table(teachers=[{**SMALL["teacher"], "checkpoint": "none.safetensors"}]))
+    order = request.take(table(teachers=[{**SMALL["teacher"], "checkpoint": "none.safetensors"}]))
     with pytest.raises(RecipeError, match=r"teacher 2\.checkpoint: no such file"):
         prepare(order, Objects()).untrained("teacher 2")
 
@@ -185,7 +188,7 @@ def test_a_head_can_be_called_as_an_output(name: str) -> None:
 
 def test_the_plan_shows_what_is_trained_to_explain_beside_the_student() -> None:
     student = {**SMALL["student"], "generations": 2}
-    order = orders.take(table(teachers=[SMALL["teacher"]], student=student), explain=True)
+    order = request.take(table(teachers=[SMALL["teacher"]], student=student), explain=True)
     rows = [(row["depth"], row["name"]) for row in pipeline.describe(order)["steps"] if "student" in row["name"]]
     assert rows[0] == (1, "student 1 of 2")
     assert set(rows[1:]) == {(2, "student without kl"), (2, "student without cross_entropy"), (2, "student")}
@@ -282,8 +285,8 @@ def test_a_kept_teacher_may_stand_in_another_place(tmp_path: Path) -> None:
     def trained(**teachers: Any) -> list[str]:
         seen: list[dict[str, Any]] = []
         once = table(student={**SMALL["student"], "epochs": 1}, **teachers)
-        order = orders.take(once, cache=tmp_path, progress=seen.append)
-        pipeline.train_all(prepare(order, Objects()))
+        order = request.take(once, cache=tmp_path, progress=seen.append)
+        running.train_all(prepare(order, Objects()))
         return [event["step"] for event in seen if "loss" in event and event["step"].startswith("teacher")]
 
     assert trained(teacher=slim, teachers=[wide]) == ["teacher", "teacher 2"]
@@ -296,7 +299,7 @@ def test_a_student_made_of_the_teacher_answers_under_the_name_of_its_head() -> N
     data = {**SMALL["data"], "heads": {"half": {"low": [0, 1], "high": [2, 3]}}}
     made = {"from_teacher": [{"kind": "channel_prune", "keep": 1}]}
     teacher = {**SMALL["teacher"], "model": {"kind": "convnet", "width": 32, "depth": 2}}
-    bench = prepare(orders.take(table(data=data, teacher=teacher, student=made)), Objects())
+    bench = prepare(request.take(table(data=data, teacher=teacher, student=made)), Objects())
     student = steps.begin(bench, bench.plan.steps["student"], bench.untrained("teacher"))
     assert [spec.name for spec in student.outputs] == list(bench.heads) == ["half"]
 
@@ -304,7 +307,7 @@ def test_a_student_made_of_the_teacher_answers_under_the_name_of_its_head() -> N
 def test_a_loss_that_needs_labels_is_told_also_where_there_are_several_heads() -> None:
     data = from_splits(tuple(np.zeros((n, 8, 8, 1), np.uint8) for n in (16, 8, 8)), "data", ["a", "b", "c", "d"])
     heads = {"tone": {}, "half": {"low": [0, 1], "high": [2, 3]}}
-    order = orders.take(table(data={**SMALL["data"], "heads": heads}))
+    order = request.take(table(data={**SMALL["data"], "heads": heads}))
     with pytest.raises(RecipeError, match=r"losses\[1\]\.kind: this loss needs labels"):
         prepare(order, Objects(dataset=data))
 
@@ -312,9 +315,9 @@ def test_a_loss_that_needs_labels_is_told_also_where_there_are_several_heads() -
 def test_every_generation_is_held_against_the_teachers(tmp_path: Path) -> None:
     """A later one learns from the student before it; what its patience and its curve look at is the report's metric."""
     student = {**SMALL["student"], "generations": 2}
-    order = orders.take(table(student=student, metric="agreement"), cache=tmp_path)
+    order = request.take(table(student=student, metric="agreement"), cache=tmp_path)
     bench = prepare(order, Objects())
-    trained, watching = pipeline.train_all(bench)
+    trained, watching = running.train_all(bench)
     scores = StageScores(bench, trained)("student", "validation")
     agree = (scores.argmax(1) == watching.split("validation").argmax(1)).mean()
     before = StageScores(bench, trained)("student 1 of 2", "validation")

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekd import plan, recipe, target
+from edgekd.base.errors import RecipeError
 from edgekd.base.plain import plain
-from edgekd.errors import RecipeError
+from edgekd.build import plan
+from edgekd.spec import recipe, target
 
 RECIPE: dict[str, Any] = {
     "name": "p",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import edgekd
-from edgekd.errors import IntegrityError, UnavailableError
+from edgekd.base.errors import IntegrityError, UnavailableError
 from edgekd.runtime import opening
 from edgekd.runtime.backends import _base as backends
 

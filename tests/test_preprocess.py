@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgekd import preprocess
-from edgekd.errors import DataError, RecipeError, UsageError
+from edgekd.base import preprocess
+from edgekd.base.errors import DataError, RecipeError, UsageError
 
 IMAGES = hnp.arrays(
     np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3]))

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekd import embed, examples, preprocess
-from edgekd.examples import About
+from edgekd.base import preprocess
+from edgekd.publish import app_files, examples
+from edgekd.publish.examples import About
 
 FILES = {"ort": "cpu/model.onnx", "web": "cpu/model.onnx", "openvino": "vino/openvino_model.xml"}
 
@@ -32,7 +33,7 @@ def test_openvino_is_told_what_the_backend_tells_it(backend: str) -> None:
     if backend == "ort":  # one file for both
         own = {"backend": "ort", "options": {}, "also": {"openvino": options}}
     variant: Any = SimpleNamespace(target="t", **own)
-    found = embed._settings(variant, "openvino")
+    found = app_files._settings(variant, "openvino")
     assert found == {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
@@ -49,7 +50,7 @@ def test_openvino_is_told_what_the_backend_tells_it(backend: str) -> None:
 def test_onnx_runtime_gets_threads_and_session_entries() -> None:
     options = {"threads": 2, "config": {"session.intra_op.allow_spinning": False}}
     variant: Any = SimpleNamespace(target="t", backend="ort", options=options, also={})
-    found = {runtime: embed._settings(variant, runtime) for runtime in ("ort", "web")}
+    found = {runtime: app_files._settings(variant, runtime) for runtime in ("ort", "web")}
     files = made(found)
     assert "intra_op_num_threads = 2" in files["examples/python/predict.py"]
     assert "add_session_config_entry('session.intra_op.allow_spinning', '0')" in files["examples/python/predict.py"]

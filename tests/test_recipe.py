@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from edgekd import measure, orders, pipeline, plugins, recipe, target
-from edgekd.errors import RecipeError, TargetError, UnavailableError, UsageError
+from edgekd import pipeline
+from edgekd.base import plugins
+from edgekd.base.errors import RecipeError, TargetError, UnavailableError, UsageError
+from edgekd.build import measure, request
+from edgekd.spec import recipe, target
 
 
 @pytest.mark.parametrize("name", recipe.builtins())
 def test_every_builtin_recipe_plans_quickly_without_data(name: str, tmp_path: Path) -> None:
-    order = orders.take(name, quick=True, cache=tmp_path)
+    order = request.take(name, quick=True, cache=tmp_path)
     tree = pipeline.describe(order)
     assert tree["targets"] and any(row["name"] == "student" for row in tree["steps"])
 

@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 import edgekd
-from edgekd import cli, plugins, recipe
+from edgekd import cli
+from edgekd.base import plugins
 from edgekd.learn.data.made_audio import MadeAudio
+from edgekd.spec import recipe
 
 # Left out: some have tests of their own (bert-distilbert: test_text.py), the others are made of the same parts as one
 # that is here; resnet50-mobilenetv2 alone would take more than a minute.

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekd import metric, report
+from edgekd import report
+from edgekd.metrics._make import per_class
 from edgekd.report import svg, text
 
 REPORT = Path(__file__).parent / "golden" / "report.json"
@@ -154,7 +155,7 @@ def test_of_many_classes_the_worst_are_shown(
     student = scores + 0.7 * rng.random(scores.shape)
     student[labels == 7] = np.roll(student[labels == 7], 1, axis=1)  # the seventh is always mistaken for the eighth
     changed = copy(document)
-    found = metric.per_class(student, scores, labels, tuple(f"class {i}" for i in range(count)))
+    found = per_class(student, scores, labels, tuple(f"class {i}" for i in range(count)))
     changed["details"]["agreement"] = found
     page = report.html(changed, {})
     assert len(page) < 250_000
@@ -168,7 +169,7 @@ def test_of_many_classes_the_worst_are_shown(
 
 def test_every_head_is_shown_class_by_class(document: dict[str, Any]) -> None:
     changed = copy(document)
-    second = metric.per_class(np.eye(2), np.eye(2), None, ("even", "odd"))
+    second = per_class(np.eye(2), np.eye(2), None, ("even", "odd"))
     changed["details"]["agreement"] |= {"head": "digit", "others": {"half": second}}
     page = report.html(changed, {})
     for head in ("digit", "half"):

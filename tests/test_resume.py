@@ -138,12 +138,12 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
 def test_an_interrupted_build_says_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from edgekd import pipeline
+    from edgekd.build import run as running
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "train_all", interrupt)
+    monkeypatch.setattr(running, "train_all", interrupt)
     (tmp_path / "recipe.toml").write_text(RECIPE)
     line = ["build", str(tmp_path / "recipe.toml"), "--quick", "--target", "ort-cpu"]
     assert cli.run([*line, "--out", str(tmp_path / "out")]) == 130

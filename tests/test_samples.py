@@ -12,16 +12,15 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from edgekd import preprocess
-from edgekd.base import samples
+from edgekd.base import preprocess, samples
+from edgekd.base.errors import UsageError
+from edgekd.base.wordpiece import Vocabulary
 from edgekd.build import reading
-from edgekd.errors import UsageError
 from edgekd.learn.data import _encoded
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
-from edgekd.recipe import Augment
 from edgekd.runtime.model import Model
-from edgekd.wordpiece import Vocabulary
+from edgekd.spec.recipe import Augment
 
 WORDS = Vocabulary(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b"])
 TEXT = [{"op": "wordpiece", "vocabulary": WORDS, "length": 5, "lower": True}]

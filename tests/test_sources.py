@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekd import orders, plugins, sources, target
+from edgekd.base import plugins
+from edgekd.build import cache_keys, request
+from edgekd.spec import target
 
 TABLE = {"model": {"kind": "python", "factory": "names_of_mine.zoo:net"}}
 
@@ -27,29 +29,29 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_package_without_init_is_hashed(module: Path) -> None:
-    sources.refresh(TABLE)
-    before = sources.of_users(TABLE)
+    cache_keys.refresh(TABLE)
+    before = cache_keys.of_users(TABLE)
     module.write_text("net = 22\n")
-    assert sources.of_users(TABLE) == before, "an edit while a build runs changes nothing"
-    sources.refresh(TABLE)
-    assert sources.of_users(TABLE) != before
+    assert cache_keys.of_users(TABLE) == before, "an edit while a build runs changes nothing"
+    cache_keys.refresh(TABLE)
+    assert cache_keys.of_users(TABLE) != before
 
 
 def test_an_edited_package_is_imported_anew(module: Path) -> None:
-    sources.refresh(TABLE)
+    cache_keys.refresh(TABLE)
     assert plugins.load_object("names_of_mine.zoo:net", "here") == 1
     module.write_text("net = 22\n")
-    sources.refresh(TABLE)
+    cache_keys.refresh(TABLE)
     assert plugins.load_object("names_of_mine.zoo:net", "here") == 22
 
 
 def test_a_users_backend_is_in_the_keys(module: Path) -> None:
-    assert list(sources.of_users([{"backend": "names_of_mine.zoo:Backend"}])) == ["names_of_mine.zoo:Backend"]
+    assert list(cache_keys.of_users([{"backend": "names_of_mine.zoo:Backend"}])) == ["names_of_mine.zoo:Backend"]
 
 
 def test_the_identity_is_of_the_code_as_it_was(module: Path, tmp_path: Path) -> None:
-    def take() -> orders.Order:
-        return orders.take("digits", ["ort-cpu"], ['student.model={kind="python",factory="names_of_mine.zoo:net"}'])
+    def take() -> request.Order:
+        return request.take("digits", ["ort-cpu"], ['student.model={kind="python",factory="names_of_mine.zoo:net"}'])
 
     order = take()
     before = order.identity
@@ -59,9 +61,9 @@ def test_the_identity_is_of_the_code_as_it_was(module: Path, tmp_path: Path) -> 
 
 
 def test_compress_steps_train_like_the_student() -> None:
-    from edgekd import plan
+    from edgekd.build import plan
 
-    order = orders.take("digits", ["ort-cpu"], ["student.optimizer=sgd", "student.precision=fp32"])
+    order = request.take("digits", ["ort-cpu"], ["student.optimizer=sgd", "student.precision=fp32"])
     steps = plan.make(order.recipe, order.targets, order.data, 100).steps.values()
     schedules = [step.schedule for step in steps if step.kind in ("channel_prune", "int8_qat")]
     assert schedules
@@ -70,11 +72,11 @@ def test_compress_steps_train_like_the_student() -> None:
 
 def test_where_edgekd_stands_is_in_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The built-in targets once before and once behind it in the order of paths."""
-    found, edgekd, no_bytecode = set(), sources._HERE, shutil.ignore_patterns("__pycache__")
+    found, edgekd, no_bytecode = set(), cache_keys._HERE, shutil.ignore_patterns("__pycache__")
     shutil.copytree(target.folder(), tmp_path / "m" / "targets")
     monkeypatch.setattr(target, "folder", lambda: tmp_path / "m" / "targets")
     for name in ("a", "z"):
         shutil.copytree(edgekd, tmp_path / name / "edgekd", ignore=no_bytecode)
-        monkeypatch.setattr(sources, "_HERE", tmp_path / name / "edgekd")
-        found.add(sources.own.__wrapped__("lower"))
+        monkeypatch.setattr(cache_keys, "_HERE", tmp_path / name / "edgekd")
+        found.add(cache_keys.own.__wrapped__("lower"))
     assert len(found) == 1

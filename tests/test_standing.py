@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 import edgekd
-from edgekd import orders, pipeline
-from edgekd.build import teacher_check
+from edgekd.base.errors import RecipeError
+from edgekd.build import request, teacher_check
+from edgekd.build import run as running
+from edgekd.build.prepare import Objects
 from edgekd.decide.standing import best_order, standing
-from edgekd.errors import RecipeError
 from edgekd.learn.data._batches import from_splits
-from edgekd.prepare import Objects
 
 RNG = np.random.default_rng(5)
 
@@ -76,8 +76,8 @@ def bench(tmp_path: Path, **teacher: Any) -> Any:
     data = from_splits([(x, labels)] * 3, "data", ("ant", "bee", "cat"))
     table = {"name": "s", "data": {"source": "objects"}, "teacher": {"model": {"kind": "object"}, **teacher},
              "student": {"model": {"kind": "object"}}, "losses": [{"kind": "kl"}]}  # fmt: skip
-    order = orders.take(table, ["ort-cpu"], data="d", objects="o", out=tmp_path / "out", cache=tmp_path / "c")
-    return pipeline.checked(order, Objects(data, nn.Linear(4, 3), nn.Linear(4, 3))), np.eye(3, dtype=np.float32)[labels]
+    order = request.take(table, ["ort-cpu"], data="d", objects="o", out=tmp_path / "out", cache=tmp_path / "c")
+    return running.checked(order, Objects(data, nn.Linear(4, 3), nn.Linear(4, 3))), np.eye(3, dtype=np.float32)[labels]
 
 
 def test_the_likely_order_is_named_with_the_key_that_sets_it_right(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from edgekd.base import aside
-from edgekd.disk import disk, exchange, replace_folder
-from edgekd.errors import OutputError, ResourceError
-from edgekd.store import Store, canonical, sha256
+from edgekd.base.disk import disk, exchange, replace_folder
+from edgekd.base.errors import OutputError, ResourceError
+from edgekd.build.store import Store, canonical, sha256
 
 KEY = sha256(b"key")
 
@@ -76,7 +76,7 @@ def test_a_build_that_was_faster_is_no_mistake(tmp_path: Path, monkeypatch: pyte
         Store(tmp_path).put(KEY, {"a.bin": b"1"})
         rename(source, place)
 
-    monkeypatch.setattr("edgekd.store.os.rename", late)
+    monkeypatch.setattr("edgekd.build.store.os.rename", late)
     assert store.put(KEY, {"a.bin": b"1"}) == {"a.bin": b"1"}
     assert store.get(KEY) == {"a.bin": b"1"}
     assert [path.name for path in tmp_path.rglob(".*")] == []
@@ -115,7 +115,7 @@ def test_a_full_disk_leaves_the_folder_as_it_was(tmp_path: Path, monkeypatch: py
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("edgekd.disk.write_synced", full)
+    monkeypatch.setattr("edgekd.base.disk.write_synced", full)
     with pytest.raises(ResourceError):
         replace_folder(out, {"b": b"2"})
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "a"]

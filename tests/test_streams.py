@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from edgekd import cli, console, disk, host
-from edgekd.base import recipe_files, streams
-from edgekd.cli import running
-from edgekd.errors import EdgekdError, ResourceError, UsageError
+from edgekd import cli
+from edgekd.base import disk, host, recipe_files, streams
+from edgekd.base.errors import EdgekdError, ResourceError, UsageError
+from edgekd.cli import console, running
 from edgekd.runtime import operators
 
 # What neither a device nor a light install has.

@@ -15,8 +15,9 @@ import pytest
 
 import edgekd
 import edgekd.learn.data
-from edgekd import cli, preprocess
-from edgekd.errors import IntegrityError, UsageError
+from edgekd import cli
+from edgekd.base import preprocess
+from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.learn.data.made_text import MadeText
 from edgekd.runtime import bundle as bundles
 
@@ -198,8 +199,8 @@ def test_a_bert_from_a_folder_on_this_machine(tmp_path: Path) -> None:
     """A user's own model and tokenizer: weights are read, its vocabulary is held against the model's size."""
     import torch
 
-    from edgekd import plugins
-    from edgekd.errors import RecipeError
+    from edgekd.base import plugins
+    from edgekd.base.errors import RecipeError
 
     made = plugins.build("models", {"kind": "bert", "width": 16, "layers": 1, "heads": 2}, "m").build((50, 2), 5)
     made.module.save_pretrained(tmp_path)

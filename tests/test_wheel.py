@@ -15,7 +15,7 @@ def test_targets_recipes_and_the_page_are_in_the_wheel(tmp_path: Path) -> None:
     subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"edgekd/targets/openvino.toml", "edgekd/recipes/digits.toml", "edgekd/report/page.html"} <= names
+    assert {"edgekd/targets/openvino.toml", "edgekd/spec/recipes/digits.toml", "edgekd/report/page.html"} <= names
     assert not any(name.startswith(("tests/", "benchmarks/")) for name in names)
     installed = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(installed)

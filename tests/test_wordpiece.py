@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import BertWordPieceTokenizer
 
-from edgekd.wordpiece import LONGEST_WORD, MASKED, NEEDED, Vocabulary
+from edgekd.base.wordpiece import LONGEST_WORD, MASKED, NEEDED, Vocabulary
 
 LETTERS = "abcdefgehilmnorstuzßéöя日本"
 TOKENS = Vocabulary(

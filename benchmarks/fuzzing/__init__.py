@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekd.base.errors import EdgekdError
 from edgekd.base.printable import printable
-from edgekd.errors import EdgekdError
 from fuzzing import _mutate
 
 CORPORA = Path(__file__).parent / "corpora"

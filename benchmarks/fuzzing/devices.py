@@ -14,11 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekd import errors
-from edgekd.base import child, reader
+from edgekd.base import child, errors, reader
+from edgekd.base.errors import DeviceError, Failure
 from edgekd.document.machine import Told
-from edgekd.document.reply import Failure
-from edgekd.errors import DeviceError
 from edgekd.runtime import bench, cold, left, remote
 from edgekd.runtime.backends import ort_web
 from edgekd.runtime.devices import _find

@@ -6,17 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgekd import plan, recipe, sources, target
 from edgekd.base import reader
 from edgekd.base import shards as indexes
-from edgekd.build import lineage
+from edgekd.base.errors import IntegrityError
+from edgekd.build import cache_keys, lineage, plan
+from edgekd.build.store import Store
 from edgekd.document import bench, cache
 from edgekd.document import report as reports
 from edgekd.document import samples as samples_json
-from edgekd.errors import IntegrityError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import decisions as decided
-from edgekd.store import Store
+from edgekd.spec import recipe, target
 from fuzzing import _mutate, harness, room
 
 VOCABULARY = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n##b\n"
@@ -66,7 +66,7 @@ def cached(data: bytes) -> None:
     name, _, text = data.partition(b"\n")
     if name == b"seen":
         (room("seen") / "seen.json").write_bytes(text)
-        found = sources._kept(room("seen") / "seen.json")
+        found = cache_keys._kept(room("seen") / "seen.json")
         assert found is None or all(isinstance(one, str) for one in found["modules"])
     else:
         reader.read(text, CACHED.get(name, int), "measured.json")

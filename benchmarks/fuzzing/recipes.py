@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from edgekd import passes, plugins, preprocess, space, target
-from edgekd import recipe as recipes
-from edgekd.base import reader, toml_files
-from edgekd.errors import EdgekdError, RecipeError, TargetError
+from edgekd.base import plugins, preprocess, reader, toml_files
+from edgekd.base.errors import EdgekdError, RecipeError, TargetError
 from edgekd.runtime import allowed
-from edgekd.tune import study
+from edgekd.spec import compress_tables, target
+from edgekd.spec import recipe as recipes
+from edgekd.tune import search_space, study
 from fuzzing import _mutate, harness, room
 
 VOCABULARY = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n##b\n"
@@ -52,13 +52,13 @@ def recipe_toml(data: bytes) -> None:
     for table in recipe.student.from_teacher or ():
         _built("compress", table)
     for i, table in enumerate(recipe.compress):
-        _built("compress", passes.split_table(table, where=f"compress[{i}]")[0])
+        _built("compress", compress_tables.split_table(table, where=f"compress[{i}]")[0])
         if ":" not in repr(table):
-            passes.losses_of(table, recipe.losses, i)
+            compress_tables.losses_of(table, recipe.losses, i)
     for table in recipe.losses:
         _built("losses", {key: value for key, value in table.items() if key not in recipes.TIMING})
     if recipe.tune and ":" not in repr(recipe.model_dump()):
-        space.of(recipe, "edgekd.toml")
+        search_space.of(recipe, "edgekd.toml")
 
 
 @harness(_mutate.of_words, most=512)

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from edgekd import console, examples, report
+from edgekd import report
 from edgekd.base import reader
+from edgekd.base.errors import IntegrityError
 from edgekd.base.printable import all_printable
+from edgekd.cli import console
 from edgekd.document.bench import Kept
 from edgekd.document.report import Report, contradictions
-from edgekd.errors import IntegrityError
-from edgekd.examples.unicode_tables import Tables
+from edgekd.publish import examples
+from edgekd.publish.examples.unicode_tables import Tables
 from edgekd.report import devices, tradeoff
 from fuzzing import _mutate, harness
 

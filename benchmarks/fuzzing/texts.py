@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from edgekd import preprocess
+from edgekd.base import preprocess
 from edgekd.base.printable import all_printable, in_json, is_printable, printable
-from edgekd.examples import literals
+from edgekd.base.wordpiece import MASKED, NEEDED, Vocabulary
 from edgekd.learn.data import _classes, _vocabulary
 from edgekd.learn.data.text import Text
+from edgekd.publish.examples import literals
 from edgekd.report import markdown
-from edgekd.wordpiece import MASKED, NEEDED, Vocabulary
 from fuzzing import _mutate, harness, room
 
 WORDS = Vocabulary((*NEEDED, MASKED, *"abc1.中é", "##b", "##c", "ab", "##\u0301", "👩"))

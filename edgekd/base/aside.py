@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgekd.base import locks, places
-from edgekd.errors import EdgekdError
+from edgekd.base.errors import EdgekdError
 
 WAS = ".was"  # of what an exchange by renames put aside
 NAMES = re.compile(r"\.(?P<name>.+)\.edgekd-[0-9a-f]{16}(?P<was>\.was)?", re.DOTALL)

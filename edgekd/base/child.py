@@ -34,12 +34,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from edgekd import errors
-from edgekd.base import confined, reader
+from edgekd.base import confined, errors, reader
 from edgekd.base.child_limits import GB, Limits
-from edgekd.disk import temporary
-from edgekd.document.reply import Failure
-from edgekd.errors import EdgekdError, IntegrityError, ResourceError, UnavailableError
+from edgekd.base.disk import temporary
+from edgekd.base.errors import EdgekdError, Failure, IntegrityError, ResourceError, UnavailableError
 
 POLL = 0.05
 GRACE = 2.0  # seconds from a child's last word to its end

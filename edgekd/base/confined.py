@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edgekd.errors import EdgekdError, IntegrityError, ResourceError, UsageError
+from edgekd.base.errors import EdgekdError, IntegrityError, ResourceError, UsageError
 
 try:
     import resource

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TypeVar
 
 from edgekd.base import faults
-from edgekd.errors import IntegrityError, ResourceError
+from edgekd.base.errors import IntegrityError, ResourceError
 
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 # A link is not followed, and a FIFO that nobody writes to is not waited for.

@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from edgekd.errors import EdgekdError, OutputError, ResourceError
+from edgekd.base.errors import EdgekdError, OutputError, ResourceError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # The place is at fault, and another one may do. All else is the machine's: EIO, EMFILE, ENFILE, ESTALE, ENXIO, ...

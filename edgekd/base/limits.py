@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from edgekd.errors import DataError, UsageError
+from edgekd.base.errors import DataError, UsageError
 
 # Of data, unless EDGEKD_MOST_CLASSES and so on say otherwise. It is in the user's hand, and not in that of a recipe.
 MOST = {

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
-from edgekd.errors import RecipeError
+from edgekd.base.errors import RecipeError
 
 
 def plain(value: Any, where: str = "") -> Any:

@@ -15,7 +15,7 @@ import types
 import typing
 from typing import Annotated, Any, Literal, NotRequired, Protocol, TypeVar, Union
 
-from edgekd.errors import EdgekdError, IntegrityError, Shown
+from edgekd.base.errors import EdgekdError, IntegrityError, Shown
 
 DEPTH = 64  # of tables and lists in each other; the deepest of edgekd's own, a report, has 8
 MOST = 16_000_000  # bytes, where a document has no limit of its own; 20 times as much in memory, at worst

@@ -6,14 +6,14 @@ import os
 import re
 from pathlib import Path
 
-from edgekd.disk import disk
-from edgekd.errors import OutputError, UsageError
+from edgekd.base.disk import disk
+from edgekd.base.errors import OutputError, UsageError
 
 NAME = "[a-z0-9][a-z0-9._-]{0,63}"  # of a recipe
 
 
 def builtin_folder() -> Path:
-    return Path(__file__).parent.parent / "recipes"
+    return Path(__file__).parent.parent / "spec" / "recipes"
 
 
 def builtins() -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.errors import UsageError
+from edgekd.base.errors import UsageError
 
 LARGEST = float(np.finfo(np.float32).max)
 SCALED = 1.0  # what pictures that are divided by 255 stay within

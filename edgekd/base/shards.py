@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgekd.base import reader
-from edgekd.errors import RecipeError
+from edgekd.base.errors import RecipeError
 
 INDEX = ".index.json"
 TABLE, NAMES = dict[str, object], dict[str, str]

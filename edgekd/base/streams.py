@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from edgekd.base.errors import ResourceError
 from edgekd.base.printable import printable
-from edgekd.errors import ResourceError
 
 # As wide as what they stand for, so that tables stay tables.
 _PLAIN = {"✅": "ok", "❎": "--", "❌": "no", "·": ".", "…": ".", "×": "x", "–": "-", "—": "-", "→": ">", "µ": "u"}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.base import toml_files
-from edgekd.errors import TargetError
+from edgekd.base.errors import TargetError
 
 
 def folder() -> Path:

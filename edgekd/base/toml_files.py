@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.base import limits, reader
-from edgekd.errors import EdgekdError
+from edgekd.base.errors import EdgekdError
 
 MOST = 1_000_000  # bytes; the longest built-in recipe has 3,557
 # a.b.c...: what tomllib takes for it grows with the square of its parts, 1.3 s for 5,000 of them.

@@ -20,14 +20,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from edgekd import sources
+from edgekd.base.preprocess import LARGEST
+from edgekd.build import cache_keys
 from edgekd.build.evaluation import Exam, Scores
 from edgekd.build.kept import document
+from edgekd.build.steps import Bench
+from edgekd.build.store import canonical, sha256
 from edgekd.document.report import Baseline
 from edgekd.learn.feed import some
-from edgekd.preprocess import LARGEST
-from edgekd.steps import Bench
-from edgekd.store import canonical, sha256
 
 MOST_SAMPLES = 20_000  # of training
 MOST_NUMBERS = 4_096  # of a sample: a picture of 36 x 36 in colour, or a row of a table
@@ -61,7 +61,7 @@ def make(bench: Bench, exam: Exam, *, quick: bool) -> dict[str, Any] | None:
     index = index[labels[index] >= 0]
     if len(np.unique(labels[index])) < 2:
         return None
-    code = [sources.own("measure"), sources.versions("measure")]
+    code = [cache_keys.own("measure"), cache_keys.versions("measure")]
     key = sha256(canonical(["baseline", bench.plan.steps["teacher"].key, len(index), code]))
     kept = document(bench.store, key, "baseline.json", Baseline)
     if kept is None:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import likeness
+from edgekd.base.preprocess import Inputs
 from edgekd.learn.feed import Feed, some
+from edgekd.metrics import _bootstrap as bootstrap
 from edgekd.metrics._base import PerSample
 from edgekd.metrics._judge import Judge
-from edgekd.preprocess import Inputs
 from edgekd.runtime import batches
 from edgekd.runtime.backends._base import Session
 
@@ -128,7 +128,7 @@ class Exam:
         """Resamples of a split, always the same; fewer where each has to be scored anew."""
         mean = isinstance(self.judge.metric, PerSample)
         values = 1 if mean else scores[0].size + np.asarray(self.raw(split)[0]).size
-        return likeness.draws(len(scores), values)
+        return bootstrap.draws(len(scores), values)
 
     def intervals(self, split: str, scores: Scores) -> dict[str, list[float]]:
         """95 % intervals of a candidate's value and of its drop against the teacher, over the same resamples.
@@ -140,8 +140,8 @@ class Exam:
         drawn = self.draws(split, scores)[: None if mean else SCORED_ANEW]
         pairs = [(mine(index), teachers(index)) for index in drawn]
         return {
-            "value_ci95": list(likeness.interval([value for value, _ in pairs])),
-            "drop_ci95": list(likeness.interval([teacher - value for value, teacher in pairs])),
+            "value_ci95": list(bootstrap.interval([value for value, _ in pairs])),
+            "drop_ci95": list(bootstrap.interval([teacher - value for value, teacher in pairs])),
         }
 
     def scores(self, session: Session, split: str, batch: int, count: int | None = None) -> Scores:

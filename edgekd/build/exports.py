@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from edgekd import plugins, sources
+from edgekd.base import plugins, preprocess
+from edgekd.base.errors import ExportError
+from edgekd.base.heads import columns
+from edgekd.build import cache_keys
 from edgekd.build.kept import document
-from edgekd.errors import ExportError
+from edgekd.build.plan import Step
+from edgekd.build.steps import Bench, make_pass
+from edgekd.build.store import canonical, sha256
 from edgekd.learn import nets
 from edgekd.learn.student import Student, evaluated
 from edgekd.lower.lower import to_onnx
-from edgekd.plan import Step
-from edgekd.steps import Bench, make_pass
-from edgekd.store import canonical, sha256
-from edgekd.target import Numerics
+from edgekd.spec.target import Numerics
 
 
 def finished(bench: Bench, step: Step, subject: Student, numerics: Numerics | None = None) -> Student:
@@ -76,5 +79,21 @@ def known_teacher_size(bench: Bench, step: Step, opset: int) -> int | None:
 
 
 def _teacher_size_key(step: Step, opset: int) -> str:
-    code = [sources.own("lower"), sources.versions("lower")]
+    code = [cache_keys.own("lower"), cache_keys.versions("lower")]
     return sha256(canonical(["teacher size", step.key, opset, code]))
+
+
+def metadata(bench: Bench) -> dict[str, str]:
+    """What every exported file says about itself, in ``metadata_props`` and ``rt_info``."""
+    return {
+        "edgekd_labels": json.dumps(_labels(bench), ensure_ascii=False, separators=(",", ":")),
+        "edgekd_preprocess": preprocess.to_json(bench.feed.ops),
+        "edgekd_sample_shape": json.dumps(list(bench.feed.raw_shape), separators=(",", ":")),
+        "edgekd_task": bench.recipe.task,
+    }
+
+
+def _labels(bench: Bench) -> Any:
+    """A list of class names, or one by head."""
+    by_head = {name: list(bench.classes[where]) for name, where in columns(bench.heads).items()}
+    return by_head if len(by_head) > 1 else list(bench.classes)

@@ -15,12 +15,12 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from edgekd import plugins
-from edgekd.errors import ExportError
+from edgekd.base import plugins
+from edgekd.base.errors import ExportError
+from edgekd.base.preprocess import MASK, Inputs
 from edgekd.learn import nets, train
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.student import joined
-from edgekd.preprocess import MASK, Inputs
 
 BATCH = 64
 ALONE = 4  # samples that are asked one by one

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TypeVar
 
 from edgekd.base import reader
-from edgekd.errors import IntegrityError
-from edgekd.store import Store
+from edgekd.base.errors import IntegrityError
+from edgekd.build.store import Store
 
 MOST = 256_000_000  # bytes; a measurement holds every sample of every candidate
 T = TypeVar("T")

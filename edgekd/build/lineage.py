@@ -5,12 +5,12 @@ from __future__ import annotations
 from safetensors import SafetensorError
 
 from edgekd.base import reader
+from edgekd.base.errors import IntegrityError
 from edgekd.base.plain import plain
+from edgekd.build.plan import Plan, Step
+from edgekd.build.store import Store, canonical
 from edgekd.document.cache import Trained
-from edgekd.errors import IntegrityError
-from edgekd.plan import Plan, Step
-from edgekd.recipe import Recipe, Table
-from edgekd.store import Store, canonical
+from edgekd.spec.recipe import Recipe, Table
 
 WEIGHTS, ABOUT, PROBE = "model.safetensors", "student.json", "probe.safetensors"  # the files of a trained step
 ROOTS = ("teacher", "student")

@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.parameter import is_lazy
 
-from edgekd import plugins
+from edgekd.base import plugins
+from edgekd.base.errors import FactoryError
 from edgekd.build import imports
-from edgekd.errors import FactoryError
+from edgekd.build.store import canonical
 from edgekd.learn import nets
 from edgekd.learn.checkpoint import add_tensors
 from edgekd.learn.quiet import quiet
-from edgekd.store import canonical
 
 PLAIN = (
     *(type(None), bool, int, float, complex, str, bytes, np.dtype, Path),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekd import preprocess
+from edgekd.base import preprocess
 from edgekd.learn.feed import Feed, some
 
 MOST = 2_000  # texts that are looked at

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import learned, steps
+from edgekd.base.errors import RecipeError
+from edgekd.base.heads import SINGLE, columns, labels_of
+from edgekd.build import steps
 from edgekd.decide.standing import Standing, standing
-from edgekd.errors import RecipeError
-from edgekd.heads import SINGLE, columns, labels_of
 
 RANKED = ("auc", "hit_rate", "ndcg")  # what is asked for there is a place in a list, not the first one
 LISTED, SHOWN = 100, 5
@@ -25,7 +25,7 @@ def check(bench: steps.Bench, name: str, scores: NDArray[np.float32]) -> None:
         RecipeError: it was trained elsewhere, and its columns surely stand in another order than our classes.
     """
     labels, heads = bench.feed_of(name).labels("validation"), bench.heads_of(name)
-    if labels is None or not learned.classifies(bench) or bench.recipe.metric["kind"] in RANKED:
+    if labels is None or not bench.classifies or bench.recipe.metric["kind"] in RANKED:
         return
     order, wrong = np.arange(scores.shape[1]), []
     for head, where in columns(heads).items():

@@ -12,9 +12,9 @@ from typing import Any
 import click
 
 from edgekd import __version__
+from edgekd.base.errors import UsageError
 from edgekd.cli import options
 from edgekd.cli.running import clean_stdout, line, own_modules, show, tell
-from edgekd.errors import UsageError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -54,10 +54,11 @@ def build(
     as_json: bool,
 ) -> None:
     """Distil, prune, quantize, export, measure and bundle RECIPE (a file or a built-in name)."""
-    from edgekd import console, orders
+    from edgekd.build import request
+    from edgekd.cli import console
 
     with own_modules(), clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
-        order = orders.take(
+        order = request.take(
             recipe,
             targets,
             settings,
@@ -70,7 +71,7 @@ def build(
             measure_on=measure_on,
             progress=progress,
         )
-        found = None if dry_run else orders.standing(order)
+        found = None if dry_run else request.standing(order)
         if found is None:
             from edgekd import pipeline
 
@@ -119,7 +120,8 @@ def tune(
     **how: Any,
 ) -> None:
     """Search for the student of RECIPE that meets a budget, and build it; the same command again goes on."""
-    from edgekd import console
+    from edgekd import pipeline
+    from edgekd.cli import console
     from edgekd.tune import search
 
     wishes = {key: how.pop(key) for key in ("max_latency_ms", "max_size_kb", "max_drop")}
@@ -135,6 +137,7 @@ def tune(
             cache=cache,
             quick=quick,
             overwrite=overwrite,
+            build=pipeline.run,
             tell=tell,
             progress=progress,
         )
@@ -157,10 +160,12 @@ def plan(
     as_json: bool,
 ) -> None:
     """Print the tree of steps: what is shared, what forks, what is cached, what it costs."""
-    from edgekd import console, orders, pipeline
+    from edgekd import pipeline
+    from edgekd.build import request
+    from edgekd.cli import console
 
     with own_modules(), clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
-        order = orders.take(recipe, targets, settings, cache=cache, quick=quick, progress=progress)
+        order = request.take(recipe, targets, settings, cache=cache, quick=quick, progress=progress)
         tree = pipeline.describe(order)
     show(as_json, tree, console.plan_tree)
 
@@ -198,7 +203,7 @@ def bench(
     **how: Any,
 ) -> None:
     """Time every variant of BUNDLE that this machine, or another one, can run."""
-    from edgekd import console
+    from edgekd.cli import console
     from edgekd.runtime import bundle as bundles
     from edgekd.runtime import compare, exports, local
 
@@ -214,7 +219,7 @@ def bench(
     with own_modules(bool(settings.plugins)):
         found = [local.bench(bundle, target, device=device, settings=settings, tell=tell) for device in devices]
     if html is not None:
-        from edgekd.disk import disk
+        from edgekd.base.disk import disk
         from edgekd.report import devices as page
 
         with disk(html):
@@ -235,7 +240,7 @@ def bench(
 @options.as_json
 def verify(bundle: Path, plugins: tuple[str, ...], as_json: bool, **how: Any) -> None:
     """Check every hash of BUNDLE, and replay golden inputs and raw samples on every variant that can run here."""
-    from edgekd import console
+    from edgekd.cli import console
     from edgekd.runtime import verify as verifying
 
     with own_modules(bool(plugins)):
@@ -274,7 +279,7 @@ def sign(bundle: Path, as_json: bool, **how: Any) -> None:
 @options.as_json
 def inspect(path: Path, as_json: bool, **most: float | None) -> None:
     """Show what is in a bundle or a model file, down to which operators are quantized."""
-    from edgekd import console, inspection
+    from edgekd.cli import console, inspection
 
     found = inspection.inspect(path, **most)
     show(as_json, found, console.inspection_table)
@@ -284,7 +289,7 @@ def inspect(path: Path, as_json: bool, **most: float | None) -> None:
 @options.as_json
 def targets(as_json: bool) -> None:
     """List the targets, whether this machine can run each, and why not."""
-    from edgekd import console, inspection
+    from edgekd.cli import console, inspection
 
     found = inspection.targets()
     show(as_json, found, console.targets_table)
@@ -306,7 +311,7 @@ def init(path: Path, name: str) -> None:
 @click.option("--out", type=options.file, help="The page to write [default: ./<bundle>.report.html].")
 def report(bundle: Path, out: Path | None) -> None:
     """Write report.html again from a bundle's report.json."""
-    from edgekd.report import again
+    from edgekd.publish import again
 
     line(f"wrote {again.write(bundle, out)}")
 
@@ -315,7 +320,7 @@ def report(bundle: Path, out: Path | None) -> None:
 @options.as_json
 def doctor(as_json: bool) -> None:
     """Host, runtimes, clashes between packages, and the pip line for what is missing."""
-    from edgekd import console, inspection
+    from edgekd.cli import console, inspection
 
     found = inspection.doctor()
     show(as_json, found, console.doctor)
@@ -327,7 +332,7 @@ def doctor(as_json: bool) -> None:
 @options.as_json
 def cache(days: float | None, cache: Path | None, as_json: bool) -> None:
     """Show the cache's place and size, or prune it."""
-    from edgekd import inspection
+    from edgekd.cli import inspection
 
     found = inspection.cache(cache, days)
     text = f"{found['path']}: {found['artifacts']} artifacts, {found['bytes'] / 1e6:.1f} MB"

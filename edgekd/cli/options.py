@@ -26,7 +26,7 @@ class Place(click.Path):
     """A path; see ``disk.users_path``."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from edgekd.disk import users_path
+        from edgekd.base.disk import users_path
 
         return super().convert(users_path(value, param.opts[0] if param else "a path"), param, ctx)
 

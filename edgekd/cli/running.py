@@ -16,8 +16,8 @@ from typing import Any
 import click
 
 from edgekd.base import faults, streams
+from edgekd.base.errors import EdgekdError, ResourceError, UsageError, out_of_memory
 from edgekd.base.printable import all_printable, in_json, printable
-from edgekd.errors import EdgekdError, ResourceError, UsageError, out_of_memory
 
 # The extra that brings a module; the others come with [build].
 _EXTRAS = {"transformers": "text", "tokenizers": "text", "optuna": "tune", "tomli_w": "tune"}
@@ -34,7 +34,7 @@ def show(as_json: bool, document: Any, human: Callable[[Any], Any]) -> None:
     if as_json:
         text = json.dumps(document, indent=2, ensure_ascii=not streams.takes_unicode(sys.stdout))
         return line(in_json(text))
-    from edgekd import console
+    from edgekd.cli import console
 
     shown = human(all_printable(document))
     with streams.to_stdout():

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
+from edgekd.base.errors import ExportError
 from edgekd.compress._specs import Ranging, Specs
-from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
-from edgekd.target import Numerics
+from edgekd.spec.target import Numerics
 
 with quiet():
     from torchao.quantization.pt2e.quantizer import (

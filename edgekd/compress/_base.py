@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from edgekd.learn.student import Student
-from edgekd.target import Numerics
+from edgekd.spec.target import Numerics
 
 Clock = Callable[[Sequence[Student]], list[float]]
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]

@@ -19,10 +19,10 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 from torch_pruning.dependency import index_mapping
 
+from edgekd.base.errors import ExportError
 from edgekd.compress import _trial
 from edgekd.compress._base import Context
 from edgekd.compress._importance import Criterion, gradients, squares
-from edgekd.errors import ExportError
 from edgekd.learn import nets, taps
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student, evaluated

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgekd import plugins
+from edgekd.base import plugins
 from edgekd.compress._base import Context
 from edgekd.learn import nets
 from edgekd.learn.student import Student, evaluated, joined

@@ -14,9 +14,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from edgekd.base.errors import ExportError
 from edgekd.compress._base import Clock
 from edgekd.compress._groups import Group
-from edgekd.errors import ExportError
 from edgekd.learn.student import Student
 
 Widths = dict[str, int]  # channels that stay, by group

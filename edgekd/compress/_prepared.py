@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from edgekd import plugins
+from edgekd.base import plugins
+from edgekd.base.errors import ExportError
 from edgekd.compress._annotator import IGNORED, LAYERS, Annotator, arguments, behind, op, weight_of
 from edgekd.compress._fold import attribute, freeze_batchnorm
 from edgekd.compress._observers import Rounding
 from edgekd.compress._specs import Ranging
-from edgekd.errors import ExportError
 from edgekd.learn import nets
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import COUNT_SO, Student, evaluated
-from edgekd.target import Numerics
+from edgekd.spec.target import Numerics
 
 with quiet():
     from torchao.quantization.pt2e import FakeQuantizeBase

@@ -13,7 +13,7 @@ import torch
 
 from edgekd.compress._observers import Rounding
 from edgekd.learn.quiet import quiet
-from edgekd.target import Numerics
+from edgekd.spec.target import Numerics
 
 with quiet():
     from torchao.quantization.pt2e.quantizer import QuantizationSpec

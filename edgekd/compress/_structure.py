@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import torch
 
-from edgekd import plugins
-from edgekd.errors import ExportError
+from edgekd.base import plugins
+from edgekd.base.errors import ExportError
 from edgekd.learn import nets
 from edgekd.learn.student import Student, evaluated, joined
-from edgekd.target import Numerics
+from edgekd.spec.target import Numerics
 
 SAMPLES = 256  # of calibration
 

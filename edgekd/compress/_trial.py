@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgekd import plugins
-from edgekd.errors import EdgekdError
+from edgekd.base import plugins
+from edgekd.base.errors import EdgekdError
 from edgekd.learn import nets
 from edgekd.learn.student import Student, evaluated, joined
 

@@ -15,13 +15,13 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from edgekd.base.errors import ExportError
 from edgekd.compress import _groups, _latency
 from edgekd.compress._base import Context
 from edgekd.compress._groups import Group
 from edgekd.compress._importance import Criterion
 from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
-from edgekd.errors import ExportError
 from edgekd.learn.student import Student
 
 GRID = 96  # shares of the channels that are tried where a latency is wanted

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._structure import Structural, check_kept, kept
-from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student
 from edgekd.learn.teacher import Logits, bare

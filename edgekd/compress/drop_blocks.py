@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from edgekd import plugins
+from edgekd.base import plugins
+from edgekd.base.errors import ExportError
 from edgekd.compress import _latency
 from edgekd.compress._base import Context
 from edgekd.compress._importance import distillation
 from edgekd.compress._rounding import told
 from edgekd.compress._structure import SAMPLES, Structural
-from edgekd.errors import ExportError
 from edgekd.learn import nets, taps
 from edgekd.learn.student import Student, evaluated, joined
 from edgekd.learn.teacher import bare

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._bias import correct_biases
 from edgekd.compress._fold import fold_batchnorm
@@ -23,10 +24,9 @@ from edgekd.compress._residual import fuse_residuals
 from edgekd.compress._sensitivity import most_sensitive, sensitivity
 from edgekd.compress._specs import Ranging
 from edgekd.compress._structure import SAMPLES
-from edgekd.errors import ExportError
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student, evaluated, joined
-from edgekd.target import Numerics
+from edgekd.spec.target import Numerics
 
 with quiet():
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import nn
 
+from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._rounding import told
 from edgekd.compress._structure import Structural, check_kept, kept
-from edgekd.errors import ExportError
 from edgekd.learn import nets, taps
 from edgekd.learn.student import Student
 from edgekd.learn.teacher import bare

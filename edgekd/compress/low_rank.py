@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgekd import plugins
+from edgekd.base import plugins
+from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
-from edgekd.errors import ExportError
 from edgekd.learn import nets, taps
 from edgekd.learn.student import Student, evaluated
 from edgekd.learn.teacher import bare

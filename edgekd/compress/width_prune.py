@@ -9,11 +9,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._importance import Criterion, gradients, squares
 from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
-from edgekd.errors import ExportError
 from edgekd.learn import nets, taps
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgekd.recipe import Budget
+from edgekd.spec.recipe import Budget
 
 SAME = 1e-9  # of two values: an accuracy is a ratio of counts, and 0.98 - 0.97 would exceed 0.01
 WISHES = ("max_drop", "max_latency_ms", "max_size_kb")

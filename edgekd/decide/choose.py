@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekd.decide.budget import SAME, by_wish, unmet
-from edgekd.recipe import Budget
+from edgekd.spec.recipe import Budget
 
 TIE = 1.05
 SESSIONS = 6  # of timing, where it is not clear which of two is faster

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edgekd.decide.budget import is_met
 from edgekd.decide.choose import Contender
-from edgekd.recipe import Budget
+from edgekd.spec.recipe import Budget
 
 
 @dataclass(frozen=True)

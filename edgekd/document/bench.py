@@ -21,7 +21,7 @@ class Conditions(TypedDict):
 
 @closed
 class Kernel(TypedDict):
-    """``backends._base.Kernel``."""
+    """``document.kernel.Kernel`` in JSON."""
 
     name: str
     op: str

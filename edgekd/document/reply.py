@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, TypedDict
 
 from edgekd.document.rules import Count
-
-
-class Failure(TypedDict):
-    """``error.json``: ``EdgekdError.as_dict``; ``shown`` where what was found is no text or number."""
-
-    kind: str
-    message: str
-    where: NotRequired[str | None]
-    found: NotRequired[str | bool | int | float | None]
-    shown: NotRequired[str]
-    allowed: NotRequired[str | list[str] | None]
-    hint: NotRequired[str | None]
 
 
 class Refused(TypedDict):

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from edgekd.base import places, reader
-from edgekd.disk import disk, replace_file
-from edgekd.errors import IntegrityError
+from edgekd.base.disk import disk, replace_file
+from edgekd.base.errors import IntegrityError
 
 FILE = "checkpoint.safetensors"
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import preprocess
+from edgekd.base import preprocess
+from edgekd.base.preprocess import Inputs
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.views import Views
-from edgekd.preprocess import Inputs
-from edgekd.recipe import Augment
+from edgekd.spec.recipe import Augment
 
 UNKNOWN = -1
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer
 
-from edgekd import plugins
-from edgekd.errors import FactoryError, RecipeError
+from edgekd.base import plugins
+from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.learn import weights
 from edgekd.learn.student import Heads, are_probabilities, evaluated
 from edgekd.learn.teacher import Logits, bare

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgekd import plugins
-from edgekd.errors import RecipeError
-from edgekd.heads import Heads, columns
+from edgekd.base import plugins
+from edgekd.base.errors import RecipeError
+from edgekd.base.heads import Heads, columns
 from edgekd.learn import taps
-from edgekd.recipe import TIMING
+from edgekd.spec.recipe import TIMING
 
 Table = Mapping[str, Any]
 Tensors = tuple[Tensor, ...]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgekd.preprocess import MASK, Spec
+from edgekd.base.preprocess import MASK, Spec
 
 LENGTH = 8  # of a sequence in an example
 # What to write where an export fixes a size that an app chooses, or follows one side of a branch alone.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from edgekd.errors import RecipeError
+from edgekd.base.errors import RecipeError
 from edgekd.learn.student import Heads
 from edgekd.learn.teacher import bare
 

@@ -10,12 +10,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from edgekd import plugins
-from edgekd.base import watch
-from edgekd.errors import FactoryError, RecipeError
+from edgekd.base import plugins, watch
+from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.learn import weights
 from edgekd.learn.student import as_float32, as_logits
-from edgekd.recipe import Teacher
+from edgekd.spec.recipe import Teacher
 
 
 class Logits(nn.Module):

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from edgekd import host, plugins
-from edgekd.errors import DivergedError, RecipeError
-from edgekd.heads import SINGLE
+from edgekd.base import host, plugins
+from edgekd.base.errors import DivergedError, RecipeError
+from edgekd.base.heads import SINGLE
+from edgekd.base.preprocess import MASK, Inputs
 from edgekd.learn import checkpoint as checkpoints
 from edgekd.learn import nets
 from edgekd.learn.feed import Feed
@@ -32,8 +33,7 @@ from edgekd.learn.objective import Objective, Term
 from edgekd.learn.student import joined, of_training
 from edgekd.metrics._judge import Judge
 from edgekd.metrics.accuracy import Accuracy
-from edgekd.preprocess import MASK, Inputs
-from edgekd.recipe import Schedule
+from edgekd.spec.recipe import Schedule
 
 Logits = NDArray[np.float32]
 Tensors = tuple[Tensor, ...]

@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from edgekd.base.errors import RecipeError, Shown
 from edgekd.base.shards import INDEX, shards
-from edgekd.errors import RecipeError, Shown
 from edgekd.learn.quiet import quiet
 
 FILES = ("model.safetensors", "pytorch_model.bin")  # as model hubs name them

@@ -10,8 +10,8 @@ import torch
 from onnxscript import ir
 from torch import nn
 
-from edgekd import plugins
-from edgekd.errors import ExportError
+from edgekd.base import plugins
+from edgekd.base.errors import ExportError
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import COUNT_SO, Student
 

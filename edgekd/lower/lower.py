@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import onnx
 from onnxscript import ir
 
-from edgekd import plugins
-from edgekd.errors import ExportError, TargetError
+from edgekd.base import plugins
+from edgekd.base.errors import ExportError, TargetError
 from edgekd.learn.student import Student
 from edgekd.lower.export import export
 from edgekd.lower.passes._base import GraphPass

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import plugins
-from edgekd.errors import FactoryError
-from edgekd.heads import Heads, answers, labels_of, split
+from edgekd.base import plugins
+from edgekd.base.errors import FactoryError
+from edgekd.base.heads import Heads, answers, labels_of, split
 from edgekd.metrics._base import Metric, PerSample, Scores
 
 

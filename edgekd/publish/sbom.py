@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from edgekd import __version__, host, plugins
+from edgekd import __version__
+from edgekd.base import host, plugins
 from edgekd.runtime.bundle import Bundle, Checked, pretty
 
 FILE = "sbom.json"

@@ -9,8 +9,8 @@ from typing import Any
 
 from model_signing import hashing, signing
 
-from edgekd.disk import replace_file, temporary
-from edgekd.errors import OutputError, UsageError
+from edgekd.base.disk import replace_file, temporary
+from edgekd.base.errors import OutputError, UsageError
 from edgekd.runtime.replay import checked
 from edgekd.runtime.signature import SIGNATURE
 

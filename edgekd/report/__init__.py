@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgekd.document.apart import Sample
 from edgekd.report import attribution, figures, learned, pictures, tradeoff, view
 from edgekd.report.page import render
-from edgekd.report.pictures import Sample
 from edgekd.report.readme import readme
 from edgekd.report.text import Metric
 

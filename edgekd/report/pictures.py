@@ -6,46 +6,19 @@ import base64
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgekd.document.apart import Sample
 from edgekd.report import text
 
 LARGEST, SMALL = 320, 96  # pixels of a side: larger pictures are thinned out, smaller ones scaled up in blocks
 LETTERS, NUMBERS = 600, 40  # what is shown of a text and of a row of numbers
 COLUMNS, HEIGHT = 240, 48  # of a sound
-
-
-class Answer(NamedTuple):
-    """What the two say of one class (or value): the teacher's share and the student's, and whether it is their best."""
-
-    name: str
-    said: tuple[float, float]
-    best: tuple[bool, ...]
-    label: bool
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A test sample on which teacher and student part.
-
-    Attributes:
-        number: in the test split, from 0; raw: as the user gave it.
-        distance: of the two, in bits where the answers are classes, else of their values.
-        answers: those worth a line.
-        shares: whether answers are classes, with probabilities.
-    """
-
-    number: int
-    distance: float
-    raw: Any
-    answers: tuple[Answer, ...]
-    shares: bool = True
 
 
 def cards(samples: Sequence[Sample]) -> list[dict[str, Any]]:

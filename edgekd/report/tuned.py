@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from edgekd import space
+from edgekd.document.points import acting
 from edgekd.report import page, svg, text
 from edgekd.report.svg import Scale
 
@@ -67,7 +67,7 @@ def _row(trial: Table, found: Table) -> dict[str, Any]:
 def _values(trial: Table) -> str:
     if trial["as_is"]:
         return "the recipe as it is"
-    return ", ".join(f"{key} = {_written(value)}" for key, value in space.acting(trial["values"]).items())
+    return ", ".join(f"{key} = {_written(value)}" for key, value in acting(trial["values"]).items())
 
 
 def _written(value: Any) -> str:

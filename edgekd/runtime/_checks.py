@@ -6,8 +6,8 @@ from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Any
 
+from edgekd.base.errors import IntegrityError
 from edgekd.base.printable import is_printable
-from edgekd.errors import IntegrityError
 
 MOST = 2**31 - 1
 LONGEST = 500  # characters of a path: to normalize n accents in a row takes Python n^2 steps

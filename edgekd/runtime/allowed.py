@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgekd.errors import EdgekdError, IntegrityError
+from edgekd.base.errors import EdgekdError, IntegrityError
 from edgekd.runtime.backends._base import PLUGIN
 
 

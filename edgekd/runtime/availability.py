@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from edgekd.errors import UnavailableError
+from edgekd.base.errors import UnavailableError
 from edgekd.runtime.backends import _base as backends
 
 

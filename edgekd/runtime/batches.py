@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import limits
-from edgekd.errors import IntegrityError, UsageError
+from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.runtime.backends._base import Array, Session
 
 Outputs = dict[str, NDArray[Any]]

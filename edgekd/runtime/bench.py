@@ -26,12 +26,11 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import host
-from edgekd.base import child, confined
+from edgekd.base import child, confined, host
 from edgekd.base.child_limits import Limits
-from edgekd.disk import disk, temporary, write_synced
+from edgekd.base.disk import disk, temporary, write_synced
+from edgekd.base.errors import EdgekdError, UsageError
 from edgekd.document import bench as documents
-from edgekd.errors import EdgekdError, UsageError
 from edgekd.runtime import conditions, throughput
 from edgekd.runtime.backends import _base
 from edgekd.runtime.backends._base import Apart, Array, SelfTimed, Session

@@ -26,14 +26,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgekd import preprocess
-from edgekd.base import limits, reader
+from edgekd.base import limits, preprocess, reader
+from edgekd.base.disk import replace_folder
 from edgekd.base.door import open_inside
-from edgekd.disk import replace_folder
+from edgekd.base.errors import DataError, IntegrityError, RecipeError, UsageError
 from edgekd.document import samples as samples_json
 from edgekd.document.report import Report, contradictions
 from edgekd.document.samples import Samples
-from edgekd.errors import DataError, IntegrityError, RecipeError, UsageError
 from edgekd.runtime import manifest, signature, tensor_pb
 from edgekd.runtime.backends._base import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant

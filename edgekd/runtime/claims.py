@@ -12,9 +12,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from edgekd.base import reader
-from edgekd.errors import IntegrityError
-from edgekd.heads import columns
-from edgekd.preprocess import VOCABULARY
+from edgekd.base.errors import IntegrityError
+from edgekd.base.heads import columns
+from edgekd.base.preprocess import VOCABULARY
 from edgekd.runtime.backends._base import Port, Session
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.tensor_pb import fields

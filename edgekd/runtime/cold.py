@@ -14,9 +14,9 @@ from pathlib import Path
 from types import ModuleType
 
 from edgekd.base import confined
-from edgekd.disk import disk, write_synced
+from edgekd.base.disk import disk, write_synced
+from edgekd.base.errors import EdgekdError
 from edgekd.document.bench import Cold
-from edgekd.errors import EdgekdError
 from edgekd.runtime import bench, left
 from edgekd.runtime.backends import _base
 from edgekd.runtime.bench import BenchJob

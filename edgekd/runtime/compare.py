@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgekd.errors import UsageError
+from edgekd.base.errors import UsageError
 from edgekd.runtime import bench as benching
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import local, remote, runners

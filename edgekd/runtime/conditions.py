@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import host
+from edgekd.base import host
 
 BUSY = 0.1  # CPUs that others use, beyond which a result says so
 STOLEN = 0.02  # of the time, by a hypervisor

@@ -10,9 +10,9 @@ from typing import Any
 
 from edgekd.base import limits
 from edgekd.base.door import hash_inside, open_inside
-from edgekd.errors import IntegrityError
-from edgekd.heads import Heads
-from edgekd.preprocess import Inputs
+from edgekd.base.errors import IntegrityError
+from edgekd.base.heads import Heads
+from edgekd.base.preprocess import Inputs
 from edgekd.runtime import allowed, look, look_ir, tensor_pb
 from edgekd.runtime.batches import Outputs
 

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import reader
+from edgekd.base.errors import IntegrityError, in_bundle
+from edgekd.base.heads import Heads
+from edgekd.base.preprocess import TEXT
 from edgekd.document.decisions import Decisions, Numbers, Said, Text
-from edgekd.errors import IntegrityError, in_bundle
-from edgekd.heads import Heads
-from edgekd.preprocess import TEXT
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.model import Model, Prediction
 from edgekd.runtime.opening import Opened

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.errors import IntegrityError
-from edgekd.preprocess import MASK, Inputs, Spec
+from edgekd.base.errors import IntegrityError
+from edgekd.base.preprocess import MASK, Inputs, Spec
+from edgekd.base.scores import lead
 from edgekd.runtime import batches
 from edgekd.runtime.backends._base import Session
 from edgekd.runtime.batches import Outputs
@@ -52,9 +53,7 @@ def margin(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N,) how far the two best scores lie apart, as a share of the range of all; 1 where there is but one score."""
     if scores.shape[1] == 1:
         return np.ones(len(scores), np.float32)
-    best = np.sort(scores, axis=1)
-    apart: NDArray[np.float32] = (best[:, -1] - best[:, -2]) / max(float(scores.max() - scores.min()), 1e-12)
-    return apart
+    return lead(scores) / np.float32(max(float(scores.max() - scores.min()), 1e-12))
 
 
 def _synthetic(spec: Spec, seed: int, count: int, length: int) -> NDArray[Any]:

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 from edgekd.base import confined
 from edgekd.base.door import open_inside
-from edgekd.errors import IntegrityError, UsageError
-from edgekd.heads import Heads, columns
+from edgekd.base.errors import IntegrityError, UsageError
+from edgekd.base.heads import Heads, columns
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import look_ir, manifest, operators
 

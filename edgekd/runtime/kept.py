@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgekd import disk
-from edgekd.base import reader
+from edgekd.base import disk, reader
+from edgekd.base.errors import DeviceError, EdgekdError
 from edgekd.document.bench import Kept
-from edgekd.errors import DeviceError, EdgekdError
 
 FRESH_S = 3600.0  # after which a device may have changed
 

@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgekd.base import reader
-from edgekd.document.reply import Failure
-from edgekd.errors import EdgekdError, IntegrityError, OutputError, ResourceError, UnavailableError, from_dict
+from edgekd.base.errors import (
+    EdgekdError,
+    Failure,
+    IntegrityError,
+    OutputError,
+    ResourceError,
+    UnavailableError,
+    from_dict,
+)
 
 FAILURE = "error.json"
 MOST = 1_000_000  # bytes, where a document has no limit of its own

@@ -13,7 +13,7 @@ from typing import Any
 
 from edgekd.base import child_limits, limits
 from edgekd.base.child_limits import Limits
-from edgekd.errors import DeviceError, UnavailableError, UsageError, in_bundle
+from edgekd.base.errors import DeviceError, UnavailableError, UsageError, in_bundle
 from edgekd.runtime import batches, kept, remote, runners, statistics
 from edgekd.runtime import bench as benching
 from edgekd.runtime import bundle as bundles

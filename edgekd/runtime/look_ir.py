@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 from xml.parsers import expat
 
-from edgekd.errors import IntegrityError
+from edgekd.base.errors import IntegrityError
 from edgekd.runtime.look import DEPTH, NODES, ROUNDS
 
 LEVELS = 4 * DEPTH  # of elements: a body stands four levels below its loop

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
-from edgekd.errors import IntegrityError
+from edgekd.base.errors import IntegrityError
 from edgekd.runtime import tensor_pb
 
 _NODES = {"graph": 1, "function": 7}

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.base import limits
-from edgekd.errors import IntegrityError
-from edgekd.heads import columns
-from edgekd.preprocess import TEXT, TYPES
+from edgekd.base.errors import IntegrityError
+from edgekd.base.heads import columns
+from edgekd.base.preprocess import TEXT, TYPES
 from edgekd.runtime import allowed
 from edgekd.runtime._checks import MOST, check_path, keys, listed, table_at, texts, wholes
 from edgekd.runtime.backends._base import PLUGIN

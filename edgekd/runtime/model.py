@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import preprocess
-from edgekd.base import samples
+from edgekd.base import preprocess, samples
+from edgekd.base.errors import IntegrityError, UnavailableError, UsageError, in_bundle
+from edgekd.base.heads import columns
 from edgekd.base.printable import printable
-from edgekd.errors import IntegrityError, UnavailableError, UsageError, in_bundle
-from edgekd.heads import columns
+from edgekd.base.scores import softmax
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import opening
 from edgekd.runtime.backends._base import Array, Port, Session, check_inputs
@@ -147,13 +147,6 @@ class Model:
         if session is None:
             session = self._local.session = self._first.fork()
         return session
-
-
-def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Over the last axis, in float64."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    weights = np.exp(shifted)
-    return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def load(

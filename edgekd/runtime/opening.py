@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass, replace
 
-from edgekd import host
-from edgekd.errors import FactoryError, IntegrityError, UnavailableError, UsageError, in_bundle
+from edgekd.base import host
+from edgekd.base.errors import FactoryError, IntegrityError, UnavailableError, UsageError, in_bundle
 from edgekd.runtime import batches, claims, golden
 from edgekd.runtime.backends._base import Session, make
 from edgekd.runtime.contents import Bundle, Variant

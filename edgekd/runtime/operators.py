@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from edgekd.errors import IntegrityError
+from edgekd.base.errors import IntegrityError
 from edgekd.runtime import tensor_pb
 
 _GRAPH, _NODE, _INPUT, _OUTPUT, _OP = 7, 1, 1, 2, 4

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.errors import IntegrityError, UsageError
-from edgekd.heads import SINGLE, Heads, answers, columns
+from edgekd.base.errors import IntegrityError, UsageError
+from edgekd.base.heads import SINGLE, Heads, answers, columns
 from edgekd.runtime import batches
 from edgekd.runtime.backends._base import Array, Session
 

@@ -25,12 +25,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from edgekd import errors
-from edgekd.base import reader
-from edgekd.disk import temporary
+from edgekd.base import errors, reader
+from edgekd.base.disk import temporary
+from edgekd.base.errors import KINDS, DeviceError, EdgekdError, IntegrityError, ResourceError
 from edgekd.document import machine, reply
 from edgekd.document.bench import Cold
-from edgekd.errors import KINDS, DeviceError, EdgekdError, IntegrityError, ResourceError
 from edgekd.runtime import agent, bench, cold, left
 from edgekd.runtime.bench import BenchJob, BenchResult, Found
 from edgekd.runtime.devices._base import LONGEST, Device
@@ -43,16 +42,6 @@ STDERR = 64_000  # bytes that are kept of the end of what is written there
 QUEUED = 8  # answers that wait to be looked at
 SHARE = 10.0  # a run may take so many times as long as its job asks for, and the longest beside it
 SPARE = 20_000_000  # bytes that a device's disk must have beside what is sent
-PARTS = (
-    "__init__",
-    "disk",
-    "errors",
-    "heads",
-    "host",
-    "plugins",
-    "preprocess",
-    "wordpiece",
-)  # and base/, document/, runtime/
 Tell = Callable[[str], None]
 Answer = TypeVar("Answer")
 TABLE = dict[str, object]
@@ -152,7 +141,7 @@ class Remote:
         """Which machine it is; see ``host.told``."""
         with temporary("host") as folder:
             self._begin()
-            self._call(folder, "edgekd.host", ("host.json",))
+            self._call(folder, "edgekd.base.host", ("host.json",))
             return dict(left.read_left(folder, "host.json", machine.Told, DeviceError, self.name))
 
     def _run(self, job: BenchJob, module: str, result: str, read: Callable[[Path], Found]) -> Found:
@@ -351,9 +340,9 @@ def runtime_zip() -> bytes:
     Raises:
         IntegrityError: a part is missing.
     """
-    root = Path(errors.__file__).parent
+    root = Path(errors.__file__).parent.parent
     folders = sorted(path for folder in ("base", "document", "runtime") for path in (root / folder).rglob("*.py"))
-    wanted = [root / f"{name}.py" for name in PARTS] + folders
+    wanted = [root / "__init__.py", *folders]
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for path in wanted:

@@ -13,7 +13,7 @@ from typing import Any
 
 from edgekd.base import confined, places
 from edgekd.base.door import everything
-from edgekd.errors import EdgekdError, FactoryError, IntegrityError, UnavailableError, UsageError
+from edgekd.base.errors import EdgekdError, FactoryError, IntegrityError, UnavailableError, UsageError
 from edgekd.runtime import batches, claims, decisions, golden, manifest, signature
 from edgekd.runtime.bundle import MANIFEST, UNLISTED, read
 from edgekd.runtime.contents import Bundle, Variant

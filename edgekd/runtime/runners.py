@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgekd import host
+from edgekd.base import host
+from edgekd.base.errors import EdgekdError
 from edgekd.document.bench import Cold
-from edgekd.errors import EdgekdError
+from edgekd.document.kernel import Kernel
 from edgekd.runtime import bench as benching
 from edgekd.runtime import cold, remote
 from edgekd.runtime.backends import _base
-from edgekd.runtime.backends._base import Kernel
 from edgekd.runtime.bench import BenchJob, BenchResult
 from edgekd.runtime.devices._find import find
 

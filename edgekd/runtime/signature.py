@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekd.base.door import open_inside
-from edgekd.errors import IntegrityError, UnavailableError, UsageError
+from edgekd.base.errors import IntegrityError, UnavailableError, UsageError
 
 MANIFEST, SIGNATURE = "manifest.json", "model.sig"
 MAX_MANIFEST = 4_000_000

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from edgekd.errors import IntegrityError, UsageError
+from edgekd.base.errors import IntegrityError, UsageError
 
 TRIES = 5
 Found = TypeVar("Found")

@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.errors import IntegrityError, UsageError
+from edgekd.base.errors import IntegrityError, UsageError
 
 # TensorProto.DataType
 _NUMBERS = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9, "float64": 11}

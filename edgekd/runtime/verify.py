@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekd.base import child, child_limits
 from edgekd.base.child_limits import Limits
-from edgekd.errors import IntegrityError
+from edgekd.base.errors import IntegrityError
 from edgekd.runtime import signature
 from edgekd.runtime.signature import Trust
 from edgekd.runtime.steady import steadily

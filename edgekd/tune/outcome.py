@@ -13,14 +13,14 @@ import tomli_w
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from edgekd import metric, space
+from edgekd.base.errors import IntegrityError
 from edgekd.base.plain import plain
-from edgekd.errors import IntegrityError
-from edgekd.orders import Order
-from edgekd.recipe import Recipe, Table
+from edgekd.build.request import Order
+from edgekd.metrics._make import metric_name
 from edgekd.report import text, tuned
 from edgekd.runtime import bundle
-from edgekd.tune import verdict
+from edgekd.spec.recipe import Recipe, Table
+from edgekd.tune import search_space, verdict
 from edgekd.tune.study import Study
 from edgekd.tune.verdict import Prefer, Result
 
@@ -62,7 +62,7 @@ def document(facts: Facts) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "name": facts.recipe.name,
-        "metric": metric.name(facts.recipe.metric["kind"], facts.labels),
+        "metric": metric_name(facts.recipe.metric["kind"], facts.labels),
         "targets": [target.name for target in facts.order.targets],
         "budget": facts.recipe.budget.model_dump(mode="json", exclude={"prefer"}),
         "prefer": facts.prefer,
@@ -109,7 +109,7 @@ def line(trial: FrozenTrial) -> str:
         size, took = text.size(result["size_bytes"]), text.milliseconds(result["p50_ms"])
         parts.append(f"{result['value']:.4f}  {took}  {size}".replace(text.NBSP, " "))
     parts.append(f"{found['why']};")
-    parts.append("the recipe as it is" if found["as_is"] else space.words(found["values"]))
+    parts.append("the recipe as it is" if found["as_is"] else search_space.words(found["values"]))
     return "  ".join(parts)
 
 

@@ -11,28 +11,29 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from edgekd import host, orders, pipeline, space
-from edgekd import recipe as recipes
-from edgekd.base import limits, locks
+from edgekd.base import host, limits, locks
+from edgekd.base.disk import disk, replace_folder
+from edgekd.base.errors import DivergedError, ExportError, FactoryError, GateError, OutputError, RecipeError, UsageError
 from edgekd.base.plain import plain
-from edgekd.disk import disk, replace_folder
-from edgekd.errors import DivergedError, ExportError, FactoryError, GateError, OutputError, RecipeError, UsageError
+from edgekd.build import request
+from edgekd.build.prepare import Objects
+from edgekd.build.request import Order
+from edgekd.build.store import canonical, sha256
 from edgekd.learn.data._checks import loaded
-from edgekd.orders import Order
-from edgekd.prepare import Objects
-from edgekd.recipe import Budget, Knob, Recipe, Table
-from edgekd.store import canonical, sha256
-from edgekd.tune import outcome, verdict
+from edgekd.spec import recipe as recipes
+from edgekd.spec.recipe import Budget, Knob, Recipe, Table
+from edgekd.spec.validation import explain
+from edgekd.tune import outcome, search_space, verdict
 from edgekd.tune.study import Asked, Study, open_storage
 from edgekd.tune.trial import Lab, full, rung, shapes, shortened, wishes
 from edgekd.tune.verdict import Prefer, Result
-from edgekd.vocabulary import explain
 
 TRIALS = 30
 TIRED = 100  # recipes in a row that were tried before: there is hardly another
 AGAIN = 3  # of which the sampler names so many, and chance the others
 WAIT_S = 1.0
 Tell = Callable[[str], None]
+Build = Callable[[Order, Objects], object]
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,14 @@ def run(
     cache: Path | None = None,
     quick: bool = False,
     overwrite: bool = False,
+    build: Build,
     tell: Tell = lambda line: None,
-    progress: orders.Progress = orders.silent,
+    progress: request.Progress = request.silent,
 ) -> dict[str, Any]:
     """Search, build the best, and write ``<out>`` and ``<out>.tune/``.
 
     Args:
+        build: what makes a bundle of an order (``pipeline.run``).
         recipe, targets, settings, out, cache, quick, overwrite: as in ``edgekd build``.
         tell: called with a line for each trial.
         progress: of the build at the end.
@@ -88,12 +91,16 @@ def run(
     """
     raw, path = recipes.load(recipe, settings)
     raw = _wishing(raw, wanted.budget, wanted.prefer)
-    knobs = space.of(raw, path.name)
+    knobs = search_space.of(raw, path.name)
     name = f"{raw.name[:58]}-tuned"
-    table = {**space.table_of(raw), "name": name, "targets": [_lasting(target) for target in targets or raw.targets]}
+    table = {
+        **search_space.table_of(raw),
+        "name": name,
+        "targets": [_lasting(target) for target in targets or raw.targets],
+    }
     out = out or Path("dist") / (name + ("-quick" if quick else ""))
-    order = orders.take(recipe, targets, settings, out=out, cache=cache, quick=quick)
-    orders.check_writable(order.out)
+    order = request.take(recipe, targets, settings, out=out, cache=cache, quick=quick)
+    request.check_writable(order.out)
     lab = Lab(order, loaded(order.source), raw.budget)
     study = _study(lab, raw, knobs, wanted)
     _check_free(order, study, overwrite)
@@ -104,7 +111,7 @@ def run(
         ended = search.run()
         lab = replace(lab, order=replace(order, progress=progress))
         with _alone(order, study.study.study_name):
-            chosen = _build(lab, study, search, search.ranked(), overwrite, tell)
+            chosen = _build_best(lab, study, search, build, overwrite, tell)
             document = search.leave(ended, chosen, built=chosen is not None)
     except KeyboardInterrupt:
         search.leave("it was interrupted", next(iter(search.ranked()), None), built=False)
@@ -166,7 +173,7 @@ class _Search:
     def table_of(self, number: int) -> Table:
         """The recipe of a trial, as its author would write it."""
         point = self.study.trials()[number].user_attrs["point"]
-        return space.apply(self.table, point)
+        return search_space.apply(self.table, point)
 
     def _over(self, seconds: float) -> str | None:
         """Why no trial is begun any more; None where one is."""
@@ -192,10 +199,10 @@ class _Search:
         """Run a trial to its end; False where another one had its recipe before."""
         begun = time.monotonic()
         try:
-            recipe = recipes.parse(space.apply(self.table, asked.point), "recipe")
+            recipe = recipes.parse(search_space.apply(self.table, asked.point), "recipe")
         except RecipeError as err:
             return self._cannot(asked, err, begun)
-        if (twin := self.study.claim(asked, space.likeness(recipe))) is not None:
+        if (twin := self.study.claim(asked, search_space.likeness(recipe))) is not None:
             self.study.drop(asked, f"the same recipe as trial {twin}")
             return False
         try:
@@ -290,7 +297,7 @@ def _study(lab: Lab, recipe: Recipe, knobs: Mapping[str, Knob], wanted: Wanted) 
     ]
     name = f"{recipe.name}-{sha256(canonical(what))[:16]}"
     storage = wanted.storage or str(order.store.root / "tune" / f"{name}.journal")
-    return Study(open_storage(storage), name, knobs, space.current(recipe, knobs), recipe.seed, storage)
+    return Study(open_storage(storage), name, knobs, search_space.current(recipe, knobs), recipe.seed, storage)
 
 
 @contextmanager
@@ -312,18 +319,16 @@ def _check_free(order: Order, study: Study, overwrite: bool) -> None:
         raise OutputError("holds something else", where=str(out), hint="give --overwrite, or another --out")
 
 
-def _build(
-    lab: Lab, study: Study, search: _Search, best: Sequence[Result], overwrite: bool, tell: Tell
-) -> Result | None:
+def _build_best(lab: Lab, study: Study, search: _Search, build: Build, overwrite: bool, tell: Tell) -> Result | None:
     """A whole build of the best; where its gate fails, of the next."""
-    for result in best:
+    for result in search.ranked():
         order = lab.order_of(recipes.parse(search.table_of(result.number), "recipe"))
         built = study.built()
         order = replace(order, overwrite=overwrite or outcome.identity_at(order.out) in built)
         try:
-            if orders.standing(order) is None:
+            if request.standing(order) is None:
                 study.study.set_user_attr("built", [*built, order.identity])
-                pipeline.run(order, Objects(dataset=lab.dataset))
+                build(order, Objects(dataset=lab.dataset))
         except GateError as err:
             tell(f"trial {result.number}: its build failed the gate: {err}")
             continue

@@ -27,12 +27,12 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from edgekd import space
 from edgekd.base import reader
-from edgekd.disk import disk, not_kept
+from edgekd.base.disk import disk, not_kept
+from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.document.tune import Attributes, Evaluated
-from edgekd.errors import IntegrityError, UsageError
-from edgekd.recipe import Knob
+from edgekd.spec.recipe import Knob
+from edgekd.tune import search_space
 from edgekd.tune.verdict import Result, Shape
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -255,7 +255,7 @@ class Study:
 
     def climb(self, result: Result) -> None:
         """Ask next for the neighbours of the recipe as it is, on the side that its result points to."""
-        for point in space.ladder(self.knobs, self.current, up=set(result.missed) == {"max_drop"}):
+        for point in search_space.ladder(self.knobs, self.current, up=set(result.missed) == {"max_drop"}):
             self._enqueue(point, {})
 
     def revive(self) -> None:
@@ -331,7 +331,7 @@ class Study:
 
     def _enqueue(self, point: Mapping[str, Any], attrs: Mapping[str, Any]) -> None:
         with _quietly():
-            params = {key: space.spell(value) for key, value in point.items()}
+            params = {key: search_space.spell(value) for key, value in point.items()}
             self.study.enqueue_trial(params, user_attrs=dict(attrs))
 
     def _draw(self, knob: Knob) -> Any:
@@ -342,25 +342,25 @@ class Study:
         if knob.log:
             value = float(np.exp(self._rng.uniform(np.log(low), np.log(high))))
         else:
-            step = float(knob.step or (1 if space.whole_numbers(knob) else 0))
+            step = float(knob.step or (1 if search_space.whole_numbers(knob) else 0))
             count = int((high - low) / step + 1e-9) if step else 0
             value = low + step * int(self._rng.integers(count + 1)) if step else float(self._rng.uniform(low, high))
-        return round(value) if space.whole_numbers(knob) else value
+        return round(value) if search_space.whole_numbers(knob) else value
 
 
 def _suggest(trial: optuna.Trial, key: str, knob: Knob) -> Any:
     """The value of a knob in a trial, as the recipe takes it."""
     value: Any
     if knob.choices is not None:
-        value = trial.suggest_categorical(key, [space.spell(choice) for choice in knob.choices])
+        value = trial.suggest_categorical(key, [search_space.spell(choice) for choice in knob.choices])
     else:
         assert knob.low is not None and knob.high is not None
-        if space.whole_numbers(knob):
+        if search_space.whole_numbers(knob):
             low, high = int(knob.low), int(knob.high)
             value = trial.suggest_int(key, low, high, step=int(knob.step or 1), log=knob.log)
         else:
             value = trial.suggest_float(key, float(knob.low), float(knob.high), step=knob.step, log=knob.log)
-    return space.unspell(knob, value)
+    return search_space.unspell(knob, value)
 
 
 def _is_dead(trial: FrozenTrial) -> bool:

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edgekd import host, measure, pipeline, plan, rehearsal, steps
-from edgekd.build import exports
+from edgekd.base import host
+from edgekd.build import exports, measure, plan, rehearsal, run, steps
 from edgekd.build.evaluation import Exam
+from edgekd.build.prepare import Objects, prepare
+from edgekd.build.request import Order, identified
+from edgekd.build.torch_reference import StageScores
 from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
 from edgekd.learn import threads
 from edgekd.learn.data._base import Dataset
-from edgekd.orders import Order, identified
-from edgekd.passes import build_pass
-from edgekd.prepare import Objects, prepare
-from edgekd.recipe import Budget, Recipe, Schedule
-from edgekd.stage_scores import StageScores
+from edgekd.spec.compress_tables import build_pass
+from edgekd.spec.recipe import Budget, Recipe, Schedule
 from edgekd.tune.verdict import Result, Shape, missed
 
 RUNG = 1 / 3  # of the epochs
@@ -89,7 +89,7 @@ def rung(lab: Lab, recipe: Recipe) -> float:
 
 
 def _rung(bench: steps.Bench) -> float:
-    trained, watching = pipeline.train_all(bench)
+    trained, watching = run.train_all(bench)
     exam = Exam.of(bench.feed, watching.split, bench.judge_of("student"))
     scores = StageScores(bench, trained)
     names = {c.step for candidates in bench.plan.candidates.values() for c in candidates}
@@ -101,9 +101,9 @@ def full(lab: Lab, recipe: Recipe, number: int) -> Result:
     """A build without a bundle: what would ship on each target, as it was measured there."""
     with threads.fixed(recipe.threads):
         bench = lab.bench(recipe)
-        made = pipeline.make_all(bench, pipeline.QUICK_SECONDS if lab.order.quick else pipeline.SECONDS)
-        budget = resolved(lab.budget, pipeline.teacher_bytes(bench, made.trained))
-    return _result(budget, number, made.measured, pipeline.choose_all(made.measured, budget))
+        made = run.make_all(bench, run.seconds(lab.order))
+        budget = resolved(lab.budget, run.teacher_bytes(bench, made.trained))
+    return _result(budget, number, made.measured, run.choose_all(made.measured, budget))
 
 
 def _result(

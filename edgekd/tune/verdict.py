@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from edgekd.decide.budget import by_wish, unmet
-from edgekd.recipe import Budget
+from edgekd.spec.recipe import Budget
 
 Prefer = Literal["latency", "size", "value"]
 SLACK = 1.1  # a shape's first timing is rough: one that is a tenth over may still fit

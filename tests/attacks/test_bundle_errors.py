@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekd.errors import (
+from edgekd.base.errors import (
     KINDS,
     DeviceError,
     EdgekdError,
@@ -52,7 +52,7 @@ def test_an_error_comes_back_whole(kind: str, message: str, where: str | None, f
 
 
 @pytest.mark.parametrize(
-    "kind", ["difflib", "re", "KINDS", "Shown", "in_python", "Any", "BaseException", "", "edgekd.errors.GateError"]
+    "kind", ["difflib", "re", "KINDS", "Shown", "in_python", "Any", "BaseException", "", "edgekd.base.errors.GateError"]
 )
 def test_no_name_but_an_errors_is_looked_up(kind: str) -> None:
     made = from_dict({"kind": kind, "message": "x", "where": "w"}, DeviceError)

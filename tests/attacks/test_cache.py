@@ -20,12 +20,11 @@ import _races as races
 import _tampers as tampers
 import pytest
 
-from edgekd import sources, steps
+from edgekd.base.errors import DeviceError, OutputError, ResourceError
 from edgekd.base.plain import plain
-from edgekd.build import lineage
-from edgekd.errors import DeviceError, OutputError, ResourceError
+from edgekd.build import cache_keys, lineage, steps
+from edgekd.build.store import Store, canonical, sha256
 from edgekd.runtime import kept
-from edgekd.store import Store, canonical, sha256
 
 ROOT = Path(__file__).parents[2]
 KEY, OTHER = sha256(b"key"), sha256(b"other")
@@ -268,13 +267,13 @@ def test_a_record_of_what_code_opened_that_is_none(tmp_path: Path) -> None:
         b'{"modules": [], "files": []}',
     ):
         path.write_bytes(wrong)
-        assert sources._kept(path) is None
+        assert cache_keys._kept(path) is None
     path.unlink()
     os.mkfifo(path)
-    assert sources._kept(path) is None
+    assert cache_keys._kept(path) is None
     path.unlink()
     path.write_bytes(b'{"modules": ["a"], "files": {"b": true}}')
-    assert sources._kept(path) == {"modules": ["a"], "files": {"b": True}}
+    assert cache_keys._kept(path) == {"modules": ["a"], "files": {"b": True}}
 
 
 def test_kept_results_are_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,9 @@ import onnx
 import pytest
 
 import edgekd
-from edgekd import embed
 from edgekd.base import limits
-from edgekd.errors import EdgekdError, IntegrityError
+from edgekd.base.errors import EdgekdError, IntegrityError
+from edgekd.publish import app_files
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import decisions, local, manifest, opening, replay, tensor_pb
 from edgekd.runtime.bundle import Bundle, Graph, Variant
@@ -60,7 +60,9 @@ def written(folder: Path, metadata: dict[str, str], said: bool = True, **own: An
     )
     session = opening.make("ort", {}, "test").open(files)
     scores = session.run({"input": RAW.astype(np.float32) / 16})
-    pages = {"decisions.json": embed._decisions(made, RAW, [(Model(made, variant, session), scores)])} if said else {}
+    pages = (
+        {"decisions.json": app_files._decisions(made, RAW, [(Model(made, variant, session), scores)])} if said else {}
+    )
     bundles.write(folder, made, pages)
     return folder
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekd import examples, preprocess
+from edgekd.base import preprocess
+from edgekd.publish import examples
 
 ROOT = Path(__file__).parents[2]
 ONE = ROOT / "tests" / "golden" / "bundle_1"

@@ -23,10 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from edgekd import preprocess, recipe, wordpiece
-from edgekd.base import limits, toml_files
+from edgekd.base import limits, preprocess, toml_files, wordpiece
+from edgekd.base.errors import DataError, IntegrityError, RecipeError, UsageError
 from edgekd.base.shards import shards
-from edgekd.errors import DataError, IntegrityError, RecipeError, UsageError
+from edgekd.base.wordpiece import Vocabulary
 from edgekd.learn.data import _archive, _encoded, _vocabulary
 from edgekd.learn.data.audio import Audio, read_wav
 from edgekd.learn.data.imagefolder import Imagefolder
@@ -35,7 +35,7 @@ from edgekd.learn.data.npz import Npz
 from edgekd.learn.data.text import Text
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.devices._find import find
-from edgekd.wordpiece import Vocabulary
+from edgekd.spec import recipe
 
 MB = 2**20
 GOLDEN = Path(__file__).parents[1] / "golden" / "bundle_1"

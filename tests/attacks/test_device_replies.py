@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekd import host
-from edgekd.errors import DeviceError, EdgekdError, IntegrityError, ResourceError, UsageError
+from edgekd.base import host
+from edgekd.base.errors import DeviceError, EdgekdError, IntegrityError, ResourceError, UsageError
 from edgekd.runtime import bench, cold, left, remote
 from edgekd.runtime.bench import BenchJob
 from edgekd.runtime.conditions import Conditions

@@ -14,10 +14,9 @@ import _races
 import pytest
 
 import edgekd
-from edgekd import disk
-from edgekd.base import door
-from edgekd.errors import IntegrityError
-from edgekd.report import again
+from edgekd.base import disk, door
+from edgekd.base.errors import IntegrityError
+from edgekd.publish import again
 from edgekd.runtime import bundle, contents, replay, steady
 
 ROOT = Path(__file__).parents[2]

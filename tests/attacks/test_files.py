@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import edgekd
-from edgekd import plan
 from edgekd.base import child_limits, door
-from edgekd.errors import DataError, IntegrityError
+from edgekd.base.errors import DataError, IntegrityError
+from edgekd.build import plan
 from edgekd.learn.data import _folders, text
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import manifest, replay

@@ -21,7 +21,7 @@ import edgekd
 from edgekd import cli
 from edgekd.base import child
 from edgekd.base.child_limits import Limits
-from edgekd.errors import EdgekdError, IntegrityError, ResourceError, TargetError, UnavailableError
+from edgekd.base.errors import EdgekdError, IntegrityError, ResourceError, TargetError, UnavailableError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import look, look_ir
 from edgekd.runtime.contents import Bundle, Variant
@@ -361,7 +361,7 @@ def test_the_memory_of_a_grandchild_counts(told: Told) -> None:
 
 
 def test_errors_come_back_as_what_they_were(told: Told) -> None:
-    head = "from edgekd.errors import *\ndef fail(pid): raise {}\nsys.exit(confined.serve(fail))"
+    head = "from edgekd.base.errors import *\ndef fail(pid): raise {}\nsys.exit(confined.serve(fail))"
     for raised, kind in (
         ("TargetError('what')", TargetError),
         ("type('Own', (TargetError,), {})('what')", TargetError),

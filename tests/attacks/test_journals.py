@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from edgekd.errors import EdgekdError, IntegrityError
-from edgekd.recipe import Knob
+from edgekd.base.errors import EdgekdError, IntegrityError
+from edgekd.spec.recipe import Knob
 from edgekd.tune import outcome, study, verdict
 from edgekd.tune.verdict import Result
 

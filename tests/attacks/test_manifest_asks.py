@@ -15,12 +15,13 @@ import onnx
 import pytest
 
 import edgekd
-from edgekd import plugins, target
-from edgekd.errors import IntegrityError, TargetError, UnavailableError
+from edgekd.base import plugins
+from edgekd.base.errors import IntegrityError, TargetError, UnavailableError
 from edgekd.runtime import allowed, look, manifest
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.replay import checked  # what edgekd.verify's child does
+from edgekd.spec import target
 
 NET = """
 <ir_version: 10, opset_import: ["" : 20]>

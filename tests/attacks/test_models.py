@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from edgekd.errors import IntegrityError
+from edgekd.base.errors import IntegrityError
 from edgekd.runtime import look, look_numbers
 
 X, Y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy")

@@ -16,7 +16,7 @@ from onnx import helper
 from openvino import opset13
 
 import edgekd
-from edgekd.errors import EdgekdError, ExportError, IntegrityError
+from edgekd.base.errors import EdgekdError, ExportError, IntegrityError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.backends._base import Backend
 from edgekd.runtime.backends.openvino import BIN, XML, Openvino
@@ -124,7 +124,7 @@ def ir(kind: str, read: str = "f32") -> dict[str, bytes]:
 
 
 def written(made: ov.Model) -> dict[str, bytes]:
-    from edgekd.disk import temporary
+    from edgekd.base.disk import temporary
 
     with temporary("ir") as folder:
         ov.save_model(made, folder / XML, compress_to_fp16=False)

@@ -17,13 +17,12 @@ from hypothesis import strategies as st
 
 from edgekd import document
 from edgekd.base import reader
+from edgekd.base.errors import DataError, DeviceError, EdgekdError, Failure, IntegrityError
 from edgekd.document.bench import Kept, Result
 from edgekd.document.machine import Told
-from edgekd.document.reply import Failure
 from edgekd.document.report import Report
 from edgekd.document.rules import Keys, Range, Some, closed
 from edgekd.document.tune import Tune
-from edgekd.errors import DataError, DeviceError, EdgekdError, IntegrityError
 from edgekd.report import tuned
 
 _ODD = runpy.run_path(str(Path(__file__).with_name("_odd.py")))

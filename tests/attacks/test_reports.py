@@ -19,20 +19,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edgekd
-from edgekd import cli, console, report
+from edgekd import cli, report
 from edgekd.base import reader, toml_files
+from edgekd.base.errors import IntegrityError, RecipeError, UsageError
 from edgekd.build.kept import document
+from edgekd.build.store import Store, sha256
+from edgekd.cli import console
 from edgekd.document.cache import Measured
 from edgekd.document.report import Report, contradictions
 from edgekd.document.samples import Samples
-from edgekd.errors import IntegrityError, RecipeError, UsageError
 from edgekd.report import tradeoff
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import decisions, kept
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.devices._find import find
 from edgekd.runtime.opening import open_variant
-from edgekd.store import Store, sha256
 
 _ODD = runpy.run_path(str(Path(__file__).with_name("_odd.py")))
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "report.json").read_text())

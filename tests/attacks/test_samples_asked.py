@@ -11,14 +11,13 @@ import numpy as np
 import onnx
 import pytest
 
-from edgekd import preprocess
-from edgekd.base import samples
-from edgekd.errors import DataError, IntegrityError, UsageError
+from edgekd.base import preprocess, samples
+from edgekd.base.errors import DataError, IntegrityError, UsageError
+from edgekd.base.wordpiece import NEEDED
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.model import Model
 from edgekd.runtime.opening import open_variant
-from edgekd.wordpiece import NEEDED
 
 GOOD = "g (float[n,2] input) => (float[n,3] logits) <float[2,3] w = {1, 2, 3, 4, 5, 6}> { logits = MatMul(input, w) }"
 GOLDEN = {"input": np.eye(2, dtype=np.float32)}, {"logits": np.float32([[1, 2, 3], [4, 5, 6]])}

@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 import edgekd
 from edgekd import cli
-from edgekd.errors import IntegrityError, OutputError, UnavailableError, UsageError
+from edgekd.base.errors import IntegrityError, OutputError, UnavailableError, UsageError
 from edgekd.publish.sign import PASSWORD, sign
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import signature

@@ -18,10 +18,13 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
-from edgekd import console, examples, preprocess, report
+from edgekd import report
+from edgekd.base import preprocess
 from edgekd.base.printable import printable
-from edgekd.examples import About, literals
-from edgekd.examples.unicode_tables import Tables
+from edgekd.cli import console
+from edgekd.publish import examples
+from edgekd.publish.examples import About, literals
+from edgekd.publish.examples.unicode_tables import Tables
 from edgekd.report import devices
 from edgekd.report.markdown import code, escaped
 

@@ -19,11 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from edgekd import cli, console
+from edgekd import cli
 from edgekd.base import streams
+from edgekd.base.errors import EdgekdError, IntegrityError
 from edgekd.base.printable import all_printable, in_json, printable
-from edgekd.cli import running
-from edgekd.errors import EdgekdError, IntegrityError
+from edgekd.cli import console, running
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import exports
 from edgekd.runtime._checks import check_path

@@ -21,11 +21,11 @@ import pytest
 import whole_faults as faults
 from optuna.study import StudyDirection
 
-from edgekd import disk
+from edgekd.base import disk
 from edgekd.base.door import open_inside
-from edgekd.errors import ResourceError
+from edgekd.base.errors import ResourceError
+from edgekd.build.store import Store, sha256
 from edgekd.runtime import bench
-from edgekd.store import Store, sha256
 from edgekd.tune import study
 
 FILES = {"a.bin": b"one", "b.bin": b"two" * 1000}

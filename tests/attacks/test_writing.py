@@ -19,14 +19,15 @@ import _primitives as primitives
 import pytest
 import torch
 
-from edgekd import cli, disk, orders
-from edgekd.base import aside, faults, locks
-from edgekd.errors import EdgekdError, OutputError, ResourceError
+from edgekd import cli
+from edgekd.base import aside, disk, faults, locks
+from edgekd.base.errors import EdgekdError, OutputError, ResourceError
+from edgekd.build import request
+from edgekd.build.store import Store, sha256
 from edgekd.learn import checkpoint
-from edgekd.report import again
+from edgekd.publish import again
 from edgekd.runtime import bench
 from edgekd.runtime.backends import ort
-from edgekd.store import Store, sha256
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "bundle_1"
@@ -363,7 +364,7 @@ def test_a_page_that_is_a_link(here: Path, monkeypatch: pytest.MonkeyPatch, digi
     for name in ("out.samples.html", "bundle.report.html"):
         (here / name).symlink_to("victim")
     with pytest.raises(OutputError, match="samples"):
-        orders.check_writable(here / "out")
+        request.check_writable(here / "out")
     monkeypatch.chdir(here)
     shutil.copytree(digits / "out", "bundle")
     assert again.write(Path("bundle"), None).read_bytes().startswith(b"<!doctype")

@@ -22,8 +22,8 @@ import pytest
 import torch
 from torch import nn
 
+from edgekd.base.errors import FactoryError
 from edgekd.build import imports, network_key
-from edgekd.errors import FactoryError
 
 EXAMPLE = (torch.zeros(2, 6),)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from edgekd import plugins, preprocess
+from edgekd.base import plugins, preprocess
+from edgekd.base.errors import ExportError, RecipeError
 from edgekd.compress import drop_blocks
 from edgekd.compress._base import Context
-from edgekd.errors import ExportError, RecipeError
 from edgekd.learn.student import Heads, Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime.backends import _base as backends

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from edgekd import plugins
+from edgekd.base import plugins
+from edgekd.base.errors import ExportError, RecipeError
 from edgekd.compress import _groups, _latency
 from edgekd.compress._base import Clock, Context
 from edgekd.compress._groups import Group
-from edgekd.errors import ExportError, RecipeError
 from edgekd.learn.student import Heads, Student, TensorSpec
 
 SHAPE = (3, 8, 8)

@@ -13,13 +13,14 @@ import torch
 from onnx import numpy_helper
 from torchao.quantization.pt2e import FakeQuantizeBase
 
-from edgekd import plugins, target
+from edgekd.base import plugins
+from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._prepared import QatModule
-from edgekd.errors import ExportError
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime.backends import _base as backends
+from edgekd.spec import target
 
 SHAPE = (3, 8, 8)
 # Both runtimes' kernels for int8 weights would round the inputs of a linear layer as they run.

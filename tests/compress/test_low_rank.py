@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd import plugins, preprocess
+from edgekd.base import plugins, preprocess
+from edgekd.base.errors import ExportError
 from edgekd.compress import low_rank
 from edgekd.compress._base import Context
-from edgekd.errors import ExportError
 from edgekd.learn import taps
 from edgekd.learn.student import Student, TensorSpec
 

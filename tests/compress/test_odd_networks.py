@@ -11,11 +11,12 @@ from torch.nn import functional
 from torch.nn.utils import prune
 from torch.utils import checkpoint
 
-from edgekd import plugins, target
+from edgekd.base import plugins
+from edgekd.base.errors import ExportError
 from edgekd.compress import _groups
 from edgekd.compress._base import Context
-from edgekd.errors import ExportError
 from edgekd.learn.student import Student, TensorSpec
+from edgekd.spec import target
 
 
 class Odd(nn.Module):

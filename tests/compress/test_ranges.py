@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgekd import plugins
+from edgekd.base import plugins
 from edgekd.compress._histogram import SIDE, Histogram
 from edgekd.compress._observers import Rounding
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgekd import plugins
+from edgekd.base import plugins
+from edgekd.base.errors import ExportError
 from edgekd.build import taken
 from edgekd.compress import _groups
 from edgekd.compress._base import Context
 from edgekd.compress._rounding import Wish, spread
 from edgekd.compress.low_rank import Factors, LowRank
-from edgekd.errors import ExportError
 from edgekd.learn.student import Student, TensorSpec
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import onnx.parser
 import pytest
 
-from edgekd import plugins
-from edgekd.errors import EdgekdError, ExportError, IntegrityError, TargetError, UnavailableError, UsageError
+from edgekd.base import plugins
+from edgekd.base.errors import EdgekdError, ExportError, IntegrityError, TargetError, UnavailableError, UsageError
 from edgekd.runtime.backends import _base
 
 KINDS = plugins.kinds("backends")

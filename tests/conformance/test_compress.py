@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from edgekd import plugins, preprocess, target
+from edgekd.base import plugins, preprocess
+from edgekd.base.errors import ExportError, FactoryError
 from edgekd.compress._base import Context
-from edgekd.errors import ExportError, FactoryError
 from edgekd.learn import taps
 from edgekd.learn.student import Heads, Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime.backends import _base as backends
+from edgekd.spec import target
 
 # They need the layers of a transformer.
 OF_STACKS = {"keep_layers": {"layers": "bert.encoder.layer"}, "distilbert": {}, "width_prune": {}}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekd import plugins, preprocess
+from edgekd.base import plugins, preprocess
 
 
 def _npz(folder: Path) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edgekd import plugins
-from edgekd.errors import DeviceError, UsageError
+from edgekd.base import plugins
+from edgekd.base.errors import DeviceError, UsageError
 from edgekd.runtime.devices._base import LOADER, NOT_FOUND, Device
 from edgekd.runtime.devices._find import find
 

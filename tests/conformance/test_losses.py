@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from edgekd import plugins
+from edgekd.base import plugins
 
 KINDS = plugins.kinds("losses")
 LAYERS = {"student_layers": ["a"], "teacher_layers": ["b"]}
@@ -171,7 +171,7 @@ def test_a_batch_of_one_is_no_mistake(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", FEATURES)
 def test_features_need_as_many_layers_of_both(kind: str) -> None:
-    from edgekd.errors import RecipeError
+    from edgekd.base.errors import RecipeError
 
     with pytest.raises(RecipeError, match="teacher_layers"):
         plugins.build("losses", {"kind": kind, "student_layers": ["a"], "teacher_layers": ["b", "c"]}, "test")

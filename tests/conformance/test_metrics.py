@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mean_squared_error
 
-from edgekd import plugins
-from edgekd.metric import of_teacher
+from edgekd.base import plugins
 from edgekd.metrics._judge import Judge
+from edgekd.metrics._make import metric_of_teacher
 
 KINDS = plugins.kinds("metrics")
 
@@ -96,7 +96,7 @@ def test_what_a_metric_is_held_against(labelled: bool) -> None:
     assert asked("agreement") == np.mean(scores.argmax(1) == teacher.argmax(1))
     assert asked("mse") == pytest.approx(-np.mean((scores - teacher) ** 2))
     assert asked("accuracy") == np.mean(scores.argmax(1) == (labels if labelled else teacher.argmax(1)))
-    assert type(of_teacher(metric("mse"))).__name__ == "Accuracy" and of_teacher(m := metric("ndcg")) is m
+    assert type(metric_of_teacher(metric("mse"))).__name__ == "Accuracy" and metric_of_teacher(m := metric("ndcg")) is m
 
 
 def test_macro_f1_counts_a_rare_class_as_much() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd import plugins
+from edgekd.base import plugins
 
 # Fields that have no default need an example here.
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -110,7 +110,7 @@ def test_texts_do_not_depend_on_padding(table: dict[str, Any]) -> None:
 
 
 def test_bert_says_what_it_can_not_be() -> None:
-    from edgekd.errors import RecipeError
+    from edgekd.base.errors import RecipeError
 
     with pytest.raises(RecipeError, match="multiple of heads"):
         plugins.build("models", {"kind": "bert", "width": 30, "heads": 4}, "m")

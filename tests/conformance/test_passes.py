@@ -9,11 +9,12 @@ import torch
 from onnx.reference import ReferenceEvaluator
 from onnxscript import ir
 
-from edgekd import plugins, target
+from edgekd.base import plugins
 from edgekd.compress._base import Context
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.export import export
 from edgekd.lower.lower import passes, to_onnx
+from edgekd.spec import target
 
 KINDS = plugins.kinds("passes")
 SHAPE = (3, 8, 8)

@@ -9,7 +9,7 @@ import pytest
 
 from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice, Contender, choose, shortfalls
-from edgekd.recipe import Budget
+from edgekd.spec.recipe import Budget
 
 
 def exact(p50: dict[str, float]):

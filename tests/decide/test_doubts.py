@@ -13,7 +13,7 @@ from edgekd.learn.feed import Feed
 from edgekd.metrics._judge import Judge
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.metrics.macro_f1 import MacroF1
-from edgekd.recipe import Augment, Budget
+from edgekd.spec.recipe import Augment, Budget
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekd import preprocess, target
+from edgekd.base import preprocess
+from edgekd.base.errors import DataError, RecipeError, UsageError
 from edgekd.compress._base import Context
 from edgekd.compress.int8_qat import Int8Qat
-from edgekd.errors import DataError, RecipeError, UsageError
 from edgekd.learn.data.audio import Audio, read_wav
 from edgekd.learn.data.made_audio import MadeAudio
 from edgekd.learn.models._logmel import FLOOR, LogMel
@@ -26,6 +26,7 @@ from edgekd.learn.models.keyword_cnn import KeywordCnn
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime.backends import _base as backends
+from edgekd.spec import target
 
 RATE = 8_000
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgekd import plugins, recipe, target
-from edgekd.errors import DataError, FactoryError, RecipeError
+from edgekd.base import plugins
+from edgekd.base.errors import DataError, FactoryError, RecipeError
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._checks import check_alike, checked, loaded
@@ -24,6 +24,7 @@ from edgekd.learn.data.audio import Audio
 from edgekd.learn.data.interactions import Interactions
 from edgekd.learn.data.npz import Npz
 from edgekd.learn.data.text import Text
+from edgekd.spec import recipe, target
 
 RNG = np.random.default_rng(7)
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from edgekd.errors import DataError, FactoryError
+from edgekd.base.errors import DataError, FactoryError
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.learn.data.digits import Digits
 from edgekd.learn.data.imagefolder import Imagefolder

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekd.errors import DataError
+from edgekd.base.errors import DataError
 from edgekd.learn.data._encoded import Seen, open_image
 from edgekd.learn.data.imagefolder import Imagefolder
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from edgekd import plugins
-from edgekd.errors import RecipeError
+from edgekd.base import plugins
+from edgekd.base.errors import RecipeError
 
 RNG = np.random.default_rng(0)
 S, T = RNG.standard_normal((7, 5)), RNG.standard_normal((7, 5))

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from edgekd import plugins
-from edgekd.errors import DataError, RecipeError
+from edgekd.base import plugins
+from edgekd.base.errors import DataError, RecipeError
 from edgekd.learn import weights
 from edgekd.learn.data import _archive, _batches, _classes
 from edgekd.learn.data._encoded import open_image

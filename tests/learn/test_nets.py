@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from edgekd import plugins
+from edgekd.base import plugins
+from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.build import network_key
-from edgekd.errors import FactoryError, RecipeError
 from edgekd.learn import nets, taps, train
 from edgekd.learn.data._batches import from_splits
 from edgekd.learn.feed import Feed
@@ -24,7 +24,7 @@ from edgekd.learn.objective import make_terms
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Heads, are_probabilities, joined, of_training
 from edgekd.learn.teacher import Logits
-from edgekd.recipe import Augment, Schedule
+from edgekd.spec.recipe import Augment, Schedule
 
 X = (torch.randn(12, 6, generator=torch.Generator().manual_seed(0)),)
 

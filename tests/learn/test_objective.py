@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd import plugins
-from edgekd.errors import RecipeError
+from edgekd.base import plugins
+from edgekd.base.errors import RecipeError
 from edgekd.learn import taps, train
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, Term, check_layers, make_terms
 from edgekd.learn.teacher import wrap
-from edgekd.recipe import Augment, Schedule, Teacher
+from edgekd.spec.recipe import Augment, Schedule, Teacher
 
 HINT = {"kind": "hint", "student_layers": ["features.0"], "teacher_layers": ["features.1"]}
 KL = {"kind": "kl"}

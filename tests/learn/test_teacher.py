@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from edgekd import cli, plugins
-from edgekd.errors import RecipeError
+from edgekd import cli
+from edgekd.base import plugins
+from edgekd.base.errors import RecipeError
 from edgekd.learn.data.digits import Digits
 from edgekd.learn.teacher import load_teacher, wrap
-from edgekd.recipe import Teacher
+from edgekd.spec.recipe import Teacher
 
 MODEL = {"kind": "convnet", "width": 8, "depth": 1}
 SHAPE = (1, 8, 8)

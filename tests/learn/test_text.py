@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from edgekd import plugins
-from edgekd.errors import DataError, RecipeError
+from edgekd.base import plugins
+from edgekd.base.errors import DataError, RecipeError
+from edgekd.base.wordpiece import NEEDED
 from edgekd.learn import taps, train
 from edgekd.learn.data._vocabulary import learned
 from edgekd.learn.data.made_text import MadeText
@@ -20,8 +21,7 @@ from edgekd.learn.data.text import Text
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, make_terms
 from edgekd.learn.teacher import wrap
-from edgekd.recipe import Augment, Teacher
-from edgekd.wordpiece import NEEDED
+from edgekd.spec.recipe import Augment, Teacher
 
 ROWS = [(f"{'fine' if i % 2 else 'poor'} film of number {i}", str(i % 2)) for i in range(30)]
 
@@ -177,7 +177,7 @@ def test_hidden_states_are_compared_where_tokens_are() -> None:
 
 
 def test_a_student_has_a_model_or_is_made_of_the_teacher() -> None:
-    from edgekd import recipe
+    from edgekd.spec import recipe
 
     base: dict[str, Any] = {
         "name": "x",

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd import plugins
-from edgekd.errors import DivergedError
+from edgekd.base import plugins
+from edgekd.base.errors import DivergedError
 from edgekd.learn import checkpoint, train
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import make_terms
-from edgekd.recipe import Augment, Schedule
+from edgekd.spec.recipe import Augment, Schedule
 
 GOLDEN = (Path(__file__).parent.parent / "golden" / "loss_curve.txt").read_text().split()
 

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file, save_model
 from torch import nn
 
-from edgekd import plan
-from edgekd.errors import RecipeError
+from edgekd.base.errors import RecipeError
+from edgekd.build import plan
 from edgekd.learn import weights
 
 WHERE = "teacher.checkpoint: c"

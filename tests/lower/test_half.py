@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from edgekd import plugins
+from edgekd.base import plugins
 from edgekd.build.exports import Half
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx

@@ -18,11 +18,13 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxscript import ir
 from torch import nn
 
-from edgekd import host, steps, target
+from edgekd.base import host
+from edgekd.build import steps
 from edgekd.compress._base import Context
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import passes, to_onnx
 from edgekd.lower.passes.bias_of_matmul import BiasOfMatmul
+from edgekd.spec import target
 
 ISAS = ("", "AVX2", "AVX512_CORE", "AVX512_CORE_VNNI")
 SAMPLES = 64

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgekd import plugins
-from edgekd.errors import ExportError
+from edgekd.base import plugins
+from edgekd.base.errors import ExportError
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 

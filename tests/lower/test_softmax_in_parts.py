@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd import target
-from edgekd.errors import TargetError
+from edgekd.base.errors import TargetError
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime.backends import _base as backends
+from edgekd.spec import target
 
 SHARED = (1, 2)  # axes that the two softmaxes below sum over
 

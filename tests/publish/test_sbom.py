@@ -11,7 +11,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from edgekd import plugins
+from edgekd.base import plugins
 from edgekd.publish import sbom
 from edgekd.runtime import bundle
 from edgekd.runtime.contents import Checked

@@ -16,7 +16,7 @@ import numpy as np
 import onnx.parser
 import pytest
 
-from edgekd.errors import ExportError, FactoryError, IntegrityError, TargetError, UnavailableError, UsageError
+from edgekd.base.errors import ExportError, FactoryError, IntegrityError, TargetError, UnavailableError, UsageError
 from edgekd.runtime.backends import _base, openvino, ort
 
 ROOT = Path(openvino.__file__).parents[3]

@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgekd import errors
-from edgekd.base import child
-from edgekd.errors import EdgekdError, IntegrityError, ResourceError, TargetError, UnavailableError, UsageError
+from edgekd.base import child, errors
+from edgekd.base.errors import EdgekdError, IntegrityError, ResourceError, TargetError, UnavailableError, UsageError
 from edgekd.runtime import bench
 from edgekd.runtime.backends._base import Array, Port
 from edgekd.runtime.bench import BenchJob, bench_in_process, bench_in_subprocess, measure, ratio_ci, summary

@@ -14,7 +14,7 @@ import pytest
 
 import edgekd
 from edgekd import cli
-from edgekd.errors import DeviceError, ResourceError, UsageError
+from edgekd.base.errors import DeviceError, ResourceError, UsageError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import compare, exports, local, remote
 from edgekd.runtime.bench import BenchJob, BenchResult

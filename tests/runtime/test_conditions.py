@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from edgekd import host
+from edgekd.base import host
 from edgekd.runtime import conditions
 from edgekd.runtime.conditions import Conditions
 

@@ -19,7 +19,7 @@ import numpy as np
 import onnx.parser
 import pytest
 
-from edgekd.errors import EdgekdError, UsageError
+from edgekd.base.errors import EdgekdError, UsageError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import remote
 from edgekd.runtime.bundle import Bundle, Variant

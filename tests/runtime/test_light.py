@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekd import cli, pipeline
+from edgekd import cli
+from edgekd.build import run as running
 from edgekd.learn.data.digits import Digits
 
 ROOT = Path(__file__).parent.parent.parent
@@ -56,7 +57,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = [argument for setting in SMALL for argument in ("--set", setting)]
     line = ["build", "digits", "--target", "ort-cpu", "--target", "openvino", *settings]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "SECONDS", 0.1)  # of timing: no latency is looked at
+        patch.setattr(running, "SECONDS", 0.1)  # of timing: no latency is looked at
         assert cli.run([*line, "--out", str(folder / "out"), "--cache", str(folder / "cache")]) == 0
     return folder / "out"
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import edgekd
-from edgekd.errors import IntegrityError, UnavailableError
+from edgekd.base.errors import IntegrityError, UnavailableError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import opening
 

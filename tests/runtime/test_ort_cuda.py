@@ -6,12 +6,12 @@ import numpy as np
 import onnx.parser
 import pytest
 
-from edgekd import target
-from edgekd.errors import UnavailableError, UsageError
+from edgekd.base.errors import UnavailableError, UsageError
 from edgekd.runtime import bench
 from edgekd.runtime.backends import _base
 from edgekd.runtime.backends._base import Apart
 from edgekd.runtime.bench import BenchJob
+from edgekd.spec import target
 
 NET = """
 <ir_version: 10, opset_import: ["" : 20]>

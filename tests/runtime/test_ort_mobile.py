@@ -12,10 +12,11 @@ import onnx.parser
 import pytest
 
 import edgekd
-from edgekd import inspection, target
-from edgekd.errors import ExportError, UnavailableError
+from edgekd.base.errors import ExportError, UnavailableError
+from edgekd.cli import inspection
 from edgekd.runtime.backends import _base
 from edgekd.runtime.backends._base import SelfTimed
+from edgekd.spec import target
 
 CONV = """
 <ir_version: 10, opset_import: ["" : 20]>

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from edgekd.errors import IntegrityError, UsageError
+from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.runtime.backends._base import Array, Port
 from edgekd.runtime.parity import check, clearly_differs, compare, run_all
 

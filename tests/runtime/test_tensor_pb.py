@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from onnx import numpy_helper
 
-from edgekd.errors import IntegrityError, UsageError
+from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.runtime import tensor_pb
 
 DTYPES = ["float32", "float64", "uint8", "int8", "int32", "int64", "bool"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import edgekd
-from edgekd.errors import UsageError
+from edgekd.base.errors import UsageError
 from edgekd.runtime.backends import openvino
 
 

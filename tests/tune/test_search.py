@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from edgekd import cli, space
-from edgekd import recipe as recipes
+from edgekd import cli
 from edgekd.learn.feed import Feed
-from edgekd.recipe import Recipe
-from edgekd.tune import outcome, search, study, trial
+from edgekd.spec import recipe as recipes
+from edgekd.spec.recipe import Recipe
+from edgekd.tune import outcome, search, search_space, study, trial
 from edgekd.tune.verdict import Result, Shape, missed
 
 TUNE = """
@@ -94,7 +94,7 @@ def test_the_budget_is_met_by_what_is_best_inside_it(fake: Fake, tuned: Callable
     chosen, _ = recipes.load(str(written))
     assert chosen.student.model is not None and chosen.student.model["width"] == 48
     assert chosen.budget.max_latency_ms == 0.5 and chosen.targets == ("ort-cpu",)
-    assert space.likeness(chosen) == trials[found["chosen"]]["likeness"]
+    assert search_space.likeness(chosen) == trials[found["chosen"]]["likeness"]
     page = (tmp_path / "out.tune" / "tune.html").read_text()
     assert "<circle" in page and "chosen" in page
 
@@ -251,7 +251,7 @@ def make_study(tmp_path: Path, url: str | None = None) -> study.Study:
     digits, _ = recipes.load("digits")
     knobs = {"student.model.width": recipes.Knob(choices=(16, 32, 128))}
     storage = study.open_storage(url or str(tmp_path / "s.journal"))
-    return study.Study(storage, "s", knobs, space.current(digits, knobs), 0)
+    return study.Study(storage, "s", knobs, search_space.current(digits, knobs), 0)
 
 
 @pytest.mark.parametrize("kind", ["journal", "sqlite"])
@@ -308,7 +308,7 @@ def test_a_process_is_told_from_its_successor() -> None:
 
 def test_the_recipe_that_was_found_reads_well() -> None:
     digits, _ = recipes.load("digits")
-    text = outcome.toml(space.table_of(digits), "about it")
+    text = outcome.toml(search_space.table_of(digits), "about it")
     assert text.startswith("# about it\n") and "[[compress]]" in text
     assert tomllib.loads(text)["losses"] == [dict(loss) for loss in digits.losses]
 

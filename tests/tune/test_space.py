@@ -11,27 +11,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekd import recipe as recipes
-from edgekd import space
-from edgekd.errors import RecipeError
-from edgekd.plan import content
-from edgekd.recipe import Knob
-from edgekd.tune import outcome
+from edgekd.base.errors import RecipeError
+from edgekd.build.plan import content
+from edgekd.spec import recipe as recipes
+from edgekd.spec.recipe import Knob
+from edgekd.tune import outcome, search_space
 
 DIGITS, _ = recipes.load("digits")
-KNOBS = space.of(DIGITS, "digits.toml")
+KNOBS = search_space.of(DIGITS, "digits.toml")
 
 
 def with_tune(tune: dict[str, Any], name: str = "digits") -> recipes.Recipe:
     loaded, _ = recipes.load(name)
-    return recipes.parse({**space.table_of(loaded), "tune": tune}, "mine.toml")
+    return recipes.parse({**search_space.table_of(loaded), "tune": tune}, "mine.toml")
 
 
 def points(knobs: dict[str, Knob]) -> st.SearchStrategy[dict[str, Any]]:
     def values(knob: Knob) -> st.SearchStrategy[Any]:
         if knob.choices is not None:
             return st.sampled_from(knob.choices)
-        return st.floats(float(knob.low or 0), float(knob.high or 0)).map(space.tidy)
+        return st.floats(float(knob.low or 0), float(knob.high or 0)).map(search_space.tidy)
 
     return st.fixed_dictionaries({key: values(knob) for key, knob in knobs.items()})
 
@@ -39,9 +38,9 @@ def points(knobs: dict[str, Knob]) -> st.SearchStrategy[dict[str, Any]]:
 @settings(max_examples=60, deadline=None)
 @given(points(KNOBS))
 def test_every_point_is_a_recipe_that_toml_can_hold(point: dict[str, Any]) -> None:
-    table = space.table_of(DIGITS)
+    table = search_space.table_of(DIGITS)
     before = copy.deepcopy(table)
-    made = space.apply(table, point)
+    made = search_space.apply(table, point)
     assert table == before, "the given table stays as it was"
     recipe = recipes.parse(made, "digits.toml")
     again = recipes.parse(tomllib.loads(outcome.toml(made, "about")), "recipe.toml")
@@ -54,18 +53,18 @@ def test_every_point_is_a_recipe_that_toml_can_hold(point: dict[str, Any]) -> No
 @pytest.mark.parametrize("name", sorted({*recipes.builtins()} - {"resnet50-mobilenetv2"}))  # imports transformers
 def test_where_a_recipe_stands_is_that_recipe(name: str) -> None:
     recipe, _ = recipes.load(name)
-    knobs = space.default(recipe)
-    now = space.current(recipe, knobs)
+    knobs = search_space.default(recipe)
+    now = search_space.current(recipe, knobs)
     assert set(now) == set(knobs), "the default space is made around the recipe"
-    made = recipes.parse(space.apply(space.table_of(recipe), now), name)
-    assert space.likeness(made) == space.likeness(recipe)
+    made = recipes.parse(search_space.apply(search_space.table_of(recipe), now), name)
+    assert search_space.likeness(made) == search_space.likeness(recipe)
 
 
 def test_likeness_is_of_what_is_trained() -> None:
-    table = space.table_of(DIGITS)
+    table = search_space.table_of(DIGITS)
 
     def like(point: dict[str, Any], **more: Any) -> str:
-        return space.likeness(recipes.parse({**space.apply(table, point), **more}, "x"))
+        return search_space.likeness(recipes.parse({**search_space.apply(table, point), **more}, "x"))
 
     plain = like({})
     assert like({}, name="other", budget={"max_drop": 0.5}, tune={"student.epochs": {"choices": [1, 2]}}) == plain
@@ -76,26 +75,30 @@ def test_likeness_is_of_what_is_trained() -> None:
 
 
 def test_the_first_steps_are_downwards() -> None:
-    steps = space.ladder(KNOBS, space.current(DIGITS, KNOBS))
+    steps = search_space.ladder(KNOBS, search_space.current(DIGITS, KNOBS))
     widths = [(step["student.model.width"], step["student.model.strides"]) for step in steps]
     assert widths == [(w, s) for w in (96, 64, 48) for s in ([1, 1, 2], [2, 1, 1])]
     grid = {"student.model.width": Knob(low=16, high=128, step=16)}
-    assert [p["student.model.width"] for p in space.ladder(grid, {"student.model.width": 128})] == [96, 64, 32]
-    assert space.ladder({"student.epochs": Knob(low=1, high=9)}, {"student.epochs": 3}) == []
+    assert [p["student.model.width"] for p in search_space.ladder(grid, {"student.model.width": 128})] == [96, 64, 32]
+    assert search_space.ladder({"student.epochs": Knob(low=1, high=9)}, {"student.epochs": 3}) == []
 
 
 def test_or_upwards_where_the_recipe_knows_too_little() -> None:
     grid = {"student.model.width": Knob(low=16, high=128, step=16)}
-    assert [p["student.model.width"] for p in space.ladder(grid, {"student.model.width": 64}, up=True)] == [80, 96, 128]
+    assert [p["student.model.width"] for p in search_space.ladder(grid, {"student.model.width": 64}, up=True)] == [
+        80,
+        96,
+        128,
+    ]
     coarse = {"student.model.width": Knob(low=48, high=128, step=16)}
-    assert [p["student.model.width"] for p in space.ladder(coarse, {"student.model.width": 72}, up=True)] == [
+    assert [p["student.model.width"] for p in search_space.ladder(coarse, {"student.model.width": 72}, up=True)] == [
         96,
         112,
         128,
     ]
-    assert [p["student.model.width"] for p in space.ladder(coarse, {"student.model.width": 56})] == [48]
+    assert [p["student.model.width"] for p in search_space.ladder(coarse, {"student.model.width": 56})] == [48]
     listed = {"student.model.width": Knob(choices=(8, 16, 24, 32, 48))}
-    assert [p["student.model.width"] for p in space.ladder(listed, {"student.model.width": 16}, up=True)] == [
+    assert [p["student.model.width"] for p in search_space.ladder(listed, {"student.model.width": 16}, up=True)] == [
         24,
         32,
         48,
@@ -103,10 +106,10 @@ def test_or_upwards_where_the_recipe_knows_too_little() -> None:
 
 
 def test_another_kind_takes_what_it_knows() -> None:
-    table = space.table_of(DIGITS)
-    made = space.apply(table, {"losses.0.kind": "dist", "losses.0.temperature": 2.0, "losses.0.gamma": 3.0})
+    table = search_space.table_of(DIGITS)
+    made = search_space.apply(table, {"losses.0.kind": "dist", "losses.0.temperature": 2.0, "losses.0.gamma": 3.0})
     assert made["losses"][0] == {"kind": "dist", "temperature": 2.0, "weight": 0.9, "gamma": 3.0}
-    made = space.apply(table, {"losses.0.kind": "squared_error", "losses.0.temperature": 2.0})
+    made = search_space.apply(table, {"losses.0.kind": "squared_error", "losses.0.temperature": 2.0})
     assert made["losses"][0] == {"kind": "squared_error", "weight": 0.9}
 
 
@@ -122,7 +125,7 @@ def test_keys_may_be_written_with_or_without_quotes() -> None:
     )
     recipe = with_tune(nested["tune"])
     assert set(recipe.tune) == {"student.model.width", "losses.0.weight"}
-    assert space.of(recipe, "mine.toml")["student.model.width"].high == 64
+    assert search_space.of(recipe, "mine.toml")["student.model.width"].high == 64
 
 
 @pytest.mark.parametrize(
@@ -144,15 +147,15 @@ def test_keys_may_be_written_with_or_without_quotes() -> None:
 )
 def test_mistakes_are_told(tune: dict[str, Any], says: str) -> None:
     with pytest.raises(RecipeError) as err:
-        space.of(with_tune(tune), "mine.toml")
+        search_space.of(with_tune(tune), "mine.toml")
     assert says in str(err.value)
     assert "tune" in str(err.value)
 
 
 def test_a_recipe_without_anything_to_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(space, "default", lambda recipe: {})
+    monkeypatch.setattr(search_space, "default", lambda recipe: {})
     with pytest.raises(RecipeError, match="nothing to turn"):
-        space.of(DIGITS, "digits.toml")
+        search_space.of(DIGITS, "digits.toml")
 
 
 def test_what_knows_too_little_grows_in_every_dimension_first() -> None:
@@ -162,7 +165,7 @@ def test_what_knows_too_little_grows_in_every_dimension_first() -> None:
         "losses.0.weight": Knob(choices=[0.1, 0.9]),
     }
     now = {"student.model.width": 48, "student.model.depth": 1, "losses.0.weight": 0.1}
-    up = space.ladder(knobs, now, up=True)
+    up = search_space.ladder(knobs, now, up=True)
     assert up[0] == {**now, "student.model.width": 64, "student.model.depth": 2}
     assert up[1] == {**now, "student.model.width": 64}
-    assert all(p["student.model.depth"] == 1 for p in space.ladder(knobs, now))
+    assert all(p["student.model.depth"] == 1 for p in search_space.ladder(knobs, now))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekd.recipe import Budget
+from edgekd.spec.recipe import Budget
 from edgekd.tune import verdict
 from edgekd.tune.verdict import Result, Shape
 

@@ -21,7 +21,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from edgekd.base import limits
-from edgekd.errors import DataError
+from edgekd.base.errors import DataError
 from edgekd.learn.data import _files
 
 # What damaged zip files raise, and those of a kind that Python can't read.

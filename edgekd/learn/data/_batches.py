@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import plugins
+from edgekd.base import plugins
+from edgekd.base.errors import DataError
 from edgekd.base.samples import array_of
-from edgekd.errors import DataError
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._classes import named, numbered

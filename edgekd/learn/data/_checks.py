@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import plugins
-from edgekd.errors import DataError, FactoryError
-from edgekd.heads import columns, labels_of
+from edgekd.base import plugins
+from edgekd.base.errors import DataError, FactoryError
+from edgekd.base.heads import columns, labels_of
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._classes import named
 

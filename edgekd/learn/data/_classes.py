@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import limits
-from edgekd.errors import DataError
+from edgekd.base.errors import DataError
 
 LISTED = 100  # names that an error lists
 NAME_THEM = "labels that are ids are right once their names are given, each as it stands in the labels"

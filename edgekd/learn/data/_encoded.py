@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgekd.base import limits
-from edgekd.errors import DataError
+from edgekd.base.errors import DataError
 from edgekd.learn.data import _complaints
 
 # The kinds that are read (a phone's MPO is a JPEG); Pillow knows others, and starts programs for some.

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 from edgekd.base import limits
-from edgekd.errors import DataError
+from edgekd.base.errors import DataError
 
 _CHUNK = 1 << 20
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekd.errors import DataError
+from edgekd.base.errors import DataError
 from edgekd.learn.data import _files
 from edgekd.learn.data._base import Split
 from edgekd.learn.data._classes import LISTED, named, same

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgekd.errors import RecipeError
+from edgekd.base.errors import RecipeError
 from edgekd.learn.data._base import Dataset, Split
 
 Groups = Mapping[str, Sequence[int]]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.errors import DataError
+from edgekd.base.errors import DataError
 from edgekd.learn.data._base import Split
 
 # What folders and files of a split are called, in whatever case.

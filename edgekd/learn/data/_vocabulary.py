@@ -13,9 +13,9 @@ from typing import Any
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from edgekd.base import limits
-from edgekd.errors import DataError
+from edgekd.base.errors import DataError
+from edgekd.base.wordpiece import CONTINUED, LONGEST_WORD, MASKED, NEEDED, UNKNOWN, Vocabulary, words
 from edgekd.learn.data import _files
-from edgekd.wordpiece import CONTINUED, LONGEST_WORD, MASKED, NEEDED, UNKNOWN, Vocabulary, words
 
 ALPHABET = 1000  # characters; words with rarer ones are not learned from
 FILES = ("vocab.txt", "tokenizer.json")

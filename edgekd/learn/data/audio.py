@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import limits
+from edgekd.base.errors import DataError
 from edgekd.base.samples import fit
-from edgekd.errors import DataError
 from edgekd.learn.data import _archive, _files, _folders
 from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekd.errors import UnavailableError
+from edgekd.base.errors import UnavailableError
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._split import carve, check_seed, image_ops, part

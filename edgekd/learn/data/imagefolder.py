@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekd.base import limits
-from edgekd.errors import DataError
+from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _folders
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked

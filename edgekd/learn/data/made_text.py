@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgekd.base.wordpiece import MASKED, NEEDED, Vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._split import check_seed
-from edgekd.wordpiece import MASKED, NEEDED, Vocabulary
 
 
 @dataclass(frozen=True)

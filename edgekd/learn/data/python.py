@@ -6,8 +6,8 @@ import functools
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgekd import plugins
-from edgekd.errors import FactoryError
+from edgekd.base import plugins
+from edgekd.base.errors import FactoryError
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.data._batches import fingerprint, from_splits
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekd.errors import DataError
+from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgekd.errors import RecipeError
+from edgekd.base.errors import RecipeError
 
 
 @dataclass(frozen=True)

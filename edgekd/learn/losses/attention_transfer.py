@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgekd.errors import RecipeError
+from edgekd.base.errors import RecipeError
 from edgekd.learn.losses._features import OnLayers, pooled
 
 

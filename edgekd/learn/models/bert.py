@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from edgekd.errors import RecipeError
+from edgekd.base.errors import RecipeError
 from edgekd.learn.models.transformers import Transformers
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from edgekd.errors import RecipeError
+from edgekd.base.errors import RecipeError
 from edgekd.learn.models._logmel import LogMel, mel_filters
 from edgekd.learn.models.convnet import Convnet
 

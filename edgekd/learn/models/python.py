@@ -7,9 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from edgekd import plugins
-from edgekd.base import watch
-from edgekd.errors import FactoryError
+from edgekd.base import plugins, watch
+from edgekd.base.errors import FactoryError
 
 
 @dataclass(frozen=True)

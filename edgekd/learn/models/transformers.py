@@ -12,8 +12,8 @@ from typing import Any
 import transformers
 from torch import Tensor, nn
 
-from edgekd import plugins
-from edgekd.errors import RecipeError
+from edgekd.base import plugins
+from edgekd.base.errors import RecipeError
 from edgekd.learn.quiet import quiet
 from edgekd.learn.teacher import Logits
 

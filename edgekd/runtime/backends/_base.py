@@ -17,9 +17,9 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd import plugins
-from edgekd.base import confined
-from edgekd.errors import ExportError, TargetError, UnavailableError, UsageError
+from edgekd.base import confined, plugins
+from edgekd.base.errors import ExportError, TargetError, UnavailableError, UsageError
+from edgekd.document.kernel import Kernel
 
 # The pip requirement that brings a module; a module that is not listed brings itself.
 _REQUIREMENTS = {"onnxruntime": "'edgekd[ort]'", "openvino": "'edgekd[openvino]'"}
@@ -56,32 +56,6 @@ class Port:
     name: str
     shape: tuple[int | None, ...]
     dtype: str
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """One thing that a runtime really runs of a compiled model.
-
-    Attributes:
-        name: the runtime's own.
-        op: the runtime's operator: ``QLinearConv``, ``FullyConnected``.
-        precision: what it computes in, as numpy names it (``int8`` also stands for uint8); of a conversion both:
-            ``float32 to int8``.
-        microseconds: typical of some runs with the runtime's profiler on, which costs a little itself; None where
-            the runtime does not tell.
-        layers: the nodes of the ONNX file that it was made of, as far as the runtime tells.
-    """
-
-    name: str
-    op: str
-    precision: str
-    microseconds: float | None = None
-    layers: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, table: Mapping[str, Any]) -> Kernel:
-        """From what ``asdict`` gave and JSON, which knows no tuples, brought back."""
-        return cls(**{**table, "layers": tuple(table["layers"])})
 
 
 class Session(Protocol):

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.disk import temporary
-from edgekd.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
+from edgekd.base.disk import temporary
+from edgekd.base.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
+from edgekd.document.kernel import Kernel
 from edgekd.runtime.backends import _ir
-from edgekd.runtime.backends._base import Array, Kernel, Port, check_inputs, fits, listed, profiled, unreported
+from edgekd.runtime.backends._base import Array, Port, check_inputs, fits, listed, profiled, unreported
 
 with unreported():
     import openvino as ov

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.disk import temporary
-from edgekd.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
-from edgekd.runtime.backends._base import Array, Kernel, Port, Session, check_inputs, fits, listed, profiled, unreported
+from edgekd.base.disk import temporary
+from edgekd.base.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
+from edgekd.document.kernel import Kernel
+from edgekd.runtime.backends._base import Array, Port, Session, check_inputs, fits, listed, profiled, unreported
 
 with unreported():
     import onnxruntime

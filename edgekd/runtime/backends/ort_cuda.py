@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.errors import UsageError
+from edgekd.base.errors import UsageError
 from edgekd.runtime.backends import ort
 from edgekd.runtime.backends._base import Array, check_inputs, fits, listed, unreported
 

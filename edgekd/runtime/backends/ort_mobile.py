@@ -14,8 +14,8 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgekd.disk import temporary
-from edgekd.errors import IntegrityError, ResourceError
+from edgekd.base.disk import temporary
+from edgekd.base.errors import IntegrityError, ResourceError
 from edgekd.runtime.backends import ort
 from edgekd.runtime.backends._base import unreported
 from edgekd.runtime.backends.ort import OrtSession

@@ -22,8 +22,8 @@ from typing import Any, BinaryIO, TypeVar, cast
 import numpy as np
 
 from edgekd.base import reader
+from edgekd.base.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
 from edgekd.document import reply
-from edgekd.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
 from edgekd.runtime.backends._base import Array, Port, check_inputs, listed
 
 FILE, PACKAGE, FOLDER = "model.onnx", "onnxruntime-web", "EDGEKD_NODE_MODULES"

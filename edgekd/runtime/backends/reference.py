@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx.reference
 
-from edgekd.errors import ExportError, IntegrityError, UsageError
+from edgekd.base.errors import ExportError, IntegrityError, UsageError
 from edgekd.runtime.backends._base import Array, Port, check_inputs, listed
 
 FILE = "model.onnx"

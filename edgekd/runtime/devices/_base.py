@@ -6,8 +6,8 @@ import dataclasses
 import shlex
 from typing import Any, Protocol
 
+from edgekd.base.errors import DeviceError, EdgekdError
 from edgekd.base.printable import is_printable
-from edgekd.errors import DeviceError, EdgekdError
 
 # What the device's own Python is told first: read a program from stdin, whose size stands on the first line.
 LOADER = """\

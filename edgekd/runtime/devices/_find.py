@@ -7,9 +7,8 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
-from edgekd import plugins
-from edgekd.base import toml_files
-from edgekd.errors import UsageError
+from edgekd.base import plugins, toml_files
+from edgekd.base.errors import UsageError
 from edgekd.runtime.devices._base import Device
 
 FILE, ASKED = "devices.toml", "EDGEKD_DEVICES"

@@ -6,7 +6,7 @@ import re
 import shutil
 from dataclasses import dataclass
 
-from edgekd.errors import DeviceError, EdgekdError
+from edgekd.base.errors import DeviceError, EdgekdError
 from edgekd.runtime.devices._base import LONGEST, check_longest, check_texts, ended, remote_line
 
 REASONS = (

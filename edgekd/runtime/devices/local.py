@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from edgekd.errors import EdgekdError
+from edgekd.base.errors import EdgekdError
 from edgekd.runtime.devices._base import LOADER, LONGEST, check_longest, check_texts, ended
 
 

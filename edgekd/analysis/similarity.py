@@ -1,0 +1,122 @@
+"""How sure a net is and how alike two nets are, from their scores and features: numpy alone, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base.scores import log_softmax
+
+Array = NDArray[np.float64]
+BINS = 15
+ROWS = 1024  # samples at once: scores of many items are large
+
+
+def calibration(scores: NDArray[Any], labels: NDArray[np.int64], bins: int = BINS) -> dict[str, Any]:
+    """Whether a net is as often right as it says.
+
+    ECE = sum over bins of  n_b / N * | accuracy_b - confidence_b |  (Guo et al. 2017, arXiv:1706.04599, eq. 5), over
+    bins (low, high] of equal width. The confidence is the probability of the best class; nll is the mean of
+    -log p(label), in nats.
+
+    Args:
+        scores: (N, C) with N >= 1; labels: (N,) in 0..C-1.
+
+    Returns:
+        ``{ece, confidence, accuracy, nll, bins: [{low, high, count, confidence, accuracy}]}``; the means of an empty
+        bin are None.
+    """
+    confidence, nll = np.empty(len(scores)), np.empty(len(scores))
+    for part in _parts(len(scores)):
+        log_p = log_softmax(scores[part])
+        confidence[part] = np.minimum(np.exp(log_p.max(axis=1)), 1.0)
+        nll[part] = -log_p[np.arange(len(log_p)), labels[part]]
+    hit = scores.argmax(axis=1) == labels
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    place = np.searchsorted(edges[1:], confidence, side="left")
+    rows, ece = [], 0.0
+    for b in range(bins):
+        inside = place == b
+        count = int(inside.sum())
+        sure, right = (float(confidence[inside].mean()), float(hit[inside].mean())) if count else (None, None)
+        if sure is not None and right is not None:
+            ece += count / len(scores) * abs(right - sure)
+        rows.append({"low": edges[b], "high": edges[b + 1], "count": count, "confidence": sure, "accuracy": right})
+    means = {"confidence": float(confidence.mean()), "accuracy": float(hit.mean()), "nll": float(nll.mean())}
+    return {"ece": ece, **means, "bins": rows}
+
+
+def divergence(one: NDArray[Any], other: NDArray[Any]) -> Array:
+    """(N,) Jensen-Shannon divergence of two nets' answers, in bits: 0 for the same, 1 where nothing is shared.
+
+    JS(p, q) = ( KL(p || m) + KL(q || m) ) / 2 with m = (p + q) / 2 (Lin 1991, doi:10.1109/18.61115).
+
+    Args:
+        one, other: (N, C) scores.
+    """
+    found = np.empty(len(one))
+    for part in _parts(len(one)):
+        log_p, log_q = log_softmax(one[part]), log_softmax(other[part])
+        log_m = np.logaddexp(log_p, log_q) - np.log(2)
+        nats = np.exp(log_p) * (log_p - log_m) + np.exp(log_q) * (log_q - log_m)
+        found[part] = nats.sum(axis=1) / (2 * np.log(2))
+    return np.clip(found, 0.0, 1.0)
+
+
+def linear_cka(one: NDArray[Any], other: NDArray[Any]) -> float | None:
+    """How alike two layers arrange the same samples, 0..1.
+
+    CKA(X, Y) = || Y'X ||^2 / ( || X'X || || Y'Y || ), Frobenius norms of centred columns (Kornblith et al. 2019,
+    arXiv:1905.00414, section 3): 1 for X itself, and for X turned, mirrored, moved or scaled as a whole. With few
+    samples of many values unlike layers look more alike than they are.
+
+    Args:
+        one, other: (N, D) and (N, E) features of the same samples.
+
+    Returns:
+        None where a layer says the same of every sample.
+    """
+    return _alike(_gram(one), _gram(other))
+
+
+def cka_table(rows: list[NDArray[Any]], columns: list[NDArray[Any]]) -> list[list[float | None]]:
+    """``linear_cka`` of each of some layers with each of others."""
+    down, across = [_gram(x) for x in rows], [_gram(x) for x in columns]
+    return [[_alike(a, b) for b in across] for a in down]
+
+
+def _gram(features: NDArray[Any]) -> Array | None:
+    """(N, N) inner products of centred features, of norm 1: || Y'X ||^2 is the inner product of two of these."""
+    centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+    size = float(np.abs(features).max(initial=0.0))
+    if float(np.abs(centred).max(initial=0.0)) <= 1e-12 * size:
+        return None
+    centred /= np.abs(centred).max()
+    gram = centred @ centred.T
+    return gram / float(np.linalg.norm(gram))
+
+
+def _alike(one: Array | None, other: Array | None) -> float | None:
+    return None if one is None or other is None else float(np.clip((one * other).sum(), 0.0, 1.0))
+
+
+def distance(one: NDArray[Any], other: NDArray[Any]) -> Array:
+    """(N,) root of the mean squared difference of two nets' values, (N, C) each."""
+    found: Array = np.sqrt(np.square(one.astype(np.float64) - other).mean(axis=1))
+    return found
+
+
+def furthest(distances: Array, most: int) -> list[tuple[int, float]]:
+    """(number, distance) of the largest of some distances, the largest first.
+
+    Held to six decimals, so that the last bits of a score don't change the order.
+    """
+    found = np.round(distances, 6)
+    return [(int(i), float(found[i])) for i in np.argsort(-found, kind="stable")[:most]]
+
+
+def _parts(total: int) -> Iterator[slice]:
+    return (slice(start, start + ROWS) for start in range(0, total, ROWS))

@@ -1,0 +1,131 @@
+"""What did the student learn? How sure it and its teacher are, where they part, what their layers share.
+
+Everything here is of the test split, after the choice, and of the student that ships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.analysis import layers, similarity
+from edgekd.base.heads import answers, columns, labels_of, split
+from edgekd.base.scores import softmax
+from edgekd.build import steps
+from edgekd.build.evaluation import Exam
+from edgekd.document.apart import Answer, Sample
+
+MOST = 12  # samples that the two are furthest apart on
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The student that is looked at.
+
+    Attributes:
+        target, candidate: where and as what it ships; None where nothing ships.
+        step: the trained step that its file was made from.
+        scores: (N, C) over the test split, of the file itself; of the torch model where nothing ships.
+        exam: what it was scored on.
+    """
+
+    target: str | None
+    candidate: str | None
+    step: str
+    scores: NDArray[np.float32]
+    exam: Exam
+
+
+def make(bench: steps.Bench, trained: Mapping[str, steps.Trained], shown: Shown) -> dict[str, Any]:
+    """``details.learned`` of report.json, but for the gain of each loss."""
+    exam = shown.exam
+    same = answers(exam.teacher("test"), bench.heads) == answers(shown.scores, bench.heads)
+    far = _apart(bench, shown)
+    return {
+        "student": {"target": shown.target, "candidate": shown.candidate, "step": shown.step},
+        "agreement": float(same.mean()) if bench.classifies else None,
+        "calibration": _calibration(bench, shown),
+        "layers": _layers(bench, trained, shown.step),
+        "unit": "bit" if bench.classifies else "",
+        "apart": [{"sample": exam.number("test", i), "divergence": distance} for i, distance in far],
+    }
+
+
+def _calibration(bench: steps.Bench, shown: Shown) -> list[dict[str, Any]] | None:
+    """Of teacher and student, for each head; None without labels."""
+    labels, teacher = shown.exam.labels["test"], shown.exam.teacher("test")
+    if labels is None or not bench.classifies:
+        return None
+    found = []
+    for name, where in columns(bench.heads).items():
+        own = labels_of(labels, bench.heads, name)
+        assert own is not None
+        nets = {"teacher": teacher, "student": shown.scores}
+        by_net = {net: similarity.calibration(scores[:, where], own) for net, scores in nets.items()}
+        found.append({"head": name if len(bench.heads) > 1 else None, **by_net})
+    return found
+
+
+def _apart(bench: steps.Bench, shown: Shown) -> list[tuple[int, float]]:
+    """The samples with the largest mean divergence over the heads; of values, with the largest distance."""
+    teacher = shown.exam.teacher("test")
+    if not bench.classifies:
+        return similarity.furthest(similarity.distance(teacher, shown.scores), MOST)
+    pairs = zip(*(split(scores, bench.heads).values() for scores in (teacher, shown.scores)), strict=True)
+    by_head = [similarity.divergence(teacher, student) for teacher, student in pairs]
+    return similarity.furthest(np.mean(by_head, axis=0), MOST)
+
+
+def _layers(bench: steps.Bench, trained: Mapping[str, steps.Trained], step: str) -> dict[str, Any]:
+    """CKA of the last student before it was quantized (a quantized graph keeps no modules) and the first teacher."""
+    while bench.plan.steps[step].numerics is not None:
+        step = bench.plan.steps[step].parent or "student"
+    student, teacher = trained[step].student.module, trained["teacher"].student.module
+    return {
+        "step": step,
+        **layers.layer_similarity(student, teacher, (bench.feed, bench.feed_of("teacher")), bench.terms),
+    }
+
+
+def samples(bench: steps.Bench, shown: Shown) -> list[Sample]:
+    """The samples of ``apart`` themselves. They are the user's: they go beside the bundle, never into it."""
+    exam = shown.exam
+    teacher, labels, raw = exam.teacher("test"), exam.labels["test"], exam.raw("test")
+    found = []
+    for i, distance in _apart(bench, shown):
+        told: list[Answer] = []
+        for name, where in columns(bench.heads).items():
+            own = labels_of(labels, bench.heads, name)
+            label = None if own is None or not bench.classifies else int(own[i])
+            said = _said(bench, teacher[i, where], shown.scores[i, where], label, bench.classes[where])
+            prefix = f"{name}: " if len(bench.heads) > 1 else ""
+            told += [Answer(prefix + answer.name, *answer[1:]) for answer in said]
+        found.append(Sample(exam.number("test", i), distance, raw[i], tuple(told), bench.classifies))
+    return found
+
+
+def _said(
+    bench: steps.Bench,
+    teacher: NDArray[np.float32],
+    student: NDArray[np.float32],
+    label: int | None,
+    classes: tuple[str, ...],
+) -> list[Answer]:
+    """The best answer of each, the label, and of the others the one they differ most on; of values those alone."""
+    says: tuple[NDArray[Any], NDArray[Any]] = (teacher, student)
+    best: list[int] = []
+    if bench.classifies:
+        says = (softmax(teacher), softmax(student))
+        best = [int(p.argmax()) for p in says]
+    listed = list(dict.fromkeys(best if label is None else [*best, label]))
+    moved = np.abs(says[0].astype(np.float64) - says[1])
+    rest = [int(c) for c in np.argsort(-moved, kind="stable") if c not in listed]
+    listed += rest[: 1 if bench.classifies else 4]
+    return [
+        Answer(classes[c], (float(says[0][c]), float(says[1][c])), tuple(c == b for b in best), c == label)
+        for c in listed
+    ]

@@ -1,0 +1,433 @@
+"""From raw samples to model inputs: one definition for training, ``predict``, ONNX metadata and other languages.
+
+A pipeline is a list of ``{"op": name, ...}`` steps, plain JSON. Each is a fixed order of single float32 (or integer)
+operations without a matrix product, so that any language repeats it bit for bit:
+
+===========  =====================  ==============================================================================
+op           arguments              for a batch of (N, H, W, C)
+===========  =====================  ==============================================================================
+crop         height, width          the middle; top = (H - height) // 2, left = (W - width) // 2
+resize       height, width          nearest: source row = (2 y + 1) H // (2 height), columns alike
+grey         --                     (77 R + 150 G + 29 B + 128) >> 8 on uint8, one channel
+edges        --                     (|a| + |b|) >> 3 on uint8, each channel; a, b: Sobel's 3x3 sums, border repeated
+scale        divide                 float32(x) / float32(divide)
+normalise    mean, std              (x - float32(mean_c)) / float32(std_c), for each channel c
+layout       --                     (N, H, W, C) -> (N, C, H, W); last
+columns      names, sizes, widths   (N, K) whole numbers in int64 inputs: the next width_k columns, 0..size_k - 1; last
+wordpiece    vocabulary, length,    (N,) texts -> ``input_ids`` and ``attention_mask``, int64 (N, L), L that of the
+             lower                  longest, at most ``length``: see ``wordpiece.py``; last
+===========  =====================  ==============================================================================
+
+Sounds are (N, T) and take ``scale`` and ``normalise``. The result is named model inputs: one float32 array called
+``input``, unless the last op names its own.
+
+``vocabulary`` is the list of tokens. Where ops are written down it is a file's name: ``stored`` and ``resolved``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base import limits, samples
+from edgekd.base.errors import DataError, RecipeError, UsageError
+from edgekd.base.wordpiece import Vocabulary
+
+Array = NDArray[Any]
+Inputs = dict[str, NDArray[Any]]
+Ops = Sequence[Mapping[str, Any]]
+
+ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "crop": ("height", "width"),
+    "resize": ("height", "width"),
+    "grey": (),
+    "edges": (),
+    "scale": ("divide",),
+    "normalise": ("mean", "std"),
+    "layout": (),
+    "columns": ("names", "sizes", "widths"),
+    "wordpiece": ("vocabulary", "length", "lower"),
+}
+LAST = ("layout", "columns", "wordpiece")
+IMAGES = ("crop", "resize", "grey", "edges", "layout")
+INPUT, TOKENS, MASK = "input", "input_ids", "attention_mask"
+VOCABULARY = "vocab.txt"
+MOST_TOKENS = 16_384  # of a text
+LARGEST = float(np.finfo(np.float32).max)
+TEXT = "text"  # the type of raw samples that are texts; the others are those of numpy
+TYPES = ("uint8", "int16", "int64", "float32")
+CHANNELS = 8  # a row of so few numbers is one moment of several channels of sound, and no clip
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One model input after preprocessing: ``None`` is any size, of a sequence 2 to ``longest``.
+
+    ``high``: whole numbers lie in 0..high - 1.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str = "float32"
+    high: int | None = None
+    longest: int | None = None
+
+
+def raw_shape(ops: Ops, shape: Sequence[int]) -> tuple[int, ...]:
+    """What one raw sample of an app is like, where a data set's samples are like ``shape``.
+
+    A student that looks at the first columns alone is asked with these alone.
+    """
+    return (sum(ops[-1]["widths"]),) if ops and ops[-1]["op"] == "columns" else tuple(shape)
+
+
+def specs(ops: Ops, sample: Array) -> tuple[Spec, ...]:
+    """What the inputs of a model are like, from one raw sample."""
+    if ops and ops[-1]["op"] == "wordpiece":
+        longest = int(ops[-1]["length"])
+        highs = {TOKENS: len(ops[-1]["vocabulary"]), MASK: 2}
+        return tuple(Spec(name, (None, None), "int64", high, longest) for name, high in highs.items())
+    found = apply(ops, np.asarray(sample)[None])
+    bounds = dict(zip(ops[-1]["names"], ops[-1]["sizes"], strict=True)) if ops and ops[-1]["op"] == "columns" else {}
+    return tuple(Spec(name, (None, *x.shape[1:]), str(x.dtype), bounds.get(name)) for name, x in found.items())
+
+
+def check(ops: Ops, where: str) -> None:
+    """Raise RecipeError where a pipeline is malformed, naming the step and the key."""
+    _check_count(ops, where)
+    for i, op in enumerate(ops):
+        place = f"{where}[{i}]"
+        name = op.get("op")
+        if not isinstance(name, str) or name not in ARGUMENTS:
+            raise RecipeError("unknown op", where=f"{place}.op", found=name, allowed=ARGUMENTS)
+        wanted = ARGUMENTS[name]
+        for key in op:
+            if key != "op" and key not in wanted:
+                raise RecipeError(
+                    f"unknown key of {name!r}", where=f"{place}.{key}", found=key, allowed=wanted or "none"
+                )
+        for key in wanted:
+            if key not in op:
+                raise RecipeError(f"{name!r} needs {key!r}", where=f"{place}.{key}")
+            _check_value(key, op[key], f"{place}.{key}")
+        if name == "columns" and len({len(op[key]) for key in wanted}) > 1:
+            found = {key: len(op[key]) for key in wanted}
+            raise RecipeError("as many names as sizes and widths are needed", where=place, found=found)
+        if name == "resize" and op["height"] * op["width"] > (most := limits.most("pixels")):
+            size, allowed = f"{op['height']} x {op['width']}", f"at most {most:,} pixels"
+            raise RecipeError("larger than likely is meant", where=place, found=size, allowed=allowed)
+        if name in LAST and i != len(ops) - 1:
+            raise RecipeError(f"{name} must be the last op", where=place)
+
+
+def _check_count(ops: Ops, where: str) -> None:
+    if len(ops) > limits.OPS:
+        raise RecipeError("too many ops", where=where, found=len(ops), allowed=f"at most {limits.OPS}")
+
+
+def largest(ops: Ops, shape: Sequence[int]) -> int:
+    """The most numbers that one raw sample of a shape is made of on its way through a checked pipeline."""
+    most = [math.prod(shape)]
+    for op in ops:
+        if op["op"] == "resize":
+            most.append(op["height"] * op["width"] * math.prod(shape[2:]))
+    return max(most)
+
+
+def check_sample(ops: Ops, shape: Sequence[int], dtype: str) -> None:
+    """Raise DataError where a checked pipeline takes no raw sample of a shape and a type ("": any).
+
+    Each op is asked about 0 samples, so that none is made: 30 us for the digits, and for the largest there are.
+    """
+    if dtype not in (TEXT, "", *TYPES):
+        raise DataError("no type of raw samples", where="sample.dtype", found=dtype, allowed=(TEXT, *TYPES))
+    if bool(shape) == (dtype == TEXT) and dtype:
+        raise DataError("a text has no axes, and all else has", where="sample", found=f"{dtype} {tuple(shape)}")
+    kinds = ("object",) if not shape else (dtype,) if dtype else TYPES
+    for kind in kinds:
+        try:
+            apply(ops, np.empty((0, *shape), kind))
+            return
+        except ValueError as err:  # numpy's own limit
+            raise DataError("too many axes", where="sample.shape", found=len(shape)) from err
+        except DataError:
+            if kind == kinds[-1]:
+                raise
+
+
+def _check_value(key: str, value: Any, where: str) -> None:
+    if key in ("vocabulary", "length", "lower"):
+        _check_text(key, value, where)
+        return
+    if key in ("names", "sizes", "widths"):
+        kind = str if key == "names" else int
+        good = isinstance(value, list | tuple) and len(value) > 0 and all(type(v) is kind for v in value)
+        if not good or (len(set(value)) < len(value) if kind is str else not 1 <= min(value) <= max(value) <= 2**31):
+            allowed = "a list of different names" if kind is str else "a list of whole numbers from 1 to 2^31"
+            raise RecipeError("malformed", where=where, found=value, allowed=allowed)
+        return
+    if key in ("height", "width"):
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 65_536:
+            raise RecipeError("out of range", where=where, found=value, allowed="a whole number from 1 to 65536")
+        return
+    numbers = value if isinstance(value, list | tuple) and key != "divide" else [value]
+    plain = all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers)
+    good = plain and len(numbers) > 0 and all(abs(n) <= LARGEST for n in numbers)
+    if not good:
+        allowed = "a number" if key == "divide" else "a number, or one for each channel"
+        raise RecipeError("not finite numbers", where=where, found=value, allowed=f"{allowed}, of float32")
+    if key in ("divide", "std") and any(np.float32(n) == 0 for n in numbers):
+        raise RecipeError("would divide by zero", where=where, found=value)
+
+
+def _check_text(key: str, value: Any, where: str) -> None:
+    if key == "vocabulary":
+        if not isinstance(value, list | tuple) or not all(isinstance(token, str) for token in value):
+            raise RecipeError("malformed", where=where, found=value, allowed="a list of tokens")
+        try:
+            Vocabulary.of(value)
+        except ValueError as err:
+            raise RecipeError(str(err), where=where) from err
+    elif key == "lower" and not isinstance(value, bool):
+        raise RecipeError("malformed", where=where, found=value, allowed="true or false")
+    elif key == "length" and (isinstance(value, bool) or not isinstance(value, int) or not 3 <= value <= MOST_TOKENS):
+        raise RecipeError("out of range", where=where, found=value, allowed=f"a whole number from 3 to {MOST_TOKENS}")
+
+
+def apply(ops: Ops, batch: Array) -> Inputs:
+    """Run a checked pipeline over a batch of raw samples; the model's inputs by name, contiguous.
+
+    Args:
+        batch: (N, H, W, C) images, (N, K) numbers, (N,) texts (str, or object), or anything else where there are no
+            ops.
+
+    Raises:
+        DataError: the batch does not fit an op (channels, crop larger than the image, an unknown user, an empty text).
+    """
+    for op in ops:
+        if op["op"] in IMAGES and batch.ndim != 4:
+            raise DataError(f"{op['op']} takes images", where="preprocess", found=batch.shape, allowed="(N, H, W, C)")
+        if op["op"] in _ENDS:
+            return _ENDS[op["op"]](batch, op)
+        _check_numbers(batch, ops)
+        batch = _OPS[op["op"]](batch, op)
+    _check_numbers(batch, ops)
+    return {INPUT: np.ascontiguousarray(batch, dtype=np.float32)}
+
+
+def _check_numbers(batch: Array, ops: Ops) -> None:
+    if batch.dtype.kind in "UO":
+        found, allowed = [op["op"] for op in ops], "the op wordpiece alone"
+        raise DataError("texts need the op wordpiece", where="preprocess", found=found, allowed=allowed)
+
+
+def batched(x: Any, sample_shape: Sequence[int]) -> tuple[Array, bool]:
+    """One raw sample, or a batch of them, as a batch; and whether it was one.
+
+    A sample of one channel may be H x W or H x W x 1. The shape () is that of a text: a str, or a list of them.
+
+    Raises:
+        UsageError: any other shape, or not an array of numbers (of texts); a picture of Pillow in another mode than L
+            and RGB, with transparent parts, or turned by EXIF.
+    """
+    shape = tuple(sample_shape)
+    if not shape:
+        return _texts(x), isinstance(x, str)
+    try:
+        for picture in x if isinstance(x, list | tuple) else [x]:
+            samples.check_picture(picture)
+        array = samples.array_of(x)
+    except (ValueError, TypeError, RuntimeError, OSError, SyntaxError) as err:  # unequal lengths; a damaged picture
+        raise UsageError("not an array", where="predict", found=x, allowed="samples of one shape") from err
+    shapes = [shape, shape[:-1]] if len(shape) == 3 and shape[-1] == 1 else [shape]
+    if array.dtype.kind not in "uifb":
+        raise UsageError("not an array of numbers", where="predict", found=str(array.dtype))
+    for wanted in shapes:
+        if array.shape == wanted:
+            return array.reshape(1, *shape), True
+        if array.ndim == len(wanted) + 1 and array.shape[1:] == wanted:
+            return array.reshape(-1, *shape), False
+    text = " or ".join(" x ".join(map(str, wanted)) for wanted in shapes)
+    raise UsageError("wrong shape", where="predict", found=array.shape, allowed=f"{text}, or a batch (N first)")
+
+
+def _texts(x: Any) -> Array:
+    given = [x] if isinstance(x, str) else x.tolist() if isinstance(x, np.ndarray) else x
+    if not isinstance(given, list | tuple) or not all(isinstance(text, str) for text in given):
+        raise UsageError("not a text", where="predict", found=x, allowed="a str, or a list of them")
+    return np.array(given, dtype=object)  # as str each text would take the room of the longest
+
+
+def clips(x: Any, length: int) -> tuple[Array, bool]:
+    """One clip of any length, (N, T) of one length, or a list of clips, as (N, length); and whether it was one.
+
+    Raises:
+        UsageError: no clips of one channel, or an empty one.
+    """
+    rows: list[Array]
+    try:
+        if isinstance(x, list | tuple) and x and all(np.ndim(clip) == 1 for clip in x):
+            rows, single = [samples.array_of(clip) for clip in x], False
+        else:
+            array = samples.array_of(x)
+            if array.ndim == 2 and array.shape[1] <= CHANNELS < min(len(array), length):
+                raise ValueError("a clip of several channels")
+            rows, single = ([array] if array.ndim < 2 else list(array)), array.ndim == 1
+    except (ValueError, TypeError, RuntimeError) as err:  # lists of unequal lengths within lists
+        found = getattr(x, "shape", x)
+        raise UsageError("not a clip", where="predict", found=found, allowed="numbers of one channel") from err
+    odd = next((clip for clip in rows if clip.ndim != 1 or clip.dtype.kind not in "uif" or not clip.size), None)
+    if odd is not None:
+        allowed = f"clips of one channel of any length, as numbers; {length} samples of each are heard"
+        raise UsageError("not a clip", where="predict", found=(str(odd.dtype), odd.shape), allowed=allowed)
+    return np.array([samples.fit(clip, length) for clip in rows]).reshape(len(rows), length), single
+
+
+def cut(ops: Ops, texts: Sequence[str]) -> int:
+    """How many texts lose their last tokens; 0 for what is no text."""
+    if not ops or ops[-1]["op"] != "wordpiece":
+        return 0
+    vocabulary, room = Vocabulary.of(ops[-1]["vocabulary"]), ops[-1]["length"] - 2
+    return sum(len(vocabulary.tokens(text, ops[-1]["lower"], room + 1)) > room for text in texts)
+
+
+def stored(ops: Ops) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """The ops as they are written down, and the files that they name: a vocabulary is one of its own."""
+    made, files = [dict(op) for op in ops], {}
+    for op in made:
+        if op["op"] == "wordpiece":
+            files[VOCABULARY] = Vocabulary.of(op["vocabulary"]).written()
+            op["vocabulary"] = VOCABULARY
+    return made, files
+
+
+def resolved(ops: Ops, read: Callable[[str], bytes]) -> list[dict[str, Any]]:
+    """The ops in memory, checked, from what was written down and a way to read the files that it names.
+
+    Raises:
+        RecipeError: malformed ops or files; names the op.
+    """
+    _check_count(ops, "preprocess")
+    made = [dict(op) for op in ops]
+    for i, op in enumerate(made):
+        if op.get("op") == "wordpiece":
+            name, where = op.get("vocabulary"), f"preprocess[{i}].vocabulary"
+            if not isinstance(name, str):
+                raise RecipeError("not the name of a file", where=where, found=name)
+            try:
+                op["vocabulary"] = Vocabulary.read(read(name))
+            except ValueError as err:
+                raise RecipeError(f"{name} is no vocabulary: {err}", where=where) from err
+    check(made, "preprocess")
+    return made
+
+
+def to_json(ops: Ops) -> str:
+    """The canonical spelling of what is written down, as it stands in metadata."""
+    return json.dumps(stored(ops)[0], sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _crop(x: Array, op: Mapping[str, Any]) -> Array:
+    height, width = op["height"], op["width"]
+    if height > x.shape[1] or width > x.shape[2]:
+        raise DataError("crop is larger than the image", where="preprocess", found=x.shape[1:3])
+    top, left = (x.shape[1] - height) // 2, (x.shape[2] - width) // 2
+    return x[:, top : top + height, left : left + width]
+
+
+def _resize(x: Array, op: Mapping[str, Any]) -> Array:
+    height, width = op["height"], op["width"]
+    rows = (2 * np.arange(height) + 1) * x.shape[1] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * x.shape[2] // (2 * width)
+    return x[:, rows[:, None], columns[None, :]]
+
+
+def _grey(x: Array, op: Mapping[str, Any]) -> Array:
+    if x.dtype != np.uint8 or x.shape[-1] != 3:
+        raise DataError("grey takes uint8 RGB", where="preprocess", found=f"{x.dtype} with {x.shape[-1]} channels")
+    wide = x.astype(np.uint16)
+    return ((77 * wide[..., 0] + 150 * wide[..., 1] + 29 * wide[..., 2] + 128) >> 8).astype(np.uint8)[..., None]
+
+
+def _edges(x: Array, op: Mapping[str, Any]) -> Array:
+    if x.dtype != np.uint8:
+        raise DataError("edges takes uint8", where="preprocess", found=str(x.dtype))
+    p = np.pad(x.astype(np.int32), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    rows = p[:, :-2] + 2 * p[:, 1:-1] + p[:, 2:]
+    columns = p[:, :, :-2] + 2 * p[:, :, 1:-1] + p[:, :, 2:]
+    across, down = rows[:, :, 2:] - rows[:, :, :-2], columns[:, 2:] - columns[:, :-2]
+    return ((np.abs(across) + np.abs(down)) >> 3).astype(np.uint8)
+
+
+def _scale(x: Array, op: Mapping[str, Any]) -> Array:
+    if op["divide"] >= 32_768:
+        _check_sound(x)
+    return x.astype(np.float32) / np.float32(op["divide"])
+
+
+def _check_sound(x: Array) -> None:
+    """Raise DataError for what would be silence once it is scaled, and nothing would say so."""
+    if x.dtype.itemsize == 1:
+        raise DataError("sound of 8 bits", where="preprocess", found=str(x.dtype), allowed="int16 samples")
+    # Most audio libraries give -1..1, and a resampler a little more. Whole numbers are int16 samples as floats.
+    if x.dtype.kind == "f" and x.size and np.abs(x).max() <= 2 and bool((x != np.rint(x)).any()):
+        found = f"{x.dtype} within -1..1"
+        raise DataError("sound that is scaled already", where="preprocess", found=found, allowed="int16 samples")
+
+
+def _normalise(x: Array, op: Mapping[str, Any]) -> Array:
+    mean, std = np.asarray(op["mean"], dtype=np.float32), np.asarray(op["std"], dtype=np.float32)
+    for name, value in (("mean", mean), ("std", std)):
+        if value.size not in (1, x.shape[-1]):
+            raise DataError(f"{name} has {value.size} numbers, the image {x.shape[-1]} channels", where="preprocess")
+    return (x.astype(np.float32) - mean) / std
+
+
+def _columns(x: Array, op: Mapping[str, Any]) -> Inputs:
+    total = sum(op["widths"])
+    if x.ndim != 2 or x.shape[1] < total or x.dtype.kind not in "iu":
+        found = f"{x.dtype} {x.shape}"
+        raise DataError("columns takes whole numbers", where="preprocess", found=found, allowed=f"(N, {total})")
+    made: Inputs = {}
+    start = 0
+    for name, size, width in zip(op["names"], op["sizes"], op["widths"], strict=True):
+        part = x[:, start] if width == 1 else x[:, start : start + width]
+        start += width
+        if part.size and not 0 <= int(part.min()) <= int(part.max()) < size:
+            bad = part[(part < 0) | (part >= size)][0]
+            raise DataError(f"unknown {name}", where="preprocess", found=int(bad), allowed=f"0 to {size - 1}")
+        made[name] = np.ascontiguousarray(part, dtype=np.int64)
+    return made
+
+
+def _wordpiece(x: Array, op: Mapping[str, Any]) -> Inputs:
+    texts = x.tolist()
+    if x.ndim != 1 or not all(isinstance(text, str) for text in texts):
+        raise DataError("wordpiece takes texts", where="preprocess", found=f"{x.dtype} {x.shape}", allowed="(N,) str")
+    if empty := [i for i, text in enumerate(texts) if not text.strip()]:
+        raise DataError("an empty text", where="preprocess", found=f"text {empty[0]}", allowed="at least one word")
+    ids, mask = Vocabulary.of(op["vocabulary"]).encode(texts, op["length"], op["lower"])
+    return {TOKENS: np.array(ids, dtype=np.int64), MASK: np.array(mask, dtype=np.int64)}
+
+
+def _layout(x: Array, op: Mapping[str, Any]) -> Array:
+    return x.transpose(0, 3, 1, 2)
+
+
+_OPS: dict[str, Callable[[Array, Mapping[str, Any]], Array]] = {
+    "crop": _crop,
+    "resize": _resize,
+    "grey": _grey,
+    "edges": _edges,
+    "scale": _scale,
+    "normalise": _normalise,
+    "layout": _layout,
+}
+# What gives inputs of its own names, and so comes last.
+_ENDS: dict[str, Callable[[Array, Mapping[str, Any]], Inputs]] = {"columns": _columns, "wordpiece": _wordpiece}

@@ -1,0 +1,53 @@
+"""What a compression pass is told of its target and the data: a ``Context``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgekd.build.ensemble import Watching
+from edgekd.build.plan import Step
+from edgekd.compress._base import Context, Pass
+from edgekd.learn import train
+from edgekd.learn.feed import Feed, some
+from edgekd.learn.objective import Term, on_answers
+
+BATCH = 32
+
+
+def make(feed: Feed, step: Step, change: Pass, terms: Sequence[Term], watching: Watching | None = None) -> Context:
+    """As many training samples as the pass wants, without augmentation, and what is known of them.
+
+    Args:
+        feed: with the labels that students are told.
+        terms: the losses of the step.
+        watching: the teachers, where they are trained.
+    """
+    index = some(feed.length("train"), change.samples)
+    parts = [index[start : start + BATCH] for start in range(0, len(index), BATCH)]
+    labels, said = feed.labels("train"), None if watching is None else watching.split("train")
+    return Context(
+        step.numerics,
+        step.channel_multiple,
+        Samples(feed, parts),
+        teacher=None if said is None else [torch.tensor(said[part]) for part in parts],
+        labels=None if labels is None else [torch.tensor(labels[part]) for part in parts],
+        loss=on_answers(terms) if any(not term.on_features for term in terms) else None,
+    )
+
+
+class Samples(Sequence[tuple[torch.Tensor, ...]]):
+    """Some training samples as batches of model inputs, each made when it is asked for."""
+
+    def __init__(self, feed: Feed, parts: Sequence[NDArray[np.int64]]) -> None:
+        self._feed, self._parts = feed, parts
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __getitem__(self, number: Any) -> Any:
+        return train.tensors(self._feed.plain("train", self._parts[number]))

@@ -1,0 +1,138 @@
+"""The teachers' answers: each network's are computed once and kept; those of several are combined into one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from edgekd.base.heads import Heads, columns
+from edgekd.base.scores import log_softmax
+from edgekd.build.store import Store, canonical, sha256
+from edgekd.learn import nets, train
+from edgekd.learn.feed import Feed
+
+Logits = NDArray[np.float32]
+
+
+class Watching(Protocol):
+    """Who a student watches."""
+
+    def view(self, view: int) -> Logits:
+        """(N, C) logits over all training samples as view ``view`` shows them."""
+
+    def split(self, split: str) -> Logits:
+        """(N, C) logits over a split, without augmentation."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One network's logits, kept in the store.
+
+    Attributes:
+        key: of the trained step.
+        feed: the network's own view of the data.
+        seed: of the views.
+        name: of the step, for errors.
+    """
+
+    store: Store
+    key: str
+    module: nn.Module
+    feed: Feed
+    seed: int
+    name: str = "teacher"
+
+    def view(self, view: int) -> Logits:
+        """See ``Watching``.
+
+        Raises:
+            RecipeError: an answer is not finite; names split and sample. What learned from it would only diverge.
+        """
+        return self._kept(f"view {view}", lambda: train.predict_view(self.module, self.feed, view))
+
+    def split(self, split: str) -> Logits:
+        """See ``Watching``; raises as ``view`` does."""
+        return self._kept(split, lambda: train.predict(self.module, self.feed, split))
+
+    def _kept(self, what: str, compute: Callable[[], Logits]) -> Logits:
+        key = sha256(canonical(["teacher answers", self.key, self.seed, what]))
+        files = self.store.get(key, ("logits.f32", "shape.json"))
+        if files is None:
+            with train.accelerated(self.module):
+                made = compute()
+            nets.check_answers(made, self.name, f"train, {what}" if what.startswith("view ") else what)
+            shape = canonical(list(made.shape))
+            files = self.store.put(key, {"logits.f32": made.astype("<f4").tobytes(), "shape.json": shape})
+        # Bytes as they were read, not a copy of them: 2,000 books make a gigabyte of a view.
+        return np.frombuffer(files["logits.f32"], "<f4").reshape(json.loads(files["shape.json"]))
+
+
+@dataclass(frozen=True)
+class Member:
+    """A teacher among others: what it says, about which head (None: all), and how much it counts."""
+
+    says: Watching
+    head: str | None
+    weight: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Several teachers as one: the logits of those that teach a head are averaged.
+
+    With ``confidence`` a teacher also counts by its certainty about the very sample, exp(-entropy of its softmax)
+    (after Kwon et al. 2020, doi:10.1109/ICASSP40776.2020.9054698); labels play no part, so that a test split is
+    answered as a new sample is.
+    """
+
+    members: Sequence[Member]
+    heads: Heads
+    combine: str
+
+    def view(self, view: int) -> Logits:
+        """See ``Watching``."""
+        return self._combined([member.says.view(view) for member in self.members])
+
+    def split(self, split: str) -> Logits:
+        """See ``Watching``."""
+        return self._combined([member.says.split(split) for member in self.members])
+
+    def _combined(self, said: Sequence[Logits]) -> Logits:
+        return np.concatenate([self._of_head(name, said) for name in self.heads], axis=1)
+
+    def _of_head(self, name: str, said: Sequence[Logits]) -> Logits:
+        own = columns(self.heads)[name]
+        parts, weights = [], []
+        for member, logits in zip(self.members, said, strict=True):
+            if member.head in (None, name):
+                parts.append(logits if member.head else logits[:, own])
+                weights.append(np.full(len(logits), member.weight))
+        if len(parts) == 1:
+            return parts[0]
+        if self.combine == "confidence":
+            weights = [weight * certainty(part) for weight, part in zip(weights, parts, strict=True)]
+        return np.asarray(np.average(parts, axis=0, weights=_shared(weights, parts[0].shape)), dtype=np.float32)
+
+
+def certainty(logits: Logits) -> NDArray[np.float64]:
+    """(N,) exp(-entropy) of the softmax of (N, C) logits, 1/C..1."""
+    logs = log_softmax(logits)
+    found: NDArray[np.float64] = np.exp((np.exp(logs) * logs).sum(axis=1))
+    return found
+
+
+def _shared(weights: Sequence[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """(K, N, C) from K weights a sample."""
+    return np.broadcast_to(np.stack(weights)[:, :, None], (len(weights), *shape))
+
+
+def make(said: Mapping[str, tuple[Watching, str | None, float]], heads: Heads, combine: str) -> Watching:
+    """Who the student watches: the one teacher, or a panel of (answers, head, weight) by name."""
+    members = [Member(*one) for one in said.values()]
+    return members[0].says if len(members) == 1 and members[0].head is None else Panel(members, heads, combine)

@@ -1,0 +1,342 @@
+"""The target side of a build: lower each candidate to the runtime, score it, hold it to the torch model, time it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base.errors import TargetError
+from edgekd.base.preprocess import MASK, Inputs
+from edgekd.build import timing
+from edgekd.build.evaluation import Exam, Scores, joined
+from edgekd.build.kept import document
+from edgekd.build.plan import Candidate as Planned
+from edgekd.build.store import Store, canonical, sha256
+from edgekd.decide import onnx_graph
+from edgekd.decide.choose import Contender
+from edgekd.decide.fallbacks import Profile
+from edgekd.document import cache as documents
+from edgekd.document.kernel import Kernel
+from edgekd.runtime import allowed, availability, batches, bench, manifest, parity
+from edgekd.runtime.backends import _base as backends
+from edgekd.runtime.runners import Here, Machine
+from edgekd.spec.target import Numerics, Target
+
+CLEARLY = 0.02  # share of answers that may differ from the torch model's, where that one is in no doubt
+TIMED = 256  # samples of which the one of median length is timed
+BATCHES = (1, 2, 7, 64)  # held against the shipped one: an app may give as many at once
+
+
+@dataclass
+class Candidate:
+    """One candidate on one target, as measured; ``also``: what other backends make of its file, by backend.
+
+    ``value_ci95``, ``drop_ci95``: on validation; ``sessions_p50_ms``: of each session that it was timed in;
+    ``kernels``: what its runtime really ran of it, None where that is not told; ``onnx``: the file before lowering.
+    """
+
+    name: str
+    numerics: Numerics
+    pruned: bool
+    files: dict[str, bytes]
+    value_validation: float
+    parity: dict[str, Any]
+    samples_ns: list[int]
+    sessions_p50_ms: list[float] = field(default_factory=list)
+    value_ci95: list[float] = field(default_factory=list)
+    drop_ci95: list[float] = field(default_factory=list)
+    also: dict[str, Any] = field(default_factory=dict)
+    kernels: list[Kernel] | None = None
+    onnx: bytes = b""
+
+    @property
+    def samples(self) -> NDArray[np.int64]:
+        """Latencies in nanoseconds, in the order they were taken."""
+        return np.array(self.samples_ns, np.int64)
+
+    @property
+    def size_bytes(self) -> int:
+        """Every file that the runtime opens."""
+        return sum(len(data) for data in self.files.values())
+
+
+@dataclass
+class Measured:
+    """Every candidate of one target, in the target's order, and the host they were timed on.
+
+    ``length``: of the sequences that were timed, the validation's median; None where there are none.
+    ``preprocess_ms``: p50 of preprocessing a raw sample, here and in Python; no latency holds it.
+    ``exam``: what they were scored on: all samples, or fewer where one of them would take more than a minute.
+    """
+
+    target: Target
+    candidates: dict[str, Candidate]
+    host: dict[str, Any]
+    runtime: str
+    exam: Exam
+    length: int | None = None
+    preprocess_ms: float = 0.0
+
+    def ratio(self, a: str, b: str) -> tuple[float, float, float]:
+        """p50 of a over p50 of b, with its 95 % interval."""
+        if a == b:
+            return 1.0, 1.0, 1.0
+        middle, (low, high) = bench.ratio_ci(self.candidates[a].samples, self.candidates[b].samples, seed=0)
+        return middle, low, high
+
+    def open(self, name: str) -> backends.Session:
+        """A session on a candidate's files, opened as an app opens it."""
+        return backend_of(self.target).open(self.candidates[name].files, batch=self.target.shapes.batch)
+
+    def scores(self, name: str, split: str, count: int | None = None) -> Scores:
+        """What a candidate's file says to a split, a shipped batch at a time; see ``Exam.scores``."""
+        return self.exam.scores(self.open(name), split, self.target.shapes.batch, count)
+
+    @functools.cached_property
+    def profiles(self) -> dict[str, Profile]:
+        """What the veto reads of each candidate; the files are parsed once."""
+        floats = self.target.float_ops
+        return {
+            name: Profile(name, c.numerics, onnx_graph.read(c.onnx), c.kernels, floats)
+            for name, c in self.candidates.items()
+        }
+
+    def contenders(self) -> list[Contender]:
+        """What ``choose`` needs to know."""
+        return [
+            Contender(
+                c.name,
+                c.size_bytes,
+                c.value_validation,
+                bench.summary(c.samples)["p50"],
+                _parity_gap(c),
+                c.sessions_p50_ms,
+            )
+            for c in self.candidates.values()
+        ]
+
+
+def backend_of(target: Target) -> backends.Backend:
+    """The backend of a target, or why this machine can't run it."""
+    return backends.make(target.backend, dict(target.options), f"{target.name}.toml: options")
+
+
+def check_target(target: Target, run: Machine | None = None) -> None:
+    """Raise where a machine can't run a target: runtime missing, wrong CPU.
+
+    ``run``: where it is measured, if not here; its CPU counts then. Accuracy is always found here, so that the runtime
+    must be here, too.
+    """
+    for kind, options in ((target.backend, target.options), *target.also.items()):
+        # What no bundle may ask for, nobody could open.
+        allowed.check(manifest.named(kind), options, f"{target.name}.toml", TargetError)
+    here = (run or Here()).isa()
+    availability.check(target.name, target.backend, target.options, target.also, target.isa, here)
+
+
+def run(
+    target: Target,
+    candidates: Sequence[Planned],
+    onnx: Mapping[str, bytes],
+    exam: Exam,
+    of_torch: Mapping[str, Scores],
+    store: Store,
+    key: str,
+    seconds: float = 1.0,
+    run: Machine | None = None,
+) -> Measured:
+    """Measure every candidate of a target; an equal measurement on an equal machine is found in the store.
+
+    Args:
+        candidates: in the target's order.
+        onnx: the ONNX file of each candidate, by name.
+        of_torch: the torch model of each candidate on validation (fake-quantized for int8).
+        key: of the measure step.
+        seconds: of running time, at least, for each.
+        run: where it is timed; here by default.
+    """
+    backend, run_ = backend_of(target), run or Here()
+    files = lower_all(target, onnx)
+    key = stored_key(target, files, key, run_)
+    kept = document(store, key, "measured.json", documents.Measured)
+    if kept is None or kept["candidates"].keys() != files.keys():
+        tolerances = {c.name: c.numerics.tolerance for c in candidates}
+        made = canonical(_measure(target, backend, files, exam, of_torch, tolerances, seconds, run_))
+        kept = json.loads(store.put(key, {"measured.json": made})["measured.json"])
+    found = cast(dict[str, Any], kept)
+    measured = {}
+    for c in candidates:
+        about = found["candidates"][c.name]
+        ran = about.pop("kernels", None)
+        kernels = None if ran is None else [Kernel.of(kernel) for kernel in ran]
+        more = {**about, "kernels": kernels, "onnx": onnx[c.name]}
+        measured[c.name] = Candidate(c.name, c.numerics, c.pruned, files[c.name], **more)
+    exam = exam.within(found["seconds"])
+    return Measured(target, measured, found["host"], backend.version(), exam, found["length"], found["preprocess_ms"])
+
+
+def lower_all(target: Target, onnx: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
+    """What the runtime opens, of each candidate."""
+    backend = backend_of(target)
+    return {name: backend.lower(data) for name, data in onnx.items()}
+
+
+def stored_key(target: Target, files: Mapping[str, Mapping[str, bytes]], key: str, run: Machine) -> str:
+    """The key of a measurement: its step's, the machine, and the very files."""
+    facts = {**run.facts()["key"], "threads": int(target.options.get("threads", 1))}
+    hashes = {name: {file: sha256(data) for file, data in found.items()} for name, found in files.items()}
+    return sha256(canonical([key, facts, hashes]))
+
+
+def _measure(
+    target: Target,
+    backend: backends.Backend,
+    files: Mapping[str, dict[str, bytes]],
+    exam: Exam,
+    of_torch: Mapping[str, Scores],
+    tolerances: Mapping[str, float],
+    seconds: float,
+    run: Machine,
+) -> dict[str, Any]:
+    batch = target.shapes.batch
+    sessions = {name: backend.open(data, batch=batch) for name, data in files.items()}
+    seconds_each = max(exam.seconds(session, "validation", batch) for session in sessions.values())
+    exam = exam.within(seconds_each)
+    result: dict[str, Any] = {}
+    for name, session in sessions.items():
+        got = exam.scores(session, "validation", batch)
+        wanted = exam.of_rows("validation", of_torch[name])
+        result[name] = {
+            "value_validation": exam.value("validation", got),
+            **exam.intervals("validation", got),
+            "parity": _compared(session, exam, got, wanted, tolerances[name]),
+            "also": {kind: _on_another(target, kind, files[name], exam, got, tolerances[name]) for kind in target.also},
+        }
+    x = timed_inputs(exam.first("validation", TIMED), batch)
+    job = bench.BenchJob(
+        target.backend,
+        files,
+        "fp32",
+        x,
+        options=target.options,
+        batch=batch,
+        min_seconds=seconds,
+        where=target.name,
+    )
+    quick = seconds < 1
+
+    def look() -> None:
+        for name, ran in run.kernels(job, quick=quick).items():
+            result[name]["kernels"] = None if ran is None else [asdict(kernel) for kernel in ran]
+
+    timed = timing.in_sessions(run, job, None if quick else look)
+    if quick:
+        look()
+    for name, samples in timed.samples.items():
+        result[name] |= {"samples_ns": samples.tolist(), "sessions_p50_ms": timed.p50_ms[name]}
+    length = x[MASK].shape[1] if MASK in x else None
+    one_by_one = min(TIMED, exam.length("validation"))
+    preprocess_ms = timing.preparing_ms(lambda i: exam.inputs("validation", np.array([i])), one_by_one)
+    host_ = {**timed.result.host, "others": timed.result.others, "note": timed.note}
+    about = {"length": length, "preprocess_ms": preprocess_ms, "seconds": seconds_each}
+    return {"candidates": result, "host": host_, **about}
+
+
+def _compared(session: backends.Session, exam: Exam, got: Scores, wanted: Scores, tolerance: float) -> dict[str, Any]:
+    """What a session said to validation against a reference, and what it says to the same samples in other batches."""
+    found = parity.compare(got, wanted, heads=exam.judge.heads)
+    return {
+        **found.as_dict(),
+        "score_range": found.score_range,
+        "mean": found.mean_abs_diff,
+        "clearly_differs": parity.clearly_differs(got, wanted, tolerance, exam.judge.heads),
+        "batches": _in_batches(session, exam, got, tolerance),
+    }
+
+
+def _in_batches(session: backends.Session, exam: Exam, alone: Scores, tolerance: float) -> dict[str, Any]:
+    """The first validation samples in other batches than the shipped one, against what the file said in that.
+
+    Returns:
+        By batch: ``{"max_abs_diff", "mean", "clearly_differs"}``. Kernels differ by batch, and an app may give many.
+    """
+    count = min(max(BATCHES), len(alone))
+    rows = np.resize(np.arange(count), max(BATCHES))  # a small split fills the largest batch again and again
+    found = {}
+    for batch in BATCHES:
+        said = batches.over(session, lambda index: exam.inputs("validation", index), rows, batch)
+        told = parity.compare(joined(said), alone[rows], heads=exam.judge.heads)
+        found[str(batch)] = {
+            "max_abs_diff": told.as_dict()["max_abs_diff"],
+            "mean": told.mean_abs_diff,
+            "clearly_differs": parity.clearly_differs(joined(said), alone[rows], tolerance, exam.judge.heads),
+        }
+    return found
+
+
+def _on_another(
+    target: Target, kind: str, files: Mapping[str, bytes], exam: Exam, wanted: Scores, tolerance: float
+) -> dict[str, Any]:
+    """The same file on another backend, over validation, against what the target's own runtime says."""
+    other = backends.make(kind, target.also[kind], f"{target.name}.toml: also.{kind}")
+    batch = target.shapes.batch
+    session = other.open(files, batch=batch)
+    got = exam.scores(session, "validation", batch)
+    return {
+        **_compared(session, exam, got, wanted, tolerance),
+        "runtime": other.version(),
+        "value_validation": exam.value("validation", got),
+    }
+
+
+def timed_inputs(sample: Inputs, batch: int) -> Inputs:
+    """What is timed: noise of the inputs' shape (kernels don't look at values); whole numbers from the data.
+
+    Of texts the one of median length, without padding.
+    """
+    rng = np.random.default_rng(0)
+    if MASK in sample:
+        lengths = sample[MASK].sum(axis=1)
+        middle = int(np.argsort(lengths, kind="stable")[len(lengths) // 2])
+        sample = {name: x[middle : middle + 1, : lengths[middle]] for name, x in sample.items()}
+    return {
+        name: rng.standard_normal((batch, *x.shape[1:]), dtype=np.float32)
+        if x.dtype.kind == "f"
+        else np.resize(x[:batch], (batch, *x.shape[1:]))
+        for name, x in sample.items()
+    }
+
+
+def _parity_gap(candidate: Candidate) -> str | None:
+    """Why a candidate's file does not agree with its torch model, or None.
+
+    A float file must agree within its tolerance. An int8 file rounds in other places than fake quantization does,
+    so for it at most 2 % of the answers may differ where the torch model was in no doubt, and the scores by the
+    tolerance on average.
+    """
+    told = gap(candidate.parity, candidate.numerics)
+    if told is not None:
+        return f"parity: {told} the torch model's"
+    for kind, other in candidate.also.items():
+        if (told := gap(other, candidate.numerics)) is not None:
+            return f"{kind} reads the same file otherwise: {told} the target's own"
+    return None
+
+
+def gap(found: Mapping[str, Any], numerics: Numerics) -> str | None:
+    """How far answers are from those of a reference, in words that go on with whose they are."""
+    limit = numerics.tolerance * max(found["score_range"], 1.0)
+    for batch, told in {"": found, **found["batches"]}.items():
+        place = f"in batches of {batch} " if batch else ""
+        if numerics.quantized and told["clearly_differs"] > CLEARLY:
+            return f"{place}{told['clearly_differs']:.1%} of the answers differ clearly from"
+        distance = told["mean" if numerics.quantized else "max_abs_diff"]
+        if distance is None or distance > limit:
+            return f"{place}scores differ by {distance}, more than {limit:.2g}, from"
+    return None

@@ -1,0 +1,65 @@
+"""What the torch network of each trained step says: what exported files are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgekd.build import exports, steps
+from edgekd.learn import train
+from edgekd.spec.target import Numerics
+
+
+class Still(nn.Module):
+    """A converted graph, which does not know what training is and refuses to be told."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def train(self, mode: bool = True) -> Still:
+        return self
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        return self.module(*inputs)
+
+
+class StageScores:
+    """The torch model of a trained step over a split: (N, C) logits, computed once a build.
+
+    Of a step that quantizes it is the network that is exported: what is rounded, is rounded in torch.
+    """
+
+    def __init__(self, bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> None:
+        self._bench, self._trained = bench, trained
+        self._modules: dict[tuple[str, str], nn.Module] = {}
+        self._known: dict[tuple[str, str, str, int], NDArray[np.float32]] = {}
+
+    def __call__(
+        self, step: str, split: str, limit: int | None = None, numerics: Numerics | None = None
+    ) -> NDArray[np.float32]:
+        """``limit``: only the first so many samples; ``numerics``: of the candidate that it was exported for."""
+        feed = self._bench.feed_of(step)
+        count = feed.length(split) if limit is None else min(limit, feed.length(split))
+        known = self._bench.plan.steps.get(step)
+        quantizes = known is not None and known.trains and known.numerics is not None
+        wanted = (numerics or known.numerics) if known is not None and quantizes else None
+        key = (step, wanted.residual if wanted else "", split, count)
+        if key not in self._known:
+            self._known[key] = train.predict(self._module(step, wanted), feed, split, limit=count)
+        return self._known[key]
+
+    def _module(self, step: str, numerics: Numerics | None) -> nn.Module:
+        subject = self._trained[step].student
+        if numerics is None:
+            return subject.module
+        key = (step, numerics.residual)
+        if key not in self._modules:
+            made = exports.finished(self._bench, self._bench.plan.steps[step], subject, numerics)
+            self._modules[key] = Still(made.module)
+        return self._modules[key]

@@ -1,0 +1,72 @@
+"""Looking at things: bundles and model files, targets, this machine, the cache. With numpy and a runtime alone."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from edgekd.base import child, child_limits, host, target_files
+from edgekd.base.disk import cache_root
+from edgekd.base.errors import EdgekdError, IntegrityError
+from edgekd.build.store import Store
+from edgekd.runtime import availability
+
+
+def inspect(path: Path, max_memory_gb: float | None = None, max_seconds: float | None = None) -> dict[str, Any]:
+    """What is in a bundle, an ``.onnx`` or an OpenVINO ``.xml``: metadata, and per operator how many are quantized.
+
+    Read in a child; its limits are those of ``edgekd.verify``.
+    """
+    allowed = child_limits.of(path, max_memory_gb, max_seconds)
+    found = child.ask("edgekd.runtime.inside", {"path": str(path)}, allowed, str(path))
+    if not isinstance(found, dict) or set(found) != {"path", "about", "models"}:
+        raise IntegrityError("the child that read it answered something else", where=str(path))
+    return found
+
+
+def targets() -> list[dict[str, Any]]:
+    """Every built-in target, and whether this machine can run it."""
+    rows = []
+    for name in target_files.names():
+        table = target_files.read(target_files.folder() / f"{name}.toml")
+        backend, options, also = table["backend"], table.get("options", {}), table.get("also", {})
+        try:
+            availability.check(name, backend, options, also, table.get("isa", ()), host.isa())
+            reason = None
+        except EdgekdError as err:
+            reason = str(err)
+        rows.append(
+            {
+                "name": name,
+                "backend": backend,
+                "numerics": [scheme["name"] for scheme in table["numerics"]],
+                "available": reason is None,
+                "reason": reason,
+                "description": table.get("description", ""),
+            }
+        )
+    return rows
+
+
+def doctor() -> dict[str, Any]:
+    """Facts about this machine, what is wrong with it, and what is missing to build on it."""
+    facts = host.facts()
+    versions = facts["versions"]
+    problems = []
+    if versions.get("onnxruntime") and versions.get("onnxruntime-gpu"):
+        problems.append(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: "
+            "pip uninstall -y onnxruntime onnxruntime-gpu, then install one"
+        )
+    problems += [f"{row['name']}: {row['reason']}" for row in targets() if row["reason"]]
+    missing = [name for name in host.TO_BUILD if name not in versions]
+    return {"host": facts, "problems": problems, "missing": missing}
+
+
+def cache(root: Path | None, days: float | None) -> dict[str, Any]:
+    """The cache's place and size; with ``days`` pruned first."""
+    store = Store(root or cache_root())
+    freed = 0 if days is None else store.prune(days, time.time())
+    count, total = store.size()
+    return {"path": str(store.root), "artifacts": count, "bytes": total, "freed_bytes": freed}

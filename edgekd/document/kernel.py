@@ -1,0 +1,33 @@
+"""What a runtime says that it ran of a compiled model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One thing that a runtime really runs of a compiled model.
+
+    Attributes:
+        name: the runtime's own.
+        op: the runtime's operator: ``QLinearConv``, ``FullyConnected``.
+        precision: what it computes in, as numpy names it (``int8`` also stands for uint8); of a conversion both:
+            ``float32 to int8``.
+        microseconds: typical of some runs with the runtime's profiler on, which costs a little itself; None where
+            the runtime does not tell.
+        layers: the nodes of the ONNX file that it was made of, as far as the runtime tells.
+    """
+
+    name: str
+    op: str
+    precision: str
+    microseconds: float | None = None
+    layers: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> Kernel:
+        """From what ``asdict`` gave and JSON, which knows no tuples, brought back."""
+        return cls(**{**table, "layers": tuple(table["layers"])})

@@ -1,0 +1,166 @@
+"""What a bundle says to those who embed it: programs with its names, shapes and labels, and its model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd import report
+from edgekd.base import preprocess
+from edgekd.base.preprocess import Inputs
+from edgekd.base.scores import lead
+from edgekd.publish import examples
+from edgekd.publish.examples import About
+from edgekd.publish.record import Facts
+from edgekd.runtime import batches, decisions, golden
+from edgekd.runtime.backends import _base as backends
+from edgekd.runtime.batches import Outputs
+from edgekd.runtime.bundle import Bundle, Variant, portable_first
+from edgekd.runtime.model import Model
+
+SENTENCE = "A quiet film that stays with you for a long time."
+CANDIDATES = 64
+WORDS = 8  # of a made text
+# Whose files a program can open, the best first.
+OPEN = {"ort": ("ort", "ort_web", "ort_mobile"), "web": ("ort_web", "ort"), "openvino": ("openvino",)}
+
+
+def make(facts: Facts, bundle: Bundle, document: Mapping[str, Any]) -> dict[str, bytes]:
+    """README.md, decisions.json and the files below ``examples/`` of a bundle; ``document`` is its report.json.
+
+    The sample is made up, the clearest of some: another CPU's rounding can't change what is said to it, and nobody's
+    data is shown.
+    """
+    about = _about(facts, bundle)
+    samples = _samples(about, facts.bench.recipe.seed)
+    asked = [_asked(facts, bundle, variant, samples) for variant in portable_first(bundle.variants)]
+    scores = asked[0][1]
+    clearest = int(np.min([lead(part) for part in scores.values()], axis=0).argmax())
+    clearest = 0 if about.kind == "text" else clearest  # a sentence reads better than words
+    answer = {head: examples.said(about, head, scores[head][clearest]) for head in about.labels}
+    files = examples.make(about, samples[clearest], answer)
+    names = [name.removeprefix("examples/") for name in files]
+    card = report.readme(document, about.kind, _in_words(about), about.labels, names)
+    return {"README.md": card.encode(), decisions.FILE: _decisions(bundle, samples, asked), **files}
+
+
+def _samples(about: About, seed: int) -> Any:
+    """Raw samples that belong to nobody, (N, ...); of texts a sentence, and words of the vocabulary."""
+    rng = np.random.default_rng(seed)
+    if about.kind != "text":
+        return examples.synthetic(about, rng, CANDIDATES)
+    words = [word for word in about.ops[-1]["vocabulary"] if word.isalpha()] or [SENTENCE]
+    made = (" ".join(rng.choice(words, WORDS)) for _ in range(CANDIDATES - 1))
+    return np.array([_short(about, text) for text in (SENTENCE, *made)], dtype=object)
+
+
+def _short(about: About, text: str) -> str:
+    """As many words of a text as the student reads."""
+    whole = [{**about.ops[-1], "length": preprocess.MOST_TOKENS}]
+    words = text.split()
+    while len(words) > 1:
+        tokens = preprocess.apply(whole, np.array([" ".join(words)], dtype=object))[preprocess.MASK]
+        if tokens.shape[1] <= about.ops[-1]["length"]:
+            break
+        words.pop()
+    return " ".join(words)
+
+
+def _asked(facts: Facts, bundle: Bundle, variant: Variant, samples: Any) -> tuple[Model, Outputs]:
+    """A variant as an app opens it, and its scores for each sample."""
+    session = facts.measured[variant.target].open(facts.choices[variant.target].shipped or "")
+
+    def prepared(index: NDArray[np.int64]) -> Inputs:
+        return preprocess.apply(bundle.preprocess, samples[index])
+
+    scores = batches.over(session, prepared, np.arange(len(samples)), variant.batch)
+    return Model(bundle, variant, session), scores
+
+
+def _decisions(bundle: Bundle, samples: Any, asked: Sequence[tuple[Model, Outputs]]) -> bytes:
+    """Raw samples that every variant is clear about, else the clearest, and what each says to them.
+
+    Of each class the one of middle confidence: the surest say the same whatever is done to their numbers (four samples
+    of one class, at 0.9997, passed with 16 or 32 in place of 20 to divide by, and with all other labels exchanged).
+    """
+    margins = np.min([golden.margin(part) for _, scores in asked for part in scores.values()], axis=0)
+    room = decisions.MOST if samples.dtype == object else decisions.MOST_BYTES // samples[0].nbytes
+    order = np.argsort(margins, kind="stable")
+    clear = [int(i) for i in order if margins[i] >= golden.MARGIN] or [int(order[-1])]
+    middle = [clear[i] for i in sorted(range(len(clear)), key=lambda i: abs(2 * i + 1 - len(clear)))]
+    chosen: list[int] = []
+    for part in asked[0][1].values():
+        for label in range(part.shape[1]):
+            alike = [i for i in clear if part[i].argmax() == label]
+            if alike and not set(alike) & set(chosen):
+                chosen.append(alike[len(alike) // 2])
+    chosen += [i for i in middle if i not in chosen][: max(0, decisions.LEAST - len(chosen))]
+    kept = [samples[i] for i in chosen[: max(1, min(decisions.MOST, room))]]
+    return decisions.written(
+        kept, bundle.heads, {model.target: [model.predict(sample) for sample in kept] for model, _ in asked}
+    )
+
+
+def _in_words(about: About) -> str:
+    if about.kind == "text":
+        return f"a text, of which at most {about.ops[-1]['length']} tokens are read ([CLS] and [SEP] among them)"
+    sound = f"a sound of one channel, {about.rate} samples a second"
+    kind = {"ink": "an image of one channel", "picture": "an image, RGB", "sound": sound}.get(about.kind, "numbers")
+    told = f"{kind}: {' x '.join(map(str, about.shape))} {about.dtype}, as they are (the preprocessing is part of it)"
+    if about.kind == "sound":
+        told += (
+            "; `predict` takes clips of any length: the middle of a longer one, zeros behind a shorter, as in training"
+        )
+    return told
+
+
+def _about(facts: Facts, bundle: Bundle) -> About:
+    feed = facts.bench.feed
+    opened = {runtime: variant for runtime in OPEN if (variant := _opened(bundle, runtime))}
+    return About(
+        name=bundle.name,
+        ops=bundle.preprocess,
+        shape=tuple(bundle.sample_shape),
+        dtype=examples.number(feed.raw("train", 0, 1).dtype),
+        inputs=feed.specs,
+        labels=examples.labels_by_head(bundle.labels, bundle.heads),
+        classifies=facts.bench.recipe.metric["kind"] != "mse",
+        files={runtime: f"{v.target}/{next(iter(v.files))}" for runtime, v in opened.items()},
+        rate=feed.rate,
+        settings={runtime: _settings(v, runtime) for runtime, v in opened.items()},
+        gpu="web" in opened and opened["web"].options.get("provider") == "webgpu",
+    )
+
+
+def _opened(bundle: Bundle, runtime: str) -> Variant | None:
+    """The first variant whose file a runtime opens on a CPU."""
+    for backend in OPEN[runtime]:
+        for variant in portable_first(bundle.variants):
+            if backend in (variant.backend, *variant.also) and _on_cpu(variant):
+                return variant
+    return None
+
+
+def _settings(variant: Variant, runtime: str) -> dict[str, Any]:
+    """What the runtime is told when it opens the variant's file, so that a program answers as the bundle does."""
+    own = next(kind for kind in OPEN[runtime] if kind in (variant.backend, *variant.also))
+    options = variant.options if own == variant.backend else variant.also[own]
+    if runtime == "openvino":
+        backend = backends.make(own, options, variant.target)
+        return backend.properties() if isinstance(backend, backends.Configured) else {}
+    config = options.get("config") or {}
+    return {"threads": int(options.get("threads", 1)), "config": {key: _entry(value) for key, value in config.items()}}
+
+
+def _entry(value: Any) -> str:
+    """A session config entry, as ``ort`` writes it."""
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _on_cpu(variant: Variant) -> bool:
+    """Also what a page computes on WebGPU: a file of floats, as for any CPU."""
+    provider, device = (str(variant.options.get(key, "CPU")) for key in ("provider", "device"))
+    return provider.startswith(("CPU", "wasm", "webgpu")) and device.startswith("CPU")

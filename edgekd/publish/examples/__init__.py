@@ -1,0 +1,252 @@
+"""A bundle's ``examples/``: short programs in several languages, with the bundle's own names, shapes and labels.
+
+Every file of a folder here is a template; ``NEEDS`` says which a bundle gets. All of them read the same raw sample and
+print the same line of JSON, ``{head: {"label": .., "scores": [..]}}``, so that they can be held against each other.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+
+from edgekd.base.heads import Heads, columns
+from edgekd.base.preprocess import Spec
+from edgekd.publish.examples import literals, unicode_tables
+
+SUFFIX = ".j2"
+FOLDERS = ("python", "cpp", "js", "node", "web")
+# What a template needs: a file that ONNX Runtime, its JavaScript or OpenVINO opens, raw samples of a kind.
+NEEDS = {
+    "python/predict.py": ("ort",),
+    "python/predict_openvino.py": ("openvino",),
+    "cpp/predict_ort.cpp": ("ort",),
+    "cpp/predict_openvino.cpp": ("openvino",),
+    "cpp/wordpiece.h": ("text",),
+    "js/student.mjs": ("web",),
+    "js/wordpiece.mjs": ("web", "text"),
+    "node/predict.mjs": ("web",),
+    "node/package.json": ("web",),
+    "web/index.html": ("web",),
+    "web/app.mjs": ("web",),
+    "web/ink.mjs": ("web", "ink"),
+    "web/sound.mjs": ("web", "sound"),
+}
+# Raw samples are written down in one of these; whatever else a data set holds is float32 to an app.
+NUMBERS = {"uint8": "uint8", "int16": "int16", "int32": "int64", "int64": "int64"}
+
+
+COARSE = (1, 2, 3, 4)  # how many numbers in a row are alike, in made samples
+
+
+@dataclass(frozen=True)
+class About:
+    """What a template is told.
+
+    Attributes:
+        ops: the preprocessing as it is written down; of texts ``vocabulary`` names a file of the bundle.
+        shape: of one raw sample; () is a text.
+        dtype: of its numbers: uint8, int16, int64 or float32.
+        inputs: of the network.
+        labels: class names by head; values have none.
+        files: what each runtime opens, by ``ort``, ``web`` and ``openvino``, as a path in the bundle.
+        rate: of sounds, in Hz.
+        settings: what each runtime is told when it opens its file: OpenVINO's properties; of the others ``threads`` and
+            ``config``, session entries.
+        gpu: the page's file is made for WebGPU.
+    """
+
+    name: str
+    ops: Sequence[Mapping[str, Any]]
+    shape: tuple[int, ...]
+    dtype: str
+    inputs: Sequence[Spec]
+    labels: Mapping[str, Sequence[str]]
+    classifies: bool
+    files: Mapping[str, str]
+    rate: int = 0
+    gpu: bool = False
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """``text``, ``ink`` (an image of one channel), ``picture``, ``sound``, or ``numbers``."""
+        if not self.shape:
+            return "text"
+        if self.rate and len(self.shape) == 1 and self.dtype == "int16":
+            return "sound"
+        if len(self.shape) == 3 and self.dtype == "uint8":
+            return {1: "ink", 3: "picture"}.get(self.shape[-1], "numbers")
+        return "numbers"
+
+    @property
+    def names(self) -> list[str]:
+        """The ops."""
+        return [op["op"] for op in self.ops]
+
+    @property
+    def code(self) -> str:
+        """The numbers as numpy writes their type."""
+        return {"uint8": "u1", "int16": "i2", "int64": "i8", "float32": "f4"}[self.dtype]
+
+    @property
+    def array(self) -> str:
+        """The numbers as JavaScript's typed array."""
+        arrays = {"uint8": "Uint8Array", "int16": "Int16Array", "int64": "BigInt64Array", "float32": "Float32Array"}
+        return arrays[self.dtype]
+
+    @property
+    def white(self) -> int:
+        """The largest number of a raw image."""
+        return min(255, int(next((op["divide"] for op in self.ops if op["op"] == "scale"), 255)))
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Height, width and channels; anything else is one row of columns of channels."""
+        if len(self.shape) == 3:
+            return self.shape
+        return (1, int(np.prod(self.shape[:-1])), self.shape[-1])
+
+    @property
+    def fixed(self) -> list[int]:
+        """The shape of one sample of the only input."""
+        return [int(size or 0) for size in self.inputs[0].shape[1:]]
+
+    @property
+    def columns(self) -> list[tuple[str, int, int]]:
+        """Of the op ``columns``: name, first and last + 1."""
+        ends = np.cumsum(self.ops[-1]["widths"]).tolist()
+        return [
+            (n, end - w, end) for n, w, end in zip(self.ops[-1]["names"], self.ops[-1]["widths"], ends, strict=True)
+        ]
+
+    def setting(self, runtime: str) -> Mapping[str, Any]:
+        """Of ``settings``; one thread where nothing is told."""
+        return self.settings.get(runtime) or {"threads": 1, "config": {}}
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """OpenVINO's."""
+        told = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+        return self.settings.get("openvino") or told
+
+    @staticmethod
+    def numbers(value: float | Sequence[float]) -> str:
+        """``0.5`` or ``[0.5, 0.25]`` -> what stands in a list."""
+        return ", ".join(repr(float(v)) for v in np.atleast_1d(value))
+
+    @staticmethod
+    def floats(value: float | Sequence[float]) -> str:
+        """The same as C++'s floats."""
+        return ", ".join(f"{float(v)!r}f" for v in np.atleast_1d(value))
+
+
+def number(dtype: np.dtype[Any]) -> str:
+    """In which numbers raw samples of a data set are written down."""
+    return NUMBERS.get(str(dtype), "float32")
+
+
+def labels_by_head(labels: Sequence[str], heads: Heads) -> dict[str, list[str]]:
+    """Class names of each head."""
+    return {head: list(labels[where]) for head, where in columns(heads).items()}
+
+
+def said(about: About, head: str, scores: NDArray[Any]) -> dict[str, Any]:
+    """What every program prints of one head."""
+    found: dict[str, Any] = {"scores": [float(f"{score:.9g}") for score in scores]}
+    return {"label": about.labels[head][int(scores.argmax())], **found} if about.classifies else found
+
+
+def make(about: About, sample: NDArray[Any] | str, answer: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files below ``examples/``.
+
+    Args:
+        sample: one raw sample; every program asks about it where it is given no other.
+        answer: what the bundle's first file says to it, by head.
+    """
+    has = {*about.files, about.kind}
+    environment = _environment()
+    last: Mapping[str, Any] = about.ops[-1] if about.ops else {"op": ""}
+    values: dict[str, Any] = {
+        "about": literals.foreign(about),
+        "last": literals.foreign(last),
+        "count": int(np.prod(about.shape)),
+    }
+    if about.kind == "text":
+        values["tables"] = unicode_tables.of(last["vocabulary"], last["lower"])
+    made = {}
+    for name in templates():
+        if set(NEEDS.get(name, ())) <= has:
+            made[f"examples/{name}"] = environment.get_template(name + SUFFIX).render(values).encode()
+    made |= _samples(about, sample)
+    made["examples/answer.json"] = (json.dumps(answer, ensure_ascii=False) + "\n").encode()
+    return made
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Its templates are compiled once a process: that takes longer than to fill them in."""
+    made = Environment(
+        loader=PackageLoader("edgekd.publish.examples", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters |= literals.FILTERS
+    return made
+
+
+def templates() -> list[str]:
+    """Every template, by the name of what is made of it."""
+    root = resources.files("edgekd.publish.examples")
+    return sorted(
+        f"{folder}/{file.name.removesuffix(SUFFIX)}"
+        for folder in FOLDERS
+        for file in root.joinpath(folder).iterdir()
+        if file.name.endswith(SUFFIX)
+    )
+
+
+def _samples(about: About, sample: NDArray[Any] | str) -> dict[str, bytes]:
+    """The sample in a file: a text, or numbers row after row, little-endian."""
+    if isinstance(sample, str):
+        return {"examples/sample.txt": sample.encode()}
+    return {"examples/sample.bin": sample.astype(np.dtype(about.dtype).newbyteorder("<")).tobytes()}
+
+
+def synthetic(about: About, rng: np.random.Generator, count: int) -> NDArray[Any]:
+    """(count, ...) raw samples that belong to nobody: an example shows no data of the training.
+
+    Pictures and sounds are coarse in several degrees, and half of them mostly empty: to most networks all fine noise is
+    alike (digits: 2 of 10 classes for 64 samples, and so 9).
+    """
+    shape = (count, *about.shape)
+    if about.ops and about.ops[-1]["op"] == "columns":
+        sizes = np.repeat(about.ops[-1]["sizes"], about.ops[-1]["widths"])
+        return rng.integers(0, sizes, shape)
+    made = _noise(about, rng, shape)
+    if len(about.shape) != 3 and about.kind != "sound":
+        return made
+    for i, sample in enumerate(made):
+        if i & 4:
+            sample[rng.random(sample.shape[:2]) < rng.uniform(0.1, 0.9)] = 0
+        for axis, size in enumerate(sample.shape[:2]):
+            sample[:] = sample.take(np.arange(size) // COARSE[i % 4] * COARSE[i % 4], axis)
+    return made
+
+
+def _noise(about: About, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
+    if about.dtype == "float32":
+        return rng.standard_normal(shape).astype(np.float32)
+    top = {"uint8": 256, "int16": 2**15, "int64": 256}[about.dtype]
+    divide = next((op["divide"] for op in about.ops if op["op"] == "scale"), top - 1)
+    low = -top if about.dtype == "int16" else 0
+    return rng.integers(low, min(top, int(divide) + 1), shape).astype(about.dtype)

@@ -1,0 +1,63 @@
+"""What a build leaves beside its bundle, or instead of one: pages, candidates, advice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgekd import report
+from edgekd.base.disk import replace_folder
+from edgekd.base.errors import GateError
+from edgekd.build import request
+from edgekd.build.measure import Measured
+from edgekd.build.request import Order
+from edgekd.build.store import canonical
+from edgekd.decide import doubts
+from edgekd.decide.choose import Choice
+from edgekd.spec.recipe import Budget
+
+
+def write_pages(document: Mapping[str, Any], samples: Mapping[str, Any]) -> dict[str, bytes]:
+    """report.json, report.html and samples.json."""
+    return {
+        "report.json": (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(),
+        "report.html": report.html(document, samples).encode(),
+        "samples.json": canonical(samples),
+    }
+
+
+def keep_candidates(out: Path, measured: Mapping[str, Measured]) -> None:
+    """``<out>.candidates/<target>/<name>.onnx``, or ``.xml`` and ``.bin``; those of an earlier build go."""
+    files = {
+        f"{target}/{name}{Path(file).suffix}": data
+        for target, result in measured.items()
+        for name, candidate in result.candidates.items()
+        for file, data in candidate.files.items()
+    }
+    replace_folder(request.candidates_of(out), files)
+
+
+def advice(order: Order, measured: Mapping[str, Measured], choices: Mapping[str, Choice], budget: Budget) -> list[str]:
+    """What to change where nothing ships, made of this very miss."""
+    said: dict[str, None] = {}
+    for name, found in measured.items():
+        if choices[name].shipped is None:
+            pruned = {c.name: c.pruned for c in found.candidates.values()}
+            teacher = found.exam.teacher_value("validation")
+            said |= dict.fromkeys(doubts.advice(found.contenders(), pruned, budget, teacher, order.file))
+    return list(said)
+
+
+def gate(order: Order, choices: Mapping[str, Choice], pages: Mapping[str, bytes], hints: Sequence[str] = ()) -> None:
+    """Where a target has nothing to ship, keep the report in the cache and raise: nothing is published."""
+    failed = [f"{name}: {choice.reason}" for name, choice in choices.items() if choice.shipped is None]
+    if not failed:
+        return
+    folder = order.store.root / "reports" / order.identity[:16]
+    replace_folder(folder, pages)
+    told = f"nothing was published; the report is at {folder / 'report.html'}"
+    missed = GateError("; ".join(failed), hint="; ".join([*hints, told]))
+    missed.report = json.loads(pages["report.json"])
+    raise missed

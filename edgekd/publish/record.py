@@ -1,0 +1,388 @@
+"""What a build says about itself: report.json (the contract, schema version 1) and what else the report shows."""
+
+from __future__ import annotations
+
+import functools
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+
+from edgekd.analysis import attribution, loss_ablation, student_analysis
+from edgekd.analysis.loss_ablation import Explained
+from edgekd.analysis.student_analysis import Shown
+from edgekd.base import host
+from edgekd.base.heads import columns, labels_of
+from edgekd.base.plain import plain
+from edgekd.base.preprocess import Inputs
+from edgekd.build import baseline, exports, steps, taken
+from edgekd.build.evaluation import SPLITS, Exam, Scores
+from edgekd.build.measure import Candidate, Measured
+from edgekd.build.plan import Plan, Step
+from edgekd.build.torch_reference import StageScores
+from edgekd.decide import choose, doubts, fallbacks
+from edgekd.decide.choose import Choice
+from edgekd.metrics._make import metric_name, metric_of_teacher, per_class
+from edgekd.publish import examples, sbom
+from edgekd.runtime import bench as benching
+from edgekd.runtime import decisions, golden, parity
+from edgekd.runtime.backends._base import Session
+from edgekd.runtime.batches import Outputs
+from edgekd.runtime.bundle import Bundle, Checked, Graph, Variant
+from edgekd.spec.recipe import Budget, Recipe
+
+SCHEMA_VERSION = 1
+PARITY_SAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that a finished build knows, before it is written down."""
+
+    bench: steps.Bench
+    trained: Mapping[str, steps.Trained]
+    stage_scores: StageScores
+    exam: Exam
+    measured: Mapping[str, Measured]
+    choices: Mapping[str, Choice]
+    budget: Budget
+    quick: bool
+    explained: Explained | None = None
+    baseline: dict[str, Any] | None = None
+    known: dict[tuple[str, str], Scores] = field(default_factory=dict)
+
+    def tested(self, target: str, candidate: str) -> Scores:
+        """What a candidate's file says to the test split; each is run once."""
+        key = (target, candidate)
+        if key not in self.known:
+            self.known[key] = self.measured[target].scores(candidate, "test")
+        return self.known[key]
+
+    @functools.cached_property
+    def shown(self) -> Shown:
+        """The student of the first target that ships one, run over the test split; else the one before compression."""
+        for target, choice in self.choices.items():
+            if choice.shipped is not None:
+                found = self.measured[target]
+                said = self.tested(target, choice.shipped)
+                return Shown(target, choice.shipped, _step_of(self, target, choice.shipped), said, found.exam)
+        return Shown(None, None, "student", self.stage_scores("student", "test"), self.exam)
+
+
+def make(facts: Facts) -> dict[str, Any]:
+    """report.json. The test split is run here, once, after the choice is made."""
+    bench = facts.bench
+    lengths = {name: bench.feed.length(name) for name in ("train", "validation", "test")}
+    first = next(iter(facts.measured.values()))
+    stages = _stages(facts)
+    targets = {name: _target(facts, measured) for name, measured in facts.measured.items()}
+    if not facts.quick:
+        for sentence in _doubts(facts):
+            bench.note(sentence)
+    document: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "name": bench.recipe.name,
+        "task": bench.recipe.task,
+        "metric": metric_name(bench.recipe.metric["kind"], facts.exam.labels["validation"]),
+        "seed": bench.recipe.seed,
+        "split_sizes": lengths,
+        "host": first.host,
+        "shippable": not facts.quick,
+        "stages": stages,
+        "targets": targets,
+        "details": {**_details(facts), "attribution": _attribution(bench.plan, stages, targets)},
+    }
+    if facts.baseline is not None:
+        document["details"]["baseline"] = {**facts.baseline, "told": baseline.better(document)}
+    return document
+
+
+def _doubts(facts: Facts) -> list[str]:
+    """Where a wish was met on validation, and is in doubt."""
+    found = []
+    for name, measured in facts.measured.items():
+        if (shipped := facts.choices[name].shipped) is None:
+            continue
+        exam, candidate = measured.exam, measured.candidates[shipped]
+        said = facts.tested(name, shipped)
+        values = {"validation": candidate.value_validation, "test": exam.value("test", said)}
+        ends = {"validation": candidate.drop_ci95, "test": exam.intervals("test", said)["drop_ci95"]}
+        validation, test = (
+            doubts.Drop(split, exam.length(split), exam.teacher_value(split) - value, ends[split])
+            for split, value in values.items()
+        )
+        sentence = doubts.about_drop(f"{name}, {shipped}", facts.budget, validation, test)
+        found += [] if sentence is None else [sentence]
+    return found
+
+
+def samples(facts: Facts) -> dict[str, Any]:
+    """samples.json: every latency, in ns, by target and candidate."""
+    return {
+        name: {c.name: c.samples_ns for c in measured.candidates.values()} for name, measured in facts.measured.items()
+    }
+
+
+def _attribution(plan: Plan, stages: list[dict[str, Any]], targets: dict[str, Any]) -> dict[str, Any]:
+    """What each stage cost and bought, by target."""
+    teacher = next(stage for stage in stages if stage["name"] == "teacher")
+    return {
+        name: attribution.rows(teacher, target, attribution.parents(plan, name)) for name, target in targets.items()
+    }
+
+
+def _details(facts: Facts) -> dict[str, Any]:
+    """What the page draws beyond the contract: curves, agreement by class, the recipe."""
+    said = student_analysis.make(facts.bench, facts.trained, facts.shown)
+    said["losses"] = None
+    if facts.explained is not None:
+        before = functools.partial(facts.stage_scores, "student")
+        said["losses"] = loss_ablation.gains(facts.bench, facts.explained, facts.exam, before)
+    return {
+        "history": {name: trained.history for name, trained in facts.trained.items()},
+        "validated": _validated(facts),
+        "agreement": _by_class(facts) if facts.bench.classifies else None,
+        "learned": said,
+        "kept": _kept(facts.bench),
+        "notes": [*facts.bench.notes, *facts.bench.found],
+        "baseline": facts.baseline,
+        "compression": [
+            taken.row(name, made.student.lineage[-1])
+            for name, made in facts.trained.items()
+            if "taken" in made.student.lineage[-1]
+        ],
+        "recipe": public_recipe(facts.bench.recipe),
+    }
+
+
+def _kept(bench: steps.Bench) -> dict[str, Any] | None:
+    """What of the teachers is kept for training, and what is computed anew; None where no loss asks for answers."""
+    if not any("teacher" in term.loss.needs for term in bench.terms):
+        return None
+    outputs = sum(sum(bench.heads_of(name).values()) for name in bench.feeds)
+    a_view = 4 * outputs * bench.feed.length("train")
+    return {
+        "views": bench.feed.views,
+        "samples": bench.feed.length("train"),
+        "memory_bytes": a_view,
+        "disk_bytes": a_view * bench.feed.views,
+        "anew": [term.name for term in bench.terms if term.on_features],
+    }
+
+
+def _validated(facts: Facts) -> dict[str, str]:
+    """What the curves of the teachers' own training show, where it is not the report's metric."""
+    own = metric_of_teacher(facts.bench.metric)
+    return {} if own is facts.bench.metric else dict.fromkeys(facts.bench.recipe.panel, "accuracy")
+
+
+def _by_class(facts: Facts) -> dict[str, Any]:
+    """Agreement by class; where there are several heads of the first, its name, and the others under theirs."""
+    bench, exam, student = facts.bench, facts.shown.exam, facts.shown.scores
+    teacher, labels = exam.teacher("test"), exam.labels["test"]
+    found = {
+        name: per_class(
+            student[:, where], teacher[:, where], labels_of(labels, bench.heads, name), bench.classes[where]
+        )
+        for name, where in columns(bench.heads).items()
+    }
+    first, *others = found
+    more = {"head": first, "others": {name: found[name] for name in others}} if others else {}
+    return {**found[first], **more}
+
+
+def _stages(facts: Facts) -> list[dict[str, Any]]:
+    """Every trained step. Of several teachers there is a row each, and before them ``teacher``: all together."""
+    rows = [(step, _stage(facts, step)) for _, step in facts.bench.plan.walk() if step.name in facts.trained]
+    teachers = [row for step, row in rows if step.kind == "teacher"]
+    if len(teachers) == 1:
+        return [row for _, row in rows]
+    together = {
+        **teachers[0],
+        **{key: sum(row[key] for row in teachers) for key in ("params", "size_bytes", "seconds")},
+        **{f"value_{s}": facts.exam.teacher_value(s) for s in ("validation", "test")},
+    }
+    numbered = [{**row, "name": f"teacher {i + 1}"} for i, row in enumerate(teachers)]
+    return [together, *numbered, *(row for step, row in rows if step.kind != "teacher")]
+
+
+def _stage(facts: Facts, step: Step) -> dict[str, Any]:
+    trained, plan = facts.trained[step.name], facts.bench.plan
+    shared = set(step.targets) == {t.name for t in plan.targets}
+    return {
+        "name": step.name if step.kind == "student" else step.kind,
+        "target": None if shared else ", ".join(step.targets),
+        "params": trained.student.params,
+        "size_bytes": _stage_size(facts, step),
+        "value_validation": _stage_value(facts, step, "validation"),
+        "value_test": _stage_value(facts, step, "test"),
+        "seconds": round(trained.seconds, 3),
+    }
+
+
+def _stage_size(facts: Facts, step: Step) -> int:
+    plan = facts.bench.plan
+    if step.kind == "teacher":
+        return exports.teacher_size(facts.bench, step, facts.trained[step.name].student, plan.targets[0].opset)
+    for target in step.targets:
+        for candidate in plan.candidates[target]:
+            if candidate.step == step.name:
+                return facts.measured[target].candidates[candidate.name].size_bytes
+    return 4 * facts.trained[step.name].student.params
+
+
+def _stage_value(facts: Facts, step: Step, split: str) -> float:
+    bench, teacher = facts.bench, facts.exam.teacher(split)
+    if step.kind != "teacher":
+        return facts.exam.value(split, facts.stage_scores(step.name, split))
+    own = teacher if len(bench.feeds) == 1 else facts.stage_scores(step.name, split)
+    feed = bench.feed_of(step.name)
+    said = teacher if len(own[0]) == len(teacher[0]) else own
+    return bench.judge_of(step.name)(own, feed.labels(split), said, feed.raw(split))
+
+
+def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
+    name, choice = measured.target.name, facts.choices[measured.target.name]
+    teacher_value = measured.exam.teacher_value("validation")
+    shipped = choice.shipped or min(measured.candidates.values(), key=lambda c: -c.value_validation).name
+    contender = next(c for c in measured.contenders() if c.name == shipped)
+    profiles = measured.profiles
+    return {
+        "shipped": choice.shipped,
+        "reason": choice.reason,
+        "candidates": [_candidate(facts, measured, c, profiles[c.name]) for c in measured.candidates.values()],
+        "parity": _parity(facts, measured, measured.candidates[shipped]),
+        "budget": choose.budget_record(contender, facts.budget, teacher_value, measured.candidates[shipped].drop_ci95),
+        "runtime": measured.runtime,
+        **({"also": measured.candidates[shipped].also} if measured.target.also else {}),
+        **({} if measured.length is None else {"timed_length": measured.length}),
+        "preprocess_ms": measured.preprocess_ms,
+        "description": f"{measured.target.backend} {measured.runtime}: {name}",
+    }
+
+
+def _candidate(facts: Facts, measured: Measured, candidate: Candidate, profile: fallbacks.Profile) -> dict[str, Any]:
+    summary = benching.summary(candidate.samples)
+    middle, low, high = measured.ratio("fp32", candidate.name)
+    got = facts.tested(measured.target.name, candidate.name)
+    return {
+        "name": candidate.name,
+        "numerics": candidate.numerics.name,
+        "pruned": candidate.pruned,
+        "size_bytes": candidate.size_bytes,
+        "value_validation": candidate.value_validation,
+        "value_test": measured.exam.value("test", got),
+        "scored": {split: measured.exam.length(split) for split in ("validation", "test")},
+        "latency_ms": {key: summary[key] for key in ("p50", "p90", "p99", "mean", "min", "max")},
+        "throughput": measured.target.shapes.batch / (summary["p50"] / 1e3),
+        "samples": len(candidate.samples_ns),
+        "sessions_p50_ms": candidate.sessions_p50_ms,
+        "value_ci95": candidate.value_ci95,
+        "drop_ci95": candidate.drop_ci95,
+        "speedup_vs_fp32": {"p50": middle, "ci95": [low, high]},
+        "verdict": facts.choices[measured.target.name].verdicts.get(candidate.name, ""),
+        "kernels": fallbacks.record(profile),
+        "outside": candidate.name in facts.choices[measured.target.name].outside,
+    }
+
+
+def _parity(facts: Facts, measured: Measured, candidate: Candidate) -> dict[str, Any]:
+    """The file on its runtime against the torch model it came from, over all splits up to 10,000 samples."""
+    exam, left = measured.exam, PARITY_SAMPLES
+    step = _step_of(facts, measured.target.name, candidate.name)
+    got, wanted = [], []
+    for split in SPLITS:
+        count = min(left, exam.length(split))
+        left -= count
+        if count:
+            got.append(measured.scores(candidate.name, split, count))
+            wanted.append(exam.of_rows(split, facts.stage_scores(step, split, numerics=candidate.numerics))[:count])
+    return parity.compare(np.concatenate(got), np.concatenate(wanted), heads=facts.bench.heads).as_dict()
+
+
+def _step_of(facts: Facts, target: str, name: str) -> str:
+    """The trained step that a candidate was exported from."""
+    return next(c.step for c in facts.bench.plan.candidates[target] if c.name == name)
+
+
+def bundle(facts: Facts, identity: str) -> Bundle:
+    """What ships, with golden inputs and what each file says to them."""
+    bench = facts.bench
+    variants = []
+    for name, measured in facts.measured.items():
+        chosen = measured.candidates[facts.choices[name].shipped or ""]
+        target, session = measured.target, measured.open(chosen.name)
+        variants.append(
+            Variant(
+                target=name,
+                backend=target.backend,
+                options=_without_paths(dict(target.options)),
+                files=chosen.files,
+                isa=target.isa,
+                numerics=chosen.numerics.name,
+                quantized=chosen.numerics.quantized,
+                batch=target.shapes.batch,
+                tolerance=chosen.numerics.tolerance,
+                also={kind: _without_paths(dict(options)) for kind, options in target.also.items()},
+                golden=_golden(facts, measured, session),
+                graphs=(_graph(session, chosen),),
+                checked=_checked(measured, chosen),
+                record=_without_paths(target.model_dump(mode="json")),
+            )
+        )
+    return Bundle(
+        name=bench.recipe.name,
+        task={"kind": bench.recipe.task},
+        plan=identity,
+        labels=bench.classes,
+        heads=dict(bench.heads),
+        preprocess=bench.feed.ops,
+        sample_shape=bench.feed.raw_shape,
+        sample_dtype=examples.number(bench.feed.raw("train", 0, 1).dtype) if bench.feed.raw_shape else "text",
+        rate=bench.feed.rate,
+        decisions=decisions.FILE,
+        sbom=sbom.FILE,
+        shippable=not facts.quick,
+        variants=variants,
+        recipe=public_recipe(bench.recipe),
+    )
+
+
+def _graph(session: Session, chosen: Candidate) -> Graph:
+    """What goes in and out of a file, as its runtime says."""
+    inputs = tuple((port.name, port.shape, port.dtype) for port in session.inputs)
+    return Graph("main", next(iter(chosen.files)), inputs, tuple(port.name for port in session.outputs))
+
+
+def _checked(measured: Measured, chosen: Candidate) -> tuple[Checked, ...]:
+    """The runtimes that the file was scored on, all on this machine."""
+    runtimes = (measured.runtime, *(other["runtime"] for other in chosen.also.values()))
+    return tuple(Checked(name, platform.machine(), sorted(host.isa())) for name in dict.fromkeys(runtimes))
+
+
+def public_recipe(recipe: Recipe) -> dict[str, Any]:
+    """The exact recipe, but of input paths only the file's name: no absolute path enters a bundle."""
+    table: dict[str, Any] = _without_paths(plain(recipe.model_dump(exclude_none=True)))
+    return table
+
+
+def _without_paths(value: Any) -> Any:
+    """The same plain data, every absolute path in it shortened to its last part."""
+    if isinstance(value, dict):
+        return {key: _without_paths(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_paths(inner) for inner in value]
+    absolute = isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute())
+    return PureWindowsPath(value).name if absolute else value
+
+
+def _golden(facts: Facts, measured: Measured, session: Session) -> tuple[Inputs, Outputs]:
+    """Synthetic inputs, or with ``golden = "data"`` the clearest test samples."""
+    bench = facts.bench
+    given = bench.feed.inputs("test", 0, 256) if bench.recipe.golden == "data" else None
+    length = measured.length or golden.LENGTH
+    batch = measured.target.shapes.batch
+    return golden.make(session, bench.feed.specs, bench.recipe.seed, given=given, length=length, batch=batch)

@@ -1,0 +1,346 @@
+"""``recipe.toml`` -> Recipe (frozen): data, teacher, student, losses, compress, budget."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from edgekd.base import limits, toml_files
+from edgekd.base.disk import users_path
+from edgekd.base.errors import RecipeError, UsageError
+from edgekd.base.plain import plain
+from edgekd.base.recipe_files import NAME as NAME
+from edgekd.base.recipe_files import builtin_folder as builtin_folder
+from edgekd.base.recipe_files import builtins as builtins
+from edgekd.spec.validation import Frozen, explain
+
+Table = dict[str, Any]
+# Keys of a loss's table that say when and how much it counts; the others are the plugin's own.
+TIMING = ("weight", "final_weight", "start", "stop", "head")
+# Keys whose values are paths of inputs: what lies there counts, and not where.
+INPUTS = ("data.path", "data.tokenizer", "teacher.checkpoint", "teacher.model.folder", "student.model.folder")
+
+
+class Schedule(Frozen):
+    """How one network is trained. Every trained step of a recipe takes these keys."""
+
+    epochs: int = Field(default=10, ge=1, le=10_000)
+    batch_size: int = Field(default=64, ge=1, le=65_536)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = Field(default=2e-3, gt=0, le=10)
+    weight_decay: float = Field(default=1e-4, ge=0, le=1)
+    schedule: Literal["cosine", "constant", "one_cycle"] = "cosine"
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps")
+    patience: int | None = Field(
+        default=None, ge=1, description="stop after so many epochs without a better validation"
+    )
+    precision: Literal["fp32", "bf16", "auto"] = Field(
+        default="auto",
+        description="auto: mixed on a GPU that has bf16; bf16: on a CPU that has it, too (AMX, AVX512-BF16)",
+    )
+
+
+SCHEDULE_KEYS = frozenset(Schedule.model_fields)
+
+
+class Data(Frozen):
+    """``source`` picks the plugin; keys that are not named here are the plugin's own.
+
+    ``preprocess`` is the list of ``{op = ..., ...}`` steps of ``preprocess.py``; absent, the source's own default.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    source: str
+    preprocess: tuple[Table, ...] | None = None
+    made: Table | None = Field(default=None, description="table of a made source, for --quick where no path is given")
+    heads: dict[str, dict[str, tuple[int, ...]]] = Field(
+        default={}, description="several questions about a sample: for each the groups of classes, {} the classes"
+    )
+
+    @property
+    def table(self) -> Table:
+        """The plugin's table."""
+        return {"kind": self.source, **(self.model_extra or {})}
+
+
+class Augment(Frozen):
+    """Views of a training image. View v of a sample is a function of (seed, sample, v); v = epoch mod ``views``."""
+
+    flip: bool = False
+    crop: int = Field(default=0, ge=0, le=64, description="pixels of zero padding to crop from at random")
+    views: int = Field(default=8, ge=1, le=1024)
+
+
+class Teacher(Schedule):
+    """A model to train, or one with a checkpoint that is only read."""
+
+    model: Table
+    seed: int | None = Field(default=None, ge=0, le=2**32 - 1, description="of its own training; absent: the recipe's")
+    checkpoint: str | None = Field(
+        default=None,
+        min_length=1,
+        description="safetensors, a pickle read with weights_only, the index of several, or a folder",
+    )
+    state_key: str | None = Field(default=None, description="dotted path to the state_dict inside the checkpoint")
+    strip_prefix: str | None = Field(
+        default=None, description="those names count that begin so: 'module.', 'ema.'; '': those without"
+    )
+    output: str | int | None = Field(default=None, description="which output holds the logits, by name or index")
+    classes: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        default=None, description="for each of our classes, the teacher's index"
+    )
+    preprocess: tuple[Table, ...] | None = Field(default=None, description="where the teacher's differs from ours")
+    head: str | None = Field(default=None, description="the one that it teaches, of data.heads; absent: all")
+    weight: float = Field(default=1.0, gt=0, le=1e6, description="among the teachers of a head")
+
+
+def with_kinds(tables: tuple[Table, ...]) -> tuple[Table, ...]:
+    """The tables, each of which says which plugin it is for."""
+    for i, table in enumerate(tables):
+        if not isinstance(table.get("kind"), str):
+            raise ValueError(f"entry {i} has no kind")
+    return tables
+
+
+class StudentTable(Schedule):
+    """The network that ships: a model of its own, or one made of the trained teacher by compression passes.
+
+    One that is made of the teacher takes its weights over; with no passes it is the teacher itself, and with 0 epochs
+    it is compressed as it stands. Of several ``generations`` the last ships, each taught by the one before it.
+    """
+
+    epochs: int = Field(default=10, ge=0, le=10_000)
+    model: Table | None = None
+    from_teacher: tuple[Table, ...] | None = Field(default=None, description="compress tables, in order")
+    generations: int = Field(default=1, ge=1, le=16)
+    labels: int | None = Field(
+        default=None, ge=1, description="of so many training samples alone it is told the label; a teacher knows all"
+    )
+
+    @field_validator("from_teacher")
+    @classmethod
+    def _have_kinds(cls, tables: tuple[Table, ...] | None) -> tuple[Table, ...] | None:
+        return None if tables is None else with_kinds(tables)
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> StudentTable:
+        if (self.model is None) == (self.from_teacher is None):
+            raise ValueError("either model or from_teacher, one of them")
+        if self.epochs == 0 and self.from_teacher is None:
+            raise ValueError("epochs: 0 is for a student that is made of its teacher")
+        return self
+
+
+class Budget(Frozen):
+    """Wishes. ``max_drop`` is against the teacher, on the exported file, in the metric's unit.
+
+    ``prefer`` says which of the candidates inside ships: the fastest, the smallest, or the one with the best value. It
+    chooses among those that may ship: where dense fp32 is inside, too, nothing ships that is clearly slower than it.
+    """
+
+    max_drop: float | None = Field(default=0.01, ge=0)
+    max_latency_ms: float | None = Field(default=None, gt=0)
+    max_size_kb: float | None = Field(default=None, gt=0)
+    max_size_share: float | None = Field(default=None, gt=0, description="of the teacher's fp32 file")
+    prefer: Literal["latency", "size", "value"] = "latency"
+
+
+class Knob(Frozen):
+    """Where ``edgekd tune`` may turn a key: from ``low`` to ``high``, or to one of the ``choices``.
+
+    Of a table (``losses.1``, ``compress.0``) the choices are ``true`` (as it stands), ``false`` (left out), or tables.
+    """
+
+    low: int | float | None = None
+    high: int | float | None = None
+    step: int | float | None = Field(default=None, gt=0)
+    log: bool = False
+    choices: tuple[Any, ...] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Knob:
+        ends = self.low is not None and self.high is not None
+        if ends == (self.choices is not None) or (self.choices is not None and (self.low, self.high) != (None, None)):
+            raise ValueError("either low and high, or choices")
+        if self.choices is not None and (self.step is not None or self.log):
+            raise ValueError("step and log go with low and high")
+        if self.low is not None and self.high is not None:
+            if self.low >= self.high:
+                raise ValueError("low must be below high")
+            if self.log and (self.step is not None or self.low <= 0):
+                raise ValueError("log needs low above 0, and no step")
+        return self
+
+
+class Recipe(Frozen):
+    """A whole recipe. ``losses`` and ``compress`` hold plugin tables; their keys are checked when they are built."""
+
+    name: Annotated[str, Field(pattern=f"^{NAME}$")]
+    description: str = ""
+    task: Literal["classification"] = "classification"
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    threads: int = Field(
+        default=2, ge=1, le=1024, description="of torch, on however many CPUs: another count trains other weights"
+    )
+    data: Data
+    augment: Augment = Augment(views=1)
+    teacher: Teacher
+    teachers: tuple[Teacher, ...] = Field(default=(), description="more of them, beside ``teacher``")
+    combine: Literal["average", "confidence"] = Field(
+        default="average", description="several teachers' logits: by their weights; or also by each one's certainty"
+    )
+    student: StudentTable
+    metric: Table = Field(default={"kind": "accuracy"}, description="a name, or a table with its kind")
+    losses: tuple[Table, ...] = Field(min_length=1)
+    compress: tuple[Table, ...] = ()
+    budget: Budget = Budget()
+    targets: tuple[str, ...] = ()
+    golden: Literal["synthetic", "data"] = "synthetic"
+    tune: dict[str, Knob] = Field(default={}, description="keys that edgekd tune turns, as in --set; no build reads it")
+
+    @field_validator("tune", mode="before")
+    @classmethod
+    def _dotted(cls, tables: Any) -> Any:
+        return flat(tables) if isinstance(tables, Mapping) else tables
+
+    @property
+    def panel(self) -> dict[str, Teacher]:
+        """Every teacher by the name of its step: ``teacher``, ``teacher 2`` and so on, each with its own seed."""
+        found = {}
+        for i, table in enumerate((self.teacher, *self.teachers)):
+            seed = self.seed + i if table.seed is None else table.seed
+            found[f"teacher {i + 1}" if i else "teacher"] = table.model_copy(update={"seed": seed})
+        return found
+
+    @field_validator("metric", mode="before")
+    @classmethod
+    def _named(cls, metric: Any) -> Any:
+        return {"kind": metric} if isinstance(metric, str) else metric
+
+    @field_validator("losses", "compress")
+    @classmethod
+    def _have_kinds(cls, tables: tuple[Table, ...]) -> tuple[Table, ...]:
+        return with_kinds(tables)
+
+
+def flat(tables: Mapping[str, Any], above: str = "") -> Table:
+    """``{a: {b: knob}}`` as ``{"a.b": knob}``: a key of ``[tune]`` may be written with or without quotes."""
+    found: Table = {}
+    for key, value in tables.items():
+        if isinstance(value, Mapping) and value and all(isinstance(inner, Mapping) for inner in value.values()):
+            found |= flat(value, f"{above}{key}.")
+        else:
+            found[f"{above}{key}"] = value
+    return found
+
+
+def find(name: str | None) -> Path:
+    """A recipe by path or built-in name; without one ``./edgekd.toml``, else the built-in ``digits``."""
+    if name is None:
+        here = Path("edgekd.toml")
+        return here if here.is_file() else builtin_folder() / "digits.toml"
+    if name in builtins():
+        return builtin_folder() / f"{name}.toml"
+    path = users_path(name, "RECIPE")
+    if path.is_file():
+        return path
+    if path.suffix == ".toml" or "/" in name:
+        raise RecipeError("no such recipe file", where=name, allowed=builtins())
+    raise UsageError("unknown recipe", where="RECIPE", found=name, allowed=builtins())
+
+
+def load(name: str | None, settings: Sequence[str] = ()) -> tuple[Recipe, Path]:
+    """Read and check a recipe.
+
+    Args:
+        name: see ``find``.
+        settings: ``key=value`` overrides; values are TOML, anything else is taken as a string.
+
+    Returns:
+        The recipe, its input paths made absolute, and the file it came from.
+    """
+    path = find(name)
+    table = toml_files.read(path, RecipeError)
+    _anchor(table, path.parent)
+    for setting in settings:
+        _apply(table, setting)
+    return parse(table, path.name), path
+
+
+def parse(table: Mapping[str, Any], file: str) -> Recipe:
+    """Check a recipe that is already a table."""
+    try:
+        recipe = Recipe.model_validate(dict(table))
+    except ValidationError as err:
+        raise explain(err, Recipe, file, RecipeError) from err
+    if recipe.data.table.get("path") == "":  # it would be the current folder
+        raise RecipeError("an empty path", where=f"{file}: data.path", allowed="a path; . is the recipe's folder")
+    plain(recipe.model_dump(exclude={"tune"}))  # an object from Python that no key tells from another is refused here
+    return recipe
+
+
+def _anchor(table: Table, folder: Path) -> None:
+    """Relative input paths count from the recipe's folder."""
+    for part, key in inputs(table):
+        part[key] = str((folder / users_path(part[key], key)).resolve())
+
+
+def inputs(table: Table) -> Iterator[tuple[Table, str]]:
+    """The places of input paths in a recipe, as (table, key)."""
+    for path in INPUTS:
+        section, *parts, key = path.split(".")
+        more = table.get("teachers") if section == "teacher" else None
+        for place in (table.get(section), *(more if isinstance(more, list | tuple) else ())):
+            found: Any = place
+            for part in parts:
+                found = found.get(part) if isinstance(found, dict) else None
+            if isinstance(found, dict) and found.get(key) and isinstance(found[key], str):
+                yield found, key
+
+
+def _apply(table: Table, setting: str) -> None:
+    """Apply one ``a.b=c`` or ``losses.0.weight=0.5``; a relative path counts from the current folder."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise UsageError("not of the form key=value", where="--set", found=setting)
+    try:
+        value: Any = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    except (ValueError, RecursionError) as err:  # a number of thousands of digits, lists in lists
+        raise UsageError(f"not a value: {err}", where="--set", found=setting) from err
+    toml_files.check(value, "--set", UsageError)
+    if re.sub(r"^teachers\.\d+\.", "teacher.", key) in INPUTS and isinstance(value, str):
+        value = str(users_path(value, f"--set {key}").resolve())
+    parts = key.split(".")
+    if len(parts) > limits.DEPTH:
+        raise UsageError("a key of too many parts", where="--set", found=key, allowed=f"at most {limits.DEPTH}")
+    place: Any = table
+    for part in parts[:-1]:
+        place = _step(place, part, key)
+    if isinstance(place, list):
+        place[_index(place, parts[-1], key)] = value
+    elif isinstance(place, dict):
+        place[parts[-1]] = value
+    else:
+        raise UsageError(f"{key!r} leads into a plain value", where="--set", found=setting)
+
+
+def _step(place: Any, part: str, key: str) -> Any:
+    if isinstance(place, list):
+        return place[_index(place, part, key)]
+    if isinstance(place, dict):
+        return place.setdefault(part, {})
+    raise UsageError(f"{key!r} leads into a plain value", where="--set", found=part)
+
+
+def _index(place: list[Any], part: str, key: str) -> int:
+    if not part.isdecimal() or len(part) > 9 or int(part) >= len(place):
+        raise UsageError(f"{key!r} counts from 0", where="--set", found=part, allowed=map(str, range(len(place))))
+    return int(part)
