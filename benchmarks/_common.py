@@ -18,7 +18,7 @@ import torch
 
 from edgekd.base import host, plugins
 from edgekd.base.preprocess import Inputs
-from edgekd.build import steps
+from edgekd.build import compression
 from edgekd.compress._base import Context
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
@@ -64,7 +64,7 @@ def calibration(name: str, batches: int = 8, size: int = 32) -> list[torch.Tenso
 def int8(student: Student, name: str, target_name: str) -> tuple[bytes, torch.nn.Module]:
     """Our int8 file of a net for a target, calibrated and not trained, and the fake-quantized module behind it."""
     chosen = target.load(target_name)
-    change = steps.make_pass({"kind": "int8_qat"})
+    change = compression.passes([{"kind": "int8_qat"}], "compress")[0].change
     prepared = change.apply(student, Context(chosen.quantized, 1, [(x,) for x in calibration(name)]))
     finished = change.finish(prepared)
     return to_onnx(finished, opset=chosen.opset, metadata={}, asked=chosen.passes), finished.module

@@ -20,9 +20,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgekd import api
-from edgekd.base import plugins
+from edgekd.base import closure, plugins
 from edgekd.base.errors import EdgekdError
-from edgekd.build import cache_keys, request
+from edgekd.build import code_keys, request
 from edgekd.build.prepare import Objects, prepare
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.spec import target
@@ -354,9 +354,9 @@ def _own(name: str) -> Callable[[World], None]:
 
     def change(made: World) -> None:
         here = made.root.parent / "edgekd"
-        shutil.copytree(cache_keys._HERE, here, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(closure.PACKAGE, here, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         (here / name).write_text((here / name).read_text() + "\n# edited\n")
-        _patched(made, cache_keys, "_HERE", here)
+        _patched(made, closure, "PACKAGE", here)
         _forgotten(made)
 
     return change
@@ -368,7 +368,7 @@ def _patched(made: World, place: Any, name: str, value: Any) -> None:
 
 
 def _forgotten(made: World) -> None:
-    for cached in (cache_keys.own, cache_keys.versions):
+    for cached in (code_keys.own, code_keys.versions):
         cached.cache_clear()
         made.patches.callback(cached.cache_clear)
 

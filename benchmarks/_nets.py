@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from edgekd.base.preprocess import Inputs
-from edgekd.build import context, request, steps
+from edgekd.build import context, request
 from edgekd.build import run as running
 from edgekd.build.evaluation import Scores, joined
 from edgekd.build.prepare import Objects, prepare
+from edgekd.build.trained import Trained
+from edgekd.build.workspace import Workspace
 from edgekd.learn.feed import Feed, some
 from edgekd.runtime import batches
 from edgekd.runtime.backends._base import Session
@@ -47,8 +49,8 @@ class Net:
     """A net's parts: its bench, every trained step, and ``onnx[target][candidate]``."""
 
     name: str
-    bench: steps.Bench
-    trained: dict[str, steps.Trained]
+    bench: Workspace
+    trained: dict[str, Trained]
     onnx: dict[str, dict[str, bytes]]
 
     def inputs(self, split: str, count: int | None = None) -> list[Inputs]:

@@ -17,7 +17,8 @@ from typing import Any
 import _common
 from safetensors.torch import save_file
 
-from edgekd.build import request, steps
+from edgekd.build import request, teach
+from edgekd.build.plan import TeachStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.learn import train
 from edgekd.learn.teacher import bare
@@ -41,7 +42,7 @@ def run(net: str, data: Path, seed: int, epochs: int) -> dict[str, Any]:
     order = request.take("cifar10-resnet", ["ort-cpu"], settings(net, data, seed, epochs), progress=told)
     bench = prepare(order, Objects())
     started = time.time()
-    trained = steps.teacher(bench, bench.plan.steps["teacher"])
+    trained = teach.teacher(bench, bench.plan.get("teacher", TeachStep))
     module = bare(trained.student.module)
     state = {name: value.contiguous() for name, value in module.state_dict().items()}
     save_file(state, CHECKPOINTS / f"cifar_{net}_seed{seed}.safetensors")

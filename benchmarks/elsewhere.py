@@ -25,10 +25,11 @@ from pathlib import Path
 import _nets
 import matrix
 
-from edgekd.build import request, steps
+from edgekd.build import request
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.store import Store
+from edgekd.build.workspace import Workspace
 
 NETS = ("ort-cpu", "openvino", "portable-int8", "ort-cpu-vnni")  # the targets of the scripts that ask for these nets
 JOBS = [f"nets:{name}" for name in ("resnet20", "mobilenet", "distilbert", "fm")]
@@ -46,13 +47,13 @@ def orders_of(job: str, data: Path, folder: Path) -> list[request.Order]:
     return list(matrix.orders_of(name, None if file is None else data / file, int(*seed), folder))
 
 
-def benches_of(job: str, data: Path) -> list[steps.Bench]:
+def benches_of(job: str, data: Path) -> list[Workspace]:
     """The same, prepared; nothing is written to where they would build."""
     with tempfile.TemporaryDirectory() as folder:
         return [prepare(order, Objects()) for order in orders_of(job, data, Path(folder))]
 
 
-def keys_of(bench: steps.Bench) -> dict[str, str]:
+def keys_of(bench: Workspace) -> dict[str, str]:
     """The key of every trained step, as this machine has it."""
     return {step.name: step.key for step in bench.plan.steps.values() if step.trains}
 

@@ -27,7 +27,7 @@ import torch
 from matrix import interval
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgekd.build import measure, request
+from edgekd.build import request, target_runtime
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
 from edgekd.runtime import bench
@@ -69,7 +69,7 @@ def made(name: str, toml: str, seed: int, data: Path) -> tuple[dict[str, dict[st
     for runtime in TARGETS:
         chosen = target.load(runtime)
         backend = backends.make(chosen.backend, dict(chosen.options), runtime)
-        session = backend.open(measure.backend_of(chosen).lower(net.onnx[runtime]["int8"]), batch=1)
+        session = backend.open(target_runtime.parse(chosen).backend.lower(net.onnx[runtime]["int8"]), batch=1)
         scores = net.scores(session)
         right[runtime] = (scores.argmax(1) == bench_.feed.labels("test").reshape(-1)).astype(float)
     return net.onnx, right, multiply_adds(trained["student"].student.module)
@@ -97,7 +97,7 @@ def timed(files: dict[str, Any], macs: int, rounds: int, folder: Path) -> dict[s
     found, peaks = {}, [peak(folder)]
     for runtime in TARGETS:
         chosen = target.load(runtime)
-        backend = measure.backend_of(chosen)
+        backend = target_runtime.parse(chosen).backend
         these = {"fp32": files[OURS][runtime]["fp32"], "int8": files[OURS][runtime]["int8"]}
         lowered = {name: backend.lower(data) for name, data in these.items()}
         lowered[OTHER] = backend.lower(files[OTHER][runtime]["int8"])

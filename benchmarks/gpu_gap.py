@@ -21,9 +21,11 @@ import numpy as np
 import torch
 
 from edgekd.base import host
-from edgekd.build import request, steps
+from edgekd.build import request, target_runtime, teach
 from edgekd.build import run as running
+from edgekd.build.plan import TeachStep
 from edgekd.build.prepare import Objects, prepare
+from edgekd.build.workspace import Workspace
 from edgekd.learn import train
 from edgekd.learn.teacher import bare
 
@@ -53,10 +55,10 @@ def train_one(folder: Path, data: Path, seed: int, student: str, epochs: int) ->
     place = folder / f"{student}_seed{seed}"
     place.mkdir(parents=True, exist_ok=True)
     if student == "alone":
-        said = {"alone": scores(bench, steps.teacher(bench, bench.plan.steps["teacher"]).student.module)}
+        said = {"alone": scores(bench, teach.teacher(bench, bench.plan.get("teacher", TeachStep)).student.module)}
     else:
         trained, _ = running.train_all(bench)
-        taught = steps.teacher(bench, bench.plan.steps["teacher"])
+        taught = teach.teacher(bench, bench.plan.get("teacher", TeachStep))
         said = {"teacher": scores(bench, taught.student.module)}
         said["distilled"] = scores(bench, trained["student"].student.module)
         for target, files in running.export_all(bench, trained).items():
@@ -69,7 +71,7 @@ def train_one(folder: Path, data: Path, seed: int, student: str, epochs: int) ->
     print(place, {who: float((rows.argmax(1) == labels).mean()) for who, rows in said.items()}, flush=True)
 
 
-def scores(bench: steps.Bench, module: torch.nn.Module) -> np.ndarray:
+def scores(bench: Workspace, module: torch.nn.Module) -> np.ndarray:
     """(count, 10), of the float net on the test split."""
     with train.accelerated(bare(module)) as there:
         return train.predict(there, bench.feed, "test")
@@ -81,7 +83,6 @@ def keep(folder: Path, data: Path) -> None:
     import _nets  # noqa: PLC0415  # where the GPU is, not every runtime is
     from matrix import interval  # noqa: PLC0415
 
-    from edgekd.build import measure  # noqa: PLC0415
     from edgekd.spec import target  # noqa: PLC0415
 
     seeds = sorted(int(place.name.removeprefix("distilled_seed")) for place in folder.glob("distilled_seed*"))
@@ -95,7 +96,7 @@ def keep(folder: Path, data: Path) -> None:
             for who, rows in np.load(folder / f"{student}_seed{seed}" / "said.npz").items():
                 right.setdefault(who, []).append(rows.argmax(1) == labels)
         for name in TARGETS:
-            backend = measure.backend_of(target.load(name))
+            backend = target_runtime.parse(target.load(name)).backend
             for file in sorted((folder / f"distilled_seed{seed}").glob(f"{name}.*.onnx")):
                 who = f"{file.name.split('.')[1]} on {name}"
                 said = _nets.scores(feed, backend.open(backend.lower(file.read_bytes()), batch=1))

@@ -20,7 +20,7 @@ import _nets
 import numpy as np
 from matrix import interval
 
-from edgekd.build import measure, request
+from edgekd.build import request, target_runtime
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
 from edgekd.learn import train
@@ -60,7 +60,7 @@ def run(seed: int, data: Path, epochs: int) -> dict[str, Any]:
         state = trained[WAYS[way]["kind"]].student.module.state_dict()
         widths[way] = [len(value) for name, value in state.items() if value.ndim == 4]
     chosen = target.load(TARGET)
-    backend = measure.backend_of(chosen)
+    backend = target_runtime.parse(chosen).backend
     lowered = {name: backend.lower(data) for name, data in files.items()}
     x = {"input": np.random.default_rng(0).standard_normal((1, 3, 32, 32), dtype=np.float32)}
     job = benching.BenchJob(chosen.backend, lowered, "dense", x, options=chosen.options, batch=1, min_seconds=3.0)

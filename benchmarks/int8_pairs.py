@@ -22,7 +22,7 @@ import _peers
 import numpy as np
 
 from edgekd.base.errors import EdgekdError
-from edgekd.build import measure
+from edgekd.build import measure, target_runtime
 from edgekd.runtime import bench
 from edgekd.runtime.backends import _base as backends
 from edgekd.spec import target
@@ -34,7 +34,7 @@ Files = dict[str, bytes]
 def peers(net: _nets.Net, runtime: str) -> tuple[dict[str, Files], dict[str, str]]:
     """What the others' quantizers make, for one runtime; and why some make nothing."""
     feeds, fp32 = net.calibration(), net.onnx[runtime]["fp32"]
-    backend = measure.backend_of(target.load(runtime))
+    backend = target_runtime.parse(target.load(runtime)).backend
     found: dict[str, Files] = {}
     refused: dict[str, str] = {}
     for name, quantize in _peers.ONNX.items():
@@ -58,7 +58,7 @@ def timed_inputs(net: _nets.Net) -> dict[str, np.ndarray]:
 def run(net: _nets.Net, name: str, rounds: int, seconds: float) -> dict[str, Any]:
     """One net on one runtime."""
     chosen = target.load(name)
-    backend = measure.backend_of(chosen)
+    backend = target_runtime.parse(chosen).backend
     files = {f"ours: {c}": backend.lower(data) for c, data in net.onnx[name].items() if c.startswith("int8")}
     files["fp32"] = backend.lower(net.onnx[name]["fp32"])
     others, refused = peers(net, name)

@@ -19,9 +19,10 @@ from typing import Any
 
 import _common
 
-from edgekd.build import request, steps
+from edgekd.build import request
 from edgekd.build.ensemble import Answers
 from edgekd.build.prepare import Objects, prepare
+from edgekd.build.workspace import Workspace
 from edgekd.learn import train
 from edgekd.learn.objective import make_terms
 from edgekd.spec.recipe import Schedule
@@ -35,7 +36,7 @@ KD = [{"kind": "kl", "weight": 0.9}, {"kind": "cross_entropy", "weight": 0.1}]
 Teacher = Callable[[int], Any]
 
 
-def fit(bench: steps.Bench, tables: list[dict[str, Any]], teacher: Teacher | None, epochs: int) -> float:
+def fit(bench: Workspace, tables: list[dict[str, Any]], teacher: Teacher | None, epochs: int) -> float:
     """Seconds of training an untrained student."""
     module = bench.untrained("student").module
     schedule = Schedule(epochs=epochs, batch_size=BATCH)

@@ -24,7 +24,7 @@ import _common
 import _nets
 import numpy as np
 
-from edgekd.build import measure
+from edgekd.build import measure, target_runtime
 from edgekd.runtime import bench
 from edgekd.runtime.bench import BenchJob
 from edgekd.spec import target
@@ -95,7 +95,7 @@ def app(folder: Path, x: dict[str, np.ndarray], seconds: float) -> float:
 
 def prepared(net: _nets.Net, candidate: str) -> tuple[dict[str, dict[str, bytes]], dict[str, np.ndarray]]:
     """A candidate's files by target, and what is timed."""
-    files = {name: measure.backend_of(target.load(name)).lower(net.onnx[name][candidate]) for name in TARGETS}
+    files = {name: target_runtime.parse(target.load(name)).backend.lower(net.onnx[name][candidate]) for name in TARGETS}
     return files, measure.timed_inputs(net.inputs("validation", 256)[0], 1)
 
 

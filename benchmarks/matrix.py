@@ -30,9 +30,11 @@ import edgekd
 from edgekd import pipeline
 from edgekd.base.errors import EdgekdError
 from edgekd.base.heads import labels_of, split
-from edgekd.build import measure, request, steps
+from edgekd.build import request, target_runtime
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
+from edgekd.build.trained import Trained
+from edgekd.build.workspace import Workspace
 from edgekd.learn import train
 from edgekd.metrics._base import PerSample
 from edgekd.metrics._make import metric_name
@@ -78,7 +80,7 @@ def cell(recipe: str, data: Path | None, seed: int, build: bool) -> dict[str, An
             edgekd.verify(order.out)
         onnx = {} if build else running.export_all(distilled, trained)
         for target in order.targets:
-            backend = measure.backend_of(target)
+            backend = target_runtime.parse(target).backend
             files = kept(order.out, target) if build else backend.lower(onnx[target.name]["int8"])
             said = _nets.scores(distilled.feed, backend.open(files, batch=1))
             adds[f"int8 on {target.name}"] = added(distilled, said)
@@ -116,7 +118,7 @@ def without_teacher(recipe: str, settings: list[str]) -> dict[str, Any]:
     return table
 
 
-def added(bench: steps.Bench, found: np.ndarray) -> np.ndarray:
+def added(bench: Workspace, found: np.ndarray) -> np.ndarray:
     """(count,) float32, what each test sample adds to a metric that is a mean over samples; several heads' averaged."""
     labels, raw, metric = bench.feed.labels("test"), bench.feed.raw("test"), bench.metric
     assert isinstance(metric, PerSample)
@@ -127,7 +129,7 @@ def added(bench: steps.Bench, found: np.ndarray) -> np.ndarray:
     return np.mean(by_head, axis=0).astype(np.float32)
 
 
-def of_torch(bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> np.ndarray:
+def of_torch(bench: Workspace, trained: Mapping[str, Trained]) -> np.ndarray:
     """What the float student says to the test split."""
     return train.predict(trained["student"].student.module, bench.feed, "test")
 

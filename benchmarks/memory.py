@@ -20,7 +20,7 @@ from typing import Any
 import _common
 import numpy as np
 
-from edgekd.build import context, steps
+from edgekd.build import compression, context
 from edgekd.build.plan import Step
 from edgekd.learn import train
 from edgekd.learn.data._base import Dataset, Split
@@ -57,7 +57,7 @@ def one(name: str, count: int) -> dict[str, int]:
     dataset = Dataset(*splits, tuple("abcdefghij"), image_ops(255.0))
     # A limit copies what it keeps; without one the images are held once.
     feed = Feed(dataset, dataset.preprocess, Augment(views=1), 0, limit=None if count == SAMPLES else count)
-    student, change = _common.net("resnet8"), steps.make_pass(table)
+    student, change = _common.net("resnet8"), compression.passes([table], "compress")[0].change
     terms = make_terms([{"kind": "cross_entropy"}])
     before = resident()
     scheme = target.load("ort-cpu").quantized

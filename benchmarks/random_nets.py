@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from edgekd.base.errors import EdgekdError
-from edgekd.build import measure, steps
+from edgekd.build import compression, measure, target_runtime
 from edgekd.compress._base import Context
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
@@ -186,7 +186,9 @@ def examine(number: int, workers: Workers, folder: Path) -> dict[str, Any]:
             except EdgekdError as err:
                 row["refused"].append(f"{name} {scheme.name}: {str(err)[:160]}")
                 continue
-            files = {"model.onnx": data} if name == "portable-int8" else measure.backend_of(chosen).lower(data)
+            files = (
+                {"model.onnx": data} if name == "portable-int8" else target_runtime.parse(chosen).backend.lower(data)
+            )
             paths = []
             for file, content in files.items():
                 (folder / file).write_bytes(content)
@@ -215,7 +217,7 @@ def exported(
     if key not in known:
         subject = student
         if scheme.quantized:
-            change = steps.make_pass({"kind": "int8_ptq"})
+            change = compression.passes([{"kind": "int8_ptq"}], "compress")[0].change
             parts = [(x[i : i + 32],) for i in range(0, 64, 32)]
             subject = change.finish(change.apply(student, Context(scheme, 1, parts)), scheme)
         with torch.no_grad():

@@ -11,11 +11,14 @@ from edgekd.analysis import loss_ablation, student_analysis
 from edgekd.base import host
 from edgekd.base.disk import as_it_was, replace_file, samples_page
 from edgekd.base.errors import reading
-from edgekd.build import baseline, plan_rows, rehearsal, request, steps
+from edgekd.build import baseline, plan_rows, rehearsal, request
 from edgekd.build import run as running
 from edgekd.build.ensemble import Watching
+from edgekd.build.plan import DistilStep
 from edgekd.build.prepare import Objects
 from edgekd.build.request import Order
+from edgekd.build.trained import Trained
+from edgekd.build.workspace import Workspace
 from edgekd.decide.budget import resolved
 from edgekd.learn import threads
 from edgekd.publish import app_files, pages, record, sbom
@@ -36,25 +39,27 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
 
 
 def _run(order: Order, objects: Objects) -> Mapping[str, Any]:
-    bench = running.checked(order, objects)
+    workspace = running.checked(order, objects)
     whole = request.identified(order, seen=True)
     if whole.identity != order.identity and (found := request.standing(whole)) is not None:
         return found
     order = whole
     with reading(order.file):
         if order.quick:
-            rehearsal.check(bench)  # such a build is a rehearsal itself
+            rehearsal.check(workspace)  # such a build is a rehearsal itself
         else:
-            rehearsal.run(bench, order.targets, bench.runner.facts()["key"])
-    trained, watching, stage_scores, exam, measured = running.make_all(bench, running.seconds(order))
-    budget = resolved(order.recipe.budget, running.teacher_bytes(bench, trained))
+            rehearsal.run(workspace)
+    trained, watching, stage_scores, exam, measured = running.make_all(workspace, running.seconds(order))
+    budget = resolved(order.recipe.budget, running.teacher_bytes(workspace, trained))
     choices = running.choose_all(measured, budget, gated=not order.quick)
-    explained = explain_losses(bench, trained, watching) if order.explain else None
-    plain = baseline.make(bench, exam, quick=order.quick)
-    facts = record.Facts(bench, trained, stage_scores, exam, measured, choices, budget, order.quick, explained, plain)
+    explained = explain_losses(workspace, trained, watching) if order.explain else None
+    plain = baseline.make(workspace, exam, quick=order.quick)
+    facts = record.Facts(
+        workspace, trained, stage_scores, exam, measured, choices, budget, order.quick, explained, plain
+    )
     document = record.make(facts)
     files = pages.write_pages(document, record.samples(facts))
-    apart = report.samples_page(document, student_analysis.samples(bench, facts.shown)).encode()
+    apart = report.samples_page(document, student_analysis.samples(workspace, facts.shown)).encode()
     if order.keep_candidates:
         pages.keep_candidates(order.out, measured)
     hints = [] if order.quick else pages.advice(order, measured, choices, budget)
@@ -70,15 +75,15 @@ def _run(order: Order, objects: Objects) -> Mapping[str, Any]:
 
 
 def explain_losses(
-    bench: steps.Bench, trained: Mapping[str, steps.Trained], watching: Watching
-) -> dict[str, steps.Trained | None]:
+    workspace: Workspace, trained: Mapping[str, Trained], watching: Watching
+) -> dict[str, Trained | None]:
     """The student once more without each loss; of several generations the last."""
-    heard = running.whom(bench, trained, watching, bench.plan.steps["student"])
-    return loss_ablation.train(bench, heard, watching, trained["teacher"].student)
+    taught_by = running.outputs_for(workspace, trained, watching, workspace.plan.get("student", DistilStep))
+    return loss_ablation.train(workspace, taught_by, watching, trained["teacher"].student)
 
 
 def describe(order: Order, objects: Objects | None = None) -> dict[str, Any]:
     """The plan of an order as plain data, everything resolved and checked; nothing is trained."""
-    bench = running.checked(order, objects or Objects())
-    besides = [step for _, step in loss_ablation.steps_of(bench).values()] if order.explain else []
-    return plan_rows.describe(order, bench, besides)
+    workspace = running.checked(order, objects or Objects())
+    besides = list(loss_ablation.steps_of(workspace).values()) if order.explain else []
+    return plan_rows.describe(order, workspace, besides)

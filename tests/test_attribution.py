@@ -11,7 +11,7 @@ import pytest
 
 from edgekd import report
 from edgekd.analysis import attribution
-from edgekd.build import plan
+from edgekd.build import planner
 from edgekd.spec import recipe, target
 
 REPORT = Path(__file__).parent / "golden" / "report.json"
@@ -81,7 +81,7 @@ def test_a_quantizing_pass_starts_from_the_float_stage_before_it_and_a_cast_from
         "compress": [{"kind": "int8_ptq"}, {"kind": "channel_prune", "epochs": 1}, {"kind": "int8_qat", "epochs": 1}],
     }
     targets = [target.load(name) for name in ("ort-cpu", "ort-cuda")]
-    made = plan.make(recipe.parse(table, "r"), targets, "data", 100)
+    made = planner.of_recipe(recipe.parse(table, "r"), targets, "data", 100)
     before = attribution.parents(made, "ort-cpu")
     quantized = {name: start for name, start in before.items() if name.startswith("int8")}
     assert before["fp32"] is None and before["fp32-pruned"] == "fp32"

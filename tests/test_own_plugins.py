@@ -16,7 +16,7 @@ import torch
 import edgekd
 from edgekd.base import plugins
 from edgekd.base.errors import FactoryError, RecipeError
-from edgekd.build import plan
+from edgekd.build import planner
 from edgekd.learn.objective import make_terms
 from edgekd.metrics._base import PerSample
 from edgekd.metrics._judge import Judge
@@ -155,7 +155,7 @@ def test_a_target_asks_for_a_users_own_graph_pass(package: Path, tmp_path: Path)
     usual = (target.folder() / "ort-cpu.toml").read_text()
     (tmp_path / "mine.toml").write_text('passes = ["parts_of_mine.zoo:Signed"]\n' + usual)
     chosen = ["ort-cpu", str(tmp_path / "mine.toml")]
-    made = plan.make(recipe.parse(RECIPE, "r"), [target.load(name) for name in chosen], "data", 100)
+    made = planner.of_recipe(recipe.parse(RECIPE, "r"), [target.load(name) for name in chosen], "data", 100)
     exports = [step for step in made.steps.values() if step.kind == "export"]
     assert len({step.key for step in exports}) == len(exports) == 2, "the one file for both"
     edgekd.build(RECIPE, targets=chosen, out=tmp_path / "out", cache=tmp_path / "cache")

@@ -14,8 +14,9 @@ import edgekd
 from edgekd import pipeline
 from edgekd.base import heads
 from edgekd.base.errors import RecipeError
-from edgekd.build import ensemble, plan, request, steps
+from edgekd.build import distil, ensemble, plan, request
 from edgekd.build import run as running
+from edgekd.build.plan import DistilStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.store import Store
 from edgekd.build.torch_reference import StageScores
@@ -300,7 +301,7 @@ def test_a_student_made_of_the_teacher_answers_under_the_name_of_its_head() -> N
     made = {"from_teacher": [{"kind": "channel_prune", "keep": 1}]}
     teacher = {**SMALL["teacher"], "model": {"kind": "convnet", "width": 32, "depth": 2}}
     bench = prepare(request.take(table(data=data, teacher=teacher, student=made)), Objects())
-    student = steps.begin(bench, bench.plan.steps["student"], bench.untrained("teacher"))
+    student = distil.begin(bench, bench.plan.get("student", DistilStep), bench.untrained("teacher"))
     assert [spec.name for spec in student.outputs] == list(bench.heads) == ["half"]
 
 

@@ -12,8 +12,10 @@ import pytest
 
 from edgekd.base.errors import RecipeError
 from edgekd.base.plain import plain
-from edgekd.build import plan
+from edgekd.build import plan, planner, step_keys
+from edgekd.build.plan import CompressStep, TrainedStep
 from edgekd.spec import recipe, target
+from edgekd.spec.quick import quickened
 
 RECIPE: dict[str, Any] = {
     "name": "p",
@@ -28,7 +30,7 @@ RECIPE: dict[str, Any] = {
 def make(changes: dict[str, Any] | None = None, targets: tuple[str, ...] = ("ort-cpu", "openvino")) -> plan.Plan:
     table = {**RECIPE, **(changes or {})}
     chosen = [target.load(name) for name in targets]
-    return plan.make(recipe.parse(table, "r"), chosen, "data", 100)
+    return planner.of_recipe(recipe.parse(table, "r"), chosen, "data", 100)
 
 
 def keys(made: plan.Plan) -> dict[str, str]:
@@ -37,7 +39,7 @@ def keys(made: plan.Plan) -> dict[str, str]:
 
 def test_equal_numerics_are_trained_once() -> None:
     made = make()
-    assert [step.kind for step in made.steps.values() if step.trains] == [
+    assert [step.kind for step in made.of_kind(TrainedStep)] == [
         "teacher",
         "student",
         "channel_prune",
@@ -126,15 +128,15 @@ def test_cost_is_epochs_times_samples() -> None:
 
 
 def test_quick_is_one_epoch_everywhere() -> None:
-    quick = plan.quickened(recipe.parse(RECIPE, "r"))
-    made = plan.make(quick, [target.load("ort-cpu")], "data", 100, quick=True)
-    assert {step.schedule.epochs for step in made.steps.values() if step.schedule} == {1}
+    quick = quickened(recipe.parse(RECIPE, "r"))
+    made = planner.of_recipe(quick, [target.load("ort-cpu")], "data", 100, quick=True)
+    assert {made.epochs(step) for step in made.of_kind(TrainedStep)} == {1}
 
 
 def test_bf16_is_another_key_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for features in (frozenset({"amx_bf16"}), frozenset({"avx2"})):
-        monkeypatch.setattr(plan.host, "isa", lambda features=features: features)
+        monkeypatch.setattr(step_keys.host, "isa", lambda features=features: features)
         tables = [{**RECIPE["student"], "precision": precision} for precision in ("bf16", "fp32")]
         found.append([make({"student": table}).steps["student"].key for table in tables])
     assert found[0][0] != found[1][0] and found[0][1] == found[1][1]
@@ -144,21 +146,34 @@ def test_pruning_in_steps_trains_each_and_a_timed_one_forks_by_target() -> None:
     table = {"kind": "channel_prune", "steps": 2, "epochs": 3}
     for keys, targets in (({"ratio": 0.5}, ["ort-cpu", "openvino"]), ({"latency": 0.5}, ["ort-cpu"])):
         made = make({"compress": [{**table, **keys}]})
-        first, last = made.steps["channel_prune 1 of 2"], made.steps["channel_prune"]
+        first, last = (made.get(name, CompressStep) for name in ("channel_prune 1 of 2", "channel_prune"))
         assert last.parent == first.name and list(first.targets) == targets
-        assert [step.schedule.epochs for step in (first, last) if step.schedule] == [3, 3]
-        assert [step.table["step"] for step in (first, last)] == [1, 2] and last.table[next(iter(keys))] == 0.5
+        assert [made.epochs(step) for step in (first, last)] == [3, 3]
+        tables = [step.applied.table for step in (first, last)]
+        assert [table["step"] for table in tables] == [1, 2] and tables[1][next(iter(keys))] == 0.5
 
 
 ODD = [float("inf"), float("-inf"), float("nan"), date(2020, 1, 1), "2020-01-01", "!date 2020-01-01", None, 1.5]
 
+ODD_LOSS = """
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+@dataclass(frozen=True)
+class Odd:
+    needs: ClassVar = frozenset({"teacher"})
+    value: Any = 0
+"""
+
 
 @pytest.mark.parametrize("place", ["student", "losses"])
-def test_what_json_has_not_is_in_the_keys(place: str) -> None:
+def test_what_json_has_not_is_in_the_keys(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A build of ``inf`` was taken for one of ``nan``, and of a loss it ended as a bug."""
+    (tmp_path / "odd_losses.py").write_text(ODD_LOSS)
+    monkeypatch.syspath_prepend(tmp_path)
     table = {
         "student": lambda value: {"model": {"kind": "python", "factory": "nowhere:net", "args": {"x": value}}},
-        "losses": lambda value: [{"kind": "kl", "temperature": value}],
+        "losses": lambda value: [{"kind": "odd_losses:Odd", "value": value}],
     }[place]
     made = [make({place: table(value)}, ("ort-cpu",)) for value in ODD]
     assert len({one.identity for one in made}) == len(ODD)

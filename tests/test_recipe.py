@@ -10,7 +10,7 @@ import pytest
 from edgekd import pipeline
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError, TargetError, UnavailableError, UsageError
-from edgekd.build import measure, request
+from edgekd.build import request, target_runtime
 from edgekd.spec import recipe, target
 
 
@@ -48,7 +48,7 @@ def test_where_any_x86_may_run_a_file_its_int8_weights_do_not_saturate(name: str
 @pytest.mark.parametrize("name", [n for n in target.names() if n.startswith(("openvino-gpu", "openvino-npu", "ort-"))])
 def test_a_target_of_another_machine_says_what_is_missing(name: str) -> None:
     try:
-        measure.check_target(target.load(name))
+        target_runtime.parse(target.load(name)).check()
     except UnavailableError as err:
         assert err.exit_code == 4 and ("lacks" in str(err) or "no such" in str(err))
 

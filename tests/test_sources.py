@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekd.base import plugins
-from edgekd.build import cache_keys, request
+from edgekd.base import closure, plugins
+from edgekd.build import code_keys, planner, request
 from edgekd.spec import target
 
 TABLE = {"model": {"kind": "python", "factory": "names_of_mine.zoo:net"}}
@@ -29,24 +29,24 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_package_without_init_is_hashed(module: Path) -> None:
-    cache_keys.refresh(TABLE)
-    before = cache_keys.of_users(TABLE)
+    code_keys.refresh(TABLE)
+    before = code_keys.of_users(TABLE)
     module.write_text("net = 22\n")
-    assert cache_keys.of_users(TABLE) == before, "an edit while a build runs changes nothing"
-    cache_keys.refresh(TABLE)
-    assert cache_keys.of_users(TABLE) != before
+    assert code_keys.of_users(TABLE) == before, "an edit while a build runs changes nothing"
+    code_keys.refresh(TABLE)
+    assert code_keys.of_users(TABLE) != before
 
 
 def test_an_edited_package_is_imported_anew(module: Path) -> None:
-    cache_keys.refresh(TABLE)
+    code_keys.refresh(TABLE)
     assert plugins.load_object("names_of_mine.zoo:net", "here") == 1
     module.write_text("net = 22\n")
-    cache_keys.refresh(TABLE)
+    code_keys.refresh(TABLE)
     assert plugins.load_object("names_of_mine.zoo:net", "here") == 22
 
 
 def test_a_users_backend_is_in_the_keys(module: Path) -> None:
-    assert list(cache_keys.of_users([{"backend": "names_of_mine.zoo:Backend"}])) == ["names_of_mine.zoo:Backend"]
+    assert list(code_keys.of_users([{"backend": "names_of_mine.zoo:Backend"}])) == ["names_of_mine.zoo:Backend"]
 
 
 def test_the_identity_is_of_the_code_as_it_was(module: Path, tmp_path: Path) -> None:
@@ -61,10 +61,9 @@ def test_the_identity_is_of_the_code_as_it_was(module: Path, tmp_path: Path) -> 
 
 
 def test_compress_steps_train_like_the_student() -> None:
-    from edgekd.build import plan
 
     order = request.take("digits", ["ort-cpu"], ["student.optimizer=sgd", "student.precision=fp32"])
-    steps = plan.make(order.recipe, order.targets, order.data, 100).steps.values()
+    steps = planner.of_recipe(order.recipe, order.targets, order.data, 100).steps.values()
     schedules = [step.schedule for step in steps if step.kind in ("channel_prune", "int8_qat")]
     assert schedules
     assert {(s.optimizer, s.precision) for s in schedules if s} == {("sgd", "fp32")}
@@ -72,11 +71,11 @@ def test_compress_steps_train_like_the_student() -> None:
 
 def test_where_edgekd_stands_is_in_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The built-in targets once before and once behind it in the order of paths."""
-    found, edgekd, no_bytecode = set(), cache_keys._HERE, shutil.ignore_patterns("__pycache__")
+    found, edgekd, no_bytecode = set(), closure.PACKAGE, shutil.ignore_patterns("__pycache__")
     shutil.copytree(target.folder(), tmp_path / "m" / "targets")
     monkeypatch.setattr(target, "folder", lambda: tmp_path / "m" / "targets")
     for name in ("a", "z"):
         shutil.copytree(edgekd, tmp_path / name / "edgekd", ignore=no_bytecode)
-        monkeypatch.setattr(cache_keys, "_HERE", tmp_path / name / "edgekd")
-        found.add(cache_keys.own.__wrapped__("lower"))
+        monkeypatch.setattr(closure, "PACKAGE", tmp_path / name / "edgekd")
+        found.add(code_keys.own.__wrapped__("lower"))
     assert len(found) == 1

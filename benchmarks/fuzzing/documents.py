@@ -9,7 +9,7 @@ from typing import Any
 from edgekd.base import reader
 from edgekd.base import shards as indexes
 from edgekd.base.errors import IntegrityError
-from edgekd.build import cache_keys, lineage, plan
+from edgekd.build import code_keys, lineage, planner
 from edgekd.build.store import Store
 from edgekd.document import bench, cache
 from edgekd.document import report as reports
@@ -66,7 +66,7 @@ def cached(data: bytes) -> None:
     name, _, text = data.partition(b"\n")
     if name == b"seen":
         (room("seen") / "seen.json").write_bytes(text)
-        found = cache_keys._kept(room("seen") / "seen.json")
+        found = code_keys._kept(room("seen") / "seen.json")
         assert found is None or all(isinstance(one, str) for one in found["modules"])
     else:
         reader.read(text, CACHED.get(name, int), "measured.json")
@@ -92,13 +92,13 @@ def cache_index(data: bytes) -> None:
 
 
 RECIPE = recipe.load("digits")[0]
-PLAN = plan.make(RECIPE, [target.load("ort-cpu")], "data", 100)
+PASSES = lineage.passes(planner.of_recipe(RECIPE, [target.load("ort-cpu")], "data", 100))
 
 
 @harness(_mutate.of_json)
 def student_json(data: bytes) -> None:
     """What a cached student says that it was made of."""
-    if lineage.fault(data, RECIPE, PLAN) is None:
+    if lineage.fault(data, PASSES) is None:
         root, *records = json.loads(data)["lineage"]
         assert root["kind"] in lineage.ROOTS and all(record["table"] for record in records)
         json.dumps([root, *records], allow_nan=False)

@@ -10,9 +10,10 @@ import numpy as np
 
 from edgekd.base import plugins, preprocess, reader, toml_files
 from edgekd.base.errors import EdgekdError, RecipeError, TargetError
+from edgekd.build import compression
 from edgekd.runtime import allowed
-from edgekd.spec import compress_tables, target
 from edgekd.spec import recipe as recipes
+from edgekd.spec import target
 from edgekd.tune import search_space, study
 from fuzzing import _mutate, harness, room
 
@@ -52,9 +53,8 @@ def recipe_toml(data: bytes) -> None:
     for table in recipe.student.from_teacher or ():
         _built("compress", table)
     for i, table in enumerate(recipe.compress):
-        _built("compress", compress_tables.split_table(table, where=f"compress[{i}]")[0])
         if ":" not in repr(table):
-            compress_tables.losses_of(table, recipe.losses, i)
+            compression.parse((table,), recipe.losses, f"compress {i}")
     for table in recipe.losses:
         _built("losses", {key: value for key, value in table.items() if key not in recipes.TIMING})
     if recipe.tune and ":" not in repr(recipe.model_dump()):

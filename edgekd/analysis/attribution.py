@@ -29,9 +29,9 @@ def parents(plan: Plan, target: str) -> dict[str, str | None]:
         if candidate.numerics.half:
             found[candidate.name] = of_step.get(candidate.step)
             continue
-        step = plan.steps[candidate.step].parent
+        step = plan.steps[candidate.step].above
         while step is not None and step not in of_step:
-            step = plan.steps[step].parent
+            step = plan.steps[step].above
         found[candidate.name] = of_step[step] if step is not None else None
     return found
 

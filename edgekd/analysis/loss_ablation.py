@@ -3,65 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
 
 from edgekd.base.errors import DivergedError
-from edgekd.build import plan, steps
+from edgekd.build import distil, parsed_recipe, planner
 from edgekd.build.ensemble import Watching
 from edgekd.build.evaluation import Exam
-from edgekd.build.plan import Step
+from edgekd.build.plan import DistilStep, TeachStep
 from edgekd.build.torch_reference import StageScores
-from edgekd.learn.objective import make_terms
+from edgekd.build.trained import Trained
+from edgekd.build.workspace import Workspace
 from edgekd.learn.student import Student
 from edgekd.metrics import _bootstrap as bootstrap
-from edgekd.spec.recipe import Recipe
 
-Explained = Mapping[str, steps.Trained | None]  # by loss; None where the training without it diverged
+Explained = Mapping[str, Trained | None]  # by loss; None where the training without it diverged
 SPLITS = ("validation", "test")
 
 
-def steps_of(bench: steps.Bench) -> dict[str, tuple[Recipe, Step]]:
-    """For each loss the recipe without it and the step that trains the student (of several generations the last) so.
+def steps_of(workspace: Workspace) -> dict[str, DistilStep]:
+    """For each loss the step that trains the student (of several generations the last) without it.
 
     Schedule and seed are the student's own. Losses without which nothing would be learned are not among them.
     """
-    recipe, tree = bench.recipe, bench.plan.steps
-    teachers = [tree[name] for name in recipe.panel]
-    earlier = [step for step in tree.values() if step.kind == "student" and step.name != "student"]
-    names = dict.fromkeys(term.name.split(" (")[0] for term in bench.terms)  # of several heads a loss has a term each
-    found = {}
+    recipe, tree = workspace.recipe, workspace.plan
+    teachers = [tree.get(name, TeachStep) for name in recipe.panel]
+    earlier = [step for step in tree.of_kind(DistilStep) if step.name != "student"]
+    multiple, net = tree.get("student", DistilStep).channel_multiple, tree.nets.get("student", "")
+    names = dict.fromkeys(term.name.split(" (")[0] for term in workspace.terms)  # of several heads a term each
+    without = {}
     for i, name in enumerate(names):
         rest = recipe.losses[:i] + recipe.losses[i + 1 :]
         if any(table.get("weight", 1.0) or table.get("final_weight") for table in rest):
-            less = recipe.model_copy(update={"losses": rest})
-            multiple = tree["student"].channel_multiple
-            found[name] = (
-                less,
-                plan.student_step(
-                    *(less, teachers, earlier, multiple, f"student without {name}"),
-                    net=bench.plan.nets.get("student", ""),
-                ),
-            )
-    return found
+            less = parsed_recipe.parse(recipe.model_copy(update={"losses": rest})).by_head(workspace.heads)
+            without[name] = planner.distil_step(less, teachers, earlier, multiple, f"student without {name}", net=net)
+    return without
 
 
-def train(bench: steps.Bench, heard: Watching, watching: Watching, above: Student) -> dict[str, steps.Trained | None]:
-    """A student without each loss; those in the store are not trained again. See ``steps.student``."""
-    found: dict[str, steps.Trained | None] = {}
-    for name, (less, step) in steps_of(bench).items():
-        terms = make_terms(less.losses, heads=bench.heads)
+def train(
+    workspace: Workspace, taught_by: Watching, held_against: Watching, teacher: Student
+) -> dict[str, Trained | None]:
+    """A student without each loss; those in the store are not trained again. See ``distil.student``."""
+    students: dict[str, Trained | None] = {}
+    for name, step in steps_of(workspace).items():
         try:
-            found[name] = steps.student(replace(bench, terms=terms), step, above, heard, watching)
+            students[name] = distil.student(workspace, step, teacher, taught_by, held_against)
         except DivergedError:  # which says something of the loss, and nothing against the build
-            found[name] = None
-    return found
+            students[name] = None
+    return students
 
 
 def gains(
-    bench: steps.Bench, explained: Explained, exam: Exam, student: Callable[[str], NDArray[Any]]
+    workspace: Workspace, explained: Explained, exam: Exam, student: Callable[[str], NDArray[Any]]
 ) -> dict[str, Any]:
     """``details.learned.losses``: what the student before compression has with every loss, and without each.
 
@@ -78,7 +72,7 @@ def gains(
     drawn = exam.draws("test", student("test"))
     whole = exam.resampled("test", student("test"))
     resampled = [whole(index) for index in drawn]
-    scores = StageScores(bench, {name: made for name, made in explained.items() if made is not None})
+    scores = StageScores(workspace, {name: made for name, made in explained.items() if made is not None})
     rows: list[dict[str, Any]] = []
     for name, made in explained.items():
         if made is None:
@@ -88,4 +82,4 @@ def gains(
         less = exam.resampled("test", scores(name, "test"))
         ends = bootstrap.interval([a - less(index) for a, index in zip(resampled, drawn, strict=True)])
         rows.append({"loss": name, **values, "gain": full["test"] - values["test"], "ci95": list(ends)})
-    return {"seed": bench.recipe.seed, "draws": len(drawn), **full, "rows": rows}
+    return {"seed": workspace.recipe.seed, "draws": len(drawn), **full, "rows": rows}

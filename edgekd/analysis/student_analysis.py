@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from edgekd.analysis import layers, similarity
 from edgekd.base.heads import answers, columns, labels_of, split
 from edgekd.base.scores import softmax
-from edgekd.build import steps
 from edgekd.build.evaluation import Exam
+from edgekd.build.plan import CompressStep
+from edgekd.build.trained import Trained
+from edgekd.build.workspace import Workspace
 from edgekd.document.apart import Answer, Sample
 
 MOST = 12  # samples that the two are furthest apart on
@@ -40,76 +42,77 @@ class Shown:
     exam: Exam
 
 
-def make(bench: steps.Bench, trained: Mapping[str, steps.Trained], shown: Shown) -> dict[str, Any]:
+def make(workspace: Workspace, trained: Mapping[str, Trained], shown: Shown) -> dict[str, Any]:
     """``details.learned`` of report.json, but for the gain of each loss."""
     exam = shown.exam
-    same = answers(exam.teacher("test"), bench.heads) == answers(shown.scores, bench.heads)
-    far = _apart(bench, shown)
+    same = answers(exam.teacher("test"), workspace.heads) == answers(shown.scores, workspace.heads)
+    far = _apart(workspace, shown)
     return {
         "student": {"target": shown.target, "candidate": shown.candidate, "step": shown.step},
-        "agreement": float(same.mean()) if bench.classifies else None,
-        "calibration": _calibration(bench, shown),
-        "layers": _layers(bench, trained, shown.step),
-        "unit": "bit" if bench.classifies else "",
+        "agreement": float(same.mean()) if workspace.classifies else None,
+        "calibration": _calibration(workspace, shown),
+        "layers": _layers(workspace, trained, shown.step),
+        "unit": "bit" if workspace.classifies else "",
         "apart": [{"sample": exam.number("test", i), "divergence": distance} for i, distance in far],
     }
 
 
-def _calibration(bench: steps.Bench, shown: Shown) -> list[dict[str, Any]] | None:
+def _calibration(workspace: Workspace, shown: Shown) -> list[dict[str, Any]] | None:
     """Of teacher and student, for each head; None without labels."""
     labels, teacher = shown.exam.labels["test"], shown.exam.teacher("test")
-    if labels is None or not bench.classifies:
+    if labels is None or not workspace.classifies:
         return None
     found = []
-    for name, where in columns(bench.heads).items():
-        own = labels_of(labels, bench.heads, name)
+    for name, where in columns(workspace.heads).items():
+        own = labels_of(labels, workspace.heads, name)
         assert own is not None
         nets = {"teacher": teacher, "student": shown.scores}
         by_net = {net: similarity.calibration(scores[:, where], own) for net, scores in nets.items()}
-        found.append({"head": name if len(bench.heads) > 1 else None, **by_net})
+        found.append({"head": name if len(workspace.heads) > 1 else None, **by_net})
     return found
 
 
-def _apart(bench: steps.Bench, shown: Shown) -> list[tuple[int, float]]:
+def _apart(workspace: Workspace, shown: Shown) -> list[tuple[int, float]]:
     """The samples with the largest mean divergence over the heads; of values, with the largest distance."""
     teacher = shown.exam.teacher("test")
-    if not bench.classifies:
+    if not workspace.classifies:
         return similarity.furthest(similarity.distance(teacher, shown.scores), MOST)
-    pairs = zip(*(split(scores, bench.heads).values() for scores in (teacher, shown.scores)), strict=True)
+    pairs = zip(*(split(scores, workspace.heads).values() for scores in (teacher, shown.scores)), strict=True)
     by_head = [similarity.divergence(teacher, student) for teacher, student in pairs]
     return similarity.furthest(np.mean(by_head, axis=0), MOST)
 
 
-def _layers(bench: steps.Bench, trained: Mapping[str, steps.Trained], step: str) -> dict[str, Any]:
+def _layers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> dict[str, Any]:
     """CKA of the last student before it was quantized (a quantized graph keeps no modules) and the first teacher."""
-    while bench.plan.steps[step].numerics is not None:
-        step = bench.plan.steps[step].parent or "student"
+    plan = workspace.plan
+    while isinstance(at := plan.steps[step], CompressStep) and at.numerics is not None:
+        step = at.parent
     student, teacher = trained[step].student.module, trained["teacher"].student.module
     return {
         "step": step,
-        **layers.layer_similarity(student, teacher, (bench.feed, bench.feed_of("teacher")), bench.terms),
+        **layers.layer_similarity(student, teacher, (workspace.feed, workspace.feed_of("teacher")), workspace.terms),
     }
 
 
-def samples(bench: steps.Bench, shown: Shown) -> list[Sample]:
+def samples(workspace: Workspace, shown: Shown) -> list[Sample]:
     """The samples of ``apart`` themselves. They are the user's: they go beside the bundle, never into it."""
     exam = shown.exam
     teacher, labels, raw = exam.teacher("test"), exam.labels["test"], exam.raw("test")
     found = []
-    for i, distance in _apart(bench, shown):
+    for i, distance in _apart(workspace, shown):
         told: list[Answer] = []
-        for name, where in columns(bench.heads).items():
-            own = labels_of(labels, bench.heads, name)
-            label = None if own is None or not bench.classifies else int(own[i])
-            said = _said(bench, teacher[i, where], shown.scores[i, where], label, bench.classes[where])
-            prefix = f"{name}: " if len(bench.heads) > 1 else ""
+        for name, where in columns(workspace.heads).items():
+            own = labels_of(labels, workspace.heads, name)
+            label = None if own is None or not workspace.classifies else int(own[i])
+            said = _said(workspace, teacher[i, where], shown.scores[i, where], label, workspace.classes[where])
+            prefix = f"{name}: " if len(workspace.heads) > 1 else ""
             told += [Answer(prefix + answer.name, *answer[1:]) for answer in said]
-        found.append(Sample(exam.number("test", i), distance, raw[i], tuple(told), bench.classifies))
+        found.append(Sample(exam.number("test", i), distance, raw[i], tuple(told), workspace.classifies))
     return found
 
 
 def _said(
-    bench: steps.Bench,
+    workspace: Workspace,
     teacher: NDArray[np.float32],
     student: NDArray[np.float32],
     label: int | None,
@@ -118,13 +121,13 @@ def _said(
     """The best answer of each, the label, and of the others the one they differ most on; of values those alone."""
     says: tuple[NDArray[Any], NDArray[Any]] = (teacher, student)
     best: list[int] = []
-    if bench.classifies:
+    if workspace.classifies:
         says = (softmax(teacher), softmax(student))
         best = [int(p.argmax()) for p in says]
     listed = list(dict.fromkeys(best if label is None else [*best, label]))
     moved = np.abs(says[0].astype(np.float64) - says[1])
     rest = [int(c) for c in np.argsort(-moved, kind="stable") if c not in listed]
-    listed += rest[: 1 if bench.classifies else 4]
+    listed += rest[: 1 if workspace.classifies else 4]
     return [
         Answer(classes[c], (float(says[0][c]), float(says[1][c])), tuple(c == b for b in best), c == label)
         for c in listed

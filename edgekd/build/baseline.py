@@ -21,11 +21,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from edgekd.base.preprocess import LARGEST
-from edgekd.build import cache_keys
+from edgekd.build import code_keys
 from edgekd.build.evaluation import Exam, Scores
 from edgekd.build.kept import document
-from edgekd.build.steps import Bench
 from edgekd.build.store import canonical, sha256
+from edgekd.build.workspace import Workspace
 from edgekd.document.report import Baseline
 from edgekd.learn.feed import some
 
@@ -37,7 +37,7 @@ MOST_WEIGHTS = 3_000_000  # classes x words
 TIMED = 50  # predictions of one sample
 
 
-def make(bench: Bench, exam: Exam, *, quick: bool) -> dict[str, Any] | None:
+def make(workspace: Workspace, exam: Exam, *, quick: bool) -> dict[str, Any] | None:
     """``details.baseline`` of report.json; None where no plain model fits the task, or it would take long.
 
     Returns:
@@ -47,13 +47,13 @@ def make(bench: Bench, exam: Exam, *, quick: bool) -> dict[str, Any] | None:
     """
     labels = exam.feed.labels("train")
     ops = [op["op"] for op in exam.feed.ops]
-    if labels is None or labels.ndim != 1 or exam.feed.rate or "columns" in ops or bench.metric.against != "labels":
+    if labels is None or labels.ndim != 1 or exam.feed.rate or "columns" in ops or workspace.metric.against != "labels":
         return None
     raw = exam.feed.raw("train")
     texts = "wordpiece" in ops
     if not texts and (raw[0].size > MOST_NUMBERS or raw.dtype.kind not in "uifb"):
         return None
-    classes = len(bench.classes)
+    classes = len(workspace.classes)
     work = (WORK if not quick else QUICK_WORK) / ((1 if texts else raw[0].size) * classes)
     if len(raw) > work and quick:
         return None
@@ -61,13 +61,13 @@ def make(bench: Bench, exam: Exam, *, quick: bool) -> dict[str, Any] | None:
     index = index[labels[index] >= 0]
     if len(np.unique(labels[index])) < 2:
         return None
-    code = [cache_keys.own("measure"), cache_keys.versions("measure")]
-    key = sha256(canonical(["baseline", bench.plan.steps["teacher"].key, len(index), code]))
-    kept = document(bench.store, key, "baseline.json", Baseline)
+    code = [code_keys.own("measure"), code_keys.versions("measure")]
+    key = sha256(canonical(["baseline", workspace.plan.steps["teacher"].key, len(index), code]))
+    kept = document(workspace.store, key, "baseline.json", Baseline)
     if kept is None:
-        bench.progress({"step": "baseline", "epoch": None})
+        workspace.progress({"step": "baseline", "epoch": None})
         found = _fitted(exam, raw[index], labels[index], texts, classes)
-        kept = json.loads(bench.store.put(key, {"baseline.json": canonical(found)})["baseline.json"])
+        kept = json.loads(workspace.store.put(key, {"baseline.json": canonical(found)})["baseline.json"])
     return cast(dict[str, Any], kept)
 
 

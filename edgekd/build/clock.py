@@ -9,18 +9,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgekd.build import measure
+from edgekd.build.target_runtime import TargetRuntime
 from edgekd.compress._base import Clock
 from edgekd.learn.student import Student, evaluated
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime import bench
 from edgekd.runtime.runners import Here, Runner
-from edgekd.spec.target import Target
 
 SECONDS = 0.2  # of running time for each student
 
 
-def of(target: Target, seconds: float = SECONDS, run: Runner | None = None) -> Clock:
+def of(target: TargetRuntime, seconds: float = SECONDS, run: Runner | None = None) -> Clock:
     """The clock of a target: median milliseconds of each student, timed in turns in one process of their own.
 
     A shape that was timed before, by this clock, is not timed again; but the first one always is, beside new ones: what
@@ -55,8 +54,8 @@ def inputs_of(student: Student, batch: int) -> dict[str, np.ndarray]:
     return {spec.name: tensor.numpy() for spec, tensor in zip(student.inputs, example, strict=True)}
 
 
-def _timed(target: Target, students: Sequence[Student], seconds: float, run: Runner) -> list[float]:
-    backend = measure.backend_of(target)
+def _timed(runtime: TargetRuntime, students: Sequence[Student], seconds: float, run: Runner) -> list[float]:
+    target, backend = runtime.target, runtime.backend
     still = [s.with_module(evaluated(s.module)) for s in students]
     onnx = [to_onnx(s, opset=target.opset, metadata={}, asked=target.passes) for s in still]
     job = bench.BenchJob(

@@ -10,20 +10,28 @@ import torch
 from numpy.typing import NDArray
 
 from edgekd.build.ensemble import Watching
-from edgekd.build.plan import Step
 from edgekd.compress._base import Context, Pass
 from edgekd.learn import train
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term, on_answers
+from edgekd.spec.target import Numerics
 
 BATCH = 32
 
 
-def make(feed: Feed, step: Step, change: Pass, terms: Sequence[Term], watching: Watching | None = None) -> Context:
+def make(
+    feed: Feed,
+    numerics: Numerics | None,
+    channel_multiple: int,
+    change: Pass,
+    terms: Sequence[Term],
+    watching: Watching | None = None,
+) -> Context:
     """As many training samples as the pass wants, without augmentation, and what is known of them.
 
     Args:
         feed: with the labels that students are told.
+        numerics, channel_multiple: of the step.
         terms: the losses of the step.
         watching: the teachers, where they are trained.
     """
@@ -31,8 +39,8 @@ def make(feed: Feed, step: Step, change: Pass, terms: Sequence[Term], watching: 
     parts = [index[start : start + BATCH] for start in range(0, len(index), BATCH)]
     labels, said = feed.labels("train"), None if watching is None else watching.split("train")
     return Context(
-        step.numerics,
-        step.channel_multiple,
+        numerics,
+        channel_multiple,
         Samples(feed, parts),
         teacher=None if said is None else [torch.tensor(said[part]) for part in parts],
         labels=None if labels is None else [torch.tensor(labels[part]) for part in parts],

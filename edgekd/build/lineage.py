@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from safetensors import SafetensorError
 
 from edgekd.base import reader
 from edgekd.base.errors import IntegrityError
 from edgekd.base.plain import plain
-from edgekd.build.plan import Plan, Step
+from edgekd.build.plan import CompressStep, DistilStep, Plan
 from edgekd.build.store import Store, canonical
+from edgekd.compress._base import Pass
 from edgekd.document.cache import Trained
-from edgekd.spec.recipe import Recipe, Table
 
 WEIGHTS, ABOUT, PROBE = "model.safetensors", "student.json", "probe.safetensors"  # the files of a trained step
 ROOTS = ("teacher", "student")
 # What a pass raises that replays a record which it did not write, and who reads weights that are none.
 ODD = (ArithmeticError, AttributeError, LookupError, RuntimeError, SafetensorError, TypeError, ValueError)
+Passes = Mapping[bytes, Pass]
 
 
-def kept(store: Store, step: Step, recipe: Recipe, plan: Plan) -> dict[str, bytes] | None:
+def kept(store: Store, key: str, known: Passes) -> dict[str, bytes] | None:
     """A trained step's files in the cache; dropped, and so made anew, where ``fault`` finds one."""
-    files = store.get(step.key, (WEIGHTS, ABOUT))
-    if files is not None and fault(files[ABOUT], recipe, plan):
-        store.drop(step.key)
+    files = store.get(key, (WEIGHTS, ABOUT))
+    if files is not None and fault(files[ABOUT], known):
+        store.drop(key)
         return None
     return files
 
 
-def fault(about: bytes, recipe: Recipe, plan: Plan) -> str | None:
+def fault(about: bytes, known: Passes) -> str | None:
     """Why a ``student.json`` is not one of this recipe's; None where it is.
 
     Its records hold the tables of the passes that made it, and a pass is found by its ``kind``, which may be any
     ``module:Class``. So each must be a table that the recipe at hand holds, key by key.
+
+    Args:
+        known: see ``passes``.
     """
     try:
-        told = reader.read(about, Trained, ABOUT)
-        root, *records = told["lineage"]
-        known = tables(recipe, plan)
+        document = reader.read(about, Trained, ABOUT)
+        root, *records = document["lineage"]
         if root["kind"] not in ROOTS:
             return f"made of {root['kind']!r}"
         if unknown := [record["kind"] for record in records if canonical(record["table"]) not in known]:
@@ -46,7 +51,9 @@ def fault(about: bytes, recipe: Recipe, plan: Plan) -> str | None:
         return f"no student: {err}"
 
 
-def tables(recipe: Recipe, plan: Plan) -> dict[bytes, Table]:
-    """The table of every pass of a recipe, by how a record spells it: JSON has no inf, and no dates."""
-    found = (*(recipe.student.from_teacher or ()), *(step.table for step in plan.steps.values()))
-    return {canonical(plain(table)): table for table in found if table}
+def passes(plan: Plan) -> Passes:
+    """Every pass of a plan, by how a record spells its table: JSON has no inf, and no dates."""
+    named = [step.applied for step in plan.steps.values() if isinstance(step, CompressStep)]
+    for step in plan.steps.values():
+        named += (step.passes or ()) if isinstance(step, DistilStep) else ()
+    return {canonical(plain(one.table)): one.change for one in named}

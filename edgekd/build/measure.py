@@ -11,19 +11,20 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base.errors import TargetError
 from edgekd.base.preprocess import MASK, Inputs
 from edgekd.build import timing
 from edgekd.build.evaluation import Exam, Scores, joined
 from edgekd.build.kept import document
 from edgekd.build.plan import Candidate as Planned
+from edgekd.build.plan import MeasureStep
 from edgekd.build.store import Store, canonical, sha256
+from edgekd.build.target_runtime import TargetRuntime
 from edgekd.decide import onnx_graph
 from edgekd.decide.choose import Contender
 from edgekd.decide.fallbacks import Profile
 from edgekd.document import cache as documents
 from edgekd.document.kernel import Kernel
-from edgekd.runtime import allowed, availability, batches, bench, manifest, parity
+from edgekd.runtime import batches, bench, parity
 from edgekd.runtime.backends import _base as backends
 from edgekd.runtime.runners import Here, Machine
 from edgekd.spec.target import Numerics, Target
@@ -75,13 +76,21 @@ class Measured:
     ``exam``: what they were scored on: all samples, or fewer where one of them would take more than a minute.
     """
 
-    target: Target
+    runtime: TargetRuntime
     candidates: dict[str, Candidate]
     host: dict[str, Any]
-    runtime: str
     exam: Exam
     length: int | None = None
     preprocess_ms: float = 0.0
+
+    @property
+    def target(self) -> Target:
+        return self.runtime.target
+
+    @property
+    def version(self) -> str:
+        """The runtime's, as it calls itself."""
+        return self.runtime.backend.version()
 
     def ratio(self, a: str, b: str) -> tuple[float, float, float]:
         """p50 of a over p50 of b, with its 95 % interval."""
@@ -92,7 +101,7 @@ class Measured:
 
     def open(self, name: str) -> backends.Session:
         """A session on a candidate's files, opened as an app opens it."""
-        return backend_of(self.target).open(self.candidates[name].files, batch=self.target.shapes.batch)
+        return self.runtime.open(self.candidates[name].files)
 
     def scores(self, name: str, split: str, count: int | None = None) -> Scores:
         """What a candidate's file says to a split, a shipped batch at a time; see ``Exam.scores``."""
@@ -122,32 +131,13 @@ class Measured:
         ]
 
 
-def backend_of(target: Target) -> backends.Backend:
-    """The backend of a target, or why this machine can't run it."""
-    return backends.make(target.backend, dict(target.options), f"{target.name}.toml: options")
-
-
-def check_target(target: Target, run: Machine | None = None) -> None:
-    """Raise where a machine can't run a target: runtime missing, wrong CPU.
-
-    ``run``: where it is measured, if not here; its CPU counts then. Accuracy is always found here, so that the runtime
-    must be here, too.
-    """
-    for kind, options in ((target.backend, target.options), *target.also.items()):
-        # What no bundle may ask for, nobody could open.
-        allowed.check(manifest.named(kind), options, f"{target.name}.toml", TargetError)
-    here = (run or Here()).isa()
-    availability.check(target.name, target.backend, target.options, target.also, target.isa, here)
-
-
 def run(
-    target: Target,
+    step: MeasureStep,
     candidates: Sequence[Planned],
     onnx: Mapping[str, bytes],
     exam: Exam,
     of_torch: Mapping[str, Scores],
     store: Store,
-    key: str,
     seconds: float = 1.0,
     run: Machine | None = None,
 ) -> Measured:
@@ -157,17 +147,16 @@ def run(
         candidates: in the target's order.
         onnx: the ONNX file of each candidate, by name.
         of_torch: the torch model of each candidate on validation (fake-quantized for int8).
-        key: of the measure step.
         seconds: of running time, at least, for each.
         run: where it is timed; here by default.
     """
-    backend, run_ = backend_of(target), run or Here()
-    files = lower_all(target, onnx)
-    key = stored_key(target, files, key, run_)
+    runtime, run_ = step.runtime, run or Here()
+    files = lower_all(runtime, onnx)
+    key = stored_key(step, files, run_)
     kept = document(store, key, "measured.json", documents.Measured)
     if kept is None or kept["candidates"].keys() != files.keys():
         tolerances = {c.name: c.numerics.tolerance for c in candidates}
-        made = canonical(_measure(target, backend, files, exam, of_torch, tolerances, seconds, run_))
+        made = canonical(_measure(runtime, files, exam, of_torch, tolerances, seconds, run_))
         kept = json.loads(store.put(key, {"measured.json": made})["measured.json"])
     found = cast(dict[str, Any], kept)
     measured = {}
@@ -178,25 +167,27 @@ def run(
         more = {**about, "kernels": kernels, "onnx": onnx[c.name]}
         measured[c.name] = Candidate(c.name, c.numerics, c.pruned, files[c.name], **more)
     exam = exam.within(found["seconds"])
-    return Measured(target, measured, found["host"], backend.version(), exam, found["length"], found["preprocess_ms"])
+    return Measured(runtime, measured, found["host"], exam, found["length"], found["preprocess_ms"])
 
 
-def lower_all(target: Target, onnx: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
+def lower_all(runtime: TargetRuntime, onnx: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
     """What the runtime opens, of each candidate."""
-    backend = backend_of(target)
-    return {name: backend.lower(data) for name, data in onnx.items()}
+    return {name: runtime.backend.lower(data) for name, data in onnx.items()}
 
 
-def stored_key(target: Target, files: Mapping[str, Mapping[str, bytes]], key: str, run: Machine) -> str:
-    """The key of a measurement: its step's, the machine, and the very files."""
-    facts = {**run.facts()["key"], "threads": int(target.options.get("threads", 1))}
+def stored_key(step: MeasureStep, files: Mapping[str, Mapping[str, bytes]], run: Machine) -> str:
+    """The key of a measurement: its step's, the machine, the runtimes as they call themselves, and the very files.
+
+    A runtime need not be an installed distribution, whose version the step knows: onnxruntime-web is none.
+    """
+    runtime = step.runtime
+    facts = {**run.facts()["key"], "threads": int(runtime.target.options.get("threads", 1))}
     hashes = {name: {file: sha256(data) for file, data in found.items()} for name, found in files.items()}
-    return sha256(canonical([key, facts, hashes]))
+    return sha256(canonical([step.key, facts, runtime.version, hashes]))
 
 
 def _measure(
-    target: Target,
-    backend: backends.Backend,
+    runtime: TargetRuntime,
     files: Mapping[str, dict[str, bytes]],
     exam: Exam,
     of_torch: Mapping[str, Scores],
@@ -204,8 +195,8 @@ def _measure(
     seconds: float,
     run: Machine,
 ) -> dict[str, Any]:
-    batch = target.shapes.batch
-    sessions = {name: backend.open(data, batch=batch) for name, data in files.items()}
+    target, batch = runtime.target, runtime.target.shapes.batch
+    sessions = {name: runtime.open(data) for name, data in files.items()}
     seconds_each = max(exam.seconds(session, "validation", batch) for session in sessions.values())
     exam = exam.within(seconds_each)
     result: dict[str, Any] = {}
@@ -216,7 +207,9 @@ def _measure(
             "value_validation": exam.value("validation", got),
             **exam.intervals("validation", got),
             "parity": _compared(session, exam, got, wanted, tolerances[name]),
-            "also": {kind: _on_another(target, kind, files[name], exam, got, tolerances[name]) for kind in target.also},
+            "also": {
+                kind: _on_another(runtime, kind, files[name], exam, got, tolerances[name]) for kind in runtime.also
+            },
         }
     x = timed_inputs(exam.first("validation", TIMED), batch)
     job = bench.BenchJob(
@@ -281,11 +274,10 @@ def _in_batches(session: backends.Session, exam: Exam, alone: Scores, tolerance:
 
 
 def _on_another(
-    target: Target, kind: str, files: Mapping[str, bytes], exam: Exam, wanted: Scores, tolerance: float
+    runtime: TargetRuntime, kind: str, files: Mapping[str, bytes], exam: Exam, wanted: Scores, tolerance: float
 ) -> dict[str, Any]:
     """The same file on another backend, over validation, against what the target's own runtime says."""
-    other = backends.make(kind, target.also[kind], f"{target.name}.toml: also.{kind}")
-    batch = target.shapes.batch
+    other, batch = runtime.also[kind], runtime.target.shapes.batch
     session = other.open(files, batch=batch)
     got = exam.scores(session, "validation", batch)
     return {

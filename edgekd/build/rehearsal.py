@@ -7,7 +7,7 @@ target, and a training batch of each step, so that the plan can say what the bui
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -16,18 +16,20 @@ from torch import nn
 
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
-from edgekd.build import clock, exports, measure, steps, taken
+from edgekd.build import clock, distil, exports, structure, taken
+from edgekd.build.fit import tapped
 from edgekd.build.independence import chance, dependence
 from edgekd.build.kept import document
-from edgekd.build.plan import Plan, Step
+from edgekd.build.plan import CompressStep, DistilStep, ExportStep, Plan, TeachStep, TrainedStep
 from edgekd.build.store import Store, canonical, sha256
+from edgekd.build.target_runtime import TargetRuntime
+from edgekd.build.workspace import Workspace
 from edgekd.document.cache import Rehearsed
 from edgekd.learn import nets, train
 from edgekd.learn.objective import check_layers
 from edgekd.learn.student import Student, of_training
 from edgekd.runtime.bench import BenchJob
 from edgekd.runtime.runners import Machine
-from edgekd.spec.target import Target
 
 RUNS, SECONDS = 30, 0.05  # of timing a shape, at least
 
@@ -42,7 +44,7 @@ def known(plan: Plan, store: Store, host: Mapping[str, Any]) -> dict[str, Any] |
     return cast("dict[str, Any] | None", document(store, key(plan, host), "rehearsal.json", Rehearsed))
 
 
-def run(bench: steps.Bench, targets: Sequence[Target], host: Mapping[str, Any]) -> dict[str, Any]:
+def run(workspace: Workspace) -> dict[str, Any]:
     """Rehearse, or find that it was done.
 
     Returns:
@@ -53,75 +55,75 @@ def run(bench: steps.Bench, targets: Sequence[Target], host: Mapping[str, Any]) 
     Raises:
         ExportError, UnavailableError, UsageError: what would have failed after training, naming step and module.
     """
-    if found := known(bench.plan, bench.store, host):
-        for note in found.get("notes", ()):
-            bench.note(note)
-        return found
-    bench.progress({"step": "rehearsal", "epoch": None})
-    students, cost = _structures(bench)
+    plan, host = workspace.plan, workspace.runner.facts()["key"]
+    if rehearsed := known(plan, workspace.store, host):
+        for note in rehearsed.get("notes", ()):
+            workspace.note(note)
+        return rehearsed
+    workspace.progress({"step": "rehearsal", "epoch": None})
+    students, cost = _structures(workspace)
     files: dict[str, bytes] = {}
     latency: dict[str, dict[str, float]] = {}
     size: dict[str, dict[str, int]] = {}
-    for target in targets:
-        latency[target.name], size[target.name] = {}, {}
-        for candidate in bench.plan.candidates[target.name]:
-            step = bench.plan.steps[candidate.export]
+    for runtime in plan.runtimes:
+        latency[runtime.name], size[runtime.name] = {}, {}
+        for candidate in plan.candidates[runtime.name]:
+            step = plan.get(candidate.export, ExportStep)
             if step.name not in files:
-                files[step.name] = exports.lowered(bench, step, students[step.parent or ""], {})
-            took, count = _try(target, files[step.name], students["student"], bench.runner)
-            latency[target.name][candidate.name], size[target.name][candidate.name] = took, count
-    result = {"seconds_per_sample": cost, "latency_ms": latency, "size_bytes": size, "notes": bench.found}
+                files[step.name] = exports.lowered(workspace, step, students[step.parent], {})
+            took, count = _try(runtime, files[step.name], students["student"], workspace.runner)
+            latency[runtime.name][candidate.name], size[runtime.name][candidate.name] = took, count
+    result = {"seconds_per_sample": cost, "latency_ms": latency, "size_bytes": size, "notes": workspace.found}
     result["taken"] = {name: said for name, made in students.items() if (said := taken.sentence(made.lineage[-1]))}
-    bench.store.put(key(bench.plan, host), {"rehearsal.json": canonical(result)})
+    workspace.store.put(key(plan, host), {"rehearsal.json": canonical(result)})
     return result
 
 
-def check(bench: steps.Bench) -> dict[str, Student]:
+def check(workspace: Workspace) -> dict[str, Student]:
     """The untrained teachers and students alone: what they answer, and that the losses find their layers.
 
     Raises:
         ExportError, RecipeError: another output than the task's, or a layer that is not there.
     """
     students: dict[str, Student] = {}
-    for _, step in bench.plan.walk():
-        if step.kind in ("teacher", "student"):
-            teaches = step.kind == "teacher"
-            made = bench.untrained(step.name) if teaches else steps.begin(bench, step, students["teacher"])
-            students[step.name] = made
-            if not teaches:
-                _check_python(made, step)
-            _check_output(made, step)
-            if step.schedule is not None:
-                nets.check_trains(made.module, step.name, bench.note)
-                _check_training(made, bench, step)
-            _check_independence(made, bench, step)
-            if not teaches:
-                check_layers(bench.terms, students[step.name].module, students["teacher"].module)
+    for step in workspace.plan.of_kind(TrainedStep):
+        if isinstance(step, CompressStep):
+            continue
+        if isinstance(step, DistilStep):
+            made = distil.begin(workspace, step, students["teacher"])
+            _check_python(made, step)
+        else:
+            made = workspace.untrained(step.name)
+        students[step.name] = made
+        _check_output(made, step)
+        if step.schedule is not None:
+            nets.check_trains(made.module, step.name, workspace.note)
+            _check_training(made, workspace, step)
+        _check_independence(made, workspace, step)
+        if isinstance(step, DistilStep):
+            check_layers(workspace.terms, made.module, students["teacher"].module)
     return students
 
 
-def _structures(bench: steps.Bench) -> tuple[dict[str, Student], dict[str, float]]:
+def _structures(workspace: Workspace) -> tuple[dict[str, Student], dict[str, float]]:
     """Every trained step's structure without its training, and the seconds a sample that training will take."""
-    students = check(bench)
+    students = check(workspace)
     cost: dict[str, float] = {}
-    for _, step in bench.plan.walk():
-        if not step.trains:
-            continue
-        if step.name not in students:
-            change, before = steps.make_pass(step.table), students[step.parent or ""]
-            students[step.name] = steps.structure(step.table, change, before, steps.context_of(bench, step, change))
+    for step in workspace.plan.of_kind(TrainedStep):
+        if isinstance(step, CompressStep):
+            context = structure.context_of(workspace, step, step.applied.change)
+            students[step.name] = structure.apply(step.applied, students[step.parent], context)
             _check_output(students[step.name], step)
-        if step.kind != "teacher":
-            terms = steps.terms_of(bench, step)
-            live = steps.tapped(bench, students["teacher"].module, terms)
-            train.objective_of(students[step.name].module, terms, bench.feed, live, bench.recipe.seed)
+        if isinstance(step, DistilStep | CompressStep):
+            live = tapped(workspace, students["teacher"].module, step.terms)
+            train.objective_of(students[step.name].module, step.terms, workspace.feed, live, workspace.recipe.seed)
         if step.schedule is not None:
-            batch = min(step.schedule.batch_size, bench.feed.length("train"))
-            cost[step.name] = _training_time(students[step.name].module, bench, step, batch)
+            batch = min(step.schedule.batch_size, workspace.feed.length("train"))
+            cost[step.name] = _training_time(students[step.name].module, workspace, step, batch)
     return students, cost
 
 
-def _check_output(student: Student, step: Step) -> None:
+def _check_output(student: Student, step: TrainedStep) -> None:
     """The model must give one (N, classes) tensor of scores, or one for each head; also for the longest sequences."""
     student.module.eval()
     longest = max(spec.longest or 0 for spec in student.inputs)
@@ -135,25 +137,25 @@ def _check_output(student: Student, step: Step) -> None:
         raise ExportError(
             "the output has the wrong shape", where=step.name, found=", ".join(map(str, found)), allowed=allowed
         )
-    own = step.kind == "teacher" and step.schedule is None  # it only tells what it knows: votes will do
+    own = isinstance(step, TeachStep) and step.schedule is None  # it only tells what it knows: votes will do
     if not own and (odd := [str(part.dtype) for part in given if not part.is_floating_point()]):
         hint = "give the scores themselves: argmax, .long() and > have no gradient"
         raise ExportError("the output is no score", where=step.name, found=odd[0], allowed="floats", hint=hint)
 
 
-def _check_python(student: Student, step: Step) -> None:
+def _check_python(student: Student, step: TrainedStep) -> None:
     """TorchScript can be neither traced nor pruned nor quantized: a teacher may be of it, a student may not."""
     if any(isinstance(part, torch.jit.ScriptModule) for part in student.module.modules()):
         hint = "give the nn.Module that it was made of"
         raise ExportError("is TorchScript, which can't be exported", where=step.name, hint=hint)
 
 
-def _check_training(student: Student, bench: steps.Bench, step: Step) -> None:
+def _check_training(student: Student, workspace: Workspace, step: TrainedStep) -> None:
     """In training a network may give more than in evaluation (auxiliary heads): its scores must be as wide as then."""
     names, wanted = [spec.name for spec in student.outputs], sum(spec.shape[1] or 0 for spec in student.outputs)
     student.module.train()
     with torch.random.fork_rng(devices=[]):
-        found = plugins.call_user(student.module, f"{step.name}: training", *bench.probe(step.name))
+        found = plugins.call_user(student.module, f"{step.name}: training", *workspace.probe(step.name))
         scores = of_training(found, names)
     student.module.eval()
     if scores.ndim != 2 or scores.shape[1] != wanted:
@@ -163,16 +165,18 @@ def _check_training(student: Student, bench: steps.Bench, step: Step) -> None:
     nets.settle(student.module)
     if not isinstance(found, torch.Tensor) and len(found) > len(names):
         more, first = len(found) - len(names), "the first" if len(names) == 1 else f"the first {len(names)}"
-        bench.note(
+        workspace.note(
             f"in training the {step.name} gives {more} output(s) more (auxiliary heads): {first} alone is trained"
         )
 
 
-def _check_independence(made: Student, bench: steps.Bench, step: Step) -> None:
+def _check_independence(made: Student, workspace: Workspace, step: TrainedStep) -> None:
     """An app asks one sample at a time, and must get what was scored; a teacher's answers are only kept."""
-    if (place := chance(made.module, bench.feed_of(step.name), step.name)) is not None:
-        if step.kind == "teacher":
-            bench.note(f"{step.name} answers otherwise each time it is asked, in {place}: what it says once is kept")
+    if (place := chance(made.module, workspace.feed_of(step.name), step.name)) is not None:
+        if isinstance(step, TeachStep):
+            workspace.note(
+                f"{step.name} answers otherwise each time it is asked, in {place}: what it says once is kept"
+            )
             return
         raise ExportError(
             "the student answers otherwise each time it is asked, in evaluation mode too",
@@ -180,11 +184,11 @@ def _check_independence(made: Student, bench: steps.Bench, step: Step) -> None:
             hint="draw nothing by chance then, and keep nothing from one call to the next: dropout takes "
             "training=self.training",
         )
-    if (place := dependence(made.module, bench.feed_of(step.name), step.name)) is None:
+    if (place := dependence(made.module, workspace.feed_of(step.name), step.name)) is None:
         return
-    if step.kind == "teacher":
+    if isinstance(step, TeachStep):
         told = f"what {step.name} answers to a sample depends on the other samples of its batch, in {place}"
-        bench.note(f"{told}: what is kept of it is what it says to batches of 256")
+        workspace.note(f"{told}: what is kept of it is what it says to batches of 256")
         return
     raise ExportError(
         "what the student answers to a sample depends on the other samples of its batch",
@@ -193,15 +197,15 @@ def _check_independence(made: Student, bench: steps.Bench, step: Step) -> None:
     )
 
 
-def _training_time(module: nn.Module, bench: steps.Bench, step: Step, batch: int) -> float:
+def _training_time(module: nn.Module, workspace: Workspace, step: TrainedStep, batch: int) -> float:
     """Seconds a sample of one forward and backward pass, the second of two."""
-    x = train.tensors(bench.feed_of(step.name).train(0, np.arange(batch)))
+    x = train.tensors(workspace.feed_of(step.name).train(0, np.arange(batch)))
     module.train()
     took = 0.0
     for _ in range(2):
         started = time.perf_counter()
         found = plugins.call_user(module, f"{step.name}: training, a batch of {batch}", *x)
-        loss = of_training(found, list(bench.heads_of(step.name))).float().square().mean()
+        loss = of_training(found, list(workspace.heads_of(step.name))).float().square().mean()
         plugins.call_user(loss.backward, f"{step.name}: training")
         took = time.perf_counter() - started
     module.zero_grad()
@@ -210,10 +214,10 @@ def _training_time(module: nn.Module, bench: steps.Bench, step: Step, batch: int
     return took / batch
 
 
-def _try(target: Target, onnx: bytes, student: Student, run: Machine) -> tuple[float, int]:
+def _try(runtime: TargetRuntime, onnx: bytes, student: Student, run: Machine) -> tuple[float, int]:
     """Milliseconds of a few runs, and the files' bytes."""
-    files = measure.backend_of(target).lower(onnx)
-    batch, where = target.shapes.batch, f"{target.name}.toml: options"
+    target, files = runtime.target, runtime.backend.lower(onnx)
+    batch, where = target.shapes.batch, runtime.where
     x = clock.inputs_of(student, batch)
     job = BenchJob(target.backend, {"this": files}, "this", x, target.options, batch, RUNS, SECONDS, where)
     return run.glance(job), sum(len(data) for data in files.values())

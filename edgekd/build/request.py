@@ -15,13 +15,14 @@ from typing import Any
 from edgekd.base import aside, places, plugins
 from edgekd.base.disk import cache_root, clear_leftovers, disk, samples_page
 from edgekd.base.errors import EdgekdError, IntegrityError, OutputError, RecipeError, UsageError, reading
-from edgekd.build import cache_keys, plan
+from edgekd.build import code_keys, step_keys
 from edgekd.build.store import Store, canonical, sha256
 from edgekd.runtime import bundle
 from edgekd.runtime.replay import checked
 from edgekd.runtime.steady import steadily
 from edgekd.spec import recipe as recipes
 from edgekd.spec import target as targets_
+from edgekd.spec.quick import quickened
 from edgekd.spec.recipe import Recipe
 from edgekd.spec.target import Target
 
@@ -97,12 +98,12 @@ def take(
         file = path.name
     chosen = load_targets(loaded, targets)
     store = Store(cache or cache_root())
-    cache_keys.refresh(loaded.model_dump(mode="json", include={"tune"}), store.root)
-    seen = cache_keys.refresh(plan.tables(loaded, chosen), store.root)
+    code_keys.refresh(loaded.model_dump(mode="json", include={"tune"}), store.root)
+    seen = code_keys.refresh(step_keys.tables(loaded, chosen), store.root)
     with reading(file):
         source: Any = None if data is not None else data_source(loaded, quick)
         fingerprint = data if data is not None else str(plugins.call_user(source.fingerprint, "data.source"))
-    final = plan.quickened(loaded) if quick else loaded
+    final = quickened(loaded) if quick else loaded
     order = Order(
         recipe=final,
         targets=chosen,
@@ -127,7 +128,7 @@ def identified(order: Order, seen: bool | None = None) -> Order:
         seen: True once all of users' code has run.
     """
     where = "" if order.measure_on == "local" else f" on {order.measure_on}"  # another device may choose otherwise
-    known = plan.identity(order.recipe, order.targets, order.data + order.objects + where, order.quick)
+    known = step_keys.identity(order.recipe, order.targets, order.data + order.objects + where, order.quick)
     return replace(order, identity=known, seen=order.seen if seen is None else seen)
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from edgekd.base import notes
 from edgekd.base.errors import reading
-from edgekd.build import ensemble, exports, measure, plan, steps, teacher_check
+from edgekd.build import compress, distil, ensemble, exports, measure, teach, teacher_check
 from edgekd.build.ensemble import Answers, Watching
 from edgekd.build.evaluation import Exam
 from edgekd.build.measure import Measured
+from edgekd.build.plan import CompressStep, DistilStep, ExportStep, MeasureStep, TeachStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.request import Order
 from edgekd.build.torch_reference import StageScores
+from edgekd.build.trained import Trained
+from edgekd.build.workspace import Workspace
 from edgekd.decide import choose, fallbacks
 from edgekd.decide.choose import Choice
 from edgekd.runtime import runners
@@ -32,103 +34,106 @@ def seconds(order: Order) -> float:
 class Made(NamedTuple):
     """Everything that a plan's steps give, before the choice."""
 
-    trained: dict[str, steps.Trained]
+    trained: dict[str, Trained]
     watching: Watching
     stage_scores: StageScores
     exam: Exam
     measured: dict[str, Measured]
 
 
-def make_all(bench: steps.Bench, seconds: float) -> Made:
+def make_all(workspace: Workspace, seconds: float) -> Made:
     """Train, export and measure; ``seconds``: of timing each candidate, at least."""
-    trained, watching = train_all(bench)
-    onnx = export_all(bench, trained)
-    stage_scores = StageScores(bench, trained)
-    exam = Exam.of(bench.feed, watching.split, bench.judge_of("student"))
-    return Made(trained, watching, stage_scores, exam, measure_all(bench, onnx, stage_scores, exam, seconds))
+    trained, watching = train_all(workspace)
+    onnx = export_all(workspace, trained)
+    stage_scores = StageScores(workspace, trained)
+    exam = Exam.of(workspace.feed, watching.split, workspace.judge_of("student"))
+    return Made(trained, watching, stage_scores, exam, measure_all(workspace, onnx, stage_scores, exam, seconds))
 
 
-def checked(order: Order, objects: Objects) -> steps.Bench:
+def checked(order: Order, objects: Objects) -> Workspace:
     """The parts of an order, built; every target can be run where it is measured."""
     run = runners.of(order.measure_on, lambda line: order.progress({"step": line, "epoch": None}))
-    for target in order.targets:
-        measure.check_target(target, run)
     with reading(order.file):
-        bench = replace(prepare(order, objects), runner=run)
-    notes.tell(order.progress, bench.notes)
-    return bench
+        workspace = prepare(order, objects, run)
+    notes.tell(order.progress, workspace.notes)
+    return workspace
 
 
-def train_all(bench: steps.Bench) -> tuple[dict[str, steps.Trained], Watching]:
+def train_all(workspace: Workspace) -> tuple[dict[str, Trained], Watching]:
     """Every trained step of the plan, in the order of the tree."""
-    trained = {name: steps.teacher(bench, bench.plan.steps[name]) for name in bench.recipe.panel}
+    plan = workspace.plan
+    trained = {name: teach.teacher(workspace, plan.get(name, TeachStep)) for name in workspace.recipe.panel}
     said = {
-        name: (answers(bench, trained, name), table.head, table.weight) for name, table in bench.recipe.panel.items()
+        name: (answers(workspace, trained, name), table.head, table.weight)
+        for name, table in workspace.recipe.panel.items()
     }
     for name, (says, _, _) in said.items():
-        teacher_check.check(bench, name, says.split("validation"))
-    watching = ensemble.make(said, bench.heads, bench.recipe.combine)
+        teacher_check.check(workspace, name, says.split("validation"))
+    watching = ensemble.make(said, workspace.heads, workspace.recipe.combine)
     live = trained["teacher"].student.module
-    for _, step in bench.plan.walk("teacher"):
-        if step.kind == "student":
-            heard = whom(bench, trained, watching, step)
-            trained[step.name] = steps.student(bench, step, trained["teacher"].student, heard, watching)
-        elif step.trains:
-            trained[step.name] = steps.compress(bench, step, trained[step.parent or ""].student, watching, live)
+    for _, step in plan.walk("teacher"):
+        if isinstance(step, DistilStep):
+            taught_by = outputs_for(workspace, trained, watching, step)
+            trained[step.name] = distil.student(workspace, step, trained["teacher"].student, taught_by, watching)
+        elif isinstance(step, CompressStep):
+            trained[step.name] = compress.compress(workspace, step, trained[step.parent].student, watching, live)
     return trained, watching
 
 
-def whom(bench: steps.Bench, trained: Mapping[str, steps.Trained], watching: Watching, step: plan.Step) -> Watching:
-    """Whom a student learns from: of a later generation the student before it, else the teachers."""
-    before = step.parent or ""
-    return watching if before in bench.feeds else answers(bench, trained, before)
+def outputs_for(workspace: Workspace, trained: Mapping[str, Trained], watching: Watching, step: DistilStep) -> Watching:
+    """Whose outputs a student learns from: of a later generation the student's before it, else the teachers'."""
+    return watching if step.parent in workspace.feeds else answers(workspace, trained, step.parent)
 
 
-def answers(bench: steps.Bench, trained: Mapping[str, steps.Trained], step: str) -> Answers:
+def answers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> Answers:
     """What a trained step's network says, kept."""
     module = trained[step].student.module
-    return Answers(bench.store, bench.plan.steps[step].key, module, bench.feed_of(step), bench.recipe.seed, step)
+    return Answers(
+        workspace.store, workspace.plan.steps[step].key, module, workspace.feed_of(step), workspace.recipe.seed, step
+    )
 
 
-def export_all(bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> dict[str, dict[str, bytes]]:
+def export_all(workspace: Workspace, trained: Mapping[str, Trained]) -> dict[str, dict[str, bytes]]:
     """The ONNX file of every candidate, by target and name."""
-    metadata = exports.metadata(bench)
+    metadata = exports.metadata(workspace)
     return {
         target.name: {
-            c.name: exports.export(bench, bench.plan.steps[c.export], trained[c.step].student, metadata)
-            for c in bench.plan.candidates[target.name]
+            c.name: exports.export(
+                workspace, workspace.plan.get(c.export, ExportStep), trained[c.step].student, metadata
+            )
+            for c in workspace.plan.candidates[target.name]
         }
-        for target in bench.plan.targets
+        for target in workspace.plan.targets
     }
 
 
 def measure_all(
-    bench: steps.Bench,
+    workspace: Workspace,
     onnx: Mapping[str, Mapping[str, bytes]],
     stage_scores: StageScores,
     exam: Exam,
     seconds: float,
 ) -> dict[str, Measured]:
     """Every target's candidates, measured there, each for at least so many seconds."""
-    found = {}
-    for target in bench.plan.targets:
-        step = bench.plan.steps[f"measure {target.name}"]
-        bench.progress({"step": step.name})
-        candidates = bench.plan.candidates[target.name]
+    measured = {}
+    for step in workspace.plan.of_kind(MeasureStep):
+        name = step.runtime.name
+        workspace.progress({"step": step.name})
+        candidates = workspace.plan.candidates[name]
         of_torch = {c.name: stage_scores(c.step, "validation", numerics=c.numerics) for c in candidates}
-        files = onnx[target.name]
-        found[target.name] = measure.run(
-            target, candidates, files, exam, of_torch, bench.store, step.key, seconds, bench.runner
+        measured[name] = measure.run(
+            step, candidates, onnx[name], exam, of_torch, workspace.store, seconds, workspace.runner
         )
-        for sentence in found[target.name].exam.left_out(target.name):
-            bench.note(sentence)
-    return found
+        for sentence in measured[name].exam.left_out(name):
+            workspace.note(sentence)
+    return measured
 
 
-def teacher_bytes(bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> int:
+def teacher_bytes(workspace: Workspace, trained: Mapping[str, Trained]) -> int:
     """The size of the teachers' fp32 files, all together."""
-    opset, tree = bench.plan.targets[0].opset, bench.plan.steps
-    return sum(exports.teacher_size(bench, tree[name], trained[name].student, opset) for name in bench.recipe.panel)
+    opset = workspace.plan.targets[0].opset
+    teachers = workspace.plan.of_kind(TeachStep)
+    return sum(exports.teacher_size(workspace, step, trained[step.name].student, opset) for step in teachers)
 
 
 def choose_all(measured: Mapping[str, Measured], budget: Budget, *, gated: bool = True) -> dict[str, Choice]:

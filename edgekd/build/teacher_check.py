@@ -7,14 +7,15 @@ from numpy.typing import NDArray
 
 from edgekd.base.errors import RecipeError
 from edgekd.base.heads import SINGLE, columns, labels_of
-from edgekd.build import steps
+from edgekd.build.plan import TeachStep
+from edgekd.build.workspace import Workspace
 from edgekd.decide.standing import Standing, standing
 
 RANKED = ("auc", "hit_rate", "ndcg")  # what is asked for there is a place in a list, not the first one
 LISTED, SHOWN = 100, 5
 
 
-def check(bench: steps.Bench, name: str, scores: NDArray[np.float32]) -> None:
+def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
     """Tell what is odd about a teacher's answers on validation.
 
     Args:
@@ -24,8 +25,8 @@ def check(bench: steps.Bench, name: str, scores: NDArray[np.float32]) -> None:
     Raises:
         RecipeError: it was trained elsewhere, and its columns surely stand in another order than our classes.
     """
-    labels, heads = bench.feed_of(name).labels("validation"), bench.heads_of(name)
-    if labels is None or not bench.classifies or bench.recipe.metric["kind"] in RANKED:
+    labels, heads = workspace.feed_of(name).labels("validation"), workspace.heads_of(name)
+    if labels is None or not workspace.classifies or workspace.recipe.metric["kind"] in RANKED:
         return
     order, wrong = np.arange(scores.shape[1]), []
     for head, where in columns(heads).items():
@@ -35,24 +36,24 @@ def check(bench: steps.Bench, name: str, scores: NDArray[np.float32]) -> None:
         found = standing(scores[told, where].argmax(1), own[told], heads[head])
         if found is None:
             continue
-        named = name if head == SINGLE or len(bench.heads) < 2 else f"{name} ({head})"
+        named = name if head == SINGLE or len(workspace.heads) < 2 else f"{name} ({head})"
         if found.at_chance:
-            bench.note(
+            workspace.note(
                 f"the {named} is no better than chance on validation: it names {found.accuracy:.1%} right, and answers "
                 f"that know nothing of the sample would {found.chance:.1%}"
             )
-        if found.order is not None and bench.plan.steps[name].schedule is None:
-            offset = columns(bench.heads)[head].start if head in bench.heads else 0
-            classes = bench.classes[offset : offset + heads[head]]
+        if found.order is not None and workspace.plan.get(name, TeachStep).schedule is None:
+            offset = columns(workspace.heads)[head].start if head in workspace.heads else 0
+            classes = workspace.classes[offset : offset + heads[head]]
             order[where] = where.start + np.array(found.order)
             wrong.append((found, f"the {named} has its classes in another order: {_map(found, classes)}", named))
     if wrong:
-        _tell(bench, name, [int(i) for i in order], wrong)
+        _tell(workspace, name, [int(i) for i in order], wrong)
 
 
-def _tell(bench: steps.Bench, name: str, order: list[int], wrong: list[tuple[Standing, str, str]]) -> None:
+def _tell(workspace: Workspace, name: str, order: list[int], wrong: list[tuple[Standing, str, str]]) -> None:
     """An error where it is sure, else a note; with the ``classes`` that would set it right."""
-    before = bench.recipe.panel[name].classes
+    before = workspace.recipe.panel[name].classes
     keys = [before[i] for i in order] if before is not None else order
     right = f"{name}.classes = {keys}" if len(keys) <= LISTED else f"{name}.classes says for each class its column"
     for found, said, _ in wrong:
@@ -61,7 +62,7 @@ def _tell(bench: steps.Bench, name: str, order: list[int], wrong: list[tuple[Sta
         if found.surely:
             hint = f"set {right}"
             raise RecipeError(f"{said}; {share}{worse} (class order)", where=f"{name}.classes", hint=hint)
-        bench.note(f"{said}? {share}{worse}; if that is the class order, set {right}")
+        workspace.note(f"{said}? {share}{worse}; if that is the class order, set {right}")
 
 
 def _map(found: Standing, classes: tuple[str, ...]) -> str:

@@ -10,7 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edgekd.build import exports, steps
+from edgekd.build import exports
+from edgekd.build.plan import CompressStep, TrainedStep
+from edgekd.build.trained import Trained
+from edgekd.build.workspace import Workspace
 from edgekd.learn import train
 from edgekd.spec.target import Numerics
 
@@ -35,8 +38,8 @@ class StageScores:
     Of a step that quantizes it is the network that is exported: what is rounded, is rounded in torch.
     """
 
-    def __init__(self, bench: steps.Bench, trained: Mapping[str, steps.Trained]) -> None:
-        self._bench, self._trained = bench, trained
+    def __init__(self, workspace: Workspace, trained: Mapping[str, Trained]) -> None:
+        self._workspace, self._trained = workspace, trained
         self._modules: dict[tuple[str, str], nn.Module] = {}
         self._known: dict[tuple[str, str, str, int], NDArray[np.float32]] = {}
 
@@ -44,11 +47,11 @@ class StageScores:
         self, step: str, split: str, limit: int | None = None, numerics: Numerics | None = None
     ) -> NDArray[np.float32]:
         """``limit``: only the first so many samples; ``numerics``: of the candidate that it was exported for."""
-        feed = self._bench.feed_of(step)
+        feed = self._workspace.feed_of(step)
         count = feed.length(split) if limit is None else min(limit, feed.length(split))
-        known = self._bench.plan.steps.get(step)
-        quantizes = known is not None and known.trains and known.numerics is not None
-        wanted = (numerics or known.numerics) if known is not None and quantizes else None
+        known = self._workspace.plan.steps.get(step)
+        scheme = known.numerics if isinstance(known, CompressStep) else None
+        wanted = None if scheme is None else numerics or scheme
         key = (step, wanted.residual if wanted else "", split, count)
         if key not in self._known:
             self._known[key] = train.predict(self._module(step, wanted), feed, split, limit=count)
@@ -60,6 +63,6 @@ class StageScores:
             return subject.module
         key = (step, numerics.residual)
         if key not in self._modules:
-            made = exports.finished(self._bench, self._bench.plan.steps[step], subject, numerics)
+            made = exports.finished(self._workspace.plan.get(step, TrainedStep), subject, numerics)
             self._modules[key] = Still(made.module)
         return self._modules[key]

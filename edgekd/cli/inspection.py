@@ -32,7 +32,8 @@ def targets() -> list[dict[str, Any]]:
         table = target_files.read(target_files.folder() / f"{name}.toml")
         backend, options, also = table["backend"], table.get("options", {}), table.get("also", {})
         try:
-            availability.check(name, backend, options, also, table.get("isa", ()), host.isa())
+            main, others = availability.parse(name, backend, options, also)
+            availability.check(name, (main, *others.values()), table.get("isa", ()), host.isa())
             reason = None
         except EdgekdError as err:
             reason = str(err)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from edgekd.learn.student import Student
+from edgekd.spec.recipe import Table
 from edgekd.spec.target import Numerics
 
 Clock = Callable[[Sequence[Student]], list[float]]
@@ -82,3 +83,15 @@ class Pass(Protocol):
 
     def ensures(self, before: Student, after: Student) -> None:
         """Raise ExportError where the result breaks a promise (output shape, finite parameters)."""
+
+
+@dataclass(frozen=True)
+class TablePass:
+    """A pass, and the keys of its table that made it: what its record in a student's lineage is known by."""
+
+    table: Table
+    change: Pass
+
+    @property
+    def kind(self) -> str:
+        return str(self.table["kind"])

@@ -28,8 +28,9 @@ class Term:
         name: its kind; a second one of a kind has its number behind it.
         weight: at ``start``; it goes in a straight line to ``final_weight`` at ``stop``.
         start, stop: shares of the training, 0..1; outside of them the loss does not count.
+        only: the head that its table names, of several; None: all of them.
         head, columns: where there are several heads, the number of the one that a loss on answers compares, and where
-            its scores stand.
+            its scores stand; see ``by_head``.
         where: its table in the recipe, for errors: of several heads a table gives several terms.
     """
 
@@ -39,6 +40,7 @@ class Term:
     final_weight: float = 1.0
     start: float = 0.0
     stop: float = 1.0
+    only: str | None = None
     head: int | None = None
     columns: slice = field(default_factory=lambda: slice(None))
     where: str = "losses"
@@ -56,10 +58,10 @@ class Term:
 
 
 def make_terms(tables: Sequence[Table], where: str = "losses", heads: Heads | None = None) -> tuple[Term, ...]:
-    """The terms that ``[[losses]]`` tables describe.
+    """The terms that ``[[losses]]`` tables describe; the one place where these are parsed.
 
     Args:
-        heads: where there are several, a loss on answers is a term for each of them, or for the one that it names.
+        heads: see ``by_head``; None: not known yet.
 
     Raises:
         RecipeError: an unknown kind, key or head, a value out of range, or nothing that would be learned.
@@ -68,33 +70,52 @@ def make_terms(tables: Sequence[Table], where: str = "losses", heads: Heads | No
     for i, table in enumerate(tables):
         place = f"{where}[{i}]"
         weight = _number(table, "weight", 1.0, 1e6, place)
-        own = {key: value for key, value in table.items() if key not in TIMING}
         kind = str(table.get("kind"))
         before = sum(earlier.get("kind") == kind for earlier in tables[:i])
-        loss = plugins.build("losses", own, place)
-        if not isinstance(getattr(loss, "needs", None), frozenset):
-            raise RecipeError("a loss says what it 'needs', a ClassVar", where=f"{place}.kind", allowed="a frozenset")
         term = Term(
             name=f"{kind} #{before + 1}" if before else kind,
-            loss=loss,
+            loss=make_loss(table, place),
             weight=weight,
             final_weight=_number(table, "final_weight", weight, 1e6, place),
             start=_number(table, "start", 0.0, 1.0, place),
             stop=_number(table, "stop", 1.0, 1.0, place),
+            only=table.get("head"),
             where=place,
         )
-        terms.extend(_by_head(term, table.get("head"), heads or {}, place))
+        terms.append(term)
         if terms[-1].start >= terms[-1].stop:
             raise RecipeError("ends before it begins", where=f"{place}.stop", found=terms[-1].stop)
     if not any(term.weight > 0 or term.final_weight > 0 for term in terms):
         raise RecipeError("every weight is 0: nothing would be learned", where=where)
-    return tuple(terms)
+    return tuple(terms) if heads is None else by_head(terms, heads)
 
 
-def _by_head(term: Term, wanted: Any, heads: Heads, where: str) -> list[Term]:
+def make_loss(table: Table, where: str) -> Any:
+    """The loss of a table, from the keys that are its own.
+
+    Raises:
+        RecipeError: an unknown kind or key, a value out of range.
+    """
+    loss = plugins.build("losses", {key: value for key, value in table.items() if key not in TIMING}, where)
+    if not isinstance(getattr(loss, "needs", None), frozenset):
+        raise RecipeError("a loss says what it 'needs', a ClassVar", where=f"{where}.kind", allowed="a frozenset")
+    return loss
+
+
+def by_head(terms: Sequence[Term], heads: Heads) -> tuple[Term, ...]:
+    """Of several heads a loss on answers is a term for each of them, or for the one that it names.
+
+    Raises:
+        RecipeError: it names one that there is none of.
+    """
+    return tuple(one for term in terms for one in _by_head(term, heads))
+
+
+def _by_head(term: Term, heads: Heads) -> list[Term]:
+    wanted = term.only
     if wanted is not None and (term.on_features or wanted not in list(heads)):
         allowed = "none: it compares layers" if term.on_features else list(heads)
-        raise RecipeError("no such head", where=f"{where}.head", found=wanted, allowed=allowed)
+        raise RecipeError("no such head", where=f"{term.where}.head", found=wanted, allowed=allowed)
     if term.on_features or len(heads) < 2:
         return [term]
     return [

@@ -35,7 +35,7 @@ def make(facts: Facts, bundle: Bundle, document: Mapping[str, Any]) -> dict[str,
     data is shown.
     """
     about = _about(facts, bundle)
-    samples = _samples(about, facts.bench.recipe.seed)
+    samples = _samples(about, facts.workspace.recipe.seed)
     asked = [_asked(facts, bundle, variant, samples) for variant in portable_first(bundle.variants)]
     scores = asked[0][1]
     clearest = int(np.min([lead(part) for part in scores.values()], axis=0).argmax())
@@ -118,7 +118,7 @@ def _in_words(about: About) -> str:
 
 
 def _about(facts: Facts, bundle: Bundle) -> About:
-    feed = facts.bench.feed
+    feed = facts.workspace.feed
     opened = {runtime: variant for runtime in OPEN if (variant := _opened(bundle, runtime))}
     return About(
         name=bundle.name,
@@ -127,7 +127,7 @@ def _about(facts: Facts, bundle: Bundle) -> About:
         dtype=examples.number(feed.raw("train", 0, 1).dtype),
         inputs=feed.specs,
         labels=examples.labels_by_head(bundle.labels, bundle.heads),
-        classifies=facts.bench.recipe.metric["kind"] != "mse",
+        classifies=facts.workspace.recipe.metric["kind"] != "mse",
         files={runtime: f"{v.target}/{next(iter(v.files))}" for runtime, v in opened.items()},
         rate=feed.rate,
         settings={runtime: _settings(v, runtime) for runtime, v in opened.items()},

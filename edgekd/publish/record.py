@@ -18,11 +18,13 @@ from edgekd.base import host
 from edgekd.base.heads import columns, labels_of
 from edgekd.base.plain import plain
 from edgekd.base.preprocess import Inputs
-from edgekd.build import baseline, exports, steps, taken
+from edgekd.build import baseline, exports, taken
 from edgekd.build.evaluation import SPLITS, Exam, Scores
 from edgekd.build.measure import Candidate, Measured
-from edgekd.build.plan import Plan, Step
+from edgekd.build.plan import DistilStep, Plan, TeachStep, TrainedStep
 from edgekd.build.torch_reference import StageScores
+from edgekd.build.trained import Trained
+from edgekd.build.workspace import Workspace
 from edgekd.decide import choose, doubts, fallbacks
 from edgekd.decide.choose import Choice
 from edgekd.metrics._make import metric_name, metric_of_teacher, per_class
@@ -42,8 +44,8 @@ PARITY_SAMPLES = 10_000
 class Facts:
     """Everything that a finished build knows, before it is written down."""
 
-    bench: steps.Bench
-    trained: Mapping[str, steps.Trained]
+    workspace: Workspace
+    trained: Mapping[str, Trained]
     stage_scores: StageScores
     exam: Exam
     measured: Mapping[str, Measured]
@@ -74,26 +76,26 @@ class Facts:
 
 def make(facts: Facts) -> dict[str, Any]:
     """report.json. The test split is run here, once, after the choice is made."""
-    bench = facts.bench
-    lengths = {name: bench.feed.length(name) for name in ("train", "validation", "test")}
+    workspace = facts.workspace
+    lengths = {name: workspace.feed.length(name) for name in ("train", "validation", "test")}
     first = next(iter(facts.measured.values()))
     stages = _stages(facts)
     targets = {name: _target(facts, measured) for name, measured in facts.measured.items()}
     if not facts.quick:
         for sentence in _doubts(facts):
-            bench.note(sentence)
+            workspace.note(sentence)
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "name": bench.recipe.name,
-        "task": bench.recipe.task,
-        "metric": metric_name(bench.recipe.metric["kind"], facts.exam.labels["validation"]),
-        "seed": bench.recipe.seed,
+        "name": workspace.recipe.name,
+        "task": workspace.recipe.task,
+        "metric": metric_name(workspace.recipe.metric["kind"], facts.exam.labels["validation"]),
+        "seed": workspace.recipe.seed,
         "split_sizes": lengths,
         "host": first.host,
         "shippable": not facts.quick,
         "stages": stages,
         "targets": targets,
-        "details": {**_details(facts), "attribution": _attribution(bench.plan, stages, targets)},
+        "details": {**_details(facts), "attribution": _attribution(workspace.plan, stages, targets)},
     }
     if facts.baseline is not None:
         document["details"]["baseline"] = {**facts.baseline, "told": baseline.better(document)}
@@ -136,58 +138,58 @@ def _attribution(plan: Plan, stages: list[dict[str, Any]], targets: dict[str, An
 
 def _details(facts: Facts) -> dict[str, Any]:
     """What the page draws beyond the contract: curves, agreement by class, the recipe."""
-    said = student_analysis.make(facts.bench, facts.trained, facts.shown)
+    said = student_analysis.make(facts.workspace, facts.trained, facts.shown)
     said["losses"] = None
     if facts.explained is not None:
         before = functools.partial(facts.stage_scores, "student")
-        said["losses"] = loss_ablation.gains(facts.bench, facts.explained, facts.exam, before)
+        said["losses"] = loss_ablation.gains(facts.workspace, facts.explained, facts.exam, before)
     return {
         "history": {name: trained.history for name, trained in facts.trained.items()},
         "validated": _validated(facts),
-        "agreement": _by_class(facts) if facts.bench.classifies else None,
+        "agreement": _by_class(facts) if facts.workspace.classifies else None,
         "learned": said,
-        "kept": _kept(facts.bench),
-        "notes": [*facts.bench.notes, *facts.bench.found],
+        "kept": _kept(facts.workspace),
+        "notes": [*facts.workspace.notes, *facts.workspace.found],
         "baseline": facts.baseline,
         "compression": [
             taken.row(name, made.student.lineage[-1])
             for name, made in facts.trained.items()
             if "taken" in made.student.lineage[-1]
         ],
-        "recipe": public_recipe(facts.bench.recipe),
+        "recipe": public_recipe(facts.workspace.recipe),
     }
 
 
-def _kept(bench: steps.Bench) -> dict[str, Any] | None:
+def _kept(workspace: Workspace) -> dict[str, Any] | None:
     """What of the teachers is kept for training, and what is computed anew; None where no loss asks for answers."""
-    if not any("teacher" in term.loss.needs for term in bench.terms):
+    if not any("teacher" in term.loss.needs for term in workspace.terms):
         return None
-    outputs = sum(sum(bench.heads_of(name).values()) for name in bench.feeds)
-    a_view = 4 * outputs * bench.feed.length("train")
+    outputs = sum(sum(workspace.heads_of(name).values()) for name in workspace.feeds)
+    a_view = 4 * outputs * workspace.feed.length("train")
     return {
-        "views": bench.feed.views,
-        "samples": bench.feed.length("train"),
+        "views": workspace.feed.views,
+        "samples": workspace.feed.length("train"),
         "memory_bytes": a_view,
-        "disk_bytes": a_view * bench.feed.views,
-        "anew": [term.name for term in bench.terms if term.on_features],
+        "disk_bytes": a_view * workspace.feed.views,
+        "anew": [term.name for term in workspace.terms if term.on_features],
     }
 
 
 def _validated(facts: Facts) -> dict[str, str]:
     """What the curves of the teachers' own training show, where it is not the report's metric."""
-    own = metric_of_teacher(facts.bench.metric)
-    return {} if own is facts.bench.metric else dict.fromkeys(facts.bench.recipe.panel, "accuracy")
+    own = metric_of_teacher(facts.workspace.metric)
+    return {} if own is facts.workspace.metric else dict.fromkeys(facts.workspace.recipe.panel, "accuracy")
 
 
 def _by_class(facts: Facts) -> dict[str, Any]:
     """Agreement by class; where there are several heads of the first, its name, and the others under theirs."""
-    bench, exam, student = facts.bench, facts.shown.exam, facts.shown.scores
+    workspace, exam, student = facts.workspace, facts.shown.exam, facts.shown.scores
     teacher, labels = exam.teacher("test"), exam.labels["test"]
     found = {
         name: per_class(
-            student[:, where], teacher[:, where], labels_of(labels, bench.heads, name), bench.classes[where]
+            student[:, where], teacher[:, where], labels_of(labels, workspace.heads, name), workspace.classes[where]
         )
-        for name, where in columns(bench.heads).items()
+        for name, where in columns(workspace.heads).items()
     }
     first, *others = found
     more = {"head": first, "others": {name: found[name] for name in others}} if others else {}
@@ -196,8 +198,8 @@ def _by_class(facts: Facts) -> dict[str, Any]:
 
 def _stages(facts: Facts) -> list[dict[str, Any]]:
     """Every trained step. Of several teachers there is a row each, and before them ``teacher``: all together."""
-    rows = [(step, _stage(facts, step)) for _, step in facts.bench.plan.walk() if step.name in facts.trained]
-    teachers = [row for step, row in rows if step.kind == "teacher"]
+    rows = [(step, _stage(facts, step)) for step in facts.workspace.plan.of_kind(TrainedStep)]
+    teachers = [row for step, row in rows if isinstance(step, TeachStep)]
     if len(teachers) == 1:
         return [row for _, row in rows]
     together = {
@@ -206,14 +208,14 @@ def _stages(facts: Facts) -> list[dict[str, Any]]:
         **{f"value_{s}": facts.exam.teacher_value(s) for s in ("validation", "test")},
     }
     numbered = [{**row, "name": f"teacher {i + 1}"} for i, row in enumerate(teachers)]
-    return [together, *numbered, *(row for step, row in rows if step.kind != "teacher")]
+    return [together, *numbered, *(row for step, row in rows if not isinstance(step, TeachStep))]
 
 
-def _stage(facts: Facts, step: Step) -> dict[str, Any]:
-    trained, plan = facts.trained[step.name], facts.bench.plan
+def _stage(facts: Facts, step: TrainedStep) -> dict[str, Any]:
+    trained, plan = facts.trained[step.name], facts.workspace.plan
     shared = set(step.targets) == {t.name for t in plan.targets}
     return {
-        "name": step.name if step.kind == "student" else step.kind,
+        "name": step.name if isinstance(step, DistilStep) else step.kind,
         "target": None if shared else ", ".join(step.targets),
         "params": trained.student.params,
         "size_bytes": _stage_size(facts, step),
@@ -223,10 +225,10 @@ def _stage(facts: Facts, step: Step) -> dict[str, Any]:
     }
 
 
-def _stage_size(facts: Facts, step: Step) -> int:
-    plan = facts.bench.plan
-    if step.kind == "teacher":
-        return exports.teacher_size(facts.bench, step, facts.trained[step.name].student, plan.targets[0].opset)
+def _stage_size(facts: Facts, step: TrainedStep) -> int:
+    plan = facts.workspace.plan
+    if isinstance(step, TeachStep):
+        return exports.teacher_size(facts.workspace, step, facts.trained[step.name].student, plan.targets[0].opset)
     for target in step.targets:
         for candidate in plan.candidates[target]:
             if candidate.step == step.name:
@@ -234,14 +236,14 @@ def _stage_size(facts: Facts, step: Step) -> int:
     return 4 * facts.trained[step.name].student.params
 
 
-def _stage_value(facts: Facts, step: Step, split: str) -> float:
-    bench, teacher = facts.bench, facts.exam.teacher(split)
-    if step.kind != "teacher":
+def _stage_value(facts: Facts, step: TrainedStep, split: str) -> float:
+    workspace, teacher = facts.workspace, facts.exam.teacher(split)
+    if not isinstance(step, TeachStep):
         return facts.exam.value(split, facts.stage_scores(step.name, split))
-    own = teacher if len(bench.feeds) == 1 else facts.stage_scores(step.name, split)
-    feed = bench.feed_of(step.name)
+    own = teacher if len(workspace.feeds) == 1 else facts.stage_scores(step.name, split)
+    feed = workspace.feed_of(step.name)
     said = teacher if len(own[0]) == len(teacher[0]) else own
-    return bench.judge_of(step.name)(own, feed.labels(split), said, feed.raw(split))
+    return workspace.judge_of(step.name)(own, feed.labels(split), said, feed.raw(split))
 
 
 def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
@@ -256,11 +258,11 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
         "candidates": [_candidate(facts, measured, c, profiles[c.name]) for c in measured.candidates.values()],
         "parity": _parity(facts, measured, measured.candidates[shipped]),
         "budget": choose.budget_record(contender, facts.budget, teacher_value, measured.candidates[shipped].drop_ci95),
-        "runtime": measured.runtime,
+        "runtime": measured.version,
         **({"also": measured.candidates[shipped].also} if measured.target.also else {}),
         **({} if measured.length is None else {"timed_length": measured.length}),
         "preprocess_ms": measured.preprocess_ms,
-        "description": f"{measured.target.backend} {measured.runtime}: {name}",
+        "description": f"{measured.target.backend} {measured.version}: {name}",
     }
 
 
@@ -300,17 +302,17 @@ def _parity(facts: Facts, measured: Measured, candidate: Candidate) -> dict[str,
         if count:
             got.append(measured.scores(candidate.name, split, count))
             wanted.append(exam.of_rows(split, facts.stage_scores(step, split, numerics=candidate.numerics))[:count])
-    return parity.compare(np.concatenate(got), np.concatenate(wanted), heads=facts.bench.heads).as_dict()
+    return parity.compare(np.concatenate(got), np.concatenate(wanted), heads=facts.workspace.heads).as_dict()
 
 
 def _step_of(facts: Facts, target: str, name: str) -> str:
     """The trained step that a candidate was exported from."""
-    return next(c.step for c in facts.bench.plan.candidates[target] if c.name == name)
+    return next(c.step for c in facts.workspace.plan.candidates[target] if c.name == name)
 
 
 def bundle(facts: Facts, identity: str) -> Bundle:
     """What ships, with golden inputs and what each file says to them."""
-    bench = facts.bench
+    workspace = facts.workspace
     variants = []
     for name, measured in facts.measured.items():
         chosen = measured.candidates[facts.choices[name].shipped or ""]
@@ -334,20 +336,20 @@ def bundle(facts: Facts, identity: str) -> Bundle:
             )
         )
     return Bundle(
-        name=bench.recipe.name,
-        task={"kind": bench.recipe.task},
+        name=workspace.recipe.name,
+        task={"kind": workspace.recipe.task},
         plan=identity,
-        labels=bench.classes,
-        heads=dict(bench.heads),
-        preprocess=bench.feed.ops,
-        sample_shape=bench.feed.raw_shape,
-        sample_dtype=examples.number(bench.feed.raw("train", 0, 1).dtype) if bench.feed.raw_shape else "text",
-        rate=bench.feed.rate,
+        labels=workspace.classes,
+        heads=dict(workspace.heads),
+        preprocess=workspace.feed.ops,
+        sample_shape=workspace.feed.raw_shape,
+        sample_dtype=examples.number(workspace.feed.raw("train", 0, 1).dtype) if workspace.feed.raw_shape else "text",
+        rate=workspace.feed.rate,
         decisions=decisions.FILE,
         sbom=sbom.FILE,
         shippable=not facts.quick,
         variants=variants,
-        recipe=public_recipe(bench.recipe),
+        recipe=public_recipe(workspace.recipe),
     )
 
 
@@ -359,7 +361,7 @@ def _graph(session: Session, chosen: Candidate) -> Graph:
 
 def _checked(measured: Measured, chosen: Candidate) -> tuple[Checked, ...]:
     """The runtimes that the file was scored on, all on this machine."""
-    runtimes = (measured.runtime, *(other["runtime"] for other in chosen.also.values()))
+    runtimes = (measured.version, *(other["runtime"] for other in chosen.also.values()))
     return tuple(Checked(name, platform.machine(), sorted(host.isa())) for name in dict.fromkeys(runtimes))
 
 
@@ -381,8 +383,8 @@ def _without_paths(value: Any) -> Any:
 
 def _golden(facts: Facts, measured: Measured, session: Session) -> tuple[Inputs, Outputs]:
     """Synthetic inputs, or with ``golden = "data"`` the clearest test samples."""
-    bench = facts.bench
-    given = bench.feed.inputs("test", 0, 256) if bench.recipe.golden == "data" else None
+    workspace = facts.workspace
+    given = workspace.feed.inputs("test", 0, 256) if workspace.recipe.golden == "data" else None
     length = measured.length or golden.LENGTH
     batch = measured.target.shapes.batch
-    return golden.make(session, bench.feed.specs, bench.recipe.seed, given=given, length=length, batch=batch)
+    return golden.make(session, workspace.feed.specs, workspace.recipe.seed, given=given, length=length, batch=batch)

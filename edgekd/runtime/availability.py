@@ -1,34 +1,41 @@
-"""Whether a machine can run a target: its CPU, the runtime, the device."""
+"""A target's backends, and whether a machine can run them: its CPU, the runtimes, the device."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from edgekd.base.errors import UnavailableError
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime.backends import _base
+
+Options = Mapping[str, Any]
 
 
-def check(
-    name: str,
-    backend: str,
-    options: Mapping[str, Any],
-    also: Mapping[str, Mapping[str, Any]],
-    isa: Collection[str],
-    here: Collection[str],
-) -> None:
+def parse(
+    name: str, backend: str, options: Options, also: Mapping[str, Options]
+) -> tuple[_base.Backend, dict[str, _base.Backend]]:
+    """The backend of a target's table, and by kind the others that open its files.
+
+    Raises:
+        TargetError: a backend or an option that there is none of.
+        UnavailableError: a runtime that is not installed.
+    """
+    main = _base.make(backend, dict(options), f"{name}.toml: options")
+    return main, {kind: _base.make(kind, more, f"{name}.toml: also.{kind}") for kind, more in also.items()}
+
+
+def check(name: str, backends: Iterable[_base.Backend], isa: Collection[str], present: Collection[str]) -> None:
     """Raise where a target can't run.
 
     Args:
-        name, backend, options, also, isa: of the target.
-        here: the features of the CPU that is to run it.
+        name: the target's, for errors.
+        backends: its own, and others that open the same file.
+        isa: features of the CPU that its files need; present: those of the CPU that is to run them.
 
     Raises:
         UnavailableError: a CPU feature, the runtime, or the provider or device is missing.
-        TargetError: a backend or an option that there is none of.
     """
-    if missing := sorted(set(isa) - set(here)):
+    if missing := sorted(set(isa) - set(present)):
         raise UnavailableError("the CPU lacks what the target needs", where=name, found=f"no {', '.join(missing)}")
-    backends.make(backend, dict(options), f"{name}.toml: options").check()
-    for kind, more in also.items():
-        backends.make(kind, more, f"{name}.toml: also.{kind}").check()
+    for backend in backends:
+        backend.check()

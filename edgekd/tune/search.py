@@ -289,7 +289,7 @@ def _study(lab: Lab, recipe: Recipe, knobs: Mapping[str, Knob], wanted: Wanted) 
     """The study of this search: another recipe, budget, space, machine or version of edgekd is another one."""
     order = lab.order
     if not order.seen:
-        lab.bench(recipe)  # runs users' code once, so that a second worker finds the same name
+        lab.workspace(recipe)  # runs users' code once, so that a second worker finds the same name
     what = [
         lab.order_of(recipe).identity,
         {key: plain(knob.model_dump()) for key, knob in knobs.items()},

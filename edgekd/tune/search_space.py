@@ -16,11 +16,12 @@ from typing import Any
 from edgekd.base import plugins
 from edgekd.base.errors import EdgekdError, RecipeError
 from edgekd.base.plain import plain
-from edgekd.build import plan
+from edgekd.build import compression, step_keys
+from edgekd.build.compression import TEACHING_KEYS
 from edgekd.build.store import canonical, sha256
 from edgekd.document.points import LISTS, acting, is_entry
+from edgekd.learn.objective import make_loss
 from edgekd.spec import recipe as recipes
-from edgekd.spec.compress_tables import TEACHING_KEYS, build_pass
 from edgekd.spec.recipe import SCHEDULE_KEYS, TIMING, Knob, Recipe, Table
 
 Point = Mapping[str, Any]
@@ -50,9 +51,9 @@ def default(recipe: Recipe) -> dict[str, Knob]:
     if recipe.student.model is not None:
         found |= _sizes(recipe.student.model)
     found |= _teaching(recipe)
-    for i, table in enumerate(recipe.compress):
+    for i, parsed in enumerate(compression.parse(recipe.compress, recipe.losses)):
         found[f"compress.{i}"] = Knob(choices=(True, False))
-        change = build_pass(table, i)
+        change = parsed.whole.change
         if isinstance(ratio := getattr(change, "ratio", None), float):
             found[f"compress.{i}.ratio"] = Knob(choices=tuple(sorted({*RATIOS, ratio})))
         rank = getattr(change, "rank", None)
@@ -253,10 +254,9 @@ def check(recipe: Recipe, knobs: Mapping[str, Knob], file: str) -> None:
 def _check_one(table: Table, key: str) -> None:
     made, (name, *parts) = recipes.parse(table, "recipe"), key.split(".")
     if name == "losses":
-        own = {k: v for k, v in made.losses[int(parts[0])].items() if k not in TIMING}
-        plugins.build("losses", own, f"losses[{parts[0]}]")
+        make_loss(made.losses[int(parts[0])], f"losses[{parts[0]}]")
     elif name == "compress":
-        build_pass(made.compress[int(parts[0])], int(parts[0]))
+        compression.parse(made.compress, made.losses)
     elif key.startswith("student.model.") and made.student.model is not None:
         plugins.build("models", made.student.model, "student.model")
 
@@ -348,7 +348,7 @@ def holds(knob: Knob, value: Any) -> bool:
 
 def likeness(recipe: Recipe) -> str:
     """Equal for recipes that train and export the same: what they are called and wish for does not count."""
-    table = plan.content(recipe)
+    table = step_keys.content(recipe)
     for key in ("name", "description", "budget", "targets", "golden"):
         del table[key]
     return sha256(canonical(plain(table)))

@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edgekd.base import host
-from edgekd.build import exports, measure, plan, rehearsal, run, steps
+from edgekd.build import compression, exports, measure, rehearsal, run
 from edgekd.build.evaluation import Exam
+from edgekd.build.plan import TeachStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.request import Order, identified
 from edgekd.build.torch_reference import StageScores
+from edgekd.build.workspace import Workspace
 from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
 from edgekd.learn import threads
 from edgekd.learn.data._base import Dataset
-from edgekd.spec.compress_tables import build_pass
+from edgekd.spec.quick import quickened
 from edgekd.spec.recipe import Budget, Recipe, Schedule
 from edgekd.tune.verdict import Result, Shape, missed
 
@@ -35,10 +36,10 @@ class Lab:
     def order_of(self, recipe: Recipe) -> Order:
         """The order of one of the recipes."""
         base = self.order
-        final = plan.quickened(recipe) if base.quick else recipe
+        final = quickened(recipe) if base.quick else recipe
         return identified(replace(base, recipe=final), seen=True)  # which its trials ran
 
-    def bench(self, recipe: Recipe) -> steps.Bench:
+    def workspace(self, recipe: Recipe) -> Workspace:
         """Every part of a recipe, built and checked."""
         return prepare(self.order_of(recipe), Objects(dataset=self.dataset))
 
@@ -46,7 +47,7 @@ class Lab:
 def shapes(lab: Lab, recipe: Recipe) -> dict[str, dict[str, Shape]]:
     """How fast and how large each candidate will be, by target, in seconds and without training."""
     with threads.fixed(recipe.threads):
-        found = rehearsal.run(lab.bench(recipe), lab.order.targets, host.measured_key(0))
+        found = rehearsal.run(lab.workspace(recipe))
     return {
         target: {name: Shape(latency, found["size_bytes"][target][name]) for name, latency in candidates.items()}
         for target, candidates in found["latency_ms"].items()
@@ -57,9 +58,9 @@ def wishes(lab: Lab, recipe: Recipe) -> Budget:
     """The budget before anything trains: its share of the teacher's file is a size once a trial had that teacher."""
     if lab.budget.max_size_share is None:
         return lab.budget
-    bench = lab.bench(recipe)
-    opset, tree = bench.plan.targets[0].opset, bench.plan.steps
-    sizes = [exports.known_teacher_size(bench, tree[name], opset) for name in recipe.panel]
+    workspace = lab.workspace(recipe)
+    opset, teachers = workspace.plan.targets[0].opset, workspace.plan.of_kind(TeachStep)
+    sizes = [exports.known_teacher_size(workspace, step, opset) for step in teachers]
     known = [size for size in sizes if size is not None]
     return resolved(lab.budget, sum(known)) if len(known) == len(sizes) else lab.budget
 
@@ -73,7 +74,8 @@ def shortened(recipe: Recipe) -> Recipe | None:
     if third(recipe.student.epochs) == recipe.student.epochs:
         return None
     usual = Schedule().epochs
-    kept = [table for i, table in enumerate(recipe.compress) if not build_pass(table, i).quantizes]
+    parsed = compression.parse(recipe.compress, recipe.losses)
+    kept = [table for table, one in zip(recipe.compress, parsed, strict=True) if not one.whole.change.quantizes]
     return recipe.model_copy(
         update={
             "student": recipe.student.model_copy(update={"epochs": third(recipe.student.epochs)}),
@@ -85,24 +87,24 @@ def shortened(recipe: Recipe) -> Recipe | None:
 def rung(lab: Lab, recipe: Recipe) -> float:
     """The value of a shortened recipe's last float student on validation, in torch."""
     with threads.fixed(recipe.threads):
-        return _rung(lab.bench(recipe))
+        return _rung(lab.workspace(recipe))
 
 
-def _rung(bench: steps.Bench) -> float:
-    trained, watching = run.train_all(bench)
-    exam = Exam.of(bench.feed, watching.split, bench.judge_of("student"))
-    scores = StageScores(bench, trained)
-    names = {c.step for candidates in bench.plan.candidates.values() for c in candidates}
-    last = [step.name for _, step in bench.plan.walk() if step.name in names][-1]
+def _rung(workspace: Workspace) -> float:
+    trained, watching = run.train_all(workspace)
+    exam = Exam.of(workspace.feed, watching.split, workspace.judge_of("student"))
+    scores = StageScores(workspace, trained)
+    names = {c.step for candidates in workspace.plan.candidates.values() for c in candidates}
+    last = [step.name for _, step in workspace.plan.walk() if step.name in names][-1]
     return exam.value("validation", scores(last, "validation"))
 
 
 def full(lab: Lab, recipe: Recipe, number: int) -> Result:
     """A build without a bundle: what would ship on each target, as it was measured there."""
     with threads.fixed(recipe.threads):
-        bench = lab.bench(recipe)
-        made = run.make_all(bench, run.seconds(lab.order))
-        budget = resolved(lab.budget, run.teacher_bytes(bench, made.trained))
+        workspace = lab.workspace(recipe)
+        made = run.make_all(workspace, run.seconds(lab.order))
+        budget = resolved(lab.budget, run.teacher_bytes(workspace, made.trained))
     return _result(budget, number, made.measured, run.choose_all(made.measured, budget))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import _races as races
 import _tampers as tampers
@@ -22,8 +22,10 @@ import pytest
 
 from edgekd.base.errors import DeviceError, OutputError, ResourceError
 from edgekd.base.plain import plain
-from edgekd.build import cache_keys, lineage, steps
+from edgekd.build import code_keys, lineage, trained
+from edgekd.build.plan import CompressStep, DistilStep
 from edgekd.build.store import Store, canonical, sha256
+from edgekd.compress._base import TablePass
 from edgekd.runtime import kept
 
 ROOT = Path(__file__).parents[2]
@@ -173,25 +175,36 @@ def told(*tables: Any, root: str = "student", **more: Any) -> bytes:
 
 
 @pytest.fixture
-def recipe() -> tuple[Any, Any]:
-    """A recipe whose student is made of the teacher by the first pass, and compressed by the second."""
-    made = SimpleNamespace(student=SimpleNamespace(from_teacher=PASSES[:1]))
-    return made, SimpleNamespace(steps={"a": SimpleNamespace(table={}), "b": SimpleNamespace(table=PASSES[1])})
+def passes() -> lineage.Passes:
+    """Those of a recipe whose student is made of the teacher by the first, and compressed by the second."""
+    first, second = (TablePass(table, cast(Any, table["kind"])) for table in PASSES)
+    student: Any = DistilStep(name="a", key="", targets=(), parent="", passes=(first,), channel_multiple=1, terms=())
+    return lineage.passes(laid_out(student, compressed(second)))
 
 
-def test_a_lineage_that_the_recipe_names(recipe: tuple[Any, Any]) -> None:
+def compressed(applied: TablePass) -> CompressStep:
+    told = {"numerics": None, "channel_multiple": 1, "terms": ()}
+    return CompressStep(name="b", key="", targets=(), parent="a", applied=applied, **told)
+
+
+def laid_out(*steps: Any) -> Any:
+    return SimpleNamespace(steps={step.name: step for step in steps})
+
+
+def test_a_lineage_that_the_recipe_names(passes: lineage.Passes) -> None:
     for about in (told(), told(PASSES[0]), told(*PASSES, root="teacher")):
-        assert lineage.fault(about, *recipe) is None
+        assert lineage.fault(about, passes) is None
 
 
-def test_a_pass_with_what_json_has_not_is_found_again(recipe: tuple[Any, Any]) -> None:
+def test_a_pass_with_what_json_has_not_is_found_again() -> None:
     """Such a student could not be kept: the build ended as a bug."""
     table = {"kind": "mine:Pass", "cap": float("inf"), "since": date(2020, 1, 1)}
-    recipe[1].steps["b"].table = table
+    change: Any = object()
+    passes = lineage.passes(laid_out(compressed(TablePass(table, change))))
     about = told(plain(table))
-    assert lineage.fault(about, *recipe) is None
+    assert lineage.fault(about, passes) is None
     spelled = canonical(json.loads(about)["lineage"][1]["table"])
-    assert lineage.tables(*recipe)[spelled] is table, "replayed as the recipe has it"
+    assert passes[spelled] is change, "replayed as the recipe has it"
 
 
 @pytest.mark.parametrize(
@@ -221,12 +234,11 @@ def test_a_pass_with_what_json_has_not_is_found_again(recipe: tuple[Any, Any]) -
         b'{"lineage": [{"kind": "student"}], "history": [], "seconds": NaN}x',
     ],
 )
-def test_a_lineage_of_something_else_is_dropped(about: bytes, recipe: tuple[Any, Any], store: Store) -> None:
+def test_a_lineage_of_something_else_is_dropped(about: bytes, passes: lineage.Passes, store: Store) -> None:
     store.drop(KEY)
     store.put(KEY, {**FILES, "student.json": about})
-    step = SimpleNamespace(key=KEY)
-    assert lineage.fault(about, *recipe)
-    assert lineage.kept(store, step, *recipe) is None  # type: ignore[arg-type]
+    assert lineage.fault(about, passes)
+    assert lineage.kept(store, KEY, passes) is None
     assert not place(store).exists()
     assert "evil_cache" not in sys.modules
 
@@ -237,7 +249,7 @@ def test_a_record_that_its_pass_did_not_write_is_made_anew(
 ) -> None:
     """The table is the recipe's, and what else it holds is not the pass's: the next build is not the first to end."""
     asked: list[Any] = []
-    bench: Any = SimpleNamespace(store=store, recipe=None, plan=None, progress=asked.append)
+    bench: Any = SimpleNamespace(store=store, plan=laid_out(), progress=asked.append)
     made: Any = SimpleNamespace(history=[], student=None)
 
     def unpack(_: Any, files: dict[str, bytes], __: Any) -> dict[str, bytes]:
@@ -246,12 +258,12 @@ def test_a_record_that_its_pass_did_not_write_is_made_anew(
         return files
 
     monkeypatch.setattr(lineage, "fault", lambda *_: None)
-    for name, stand_in in (("unpack", unpack), ("replace", lambda trained, **_: trained), ("probe_of", lambda *_: None),
+    for name, stand_in in (("unpack", unpack), ("replace", lambda made, **_: made), ("probe_of", lambda *_: None),
                            ("pack", lambda *_: {**FILES, "student.json": b"new"})):  # fmt: skip
-        monkeypatch.setattr(steps, name, stand_in)
+        monkeypatch.setattr(trained, name, stand_in)
     step: Any = SimpleNamespace(key=KEY, name="student")
     for _ in range(2):
-        assert steps._stored(bench, step, lambda _: made)["student.json"] == b"new"  # type: ignore[index]
+        assert trained.stored(bench, step, lambda _: made)["student.json"] == b"new"  # type: ignore[index]
     assert len(asked) == 2
 
 
@@ -267,13 +279,13 @@ def test_a_record_of_what_code_opened_that_is_none(tmp_path: Path) -> None:
         b'{"modules": [], "files": []}',
     ):
         path.write_bytes(wrong)
-        assert cache_keys._kept(path) is None
+        assert code_keys._kept(path) is None
     path.unlink()
     os.mkfifo(path)
-    assert cache_keys._kept(path) is None
+    assert code_keys._kept(path) is None
     path.unlink()
     path.write_bytes(b'{"modules": ["a"], "files": {"b": true}}')
-    assert cache_keys._kept(path) == {"modules": ["a"], "files": {"b": True}}
+    assert code_keys._kept(path) == {"modules": ["a"], "files": {"b": True}}
 
 
 def test_kept_results_are_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

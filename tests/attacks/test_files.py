@@ -14,7 +14,7 @@ import pytest
 import edgekd
 from edgekd.base import child_limits, door
 from edgekd.base.errors import DataError, IntegrityError
-from edgekd.build import plan
+from edgekd.build import step_keys
 from edgekd.learn.data import _folders, text
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import manifest, replay
@@ -145,7 +145,7 @@ def test_a_folder_that_is_not_to_be_listed_of_a_model_and_of_data(
 ) -> None:
     folder = closed(tmp_path / "model" / "inner")
     with pytest.raises(IntegrityError, match="can't be read"):
-        plan._input_hash(tmp_path / "model")
+        step_keys.input_hash(tmp_path / "model")
     with pytest.raises(DataError, match="can't be read"):
         _folders._entries(folder)
     with pytest.raises(DataError, match="can't be read"):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekd.build import cache_keys, imports
+from edgekd.build import code_keys, imports
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_notebook_counts_by_what_was_typed(monkeypatch: pytest.MonkeyPatch) ->
         cell = types.ModuleType("__main__")
         exec(text, vars(cell))
         monkeypatch.setitem(sys.modules, "__main__", cell)
-        return cache_keys._look("__main__:net", None).hashes["modules"]
+        return code_keys._look("__main__:net", None).hashes["modules"]
 
     cell = "class Net:\n    def forward(self, x):\n        return x + 1\n\n\ndef net():\n    return Net()\n"
     assert session(cell) == session("# once more\n" + cell) != session(cell.replace("x + 1", "x + 2"))

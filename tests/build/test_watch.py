@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from edgekd.base import plugins, watch
-from edgekd.build import cache_keys
+from edgekd.build import code_keys
 
 
 @pytest.fixture
@@ -75,17 +75,17 @@ def test_what_was_seen_is_kept_by_the_code_and_compared(project: Path) -> None:
     (project / "width.json").write_text("1")
     (project / "kq_one.py").write_text("from pathlib import Path\nWIDTH = Path('width.json').read_text()\n")
     table, root = {"loss": {"kind": "kq_one:WIDTH"}}, project / "cache"
-    assert not cache_keys.refresh(table, root), "it never ran"
+    assert not code_keys.refresh(table, root), "it never ran"
     assert plugins.load_object("kq_one:WIDTH", "here") == "1"
-    cache_keys.keep_seen(table, root)
-    assert cache_keys.refresh(table, root)
-    before = cache_keys.of_users(table)
+    code_keys.keep_seen(table, root)
+    assert code_keys.refresh(table, root)
+    before = code_keys.of_users(table)
     (project / "width.json").write_text("2")
-    assert cache_keys.of_users(table) == before, "as it was when the build began"
-    assert cache_keys.refresh(table, root) and cache_keys.of_users(table) != before
+    assert code_keys.of_users(table) == before, "as it was when the build began"
+    assert code_keys.refresh(table, root) and code_keys.of_users(table) != before
     assert plugins.load_object("kq_one:WIDTH", "here") == "2", "what is hashed runs"
     (project / "kq_one.py").write_text("WIDTH = '3'\n")
-    assert not cache_keys.refresh(table, root), "another code: what it opens is not known"
+    assert not code_keys.refresh(table, root), "another code: what it opens is not known"
 
 
 BY_FILE = """
@@ -137,17 +137,17 @@ def test_what_nothing_but_running_it_shows(name: str, project: Path, monkeypatch
     if file.suffix == ".py":
         py_compile.compile(str(file))  # what is opened then is not the source
     table, root = {"factory": "kq_net:make"}, project / "cache"
-    cache_keys.refresh(table, root)
+    code_keys.refresh(table, root)
     make = plugins.load_object("kq_net:make", "here")
     with watch.watching("kq_net:make"):
         make()
-    cache_keys.keep_seen(table, root)
-    assert cache_keys.refresh(table, root)
-    before = cache_keys.of_users(table)
-    assert cache_keys.refresh(table, root) and cache_keys.of_users(table) == before
+    code_keys.keep_seen(table, root)
+    assert code_keys.refresh(table, root)
+    before = code_keys.of_users(table)
+    assert code_keys.refresh(table, root) and code_keys.of_users(table) == before
     file.write_text("V = 22")
-    cache_keys.refresh(table, root)
-    assert cache_keys.of_users(table) != before
+    code_keys.refresh(table, root)
+    assert code_keys.of_users(table) != before
 
 
 def test_a_database_by_its_address(project: Path) -> None:
@@ -168,5 +168,5 @@ def test_every_name_of_users_code_is_found_in_a_table() -> None:
         "path": "C:/data",
         "url": "https://example.org",
     }
-    found = cache_keys.owners(table)
+    found = code_keys.owners(table)
     assert found == sorted(['a.b:net {"inner": "c:Inner", "width": 2}', "c:Inner", "d:Pass", "e:Backend", "f.g:Metric"])

@@ -12,7 +12,7 @@ from safetensors.torch import save_file, save_model
 from torch import nn
 
 from edgekd.base.errors import RecipeError
-from edgekd.build import plan
+from edgekd.build import step_keys
 from edgekd.learn import weights
 
 WHERE = "teacher.checkpoint: c"
@@ -165,9 +165,9 @@ def test_shards_are_read_by_their_index_or_folder_and_are_in_the_key(tmp_path: P
     index = shard(tmp_path)
     for path in (index, tmp_path):
         assert all(torch.equal(value, PLAIN[name]) for name, value in weights.read(path, None).items())
-    before = plan._input_hash(index)
+    before = step_keys.input_hash(index)
     save_file({name: PLAIN[name] + 1 for name in ("first.weight", "first.bias", "mask")}, tmp_path / "a.safetensors")
-    assert plan._input_hash(index) != before
+    assert step_keys.input_hash(index) != before
     (tmp_path / "b.safetensors").unlink()
     with pytest.raises(RecipeError, match=r"a shard is missing.*b\.safetensors"):
         weights.read(index, None)

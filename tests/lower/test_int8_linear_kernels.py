@@ -19,7 +19,7 @@ from onnxscript import ir
 from torch import nn
 
 from edgekd.base import host
-from edgekd.build import steps
+from edgekd.build import compression
 from edgekd.compress._base import Context
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import passes, to_onnx
@@ -274,7 +274,7 @@ def test_whole_nets_are_right_at_every_batch(tmp_path: Path, name: str) -> None:
             classes = module.eval()(torch.zeros(2, *shape)).shape[1]
         x = torch.randn(SAMPLES, *shape)
         specs = TensorSpec("input", (None, *shape)), TensorSpec("logits", (None, classes))
-        change, scheme = steps.make_pass({"kind": "int8_ptq"}), chosen.quantized
+        change, scheme = compression.passes([{"kind": "int8_ptq"}], "compress")[0].change, chosen.quantized
         student = change.apply(
             Student(module, specs[:1], specs[1:], ({"kind": "student"},)), Context(scheme, 1, [(x,)])
         )

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekd.base.errors import RecipeError
-from edgekd.build.plan import content
+from edgekd.build.step_keys import content
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Knob
 from edgekd.tune import outcome, search_space

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekd.base import places, plugins, watch
+from edgekd.base import closure, places, plugins, watch
 from edgekd.base.disk import replace_file
 from edgekd.base.door import open_inside
 from edgekd.base.errors import EdgekdError
@@ -28,15 +28,13 @@ from edgekd.build.store import canonical, sha256
 from edgekd.spec import target
 
 MAX_RECORD = 100_000_000  # bytes; a folder of a million files that users' code opens is listed in one
-_HERE = Path(__file__).parent.parent
-_TEACHING = ("build/ensemble.py", "build/steps.py", "build/lineage.py", "build/network_key.py", "build/taken.py")
-_STEP_FILES = {
-    "learn": ("base", "spec", "metrics", "learn", "build/prepare.py", *_TEACHING, "pipeline.py"),
-    "compress": ("base", "spec", "metrics", "learn", "compress", "build/clock.py", "build/context.py", *_TEACHING),
-    # The network's own step knows the code that made it.
-    "lower": ("base", "spec", "lower", "build/steps.py", "build/exports.py", "publish/record.py"),
-    "measure": ("base", "metrics", "runtime", "build"),
-    "choose": ("spec", "decide", "build", "analysis", "report", "publish/record.py", "pipeline.py"),
+# By kind of step what runs it; what these import is found (``base/closure.py``), and plugins by their families.
+STEPS: dict[str, tuple[str, ...]] = {
+    "learn": ("build/teach.py", "build/distil.py", "build/set_up.py", "learn/data", "metrics"),
+    "compress": ("build/compress.py", "build/distil.py", "build/set_up.py", "learn/data", "metrics", "compress"),
+    "lower": ("build/exports.py",),
+    "measure": ("build/measure.py", "build/clock.py", "build/torch_reference.py"),
+    "choose": ("pipeline.py",),
 }
 _STEP_VERSIONS = {
     "learn": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "transformers", "tokenizers"),
@@ -53,9 +51,14 @@ _known: dict[str, _Code] = {}
 @functools.cache
 def own(step: str) -> str:
     """SHA-256 over edgekd's own source files that a kind of step runs, and the built-in targets."""
-    files = {path.relative_to(_HERE): path for name in _STEP_FILES[step] for path in _python_files(_HERE / name)}
+    files = {path.relative_to(closure.PACKAGE): path for path in files_of(step)}
     targets = {Path("targets") / path.name: path for path in target.folder().glob("*.toml")}
     return _hash_files({**files, **targets})
+
+
+def files_of(step: str) -> list[Path]:
+    """Edgekd's own files that a kind of step runs."""
+    return closure.closure(STEPS[step], closure.PACKAGE)
 
 
 @functools.cache
@@ -216,10 +219,6 @@ def _forget(modules: Collection[str]) -> None:
     for name in again:
         del sys.modules[name]
     watch.forget([*again, *modules])  # whoever took one away from there left what it had opened
-
-
-def _python_files(path: Path) -> list[Path]:
-    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
 
 
 def _hash_files(files: Mapping[Path, Path]) -> str:

@@ -1,0 +1,39 @@
+"""The step that applies one compression pass and, where it trains, the fine-tuning that follows, by distillation."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from torch import nn
+
+from edgekd.base import plugins
+from edgekd.build import structure
+from edgekd.build.ensemble import Watching
+from edgekd.build.fit import fit
+from edgekd.build.plan import CompressStep
+from edgekd.build.trained import Trained, stored
+from edgekd.build.workspace import Workspace
+from edgekd.learn.student import Student
+
+
+def compress(workspace: Workspace, step: CompressStep, before: Student, watching: Watching, live: nn.Module) -> Trained:
+    """A compressed student, from the store where it was made before.
+
+    Args:
+        watching: the teachers; live: the first of them, whose layers a loss may tap.
+    """
+
+    def make(scratch: Path) -> Trained:
+        change = step.applied.change
+        changed = structure.apply(step.applied, before, structure.context_of(workspace, step, change, watching))
+        history = []
+        if step.schedule is not None:
+            begin_epoch = functools.partial(change.begin_epoch, changed)
+            history = fit(workspace, step, step.schedule, changed, watching, watching, live, scratch, begin_epoch)
+        plugins.call_user(change.ensures, step.name, before, changed)
+        return Trained(changed, history, 0.0)
+
+    trained = stored(workspace, step, make)
+    structure.tell_taken(workspace, step, trained.student)
+    return trained

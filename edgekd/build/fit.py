@@ -1,0 +1,61 @@
+"""Train a student by distillation: the same of its own training and of what follows a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from edgekd.build.ensemble import Watching
+from edgekd.build.plan import CompressStep, DistilStep
+from edgekd.build.workspace import Workspace
+from edgekd.learn import train
+from edgekd.learn.feed import Feed
+from edgekd.learn.objective import Term
+from edgekd.learn.student import Student
+from edgekd.spec.recipe import Schedule
+
+
+def fit(
+    workspace: Workspace,
+    step: DistilStep | CompressStep,
+    schedule: Schedule,
+    subject: Student,
+    taught_by: Watching,
+    held_against: Watching,
+    live: nn.Module,
+    scratch: Path,
+    begin_epoch: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Train in place; what was learned, epoch by epoch.
+
+    Args:
+        taught_by: whose outputs it learns from: the teachers', or those of the student of an earlier generation.
+        held_against: the teachers, which a metric against the teacher holds it to on validation.
+        live: the first teacher, whose layers a loss may tap.
+        scratch: where an interrupted training goes on from.
+        begin_epoch: called with (epoch, epochs) before each.
+    """
+    needs_teacher = any("teacher" in term.loss.needs for term in step.terms)
+    against_teacher = workspace.metric.against == "teacher" or workspace.feed.labels("validation") is None
+    task = train.Task(
+        step.terms,
+        workspace.taught,
+        schedule,
+        workspace.recipe.seed,
+        teacher=taught_by.view if needs_teacher else None,
+        live=tapped(workspace, live, step.terms),
+        validation_teacher=held_against.split("validation") if against_teacher else None,
+        judge=workspace.judge_of(step.name),
+        begin_epoch=begin_epoch,
+        progress=workspace.progress_of(step),
+        where=step.name,
+    )
+    return train.fit(subject.module, task, scratch)
+
+
+def tapped(workspace: Workspace, teacher: nn.Module, terms: Sequence[Term]) -> tuple[nn.Module, Feed] | None:
+    """The first teacher and its view of the data, where a loss taps its layers; its answers alone are kept."""
+    return (teacher, workspace.feed_of("teacher")) if any(term.on_features for term in terms) else None

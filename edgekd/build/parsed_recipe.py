@@ -1,0 +1,52 @@
+"""A recipe with everything in it parsed: what its tables say, as objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from edgekd.base.heads import Heads
+from edgekd.build import compression
+from edgekd.build.compression import Compression
+from edgekd.compress._base import TablePass
+from edgekd.learn.objective import Term, by_head, make_terms
+from edgekd.metrics._base import Metric
+from edgekd.metrics._make import make_metric
+from edgekd.spec.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class ParsedRecipe:
+    """A recipe, and its plugins.
+
+    Attributes:
+        terms: of ``[[losses]]``.
+        from_teacher: the passes of ``student.from_teacher``; None where the student has a model of its own.
+    """
+
+    recipe: Recipe
+    metric: Metric
+    terms: tuple[Term, ...]
+    compressions: tuple[Compression, ...]
+    from_teacher: tuple[TablePass, ...] | None
+
+    def by_head(self, heads: Heads) -> ParsedRecipe:
+        """With the terms of each head, which the data tells.
+
+        Raises:
+            RecipeError: a loss names a head that there is none of.
+        """
+        compressions = tuple(replace(one, terms=by_head(one.terms, heads)) for one in self.compressions)
+        return replace(self, terms=by_head(self.terms, heads), compressions=compressions)
+
+
+def parse(recipe: Recipe) -> ParsedRecipe:
+    """Parse every table of a recipe, once; networks and data are read later.
+
+    Raises:
+        RecipeError: an unknown kind or key, or a value out of range; names the table.
+    """
+    metric = make_metric(recipe.metric)
+    compressions = compression.parse(recipe.compress, recipe.losses)
+    made_of = recipe.student.from_teacher
+    from_teacher = None if made_of is None else compression.passes(made_of, "student.from_teacher")
+    return ParsedRecipe(recipe, metric, make_terms(recipe.losses), compressions, from_teacher)

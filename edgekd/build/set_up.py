@@ -1,0 +1,103 @@
+"""What training reads: the data as each network is shown it, and how each network is made."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from edgekd.base import preprocess
+from edgekd.base.errors import RecipeError
+from edgekd.base.heads import SINGLE, Heads
+from edgekd.learn import nets
+from edgekd.learn import teacher as teachers
+from edgekd.learn.data._base import Dataset
+from edgekd.learn.data._heads import grouped
+from edgekd.learn.feed import Feed
+from edgekd.learn.student import Heads as HeadsModule
+from edgekd.spec.quick import SAMPLES
+from edgekd.spec.recipe import Augment, Recipe
+
+
+@dataclass(frozen=True)
+class Views:
+    """The data, with heads, as the student is shown it (``feed``) and as each teacher is (``feeds``, by step)."""
+
+    dataset: Dataset
+    heads: Heads
+    feed: Feed
+    feeds: Mapping[str, Feed]
+
+
+def views(recipe: Recipe, dataset: Dataset, *, quick: bool) -> Views:
+    """The data of a recipe, preprocessed and augmented as it says.
+
+    Raises:
+        RecipeError: preprocessing that can't be, flips of what is no image, a teacher of a head that is not there.
+    """
+    if recipe.data.heads:
+        dataset = grouped(dataset, recipe.data.heads)
+    heads = dict(dataset.heads) or {SINGLE: len(dataset.classes)}
+    check_taught(recipe, heads)
+    ops = recipe.data.preprocess if recipe.data.preprocess is not None else dataset.preprocess
+    preprocess.check(ops, "data.preprocess")
+    limit = SAMPLES if quick else None
+    augments = recipe.augment.flip or recipe.augment.crop
+    augment = recipe.augment if augments else Augment(views=1)
+    if augments and not is_images(dataset):
+        found = dataset.train.x.shape[1:]
+        raise RecipeError("flip and crop are for images, channels last", where="augment", found=found)
+    feed = Feed(dataset, ops, augment, recipe.seed, limit)
+    feeds = dict.fromkeys(recipe.panel, feed)
+    for name, teacher in recipe.panel.items():
+        if teacher.preprocess is not None:
+            preprocess.check(teacher.preprocess, f"{name}.preprocess")
+            feeds[name] = Feed(dataset, teacher.preprocess, augment, recipe.seed, limit)
+        if teacher.head is not None and len(heads) > 1:
+            feeds[name] = feeds[name].of_head(list(heads).index(teacher.head))
+    return Views(dataset, heads, feed, feeds)
+
+
+def check_taught(recipe: Recipe, heads: Heads) -> None:
+    """Every teacher's head exists, and every head has a teacher."""
+    for name, table in recipe.panel.items():
+        if table.head is not None and table.head not in heads:
+            raise RecipeError("no such head", where=f"{name}.head", found=table.head, allowed=list(heads))
+    taught = {table.head for table in recipe.panel.values()}
+    if None not in taught and (alone := [name for name in heads if name not in taught]):
+        raise RecipeError("a head without a teacher", where="teachers", found=alone[0])
+
+
+def is_images(dataset: Dataset) -> bool:
+    """Whether samples are (H, W, C) with 1, 3 or 4 channels."""
+    return dataset.train.x.ndim == 4 and dataset.train.x.shape[-1] in (1, 3, 4)
+
+
+def roots(
+    recipe: Recipe, shown: Views, teacher: nn.Module | None, student: nn.Module | None
+) -> dict[str, Callable[[], nn.Module]]:
+    """How to make each network, by step: a copy of the user's object, else what the recipe's table says."""
+    makers: dict[str, Callable[[], nn.Module]] = {}
+    for name, table in recipe.panel.items():
+        classes = sum(shown.heads.values()) if table.head is None else shown.heads[table.head]
+        shape = shown.feeds[name].sample_shape
+        makers[name] = functools.partial(teachers.load_teacher, table, shape, classes, name)
+    if teacher is not None:
+        given = teacher
+        makers["teacher"] = lambda: teachers.wrap(nets.copied(given, "teacher"), recipe.teacher)
+    if (bare := _student(recipe, shown, student)) is not None:
+        sizes, names = list(shown.heads.values()), list(shown.heads)
+        makers["student"] = bare if len(names) == 1 else lambda: HeadsModule(bare(), sizes, names)
+    return makers
+
+
+def _student(recipe: Recipe, shown: Views, given: nn.Module | None) -> Callable[[], nn.Module] | None:
+    """None where it is made of the teacher."""
+    if given is not None:
+        return functools.partial(nets.copied, given, "student")
+    if recipe.student.model is None:
+        return None
+    outputs = sum(shown.heads.values())
+    return functools.partial(teachers.build, recipe.student.model, "student.model", shown.feed.sample_shape, outputs)

@@ -1,0 +1,44 @@
+"""A pass applied to a student: its structure changes, and what it was told and took is recorded; nothing is trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgekd.base import plugins
+from edgekd.base.plain import plain
+from edgekd.build import context, taken
+from edgekd.build.ensemble import Watching
+from edgekd.build.plan import CompressStep, DistilStep, Step
+from edgekd.build.workspace import Workspace
+from edgekd.compress._base import Context, Pass, TablePass
+from edgekd.learn.student import Student
+
+
+def apply(one: TablePass, before: Student, told: Context) -> Student:
+    """What a pass makes of a student; the record in its lineage also holds the pass's own table."""
+    where = f"compress: {one.kind}"
+    plugins.call_user(one.change.requires, where, before, told)
+    changed: Student = plugins.call_user(one.change.apply, where, before, told)
+    plugins.call_user(one.change.ensures, where, before, changed)
+    *earlier, last = changed.lineage
+    return replace(changed, lineage=(*earlier, {**last, "table": plain(one.table)}))
+
+
+def context_of(
+    workspace: Workspace, step: DistilStep | CompressStep, change: Pass, watching: Watching | None = None
+) -> Context:
+    """What a pass is told. ``watching``: the teachers, where they are trained."""
+    numerics = step.numerics if isinstance(step, CompressStep) else None
+    made = context.make(workspace.taught, numerics, step.channel_multiple, change, step.terms, watching)
+    return replace(made, clock=workspace.clocks[step.targets[0]]) if change.timed else made
+
+
+def tell_taken(workspace: Workspace, step: Step, changed: Student) -> str | None:
+    """How much a pass took, to the log, and what it left whole, as notes; the sentence of the log."""
+    record = changed.lineage[-1]
+    sentence = taken.sentence(record)
+    if sentence is not None:
+        workspace.progress({"step": f"{step.name}: {sentence}", "epoch": None})
+    for note in taken.notes(record):
+        workspace.note(note)
+    return sentence

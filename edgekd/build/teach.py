@@ -1,0 +1,34 @@
+"""The step that trains a teacher on the labels, or reads its checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from edgekd.build.plan import TeachStep
+from edgekd.build.trained import Trained, stored
+from edgekd.build.workspace import Workspace
+from edgekd.learn import train
+from edgekd.learn.objective import make_terms
+from edgekd.metrics._make import metric_of_teacher
+
+
+def teacher(workspace: Workspace, step: TeachStep) -> Trained:
+    """A teacher, from the store where it was trained before."""
+
+    def make(scratch: Path) -> Trained:
+        untrained, seed = workspace.untrained(step.name), workspace.recipe.panel[step.name].seed or 0
+        if step.schedule is None:
+            return Trained(untrained, [], 0.0)
+        task = train.Task(
+            make_terms(({"kind": "cross_entropy"},), step.name, workspace.heads_of(step.name)),
+            workspace.feed_of(step.name).seeded(seed),
+            step.schedule,
+            seed,
+            judge=replace(workspace.judge_of(step.name), metric=metric_of_teacher(workspace.metric)),
+            progress=workspace.progress_of(step),
+            where=step.name,
+        )
+        return Trained(untrained, train.fit(untrained.module, task, scratch), 0.0)
+
+    return stored(workspace, step, make)

@@ -1,0 +1,113 @@
+"""What every step of a build works with: the recipe's parts, built and checked, and the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from edgekd.base import notes
+from edgekd.base.heads import SINGLE, Heads
+from edgekd.build import network_key
+from edgekd.build.plan import Plan, Step
+from edgekd.build.store import Store
+from edgekd.compress._base import Clock
+from edgekd.learn import nets, train
+from edgekd.learn.feed import Feed, some
+from edgekd.learn.objective import Term
+from edgekd.learn.student import Student, TensorSpec
+from edgekd.metrics._base import Metric
+from edgekd.metrics._judge import Judge
+from edgekd.spec.recipe import Recipe
+
+if TYPE_CHECKING:
+    from edgekd.runtime.runners import Machine
+
+Progress = Callable[[dict[str, Any]], None]
+PROBED = 16  # samples that a network is tried on before it is trusted
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What every step works with.
+
+    Attributes:
+        feed: the student's view of the data; ``feeds`` are the teachers', by step.
+        classes, heads: what the columns of the scores are called, and which head has which.
+        roots: how to make each untrained teacher and "student" (a recipe's model table, or a user's object).
+        terms: the recipe's losses.
+        runner: where latencies are measured.
+        clocks: by target, what times a student's shape there: one for a whole build, so that what the rehearsal timed
+            is known already.
+        notes: what the user is to know of the data; ``found``: what else, as it is found on the way.
+    """
+
+    recipe: Recipe
+    plan: Plan
+    store: Store
+    feed: Feed
+    feeds: Mapping[str, Feed]
+    classes: tuple[str, ...]
+    heads: Heads
+    roots: Mapping[str, Callable[[], nn.Module]]
+    terms: tuple[Term, ...]
+    metric: Metric
+    progress: Progress
+    runner: Machine
+    clocks: Mapping[str, Clock]
+    notes: tuple[str, ...] = ()
+    found: list[str] = field(default_factory=list)
+
+    def feed_of(self, step: str) -> Feed:
+        """What a step's network is shown."""
+        return self.feeds.get(step, self.feed)
+
+    @property
+    def taught(self) -> Feed:
+        """What students are trained on: their feed, with the labels that they are told."""
+        count = self.recipe.student.labels
+        return self.feed if count is None else self.feed.with_labels(count)
+
+    def heads_of(self, step: str) -> Heads:
+        """What a step's network answers: a teacher may know one head of several."""
+        taught = self.recipe.panel[step].head if step in self.feeds else None
+        return self.heads if taught is None else {taught: self.heads[taught]}
+
+    def judge_of(self, step: str) -> Judge:
+        """What a step's network is measured by."""
+        return Judge(self.metric, self.heads_of(step))
+
+    @property
+    def classifies(self) -> bool:
+        """Whether scores stand for classes; those that are held to the teacher's values as they are, don't."""
+        return self.metric.against == "labels" or self.metric.share
+
+    def untrained(self, role: str) -> Student:
+        """A teacher (by its step's name) or the "student" as its factory makes it, seeded."""
+        heads, teaches = self.heads_of(role), role in self.feeds
+        outputs = {SINGLE: sum(heads.values())} if teaches and len(heads) > 1 else heads
+        specs = tuple(TensorSpec(name, (None, size)) for name, size in outputs.items())
+        seed = (self.recipe.panel[role].seed or 0) if teaches else self.recipe.seed
+        x, sizes = self.probe(role), list(outputs.values())
+        # Under the seed, too: a lazy layer draws its weights when it sees its first input.
+        module = network_key.seeded(lambda: nets.ready(self.roots[role](), x, sizes, role, self.note), seed)
+        # Which of the teachers it is, its step knows: in another recipe the same one may stand in another place.
+        return Student(module, self.feed_of(role).specs, specs, ({"kind": "teacher" if teaches else "student"},))
+
+    def probe(self, role: str) -> tuple[torch.Tensor, ...]:
+        """A few training samples as a step's network is given them."""
+        feed = self.feed_of(role)
+        return train.tensors(feed.plain("train", some(feed.length("train"), PROBED)))
+
+    def note(self, sentence: str) -> None:
+        """Tell the user something once; it stands in the report, too."""
+        if sentence not in self.found:
+            self.found.append(sentence)
+            notes.tell(self.progress, [sentence])
+
+    def progress_of(self, step: Step) -> Progress:
+        """Progress that names its step."""
+        return lambda event: self.progress({"step": step.name, **event})
