@@ -25,9 +25,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from edgekd.base import errors, reader
+from edgekd.base import closure, reader
 from edgekd.base.disk import temporary
-from edgekd.base.errors import KINDS, DeviceError, EdgekdError, IntegrityError, ResourceError
+from edgekd.base.errors import KINDS, DeviceError, EdgekdError, ResourceError
 from edgekd.document import machine, reply
 from edgekd.document.bench import Cold
 from edgekd.runtime import agent, bench, cold, left
@@ -335,19 +335,11 @@ class Remote:
 
 
 def runtime_zip() -> bytes:
-    """The part of edgekd that apps and devices need: equal bytes for equal sources.
-
-    Raises:
-        IntegrityError: a part is missing.
-    """
-    root = Path(errors.__file__).parent.parent
-    folders = sorted(path for folder in ("base", "document", "runtime") for path in (root / folder).rglob("*.py"))
-    wanted = [root / "__init__.py", *folders]
+    """The part of edgekd that apps and devices need, ``runtime/`` and its imports: equal bytes for equal sources."""
+    root = closure.PACKAGE
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for path in wanted:
-            if not path.is_file():
-                raise IntegrityError("a part of edgekd is missing", where=str(path))
+        for path in closure.closure(["runtime"], root):
             entry = zipfile.ZipInfo(f"edgekd/{path.relative_to(root).as_posix()}", (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, path.read_bytes())
