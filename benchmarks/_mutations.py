@@ -263,7 +263,7 @@ def world(root: Path, of: str) -> Iterator[World]:
             del sys.modules[name]
 
 
-def order_of(made: World, **how: Any) -> request.Order:
+def order_of(made: World, **how: Any) -> request.BuildRequest:
     """The checked order of a world as it stands."""
     how = {"cache": made.root.parent / "cache", "out": made.root.parent / "out", **how}
     targets = [str(made.file("mine.toml"))]

@@ -71,7 +71,7 @@ class Net:
     def value(self, scores: np.ndarray, split: str = "test") -> float:
         """The recipe's metric of some scores over a whole split."""
         feed = self.bench.feed
-        return self.bench.judge_of("student")(scores, feed.labels(split), None, feed.raw(split))
+        return self.bench.evaluator_of("student")(scores, feed.labels(split), None, feed.raw(split))
 
 
 def scores(feed: Feed, session: Session) -> Scores:
@@ -115,7 +115,7 @@ def _itself() -> dict[str, Any]:
     return {"from_teacher": [], "epochs": 0, "batch_size": 128, "lr": 4e-3}
 
 
-def order_of(name: str, data: Path, targets: Sequence[str], *, trained_int8: bool = True) -> request.Order:
+def order_of(name: str, data: Path, targets: Sequence[str], *, trained_int8: bool = True) -> request.BuildRequest:
     """What is built of a net."""
     recipe = table(name, data)
     if not trained_int8:

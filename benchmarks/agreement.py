@@ -18,7 +18,7 @@ import _common
 import _nets
 import numpy as np
 
-from edgekd.build.torch_reference import StageScores
+from edgekd.build.torch_reference import TorchReference
 from edgekd.runtime.backends import _base as backends
 
 TARGETS = ("ort-cpu", "openvino", "portable-int8")
@@ -36,7 +36,7 @@ LEAST, SPREAD = 0.999, 0.0005
 
 def run(net: _nets.Net, candidate: str = "int8") -> dict[str, Any]:
     """One net in every place."""
-    of_torch = StageScores(net.bench, net.trained)
+    of_torch = TorchReference(net.bench, net.trained)
     table: dict[str, Any] = {}
     for place, (file, kind, rounds) in PLACES.items():
         planned = next(c for c in net.bench.plan.candidates[rounds] if c.name == candidate)

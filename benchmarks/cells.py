@@ -25,7 +25,7 @@ from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
 from edgekd.decide import choose, fallbacks
 from edgekd.runtime import bench as benching
-from edgekd.runtime.runners import Here
+from edgekd.runtime.runners import LocalRunner
 from edgekd.spec.recipe import Budget
 
 TARGETS = ("ort-cpu", "openvino", "portable-int8")
@@ -77,11 +77,11 @@ def cells(name: str, chain: list[dict[str, Any]], cache: Path, again: float) -> 
     order = request.take(recipe(name, chain), TARGETS, cache=cache)
     bench = prepare(order, Objects())
     made = running.make_all(bench, running.SECONDS)  # as a build: in sessions, which see a host that drifts
-    exam, measured = made.exam, made.measured
-    teacher = exam.teacher_value("validation")
+    evaluation, measured = made.evaluation, made.measured
+    teacher = evaluation.teacher_value("validation")
     rows = []
     for target, found in measured.items():
-        x = measure.timed_inputs(exam.first("validation", measure.TIMED), found.target.shapes.batch)
+        x = measure.timed_inputs(evaluation.first("validation", measure.TIMED), found.target.shapes.batch)
         because, fresh = fallbacks.told(found.profiles), timed_again(found, x, again)
         fp32 = next(c for c in found.contenders() if c.name == "fp32")
         for contender in found.contenders():
@@ -117,7 +117,7 @@ def timed_again(found: measure.Measured, x: Inputs, seconds: float) -> dict[str,
         batch=target.shapes.batch,
         min_seconds=seconds,
     )
-    samples = timing.in_sessions(Here(), job, lambda: None).samples  # as a build times it
+    samples = timing.in_sessions(LocalRunner(), job, lambda: None).samples  # as a build times it
     ratios = {name: benching.ratio_ci(taken, samples["fp32"]) for name, taken in samples.items()}
     return {name: (ratio, *ends) for name, (ratio, ends) in ratios.items()}
 

@@ -46,9 +46,11 @@ def run(net: str, data: Path, seed: int, epochs: int) -> dict[str, Any]:
     module = bare(trained.student.module)
     state = {name: value.contiguous() for name, value in module.state_dict().items()}
     save_file(state, CHECKPOINTS / f"cifar_{net}_seed{seed}.safetensors")
-    judge = bench.judge_of("teacher")
+    evaluator = bench.evaluator_of("teacher")
     values = {
-        split: judge(train.predict(module, bench.feed, split), bench.feed.labels(split), None, bench.feed.raw(split))
+        split: evaluator(
+            train.predict(module, bench.feed, split), bench.feed.labels(split), None, bench.feed.raw(split)
+        )
         for split in ("validation", "test")
     }
     return {"epochs": epochs, "trained_on": bench.feed.length("train"), "seconds": time.time() - started, **values}

@@ -38,7 +38,7 @@ PART = 15 << 20
 INDEX = "steps.json"
 
 
-def orders_of(job: str, data: Path, folder: Path) -> list[request.Order]:
+def orders_of(job: str, data: Path, folder: Path) -> list[request.BuildRequest]:
     """What a job builds."""
     kind, name, *seed = job.split(":")
     if kind == "nets":

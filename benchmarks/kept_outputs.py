@@ -20,7 +20,7 @@ from typing import Any
 import _common
 
 from edgekd.build import request
-from edgekd.build.ensemble import Answers
+from edgekd.build.ensemble import CachedOutputs
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.workspace import Workspace
 from edgekd.learn import train
@@ -40,7 +40,7 @@ def fit(bench: Workspace, tables: list[dict[str, Any]], teacher: Teacher | None,
     """Seconds of training an untrained student."""
     module = bench.untrained("student").module
     schedule = Schedule(epochs=epochs, batch_size=BATCH)
-    task = train.Task(make_terms(tables), bench.feed, schedule, 0, teacher=teacher)
+    task = train.TrainingJob(make_terms(tables), bench.feed, schedule, 0, teacher=teacher)
     started = time.perf_counter()
     train.fit(module, task)
     return time.perf_counter() - started
@@ -54,7 +54,7 @@ def main() -> None:
         teacher = bench.untrained("teacher").module.eval()
 
         def kept(run: str) -> Teacher:
-            return Answers(bench.store, run, teacher, bench.feed, 0).view
+            return CachedOutputs(bench.store, run, teacher, bench.feed, 0).view
 
         def anew(view: int) -> Any:
             return train.predict_view(teacher, bench.feed, view)

@@ -98,7 +98,9 @@ def cell(recipe: str, data: Path | None, seed: int, build: bool) -> dict[str, An
     }
 
 
-def orders_of(recipe: str, data: Path | None, seed: int, folder: Path) -> tuple[request.Order, request.Order]:
+def orders_of(
+    recipe: str, data: Path | None, seed: int, folder: Path
+) -> tuple[request.BuildRequest, request.BuildRequest]:
     """What is built of a cell: with a teacher, and alone."""
     settings = [f"seed={seed}", "teacher.seed=0", *([] if data is None else [f"data.path={data}"])]
     more = recipes.load(recipe)[0].teachers

@@ -64,7 +64,9 @@ def one(name: str, count: int) -> dict[str, int]:
     told = context.make(feed, Step("int8", table["kind"], "", None, (), numerics=scheme), change, terms)
     after = change.apply(student, told)
     if change.trains:
-        task = train.Task(terms, feed, Schedule(epochs=1), 0, begin_epoch=lambda e, n: change.begin_epoch(after, e, n))
+        task = train.TrainingJob(
+            terms, feed, Schedule(epochs=1), 0, begin_epoch=lambda e, n: change.begin_epoch(after, e, n)
+        )
         train.fit(after.module, task)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"peak_bytes": peak, "before_bytes": before, "data_bytes": sum(split.x.nbytes for split in splits)}

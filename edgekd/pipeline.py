@@ -13,10 +13,10 @@ from edgekd.base.disk import as_it_was, replace_file, samples_page
 from edgekd.base.errors import reading
 from edgekd.build import baseline, plan_rows, rehearsal, request
 from edgekd.build import run as running
-from edgekd.build.ensemble import Watching
+from edgekd.build.ensemble import TeacherOutputs
 from edgekd.build.plan import DistilStep
 from edgekd.build.prepare import Objects
-from edgekd.build.request import Order
+from edgekd.build.request import BuildRequest
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.decide.budget import resolved
@@ -25,7 +25,7 @@ from edgekd.publish import app_files, pages, record, sbom
 from edgekd.runtime import bundle
 
 
-def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
+def run(order: BuildRequest, objects: Objects | None = None) -> Mapping[str, Any]:
     """Build the bundle of an order and return its report.
 
     Raises:
@@ -38,7 +38,7 @@ def run(order: Order, objects: Objects | None = None) -> Mapping[str, Any]:
         return _run(order, objects or Objects())
 
 
-def _run(order: Order, objects: Objects) -> Mapping[str, Any]:
+def _run(order: BuildRequest, objects: Objects) -> Mapping[str, Any]:
     workspace = running.checked(order, objects)
     whole = request.identified(order, seen=True)
     if whole.identity != order.identity and (found := request.standing(whole)) is not None:
@@ -49,13 +49,15 @@ def _run(order: Order, objects: Objects) -> Mapping[str, Any]:
             rehearsal.check(workspace)  # such a build is a rehearsal itself
         else:
             rehearsal.run(workspace)
-    trained, watching, stage_scores, exam, measured = running.make_all(workspace, running.seconds(order))
+    trained, teacher_outputs, torch_reference, evaluation, measured = running.make_all(
+        workspace, running.seconds(order)
+    )
     budget = resolved(order.recipe.budget, running.teacher_bytes(workspace, trained))
     choices = running.choose_all(measured, budget, gated=not order.quick)
-    explained = explain_losses(workspace, trained, watching) if order.explain else None
-    plain = baseline.make(workspace, exam, quick=order.quick)
+    explained = explain_losses(workspace, trained, teacher_outputs) if order.explain else None
+    plain = baseline.make(workspace, evaluation, quick=order.quick)
     facts = record.Facts(
-        workspace, trained, stage_scores, exam, measured, choices, budget, order.quick, explained, plain
+        workspace, trained, torch_reference, evaluation, measured, choices, budget, order.quick, explained, plain
     )
     document = record.make(facts)
     files = pages.write_pages(document, record.samples(facts))
@@ -75,14 +77,14 @@ def _run(order: Order, objects: Objects) -> Mapping[str, Any]:
 
 
 def explain_losses(
-    workspace: Workspace, trained: Mapping[str, Trained], watching: Watching
+    workspace: Workspace, trained: Mapping[str, Trained], teacher_outputs: TeacherOutputs
 ) -> dict[str, Trained | None]:
     """The student once more without each loss; of several generations the last."""
-    taught_by = running.outputs_for(workspace, trained, watching, workspace.plan.get("student", DistilStep))
-    return loss_ablation.train(workspace, taught_by, watching, trained["teacher"].student)
+    taught_by = running.outputs_for(workspace, trained, teacher_outputs, workspace.plan.get("student", DistilStep))
+    return loss_ablation.train(workspace, taught_by, teacher_outputs, trained["teacher"].student)
 
 
-def describe(order: Order, objects: Objects | None = None) -> dict[str, Any]:
+def describe(order: BuildRequest, objects: Objects | None = None) -> dict[str, Any]:
     """The plan of an order as plain data, everything resolved and checked; nothing is trained."""
     workspace = running.checked(order, objects or Objects())
     besides = list(loss_ablation.steps_of(workspace).values()) if order.explain else []

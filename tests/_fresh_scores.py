@@ -16,7 +16,7 @@ import numpy as np
 
 import edgekd
 from edgekd.base import plugins, preprocess
-from edgekd.metrics._judge import Judge
+from edgekd.metrics._evaluator import Evaluator
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.backends import _base as backends
 
@@ -44,7 +44,7 @@ def main(job: Mapping[str, Any]) -> dict[str, Any]:
     """``{target: {candidate: {split: value}}}``."""
     out = Path(job["out"])
     bundle = bundles.read(out)
-    judge = Judge(plugins.build("metrics", job["metric"], "metric"), bundle.heads)
+    evaluator = Evaluator(plugins.build("metrics", job["metric"], "metric"), bundle.heads)
     table: dict[str, Any] = {}
     for split in ("validation", "test"):
         with np.load(job[split]) as kept:
@@ -60,7 +60,7 @@ def main(job: Mapping[str, Any]) -> dict[str, Any]:
                     folder = out.with_name(out.name + ".candidates") / variant.target
                     scores = candidate(folder, name, record, bundle.preprocess, asked)
                 row = table.setdefault(variant.target, {}).setdefault(name, {})
-                row[split] = judge(scores, labels, None, raw)
+                row[split] = evaluator(scores, labels, None, raw)
     return table
 
 

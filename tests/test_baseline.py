@@ -10,11 +10,11 @@ import pytest
 
 from edgekd import report
 from edgekd.build import baseline
-from edgekd.build.evaluation import Exam
+from edgekd.build.evaluation import EvaluationSet
 from edgekd.cli import console
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
-from edgekd.metrics._judge import Judge
+from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.spec.recipe import Augment
 
@@ -35,10 +35,12 @@ class Bench:
         self.told.append(event)
 
 
-def exam(x: Any, y: Any, ops: Any = (), classes: int = 3) -> Exam:
+def evaluation(x: Any, y: Any, ops: Any = (), classes: int = 3) -> EvaluationSet:
     split = Split(x, y)
     feed = Feed(Dataset(split, split, split, tuple("abc"[:classes]), ops), ops, Augment(views=1), 0)
-    return Exam.of(feed, lambda name: np.zeros((len(x), classes), np.float32), Judge(Accuracy(), {"logits": classes}))
+    return EvaluationSet.of(
+        feed, lambda name: np.zeros((len(x), classes), np.float32), Evaluator(Accuracy(), {"logits": classes})
+    )
 
 
 def numbers(count: int = 300, size: int = 5) -> tuple[Any, Any]:
@@ -55,13 +57,13 @@ def texts() -> tuple[Any, Any]:
 
 def test_numbers_and_texts(tmp_path: Path) -> None:
     bench: Any = Bench(tmp_path, 3)
-    found = baseline.make(bench, exam(*numbers()), quick=False)
+    found = baseline.make(bench, evaluation(*numbers()), quick=False)
     assert found is not None and found["value_test"] > 0.9 and found["samples"] == 300
     assert found["size_bytes"] == 4 * (3 * 5 + 3 + 2 * 5) and found["p50_ms"] > 0
-    assert baseline.make(bench, exam(*numbers()), quick=False) == found and len(bench.told) == 1, "kept"
+    assert baseline.make(bench, evaluation(*numbers()), quick=False) == found and len(bench.told) == 1, "kept"
     ops = ({"op": "wordpiece", "vocabulary": WORDS, "length": 16, "lower": True},)
     words: Any = Bench(tmp_path / "texts", 2)
-    told = baseline.make(words, exam(*texts(), ops, 2), quick=True)
+    told = baseline.make(words, evaluation(*texts(), ops, 2), quick=True)
     assert told is not None and told["value_validation"] == 1.0 and told["kind"].startswith("TF-IDF")
 
 
@@ -69,10 +71,10 @@ def test_numbers_and_texts(tmp_path: Path) -> None:
 def test_where_no_plain_model_fits(tmp_path: Path, what: str) -> None:
     x, y = numbers()
     asked = {
-        "unlabelled": lambda: exam(x, None),
-        "too wide": lambda: exam(np.zeros((9, 5_000), np.float32), np.arange(9) % 3),
-        "slow and quick": lambda: exam(np.zeros((9_000, 900), np.float32), np.arange(9_000) % 3),
-        "several heads": lambda: exam(x, np.stack([y, y], axis=1)),
+        "unlabelled": lambda: evaluation(x, None),
+        "too wide": lambda: evaluation(np.zeros((9, 5_000), np.float32), np.arange(9) % 3),
+        "slow and quick": lambda: evaluation(np.zeros((9_000, 900), np.float32), np.arange(9_000) % 3),
+        "several heads": lambda: evaluation(x, np.stack([y, y], axis=1)),
     }[what]()
     bench: Any = Bench(tmp_path, 3)
     assert baseline.make(bench, asked, quick=what == "slow and quick") is None

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekd.build.evaluation import Exam, counted
+from edgekd.build.evaluation import EvaluationSet, counted
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
-from edgekd.metrics._judge import Judge
+from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.runtime.backends._base import Port
 from edgekd.spec.recipe import Augment
@@ -31,13 +31,13 @@ class Session:
         return {"logits": arrays["input"][:, :2]}
 
 
-def exam(count: int) -> Exam:
+def evaluation(count: int) -> EvaluationSet:
     def split(seed: int) -> Split:
         x = np.random.default_rng(seed).normal(size=(count, 3)).astype(np.float32)
         return Split(x, x[:, :2].argmax(1))
 
     feed = Feed(Dataset(split(0), split(1), split(2), ("a", "b"), ()), (), Augment(views=1), 0)
-    return Exam.of(feed, lambda name: feed.raw(name)[:, 1::-1], Judge(Accuracy(), {"logits": 2}))
+    return EvaluationSet.of(feed, lambda name: feed.raw(name)[:, 1::-1], Evaluator(Accuracy(), {"logits": 2}))
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_a_minute_or_a_thousand(total: int, seconds: float, count: int) -> None:
 
 @pytest.mark.parametrize(("batch", "sizes"), [(1, [1] * 10), (4, [4, 4, 2]), (64, [10])])
 def test_a_shipped_batch_at_a_time(batch: int, sizes: list[int]) -> None:
-    session, asked = Session(), exam(10)
+    session, asked = Session(), evaluation(10)
     scores = asked.scores(session, "test", batch)  # type: ignore[arg-type]
     assert session.sizes == sizes and np.array_equal(scores, asked.raw("test")[:, :2])
     assert asked.value("test", scores) == 1.0 and asked.teacher_value("test") == 0.0
 
 
 def test_a_part_is_the_same_for_candidate_teacher_and_labels() -> None:
-    whole = exam(3_000)
+    whole = evaluation(3_000)
     part = whole.within(0.03)
     assert [part.length(split) for split in ("train", "validation", "test")] == [2_000] * 3
     assert whole.within(0.001).length("test") == 3_000 and not whole.left_out("here")

@@ -19,7 +19,7 @@ from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.build import planner
 from edgekd.learn.objective import make_terms
 from edgekd.metrics._base import PerSample
-from edgekd.metrics._judge import Judge
+from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import make_metric
 from edgekd.spec import recipe, target
 
@@ -192,24 +192,32 @@ WRONG = [math.nan, -math.inf, None, "0.5", 1j, torch.ones(1, requires_grad=True)
 
 @pytest.mark.parametrize("said", [*WRONG, [0.5], [[0.5], [0.5, 1.0]]], ids=repr)
 def test_a_metric_that_says_no_number_is_told(said: Any) -> None:
-    judge, scores, labels = Judge(Says(said), {"logits": 2}), np.zeros((3, 2), np.float32), np.zeros(3, np.int64)
+    evaluator, scores, labels = (
+        Evaluator(Says(said), {"logits": 2}),
+        np.zeros((3, 2), np.float32),
+        np.zeros(3, np.int64),
+    )
     with pytest.raises(FactoryError, match=r"metric: .*Says says no finite number.*allowed: a number, of the whole"):
-        judge(scores, labels, None, scores)
+        evaluator(scores, labels, None, scores)
 
 
 @pytest.mark.parametrize("said", [*WRONG, 0.5, [0.5, 0.5], [0.5, math.nan, 0.5], [[0.5]] * 3], ids=repr)
 def test_a_metric_that_says_no_number_of_each_sample_is_told(said: Any) -> None:
-    judge, scores, labels = Judge(Says(said), {"logits": 2}), np.zeros((3, 2), np.float32), np.zeros(3, np.int64)
+    evaluator, scores, labels = (
+        Evaluator(Says(said), {"logits": 2}),
+        np.zeros((3, 2), np.float32),
+        np.zeros(3, np.int64),
+    )
     with pytest.raises(FactoryError, match=r"metric: .*Says says no finite number.*allowed: 3 numbers, one a sample"):
-        judge.per_sample(scores, labels, None, scores)
+        evaluator.per_sample(scores, labels, None, scores)
 
 
 @pytest.mark.parametrize("said", [1, True, np.float16(0.5), torch.tensor(0.25), np.array(-2.0)], ids=repr)
 def test_any_number_of_a_metric_counts(said: Any) -> None:
     scores, labels = np.zeros((3, 2), np.float32), np.zeros(3, np.int64)
-    assert Judge(Says(said), {"logits": 2})(scores, labels, None, scores) == float(said)
+    assert Evaluator(Says(said), {"logits": 2})(scores, labels, None, scores) == float(said)
 
 
 def test_a_metric_is_not_to_blame_for_scores_that_are_no_numbers() -> None:
     scores, labels = np.full((3, 2), np.nan, np.float32), np.zeros(3, np.int64)
-    assert math.isnan(Judge(Says(math.nan), {"logits": 2})(scores, labels, None, scores))
+    assert math.isnan(Evaluator(Says(math.nan), {"logits": 2})(scores, labels, None, scores))

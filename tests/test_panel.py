@@ -19,7 +19,7 @@ from edgekd.build import run as running
 from edgekd.build.plan import DistilStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.store import Store
-from edgekd.build.torch_reference import StageScores
+from edgekd.build.torch_reference import TorchReference
 from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data.made import Made
@@ -79,7 +79,7 @@ class Undone(nn.Module):
 def test_an_answer_that_is_no_number_is_named_and_not_kept(tmp_path: Path) -> None:
     x = np.tile(np.arange(8, dtype=np.float32)[:, None] + 1, 3)
     feed = Feed(from_splits([(x, np.arange(8) % 3)] * 3, "d"), (), Augment(views=1), 0)
-    said = ensemble.Answers(Store(tmp_path), "key", Undone(), feed, 0, "teacher2")
+    said = ensemble.CachedOutputs(Store(tmp_path), "key", Undone(), feed, 0, "teacher2")
     for ask, place in ((lambda: said.split("test"), "test"), (lambda: said.view(0), "train, view 0")):
         for _ in range(2):
             with pytest.raises(RecipeError, match=f"teacher2: .*not finite; found 'Inf for sample 4 of {place}'"):
@@ -318,9 +318,9 @@ def test_every_generation_is_held_against_the_teachers(tmp_path: Path) -> None:
     student = {**SMALL["student"], "generations": 2}
     order = request.take(table(student=student, metric="agreement"), cache=tmp_path)
     bench = prepare(order, Objects())
-    trained, watching = running.train_all(bench)
-    scores = StageScores(bench, trained)("student", "validation")
-    agree = (scores.argmax(1) == watching.split("validation").argmax(1)).mean()
-    before = StageScores(bench, trained)("student 1 of 2", "validation")
+    trained, teacher_outputs = running.train_all(bench)
+    scores = TorchReference(bench, trained)("student", "validation")
+    agree = (scores.argmax(1) == teacher_outputs.split("validation").argmax(1)).mean()
+    before = TorchReference(bench, trained)("student 1 of 2", "validation")
     assert agree != (scores.argmax(1) == before.argmax(1)).mean(), "or this test tells nothing"
     assert trained["student"].history[-1]["validation"] == pytest.approx(agree)

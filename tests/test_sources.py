@@ -50,7 +50,7 @@ def test_a_users_backend_is_in_the_keys(module: Path) -> None:
 
 
 def test_the_identity_is_of_the_code_as_it_was(module: Path, tmp_path: Path) -> None:
-    def take() -> request.Order:
+    def take() -> request.BuildRequest:
         return request.take("digits", ["ort-cpu"], ['student.model={kind="python",factory="names_of_mine.zoo:net"}'])
 
     order = take()

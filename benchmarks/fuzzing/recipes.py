@@ -47,7 +47,7 @@ def recipe_toml(data: bytes) -> None:
     recipe = recipes.load(str(path))[0]
     _built("data", recipe.data.table)
     _built("metrics", recipe.metric)
-    for teacher in recipe.panel.values():
+    for teacher in recipe.ensemble.values():
         _built("models", teacher.model)
     _built("models", recipe.student.model or {})
     for table in recipe.student.from_teacher or ():

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from edgekd.base.errors import DivergedError
 from edgekd.build import distil, parsed_recipe, planner
-from edgekd.build.ensemble import Watching
-from edgekd.build.evaluation import Exam
+from edgekd.build.ensemble import TeacherOutputs
+from edgekd.build.evaluation import EvaluationSet
 from edgekd.build.plan import DistilStep, TeachStep
-from edgekd.build.torch_reference import StageScores
+from edgekd.build.torch_reference import TorchReference
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.learn.student import Student
@@ -28,7 +28,7 @@ def steps_of(workspace: Workspace) -> dict[str, DistilStep]:
     Schedule and seed are the student's own. Losses without which nothing would be learned are not among them.
     """
     recipe, tree = workspace.recipe, workspace.plan
-    teachers = [tree.get(name, TeachStep) for name in recipe.panel]
+    teachers = [tree.get(name, TeachStep) for name in recipe.ensemble]
     earlier = [step for step in tree.of_kind(DistilStep) if step.name != "student"]
     multiple, net = tree.get("student", DistilStep).channel_multiple, tree.nets.get("student", "")
     names = dict.fromkeys(term.name.split(" (")[0] for term in workspace.terms)  # of several heads a term each
@@ -42,7 +42,7 @@ def steps_of(workspace: Workspace) -> dict[str, DistilStep]:
 
 
 def train(
-    workspace: Workspace, taught_by: Watching, held_against: Watching, teacher: Student
+    workspace: Workspace, taught_by: TeacherOutputs, held_against: TeacherOutputs, teacher: Student
 ) -> dict[str, Trained | None]:
     """A student without each loss; those in the store are not trained again. See ``distil.student``."""
     students: dict[str, Trained | None] = {}
@@ -55,7 +55,7 @@ def train(
 
 
 def gains(
-    workspace: Workspace, explained: Explained, exam: Exam, student: Callable[[str], NDArray[Any]]
+    workspace: Workspace, explained: Explained, evaluation: EvaluationSet, student: Callable[[str], NDArray[Any]]
 ) -> dict[str, Any]:
     """``details.learned.losses``: what the student before compression has with every loss, and without each.
 
@@ -68,18 +68,18 @@ def gains(
         with the loss less that without it; its 95 % interval is a bootstrap over test samples, the same ones for both:
         it knows nothing of another seed. All four are None where the training without the loss diverged.
     """
-    full = {split: exam.value(split, student(split)) for split in SPLITS}
-    drawn = exam.draws("test", student("test"))
-    whole = exam.resampled("test", student("test"))
+    full = {split: evaluation.value(split, student(split)) for split in SPLITS}
+    drawn = evaluation.draws("test", student("test"))
+    whole = evaluation.resampled("test", student("test"))
     resampled = [whole(index) for index in drawn]
-    scores = StageScores(workspace, {name: made for name, made in explained.items() if made is not None})
+    scores = TorchReference(workspace, {name: made for name, made in explained.items() if made is not None})
     rows: list[dict[str, Any]] = []
     for name, made in explained.items():
         if made is None:
             rows.append({"loss": name, **dict.fromkeys((*SPLITS, "gain", "ci95"))})
             continue
-        values = {split: exam.value(split, scores(name, split)) for split in SPLITS}
-        less = exam.resampled("test", scores(name, "test"))
+        values = {split: evaluation.value(split, scores(name, split)) for split in SPLITS}
+        less = evaluation.resampled("test", scores(name, "test"))
         ends = bootstrap.interval([a - less(index) for a, index in zip(resampled, drawn, strict=True)])
         rows.append({"loss": name, **values, "gain": full["test"] - values["test"], "ci95": list(ends)})
     return {"seed": workspace.recipe.seed, "draws": len(drawn), **full, "rows": rows}

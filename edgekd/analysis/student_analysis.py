@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgekd.analysis import layers, similarity
 from edgekd.base.heads import answers, columns, labels_of, split
 from edgekd.base.scores import softmax
-from edgekd.build.evaluation import Exam
+from edgekd.build.evaluation import EvaluationSet
 from edgekd.build.plan import CompressStep
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
@@ -39,13 +39,13 @@ class Shown:
     candidate: str | None
     step: str
     scores: NDArray[np.float32]
-    exam: Exam
+    evaluation: EvaluationSet
 
 
 def make(workspace: Workspace, trained: Mapping[str, Trained], shown: Shown) -> dict[str, Any]:
     """``details.learned`` of report.json, but for the gain of each loss."""
-    exam = shown.exam
-    same = answers(exam.teacher("test"), workspace.heads) == answers(shown.scores, workspace.heads)
+    evaluation = shown.evaluation
+    same = answers(evaluation.teacher("test"), workspace.heads) == answers(shown.scores, workspace.heads)
     far = _apart(workspace, shown)
     return {
         "student": {"target": shown.target, "candidate": shown.candidate, "step": shown.step},
@@ -53,13 +53,13 @@ def make(workspace: Workspace, trained: Mapping[str, Trained], shown: Shown) -> 
         "calibration": _calibration(workspace, shown),
         "layers": _layers(workspace, trained, shown.step),
         "unit": "bit" if workspace.classifies else "",
-        "apart": [{"sample": exam.number("test", i), "divergence": distance} for i, distance in far],
+        "apart": [{"sample": evaluation.number("test", i), "divergence": distance} for i, distance in far],
     }
 
 
 def _calibration(workspace: Workspace, shown: Shown) -> list[dict[str, Any]] | None:
     """Of teacher and student, for each head; None without labels."""
-    labels, teacher = shown.exam.labels["test"], shown.exam.teacher("test")
+    labels, teacher = shown.evaluation.labels["test"], shown.evaluation.teacher("test")
     if labels is None or not workspace.classifies:
         return None
     found = []
@@ -74,7 +74,7 @@ def _calibration(workspace: Workspace, shown: Shown) -> list[dict[str, Any]] | N
 
 def _apart(workspace: Workspace, shown: Shown) -> list[tuple[int, float]]:
     """The samples with the largest mean divergence over the heads; of values, with the largest distance."""
-    teacher = shown.exam.teacher("test")
+    teacher = shown.evaluation.teacher("test")
     if not workspace.classifies:
         return similarity.furthest(similarity.distance(teacher, shown.scores), MOST)
     pairs = zip(*(split(scores, workspace.heads).values() for scores in (teacher, shown.scores)), strict=True)
@@ -96,8 +96,8 @@ def _layers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> 
 
 def samples(workspace: Workspace, shown: Shown) -> list[Sample]:
     """The samples of ``apart`` themselves. They are the user's: they go beside the bundle, never into it."""
-    exam = shown.exam
-    teacher, labels, raw = exam.teacher("test"), exam.labels["test"], exam.raw("test")
+    evaluation = shown.evaluation
+    teacher, labels, raw = evaluation.teacher("test"), evaluation.labels["test"], evaluation.raw("test")
     found = []
     for i, distance in _apart(workspace, shown):
         told: list[Answer] = []
@@ -107,7 +107,7 @@ def samples(workspace: Workspace, shown: Shown) -> list[Sample]:
             said = _said(workspace, teacher[i, where], shown.scores[i, where], label, workspace.classes[where])
             prefix = f"{name}: " if len(workspace.heads) > 1 else ""
             told += [Answer(prefix + answer.name, *answer[1:]) for answer in said]
-        found.append(Sample(exam.number("test", i), distance, raw[i], tuple(told), workspace.classifies))
+        found.append(Sample(evaluation.number("test", i), distance, raw[i], tuple(told), workspace.classifies))
     return found
 
 

@@ -22,7 +22,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from edgekd.base.preprocess import LARGEST
 from edgekd.build import code_keys
-from edgekd.build.evaluation import Exam, Scores
+from edgekd.build.evaluation import EvaluationSet, Scores
 from edgekd.build.kept import document
 from edgekd.build.store import canonical, sha256
 from edgekd.build.workspace import Workspace
@@ -37,7 +37,7 @@ MOST_WEIGHTS = 3_000_000  # classes x words
 TIMED = 50  # predictions of one sample
 
 
-def make(workspace: Workspace, exam: Exam, *, quick: bool) -> dict[str, Any] | None:
+def make(workspace: Workspace, evaluation: EvaluationSet, *, quick: bool) -> dict[str, Any] | None:
     """``details.baseline`` of report.json; None where no plain model fits the task, or it would take long.
 
     Returns:
@@ -45,11 +45,17 @@ def make(workspace: Workspace, exam: Exam, *, quick: bool) -> dict[str, Any] | N
         its metric on both splits, the bytes of its numbers and words, and the time of one raw sample in Python.
         ``record.make`` adds ``told``: see ``better``.
     """
-    labels = exam.feed.labels("train")
-    ops = [op["op"] for op in exam.feed.ops]
-    if labels is None or labels.ndim != 1 or exam.feed.rate or "columns" in ops or workspace.metric.against != "labels":
+    labels = evaluation.feed.labels("train")
+    ops = [op["op"] for op in evaluation.feed.ops]
+    if (
+        labels is None
+        or labels.ndim != 1
+        or evaluation.feed.rate
+        or "columns" in ops
+        or workspace.metric.against != "labels"
+    ):
         return None
-    raw = exam.feed.raw("train")
+    raw = evaluation.feed.raw("train")
     texts = "wordpiece" in ops
     if not texts and (raw[0].size > MOST_NUMBERS or raw.dtype.kind not in "uifb"):
         return None
@@ -66,18 +72,20 @@ def make(workspace: Workspace, exam: Exam, *, quick: bool) -> dict[str, Any] | N
     kept = document(workspace.store, key, "baseline.json", Baseline)
     if kept is None:
         workspace.progress({"step": "baseline", "epoch": None})
-        found = _fitted(exam, raw[index], labels[index], texts, classes)
+        found = _fitted(evaluation, raw[index], labels[index], texts, classes)
         kept = json.loads(workspace.store.put(key, {"baseline.json": canonical(found)})["baseline.json"])
     return cast(dict[str, Any], kept)
 
 
-def _fitted(exam: Exam, x: NDArray[Any], y: NDArray[np.int64], texts: bool, classes: int) -> dict[str, Any]:
+def _fitted(
+    evaluation: EvaluationSet, x: NDArray[Any], y: NDArray[np.int64], texts: bool, classes: int
+) -> dict[str, Any]:
     model = _texts(classes) if texts else _numbers()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # 200 rounds are what it gets
         model.fit(x, y)
     values = {
-        f"value_{split}": exam.value(split, _scores(model, exam.raw(split), classes))
+        f"value_{split}": evaluation.value(split, _scores(model, evaluation.raw(split), classes))
         for split in ("validation", "test")
     }
     kind = "TF-IDF of words and logistic regression" if texts else "logistic regression of the numbers as they are"

@@ -14,7 +14,7 @@ from edgekd.compress._base import Clock
 from edgekd.learn.student import Student, evaluated
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime import bench
-from edgekd.runtime.runners import Here, Runner
+from edgekd.runtime.runners import LocalRunner, Runner
 
 SECONDS = 0.2  # of running time for each student
 
@@ -35,7 +35,7 @@ def of(target: TargetRuntime, seconds: float = SECONDS, run: Runner | None = Non
         if new:
             first = shape_of(students[0])
             todo = {first: students[0], **new}
-            took = dict(zip(todo, _timed(target, list(todo.values()), seconds, run or Here()), strict=True))
+            took = dict(zip(todo, _timed(target, list(todo.values()), seconds, run or LocalRunner()), strict=True))
             drift = known.get(first, took[first]) / took[first]
             known.update({shape: took[shape] * drift for shape in new})
         return [known[shape_of(student)] for student in students]

@@ -9,7 +9,7 @@ from torch import nn
 
 from edgekd.base import plugins
 from edgekd.build import structure
-from edgekd.build.ensemble import Watching
+from edgekd.build.ensemble import TeacherOutputs
 from edgekd.build.fit import fit
 from edgekd.build.plan import CompressStep
 from edgekd.build.trained import Trained, stored
@@ -17,7 +17,9 @@ from edgekd.build.workspace import Workspace
 from edgekd.learn.student import Student
 
 
-def compress(workspace: Workspace, step: CompressStep, before: Student, watching: Watching, live: nn.Module) -> Trained:
+def compress(
+    workspace: Workspace, step: CompressStep, before: Student, teacher_outputs: TeacherOutputs, live: nn.Module
+) -> Trained:
     """A compressed student, from the store where it was made before.
 
     Args:
@@ -26,11 +28,13 @@ def compress(workspace: Workspace, step: CompressStep, before: Student, watching
 
     def make(scratch: Path) -> Trained:
         change = step.applied.change
-        changed = structure.apply(step.applied, before, structure.context_of(workspace, step, change, watching))
+        changed = structure.apply(step.applied, before, structure.context_of(workspace, step, change, teacher_outputs))
         history = []
         if step.schedule is not None:
             begin_epoch = functools.partial(change.begin_epoch, changed)
-            history = fit(workspace, step, step.schedule, changed, watching, watching, live, scratch, begin_epoch)
+            history = fit(
+                workspace, step, step.schedule, changed, teacher_outputs, teacher_outputs, live, scratch, begin_epoch
+            )
         plugins.call_user(change.ensures, step.name, before, changed)
         return Trained(changed, history, 0.0)
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgekd.build.ensemble import Watching
+from edgekd.build.ensemble import TeacherOutputs
 from edgekd.compress._base import Context, Pass
 from edgekd.learn import train
 from edgekd.learn.feed import Feed, some
@@ -25,7 +25,7 @@ def make(
     channel_multiple: int,
     change: Pass,
     terms: Sequence[Term],
-    watching: Watching | None = None,
+    teacher_outputs: TeacherOutputs | None = None,
 ) -> Context:
     """As many training samples as the pass wants, without augmentation, and what is known of them.
 
@@ -37,7 +37,7 @@ def make(
     """
     index = some(feed.length("train"), change.samples)
     parts = [index[start : start + BATCH] for start in range(0, len(index), BATCH)]
-    labels, said = feed.labels("train"), None if watching is None else watching.split("train")
+    labels, said = feed.labels("train"), None if teacher_outputs is None else teacher_outputs.split("train")
     return Context(
         numerics,
         channel_multiple,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgekd.build import structure
-from edgekd.build.ensemble import Watching
+from edgekd.build.ensemble import TeacherOutputs
 from edgekd.build.fit import fit
 from edgekd.build.plan import DistilStep
 from edgekd.build.trained import Trained, stored, thaw
@@ -15,7 +15,7 @@ from edgekd.learn.student import Student
 
 
 def student(
-    workspace: Workspace, step: DistilStep, teacher: Student, taught_by: Watching, held_against: Watching
+    workspace: Workspace, step: DistilStep, teacher: Student, taught_by: TeacherOutputs, held_against: TeacherOutputs
 ) -> Trained:
     """A student, from the store where it was trained before.
 

@@ -20,7 +20,7 @@ from edgekd.learn.feed import Feed
 Logits = NDArray[np.float32]
 
 
-class Watching(Protocol):
+class TeacherOutputs(Protocol):
     """Who a student watches."""
 
     def view(self, view: int) -> Logits:
@@ -31,7 +31,7 @@ class Watching(Protocol):
 
 
 @dataclass(frozen=True)
-class Answers:
+class CachedOutputs:
     """One network's logits, kept in the store.
 
     Attributes:
@@ -77,13 +77,13 @@ class Answers:
 class Member:
     """A teacher among others: what it says, about which head (None: all), and how much it counts."""
 
-    says: Watching
+    says: TeacherOutputs
     head: str | None
     weight: float
 
 
 @dataclass(frozen=True)
-class Panel:
+class Ensemble:
     """Several teachers as one: the logits of those that teach a head are averaged.
 
     With ``confidence`` a teacher also counts by its certainty about the very sample, exp(-entropy of its softmax)
@@ -132,7 +132,7 @@ def _shared(weights: Sequence[NDArray[np.float64]], shape: tuple[int, ...]) -> N
     return np.broadcast_to(np.stack(weights)[:, :, None], (len(weights), *shape))
 
 
-def make(said: Mapping[str, tuple[Watching, str | None, float]], heads: Heads, combine: str) -> Watching:
+def make(said: Mapping[str, tuple[TeacherOutputs, str | None, float]], heads: Heads, combine: str) -> TeacherOutputs:
     """Who the student watches: the one teacher, or a panel of (answers, head, weight) by name."""
     members = [Member(*one) for one in said.values()]
-    return members[0].says if len(members) == 1 and members[0].head is None else Panel(members, heads, combine)
+    return members[0].says if len(members) == 1 and members[0].head is None else Ensemble(members, heads, combine)

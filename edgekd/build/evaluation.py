@@ -18,7 +18,7 @@ from edgekd.base.preprocess import Inputs
 from edgekd.learn.feed import Feed, some
 from edgekd.metrics import _bootstrap as bootstrap
 from edgekd.metrics._base import PerSample
-from edgekd.metrics._judge import Judge
+from edgekd.metrics._evaluator import Evaluator
 from edgekd.runtime import batches
 from edgekd.runtime.backends._base import Session
 
@@ -31,7 +31,7 @@ _COLD, _PROBED = 1, 8  # runs that are not timed, and samples that are
 
 
 @dataclass(frozen=True)
-class Exam:
+class EvaluationSet:
     """What a candidate is examined on.
 
     Attributes:
@@ -43,15 +43,15 @@ class Exam:
 
     feed: Feed
     said: Callable[[str], Scores]
-    judge: Judge
+    evaluator: Evaluator
     rows: Mapping[str, NDArray[np.int64]]
 
     @classmethod
-    def of(cls, feed: Feed, teacher: Callable[[str], Scores], judge: Judge) -> Exam:
+    def of(cls, feed: Feed, teacher: Callable[[str], Scores], evaluator: Evaluator) -> EvaluationSet:
         """The exam that a feed sets: every sample."""
-        return cls(feed, teacher, judge, {name: np.arange(feed.length(name)) for name in SPLITS})
+        return cls(feed, teacher, evaluator, {name: np.arange(feed.length(name)) for name in SPLITS})
 
-    def within(self, seconds: float) -> Exam:
+    def within(self, seconds: float) -> EvaluationSet:
         """The same exam, of each split so many samples as a candidate of so many seconds a sample scores in a minute.
 
         At least 1,000; drawn at random, the same ones each time, so that candidates and teacher are compared on them.
@@ -108,7 +108,7 @@ class Exam:
 
     def value(self, split: str, scores: Scores) -> float:
         """The metric of some scores over a whole split."""
-        return self.judge(scores, self.labels[split], self.teacher(split), self.raw(split))
+        return self.evaluator(scores, self.labels[split], self.teacher(split), self.raw(split))
 
     def teacher_value(self, split: str) -> float:
         """The teacher's own."""
@@ -117,16 +117,16 @@ class Exam:
     def resampled(self, split: str, scores: Scores) -> Callable[[NDArray[np.int64]], float]:
         """The metric of a resample of a split; where it is a mean, of what each sample gives."""
         labels, teacher, raw = self.labels[split], self.teacher(split), self.raw(split)
-        values = self.judge.per_sample(scores, labels, teacher, raw)
+        values = self.evaluator.per_sample(scores, labels, teacher, raw)
         if values is not None:
             return lambda index: float(values[index].mean())
-        return lambda index: self.judge(
+        return lambda index: self.evaluator(
             scores[index], None if labels is None else labels[index], teacher[index], raw[index]
         )
 
     def draws(self, split: str, scores: Scores) -> list[NDArray[np.int64]]:
         """Resamples of a split, always the same; fewer where each has to be scored anew."""
-        mean = isinstance(self.judge.metric, PerSample)
+        mean = isinstance(self.evaluator.metric, PerSample)
         values = 1 if mean else scores[0].size + np.asarray(self.raw(split)[0]).size
         return bootstrap.draws(len(scores), values)
 
@@ -136,7 +136,7 @@ class Exam:
         A bootstrap over samples (Efron and Tibshirani 1993, chapter 13): it knows nothing of another training.
         """
         mine, teachers = self.resampled(split, scores), self.resampled(split, self.teacher(split))
-        mean = isinstance(self.judge.metric, PerSample)
+        mean = isinstance(self.evaluator.metric, PerSample)
         drawn = self.draws(split, scores)[: None if mean else SCORED_ANEW]
         pairs = [(mine(index), teachers(index)) for index in drawn]
         return {

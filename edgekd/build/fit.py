@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from edgekd.build.ensemble import Watching
+from edgekd.build.ensemble import TeacherOutputs
 from edgekd.build.plan import CompressStep, DistilStep
 from edgekd.build.workspace import Workspace
 from edgekd.learn import train
@@ -23,8 +23,8 @@ def fit(
     step: DistilStep | CompressStep,
     schedule: Schedule,
     subject: Student,
-    taught_by: Watching,
-    held_against: Watching,
+    taught_by: TeacherOutputs,
+    held_against: TeacherOutputs,
     live: nn.Module,
     scratch: Path,
     begin_epoch: Callable[[int, int], None] | None = None,
@@ -40,7 +40,7 @@ def fit(
     """
     needs_teacher = any("teacher" in term.loss.needs for term in step.terms)
     against_teacher = workspace.metric.against == "teacher" or workspace.feed.labels("validation") is None
-    task = train.Task(
+    job = train.TrainingJob(
         step.terms,
         workspace.taught,
         schedule,
@@ -48,12 +48,12 @@ def fit(
         teacher=taught_by.view if needs_teacher else None,
         live=tapped(workspace, live, step.terms),
         validation_teacher=held_against.split("validation") if against_teacher else None,
-        judge=workspace.judge_of(step.name),
+        evaluator=workspace.evaluator_of(step.name),
         begin_epoch=begin_epoch,
         progress=workspace.progress_of(step),
         where=step.name,
     )
-    return train.fit(subject.module, task, scratch)
+    return train.fit(subject.module, job, scratch)
 
 
 def tapped(workspace: Workspace, teacher: nn.Module, terms: Sequence[Term]) -> tuple[nn.Module, Feed] | None:

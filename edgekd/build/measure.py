@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgekd.base.preprocess import MASK, Inputs
 from edgekd.build import timing
-from edgekd.build.evaluation import Exam, Scores, joined
+from edgekd.build.evaluation import EvaluationSet, Scores, joined
 from edgekd.build.kept import document
 from edgekd.build.plan import Candidate as Planned
 from edgekd.build.plan import MeasureStep
@@ -26,7 +26,7 @@ from edgekd.document import cache as documents
 from edgekd.document.kernel import Kernel
 from edgekd.runtime import batches, bench, parity
 from edgekd.runtime.backends import _base as backends
-from edgekd.runtime.runners import Here, Machine
+from edgekd.runtime.runners import BuildRunner, LocalRunner
 from edgekd.spec.target import Numerics, Target
 
 CLEARLY = 0.02  # share of answers that may differ from the torch model's, where that one is in no doubt
@@ -79,7 +79,7 @@ class Measured:
     runtime: TargetRuntime
     candidates: dict[str, Candidate]
     host: dict[str, Any]
-    exam: Exam
+    evaluation: EvaluationSet
     length: int | None = None
     preprocess_ms: float = 0.0
 
@@ -105,7 +105,7 @@ class Measured:
 
     def scores(self, name: str, split: str, count: int | None = None) -> Scores:
         """What a candidate's file says to a split, a shipped batch at a time; see ``Exam.scores``."""
-        return self.exam.scores(self.open(name), split, self.target.shapes.batch, count)
+        return self.evaluation.scores(self.open(name), split, self.target.shapes.batch, count)
 
     @functools.cached_property
     def profiles(self) -> dict[str, Profile]:
@@ -135,11 +135,11 @@ def run(
     step: MeasureStep,
     candidates: Sequence[Planned],
     onnx: Mapping[str, bytes],
-    exam: Exam,
+    evaluation: EvaluationSet,
     of_torch: Mapping[str, Scores],
     store: Store,
     seconds: float = 1.0,
-    run: Machine | None = None,
+    run: BuildRunner | None = None,
 ) -> Measured:
     """Measure every candidate of a target; an equal measurement on an equal machine is found in the store.
 
@@ -150,13 +150,13 @@ def run(
         seconds: of running time, at least, for each.
         run: where it is timed; here by default.
     """
-    runtime, run_ = step.runtime, run or Here()
+    runtime, run_ = step.runtime, run or LocalRunner()
     files = lower_all(runtime, onnx)
     key = stored_key(step, files, run_)
     kept = document(store, key, "measured.json", documents.Measured)
     if kept is None or kept["candidates"].keys() != files.keys():
         tolerances = {c.name: c.numerics.tolerance for c in candidates}
-        made = canonical(_measure(runtime, files, exam, of_torch, tolerances, seconds, run_))
+        made = canonical(_measure(runtime, files, evaluation, of_torch, tolerances, seconds, run_))
         kept = json.loads(store.put(key, {"measured.json": made})["measured.json"])
     found = cast(dict[str, Any], kept)
     measured = {}
@@ -166,8 +166,8 @@ def run(
         kernels = None if ran is None else [Kernel.of(kernel) for kernel in ran]
         more = {**about, "kernels": kernels, "onnx": onnx[c.name]}
         measured[c.name] = Candidate(c.name, c.numerics, c.pruned, files[c.name], **more)
-    exam = exam.within(found["seconds"])
-    return Measured(runtime, measured, found["host"], exam, found["length"], found["preprocess_ms"])
+    evaluation = evaluation.within(found["seconds"])
+    return Measured(runtime, measured, found["host"], evaluation, found["length"], found["preprocess_ms"])
 
 
 def lower_all(runtime: TargetRuntime, onnx: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
@@ -175,7 +175,7 @@ def lower_all(runtime: TargetRuntime, onnx: Mapping[str, bytes]) -> dict[str, di
     return {name: runtime.backend.lower(data) for name, data in onnx.items()}
 
 
-def stored_key(step: MeasureStep, files: Mapping[str, Mapping[str, bytes]], run: Machine) -> str:
+def stored_key(step: MeasureStep, files: Mapping[str, Mapping[str, bytes]], run: BuildRunner) -> str:
     """The key of a measurement: its step's, the machine, the runtimes as they call themselves, and the very files.
 
     A runtime need not be an installed distribution, whose version the step knows: onnxruntime-web is none.
@@ -189,29 +189,30 @@ def stored_key(step: MeasureStep, files: Mapping[str, Mapping[str, bytes]], run:
 def _measure(
     runtime: TargetRuntime,
     files: Mapping[str, dict[str, bytes]],
-    exam: Exam,
+    evaluation: EvaluationSet,
     of_torch: Mapping[str, Scores],
     tolerances: Mapping[str, float],
     seconds: float,
-    run: Machine,
+    run: BuildRunner,
 ) -> dict[str, Any]:
     target, batch = runtime.target, runtime.target.shapes.batch
     sessions = {name: runtime.open(data) for name, data in files.items()}
-    seconds_each = max(exam.seconds(session, "validation", batch) for session in sessions.values())
-    exam = exam.within(seconds_each)
+    seconds_each = max(evaluation.seconds(session, "validation", batch) for session in sessions.values())
+    evaluation = evaluation.within(seconds_each)
     result: dict[str, Any] = {}
     for name, session in sessions.items():
-        got = exam.scores(session, "validation", batch)
-        wanted = exam.of_rows("validation", of_torch[name])
+        got = evaluation.scores(session, "validation", batch)
+        wanted = evaluation.of_rows("validation", of_torch[name])
         result[name] = {
-            "value_validation": exam.value("validation", got),
-            **exam.intervals("validation", got),
-            "parity": _compared(session, exam, got, wanted, tolerances[name]),
+            "value_validation": evaluation.value("validation", got),
+            **evaluation.intervals("validation", got),
+            "parity": _compared(session, evaluation, got, wanted, tolerances[name]),
             "also": {
-                kind: _on_another(runtime, kind, files[name], exam, got, tolerances[name]) for kind in runtime.also
+                kind: _on_another(runtime, kind, files[name], evaluation, got, tolerances[name])
+                for kind in runtime.also
             },
         }
-    x = timed_inputs(exam.first("validation", TIMED), batch)
+    x = timed_inputs(evaluation.first("validation", TIMED), batch)
     job = bench.BenchJob(
         target.backend,
         files,
@@ -234,26 +235,30 @@ def _measure(
     for name, samples in timed.samples.items():
         result[name] |= {"samples_ns": samples.tolist(), "sessions_p50_ms": timed.p50_ms[name]}
     length = x[MASK].shape[1] if MASK in x else None
-    one_by_one = min(TIMED, exam.length("validation"))
-    preprocess_ms = timing.preparing_ms(lambda i: exam.inputs("validation", np.array([i])), one_by_one)
+    one_by_one = min(TIMED, evaluation.length("validation"))
+    preprocess_ms = timing.preparing_ms(lambda i: evaluation.inputs("validation", np.array([i])), one_by_one)
     host_ = {**timed.result.host, "others": timed.result.others, "note": timed.note}
     about = {"length": length, "preprocess_ms": preprocess_ms, "seconds": seconds_each}
     return {"candidates": result, "host": host_, **about}
 
 
-def _compared(session: backends.Session, exam: Exam, got: Scores, wanted: Scores, tolerance: float) -> dict[str, Any]:
+def _compared(
+    session: backends.Session, evaluation: EvaluationSet, got: Scores, wanted: Scores, tolerance: float
+) -> dict[str, Any]:
     """What a session said to validation against a reference, and what it says to the same samples in other batches."""
-    found = parity.compare(got, wanted, heads=exam.judge.heads)
+    found = parity.compare(got, wanted, heads=evaluation.evaluator.heads)
     return {
         **found.as_dict(),
         "score_range": found.score_range,
         "mean": found.mean_abs_diff,
-        "clearly_differs": parity.clearly_differs(got, wanted, tolerance, exam.judge.heads),
-        "batches": _in_batches(session, exam, got, tolerance),
+        "clearly_differs": parity.clearly_differs(got, wanted, tolerance, evaluation.evaluator.heads),
+        "batches": _in_batches(session, evaluation, got, tolerance),
     }
 
 
-def _in_batches(session: backends.Session, exam: Exam, alone: Scores, tolerance: float) -> dict[str, Any]:
+def _in_batches(
+    session: backends.Session, evaluation: EvaluationSet, alone: Scores, tolerance: float
+) -> dict[str, Any]:
     """The first validation samples in other batches than the shipped one, against what the file said in that.
 
     Returns:
@@ -263,27 +268,32 @@ def _in_batches(session: backends.Session, exam: Exam, alone: Scores, tolerance:
     rows = np.resize(np.arange(count), max(BATCHES))  # a small split fills the largest batch again and again
     found = {}
     for batch in BATCHES:
-        said = batches.over(session, lambda index: exam.inputs("validation", index), rows, batch)
-        told = parity.compare(joined(said), alone[rows], heads=exam.judge.heads)
+        said = batches.over(session, lambda index: evaluation.inputs("validation", index), rows, batch)
+        told = parity.compare(joined(said), alone[rows], heads=evaluation.evaluator.heads)
         found[str(batch)] = {
             "max_abs_diff": told.as_dict()["max_abs_diff"],
             "mean": told.mean_abs_diff,
-            "clearly_differs": parity.clearly_differs(joined(said), alone[rows], tolerance, exam.judge.heads),
+            "clearly_differs": parity.clearly_differs(joined(said), alone[rows], tolerance, evaluation.evaluator.heads),
         }
     return found
 
 
 def _on_another(
-    runtime: TargetRuntime, kind: str, files: Mapping[str, bytes], exam: Exam, wanted: Scores, tolerance: float
+    runtime: TargetRuntime,
+    kind: str,
+    files: Mapping[str, bytes],
+    evaluation: EvaluationSet,
+    wanted: Scores,
+    tolerance: float,
 ) -> dict[str, Any]:
     """The same file on another backend, over validation, against what the target's own runtime says."""
     other, batch = runtime.also[kind], runtime.target.shapes.batch
     session = other.open(files, batch=batch)
-    got = exam.scores(session, "validation", batch)
+    got = evaluation.scores(session, "validation", batch)
     return {
-        **_compared(session, exam, got, wanted, tolerance),
+        **_compared(session, evaluation, got, wanted, tolerance),
         "runtime": other.version(),
-        "value_validation": exam.value("validation", got),
+        "value_validation": evaluation.value("validation", got),
     }
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from edgekd.build import measure, rehearsal, request
 from edgekd.build.plan import DistilStep, MeasureStep, Step
-from edgekd.build.request import Order
+from edgekd.build.request import BuildRequest
 from edgekd.build.workspace import Workspace
 
 
-def describe(order: Order, workspace: Workspace, besides: Sequence[Step] = ()) -> dict[str, Any]:
+def describe(order: BuildRequest, workspace: Workspace, besides: Sequence[Step] = ()) -> dict[str, Any]:
     """Every step of an order with its key, its cost, and whether it is in the cache; nothing is trained.
 
     Args:

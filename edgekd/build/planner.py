@@ -71,7 +71,7 @@ class _Planner:
         self.targets = tuple(runtime.target for runtime in self.runtimes)
 
     def make(self) -> Plan:
-        student = self._student([self._teacher(name) for name in self.recipe.panel])
+        student = self._student([self._teacher(name) for name in self.recipe.ensemble])
         candidates = {runtime.name: self._branch(runtime, student) for runtime in self.runtimes}
         identity = step_keys.identity(self.recipe, self.targets, self.data, self.quick)
         return Plan(self.recipe, self.runtimes, self.steps, candidates, identity, self.samples, self.nets)
@@ -97,7 +97,7 @@ class _Planner:
         raise RuntimeError("counting ended")
 
     def _teacher(self, name: str) -> TeachStep:
-        recipe, table = self.recipe, self.recipe.panel[name]
+        recipe, table = self.recipe, self.recipe.ensemble[name]
         heads = [head for head in self.content["data"]["heads"] if table.head in (None, head[0])]
         base = [
             self.data,
@@ -253,7 +253,7 @@ def distil_step(
     """
     recipe, number = parsed.recipe, len(earlier) + 1
     content = step_keys.content(recipe)
-    weights, heads = [teacher.weight for teacher in recipe.panel.values()], content["data"]["heads"]
+    weights, heads = [teacher.weight for teacher in recipe.ensemble.values()], content["data"]["heads"]
     teaching = [recipe.combine, weights, heads, step_keys.models(recipe, "student"), multiple, net]
     own, before = {**content["student"], "generations": 1}, [step.key for step in (*teachers, *earlier)]
     mixed = step_keys.mixed(recipe.student)

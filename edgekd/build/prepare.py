@@ -21,7 +21,7 @@ from edgekd.build import (
     target_runtime,
 )
 from edgekd.build.parsed_recipe import ParsedRecipe
-from edgekd.build.request import Order
+from edgekd.build.request import BuildRequest
 from edgekd.build.set_up import Views
 from edgekd.build.workspace import Workspace
 from edgekd.learn.data._base import Dataset
@@ -30,7 +30,7 @@ from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Term
 from edgekd.learn.student import Student
 from edgekd.lower.lower import passes
-from edgekd.runtime.runners import Here, Machine
+from edgekd.runtime.runners import BuildRunner, LocalRunner
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Objects:
     student: nn.Module | None = None
 
 
-def prepare(order: Order, objects: Objects, runner: Machine | None = None) -> Workspace:
+def prepare(order: BuildRequest, objects: Objects, runner: BuildRunner | None = None) -> Workspace:
     """Build and check every part of a recipe before the first batch.
 
     Args:
@@ -52,7 +52,7 @@ def prepare(order: Order, objects: Objects, runner: Machine | None = None) -> Wo
         UnavailableError: a target can't run where it is measured.
         RecipeError, TargetError, DataError, FactoryError: what would have failed later.
     """
-    recipe, runner = order.recipe, runner or Here()
+    recipe, runner = order.recipe, runner or LocalRunner()
     runtimes = [target_runtime.parse(target) for target in order.targets]
     for runtime in runtimes:
         runtime.check(runner.isa())
@@ -87,19 +87,19 @@ def prepare(order: Order, objects: Objects, runner: Machine | None = None) -> Wo
 
 
 def networks(
-    order: Order, objects: Objects, roots: Mapping[str, Callable[[], nn.Module]], shown: Views
+    order: BuildRequest, objects: Objects, roots: Mapping[str, Callable[[], nn.Module]], shown: Views
 ) -> dict[str, str]:
     """Fingerprints of the networks that users' code gives, by step: what they are is in the key, however they came.
 
     Raises:
         FactoryError: a factory gives another network each time.
     """
-    panel, student = order.recipe.panel, order.recipe.student
+    ensemble, student = order.recipe.ensemble, order.recipe.student
     found: dict[str, str] = {}
     for role, make in roots.items():
-        model = (panel[role].model if role in panel else student.model) or {}
+        model = (ensemble[role].model if role in ensemble else student.model) or {}
         example = Student(nn.Identity(), shown.feeds.get(role, shown.feed).specs, ()).example()
-        seed = (panel[role].seed or 0) if role in panel else order.recipe.seed
+        seed = (ensemble[role].seed or 0) if role in ensemble else order.recipe.seed
         if getattr(objects, role, None) is not None:
             found[role] = network_key.fingerprint(make(), example)
         elif model.get("kind") == "python" or ":" in str(model.get("kind")):
@@ -133,7 +133,7 @@ def check_from_teacher(parsed: ParsedRecipe, shown: Views, *, has_student: bool)
         raise RecipeError("the teacher has inputs of its own", where="teacher.preprocess", allowed="the student's")
 
 
-def check_labels(order: Order, feed: Feed, terms: tuple[Term, ...], *, has_teacher: bool) -> None:
+def check_labels(order: BuildRequest, feed: Feed, terms: tuple[Term, ...], *, has_teacher: bool) -> None:
     """Data without labels takes teacher-only losses and a teacher that needs no training."""
     if feed.labels("train") is not None:
         return
@@ -141,6 +141,6 @@ def check_labels(order: Order, feed: Feed, terms: tuple[Term, ...], *, has_teach
         if "labels" in term.loss.needs:
             where = f"{term.where}.kind"
             raise RecipeError("this loss needs labels and the data has none", where=where, found=term.name)
-    for name, table in order.recipe.panel.items():
+    for name, table in order.recipe.ensemble.items():
         if table.checkpoint is None and not (has_teacher and name == "teacher"):
             raise RecipeError("a teacher can't be trained on data without labels", where=f"{name}.checkpoint")

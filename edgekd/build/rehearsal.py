@@ -29,7 +29,7 @@ from edgekd.learn import nets, train
 from edgekd.learn.objective import check_layers
 from edgekd.learn.student import Student, of_training
 from edgekd.runtime.bench import BenchJob
-from edgekd.runtime.runners import Machine
+from edgekd.runtime.runners import BuildRunner
 
 RUNS, SECONDS = 30, 0.05  # of timing a shape, at least
 
@@ -214,7 +214,7 @@ def _training_time(module: nn.Module, workspace: Workspace, step: TrainedStep, b
     return took / batch
 
 
-def _try(runtime: TargetRuntime, onnx: bytes, student: Student, run: Machine) -> tuple[float, int]:
+def _try(runtime: TargetRuntime, onnx: bytes, student: Student, run: BuildRunner) -> tuple[float, int]:
     """Milliseconds of a few runs, and the files' bytes."""
     target, files = runtime.target, runtime.backend.lower(onnx)
     batch, where = target.shapes.batch, runtime.where

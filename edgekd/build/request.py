@@ -34,7 +34,7 @@ def silent(event: dict[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
-class Order:
+class BuildRequest:
     """A checked order.
 
     Attributes:
@@ -79,7 +79,7 @@ def take(
     quick: bool = False,
     measure_on: str = "local",
     **how: Any,
-) -> Order:
+) -> BuildRequest:
     """Read and check a recipe, its targets and the fingerprint of its data.
 
     Args:
@@ -104,7 +104,7 @@ def take(
         source: Any = None if data is not None else data_source(loaded, quick)
         fingerprint = data if data is not None else str(plugins.call_user(source.fingerprint, "data.source"))
     final = quickened(loaded) if quick else loaded
-    order = Order(
+    order = BuildRequest(
         recipe=final,
         targets=chosen,
         file=file,
@@ -121,7 +121,7 @@ def take(
     return identified(order)
 
 
-def identified(order: Order, seen: bool | None = None) -> Order:
+def identified(order: BuildRequest, seen: bool | None = None) -> BuildRequest:
     """The order with its identity, as users' code and files are known now.
 
     Args:
@@ -205,7 +205,7 @@ def is_explained(report: Mapping[str, Any]) -> bool:
     return bool(((report.get("details") or {}).get("learned") or {}).get("losses"))
 
 
-def standing(order: Order) -> Mapping[str, Any] | None:
+def standing(order: BuildRequest) -> Mapping[str, Any] | None:
     """The report of the bundle at ``out`` where it is the one that this order would make, else None.
 
     With ``keep_candidates`` the build runs again (from the cache), for their files; with ``explain`` where its report
@@ -246,13 +246,13 @@ def standing(order: Order) -> Mapping[str, Any] | None:
     return None
 
 
-def remember(order: Order, digest: str) -> None:
+def remember(order: BuildRequest, digest: str) -> None:
     """Keep the digest of the bundle that is built, so that another one in its place is seen."""
     for key in (_built(order, digest), _built(order)):  # the second alone would say that no bundle is this order's
         order.store.put(key, {"digest": digest.encode()})
 
 
-def _check_built_here(order: Order, digest: str) -> None:
+def _check_built_here(order: BuildRequest, digest: str) -> None:
     """Raise IntegrityError where this order was built here, and never as the bundle with this digest."""
     if order.store.has(_built(order, digest)):
         return
@@ -262,6 +262,6 @@ def _check_built_here(order: Order, digest: str) -> None:
     order.progress({"step": "the cache does not know this bundle: it was held against its own manifest", "epoch": None})
 
 
-def _built(order: Order, digest: str = "") -> str:
+def _built(order: BuildRequest, digest: str = "") -> str:
     """The cache's key of what was built of an order; with a digest, of that very bundle."""
     return sha256(canonical(["bundle", order.identity, digest]))

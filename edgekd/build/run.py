@@ -8,13 +8,13 @@ from typing import NamedTuple
 from edgekd.base import notes
 from edgekd.base.errors import reading
 from edgekd.build import compress, distil, ensemble, exports, measure, teach, teacher_check
-from edgekd.build.ensemble import Answers, Watching
-from edgekd.build.evaluation import Exam
+from edgekd.build.ensemble import CachedOutputs, TeacherOutputs
+from edgekd.build.evaluation import EvaluationSet
 from edgekd.build.measure import Measured
 from edgekd.build.plan import CompressStep, DistilStep, ExportStep, MeasureStep, TeachStep
 from edgekd.build.prepare import Objects, prepare
-from edgekd.build.request import Order
-from edgekd.build.torch_reference import StageScores
+from edgekd.build.request import BuildRequest
+from edgekd.build.torch_reference import TorchReference
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.decide import choose, fallbacks
@@ -26,7 +26,7 @@ SECONDS = 1.0  # of timing a candidate
 QUICK_SECONDS = 0.1  # of timing a candidate with --quick: whether it runs, not how fast
 
 
-def seconds(order: Order) -> float:
+def seconds(order: BuildRequest) -> float:
     """Of timing each candidate of an order, at least."""
     return QUICK_SECONDS if order.quick else SECONDS
 
@@ -35,22 +35,28 @@ class Made(NamedTuple):
     """Everything that a plan's steps give, before the choice."""
 
     trained: dict[str, Trained]
-    watching: Watching
-    stage_scores: StageScores
-    exam: Exam
+    teacher_outputs: TeacherOutputs
+    torch_reference: TorchReference
+    evaluation: EvaluationSet
     measured: dict[str, Measured]
 
 
 def make_all(workspace: Workspace, seconds: float) -> Made:
     """Train, export and measure; ``seconds``: of timing each candidate, at least."""
-    trained, watching = train_all(workspace)
+    trained, teacher_outputs = train_all(workspace)
     onnx = export_all(workspace, trained)
-    stage_scores = StageScores(workspace, trained)
-    exam = Exam.of(workspace.feed, watching.split, workspace.judge_of("student"))
-    return Made(trained, watching, stage_scores, exam, measure_all(workspace, onnx, stage_scores, exam, seconds))
+    torch_reference = TorchReference(workspace, trained)
+    evaluation = EvaluationSet.of(workspace.feed, teacher_outputs.split, workspace.evaluator_of("student"))
+    return Made(
+        trained,
+        teacher_outputs,
+        torch_reference,
+        evaluation,
+        measure_all(workspace, onnx, torch_reference, evaluation, seconds),
+    )
 
 
-def checked(order: Order, objects: Objects) -> Workspace:
+def checked(order: BuildRequest, objects: Objects) -> Workspace:
     """The parts of an order, built; every target can be run where it is measured."""
     run = runners.of(order.measure_on, lambda line: order.progress({"step": line, "epoch": None}))
     with reading(order.file):
@@ -59,36 +65,38 @@ def checked(order: Order, objects: Objects) -> Workspace:
     return workspace
 
 
-def train_all(workspace: Workspace) -> tuple[dict[str, Trained], Watching]:
+def train_all(workspace: Workspace) -> tuple[dict[str, Trained], TeacherOutputs]:
     """Every trained step of the plan, in the order of the tree."""
     plan = workspace.plan
-    trained = {name: teach.teacher(workspace, plan.get(name, TeachStep)) for name in workspace.recipe.panel}
+    trained = {name: teach.teacher(workspace, plan.get(name, TeachStep)) for name in workspace.recipe.ensemble}
     said = {
         name: (answers(workspace, trained, name), table.head, table.weight)
-        for name, table in workspace.recipe.panel.items()
+        for name, table in workspace.recipe.ensemble.items()
     }
     for name, (says, _, _) in said.items():
         teacher_check.check(workspace, name, says.split("validation"))
-    watching = ensemble.make(said, workspace.heads, workspace.recipe.combine)
+    teacher_outputs = ensemble.make(said, workspace.heads, workspace.recipe.combine)
     live = trained["teacher"].student.module
     for _, step in plan.walk("teacher"):
         if isinstance(step, DistilStep):
-            taught_by = outputs_for(workspace, trained, watching, step)
-            trained[step.name] = distil.student(workspace, step, trained["teacher"].student, taught_by, watching)
+            taught_by = outputs_for(workspace, trained, teacher_outputs, step)
+            trained[step.name] = distil.student(workspace, step, trained["teacher"].student, taught_by, teacher_outputs)
         elif isinstance(step, CompressStep):
-            trained[step.name] = compress.compress(workspace, step, trained[step.parent].student, watching, live)
-    return trained, watching
+            trained[step.name] = compress.compress(workspace, step, trained[step.parent].student, teacher_outputs, live)
+    return trained, teacher_outputs
 
 
-def outputs_for(workspace: Workspace, trained: Mapping[str, Trained], watching: Watching, step: DistilStep) -> Watching:
+def outputs_for(
+    workspace: Workspace, trained: Mapping[str, Trained], teacher_outputs: TeacherOutputs, step: DistilStep
+) -> TeacherOutputs:
     """Whose outputs a student learns from: of a later generation the student's before it, else the teachers'."""
-    return watching if step.parent in workspace.feeds else answers(workspace, trained, step.parent)
+    return teacher_outputs if step.parent in workspace.feeds else answers(workspace, trained, step.parent)
 
 
-def answers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> Answers:
+def answers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> CachedOutputs:
     """What a trained step's network says, kept."""
     module = trained[step].student.module
-    return Answers(
+    return CachedOutputs(
         workspace.store, workspace.plan.steps[step].key, module, workspace.feed_of(step), workspace.recipe.seed, step
     )
 
@@ -110,8 +118,8 @@ def export_all(workspace: Workspace, trained: Mapping[str, Trained]) -> dict[str
 def measure_all(
     workspace: Workspace,
     onnx: Mapping[str, Mapping[str, bytes]],
-    stage_scores: StageScores,
-    exam: Exam,
+    torch_reference: TorchReference,
+    evaluation: EvaluationSet,
     seconds: float,
 ) -> dict[str, Measured]:
     """Every target's candidates, measured there, each for at least so many seconds."""
@@ -120,11 +128,11 @@ def measure_all(
         name = step.runtime.name
         workspace.progress({"step": step.name})
         candidates = workspace.plan.candidates[name]
-        of_torch = {c.name: stage_scores(c.step, "validation", numerics=c.numerics) for c in candidates}
+        of_torch = {c.name: torch_reference(c.step, "validation", numerics=c.numerics) for c in candidates}
         measured[name] = measure.run(
-            step, candidates, onnx[name], exam, of_torch, workspace.store, seconds, workspace.runner
+            step, candidates, onnx[name], evaluation, of_torch, workspace.store, seconds, workspace.runner
         )
-        for sentence in measured[name].exam.left_out(name):
+        for sentence in measured[name].evaluation.left_out(name):
             workspace.note(sentence)
     return measured
 
@@ -140,7 +148,7 @@ def choose_all(measured: Mapping[str, Measured], budget: Budget, *, gated: bool 
     """What ships on each target; validation decides. Not ``gated``: the wishes are only reported."""
 
     def chosen(on: Measured) -> Choice:
-        teacher_value, because = on.exam.teacher_value("validation"), fallbacks.told(on.profiles)
+        teacher_value, because = on.evaluation.teacher_value("validation"), fallbacks.told(on.profiles)
         return choose.choose(on.contenders(), budget, teacher_value, on.ratio, because, gated=gated)
 
     return {name: chosen(on) for name, on in measured.items()}

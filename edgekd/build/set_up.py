@@ -50,8 +50,8 @@ def views(recipe: Recipe, dataset: Dataset, *, quick: bool) -> Views:
         found = dataset.train.x.shape[1:]
         raise RecipeError("flip and crop are for images, channels last", where="augment", found=found)
     feed = Feed(dataset, ops, augment, recipe.seed, limit)
-    feeds = dict.fromkeys(recipe.panel, feed)
-    for name, teacher in recipe.panel.items():
+    feeds = dict.fromkeys(recipe.ensemble, feed)
+    for name, teacher in recipe.ensemble.items():
         if teacher.preprocess is not None:
             preprocess.check(teacher.preprocess, f"{name}.preprocess")
             feeds[name] = Feed(dataset, teacher.preprocess, augment, recipe.seed, limit)
@@ -62,10 +62,10 @@ def views(recipe: Recipe, dataset: Dataset, *, quick: bool) -> Views:
 
 def check_taught(recipe: Recipe, heads: Heads) -> None:
     """Every teacher's head exists, and every head has a teacher."""
-    for name, table in recipe.panel.items():
+    for name, table in recipe.ensemble.items():
         if table.head is not None and table.head not in heads:
             raise RecipeError("no such head", where=f"{name}.head", found=table.head, allowed=list(heads))
-    taught = {table.head for table in recipe.panel.values()}
+    taught = {table.head for table in recipe.ensemble.values()}
     if None not in taught and (alone := [name for name in heads if name not in taught]):
         raise RecipeError("a head without a teacher", where="teachers", found=alone[0])
 
@@ -80,7 +80,7 @@ def roots(
 ) -> dict[str, Callable[[], nn.Module]]:
     """How to make each network, by step: a copy of the user's object, else what the recipe's table says."""
     makers: dict[str, Callable[[], nn.Module]] = {}
-    for name, table in recipe.panel.items():
+    for name, table in recipe.ensemble.items():
         classes = sum(shown.heads.values()) if table.head is None else shown.heads[table.head]
         shape = shown.feeds[name].sample_shape
         makers[name] = functools.partial(teachers.load_teacher, table, shape, classes, name)

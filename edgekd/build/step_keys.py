@@ -33,7 +33,7 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
         content(recipe),
         [target.model_dump() for target in targets],
         data,
-        [models(recipe, name) for name in (*recipe.panel, "student")],
+        [models(recipe, name) for name in (*recipe.ensemble, "student")],
         quick,
         [code_keys.own(step) for step in code_keys.STEPS],
         [code_keys.versions(step) for step in ("learn", "compress", "lower")],
@@ -81,7 +81,7 @@ def mixed(schedule: Schedule) -> bool:
 
 def models(recipe: Recipe, name: str) -> list[str]:
     """Hashes of the files and folders that a network of a recipe is read from, by the name of its step."""
-    role, table = ("student", recipe.student) if name == "student" else ("teacher", recipe.panel[name])
+    role, table = ("student", recipe.student) if name == "student" else ("teacher", recipe.ensemble[name])
     return [input_hash(Path(part[key])) for part, key in inputs({role: table.model_dump()})]
 
 

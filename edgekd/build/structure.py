@@ -7,7 +7,7 @@ from dataclasses import replace
 from edgekd.base import plugins
 from edgekd.base.plain import plain
 from edgekd.build import context, taken
-from edgekd.build.ensemble import Watching
+from edgekd.build.ensemble import TeacherOutputs
 from edgekd.build.plan import CompressStep, DistilStep, Step
 from edgekd.build.workspace import Workspace
 from edgekd.compress._base import Context, Pass, TablePass
@@ -25,11 +25,11 @@ def apply(one: TablePass, before: Student, told: Context) -> Student:
 
 
 def context_of(
-    workspace: Workspace, step: DistilStep | CompressStep, change: Pass, watching: Watching | None = None
+    workspace: Workspace, step: DistilStep | CompressStep, change: Pass, teacher_outputs: TeacherOutputs | None = None
 ) -> Context:
     """What a pass is told. ``watching``: the teachers, where they are trained."""
     numerics = step.numerics if isinstance(step, CompressStep) else None
-    made = context.make(workspace.taught, numerics, step.channel_multiple, change, step.terms, watching)
+    made = context.make(workspace.taught, numerics, step.channel_multiple, change, step.terms, teacher_outputs)
     return replace(made, clock=workspace.clocks[step.targets[0]]) if change.timed else made
 
 

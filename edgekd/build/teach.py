@@ -17,18 +17,18 @@ def teacher(workspace: Workspace, step: TeachStep) -> Trained:
     """A teacher, from the store where it was trained before."""
 
     def make(scratch: Path) -> Trained:
-        untrained, seed = workspace.untrained(step.name), workspace.recipe.panel[step.name].seed or 0
+        untrained, seed = workspace.untrained(step.name), workspace.recipe.ensemble[step.name].seed or 0
         if step.schedule is None:
             return Trained(untrained, [], 0.0)
-        task = train.Task(
+        job = train.TrainingJob(
             make_terms(({"kind": "cross_entropy"},), step.name, workspace.heads_of(step.name)),
             workspace.feed_of(step.name).seeded(seed),
             step.schedule,
             seed,
-            judge=replace(workspace.judge_of(step.name), metric=metric_of_teacher(workspace.metric)),
+            evaluator=replace(workspace.evaluator_of(step.name), metric=metric_of_teacher(workspace.metric)),
             progress=workspace.progress_of(step),
             where=step.name,
         )
-        return Trained(untrained, train.fit(untrained.module, task, scratch), 0.0)
+        return Trained(untrained, train.fit(untrained.module, job, scratch), 0.0)
 
     return stored(workspace, step, make)

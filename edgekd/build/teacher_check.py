@@ -53,7 +53,7 @@ def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
 
 def _tell(workspace: Workspace, name: str, order: list[int], wrong: list[tuple[Standing, str, str]]) -> None:
     """An error where it is sure, else a note; with the ``classes`` that would set it right."""
-    before = workspace.recipe.panel[name].classes
+    before = workspace.recipe.ensemble[name].classes
     keys = [before[i] for i in order] if before is not None else order
     right = f"{name}.classes = {keys}" if len(keys) <= LISTED else f"{name}.classes says for each class its column"
     for found, said, _ in wrong:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgekd.decide.choose import SESSIONS
 from edgekd.runtime.bench import BenchJob, BenchResult, Samples, ratio_ci, summary
-from edgekd.runtime.runners import Machine
+from edgekd.runtime.runners import BuildRunner
 from edgekd.runtime.statistics import far_apart
 
 
@@ -31,7 +31,7 @@ class Timed:
     note: str | None
 
 
-def in_sessions(run: Machine, job: BenchJob, between: Callable[[], None] | None = None) -> Timed:
+def in_sessions(run: BuildRunner, job: BenchJob, between: Callable[[], None] | None = None) -> Timed:
     """Time the candidates of a job, half in one process and half in another, then in up to four more.
 
     A process that starts later finds other clocks, other neighbours and other places in memory: what two of them agree

@@ -32,7 +32,7 @@ class Still(nn.Module):
         return self.module(*inputs)
 
 
-class StageScores:
+class TorchReference:
     """The torch model of a trained step over a split: (N, C) logits, computed once a build.
 
     Of a step that quantizes it is the network that is exported: what is rounded, is rounded in torch.

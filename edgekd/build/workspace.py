@@ -20,11 +20,11 @@ from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.metrics._base import Metric
-from edgekd.metrics._judge import Judge
+from edgekd.metrics._evaluator import Evaluator
 from edgekd.spec.recipe import Recipe
 
 if TYPE_CHECKING:
-    from edgekd.runtime.runners import Machine
+    from edgekd.runtime.runners import BuildRunner
 
 Progress = Callable[[dict[str, Any]], None]
 PROBED = 16  # samples that a network is tried on before it is trusted
@@ -56,7 +56,7 @@ class Workspace:
     terms: tuple[Term, ...]
     metric: Metric
     progress: Progress
-    runner: Machine
+    runner: BuildRunner
     clocks: Mapping[str, Clock]
     notes: tuple[str, ...] = ()
     found: list[str] = field(default_factory=list)
@@ -73,12 +73,12 @@ class Workspace:
 
     def heads_of(self, step: str) -> Heads:
         """What a step's network answers: a teacher may know one head of several."""
-        taught = self.recipe.panel[step].head if step in self.feeds else None
+        taught = self.recipe.ensemble[step].head if step in self.feeds else None
         return self.heads if taught is None else {taught: self.heads[taught]}
 
-    def judge_of(self, step: str) -> Judge:
+    def evaluator_of(self, step: str) -> Evaluator:
         """What a step's network is measured by."""
-        return Judge(self.metric, self.heads_of(step))
+        return Evaluator(self.metric, self.heads_of(step))
 
     @property
     def classifies(self) -> bool:
@@ -90,7 +90,7 @@ class Workspace:
         heads, teaches = self.heads_of(role), role in self.feeds
         outputs = {SINGLE: sum(heads.values())} if teaches and len(heads) > 1 else heads
         specs = tuple(TensorSpec(name, (None, size)) for name, size in outputs.items())
-        seed = (self.recipe.panel[role].seed or 0) if teaches else self.recipe.seed
+        seed = (self.recipe.ensemble[role].seed or 0) if teaches else self.recipe.seed
         x, sizes = self.probe(role), list(outputs.values())
         # Under the seed, too: a lazy layer draws its weights when it sees its first input.
         module = network_key.seeded(lambda: nets.ready(self.roots[role](), x, sizes, role, self.note), seed)

@@ -31,7 +31,7 @@ from edgekd.learn import nets
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, Term
 from edgekd.learn.student import joined, of_training
-from edgekd.metrics._judge import Judge
+from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.spec.recipe import Schedule
 
@@ -43,7 +43,7 @@ RAN_AWAY = 20.0
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainingJob:
     """One training, as the loop sees it.
 
     Attributes:
@@ -64,13 +64,13 @@ class Task:
     teacher: Callable[[int], Logits] | None = None
     live: tuple[nn.Module, Feed] | None = None
     validation_teacher: Logits | None = None
-    judge: Judge | None = None
+    evaluator: Evaluator | None = None
     begin_epoch: Callable[[int, int], None] | None = None
     progress: Callable[[dict[str, Any]], None] | None = None
     where: str = "training"
 
 
-def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[dict[str, Any]]:
+def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> list[dict[str, Any]]:
     """Train a module in place.
 
     Args:
@@ -86,13 +86,13 @@ def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[d
         FactoryError: the network or a loss raised.
         RecipeError: no parameter trains.
     """
-    schedule, feed = task.schedule, task.feed
-    nets.check_trains(module, task.where)
+    schedule, feed = job.schedule, job.feed
+    nets.check_trains(module, job.where)
     accelerator = Accelerator()
     # A sample left over alone joins the batch before: BatchNorm has no variance over one.
     count, size = feed.length("train"), schedule.batch_size
     batches = max(1, (count if size == 1 else count + size - 2) // size)
-    objective = objective_of(module, task.terms, feed, task.live, task.seed)
+    objective = objective_of(module, job.terms, feed, job.live, job.seed)
     # Adapters train beside the module and are in its checkpoint, but not in what is handed back.
     whole = nn.ModuleDict({"module": module, "adapters": objective.adapters}) if len(objective.adapters) else module
     optimizer = make_optimizer(whole, schedule)
@@ -103,13 +103,13 @@ def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[d
     for epoch in range(len(progress.history), schedule.epochs):
         if schedule.patience and _since_best(progress.history) >= schedule.patience:
             break
-        if task.begin_epoch:
-            plugins.call_user(task.begin_epoch, task.where, epoch, schedule.epochs)
+        if job.begin_epoch:
+            plugins.call_user(job.begin_epoch, job.where, epoch, schedule.epochs)
         started = time.perf_counter()
         with objective.watching():
-            record = _epoch(module, objective, optimizer, accelerator, task, epoch, batches)
-        _check_sane(record, [*progress.history, record][0]["loss"], task)
-        value = _validate(accelerator.unwrap_model(module), task)
+            record = _epoch(module, objective, optimizer, accelerator, job, epoch, batches)
+        _check_sane(record, [*progress.history, record][0]["loss"], job)
+        value = _validate(accelerator.unwrap_model(module), job)
         seconds = time.perf_counter() - started
         record |= {"validation": value, "seconds": seconds, "samples_per_s": feed.length("train") / seconds}
         progress.history.append(record)
@@ -118,8 +118,8 @@ def fit(module: nn.Module, task: Task, checkpoint: Path | None = None) -> list[d
             progress.best_value, progress.best = value, {k: v.detach().cpu().clone() for k, v in state.items()}
         if checkpoint and accelerator.is_main_process:
             checkpoints.save(checkpoint, whole, optimizer, progress)
-        if task.progress:
-            task.progress({**record, "epochs": schedule.epochs})
+        if job.progress:
+            job.progress({**record, "epochs": schedule.epochs})
     plain = accelerator.unwrap_model(module)
     if progress.best is not None:
         plain.load_state_dict(progress.best)
@@ -152,17 +152,17 @@ def _epoch(
     objective: Objective,
     optimizer: Optimizer,
     accelerator: Accelerator,
-    task: Task,
+    job: TrainingJob,
     epoch: int,
     batches: int,
 ) -> dict[str, Any]:
-    feed, schedule = task.feed, task.schedule
+    feed, schedule = job.feed, job.schedule
     view, labels = epoch % feed.views, feed.labels("train")
-    heads = [SINGLE] if task.judge is None else list(task.judge.heads)
-    says = task.teacher(view) if task.teacher else None
-    order = _order(objective, labels, feed.length("train"), np.random.default_rng([task.seed, epoch]))
+    heads = [SINGLE] if job.evaluator is None else list(job.evaluator.heads)
+    says = job.teacher(view) if job.teacher else None
+    order = _order(objective, labels, feed.length("train"), np.random.default_rng([job.seed, epoch]))
     module.train()
-    torch.manual_seed(task.seed * 100_003 + epoch)
+    torch.manual_seed(job.seed * 100_003 + epoch)
     sums = np.zeros(len(objective.terms) + 1)
     for step in range(batches):
         stop = (step + 1) * schedule.batch_size if step + 1 < batches else len(order)
@@ -176,20 +176,20 @@ def _epoch(
         optimizer.zero_grad()
         share = (epoch * batches + step) / (schedule.epochs * batches)
         with _precision(schedule, accelerator.device):
-            found = plugins.call_user(module, f"{task.where}: training, a batch of {len(index)}", *x)
+            found = plugins.call_user(module, f"{job.where}: training, a batch of {len(index)}", *x)
             logits = of_training(found, heads).float()
-            total, parts = objective(logits, t, y, share, _seen(task, view, index, x), _mask(feed, x))
-        _check_finite(total, parts, task, epoch, step, lr)
+            total, parts = objective(logits, t, y, share, _seen(job, view, index, x), _mask(feed, x))
+        _check_finite(total, parts, job, epoch, step, lr)
         if not total.requires_grad:
             raise RecipeError(
-                "the loss reaches no parameter", where=task.where, hint="is something detached in forward?"
+                "the loss reaches no parameter", where=job.where, hint="is something detached in forward?"
             )
         accelerator.backward(total)
         accelerator.clip_grad_norm_([*module.parameters(), *objective.adapters.parameters()], CLIP)
         optimizer.step()
         sums += len(index) * np.array([float(total.detach()), *(float(part.detach()) for part in parts.values())])
-        if task.progress and step % 20 == 19:
-            task.progress({"epoch": epoch, "epochs": schedule.epochs, "batch": step + 1, "batches": batches})
+        if job.progress and step % 20 == 19:
+            job.progress({"epoch": epoch, "epochs": schedule.epochs, "batch": step + 1, "batches": batches})
     total_mean, *means = (sums / feed.length("train")).tolist()
     by_name = {term.name: mean for term, mean in zip(objective.terms, means, strict=True)}
     return {"epoch": epoch, "loss": total_mean, "losses": by_name, "lr": lr}
@@ -205,12 +205,12 @@ def _order(
     return np.concatenate([rng.permutation(told) for _ in range(-(-count // len(told)))])[:count]
 
 
-def _seen(task: Task, view: int, index: NDArray[np.int64], x: Tensors) -> Tensors | None:
+def _seen(job: TrainingJob, view: int, index: NDArray[np.int64], x: Tensors) -> Tensors | None:
     """The same samples and views as the teacher's own preprocessing shows them; None where nothing taps it."""
-    if task.live is None:
+    if job.live is None:
         return None
-    feed = task.live[1]
-    return x if feed.shows_as(task.feed) else tensors(feed.train(view, index), x[0].device)
+    feed = job.live[1]
+    return x if feed.shows_as(job.feed) else tensors(feed.train(view, index), x[0].device)
 
 
 def _mask(feed: Feed, x: Tensors) -> Tensor | None:
@@ -227,10 +227,10 @@ def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManag
     return torch.autocast(device.type, torch.bfloat16) if mixed else contextlib.nullcontext()
 
 
-def _validate(module: nn.Module, task: Task) -> float:
-    scores, feed = predict(module, task.feed, "validation"), task.feed
-    judge = task.judge or Judge(Accuracy(), {SINGLE: scores.shape[1]})
-    return judge(scores, feed.labels("validation"), task.validation_teacher, feed.raw("validation"))
+def _validate(module: nn.Module, job: TrainingJob) -> float:
+    scores, feed = predict(module, job.feed, "validation"), job.feed
+    evaluator = job.evaluator or Evaluator(Accuracy(), {SINGLE: scores.shape[1]})
+    return evaluator(scores, feed.labels("validation"), job.validation_teacher, feed.raw("validation"))
 
 
 def predict(module: nn.Module, feed: Feed, split: str, batch_size: int = 256, limit: int | None = None) -> Logits:
@@ -295,28 +295,28 @@ def learning_rate(schedule: Schedule, step: int, steps: int) -> float:
     return schedule.lr * 0.5 * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
 
 
-def _check_finite(total: Tensor, parts: dict[str, Tensor], task: Task, epoch: int, step: int, lr: float) -> None:
+def _check_finite(total: Tensor, parts: dict[str, Tensor], job: TrainingJob, epoch: int, step: int, lr: float) -> None:
     if bool(torch.isfinite(total)) and float(total.detach()) < DIVERGED:
         return
     values = {name: float(part.detach()) for name, part in parts.items()}
     bad = [name for name, value in values.items() if not math.isfinite(value)] or [max(values, key=lambda k: values[k])]
     too_large = epoch == step == 0 and math.isfinite(values[bad[0]])
-    smaller_lr = f"try a smaller lr than {task.schedule.lr:g}"
+    smaller_lr = f"try a smaller lr than {job.schedule.lr:g}"
     raise DivergedError(
         f"training diverged in epoch {epoch + 1}, step {step + 1}, at lr {lr:.2g}: {bad[0]} is {values[bad[0]]:.3g}",
-        where=task.where,
+        where=job.where,
         hint="nothing is trained yet: scale the outputs, or give the loss a weight" if too_large else smaller_lr,
     )
 
 
-def _check_sane(record: dict[str, Any], first: float, task: Task) -> None:
+def _check_sane(record: dict[str, Any], first: float, job: TrainingJob) -> None:
     """A finite loss that is many times what the first epoch began with is divergence as well."""
     if record["loss"] > RAN_AWAY * max(first, 1.0):
         raise DivergedError(
             f"training diverged in epoch {record['epoch'] + 1}: the loss is {record['loss']:.3g}, "
             f"in the first epoch it was {first:.3g}",
-            where=task.where,
-            hint=f"try a smaller lr than {task.schedule.lr:g}",
+            where=job.where,
+            hint=f"try a smaller lr than {job.schedule.lr:g}",
         )
 
 

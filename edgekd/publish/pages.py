@@ -12,7 +12,7 @@ from edgekd.base.disk import replace_folder
 from edgekd.base.errors import GateError
 from edgekd.build import request
 from edgekd.build.measure import Measured
-from edgekd.build.request import Order
+from edgekd.build.request import BuildRequest
 from edgekd.build.store import canonical
 from edgekd.decide import doubts
 from edgekd.decide.choose import Choice
@@ -39,18 +39,22 @@ def keep_candidates(out: Path, measured: Mapping[str, Measured]) -> None:
     replace_folder(request.candidates_of(out), files)
 
 
-def advice(order: Order, measured: Mapping[str, Measured], choices: Mapping[str, Choice], budget: Budget) -> list[str]:
+def advice(
+    order: BuildRequest, measured: Mapping[str, Measured], choices: Mapping[str, Choice], budget: Budget
+) -> list[str]:
     """What to change where nothing ships, made of this very miss."""
     said: dict[str, None] = {}
     for name, found in measured.items():
         if choices[name].shipped is None:
             pruned = {c.name: c.pruned for c in found.candidates.values()}
-            teacher = found.exam.teacher_value("validation")
+            teacher = found.evaluation.teacher_value("validation")
             said |= dict.fromkeys(doubts.advice(found.contenders(), pruned, budget, teacher, order.file))
     return list(said)
 
 
-def gate(order: Order, choices: Mapping[str, Choice], pages: Mapping[str, bytes], hints: Sequence[str] = ()) -> None:
+def gate(
+    order: BuildRequest, choices: Mapping[str, Choice], pages: Mapping[str, bytes], hints: Sequence[str] = ()
+) -> None:
     """Where a target has nothing to ship, keep the report in the cache and raise: nothing is published."""
     failed = [f"{name}: {choice.reason}" for name, choice in choices.items() if choice.shipped is None]
     if not failed:

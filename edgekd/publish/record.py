@@ -19,10 +19,10 @@ from edgekd.base.heads import columns, labels_of
 from edgekd.base.plain import plain
 from edgekd.base.preprocess import Inputs
 from edgekd.build import baseline, exports, taken
-from edgekd.build.evaluation import SPLITS, Exam, Scores
+from edgekd.build.evaluation import SPLITS, EvaluationSet, Scores
 from edgekd.build.measure import Candidate, Measured
 from edgekd.build.plan import DistilStep, Plan, TeachStep, TrainedStep
-from edgekd.build.torch_reference import StageScores
+from edgekd.build.torch_reference import TorchReference
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.decide import choose, doubts, fallbacks
@@ -46,8 +46,8 @@ class Facts:
 
     workspace: Workspace
     trained: Mapping[str, Trained]
-    stage_scores: StageScores
-    exam: Exam
+    torch_reference: TorchReference
+    evaluation: EvaluationSet
     measured: Mapping[str, Measured]
     choices: Mapping[str, Choice]
     budget: Budget
@@ -70,8 +70,8 @@ class Facts:
             if choice.shipped is not None:
                 found = self.measured[target]
                 said = self.tested(target, choice.shipped)
-                return Shown(target, choice.shipped, _step_of(self, target, choice.shipped), said, found.exam)
-        return Shown(None, None, "student", self.stage_scores("student", "test"), self.exam)
+                return Shown(target, choice.shipped, _step_of(self, target, choice.shipped), said, found.evaluation)
+        return Shown(None, None, "student", self.torch_reference("student", "test"), self.evaluation)
 
 
 def make(facts: Facts) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def make(facts: Facts) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "name": workspace.recipe.name,
         "task": workspace.recipe.task,
-        "metric": metric_name(workspace.recipe.metric["kind"], facts.exam.labels["validation"]),
+        "metric": metric_name(workspace.recipe.metric["kind"], facts.evaluation.labels["validation"]),
         "seed": workspace.recipe.seed,
         "split_sizes": lengths,
         "host": first.host,
@@ -108,12 +108,12 @@ def _doubts(facts: Facts) -> list[str]:
     for name, measured in facts.measured.items():
         if (shipped := facts.choices[name].shipped) is None:
             continue
-        exam, candidate = measured.exam, measured.candidates[shipped]
+        evaluation, candidate = measured.evaluation, measured.candidates[shipped]
         said = facts.tested(name, shipped)
-        values = {"validation": candidate.value_validation, "test": exam.value("test", said)}
-        ends = {"validation": candidate.drop_ci95, "test": exam.intervals("test", said)["drop_ci95"]}
+        values = {"validation": candidate.value_validation, "test": evaluation.value("test", said)}
+        ends = {"validation": candidate.drop_ci95, "test": evaluation.intervals("test", said)["drop_ci95"]}
         validation, test = (
-            doubts.Drop(split, exam.length(split), exam.teacher_value(split) - value, ends[split])
+            doubts.Drop(split, evaluation.length(split), evaluation.teacher_value(split) - value, ends[split])
             for split, value in values.items()
         )
         sentence = doubts.about_drop(f"{name}, {shipped}", facts.budget, validation, test)
@@ -141,8 +141,8 @@ def _details(facts: Facts) -> dict[str, Any]:
     said = student_analysis.make(facts.workspace, facts.trained, facts.shown)
     said["losses"] = None
     if facts.explained is not None:
-        before = functools.partial(facts.stage_scores, "student")
-        said["losses"] = loss_ablation.gains(facts.workspace, facts.explained, facts.exam, before)
+        before = functools.partial(facts.torch_reference, "student")
+        said["losses"] = loss_ablation.gains(facts.workspace, facts.explained, facts.evaluation, before)
     return {
         "history": {name: trained.history for name, trained in facts.trained.items()},
         "validated": _validated(facts),
@@ -178,13 +178,13 @@ def _kept(workspace: Workspace) -> dict[str, Any] | None:
 def _validated(facts: Facts) -> dict[str, str]:
     """What the curves of the teachers' own training show, where it is not the report's metric."""
     own = metric_of_teacher(facts.workspace.metric)
-    return {} if own is facts.workspace.metric else dict.fromkeys(facts.workspace.recipe.panel, "accuracy")
+    return {} if own is facts.workspace.metric else dict.fromkeys(facts.workspace.recipe.ensemble, "accuracy")
 
 
 def _by_class(facts: Facts) -> dict[str, Any]:
     """Agreement by class; where there are several heads of the first, its name, and the others under theirs."""
-    workspace, exam, student = facts.workspace, facts.shown.exam, facts.shown.scores
-    teacher, labels = exam.teacher("test"), exam.labels["test"]
+    workspace, evaluation, student = facts.workspace, facts.shown.evaluation, facts.shown.scores
+    teacher, labels = evaluation.teacher("test"), evaluation.labels["test"]
     found = {
         name: per_class(
             student[:, where], teacher[:, where], labels_of(labels, workspace.heads, name), workspace.classes[where]
@@ -205,7 +205,7 @@ def _stages(facts: Facts) -> list[dict[str, Any]]:
     together = {
         **teachers[0],
         **{key: sum(row[key] for row in teachers) for key in ("params", "size_bytes", "seconds")},
-        **{f"value_{s}": facts.exam.teacher_value(s) for s in ("validation", "test")},
+        **{f"value_{s}": facts.evaluation.teacher_value(s) for s in ("validation", "test")},
     }
     numbered = [{**row, "name": f"teacher {i + 1}"} for i, row in enumerate(teachers)]
     return [together, *numbered, *(row for step, row in rows if not isinstance(step, TeachStep))]
@@ -237,18 +237,18 @@ def _stage_size(facts: Facts, step: TrainedStep) -> int:
 
 
 def _stage_value(facts: Facts, step: TrainedStep, split: str) -> float:
-    workspace, teacher = facts.workspace, facts.exam.teacher(split)
+    workspace, teacher = facts.workspace, facts.evaluation.teacher(split)
     if not isinstance(step, TeachStep):
-        return facts.exam.value(split, facts.stage_scores(step.name, split))
-    own = teacher if len(workspace.feeds) == 1 else facts.stage_scores(step.name, split)
+        return facts.evaluation.value(split, facts.torch_reference(step.name, split))
+    own = teacher if len(workspace.feeds) == 1 else facts.torch_reference(step.name, split)
     feed = workspace.feed_of(step.name)
     said = teacher if len(own[0]) == len(teacher[0]) else own
-    return workspace.judge_of(step.name)(own, feed.labels(split), said, feed.raw(split))
+    return workspace.evaluator_of(step.name)(own, feed.labels(split), said, feed.raw(split))
 
 
 def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
     name, choice = measured.target.name, facts.choices[measured.target.name]
-    teacher_value = measured.exam.teacher_value("validation")
+    teacher_value = measured.evaluation.teacher_value("validation")
     shipped = choice.shipped or min(measured.candidates.values(), key=lambda c: -c.value_validation).name
     contender = next(c for c in measured.contenders() if c.name == shipped)
     profiles = measured.profiles
@@ -276,8 +276,8 @@ def _candidate(facts: Facts, measured: Measured, candidate: Candidate, profile: 
         "pruned": candidate.pruned,
         "size_bytes": candidate.size_bytes,
         "value_validation": candidate.value_validation,
-        "value_test": measured.exam.value("test", got),
-        "scored": {split: measured.exam.length(split) for split in ("validation", "test")},
+        "value_test": measured.evaluation.value("test", got),
+        "scored": {split: measured.evaluation.length(split) for split in ("validation", "test")},
         "latency_ms": {key: summary[key] for key in ("p50", "p90", "p99", "mean", "min", "max")},
         "throughput": measured.target.shapes.batch / (summary["p50"] / 1e3),
         "samples": len(candidate.samples_ns),
@@ -293,15 +293,17 @@ def _candidate(facts: Facts, measured: Measured, candidate: Candidate, profile: 
 
 def _parity(facts: Facts, measured: Measured, candidate: Candidate) -> dict[str, Any]:
     """The file on its runtime against the torch model it came from, over all splits up to 10,000 samples."""
-    exam, left = measured.exam, PARITY_SAMPLES
+    evaluation, left = measured.evaluation, PARITY_SAMPLES
     step = _step_of(facts, measured.target.name, candidate.name)
     got, wanted = [], []
     for split in SPLITS:
-        count = min(left, exam.length(split))
+        count = min(left, evaluation.length(split))
         left -= count
         if count:
             got.append(measured.scores(candidate.name, split, count))
-            wanted.append(exam.of_rows(split, facts.stage_scores(step, split, numerics=candidate.numerics))[:count])
+            wanted.append(
+                evaluation.of_rows(split, facts.torch_reference(step, split, numerics=candidate.numerics))[:count]
+            )
     return parity.compare(np.concatenate(got), np.concatenate(wanted), heads=facts.workspace.heads).as_dict()
 
 

@@ -37,7 +37,7 @@ class Runner(Protocol):
         """``{"facts": host.facts(), "key": host.measured_key(0)}`` of that machine."""
 
 
-class Machine(Runner, Protocol):
+class BuildRunner(Runner, Protocol):
     """A runner for a build, which also asks what a machine is and what its runtime runs."""
 
     def isa(self) -> Set[str]:
@@ -56,7 +56,7 @@ class Machine(Runner, Protocol):
         """
 
 
-class Here:
+class LocalRunner:
     """Processes on this machine."""
 
     def bench(self, job: BenchJob) -> BenchResult:
@@ -85,7 +85,7 @@ class Here:
 
 
 @dataclass
-class Elsewhere:
+class DeviceRunner:
     """A device, over a connection that is opened for each job: hours of training may lie between two."""
 
     device: str
@@ -142,23 +142,23 @@ def kernels(
     return found
 
 
-def of(device: str, tell: remote.Tell = lambda line: None) -> Machine:
+def of(device: str, tell: remote.Tell = lambda line: None) -> BuildRunner:
     """A runner for a long story.
 
     Raises:
         UsageError: neither an address nor a device's name.
     """
     if device == "local":
-        return Here()
+        return LocalRunner()
     find(device)
-    return Elsewhere(device, tell)
+    return DeviceRunner(device, tell)
 
 
 @contextlib.contextmanager
 def opened(device: str, tell: Callable[[str], None] = lambda line: None) -> Iterator[Runner]:
     """A runner for a few jobs in a row, over one connection."""
     if device == "local":
-        yield Here()
+        yield LocalRunner()
         return
     with remote.Remote(find(device), tell) as there:
         yield there

@@ -210,7 +210,7 @@ class Recipe(Frozen):
         return flat(tables) if isinstance(tables, Mapping) else tables
 
     @property
-    def panel(self) -> dict[str, Teacher]:
+    def ensemble(self) -> dict[str, Teacher]:
         """Every teacher by the name of its step: ``teacher``, ``teacher 2`` and so on, each with its own seed."""
         found = {}
         for i, table in enumerate((self.teacher, *self.teachers)):

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from edgekd.base.errors import IntegrityError
 from edgekd.base.plain import plain
-from edgekd.build.request import Order
+from edgekd.build.request import BuildRequest
 from edgekd.metrics._make import metric_name
 from edgekd.report import text, tuned
 from edgekd.runtime import bundle
@@ -45,7 +45,7 @@ class Facts:
     """
 
     recipe: Recipe
-    order: Order
+    order: BuildRequest
     study: Study
     prefer: Prefer
     ended: str

@@ -17,7 +17,7 @@ from edgekd.base.errors import DivergedError, ExportError, FactoryError, GateErr
 from edgekd.base.plain import plain
 from edgekd.build import request
 from edgekd.build.prepare import Objects
-from edgekd.build.request import Order
+from edgekd.build.request import BuildRequest
 from edgekd.build.store import canonical, sha256
 from edgekd.learn.data._checks import loaded
 from edgekd.spec import recipe as recipes
@@ -33,7 +33,7 @@ TIRED = 100  # recipes in a row that were tried before: there is hardly another
 AGAIN = 3  # of which the sampler names so many, and chance the others
 WAIT_S = 1.0
 Tell = Callable[[str], None]
-Build = Callable[[Order, Objects], object]
+Build = Callable[[BuildRequest, Objects], object]
 
 
 @dataclass(frozen=True)
@@ -301,7 +301,7 @@ def _study(lab: Lab, recipe: Recipe, knobs: Mapping[str, Knob], wanted: Wanted) 
 
 
 @contextmanager
-def _alone(order: Order, name: str) -> Iterator[None]:
+def _alone(order: BuildRequest, name: str) -> Iterator[None]:
     """Of several workers that are done one after the other builds."""
     folder = order.store.root / "tune"
     with disk(folder):
@@ -310,7 +310,7 @@ def _alone(order: Order, name: str) -> Iterator[None]:
             yield
 
 
-def _check_free(order: Order, study: Study, overwrite: bool) -> None:
+def _check_free(order: BuildRequest, study: Study, overwrite: bool) -> None:
     """Tell before the search that the bundle could not be written; an earlier choice of this study gives way."""
     out = order.out
     if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekd.build import compression, exports, measure, rehearsal, run
-from edgekd.build.evaluation import Exam
+from edgekd.build.evaluation import EvaluationSet
 from edgekd.build.plan import TeachStep
 from edgekd.build.prepare import Objects, prepare
-from edgekd.build.request import Order, identified
-from edgekd.build.torch_reference import StageScores
+from edgekd.build.request import BuildRequest, identified
+from edgekd.build.torch_reference import TorchReference
 from edgekd.build.workspace import Workspace
 from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
@@ -29,11 +29,11 @@ RUNG = 1 / 3  # of the epochs
 class Lab:
     """What all trials share: the order they are variations of, its data (read once), and the wishes."""
 
-    order: Order
+    order: BuildRequest
     dataset: Dataset
     budget: Budget
 
-    def order_of(self, recipe: Recipe) -> Order:
+    def order_of(self, recipe: Recipe) -> BuildRequest:
         """The order of one of the recipes."""
         base = self.order
         final = quickened(recipe) if base.quick else recipe
@@ -91,12 +91,12 @@ def rung(lab: Lab, recipe: Recipe) -> float:
 
 
 def _rung(workspace: Workspace) -> float:
-    trained, watching = run.train_all(workspace)
-    exam = Exam.of(workspace.feed, watching.split, workspace.judge_of("student"))
-    scores = StageScores(workspace, trained)
+    trained, teacher_outputs = run.train_all(workspace)
+    evaluation = EvaluationSet.of(workspace.feed, teacher_outputs.split, workspace.evaluator_of("student"))
+    scores = TorchReference(workspace, trained)
     names = {c.step for candidates in workspace.plan.candidates.values() for c in candidates}
     last = [step.name for _, step in workspace.plan.walk() if step.name in names][-1]
-    return exam.value("validation", scores(last, "validation"))
+    return evaluation.value("validation", scores(last, "validation"))
 
 
 def full(lab: Lab, recipe: Recipe, number: int) -> Result:
@@ -115,7 +115,7 @@ def _result(
     beyond: dict[str, float] = {}
     gates: list[str] = []
     for name, choice in choices.items():
-        contenders, teacher = measured[name].contenders(), measured[name].exam.teacher_value("validation")
+        contenders, teacher = measured[name].contenders(), measured[name].evaluation.teacher_value("validation")
         lost = {
             c.name: missed(budget, drop=teacher - c.value, latency_ms=c.p50_ms, size_bytes=c.size_bytes)
             for c in contenders

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import mean_squared_error
 
 from edgekd.base import plugins
-from edgekd.metrics._judge import Judge
+from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import metric_of_teacher
 
 KINDS = plugins.kinds("metrics")
@@ -91,7 +91,7 @@ def test_what_a_metric_is_held_against(labelled: bool) -> None:
     teacher = np.random.default_rng(1).standard_normal(scores.shape)
 
     def asked(kind: str) -> float:
-        return Judge(metric(kind), {"logits": 4})(scores, labels if labelled else None, teacher, raw)
+        return Evaluator(metric(kind), {"logits": 4})(scores, labels if labelled else None, teacher, raw)
 
     assert asked("agreement") == np.mean(scores.argmax(1) == teacher.argmax(1))
     assert asked("mse") == pytest.approx(-np.mean((scores - teacher) ** 2))

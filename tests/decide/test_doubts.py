@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgekd.build.evaluation import Exam
+from edgekd.build.evaluation import EvaluationSet
 from edgekd.decide.choose import Contender
 from edgekd.decide.doubts import Drop, about_drop, advice, resolution
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
-from edgekd.metrics._judge import Judge
+from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.metrics.macro_f1 import MacroF1
 from edgekd.spec.recipe import Augment, Budget
@@ -41,17 +41,17 @@ def test_one_sentence_of_a_wish_in_doubt(
     assert about_drop("here, int8", Budget(max_drop=0.5), *drops) is None
 
 
-def exam(metric: object) -> Exam:
+def evaluation(metric: object) -> EvaluationSet:
     x = np.random.default_rng(0).normal(size=(400, 2)).astype(np.float32)
     split = Split(x, x.argmax(1))
     feed = Feed(Dataset(split, split, split, ("a", "b"), ()), (), Augment(views=1), 0)
-    return Exam.of(feed, lambda name: feed.raw(name), Judge(metric, {"logits": 2}))  # type: ignore[arg-type]
+    return EvaluationSet.of(feed, lambda name: feed.raw(name), Evaluator(metric, {"logits": 2}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("metric", [Accuracy(), MacroF1()])
 def test_intervals_are_paired(metric: object) -> None:
     """Against itself a candidate has no drop in any resample, although its value moves."""
-    asked = exam(metric)
+    asked = evaluation(metric)
     worse = asked.teacher("test").copy()
     worse[:40] *= -1
     told = asked.intervals("test", worse)

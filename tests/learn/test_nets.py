@@ -173,7 +173,7 @@ def feed() -> Feed:
 
 def trained(net: nn.Module, batch: int = 8, lr: float = 1e-9, kind: str = "cross_entropy") -> dict[str, Any]:
     schedule = Schedule(epochs=1, batch_size=batch, lr=lr)
-    return train.fit(net, train.Task(make_terms(({"kind": kind},)), feed(), schedule, 0, where="student"))[0]
+    return train.fit(net, train.TrainingJob(make_terms(({"kind": kind},)), feed(), schedule, 0, where="student"))[0]
 
 
 def pair(net: Net, y: Tensor) -> Any:

@@ -29,7 +29,7 @@ def network(width: int) -> nn.Module:
     return made
 
 
-def task(*tables: dict[str, Any], epochs: int = 3, **more: Any) -> train.Task:
+def task(*tables: dict[str, Any], epochs: int = 3, **more: Any) -> train.TrainingJob:
     data = Made((8, 8, 1), classes=4, train=80, validation=32, test=16).load()
     feed = Feed(data, data.preprocess, Augment(flip=True, crop=1, views=2), seed=3)
     teacher = network(12)
@@ -38,7 +38,9 @@ def task(*tables: dict[str, Any], epochs: int = 3, **more: Any) -> train.Task:
         return train.predict_view(teacher, feed, view)
 
     live = (teacher.eval(), feed)
-    return train.Task(make_terms(tables), feed, Schedule(epochs=epochs, batch_size=16), 5, says, live=live, **more)
+    return train.TrainingJob(
+        make_terms(tables), feed, Schedule(epochs=epochs, batch_size=16), 5, says, live=live, **more
+    )
 
 
 def test_a_weight_goes_in_a_straight_line() -> None:

@@ -32,13 +32,13 @@ def module() -> nn.Module:
     return made
 
 
-def task(schedule: Schedule, **changed: Any) -> train.Task:
+def task(schedule: Schedule, **changed: Any) -> train.TrainingJob:
     terms = make_terms([{"kind": "kl", "weight": 0.7}, {"kind": "cross_entropy", "weight": 0.3}])
 
     def teacher(view: int) -> np.ndarray:
         return np.random.default_rng(view).standard_normal((80, 4), dtype=np.float32)
 
-    return train.Task(
+    return train.TrainingJob(
         **{"terms": terms, "feed": feed(), "schedule": schedule, "seed": 5, "teacher": teacher, **changed}
     )
 

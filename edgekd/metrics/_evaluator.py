@@ -15,7 +15,7 @@ from edgekd.metrics._base import Metric, PerSample, Scores
 
 
 @dataclass(frozen=True)
-class Judge:
+class Evaluator:
     """The recipe's metric; the values of several heads are averaged.
 
     Attributes:
