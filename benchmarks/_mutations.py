@@ -22,7 +22,8 @@ from torch.nn import functional as F
 from edgekd import api
 from edgekd.base import closure, plugins
 from edgekd.base.errors import EdgekdError
-from edgekd.build import code_keys, request
+from edgekd.build import code_keys
+from edgekd.build import request as requests
 from edgekd.build.prepare import Objects, prepare
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.spec import target
@@ -263,17 +264,17 @@ def world(root: Path, of: str) -> Iterator[World]:
             del sys.modules[name]
 
 
-def order_of(made: World, **how: Any) -> request.BuildRequest:
+def order_of(made: World, **how: Any) -> requests.BuildRequest:
     """The checked order of a world as it stands."""
     how = {"cache": made.root.parent / "cache", "out": made.root.parent / "out", **how}
     targets = [str(made.file("mine.toml"))]
     if made.given is None:
-        return request.take(str(made.file("recipe.toml")), targets, made.settings, **how)
+        return requests.make(str(made.file("recipe.toml")), targets, made.settings, **how)
     own = {"student": {"epochs": 1}, "compress": [{"kind": "channel_prune"}, {"kind": "int8_qat"}]}
     table = api._table(own, made.given, None)
     assert made.given.dataset is not None
     key = api._objects_key(made.given, table)
-    return request.take(table, targets, data=fingerprint(made.given.dataset), objects=key, **how)
+    return requests.make(table, targets, data=fingerprint(made.given.dataset), objects=key, **how)
 
 
 def keys(made: World) -> dict[str, str]:
@@ -284,7 +285,7 @@ def keys(made: World) -> dict[str, str]:
     except EdgekdError as err:
         return {"refused": str(err)}
     found = {name: step.key for name, step in bench.plan.steps.items()}
-    return {**found, BUNDLE: request.identified(order, seen=True).identity}
+    return {**found, BUNDLE: requests.identified(order, seen=True).identity}
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:

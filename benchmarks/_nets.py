@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from edgekd.base.preprocess import Inputs
-from edgekd.build import context, request
+from edgekd.build import context
+from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.evaluation import Scores, joined
 from edgekd.build.prepare import Objects, prepare
@@ -115,12 +116,12 @@ def _itself() -> dict[str, Any]:
     return {"from_teacher": [], "epochs": 0, "batch_size": 128, "lr": 4e-3}
 
 
-def order_of(name: str, data: Path, targets: Sequence[str], *, trained_int8: bool = True) -> request.BuildRequest:
+def order_of(name: str, data: Path, targets: Sequence[str], *, trained_int8: bool = True) -> requests.BuildRequest:
     """What is built of a net."""
     recipe = table(name, data)
     if not trained_int8:
         recipe["compress"] = [PTQ]
-    return request.take(recipe, targets, progress=told)
+    return requests.make(recipe, targets, progress=told)
 
 
 def make(name: str, data: Path, targets: Sequence[str], *, trained_int8: bool = True) -> Net:

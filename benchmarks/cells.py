@@ -20,7 +20,8 @@ from typing import Any
 import _common
 
 from edgekd.base.preprocess import Inputs
-from edgekd.build import measure, request, timing
+from edgekd.build import measure, timing
+from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
 from edgekd.decide import choose, fallbacks
@@ -74,7 +75,7 @@ def recipe(name: str, chain: list[dict[str, Any]]) -> dict[str, Any]:
 
 def cells(name: str, chain: list[dict[str, Any]], cache: Path, again: float) -> list[dict[str, Any]]:
     """Every candidate but fp32 on every target, against fp32."""
-    order = request.take(recipe(name, chain), TARGETS, cache=cache)
+    order = requests.make(recipe(name, chain), TARGETS, cache=cache)
     bench = prepare(order, Objects())
     made = running.make_all(bench, running.SECONDS)  # as a build: in sessions, which see a host that drifts
     evaluation, measured = made.evaluation, made.measured

@@ -17,7 +17,8 @@ from typing import Any
 import _common
 from safetensors.torch import save_file
 
-from edgekd.build import request, teach
+from edgekd.build import request as requests
+from edgekd.build import teach
 from edgekd.build.plan import TeachStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.learn import train
@@ -39,7 +40,7 @@ def settings(net: str, data: Path, seed: int, epochs: int) -> list[str]:
 
 def run(net: str, data: Path, seed: int, epochs: int) -> dict[str, Any]:
     """Train one net and keep it."""
-    order = request.take("cifar10-resnet", ["ort-cpu"], settings(net, data, seed, epochs), progress=told)
+    order = requests.make("cifar10-resnet", ["ort-cpu"], settings(net, data, seed, epochs), progress=told)
     bench = prepare(order, Objects())
     started = time.time()
     trained = teach.teacher(bench, bench.plan.get("teacher", TeachStep))

@@ -25,7 +25,7 @@ from pathlib import Path
 import _nets
 import matrix
 
-from edgekd.build import request
+from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.store import Store
@@ -38,7 +38,7 @@ PART = 15 << 20
 INDEX = "steps.json"
 
 
-def orders_of(job: str, data: Path, folder: Path) -> list[request.BuildRequest]:
+def orders_of(job: str, data: Path, folder: Path) -> list[requests.BuildRequest]:
     """What a job builds."""
     kind, name, *seed = job.split(":")
     if kind == "nets":

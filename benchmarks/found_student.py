@@ -27,8 +27,9 @@ import torch
 from matrix import interval
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgekd.build import request, target_runtime
+from edgekd.build import request as requests
 from edgekd.build import run as running
+from edgekd.build import target_runtime
 from edgekd.build.prepare import Objects, prepare
 from edgekd.runtime import bench
 from edgekd.runtime.backends import _base as backends
@@ -61,7 +62,7 @@ def made(name: str, toml: str, seed: int, data: Path) -> tuple[dict[str, dict[st
         table = recipes.parse(tomllib.loads(toml), "recipe").model_dump(mode="json", exclude_unset=True)
         table["data"]["path"] = str(data / "cifar10_jpeg.npz")
     table["teacher"]["checkpoint"] = str(_nets.CHECKPOINTS / f"cifar_resnet20_seed{seed}.safetensors")
-    order = request.take(table | {"seed": seed}, TARGETS, progress=_nets.told)
+    order = requests.make(table | {"seed": seed}, TARGETS, progress=_nets.told)
     bench_ = prepare(order, Objects())
     trained, _ = running.train_all(bench_)
     net = _nets.Net(name, bench_, trained, running.export_all(bench_, trained))

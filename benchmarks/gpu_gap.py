@@ -21,8 +21,9 @@ import numpy as np
 import torch
 
 from edgekd.base import host
-from edgekd.build import request, target_runtime, teach
+from edgekd.build import request as requests
 from edgekd.build import run as running
+from edgekd.build import target_runtime, teach
 from edgekd.build.plan import TeachStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.workspace import Workspace
@@ -49,7 +50,7 @@ def train_one(folder: Path, data: Path, seed: int, student: str, epochs: int) ->
     """Train a student, and what it learns from; its files and what each of its nets says to the test split."""
     asked = settings(data, seed, epochs)
     asked += [f"teacher.model={STUDENT}"] if student == "alone" else []
-    order = request.take("cifar10-resnet56", TARGETS, asked, progress=told)
+    order = requests.make("cifar10-resnet56", TARGETS, asked, progress=told)
     bench = prepare(order, Objects())
     started = time.time()
     place = folder / f"{student}_seed{seed}"
@@ -88,7 +89,7 @@ def keep(folder: Path, data: Path) -> None:
     seeds = sorted(int(place.name.removeprefix("distilled_seed")) for place in folder.glob("distilled_seed*"))
     trained = {p.parent.name: json.loads(p.read_text()) for p in sorted(folder.glob("*/trained.json"))}
     epochs = trained[f"distilled_seed{seeds[0]}"]["epochs"]
-    feed = prepare(request.take("cifar10-resnet56", TARGETS, settings(data, 0, epochs)), Objects()).feed
+    feed = prepare(requests.make("cifar10-resnet56", TARGETS, settings(data, 0, epochs)), Objects()).feed
     labels = feed.labels("test")
     right: dict[str, list[np.ndarray]] = {}
     for seed in seeds:

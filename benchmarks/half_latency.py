@@ -20,8 +20,9 @@ import _nets
 import numpy as np
 from matrix import interval
 
-from edgekd.build import request, target_runtime
+from edgekd.build import request as requests
 from edgekd.build import run as running
+from edgekd.build import target_runtime
 from edgekd.build.prepare import Objects, prepare
 from edgekd.learn import train
 from edgekd.runtime import bench as benching
@@ -47,7 +48,7 @@ def run(seed: int, data: Path, epochs: int) -> dict[str, Any]:
     """Both ways from one checkpoint."""
     files, right, widths = {}, {}, {}
     for way in WAYS:
-        order = request.take(recipe(seed, way, data, epochs), [TARGET], progress=_nets.told)
+        order = requests.make(recipe(seed, way, data, epochs), [TARGET], progress=_nets.told)
         bench = prepare(order, Objects())
         trained, _ = running.train_all(bench)
         onnx = running.export_all(bench, trained)[TARGET]

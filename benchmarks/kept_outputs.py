@@ -19,7 +19,7 @@ from typing import Any
 
 import _common
 
-from edgekd.build import request
+from edgekd.build import request as requests
 from edgekd.build.ensemble import CachedOutputs
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.workspace import Workspace
@@ -49,7 +49,7 @@ def fit(bench: Workspace, tables: list[dict[str, Any]], teacher: Teacher | None,
 def main() -> None:
     """Measure, hold the two limits, write the result."""
     with tempfile.TemporaryDirectory() as folder:
-        order = request.take("cifar10-resnet56", ["ort-cpu"], SETTINGS, cache=Path(folder))
+        order = requests.make("cifar10-resnet56", ["ort-cpu"], SETTINGS, cache=Path(folder))
         bench = prepare(order, Objects())
         teacher = bench.untrained("teacher").module.eval()
 

@@ -30,8 +30,9 @@ import edgekd
 from edgekd import pipeline
 from edgekd.base.errors import EdgekdError
 from edgekd.base.heads import labels_of, split
-from edgekd.build import request, target_runtime
+from edgekd.build import request as requests
 from edgekd.build import run as running
+from edgekd.build import target_runtime
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
@@ -100,14 +101,14 @@ def cell(recipe: str, data: Path | None, seed: int, build: bool) -> dict[str, An
 
 def orders_of(
     recipe: str, data: Path | None, seed: int, folder: Path
-) -> tuple[request.BuildRequest, request.BuildRequest]:
+) -> tuple[requests.BuildRequest, requests.BuildRequest]:
     """What is built of a cell: with a teacher, and alone."""
     settings = [f"seed={seed}", "teacher.seed=0", *([] if data is None else [f"data.path={data}"])]
     more = recipes.load(recipe)[0].teachers
     settings += [f"teachers.{i}.seed={i + 1}" for i in range(len(more))]
     return (
-        request.take(recipe, [], settings, out=folder / "out", progress=told, keep_candidates=True),
-        request.take(without_teacher(recipe, settings), [], out=folder / "alone", progress=told),
+        requests.make(recipe, [], settings, out=folder / "out", progress=told, keep_candidates=True),
+        requests.make(without_teacher(recipe, settings), [], out=folder / "alone", progress=told),
     )
 
 

@@ -16,7 +16,7 @@ import _common
 import _nets
 
 from edgekd import pipeline
-from edgekd.build import request
+from edgekd.build import request as requests
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     checkpoint = _nets.CHECKPOINTS / "cifar_resnet20_seed0.safetensors"
     settings = [f"data.path={given.data / 'cifar10_jpeg.npz'}", f"teacher.checkpoint={checkpoint}"]
     with tempfile.TemporaryDirectory() as folder:
-        order = request.take("one-tenth", [], settings, out=Path(folder, "out"), progress=_nets.told)
+        order = requests.make("one-tenth", [], settings, out=Path(folder, "out"), progress=_nets.told)
         found = dict(pipeline.run(order))
     attribution = found.pop("details")["attribution"]
     _common.write("one_tenth_seed0", {"report": found, "attribution": attribution})

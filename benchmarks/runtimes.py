@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 import edgekd
-from edgekd.build import request
+from edgekd.build import request as requests
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = {
@@ -41,7 +41,7 @@ def build(folder: Path) -> dict[str, tuple[Path, Path]]:
     made = {}
     for name, recipe, quick, own in (("digits", "digits", False, ()), ("texts", "bert-distilbert", True, _small.TEXTS)):
         out, settings = folder / name, [*SHIPS, *own]
-        order = request.take(recipe, list(TARGET.values()), settings, quick=quick)
+        order = requests.make(recipe, list(TARGET.values()), settings, quick=quick)
         line = [sys.executable, "-m", "edgekd", "build", recipe, "--overwrite", "--out", str(out)]
         line += ["--quick"] * quick
         line += [part for target in TARGET.values() for part in ("--target", target)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from edgekd import pipeline
 from edgekd.base import preprocess
 from edgekd.base.disk import users_path
 from edgekd.base.errors import UsageError, in_python
-from edgekd.build import network_key, request
+from edgekd.base.notes import Progress
+from edgekd.build import network_key
+from edgekd.build import request as requests
 from edgekd.build.prepare import Objects
 from edgekd.build.store import canonical, sha256
 from edgekd.cli import console
@@ -53,7 +55,7 @@ def build(
     keep_candidates: bool = False,
     explain: bool = False,
     cache: str | Path | None = None,
-    progress: Callable[[dict[str, Any]], None] | bool | None = None,
+    progress: Progress | bool | None = None,
 ) -> Mapping[str, Any]:
     """Build a bundle and return its report (the contract of report.json).
 
@@ -80,7 +82,7 @@ def build(
     given = Objects(dataset, teacher, student)
     table = _table(recipe, given, budget)
     with _watched(progress) as told:
-        order = request.take(
+        request = requests.make(
             table,
             [targets] if isinstance(targets, str) else targets,
             data=None if dataset is None else fingerprint(dataset),
@@ -93,17 +95,17 @@ def build(
             explain=explain,
             progress=told,
         )
-        found = request.standing(order)
-        return pipeline.run(order, given) if found is None else found
+        found = requests.standing(request)
+        return pipeline.run(request, given) if found is None else found
 
 
-def _watched(progress: Callable[[dict[str, Any]], None] | bool | None) -> AbstractContextManager[request.Progress]:
+def _watched(progress: Progress | bool | None) -> AbstractContextManager[Progress]:
     """Whom the build tells how far it is."""
     if progress is None:
         progress = "ipykernel" in sys.modules or hasattr(sys, "ps1")
     if not isinstance(progress, bool):
         return nullcontext(progress)
-    return console.Progress() if progress else nullcontext(request.silent)
+    return console.ProgressBars() if progress else nullcontext(requests.silent)
 
 
 def _table(recipe: str | Path | Mapping[str, Any] | None, given: Objects, budget: Mapping[str, Any] | None) -> Any:

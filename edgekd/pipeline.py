@@ -11,12 +11,13 @@ from edgekd.analysis import loss_ablation, student_analysis
 from edgekd.base import host
 from edgekd.base.disk import as_it_was, replace_file, samples_page
 from edgekd.base.errors import reading
-from edgekd.build import baseline, plan_rows, rehearsal, request
+from edgekd.build import baseline, plan_rows, rehearsal
+from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.ensemble import TeacherOutputs
 from edgekd.build.plan import DistilStep
 from edgekd.build.prepare import Objects
-from edgekd.build.request import BuildRequest
+from edgekd.build.requests import BuildRequest
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.decide.budget import resolved
@@ -25,54 +26,54 @@ from edgekd.publish import app_files, pages, record, sbom
 from edgekd.runtime import bundle
 
 
-def run(order: BuildRequest, objects: Objects | None = None) -> Mapping[str, Any]:
-    """Build the bundle of an order and return its report.
+def run(request: BuildRequest, objects: Objects | None = None) -> Mapping[str, Any]:
+    """Build the bundle of a build request and return its report.
 
     Raises:
         GateError: nothing inside the budget on some target; an earlier bundle stays as it was.
         EdgekdError: see ``errors``.
     """
-    if (cpus := host.cores()) > order.recipe.threads:
-        order.progress({"step": threads.told(order.recipe.threads, cpus), "epoch": None})
-    with threads.fixed(order.recipe.threads):
-        return _run(order, objects or Objects())
+    if (cpus := host.cores()) > request.recipe.threads:
+        request.progress({"step": threads.told(request.recipe.threads, cpus), "epoch": None})
+    with threads.fixed(request.recipe.threads):
+        return _run(request, objects or Objects())
 
 
-def _run(order: BuildRequest, objects: Objects) -> Mapping[str, Any]:
-    workspace = running.checked(order, objects)
-    whole = request.identified(order, seen=True)
-    if whole.identity != order.identity and (found := request.standing(whole)) is not None:
+def _run(request: BuildRequest, objects: Objects) -> Mapping[str, Any]:
+    workspace = running.checked(request, objects)
+    whole = requests.identified(request, seen=True)
+    if whole.identity != request.identity and (found := requests.standing(whole)) is not None:
         return found
-    order = whole
-    with reading(order.file):
-        if order.quick:
+    request = whole
+    with reading(request.file):
+        if request.quick:
             rehearsal.check(workspace)  # such a build is a rehearsal itself
         else:
             rehearsal.run(workspace)
     trained, teacher_outputs, torch_reference, evaluation, measured = running.make_all(
-        workspace, running.seconds(order)
+        workspace, running.seconds(request)
     )
-    budget = resolved(order.recipe.budget, running.teacher_bytes(workspace, trained))
-    choices = running.choose_all(measured, budget, gated=not order.quick)
-    explained = explain_losses(workspace, trained, teacher_outputs) if order.explain else None
-    plain = baseline.make(workspace, evaluation, quick=order.quick)
-    facts = record.Facts(
-        workspace, trained, torch_reference, evaluation, measured, choices, budget, order.quick, explained, plain
+    budget = resolved(request.recipe.budget, running.teacher_bytes(workspace, trained))
+    choices = running.choose_all(measured, budget, gated=not request.quick)
+    explained = explain_losses(workspace, trained, teacher_outputs) if request.explain else None
+    plain = baseline.make(workspace, evaluation, quick=request.quick)
+    facts = record.BuildFacts(
+        workspace, trained, torch_reference, evaluation, measured, choices, budget, request.quick, explained, plain
     )
     document = record.make(facts)
     files = pages.write_pages(document, record.samples(facts))
     apart = report.samples_page(document, student_analysis.samples(workspace, facts.shown)).encode()
-    if order.keep_candidates:
-        pages.keep_candidates(order.out, measured)
-    hints = [] if order.quick else pages.advice(order, measured, choices, budget)
-    pages.gate(order, choices, {**files, "samples.html": apart}, hints)
-    made = record.bundle(facts, order.identity)
+    if request.keep_candidates:
+        pages.keep_candidates(request.out, measured)
+    hints = [] if request.quick else pages.advice(request, measured, choices, budget)
+    pages.gate(request, choices, {**files, "samples.html": apart}, hints)
+    made = record.bundle(facts, request.identity)
     files = {**files, **app_files.make(facts, made, document), made.sbom: sbom.make(made)}
-    page = samples_page(order.out)
+    page = samples_page(request.out)
     with as_it_was(page):
         replace_file(page, apart)  # first: a bundle that stands is not built again
-        remember = functools.partial(request.remember, order)
-        bundle.write(order.out, made, files, overwrite=order.overwrite, remember=remember)
+        remember = functools.partial(requests.remember, request)
+        bundle.write(request.out, made, files, overwrite=request.overwrite, remember=remember)
     return document
 
 
@@ -84,8 +85,8 @@ def explain_losses(
     return loss_ablation.train(workspace, taught_by, teacher_outputs, trained["teacher"].student)
 
 
-def describe(order: BuildRequest, objects: Objects | None = None) -> dict[str, Any]:
-    """The plan of an order as plain data, everything resolved and checked; nothing is trained."""
-    workspace = running.checked(order, objects or Objects())
-    besides = list(loss_ablation.steps_of(workspace).values()) if order.explain else []
-    return plan_rows.describe(order, workspace, besides)
+def describe(request: BuildRequest, objects: Objects | None = None) -> dict[str, Any]:
+    """The plan of a build request as plain data, everything resolved and checked; nothing is trained."""
+    workspace = running.checked(request, objects or Objects())
+    besides = list(loss_ablation.steps_of(workspace).values()) if request.explain else []
+    return plan_rows.describe(request, workspace, besides)

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from edgekd import report
-from edgekd.build import request
+from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects
 from edgekd.cli import console
@@ -45,9 +45,9 @@ def test_a_build_ends_with_its_notes(document: dict[str, Any], tmp_path: Path) -
 
 def test_a_note_of_the_data_is_told_before_anything_trains(capfd: pytest.CaptureFixture[str]) -> None:
     events: list[dict[str, Any]] = []
-    order = request.take("digits", ["ort-cpu"], progress=events.append)
+    order = requests.make("digits", ["ort-cpu"], progress=events.append)
     bench = running.checked(order, Objects(dataset=replace(Digits().load(), notes=(NOTE,))))
     assert bench.notes == (NOTE,)
     (event,) = (event for event in events if "note" in event)
-    console.Progress()(event)
+    console.ProgressBars()(event)
     assert f"note: {NOTE}" in capfd.readouterr().err

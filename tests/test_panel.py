@@ -14,7 +14,8 @@ import edgekd
 from edgekd import pipeline
 from edgekd.base import heads
 from edgekd.base.errors import RecipeError
-from edgekd.build import distil, ensemble, plan, request
+from edgekd.build import distil, ensemble, plan
+from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.plan import DistilStep
 from edgekd.build.prepare import Objects, prepare
@@ -56,7 +57,7 @@ def table(**changed: Any) -> dict[str, Any]:
 
 
 def laid_out(**changed: Any) -> plan.Plan:
-    order = request.take(table(**changed))
+    order = requests.make(table(**changed))
     return prepare(order, Objects()).plan
 
 
@@ -176,7 +177,7 @@ def test_two_teachers_are_not_one_and_the_same() -> None:
 
 
 def test_a_mistake_in_the_second_teacher_names_it() -> None:
-    order = request.take(table(teachers=[{**SMALL["teacher"], "checkpoint": "none.safetensors"}]))
+    order = requests.make(table(teachers=[{**SMALL["teacher"], "checkpoint": "none.safetensors"}]))
     with pytest.raises(RecipeError, match=r"teacher 2\.checkpoint: no such file"):
         prepare(order, Objects()).untrained("teacher 2")
 
@@ -189,7 +190,7 @@ def test_a_head_can_be_called_as_an_output(name: str) -> None:
 
 def test_the_plan_shows_what_is_trained_to_explain_beside_the_student() -> None:
     student = {**SMALL["student"], "generations": 2}
-    order = request.take(table(teachers=[SMALL["teacher"]], student=student), explain=True)
+    order = requests.make(table(teachers=[SMALL["teacher"]], student=student), explain=True)
     rows = [(row["depth"], row["name"]) for row in pipeline.describe(order)["steps"] if "student" in row["name"]]
     assert rows[0] == (1, "student 1 of 2")
     assert set(rows[1:]) == {(2, "student without kl"), (2, "student without cross_entropy"), (2, "student")}
@@ -286,7 +287,7 @@ def test_a_kept_teacher_may_stand_in_another_place(tmp_path: Path) -> None:
     def trained(**teachers: Any) -> list[str]:
         seen: list[dict[str, Any]] = []
         once = table(student={**SMALL["student"], "epochs": 1}, **teachers)
-        order = request.take(once, cache=tmp_path, progress=seen.append)
+        order = requests.make(once, cache=tmp_path, progress=seen.append)
         running.train_all(prepare(order, Objects()))
         return [event["step"] for event in seen if "loss" in event and event["step"].startswith("teacher")]
 
@@ -300,7 +301,7 @@ def test_a_student_made_of_the_teacher_answers_under_the_name_of_its_head() -> N
     data = {**SMALL["data"], "heads": {"half": {"low": [0, 1], "high": [2, 3]}}}
     made = {"from_teacher": [{"kind": "channel_prune", "keep": 1}]}
     teacher = {**SMALL["teacher"], "model": {"kind": "convnet", "width": 32, "depth": 2}}
-    bench = prepare(request.take(table(data=data, teacher=teacher, student=made)), Objects())
+    bench = prepare(requests.make(table(data=data, teacher=teacher, student=made)), Objects())
     student = distil.begin(bench, bench.plan.get("student", DistilStep), bench.untrained("teacher"))
     assert [spec.name for spec in student.outputs] == list(bench.heads) == ["half"]
 
@@ -308,7 +309,7 @@ def test_a_student_made_of_the_teacher_answers_under_the_name_of_its_head() -> N
 def test_a_loss_that_needs_labels_is_told_also_where_there_are_several_heads() -> None:
     data = from_splits(tuple(np.zeros((n, 8, 8, 1), np.uint8) for n in (16, 8, 8)), "data", ["a", "b", "c", "d"])
     heads = {"tone": {}, "half": {"low": [0, 1], "high": [2, 3]}}
-    order = request.take(table(data={**SMALL["data"], "heads": heads}))
+    order = requests.make(table(data={**SMALL["data"], "heads": heads}))
     with pytest.raises(RecipeError, match=r"losses\[1\]\.kind: this loss needs labels"):
         prepare(order, Objects(dataset=data))
 
@@ -316,7 +317,7 @@ def test_a_loss_that_needs_labels_is_told_also_where_there_are_several_heads() -
 def test_every_generation_is_held_against_the_teachers(tmp_path: Path) -> None:
     """A later one learns from the student before it; what its patience and its curve look at is the report's metric."""
     student = {**SMALL["student"], "generations": 2}
-    order = request.take(table(student=student, metric="agreement"), cache=tmp_path)
+    order = requests.make(table(student=student, metric="agreement"), cache=tmp_path)
     bench = prepare(order, Objects())
     trained, teacher_outputs = running.train_all(bench)
     scores = TorchReference(bench, trained)("student", "validation")

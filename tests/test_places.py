@@ -12,7 +12,7 @@ import edgekd
 from edgekd import cli
 from edgekd.base import disk
 from edgekd.base.errors import OutputError, ResourceError, UsageError
-from edgekd.build import request
+from edgekd.build import request as requests
 from edgekd.runtime.local import Settings
 from edgekd.tune import search
 
@@ -26,18 +26,18 @@ def test_places_that_no_bundle_can_be_renamed_to(tmp_path: Path, monkeypatch: py
     above, inner = tmp_path / "here", tmp_path / "here" / "inner"
     for out in (Path("."), Path(".."), Path("a/.."), above, inner, Path("/"), Path("/proc")):
         with pytest.raises(OutputError, match=r"can't be replaced .* allowed: a folder inside it"):
-            request.check_writable(out)
+            requests.check_writable(out)
     for name in ("link", "dangling"):
         with pytest.raises(OutputError, match=r"a symbolic link; found .* allowed: the folder itself"):
-            request.check_writable(tmp_path / name)
+            requests.check_writable(tmp_path / name)
     for out in (Path("x" * 251), Path("x" * 240)):  # the second with .samples.html
         with pytest.raises(OutputError, match=os.strerror(errno.ENAMETOOLONG)):
-            request.check_writable(out)
+            requests.check_writable(out)
     for out in (Path("/proc/new"), Path("/proc/deep/er")):  # says of itself that it may be written
         with pytest.raises(OutputError, match="can't be written"):
-            request.check_writable(out)
+            requests.check_writable(out)
     for out in (Path("new"), Path("../inner/new"), Path("deep/er/new"), tmp_path / "link" / "new", Path("x" * 200)):
-        request.check_writable(out)
+        requests.check_writable(out)
     assert not any(inner.iterdir())
 
 
@@ -58,11 +58,11 @@ def test_a_file_is_put_back_where_what_follows_fails(tmp_path: Path) -> None:
 
 def test_a_bundle_holds_no_other_one(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").touch()  # of something else
-    request.check_writable(tmp_path / "deep" / "out")
+    requests.check_writable(tmp_path / "deep" / "out")
     (tmp_path / "manifest.sha256").touch()
     with pytest.raises(OutputError, match="inside of another bundle"):
-        request.check_writable(tmp_path / "deep" / "out")
-    request.check_writable(tmp_path)
+        requests.check_writable(tmp_path / "deep" / "out")
+    requests.check_writable(tmp_path)
 
 
 def test_paths_of_options_and_arguments_are_read_as_a_shell_does(
@@ -76,8 +76,8 @@ def test_paths_of_options_and_arguments_are_read_as_a_shell_does(
     assert disk.cache_root() == tmp_path / "other" and disk.users_path("~", "x") == tmp_path
     assert disk.users_path("a/~/b~", "x") == Path("a/~/b~")
     taken: list[Path] = []
-    monkeypatch.setattr(request, "take", lambda *_, **given: taken.extend((given["out"], given["cache"])))
-    monkeypatch.setattr(request, "standing", lambda order: {})
+    monkeypatch.setattr(requests, "make", lambda *_, **given: taken.extend((given["out"], given["cache"])))
+    monkeypatch.setattr(requests, "standing", lambda order: {})
     edgekd.build("digits", out="~/x", cache=Path("~/c"), progress=False)
     assert taken == [tmp_path / "x", tmp_path / "c"]
     for given in ({"out": ""}, {"cache": ""}):

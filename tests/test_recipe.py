@@ -10,13 +10,14 @@ import pytest
 from edgekd import pipeline
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError, TargetError, UnavailableError, UsageError
-from edgekd.build import request, target_runtime
+from edgekd.build import request as requests
+from edgekd.build import target_runtime
 from edgekd.spec import recipe, target
 
 
 @pytest.mark.parametrize("name", recipe.builtins())
 def test_every_builtin_recipe_plans_quickly_without_data(name: str, tmp_path: Path) -> None:
-    order = request.take(name, quick=True, cache=tmp_path)
+    order = requests.make(name, quick=True, cache=tmp_path)
     tree = pipeline.describe(order)
     assert tree["targets"] and any(row["name"] == "student" for row in tree["steps"])
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from edgekd import api
 from edgekd.base.errors import ExportError, UsageError
-from edgekd.build import network_key, prepare, rehearsal, request
+from edgekd.build import network_key, prepare, rehearsal
+from edgekd.build import request as requests
 from edgekd.learn import nets
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.learn.student import Student, TensorSpec
@@ -44,7 +45,7 @@ def rehearsed(folder: Path, student: nn.Module, taught_by: nn.Module | None = No
     """The notes of a rehearsal without its runtimes."""
     given = prepare.Objects(DATA, taught_by or Net(), student)
     table = api._table({"student": {"epochs": 1}, "compress": [], **keys}, given, None)
-    order = request.take(table, ["ort-cpu"], data=fingerprint(DATA), objects="x", cache=folder, quick=True)
+    order = requests.make(table, ["ort-cpu"], data=fingerprint(DATA), objects="x", cache=folder, quick=True)
     bench = prepare.prepare(order, given)
     rehearsal._structures(bench)
     return bench.found

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekd.build import request
+from edgekd.build import request as requests
 from edgekd.build.prepare import Objects, prepare
 
 TASKS = {
@@ -27,7 +27,7 @@ TARGETS = ("ort-cpu", "openvino")
 @pytest.mark.parametrize("recipe", TASKS.values(), ids=list(TASKS))
 def test_the_scores_are_a_fresh_processs(recipe: str, quick: Any, tmp_path: Path) -> None:
     folder, settings, _ = quick(recipe)
-    out, order = folder / "out", request.take(recipe, TARGETS, settings, quick=True)
+    out, order = folder / "out", requests.make(recipe, TARGETS, settings, quick=True)
     feed = prepare(order, Objects()).feed
     job: dict[str, Any] = {"out": str(out), "metric": order.recipe.metric}
     for split in ("validation", "test"):

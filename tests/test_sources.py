@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from edgekd.base import closure, plugins
-from edgekd.build import code_keys, planner, request
+from edgekd.build import code_keys, planner
+from edgekd.build import request as requests
 from edgekd.spec import target
 
 TABLE = {"model": {"kind": "python", "factory": "names_of_mine.zoo:net"}}
@@ -50,8 +51,8 @@ def test_a_users_backend_is_in_the_keys(module: Path) -> None:
 
 
 def test_the_identity_is_of_the_code_as_it_was(module: Path, tmp_path: Path) -> None:
-    def take() -> request.BuildRequest:
-        return request.take("digits", ["ort-cpu"], ['student.model={kind="python",factory="names_of_mine.zoo:net"}'])
+    def take() -> requests.BuildRequest:
+        return requests.make("digits", ["ort-cpu"], ['student.model={kind="python",factory="names_of_mine.zoo:net"}'])
 
     order = take()
     before = order.identity
@@ -62,7 +63,7 @@ def test_the_identity_is_of_the_code_as_it_was(module: Path, tmp_path: Path) -> 
 
 def test_compress_steps_train_like_the_student() -> None:
 
-    order = request.take("digits", ["ort-cpu"], ["student.optimizer=sgd", "student.precision=fp32"])
+    order = requests.make("digits", ["ort-cpu"], ["student.optimizer=sgd", "student.precision=fp32"])
     steps = planner.of_recipe(order.recipe, order.targets, order.data, 100).steps.values()
     schedules = [step.schedule for step in steps if step.kind in ("channel_prune", "int8_qat")]
     assert schedules

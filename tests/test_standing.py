@@ -12,8 +12,9 @@ from torch import nn
 
 import edgekd
 from edgekd.base.errors import RecipeError
-from edgekd.build import request, teacher_check
+from edgekd.build import request as requests
 from edgekd.build import run as running
+from edgekd.build import teacher_check
 from edgekd.build.prepare import Objects
 from edgekd.decide.standing import best_order, standing
 from edgekd.learn.data._batches import from_splits
@@ -76,7 +77,7 @@ def bench(tmp_path: Path, **teacher: Any) -> Any:
     data = from_splits([(x, labels)] * 3, "data", ("ant", "bee", "cat"))
     table = {"name": "s", "data": {"source": "objects"}, "teacher": {"model": {"kind": "object"}, **teacher},
              "student": {"model": {"kind": "object"}}, "losses": [{"kind": "kl"}]}  # fmt: skip
-    order = request.take(table, ["ort-cpu"], data="d", objects="o", out=tmp_path / "out", cache=tmp_path / "c")
+    order = requests.make(table, ["ort-cpu"], data="d", objects="o", out=tmp_path / "out", cache=tmp_path / "c")
     return running.checked(order, Objects(data, nn.Linear(4, 3), nn.Linear(4, 3))), np.eye(3, dtype=np.float32)[labels]
 
 

@@ -98,7 +98,7 @@ def test_progress_ends_no_build(number: int, monkeypatch: pytest.MonkeyPatch) ->
             raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(sys, "stderr", Broken())
-    with console.Progress() as progress:
+    with console.ProgressBars() as progress:
         progress({"step": "teacher"})
         progress({"step": "note", "note": "a note"})
     running.tell("a line")

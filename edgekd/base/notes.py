@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+Progress = Callable[[dict[str, Any]], None]  # who is told how far something is, as events
 
-def tell(progress: Callable[[dict[str, Any]], None], notes: Iterable[str]) -> None:
+
+def tell(progress: Progress, notes: Iterable[str]) -> None:
     """Notes to whoever watches the progress, as events ``{"step": "note", "note": sentence}``."""
     for note in notes:
         progress({"step": "note", "note": note})

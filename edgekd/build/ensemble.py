@@ -16,8 +16,7 @@ from edgekd.base.scores import log_softmax
 from edgekd.build.store import Store, canonical, sha256
 from edgekd.learn import nets, train
 from edgekd.learn.feed import Feed
-
-Logits = NDArray[np.float32]
+from edgekd.learn.train import Logits
 
 
 class TeacherOutputs(Protocol):

@@ -15,8 +15,7 @@ from edgekd.base.preprocess import MASK, Inputs
 from edgekd.build import timing
 from edgekd.build.evaluation import EvaluationSet, Scores, joined
 from edgekd.build.kept import document
-from edgekd.build.plan import Candidate as Planned
-from edgekd.build.plan import MeasureStep
+from edgekd.build.plan import MeasureStep, PlannedCandidate
 from edgekd.build.store import Store, canonical, sha256
 from edgekd.build.target_runtime import TargetRuntime
 from edgekd.decide import onnx_graph
@@ -35,7 +34,7 @@ BATCHES = (1, 2, 7, 64)  # held against the shipped one: an app may give as many
 
 
 @dataclass
-class Candidate:
+class MeasuredCandidate:
     """One candidate on one target, as measured; ``also``: what other backends make of its file, by backend.
 
     ``value_ci95``, ``drop_ci95``: on validation; ``sessions_p50_ms``: of each session that it was timed in;
@@ -77,7 +76,7 @@ class Measured:
     """
 
     runtime: TargetRuntime
-    candidates: dict[str, Candidate]
+    candidates: dict[str, MeasuredCandidate]
     host: dict[str, Any]
     evaluation: EvaluationSet
     length: int | None = None
@@ -133,7 +132,7 @@ class Measured:
 
 def run(
     step: MeasureStep,
-    candidates: Sequence[Planned],
+    candidates: Sequence[PlannedCandidate],
     onnx: Mapping[str, bytes],
     evaluation: EvaluationSet,
     of_torch: Mapping[str, Scores],
@@ -165,7 +164,7 @@ def run(
         ran = about.pop("kernels", None)
         kernels = None if ran is None else [Kernel.of(kernel) for kernel in ran]
         more = {**about, "kernels": kernels, "onnx": onnx[c.name]}
-        measured[c.name] = Candidate(c.name, c.numerics, c.pruned, files[c.name], **more)
+        measured[c.name] = MeasuredCandidate(c.name, c.numerics, c.pruned, files[c.name], **more)
     evaluation = evaluation.within(found["seconds"])
     return Measured(runtime, measured, found["host"], evaluation, found["length"], found["preprocess_ms"])
 
@@ -315,7 +314,7 @@ def timed_inputs(sample: Inputs, batch: int) -> Inputs:
     }
 
 
-def _parity_gap(candidate: Candidate) -> str | None:
+def _parity_gap(candidate: MeasuredCandidate) -> str | None:
     """Why a candidate's file does not agree with its torch model, or None.
 
     A float file must agree within its tolerance. An int8 file rounds in other places than fake quantization does,

@@ -161,7 +161,7 @@ class MeasureStep(Step):
 
 
 @dataclass(frozen=True)
-class Candidate:
+class PlannedCandidate:
     """A file that may ship on a target: which trained step it is exported from, and how it is called."""
 
     name: str
@@ -185,7 +185,7 @@ class Plan:
     recipe: Recipe
     runtimes: tuple[TargetRuntime, ...]
     steps: Mapping[str, Step]
-    candidates: Mapping[str, tuple[Candidate, ...]]
+    candidates: Mapping[str, tuple[PlannedCandidate, ...]]
     identity: str
     samples: int
     nets: Mapping[str, str]

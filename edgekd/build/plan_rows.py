@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edgekd.build import measure, rehearsal, request
+from edgekd.build import measure, rehearsal
+from edgekd.build import request as requests
 from edgekd.build.plan import DistilStep, MeasureStep, Step
-from edgekd.build.request import BuildRequest
+from edgekd.build.requests import BuildRequest
 from edgekd.build.workspace import Workspace
 
 
-def describe(order: BuildRequest, workspace: Workspace, besides: Sequence[Step] = ()) -> dict[str, Any]:
+def describe(request: BuildRequest, workspace: Workspace, besides: Sequence[Step] = ()) -> dict[str, Any]:
     """Every step of an order with its key, its cost, and whether it is in the cache; nothing is trained.
 
     Args:
         besides: steps beside the student, at its depth, which the plan does not hold.
     """
-    order, plan = request.identified(order, seen=True), workspace.plan
-    rehearsed = rehearsal.known(plan, order.store, workspace.runner.facts()["key"]) or {"seconds_per_sample": {}}
+    request, plan = requests.identified(request, seen=True), workspace.plan
+    rehearsed = rehearsal.known(plan, request.store, workspace.runner.facts()["key"]) or {"seconds_per_sample": {}}
     rows, tree = [], list(plan.walk())
     place, depth = next((i, depth) for i, (depth, step) in enumerate(tree) if step.name == "student")
     tree[place:place] = [(depth, step) for step in besides]
@@ -38,9 +39,9 @@ def describe(order: BuildRequest, workspace: Workspace, besides: Sequence[Step] 
             }
         )
     return {
-        "name": order.recipe.name,
-        "targets": [t.name for t in order.targets],
-        "identity": order.identity,
+        "name": request.recipe.name,
+        "targets": [t.name for t in request.targets],
+        "identity": request.identity,
         "steps": rows,
     }
 

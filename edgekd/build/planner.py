@@ -16,12 +16,12 @@ from edgekd.build import code_keys, parsed_recipe, step_keys, target_runtime
 from edgekd.build.compression import Compression
 from edgekd.build.parsed_recipe import ParsedRecipe
 from edgekd.build.plan import (
-    Candidate,
     CompressStep,
     DistilStep,
     ExportStep,
     MeasureStep,
     Plan,
+    PlannedCandidate,
     Step,
     TeachStep,
     TrainedStep,
@@ -137,7 +137,7 @@ class _Planner:
             generations.append(self._add(distil_step(self.parsed, teachers, generations, multiple, net=net)))
         return generations[-1]
 
-    def _branch(self, runtime: TargetRuntime, student: DistilStep) -> tuple[Candidate, ...]:
+    def _branch(self, runtime: TargetRuntime, student: DistilStep) -> tuple[PlannedCandidate, ...]:
         """The steps below the student that one target needs, and its candidates in the target's order.
 
         Every pass gives a candidate. What quantizes is a leaf: the passes after it go on from the float student.
@@ -220,7 +220,9 @@ class _Planner:
             alike["precision"] = "auto"  # 8 bits of mantissa can't tell the 256 steps of fake quantization apart
         return {"lr": student.lr / 4, **alike}
 
-    def _candidate(self, name: str, step: TrainedStep, target: Target, numerics: Numerics, pruned: bool) -> Candidate:
+    def _candidate(
+        self, name: str, step: TrainedStep, target: Target, numerics: Numerics, pruned: bool
+    ) -> PlannedCandidate:
         passes = [{"kind": kind} for kind in target.passes]
         key = step_keys.key("lower", "export", step.key, target.opset, numerics.half, numerics.residual, *passes)
         export = ExportStep(
@@ -232,7 +234,7 @@ class _Planner:
             opset=target.opset,
             passes=target.passes,
         )
-        return Candidate(name, step.name, self._add(export, target).name, numerics, pruned)
+        return PlannedCandidate(name, step.name, self._add(export, target).name, numerics, pruned)
 
 
 def distil_step(

@@ -42,7 +42,7 @@ class Objects:
     student: nn.Module | None = None
 
 
-def prepare(order: BuildRequest, objects: Objects, runner: BuildRunner | None = None) -> Workspace:
+def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None = None) -> Workspace:
     """Build and check every part of a recipe before the first batch.
 
     Args:
@@ -52,26 +52,26 @@ def prepare(order: BuildRequest, objects: Objects, runner: BuildRunner | None = 
         UnavailableError: a target can't run where it is measured.
         RecipeError, TargetError, DataError, FactoryError: what would have failed later.
     """
-    recipe, runner = order.recipe, runner or LocalRunner()
-    runtimes = [target_runtime.parse(target) for target in order.targets]
+    recipe, runner = request.recipe, runner or LocalRunner()
+    runtimes = [target_runtime.parse(target) for target in request.targets]
     for runtime in runtimes:
         runtime.check(runner.isa())
         passes(runtime.target.passes)
     parsed = parsed_recipe.parse(recipe)
-    shown = set_up.views(recipe, objects.dataset or loaded(order.source), quick=order.quick)
+    shown = set_up.views(recipe, objects.dataset or loaded(request.source), quick=request.quick)
     parsed = parsed.by_head(shown.heads)
     check_names(shown.heads, shown.feed)
     check_from_teacher(parsed, shown, has_student=objects.student is not None)
-    check_labels(order, shown.feed, parsed.terms, has_teacher=objects.teacher is not None)
+    check_labels(request, shown.feed, parsed.terms, has_teacher=objects.teacher is not None)
     roots = set_up.roots(recipe, shown, objects.teacher, objects.student)
-    nets = networks(order, objects, roots, shown)
-    code_keys.keep_seen(step_keys.tables(recipe, order.targets), order.store.root)
+    nets = networks(request, objects, roots, shown)
+    code_keys.keep_seen(step_keys.tables(recipe, request.targets), request.store.root)
     count, given = shown.feed.length("train"), objects.teacher is not None
-    plan = planner.make(parsed, runtimes, order.data, count, order.quick, given, nets)
+    plan = planner.make(parsed, runtimes, request.data, count, request.quick, given, nets)
     return Workspace(
         recipe=recipe,
         plan=plan,
-        store=order.store,
+        store=request.store,
         feed=shown.feed,
         feeds=shown.feeds,
         classes=shown.dataset.classes,
@@ -79,7 +79,7 @@ def prepare(order: BuildRequest, objects: Objects, runner: BuildRunner | None = 
         roots=roots,
         terms=parsed.terms,
         metric=parsed.metric,
-        progress=order.progress,
+        progress=request.progress,
         runner=runner,
         clocks={runtime.name: clock.of(runtime, run=runner) for runtime in runtimes},
         notes=(*shown.dataset.notes, *reading.notes(shown.feed)),
@@ -87,19 +87,19 @@ def prepare(order: BuildRequest, objects: Objects, runner: BuildRunner | None = 
 
 
 def networks(
-    order: BuildRequest, objects: Objects, roots: Mapping[str, Callable[[], nn.Module]], shown: Views
+    request: BuildRequest, objects: Objects, roots: Mapping[str, Callable[[], nn.Module]], shown: Views
 ) -> dict[str, str]:
     """Fingerprints of the networks that users' code gives, by step: what they are is in the key, however they came.
 
     Raises:
         FactoryError: a factory gives another network each time.
     """
-    ensemble, student = order.recipe.ensemble, order.recipe.student
+    ensemble, student = request.recipe.ensemble, request.recipe.student
     found: dict[str, str] = {}
     for role, make in roots.items():
         model = (ensemble[role].model if role in ensemble else student.model) or {}
         example = Student(nn.Identity(), shown.feeds.get(role, shown.feed).specs, ()).example()
-        seed = (ensemble[role].seed or 0) if role in ensemble else order.recipe.seed
+        seed = (ensemble[role].seed or 0) if role in ensemble else request.recipe.seed
         if getattr(objects, role, None) is not None:
             found[role] = network_key.fingerprint(make(), example)
         elif model.get("kind") == "python" or ":" in str(model.get("kind")):
@@ -133,7 +133,7 @@ def check_from_teacher(parsed: ParsedRecipe, shown: Views, *, has_student: bool)
         raise RecipeError("the teacher has inputs of its own", where="teacher.preprocess", allowed="the student's")
 
 
-def check_labels(order: BuildRequest, feed: Feed, terms: tuple[Term, ...], *, has_teacher: bool) -> None:
+def check_labels(request: BuildRequest, feed: Feed, terms: tuple[Term, ...], *, has_teacher: bool) -> None:
     """Data without labels takes teacher-only losses and a teacher that needs no training."""
     if feed.labels("train") is not None:
         return
@@ -141,6 +141,6 @@ def check_labels(order: BuildRequest, feed: Feed, terms: tuple[Term, ...], *, ha
         if "labels" in term.loss.needs:
             where = f"{term.where}.kind"
             raise RecipeError("this loss needs labels and the data has none", where=where, found=term.name)
-    for name, table in order.recipe.ensemble.items():
+    for name, table in request.recipe.ensemble.items():
         if table.checkpoint is None and not (has_teacher and name == "teacher"):
             raise RecipeError("a teacher can't be trained on data without labels", where=f"{name}.checkpoint")

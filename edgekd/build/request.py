@@ -1,4 +1,4 @@
-"""An order: what to build, for whom, where to. Everything about a build that is known without torch.
+"""A build request: what to build, for whom, where to. Everything about a build that is known without torch.
 
 So an unchanged build is found to be done in a second, and a mistake in the recipe is told before torch is imported.
 """
@@ -6,7 +6,7 @@ So an unchanged build is found to be done in a second, and a mistake in the reci
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from edgekd.base import aside, places, plugins
 from edgekd.base.disk import cache_root, clear_leftovers, disk, samples_page
 from edgekd.base.errors import EdgekdError, IntegrityError, OutputError, RecipeError, UsageError, reading
+from edgekd.base.notes import Progress
 from edgekd.build import code_keys, step_keys
 from edgekd.build.store import Store, canonical, sha256
 from edgekd.runtime import bundle
@@ -26,8 +27,6 @@ from edgekd.spec.quick import quickened
 from edgekd.spec.recipe import Recipe
 from edgekd.spec.target import Target
 
-Progress = Callable[[dict[str, Any]], None]
-
 
 def silent(event: dict[str, Any]) -> None:
     """Progress that nobody watches."""
@@ -35,7 +34,7 @@ def silent(event: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """A checked order.
+    """A checked build request.
 
     Attributes:
         recipe: quickened where ``quick``.
@@ -67,7 +66,7 @@ class BuildRequest:
     identity: str = ""
 
 
-def take(
+def make(
     recipe: str | Mapping[str, Any] | None,
     targets: Sequence[str] = (),
     settings: Sequence[str] = (),
@@ -104,7 +103,7 @@ def take(
         source: Any = None if data is not None else data_source(loaded, quick)
         fingerprint = data if data is not None else str(plugins.call_user(source.fingerprint, "data.source"))
     final = quickened(loaded) if quick else loaded
-    order = BuildRequest(
+    request = BuildRequest(
         recipe=final,
         targets=chosen,
         file=file,
@@ -118,18 +117,18 @@ def take(
         measure_on=measure_on,
         **how,
     )
-    return identified(order)
+    return identified(request)
 
 
-def identified(order: BuildRequest, seen: bool | None = None) -> BuildRequest:
-    """The order with its identity, as users' code and files are known now.
+def identified(request: BuildRequest, seen: bool | None = None) -> BuildRequest:
+    """The request with its identity, as users' code and files are known now.
 
     Args:
         seen: True once all of users' code has run.
     """
-    where = "" if order.measure_on == "local" else f" on {order.measure_on}"  # another device may choose otherwise
-    known = step_keys.identity(order.recipe, order.targets, order.data + order.objects + where, order.quick)
-    return replace(order, identity=known, seen=order.seen if seen is None else seen)
+    where = "" if request.measure_on == "local" else f" on {request.measure_on}"  # another device may choose otherwise
+    known = step_keys.identity(request.recipe, request.targets, request.data + request.objects + where, request.quick)
+    return replace(request, identity=known, seen=request.seen if seen is None else seen)
 
 
 def load_targets(recipe: Recipe, names: Sequence[str]) -> tuple[Target, ...]:
@@ -205,8 +204,8 @@ def is_explained(report: Mapping[str, Any]) -> bool:
     return bool(((report.get("details") or {}).get("learned") or {}).get("losses"))
 
 
-def standing(order: BuildRequest) -> Mapping[str, Any] | None:
-    """The report of the bundle at ``out`` where it is the one that this order would make, else None.
+def standing(request: BuildRequest) -> Mapping[str, Any] | None:
+    """The report of the bundle at ``out`` where it is the one that this request would make, else None.
 
     With ``keep_candidates`` the build runs again (from the cache), for their files; with ``explain`` where its report
     does not say yet what each loss is worth. Where users' code did not run yet (``seen``) nothing is said of another
@@ -217,12 +216,12 @@ def standing(order: BuildRequest) -> Mapping[str, Any] | None:
         IntegrityError: the bundle there is damaged, or is not the one that was built here: its manifest, made anew with
             its digest, would say so of itself to nobody.
     """
-    out = order.out
+    out = request.out
     check_writable(out)
     for left in (out, samples_page(out), candidates_of(out)):
         clear_leftovers(left)
     with suppress(EdgekdError):  # a cache that can't be looked into is told of where it is used
-        order.store.clear()
+        request.store.clear()
     if not out.exists() and not out.is_symlink():
         return None
     if not (out / "manifest.json").is_file():
@@ -231,37 +230,42 @@ def standing(order: BuildRequest) -> Mapping[str, Any] | None:
         raise OutputError("exists and is not a bundle", where=str(out), allowed="a new folder, or a bundle")
     try:
         found = bundle.read(out)
-        if found.plan == order.identity:
+        if found.plan == request.identity:
             steadily(out, lambda: checked(out, run=False))
-            _check_built_here(order, found.digest)
+            _check_built_here(request, found.digest)
             report = bundle.report_of(found)
-            missing = order.keep_candidates or (order.explain and not is_explained(report))
+            missing = request.keep_candidates or (request.explain and not is_explained(report))
             return None if missing else report
     except IntegrityError:
-        if not order.overwrite:
+        if not request.overwrite:
             raise
         return None
-    if not order.overwrite and order.seen:
+    if not request.overwrite and request.seen:
         raise OutputError("holds another bundle", where=str(out), hint="give --overwrite, or another --out")
     return None
 
 
-def remember(order: BuildRequest, digest: str) -> None:
+def remember(request: BuildRequest, digest: str) -> None:
     """Keep the digest of the bundle that is built, so that another one in its place is seen."""
-    for key in (_built(order, digest), _built(order)):  # the second alone would say that no bundle is this order's
-        order.store.put(key, {"digest": digest.encode()})
+    for key in (
+        _built(request, digest),
+        _built(request),
+    ):  # the second alone would say that no bundle is this request's
+        request.store.put(key, {"digest": digest.encode()})
 
 
-def _check_built_here(order: BuildRequest, digest: str) -> None:
-    """Raise IntegrityError where this order was built here, and never as the bundle with this digest."""
-    if order.store.has(_built(order, digest)):
+def _check_built_here(request: BuildRequest, digest: str) -> None:
+    """Raise IntegrityError where this request was built here, and never as the bundle with this digest."""
+    if request.store.has(_built(request, digest)):
         return
-    if order.store.has(_built(order)):
+    if request.store.has(_built(request)):
         hint = "--overwrite builds it again"
-        raise IntegrityError("is not the bundle that was built here", where=str(order.out), found=digest, hint=hint)
-    order.progress({"step": "the cache does not know this bundle: it was held against its own manifest", "epoch": None})
+        raise IntegrityError("is not the bundle that was built here", where=str(request.out), found=digest, hint=hint)
+    request.progress(
+        {"step": "the cache does not know this bundle: it was held against its own manifest", "epoch": None}
+    )
 
 
-def _built(order: BuildRequest, digest: str = "") -> str:
-    """The cache's key of what was built of an order; with a digest, of that very bundle."""
-    return sha256(canonical(["bundle", order.identity, digest]))
+def _built(request: BuildRequest, digest: str = "") -> str:
+    """The cache's key of what was built of a request; with a digest, of that very bundle."""
+    return sha256(canonical(["bundle", request.identity, digest]))

@@ -26,9 +26,9 @@ SECONDS = 1.0  # of timing a candidate
 QUICK_SECONDS = 0.1  # of timing a candidate with --quick: whether it runs, not how fast
 
 
-def seconds(order: BuildRequest) -> float:
+def seconds(request: BuildRequest) -> float:
     """Of timing each candidate of an order, at least."""
-    return QUICK_SECONDS if order.quick else SECONDS
+    return QUICK_SECONDS if request.quick else SECONDS
 
 
 class Made(NamedTuple):
@@ -56,12 +56,12 @@ def make_all(workspace: Workspace, seconds: float) -> Made:
     )
 
 
-def checked(order: BuildRequest, objects: Objects) -> Workspace:
+def checked(request: BuildRequest, objects: Objects) -> Workspace:
     """The parts of an order, built; every target can be run where it is measured."""
-    run = runners.of(order.measure_on, lambda line: order.progress({"step": line, "epoch": None}))
-    with reading(order.file):
-        workspace = prepare(order, objects, run)
-    notes.tell(order.progress, workspace.notes)
+    run = runners.of(request.measure_on, lambda line: request.progress({"step": line, "epoch": None}))
+    with reading(request.file):
+        workspace = prepare(request, objects, run)
+    notes.tell(request.progress, workspace.notes)
     return workspace
 
 

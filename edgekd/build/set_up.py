@@ -16,7 +16,7 @@ from edgekd.learn import teacher as teachers
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.feed import Feed
-from edgekd.learn.student import Heads as HeadsModule
+from edgekd.learn.student import SplitHeads
 from edgekd.spec.quick import SAMPLES
 from edgekd.spec.recipe import Augment, Recipe
 
@@ -89,7 +89,7 @@ def roots(
         makers["teacher"] = lambda: teachers.wrap(nets.copied(given, "teacher"), recipe.teacher)
     if (bare := _student(recipe, shown, student)) is not None:
         sizes, names = list(shown.heads.values()), list(shown.heads)
-        makers["student"] = bare if len(names) == 1 else lambda: HeadsModule(bare(), sizes, names)
+        makers["student"] = bare if len(names) == 1 else lambda: SplitHeads(bare(), sizes, names)
     return makers
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from edgekd.base import notes
 from edgekd.base.heads import SINGLE, Heads
+from edgekd.base.notes import Progress
 from edgekd.build import network_key
 from edgekd.build.plan import Plan, Step
 from edgekd.build.store import Store
@@ -26,7 +27,6 @@ from edgekd.spec.recipe import Recipe
 if TYPE_CHECKING:
     from edgekd.runtime.runners import BuildRunner
 
-Progress = Callable[[dict[str, Any]], None]
 PROBED = 16  # samples that a network is tried on before it is trusted
 
 

@@ -54,11 +54,11 @@ def build(
     as_json: bool,
 ) -> None:
     """Distil, prune, quantize, export, measure and bundle RECIPE (a file or a built-in name)."""
-    from edgekd.build import request
+    from edgekd.build import request as requests
     from edgekd.cli import console
 
-    with own_modules(), clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
-        order = request.take(
+    with own_modules(), clean_stdout(as_json), console.ProgressBars(quiet=as_json) as progress:
+        request = requests.make(
             recipe,
             targets,
             settings,
@@ -71,21 +71,21 @@ def build(
             measure_on=measure_on,
             progress=progress,
         )
-        found = None if dry_run else request.standing(order)
+        found = None if dry_run else requests.standing(request)
         if found is None:
             from edgekd import pipeline
 
             if dry_run:
-                tree = pipeline.describe(order)
+                tree = pipeline.describe(request)
             else:
-                report = pipeline.run(order)
+                report = pipeline.run(request)
         else:
             report = found
     if dry_run:
         show(as_json, tree, console.plan_tree)
     else:
         cached = found is not None
-        show(as_json, report, lambda told: console.build_table(told, order.out, cached=cached))
+        show(as_json, report, lambda told: console.build_table(told, request.out, cached=cached))
 
 
 @cli.command()
@@ -127,7 +127,7 @@ def tune(
     wishes = {key: how.pop(key) for key in ("max_latency_ms", "max_size_kb", "max_drop")}
     if how["trials"] is None and how["seconds"] is None:
         how["trials"] = search.TRIALS
-    with own_modules(), clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
+    with own_modules(), clean_stdout(as_json), console.ProgressBars(quiet=as_json) as progress:
         found = search.run(
             recipe,
             targets,
@@ -161,12 +161,12 @@ def plan(
 ) -> None:
     """Print the tree of steps: what is shared, what forks, what is cached, what it costs."""
     from edgekd import pipeline
-    from edgekd.build import request
+    from edgekd.build import request as requests
     from edgekd.cli import console
 
-    with own_modules(), clean_stdout(as_json), console.Progress(quiet=as_json) as progress:
-        order = request.take(recipe, targets, settings, cache=cache, quick=quick, progress=progress)
-        tree = pipeline.describe(order)
+    with own_modules(), clean_stdout(as_json), console.ProgressBars(quiet=as_json) as progress:
+        request = requests.make(recipe, targets, settings, cache=cache, quick=quick, progress=progress)
+        tree = pipeline.describe(request)
     show(as_json, tree, console.plan_tree)
 
 

@@ -52,7 +52,7 @@ def show(what: RenderableType) -> None:
     _Pipe(width=width, highlight=False, markup=False, emoji=False).print(what)
 
 
-class Progress:
+class ProgressBars:
     """Progress on stderr: bars on a terminal, plain lines elsewhere. Called with the pipeline's events."""
 
     def __init__(self, quiet: bool = False) -> None:
@@ -68,7 +68,7 @@ class Progress:
             self._bars = Bars(*columns, console=self._console, transient=False)
         self._tasks: dict[str, TaskID] = {}
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressBars:
         if self._bars:
             self._bars.start()
         return self

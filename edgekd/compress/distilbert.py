@@ -14,7 +14,7 @@ from edgekd.compress._base import Context
 from edgekd.compress._structure import Structural, check_kept, kept
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student
-from edgekd.learn.teacher import Logits, bare
+from edgekd.learn.teacher import PickedOutput, bare
 
 with quiet():
     from transformers import BertForSequenceClassification, DistilBertConfig, DistilBertForSequenceClassification
@@ -113,7 +113,7 @@ def _config(bert: Any, layers: int) -> Any:
 
 def _put(wrapped: nn.Module, network: nn.Module) -> nn.Module:
     """The same wrappers around another network."""
-    if not isinstance(wrapped, Logits):
+    if not isinstance(wrapped, PickedOutput):
         return network
     made = copy.copy(wrapped)
     made._modules = {"module": _put(wrapped.module, network)}

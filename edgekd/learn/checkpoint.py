@@ -29,7 +29,7 @@ FILE = "checkpoint.safetensors"
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """Where a training stands. ``best`` is the state of the best epoch, where early stopping asks for it."""
 
     history: list[dict[str, Any]]
@@ -37,7 +37,7 @@ class Progress:
     best: dict[str, Tensor] | None = None
 
 
-def save(folder: Path, module: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
+def save(folder: Path, module: nn.Module, optimizer: Optimizer, progress: TrainingState) -> None:
     """Write the checkpoint after an epoch."""
     tensors = {f"model/{name}": value for name, value in module.state_dict().items()}
     tensors |= {f"best/{name}": value for name, value in (progress.best or {}).items()}
@@ -61,7 +61,7 @@ def save(folder: Path, module: nn.Module, optimizer: Optimizer, progress: Progre
     replace_file(folder / FILE, save_tensors(owned, metadata={"about": text, "sha256": _digest(text, owned)}))
 
 
-def restore(folder: Path, module: nn.Module, optimizer: Optimizer) -> Progress | None:
+def restore(folder: Path, module: nn.Module, optimizer: Optimizer) -> TrainingState | None:
     """Load the checkpoint of a folder into a module and its optimizer; None where there is none to use.
 
     A damaged one is removed, before anything is loaded: the training starts over rather than from something unknown. So
@@ -94,12 +94,12 @@ def restore(folder: Path, module: nn.Module, optimizer: Optimizer) -> Progress |
         return None
 
 
-def _loaded(text: str, tensors: dict[str, Tensor], module: nn.Module, optimizer: Optimizer) -> Progress:
+def _loaded(text: str, tensors: dict[str, Tensor], module: nn.Module, optimizer: Optimizer) -> TrainingState:
     """What a checkpoint says, put into a module and its optimizer; random numbers last."""
     about = json.loads(text)
     history = reader.check(about["history"], list[dict[str, object]], FILE)
     best = _part(tensors, "best/")
-    progress = Progress(history, float(about["best_value"]), best or None)
+    progress = TrainingState(history, float(about["best_value"]), best or None)
     module.load_state_dict(_part(tensors, "model/"))
     optimizer.load_state_dict(_optimizer_state(about, tensors))
     torch.set_rng_state(tensors["rng"])

@@ -19,8 +19,8 @@ from torch.nn.parameter import UninitializedBuffer
 from edgekd.base import plugins
 from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.learn import weights
-from edgekd.learn.student import Heads, are_probabilities, evaluated
-from edgekd.learn.teacher import Logits, bare
+from edgekd.learn.student import SplitHeads, are_probabilities, evaluated
+from edgekd.learn.teacher import PickedOutput, bare
 
 Tensors = tuple[Tensor, ...]
 Note = Callable[[str], None]
@@ -125,16 +125,16 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
     weights.check_finite({**dict(own.named_parameters()), **running}, where)
     if not are_probabilities(found, sizes):
         kind = found.dtype if isinstance(found, Tensor) else torch.float32
-        if kind == torch.float32 or not kind.is_floating_point or isinstance(module, Logits | Heads):
+        if kind == torch.float32 or not kind.is_floating_point or isinstance(module, PickedOutput | SplitHeads):
             return module
         note(f"the {where} answers in {str(kind).removeprefix('torch.')}: they are made float32, in its file too")
-        return Logits(module)
+        return PickedOutput(module)
     note(
         f"the {where} ends in a softmax: the logarithm of its probabilities counts as its logits, in losses, in the "
         "file that ships and in predict, so that nothing is softmaxed twice"
     )
-    if not isinstance(module, Logits | Heads):
-        module = Logits(module)
+    if not isinstance(module, PickedOutput | SplitHeads):
+        module = PickedOutput(module)
     module.probabilities = True
     return module
 
@@ -233,7 +233,7 @@ def check_gradient(module: nn.Module, scores: Tensor, where: str) -> None:
 def _said(module: nn.Module, x: Tensors, where: str) -> Any:
     """What a network returns in evaluation mode, the scores of all its classes where the recipe picks some."""
     with evaluating(module), torch.no_grad():
-        return plugins.call_user(module.whole if isinstance(module, Logits) else module, where, *x)
+        return plugins.call_user(module.whole if isinstance(module, PickedOutput) else module, where, *x)
 
 
 def _parts(found: Any) -> Sequence[Tensor]:

@@ -139,7 +139,7 @@ def as_logits(found: torch.Tensor, training: bool) -> torch.Tensor:
     return found.float().clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
-class Heads(nn.Module):
+class SplitHeads(nn.Module):
     """Gives a network's (N, C) scores as one output a head; a network that does so itself is left as it is.
 
     One linear layer over all classes is a linear layer for each head, computed at once. ``probabilities``: the network

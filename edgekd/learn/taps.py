@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from edgekd.base.errors import RecipeError
-from edgekd.learn.student import Heads
+from edgekd.learn.student import SplitHeads
 from edgekd.learn.teacher import bare
 
 LISTED = 40
@@ -19,7 +19,7 @@ LISTED = 40
 
 def network(module: nn.Module) -> nn.Module:
     """A student's own network, without the wrapper that parts its scores by head."""
-    return module.module if isinstance(module, Heads) else module
+    return module.module if isinstance(module, SplitHeads) else module
 
 
 def missing(module: nn.Module, paths: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from edgekd.learn.student import as_float32, as_logits
 from edgekd.spec.recipe import Teacher
 
 
-class Logits(nn.Module):
+class PickedOutput(nn.Module):
     """Picks the logits out of what a teacher returns, and our classes out of the logits.
 
     Args:
@@ -60,7 +60,7 @@ class Logits(nn.Module):
 
 def bare(module: nn.Module) -> nn.Module:
     """The network itself, without the wrappers that pick its outputs."""
-    while isinstance(module, Logits):
+    while isinstance(module, PickedOutput):
         module = module.module
     return module
 
@@ -126,7 +126,7 @@ def _classes_of(module: nn.Module, state: Mapping[str, Tensor], classes: int) ->
 
 def wrap(module: nn.Module, table: Teacher) -> nn.Module:
     """The module with its outputs picked as the recipe says."""
-    return Logits(module, table.output, table.classes)
+    return PickedOutput(module, table.output, table.classes)
 
 
 def _pick(given: Any, output: str | int | None) -> Tensor:

@@ -25,6 +25,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from edgekd.base import host, plugins
 from edgekd.base.errors import DivergedError, RecipeError
 from edgekd.base.heads import SINGLE
+from edgekd.base.notes import Progress
 from edgekd.base.preprocess import MASK, Inputs
 from edgekd.learn import checkpoint as checkpoints
 from edgekd.learn import nets
@@ -66,7 +67,7 @@ class TrainingJob:
     validation_teacher: Logits | None = None
     evaluator: Evaluator | None = None
     begin_epoch: Callable[[int, int], None] | None = None
-    progress: Callable[[dict[str, Any]], None] | None = None
+    progress: Progress | None = None
     where: str = "training"
 
 
@@ -97,7 +98,7 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
     whole = nn.ModuleDict({"module": module, "adapters": objective.adapters}) if len(objective.adapters) else module
     optimizer = make_optimizer(whole, schedule)
     progress = checkpoints.restore(checkpoint, whole, optimizer) if checkpoint else None
-    progress = progress or checkpoints.Progress([])
+    progress = progress or checkpoints.TrainingState([])
     module, optimizer = accelerator.prepare(module, optimizer)
     objective.to(accelerator.device)
     for epoch in range(len(progress.history), schedule.epochs):

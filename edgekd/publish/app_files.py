@@ -14,7 +14,7 @@ from edgekd.base.preprocess import Inputs
 from edgekd.base.scores import lead
 from edgekd.publish import examples
 from edgekd.publish.examples import About
-from edgekd.publish.record import Facts
+from edgekd.publish.record import BuildFacts
 from edgekd.runtime import batches, decisions, golden
 from edgekd.runtime.backends import _base as backends
 from edgekd.runtime.batches import Outputs
@@ -28,7 +28,7 @@ WORDS = 8  # of a made text
 OPEN = {"ort": ("ort", "ort_web", "ort_mobile"), "web": ("ort_web", "ort"), "openvino": ("openvino",)}
 
 
-def make(facts: Facts, bundle: Bundle, document: Mapping[str, Any]) -> dict[str, bytes]:
+def make(facts: BuildFacts, bundle: Bundle, document: Mapping[str, Any]) -> dict[str, bytes]:
     """README.md, decisions.json and the files below ``examples/`` of a bundle; ``document`` is its report.json.
 
     The sample is made up, the clearest of some: another CPU's rounding can't change what is said to it, and nobody's
@@ -69,7 +69,7 @@ def _short(about: About, text: str) -> str:
     return " ".join(words)
 
 
-def _asked(facts: Facts, bundle: Bundle, variant: Variant, samples: Any) -> tuple[Model, Outputs]:
+def _asked(facts: BuildFacts, bundle: Bundle, variant: Variant, samples: Any) -> tuple[Model, Outputs]:
     """A variant as an app opens it, and its scores for each sample."""
     session = facts.measured[variant.target].open(facts.choices[variant.target].shipped or "")
 
@@ -117,7 +117,7 @@ def _in_words(about: About) -> str:
     return told
 
 
-def _about(facts: Facts, bundle: Bundle) -> About:
+def _about(facts: BuildFacts, bundle: Bundle) -> About:
     feed = facts.workspace.feed
     opened = {runtime: variant for runtime in OPEN if (variant := _opened(bundle, runtime))}
     return About(

@@ -10,9 +10,9 @@ from typing import Any
 from edgekd import report
 from edgekd.base.disk import replace_folder
 from edgekd.base.errors import GateError
-from edgekd.build import request
+from edgekd.build import request as requests
 from edgekd.build.measure import Measured
-from edgekd.build.request import BuildRequest
+from edgekd.build.requests import BuildRequest
 from edgekd.build.store import canonical
 from edgekd.decide import doubts
 from edgekd.decide.choose import Choice
@@ -36,11 +36,11 @@ def keep_candidates(out: Path, measured: Mapping[str, Measured]) -> None:
         for name, candidate in result.candidates.items()
         for file, data in candidate.files.items()
     }
-    replace_folder(request.candidates_of(out), files)
+    replace_folder(requests.candidates_of(out), files)
 
 
 def advice(
-    order: BuildRequest, measured: Mapping[str, Measured], choices: Mapping[str, Choice], budget: Budget
+    request: BuildRequest, measured: Mapping[str, Measured], choices: Mapping[str, Choice], budget: Budget
 ) -> list[str]:
     """What to change where nothing ships, made of this very miss."""
     said: dict[str, None] = {}
@@ -48,18 +48,18 @@ def advice(
         if choices[name].shipped is None:
             pruned = {c.name: c.pruned for c in found.candidates.values()}
             teacher = found.evaluation.teacher_value("validation")
-            said |= dict.fromkeys(doubts.advice(found.contenders(), pruned, budget, teacher, order.file))
+            said |= dict.fromkeys(doubts.advice(found.contenders(), pruned, budget, teacher, request.file))
     return list(said)
 
 
 def gate(
-    order: BuildRequest, choices: Mapping[str, Choice], pages: Mapping[str, bytes], hints: Sequence[str] = ()
+    request: BuildRequest, choices: Mapping[str, Choice], pages: Mapping[str, bytes], hints: Sequence[str] = ()
 ) -> None:
     """Where a target has nothing to ship, keep the report in the cache and raise: nothing is published."""
     failed = [f"{name}: {choice.reason}" for name, choice in choices.items() if choice.shipped is None]
     if not failed:
         return
-    folder = order.store.root / "reports" / order.identity[:16]
+    folder = request.store.root / "reports" / request.identity[:16]
     replace_folder(folder, pages)
     told = f"nothing was published; the report is at {folder / 'report.html'}"
     missed = GateError("; ".join(failed), hint="; ".join([*hints, told]))

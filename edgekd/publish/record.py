@@ -20,7 +20,7 @@ from edgekd.base.plain import plain
 from edgekd.base.preprocess import Inputs
 from edgekd.build import baseline, exports, taken
 from edgekd.build.evaluation import SPLITS, EvaluationSet, Scores
-from edgekd.build.measure import Candidate, Measured
+from edgekd.build.measure import Measured, MeasuredCandidate
 from edgekd.build.plan import DistilStep, Plan, TeachStep, TrainedStep
 from edgekd.build.torch_reference import TorchReference
 from edgekd.build.trained import Trained
@@ -41,7 +41,7 @@ PARITY_SAMPLES = 10_000
 
 
 @dataclass(frozen=True)
-class Facts:
+class BuildFacts:
     """Everything that a finished build knows, before it is written down."""
 
     workspace: Workspace
@@ -74,7 +74,7 @@ class Facts:
         return Shown(None, None, "student", self.torch_reference("student", "test"), self.evaluation)
 
 
-def make(facts: Facts) -> dict[str, Any]:
+def make(facts: BuildFacts) -> dict[str, Any]:
     """report.json. The test split is run here, once, after the choice is made."""
     workspace = facts.workspace
     lengths = {name: workspace.feed.length(name) for name in ("train", "validation", "test")}
@@ -102,7 +102,7 @@ def make(facts: Facts) -> dict[str, Any]:
     return document
 
 
-def _doubts(facts: Facts) -> list[str]:
+def _doubts(facts: BuildFacts) -> list[str]:
     """Where a wish was met on validation, and is in doubt."""
     found = []
     for name, measured in facts.measured.items():
@@ -121,7 +121,7 @@ def _doubts(facts: Facts) -> list[str]:
     return found
 
 
-def samples(facts: Facts) -> dict[str, Any]:
+def samples(facts: BuildFacts) -> dict[str, Any]:
     """samples.json: every latency, in ns, by target and candidate."""
     return {
         name: {c.name: c.samples_ns for c in measured.candidates.values()} for name, measured in facts.measured.items()
@@ -136,7 +136,7 @@ def _attribution(plan: Plan, stages: list[dict[str, Any]], targets: dict[str, An
     }
 
 
-def _details(facts: Facts) -> dict[str, Any]:
+def _details(facts: BuildFacts) -> dict[str, Any]:
     """What the page draws beyond the contract: curves, agreement by class, the recipe."""
     said = student_analysis.make(facts.workspace, facts.trained, facts.shown)
     said["losses"] = None
@@ -175,13 +175,13 @@ def _kept(workspace: Workspace) -> dict[str, Any] | None:
     }
 
 
-def _validated(facts: Facts) -> dict[str, str]:
+def _validated(facts: BuildFacts) -> dict[str, str]:
     """What the curves of the teachers' own training show, where it is not the report's metric."""
     own = metric_of_teacher(facts.workspace.metric)
     return {} if own is facts.workspace.metric else dict.fromkeys(facts.workspace.recipe.ensemble, "accuracy")
 
 
-def _by_class(facts: Facts) -> dict[str, Any]:
+def _by_class(facts: BuildFacts) -> dict[str, Any]:
     """Agreement by class; where there are several heads of the first, its name, and the others under theirs."""
     workspace, evaluation, student = facts.workspace, facts.shown.evaluation, facts.shown.scores
     teacher, labels = evaluation.teacher("test"), evaluation.labels["test"]
@@ -196,7 +196,7 @@ def _by_class(facts: Facts) -> dict[str, Any]:
     return {**found[first], **more}
 
 
-def _stages(facts: Facts) -> list[dict[str, Any]]:
+def _stages(facts: BuildFacts) -> list[dict[str, Any]]:
     """Every trained step. Of several teachers there is a row each, and before them ``teacher``: all together."""
     rows = [(step, _stage(facts, step)) for step in facts.workspace.plan.of_kind(TrainedStep)]
     teachers = [row for step, row in rows if isinstance(step, TeachStep)]
@@ -211,7 +211,7 @@ def _stages(facts: Facts) -> list[dict[str, Any]]:
     return [together, *numbered, *(row for step, row in rows if not isinstance(step, TeachStep))]
 
 
-def _stage(facts: Facts, step: TrainedStep) -> dict[str, Any]:
+def _stage(facts: BuildFacts, step: TrainedStep) -> dict[str, Any]:
     trained, plan = facts.trained[step.name], facts.workspace.plan
     shared = set(step.targets) == {t.name for t in plan.targets}
     return {
@@ -225,7 +225,7 @@ def _stage(facts: Facts, step: TrainedStep) -> dict[str, Any]:
     }
 
 
-def _stage_size(facts: Facts, step: TrainedStep) -> int:
+def _stage_size(facts: BuildFacts, step: TrainedStep) -> int:
     plan = facts.workspace.plan
     if isinstance(step, TeachStep):
         return exports.teacher_size(facts.workspace, step, facts.trained[step.name].student, plan.targets[0].opset)
@@ -236,7 +236,7 @@ def _stage_size(facts: Facts, step: TrainedStep) -> int:
     return 4 * facts.trained[step.name].student.params
 
 
-def _stage_value(facts: Facts, step: TrainedStep, split: str) -> float:
+def _stage_value(facts: BuildFacts, step: TrainedStep, split: str) -> float:
     workspace, teacher = facts.workspace, facts.evaluation.teacher(split)
     if not isinstance(step, TeachStep):
         return facts.evaluation.value(split, facts.torch_reference(step.name, split))
@@ -246,7 +246,7 @@ def _stage_value(facts: Facts, step: TrainedStep, split: str) -> float:
     return workspace.evaluator_of(step.name)(own, feed.labels(split), said, feed.raw(split))
 
 
-def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
+def _target(facts: BuildFacts, measured: Measured) -> dict[str, Any]:
     name, choice = measured.target.name, facts.choices[measured.target.name]
     teacher_value = measured.evaluation.teacher_value("validation")
     shipped = choice.shipped or min(measured.candidates.values(), key=lambda c: -c.value_validation).name
@@ -266,7 +266,9 @@ def _target(facts: Facts, measured: Measured) -> dict[str, Any]:
     }
 
 
-def _candidate(facts: Facts, measured: Measured, candidate: Candidate, profile: fallbacks.Profile) -> dict[str, Any]:
+def _candidate(
+    facts: BuildFacts, measured: Measured, candidate: MeasuredCandidate, profile: fallbacks.Profile
+) -> dict[str, Any]:
     summary = benching.summary(candidate.samples)
     middle, low, high = measured.ratio("fp32", candidate.name)
     got = facts.tested(measured.target.name, candidate.name)
@@ -291,7 +293,7 @@ def _candidate(facts: Facts, measured: Measured, candidate: Candidate, profile: 
     }
 
 
-def _parity(facts: Facts, measured: Measured, candidate: Candidate) -> dict[str, Any]:
+def _parity(facts: BuildFacts, measured: Measured, candidate: MeasuredCandidate) -> dict[str, Any]:
     """The file on its runtime against the torch model it came from, over all splits up to 10,000 samples."""
     evaluation, left = measured.evaluation, PARITY_SAMPLES
     step = _step_of(facts, measured.target.name, candidate.name)
@@ -307,12 +309,12 @@ def _parity(facts: Facts, measured: Measured, candidate: Candidate) -> dict[str,
     return parity.compare(np.concatenate(got), np.concatenate(wanted), heads=facts.workspace.heads).as_dict()
 
 
-def _step_of(facts: Facts, target: str, name: str) -> str:
+def _step_of(facts: BuildFacts, target: str, name: str) -> str:
     """The trained step that a candidate was exported from."""
     return next(c.step for c in facts.workspace.plan.candidates[target] if c.name == name)
 
 
-def bundle(facts: Facts, identity: str) -> Bundle:
+def bundle(facts: BuildFacts, identity: str) -> Bundle:
     """What ships, with golden inputs and what each file says to them."""
     workspace = facts.workspace
     variants = []
@@ -355,13 +357,13 @@ def bundle(facts: Facts, identity: str) -> Bundle:
     )
 
 
-def _graph(session: Session, chosen: Candidate) -> Graph:
+def _graph(session: Session, chosen: MeasuredCandidate) -> Graph:
     """What goes in and out of a file, as its runtime says."""
     inputs = tuple((port.name, port.shape, port.dtype) for port in session.inputs)
     return Graph("main", next(iter(chosen.files)), inputs, tuple(port.name for port in session.outputs))
 
 
-def _checked(measured: Measured, chosen: Candidate) -> tuple[Checked, ...]:
+def _checked(measured: Measured, chosen: MeasuredCandidate) -> tuple[Checked, ...]:
     """The runtimes that the file was scored on, all on this machine."""
     runtimes = (measured.version, *(other["runtime"] for other in chosen.also.values()))
     return tuple(Checked(name, platform.machine(), sorted(host.isa())) for name in dict.fromkeys(runtimes))
@@ -383,7 +385,7 @@ def _without_paths(value: Any) -> Any:
     return PureWindowsPath(value).name if absolute else value
 
 
-def _golden(facts: Facts, measured: Measured, session: Session) -> tuple[Inputs, Outputs]:
+def _golden(facts: BuildFacts, measured: Measured, session: Session) -> tuple[Inputs, Outputs]:
     """Synthetic inputs, or with ``golden = "data"`` the clearest test samples."""
     workspace = facts.workspace
     given = workspace.feed.inputs("test", 0, 256) if workspace.recipe.golden == "data" else None

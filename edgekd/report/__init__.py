@@ -9,7 +9,7 @@ from edgekd.document.apart import Sample
 from edgekd.report import attribution, figures, learned, pictures, tradeoff, view
 from edgekd.report.page import render
 from edgekd.report.readme import readme
-from edgekd.report.text import Metric
+from edgekd.report.text import MetricText
 
 __all__ = ["html", "readme", "samples_page"]
 
@@ -23,7 +23,7 @@ def html(report: Mapping[str, Any], samples: Mapping[str, Any]) -> str:
     """
     extras = {**report.get("details", {}), "samples": samples}
     page = view.page(report, extras)
-    metric = Metric.of(report)
+    metric = MetricText.of(report)
     drawn = figures.make(report, extras, metric)
     found = extras.get("learned")
     stages = attribution.make(extras.get("attribution") or {}, metric)

@@ -7,13 +7,13 @@ from typing import Any
 
 from edgekd.report import svg, text
 from edgekd.report.svg import Fall, Scale
-from edgekd.report.text import NBSP, Metric
+from edgekd.report.text import NBSP, MetricText
 
 Table = Mapping[str, Any]
 SAME = 1e-9
 
 
-def make(found: Mapping[str, Sequence[Table]], metric: Metric) -> list[dict[str, Any]]:
+def make(found: Mapping[str, Sequence[Table]], metric: MetricText) -> list[dict[str, Any]]:
     """The section's parts, by target.
 
     Args:
@@ -25,7 +25,7 @@ def make(found: Mapping[str, Sequence[Table]], metric: Metric) -> list[dict[str,
     ]
 
 
-def _panels(target: str, rows: Sequence[Table], metric: Metric) -> list[dict[str, Any]]:
+def _panels(target: str, rows: Sequence[Table], metric: MetricText) -> list[dict[str, Any]]:
     values = [row["value_validation"] for row in rows]
     around = svg.around(values, 0.01 if metric.share else 1e-6)
     if metric.share:
@@ -87,7 +87,7 @@ def _panel(
     return {"caption": caption, "figure": figure}
 
 
-def _row(row: Table, metric: Metric) -> dict[str, Any]:
+def _row(row: Table, metric: MetricText) -> dict[str, Any]:
     return {
         "stage": row["stage"],
         "start": row["from"] or "",
@@ -105,7 +105,7 @@ def _row(row: Table, metric: Metric) -> dict[str, Any]:
     }
 
 
-def _moved(delta: float | None, metric: Metric) -> str:
+def _moved(delta: float | None, metric: MetricText) -> str:
     """``−0.6 points``, ``+0.3 points``, ``±0``."""
     if delta is None:
         return ""

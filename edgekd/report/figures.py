@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgekd.report import svg, text, view
 from edgekd.report.svg import Line, Scale
-from edgekd.report.text import Metric
+from edgekd.report.text import MetricText
 
 Table = Mapping[str, Any]
 MANY = 24  # classes, beyond which only the worst are shown at once
@@ -20,7 +20,7 @@ NUMBERED = 12  # classes, up to which the confusion is a table of numbers
 MATRIX = 256  # classes, up to which it is drawn at all
 
 
-def make(report: Table, extras: Table, metric: Metric) -> dict[str, Any]:
+def make(report: Table, extras: Table, metric: MetricText) -> dict[str, Any]:
     """Every figure; those without data are empty."""
     return {
         "curves": curves(extras, view.teacher_of(report), metric),
@@ -32,7 +32,7 @@ def make(report: Table, extras: Table, metric: Metric) -> dict[str, Any]:
     }
 
 
-def curves(extras: Table, teacher: Table | None, metric: Metric) -> list[dict[str, Any]]:
+def curves(extras: Table, teacher: Table | None, metric: MetricText) -> list[dict[str, Any]]:
     """Loss, validation and learning rate of each stage that trained."""
     found = []
     validated = extras.get("validated") or {}
@@ -79,7 +79,7 @@ def _loss(stage: str, x: Sequence[float], epochs: Sequence[Table]) -> dict[str, 
 
 
 def _validation(
-    stage: str, x: Sequence[float], epochs: Sequence[Table], teacher: Table | None, metric: Metric
+    stage: str, x: Sequence[float], epochs: Sequence[Table], teacher: Table | None, metric: MetricText
 ) -> dict[str, Any] | None:
     points = _series(x, epochs, lambda e: e.get("validation"))
     if not points:
@@ -161,13 +161,13 @@ def _distribution(candidate: Table, raw: NDArray[np.float64] | None, scale: Scal
     return {"name": candidate["name"], "ships": ships, "numbers": numbers, "tail": tail, "figure": figure}
 
 
-def by_head(found: Table, metric: Metric) -> list[dict[str, Any]]:
+def by_head(found: Table, metric: MetricText) -> list[dict[str, Any]]:
     """Agreement class by class, for each head; of one head, without a name."""
     heads = {found.get("head"): found, **(found.get("others") or {})}
     return [{"head": name, **agreement(one, metric)} for name, one in heads.items()]
 
 
-def agreement(found: Table, metric: Metric) -> dict[str, Any]:
+def agreement(found: Table, metric: MetricText) -> dict[str, Any]:
     """Class by class what the student took over from the teacher, and where the two part."""
     classes = [str(name) for name in found["classes"]]
     rows = [

@@ -7,13 +7,13 @@ from typing import Any
 
 from edgekd.report import svg, text
 from edgekd.report.svg import Line, Scale
-from edgekd.report.text import Metric
+from edgekd.report.text import MetricText
 
 Table = Mapping[str, Any]
 NETS = (("teacher", "quiet"), ("student", "main"))
 
 
-def make(found: Table, samples: int, metric: Metric) -> dict[str, Any]:
+def make(found: Table, samples: int, metric: MetricText) -> dict[str, Any]:
     """The parts of the section beyond agreement by class.
 
     Args:
@@ -90,7 +90,7 @@ def _layers(found: Table) -> dict[str, Any]:
     }
 
 
-def _losses(found: Table, samples: int, metric: Metric) -> dict[str, Any]:
+def _losses(found: Table, samples: int, metric: MetricText) -> dict[str, Any]:
     """With and without each loss; an interval that holds 0 tells nothing."""
     rows = found["rows"]
     ends = [value for row in rows if row["ci95"] for value in row["ci95"]]
@@ -105,7 +105,7 @@ def _losses(found: Table, samples: int, metric: Metric) -> dict[str, Any]:
     }
 
 
-def _loss(row: Table, scale: Scale, metric: Metric) -> dict[str, Any]:
+def _loss(row: Table, scale: Scale, metric: MetricText) -> dict[str, Any]:
     if row["ci95"] is None:
         return {"name": row["loss"], "cells": [text.NONE] * 4, "strip": "", "word": "without it the training diverges"}
     low, high = row["ci95"]
@@ -121,7 +121,7 @@ def _loss(row: Table, scale: Scale, metric: Metric) -> dict[str, Any]:
     }
 
 
-def signed(value: float, metric: Metric, *, unit: bool = True) -> str:
+def signed(value: float, metric: MetricText, *, unit: bool = True) -> str:
     """``+0.6 points``, ``−0.012``."""
     written = metric.gap(value)
     number = written.split(text.NBSP)[0]

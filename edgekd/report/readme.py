@@ -47,7 +47,7 @@ def readme(
         labels: class names by head.
         examples: the names of the files below ``examples/``.
     """
-    metric, teacher = text.Metric.of(report), view.teacher_of(report)
+    metric, teacher = text.MetricText.of(report), view.teacher_of(report)
     assert teacher is not None  # every build has one
     recipe = (report.get("details") or {}).get("recipe") or {}
     return render(
@@ -76,7 +76,7 @@ def readme(
     )
 
 
-def _rows(report: Mapping[str, Any], teacher: Mapping[str, Any], metric: text.Metric) -> list[dict[str, str]]:
+def _rows(report: Mapping[str, Any], teacher: Mapping[str, Any], metric: text.MetricText) -> list[dict[str, str]]:
     found = []
     for name, told in report["targets"].items():
         if (ships := view.shipped_of(told)) is not None:
@@ -94,7 +94,7 @@ def _rows(report: Mapping[str, Any], teacher: Mapping[str, Any], metric: text.Me
     return found
 
 
-def _teacher(stage: Mapping[str, Any], recipe: Mapping[str, Any], metric: text.Metric) -> dict[str, str]:
+def _teacher(stage: Mapping[str, Any], recipe: Mapping[str, Any], metric: text.MetricText) -> dict[str, str]:
     return {
         "what": _model(recipe.get("teacher")),
         "params": f"{stage['params']:,}",

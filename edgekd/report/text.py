@@ -62,7 +62,7 @@ def interval(ends: tuple[float, float] | list[float]) -> str:
 
 
 @dataclass(frozen=True)
-class Metric:
+class MetricText:
     """How values of the report's metric are written.
 
     Attributes:
@@ -74,7 +74,7 @@ class Metric:
     decimals: int = 1
 
     @classmethod
-    def of(cls, report: Mapping[str, Any]) -> Metric:
+    def of(cls, report: Mapping[str, Any]) -> MetricText:
         """The metric of a report, as fine as its smaller deciding split resolves."""
         sizes = report["split_sizes"]
         fewest = min((sizes[name] for name in ("validation", "test") if sizes.get(name)), default=0)

@@ -11,7 +11,7 @@ from edgekd.base import recipe_files
 from edgekd.base.notes import of_report
 from edgekd.decide.budget import is_met
 from edgekd.report import svg, text
-from edgekd.report.text import Metric
+from edgekd.report.text import MetricText
 
 Table = Mapping[str, Any]
 WISHES = {  # key in wanted -> (name, key in got)
@@ -38,7 +38,7 @@ HOST = {
 
 def page(report: Table, extras: Table) -> dict[str, Any]:
     """The parts of the page that hold no large figure."""
-    metric = Metric.of(report)
+    metric = MetricText.of(report)
     names = list(report["targets"])
     return {
         "report": report,
@@ -61,7 +61,7 @@ def page(report: Table, extras: Table) -> dict[str, Any]:
     }
 
 
-def plain(found: Table | None, metric: Metric) -> dict[str, Any] | None:
+def plain(found: Table | None, metric: MetricText) -> dict[str, Any] | None:
     """A plain model beside teacher and student."""
     if not found:
         return None
@@ -129,7 +129,7 @@ def _about(report: Table) -> str:
     return f"{report['task']}; metric: {report['metric']}; samples: {sizes}; seed {report['seed']}"
 
 
-def _target(report: Table, name: str, metric: Metric) -> dict[str, Any]:
+def _target(report: Table, name: str, metric: MetricText) -> dict[str, Any]:
     target, teacher = report["targets"][name], teacher_of(report)
     return {
         "name": name,
@@ -178,7 +178,7 @@ def _adds_up(shares: Mapping[str, float]) -> str:
     return f"From the runtime's own profiler. Their sum is not the p50 ({told} it): {'; '.join(why)}."
 
 
-def _figures(target: Table, teacher: Table | None, metric: Metric) -> list[tuple[str, str, str]]:
+def _figures(target: Table, teacher: Table | None, metric: MetricText) -> list[tuple[str, str, str]]:
     """The headline: (number, what it is, what it means)."""
     ships = shipped_of(target)
     if ships is None:
@@ -202,7 +202,7 @@ def _figures(target: Table, teacher: Table | None, metric: Metric) -> list[tuple
     ]
 
 
-def _candidate(candidate: Table, how: str, verdict: str, metric: Metric) -> dict[str, Any]:
+def _candidate(candidate: Table, how: str, verdict: str, metric: MetricText) -> dict[str, Any]:
     latency, speed = candidate["latency_ms"], candidate["speedup_vs_fp32"]
     return {
         "name": candidate["name"],
@@ -227,7 +227,7 @@ NO_INTERVAL = "reference"
 AGREES = 0.15  # two sessions of one file differ by less
 
 
-def waterfall(report: Table, metric: Metric) -> dict[str, Any]:
+def waterfall(report: Table, metric: MetricText) -> dict[str, Any]:
     """From the teacher to what ships: one row a file, with its value, size and latency drawn to shared scales."""
     teacher = teacher_of(report)
     files = [c for target in report["targets"].values() for c in target["candidates"]]
@@ -274,7 +274,7 @@ def waterfall(report: Table, metric: Metric) -> dict[str, Any]:
     }
 
 
-def _stage(stage: Table, report: Table, metric: Metric) -> dict[str, Any]:
+def _stage(stage: Table, report: Table, metric: MetricText) -> dict[str, Any]:
     return {
         "name": stage["name"],
         "target": stage["target"] or ("all" if len(report["targets"]) > 1 else next(iter(report["targets"]), "")),
@@ -295,7 +295,7 @@ def _parity(found: Table) -> dict[str, str]:
     }
 
 
-def _budget(budget: Table, metric: Metric) -> dict[str, Any]:
+def _budget(budget: Table, metric: MetricText) -> dict[str, Any]:
     wanted, got = budget.get("wanted") or {}, budget.get("got") or {}
 
     def write(key: str, value: float | None, empty: str) -> str:

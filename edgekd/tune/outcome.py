@@ -35,7 +35,7 @@ STATES = {
 
 
 @dataclass(frozen=True)
-class Facts:
+class SearchFacts:
     """A search that is over; ``chosen`` is None where nothing met the budget.
 
     Attributes:
@@ -45,7 +45,7 @@ class Facts:
     """
 
     recipe: Recipe
-    order: BuildRequest
+    request: BuildRequest
     study: Study
     prefer: Prefer
     ended: str
@@ -55,7 +55,7 @@ class Facts:
     labels: NDArray[np.int64] | None = None
 
 
-def document(facts: Facts) -> dict[str, Any]:
+def document(facts: SearchFacts) -> dict[str, Any]:
     """tune.json."""
     results = facts.study.results()
     near = facts.chosen or verdict.nearest(results)
@@ -63,17 +63,17 @@ def document(facts: Facts) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "name": facts.recipe.name,
         "metric": metric_name(facts.recipe.metric["kind"], facts.labels),
-        "targets": [target.name for target in facts.order.targets],
+        "targets": [target.name for target in facts.request.targets],
         "budget": facts.recipe.budget.model_dump(mode="json", exclude={"prefer"}),
         "prefer": facts.prefer,
-        "quick": facts.order.quick,
+        "quick": facts.request.quick,
         "ended": facts.ended,
         "met": facts.chosen is not None,
         "chosen": None if facts.chosen is None else facts.chosen.number,
         "nearest": None if near is None else near.number,
         "front": [result.number for result in verdict.front(results)],
-        "bundle": str(facts.order.out) if facts.built else None,
-        "recipe": str(facts.order.out.with_name(facts.order.out.name + ".tune") / "recipe.toml"),
+        "bundle": str(facts.request.out) if facts.built else None,
+        "recipe": str(facts.request.out.with_name(facts.request.out.name + ".tune") / "recipe.toml"),
         "seconds": round(facts.seconds, 1),
         "study": facts.study.study.study_name,
         "space": {key: plain(knob.model_dump(exclude_defaults=True)) for key, knob in facts.study.knobs.items()},

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from edgekd.base import host, limits, locks
 from edgekd.base.disk import disk, replace_folder
 from edgekd.base.errors import DivergedError, ExportError, FactoryError, GateError, OutputError, RecipeError, UsageError
+from edgekd.base.notes import Progress
 from edgekd.base.plain import plain
-from edgekd.build import request
+from edgekd.build import request as requests
 from edgekd.build.prepare import Objects
-from edgekd.build.request import BuildRequest
+from edgekd.build.requests import BuildRequest
 from edgekd.build.store import canonical, sha256
 from edgekd.learn.data._checks import loaded
 from edgekd.spec import recipe as recipes
@@ -71,12 +72,12 @@ def run(
     overwrite: bool = False,
     build: Build,
     tell: Tell = lambda line: None,
-    progress: request.Progress = request.silent,
+    progress: Progress = requests.silent,
 ) -> dict[str, Any]:
     """Search, build the best, and write ``<out>`` and ``<out>.tune/``.
 
     Args:
-        build: what makes a bundle of an order (``pipeline.run``).
+        build: what makes a bundle of a build request (``pipeline.run``).
         recipe, targets, settings, out, cache, quick, overwrite: as in ``edgekd build``.
         tell: called with a line for each trial.
         progress: of the build at the end.
@@ -99,18 +100,18 @@ def run(
         "targets": [_lasting(target) for target in targets or raw.targets],
     }
     out = out or Path("dist") / (name + ("-quick" if quick else ""))
-    order = request.take(recipe, targets, settings, out=out, cache=cache, quick=quick)
-    request.check_writable(order.out)
-    lab = Lab(order, loaded(order.source), raw.budget)
+    request = requests.make(recipe, targets, settings, out=out, cache=cache, quick=quick)
+    requests.check_writable(request.out)
+    lab = Lab(request, loaded(request.source), raw.budget)
     study = _study(lab, raw, knobs, wanted)
-    _check_free(order, study, overwrite)
+    _check_free(request, study, overwrite)
     for note in lab.dataset.notes:
         tell(f"note: {note}")
     search = _Search(raw, lab, study, table, wanted, tell)
     try:
         ended = search.run()
-        lab = replace(lab, order=replace(order, progress=progress))
-        with _alone(order, study.study.study_name):
+        lab = replace(lab, request=replace(request, progress=progress))
+        with _alone(request, study.study.study_name):
             chosen = _build_best(lab, study, search, build, overwrite, tell)
             document = search.leave(ended, chosen, built=chosen is not None)
     except KeyboardInterrupt:
@@ -128,7 +129,7 @@ class _Search:
 
     def __init__(self, raw: Recipe, lab: Lab, study: Study, table: Table, wanted: Wanted, tell: Tell) -> None:
         self.raw, self.lab, self.study, self.table, self.wanted, self.tell = raw, lab, study, table, wanted, tell
-        self.folder = lab.order.out.with_name(lab.order.out.name + ".tune")
+        self.folder = lab.request.out.with_name(lab.request.out.name + ".tune")
         self.page = self.folder / "tune.html"
         self.started, self.took = time.monotonic(), list[float]()
 
@@ -161,9 +162,9 @@ class _Search:
             chosen: what meets the budget best; None where nothing does.
             built: whether its bundle was written.
         """
-        labels, order = self.lab.dataset.splits["validation"].y, self.lab.order
+        labels, request = self.lab.dataset.splits["validation"].y, self.lab.request
         seconds, prefer = time.monotonic() - self.started, self.wanted.prefer
-        facts = outcome.Facts(self.raw, order, self.study, prefer, ended, chosen, built, seconds, labels)
+        facts = outcome.SearchFacts(self.raw, request, self.study, prefer, ended, chosen, built, seconds, labels)
         document = outcome.document(facts)
         near = chosen or verdict.nearest(self.study.results())
         source = self.table_of(near.number) if near else self.table
@@ -231,7 +232,7 @@ class _Search:
         as_is = not asked.point  # it is evaluated come what may: so the search is never worse than the recipe
         if not as_is and (beyond := verdict.hopeless(found, wishes(self.lab, recipe))):
             return self._end(asked, f"its shape misses {verdict.words(beyond)}", beyond, begun)
-        short = None if as_is or self.lab.order.quick else shortened(recipe)
+        short = None if as_is or self.lab.request.quick else shortened(recipe)
         if short is not None:
             value = rung(self.lab, short)
             rivals = self.study.rivals()
@@ -287,32 +288,32 @@ def _lasting(target: str) -> str:
 
 def _study(lab: Lab, recipe: Recipe, knobs: Mapping[str, Knob], wanted: Wanted) -> Study:
     """The study of this search: another recipe, budget, space, machine or version of edgekd is another one."""
-    order = lab.order
-    if not order.seen:
+    request = lab.request
+    if not request.seen:
         lab.workspace(recipe)  # runs users' code once, so that a second worker finds the same name
     what = [
-        lab.order_of(recipe).identity,
+        lab.request_of(recipe).identity,
         {key: plain(knob.model_dump()) for key, knob in knobs.items()},
         host.measured_key(0),
     ]
     name = f"{recipe.name}-{sha256(canonical(what))[:16]}"
-    storage = wanted.storage or str(order.store.root / "tune" / f"{name}.journal")
+    storage = wanted.storage or str(request.store.root / "tune" / f"{name}.journal")
     return Study(open_storage(storage), name, knobs, search_space.current(recipe, knobs), recipe.seed, storage)
 
 
 @contextmanager
-def _alone(order: BuildRequest, name: str) -> Iterator[None]:
+def _alone(request: BuildRequest, name: str) -> Iterator[None]:
     """Of several workers that are done one after the other builds."""
-    folder = order.store.root / "tune"
+    folder = request.store.root / "tune"
     with disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with locks.file(folder / f"{name}.lock"):
             yield
 
 
-def _check_free(order: BuildRequest, study: Study, overwrite: bool) -> None:
+def _check_free(request: BuildRequest, study: Study, overwrite: bool) -> None:
     """Tell before the search that the bundle could not be written; an earlier choice of this study gives way."""
-    out = order.out
+    out = request.out
     if overwrite or not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if outcome.identity_at(out) not in study.built():
@@ -322,13 +323,13 @@ def _check_free(order: BuildRequest, study: Study, overwrite: bool) -> None:
 def _build_best(lab: Lab, study: Study, search: _Search, build: Build, overwrite: bool, tell: Tell) -> Result | None:
     """A whole build of the best; where its gate fails, of the next."""
     for result in search.ranked():
-        order = lab.order_of(recipes.parse(search.table_of(result.number), "recipe"))
+        request = lab.request_of(recipes.parse(search.table_of(result.number), "recipe"))
         built = study.built()
-        order = replace(order, overwrite=overwrite or outcome.identity_at(order.out) in built)
+        request = replace(request, overwrite=overwrite or outcome.identity_at(request.out) in built)
         try:
-            if request.standing(order) is None:
-                study.study.set_user_attr("built", [*built, order.identity])
-                build(order, Objects(dataset=lab.dataset))
+            if requests.standing(request) is None:
+                study.study.set_user_attr("built", [*built, request.identity])
+                build(request, Objects(dataset=lab.dataset))
         except GateError as err:
             tell(f"trial {result.number}: its build failed the gate: {err}")
             continue

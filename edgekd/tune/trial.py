@@ -27,21 +27,21 @@ RUNG = 1 / 3  # of the epochs
 
 @dataclass(frozen=True)
 class Lab:
-    """What all trials share: the order they are variations of, its data (read once), and the wishes."""
+    """What all trials share: the request they are variations of, its data (read once), and the wishes."""
 
-    order: BuildRequest
+    request: BuildRequest
     dataset: Dataset
     budget: Budget
 
-    def order_of(self, recipe: Recipe) -> BuildRequest:
-        """The order of one of the recipes."""
-        base = self.order
+    def request_of(self, recipe: Recipe) -> BuildRequest:
+        """The request of one of the recipes."""
+        base = self.request
         final = quickened(recipe) if base.quick else recipe
         return identified(replace(base, recipe=final), seen=True)  # which its trials ran
 
     def workspace(self, recipe: Recipe) -> Workspace:
         """Every part of a recipe, built and checked."""
-        return prepare(self.order_of(recipe), Objects(dataset=self.dataset))
+        return prepare(self.request_of(recipe), Objects(dataset=self.dataset))
 
 
 def shapes(lab: Lab, recipe: Recipe) -> dict[str, dict[str, Shape]]:
@@ -103,7 +103,7 @@ def full(lab: Lab, recipe: Recipe, number: int) -> Result:
     """A build without a bundle: what would ship on each target, as it was measured there."""
     with threads.fixed(recipe.threads):
         workspace = lab.workspace(recipe)
-        made = run.make_all(workspace, run.seconds(lab.order))
+        made = run.make_all(workspace, run.seconds(lab.request))
         budget = resolved(lab.budget, run.teacher_bytes(workspace, made.trained))
     return _result(budget, number, made.measured, run.choose_all(made.measured, budget))
 

@@ -203,7 +203,7 @@ def test_progress_shows_it(
     if terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")
         monkeypatch.setenv("TERM", "dumb")
-    with console.Progress() as progress:
+    with console.ProgressBars() as progress:
         for event in EVENTS:
             progress({key: text if value == "TEXT" else value for key, value in event.items()})
     shown = capsys.readouterr().err

@@ -22,7 +22,7 @@ import torch
 from edgekd import cli
 from edgekd.base import aside, disk, faults, locks
 from edgekd.base.errors import EdgekdError, OutputError, ResourceError
-from edgekd.build import request
+from edgekd.build import request as requests
 from edgekd.build.store import Store, sha256
 from edgekd.learn import checkpoint
 from edgekd.publish import again
@@ -255,21 +255,21 @@ def test_a_fault_while_the_cache_is_pruned(
 def test_a_checkpoint_that_the_disk_does_not_take(kind: str, tmp_path: Path) -> None:
     net = torch.nn.Linear(20, 3)
     optimizer = torch.optim.SGD(net.parameters(), 0.1)
-    checkpoint.save(tmp_path, net, optimizer, checkpoint.Progress([{"epoch": 0}]))
+    checkpoint.save(tmp_path, net, optimizer, checkpoint.TrainingState([{"epoch": 0}]))
     with injection.injected(injection.Injector(), locks, disk) as counted:
-        checkpoint.save(tmp_path, net, optimizer, checkpoint.Progress([{"epoch": 0}]))
+        checkpoint.save(tmp_path, net, optimizer, checkpoint.TrainingState([{"epoch": 0}]))
     points = injection.points(counted, kind)
     for at in points:
         with injection.injected(injection.Injector(kind, at), locks, disk):
             try:
-                checkpoint.save(tmp_path, net, optimizer, checkpoint.Progress([{"epoch": 0}]))
+                checkpoint.save(tmp_path, net, optimizer, checkpoint.TrainingState([{"epoch": 0}]))
             except EdgekdError as err:
                 assert str(tmp_path) in str(err)
             else:
                 assert kind != "lie"
         found = checkpoint.restore(tmp_path, net, optimizer)
         assert found is not None and found.history == [{"epoch": 0}]
-    checkpoint.save(tmp_path, net, optimizer, checkpoint.Progress([]))
+    checkpoint.save(tmp_path, net, optimizer, checkpoint.TrainingState([]))
     assert os.listdir(tmp_path) == [checkpoint.FILE]
 
 
@@ -280,7 +280,7 @@ def test_what_is_no_checkpoint(tmp_path: Path) -> None:
     for plant in (place.mkdir, lambda: os.mkfifo(place), lambda: place.symlink_to("/dev/zero")):
         plant()
         assert checkpoint.restore(tmp_path, net, optimizer) is None
-        checkpoint.save(tmp_path, net, optimizer, checkpoint.Progress([]))
+        checkpoint.save(tmp_path, net, optimizer, checkpoint.TrainingState([]))
         place.unlink()
 
 
@@ -364,7 +364,7 @@ def test_a_page_that_is_a_link(here: Path, monkeypatch: pytest.MonkeyPatch, digi
     for name in ("out.samples.html", "bundle.report.html"):
         (here / name).symlink_to("victim")
     with pytest.raises(OutputError, match="samples"):
-        request.check_writable(here / "out")
+        requests.check_writable(here / "out")
     monkeypatch.chdir(here)
     shutil.copytree(digits / "out", "bundle")
     assert again.write(Path("bundle"), None).read_bytes().startswith(b"<!doctype")

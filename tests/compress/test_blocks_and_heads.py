@@ -13,7 +13,7 @@ from edgekd.base import plugins, preprocess
 from edgekd.base.errors import ExportError, RecipeError
 from edgekd.compress import drop_blocks
 from edgekd.compress._base import Context
-from edgekd.learn.student import Heads, Student, TensorSpec
+from edgekd.learn.student import SplitHeads, Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime.backends import _base as backends
 
@@ -97,7 +97,7 @@ def test_the_blocks_of_nets() -> None:
     assert drop_blocks.blocks(texts()) == [f"bert.encoder.layer.{i}" for i in range(3)]
     one = images()
     outputs = (TensorSpec("a", (None, 3)), TensorSpec("b", (None, 2)))
-    two = Student(Heads(one.module, [3, 2]), one.inputs, outputs, one.lineage)
+    two = Student(SplitHeads(one.module, [3, 2]), one.inputs, outputs, one.lineage)
     assert drop_blocks.blocks(two) == drop_blocks.blocks(one)
 
 

@@ -17,7 +17,7 @@ from edgekd.base.errors import ExportError, RecipeError
 from edgekd.compress import _groups, _latency
 from edgekd.compress._base import Clock, Context
 from edgekd.compress._groups import Group
-from edgekd.learn.student import Heads, Student, TensorSpec
+from edgekd.learn.student import SplitHeads, Student, TensorSpec
 
 SHAPE = (3, 8, 8)
 
@@ -52,7 +52,7 @@ def test_taylor_is_the_mean_square_of_what_each_sample_loses_to_first_order(head
     net = student.module
     if len(heads) > 1:
         outputs = tuple(TensorSpec(name, (None, size)) for name, size in zip("ab", heads, strict=True))
-        student = Student(Heads(net, heads), student.inputs, outputs, student.lineage)
+        student = Student(SplitHeads(net, heads), student.inputs, outputs, student.lineage)
         labels = [torch.stack([told, -told.abs()], dim=1) for told in labels]
     here = context(labels=labels)
     found = _groups.find(student, here, "taylor").groups[-1].scores

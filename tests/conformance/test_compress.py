@@ -13,7 +13,7 @@ from edgekd.base import plugins, preprocess
 from edgekd.base.errors import ExportError, FactoryError
 from edgekd.compress._base import Context
 from edgekd.learn import taps
-from edgekd.learn.student import Heads, Student, TensorSpec
+from edgekd.learn.student import SplitHeads, Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime.backends import _base as backends
 from edgekd.spec import target
@@ -114,7 +114,7 @@ def test_pruning_keeps_the_channel_multiple() -> None:
 def test_a_layer_that_makes_the_scores_of_several_heads_is_one_layer() -> None:
     one = student_of(FAMILIES[0])
     outputs = (TensorSpec("a", (None, 3)), TensorSpec("b", (None, 2)))
-    two = Student(Heads(one.module, [3, 2]), one.inputs, outputs, one.lineage)
+    two = Student(SplitHeads(one.module, [3, 2]), one.inputs, outputs, one.lineage)
     change = plugins.build("compress", {"kind": "channel_prune"}, "test")
     assert change.apply(two, context()).params == change.apply(one, context()).params
 
@@ -122,7 +122,7 @@ def test_a_layer_that_makes_the_scores_of_several_heads_is_one_layer() -> None:
 def test_layers_are_left_out_of_a_student_with_several_heads() -> None:
     one = student_of({"kind": "convnet", "width": 16, "depth": 4, "strides": [1, 1, 1, 1]})
     outputs = (TensorSpec("a", (None, 3)), TensorSpec("b", (None, 2)))
-    two = Student(Heads(one.module, [3, 2]), one.inputs, outputs, one.lineage)
+    two = Student(SplitHeads(one.module, [3, 2]), one.inputs, outputs, one.lineage)
     change = plugins.build("compress", {"kind": "keep_layers", "layers": "features", "keep": [0, 2]}, "test")
     change.ensures(two, change.apply(two, context()))
 

@@ -22,8 +22,8 @@ from edgekd.learn.data._batches import from_splits
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import make_terms
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import Heads, are_probabilities, joined, of_training
-from edgekd.learn.teacher import Logits
+from edgekd.learn.student import SplitHeads, are_probabilities, joined, of_training
+from edgekd.learn.teacher import PickedOutput
 from edgekd.spec.recipe import Augment, Schedule
 
 X = (torch.randn(12, 6, generator=torch.Generator().manual_seed(0)),)
@@ -61,10 +61,10 @@ def test_a_softmax_is_taken_once(after: Any) -> None:
 
 
 def test_a_softmax_is_seen_before_classes_are_picked_and_head_by_head() -> None:
-    made, told = ready(Logits(Net(lambda net, y: y.softmax(1)), classes=(2, 0)), (2,))
+    made, told = ready(PickedOutput(Net(lambda net, y: y.softmax(1)), classes=(2, 0)), (2,))
     plain = Net()(*X)[:, [2, 0]]
     assert told and torch.allclose(made(*X).softmax(1), plain.softmax(1), atol=1e-6)
-    two, told = ready(Heads(Net(lambda net, y: (y[:, :3].softmax(1), y[:, 3:].softmax(1)), 5), [3, 2]), (3, 2))
+    two, told = ready(SplitHeads(Net(lambda net, y: (y[:, :3].softmax(1), y[:, 3:].softmax(1)), 5), [3, 2]), (3, 2))
     assert told and torch.allclose(two(*X)[1].softmax(1), Net(classes=5)(*X)[:, 3:].softmax(1), atol=1e-6)
 
 
@@ -228,7 +228,7 @@ def test_taps_see_what_a_layer_gave_and_not_what_was_made_of_it() -> None:
 def test_torchscript_is_run_and_has_no_layers_to_tap() -> None:
     with quiet():
         net = torch.jit.trace(Net().eval(), X)
-    made, _ = ready(Logits(nets.copied(net, "teacher")))
+    made, _ = ready(PickedOutput(nets.copied(net, "teacher")))
     assert torch.equal(made(*X), Net()(*X)) and taps.missing(made, ["fc"]) == ["fc"]
 
 
@@ -246,7 +246,7 @@ class Versioned(Net):
 
 def test_a_state_of_more_than_tensors_is_named() -> None:
     with pytest.raises(RecipeError, match=r"'_extra_state' in Versioned"):
-        ready(Logits(Versioned()))
+        ready(PickedOutput(Versioned()))
 
 
 def test_a_rebuilt_network_is_compared_with_the_one_that_was_trained() -> None:
@@ -282,7 +282,7 @@ class Loses(nn.Module):
         (lambda: trained(Raises()), r"student: training, a batch of 8: .*Raises\.forward raised"),
         (lambda: plugins.call_user(Loses(), "losses[0]", X[0], None, None), r"losses\[0\]: .*Loses\.__call__ raised"),
         (lambda: plugins.call_user(nn.Linear(3, 3), "student", *X), r"student: torch.*Linear raised RuntimeError"),
-        (lambda: plugins.call_user(Logits(nn.Linear(3, 3)), "teacher", *X), r"teacher: torch.*Linear raised"),
+        (lambda: plugins.call_user(PickedOutput(nn.Linear(3, 3)), "teacher", *X), r"teacher: torch.*Linear raised"),
     ],
 )
 def test_an_error_of_users_code_names_module_call_and_line(call: Callable[[], Any], said: str) -> None:

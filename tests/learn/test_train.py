@@ -98,7 +98,7 @@ def test_a_flipped_byte_in_a_checkpoint_is_noticed(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_net_is_begun_anew(tmp_path: Path) -> None:
     """As one that somebody else who can write to the cache left under this step's key: whole, and of something else."""
     schedule, other, fresh = Schedule(epochs=2, batch_size=16), torch.nn.Linear(2, 3), module()
-    checkpoint.save(tmp_path, other, train.make_optimizer(other, schedule), checkpoint.Progress([]))
+    checkpoint.save(tmp_path, other, train.make_optimizer(other, schedule), checkpoint.TrainingState([]))
     before = {name: value.clone() for name, value in fresh.state_dict().items()}
     assert checkpoint.restore(tmp_path, fresh, train.make_optimizer(fresh, schedule)) is None
     assert all(torch.equal(value, before[name]) for name, value in fresh.state_dict().items())

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.learn.quiet import quiet
-from edgekd.learn.teacher import Logits
+from edgekd.learn.teacher import PickedOutput
 
 MASKED = -1e4  # exp(-1e4) is zero in every float type, and float16 still holds the number
 
 
-class TextLogits(Logits):
+class TextLogits(PickedOutput):
     """A classifier of tokens, told where padding is as what it adds to the attention's scores.
 
     Left to itself the library works that out with a dozen operators, which the runtimes keep.
@@ -112,4 +112,4 @@ class Transformers:
         for part in made.modules():
             if isinstance(part, nn.modules.batchnorm._BatchNorm) and self.batch_norm_momentum:
                 part.momentum = self.batch_norm_momentum
-        return Logits(made) if images else TextLogits(made)
+        return PickedOutput(made) if images else TextLogits(made)
