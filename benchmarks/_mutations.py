@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from edgekd import api
+from edgekd.api import building as api
 from edgekd.base import closure, plugins
 from edgekd.base.errors import EdgekdError
 from edgekd.build import code_keys

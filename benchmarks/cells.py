@@ -83,12 +83,12 @@ def cells(name: str, chain: list[dict[str, Any]], cache: Path, again: float) -> 
     rows = []
     for target, found in measured.items():
         x = measure.timed_inputs(evaluation.first("validation", measure.TIMED), found.target.shapes.batch)
-        because, fresh = fallbacks.told(found.profiles), timed_again(found, x, again)
+        reasons, fresh = fallbacks.by_profile(found.profiles), timed_again(found, x, again)
         fp32 = next(c for c in found.contenders() if c.name == "fp32")
         for contender in found.contenders():
             if contender.name == fp32.name:
                 continue
-            choice = choose.choose([contender, fp32], Budget(max_drop=MAX_DROP), teacher, found.ratio, because)
+            choice = choose.choose([contender, fp32], Budget(max_drop=MAX_DROP), teacher, found.ratio, reasons)
             shipped = choice.shipped or "nothing"
             refusal = None if shipped == contender.name else choice.verdicts[contender.name]
             row = {"net": name, "target": target, "candidate": contender.name, "ships": shipped, "refusal": refusal}

@@ -11,13 +11,14 @@ from typing import Any
 __version__ = "0.1.0"
 
 _LAZY = {
-    "build": "edgekd.api",
+    "build": "edgekd.api.building",
+    "tune": "edgekd.api.tuning",
     "bench": "edgekd.runtime.local",
     "load": "edgekd.runtime.model",
     "verify": "edgekd.runtime.verify",
     "EdgekdError": "edgekd.base.errors",
 }
-__all__ = ["EdgekdError", "__version__", "bench", "build", "load", "verify"]
+__all__ = ["EdgekdError", "__version__", "bench", "build", "load", "tune", "verify"]
 
 
 def fetch(name: str) -> Any:

@@ -17,7 +17,7 @@ from edgekd.build import run as running
 from edgekd.build.ensemble import TeacherOutputs
 from edgekd.build.plan import DistilStep
 from edgekd.build.prepare import Objects
-from edgekd.build.requests import BuildRequest
+from edgekd.build.request import BuildRequest
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.decide.budget import resolved

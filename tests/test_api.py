@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import edgekd
-from edgekd import api
+from edgekd.api import building as api
 from edgekd.base.errors import UsageError
 from edgekd.base.plain import plain
 from edgekd.build.prepare import Objects

@@ -100,6 +100,6 @@ def test_seconds_and_gigabytes_are_numbers_in_python_too(tmp_path: Path, value: 
 
 def test_a_wish_that_is_no_number() -> None:
     with pytest.raises(UsageError, match=r"edgekd tune: max_drop: .*finite"):
-        search.run("digits", (), (), search.Wanted({"max_drop": float("nan")}))
+        search.run("digits", (), (), search.Wanted({"max_drop": float("nan")}), build=lambda *_: None)
     with pytest.raises(UsageError, match="--storage: an empty path"):
         search.Wanted({}, storage="")

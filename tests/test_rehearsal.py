@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgekd import api
+from edgekd.api import building as api
 from edgekd.base.errors import ExportError, UsageError
 from edgekd.build import network_key, prepare, rehearsal
 from edgekd.build import request as requests

@@ -85,7 +85,7 @@ def test_a_net_that_is_quantized_throughout_runs_in_int8(name: str) -> None:
     assert fallbacks.counts(found)["conv"] == {"wanted": 2, "int8": 2, "float": 0, "untold": 0}
     assert fallbacks.fell_back(found) == [] and fallbacks.about_fallbacks(found) is None
     assert found.total > 0 and fallbacks.by_kind(found)["convolutions"] > 0
-    said = fallbacks.because(found, found, ["answers"])
+    said = fallbacks.reasons(found, found, ["answers"])
     assert said == "2 of 2 convolutions run in int8 kernels"
 
 
@@ -103,7 +103,7 @@ def test_a_float_activation_before_a_layer_is_named(name: str) -> None:
     why = {one.layer.node.name: one.why for one in fallbacks.fell_back(found)}
     assert "Conv_2" in why and "Conv_0" not in why
     assert "its input is not quantized: Mul_0 before it stays float, behind Sigmoid_0 (" in why["Conv_2"]
-    assert "of 3 convolutions fell back to float" in fallbacks.because(found, found, ["latency"])
+    assert "of 3 convolutions fell back to float" in fallbacks.reasons(found, found, ["latency"])
 
 
 class Bare:
@@ -115,7 +115,7 @@ def test_a_backend_that_does_not_tell_still_gets_a_reason_that_names_operators()
     assert backends.kernels(bare, {}, {}) is None
     untold = made("int8", None)
     assert (
-        fallbacks.because(untold, untold, ["latency"]) == "what the runtime ran of it is not known; the file has 2 Conv"
+        fallbacks.reasons(untold, untold, ["latency"]) == "what the runtime ran of it is not known; the file has 2 Conv"
     )
     assert fallbacks.record(untold) is None
 
@@ -140,14 +140,14 @@ FP32 = [ran("Conv", 12, layer="Conv_0"), ran("Conv", 12, layer="Conv_1")]
 
 
 def test_edges_that_cost_more_than_int8_saves_are_told() -> None:
-    said = fallbacks.because(made("int8", INT8), made("fp32", FP32), ["latency"])
+    said = fallbacks.reasons(made("int8", INT8), made("fp32", FP32), ["latency"])
     assert said.startswith("the net is too small: conversions and layout (QuantizeLinear, DequantizeLinear) cost 18 of")
     assert "2 conversions take 53 % of the time (QuantizeLinear/DequantizeLinear)" in said
 
 
 def test_what_is_slower_is_told_by_kind_of_kernel() -> None:
     slow = [ran("QLinearConv", 40, "int8", "Conv_0"), ran("Softmax", 3)]
-    said = fallbacks.because(made("int8", slow), made("fp32", FP32), ["latency"])
+    said = fallbacks.reasons(made("int8", slow), made("fp32", FP32), ["latency"])
     assert said == "in the profile it loses to fp32 in convolutions 40 us against 24, Softmax 3 us against 0"
 
 
@@ -163,7 +163,7 @@ def test_many_layers_of_one_reason_are_counted() -> None:
 
 def test_a_larger_file_is_told_by_its_constants() -> None:
     small = Net().conv()
-    said = fallbacks.because(made("fp32", FP32), made("fp32-pruned", FP32, small), ["size"])
+    said = fallbacks.reasons(made("fp32", FP32), made("fp32-pruned", FP32, small), ["size"])
     assert said == "weights of Conv 4.7 kB against 2.4 in fp32-pruned"
 
 
@@ -171,7 +171,7 @@ def test_weights_alone_in_int8_are_no_fallback() -> None:
     scheme = next(n for n in target.load("ort-cpu").numerics if n.name == "int8-weights")
     found = Profile("int8-weights", scheme, made("int8", None).graph, FP32)
     assert fallbacks.counts(found) == {} and fallbacks.fell_back(found) == []
-    assert "convolutions take 100 %" in fallbacks.because(found, found, ["latency"])
+    assert "convolutions take 100 %" in fallbacks.reasons(found, found, ["latency"])
 
 
 def test_every_refusal_gets_its_reason_and_what_ships_gets_none() -> None:
@@ -182,9 +182,9 @@ def test_every_refusal_gets_its_reason_and_what_ships_gets_none() -> None:
     def ratio(a: str, b: str) -> tuple[float, float, float]:
         return (p50[a] / p50[b],) * 3
 
-    slower = choose(contenders, None, 0.9, ratio, fallbacks.told(profiles))
+    slower = choose(contenders, None, 0.9, ratio, fallbacks.by_profile(profiles))
     assert slower.verdicts["fp32"] == "ships"
     assert slower.verdicts["int8"].startswith("slower than fp32: 2.00") and "QuantizeLinear" in slower.verdicts["int8"]
-    missed = choose(contenders, Budget(max_drop=0.0, max_size_kb=0.1), 0.95, ratio, fallbacks.told(profiles))
+    missed = choose(contenders, Budget(max_drop=0.0, max_size_kb=0.1), 0.95, ratio, fallbacks.by_profile(profiles))
     assert missed.shipped is None and "weights of Conv" in missed.verdicts["fp32"]
     assert "run in int8 kernels" in missed.verdicts["int8"]

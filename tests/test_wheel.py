@@ -19,7 +19,9 @@ def test_targets_recipes_and_the_page_are_in_the_wheel(tmp_path: Path) -> None:
     assert not any(name.startswith(("tests/", "benchmarks/")) for name in names)
     installed = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(installed)
-    code = "from edgekd import target, recipe; print(target.folder(), target.names(), recipe.builtins())"
+    code = (
+        "from edgekd.base import recipe_files, target_files as t; print(t.folder(), t.names(), recipe_files.builtins())"
+    )
     done = subprocess.run([sys.executable, "-P", "-c", code], env={"PYTHONPATH": str(installed)},
                           capture_output=True, text=True, check=True, cwd=tmp_path)  # fmt: skip
     assert str(installed / "edgekd" / "targets") in done.stdout

@@ -29,7 +29,7 @@ def layer_similarity(
 
     The layers are those that the losses name and, up to eight, others that lie evenly between the first block and the
     last. A layer counts by its means over space or time, (N, C): its values at every place would be thousands for a
-    few hundred samples, and then unlike layers look alike (see ``likeness.linear_cka``). Where in a picture
+    few hundred samples, and then unlike layers look alike (see ``similarity.linear_cka``). Where in a picture
     something is seen does not count here.
 
     Args:

@@ -132,6 +132,6 @@ def _shared(weights: Sequence[NDArray[np.float64]], shape: tuple[int, ...]) -> N
 
 
 def make(said: Mapping[str, tuple[TeacherOutputs, str | None, float]], heads: Heads, combine: str) -> TeacherOutputs:
-    """Who the student watches: the one teacher, or a panel of (answers, head, weight) by name."""
+    """Whose outputs a student learns from: the one teacher, or an ensemble of (answers, head, weight) by name."""
     members = [Member(*one) for one in said.values()]
     return members[0].says if len(members) == 1 and members[0].head is None else Ensemble(members, heads, combine)

@@ -108,7 +108,7 @@ class Measured:
 
     @functools.cached_property
     def profiles(self) -> dict[str, Profile]:
-        """What the veto reads of each candidate; the files are parsed once."""
+        """What the fallback analysis reads of each candidate; the files are parsed once."""
         floats = self.target.float_ops
         return {
             name: Profile(name, c.numerics, onnx_graph.read(c.onnx), c.kernels, floats)

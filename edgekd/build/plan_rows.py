@@ -8,7 +8,7 @@ from typing import Any
 from edgekd.build import measure, rehearsal
 from edgekd.build import request as requests
 from edgekd.build.plan import DistilStep, MeasureStep, Step
-from edgekd.build.requests import BuildRequest
+from edgekd.build.request import BuildRequest
 from edgekd.build.workspace import Workspace
 
 

@@ -148,7 +148,7 @@ def choose_all(measured: Mapping[str, Measured], budget: Budget, *, gated: bool 
     """What ships on each target; validation decides. Not ``gated``: the wishes are only reported."""
 
     def chosen(on: Measured) -> Choice:
-        teacher_value, because = on.evaluation.teacher_value("validation"), fallbacks.told(on.profiles)
-        return choose.choose(on.contenders(), budget, teacher_value, on.ratio, because, gated=gated)
+        teacher_value, reasons = on.evaluation.teacher_value("validation"), fallbacks.by_profile(on.profiles)
+        return choose.choose(on.contenders(), budget, teacher_value, on.ratio, reasons, gated=gated)
 
     return {name: chosen(on) for name, on in measured.items()}

@@ -25,7 +25,7 @@ IN_WORDS = {
     "max_size_kb": "{found:.1f} kB exceeds max_size_kb {most:g}",
 }
 Ratio = tuple[float, float, float]
-Because = Callable[[str, str, Collection[str]], str]
+Reasons = Callable[[str, str, Collection[str]], str]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def choose(
     budget: Budget | None,
     teacher_value: float,
     ratio: Callable[[str, str], Ratio],
-    because: Because | None = None,
+    reasons: Reasons | None = None,
     *,
     gated: bool = True,
 ) -> Choice:
@@ -78,14 +78,14 @@ def choose(
         budget: None where nothing is wished.
         teacher_value: the teacher's metric on validation.
         ratio: ``ratio(a, b)`` is p50 of a over p50 of b with its 95 % interval.
-        because: ``because(refused, held against, in what)``: the reason in words that name operators, which is
+        reasons: ``reasons(refused, held against, in what)``: the reason in words that name operators, which is
             appended to the verdict; in what: of ``latency``, ``size`` and ``answers``.
         gated: False where the wishes are only reported (``--quick``); ``prefer`` holds, and fp32 ships if nothing else.
     """
     wishes = budget if gated else None
 
     def told(name: str, verdict: str, against: str, how: Collection[str]) -> str:
-        return f"{verdict}; {because(name, against, how)}" if because else verdict
+        return f"{verdict}; {reasons(name, against, how)}" if reasons else verdict
 
     verdicts: dict[str, str] = {}
     excluded = {c.name: _excluded(c, wishes, teacher_value) for c in contenders}

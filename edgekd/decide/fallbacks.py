@@ -288,7 +288,7 @@ def about_size(profile: Profile, other: Profile) -> str:
     return f"weights of {', '.join(told)} in {other.name}"
 
 
-def because(profile: Profile, other: Profile, how: Collection[str]) -> str:
+def reasons(profile: Profile, other: Profile, how: Collection[str]) -> str:
     """Why a candidate was refused, in words that name operators.
 
     Args:
@@ -327,6 +327,6 @@ def record(profile: Profile) -> dict[str, Any] | None:
     }
 
 
-def told(profiles: Mapping[str, Profile]) -> Callable[[str, str, Collection[str]], str]:
+def by_profile(profiles: Mapping[str, Profile]) -> Callable[[str, str, Collection[str]], str]:
     """What ``choose`` appends to a verdict: ``told(refused, held against, in what)``."""
-    return lambda name, other, how: because(profiles[name], profiles[other], how)
+    return lambda name, other, how: reasons(profiles[name], profiles[other], how)

@@ -1,4 +1,4 @@
-"""An ONNX file as the veto reads it: who makes and who reads a tensor, and what a scheme wanted in int8."""
+"""An ONNX file as the fallback analysis reads it: who makes and reads a tensor, and what a scheme wanted in int8."""
 
 from __future__ import annotations
 

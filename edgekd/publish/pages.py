@@ -12,7 +12,7 @@ from edgekd.base.disk import replace_folder
 from edgekd.base.errors import GateError
 from edgekd.build import request as requests
 from edgekd.build.measure import Measured
-from edgekd.build.requests import BuildRequest
+from edgekd.build.request import BuildRequest
 from edgekd.build.store import canonical
 from edgekd.decide import doubts
 from edgekd.decide.choose import Choice

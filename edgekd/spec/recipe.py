@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -271,6 +272,14 @@ def load(name: str | None, settings: Sequence[str] = ()) -> tuple[Recipe, Path]:
     for setting in settings:
         _apply(table, setting)
     return parse(table, path.name), path
+
+
+def with_settings(table: Mapping[str, Any], settings: Sequence[str]) -> Table:
+    """A recipe's table with ``key=value`` overrides, see ``load``; the one that was given stays as it was."""
+    changed = copy.deepcopy(dict(table))
+    for setting in settings:
+        _apply(changed, setting)
+    return changed
 
 
 def parse(table: Mapping[str, Any], file: str) -> Recipe:

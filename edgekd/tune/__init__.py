@@ -1,1 +1,10 @@
-"""Give the budget, get the student: a search that writes recipes and runs plans. The compiler knows nothing of it."""
+"""The search for a student that meets a budget: its space, its study, its trials, and the rules of what goes on.
+
+May import ``build`` and all below it, and ``report`` for its page; what makes a bundle of the best trial is given to
+it.
+``edgekd.tune`` is also the function of the Python door.
+"""
+
+from edgekd.base.doors import callable_package
+
+callable_package(__name__)

@@ -18,7 +18,7 @@ from edgekd.base.notes import Progress
 from edgekd.base.plain import plain
 from edgekd.build import request as requests
 from edgekd.build.prepare import Objects
-from edgekd.build.requests import BuildRequest
+from edgekd.build.request import BuildRequest
 from edgekd.build.store import canonical, sha256
 from edgekd.learn.data._checks import loaded
 from edgekd.spec import recipe as recipes
@@ -30,6 +30,7 @@ from edgekd.tune.trial import Lab, full, rung, shapes, shortened, wishes
 from edgekd.tune.verdict import Prefer, Result
 
 TRIALS = 30
+WISHES = ("max_latency_ms", "max_size_kb", "max_drop")
 TIRED = 100  # recipes in a row that were tried before: there is hardly another
 AGAIN = 3  # of which the sampler names so many, and chance the others
 WAIT_S = 1.0

@@ -295,7 +295,8 @@ found = edgekd.load(sys.argv[1]).predict(np.zeros((4, 4, 1), np.float32))
 for package in (edgekd.base, edgekd.runtime):
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
-from edgekd import disk, store
+from edgekd.base import disk
+from edgekd.build import store
 from edgekd.runtime import cold
 disk.replace_folder(pathlib.Path(sys.argv[2], "out"), {"a": b"1"})
 kept = store.Store(pathlib.Path(sys.argv[2], "cache"))

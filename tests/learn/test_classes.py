@@ -330,7 +330,7 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     file = tmp_path / "r.toml"
     file.write_bytes(codecs.BOM_UTF8 + (recipe.builtin_folder() / "digits.toml").read_bytes())
     assert recipe.load(str(file))[0].name == "digits"
-    file.write_bytes(codecs.BOM_UTF8 + (Path(recipe.__file__).parents[1] / "targets" / "ort-cpu.toml").read_bytes())
+    file.write_bytes(codecs.BOM_UTF8 + (target.folder() / "ort-cpu.toml").read_bytes())
     assert target.load(str(file)).backend == "ort"
 
 

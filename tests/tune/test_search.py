@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from edgekd import cli
+from edgekd import cli, pipeline
 from edgekd.learn.feed import Feed
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Recipe
@@ -60,7 +60,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     monkeypatch.setattr(search, "shapes", made.shapes)
     monkeypatch.setattr(search, "full", made.full)
     monkeypatch.setattr(search, "rung", lambda lab, recipe: 0.5)
-    monkeypatch.setattr(search.pipeline, "run", lambda order, objects: {})
+    monkeypatch.setattr(pipeline, "run", lambda order, objects: {})
     return made
 
 
@@ -219,7 +219,7 @@ def test_a_failed_gate_lets_the_next_one_ship(
             raise search.GateError("parity")
         return {}
 
-    monkeypatch.setattr(search.pipeline, "run", gate)
+    monkeypatch.setattr(pipeline, "run", gate)
     code, found = tuned("--max-latency-ms", "0.5", "--max-drop", "0.9", "--trials", "10", "--prefer", "latency")
     assert code == 0 and len(built) == 2
     values = next(t for t in found["trials"] if t["number"] == found["chosen"])["values"]
@@ -317,7 +317,7 @@ def test_a_real_search_never_looks_at_the_test_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     looked: set[str] = set()
-    inputs, build = Feed.inputs, search.pipeline.run
+    inputs, build = Feed.inputs, pipeline.run
 
     def spy(feed: Feed, split: str, start: int, stop: int) -> Any:
         looked.add(split)
@@ -328,7 +328,7 @@ def test_a_real_search_never_looks_at_the_test_split(
         return build(order, objects)
 
     monkeypatch.setattr(Feed, "inputs", spy)
-    monkeypatch.setattr(search.pipeline, "run", at_the_end)
+    monkeypatch.setattr(pipeline, "run", at_the_end)
     mine = tmp_path / "mine.toml"
     plain = (recipes.builtin_folder() / "digits.toml").read_text()
     mine.write_text(plain + '\n[tune]\n"student.model.width" = { choices = [4, 5] }\n')

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import torch
 from torch import nn
 
 from edgekd import pipeline
+from edgekd.api.watched import watched
 from edgekd.base import preprocess
 from edgekd.base.disk import users_path
 from edgekd.base.errors import UsageError, in_python
@@ -20,7 +19,6 @@ from edgekd.build import network_key
 from edgekd.build import request as requests
 from edgekd.build.prepare import Objects
 from edgekd.build.store import canonical, sha256
-from edgekd.cli import console
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.spec import recipe as recipes
@@ -50,10 +48,12 @@ def build(
     data: Any = None,
     classes: Sequence[str] | None = None,
     budget: Mapping[str, Any] | None = None,
+    settings: Sequence[str] = (),
     quick: bool = False,
     overwrite: bool = False,
     keep_candidates: bool = False,
     explain: bool = False,
+    measure_on: str = "local",
     cache: str | Path | None = None,
     progress: Progress | bool | None = None,
 ) -> Mapping[str, Any]:
@@ -70,7 +70,8 @@ def build(
             Without labels only losses that need none are used, and the metric is agreement with the teacher.
         classes: names; without them the labels are numbered. Data without labels needs them.
         budget: keys of ``[budget]``.
-        quick, overwrite, keep_candidates, explain, cache: as in ``edgekd build``.
+        settings: ``key=value`` overrides, as ``--set`` takes them.
+        quick, overwrite, keep_candidates, explain, measure_on, cache: as in ``edgekd build``.
         progress: called with a dict after each epoch; or whether it is shown on stderr as by the command. By default
             it is where somebody watches: in a notebook, or at an interactive prompt.
 
@@ -80,11 +81,12 @@ def build(
     """
     dataset = None if data is None else from_splits(data, "data", classes)
     given = Objects(dataset, teacher, student)
-    table = _table(recipe, given, budget)
-    with _watched(progress) as told:
+    table = _table(recipe, given, budget, settings)
+    with watched(progress) as told:
         request = requests.make(
             table,
             [targets] if isinstance(targets, str) else targets,
+            settings if table is None or isinstance(table, str) else (),
             data=None if dataset is None else fingerprint(dataset),
             objects=_objects_key(given, table),
             out=None if out is None else users_path(out, "out"),
@@ -93,33 +95,31 @@ def build(
             overwrite=overwrite,
             keep_candidates=keep_candidates,
             explain=explain,
+            measure_on=measure_on,
             progress=told,
         )
         found = requests.standing(request)
         return pipeline.run(request, given) if found is None else found
 
 
-def _watched(progress: Progress | bool | None) -> AbstractContextManager[Progress]:
-    """Whom the build tells how far it is."""
-    if progress is None:
-        progress = "ipykernel" in sys.modules or hasattr(sys, "ps1")
-    if not isinstance(progress, bool):
-        return nullcontext(progress)
-    return console.ProgressBars() if progress else nullcontext(requests.silent)
-
-
-def _table(recipe: str | Path | Mapping[str, Any] | None, given: Objects, budget: Mapping[str, Any] | None) -> Any:
-    """What ``orders.take`` reads: a name, or the caller's table over the defaults for objects."""
+def _table(
+    recipe: str | Path | Mapping[str, Any] | None,
+    given: Objects,
+    budget: Mapping[str, Any] | None,
+    settings: Sequence[str] = (),
+) -> str | Mapping[str, Any] | None:
+    """What ``request.make`` reads: a name, or the caller's table over the defaults for objects, settings applied."""
     some = given.dataset is not None or given.teacher is not None or given.student is not None
     if isinstance(recipe, Path):
         recipe = str(recipe)
     if isinstance(recipe, str) or (recipe is None and not some):
         if not some and budget is None:
             return recipe
-        loaded, _ = recipes.load(recipe)
+        loaded, _ = recipes.load(recipe, settings)
         table = loaded.model_dump(exclude_unset=True)  # as JSON inf would be None, and a date a text
     else:
         table = _over(_defaults(given, recipe or {}), recipe or {}) if some else dict(recipe or {})
+        table = recipes.with_settings(table, settings)
         if some:
             _check_complete(table, given)
     return table if budget is None else _over(table, {"budget": dict(budget)})
