@@ -220,7 +220,8 @@ def agrees(printed: str, net: Path, target: str) -> None:
     written_answer = json.loads((net / "examples" / "answer.json").read_text())["logits"]
     sample = np.frombuffer((net / "examples" / "sample.bin").read_bytes(), np.uint8).reshape(8, 8, 1)
     model = edgekd.load(net, target=target)
-    scores = model.run({model.inputs[0].name: sample[None].astype(np.float32) / 16})["logits"][0]
+    pixels = sample.transpose(2, 0, 1)[None].astype(np.float32) / 16
+    scores = model.run({model.inputs[0].name: pixels})["logits"][0]
     assert printed_answer["label"] == written_answer["label"] == model.predict(sample).label
     np.testing.assert_allclose(printed_answer["scores"], scores, atol=1e-3)
 
