@@ -18,7 +18,7 @@ from edgekd.learn.data._heads import grouped
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Term, make_terms
 from edgekd.learn.student import Student
-from edgekd.lower.lower import passes
+from edgekd.lower.column import passes
 from edgekd.metrics._make import make_metric
 from edgekd.spec.compress_tables import build_pass, losses_of
 from edgekd.spec.recipe import Augment, Recipe

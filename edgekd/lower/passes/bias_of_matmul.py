@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from onnxscript import ir
@@ -19,9 +18,6 @@ class BiasOfMatmul:
     Only for files that OpenVINO opens: ONNX Runtime fuses a MatMul and the QuantizeLinear behind it only where nothing
     stands between. A Gemm has its bias from ``int8_linear``.
     """
-
-    order: ClassVar[int] = 24
-    always: ClassVar[bool] = False
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):

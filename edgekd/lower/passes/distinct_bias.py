@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, constant, producer, weight_dq
+from edgekd.lower.passes._base import add_constant, constant, drop_unused, producer, weight_dq
 
 TINY = np.float32(1e-30)  # a normal number, so that nothing flushes it to zero
 
@@ -25,9 +24,6 @@ class DistinctBias:
     an int32 bias, which is what one product of the smallest weight and activation adds; of a float one the next float.
     """
 
-    order: ClassVar[int] = 25
-    always: ClassVar[bool] = True
-
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):
             if (width := outputs(node)) < 2:
@@ -36,6 +32,7 @@ class DistinctBias:
                 _of_gemm(model.graph, node)
             elif (found := added(node)) is not None:
                 _move_float(model.graph, *found, width)
+        drop_unused(model.graph)
 
 
 def outputs(node: ir.Node) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +21,6 @@ class FoldIntoInt8Linear:
     neither runtime takes its fused integer layer, and OpenVINO 2026.4 answers wrongly for small batches (see
     ``distinct_bias``).
     """
-
-    order: ClassVar[int] = 19
-    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):

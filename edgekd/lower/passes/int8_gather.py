@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from onnxscript import ir
@@ -19,9 +18,6 @@ class Int8Gather:
     found becomes a sum of a smaller scale: OpenVINO 2026.4.1 takes the mean of 8-bit rows in 8 bits, and from the
     second sample of some batches on (2, 8 and 64 of 10 x 32) answers wrongly by 0.6 of the score range.
     """
-
-    order: ClassVar[int] = 18  # before the biases of linear layers, that ask for the scale of their inputs
-    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from onnxscript import ir
 
@@ -13,9 +12,6 @@ from edgekd.lower.passes._base import constant, drop_unused
 @dataclass(frozen=True)
 class PlainPooling:
     """ReduceMean over the last two of four axes -> GlobalAveragePool; Reshape to (batch, all) -> Flatten."""
-
-    order: ClassVar[int] = 10
-    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from onnxscript import ir
@@ -19,9 +18,6 @@ class SoftmaxInParts:
     otherwise than one with AVX2; an int8 step behind it then now and then falls on the other side. Of the float
     operators of a transformer it is the only one that does. Its ReduceSum adds in the same order everywhere.
     """
-
-    order: ClassVar[int] = 12
-    always: ClassVar[bool] = False  # it takes 4 % of a small DistilBERT's time, and few targets promise equal bits
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):
