@@ -45,6 +45,13 @@ def add_constant(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.V
     return value
 
 
+def replace(old: ir.Value, new: ir.Value) -> None:
+    """Whoever reads ``old`` reads ``new``, which takes its name, shape and type: an output of the graph keeps them."""
+    new.name, new.shape, new.type = old.name, old.shape, old.type
+    old.name = f"{old.name}_replaced"
+    old.replace_all_uses_with(new, replace_graph_outputs=True)
+
+
 def drop_unused(graph: ir.Graph) -> None:
     """Remove nodes and initializers that nothing reads."""
     changed = True

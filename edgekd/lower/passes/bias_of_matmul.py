@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant
+from edgekd.lower.passes._base import add_constant, replace
 from edgekd.lower.passes.distinct_bias import TINY, added, outputs
 
 
@@ -27,5 +27,5 @@ class BiasOfMatmul:
                 out = node.outputs[0]
                 new = ir.node("Add", [out, add_constant(model.graph, f"{node.name}_bias", bias)])
                 model.graph.insert_after(node, new)
-                out.replace_all_uses_with(new.outputs[0], replace_graph_outputs=True)
+                replace(out, new.outputs[0])
                 new.replace_input_with(0, out)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, weight_dq
+from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, replace, weight_dq
 
 Floats = NDArray[np.float32]
 
@@ -51,7 +51,7 @@ def _fold_next(graph: ir.Graph, gemm: ir.Node) -> bool:
         _set_bias(graph, gemm, bias * each)
     else:
         _set_bias(graph, gemm, bias + each)
-    user.outputs[0].replace_all_uses_with(out, replace_graph_outputs=True)
+    replace(user.outputs[0], out)
     graph.remove(user, safe=True)
     return True
 

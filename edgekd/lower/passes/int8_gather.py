@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, constant, drop_unused
+from edgekd.lower.passes._base import add_constant, constant, drop_unused, replace
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Int8Gather:
             scale = _of_sum(model.graph, node, dq.inputs[1])
             back = ir.node("DequantizeLinear", [found.outputs[0], scale, *dq.inputs[2:]])
             model.graph.insert_before(node, [found, back])
-            node.outputs[0].replace_all_uses_with(back.outputs[0])
+            replace(node.outputs[0], back.outputs[0])
         drop_unused(model.graph)
 
 
@@ -64,7 +64,6 @@ def _of_sum(graph: ir.Graph, node: ir.Node, scale: ir.Value | None) -> ir.Value 
     mean = means[0]
     total = ir.node("ReduceSum", mean.inputs, attributes=dict(mean.attributes))
     graph.insert_before(mean, [total])
-    mean.outputs[0].replace_all_uses_with(total.outputs[0])
-    total.outputs[0].shape, total.outputs[0].type = mean.outputs[0].shape, mean.outputs[0].type
+    replace(mean.outputs[0], total.outputs[0])
     graph.remove(mean, safe=True)
     return add_constant(graph, f"{node.name}_of_sum", (value.astype(np.float32) / count).astype(value.dtype))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, attribute_int
+from edgekd.lower.passes._base import add_constant, attribute_int, replace
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,5 @@ def _in_parts(graph: ir.Graph, node: ir.Node, x: ir.Value, opset: int) -> None:
     whole = ir.node("ReduceSum", [grown.outputs[0], axes])
     share = ir.node("Div", [grown.outputs[0], whole.outputs[0]])
     graph.insert_before(node, [most, shifted, grown, whole, share])
-    share.outputs[0].shape, share.outputs[0].type, share.outputs[0].name = old.shape, old.type, old.name
-    ir.convenience.replace_all_uses_with(old, share.outputs[0], replace_graph_outputs=True)
+    replace(old, share.outputs[0])
     graph.remove(node, safe=True)
