@@ -105,7 +105,7 @@ def call_user(function: Any, where: str, /, *args: Any, **kwargs: Any) -> Any:
 
     Raises:
         FactoryError: whatever it raised; names the user's module, call and line. What edgekd's own parts raise, where
-            no code of a user's had a part in it, is a bug and goes through as it is.
+            no code of a user's had a part in it, is a bug and goes through as it is; a note says where.
     """
     try:
         return function(*args, **kwargs)
@@ -116,6 +116,7 @@ def call_user(function: Any, where: str, /, *args: Any, **kwargs: Any) -> Any:
         function = owner if hasattr(owner, "forward") else function  # a method of a network is the network's
         called, frames, theirs = _called(function), list(traceback.walk_tb(err.__traceback__)), _of_users(err)
         if out_of_memory(err) or (called.startswith("edgekd.") and not theirs and not hasattr(function, "forward")):
+            err.add_note(f"in {where}")
             raise
         frame, line = (theirs or frames)[-1]
         if theirs:

@@ -29,7 +29,7 @@ from edgekd.learn.data._checks import loaded
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Term
 from edgekd.learn.student import Student
-from edgekd.lower.lower import passes
+from edgekd.lower.column import passes
 from edgekd.runtime.runners import BuildRunner, LocalRunner
 
 

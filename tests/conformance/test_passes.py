@@ -13,7 +13,7 @@ from edgekd.base import plugins
 from edgekd.compress._base import Context
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.export import export
-from edgekd.lower.lower import passes, to_onnx
+from edgekd.lower.lower import to_onnx
 from edgekd.spec import target
 
 KINDS = plugins.kinds("passes")
@@ -52,11 +52,6 @@ def test_keeps_the_answers_and_does_nothing_twice(exported: dict[str, ir.Model],
     once = ir.to_proto(model).SerializeToString(deterministic=True)
     change(model)
     assert ir.to_proto(model).SerializeToString(deterministic=True) == once
-
-
-def test_orders_are_unique() -> None:
-    orders = [change.order for change in passes(KINDS)]
-    assert len(orders) == len(KINDS) == len(set(orders))
 
 
 def test_a_file_is_lean_and_the_same_twice() -> None:

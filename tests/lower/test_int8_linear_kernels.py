@@ -22,7 +22,8 @@ from edgekd.base import host
 from edgekd.build import compression
 from edgekd.compress._base import Context
 from edgekd.learn.student import Student, TensorSpec
-from edgekd.lower.lower import passes, to_onnx
+from edgekd.lower.column import rewrite
+from edgekd.lower.lower import to_onnx
 from edgekd.lower.passes.bias_of_matmul import BiasOfMatmul
 from edgekd.spec import target
 
@@ -167,8 +168,7 @@ def inputs(width: int) -> Array:
 def lowered(model: onnx.ModelProto) -> bytes:
     """After our passes, those for OpenVINO among them."""
     found = ir.from_proto(model)
-    for change in passes(["bias_of_matmul"]):
-        change(found)
+    rewrite(found, ["bias_of_matmul"])
     data: bytes = ir.to_proto(found).SerializeToString()
     return data
 

@@ -12,15 +12,21 @@ from onnxscript import ir
 class GraphPass(Protocol):
     """One file of ``lower/passes/``: a frozen dataclass. It changes a model in place; a second run changes nothing.
 
-    ``order`` says when it runs: structure (10..), quantization (20..), size (40..), names (70..). What does not run
-    ``always`` runs for targets that name it.
+    When it runs stands in ``lower/column.py``. A user's own is a ``CustomPass``.
     """
-
-    order: ClassVar[int]
-    always: ClassVar[bool]
 
     def __call__(self, model: ir.Model) -> None:
         """Rewrite the graph."""
+
+
+class CustomPass(GraphPass, Protocol):
+    """A user's own, which runs for targets that name it.
+
+    ``order`` says when, among those of ``lower/column.py``: structure (10..), quantization (18..), size (40..), names
+    (70..).
+    """
+
+    order: ClassVar[float]
 
 
 def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
@@ -31,11 +37,19 @@ def constant(value: ir.Value | None) -> NDArray[np.generic] | None:
 
 
 def add_constant(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
-    """A new initializer."""
-    tensor = ir.tensor(np.ascontiguousarray(array), name=name)
-    value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    """A new initializer; a scalar becomes one entry."""
+    entries = np.ascontiguousarray(array)
+    tensor = ir.tensor(entries, name=name)
+    value = ir.Value(name=name, shape=ir.Shape(entries.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
     return value
+
+
+def replace(old: ir.Value, new: ir.Value) -> None:
+    """Whoever reads ``old`` reads ``new``, which takes its name, shape and type: an output of the graph keeps them."""
+    new.name, new.shape, new.type = old.name, old.shape, old.type
+    old.name = f"{old.name}_replaced"
+    old.replace_all_uses_with(new, replace_graph_outputs=True)
 
 
 def drop_unused(graph: ir.Graph) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant
+from edgekd.lower.passes._base import add_constant, replace
 from edgekd.lower.passes.distinct_bias import TINY, added, outputs
 
 
@@ -20,9 +19,6 @@ class BiasOfMatmul:
     stands between. A Gemm has its bias from ``int8_linear``.
     """
 
-    order: ClassVar[int] = 24
-    always: ClassVar[bool] = False
-
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):
             if node.op_type == "MatMul" and (width := outputs(node)) > 1 and added(node) is None:
@@ -31,5 +27,5 @@ class BiasOfMatmul:
                 out = node.outputs[0]
                 new = ir.node("Add", [out, add_constant(model.graph, f"{node.name}_bias", bias)])
                 model.graph.insert_after(node, new)
-                out.replace_all_uses_with(new.outputs[0], replace_graph_outputs=True)
+                replace(out, new.outputs[0])
                 new.replace_input_with(0, out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import onnx
 from onnxscript import ir
@@ -12,9 +12,6 @@ from onnxscript import ir
 @dataclass(frozen=True)
 class DefaultAttributes:
     """Remove what the ONNX schema says anyway; also unit strides and dilations, and zero pads."""
-
-    order: ClassVar[int] = 40
-    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         opset = model.opset_imports.get("", 20)

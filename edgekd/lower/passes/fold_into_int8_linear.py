@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, weight_dq
+from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, replace, weight_dq
 
 Floats = NDArray[np.float32]
 
@@ -22,9 +21,6 @@ class FoldIntoInt8Linear:
     neither runtime takes its fused integer layer, and OpenVINO 2026.4 answers wrongly for small batches (see
     ``distinct_bias``).
     """
-
-    order: ClassVar[int] = 19
-    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):
@@ -55,7 +51,7 @@ def _fold_next(graph: ir.Graph, gemm: ir.Node) -> bool:
         _set_bias(graph, gemm, bias * each)
     else:
         _set_bias(graph, gemm, bias + each)
-    user.outputs[0].replace_all_uses_with(out, replace_graph_outputs=True)
+    replace(user.outputs[0], out)
     graph.remove(user, safe=True)
     return True
 

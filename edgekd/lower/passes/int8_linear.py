@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from onnxscript import ir
@@ -20,9 +19,6 @@ class Int8Linear:
     accumulator does (Jacob et al. 2018, section 2.4): without it the fused integer Gemm is not taken. A Gemm without a
     bias gets one of zeros.
     """
-
-    order: ClassVar[int] = 20
-    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):

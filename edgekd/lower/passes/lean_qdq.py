@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from onnxscript import ir
@@ -19,9 +18,6 @@ class LeanQdq:
 
     A Gemm keeps its weight's zero point: ONNX Runtime's integer Gemm is only taken with one.
     """
-
-    order: ClassVar[int] = 30
-    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         for node in model.graph:

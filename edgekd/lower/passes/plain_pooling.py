@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from onnxscript import ir
 
-from edgekd.lower.passes._base import constant, drop_unused
+from edgekd.lower.passes._base import constant, drop_unused, replace
 
 
 @dataclass(frozen=True)
 class PlainPooling:
     """ReduceMean over the last two of four axes -> GlobalAveragePool; Reshape to (batch, all) -> Flatten."""
-
-    order: ClassVar[int] = 10
-    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):
@@ -61,8 +57,6 @@ def _flatten(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _replace(graph: ir.Graph, node: ir.Node, new: list[ir.Node]) -> None:
-    old, result = node.outputs[0], new[-1].outputs[0]
-    result.shape, result.type, result.name = old.shape, old.type, old.name
     graph.insert_before(node, new)
-    ir.convenience.replace_all_uses_with(old, result, replace_graph_outputs=True)
+    replace(node.outputs[0], new[-1].outputs[0])
     graph.remove(node, safe=True)

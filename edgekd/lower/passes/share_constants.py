@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from onnxscript import ir
 
@@ -17,9 +16,6 @@ class ShareConstants:
     Attributes:
         largest: in elements; larger ones are not compared.
     """
-
-    order: ClassVar[int] = 50
-    always: ClassVar[bool] = True
 
     largest: int = 4096
 

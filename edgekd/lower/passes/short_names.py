@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import ClassVar
 
 from onnxscript import ir
 
@@ -12,9 +11,6 @@ from onnxscript import ir
 @dataclass(frozen=True)
 class ShortNames:
     """``Conv_0``, its output ``Conv_0:0``, its constants ``Conv_0.1``; inputs and outputs of the graph keep theirs."""
-
-    order: ClassVar[int] = 70
-    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         graph = model.graph

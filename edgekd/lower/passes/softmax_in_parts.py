@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, attribute_int
+from edgekd.lower.passes._base import add_constant, attribute_int, replace
 
 
 @dataclass(frozen=True)
@@ -19,9 +18,6 @@ class SoftmaxInParts:
     otherwise than one with AVX2; an int8 step behind it then now and then falls on the other side. Of the float
     operators of a transformer it is the only one that does. Its ReduceSum adds in the same order everywhere.
     """
-
-    order: ClassVar[int] = 12
-    always: ClassVar[bool] = False  # it takes 4 % of a small DistilBERT's time, and few targets promise equal bits
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):
@@ -38,6 +34,5 @@ def _in_parts(graph: ir.Graph, node: ir.Node, x: ir.Value, opset: int) -> None:
     whole = ir.node("ReduceSum", [grown.outputs[0], axes])
     share = ir.node("Div", [grown.outputs[0], whole.outputs[0]])
     graph.insert_before(node, [most, shifted, grown, whole, share])
-    share.outputs[0].shape, share.outputs[0].type, share.outputs[0].name = old.shape, old.type, old.name
-    ir.convenience.replace_all_uses_with(old, share.outputs[0], replace_graph_outputs=True)
+    replace(old, share.outputs[0])
     graph.remove(node, safe=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from onnxscript import ir
 
@@ -14,9 +13,6 @@ class StripMetadata:
 
     Kept value types are not only weight: they steer ONNX Runtime into a slower layer normalization.
     """
-
-    order: ClassVar[int] = 60
-    always: ClassVar[bool] = True
 
     def __call__(self, model: ir.Model) -> None:
         model.metadata_props.clear()
