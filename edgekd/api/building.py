@@ -76,8 +76,7 @@ def build(
             it is where somebody watches: in a notebook, or at an interactive prompt.
 
     Raises:
-        EdgekdError: see ``errors``; ``exit_code`` is the command's. GateError: a wish was missed; ``report`` is the
-                build's.
+        EdgekdError: ``exit_code`` is the command's. GateError: a wish was missed; ``report`` is the build's.
     """
     dataset = None if data is None else from_splits(data, "data", classes)
     given = Objects(dataset, teacher, student)
@@ -98,8 +97,7 @@ def build(
             measure_on=measure_on,
             progress=told,
         )
-        found = requests.standing(request)
-        return pipeline.run(request, given) if found is None else found
+        return requests.standing(request) or pipeline.run(request, given)
 
 
 def _table(

@@ -95,11 +95,8 @@ def run(
     raw = _wishing(raw, wanted.budget, wanted.prefer)
     knobs = search_space.of(raw, path.name)
     name = f"{raw.name[:58]}-tuned"
-    table = {
-        **search_space.table_of(raw),
-        "name": name,
-        "targets": [_lasting(target) for target in targets or raw.targets],
-    }
+    lasting = [_lasting(target) for target in targets or raw.targets]
+    table = {**search_space.table_of(raw), "name": name, "targets": lasting}
     out = out or Path("dist") / (name + ("-quick" if quick else ""))
     request = requests.make(recipe, targets, settings, out=out, cache=cache, quick=quick)
     requests.check_writable(request.out)
