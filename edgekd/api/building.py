@@ -19,8 +19,7 @@ from edgekd.build import network_key
 from edgekd.build import request as requests
 from edgekd.build.prepare import Objects
 from edgekd.build.store import canonical, sha256
-from edgekd.learn.data._base import Dataset
-from edgekd.learn.data._batches import fingerprint, from_splits
+from edgekd.learn.data import Dataset, fingerprint, from_splits
 from edgekd.spec import recipe as recipes
 
 # What a build of objects starts from; the caller's own tables go over it.

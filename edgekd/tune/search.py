@@ -20,7 +20,7 @@ from edgekd.build import request as requests
 from edgekd.build.prepare import Objects
 from edgekd.build.request import BuildRequest
 from edgekd.build.store import canonical, sha256
-from edgekd.learn.data._checks import loaded
+from edgekd.learn.data import loaded
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Budget, Knob, Recipe, Table
 from edgekd.spec.validation import explain
