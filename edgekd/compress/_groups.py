@@ -1,6 +1,7 @@
 """The channels of a network that can only go together, and cutting some of them off.
 
-Torch-Pruning's dependency graph (Fang et al. 2023, arXiv:2301.12900) says which layers share channels.
+What goes together is read from the operators that the network really calls: see ``_trace``. What was read is tried
+before it is believed: see ``_trial``.
 """
 
 from __future__ import annotations
@@ -10,22 +11,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-import torch_pruning
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
-from torch.nn.utils import parametrize
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from edgekd.base.errors import ExportError
-from edgekd.compress import _graph, _trial
+from edgekd.base.errors import EdgekdError, ExportError
+from edgekd.compress import _cut, _resized, _trace, _trial, _units
 from edgekd.compress._base import Context
+from edgekd.compress._cut import Plan
 from edgekd.compress._importance import Criterion, gradients, squares
+from edgekd.compress._units import Axis, Channels, Family
 from edgekd.learn import nets, taps
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student, evaluated
 
 MOST = 0.95  # of a group's channels that may go
-History = list[tuple[str, bool, list[int]]]
+UNREAD = "no convolution or linear layer alone reads its channels"
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,27 @@ class Group:
     """Channels that several layers share.
 
     Attributes:
-        path: of the layer that stands for all of them.
-        size: how many channels.
-        parts: they go in sets of so many, one from each part: the groups of a convolution stay alike.
+        path: of the layer that makes them; further groups of one layer have a number behind it.
+        sets: (size / parts, parts) channels of that layer that can only go together: of a grouped convolution one of
+            each of its groups.
         scores: (size / parts,) importance of each set.
         alike: groups of equal layers on maps of equal size have equal ones: they cost the same.
     """
 
     path: str
-    size: int
-    parts: int
+    sets: NDArray[np.int64]
     scores: Tensor
     alike: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many channels."""
+        return int(self.sets.size)
+
+    @property
+    def parts(self) -> int:
+        """How many channels a set has."""
+        return int(self.sets.shape[1])
 
     def lost(self, kept: int) -> float:
         """The importance that goes where so many channels stay."""
@@ -57,9 +69,8 @@ class Group:
 
     def least(self, kept: int) -> list[int]:
         """The channels to remove so that ``kept`` stay: the least important sets."""
-        sets = self.size // self.parts
-        gone = torch.argsort(self.scores, stable=True)[: sets - kept // self.parts].tolist()
-        return sorted(i + part * sets for i in gone for part in range(self.parts))
+        gone = torch.argsort(self.scores, stable=True)[: len(self.sets) - kept // self.parts].tolist()
+        return sorted(self.sets[gone].ravel().tolist())
 
 
 class Found(NamedTuple):
@@ -67,6 +78,73 @@ class Found(NamedTuple):
 
     groups: list[Group]
     whole: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A student's network as it was read: its channels, its calls, and its families by the paths of their groups."""
+
+    trace: _trace.Trace
+    channels: Channels
+    families: dict[str, Family]
+    whole: dict[str, str]
+
+    def plan(self, gone: Mapping[str, Sequence[int]], *, calls: bool) -> Plan:
+        """What goes with some channels of each group, as plain data.
+
+        Args:
+            calls: whether the network's own calls are told their sizes, too.
+        """
+        rows: dict[str, dict[str, list[int]]] = {}
+        left = np.ones(len(self.channels.unit), bool)
+        for path, lost in gone.items():
+            family = self.families[path]
+            units = self._units(family, lost)
+            for axis in family.places:
+                name, at = axis
+                known = rows.setdefault(name, {}).setdefault(str(at), [])
+                rows[name][str(at)] = sorted({*known, *family.rows(axis, units).tolist()})
+            first = self.trace.parameters[family.axis[0]][family.axis[1]]
+            assert first is not None
+            left[self.channels.unit[first[family.positions[units].ravel()]]] = False
+        rows = {name: {at: found for at, found in axes.items() if found} for name, axes in rows.items()}
+        rows = {name: axes for name, axes in rows.items() if axes}
+        told = _resized.changes(self.trace.calls, lambda numbers: left[self.channels.unit[numbers]]) if calls else {}
+        return {"parameters": rows, "calls": told}
+
+    def _units(self, family: Family, lost: Sequence[int]) -> NDArray[np.int64]:
+        """The units that some channels belong to."""
+        return np.flatnonzero(np.isin(family.positions, list(lost)).all(axis=1))
+
+
+def read(student: Student) -> Network:
+    """Run the network once and say which of its channels go together.
+
+    Raises:
+        ExportError: it can't be run under the modes that listen.
+    """
+    module = still(student)
+    try:
+        with quiet():
+            trace = _trace.run(module, student.example(2))
+    except (EdgekdError, *_trial.FAILURES) as err:
+        why = f"the channels can't be followed through the network: {_trial.words(err)}"
+        raise ExportError(why, where="channel_prune") from err
+    channels = _units.of(trace)
+    families: dict[str, Family] = {}
+    for family in channels.families:
+        path, count = layer_of(family.axis), 2
+        while path in families:
+            path, count = f"{layer_of(family.axis)}:{count}", count + 1
+        families[path] = family
+    whole = {layer_of(axis): why for axis, why in channels.whole.items() if layer_of(axis) not in families}
+    return Network(trace, channels, families, whole)
+
+
+def layer_of(axis: Axis) -> str:
+    """The module that holds a parameter; the parameter itself where it is no module's ``weight``."""
+    name = axis[0]
+    return name.removesuffix(".weight")
 
 
 def find(student: Student, context: Context, criterion: Criterion) -> Found:
@@ -78,29 +156,37 @@ def find(student: Student, context: Context, criterion: Criterion) -> Found:
         ExportError: nothing that could be pruned changes the loss; or no group can lose channels, and why none.
     """
     module = still(student)
-    with quiet():
-        found, whole = _groups(module, student)
-        readers = {path: _readers(module, group) for path, group in found.items()}
-        sizes = {path: (len(group[0].idxs), _parts(group)) for path, group in found.items()}
-        tried = {path: _trial.some(*size) for path, size in sizes.items()}
-        tried = {path: gone for path, gone in tried.items() if gone}
-        whole |= _trial.refused(student, tried, readers, {path for path in tried if _normed(found[path])}, cut)
-        found = {path: found[path] for path in tried if path not in whole}
-        scores, unknown = _magnitudes(found)
-        whole |= unknown
-        found = {path: found[path] for path in scores}
-        if not found:
-            raise ExportError(f"no layer can lose channels: {told(whole)}", where="channel_prune")
-        if criterion != "magnitude":
-            scores = _first_order(student, context, criterion, found, readers)
-        alike = _alike(module, student, found)
-    groups = [Group(path, *sizes[path], scores[path], alike[path]) for path in found]
+    network = read(student)
+    whole = dict(network.whole)
+    families = network.families
+    tried = {path: some for path, family in families.items() if (some := _some(family))}
+    readers = {path: _readers(module, families[path]) for path in tried}
+    if criterion != "magnitude":
+        whole |= {path: UNREAD for path in tried if not readers[path]}
+        tried = {path: some for path, some in tried.items() if readers[path]}
+    whole |= _trial.refused(student, tried, network)
+    left = {path: families[path] for path in tried if path not in whole}
+    if not left:
+        raise ExportError(f"no layer can lose channels: {told(whole)}", where="channel_prune")
+    if criterion == "magnitude":
+        scores = {path: _magnitude(module, family) for path, family in left.items()}
+    else:
+        scores = _first_order(student, context, criterion, left, readers)
+    alike = _alike(module, student, left)
+    groups = [Group(path, family.positions, scores[path], alike[path]) for path, family in left.items()]
     return Found(groups, whole)
+
+
+def _some(family: Family) -> list[int]:
+    """The first third of a group's channels: whatever counts channels notices."""
+    sets = len(family.positions)
+    gone = min(max(1, sets // 3), sets - 1)
+    return sorted(family.positions[:gone].ravel().tolist())
 
 
 def refused(student: Student, gone: Mapping[str, Sequence[int]]) -> dict[str, str]:
     """Why some groups can't lose these very channels after all, by group; the network runs without the others'."""
-    return _trial.refused(student, {p: c for p, c in gone.items() if c}, {}, set(gone), cut)
+    return _trial.refused(student, {p: c for p, c in gone.items() if c}, read(student))
 
 
 def told(whole: Mapping[str, str]) -> str:
@@ -109,118 +195,56 @@ def told(whole: Mapping[str, str]) -> str:
 
 
 def still(student: Student) -> nn.Module:
-    """A copy of the network in evaluation mode, whose graph can be walked: frozen layers have none."""
-    module = evaluated(nets.twin(student.module))
-    for parameter in module.parameters():
-        parameter.requires_grad_(parameter.is_floating_point())
-    return module
+    """A copy of the network in evaluation mode, whose weights are parameters."""
+    return _cut.plain(evaluated(nets.twin(student.module)))
 
 
-def cut(student: Student, gone: Mapping[str, Sequence[int]]) -> tuple[nn.Module, History]:
-    """A copy of the network without some channels of each group, and the plan: plain data that ``follow`` replays."""
-    module = still(student)
-    with quiet():
-        graph = _graph.build(module, student)
-        for path, channels in gone.items():
-            layer = module.get_submodule(path)
-            group = graph.get_pruning_group(layer, graph.get_pruner_of_module(layer).prune_out_channels, list(channels))
-            if channels and graph.check_pruning_group(group):
-                group.prune()
-    plan = [(name, bool(out), [int(i) for i in index]) for name, out, index in graph.pruning_history()]
-    return _frozen_as(student, module), plan
+def cut(student: Student, gone: Mapping[str, Sequence[int]]) -> tuple[nn.Module, Plan]:
+    """A copy of the network without some channels of each group, and the plan: plain data that ``follow`` replays.
 
-
-def follow(student: Student, plan: Sequence[Sequence[Any]]) -> nn.Module:
-    """A copy of the network cut as a plan says."""
-    module = still(student)
-    with quiet():
-        _graph.build(module, student).load_pruning_history([(name, out, list(index)) for name, out, index in plan])
-    return _frozen_as(student, module)
-
-
-def _frozen_as(student: Student, module: nn.Module) -> nn.Module:
-    frozen = {name for name, parameter in student.module.named_parameters() if not parameter.requires_grad}
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad_(name not in frozen and parameter.is_floating_point())
-    return module
-
-
-def _groups(module: nn.Module, student: Student) -> tuple[dict[str, Any], dict[str, str]]:
-    """Torch-Pruning's groups by the path of their first layer, without those that make the outputs; and why others
-    can't be had. One layer that it can't follow must not hide all others, as in its own list of all groups.
+    The network's own calls are told their sizes only where it does not do without.
     """
-    try:
-        graph = _graph.build(module, student)
-    except _trial.FAILURES as err:
-        why = f"the channels can't be followed through the network: {_trial.words(err)}"
-        raise ExportError(why, where="channel_prune") from err
-    names = {layer: path for path, layer in module.named_modules()}
-    ignored = set(heads(student.with_module(module)))
-    seen: set[nn.Module] = set()
-    found: dict[str, Any] = {}
-    whole: dict[str, str] = {}
-    for layer in _graph.layers(graph):
-        if layer in seen | ignored or layer not in names:
+    network = read(student)
+    taken = {path: lost for path, lost in gone.items() if lost}
+    plan, _ = _trial.Trial(student, taken, network).plan(list(taken))
+    return follow(student, plan), plan
+
+
+def follow(student: Student, plan: Plan) -> nn.Module:
+    """A copy of the network cut as a plan says."""
+    return _cut.without(still(student), plan)
+
+
+def _readers(module: nn.Module, family: Family) -> list[tuple[str, Tensor, Tensor]]:
+    """The convolutions and linear layers that read a group: (path, which of its inputs, which set each of them is)."""
+    found = []
+    for name, at in sorted(family.reads):
+        path = name.removesuffix(".weight")
+        layer = module.get_submodule(path) if name.endswith(".weight") else None
+        if not isinstance(layer, _ConvNd | nn.Linear):
             continue
-        path, pruner = names[layer], graph.get_pruner_of_module(layer)
-        try:
-            channels = list(range(pruner.get_out_channels(layer)))
-            group = graph.get_pruning_group(layer, pruner.prune_out_channels, channels)
-        except _trial.FAILURES as err:
-            whole[path] = f"its channels can't be followed ({_trial.words(err)})"
-            continue
-        members = {dep.target.module for dep, _ in group if graph.is_out_channel_pruning_fn(dep.handler)}
-        seen |= members
-        if members & ignored:
-            continue
-        if (unfit := _unfit(module, group)) is None:
-            found[path] = group
-        else:
-            whole[path] = unfit
-    order = [path for path in names.values() if path in found]
-    return {path: found[path] for path in order}, {path: whole[path] for path in names.values() if path in whole}
-
-
-def _unfit(module: nn.Module, group: Any) -> str | None:
-    """Why a group can't lose channels, as far as its layers tell."""
-    for dep, _ in group:
-        layer = dep.target.module
-        if isinstance(layer, nn.Module) and (
-            parametrize.is_parametrized(layer) or {"weight_g", "weight_orig"} & {n for n, _ in layer.named_parameters()}
-        ):
-            return "a weight is computed from others (weight_norm or another parametrization)"
-    if len(group[0].idxs) % _parts(group):
-        return "its channels don't divide into the groups of a layer that reads them"
-    if not _readers(module, group):
-        return "no convolution or linear layer alone reads its channels"
-    return None
-
-
-def _normed(group: Any) -> bool:
-    """Whether channels are normalised together: without some of them the others answer otherwise."""
-    return any(isinstance(dep.target.module, nn.GroupNorm | nn.LayerNorm | nn.RMSNorm) for dep, _ in group)
-
-
-def _readers(module: nn.Module, group: Any) -> list[tuple[str, Tensor, Tensor]]:
-    """Who reads a group's channels: (path, which of its inputs, which channel each of them is)."""
-    names, found = {layer: path for path, layer in module.named_modules()}, []
-    for i, (dep, indices) in enumerate(group):
-        layer, rows = dep.target.module, group[i].root_idxs
-        depthwise = isinstance(layer, _ConvNd) and layer.groups == layer.in_channels > 1
-        reads = torch_pruning.prune_conv_in_channels, torch_pruning.prune_linear_in_channels
-        if isinstance(layer, _ConvNd | nn.Linear) and dep.handler in reads and not depthwise and None not in rows:
-            found.append((names[layer], torch.tensor(indices), torch.tensor(rows)))
+        places = family.places[name, at]
+        inputs, sets = torch.tensor(places.ravel()), torch.arange(len(places)).repeat_interleave(places.shape[1])
+        groups = 1 if isinstance(layer, nn.Linear | _ConvTransposeNd) else layer.groups
+        width = layer.weight.shape[1]
+        for group in range(groups):  # of a grouped convolution each group reads such inputs
+            found.append((path, inputs + group * width, sets))
     return found
 
 
-def _alike(module: nn.Module, student: Student, found: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def _alike(module: nn.Module, student: Student, families: Mapping[str, Family]) -> dict[str, tuple[str, ...]]:
     """What tells the layers of a group apart in cost: kind, weights, stride, and the shape of what they are given."""
-    shapes: dict[nn.Module, tuple[int, ...]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
 
-    def keep(layer: nn.Module, args: tuple[Any, ...]) -> None:
-        shapes[layer] = tuple(args[0].shape)
+    def keep(path: str) -> Any:
+        def hook(layer: nn.Module, args: tuple[Any, ...]) -> None:
+            if args:
+                shapes[path] = tuple(args[0].shape)
 
-    hooks = [m.register_forward_pre_hook(keep) for m in module.modules() if isinstance(m, _ConvNd | nn.Linear)]
+        return hook
+
+    layers = {path: m for path, m in module.named_modules() if isinstance(m, _ConvNd | nn.Linear)}
+    hooks = [layer.register_forward_pre_hook(keep(path)) for path, layer in layers.items()]
     try:
         with torch.no_grad():
             module(*student.example(1))
@@ -228,65 +252,59 @@ def _alike(module: nn.Module, student: Student, found: Mapping[str, Any]) -> dic
         for hook in hooks:
             hook.remove()
     made = {}
-    for path, group in found.items():
-        layers = [(dep.target.module, dep.handler.__name__) for dep, _ in group if dep.target.module in shapes]
-        about = [(how, tuple(m.weight.shape), getattr(m, "stride", 1), shapes[m]) for m, how in layers]
+    for path, family in families.items():
+        about = []
+        for name, at in family.places:
+            path_of_layer, _, own = name.rpartition(".")
+            if own == "weight" and path_of_layer in shapes:
+                layer = layers[path_of_layer]
+                about.append((at, tuple(layer.weight.shape), getattr(layer, "stride", 1), shapes[path_of_layer]))
         made[path] = tuple(sorted(map(str, about)))
     return made
 
 
-def _parts(group: Any) -> int:
-    """Of the grouped convolutions, GroupNorms and attention heads that a group passes, the most; depthwise is none."""
-    found = [1]
-    for dep, _ in group:
-        layer = dep.target.module
-        if isinstance(layer, nn.GroupNorm):
-            found.append(layer.num_groups)
-        if isinstance(layer, nn.MultiheadAttention):
-            found.append(layer.num_heads)
-        if isinstance(layer, _ConvNd) and layer.groups != layer.out_channels:
-            found.append(layer.groups)
-    return max(found)
+def _magnitude(module: nn.Module, family: Family) -> Tensor:
+    """Squared norms of the weights of each set over all layers of a group, over their mean (Li et al. 2017).
 
-
-def _magnitudes(found: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Of each group; and why others have none: numbered past their end (a shortcut padded with channels), or with a
-    norm over more than channels.
+    Each layer counts alike. (sets,)
     """
-    scores: dict[str, Tensor] = {}
-    unknown = {}
-    for path, group in found.items():
-        try:
-            scores[path] = _magnitude(group)
-        except _trial.FAILURES as err:
-            unknown[path] = f"its channels can't be told apart in all layers that share them ({_trial.words(err)})"
-    return scores, unknown
+    state, layers = module.state_dict(), []
+    for (name, at), places in family.places.items():
+        weight = state[name]
+        if weight.ndim < 2 and not _scales(module, name):
+            continue  # biases and running statistics
+        rows = weight.detach().float().cpu().movedim(at, 0)
+        rows = rows.reshape(len(rows), -1).square().sum(1)
+        layers.append(rows[torch.tensor(places)].mean(1))
+    scores = torch.stack(layers).mean(0)
+    return scores / scores.mean().clamp_min(1e-30)
 
 
-def _magnitude(group: Any) -> Tensor:
-    """Squared norms of the weights of each channel over all layers of a group, over their mean (Li et al. 2017)."""
-    found: Tensor = torch_pruning.importance.GroupMagnitudeImportance(p=2)(group)
-    return found.view(_parts(group), -1).mean(0).cpu()
+def _scales(module: nn.Module, name: str) -> bool:
+    """Whether a parameter is the weight of a BatchNorm."""
+    path, _, own = name.rpartition(".")
+    return own == "weight" and isinstance(module.get_submodule(path), nn.modules.batchnorm._BatchNorm)
 
 
 def _first_order(
     student: Student,
     context: Context,
     criterion: Criterion,
-    found: Mapping[str, Any],
+    families: Mapping[str, Family],
     readers: Mapping[str, list[tuple[str, Tensor, Tensor]]],
 ) -> dict[str, Tensor]:
-    layers = sorted({path for group in readers.values() for path, _, _ in group})
+    layers = sorted({path for path_of in families for path, _, _ in readers[path_of]})
     sums: dict[str, Tensor] = {}
     samples = 0
-    for batch in gradients(student, context, criterion, layers, "channel_prune"):
+    plain = student.with_module(still(student))
+    for batch in gradients(plain, context, criterion, layers, "channel_prune"):
         signed = {}
-        for path, group in found.items():
+        for path, family in families.items():
             samples_here = len(next(iter(batch.values())))
-            total = torch.zeros(samples_here, len(group[0].idxs))
-            for reader, inputs, channels in readers[path]:
-                total.index_add_(1, channels, batch[reader][:, inputs])
-            signed[path] = total.view(samples_here, _parts(group), -1).sum(1)
+            total = torch.zeros(samples_here, len(family.positions))
+            for reader, inputs, sets in readers[path]:
+                total.index_add_(1, sets, batch[reader][:, inputs])
+            signed[path] = total
         squares(signed, sums)
         samples += samples_here
     if not any(bool(value.any()) for value in sums.values()):

@@ -1,31 +1,33 @@
 """Which groups of channels really can lose some: tried, not believed.
 
-Torch-Pruning takes what it doesn't know for an element-wise op. Where channels are counted, mixed or cut apart by it
-(chunk, PixelShuffle, topk, a view with sizes in numbers), the narrower network fails, or runs on the wrong channels and
-nobody notices. So some channels are cut for a trial: the network must run, and answer as the whole one does whose
-layers read zeros in their place.
+The operators say which channels go together, but not what a network's own code makes of their number: it may count
+them, divide by it, or index them. So some channels are cut for a trial: the network must run, and answer as the whole
+one does whose layers read zeros in their place. Where it does not, its calls are told their sizes (``_resized``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from edgekd.base import plugins
 from edgekd.base.errors import EdgekdError
+from edgekd.compress import _cut
+from edgekd.compress._cut import Plan
 from edgekd.learn import nets
 from edgekd.learn.student import Student, evaluated, joined
 
-Gone = Mapping[str, Sequence[int]]  # channels that go, by group
-Readers = Mapping[str, Sequence[tuple[str, Tensor, Tensor]]]
-Cut = Callable[[Student, Gone], tuple[nn.Module, Any]]
+if TYPE_CHECKING:
+    from edgekd.compress._groups import Network
 
-# What Torch-Pruning raises on networks that it can't follow.
+Gone = Mapping[str, Sequence[int]]  # channels that go, by group
+
+# What a network may raise that is told other sizes than it was written for.
 FAILURES = (
     RuntimeError,
     ValueError,
@@ -41,13 +43,6 @@ ALIKE = 0.02  # of what the channels do to the answers: this far two ways to tak
 ROUNDING = 1e-5  # of the answers' range, what other kernels make of it
 
 
-def some(size: int, parts: int) -> list[int]:
-    """The first third of a group's channels, of each part: whatever counts channels notices."""
-    sets = size // parts
-    gone = min(max(1, sets // 3), sets - 1)
-    return [part * sets + i for part in range(parts) for i in range(gone)]
-
-
 def words(err: Exception) -> str:
     """The first line of an error, with its kind; of one in the network's own code what that raised."""
     if isinstance(err, EdgekdError) and isinstance(err.__cause__, Exception):
@@ -55,15 +50,9 @@ def words(err: Exception) -> str:
     return f"{type(err).__name__}: {str(err).strip().splitlines()[0] if str(err).strip() else 'no words'}"
 
 
-def refused(student: Student, gone: Gone, readers: Readers, normed: Set[str], cut: Cut) -> dict[str, str]:
-    """Why groups can't lose these channels, by group; those that are left can, all of them together.
-
-    Args:
-        readers: the layers that read a group: path, which of its inputs, which channel each of them is.
-        normed: groups whose channels are normalised together: the answers move, and only must have their shape.
-        cut: makes the network without the channels.
-    """
-    return _sift(list(gone), _Trial(student, gone, readers, normed, cut).fault)
+def refused(student: Student, gone: Gone, network: Network) -> dict[str, str]:
+    """Why groups can't lose these channels, by group; those that are left can, all of them together."""
+    return _sift(list(gone), Trial(student, gone, network).fault)
 
 
 def _sift(paths: Sequence[str], fault: Callable[[Sequence[str]], str | None]) -> dict[str, str]:
@@ -86,37 +75,51 @@ def _sift(paths: Sequence[str], fault: Callable[[Sequence[str]], str | None]) ->
 
 
 @dataclass
-class _Trial:
-    """What every trial of a network is held against; see ``refused``. The whole network is asked once for all."""
+class Trial:
+    """What every trial of a network is held against. The whole network is asked once for all.
+
+    Attributes:
+        gone: channels that go, by group.
+        network: the student's, as it was read.
+    """
 
     student: Student
     gone: Gone
-    readers: Readers
-    normed: Set[str]
-    cut: Cut
+    network: Network
 
     @cached_property
     def whole(self) -> Tensor:
         """(N, C) what the network says with all of its channels."""
-        return joined(plugins.call_user(_eval(self.student.module), "channel_prune", *self.student.example()))
+        return joined(plugins.call_user(_still(self.student), "channel_prune", *self.student.example()))
 
     @cached_property
     def trains(self) -> bool:
         """Whether the whole network runs in training."""
-        return self._in_training(self.student.module) is None
+        return self._in_training(_still(self.student)) is None
 
     def fault(self, paths: Sequence[str]) -> str | None:
-        """What is wrong with the network without the channels of these groups."""
+        """What is wrong with the network without the channels of these groups, however its calls are told."""
+        return self.plan(paths)[1]
+
+    def plan(self, paths: Sequence[str]) -> tuple[Plan, str | None]:
+        """The plan for these groups, and what is wrong with the network that follows it."""
         taken = {path: self.gone[path] for path in paths}
-        try:
-            module, plan = self.cut(self.student, taken)
-        except FAILURES as err:
-            return f"its channels can't be cut ({words(err)})"
-        if not plan:
+        plan = self.network.plan(taken, calls=False)
+        if (why := self._wrong(plan, paths)) is None:
+            return plan, None
+        other = self.network.plan(taken, calls=True)
+        if not other["calls"]:
+            return plan, why
+        again = self._wrong(other, paths)
+        return other, again
+
+    def _wrong(self, plan: Plan, paths: Sequence[str]) -> str | None:
+        if not plan["parameters"]:
             return "a layer would be left without channels"
         with torch.no_grad():
             whole = self.whole
             try:
+                module = _cut.without(_still(self.student), plan)
                 found = joined(plugins.call_user(module, "channel_prune", *self.student.example()))
             except (EdgekdError, *FAILURES) as err:
                 return f"the network can't do without some of its channels ({words(err)})"
@@ -124,12 +127,9 @@ class _Trial:
                 return "its channels become the outputs"
             if self.trains and (why := self._in_training(module)) is not None:
                 return f"training can't do without some of its channels ({why})"
-            if self.normed & set(paths):
+            if any(self.network.families[path].normed for path in paths):
                 return None
-            try:
-                masked = joined(_masked(self.student, taken, self.readers)(*self.student.example()))
-            except FAILURES:
-                return MIXED
+            masked = joined(_masked(self.student, plan, self.network)(*self.student.example()))
         off, effect = (float((other - masked).abs().max()) for other in (found, whole))
         if off <= ALIKE * effect + ROUNDING * float(masked.abs().max()):
             return None
@@ -146,24 +146,21 @@ class _Trial:
         return None
 
 
-def _eval(module: nn.Module) -> nn.Module:
-    return evaluated(nets.twin(module))
+def _still(student: Student) -> nn.Module:
+    return _cut.plain(evaluated(nets.twin(student.module)))
 
 
-def _masked(student: Student, gone: Gone, readers: Readers) -> nn.Module:
-    """The whole network, whose layers read zeros where the channels were."""
-    module = _eval(student.module)
-    hidden: dict[str, set[int]] = {}
-    for path, channels in gone.items():
-        for reader, inputs, rows in readers[path]:
-            lost = torch.isin(rows, torch.tensor(list(channels)))
-            hidden.setdefault(reader, set()).update(inputs[lost].tolist())
-    for reader, lost_inputs in hidden.items():
-        layer = module.get_submodule(reader)
-        layer.register_forward_pre_hook(partial(_zeros, -1 if isinstance(layer, nn.Linear) else 1, sorted(lost_inputs)))
+def _masked(student: Student, plan: Plan, network: Network) -> nn.Module:
+    """The whole network, whose layers read zeros where the channels were.
+
+    Weights that read them are zero there; where no weight reads a channel (queries and keys), those that make it are.
+    """
+    module = _still(student)
+    state = dict((*module.named_parameters(), *module.named_buffers()))
+    zeroed = {(name, int(at)) for name, axes in plan["parameters"].items() for at in axes}
+    silent = {axis for family in network.families.values() if not family.reads for axis in family.places}
+    for name, at in zeroed:
+        if (name, at) in network.trace.reads or (name, at) in silent:
+            rows = torch.tensor(plan["parameters"][name][str(at)])
+            state[name].data.index_fill_(at, rows, 0.0)
     return module
-
-
-def _zeros(at: int, inputs: Sequence[int], layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    x, *rest = args
-    return (x.index_fill(at, torch.tensor(list(inputs), dtype=torch.int64), 0.0), *rest)

@@ -121,10 +121,14 @@ class ChannelPrune(Structural):
             groups = [g for g in groups if g.path not in bad]
         module, plan = _groups.cut(student, gone)
         before = {g.path: first["widths"].get(g.path, g.size) for g in groups}
-        if not plan and self.step in (0, self.steps) and all(stay[path] == size for path, size in before.items()):
+        if (
+            not plan["parameters"]
+            and self.step in (0, self.steps)
+            and all(stay[path] == size for path, size in before.items())
+        ):
             raise self._nothing(groups, multiple, whole)
         wanted = {} if self.timed else {path: round(size * (1 - self._gone), 2) for path, size in before.items()}
-        record = {"kind": "channel_prune", "plan": [list(entry) for entry in plan], "first": first, **about}
+        record = {"kind": "channel_prune", "plan": plan, "first": first, **about}
         said = told("channels", before, stay, wanted if self.scope == "uniform" else {}, whole)
         asked = {} if self.timed else {"asked": self._gone}
         return student.with_module(module, {**record, **asked, **said})
@@ -196,7 +200,7 @@ class ChannelPrune(Structural):
 
     def ensures(self, before: Student, after: Student) -> None:
         """As everywhere; of several steps one may find that the one before it went as far already."""
-        if after.lineage[-1]["plan"] or not self.step:
+        if after.lineage[-1]["plan"]["parameters"] or not self.step:
             super().ensures(before, after)
 
 

@@ -13,7 +13,7 @@ from torch.utils import checkpoint
 
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
-from edgekd.compress import _graph, _groups
+from edgekd.compress import _groups
 from edgekd.compress._base import Context
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.spec import target

@@ -1,0 +1,235 @@
+"""Networks whose own code holds numbers of channels: ``view(-1, 512)``, ``split([64, 64], 1)``, ``x[:, :32]``.
+
+The code is the user's and stays as it is. A cut network is run under a mode that gives some of its calls other numbers:
+which calls, and which numbers, is plain data. Calls are counted as the network makes them, so it must make the same
+ones each time, which a network that can be exported does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from edgekd.compress import _axes
+from edgekd.compress._axes import Labels
+from edgekd.compress._trace import SIZED, Call
+
+Change = dict[str, Any]  # of one call, as JSON
+Changes = dict[str, Change]  # by the number of the call
+Stays = Callable[[NDArray[np.int64]], NDArray[np.bool_]]  # which of some numbers are left
+
+
+def changes(calls: Sequence[Call], stays: Stays) -> Changes:
+    """What must be told to the calls of a network that loses channels."""
+    found = {str(i): _change(call, stays) for i, call in enumerate(calls)}
+    return {number: change for number, change in found.items() if change}
+
+
+def apply(module: nn.Module, told: Changes) -> nn.Module:
+    """The network, in place, that makes its calls with other numbers."""
+    if not told:
+        return module
+    before: Changes = {}
+    kind = type(module)
+    if isinstance(module, _Resized):
+        before = module.resized_calls
+    else:
+        module.__class__ = type(kind.__name__, (_Resized, kind), {"__module__": kind.__module__})
+    told_now = {**before, **{n: _over(before.get(n, {}), change) for n, change in told.items()}}
+    setattr(module, "resized_calls", told_now)  # noqa: B010  # typed, it would be a tensor or a module
+    return module
+
+
+def _over(before: Change, change: Change) -> Change:
+    """What a call that is told something already must be told now."""
+    merged = dict(before)
+    for key, value in change.items():
+        merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
+    return merged
+
+
+class _Resized(nn.Module):
+    """What a network becomes whose calls are told other numbers."""
+
+    resized_calls: Any
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The network's own, under the mode."""
+        with _Told(self.resized_calls):
+            return super().forward(*args, **kwargs)
+
+
+class _Told(TorchFunctionMode):
+    """Counts the calls and gives them their numbers."""
+
+    def __init__(self, told: Changes) -> None:
+        super().__init__()
+        self.told, self.count = told, 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in SIZED and args and isinstance(args[0], Tensor):
+            change = self.told.get(str(self.count))
+            self.count += 1
+            if change is not None:
+                args, kwargs = _changed(name, args, kwargs, change)
+        return func(*args, **kwargs)
+
+
+def _sizes(shape: Sequence[int], labels: Labels, stays: Stays) -> dict[int, int]:
+    """The new size of every axis that gets shorter."""
+    made = {}
+    for block in labels:
+        left = stays(block.numbers)
+        for at, axis in enumerate(block.axes):
+            rest = tuple(a for a in range(left.ndim) if a != at)
+            size = int(np.any(left, axis=rest).sum())
+            if size != shape[axis]:
+                made[axis] = size
+    return made
+
+
+def _change(call: Call, stays: Stays) -> Change | None:
+    """What a call must be told; None: nothing."""
+    x = call.args[0]
+    (shape, labels), *_ = call.outside or (((), ()),)
+    sizes = _sizes(shape, labels, stays)
+    if call.name in ("view", "reshape", "expand"):
+        given = _given(call.args)
+        told = {str(axis): size for axis, size in sizes.items() if given[axis] != -1}
+        return {"sizes": told} if told else None
+    if call.name == "unflatten":
+        first = (call.args[1] if len(call.args) > 1 else call.kwargs["dim"]) % x.ndim
+        parts = call.args[2] if len(call.args) > 2 else call.kwargs["sizes"]
+        told = {str(axis - first): n for axis, n in sizes.items() if first <= axis < first + len(parts)}
+        return {"parts": {k: n for k, n in told.items() if parts[int(k)] != -1}} if told else None
+    if call.name in ("split", "split_with_sizes"):
+        return _split(call, stays)
+    if call.name in ("__getitem__", "__setitem__"):
+        return _picked(call, stays)
+    if call.name == "narrow":
+        axis = call.args[1] % x.ndim
+        found = _range(call.inside, axis, call.args[2], call.args[2] + call.args[3], stays)
+        return None if found is None else {"narrow": [found[0], found[1] - found[0]]}
+    if call.name == "layer_norm":
+        own = list(call.args[1] if len(call.args) > 1 else call.kwargs["normalized_shape"])
+        first = x.ndim - len(own)
+        told = {str(axis - first): n for axis, n in sizes.items() if axis >= first}
+        return {"shape": told} if told else None
+    if call.name == "pad":
+        return _padded(call, stays)
+    if call.name == "scaled_dot_product_attention" and call.kwargs.get("scale") is None:
+        return {"scale": 1 / math.sqrt(x.shape[-1])} if _sizes(x.shape, call.inside, stays) else None
+    return None
+
+
+def _given(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The sizes that a view is asked for."""
+    return tuple(args[1]) if len(args) == 2 and isinstance(args[1], list | tuple) else args[1:]
+
+
+def _split(call: Call, stays: Stays) -> Change | None:
+    given = call.args[1] if len(call.args) > 1 else next(iter(call.kwargs.values()))
+    axis = call.args[2] if len(call.args) > 2 else call.kwargs.get("dim", 0)
+    axis %= call.args[0].ndim
+    old = [shape[axis] for shape, _ in call.outside]
+    new = [_sizes(shape, labels, stays).get(axis, shape[axis]) for shape, labels in call.outside]
+    return None if new == old else {"split": new[0] if isinstance(given, int) else new}
+
+
+def _padded(call: Call, stays: Stays) -> Change | None:
+    """New channels at an end of an axis go, too."""
+    x, pads = call.args[0], list(call.args[1])
+    ((_, labels),) = call.outside
+    made = list(pads)
+    for i in range(len(pads) // 2):
+        axis = x.ndim - 1 - i
+        block = _axes.block_of(labels, axis)
+        if block is not None and len(block.axes) == 1 and min(pads[2 * i : 2 * i + 2]) >= 0:
+            left, before = stays(block.numbers), pads[2 * i]
+            made[2 * i] = int(left[:before].sum())
+            made[2 * i + 1] = int(left[len(left) - pads[2 * i + 1] :].sum()) if pads[2 * i + 1] else 0
+    return {"pad": made} if made != pads else None
+
+
+def _picked(call: Call, stays: Stays) -> Change | None:
+    """``x[:, a:b]`` and ``x[:, i]``."""
+    index = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
+    told: dict[str, int | list[int]] = {}
+    rank, axis = call.args[0].ndim, 0
+    used = sum(1 for part in index if part is not None and part is not Ellipsis)
+    for at, part in enumerate(index):
+        if part is None:
+            continue
+        if part is Ellipsis:
+            axis += rank - used
+            continue
+        size = call.args[0].shape[axis]
+        if isinstance(part, slice) and all(isinstance(end, int | None) for end in (part.start, part.stop)):
+            start, stop, step = part.indices(size)
+            found = _range(call.inside, axis, start, stop, stays) if step == 1 else None
+            if found is not None:
+                told[str(at)] = [*found]
+        elif isinstance(part, int) and not isinstance(part, bool):
+            found = _range(call.inside, axis, part % size, part % size + 1, stays)
+            if found is not None:
+                told[str(at)] = found[0]
+        axis += 1
+    return {"index": told} if told else None
+
+
+def _range(labels: Labels, axis: int, start: int, stop: int, stays: Stays) -> tuple[int, int] | None:
+    """Where a part of an axis lies once channels have gone; None where it lies as before."""
+    block = _axes.block_of(labels, axis)
+    if block is None:
+        return None
+    left = stays(block.numbers)
+    at = block.axes.index(axis)
+    kept = np.atleast_1d(np.any(left, axis=tuple(a for a in range(left.ndim) if a != at)))
+    if kept.all():
+        return None
+    return int(kept[:start].sum()), int(kept[:stop].sum())
+
+
+def _changed(
+    name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], change: Change
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """The arguments with a call's own numbers in them."""
+    if "sizes" in change:
+        sizes = list(_given(args))
+        for axis, size in change["sizes"].items():
+            sizes[int(axis)] = size
+        return (args[0], *([tuple(sizes)] if name == "reshape" or len(args) == 2 else sizes)), kwargs
+    if "parts" in change:
+        parts = list(args[2] if len(args) > 2 else kwargs["sizes"])
+        for axis, size in change["parts"].items():
+            parts[int(axis)] = size
+        return (args[0], args[1] if len(args) > 1 else kwargs["dim"], tuple(parts)), {}
+    if "split" in change:
+        axis = args[2] if len(args) > 2 else kwargs.get("dim", 0)
+        return (args[0], change["split"], axis), {}
+    if "narrow" in change:
+        return (*args[:2], *change["narrow"]), kwargs
+    if "shape" in change:
+        shape = list(args[1] if len(args) > 1 else kwargs["normalized_shape"])
+        for axis, size in change["shape"].items():
+            shape[int(axis)] = size
+        rest = {key: value for key, value in kwargs.items() if key != "normalized_shape"}
+        return (args[0], tuple(shape), *args[2:]), rest
+    if "pad" in change:
+        return (args[0], change["pad"], *args[2:]), kwargs
+    if "scale" in change:
+        return args, {**kwargs, "scale": change["scale"]}
+    index = list(args[1] if isinstance(args[1], tuple) else (args[1],))
+    for at, part in change["index"].items():
+        index[int(at)] = slice(*part) if isinstance(part, list) else part
+    return (args[0], tuple(index) if isinstance(args[1], tuple) else index[0], *args[2:]), kwargs

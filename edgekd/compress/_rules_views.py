@@ -1,0 +1,275 @@
+"""The rules of operators that only move numbers: views, parts of a tensor, tensors put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from edgekd.compress import _axes
+from edgekd.compress._axes import Block, Labels
+
+if TYPE_CHECKING:
+    from edgekd.compress._trace import Trace
+
+Rule = Callable[["Trace", tuple[Any, ...], Mapping[str, Any], Any], None]
+
+
+def _same(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    trace.put(made, trace.labels(args[0]))
+
+
+def _view(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    x = args[0]
+    labels = trace.labels(x)
+    trace.put(made, _axes.reshaped(trace.ledger, labels, tuple(x.shape), tuple(made.shape)) if labels else ())
+
+
+def _permute(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    order = [axis % made.ndim for axis in args[1]]
+    trace.put(made, _axes.moved(trace.labels(args[0]), [order.index(axis) for axis in range(made.ndim)]))
+
+
+def _transpose(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    one, other = (axis % made.ndim for axis in args[1:3])
+    where = list(range(made.ndim))
+    where[one], where[other] = other, one
+    trace.put(made, _axes.moved(trace.labels(args[0]), where))
+
+
+def _t(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    trace.put(made, _axes.moved(trace.labels(args[0]), [1, 0]) if made.ndim == 2 else trace.labels(args[0]))
+
+
+def _unsqueeze(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    at = args[1] % made.ndim
+    trace.put(made, _axes.moved(trace.labels(args[0]), [a + (a >= at) for a in range(made.ndim - 1)]))
+
+
+def _expand(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    x = args[0]
+    more = made.ndim - x.ndim
+    trace.put(made, _axes.moved(trace.labels(x), range(more, made.ndim)))
+
+
+def _select(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    x, axis, index = args[0], args[1] % args[0].ndim, args[2] % args[0].shape[args[1]]
+    labels = _axes.taken(trace.labels(x), axis, np.array([index]))
+    trace.put(made, _axes.moved(labels, [None if a == axis else a - (a > axis) for a in range(x.ndim)]))
+
+
+def _slice(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    x = args[0]
+    axis = (args[1] if len(args) > 1 else 0) % x.ndim
+    start = args[2] if len(args) > 2 and args[2] is not None else 0
+    step = args[4] if len(args) > 4 else 1
+    start = max(start + x.shape[axis], 0) if start < 0 else start
+    _part(trace, x, axis, start, made, step)
+
+
+def _part(trace: Trace, x: Tensor, axis: int, start: int, made: Tensor, step: int = 1) -> None:
+    index = start + step * np.arange(made.shape[axis])
+    trace.put(made, _axes.taken(trace.labels(x), axis, index) if len(index) else ())
+
+
+def _split(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Sequence[Tensor]) -> None:
+    x = args[0]
+    axis, start = int(kwargs.get("dim", args[2] if len(args) > 2 else 0)) % x.ndim, 0
+    sizes = {part.shape[axis] for part in made}
+    for part in made:
+        _part(trace, x, axis, start, part)
+        start += part.shape[axis]
+    # One number for all of them (chunk, and split by an int): they stay of one size.
+    block = _axes.block_of(trace.labels(x), axis)
+    if isinstance(args[1], int) and len(made) > 1 and block is not None:
+        if len(sizes) > 1:
+            trace.ledger.fix(block.numbers, "it is cut into parts of unequal sizes")
+            return
+        parts = np.split(block.numbers, len(made), block.axes.index(axis))
+        for part_numbers in parts[1:]:
+            trace.ledger.join(part_numbers, parts[0])
+
+
+def _unbind(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Sequence[Tensor]) -> None:
+    axis = args[1] if len(args) > 1 else 0
+    for index, part in enumerate(made):
+        _select(trace, (args[0], axis, index), {}, part)
+
+
+def _cat(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    parts = [t for t in args[0] if t.ndim == made.ndim and t.numel()]
+    axis = int(args[1] if len(args) > 1 else kwargs.get("dim", 0)) % made.ndim
+    numbers = []
+    for i, part in enumerate(parts):
+        labels, own = _axes.alone(trace.ledger, trace.labels(part), axis)
+        trace.put(parts[i], labels)
+        numbers.append(np.zeros(part.shape[axis], np.int64) if own is None else own)
+    # Along the others they meet as in a sum: as if each were of size 1 where they are put together.
+    shapes = [tuple(1 if a == axis else n for a, n in enumerate(part.shape)) for part in parts]
+    rest = [tuple(b for b in trace.labels(part) if axis not in b.axes) for part in parts]
+    others = _axes.agreed(trace.ledger, rest, shapes, "it meets numbers without channels") if any(rest) else ()
+    trace.put(made, _axes.cleaned([*others, Block((axis,), np.concatenate(numbers))]))
+
+
+def _stack(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    parts = args[0]
+    axis = int(args[1] if len(args) > 1 else kwargs.get("dim", 0)) % made.ndim
+    shapes = [tuple(part.shape) for part in parts]
+    labels = _axes.agreed(trace.ledger, [trace.labels(p) for p in parts], shapes, "it meets numbers without channels")
+    trace.put(made, _axes.moved(labels, [a + (a >= axis) for a in range(made.ndim - 1)]))
+
+
+def _pixel_shuffle(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    """(.., C r r, H, W) -> (.., C, H r, W r)."""
+    x, factor = args[0], int(args[1])
+    axis = x.ndim - 3
+    _, numbers = _axes.alone(trace.ledger, trace.labels(x), axis)
+    if numbers is not None:
+        parted = numbers.reshape(-1, factor * factor)
+        trace.ledger.join(parted, parted[:, :1])
+        trace.put(made, (Block((axis,), parted[:, 0]),) if len(parted) > 1 else ())
+
+
+def _pixel_unshuffle(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    x, factor = args[0], int(args[1])
+    _, numbers = _axes.alone(trace.ledger, trace.labels(x), x.ndim - 3)
+    if numbers is not None:
+        trace.put(made, (Block((x.ndim - 3,), np.repeat(numbers, factor * factor)),))
+
+
+def _channel_shuffle(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    _, numbers = _axes.alone(trace.ledger, trace.labels(args[0]), 1)
+    if numbers is not None:
+        parted = numbers.reshape(int(args[1]), -1)
+        trace.ledger.join(parted, parted[:1])
+        trace.put(made, (Block((1,), parted.T.ravel()),))
+
+
+def _pad(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    """New channels where numbers are put beside the others."""
+    x, pads = args[0], list(args[1])
+    labels = trace.labels(x)
+    for i in range(len(pads) // 2):
+        axis, (before, behind) = x.ndim - 1 - i, pads[2 * i : 2 * i + 2]
+        if not (before or behind) or _axes.block_of(labels, axis) is None:
+            continue
+        labels, numbers = _axes.alone(trace.ledger, labels, axis)
+        assert numbers is not None
+        if min(before, behind) < 0:
+            trace.ledger.fix(numbers, "channels are cropped by a negative padding")
+            labels = _axes.without(trace.ledger, labels, axis)
+            continue
+        wide = np.concatenate([trace.ledger.fresh(before), numbers, trace.ledger.fresh(behind)])
+        labels = tuple(Block(b.axes, wide) if b.axes == (axis,) else b for b in labels)
+    trace.put(made, labels)
+
+
+def _repeat(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    x, times = args[0], list(args[1])
+    more = made.ndim - x.ndim
+    labels = _axes.moved(trace.labels(x), range(more, made.ndim))
+    for block in list(labels):
+        repeats = [times[axis] for axis in block.axes]
+        if any(n != 1 for n in repeats):
+            labels = tuple(Block(b.axes, np.tile(b.numbers, repeats)) if b is block else b for b in labels)
+    trace.put(made, labels)
+
+
+def _flip(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    labels: Labels = trace.labels(args[0])
+    for axis in args[1]:
+        axis %= made.ndim
+        labels = _axes.taken(labels, axis, np.arange(made.shape[axis])[::-1].copy())
+    trace.put(made, labels)
+
+
+def _unfold(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    """``Tensor.unfold``: windows along an axis, whose width is a last axis of their own."""
+    x, axis = args[0], args[1] % args[0].ndim
+    block = _axes.block_of(trace.labels(x), axis)
+    if block is not None:
+        trace.ledger.fix(block.numbers, "windows are taken along its channels")
+    trace.put(made, _axes.without(trace.ledger, tuple(b for b in trace.labels(x) if b is not block), axis))
+
+
+def _im2col(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    x = args[0]
+    _, numbers = _axes.alone(trace.ledger, trace.labels(x), x.ndim - 3)
+    if numbers is not None:
+        trace.put(made, (Block((x.ndim - 3,), np.repeat(numbers, made.shape[x.ndim - 3] // len(numbers))),))
+
+
+def _squeeze(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    _view(trace, args, kwargs, made)
+
+
+def _strided(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    """Of the same shape it is the same tensor; else who knows."""
+    x = args[0]
+    if x.shape == made.shape and x.storage_offset() == made.storage_offset():
+        trace.put(made, trace.labels(x))
+    else:
+        _axes.fixed(trace.ledger, trace.labels(x), "it is read by strides")
+
+
+def _gathered(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    """``index_select`` along an axis without channels; with them their places are written down, and can't change."""
+    x, axis = args[0], args[1] % args[0].ndim
+    block = _axes.block_of(trace.labels(x), axis)
+    if block is not None and len(block.axes) == 1:
+        trace.ledger.fix(block.numbers, "its channels are picked by their places")
+    trace.put(made, _axes.without(trace.ledger, tuple(b for b in trace.labels(x) if b.axes != (axis,)), axis))
+
+
+def _indexed(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    """x[:, index, ..]: axes that are indexed must carry no channels; one index, or several side by side."""
+    x, indices = args[0], args[1]
+    at = [axis for axis, index in enumerate(indices) if index is not None]
+    labels = trace.labels(x)
+    for axis in at:
+        block = _axes.block_of(labels, axis)
+        if block is not None and len(block.axes) == 1:
+            trace.ledger.fix(block.numbers, "its channels are picked by their places")
+            labels = tuple(b for b in labels if b is not block)
+        labels = _axes.without(trace.ledger, labels, axis)
+    beside = at == list(range(at[0], at[-1] + 1)) and all(indices[a].dtype.is_floating_point is False for a in at)
+    rank = made.ndim - (x.ndim - len(at))
+    if not beside or any(str(indices[a].dtype) == "torch.bool" for a in at):
+        _axes.fixed(trace.ledger, labels, "its channels are picked by their places")
+        return
+    where = [a if a < at[0] else None if a in at else a - len(at) + rank for a in range(x.ndim)]
+    trace.put(made, _axes.moved(labels, where))
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(["view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze"], _view),
+    **dict.fromkeys(["alias", "detach", "clone", "lift_fresh", "_conj"], _same),
+    "permute": _permute,
+    "transpose": _transpose,
+    "t": _t,
+    "unsqueeze": _unsqueeze,
+    "expand": _expand,
+    "select": _select,
+    "slice": _slice,
+    "split": _split,
+    "unsafe_split": _split,
+    "split_with_sizes": _split,
+    "unbind": _unbind,
+    "cat": _cat,
+    "stack": _stack,
+    "pixel_shuffle": _pixel_shuffle,
+    "pixel_unshuffle": _pixel_unshuffle,
+    "channel_shuffle": _channel_shuffle,
+    "native_channel_shuffle": _channel_shuffle,
+    "constant_pad_nd": _pad,
+    "repeat": _repeat,
+    "flip": _flip,
+    "unfold": _unfold,
+    "im2col": _im2col,
+    "as_strided": _strided,
+    "index_select": _gathered,
+    "gather": _gathered,
+    "index": _indexed,
+}
