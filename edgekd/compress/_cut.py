@@ -53,11 +53,21 @@ def plain(module: nn.Module) -> nn.Module:
     """The network, in place, whose weights are parameters: weight norm and the like would change what is left."""
     for owner in list(module.modules()):
         if parametrize.is_parametrized(owner):
-            for name in list(owner.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(owner, name, leave_parametrized=True)
+            _unparametrized(owner)
         for hook in list(owner._forward_pre_hooks.values()):
             _baked(owner, hook)
     return module
+
+
+def _unparametrized(owner: nn.Module) -> None:
+    """Without parametrizations. Torch's own way changes the class, which copies of the module share."""
+    parts: Any = owner.parametrizations
+    weights = {name: getattr(owner, name).detach().clone() for name in parts}
+    asks = {name: any(p.requires_grad for p in parts[name].parameters()) for name in parts}
+    owner.__class__ = parametrize.type_before_parametrizations(owner)
+    del owner._modules["parametrizations"]
+    for name, weight in weights.items():
+        owner.register_parameter(name, nn.Parameter(weight, requires_grad=asks[name]))
 
 
 def _baked(owner: nn.Module, hook: Any) -> None:
@@ -67,7 +77,7 @@ def _baked(owner: nn.Module, hook: Any) -> None:
     if not isinstance(name, str) or not inner or not type(hook).__module__.startswith("torch.nn.utils"):
         return
     weight = getattr(owner, name).detach().clone()
-    asks = any(owner._parameters[key].requires_grad for key in inner)
+    asks = any(own.requires_grad for key in inner if (own := owner._parameters[key]) is not None)
     key = next(k for k, own in owner._forward_pre_hooks.items() if own is hook)
     del owner._forward_pre_hooks[key]
     for old in (*inner, f"{name}_u", f"{name}_mask"):

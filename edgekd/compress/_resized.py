@@ -21,19 +21,22 @@ from edgekd.compress._axes import Labels
 from edgekd.compress._trace import SIZED, Call
 
 Change = dict[str, Any]  # of one call, as JSON
-Changes = dict[str, Change]  # by the number of the call
+Changes = dict[str, dict[str, Change]]  # of evaluation and of training, by the number of the call
 Stays = Callable[[NDArray[np.int64]], NDArray[np.bool_]]  # which of some numbers are left
 
 
-def changes(calls: Sequence[Call], stays: Stays) -> Changes:
-    """What must be told to the calls of a network that loses channels."""
-    found = {str(i): _change(call, stays) for i, call in enumerate(calls)}
-    return {number: change for number, change in found.items() if change}
+def changes(calls: Mapping[str, Sequence[Call]], stays: Stays) -> Changes:
+    """What must be told to the calls of a network that loses channels: every size that has channels, as some are
+    computed from others that change."""
+    return {
+        mode: {str(i): change for i, call in enumerate(made) if (change := _change(call, stays))}
+        for mode, made in calls.items()
+    }
 
 
 def apply(module: nn.Module, told: Changes) -> nn.Module:
     """The network, in place, that makes its calls with other numbers."""
-    if not told:
+    if not any(told.values()):
         return module
     before: Changes = {}
     kind = type(module)
@@ -41,7 +44,10 @@ def apply(module: nn.Module, told: Changes) -> nn.Module:
         before = module.resized_calls
     else:
         module.__class__ = type(kind.__name__, (_Resized, kind), {"__module__": kind.__module__})
-    told_now = {**before, **{n: _over(before.get(n, {}), change) for n, change in told.items()}}
+    told_now = {
+        mode: {**before.get(mode, {}), **{n: _over(before.get(mode, {}).get(n, {}), own) for n, own in now.items()}}
+        for mode, now in told.items()
+    }
     setattr(module, "resized_calls", told_now)  # noqa: B010  # typed, it would be a tensor or a module
     return module
 
@@ -61,14 +67,14 @@ class _Resized(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's own, under the mode."""
-        with _Told(self.resized_calls):
+        with _Told(self.resized_calls["train" if self.training else "eval"]):
             return super().forward(*args, **kwargs)
 
 
 class _Told(TorchFunctionMode):
     """Counts the calls and gives them their numbers."""
 
-    def __init__(self, told: Changes) -> None:
+    def __init__(self, told: Mapping[str, Change]) -> None:
         super().__init__()
         self.told, self.count = told, 0
 
@@ -86,15 +92,13 @@ class _Told(TorchFunctionMode):
 
 
 def _sizes(shape: Sequence[int], labels: Labels, stays: Stays) -> dict[int, int]:
-    """The new size of every axis that gets shorter."""
+    """The size of every axis that has channels, without those that go."""
     made = {}
     for block in labels:
         left = stays(block.numbers)
         for at, axis in enumerate(block.axes):
             rest = tuple(a for a in range(left.ndim) if a != at)
-            size = int(np.any(left, axis=rest).sum())
-            if size != shape[axis]:
-                made[axis] = size
+            made[axis] = int(np.any(left, axis=rest).sum())
     return made
 
 
@@ -127,6 +131,11 @@ def _change(call: Call, stays: Stays) -> Change | None:
         return {"shape": told} if told else None
     if call.name == "pad":
         return _padded(call, stays)
+    if call.name in ("conv1d", "conv2d", "conv3d"):
+        axis = x.ndim - call.args[1].ndim + 1
+        groups = call.args[6] if len(call.args) > 6 else call.kwargs.get("groups", 1)
+        inside = _sizes(x.shape, call.inside, stays)
+        return {"groups": inside[axis]} if 1 < groups == x.shape[axis] and axis in inside else None
     if call.name == "scaled_dot_product_attention" and call.kwargs.get("scale") is None:
         return {"scale": 1 / math.sqrt(x.shape[-1])} if _sizes(x.shape, call.inside, stays) else None
     return None
@@ -143,7 +152,8 @@ def _split(call: Call, stays: Stays) -> Change | None:
     axis %= call.args[0].ndim
     old = [shape[axis] for shape, _ in call.outside]
     new = [_sizes(shape, labels, stays).get(axis, shape[axis]) for shape, labels in call.outside]
-    return None if new == old else {"split": new[0] if isinstance(given, int) else new}
+    labelled = any(_axes.block_of(labels, axis) for _, labels in call.outside)
+    return None if not labelled else {"split": new[0] if isinstance(given, int) else new}
 
 
 def _padded(call: Call, stays: Stays) -> Change | None:
@@ -195,8 +205,6 @@ def _range(labels: Labels, axis: int, start: int, stop: int, stays: Stays) -> tu
     left = stays(block.numbers)
     at = block.axes.index(axis)
     kept = np.atleast_1d(np.any(left, axis=tuple(a for a in range(left.ndim) if a != at)))
-    if kept.all():
-        return None
     return int(kept[:start].sum()), int(kept[:stop].sum())
 
 
@@ -227,6 +235,10 @@ def _changed(
         return (args[0], tuple(shape), *args[2:]), rest
     if "pad" in change:
         return (args[0], change["pad"], *args[2:]), kwargs
+    if "groups" in change:
+        return (*args[:6], change["groups"]) if len(args) > 6 else args, (
+            kwargs if len(args) > 6 else {**kwargs, "groups": change["groups"]}
+        )
     if "scale" in change:
         return args, {**kwargs, "scale": change["scale"]}
     index = list(args[1] if isinstance(args[1], tuple) else (args[1],))

@@ -353,6 +353,7 @@ RULES: dict[str, Rule] = {
     "baddbmm": _addmm,
     "native_batch_norm": _batch_norm,
     "_native_batch_norm_legit_no_training": _batch_norm,
+    "_native_batch_norm_legit": _batch_norm,
     "native_layer_norm": _layer_norm,
     "native_group_norm": _group_norm,
     "mean": _reduced(True),

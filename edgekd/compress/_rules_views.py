@@ -205,6 +205,43 @@ def _squeeze(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], mad
     _view(trace, args, kwargs, made)
 
 
+def _created(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    """Room for numbers like those of another tensor: along axes of its sizes it is meant for its channels."""
+    x = args[0]
+    if x.ndim == made.ndim:
+        alike = [b for b in trace.labels(x) if all(x.shape[axis] == made.shape[axis] for axis in b.axes)]
+        trace.put(made, tuple(alike))
+
+
+def _glu(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    """The first half times the sigmoid of the second."""
+    x, axis = args[0], (args[1] if len(args) > 1 else -1) % made.ndim
+    half = np.arange(made.shape[axis])
+    one, other = (_axes.taken(trace.labels(x), axis, half + start) for start in (0, made.shape[axis]))
+    shape = tuple(made.shape)
+    trace.put(made, _axes.agreed(trace.ledger, [one, other], [shape, shape], "it meets numbers without channels"))
+
+
+def _along(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    """What mixes the positions of some axes (``roll``, Fourier transforms): no channels lie along these."""
+    x = args[0]
+    axes = next(a for a in reversed(args) if isinstance(a, list | tuple)) if len(args) > 1 else range(x.ndim)
+    labels = trace.labels(x)
+    for axis in axes:
+        axis %= x.ndim
+        block = _axes.block_of(labels, axis)
+        if block is not None and len(block.axes) == 1:
+            trace.ledger.fix(block.numbers, "its channels are mixed along their axis")
+            labels = tuple(b for b in labels if b is not block)
+        labels = _axes.without(trace.ledger, labels, axis)
+    trace.put(made, labels)
+
+
+def _real(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    """Complex numbers as pairs of a last axis, and back."""
+    trace.put(made, tuple(b for b in trace.labels(args[0]) if max(b.axes) < made.ndim))
+
+
 def _strided(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
     """Of the same shape it is the same tensor; else who knows."""
     x = args[0]
@@ -269,6 +306,17 @@ RULES: dict[str, Rule] = {
     "unfold": _unfold,
     "im2col": _im2col,
     "as_strided": _strided,
+    "new_empty": _created,
+    "new_zeros": _created,
+    "new_ones": _created,
+    "new_full": _created,
+    "glu": _glu,
+    "roll": _along,
+    "_fft_c2c": _along,
+    "_fft_r2c": _along,
+    "_fft_c2r": _along,
+    "view_as_real": _real,
+    "view_as_complex": _real,
     "index_select": _gathered,
     "gather": _gathered,
     "index": _indexed,

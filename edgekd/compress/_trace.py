@@ -7,6 +7,7 @@ Two modes listen: the dispatcher's, where torch's many functions have become few
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,9 @@ SIZED = frozenset(
         "narrow",
         "__getitem__",
         "__setitem__",
+        "conv1d",
+        "conv2d",
+        "conv3d",
         "pad",
         "layer_norm",
         "repeat",
@@ -59,14 +63,14 @@ class Trace:
     Attributes:
         parameters: the numbers along each axis of each parameter and buffer; None: an axis of size 1 or less.
         reads: axes of parameters along which a layer reads, by (name, axis).
-        calls: in order; see ``SIZED``.
+        calls: in order, of evaluation and of training; see ``SIZED``.
         blocks: every block of several axes that there was: in the end one of them must carry the channels.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
     parameters: dict[str, list[Numbers | None]] = field(default_factory=dict)
     reads: set[tuple[str, int]] = field(default_factory=set)
-    calls: list[Call] = field(default_factory=list)
+    calls: dict[str, list[Call]] = field(default_factory=lambda: {"eval": [], "train": []})
     blocks: list[Numbers] = field(default_factory=list)
     _labels: dict[tuple[Any, ...], Labels] = field(default_factory=dict)
     _weights: dict[tuple[Any, ...], frozenset[str]] = field(default_factory=dict)
@@ -116,13 +120,24 @@ def run(module: nn.Module, inputs: Sequence[Tensor]) -> Trace:
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole encoder layer
     try:
-        with torch.no_grad(), _Operators(trace) as operators, _Functions(trace, operators):
-            answers = module(*inputs)
+        _listened(trace, module.eval(), inputs)
+        with contextlib.suppress(RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError):
+            _listened(trace, module.train(), inputs)  # heads that only train; one that can't train is told elsewhere
     finally:
+        module.eval()
         torch.backends.mha.set_fastpath_enabled(fast)
+    return trace
+
+
+def _listened(trace: Trace, module: nn.Module, inputs: Sequence[Tensor]) -> None:
+    with torch.no_grad(), _Operators(trace) as operators, _Functions(trace, operators, _mode(module)):
+        answers = module(*inputs)
     for tensor in _rules.tensors(answers):
         _axes.fixed(trace.ledger, trace.labels(tensor), OUTPUTS)
-    return trace
+
+
+def _mode(module: nn.Module) -> str:
+    return "train" if module.training else "eval"
 
 
 class _Operators(TorchDispatchMode):
@@ -156,9 +171,9 @@ def _unheard() -> Any:
 class _Functions(TorchFunctionMode):
     """Keeps the calls of ``SIZED``; recurrent cells are followed as a whole."""
 
-    def __init__(self, trace: Trace, operators: _Operators) -> None:
+    def __init__(self, trace: Trace, operators: _Operators, mode: str) -> None:
         super().__init__()
-        self.trace, self.operators = trace, operators
+        self.trace, self.operators, self.mode = trace, operators, mode
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -179,5 +194,5 @@ class _Functions(TorchFunctionMode):
         inside = self.trace.labels(args[0])
         made = func(*args, **kwargs)
         outside = tuple((tuple(t.shape), self.trace.labels(t)) for t in _rules.tensors(made))
-        self.trace.calls.append(Call(name, args, kwargs, inside, outside))
+        self.trace.calls[self.mode].append(Call(name, args, kwargs, inside, outside))
         return made

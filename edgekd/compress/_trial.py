@@ -108,7 +108,7 @@ class Trial:
         if (why := self._wrong(plan, paths)) is None:
             return plan, None
         other = self.network.plan(taken, calls=True)
-        if not other["calls"]:
+        if not any(other["calls"].values()):
             return plan, why
         again = self._wrong(other, paths)
         return other, again

@@ -74,7 +74,7 @@ def of(trace: Trace) -> Channels:
         families.setdefault(tuple((axis, len(found)) for axis, found in own.items()), []).append(number)
     made = []
     for about, units in families.items():
-        makers = [axis for axis, _ in about if _makes(trace, axis)]
+        makers = sorted((axis for axis, _ in about if _makes(trace, axis)), key=lambda a: _writes(trace, a[0]) != a[1])
         if not makers or (not any(axis in trace.reads for axis, _ in about) and len(makers) < 2):
             continue
         where = {axis: np.array([places[u][axis] for u in units], np.int64) for axis, _ in about}
@@ -116,13 +116,14 @@ def _settled(trace: Trace, unit: NDArray[np.int64]) -> bool:
 
 def _makes(trace: Trace, axis: Axis) -> bool:
     """Whether channels are made along a parameter's axis: a weight of two or more axes that does not read there."""
-    name, at = axis
-    return len(trace.parameters[name]) > 1 and axis not in trace.reads and _writes(trace, name) == at
+    return len(trace.parameters[axis[0]]) > 1 and axis not in trace.reads
 
 
 def _writes(trace: Trace, name: str) -> int | None:
     """The first axis of a weight along which nothing reads, where along another one something does."""
     reads = {axis for own, axis in trace.reads if own == name}
+    if not reads:
+        return None  # a table, such as an embedding
     free = [axis for axis, numbers in enumerate(trace.parameters[name]) if numbers is not None and axis not in reads]
     return free[0] if free else None
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
 from edgekd.base.errors import ExportError
 from edgekd.compress import _groups, _latency
@@ -95,8 +93,8 @@ class ChannelPrune(Structural):
         return 0.5 if self.ratio is None else self.ratio
 
     def requires(self, student: Student, context: Context) -> None:
-        """Raise ExportError where there is nothing to prune (no convolution or Linear before the head), or no clock."""
-        layers = [name for name, m in student.module.named_modules() if isinstance(m, _ConvNd | nn.Linear)]
+        """Raise ExportError where there is nothing to prune (no weights before those of the head), or no clock."""
+        layers = [name for name, parameter in student.module.named_parameters() if parameter.ndim > 1]
         if len(layers) < 2:
             raise ExportError("nothing to prune before the head", where="channel_prune", found=layers)
         if self.timed and context.clock is None:
