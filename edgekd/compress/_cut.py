@@ -1,7 +1,8 @@
 """A network without some positions of its parameters: plain data that is made once and replayed.
 
-``{"parameters": {name: {axis: positions that go}}, "calls": see _resized}``. Modules of torch keep their own sizes in
-attributes, which follow from their parameters.
+``{"parameters": {name: {axis: positions that go}}, "calls": see _resized, "attributes": {module: {name: size}}}``.
+Modules of torch keep their own sizes in attributes, which follow from their parameters; what a user's module holds is
+in the plan.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
-from edgekd.compress import _resized
+from edgekd.compress import _attention, _resized
 
 Plan = dict[str, Any]
 
@@ -36,7 +37,9 @@ def without(module: nn.Module, plan: Plan) -> nn.Module:
         for kind, resize in SIZES.items():
             if isinstance(owner, kind):
                 resize(owner)
-    return _resized.apply(module, plan.get("calls", {}))
+    for path, sizes in plan["attributes"].items():
+        vars(module.get_submodule(path)).update(sizes)
+    return _resized.apply(module, plan["calls"])
 
 
 def _kept(tensor: Tensor, axes: Mapping[str, list[int]]) -> Tensor:
@@ -127,6 +130,13 @@ def _recurrent(layer: Any) -> None:
     layer.input_size = layer.weight_ih_l0.shape[1]
 
 
+def _heads(layer: Any) -> None:
+    if layer.in_proj_weight is not None and not _attention.standard(layer):
+        _attention.freed(layer)
+        layer.embed_dim = layer.in_proj_weight.shape[1]
+        layer.head_dim = layer.in_proj_weight.shape[0] // (3 * layer.num_heads)
+
+
 def _prelu(layer: Any) -> None:
     layer.num_parameters = len(layer.weight)
 
@@ -141,4 +151,5 @@ SIZES: dict[Any, Callable[[Any], None]] = {
     nn.Embedding: _embedding,
     nn.RNNBase: _recurrent,
     nn.PReLU: _prelu,
+    nn.MultiheadAttention: _heads,
 }

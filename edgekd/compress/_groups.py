@@ -89,11 +89,12 @@ class Network:
     families: dict[str, Family]
     whole: dict[str, str]
 
-    def plan(self, gone: Mapping[str, Sequence[int]], *, calls: bool) -> Plan:
+    def plan(self, gone: Mapping[str, Sequence[int]], *, calls: bool = False, attributes: bool = False) -> Plan:
         """What goes with some channels of each group, as plain data.
 
         Args:
             calls: whether the network's own calls are told their sizes, too.
+            attributes: whether sizes that its modules hold are changed, too.
         """
         rows: dict[str, dict[str, list[int]]] = {}
         left = np.ones(len(self.channels.unit), bool)
@@ -110,7 +111,12 @@ class Network:
         rows = {name: {at: found for at, found in axes.items() if found} for name, axes in rows.items()}
         rows = {name: axes for name, axes in rows.items() if axes}
         told = _resized.changes(self.trace.calls, lambda numbers: left[self.channels.unit[numbers]]) if calls else {}
-        return {"parameters": rows, "calls": told}
+        sizes: dict[str, dict[str, int]] = {}
+        for own in self.trace.attributes if attributes else []:
+            stay = int(left[self.channels.unit[own.numbers]].sum())
+            if stay != len(own.numbers):
+                sizes.setdefault(own.path, {})[own.name] = stay
+        return {"parameters": rows, "calls": told, "attributes": sizes}
 
     def _units(self, family: Family, lost: Sequence[int]) -> NDArray[np.int64]:
         """The units that some channels belong to."""
@@ -268,7 +274,7 @@ def _magnitude(module: nn.Module, family: Family) -> Tensor:
 
     Each layer counts alike. (sets,)
     """
-    state, layers = module.state_dict(), []
+    state, layers = dict((*module.named_parameters(), *module.named_buffers())), []
     for (name, at), places in family.places.items():
         weight = state[name]
         if weight.ndim < 2 and not _scales(module, name):

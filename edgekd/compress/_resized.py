@@ -1,8 +1,7 @@
 """Networks whose own code holds numbers of channels: ``view(-1, 512)``, ``split([64, 64], 1)``, ``x[:, :32]``.
 
 The code is the user's and stays as it is. A cut network is run under a mode that gives some of its calls other numbers:
-which calls, and which numbers, is plain data. Calls are counted as the network makes them, so it must make the same
-ones each time, which a network that can be exported does.
+which calls (see ``_trace.Sites``), and which numbers, is plain data.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from torch.overrides import TorchFunctionMode
 
 from edgekd.compress import _axes
 from edgekd.compress._axes import Labels
-from edgekd.compress._trace import SIZED, Call
+from edgekd.compress._trace import SIZED, Call, Sites
 
 Change = dict[str, Any]  # of one call, as JSON
-Changes = dict[str, dict[str, Change]]  # of evaluation and of training, by the number of the call
+Changes = dict[str, dict[str, Change]]  # of evaluation and of training, by the site of the call
 Stays = Callable[[NDArray[np.int64]], NDArray[np.bool_]]  # which of some numbers are left
 
 
-def changes(calls: Mapping[str, Sequence[Call]], stays: Stays) -> Changes:
+def changes(calls: Mapping[str, Mapping[str, Call]], stays: Stays) -> Changes:
     """What must be told to the calls of a network that loses channels: every size that has channels, as some are
     computed from others that change."""
     return {
-        mode: {str(i): change for i, call in enumerate(made) if (change := _change(call, stays))}
+        mode: {site: change for site, call in made.items() if (change := _change(call, stays))}
         for mode, made in calls.items()
     }
 
@@ -72,11 +71,11 @@ class _Resized(nn.Module):
 
 
 class _Told(TorchFunctionMode):
-    """Counts the calls and gives them their numbers."""
+    """Gives calls their numbers."""
 
     def __init__(self, told: Mapping[str, Change]) -> None:
         super().__init__()
-        self.told, self.count = told, 0
+        self.told, self.sites = told, Sites()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -84,8 +83,7 @@ class _Told(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name in SIZED and args and isinstance(args[0], Tensor):
-            change = self.told.get(str(self.count))
-            self.count += 1
+            change = self.told.get(self.sites.name(name))
             if change is not None:
                 args, kwargs = _changed(name, args, kwargs, change)
         return func(*args, **kwargs)
@@ -150,7 +148,6 @@ def _split(call: Call, stays: Stays) -> Change | None:
     given = call.args[1] if len(call.args) > 1 else next(iter(call.kwargs.values()))
     axis = call.args[2] if len(call.args) > 2 else call.kwargs.get("dim", 0)
     axis %= call.args[0].ndim
-    old = [shape[axis] for shape, _ in call.outside]
     new = [_sizes(shape, labels, stays).get(axis, shape[axis]) for shape, labels in call.outside]
     labelled = any(_axes.block_of(labels, axis) for _, labels in call.outside)
     return None if not labelled else {"split": new[0] if isinstance(given, int) else new}

@@ -249,6 +249,9 @@ def _batch_norm(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], 
     for own in args[1:5]:
         if isinstance(own, Tensor):
             meet(trace, channels(trace, own, 0), numbers, INPUTS)
+    for block in trace.labels(args[0]):
+        if 1 not in block.axes:  # over weights: each filter is standardised over what it reads
+            trace.ledger.norm(block.numbers)
     trace.put(next(tensors(made)), trace.labels(args[0]))
 
 
@@ -261,7 +264,7 @@ def _layer_norm(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], 
             if isinstance(own, Tensor) and own.shape[axis - first] > 1:
                 meet(trace, channels(trace, own, axis - first), numbers, INPUTS)
         if numbers is not None:
-            trace.ledger.norm(numbers)
+            trace.ledger.norm(numbers, function=True)
     trace.put(next(tensors(made)), trace.labels(x))
 
 
@@ -274,7 +277,7 @@ def _group_norm(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], 
     if numbers is not None:
         parted = numbers.reshape(groups, -1)
         trace.ledger.join(parted, parted[:1])
-        trace.ledger.norm(numbers)
+        trace.ledger.norm(numbers, function=True)
     trace.put(next(tensors(made)), trace.labels(x))
 
 

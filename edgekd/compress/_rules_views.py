@@ -280,6 +280,36 @@ def _indexed(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], mad
     trace.put(made, _axes.moved(labels, where))
 
 
+def _put(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    """x[index, ..] = values: along the axes behind those that are indexed they meet."""
+    x, indices, values = args[:3]
+    axis = 0
+    labels = trace.labels(x)
+    for index in indices:
+        for _ in range(
+            1 if index is None or index.dtype.is_floating_point else max(index.ndim, 1) if _boolean(index) else 1
+        ):
+            block = _axes.block_of(labels, axis)
+            if block is not None and len(block.axes) == 1:
+                trace.ledger.fix(block.numbers, "its channels are picked by their places")
+                labels = tuple(b for b in labels if b is not block)
+            labels = _axes.without(trace.ledger, labels, axis)
+            axis += 1
+    behind = _axes.moved(labels, [None if a < axis else a - axis for a in range(x.ndim)])
+    shape, rank = tuple(x.shape[axis:]), x.ndim - axis
+    given = trace.labels(values)
+    more = values.ndim - rank
+    if more > 0:
+        given = _axes.moved(given, [None if a < more else a - more for a in range(values.ndim)])
+    own = (1,) * rank + tuple(values.shape) if values.ndim < rank else tuple(values.shape)
+    _axes.agreed(trace.ledger, [behind, given], [shape, own[len(own) - rank :]], "it meets numbers without channels")
+    trace.put(made, labels)
+
+
+def _boolean(index: Tensor) -> bool:
+    return str(index.dtype) in ("torch.bool", "torch.uint8")
+
+
 RULES: dict[str, Rule] = {
     **dict.fromkeys(["view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze"], _view),
     **dict.fromkeys(["alias", "detach", "clone", "lift_fresh", "_conj"], _same),
@@ -320,4 +350,6 @@ RULES: dict[str, Rule] = {
     "index_select": _gathered,
     "gather": _gathered,
     "index": _indexed,
+    "index_put": _put,
+    "_index_put_impl": _put,
 }

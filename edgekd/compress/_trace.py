@@ -8,8 +8,14 @@ Two modes listen: the dispatcher's, where torch's many functions have become few
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
 from typing import Any
 
 import torch
@@ -20,6 +26,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from edgekd.compress import _axes, _rules, _rules_cells
 from edgekd.compress._axes import Block, Labels, Ledger, Numbers
 
+# Names of attributes that may be numbers of channels.
+SIZES = re.compile("channel|dim|size|width|feature|hidden|embed|plane|filter|^in_|^out_|^c[0-9]*$")
+TORCH = os.path.dirname(torch.__file__)
 RESHAPED_IN_PLACE = frozenset(("as_strided_", "squeeze_", "unsqueeze_", "transpose_", "t_"))
 OUTPUTS = "its channels become the outputs"
 # Functions of a network whose arguments may hold numbers of channels, by name.
@@ -45,6 +54,28 @@ SIZED = frozenset(
 )
 
 
+class Sites:
+    """Names the calls of one run: ``net.py:31 view 2`` is the second call of ``view`` from that line.
+
+    A network that takes another branch once it is narrower makes other calls, but at other lines.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def name(self, function: str) -> str:
+        """Of a call that is being made: the innermost line outside of torch."""
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None and (
+            frame.f_code.co_filename.startswith(TORCH) or frame.f_code.co_filename == __file__
+        ):
+            frame = frame.f_back
+        where = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}" if frame is not None else "torch"
+        site = f"{where} {function}"
+        self.counts[site] += 1
+        return f"{site} {self.counts[site]}"
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of a function in ``SIZED``: arguments as they were, and the labels of what went in and came out."""
@@ -56,6 +87,18 @@ class Call:
     outside: tuple[tuple[tuple[int, ...], Labels], ...]
 
 
+@dataclass(frozen=True)
+class Attribute:
+    """A whole number that a user's module holds, and that is the size of an axis of what it was given.
+
+    ``numbers``: along that axis.
+    """
+
+    path: str
+    name: str
+    numbers: Numbers
+
+
 @dataclass
 class Trace:
     """What a run of a network told.
@@ -63,14 +106,16 @@ class Trace:
     Attributes:
         parameters: the numbers along each axis of each parameter and buffer; None: an axis of size 1 or less.
         reads: axes of parameters along which a layer reads, by (name, axis).
-        calls: in order, of evaluation and of training; see ``SIZED``.
+        calls: of evaluation and of training, by their ``Sites``; see ``SIZED``.
+        attributes: of users' modules, which may compare with what they are given.
         blocks: every block of several axes that there was: in the end one of them must carry the channels.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
     parameters: dict[str, list[Numbers | None]] = field(default_factory=dict)
     reads: set[tuple[str, int]] = field(default_factory=set)
-    calls: dict[str, list[Call]] = field(default_factory=lambda: {"eval": [], "train": []})
+    calls: dict[str, dict[str, Call]] = field(default_factory=lambda: {"eval": {}, "train": {}})
+    attributes: list[Attribute] = field(default_factory=list)
     blocks: list[Numbers] = field(default_factory=list)
     _labels: dict[tuple[Any, ...], Labels] = field(default_factory=dict)
     _weights: dict[tuple[Any, ...], frozenset[str]] = field(default_factory=dict)
@@ -130,10 +175,31 @@ def run(module: nn.Module, inputs: Sequence[Tensor]) -> Trace:
 
 
 def _listened(trace: Trace, module: nn.Module, inputs: Sequence[Tensor]) -> None:
-    with torch.no_grad(), _Operators(trace) as operators, _Functions(trace, operators, _mode(module)):
-        answers = module(*inputs)
+    hooks = [
+        part.register_forward_pre_hook(partial(_sizes, trace, path), with_kwargs=True)
+        for path, part in module.named_modules()
+        if not type(part).__module__.startswith("torch.")
+    ]
+    try:
+        with torch.no_grad(), _Operators(trace) as operators, _Functions(trace, operators, _mode(module)):
+            answers = module(*inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
     for tensor in _rules.tensors(answers):
         _axes.fixed(trace.ledger, trace.labels(tensor), OUTPUTS)
+
+
+def _sizes(trace: Trace, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Note the attributes that are sizes of what the module is given."""
+    with _unheard():
+        given = [
+            (t, block) for t in _rules.tensors([args, kwargs]) for block in trace.labels(t) if len(block.axes) == 1
+        ]
+        for name, value in vars(module).items():
+            if isinstance(value, bool) or not isinstance(value, int) or not SIZES.search(name):
+                continue
+            trace.attributes += [Attribute(path, name, b.numbers) for t, b in given if t.shape[b.axes[0]] == value]
 
 
 def _mode(module: nn.Module) -> str:
@@ -173,7 +239,7 @@ class _Functions(TorchFunctionMode):
 
     def __init__(self, trace: Trace, operators: _Operators, mode: str) -> None:
         super().__init__()
-        self.trace, self.operators, self.mode = trace, operators, mode
+        self.trace, self.operators, self.mode, self.sites = trace, operators, mode, Sites()
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -191,8 +257,8 @@ class _Functions(TorchFunctionMode):
             return made
         if name not in SIZED or not (args and isinstance(args[0], Tensor)):
             return func(*args, **kwargs)
-        inside = self.trace.labels(args[0])
+        inside, site = self.trace.labels(args[0]), self.sites.name(name)
         made = func(*args, **kwargs)
         outside = tuple((tuple(t.shape), self.trace.labels(t)) for t in _rules.tensors(made))
-        self.trace.calls[self.mode].append(Call(name, args, kwargs, inside, outside))
+        self.trace.calls[self.mode][site] = Call(name, args, kwargs, inside, outside)
         return made

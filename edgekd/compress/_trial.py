@@ -7,13 +7,15 @@ one does whose layers read zeros in their place. Where it does not, its calls ar
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from edgekd.base import plugins
 from edgekd.base.errors import EdgekdError
@@ -104,14 +106,15 @@ class Trial:
     def plan(self, paths: Sequence[str]) -> tuple[Plan, str | None]:
         """The plan for these groups, and what is wrong with the network that follows it."""
         taken = {path: self.gone[path] for path in paths}
-        plan = self.network.plan(taken, calls=False)
-        if (why := self._wrong(plan, paths)) is None:
-            return plan, None
-        other = self.network.plan(taken, calls=True)
-        if not any(other["calls"].values()):
-            return plan, why
-        again = self._wrong(other, paths)
-        return other, again
+        tried: list[tuple[Plan, str]] = []
+        for calls, attributes in ((False, False), (True, False), (False, True), (True, True)):
+            plan = self.network.plan(taken, calls=calls, attributes=attributes)
+            if any(plan == before for before, _ in tried):
+                continue
+            if (why := self._wrong(plan, paths)) is None:
+                return plan, None
+            tried.append((plan, why))
+        return tried[-1]
 
     def _wrong(self, plan: Plan, paths: Sequence[str]) -> str | None:
         if not plan["parameters"]:
@@ -127,9 +130,14 @@ class Trial:
                 return "its channels become the outputs"
             if self.trains and (why := self._in_training(module)) is not None:
                 return f"training can't do without some of its channels ({why})"
-            if any(self.network.families[path].normed for path in paths):
+            normed = {self.network.families[path].normed for path in paths}
+            if "hand" in normed:
                 return None
-            masked = joined(_masked(self.student, plan, self.network)(*self.student.example()))
+            with _Unnormed() if "functions" in normed else contextlib.nullcontext():
+                masked = joined(_masked(self.student, plan, self.network)(*self.student.example()))
+                if "functions" in normed:
+                    whole = joined(_still(self.student)(*self.student.example()))
+                    found = joined(module(*self.student.example()))
         off, effect = (float((other - masked).abs().max()) for other in (found, whole))
         if off <= ALIKE * effect + ROUNDING * float(masked.abs().max()):
             return None
@@ -144,6 +152,26 @@ class Trial:
         except (EdgekdError, *FAILURES) as err:
             return words(err)
         return None
+
+
+class _Unnormed(TorchFunctionMode):
+    """Normalisations over channels only scale and shift, so that a network without some channels can be held against
+    the whole one."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name not in ("layer_norm", "group_norm", "rms_norm"):
+            return func(*args, **kwargs)
+        given = {**dict(zip(("x", "sizes", "weight", "bias"), args, strict=False)), **kwargs}
+        x, weight, bias = args[0], given.get("weight"), given.get("bias")
+        if name == "group_norm":
+            shape = (1, -1, *[1] * (x.ndim - 2))
+            weight, bias = (None if own is None else own.view(shape) for own in (weight, bias))
+        x = x if weight is None else x * weight
+        return x if bias is None else x + bias
 
 
 def _still(student: Student) -> nn.Module:

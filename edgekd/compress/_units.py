@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from edgekd.compress._axes import STAYS, Numbers
 from edgekd.compress._trace import OUTPUTS, Trace
 
+Normed = Literal["", "functions", "hand"]
 Axis = tuple[str, int]  # of a parameter, by name
 
 
@@ -29,14 +31,15 @@ class Family:
         positions: (units, n) of that axis, in order.
         places: of every parameter's axis that has some of them: (units, n) positions.
         reads: of these the axes along which a layer reads.
-        normed: they are normalised together: without some of them the others are answered otherwise.
+        normed: they are normalised together, by ``functions`` of torch or by ``hand``: without some of them the others
+            are answered otherwise; "" where they are not.
     """
 
     axis: Axis
     positions: NDArray[np.int64]
     places: Mapping[Axis, NDArray[np.int64]]
     reads: frozenset[Axis]
-    normed: bool
+    normed: Normed
 
     def rows(self, axis: Axis, gone: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions along a parameter's axis that go with some units."""
@@ -62,7 +65,10 @@ def of(trace: Trace) -> Channels:
         if not _settled(trace, unit):
             break
     stays = unit[STAYS]
-    normed = {int(u) for numbers in trace.ledger.normed for u in np.unique(unit[numbers])}
+    by_hand, by_functions = (
+        {int(u) for numbers, function in trace.ledger.normed if function is own for u in np.unique(unit[numbers])}
+        for own in (False, True)
+    )
     places: dict[int, dict[Axis, list[int]]] = {}
     for name, axes in trace.parameters.items():
         for axis, numbers in enumerate(axes):
@@ -79,7 +85,8 @@ def of(trace: Trace) -> Channels:
             continue
         where = {axis: np.array([places[u][axis] for u in units], np.int64) for axis, _ in about}
         reads = frozenset(axis for axis, _ in about if axis in trace.reads)
-        made.append(Family(makers[0], where[makers[0]], where, reads, bool(normed & set(units))))
+        normed: Normed = "hand" if by_hand & set(units) else "functions" if by_functions & set(units) else ""
+        made.append(Family(makers[0], where[makers[0]], where, reads, normed))
     return Channels(made, _whole(trace, unit, {family.axis for family in made}), unit)
 
 
