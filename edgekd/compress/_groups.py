@@ -110,10 +110,11 @@ class Network:
             left[self.channels.unit[first[family.positions[units].ravel()]]] = False
         rows = {name: {at: found for at, found in axes.items() if found} for name, axes in rows.items()}
         rows = {name: axes for name, axes in rows.items() if axes}
-        told = _resized.changes(self.trace.calls, lambda numbers: left[self.channels.unit[numbers]]) if calls else {}
+        stays = left[self.channels.unit]
+        told = _resized.changes(self.trace.calls, _resized.Left(stays, self.channels.can_go)) if calls else {}
         sizes: dict[str, dict[str, int]] = {}
         for own in self.trace.attributes if attributes else []:
-            stay = int(left[self.channels.unit[own.numbers]].sum())
+            stay = int(stays[own.numbers].sum())
             if stay != len(own.numbers):
                 sizes.setdefault(own.path, {})[own.name] = stay
         return {"parameters": rows, "calls": told, "attributes": sizes}

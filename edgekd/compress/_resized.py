@@ -7,7 +7,8 @@ which calls (see ``_trace.Sites``), and which numbers, is plain data.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,19 +17,34 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from edgekd.compress import _axes
-from edgekd.compress._axes import Labels
+from edgekd.compress._axes import Block, Labels
 from edgekd.compress._trace import SIZED, Call, Sites
 
 Change = dict[str, Any]  # of one call, as JSON
 Changes = dict[str, dict[str, Change]]  # of evaluation and of training, by the site of the call
-Stays = Callable[[NDArray[np.int64]], NDArray[np.bool_]]  # which of some numbers are left
 
 
-def changes(calls: Mapping[str, Mapping[str, Call]], stays: Stays) -> Changes:
+@dataclass(frozen=True)
+class Left:
+    """Which channels are left: ``stays`` of each number, and whether it ``can_go`` at all, in whatever plan."""
+
+    stays: NDArray[np.bool_]
+    can_go: NDArray[np.bool_]
+
+    def along(self, block: Block, axis: int) -> NDArray[np.bool_] | None:
+        """The positions along an axis of a block that are left; None where none can ever go."""
+        if not self.can_go[block.numbers].any():
+            return None
+        at = block.axes.index(axis)
+        others = tuple(a for a in range(block.numbers.ndim) if a != at)
+        return np.atleast_1d(np.any(self.stays[block.numbers], axis=others))
+
+
+def changes(calls: Mapping[str, Mapping[str, Call]], left: Left) -> Changes:
     """What must be told to the calls of a network that loses channels: every size that has channels, as some are
     computed from others that change."""
     return {
-        mode: {site: change for site, call in made.items() if (change := _change(call, stays))}
+        mode: {site: change for site, call in made.items() if (change := _change(call, left))}
         for mode, made in calls.items()
     }
 
@@ -89,22 +105,21 @@ class _Told(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _sizes(shape: Sequence[int], labels: Labels, stays: Stays) -> dict[int, int]:
+def _sizes(shape: Sequence[int], labels: Labels, left: Left) -> dict[int, int]:
     """The size of every axis that has channels, without those that go."""
     made = {}
     for block in labels:
-        left = stays(block.numbers)
-        for at, axis in enumerate(block.axes):
-            rest = tuple(a for a in range(left.ndim) if a != at)
-            made[axis] = int(np.any(left, axis=rest).sum())
+        for axis in block.axes:
+            if (kept := left.along(block, axis)) is not None:
+                made[axis] = int(kept.sum())
     return made
 
 
-def _change(call: Call, stays: Stays) -> Change | None:
+def _change(call: Call, left: Left) -> Change | None:
     """What a call must be told; None: nothing."""
     x = call.args[0]
     (shape, labels), *_ = call.outside or (((), ()),)
-    sizes = _sizes(shape, labels, stays)
+    sizes = _sizes(shape, labels, left)
     if call.name in ("view", "reshape", "expand"):
         given = _given(call.args)
         told = {str(axis): size for axis, size in sizes.items() if given[axis] != -1}
@@ -115,12 +130,12 @@ def _change(call: Call, stays: Stays) -> Change | None:
         told = {str(axis - first): n for axis, n in sizes.items() if first <= axis < first + len(parts)}
         return {"parts": {k: n for k, n in told.items() if parts[int(k)] != -1}} if told else None
     if call.name in ("split", "split_with_sizes"):
-        return _split(call, stays)
+        return _split(call, left)
     if call.name in ("__getitem__", "__setitem__"):
-        return _picked(call, stays)
+        return _picked(call, left)
     if call.name == "narrow":
         axis = call.args[1] % x.ndim
-        found = _range(call.inside, axis, call.args[2], call.args[2] + call.args[3], stays)
+        found = _range(call.inside, axis, call.args[2], call.args[2] + call.args[3], left)
         return None if found is None else {"narrow": [found[0], found[1] - found[0]]}
     if call.name == "layer_norm":
         own = list(call.args[1] if len(call.args) > 1 else call.kwargs["normalized_shape"])
@@ -128,14 +143,14 @@ def _change(call: Call, stays: Stays) -> Change | None:
         told = {str(axis - first): n for axis, n in sizes.items() if axis >= first}
         return {"shape": told} if told else None
     if call.name == "pad":
-        return _padded(call, stays)
+        return _padded(call, left)
     if call.name in ("conv1d", "conv2d", "conv3d"):
         axis = x.ndim - call.args[1].ndim + 1
         groups = call.args[6] if len(call.args) > 6 else call.kwargs.get("groups", 1)
-        inside = _sizes(x.shape, call.inside, stays)
+        inside = _sizes(x.shape, call.inside, left)
         return {"groups": inside[axis]} if 1 < groups == x.shape[axis] and axis in inside else None
     if call.name == "scaled_dot_product_attention" and call.kwargs.get("scale") is None:
-        return {"scale": 1 / math.sqrt(x.shape[-1])} if _sizes(x.shape, call.inside, stays) else None
+        return {"scale": 1 / math.sqrt(x.shape[-1])} if _sizes(x.shape, call.inside, left) else None
     return None
 
 
@@ -144,16 +159,16 @@ def _given(args: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(args[1]) if len(args) == 2 and isinstance(args[1], list | tuple) else args[1:]
 
 
-def _split(call: Call, stays: Stays) -> Change | None:
+def _split(call: Call, left: Left) -> Change | None:
     given = call.args[1] if len(call.args) > 1 else next(iter(call.kwargs.values()))
     axis = call.args[2] if len(call.args) > 2 else call.kwargs.get("dim", 0)
     axis %= call.args[0].ndim
-    new = [_sizes(shape, labels, stays).get(axis, shape[axis]) for shape, labels in call.outside]
-    labelled = any(_axes.block_of(labels, axis) for _, labels in call.outside)
+    new = [_sizes(shape, labels, left).get(axis, shape[axis]) for shape, labels in call.outside]
+    labelled = any(axis in _sizes(shape, labels, left) for shape, labels in call.outside)
     return None if not labelled else {"split": new[0] if isinstance(given, int) else new}
 
 
-def _padded(call: Call, stays: Stays) -> Change | None:
+def _padded(call: Call, left: Left) -> Change | None:
     """New channels at an end of an axis go, too."""
     x, pads = call.args[0], list(call.args[1])
     ((_, labels),) = call.outside
@@ -162,13 +177,12 @@ def _padded(call: Call, stays: Stays) -> Change | None:
         axis = x.ndim - 1 - i
         block = _axes.block_of(labels, axis)
         if block is not None and len(block.axes) == 1 and min(pads[2 * i : 2 * i + 2]) >= 0:
-            left, before = stays(block.numbers), pads[2 * i]
-            made[2 * i] = int(left[:before].sum())
-            made[2 * i + 1] = int(left[len(left) - pads[2 * i + 1] :].sum()) if pads[2 * i + 1] else 0
+            kept, before, behind = left.stays[block.numbers], *pads[2 * i : 2 * i + 2]
+            made[2 * i : 2 * i + 2] = int(kept[:before].sum()), int(kept[len(kept) - behind :].sum())
     return {"pad": made} if made != pads else None
 
 
-def _picked(call: Call, stays: Stays) -> Change | None:
+def _picked(call: Call, left: Left) -> Change | None:
     """``x[:, a:b]`` and ``x[:, i]``."""
     index = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
     told: dict[str, int | list[int]] = {}
@@ -183,25 +197,23 @@ def _picked(call: Call, stays: Stays) -> Change | None:
         size = call.args[0].shape[axis]
         if isinstance(part, slice) and all(isinstance(end, int | None) for end in (part.start, part.stop)):
             start, stop, step = part.indices(size)
-            found = _range(call.inside, axis, start, stop, stays) if step == 1 else None
+            found = _range(call.inside, axis, start, stop, left) if step == 1 else None
             if found is not None:
                 told[str(at)] = [*found]
         elif isinstance(part, int) and not isinstance(part, bool):
-            found = _range(call.inside, axis, part % size, part % size + 1, stays)
+            found = _range(call.inside, axis, part % size, part % size + 1, left)
             if found is not None:
                 told[str(at)] = found[0]
         axis += 1
     return {"index": told} if told else None
 
 
-def _range(labels: Labels, axis: int, start: int, stop: int, stays: Stays) -> tuple[int, int] | None:
+def _range(labels: Labels, axis: int, start: int, stop: int, left: Left) -> tuple[int, int] | None:
     """Where a part of an axis lies once channels have gone; None where it lies as before."""
     block = _axes.block_of(labels, axis)
-    if block is None:
+    kept = None if block is None else left.along(block, axis)
+    if kept is None:
         return None
-    left = stays(block.numbers)
-    at = block.axes.index(axis)
-    kept = np.atleast_1d(np.any(left, axis=tuple(a for a in range(left.ndim) if a != at)))
     return int(kept[:start].sum()), int(kept[:stop].sum())
 
 

@@ -206,11 +206,9 @@ def _squeeze(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], mad
 
 
 def _created(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
-    """Room for numbers like those of another tensor: along axes of its sizes it is meant for its channels."""
-    x = args[0]
-    if x.ndim == made.ndim:
-        alike = [b for b in trace.labels(x) if all(x.shape[axis] == made.shape[axis] for axis in b.axes)]
-        trace.put(made, tuple(alike))
+    """Room that is filled, or numbers that are all alike: its channels are those of what it meets."""
+    own = [(axis, trace.ledger.fresh(size)) for axis, size in enumerate(made.shape) if size > 1]
+    trace.put(made, tuple(Block((axis,), numbers) for axis, numbers in own))
 
 
 def _glu(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
@@ -336,10 +334,7 @@ RULES: dict[str, Rule] = {
     "unfold": _unfold,
     "im2col": _im2col,
     "as_strided": _strided,
-    "new_empty": _created,
-    "new_zeros": _created,
-    "new_ones": _created,
-    "new_full": _created,
+    **dict.fromkeys(["empty", "zeros", "ones", "full", "new_empty", "new_zeros", "new_ones", "new_full"], _created),
     "glu": _glu,
     "roll": _along,
     "_fft_c2c": _along,

@@ -50,12 +50,15 @@ class Family:
 class Channels:
     """What a trace says of a network: its families, and why the channels that a weight makes stay, by its axis.
 
-    ``unit``: of each number that of its unit; ``STAYS`` is never one of a family's.
+    Attributes:
+        unit: of each number that of its unit.
+        can_go: of each number whether its unit is one of a family's.
     """
 
     families: list[Family]
     whole: dict[Axis, str]
     unit: NDArray[np.int64]
+    can_go: NDArray[np.bool_]
 
 
 def of(trace: Trace) -> Channels:
@@ -79,6 +82,7 @@ def of(trace: Trace) -> Channels:
     for number, own in places.items():
         families.setdefault(tuple((axis, len(found)) for axis, found in own.items()), []).append(number)
     made = []
+    movable = np.zeros(trace.ledger.count, bool)
     for about, units in families.items():
         makers = sorted((axis for axis, _ in about if _makes(trace, axis)), key=lambda a: _writes(trace, a[0]) != a[1])
         if not makers or (not any(axis in trace.reads for axis, _ in about) and len(makers) < 2):
@@ -86,8 +90,9 @@ def of(trace: Trace) -> Channels:
         where = {axis: np.array([places[u][axis] for u in units], np.int64) for axis, _ in about}
         reads = frozenset(axis for axis, _ in about if axis in trace.reads)
         normed: Normed = "hand" if by_hand & set(units) else "functions" if by_functions & set(units) else ""
+        movable[units] = True
         made.append(Family(makers[0], where[makers[0]], where, reads, normed))
-    return Channels(made, _whole(trace, unit, {family.axis for family in made}), unit)
+    return Channels(made, _whole(trace, unit, {family.axis for family in made}), unit, movable[unit])
 
 
 def _components(trace: Trace) -> NDArray[np.int64]:
