@@ -1,6 +1,6 @@
 """Which change makes which step run again: every mutation of ``benchmarks/_mutations.py``, its keys compared.
 
-The graphs of the networks are left out here (``build/test_network_key.py`` and the benchmark hold them): their export
+The graphs of the networks are left out here (``test_network_key.py`` and the benchmark hold them): their export
 would take a second each.
 """
 

@@ -14,7 +14,7 @@ from edgekd.analysis import attribution
 from edgekd.build import planner
 from edgekd.spec import recipe, target
 
-REPORT = Path(__file__).parent / "golden" / "report.json"
+REPORT = Path(__file__).parents[1] / "golden" / "report.json"
 TEACHER = {"name": "teacher", "value_validation": 0.99, "value_test": 0.98, "size_bytes": 8000}
 BEFORE = {"fp32": None, "fp32-pruned": "fp32", "int8": "fp32-pruned", "int8-ptq": "fp32-pruned"}
 

@@ -24,7 +24,7 @@ NOTE = "7 of 4,000 <pictures> of the class [b]cat[/b] were left out"
 
 @pytest.fixture
 def document() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "report.json").read_text())
+    found: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "report.json").read_text())
     found["details"]["notes"] = [NOTE]
     return found
 

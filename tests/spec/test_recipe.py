@@ -22,7 +22,7 @@ def test_every_builtin_recipe_plans_quickly_without_data(name: str, tmp_path: Pa
     assert tree["targets"] and any(row["name"] == "student" for row in tree["steps"])
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "benchmarks" / "full").glob("*.toml")), ids=str)
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "benchmarks" / "full").glob("*.toml")), ids=str)
 def test_the_recipes_of_full_size_can_be_read(path: Path) -> None:
     found, _ = recipe.load(str(path))
     assert found.name == path.stem and "Not run here" in path.read_text()

@@ -21,7 +21,7 @@ from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.learn.data.made_text import MadeText
 from edgekd.runtime import bundle as bundles
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TARGETS = ["ort-cpu", "openvino"]
 TEXTS = ["class1word3", "word1 class0word2, WORD3 word4! word5 word6 word7", "word9 class1word1 class1word2 word2"]
 CHILD = """

@@ -7,7 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_targets_recipes_and_the_page_are_in_the_wheel(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from edgekd import cli
 from edgekd.learn import threads
 
 FIXED = threads.fixed  # which tests do without: see conftest.py
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ONCE = (sys.executable, "-P", str(ROOT / "benchmarks" / "_once.py"))  # a fresh Python, faster
 # Large enough that on no CPU int8 takes longer than fp32: the choice between them would be the clock's.
 RECIPE = """
