@@ -21,8 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-CALLS = ("open", "write", "read", "fsync", "close", "rename", "replace", "mkdir", "rmdir", "unlink", "chmod")
-CALLS += ("lstat", "stat", "fstat", "listdir", "scandir", "posix_fadvise")
+CALLS = (
+    *("open", "write", "read", "fsync", "close", "rename", "replace", "mkdir", "rmdir", "unlink", "chmod"),
+    *("lstat", "stat", "fstat", "listdir", "scandir", "posix_fadvise"),
+)
 ERRORS = ("ENOSPC", "EDQUOT", "EIO", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "ESTALE", "ENXIO")
 LASTING = {
     "full": ("ENOSPC", ("write", "mkdir")),

@@ -354,7 +354,7 @@ def one(number: int, given: Any, folder: Path) -> dict[str, Any]:
 
 def main(bundle: Path, state: Path, first: int, last: int) -> None:
     """Pieces ``first`` to ``last``, without the last."""
-    child.subprocess.Popen = Forked  # type: ignore[attr-defined, misc, assignment]
+    child.subprocess.Popen = Forked  # type: ignore[attr-defined]
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     child_limits.of = lambda *asked: LIMITS
     given = pieces(bundle)

@@ -91,7 +91,13 @@ def cells(name: str, chain: list[dict[str, Any]], cache: Path, again: float) -> 
             choice = choose.choose([contender, fp32], Budget(max_drop=MAX_DROP), teacher, found.ratio, reasons)
             shipped = choice.shipped or "nothing"
             refusal = None if shipped == contender.name else choice.verdicts[contender.name]
-            row = {"net": name, "target": target, "candidate": contender.name, "ships": shipped, "refusal": refusal}
+            row: dict[str, Any] = {
+                "net": name,
+                "target": target,
+                "candidate": contender.name,
+                "ships": shipped,
+                "refusal": refusal,
+            }
             row["drop"] = teacher - (contender.value if shipped == contender.name else fp32.value)
             row["time_of_fp32_again"] = fresh[contender.name]
             rows.append(row | held(row, kernels_of(found)))

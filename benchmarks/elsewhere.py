@@ -27,6 +27,7 @@ import matrix
 
 from edgekd.build import request as requests
 from edgekd.build import run as running
+from edgekd.build.plan import TrainedStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.store import Store
 from edgekd.build.workspace import Workspace
@@ -55,7 +56,7 @@ def benches_of(job: str, data: Path) -> list[Workspace]:
 
 def keys_of(bench: Workspace) -> dict[str, str]:
     """The key of every trained step, as this machine has it."""
-    return {step.name: step.key for step in bench.plan.steps.values() if step.trains}
+    return {step.name: step.key for step in bench.plan.steps.values() if isinstance(step, TrainedStep)}
 
 
 def file_of(job: str, folder: Path, kind: str) -> Path:

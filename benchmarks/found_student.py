@@ -72,7 +72,9 @@ def made(name: str, toml: str, seed: int, data: Path) -> tuple[dict[str, dict[st
         backend = backends.make(chosen.backend, dict(chosen.options), runtime)
         session = backend.open(target_runtime.parse(chosen).backend.lower(net.onnx[runtime]["int8"]), batch=1)
         scores = net.scores(session)
-        right[runtime] = (scores.argmax(1) == bench_.feed.labels("test").reshape(-1)).astype(float)
+        labels = bench_.feed.labels("test")
+        assert labels is not None
+        right[runtime] = (scores.argmax(1) == labels.reshape(-1)).astype(float)
     return net.onnx, right, multiply_adds(trained["student"].student.module)
 
 
@@ -95,7 +97,8 @@ def peak(folder: Path) -> float:
 def timed(files: dict[str, Any], macs: int, rounds: int, folder: Path) -> dict[str, Any]:
     """p50 and ratios on both runtimes."""
     x = {"input": np.random.default_rng(0).standard_normal((1, 3, 32, 32), dtype=np.float32)}
-    found, peaks = {}, [peak(folder)]
+    found: dict[str, dict[str, Any]] = {}
+    peaks = [peak(folder)]
     for runtime in TARGETS:
         chosen = target.load(runtime)
         backend = target_runtime.parse(chosen).backend

@@ -102,10 +102,11 @@ def prepare(folder: Path) -> None:
 def ours(data: bytes, options: dict[str, Any], x: Arrays) -> Way:
     """The target's own session, which tells its copies apart."""
     session = backends.make("ort_cuda", options, "ort-cuda").open({"model.onnx": data})
+    assert isinstance(session, backends.Apart)
     return lambda: session.apart(x)["compute"], lambda: next(iter(session.run(x).values()))
 
 
-def of_torch(module: torch.nn.Module, device: str, x: Arrays) -> Way:
+def of_torch(module: Callable[..., Any], device: str, x: Arrays) -> Way:
     """A torch module in float16."""
     given = [torch.from_numpy(v) for v in x.values()]
     there = [v.to(device, torch.float16 if v.is_floating_point() else v.dtype) for v in given]
@@ -137,7 +138,8 @@ def clocked(run: Callable[[], Any]) -> Callable[[], int]:
 
 def timed(run: Callable[[], int], seconds: float) -> float:
     """Median milliseconds of what tells its nanoseconds."""
-    taken, ends = [], time.perf_counter() + seconds
+    taken: list[int] = []
+    ends = time.perf_counter() + seconds
     while time.perf_counter() < ends or len(taken) < 3:
         taken.append(run())
     return float(np.median(taken)) / 1e6

@@ -55,6 +55,7 @@ def train_one(folder: Path, data: Path, seed: int, student: str, epochs: int) ->
     started = time.time()
     place = folder / f"{student}_seed{seed}"
     place.mkdir(parents=True, exist_ok=True)
+    said: dict[str, Any]
     if student == "alone":
         said = {"alone": scores(bench, teach.teacher(bench, bench.plan.get("teacher", TeachStep)).student.module)}
     else:

@@ -29,7 +29,7 @@ from edgekd.runtime import bench as benching
 from edgekd.spec import target
 
 TARGET, GOAL = "ort-cpu", 0.5
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "blocks": {"kind": "drop_blocks", "samples": 1024},
     "uniform": {"kind": "channel_prune", "scope": "uniform", "criterion": "magnitude", "multiple": 8},
 }
@@ -46,7 +46,9 @@ def recipe(seed: int, way: str, data: Path, epochs: int) -> dict[str, Any]:
 
 def run(seed: int, data: Path, epochs: int) -> dict[str, Any]:
     """Both ways from one checkpoint."""
-    files, right, widths = {}, {}, {}
+    files: dict[str, Any] = {}
+    right: dict[str, Any] = {}
+    widths: dict[str, Any] = {}
     for way in WAYS:
         order = requests.make(recipe(seed, way, data, epochs), [TARGET], progress=_nets.told)
         bench = prepare(order, Objects())

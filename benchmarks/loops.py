@@ -93,7 +93,7 @@ def app(folder: Path, x: dict[str, np.ndarray], seconds: float) -> float:
     return float(value) / {"us": 1e3, "ms": 1.0}[unit]
 
 
-def prepared(net: _nets.Net, candidate: str) -> tuple[dict[str, dict[str, bytes]], dict[str, np.ndarray]]:
+def prepared(net: _nets.Net, candidate: str) -> tuple[dict[str, dict[str, bytes]], dict[str, Any]]:
     """A candidate's files by target, and what is timed."""
     files = {name: target_runtime.parse(target.load(name)).backend.lower(net.onnx[name][candidate]) for name in TARGETS}
     return files, measure.timed_inputs(net.inputs("validation", 256)[0], 1)

@@ -29,7 +29,7 @@ import numpy as np
 import edgekd
 from edgekd import pipeline
 from edgekd.base.errors import EdgekdError
-from edgekd.base.heads import labels_of, split
+from edgekd.base.heads import split
 from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build import target_runtime
@@ -124,10 +124,10 @@ def without_teacher(recipe: str, settings: list[str]) -> dict[str, Any]:
 def added(bench: Workspace, found: np.ndarray) -> np.ndarray:
     """(count,) float32, what each test sample adds to a metric that is a mean over samples; several heads' averaged."""
     labels, raw, metric = bench.feed.labels("test"), bench.feed.raw("test"), bench.metric
-    assert isinstance(metric, PerSample)
+    assert isinstance(metric, PerSample) and labels is not None
     by_head = [
-        metric.per_sample(part, labels_of(labels, bench.heads, name), raw)
-        for name, part in split(found, bench.heads).items()
+        metric.per_sample(part, labels if len(bench.heads) == 1 else labels[:, column], raw)
+        for column, part in enumerate(split(found, bench.heads).values())
     ]
     return np.mean(by_head, axis=0).astype(np.float32)
 

@@ -62,8 +62,8 @@ def build(folder: Path) -> dict[str, tuple[Path, Path]]:
     x = rng.normal(size=(600, 64)).astype(np.float32)
     y = np.arange(600) % 6
     data = tuple((x[a:b], y[a:b]) for a, b in ((0, 200), (200, 400), (400, 600)))
-    recipe = {**ptq, "name": "mlp", "student": {"from_teacher": [], "epochs": 0}}
-    edgekd.build(recipe, teacher=net, data=data, targets=list(TARGET.values()), out=out, overwrite=True)
+    table = {**ptq, "name": "mlp", "student": {"from_teacher": [], "epochs": 0}}
+    edgekd.build(table, teacher=net, data=data, targets=list(TARGET.values()), out=out, overwrite=True)
     np.save(folder / "mlp.npy", x[400:])
     made["mlp"] = (out, folder / "mlp.npy")
     return made

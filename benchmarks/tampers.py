@@ -224,7 +224,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
     done = _common.RESULTS / "tampers.json"
-    before = json.loads(done.read_text()) if done.is_file() else {"chunks": 0, "counts": {}}
+    before: dict[str, Any] = json.loads(done.read_text()) if done.is_file() else {"chunks": 0, "counts": {}}
     counts, start = Counter(before["counts"]), before["chunks"]
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(given.processes) as pool:
         prepare(Path(folder))

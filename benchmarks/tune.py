@@ -99,7 +99,8 @@ def resume(root: Path, data: Path, trials: int, seed: int) -> dict[str, Any]:
     settings = [f"data.path={root / 'few.npz'}", "data.validation=500", "student.model.width=16", *SHORT]
     more = [part for setting in settings for part in ("--set", setting)]
     line = command(root, "fashion-mnist", *LOOSE, "--trials", str(trials), *more)
-    rng, kills = random.Random(seed), []
+    rng = random.Random(seed)
+    kills: list[dict[str, Any]] = []
     while len(kills) < 3:
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         before = len(ended(root / "study.journal"))

@@ -45,7 +45,10 @@ def key_file(data: bytes) -> None:
     """A public key, and a manifest's digest."""
     path = room("keys") / "key.pem"
     path.write_bytes(data)
-    bundles._check_digest(path, bundles.digest_file(b"{}")) if b"manifest" in data else Trust.of(path).arguments()
+    if b"manifest" in data:
+        bundles._check_digest(path, bundles.digest_file(b"{}"))
+    elif trust := Trust.of(path):
+        trust.arguments()
 
 
 class _Session:
@@ -72,7 +75,7 @@ KINDS: dict[str, tuple[Any, tuple[int, ...], str, int]] = {
 def _model(kind: str) -> Model:
     ops, shape, dtype, rate = KINDS[kind]
     variant = Variant("ort-cpu", "ort", {}, {}, (), "float32", False, 1, 1e-3)
-    about = {"sample_dtype": dtype, "rate": rate}
+    about: dict[str, Any] = {"sample_dtype": dtype, "rate": rate}
     made = Bundle("n", {"kind": "c"}, "0", list("abc"), {"logits": 3}, ops, shape, True, [variant], **about)
     return Model(made, variant, _Session())  # type: ignore[arg-type]
 

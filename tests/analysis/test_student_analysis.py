@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import edgekd
 from edgekd import cli
@@ -87,7 +88,7 @@ def test_samples_lie_beside_the_bundle_and_not_in_it(plain: dict[str, Any], plac
     assert not any(b"data:image" in data for data in files(place / "out").values())
     assert not any("samples.html" in name for name in files(place / "out"))
     assert [p for p in place.iterdir() if p.name.startswith(".")] == [], "nothing half is left"
-    terminal = console.Console(width=200)
+    terminal = Console(width=200)
     with terminal.capture() as said:
         terminal.print(console.build_table(plain, place / "out", cached=False))
     assert str(page) in said.get()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,8 @@ def test_the_same_objects_again_are_done_and_others_are_not(
 class Scaled(nn.Module):
     """Differs in what a state_dict does not hold."""
 
+    mean: torch.Tensor
+
     def __init__(self, factor: float = 1.0, mean: float = 0.0, plain: float = 0.0) -> None:
         super().__init__()
         self.body, self.factor, self.plain = network(8), factor, torch.tensor(plain)
@@ -92,7 +95,7 @@ class Scaled(nn.Module):
 def test_objects_that_differ_have_different_keys(with_data: bool) -> None:
     dataset = from_splits((split(8), split(4), split(4)), "data") if with_data else None
     made = [Scaled(), Scaled(factor=2.0), Scaled(mean=1.0), *([Scaled(plain=1.0)] if with_data else [])]
-    table = {"teacher": {}, "data": {}}
+    table: dict[str, Any] = {"teacher": {}, "data": {}}
     keys = [api._objects_key(Objects(dataset, module, None), table) for module in made]
     assert len(set(keys)) == len(made)
     assert api._objects_key(Objects(dataset, Scaled(), None), table) == keys[0]
@@ -132,6 +135,7 @@ def test_a_recipe_that_is_read_stays_as_it_was_written(tmp_path: Path) -> None:
     path.write_text(outcome.toml(search_space.table_of(made), "of a search"))
     table = api._table(str(path), Objects(None, None, None), {"max_drop": 0.5})
     args = {"since": date(2020, 1, 1), "cap": float("inf")}
+    assert isinstance(table, Mapping)
     assert table["student"]["model"]["args"] == args
     assert recipe.parse(table, "r").student.model == recipe.load(str(path))[0].student.model
     assert record.public_recipe(made)["student"]["model"]["args"] == plain(args)

@@ -31,7 +31,6 @@ from edgekd.base.errors import (
 )
 from edgekd.runtime import bench, local, opening
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.backends import ort
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.opening import open_variant
 
@@ -97,7 +96,7 @@ X, Y = {"input": np.ones((2, 2), np.float32)}, {"logits": np.array([[5, 7, 9]] *
 def stranger(folder: Path, files: Any = None, golden: Any = (X, Y), **own: Any) -> Bundle:
     files = files or {"model.onnx": model(GOOD)}
     table = {"options": {}, "isa": (), "numerics": "float32", "quantized": False, "batch": 1, "tolerance": 1e-3}
-    variant = Variant("ort-cpu", "ort", files=files, golden=golden, **{**table, **own})  # type: ignore[arg-type]
+    variant = Variant("ort-cpu", "ort", files=files, golden=golden, **{**table, **own})
     made = Bundle("net", {"kind": "classification"}, "0" * 64, list("abc"), {"logits": 3}, [], [2], True, [variant])
     bundles.write(folder, replace(made, sample_dtype="float32"), {})
     return bundles.read(folder)
@@ -192,7 +191,7 @@ NO_TEXT = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
 
 
 def test_a_runtime_whose_message_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ort.onnxruntime, "InferenceSession", raising(NO_TEXT))
+    monkeypatch.setattr("onnxruntime.InferenceSession", raising(NO_TEXT))
     with pytest.raises(IntegrityError, match="is no text"):
         opened(stranger(tmp_path / "net"))
 

@@ -119,7 +119,11 @@ def test_something_odd_in_place_of_a_step_that_trains(odd: str, store: Store, tm
         path.parent.mkdir(exist_ok=True)
         victim = tmp_path / "victim"
         victim.mkdir(exist_ok=True)
-        plant = {"folder": os.mkdir, "fifo": os.mkfifo, "link": functools.partial(os.symlink, victim)}
+        plant: dict[str, Callable[[Path], None]] = {
+            "folder": os.mkdir,
+            "fifo": os.mkfifo,
+            "link": functools.partial(os.symlink, victim),
+        }
         plant[odd](path)
         with store.scratch(KEY) as folder:
             (folder / "checkpoint").write_bytes(b"1")
@@ -183,8 +187,8 @@ def passes() -> lineage.Passes:
 
 
 def compressed(applied: TablePass) -> CompressStep:
-    told = {"numerics": None, "channel_multiple": 1, "terms": ()}
-    return CompressStep(name="b", key="", targets=(), parent="a", applied=applied, **told)
+    untrained: dict[str, Any] = {"numerics": None, "channel_multiple": 1, "terms": ()}
+    return CompressStep(name="b", key="", targets=(), parent="a", applied=applied, **untrained)
 
 
 def laid_out(*steps: Any) -> Any:

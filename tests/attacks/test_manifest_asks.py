@@ -135,7 +135,7 @@ def refused(folder: Path) -> None:
 @pytest.mark.parametrize("also", [False, True], ids=["backend", "also"])
 @pytest.mark.parametrize("kind", BACKENDS)
 def test_a_backend_that_edgekd_does_not_bring(kind: str, also: bool, stranger: Path) -> None:
-    rewritten(stranger, lambda own: own.update({"also": {kind: {}}} if also else {"backend": kind}))
+    rewritten(stranger, lambda own: own.update(also={kind: {}}) if also else own.update(backend=kind))
     refused(stranger)
 
 

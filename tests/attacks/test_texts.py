@@ -188,7 +188,7 @@ def test_a_renderable_that_was_not_looked_through_is_quiet_too(capsys: pytest.Ca
     assert quiet(shown) and "\\x1b]0;t" in shown and "\\u2" in shown  # cut to the room that was measured
 
 
-EVENTS = [
+EVENTS: list[dict[str, Any]] = [
     {"step": "TEXT", "note": "TEXT"},
     {"step": "TEXT", "cached": True},
     {"step": "TEXT", "validation": 0.5, "loss": 1.0, "epoch": 0, "epochs": 1, "samples_per_s": 1.0},

@@ -174,7 +174,12 @@ def test_a_lock_that_a_killed_worker_left_is_not_waited_for_for_ever(
     monkeypatch.chdir(tmp_path)
     links: list[str] = []
     link = os.symlink
-    monkeypatch.setattr("os.symlink", lambda to, at: (links.append(str(to)), link(to, at)))
+
+    def noted(to: str, at: str) -> None:
+        links.append(str(to))
+        link(to, at)
+
+    monkeypatch.setattr("os.symlink", noted)
     study.open_storage("tune/study.journal").create_new_study([StudyDirection.MAXIMIZE], "before")
     # Optuna looks at the lock's age through the link: of one that leads nowhere it never learns it.
     assert links and all(Path(to).is_absolute() for to in links)

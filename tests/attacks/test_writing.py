@@ -16,6 +16,7 @@ from typing import Any
 
 import _faults as injection
 import _primitives as primitives
+import numpy as np
 import pytest
 import torch
 
@@ -28,6 +29,7 @@ from edgekd.learn import checkpoint
 from edgekd.publish import again
 from edgekd.runtime import bench
 from edgekd.runtime.backends import ort
+from edgekd.runtime.left import check_outcome
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "bundle_1"
@@ -335,7 +337,7 @@ def test_a_profile_that_was_not_written(left: bytes | None, monkeypatch: pytest.
     monkeypatch.setattr(ort.Ort, "compile", compiled)
     model = {"model.onnx": (GOLDEN / "ort-cpu" / "model.onnx").read_bytes()}
     session = backend.open(model)
-    inputs = {port.name: torch.zeros(1, *port.shape[1:]).numpy() for port in session.inputs}
+    inputs = {port.name: np.zeros((1, *[size or 1 for size in port.shape[1:]]), np.float32) for port in session.inputs}
     with pytest.raises(ResourceError, match="profile"):
         backend.kernels(model, inputs)
 
@@ -356,7 +358,7 @@ def test_a_fault_in_the_child_of_bench(
     ended = bench.main(tmp_path)
     assert ended == error.exit_code
     with pytest.raises(error) as told:
-        bench.check_outcome(tmp_path, ended, "job.json: it can't be", "ort")
+        check_outcome(tmp_path, ended, "job.json: it can't be", "ort")
     assert told.value.exit_code == error.exit_code and "job.json" in str(told.value)
 
 

@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import onnx
@@ -120,7 +120,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_recipe_of_a_users_own_parts_builds(package: Path, tmp_path: Path) -> None:
-    keys = {"targets": ["ort-cpu"], "out": tmp_path / "out", "cache": tmp_path / "cache"}
+    keys: dict[str, Any] = {"targets": ["ort-cpu"], "out": tmp_path / "out", "cache": tmp_path / "cache"}
     report = edgekd.build(RECIPE, **keys)
     assert report["metric"] == "parts_of_mine.zoo:Worst" and report["split_sizes"]["train"] == 40
     teacher, student = report["stages"]
@@ -176,6 +176,9 @@ def test_a_metric_that_does_not_say_its_unit_is_told(package: Path) -> None:
 class Says(PerSample):
     """Says of a split, and of each sample, what it is told to."""
 
+    against: ClassVar[Literal["labels", "teacher"]] = "labels"
+    share: ClassVar[bool] = False
+
     def __init__(self, said: Any) -> None:
         self.said = said
 
@@ -186,7 +189,6 @@ class Says(PerSample):
         return self.said
 
 
-Says.against, Says.share = "labels", False  # type: ignore[attr-defined]
 WRONG = [math.nan, -math.inf, None, "0.5", 1j, torch.ones(1, requires_grad=True)]
 
 

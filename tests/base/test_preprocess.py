@@ -17,6 +17,7 @@ from edgekd.base.errors import DataError, RecipeError, UsageError
 IMAGES = hnp.arrays(
     np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3]))
 )
+NO_FILES: dict[str, bytes] = {}
 OPS: list[dict[str, Any]] = [
     {"op": "scale", "divide": 255.0},
     {"op": "normalise", "mean": [0.4], "std": [0.3]},
@@ -94,7 +95,7 @@ def test_crop_takes_the_middle() -> None:
 
 
 def test_json_round_trip() -> None:
-    assert preprocess.resolved(json.loads(preprocess.to_json(OPS)), {}.__getitem__) == OPS
+    assert preprocess.resolved(json.loads(preprocess.to_json(OPS)), NO_FILES.__getitem__) == OPS
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 1), (3, 8, 8), (3, 8, 8, 1)])

@@ -97,6 +97,8 @@ class Moving(nn.Module):
         super().__init__()
         self.register_buffer("seen", torch.zeros(8))
 
+    seen: torch.Tensor
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.seen += x.mean(dim=0)
         return x - self.seen

@@ -137,7 +137,7 @@ class Silent(Net):
 
 @pytest.mark.parametrize("passes", [[], [{"kind": "int8_qat"}], [{"kind": "low_rank", "ratio": 0.3}]])
 def test_modes_that_give_nothing_back(tmp_path: Path, passes: list[Any]) -> None:
-    student = Silent(lambda net, x: net.deep(x))
+    student = Silent(lambda net, x: net.get_submodule("deep")(x))
     student.deep = nn.Sequential(nn.Linear(6, 64), nn.Linear(64, 64), Silent(lambda net, x: x), nn.Linear(64, 3))
     assert rehearsed(tmp_path, student, Silent(), compress=passes) == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,8 @@ def test_paths_of_options_and_arguments_are_read_as_a_shell_does(
     monkeypatch.setattr(requests, "standing", lambda order: {})
     edgekd.build("digits", out="~/x", cache=Path("~/c"), progress=False)
     assert taken == [tmp_path / "x", tmp_path / "c"]
-    for given in ({"out": ""}, {"cache": ""}):
+    wrong: list[dict[str, Any]] = [{"out": ""}, {"cache": ""}]
+    for given in wrong:
         with pytest.raises(UsageError, match=f"{next(iter(given))}: an empty path"):
             edgekd.build("digits", progress=False, **given)
 

@@ -21,7 +21,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dic
     root = tmp_path_factory.mktemp("mutations") / "project"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(network_key, "_add_graph", lambda *_: None)
-        found = {}
+        found: dict[str, dict[str, str]] = {}
         for of in ("recipe", "notebook"):
             for _ in range(2):
                 with mutations.world(root, of) as made:

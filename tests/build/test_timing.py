@@ -16,13 +16,15 @@ class Machine:
     """Finds what it is told to, session after session."""
 
     def __init__(self, *p50_us: tuple[int, int]) -> None:
-        self.p50_us, self.jobs = list(p50_us), []
+        self.p50_us = list(p50_us)
+        self.jobs: list[BenchJob] = []
 
     def bench(self, job: BenchJob) -> BenchResult:
         fp32, int8 = self.p50_us[len(self.jobs)]
         self.jobs.append(job)
         samples = {"fp32": np.full(job.min_samples, fp32 * 1000), "int8": np.full(job.min_samples, int8 * 1000)}
-        quiet = Conditions(**dict.fromkeys(Conditions.__dataclass_fields__))
+        unknown: dict[str, Any] = dict.fromkeys(Conditions.__dataclass_fields__)
+        quiet = Conditions(**unknown)
         return BenchResult(samples, "runtime 1", {}, quiet, None)
 
 

@@ -49,7 +49,7 @@ def widths(student: Student) -> list[int]:
 def test_taylor_is_the_mean_square_of_what_each_sample_loses_to_first_order(heads: tuple[int, ...]) -> None:
     """Worked out by hand for the last channels, which only the head reads; batches of several sizes count alike."""
     student, labels = student_of(), [torch.tensor([0, 1, 2, 0, 1, -1]), torch.tensor([1, 1, 0, -1])]
-    net = student.module
+    net: Any = student.module
     if len(heads) > 1:
         outputs = tuple(TensorSpec(name, (None, size)) for name, size in zip("ab", heads, strict=True))
         student = Student(SplitHeads(net, heads), student.inputs, outputs, student.lineage)
@@ -73,8 +73,8 @@ def test_taylor_is_the_mean_square_of_what_each_sample_loses_to_first_order(head
 def test_what_nobody_reads_goes_first_however_large_its_weights(criterion: str) -> None:
     student = student_of()
     with torch.no_grad():
-        student.module.features[0][0].weight[:4] *= 100.0
-        student.module.features[1][0].weight[:, :4] = 0.0
+        student.module.get_parameter("features.0.0.weight")[:4] *= 100.0
+        student.module.get_parameter("features.1.0.weight")[:, :4] = 0.0
     plans = {
         kind: channel_prune(ratio=0.25, criterion=kind).apply(student, context()).lineage[-1]["plan"]
         for kind in (criterion, "magnitude")
@@ -87,7 +87,7 @@ def test_the_teacher_criterion_asks_the_recipes_losses() -> None:
     """A loss that only sees class 0 makes worthless what only class 1 reads."""
     student = student_of()
     with torch.no_grad():
-        student.module.head.weight[0, :8] = 0.0
+        student.module.get_parameter("head.weight")[0, :8] = 0.0
     teacher = [torch.randn(6, 5), torch.randn(4, 5)]
     here = context(teacher=teacher, loss=lambda s, t, y: (s[:, 0] - t[:, 0]).square().mean())
     scores = _groups.find(student, here, "teacher").groups[-1].scores
@@ -98,7 +98,12 @@ def test_the_teacher_criterion_asks_the_recipes_losses() -> None:
 
 def test_what_stays_is_a_multiple_and_never_fewer_than_keep() -> None:
     """14 of 20 are asked of each of two layers: in fours one keeps more, one less; in sixes 30 are nearer to 28."""
-    cases = (({"multiple": 6}, [18, 12]), ({}, [16, 12]), ({"multiple": 1}, [14, 14]), ({"keep": 13}, [16, 16]))
+    cases: tuple[tuple[dict[str, Any], list[int]], ...] = (
+        ({"multiple": 6}, [18, 12]),
+        ({}, [16, 12]),
+        ({"multiple": 1}, [14, 14]),
+        ({"keep": 13}, [16, 16]),
+    )
     for keys, wanted in cases:
         assert widths(channel_prune(ratio=0.3, **keys).apply(student_of(20, depth=2), context())) == wanted, keys
     with pytest.raises(ExportError, match="keep a multiple of 20"):

@@ -46,8 +46,8 @@ def plain() -> Student:
     layers = [torch.nn.Linear(192, 16), torch.nn.ReLU(), torch.nn.Linear(16, 16), torch.nn.ReLU()]
     module = torch.nn.Sequential(torch.nn.Flatten(), *layers, torch.nn.Linear(16, 5))
     with torch.no_grad():
-        layers[2].weight[0] *= 1e3  # type: ignore[operator]
-        module[5].weight[:, 0] *= 1e-3
+        layers[2].get_parameter("weight")[0] *= 1e3
+        module[5].get_parameter("weight")[:, 0] *= 1e-3
     spec = TensorSpec("input", (None, *SHAPE))
     return Student(module.eval(), (spec,), (TensorSpec("logits", (None, 5)),), ({"kind": "student"},))
 

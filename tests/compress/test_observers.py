@@ -129,7 +129,7 @@ def test_the_gradient_of_a_step_size_is_that_of_the_paper(form: dict[str, Any]) 
     fake = settled("mse", x, learned=True, **form)
     assert fake.log_step is not None
     with torch.no_grad():
-        fake.log_step -= 0.5  # so that some numbers are out of range
+        fake.log_step.sub_(0.5)  # so that some numbers are out of range
     scale, zero = (v.double().reshape(-1, 1) for v in fake.calculate_qparams())
     upstream = torch.randn_like(x)
     seen = x.clone().requires_grad_()

@@ -73,7 +73,7 @@ def test_is_a_frozen_dataclass(kind: str) -> None:
     backend = _base.make(kind, {}, "test")
     assert dataclasses.is_dataclass(backend)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        backend.anything = 1  # type: ignore[attr-defined]
+        backend.anything = 1
 
 
 def test_tells_its_version(kind: str) -> None:
@@ -112,7 +112,7 @@ def test_any_batch_gives_the_same_as_numpy(kind: str, opened_for: int | None) ->
     opened = session(kind, batch=opened_for)
     for count in (1, 4, 2, 150, 1, 3):
         x = samples(count, seed=count)
-        np.testing.assert_allclose(opened.run({"x": x})["scores"], linear(x), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(opened.run({"x": x})["scores"].astype(np.float32), linear(x), rtol=1e-5, atol=1e-5)
 
 
 def test_many_inputs_and_outputs(kind: str) -> None:
@@ -123,7 +123,7 @@ def test_many_inputs_and_outputs(kind: str) -> None:
         got = opened.run({"right": right, "left": left})
         np.testing.assert_array_equal(got["sum"], left + right)
         np.testing.assert_array_equal(got["twice"], right * 2)
-        assert (got["sum"].dtype, got["twice"].dtype) == (np.float32, np.int64)
+        assert (got["sum"].dtype, got["twice"].dtype) == (np.dtype(np.float32), np.dtype(np.int64))
 
 
 def test_fixed_batch(kind: str) -> None:
@@ -150,7 +150,9 @@ def test_results_are_the_callers_own(kind: str) -> None:
 
 def test_arrays_that_are_not_contiguous(kind: str) -> None:
     x = np.asfortranarray(samples(8))[::2]
-    np.testing.assert_allclose(session(kind).run({"x": x})["scores"], linear(x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        session(kind).run({"x": x})["scores"].astype(np.float32), linear(x), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_forks_run_at_the_same_time(kind: str) -> None:
@@ -187,11 +189,11 @@ def test_wrong_inputs_are_told(kind: str, warm: bool, arrays: dict[str, np.ndarr
     with pytest.raises(UsageError, match=message):
         opened.run(arrays)
     x = samples(1)  # and the session is as good as before
-    np.testing.assert_allclose(opened.run({"x": x})["scores"], linear(x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(opened.run({"x": x})["scores"].astype(np.float32), linear(x), rtol=1e-5, atol=1e-5)
 
 
 def test_inputs_of_unequal_batch_are_told(kind: str) -> None:
-    arrays = {"left": np.zeros((2, 2), np.float32), "right": np.zeros((3, 1), np.int64)}
+    arrays: dict[str, np.ndarray] = {"left": np.zeros((2, 2), np.float32), "right": np.zeros((3, 1), np.int64)}
     with pytest.raises(UsageError):
         session(kind, TWO).run(arrays)
 

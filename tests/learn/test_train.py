@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from edgekd.base import plugins
+from edgekd.base import host, plugins
 from edgekd.base.errors import DivergedError
 from edgekd.learn import checkpoint, train
 from edgekd.learn.data.made import Made
@@ -51,7 +51,7 @@ def test_golden_loss_curve() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_a_resumed_training_gives_the_same_bits(tmp_path: Path, optimizer: str) -> None:
+def test_a_resumed_training_gives_the_same_bits(tmp_path: Path, optimizer: Literal["adamw", "sgd"]) -> None:
     class Killed(Exception):
         pass
 
@@ -137,7 +137,7 @@ def test_early_stopping_keeps_the_best() -> None:
 
 
 @pytest.mark.parametrize("shape", ["cosine", "constant", "one_cycle"])
-def test_learning_rates(shape: str) -> None:
+def test_learning_rates(shape: Literal["cosine", "constant", "one_cycle"]) -> None:
     schedule = Schedule(lr=1.0, schedule=shape, warmup=0.1)
     rates = [train.learning_rate(schedule, step, 100) for step in range(100)]
     assert 0 < rates[0] < 0.2 and max(rates) <= 1.0 and min(rates) >= 0
@@ -152,7 +152,7 @@ def test_vectors_are_not_decayed() -> None:
 
 @pytest.mark.parametrize("has", [True, False])
 def test_bf16_where_the_cpu_has_it(monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
-    monkeypatch.setattr(train.host, "isa", lambda: frozenset({"amx_bf16"} if has else {"avx2"}))
+    monkeypatch.setattr(host, "isa", lambda: frozenset({"amx_bf16"} if has else {"avx2"}))
     mixed = train._precision(Schedule(precision="bf16"), torch.device("cpu"))
     assert isinstance(mixed, torch.autocast) is has
     for precision in ("fp32", "auto"):

@@ -41,7 +41,7 @@ WORDS = [
     "中",
     "good",
 ]
-COLOUR = [
+COLOUR: list[dict[str, Any]] = [
     {"op": "resize", "height": 13, "width": 9},
     {"op": "crop", "height": 9, "width": 8},
     {"op": "edges"},

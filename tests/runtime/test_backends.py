@@ -11,10 +11,12 @@ import threading
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx.parser
 import pytest
+from openvino import Type, save_model
 
 from edgekd.base.errors import ExportError, FactoryError, IntegrityError, TargetError, UnavailableError, UsageError
 from edgekd.runtime.backends import _base, openvino, ort
@@ -152,7 +154,7 @@ def test_ort_unknown_provider() -> None:
 
 
 def test_ort_options_reach_the_session() -> None:
-    given = {"threads": 2, "config": {"session.set_denormal_as_zero": True}}
+    given: dict[str, Any] = {"threads": 2, "config": {"session.set_denormal_as_zero": True}}
     with ThreadPoolExecutor(1) as other:  # the setting stays with the thread, and hypothesis wants denormals
         session = other.submit(open_, "ort", RELU, **given).result()
     options = session._session.get_session_options()  # type: ignore[attr-defined]
@@ -221,7 +223,7 @@ def test_openvino_without_our_keys_has_no_rt_info() -> None:
 
 def test_openvino_ir_is_lean(tmp_path: Path) -> None:
     files = openvino.Openvino().lower(model(CONV))
-    openvino.ov.save_model(openvino._core().read_model(model(CONV)), tmp_path / "plain.xml", compress_to_fp16=False)
+    save_model(openvino._core().read_model(model(CONV)), tmp_path / "plain.xml", compress_to_fp16=False)
     assert len(files[openvino.BIN]) <= (tmp_path / "plain.bin").stat().st_size
     assert len(files[openvino.XML]) < (tmp_path / "plain.xml").stat().st_size / 2
     assert str(tmp_path.parent).encode() not in files[openvino.XML]
@@ -295,9 +297,12 @@ def test_openvino_batches_compile_for_many_threads_once(monkeypatch: pytest.Monk
     session = open_("openvino", RELU)
     compiled: list[int] = []
     original = openvino._Compiled._compile
-    monkeypatch.setattr(
-        openvino._Compiled, "_compile", lambda self, batch: (compiled.append(batch), original(self, batch))[1]
-    )
+
+    def noted(self: openvino._Compiled, batch: int) -> Any:
+        compiled.append(batch)
+        return original(self, batch)
+
+    monkeypatch.setattr(openvino._Compiled, "_compile", noted)
     barrier = threading.Barrier(4)
 
     def work() -> None:
@@ -331,7 +336,7 @@ def test_layers_keep_the_name_of_the_file_in_the_ir() -> None:
 def test_openvino_computes_in_f32_unless_told_otherwise() -> None:
     session = open_("openvino", RELU)
     hint = session._compiled._first.get_property("INFERENCE_PRECISION_HINT")  # type: ignore[attr-defined]
-    assert hint == openvino.ov.Type.f32
+    assert hint == Type.f32
 
 
 def test_openvino_opens_an_onnx_file_and_refuses_a_lone_xml() -> None:

@@ -65,6 +65,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("target", ["ort-cpu", "openvino"])
 def test_load_predict_verify_bench_without_torch_and_silently(bundle: Path, target: str, tmp_path: Path) -> None:
     test = Digits().load().test
+    assert test.y is not None
     np.savez(tmp_path / "test.npz", x=test.x[:, :, :, 0], y=test.y)
     line = [sys.executable, "-c", CHILD, str(bundle), target, str(tmp_path / "test.npz")]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -38,7 +38,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data": {"preprocess": [{"op": "scale", "divide": 16}, {"op": "layout"}]},
     }
     data = (images(60), images(30), images(31))
-    where = {"out": folder / "out", "cache": folder / "cache"}
+    where: dict[str, Any] = {"out": folder / "out", "cache": folder / "cache"}
     edgekd.build(table, teacher=net, data=data, targets=["ort-cpu", "openvino"], quick=True, **where)
     return folder / "out"
 

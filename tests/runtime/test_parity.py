@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from edgekd.base.errors import IntegrityError, UsageError
-from edgekd.runtime.backends._base import Array, Port
+from edgekd.runtime.backends._base import Array, Port, Session
 from edgekd.runtime.parity import check, clearly_differs, compare, run_all
 
 SCORES = arrays(
@@ -22,15 +22,15 @@ class Doubles:
     """A session that doubles x and takes any batch, or one."""
 
     def __init__(self, batch: int | None = None) -> None:
-        self.inputs = (Port("x", (batch, 2), "float32"),)
-        self.outputs = (Port("twice", (batch, 2), "float32"), Port("same", (batch, 2), "float32"))
+        self.inputs: tuple[Port, ...] = (Port("x", (batch, 2), "float32"),)
+        self.outputs: tuple[Port, ...] = (Port("twice", (batch, 2), "float32"), Port("same", (batch, 2), "float32"))
         self.seen: list[int] = []
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         self.seen.append(len(arrays["x"]))
         return {"twice": arrays["x"] * 2, "same": arrays["x"].copy()}
 
-    def fork(self) -> Doubles:
+    def fork(self) -> Session:
         return self
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from edgekd.runtime import throughput
 from edgekd.runtime.backends import _base
-from edgekd.runtime.backends._base import Array, Session
+from edgekd.runtime.backends._base import Array, Port, Session
 
 RELU = '<ir_version: 10, opset_import: ["" : 20]> net (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }'
 
@@ -19,7 +19,8 @@ RELU = '<ir_version: 10, opset_import: ["" : 20]> net (float[N, 3] x) => (float[
 class Meeting:
     """A session whose first runs wait until so many are under way at once."""
 
-    inputs, outputs = (), ()
+    inputs: tuple[Port, ...] = ()
+    outputs: tuple[Port, ...] = ()
 
     def __init__(self, count: int, met: threading.Event, lock: threading.Lock, here: list[int]) -> None:
         self.count, self.met, self.lock, self.here = count, met, lock, here

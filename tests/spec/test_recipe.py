@@ -57,7 +57,7 @@ def test_a_target_of_another_machine_says_what_is_missing(name: str) -> None:
 def test_settings_reach_tables_and_lists() -> None:
     found, _ = recipe.load("digits", ["losses.0.temperature=2", "student.model.width=32", "budget.prefer=size"])
     assert found.losses[0]["temperature"] == 2
-    assert found.student.model["width"] == 32
+    assert found.student.model is not None and found.student.model["width"] == 32
     assert found.budget.prefer == "size"
 
 

@@ -15,6 +15,8 @@ import pytest
 from optuna.trial import TrialState
 
 from edgekd import cli, pipeline
+from edgekd.base.errors import GateError
+from edgekd.build import exports
 from edgekd.learn.feed import Feed
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Recipe
@@ -198,7 +200,7 @@ def test_after_ctrl_c_its_page_is_whole(
 def test_the_share_of_the_teachers_file_is_a_wish(
     fake: Fake, tuned: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial.exports, "known_teacher_size", lambda *_: 480_000)
+    monkeypatch.setattr(exports, "known_teacher_size", lambda *_: 480_000)
     mine = tmp_path / "mine.toml"
     mine.write_text(mine.read_text().replace("[budget]", "[budget]\nmax_size_share = 0.1"))
     _, found = tuned("--max-drop", "0.9", "--trials", "6")
@@ -216,7 +218,7 @@ def test_a_failed_gate_lets_the_next_one_ship(
     def gate(order: Any, objects: Any) -> dict[str, Any]:
         built.append(Fake.width(order.recipe))
         if len(built) == 1:
-            raise search.GateError("parity")
+            raise GateError("parity")
         return {}
 
     monkeypatch.setattr(pipeline, "run", gate)

@@ -162,7 +162,7 @@ def test_what_knows_too_little_grows_in_every_dimension_first() -> None:
     knobs = {
         "student.model.width": Knob(low=48, high=112, step=16),
         "student.model.depth": Knob(low=1, high=2),
-        "losses.0.weight": Knob(choices=[0.1, 0.9]),
+        "losses.0.weight": Knob(choices=(0.1, 0.9)),
     }
     now = {"student.model.width": 48, "student.model.depth": 1, "losses.0.weight": 0.1}
     up = search_space.ladder(knobs, now, up=True)

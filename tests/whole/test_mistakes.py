@@ -496,7 +496,8 @@ def test_numbers_that_no_manifest_and_no_report_has(run: Run, bundle: Path) -> N
     ],
 )
 def test_in_interactions(run: Run, changed: dict[str, Any], parts: tuple[str, ...]) -> None:
-    table = {"user": np.arange(12) % 3, "item": np.arange(12) % 4, "rating": np.full(12, 5), "ratings": np.zeros(1)}
+    table: dict[str, Any] = {"user": np.arange(12) % 3, "item": np.arange(12) % 4}
+    table |= {"rating": np.full(12, 5), "ratings": np.zeros(1)}
     table |= {"train_idx": np.arange(6), "valid_idx": np.arange(6, 9), "test_idx": np.arange(9, 12), **changed}
     np.savez("i.npz", **{key: value for key, value in table.items() if value is not None})
     told(run("build", "wide-deep-fm", "--set", "data.path=i.npz", "--out", "out"), 2, *parts)

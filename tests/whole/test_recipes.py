@@ -39,7 +39,9 @@ def test_a_recipe_builds_quickly(name: str, tmp_path: Path) -> None:
 def test_the_transformers_pair_is_the_one_it_says() -> None:
     table = recipe.load("resnet50-mobilenetv2")[0]
     models = {"teacher": table.teacher.model, "student": table.student.model}
-    made = {role: plugins.build("models", model, role).build((3, 32, 32), 10).eval() for role, model in models.items()}
+    made = {
+        role: plugins.build("models", model or {}, role).build((3, 32, 32), 10).eval() for role, model in models.items()
+    }
     millions = {role: sum(p.numel() for p in module.parameters()) / 1e6 for role, module in made.items()}
     assert millions == pytest.approx({"teacher": 23.53, "student": 2.24}, abs=0.01)
     norms = [part for part in made["student"].modules() if isinstance(part, nn.BatchNorm2d)]
@@ -90,6 +92,7 @@ def test_a_student_of_two_heads_answers_both(quick: Any, capfd: pytest.CaptureFi
 
 def test_words_are_learned_from_wav_files_and_told_from_a_clip(tmp_path: Path) -> None:
     made = MadeAudio(rate=8_000, length=4_000, classes=3, train=90, validation=1, test=1, noise=-40).load()
+    assert made.train.y is not None
     for i, (clip, label) in enumerate(zip(made.train.x, made.train.y, strict=True)):
         file = tmp_path / "words" / made.classes[label] / f"{i}.wav"
         file.parent.mkdir(parents=True, exist_ok=True)

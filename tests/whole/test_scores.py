@@ -35,7 +35,9 @@ def test_the_scores_are_a_fresh_processs(recipe: str, quick: Any, tmp_path: Path
         raw = feed.raw(split)
         raw = raw.astype(str) if raw.dtype == object else raw
         asked_about = raw[(slice(None), *map(slice, feed.raw_shape))]  # a recommender reads a user's number alone
-        np.savez(job[split], labels=feed.labels(split), raw=raw, asked=asked_about)
+        labels = feed.labels(split)
+        assert labels is not None
+        np.savez(job[split], labels=labels, raw=raw, asked=asked_about)
     (tmp_path / "job.json").write_text(json.dumps(job))
     line = [sys.executable, str(Path(__file__).with_name("_fresh_scores.py")), str(tmp_path / "job.json")]
     done = subprocess.run(line, capture_output=True, text=True, check=False)

@@ -93,10 +93,10 @@ def test_padding_and_the_order_of_lengths_change_nothing(bundle: Path, target: s
     assert isinstance(together, list)
     for a, b in zip(together, alone, strict=True):
         assert not isinstance(b, list) and a.scores == pytest.approx(b.scores, abs=1e-4)
-    assert [p.label for part in fork for p in part] == [p.label for p in together[:9]]  # type: ignore[union-attr]
+    assert [p.label for part in fork for p in part] == [p.label for p in together[:9]]
     with pytest.raises(UsageError):
         model.run({"input_ids": np.ones((1, 4), np.int64), "attention_mask": np.ones((1, 5), np.int64)})
-    assert model.predict(np.array(texts[:2]))[1].label == together[1].label  # type: ignore[index]
+    assert model.predict(np.array(texts[:2]))[1].label == together[1].label
 
 
 def test_what_is_no_text_is_told(bundle: Path) -> None:

@@ -254,7 +254,8 @@ def test_int8_leaves_the_spectrogram_alone_and_silence_is_finite() -> None:
     change, before = Int8Qat(), student()
     x = torch.randn(3, 2_000) * torch.tensor([[1.0], [1e-3], [0.0]])
     changed = change.apply(before, Context(target.load("ort-cpu").quantized, 1, [(x,)]))
-    assert {name.split("_")[0] for name in changed.module.quantized} == {"adaptive", "conv2d", "flatten", "linear"}
+    quantized: Any = changed.module.quantized
+    assert {name.split("_")[0] for name in quantized} == {"adaptive", "conv2d", "flatten", "linear"}
     finished = change.finish(changed)
     with torch.no_grad():
         fake, whole = changed.module(x), finished.module(x)

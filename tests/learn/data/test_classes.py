@@ -151,7 +151,11 @@ def test_labels_may_be_names_in_arrays_and_in_batches(tmp_path: Path) -> None:
 
 def test_clips_take_the_same_labels(tmp_path: Path) -> None:
     samples = RNG.integers(-999, 999, 600).astype(np.int16)
-    table = {"samples": samples, "offsets": np.arange(31) * 20, "labels": (np.arange(30) % 3 + 1).astype(np.uint8)}
+    table: dict[str, Any] = {
+        "samples": samples,
+        "offsets": np.arange(31) * 20,
+        "labels": (np.arange(30) % 3 + 1).astype(np.uint8),
+    }
     np.savez(tmp_path / "a.npz", **table)
     source = Audio(str(tmp_path / "a.npz"), length=20, rate=8000)
     assert source.load().classes == ("1", "2", "3")
@@ -175,8 +179,12 @@ def test_items_that_are_ids_or_called_alike(tmp_path: Path) -> None:
     def table(top: int, **more: Any) -> str:
         item = np.arange(60) % 6
         item[-1] = top
-        rows = {"user": np.arange(60) % 5, "item": item, "rating": np.full(60, 5.0)}
-        places = {"train_idx": np.arange(40), "valid_idx": np.arange(40, 50), "test_idx": np.arange(50, 60)}
+        rows: dict[str, Any] = {"user": np.arange(60) % 5, "item": item, "rating": np.full(60, 5.0)}
+        places: dict[str, Any] = {
+            "train_idx": np.arange(40),
+            "valid_idx": np.arange(40, 50),
+            "test_idx": np.arange(50, 60),
+        }
         np.savez(tmp_path / "i.npz", **rows, **places, **more)
         return str(tmp_path / "i.npz")
 
@@ -336,9 +344,13 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
 
 def test_what_a_user_likes_in_two_splits_is_told_and_a_rating_is_a_number(tmp_path: Path) -> None:
     def source(**changed: Any) -> Interactions:
-        rows = {"user": np.arange(60) % 5, "item": np.arange(60) % 4, "rating": np.full(60, 5.0)}
+        rows: dict[str, Any] = {"user": np.arange(60) % 5, "item": np.arange(60) % 4, "rating": np.full(60, 5.0)}
         rows["rating"][22] = 1  # (2, 2) is liked in train, at row 2, and not here
-        places = {"train_idx": np.arange(20), "valid_idx": np.arange(20, 23), "test_idx": np.arange(1, 21)}
+        places: dict[str, Any] = {
+            "train_idx": np.arange(20),
+            "valid_idx": np.arange(20, 23),
+            "test_idx": np.arange(1, 21),
+        }
         np.savez(tmp_path / "i.npz", **{**rows, **places, **changed})
         return Interactions(str(tmp_path / "i.npz"))
 

@@ -162,7 +162,7 @@ def test_pictures_are_turned_as_their_exif_says(tmp_path: Path) -> None:
     exif[0x0112] = 6  # the camera was held upright: the first row is the right column
     picture = Image.fromarray(np.array([[10, 20, 30], [40, 50, 60]], np.uint8))
     for name in ("a.png", "a.tiff", "a.webp"):
-        how = {"lossless": True} if name == "a.webp" else {}
+        how: dict[str, Any] = {"lossless": True} if name == "a.webp" else {}
         turned = np.array(read(picture, tmp_path / name, exif=exif, **how))[..., 0]
         assert turned.tolist() == [[40, 10], [50, 20], [60, 30]]
 
@@ -201,7 +201,8 @@ def png_16(pixels: np.ndarray, transparent: tuple[int, ...] = ()) -> bytes:
 def test_a_tiff_whose_0_is_white_is_not_inverted(kind: type, tmp_path: Path) -> None:
     """Pillow turns 8 bits over (also when it writes them), and no others."""
     grey = np.array([[0, 257, 25_700, 65_535]])
-    scale = {np.uint8: 257, np.uint16: 1, np.float32: 65_535}[kind]
+    scales: dict[type, int] = {np.uint8: 257, np.uint16: 1, np.float32: 65_535}
+    scale = scales[kind]
     picture = Image.fromarray((grey / scale).astype(kind))
     upright = [[[0], [1], [100], [255]]]
     assert read(picture, tmp_path / "a.tif") == upright
@@ -267,7 +268,9 @@ def test_every_usual_format_is_read_and_of_frames_the_first(tmp_path: Path, endi
     for name, level in (("ant", 40), ("bee", 200)):
         (tmp_path / name).mkdir()
         frames = [Image.fromarray(np.full((5, 4, 3), value, np.uint8)) for value in (level, 255 - level)]
-        more = {"save_all": True, "append_images": frames[1:]} if ending in ("gif", "tif", "tiff", "webp") else {}
+        more: dict[str, Any] = (
+            {"save_all": True, "append_images": frames[1:]} if ending in ("gif", "tif", "tiff", "webp") else {}
+        )
         for i in range(4):
             frames[0].save(tmp_path / name / f"{i}.{ending}", **more)
     data = Imagefolder(str(tmp_path), validation=2, test=2).load()

@@ -167,7 +167,7 @@ def test_triplet() -> None:
     for i in range(7):
         order = sorted((j for j in range(7) if j != i), key=lambda j: float(np.linalg.norm(T[i] - T[j])))
         near = np.linalg.norm(unit[i] - unit[order[0]])
-        found += [max(0.0, 0.3 - np.linalg.norm(unit[i] - unit[k]) + near) for k in order[3:]]
+        found += [max(0.0, float(0.3 - np.linalg.norm(unit[i] - unit[k]) + near)) for k in order[3:]]
     assert on_layers("triplet", S, T, margin=0.3) == close(float(np.mean(found)))
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgekd.base import preprocess
@@ -54,7 +55,7 @@ def test_cpp_tokens_are_those_of_training(tmp_path: Path, lower: bool) -> None:
         pytest.skip("g++ is not installed")
     ops = [{"op": "wordpiece", "vocabulary": WORDS, "length": 20, "lower": lower}]
     about = About(
-        "t", ops, (), "float32", preprocess.specs(ops, "a"), {"logits": ["n", "y"]}, True, {"ort": "t/m.onnx"}
+        "t", ops, (), "float32", preprocess.specs(ops, np.array("a")), {"logits": ["n", "y"]}, True, {"ort": "t/m.onnx"}
     )
     files = examples.make(about, "a film", {})
     (tmp_path / "wordpiece.h").write_bytes(files["examples/cpp/wordpiece.h"])
