@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # the same names and places as below, for type checkers and editors
+# The names and places of _LAZY, for type checkers and editors: a line of its own, by which base/closure.py knows it.
+if TYPE_CHECKING:
     from edgekd.api.building import build as build
     from edgekd.api.tuning import tune as tune
     from edgekd.base.errors import EdgekdError as EdgekdError
