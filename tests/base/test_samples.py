@@ -15,12 +15,8 @@ from PIL import Image, ImageOps
 from edgekd.base import preprocess, samples
 from edgekd.base.errors import UsageError
 from edgekd.base.wordpiece import Vocabulary
-from edgekd.build import reading
 from edgekd.learn.data import _encoded
-from edgekd.learn.data._base import Dataset, Split
-from edgekd.learn.feed import Feed
 from edgekd.runtime.model import Model
-from edgekd.spec.recipe import Augment
 
 WORDS = Vocabulary(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b"])
 TEXT = [{"op": "wordpiece", "vocabulary": WORDS, "length": 5, "lower": True}]
@@ -170,15 +166,6 @@ def test_text_that_is_longer_than_the_student_reads_is_told_once() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         student.predict("a b a b a b")
-
-
-def test_a_build_says_how_many_texts_are_cut() -> None:
-    x = np.array(["a b", "a b a", "a b a b", "b b b b b"], dtype=object)
-    split = Split(x, np.arange(4) % 2)
-    data = Dataset(split, split, split, ("c", "d"), ())
-    (told,) = reading.notes(Feed(data, TEXT, Augment(), 0))
-    assert "2 of 4 training texts (50.0%) are longer than the 5 tokens" in told
-    assert reading.notes(Feed(data, [{**TEXT[0], "length": 7}], Augment(), 0)) == ()
 
 
 CLIP = np.random.default_rng(3).integers(-9_000, 9_000, 40)

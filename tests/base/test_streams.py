@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from edgekd import cli
-from edgekd.base import disk, host, recipe_files, streams
+from edgekd.base import disk, host, streams
 from edgekd.base.errors import EdgekdError, ResourceError, UsageError
 from edgekd.cli import console, running
-from edgekd.runtime import operators
 
 # What neither a device nor a light install has.
 ABSENT = ("torch", "onnx", "onnx_ir", "onnxscript", "pydantic", "jinja2", "google", "safetensors", "sklearn", "PIL")
@@ -148,15 +147,3 @@ def test_no_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/proc/nowhere")
     with pytest.raises(ResourceError, match="set TMPDIR"), disk.temporary("test"):
         pass
-
-
-def test_operators_of_what_is_no_model() -> None:
-    for data in (b"", b"name = 1", b"\x08\x07", b"\x3a\x02\x0a\x7f"):
-        with pytest.raises(EdgekdError) as err:
-            operators.of_onnx(data, "it")
-        assert err.value.exit_code == 5
-
-
-def test_a_recipe_can_not_be_written_where_no_folder_is(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="can't be written"):
-        recipe_files.start(tmp_path / "nowhere" / "a.toml", "digits")

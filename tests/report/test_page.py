@@ -13,7 +13,7 @@ import pytest
 
 from edgekd import report
 from edgekd.metrics._make import per_class
-from edgekd.report import svg, text
+from edgekd.report import text
 
 REPORT = Path(__file__).parents[1] / "golden" / "report.json"
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -190,19 +190,3 @@ def test_raw_samples_are_drawn(document: dict[str, Any]) -> None:
     samples = {"openvino": {"int8": [17_000, 17_500, 18_000, 21_000]}}
     assert 'class="area' in report.html(document, samples)
     assert 'class="area' not in report.html(document, {})
-
-
-@pytest.mark.parametrize(
-    ("value", "written"),
-    [(0.037758, "0.0378"), (26484, "26,500"), (0, "0"), (-1.5, "−1.50"), (None, "–"), (float("nan"), "–")],
-)
-def test_numbers_have_three_digits(value: float | None, written: str) -> None:
-    assert text.significant(value) == written
-
-
-def test_scale_stays_inside() -> None:
-    scale = svg.Scale(1.0, 100.0, log=True)
-    assert scale(0.5) == 0
-    assert scale(10) == pytest.approx(50)
-    assert scale(1e9) == 100
-    assert all(1 <= tick <= 100 for tick in scale.ticks())

@@ -9,10 +9,9 @@ import pytest
 
 from edgekd import pipeline
 from edgekd.base import plugins
-from edgekd.base.errors import RecipeError, TargetError, UnavailableError, UsageError
+from edgekd.base.errors import RecipeError, UsageError
 from edgekd.build import request as requests
-from edgekd.build import target_runtime
-from edgekd.spec import recipe, target
+from edgekd.spec import recipe
 
 
 @pytest.mark.parametrize("name", recipe.builtins())
@@ -27,31 +26,6 @@ def test_the_recipes_of_full_size_can_be_read(path: Path) -> None:
     found, _ = recipe.load(str(path))
     assert found.name == path.stem and "Not run here" in path.read_text()
     assert all(plugins.load("losses", table["kind"], "test") for table in found.losses)
-
-
-@pytest.mark.parametrize("name", target.names())
-def test_every_builtin_target_is_sound(name: str) -> None:
-    found = target.load(name)
-    assert found.name == name and found.description
-    assert found.dense.name == "fp32"
-    assert found.quantized or found.half
-    assert ("avx512_vnni" in found.isa) == name.endswith("-vnni")
-
-
-@pytest.mark.parametrize("name", target.names())
-def test_where_any_x86_may_run_a_file_its_int8_weights_do_not_saturate(name: str) -> None:
-    found = target.load(name)
-    anywhere = found.options.get("device", "CPU") == "CPU" and "provider" not in found.options
-    if (anywhere or found.options.get("provider") == "CPUExecutionProvider") and not found.isa:
-        assert found.quantized is not None and found.quantized.weight_bits == 7
-
-
-@pytest.mark.parametrize("name", [n for n in target.names() if n.startswith(("openvino-gpu", "openvino-npu", "ort-"))])
-def test_a_target_of_another_machine_says_what_is_missing(name: str) -> None:
-    try:
-        target_runtime.parse(target.load(name)).check()
-    except UnavailableError as err:
-        assert err.exit_code == 4 and ("lacks" in str(err) or "no such" in str(err))
 
 
 def test_settings_reach_tables_and_lists() -> None:
@@ -113,13 +87,6 @@ BOOLS = [
 def test_true_is_no_number(setting: str, where: str) -> None:
     with pytest.raises(RecipeError, match=rf"digits\.toml: {where}: true or false, where a number is wanted"):
         recipe.load("digits", [setting])
-
-
-def test_true_is_no_number_of_a_target_either(tmp_path: Path) -> None:
-    text = 'name = "t"\nbackend = "ort"\nshapes = { batch = true }\n[[numerics]]\nname = "fp32"\n'
-    (tmp_path / "t.toml").write_text(text)
-    with pytest.raises(TargetError, match=r"t\.toml: shapes\.batch: true or false"):
-        target.load(str(tmp_path / "t.toml"))
 
 
 def test_switches_and_choices_may_be_true() -> None:
