@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from edgekd import cli
-from edgekd.base import disk, host, streams
-from edgekd.base.errors import EdgekdError, ResourceError, UsageError
+from edgekd.base import disk, streams
+from edgekd.base.errors import UsageError
 from edgekd.cli import console, running
 
 # What neither a device nor a light install has.
@@ -49,20 +49,6 @@ def test_every_encoding_takes_every_text(encoding: str, wanted: bytes, monkeypat
     """Also half a surrogate, which a file's name that is no UTF-8 is read as."""
     assert written(f"{console.SHIPS} Grüße · 😀 \udcff", encoding, monkeypatch).rstrip() == wanted
     assert b"\\udcff" in written("\udcff", "utf-8", monkeypatch)
-
-
-def test_tables_stay_tables_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [{"name": "a", "backend": "b", "numerics": ["int8"], "available": True, "reason": None, "description": "ü"}]
-    lines = written(console.targets_table(rows), "ascii", monkeypatch).decode("ascii").splitlines()  # type: ignore[arg-type]
-    assert len({len(line) for line in lines[:2]}) == 1 and "ok" in "".join(lines)
-
-
-def test_json_stays_json_where_a_terminal_is_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
-    raw = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
-    running.show(True, {"label": "ß 😀"}, str)
-    sys.stdout.flush()
-    assert json.loads(raw.getvalue()) == {"label": "ß 😀"}
 
 
 @pytest.mark.parametrize("args", [["cache"], ["cache", "--json"], ["--help"]])
@@ -114,12 +100,6 @@ def test_what_a_light_install_has_runs_there(tmp_path: Path) -> None:
     assert (tmp_path / "new.toml").read_text().count('name = "new"') == 1
 
 
-def test_doctor_names_what_a_build_would_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = {**host.facts(), "versions": {"numpy": "2.0"}}
-    text = written(console.doctor({"host": facts, "problems": [], "missing": ["torch"]}), "utf-8", monkeypatch)  # type: ignore[arg-type]
-    assert "torch would be needed too: pip install 'edgekd[build,ort]'" in text.decode()
-
-
 def test_no_home_and_no_entry_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("HOME", "EDGEKD_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
@@ -131,19 +111,3 @@ def test_no_home_and_no_entry_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_p
     with pytest.raises(UsageError, match="no home folder; give --cache, or set EDGEKD_CACHE"):
         disk.cache_root()
     assert cli.run(["cache", "--cache", str(tmp_path)]) == 0
-
-
-def test_what_fails_on_a_full_disk_is_the_disks_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="as it was"), disk.temporary("test"):
-        raise ValueError("as it was")
-    monkeypatch.setattr(disk, "_is_full", lambda folder: True)
-    for err in (RuntimeError("iostream error"), ValueError("no JSON"), EdgekdError("the child ended with 1")):
-        with pytest.raises(ResourceError, match="the disk is full"), disk.temporary("test") as folder:
-            raise err
-        assert not folder.exists()
-
-
-def test_no_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", "/proc/nowhere")
-    with pytest.raises(ResourceError, match="set TMPDIR"), disk.temporary("test"):
-        pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from edgekd.base import plugins
 from edgekd.base.errors import DataError, RecipeError
 from edgekd.base.wordpiece import NEEDED
 from edgekd.learn import taps, train
-from edgekd.learn.data._vocabulary import learned
 from edgekd.learn.data.made_text import MadeText
 from edgekd.learn.data.text import Text
 from edgekd.learn.feed import Feed
@@ -118,39 +116,6 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     save(tmp_path / "train.tsv.gz")
     with pytest.raises(DataError, match="two files for one split"):
         Text(str(tmp_path)).load()
-
-
-def test_a_vocabulary_is_learned_alike_and_read_from_both_files(tmp_path: Path) -> None:
-    texts = [text for text, _ in ROWS]
-    found = learned(texts, 100, True)
-    assert found == learned(texts[::-1], 100, True) and len(found) <= 100 and "film" in found
-    (tmp_path / "vocab.txt").write_bytes(found.written())
-    path = str(save(tmp_path / "t.tsv"))
-    assert Text(path, tokenizer=str(tmp_path)).load().preprocess[0]["vocabulary"] == found
-    (tmp_path / "vocab.txt").unlink()
-    table: dict[str, Any] = {
-        "model": {"type": "WordPiece", "vocab": {token: i for i, token in enumerate(found)}},
-        "normalizer": {"type": "BertNormalizer", "lowercase": True, "strip_accents": None},
-    }
-    (tmp_path / "tokenizer.json").write_text(json.dumps(table))
-    assert Text(path, tokenizer=str(tmp_path)).load().preprocess[0]["vocabulary"] == found
-    with pytest.raises(DataError, match="does not go with lower = false"):
-        Text(path, tokenizer=str(tmp_path), lower=False).load()
-    for part, changed, said in (
-        ("model", {"continuing_subword_prefix": "@@"}, r"model\.continuing_subword_prefix: not BERT's.*allowed: '##'"),
-        ("normalizer", {"handle_chinese_chars": False}, r"normalizer\.handle_chinese_chars"),
-        ("model", {"vocab": {"a": "0", "b": 1}}, "not a WordPiece tokenizer"),
-    ):
-        other = {**table, part: {**table[part], **changed}}
-        (tmp_path / "tokenizer.json").write_text(json.dumps(other))
-        with pytest.raises(DataError, match=said):
-            Text(path, tokenizer=str(tmp_path)).load()
-    (tmp_path / "tokenizer.json").write_text("[" * 100_000)
-    with pytest.raises(DataError, match="can't be read"):
-        Text(path, tokenizer=str(tmp_path)).load()
-    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "BPE", "vocab": {}}}))
-    with pytest.raises(DataError, match="not a WordPiece tokenizer"):
-        Text(path, tokenizer=str(tmp_path)).load()
 
 
 def test_hidden_states_are_compared_where_tokens_are() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgekd.metrics import _bootstrap as bootstrap
+from edgekd.base import bootstrap
 
 
 def test_resamples_are_seeded_of_full_size_and_fewer_where_they_are_dear() -> None:
