@@ -161,7 +161,8 @@ def _sentence(told: str) -> str:
 
 def _programs(examples: Collection[str]) -> list[tuple[str, Markdown]]:
     """Each language that there is a program in, and how it is started."""
-    there = (about for file, about in PROGRAMS.items() if file in examples)
+    has_cpp = any(name.startswith("cpp/predict_") for name in examples)
+    there = (about for file, about in PROGRAMS.items() if file in examples and (has_cpp or "cpp/" not in file))
     return [(name, Markdown(line.format(**_cpp(examples)))) for name, line in there]
 
 
