@@ -126,7 +126,7 @@ def _about(facts: BuildFacts, bundle: Bundle) -> About:
         dtype=examples.number(feed.raw("train", 0, 1).dtype),
         inputs=feed.specs,
         labels=examples.labels_by_head(bundle.labels, bundle.heads),
-        classifies=facts.workspace.recipe.metric["kind"] != "mse",
+        classifies=facts.workspace.classifies,
         files={runtime: f"{v.target}/{next(iter(v.files))}" for runtime, v in opened.items()},
         rate=feed.rate,
         settings={runtime: _settings(v, runtime) for runtime, v in opened.items()},
