@@ -89,6 +89,8 @@ def make(facts: BuildFacts) -> dict[str, Any]:
         "name": workspace.recipe.name,
         "task": workspace.recipe.task,
         "metric": metric_name(workspace.recipe.metric["kind"], facts.evaluation.labels["validation"]),
+        "metric_is_share": workspace.metric.share,
+        "classifies": workspace.classifies,
         "seed": workspace.recipe.seed,
         "split_sizes": lengths,
         "host": first.host,

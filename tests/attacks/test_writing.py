@@ -28,7 +28,7 @@ from edgekd.build.store import Store, sha256
 from edgekd.learn import checkpoint
 from edgekd.publish import again
 from edgekd.runtime import bench
-from edgekd.runtime.backends import ort
+from edgekd.runtime.backends.ort import backend as ort
 from edgekd.runtime.left import check_outcome
 
 ROOT = Path(__file__).parents[2]

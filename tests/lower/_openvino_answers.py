@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgekd.runtime import batches
-from edgekd.runtime.backends.openvino import Openvino
+from edgekd.runtime.backends.openvino.backend import Openvino
 
 BATCHES = (1, 2, 7, 64)
 
