@@ -284,10 +284,10 @@ def keys(made: World) -> dict[str, str]:
     """The key of every step, and the identity of the bundle; ``refused`` where the change is told as a mistake."""
     try:
         order = order_of(made)
-        bench = prepare(order, made.given or Objects())
+        workspace = prepare(order, made.given or Objects())
     except EdgekdError as err:
         return {"refused": str(err)}
-    found = {name: step.key for name, step in bench.plan.steps.items()}
+    found = {name: step.key for name, step in workspace.plan.steps.items()}
     return {**found, BUNDLE: requests.identified(order, seen=True).identity}
 
 

@@ -76,8 +76,8 @@ def recipe(name: str, chain: list[dict[str, Any]]) -> dict[str, Any]:
 def cells(name: str, chain: list[dict[str, Any]], cache: Path, again: float) -> list[dict[str, Any]]:
     """Every candidate but fp32 on every target, against fp32."""
     order = requests.make(recipe(name, chain), TARGETS, cache=cache)
-    bench = prepare(order, Objects())
-    made = running.make_all(bench, running.SECONDS)  # as a build: in sessions, which see a host that drifts
+    workspace = prepare(order, Objects())
+    made = running.make_all(workspace, running.SECONDS)  # as a build: in sessions, which see a host that drifts
     evaluation, measured = made.evaluation, made.measured
     teacher = evaluation.teacher_value("validation")
     rows = []

@@ -63,16 +63,16 @@ def made(name: str, toml: str, seed: int, data: Path) -> tuple[dict[str, dict[st
         table["data"]["path"] = str(data / "cifar10_jpeg.npz")
     table["teacher"]["checkpoint"] = str(_nets.CHECKPOINTS / f"cifar_resnet20_seed{seed}.safetensors")
     order = requests.make(table | {"seed": seed}, TARGETS, progress=_nets.told)
-    bench_ = prepare(order, Objects())
-    trained, _ = running.train_all(bench_)
-    net = _nets.Net(name, bench_, trained, running.export_all(bench_, trained))
+    workspace = prepare(order, Objects())
+    trained, _ = running.train_all(workspace)
+    net = _nets.Net(name, workspace, trained, running.export_all(workspace, trained))
     right = {}
     for runtime in TARGETS:
         chosen = target.load(runtime)
         backend = backends.make(chosen.backend, dict(chosen.options), runtime)
         session = backend.open(target_runtime.parse(chosen).backend.lower(net.onnx[runtime]["int8"]), batch=1)
         scores = net.scores(session)
-        labels = bench_.feed.labels("test")
+        labels = workspace.feed.labels("test")
         assert labels is not None
         right[runtime] = (scores.argmax(1) == labels.reshape(-1)).astype(float)
     return net.onnx, right, multiply_adds(trained["student"].student.module)

@@ -51,14 +51,14 @@ def run(seed: int, data: Path, epochs: int) -> dict[str, Any]:
     widths: dict[str, Any] = {}
     for way in WAYS:
         order = requests.make(recipe(seed, way, data, epochs), [TARGET], progress=_nets.told)
-        bench = prepare(order, Objects())
-        trained, _ = running.train_all(bench)
-        onnx = running.export_all(bench, trained)[TARGET]
+        workspace = prepare(order, Objects())
+        trained, _ = running.train_all(workspace)
+        onnx = running.export_all(workspace, trained)[TARGET]
         pruned = next(name for name in onnx if name != "fp32")
         files |= {"dense": onnx["fp32"], way: onnx[pruned]}
-        labels = bench.feed.labels("test")
+        labels = workspace.feed.labels("test")
         for name, step in (("dense", "student"), (way, WAYS[way]["kind"])):
-            scores = train.predict(trained[step].student.module, bench.feed, "test")
+            scores = train.predict(trained[step].student.module, workspace.feed, "test")
             right[name] = (scores.argmax(1) == labels).astype(float)
         state = trained[WAYS[way]["kind"]].student.module.state_dict()
         widths[way] = [len(value) for name, value in state.items() if value.ndim == 4]

@@ -66,9 +66,9 @@ def ran(made: World, cache: Path, out: Path) -> set[str]:
     with made.patches:
         made.patches.callback(setattr, Store, "put", real)
         Store.put = noted  # type: ignore[method-assign]
-        bench = running.checked(order, made.given or Objects())
+        workspace = running.checked(order, made.given or Objects())
         pipeline.run(order, made.given)
-    names = {step.key: step.name for step in bench.plan.steps.values()}
+    names = {step.key: step.name for step in workspace.plan.steps.values()}
     return {names[key] for key, _ in put if key in names} | {
         name for _, files in put if "measured.json" in files for name in _mutations.MEASURE
     }

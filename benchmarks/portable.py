@@ -36,7 +36,7 @@ def options_of(backend: str) -> dict[str, Any]:
 
 def first(net: _nets.Net, count: int) -> list[dict[str, np.ndarray]]:
     """The test split's first samples, each as long as it is."""
-    return [dict(net.bench.feed.inputs("test", i, i + 1)) for i in range(count)]
+    return [dict(net.workspace.feed.inputs("test", i, i + 1)) for i in range(count)]
 
 
 def value(net: _nets.Net, data: bytes, backend: str) -> float:

@@ -253,7 +253,7 @@ def test_a_record_that_its_pass_did_not_write_is_made_anew(
 ) -> None:
     """The table is the recipe's, and what else it holds is not the pass's: the next build is not the first to end."""
     asked: list[Any] = []
-    bench: Any = SimpleNamespace(store=store, plan=laid_out(), progress=asked.append)
+    workspace: Any = SimpleNamespace(store=store, plan=laid_out(), progress=asked.append)
     made: Any = SimpleNamespace(history=[], student=None)
 
     def unpack(_: Any, files: dict[str, bytes], __: Any) -> dict[str, bytes]:
@@ -267,7 +267,7 @@ def test_a_record_that_its_pass_did_not_write_is_made_anew(
         monkeypatch.setattr(trained, name, stand_in)
     step: Any = SimpleNamespace(key=KEY, name="student")
     for _ in range(2):
-        assert trained.stored(bench, step, lambda _: made)["student.json"] == b"new"  # type: ignore[index]
+        assert trained.stored(workspace, step, lambda _: made)["student.json"] == b"new"  # type: ignore[index]
     assert len(asked) == 2
 
 

@@ -21,7 +21,7 @@ from edgekd.spec.recipe import Augment
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghij"]
 
 
-class Bench:
+class FakeWorkspace:
     """What a baseline asks of one."""
 
     def __init__(self, folder: Path, classes: int) -> None:
@@ -56,13 +56,13 @@ def texts() -> tuple[Any, Any]:
 
 
 def test_numbers_and_texts(tmp_path: Path) -> None:
-    bench: Any = Bench(tmp_path, 3)
-    found = baseline.make(bench, evaluation(*numbers()), quick=False)
+    workspace: Any = FakeWorkspace(tmp_path, 3)
+    found = baseline.make(workspace, evaluation(*numbers()), quick=False)
     assert found is not None and found["value_test"] > 0.9 and found["samples"] == 300
     assert found["size_bytes"] == 4 * (3 * 5 + 3 + 2 * 5) and found["p50_ms"] > 0
-    assert baseline.make(bench, evaluation(*numbers()), quick=False) == found and len(bench.told) == 1, "kept"
+    assert baseline.make(workspace, evaluation(*numbers()), quick=False) == found and len(workspace.told) == 1, "kept"
     ops = ({"op": "wordpiece", "vocabulary": WORDS, "length": 16, "lower": True},)
-    words: Any = Bench(tmp_path / "texts", 2)
+    words: Any = FakeWorkspace(tmp_path / "texts", 2)
     told = baseline.make(words, evaluation(*texts(), ops, 2), quick=True)
     assert told is not None and told["value_validation"] == 1.0 and told["kind"].startswith("TF-IDF")
 
@@ -76,8 +76,8 @@ def test_where_no_plain_model_fits(tmp_path: Path, what: str) -> None:
         "slow and quick": lambda: evaluation(np.zeros((9_000, 900), np.float32), np.arange(9_000) % 3),
         "several heads": lambda: evaluation(x, np.stack([y, y], axis=1)),
     }[what]()
-    bench: Any = Bench(tmp_path, 3)
-    assert baseline.make(bench, asked, quick=what == "slow and quick") is None
+    workspace: Any = FakeWorkspace(tmp_path, 3)
+    assert baseline.make(workspace, asked, quick=what == "slow and quick") is None
 
 
 def document(value: float) -> dict[str, Any]:

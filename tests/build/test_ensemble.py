@@ -302,9 +302,9 @@ def test_a_student_made_of_the_teacher_answers_under_the_name_of_its_head() -> N
     data = {**SMALL["data"], "heads": {"half": {"low": [0, 1], "high": [2, 3]}}}
     made = {"from_teacher": [{"kind": "channel_prune", "keep": 1}]}
     teacher = {**SMALL["teacher"], "model": {"kind": "convnet", "width": 32, "depth": 2}}
-    bench = prepare(requests.make(table(data=data, teacher=teacher, student=made)), Objects())
-    student = distil.begin(bench, bench.plan.get("student", DistilStep), bench.untrained("teacher"))
-    assert [spec.name for spec in student.outputs] == list(bench.heads) == ["half"]
+    workspace = prepare(requests.make(table(data=data, teacher=teacher, student=made)), Objects())
+    student = distil.begin(workspace, workspace.plan.get("student", DistilStep), workspace.untrained("teacher"))
+    assert [spec.name for spec in student.outputs] == list(workspace.heads) == ["half"]
 
 
 def test_a_loss_that_needs_labels_is_told_also_where_there_are_several_heads() -> None:
@@ -319,10 +319,10 @@ def test_every_generation_is_held_against_the_teachers(tmp_path: Path) -> None:
     """A later one learns from the student before it; what its patience and its curve look at is the report's metric."""
     student = {**SMALL["student"], "generations": 2}
     order = requests.make(table(student=student, metric="agreement"), cache=tmp_path)
-    bench = prepare(order, Objects())
-    trained, teacher_outputs = running.train_all(bench)
-    scores = TorchReference(bench, trained)("student", "validation")
+    workspace = prepare(order, Objects())
+    trained, teacher_outputs = running.train_all(workspace)
+    scores = TorchReference(workspace, trained)("student", "validation")
     agree = (scores.argmax(1) == teacher_outputs.split("validation").argmax(1)).mean()
-    before = TorchReference(bench, trained)("student 1 of 2", "validation")
+    before = TorchReference(workspace, trained)("student 1 of 2", "validation")
     assert agree != (scores.argmax(1) == before.argmax(1)).mean(), "or this test tells nothing"
     assert trained["student"].history[-1]["validation"] == pytest.approx(agree)

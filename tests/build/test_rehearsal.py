@@ -46,9 +46,9 @@ def rehearsed(folder: Path, student: nn.Module, taught_by: nn.Module | None = No
     given = prepare.Objects(DATA, taught_by or Net(), student)
     table = api._table({"student": {"epochs": 1}, "compress": [], **keys}, given, None)
     order = requests.make(table, ["ort-cpu"], data=fingerprint(DATA), objects="x", cache=folder, quick=True)
-    bench = prepare.prepare(order, given)
-    rehearsal._structures(bench)
-    return bench.found
+    workspace = prepare.prepare(order, given)
+    rehearsal._structures(workspace)
+    return workspace.found
 
 
 def without_gradient(net: Net, x: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ from edgekd.build.prepare import Objects
 from edgekd.learn.data._batches import from_splits
 
 
-def bench(tmp_path: Path, **teacher: Any) -> Any:
-    """A bench over 60 validation samples of three classes, whose teacher is read from elsewhere."""
+def workspace_of(tmp_path: Path, **teacher: Any) -> Any:
+    """A workspace over 60 validation samples of three classes, whose teacher is read from elsewhere."""
     labels = np.arange(60) % 3
     x = np.eye(4, dtype=np.float32)[labels]
     data = from_splits([(x, labels)] * 3, "data", ("ant", "bee", "cat"))
@@ -31,16 +31,16 @@ def bench(tmp_path: Path, **teacher: Any) -> Any:
 
 
 def test_the_likely_order_is_named_with_the_key_that_sets_it_right(tmp_path: Path) -> None:
-    made, scores = bench(tmp_path)
-    teacher_check.check(made, "teacher", scores)
-    assert not made.found
+    workspace, scores = workspace_of(tmp_path)
+    teacher_check.check(workspace, "teacher", scores)
+    assert not workspace.found
     with pytest.raises(RecipeError, match=r"class 'ant' is its column 1.*worse than chance.*classes = \[1, 2, 0\]"):
-        teacher_check.check(made, "teacher", scores[:, [2, 0, 1]])
-    made, _ = bench(tmp_path, classes=[2, 1, 0])
+        teacher_check.check(workspace, "teacher", scores[:, [2, 0, 1]])
+    workspace, _ = workspace_of(tmp_path, classes=[2, 1, 0])
     with pytest.raises(RecipeError, match=r"classes = \[2, 0, 1\]"):
-        teacher_check.check(made, "teacher", scores[:, [0, 2, 1]])
-    teacher_check.check(made, "teacher", np.zeros_like(scores))
-    assert "no better than chance" in made.found[0]
+        teacher_check.check(workspace, "teacher", scores[:, [0, 2, 1]])
+    teacher_check.check(workspace, "teacher", np.zeros_like(scores))
+    assert "no better than chance" in workspace.found[0]
 
 
 def test_a_turned_teacher_builds_nothing(tmp_path: Path) -> None:

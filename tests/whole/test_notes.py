@@ -46,8 +46,8 @@ def test_a_build_ends_with_its_notes(document: dict[str, Any], tmp_path: Path) -
 def test_a_note_of_the_data_is_told_before_anything_trains(capfd: pytest.CaptureFixture[str]) -> None:
     events: list[dict[str, Any]] = []
     order = requests.make("digits", ["ort-cpu"], progress=events.append)
-    bench = running.checked(order, Objects(dataset=replace(Digits().load(), notes=(NOTE,))))
-    assert bench.notes == (NOTE,)
+    workspace = running.checked(order, Objects(dataset=replace(Digits().load(), notes=(NOTE,))))
+    assert workspace.notes == (NOTE,)
     (event,) = (event for event in events if "note" in event)
     console.ProgressBars()(event)
     assert f"note: {NOTE}" in capfd.readouterr().err
