@@ -77,8 +77,8 @@ def mlflow(file: Path, inputs: Arrays) -> Found:
         mlflow.onnx.save_model(
             onnx.load(file), f"{folder}/model", onnx_execution_providers=["CPUExecutionProvider"], pip_requirements=[]
         )
-        found = mlflow.pyfunc.load_model(f"{folder}/model").predict(inputs)
-    return mlflow.__version__, {name: np.array(value) for name, value in found.items()}
+        answer = mlflow.pyfunc.load_model(f"{folder}/model").predict(inputs)
+    return mlflow.__version__, {name: np.array(value) for name, value in answer.items()}
 
 
 def tract(file: Path, inputs: Arrays) -> Found:
@@ -198,9 +198,9 @@ def _script(name: str, inputs: Arrays, *arguments: str) -> Found:
         }
         path = Path(folder, "inputs.json")
         path.write_text(json.dumps(told))
-        found = json.loads(_said(["node", str(PROGRAMS / name), *arguments, str(path)]))
-    arrays = {k: np.array(v["data"], np.float32).reshape(v["dims"]) for k, v in found["outputs"].items()}
-    return found["version"], arrays
+        document = json.loads(_said(["node", str(PROGRAMS / name), *arguments, str(path)]))
+    arrays = {k: np.array(v["data"], np.float32).reshape(v["dims"]) for k, v in document["outputs"].items()}
+    return document["version"], arrays
 
 
 @contextmanager

@@ -152,13 +152,13 @@ def measure(folder: Path, name: str, batch: int, cpu: bool, rounds: int, seconds
     module = module_of(name)
     module.load_state_dict(load_file(folder / name / "weights.safetensors"))
     module = module.half().to(device)
-    told = json.loads((folder / "target.json").read_text())
+    document = json.loads((folder / "target.json").read_text())
     if cpu:
-        told["options"]["provider"] = "CPUExecutionProvider"
+        document["options"]["provider"] = "CPUExecutionProvider"
     fast = torch.compile(module, mode="reduce-overhead", dynamic=False)
     files = {kind: (folder / name / f"{kind}.onnx").read_bytes() for kind in ("fp32", "fp16")}
     ways = {
-        "ours": ours(files["fp16"], told["options"], x),
+        "ours": ours(files["fp16"], document["options"], x),
         "torch eager": of_torch(module, device, x),
         "torch.compile": of_torch(fast, device, x),
     }
@@ -172,17 +172,17 @@ def measure(folder: Path, name: str, batch: int, cpu: bool, rounds: int, seconds
             taken[way]["compute"].append(timed(compute, seconds))
             taken[way]["whole"].append(timed(clocked(whole), seconds))
     middle = {way: {part: float(np.median(ms)) for part, ms in parts.items()} for way, parts in taken.items()}
-    return {"p50_ms": middle, "rounds": taken, "apart": apart, "held": apart["ours"] <= told["tolerance"]}
+    return {"p50_ms": middle, "rounds": taken, "apart": apart, "held": apart["ours"] <= document["tolerance"]}
 
 
 def keep(folder: Path) -> None:
     """The result of another machine."""
     import _common  # noqa: PLC0415
 
-    found = json.loads((folder / "measured.json").read_text())
-    if found["on"] != "cuda":
+    document = json.loads((folder / "measured.json").read_text())
+    if document["on"] != "cuda":
         raise SystemExit("measured with --cpu: no result")
-    (_common.RESULTS / "gpu.json").write_text(json.dumps(found, indent=1) + "\n")
+    (_common.RESULTS / "gpu.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
 def measure_all(folder: Path, cpu: bool, rounds: int, seconds: float) -> None:

@@ -88,8 +88,8 @@ def app(folder: Path, x: dict[str, np.ndarray], seconds: float) -> float:
     line += ["-shape", shapes, "-hint", "none", "-nthreads", "1", "-nstreams", "1", "-api", "sync"]
     line += ["-infer_precision", "f32"]  # as our targets: the default is bfloat16 where a CPU has AMX
     line += ["-t", str(max(1, round(seconds)))]
-    said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
-    value, unit = next(text for text in said.splitlines() if "Median:" in text).split()[-2:]
+    stdout = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    value, unit = next(text for text in stdout.splitlines() if "Median:" in text).split()[-2:]
     return float(value) / {"us": 1e3, "ms": 1.0}[unit]
 
 

@@ -157,9 +157,9 @@ def examples(bundle: Path, folder: Path, given: argparse.Namespace) -> list[dict
         more = {"LD_LIBRARY_PATH": f"{given.ort}/lib"} if name == "cpp/predict_ort.cpp" else {}
         command = list(map(str, line))
         done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **more})
-        found = json.loads(done.stdout)
-        apart = max(float(np.abs(np.subtract(found[h]["scores"], wanted[h]["scores"])).max()) for h in wanted)
-        rows.append({"example": name, "equal": all(found[h]["label"] == wanted[h]["label"] for h in wanted)})
+        document = json.loads(done.stdout)
+        apart = max(float(np.abs(np.subtract(document[h]["scores"], wanted[h]["scores"])).max()) for h in wanted)
+        rows.append({"example": name, "equal": all(document[h]["label"] == wanted[h]["label"] for h in wanted)})
         rows[-1]["largest"] = apart
         print(rows[-1], flush=True)
     return rows
@@ -171,14 +171,14 @@ def page(bundle: Path, pictures: Path) -> list[dict[str, Any]]:
     with _outside.served(bundle) as address:
         line = ["node", str(_outside.PROGRAMS / "page.mjs"), address, str(pictures)]
         done = subprocess.run(line, capture_output=True, text=True, check=True)
-    found: list[dict[str, Any]] = json.loads(done.stdout)
+    document: list[dict[str, Any]] = json.loads(done.stdout)
     ((head, wanted),) = json.loads((bundle / "examples" / "answer.json").read_text()).items()
-    for told in found:
+    for told in document:
         told["answer_is_the_bundles"] = told["answer"][head]["label"] == wanted["label"]
         told["largest"] = float(np.abs(np.subtract(told["answer"][head]["scores"], wanted["scores"])).max())
         del told["answer"]
         print(told, flush=True)
-    return found
+    return document
 
 
 def main() -> None:

@@ -58,14 +58,14 @@ def run(net: _nets.Net, samples: int) -> dict[str, Any]:
     seven, eight = net.onnx["portable-int8"]["int8"], net.onnx["ort-cpu-vnni"]["int8"]
     rows = first(net, samples)
     for backend in MOST:
-        found = same_answers.compare({"model.onnx": seven}, backend, options_of(backend), rows)
+        comparison = same_answers.compare({"model.onnx": seven}, backend, options_of(backend), rows)
         other = same_answers.compare({"model.onnx": eight}, backend, options_of(backend), rows)
         values = {"7 bits": value(net, seven, backend), "8 bits": value(net, eight, backend)}
         table[backend] = {
-            **found,
+            **comparison,
             "value_test": values,
             "eight_bits": other,
-            "held": held(net.name, backend, found) and values["7 bits"] >= values["8 bits"] - LOSS,
+            "held": held(net.name, backend, comparison) and values["7 bits"] >= values["8 bits"] - LOSS,
         }
         print(net.name, backend, table[backend], flush=True)
     return table

@@ -87,8 +87,8 @@ def asked(python: Path, bundle: Path, target: str, samples: Path) -> dict[str, A
     done = subprocess.run(line, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         return {"failed": done.stderr.strip().splitlines()[-1][:300]}
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    document: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return document
 
 
 def row(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:

@@ -115,11 +115,13 @@ def main() -> None:
                 files = trained[name]
             else:
                 files = backends.make(chosen.backend, {}, name).lower(_common.int8(_common.net(net), net, name)[0])
-            found = compare(files, chosen.backend, chosen.options, [{"input": x[i : i + 1]} for i in range(len(x))])
-            table.setdefault(net, {})[name] = found
+            comparison = compare(
+                files, chosen.backend, chosen.options, [{"input": x[i : i + 1]} for i in range(len(x))]
+            )
+            table.setdefault(net, {})[name] = comparison
             print(
-                f"{net:10} {name:14} bit-identical {found['bit_identical']!s:5}  "
-                f"agreement {found['argmax_agreement']:.3f}  largest difference {found['max_abs_diff']:.3g}",
+                f"{net:10} {name:14} bit-identical {comparison['bit_identical']!s:5}  "
+                f"agreement {comparison['argmax_agreement']:.3f}  largest difference {comparison['max_abs_diff']:.3g}",
                 flush=True,
             )
     _common.write("same_answers", {"emulator": " ".join(QEMU), "nets": table})

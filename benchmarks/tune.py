@@ -59,8 +59,12 @@ def ended(storage: Path) -> dict[int, str]:
     copy = storage.with_suffix(".copy")
     copy.write_bytes(storage.read_bytes())
     open_storage(str(copy))  # mends what the kill left half written
-    found = JournalStorage(JournalFileBackend(str(copy)))
-    trials = [trial for study in found.get_all_studies() for trial in found.get_all_trials(study._study_id)]
+    journal_storage = JournalStorage(JournalFileBackend(str(copy)))
+    trials = [
+        trial
+        for study in journal_storage.get_all_studies()
+        for trial in journal_storage.get_all_trials(study._study_id)
+    ]
     states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     return {t.number: json.dumps([t.values, t.user_attrs.get("likeness")]) for t in trials if t.state in states}
 

@@ -76,8 +76,8 @@ def _model(kind: str) -> Model:
     ops, shape, dtype, rate = KINDS[kind]
     variant = Variant("ort-cpu", "ort", {}, {}, (), "float32", False, 1, 1e-3)
     about: dict[str, Any] = {"sample_dtype": dtype, "rate": rate}
-    made = Bundle("n", {"kind": "c"}, "0", list("abc"), {"logits": 3}, ops, shape, True, [variant], **about)
-    return Model(made, variant, _Session())  # type: ignore[arg-type]
+    bundle = Bundle("n", {"kind": "c"}, "0", list("abc"), {"logits": 3}, ops, shape, True, [variant], **about)
+    return Model(bundle, variant, _Session())  # type: ignore[arg-type]
 
 
 MODELS = {kind: _model(kind) for kind in KINDS}
@@ -100,12 +100,12 @@ def _given(value: Any) -> Any:
 def asked(data: bytes) -> None:
     """What an app may give to ``predict``, by the kind of student."""
     try:
-        found = json.loads(data)
+        document = json.loads(data)
     except (ValueError, RecursionError):
         return
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         return
-    kind, value = next(iter(found.items()), ("", None))
+    kind, value = next(iter(document.items()), ("", None))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         MODELS.get(kind, MODELS["numbers"]).predict(_given(value))

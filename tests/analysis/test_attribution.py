@@ -81,12 +81,12 @@ def test_a_quantizing_pass_starts_from_the_float_stage_before_it_and_a_cast_from
         "compress": [{"kind": "int8_ptq"}, {"kind": "channel_prune", "epochs": 1}, {"kind": "int8_qat", "epochs": 1}],
     }
     targets = [target.load(name) for name in ("ort-cpu", "ort-cuda")]
-    made = planner.of_recipe(recipe.parse(table, "r"), targets, "data", 100)
-    before = attribution.parents(made, "ort-cpu")
+    plan = planner.of_recipe(recipe.parse(table, "r"), targets, "data", 100)
+    before = attribution.parents(plan, "ort-cpu")
     quantized = {name: start for name, start in before.items() if name.startswith("int8")}
     assert before["fp32"] is None and before["fp32-pruned"] == "fp32"
     assert sorted(map(str, quantized.values())) == ["fp32", "fp32-pruned"]
-    assert attribution.parents(made, "ort-cuda")["fp16"] == "fp32-pruned"
+    assert attribution.parents(plan, "ort-cuda")["fp16"] == "fp32-pruned"
 
 
 def test_the_page_draws_a_waterfall_of_each_kind_and_a_table() -> None:

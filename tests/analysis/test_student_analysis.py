@@ -87,9 +87,9 @@ def test_samples_lie_beside_the_bundle_and_not_in_it(plain: dict[str, Any], plac
     assert not any("samples.html" in name for name in files(place / "out"))
     assert [p for p in place.iterdir() if p.name.startswith(".")] == [], "nothing half is left"
     terminal = Console(width=200)
-    with terminal.capture() as said:
+    with terminal.capture() as capture:
         terminal.print(console.build_table(plain, place / "out", cached=False))
-    assert str(page) in said.get()
+    assert str(page) in capture.get()
 
 
 def test_explain_trains_what_is_missing_and_goes_on_after_a_kill(plain: dict[str, Any], place: Path) -> None:

@@ -576,9 +576,9 @@ TSVS = {
 @pytest.mark.parametrize("ending", [".tsv", ".tsv.gz"])
 def test_texts_that_are_none(data: bytes, ending: str, tmp_path: Path) -> None:
     source = tsv(tmp_path / f"a{ending}", gzip.compress(data) if ending.endswith("gz") else data)
-    with pytest.raises(DataError, match=f"data.path: a{ending}") as told:
+    with pytest.raises(DataError, match=f"data.path: a{ending}") as caught:
         source.load()
-    assert len(str(told.value)) < 10_000
+    assert len(str(caught.value)) < 10_000
 
 
 GZIP = gzip.compress(LINES)

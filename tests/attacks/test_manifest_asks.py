@@ -184,8 +184,8 @@ def test_what_nobody_could_run_is_not_verified(own: dict[str, Any], stranger: Pa
 
 def test_every_backend_has_its_rules_and_every_target_keeps_them() -> None:
     for name in target.names():
-        made = target.load(name)
-        for kind, options in ((made.backend, made.options), *made.also.items()):
+        loaded_target = target.load(name)
+        for kind, options in ((loaded_target.backend, loaded_target.options), *loaded_target.also.items()):
             allowed.check(manifest.named(kind), options, name)
 
 

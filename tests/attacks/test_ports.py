@@ -134,9 +134,9 @@ def written(made: ov.Model) -> dict[str, bytes]:
 @pytest.mark.parametrize("kind", ["u1", "u2", "u4", "i4", "nf4", "bf16", "f8e4m3", "f8e5m2", "f4e2m1", "string"])
 def test_openvino_types_that_numpy_lacks(kind: str, tmp_path: Path) -> None:
     for files in (ir(kind, "string" if kind == "string" else "f32"), ir("string" if kind == "string" else "f32", kind)):
-        with pytest.raises(ExportError, match=rf"no array of this type; found '{kind}'") as told:
+        with pytest.raises(ExportError, match=rf"no array of this type; found '{kind}'") as caught:
             Openvino().open(files)
-        assert told.value.where in ("input", "logits")
+        assert caught.value.where in ("input", "logits")
     golden = {"input": np.eye(2, dtype=np.float32)}, {"logits": np.eye(2, dtype=np.float32)}
     one = Variant("one", "openvino", {}, files, (), "float32", False, 1, 1e-3, golden=golden)
     about = Bundle("n", {"kind": "classification"}, "0" * 64, "ab", {"logits": 2}, [], [2], True, [one])

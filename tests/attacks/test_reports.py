@@ -187,8 +187,8 @@ def test_report_is_refused_and_the_bundle_opens(name: str, tmp_path: Path, capfd
     assert edgekd.load(folder).predict(np.ones(2, np.float32)).index == 2
     for line, code in (["inspect"], 0), (["report", "--out", str(tmp_path / "page.html")], 5):
         assert cli.run([*line, str(folder)]) == code, name
-        said = capfd.readouterr().err
-        assert "Traceback" not in said and (code == 0 or "report.json" in said)
+        printed = capfd.readouterr().err
+        assert "Traceback" not in printed and (code == 0 or "report.json" in printed)
     assert not (tmp_path / "page.html").exists()
 
 
@@ -196,8 +196,8 @@ def test_report_is_refused_and_the_bundle_opens(name: str, tmp_path: Path, capfd
 def test_samples_that_are_off(text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = bundle(tmp_path / "net", {"report.json": json.dumps(GOLDEN).encode(), "samples.json": FILES[text]})
     assert cli.run(["report", str(folder), "--out", str(tmp_path / "page.html")]) == 5
-    said = capfd.readouterr().err
-    assert "Traceback" not in said and "samples.json" in said
+    printed = capfd.readouterr().err
+    assert "Traceback" not in printed and "samples.json" in printed
 
 
 def test_a_report_that_is_right_is_drawn_again(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ def stranger(folder: Path, ops: list[dict[str, Any]], shape: list[int], dtype: s
     data = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 20]> {text}').SerializeToString()
     one = Variant("one", "ort", {}, {"model.onnx": data}, (), "float32", False, 1, 1e-3, golden=GOLDEN)
     about = {"task": {"kind": "classification"}, "heads": {"logits": 3}, "preprocess": ops, "sample_shape": shape}
-    made = Bundle("net", plan="0" * 64, labels="abc", shippable=True, variants=[one], sample_dtype=dtype, **about)  # type: ignore[arg-type]
-    bundles.write(folder / "b", made, {})
+    bundle = Bundle("net", plan="0" * 64, labels="abc", shippable=True, variants=[one], sample_dtype=dtype, **about)  # type: ignore[arg-type]
+    bundles.write(folder / "b", bundle, {})
     return folder / "b"
 
 
@@ -133,8 +133,8 @@ def test_columns_of_a_texts_names(tmp_path: Path) -> None:
 def opened(path: Path) -> Any:
     """As ``load`` does, but that no golden sample is held against its answer."""
     bundle = bundles.read(path)
-    found = open_variant(bundle, bundle.variants[0])
-    return Model(bundle, found.variant, found.session)
+    model = open_variant(bundle, bundle.variants[0])
+    return Model(bundle, model.variant, model.session)
 
 
 def test_a_text_is_no_number(tmp_path: Path) -> None:

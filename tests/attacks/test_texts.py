@@ -276,11 +276,11 @@ def test_no_path_of_a_bundle_holds_such_a_character(char: str) -> None:
 
 @pytest.fixture
 def own_streams(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    told = io.StringIO()
-    monkeypatch.setattr("sys.stderr", told)
+    buffer = io.StringIO()
+    monkeypatch.setattr("sys.stderr", buffer)
     monkeypatch.setattr(warnings, "formatwarning", streams._format_warning)
     streams.prepare()
-    yield told
+    yield buffer
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

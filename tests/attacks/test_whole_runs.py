@@ -117,9 +117,9 @@ def test_a_fault_is_told_by_the_name_that_the_user_knows(tmp_path: Path) -> None
     with injection.injected(injection.Injector()) as counted:
         disk.replace_folder(tmp_path / "out", FILES)
     for at in injection.points(counted, "lie"):
-        with injection.injected(injection.Injector("lie", at)), pytest.raises(ResourceError) as told:
+        with injection.injected(injection.Injector("lie", at)), pytest.raises(ResourceError) as caught:
             disk.replace_folder(tmp_path / "out", FILES)
-        assert str(told.value).startswith(f"{tmp_path}/out/")
+        assert str(caught.value).startswith(f"{tmp_path}/out/")
 
 
 def test_a_handle_that_fails_to_close_is_not_closed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

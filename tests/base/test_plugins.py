@@ -180,17 +180,17 @@ def test_a_users_own_share_is_shown_in_percent_and_its_values_are_no_classes(
     ],
 )
 def test_their_mistakes_are_told_like_ours(package: Path, family: str, table: dict[str, Any], said: str) -> None:
-    with pytest.raises(edgekd.EdgekdError, match=said) as told:
+    with pytest.raises(edgekd.EdgekdError, match=said) as caught:
         plugins.build(family, table, "here")
-    assert told.value.exit_code == 2
+    assert caught.value.exit_code == 2
 
 
 def test_a_target_asks_for_a_users_own_graph_pass(package: Path, tmp_path: Path) -> None:
     usual = (target.folder() / "ort-cpu.toml").read_text()
     (tmp_path / "mine.toml").write_text('passes = ["parts_of_mine.zoo:Signed"]\n' + usual)
     chosen = ["ort-cpu", str(tmp_path / "mine.toml")]
-    made = planner.of_recipe(recipe.parse(RECIPE, "r"), [target.load(name) for name in chosen], "data", 100)
-    exports = [step for step in made.steps.values() if step.kind == "export"]
+    plan = planner.of_recipe(recipe.parse(RECIPE, "r"), [target.load(name) for name in chosen], "data", 100)
+    exports = [step for step in plan.steps.values() if step.kind == "export"]
     assert len({step.key for step in exports}) == len(exports) == 2, "the one file for both"
     edgekd.build(RECIPE, targets=chosen, out=tmp_path / "out", cache=tmp_path / "cache")
     said = [onnx.load(next((tmp_path / "out" / name).glob("*.onnx"))).producer_name for name in ("ort-cpu", "mine")]

@@ -80,8 +80,11 @@ class Undone(nn.Module):
 def test_an_answer_that_is_no_number_is_named_and_not_kept(tmp_path: Path) -> None:
     x = np.tile(np.arange(8, dtype=np.float32)[:, None] + 1, 3)
     feed = Feed(from_splits([(x, np.arange(8) % 3)] * 3, "d"), (), Augment(views=1), 0)
-    said = ensemble.CachedOutputs(Store(tmp_path), "key", Undone(), feed, 0, "teacher2")
-    for ask, place in ((lambda: said.split("test"), "test"), (lambda: said.view(0), "train, view 0")):
+    cached_outputs = ensemble.CachedOutputs(Store(tmp_path), "key", Undone(), feed, 0, "teacher2")
+    for ask, place in (
+        (lambda: cached_outputs.split("test"), "test"),
+        (lambda: cached_outputs.view(0), "train, view 0"),
+    ):
         for _ in range(2):
             with pytest.raises(RecipeError, match=f"teacher2: .*not finite; found 'Inf for sample 4 of {place}'"):
                 ask()
@@ -127,10 +130,10 @@ def test_answers_by_head() -> None:
 
 def test_groups_make_labels() -> None:
     data = Made((8, 8, 1), classes=4, train=40, validation=8, test=8).load()
-    found = grouped(data, {"all": {}, "odd": {"even": [0, 2], "odd": [1, 3]}})
-    assert found.heads == {"all": 4, "odd": 2} and found.classes == (*data.classes, "even", "odd")
-    assert data.train.y is not None and found.train.y is not None
-    np.testing.assert_array_equal(found.train.y, np.stack([data.train.y, data.train.y % 2], axis=1))
+    dataset = grouped(data, {"all": {}, "odd": {"even": [0, 2], "odd": [1, 3]}})
+    assert dataset.heads == {"all": 4, "odd": 2} and dataset.classes == (*data.classes, "even", "odd")
+    assert data.train.y is not None and dataset.train.y is not None
+    np.testing.assert_array_equal(dataset.train.y, np.stack([data.train.y, data.train.y % 2], axis=1))
     one = grouped(data, {"odd": {"even": [0, 2], "odd": [1, 3]}})
     assert one.train.y is not None and one.train.y.shape == (40,) and one.heads == {"odd": 2}
 

@@ -111,9 +111,9 @@ class Secret(Endless):
 
 
 def _ring(name: str) -> Ring:
-    made = Ring([1, 2])
-    made.name = name  # type: ignore[attr-defined]
-    return made
+    ring = Ring([1, 2])
+    ring.name = name  # type: ignore[attr-defined]
+    return ring
 
 
 def _looped(value: int) -> Any:

@@ -112,14 +112,14 @@ def python(root: Path, *line: str, code: int = 0) -> str:
 
 
 def test_it_is_found_built_with_and_its_bundle_opens(place: Path) -> None:
-    told = json.loads(python(place, "bundle.py", "out").splitlines()[-1])
-    assert Path(told["file"]).is_relative_to(place), "the copy is what ran"
-    assert len(told["scores"]) == 10 and np.isfinite(told["scores"]).all()
-    assert told["verified"]
-    assert [(model["file"], model["ops"]) for model in told["models"]] == [("model.rev", [])]
-    assert [row["available"] for row in told["doctor"]] == [True]
-    assert "jinja2" in told["key"], "its runtime's version is in the key of what is measured"
-    assert told["passes"] == ["bias_of_matmul"]
+    document = json.loads(python(place, "bundle.py", "out").splitlines()[-1])
+    assert Path(document["file"]).is_relative_to(place), "the copy is what ran"
+    assert len(document["scores"]) == 10 and np.isfinite(document["scores"]).all()
+    assert document["verified"]
+    assert [(model["file"], model["ops"]) for model in document["models"]] == [("model.rev", [])]
+    assert [row["available"] for row in document["doctor"]] == [True]
+    assert "jinja2" in document["key"], "its runtime's version is in the key of what is measured"
+    assert document["passes"] == ["bias_of_matmul"]
 
 
 def test_its_facts_reach_what_a_bundle_holds(place: Path) -> None:

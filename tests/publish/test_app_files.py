@@ -17,10 +17,10 @@ FILES = {"ort": "cpu/model.onnx", "web": "cpu/model.onnx", "openvino": "vino/ope
 
 def made(settings: dict[str, Any]) -> dict[str, str]:
     specs = preprocess.specs([], np.zeros(4, np.float32))
-    told = About("net", [], (4,), "float32", specs, {"logits": ["a", "b"]}, True, FILES, settings=settings)
+    about = About("net", [], (4,), "float32", specs, {"logits": ["a", "b"]}, True, FILES, settings=settings)
     return {
         name: data.decode()
-        for name, data in examples.make(told, np.zeros(4, np.float32), {}).items()
+        for name, data in examples.make(about, np.zeros(4, np.float32), {}).items()
         if name[-4:] != ".bin"
     }
 

@@ -155,8 +155,8 @@ def test_of_many_classes_the_worst_are_shown(
     student = scores + 0.7 * rng.random(scores.shape)
     student[labels == 7] = np.roll(student[labels == 7], 1, axis=1)  # the seventh is always mistaken for the eighth
     changed = copy(document)
-    found = per_class(student, scores, labels, tuple(f"class {i}" for i in range(count)))
-    changed["details"]["agreement"] = found
+    by_class = per_class(student, scores, labels, tuple(f"class {i}" for i in range(count)))
+    changed["details"]["agreement"] = by_class
     page = report.html(changed, {})
     assert len(page) < 250_000
     body = page.split('<table class="classes">')[1].split("</table>")[0]

@@ -71,10 +71,10 @@ def test_load_predict_verify_bench_without_torch_and_silently(bundle: Path, targ
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(line, capture_output=True, text=True, env=env, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["accuracy"] > 0.9
-    assert found["checks"] >= 2
-    assert found["sent"] == []
+    document = json.loads(done.stdout.splitlines()[-1])
+    assert document["accuracy"] > 0.9
+    assert document["checks"] >= 2
+    assert document["sent"] == []
 
 
 def test_the_small_build_keeps_the_promises_that_do_not_need_time(bundle: Path) -> None:

@@ -81,11 +81,11 @@ def test_webgpu_answers_as_webassembly_and_never_falls_to_it_in_silence() -> Non
     x = {"x": np.random.default_rng(0).standard_normal((2, 2, 4, 4)).astype(np.float32)}
     try:
         backend.check()
-        found = backend.open(files).run(x)
+        outputs = backend.open(files).run(x)
     except UnavailableError as err:  # no Node, no package, no driver of a GPU
         pytest.skip(str(err))
     known = _base.make("ort_web", {}, "t").open(files).run(x)
-    np.testing.assert_allclose(found["scores"].astype(np.float32), known["scores"].astype(np.float32), atol=1e-4)
+    np.testing.assert_allclose(outputs["scores"].astype(np.float32), known["scores"].astype(np.float32), atol=1e-4)
     unknown = {"model.onnx": onnx.parser.parse_model(QUANTIZES).SerializeToString()}
     with pytest.raises(ExportError, match="assigned to the default CPU EP"):
         backend.open(unknown)

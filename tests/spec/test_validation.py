@@ -49,7 +49,7 @@ def test_an_unknown_key_lists_those_of_its_table() -> None:
 
 
 def test_switches_may_be_true_and_tables_are_frozen() -> None:
-    made = Inner(on=True, either=True)
-    assert made.on and made.either is True
+    inner = Inner(on=True, either=True)
+    assert inner.on and inner.either is True
     with pytest.raises(ValidationError, match="frozen"):
-        made.rate = 1.0
+        inner.rate = 1.0

@@ -278,11 +278,11 @@ def test_a_real_search_never_looks_at_the_test_split(
     out = tmp_path / "out"
     code = cli.run([*line, "--out", str(out), *(part for cut in cuts for part in ("--set", cut))])
     assert code == 0, capsys.readouterr().err
-    told = capsys.readouterr()
-    assert told.err.count("trial ") == 2 and "next:" in told.out
-    found = json.loads((tmp_path / "out.tune" / "tune.json").read_text())
-    assert all(trial["result"]["targets"]["ort-cpu"]["p50_ms"] > 0 for trial in found["trials"])
-    assert found["trials"][1]["shapes"]["ort-cpu"]["fp32"]["size_bytes"] > 0
+    printed = capsys.readouterr()
+    assert printed.err.count("trial ") == 2 and "next:" in printed.out
+    document = json.loads((tmp_path / "out.tune" / "tune.json").read_text())
+    assert all(trial["result"]["targets"]["ort-cpu"]["p50_ms"] > 0 for trial in document["trials"])
+    assert document["trials"][1]["shapes"]["ort-cpu"]["fp32"]["size_bytes"] > 0
     assert cli.run(["verify", str(out)]) == 0
     again = ["build", str(tmp_path / "out.tune" / "recipe.toml"), "--quick", "--out", str(out)]
     assert cli.run(again) == 0

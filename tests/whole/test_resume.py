@@ -101,8 +101,8 @@ def test_an_edited_factory_is_trained_anew(
     def build() -> dict[str, object]:
         line = ["build", "recipe.toml", "--target", "ort-cpu", "--out", "out", "--json", "--overwrite", "--quick"]
         assert cli.run(line) == 0
-        told = capsys.readouterr()
-        return {**json.loads(told.out), "said": told.err}
+        printed = capsys.readouterr()
+        return {**json.loads(printed.out), "said": printed.err}
 
     one = build()
     assert "student  loss" in str(one["said"])

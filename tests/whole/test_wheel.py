@@ -30,7 +30,7 @@ def test_targets_recipes_and_the_page_are_in_the_wheel(tmp_path: Path) -> None:
 
 def test_the_readme_says_what_was_measured() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    made = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks" / "table.py")], capture_output=True, text=True, check=True
     )
-    assert made.stdout.strip() in text, "run: python benchmarks/table.py --write"
+    assert completed.stdout.strip() in text, "run: python benchmarks/table.py --write"

@@ -145,8 +145,8 @@ def test_labels_may_be_names_in_arrays_and_in_batches(tmp_path: Path) -> None:
     assert data.classes == ("no", "yes") and data.test.y is not None and data.test.y[:4].tolist() == [0, 1, 0, 1]
     x = RNG.normal(size=(12, 3)).astype(np.float32)
     pairs = [(x[:6], words[np.arange(6) % 2]), (x[6:], words[np.arange(6) % 2])]
-    found = from_splits((pairs, pairs[::-1], (x, words[np.arange(12) % 2])), "data")
-    assert found.classes == ("no", "yes") and np.array_equal(found.train.x, found.validation.x)
+    dataset = from_splits((pairs, pairs[::-1], (x, words[np.arange(12) % 2])), "data")
+    assert dataset.classes == ("no", "yes") and np.array_equal(dataset.train.x, dataset.validation.x)
 
 
 def test_clips_take_the_same_labels(tmp_path: Path) -> None:

@@ -52,11 +52,11 @@ def test_the_fingerprint_follows_every_file_and_not_the_place(tmp_path: Path) ->
     save(tmp_path / "b" / "test.tsv", ROWS[:9])
     assert a.fingerprint() != b.fingerprint()
     (tmp_path / "vocab.txt").write_text("\n".join([*NEEDED, "film"]))
-    own = Text(str(tmp_path / "a"), tokenizer=str(tmp_path))
-    before = own.fingerprint()
+    text = Text(str(tmp_path / "a"), tokenizer=str(tmp_path))
+    before = text.fingerprint()
     assert before != a.fingerprint()
     (tmp_path / "vocab.txt").write_text("\n".join([*NEEDED, "poor"]))
-    assert own.fingerprint() != before
+    assert text.fingerprint() != before
 
 
 def test_labels_may_be_names_and_classes_may_have_them(tmp_path: Path) -> None:

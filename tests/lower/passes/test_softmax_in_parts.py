@@ -36,8 +36,8 @@ def student() -> Student:
 def test_only_where_it_is_asked_for_and_with_the_same_answers(student: Student, opset: int) -> None:
     usual = to_onnx(student, opset=opset, metadata={})
     parts = to_onnx(student, opset=opset, metadata={}, asked=("softmax_in_parts",))
-    found = Counter(node.op_type for node in onnx.load_from_string(parts).graph.node)
-    assert (found["Softmax"], found["Exp"], found["ReduceSum"]) == (0, 2, 2)
+    counts = Counter(node.op_type for node in onnx.load_from_string(parts).graph.node)
+    assert (counts["Softmax"], counts["Exp"], counts["ReduceSum"]) == (0, 2, 2)
     assert Counter(node.op_type for node in onnx.load_from_string(usual).graph.node)["Softmax"] == 2
     x = {"x": 10 * np.random.default_rng(0).standard_normal((3, 6, 5), dtype=np.float32)}
     said = [
