@@ -127,12 +127,28 @@ def test_a_package_exports_what_it_names(door: Path) -> None:
     assert all(hasattr(package, name) for name in package.__all__)
 
 
-@pytest.mark.parametrize("folder", sorted({*plugins.FAMILIES.values()} - {"edgekd.runtime.backends"}))
+@pytest.mark.parametrize("folder", plugins.FAMILIES.values())
 def test_a_plugin_family_exports_its_protocol(folder: str) -> None:
     """An author of a plugin imports from the package, never from one of its inner modules."""
     package = importlib.import_module(folder)
     protocols = [name for name in package.__all__ if getattr(getattr(package, name), "_is_protocol", False)]
     assert protocols, f"{folder} exports no Protocol"
+
+
+def full_imports(path: Path) -> Iterator[str]:
+    """Every imported name of edgekd's with its module: ``from edgekd.a import _b`` is ``edgekd.a._b``."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("edgekd."):
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_inner_modules_stay_inside_their_package(path: Path) -> None:
+    for module in full_imports(path):
+        package, _, name = module.rpartition("._")
+        if name and package.startswith("edgekd."):
+            assert path.is_relative_to(ROOT.joinpath(*package.split(".")[1:])), f"{module}: import it from {package}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
