@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from edgekd.base.errors import UnavailableError
-from edgekd.runtime import backends
+from edgekd.runtime import backend as backends
 
 Options = Mapping[str, Any]
 

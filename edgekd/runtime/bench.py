@@ -31,8 +31,9 @@ from edgekd.base.child_limits import Limits
 from edgekd.base.disk import disk, temporary, write_synced
 from edgekd.base.errors import EdgekdError, UsageError
 from edgekd.document import bench as documents
-from edgekd.runtime import backends, conditions, throughput
-from edgekd.runtime.backends import Apart, Array, SelfTimed, Session
+from edgekd.runtime import backend as backends
+from edgekd.runtime import conditions, throughput
+from edgekd.runtime.backend import Apart, Array, SelfTimed, Session
 from edgekd.runtime.conditions import Conditions
 from edgekd.runtime.left import check_outcome, read_left, tell_error
 

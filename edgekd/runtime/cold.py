@@ -17,7 +17,8 @@ from edgekd.base import confined
 from edgekd.base.disk import disk, write_synced
 from edgekd.base.errors import EdgekdError
 from edgekd.document.bench import Cold
-from edgekd.runtime import backends, bench, left
+from edgekd.runtime import backend as backends
+from edgekd.runtime import bench, left
 from edgekd.runtime.bench import BenchJob
 
 RESULT = "cold.json"

@@ -14,8 +14,9 @@ from edgekd.base import host
 from edgekd.base.errors import EdgekdError
 from edgekd.document.bench import Cold
 from edgekd.document.kernel import Kernel
-from edgekd.runtime import backends, cold, remote
+from edgekd.runtime import backend as backends
 from edgekd.runtime import bench as benching
+from edgekd.runtime import cold, remote
 from edgekd.runtime.bench import BenchJob, BenchResult
 from edgekd.runtime.devices import find
 
