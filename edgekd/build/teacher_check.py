@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +33,6 @@ def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
     order, wrong = np.arange(scores.shape[1]), []
     for head, where in columns(heads).items():
         own = labels_of(labels, heads, head)
-        assert own is not None
         told = own >= 0
         found = standing(scores[told, where].argmax(1), own[told], heads[head])
         if found is None:
@@ -46,7 +47,7 @@ def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
             offset = columns(workspace.heads)[head].start if head in workspace.heads else 0
             classes = workspace.classes[offset : offset + heads[head]]
             order[where] = where.start + np.array(found.order)
-            wrong.append((found, f"the {named} has its classes in another order: {_map(found, classes)}", named))
+            wrong.append((found, f"the {named} has its classes in another order: {_map(found.order, classes)}", named))
     if wrong:
         _tell(workspace, name, [int(i) for i in order], wrong)
 
@@ -65,8 +66,7 @@ def _tell(workspace: Workspace, name: str, order: list[int], wrong: list[tuple[S
         workspace.note(f"{said}? {share}{worse}; if that is the class order, set {right}")
 
 
-def _map(found: Standing, classes: tuple[str, ...]) -> str:
+def _map(order: Sequence[int], classes: tuple[str, ...]) -> str:
     """Which column means which class, of those that stand elsewhere."""
-    assert found.order is not None
-    moved = [f"class {classes[i]!r} is its column {column}" for i, column in enumerate(found.order) if column != i]
+    moved = [f"class {classes[i]!r} is its column {column}" for i, column in enumerate(order) if column != i]
     return ", ".join(moved[:SHOWN]) + (f" and {len(moved) - SHOWN} more" if len(moved) > SHOWN else "")

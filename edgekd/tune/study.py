@@ -337,8 +337,7 @@ class Study:
     def _draw(self, knob: Knob) -> Any:
         if knob.choices is not None:
             return knob.choices[int(self._rng.integers(len(knob.choices)))]
-        assert knob.low is not None and knob.high is not None
-        low, high = float(knob.low), float(knob.high)
+        low, high = map(float, knob.ends)
         if knob.log:
             value = float(np.exp(self._rng.uniform(np.log(low), np.log(high))))
         else:
@@ -354,12 +353,11 @@ def _suggest(trial: optuna.Trial, key: str, knob: Knob) -> Any:
     if knob.choices is not None:
         value = trial.suggest_categorical(key, [search_space.spell(choice) for choice in knob.choices])
     else:
-        assert knob.low is not None and knob.high is not None
+        low, high = knob.ends
         if search_space.whole_numbers(knob):
-            low, high = int(knob.low), int(knob.high)
-            value = trial.suggest_int(key, low, high, step=int(knob.step or 1), log=knob.log)
+            value = trial.suggest_int(key, int(low), int(high), step=int(knob.step or 1), log=knob.log)
         else:
-            value = trial.suggest_float(key, float(knob.low), float(knob.high), step=knob.step, log=knob.log)
+            value = trial.suggest_float(key, float(low), float(high), step=knob.step, log=knob.log)
     return search_space.unspell(knob, value)
 
 
