@@ -192,7 +192,10 @@ class Study:
             self.study = optuna.create_study(
                 storage=storage, study_name=name, directions=list(DIRECTIONS), load_if_exists=True
             )
+            names = optuna.get_all_study_names(storage)
         before = len(self.trials())
+        self.begins = not before
+        self.others = [other for other in names if other != name]
         self._rng = np.random.default_rng([seed, before])
         self.study.sampler = optuna.samplers.TPESampler(seed=seed + before, n_startup_trials=8)
         if not before:
