@@ -33,8 +33,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from edgekd.base import confined, errors, pipes, reader
-from edgekd.base.child_limits import GB, Limits
+from edgekd.base import confined, errors, pipes, reader, units
+from edgekd.base.child_limits import Limits
 from edgekd.base.disk import temporary
 from edgekd.base.errors import EdgekdError, Failure, IntegrityError, ResourceError, UnavailableError
 
@@ -236,7 +236,7 @@ class _Child:
         if now > self.heard + limits.silence:
             raise self._passed(f"took longer than {limits.silence:.3g} s")
         if memory_of(self.process.pid) > limits.memory:
-            raise self._passed(f"took more memory than {limits.memory / GB:.3g} GB")
+            raise self._passed(f"took more memory than {units.in_gb(limits.memory)}")
 
     def _passed(self, what: str) -> IntegrityError:
         return IntegrityError(f"{what}, and was ended", where=_place(self.where, self.at), hint=MORE)

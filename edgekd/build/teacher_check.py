@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base import units
 from edgekd.base.errors import RecipeError
 from edgekd.base.heads import SINGLE, columns, labels_of
 from edgekd.build.plan import TeachStep
@@ -40,8 +41,8 @@ def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
         named = name if head == SINGLE or len(workspace.heads) < 2 else f"{name} ({head})"
         if found.at_chance:
             workspace.note(
-                f"the {named} is no better than chance on validation: it names {found.accuracy:.1%} right, and answers "
-                f"that know nothing of the sample would {found.chance:.1%}"
+                f"the {named} is no better than chance on validation: it names {units.share(found.accuracy)} right, "
+                f"and answers that know nothing of the sample would {units.share(found.chance)}"
             )
         if found.order is not None and workspace.plan.get(name, TeachStep).schedule is None:
             offset = columns(workspace.heads)[head].start if head in workspace.heads else 0
@@ -58,7 +59,8 @@ def _tell(workspace: Workspace, name: str, order: list[int], wrong: list[tuple[S
     keys = [before[i] for i in order] if before is not None else order
     right = f"{name}.classes = {keys}" if len(keys) <= LISTED else f"{name}.classes says for each class its column"
     for found, said, _ in wrong:
-        share = f"as they are it names {found.accuracy:.1%} right, in the likely order {found.ordered:.1%}"
+        now, then = units.share(found.accuracy), units.share(found.ordered)
+        share = f"as they are it names {now} right, in the likely order {then}"
         worse = ", which is worse than chance" if found.accuracy < found.chance else ""
         if found.surely:
             hint = f"set {right}"

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from edgekd.base import units
 from edgekd.base.errors import ExportError
 from edgekd.compress import _groups, _latency
 from edgekd.compress._base import Context, clock_of
@@ -132,7 +133,7 @@ class ChannelPrune(Structural):
         sizes = ", ".join(f"{g.path} {g.size}" for g in groups)
         others = f"; {_groups.told(whole)}" if whole else ""
         return ExportError(
-            f"no layer can lose {self._gone:.0%} of its channels ({sizes}): where they keep a multiple of "
+            f"no layer can lose {units.share(self._gone, 0)} of its channels ({sizes}): where they keep a multiple of "
             f"{multiple}, and {self.keep} at least, all of them is the nearest{others}",
             where="channel_prune",
             hint="a larger ratio, or a smaller multiple or keep",

@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from edgekd.base import closure, pipes, reader
+from edgekd.base import closure, pipes, reader, units
 from edgekd.base.disk import temporary
 from edgekd.base.errors import KINDS, DeviceError, EdgekdError, ResourceError
 from edgekd.document import machine, reply
@@ -182,7 +182,7 @@ class Remote:
 
     def _check_room(self, needed: int) -> None:
         if needed > self.hello["free"]:
-            found, allowed = (f"{count / 1e6:.0f} MB" for count in (self.hello["free"], needed))
+            found, allowed = (units.size(count) for count in (self.hello["free"], needed))
             raise ResourceError("the device's disk has too little room", where=self.name, found=found, allowed=allowed)
 
     def _ask(self, request: Mapping[str, Any], data: bytes = b"") -> tuple[Any, bytes]:
