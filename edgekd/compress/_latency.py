@@ -110,7 +110,7 @@ def fit(
             raise ExportError(
                 "can't be made so fast",
                 where=where,
-                found=f"{units.in_ms(goal)} of {units.in_ms(known[0])} wanted, {units.in_ms(min(known.values()))} reached",
+                found="{} of {} wanted, {} reached".format(*map(units.in_ms, (goal, known[0], min(known.values())))),
             )
         high = fast[0]
         low = max(i for i in known if i < high)
