@@ -176,7 +176,7 @@ def test_a_build_says_how_many_texts_are_cut() -> None:
     x = np.array(["a b", "a b a", "a b a b", "b b b b b"], dtype=object)
     data = Dataset(*[Split(x, np.arange(4) % 2) for _ in range(3)], ("c", "d"), ())
     (told,) = reading.notes(Feed(data, TEXT, Augment(), 0))
-    assert "2 of 4 training texts (50.0%) are longer than the 5 tokens" in told
+    assert "2 of 4 training texts (50.0 %) are longer than the 5 tokens" in told
     assert reading.notes(Feed(data, [{**TEXT[0], "length": 7}], Augment(), 0)) == ()
 
 

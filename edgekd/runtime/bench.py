@@ -157,6 +157,16 @@ class BenchJob:
     profile: bool = False
     limits: Limits | None = None
 
+    def compiler(self, **options: Any) -> backends.Backend:
+        """The backend that opens the candidates, with some options of its own.
+
+        A job travels to another process as plain data: here, where it runs, its options are parsed.
+
+        Raises:
+            TargetError, UnavailableError: as ``backend.make`` does.
+        """
+        return backends.make(self.backend, {**self.options, **options}, self.where)
+
 
 @dataclass(frozen=True)
 class BenchResult:
@@ -195,7 +205,7 @@ def bench_in_process(job: BenchJob) -> BenchResult:
         UnavailableError, IntegrityError, ExportError, UsageError: as the backend does.
     """
     host.check_isa(job.isa, job.where)
-    backend = backends.make(job.backend, job.options, job.where)
+    backend = job.compiler()
     batch = next((len(a) for a in job.inputs.values() if a.ndim), 1) if job.batch is None else job.batch
     confined.at(f"opening it on {job.backend}")
     sessions = {name: backend.open(files, batch) for name, files in job.candidates.items()}
@@ -225,9 +235,10 @@ def _rate(job: BenchJob) -> float | None:
     """Runs a second in several streams, compiled for them where the backend has that option."""
     if job.streams == 1:
         return None
-    takes = hasattr(backends.make(job.backend, job.options, job.where), "streams")
-    options = {**job.options, "streams": job.streams} if takes else job.options
-    session = backends.make(job.backend, options, job.where).open(job.candidates[job.baseline], job.batch)
+    backend = job.compiler()
+    if hasattr(backend, "streams"):
+        backend = job.compiler(streams=job.streams)
+    session = backend.open(job.candidates[job.baseline], job.batch)
     return throughput.rate(session, job.inputs, job.streams, job.min_seconds)
 
 

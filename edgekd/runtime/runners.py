@@ -72,11 +72,11 @@ class LocalRunner:
         return host.isa()
 
     def kernels(self, job: BenchJob, *, quick: bool) -> dict[str, list[Kernel] | None]:
-        return kernels(backends.make(job.backend, job.options, job.where), job.candidates, job.inputs, quick=quick)
+        return kernels(job.compiler(), job.candidates, job.inputs, quick=quick)
 
     def glance(self, job: BenchJob) -> float:
         """In this process: a process of its own would take longer than the runs."""
-        backend = backends.make(job.backend, job.options, job.where)
+        backend = job.compiler()
         run = benching.runner(backend.open(job.candidates[job.baseline], job.batch), job.inputs)
         taken: list[int] = []
         while len(taken) < job.min_samples or sum(taken) < job.min_seconds * 1e9:

@@ -178,6 +178,17 @@ class Knob(Frozen):
                 raise ValueError("log needs low above 0, and no step")
         return self
 
+    @property
+    def ends(self) -> tuple[int | float, int | float]:
+        """Low and high of a range.
+
+        Raises:
+            ValueError: the knob has choices.
+        """
+        if self.low is None or self.high is None:
+            raise ValueError("a knob of choices has no ends")
+        return self.low, self.high
+
 
 class Recipe(Frozen):
     """A whole recipe. ``losses`` and ``compress`` hold plugin tables; their keys are checked when they are built."""

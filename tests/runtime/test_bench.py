@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgekd.base import child, errors
+from edgekd.base import errors, pipes
 from edgekd.base.errors import EdgekdError, IntegrityError, ResourceError, TargetError, UnavailableError, UsageError
 from edgekd.runtime import bench
 from edgekd.runtime.backend import Array, Port
@@ -224,9 +224,9 @@ def test_an_error_of_the_child_is_raised_here(
 def test_a_crash_of_the_child_is_told(
     monkeypatch: pytest.MonkeyPatch, script: str, error: type[EdgekdError], message: str
 ) -> None:
-    start = child.subprocess.Popen
+    start = pipes.subprocess.Popen
     monkeypatch.setattr(
-        child.subprocess, "Popen", lambda command, **kwargs: start([sys.executable, "-c", script], **kwargs)
+        pipes.subprocess, "Popen", lambda command, **kwargs: start([sys.executable, "-c", script], **kwargs)
     )
     with pytest.raises(error, match=message):
         bench_in_subprocess(job())
