@@ -108,6 +108,6 @@ def test_few_doors_lead_to_a_parser(parser: str) -> None:
 
 
 def test_the_count_sees_another_name_of_the_parser() -> None:
-    text = "from edgekd.runtime.backends import _base as b\nfrom edgekd.base.plugins import build as x\nb.make(1)\nx(2)"
+    text = "from edgekd.runtime import backend as b\nfrom edgekd.base.plugins import build as x\nb.make(1)\nx(2)"
     names = [name for name, _ in calls(ast.parse(text), "")]
     assert names == ["edgekd.runtime.backend.make", "edgekd.base.plugins.build"]

@@ -38,7 +38,7 @@ def judged(contender: Contender, budget: Budget, teacher: float) -> Verdicts:
     measured: Any = {"t": SimpleNamespace(contenders=lambda: [contender], evaluation=evaluation)}
     choice = choose([contender], budget, teacher, lambda a, b: (1.0, 1.0, 1.0))
     record = budget_record(contender, budget, teacher, (0.0, 0.0))
-    page = view._budget(record, MetricText("accuracy"))
+    page = view._budget(record, MetricText("accuracy", share=True))
     return Verdicts(choice, trial._result(budget, 0, measured, {"t": choice}), record, page)
 
 
