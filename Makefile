@@ -1,8 +1,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FAST := tests/test_laws.py tests/decide tests/base
 
-.PHONY: demo test check suite lint types clean
+.PHONY: demo test check suite fast docs lint types clean
 
 # The main job, from nothing: set up, build the built-in recipe for OpenVINO, print the table.
 demo: $(VENV)/ready
@@ -21,6 +22,15 @@ check: $(VENV)/ready
 suite: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
+# The laws and the unit tests that are quick: in under a minute.
+fast: $(VENV)/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(FAST)
+
+# Strict: a broken link, a missing anchor or a page that no one lists fails.
+docs: $(VENV)/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open build/docs/index.html"
+
 lint: $(VENV)/ready
 	$(BIN)/ruff check --fix edgekd tests benchmarks
 	$(BIN)/ruff format edgekd tests benchmarks
@@ -32,6 +42,10 @@ types: $(VENV)/ready
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	touch $@
+
+$(VENV)/docs: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	touch $@
 
 clean:
