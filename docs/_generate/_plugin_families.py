@@ -55,8 +55,10 @@ def _kind(family: str, kind: str) -> str:
 
 
 def _formula(text: str) -> str:
-    """Formulas of docstrings hold stars that are products, and underscores."""
-    return text.replace("*", "\\*").replace("||", "\\|\\|")
+    """Formulas of docstrings hold stars that are products, and bars."""
+    parts = text.split("`")
+    parts[::2] = [part.replace("*", "\\*").replace("||", "\\|\\|") for part in parts[::2]]
+    return "`".join(parts)
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
