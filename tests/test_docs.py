@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import edgekd
@@ -266,7 +267,10 @@ def test_references_hold_every_key_of_the_code(generators: Any) -> None:
     for family in set(plugins.FAMILIES) - {"passes"}:
         for kind in plugins.kinds(family):
             assert f"### {kind} {{#{family}-{kind}}}" in families
-    assert "| `--max-latency-ms FLOAT RANGE` | p50 on each target. |" in generators("_commands").reference()
+    options = generators("_commands").reference()
+    for name, command in commands.commands.items():
+        assert f"## edgekd {name}\n" in options
+        assert all(f"`{option.opts[0]}" in options for option in command.params if isinstance(option, click.Option))
 
 
 def test_a_key_of_report_json_without_a_meaning_fails(
