@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from edgekd.base import bootstrap
 from edgekd.base.errors import DivergedError
 from edgekd.build import distil, parsed_recipe, planner
 from edgekd.build.ensemble import TeacherOutputs
@@ -16,7 +17,6 @@ from edgekd.build.torch_reference import TorchReference
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.learn.student import Student
-from edgekd.metrics import _bootstrap as bootstrap
 
 Explained = Mapping[str, Trained | None]  # by loss; None where the training without it diverged
 SPLITS = ("validation", "test")

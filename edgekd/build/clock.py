@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgekd.build.target_runtime import TargetRuntime
-from edgekd.compress._base import Clock
+from edgekd.compress import Clock
 from edgekd.learn.student import Student, evaluated
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime import bench

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base import bootstrap
 from edgekd.base.preprocess import Inputs
 from edgekd.learn.feed import Feed, some
-from edgekd.metrics import _bootstrap as bootstrap
-from edgekd.metrics._base import PerSample
-from edgekd.metrics._evaluator import Evaluator
+from edgekd.metrics import Evaluator, PerSample
 from edgekd.runtime import batches
 from edgekd.runtime.backends._base import Session
 

@@ -15,13 +15,12 @@ from edgekd.base.notes import Progress
 from edgekd.build import network_key
 from edgekd.build.plan import Plan, Step
 from edgekd.build.store import Store
-from edgekd.compress._base import Clock
+from edgekd.compress import Clock
 from edgekd.learn import nets, train
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term
 from edgekd.learn.student import Student, TensorSpec
-from edgekd.metrics._base import Metric
-from edgekd.metrics._evaluator import Evaluator
+from edgekd.metrics import Evaluator, Metric
 from edgekd.spec.recipe import Recipe
 
 if TYPE_CHECKING:

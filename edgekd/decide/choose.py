@@ -87,21 +87,10 @@ def choose(
     def told(name: str, verdict: str, against: str, how: Collection[str]) -> str:
         return f"{verdict}; {reasons(name, against, how)}" if reasons else verdict
 
-    verdicts: dict[str, str] = {}
-    excluded = {c.name: _excluded(c, wishes, teacher_value) for c in contenders}
-    may_ship = [c for c in contenders if excluded[c.name][0] is None]
-    dense = next((c for c in may_ship if c.name == "fp32"), None)
-    left: list[Contender] = []
-    for contender in contenders:
-        why, how = excluded[contender.name]
-        if why is None and dense is not None:
-            why, how = _slower(contender, dense, ratio)
-            if why and budget is not None and budget.prefer != "latency":
-                why += " (while fp32 is inside the budget that never ships: prefer chooses among the others)"
-        if why:
-            verdicts[contender.name] = told(contender.name, why, "fp32", how)
-        else:
-            left.append(contender)
+    prefer = "latency" if budget is None else budget.prefer
+    dense, barred = _barred(contenders, wishes, teacher_value, prefer, ratio)
+    left = [c for c in contenders if c.name not in barred]
+    verdicts = {name: told(name, why, "fp32", how) for name, (why, how) in barred.items()}
     outside = frozenset(verdicts)
     if not left and wishes is None:  # a gate is only reported: the dense one goes into the bundle
         return Choice("fp32", f"nothing passed; fp32: {verdicts['fp32']}", verdicts, outside)
@@ -109,7 +98,6 @@ def choose(
         reason = "; ".join(f"{name}: {why}" for name, why in verdicts.items())
         return Choice(None, f"nothing is inside the budget: {reason}", verdicts, outside)
     fastest = min(left, key=lambda c: c.p50_ms)
-    prefer = "latency" if budget is None else budget.prefer
     best = max(contender.value for contender in left)
     tie = {
         "latency": [c for c in left if _ties(c, fastest, ratio)],
@@ -154,6 +142,28 @@ def budget_record(
         },
         "met": not shortfalls(contender, budget, teacher_value),
     }
+
+
+def _barred(
+    contenders: Sequence[Contender],
+    wishes: Budget | None,
+    teacher_value: float,
+    prefer: str,
+    ratio: Callable[[str, str], Ratio],
+) -> tuple[Contender | None, dict[str, tuple[str, list[str]]]]:
+    """Dense fp32 where it may ship; and of each candidate that may not: why in words, and what that is about."""
+    excluded = {c.name: _excluded(c, wishes, teacher_value) for c in contenders}
+    dense = next((c for c in contenders if c.name == "fp32" and excluded[c.name][0] is None), None)
+    barred = {}
+    for contender in contenders:
+        why, how = excluded[contender.name]
+        if why is None and dense is not None:
+            why, how = _slower(contender, dense, ratio)
+            if why and prefer != "latency":
+                why += " (while fp32 is inside the budget that never ships: prefer chooses among the others)"
+        if why:
+            barred[contender.name] = why, how
+    return dense, barred
 
 
 def _excluded(contender: Contender, budget: Budget | None, teacher_value: float) -> tuple[str | None, list[str]]:

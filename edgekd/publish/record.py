@@ -27,7 +27,7 @@ from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.decide import choose, doubts, fallbacks
 from edgekd.decide.choose import Choice
-from edgekd.metrics._make import metric_name, metric_of_teacher, per_class
+from edgekd.metrics import metric_name, metric_of_teacher, per_class
 from edgekd.publish import examples, sbom
 from edgekd.runtime import bench as benching
 from edgekd.runtime import decisions, golden, parity

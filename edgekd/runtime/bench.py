@@ -378,14 +378,8 @@ def read_result(
     if len(set(counts.values())) > 1 or counts[job.baseline] < job.min_samples:
         raise error("not equally many samples", where=place, found=counts, allowed=f"{job.min_samples} or more of each")
     told, parts = found["conditions"], found["parts"]
-    conditions = Conditions(
-        others=told["others"],
-        stolen=told["stolen"],
-        celsius=_pair(told["celsius"]),
-        megahertz=_pair(told["megahertz"]),
-        joules=told["joules"],
-        seconds=told["seconds"],
-    )
+    ends = _pair(told["celsius"]), _pair(told["megahertz"])
+    conditions = Conditions(told["others"], told["stolen"], *ends, told["joules"], told["seconds"])
     samples = {name: np.array(taken, np.int64) for name, taken in found["samples"].items()}
     kernels = cast("list[dict[str, Any]] | None", found["kernels"])
     return BenchResult(

@@ -32,7 +32,7 @@ from edgekd.document import machine, reply
 from edgekd.document.bench import Cold
 from edgekd.runtime import agent, bench, cold, left
 from edgekd.runtime.bench import BenchJob, BenchResult, Found
-from edgekd.runtime.devices._base import LONGEST, Device
+from edgekd.runtime.devices import LONGEST, Device
 
 OLDEST = (3, 11)  # Python
 PATIENCE = 30.0  # seconds without a sign of life, after which the device is gone

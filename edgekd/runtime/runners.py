@@ -18,7 +18,7 @@ from edgekd.runtime import bench as benching
 from edgekd.runtime import cold, remote
 from edgekd.runtime.backends import _base
 from edgekd.runtime.bench import BenchJob, BenchResult
-from edgekd.runtime.devices._find import find
+from edgekd.runtime.devices import find
 
 LOW = 10  # the percentile of a glance
 QUICK_KERNELS = 0.3  # seconds that looking at a candidate's kernels may take where a build is quick

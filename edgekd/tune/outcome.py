@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from edgekd.base.errors import IntegrityError
 from edgekd.base.plain import plain
 from edgekd.build.request import BuildRequest
-from edgekd.metrics._make import metric_name
+from edgekd.metrics import metric_name
 from edgekd.report import text, tuned
 from edgekd.runtime import bundle
 from edgekd.spec.recipe import Recipe, Table

@@ -20,7 +20,7 @@ from edgekd.build import request as requests
 from edgekd.build.prepare import Objects
 from edgekd.build.request import BuildRequest
 from edgekd.build.store import canonical, sha256
-from edgekd.learn.data._checks import loaded
+from edgekd.learn.data import loaded
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Budget, Knob, Recipe, Table
 from edgekd.spec.validation import explain
@@ -95,11 +95,8 @@ def run(
     raw = _wishing(raw, wanted.budget, wanted.prefer)
     knobs = search_space.of(raw, path.name)
     name = f"{raw.name[:58]}-tuned"
-    table = {
-        **search_space.table_of(raw),
-        "name": name,
-        "targets": [_lasting(target) for target in targets or raw.targets],
-    }
+    lasting = [_lasting(target) for target in targets or raw.targets]
+    table = {**search_space.table_of(raw), "name": name, "targets": lasting}
     out = out or Path("dist") / (name + ("-quick" if quick else ""))
     request = requests.make(recipe, targets, settings, out=out, cache=cache, quick=quick)
     requests.check_writable(request.out)
