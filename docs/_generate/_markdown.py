@@ -42,9 +42,9 @@ def _outside_code(text: str) -> str:
 
 
 def attributes(docstring: str | None) -> dict[str, str]:
-    """What the ``Attributes:`` section of a docstring says of each name; ``a, b: text`` counts for both."""
+    """What a docstring's ``Attributes:`` (or ``Args:``) says of each name; ``a, b: text`` counts for both."""
     text = inspect.cleandoc(docstring or "")
-    parts = re.split(r"^Attributes:\s*$", text, maxsplit=1, flags=re.MULTILINE)
+    parts = re.split(r"^(?:Attributes|Args):\s*$", text, maxsplit=1, flags=re.MULTILINE)
     if len(parts) < 2:
         return {}
     meanings: dict[str, str] = {}
