@@ -16,6 +16,7 @@ import _commands
 import _documents
 import _measured
 import _models
+import _packages
 import _plugin_families
 import _schemas
 import _texts
@@ -29,6 +30,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "plugins": _plugin_families.families,
     "recipes": _plugin_families.recipes,
     "passes": _plugin_families.column,
+    "packages": _packages.packages,
     "cli": _commands.reference,
     "report": _documents.report,
     "measured": _measured.table,
