@@ -36,17 +36,14 @@ TITLE = re.compile(r'title="([^"]+)"')
 OUTPUT = ("text", "json")  # shown, and not run
 # Commands that are not run here, by how they begin: why, and what runs them instead.
 NOT_RUN = {
-    "pip install": "it is the user's own environment; tests/runtime/test_light.py has a light one",
+    "pip install": "it is the user's own environment; tests/runtime makes a light one",
     "make ": "each is a line of .github/workflows/ci.yml or starts this very suite",
-    "git clone": "no network",
-    "python benchmarks/": "minutes to hours; each leaves its result in benchmarks/results",
     "pre-commit ": "it runs the commands of `make check`",
     "edgekd sign": "needs a key; tests/attacks/test_signatures.py signs",
     "edgekd verify dist/digits --key": "needs a key; tests/attacks/test_signatures.py verifies",
-    "model_signing verify": "needs a key; tests/attacks/test_signatures.py verifies",
     "edgekd tune": "minutes; tests/tune searches",
-    "edgekd bench dist/digits --device local --device ssh://": "no such host; tests/runtime/test_devices.py has one",
-    "edgekd build my.toml --target ort-arm64": "no such device; tests/test_measure_on.py has one",
+    "edgekd bench dist/digits --device local --device ssh://": "no such host; tests/runtime measures over ssh",
+    "edgekd build my.toml --target ort-arm64": "no such device; the tests of --measure-on have one",
 }
 
 
