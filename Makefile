@@ -1,7 +1,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-FAST := tests/test_laws.py tests/decide tests/base
+# The laws, and the folders and files whose tests train nothing and open no runtime.
+FAST := $(wildcard $(addprefix tests/,test_laws.py base decide document metrics spec \
+	runtime/test_manifest.py runtime/test_statistics.py runtime/test_tensor_pb.py))
 
 .PHONY: demo test check suite fast docs lint types clean
 
@@ -14,8 +16,8 @@ test: $(VENV)/ready
 	$(MAKE) -j2 check suite
 
 check: $(VENV)/ready
-	$(BIN)/ruff check edgekd tests benchmarks
-	$(BIN)/ruff format --check edgekd tests benchmarks
+	$(BIN)/ruff check edgekd tests benchmarks docs
+	$(BIN)/ruff format --check edgekd tests benchmarks docs
 	$(BIN)/mypy
 
 # Two workers of one thread each: twice as fast on two cores as one of two threads.
@@ -32,8 +34,8 @@ docs: $(VENV)/docs
 	@echo "open build/docs/index.html"
 
 lint: $(VENV)/ready
-	$(BIN)/ruff check --fix edgekd tests benchmarks
-	$(BIN)/ruff format edgekd tests benchmarks
+	$(BIN)/ruff check --fix edgekd tests benchmarks docs
+	$(BIN)/ruff format edgekd tests benchmarks docs
 
 types: $(VENV)/ready
 	$(BIN)/mypy

@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +32,9 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 GENERATE = DOCS / "_generate"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
-BLOCK = re.compile(r"^```(?P<kind>[a-z]*)(?P<more>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^(?P<indent> *)```(?P<kind>[a-z]*)(?P<more>[^\n]*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+)
 TITLE = re.compile(r'title="([^"]+)"')
 OUTPUT = ("text", "json")  # shown, and not run
 # Commands that are not run here, by how they begin: why, and what runs them instead.
@@ -64,7 +67,7 @@ def blocks(page: Path) -> list[Block]:
         Block(
             kind=match["kind"],
             title=titled.group(1) if (titled := TITLE.search(match["more"])) else None,
-            body=match["body"],
+            body=textwrap.dedent(match["body"]),
             line=text.count("\n", 0, match.start()) + 1,
         )
         for match in BLOCK.finditer(text)

@@ -15,4 +15,5 @@ def table() -> str:
         import table as figures
     finally:
         sys.path.remove(str(BENCHMARKS))
-    return figures.table().replace("<", "&lt;") + "\n"
+    text: str = figures.table()
+    return text.replace("<", "&lt;") + "\n"

@@ -65,7 +65,9 @@ def targets() -> str:
 def _section(name: str, model: type[BaseModel], without: type[BaseModel] | None = None) -> str:
     title = TITLES.get(name, name)
     shared = set(without.model_fields) if without is not None and issubclass(model, without) else set()
-    own = [(key, field) for key, field in model.model_fields.items() if key not in shared or _differs(key, field, without)]
+    own = [
+        (key, field) for key, field in model.model_fields.items() if key not in shared or _differs(key, field, without)
+    ]
     more = "\nAlso the [training keys](#training-keys).\n" if shared else ""
     return f"## {title}\n\n{prose(model.__doc__)}\n\n{_fields(own)}{more}"
 

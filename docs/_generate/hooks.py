@@ -41,8 +41,10 @@ GENERATORS: dict[str, Callable[[], str]] = {
 }
 MARKER = re.compile(r"^<!-- generate: (\S+) -->$", re.MULTILINE)
 # What a browser would fetch by itself: scripts, styles, pictures, frames, fonts.
-LOADED = re.compile(r"<(?:script|link|img|iframe|source|video|audio)\b[^>]*?\b(?:src|href)=[\"']?((?:https?:)?//[^\"'\s>]+)")
-LOADED_BY_STYLE = re.compile(r"(?:url\(|@import\s+)[\"']?((?:https?:)?//[^\"')\s]+)")
+ELSEWHERE = r"((?:https?:)?//[^\"')>\s]+)"
+TAGS = "script|link|img|iframe|source|video|audio"
+LOADED = re.compile(rf"<(?:{TAGS})\b[^>]*?\b(?:src|href)=[\"']?{ELSEWHERE}")
+LOADED_BY_STYLE = re.compile(rf"(?:url\(|@import\s+)[\"']?{ELSEWHERE}")
 
 
 def generated(markdown: str) -> str:
