@@ -28,9 +28,9 @@ suite: $(VENV)/ready
 fast: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(FAST)
 
-# Strict: a broken link, a missing anchor or a page that no one lists fails.
+# Strict: a broken link, a missing anchor or a page that no one lists fails; with --quiet it would not.
 docs: $(VENV)/docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "open build/docs/index.html"
 
 lint: $(VENV)/ready
