@@ -32,7 +32,8 @@ from edgekd.base.child_limits import Limits
 from edgekd.base.errors import EdgekdError, IntegrityError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import replay
-from edgekd.runtime.backends import openvino, ort
+from edgekd.runtime.backends.openvino import backend as openvino
+from edgekd.runtime.backends.ort import backend as ort
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.verify import verify
 

@@ -124,7 +124,7 @@ def imports(rounds: int = 15) -> dict[str, float]:
     """Medians, in turns: numpy and ONNX Runtime alone, and through us."""
     statements = {
         "numpy + onnxruntime": "import numpy, onnxruntime",
-        "edgekd.runtime with ort": "import edgekd.runtime.model, edgekd.runtime.backends.ort",
+        "edgekd.runtime with ort": "import edgekd.runtime.model, edgekd.runtime.backends.ort.backend",
     }
     taken: dict[str, list[float]] = {name: [] for name in statements}
     for _ in range(rounds):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekd.base import plugins
+from edgekd.base import backend_facts, plugins
 
 ROOT = Path(__file__).parent.parent / "edgekd"
 FILES = sorted(ROOT.rglob("*.py"))
@@ -41,11 +41,6 @@ LIGHT = ["__init__.py"]
 LIGHT += [
     p.relative_to(ROOT).as_posix() for folder in ("base", "document", "runtime") for p in (ROOT / folder).rglob("*.py")
 ]
-RUNTIMES = {
-    **dict.fromkeys(("ort.py", "ort_cuda.py", "ort_mobile.py"), "onnxruntime"),
-    "openvino.py": "openvino",
-    "reference.py": "onnx",
-}
 
 
 def upward(root: Path) -> list[str]:
@@ -132,12 +127,28 @@ def test_a_package_exports_what_it_names(door: Path) -> None:
     assert all(hasattr(package, name) for name in package.__all__)
 
 
-@pytest.mark.parametrize("folder", sorted({*plugins.FAMILIES.values()} - {"edgekd.runtime.backends"}))
+@pytest.mark.parametrize("folder", plugins.FAMILIES.values())
 def test_a_plugin_family_exports_its_protocol(folder: str) -> None:
     """An author of a plugin imports from the package, never from one of its inner modules."""
     package = importlib.import_module(folder)
     protocols = [name for name in package.__all__ if getattr(getattr(package, name), "_is_protocol", False)]
     assert protocols, f"{folder} exports no Protocol"
+
+
+def full_imports(path: Path) -> Iterator[str]:
+    """Every imported name of edgekd's with its module: ``from edgekd.a import _b`` is ``edgekd.a._b``."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("edgekd."):
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_inner_modules_stay_inside_their_package(path: Path) -> None:
+    for module in full_imports(path):
+        package, _, name = module.rpartition("._")
+        if name and package.startswith("edgekd."):
+            assert path.is_relative_to(ROOT.joinpath(*package.split(".")[1:])), f"{module}: import it from {package}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(ROOT).as_posix())
@@ -147,18 +158,15 @@ def test_three_lazy_places(path: Path) -> None:
     if path.relative_to(ROOT).as_posix() in LAZY or path.parent.name == "cli":
         return
     assert not lazy, f"imports inside a function: {lazy}"
-    if "import_module(" in text:
-        assert path.relative_to(ROOT).as_posix() == "runtime/backends/openvino.py", "importlib outside the lazy places"
+    assert "import_module(" not in text, "importlib outside the lazy places"
 
 
 @pytest.mark.parametrize("name", LIGHT)
 def test_the_light_part_needs_numpy_and_one_runtime(name: str) -> None:
     path = ROOT / name
     allowed = {*sys.stdlib_module_names, "edgekd", "numpy"}
-    if path.parent.name == "backends" and path.name in RUNTIMES:
-        allowed.add(RUNTIMES[path.name])
-    if path.name == "reference.py":
-        allowed.add("google")  # protobuf, which onnx is made of
+    if path.parent.parent.name == "backends" and path.name != "__init__.py":  # which states facts without the runtime
+        allowed |= {*backend_facts.of(path.parent.name).modules}
     found = {module.split(".")[0] for module, _ in imports(path)}
     assert found <= allowed, found - allowed
 

@@ -18,7 +18,7 @@ from edgekd.base import child, errors, reader
 from edgekd.base.errors import DeviceError, Failure
 from edgekd.document.machine import Told
 from edgekd.runtime import bench, cold, left, remote
-from edgekd.runtime.backends import ort_web
+from edgekd.runtime.backends.ort_web import backend as ort_web
 from edgekd.runtime.devices import _find
 from edgekd.runtime.devices.local import Local
 from fuzzing import _mutate, harness, room

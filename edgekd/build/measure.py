@@ -23,8 +23,7 @@ from edgekd.decide.choose import Contender
 from edgekd.decide.fallbacks import Profile
 from edgekd.document import cache as documents
 from edgekd.document.kernel import Kernel
-from edgekd.runtime import batches, bench, parity
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backends, batches, bench, parity
 from edgekd.runtime.runners import BuildRunner, LocalRunner
 from edgekd.spec.target import Numerics, Target
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -20,6 +20,9 @@ from rich.tree import Tree
 from edgekd.base import disk
 from edgekd.base.notes import of_report
 from edgekd.base.printable import all_printable, printable
+
+if TYPE_CHECKING:
+    from edgekd.report.text import MetricText
 
 SHIPS, INSIDE, OUTSIDE = "✅", "❎", "❌"
 
@@ -114,25 +117,27 @@ class ProgressBars:
 
 def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> RenderableType:
     """The table that a build ends with, and the next commands to type."""
-    metric = str(report["metric"])
-    table = Table(title=f"{report['name']}: {metric} on validation and test", title_justify="left", title_style="bold")
+    from edgekd.report.text import MetricText  # here: its package needs jinja2, which an app's machine has not
+
+    metric = MetricText.of(report)
+    title = f"{report['name']}: {metric.name} on validation and test"
+    table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("stage")
     for column in ("parameters", "size", "valid.", "test", "p50", "p90", "x fp32", ""):
         table.add_column(column, justify="right")
     for stage in report["stages"]:
         if stage["name"] in ("teacher", "student"):
-            value = (f"{stage['value_validation']:.4f}", f"{stage['value_test']:.4f}")
-            table.add_row(stage["name"], f"{stage['params']:,}", size(stage["size_bytes"]), *value, "", "", "", "")
+            values = _values(stage, metric)
+            table.add_row(stage["name"], f"{stage['params']:,}", size(stage["size_bytes"]), *values, "", "", "", "")
     plain = report.get("details", {}).get("baseline")
     if plain:
-        value = (f"{plain['value_validation']:.4f}", f"{plain['value_test']:.4f}")
         took = f"{plain['p50_ms']:.3g} ms"
-        table.add_row("plain baseline", "", size(plain["size_bytes"]), *value, took, "", "", "")
+        table.add_row("plain baseline", "", size(plain["size_bytes"]), *_values(plain, metric), took, "", "", "")
     for name, target in report["targets"].items():
         table.add_section()
         table.add_row(Text(name, style="bold"))
         for candidate in target["candidates"]:
-            table.add_row(*_candidate_row(candidate, target))
+            table.add_row(*_candidate_row(candidate, target, metric))
     lines: list[RenderableType] = [Text(plain["told"], style="yellow")] if plain and plain.get("told") else []
     lines.append(table)
     for name, target in report["targets"].items():
@@ -156,15 +161,19 @@ def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> Render
     return Group(*lines)
 
 
-def _candidate_row(candidate: Mapping[str, Any], target: Mapping[str, Any]) -> Sequence[str]:
+def _values(row: Mapping[str, Any], metric: MetricText) -> tuple[str, str]:
+    """On validation and on test, as the report's page writes them."""
+    return metric.value(row["value_validation"]), metric.value(row["value_test"])
+
+
+def _candidate_row(candidate: Mapping[str, Any], target: Mapping[str, Any], metric: MetricText) -> Sequence[str]:
     mark = SHIPS if candidate["name"] == target["shipped"] else INSIDE if not candidate.get("outside") else OUTSIDE
     latency, speedup = candidate["latency_ms"], candidate["speedup_vs_fp32"]
     return (
         f"  {candidate['name']}",
         "",
         size(candidate["size_bytes"]),
-        f"{candidate['value_validation']:.4f}",
-        f"{candidate['value_test']:.4f}",
+        *_values(candidate, metric),
         milliseconds(latency["p50"]),
         milliseconds(latency["p90"]),
         f"{speedup['p50']:.2f}",

@@ -9,7 +9,8 @@ from typing import Any
 
 NBSP = "\u00a0"
 NONE = "–"
-SHARES = frozenset({"accuracy", "agreement", "macro_f1", "hit_rate"})
+# What reports of 0.1 do not say: which of their metrics are shares, and which are of values.
+OLD_SHARES, OLD_VALUES = frozenset({"accuracy", "agreement", "macro_f1", "hit_rate"}), frozenset({"mse"})
 
 
 def significant(value: float | None, digits: int = 3) -> str:
@@ -67,10 +68,12 @@ class MetricText:
 
     Attributes:
         name: such as ``accuracy``.
+        share: whether values are shares, 0..1, shown in percent.
         decimals: of a percentage; a test split of 360 samples can't tell hundredths of a point apart.
     """
 
     name: str
+    share: bool
     decimals: int = 1
 
     @classmethod
@@ -78,12 +81,8 @@ class MetricText:
         """The metric of a report, as fine as its smaller deciding split resolves."""
         sizes = report["split_sizes"]
         fewest = min((sizes[name] for name in ("validation", "test") if sizes.get(name)), default=0)
-        return cls(report["metric"], 2 if fewest >= 1000 else 1)
-
-    @property
-    def share(self) -> bool:
-        """Whether values are shares, 0..1, shown in percent."""
-        return self.name in SHARES
+        name = report["metric"]
+        return cls(name, report.get("metric_is_share", name in OLD_SHARES), 2 if fewest >= 1000 else 1)
 
     def value(self, value: float | None) -> str:
         """``0.98889`` -> ``98.9 %``; a metric that is no share keeps its own unit."""
@@ -107,6 +106,11 @@ class MetricText:
         return f"{written} {'above' if gap > 0 else 'below'} {name}"
 
 
+def classifies(report: Mapping[str, Any]) -> bool:
+    """Whether a report's student answers with a class, and not with values."""
+    return bool(report.get("classifies", report["metric"] not in OLD_VALUES))
+
+
 def of_tokens(target: Mapping[str, Any], p50_ms: float) -> str:
     """``10 tokens; with the tokenizer, in Python, 0.9 ms``: what a text student's p50 is of; else nothing."""
     if "timed_length" not in target:
@@ -120,7 +124,7 @@ def of_tokens(target: Mapping[str, Any], p50_ms: float) -> str:
 def asking(report: Mapping[str, Any]) -> Sequence[str]:
     """Lines of an app that asks ``model`` about ``x``."""
     details = report.get("details") or {}
-    if report["metric"] == "mse":  # values: predict would tell of classes
+    if not classifies(report):  # predict would tell of classes
         return ["values = model.run({model.inputs[0].name: x})[model.outputs[0].name]  # a batch, preprocessed"]
     if "others" in (details.get("agreement") or {}):
         said = ["for head, answer in answers.items():", "    print(head, answer.label, answer.score)"]

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgekd.base import recipe_files
+from edgekd.base import backend_facts, recipe_files
 from edgekd.base.notes import of_report
 from edgekd.decide.budget import is_met
 from edgekd.report import svg, text
@@ -339,15 +339,21 @@ def _embed(report: Table) -> str | None:
     targets = report["targets"]
     if any(target["shipped"] is None for target in targets.values()):
         return None
-    runtimes = [str(target.get("description", "")) for target in targets.values()]
-    extra = "openvino" if all(runtime.startswith("openvino") for runtime in runtimes) else "ort"
     path = _folder(report)
-    lines = [f"# pip install 'edgekd[{extra}]': no torch, no onnx", "import edgekd", ""]
+    lines = [f"# pip install {_requirement(targets)}: no torch, no onnx", "import edgekd", ""]
     lines += [f"model = edgekd.load({path!r})  # the fastest variant that this machine can run"]
     lines += text.asking(report)
     if len(targets) > 1:
         lines += ["", *(f"model = edgekd.load({path!r}, target={name!r})" for name in targets)]
     return "\n".join(lines)
+
+
+def _requirement(targets: Mapping[str, Any]) -> str:
+    """What to give pip for an app: that of the one backend, else ONNX Runtime's, which opens most files."""
+    known = backend_facts.every()
+    kinds = {str(target.get("description", "")).partition(" ")[0] for target in targets.values()}
+    stated = {known[kind].requirement if kind in known else "" for kind in kinds}
+    return stated.pop() if len(stated) == 1 and stated != {""} else known["ort"].requirement
 
 
 def _next(report: Table) -> list[tuple[str, str]]:

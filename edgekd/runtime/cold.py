@@ -17,8 +17,7 @@ from edgekd.base import confined
 from edgekd.base.disk import disk, write_synced
 from edgekd.base.errors import EdgekdError
 from edgekd.document.bench import Cold
-from edgekd.runtime import bench, left
-from edgekd.runtime.backends import _base
+from edgekd.runtime import backends, bench, left
 from edgekd.runtime.bench import BenchJob
 
 RESULT = "cold.json"
@@ -38,7 +37,7 @@ def measure(job: BenchJob, began: int) -> Cold:
         and ``second_ms`` (an inference, copies included). Bytes: ``peak_memory_bytes`` of the process, and
         ``model_memory_bytes``, what of it came after the runtime was loaded.
     """
-    backend = _base.make(job.backend, job.options, job.where)
+    backend = backends.make(job.backend, job.options, job.where)
     backend.version()
     loaded, before = time.monotonic_ns(), peak_memory()
     session = backend.open(job.candidates[job.baseline], job.batch)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from edgekd.base import plugins, target_files
+from edgekd.base import backend_facts, plugins, target_files
 from edgekd.base.disk import users_path
 from edgekd.base.errors import TargetError
 from edgekd.base.limits import most_tolerance
@@ -66,9 +66,6 @@ class Numerics(Frozen):
     @property
     def half(self) -> bool:
         return self.weights == "float16"
-
-
-BIAS_OF_MATMUL = "bias_of_matmul"  # what keeps OpenVINO's int8 linear layers right, whatever CPU builds
 
 
 class Shapes(Frozen):
@@ -139,8 +136,8 @@ def parse(path: Path) -> Target:
         target = Target.model_validate(target_files.read(path))
     except ValidationError as err:
         raise explain(err, Target, path.name, TargetError) from err
-    if "openvino" in (target.backend, *target.also) and BIAS_OF_MATMUL not in target.passes:
-        target = target.model_copy(update={"passes": (*target.passes, BIAS_OF_MATMUL)})
+    if missing := _missing_passes(target):
+        target = target.model_copy(update={"passes": (*target.passes, *missing)})
     if all(n.quantized or n.half for n in target.numerics):
         raise TargetError("no float32 candidate: int8 needs one to be compared with", where=f"{path.name}: numerics")
     known = plugins.kinds("passes")
@@ -161,3 +158,11 @@ def parse(path: Path) -> Target:
         if len(alike := [n.name for n in target.numerics if n.weights == kind]) > 1:
             raise TargetError(f"one {kind} scheme a target", where=f"{path.name}: numerics", found=alike)
     return target
+
+
+def _missing_passes(target: Target) -> list[str]:
+    """Graph passes that the target's backends ask for, and its file does not name. An unknown backend is told later,
+    by who makes it."""
+    known = backend_facts.every()
+    needed = [name for kind in (target.backend, *target.also) if kind in known for name in known[kind].passes]
+    return [name for name in dict.fromkeys(needed) if name not in target.passes]

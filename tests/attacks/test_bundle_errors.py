@@ -31,7 +31,7 @@ from edgekd.base.errors import (
 )
 from edgekd.runtime import bench, local, opening
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.backends import ort
+from edgekd.runtime.backends.ort import backend as ort
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.opening import open_variant
 

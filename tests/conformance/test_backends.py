@@ -1,19 +1,27 @@
-"""The laws of every backend; a new file in runtime/backends/ is found by itself."""
+"""The laws of every backend; a new folder in runtime/backends/ is found by itself."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx.parser
 import pytest
 
-from edgekd.base import plugins
+from edgekd.base import backend_facts, plugins
 from edgekd.base.errors import EdgekdError, ExportError, IntegrityError, TargetError, UnavailableError, UsageError
+from edgekd.runtime import allowed
 from edgekd.runtime.backends import _base
 
 KINDS = plugins.kinds("backends")
+NOT_ONLY = {"onnx", "reference"}  # a package of builds, too, and a word
 
 LINEAR = """
 <ir_version: 10, opset_import: ["" : 20]>
@@ -213,3 +221,74 @@ def test_an_unknown_op_is_named(kind: str) -> None:
 def test_every_error_is_ours(kind: str) -> None:
     with pytest.raises(EdgekdError):
         session(kind).run({"x": None})  # type: ignore[dict-item]
+
+
+def test_states_its_facts_and_they_are_true(kind: str) -> None:
+    facts, backend = backend_facts.of(kind), _base.make(kind, {}, "test")
+    assert backend.version().partition(" ")[0] == facts.runtime
+    assert all(name.endswith(facts.suffixes) for name in backend.lower(model(LINEAR)))
+    assert facts.npm or any(plugins.version(name) for name in facts.distributions)
+    assert facts.npm or set(facts.modules) & set(sys.modules)
+    assert set(facts.passes) <= set(plugins.kinds("passes"))
+    fields = {field.name for field in dataclasses.fields(backend)}  # type: ignore[arg-type]
+    assert set(facts.options) <= fields, "a bundle may set what there is"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_bundle_may_set_holds_the_defaults_and_no_path(kind: str) -> None:
+    rules = backend_facts.of(kind).options
+    assert all(not rule.takes("./x") for rule in flat(rules))
+    try:
+        backend = _base.make(kind, {}, "test")
+    except UnavailableError as err:
+        pytest.skip(str(err))
+    names = [field.name for field in dataclasses.fields(backend) if field.name in rules]  # type: ignore[arg-type]
+    defaults = {name: getattr(backend, name) for name in names}
+    allowed.check(kind, defaults, "test")
+
+
+def flat(rules: Mapping[str, backend_facts.Rule]) -> Iterator[Any]:
+    for rule in rules.values():
+        if isinstance(rule, Mapping):
+            yield from flat(rule)
+        else:
+            yield rule
+
+
+def test_the_facts_are_known_without_any_runtime() -> None:
+    """And without a module of the user's, whose facts are safe defaults."""
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({sorted({name for f in backend_facts.every().values() for name in f.modules})!r}))
+from edgekd.base import backend_facts
+assert sorted(backend_facts.every()) == {KINDS!r}
+assert backend_facts.of("nosuchpkg.mod:Mine") == backend_facts.Facts()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_who_opens_a_programs_file_best() -> None:
+    assert backend_facts.openers("ort") == ["ort", "ort_web", "ort_mobile"]
+    assert backend_facts.openers("web") == ["ort_web", "ort"]
+    assert backend_facts.openers("openvino") == ["openvino"]
+
+
+NAMED_BECAUSE = {
+    "base/watch.py": "of libraries that users' own code opens files with",
+    "publish/app_files.py": "of the kinds of programs, which are a list of their own",
+    "publish/examples/__init__.py": "of the kinds of programs",
+    "report/view.py": "ONNX Runtime is proposed where targets differ",
+    "runtime/manifest.py": "ONNX Runtime's model packages say ort, and it opens the most portable file",
+}
+
+
+def test_no_kind_of_a_backend_stands_outside_its_folder() -> None:
+    root = Path(backend_facts.__file__).parents[1]
+    named = {}
+    for path in sorted(root.rglob("*.py")):
+        constants = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        texts = {text for text in constants if isinstance(text, str)}
+        if found := texts & {*KINDS, *backend_facts.distributions()} - NOT_ONLY:
+            named[path.relative_to(root).as_posix()] = found
+    assert {name for name in named if not name.startswith("runtime/backends/")} == {*NAMED_BECAUSE}, named

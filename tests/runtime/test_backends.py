@@ -17,9 +17,11 @@ import onnx.parser
 import pytest
 
 from edgekd.base.errors import ExportError, FactoryError, IntegrityError, TargetError, UnavailableError, UsageError
-from edgekd.runtime.backends import _base, openvino, ort
+from edgekd.runtime.backends import _base
+from edgekd.runtime.backends.openvino import backend as openvino
+from edgekd.runtime.backends.ort import backend as ort
 
-ROOT = Path(openvino.__file__).parents[3]
+ROOT = Path(openvino.__file__).parents[4]
 
 # Dense, with nodes that OpenVINO numbers itself and bias shapes that it computes at run time.
 CONV = """
@@ -116,7 +118,7 @@ def test_runs_with_numpy_and_its_runtime_alone(tmp_path: Path, kind: str) -> Non
 def test_a_missing_runtime_is_told_with_the_pip_line(
     monkeypatch: pytest.MonkeyPatch, kind: str, module: str, pip: str
 ) -> None:
-    monkeypatch.delitem(sys.modules, f"edgekd.runtime.backends.{kind}", raising=False)
+    monkeypatch.delitem(sys.modules, f"edgekd.runtime.backends.{kind}.backend", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UnavailableError) as caught:
         _base.make(kind, {}, "t.toml: options")
@@ -194,7 +196,7 @@ def test_openvino_lowers_to_the_same_bytes_in_every_process() -> None:
     code = f"""
     import hashlib
     import onnx.parser
-    from edgekd.runtime.backends.openvino import Openvino
+    from edgekd.runtime.backends.openvino.backend import Openvino
     onnx_of = lambda text: onnx.parser.parse_model(text).SerializeToString()
     for _ in range(EARLIER):
         Openvino().lower(onnx_of({RELU!r}))

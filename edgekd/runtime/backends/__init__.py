@@ -1,0 +1,43 @@
+"""Backends, a folder each: ``__init__`` states facts (``FACTS``, see ``base/backend_facts.py``) without the runtime;
+``backend.py`` imports the runtime and holds the class, ``ort_cuda/backend.py`` ``OrtCuda``. Nothing else lists them.
+"""
+
+from edgekd.runtime.backends._base import (
+    PLUGIN,
+    Apart,
+    Array,
+    Backend,
+    Configured,
+    Port,
+    Profiled,
+    SelfTimed,
+    Session,
+    check_inputs,
+    describe,
+    fits,
+    kernels,
+    listed,
+    make,
+    profiled,
+    unreported,
+)
+
+__all__ = [
+    "PLUGIN",
+    "Apart",
+    "Array",
+    "Backend",
+    "Configured",
+    "Port",
+    "Profiled",
+    "SelfTimed",
+    "Session",
+    "check_inputs",
+    "describe",
+    "fits",
+    "kernels",
+    "listed",
+    "make",
+    "profiled",
+    "unreported",
+]
