@@ -24,7 +24,7 @@ from edgekd import cli, pipeline
 from edgekd.api import tuning
 from edgekd.base import plugins
 from edgekd.cli.commands import cli as commands
-from edgekd.runtime.devices import _find
+from edgekd.runtime import devices
 from edgekd.spec import recipe as recipes
 from edgekd.spec import target as targets
 
@@ -129,7 +129,7 @@ class Page:
         if block.title == "devices.toml":
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("EDGEKD_DEVICES", str(self.folder / block.title))
-                assert all(_find.find(name).name for name in table)
+                assert all(devices.find(name).name for name in table)
         elif "backend" in table:
             assert block.title, "a target has a file's name"
             targets.load(str(self.folder / block.title))

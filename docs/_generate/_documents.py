@@ -26,7 +26,7 @@ def report() -> str:
     meanings: dict[str, str] = tomllib.loads(MEANINGS.read_text(encoding="utf-8"))
     keys = dict(walk(shapes.Report))
     if odd := sorted(keys.keys() ^ meanings.keys()):
-        raise ValueError(f"{MEANINGS.name} and edgekd.document.report differ in {odd[0]!r}")
+        raise ValueError(f"{MEANINGS.name} and edgekd.document.report differ in {', '.join(odd)}")
     parts: list[str] = []
     sections: dict[str, list[tuple[str, str, str]]] = {}
     for key, kind in keys.items():
