@@ -27,7 +27,7 @@ import onnx
 import onnx.defs
 from onnx import helper, numpy_helper
 
-from edgekd.base import child, child_limits, confined
+from edgekd.base import child_limits, confined, pipes
 from edgekd.base.child_limits import Limits
 from edgekd.base.errors import EdgekdError, IntegrityError
 from edgekd.runtime import bundle as bundles
@@ -355,7 +355,7 @@ def one(number: int, given: Any, folder: Path) -> dict[str, Any]:
 
 def main(bundle: Path, state: Path, first: int, last: int) -> None:
     """Pieces ``first`` to ``last``, without the last."""
-    child.subprocess.Popen = Forked  # type: ignore[attr-defined]
+    pipes.subprocess.Popen = Forked  # type: ignore[attr-defined]
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     child_limits.of = lambda *asked: LIMITS
     given = pieces(bundle)

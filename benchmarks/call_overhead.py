@@ -25,8 +25,8 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 import edgekd
+from edgekd.runtime import backend as backends
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.backends import _base as backends
 from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.model import Model
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgekd.runtime.model import load as load
     from edgekd.runtime.verify import verify as verify
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LAZY = {
     "build": "edgekd.api.building",

@@ -26,6 +26,7 @@ TESTED_ELSEWHERE = {
     "base/child_limits.py": "tests/attacks/test_hostile_models.py: what a child may take",
     "base/confined.py": "tests/attacks/test_hostile_models.py: the child's own side",
     "base/door.py": "tests/attacks/test_files.py: what may lie in a file's place",
+    "base/plugins.py": "tests/whole/test_own_plugins.py: a user's own package",
     "base/reader.py": "tests/attacks/test_reader.py: a door of strangers, with its attacks",
     "build/compress.py": "tests/whole/test_build.py: a step that trains",
     "build/distil.py": "tests/build/test_ensemble.py: students of one teacher, of several, of generations",
@@ -54,7 +55,6 @@ TESTED_ELSEWHERE = {
     "compress/_prepared.py": "tests/compress/test_int8_qat.py: networks in training, as copied and as exported",
     "compress/_residual.py": "tests/conformance/test_compress.py: sums in the exported file, held against the runtime",
     "compress/_sensitivity.py": "tests/compress/test_int8_qat.py: layers that stay in float",
-    "decide/budget.py": "tests/decide/test_choose.py: wishes where they choose",
     "document/apart.py": "tests/report/test_pictures.py: a table without rules of its own",
     **dict.fromkeys(
         [f"document/{name}.py" for name in ("bench", "machine", "report", "tune")],
@@ -84,6 +84,7 @@ TESTED_ELSEWHERE = {
     "report/tuned.py": "tests/tune/test_search.py: the page of a search",
     "report/view.py": "tests/report/test_page.py: what the page says",
     "runtime/agent.py": "tests/runtime/test_devices.py: it runs on the other machine alone",
+    "runtime/backend.py": "tests/conformance/test_backends.py: what every backend keeps",
     "runtime/bundle.py": "tests/runtime/test_manifest.py: written, read and replayed",
     "runtime/claims.py": "tests/attacks/test_claims.py: a door of strangers, with its attacks",
     "runtime/cold.py": "tests/runtime/test_bench_bundle.py: one measurement for all its figures",

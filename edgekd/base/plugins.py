@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgekd import __version__
 from edgekd.base import watch
 from edgekd.base.errors import EdgekdError, FactoryError, RecipeError, out_of_memory
 
@@ -74,13 +75,17 @@ def constant(family: str, kind: str, name: str) -> Any:
 
 
 def version(distribution: str) -> str | None:
-    """The installed version of a distribution, or None. Imports nothing of it."""
+    """The installed version of a distribution, or None. Imports nothing of it.
+
+    edgekd's own is that of its code: the metadata of an editable install are as old as the install.
+    """
     import importlib.metadata  # here: it would be a tenth of an app's start, which never asks
 
     try:
-        return importlib.metadata.version(distribution)
+        installed = importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
+    return __version__ if distribution == "edgekd" else installed
 
 
 def class_name(kind: str) -> str:

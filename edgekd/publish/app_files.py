@@ -15,8 +15,8 @@ from edgekd.base.scores import lead
 from edgekd.publish import examples
 from edgekd.publish.examples import About
 from edgekd.publish.record import BuildFacts
+from edgekd.runtime import backend as backends
 from edgekd.runtime import batches, decisions, golden
-from edgekd.runtime.backends import _base as backends
 from edgekd.runtime.batches import Outputs
 from edgekd.runtime.bundle import Bundle, Variant, portable_first
 from edgekd.runtime.model import Model

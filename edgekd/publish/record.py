@@ -31,7 +31,7 @@ from edgekd.metrics import metric_name, metric_of_teacher, per_class
 from edgekd.publish import examples, sbom
 from edgekd.runtime import bench as benching
 from edgekd.runtime import decisions, golden, parity
-from edgekd.runtime.backends._base import Session
+from edgekd.runtime.backend import Session
 from edgekd.runtime.batches import Outputs
 from edgekd.runtime.bundle import Bundle, Checked, Graph, Variant
 from edgekd.spec.recipe import Budget, Recipe

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from edgekd.base import units
 
 NBSP = "\u00a0"
 NONE = "–"
@@ -15,13 +17,7 @@ OLD_SHARES, OLD_VALUES = frozenset({"accuracy", "agreement", "macro_f1", "hit_ra
 
 def significant(value: float | None, digits: int = 3) -> str:
     """``0.037758`` -> ``0.0378``, ``26484`` -> ``26,500``; never an exponent; what is not finite is a dash."""
-    if value is None or not math.isfinite(value):
-        return NONE
-    rounded = float(f"{value:.{digits}g}")
-    if rounded == 0:
-        return "0"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
-    return f"{rounded:,.{decimals}f}".replace("-", "−")
+    return _or_dash(lambda number: units.significant(number, digits), value)
 
 
 def unit(number: str, name: str) -> str:
@@ -30,26 +26,35 @@ def unit(number: str, name: str) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    return unit(significant(value), "ms")
+    """See ``units.milliseconds``."""
+    return _or_dash(units.milliseconds, value)
+
+
+def in_ms(value: float | None) -> str:
+    """On an axis, or beside a limit; see ``units.in_ms``."""
+    return _or_dash(units.in_ms, value)
 
 
 def size(count: float | None) -> str:
-    """Bytes in kB, from 10 MB on in MB."""
-    if count is None:
-        return NONE
-    if count >= 1e7:
-        return unit(significant(count / 1e6), "MB")
-    return unit(f"{count / 1e3:,.0f}" if count >= 1e6 else f"{count / 1e3:.1f}", "kB")
+    """Bytes; see ``units.size``."""
+    return _or_dash(units.size, count)
+
+
+def share(value: float | None, decimals: int = 1) -> str:
+    """Of 0..1 in percent."""
+    return _or_dash(lambda part: units.share(part, decimals), value)
 
 
 def duration(seconds: float) -> str:
     """``7.84 s``, ``12 min 3 s``, ``3 h 20 min``."""
-    if seconds < 120:
-        return unit(significant(seconds), "s")
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 120:
-        return f"{unit(str(minutes), 'min')} {unit(str(rest), 's')}"
-    return f"{unit(str(minutes // 60), 'h')} {unit(str(minutes % 60), 'min')}"
+    return _or_dash(units.duration, seconds)
+
+
+def _or_dash(write: Callable[[float], str], value: float | None) -> str:
+    """With the signs of print: a number and its unit are not parted; what is not known, or not finite, is a dash."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    return write(value).replace(" ", NBSP).replace("-", "−")
 
 
 def times(ratio: float | None) -> str:
@@ -88,7 +93,7 @@ class MetricText:
         """``0.98889`` -> ``98.9 %``; a metric that is no share keeps its own unit."""
         if value is None or not math.isfinite(value):
             return NONE
-        return unit(f"{100 * value:.{self.decimals}f}", "%") if self.share else significant(value, 4)
+        return share(value, self.decimals) if self.share else significant(value, 4)
 
     def gap(self, value: float) -> str:
         """The size of a difference, without its sign: ``0.6 points``."""

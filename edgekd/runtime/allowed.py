@@ -12,7 +12,7 @@ from typing import Any
 from edgekd.base import backend_facts, plugins
 from edgekd.base.backend_facts import Rule
 from edgekd.base.errors import EdgekdError, IntegrityError
-from edgekd.runtime.backends._base import PLUGIN
+from edgekd.runtime.backend import PLUGIN
 
 
 def check_files(kind: str, names: Sequence[str], where: str) -> None:

@@ -31,19 +31,23 @@ class Numerics(Frozen):
     16 bits and would saturate on larger ones.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
-    activations: Literal["float32", "float16", "uint8", "int8"] = "float32"
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="of its candidate")
+    activations: Literal["float32", "float16", "uint8", "int8"] = Field(
+        default="float32", description="type of what flows between layers"
+    )
     activation_symmetric: bool = Field(
         default=False, description="zero in the middle of the steps; with uint8 only where a range has both signs"
     )
     input_symmetric: bool = Field(default=False, description="the same, for the network's inputs alone")
-    weights: Literal["float32", "float16", "int8"] = "float32"
-    weight_bits: int = Field(default=8, ge=4, le=8)
-    per_channel: bool = True
+    weights: Literal["float32", "float16", "int8"] = Field(default="float32", description="type of the weights")
+    weight_bits: int = Field(default=8, ge=4, le=8, description="that int8 weights use")
+    per_channel: bool = Field(default=True, description="a scale for each output channel of a weight")
     per_channel_from: int = Field(
         default=1, ge=1, le=65536, description="a linear layer of fewer inputs has one scale: many would cost more"
     )
-    ops: tuple[Literal["conv", "linear", "add", "pool", "concat", "embedding"], ...] = ()
+    ops: tuple[Literal["conv", "linear", "add", "pool", "concat", "embedding"], ...] = Field(
+        default=(), description="what is quantized"
+    )
     residual: Literal["quantized", "fused"] = Field(
         default="quantized", description="fused: a convolution whose sum is added to is not rounded before the addition"
     )
@@ -65,8 +69,10 @@ class Numerics(Frozen):
 
 
 class Shapes(Frozen):
-    batch: int = Field(default=1, ge=1, le=4096)
-    channel_multiple: int = Field(default=1, ge=1, le=256)
+    """Sizes that the target's kernels like."""
+
+    batch: int = Field(default=1, ge=1, le=4096, description="samples of a run, as an app asks")
+    channel_multiple: int = Field(default=1, ge=1, le=256, description="that pruning rounds channel counts to")
 
 
 class Target(Frozen):
@@ -75,16 +81,16 @@ class Target(Frozen):
     ``float_ops`` says of operators that the int8 files leave in float why that is so here, for the report.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    description: str = ""
-    backend: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="the file's name without its ending")
+    description: str = Field(default="", description="what it is, for lists and reports")
+    backend: str = Field(description="a built-in backend, or package.module:Class")
+    options: dict[str, Any] = Field(default_factory=dict, description="the backend's own keys")
     also: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="other backends that open the very same file, and their options"
     )
-    numerics: tuple[Numerics, ...] = Field(min_length=1)
-    shapes: Shapes = Shapes()
-    opset: int = Field(default=20, ge=17, le=23)
+    numerics: tuple[Numerics, ...] = Field(min_length=1, description="number formats, in order of preference")
+    shapes: Shapes = Field(default=Shapes(), description="sizes that its kernels like")
+    opset: int = Field(default=20, ge=17, le=23, description="ONNX operator set of its files")
     passes: tuple[str, ...] = Field(default=(), description="graph passes that its files get beside the usual ones")
     isa: tuple[str, ...] = Field(default=(), description="CPU features that the files need, as host.py names them")
     float_ops: dict[str, str] = Field(default_factory=dict, description="ONNX operator: why it stays in float")

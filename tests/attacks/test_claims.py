@@ -22,7 +22,7 @@ from edgekd.base.errors import EdgekdError, IntegrityError
 from edgekd.publish import app_files
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import claims, decisions, local, manifest, replay, tensor_pb
-from edgekd.runtime.backends._base import make
+from edgekd.runtime.backend import make
 from edgekd.runtime.bundle import Bundle, Graph, Variant
 from edgekd.runtime.model import Model
 from edgekd.runtime.replay import checked  # what edgekd.verify's child does

@@ -18,7 +18,7 @@ from openvino import opset13
 import edgekd
 from edgekd.base.errors import EdgekdError, ExportError, IntegrityError
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.backends._base import Backend
+from edgekd.runtime.backend import Backend
 from edgekd.runtime.backends.openvino.backend import BIN, XML, Openvino
 from edgekd.runtime.backends.ort.backend import Ort
 from edgekd.runtime.backends.ort_cuda.backend import OrtCuda

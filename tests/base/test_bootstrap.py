@@ -17,8 +17,8 @@ def test_resamples_are_seeded_of_full_size_and_fewer_where_they_are_dear() -> No
 
 def test_nineteen_of_twenty_intervals_hold_the_mean() -> None:
     rng, held = np.random.default_rng(0), 0
-    for seed in range(200):
+    for seed in range(100):
         sample = rng.normal(size=80)
         low, high = bootstrap.interval([float(sample[draw].mean()) for draw in bootstrap.draws(80, seed=seed)])
         held += low <= 0.0 <= high
-    assert 178 <= held <= 198
+    assert 88 <= held <= 100

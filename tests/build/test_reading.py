@@ -19,5 +19,5 @@ def test_a_build_says_how_many_texts_are_cut() -> None:
     split = Split(x, np.arange(4) % 2)
     data = Dataset(split, split, split, ("c", "d"), ())
     (told,) = reading.notes(Feed(data, TEXT, Augment(), 0))
-    assert "2 of 4 training texts (50.0%) are longer than the 5 tokens" in told
+    assert "2 of 4 training texts (50.0 %) are longer than the 5 tokens" in told
     assert reading.notes(Feed(data, [{**TEXT[0], "length": 7}], Augment(), 0)) == ()

@@ -18,7 +18,7 @@ import pytest
 from edgekd.base import backend_facts, plugins
 from edgekd.base.errors import EdgekdError, ExportError, IntegrityError, TargetError, UnavailableError, UsageError
 from edgekd.runtime import allowed
-from edgekd.runtime.backends import _base
+from edgekd.runtime import backend as backends
 
 KINDS = plugins.kinds("backends")
 NOT_ONLY = {"onnx", "reference"}  # a package of builds, too, and a word
@@ -55,8 +55,8 @@ def model(text: str) -> bytes:
     return onnx.parser.parse_model(text).SerializeToString()
 
 
-def session(kind: str, text: str = LINEAR, batch: int | None = None) -> _base.Session:
-    backend = _base.make(kind, {}, "test.toml: options")
+def session(kind: str, text: str = LINEAR, batch: int | None = None) -> backends.Session:
+    backend = backends.make(kind, {}, "test.toml: options")
     return backend.open(backend.lower(model(text)), batch)
 
 
@@ -71,32 +71,32 @@ def linear(x: np.ndarray) -> np.ndarray:
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     try:
-        _base.make(request.param, {}, "test").check()
+        backends.make(request.param, {}, "test").check()
     except UnavailableError as err:  # onnxruntime-web without Node and its package
         pytest.skip(str(err))
     return str(request.param)
 
 
 def test_is_a_frozen_dataclass(kind: str) -> None:
-    backend = _base.make(kind, {}, "test")
+    backend = backends.make(kind, {}, "test")
     assert dataclasses.is_dataclass(backend)
     with pytest.raises(dataclasses.FrozenInstanceError):
         backend.anything = 1
 
 
 def test_tells_its_version(kind: str) -> None:
-    name, _, number = _base.make(kind, {}, "test").version().partition(" ")
+    name, _, number = backends.make(kind, {}, "test").version().partition(" ")
     assert name.isidentifier()
     assert number[0].isdigit()
 
 
 def test_unknown_option_is_told(kind: str) -> None:
     with pytest.raises(TargetError, match=r"test\.toml: options\.thraeds: unknown key"):
-        _base.make(kind, {"thraeds": 1}, "test.toml: options")
+        backends.make(kind, {"thraeds": 1}, "test.toml: options")
 
 
 def test_lower_is_pure(kind: str) -> None:
-    backend = _base.make(kind, {}, "test")
+    backend = backends.make(kind, {}, "test")
     files = backend.lower(model(LINEAR))
     backend.lower(model(TWO))
     assert files == backend.lower(model(LINEAR))
@@ -207,7 +207,7 @@ def test_inputs_of_unequal_batch_are_told(kind: str) -> None:
 
 
 def test_a_damaged_file_is_told(kind: str) -> None:
-    backend = _base.make(kind, {}, "test")
+    backend = backends.make(kind, {}, "test")
     for name, data in (files := backend.lower(model(LINEAR))).items():
         for broken in (data[: len(data) // 2], b"not a model"):
             with pytest.raises(IntegrityError):
@@ -215,7 +215,7 @@ def test_a_damaged_file_is_told(kind: str) -> None:
 
 
 def test_an_unknown_op_is_named(kind: str) -> None:
-    backend = _base.make(kind, {}, "test")
+    backend = backends.make(kind, {}, "test")
     with pytest.raises(ExportError, match="Frobnicate"):
         backend.open(backend.lower(model(UNKNOWN_OP)))
 
@@ -226,7 +226,7 @@ def test_every_error_is_ours(kind: str) -> None:
 
 
 def test_states_its_facts_and_they_are_true(kind: str) -> None:
-    facts, backend = backend_facts.of(kind), _base.make(kind, {}, "test")
+    facts, backend = backend_facts.of(kind), backends.make(kind, {}, "test")
     assert backend.version().partition(" ")[0] == facts.runtime
     assert all(name.endswith(facts.suffixes) for name in backend.lower(model(LINEAR)))
     assert facts.npm or any(plugins.version(name) for name in facts.distributions)
@@ -241,7 +241,7 @@ def test_what_a_bundle_may_set_holds_the_defaults_and_no_path(kind: str) -> None
     rules = backend_facts.of(kind).options
     assert all(not rule.takes("./x") for rule in flat(rules))
     try:
-        backend = _base.make(kind, {}, "test")
+        backend = backends.make(kind, {}, "test")
     except UnavailableError as err:
         pytest.skip(str(err))
     names = [field.name for field in dataclasses.fields(backend) if field.name in rules]  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import pytest
 from edgekd.base import backend_facts, plugins
 from edgekd.base.errors import IntegrityError, TargetError
 from edgekd.runtime import allowed
-from edgekd.runtime.backends._base import PLUGIN
+from edgekd.runtime.backend import PLUGIN
 
 
 @pytest.mark.parametrize("kind", plugins.kinds(backend_facts.FAMILY))

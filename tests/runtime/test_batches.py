@@ -10,7 +10,7 @@ import pytest
 from edgekd.base import limits
 from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.runtime import batches
-from edgekd.runtime.backends._base import Array, Port, Session
+from edgekd.runtime.backend import Array, Port, Session
 
 
 class Counted:

@@ -18,7 +18,7 @@ from hypothesis.extra.numpy import arrays
 from edgekd.base import errors
 from edgekd.base.errors import EdgekdError, IntegrityError, ResourceError, TargetError, UnavailableError, UsageError
 from edgekd.runtime import bench
-from edgekd.runtime.backends._base import Array, Port, Session
+from edgekd.runtime.backend import Array, Port, Session
 from edgekd.runtime.bench import BenchJob, bench_in_process, bench_in_subprocess, measure, ratio_ci, summary
 
 SAMPLES = arrays(np.int64, st.integers(2, 300), elements=st.integers(1, 10**9))

@@ -10,7 +10,7 @@ import pytest
 from edgekd.base.errors import IntegrityError
 from edgekd.base.preprocess import MASK, Spec
 from edgekd.runtime import golden
-from edgekd.runtime.backends._base import Array, Port, Session
+from edgekd.runtime.backend import Array, Port, Session
 
 
 class Scores:

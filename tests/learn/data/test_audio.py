@@ -24,7 +24,7 @@ from edgekd.learn.data.made_audio import MadeAudio
 from edgekd.learn.models.keyword_cnn import KeywordCnn
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 from edgekd.spec import target
 
 RATE = 8_000
