@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from edgekd.base.errors import EdgekdError
+from edgekd.runtime import backend as backends
 from edgekd.runtime import batches
-from edgekd.runtime.backends import _base as backends
 
 
 def answer(job: dict[str, Any]) -> None:
@@ -23,11 +23,11 @@ def answer(job: dict[str, Any]) -> None:
     files = {Path(path).name: Path(path).read_bytes() for path in job["files"]}
     with np.load(job["inputs"]) as kept:
         inputs = dict(kept)
-    found = {}
+    answers: dict[str, Any] = {}
     for batch in job["batches"]:
         session = backend.open(files, batch=batch)
-        found[f"b{batch}"] = next(iter(batches.run(session, inputs, batch).values()))
-    np.savez(job["out"], **found)
+        answers[f"b{batch}"] = next(iter(batches.run(session, inputs, batch).values()))
+    np.savez(job["out"], **answers)
 
 
 if __name__ == "__main__":

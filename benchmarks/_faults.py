@@ -21,8 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-CALLS = ("open", "write", "read", "fsync", "close", "rename", "replace", "mkdir", "rmdir", "unlink", "chmod")
-CALLS += ("lstat", "stat", "fstat", "listdir", "scandir", "posix_fadvise")
+CALLS = (
+    *("open", "write", "read", "fsync", "close", "rename", "replace", "mkdir", "rmdir", "unlink", "chmod"),
+    *("lstat", "stat", "fstat", "listdir", "scandir", "posix_fadvise"),
+)
 ERRORS = ("ENOSPC", "EDQUOT", "EIO", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "ESTALE", "ENXIO")
 LASTING = {
     "full": ("ENOSPC", ("write", "mkdir")),
@@ -189,13 +191,15 @@ def _counted_open(injector: Injector) -> Callable[..., Any]:
 
 def injected_by_environment() -> None:
     """For a child of what is tried: count its calls, or make one fail, as ``TOLD`` says, to its end."""
-    told = json.loads(os.environ[TOLD])
+    document = json.loads(os.environ[TOLD])
     number = 0
-    while os.path.exists(os.path.join(told["control"], str(number))):  # they start one after the other
+    while os.path.exists(os.path.join(document["control"], str(number))):  # they start one after the other
         number += 1
-    log = os.open(os.path.join(told["control"], str(number)), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    chosen = told["process"] == str(number)
-    for_ever = injected(Injector(told["kind"] if chosen else "", told["at"] if chosen else 0, told["under"], log))
+    log = os.open(os.path.join(document["control"], str(number)), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    chosen = document["process"] == str(number)
+    for_ever = injected(
+        Injector(document["kind"] if chosen else "", document["at"] if chosen else 0, document["under"], log)
+    )
     _kept.append(for_ever.__enter__())
     _kept.append(for_ever)
 

@@ -224,12 +224,15 @@ def picture(file: Path, pixels: Any) -> None:
 class Net(nn.Module):
     """A student of a notebook, with all that a state_dict does not hold."""
 
+    mean: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.body, self.head = nn.Linear(12, 64), nn.Linear(64, 2)
         self.drop = nn.Dropout(0.0)
         self.register_buffer("mean", torch.zeros(12), persistent=False)
-        self.shift, self.table, self.activation = torch.zeros(12), {"scales": [1.0, np.ones(2)]}, F.relu
+        self.shift, self.activation = torch.zeros(12), F.relu
+        self.table: dict[str, Any] = {"scales": [1.0, np.ones(2)]}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         hidden = self.activation(self.body(x - self.mean - self.shift))
@@ -281,10 +284,10 @@ def keys(made: World) -> dict[str, str]:
     """The key of every step, and the identity of the bundle; ``refused`` where the change is told as a mistake."""
     try:
         order = order_of(made)
-        bench = prepare(order, made.given or Objects())
+        workspace = prepare(order, made.given or Objects())
     except EdgekdError as err:
         return {"refused": str(err)}
-    found = {name: step.key for name, step in bench.plan.steps.items()}
+    found = {name: step.key for name, step in workspace.plan.steps.items()}
     return {**found, BUNDLE: requests.identified(order, seen=True).identity}
 
 

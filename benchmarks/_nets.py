@@ -25,7 +25,7 @@ from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.learn.feed import Feed, some
 from edgekd.runtime import batches
-from edgekd.runtime.backends._base import Session
+from edgekd.runtime.backend import Session
 from edgekd.spec import recipe as recipes
 
 NAMES = ("resnet20", "resnet56", "mobilenet", "distilbert", "fm")
@@ -47,32 +47,32 @@ CALIBRATION = 256  # samples that every quantizer sees
 
 @dataclass(frozen=True)
 class Net:
-    """A net's parts: its bench, every trained step, and ``onnx[target][candidate]``."""
+    """A net's parts: its workspace, every trained step, and ``onnx[target][candidate]``."""
 
     name: str
-    bench: Workspace
+    workspace: Workspace
     trained: dict[str, Trained]
     onnx: dict[str, dict[str, bytes]]
 
     def inputs(self, split: str, count: int | None = None) -> list[Inputs]:
         """Model inputs of a split's first samples, in chunks."""
-        total = self.bench.feed.length(split)
+        total = self.workspace.feed.length(split)
         total = total if count is None else min(count, total)
-        return [self.bench.feed.inputs(split, s, min(s + CHUNK, total)) for s in range(0, total, CHUNK)]
+        return [self.workspace.feed.inputs(split, s, min(s + CHUNK, total)) for s in range(0, total, CHUNK)]
 
     def scores(self, session: Session) -> Scores:
         """What a session says to the test split, one sample at a time, as it ships."""
-        return scores(self.bench.feed, session)
+        return scores(self.workspace.feed, session)
 
     def calibration(self) -> list[Inputs]:
         """The samples that our own passes calibrate with, one at a time."""
-        feed = self.bench.feed
+        feed = self.workspace.feed
         return [feed.plain("train", np.array([i])) for i in some(feed.length("train"), CALIBRATION)]
 
     def value(self, scores: np.ndarray, split: str = "test") -> float:
         """The recipe's metric of some scores over a whole split."""
-        feed = self.bench.feed
-        return self.bench.evaluator_of("student")(scores, feed.labels(split), None, feed.raw(split))
+        feed = self.workspace.feed
+        return self.workspace.evaluator_of("student")(scores, feed.labels(split), None, feed.raw(split))
 
 
 def scores(feed: Feed, session: Session) -> Scores:
@@ -127,9 +127,9 @@ def order_of(name: str, data: Path, targets: Sequence[str], *, trained_int8: boo
 def make(name: str, data: Path, targets: Sequence[str], *, trained_int8: bool = True) -> Net:
     """Train what is missing, and export; without ``trained_int8`` the only int8 files are calibrated ones."""
     assert context.BATCH <= CALIBRATION
-    bench = prepare(order_of(name, data, targets, trained_int8=trained_int8), Objects())
-    trained, _ = running.train_all(bench)
-    return Net(name, bench, trained, running.export_all(bench, trained))
+    workspace = prepare(order_of(name, data, targets, trained_int8=trained_int8), Objects())
+    trained, _ = running.train_all(workspace)
+    return Net(name, workspace, trained, running.export_all(workspace, trained))
 
 
 def told(event: dict[str, Any]) -> None:

@@ -77,8 +77,8 @@ def mlflow(file: Path, inputs: Arrays) -> Found:
         mlflow.onnx.save_model(
             onnx.load(file), f"{folder}/model", onnx_execution_providers=["CPUExecutionProvider"], pip_requirements=[]
         )
-        found = mlflow.pyfunc.load_model(f"{folder}/model").predict(inputs)
-    return mlflow.__version__, {name: np.array(value) for name, value in found.items()}
+        answer = mlflow.pyfunc.load_model(f"{folder}/model").predict(inputs)
+    return mlflow.__version__, {name: np.array(value) for name, value in answer.items()}
 
 
 def tract(file: Path, inputs: Arrays) -> Found:
@@ -160,7 +160,7 @@ def transformers_js(read: Bundle, file: Path, text: str) -> tuple[str, dict[str,
 
     The file is the bundle's own; the words are written down once more, as the tokenizers library does.
     """
-    from tokenizers.implementations import BertWordPieceTokenizer
+    from tokenizers import BertWordPieceTokenizer
 
     (words,) = read.preprocess
     with tempfile.TemporaryDirectory() as folder:
@@ -198,9 +198,9 @@ def _script(name: str, inputs: Arrays, *arguments: str) -> Found:
         }
         path = Path(folder, "inputs.json")
         path.write_text(json.dumps(told))
-        found = json.loads(_said(["node", str(PROGRAMS / name), *arguments, str(path)]))
-    arrays = {k: np.array(v["data"], np.float32).reshape(v["dims"]) for k, v in found["outputs"].items()}
-    return found["version"], arrays
+        document = json.loads(_said(["node", str(PROGRAMS / name), *arguments, str(path)]))
+    arrays = {k: np.array(v["data"], np.float32).reshape(v["dims"]) for k, v in document["outputs"].items()}
+    return document["version"], arrays
 
 
 @contextmanager
@@ -261,7 +261,10 @@ class _CApi:
     def _call(self, place: int, *arguments: Any, table: Any = None) -> None:
         """One function that returns a status; one that is not null is an error."""
         given = [type(a) if isinstance(a, ctypes._SimpleCData) else ctypes.c_void_p for a in arguments]
-        plain = [ctypes.cast(a, ctypes.c_void_p) if isinstance(a, bytes | ctypes.Array) else a for a in arguments]
+        pointers = [ctypes.c_char_p(a) if isinstance(a, bytes) else a for a in arguments]
+        plain = [
+            ctypes.cast(a, ctypes.c_void_p) if isinstance(a, ctypes.c_char_p | ctypes.Array) else a for a in pointers
+        ]
         status = ctypes.CFUNCTYPE(ctypes.c_void_p, *given)((table or self._table)[place])(*plain)
         if status:
             say = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_void_p)(self._table[self.STATUS])

@@ -30,7 +30,7 @@ from kills import content
 
 LIMIT_S = 300  # of a run, after which it counts as one that hangs
 MODELS = "{{kind='convnet',width={},strides=[1,1,2]}}"
-SETTINGS = ("teacher.model=" + MODELS.format(32), "student.model=" + MODELS.format(32))
+SETTINGS: tuple[str, ...] = ("teacher.model=" + MODELS.format(32), "student.model=" + MODELS.format(32))
 SETTINGS += ("threads=1", "teacher.epochs=1", "student.epochs=1", "teacher.batch_size=256", "student.batch_size=256")
 SETTINGS += ("compress=[{kind='channel_prune',ratio=0.5,epochs=1,batch_size=256},{kind='int8_ptq'}]",)
 # What ships is chosen by size: latencies differ from run to run, and may not choose here.
@@ -158,8 +158,8 @@ def scenes(root: Path, slow: bool) -> None:
     _make(root / "tuned", TUNE, root / "cached")
     _make(root / "both", (), root / "other")
     shutil.copytree(root / "built" / "cache", root / "both" / "cache", dirs_exist_ok=True)
-    for command in ("verify", "bench"):
-        _make(root / command, CASES[command].line, root / "built")
+    for case in ("verify", "bench"):
+        _make(root / case, CASES[case].line, root / "built")
 
 
 def _make(folder: Path, command: tuple[str, ...], source: Path | None = None, without: tuple[str, ...] = ()) -> None:

@@ -19,7 +19,7 @@ import _nets
 import numpy as np
 
 from edgekd.build.torch_reference import TorchReference
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 
 TARGETS = ("ort-cpu", "openvino", "portable-int8")
 # Whose file, on which backend, and whose rounding: OpenVINO adds in one kernel with the convolution before, and drops
@@ -36,10 +36,10 @@ LEAST, SPREAD = 0.999, 0.0005
 
 def run(net: _nets.Net, candidate: str = "int8") -> dict[str, Any]:
     """One net in every place."""
-    of_torch = TorchReference(net.bench, net.trained)
+    of_torch = TorchReference(net.workspace, net.trained)
     table: dict[str, Any] = {}
     for place, (file, kind, rounds) in PLACES.items():
-        planned = next(c for c in net.bench.plan.candidates[rounds] if c.name == candidate)
+        planned = next(c for c in net.workspace.plan.candidates[rounds] if c.name == candidate)
         wanted = of_torch(planned.step, "test", numerics=planned.numerics)
         backend = backends.make(kind, {}, place)
         session = backend.open(backend.lower(net.onnx[file][candidate]), batch=1)
@@ -58,7 +58,7 @@ def run(net: _nets.Net, candidate: str = "int8") -> dict[str, Any]:
         "a network on its runtimes and in torch: within 0.05 point": max(spreads[who] for who in TARGETS) <= SPREAD,
         "all of them: within 0.05 point": spreads["all"] <= SPREAD,
     }
-    return {"samples": net.bench.feed.length("test"), "places": table, "spreads": spreads, "held": held}
+    return {"samples": net.workspace.feed.length("test"), "places": table, "spreads": spreads, "held": held}
 
 
 def spread(rows: list[dict[str, float]]) -> float:

@@ -7,12 +7,13 @@ A no-op graph; raw means a fresh array in and a fresh array out. Calls in turns,
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,9 +25,10 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 import edgekd
+from edgekd.runtime import backend as backends
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.backends import _base as backends
 from edgekd.runtime.bundle import Bundle, Variant
+from edgekd.runtime.model import Model
 
 SHAPE = (1, 8)
 
@@ -39,7 +41,7 @@ def noop() -> bytes:
     return model.SerializeToString()
 
 
-def models(folder: Path) -> dict[str, edgekd.Model]:
+def models(folder: Path) -> dict[str, Model]:
     """Our models of the no-op graph, from a bundle."""
     variants = []
     for target, backend in (("ort-cpu", "ort"), ("openvino", "openvino")):
@@ -60,6 +62,11 @@ def models(folder: Path) -> dict[str, edgekd.Model]:
     )
     bundles.write(folder, about, {})
     return {variant.target: edgekd.load(folder, target=variant.target) for variant in variants}
+
+
+def answer(model: Model, x: np.ndarray) -> Mapping[str, np.ndarray]:
+    """What an app calls."""
+    return model.run({"input": x})
 
 
 def raw_ort() -> Callable[[np.ndarray], np.ndarray]:
@@ -124,7 +131,7 @@ def imports(rounds: int = 15) -> dict[str, float]:
     """Medians, in turns: numpy and ONNX Runtime alone, and through us."""
     statements = {
         "numpy + onnxruntime": "import numpy, onnxruntime",
-        "edgekd.runtime with ort": "import edgekd.runtime.model, edgekd.runtime.backends.ort",
+        "edgekd.runtime with ort": "import edgekd.runtime.model, edgekd.runtime.backends.ort.backend",
     }
     taken: dict[str, list[float]] = {name: [] for name in statements}
     for _ in range(rounds):
@@ -140,7 +147,7 @@ def main() -> None:
     table: dict[str, Any] = {}
     for name, raw in (("ort-cpu", raw_ort()), ("openvino", raw_openvino())):
         model = ours[name]
-        found = p50s({"raw": raw, "ours": lambda x, model=model: model.run({"input": x})})
+        found = p50s({"raw": raw, "ours": functools.partial(answer, model)})
         table[name] = {**found, "added_us": found["ours"] - found["raw"]}
         print(f"{name}: raw {found['raw']:.1f} us, ours {found['ours']:.1f} us, adds {table[name]['added_us']:.1f} us")
     seconds = imports()

@@ -76,8 +76,8 @@ def recipe(name: str, chain: list[dict[str, Any]]) -> dict[str, Any]:
 def cells(name: str, chain: list[dict[str, Any]], cache: Path, again: float) -> list[dict[str, Any]]:
     """Every candidate but fp32 on every target, against fp32."""
     order = requests.make(recipe(name, chain), TARGETS, cache=cache)
-    bench = prepare(order, Objects())
-    made = running.make_all(bench, running.SECONDS)  # as a build: in sessions, which see a host that drifts
+    workspace = prepare(order, Objects())
+    made = running.make_all(workspace, running.SECONDS)  # as a build: in sessions, which see a host that drifts
     evaluation, measured = made.evaluation, made.measured
     teacher = evaluation.teacher_value("validation")
     rows = []
@@ -91,7 +91,13 @@ def cells(name: str, chain: list[dict[str, Any]], cache: Path, again: float) -> 
             choice = choose.choose([contender, fp32], Budget(max_drop=MAX_DROP), teacher, found.ratio, reasons)
             shipped = choice.shipped or "nothing"
             refusal = None if shipped == contender.name else choice.verdicts[contender.name]
-            row = {"net": name, "target": target, "candidate": contender.name, "ships": shipped, "refusal": refusal}
+            row: dict[str, Any] = {
+                "net": name,
+                "target": target,
+                "candidate": contender.name,
+                "ships": shipped,
+                "refusal": refusal,
+            }
             row["drop"] = teacher - (contender.value if shipped == contender.name else fp32.value)
             row["time_of_fp32_again"] = fresh[contender.name]
             rows.append(row | held(row, kernels_of(found)))

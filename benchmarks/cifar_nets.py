@@ -41,20 +41,20 @@ def settings(net: str, data: Path, seed: int, epochs: int) -> list[str]:
 def run(net: str, data: Path, seed: int, epochs: int) -> dict[str, Any]:
     """Train one net and keep it."""
     order = requests.make("cifar10-resnet", ["ort-cpu"], settings(net, data, seed, epochs), progress=told)
-    bench = prepare(order, Objects())
+    workspace = prepare(order, Objects())
     started = time.time()
-    trained = teach.teacher(bench, bench.plan.get("teacher", TeachStep))
+    trained = teach.teacher(workspace, workspace.plan.get("teacher", TeachStep))
     module = bare(trained.student.module)
     state = {name: value.contiguous() for name, value in module.state_dict().items()}
     save_file(state, CHECKPOINTS / f"cifar_{net}_seed{seed}.safetensors")
-    evaluator = bench.evaluator_of("teacher")
+    evaluator = workspace.evaluator_of("teacher")
     values = {
         split: evaluator(
-            train.predict(module, bench.feed, split), bench.feed.labels(split), None, bench.feed.raw(split)
+            train.predict(module, workspace.feed, split), workspace.feed.labels(split), None, workspace.feed.raw(split)
         )
         for split in ("validation", "test")
     }
-    return {"epochs": epochs, "trained_on": bench.feed.length("train"), "seconds": time.time() - started, **values}
+    return {"epochs": epochs, "trained_on": workspace.feed.length("train"), "seconds": time.time() - started, **values}
 
 
 def told(event: dict[str, Any]) -> None:

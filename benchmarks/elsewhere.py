@@ -27,6 +27,7 @@ import matrix
 
 from edgekd.build import request as requests
 from edgekd.build import run as running
+from edgekd.build.plan import TrainedStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.store import Store
 from edgekd.build.workspace import Workspace
@@ -47,15 +48,15 @@ def orders_of(job: str, data: Path, folder: Path) -> list[requests.BuildRequest]
     return list(matrix.orders_of(name, None if file is None else data / file, int(*seed), folder))
 
 
-def benches_of(job: str, data: Path) -> list[Workspace]:
+def workspaces_of(job: str, data: Path) -> list[Workspace]:
     """The same, prepared; nothing is written to where they would build."""
     with tempfile.TemporaryDirectory() as folder:
         return [prepare(order, Objects()) for order in orders_of(job, data, Path(folder))]
 
 
-def keys_of(bench: Workspace) -> dict[str, str]:
+def keys_of(workspace: Workspace) -> dict[str, str]:
     """The key of every trained step, as this machine has it."""
-    return {step.name: step.key for step in bench.plan.steps.values() if step.trains}
+    return {step.name: step.key for step in workspace.plan.steps.values() if isinstance(step, TrainedStep)}
 
 
 def file_of(job: str, folder: Path, kind: str) -> Path:
@@ -65,10 +66,10 @@ def file_of(job: str, folder: Path, kind: str) -> Path:
 
 def train_one(job: str, data: Path, folder: Path) -> None:
     """Train a job's steps; which stands under which key is told first."""
-    benches = benches_of(job, data)
-    file_of(job, folder, "json").write_text(json.dumps([keys_of(bench) for bench in benches]))
-    for bench in benches:
-        running.train_all(bench)
+    workspaces = workspaces_of(job, data)
+    file_of(job, folder, "json").write_text(json.dumps([keys_of(workspace) for workspace in workspaces]))
+    for workspace in workspaces:
+        running.train_all(workspace)
 
 
 def train(jobs: list[str], data: Path, folder: Path, seconds: float) -> None:
@@ -142,11 +143,11 @@ def take(data: Path, folder: Path) -> None:
             entries.setdefault(key, {})[file] = content
     for job, there in trained.items():
         count = 0
-        for bench, keys in zip(benches_of(job, data), there, strict=True):
-            here = keys_of(bench)
+        for workspace, keys in zip(workspaces_of(job, data), there, strict=True):
+            here = keys_of(workspace)
             for step, key in keys.items():
                 if key in entries:
-                    bench.store.put(here[step], entries[key])
+                    workspace.store.put(here[step], entries[key])
                     count += 1
         print(f"{job}: {count} of {sum(map(len, there))} steps", flush=True)
 

@@ -31,8 +31,8 @@ from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build import target_runtime
 from edgekd.build.prepare import Objects, prepare
+from edgekd.runtime import backend as backends
 from edgekd.runtime import bench
-from edgekd.runtime.backends import _base as backends
 from edgekd.spec import recipe as recipes
 from edgekd.spec import target
 
@@ -63,16 +63,18 @@ def made(name: str, toml: str, seed: int, data: Path) -> tuple[dict[str, dict[st
         table["data"]["path"] = str(data / "cifar10_jpeg.npz")
     table["teacher"]["checkpoint"] = str(_nets.CHECKPOINTS / f"cifar_resnet20_seed{seed}.safetensors")
     order = requests.make(table | {"seed": seed}, TARGETS, progress=_nets.told)
-    bench_ = prepare(order, Objects())
-    trained, _ = running.train_all(bench_)
-    net = _nets.Net(name, bench_, trained, running.export_all(bench_, trained))
+    workspace = prepare(order, Objects())
+    trained, _ = running.train_all(workspace)
+    net = _nets.Net(name, workspace, trained, running.export_all(workspace, trained))
     right = {}
     for runtime in TARGETS:
         chosen = target.load(runtime)
         backend = backends.make(chosen.backend, dict(chosen.options), runtime)
         session = backend.open(target_runtime.parse(chosen).backend.lower(net.onnx[runtime]["int8"]), batch=1)
         scores = net.scores(session)
-        right[runtime] = (scores.argmax(1) == bench_.feed.labels("test").reshape(-1)).astype(float)
+        labels = workspace.feed.labels("test")
+        assert labels is not None
+        right[runtime] = (scores.argmax(1) == labels.reshape(-1)).astype(float)
     return net.onnx, right, multiply_adds(trained["student"].student.module)
 
 
@@ -95,7 +97,8 @@ def peak(folder: Path) -> float:
 def timed(files: dict[str, Any], macs: int, rounds: int, folder: Path) -> dict[str, Any]:
     """p50 and ratios on both runtimes."""
     x = {"input": np.random.default_rng(0).standard_normal((1, 3, 32, 32), dtype=np.float32)}
-    found, peaks = {}, [peak(folder)]
+    found: dict[str, dict[str, Any]] = {}
+    peaks = [peak(folder)]
     for runtime in TARGETS:
         chosen = target.load(runtime)
         backend = target_runtime.parse(chosen).backend

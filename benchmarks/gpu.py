@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from edgekd.base import host, plugins
 from edgekd.base.errors import EdgekdError
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 
 DISTILBERT = {"dim": 128, "n_layers": 2, "n_heads": 4, "hidden_dim": 512, "vocab_size": 8000}
 NETS: dict[str, tuple[dict[str, Any], tuple[int, ...], int]] = {
@@ -102,10 +102,11 @@ def prepare(folder: Path) -> None:
 def ours(data: bytes, options: dict[str, Any], x: Arrays) -> Way:
     """The target's own session, which tells its copies apart."""
     session = backends.make("ort_cuda", options, "ort-cuda").open({"model.onnx": data})
+    assert isinstance(session, backends.Apart)
     return lambda: session.apart(x)["compute"], lambda: next(iter(session.run(x).values()))
 
 
-def of_torch(module: torch.nn.Module, device: str, x: Arrays) -> Way:
+def of_torch(module: Callable[..., Any], device: str, x: Arrays) -> Way:
     """A torch module in float16."""
     given = [torch.from_numpy(v) for v in x.values()]
     there = [v.to(device, torch.float16 if v.is_floating_point() else v.dtype) for v in given]
@@ -137,7 +138,8 @@ def clocked(run: Callable[[], Any]) -> Callable[[], int]:
 
 def timed(run: Callable[[], int], seconds: float) -> float:
     """Median milliseconds of what tells its nanoseconds."""
-    taken, ends = [], time.perf_counter() + seconds
+    taken: list[int] = []
+    ends = time.perf_counter() + seconds
     while time.perf_counter() < ends or len(taken) < 3:
         taken.append(run())
     return float(np.median(taken)) / 1e6
@@ -150,13 +152,13 @@ def measure(folder: Path, name: str, batch: int, cpu: bool, rounds: int, seconds
     module = module_of(name)
     module.load_state_dict(load_file(folder / name / "weights.safetensors"))
     module = module.half().to(device)
-    told = json.loads((folder / "target.json").read_text())
+    document = json.loads((folder / "target.json").read_text())
     if cpu:
-        told["options"]["provider"] = "CPUExecutionProvider"
+        document["options"]["provider"] = "CPUExecutionProvider"
     fast = torch.compile(module, mode="reduce-overhead", dynamic=False)
     files = {kind: (folder / name / f"{kind}.onnx").read_bytes() for kind in ("fp32", "fp16")}
     ways = {
-        "ours": ours(files["fp16"], told["options"], x),
+        "ours": ours(files["fp16"], document["options"], x),
         "torch eager": of_torch(module, device, x),
         "torch.compile": of_torch(fast, device, x),
     }
@@ -170,17 +172,17 @@ def measure(folder: Path, name: str, batch: int, cpu: bool, rounds: int, seconds
             taken[way]["compute"].append(timed(compute, seconds))
             taken[way]["whole"].append(timed(clocked(whole), seconds))
     middle = {way: {part: float(np.median(ms)) for part, ms in parts.items()} for way, parts in taken.items()}
-    return {"p50_ms": middle, "rounds": taken, "apart": apart, "held": apart["ours"] <= told["tolerance"]}
+    return {"p50_ms": middle, "rounds": taken, "apart": apart, "held": apart["ours"] <= document["tolerance"]}
 
 
 def keep(folder: Path) -> None:
     """The result of another machine."""
     import _common  # noqa: PLC0415
 
-    found = json.loads((folder / "measured.json").read_text())
-    if found["on"] != "cuda":
+    document = json.loads((folder / "measured.json").read_text())
+    if document["on"] != "cuda":
         raise SystemExit("measured with --cpu: no result")
-    (_common.RESULTS / "gpu.json").write_text(json.dumps(found, indent=1) + "\n")
+    (_common.RESULTS / "gpu.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
 def measure_all(folder: Path, cpu: bool, rounds: int, seconds: float) -> None:

@@ -51,31 +51,36 @@ def train_one(folder: Path, data: Path, seed: int, student: str, epochs: int) ->
     asked = settings(data, seed, epochs)
     asked += [f"teacher.model={STUDENT}"] if student == "alone" else []
     order = requests.make("cifar10-resnet56", TARGETS, asked, progress=told)
-    bench = prepare(order, Objects())
+    workspace = prepare(order, Objects())
     started = time.time()
     place = folder / f"{student}_seed{seed}"
     place.mkdir(parents=True, exist_ok=True)
+    said: dict[str, Any]
     if student == "alone":
-        said = {"alone": scores(bench, teach.teacher(bench, bench.plan.get("teacher", TeachStep)).student.module)}
+        said = {
+            "alone": scores(
+                workspace, teach.teacher(workspace, workspace.plan.get("teacher", TeachStep)).student.module
+            )
+        }
     else:
-        trained, _ = running.train_all(bench)
-        taught = teach.teacher(bench, bench.plan.get("teacher", TeachStep))
-        said = {"teacher": scores(bench, taught.student.module)}
-        said["distilled"] = scores(bench, trained["student"].student.module)
-        for target, files in running.export_all(bench, trained).items():
+        trained, _ = running.train_all(workspace)
+        taught = teach.teacher(workspace, workspace.plan.get("teacher", TeachStep))
+        said = {"teacher": scores(workspace, taught.student.module)}
+        said["distilled"] = scores(workspace, trained["student"].student.module)
+        for target, files in running.export_all(workspace, trained).items():
             for candidate, file in files.items():
                 (place / f"{target}.{candidate}.onnx").write_bytes(file)
     np.savez(place / "said.npz", **said)
     record = {"host": host.facts(), "torch": torch.__version__, "seconds": time.time() - started, "epochs": epochs}
     (place / "trained.json").write_text(json.dumps(record | {"precision": "bf16 where CUDA has it"}))
-    labels = bench.feed.labels("test")
+    labels = workspace.feed.labels("test")
     print(place, {who: float((rows.argmax(1) == labels).mean()) for who, rows in said.items()}, flush=True)
 
 
-def scores(bench: Workspace, module: torch.nn.Module) -> np.ndarray:
+def scores(workspace: Workspace, module: torch.nn.Module) -> np.ndarray:
     """(count, 10), of the float net on the test split."""
     with train.accelerated(bare(module)) as there:
-        return train.predict(there, bench.feed, "test")
+        return train.predict(there, workspace.feed, "test")
 
 
 def keep(folder: Path, data: Path) -> None:

@@ -29,7 +29,7 @@ from edgekd.runtime import bench as benching
 from edgekd.spec import target
 
 TARGET, GOAL = "ort-cpu", 0.5
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "blocks": {"kind": "drop_blocks", "samples": 1024},
     "uniform": {"kind": "channel_prune", "scope": "uniform", "criterion": "magnitude", "multiple": 8},
 }
@@ -46,17 +46,19 @@ def recipe(seed: int, way: str, data: Path, epochs: int) -> dict[str, Any]:
 
 def run(seed: int, data: Path, epochs: int) -> dict[str, Any]:
     """Both ways from one checkpoint."""
-    files, right, widths = {}, {}, {}
+    files: dict[str, Any] = {}
+    right: dict[str, Any] = {}
+    widths: dict[str, Any] = {}
     for way in WAYS:
         order = requests.make(recipe(seed, way, data, epochs), [TARGET], progress=_nets.told)
-        bench = prepare(order, Objects())
-        trained, _ = running.train_all(bench)
-        onnx = running.export_all(bench, trained)[TARGET]
+        workspace = prepare(order, Objects())
+        trained, _ = running.train_all(workspace)
+        onnx = running.export_all(workspace, trained)[TARGET]
         pruned = next(name for name in onnx if name != "fp32")
         files |= {"dense": onnx["fp32"], way: onnx[pruned]}
-        labels = bench.feed.labels("test")
+        labels = workspace.feed.labels("test")
         for name, step in (("dense", "student"), (way, WAYS[way]["kind"])):
-            scores = train.predict(trained[step].student.module, bench.feed, "test")
+            scores = train.predict(trained[step].student.module, workspace.feed, "test")
             right[name] = (scores.argmax(1) == labels).astype(float)
         state = trained[WAYS[way]["kind"]].student.module.state_dict()
         widths[way] = [len(value) for name, value in state.items() if value.ndim == 4]

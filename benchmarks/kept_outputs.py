@@ -36,11 +36,11 @@ KD = [{"kind": "kl", "weight": 0.9}, {"kind": "cross_entropy", "weight": 0.1}]
 Teacher = Callable[[int], Any]
 
 
-def fit(bench: Workspace, tables: list[dict[str, Any]], teacher: Teacher | None, epochs: int) -> float:
+def fit(workspace: Workspace, tables: list[dict[str, Any]], teacher: Teacher | None, epochs: int) -> float:
     """Seconds of training an untrained student."""
-    module = bench.untrained("student").module
+    module = workspace.untrained("student").module
     schedule = Schedule(epochs=epochs, batch_size=BATCH)
-    task = train.TrainingJob(make_terms(tables), bench.feed, schedule, 0, teacher=teacher)
+    task = train.TrainingJob(make_terms(tables), workspace.feed, schedule, 0, teacher=teacher)
     started = time.perf_counter()
     train.fit(module, task)
     return time.perf_counter() - started
@@ -50,28 +50,28 @@ def main() -> None:
     """Measure, hold the two limits, write the result."""
     with tempfile.TemporaryDirectory() as folder:
         order = requests.make("cifar10-resnet56", ["ort-cpu"], SETTINGS, cache=Path(folder))
-        bench = prepare(order, Objects())
-        teacher = bench.untrained("teacher").module.eval()
+        workspace = prepare(order, Objects())
+        teacher = workspace.untrained("teacher").module.eval()
 
         def kept(run: str) -> Teacher:
-            return CachedOutputs(bench.store, run, teacher, bench.feed, 0).view
+            return CachedOutputs(workspace.store, run, teacher, workspace.feed, 0).view
 
         def anew(view: int) -> Any:
-            return train.predict_view(teacher, bench.feed, view)
+            return train.predict_view(teacher, workspace.feed, view)
 
         plain_ce = [{"kind": "cross_entropy"}]
         filled = kept("epochs")
         filled(0)
-        fit(bench, plain_ce, None, 1)
+        fit(workspace, plain_ce, None, 1)
         taken: dict[str, list[float]] = {"plain": [], "kept": [], "anew": []}
         for _ in range(ROUNDS):
-            taken["plain"].append(fit(bench, plain_ce, None, 1))
-            taken["kept"].append(fit(bench, KD, filled, 1))
-            taken["anew"].append(fit(bench, KD, anew, 1))
+            taken["plain"].append(fit(workspace, plain_ce, None, 1))
+            taken["kept"].append(fit(workspace, KD, filled, 1))
+            taken["anew"].append(fit(workspace, KD, anew, 1))
         whole: dict[str, list[float]] = {"plain": [], "kept": []}
         for i in range(2):
-            whole["plain"].append(fit(bench, plain_ce, None, 3 * VIEWS))
-            whole["kept"].append(fit(bench, KD, kept(f"whole {i}"), 3 * VIEWS))
+            whole["plain"].append(fit(workspace, plain_ce, None, 3 * VIEWS))
+            whole["kept"].append(fit(workspace, KD, kept(f"whole {i}"), 3 * VIEWS))
     epoch = {name: median(values) / median(taken["plain"]) for name, values in taken.items()}
     run = median(whole["kept"]) / median(whole["plain"])
     held = {"an epoch, kept: at most 1.15": epoch["kept"] <= 1.15, "a whole run: at most 1.5": run <= 1.5}

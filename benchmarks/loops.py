@@ -88,12 +88,12 @@ def app(folder: Path, x: dict[str, np.ndarray], seconds: float) -> float:
     line += ["-shape", shapes, "-hint", "none", "-nthreads", "1", "-nstreams", "1", "-api", "sync"]
     line += ["-infer_precision", "f32"]  # as our targets: the default is bfloat16 where a CPU has AMX
     line += ["-t", str(max(1, round(seconds)))]
-    said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
-    value, unit = next(text for text in said.splitlines() if "Median:" in text).split()[-2:]
+    stdout = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    value, unit = next(text for text in stdout.splitlines() if "Median:" in text).split()[-2:]
     return float(value) / {"us": 1e3, "ms": 1.0}[unit]
 
 
-def prepared(net: _nets.Net, candidate: str) -> tuple[dict[str, dict[str, bytes]], dict[str, np.ndarray]]:
+def prepared(net: _nets.Net, candidate: str) -> tuple[dict[str, dict[str, bytes]], dict[str, Any]]:
     """A candidate's files by target, and what is timed."""
     files = {name: target_runtime.parse(target.load(name)).backend.lower(net.onnx[name][candidate]) for name in TARGETS}
     return files, measure.timed_inputs(net.inputs("validation", 256)[0], 1)

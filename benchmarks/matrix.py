@@ -29,7 +29,7 @@ import numpy as np
 import edgekd
 from edgekd import pipeline
 from edgekd.base.errors import EdgekdError
-from edgekd.base.heads import labels_of, split
+from edgekd.base.heads import split
 from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build import target_runtime
@@ -121,20 +121,20 @@ def without_teacher(recipe: str, settings: list[str]) -> dict[str, Any]:
     return table
 
 
-def added(bench: Workspace, found: np.ndarray) -> np.ndarray:
+def added(workspace: Workspace, found: np.ndarray) -> np.ndarray:
     """(count,) float32, what each test sample adds to a metric that is a mean over samples; several heads' averaged."""
-    labels, raw, metric = bench.feed.labels("test"), bench.feed.raw("test"), bench.metric
-    assert isinstance(metric, PerSample)
+    labels, raw, metric = workspace.feed.labels("test"), workspace.feed.raw("test"), workspace.metric
+    assert isinstance(metric, PerSample) and labels is not None
     by_head = [
-        metric.per_sample(part, labels_of(labels, bench.heads, name), raw)
-        for name, part in split(found, bench.heads).items()
+        metric.per_sample(part, labels if len(workspace.heads) == 1 else labels[:, column], raw)
+        for column, part in enumerate(split(found, workspace.heads).values())
     ]
     return np.mean(by_head, axis=0).astype(np.float32)
 
 
-def of_torch(bench: Workspace, trained: Mapping[str, Trained]) -> np.ndarray:
+def of_torch(workspace: Workspace, trained: Mapping[str, Trained]) -> np.ndarray:
     """What the float student says to the test split."""
-    return train.predict(trained["student"].student.module, bench.feed, "test")
+    return train.predict(trained["student"].student.module, workspace.feed, "test")
 
 
 def kept(out: Path, target: Target) -> dict[str, bytes]:

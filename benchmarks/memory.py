@@ -21,7 +21,6 @@ import _common
 import numpy as np
 
 from edgekd.build import compression, context
-from edgekd.build.plan import Step
 from edgekd.learn import train
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._split import image_ops
@@ -61,8 +60,7 @@ def one(name: str, count: int) -> dict[str, int]:
     terms = make_terms([{"kind": "cross_entropy"}])
     before = resident()
     scheme = target.load("ort-cpu").quantized
-    told = context.make(feed, Step("int8", table["kind"], "", None, (), numerics=scheme), change, terms)
-    after = change.apply(student, told)
+    after = change.apply(student, context.make(feed, scheme, 1, change, terms))
     if change.trains:
         task = train.TrainingJob(
             terms, feed, Schedule(epochs=1), 0, begin_epoch=lambda e, n: change.begin_epoch(after, e, n)
@@ -81,7 +79,11 @@ def compared(name: str) -> dict[str, Any]:
         found[count] = json.loads(done.stdout.splitlines()[-1])
     whole = [found[count]["peak_bytes"] - found[count]["data_bytes"] for count in (SAMPLES, FEW)]
     added = [found[count]["peak_bytes"] - found[count]["before_bytes"] for count in (SAMPLES, FEW)]
-    return {**found, "ratio": whole[0] / whole[1], "ratio_of_what_was_added": added[0] / added[1]}
+    return {
+        **{str(count): row for count, row in found.items()},
+        "ratio": whole[0] / whole[1],
+        "ratio_of_what_was_added": added[0] / added[1],
+    }
 
 
 def main() -> None:

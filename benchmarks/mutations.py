@@ -22,6 +22,7 @@ from _mutations import BUNDLE, MUTATIONS, Mutation, World, changed, expected, ke
 from edgekd import pipeline
 from edgekd.base.errors import EdgekdError
 from edgekd.build import run as running
+from edgekd.build.prepare import Objects
 from edgekd.build.store import Store
 
 BUILT = (
@@ -40,7 +41,7 @@ def compared(root: Path, mutation: Mutation, before: dict[str, str]) -> dict[str
         mutation.change(made)
         got = changed(before, keys(made))
     wanted = expected(mutation)
-    row = {
+    row: dict[str, Any] = {
         "change": mutation.name,
         "of": mutation.of,
         "runs_again": [name for name in (*before, *_mutations.REFUSED) if name in got and name != BUNDLE],
@@ -65,9 +66,9 @@ def ran(made: World, cache: Path, out: Path) -> set[str]:
     with made.patches:
         made.patches.callback(setattr, Store, "put", real)
         Store.put = noted  # type: ignore[method-assign]
-        bench = running.checked(order, made.given or _mutations.Objects())
+        workspace = running.checked(order, made.given or Objects())
         pipeline.run(order, made.given)
-    names = {step.key: step.name for step in bench.plan.steps.values()}
+    names = {step.key: step.name for step in workspace.plan.steps.values()}
     return {names[key] for key, _ in put if key in names} | {
         name for _, files in put if "measured.json" in files for name in _mutations.MEASURE
     }
@@ -81,7 +82,12 @@ def built(root: Path, mutation: Mutation) -> dict[str, Any]:
         with world(root, mutation.of) as made:
             mutation.change(made)
             second = ran(made, Path(name, "cache"), Path(name, "out"))
-    row = {"change": mutation.name, "first": len(first), "again": sorted(second), "right": second == {*mutation.reruns}}
+    row: dict[str, Any] = {
+        "change": mutation.name,
+        "first": len(first),
+        "again": sorted(second),
+        "right": second == {*mutation.reruns},
+    }
     print(f"built: {mutation.name}: {', '.join(row['again']) or 'nothing'}", flush=True)
     return row
 

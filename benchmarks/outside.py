@@ -28,8 +28,8 @@ import _outside
 import numpy as np
 
 import edgekd
+from edgekd.base.scores import softmax
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.model import softmax
 
 MOST = 1e-3
 PAGES = ("cifar10-cnn", "bert-distilbert", "keyword-spotting")  # pictures, texts, sounds
@@ -49,7 +49,9 @@ def made(folder: Path, name: str, recipe: str = "digits", *more: str) -> Path:
     return out
 
 
-def row(name: str, language: str, version: str, got: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> dict:
+def row(
+    name: str, language: str, version: str, got: dict[str, np.ndarray], wanted: dict[str, np.ndarray]
+) -> dict[str, Any]:
     """How far some outputs are from the golden ones."""
     equal = all((got[k].reshape(v.shape).argmax(1) == v.argmax(1)).all() for k, v in wanted.items())
     apart = max(float(np.abs(got[k].reshape(v.shape) - v).max()) for k, v in wanted.items())
@@ -87,7 +89,7 @@ def transformers_js(bundle: Path) -> dict[str, Any]:
     version, shares = _outside.transformers_js(read, onnx_file(read, bundle)[1], sample.read_text())
     got = np.array([shares[label] for label in read.labels])
     found = {"program": "transformers.js", "language": "JavaScript", "version": version}
-    found |= {"equal_classes": read.labels[got.argmax()] == wanted["label"]}
+    found |= {"equal_classes": read.labels[int(got.argmax())] == wanted["label"]}
     return found | {"largest": float(np.abs(got - softmax(np.array(wanted["scores"]))).max())}
 
 
@@ -141,7 +143,7 @@ def examples(bundle: Path, folder: Path, given: argparse.Namespace) -> list[dict
     for target in TARGETS:
         shutil.copytree(bundle / target, folder / "copy" / target)
     (folder / "copy" / "examples" / "node" / "node_modules").symlink_to(given.node.resolve() / "node_modules")
-    lines = {
+    lines: dict[str, list[str | Path]] = {
         "python/predict.py": [sys.executable, place / "python" / "predict.py"],
         "python/predict_openvino.py": [sys.executable, place / "python" / "predict_openvino.py"],
         "cpp/predict_openvino.cpp": [build / "predict_openvino", bundle],
@@ -155,9 +157,9 @@ def examples(bundle: Path, folder: Path, given: argparse.Namespace) -> list[dict
         more = {"LD_LIBRARY_PATH": f"{given.ort}/lib"} if name == "cpp/predict_ort.cpp" else {}
         command = list(map(str, line))
         done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **more})
-        found = json.loads(done.stdout)
-        apart = max(float(np.abs(np.subtract(found[h]["scores"], wanted[h]["scores"])).max()) for h in wanted)
-        rows.append({"example": name, "equal": all(found[h]["label"] == wanted[h]["label"] for h in wanted)})
+        document = json.loads(done.stdout)
+        apart = max(float(np.abs(np.subtract(document[h]["scores"], wanted[h]["scores"])).max()) for h in wanted)
+        rows.append({"example": name, "equal": all(document[h]["label"] == wanted[h]["label"] for h in wanted)})
         rows[-1]["largest"] = apart
         print(rows[-1], flush=True)
     return rows
@@ -169,14 +171,14 @@ def page(bundle: Path, pictures: Path) -> list[dict[str, Any]]:
     with _outside.served(bundle) as address:
         line = ["node", str(_outside.PROGRAMS / "page.mjs"), address, str(pictures)]
         done = subprocess.run(line, capture_output=True, text=True, check=True)
-    found: list[dict[str, Any]] = json.loads(done.stdout)
+    document: list[dict[str, Any]] = json.loads(done.stdout)
     ((head, wanted),) = json.loads((bundle / "examples" / "answer.json").read_text()).items()
-    for told in found:
+    for told in document:
         told["answer_is_the_bundles"] = told["answer"][head]["label"] == wanted["label"]
         told["largest"] = float(np.abs(np.subtract(told["answer"][head]["scores"], wanted["scores"])).max())
         del told["answer"]
         print(told, flush=True)
-    return found
+    return document
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ import _nets
 import numpy as np
 import same_answers
 
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 from edgekd.spec import target
 
 CONVOLUTIONAL = ("resnet20", "mobilenet")
@@ -36,7 +36,7 @@ def options_of(backend: str) -> dict[str, Any]:
 
 def first(net: _nets.Net, count: int) -> list[dict[str, np.ndarray]]:
     """The test split's first samples, each as long as it is."""
-    return [dict(net.bench.feed.inputs("test", i, i + 1)) for i in range(count)]
+    return [dict(net.workspace.feed.inputs("test", i, i + 1)) for i in range(count)]
 
 
 def value(net: _nets.Net, data: bytes, backend: str) -> float:
@@ -58,14 +58,14 @@ def run(net: _nets.Net, samples: int) -> dict[str, Any]:
     seven, eight = net.onnx["portable-int8"]["int8"], net.onnx["ort-cpu-vnni"]["int8"]
     rows = first(net, samples)
     for backend in MOST:
-        found = same_answers.compare({"model.onnx": seven}, backend, options_of(backend), rows)
+        comparison = same_answers.compare({"model.onnx": seven}, backend, options_of(backend), rows)
         other = same_answers.compare({"model.onnx": eight}, backend, options_of(backend), rows)
         values = {"7 bits": value(net, seven, backend), "8 bits": value(net, eight, backend)}
         table[backend] = {
-            **found,
+            **comparison,
             "value_test": values,
             "eight_bits": other,
-            "held": held(net.name, backend, found) and values["7 bits"] >= values["8 bits"] - LOSS,
+            "held": held(net.name, backend, comparison) and values["7 bits"] >= values["8 bits"] - LOSS,
         }
         print(net.name, backend, table[backend], flush=True)
     return table

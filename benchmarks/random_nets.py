@@ -151,11 +151,11 @@ class Workers:
 
 def gap(got: np.ndarray, wanted: np.ndarray, tolerance: float, quantized: bool) -> str | None:
     """By the rule of ``measure``: why such a file is not at parity, None where it is."""
-    found = parity.compare(got, wanted)
-    told = {
-        "score_range": found.score_range,
-        "mean": found.mean_abs_diff,
-        "max_abs_diff": found.as_dict()["max_abs_diff"],
+    comparison = parity.compare(got, wanted)
+    told: dict[str, Any] = {
+        "score_range": comparison.score_range,
+        "mean": comparison.mean_abs_diff,
+        "max_abs_diff": comparison.as_dict()["max_abs_diff"],
         "clearly_differs": parity.clearly_differs(got, wanted, tolerance),
         "batches": {},
     }

@@ -62,8 +62,8 @@ def build(folder: Path) -> dict[str, tuple[Path, Path]]:
     x = rng.normal(size=(600, 64)).astype(np.float32)
     y = np.arange(600) % 6
     data = tuple((x[a:b], y[a:b]) for a, b in ((0, 200), (200, 400), (400, 600)))
-    recipe = {**ptq, "name": "mlp", "student": {"from_teacher": [], "epochs": 0}}
-    edgekd.build(recipe, teacher=net, data=data, targets=list(TARGET.values()), out=out, overwrite=True)
+    table = {**ptq, "name": "mlp", "student": {"from_teacher": [], "epochs": 0}}
+    edgekd.build(table, teacher=net, data=data, targets=list(TARGET.values()), out=out, overwrite=True)
     np.save(folder / "mlp.npy", x[400:])
     made["mlp"] = (out, folder / "mlp.npy")
     return made
@@ -87,8 +87,8 @@ def asked(python: Path, bundle: Path, target: str, samples: Path) -> dict[str, A
     done = subprocess.run(line, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         return {"failed": done.stderr.strip().splitlines()[-1][:300]}
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    document: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return document
 
 
 def row(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def child(folder: Path) -> None:
     """Run one job: a model's files over the samples of x.npz; this part imports numpy and one runtime."""
     import numpy as np  # noqa: PLC0415
 
-    from edgekd.runtime.backends import _base as backends  # noqa: PLC0415
+    from edgekd.runtime import backend as backends  # noqa: PLC0415
 
     job = json.loads((folder / "job.json").read_text())
     backend = backends.make(job["backend"], job["options"], "job")
@@ -97,7 +97,7 @@ def main() -> None:
     import torch  # noqa: PLC0415
 
     from edgekd.learn.data.digits import Digits  # noqa: PLC0415
-    from edgekd.runtime.backends import _base as backends  # noqa: PLC0415
+    from edgekd.runtime import backend as backends  # noqa: PLC0415
     from edgekd.spec import target as targets_  # noqa: PLC0415
 
     table: dict[str, Any] = {}
@@ -115,11 +115,13 @@ def main() -> None:
                 files = trained[name]
             else:
                 files = backends.make(chosen.backend, {}, name).lower(_common.int8(_common.net(net), net, name)[0])
-            found = compare(files, chosen.backend, chosen.options, [{"input": x[i : i + 1]} for i in range(len(x))])
-            table.setdefault(net, {})[name] = found
+            comparison = compare(
+                files, chosen.backend, chosen.options, [{"input": x[i : i + 1]} for i in range(len(x))]
+            )
+            table.setdefault(net, {})[name] = comparison
             print(
-                f"{net:10} {name:14} bit-identical {found['bit_identical']!s:5}  "
-                f"agreement {found['argmax_agreement']:.3f}  largest difference {found['max_abs_diff']:.3g}",
+                f"{net:10} {name:14} bit-identical {comparison['bit_identical']!s:5}  "
+                f"agreement {comparison['argmax_agreement']:.3f}  largest difference {comparison['max_abs_diff']:.3g}",
                 flush=True,
             )
     _common.write("same_answers", {"emulator": " ".join(QEMU), "nets": table})

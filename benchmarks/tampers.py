@@ -163,7 +163,7 @@ def meaning(data: bytes) -> Any:
 
 def chunk(folder: Path, number: int) -> Counter[str]:
     """``CHUNK`` tampers; counts by kind and outcome."""
-    found: Counter[str] = Counter()
+    counter: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="tampers-", dir=PLACE) as place:
         bundle = Path(shutil.copytree(folder / "bundle", Path(place, "bundle")))
         files = {p.relative_to(bundle).as_posix(): p.read_bytes() for p in bundle.rglob("*") if p.is_file()}
@@ -175,11 +175,11 @@ def chunk(folder: Path, number: int) -> Counter[str]:
             if not changes:
                 continue
             put(bundle, changes)
-            found[f"{kind}: tried"] += 1
+            counter[f"{kind}: tried"] += 1
             for outcome in judged(bundle, folder / "key.pub", kind, digest, files, changes):
-                found[f"{kind}: {outcome}"] += 1
+                counter[f"{kind}: {outcome}"] += 1
             put(bundle, {name: files.get(name) for name in changes})
-    return found
+    return counter
 
 
 def put(bundle: Path, changes: Files) -> None:
@@ -224,7 +224,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
     done = _common.RESULTS / "tampers.json"
-    before = json.loads(done.read_text()) if done.is_file() else {"chunks": 0, "counts": {}}
+    before: dict[str, Any] = json.loads(done.read_text()) if done.is_file() else {"chunks": 0, "counts": {}}
     counts, start = Counter(before["counts"]), before["chunks"]
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(given.processes) as pool:
         prepare(Path(folder))

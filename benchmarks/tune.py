@@ -59,8 +59,12 @@ def ended(storage: Path) -> dict[int, str]:
     copy = storage.with_suffix(".copy")
     copy.write_bytes(storage.read_bytes())
     open_storage(str(copy))  # mends what the kill left half written
-    found = JournalStorage(JournalFileBackend(str(copy)))
-    trials = [trial for study in found.get_all_studies() for trial in found.get_all_trials(study._study_id)]
+    journal_storage = JournalStorage(JournalFileBackend(str(copy)))
+    trials = [
+        trial
+        for study in journal_storage.get_all_studies()
+        for trial in journal_storage.get_all_trials(study._study_id)
+    ]
     states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     return {t.number: json.dumps([t.values, t.user_attrs.get("likeness")]) for t in trials if t.state in states}
 
@@ -99,7 +103,8 @@ def resume(root: Path, data: Path, trials: int, seed: int) -> dict[str, Any]:
     settings = [f"data.path={root / 'few.npz'}", "data.validation=500", "student.model.width=16", *SHORT]
     more = [part for setting in settings for part in ("--set", setting)]
     line = command(root, "fashion-mnist", *LOOSE, "--trials", str(trials), *more)
-    rng, kills = random.Random(seed), []
+    rng = random.Random(seed)
+    kills: list[dict[str, Any]] = []
     while len(kills) < 3:
         process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         before = len(ended(root / "study.journal"))

@@ -181,11 +181,11 @@ def of_zip(data: bytes, rng: random.Random) -> bytes:
                 members[at] = (name, of_bytes(held[:128], rng) + held[128:])
             case _:
                 members[at] = (name, _of_header(held, rng))
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
         for name, held in dict(members).items():
             archive.writestr(zipfile.ZipInfo(name or "x", (1980, 1, 1, 0, 0, 0)), held)
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 TYPES = ("|u1", "<i2", "<i8", "<u8", "<f4", "<f8", "<f2", "|b1", "<U4", "|S4", "<c8", "|O", "<M8[s]", "|V3", "<i16")

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import math
 import os
+import queue
 import random
 import struct
 import types
@@ -18,7 +19,7 @@ from edgekd.base import child, errors, reader
 from edgekd.base.errors import DeviceError, Failure
 from edgekd.document.machine import Told
 from edgekd.runtime import bench, cold, left, remote
-from edgekd.runtime.backends import ort_web
+from edgekd.runtime.backends.ort_web import backend as ort_web
 from edgekd.runtime.devices import _find
 from edgekd.runtime.devices.local import Local
 from fuzzing import _mutate, harness, room
@@ -33,7 +34,7 @@ class _Device(remote.Remote):
 
     def __init__(self, said: bytes) -> None:
         super().__init__(Local())
-        self._said, self._expected = io.BufferedReader(io.BytesIO(said)), 0  # type: ignore[arg-type]
+        self._said, self._expected = io.BufferedReader(io.BytesIO(said)), 0
 
     def _write(self, *parts: bytes) -> None:
         pass
@@ -93,7 +94,7 @@ class _Child(child._Child):
 
     def __init__(self, code: int, said: bytes) -> None:
         self.limits, self.where, self.at, self.over = None, "net", "", True
-        self.heard, self._stderr, self._lines = 0.0, said[:100], child.queue.Queue()
+        self.heard, self._stderr, self._lines = 0.0, said[:100], queue.Queue()
         self.process = types.SimpleNamespace(stdout=io.BytesIO(said), stderr=io.BytesIO(), wait=lambda: code)  # type: ignore[assignment]
         self._threads = [types.SimpleNamespace(join=lambda timeout: None)] * 2  # type: ignore[list-item]
         self._read()

@@ -40,10 +40,10 @@ def manifest(data: bytes) -> None:
         (folder / "vocab.txt").write_bytes(VOCABULARY)
     (folder / bundles.MANIFEST).write_bytes(data)
     (folder / bundles.DIGEST).write_bytes(bundles.digest_file(data))
-    found = bundles.read(folder)
-    bundles.canonical({"labels": found.labels, "task": found.task})
-    for variant in found.variants:
-        assert found.variant(variant.target) is variant
+    bundle = bundles.read(folder)
+    bundles.canonical({"labels": bundle.labels, "task": bundle.task})
+    for variant in bundle.variants:
+        assert bundle.variant(variant.target) is variant
 
 
 @harness(_mutate.of_json, most=12_000)

@@ -45,7 +45,10 @@ def key_file(data: bytes) -> None:
     """A public key, and a manifest's digest."""
     path = room("keys") / "key.pem"
     path.write_bytes(data)
-    bundles._check_digest(path, bundles.digest_file(b"{}")) if b"manifest" in data else Trust.of(path).arguments()
+    if b"manifest" in data:
+        bundles._check_digest(path, bundles.digest_file(b"{}"))
+    elif trust := Trust.of(path):
+        trust.arguments()
 
 
 class _Session:
@@ -72,9 +75,9 @@ KINDS: dict[str, tuple[Any, tuple[int, ...], str, int]] = {
 def _model(kind: str) -> Model:
     ops, shape, dtype, rate = KINDS[kind]
     variant = Variant("ort-cpu", "ort", {}, {}, (), "float32", False, 1, 1e-3)
-    about = {"sample_dtype": dtype, "rate": rate}
-    made = Bundle("n", {"kind": "c"}, "0", list("abc"), {"logits": 3}, ops, shape, True, [variant], **about)
-    return Model(made, variant, _Session())  # type: ignore[arg-type]
+    about: dict[str, Any] = {"sample_dtype": dtype, "rate": rate}
+    bundle = Bundle("n", {"kind": "c"}, "0", list("abc"), {"logits": 3}, ops, shape, True, [variant], **about)
+    return Model(bundle, variant, _Session())  # type: ignore[arg-type]
 
 
 MODELS = {kind: _model(kind) for kind in KINDS}
@@ -97,12 +100,12 @@ def _given(value: Any) -> Any:
 def asked(data: bytes) -> None:
     """What an app may give to ``predict``, by the kind of student."""
     try:
-        found = json.loads(data)
+        document = json.loads(data)
     except (ValueError, RecursionError):
         return
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         return
-    kind, value = next(iter(found.items()), ("", None))
+    kind, value = next(iter(document.items()), ("", None))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         MODELS.get(kind, MODELS["numbers"]).predict(_given(value))

@@ -26,7 +26,7 @@ from fuzzing import _mutate, harness
 # The same hostile places as in the tests of single texts: every field of what a template is told.
 TOLD = runpy.run_path(str(Path(__file__).parents[2] / "tests" / "attacks" / "test_templates.py"))
 FEW_LETTERS = Tables(((1, 2, "drop"),), ((65, "a\u0301"),))
-CALLS = {}
+CALLS: dict[str, dict[str, set[str]]] = {}
 
 
 def _calls(source: str) -> set[str]:
@@ -36,8 +36,9 @@ def _calls(source: str) -> set[str]:
 @harness(_mutate.of_words, slow=True, most=128)
 def programs(data: bytes) -> None:
     """A bundle's programs with a text in every field; the first line says of which kind of student."""
-    case, _, text = data.partition(b"\n")
-    case = case.decode("ascii", "replace") if case.decode("ascii", "replace") in TOLD["CASES"] else "ink"
+    first, _, text = data.partition(b"\n")
+    kind = first.decode("ascii", "replace")
+    case = kind if kind in TOLD["CASES"] else "ink"
     with mock.patch.object(examples.unicode_tables, "of", lambda *_: FEW_LETTERS):
         if case not in CALLS:
             CALLS[case] = {name: _calls(source) for name, source in _programs(case, "a").items() if name[-3:] == ".py"}
@@ -48,7 +49,7 @@ def programs(data: bytes) -> None:
 
 
 def _programs(case: str, text: str) -> dict[str, str]:
-    return TOLD["made"](TOLD["told"](case, text))  # type: ignore[no-any-return]
+    return TOLD["made"](TOLD["told"](case, text))
 
 
 @harness(_mutate.of_words, slow=True, most=512)
@@ -74,7 +75,7 @@ def report_page(data: bytes) -> None:
 @harness(_mutate.of_json, slow=True)
 def devices_page(data: bytes) -> None:
     """What was measured on a device, drawn and shown on a terminal."""
-    found: dict[str, Any] = reader.read(data, Kept, "kept.json")  # type: ignore[arg-type, assignment]
+    found: dict[str, Any] = reader.read(data, Kept, "kept.json")
     rows = [row for row in found.values() if "skipped" not in row]
     told = {"device": "d", "bundle": "b", "variants": found, "host": rows[0]["host"] if rows else None}
     devices.html([told, told]).encode()

@@ -65,7 +65,6 @@ def _calibration(workspace: Workspace, shown: Shown) -> list[dict[str, Any]] | N
     found = []
     for name, where in columns(workspace.heads).items():
         own = labels_of(labels, workspace.heads, name)
-        assert own is not None
         nets = {"teacher": teacher, "student": shown.scores}
         by_net = {net: similarity.calibration(scores[:, where], own) for net, scores in nets.items()}
         found.append({"head": name if len(workspace.heads) > 1 else None, **by_net})

@@ -19,7 +19,7 @@ from edgekd.base.preprocess import Inputs
 from edgekd.learn.feed import Feed, some
 from edgekd.metrics import Evaluator, PerSample
 from edgekd.runtime import batches
-from edgekd.runtime.backends._base import Session
+from edgekd.runtime.backend import Session
 
 Scores = NDArray[np.float32]
 SPLITS = ("train", "validation", "test")

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base import units
 from edgekd.base.preprocess import MASK, Inputs
 from edgekd.build import timing
 from edgekd.build.evaluation import EvaluationSet, Scores, joined
@@ -23,8 +24,8 @@ from edgekd.decide.choose import Contender
 from edgekd.decide.fallbacks import Profile
 from edgekd.document import cache as documents
 from edgekd.document.kernel import Kernel
+from edgekd.runtime import backend as backends
 from edgekd.runtime import batches, bench, parity
-from edgekd.runtime.backends import _base as backends
 from edgekd.runtime.runners import BuildRunner, LocalRunner
 from edgekd.spec.target import Numerics, Target
 
@@ -336,7 +337,7 @@ def gap(found: Mapping[str, Any], numerics: Numerics) -> str | None:
     for batch, told in {"": found, **found["batches"]}.items():
         place = f"in batches of {batch} " if batch else ""
         if numerics.quantized and told["clearly_differs"] > CLEARLY:
-            return f"{place}{told['clearly_differs']:.1%} of the answers differ clearly from"
+            return f"{place}{units.share(told['clearly_differs'])} of the answers differ clearly from"
         distance = told["mean" if numerics.quantized else "max_abs_diff"]
         if distance is None or distance > limit:
             return f"{place}scores differ by {distance}, more than {limit:.2g}, from"

@@ -20,7 +20,7 @@ from edgekd.learn import nets, train
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term
 from edgekd.learn.student import Student, TensorSpec
-from edgekd.metrics import Evaluator, Metric
+from edgekd.metrics import Evaluator, Metric, classifies
 from edgekd.spec.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class Workspace:
 
     @property
     def classifies(self) -> bool:
-        """Whether scores stand for classes; those that are held to the teacher's values as they are, don't."""
-        return self.metric.against == "labels" or self.metric.share
+        """Whether scores stand for classes, and not for values."""
+        return classifies(self.metric)
 
     def untrained(self, role: str) -> Student:
         """A teacher (by its step's name) or the "student" as its factory makes it, seeded."""

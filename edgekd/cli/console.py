@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -17,9 +17,12 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from edgekd.base import disk
+from edgekd.base import disk, units
 from edgekd.base.notes import of_report
 from edgekd.base.printable import all_printable, printable
+
+if TYPE_CHECKING:
+    from edgekd.report.text import MetricText
 
 SHIPS, INSIDE, OUTSIDE = "✅", "❎", "❌"
 
@@ -114,32 +117,34 @@ class ProgressBars:
 
 def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> RenderableType:
     """The table that a build ends with, and the next commands to type."""
-    metric = str(report["metric"])
-    table = Table(title=f"{report['name']}: {metric} on validation and test", title_justify="left", title_style="bold")
+    from edgekd.report.text import MetricText  # here: its package needs jinja2, which an app's machine has not
+
+    metric = MetricText.of(report)
+    title = f"{report['name']}: {metric.name} on validation and test"
+    table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("stage")
     for column in ("parameters", "size", "valid.", "test", "p50", "p90", "x fp32", ""):
         table.add_column(column, justify="right")
     for stage in report["stages"]:
         if stage["name"] in ("teacher", "student"):
-            value = (f"{stage['value_validation']:.4f}", f"{stage['value_test']:.4f}")
-            table.add_row(stage["name"], f"{stage['params']:,}", size(stage["size_bytes"]), *value, "", "", "", "")
+            values = _values(stage, metric)
+            table.add_row(stage["name"], f"{stage['params']:,}", size(stage["size_bytes"]), *values, "", "", "", "")
     plain = report.get("details", {}).get("baseline")
     if plain:
-        value = (f"{plain['value_validation']:.4f}", f"{plain['value_test']:.4f}")
-        took = f"{plain['p50_ms']:.3g} ms"
-        table.add_row("plain baseline", "", size(plain["size_bytes"]), *value, took, "", "", "")
+        took = units.milliseconds(plain["p50_ms"])
+        table.add_row("plain baseline", "", size(plain["size_bytes"]), *_values(plain, metric), took, "", "", "")
     for name, target in report["targets"].items():
         table.add_section()
         table.add_row(Text(name, style="bold"))
         for candidate in target["candidates"]:
-            table.add_row(*_candidate_row(candidate, target))
+            table.add_row(*_candidate_row(candidate, target, metric))
     lines: list[RenderableType] = [Text(plain["told"], style="yellow")] if plain and plain.get("told") else []
     lines.append(table)
     for name, target in report["targets"].items():
         lines.append(f"{name}: {target['shipped'] or 'nothing'} ships: {target['reason']}")
         if tokens := target.get("timed_length"):
             took = target.get("preprocess_ms")  # missing in a report of 0.1
-            adds = "" if took is None else f"; the tokenizer adds {milliseconds(took)} in Python"
+            adds = "" if took is None else f"; the tokenizer adds {units.milliseconds(took)} in Python"
             lines.append(f"  p50 is of {tokens} tokens{adds}")
         if target["shipped"]:  # else the reason holds every verdict
             refused = (c for c in target["candidates"] if c.get("verdict") not in (None, "", "ships"))
@@ -156,18 +161,22 @@ def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> Render
     return Group(*lines)
 
 
-def _candidate_row(candidate: Mapping[str, Any], target: Mapping[str, Any]) -> Sequence[str]:
+def _values(row: Mapping[str, Any], metric: MetricText) -> tuple[str, str]:
+    """On validation and on test, as the report's page writes them."""
+    return metric.value(row["value_validation"]), metric.value(row["value_test"])
+
+
+def _candidate_row(candidate: Mapping[str, Any], target: Mapping[str, Any], metric: MetricText) -> Sequence[str]:
     mark = SHIPS if candidate["name"] == target["shipped"] else INSIDE if not candidate.get("outside") else OUTSIDE
     latency, speedup = candidate["latency_ms"], candidate["speedup_vs_fp32"]
     return (
         f"  {candidate['name']}",
         "",
         size(candidate["size_bytes"]),
-        f"{candidate['value_validation']:.4f}",
-        f"{candidate['value_test']:.4f}",
-        milliseconds(latency["p50"]),
-        milliseconds(latency["p90"]),
-        f"{speedup['p50']:.2f}",
+        *_values(candidate, metric),
+        units.milliseconds(latency["p50"]),
+        units.milliseconds(latency["p90"]),
+        units.ratio(speedup["p50"]),
         mark,
     )
 
@@ -186,7 +195,7 @@ def tune_table(found: Mapping[str, Any]) -> RenderableType:
         mark = SHIPS if number == found["chosen"] else INSIDE if met else OUTSIDE
         name = f"{number} (the recipe as it is)" if trials[number]["as_is"] else str(number)
         candidates = ", ".join(dict.fromkeys(row["candidate"] for row in result["targets"].values()))
-        row = (f"{result['value']:.4f}", f"{result['drop']:.4f}", milliseconds(result["p50_ms"]))
+        row = (f"{result['value']:.4f}", f"{result['drop']:.4f}", units.milliseconds(result["p50_ms"]))
         table.add_row(name, candidates, *row, size(result["size_bytes"]), mark)
     out, recipe = found["bundle"], found["recipe"]
     page = Path(recipe).with_name("tune.html")
@@ -228,15 +237,8 @@ def plan_tree(found: Mapping[str, Any]) -> RenderableType:
 
 
 def size(count: int | None) -> str:
-    """Bytes; 1 kB = 1,000 bytes. Empty where nobody knows."""
-    if count is None:
-        return ""
-    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
-
-
-def milliseconds(value: float) -> str:
-    """Three significant digits."""
-    return f"{value:.3g} ms" if value >= 0.1 else f"{value * 1e3:.3g} us"
+    """Bytes; empty where nobody knows."""
+    return "" if count is None else units.size(count)
 
 
 def bench_table(devices: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -258,7 +260,7 @@ def bench_table(devices: Sequence[Mapping[str, Any]]) -> RenderableType:
                 continue
             table.add_row(*first, name, *_measured_row(row))
             if row.get("parts_ms"):
-                parts = ", ".join(f"{part} {milliseconds(ms)}" for part, ms in row["parts_ms"].items())
+                parts = ", ".join(f"{part} {units.milliseconds(ms)}" for part, ms in row["parts_ms"].items())
                 notes.append(f"{about}: of a run: {parts}")
             if row["note"]:
                 notes.append(Text(f"{about}: not stable: {row['note']}", style="yellow"))
@@ -269,9 +271,9 @@ def bench_table(devices: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _measured_row(row: Mapping[str, Any]) -> list[str]:
-    times = [milliseconds(row["latency_ms"][key]) for key in ("p50", "p90", "p99")]
+    times = [units.milliseconds(row["latency_ms"][key]) for key in ("p50", "p90", "p99")]
     cold = row["cold"]
-    start = milliseconds(sum(cold[key] for key in ("start_ms", "open_ms", "first_ms")))
+    start = units.milliseconds(sum(cold[key] for key in ("start_ms", "open_ms", "first_ms")))
     sizes = [size(cold["peak_memory_bytes"]), size(row["size_bytes"])]
     rate = f"{row['throughput']:.0f}"
     return [row["runtime"], row["numerics"], str(row["batch"]), *times, rate, start, *sizes, str(row["samples"])]
@@ -295,7 +297,7 @@ def compare_table(found: Mapping[str, Any]) -> RenderableType:
         table.add_column(column, justify="left" if column in ("", "bundle", "variant", "numerics") else "right")
     for name in ("a", "b"):
         row = found[name]
-        times = (milliseconds(row["latency_ms"][key]) for key in ("p50", "p90", "p99"))
+        times = (units.milliseconds(row["latency_ms"][key]) for key in ("p50", "p90", "p99"))
         table.add_row(name.upper(), row["bundle"], row["target"], row["numerics"], *times, size(row["size_bytes"]))
     low, high = found["ci95"]
     interval = f"95 % interval {low:.3f} to {high:.3f}; {found['samples']} runs"

@@ -1,6 +1,6 @@
 """Structured pruning: whole channels go, so every runtime gets faster without knowing of it.
 
-Which channels go together: see ``_groups``; what each is worth: ``_importance``. The accuracy comes back by
+Which channels go together: see ``groups``; what each is worth: ``_importance``. The accuracy comes back by
 distillation afterwards.
 """
 
@@ -13,10 +13,12 @@ from typing import Any, Literal
 
 import torch
 
+from edgekd.base import units
 from edgekd.base.errors import ExportError
-from edgekd.compress import _groups, _latency
-from edgekd.compress._base import Context
-from edgekd.compress._groups import Group
+from edgekd.compress import _latency
+from edgekd.compress._base import Context, clock_of
+from edgekd.compress._channels import pruning
+from edgekd.compress._channels.pruning import Group
 from edgekd.compress._importance import Criterion
 from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
@@ -97,27 +99,25 @@ class ChannelPrune(Structural):
         layers = [name for name, parameter in student.module.named_parameters() if parameter.ndim > 1]
         if len(layers) < 2:
             raise ExportError("nothing to prune before the head", where="channel_prune", found=layers)
-        if self.timed and context.clock is None:
-            raise ExportError(
-                "there is no target to time it on here", where="channel_prune.latency", allowed="ratio; or [[compress]]"
-            )
+        if self.timed:
+            clock_of(context, "channel_prune.latency")
 
     def apply(self, student: Student, context: Context) -> Student:
         """The pruned student; its record holds the plan, plain data that ``replay`` follows, and what was measured."""
-        groups, whole = _groups.find(student, context, self.criterion)
+        groups, whole = pruning.find(student, context, self.criterion)
         first = self._first(student, groups)
         multiple = self.multiple or context.channel_multiple
         while True:
-            if self.timed:
-                stay, about = self._in_time(student, context, groups, multiple, first)
+            if self.latency is not None:
+                stay, about = self._in_time(student, context, groups, multiple, first, self.latency)
             else:
                 stay, about = self._widths(groups, multiple, self._gone, first["widths"]), {}
             gone = {g.path: g.least(stay[g.path]) for g in groups}
-            if not (bad := _groups.refused(student, gone)):
+            if not (bad := pruning.refused(student, gone)):
                 break
             whole |= bad
             groups = [g for g in groups if g.path not in bad]
-        module, plan = _groups.cut(student, gone)
+        module, plan = pruning.cut(student, gone)
         before = {g.path: first["widths"].get(g.path, g.size) for g in groups}
         if (
             not plan["parameters"]
@@ -134,9 +134,9 @@ class ChannelPrune(Structural):
     def _nothing(self, groups: Sequence[Group], multiple: int, whole: Mapping[str, str]) -> ExportError:
         """Why no layer loses a channel."""
         sizes = ", ".join(f"{g.path} {g.size}" for g in groups)
-        others = f"; {_groups.told(whole)}" if whole else ""
+        others = f"; {pruning.told(whole)}" if whole else ""
         return ExportError(
-            f"no layer can lose {self._gone:.0%} of its channels ({sizes}): where they keep a multiple of "
+            f"no layer can lose {units.share(self._gone, 0)} of its channels ({sizes}): where they keep a multiple of "
             f"{multiple}, and {self.keep} at least, all of them is the nearest{others}",
             where="channel_prune",
             hint="a larger ratio, or a smaller multiple or keep",
@@ -163,17 +163,23 @@ class ChannelPrune(Structural):
         return dict(zip(sizes, spread(wishes), strict=True))
 
     def _in_time(
-        self, student: Student, context: Context, groups: Sequence[Group], multiple: int, first: Mapping[str, Any]
+        self,
+        student: Student,
+        context: Context,
+        groups: Sequence[Group],
+        multiple: int,
+        first: Mapping[str, Any],
+        latency: float,
     ) -> tuple[dict[str, int], dict[str, Any]]:
         """Widths that are as fast as wanted, and what was measured: milliseconds before, after, and of each group."""
-        assert self.latency is not None and context.clock is not None
-        whole, share = {g.path: g.size for g in groups}, self.latency / first["share"]
+        clock = clock_of(context, "channel_prune.latency")
+        whole, share = {g.path: g.size for g in groups}, latency / first["share"]
         if share >= 1:
             return whole, {}
 
         def cut(stay: Mapping[str, int]) -> Student:
             return student.with_module(
-                _groups.cut(student, {g.path: g.least(stay.get(g.path, g.size)) for g in groups})[0]
+                pruning.cut(student, {g.path: g.least(stay.get(g.path, g.size)) for g in groups})[0]
             )
 
         about: dict[str, Any] = {}
@@ -183,18 +189,18 @@ class ChannelPrune(Structural):
                 for g in groups
                 if (step := math.lcm(multiple, g.parts))
             }
-            table = _latency.costs(student, groups, allowed, context.clock, cut)
+            table = _latency.costs(student, groups, allowed, clock, cut)
             states = _latency.order(groups, allowed, table)
             about["costs"] = {path: {str(n): ms for n, ms in sorted(row.items())} for path, row in table.items()}
         else:
             states = [whole, *(self._widths(groups, multiple, i / GRID) for i in range(1, GRID))]
         states = _latency.distinct(states)
-        stay, dense, pruned = _latency.fit(student, states, share, context.clock, cut, "channel_prune.latency")
+        stay, dense, pruned = _latency.fit(student, states, share, clock, cut, "channel_prune.latency")
         return stay, {"latency_ms": {"dense": dense, "pruned": pruned}, **about}
 
     def replay(self, student: Student, record: dict[str, Any]) -> Student:
         """The same structure from the plan; the weights are the caller's to load."""
-        return student.with_module(_groups.follow(student, record["plan"]), record)
+        return student.with_module(pruning.follow(student, record["plan"]), record)
 
     def ensures(self, before: Student, after: Student) -> None:
         """As everywhere; of several steps one may find that the one before it went as far already."""

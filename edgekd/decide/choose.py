@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgekd.base import units
 from edgekd.decide.budget import SAME, by_wish, unmet
 from edgekd.spec.recipe import Budget
 
@@ -20,9 +21,14 @@ TIE = 1.05
 SESSIONS = 6  # of timing, where it is not clear which of two is faster
 ABOUT = {"max_drop": "answers", "max_latency_ms": "latency", "max_size_kb": "size"}
 IN_WORDS = {
-    "max_drop": "drop {found:.4f} exceeds max_drop {most:g}",
-    "max_latency_ms": "p50 {found:.3g} ms exceeds max_latency_ms {most:g}",
-    "max_size_kb": "{found:.1f} kB exceeds max_size_kb {most:g}",
+    "max_drop": "drop {found} exceeds max_drop {most:g}",
+    "max_latency_ms": "p50 {found} exceeds max_latency_ms {most:g}",
+    "max_size_kb": "{found} exceeds max_size_kb {most:g}",
+}
+WRITTEN: Mapping[str, Callable[[float], str]] = {
+    "max_drop": "{:.4f}".format,
+    "max_latency_ms": units.in_ms,
+    "max_size_kb": lambda kilobytes: units.in_kb(1000 * kilobytes),
 }
 Ratio = tuple[float, float, float]
 Reasons = Callable[[str, str, Collection[str]], str]
@@ -123,7 +129,7 @@ def shortfalls(contender: Contender, budget: Budget, teacher_value: float) -> li
 def _missed(contender: Contender, budget: Budget, teacher_value: float) -> list[tuple[str, str]]:
     """Each missed wish in words, and what it is about."""
     return [
-        (IN_WORDS[wish].format(found=got, most=most), ABOUT[wish])
+        (IN_WORDS[wish].format(found=WRITTEN[wish](got), most=most), ABOUT[wish])
         for wish, (got, most) in unmet(budget, contender.found(teacher_value)).items()
     ]
 

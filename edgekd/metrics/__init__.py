@@ -3,7 +3,7 @@
 May import base and spec, with numpy, and scikit-learn where it has the formula.
 """
 
-from edgekd.metrics._base import Against, Labels, Metric, PerSample, Scores
+from edgekd.metrics._base import Against, Labels, Metric, PerSample, Scores, classifies
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import make_metric, metric_name, metric_of_teacher, per_class
 
@@ -14,6 +14,7 @@ __all__ = [
     "Metric",
     "PerSample",
     "Scores",
+    "classifies",
     "make_metric",
     "metric_name",
     "metric_of_teacher",

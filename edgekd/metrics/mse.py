@@ -20,6 +20,7 @@ class Mse(PerSample):
     """
 
     share: ClassVar[bool] = False
+    classifies: ClassVar[bool] = False
     against: ClassVar[Against] = "teacher"
 
     def per_sample(self, scores: Scores, wanted: NDArray[Any], raw: NDArray[Any]) -> NDArray[np.float64]:

@@ -31,7 +31,7 @@ from edgekd.metrics import metric_name, metric_of_teacher, per_class
 from edgekd.publish import examples, sbom
 from edgekd.runtime import bench as benching
 from edgekd.runtime import decisions, golden, parity
-from edgekd.runtime.backends._base import Session
+from edgekd.runtime.backend import Session
 from edgekd.runtime.batches import Outputs
 from edgekd.runtime.bundle import Bundle, Checked, Graph, Variant
 from edgekd.spec.recipe import Budget, Recipe
@@ -89,6 +89,8 @@ def make(facts: BuildFacts) -> dict[str, Any]:
         "name": workspace.recipe.name,
         "task": workspace.recipe.task,
         "metric": metric_name(workspace.recipe.metric["kind"], facts.evaluation.labels["validation"]),
+        "metric_is_share": workspace.metric.share,
+        "classifies": workspace.classifies,
         "seed": workspace.recipe.seed,
         "split_sizes": lengths,
         "host": first.host,

@@ -134,7 +134,7 @@ def latency(target: Table, samples: Table) -> dict[str, Any]:
         if samples.get(candidate["name"]):
             raw = np.asarray(samples[candidate["name"]], np.float64) / 1e6
         rows.append(_distribution(candidate, raw, scale, candidate["name"] == target["shipped"]))
-    axis = svg.axis(scale, lambda v: text.milliseconds(v) if v else "0")
+    axis = svg.axis(scale, lambda v: text.in_ms(v) if v else "0")
     return {"rows": rows, "axis": axis, "raw": any(samples.get(c["name"]) for c in candidates)}
 
 
@@ -182,7 +182,7 @@ def agreement(found: Table, metric: MetricText) -> dict[str, Any]:
     lost = [n * (1 - agree) if agree is not None else -1.0 for n, agree in zip(samples, found["agree"], strict=True)]
     worst = sorted(range(len(rows)), key=lambda i: (-lost[i], found["agree"][i] or 0.0, i))
     many = len(rows) > MANY
-    low_text = text.unit(f"{100 * scale.low:.0f}", "%")
+    low_text = text.share(scale.low, 0)
     return {
         "rows": [{**rows[i], "samples": f"{samples[i]:,}"} for i in (worst[:NUMBERED] if many else range(len(rows)))],
         "count": f"{len(rows):,}",
@@ -195,7 +195,7 @@ def agreement(found: Table, metric: MetricText) -> dict[str, Any]:
 
 
 def _class_row(name: str, *values: float | None) -> dict[str, Any]:
-    written = [text.unit(f"{100 * v:.1f}", "%") if v is not None else text.NONE for v in values]
+    written = [text.share(v) for v in values]
     return {"name": name, "values": values, "written": written}
 
 
@@ -212,7 +212,7 @@ def _confusion(given: Any, classes: Sequence[str]) -> dict[str, Any]:
         return {"table": None, "matrix": None}
     counts = np.asarray(given, np.int64)
     total, same = int(counts.sum()), int(np.trace(counts))
-    described = f"{same:,} of {total:,} answers are the same" + (f" ({100 * same / total:.1f} %)" if total else "")
+    described = f"{same:,} of {total:,} answers are the same" + (f" ({text.share(same / total)})" if total else "")
     table = figure = None
     if len(classes) <= NUMBERED:
         sums = np.maximum(counts.sum(1, keepdims=True), 1)

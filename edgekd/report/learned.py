@@ -26,7 +26,7 @@ def make(found: Table, samples: int, metric: MetricText) -> dict[str, Any]:
     )
     return {
         "who": ships,
-        "agreement": text.unit(f"{100 * found['agreement']:.1f}", "%") if found["agreement"] is not None else None,
+        "agreement": text.share(found["agreement"]) if found["agreement"] is not None else None,
         "calibration": [_calibration(of) for of in found.get("calibration") or []],
         "layers": _layers(found["layers"]) if found.get("layers") else None,
         "bits": found["unit"] == "bit",
@@ -50,7 +50,7 @@ def _calibration(found: Table) -> dict[str, Any]:
             if abs(gap) < 0.05
             else f"{abs(gap):.1f} points {'too sure' if gap > 0 else 'too unsure'}"
         )
-        percent = [text.unit(f"{100 * of[key]:.1f}", "%") for key in ("ece", "confidence", "accuracy")]
+        percent = [text.share(of[key]) for key in ("ece", "confidence", "accuracy")]
         rows.append({"name": name, "numbers": [*percent, text.significant(of["nll"])], "word": word})
     described = "; ".join(f"{row['name']}: ECE {row['numbers'][0]}, {row['word']}" for row in rows)
     # Of thousands of items no answer has a large share: then the corner is drawn that the dots lie in.

@@ -31,9 +31,9 @@ from edgekd.base.child_limits import Limits
 from edgekd.base.disk import disk, temporary, write_synced
 from edgekd.base.errors import EdgekdError, UsageError
 from edgekd.document import bench as documents
+from edgekd.runtime import backend as backends
 from edgekd.runtime import conditions, throughput
-from edgekd.runtime.backends import _base
-from edgekd.runtime.backends._base import Apart, Array, SelfTimed, Session
+from edgekd.runtime.backend import Apart, Array, SelfTimed, Session
 from edgekd.runtime.conditions import Conditions
 from edgekd.runtime.left import check_outcome, read_left, tell_error
 
@@ -157,6 +157,16 @@ class BenchJob:
     profile: bool = False
     limits: Limits | None = None
 
+    def compiler(self, **options: Any) -> backends.Backend:
+        """The backend that opens the candidates, with some options of its own.
+
+        A job travels to another process as plain data: here, where it runs, its options are parsed.
+
+        Raises:
+            TargetError, UnavailableError: as ``backend.make`` does.
+        """
+        return backends.make(self.backend, {**self.options, **options}, self.where)
+
 
 @dataclass(frozen=True)
 class BenchResult:
@@ -195,7 +205,7 @@ def bench_in_process(job: BenchJob) -> BenchResult:
         UnavailableError, IntegrityError, ExportError, UsageError: as the backend does.
     """
     host.check_isa(job.isa, job.where)
-    backend = _base.make(job.backend, job.options, job.where)
+    backend = job.compiler()
     batch = next((len(a) for a in job.inputs.values() if a.ndim), 1) if job.batch is None else job.batch
     confined.at(f"opening it on {job.backend}")
     sessions = {name: backend.open(files, batch) for name, files in job.candidates.items()}
@@ -225,14 +235,15 @@ def _rate(job: BenchJob) -> float | None:
     """Runs a second in several streams, compiled for them where the backend has that option."""
     if job.streams == 1:
         return None
-    takes = hasattr(_base.make(job.backend, job.options, job.where), "streams")
-    options = {**job.options, "streams": job.streams} if takes else job.options
-    session = _base.make(job.backend, options, job.where).open(job.candidates[job.baseline], job.batch)
+    backend = job.compiler()
+    if hasattr(backend, "streams"):
+        backend = job.compiler(streams=job.streams)
+    session = backend.open(job.candidates[job.baseline], job.batch)
     return throughput.rate(session, job.inputs, job.streams, job.min_seconds)
 
 
-def _kernels(job: BenchJob, backend: _base.Backend) -> list[dict[str, Any]] | None:
-    found = _base.kernels(backend, job.candidates[job.baseline], job.inputs) if job.profile else None
+def _kernels(job: BenchJob, backend: backends.Backend) -> list[dict[str, Any]] | None:
+    found = backends.kernels(backend, job.candidates[job.baseline], job.inputs) if job.profile else None
     return None if found is None else [dataclasses.asdict(kernel) for kernel in found]
 
 

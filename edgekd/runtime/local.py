@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgekd.base import child_limits, limits
+from edgekd.base import child_limits, limits, units
 from edgekd.base.child_limits import Limits
 from edgekd.base.errors import DeviceError, UnavailableError, UsageError, in_bundle
 from edgekd.runtime import batches, kept, remote, runners, statistics
@@ -175,4 +175,4 @@ def _moved(bundle: Bundle, variant: Variant, how: Settings, timed: BenchResult, 
     alike = here and how.batch in (None, variant.batch) and math.isfinite(told)
     if not alike or not statistics.far_apart([told, p50_ms]):
         return None
-    return f"the build found a p50 of {told:.3g} ms on this CPU, now it is {p50_ms:.3g} ms"
+    return f"the build found a p50 of {units.in_ms(told)} on this CPU, now it is {units.in_ms(p50_ms)}"

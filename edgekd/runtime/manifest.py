@@ -32,7 +32,7 @@ from edgekd.base.heads import columns
 from edgekd.base.preprocess import TEXT, TYPES
 from edgekd.runtime import allowed
 from edgekd.runtime._checks import MOST, check_path, keys, listed, table_at, texts, wholes
-from edgekd.runtime.backends._base import PLUGIN
+from edgekd.runtime.backend import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
 
 SCHEMA_VERSION, FORMAT = "1.0", 2

@@ -19,7 +19,7 @@ from edgekd.base.printable import printable
 from edgekd.base.scores import softmax
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import opening
-from edgekd.runtime.backends._base import Array, Port, Session, check_inputs
+from edgekd.runtime.backend import Array, Port, Session, check_inputs
 from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.signature import Trust
 from edgekd.runtime.steady import steadily

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.base.heads import SINGLE, Heads, answers, columns
 from edgekd.runtime import batches
-from edgekd.runtime.backends._base import Array, Session
+from edgekd.runtime.backend import Array, Session
 
 BATCH = 64
 

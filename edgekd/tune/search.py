@@ -103,7 +103,7 @@ def run(
     lab = Lab(request, loaded(request.source), raw.budget)
     study = _study(lab, raw, knobs, wanted)
     _check_free(request, study, overwrite)
-    for note in lab.dataset.notes:
+    for note in filter(None, [*lab.dataset.notes, request.store.outdated(), _earlier(request, study)]):
         tell(f"note: {note}")
     search = _Search(raw, lab, study, table, wanted, tell)
     try:
@@ -297,6 +297,18 @@ def _study(lab: Lab, recipe: Recipe, knobs: Mapping[str, Knob], wanted: Wanted) 
     name = f"{recipe.name}-{sha256(canonical(what))[:16]}"
     storage = wanted.storage or str(request.store.root / "tune" / f"{name}.journal")
     return Study(open_storage(storage), name, knobs, search_space.current(recipe, knobs), recipe.seed, storage)
+
+
+def _earlier(request: BuildRequest, study: Study) -> str | None:
+    """That a search begins though earlier ones of a recipe of this name are kept: theirs was another question."""
+    name = study.study.study_name
+    start = name[: -len(name.rpartition("-")[2])]
+    kept = [path.name.removesuffix(".journal") for path in (request.store.root / "tune").glob(f"{start}*.journal")]
+    earlier = {other for other in (*study.others, *kept) if other.startswith(start) and other != name}
+    if not study.begins or not earlier:
+        return None
+    searches = "one earlier search" if len(earlier) == 1 else f"{len(earlier)} earlier searches"
+    return f"{searches} of {start[:-1]} had another recipe, budget, machine or version of edgekd: this one begins anew"
 
 
 @contextmanager

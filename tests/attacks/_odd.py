@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 GONE = object()
-VALUES = (GONE, None, True, -1, 0, 1.5, 5e-324, 1e308, -1e308, 10**30, float("nan"), float("inf"), "", "x", "\ud800",
-          [], {}, [[]], {"a": 1}, [None])  # fmt: skip
-FEW = (GONE, None, True, -1, 0, 1e15, "x", [], {})
+VALUES: tuple[Any, ...] = (
+    *(GONE, None, True, -1, 0, 1.5, 5e-324, 1e308, -1e308, 10**30, float("nan"), float("inf"), "", "x", "\ud800"),
+    *([], {}, [[]], {"a": 1}, [None]),
+)
+FEW: tuple[Any, ...] = (GONE, None, True, -1, 0, 1e15, "x", [], {})
 Path = tuple[str | int, ...]
 
 

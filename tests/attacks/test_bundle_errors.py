@@ -31,7 +31,6 @@ from edgekd.base.errors import (
 )
 from edgekd.runtime import bench, local, opening
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.backends import ort
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.opening import open_variant
 
@@ -61,25 +60,25 @@ def test_no_name_but_an_errors_is_looked_up(kind: str) -> None:
 
 
 def test_what_is_shown_is_short_and_what_can_not_be_written_is_spelled() -> None:
-    made = EdgekdError("x \udcff", where="w\udcff", found="\udcff" * 500, allowed=["\udcff"])
-    assert len(str(from_dict(made.as_dict()))) < 400
-    json.dumps(made.as_dict(), ensure_ascii=False).encode()
+    edgekd_error = EdgekdError("x \udcff", where="w\udcff", found="\udcff" * 500, allowed=["\udcff"])
+    assert len(str(from_dict(edgekd_error.as_dict()))) < 400
+    json.dumps(edgekd_error.as_dict(), ensure_ascii=False).encode()
     assert "too long to be shown" in str(EdgekdError("x", found=10**5000))
 
 
 def test_the_fields_speak_of_arguments_too() -> None:
-    with pytest.raises(UsageError) as told, in_python():
+    with pytest.raises(UsageError) as caught, in_python():
         raise UsageError("give --out", where="--out", allowed=["--quick"], hint="--overwrite", found="--target")
-    err = told.value
+    err = caught.value
     assert (err.message, err.where, err.allowed, err.hint) == ("give out", "out", ["quick=True"], "overwrite=True")
     assert "out: give out; found 'targets'; allowed: quick=True" in str(err)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if issubclass(kind, UsageError)])
 def test_usage_is_integrity_in_a_bundle(kind: type[UsageError]) -> None:
-    with pytest.raises(IntegrityError) as told, in_bundle():
+    with pytest.raises(IntegrityError) as caught, in_bundle():
         raise kind("x", where="w", found=5, allowed=["a"], hint="h")
-    assert (told.value.where, told.value.found, told.value.allowed, told.value.hint) == ("w", 5, ["a"], "h")
+    assert (caught.value.where, caught.value.found, caught.value.allowed, caught.value.hint) == ("w", 5, ["a"], "h")
     for other in set(KINDS.values()) - {kind for kind in KINDS.values() if issubclass(kind, UsageError)}:
         with pytest.raises(EdgekdError) as told_, in_bundle():
             raise other("x")
@@ -97,9 +96,9 @@ X, Y = {"input": np.ones((2, 2), np.float32)}, {"logits": np.array([[5, 7, 9]] *
 def stranger(folder: Path, files: Any = None, golden: Any = (X, Y), **own: Any) -> Bundle:
     files = files or {"model.onnx": model(GOOD)}
     table = {"options": {}, "isa": (), "numerics": "float32", "quantized": False, "batch": 1, "tolerance": 1e-3}
-    variant = Variant("ort-cpu", "ort", files=files, golden=golden, **{**table, **own})  # type: ignore[arg-type]
-    made = Bundle("net", {"kind": "classification"}, "0" * 64, list("abc"), {"logits": 3}, [], [2], True, [variant])
-    bundles.write(folder, replace(made, sample_dtype="float32"), {})
+    variant = Variant("ort-cpu", "ort", files=files, golden=golden, **{**table, **own})
+    bundle = Bundle("net", {"kind": "classification"}, "0" * 64, list("abc"), {"logits": 3}, [], [2], True, [variant])
+    bundles.write(folder, replace(bundle, sample_dtype="float32"), {})
     return bundles.read(folder)
 
 
@@ -132,9 +131,11 @@ def test_a_model_that_can_not_be_run(name: str, tmp_path: Path) -> None:
         data = model(MODELS[name])
     except onnx.parser.ParseError:
         pytest.fail("the test's own model")
-    with pytest.raises((IntegrityError, UnavailableError)) as told:  # 4: it answers otherwise than where it was checked
+    with pytest.raises(
+        (IntegrityError, UnavailableError)
+    ) as caught:  # 4: it answers otherwise than where it was checked
         opened(stranger(tmp_path / "net", {"model.onnx": data}))
-    assert type(told.value) is IntegrityError or "does not answer here" in str(told.value)
+    assert type(caught.value) is IntegrityError or "does not answer here" in str(caught.value)
 
 
 GOLDEN: dict[str, tuple[Any, Any]] = {
@@ -176,9 +177,9 @@ def test_bench_says_so_too(kind: type[EdgekdError], tmp_path: Path) -> None:
 
     bundle = stranger(tmp_path / "net")
     for how, wanted in ((local.Settings(), IntegrityError), (local.Settings(batch=7), kind)):
-        with pytest.raises(EdgekdError) as told:
+        with pytest.raises(EdgekdError) as caught:
             local._one(bundle, bundle.variants[0], how, Runner())  # type: ignore[arg-type]
-        assert type(told.value) is wanted
+        assert type(caught.value) is wanted
 
 
 def raising(err: Exception) -> Callable[..., Any]:
@@ -192,7 +193,7 @@ NO_TEXT = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
 
 
 def test_a_runtime_whose_message_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ort.onnxruntime, "InferenceSession", raising(NO_TEXT))
+    monkeypatch.setattr("onnxruntime.InferenceSession", raising(NO_TEXT))
     with pytest.raises(IntegrityError, match="is no text"):
         opened(stranger(tmp_path / "net"))
 

@@ -119,7 +119,11 @@ def test_something_odd_in_place_of_a_step_that_trains(odd: str, store: Store, tm
         path.parent.mkdir(exist_ok=True)
         victim = tmp_path / "victim"
         victim.mkdir(exist_ok=True)
-        plant = {"folder": os.mkdir, "fifo": os.mkfifo, "link": functools.partial(os.symlink, victim)}
+        plant: dict[str, Callable[[Path], None]] = {
+            "folder": os.mkdir,
+            "fifo": os.mkfifo,
+            "link": functools.partial(os.symlink, victim),
+        }
         plant[odd](path)
         with store.scratch(KEY) as folder:
             (folder / "checkpoint").write_bytes(b"1")
@@ -183,8 +187,8 @@ def passes() -> lineage.Passes:
 
 
 def compressed(applied: TablePass) -> CompressStep:
-    told = {"numerics": None, "channel_multiple": 1, "terms": ()}
-    return CompressStep(name="b", key="", targets=(), parent="a", applied=applied, **told)
+    untrained: dict[str, Any] = {"numerics": None, "channel_multiple": 1, "terms": ()}
+    return CompressStep(name="b", key="", targets=(), parent="a", applied=applied, **untrained)
 
 
 def laid_out(*steps: Any) -> Any:
@@ -249,7 +253,7 @@ def test_a_record_that_its_pass_did_not_write_is_made_anew(
 ) -> None:
     """The table is the recipe's, and what else it holds is not the pass's: the next build is not the first to end."""
     asked: list[Any] = []
-    bench: Any = SimpleNamespace(store=store, plan=laid_out(), progress=asked.append)
+    workspace: Any = SimpleNamespace(store=store, plan=laid_out(), progress=asked.append)
     made: Any = SimpleNamespace(history=[], student=None)
 
     def unpack(_: Any, files: dict[str, bytes], __: Any) -> dict[str, bytes]:
@@ -263,7 +267,7 @@ def test_a_record_that_its_pass_did_not_write_is_made_anew(
         monkeypatch.setattr(trained, name, stand_in)
     step: Any = SimpleNamespace(key=KEY, name="student")
     for _ in range(2):
-        assert trained.stored(bench, step, lambda _: made)["student.json"] == b"new"  # type: ignore[index]
+        assert trained.stored(workspace, step, lambda _: made)["student.json"] == b"new"  # type: ignore[index]
     assert len(asked) == 2
 
 

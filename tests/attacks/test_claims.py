@@ -21,7 +21,8 @@ from edgekd.base import limits
 from edgekd.base.errors import EdgekdError, IntegrityError
 from edgekd.publish import app_files
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime import decisions, local, manifest, opening, replay, tensor_pb
+from edgekd.runtime import claims, decisions, local, manifest, replay, tensor_pb
+from edgekd.runtime.backend import make
 from edgekd.runtime.bundle import Bundle, Graph, Variant
 from edgekd.runtime.model import Model
 from edgekd.runtime.replay import checked  # what edgekd.verify's child does
@@ -58,7 +59,7 @@ def written(folder: Path, metadata: dict[str, str], said: bool = True, **own: An
     made = Bundle(
         "net", {"kind": "classification"}, "0" * 64, LABELS, {"logits": 4}, OPS, [4], True, [variant], **about
     )
-    session = opening.make("ort", {}, "test").open(files)
+    session = make("ort", {}, "test").open(files)
     scores = session.run({"input": RAW.astype(np.float32) / 16})
     pages = (
         {"decisions.json": app_files._decisions(made, RAW, [(Model(made, variant, session), scores)])} if said else {}
@@ -117,8 +118,8 @@ def test_the_good_one_is_verified(bundle: Path) -> None:
     assert edgekd.load(bundle).predict(np.array([0, 16, 0, 0], np.uint8)).label == "bee"
 
 
-PREPROCESS: tuple[tuple[str, Change], ...] = (
-    *((f"divide {by}", lambda ops, by=by: ops[0].update(divide=by)) for by in (8.0, 14.0, 16.1, 18.0, 255.0, 1e-6)),  # type: ignore[misc]
+PREPROCESS: tuple[tuple[str, Callable[[list[dict[str, Any]]], Any]], ...] = (
+    *((f"divide {by}", lambda ops, by=by: ops[0].update(divide=by)) for by in (8.0, 14.0, 16.1, 18.0, 255.0, 1e-6)),
     ("normalise", lambda ops: ops.append({"op": "normalise", "mean": 0.05, "std": 0.95})),
     ("nothing", lambda ops: ops.clear()),
 )
@@ -201,11 +202,11 @@ def test_an_ir_that_says_otherwise(digits: Path, tmp_path: Path) -> None:
     found = bundles.read(digits / "out")
     files = found.files_of(found.variant("openvino"))
     told = bundles.read(digits / "out")
-    opening.claims.hold_files(told, told.variant("openvino"), files)
-    assert len(opening.claims._of_ir(files["openvino_model.xml"])) == 4, openvino.__version__
+    claims.hold_files(told, told.variant("openvino"), files)
+    assert len(claims._of_ir(files["openvino_model.xml"])) == 4, openvino.__version__
     object.__setattr__(told, "labels", tuple(reversed(told.labels)))
     with pytest.raises(IntegrityError, match="edgekd_labels: says otherwise"):
-        opening.claims.hold_files(told, told.variant("openvino"), files)
+        claims.hold_files(told, told.variant("openvino"), files)
 
 
 CLAIMS: dict[str, Change] = {

@@ -58,7 +58,7 @@ Y = np.arange(20) % 2
 
 
 def npz(path: Path, **changes: Any) -> Path:
-    arrays = {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y} | changes
+    arrays: dict[str, Any] = {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y} | changes
     np.savez_compressed(path, **{name: array for name, array in arrays.items() if array is not None})
     return path
 
@@ -174,7 +174,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(name: str, tmp_path: Path) 
 
 
 def test_two_halves_of_a_bomb_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arrays = {name: np.zeros((MB, 4), np.uint8) for name in ("a", "b")}
+    arrays: dict[str, Any] = {name: np.zeros((MB, 4), np.uint8) for name in ("a", "b")}
     monkeypatch.setattr(limits, "SMALL", 6 * MB)
     np.savez_compressed(tmp_path / "a.npz", **arrays)
     with pytest.raises(DataError, match="unpacks to more"):
@@ -297,7 +297,7 @@ COUNT = 2**17
 
 
 def test_many_empty_clips_take_no_room(tmp_path: Path) -> None:
-    arrays = {
+    arrays: dict[str, Any] = {
         "samples": np.ones(100, np.int16),
         "offsets": np.zeros(COUNT, np.int64),
         "labels": np.zeros(COUNT - 1, np.int64),
@@ -576,9 +576,9 @@ TSVS = {
 @pytest.mark.parametrize("ending", [".tsv", ".tsv.gz"])
 def test_texts_that_are_none(data: bytes, ending: str, tmp_path: Path) -> None:
     source = tsv(tmp_path / f"a{ending}", gzip.compress(data) if ending.endswith("gz") else data)
-    with pytest.raises(DataError, match=f"data.path: a{ending}") as told:
+    with pytest.raises(DataError, match=f"data.path: a{ending}") as caught:
         source.load()
-    assert len(str(told.value)) < 10_000
+    assert len(str(caught.value)) < 10_000
 
 
 GZIP = gzip.compress(LINES)

@@ -143,9 +143,9 @@ def test_a_kind_of_error_is_one_of_edgekds_or_the_devices(ask: Any, kind: str) -
 
 @pytest.mark.parametrize("kind", [ResourceError, IntegrityError, EdgekdError, UsageError])
 def test_an_error_keeps_its_kind(ask: Any, kind: type[EdgekdError]) -> None:
-    with pytest.raises(EdgekdError, match="hostile: full") as told:
+    with pytest.raises(EdgekdError, match="hostile: full") as caught:
         ask(put=[{"json": {"error": "full", "kind": kind.__name__}}])
-    assert type(told.value) is kind
+    assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize(
@@ -230,9 +230,9 @@ def test_errors_that_are_off(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError):
         read(tmp_path, "error.json", FAILURE)
     for _, _, odd in _ODD["variants"](FAILURE):
-        with pytest.raises(EdgekdError) as told:
+        with pytest.raises(EdgekdError) as caught:
             read(tmp_path, "error.json", odd)
-        assert str(told.value)
+        assert str(caught.value)
     for kind in ("difflib", "Exception", "KINDS", "Shown"):
         with pytest.raises(DeviceError, match="w: x"):
             read(tmp_path, "error.json", {**FAILURE, "kind": kind})

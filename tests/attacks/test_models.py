@@ -28,7 +28,7 @@ def outside(name: str = "w") -> onnx.TensorProto:
 
 def model(nodes: list[onnx.NodeProto], **more: object) -> onnx.ModelProto:
     graph = helper.make_graph(nodes, "g", [X], [Y], initializer=more.pop("initializer", []))
-    return helper.make_model(graph, opset_imports=OPSETS, **more)  # type: ignore[arg-type]
+    return helper.make_model(graph, opset_imports=OPSETS, **more)
 
 
 def function(name: str, calls: list[str]) -> onnx.FunctionProto:

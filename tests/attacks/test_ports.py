@@ -18,11 +18,11 @@ from openvino import opset13
 import edgekd
 from edgekd.base.errors import EdgekdError, ExportError, IntegrityError
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.backends._base import Backend
-from edgekd.runtime.backends.openvino import BIN, XML, Openvino
-from edgekd.runtime.backends.ort import Ort
-from edgekd.runtime.backends.ort_cuda import OrtCuda
-from edgekd.runtime.backends.reference import Reference
+from edgekd.runtime.backend import Backend
+from edgekd.runtime.backends.openvino.backend import BIN, XML, Openvino
+from edgekd.runtime.backends.ort.backend import Ort
+from edgekd.runtime.backends.ort_cuda.backend import OrtCuda
+from edgekd.runtime.backends.reference.backend import Reference
 from edgekd.runtime.contents import Bundle, Variant
 
 BACKENDS: dict[str, Backend] = {
@@ -43,7 +43,7 @@ def info(name: str, kind: int = FLOAT, shape: Any = (None, 3)) -> onnx.ValueInfo
 def model(node: onnx.NodeProto, inputs: list[Any], outputs: list[Any]) -> bytes:
     graph = helper.make_graph([node], "g", inputs, outputs)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
-    return made.SerializeToString().replace(b"ZZ", NO_TEXT)  # type: ignore[no-any-return]
+    return made.SerializeToString().replace(b"ZZ", NO_TEXT)
 
 
 def asked(backend: Backend, data: bytes) -> None:
@@ -134,9 +134,9 @@ def written(made: ov.Model) -> dict[str, bytes]:
 @pytest.mark.parametrize("kind", ["u1", "u2", "u4", "i4", "nf4", "bf16", "f8e4m3", "f8e5m2", "f4e2m1", "string"])
 def test_openvino_types_that_numpy_lacks(kind: str, tmp_path: Path) -> None:
     for files in (ir(kind, "string" if kind == "string" else "f32"), ir("string" if kind == "string" else "f32", kind)):
-        with pytest.raises(ExportError, match=rf"no array of this type; found '{kind}'") as told:
+        with pytest.raises(ExportError, match=rf"no array of this type; found '{kind}'") as caught:
             Openvino().open(files)
-        assert told.value.where in ("input", "logits")
+        assert caught.value.where in ("input", "logits")
     golden = {"input": np.eye(2, dtype=np.float32)}, {"logits": np.eye(2, dtype=np.float32)}
     one = Variant("one", "openvino", {}, files, (), "float32", False, 1, 1e-3, golden=golden)
     about = Bundle("n", {"kind": "classification"}, "0" * 64, "ab", {"logits": 2}, [], [2], True, [one])

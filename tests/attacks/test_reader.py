@@ -95,10 +95,10 @@ def test_the_place_what_was_found_and_what_is_allowed(path: tuple[str, ...], val
     for key in path[:-1]:
         inside = inside[key]
     inside[path[-1]] = value
-    with pytest.raises(DeviceError) as told:
+    with pytest.raises(DeviceError) as caught:
         reader.check(made, Doc, "doc.json", DeviceError)
-    assert str(told.value).startswith("doc.json: ") and said in str(told.value)
-    assert len(str(told.value)) < 400
+    assert str(caught.value).startswith("doc.json: ") and said in str(caught.value)
+    assert len(str(caught.value)) < 400
 
 
 TEXTS: dict[str, tuple[bytes, str]] = {
@@ -121,9 +121,9 @@ TEXTS: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("name", TEXTS)
 def test_the_limits_of_a_text(name: str) -> None:
     data, said = TEXTS[name]
-    with pytest.raises(DataError, match=r"^doc\.json") as told:
+    with pytest.raises(DataError, match=r"^doc\.json") as caught:
         reader.parse(data, "doc.json", DataError, 1000 if name == "large" else reader.MOST)
-    assert said in str(told.value)
+    assert said in str(caught.value)
     assert reader.parse(b"[" * 65 + b"]" * 65, "doc.json")
 
 
@@ -144,13 +144,15 @@ def shapes() -> list[Any]:
 @pytest.mark.parametrize("shape", shapes(), ids=lambda shape: f"{shape.__module__.rpartition('.')[2]}.{shape.__name__}")
 def test_every_shape_can_be_read(shape: Any) -> None:
     """Each type in it is one that the reader knows, and has words."""
-    for value in ([], None, {}, {key: {} for key in shape.__annotations__}, {key: [] for key in shape.__annotations__}):
+    keys = shape.__annotations__
+    values: list[Any] = [[], None, {}, {key: {} for key in keys}, {key: [] for key in keys}]
+    for value in values:
         try:
             reader.check(value, shape, "doc.json")
         except IntegrityError as err:
             assert err.allowed is not None and str(err)
             continue
-        assert value == {} or set(value) == set(shape.__annotations__)
+        assert value == {} or set(value) == set(keys)
 
 
 PLAIN = st.recursive(

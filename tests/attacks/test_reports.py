@@ -57,7 +57,7 @@ def small() -> Any:
     for head in calibration:
         for net in ("teacher", "student"):
             head[net]["bins"] = [b for b in head[net]["bins"] if b["count"]][:2]
-    losses = {"seed": 0, "draws": 100, "validation": 0.9, "test": 0.9}
+    losses: dict[str, Any] = {"seed": 0, "draws": 100, "validation": 0.9, "test": 0.9}
     losses["rows"] = [{"loss": "kl", "validation": 0.8, "test": 0.8, "gain": 0.1, "ci95": [0.05, 0.15]}]
     agreement = {**thinned(details.pop("agreement")), "pairs": [[0, 1, 3]]}
     made = thinned(made)
@@ -154,7 +154,8 @@ def bundle(folder: Path, pages: dict[str, bytes]) -> Path:
 
 ONE: dict[str, Any] = {"name": "fp32", "latency_ms": {"p50": 1.0}}
 SHIPS, HUGE = {"shipped": "fp32"}, {"p50": 10**400}
-DEEP: Any = functools.reduce(lambda inner, _: [inner], range(100), [])
+NONE: list[Any] = []
+DEEP = functools.reduce(lambda inner, _: [inner], range(100), NONE)
 FILES = {
     "empty": b"",
     "no JSON": b"{",
@@ -186,8 +187,8 @@ def test_report_is_refused_and_the_bundle_opens(name: str, tmp_path: Path, capfd
     assert edgekd.load(folder).predict(np.ones(2, np.float32)).index == 2
     for line, code in (["inspect"], 0), (["report", "--out", str(tmp_path / "page.html")], 5):
         assert cli.run([*line, str(folder)]) == code, name
-        said = capfd.readouterr().err
-        assert "Traceback" not in said and (code == 0 or "report.json" in said)
+        printed = capfd.readouterr().err
+        assert "Traceback" not in printed and (code == 0 or "report.json" in printed)
     assert not (tmp_path / "page.html").exists()
 
 
@@ -195,8 +196,8 @@ def test_report_is_refused_and_the_bundle_opens(name: str, tmp_path: Path, capfd
 def test_samples_that_are_off(text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = bundle(tmp_path / "net", {"report.json": json.dumps(GOLDEN).encode(), "samples.json": FILES[text]})
     assert cli.run(["report", str(folder), "--out", str(tmp_path / "page.html")]) == 5
-    said = capfd.readouterr().err
-    assert "Traceback" not in said and "samples.json" in said
+    printed = capfd.readouterr().err
+    assert "Traceback" not in printed and "samples.json" in printed
 
 
 def test_a_report_that_is_right_is_drawn_again(tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def test_a_report_that_is_right_is_drawn_again(tmp_path: Path) -> None:
     assert "digits" in (tmp_path / "page.html").read_text()
 
 
-DECISIONS = {
+DECISIONS: dict[str, Any] = {
     "decisions": {"ort-cpu": [{"logits": {"index": 2, "label": "c", "score": 0.867}}]},
     "samples": [{"data": base64.b64encode(np.ones(2, "<f4").tobytes()).decode(), "dtype": "float32", "shape": [2]}],
 }
@@ -216,9 +217,13 @@ def test_decisions_that_are_off(tmp_path: Path) -> None:
     assert any("raw samples" in str(check["check"]) for check in edgekd.verify(good))
     read = bundles.read(good)
     opened = open_variant(read, read.variants[0])
-    shapes = [*({"shape": s} for s in ([1, 2], [2, 1], [], [3], [2**31 - 1] * 3)), {"dtype": "int64"}, {"data": "AAAA"}]
+    shapes: list[dict[str, Any]] = [
+        *({"shape": s} for s in ([1, 2], [2, 1], [], [3], [2**31 - 1] * 3)),
+        {"dtype": "int64"},
+        {"data": "AAAA"},
+    ]
     odd = [json.dumps(one) for _, _, one in _ODD["variants"](DECISIONS)]
-    odd += [json.dumps({**DECISIONS, "samples": [{**DECISIONS["samples"][0], **shape}]}) for shape in shapes]  # type: ignore[index]
+    odd += [json.dumps({**DECISIONS, "samples": [{**DECISIONS["samples"][0], **shape}]}) for shape in shapes]
     odd += [json.dumps({**DECISIONS, "samples": [{"text": "x"}]}), *(data.decode("latin-1") for data in FILES.values())]
     for text in odd:
         data = text.encode("latin-1")

@@ -20,17 +20,17 @@ from edgekd.runtime.model import Model
 from edgekd.runtime.opening import open_variant
 
 GOOD = "g (float[n,2] input) => (float[n,3] logits) <float[2,3] w = {1, 2, 3, 4, 5, 6}> { logits = MatMul(input, w) }"
-GOLDEN = {"input": np.eye(2, dtype=np.float32)}, {"logits": np.float32([[1, 2, 3], [4, 5, 6]])}
-LAYOUT = {"op": "layout"}
-TEXTS = {"op": "wordpiece", "vocabulary": [*NEEDED, "a"], "length": 4, "lower": True}
+GOLDEN = {"input": np.eye(2, dtype=np.float32)}, {"logits": np.array([[1, 2, 3], [4, 5, 6]], np.float32)}
+LAYOUT: dict[str, Any] = {"op": "layout"}
+TEXTS: dict[str, Any] = {"op": "wordpiece", "vocabulary": [*NEEDED, "a"], "length": 4, "lower": True}
 
 
 def stranger(folder: Path, ops: list[dict[str, Any]], shape: list[int], dtype: str, text: str = GOOD) -> Path:
     data = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 20]> {text}').SerializeToString()
     one = Variant("one", "ort", {}, {"model.onnx": data}, (), "float32", False, 1, 1e-3, golden=GOLDEN)
     about = {"task": {"kind": "classification"}, "heads": {"logits": 3}, "preprocess": ops, "sample_shape": shape}
-    made = Bundle("net", plan="0" * 64, labels="abc", shippable=True, variants=[one], sample_dtype=dtype, **about)  # type: ignore[arg-type]
-    bundles.write(folder / "b", made, {})
+    bundle = Bundle("net", plan="0" * 64, labels="abc", shippable=True, variants=[one], sample_dtype=dtype, **about)  # type: ignore[arg-type]
+    bundles.write(folder / "b", bundle, {})
     return folder / "b"
 
 
@@ -89,7 +89,7 @@ def test_what_fits_is_read(tmp_path: Path) -> None:
 
 def test_no_sample_is_made() -> None:
     """The largest that is read, through as many ops as there may be: made, it would take minutes and 30 GB."""
-    ops = [{"op": "resize", "height": 65_536, "width": 2_048}, *[{"op": "edges"}] * 62, LAYOUT]
+    ops: list[dict[str, Any]] = [{"op": "resize", "height": 65_536, "width": 2_048}, *[{"op": "edges"}] * 62, LAYOUT]
     started = time.monotonic()
     preprocess.check_sample(ops, (8, 8, 1), "uint8")
     assert time.monotonic() - started < 0.5
@@ -115,7 +115,7 @@ def test_no_sample_is_made() -> None:
 def test_a_model_that_does_not_take_what_is_made(shape: list[int], text: str, raw: list[int], tmp_path: Path) -> None:
     model = opened(stranger(tmp_path, [], shape, "float32", text))
     with pytest.raises(IntegrityError):
-        model.predict(np.float32(raw))
+        model.predict(np.array(raw, np.float32))
     with pytest.raises(UsageError):  # the caller's own
         model.run({"input": np.ones((1, 7), np.float16)})
 
@@ -133,8 +133,8 @@ def test_columns_of_a_texts_names(tmp_path: Path) -> None:
 def opened(path: Path) -> Any:
     """As ``load`` does, but that no golden sample is held against its answer."""
     bundle = bundles.read(path)
-    found = open_variant(bundle, bundle.variants[0])
-    return Model(bundle, found.variant, found.session)
+    model = open_variant(bundle, bundle.variants[0])
+    return Model(bundle, model.variant, model.session)
 
 
 def test_a_text_is_no_number(tmp_path: Path) -> None:

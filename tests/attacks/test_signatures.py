@@ -221,10 +221,11 @@ def test_certificates_go_back_to_the_root_that_is_trusted(mine: Path, tmp_path: 
         root, own = write_key(tmp_path / f"{who}-root.pem"), write_key(tmp_path / f"{who}.pem")
         (tmp_path / f"{who}-root.crt").write_bytes(certificate(root, "root", "root", root))
         (tmp_path / f"{who}.crt").write_bytes(certificate(own, "signer", "root", root))
-    root, own = tmp_path / "mine-root.crt", tmp_path / "mine.crt"
-    line = ["sign", str(mine), "--key", str(tmp_path / "mine.pem"), "--certificate", str(own), "--chain", str(root)]
+    trusted, signer = tmp_path / "mine-root.crt", tmp_path / "mine.crt"
+    key = ["--key", str(tmp_path / "mine.pem")]
+    line = ["sign", str(mine), *key, "--certificate", str(signer), "--chain", str(trusted)]
     assert cli.run([*line, "--overwrite"]) == 0
-    signature.check(mine, Trust(certificates=(root,)))
+    signature.check(mine, Trust(certificates=(trusted,)))
     with pytest.raises(IntegrityError, match="signature does not hold"):
         signature.check(mine, Trust(certificates=(tmp_path / "theirs-root.crt",)))
 

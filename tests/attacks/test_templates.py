@@ -56,8 +56,13 @@ HOSTILE = (
     " ",
 )
 EVERYTHING = "\n".join(HOSTILE)
-IMAGE = [{"op": "crop", "height": 4, "width": 4}, {"op": "resize", "height": 5, "width": 5}, {"op": "edges"}]
-SCALED = [{"op": "scale", "divide": 16.0}, {"op": "normalise", "mean": [0.5], "std": [0.5]}, {"op": "layout"}]
+IMAGE: list[dict[str, Any]] = [
+    {"op": "crop", "height": 4, "width": 4},
+    {"op": "resize", "height": 5, "width": 5},
+    {"op": "edges"},
+]
+NORMALISE = {"op": "normalise", "mean": [0.5], "std": [0.5]}
+SCALED: list[dict[str, Any]] = [{"op": "scale", "divide": 16.0}, NORMALISE, {"op": "layout"}]
 COLUMNS = [{"op": "columns", "names": ["a", "b"], "sizes": [9, 9], "widths": [1, 2]}]
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a")
 TEXT = [{"op": "wordpiece", "vocabulary": WORDS, "length": 8, "lower": True}]
@@ -99,7 +104,7 @@ def told(case: str, text: str) -> About:
     known = {"labels": {"head": ["cat", *HOSTILE], "other": ["x"]}, "classifies": True, "settings": settings, **more}
     files = {"ort": "m.onnx", "web": "w.onnx", "openvino": "m.xml"}
     plain = About(case, ops, shape, dtype, preprocess.specs(ops, like), files=files, **known)
-    return put(plain, text)  # type: ignore[no-any-return]
+    return put(plain, text)
 
 
 def made(about: About) -> dict[str, str]:

@@ -188,7 +188,7 @@ def test_a_renderable_that_was_not_looked_through_is_quiet_too(capsys: pytest.Ca
     assert quiet(shown) and "\\x1b]0;t" in shown and "\\u2" in shown  # cut to the room that was measured
 
 
-EVENTS = [
+EVENTS: list[dict[str, Any]] = [
     {"step": "TEXT", "note": "TEXT"},
     {"step": "TEXT", "cached": True},
     {"step": "TEXT", "validation": 0.5, "loss": 1.0, "epoch": 0, "epochs": 1, "samples_per_s": 1.0},
@@ -276,11 +276,11 @@ def test_no_path_of_a_bundle_holds_such_a_character(char: str) -> None:
 
 @pytest.fixture
 def own_streams(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    told = io.StringIO()
-    monkeypatch.setattr("sys.stderr", told)
+    buffer = io.StringIO()
+    monkeypatch.setattr("sys.stderr", buffer)
     monkeypatch.setattr(warnings, "formatwarning", streams._format_warning)
     streams.prepare()
-    yield told
+    yield buffer
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

@@ -117,9 +117,9 @@ def test_a_fault_is_told_by_the_name_that_the_user_knows(tmp_path: Path) -> None
     with injection.injected(injection.Injector()) as counted:
         disk.replace_folder(tmp_path / "out", FILES)
     for at in injection.points(counted, "lie"):
-        with injection.injected(injection.Injector("lie", at)), pytest.raises(ResourceError) as told:
+        with injection.injected(injection.Injector("lie", at)), pytest.raises(ResourceError) as caught:
             disk.replace_folder(tmp_path / "out", FILES)
-        assert str(told.value).startswith(f"{tmp_path}/out/")
+        assert str(caught.value).startswith(f"{tmp_path}/out/")
 
 
 def test_a_handle_that_fails_to_close_is_not_closed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,12 @@ def test_a_lock_that_a_killed_worker_left_is_not_waited_for_for_ever(
     monkeypatch.chdir(tmp_path)
     links: list[str] = []
     link = os.symlink
-    monkeypatch.setattr("os.symlink", lambda to, at: (links.append(str(to)), link(to, at)))
+
+    def noted(to: str, at: str) -> None:
+        links.append(str(to))
+        link(to, at)
+
+    monkeypatch.setattr("os.symlink", noted)
     study.open_storage("tune/study.journal").create_new_study([StudyDirection.MAXIMIZE], "before")
     # Optuna looks at the lock's age through the link: of one that leads nowhere it never learns it.
     assert links and all(Path(to).is_absolute() for to in links)

@@ -16,6 +16,7 @@ from typing import Any
 
 import _faults as injection
 import _primitives as primitives
+import numpy as np
 import pytest
 import torch
 
@@ -27,7 +28,8 @@ from edgekd.build.store import Store, sha256
 from edgekd.learn import checkpoint
 from edgekd.publish import again
 from edgekd.runtime import bench
-from edgekd.runtime.backends import ort
+from edgekd.runtime.backends.ort import backend as ort
+from edgekd.runtime.left import check_outcome
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "bundle_1"
@@ -210,11 +212,11 @@ def test_a_fault_at_any_call(kind: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("code", sorted(errno.errorcode))
 def test_every_fault_is_an_error_that_names_the_file(code: int) -> None:
-    with pytest.raises(EdgekdError, match="some/file") as told, disk.disk(Path("some/folder")):
+    with pytest.raises(EdgekdError, match="some/file") as caught, disk.disk(Path("some/folder")):
         raise OSError(code, os.strerror(code), "some/file")
     with pytest.raises(EdgekdError, match="some/folder"), disk.disk(Path("some/folder")):
         raise OSError(code, os.strerror(code))
-    assert told.value.exit_code == (2 if code in faults.REFUSED else 6)
+    assert caught.value.exit_code == (2 if code in faults.REFUSED else 6)
 
 
 def test_a_stranger_who_holds_the_lock_of_a_shared_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,11 +246,11 @@ def test_a_fault_while_the_cache_is_pruned(
     monkeypatch.setattr(os, call, failing)
     ended = cli.run(["cache", "--prune", "0", "--cache", str(here)])
     monkeypatch.undo()
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     if (call, name) == ("scandir", "EACCES"):  # somebody else's part of a shared cache weighs nothing
         assert ended == 0
     else:
-        assert ended == code and str(here) in told, told
+        assert ended == code and str(here) in printed, printed
 
 
 @pytest.mark.parametrize("kind", ["EIO", "ENOSPC", "lie"])
@@ -335,7 +337,7 @@ def test_a_profile_that_was_not_written(left: bytes | None, monkeypatch: pytest.
     monkeypatch.setattr(ort.Ort, "compile", compiled)
     model = {"model.onnx": (GOLDEN / "ort-cpu" / "model.onnx").read_bytes()}
     session = backend.open(model)
-    inputs = {port.name: torch.zeros(1, *port.shape[1:]).numpy() for port in session.inputs}
+    inputs = {port.name: np.zeros((1, *[size or 1 for size in port.shape[1:]]), np.float32) for port in session.inputs}
     with pytest.raises(ResourceError, match="profile"):
         backend.kernels(model, inputs)
 
@@ -355,9 +357,9 @@ def test_a_fault_in_the_child_of_bench(
         monkeypatch.setattr(Path, "write_text", failing)
     ended = bench.main(tmp_path)
     assert ended == error.exit_code
-    with pytest.raises(error) as told:
-        bench.check_outcome(tmp_path, ended, "job.json: it can't be", "ort")
-    assert told.value.exit_code == error.exit_code and "job.json" in str(told.value)
+    with pytest.raises(error) as caught:
+        check_outcome(tmp_path, ended, "job.json: it can't be", "ort")
+    assert caught.value.exit_code == error.exit_code and "job.json" in str(caught.value)
 
 
 def test_a_page_that_is_a_link(here: Path, monkeypatch: pytest.MonkeyPatch, digits: Path) -> None:

@@ -27,7 +27,7 @@ def parsed(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("plugins.build", "plugins.load"):
             first = node.args[0]
-            if isinstance(first, ast.Constant):
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 yield f"{FAMILIES[first.value]}.*"
         yield from parsed(node)
 

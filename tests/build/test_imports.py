@@ -71,8 +71,8 @@ def test_relative_imports_count_from_their_package(project: Path) -> None:
     )
     (project / "ky_p" / "__init__.py").write_text("from . import unasked\n")
     write(project, ky_p__unasked="", ky_p__alone="")
-    found = set(imports.closure(["ky_p.sub.a"]).files)
-    assert found == {"ky_p", "ky_p.sub.a", "ky_p.sub.b", "ky_p.top", "ky_p.unasked"}
+    names = set(imports.closure(["ky_p.sub.a"]).files)
+    assert names == {"ky_p", "ky_p.sub.a", "ky_p.sub.b", "ky_p.top", "ky_p.unasked"}
 
 
 def test_what_is_installed_counts_by_its_version_and_its_list_of_hashes(project: Path) -> None:

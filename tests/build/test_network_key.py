@@ -35,7 +35,8 @@ class Gated(nn.Module):
         super().__init__()
         torch.manual_seed(1)
         self.inner = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
-        self.offset, self.squash, self.options = torch.ones(6), torch.tanh, {"power": (1, [2.0])}
+        self.offset, self.squash = torch.ones(6), torch.tanh
+        self.options: dict[str, Any] = {"power": (1, [2.0])}
         self.steps: list[Callable[[torch.Tensor], torch.Tensor]] = []
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -110,9 +111,9 @@ class Secret(Endless):
 
 
 def _ring(name: str) -> Ring:
-    made = Ring([1, 2])
-    made.name = name  # type: ignore[attr-defined]
-    return made
+    ring = Ring([1, 2])
+    ring.name = name  # type: ignore[attr-defined]
+    return ring
 
 
 def _looped(value: int) -> Any:
@@ -138,13 +139,13 @@ PAIRS: list[tuple[Any, Any]] = [
     (fractions.Fraction(1, 2), fractions.Fraction(1, 3)),
     (datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)),
     (torch.Tensor.relu, torch.Tensor.tanh),
-    (Slotted.rate, Slotted._name),
+    (vars(Slotted)["rate"], vars(Slotted)["_name"]),
     (ONE.add, TWO.add),
     (ONE.add, ONE.sub),
     ("a".join, "b".join),
     (np.sin, np.cos),
     (torch.strided, torch.sparse_coo),
-    (np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2], mask=[0, 0])),
+    (np.ma.array([1, 2], mask=[False, True]), np.ma.array([1, 2], mask=[False, False])),
     (weakref.ref(ONE), weakref.ref(TWO)),
     (torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)),
 ]
@@ -169,7 +170,7 @@ def test_what_can_not_be_read_is_told_but_for_locks() -> None:
 def test_random_numbers_of_its_own_are_no_other_network() -> None:
     def make() -> nn.Module:
         net = Gated()
-        net.options["draws"] = [np.random.RandomState(), np.random.default_rng()]  # type: ignore[assignment]
+        net.options["draws"] = [np.random.RandomState(), np.random.default_rng()]
         return net
 
     assert network_key.of_factory(make, 0, EXAMPLE, "t") == network_key.of_factory(make, 0, EXAMPLE, "t")
@@ -235,11 +236,14 @@ def test_random_numbers_of_a_factory_are_seeded(draw: Callable[[int], Any]) -> N
         net.options["drawn"] = drawn
         return net
 
-    after = np.random.get_state()[1][:3].tolist(), random.getstate()
+    def random_states() -> tuple[list[int], Any]:
+        return np.random.get_state(legacy=False)["state"]["key"][:3].tolist(), random.getstate()
+
+    after = random_states()
     one = network_key.of_factory(make, 3, EXAMPLE, "student.model")
     assert one == network_key.of_factory(make, 3, EXAMPLE, "student.model")
     assert one != network_key.of_factory(make, 4, EXAMPLE, "student.model")
-    assert after == (np.random.get_state()[1][:3].tolist(), random.getstate()), "the user's own numbers go on"
+    assert after == random_states(), "the user's own numbers go on"
 
 
 def test_a_time_that_a_network_keeps_is_no_other_network() -> None:

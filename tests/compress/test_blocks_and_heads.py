@@ -15,7 +15,7 @@ from edgekd.compress import drop_blocks
 from edgekd.compress._base import Context
 from edgekd.learn.student import SplitHeads, Student, TensorSpec
 from edgekd.lower.lower import to_onnx
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 
 
 def images(**table: Any) -> Student:
@@ -53,7 +53,7 @@ def build(kind: str, **keys: Any) -> Any:
 @pytest.mark.parametrize("criterion", ["magnitude", "taylor", "teacher"])
 def test_a_head_and_units_that_say_nothing_go_and_nothing_changes(criterion: str, distilbert: bool) -> None:
     student = texts(distilbert)
-    layers = student.module.get_submodule("module." + ("distilbert.transformer" if distilbert else "bert.encoder"))
+    layers: Any = student.module.get_submodule("module." + ("distilbert.transformer" if distilbert else "bert.encoder"))
     silent = [3, 0] if distilbert else [3, 0, 1]
     for layer, head in zip(layers.layer, silent, strict=True):
         attention, units = (layer.attention, layer.ffn.lin2) if distilbert else (layer.attention, layer.output.dense)
@@ -133,7 +133,7 @@ def test_blocks_go_until_the_latency_is_met_and_those_that_cost_most_first() -> 
     student = images()
 
     def clock(students: Sequence[Student]) -> list[float]:
-        return [float(sum(p.numel() for p in s.module.blocks.parameters())) for s in students]
+        return [float(sum(p.numel() for p in s.module.get_submodule("blocks").parameters())) for s in students]
 
     after = build("drop_blocks", latency=0.7).apply(student, Context(None, 8, told(student).calibration, clock=clock))
     times = after.lineage[-1]["latency_ms"]

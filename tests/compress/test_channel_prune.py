@@ -15,9 +15,10 @@ from torch.nn import functional
 
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError, RecipeError
-from edgekd.compress import _groups, _latency
+from edgekd.compress import _latency
 from edgekd.compress._base import Clock, Context
-from edgekd.compress._groups import Group
+from edgekd.compress._channels import pruning
+from edgekd.compress._channels.pruning import Group
 from edgekd.learn.student import SplitHeads, Student, TensorSpec
 
 SHAPE = (3, 8, 8)
@@ -50,13 +51,13 @@ def widths(student: Student) -> list[int]:
 def test_taylor_is_the_mean_square_of_what_each_sample_loses_to_first_order(heads: tuple[int, ...]) -> None:
     """Worked out by hand for the last channels, which only the head reads; batches of several sizes count alike."""
     student, labels = student_of(), [torch.tensor([0, 1, 2, 0, 1, -1]), torch.tensor([1, 1, 0, -1])]
-    net = student.module
+    net: Any = student.module
     if len(heads) > 1:
         outputs = tuple(TensorSpec(name, (None, size)) for name, size in zip("ab", heads, strict=True))
         student = Student(SplitHeads(net, heads), student.inputs, outputs, student.lineage)
         labels = [torch.stack([told, -told.abs()], dim=1) for told in labels]
     here = context(labels=labels)
-    found = _groups.find(student, here, "taylor").groups[-1].scores
+    found = pruning.find(student, here, "taylor").groups[-1].scores
     wanted = torch.zeros(16)
     for (x,), told in zip(here.calibration, labels, strict=True):
         with torch.no_grad():
@@ -74,8 +75,8 @@ def test_taylor_is_the_mean_square_of_what_each_sample_loses_to_first_order(head
 def test_what_nobody_reads_goes_first_however_large_its_weights(criterion: str) -> None:
     student = student_of()
     with torch.no_grad():
-        student.module.features[0][0].weight[:4] *= 100.0
-        student.module.features[1][0].weight[:, :4] = 0.0
+        student.module.get_parameter("features.0.0.weight")[:4] *= 100.0
+        student.module.get_parameter("features.1.0.weight")[:, :4] = 0.0
     gone = {}
     for kind in (criterion, "magnitude"):
         plan = channel_prune(ratio=0.25, criterion=kind).apply(student, context()).lineage[-1]["plan"]
@@ -88,18 +89,23 @@ def test_the_teacher_criterion_asks_the_recipes_losses() -> None:
     """A loss that only sees class 0 makes worthless what only class 1 reads."""
     student = student_of()
     with torch.no_grad():
-        student.module.head.weight[0, :8] = 0.0
+        student.module.get_parameter("head.weight")[0, :8] = 0.0
     teacher = [torch.randn(6, 5), torch.randn(4, 5)]
     here = context(teacher=teacher, loss=lambda s, t, y: (s[:, 0] - t[:, 0]).square().mean())
-    scores = _groups.find(student, here, "teacher").groups[-1].scores
+    scores = pruning.find(student, here, "teacher").groups[-1].scores
     assert not scores[:8].any() and (scores[8:] > 0).all()
     with pytest.raises(ExportError, match="no channel changes the loss"):
-        _groups.find(student, context(teacher=teacher, loss=lambda s, t, y: s.sum() * 0.0), "teacher")
+        pruning.find(student, context(teacher=teacher, loss=lambda s, t, y: s.sum() * 0.0), "teacher")
 
 
 def test_what_stays_is_a_multiple_and_never_fewer_than_keep() -> None:
     """14 of 20 are asked of each of two layers: in fours one keeps more, one less; in sixes 30 are nearer to 28."""
-    cases = (({"multiple": 6}, [18, 12]), ({}, [16, 12]), ({"multiple": 1}, [14, 14]), ({"keep": 13}, [16, 16]))
+    cases: tuple[tuple[dict[str, Any], list[int]], ...] = (
+        ({"multiple": 6}, [18, 12]),
+        ({}, [16, 12]),
+        ({"multiple": 1}, [14, 14]),
+        ({"keep": 13}, [16, 16]),
+    )
     for keys, wanted in cases:
         assert widths(channel_prune(ratio=0.3, **keys).apply(student_of(20, depth=2), context())) == wanted, keys
     with pytest.raises(ExportError, match="keep a multiple of 20"):

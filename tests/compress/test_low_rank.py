@@ -44,7 +44,8 @@ def plain(student: Student, ranks: dict[str, int]) -> Student:
     made = low_rank.LowRank().replay(student, {"kind": "low_rank", "ranks": ranks})
     made.module.load_state_dict(student.module.state_dict(), strict=False)
     for path, rank in ranks.items():
-        old, pair = student.module.get_submodule(path), made.module.get_submodule(path)
+        old: Any = student.module.get_submodule(path)
+        pair: Any = made.module.get_submodule(path)
         u, s, v = torch.linalg.svd(old.weight.detach().flatten(1), full_matrices=False)
         with torch.no_grad():
             pair[1].weight.copy_((u[:, :rank] * s[:rank]).reshape(pair[1].weight.shape))
@@ -99,6 +100,7 @@ def test_layers_that_are_of_low_rank_are_reproduced() -> None:
         moments.add(rows + 3.0, (rows + 3.0) @ weight.T + bias)
     for rank in (7, 12):
         fit = moments.fit(rank)
+        assert fit.bias is not None
         assert torch.allclose(fit.outer @ fit.inner, weight, atol=1e-3) and torch.allclose(fit.bias, bias, atol=1e-2)
 
 

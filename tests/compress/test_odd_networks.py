@@ -12,8 +12,8 @@ from torch.nn.utils import prune
 from torch.utils import checkpoint
 
 from edgekd.base import plugins
-from edgekd.compress import _groups
 from edgekd.compress._base import Context
+from edgekd.compress._channels import pruning
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.spec import target
 
@@ -77,7 +77,7 @@ def test_what_channels_are_worth_is_the_same_where_layers_run_again_for_their_gr
     for odd in (plain, recomputed):
         torch.manual_seed(0)
         student = of(Odd(odd))
-        found.append(_groups.find(student, Context(None, 4, [student.example(4)]), "taylor").groups)
+        found.append(pruning.find(student, Context(None, 4, [student.example(4)]), "taylor").groups)
     for one, again in zip(*found, strict=True):
         assert one.path == again.path and torch.allclose(one.scores, again.scores, rtol=1e-3, atol=1e-12), one.path
 
@@ -97,7 +97,7 @@ class Bilinear(nn.Module):
 def test_channels_that_are_multiplied_with_each_other_stay_whole() -> None:
     torch.manual_seed(0)
     student = of(Bilinear())
-    found = _groups.find(student, Context(None, 4, [student.example(4)]), "magnitude")
+    found = pruning.find(student, Context(None, 4, [student.example(4)]), "magnitude")
     assert [group.path for group in found.groups] == ["a"] and list(found.whole) == ["b"]
 
 

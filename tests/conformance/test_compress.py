@@ -15,7 +15,7 @@ from edgekd.compress._base import Context
 from edgekd.learn import taps
 from edgekd.learn.student import SplitHeads, Student, TensorSpec
 from edgekd.lower.lower import to_onnx
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 from edgekd.spec import target
 
 # They need the layers of a transformer.
@@ -166,7 +166,7 @@ def test_a_convolution_used_twice_and_another_epsilon_are_folded_rightly() -> No
     module = Twice()
     with torch.no_grad():
         module.train()(torch.randn(64, *SHAPE))
-        module.one.running_var.mul_(1e-3)
+        module.get_buffer("one.running_var").mul_(1e-3)
     spec = TensorSpec("input", (None, *SHAPE))
     before = Student(module.eval(), (spec,), (TensorSpec("logits", (None, 5)),), ({"kind": "student"},))
     change = plugins.build("compress", {"kind": "int8_qat"}, "test")

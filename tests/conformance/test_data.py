@@ -41,7 +41,7 @@ def _interactions(folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     user, item = np.divmod(np.arange(60), 10)
     order = rng.permutation(60)
-    parts = {"train_idx": order[:40], "valid_idx": order[40:50], "test_idx": order[50:]}
+    parts: dict[str, Any] = {"train_idx": order[:40], "valid_idx": order[40:50], "test_idx": order[50:]}
     np.savez(folder / "i.npz", user=user, item=item, rating=rng.integers(3, 6, 60), **parts)
     return {"path": str(folder / "i.npz"), "history": 4}
 

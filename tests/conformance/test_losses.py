@@ -67,7 +67,8 @@ def test_is_a_frozen_dataclass_with_a_formula_and_a_source(kind: str) -> None:
     assert dataclasses.is_dataclass(cls)
     assert cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert cls.__doc__ and "arXiv" in cls.__doc__ and "mean" in cls.__doc__
-    assert cls.needs and (cls.needs <= {"teacher", "labels"} or cls.needs <= {"features", "mask"})
+    needs: frozenset[str] = getattr(cls, "needs", frozenset())
+    assert needs and (needs <= {"teacher", "labels"} or needs <= {"features", "mask"})
 
 
 @pytest.mark.parametrize("kind", RESPONSES)
@@ -166,7 +167,7 @@ def test_a_batch_of_one_is_no_mistake(kind: str) -> None:
     student, teacher = features(kind, count=1)
     value = loss([student.requires_grad_(True)], [teacher], adapter_of(loss, student, teacher))
     value.backward()
-    assert bool(torch.isfinite(value)) and bool(torch.isfinite(student.grad).all())
+    assert student.grad is not None and bool(torch.isfinite(value)) and bool(torch.isfinite(student.grad).all())
 
 
 @pytest.mark.parametrize("kind", FEATURES)

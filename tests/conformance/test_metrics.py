@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mean_squared_error
 
+import edgekd
 from edgekd.base import plugins
+from edgekd.metrics import classifies
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import metric_of_teacher
 
@@ -33,6 +38,21 @@ def wanted(kind: str, labels: np.ndarray, classes: int) -> np.ndarray:
     return np.eye(classes, dtype=np.float32)[labels] if metric(kind).against == "teacher" else labels
 
 
+def test_whether_it_classifies_has_one_answer() -> None:
+    assert {kind: classifies(metric(kind)) for kind in KINDS} == {kind: kind != "mse" for kind in KINDS}
+    own: Any = SimpleNamespace(share=False, against="teacher")
+    assert not classifies(own)
+    own.share = True
+    assert classifies(own)
+    own.classifies = False
+    assert not classifies(own)
+    asked = re.compile(r"""[=!]= ?["']mse["']""")  # by the name of the metric, in place of the metric
+    package = Path(edgekd.__file__).parent
+    for path in [*package.rglob("*.py"), *package.rglob("*.j2")]:
+        if path.parent.name != "compress":  # whose mse is a way to choose a range
+            assert not asked.search(path.read_text()), path
+
+
 AVERAGES = [kind for kind in KINDS if hasattr(plugins.load("metrics", kind, "test"), "per_sample")]
 
 
@@ -40,7 +60,8 @@ AVERAGES = [kind for kind in KINDS if hasattr(plugins.load("metrics", kind, "tes
 def test_is_a_frozen_dataclass_that_says_its_unit(kind: str) -> None:
     cls = plugins.load("metrics", kind, "test")
     assert dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
-    assert isinstance(cls.share, bool) and cls.against in ("labels", "teacher") and cls.__doc__
+    share, against = getattr(cls, "share", None), getattr(cls, "against", None)
+    assert isinstance(share, bool) and against in ("labels", "teacher") and cls.__doc__
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice, Contender, choose, shortfalls
 from edgekd.spec.recipe import Budget
 
+Preference = Literal["latency", "size", "value"]
+PREFERENCES: tuple[Preference, ...] = get_args(Preference)
 
-def exact(p50: dict[str, float]):
+
+def exact(p50: dict[str, float]) -> Callable[[str, str], tuple[float, float, float]]:
     """Ratios without noise."""
 
     def ratio(a: str, b: str) -> tuple[float, float, float]:
@@ -141,7 +145,7 @@ def table(rng: np.random.Generator) -> tuple[list[Contender], Budget]:
         max_drop=wish(0.0, 0.01, 0.05),
         max_latency_ms=wish(0.505, 0.7, 1.5),
         max_size_kb=wish(0.4, 0.6, 0.9),
-        prefer=str(rng.choice(["latency", "size", "value"])),
+        prefer=PREFERENCES[int(rng.integers(3))],
     )
     return contenders, budget
 
@@ -174,8 +178,8 @@ def test_ten_thousand_random_targets() -> None:
     assert 2_000 < shipped_at_all < 9_000, "some can be met, and some can't"
 
 
-@pytest.mark.parametrize("prefer", ["latency", "size", "value"])
-def test_what_may_not_ship_bars_nothing(prefer: str) -> None:
+@pytest.mark.parametrize("prefer", PREFERENCES)
+def test_what_may_not_ship_bars_nothing(prefer: Preference) -> None:
     """fp32 is faster, and outside the wish: int8 inside every stated wish ships."""
     int8, fp32 = Contender("int8", 7_900, 0.9, 1.3), Contender("fp32", 12_200, 0.9, 1.0)
     choice = pick(int8, fp32, budget=Budget(max_size_kb=8.0, prefer=prefer))

@@ -37,6 +37,10 @@ def ready(module: nn.Module, sizes: tuple[int, ...] = (4,)) -> tuple[nn.Module, 
 class Net(nn.Module):
     """One layer, and what a test does after it."""
 
+    scale: Tensor
+    order: Tensor
+    kept: Any
+
     def __init__(self, after: Callable[[Net, Tensor], Any] = lambda net, y: y, classes: int = 4) -> None:
         super().__init__()
         torch.manual_seed(1)
@@ -140,7 +144,7 @@ def test_a_network_that_has_run_is_copied() -> None:
 
 def test_what_cannot_be_copied_is_named() -> None:
     net = Net()
-    net.fc.lock = threading.Lock()
+    net.fc.lock = threading.Lock()  # type: ignore[assignment]  # torch says that modules hold tensors and modules alone
     with pytest.raises(FactoryError, match=r"'fc\.lock' can't be copied"):
         nets.copied(net, "teacher")
 

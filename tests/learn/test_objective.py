@@ -61,9 +61,9 @@ def test_a_weight_goes_in_a_straight_line() -> None:
     ],
 )
 def test_what_is_wrong_with_a_table_is_told(table: dict[str, Any], said: str) -> None:
-    with pytest.raises(RecipeError) as told:
+    with pytest.raises(RecipeError) as caught:
         make_terms([table])
-    assert said in str(told.value)
+    assert said in str(caught.value)
 
 
 def test_two_of_a_kind_have_two_names() -> None:
@@ -80,9 +80,9 @@ def test_of_many_layers_the_nearest_are_listed() -> None:
     table = {"kind": "transformers", "name": "ResNetForImageClassification", "config": keys}
     module = plugins.build("models", table, "m").build((3, 16, 16), 4)
     taps.check(module, ["resnet.encoder.stages.1", "classifier.1"], "here")
-    with pytest.raises(RecipeError) as told:
+    with pytest.raises(RecipeError) as caught:
         taps.check(module, ["encoder.stages.1"], "losses[0].student_layers")
-    text = str(told.value)
+    text = str(caught.value)
     assert "did you mean 'resnet.encoder.stages.1'" in text and text.count("resnet.") <= taps.LISTED + 1
     assert f"the nearest of {len(list(module.module.named_modules())) - 1}" in text
 

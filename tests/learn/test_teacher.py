@@ -161,7 +161,10 @@ class Odd:
 def test_lazy_layers_and_states_of_more_than_tensors(tmp_path: Path) -> None:
     given = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     save_file(given.state_dict(), tmp_path / "t.safetensors")
-    keys = {"model": {"kind": f"{__name__}:Odd", "lazy": True}, "checkpoint": str(tmp_path / "t.safetensors")}
+    keys: dict[str, Any] = {
+        "model": {"kind": f"{__name__}:Odd", "lazy": True},
+        "checkpoint": str(tmp_path / "t.safetensors"),
+    }
     x = torch.randn(2, *SHAPE)
     assert torch.equal(load_teacher(Teacher(**keys), SHAPE, 3)(x), given(x))
     keys["model"]["lazy"] = False

@@ -240,4 +240,4 @@ def test_a_lazy_layer_takes_the_shapes_of_what_is_loaded() -> None:
     x = torch.randn(3, 5)
     assert torch.equal(net.eval()(x), bare.eval()(x))
     with pytest.raises(RecipeError, match=r"lacks '0\.weight'.*strip_prefix"):
-        loaded(under("module.", bare.state_dict()), None, nn.Sequential(*bare[:2], nn.LazyLinear(2)))
+        loaded(under("module.", bare.state_dict()), None, nn.Sequential(*list(bare)[:2], nn.LazyLinear(2)))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edgekd.runtime import batches
-from edgekd.runtime.backends.openvino import Openvino
+from edgekd.runtime.backends.openvino.backend import Openvino
 
 BATCHES = (1, 2, 7, 64)
 
@@ -21,11 +22,11 @@ def main(folder: Path) -> None:
     for file in sorted(folder.glob("*.onnx")):
         with np.load(file.with_suffix(".npz")) as kept:
             inputs = dict(kept)
-        found = {}
+        answers: dict[str, Any] = {}
         for batch in BATCHES:
             session = backend.open({"model.onnx": file.read_bytes()}, batch=batch)
-            found[str(batch)] = next(iter(batches.run(session, inputs, batch).values()))
-        np.savez(file.with_suffix(".out.npz"), **found)
+            answers[str(batch)] = next(iter(batches.run(session, inputs, batch).values()))
+        np.savez(file.with_suffix(".out.npz"), **answers)
 
 
 if __name__ == "__main__":

@@ -116,9 +116,9 @@ class Chain:
             for name, size in (("x", self.width[0]), ("y", self.width[-1]))
         ]
         graph = helper.make_graph(self.nodes, "chain", ports[:1], ports[1:], self.constants)
-        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-        onnx.checker.check_model(made)
-        return made
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+        onnx.checker.check_model(model)
+        return model
 
     def right(self, x: Array) -> Array:
         y = x.astype(np.float64)

@@ -46,7 +46,7 @@ def test_what_runs_it_and_what_only_built_it(built: bundle.Bundle) -> None:
 
 
 def test_a_runtime_of_another_registry(built: bundle.Bundle) -> None:
-    variant = replace(built.variants[0], checked=[Checked("onnxruntime_web 1.24.0", (), "x86_64")])
+    variant = replace(built.variants[0], checked=[Checked("onnxruntime_web 1.24.0", "x86_64", ())])
     parts = json.loads(sbom.make(replace(built, variants=[variant])))["components"]
     assert next(p for p in parts if p["name"] == "onnxruntime-web")["purl"] == "pkg:npm/onnxruntime-web@1.24.0"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import statistics
+import subprocess
 import sys
 from collections.abc import Mapping
 
@@ -14,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgekd.base import child, errors
+from edgekd.base import errors
 from edgekd.base.errors import EdgekdError, IntegrityError, ResourceError, TargetError, UnavailableError, UsageError
 from edgekd.runtime import bench
-from edgekd.runtime.backends._base import Array, Port
+from edgekd.runtime.backend import Array, Port, Session
 from edgekd.runtime.bench import BenchJob, bench_in_process, bench_in_subprocess, measure, ratio_ci, summary
 
 SAMPLES = arrays(np.int64, st.integers(2, 300), elements=st.integers(1, 10**9))
@@ -32,7 +33,8 @@ X = {"x": np.zeros((1, 3), np.float32)}
 class Recorder:
     """A session that writes down when it ran, and whether garbage could have been collected."""
 
-    inputs = outputs = (Port("x", (None, 3), "float32"),)
+    inputs: tuple[Port, ...] = (Port("x", (None, 3), "float32"),)
+    outputs: tuple[Port, ...] = inputs
 
     def __init__(self, name: str, log: list[str]) -> None:
         self.name, self.log = name, log
@@ -41,7 +43,7 @@ class Recorder:
         self.log.append(self.name + ("!" if gc.isenabled() else ""))
         return {}
 
-    def fork(self) -> Recorder:
+    def fork(self) -> Session:
         return self
 
 
@@ -93,13 +95,13 @@ def test_garbage_collection_is_as_before(was_on: bool) -> None:
 def test_warm_up_ends_when_two_windows_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     medians = iter([900, 500, 400, 399, 398, 1])
     monkeypatch.setattr(bench, "_block", lambda run, size: [next(medians)])
-    assert bench._warm_up(lambda: None) == 398
+    assert bench._warm_up(lambda: 0) == 398
 
 
 def test_warm_up_of_what_never_settles_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "WARM_UP_SECONDS", 0.0)
     monkeypatch.setattr(bench, "_block", lambda run, size: [7])
-    assert bench._warm_up(lambda: None) == 7
+    assert bench._warm_up(lambda: 0) == 7
 
 
 def test_an_unknown_baseline_is_told() -> None:
@@ -224,10 +226,8 @@ def test_an_error_of_the_child_is_raised_here(
 def test_a_crash_of_the_child_is_told(
     monkeypatch: pytest.MonkeyPatch, script: str, error: type[EdgekdError], message: str
 ) -> None:
-    start = child.subprocess.Popen
-    monkeypatch.setattr(
-        child.subprocess, "Popen", lambda command, **kwargs: start([sys.executable, "-c", script], **kwargs)
-    )
+    start = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **kwargs: start([sys.executable, "-c", script], **kwargs))
     with pytest.raises(error, match=message):
         bench_in_subprocess(job())
 

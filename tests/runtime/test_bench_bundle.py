@@ -111,8 +111,8 @@ def test_a_bundle_against_itself_and_against_a_larger_one(net: Path, tmp_path: P
 
 def test_the_command_line(net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["bench", str(net), "--seconds", "0.05", "--profile"]) == 0
-    told = capsys.readouterr().out
-    assert "cold start" in told and "preprocessing is not in it" in told and "GlobalAveragePool" in told
+    printed = capsys.readouterr().out
+    assert "cold start" in printed and "preprocessing is not in it" in printed and "GlobalAveragePool" in printed
     assert cli.run(["bench", str(net), "--compare", str(make(tmp_path / "b")), "--seconds", "0.05"]) == 0
     assert "times as long as B (95 % interval" in capsys.readouterr().out
     assert cli.run(["bench", str(net), "--export", "csv", "--seconds", "0.05"]) == 0

@@ -46,10 +46,8 @@ def make_bundle(folder: Path, *, pad: int = 0, isa: tuple[str, ...] = (), backen
         onnx.helper.set_model_props(model, {"noise": noise.hex()[:pad]})
     x = {"x": np.zeros((1, 3, 8, 8), np.float32)}
     files = {"model.onnx": model.SerializeToString()}
-    made = {"x": x, "y": {"logits": np.zeros((1, 3), np.float32)}}
-    variant = Variant(
-        "ort-cpu", backend, {}, files, isa, "float32", False, 1, 1e-3, golden=(made["x"], made["y"]), record={}
-    )
+    golden = x, {"logits": np.zeros((1, 3), np.float32)}
+    variant = Variant("ort-cpu", backend, {}, files, isa, "float32", False, 1, 1e-3, golden=golden, record={})
     ops = [{"op": "layout"}]
     bundle = Bundle(
         "net",
@@ -271,10 +269,10 @@ def test_a_device_with_numpy_and_the_runtime_alone(hosts: Hosts, tmp_path: Path)
     bundle = make_bundle(tmp_path / "net")
     code, out, err = hosts.bench(bundle, "pi", "--seconds", "0.2")
     assert code == 0, err
-    found = json.loads(out)
-    assert found["device"] == "pi" and found["host"]["cores"] >= 1
-    assert found["variants"]["ort-cpu"]["latency_ms"]["p50"] > 0
-    assert "onnxruntime" in found["host"]["versions"] and "torch" not in found["host"]["versions"]
+    document = json.loads(out)
+    assert document["device"] == "pi" and document["host"]["cores"] >= 1
+    assert document["variants"]["ort-cpu"]["latency_ms"]["p50"] > 0
+    assert "onnxruntime" in document["host"]["versions"] and "torch" not in document["host"]["versions"]
     assert "10.231.7.1" in hosts.log and "Accepted publickey for root" in hosts.log
     assert hosts.left() == []
 
@@ -327,10 +325,10 @@ def test_a_fault_is_named_and_leaves_nothing(hosts: Hosts, tmp_path: Path, fault
 
 def test_a_missing_runtime_and_another_architecture_are_reasons_to_skip(hosts: Hosts, tmp_path: Path) -> None:
     bare = hosts.device("bare", python=hosts.python("no-runtime", without="onnxruntime"))
-    found = json.loads(hosts.bench(make_bundle(tmp_path / "net"), bare)[1])
-    assert "onnxruntime is not installed" in found["variants"]["ort-cpu"]["skipped"]
-    found = json.loads(hosts.bench(make_bundle(tmp_path / "arm", isa=("neon",)), "pi")[1])
-    assert "this CPU lacks what the file needs; found 'no neon'" in found["variants"]["ort-cpu"]["skipped"]
+    document = json.loads(hosts.bench(make_bundle(tmp_path / "net"), bare)[1])
+    assert "onnxruntime is not installed" in document["variants"]["ort-cpu"]["skipped"]
+    document = json.loads(hosts.bench(make_bundle(tmp_path / "arm", isa=("neon",)), "pi")[1])
+    assert "this CPU lacks what the file needs; found 'no neon'" in document["variants"]["ort-cpu"]["skipped"]
     assert hosts.left() == []
 
 
@@ -405,9 +403,9 @@ def test_interrupted_here(hosts: Hosts, tmp_path: Path) -> None:
 def test_what_is_no_device(text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as caught:
         find(text)
-    assert said in str(told.value) or said.partition(": ")[2] in str(told.value)
+    assert said in str(caught.value) or said.partition(": ")[2] in str(caught.value)
 
 
 def test_names_stand_in_devices_toml_and_addresses_for_themselves(

@@ -65,15 +65,16 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("target", ["ort-cpu", "openvino"])
 def test_load_predict_verify_bench_without_torch_and_silently(bundle: Path, target: str, tmp_path: Path) -> None:
     test = Digits().load().test
+    assert test.y is not None
     np.savez(tmp_path / "test.npz", x=test.x[:, :, :, 0], y=test.y)
     line = [sys.executable, "-c", CHILD, str(bundle), target, str(tmp_path / "test.npz")]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(line, capture_output=True, text=True, env=env, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["accuracy"] > 0.9
-    assert found["checks"] >= 2
-    assert found["sent"] == []
+    document = json.loads(done.stdout.splitlines()[-1])
+    assert document["accuracy"] > 0.9
+    assert document["checks"] >= 2
+    assert document["sent"] == []
 
 
 def test_the_small_build_keeps_the_promises_that_do_not_need_time(bundle: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from edgekd.base.errors import IntegrityError, UsageError
-from edgekd.runtime.backends._base import Array, Port
+from edgekd.runtime.backend import Array, Port, Session
 from edgekd.runtime.parity import check, clearly_differs, compare, run_all
 
 SCORES = arrays(
@@ -22,24 +22,24 @@ class Doubles:
     """A session that doubles x and takes any batch, or one."""
 
     def __init__(self, batch: int | None = None) -> None:
-        self.inputs = (Port("x", (batch, 2), "float32"),)
-        self.outputs = (Port("twice", (batch, 2), "float32"), Port("same", (batch, 2), "float32"))
+        self.inputs: tuple[Port, ...] = (Port("x", (batch, 2), "float32"),)
+        self.outputs: tuple[Port, ...] = (Port("twice", (batch, 2), "float32"), Port("same", (batch, 2), "float32"))
         self.seen: list[int] = []
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         self.seen.append(len(arrays["x"]))
         return {"twice": arrays["x"] * 2, "same": arrays["x"].copy()}
 
-    def fork(self) -> Doubles:
+    def fork(self) -> Session:
         return self
 
 
 @given(SCORES)
 def test_equal_scores_agree(scores: np.ndarray) -> None:
-    found = compare(scores, scores.copy())
-    assert (found.max_abs_diff, found.argmax_agreement, found.samples) == (0, 1, len(scores))
-    assert found.relative == 0
-    assert found.score_range == pytest.approx(float(np.ptp(scores)))
+    comparison = compare(scores, scores.copy())
+    assert (comparison.max_abs_diff, comparison.argmax_agreement, comparison.samples) == (0, 1, len(scores))
+    assert comparison.relative == 0
+    assert comparison.score_range == pytest.approx(float(np.ptp(scores)))
 
 
 @given(SCORES, st.integers(0, 5), st.floats(1, 100, width=16))
@@ -47,9 +47,9 @@ def test_one_changed_score_is_the_difference(scores: np.ndarray, row: int, by: f
     row %= len(scores)
     changed = scores.astype(np.float64)
     changed[row, 0] += by
-    found = compare(changed, scores)
-    assert found.max_abs_diff == pytest.approx(by)
-    assert found.argmax_agreement in (1.0, pytest.approx(1 - 1 / len(scores)))
+    comparison = compare(changed, scores)
+    assert comparison.max_abs_diff == pytest.approx(by)
+    assert comparison.argmax_agreement in (1.0, pytest.approx(1 - 1 / len(scores)))
 
 
 def test_agreement_counts_rows() -> None:
@@ -70,15 +70,15 @@ def test_what_is_not_finite_is_infinitely_far(bad: float) -> None:
     got = want.copy()
     got[1, 1] = bad
     for a, b in ((got, want), (want, got), (got, got)):
-        found = compare(a, b)
-        assert found.max_abs_diff == math.inf
-        assert found.relative == math.inf
-        assert found.as_dict()["max_abs_diff"] is None
+        comparison = compare(a, b)
+        assert comparison.max_abs_diff == math.inf
+        assert comparison.relative == math.inf
+        assert comparison.as_dict()["max_abs_diff"] is None
 
 
 def test_integers_do_not_wrap() -> None:
-    found = compare(np.array([[0, 255]], np.uint8), np.array([[255, 0]], np.uint8))
-    assert found.max_abs_diff == 255
+    comparison = compare(np.array([[0, 255]], np.uint8), np.array([[255, 0]], np.uint8))
+    assert comparison.max_abs_diff == 255
 
 
 def test_a_constant_reference_forgives_nothing() -> None:

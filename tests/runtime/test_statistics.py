@@ -18,8 +18,8 @@ def test_so_many_queries_are_the_least(share: float, least: int) -> None:
 
 def test_the_bound_holds_ninety_nine_times_in_a_hundred() -> None:
     rng = np.random.default_rng(0)
-    true = float(np.quantile(rng.exponential(size=2_000_000), 0.9))
-    bounds = [early_stopping(rng.exponential(size=300), 0.9) for _ in range(1000)]
+    true = 1e9 * float(np.quantile(rng.exponential(size=2_000_000), 0.9))
+    bounds = [early_stopping((1e9 * rng.exponential(size=300)).astype(np.int64), 0.9) for _ in range(1000)]
     assert sum(bound is not None and bound >= true for bound in bounds) >= 980
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import onnx.parser
 import pytest
 
+from edgekd.runtime import backend as backends
 from edgekd.runtime import throughput
-from edgekd.runtime.backends import _base
-from edgekd.runtime.backends._base import Array, Session
+from edgekd.runtime.backend import Array, Port, Session
 
 RELU = '<ir_version: 10, opset_import: ["" : 20]> net (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }'
 
@@ -19,7 +19,8 @@ RELU = '<ir_version: 10, opset_import: ["" : 20]> net (float[N, 3] x) => (float[
 class Meeting:
     """A session whose first runs wait until so many are under way at once."""
 
-    inputs, outputs = (), ()
+    inputs: tuple[Port, ...] = ()
+    outputs: tuple[Port, ...] = ()
 
     def __init__(self, count: int, met: threading.Event, lock: threading.Lock, here: list[int]) -> None:
         self.count, self.met, self.lock, self.here = count, met, lock, here
@@ -60,6 +61,6 @@ def test_an_error_of_a_stream_is_raised() -> None:
 @pytest.mark.parametrize("backend", ["ort", "openvino"])
 def test_a_real_runtime(backend: str) -> None:
     options = {"streams": 2} if backend == "openvino" else {}
-    made = _base.make(backend, options, "options")
+    made = backends.make(backend, options, "options")
     session = made.open(made.lower(onnx.parser.parse_model(RELU).SerializeToString()), 1)
     assert throughput.rate(session, {"x": np.ones((1, 3), np.float32)}, 2, 0.02) > 0

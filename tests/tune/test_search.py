@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import sys
 import time
 import tomllib
@@ -12,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.trial import TrialState
 
 from edgekd import cli, pipeline
+from edgekd.base.errors import GateError
+from edgekd.build import exports
 from edgekd.learn.feed import Feed
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Recipe
-from edgekd.tune import outcome, search, search_space, study, trial
+from edgekd.tune import outcome, search, search_space, trial
 from edgekd.tune.verdict import Result, Shape, missed
 
 TUNE = """
@@ -198,7 +198,7 @@ def test_after_ctrl_c_its_page_is_whole(
 def test_the_share_of_the_teachers_file_is_a_wish(
     fake: Fake, tuned: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial.exports, "known_teacher_size", lambda *_: 480_000)
+    monkeypatch.setattr(exports, "known_teacher_size", lambda *_: 480_000)
     mine = tmp_path / "mine.toml"
     mine.write_text(mine.read_text().replace("[budget]", "[budget]\nmax_size_share = 0.1"))
     _, found = tuned("--max-drop", "0.9", "--trials", "6")
@@ -216,7 +216,7 @@ def test_a_failed_gate_lets_the_next_one_ship(
     def gate(order: Any, objects: Any) -> dict[str, Any]:
         built.append(Fake.width(order.recipe))
         if len(built) == 1:
-            raise search.GateError("parity")
+            raise GateError("parity")
         return {}
 
     monkeypatch.setattr(pipeline, "run", gate)
@@ -245,65 +245,6 @@ def test_what_is_not_installed(name: str, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setitem(sys.modules, name, None)
     assert cli.run(["tune", "digits", "--max-drop", "0.1"]) == 4
     assert "pip install 'edgekd[tune]'" in capsys.readouterr().err
-
-
-def make_study(tmp_path: Path, url: str | None = None) -> study.Study:
-    digits, _ = recipes.load("digits")
-    knobs = {"student.model.width": recipes.Knob(choices=(16, 32, 128))}
-    storage = study.open_storage(url or str(tmp_path / "s.journal"))
-    return study.Study(storage, "s", knobs, search_space.current(digits, knobs), 0)
-
-
-@pytest.mark.parametrize("kind", ["journal", "sqlite"])
-def test_the_values_of_a_dead_worker_are_asked_again(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = None if kind == "journal" else f"sqlite:///{tmp_path / 's.db'}"
-    one = make_study(tmp_path, url)
-    first = one.ask()
-    assert first.point == {}, "the recipe as it is"
-    elsewhere = one.ask()
-    elsewhere.note("worker", "another-host:1:7")
-    lost = one.ask()
-    lost.note("worker", f"{platform.node()}:1:7")  # process 1 did not start then
-    again = make_study(tmp_path, url).ask()
-    trials = one.trials()
-    assert trials[lost.number].state == TrialState.FAIL
-    assert again.point == lost.point and trials[again.number].user_attrs["again"] == lost.number
-    assert trials[first.number].state == trials[elsewhere.number].state == TrialState.RUNNING
-    monkeypatch.setattr(study, "AWAY_S", -1)
-    one.revive()
-    states = [trial.state for trial in one.trials()]
-    assert states[elsewhere.number] == TrialState.FAIL, "given up after a day"
-    assert states[first.number] == states[again.number] == TrialState.RUNNING, "this process lives"
-
-
-def test_the_lower_number_keeps_a_recipe(tmp_path: Path) -> None:
-    one, two = make_study(tmp_path), make_study(tmp_path)
-    low, high = one.ask(), two.ask()
-    assert low.number < high.number
-    assert one.claim(low, "same") is None
-    assert two.claim(high, "same") == low.number
-    one.drop(low, "given up")
-    assert two.claim(high, "same") is None, "a dropped one keeps nothing"
-
-
-def test_a_half_written_line_is_cut_off(tmp_path: Path) -> None:
-    one = make_study(tmp_path)
-    asked = one.ask()
-    one.prune(asked, "why", {"max_latency_ms": 1.0})
-    with (tmp_path / "s.journal").open("ab") as file:
-        file.write(b'{"op_code": 8, "tri')
-    again = make_study(tmp_path)
-    again.ask()
-    assert make_study(tmp_path).trials()[asked.number].state == TrialState.PRUNED
-
-
-def test_a_process_is_told_from_its_successor() -> None:
-    host, pid, start = study.me().rsplit(":", 2)
-    assert study.lives(study.me())
-    if start:
-        assert not study.lives(f"{host}:{pid}:{int(start) - 1}")
 
 
 def test_the_recipe_that_was_found_reads_well() -> None:
@@ -337,11 +278,11 @@ def test_a_real_search_never_looks_at_the_test_split(
     out = tmp_path / "out"
     code = cli.run([*line, "--out", str(out), *(part for cut in cuts for part in ("--set", cut))])
     assert code == 0, capsys.readouterr().err
-    told = capsys.readouterr()
-    assert told.err.count("trial ") == 2 and "next:" in told.out
-    found = json.loads((tmp_path / "out.tune" / "tune.json").read_text())
-    assert all(trial["result"]["targets"]["ort-cpu"]["p50_ms"] > 0 for trial in found["trials"])
-    assert found["trials"][1]["shapes"]["ort-cpu"]["fp32"]["size_bytes"] > 0
+    printed = capsys.readouterr()
+    assert printed.err.count("trial ") == 2 and "next:" in printed.out
+    document = json.loads((tmp_path / "out.tune" / "tune.json").read_text())
+    assert all(trial["result"]["targets"]["ort-cpu"]["p50_ms"] > 0 for trial in document["trials"])
+    assert document["trials"][1]["shapes"]["ort-cpu"]["fp32"]["size_bytes"] > 0
     assert cli.run(["verify", str(out)]) == 0
     again = ["build", str(tmp_path / "out.tune" / "recipe.toml"), "--quick", "--out", str(out)]
     assert cli.run(again) == 0

@@ -1,0 +1,267 @@
+"""What each operator does with the channels of its inputs: one rule an operator.
+
+A rule labels the operator's outputs, and joins channels that can only go together. Operators without a rule keep all
+channels of their inputs: a network that does what nobody thought of loses none there, and is told why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgekd.compress._channels import ledger, norms, views
+from edgekd.compress._channels.asking import INPUTS, SIZES, Rule, bare, channels, meet, single, tensors
+from edgekd.compress._channels.ledger import Labels, Numbers
+
+if TYPE_CHECKING:
+    from edgekd.compress._channels.tracing import Trace
+
+# Element by element although torch does not tag them so.
+ELEMENTWISE = frozenset(
+    [
+        "where",
+        "masked_fill",
+        "dropout",
+        "native_dropout",
+        "clone",
+        "_to_copy",
+        "contiguous",
+        "hardswish",
+        "hardtanh",
+        "relu",
+        "relu6",
+        "silu",
+        "mish",
+        "gelu",
+        "elu",
+        "celu",
+        "selu",
+        "leaky_relu",
+        "softplus",
+        "hardsigmoid",
+        "copy",
+        "lerp",
+        "addcmul",
+        "_prelu_kernel",
+        "addcdiv",
+        "threshold",
+        "rrelu_with_noise",
+        "zeros_like",
+        "ones_like",
+        "full_like",
+        "empty_like",
+        "rand_like",
+        "randn_like",
+        "bernoulli",
+    ]
+)
+
+
+def follow(trace: Trace, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any) -> None:
+    """Label what an operator made."""
+    name = func.overloadpacket.__name__
+    plain = name.rstrip("_") if name.endswith("_") and not name.startswith("__") else name
+    given = list(tensors([args, kwargs]))
+    outputs = list(tensors(made))
+    names = [trace.weights(t) for t in given]
+    if names and all(names):
+        for output in outputs:
+            trace.inherit(output, frozenset.union(*names))
+    rule = RULES.get(plain)
+    if rule is not None:
+        rule(trace, args, kwargs, made)
+    elif not any(trace.labels(t) for t in given):
+        return
+    elif plain in ELEMENTWISE or torch.Tag.pointwise in func.tags:
+        elementwise(trace, given, outputs)
+    else:
+        for tensor in given:
+            ledger.fixed(trace.ledger, trace.labels(tensor), f"nothing is known of the operator {name}")
+
+
+def elementwise(trace: Trace, given: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+    """Channels that meet in a sum or a product go together."""
+    for output in outputs:
+        rank = output.ndim
+        fitting = [t for t in given if 0 < t.ndim <= rank and t.numel() > 1]
+        shapes = [(1,) * (rank - t.ndim) + tuple(t.shape) for t in fitting]
+        lifted = [
+            ledger.moved(trace.labels(t), range(rank - t.ndim, rank)) if t.ndim < rank else trace.labels(t)
+            for t in fitting
+        ]
+        if fitting:
+            trace.put(output, ledger.agreed(trace.ledger, lifted, shapes, "it meets numbers without channels"))
+
+
+def _convolution(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    x, weight, bias = args[:3]
+    transposed, groups = bool(args[6]), int(args[8])
+    labels = bare(trace, x, [a for a in range(x.ndim) if a != x.ndim - weight.ndim + 1], SIZES)
+    trace.put(x, labels)
+    inputs = channels(trace, x, x.ndim - weight.ndim + 1)
+    trace.put(weight, bare(trace, weight, range(2, weight.ndim), SIZES))
+    into, out = (0, 1) if transposed else (1, 0)
+    reads, writes = channels(trace, weight, into), channels(trace, weight, out)
+    width = x.shape[x.ndim - weight.ndim + 1]
+    if groups == 1 or transposed:
+        meet(trace, inputs, reads, INPUTS)
+    elif inputs is not None and reads is not None:
+        trace.ledger.join(inputs.reshape(groups, -1), reads[None])
+    else:
+        meet(trace, inputs if reads is None and width != groups else None, reads, INPUTS)
+    if reads is not None:
+        trace.read(weight, reads)
+    outputs = _grouped(trace, writes, inputs, groups, transposed, width)
+    if bias is not None:
+        meet(trace, channels(trace, bias, 0), outputs, INPUTS)
+    trace.put(made, single(made.ndim - weight.ndim + 1, outputs))
+
+
+def _grouped(
+    trace: Trace, writes: Numbers | None, inputs: Numbers | None, groups: int, transposed: bool, width: int
+) -> Numbers | None:
+    """The numbers of a convolution's outputs: of a depthwise one its inputs', of a grouped one alike in each group."""
+    if groups == 1:
+        return writes
+    if transposed:
+        return _transposed(trace, writes, inputs, groups, width)
+    if writes is None:
+        return None
+    parted = writes.reshape(groups, -1)
+    if groups < width:
+        trace.ledger.join(parted, parted[:1])
+    elif inputs is None:
+        trace.ledger.fix(writes, INPUTS)
+    else:  # depthwise: a group is one channel
+        trace.ledger.join(parted, inputs[:, None])
+    return writes
+
+
+def _transposed(
+    trace: Trace, writes: Numbers | None, inputs: Numbers | None, groups: int, width: int
+) -> Numbers | None:
+    """Its weight is (inputs, outputs of one group, ..)."""
+    if groups == width and writes is not None:
+        trace.ledger.fix(writes, "a depthwise transposed convolution of several outputs a channel")
+        return None
+    if groups == width:
+        return inputs
+    if inputs is not None:
+        parted = inputs.reshape(groups, -1)
+        trace.ledger.join(parted, parted[:1])
+    return None if writes is None else np.tile(writes, groups)
+
+
+def _product(trace: Trace, a: Tensor, b: Tensor, made: Tensor) -> None:
+    """(.., n, k) @ (.., k, m): the k go together; a batch of heads leaves their widths to carry the channels."""
+    batch = a.ndim - 2
+    for axis in range(batch):
+        pair = [ledger.block_of(trace.labels(t), axis) for t in (a, b)]
+        for t, block in zip((a, b), pair, strict=True):
+            if block is not None and len(block.axes) > 1:
+                trace.put(t, ledger.without(trace.ledger, trace.labels(t), axis))
+    one, other = channels(trace, a, -1), channels(trace, b, -2)
+    meet(trace, one, other, "it is multiplied with numbers without channels")
+    for tensor, numbers in ((a, one), (b, other)):
+        if numbers is not None and trace.weights(tensor):
+            trace.read(tensor, numbers)
+    rows, columns = channels(trace, a, -2), channels(trace, b, -1)
+    batches: Labels = ()
+    for axis in range(batch):
+        pair_numbers = [channels(trace, t, axis) for t in (a, b)]
+        meet(trace, pair_numbers[0], pair_numbers[1], "it is multiplied with numbers without channels")
+        if all(n is not None for n in pair_numbers):
+            batches += single(axis, pair_numbers[0])
+    trace.put(made, ledger.cleaned([*batches, *single(batch, rows), *single(batch + 1, columns)]))
+
+
+def _mm(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    _product(trace, args[0], args[1], made)
+
+
+def _addmm(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    bias, a, b = args[:3]
+    _product(trace, a, b, made)
+    elementwise(trace, [bias, made], [made])
+
+
+def _spatial(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any) -> None:
+    """Pooling, resizing, padding with reflections: along the axes behind the channels."""
+    x = args[0]
+    for output in tensors(made):
+        behind = (
+            [axis for axis in range(x.ndim) if x.shape[axis] != output.shape[axis]] if x.ndim == output.ndim else []
+        )
+        behind = sorted({*behind, *range(2, x.ndim)}) if x.ndim > 2 else behind
+        labels = bare(trace, x, behind, SIZES)
+        trace.put(x, labels)
+        trace.put(output, labels)
+
+
+def _embedding(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
+    weight = args[0]
+    trace.put(weight, bare(trace, weight, [0], "rows of a table are no channels"))
+    trace.put(made, single(made.ndim - 1, channels(trace, weight, 1)))
+
+
+def _attention(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any) -> None:
+    """(B, H, N, E): of queries and keys the widths go together, those of the values come out."""
+    query, key, value = args[:3]
+    for tensor in (query, key, value):
+        trace.put(tensor, bare(trace, tensor, range(tensor.ndim - 1), "heads and steps are no channels"))
+    meet(trace, channels(trace, query, -1), channels(trace, key, -1), INPUTS)
+    trace.put(next(tensors(made)), single(value.ndim - 1, channels(trace, value, -1)))
+
+
+def _weight_norm(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any) -> None:
+    direction, size = args[:2]
+    output = next(tensors(made))
+    elementwise(trace, [direction, size], [output])
+
+
+RULES: dict[str, Rule] = {
+    **views.RULES,
+    **norms.RULES,
+    "convolution": _convolution,
+    "mm": _mm,
+    "bmm": _mm,
+    "addmm": _addmm,
+    "baddbmm": _addmm,
+    "embedding": _embedding,
+    "_scaled_dot_product_flash_attention_for_cpu": _attention,
+    "_weight_norm_interface": _weight_norm,
+    **dict.fromkeys(
+        [
+            "max_pool2d_with_indices",
+            "max_pool3d_with_indices",
+            "avg_pool2d",
+            "avg_pool3d",
+            "_adaptive_avg_pool2d",
+            "_adaptive_avg_pool3d",
+            "adaptive_max_pool2d",
+            "adaptive_max_pool3d",
+            "upsample_nearest1d",
+            "upsample_nearest2d",
+            "upsample_nearest3d",
+            "upsample_bilinear2d",
+            "upsample_linear1d",
+            "upsample_bicubic2d",
+            "upsample_trilinear3d",
+            "_upsample_nearest_exact1d",
+            "_upsample_nearest_exact2d",
+            "reflection_pad1d",
+            "reflection_pad2d",
+            "replication_pad1d",
+            "replication_pad2d",
+            "replication_pad3d",
+            "_upsample_bilinear2d_aa",
+            "cumsum",
+            "mkldnn_max_pool2d",
+        ],
+        _spatial,
+    ),
+}

@@ -1,0 +1,155 @@
+"""A network without some positions of its parameters: plain data that is made once and replayed.
+
+``{"parameters": {name: {axis: positions that go}}, "calls": see resized, "attributes": {module: {name: size}}}``.
+Modules of torch keep their own sizes in attributes, which follow from their parameters; what a user's module holds is
+in the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.utils import parametrize
+
+from edgekd.compress._channels import attention, resized
+
+Plan = dict[str, Any]
+
+
+def without(module: nn.Module, plan: Plan) -> nn.Module:
+    """The network, in place, without what a plan names; gradients are asked for as before."""
+    holders: dict[int, list[tuple[nn.Module, str]]] = {}
+    for owner in module.modules():
+        for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
+            if tensor is not None:
+                holders.setdefault(id(tensor), []).append((owner, name))
+    named = dict((*module.named_parameters(), *module.named_buffers()))
+    for name, axes in plan["parameters"].items():
+        smaller = _kept(named[name], axes)
+        for owner, attribute in holders[id(named[name])]:
+            setattr(owner, attribute, smaller)
+    for owner in module.modules():
+        for kind, resize in SIZES.items():
+            if isinstance(owner, kind):
+                resize(owner)
+    for path, sizes in plan["attributes"].items():
+        vars(module.get_submodule(path)).update(sizes)
+    return resized.apply(module, plan["calls"])
+
+
+def _kept(tensor: Tensor, axes: Mapping[str, list[int]]) -> Tensor:
+    made = tensor.detach()
+    for axis, gone in axes.items():
+        stays = torch.ones(tensor.shape[int(axis)], dtype=torch.bool)
+        stays[gone] = False
+        made = made.index_select(int(axis), stays.nonzero().flatten().to(made.device))
+    made = made.contiguous()
+    return nn.Parameter(made, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+
+
+def plain(module: nn.Module) -> nn.Module:
+    """The network, in place, whose weights are parameters: weight norm and the like would change what is left."""
+    for owner in list(module.modules()):
+        if parametrize.is_parametrized(owner):
+            _unparametrized(owner)
+        for hook in list(owner._forward_pre_hooks.values()):
+            _baked(owner, hook)
+    return module
+
+
+def _unparametrized(owner: nn.Module) -> None:
+    """Without parametrizations. Torch's own way changes the class, which copies of the module share."""
+    parts: Any = owner.parametrizations
+    weights = {name: getattr(owner, name).detach().clone() for name in parts}
+    asks = {name: any(p.requires_grad for p in parts[name].parameters()) for name in parts}
+    owner.__class__ = parametrize.type_before_parametrizations(owner)
+    del owner._modules["parametrizations"]
+    for name, weight in weights.items():
+        owner.register_parameter(name, nn.Parameter(weight, requires_grad=asks[name]))
+
+
+def _baked(owner: nn.Module, hook: Any) -> None:
+    """Take off a hook of torch's own that computes a weight (weight_norm, spectral_norm, pruning's masks)."""
+    name = getattr(hook, "name", None) or getattr(hook, "_tensor_name", None)
+    inner = [key for key in (f"{name}_g", f"{name}_v", f"{name}_orig") if key in owner._parameters]
+    if not isinstance(name, str) or not inner or not type(hook).__module__.startswith("torch.nn.utils"):
+        return
+    weight = getattr(owner, name).detach().clone()
+    asks = any(own.requires_grad for key in inner if (own := owner._parameters[key]) is not None)
+    key = next(k for k, own in owner._forward_pre_hooks.items() if own is hook)
+    del owner._forward_pre_hooks[key]
+    for old in (*inner, f"{name}_u", f"{name}_mask"):
+        owner._parameters.pop(old, None)
+        owner._buffers.pop(old, None)
+    owner.__dict__.pop(name, None)
+    owner.register_parameter(name, nn.Parameter(weight, requires_grad=asks))
+
+
+def _conv(layer: Any) -> None:
+    own, of = layer.weight.shape[:2]
+    depthwise = layer.groups > 1 and layer.groups == layer.in_channels
+    if isinstance(layer, _ConvTransposeNd):
+        layer.groups = own if depthwise else layer.groups
+        layer.in_channels, layer.out_channels = own, of * layer.groups
+    else:
+        multiplier = layer.out_channels // layer.groups
+        layer.groups = own // multiplier if depthwise else layer.groups
+        layer.in_channels, layer.out_channels = of * layer.groups, own
+
+
+def _linear(layer: Any) -> None:
+    layer.out_features, layer.in_features = layer.weight.shape
+
+
+def _norm(layer: Any) -> None:
+    told = next((t for t in (layer.weight, layer.running_mean) if t is not None), None)
+    layer.num_features = layer.num_features if told is None else len(told)
+
+
+def _layer_norm(layer: Any) -> None:
+    if layer.weight is not None:
+        layer.normalized_shape = tuple(layer.weight.shape)
+
+
+def _group_norm(layer: Any) -> None:
+    if layer.weight is not None:
+        layer.num_channels = len(layer.weight)
+
+
+def _embedding(layer: Any) -> None:
+    layer.num_embeddings, layer.embedding_dim = layer.weight.shape
+
+
+def _recurrent(layer: Any) -> None:
+    layer.hidden_size = layer.weight_hh_l0.shape[1]
+    layer.input_size = layer.weight_ih_l0.shape[1]
+
+
+def _heads(layer: Any) -> None:
+    if layer.in_proj_weight is not None and not attention.standard(layer):
+        attention.freed(layer)
+        layer.embed_dim = layer.in_proj_weight.shape[1]
+        layer.head_dim = layer.in_proj_weight.shape[0] // (3 * layer.num_heads)
+
+
+def _prelu(layer: Any) -> None:
+    layer.num_parameters = len(layer.weight)
+
+
+SIZES: dict[Any, Callable[[Any], None]] = {
+    _ConvNd: _conv,
+    nn.Linear: _linear,
+    _NormBase: _norm,
+    nn.LayerNorm: _layer_norm,
+    nn.RMSNorm: _layer_norm,
+    nn.GroupNorm: _group_norm,
+    nn.Embedding: _embedding,
+    nn.RNNBase: _recurrent,
+    nn.PReLU: _prelu,
+    nn.MultiheadAttention: _heads,
+}

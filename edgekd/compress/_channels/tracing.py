@@ -1,0 +1,263 @@
+"""A network is run once, and every operator that it really calls says which channels it passes on: see ``rules``.
+
+Two modes listen: the dispatcher's, where torch's many functions have become few operators (``aten.convolution``,
+``aten.addmm``, views), and that of the functions themselves, where a network's own numbers can be seen: ``view(-1,
+512)``, ``split([64, 64], 1)``, ``x[:, :32]``. These ``Call``s can be given other numbers (``resized``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from edgekd.compress._channels import cells, ledger, rules
+from edgekd.compress._channels.asking import tensors
+from edgekd.compress._channels.ledger import Block, Labels, Ledger, Numbers
+
+# Names of attributes that may be numbers of channels.
+SIZES = re.compile("channel|dim|size|width|feature|hidden|embed|plane|filter|^in_|^out_|^c[0-9]*$")
+TORCH = os.path.dirname(torch.__file__)
+RESHAPED_IN_PLACE = frozenset(("as_strided_", "squeeze_", "unsqueeze_", "transpose_", "t_"))
+OUTPUTS = "its channels become the outputs"
+# Functions of a network whose arguments may hold numbers of channels, by name.
+SIZED = frozenset(
+    [
+        "view",
+        "reshape",
+        "expand",
+        "unflatten",
+        "split",
+        "split_with_sizes",
+        "narrow",
+        "__getitem__",
+        "__setitem__",
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "pad",
+        "layer_norm",
+        "repeat",
+        "scaled_dot_product_attention",
+    ]
+)
+
+
+class Sites:
+    """Names the calls of one run: ``net.py:31 view 2`` is the second call of ``view`` from that line.
+
+    A network that takes another branch once it is narrower makes other calls, but at other lines.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def name(self, function: str) -> str:
+        """Of a call that is being made: the innermost line outside of torch."""
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None and (
+            frame.f_code.co_filename.startswith(TORCH) or frame.f_code.co_filename == __file__
+        ):
+            frame = frame.f_back
+        where = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}" if frame is not None else "torch"
+        site = f"{where} {function}"
+        self.counts[site] += 1
+        return f"{site} {self.counts[site]}"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a function in ``SIZED``: arguments as they were, and the labels of what went in and came out."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    inside: Labels
+    outside: tuple[tuple[tuple[int, ...], Labels], ...]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A whole number that a user's module holds, and that is the size of an axis of what it was given.
+
+    ``numbers``: along that axis.
+    """
+
+    path: str
+    name: str
+    numbers: Numbers
+
+
+@dataclass
+class Trace:
+    """What a run of a network told.
+
+    Attributes:
+        parameters: the numbers along each axis of each parameter and buffer; None: an axis of size 1 or less.
+        reads: axes of parameters along which a layer reads, by (name, axis).
+        calls: of evaluation and of training, by their ``Sites``; see ``SIZED``.
+        attributes: of users' modules, which may compare with what they are given.
+        blocks: every block of several axes that there was: in the end one of them must carry the channels.
+    """
+
+    ledger: Ledger = field(default_factory=Ledger)
+    parameters: dict[str, list[Numbers | None]] = field(default_factory=dict)
+    reads: set[tuple[str, int]] = field(default_factory=set)
+    calls: dict[str, dict[str, Call]] = field(default_factory=lambda: {"eval": {}, "train": {}})
+    attributes: list[Attribute] = field(default_factory=list)
+    blocks: list[Numbers] = field(default_factory=list)
+    _labels: dict[tuple[Any, ...], Labels] = field(default_factory=dict)
+    _weights: dict[tuple[Any, ...], frozenset[str]] = field(default_factory=dict)
+    _alive: list[Tensor] = field(default_factory=list)
+
+    def labels(self, tensor: Tensor) -> Labels:
+        """Of a tensor that was seen; () of others."""
+        return self._labels.get(_place(tensor), ())
+
+    def put(self, tensor: Tensor, labels: Labels) -> None:
+        """Label a tensor."""
+        self._alive.append(tensor)
+        self._labels[_place(tensor)] = labels
+        self.blocks += [block.numbers for block in labels if len(block.axes) > 1]
+
+    def weights(self, tensor: Tensor) -> frozenset[str]:
+        """The parameters that a tensor was made of, where nothing else is in it."""
+        return self._weights.get(_place(tensor), frozenset())
+
+    def inherit(self, tensor: Tensor, names: frozenset[str]) -> None:
+        """Note what ``weights`` says."""
+        if names:
+            self._weights[_place(tensor)] = names
+
+    def read(self, weight: Tensor, numbers: Numbers) -> None:
+        """A layer reads along an axis of its weight, which has these numbers."""
+        for name in self.weights(weight):
+            for axis, own in enumerate(self.parameters[name]):
+                if own is not None and numbers.size and own[0] <= numbers.min() and numbers.max() <= own[-1]:
+                    self.reads.add((name, axis))
+
+
+def _place(tensor: Tensor) -> tuple[Any, ...]:
+    """Views of the same numbers in the same shape are one tensor."""
+    storage = tensor.untyped_storage()._cdata
+    return storage, tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype
+
+
+def run(module: nn.Module, inputs: Sequence[Tensor]) -> Trace:
+    """The trace of a network in evaluation mode on these inputs; whatever it raises is the caller's to tell."""
+    trace = Trace()
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        own = [trace.ledger.fresh(size) if size > 1 else None for size in tensor.shape]
+        trace.parameters[name] = own
+        trace.put(tensor, tuple(Block((axis,), n) for axis, n in enumerate(own) if n is not None))
+        trace.inherit(tensor, frozenset([name]))
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole encoder layer
+    try:
+        _listened(trace, module.eval(), inputs)
+        with contextlib.suppress(RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError):
+            _listened(trace, module.train(), inputs)  # heads that only train; one that can't train is told elsewhere
+    finally:
+        module.eval()
+        torch.backends.mha.set_fastpath_enabled(fast)
+    return trace
+
+
+def _listened(trace: Trace, module: nn.Module, inputs: Sequence[Tensor]) -> None:
+    hooks = [
+        part.register_forward_pre_hook(partial(_sizes, trace, path), with_kwargs=True)
+        for path, part in module.named_modules()
+        if not type(part).__module__.startswith("torch.")
+    ]
+    try:
+        with torch.no_grad(), _Operators(trace) as operators, _Functions(trace, operators, _mode(module)):
+            answers = module(*inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for tensor in tensors(answers):
+        ledger.fixed(trace.ledger, trace.labels(tensor), OUTPUTS)
+
+
+def _sizes(trace: Trace, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Note the attributes that are sizes of what the module is given."""
+    with _unheard():
+        given = [(t, block) for t in tensors([args, kwargs]) for block in trace.labels(t) if len(block.axes) == 1]
+        for name, value in vars(module).items():
+            if isinstance(value, bool) or not isinstance(value, int) or not SIZES.search(name):
+                continue
+            trace.attributes += [Attribute(path, name, b.numbers) for t, b in given if t.shape[b.axes[0]] == value]
+
+
+def _mode(module: nn.Module) -> str:
+    return "train" if module.training else "eval"
+
+
+class _Operators(TorchDispatchMode):
+    """Every operator's outputs are labelled by its rule."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self.trace, self.silent = trace, False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func.overloadpacket.__name__ in RESHAPED_IN_PLACE:
+            with _unheard():
+                before = args[0].detach()  # as it was
+            made = func(*args, **(kwargs or {}))
+            args = (before, *args[1:])
+        else:
+            made = func(*args, **(kwargs or {}))
+        if not self.silent:
+            with _unheard():
+                rules.follow(self.trace, func, args, kwargs or {}, made)
+        return made
+
+
+def _unheard() -> Any:
+    """What a rule itself asks of tensors is no part of the network."""
+    return torch.utils._python_dispatch._disable_current_modes()
+
+
+class _Functions(TorchFunctionMode):
+    """Keeps the calls of ``SIZED``; recurrent cells are followed as a whole."""
+
+    def __init__(self, trace: Trace, operators: _Operators, mode: str) -> None:
+        super().__init__()
+        self.trace, self.operators, self.mode, self.sites = trace, operators, mode, Sites()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        whole: Callable[..., None] | None = cells.CELLS.get(name)
+        if whole is not None:
+            before, self.operators.silent = self.operators.silent, True
+            try:
+                made = func(*args, **kwargs)
+            finally:
+                self.operators.silent = before
+            whole(self.trace, args, made)
+            return made
+        if name not in SIZED or not (args and isinstance(args[0], Tensor)):
+            return func(*args, **kwargs)
+        inside, site = self.trace.labels(args[0]), self.sites.name(name)
+        made = func(*args, **kwargs)
+        outside = tuple((tuple(t.shape), self.trace.labels(t)) for t in tensors(made))
+        self.trace.calls[self.mode][site] = Call(name, args, kwargs, inside, outside)
+        return made

@@ -1,0 +1,188 @@
+"""Which groups of channels really can lose some: tried, not believed.
+
+The operators say which channels go together, but not what a network's own code makes of their number: it may count
+them, divide by it, or index them. So some channels are cut for a trial: the network must run, and answer as the whole
+one does whose layers read zeros in their place. Where it does not, its calls are told their sizes (``resized``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from edgekd.base import plugins
+from edgekd.base.errors import EdgekdError
+from edgekd.compress._channels import surgery
+from edgekd.compress._channels.surgery import Plan
+from edgekd.learn import nets
+from edgekd.learn.student import Student, evaluated, joined
+
+if TYPE_CHECKING:
+    from edgekd.compress._channels.pruning import Network
+
+Gone = Mapping[str, Sequence[int]]  # channels that go, by group
+
+# What a network may raise that is told other sizes than it was written for.
+FAILURES = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    AssertionError,
+    ZeroDivisionError,
+)
+MIXED = "its channels are mixed or counted on the way to the layers that read them"
+ALIKE = 1e-3  # of what the channels do to the answers: this far two ways to take them out may lie apart
+ROUNDING = 1e-5  # of the answers' range, what other kernels make of it
+
+
+def words(err: Exception) -> str:
+    """The first line of an error, with its kind; of one in the network's own code what that raised."""
+    if isinstance(err, EdgekdError) and isinstance(err.__cause__, Exception):
+        err = err.__cause__
+    return f"{type(err).__name__}: {str(err).strip().splitlines()[0] if str(err).strip() else 'no words'}"
+
+
+def refused(student: Student, gone: Gone, network: Network) -> dict[str, str]:
+    """Why groups can't lose these channels, by group; those that are left can, all of them together."""
+    return _sift(list(gone), Trial(student, gone, network).fault)
+
+
+def _sift(paths: Sequence[str], fault: Callable[[Sequence[str]], str | None]) -> dict[str, str]:
+    """Halved until the culprits stand alone; what only fails together is left out one after the other."""
+    if not paths or (why := fault(paths)) is None:
+        return {}
+    if len(paths) == 1:
+        return {paths[0]: why}
+    middle = len(paths) // 2
+    found = {**_sift(paths[:middle], fault), **_sift(paths[middle:], fault)}
+    left: list[str] = [path for path in paths if path not in found]
+    if left and (len(found) == 0 or fault(left) is not None):
+        good: list[str] = []
+        for path in left:
+            if (why := fault([*good, path])) is None:
+                good.append(path)
+            else:
+                found[path] = why
+    return found
+
+
+@dataclass
+class Trial:
+    """What every trial of a network is held against. The whole network is asked once for all.
+
+    Attributes:
+        gone: channels that go, by group.
+        network: the student's, as it was read.
+    """
+
+    student: Student
+    gone: Gone
+    network: Network
+
+    @cached_property
+    def whole(self) -> Tensor:
+        """(N, C) what the network says with all of its channels."""
+        return joined(plugins.call_user(_still(self.student), "channel_prune", *self.student.example()))
+
+    @cached_property
+    def trains(self) -> bool:
+        """Whether the whole network runs in training."""
+        return self._in_training(_still(self.student)) is None
+
+    def fault(self, paths: Sequence[str]) -> str | None:
+        """What is wrong with the network without the channels of these groups, however its calls are told."""
+        return self.plan(paths)[1]
+
+    def plan(self, paths: Sequence[str]) -> tuple[Plan, str | None]:
+        """The plan for these groups, and what is wrong with the network that follows it."""
+        taken = {path: self.gone[path] for path in paths}
+        tried: list[tuple[Plan, str]] = []
+        for calls, attributes in ((False, False), (True, False), (False, True), (True, True)):
+            plan = self.network.plan(taken, calls=calls, attributes=attributes)
+            if any(plan == before for before, _ in tried):
+                continue
+            if (why := self._wrong(plan, paths)) is None:
+                return plan, None
+            tried.append((plan, why))
+        return tried[-1]
+
+    def _wrong(self, plan: Plan, paths: Sequence[str]) -> str | None:
+        if not plan["parameters"]:
+            return "a layer would be left without channels"
+        with torch.no_grad():
+            whole = self.whole
+            try:
+                module = surgery.without(_still(self.student), plan)
+                found = joined(plugins.call_user(module, "channel_prune", *self.student.example()))
+            except (EdgekdError, *FAILURES) as err:
+                return f"the network can't do without some of its channels ({words(err)})"
+            if found.shape != whole.shape:
+                return "its channels become the outputs"
+            if self.trains and (why := self._in_training(module)) is not None:
+                return f"training can't do without some of its channels ({why})"
+            normed = {self.network.families[path].normed for path in paths}
+            if "hand" in normed:
+                return None
+            with _Unnormed() if "functions" in normed else contextlib.nullcontext():
+                masked = joined(_masked(self.student, plan)(*self.student.example()))
+                if "functions" in normed:
+                    whole = joined(_still(self.student)(*self.student.example()))
+                    found = joined(module(*self.student.example()))
+        off, effect = (float((other - masked).abs().max()) for other in (found, whole))
+        if off <= ALIKE * effect + ROUNDING * float(masked.abs().max()):
+            return None
+        return MIXED
+
+    def _in_training(self, module: nn.Module) -> str | None:
+        """What a training step raises: heads that only train may count channels, too."""
+        training = nets.twin(module)
+        training.train()
+        try:
+            plugins.call_user(training, "channel_prune: training", *self.student.example())
+        except (EdgekdError, *FAILURES) as err:
+            return words(err)
+        return None
+
+
+class _Unnormed(TorchFunctionMode):
+    """Normalisations over channels only scale and shift, so that a network without some channels can be held against
+    the whole one."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name not in ("layer_norm", "group_norm", "rms_norm"):
+            return func(*args, **kwargs)
+        given = {**dict(zip(("x", "sizes", "weight", "bias"), args, strict=False)), **kwargs}
+        x, weight, bias = args[0], given.get("weight"), given.get("bias")
+        if name == "group_norm":
+            shape = (1, -1, *[1] * (x.ndim - 2))
+            weight, bias = (None if own is None else own.view(shape) for own in (weight, bias))
+        x = x if weight is None else x * weight
+        return x if bias is None else x + bias
+
+
+def _still(student: Student) -> nn.Module:
+    return surgery.plain(evaluated(nets.twin(student.module)))
+
+
+def _masked(student: Student, plan: Plan) -> nn.Module:
+    """The whole network, all of whose weights are zero where the plan takes them."""
+    module = _still(student)
+    weights = dict((*module.named_parameters(), *module.named_buffers()))
+    for name, axes in plan["parameters"].items():
+        for at, rows in axes.items():
+            weights[name].data.index_fill_(int(at), torch.tensor(rows), 0.0)
+    return module

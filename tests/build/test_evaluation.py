@@ -1,0 +1,79 @@
+"""What candidates are scored on: as an app asks, and where that takes long a part, the same one for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekd.build.evaluation import EvaluationSet, counted
+from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.feed import Feed
+from edgekd.metrics._evaluator import Evaluator
+from edgekd.metrics.accuracy import Accuracy
+from edgekd.runtime.backend import Port
+from edgekd.spec.recipe import Augment
+
+
+class Session:
+    """Says of each sample its first two numbers, and remembers how many it was given at once."""
+
+    inputs = (Port("input", (None, 3), "float32"),)
+    outputs = (Port("logits", (None, 2), "float32"),)
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def run(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        self.sizes.append(len(arrays["input"]))
+        return {"logits": arrays["input"][:, :2]}
+
+
+def evaluation(count: int) -> EvaluationSet:
+    def split(seed: int) -> Split:
+        x = np.random.default_rng(seed).normal(size=(count, 3)).astype(np.float32)
+        return Split(x, x[:, :2].argmax(1))
+
+    feed = Feed(Dataset(split(0), split(1), split(2), ("a", "b"), ()), (), Augment(views=1), 0)
+    return EvaluationSet.of(feed, lambda name: feed.raw(name)[:, 1::-1], Evaluator(Accuracy(), {"logits": 2}))
+
+
+@pytest.mark.parametrize(
+    ("total", "seconds", "count"),
+    [
+        (10_000, 0.001, 10_000),
+        (10_000, 0.006, 10_000),
+        (10_000, 0.0061, 9_000),
+        (10_000, 0.02, 3_000),
+        (10_000, 5.0, 1_000),
+        (400, 5.0, 400),
+        (1_500, 0.05, 1_000),
+    ],
+)
+def test_a_minute_or_a_thousand(total: int, seconds: float, count: int) -> None:
+    assert counted(total, seconds) == count
+
+
+@pytest.mark.parametrize(("batch", "sizes"), [(1, [1] * 10), (4, [4, 4, 2]), (64, [10])])
+def test_a_shipped_batch_at_a_time(batch: int, sizes: list[int]) -> None:
+    session, asked = Session(), evaluation(10)
+    scores = asked.scores(session, "test", batch)  # type: ignore[arg-type]
+    assert session.sizes == sizes and np.array_equal(scores, asked.raw("test")[:, :2])
+    assert asked.value("test", scores) == 1.0 and asked.teacher_value("test") == 0.0
+
+
+def test_a_part_is_the_same_for_candidate_teacher_and_labels() -> None:
+    whole = evaluation(3_000)
+    part = whole.within(0.03)
+    assert [part.length(split) for split in ("train", "validation", "test")] == [2_000] * 3
+    assert whole.within(0.001).length("test") == 3_000 and not whole.left_out("here")
+    rows = part.rows["test"]
+    assert (np.diff(rows) > 0).all() and np.array_equal(rows, whole.within(0.03).rows["test"])
+    scores = part.scores(Session(), "test", 1)  # type: ignore[arg-type]
+    assert np.array_equal(scores, whole.raw("test")[rows, :2])
+    assert part.value("test", scores) == 1.0 and part.teacher_value("test") == 0.0
+    assert np.array_equal(part.teacher("test"), whole.teacher("test")[rows])
+    assert part.number("test", 7) == rows[7]
+    assert part.left_out("here")[1].startswith("here: 2,000 of 3,000 test samples are scored")

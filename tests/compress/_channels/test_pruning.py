@@ -1,0 +1,435 @@
+"""Pruning goes through what people write: cut, held against the network whose channels are zero, trained, replayed.
+
+Each network here is small and does one thing to its channels.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgekd.base import plugins
+from edgekd.compress import Context
+from edgekd.compress._channels import pruning, trials
+from edgekd.learn.quiet import quiet
+from edgekd.learn.student import Student, TensorSpec
+
+IMAGE, STEPS, VOLUME = (3, 8, 8), (6, 12), (2, 4, 6, 6)
+NETS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {}
+
+
+def net(name: str, shape: tuple[int, ...] = IMAGE) -> Callable[[type[nn.Module]], type[nn.Module]]:
+    """List a network by what it does."""
+
+    def add(kind: type[nn.Module]) -> type[nn.Module]:
+        NETS[name] = kind, shape
+        return kind
+
+    return add
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
+
+class Body(nn.Module):
+    """A layer before, the thing itself (``mix``, of ``wide`` channels out), and a layer and the head behind."""
+
+    def __init__(self, wide: int = 16, first: int = 16) -> None:
+        super().__init__()
+        self.before, self.behind, self.head = conv(3, first), conv(wide, 16), nn.Linear(16, 4)
+
+    def mix(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.head(self.behind(self.mix(self.before(x))).mean((2, 3))))
+
+
+@net("chunk")
+class Chunk(Body):
+    def __init__(self) -> None:
+        super().__init__(16, 32)
+
+    def mix(self, x: Tensor) -> Tensor:
+        one, other = x.chunk(2, dim=1)
+        return one * other.sigmoid()
+
+
+@net("split by a number")
+class Split(Body):
+    def __init__(self) -> None:
+        super().__init__(32, 32)
+
+    def mix(self, x: Tensor) -> Tensor:
+        return torch.cat([part * 2 for part in x.split(16, 1)], 1)
+
+
+@net("split by unequal sizes")
+class Unequal(Body):
+    def __init__(self) -> None:
+        super().__init__(24, 32)
+
+    def mix(self, x: Tensor) -> Tensor:
+        one, other = torch.split(x, [8, 24], dim=1)
+        return torch.cat([other[:, :16], one], 1)
+
+
+@net("slices")
+class Slices(Body):
+    def __init__(self) -> None:
+        super().__init__(16, 32)
+
+    def mix(self, x: Tensor) -> Tensor:
+        return x[:, :16] + x[:, 16:].relu()
+
+
+@net("narrow and a padded shortcut")
+class Padded(Body):
+    def __init__(self) -> None:
+        super().__init__(24)
+        self.wider = conv(16, 24)
+
+    def mix(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.wider(x) + functional.pad(x.narrow(1, 0, 16), (0, 0, 0, 0, 0, 8)))
+
+
+@net("pixel shuffle")
+class Shuffled(Body):
+    def __init__(self) -> None:
+        super().__init__(8, 32)
+
+    def mix(self, x: Tensor) -> Tensor:
+        return functional.pixel_shuffle(x, 2)
+
+
+@net("pixel shuffle by views")
+class ShuffledByViews(Body):
+    def __init__(self) -> None:
+        super().__init__(8, 32)
+
+    def mix(self, x: Tensor) -> Tensor:
+        n, _, h, w = x.shape
+        return x.view(n, 8, 2, 2, h, w).permute(0, 1, 4, 2, 5, 3).reshape(n, 8, 2 * h, 2 * w)
+
+
+@net("focus")
+class Focus(Body):
+    def __init__(self) -> None:
+        super().__init__(64)
+
+    def mix(self, x: Tensor) -> Tensor:
+        return torch.cat([x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]], 1)
+
+
+@net("space to depth by views")
+class Unshuffled(Body):
+    def __init__(self) -> None:
+        super().__init__(64)
+
+    def mix(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        return x.view(n, c, h // 2, 2, w // 2, 2).permute(0, 3, 5, 1, 2, 4).reshape(n, 4 * c, h // 2, w // 2)
+
+
+@net("channel shuffle and groups")
+class Grouped(Body):
+    def __init__(self) -> None:
+        super().__init__(32, 32)
+        self.grouped = conv(32, 32, groups=4)
+
+    def mix(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        return torch.as_tensor(self.grouped(x.view(n, 4, c // 4, h, w).transpose(1, 2).reshape(n, c, h, w)))
+
+
+@net("depthwise with a multiplier")
+class Depthwise(Body):
+    def __init__(self) -> None:
+        super().__init__(32)
+        self.deep = conv(16, 32, groups=16)
+
+    def mix(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.deep(x))
+
+
+@net("weights of its own in functions")
+class Functions(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.scale = nn.Parameter(torch.randn(16, 16, 3, 3) / 12), nn.Parameter(torch.rand(1, 16, 1, 1))
+        self.register_buffer("blur", torch.full((16, 1, 3, 3), 1 / 9))
+
+    def mix(self, x: Tensor) -> Tensor:
+        x = functional.conv2d(x, self.weight, padding=1) * self.scale
+        assert isinstance(self.blur, Tensor)
+        return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="circular"), self.blur, groups=16)
+
+
+@net("weight norm and spectral norm")
+class Parametrized(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.utils.parametrizations.weight_norm(nn.Conv2d(16, 24, 3, padding=1))
+        self.other = nn.utils.parametrizations.spectral_norm(nn.Conv2d(24, 16, 3, padding=1))
+
+    def mix(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.other(self.one(x).relu()))
+
+
+@net("standardised weights")
+class Standardised(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(16, 16, 3, padding=1)
+
+    def mix(self, x: Tensor) -> Tensor:
+        weight = self.one.weight
+        weight = (weight - weight.mean((1, 2, 3), keepdim=True)) / (weight.std((1, 2, 3), keepdim=True) + 1e-5)
+        return functional.conv2d(x, weight, self.one.bias, padding=1).relu()
+
+
+@net("one layer twice")
+class Shared(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.twice = conv(16, 16)
+
+    def mix(self, x: Tensor) -> Tensor:
+        return x + torch.as_tensor(self.twice(self.twice(x)))
+
+
+@net("squeeze and excite, layer scale, group norm")
+class Excited(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.up, self.norm = nn.Linear(16, 8), nn.Linear(8, 16), nn.GroupNorm(4, 16)
+        self.gamma = nn.Parameter(torch.rand(16))
+
+    def mix(self, x: Tensor) -> Tensor:
+        gate = self.up(self.down(x.mean((2, 3))).relu()).sigmoid()
+        return torch.as_tensor(x + self.norm(x) * gate[:, :, None, None] * self.gamma[:, None, None])
+
+
+@net("written into a tensor")
+class Written(Body):
+    def __init__(self) -> None:
+        super().__init__(32)
+        self.more = conv(16, 16)
+
+    def mix(self, x: Tensor) -> Tensor:
+        room = x.new_zeros(len(x), x.shape[1] * 2, *x.shape[2:])
+        room[:, : x.shape[1]] = x
+        room[:, x.shape[1] :] = self.more(x)
+        return room
+
+
+@net("flatten and a fixed number")
+class Flat(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.one, self.head = conv(3, 16), nn.Linear(16 * 64, 32), nn.Linear(32, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.head(self.one(self.body(x).view(-1, 1024)).relu()))
+
+
+@net("volumes", VOLUME)
+class Volumes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Conv3d(2, 16, 3, padding=1), nn.ConvTranspose3d(16, 16, 2, stride=2)
+        self.norm, self.head = nn.InstanceNorm3d(16, affine=True), nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.head(self.norm(self.other(self.one(x).relu())).relu().amax((2, 3, 4))))
+
+
+@net("dilated steps", (12, 16))
+class Temporal(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Conv1d(12, 16, 3, padding=2), nn.Conv1d(16, 16, 3, padding=4, dilation=2)
+        self.same, self.head = nn.Conv1d(12, 16, 1), nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.other(self.one(x)[..., :-2].relu())[..., :-4]
+        return torch.as_tensor(self.head((y + self.same(x)).relu().mean(-1)))
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind: type[nn.LSTM | nn.GRU | nn.RNN], **more: Any) -> None:
+        super().__init__()
+        self.cell = kind(12, 16, batch_first=True, **more)
+        self.head = nn.Linear(32 if more.get("bidirectional") else 16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.head(self.cell(x)[0].mean(1)))
+
+
+NETS["lstm, two layers, both ways"] = lambda: Recurrent(nn.LSTM, num_layers=2, bidirectional=True), STEPS
+NETS["gru"] = lambda: Recurrent(nn.GRU), STEPS
+NETS["rnn"] = lambda: Recurrent(nn.RNN), STEPS
+
+
+class Attention(nn.Module):
+    """A residual stream of 32, four heads: ``kind`` says how its code makes them."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.heads, self.width = kind, 4, 8
+        self.into, self.qkv, self.out = nn.Linear(12, 32), nn.Linear(32, 96), nn.Linear(32, 32)
+        self.norm, self.gated, self.down = nn.LayerNorm(32), nn.Linear(32, 64), nn.Linear(32, 32)
+        self.whole = nn.MultiheadAttention(32, 4, batch_first=kind != "steps first")
+        self.table = nn.Parameter(torch.randn(4, 6, 6))
+        self.head = nn.Linear(32, 4)
+
+    def attend(self, x: Tensor) -> Tensor:
+        n, t, _ = x.shape
+        if self.kind == "multihead":
+            mask = torch.zeros(n, t, dtype=torch.bool)
+            return torch.as_tensor(self.whole(x, x, x, key_padding_mask=mask)[0])
+        if self.kind == "steps first":
+            causal = torch.triu(torch.ones(t, t, dtype=torch.bool), 1)
+            x = x.transpose(0, 1)
+            return torch.as_tensor(self.whole(x, x, x, attn_mask=causal)[0]).transpose(0, 1)
+        if self.kind == "chunked":
+            q, k, v = (part.view(n, t, self.heads, self.width).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))
+        elif self.kind == "einsum":
+            q, k, v = self.qkv(x).view(n, t, 3, self.heads, self.width).permute(2, 0, 3, 1, 4)
+            shares = (torch.einsum("nhid,nhjd->nhij", q, k) * self.width**-0.5 + self.table).softmax(-1)
+            return torch.as_tensor(self.out(torch.einsum("nhij,nhjd->nihd", shares, v).flatten(2)))
+        else:
+            q, k, v = self.qkv(x).reshape(n, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        if self.kind == "chunked":
+            shares = (q @ k.transpose(-2, -1) / math.sqrt(self.width)).softmax(-1)
+            return torch.as_tensor(self.out((shares @ v).transpose(1, 2).reshape(n, t, self.heads * self.width)))
+        y = functional.scaled_dot_product_attention(q, k, v)
+        return torch.as_tensor(self.out(y.transpose(1, 2).reshape(n, t, -1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.into(x)
+        x = x + self.attend(self.norm(x))
+        x = x + self.down(functional.glu(self.gated(self.norm(x))))
+        return torch.as_tensor(self.head(x.mean(1)))
+
+
+for _kind in ("chunked", "einsum", "fused", "multihead", "steps first"):
+    NETS[f"attention: {_kind}"] = (lambda kind=_kind: Attention(kind)), STEPS  # type: ignore[misc]
+
+
+@net("a head that only trains")
+class Auxiliary(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.aux = nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.before(x)
+        y = torch.as_tensor(self.head(self.behind(x).mean((2, 3))))
+        return y + 0 * self.aux(x.mean((2, 3))) if self.training else y
+
+
+@net("windows that are rolled")
+class Windows(Body):
+    def mix(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        y = torch.roll(x, (-2, -2), (2, 3)).view(n, c, h // 4, 4, w // 4, 4).permute(0, 2, 4, 3, 5, 1)
+        y = (y.reshape(-1, 16, 16) * torch.arange(16.0)[:, None]).view(n, h // 4, w // 4, 4, 4, c)
+        return y.permute(0, 5, 1, 3, 2, 4).reshape(n, c, h, w)
+
+
+@net("a module that compares its own number")
+class Compared(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.strict = Strict(16)
+
+    def mix(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(self.strict(x))
+
+
+class Strict(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.num_channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] != self.num_channels:
+            raise ValueError(f"{x.shape[1]} channels, not {self.num_channels}")
+        return x.relu()
+
+
+def student_of(name: str) -> Student:
+    torch.manual_seed(0)
+    make, shape = NETS[name]
+    module = make()
+    with torch.no_grad():
+        module.train()(torch.randn(32, *shape))  # statistics of its own
+    outputs = (TensorSpec("logits", (None, 4)),)
+    return Student(module.eval(), (TensorSpec("input", (None, *shape)),), outputs, ({"kind": "student"},))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_network_is_cut_and_answers_as_if_its_channels_were_zero(name: str) -> None:
+    student = student_of(name)
+    change = plugins.build("compress", {"kind": "channel_prune", "ratio": 0.5, "multiple": 4, "keep": 4}, "compress[0]")
+    after = change.apply(student, Context(None, 4, [student.example(4)]))
+    change.ensures(student, after)
+    record = json.loads(json.dumps(after.lineage[-1]))
+    assert record["whole"] == {} and after.params <= 0.65 * student.params, record
+
+    x = student.example(3, seed=1)
+    again = change.replay(student, record)
+    again.module.load_state_dict(after.module.state_dict())
+    for module in (after.module, again.module, copy.deepcopy(after.module)):
+        assert torch.equal(module.eval()(*x), after.module(*x))
+    after.module.train()(*x).square().mean().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in after.module.parameters())
+    with quiet():
+        exported = torch.export.export(after.module.eval(), x, strict=False).module()
+    assert torch.allclose(exported(*x), after.module(*x), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_each_group_alone_answers_as_if_its_channels_were_zero(name: str) -> None:
+    """Here half of every group, and to rounding; the whole network's weights are zero where the plan takes them."""
+    student = student_of(name)
+    network = pruning.read(student)
+    for path, family in network.families.items():
+        if family.normed:
+            continue
+        gone = {path: sorted(family.positions[: len(family.positions) // 2].ravel().tolist())}
+        if pruning.refused(student, gone):  # its own code asks for as many channels of another group
+            continue
+        module, plan = pruning.cut(student, gone)
+        zeroed = pruning.still(student)
+        weights = dict((*zeroed.named_parameters(), *zeroed.named_buffers()))
+        for name_of, axes in plan["parameters"].items():
+            for at, rows in axes.items():
+                weights[name_of].data.index_fill_(int(at), torch.tensor(rows), 0.0)
+        x = student.example(3, seed=1)
+        with torch.no_grad():
+            assert torch.allclose(module(*x), zeroed(*x), atol=1e-5), path
+
+
+def test_a_wrong_plan_is_seen() -> None:
+    """A group whose reader loses other channels than were made runs, and answers otherwise."""
+    student = student_of("slices")
+    network = pruning.read(student)
+    path = next(iter(network.families))
+    trial = trials.Trial(student, {path: [0, 1, 16, 17]}, network)
+    plan = network.plan({path: [0, 1, 16, 17]}, calls=True)
+    assert trial._wrong(plan, [path]) is None
+    plan["parameters"]["behind.0.weight"]["1"] = [5, 6]
+    assert trial._wrong(plan, [path]) == trials.MIXED

@@ -1,0 +1,184 @@
+"""The source of texts: files, labels, vocabularies, and what it refuses."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edgekd.base import plugins
+from edgekd.base.errors import DataError, RecipeError
+from edgekd.base.wordpiece import NEEDED
+from edgekd.learn import taps, train
+from edgekd.learn.data.made_text import MadeText
+from edgekd.learn.data.text import Text
+from edgekd.learn.feed import Feed
+from edgekd.learn.objective import Objective, make_terms
+from edgekd.learn.teacher import wrap
+from edgekd.spec.recipe import Augment, Teacher
+
+ROWS = [(f"{'fine' if i % 2 else 'poor'} film of number {i}", str(i % 2)) for i in range(30)]
+
+
+def save(path: Path, rows: list[tuple[str, str]] = ROWS, header: str = "sentence\tlabel") -> Path:
+    text = "\n".join([header, *("\t".join(row) for row in rows)]) + "\n"
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+def test_a_folder_with_a_prefix_and_one_file_that_is_carved(tmp_path: Path) -> None:
+    for name, rows in (("train.tsv.gz", ROWS), ("dev.tsv", ROWS[:8]), ("test.tsv.gz", ROWS[:6])):
+        save(tmp_path / f"x_{name}", rows)
+    whole = Text(str(tmp_path), prefix="x_", vocab=100).load()
+    assert [len(split) for split in whole.splits.values()] == [30, 8, 6]
+    assert whole.train.x[3] == "fine film of number 3" and whole.train.y is not None and whole.train.y[3] == 1
+    assert whole.preprocess[0]["vocabulary"][: len(NEEDED)] == NEEDED
+    (tmp_path / "x_dev.tsv").unlink()
+    assert [len(split) for split in Text(str(tmp_path), prefix="x_", vocab=100).load().splits.values()] == [27, 3, 6]
+    alone = Text(str(save(tmp_path / "one.tsv")), vocab=100, validation=5, test=0.2).load()
+    assert [len(split) for split in alone.splits.values()] == [19, 5, 6]
+
+
+def test_the_fingerprint_follows_every_file_and_not_the_place(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        save(tmp_path / name / "train.tsv"), save(tmp_path / name / "test.tsv")
+    a, b = Text(str(tmp_path / "a")), Text(str(tmp_path / "b"))
+    assert a.fingerprint() == b.fingerprint() != Text(str(tmp_path / "a"), lower=False).fingerprint()
+    save(tmp_path / "b" / "test.tsv", ROWS[:9])
+    assert a.fingerprint() != b.fingerprint()
+    (tmp_path / "vocab.txt").write_text("\n".join([*NEEDED, "film"]))
+    text = Text(str(tmp_path / "a"), tokenizer=str(tmp_path))
+    before = text.fingerprint()
+    assert before != a.fingerprint()
+    (tmp_path / "vocab.txt").write_text("\n".join([*NEEDED, "poor"]))
+    assert text.fingerprint() != before
+
+
+def test_labels_may_be_names_and_classes_may_have_them(tmp_path: Path) -> None:
+    named = [(text, ("good", "bad")[i % 2]) for i, (text, _) in enumerate(ROWS)]
+    found = Text(str(save(tmp_path / "n.tsv", named)), vocab=100).load()
+    assert found.classes == ("bad", "good") and found.train.y is not None
+    first = int(np.flatnonzero(found.train.x == ROWS[0][0])[0])
+    assert found.train.y[first] == 1
+    numbered = Text(str(save(tmp_path / "i.tsv")), classes=("poor", "fine"), vocab=100).load()
+    assert numbered.classes == ("poor", "fine")
+    nothing = Text(str(tmp_path / "i.tsv"), label="", classes=("a", "b"), vocab=100).load()
+    assert nothing.train.y is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "fields", "message"),
+    [
+        ([*ROWS, (" ", "1")], {}, r"t\.tsv, line 32: an empty text"),
+        ([*ROWS, ("a", "2")], {"classes": ("x", "y")}, r"t\.tsv, line 32: a label that is no class; found '2'"),
+        ([*ROWS, ("a", "pos")], {"classes": ("0", "1")}, "found 'pos'"),
+        ([*ROWS, ("a", "")], {}, r"t\.tsv, line 32: no label"),
+        ([*ROWS, ("a", "20000000")], {}, r"t\.tsv, line 32: labels that leave out 2; found '20000000'"),
+        ([*ROWS, ("a", "1" * 5000)], {}, r"t\.tsv, line 32: labels that leave out 2"),
+        ([*ROWS, ("sentence", "label")], {}, r"t\.tsv, line 32: the header once more"),
+        ([*ROWS, ("a", "b", "c")], {}, "line 32: another number of columns"),
+        (ROWS, {"sentence": "sentense"}, r"line 1, data\.sentence: no such column.*did you mean 'sentence'"),
+        (ROWS, {"label": "y"}, r"data\.label: no such column"),
+        (ROWS, {"label": ""}, "class names are needed"),
+        ([("a", "1")] * 30, {"label": "label"}, "one class only"),
+        ([(chr(0x4E00 + i), str(i % 2)) for i in range(60)], {}, r"data\.vocab: too small for the characters alone"),
+        (ROWS, {"validation": 27}, "leaves an empty split"),
+        (ROWS, {"tokenizer": "nowhere"}, r"data\.tokenizer: no such folder"),
+    ],
+)
+def test_says_file_and_line(tmp_path: Path, rows: Any, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Text(str(save(tmp_path / "t.tsv", rows)), **{"vocab": 100, **fields}).load()
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    for path, message in ((tmp_path / "no.tsv", "no such file or folder"), (tmp_path, "no training file")):
+        with pytest.raises(DataError, match=message):
+            Text(str(path)).load()
+    (tmp_path / "two.tsv").write_text("sentence\tlabel\tlabel\na\t0\t1\n")
+    with pytest.raises(DataError, match=r"line 1, data\.label: two columns of this name"):
+        Text(str(tmp_path / "two.tsv")).load()
+    (tmp_path / "two.tsv").unlink()
+    save(tmp_path / "x_train.tsv")
+    with pytest.raises(DataError, match=r"data\.prefix.*did you mean 'x_train\.tsv'"):
+        Text(str(tmp_path)).load()
+    for name, data in (("train.tsv.gz", b"no gzip"), ("train.tsv", b"sentence\tlabel\n\xff\xfe\t1\n")):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(DataError, match=f"{name}: can't be read"):
+            Text(str(tmp_path)).load()
+        if name == "train.tsv.gz":
+            (tmp_path / name).unlink()
+    save(tmp_path / "train.tsv.gz")
+    with pytest.raises(DataError, match="two files for one split"):
+        Text(str(tmp_path)).load()
+
+
+def test_hidden_states_are_compared_where_tokens_are() -> None:
+    """Layers of both networks by their own paths, wrapped as a teacher is; what stands at padding changes no loss."""
+    data = MadeText(words=20, train=8, validation=4, test=4).load()
+    feed = Feed(data, data.preprocess, Augment(views=1), 0)
+    table = {"kind": "bert", "width": 16, "layers": 2, "heads": 2}
+    torch.manual_seed(0)
+    student, made = (plugins.build("models", table, "m").build(feed.sample_shape, 2).eval() for _ in range(2))
+    teacher = wrap(made, Teacher(model=table))
+    path = "bert.encoder.layer.1"
+    taps.check(teacher, [path], "losses[0].teacher_layers")
+    terms = make_terms([{"kind": "hidden_states", "student_layers": [path], "teacher_layers": [path]}])
+    x = train.tensors(feed.plain("train", np.arange(8)))
+    mask = train._mask(feed, x)
+    assert mask is not None and 0 < int(mask.sum()) < mask.numel()
+    found = []
+    for padded in (x, tuple(torch.nn.functional.pad(part, (0, 5)) for part in x)):
+        objective = Objective(terms, student, teacher, (padded, padded))
+        with objective.watching():
+            logits = student(*padded)
+            found.append(float(objective(logits, None, None, 0.5, padded, train._mask(feed, padded))[0].detach()))
+    assert found[0] > 0.01 and found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+def test_a_student_has_a_model_or_is_made_of_the_teacher() -> None:
+    from edgekd.spec import recipe
+
+    base: dict[str, Any] = {
+        "name": "x",
+        "data": {"source": "digits"},
+        "teacher": {"model": {"kind": "convnet"}},
+        "losses": [{"kind": "kl"}],
+    }
+    passes = [{"kind": "channel_prune"}]
+    assert recipe.parse({**base, "student": {"from_teacher": passes}}, "r").student.model is None
+    for student in ({}, {"model": {"kind": "convnet"}, "from_teacher": passes}):
+        with pytest.raises(RecipeError, match="either model or from_teacher"):
+            recipe.parse({**base, "student": student}, "r")
+    assert recipe.parse({**base, "student": {"from_teacher": [], "epochs": 0}}, "r").student.epochs == 0
+
+
+def test_attention_matrices_can_be_transferred() -> None:
+    net = {"kind": "bert", "width": 16, "layers": 2, "heads": 2, "positions": 16, "dropout": 0.0}
+    student, teacher = (plugins.build("models", {**net, "heads": h}, "m").build((50, 2), 3).eval() for h in (2, 4))
+    path = "bert.encoder.layer.1.attention.self:1"
+    taps.check(student, [path], "here")
+    loss = {"kind": "attention_transfer", "power": 1, "student_layers": [path], "teacher_layers": [path]}
+    x = torch.randint(5, 50, (3, 9)), torch.ones(3, 9, dtype=torch.int64)
+    objective = Objective(make_terms([loss]), student, teacher, (x, x))
+    with objective.watching():
+        student(*x)
+        _, parts = objective(torch.zeros(3, 3), None, None, 0.0, x)
+        assert objective._seen[1][path].shape == (3, 4, 9, 9) and objective._seen[0][path].shape == (3, 2, 9, 9)
+    assert 0 < float(parts["attention_transfer"].detach()) < 4
+    with pytest.raises(RecipeError, match="no tensor of number 7"), taps.tapped(student, ["bert.encoder.layer.0:7"]):
+        student(*x)
+
+
+def test_a_split_with_an_ending_that_is_not_read_is_told(tmp_path: Path) -> None:
+    save(tmp_path / "x_train.tsv"), save(tmp_path / "x_old.tsv")
+    for name in ("x_val.csv", "x_Test.tsv.bz2", "x_words.json", "val.csv"):
+        (tmp_path / name).write_bytes(b"")
+    notes = Text(str(tmp_path), prefix="x_", vocab=100).load().notes
+    assert "left out, as no split is called so: x_old.tsv" in notes
+    assert "left out, as only files of .tsv and .tsv.gz are read: x_Test.tsv.bz2, x_val.csv" in notes

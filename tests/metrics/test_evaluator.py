@@ -1,0 +1,37 @@
+"""A metric over every head, held against labels or against the teacher."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgekd.metrics._evaluator import Evaluator
+from edgekd.metrics.accuracy import Accuracy
+from edgekd.metrics.agreement import Agreement
+from edgekd.metrics.macro_f1 import MacroF1
+
+RAW = np.zeros((2, 1))
+SCORES = np.array([[2.0, 1.0, 0.0, 5.0, 0.0], [0.0, 1.0, 2.0, 5.0, 0.0]])
+TWO = {"a": 3, "b": 2}
+
+
+def test_heads_are_averaged_and_told_one_by_one() -> None:
+    labels = np.array([[0, 1], [2, 1]])
+    evaluator = Evaluator(Accuracy(), TWO)
+    assert evaluator.by_head(SCORES, labels, None, RAW) == {"a": 1.0, "b": 0.0}
+    assert evaluator(SCORES, labels, None, RAW) == 0.5
+    per_sample = evaluator.per_sample(SCORES, labels, None, RAW)
+    assert per_sample is not None and per_sample.tolist() == [0.5, 0.5]
+
+
+def test_without_labels_the_teachers_answers_are_the_labels() -> None:
+    assert Evaluator(Accuracy(), TWO)(SCORES, None, SCORES, RAW) == 1.0
+    assert Evaluator(Accuracy(), TWO)(SCORES, None, SCORES[::-1], RAW) == 0.5
+
+
+def test_a_metric_against_the_teacher_asks_no_label() -> None:
+    wrong = np.array([1, 1])
+    assert Evaluator(Agreement(), {"logits": 5})(SCORES, wrong, SCORES, RAW) == 1.0
+
+
+def test_what_is_no_mean_over_samples_has_no_value_of_one() -> None:
+    assert Evaluator(MacroF1(), {"logits": 5}).per_sample(SCORES, np.array([3, 3]), None, RAW) is None

@@ -1,0 +1,271 @@
+"""The programs of a bundle's ``examples/``: they show a network bit for bit what it saw in training."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgekd
+from edgekd.base import preprocess
+from edgekd.base.errors import IntegrityError
+from edgekd.base.wordpiece import Vocabulary
+from edgekd.learn.data import audio
+from edgekd.publish import examples
+from edgekd.publish.examples import About
+
+LABELS = {"logits": ["no", 'say "yes"', "ß\\"]}
+FILES = {"ort": "ort-cpu/model.onnx", "web": "ort-cpu/model.onnx", "openvino": "openvino/openvino_model.xml"}
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "a",
+    "quiet",
+    "film",
+    "##s",
+    "fil",
+    "##ming",
+    "ole",
+    "!",
+    ",",
+    "中",
+    "good",
+]
+COLOUR: list[dict[str, Any]] = [
+    {"op": "resize", "height": 13, "width": 9},
+    {"op": "crop", "height": 9, "width": 8},
+    {"op": "edges"},
+    {"op": "scale", "divide": 255.0},
+    {"op": "normalise", "mean": [0.491, 0.482, 0.447], "std": [0.247, 0.243, 0.262]},
+    {"op": "layout"},
+]
+CASES: dict[str, tuple[list[dict[str, Any]], tuple[int, ...], str]] = {
+    "picture": (COLOUR, (17, 20, 3), "uint8"),
+    "grey": ([{"op": "grey"}, {"op": "scale", "divide": 7.0}, {"op": "layout"}], (6, 5, 3), "uint8"),
+    "ink": ([{"op": "scale", "divide": 16.0}, {"op": "layout"}], (8, 8, 1), "uint8"),
+    "sound": ([{"op": "scale", "divide": 32768.0}, {"op": "normalise", "mean": 0.1, "std": 0.3}], (50,), "int16"),
+    "numbers": ([{"op": "normalise", "mean": [1.5, 0.1], "std": [0.3, 7.0]}], (3, 2), "float32"),
+    "plain": ([], (7,), "float32"),
+    "columns": ([{"op": "columns", "names": ["user", "seen"], "sizes": [9, 40], "widths": [1, 4]}], (5,), "int64"),
+    "text": ([{"op": "wordpiece", "vocabulary": WORDS, "length": 16, "lower": True}], (), "float32"),
+}
+
+
+def about(name: str, **changes: Any) -> About:
+    ops, shape, dtype = CASES[name]
+    if name == "text":
+        ops = [{**ops[0], "vocabulary": Vocabulary.of(WORDS)}]
+    like: Any = "a" if name == "text" else np.zeros(shape, dtype)
+    told = {"labels": LABELS, "classifies": True, "files": FILES, **changes}
+    return About(name=name, ops=ops, shape=shape, dtype=dtype, inputs=preprocess.specs(ops, like), **told)
+
+
+def written(folder: Path, name: str, **changes: Any) -> tuple[Path, dict[str, np.ndarray]]:
+    """The examples in a folder, and what the network is to see of their sample."""
+    told = about(name, **changes)
+    if name == "text":
+        samples: Any = np.array(["A[SEP]quiet [UNK] Olé! zzz[MASK] films"], dtype=object)
+        (folder / "vocab.txt").write_bytes(Vocabulary.of(WORDS).written())
+    else:
+        samples = examples.synthetic(told, np.random.default_rng(0), 1)
+    for path, data in examples.make(told, samples[0], {"logits": {"label": "no", "scores": [1.0, 0.5, 0.0]}}).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    return folder / "examples", preprocess.apply(told.ops, samples)
+
+
+def said(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def held(found: Mapping[str, Any], wanted: Mapping[str, np.ndarray]) -> None:
+    assert list(found) == list(wanted)
+    for name, array in wanted.items():
+        numbers, shape = found[name]
+        assert list(array.shape) == shape
+        np.testing.assert_array_equal(np.array(numbers, array.dtype).reshape(array.shape), array)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_python_sees_the_same(tmp_path: Path, name: str) -> None:
+    folder, wanted = written(tmp_path, name)
+    show = "import json, student as s; x = s.preprocess(s.read())\n"
+    show += "print(json.dumps({k: [v.ravel().tolist(), v.shape] for k, v in x.items()}))"
+    held(json.loads(said([sys.executable, "-c", show], folder / "python")), wanted)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_javascript_sees_the_same(tmp_path: Path, name: str) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    folder, wanted = written(tmp_path, name)
+    if name == "text":
+        vocabulary = "vocabularyOf(await readFile('../../vocab.txt', 'utf8'))"
+        ask = f"preprocess(await readFile('../sample.txt', 'utf8'), {vocabulary})"
+        more = "import { vocabularyOf } from './wordpiece.mjs';"
+    else:
+        raw = "new Raw(new Uint8Array(await readFile('../sample.bin')).buffer)"
+        ask, more = (
+            f"preprocess({f'Array.from({raw}, Number)' if name == 'columns' else raw})",
+            "import { Raw } from './student.mjs';",
+        )
+    lines = [
+        "import { readFile } from 'node:fs/promises';",
+        "import { preprocess, told } from './student.mjs';",
+        more,
+        f"const x = Object.entries({ask}).map(([k, [data, shape]]) => [k, [Array.from(data, Number), shape]]);",
+        "console.log(JSON.stringify([Object.fromEntries(x), told({ logits: [0, 2, 1] })]));",
+    ]
+    (folder / "js" / "show.mjs").write_text("\n".join(lines))
+    found, answer = json.loads(said(["node", "show.mjs"], folder / "js"))
+    held(found, wanted)
+    assert answer == {"logits": {"label": 'say "yes"', "scores": [0, 2, 1]}}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cpp_sees_the_same(tmp_path: Path, name: str) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed")
+    folder, wanted = written(tmp_path, name)
+    show = """
+        #include "student.h"
+        int main() {
+          std::cout << std::setprecision(17) << "[{";
+          const auto inputs = student::preprocess(student::read(std::string("../") + student::SAMPLE)VOCABULARY);
+          for (size_t k = 0; k < inputs.size(); ++k) {
+            std::cout << (k ? ", " : "") << std::quoted(inputs[k].name) << ": [[";
+            for (size_t i = 0; i < inputs[k].data.size(); ++i) std::cout << (i ? ", " : "") << inputs[k].data[i];
+            std::cout << "], [";
+            for (size_t i = 0; i < inputs[k].shape.size(); ++i) std::cout << (i ? ", " : "") << inputs[k].shape[i];
+            std::cout << "]]";
+          }
+          std::cout << "}, ";
+          const float scores[] = {0, 2, 1};
+          student::tell("logits", scores, 3, true, true);
+          std::cout << "]";
+        }"""
+    vocabulary = ', wordpiece::Vocabulary("../../vocab.txt")' if name == "text" else ""
+    (folder / "cpp" / "show.cpp").write_text(show.replace("VOCABULARY", vocabulary))
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror"]
+    said(["g++", *flags, "show.cpp", "-o", "show"], folder / "cpp")
+    found, answer = json.loads(said(["./show"], folder / "cpp"))
+    held(found, wanted)
+    assert answer == {"logits": {"label": 'say "yes"', "scores": [0, 2, 1]}}
+
+
+def test_a_bundle_gets_what_its_files_are_for(tmp_path: Path) -> None:
+    names = {p.relative_to(tmp_path).as_posix() for p in written(tmp_path, "ink")[0].rglob("*") if p.is_file()}
+    others = {"js/wordpiece.mjs", "cpp/wordpiece.h", "web/sound.mjs"}
+    assert names == {f"examples/{name}" for name in {*examples.templates()} - others} | {
+        "examples/sample.bin",
+        "examples/answer.json",
+    }
+    only = examples.make(about("ink", files={"openvino": FILES["openvino"]}), np.zeros((8, 8, 1), np.uint8), {})
+    assert not [name for name in only if "ort" in name or "/web/" in name or "/node/" in name]
+    assert {"examples/python/predict_openvino.py", "examples/cpp/predict_openvino.cpp"} <= set(only)
+
+
+@pytest.mark.parametrize("length", [30, 50, 81])
+def test_a_page_hears_a_sound_as_the_training_did(tmp_path: Path, length: int) -> None:
+    """Two channels of ``length`` samples: mixed down, the middle of a longer one, zeros behind a shorter one."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    folder, _ = written(tmp_path, "sound", rate=8000)
+    clip = np.random.default_rng(0).integers(-(2**15), 2**15, length).astype(np.int16)
+    channels = [(clip / 32768).tolist(), (clip / 32768).tolist()]
+    lines = [
+        "import { heard } from './sound.mjs';",
+        f"const channels = {json.dumps(channels)};",
+        "const sound = { length: channels[0].length, numberOfChannels: 2, getChannelData: (i) => channels[i] };",
+        "globalThis.OfflineAudioContext = class { async decodeAudioData() { return sound; } };",
+        "console.log(JSON.stringify(await heard(null, 8000, 50)));",
+    ]
+    (folder / "web" / "show.mjs").write_text("\n".join(lines))
+    wanted = np.zeros(50, np.int16)
+    audio._fit(clip, wanted, "here")
+    assert json.loads(said(["node", "show.mjs"], folder / "web")) == wanted.tolist()
+    assert "Record 0.00625 s" in (folder / "web" / "index.html").read_text()
+
+
+def test_values_have_no_labels(tmp_path: Path) -> None:
+    folder, _ = written(tmp_path, "plain", classifies=False)
+    show = "import student, numpy as np; student.tell({'price': np.float32([[1.5]])})"
+    assert json.loads(said([sys.executable, "-c", show], folder / "python")) == {"price": {"scores": [1.5]}}
+    assert "LABELS" not in (folder / "cpp" / "student.h").read_text()
+
+
+@pytest.fixture(scope="module")
+def net(own_digits: Path) -> Path:
+    return own_digits / "out"
+
+
+def agrees(printed: str, net: Path, target: str) -> None:
+    """A program answers as the variant that it opens; ``answer.json`` is of the most portable one, and here as clear.
+
+    What ships is the clock's choice: int8 on one CPU and fp32 on another, whose scores differ by more than rounding.
+    """
+    printed_answer = json.loads(printed)["logits"]
+    written_answer = json.loads((net / "examples" / "answer.json").read_text())["logits"]
+    sample = np.frombuffer((net / "examples" / "sample.bin").read_bytes(), np.uint8).reshape(8, 8, 1)
+    model = edgekd.load(net, target=target)
+    pixels = sample.transpose(2, 0, 1)[None].astype(np.float32) / 16
+    scores = model.run({model.inputs[0].name: pixels})["logits"][0]
+    assert printed_answer["label"] == written_answer["label"] == model.predict(sample).label
+    np.testing.assert_allclose(printed_answer["scores"], scores, atol=1e-3)
+
+
+@pytest.mark.parametrize(("program", "target"), [("predict.py", "ort-cpu"), ("predict_openvino.py", "openvino")])
+def test_the_python_programs_answer_as_the_bundle_does(net: Path, program: str, target: str) -> None:
+    agrees(said([sys.executable, program], net / "examples" / "python"), net, target)
+
+
+def test_the_cpp_program_for_openvino_builds_and_answers(net: Path, tmp_path: Path) -> None:
+    if shutil.which("cmake") is None or shutil.which("g++") is None:
+        pytest.skip("cmake or g++ is not installed")
+    wheel = Path(importlib.util.find_spec("openvino").submodule_search_locations[0]) / "cmake"  # type: ignore[union-attr,index]
+    said(["cmake", "-B", str(tmp_path), f"-DOpenVINO_DIR={wheel}"], net / "examples" / "cpp")
+    said(["cmake", "--build", str(tmp_path)], tmp_path)
+    agrees(said([str(tmp_path / "predict_openvino"), str(net)], tmp_path), net, "openvino")
+
+
+def test_the_card_has_what_a_hub_reads_and_figures_of_the_report(net: Path) -> None:
+    _, head, body = (net / "README.md").read_text().split("---\n", 2)
+    told = dict(line.split(": ", 1) for line in head.splitlines())
+    table = {key: json.loads(value) for key, value in told.items()}
+    assert table["pipeline_tag"] == "image-classification"
+    report = json.loads((net / "report.json").read_text())
+    results = table["model-index"][0]["results"]
+    assert [r["metrics"][0]["name"] for r in results] == ["accuracy (ort-cpu)", "accuracy (openvino)"]
+    shipped = report["targets"]["ort-cpu"]["shipped"]
+    wanted = next(c for c in report["targets"]["ort-cpu"]["candidates"] if c["name"] == shipped)["value_test"]
+    assert results[0]["metrics"][0]["value"] == wanted
+    for words in ("not to be shipped", "edgekd.load", "| C++ |", "| Node |", "| a web page |", "## Limits"):
+        assert words in body
+    assert str(net.parent) not in body
+
+
+def test_what_was_built_beside_the_examples_is_told(net: Path) -> None:
+    for name in ("node/node_modules/a", "web/ort/b", "cpp/build/c"):
+        (net / "examples" / name).parent.mkdir(parents=True)
+        (net / "examples" / name).symlink_to("/nowhere")
+    with pytest.raises(IntegrityError, match=r"does not list; found 'examples/cpp/build/c'; .*--ignore-unlisted"):
+        edgekd.verify(net)
+    assert any("3 files" in check["check"] for check in edgekd.verify(net, ignore_unlisted=True))
+    for name in ("node/node_modules", "web/ort", "cpp/build"):
+        shutil.rmtree(net / "examples" / name)
+    (net / "examples" / "web" / "more.mjs").write_text("")
+    with pytest.raises(IntegrityError, match=r"does not list; found 'examples/web/more\.mjs'"):
+        edgekd.verify(net)
+    (net / "examples" / "web" / "more.mjs").unlink()

@@ -1,0 +1,34 @@
+"""Targets: the built-in ones, and what a table may hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgekd.base.errors import TargetError
+from edgekd.spec import target
+
+
+@pytest.mark.parametrize("name", target.names())
+def test_every_builtin_target_is_sound(name: str) -> None:
+    loaded_target = target.load(name)
+    assert loaded_target.name == name and loaded_target.description
+    assert loaded_target.dense.name == "fp32"
+    assert loaded_target.quantized or loaded_target.half
+    assert ("avx512_vnni" in loaded_target.isa) == name.endswith("-vnni")
+
+
+@pytest.mark.parametrize("name", target.names())
+def test_where_any_x86_may_run_a_file_its_int8_weights_do_not_saturate(name: str) -> None:
+    loaded_target = target.load(name)
+    anywhere = loaded_target.options.get("device", "CPU") == "CPU" and "provider" not in loaded_target.options
+    if (anywhere or loaded_target.options.get("provider") == "CPUExecutionProvider") and not loaded_target.isa:
+        assert loaded_target.quantized is not None and loaded_target.quantized.weight_bits == 7
+
+
+def test_true_is_no_number_of_a_target_either(tmp_path: Path) -> None:
+    text = 'name = "t"\nbackend = "ort"\nshapes = { batch = true }\n[[numerics]]\nname = "fp32"\n'
+    (tmp_path / "t.toml").write_text(text)
+    with pytest.raises(TargetError, match=r"t\.toml: shapes\.batch: true or false"):
+        target.load(str(tmp_path / "t.toml"))

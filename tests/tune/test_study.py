@@ -1,0 +1,77 @@
+"""A study that several processes share, and what is left of one that died."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from edgekd.spec import recipe as recipes
+from edgekd.tune import search_space, study
+
+TUNE = """
+[tune]
+"student.model.width" = { choices = [16, 32, 48, 64] }
+"losses.0.temperature" = { low = 1.0, high = 8.0, log = true }
+"""
+
+
+def make_study(tmp_path: Path, url: str | None = None) -> study.Study:
+    digits, _ = recipes.load("digits")
+    knobs = {"student.model.width": recipes.Knob(choices=(16, 32, 128))}
+    storage = study.open_storage(url or str(tmp_path / "s.journal"))
+    return study.Study(storage, "s", knobs, search_space.current(digits, knobs), 0)
+
+
+@pytest.mark.parametrize("kind", ["journal", "sqlite"])
+def test_the_values_of_a_dead_worker_are_asked_again(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = None if kind == "journal" else f"sqlite:///{tmp_path / 's.db'}"
+    one = make_study(tmp_path, url)
+    first = one.ask()
+    assert first.point == {}, "the recipe as it is"
+    elsewhere = one.ask()
+    elsewhere.note("worker", "another-host:1:7")
+    lost = one.ask()
+    lost.note("worker", f"{platform.node()}:1:7")  # process 1 did not start then
+    again = make_study(tmp_path, url).ask()
+    trials = one.trials()
+    assert trials[lost.number].state == TrialState.FAIL
+    assert again.point == lost.point and trials[again.number].user_attrs["again"] == lost.number
+    assert trials[first.number].state == trials[elsewhere.number].state == TrialState.RUNNING
+    monkeypatch.setattr(study, "AWAY_S", -1)
+    one.revive()
+    states = [trial.state for trial in one.trials()]
+    assert states[elsewhere.number] == TrialState.FAIL, "given up after a day"
+    assert states[first.number] == states[again.number] == TrialState.RUNNING, "this process lives"
+
+
+def test_the_lower_number_keeps_a_recipe(tmp_path: Path) -> None:
+    one, two = make_study(tmp_path), make_study(tmp_path)
+    low, high = one.ask(), two.ask()
+    assert low.number < high.number
+    assert one.claim(low, "same") is None
+    assert two.claim(high, "same") == low.number
+    one.drop(low, "given up")
+    assert two.claim(high, "same") is None, "a dropped one keeps nothing"
+
+
+def test_a_half_written_line_is_cut_off(tmp_path: Path) -> None:
+    one = make_study(tmp_path)
+    asked = one.ask()
+    one.prune(asked, "why", {"max_latency_ms": 1.0})
+    with (tmp_path / "s.journal").open("ab") as file:
+        file.write(b'{"op_code": 8, "tri')
+    again = make_study(tmp_path)
+    again.ask()
+    assert make_study(tmp_path).trials()[asked.number].state == TrialState.PRUNED
+
+
+def test_a_process_is_told_from_its_successor() -> None:
+    host, pid, start = study.me().rsplit(":", 2)
+    assert study.lives(study.me())
+    if start:
+        assert not study.lives(f"{host}:{pid}:{int(start) - 1}")
