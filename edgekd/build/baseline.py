@@ -26,7 +26,7 @@ from edgekd.build.evaluation import EvaluationSet, Scores
 from edgekd.build.kept import document
 from edgekd.build.store import canonical, sha256
 from edgekd.build.workspace import Workspace
-from edgekd.document.report import Baseline
+from edgekd.document.details import Baseline
 from edgekd.learn.feed import some
 
 MOST_SAMPLES = 20_000  # of training

@@ -1,15 +1,23 @@
-"""What a process leaves that measured (``result.json``, ``cold.json``), and what is kept of a device's results."""
+"""``edgekd bench --json``, and what a process leaves that measured: ``result.json``, ``cold.json``."""
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict, final
 
 from edgekd.document.machine import Machine
-from edgekd.document.rules import Count, Nanoseconds, NotNegative, Number, Positive, Some, closed
+from edgekd.document.rules import Count, Interval, Nanoseconds, NotNegative, Number, Positive, Some, closed
 
 
 class Conditions(TypedDict):
-    """``conditions.Conditions``."""
+    """What went on meanwhile; null where the system does not tell.
+
+    Attributes:
+        others: CPUs that other processes used.
+        stolen: CPU seconds that a hypervisor gave to other machines.
+        celsius: the hottest sensor before and after; ``megahertz``: the first CPU's clock, likewise.
+        joules: what the CPU packages used.
+        seconds: how long it took.
+    """
 
     others: NotNegative | None
     stolen: Number | None
@@ -67,10 +75,17 @@ class Latency(TypedDict):
     max: Positive
 
 
-class Row(TypedDict):
-    """One variant in a result of ``runtime.local.bench``."""
+class Variant(TypedDict):
+    """A variant that was measured.
 
-    host: Machine
+    Attributes:
+        batch: samples at once.
+        streams: runs at once, for ``throughput``, which is in samples a second; the latencies are of one.
+        bounds_ms: confident upper bounds of ``p90`` and ``p99``; null where the samples are too few.
+        parts_ms: medians of the parts of a run, where the session tells them apart.
+        stable: whether nothing is doubted; ``note`` says what is.
+    """
+
     numerics: str
     runtime: str
     batch: Count
@@ -89,10 +104,60 @@ class Row(TypedDict):
     kernels: NotRequired[list[Kernel]]
 
 
+class Row(Variant):
+    """The same as it is kept of a device's results, with the machine."""
+
+    host: Machine
+
+
+@final
 class Skipped(TypedDict):
-    """A variant that a device can't run."""
+    """A variant that a device can't run, and why."""
 
     skipped: str
 
 
 Kept = dict[str, Skipped | Row]  # by variant
+
+
+class DeviceResult(TypedDict):
+    """What ``edgekd bench --json`` prints of one device, by variant; ``host`` is null where all are skipped."""
+
+    bundle: str
+    device: str
+    host: Machine | None
+    variants: dict[str, Skipped | Variant]
+
+
+class DeviceResults(TypedDict):
+    """Of several devices."""
+
+    devices: list[DeviceResult]
+
+
+class Compared(TypedDict):
+    """One of two bundles that were timed in turns."""
+
+    bundle: str
+    target: str
+    numerics: str
+    latency_ms: Latency
+    size_bytes: Count
+
+
+class Comparison(TypedDict):
+    """What ``edgekd bench --compare`` prints: ``ratio`` is the p50 of a over that of b."""
+
+    device: str
+    host: Machine
+    runtime: str
+    a: Compared
+    b: Compared
+    ratio: Positive
+    ci95: Interval
+    samples: Count
+    stable: bool
+    note: str | None
+
+
+Bench = DeviceResult | DeviceResults | Comparison

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, NotRequired, TypedDict
 
 from edgekd.document.bench import Kernel
+from edgekd.document.details import Epoch
 from edgekd.document.machine import Host
-from edgekd.document.report import Epoch
 from edgekd.document.rules import Bytes, Count, Nanoseconds, NotNegative, Number, Positive, Some, closed
 
 
