@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from numpy.typing import NDArray
-
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DivergedError
 from edgekd.build import distil, parsed_recipe, planner
 from edgekd.build.ensemble import TeacherOutputs
@@ -55,7 +54,7 @@ def train(
 
 
 def gains(
-    workspace: Workspace, explained: Explained, evaluation: EvaluationSet, student: Callable[[str], NDArray[Any]]
+    workspace: Workspace, explained: Explained, evaluation: EvaluationSet, student: Callable[[str], AnyArray]
 ) -> dict[str, Any]:
     """``details.learned.losses``: what the student before compression has with every loss, and without each.
 

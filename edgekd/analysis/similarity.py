@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base.arrays import AnyArray
 from edgekd.base.scores import log_softmax
 
 Array = NDArray[np.float64]
@@ -15,7 +16,7 @@ BINS = 15
 ROWS = 1024  # samples at once: scores of many items are large
 
 
-def calibration(scores: NDArray[Any], labels: NDArray[np.int64], bins: int = BINS) -> dict[str, Any]:
+def calibration(scores: AnyArray, labels: NDArray[np.int64], bins: int = BINS) -> dict[str, Any]:
     """Whether a net is as often right as it says.
 
     ECE = sum over bins of  n_b / N * | accuracy_b - confidence_b |  (Guo et al. 2017, arXiv:1706.04599, eq. 5), over
@@ -49,7 +50,7 @@ def calibration(scores: NDArray[Any], labels: NDArray[np.int64], bins: int = BIN
     return {"ece": ece, **means, "bins": rows}
 
 
-def divergence(one: NDArray[Any], other: NDArray[Any]) -> Array:
+def divergence(one: AnyArray, other: AnyArray) -> Array:
     """(N,) Jensen-Shannon divergence of two nets' answers, in bits: 0 for the same, 1 where nothing is shared.
 
     JS(p, q) = ( KL(p || m) + KL(q || m) ) / 2 with m = (p + q) / 2 (Lin 1991, doi:10.1109/18.61115).
@@ -66,7 +67,7 @@ def divergence(one: NDArray[Any], other: NDArray[Any]) -> Array:
     return np.clip(found, 0.0, 1.0)
 
 
-def linear_cka(one: NDArray[Any], other: NDArray[Any]) -> float | None:
+def linear_cka(one: AnyArray, other: AnyArray) -> float | None:
     """How alike two layers arrange the same samples, 0..1.
 
     CKA(X, Y) = || Y'X ||^2 / ( || X'X || || Y'Y || ), Frobenius norms of centred columns (Kornblith et al. 2019,
@@ -82,13 +83,13 @@ def linear_cka(one: NDArray[Any], other: NDArray[Any]) -> float | None:
     return _alike(_gram(one), _gram(other))
 
 
-def cka_table(rows: list[NDArray[Any]], columns: list[NDArray[Any]]) -> list[list[float | None]]:
+def cka_table(rows: list[AnyArray], columns: list[AnyArray]) -> list[list[float | None]]:
     """``linear_cka`` of each of some layers with each of others."""
     down, across = [_gram(x) for x in rows], [_gram(x) for x in columns]
     return [[_alike(a, b) for b in across] for a in down]
 
 
-def _gram(features: NDArray[Any]) -> Array | None:
+def _gram(features: AnyArray) -> Array | None:
     """(N, N) inner products of centred features, of norm 1: || Y'X ||^2 is the inner product of two of these."""
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
     size = float(np.abs(features).max(initial=0.0))
@@ -103,7 +104,7 @@ def _alike(one: Array | None, other: Array | None) -> float | None:
     return None if one is None or other is None else float(np.clip((one * other).sum(), 0.0, 1.0))
 
 
-def distance(one: NDArray[Any], other: NDArray[Any]) -> Array:
+def distance(one: AnyArray, other: AnyArray) -> Array:
     """(N,) root of the mean squared difference of two nets' values, (N, C) each."""
     found: Array = np.sqrt(np.square(one.astype(np.float64) - other).mean(axis=1))
     return found

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.analysis import layers, similarity
+from edgekd.base.arrays import AnyArray
 from edgekd.base.heads import answers, columns, labels_of, split
 from edgekd.base.scores import softmax
 from edgekd.build.evaluation import EvaluationSet
@@ -119,7 +120,7 @@ def _said(
     classes: tuple[str, ...],
 ) -> list[Answer]:
     """The best answer of each, the label, and of the others the one they differ most on; of values those alone."""
-    says: tuple[NDArray[Any], NDArray[Any]] = (teacher, student)
+    says: tuple[AnyArray, AnyArray] = (teacher, student)
     best: list[int] = []
     if workspace.classifies:
         says = (softmax(teacher), softmax(student))

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from edgekd.base.arrays import AnyArray
 from edgekd.base.preprocess import LARGEST
 from edgekd.build import code_keys
 from edgekd.build.evaluation import EvaluationSet, Scores
@@ -77,9 +78,7 @@ def make(workspace: Workspace, evaluation: EvaluationSet, *, quick: bool) -> dic
     return cast(dict[str, Any], kept)
 
 
-def _fitted(
-    evaluation: EvaluationSet, x: NDArray[Any], y: NDArray[np.int64], texts: bool, classes: int
-) -> dict[str, Any]:
+def _fitted(evaluation: EvaluationSet, x: AnyArray, y: NDArray[np.int64], texts: bool, classes: int) -> dict[str, Any]:
     model = _texts(classes) if texts else _numbers()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # 200 rounds are what it gets
@@ -103,11 +102,11 @@ def _numbers() -> Pipeline:
     return make_pipeline(flat, StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
 
 
-def _flat(x: NDArray[Any]) -> NDArray[np.float64]:
+def _flat(x: AnyArray) -> NDArray[np.float64]:
     return x.reshape(len(x), -1).astype(np.float64)
 
 
-def _scores(model: Pipeline, x: NDArray[Any], classes: int) -> Scores:
+def _scores(model: Pipeline, x: AnyArray, classes: int) -> Scores:
     """(N, classes): logarithms of shares; classes that training did not show are never chosen."""
     found = np.full((len(x), classes), -LARGEST, np.float32)
     found[:, model[-1].classes_] = np.maximum(model.predict_log_proba(x), -LARGEST)
@@ -123,7 +122,7 @@ def _size(model: Pipeline) -> int:
     return 4 * int(numbers) + sum(len(word.encode()) + 1 for word in words)
 
 
-def _p50(model: Pipeline, x: NDArray[Any]) -> float:
+def _p50(model: Pipeline, x: AnyArray) -> float:
     """Milliseconds from one raw sample to its scores, in this process."""
     model.predict_log_proba(x[:1])
     taken = []

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import preprocess
+from edgekd.base.arrays import AnyArray
 from edgekd.base.preprocess import Inputs
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.views import Views
@@ -92,7 +93,7 @@ class Feed:
         """(N,) class indices, (N, H) where there are several heads, or None; -1 where a sample's is not told."""
         return self._splits[split].y
 
-    def raw(self, split: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+    def raw(self, split: str, start: int = 0, stop: int | None = None) -> AnyArray:
         """Raw samples of a split."""
         return self._splits[split].x[start:stop]
 
@@ -108,7 +109,7 @@ class Feed:
         """Model inputs of training samples, as view ``view`` shows them."""
         return self._prepared(self._views.apply(self._splits["train"].x[index], index, view))
 
-    def _prepared(self, raw: NDArray[Any]) -> Inputs:
+    def _prepared(self, raw: AnyArray) -> Inputs:
         return preprocess.apply(self.ops, raw)
 
 

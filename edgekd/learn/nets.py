@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer
 
 from edgekd.base import plugins
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.learn import weights
 from edgekd.learn.student import SplitHeads, are_probabilities, evaluated
@@ -144,7 +144,7 @@ def answers(module: nn.Module, x: Tensors, where: str) -> Tensor:
     return torch.cat(tuple(_parts(_said(module, x, where))), dim=1).float()
 
 
-def check_answers(scores: Any, where: str, split: str, index: NDArray[Any] | None = None) -> None:
+def check_answers(scores: Any, where: str, split: str, index: AnyArray | None = None) -> None:
     """Every number of (N, C) scores is one.
 
     Args:

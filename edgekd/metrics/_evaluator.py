@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import plugins
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import FactoryError
 from edgekd.base.heads import Heads, answers, labels_of, split
 from edgekd.metrics._base import Metric, PerSample, Scores
@@ -27,7 +28,7 @@ class Evaluator:
     heads: Heads
 
     def __call__(
-        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: NDArray[Any]
+        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: AnyArray
     ) -> float:
         """The value of a split.
 
@@ -42,7 +43,7 @@ class Evaluator:
         return float(np.mean(list(self.by_head(scores, labels, teacher, raw).values())))
 
     def by_head(
-        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: NDArray[Any]
+        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: AnyArray
     ) -> dict[str, float]:
         """The value of each head; see ``__call__``."""
         wanted = self._wanted(labels, teacher)
@@ -51,7 +52,7 @@ class Evaluator:
         return {name: float(self._checked(value, scores, ())) for name, value in said.items()}
 
     def per_sample(
-        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: NDArray[Any]
+        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: AnyArray
     ) -> NDArray[np.float64] | None:
         """(N,) what each sample gives, the mean over the heads; None where the metric is no mean over samples."""
         if not isinstance(self.metric, PerSample):
@@ -81,7 +82,7 @@ class Evaluator:
             )
         return found.astype(np.float64)
 
-    def _wanted(self, labels: NDArray[np.int64] | None, teacher: Scores | None) -> dict[str, NDArray[Any]]:
+    def _wanted(self, labels: NDArray[np.int64] | None, teacher: Scores | None) -> dict[str, AnyArray]:
         """What each head is held against."""
         if self.metric.against == "teacher":
             assert teacher is not None

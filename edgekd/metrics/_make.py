@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import plugins
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import RecipeError
 from edgekd.metrics._base import Against, Metric
 from edgekd.metrics.accuracy import Accuracy
@@ -43,7 +44,7 @@ def metric_name(kind: str, labels: NDArray[np.int64] | None) -> str:
 
 
 def per_class(
-    student: NDArray[Any], teacher: NDArray[Any], labels: NDArray[np.int64] | None, classes: tuple[str, ...]
+    student: AnyArray, teacher: AnyArray, labels: NDArray[np.int64] | None, classes: tuple[str, ...]
 ) -> dict[str, Any]:
     """What the student took over, class by class: its accuracy, the teacher's, their agreement, and teacher x student.
 

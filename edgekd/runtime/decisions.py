@@ -19,9 +19,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.base import reader
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import IntegrityError, in_bundle
 from edgekd.base.heads import Heads
 from edgekd.base.preprocess import TEXT
@@ -153,7 +153,7 @@ def _sample(sample: Text | Numbers, where: str) -> Any:
         return cast(Text, sample)["text"]
     try:
         raw = base64.b64decode(sample["data"], validate=True)
-        found: NDArray[Any] = np.frombuffer(raw, np.dtype(sample["dtype"]).newbyteorder("<")).reshape(sample["shape"])
+        found: AnyArray = np.frombuffer(raw, np.dtype(sample["dtype"]).newbyteorder("<")).reshape(sample["shape"])
     except (ValueError, binascii.Error) as err:
         raise IntegrityError(f"not the numbers of a sample: {err}", where=where) from err
     return found.astype(found.dtype.newbyteorder("="))

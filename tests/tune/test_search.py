@@ -68,7 +68,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
 
 @pytest.fixture
 def tuned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """``edgekd tune`` on digits with a small space: exit code, and tune.json, which is of its schema, if there is one."""
+    """``edgekd tune`` on digits with a small space: exit code and tune.json, of its schema, where there is one."""
     validator = Draft202012Validator(schema.SCHEMAS["tune"]())
     mine = tmp_path / "mine.toml"
     mine.write_text((recipes.builtin_folder() / "digits.toml").read_text() + TUNE)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.base import plugins
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.base.samples import array_of
 from edgekd.learn.data._base import Dataset, Split
@@ -124,7 +124,7 @@ def _is_plain(value: Any) -> bool:
     return not _is_array(value) or getattr(value, "ndim", 1) == 0
 
 
-def _array(value: Any, where: str) -> NDArray[Any]:
+def _array(value: Any, where: str) -> AnyArray:
     if not _is_array(value):
         allowed = "a numpy array or torch tensor"
         hint = "np.asarray(x) makes one of a list" if isinstance(value, list | tuple) else None
@@ -135,14 +135,14 @@ def _array(value: Any, where: str) -> NDArray[Any]:
         raise DataError(f"can't be made a numpy array ({err})", where=where, found=type(value).__name__) from err
 
 
-def _samples(value: Any, where: str) -> NDArray[Any]:
+def _samples(value: Any, where: str) -> AnyArray:
     x = _array(value, where)
     if x.ndim < 2 or x.dtype.kind not in "fiu":
         raise DataError("not samples", where=where, found=f"{x.dtype} {x.shape}", allowed="numbers, (N, ...)")
     return x if x.dtype == np.uint8 else x.astype(np.float32)
 
 
-def _labels(value: Any, where: str) -> NDArray[Any]:
+def _labels(value: Any, where: str) -> AnyArray:
     """Whole numbers or names, as they come; of a list as of an array."""
     y = _row(value, where) if isinstance(value, list | tuple) else _array(value, where)
     if y.ndim != 1:
@@ -150,7 +150,7 @@ def _labels(value: Any, where: str) -> NDArray[Any]:
     return y
 
 
-def _row(labels: Sequence[Any], where: str) -> NDArray[Any]:
+def _row(labels: Sequence[Any], where: str) -> AnyArray:
     """A list of labels as an array; of several types numpy would make texts of numbers, and numbers of True."""
     kinds = {str if isinstance(label, str) else int if _is_whole(label) else type(label) for label in labels}
     if len(kinds) > 1:
