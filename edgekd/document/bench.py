@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired, TypedDict, final
+from typing import Annotated, NotRequired, TypedDict
 
+from edgekd.document.kernel import KernelTable
 from edgekd.document.machine import Machine
-from edgekd.document.rules import Count, Interval, Nanoseconds, NotNegative, Number, Positive, Some, closed
+from edgekd.document.rules import Count, Interval, Length, Nanoseconds, NotNegative, Number, Positive, Some
 
 
 class Conditions(TypedDict):
     """What went on meanwhile; null where the system does not tell.
 
     Attributes:
-        others: CPUs that other processes used.
-        stolen: CPU seconds that a hypervisor gave to other machines.
+        others: CPUs that other processes used on average.
+        stolen: share of the machine's time that its hypervisor gave to others, 0..1.
         celsius: the hottest sensor before and after; ``megahertz``: the first CPU's clock, likewise.
-        joules: what the CPU packages used.
-        seconds: how long it took.
+        joules: what the CPU packages used, whoever used it.
+        seconds: how long all this was watched.
     """
 
     others: NotNegative | None
     stolen: Number | None
-    celsius: tuple[Number, Number] | None
-    megahertz: tuple[NotNegative, NotNegative] | None
+    celsius: Interval | None
+    megahertz: Annotated[list[NotNegative], Length(2)] | None
     joules: NotNegative | None
     seconds: NotNegative
-
-
-@closed
-class Kernel(TypedDict):
-    """``document.kernel.Kernel`` in JSON."""
-
-    name: str
-    op: str
-    precision: str
-    microseconds: NotNegative | None
-    layers: list[str]
 
 
 class Result(TypedDict):
@@ -47,7 +37,7 @@ class Result(TypedDict):
     conditions: Conditions
     note: str | None
     rate: Positive | None
-    kernels: list[Kernel] | None
+    kernels: list[KernelTable] | None
     parts: dict[str, NotNegative] | None
 
 
@@ -101,7 +91,7 @@ class Variant(TypedDict):
     stable: bool
     note: str | None
     conditions: Conditions
-    kernels: NotRequired[list[Kernel]]
+    kernels: NotRequired[list[KernelTable]]
 
 
 class Row(Variant):
@@ -110,7 +100,6 @@ class Row(Variant):
     host: Machine
 
 
-@final
 class Skipped(TypedDict):
     """A variant that a device can't run, and why."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, NotRequired, TypedDict
 
-from edgekd.document.bench import Kernel
 from edgekd.document.details import Epoch
+from edgekd.document.kernel import KernelTable
 from edgekd.document.machine import Host
 from edgekd.document.rules import Bytes, Count, Nanoseconds, NotNegative, Number, Positive, Some, closed
 
@@ -46,7 +46,7 @@ class Candidate(TypedDict):
     drop_ci95: list[Number]
     parity: Compared
     also: dict[str, OnAnother]
-    kernels: NotRequired[list[Kernel] | None]
+    kernels: NotRequired[list[KernelTable] | None]
     samples_ns: Annotated[list[Nanoseconds], Some()]
     sessions_p50_ms: list[Positive]
 

@@ -10,7 +10,6 @@ caches: the figures are then those of an app that runs one model. Copies in and 
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import io
 import itertools
@@ -21,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +30,8 @@ from edgekd.base.child_limits import Limits
 from edgekd.base.disk import disk, temporary, write_synced
 from edgekd.base.errors import EdgekdError, UsageError
 from edgekd.document import bench as documents
+from edgekd.document.kernel import KernelTable
+from edgekd.document.machine import Machine
 from edgekd.runtime import conditions, throughput
 from edgekd.runtime.backends import _base
 from edgekd.runtime.backends._base import Apart, Array, SelfTimed, Session
@@ -91,12 +92,20 @@ def measure(
     return {name: np.array(samples, np.int64) for name, samples in taken.items()}
 
 
-def summary(samples: Samples) -> dict[str, float]:
+def summary(samples: Samples) -> documents.Latency:
     """Milliseconds: ``p50 p90 p95 p99 mean std min max``. Percentiles interpolate linearly; nothing is trimmed."""
     ms = np.asarray(samples, np.float64) / 1e6
     p50, p90, p95, p99 = (float(value) for value in np.percentile(ms, [50, 90, 95, 99]))
-    spread = {"mean": float(ms.mean()), "std": float(ms.std()), "min": float(ms.min()), "max": float(ms.max())}
-    return {"p50": p50, "p90": p90, "p95": p95, "p99": p99, **spread}
+    return {
+        "p50": p50,
+        "p90": p90,
+        "p95": p95,
+        "p99": p99,
+        "mean": float(ms.mean()),
+        "std": float(ms.std()),
+        "min": float(ms.min()),
+        "max": float(ms.max()),
+    }
 
 
 def ratio_ci(a: Samples, b: Samples, seed: int = 0) -> tuple[float, tuple[float, float]]:
@@ -147,7 +156,7 @@ class BenchJob:
     candidates: Mapping[str, Mapping[str, bytes]]
     baseline: str
     inputs: Mapping[str, Array]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     batch: int | None = None
     min_samples: int = 100
     min_seconds: float = 1.0
@@ -175,11 +184,11 @@ class BenchResult:
 
     samples: Mapping[str, Samples]
     runtime: str
-    host: Mapping[str, Any]
+    host: Machine
     conditions: Conditions
     note: str | None
     rate: float | None = None
-    kernels: Sequence[Mapping[str, Any]] | None = None
+    kernels: Sequence[KernelTable] | None = None
     parts: Mapping[str, float] | None = None
 
     @property
@@ -231,9 +240,9 @@ def _rate(job: BenchJob) -> float | None:
     return throughput.rate(session, job.inputs, job.streams, job.min_seconds)
 
 
-def _kernels(job: BenchJob, backend: _base.Backend) -> list[dict[str, Any]] | None:
+def _kernels(job: BenchJob, backend: _base.Backend) -> list[KernelTable] | None:
     found = _base.kernels(backend, job.candidates[job.baseline], job.inputs) if job.profile else None
-    return None if found is None else [dataclasses.asdict(kernel) for kernel in found]
+    return None if found is None else [kernel.table for kernel in found]
 
 
 def bench_in_subprocess(job: BenchJob) -> BenchResult:
@@ -359,7 +368,7 @@ def read_job(folder: Path) -> BenchJob:
 
 def _write_result(result: BenchResult, folder: Path) -> None:
     samples = {name: values.tolist() for name, values in result.samples.items()}
-    table = {**vars(result), "samples": samples, "conditions": vars(result.conditions)}
+    table = {**vars(result), "samples": samples, "conditions": result.conditions.table}
     write_synced(folder / RESULT, json.dumps(table).encode())
 
 
@@ -377,25 +386,17 @@ def read_result(
         raise error("samples of other candidates", where=place, found=list(counts), allowed=list(job.candidates))
     if len(set(counts.values())) > 1 or counts[job.baseline] < job.min_samples:
         raise error("not equally many samples", where=place, found=counts, allowed=f"{job.min_samples} or more of each")
-    told, parts = found["conditions"], found["parts"]
-    conditions = Conditions(
-        others=told["others"],
-        stolen=told["stolen"],
-        celsius=_pair(told["celsius"]),
-        megahertz=_pair(told["megahertz"]),
-        joules=told["joules"],
-        seconds=told["seconds"],
-    )
     samples = {name: np.array(taken, np.int64) for name, taken in found["samples"].items()}
-    kernels = cast("list[dict[str, Any]] | None", found["kernels"])
     return BenchResult(
-        samples, found["runtime"], dict(found["host"]), conditions, found["note"], found["rate"], kernels, parts
+        samples,
+        found["runtime"],
+        found["host"],
+        Conditions.of(found["conditions"]),
+        found["note"],
+        found["rate"],
+        found["kernels"],
+        found["parts"],
     )
-
-
-def _pair(ends: Any) -> tuple[float, float] | None:
-    """JSON knows no tuples."""
-    return None if ends is None else (ends[0], ends[1])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from edgekd.base import host
 from edgekd.base.errors import EdgekdError
 from edgekd.document.bench import Cold
 from edgekd.document.kernel import Kernel
+from edgekd.document.machine import Told
 from edgekd.runtime import bench as benching
 from edgekd.runtime import cold, remote
 from edgekd.runtime.backends import _base
@@ -33,7 +34,7 @@ class Runner(Protocol):
     def cold(self, job: BenchJob) -> Cold:
         """The first second of a job's baseline."""
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Told:
         """``{"facts": host.facts(), "key": host.measured_key(0)}`` of that machine."""
 
 
@@ -65,7 +66,7 @@ class LocalRunner:
     def cold(self, job: BenchJob) -> Cold:
         return cold.in_subprocess(job)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Told:
         return host.told()
 
     def isa(self) -> Set[str]:
@@ -90,7 +91,7 @@ class DeviceRunner:
 
     device: str
     tell: remote.Tell
-    _facts: dict[str, Any] | None = None
+    _facts: Told | None = None
 
     def bench(self, job: BenchJob) -> BenchResult:
         with remote.Remote(find(self.device), self.tell) as there:
@@ -100,7 +101,7 @@ class DeviceRunner:
         with remote.Remote(find(self.device), self.tell) as there:
             return there.cold(job)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Told:
         """Asked once: while it runs, a device stays what it is."""
         if self._facts is None:
             with remote.Remote(find(self.device), self.tell) as there:
