@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.scores import log_softmax
+from edgekd.document.details import Bin, Sure
 
 Array = NDArray[np.float64]
 BINS = 15
 ROWS = 1024  # samples at once: scores of many items are large
 
 
-def calibration(scores: AnyArray, labels: NDArray[np.int64], bins: int = BINS) -> dict[str, Any]:
+def calibration(scores: AnyArray, labels: NDArray[np.int64], bins: int = BINS) -> Sure:
     """Whether a net is as often right as it says.
 
     ECE = sum over bins of  n_b / N * | accuracy_b - confidence_b |  (Guo et al. 2017, arXiv:1706.04599, eq. 5), over
@@ -38,16 +38,23 @@ def calibration(scores: AnyArray, labels: NDArray[np.int64], bins: int = BINS) -
     hit = scores.argmax(axis=1) == labels
     edges = np.linspace(0.0, 1.0, bins + 1)
     place = np.searchsorted(edges[1:], confidence, side="left")
-    rows, ece = [], 0.0
+    rows: list[Bin] = []
+    ece = 0.0
     for b in range(bins):
         inside = place == b
         count = int(inside.sum())
         sure, right = (float(confidence[inside].mean()), float(hit[inside].mean())) if count else (None, None)
         if sure is not None and right is not None:
             ece += count / len(scores) * abs(right - sure)
-        rows.append({"low": edges[b], "high": edges[b + 1], "count": count, "confidence": sure, "accuracy": right})
-    means = {"confidence": float(confidence.mean()), "accuracy": float(hit.mean()), "nll": float(nll.mean())}
-    return {"ece": ece, **means, "bins": rows}
+        low, high = float(edges[b]), float(edges[b + 1])
+        rows.append({"low": low, "high": high, "count": count, "confidence": sure, "accuracy": right})
+    return {
+        "ece": ece,
+        "confidence": float(confidence.mean()),
+        "accuracy": float(hit.mean()),
+        "nll": float(nll.mean()),
+        "bins": rows,
+    }
 
 
 def divergence(one: AnyArray, other: AnyArray) -> Array:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from edgekd.build.plan import CompressStep
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.document.apart import Answer, Sample
+from edgekd.document.details import Calibration, Layers, Learned
 
 MOST = 12  # samples that the two are furthest apart on
 
@@ -43,7 +43,7 @@ class Shown:
     evaluation: EvaluationSet
 
 
-def make(workspace: Workspace, trained: Mapping[str, Trained], shown: Shown) -> dict[str, Any]:
+def make(workspace: Workspace, trained: Mapping[str, Trained], shown: Shown) -> Learned:
     """``details.learned`` of report.json, but for the gain of each loss."""
     evaluation = shown.evaluation
     same = answers(evaluation.teacher("test"), workspace.heads) == answers(shown.scores, workspace.heads)
@@ -58,19 +58,23 @@ def make(workspace: Workspace, trained: Mapping[str, Trained], shown: Shown) -> 
     }
 
 
-def _calibration(workspace: Workspace, shown: Shown) -> list[dict[str, Any]] | None:
+def _calibration(workspace: Workspace, shown: Shown) -> list[Calibration] | None:
     """Of teacher and student, for each head; None without labels."""
     labels, teacher = shown.evaluation.labels["test"], shown.evaluation.teacher("test")
     if labels is None or not workspace.classifies:
         return None
-    found = []
+    by_head: list[Calibration] = []
     for name, where in columns(workspace.heads).items():
         own = labels_of(labels, workspace.heads, name)
         assert own is not None
-        nets = {"teacher": teacher, "student": shown.scores}
-        by_net = {net: similarity.calibration(scores[:, where], own) for net, scores in nets.items()}
-        found.append({"head": name if len(workspace.heads) > 1 else None, **by_net})
-    return found
+        by_head.append(
+            {
+                "head": name if len(workspace.heads) > 1 else None,
+                "teacher": similarity.calibration(teacher[:, where], own),
+                "student": similarity.calibration(shown.scores[:, where], own),
+            }
+        )
+    return by_head
 
 
 def _apart(workspace: Workspace, shown: Shown) -> list[tuple[int, float]]:
@@ -83,16 +87,14 @@ def _apart(workspace: Workspace, shown: Shown) -> list[tuple[int, float]]:
     return similarity.furthest(np.mean(by_head, axis=0), MOST)
 
 
-def _layers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> dict[str, Any]:
+def _layers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> Layers:
     """CKA of the last student before it was quantized (a quantized graph keeps no modules) and the first teacher."""
     plan = workspace.plan
     while isinstance(at := plan.steps[step], CompressStep) and at.numerics is not None:
         step = at.parent
     student, teacher = trained[step].student.module, trained["teacher"].student.module
-    return {
-        "step": step,
-        **layers.layer_similarity(student, teacher, (workspace.feed, workspace.feed_of("teacher")), workspace.terms),
-    }
+    feeds = (workspace.feed, workspace.feed_of("teacher"))
+    return layers.layer_similarity(student, teacher, feeds, workspace.terms, step)
 
 
 def samples(workspace: Workspace, shown: Shown) -> list[Sample]:

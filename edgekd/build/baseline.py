@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Mapping
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +26,7 @@ from edgekd.build.kept import document
 from edgekd.build.store import canonical, sha256
 from edgekd.build.workspace import Workspace
 from edgekd.document.details import Baseline
+from edgekd.document.report import Report
 from edgekd.learn.feed import some
 
 MOST_SAMPLES = 20_000  # of training
@@ -38,7 +37,7 @@ MOST_WEIGHTS = 3_000_000  # classes x words
 TIMED = 50  # predictions of one sample
 
 
-def make(workspace: Workspace, evaluation: EvaluationSet, *, quick: bool) -> dict[str, Any] | None:
+def make(workspace: Workspace, evaluation: EvaluationSet, *, quick: bool) -> Baseline | None:
     """``details.baseline`` of report.json; None where no plain model fits the task, or it would take long.
 
     Returns:
@@ -75,20 +74,27 @@ def make(workspace: Workspace, evaluation: EvaluationSet, *, quick: bool) -> dic
         workspace.progress({"step": "baseline", "epoch": None})
         found = _fitted(evaluation, raw[index], labels[index], texts, classes)
         kept = json.loads(workspace.store.put(key, {"baseline.json": canonical(found)})["baseline.json"])
-    return cast(dict[str, Any], kept)
+    return kept
 
 
-def _fitted(evaluation: EvaluationSet, x: AnyArray, y: NDArray[np.int64], texts: bool, classes: int) -> dict[str, Any]:
+def _fitted(evaluation: EvaluationSet, x: AnyArray, y: NDArray[np.int64], texts: bool, classes: int) -> Baseline:
     model = _texts(classes) if texts else _numbers()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # 200 rounds are what it gets
         model.fit(x, y)
     values = {
-        f"value_{split}": evaluation.value(split, _scores(model, evaluation.raw(split), classes))
+        split: evaluation.value(split, _scores(model, evaluation.raw(split), classes))
         for split in ("validation", "test")
     }
     kind = "TF-IDF of words and logistic regression" if texts else "logistic regression of the numbers as they are"
-    return {"kind": kind, "samples": len(x), **values, "size_bytes": _size(model), "p50_ms": _p50(model, x)}
+    return {
+        "kind": kind,
+        "samples": len(x),
+        "value_validation": values["validation"],
+        "value_test": values["test"],
+        "size_bytes": _size(model),
+        "p50_ms": _p50(model, x),
+    }
 
 
 def _texts(classes: int) -> Pipeline:
@@ -135,9 +141,9 @@ def _p50(model: Pipeline, x: AnyArray) -> float:
     return float(np.median(taken)) / 1e6
 
 
-def better(document: Mapping[str, Any]) -> str | None:
+def better(document: Report) -> str | None:
     """The first line of a report whose student, or teacher, a plain model beats on test; None where it does not."""
-    found = document.get("details", {}).get("baseline")
+    found = (document.get("details") or {}).get("baseline")
     if not found:
         return None
     shipped = {

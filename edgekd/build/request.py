@@ -18,6 +18,7 @@ from edgekd.base.errors import EdgekdError, IntegrityError, OutputError, RecipeE
 from edgekd.base.notes import Progress
 from edgekd.build import code_keys, step_keys
 from edgekd.build.store import Store, canonical, sha256
+from edgekd.document.report import Report
 from edgekd.runtime import bundle
 from edgekd.runtime.replay import checked
 from edgekd.runtime.steady import steadily
@@ -199,12 +200,13 @@ def candidates_of(out: Path) -> Path:
     return out.with_name(out.name + ".candidates")
 
 
-def is_explained(report: Mapping[str, Any]) -> bool:
+def is_explained(report: Report) -> bool:
     """Whether a report says what each loss is worth."""
-    return bool(((report.get("details") or {}).get("learned") or {}).get("losses"))
+    learned = (report.get("details") or {}).get("learned")
+    return learned is not None and bool(learned.get("losses"))
 
 
-def standing(request: BuildRequest) -> Mapping[str, Any] | None:
+def standing(request: BuildRequest) -> Report | None:
     """The report of the bundle at ``out`` where it is the one that this request would make, else None.
 
     With ``keep_candidates`` the build runs again (from the cache), for their files; with ``explain`` where its report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +18,13 @@ from rich.text import Text
 from rich.tree import Tree
 
 from edgekd.base import disk
-from edgekd.base.notes import of_report
 from edgekd.base.printable import all_printable, printable
+from edgekd.document.bench import Comparison, DeviceResult, Latency, Variant
+from edgekd.document.candidate import Candidate
+from edgekd.document.commands import Check, Doctor, Inspection, Plan, TargetRow
+from edgekd.document.kernel import KernelTable
+from edgekd.document.report import Report, Target, notes_of
+from edgekd.document.tune import Tune
 
 SHIPS, INSIDE, OUTSIDE = "✅", "❎", "❌"
 
@@ -112,7 +117,7 @@ class ProgressBars:
             bars.update(task, note=note)
 
 
-def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> RenderableType:
+def build_table(report: Report, out: Path, *, cached: bool) -> RenderableType:
     """The table that a build ends with, and the next commands to type."""
     metric = str(report["metric"])
     table = Table(title=f"{report['name']}: {metric} on validation and test", title_justify="left", title_style="bold")
@@ -123,7 +128,7 @@ def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> Render
         if stage["name"] in ("teacher", "student"):
             value = (f"{stage['value_validation']:.4f}", f"{stage['value_test']:.4f}")
             table.add_row(stage["name"], f"{stage['params']:,}", size(stage["size_bytes"]), *value, "", "", "", "")
-    plain = report.get("details", {}).get("baseline")
+    plain = (report.get("details") or {}).get("baseline")
     if plain:
         value = (f"{plain['value_validation']:.4f}", f"{plain['value_test']:.4f}")
         took = f"{plain['p50_ms']:.3g} ms"
@@ -133,18 +138,19 @@ def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> Render
         table.add_row(Text(name, style="bold"))
         for candidate in target["candidates"]:
             table.add_row(*_candidate_row(candidate, target))
-    lines: list[RenderableType] = [Text(plain["told"], style="yellow")] if plain and plain.get("told") else []
+    better = plain.get("told") if plain else None
+    lines: list[RenderableType] = [Text(better, style="yellow")] if better else []
     lines.append(table)
     for name, target in report["targets"].items():
         lines.append(f"{name}: {target['shipped'] or 'nothing'} ships: {target['reason']}")
         if tokens := target.get("timed_length"):
-            took = target.get("preprocess_ms")  # missing in a report of 0.1
-            adds = "" if took is None else f"; the tokenizer adds {milliseconds(took)} in Python"
+            preprocess_ms = target.get("preprocess_ms")  # missing in a report of 0.1
+            adds = "" if preprocess_ms is None else f"; the tokenizer adds {milliseconds(preprocess_ms)} in Python"
             lines.append(f"  p50 is of {tokens} tokens{adds}")
         if target["shipped"]:  # else the reason holds every verdict
             refused = (c for c in target["candidates"] if c.get("verdict") not in (None, "", "ships"))
             lines += [f"  not {c['name']}: {c['verdict']}" for c in refused]
-    lines += [Text(f"note: {note}", style="yellow") for note in of_report(report)]
+    lines += [Text(f"note: {note}", style="yellow") for note in notes_of(report)]
     if not report["shippable"]:
         lines.append(Text("--quick: one epoch on few samples; not shippable", style="yellow"))
     first = "nothing to do: this bundle stands already" if cached else "wrote the bundle"
@@ -156,7 +162,7 @@ def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> Render
     return Group(*lines)
 
 
-def _candidate_row(candidate: Mapping[str, Any], target: Mapping[str, Any]) -> Sequence[str]:
+def _candidate_row(candidate: Candidate, target: Target) -> Sequence[str]:
     mark = SHIPS if candidate["name"] == target["shipped"] else INSIDE if not candidate.get("outside") else OUTSIDE
     latency, speedup = candidate["latency_ms"], candidate["speedup_vs_fp32"]
     return (
@@ -172,7 +178,7 @@ def _candidate_row(candidate: Mapping[str, Any], target: Mapping[str, Any]) -> S
     )
 
 
-def tune_table(found: Mapping[str, Any]) -> RenderableType:
+def tune_table(found: Tune) -> RenderableType:
     """The front that a search found, and the next commands to type."""
     counts = f"{len(found['trials'])} trials, {len(found['front'])} that nothing beats in all three"
     table = Table(title=f"{found['name']}: {counts}", title_justify="left", title_style="bold")
@@ -182,6 +188,7 @@ def tune_table(found: Mapping[str, Any]) -> RenderableType:
     first = [number for number, trial in trials.items() if trial["as_is"] and trial["result"]]
     for number in dict.fromkeys([*found["front"], *first]):
         result = trials[number]["result"]
+        assert result is not None  # of the front, and of those that have one
         met = not result["missed"] and not result["gate"]
         mark = SHIPS if number == found["chosen"] else INSIDE if met else OUTSIDE
         name = f"{number} (the recipe as it is)" if trials[number]["as_is"] else str(number)
@@ -199,7 +206,7 @@ def tune_table(found: Mapping[str, Any]) -> RenderableType:
     return Group(*lines)
 
 
-def plan_tree(found: Mapping[str, Any]) -> RenderableType:
+def plan_tree(found: Plan) -> RenderableType:
     """The tree of steps: what is shared, what forks, what is cached, what it costs."""
     tree = Tree(Text(f"{found['name']}  ->  {', '.join(found['targets'])}", style="bold"))
     places: list[Tree] = [tree]
@@ -239,7 +246,7 @@ def milliseconds(value: float) -> str:
     return f"{value:.3g} ms" if value >= 0.1 else f"{value * 1e3:.3g} us"
 
 
-def bench_table(devices: Sequence[Mapping[str, Any]]) -> RenderableType:
+def bench_table(devices: Sequence[DeviceResult]) -> RenderableType:
     """Latencies of a bundle's variants, by device."""
     several = len(devices) > 1
     where = "" if several else f" on {'this machine' if devices[0]['device'] == 'local' else devices[0]['device']}"
@@ -253,12 +260,12 @@ def bench_table(devices: Sequence[Mapping[str, Any]]) -> RenderableType:
         first = [found["device"]] if several else []
         for name, row in found["variants"].items():
             about = f"{found['device']}: {name}" if several else name
-            if "skipped" in row:
+            if "latency_ms" not in row:
                 notes.append(f"{about}: skipped: {row['skipped']}")
                 continue
             table.add_row(*first, name, *_measured_row(row))
-            if row.get("parts_ms"):
-                parts = ", ".join(f"{part} {milliseconds(ms)}" for part, ms in row["parts_ms"].items())
+            if measured_parts := row["parts_ms"]:
+                parts = ", ".join(f"{part} {milliseconds(ms)}" for part, ms in measured_parts.items())
                 notes.append(f"{about}: of a run: {parts}")
             if row["note"]:
                 notes.append(Text(f"{about}: not stable: {row['note']}", style="yellow"))
@@ -268,16 +275,19 @@ def bench_table(devices: Sequence[Mapping[str, Any]]) -> RenderableType:
     return Group(table, *notes, f"{inside}starting Python, loading the runtime, compiling and the first answer.")
 
 
-def _measured_row(row: Mapping[str, Any]) -> list[str]:
-    times = [milliseconds(row["latency_ms"][key]) for key in ("p50", "p90", "p99")]
-    cold = row["cold"]
-    start = milliseconds(sum(cold[key] for key in ("start_ms", "open_ms", "first_ms")))
+def _measured_row(row: Variant) -> list[str]:
+    times, cold = _times(row["latency_ms"]), row["cold"]
+    start = milliseconds(cold["start_ms"] + cold["open_ms"] + cold["first_ms"])
     sizes = [size(cold["peak_memory_bytes"]), size(row["size_bytes"])]
     rate = f"{row['throughput']:.0f}"
     return [row["runtime"], row["numerics"], str(row["batch"]), *times, rate, start, *sizes, str(row["samples"])]
 
 
-def _kernel_table(about: str, kernels: Sequence[Mapping[str, Any]]) -> Table:
+def _times(latency: Latency) -> list[str]:
+    return [milliseconds(latency["p50"]), milliseconds(latency["p90"]), milliseconds(latency["p99"])]
+
+
+def _kernel_table(about: str, kernels: Sequence[KernelTable]) -> Table:
     """What the runtime runs, the slowest first."""
     table = Table(title=f"{about}: what it runs, by the runtime's own profiler", title_justify="left")
     for column in ("kernel", "op", "computes in", "us"):
@@ -288,15 +298,14 @@ def _kernel_table(about: str, kernels: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def compare_table(found: Mapping[str, Any]) -> RenderableType:
+def compare_table(found: Comparison) -> RenderableType:
     """Two bundles in turns."""
     table = Table(title=f"A and B in turns on {found['device']}, {found['runtime']}", title_justify="left")
     for column in ("", "bundle", "variant", "numerics", "p50", "p90", "p99", "size"):
         table.add_column(column, justify="left" if column in ("", "bundle", "variant", "numerics") else "right")
-    for name in ("a", "b"):
-        row = found[name]
-        times = (milliseconds(row["latency_ms"][key]) for key in ("p50", "p90", "p99"))
-        table.add_row(name.upper(), row["bundle"], row["target"], row["numerics"], *times, size(row["size_bytes"]))
+    for name, row in (("A", found["a"]), ("B", found["b"])):
+        times = _times(row["latency_ms"])
+        table.add_row(name, row["bundle"], row["target"], row["numerics"], *times, size(row["size_bytes"]))
     low, high = found["ci95"]
     interval = f"95 % interval {low:.3f} to {high:.3f}; {found['samples']} runs"
     said = f"A takes {found['ratio']:.3f} times as long as B ({interval})"
@@ -304,7 +313,7 @@ def compare_table(found: Mapping[str, Any]) -> RenderableType:
     return Group(table, said, *notes)
 
 
-def checks_table(checks: Sequence[Mapping[str, Any]]) -> RenderableType:
+def checks_table(checks: Sequence[Check]) -> RenderableType:
     """What ``verify`` did."""
     return Group(
         *(
@@ -314,7 +323,7 @@ def checks_table(checks: Sequence[Mapping[str, Any]]) -> RenderableType:
     )
 
 
-def inspection_table(found: Mapping[str, Any]) -> RenderableType:
+def inspection_table(found: Inspection) -> RenderableType:
     """What is in a bundle or a model file."""
     lines: list[RenderableType] = [Text(str(found["path"]), style="bold")]
     lines += [f"{key}: {value}" for key, value in found["about"].items()]
@@ -323,12 +332,12 @@ def inspection_table(found: Mapping[str, Any]) -> RenderableType:
         for column in ("op", "count", "int8"):
             table.add_column(column, justify="left" if column == "op" else "right")
         for row in model["ops"]:
-            table.add_row(row["op"], *("" if row[key] is None else str(row[key]) for key in ("count", "quantized")))
+            table.add_row(row["op"], *("" if n is None else str(n) for n in (row["count"], row["quantized"])))
         lines.append(table)
     return Group(*lines)
 
 
-def targets_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+def targets_table(rows: Sequence[TargetRow]) -> RenderableType:
     """Each target, whether this machine can run it, and why not."""
     table = Table()
     for column in ("target", "backend", "candidates", "runs here", "what it is"):
@@ -339,7 +348,7 @@ def targets_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     return table
 
 
-def doctor(found: Mapping[str, Any]) -> RenderableType:
+def doctor(found: Doctor) -> RenderableType:
     """Host, runtimes, clashes."""
     facts = found["host"]
     lines: list[RenderableType] = [

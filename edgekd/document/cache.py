@@ -14,8 +14,8 @@ class Batch(TypedDict):
     """What a file says in another batch."""
 
     max_abs_diff: NotNegative | None
-    mean: Number
-    clearly_differs: NotNegative | None
+    mean: Number | None
+    clearly_differs: NotNegative
 
 
 class Compared(TypedDict):
@@ -25,8 +25,8 @@ class Compared(TypedDict):
     max_abs_diff: NotNegative | None
     samples: Count
     score_range: NotNegative
-    mean: Number
-    clearly_differs: NotNegative | None
+    mean: Number | None
+    clearly_differs: NotNegative
     batches: dict[str, Batch]
 
 

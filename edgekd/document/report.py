@@ -93,6 +93,11 @@ class Report(TypedDict):
     details: NotRequired[Details]
 
 
+def notes_of(report: Report) -> list[str]:
+    """All notes of a report, and what its host says of an unquiet machine."""
+    return [*(report.get("details") or {}).get("notes", ()), *filter(None, [report["host"].get("note")])]
+
+
 def contradictions(report: Report) -> Iterator[tuple[str, str]]:
     """Places whose parts do not fit each other, and what they must be; none in what a build writes."""
     details = report.get("details") or {}

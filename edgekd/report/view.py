@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgekd.base import recipe_files
-from edgekd.base.notes import of_report
 from edgekd.decide.budget import is_met
+from edgekd.document.report import notes_of
 from edgekd.report import svg, text
 from edgekd.report.text import MetricText
 
@@ -52,7 +52,7 @@ def page(report: Table, extras: Table) -> dict[str, Any]:
         "baseline": plain(extras.get("baseline"), metric),
         "kept": _kept(extras.get("kept")),
         "compression": [_taken(row) for row in extras.get("compression") or ()],
-        "notes": of_report(report),
+        "notes": notes_of(report),
         "host": _host(report["host"]),
         "versions": {k: v for k, v in (report["host"].get("versions") or {}).items() if v is not None},
         "embed": _embed(report),
