@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict, final
 
 from edgekd.document.kernel import KernelTable
 from edgekd.document.machine import Machine
@@ -100,6 +100,7 @@ class Row(Variant):
     host: Machine
 
 
+@final
 class Skipped(TypedDict):
     """A variant that a device can't run, and why."""
 

@@ -21,13 +21,13 @@ LETTERS, NUMBERS = 600, 40  # what is shown of a text and of a row of numbers
 COLUMNS, HEIGHT = 240, 48  # of a sound
 
 
-def cards(samples: Sequence[Sample]) -> list[dict[str, Any]]:
+def cards(samples: Sequence[Sample]) -> list[dict[str, object]]:
     """What the page says of each sample."""
     drawn = pictures([sample.raw for sample in samples])
     return [{**_card(sample), "picture": picture} for sample, picture in zip(samples, drawn, strict=True)]
 
 
-def _card(sample: Sample) -> dict[str, Any]:
+def _card(sample: Sample) -> dict[str, object]:
     def written(value: float) -> str:
         if not sample.shares:
             return text.significant(value)

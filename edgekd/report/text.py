@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from edgekd.document.report import Report, Target
 
 NBSP = "\u00a0"
 NONE = "–"
@@ -74,7 +75,7 @@ class MetricText:
     decimals: int = 1
 
     @classmethod
-    def of(cls, report: Mapping[str, Any]) -> MetricText:
+    def of(cls, report: Report) -> MetricText:
         """The metric of a report, as fine as its smaller deciding split resolves."""
         sizes = report["split_sizes"]
         fewest = min((sizes[name] for name in ("validation", "test") if sizes.get(name)), default=0)
@@ -107,7 +108,7 @@ class MetricText:
         return f"{written} {'above' if gap > 0 else 'below'} {name}"
 
 
-def of_tokens(target: Mapping[str, Any], p50_ms: float) -> str:
+def of_tokens(target: Target, p50_ms: float) -> str:
     """``10 tokens; with the tokenizer, in Python, 0.9 ms``: what a text student's p50 is of; else nothing."""
     if "timed_length" not in target:
         return ""
@@ -117,7 +118,7 @@ def of_tokens(target: Mapping[str, Any], p50_ms: float) -> str:
     return f"{told}; with the tokenizer, in Python, {milliseconds(p50_ms + target['preprocess_ms'])}"
 
 
-def asking(report: Mapping[str, Any]) -> Sequence[str]:
+def asking(report: Report) -> Sequence[str]:
     """Lines of an app that asks ``model`` about ``x``."""
     details = report.get("details") or {}
     if report["metric"] == "mse":  # values: predict would tell of classes
