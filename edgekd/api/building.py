@@ -24,7 +24,7 @@ from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.spec import recipe as recipes
 
 # What a build of objects starts from; the caller's own tables go over it.
-OBJECTS: dict[str, Any] = {
+OBJECTS: dict[str, object] = {
     "name": "student",
     "data": {"source": "objects"},
     "teacher": {"model": {"kind": "object"}},
@@ -39,15 +39,15 @@ OBJECTS: dict[str, Any] = {
 
 @in_python()
 def build(
-    recipe: str | Path | Mapping[str, Any] | None = None,
+    recipe: str | Path | Mapping[str, object] | None = None,
     *,
     targets: Sequence[str] = (),
     out: str | Path | None = None,
     teacher: nn.Module | None = None,
     student: nn.Module | None = None,
-    data: Any = None,
+    data: object = None,
     classes: Sequence[str] | None = None,
-    budget: Mapping[str, Any] | None = None,
+    budget: Mapping[str, object] | None = None,
     settings: Sequence[str] = (),
     quick: bool = False,
     overwrite: bool = False,
@@ -103,9 +103,9 @@ def build(
 
 
 def _table(
-    recipe: str | Path | Mapping[str, Any] | None,
+    recipe: str | Path | Mapping[str, object] | None,
     given: Objects,
-    budget: Mapping[str, Any] | None,
+    budget: Mapping[str, object] | None,
     settings: Sequence[str] = (),
 ) -> str | Mapping[str, Any] | None:
     """What ``request.make`` reads: a name, or the caller's table over the defaults for objects, settings applied."""
@@ -127,7 +127,7 @@ def _table(
 
 def _defaults(given: Objects, top: Mapping[str, Any]) -> dict[str, Any]:
     labelled = given.dataset is None or given.dataset.train.y is not None
-    own: dict[str, Any] = {} if labelled else {"losses": [{"kind": "kl", "temperature": 4.0}]}
+    own: dict[str, object] = {} if labelled else {"losses": [{"kind": "kl", "temperature": 4.0}]}
     if "from_teacher" in (top.get("student") or {}):
         own["student"] = {}
     return {**OBJECTS, **own}
@@ -152,7 +152,7 @@ def _check_complete(table: Mapping[str, Any], given: Objects) -> None:
         raise UsageError("missing", where="data", allowed="(train, validation, test), or [data] in the recipe")
 
 
-def _objects_key(given: Objects, table: Any) -> str:
+def _objects_key(given: Objects, table: object) -> str:
     """What identifies the networks: see ``network_key``; "" where none was given."""
     found = {
         role: network_key.fingerprint(module, _example(given.dataset, table, role))
@@ -162,7 +162,7 @@ def _objects_key(given: Objects, table: Any) -> str:
     return sha256(canonical(found)) if found else ""
 
 
-def _example(dataset: Dataset | None, table: Any, role: str) -> tuple[torch.Tensor, ...] | None:
+def _example(dataset: Dataset | None, table: object, role: str) -> tuple[torch.Tensor, ...] | None:
     """Two samples as a network is shown them; None where the data is the recipe's, and read later."""
     if dataset is None:
         return None

@@ -64,7 +64,7 @@ class Ended:
     code: int
     stderr: str
     at: str = ""
-    answer: Any = None
+    answer: object = None
     error: EdgekdError | None = None
 
     def hold(self, where: str) -> None:
@@ -86,7 +86,7 @@ class Ended:
         return _place(where, self.at)
 
 
-def ask(module: str, request: Mapping[str, Any], limits: Limits, where: str) -> Any:
+def ask(module: str, request: Mapping[str, object], limits: Limits, where: str) -> Any:
     """What a module of edgekd's answers to a request in a child; see ``confined.serve``.
 
     Args:
@@ -157,7 +157,7 @@ class _Child:
 
     def hear(self) -> Ended:
         """Listen until it ends."""
-        answer: Any = None
+        answer: object = None
         error: EdgekdError | None = None
         for message in self._messages():
             self.heard = time.monotonic()
@@ -257,7 +257,7 @@ class _Child:
                 return found
         raise self._no_answer(line)
 
-    def _error(self, told: dict[str, Any]) -> EdgekdError:
+    def _error(self, told: dict[str, object]) -> EdgekdError:
         try:
             return errors.from_dict(reader.check(told, Failure, self.where), IntegrityError)
         except IntegrityError:

@@ -14,7 +14,7 @@ import edgekd
 
 
 class _Callable(types.ModuleType):
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         return edgekd.fetch(self.__name__.rpartition(".")[2])(*args, **kwargs)
 
 

@@ -105,7 +105,7 @@ class Shown(str):
         return str(self)
 
 
-def _written(value: Any) -> Any:
+def _written(value: object) -> Any:
     """Texts as Unicode: names of files may hold halves of characters."""
     if isinstance(value, list):
         return [_written(inner) for inner in value]
@@ -217,7 +217,7 @@ class GateError(EdgekdError):
     """A wish of the budget, or parity, was missed; nothing is published. ``report``: the build's report.json."""
 
     exit_code = 3
-    report: Mapping[str, Any] | None = None
+    report: Mapping[str, object] | None = None
 
 
 class DivergedError(EdgekdError):

@@ -7,9 +7,8 @@ told once as it is found, and stands in ``report.json`` as ``details.notes``, on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
-Progress = Callable[[dict[str, Any]], None]  # who is told how far something is, as events
+Progress = Callable[[dict[str, object]], None]  # who is told how far something is, as events
 
 
 def tell(progress: Progress, notes: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from edgekd.base.errors import RecipeError
 
 
-def plain(value: Any, where: str = "") -> Any:
+def plain(value: object, where: str = "") -> Any:
     """A value of a recipe as JSON has it, and no two of them alike.
 
     What JSON has not is a text with a tag, such as ``"!float inf"`` and ``"!date 2020-01-01"``; a text that begins so

@@ -186,7 +186,7 @@ def _check_value(key: str, value: Any, where: str) -> None:
         raise RecipeError("would divide by zero", where=where, found=value)
 
 
-def _check_text(key: str, value: Any, where: str) -> None:
+def _check_text(key: str, value: object, where: str) -> None:
     if key == "vocabulary":
         if not isinstance(value, list | tuple) or not all(isinstance(token, str) for token in value):
             raise RecipeError("malformed", where=where, found=value, allowed="a list of tokens")
@@ -227,7 +227,7 @@ def _check_numbers(batch: AnyArray, ops: Ops) -> None:
         raise DataError("texts need the op wordpiece", where="preprocess", found=found, allowed=allowed)
 
 
-def batched(x: Any, sample_shape: Sequence[int]) -> tuple[AnyArray, bool]:
+def batched(x: object, sample_shape: Sequence[int]) -> tuple[AnyArray, bool]:
     """One raw sample, or a batch of them, as a batch; and whether it was one.
 
     A sample of one channel may be H x W or H x W x 1. The shape () is that of a text: a str, or a list of them.
@@ -257,14 +257,14 @@ def batched(x: Any, sample_shape: Sequence[int]) -> tuple[AnyArray, bool]:
     raise UsageError("wrong shape", where="predict", found=array.shape, allowed=f"{text}, or a batch (N first)")
 
 
-def _texts(x: Any) -> AnyArray:
+def _texts(x: object) -> AnyArray:
     given = [x] if isinstance(x, str) else x.tolist() if isinstance(x, np.ndarray) else x
     if not isinstance(given, list | tuple) or not all(isinstance(text, str) for text in given):
         raise UsageError("not a text", where="predict", found=x, allowed="a str, or a list of them")
     return np.array(given, dtype=object)  # as str each text would take the room of the longest
 
 
-def clips(x: Any, length: int) -> tuple[AnyArray, bool]:
+def clips(x: object, length: int) -> tuple[AnyArray, bool]:
     """One clip of any length, (N, T) of one length, or a list of clips, as (N, length); and whether it was one.
 
     Raises:

@@ -27,7 +27,7 @@ ALONE = 4  # samples that are asked one by one
 SHARE = 1e-3  # of the range of the scores; kernels of different batches differ by about 1e-6 of it
 FAR = 100.0  # times the values of a sample: the outlier
 
-Rows = dict[str, tuple[Any, Any]]
+Rows = dict[str, tuple[object, object]]
 
 
 def dependence(module: nn.Module, feed: Feed, where: str) -> str | None:

@@ -193,7 +193,7 @@ class _Planner:
         schedule = compression.training(self._fine_tuning(scheme))
         # How a runtime fuses additions concerns the file alone: the training is shared.
         rounding = scheme.model_dump(exclude={"residual", "tolerance"}) if scheme else None
-        wants: list[Any] = [rounding or multiple]
+        wants: list[object] = [rounding or multiple]
         if change.timed:  # its clock is the target's, and the code that times
             threads = int(target.options.get("threads", 1))
             wants += [step_keys.measured(target), host.measured_key(threads), code_keys.own("measure")]

@@ -29,7 +29,7 @@ from edgekd.spec.recipe import Recipe
 from edgekd.spec.target import Target
 
 
-def silent(event: dict[str, Any]) -> None:
+def silent(event: dict[str, object]) -> None:
     """Progress that nobody watches."""
 
 
@@ -52,7 +52,7 @@ class BuildRequest:
     recipe: Recipe
     file: str
     targets: tuple[Target, ...]
-    source: Any
+    source: object
     data: str
     out: Path
     store: Store
@@ -68,7 +68,7 @@ class BuildRequest:
 
 
 def make(
-    recipe: str | Mapping[str, Any] | None,
+    recipe: str | Mapping[str, object] | None,
     targets: Sequence[str] = (),
     settings: Sequence[str] = (),
     *,

@@ -41,12 +41,12 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
     )
 
 
-def key(step: str, *parts: Any) -> str:
+def key(step: str, *parts: object) -> str:
     """The key of a step, of a kind that ``code_keys.STEPS`` names."""
     return digest(code_keys.own(step), code_keys.versions(step), code_keys.of_users(list(parts)), *parts)
 
 
-def digest(*parts: Any) -> str:
+def digest(*parts: object) -> str:
     """SHA-256 of plain data."""
     return sha256(canonical(plain(list(parts))))
 

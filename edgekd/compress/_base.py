@@ -72,7 +72,7 @@ class Pass(Protocol):
     def apply(self, student: Student, context: Context) -> Student:
         """A new Student (the input is left as it was) whose last lineage record replays the change."""
 
-    def replay(self, student: Student, record: dict[str, Any]) -> Student:
+    def replay(self, student: Student, record: dict[str, object]) -> Student:
         """The structure that ``apply`` gave, from its record; weights are loaded afterwards by the caller."""
 
     def begin_epoch(self, student: Student, epoch: int, epochs: int) -> None:

@@ -187,7 +187,7 @@ def _bounded(graph: Any) -> Any:
         for dep in node.dependencies:
             dep.index_mapping = _Bounded(most, visits, dep.index_mapping)
 
-    def find(*args: Any) -> Any:
+    def find(*args: object) -> Any:
         visits.count = 0
         return find_group(*args)
 
@@ -245,7 +245,7 @@ def _groups(module: nn.Module, student: Student) -> tuple[dict[str, Any], dict[s
     names = {layer: path for path, layer in module.named_modules()}
     ignored = set(heads(student.with_module(module)))
     seen: set[nn.Module] = set()
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     whole: dict[str, str] = {}
     for layer in _layers(graph):
         if layer in seen | ignored or layer not in names:
@@ -337,7 +337,7 @@ def _parts(group: Any) -> int:
     return max(found)
 
 
-def _magnitudes(found: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _magnitudes(found: Mapping[str, object]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Of each group; and why others have none: numbered past their end (a shortcut padded with channels), or with a
     norm over more than channels.
     """
@@ -351,7 +351,7 @@ def _magnitudes(found: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, 
     return scores, unknown
 
 
-def _magnitude(group: Any) -> Tensor:
+def _magnitude(group: object) -> Tensor:
     """Squared norms of the weights of each channel over all layers of a group, over their mean (Li et al. 2017)."""
     found: Tensor = torch_pruning.importance.GroupMagnitudeImportance(p=2)(group)
     return found.view(_parts(group), -1).mean(0).cpu()

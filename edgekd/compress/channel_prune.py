@@ -143,7 +143,7 @@ class ChannelPrune(Structural):
     def _first(self, student: Student, groups: Sequence[Group]) -> dict[str, Any]:
         """How wide the network was before the first of the steps, and which share of its latency is left."""
         last = student.lineage[-1] if student.lineage and self.step > 1 else {}
-        found: dict[str, Any] = last.get("first", {"widths": {g.path: g.size for g in groups}, "share": 1.0})
+        found: dict[str, object] = last.get("first", {"widths": {g.path: g.size for g in groups}, "share": 1.0})
         times = last.get("latency_ms")
         return {**found, "share": found["share"] * times["pruned"] / times["dense"]} if times else found
 
@@ -174,7 +174,7 @@ class ChannelPrune(Structural):
                 _groups.cut(student, {g.path: g.least(stay.get(g.path, g.size)) for g in groups})[0]
             )
 
-        about: dict[str, Any] = {}
+        about: dict[str, object] = {}
         if self.scope == "latency":
             allowed = {
                 g.path: sorted({*range(g.fewest(self.keep, step), g.size, step), g.size})

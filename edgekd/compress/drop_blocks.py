@@ -80,7 +80,7 @@ class DropBlocks(Structural):
         """The shallower student; its record holds the blocks that are gone, and what was measured."""
         found = blocks(student)
         lost = _losses(student, context, found)
-        record: dict[str, Any] = {"kind": "drop_blocks", "lost": lost}
+        record: dict[str, object] = {"kind": "drop_blocks", "lost": lost}
         if self.latency is None:
             count = self.count or max(1, math.ceil(len(found) * (self.ratio or 0.5) - 0.5))  # to the nearest
             gone = _in_turn(student, sorted(found, key=lost.__getitem__))[:count]
@@ -106,7 +106,7 @@ def blocks(student: Student) -> list[str]:
     network = bare(taps.network(module := _still(student)))
     same: set[nn.Module] = set()
 
-    def look(part: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+    def look(part: nn.Module, args: tuple[object, ...], out: object) -> None:
         given, made = (args or (None,))[0], _tensor(out)
         if isinstance(given, Tensor) and made is not None and given.shape == made.shape and given.dtype == made.dtype:
             same.add(part)
@@ -150,12 +150,12 @@ def _still(student: Student) -> nn.Module:
     return evaluated(nets.twin(student.module)).requires_grad_(False)
 
 
-def _tensor(out: Any) -> Tensor | None:
+def _tensor(out: object) -> Tensor | None:
     found = out[0] if isinstance(out, tuple) and out else out
     return found if isinstance(found, Tensor) else None
 
 
-def _skip(block: nn.Module, args: tuple[Any, ...], out: Any) -> Any:
+def _skip(block: nn.Module, args: tuple[object, ...], out: object) -> Any:
     """What a block that is not there would give: what it is given."""
     return (args[0], *out[1:]) if isinstance(out, tuple) else args[0]
 

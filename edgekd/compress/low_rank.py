@@ -146,7 +146,7 @@ class Factors(nn.Sequential):
         return super().__getattr__(name) if name in parts or not hasattr(part, name) else getattr(part, name)
 
 
-def _nothing(layer: nn.Module, args: Any) -> None:
+def _nothing(layer: nn.Module, args: object) -> None:
     return None
 
 
@@ -300,7 +300,7 @@ def _pair(layer: nn.Module, rank: int) -> Factors:
         return Factors(first, nn.Linear(rank, layer.out_features, bias=layer.bias is not None))
     assert isinstance(layer, nn.Conv2d)
     kernel, stride, padding, dilation = layer.kernel_size, layer.stride, layer.padding, layer.dilation
-    size: Any = kernel
+    size: object = kernel
     made = Factors(
         nn.Conv2d(layer.in_channels, rank, size, stride, padding, dilation, bias=False),  # type: ignore[arg-type]
         nn.Conv2d(rank, layer.out_channels, 1, bias=layer.bias is not None),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import preprocess
 from edgekd.base.arrays import AnyArray
-from edgekd.base.preprocess import Inputs
+from edgekd.base.preprocess import Inputs, Ops
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.views import Views
 from edgekd.spec.recipe import Augment
@@ -40,7 +39,12 @@ class Feed:
     """
 
     def __init__(
-        self, dataset: Dataset, ops: Sequence[Mapping[str, Any]], augment: Augment, seed: int, limit: int | None = None
+        self,
+        dataset: Dataset,
+        ops: Sequence[Mapping[str, object]],
+        augment: Augment,
+        seed: int,
+        limit: int | None = None,
     ) -> None:
         self._splits = {name: _part(split, limit) for name, split in dataset.splits.items()}
         self._whole, self._limit = {name: len(split) for name, split in dataset.splits.items()}, limit

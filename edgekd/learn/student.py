@@ -71,7 +71,7 @@ class Student:
         named = kinds.index(inspect.Parameter.VAR_POSITIONAL)
         return (*found[:named], found[named:])
 
-    def with_module(self, module: nn.Module, record: dict[str, Any] | None = None) -> Student:
+    def with_module(self, module: nn.Module, record: dict[str, object] | None = None) -> Student:
         """The same signature around another module; ``record`` is appended to the lineage."""
         return replace(self, module=module, lineage=(*self.lineage, record) if record else self.lineage)
 
@@ -109,7 +109,7 @@ def of_training(found: Any, heads: Sequence[str]) -> torch.Tensor:
     return joined(list(named.values() if isinstance(found, Mapping) else found)[: len(heads)])
 
 
-def are_probabilities(found: Any, sizes: Sequence[int]) -> bool:
+def are_probabilities(found: object, sizes: Sequence[int]) -> bool:
     """Whether a network's answers, one tensor or one a head, are softmaxed: rows >= 0 that sum to 1 within 1e-3."""
     parts = [found] if isinstance(found, torch.Tensor) else found
     if not isinstance(parts, Sequence) or not all(isinstance(p, torch.Tensor) and p.ndim == 2 for p in parts):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +61,7 @@ class Evaluator:
         said = [plugins.call_user(self.metric.per_sample, "metric", part, wanted[name], raw) for name, part in parts]
         return np.mean([self._checked(values, scores, (len(scores),)) for values in said], axis=0)
 
-    def _checked(self, said: Any, scores: Scores, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    def _checked(self, said: object, scores: Scores, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """What the metric said, which may be a user's: numbers, finite where the scores are.
 
         Raises:

@@ -23,14 +23,14 @@ def keys(value: Any, allowed: Collection[str], where: str) -> None:
             raise IntegrityError("a key is missing", where=where, found=sorted(value), allowed=allowed)
 
 
-def table_at(value: Any, where: str) -> dict[str, Any]:
+def table_at(value: object, where: str) -> dict[str, Any]:
     """A table."""
     if not isinstance(value, dict):
         raise IntegrityError("not a table", where=where, found=type(value).__name__)
     return value
 
 
-def listed(value: Any, where: str) -> list[Any]:
+def listed(value: object, where: str) -> list[Any]:
     """A list."""
     if not isinstance(value, list):
         raise IntegrityError("not a list", where=where, found=type(value).__name__)

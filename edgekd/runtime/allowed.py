@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from edgekd.base.errors import EdgekdError, IntegrityError
 from edgekd.runtime.backends._base import PLUGIN
@@ -23,7 +22,7 @@ class Whole:
     low: int
     high: int
 
-    def takes(self, value: Any) -> bool:
+    def takes(self, value: object) -> bool:
         """Whether a value is allowed."""
         return type(value) is int and self.low <= value <= self.high
 
@@ -37,7 +36,7 @@ class Choice:
 
     values: tuple[str | bool, ...]
 
-    def takes(self, value: Any) -> bool:
+    def takes(self, value: object) -> bool:
         """Whether a value is allowed."""
         return any(type(value) is type(one) and value == one for one in self.values)
 
@@ -52,7 +51,7 @@ class Text:
     pattern: str
     words: str
 
-    def takes(self, value: Any) -> bool:
+    def takes(self, value: object) -> bool:
         """Whether a value is allowed."""
         return isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
 
@@ -121,7 +120,7 @@ def check_files(kind: str, names: Sequence[str], where: str) -> None:
             raise IntegrityError(f"not a file that {kind} opens", where=where, found=name, allowed=FILES[kind])
 
 
-def check(kind: str, options: Mapping[str, Any], where: str, error: type[EdgekdError] = IntegrityError) -> None:
+def check(kind: str, options: Mapping[str, object], where: str, error: type[EdgekdError] = IntegrityError) -> None:
     """Raise where a bundle may not ask for this.
 
     Args:
@@ -140,7 +139,7 @@ def check(kind: str, options: Mapping[str, Any], where: str, error: type[EdgekdE
     _check(options, OPTIONS[kind], f"{where}: options", error)
 
 
-def _check(found: Any, rules: Mapping[str, Rule], where: str, error: type[EdgekdError]) -> None:
+def _check(found: object, rules: Mapping[str, Rule], where: str, error: type[EdgekdError]) -> None:
     if not isinstance(found, Mapping):
         raise error("not a table", where=where, found=found)
     for name, value in found.items():

@@ -41,7 +41,7 @@ SLACK = 0.05  # of a probability, where but the best class's is written down
 ROUNDED, TINY = 1e-5, 1e-30
 
 
-def written(samples: Sequence[Any], heads: Heads, said: Mapping[str, Sequence[Any]]) -> bytes:
+def written(samples: Sequence[object], heads: Heads, said: Mapping[str, Sequence[object]]) -> bytes:
     """The file.
 
     Args:
@@ -88,7 +88,7 @@ def _by_head(found: Any, heads: Heads) -> Mapping[str, Prediction]:
     return found if isinstance(found, dict) else dict.fromkeys(heads, found)
 
 
-def _plain(found: Any, heads: Heads) -> dict[str, Said]:
+def _plain(found: object, heads: Heads) -> dict[str, Said]:
     """The same as it is written down: six digits."""
     made: dict[str, Said] = {}
     for head, one in _by_head(found, heads).items():

@@ -133,7 +133,7 @@ def _spelled(
     return tuple(_text(value, at(split, i)) for value, i in texts), member.reshape(-1)
 
 
-def _text(value: Any, where: str) -> str:
+def _text(value: object, where: str) -> str:
     if isinstance(value, bytes):
         try:
             return value.decode()

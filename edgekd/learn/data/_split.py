@@ -26,7 +26,7 @@ def image_ops(
     divide: float, mean: list[float] | None = None, std: list[float] | None = None
 ) -> tuple[dict[str, Any], ...]:
     """Scale, normalise where asked, and put channels first."""
-    ops: list[dict[str, Any]] = [{"op": "scale", "divide": divide}]
+    ops: list[dict[str, object]] = [{"op": "scale", "divide": divide}]
     if mean is not None and std is not None:
         ops.append({"op": "normalise", "mean": mean, "std": std})
     return (*ops, {"op": "layout"})

@@ -73,7 +73,7 @@ class About:
     files: Mapping[str, str]
     rate: int = 0
     gpu: bool = False
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -160,11 +160,11 @@ def labels_by_head(labels: Sequence[str], heads: Heads) -> dict[str, list[str]]:
 
 def said(about: About, head: str, scores: AnyArray) -> dict[str, Any]:
     """What every program prints of one head."""
-    found: dict[str, Any] = {"scores": [float(f"{score:.9g}") for score in scores]}
+    found: dict[str, object] = {"scores": [float(f"{score:.9g}") for score in scores]}
     return {"label": about.labels[head][int(scores.argmax())], **found} if about.classifies else found
 
 
-def make(about: About, sample: AnyArray | str, answer: Mapping[str, Any]) -> dict[str, bytes]:
+def make(about: About, sample: AnyArray | str, answer: Mapping[str, object]) -> dict[str, bytes]:
     """The files below ``examples/``.
 
     Args:
@@ -174,7 +174,7 @@ def make(about: About, sample: AnyArray | str, answer: Mapping[str, Any]) -> dic
     has = {*about.files, about.kind}
     environment = _environment()
     last: Mapping[str, Any] = about.ops[-1] if about.ops else {"op": ""}
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "about": literals.foreign(about),
         "last": literals.foreign(last),
         "count": int(np.prod(about.shape)),
