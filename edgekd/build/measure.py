@@ -215,23 +215,10 @@ def _measure(
     sessions = {name: runtime.open(data) for name, data in files.items()}
     seconds_each = max(evaluation.seconds(session, "validation", batch) for session in sessions.values())
     evaluation = evaluation.within(seconds_each)
-    result: dict[str, documents.Candidate] = {}
-    for name, session in sessions.items():
-        got = evaluation.scores(session, "validation", batch)
-        wanted = evaluation.of_rows("validation", of_torch[name])
-        ends = evaluation.intervals("validation", got)
-        result[name] = {
-            "value_validation": evaluation.value("validation", got),
-            "value_ci95": ends["value_ci95"],
-            "drop_ci95": ends["drop_ci95"],
-            "parity": _compared(session, evaluation, got, wanted, tolerances[name]),
-            "also": {
-                kind: _on_another(runtime, kind, files[name], evaluation, got, tolerances[name])
-                for kind in runtime.also
-            },
-            "samples_ns": [],
-            "sessions_p50_ms": [],
-        }
+    result = {
+        name: _scored(runtime, session, files[name], evaluation, of_torch[name], tolerances[name])
+        for name, session in sessions.items()
+    }
     x = timed_inputs(evaluation.first("validation", TIMED), batch)
     job = bench.BenchJob(
         target.backend,
@@ -268,6 +255,28 @@ def _measure(
         "length": length,
         "preprocess_ms": preprocess_ms,
         "seconds": seconds_each,
+    }
+
+
+def _scored(
+    runtime: TargetRuntime,
+    session: backends.Session,
+    files: Mapping[str, bytes],
+    evaluation: EvaluationSet,
+    of_torch: Scores,
+    tolerance: float,
+) -> documents.Candidate:
+    """A candidate before it is timed: its value on validation, and how far it is from the torch model."""
+    got = evaluation.scores(session, "validation", runtime.target.shapes.batch)
+    ends = evaluation.intervals("validation", got)
+    return {
+        "value_validation": evaluation.value("validation", got),
+        "value_ci95": ends["value_ci95"],
+        "drop_ci95": ends["drop_ci95"],
+        "parity": _compared(session, evaluation, got, evaluation.of_rows("validation", of_torch), tolerance),
+        "also": {kind: _on_another(runtime, kind, files, evaluation, got, tolerance) for kind in runtime.also},
+        "samples_ns": [],
+        "sessions_p50_ms": [],
     }
 
 

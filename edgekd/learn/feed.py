@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -41,7 +41,7 @@ class Feed:
     def __init__(
         self,
         dataset: Dataset,
-        ops: Sequence[Mapping[str, object]],
+        ops: Ops,
         augment: Augment,
         seed: int,
         limit: int | None = None,

@@ -300,7 +300,7 @@ class Study:
 
     def complete(self, asked: Asked, result: Result) -> None:
         """A trial that was evaluated."""
-        asked.note("result", result.as_dict())
+        asked.note("result", result.table)
         for wish, beyond in result.missed.items():
             asked.trial.set_constraint(wish, beyond)
         asked.trial.set_constraint("gate", 1.0 if result.gate else 0.0)
