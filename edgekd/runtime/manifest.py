@@ -24,19 +24,22 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 from edgekd.base import limits
 from edgekd.base.errors import IntegrityError
 from edgekd.base.heads import columns
 from edgekd.base.preprocess import TEXT, TYPES
+from edgekd.document import manifest as documents
+from edgekd.document.manifest import About, Manifest, Op, Task
 from edgekd.runtime import allowed
 from edgekd.runtime._checks import MOST, check_path, keys, listed, table_at, texts, wholes
 from edgekd.runtime.backends._base import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
 
-SCHEMA_VERSION, FORMAT = "1.0", 2
-COMPONENT = "student"
+SCHEMA_VERSION: Final = "1.0"
+FORMAT: Final = 2
+COMPONENT: Final = "student"
 SCORES = ("batch", "class")
 TASKS = ({"kind": "classification"},)  # whose outputs are scores, and which has no thresholds
 TOP_KEYS = ("additional_metadata", "components", "layout", "package_name", "schema_version")
@@ -58,9 +61,9 @@ VARIANT_KEYS = {
 MISSING = {1: "an older format: without raw samples to decide about, the runtimes it was checked on, and a digest"}
 
 
-def table(bundle: Bundle, ops: Sequence[Mapping[str, Any]], files: Mapping[str, tuple[str, int]]) -> dict[str, Any]:
+def table(bundle: Bundle, ops: Sequence[Mapping[str, Any]], files: Mapping[str, tuple[str, int]]) -> Manifest:
     """The manifest of a bundle with its preprocessing as it is written down, and these files: SHA-256 and size."""
-    about = {
+    about: About = {
         "decisions": bundle.decisions or None,
         "files": {name: {"bytes": size, "sha256": digest} for name, (digest, size) in sorted(files.items())},
         "format": FORMAT,
@@ -69,11 +72,11 @@ def table(bundle: Bundle, ops: Sequence[Mapping[str, Any]], files: Mapping[str, 
             for name, where in columns(bundle.heads).items()
         ],
         "plan": bundle.plan,
-        "preprocess": list(ops),
+        "preprocess": [cast(Op, op) for op in ops],
         "sample": {"dtype": bundle.sample_dtype, "rate": bundle.rate, "shape": list(bundle.sample_shape)},
         "sbom": bundle.sbom or None,
         "shippable": bundle.shippable,
-        "task": dict(bundle.task),
+        "task": cast(Task, dict(bundle.task)),
         "thresholds": dict(bundle.thresholds),
     }
     ordered = portable_first(bundle.variants)  # JSON objects keep their order
@@ -96,8 +99,8 @@ def named(backend: str) -> str:
     return PLUGIN + backend.rpartition(":")[2] if ":" in backend else backend
 
 
-def _variant_table(variant: Variant) -> dict[str, Any]:
-    own = {
+def _variant_table(variant: Variant) -> documents.Variant:
+    own: documents.Execution = {
         "also": {named(name): dict(options) for name, options in variant.also.items()},
         "backend": named(variant.backend),
         "batch": variant.batch,
@@ -118,10 +121,10 @@ def _variant_table(variant: Variant) -> dict[str, Any]:
         "quantized": variant.quantized,
         "tolerance": variant.tolerance,
     }
-    body: dict[str, Any] = {"variant_directory": variant.target, "executor_info": {"edgekd": own}}
+    body: documents.Variant = {"variant_directory": variant.target, "executor_info": {"edgekd": own}}
     provider = str(variant.options.get("provider", "CPUExecutionProvider"))
     if variant.backend == "ort":
-        body |= {"ep": provider, "device": "cpu" if provider == "CPUExecutionProvider" else "gpu"}
+        body["ep"], body["device"] = provider, "cpu" if provider == "CPUExecutionProvider" else "gpu"
         body["executor_info"]["ort"] = {
             "model_file": next(iter(variant.files)),
             "session_options": {},
