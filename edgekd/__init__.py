@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from collections.abc import Callable
 
 __version__ = "0.1.0"
 
@@ -21,12 +21,13 @@ _LAZY = {
 __all__ = ["EdgekdError", "__version__", "bench", "build", "load", "tune", "verify"]
 
 
-def fetch(name: str) -> Any:
+def fetch(name: str) -> Callable[..., object]:
     """One of the public names, from where it stands."""
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    found: Callable[..., object] = getattr(importlib.import_module(_LAZY[name]), name)
+    return found
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module 'edgekd' has no attribute {name!r}")
     return fetch(name)

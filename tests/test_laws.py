@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import edgekd
 
 ROOT = Path(__file__).parent.parent / "edgekd"
 FILES = sorted(ROOT.rglob("*.py"))
@@ -33,6 +36,7 @@ ROWS["tune"] = {*ROWS["build"], "build", "report"}
 ROWS["cli"] = {*ROWS["publish"], "publish", "tune", "pipeline"}
 ROWS["api"] = {*ROWS["cli"], "cli"}
 AT_ROOT = {"__init__", "__main__", "pipeline"}
+ANYS = 200  # lines of edgekd/ with ``Any``, imports aside
 LAZY = {"base/plugins.py", "__init__.py"}
 LIGHT = ["__init__.py"]
 LIGHT += [
@@ -183,6 +187,27 @@ def test_public_things_are_documented(path: Path) -> None:
         if public and not (isinstance(node, ast.FunctionDef) and node.name == "main"):
             assert isinstance(node, ast.FunctionDef | ast.ClassDef)
             assert ast.get_docstring(node) or len(node.body) <= 3, f"{node.name} has no docstring"
+
+
+def test_few_things_are_of_any_type() -> None:
+    """Where nothing more is known: an object of a library without types, JSON before it is looked at."""
+    lines = [line for path in FILES for line in path.read_text().splitlines()]
+    untyped = [line for line in lines if re.search(r"\bAny\b", line) and "import" not in line]
+    assert len(untyped) <= ANYS, f"{len(untyped)} lines; give the new ones a type: object, a TypedDict of document/"
+
+
+def test_the_stub_types_every_public_name() -> None:
+    """``edgekd/__init__.py`` fetches its names when they are used: what checkers know of them is what the stub says."""
+    stub = ast.parse((ROOT / "__init__.pyi").read_text())
+    assigned = [node for node in stub.body if isinstance(node, ast.Assign)]
+    (listed,) = (ast.literal_eval(node.value) for node in assigned if ast.unparse(node.targets[0]) == "__all__")
+    imported = {a.asname for node in stub.body if isinstance(node, ast.ImportFrom) for a in node.names}
+    assert listed == edgekd.__all__
+    assert set(listed) - {"__version__"} == {name for name in imported if name}
+    for node in stub.body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("edgekd."):
+            for alias in node.names:
+                assert edgekd.fetch(alias.name) is getattr(importlib.import_module(node.module), alias.name)
 
 
 def test_import_edgekd_loads_nothing_else() -> None:

@@ -19,10 +19,12 @@ from edgekd.build import network_key
 from edgekd.build import request as requests
 from edgekd.build.prepare import Objects
 from edgekd.build.store import canonical, sha256
+from edgekd.document.report import Report
 from edgekd.learn.data._base import Dataset
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.spec import recipe as recipes
 
+Table = Mapping[str, Any]  # of a recipe, as its author gives it
 # What a build of objects starts from; the caller's own tables go over it.
 OBJECTS: dict[str, object] = {
     "name": "student",
@@ -56,7 +58,7 @@ def build(
     measure_on: str = "local",
     cache: str | Path | None = None,
     progress: Progress | bool | None = None,
-) -> Mapping[str, Any]:
+) -> Report:
     """Build a bundle and return its report (the contract of report.json).
 
     Args:
@@ -107,7 +109,7 @@ def _table(
     given: Objects,
     budget: Mapping[str, object] | None,
     settings: Sequence[str] = (),
-) -> str | Mapping[str, Any] | None:
+) -> str | Mapping[str, object] | None:
     """What ``request.make`` reads: a name, or the caller's table over the defaults for objects, settings applied."""
     some = given.dataset is not None or given.teacher is not None or given.student is not None
     if isinstance(recipe, Path):
@@ -125,7 +127,7 @@ def _table(
     return table if budget is None else _over(table, {"budget": dict(budget)})
 
 
-def _defaults(given: Objects, top: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults(given: Objects, top: Table) -> recipes.Table:
     labelled = given.dataset is None or given.dataset.train.y is not None
     own: dict[str, object] = {} if labelled else {"losses": [{"kind": "kl", "temperature": 4.0}]}
     if "from_teacher" in (top.get("student") or {}):
@@ -133,7 +135,7 @@ def _defaults(given: Objects, top: Mapping[str, Any]) -> dict[str, Any]:
     return {**OBJECTS, **own}
 
 
-def _over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+def _over(base: Table, top: Table) -> recipes.Table:
     """Tables merged key by key; lists and values replaced."""
     merged = dict(base)
     for key, value in top.items():
@@ -142,7 +144,7 @@ def _over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _check_complete(table: Mapping[str, Any], given: Objects) -> None:
+def _check_complete(table: Table, given: Objects) -> None:
     for role, module in (("teacher", given.teacher), ("student", given.student)):
         if module is not None and not isinstance(module, nn.Module):
             raise UsageError("not a network", where=role, found=type(module).__name__, allowed="an nn.Module")

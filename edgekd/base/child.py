@@ -86,7 +86,7 @@ class Ended:
         return _place(where, self.at)
 
 
-def ask(module: str, request: Mapping[str, object], limits: Limits, where: str) -> Any:
+def ask(module: str, request: Mapping[str, object], limits: Limits, where: str) -> object:
     """What a module of edgekd's answers to a request in a child; see ``confined.serve``.
 
     Args:
@@ -245,7 +245,7 @@ class _Child:
     def _passed(self, what: str) -> IntegrityError:
         return IntegrityError(f"{what}, and was ended", where=_place(self.where, self.at), hint=MORE)
 
-    def _message(self, line: bytes) -> dict[str, Any]:
+    def _message(self, line: bytes) -> dict[str, object]:
         """One line, checked: what was opened may have got hold of the child."""
         try:
             found = json.loads(line)

@@ -79,7 +79,7 @@ def class_name(kind: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in kind.split("_"))
 
 
-def load_object(path: str, where: str) -> Any:
+def load_object(path: str, where: str) -> object:
     """Import ``"package.module:name"``. This is a place that runs the user's code: whatever it raises is told."""
     module_name, _, name = path.partition(":")
     if not module_name or not name:
@@ -204,7 +204,7 @@ def build(family: str, table: Mapping[str, object], where: str, error: type[Edge
         raise error(rest if key in fields else str(err), where=where_key, found=values.get(key)) from err
 
 
-def _coerce(value: object, hint: object, where: str, error: type[EdgekdError]) -> Any:
+def _coerce(value: object, hint: object, where: str, error: type[EdgekdError]) -> object:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value

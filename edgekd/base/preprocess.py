@@ -297,7 +297,7 @@ def cut(ops: Ops, texts: Sequence[str]) -> int:
     return sum(len(vocabulary.tokens(text, ops[-1]["lower"], room + 1)) > room for text in texts)
 
 
-def stored(ops: Ops) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+def stored(ops: Ops) -> tuple[list[dict[str, object]], dict[str, bytes]]:
     """The ops as they are written down, and the files that they name: a vocabulary is one of its own."""
     made, files = [dict(op) for op in ops], {}
     for op in made:
@@ -307,7 +307,7 @@ def stored(ops: Ops) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     return made, files
 
 
-def resolved(ops: Ops, read: Callable[[str], bytes]) -> list[dict[str, Any]]:
+def resolved(ops: Ops, read: Callable[[str], bytes]) -> list[dict[str, object]]:
     """The ops in memory, checked, from what was written down and a way to read the files that it names.
 
     Raises:

@@ -45,5 +45,5 @@ def check(value: object, where: str, error: type[EdgekdError]) -> None:
     raise error("tables in tables", where=where, allowed=f"{limits.DEPTH} deep at most")
 
 
-def _inside(outer: dict[str, object] | list[object]) -> list[Any]:
+def _inside(outer: dict[str, object] | list[object]) -> list[object]:
     return list(outer.values()) if isinstance(outer, dict) else outer

@@ -76,7 +76,7 @@ class _Code:
     seen: bool = False
 
 
-def of_users(table: object) -> dict[str, Any]:
+def of_users(table: object) -> dict[str, object]:
     """For every ``package.module:name`` inside a table: the hash of every source file that it brings, and of the files
     that it opened when it last ran.
 

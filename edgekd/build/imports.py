@@ -23,7 +23,6 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from typing import Any
 
 CALLS = ("import_module", "__import__")
 
@@ -152,7 +151,7 @@ def code(compiled: types.CodeType) -> str:
     return repr((compiled.co_code, compiled.co_names, compiled.co_varnames, _const(compiled.co_consts)))
 
 
-def _const(value: object) -> Any:
+def _const(value: object) -> object:
     """A constant in a form that is the same in every process: sets are told in an order of their own."""
     if isinstance(value, types.CodeType):
         return code(value)

@@ -239,7 +239,7 @@ class _Reader:
                 f"{message}a network that differs in it alone is taken for this one", UserWarning, stacklevel=2
             )
 
-    def _made_of(self, value: object) -> list[Any] | str | None:
+    def _made_of(self, value: object) -> list[object] | str | None:
         """A function, its arguments, the state and the items after it; or a global's name; None: it can't be said."""
         if self.depth >= DEEPEST:
             return None
@@ -322,7 +322,7 @@ def _says_how(cls: type) -> bool:
     return cls in copyreg.dispatch_table or any(getattr(cls, name) is not getattr(object, name) for name in names)
 
 
-def _reduced(value: object) -> list[Any] | str:
+def _reduced(value: object) -> list[object] | str:
     reducer = copyreg.dispatch_table.get(type(value))
     made = reducer(value) if reducer else value.__reduce_ex__(2)
     return made if isinstance(made, str) else [*made[:3], *(list(items) for items in made[3:5] if items is not None)]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from edgekd.base import host
 from edgekd.base.errors import RecipeError
@@ -212,7 +212,7 @@ class _Planner:
         )
         return self._add(step, target)
 
-    def _fine_tuning(self, scheme: Numerics | None) -> dict[str, Any]:
+    def _fine_tuning(self, scheme: Numerics | None) -> dict[str, object]:
         """What a compress table's training has where it says nothing: the student's, at a quarter of its rate."""
         student = self.recipe.student
         alike = {key: getattr(student, key) for key in ("batch_size", "optimizer", "weight_decay", "precision")}

@@ -142,7 +142,7 @@ def load_targets(recipe: Recipe, names: Sequence[str]) -> tuple[Target, ...]:
     return chosen
 
 
-def data_source(recipe: Recipe, quick: bool) -> Any:
+def data_source(recipe: Recipe, quick: bool) -> object:
     """The recipe's data source; with ``--quick`` and no path, made data of the same shape."""
     table = recipe.data.table
     if recipe.data.made is not None and "path" not in table:

@@ -51,7 +51,7 @@ def digest(*parts: object) -> str:
     return sha256(canonical(plain(list(parts))))
 
 
-def tables(recipe: Recipe, targets: Sequence[Target]) -> list[Any]:
+def tables(recipe: Recipe, targets: Sequence[Target]) -> list[object]:
     """All that names users' code."""
     return [recipe.model_dump(exclude={"tune"}), [target.model_dump() for target in targets]]
 

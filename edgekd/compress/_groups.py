@@ -27,6 +27,7 @@ from edgekd.learn import nets, taps
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student, evaluated
 
+Pruning = Any  # an object of torch-pruning, which has no types
 INDICES = 1 << 15  # features that a group's channels become where they are flattened, in networks that read fewer
 VISITS = 8000  # places that the search of a group passes: Swin 552, MobileViT 206, ResNets 20; FocalNet without end
 MOST = 0.95  # of a group's channels that may go
@@ -150,7 +151,7 @@ def _frozen_as(student: Student, module: nn.Module) -> nn.Module:
     return module
 
 
-def _graph(module: nn.Module, student: Student) -> Any:
+def _graph(module: nn.Module, student: Student) -> Pruning:
     """Torch-Pruning's graph. A view or split whose channels it can't number (ZeroDivisionError on ShuffleNet's) counts
     as element-wise, so that the rest of the network can be cut: ``_trial`` finds who passes there.
     """
@@ -170,12 +171,12 @@ def _graph(module: nn.Module, student: Student) -> Any:
         return _bounded(graph)
 
 
-def _layers(graph: Any) -> list[Any]:
+def _layers(graph: Pruning) -> list[Pruning]:
     """The convolutions and linear layers of a graph."""
     return [m for m in graph.module2node if isinstance(m, _ConvNd | nn.Linear)]
 
 
-def _bounded(graph: Any) -> Any:
+def _bounded(graph: Pruning) -> Pruning:
     """The graph, whose index mappings fail where a loop multiplies the indices without end: einsum of x with itself.
 
     Channels become at most the features that a layer reads, twice that where it is passed twice.
@@ -187,7 +188,7 @@ def _bounded(graph: Any) -> Any:
         for dep in node.dependencies:
             dep.index_mapping = _Bounded(most, visits, dep.index_mapping)
 
-    def find(*args: object) -> Any:
+    def find(*args: object) -> Pruning:
         visits.count = 0
         return find_group(*args)
 
@@ -213,27 +214,27 @@ class Visits:
             raise RuntimeError(f"they pass more than {VISITS:,} places")
 
 
-class _Bounded(list[Any]):
+class _Bounded(list[Pruning]):
     """Index mappings, which Torch-Pruning sets again and again, that take no more than so many indices; each use of
     them is a visit."""
 
-    def __init__(self, most: int, visits: Visits, mappings: Sequence[Any]) -> None:
+    def __init__(self, most: int, visits: Visits, mappings: Sequence[Pruning]) -> None:
         super().__init__(mappings)
         self.most, self.visits = most, visits
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Pruning]:
         self.visits.add()
         for mapping in super().__iter__():
             yield None if mapping is None else partial(_map, self.most, mapping)
 
 
-def _map(most: int, mapping: Callable[[Any], Any], indices: Any) -> Any:
+def _map(most: int, mapping: Callable[[Pruning], Pruning], indices: Pruning) -> Pruning:
     if len(indices) > most:
         raise RuntimeError("a reshape leads back to itself")
     return mapping(indices)
 
 
-def _groups(module: nn.Module, student: Student) -> tuple[dict[str, Any], dict[str, str]]:
+def _groups(module: nn.Module, student: Student) -> tuple[dict[str, Pruning], dict[str, str]]:
     """Torch-Pruning's groups by the path of their first layer, without those that make the outputs; and why others
     can't be had. One layer that it can't follow must not hide all others, as in its own list of all groups.
     """
@@ -269,7 +270,7 @@ def _groups(module: nn.Module, student: Student) -> tuple[dict[str, Any], dict[s
     return {path: found[path] for path in order}, {path: whole[path] for path in names.values() if path in whole}
 
 
-def _unfit(module: nn.Module, group: Any) -> str | None:
+def _unfit(module: nn.Module, group: Pruning) -> str | None:
     """Why a group can't lose channels, as far as its layers tell."""
     for dep, _ in group:
         layer = dep.target.module
@@ -284,12 +285,12 @@ def _unfit(module: nn.Module, group: Any) -> str | None:
     return None
 
 
-def _normed(group: Any) -> bool:
+def _normed(group: Pruning) -> bool:
     """Whether channels are normalised together: without some of them the others answer otherwise."""
     return any(isinstance(dep.target.module, nn.GroupNorm | nn.LayerNorm | nn.RMSNorm) for dep, _ in group)
 
 
-def _readers(module: nn.Module, group: Any) -> list[tuple[str, Tensor, Tensor]]:
+def _readers(module: nn.Module, group: Pruning) -> list[tuple[str, Tensor, Tensor]]:
     """Who reads a group's channels: (path, which of its inputs, which channel each of them is)."""
     names, found = {layer: path for path, layer in module.named_modules()}, []
     for i, (dep, indices) in enumerate(group):
@@ -301,11 +302,11 @@ def _readers(module: nn.Module, group: Any) -> list[tuple[str, Tensor, Tensor]]:
     return found
 
 
-def _alike(module: nn.Module, student: Student, found: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def _alike(module: nn.Module, student: Student, found: Mapping[str, Pruning]) -> dict[str, tuple[str, ...]]:
     """What tells the layers of a group apart in cost: kind, weights, stride, and the shape of what they are given."""
     shapes: dict[nn.Module, tuple[int, ...]] = {}
 
-    def keep(layer: nn.Module, args: tuple[Any, ...]) -> None:
+    def keep(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
         shapes[layer] = tuple(args[0].shape)
 
     hooks = [m.register_forward_pre_hook(keep) for m in module.modules() if isinstance(m, _ConvNd | nn.Linear)]
@@ -323,7 +324,7 @@ def _alike(module: nn.Module, student: Student, found: Mapping[str, Any]) -> dic
     return made
 
 
-def _parts(group: Any) -> int:
+def _parts(group: Pruning) -> int:
     """Of the grouped convolutions, GroupNorms and attention heads that a group passes, the most; depthwise is none."""
     found = [1]
     for dep, _ in group:
@@ -361,7 +362,7 @@ def _first_order(
     student: Student,
     context: Context,
     criterion: Criterion,
-    found: Mapping[str, Any],
+    found: Mapping[str, Pruning],
     readers: Mapping[str, list[tuple[str, Tensor, Tensor]]],
 ) -> dict[str, Tensor]:
     layers = sorted({path for group in readers.values() for path, _, _ in group})

@@ -19,7 +19,7 @@ from edgekd.compress._importance import distillation
 from edgekd.compress._rounding import told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.learn import nets, taps
-from edgekd.learn.student import Student, evaluated, joined
+from edgekd.learn.student import Record, Student, evaluated, joined
 from edgekd.learn.teacher import bare
 
 STACKS = (nn.Sequential, nn.ModuleList)
@@ -93,7 +93,7 @@ class DropBlocks(Structural):
             record["asked"] = self.ratio or 0.5
         return self.replay(student, {**record, "blocks": sorted(gone, key=found.index)})
 
-    def replay(self, student: Student, record: dict[str, Any]) -> Student:
+    def replay(self, student: Student, record: Record) -> Student:
         """The same blocks gone, the others with the weights that they have."""
         return student.with_module(_without(student, record["blocks"]).module, record)
 
@@ -181,9 +181,7 @@ def _losses(student: Student, context: Context, found: Sequence[str]) -> dict[st
     return {path: value / max(samples, 1) for path, value in sums.items()}
 
 
-def _in_time(
-    student: Student, context: Context, lost: Mapping[str, float], share: float
-) -> tuple[list[str], dict[str, Any]]:
+def _in_time(student: Student, context: Context, lost: Mapping[str, float], share: float) -> tuple[list[str], Record]:
     """The blocks that go so that the network is as fast as wanted, and what was measured."""
     assert context.clock is not None
 

@@ -23,7 +23,7 @@ from edgekd.compress._base import Context
 from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.learn import nets, taps
-from edgekd.learn.student import Student, evaluated
+from edgekd.learn.student import Record, Student, evaluated
 from edgekd.learn.teacher import bare
 
 RIDGE = 1e-4  # of the inputs' mean square: pulls towards the old weights where the samples don't say
@@ -95,7 +95,7 @@ class LowRank(Structural):
         made.module.load_state_dict(module.state_dict())
         return made
 
-    def replay(self, student: Student, record: dict[str, Any]) -> Student:
+    def replay(self, student: Student, record: Record) -> Student:
         """The same factors, their weights the caller's to load."""
         return student.with_module(_factorised(student, record["ranks"]), record)
 
