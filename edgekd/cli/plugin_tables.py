@@ -21,6 +21,7 @@ from edgekd.spec.recipe import TIMING, Recipe, Schedule
 from edgekd.spec.target import Target
 
 OWN = "^[^:]+:[^:]+$"  # "mypkg.mod:Class"
+PYDANTICS = {"gt": "exclusiveMinimum"}  # keywords that no draft knows
 _SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 _WEIGHT: Schema = {"type": "number", "minimum": 0, "maximum": 1e6}
 _TIMING: dict[str, Schema] = {
@@ -149,13 +150,16 @@ def _pydantic(model: type[Recipe | Target | Schedule], title: str) -> Schema:
 
 
 def _untitled(schema: Json, is_keys: bool = False) -> Json:
-    """Without the titles that pydantic makes of every key: they say nothing more than the key."""
+    """Without the titles that pydantic makes of every key, which say nothing more than the key.
+
+    What it calls ``gt`` beside a union is named as the draft names it.
+    """
     if isinstance(schema, list):
         return [_untitled(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        key: _untitled(inner, key in ("properties", "$defs") and not is_keys)
+        key if is_keys else PYDANTICS.get(key, key): _untitled(inner, key in ("properties", "$defs") and not is_keys)
         for key, inner in schema.items()
         if is_keys or key != "title"
     }

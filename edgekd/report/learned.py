@@ -37,7 +37,7 @@ def _calibration(found: Calibration) -> dict[str, object]:
         bins = [
             (b["count"], b["confidence"], b["accuracy"])
             for b in of["bins"]
-            if b["confidence"] is not None and b["accuracy"] is not None
+            if b["count"] and b["confidence"] is not None and b["accuracy"] is not None
         ]
         total = sum(count for count, _, _ in bins)
         points = [(100 * sure, 100 * right) for _, sure, right in bins]
