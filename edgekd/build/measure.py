@@ -374,8 +374,9 @@ def gap(found: Compared, numerics: Numerics) -> str | None:
     limit = numerics.tolerance * max(found["score_range"], 1.0)
     for batch, told in {"": found, **found["batches"]}.items():
         place = f"in batches of {batch} " if batch else ""
-        if numerics.quantized and told["clearly_differs"] > CLEARLY:
-            return f"{place}{told['clearly_differs']:.1%} of the answers differ clearly from"
+        share = told["clearly_differs"] or 0.0
+        if numerics.quantized and share > CLEARLY:
+            return f"{place}{share:.1%} of the answers differ clearly from"
         distance = told["mean" if numerics.quantized else "max_abs_diff"]
         if distance is None or distance > limit:
             return f"{place}scores differ by {distance}, more than {limit:.2g}, from"

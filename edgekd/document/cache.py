@@ -15,7 +15,7 @@ class Batch(TypedDict):
 
     max_abs_diff: NotNegative | None
     mean: Number | None
-    clearly_differs: NotNegative
+    clearly_differs: NotNegative | None
 
 
 class Compared(TypedDict):
@@ -26,7 +26,7 @@ class Compared(TypedDict):
     samples: Count
     score_range: NotNegative
     mean: Number | None
-    clearly_differs: NotNegative
+    clearly_differs: NotNegative | None
     batches: dict[str, Batch]
 
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -114,7 +114,7 @@ def restore(folder: Path, module: nn.Module, optimizer: Optimizer) -> TrainingSt
 def _loaded(text: str, tensors: dict[str, Tensor], module: nn.Module, optimizer: Optimizer) -> TrainingState:
     """What a checkpoint says, put into a module and its optimizer; random numbers last."""
     about = json.loads(text)
-    history = reader.check(about["history"], list[EpochRecord], FILE)
+    history = cast(list[EpochRecord], reader.check(about["history"], list[dict[str, object]], FILE))
     best = _part(tensors, "best/")
     progress = TrainingState(history, float(about["best_value"]), best or None)
     module.load_state_dict(_part(tensors, "model/"))
