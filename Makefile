@@ -1,8 +1,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The laws, and the folders and files whose tests train nothing and open no runtime.
+FAST := $(wildcard $(addprefix tests/,test_laws.py base decide document metrics spec \
+	runtime/test_manifest.py runtime/test_statistics.py runtime/test_tensor_pb.py))
 
-.PHONY: demo test check suite lint types clean
+.PHONY: demo test check suite fast docs lint types clean
 
 # The main job, from nothing: set up, build the built-in recipe for OpenVINO, print the table.
 demo: $(VENV)/ready
@@ -13,17 +16,26 @@ test: $(VENV)/ready
 	$(MAKE) -j2 check suite
 
 check: $(VENV)/ready
-	$(BIN)/ruff check edgekd tests benchmarks
-	$(BIN)/ruff format --check edgekd tests benchmarks
+	$(BIN)/ruff check edgekd tests benchmarks docs
+	$(BIN)/ruff format --check edgekd tests benchmarks docs
 	$(BIN)/mypy
 
 # Two workers of one thread each: twice as fast on two cores as one of two threads.
 suite: $(VENV)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
+# The laws and the unit tests that are quick: in under a minute.
+fast: $(VENV)/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(FAST)
+
+# Strict: a broken link, a missing anchor or a page that no one lists fails; with --quiet it would not.
+docs: $(VENV)/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "open build/docs/index.html"
+
 lint: $(VENV)/ready
-	$(BIN)/ruff check --fix edgekd tests benchmarks
-	$(BIN)/ruff format edgekd tests benchmarks
+	$(BIN)/ruff check --fix edgekd tests benchmarks docs
+	$(BIN)/ruff format edgekd tests benchmarks docs
 
 types: $(VENV)/ready
 	$(BIN)/mypy
@@ -32,6 +44,10 @@ types: $(VENV)/ready
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	touch $@
+
+$(VENV)/docs: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	touch $@
 
 clean:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from edgekd.base.errors import EdgekdError
+from edgekd.runtime import backend as backends
 from edgekd.runtime import batches
-from edgekd.runtime.backends import _base as backends
 
 
 def answer(job: dict[str, Any]) -> None:

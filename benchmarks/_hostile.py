@@ -27,12 +27,13 @@ import onnx
 import onnx.defs
 from onnx import helper, numpy_helper
 
-from edgekd.base import child, child_limits, confined
+from edgekd.base import child_limits, confined, pipes
 from edgekd.base.child_limits import Limits
 from edgekd.base.errors import EdgekdError, IntegrityError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import replay
-from edgekd.runtime.backends import openvino, ort
+from edgekd.runtime.backends.openvino import backend as openvino
+from edgekd.runtime.backends.ort import backend as ort
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.verify import verify
 
@@ -354,7 +355,7 @@ def one(number: int, given: Any, folder: Path) -> dict[str, Any]:
 
 def main(bundle: Path, state: Path, first: int, last: int) -> None:
     """Pieces ``first`` to ``last``, without the last."""
-    child.subprocess.Popen = Forked  # type: ignore[attr-defined, misc, assignment]
+    pipes.subprocess.Popen = Forked  # type: ignore[attr-defined, misc, assignment]
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     child_limits.of = lambda *asked: LIMITS
     given = pieces(bundle)

@@ -25,7 +25,7 @@ from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.learn.feed import Feed, some
 from edgekd.runtime import batches
-from edgekd.runtime.backends._base import Session
+from edgekd.runtime.backend import Session
 from edgekd.spec import recipe as recipes
 
 NAMES = ("resnet20", "resnet56", "mobilenet", "distilbert", "fm")

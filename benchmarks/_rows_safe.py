@@ -1,4 +1,4 @@
-"""Rows of the README's table: what goes wrong on purpose. ``table.py`` puts them into it."""
+"""Rows of the table of measured figures: what goes wrong on purpose. ``table.py`` puts them into it."""
 
 from __future__ import annotations
 

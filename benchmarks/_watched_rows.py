@@ -62,10 +62,10 @@ REFERENCE = """
 import sys, time
 from pathlib import Path
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.backends import _base
+from edgekd.runtime import backend as backends
 bundle = bundles.read(Path(sys.argv[2]))
 variant = next(variant for variant in bundle.variants if variant.target == "ort-cpu")
-_base.make("reference", {}, "here").open(bundle.files_of(variant)).run(bundle.golden_of(variant)[0])
+backends.make("reference", {}, "here").open(bundle.files_of(variant)).run(bundle.golden_of(variant)[0])
 time.sleep(float(sys.argv[1]))
 """
 # A device's Python is lent this, by a .pth file: what measured there lives on.

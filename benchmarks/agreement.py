@@ -19,7 +19,7 @@ import _nets
 import numpy as np
 
 from edgekd.build.torch_reference import TorchReference
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 
 TARGETS = ("ort-cpu", "openvino", "portable-int8")
 # Whose file, on which backend, and whose rounding: OpenVINO adds in one kernel with the convolution before, and drops

@@ -24,8 +24,8 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 import edgekd
+from edgekd.runtime import backend as backends
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.backends import _base as backends
 from edgekd.runtime.bundle import Bundle, Variant
 
 SHAPE = (1, 8)
@@ -124,7 +124,7 @@ def imports(rounds: int = 15) -> dict[str, float]:
     """Medians, in turns: numpy and ONNX Runtime alone, and through us."""
     statements = {
         "numpy + onnxruntime": "import numpy, onnxruntime",
-        "edgekd.runtime with ort": "import edgekd.runtime.model, edgekd.runtime.backends.ort",
+        "edgekd.runtime with ort": "import edgekd.runtime.model, edgekd.runtime.backends.ort.backend",
     }
     taken: dict[str, list[float]] = {name: [] for name in statements}
     for _ in range(rounds):

@@ -31,8 +31,8 @@ from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build import target_runtime
 from edgekd.build.prepare import Objects, prepare
+from edgekd.runtime import backend as backends
 from edgekd.runtime import bench
-from edgekd.runtime.backends import _base as backends
 from edgekd.spec import recipe as recipes
 from edgekd.spec import target
 

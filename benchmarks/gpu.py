@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from edgekd.base import host, plugins
 from edgekd.base.errors import EdgekdError
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 
 DISTILBERT = {"dim": 128, "n_layers": 2, "n_heads": 4, "hidden_dim": 512, "vocab_size": 8000}
 NETS: dict[str, tuple[dict[str, Any], tuple[int, ...], int]] = {

@@ -23,8 +23,8 @@ import numpy as np
 
 from edgekd.base.errors import EdgekdError
 from edgekd.build import measure, target_runtime
+from edgekd.runtime import backend as backends
 from edgekd.runtime import bench
-from edgekd.runtime.backends import _base as backends
 from edgekd.spec import target
 
 TARGETS = ("ort-cpu", "openvino")

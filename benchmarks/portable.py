@@ -20,7 +20,7 @@ import _nets
 import numpy as np
 import same_answers
 
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 from edgekd.spec import target
 
 CONVOLUTIONAL = ("resnet20", "mobilenet")

@@ -26,7 +26,7 @@ def child(folder: Path) -> None:
     """Run one job: a model's files over the samples of x.npz; this part imports numpy and one runtime."""
     import numpy as np  # noqa: PLC0415
 
-    from edgekd.runtime.backends import _base as backends  # noqa: PLC0415
+    from edgekd.runtime import backend as backends  # noqa: PLC0415
 
     job = json.loads((folder / "job.json").read_text())
     backend = backends.make(job["backend"], job["options"], "job")
@@ -97,7 +97,7 @@ def main() -> None:
     import torch  # noqa: PLC0415
 
     from edgekd.learn.data.digits import Digits  # noqa: PLC0415
-    from edgekd.runtime.backends import _base as backends  # noqa: PLC0415
+    from edgekd.runtime import backend as backends  # noqa: PLC0415
     from edgekd.spec import target as targets_  # noqa: PLC0415
 
     table: dict[str, Any] = {}

@@ -17,8 +17,8 @@ import numpy as np
 import edgekd
 from edgekd.base import plugins, preprocess
 from edgekd.metrics._evaluator import Evaluator
+from edgekd.runtime import backend as backends
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.backends import _base as backends
 
 Scores = np.ndarray[Any, Any]
 

@@ -13,7 +13,7 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics.accuracy import Accuracy
-from edgekd.runtime.backends._base import Port
+from edgekd.runtime.backend import Port
 from edgekd.spec.recipe import Augment
 
 

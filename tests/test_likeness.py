@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekd.analysis import similarity
-from edgekd.metrics import _bootstrap as bootstrap
+from edgekd.base import bootstrap
 
 SEEDS = st.integers(0, 10_000)
 

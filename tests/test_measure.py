@@ -30,7 +30,7 @@ def gap(numerics: str, **found: Any) -> str | None:
         ("int8", {"max_abs_diff": 2.0, "mean": 0.1}, None),
         ("int8", {"max_abs_diff": 9.0, "mean": 4.0}, "differ by 4.0"),
         ("int8", {"argmax_agreement": 0.9}, None),
-        ("int8", {"clearly_differs": 0.05}, "5.0%"),
+        ("int8", {"clearly_differs": 0.05}, "5.0 %"),
         ("int8", {"max_abs_diff": None, "mean": None}, "differ"),
         ("fp32", {"batches": {"7": {"max_abs_diff": 0.5, "mean": 1e-6, "clearly_differs": 0.0}}}, "batches of 7"),
         ("int8", {"batches": {"7": {"max_abs_diff": 0.5, "mean": 1e-6, "clearly_differs": 0.0}}}, None),

@@ -557,5 +557,5 @@ def test_a_full_disk(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_missing_runtime_names_the_pip_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.delitem(sys.modules, "edgekd.runtime.backends.ort", raising=False)
+    monkeypatch.delitem(sys.modules, "edgekd.runtime.backends.ort.backend", raising=False)
     told(run("build", "recipe.toml", "--quick", "--out", "out"), 4, "pip install", "ort")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import tomli_w
 import torch
 
 import edgekd
+from edgekd import cli
 from edgekd.base import plugins
 from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.build import planner
@@ -82,6 +85,18 @@ class Worst:
 
 
 @dataclass(frozen=True)
+class Within:
+    """share of samples whose values are near the teacher's"""
+
+    share: ClassVar[bool] = True
+    against: ClassVar[str] = "teacher"
+    classifies: ClassVar[bool] = False
+
+    def __call__(self, scores, wanted, raw):
+        return float((np.abs(scores - wanted).max(axis=1) < 10).mean())
+
+
+@dataclass(frozen=True)
 class Signed:
     """Writes a name into the file."""
 
@@ -133,6 +148,25 @@ def test_a_recipe_of_a_users_own_parts_builds(package: Path, tmp_path: Path) -> 
     assert list(history["student"][-1]["losses"]) == ["parts_of_mine.zoo:Absolute"]
     with pytest.raises(edgekd.EdgekdError, match="holds another bundle"):
         edgekd.build({**RECIPE, "losses": [{"kind": "parts_of_mine.zoo:Absolute"}]}, **keys)
+
+
+def test_a_users_own_share_is_shown_in_percent_and_its_values_are_no_classes(
+    package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the page, the model card and the console; and training, report and programs say alike what it answers."""
+    (tmp_path / "r.toml").write_text(tomli_w.dumps({**RECIPE, "metric": "parts_of_mine.zoo:Within"}))
+    line = ["build", str(tmp_path / "r.toml"), "--target", "ort-cpu", "--out", str(tmp_path / "out")]
+    assert cli.run([*line, "--cache", str(tmp_path / "cache")]) == 0
+    printed = capsys.readouterr().out.replace("\N{NO-BREAK SPACE}", " ")
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["metric_is_share"], report["classifies"]) == (True, False)
+    shown = f"{100 * report['stages'][1]['value_test']:.1f} %"
+    for text in (printed, *((tmp_path / "out" / name).read_text() for name in ("report.html", "README.md"))):
+        assert shown in text.replace("\N{NO-BREAK SPACE}", " ").replace("&nbsp;", " ")
+    assert report["details"]["agreement"] is None and report["details"]["learned"]["unit"] == ""
+    assert "model.run(" in (tmp_path / "out" / "README.md").read_text()
+    answer = json.loads((tmp_path / "out" / "examples/answer.json").read_text())
+    assert [list(head) for head in answer.values()] == [["scores"]], "no label"
 
 
 @pytest.mark.parametrize(

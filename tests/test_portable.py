@@ -10,8 +10,8 @@ import pytest
 
 import edgekd
 from edgekd.base.errors import IntegrityError, UnavailableError
+from edgekd.runtime import backend as backends
 from edgekd.runtime import opening
-from edgekd.runtime.backends import _base as backends
 
 HALF = """
 backend = "ort"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgekd.base import preprocess
+from edgekd.base import batches, preprocess
 from edgekd.base.errors import DataError, RecipeError, UsageError
 
 IMAGES = hnp.arrays(
@@ -99,14 +99,14 @@ def test_json_round_trip() -> None:
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 1), (3, 8, 8), (3, 8, 8, 1)])
 def test_samples_and_batches_are_told_apart(shape: tuple[int, ...]) -> None:
-    batch, one = preprocess.batched(np.zeros(shape), (8, 8, 1))
+    batch, one = batches.batched(np.zeros(shape), (8, 8, 1))
     assert batch.shape[1:] == (8, 8, 1) and one == (shape[0] == 8)
 
 
 @pytest.mark.parametrize("x", [np.zeros((7, 8)), np.zeros((2, 2, 8, 8, 1)), np.array("text"), [[1, 2], [3]]])
 def test_wrong_shapes_are_refused(x: Any) -> None:
     with pytest.raises(UsageError):
-        preprocess.batched(x, (8, 8, 1))
+        batches.batched(x, (8, 8, 1))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_malformed_pipelines_are_refused(ops: list[dict[str, Any]]) -> None:
 
 
 def test_texts_take_no_room_for_each_other_and_no_op_but_wordpiece() -> None:
-    texts, one = preprocess.batched(["short"] * 99 + ["long" * 100_000], ())
+    texts, one = batches.batched(["short"] * 99 + ["long" * 100_000], ())
     assert not one and texts.nbytes < 10_000
     word = {"op": "wordpiece", "vocabulary": ["[PAD]", "[UNK]", "[CLS]", "[SEP]"], "length": 3, "lower": True}
     assert np.array_equal(preprocess.apply([word], texts)["input_ids"], [[2, 1, 3]] * 100)

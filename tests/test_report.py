@@ -14,6 +14,7 @@ import pytest
 from edgekd import report
 from edgekd.analysis.by_class import per_class
 from edgekd.report import svg, text
+from edgekd.report.text import MetricText
 
 REPORT = Path(__file__).parent / "golden" / "report.json"
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -206,3 +207,18 @@ def test_scale_stays_inside() -> None:
     assert scale(10) == pytest.approx(50)
     assert scale(1e9) == 100
     assert all(1 <= tick <= 100 for tick in scale.ticks())
+
+
+def test_a_report_of_0_1_says_by_its_metrics_name_what_its_values_are() -> None:
+    sizes = {"validation": 10, "test": 10}
+    for name, shown in (
+        ("accuracy", "98.9\N{NO-BREAK SPACE}%"),
+        ("macro_f1", "98.9\N{NO-BREAK SPACE}%"),
+        ("auc", "0.9889"),
+    ):
+        assert MetricText.of({"metric": name, "split_sizes": sizes}).value(0.98889) == shown
+        assert text.classifies({"metric": name})
+    assert not text.classifies({"metric": "mse"})
+    assert (
+        MetricText.of({"metric": "a.b:C", "metric_is_share": True, "split_sizes": sizes}).value(0.5).startswith("50.0")
+    )

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from edgekd.base import preprocess, samples
+from edgekd.base import batches, preprocess, samples
 from edgekd.base.errors import UsageError
 from edgekd.base.wordpiece import Vocabulary
 from edgekd.build import reading
@@ -176,7 +176,7 @@ def test_a_build_says_how_many_texts_are_cut() -> None:
     x = np.array(["a b", "a b a", "a b a b", "b b b b b"], dtype=object)
     data = Dataset(*[Split(x, np.arange(4) % 2) for _ in range(3)], ("c", "d"), ())
     (told,) = reading.notes(Feed(data, TEXT, Augment(), 0))
-    assert "2 of 4 training texts (50.0%) are longer than the 5 tokens" in told
+    assert "2 of 4 training texts (50.0 %) are longer than the 5 tokens" in told
     assert reading.notes(Feed(data, [{**TEXT[0], "length": 7}], Augment(), 0)) == ()
 
 
@@ -229,22 +229,22 @@ def test_numbers_of_the_range_are_taken_in_any_type(dtype: str, raw: np.ndarray)
 def test_tensors_are_samples_whatever_they_carry() -> None:
     given = torch.full((2, 4), 3.0, requires_grad=True)
     for x in (given, given.to(torch.bfloat16), given.to_sparse()):
-        batch, one = preprocess.batched(x, (4,))
+        batch, one = batches.batched(x, (4,))
         assert not one
         assert batch.tolist() == [[3.0] * 4] * 2
 
 
 def test_a_clip_of_two_channels_is_no_batch_of_short_ones() -> None:
     with pytest.raises(UsageError, match=r"not a clip.*\(50, 2\)"):
-        preprocess.clips(np.zeros((50, 2), np.int16), 40)
-    assert len(preprocess.clips(np.zeros((2, 50), np.int16), 40)[0]) == 2
+        batches.clips(np.zeros((50, 2), np.int16), 40)
+    assert len(batches.clips(np.zeros((2, 50), np.int16), 40)[0]) == 2
 
 
 def test_masked_values_are_no_numbers() -> None:
     given = np.ma.masked_greater(np.arange(8.0).reshape(2, 4), 6)
     with pytest.raises(UsageError, match="not an array"):
-        preprocess.batched(given, (4,))
-    assert preprocess.batched(np.ma.array(given.data), (4,))[0].shape == (2, 4)
+        batches.batched(given, (4,))
+    assert batches.batched(np.ma.array(given.data), (4,))[0].shape == (2, 4)
 
 
 @pytest.mark.parametrize("none", [[], (), np.zeros((0, 6, 6, 1), np.uint8)])

@@ -14,7 +14,7 @@ from edgekd.decide import fallbacks, onnx_graph
 from edgekd.decide.choose import Contender, choose
 from edgekd.decide.fallbacks import Profile
 from edgekd.document.kernel import Kernel
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 from edgekd.spec import target
 from edgekd.spec.recipe import Budget
 

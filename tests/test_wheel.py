@@ -7,6 +7,11 @@ import sys
 import zipfile
 from pathlib import Path
 
+import table  # of benchmarks/
+
+import edgekd
+from edgekd.base import host, plugins
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -30,7 +35,12 @@ def test_targets_recipes_and_the_page_are_in_the_wheel(tmp_path: Path) -> None:
 
 def test_the_readme_says_what_was_measured() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    made = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "table.py")], capture_output=True, text=True, check=True
-    )
-    assert made.stdout.strip() in text, "run: python benchmarks/table.py --write"
+    assert table.headlines() in text, "run: python benchmarks/table.py --write"
+
+
+def test_the_version_stands_in_one_place() -> None:
+    line = [sys.executable, "-m", "hatchling", "version"]
+    done = subprocess.run(line, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == edgekd.__version__ == plugins.version("edgekd")
+    assert host.facts()["versions"]["edgekd"] == edgekd.__version__
+    assert f"## {edgekd.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from edgekd.base import bootstrap
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DivergedError
 from edgekd.build import distil, parsed_recipe, planner
@@ -15,7 +16,6 @@ from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.document.details import Loss, Losses
 from edgekd.learn.student import Student
-from edgekd.metrics import _bootstrap as bootstrap
 
 Explained = Mapping[str, Trained | None]  # by loss; None where the training without it diverged
 SPLITS = ("validation", "test")

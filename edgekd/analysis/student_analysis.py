@@ -66,7 +66,6 @@ def _calibration(workspace: Workspace, shown: Shown) -> list[Calibration] | None
     by_head: list[Calibration] = []
     for name, where in columns(workspace.heads).items():
         own = labels_of(labels, workspace.heads, name)
-        assert own is not None
         by_head.append(
             {
                 "head": name if len(workspace.heads) > 1 else None,

@@ -20,8 +20,7 @@ from edgekd.build import request as requests
 from edgekd.build.prepare import Objects
 from edgekd.build.store import canonical, sha256
 from edgekd.document.report import Report
-from edgekd.learn.data._base import Dataset
-from edgekd.learn.data._batches import fingerprint, from_splits
+from edgekd.learn.data import Dataset, fingerprint, from_splits
 from edgekd.spec import recipe as recipes
 
 Table = Mapping[str, Any]  # of a recipe, as its author gives it
@@ -78,8 +77,7 @@ def build(
             it is where somebody watches: in a notebook, or at an interactive prompt.
 
     Raises:
-        EdgekdError: see ``errors``; ``exit_code`` is the command's. GateError: a wish was missed; ``report`` is the
-                build's.
+        EdgekdError: ``exit_code`` is the command's. GateError: a wish was missed; ``report`` is the build's.
     """
     dataset = None if data is None else from_splits(data, "data", classes)
     given = Objects(dataset, teacher, student)
@@ -100,8 +98,7 @@ def build(
             measure_on=measure_on,
             progress=told,
         )
-        found = requests.standing(request)
-        return pipeline.run(request, given) if found is None else found
+        return requests.standing(request) or pipeline.run(request, given)
 
 
 def _table(

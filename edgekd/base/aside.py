@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from edgekd.base import locks, places
 from edgekd.base.errors import EdgekdError
@@ -27,7 +28,8 @@ NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
 NEW |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 LOOK = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 LOOK |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-Make = Callable[[Path], "int | None"]
+Handle = TypeVar("Handle", bound="int | None")
+Make = Callable[[Path], Handle]
 
 
 def name_of(path: Path) -> Path:
@@ -51,7 +53,6 @@ def folder(path: Path) -> Iterator[Path]:
 def file(path: Path) -> Iterator[tuple[Path, int]]:
     """A new file beside ``path`` and a handle to write it with, to be renamed; gone at the end."""
     with _made(lambda: name_of(path), _new_file, path) as (new, handle):
-        assert handle is not None
         yield new, handle
 
 
@@ -64,7 +65,7 @@ def private(start: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _made(name: Callable[[], Path], make: Make, path: Path | None = None) -> Iterator[tuple[Path, int | None]]:
+def _made(name: Callable[[], Path], make: Make[Handle], path: Path | None = None) -> Iterator[tuple[Path, Handle]]:
     """Something new under a lock of ours; errors tell of ``path``, which the user knows, and not of the name."""
     try:
         new, handle = _locked(name, make)
@@ -89,7 +90,7 @@ def _known(told: str, path: Path | None) -> str:
     return str(path) + told[len(start) + 16 :] if told.startswith(start) else told
 
 
-def _locked(name: Callable[[], Path], make: Make) -> tuple[Path, int | None]:
+def _locked(name: Callable[[], Path], make: Make[Handle]) -> tuple[Path, Handle]:
     """Another name where one is taken, or was cleared between its making and its lock."""
     for left in reversed(range(TRIES)):
         new = name()

@@ -25,7 +25,6 @@ import json
 import os
 import queue
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -34,8 +33,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from edgekd.base import confined, errors, reader
-from edgekd.base.child_limits import GB, Limits
+from edgekd.base import confined, errors, pipes, reader, units
+from edgekd.base.child_limits import Limits
 from edgekd.base.disk import temporary
 from edgekd.base.errors import EdgekdError, Failure, IntegrityError, ResourceError, UnavailableError
 
@@ -141,19 +140,17 @@ class _Child:
         self._lines: queue.Queue[bytes | None] = queue.Queue()
         self._stderr = b""
         # its own group and not a session: those share a CPU by session, and a benchmark would notice
-        more: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
-        more |= {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process: subprocess.Popen[bytes] = subprocess.Popen(line, env=env, bufsize=0, **more)
+        group = {"process_group": 0} if os.name == "posix" else {}
+        self.process, self._pipes = pipes.start(line, env=env, **group)
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._listen)]
         for thread in self._threads:
             thread.start()
 
     def give(self, request: bytes) -> None:
         """Its stdin; who has crashed already reads none."""
-        assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(request)
-        self.process.stdin.close()
+            self._pipes.stdin.write(request)
+        self._pipes.stdin.close()
 
     def hear(self) -> Ended:
         """Listen until it ends."""
@@ -180,9 +177,8 @@ class _Child:
         self._reaped()
         for thread in self._threads:
             thread.join(timeout=GRACE)
-        for pipe in (self.process.stdout, self.process.stderr):
-            assert pipe is not None
-            pipe.close()
+        self._pipes.stdout.close()
+        self._pipes.stderr.close()
 
     def _messages(self) -> Iterator[dict[str, Any]]:
         """Until its stdout is closed, or it has ended and somebody else holds that open."""
@@ -240,7 +236,7 @@ class _Child:
         if now > self.heard + limits.silence:
             raise self._passed(f"took longer than {limits.silence:.3g} s")
         if memory_of(self.process.pid) > limits.memory:
-            raise self._passed(f"took more memory than {limits.memory / GB:.3g} GB")
+            raise self._passed(f"took more memory than {units.in_gb(limits.memory)}")
 
     def _passed(self, what: str) -> IntegrityError:
         return IntegrityError(f"{what}, and was ended", where=_place(self.where, self.at), hint=MORE)
@@ -269,10 +265,8 @@ class _Child:
 
     def _read(self) -> None:
         """Lines of its stdout, into the queue; of one that is too long or one too many the beginning alone."""
-        pipe = self.process.stdout
-        assert pipe is not None
         buffer, total, count = b"", 0, 0
-        while data := _some(pipe):
+        while data := _some(self._pipes.stdout):
             *lines, buffer = (buffer + data).split(b"\n")
             for line in lines:
                 self._lines.put(line)
@@ -283,9 +277,7 @@ class _Child:
         self._lines.put(None)
 
     def _listen(self) -> None:
-        pipe = self.process.stderr
-        assert pipe is not None
-        while data := _some(pipe):
+        while data := _some(self._pipes.stderr):
             self._stderr = (self._stderr + data)[-TAIL:]
 
 

@@ -7,6 +7,7 @@ one, called ``logits``. Labels are (N,) for one head, else (N, H), a column a he
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,12 @@ def answers(scores: AnyArray, heads: Heads) -> NDArray[np.int64]:
     """The best class of each head: (N,) for one head, else (N, H)."""
     best = [part.argmax(1) for part in split(scores, heads).values()]
     return best[0] if len(best) == 1 else np.stack(best, axis=1)
+
+
+@overload
+def labels_of(labels: NDArray[np.int64], heads: Heads, name: str) -> NDArray[np.int64]: ...
+@overload
+def labels_of(labels: NDArray[np.int64] | None, heads: Heads, name: str) -> NDArray[np.int64] | None: ...
 
 
 def labels_of(labels: NDArray[np.int64] | None, heads: Heads, name: str) -> NDArray[np.int64] | None:

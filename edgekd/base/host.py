@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypedDict
 
-from edgekd.base import faults, plugins
+from edgekd.base import backend_facts, faults, plugins
 from edgekd.base.errors import UnavailableError
 
 # The CPU features that decide which int8 kernels run, by the names that targets use.
@@ -33,14 +33,13 @@ _ALIASES = {
     "feat_bf16": "bf16",
     "feat_sme": "sme",
 }
-# Distributions that a build or a measurement may depend on.
+# Distributions that a build may depend on, beside those of runtimes.
 PACKAGES = (
-    *("edgekd", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "onnx", "onnxscript", "onnx-ir"),
+    *("edgekd", "numpy", "onnx", "onnxscript", "onnx-ir"),
     *("torch", "torchao", "torch-pruning", "accelerate", "transformers", "safetensors", "pydantic"),
 )
 # What [build] brings, as far as it is told here.
 TO_BUILD = ("onnx", "onnxscript", "torch", "torchao", "torch-pruning", "accelerate", "safetensors", "pydantic")
-RUNTIMES = ("numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "onnx")
 
 
 class Facts(TypedDict):
@@ -99,13 +98,13 @@ def facts() -> Facts:
         "gpu": gpu(),
         "python": platform.python_version(),
         "os": f"{platform.system()} {platform.release()}",
-        "versions": versions(),
+        "versions": versions(packages()),
     }
 
 
 def measured_key(threads: int) -> Key:
     """What the key of a measured step holds of this machine."""
-    return {"cpu": cpu(), "isa": sorted(isa()), "gpu": gpu(), "threads": threads, "versions": versions(RUNTIMES)}
+    return {"cpu": cpu(), "isa": sorted(isa()), "gpu": gpu(), "threads": threads, "versions": versions(runtimes())}
 
 
 @functools.cache
@@ -217,10 +216,20 @@ def gpu() -> str | None:
     return text.splitlines()[0].strip() if text else None
 
 
-def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
+def runtimes() -> tuple[str, ...]:
+    """The distributions that a measurement depends on: numpy's, and those of each backend's runtime."""
+    return ("numpy", *backend_facts.distributions())
+
+
+def packages() -> tuple[str, ...]:
+    """The distributions that a build or a measurement may depend on."""
+    return tuple(dict.fromkeys((*PACKAGES, *runtimes())))
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
     """Installed versions by distribution name; what is not installed is left out."""
     found = {}
-    for package in packages:
+    for package in names:
         if (number := plugins.version(package)) is not None:
             found[package] = number
     return found

@@ -2,6 +2,7 @@
 
 A plugin is a frozen dataclass whose fields are its TOML keys; its class is the file name in CamelCase
 (``losses/cross_entropy.py`` holds ``CrossEntropy``). ``kind = "mypkg.mod:Class"`` loads a user's own.
+A backend is a folder: its class stands in ``backend.py``, and what is known without it in ``__init__.py``.
 Files that start with an underscore are shared parts of a family, not plugins.
 
 A plugin that finds a value out of range raises ``ValueError("<field>: <what is allowed>")`` in ``__post_init__``.
@@ -23,6 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgekd import __version__
 from edgekd.base import watch
 from edgekd.base.errors import EdgekdError, FactoryError, RecipeError, out_of_memory
 
@@ -36,6 +38,8 @@ FAMILIES = {
     "backends": "edgekd.runtime.backends",
     "devices": "edgekd.runtime.devices",
 }
+# Families whose plugins are folders, and the module in the folder that holds the class.
+IN_FOLDERS = {"backends": "backend"}
 
 
 def kinds(family: str) -> list[str]:
@@ -60,18 +64,28 @@ def load(family: str, kind: str, where: str, error: type[EdgekdError] = RecipeEr
         return found
     if kind not in (known := kinds(family)):
         raise error(f"unknown kind of {family}", where=where, found=kind, allowed=known)
-    module = importlib.import_module(f"{FAMILIES[family]}.{kind}")
+    inside = f".{IN_FOLDERS[family]}" if family in IN_FOLDERS else ""
+    module = importlib.import_module(f"{FAMILIES[family]}.{kind}{inside}")
     return typing.cast(type[object], getattr(module, class_name(kind)))
 
 
+def constant(family: str, kind: str, name: str) -> Any:
+    """A constant of a built-in plugin's own module or folder. Of a folder it imports the ``__init__`` alone."""
+    return getattr(importlib.import_module(f"{FAMILIES[family]}.{kind}"), name)
+
+
 def version(distribution: str) -> str | None:
-    """The installed version of a distribution, or None. Imports nothing of it."""
+    """The installed version of a distribution, or None. Imports nothing of it.
+
+    edgekd's own is that of its code: the metadata of an editable install are as old as the install.
+    """
     import importlib.metadata  # here: it would be a tenth of an app's start, which never asks
 
     try:
-        return importlib.metadata.version(distribution)
+        installed = importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
+    return __version__ if distribution == "edgekd" else installed
 
 
 def class_name(kind: str) -> str:

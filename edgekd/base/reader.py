@@ -276,16 +276,15 @@ class _Walk:
 
     def union(self, value: object, hint: Hint, args: tuple[object, ...], place: str, depth: int) -> None:
         """A value of one of some types; else the first error that lies deeper than that it is of none of them."""
-        own, deeper = None, []
+        deeper = []
         for arg in args:
             try:
                 return self.typed(value, arg, place, depth)
             except EdgekdError as err:
-                own = own or self.off(place, "of another type", value, _words(hint))
+                own = self.off(place, "of another type", value, _words(hint))
                 if (err.message, err.where) != (own.message, own.where):
                     deeper.append(err)
-        assert own is not None  # a union has members
-        raise deeper[0] if deeper else own
+        raise deeper[0] if deeper else self.off(place, "of another type", value, _words(hint))
 
 
 def _is_fine(value: Json, depth: int, finite: bool) -> bool:

@@ -108,9 +108,9 @@ def _without_scheme(path: object) -> object:
     """The file of SQLite's ``file:a%20b.db?mode=ro`` or ``file://localhost/a.db``; else what it was."""
     if not isinstance(path, str) or not path.startswith("file:"):
         return path
-    told = re.match(r"file:(?://[^/?#]*)?([^?#]*)", path)
-    assert told is not None
-    return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), told[1].encode())
+    local = re.sub(r"^file:(?://[^/?#]*)?", "", path)
+    name = re.split(r"[?#]", local, maxsplit=1)[0]
+    return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), name.encode())
 
 
 def _note(path: Any, folder: bool, writes: bool = False) -> None:

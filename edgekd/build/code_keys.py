@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekd.base import closure, places, plugins, watch
+from edgekd.base import backend_facts, closure, places, plugins, watch
 from edgekd.base.disk import replace_file
 from edgekd.base.door import open_inside
 from edgekd.base.errors import EdgekdError
@@ -39,8 +39,8 @@ STEPS: dict[str, tuple[str, ...]] = {
 _STEP_VERSIONS = {
     "learn": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "transformers", "tokenizers"),
     "compress": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "torch-pruning", "torchao", "transformers"),
-    "lower": ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "openvino", "numpy"),
-    "measure": ("numpy", "scikit-learn", "onnxruntime", "onnxruntime-gpu", "openvino", "onnx"),
+    "lower": ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "numpy"),
+    "measure": ("numpy", "scikit-learn", "onnx"),  # and the runtimes
 }
 
 
@@ -64,7 +64,8 @@ def files_of(step: str) -> list[Path]:
 @functools.cache
 def versions(step: str) -> dict[str, str | None]:
     """Installed versions of the libraries that matter to a kind of step."""
-    return {name: plugins.version(name) for name in _STEP_VERSIONS[step]}
+    runtimes = backend_facts.distributions() if step == "measure" else ()
+    return {name: plugins.version(name) for name in (*_STEP_VERSIONS[step], *runtimes)}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
-from edgekd.compress._base import TablePass
+from edgekd.compress import TablePass
 from edgekd.learn.objective import Term, make_terms
 from edgekd.spec.recipe import SCHEDULE_KEYS, Schedule, Table, with_kinds
 from edgekd.spec.validation import explain

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgekd.build.ensemble import TeacherOutputs
-from edgekd.compress._base import Context, Pass
+from edgekd.compress import Context, Pass
 from edgekd.learn import train
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term, on_answers

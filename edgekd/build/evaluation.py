@@ -13,14 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base import bootstrap
 from edgekd.base.arrays import AnyArray
 from edgekd.base.preprocess import Inputs
 from edgekd.learn.feed import Feed, some
-from edgekd.metrics import _bootstrap as bootstrap
-from edgekd.metrics._base import PerSample
-from edgekd.metrics._evaluator import Evaluator
+from edgekd.metrics import Evaluator, PerSample
 from edgekd.runtime import batches
-from edgekd.runtime.backends._base import Session
+from edgekd.runtime.backend import Session
 
 Scores = NDArray[np.float32]
 SPLITS = ("train", "validation", "test")

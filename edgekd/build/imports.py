@@ -71,7 +71,7 @@ def closure(roots: Iterable[str]) -> Closure:
                 continue
             found.files[name] = module.file
             folder = str(module.file.parent)
-            todo += [(wanted, folder) for wanted in _wanted(name, module)]
+            todo += [(wanted, folder) for wanted in _wanted(name, module, module.file)]
         parent = name.rpartition(".")[0]
         todo += [(parent, beside)] if parent else []
     return found
@@ -178,11 +178,10 @@ def _is_users(name: str) -> bool:
     return module is not None and (module.file is None or not (_is_standard(module.file) or _is_installed(module.file)))
 
 
-def _wanted(name: str, module: Module) -> Iterator[str]:
+def _wanted(name: str, module: Module, file: Path) -> Iterator[str]:
     """The full names that a module's text imports, or may: ``from a import b`` is a, and a.b if that is a module."""
-    assert module.file is not None
     try:
-        tree = ast.parse(module.file.read_bytes())
+        tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):  # compiled, inside an archive, or told when it is imported
         return
     package = name if module.folders else name.rpartition(".")[0]

@@ -11,7 +11,7 @@ from edgekd.base.errors import IntegrityError
 from edgekd.base.plain import plain
 from edgekd.build.plan import CompressStep, DistilStep, Plan
 from edgekd.build.store import Store, canonical
-from edgekd.compress._base import Pass
+from edgekd.compress import Pass
 from edgekd.document.cache import Trained
 
 WEIGHTS, ABOUT, PROBE = "model.safetensors", "student.json", "probe.safetensors"  # the files of a trained step

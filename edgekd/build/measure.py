@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base import units
 from edgekd.base.preprocess import MASK, Inputs
 from edgekd.build import timing
 from edgekd.build.evaluation import EvaluationSet, Scores, joined
@@ -25,8 +26,9 @@ from edgekd.document import cache as documents
 from edgekd.document.cache import Compared, OnAnother
 from edgekd.document.kernel import Kernel
 from edgekd.document.machine import Host
+from edgekd.runtime import backend as backends
 from edgekd.runtime import batches, bench, parity
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.runners import BuildRunner, LocalRunner
 from edgekd.spec.target import Numerics, Target
 
@@ -220,7 +222,7 @@ def _measure(
         for name, session in sessions.items()
     }
     x = timed_inputs(evaluation.first("validation", TIMED), batch)
-    job = bench.BenchJob(
+    job = BenchJob(
         target.backend,
         files,
         "fp32",
@@ -376,7 +378,7 @@ def gap(found: Compared, numerics: Numerics) -> str | None:
         place = f"in batches of {batch} " if batch else ""
         share = told["clearly_differs"] or 0.0
         if numerics.quantized and share > CLEARLY:
-            return f"{place}{share:.1%} of the answers differ clearly from"
+            return f"{place}{units.share(share)} of the answers differ clearly from"
         distance = told["mean" if numerics.quantized else "max_abs_diff"]
         if distance is None or distance > limit:
             return f"{place}scores differ by {distance}, more than {limit:.2g}, from"

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from edgekd.base.heads import Heads
 from edgekd.build import compression
 from edgekd.build.compression import Compression
-from edgekd.compress._base import TablePass
+from edgekd.compress import TablePass
 from edgekd.learn.objective import Term, by_head, make_terms
-from edgekd.metrics._base import Metric
-from edgekd.metrics._make import make_metric
+from edgekd.metrics import Metric, make_metric
 from edgekd.spec.recipe import Recipe
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from edgekd.compress._base import TablePass
+from edgekd.compress import TablePass
 from edgekd.learn.objective import Term
 from edgekd.spec.recipe import Recipe, Schedule
 from edgekd.spec.target import Numerics, Target

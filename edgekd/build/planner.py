@@ -27,7 +27,7 @@ from edgekd.build.plan import (
     TrainedStep,
 )
 from edgekd.build.target_runtime import TargetRuntime
-from edgekd.compress._base import TablePass
+from edgekd.compress import TablePass
 from edgekd.spec.recipe import SCHEDULE_KEYS, Recipe, Schedule, Table
 from edgekd.spec.target import Numerics, Target
 

@@ -24,8 +24,7 @@ from edgekd.build.parsed_recipe import ParsedRecipe
 from edgekd.build.request import BuildRequest
 from edgekd.build.set_up import Views
 from edgekd.build.workspace import Workspace
-from edgekd.learn.data._base import Dataset
-from edgekd.learn.data._checks import loaded
+from edgekd.learn.data import Dataset, loaded
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Term
 from edgekd.learn.student import Student

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekd.base import preprocess
+from edgekd.base import preprocess, units
 from edgekd.learn.feed import Feed, some
 
 MOST = 2_000  # texts that are looked at
@@ -18,4 +18,5 @@ def notes(feed: Feed) -> tuple[str, ...]:
         return ()
     of = f"{count:,} of {len(index):,} training texts" + (" looked at" if len(index) == MOST else "")
     length = feed.ops[-1]["length"]
-    return (f"{of} ({count / len(index):.1%}) are longer than the {length} tokens that are read: their end is cut off",)
+    share = units.share(count / len(index))
+    return (f"{of} ({share}) are longer than the {length} tokens that are read: their end is cut off",)

@@ -27,7 +27,7 @@ from edgekd.document.machine import Key
 from edgekd.learn import nets, train
 from edgekd.learn.objective import check_layers
 from edgekd.learn.student import Student, of_training
-from edgekd.runtime.bench import BenchJob
+from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.runners import BuildRunner
 
 RUNS, SECONDS = 30, 0.05  # of timing a shape, at least

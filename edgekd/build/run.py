@@ -61,7 +61,8 @@ def checked(request: BuildRequest, objects: Objects) -> Workspace:
     run = runners.of(request.measure_on, lambda line: request.progress({"step": line, "epoch": None}))
     with reading(request.file):
         workspace = prepare(request, objects, run)
-    notes.tell(request.progress, workspace.notes)
+    outdated = request.store.outdated()
+    notes.tell(request.progress, [*workspace.notes, *([outdated] if outdated else [])])
     return workspace
 
 

@@ -13,8 +13,7 @@ from edgekd.base.errors import RecipeError
 from edgekd.base.heads import SINGLE, Heads
 from edgekd.learn import nets
 from edgekd.learn import teacher as teachers
-from edgekd.learn.data._base import Dataset
-from edgekd.learn.data._heads import grouped
+from edgekd.learn.data import Dataset, grouped
 from edgekd.learn.feed import Feed
 from edgekd.learn.student import SplitHeads
 from edgekd.spec.quick import SAMPLES

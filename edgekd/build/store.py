@@ -4,6 +4,7 @@ Layout of the root::
 
     artifacts/<k0k1>/<key>/      the files of one artifact, and index.json: the key, SHA-256 and size of each
     scratch/<key>/               epoch checkpoints of a step that is not done yet
+    version.txt                  which edgekd used it last
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekd import __version__
 from edgekd.base import aside, faults, locks, places
-from edgekd.base.disk import disk, sync_folder, write_synced
+from edgekd.base.disk import disk, replace_file, sync_folder, write_synced
 from edgekd.base.door import open_inside
 from edgekd.base.errors import IntegrityError, ResourceError
 
-INDEX, LOCK = "index.json", ".lock"
-MAX_INDEX = 1_000_000
+INDEX, LOCK, VERSION = "index.json", ".lock", "version.txt"
+MAX_INDEX, MAX_VERSION = 1_000_000, 100
 TRIES = 4
 _KEY = re.compile(r"[0-9a-f]{64}")
 _OLDER = re.compile(r"\.[0-9a-f]{32}")  # of edgekd 0.1.0, which held no lock while it wrote
@@ -60,6 +62,23 @@ class Store:
         with suppress(OSError):
             return places.kind(self._place(key) / INDEX) == "file"
         return False
+
+    def outdated(self) -> str | None:
+        """Told once: that another version of edgekd filled the cache, whose steps had other keys; else None."""
+        try:
+            last = open_inside(self.root, VERSION, MAX_VERSION)
+        except (IntegrityError, OSError):
+            last = b""  # 0.1.0 wrote none
+        if last == __version__.encode():
+            return None
+        filled = any(places.kind(place / INDEX) == "file" for place in self._entries())
+        replace_file(self.root / VERSION, __version__.encode())
+        if not filled:
+            return None
+        return (
+            f"the cache in {self.root} is of another version of edgekd: every step runs anew; "
+            "edgekd cache --prune 0 frees it"
+        )
 
     def get(self, key: str, names: Iterable[str] = ()) -> dict[str, bytes] | None:
         """The files of an artifact, or None. Whatever is not as it was put is removed, and so made again: damaged, of

@@ -10,7 +10,7 @@ from edgekd.build import context, taken
 from edgekd.build.ensemble import TeacherOutputs
 from edgekd.build.plan import CompressStep, DistilStep, Step
 from edgekd.build.workspace import Workspace
-from edgekd.compress._base import Context, Pass, TablePass
+from edgekd.compress import Context, Pass, TablePass
 from edgekd.learn.student import Student
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgekd.base import units
 from edgekd.document.details import Taken
 
 Record = Mapping[str, Any]
@@ -19,14 +20,14 @@ def sentence(record: Record) -> str | None:
     """
     if "taken" not in record:
         return None
-    asked = f"{record['asked']:.1%} asked, " if record.get("asked") is not None else ""
+    asked = f"{units.share(record['asked'])} asked, " if record.get("asked") is not None else ""
     groups = [
         f"{path} {group['kept']:g} of {group['before']:g}"
         + ("" if group["asked"] is None else f" (asked {group['asked']:g})")
         for path, group in record["groups"].items()
     ]
     more = f", and {len(groups) - LISTED} more" if len(groups) > LISTED else ""
-    return f"{asked}{record['taken']:.1%} of the {record['unit']} taken: {', '.join(groups[:LISTED])}{more}"
+    return f"{asked}{units.share(record['taken'])} of the {record['unit']} taken: {', '.join(groups[:LISTED])}{more}"
 
 
 def notes(record: Record) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgekd.base import host
 from edgekd.base.errors import TargetError
 from edgekd.runtime import allowed, availability, manifest
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 from edgekd.spec.target import Target
 
 

@@ -10,7 +10,7 @@ from edgekd.build.trained import Trained, stored
 from edgekd.build.workspace import Workspace
 from edgekd.learn import train
 from edgekd.learn.objective import make_terms
-from edgekd.metrics._make import metric_of_teacher
+from edgekd.metrics import metric_of_teacher
 
 
 def teacher(workspace: Workspace, step: TeachStep) -> Trained:

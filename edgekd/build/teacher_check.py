@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base import units
 from edgekd.base.errors import RecipeError
 from edgekd.base.heads import SINGLE, columns, labels_of
 from edgekd.build.plan import TeachStep
@@ -31,7 +34,6 @@ def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
     order, wrong = np.arange(scores.shape[1]), []
     for head, where in columns(heads).items():
         own = labels_of(labels, heads, head)
-        assert own is not None
         told = own >= 0
         found = standing(scores[told, where].argmax(1), own[told], heads[head])
         if found is None:
@@ -39,14 +41,14 @@ def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
         named = name if head == SINGLE or len(workspace.heads) < 2 else f"{name} ({head})"
         if found.at_chance:
             workspace.note(
-                f"the {named} is no better than chance on validation: it names {found.accuracy:.1%} right, and answers "
-                f"that know nothing of the sample would {found.chance:.1%}"
+                f"the {named} is no better than chance on validation: it names {units.share(found.accuracy)} right, "
+                f"and answers that know nothing of the sample would {units.share(found.chance)}"
             )
         if found.order is not None and workspace.plan.get(name, TeachStep).schedule is None:
             offset = columns(workspace.heads)[head].start if head in workspace.heads else 0
             classes = workspace.classes[offset : offset + heads[head]]
             order[where] = where.start + np.array(found.order)
-            wrong.append((found, f"the {named} has its classes in another order: {_map(found, classes)}", named))
+            wrong.append((found, f"the {named} has its classes in another order: {_map(found.order, classes)}", named))
     if wrong:
         _tell(workspace, name, [int(i) for i in order], wrong)
 
@@ -57,7 +59,8 @@ def _tell(workspace: Workspace, name: str, order: list[int], wrong: list[tuple[S
     keys = [before[i] for i in order] if before is not None else order
     right = f"{name}.classes = {keys}" if len(keys) <= LISTED else f"{name}.classes says for each class its column"
     for found, said, _ in wrong:
-        share = f"as they are it names {found.accuracy:.1%} right, in the likely order {found.ordered:.1%}"
+        now, then = units.share(found.accuracy), units.share(found.ordered)
+        share = f"as they are it names {now} right, in the likely order {then}"
         worse = ", which is worse than chance" if found.accuracy < found.chance else ""
         if found.surely:
             hint = f"set {right}"
@@ -65,8 +68,7 @@ def _tell(workspace: Workspace, name: str, order: list[int], wrong: list[tuple[S
         workspace.note(f"{said}? {share}{worse}; if that is the class order, set {right}")
 
 
-def _map(found: Standing, classes: tuple[str, ...]) -> str:
+def _map(order: Sequence[int], classes: tuple[str, ...]) -> str:
     """Which column means which class, of those that stand elsewhere."""
-    assert found.order is not None
-    moved = [f"class {classes[i]!r} is its column {column}" for i, column in enumerate(found.order) if column != i]
+    moved = [f"class {classes[i]!r} is its column {column}" for i, column in enumerate(order) if column != i]
     return ", ".join(moved[:SHOWN]) + (f" and {len(moved) - SHOWN} more" if len(moved) > SHOWN else "")

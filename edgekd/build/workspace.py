@@ -15,13 +15,12 @@ from edgekd.base.notes import Progress
 from edgekd.build import network_key
 from edgekd.build.plan import Plan, Step
 from edgekd.build.store import Store
-from edgekd.compress._base import Clock
+from edgekd.compress import Clock
 from edgekd.learn import nets, train
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term
 from edgekd.learn.student import Student, TensorSpec
-from edgekd.metrics._base import Metric
-from edgekd.metrics._evaluator import Evaluator
+from edgekd.metrics import Evaluator, Metric, classifies
 from edgekd.spec.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -82,8 +81,8 @@ class Workspace:
 
     @property
     def classifies(self) -> bool:
-        """Whether scores stand for classes; those that are held to the teacher's values as they are, don't."""
-        return self.metric.against == "labels" or self.metric.share
+        """Whether scores stand for classes, and not for values."""
+        return classifies(self.metric)
 
     def untrained(self, role: str) -> Student:
         """A teacher (by its step's name) or the "student" as its factory makes it, seeded."""

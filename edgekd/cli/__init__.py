@@ -1,4 +1,7 @@
-"""The command line: the only place that prints. ``commands`` says what there is, ``running`` how it ends."""
+"""The command line: the only place that prints. ``commands`` says what there is, ``running`` how it ends.
+
+May import all but api.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from edgekd import __version__
+from edgekd.base import units
 from edgekd.base.errors import UsageError
 from edgekd.cli import options
 from edgekd.cli.running import clean_stdout, line, own_modules, show, tell
@@ -347,7 +348,7 @@ def cache(days: float | None, cache: Path | None, as_json: bool) -> None:
     from edgekd.cli import inspection
 
     found = inspection.cache(cache, days)
-    text = f"{found['path']}: {found['artifacts']} artifacts, {found['bytes'] / 1e6:.1f} MB"
+    text = f"{found['path']}: {found['artifacts']} artifacts, {units.size(found['bytes'])}"
     if days is not None:
-        text += f" ({found['freed_bytes'] / 1e6:.1f} MB freed)"
+        text += f" ({units.size(found['freed_bytes'])} freed)"
     show(as_json, found, lambda _: text)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -17,14 +17,18 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from edgekd.base import disk
+from edgekd.base import disk, units
 from edgekd.base.printable import all_printable, printable
 from edgekd.document.bench import Comparison, DeviceResult, Latency, Variant
 from edgekd.document.candidate import Candidate
 from edgekd.document.commands import Check, Doctor, Inspection, Plan, TargetRow
+from edgekd.document.details import Baseline
 from edgekd.document.kernel import KernelTable
-from edgekd.document.report import Report, Target, notes_of
+from edgekd.document.report import Report, Stage, Target, notes_of
 from edgekd.document.tune import Tune
+
+if TYPE_CHECKING:
+    from edgekd.report.text import MetricText
 
 SHIPS, INSIDE, OUTSIDE = "✅", "❎", "❌"
 
@@ -119,25 +123,27 @@ class ProgressBars:
 
 def build_table(report: Report, out: Path, *, cached: bool) -> RenderableType:
     """The table that a build ends with, and the next commands to type."""
-    metric = str(report["metric"])
-    table = Table(title=f"{report['name']}: {metric} on validation and test", title_justify="left", title_style="bold")
+    from edgekd.report.text import MetricText  # here: its package needs jinja2, which an app's machine has not
+
+    metric = MetricText.of(report)
+    title = f"{report['name']}: {metric.name} on validation and test"
+    table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("stage")
     for column in ("parameters", "size", "valid.", "test", "p50", "p90", "x fp32", ""):
         table.add_column(column, justify="right")
     for stage in report["stages"]:
         if stage["name"] in ("teacher", "student"):
-            value = (f"{stage['value_validation']:.4f}", f"{stage['value_test']:.4f}")
-            table.add_row(stage["name"], f"{stage['params']:,}", size(stage["size_bytes"]), *value, "", "", "", "")
+            values = _values(stage, metric)
+            table.add_row(stage["name"], f"{stage['params']:,}", size(stage["size_bytes"]), *values, "", "", "", "")
     plain = (report.get("details") or {}).get("baseline")
     if plain:
-        value = (f"{plain['value_validation']:.4f}", f"{plain['value_test']:.4f}")
-        took = f"{plain['p50_ms']:.3g} ms"
-        table.add_row("plain baseline", "", size(plain["size_bytes"]), *value, took, "", "", "")
+        took = units.milliseconds(plain["p50_ms"])
+        table.add_row("plain baseline", "", size(plain["size_bytes"]), *_values(plain, metric), took, "", "", "")
     for name, target in report["targets"].items():
         table.add_section()
         table.add_row(Text(name, style="bold"))
         for candidate in target["candidates"]:
-            table.add_row(*_candidate_row(candidate, target))
+            table.add_row(*_candidate_row(candidate, target, metric))
     better = plain.get("told") if plain else None
     lines: list[RenderableType] = [Text(better, style="yellow")] if better else []
     lines.append(table)
@@ -145,7 +151,9 @@ def build_table(report: Report, out: Path, *, cached: bool) -> RenderableType:
         lines.append(f"{name}: {target['shipped'] or 'nothing'} ships: {target['reason']}")
         if tokens := target.get("timed_length"):
             preprocess_ms = target.get("preprocess_ms")  # missing in a report of 0.1
-            adds = "" if preprocess_ms is None else f"; the tokenizer adds {milliseconds(preprocess_ms)} in Python"
+            adds = (
+                "" if preprocess_ms is None else f"; the tokenizer adds {units.milliseconds(preprocess_ms)} in Python"
+            )
             lines.append(f"  p50 is of {tokens} tokens{adds}")
         if target["shipped"]:  # else the reason holds every verdict
             refused = (c for c in target["candidates"] if c.get("verdict") not in (None, "", "ships"))
@@ -162,18 +170,22 @@ def build_table(report: Report, out: Path, *, cached: bool) -> RenderableType:
     return Group(*lines)
 
 
-def _candidate_row(candidate: Candidate, target: Target) -> Sequence[str]:
+def _values(row: Stage | Baseline | Candidate, metric: MetricText) -> tuple[str, str]:
+    """On validation and on test, as the report's page writes them."""
+    return metric.value(row["value_validation"]), metric.value(row["value_test"])
+
+
+def _candidate_row(candidate: Candidate, target: Target, metric: MetricText) -> Sequence[str]:
     mark = SHIPS if candidate["name"] == target["shipped"] else INSIDE if not candidate.get("outside") else OUTSIDE
     latency, speedup = candidate["latency_ms"], candidate["speedup_vs_fp32"]
     return (
         f"  {candidate['name']}",
         "",
         size(candidate["size_bytes"]),
-        f"{candidate['value_validation']:.4f}",
-        f"{candidate['value_test']:.4f}",
-        milliseconds(latency["p50"]),
-        milliseconds(latency["p90"]),
-        f"{speedup['p50']:.2f}",
+        *_values(candidate, metric),
+        units.milliseconds(latency["p50"]),
+        units.milliseconds(latency["p90"]),
+        units.ratio(speedup["p50"]),
         mark,
     )
 
@@ -193,7 +205,7 @@ def tune_table(found: Tune) -> RenderableType:
         mark = SHIPS if number == found["chosen"] else INSIDE if met else OUTSIDE
         name = f"{number} (the recipe as it is)" if trials[number]["as_is"] else str(number)
         candidates = ", ".join(dict.fromkeys(row["candidate"] for row in result["targets"].values()))
-        row = (f"{result['value']:.4f}", f"{result['drop']:.4f}", milliseconds(result["p50_ms"]))
+        row = (f"{result['value']:.4f}", f"{result['drop']:.4f}", units.milliseconds(result["p50_ms"]))
         table.add_row(name, candidates, *row, size(result["size_bytes"]), mark)
     out, recipe = found["bundle"], found["recipe"]
     page = Path(recipe).with_name("tune.html")
@@ -235,15 +247,8 @@ def plan_tree(found: Plan) -> RenderableType:
 
 
 def size(count: int | None) -> str:
-    """Bytes; 1 kB = 1,000 bytes. Empty where nobody knows."""
-    if count is None:
-        return ""
-    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
-
-
-def milliseconds(value: float) -> str:
-    """Three significant digits."""
-    return f"{value:.3g} ms" if value >= 0.1 else f"{value * 1e3:.3g} us"
+    """Bytes; empty where nobody knows."""
+    return "" if count is None else units.size(count)
 
 
 def bench_table(devices: Sequence[DeviceResult]) -> RenderableType:
@@ -265,7 +270,7 @@ def bench_table(devices: Sequence[DeviceResult]) -> RenderableType:
                 continue
             table.add_row(*first, name, *_measured_row(row))
             if measured_parts := row["parts_ms"]:
-                parts = ", ".join(f"{part} {milliseconds(ms)}" for part, ms in measured_parts.items())
+                parts = ", ".join(f"{part} {units.milliseconds(ms)}" for part, ms in measured_parts.items())
                 notes.append(f"{about}: of a run: {parts}")
             if row["note"]:
                 notes.append(Text(f"{about}: not stable: {row['note']}", style="yellow"))
@@ -277,14 +282,14 @@ def bench_table(devices: Sequence[DeviceResult]) -> RenderableType:
 
 def _measured_row(row: Variant) -> list[str]:
     times, cold = _times(row["latency_ms"]), row["cold"]
-    start = milliseconds(cold["start_ms"] + cold["open_ms"] + cold["first_ms"])
+    start = units.milliseconds(cold["start_ms"] + cold["open_ms"] + cold["first_ms"])
     sizes = [size(cold["peak_memory_bytes"]), size(row["size_bytes"])]
     rate = f"{row['throughput']:.0f}"
     return [row["runtime"], row["numerics"], str(row["batch"]), *times, rate, start, *sizes, str(row["samples"])]
 
 
 def _times(latency: Latency) -> list[str]:
-    return [milliseconds(latency["p50"]), milliseconds(latency["p90"]), milliseconds(latency["p99"])]
+    return [units.milliseconds(latency["p50"]), units.milliseconds(latency["p90"]), units.milliseconds(latency["p99"])]
 
 
 def _kernel_table(about: str, kernels: Sequence[KernelTable]) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from edgekd.base import child, child_limits, host, reader, target_files
+from edgekd.base import backend_facts, child, child_limits, host, reader, target_files
 from edgekd.base.disk import cache_root
 from edgekd.base.errors import EdgekdError
 from edgekd.build.store import Store
@@ -50,17 +50,18 @@ def targets() -> list[TargetRow]:
 
 def doctor() -> Doctor:
     """Facts about this machine, what is wrong with it, and what is missing to build on it."""
-    facts = host.facts()
-    versions = facts["versions"]
+    machine = host.facts()
+    versions = machine["versions"]
     problems = []
-    if versions.get("onnxruntime") and versions.get("onnxruntime-gpu"):
-        problems.append(
-            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: "
-            "pip uninstall -y onnxruntime onnxruntime-gpu, then install one"
-        )
+    for names in dict.fromkeys(facts.distributions for facts in backend_facts.every().values()):
+        if len(both := [name for name in names if name in versions]) > 1:
+            problems.append(
+                f"{' and '.join(both)} are both installed and overwrite each other: "
+                f"pip uninstall -y {' '.join(both)}, then install one"
+            )
     problems += [f"{row['name']}: {row['reason']}" for row in targets() if row["reason"]]
     missing = [name for name in host.TO_BUILD if name not in versions]
-    return {"host": facts, "problems": problems, "missing": missing}
+    return {"host": machine, "problems": problems, "missing": missing}
 
 
 def cache(root: Path | None, days: float | None) -> Cache:

@@ -93,8 +93,8 @@ class Annotator(Quantizer):
                 self._pool(node, int8)
             elif name == "cat" and "concat" in self._ops:
                 self._concat(node, int8)
-            elif name in PASSING and _source(node) in int8:
-                self._pass(node, int8)
+            elif name in PASSING and (source := _source(node)) in int8:
+                self._pass(node, source, int8)
             elif name in IGNORED and _source(node) in int8:
                 int8.add(node)
         return model
@@ -135,9 +135,7 @@ class Annotator(Quantizer):
         node.meta[ANNOTATION].output_qspec = shared
         int8.add(node)
 
-    def _pass(self, node: Node, int8: set[Node]) -> None:
-        source = _source(node)
-        assert source is not None
+    def _pass(self, node: Node, source: Node, int8: set[Node]) -> None:
         shared = SharedQuantizationSpec((source, node))
         self._mark(node, {source: self._of(source)})
         node.meta[ANNOTATION].output_qspec = shared

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import torch
 
+from edgekd.base.errors import ExportError
 from edgekd.learn.student import Record, Student
 from edgekd.spec.recipe import Table
 from edgekd.spec.target import Numerics
@@ -38,6 +39,20 @@ class Context:
     labels: Sequence[torch.Tensor] | None = None
     loss: Loss | None = None
     clock: Clock | None = None
+
+
+def clock_of(context: Context, where: str) -> Clock:
+    """The target's clock, for a pass that asks it.
+
+    Args:
+        where: the pass and its key, for the error.
+
+    Raises:
+        ExportError: there is none, as where a student is made of its teacher before any target is known.
+    """
+    if context.clock is None:
+        raise ExportError("there is no target to time it on here", where=where, allowed="ratio; or [[compress]]")
+    return context.clock
 
 
 class Pass(Protocol):

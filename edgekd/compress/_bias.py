@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.fx import Node
 from torch.fx.node import map_arg
 
+from edgekd.base.errors import ExportError
 from edgekd.compress._annotator import LAYERS, arguments, op, weight_of
 from edgekd.compress._fold import attribute
 from edgekd.compress._prepared import QatModule
@@ -69,7 +70,8 @@ def _computed(module: QatModule, node: Node, pairs: dict[Node, tuple[object, obj
 
 
 def _called(node: Node, pairs: dict[Node, tuple[object, object]], side: int) -> Any:
-    assert callable(node.target)
+    if not callable(node.target):
+        raise ExportError("no operator that can be run", where=f"int8_qat: {node.name}", found=node.op)
 
     def of(source: Node) -> Any:
         return pairs[source][side]

@@ -5,11 +5,9 @@ Torch-Pruning's dependency graph (Fang et al. 2023, arXiv:2301.12900) says which
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,19 +15,16 @@ import torch_pruning
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
-from torch_pruning.dependency import index_mapping
 
 from edgekd.base.errors import ExportError
-from edgekd.compress import _trial
+from edgekd.compress import _graph, _trial
 from edgekd.compress._base import Context
+from edgekd.compress._graph import Pruning
 from edgekd.compress._importance import Criterion, gradients, squares
 from edgekd.learn import nets, taps
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student, evaluated
 
-Pruning = Any  # an object of torch-pruning, which has no types
-INDICES = 1 << 15  # features that a group's channels become where they are flattened, in networks that read fewer
-VISITS = 8000  # places that the search of a group passes: Swin 552, MobileViT 206, ResNets 20; FocalNet without end
 MOST = 0.95  # of a group's channels that may go
 History = list[tuple[str, bool, list[int]]]
 
@@ -126,7 +121,7 @@ def cut(student: Student, gone: Mapping[str, Sequence[int]]) -> tuple[nn.Module,
     """A copy of the network without some channels of each group, and the plan: plain data that ``follow`` replays."""
     module = still(student)
     with quiet():
-        graph = _graph(module, student)
+        graph = _graph.build(module, student)
         for path, channels in gone.items():
             layer = module.get_submodule(path)
             group = graph.get_pruning_group(layer, graph.get_pruner_of_module(layer).prune_out_channels, list(channels))
@@ -140,7 +135,7 @@ def follow(student: Student, plan: Sequence[Sequence[Any]]) -> nn.Module:
     """A copy of the network cut as a plan says."""
     module = still(student)
     with quiet():
-        _graph(module, student).load_pruning_history([(name, out, list(index)) for name, out, index in plan])
+        _graph.build(module, student).load_pruning_history([(name, out, list(index)) for name, out, index in plan])
     return _frozen_as(student, module)
 
 
@@ -151,95 +146,12 @@ def _frozen_as(student: Student, module: nn.Module) -> nn.Module:
     return module
 
 
-def _graph(module: nn.Module, student: Student) -> Pruning:
-    """Torch-Pruning's graph. A view or split whose channels it can't number (ZeroDivisionError on ShuffleNet's) counts
-    as element-wise, so that the rest of the network can be cut: ``_trial`` finds who passes there.
-    """
-    graph = torch_pruning.DependencyGraph()
-    try:
-        return _bounded(graph.build_dependency(module, student.example(1)))
-    except _trial.FAILURES:
-        for layer, node in dict(getattr(graph, "module2node", {})).items():
-            alone = copy.copy(graph)
-            alone.module2node = {layer: node}
-            try:
-                index_mapping.update_index_mapping(alone)
-            except _trial.FAILURES:
-                node.type = torch_pruning.ops.OPTYPE.ELEMENTWISE
-        if not getattr(graph, "module2node", {}):
-            raise
-        return _bounded(graph)
-
-
-def _layers(graph: Pruning) -> list[Pruning]:
-    """The convolutions and linear layers of a graph."""
-    return [m for m in graph.module2node if isinstance(m, _ConvNd | nn.Linear)]
-
-
-def _bounded(graph: Pruning) -> Pruning:
-    """The graph, whose index mappings fail where a loop multiplies the indices without end: einsum of x with itself.
-
-    Channels become at most the features that a layer reads, twice that where it is passed twice.
-    """
-    read = [m.in_features if isinstance(m, nn.Linear) else m.in_channels for m in _layers(graph)]
-    most = max([INDICES, *(2 * features for features in read)])
-    visits, find_group = Visits(), graph.get_pruning_group
-    for node in graph.module2node.values():
-        for dep in node.dependencies:
-            dep.index_mapping = _Bounded(most, visits, dep.index_mapping)
-
-    def find(*args: object) -> Pruning:
-        visits.count = 0
-        return find_group(*args)
-
-    graph.get_pruning_group = find
-    return graph
-
-
-@dataclass
-class Visits:
-    """How many places the search of a group has passed."""
-
-    count: int = 0
-
-    def add(self) -> None:
-        """Count one more.
-
-        Raises:
-            RuntimeError: they are too many: parts of the channels that are added to one another again and again
-                (FocalNet's gates) are as many as there are subsets, and the search would not end.
-        """
-        self.count += 1
-        if self.count > VISITS:
-            raise RuntimeError(f"they pass more than {VISITS:,} places")
-
-
-class _Bounded(list[Pruning]):
-    """Index mappings, which Torch-Pruning sets again and again, that take no more than so many indices; each use of
-    them is a visit."""
-
-    def __init__(self, most: int, visits: Visits, mappings: Sequence[Pruning]) -> None:
-        super().__init__(mappings)
-        self.most, self.visits = most, visits
-
-    def __iter__(self) -> Iterator[Pruning]:
-        self.visits.add()
-        for mapping in super().__iter__():
-            yield None if mapping is None else partial(_map, self.most, mapping)
-
-
-def _map(most: int, mapping: Callable[[Pruning], Pruning], indices: Pruning) -> Pruning:
-    if len(indices) > most:
-        raise RuntimeError("a reshape leads back to itself")
-    return mapping(indices)
-
-
 def _groups(module: nn.Module, student: Student) -> tuple[dict[str, Pruning], dict[str, str]]:
     """Torch-Pruning's groups by the path of their first layer, without those that make the outputs; and why others
     can't be had. One layer that it can't follow must not hide all others, as in its own list of all groups.
     """
     try:
-        graph = _graph(module, student)
+        graph = _graph.build(module, student)
     except _trial.FAILURES as err:
         why = f"the channels can't be followed through the network: {_trial.words(err)}"
         raise ExportError(why, where="channel_prune") from err
@@ -248,7 +160,7 @@ def _groups(module: nn.Module, student: Student) -> tuple[dict[str, Pruning], di
     seen: set[nn.Module] = set()
     found: dict[str, object] = {}
     whole: dict[str, str] = {}
-    for layer in _layers(graph):
+    for layer in _graph.layers(graph):
         if layer in seen | ignored or layer not in names:
             continue
         path, pruner = names[layer], graph.get_pruner_of_module(layer)

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from edgekd.base import units
 from edgekd.base.errors import ExportError
 from edgekd.compress._base import Clock
 from edgekd.compress._groups import Group
@@ -109,7 +110,7 @@ def fit(
             raise ExportError(
                 "can't be made so fast",
                 where=where,
-                found=f"{goal:.4g} of {known[0]:.4g} ms wanted, {min(known.values()):.4g} ms reached",
+                found="{} of {} wanted, {} reached".format(*map(units.in_ms, (goal, known[0], min(known.values())))),
             )
         high = fast[0]
         low = max(i for i in known if i < high)

@@ -86,7 +86,7 @@ class Rounding(FakeQuantizeBase):
             return x
         low, high = self.quant_min, self.quant_max
         if self.log_step is not None and torch.is_grad_enabled():
-            return self._learning(x)
+            return self._learning(x, self.log_step)
         scale = self.calculate_qparams()[0]
         if self.per_channel:
             return torch.fake_quantize_per_channel_affine(x, scale, self.zero_point, 0, low, high)
@@ -174,14 +174,13 @@ class Rounding(FakeQuantizeBase):
             zero = torch.clamp(least - torch.round(low / scale), least, most)
         return scale.clamp(min=self.eps), zero
 
-    def _learning(self, x: Tensor) -> Tensor:
+    def _learning(self, x: Tensor, log_step: Tensor) -> Tensor:
         """With the gradients of learned step size quantization (Esser et al. 2020, arXiv:1902.08153, section 2).
 
         That of the step size is scaled by g = 1 / sqrt(n q), where n numbers of a sample share the step and q is the
         highest step. The parameter is the logarithm: a step size stays positive, and Adam moves it in proportion.
         """
-        assert self.log_step is not None
-        scale = _Exp.apply(self.log_step)
+        scale = _Exp.apply(log_step)
         number = x[0].numel()  # of a sample; of a weight tensor: of an output channel
         if self.constant and not self.per_channel:
             number = x.numel()

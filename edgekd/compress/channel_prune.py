@@ -15,9 +15,10 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from edgekd.base import units
 from edgekd.base.errors import ExportError
 from edgekd.compress import _groups, _latency
-from edgekd.compress._base import Context
+from edgekd.compress._base import Context, clock_of
 from edgekd.compress._groups import Group
 from edgekd.compress._importance import Criterion
 from edgekd.compress._rounding import Wish, spread, told
@@ -99,10 +100,8 @@ class ChannelPrune(Structural):
         layers = [name for name, m in student.module.named_modules() if isinstance(m, _ConvNd | nn.Linear)]
         if len(layers) < 2:
             raise ExportError("nothing to prune before the head", where="channel_prune", found=layers)
-        if self.timed and context.clock is None:
-            raise ExportError(
-                "there is no target to time it on here", where="channel_prune.latency", allowed="ratio; or [[compress]]"
-            )
+        if self.timed:
+            clock_of(context, "channel_prune.latency")
 
     def apply(self, student: Student, context: Context) -> Student:
         """The pruned student; its record holds the plan, plain data that ``replay`` follows, and what was measured."""
@@ -110,8 +109,8 @@ class ChannelPrune(Structural):
         first = self._first(student, groups)
         multiple = self.multiple or context.channel_multiple
         while True:
-            if self.timed:
-                stay, about = self._in_time(student, context, groups, multiple, first)
+            if self.latency is not None:
+                stay, about = self._in_time(student, context, groups, multiple, first, self.latency)
             else:
                 stay, about = self._widths(groups, multiple, self._gone, first["widths"]), {}
             gone = {g.path: g.least(stay[g.path]) for g in groups}
@@ -134,7 +133,7 @@ class ChannelPrune(Structural):
         sizes = ", ".join(f"{g.path} {g.size}" for g in groups)
         others = f"; {_groups.told(whole)}" if whole else ""
         return ExportError(
-            f"no layer can lose {self._gone:.0%} of its channels ({sizes}): where they keep a multiple of "
+            f"no layer can lose {units.share(self._gone, 0)} of its channels ({sizes}): where they keep a multiple of "
             f"{multiple}, and {self.keep} at least, all of them is the nearest{others}",
             where="channel_prune",
             hint="a larger ratio, or a smaller multiple or keep",
@@ -161,11 +160,17 @@ class ChannelPrune(Structural):
         return dict(zip(sizes, spread(wishes), strict=True))
 
     def _in_time(
-        self, student: Student, context: Context, groups: Sequence[Group], multiple: int, first: Mapping[str, Any]
+        self,
+        student: Student,
+        context: Context,
+        groups: Sequence[Group],
+        multiple: int,
+        first: Mapping[str, Any],
+        latency: float,
     ) -> tuple[dict[str, int], Record]:
         """Widths that are as fast as wanted, and what was measured: milliseconds before, after, and of each group."""
-        assert self.latency is not None and context.clock is not None
-        whole, share = {g.path: g.size for g in groups}, self.latency / first["share"]
+        clock = clock_of(context, "channel_prune.latency")
+        whole, share = {g.path: g.size for g in groups}, latency / first["share"]
         if share >= 1:
             return whole, {}
 
@@ -181,13 +186,13 @@ class ChannelPrune(Structural):
                 for g in groups
                 if (step := math.lcm(multiple, g.parts))
             }
-            table = _latency.costs(student, groups, allowed, context.clock, cut)
+            table = _latency.costs(student, groups, allowed, clock, cut)
             states = _latency.order(groups, allowed, table)
             about["costs"] = {path: {str(n): ms for n, ms in sorted(row.items())} for path, row in table.items()}
         else:
             states = [whole, *(self._widths(groups, multiple, i / GRID) for i in range(1, GRID))]
         states = _latency.distinct(states)
-        stay, dense, pruned = _latency.fit(student, states, share, context.clock, cut, "channel_prune.latency")
+        stay, dense, pruned = _latency.fit(student, states, share, clock, cut, "channel_prune.latency")
         return stay, {"latency_ms": {"dense": dense, "pruned": pruned}, **about}
 
     def replay(self, student: Student, record: Record) -> Student:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
 from edgekd.compress import _latency
-from edgekd.compress._base import Context
+from edgekd.compress._base import Context, clock_of
 from edgekd.compress._importance import distillation
 from edgekd.compress._rounding import told
 from edgekd.compress._structure import SAMPLES, Structural
@@ -71,10 +71,8 @@ class DropBlocks(Structural):
                 found=found,
                 allowed=str(self.count or 1),
             )
-        if self.timed and context.clock is None:
-            raise ExportError(
-                "there is no target to time it on here", where="drop_blocks.latency", allowed="ratio; or [[compress]]"
-            )
+        if self.timed:
+            clock_of(context, "drop_blocks.latency")
 
     def apply(self, student: Student, context: Context) -> Student:
         """The shallower student; its record holds the blocks that are gone, and what was measured."""
@@ -183,17 +181,17 @@ def _losses(student: Student, context: Context, found: Sequence[str]) -> dict[st
 
 def _in_time(student: Student, context: Context, lost: Mapping[str, float], share: float) -> tuple[list[str], Record]:
     """The blocks that go so that the network is as fast as wanted, and what was measured."""
-    assert context.clock is not None
+    clock = clock_of(context, "drop_blocks.latency")
 
     def cut(stay: Mapping[str, int]) -> Student:
         return _without(student, [path for path in lost if not stay.get(path, 1)])
 
-    dense, *took = context.clock([student, *(cut({path: 0}) for path in lost)])
+    dense, *took = clock([student, *(cut({path: 0}) for path in lost)])
     saved = {path: dense - ms for path, ms in zip(lost, took, strict=True)}
     worth = [path for path in lost if saved[path] > _latency.NOISE * dense]
     ranked = _in_turn(student, sorted(worth, key=lambda path: lost[path] / saved[path]))
     states = [{path: int(path not in ranked[:gone]) for path in lost} for gone in range(len(ranked) + 1)]
-    stay, dense, ms = _latency.fit(student, states, share, context.clock, cut, "drop_blocks.latency")
+    stay, dense, ms = _latency.fit(student, states, share, clock, cut, "drop_blocks.latency")
     return [path for path in lost if not stay[path]], {"latency_ms": {"dense": dense, "pruned": ms}, "saved_ms": saved}
 
 
@@ -204,6 +202,7 @@ def _without(student: Student, gone: Sequence[str]) -> Student:
     parts = {path: network.get_submodule(path) for path in gone}
     for path, block in parts.items():
         stack = network.get_submodule(_stack(path))
-        assert isinstance(stack, STACKS)
+        if not isinstance(stack, STACKS):
+            raise ExportError("a block in no stack", where=f"drop_blocks: {path}", found=type(stack).__name__)
         del stack[next(i for i, child in enumerate(stack) if child is block)]
     return student.with_module(module)

@@ -97,17 +97,15 @@ class Int8Qat:
 
     def requires(self, student: Student, context: Context) -> None:
         """Raise ExportError where the target has no int8 scheme, or the network can't be exported."""
-        if context.numerics is None or not context.numerics.quantized:
-            raise ExportError("the target has no int8 numerics", where="int8_qat")
+        _scheme(context)
         if isinstance(student.module, QatModule):
             raise ExportError("the network is quantized already", where="int8_qat", allowed="one int8_qat, the last")
 
     def apply(self, student: Student, context: Context) -> Student:
         """The network with fake quantization in it, its ranges set from the calibration batches."""
-        assert context.numerics is not None
         stay = list(self.float_layers)
         prepared, found = self._calibrated(student, context, stay)
-        record = {"kind": "int8_qat", "numerics": context.numerics.model_dump(mode="json"), "sensitivity": found}
+        record = {"kind": "int8_qat", "numerics": _scheme(context).model_dump(mode="json"), "sensitivity": found}
         if self.most_float:
             if self.most_float >= len(found):
                 allowed = f"less than the {len(found)} layers that are quantized"
@@ -120,8 +118,7 @@ class Int8Qat:
 
     def _calibrated(self, student: Student, context: Context, stay: list[str]) -> tuple[QatModule, dict[str, float]]:
         """The prepared network, its ranges set, and what each layer's rounding does."""
-        assert context.numerics is not None
-        prepared = prepare(student, context.numerics, self._ranging, stay, self.freeze_bn_after == 0)
+        prepared = prepare(student, _scheme(context), self._ranging, stay, self.freeze_bn_after == 0)
         prepared.observe(context.calibration)
         heads = [int(spec.shape[1] or 1) for spec in student.outputs]
         return prepared, sensitivity(prepared, context.calibration, heads, context.teacher)
@@ -135,15 +132,14 @@ class Int8Qat:
 
     def begin_epoch(self, student: Student, epoch: int, epochs: int) -> None:
         """Freeze BatchNorm's statistics and the ranges, each from its share of the epochs on."""
-        assert isinstance(student.module, QatModule)
-        student.module.bn_frozen = epoch >= self.freeze_bn_after * epochs
-        student.module.ranges_frozen = epoch > 0 and epoch >= self.freeze_ranges_after * epochs
+        module = _quantized(student)
+        module.bn_frozen = epoch >= self.freeze_bn_after * epochs
+        module.ranges_frozen = epoch > 0 and epoch >= self.freeze_ranges_after * epochs
 
     def finish(self, student: Student, numerics: Numerics | None = None) -> Student:
         """The int8 network, ready to be exported, as the target's runtime computes it; the student stays as it is."""
-        assert isinstance(student.module, QatModule)
         with quiet():
-            module = copy.deepcopy(student.module).eval()
+            module = copy.deepcopy(_quantized(student)).eval()
             fold_batchnorm(module.graph)
             converted = convert_pt2e(module.graph)
         snap_biases(converted)
@@ -153,15 +149,37 @@ class Int8Qat:
 
     def ensures(self, before: Student, after: Student) -> None:
         """Something is quantized, the output keeps its shape, parameters are finite."""
-        assert isinstance(after.module, QatModule)
-        if not after.module.quantized:
+        module = _quantized(after)
+        if not module.quantized:
             raise ExportError("nothing in this network can be quantized by the target's ops", where="int8_qat")
-        after.module.eval()
+        module.eval()
         with torch.no_grad():
-            got = joined(after.module(*after.example()))
+            got = joined(module(*after.example()))
             wanted = joined(evaluated(before.module)(*before.example()))
         if got.shape != wanted.shape:
             raise ExportError("the output's shape changed", where="int8_qat", found=tuple(got.shape))
-        for name, parameter in after.module.named_parameters():
+        for name, parameter in module.named_parameters():
             if not torch.isfinite(parameter).all():
                 raise ExportError("a parameter is not finite", where=f"int8_qat: {name}")
+
+
+def _scheme(context: Context) -> Numerics:
+    """The target's int8 scheme.
+
+    Raises:
+        ExportError: it has none.
+    """
+    if context.numerics is None or not context.numerics.quantized:
+        raise ExportError("the target has no int8 numerics", where="int8_qat")
+    return context.numerics
+
+
+def _quantized(student: Student) -> QatModule:
+    """A student's network with fake quantization in it.
+
+    Raises:
+        ExportError: the pass was not applied to it.
+    """
+    if not isinstance(student.module, QatModule):
+        raise ExportError("a network without fake quantization", where="int8_qat", found=type(student.module).__name__)
+    return student.module

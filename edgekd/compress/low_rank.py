@@ -126,16 +126,13 @@ class Factors(nn.Sequential):
     @property
     def weight(self) -> Tensor:
         """The layer's matrix, or its kernels, which the two make together."""
-        first, last = self[0].weight, self[1].weight
-        assert isinstance(first, Tensor) and isinstance(last, Tensor)
+        first, last = _weight(self[0]), _weight(self[1])
         return (last.flatten(1) @ first.flatten(1)).reshape(len(last), *first.shape[1:])
 
     @property
     def bias(self) -> Tensor | None:
         """The layer's bias."""
-        found = self[1].bias
-        assert found is None or isinstance(found, Tensor)
-        return found
+        return _bias(self[1])
 
     def __getattr__(self, name: str) -> Any:
         """``in_features``, ``kernel_size``, ...: of the first, but for what tells of the outputs."""
@@ -144,6 +141,16 @@ class Factors(nn.Sequential):
         parts = self.__dict__.get("_modules") or {}
         part = parts.get("1" if name.startswith("out_") else "0")
         return super().__getattr__(name) if name in parts or not hasattr(part, name) else getattr(part, name)
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    if isinstance(layer.weight, Tensor):
+        return layer.weight
+    raise ExportError("a layer without a weight", where="low_rank", found=type(layer).__name__)
+
+
+def _bias(layer: nn.Module) -> Tensor | None:
+    return layer.bias if isinstance(layer.bias, Tensor) else None
 
 
 def _nothing(layer: nn.Module, args: object) -> None:
@@ -271,7 +278,8 @@ def _rows(layer: nn.Linear | nn.Conv2d, x: Tensor, y: Tensor) -> Iterator[tuple[
     if isinstance(layer, nn.Linear):
         yield x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
         return
-    assert not isinstance(layer.padding, str)
+    if isinstance(layer.padding, str):
+        raise ExportError("padding in words", where="low_rank", found=layer.padding, allowed="numbers")
     some = max(1, AT_ONCE // (layer.weight[0].numel() * y[0, 0].numel()))
     for part, wanted in zip(x.split(some), y.split(some), strict=True):
         rows = functional.unfold(part, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
@@ -289,16 +297,17 @@ def _factorised(student: Student, ranks: Mapping[str, int]) -> nn.Module:
 def _put(module: nn.Module, path: str, rank: int) -> None:
     parent, _, name = path.rpartition(".")
     layer = _network(module).get_submodule(path)
+    if not isinstance(layer, nn.Linear | nn.Conv2d):
+        raise ExportError("neither a Linear nor a Conv2d", where=f"low_rank: {path}", found=type(layer).__name__)
     with torch.random.fork_rng(devices=[]):
         made = _pair(layer, rank).train(layer.training)
     _network(module).get_submodule(parent).register_module(name, made)
 
 
-def _pair(layer: nn.Module, rank: int) -> Factors:
+def _pair(layer: nn.Linear | nn.Conv2d, rank: int) -> Factors:
     if isinstance(layer, nn.Linear):
         first = nn.Linear(layer.in_features, rank, bias=False)
         return Factors(first, nn.Linear(rank, layer.out_features, bias=layer.bias is not None))
-    assert isinstance(layer, nn.Conv2d)
     kernel, stride, padding, dilation = layer.kernel_size, layer.stride, layer.padding, layer.dilation
     size: object = kernel
     made = Factors(
@@ -312,9 +321,7 @@ def _pair(layer: nn.Module, rank: int) -> Factors:
 def _write(pair: nn.Module, fit: Fit) -> None:
     """The factors' numbers into the two layers."""
     inner, outer = pair.get_submodule("0"), pair.get_submodule("1")
-    assert isinstance(inner.weight, Tensor) and isinstance(outer.weight, Tensor)
-    inner.weight.copy_(fit.inner.reshape(inner.weight.shape))
-    outer.weight.copy_(fit.outer.reshape(outer.weight.shape))
-    if fit.bias is not None:
-        assert isinstance(outer.bias, Tensor)
-        outer.bias.copy_(fit.bias)
+    for layer, factor in ((inner, fit.inner), (outer, fit.outer)):
+        _weight(layer).copy_(factor.reshape(_weight(layer).shape))
+    if fit.bias is not None and (bias := _bias(outer)) is not None:
+        bias.copy_(fit.bias)

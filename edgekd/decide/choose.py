@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from edgekd.base import units
 from edgekd.decide.budget import SAME, by_wish, unmet
 from edgekd.document import report as documents
 from edgekd.spec.recipe import Budget
@@ -20,9 +21,14 @@ TIE = 1.05
 SESSIONS = 6  # of timing, where it is not clear which of two is faster
 ABOUT = {"max_drop": "answers", "max_latency_ms": "latency", "max_size_kb": "size"}
 IN_WORDS = {
-    "max_drop": "drop {found:.4f} exceeds max_drop {most:g}",
-    "max_latency_ms": "p50 {found:.3g} ms exceeds max_latency_ms {most:g}",
-    "max_size_kb": "{found:.1f} kB exceeds max_size_kb {most:g}",
+    "max_drop": "drop {found} exceeds max_drop {most:g}",
+    "max_latency_ms": "p50 {found} exceeds max_latency_ms {most:g}",
+    "max_size_kb": "{found} exceeds max_size_kb {most:g}",
+}
+WRITTEN: Mapping[str, Callable[[float], str]] = {
+    "max_drop": "{:.4f}".format,
+    "max_latency_ms": units.in_ms,
+    "max_size_kb": lambda kilobytes: units.in_kb(1000 * kilobytes),
 }
 Ratio = tuple[float, float, float]
 Reasons = Callable[[str, str, Collection[str]], str]
@@ -87,21 +93,10 @@ def choose(
     def told(name: str, verdict: str, against: str, how: Collection[str]) -> str:
         return f"{verdict}; {reasons(name, against, how)}" if reasons else verdict
 
-    verdicts: dict[str, str] = {}
-    excluded = {c.name: _excluded(c, wishes, teacher_value) for c in contenders}
-    may_ship = [c for c in contenders if excluded[c.name][0] is None]
-    dense = next((c for c in may_ship if c.name == "fp32"), None)
-    left: list[Contender] = []
-    for contender in contenders:
-        why, how = excluded[contender.name]
-        if why is None and dense is not None:
-            why, how = _slower(contender, dense, ratio)
-            if why and budget is not None and budget.prefer != "latency":
-                why += " (while fp32 is inside the budget that never ships: prefer chooses among the others)"
-        if why:
-            verdicts[contender.name] = told(contender.name, why, "fp32", how)
-        else:
-            left.append(contender)
+    prefer = "latency" if budget is None else budget.prefer
+    dense, barred = _barred(contenders, wishes, teacher_value, prefer, ratio)
+    left = [c for c in contenders if c.name not in barred]
+    verdicts = {name: told(name, why, "fp32", how) for name, (why, how) in barred.items()}
     outside = frozenset(verdicts)
     if not left and wishes is None:  # a gate is only reported: the dense one goes into the bundle
         return Choice("fp32", f"nothing passed; fp32: {verdicts['fp32']}", verdicts, outside)
@@ -109,7 +104,6 @@ def choose(
         reason = "; ".join(f"{name}: {why}" for name, why in verdicts.items())
         return Choice(None, f"nothing is inside the budget: {reason}", verdicts, outside)
     fastest = min(left, key=lambda c: c.p50_ms)
-    prefer = "latency" if budget is None else budget.prefer
     best = max(contender.value for contender in left)
     tie = {
         "latency": [c for c in left if _ties(c, fastest, ratio)],
@@ -135,7 +129,7 @@ def shortfalls(contender: Contender, budget: Budget, teacher_value: float) -> li
 def _missed(contender: Contender, budget: Budget, teacher_value: float) -> list[tuple[str, str]]:
     """Each missed wish in words, and what it is about."""
     return [
-        (IN_WORDS[wish].format(found=got, most=most), ABOUT[wish])
+        (IN_WORDS[wish].format(found=WRITTEN[wish](got), most=most), ABOUT[wish])
         for wish, (got, most) in unmet(budget, contender.found(teacher_value)).items()
     ]
 
@@ -165,6 +159,28 @@ def wanted(budget: Budget) -> documents.Wanted:
         "max_size_share": budget.max_size_share,
         "prefer": budget.prefer,
     }
+
+
+def _barred(
+    contenders: Sequence[Contender],
+    wishes: Budget | None,
+    teacher_value: float,
+    prefer: str,
+    ratio: Callable[[str, str], Ratio],
+) -> tuple[Contender | None, dict[str, tuple[str, list[str]]]]:
+    """Dense fp32 where it may ship; and of each candidate that may not: why in words, and what that is about."""
+    excluded = {c.name: _excluded(c, wishes, teacher_value) for c in contenders}
+    dense = next((c for c in contenders if c.name == "fp32" and excluded[c.name][0] is None), None)
+    barred = {}
+    for contender in contenders:
+        why, how = excluded[contender.name]
+        if why is None and dense is not None:
+            why, how = _slower(contender, dense, ratio)
+            if why and prefer != "latency":
+                why += " (while fp32 is inside the budget that never ships: prefer chooses among the others)"
+        if why:
+            barred[contender.name] = why, how
+    return dense, barred
 
 
 def _excluded(contender: Contender, budget: Budget | None, teacher_value: float) -> tuple[str | None, list[str]]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edgekd.base import units
 from edgekd.decide.budget import is_met
 from edgekd.decide.choose import Contender
 from edgekd.spec.recipe import Budget
@@ -85,9 +86,9 @@ def advice(
     if fits and not is_met(budget.max_latency_ms, min(c.p50_ms for c in fits)):
         least = min(fits, key=lambda c: c.p50_ms)
         wish = f"edgekd tune {file} --max-latency-ms {budget.max_latency_ms:g}"
-        said.append(f"the fastest, {least.name}, takes {least.p50_ms:.3g} ms: narrow student.model, or {wish}")
+        said.append(f"the fastest, {least.name}, takes {units.in_ms(least.p50_ms)}: narrow student.model, or {wish}")
     if fits and not is_met(budget.max_size_kb, min(c.size_bytes for c in fits) / 1000):
         least = min(fits, key=lambda c: c.size_bytes)
-        has = f"the smallest, {least.name}, has {least.size_bytes / 1000:.1f} kB"
+        has = f"the smallest, {least.name}, has {units.in_kb(least.size_bytes)}"
         said.append(f"{has}: narrow student.model, or edgekd tune {file} --max-size-kb {budget.max_size_kb:g}")
     return said

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from edgekd.base import units
 from edgekd.decide.onnx_graph import Graph, Layer, Node
 from edgekd.document.candidate import Kernels
 from edgekd.document.kernel import Kernel
@@ -245,7 +246,7 @@ def about_conversions(profile: Profile) -> str | None:
         return None
     word = "conversion takes" if len(found) == 1 else "conversions take"
     ops = "/".join(dict.fromkeys(k.op for k in found))
-    return f"{len(found)} {word} {100 * share:.0f} % of the time ({ops})"
+    return f"{len(found)} {word} {units.share(share, 0)} of the time ({ops})"
 
 
 def about_time(profile: Profile) -> str | None:
@@ -253,7 +254,7 @@ def about_time(profile: Profile) -> str | None:
     if not profile.total:
         return None
     spent = [(kind, us / profile.total) for kind, us in by_kind(profile).items() if us / profile.total >= NOTABLE][:3]
-    return "of its time " + ", ".join(f"{kind} take {100 * share:.0f} %" for kind, share in spent)
+    return "of its time " + ", ".join(f"{kind} take {units.share(share, 0)}" for kind, share in spent)
 
 
 def about_slower(profile: Profile, other: Profile) -> str | None:
@@ -267,11 +268,11 @@ def about_slower(profile: Profile, other: Profile) -> str | None:
     if profile.computes_in_int8 and not fell_back(profile) and edges > 0 and 0 < lost <= edges:
         ops = dict.fromkeys(k.op for k in profile.kernels or () if kind_of(k) in ("conversions", "layout"))
         return (
-            f"the net is too small: conversions and layout ({', '.join(ops)}) cost {edges:.0f} of {profile.total:.0f} "
-            f"us more than in {other.name}"
+            f"the net is too small: conversions and layout ({', '.join(ops)}) cost {edges:.0f} of "
+            f"{units.in_us(profile.total)} more than in {other.name}"
         )
     worst = [kind for kind in sorted(losses, key=lambda k: -losses[k]) if losses[kind] >= NOTABLE * profile.total][:3]
-    told = [f"{kind} {here[kind]:.0f} us against {there.get(kind, 0.0):.0f}" for kind in worst]
+    told = [f"{kind} {units.in_us(here[kind])} against {there.get(kind, 0.0):.0f}" for kind in worst]
     return f"in the profile it loses to {other.name} in {', '.join(told)}" if told else None
 
 
@@ -283,8 +284,8 @@ def about_size(profile: Profile, other: Profile) -> str:
     least = NOTABLE * max(apart.values(), default=0)
     largest = sorted((op for op in apart if apart[op] >= least), key=lambda op: (-apart[op], op))[:2]
     if other is profile:
-        return "weights of " + ", ".join(f"{op} {here[op] / 1e3:.1f} kB" for op in largest)
-    told = [f"{op} {here[op] / 1e3:.1f} kB against {there.get(op, 0) / 1e3:.1f}" for op in largest]
+        return "weights of " + ", ".join(f"{op} {units.in_kb(here[op])}" for op in largest)
+    told = [f"{op} {units.in_kb(here[op])} against {there.get(op, 0) / 1e3:.1f}" for op in largest]
     return f"weights of {', '.join(told)} in {other.name}"
 
 

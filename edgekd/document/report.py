@@ -84,6 +84,8 @@ class Report(TypedDict):
     name: str
     task: str
     metric: str
+    metric_is_share: NotRequired[bool]
+    classifies: NotRequired[bool]
     seed: int
     split_sizes: Annotated[dict[str, Count], Keys(("train", "validation", "test"))]
     host: Host

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekd.base import preprocess
 from edgekd.base.arrays import AnyArray
 from edgekd.base.preprocess import Inputs, Ops
-from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.data import Dataset, Split
 from edgekd.learn.views import Views
 from edgekd.spec.recipe import Augment
 

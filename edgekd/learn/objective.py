@@ -176,12 +176,15 @@ class Objective:
                 found=sorted(gone),
                 allowed="add one on the outputs, such as kl",
             )
-        self.student, self.teacher = student, teacher
+        self.student = student
         self._taps = [term for term in self.terms if term.on_features]
+        self._beside: nn.Module | None = None  # the teacher, where it has to run
         self.adapters = nn.ModuleDict()
         self._seen: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] = ({}, {})
         if self._taps:
-            assert teacher is not None and example is not None
+            if teacher is None or example is None:
+                raise RecipeError("compares layers, and there is no teacher to run", where=self._taps[0].where)
+            self._beside = teacher
             self._make_adapters(*example, seed)
 
     @property
@@ -207,19 +210,18 @@ class Objective:
     def to(self, device: torch.device) -> None:
         """Move what runs beside the student."""
         self.adapters.to(device)
-        if self._taps and self.teacher is not None:
-            self.teacher.to(device)
+        if self._beside is not None:
+            self._beside.to(device)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Taps on both networks, off again afterwards."""
-        if not self._taps:
+        if self._beside is None:
             yield
             return
-        assert self.teacher is not None
         ours = [path for term in self._taps for path in term.loss.student_layers]
         theirs = [path for term in self._taps for path in term.loss.teacher_layers]
-        with taps.tapped(self.student, ours) as student, taps.tapped(self.teacher, theirs) as teacher:
+        with taps.tapped(self.student, ours) as student, taps.tapped(self._beside, theirs) as teacher:
             self._seen = (student, teacher)
             yield
         self._seen = ({}, {})
@@ -257,9 +259,9 @@ class Objective:
         return torch.stack(weighted).sum(), parts
 
     def _see(self, x_teacher: Tensors) -> None:
-        assert self.teacher is not None
-        self.teacher.eval()
-        plugins.call_user(self.teacher, "teacher", *x_teacher)
+        if self._beside is not None:
+            self._beside.eval()
+            plugins.call_user(self._beside, "teacher", *x_teacher)
 
     def _layers(self, term: Term) -> tuple[list[Tensor], list[Tensor]]:
         student, teacher = self._seen

@@ -33,7 +33,7 @@ from edgekd.learn.checkpoint import EpochLosses, EpochRecord
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, Term
 from edgekd.learn.student import joined, of_training
-from edgekd.metrics._evaluator import Evaluator
+from edgekd.metrics import Evaluator
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.spec.recipe import Schedule
 

@@ -14,7 +14,7 @@ from onnxscript import ir
 
 from edgekd.base import plugins
 from edgekd.base.errors import EdgekdError, TargetError
-from edgekd.lower.passes._base import GraphPass
+from edgekd.lower.passes import GraphPass
 
 
 class Row(NamedTuple):

@@ -42,7 +42,8 @@ def export(student: Student, opset: int) -> ir.Model:
         why = reason(err)
         hint = COUNT_SO if "data-dependent" in why else None
         raise ExportError(f"can't be exported: {why}", where=_place(err) or plugins.users_line(err), hint=hint) from err
-    assert program is not None
+    if program is None:
+        raise ExportError("can't be exported: the exporter gave nothing")
     _check_free(student, program.model)
     return program.model
 

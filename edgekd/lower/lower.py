@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import onnx
 from onnxscript import ir
 
+from edgekd.base import units
 from edgekd.base.errors import ExportError
 from edgekd.learn.student import Student
 from edgekd.lower.column import rewrite
@@ -42,7 +43,7 @@ def to_onnx(student: Student, *, opset: int, metadata: Mapping[str, str], asked:
         raise
     data: bytes = proto.SerializeToString(deterministic=True)
     if len(data) > MAX_BYTES:
-        raise ExportError("the file is too large", found=f"{len(data) / 1e6:.0f} MB", allowed="at most 100 MB")
+        raise ExportError("the file is too large", found=units.size(len(data)), allowed="at most 100 MB")
     return data
 
 

@@ -1,1 +1,21 @@
-"""Metrics: how good answers are. One file each; numpy, and scikit-learn where it has the formula."""
+"""Metrics, one a file: how good answers are. A metric of a user's own is a ``Metric``, or a ``PerSample``.
+
+May import base and spec, with numpy, and scikit-learn where it has the formula.
+"""
+
+from edgekd.metrics._base import Against, Labels, Metric, PerSample, Scores, classifies
+from edgekd.metrics._evaluator import Evaluator
+from edgekd.metrics._make import make_metric, metric_name, metric_of_teacher
+
+__all__ = [
+    "Against",
+    "Evaluator",
+    "Labels",
+    "Metric",
+    "PerSample",
+    "Scores",
+    "classifies",
+    "make_metric",
+    "metric_name",
+    "metric_of_teacher",
+]

@@ -16,7 +16,10 @@ Against = Literal["labels", "teacher"]
 
 
 class Metric(Protocol):
-    """One file of ``metrics/``: a frozen dataclass whose fields are the keys of the recipe's ``metric``."""
+    """One file of ``metrics/``: a frozen dataclass whose fields are the keys of the recipe's ``metric``.
+
+    It may say ``classifies``, too, a ClassVar: see the function of that name.
+    """
 
     share: ClassVar[bool]
     """Whether a value is a share of samples, which a report shows in percent."""
@@ -31,6 +34,16 @@ class Metric(Protocol):
             wanted: against labels, (N,) in 0..C-1; against the teacher, its scores, (N, C).
             raw: (N, ...) the raw samples, for metrics that look at what was asked.
         """
+
+
+def classifies(metric: Metric) -> bool:
+    """Whether scores stand for classes, of which the best is the answer; else they are values, as in regression.
+
+    This alone answers the question, for training, report and programs. A metric that does not say: it classifies where
+    it is held against labels, or is a share of samples.
+    """
+    stated: bool | None = getattr(metric, "classifies", None)
+    return (metric.against == "labels" or metric.share) if stated is None else stated
 
 
 class PerSample(ABC):

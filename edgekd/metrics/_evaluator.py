@@ -83,11 +83,10 @@ class Evaluator:
 
     def _wanted(self, labels: NDArray[np.int64] | None, teacher: Scores | None) -> dict[str, AnyArray]:
         """What each head is held against."""
-        if self.metric.against == "teacher":
-            assert teacher is not None
-            return split(teacher, self.heads)
-        if labels is None:
-            assert teacher is not None
+        if labels is None or self.metric.against == "teacher":
+            if teacher is None:
+                raise ValueError("neither labels nor a teacher's answers to hold the scores against")
+            if self.metric.against == "teacher":
+                return split(teacher, self.heads)
             labels = answers(teacher, self.heads)
-        by_head = {name: labels_of(labels, self.heads, name) for name in self.heads}
-        return {name: found for name, found in by_head.items() if found is not None}
+        return {name: labels_of(labels, self.heads, name) for name in self.heads}

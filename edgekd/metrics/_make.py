@@ -22,7 +22,8 @@ def make_metric(table: Mapping[str, Any]) -> Metric:
         RecipeError: an unknown kind or key, or a user's own that does not say what ``Metric`` asks for.
     """
     made: Metric = plugins.build("metrics", table, "metric")
-    for key, allowed in (("share", (True, False)), ("against", typing.get_args(Against))):
+    stated = (("share", (True, False)), ("against", typing.get_args(Against)), ("classifies", (True, False, None)))
+    for key, allowed in stated:
         if (found := getattr(made, key, None)) not in allowed:
             raise RecipeError(
                 f"a metric says its {key!r}, a ClassVar", where="metric", found=found, allowed=map(repr, allowed)

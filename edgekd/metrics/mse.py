@@ -21,6 +21,7 @@ class Mse(PerSample):
     """
 
     share: ClassVar[bool] = False
+    classifies: ClassVar[bool] = False
     against: ClassVar[Against] = "teacher"
 
     def per_sample(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> NDArray[np.float64]:

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import report
-from edgekd.base import preprocess
+from edgekd.base import backend_facts, preprocess
 from edgekd.base.preprocess import Inputs
 from edgekd.base.scores import lead
 from edgekd.document.report import Report
 from edgekd.publish import examples
 from edgekd.publish.examples import About
 from edgekd.publish.record import BuildFacts
+from edgekd.runtime import backend as backends
 from edgekd.runtime import batches, decisions, golden
-from edgekd.runtime.backends import _base as backends
 from edgekd.runtime.batches import Outputs
 from edgekd.runtime.bundle import Bundle, Variant, portable_first
 from edgekd.runtime.model import Model
@@ -25,8 +25,7 @@ from edgekd.runtime.model import Model
 SENTENCE = "A quiet film that stays with you for a long time."
 CANDIDATES = 64
 WORDS = 8  # of a made text
-# Whose files a program can open, the best first.
-OPEN = {"ort": ("ort", "ort_web", "ort_mobile"), "web": ("ort_web", "ort"), "openvino": ("openvino",)}
+PROGRAMS = ("ort", "web", "openvino")  # kinds of example programs, by what opens the file
 
 
 def make(facts: BuildFacts, bundle: Bundle, document: Report) -> dict[str, bytes]:
@@ -120,7 +119,7 @@ def _in_words(about: About) -> str:
 
 def _about(facts: BuildFacts, bundle: Bundle) -> About:
     feed = facts.workspace.feed
-    opened = {runtime: variant for runtime in OPEN if (variant := _opened(bundle, runtime))}
+    opened = {runtime: variant for runtime in PROGRAMS if (variant := _opened(bundle, runtime))}
     return About(
         name=bundle.name,
         ops=bundle.preprocess,
@@ -128,7 +127,7 @@ def _about(facts: BuildFacts, bundle: Bundle) -> About:
         dtype=examples.number(feed.raw("train", 0, 1).dtype),
         inputs=feed.specs,
         labels=examples.labels_by_head(bundle.labels, bundle.heads),
-        classifies=facts.workspace.recipe.metric["kind"] != "mse",
+        classifies=facts.workspace.classifies,
         files={runtime: f"{v.target}/{next(iter(v.files))}" for runtime, v in opened.items()},
         rate=feed.rate,
         settings={runtime: _settings(v, runtime) for runtime, v in opened.items()},
@@ -138,7 +137,7 @@ def _about(facts: BuildFacts, bundle: Bundle) -> About:
 
 def _opened(bundle: Bundle, runtime: str) -> Variant | None:
     """The first variant whose file a runtime opens on a CPU."""
-    for backend in OPEN[runtime]:
+    for backend in backend_facts.openers(runtime):
         for variant in portable_first(bundle.variants):
             if backend in (variant.backend, *variant.also) and _on_cpu(variant):
                 return variant
@@ -147,11 +146,11 @@ def _opened(bundle: Bundle, runtime: str) -> Variant | None:
 
 def _settings(variant: Variant, runtime: str) -> dict[str, Any]:
     """What the runtime is told when it opens the variant's file, so that a program answers as the bundle does."""
-    own = next(kind for kind in OPEN[runtime] if kind in (variant.backend, *variant.also))
+    own = next(kind for kind in backend_facts.openers(runtime) if kind in (variant.backend, *variant.also))
     options = variant.options if own == variant.backend else variant.also[own]
-    if runtime == "openvino":
-        backend = backends.make(own, options, variant.target)
-        return backend.properties() if isinstance(backend, backends.Configured) else {}
+    backend = backends.make(own, options, variant.target)
+    if isinstance(backend, backends.Configured):
+        return backend.properties()
     config = options.get("config") or {}
     return {"threads": int(options.get("threads", 1)), "config": {key: _entry(value) for key, value in config.items()}}
 

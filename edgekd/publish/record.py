@@ -32,11 +32,11 @@ from edgekd.document.candidate import Candidate
 from edgekd.document.details import Agreement, Baseline, Details, Epoch, Kept, Row
 from edgekd.document.report import Parity, Report, Stage, Target
 from edgekd.document.samples import Samples
-from edgekd.metrics._make import metric_name, metric_of_teacher
+from edgekd.metrics import metric_name, metric_of_teacher
 from edgekd.publish import examples, sbom
 from edgekd.runtime import bench as benching
 from edgekd.runtime import decisions, golden, parity
-from edgekd.runtime.backends._base import Session
+from edgekd.runtime.backend import Session
 from edgekd.runtime.batches import Outputs
 from edgekd.runtime.bundle import Bundle, Checked, Graph, Variant
 from edgekd.spec.recipe import Budget, Recipe
@@ -94,6 +94,8 @@ def make(facts: BuildFacts) -> Report:
         "name": workspace.recipe.name,
         "task": workspace.recipe.task,
         "metric": metric_name(workspace.recipe.metric["kind"], facts.evaluation.labels["validation"]),
+        "metric_is_share": workspace.metric.share,
+        "classifies": workspace.classifies,
         "seed": workspace.recipe.seed,
         "split_sizes": lengths,
         "host": first.host,

@@ -12,17 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from edgekd import __version__
-from edgekd.base import host, plugins
+from edgekd.base import backend_facts, host, plugins
 from edgekd.runtime.bundle import Bundle, Checked, pretty
 
 FILE = "sbom.json"
 RUNNING = ("edgekd", "numpy")  # beside a runtime; the programs in a bundle need the runtime, Python's numpy too
-# The distributions that a runtime may come from, by the first word of its version.
-RUNTIMES = {
-    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
-    "openvino": ("openvino",),
-    "onnx": ("onnx",),
-}
 
 
 def make(bundle: Bundle) -> bytes:
@@ -34,14 +28,14 @@ def make(bundle: Bundle) -> bytes:
     """
     runtimes = [set(_runtimes(variant.checked)) for variant in bundle.variants]
     everywhere, somewhere = set.intersection(*runtimes), set.union(*runtimes)
-    required = closure([*RUNNING, *(name for name, _ in everywhere)])
-    optional = closure(name for name, _ in somewhere) - required
+    required = closure([*RUNNING, *(name for _, name, _ in everywhere)])
+    optional = closure(name for _, name, _ in somewhere) - required
     parts = [
         _package("pypi", name, str(plugins.version(name)), _scope(name, required, optional))
-        for name in sorted(closure([*host.PACKAGES, *_extras("build", "text")]) | required | optional)
+        for name in sorted(closure([*host.packages(), *_extras("build", "text")]) | required | optional)
     ]
-    for name, version in sorted(one for one in somewhere if one[1]):
-        parts.append(_package("npm", name, version, "required" if (name, version) in everywhere else "optional"))
+    for runtime in sorted(runtime for runtime in somewhere if runtime[2]):
+        parts.append(_package(*runtime, "required" if runtime in everywhere else "optional"))
     python = {"name": platform.python_implementation(), "version": platform.python_version()}
     parts.append({"type": "platform", "bom-ref": "python", **python})
     student = {
@@ -94,12 +88,20 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _runtimes(checked: Sequence[Checked]) -> Iterator[tuple[str, str]]:
-    """The runtimes that a variant was checked on: an installed distribution and "", or npm's name and its version."""
+def _runtimes(checked: Sequence[Checked]) -> Iterator[tuple[str, str, str]]:
+    """The runtimes that a variant was checked on: registry, name and version, which of an installed distribution is "".
+
+    What no built-in backend runs on, a user's own does: purl's type ``generic``.
+    """
+    known = {facts.runtime: facts for facts in backend_facts.every().values()}
     for one in checked:
-        kind, _, version = one.runtime.partition(" ")
-        installed = [name for name in RUNTIMES.get(kind, ()) if plugins.version(name) is not None]
-        yield (installed[0], "") if installed else (kind.replace("_", "-"), version)
+        word, _, version = one.runtime.partition(" ")
+        facts = known.get(word, backend_facts.Facts())
+        installed = [name for name in facts.distributions if plugins.version(name) is not None]
+        if installed:
+            yield "pypi", installed[0], ""
+        else:
+            yield ("npm", facts.npm, version) if facts.npm else ("generic", word.replace("_", "-"), version)
 
 
 def _scope(name: str, required: set[str], optional: set[str]) -> str:

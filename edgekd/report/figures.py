@@ -133,7 +133,7 @@ def latency(target: Target, samples: Mapping[str, Sequence[int]]) -> dict[str, o
         if samples.get(candidate["name"]):
             raw = np.asarray(samples[candidate["name"]], np.float64) / 1e6
         rows.append(_distribution(candidate, raw, scale, candidate["name"] == target["shipped"]))
-    axis = svg.axis(scale, lambda v: text.milliseconds(v) if v else "0")
+    axis = svg.axis(scale, lambda v: text.in_ms(v) if v else "0")
     return {"rows": rows, "axis": axis, "raw": any(samples.get(c["name"]) for c in candidates)}
 
 
@@ -181,7 +181,7 @@ def agreement(found: ByClass, metric: MetricText) -> dict[str, object]:
     lost = [n * (1 - agree) if agree is not None else -1.0 for n, agree in zip(samples, found["agree"], strict=True)]
     worst = sorted(range(len(rows)), key=lambda i: (-lost[i], found["agree"][i] or 0.0, i))
     many = len(rows) > MANY
-    low_text = text.unit(f"{100 * scale.low:.0f}", "%")
+    low_text = text.share(scale.low, 0)
     return {
         "rows": [{**rows[i], "samples": f"{samples[i]:,}"} for i in (worst[:NUMBERED] if many else range(len(rows)))],
         "count": f"{len(rows):,}",
@@ -197,7 +197,7 @@ def _class_row(
     name: str, teacher: float | None, student: float | None, agree: float | None, scale: Scale
 ) -> dict[str, object]:
     values = (teacher, student, agree)
-    written = [text.unit(f"{100 * v:.1f}", "%") if v is not None else text.NONE for v in values]
+    written = [text.share(v) for v in values]
     return {"name": name, "values": values, "written": written, "strip": _class_strip(*values, scale)}
 
 
@@ -213,7 +213,7 @@ def _confusion(given: Sequence[Sequence[int]] | None, classes: Sequence[str]) ->
         return {"table": None, "matrix": None}
     counts = np.asarray(given, np.int64)
     total, same = int(counts.sum()), int(np.trace(counts))
-    described = f"{same:,} of {total:,} answers are the same" + (f" ({100 * same / total:.1f} %)" if total else "")
+    described = f"{same:,} of {total:,} answers are the same" + (f" ({text.share(same / total)})" if total else "")
     table = figure = None
     if len(classes) <= NUMBERED:
         sums = np.maximum(counts.sum(1, keepdims=True), 1)

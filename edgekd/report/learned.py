@@ -21,7 +21,7 @@ def make(found: Learned, samples: int, metric: MetricText) -> dict[str, object]:
     )
     return {
         "who": ships,
-        "agreement": text.unit(f"{100 * found['agreement']:.1f}", "%") if found["agreement"] is not None else None,
+        "agreement": text.share(found["agreement"]) if found["agreement"] is not None else None,
         "calibration": [_calibration(of) for of in found.get("calibration") or []],
         "layers": _layers(alike) if alike else None,
         "bits": found["unit"] == "bit",
@@ -48,7 +48,7 @@ def _calibration(found: Calibration) -> dict[str, object]:
             if abs(gap) < 0.05
             else f"{abs(gap):.1f} points {'too sure' if gap > 0 else 'too unsure'}"
         )
-        percent = [text.unit(f"{100 * share:.1f}", "%") for share in (of["ece"], of["confidence"], of["accuracy"])]
+        percent = [text.share(part) for part in (of["ece"], of["confidence"], of["accuracy"])]
         rows.append({"name": name, "numbers": [*percent, text.significant(of["nll"])], "word": word})
         told.append(f"{name}: ECE {percent[0]}, {word}")
     described = "; ".join(told)

@@ -65,8 +65,9 @@ def pictures(raw: Sequence[Any]) -> list[Markup]:
     arrays = [np.asarray(value) for value in raw]
     first = arrays[0]
     if first.dtype.kind in "uifb":
-        if first.ndim in (2, 3) and all(_layout(array) is not None for array in arrays):
-            return _images(arrays)
+        pictures = [layout for array in arrays if (layout := _layout(array)) is not None]
+        if len(pictures) == len(arrays):
+            return _images(pictures)
         if first.ndim == 1:
             whole = first.dtype.kind in "uib" and first.dtype != np.int16
             return [_row(array) if whole or array.size <= NUMBERS else _wave(array) for array in arrays]
@@ -78,6 +79,8 @@ def pictures(raw: Sequence[Any]) -> list[Markup]:
 
 def _layout(array: AnyArray) -> AnyArray | None:
     """(H, W) or (H, W, 3 or 4) of a picture, channels first or last; None: it is none."""
+    if array.ndim not in (2, 3):
+        return None
     if array.ndim == 2:
         return array
     if array.shape[-1] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
@@ -88,15 +91,13 @@ def _layout(array: AnyArray) -> AnyArray | None:
 
 
 def _images(arrays: Sequence[AnyArray]) -> list[Markup]:
-    """Bytes that use their range as they are, everything else from its least value (black) to its largest."""
+    """Bytes that use their range as they are, all else from its least value (black) to its largest; see ``_layout``."""
     finite = [np.nan_to_num(array.astype(np.float64)) for array in arrays]
     low, high = min(float(a.min()) for a in finite), max(float(a.max()) for a in finite)
     if arrays[0].dtype == np.uint8 and high > 127:
         low, high = 0.0, 255.0
     found = []
-    for values in finite:
-        pixels = _layout(values)
-        assert pixels is not None
+    for pixels in finite:
         step = math.ceil(max(pixels.shape[:2]) / LARGEST)
         bright = np.round((pixels[::step, ::step] - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
         buffer = io.BytesIO()

@@ -49,8 +49,8 @@ def readme(
         labels: class names by head.
         examples: the names of the files below ``examples/``.
     """
-    metric, teacher = text.MetricText.of(report), view.teacher_of(report)
-    assert teacher is not None  # every build has one
+    metric = text.MetricText.of(report)
+    teacher = next(stage for stage in report["stages"] if stage["name"] == "teacher")
     recipe: Table = (report.get("details") or {}).get("recipe") or {}
     return render(
         "card.md",
@@ -126,7 +126,7 @@ def _data(report: Report, recipe: Table) -> str:
 
 
 def _answers(report: Report, labels: Mapping[str, Sequence[str]]) -> Markdown:
-    if report["metric"] == "mse":
+    if not text.classifies(report):
         return Markdown("values")
     found = []
     for head, names in labels.items():
@@ -137,7 +137,7 @@ def _answers(report: Report, labels: Mapping[str, Sequence[str]]) -> Markdown:
 
 def _head(report: Report, recipe: Table, kind: str) -> dict[str, object]:
     """The metadata block that model hubs read (Hugging Face's model card specification)."""
-    pipeline = PIPELINES.get(kind, "tabular-classification")
+    pipeline = PIPELINES.get(kind, "tabular-classification" if text.classifies(report) else "tabular-regression")
     tags = ["edgekd", "knowledge-distillation", *sorted({c["kind"] for c in recipe.get("compress", ())})]
     tags += sorted({_runtime(told).split()[0] for told in report["targets"].values()})
     data = str((recipe.get("data") or {}).get("source") or "own")
@@ -168,7 +168,8 @@ def _sentence(told: str) -> str:
 
 def _programs(examples: Collection[str]) -> list[tuple[str, Markdown]]:
     """Each language that there is a program in, and how it is started."""
-    there = (about for file, about in PROGRAMS.items() if file in examples)
+    has_cpp = any(name.startswith("cpp/predict_") for name in examples)
+    there = (about for file, about in PROGRAMS.items() if file in examples and (has_cpp or "cpp/" not in file))
     return [(name, Markdown(line.format(**_cpp(examples)))) for name, line in there]
 
 
@@ -193,10 +194,12 @@ def _resolution(report: Report) -> str | None:
 def _limits(report: Report) -> list[str]:
     """What the figures do not say, in words."""
     sizes = report["split_sizes"]
+    classes = ["It knows its classes alone: whatever it is shown, one of them is its answer."]
+    classes = classes if text.classifies(report) else []
     found = [
         f"The figures are those of one test split of {sizes['test']:,} samples from the same source as the training's. "
         "On other cameras, texts or users it was not measured.",
-        "It knows its classes alone: whatever it is shown, one of them is its answer.",
+        *classes,
         "Latencies are those of one machine; another CPU or runtime version has others.",
     ]
     if (told := _resolution(report)) is not None:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edgekd.base import units
 from edgekd.document.report import Report, Target
 
 NBSP = "\u00a0"
 NONE = "–"
-SHARES = frozenset({"accuracy", "agreement", "macro_f1", "hit_rate"})
+# What reports of 0.1 do not say: which of their metrics are shares, and which are of values.
+OLD_SHARES, OLD_VALUES = frozenset({"accuracy", "agreement", "macro_f1", "hit_rate"}), frozenset({"mse"})
 
 
 def significant(value: float | None, digits: int = 3) -> str:
     """``0.037758`` -> ``0.0378``, ``26484`` -> ``26,500``; never an exponent; what is not finite is a dash."""
-    if value is None or not math.isfinite(value):
-        return NONE
-    rounded = float(f"{value:.{digits}g}")
-    if rounded == 0:
-        return "0"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
-    return f"{rounded:,.{decimals}f}".replace("-", "−")
+    return _or_dash(lambda number: units.significant(number, digits), value)
 
 
 def unit(number: str, name: str) -> str:
@@ -30,26 +26,35 @@ def unit(number: str, name: str) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    return unit(significant(value), "ms")
+    """See ``units.milliseconds``."""
+    return _or_dash(units.milliseconds, value)
+
+
+def in_ms(value: float | None) -> str:
+    """On an axis, or beside a limit; see ``units.in_ms``."""
+    return _or_dash(units.in_ms, value)
 
 
 def size(count: float | None) -> str:
-    """Bytes in kB, from 10 MB on in MB."""
-    if count is None:
-        return NONE
-    if count >= 1e7:
-        return unit(significant(count / 1e6), "MB")
-    return unit(f"{count / 1e3:,.0f}" if count >= 1e6 else f"{count / 1e3:.1f}", "kB")
+    """Bytes; see ``units.size``."""
+    return _or_dash(units.size, count)
+
+
+def share(value: float | None, decimals: int = 1) -> str:
+    """Of 0..1 in percent."""
+    return _or_dash(lambda part: units.share(part, decimals), value)
 
 
 def duration(seconds: float) -> str:
     """``7.84 s``, ``12 min 3 s``, ``3 h 20 min``."""
-    if seconds < 120:
-        return unit(significant(seconds), "s")
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 120:
-        return f"{unit(str(minutes), 'min')} {unit(str(rest), 's')}"
-    return f"{unit(str(minutes // 60), 'h')} {unit(str(minutes % 60), 'min')}"
+    return _or_dash(units.duration, seconds)
+
+
+def _or_dash(write: Callable[[float], str], value: float | None) -> str:
+    """With the signs of print: a number and its unit are not parted; what is not known, or not finite, is a dash."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    return write(value).replace(" ", NBSP).replace("-", "−")
 
 
 def times(ratio: float | None) -> str:
@@ -68,10 +73,12 @@ class MetricText:
 
     Attributes:
         name: such as ``accuracy``.
+        share: whether values are shares, 0..1, shown in percent.
         decimals: of a percentage; a test split of 360 samples can't tell hundredths of a point apart.
     """
 
     name: str
+    share: bool
     decimals: int = 1
 
     @classmethod
@@ -79,18 +86,14 @@ class MetricText:
         """The metric of a report, as fine as its smaller deciding split resolves."""
         sizes = report["split_sizes"]
         fewest = min((sizes[name] for name in ("validation", "test") if sizes.get(name)), default=0)
-        return cls(report["metric"], 2 if fewest >= 1000 else 1)
-
-    @property
-    def share(self) -> bool:
-        """Whether values are shares, 0..1, shown in percent."""
-        return self.name in SHARES
+        name = report["metric"]
+        return cls(name, report.get("metric_is_share", name in OLD_SHARES), 2 if fewest >= 1000 else 1)
 
     def value(self, value: float | None) -> str:
         """``0.98889`` -> ``98.9 %``; a metric that is no share keeps its own unit."""
         if value is None or not math.isfinite(value):
             return NONE
-        return unit(f"{100 * value:.{self.decimals}f}", "%") if self.share else significant(value, 4)
+        return share(value, self.decimals) if self.share else significant(value, 4)
 
     def gap(self, value: float) -> str:
         """The size of a difference, without its sign: ``0.6 points``."""
@@ -108,6 +111,11 @@ class MetricText:
         return f"{written} {'above' if gap > 0 else 'below'} {name}"
 
 
+def classifies(report: Report) -> bool:
+    """Whether a report's student answers with a class, and not with values."""
+    return bool(report.get("classifies", report["metric"] not in OLD_VALUES))
+
+
 def of_tokens(target: Target, p50_ms: float) -> str:
     """``10 tokens; with the tokenizer, in Python, 0.9 ms``: what a text student's p50 is of; else nothing."""
     if "timed_length" not in target:
@@ -121,7 +129,7 @@ def of_tokens(target: Target, p50_ms: float) -> str:
 def asking(report: Report) -> Sequence[str]:
     """Lines of an app that asks ``model`` about ``x``."""
     details = report.get("details") or {}
-    if report["metric"] == "mse":  # values: predict would tell of classes
+    if not classifies(report):  # predict would tell of classes
         return ["values = model.run({model.inputs[0].name: x})[model.outputs[0].name]  # a batch, preprocessed"]
     if "others" in (details.get("agreement") or {}):
         said = ["for head, answer in answers.items():", "    print(head, answer.label, answer.score)"]

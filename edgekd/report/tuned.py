@@ -13,7 +13,7 @@ from edgekd.report.svg import Scale
 
 HEIGHT = 320
 WISHES = {
-    "max_latency_ms": ("p50", lambda v: text.milliseconds(v)),
+    "max_latency_ms": ("p50", text.in_ms),
     "max_size_kb": ("size", lambda v: text.size(v * 1000)),
     "max_size_share": ("size in shares of the teacher's file", lambda v: text.significant(v)),
     "max_drop": ("drop against the teacher", lambda v: text.significant(v)),
@@ -133,7 +133,7 @@ def _grid(x: Scale, y: Scale) -> list[Markup]:
         line = '<line class="grid" x1="0" x2="100%" y1="{0:.1f}" y2="{0:.1f}"/>'
         parts.append(Markup(line + '<text class="y" x="0" dx="-6" y="{0:.1f}">{1:g}</text>').format(down, value))
     for value in x.ticks(5):
-        words = text.milliseconds(value)
+        words = text.in_ms(value)
         parts.append(Markup('<text class="x" x="{:.2f}%" y="{}">{}</text>').format(x(value), HEIGHT + 16, words))
     return parts
 
@@ -143,7 +143,7 @@ def _wishes(found: Tune, results: Mapping[int, Result], x: Scale, y: Scale) -> l
     if (wish := budget["max_latency_ms"]) is not None:
         line = '<line class="level limit" x1="{0:.2f}%" x2="{0:.2f}%" y1="0" y2="{1}"/>'
         label = '<text class="wish" x="{0:.2f}%" dx="4" y="{2}">at most {3}</text>'
-        parts.append(Markup(line + label).format(x(wish), HEIGHT, HEIGHT - 6, text.milliseconds(wish)))
+        parts.append(Markup(line + label).format(x(wish), HEIGHT, HEIGHT - 6, text.in_ms(wish)))
     if (drop := budget["max_drop"]) is not None:
         first = next(iter(results.values()))
         limit = first["value"] + first["drop"] - drop

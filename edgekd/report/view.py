@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 
-from edgekd.base import recipe_files
+from edgekd.base import backend_facts, recipe_files, units
 from edgekd.decide.budget import is_met
 from edgekd.document.candidate import Candidate
 from edgekd.document.details import Baseline, Details, Kept, Taken
@@ -88,14 +88,14 @@ def _kept(kept: Kept | None) -> str | None:
 def _taken(found: Taken) -> dict[str, object]:
     """What a compression pass took of each group of layers, beside what was asked."""
     share = found.get("asked")
-    asked = "" if share is None else f"{100 * share:.1f} % asked, "
+    asked = "" if share is None else f"{units.share(share)} asked, "
 
     def count(value: float | None) -> str:
         return text.NONE if value is None else f"{value:g}"
 
     groups = found["groups"] or {}
     return {
-        "told": f"{found['step']}: {asked}{100 * found['taken']:.1f} % of the {found['unit']} taken",
+        "told": f"{found['step']}: {asked}{units.share(found['taken'])} of the {found['unit']} taken",
         "unit": found["unit"],
         "groups": [
             (path, count(group["before"]), count(group["asked"]), count(group["kept"]))
@@ -168,7 +168,7 @@ def _adds_up(shares: Mapping[str, float]) -> str:
     """Whether the profiler's kernels add up to the latency, and why not. ``shares``: their sum in p50s."""
     off = {name: share for name, share in shares.items() if abs(share - 1) > AGREES}
     if not off:
-        return f"From the runtime's own profiler; the kernels add up to the p50 within {100 * AGREES:.0f} %."
+        return f"From the runtime's own profiler; the kernels add up to the p50 within {units.share(AGREES, 0)}."
     told = ", ".join(f"{name} {text.significant(share)} ×" for name, share in off.items())
     over, under = any(share > 1 for share in off.values()), any(share < 1 for share in off.values())
     why = ["the profiler itself costs some time at each kernel"] if over else []
@@ -292,7 +292,7 @@ def _stage(stage: Stage, report: Report, metric: MetricText) -> dict[str, object
 def _parity(found: Parity) -> dict[str, str]:
     share = found["argmax_agreement"]
     return {
-        "agreement": text.unit(f"{100 * share:.2f}", "%") if share is not None else "no classes",
+        "agreement": text.share(share, 2) if share is not None else "no classes",
         "difference": f"{found['max_abs_diff']:.2g}" if found["max_abs_diff"] is not None else "not finite",
         "samples": f"{found['samples']:,}",
     }
@@ -325,7 +325,7 @@ def _host(host: Host) -> list[tuple[str, str]]:
         if value is None:
             return "not told" if key == "governor" else "none"
         if key == "memory_bytes" and isinstance(value, int):
-            return text.unit(text.significant(value / 1e9), "GB")
+            return text.size(value)
         if isinstance(value, Sequence) and not isinstance(value, str):
             return ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)
         return f"{value:g}" if isinstance(value, float) else str(value)
@@ -345,15 +345,21 @@ def _embed(report: Report) -> str | None:
     targets = report["targets"]
     if any(target["shipped"] is None for target in targets.values()):
         return None
-    runtimes = [str(target.get("description", "")) for target in targets.values()]
-    extra = "openvino" if all(runtime.startswith("openvino") for runtime in runtimes) else "ort"
     path = _folder(report)
-    lines = [f"# pip install 'edgekd[{extra}]': no torch, no onnx", "import edgekd", ""]
+    lines = [f"# pip install {_requirement(targets)}: no torch, no onnx", "import edgekd", ""]
     lines += [f"model = edgekd.load({path!r})  # the fastest variant that this machine can run"]
     lines += text.asking(report)
     if len(targets) > 1:
         lines += ["", *(f"model = edgekd.load({path!r}, target={name!r})" for name in targets)]
     return "\n".join(lines)
+
+
+def _requirement(targets: Mapping[str, Target]) -> str:
+    """What to give pip for an app: that of the one backend, else ONNX Runtime's, which opens most files."""
+    known = backend_facts.every()
+    kinds = {str(target.get("description", "")).partition(" ")[0] for target in targets.values()}
+    stated = {known[kind].requirement if kind in known else "" for kind in kinds}
+    return stated.pop() if len(stated) == 1 and stated != {""} else known["ort"].requirement
 
 
 def _next(report: Report) -> list[tuple[str, str]]:

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from edgekd.base.errors import UnavailableError
-from edgekd.runtime.backends import _base
+from edgekd.runtime import backend as backends
 
 Options = Mapping[str, object]
 
 
 def parse(
     name: str, backend: str, options: Options, also: Mapping[str, Options]
-) -> tuple[_base.Backend, dict[str, _base.Backend]]:
+) -> tuple[backends.Backend, dict[str, backends.Backend]]:
     """The backend of a target's table, and by kind the others that open its files.
 
     Raises:
         TargetError: a backend or an option that there is none of.
         UnavailableError: a runtime that is not installed.
     """
-    main = _base.make(backend, dict(options), f"{name}.toml: options")
-    return main, {kind: _base.make(kind, more, f"{name}.toml: also.{kind}") for kind, more in also.items()}
+    main = backends.make(backend, dict(options), f"{name}.toml: options")
+    return main, {kind: backends.make(kind, more, f"{name}.toml: also.{kind}") for kind, more in also.items()}
 
 
-def check(name: str, backends: Iterable[_base.Backend], isa: Collection[str], present: Collection[str]) -> None:
+def check(name: str, backends: Iterable[backends.Backend], isa: Collection[str], present: Collection[str]) -> None:
     """Raise where a target can't run.
 
     Args:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgekd.base import limits
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import IntegrityError, UsageError
-from edgekd.runtime.backends._base import Array, Session
+from edgekd.runtime.backend import Array, Session
 
 Outputs = dict[str, AnyArray]
 

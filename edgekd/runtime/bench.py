@@ -11,14 +11,13 @@ caches: the figures are then those of an app that runs one model. Copies in and 
 from __future__ import annotations
 
 import gc
-import io
 import itertools
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,16 +25,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import child, confined, host
-from edgekd.base.child_limits import Limits
 from edgekd.base.disk import disk, temporary, write_synced
 from edgekd.base.errors import EdgekdError, UsageError
 from edgekd.document import bench as documents
 from edgekd.document.kernel import KernelTable
 from edgekd.document.machine import Machine
+from edgekd.runtime import backend as backends
 from edgekd.runtime import conditions, throughput
-from edgekd.runtime.backends import _base
-from edgekd.runtime.backends._base import Apart, Array, SelfTimed, Session
+from edgekd.runtime.backend import Apart, Array, SelfTimed, Session
 from edgekd.runtime.conditions import Conditions
+from edgekd.runtime.jobs import BenchJob, read_job, write_job
 from edgekd.runtime.left import check_outcome, read_left, tell_error
 
 Samples = NDArray[np.int64]
@@ -137,37 +136,6 @@ def ratio_ci(a: Samples, b: Samples, seed: int = 0) -> tuple[float, tuple[float,
 
 
 @dataclass(frozen=True)
-class BenchJob:
-    """Candidates of one backend.
-
-    Attributes:
-        backend, options: as in a target.
-        candidates: the files of each, by name.
-        baseline: the candidate that is the others' measure.
-        inputs: one batch, float or integer arrays by name.
-        batch: what is compiled at once; by default the inputs'.
-        isa: CPU features that the files need.
-        streams: so many runs at once, for the rate; the latencies are of one.
-        profile: also ask the runtime's own profiler what it runs.
-        limits: of the child that opens them here; None for files of the user's own. A device's process has none.
-    """
-
-    backend: str
-    candidates: Mapping[str, Mapping[str, bytes]]
-    baseline: str
-    inputs: Mapping[str, Array]
-    options: Mapping[str, object] = field(default_factory=dict)
-    batch: int | None = None
-    min_samples: int = 100
-    min_seconds: float = 1.0
-    where: str = "options"
-    isa: tuple[str, ...] = ()
-    streams: int = 1
-    profile: bool = False
-    limits: Limits | None = None
-
-
-@dataclass(frozen=True)
 class BenchResult:
     """What was measured, and on what.
 
@@ -204,7 +172,7 @@ def bench_in_process(job: BenchJob) -> BenchResult:
         UnavailableError, IntegrityError, ExportError, UsageError: as the backend does.
     """
     host.check_isa(job.isa, job.where)
-    backend = _base.make(job.backend, job.options, job.where)
+    backend = job.compiler()
     batch = next((len(a) for a in job.inputs.values() if a.ndim), 1) if job.batch is None else job.batch
     confined.at(f"opening it on {job.backend}")
     sessions = {name: backend.open(files, batch) for name, files in job.candidates.items()}
@@ -234,14 +202,15 @@ def _rate(job: BenchJob) -> float | None:
     """Runs a second in several streams, compiled for them where the backend has that option."""
     if job.streams == 1:
         return None
-    takes = hasattr(_base.make(job.backend, job.options, job.where), "streams")
-    options = {**job.options, "streams": job.streams} if takes else job.options
-    session = _base.make(job.backend, options, job.where).open(job.candidates[job.baseline], job.batch)
+    backend = job.compiler()
+    if hasattr(backend, "streams"):
+        backend = job.compiler(streams=job.streams)
+    session = backend.open(job.candidates[job.baseline], job.batch)
     return throughput.rate(session, job.inputs, job.streams, job.min_seconds)
 
 
-def _kernels(job: BenchJob, backend: _base.Backend) -> list[KernelTable] | None:
-    found = _base.kernels(backend, job.candidates[job.baseline], job.inputs) if job.profile else None
+def _kernels(job: BenchJob, backend: backends.Backend) -> list[KernelTable] | None:
+    found = backends.kernels(backend, job.candidates[job.baseline], job.inputs) if job.profile else None
     return None if found is None else [kernel.table for kernel in found]
 
 
@@ -325,45 +294,6 @@ def _no_gc() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def write_job(job: BenchJob, folder: Path) -> None:
-    """Names go into the JSON and never into a path. What the disk does not keep is told so, and not as a bad model."""
-    names: dict[str, list[str]] = {}
-    for i, (candidate, files) in enumerate(job.candidates.items()):
-        names[candidate] = list(files)
-        for j, data in enumerate(files.values()):
-            write_synced(folder / f"candidate{i}.{j}", data)
-    for i, array in enumerate(job.inputs.values()):
-        made = io.BytesIO()
-        np.save(made, array, allow_pickle=False)
-        write_synced(folder / f"input{i}.npy", made.getvalue())
-    table = {
-        "backend": job.backend,
-        "options": dict(job.options),
-        "where": job.where,
-        "batch": job.batch,
-        "baseline": job.baseline,
-        "candidates": names,
-        "inputs": list(job.inputs),
-        "min_samples": job.min_samples,
-        "min_seconds": job.min_seconds,
-        "isa": list(job.isa),
-        "streams": job.streams,
-        "profile": job.profile,
-    }
-    write_synced(folder / "job.json", json.dumps(table).encode())
-
-
-def read_job(folder: Path) -> BenchJob:
-    """What ``write_job`` wrote."""
-    table = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    candidates = {
-        candidate: {name: (folder / f"candidate{i}.{j}").read_bytes() for j, name in enumerate(files)}
-        for i, (candidate, files) in enumerate(table.pop("candidates").items())
-    }
-    inputs = {name: np.load(folder / f"input{i}.npy", allow_pickle=False) for i, name in enumerate(table.pop("inputs"))}
-    return BenchJob(candidates=candidates, inputs=inputs, isa=tuple(table.pop("isa")), **table)
 
 
 def _write_result(result: BenchResult, folder: Path) -> None:

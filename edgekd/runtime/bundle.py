@@ -34,7 +34,7 @@ from edgekd.document import samples as samples_json
 from edgekd.document.report import Report, contradictions
 from edgekd.document.samples import Samples
 from edgekd.runtime import manifest, signature, tensor_pb
-from edgekd.runtime.backends._base import PLUGIN
+from edgekd.runtime.backend import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
 from edgekd.runtime.manifest import portable_first
 from edgekd.runtime.steady import steadily

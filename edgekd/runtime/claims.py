@@ -15,7 +15,7 @@ from edgekd.base import reader
 from edgekd.base.errors import IntegrityError
 from edgekd.base.heads import columns
 from edgekd.base.preprocess import VOCABULARY
-from edgekd.runtime.backends._base import Port, Session
+from edgekd.runtime.backend import Port, Session
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.tensor_pb import fields
 

@@ -18,8 +18,7 @@ from edgekd.base.disk import disk, write_synced
 from edgekd.base.errors import EdgekdError
 from edgekd.document.bench import Cold
 from edgekd.runtime import bench, left
-from edgekd.runtime.backends import _base
-from edgekd.runtime.bench import BenchJob
+from edgekd.runtime.jobs import BenchJob, read_job
 
 RESULT = "cold.json"
 
@@ -38,7 +37,7 @@ def measure(job: BenchJob, began: int) -> Cold:
         and ``second_ms`` (an inference, copies included). Bytes: ``peak_memory_bytes`` of the process, and
         ``model_memory_bytes``, what of it came after the runtime was loaded.
     """
-    backend = _base.make(job.backend, job.options, job.where)
+    backend = job.compiler()
     backend.version()
     loaded, before = time.monotonic_ns(), peak_memory()
     session = backend.open(job.candidates[job.baseline], job.batch)
@@ -83,7 +82,7 @@ def main(folder: Path, began: int) -> int:
     confined.begin()
     try:
         with disk(folder):
-            found = measure(bench.read_job(folder), began)
+            found = measure(read_job(folder), began)
             write_synced(folder / RESULT, json.dumps(found).encode())
     except EdgekdError as err:
         return left.tell_error(folder, err)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import host
+from edgekd.base import host, units
 from edgekd.document import bench as documents
 
 BUSY = 0.1  # CPUs that others use, beyond which a result says so
@@ -106,7 +106,7 @@ def doubts(found: Conditions, samples: NDArray[np.int64]) -> list[str]:
     if found.others is not None and found.others > BUSY:
         said.append(f"other processes used {found.others:.1f} of {host.cores()} CPUs: the times are too long")
     if found.stolen is not None and found.stolen > STOLEN:
-        said.append(f"the hypervisor took {100 * found.stolen:.0f} % of the time away")
+        said.append(f"the hypervisor took {units.share(found.stolen, 0)} of the time away")
     quarter = len(samples) // 4
     if quarter >= 10:
         first, last = (float(np.median(part)) for part in (samples[:quarter], samples[-quarter:]))

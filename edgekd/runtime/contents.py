@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgekd.base import limits
+from edgekd.base import backend_facts, limits
 from edgekd.base.door import hash_inside, open_inside
 from edgekd.base.errors import IntegrityError
 from edgekd.base.heads import Heads
 from edgekd.base.preprocess import Inputs
-from edgekd.runtime import allowed, look, look_ir, tensor_pb
+from edgekd.runtime import look, look_ir, tensor_pb
 from edgekd.runtime.batches import Outputs
 
 
@@ -161,10 +161,11 @@ class Bundle:
         ONNX Runtime's own format (``.ort``) is for its verifier alone.
         """
         found = {name: self.file(f"{variant.target}/{name}") for name in variant.files}
-        opened = next(iter(found)) if variant.backend in allowed.FIRST else None
+        facts = backend_facts.of(variant.backend)
+        opened = next(iter(found)) if facts.reads == "onnx" else None
         for name, data in found.items():
             where = f"{variant.target}/{name}"
-            if name.endswith(".ort") and variant.backend in allowed.ORT_KINDS and look.is_ort_format(data):
+            if name.endswith(".ort") and ".ort" in facts.suffixes and look.is_ort_format(data):
                 continue
             if name == opened or name.endswith(".onnx"):
                 look.check(data, where)

@@ -12,7 +12,7 @@ from edgekd.base.errors import IntegrityError
 from edgekd.base.preprocess import MASK, Inputs, Spec
 from edgekd.base.scores import lead
 from edgekd.runtime import batches
-from edgekd.runtime.backends._base import Session
+from edgekd.runtime.backend import Session
 from edgekd.runtime.batches import Outputs
 
 MARGIN, LENGTH = 0.1, 16

@@ -7,22 +7,23 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
-from edgekd.base import confined
+from edgekd.base import backend_facts, confined
 from edgekd.base.door import open_inside
 from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.base.heads import Heads, columns
 from edgekd.document.commands import Inspection, ModelFile, Operator
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import look_ir, manifest, operators
+from edgekd.runtime.backends.ort_mobile import CONFIG
 
-CONFIG = "required_operators.config"  # as the backend ort_mobile writes it; that imports its runtime
 MOST = 1 << 40  # bytes of a file; more than the limits of the child
 
 
 def inspect(path: str | Path) -> Inspection:
     """``{"path", "about": {key: text}, "models": [{"file", "bytes", "ops": [{"op", "count", "quantized"}]}]}``.
 
-    Of ONNX Runtime's own format for phones the operators are those of the list beside the file, and the counts None.
+    Of ONNX Runtime's own format for phones the operators are those of the list beside the file, and the counts None;
+    of a format that only another backend reads there are none.
     """
     place = Path(path)
     if place.is_dir():
@@ -33,7 +34,8 @@ def inspect(path: str | Path) -> Inspection:
             files = bundle.files_of(variant)
             name, data = next(iter(files.items()))  # the one that a runtime opens
             size, config = sum(map(len, files.values())), files.get(CONFIG, b"")
-            models.append(_model(f"{variant.target}/{name}", data, size, config))
+            read = _model if _is_known(variant, name) else _unread
+            models.append(read(f"{variant.target}/{name}", data, size, config))
         return {"path": str(path), "about": _about(bundle), "models": models}
     if not place.exists():
         raise UsageError("no such bundle or model file", where=str(path))
@@ -68,6 +70,16 @@ def _labels(heads: Heads) -> dict[str, slice]:
     """What the line of each head's labels begins with."""
     found = columns(heads)
     return {f"labels of {name}" if len(found) > 1 else "labels": where for name, where in found.items()}
+
+
+def _is_known(variant: bundles.Variant, name: str) -> bool:
+    """Whether a variant's first file is of a format that is read here."""
+    return backend_facts.of(variant.backend).reads == "onnx" or name.endswith((".onnx", ".xml"))
+
+
+def _unread(name: str, data: bytes, size: int, config: bytes) -> ModelFile:
+    """A file whose operators only its backend's runtime knows; arguments as of ``_model``."""
+    return {"file": Path(name).name, "bytes": size, "ops": []}
 
 
 def _model(name: str, data: bytes, size: int, config: bytes) -> ModelFile:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from edgekd.base import child_limits, limits
+from edgekd.base import child_limits, limits, units
 from edgekd.base.child_limits import Limits
 from edgekd.base.errors import DeviceError, UnavailableError, UsageError, in_bundle
 from edgekd.document import bench as documents
@@ -19,8 +19,9 @@ from edgekd.document.bench import DeviceResult, Row, Skipped
 from edgekd.runtime import batches, kept, remote, runners, statistics
 from edgekd.runtime import bench as benching
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.bench import BenchJob, BenchResult
+from edgekd.runtime.bench import BenchResult
 from edgekd.runtime.bundle import Bundle, Variant
+from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.model import p50
 from edgekd.runtime.runners import Runner
 from edgekd.runtime.steady import steadily
@@ -187,4 +188,4 @@ def _moved(bundle: Bundle, variant: Variant, how: Settings, timed: BenchResult, 
     alike = here and how.batch in (None, variant.batch) and math.isfinite(told)
     if not alike or not statistics.far_apart([told, p50_ms]):
         return None
-    return f"the build found a p50 of {told:.3g} ms on this CPU, now it is {p50_ms:.3g} ms"
+    return f"the build found a p50 of {units.in_ms(told)} on this CPU, now it is {units.in_ms(p50_ms)}"

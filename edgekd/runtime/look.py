@@ -142,7 +142,8 @@ class _Look:
         if kind == "node":
             self.count(body)
             body.calls.append((key, inside.rounds))
-            inside = self.entered(reads, attributes, inside) if name == "Loop" else inside
+            if name == "Loop" and inside.graph is not None:
+                inside = self.entered(reads, attributes, inside, inside.graph)
             body.rounds = max(body.rounds, inside.rounds)
             return inside
         if key in self.functions:
@@ -150,18 +151,17 @@ class _Look:
         self.functions[key] = body
         return inside
 
-    def entered(self, reads: bytes | None, attributes: list[memoryview], inside: _Inside) -> _Inside:
+    def entered(self, reads: bytes | None, attributes: list[memoryview], inside: _Inside, graph: Graph) -> _Inside:
         """Where the body of a Loop stands; ``reads``: its first input, how many rounds it makes."""
-        assert inside.graph is not None  # nodes stand in one
-        rounds = inside.graph.number(reads) or 0 if reads else 0
+        rounds = graph.number(reads) or 0 if reads else 0
         for value in () if reads else attributes:
             for number, held in fields(value, self.where, "ONNX model", fixed=True):
-                if number == BODY and not isinstance(held, int) and inside.graph.within(held).is_always_true:
+                if number == BODY and not isinstance(held, int) and graph.within(held).is_always_true:
                     raise IntegrityError("a loop without an end", where=self.where)
         told = inside.rounds * max(rounds, 1)
         if rounds > 1:
             self.hold_rounds(told)
-        return _Inside(inside.depth, told, inside.graph)
+        return _Inside(inside.depth, told, graph)
 
     def count(self, body: _Body) -> None:
         """One node more."""

@@ -34,7 +34,7 @@ from edgekd.document import manifest as documents
 from edgekd.document.manifest import About, Manifest, Op, Task
 from edgekd.runtime import allowed
 from edgekd.runtime._checks import MOST, Table, check_path, keys, listed, table_at, texts, wholes
-from edgekd.runtime.backends._base import PLUGIN
+from edgekd.runtime.backend import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
 
 SCHEMA_VERSION: Final = "1.0"

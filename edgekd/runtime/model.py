@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import preprocess, samples
+from edgekd.base import batches, preprocess, samples
 from edgekd.base.errors import IntegrityError, UnavailableError, UsageError, in_bundle
 from edgekd.base.heads import columns
 from edgekd.base.printable import printable
 from edgekd.base.scores import softmax
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import opening
-from edgekd.runtime.backends._base import Array, Port, Session, check_inputs
+from edgekd.runtime.backend import Array, Port, Session, check_inputs
 from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.signature import Trust
 from edgekd.runtime.steady import steadily
@@ -90,7 +90,7 @@ class Model:
         """
         if isinstance(x, list | tuple) and not x:
             return []
-        raw, single = preprocess.clips(x, self._shape[0]) if self._hears else preprocess.batched(x, self._shape)
+        raw, single = batches.clips(x, self._shape[0]) if self._hears else batches.batched(x, self._shape)
         if len(raw) == 0:
             return []
         samples.check_numbers(raw, self._dtype)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from edgekd.base import host
 from edgekd.base.errors import FactoryError, IntegrityError, UnavailableError, UsageError, in_bundle
 from edgekd.runtime import batches, claims, golden
-from edgekd.runtime.backends._base import Session, make
+from edgekd.runtime.backend import Session, make
 from edgekd.runtime.contents import Bundle, Variant
 
 

@@ -13,7 +13,7 @@ from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.base.heads import SINGLE, Heads, answers, columns
 from edgekd.document import report as documents
 from edgekd.runtime import batches
-from edgekd.runtime.backends._base import Array, Session
+from edgekd.runtime.backend import Array, Session
 
 BATCH = 64
 

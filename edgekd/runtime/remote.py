@@ -25,14 +25,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from edgekd.base import closure, reader
+from edgekd.base import closure, pipes, reader, units
 from edgekd.base.disk import temporary
 from edgekd.base.errors import KINDS, DeviceError, EdgekdError, ResourceError
 from edgekd.document import machine, reply
 from edgekd.document.bench import Cold
 from edgekd.runtime import agent, bench, cold, left
-from edgekd.runtime.bench import BenchJob, BenchResult, Found
-from edgekd.runtime.devices._base import LONGEST, Device
+from edgekd.runtime.bench import BenchResult, Found
+from edgekd.runtime.devices import LONGEST, Device
+from edgekd.runtime.jobs import BenchJob, write_job
 
 OLDEST = (3, 11)  # Python
 PATIENCE = 30.0  # seconds without a sign of life, after which the device is gone
@@ -68,14 +69,12 @@ class Remote:
         self._sent: set[str] = set()
 
     def __enter__(self) -> Remote:
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         line = self.device.command()
         try:
-            self._process = subprocess.Popen(line, bufsize=0, start_new_session=True, **pipes)  # type: ignore[call-overload]
+            self._process, self._pipes = pipes.start(line, start_new_session=True)
         except OSError as err:
             raise DeviceError(f"can't be started ({err.strerror})", where=self.name, found=line[0]) from err
-        assert self._process.stdin is not None
-        os.set_blocking(self._process.stdin.fileno(), False)  # a device that reads nothing would be waited for
+        os.set_blocking(self._pipes.stdin.fileno(), False)  # a device that reads nothing would be waited for
         self._answers: queue.Queue[tuple[dict[str, object], bytes] | EdgekdError | None] = queue.Queue(QUEUED)
         self._stderr = b""
         self._expected = 0  # bytes that may follow the next answer
@@ -147,7 +146,7 @@ class Remote:
     def _run(self, job: BenchJob, module: str, result: str, read: Callable[[Path], Found]) -> Found:
         """Run a module there on the folder of a job, and read here what it found."""
         with temporary("bench") as folder:
-            bench.write_job(job, folder)
+            write_job(job, folder)
             self.tell(f"{self.name}: {job.where}: {module.rpartition('.')[2]}")
             self._begin(SHARE * job.min_seconds * len(job.candidates))
             self._call(folder, module, (result, left.FAILURE))
@@ -184,7 +183,7 @@ class Remote:
 
     def _check_room(self, needed: int) -> None:
         if needed > self.hello["free"]:
-            found, allowed = (f"{count / 1e6:.0f} MB" for count in (self.hello["free"], needed))
+            found, allowed = (units.size(count) for count in (self.hello["free"], needed))
             raise ResourceError("the device's disk has too little room", where=self.name, found=found, allowed=allowed)
 
     def _ask(self, request: Mapping[str, object], data: bytes = b"") -> tuple[Any, bytes]:
@@ -230,8 +229,7 @@ class Remote:
         return DeviceError(message, where=self.name, hint=hint)
 
     def _write(self, *parts: bytes) -> None:
-        pipe = self._process.stdin
-        assert pipe is not None
+        pipe = self._pipes.stdin
         with self._lock:
             try:
                 for part in parts:
@@ -262,9 +260,7 @@ class Remote:
 
     def _read(self) -> None:
         """Answers, into the queue; whatever else is printed there is passed over."""
-        pipe = self._process.stdout
-        assert pipe is not None
-        with io.BufferedReader(cast(io.RawIOBase, pipe)) as lines:
+        with io.BufferedReader(cast(io.RawIOBase, self._pipes.stdout)) as lines:
             try:
                 while found := self._answer(lines):
                     self._queue(found)
@@ -302,9 +298,7 @@ class Remote:
                 return self._answers.put(found, timeout=0.2)
 
     def _listen(self) -> None:
-        pipe = self._process.stderr
-        assert pipe is not None
-        with pipe:
+        with self._pipes.stderr as pipe:
             while data := pipe.read(agent.CHUNK):
                 self._stderr = (self._stderr + data)[-STDERR:]
 
@@ -327,9 +321,8 @@ class Remote:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-        assert self._process.stdin is not None
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            self._pipes.stdin.close()
         for thread in self._threads:
             thread.join(timeout=5)
 

@@ -15,11 +15,12 @@ from edgekd.base.errors import EdgekdError
 from edgekd.document.bench import Cold
 from edgekd.document.kernel import Kernel
 from edgekd.document.machine import Told
+from edgekd.runtime import backend as backends
 from edgekd.runtime import bench as benching
 from edgekd.runtime import cold, remote
-from edgekd.runtime.backends import _base
-from edgekd.runtime.bench import BenchJob, BenchResult
-from edgekd.runtime.devices._find import find
+from edgekd.runtime.bench import BenchResult
+from edgekd.runtime.devices import find
+from edgekd.runtime.jobs import BenchJob
 
 LOW = 10  # the percentile of a glance
 QUICK_KERNELS = 0.3  # seconds that looking at a candidate's kernels may take where a build is quick
@@ -73,11 +74,11 @@ class LocalRunner:
         return host.isa()
 
     def kernels(self, job: BenchJob, *, quick: bool) -> dict[str, list[Kernel] | None]:
-        return kernels(_base.make(job.backend, job.options, job.where), job.candidates, job.inputs, quick=quick)
+        return kernels(job.compiler(), job.candidates, job.inputs, quick=quick)
 
     def glance(self, job: BenchJob) -> float:
         """In this process: a process of its own would take longer than the runs."""
-        backend = _base.make(job.backend, job.options, job.where)
+        backend = job.compiler()
         run = benching.runner(backend.open(job.candidates[job.baseline], job.batch), job.inputs)
         taken: list[int] = []
         while len(taken) < job.min_samples or sum(taken) < job.min_seconds * 1e9:
@@ -124,9 +125,9 @@ class DeviceRunner:
 
 
 def kernels(
-    backend: _base.Backend,
+    backend: backends.Backend,
     candidates: Mapping[str, Mapping[str, bytes]],
-    inputs: Mapping[str, _base.Array],
+    inputs: Mapping[str, backends.Array],
     *,
     quick: bool,
 ) -> dict[str, list[Kernel] | None]:
@@ -138,7 +139,7 @@ def kernels(
         found[name] = None
         if not quick or took <= QUICK_KERNELS:
             with contextlib.suppress(EdgekdError):  # what a runtime can't tell is no reason to ship nothing
-                found[name] = _base.kernels(backend, data, inputs)
+                found[name] = backends.kernels(backend, data, inputs)
         took = max(took, time.monotonic() - started)
     return found
 

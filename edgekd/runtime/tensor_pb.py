@@ -71,8 +71,7 @@ def read(data: bytes, where: str = "tensor") -> tuple[str, NDArray[np.generic]]:
     name, raw, number = once.get(_NAME, b""), once.get(_RAW_DATA), once.get(_DATA_TYPE)
     if number not in _DTYPES:
         raise IntegrityError("unknown data type", where=where, found=number, allowed=_DTYPES.values())
-    assert isinstance(name, bytes)
-    if not isinstance(raw, bytes):
+    if not isinstance(raw, bytes) or not isinstance(name, bytes):
         raise IntegrityError("no raw_data", where=where)
     return _text(name, where), _array(raw, dims, np.dtype(_DTYPES[number]), where)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from edgekd.base import confined
-from edgekd.runtime.backends._base import Array, Session
+from edgekd.runtime.backend import Array, Session
 
 WARM_UP = 0.1  # seconds of each stream that are not counted
 

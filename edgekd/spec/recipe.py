@@ -30,12 +30,14 @@ INPUTS = ("data.path", "data.tokenizer", "teacher.checkpoint", "teacher.model.fo
 class Schedule(Frozen):
     """How one network is trained. Every trained step of a recipe takes these keys."""
 
-    epochs: int = Field(default=10, ge=1, le=10_000)
-    batch_size: int = Field(default=64, ge=1, le=65_536)
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(default=2e-3, gt=0, le=10)
-    weight_decay: float = Field(default=1e-4, ge=0, le=1)
-    schedule: Literal["cosine", "constant", "one_cycle"] = "cosine"
+    epochs: int = Field(default=10, ge=1, le=10_000, description="passes over the training split")
+    batch_size: int = Field(default=64, ge=1, le=65_536, description="samples of a training step")
+    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="sgd: with Nesterov's momentum")
+    lr: float = Field(default=2e-3, gt=0, le=10, description="the highest learning rate of the schedule")
+    weight_decay: float = Field(default=1e-4, ge=0, le=1, description="of weights of two or more axes")
+    schedule: Literal["cosine", "constant", "one_cycle"] = Field(
+        default="cosine", description="of the learning rate, after the warm-up"
+    )
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps")
     patience: int | None = Field(
         default=None, ge=1, description="stop after so many epochs without a better validation"
@@ -57,8 +59,8 @@ class Data(Frozen):
 
     model_config = ConfigDict(extra="allow")
 
-    source: str
-    preprocess: tuple[Table, ...] | None = None
+    source: str = Field(description="a built-in data source, or package.module:Class")
+    preprocess: tuple[Table, ...] | None = Field(default=None, description="ops from a raw sample to model inputs")
     made: Table | None = Field(default=None, description="table of a made source, for --quick where no path is given")
     heads: dict[str, dict[str, tuple[int, ...]]] = Field(
         default={}, description="several questions about a sample: for each the groups of classes, {} the classes"
@@ -73,15 +75,15 @@ class Data(Frozen):
 class Augment(Frozen):
     """Views of a training image. View v of a sample is a function of (seed, sample, v); v = epoch mod ``views``."""
 
-    flip: bool = False
+    flip: bool = Field(default=False, description="mirror left and right, half of the views")
     crop: int = Field(default=0, ge=0, le=64, description="pixels of zero padding to crop from at random")
-    views: int = Field(default=8, ge=1, le=1024)
+    views: int = Field(default=8, ge=1, le=1024, description="of each sample, in turns over the epochs")
 
 
 class Teacher(Schedule):
     """A model to train, or one with a checkpoint that is only read."""
 
-    model: Table
+    model: Table = Field(description="its architecture: a model family's table")
     seed: int | None = Field(default=None, ge=0, le=2**32 - 1, description="of its own training; absent: the recipe's")
     checkpoint: str | None = Field(
         default=None,
@@ -116,10 +118,10 @@ class StudentTable(Schedule):
     it is compressed as it stands. Of several ``generations`` the last ships, each taught by the one before it.
     """
 
-    epochs: int = Field(default=10, ge=0, le=10_000)
-    model: Table | None = None
+    epochs: int = Field(default=10, ge=0, le=10_000, description="0: only with from_teacher, as it stands")
+    model: Table | None = Field(default=None, description="a model family's table; or from_teacher")
     from_teacher: tuple[Table, ...] | None = Field(default=None, description="compress tables, in order")
-    generations: int = Field(default=1, ge=1, le=16)
+    generations: int = Field(default=1, ge=1, le=16, description="students, each taught by the one before it")
     labels: int | None = Field(
         default=None, ge=1, description="of so many training samples alone it is told the label; a teacher knows all"
     )
@@ -145,11 +147,11 @@ class Budget(Frozen):
     chooses among those that may ship: where dense fp32 is inside, too, nothing ships that is clearly slower than it.
     """
 
-    max_drop: float | None = Field(default=0.01, ge=0)
-    max_latency_ms: float | None = Field(default=None, gt=0)
-    max_size_kb: float | None = Field(default=None, gt=0)
+    max_drop: float | None = Field(default=0.01, ge=0, description="below the teacher, in the metric's unit")
+    max_latency_ms: float | None = Field(default=None, gt=0, description="p50 on the target")
+    max_size_kb: float | None = Field(default=None, gt=0, description="of all files that the runtime opens")
     max_size_share: float | None = Field(default=None, gt=0, description="of the teacher's fp32 file")
-    prefer: Literal["latency", "size", "value"] = "latency"
+    prefer: Literal["latency", "size", "value"] = Field(default="latency", description="which of those inside ships")
 
 
 class Knob(Frozen):
@@ -158,11 +160,11 @@ class Knob(Frozen):
     Of a table (``losses.1``, ``compress.0``) the choices are ``true`` (as it stands), ``false`` (left out), or tables.
     """
 
-    low: int | float | None = None
-    high: int | float | None = None
-    step: int | float | None = Field(default=None, gt=0)
-    log: bool = False
-    choices: tuple[Any, ...] | None = Field(default=None, min_length=1)
+    low: int | float | None = Field(default=None, description="the smallest value")
+    high: int | float | None = Field(default=None, description="the largest value")
+    step: int | float | None = Field(default=None, gt=0, description="between the values that are tried")
+    log: bool = Field(default=False, description="draw on a logarithmic scale")
+    choices: tuple[Any, ...] | None = Field(default=None, min_length=1, description="instead of a range")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Knob:
@@ -178,31 +180,44 @@ class Knob(Frozen):
                 raise ValueError("log needs low above 0, and no step")
         return self
 
+    @property
+    def ends(self) -> tuple[int | float, int | float]:
+        """Low and high of a range.
+
+        Raises:
+            ValueError: the knob has choices.
+        """
+        if self.low is None or self.high is None:
+            raise ValueError("a knob of choices has no ends")
+        return self.low, self.high
+
 
 class Recipe(Frozen):
     """A whole recipe. ``losses`` and ``compress`` hold plugin tables; their keys are checked when they are built."""
 
-    name: Annotated[str, Field(pattern=f"^{NAME}$")]
-    description: str = ""
-    task: Literal["classification"] = "classification"
-    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    name: Annotated[str, Field(pattern=f"^{NAME}$", description="of the bundle and its folder, dist/<name>")]
+    description: str = Field(default="", description="what it is, for the report and the model card")
+    task: Literal["classification"] = Field(default="classification", description="what the student answers")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="of weights, order of samples and augmentation")
     threads: int = Field(
         default=2, ge=1, le=1024, description="of torch, on however many CPUs: another count trains other weights"
     )
-    data: Data
-    augment: Augment = Augment(views=1)
-    teacher: Teacher
+    data: Data = Field(description="samples and labels")
+    augment: Augment = Field(default=Augment(views=1), description="views of training images")
+    teacher: Teacher = Field(description="who teaches")
     teachers: tuple[Teacher, ...] = Field(default=(), description="more of them, beside ``teacher``")
     combine: Literal["average", "confidence"] = Field(
         default="average", description="several teachers' logits: by their weights; or also by each one's certainty"
     )
-    student: StudentTable
+    student: StudentTable = Field(description="the network that ships")
     metric: Table = Field(default={"kind": "accuracy"}, description="a name, or a table with its kind")
-    losses: tuple[Table, ...] = Field(min_length=1)
-    compress: tuple[Table, ...] = ()
-    budget: Budget = Budget()
-    targets: tuple[str, ...] = ()
-    golden: Literal["synthetic", "data"] = "synthetic"
+    losses: tuple[Table, ...] = Field(min_length=1, description="what the student minimises, a table a loss")
+    compress: tuple[Table, ...] = Field(default=(), description="compression passes, in order")
+    budget: Budget = Field(default=Budget(), description="what may ship")
+    targets: tuple[str, ...] = Field(default=(), description="names or files, where the command names none")
+    golden: Literal["synthetic", "data"] = Field(
+        default="synthetic", description="golden inputs of the bundle: made ones, or samples of the test split"
+    )
     tune: dict[str, Knob] = Field(default={}, description="keys that edgekd tune turns, as in --set; no build reads it")
 
     @field_validator("tune", mode="before")

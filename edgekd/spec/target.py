@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from edgekd.base import plugins, target_files
+from edgekd.base import backend_facts, plugins, target_files
 from edgekd.base.disk import users_path
 from edgekd.base.errors import TargetError
 from edgekd.base.limits import most_tolerance
@@ -31,19 +31,23 @@ class Numerics(Frozen):
     16 bits and would saturate on larger ones.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
-    activations: Literal["float32", "float16", "uint8", "int8"] = "float32"
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="of its candidate")
+    activations: Literal["float32", "float16", "uint8", "int8"] = Field(
+        default="float32", description="type of what flows between layers"
+    )
     activation_symmetric: bool = Field(
         default=False, description="zero in the middle of the steps; with uint8 only where a range has both signs"
     )
     input_symmetric: bool = Field(default=False, description="the same, for the network's inputs alone")
-    weights: Literal["float32", "float16", "int8"] = "float32"
-    weight_bits: int = Field(default=8, ge=4, le=8)
-    per_channel: bool = True
+    weights: Literal["float32", "float16", "int8"] = Field(default="float32", description="type of the weights")
+    weight_bits: int = Field(default=8, ge=4, le=8, description="that int8 weights use")
+    per_channel: bool = Field(default=True, description="a scale for each output channel of a weight")
     per_channel_from: int = Field(
         default=1, ge=1, le=65536, description="a linear layer of fewer inputs has one scale: many would cost more"
     )
-    ops: tuple[Literal["conv", "linear", "add", "pool", "concat", "embedding"], ...] = ()
+    ops: tuple[Literal["conv", "linear", "add", "pool", "concat", "embedding"], ...] = Field(
+        default=(), description="what is quantized"
+    )
     residual: Literal["quantized", "fused"] = Field(
         default="quantized", description="fused: a convolution whose sum is added to is not rounded before the addition"
     )
@@ -64,12 +68,11 @@ class Numerics(Frozen):
         return self.weights == "float16"
 
 
-BIAS_OF_MATMUL = "bias_of_matmul"  # what keeps OpenVINO's int8 linear layers right, whatever CPU builds
-
-
 class Shapes(Frozen):
-    batch: int = Field(default=1, ge=1, le=4096)
-    channel_multiple: int = Field(default=1, ge=1, le=256)
+    """Sizes that the target's kernels like."""
+
+    batch: int = Field(default=1, ge=1, le=4096, description="samples of a run, as an app asks")
+    channel_multiple: int = Field(default=1, ge=1, le=256, description="that pruning rounds channel counts to")
 
 
 class Target(Frozen):
@@ -78,16 +81,16 @@ class Target(Frozen):
     ``float_ops`` says of operators that the int8 files leave in float why that is so here, for the report.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    description: str = ""
-    backend: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="the file's name without its ending")
+    description: str = Field(default="", description="what it is, for lists and reports")
+    backend: str = Field(description="a built-in backend, or package.module:Class")
+    options: dict[str, Any] = Field(default_factory=dict, description="the backend's own keys")
     also: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="other backends that open the very same file, and their options"
     )
-    numerics: tuple[Numerics, ...] = Field(min_length=1)
-    shapes: Shapes = Shapes()
-    opset: int = Field(default=20, ge=17, le=23)
+    numerics: tuple[Numerics, ...] = Field(min_length=1, description="number formats, in order of preference")
+    shapes: Shapes = Field(default=Shapes(), description="sizes that its kernels like")
+    opset: int = Field(default=20, ge=17, le=23, description="ONNX operator set of its files")
     passes: tuple[str, ...] = Field(default=(), description="graph passes that its files get beside the usual ones")
     isa: tuple[str, ...] = Field(default=(), description="CPU features that the files need, as host.py names them")
     float_ops: dict[str, str] = Field(default_factory=dict, description="ONNX operator: why it stays in float")
@@ -133,8 +136,8 @@ def parse(path: Path) -> Target:
         target = Target.model_validate(target_files.read(path))
     except ValidationError as err:
         raise explain(err, Target, path.name, TargetError) from err
-    if "openvino" in (target.backend, *target.also) and BIAS_OF_MATMUL not in target.passes:
-        target = target.model_copy(update={"passes": (*target.passes, BIAS_OF_MATMUL)})
+    if missing := _missing_passes(target):
+        target = target.model_copy(update={"passes": (*target.passes, *missing)})
     if all(n.quantized or n.half for n in target.numerics):
         raise TargetError("no float32 candidate: int8 needs one to be compared with", where=f"{path.name}: numerics")
     known = plugins.kinds("passes")
@@ -155,3 +158,11 @@ def parse(path: Path) -> Target:
         if len(alike := [n.name for n in target.numerics if n.weights == kind]) > 1:
             raise TargetError(f"one {kind} scheme a target", where=f"{path.name}: numerics", found=alike)
     return target
+
+
+def _missing_passes(target: Target) -> list[str]:
+    """Graph passes that the target's backends ask for, and its file does not name. An unknown backend is told later,
+    by who makes it."""
+    known = backend_facts.every()
+    needed = [name for kind in (target.backend, *target.also) if kind in known for name in known[kind].passes]
+    return [name for name in dict.fromkeys(needed) if name not in target.passes]

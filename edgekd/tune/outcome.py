@@ -16,7 +16,7 @@ from edgekd.base.errors import IntegrityError
 from edgekd.base.plain import plain
 from edgekd.build.request import BuildRequest
 from edgekd.document.tune import Attributes, Kept, Result, Trial, Tune
-from edgekd.metrics._make import metric_name
+from edgekd.metrics import metric_name
 from edgekd.report import text, tuned
 from edgekd.runtime import bundle
 from edgekd.spec.recipe import Recipe, Table

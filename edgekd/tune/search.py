@@ -20,7 +20,7 @@ from edgekd.build.prepare import Objects
 from edgekd.build.request import BuildRequest
 from edgekd.build.store import canonical, sha256
 from edgekd.document.tune import Tune
-from edgekd.learn.data._checks import loaded
+from edgekd.learn.data import loaded
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Budget, Knob, Recipe, Table
 from edgekd.spec.validation import explain
@@ -95,18 +95,15 @@ def run(
     raw = _wishing(raw, wanted.budget, wanted.prefer)
     knobs = search_space.of(raw, path.name)
     name = f"{raw.name[:58]}-tuned"
-    table = {
-        **search_space.table_of(raw),
-        "name": name,
-        "targets": [_lasting(target) for target in targets or raw.targets],
-    }
+    lasting = [_lasting(target) for target in targets or raw.targets]
+    table = {**search_space.table_of(raw), "name": name, "targets": lasting}
     out = out or Path("dist") / (name + ("-quick" if quick else ""))
     request = requests.make(recipe, targets, settings, out=out, cache=cache, quick=quick)
     requests.check_writable(request.out)
     lab = Lab(request, loaded(request.source), raw.budget)
     study = _study(lab, raw, knobs, wanted)
     _check_free(request, study, overwrite)
-    for note in lab.dataset.notes:
+    for note in filter(None, [*lab.dataset.notes, request.store.outdated(), _earlier(request, study)]):
         tell(f"note: {note}")
     search = _Search(raw, lab, study, table, wanted, tell)
     try:
@@ -300,6 +297,18 @@ def _study(lab: Lab, recipe: Recipe, knobs: Mapping[str, Knob], wanted: Wanted) 
     name = f"{recipe.name}-{sha256(canonical(what))[:16]}"
     storage = wanted.storage or str(request.store.root / "tune" / f"{name}.journal")
     return Study(open_storage(storage), name, knobs, search_space.current(recipe, knobs), recipe.seed, storage)
+
+
+def _earlier(request: BuildRequest, study: Study) -> str | None:
+    """That a search begins though earlier ones of a recipe of this name are kept: theirs was another question."""
+    name = study.study.study_name
+    start = name[: -len(name.rpartition("-")[2])]
+    kept = [path.name.removesuffix(".journal") for path in (request.store.root / "tune").glob(f"{start}*.journal")]
+    earlier = {other for other in (*study.others, *kept) if other.startswith(start) and other != name}
+    if not study.begins or not earlier:
+        return None
+    searches = "one earlier search" if len(earlier) == 1 else f"{len(earlier)} earlier searches"
+    return f"{searches} of {start[:-1]} had another recipe, budget, machine or version of edgekd: this one begins anew"
 
 
 @contextmanager

@@ -309,10 +309,10 @@ def _rungs(knob: Knob, value: Any, up: bool) -> list[Any]:
 
 def _on_grid(knob: Knob, value: float) -> int | float:
     """The nearest value that a range's steps hit, inside it."""
-    assert knob.low is not None and knob.high is not None
+    low, high = knob.ends
     if knob.step is not None:
-        value = knob.low + round((value - knob.low) / knob.step) * knob.step
-    value = min(max(value, knob.low), knob.high)
+        value = low + round((value - low) / knob.step) * knob.step
+    value = min(max(value, low), high)
     return round(value) if whole_numbers(knob) else tidy(value)
 
 
@@ -339,10 +339,10 @@ def holds(knob: Knob, value: object) -> bool:
         return any(type(value) is type(choice) and value == choice for choice in knob.choices)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    assert knob.low is not None and knob.high is not None
-    if not knob.low <= value <= knob.high:
+    low, high = knob.ends
+    if not low <= value <= high:
         return False
-    steps = (value - knob.low) / knob.step if knob.step is not None else 0
+    steps = (value - low) / knob.step if knob.step is not None else 0
     return abs(steps - round(steps)) < 1e-9
 
 

@@ -192,7 +192,10 @@ class Study:
             self.study = optuna.create_study(
                 storage=storage, study_name=name, directions=list(DIRECTIONS), load_if_exists=True
             )
+            names = optuna.get_all_study_names(storage)
         before = len(self.trials())
+        self.begins = not before
+        self.others = [other for other in names if other != name]
         self._rng = np.random.default_rng([seed, before])
         self.study.sampler = optuna.samplers.TPESampler(seed=seed + before, n_startup_trials=8)
         if not before:
@@ -337,8 +340,7 @@ class Study:
     def _draw(self, knob: Knob) -> Any:
         if knob.choices is not None:
             return knob.choices[int(self._rng.integers(len(knob.choices)))]
-        assert knob.low is not None and knob.high is not None
-        low, high = float(knob.low), float(knob.high)
+        low, high = map(float, knob.ends)
         if knob.log:
             value = float(np.exp(self._rng.uniform(np.log(low), np.log(high))))
         else:
@@ -354,12 +356,11 @@ def _suggest(trial: optuna.Trial, key: str, knob: Knob) -> Any:
     if knob.choices is not None:
         value = trial.suggest_categorical(key, [search_space.spell(choice) for choice in knob.choices])
     else:
-        assert knob.low is not None and knob.high is not None
+        low, high = knob.ends
         if search_space.whole_numbers(knob):
-            low, high = int(knob.low), int(knob.high)
-            value = trial.suggest_int(key, low, high, step=int(knob.step or 1), log=knob.log)
+            value = trial.suggest_int(key, int(low), int(high), step=int(knob.step or 1), log=knob.log)
         else:
-            value = trial.suggest_float(key, float(knob.low), float(knob.high), step=knob.step, log=knob.log)
+            value = trial.suggest_float(key, float(low), float(high), step=knob.step, log=knob.log)
     return search_space.unspell(knob, value)
 
 

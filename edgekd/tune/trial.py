@@ -17,7 +17,7 @@ from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
 from edgekd.document.tune import Ships
 from edgekd.learn import threads
-from edgekd.learn.data._base import Dataset
+from edgekd.learn.data import Dataset
 from edgekd.spec.quick import quickened
 from edgekd.spec.recipe import Budget, Recipe, Schedule
 from edgekd.tune.verdict import Result, Shape, missed

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from edgekd.base import units
 from edgekd.decide.budget import by_wish, unmet
 from edgekd.document.tune import Kept, Ships
 from edgekd.spec.recipe import Budget
@@ -162,4 +163,4 @@ def front(results: Sequence[Result]) -> list[Result]:
 
 def words(missed_: Mapping[str, float]) -> str:
     """What was missed, in words."""
-    return ", ".join(f"{wish} by {100 * beyond:.3g} %" for wish, beyond in missed_.items())
+    return ", ".join(f"{wish} by {units.significant(100 * beyond)} %" for wish, beyond in missed_.items())

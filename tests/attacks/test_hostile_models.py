@@ -91,7 +91,7 @@ def bundle(folder: Path, files: dict[str, bytes], backend: str = "ort") -> Path:
 
 def ir(body: str) -> dict[str, bytes]:
     """What OpenVINO makes of a model."""
-    from edgekd.runtime.backends.openvino import Openvino
+    from edgekd.runtime.backends.openvino.backend import Openvino
 
     return Openvino().lower(model(body))
 
@@ -402,7 +402,7 @@ def test_an_allowed_plugin_runs_in_the_child(tmp_path: Path, monkeypatch: pytest
     """From the current folder, which is last on the path there, too; it writes down whose process it is in."""
     made = bundle(tmp_path, {"model.onnx": model(MODELS["good"])}, "mine:Own")
     (tmp_path / "mine.py").write_text(
-        "import os, dataclasses\nfrom edgekd.runtime.backends import ort\n"
+        "import os, dataclasses\nfrom edgekd.runtime.backends.ort import backend as ort\n"
         "open('pid', 'w').write(str(os.getpid()))\n@dataclasses.dataclass(frozen=True)\nclass Own(ort.Ort): pass\n"
     )
     (tmp_path / "json.py").write_text("raise SystemExit('not this one')")

@@ -42,7 +42,7 @@ def test_no_file_is_left_and_no_host_is_asked(target: str, digits: Path, tmp_pat
 
 
 def test_a_value_of_the_users_counts() -> None:
-    program = "import os, edgekd.runtime.backends.ort; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    program = "import os, edgekd.runtime.backends.ort.backend; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     for given, found in (({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")):
         env = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"} | given
         line = [sys.executable, "-c", program]

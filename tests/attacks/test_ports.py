@@ -18,11 +18,11 @@ from openvino import opset13
 import edgekd
 from edgekd.base.errors import EdgekdError, ExportError, IntegrityError
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.backends._base import Backend
-from edgekd.runtime.backends.openvino import BIN, XML, Openvino
-from edgekd.runtime.backends.ort import Ort
-from edgekd.runtime.backends.ort_cuda import OrtCuda
-from edgekd.runtime.backends.reference import Reference
+from edgekd.runtime.backend import Backend
+from edgekd.runtime.backends.openvino.backend import BIN, XML, Openvino
+from edgekd.runtime.backends.ort.backend import Ort
+from edgekd.runtime.backends.ort_cuda.backend import OrtCuda
+from edgekd.runtime.backends.reference.backend import Reference
 from edgekd.runtime.contents import Bundle, Variant
 
 BACKENDS: dict[str, Backend] = {

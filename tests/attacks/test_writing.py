@@ -27,7 +27,7 @@ from edgekd.build.store import Store, sha256
 from edgekd.learn import checkpoint
 from edgekd.publish import again
 from edgekd.runtime import bench
-from edgekd.runtime.backends import ort
+from edgekd.runtime.backends.ort import backend as ort
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "bundle_1"

@@ -19,7 +19,7 @@ from edgekd.compress._base import Context
 from edgekd.compress._prepared import QatModule
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 from edgekd.spec import target
 
 SHAPE = (3, 8, 8)

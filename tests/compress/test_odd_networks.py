@@ -13,7 +13,7 @@ from torch.utils import checkpoint
 
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
-from edgekd.compress import _groups
+from edgekd.compress import _graph, _groups
 from edgekd.compress._base import Context
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.spec import target
@@ -143,6 +143,6 @@ def test_a_search_of_channels_without_end_is_ended(monkeypatch: pytest.MonkeyPat
     torch.manual_seed(0)
     student = of(Odd(plain))
     assert not _groups.find(student, Context(None, 4, [student.example(4)]), "magnitude").whole
-    monkeypatch.setattr(_groups, "VISITS", 1)
+    monkeypatch.setattr(_graph, "VISITS", 1)
     with pytest.raises(ExportError, match=r"no layer can lose channels: a: .*they pass more than 1 places"):
         _groups.find(student, Context(None, 4, [student.example(4)]), "magnitude")

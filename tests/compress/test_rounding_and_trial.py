@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgekd.base import plugins
+from edgekd.base import plugins, units
 from edgekd.base.errors import ExportError
 from edgekd.build import taken
 from edgekd.compress import _groups
@@ -65,7 +65,8 @@ def test_the_share_of_all_channels_is_as_asked_to_half_a_step(ratio: float, scop
     record = pruned(student, ratio=ratio, multiple=8, scope=scope)
     total = sum(widths[1:])
     assert abs(record["taken"] - ratio) <= 4 / total + 1e-4, record["groups"]
-    assert f"{ratio:.1%} asked, {record['taken']:.1%} of the channels taken" in (taken.sentence(record) or "")
+    asked, share = (units.share(value) for value in (ratio, record["taken"]))
+    assert f"{asked} asked, {share} of the channels taken" in (taken.sentence(record) or "")
     if scope == "uniform":
         assert all(abs(group["kept"] - group["asked"]) < 8 for group in record["groups"].values())
 

@@ -1,19 +1,27 @@
-"""The laws of every backend; a new file in runtime/backends/ is found by itself."""
+"""The laws of every backend; a new folder in runtime/backends/ is found by itself."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx.parser
 import pytest
 
-from edgekd.base import plugins
+from edgekd.base import backend_facts, plugins
 from edgekd.base.errors import EdgekdError, ExportError, IntegrityError, TargetError, UnavailableError, UsageError
-from edgekd.runtime.backends import _base
+from edgekd.runtime import allowed
+from edgekd.runtime import backend as backends
 
 KINDS = plugins.kinds("backends")
+NOT_ONLY = {"onnx", "reference"}  # a package of builds, too, and a word
 
 LINEAR = """
 <ir_version: 10, opset_import: ["" : 20]>
@@ -47,8 +55,8 @@ def model(text: str) -> bytes:
     return onnx.parser.parse_model(text).SerializeToString()
 
 
-def session(kind: str, text: str = LINEAR, batch: int | None = None) -> _base.Session:
-    backend = _base.make(kind, {}, "test.toml: options")
+def session(kind: str, text: str = LINEAR, batch: int | None = None) -> backends.Session:
+    backend = backends.make(kind, {}, "test.toml: options")
     return backend.open(backend.lower(model(text)), batch)
 
 
@@ -63,32 +71,32 @@ def linear(x: np.ndarray) -> np.ndarray:
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     try:
-        _base.make(request.param, {}, "test").check()
+        backends.make(request.param, {}, "test").check()
     except UnavailableError as err:  # onnxruntime-web without Node and its package
         pytest.skip(str(err))
     return str(request.param)
 
 
 def test_is_a_frozen_dataclass(kind: str) -> None:
-    backend = _base.make(kind, {}, "test")
+    backend = backends.make(kind, {}, "test")
     assert dataclasses.is_dataclass(backend)
     with pytest.raises(dataclasses.FrozenInstanceError):
         backend.anything = 1  # type: ignore[attr-defined]
 
 
 def test_tells_its_version(kind: str) -> None:
-    name, _, number = _base.make(kind, {}, "test").version().partition(" ")
+    name, _, number = backends.make(kind, {}, "test").version().partition(" ")
     assert name.isidentifier()
     assert number[0].isdigit()
 
 
 def test_unknown_option_is_told(kind: str) -> None:
     with pytest.raises(TargetError, match=r"test\.toml: options\.thraeds: unknown key"):
-        _base.make(kind, {"thraeds": 1}, "test.toml: options")
+        backends.make(kind, {"thraeds": 1}, "test.toml: options")
 
 
 def test_lower_is_pure(kind: str) -> None:
-    backend = _base.make(kind, {}, "test")
+    backend = backends.make(kind, {}, "test")
     files = backend.lower(model(LINEAR))
     backend.lower(model(TWO))
     assert files == backend.lower(model(LINEAR))
@@ -197,7 +205,7 @@ def test_inputs_of_unequal_batch_are_told(kind: str) -> None:
 
 
 def test_a_damaged_file_is_told(kind: str) -> None:
-    backend = _base.make(kind, {}, "test")
+    backend = backends.make(kind, {}, "test")
     for name, data in (files := backend.lower(model(LINEAR))).items():
         for broken in (data[: len(data) // 2], b"not a model"):
             with pytest.raises(IntegrityError):
@@ -205,7 +213,7 @@ def test_a_damaged_file_is_told(kind: str) -> None:
 
 
 def test_an_unknown_op_is_named(kind: str) -> None:
-    backend = _base.make(kind, {}, "test")
+    backend = backends.make(kind, {}, "test")
     with pytest.raises(ExportError, match="Frobnicate"):
         backend.open(backend.lower(model(UNKNOWN_OP)))
 
@@ -213,3 +221,75 @@ def test_an_unknown_op_is_named(kind: str) -> None:
 def test_every_error_is_ours(kind: str) -> None:
     with pytest.raises(EdgekdError):
         session(kind).run({"x": None})  # type: ignore[dict-item]
+
+
+def test_states_its_facts_and_they_are_true(kind: str) -> None:
+    facts, backend = backend_facts.of(kind), backends.make(kind, {}, "test")
+    assert backend.version().partition(" ")[0] == facts.runtime
+    assert all(name.endswith(facts.suffixes) for name in backend.lower(model(LINEAR)))
+    assert facts.npm or any(plugins.version(name) for name in facts.distributions)
+    assert facts.npm or set(facts.modules) & set(sys.modules)
+    assert set(facts.passes) <= set(plugins.kinds("passes"))
+    fields = {field.name for field in dataclasses.fields(backend)}  # type: ignore[arg-type]
+    assert set(facts.options) <= fields, "a bundle may set what there is"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_bundle_may_set_holds_the_defaults_and_no_path(kind: str) -> None:
+    rules = backend_facts.of(kind).options
+    assert all(not rule.takes("./x") for rule in flat(rules))
+    try:
+        backend = backends.make(kind, {}, "test")
+    except UnavailableError as err:
+        pytest.skip(str(err))
+    names = [field.name for field in dataclasses.fields(backend) if field.name in rules]  # type: ignore[arg-type]
+    defaults = {name: getattr(backend, name) for name in names}
+    allowed.check(kind, defaults, "test")
+
+
+def flat(rules: Mapping[str, backend_facts.Rule]) -> Iterator[Any]:
+    for rule in rules.values():
+        if isinstance(rule, Mapping):
+            yield from flat(rule)
+        else:
+            yield rule
+
+
+def test_the_facts_are_known_without_any_runtime() -> None:
+    """And without a module of the user's, whose facts are safe defaults."""
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({sorted({name for f in backend_facts.every().values() for name in f.modules})!r}))
+from edgekd.base import backend_facts
+assert sorted(backend_facts.every()) == {KINDS!r}
+assert backend_facts.of("nosuchpkg.mod:Mine") == backend_facts.Facts()
+assert "numpy" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_who_opens_a_programs_file_best() -> None:
+    assert backend_facts.openers("ort") == ["ort", "ort_web", "ort_mobile"]
+    assert backend_facts.openers("web") == ["ort_web", "ort"]
+    assert backend_facts.openers("openvino") == ["openvino"]
+
+
+NAMED_BECAUSE = {
+    "base/watch.py": "of libraries that users' own code opens files with",
+    "publish/app_files.py": "of the kinds of programs, which are a list of their own",
+    "publish/examples/__init__.py": "of the kinds of programs",
+    "report/view.py": "ONNX Runtime is proposed where targets differ",
+    "runtime/manifest.py": "ONNX Runtime's model packages say ort, and it opens the most portable file",
+}
+
+
+def test_no_kind_of_a_backend_stands_outside_its_folder() -> None:
+    root = Path(backend_facts.__file__).parents[1]
+    named = {}
+    for path in sorted(root.rglob("*.py")):
+        constants = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        texts = {text for text in constants if isinstance(text, str)}
+        if found := texts & {*KINDS, *backend_facts.distributions()} - NOT_ONLY:
+            named[path.relative_to(root).as_posix()] = found
+    assert {name for name in named if not name.startswith("runtime/backends/")} == {*NAMED_BECAUSE}, named

@@ -15,7 +15,7 @@ from edgekd.compress._base import Context
 from edgekd.learn import taps
 from edgekd.learn.student import SplitHeads, Student, TensorSpec
 from edgekd.lower.lower import to_onnx
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 from edgekd.spec import target
 
 # They need the layers of a transformer.

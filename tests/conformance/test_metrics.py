@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mean_squared_error
 
+import edgekd
 from edgekd.base import plugins
+from edgekd.metrics import classifies
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import metric_of_teacher
 
@@ -31,6 +36,21 @@ def metric(kind: str, **keys: Any) -> Any:
 def wanted(kind: str, labels: np.ndarray, classes: int) -> np.ndarray:
     """What a metric is held against: the labels, or the scores of a teacher that gives these answers."""
     return np.eye(classes, dtype=np.float32)[labels] if metric(kind).against == "teacher" else labels
+
+
+def test_whether_it_classifies_has_one_answer() -> None:
+    assert {kind: classifies(metric(kind)) for kind in KINDS} == {kind: kind != "mse" for kind in KINDS}
+    own: Any = SimpleNamespace(share=False, against="teacher")
+    assert not classifies(own)
+    own.share = True
+    assert classifies(own)
+    own.classifies = False
+    assert not classifies(own)
+    asked = re.compile(r"""[=!]= ?["']mse["']""")  # by the name of the metric, in place of the metric
+    package = Path(edgekd.__file__).parent
+    for path in [*package.rglob("*.py"), *package.rglob("*.j2")]:
+        if path.parent.name != "compress":  # whose mse is a way to choose a range
+            assert not asked.search(path.read_text()), path
 
 
 AVERAGES = [kind for kind in KINDS if hasattr(plugins.load("metrics", kind, "test"), "per_sample")]

@@ -74,7 +74,7 @@ FP32, INT8 = Contender("fp32", 12_000, 0.9, 1.0), Contender("int8", 4_000, 0.9, 
             ["int8 fails after pruning: a smaller ratio in [[compress]] of mine.toml", "the smallest, fp32-pruned"],
         ),
         ([FP32, Contender("fp32-pruned", 9, 0.8, 1.0)], Budget(max_drop=0.01), ["fp32-pruned loses 0.1000"]),
-        ([FP32, INT8], Budget(max_latency_ms=0.1), ["the fastest, int8, takes 0.5 ms", "edgekd tune mine.toml"]),
+        ([FP32, INT8], Budget(max_latency_ms=0.1), ["the fastest, int8, takes 0.500 ms", "edgekd tune mine.toml"]),
         ([FP32, INT8], Budget(max_size_kb=2.0), ["the smallest, int8, has 4.0 kB", "--max-size-kb 2"]),
     ],
 )

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekd.base import preprocess
+from edgekd.base import batches, preprocess
 from edgekd.base.errors import DataError, RecipeError, UsageError
 from edgekd.compress._base import Context
 from edgekd.compress.int8_qat import Int8Qat
@@ -25,7 +25,7 @@ from edgekd.learn.models._logmel import FLOOR, LogMel
 from edgekd.learn.models.keyword_cnn import KeywordCnn
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 from edgekd.spec import target
 
 RATE = 8_000
@@ -270,11 +270,11 @@ def test_int8_leaves_the_spectrogram_alone_and_silence_is_finite() -> None:
 
 def test_an_app_gives_a_clip_as_it_was_recorded() -> None:
     clip = np.arange(2_000, dtype=np.int16)
-    batch, one = preprocess.batched(clip, (2_000,))
+    batch, one = batches.batched(clip, (2_000,))
     assert one and preprocess.apply(({"op": "scale", "divide": 32768.0},), batch)["input"].shape == (1, 2_000)
-    assert not preprocess.batched(np.stack([clip, clip]), (2_000,))[1]
+    assert not batches.batched(np.stack([clip, clip]), (2_000,))[1]
     with pytest.raises(UsageError, match=r"wrong shape; found \(1999,\); allowed: 2000"):
-        preprocess.batched(clip[1:], (2_000,))
+        batches.batched(clip[1:], (2_000,))
     with pytest.raises(DataError, match=r"scaled already; found 'float32 within -1..1'; allowed: int16 samples"):
         preprocess.apply(({"op": "scale", "divide": 32768.0},), batch.astype(np.float32) / 32_768)
     with pytest.raises(DataError, match="crop takes images"):

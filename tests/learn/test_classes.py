@@ -249,7 +249,7 @@ def test_a_sample_in_two_splits_is_counted_and_carving_is_told(tmp_path: Path) -
     )
     carved, *same = data.load().notes
     assert carved == (
-        "the data has no validation split: 4 of 40 training samples (10.0%) were carved off, in whole groups of who "
+        "the data has no validation split: 4 of 40 training samples (10.0 %) were carved off, in whole groups of who "
         "(split_seed 0)"
     )
     assert any(note.startswith("5 of 12 test samples are the same as one of") for note in same) or len(same) == 2
@@ -258,7 +258,7 @@ def test_a_sample_in_two_splits_is_counted_and_carving_is_told(tmp_path: Path) -
     (tmp_path / "TEST.tsv").write_text("\n".join(["sentence\tlabel", *rows[:3], "a b c\t1"]))
     (tmp_path / "eval.tsv").write_text("not read")
     notes = Text(str(tmp_path), vocab=100, validation=4).load().notes
-    assert "4 of 40 training samples (10.0%) were carved off, evenly over the classes" in notes[0]
+    assert "4 of 40 training samples (10.0 %) were carved off, evenly over the classes" in notes[0]
     assert "no split is called so: eval.tsv" in notes[1]
     assert sum("of 4 test samples are the same" in note for note in notes) >= 1
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekd.runtime import batches
-from edgekd.runtime.backends.openvino import Openvino
+from edgekd.runtime.backends.openvino.backend import Openvino
 
 BATCHES = (1, 2, 7, 64)
 

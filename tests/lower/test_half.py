@@ -9,7 +9,7 @@ from edgekd.base import plugins
 from edgekd.build.exports import Half
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 
 CONFIG = {"dim": 32, "n_layers": 1, "n_heads": 2, "hidden_dim": 64}
 

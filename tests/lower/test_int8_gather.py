@@ -11,7 +11,7 @@ from edgekd.base import plugins
 from edgekd.compress._base import Context
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 from edgekd.spec import target
 
 USERS, ITEMS, LENGTH = 50, 40, 6

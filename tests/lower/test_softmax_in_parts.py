@@ -14,7 +14,7 @@ from torch import nn
 from edgekd.base.errors import TargetError
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
-from edgekd.runtime.backends import _base as backends
+from edgekd.runtime import backend as backends
 from edgekd.spec import target
 
 SHARED = (1, 2)  # axes that the two softmaxes below sum over

@@ -17,9 +17,11 @@ import onnx.parser
 import pytest
 
 from edgekd.base.errors import ExportError, FactoryError, IntegrityError, TargetError, UnavailableError, UsageError
-from edgekd.runtime.backends import _base, openvino, ort
+from edgekd.runtime import backend as backends
+from edgekd.runtime.backends.openvino import backend as openvino
+from edgekd.runtime.backends.ort import backend as ort
 
-ROOT = Path(openvino.__file__).parents[3]
+ROOT = Path(openvino.__file__).parents[4]
 
 # Dense, with nodes that OpenVINO numbers itself and bias shapes that it computes at run time.
 CONV = """
@@ -65,8 +67,8 @@ def model(text: str) -> bytes:
     return onnx.parser.parse_model(text).SerializeToString()
 
 
-def open_(kind: str, text: str, batch: int | None = None, **options: object) -> _base.Session:
-    backend = _base.make(kind, options, "options")
+def open_(kind: str, text: str, batch: int | None = None, **options: object) -> backends.Session:
+    backend = backends.make(kind, options, "options")
     return backend.open(backend.lower(model(text)), batch)
 
 
@@ -96,8 +98,8 @@ def test_runs_with_numpy_and_its_runtime_alone(tmp_path: Path, kind: str) -> Non
             sys.modules[name] = None
         import numpy
         from edgekd.runtime import bench, parity, tensor_pb
-        from edgekd.runtime.backends import _base
-        backend = _base.make({kind!r}, {{}}, "t")
+        from edgekd.runtime import backend as backends
+        backend = backends.make({kind!r}, {{}}, "t")
         session = backend.open(backend.lower(pathlib.Path({str(tmp_path / "model.onnx")!r}).read_bytes()))
         print(session.run({{"x": numpy.array([[-1, 0, 1]], "float32")}})["y"].tolist())
         """
@@ -116,29 +118,29 @@ def test_runs_with_numpy_and_its_runtime_alone(tmp_path: Path, kind: str) -> Non
 def test_a_missing_runtime_is_told_with_the_pip_line(
     monkeypatch: pytest.MonkeyPatch, kind: str, module: str, pip: str
 ) -> None:
-    monkeypatch.delitem(sys.modules, f"edgekd.runtime.backends.{kind}", raising=False)
+    monkeypatch.delitem(sys.modules, f"edgekd.runtime.backends.{kind}.backend", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UnavailableError) as caught:
-        _base.make(kind, {}, "t.toml: options")
+        backends.make(kind, {}, "t.toml: options")
     assert f"{module} is not installed" in str(caught.value)
     assert str(caught.value).endswith(pip)
 
 
 def test_an_unknown_backend_is_told_with_the_nearest_name() -> None:
     with pytest.raises(TargetError, match="did you mean 'openvino'"):
-        _base.make("openvin", {}, "t.toml")
+        backends.make("openvin", {}, "t.toml")
 
 
 def test_a_users_backend_that_is_not_there_is_the_users_mistake() -> None:
     with pytest.raises(FactoryError, match="nosuchpkg"):
-        _base.make("nosuchpkg.mod:Mine", {}, "t.toml")
+        backends.make("nosuchpkg.mod:Mine", {}, "t.toml")
 
 
 @pytest.mark.parametrize("kind", ["ort", "openvino"])
 @pytest.mark.parametrize("threads", [0, -1, 1025])
 def test_threads_out_of_range(kind: str, threads: int) -> None:
     with pytest.raises(TargetError, match=r"options\.threads: 1\.\.1024; found"):
-        _base.make(kind, {"threads": threads}, "options")
+        backends.make(kind, {"threads": threads}, "options")
 
 
 # ONNX Runtime
@@ -181,8 +183,8 @@ def test_openvino_import_reports_to_nobody() -> None:
                 print(event, args)
         sys.addaudithook(audit)
         import threading
-        from edgekd.runtime.backends import _base
-        backend = _base.make("openvino", {}, "t")
+        from edgekd.runtime import backend as backends
+        backend = backends.make("openvino", {}, "t")
         backend.check()
         print(threading.active_count(), [name for name in sys.modules if name.startswith("openvino_telemetry")])
         """
@@ -194,7 +196,7 @@ def test_openvino_lowers_to_the_same_bytes_in_every_process() -> None:
     code = f"""
     import hashlib
     import onnx.parser
-    from edgekd.runtime.backends.openvino import Openvino
+    from edgekd.runtime.backends.openvino.backend import Openvino
     onnx_of = lambda text: onnx.parser.parse_model(text).SerializeToString()
     for _ in range(EARLIER):
         Openvino().lower(onnx_of({RELU!r}))

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgekd.base import child, errors
+from edgekd.base import errors, pipes
 from edgekd.base.errors import EdgekdError, IntegrityError, ResourceError, TargetError, UnavailableError, UsageError
 from edgekd.runtime import bench
-from edgekd.runtime.backends._base import Array, Port
-from edgekd.runtime.bench import BenchJob, bench_in_process, bench_in_subprocess, measure, ratio_ci, summary
+from edgekd.runtime.backend import Array, Port
+from edgekd.runtime.bench import bench_in_process, bench_in_subprocess, measure, ratio_ci, summary
+from edgekd.runtime.jobs import BenchJob, read_job, write_job
 
 SAMPLES = arrays(np.int64, st.integers(2, 300), elements=st.integers(1, 10**9))
 MODEL = onnx.parser.parse_model("""
@@ -182,8 +183,8 @@ def test_a_job_in_a_subprocess_is_the_job_here() -> None:
 
 def test_a_job_survives_its_folder(tmp_path) -> None:  # type: ignore[no-untyped-def]
     wrote = job(options={"threads": 2}, batch=4, where="t.toml: options")
-    bench.write_job(wrote, tmp_path)
-    read = bench.read_job(tmp_path)
+    write_job(wrote, tmp_path)
+    read = read_job(tmp_path)
     assert read.inputs["x"].dtype == np.float32
     assert (read.candidates, read.options, read.batch, read.where) == (
         wrote.candidates,
@@ -224,9 +225,9 @@ def test_an_error_of_the_child_is_raised_here(
 def test_a_crash_of_the_child_is_told(
     monkeypatch: pytest.MonkeyPatch, script: str, error: type[EdgekdError], message: str
 ) -> None:
-    start = child.subprocess.Popen
+    start = pipes.subprocess.Popen
     monkeypatch.setattr(
-        child.subprocess, "Popen", lambda command, **kwargs: start([sys.executable, "-c", script], **kwargs)
+        pipes.subprocess, "Popen", lambda command, **kwargs: start([sys.executable, "-c", script], **kwargs)
     )
     with pytest.raises(error, match=message):
         bench_in_subprocess(job())

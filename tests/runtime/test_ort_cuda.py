@@ -7,10 +7,10 @@ import onnx.parser
 import pytest
 
 from edgekd.base.errors import UnavailableError, UsageError
+from edgekd.runtime import backend as backends
 from edgekd.runtime import bench
-from edgekd.runtime.backends import _base
-from edgekd.runtime.backends._base import Apart
-from edgekd.runtime.bench import BenchJob
+from edgekd.runtime.backend import Apart
+from edgekd.runtime.jobs import BenchJob
 from edgekd.spec import target
 
 NET = """
@@ -20,8 +20,8 @@ net (float[N, 3] x, int64[N] i) => (float[N, 3] double, int64[N] next)
 """
 
 
-def opened() -> _base.Session:
-    backend = _base.make("ort_cuda", {"provider": "CPUExecutionProvider"}, "t")
+def opened() -> backends.Session:
+    backend = backends.make("ort_cuda", {"provider": "CPUExecutionProvider"}, "t")
     return backend.open({"model.onnx": onnx.parser.parse_model(NET).SerializeToString()})
 
 
@@ -66,7 +66,7 @@ def test_copies_are_told_apart() -> None:
 @pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt"])
 def test_without_a_gpu_it_says_so(name: str) -> None:
     chosen = target.load(name)
-    backend = _base.make(chosen.backend, dict(chosen.options), name)
+    backend = backends.make(chosen.backend, dict(chosen.options), name)
     try:
         backend.check()
     except UnavailableError as err:

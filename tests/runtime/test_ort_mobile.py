@@ -14,8 +14,8 @@ import pytest
 import edgekd
 from edgekd.base.errors import ExportError, UnavailableError
 from edgekd.cli import inspection
-from edgekd.runtime.backends import _base
-from edgekd.runtime.backends._base import SelfTimed
+from edgekd.runtime import backend as backends
+from edgekd.runtime.backend import SelfTimed
 from edgekd.spec import target
 
 CONV = """
@@ -48,26 +48,26 @@ def test_a_phone_gets_an_ort_file_and_the_operators_that_it_needs(own_digits: Pa
 def test_the_web_needs_node_and_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEKD_NODE_MODULES", str(tmp_path))
     with pytest.raises(UnavailableError, match=r"lacks onnxruntime-web; .*npm install onnxruntime-web|lacks Node"):
-        _base.make("ort_web", {}, "t").check()
+        backends.make("ort_web", {}, "t").check()
     package = tmp_path / "node_modules" / "onnxruntime-web" / "package.json"
     package.parent.mkdir(parents=True)
     package.write_text("{}")
     with pytest.raises(UnavailableError, match=r"lacks webgpu; .*npm install webgpu|lacks Node"):
-        _base.make("ort_web", {"provider": "webgpu"}, "t").check()
+        backends.make("ort_web", {"provider": "webgpu"}, "t").check()
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UnavailableError, match="lacks Node"):
-        _base.make("ort_web", {}, "t").check()
+        backends.make("ort_web", {}, "t").check()
 
 
 def test_the_web_is_timed_by_its_own_clock(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     try:
-        _base.make("ort_web", {}, "t").check()
+        backends.make("ort_web", {}, "t").check()
     except UnavailableError as err:
         pytest.skip(str(err))
     cache = request.getfixturevalue("own_digits") / "cache"
     edgekd.build("digits", quick=True, out=tmp_path / "net", targets=["ort-web"], cache=cache)
     chosen = target.load("ort-web")
-    backend = _base.make(chosen.backend, dict(chosen.options), "t")
+    backend = backends.make(chosen.backend, dict(chosen.options), "t")
     session = backend.open({"model.onnx": (tmp_path / "net" / "ort-web" / "model.onnx").read_bytes()})
     assert isinstance(session, SelfTimed)
     assert session.timed({"input": np.zeros((1, 1, 8, 8), np.float32)}) > 0
@@ -76,7 +76,7 @@ def test_the_web_is_timed_by_its_own_clock(request: pytest.FixtureRequest, tmp_p
 
 
 def test_webgpu_answers_as_webassembly_and_never_falls_to_it_in_silence() -> None:
-    backend = _base.make("ort_web", {"provider": "webgpu"}, "t")
+    backend = backends.make("ort_web", {"provider": "webgpu"}, "t")
     files = {"model.onnx": onnx.parser.parse_model(CONV).SerializeToString()}
     x = {"x": np.random.default_rng(0).standard_normal((2, 2, 4, 4)).astype(np.float32)}
     try:
@@ -84,9 +84,9 @@ def test_webgpu_answers_as_webassembly_and_never_falls_to_it_in_silence() -> Non
         found = backend.open(files).run(x)
     except UnavailableError as err:  # no Node, no package, no driver of a GPU
         pytest.skip(str(err))
-    known = _base.make("ort_web", {}, "t").open(files).run(x)
+    known = backends.make("ort_web", {}, "t").open(files).run(x)
     np.testing.assert_allclose(found["scores"], known["scores"], atol=1e-4)
     unknown = {"model.onnx": onnx.parser.parse_model(QUANTIZES).SerializeToString()}
     with pytest.raises(ExportError, match="assigned to the default CPU EP"):
         backend.open(unknown)
-    _base.make("ort_web", {"provider": "webgpu", "fallback": True}, "t").open(unknown)
+    backends.make("ort_web", {"provider": "webgpu", "fallback": True}, "t").open(unknown)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from edgekd.base.errors import IntegrityError, UsageError
-from edgekd.runtime.backends._base import Array, Port
+from edgekd.runtime.backend import Array, Port
 from edgekd.runtime.parity import check, clearly_differs, compare, run_all
 
 SCORES = arrays(

@@ -13,7 +13,7 @@ import pytest
 
 import edgekd
 from edgekd.base.errors import UsageError
-from edgekd.runtime.backends import openvino
+from edgekd.runtime.backends.openvino import backend as openvino
 
 
 @pytest.mark.parametrize("target", ["ort-cpu", "openvino"])

@@ -9,9 +9,9 @@ import numpy as np
 import onnx.parser
 import pytest
 
+from edgekd.runtime import backend as backends
 from edgekd.runtime import throughput
-from edgekd.runtime.backends import _base
-from edgekd.runtime.backends._base import Array, Session
+from edgekd.runtime.backend import Array, Session
 
 RELU = '<ir_version: 10, opset_import: ["" : 20]> net (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }'
 
@@ -60,6 +60,6 @@ def test_an_error_of_a_stream_is_raised() -> None:
 @pytest.mark.parametrize("backend", ["ort", "openvino"])
 def test_a_real_runtime(backend: str) -> None:
     options = {"streams": 2} if backend == "openvino" else {}
-    made = _base.make(backend, options, "options")
+    made = backends.make(backend, options, "options")
     session = made.open(made.lower(onnx.parser.parse_model(RELU).SerializeToString()), 1)
     assert throughput.rate(session, {"x": np.ones((1, 3), np.float32)}, 2, 0.02) > 0

@@ -86,18 +86,20 @@ def decode(data: AnyArray, offsets: AnyArray, limit: int | None, where: str, see
     if not good or offsets[0] < 0 or offsets[-1] > len(data) or bool((np.diff(offsets) <= 0).any()):
         raise DataError("offsets must rise and stay inside the bytes", where=where, found=offsets.shape)
     count = min(len(offsets) - 1, limit if limit is not None else len(offsets))
-    found: NDArray[np.uint8] | None = None
+
+    def decoded(i: int) -> NDArray[np.uint8]:
+        return open_image(data[offsets[i] : offsets[i + 1]].tobytes(), f"{where}: image {i}", seen=seen)
+
+    first = decoded(0)
+    limits.check("bytes", count * first.size, "more than likely is meant", where)
+    found = np.empty((count, *first.shape), np.uint8)
     for i in range(count):
-        image = open_image(data[offsets[i] : offsets[i + 1]].tobytes(), f"{where}: image {i}", seen=seen)
-        if found is None:
-            limits.check("bytes", count * image.size, "more than likely is meant", where)
-            found = np.empty((count, *image.shape), np.uint8)
+        image = decoded(i) if i else first
         if image.shape != found.shape[1:]:
             raise DataError(
                 "an image of another size", where=f"{where}: image {i}", found=image.shape, allowed=str(found.shape[1:])
             )
         found[i] = image
-    assert found is not None
     return found
 
 

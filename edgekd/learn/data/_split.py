@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base import units
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.learn.data._base import Split
@@ -117,7 +118,7 @@ def carve_missing(
         how = f"in whole groups of {by}" if groups is not None else "evenly over the classes"
         if groups is None and made["train"].y is None:
             how = "at random"
-        of = f"{len(made[name]):,} of {count:,} training samples ({len(made[name]) / count:.1%})"
+        of = f"{len(made[name]):,} of {count:,} training samples ({units.share(len(made[name]) / count)})"
         notes.append(f"the data has no {name} split: {of} were carved off, {how} (split_seed {seed})")
     return made, tuple(notes)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekd.base import limits
 from edgekd.base.errors import DataError
@@ -70,13 +71,16 @@ class Imagefolder:
         return checked(dataset, f"data.path: {Path(self.path).name}")
 
     def _read(self, seen: Seen, files: Labelled, name: str) -> Split:
-        images: np.ndarray | None = None
-        for i, (file, _) in enumerate(files):
+        def decoded(file: Path) -> tuple[str, NDArray[np.uint8]]:
             where = f"data.path ({name}): {file.parent.name}/{file.name}"
-            image = open_image(_files.content(file, where), where, self.size, "L" if self.grey else "RGB", seen)
-            if images is None:
-                limits.check("bytes", len(files) * image.size, "more than likely is meant", f"data.path ({name})")
-                images = np.empty((len(files), *image.shape), np.uint8)
+            content = _files.content(file, where)
+            return where, open_image(content, where, self.size, "L" if self.grey else "RGB", seen)
+
+        first = decoded(files[0][0])
+        limits.check("bytes", len(files) * first[1].size, "more than likely is meant", f"data.path ({name})")
+        images = np.empty((len(files), *first[1].shape), np.uint8)
+        for i, (file, _) in enumerate(files):
+            where, image = decoded(file) if i else first
             if image.shape != images.shape[1:]:
                 raise DataError(
                     "an image of another size",
@@ -86,5 +90,4 @@ class Imagefolder:
                     hint="give data.size = [height, width]",
                 )
             images[i] = image
-        assert images is not None
         return Split(images, np.array([label for _, label in files], np.int64))

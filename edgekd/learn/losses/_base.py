@@ -7,7 +7,7 @@ There are two sorts. A loss on responses compares logits. A loss on features com
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,12 @@ class Loss(Protocol):
     """One file of ``learn/losses/``: a frozen dataclass whose fields are TOML keys.
 
     The loop's own keys (``weight``, ``final_weight``, ``start``, ``stop``) are not among them. ``needs`` holds
-    "teacher", "labels" or both; what is not needed may be None.
+    "teacher", "labels" or both; what is not among them may be None, and a loss says so in its own types.
     """
 
     needs: ClassVar[frozenset[str]]
 
-    def __call__(self, student: Tensor, teacher: Tensor | None, labels: Tensor | None) -> Tensor:
+    def __call__(self, student: Tensor, teacher: Any, labels: Any) -> Tensor:
         """The mean over the batch, a scalar. ``student``, ``teacher``: (N, C) logits; ``labels``: (N,) int64."""
 
 

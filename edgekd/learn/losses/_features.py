@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -42,8 +42,8 @@ class OnLayers(ABC):
         return torch.stack([self.pair(*three) for three in zip(student, teacher, parts, strict=True)]).mean()
 
     @abstractmethod
-    def pair(self, student: Tensor, teacher: Tensor, part: nn.Module | None) -> Tensor:
-        """A scalar >= 0 from one pair of layers and its part of the adapter."""
+    def pair(self, student: Tensor, teacher: Tensor, part: Any) -> Tensor:
+        """A scalar >= 0 from one pair of layers and its part of what ``adapter`` made; None where that is none."""
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,8 @@ class Contrastive(OnOutputs):
             _Space(s[1:].numel(), t[1:].numel(), self.width, self.memory) for s, t in zip(student, teacher, strict=True)
         )
 
-    def pair(self, student: Tensor, teacher: Tensor, part: nn.Module | None) -> Tensor:
+    def pair(self, student: Tensor, teacher: Tensor, part: _Space) -> Tensor:
         """student, teacher: (N, ...). A scalar >= 0; at chance log(N + what the memory holds)."""
-        assert isinstance(part, _Space)
         ours = F.normalize(part.student(vectors(student)))
         theirs = F.normalize(part.teacher(vectors(teacher)))
         known = torch.cat([theirs, part.known()])

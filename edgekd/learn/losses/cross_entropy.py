@@ -24,7 +24,6 @@ class CrossEntropy:
         if not 0 <= self.label_smoothing < 1:
             raise ValueError("label_smoothing: allowed is 0 <= e < 1")
 
-    def __call__(self, student: Tensor, teacher: Tensor | None, labels: Tensor | None) -> Tensor:
+    def __call__(self, student: Tensor, teacher: Tensor | None, labels: Tensor) -> Tensor:
         """student: (N, C) logits; labels: (N,) int64 in 0..C-1. Returns a scalar >= 0."""
-        assert labels is not None
         return F.cross_entropy(student, labels, label_smoothing=self.label_smoothing)

@@ -36,9 +36,8 @@ class DecoupledKl:
         check_range("beta", self.beta, 0, 1000)
         check_temperature(self.temperature)
 
-    def __call__(self, student: Tensor, teacher: Tensor | None, labels: Tensor | None) -> Tensor:
+    def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         """student, teacher: (N, C) logits, C >= 2; labels: (N,) int64. A scalar >= 0, zero where both say the same."""
-        assert teacher is not None and labels is not None
         if self.standardise:
             student, teacher = standardised(student), standardised(teacher)
         bs, qs = _parts(student / self.temperature, labels)

@@ -38,9 +38,8 @@ class Dist:
         check_range("gamma", self.gamma, 0, 1000)
         check_temperature(self.temperature)
 
-    def __call__(self, student: Tensor, teacher: Tensor | None, labels: Tensor | None) -> Tensor:
+    def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
         """student, teacher: (N, C) logits. A scalar in 0 .. 2 T^2 (beta + gamma), zero where both say the same."""
-        assert teacher is not None
         if self.standardise:
             student, teacher = standardised(student), standardised(teacher)
         p, q = (student / self.temperature).softmax(dim=1), (teacher / self.temperature).softmax(dim=1)

@@ -26,7 +26,6 @@ class Hint(OnLayers):
         check_alike(student, teacher, "hint")
         return nn.ModuleList(regressor(s, t) for s, t in zip(student, teacher, strict=True))
 
-    def pair(self, student: Tensor, teacher: Tensor, part: nn.Module | None) -> Tensor:
+    def pair(self, student: Tensor, teacher: Tensor, part: nn.Module) -> Tensor:
         """student, teacher: (N, C, H, W), (N, L, D) or (N, D). A scalar >= 0, zero where W f_s = f_t."""
-        assert part is not None
         return F.mse_loss(*pooled(part(student), teacher))

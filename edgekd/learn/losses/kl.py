@@ -32,9 +32,8 @@ class Kl:
     def __post_init__(self) -> None:
         check_temperature(self.temperature)
 
-    def __call__(self, student: Tensor, teacher: Tensor | None, labels: Tensor | None) -> Tensor:
+    def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
         """student, teacher: (N, C) logits. Returns a scalar >= 0, zero where both say the same."""
-        assert teacher is not None
         if self.standardise:
             student, teacher = standardised(student), standardised(teacher)
         s, t = student / self.temperature, teacher / self.temperature

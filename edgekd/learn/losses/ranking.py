@@ -34,9 +34,8 @@ class Ranking:
         check_range("top", self.top, 1, 10_000)
         check_range("decay", self.decay, 0.01, 10_000)
 
-    def __call__(self, student: Tensor, teacher: Tensor | None, labels: Tensor | None) -> Tensor:
+    def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
         """student, teacher: (N, C) scores of C items. A scalar > 0."""
-        assert teacher is not None
         best = teacher.topk(min(self.top, teacher.shape[1]), dim=1).indices
         place = torch.arange(best.shape[1], dtype=student.dtype, device=student.device)
         weight = (-place / self.decay).softmax(dim=0)

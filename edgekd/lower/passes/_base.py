@@ -78,10 +78,15 @@ def producer(value: ir.Value | None) -> ir.Node | None:
 
 def weight_dq(value: ir.Value | None, axis: int = 0) -> ir.Node | None:
     """The DequantizeLinear of a constant int8 matrix, per tensor or with a scale for each entry of ``axis``."""
+    return None if int8_matrix(value, axis) is None else producer(value)
+
+
+def int8_matrix(value: ir.Value | None, axis: int = 0) -> tuple[NDArray[np.generic], NDArray[np.generic]] | None:
+    """Weight and scale of a constant int8 matrix, per tensor or with a scale for each entry of ``axis``."""
     dq = producer(value)
     if dq is None or dq.op_type != "DequantizeLinear":
         return None
     weight, scale = constant(dq.inputs[0]), constant(dq.inputs[1])
     if weight is None or weight.dtype != np.int8 or scale is None:
         return None
-    return dq if scale.ndim == 0 or attribute_int(dq, "axis", 1) == axis else None
+    return (weight, scale) if scale.ndim == 0 or attribute_int(dq, "axis", 1) == axis else None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, replace, weight_dq
+from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, int8_matrix, replace
 
 Floats = NDArray[np.float32]
 
@@ -24,7 +24,7 @@ class FoldIntoInt8Linear:
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):
-            if node.op_type == "Gemm" and attribute_int(node, "transB", 0) == 1 and weight_dq(node.inputs[1]):
+            if node.op_type == "Gemm" and attribute_int(node, "transB", 0) == 1:
                 while _fold_next(model.graph, node):
                     pass
         drop_unused(model.graph)
@@ -39,15 +39,18 @@ def _fold_next(graph: ir.Graph, gemm: ir.Node) -> bool:
     user = users[0]
     other = next((value for value in user.inputs if value is not out), None)
     values = constant(other)
-    weight = constant(weight_dq(gemm.inputs[1]).inputs[0])  # type: ignore[union-attr]
-    if values is None or weight is None or not _per_output(values, weight.shape[0]):
+    matrix = int8_matrix(gemm.inputs[1])
+    if values is None or matrix is None:
+        return False
+    weight, scale = matrix
+    if not _per_output(values, weight.shape[0]):
         return False
     each = np.broadcast_to(values.astype(np.float32).reshape(-1), (weight.shape[0],))
     bias = _bias(gemm, weight.shape[0])
     if bias is None:
         return False
     if user.op_type == "Mul":
-        _scale_weight(graph, gemm, each)
+        _scale_weight(graph, gemm, weight, scale, each)
         _set_bias(graph, gemm, bias * each)
     else:
         _set_bias(graph, gemm, bias + each)
@@ -73,11 +76,9 @@ def _set_bias(graph: ir.Graph, gemm: ir.Node, bias: Floats) -> None:
     gemm.replace_input_with(2, add_constant(graph, f"{gemm.name}_folded_bias_{len(graph.initializers)}", bias))
 
 
-def _scale_weight(graph: ir.Graph, gemm: ir.Node, factor: Floats) -> None:
-    dq = weight_dq(gemm.inputs[1])
-    assert dq is not None
-    weight, scale = constant(dq.inputs[0]), constant(dq.inputs[1])
-    assert weight is not None and scale is not None
+def _scale_weight(
+    graph: ir.Graph, gemm: ir.Node, weight: NDArray[np.generic], scale: NDArray[np.generic], factor: Floats
+) -> None:
     rows = weight.astype(np.int16) * np.sign(factor).astype(np.int16)[:, None]
     scales = np.where(factor == 0, np.float32(1), np.abs(factor)) * scale.astype(np.float32)
     base = f"{gemm.name}_folded_{len(graph.initializers)}"

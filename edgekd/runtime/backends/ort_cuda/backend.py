@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from edgekd.base.errors import UsageError
-from edgekd.runtime.backends import ort
-from edgekd.runtime.backends._base import Array, check_inputs, fits, listed, unreported
+from edgekd.runtime.backend import Array, check_inputs, fits, listed, unreported
+from edgekd.runtime.backends.ort import CUDA, TENSORRT
+from edgekd.runtime.backends.ort import backend as ort
 
 with unreported():
     import onnxruntime
     from onnxruntime import OrtValue
 
-CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 KEPT = 8  # shapes whose buffers, and graphs, are kept
 _NO_GRAPH = "-1"  # as an annotation: neither captured nor replayed
 

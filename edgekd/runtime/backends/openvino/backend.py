@@ -16,8 +16,8 @@ import numpy as np
 from edgekd.base.disk import temporary
 from edgekd.base.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
 from edgekd.document.kernel import Kernel
-from edgekd.runtime.backends import _ir
-from edgekd.runtime.backends._base import Array, Port, check_inputs, fits, listed, profiled, unreported
+from edgekd.runtime.backend import Array, Port, check_inputs, fits, listed, profiled, unreported
+from edgekd.runtime.backends.openvino import ir
 
 with unreported():
     import openvino as ov
@@ -86,12 +86,12 @@ class Openvino:
         except REFUSED as err:
             raise ExportError(f"OpenVINO can't read the model: {_reason(err)}", where="model.onnx") from err
         apply_moc_transformations(model, cf=False, smart_reshape=False)  # what it does itself before it compiles
-        _ir.name_nodes(model, onnx)
+        ir.name_nodes(model, onnx)
         with temporary("lower") as folder:
             path = folder / XML
             try:
                 ov.save_model(model, path, compress_to_fp16=False)
-                return {XML: _ir.tidy(path.read_bytes()), BIN: path.with_suffix(".bin").read_bytes()}
+                return {XML: ir.tidy(path.read_bytes()), BIN: path.with_suffix(".bin").read_bytes()}
             except (RuntimeError, SyntaxError, OSError) as err:  # it was read and converted: what fails is the disk
                 raise ResourceError(
                     f"OpenVINO can't write the model: {_reason(err)}",

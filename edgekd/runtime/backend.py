@@ -1,7 +1,7 @@
 """What a backend is: ONNX bytes in, files out, a session on the files.
 
 A backend is a frozen dataclass; its fields are the keys of a target's ``options``. It imports its runtime inside
-its own file, and nobody imports that file unless the runtime is asked for.
+its ``backend.py``, and nobody imports that file unless the runtime is asked for.
 """
 
 from __future__ import annotations
@@ -17,12 +17,9 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import confined, plugins
+from edgekd.base import backend_facts, confined, plugins
 from edgekd.base.errors import ExportError, TargetError, UnavailableError, UsageError
 from edgekd.document.kernel import Kernel
-
-# The pip requirement that brings a module; a module that is not listed brings itself.
-_REQUIREMENTS = {"onnxruntime": "'edgekd[ort]'", "openvino": "'edgekd[openvino]'"}
 
 PROFILE_SECONDS = 0.1
 PLUGIN = "plugin:"  # before the name of a user's own backend, whose module no bundle names
@@ -92,7 +89,7 @@ class Apart(Protocol):
 
 
 class Backend(Protocol):
-    """One file of ``runtime/backends/``."""
+    """The class in ``backend.py`` of a folder of ``runtime/backends/``."""
 
     def lower(self, onnx: bytes) -> dict[str, bytes]:
         """The files that the runtime opens, by name, the one to open first. Pure: equal bytes for equal bytes.
@@ -187,12 +184,12 @@ def make(kind: str, options: Mapping[str, Any], where: str) -> Backend:
         module = (err.name or kind).partition(".")[0]
         if module == "edgekd":
             raise
-        missing = isinstance(err, ModuleNotFoundError)
+        missing, facts = isinstance(err, ModuleNotFoundError), backend_facts.of(kind)
         raise UnavailableError(
             f"{module} is not installed" if missing else f"{module} does not load ({err})",
             where=where,
             found=kind,
-            hint=f"pip install {_REQUIREMENTS.get(module, module)}",
+            hint=f"pip install {facts.requirement if module in facts.modules else module}",
         ) from err
 
 

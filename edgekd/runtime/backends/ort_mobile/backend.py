@@ -16,15 +16,15 @@ from dataclasses import dataclass
 
 from edgekd.base.disk import temporary
 from edgekd.base.errors import IntegrityError, ResourceError
-from edgekd.runtime.backends import ort
-from edgekd.runtime.backends._base import unreported
-from edgekd.runtime.backends.ort import OrtSession
+from edgekd.runtime.backend import unreported
+from edgekd.runtime.backends.ort import backend as ort
+from edgekd.runtime.backends.ort.backend import OrtSession
+from edgekd.runtime.backends.ort_mobile import CONFIG, MODEL
 
 with unreported():
     import onnxruntime
     from onnxruntime.tools.ort_format_model import create_config_from_models
 
-MODEL, CONFIG = "model.ort", "required_operators.config"
 KEPT = 16  # lowered models
 # A layout that the building CPU likes would be wrong for another.
 _OF_ONE_CPU = ("NchwcTransformer",)

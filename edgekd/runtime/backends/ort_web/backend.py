@@ -24,9 +24,10 @@ import numpy as np
 from edgekd.base import reader
 from edgekd.base.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
 from edgekd.document import reply
-from edgekd.runtime.backends._base import Array, Port, check_inputs, listed
+from edgekd.runtime.backend import Array, Port, check_inputs, listed
+from edgekd.runtime.backends.ort_web import PACKAGE
 
-FILE, PACKAGE, FOLDER = "model.onnx", "onnxruntime-web", "EDGEKD_NODE_MODULES"
+FILE, FOLDER = "model.onnx", "EDGEKD_NODE_MODULES"
 TABLE, MOST = dict[str, object], 16_000_000  # what Node answers, and the most bytes of it without the tensors
 CHUNK = 1 << 24  # bytes of a tensor that are read at once: room is made for what comes, not for what is announced
 GPU_PACKAGE = "webgpu"

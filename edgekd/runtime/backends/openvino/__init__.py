@@ -1,0 +1,31 @@
+"""OpenVINO: what is known of it without importing it."""
+
+from __future__ import annotations
+
+from edgekd.base.backend_facts import THREADS, Choice, Facts, Rule, Text
+
+_YES = Choice((True, False, "YES", "NO"))
+PROPERTIES: dict[str, Rule] = {
+    "INFERENCE_PRECISION_HINT": Choice(("f32", "f16", "bf16")),
+    "EXECUTION_MODE_HINT": Choice(("PERFORMANCE", "ACCURACY")),
+    "PERFORMANCE_HINT": Choice(("LATENCY", "THROUGHPUT")),
+    "SCHEDULING_CORE_TYPE": Choice(("ANY_CORE", "PCORE_ONLY", "ECORE_ONLY")),
+    "ENABLE_CPU_PINNING": _YES,
+    "ENABLE_HYPER_THREADING": _YES,
+}
+
+FACTS = Facts(
+    runtime="openvino",
+    modules=("openvino",),
+    distributions=("openvino",),
+    extra="openvino",
+    suffixes=(".xml", ".bin", ".onnx"),
+    options={
+        "device": Text(r"CPU|NPU|GPU(\.[0-9]{1,2})?", "CPU, NPU, GPU, GPU.0 .. GPU.99"),
+        "threads": THREADS,
+        "streams": THREADS,
+        "config": PROPERTIES,
+    },
+    passes=("bias_of_matmul",),  # keeps its int8 linear layers right, whatever CPU builds
+    programs={"openvino": 0},
+)

@@ -1,0 +1,113 @@
+"""Parse, don't validate: every table becomes its object at one place, and few doors lead there.
+
+Counted by AST over ``edgekd/``: a second place that builds plugins of a family would have its own rules and errors.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "edgekd"
+TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
+# Who calls a parser, and why there.
+DOORS = {
+    "edgekd.runtime.backend.make": {
+        "runtime/availability.py": 2,  # a target's table: its backend, and `also`
+        "runtime/bench.py": 1,  # a job's: it came to this process as plain data
+        "runtime/opening.py": 1,  # a manifest's: an app may not import build/
+        "publish/app_files.py": 1,  # a manifest's, as an app opens it
+    },
+    "edgekd.runtime.availability.parse": {
+        "build/target_runtime.py": 1,
+        "cli/inspection.py": 1,  # `edgekd targets` works without pydantic
+    },
+    "edgekd.build.target_runtime.parse": {"build/prepare.py": 1, "build/planner.py": 1},
+    "edgekd.learn.objective.make_terms": {
+        "build/compression.py": 2,
+        "build/parsed_recipe.py": 1,
+        "build/teach.py": 1,  # what a teacher learns from stands in no recipe
+    },
+    "edgekd.learn.objective.make_loss": {
+        "learn/objective.py": 1,
+        "tune/search_space.py": 1,  # one table of a search's choices, before it stands in a recipe
+    },
+    "edgekd.build.compression.parse": {
+        "build/parsed_recipe.py": 1,
+        "tune/search_space.py": 2,  # what can be turned in each pass, and a choice before it stands in a recipe
+        "tune/trial.py": 1,  # a recipe that is about to be shortened
+    },
+    "edgekd.build.parsed_recipe.parse": {
+        "build/prepare.py": 1,
+        "build/planner.py": 1,
+        "analysis/loss_ablation.py": 1,  # the recipe without one of its losses
+    },
+}
+
+
+def calls(tree: ast.AST, module: str) -> Iterator[tuple[str, ast.Call]]:
+    """Every call of a module, by the full name of what is called, as its imports say."""
+    names = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.FunctionDef):
+            names.setdefault(node.name, f"{module}.{node.name}")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            first, dot, rest = ast.unparse(node.func).partition(".")
+            yield names.get(first, first) + dot + rest, node
+
+
+def callers(called: str) -> Counter[str]:
+    """By file how often something is called, by its full name."""
+    counts: Counter[str] = Counter()
+    for file, tree in TREES.items():
+        module = "edgekd." + file.removesuffix(".py").replace("/", ".")
+        counts[file] += sum(name == called for name, _ in calls(tree, module))
+    return +counts
+
+
+def builders(family: str) -> list[str]:
+    """The files that build plugins of a family from a table, once a call."""
+    places = []
+    for file, tree in TREES.items():
+        for name, call in calls(tree, ""):
+            if name == "edgekd.base.plugins.build":
+                first = call.args[0]
+                assert isinstance(first, ast.Constant), f"{file}:{call.lineno}: the family is not written there"
+                places += [file] * (first.value == family)
+    return places
+
+
+@pytest.mark.parametrize(
+    ("family", "place"),
+    [
+        ("compress", "build/compression.py"),
+        ("losses", "learn/objective.py"),
+        ("backends", "runtime/backend.py"),
+        ("metrics", "metrics/_make.py"),
+        ("data", "build/request.py"),
+        ("devices", "runtime/devices/_find.py"),
+        ("passes", "lower/column.py"),
+    ],
+)
+def test_one_place_builds_the_plugins_of_a_family(family: str, place: str) -> None:
+    assert builders(family) == [place]
+
+
+@pytest.mark.parametrize("parser", DOORS)
+def test_few_doors_lead_to_a_parser(parser: str) -> None:
+    assert callers(parser) == DOORS[parser]
+
+
+def test_the_count_sees_another_name_of_the_parser() -> None:
+    text = "from edgekd.runtime import backend as b\nfrom edgekd.base.plugins import build as x\nb.make(1)\nx(2)"
+    names = [name for name, _ in calls(ast.parse(text), "")]
+    assert names == ["edgekd.runtime.backend.make", "edgekd.base.plugins.build"]
