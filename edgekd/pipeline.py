@@ -23,7 +23,7 @@ from edgekd.decide.budget import resolved
 from edgekd.document.commands import Plan
 from edgekd.document.report import Report
 from edgekd.learn import threads
-from edgekd.publish import app_files, pages, record, sbom
+from edgekd.publish import app_files, pages, record, sbom, shipped
 from edgekd.runtime import bundle
 
 
@@ -68,7 +68,7 @@ def _run(request: BuildRequest, objects: Objects) -> Report:
         pages.keep_candidates(request.out, measured)
     hints = [] if request.quick else pages.advice(request, measured, choices, budget)
     pages.gate(request, choices, {**files, "samples.html": apart}, hints)
-    made = record.bundle(facts, request.identity)
+    made = shipped.bundle(facts, request.identity)
     files = {**files, **app_files.make(facts, made, document), made.sbom: sbom.make(made)}
     page = samples_page(request.out)
     with as_it_was(page):

@@ -69,9 +69,10 @@ def load(family: str, kind: str, where: str, error: type[EdgekdError] = RecipeEr
     return typing.cast(type[object], getattr(module, class_name(kind)))
 
 
-def constant(family: str, kind: str, name: str) -> Any:
+def constant(family: str, kind: str, name: str) -> object:
     """A constant of a built-in plugin's own module or folder. Of a folder it imports the ``__init__`` alone."""
-    return getattr(importlib.import_module(f"{FAMILIES[family]}.{kind}"), name)
+    value: object = getattr(importlib.import_module(f"{FAMILIES[family]}.{kind}"), name)
+    return value
 
 
 def version(distribution: str) -> str | None:

@@ -197,10 +197,10 @@ def tune_table(found: Tune) -> RenderableType:
     for column in ("trial", "ships", found["metric"], "drop", "p50", "size", ""):
         table.add_column(column, justify="left" if column == "ships" else "right")
     trials = {trial["number"]: trial for trial in found["trials"]}
-    first = [number for number, trial in trials.items() if trial["as_is"] and trial["result"]]
+    results = {number: result for number, trial in trials.items() if (result := trial["result"]) is not None}
+    first = [number for number in results if trials[number]["as_is"]]
     for number in dict.fromkeys([*found["front"], *first]):
-        result = trials[number]["result"]
-        assert result is not None  # of the front, and of those that have one
+        result = results[number]
         met = not result["missed"] and not result["gate"]
         mark = SHIPS if number == found["chosen"] else INSIDE if met else OUTSIDE
         name = f"{number} (the recipe as it is)" if trials[number]["as_is"] else str(number)

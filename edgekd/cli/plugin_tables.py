@@ -31,6 +31,14 @@ _TIMING: dict[str, Schema] = {
     "stop": _SHARE,
     "head": {"type": "string"},
 }
+_TEACHING: dict[str, Json] = {
+    "losses": {
+        "type": "array",
+        "items": {"$ref": "#/$defs/Loss"},
+        "description": "what its fine-tuning learns from",
+    },
+    "temperature": {"type": "number", "description": "of the recipe's losses that have one"},
+}
 
 
 def recipe() -> Schema:
@@ -40,12 +48,8 @@ def recipe() -> Schema:
     schedule = table(_pydantic(Schedule, "schedule"), "properties")
     told = _attributes(Term)
     told |= {"final_weight": "at ``stop``; absent: the weight", "head": told["only"]}
-    timing: dict[str, Json] = {key: {**one, "description": told[key]} for key, one in _TIMING.items()}
-    teaching: dict[str, Json] = {
-        "losses": {"type": "array", "items": _ref("Loss"), "description": "what its fine-tuning learns from"},
-        "temperature": {"type": "number", "description": "of the recipe's losses that have one"},
-    }
-    assert set(timing) == set(TIMING) and set(teaching) == TEACHING_KEYS
+    timing: dict[str, Json] = {key: {**_TIMING[key], "description": told[key]} for key in TIMING}
+    teaching = {key: _TEACHING[key] for key in sorted(TEACHING_KEYS)}
     defs |= {
         "Loss": plugin("losses", timing),
         "Compress": plugin("compress", {**schedule, **teaching}),
@@ -138,15 +142,17 @@ def plugin_of(family: str, kind: str, more: Mapping[str, Json], key: str | None 
 
 def table(schema: Mapping[str, Json], key: str) -> Schema:
     """An inner schema, to be changed."""
-    inner = schema[key]
-    assert isinstance(inner, dict), key
-    return inner
+    return _as_table(schema[key], key)
+
+
+def _as_table(value: Json, place: str) -> Schema:
+    if not isinstance(value, dict):
+        raise TypeError(f"{place}: no table: {value!r}")
+    return value
 
 
 def _pydantic(model: type[Recipe | Target | Schedule], title: str) -> Schema:
-    found = _untitled(model.model_json_schema())
-    assert isinstance(found, dict)
-    return {"$schema": DRAFT, **found, "title": title}
+    return {"$schema": DRAFT, **_as_table(_untitled(model.model_json_schema()), title), "title": title}
 
 
 def _untitled(schema: Json, is_keys: bool = False) -> Json:
@@ -178,8 +184,9 @@ def _plain(value: object) -> Json:
         return [_plain(inner) for inner in value]
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items()}
-    assert value is None or isinstance(value, bool | int | float | str), value
-    return value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"not of JSON: {value!r}")
 
 
 def _op(name: str, arguments: tuple[str, ...]) -> Schema:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import numpy as np
 
@@ -15,10 +13,7 @@ from edgekd.analysis import attribution, loss_ablation, student_analysis
 from edgekd.analysis.by_class import per_class
 from edgekd.analysis.loss_ablation import Explained
 from edgekd.analysis.student_analysis import Shown
-from edgekd.base import host
 from edgekd.base.heads import columns, labels_of
-from edgekd.base.plain import plain
-from edgekd.base.preprocess import Inputs
 from edgekd.build import baseline, exports, taken
 from edgekd.build.evaluation import SPLITS, EvaluationSet, Scores
 from edgekd.build.measure import Measured, MeasuredCandidate
@@ -33,13 +28,10 @@ from edgekd.document.details import Agreement, Baseline, Details, Epoch, Kept, R
 from edgekd.document.report import Parity, Report, Stage, Target
 from edgekd.document.samples import Samples
 from edgekd.metrics import metric_name, metric_of_teacher
-from edgekd.publish import examples, sbom
+from edgekd.publish import public
 from edgekd.runtime import bench as benching
-from edgekd.runtime import decisions, golden, parity
-from edgekd.runtime.backend import Session
-from edgekd.runtime.batches import Outputs
-from edgekd.runtime.bundle import Bundle, Checked, Graph, Variant
-from edgekd.spec.recipe import Budget, Recipe
+from edgekd.runtime import parity
+from edgekd.spec.recipe import Budget
 
 SCHEMA_VERSION: Final = 1
 PARITY_SAMPLES = 10_000
@@ -164,7 +156,7 @@ def _details(facts: BuildFacts) -> Details:
             for name, made in facts.trained.items()
             if "taken" in made.student.lineage[-1]
         ],
-        "recipe": public_recipe(facts.workspace.recipe),
+        "recipe": public.recipe(facts.workspace.recipe),
     }
 
 
@@ -335,83 +327,3 @@ def _parity(facts: BuildFacts, measured: Measured, candidate: MeasuredCandidate)
 def _step_of(facts: BuildFacts, target: str, name: str) -> str:
     """The trained step that a candidate was exported from."""
     return next(c.step for c in facts.workspace.plan.candidates[target] if c.name == name)
-
-
-def bundle(facts: BuildFacts, identity: str) -> Bundle:
-    """What ships, with golden inputs and what each file says to them."""
-    workspace = facts.workspace
-    variants = []
-    for name, measured in facts.measured.items():
-        chosen = measured.candidates[facts.choices[name].shipped or ""]
-        target, session = measured.target, measured.open(chosen.name)
-        variants.append(
-            Variant(
-                target=name,
-                backend=target.backend,
-                options=_without_paths(dict(target.options)),
-                files=chosen.files,
-                isa=target.isa,
-                numerics=chosen.numerics.name,
-                quantized=chosen.numerics.quantized,
-                batch=target.shapes.batch,
-                tolerance=chosen.numerics.tolerance,
-                also={kind: _without_paths(dict(options)) for kind, options in target.also.items()},
-                golden=_golden(facts, measured, session),
-                graphs=(_graph(session, chosen),),
-                checked=_checked(measured, chosen),
-                record=_without_paths(target.model_dump(mode="json")),
-            )
-        )
-    return Bundle(
-        name=workspace.recipe.name,
-        task={"kind": workspace.recipe.task},
-        plan=identity,
-        labels=workspace.classes,
-        heads=dict(workspace.heads),
-        preprocess=workspace.feed.ops,
-        sample_shape=workspace.feed.raw_shape,
-        sample_dtype=examples.number(workspace.feed.raw("train", 0, 1).dtype) if workspace.feed.raw_shape else "text",
-        rate=workspace.feed.rate,
-        decisions=decisions.FILE,
-        sbom=sbom.FILE,
-        shippable=not facts.quick,
-        variants=variants,
-        recipe=public_recipe(workspace.recipe),
-    )
-
-
-def _graph(session: Session, chosen: MeasuredCandidate) -> Graph:
-    """What goes in and out of a file, as its runtime says."""
-    inputs = tuple((port.name, port.shape, port.dtype) for port in session.inputs)
-    return Graph("main", next(iter(chosen.files)), inputs, tuple(port.name for port in session.outputs))
-
-
-def _checked(measured: Measured, chosen: MeasuredCandidate) -> tuple[Checked, ...]:
-    """The runtimes that the file was scored on, all on this machine."""
-    runtimes = (measured.version, *(other["runtime"] for other in chosen.also.values()))
-    return tuple(Checked(name, platform.machine(), sorted(host.isa())) for name in dict.fromkeys(runtimes))
-
-
-def public_recipe(recipe: Recipe) -> dict[str, object]:
-    """The exact recipe, but of input paths only the file's name: no absolute path enters a bundle."""
-    table: dict[str, object] = _without_paths(plain(recipe.model_dump(exclude_none=True)))
-    return table
-
-
-def _without_paths(value: Any) -> Any:
-    """The same plain data, every absolute path in it shortened to its last part."""
-    if isinstance(value, dict):
-        return {key: _without_paths(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_paths(inner) for inner in value]
-    absolute = isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute())
-    return PureWindowsPath(value).name if absolute else value
-
-
-def _golden(facts: BuildFacts, measured: Measured, session: Session) -> tuple[Inputs, Outputs]:
-    """Synthetic inputs, or with ``golden = "data"`` the clearest test samples."""
-    workspace = facts.workspace
-    given = workspace.feed.inputs("test", 0, 256) if workspace.recipe.golden == "data" else None
-    length = measured.length or golden.LENGTH
-    batch = measured.target.shapes.batch
-    return golden.make(session, workspace.feed.specs, workspace.recipe.seed, given=given, length=length, batch=batch)
