@@ -150,10 +150,8 @@ def build_table(report: Report, out: Path, *, cached: bool) -> RenderableType:
     for name, target in report["targets"].items():
         lines.append(f"{name}: {target['shipped'] or 'nothing'} ships: {target['reason']}")
         if tokens := target.get("timed_length"):
-            preprocess_ms = target.get("preprocess_ms")  # missing in a report of 0.1
-            adds = (
-                "" if preprocess_ms is None else f"; the tokenizer adds {units.milliseconds(preprocess_ms)} in Python"
-            )
+            preparing = target.get("preprocess_ms")  # missing in a report of 0.1
+            adds = "" if preparing is None else f"; the tokenizer adds {units.milliseconds(preparing)} in Python"
             lines.append(f"  p50 is of {tokens} tokens{adds}")
         if target["shipped"]:  # else the reason holds every verdict
             refused = (c for c in target["candidates"] if c.get("verdict") not in (None, "", "ships"))
