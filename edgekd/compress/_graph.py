@@ -16,11 +16,12 @@ from torch_pruning.dependency import index_mapping
 from edgekd.compress import _trial
 from edgekd.learn.student import Student
 
+Pruning = Any  # an object of torch-pruning, which has no types
 INDICES = 1 << 15  # features that a group's channels become where they are flattened, in networks that read fewer
 VISITS = 8000  # places that the search of a group passes: Swin 552, MobileViT 206, ResNets 20; FocalNet without end
 
 
-def build(module: nn.Module, student: Student) -> Any:
+def build(module: nn.Module, student: Student) -> Pruning:
     """Torch-Pruning's graph. A view or split whose channels it can't number (ZeroDivisionError on ShuffleNet's) counts
     as element-wise, so that the rest of the network can be cut: ``_trial`` finds who passes there.
     """
@@ -40,12 +41,12 @@ def build(module: nn.Module, student: Student) -> Any:
         return bounded(graph)
 
 
-def layers(graph: Any) -> list[Any]:
+def layers(graph: Pruning) -> list[Pruning]:
     """The convolutions and linear layers of a graph."""
     return [m for m in graph.module2node if isinstance(m, _ConvNd | nn.Linear)]
 
 
-def bounded(graph: Any) -> Any:
+def bounded(graph: Pruning) -> Pruning:
     """The graph, whose index mappings fail where a loop multiplies the indices without end: einsum of x with itself.
 
     Channels become at most the features that a layer reads, twice that where it is passed twice.
@@ -57,7 +58,7 @@ def bounded(graph: Any) -> Any:
         for dep in node.dependencies:
             dep.index_mapping = _Bounded(most, visits, dep.index_mapping)
 
-    def find(*args: Any) -> Any:
+    def find(*args: object) -> Pruning:
         visits.count = 0
         return find_group(*args)
 
@@ -83,21 +84,21 @@ class Visits:
             raise RuntimeError(f"they pass more than {VISITS:,} places")
 
 
-class _Bounded(list[Any]):
+class _Bounded(list[Pruning]):
     """Index mappings, which Torch-Pruning sets again and again, that take no more than so many indices; each use of
     them is a visit."""
 
-    def __init__(self, most: int, visits: Visits, mappings: Sequence[Any]) -> None:
+    def __init__(self, most: int, visits: Visits, mappings: Sequence[Pruning]) -> None:
         super().__init__(mappings)
         self.most, self.visits = most, visits
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Pruning]:
         self.visits.add()
         for mapping in super().__iter__():
             yield None if mapping is None else partial(_map, self.most, mapping)
 
 
-def _map(most: int, mapping: Callable[[Any], Any], indices: Any) -> Any:
+def _map(most: int, mapping: Callable[[Pruning], Pruning], indices: Pruning) -> Pruning:
     if len(indices) > most:
         raise RuntimeError("a reshape leads back to itself")
     return mapping(indices)

@@ -19,6 +19,7 @@ from torch.nn.utils import parametrize
 from edgekd.base.errors import ExportError
 from edgekd.compress import _graph, _trial
 from edgekd.compress._base import Context
+from edgekd.compress._graph import Pruning
 from edgekd.compress._importance import Criterion, gradients, squares
 from edgekd.learn import nets, taps
 from edgekd.learn.quiet import quiet
@@ -145,7 +146,7 @@ def _frozen_as(student: Student, module: nn.Module) -> nn.Module:
     return module
 
 
-def _groups(module: nn.Module, student: Student) -> tuple[dict[str, Any], dict[str, str]]:
+def _groups(module: nn.Module, student: Student) -> tuple[dict[str, Pruning], dict[str, str]]:
     """Torch-Pruning's groups by the path of their first layer, without those that make the outputs; and why others
     can't be had. One layer that it can't follow must not hide all others, as in its own list of all groups.
     """
@@ -157,7 +158,7 @@ def _groups(module: nn.Module, student: Student) -> tuple[dict[str, Any], dict[s
     names = {layer: path for path, layer in module.named_modules()}
     ignored = set(heads(student.with_module(module)))
     seen: set[nn.Module] = set()
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     whole: dict[str, str] = {}
     for layer in _graph.layers(graph):
         if layer in seen | ignored or layer not in names:
@@ -181,7 +182,7 @@ def _groups(module: nn.Module, student: Student) -> tuple[dict[str, Any], dict[s
     return {path: found[path] for path in order}, {path: whole[path] for path in names.values() if path in whole}
 
 
-def _unfit(module: nn.Module, group: Any) -> str | None:
+def _unfit(module: nn.Module, group: Pruning) -> str | None:
     """Why a group can't lose channels, as far as its layers tell."""
     for dep, _ in group:
         layer = dep.target.module
@@ -196,12 +197,12 @@ def _unfit(module: nn.Module, group: Any) -> str | None:
     return None
 
 
-def _normed(group: Any) -> bool:
+def _normed(group: Pruning) -> bool:
     """Whether channels are normalised together: without some of them the others answer otherwise."""
     return any(isinstance(dep.target.module, nn.GroupNorm | nn.LayerNorm | nn.RMSNorm) for dep, _ in group)
 
 
-def _readers(module: nn.Module, group: Any) -> list[tuple[str, Tensor, Tensor]]:
+def _readers(module: nn.Module, group: Pruning) -> list[tuple[str, Tensor, Tensor]]:
     """Who reads a group's channels: (path, which of its inputs, which channel each of them is)."""
     names, found = {layer: path for path, layer in module.named_modules()}, []
     for i, (dep, indices) in enumerate(group):
@@ -213,11 +214,11 @@ def _readers(module: nn.Module, group: Any) -> list[tuple[str, Tensor, Tensor]]:
     return found
 
 
-def _alike(module: nn.Module, student: Student, found: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def _alike(module: nn.Module, student: Student, found: Mapping[str, Pruning]) -> dict[str, tuple[str, ...]]:
     """What tells the layers of a group apart in cost: kind, weights, stride, and the shape of what they are given."""
     shapes: dict[nn.Module, tuple[int, ...]] = {}
 
-    def keep(layer: nn.Module, args: tuple[Any, ...]) -> None:
+    def keep(layer: nn.Module, args: tuple[Tensor, ...]) -> None:
         shapes[layer] = tuple(args[0].shape)
 
     hooks = [m.register_forward_pre_hook(keep) for m in module.modules() if isinstance(m, _ConvNd | nn.Linear)]
@@ -235,7 +236,7 @@ def _alike(module: nn.Module, student: Student, found: Mapping[str, Any]) -> dic
     return made
 
 
-def _parts(group: Any) -> int:
+def _parts(group: Pruning) -> int:
     """Of the grouped convolutions, GroupNorms and attention heads that a group passes, the most; depthwise is none."""
     found = [1]
     for dep, _ in group:
@@ -249,7 +250,7 @@ def _parts(group: Any) -> int:
     return max(found)
 
 
-def _magnitudes(found: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _magnitudes(found: Mapping[str, object]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Of each group; and why others have none: numbered past their end (a shortcut padded with channels), or with a
     norm over more than channels.
     """
@@ -263,7 +264,7 @@ def _magnitudes(found: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, 
     return scores, unknown
 
 
-def _magnitude(group: Any) -> Tensor:
+def _magnitude(group: object) -> Tensor:
     """Squared norms of the weights of each channel over all layers of a group, over their mean (Li et al. 2017)."""
     found: Tensor = torch_pruning.importance.GroupMagnitudeImportance(p=2)(group)
     return found.view(_parts(group), -1).mean(0).cpu()
@@ -273,7 +274,7 @@ def _first_order(
     student: Student,
     context: Context,
     criterion: Criterion,
-    found: Mapping[str, Any],
+    found: Mapping[str, Pruning],
     readers: Mapping[str, list[tuple[str, Tensor, Tensor]]],
 ) -> dict[str, Tensor]:
     layers = sorted({path for group in readers.values() for path, _, _ in group})

@@ -23,7 +23,7 @@ from edgekd.learn.student import Student, evaluated, joined
 
 Gone = Mapping[str, Sequence[int]]  # channels that go, by group
 Readers = Mapping[str, Sequence[tuple[str, Tensor, Tensor]]]
-Cut = Callable[[Student, Gone], tuple[nn.Module, Any]]
+Cut = Callable[[Student, Gone], tuple[nn.Module, object]]
 
 # What Torch-Pruning raises on networks that it can't follow.
 FAILURES = (
