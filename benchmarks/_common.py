@@ -23,6 +23,7 @@ from edgekd.compress._base import Context
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime import bench
+from edgekd.runtime.jobs import BenchJob
 from edgekd.spec import target
 
 RESULTS = Path(__file__).parent / "results"
@@ -87,7 +88,7 @@ def in_turns(
     for i in range(rounds):
         random.Random(i).shuffle(order)
         turn = {name: files[name] for name in order}
-        job = bench.BenchJob(chosen.backend, turn, base, x, options=chosen.options, batch=1, min_seconds=seconds)
+        job = BenchJob(chosen.backend, turn, base, x, options=chosen.options, batch=1, min_seconds=seconds)
         result = bench.bench_in_subprocess(job)
         busy.append(result.others or 0.0)
         for name, samples in result.samples.items():

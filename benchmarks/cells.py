@@ -26,6 +26,7 @@ from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
 from edgekd.decide import choose, fallbacks
 from edgekd.runtime import bench as benching
+from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.runners import LocalRunner
 from edgekd.spec.recipe import Budget
 
@@ -115,7 +116,7 @@ def kernels_of(found: measure.Measured) -> set[str]:
 def timed_again(found: measure.Measured, x: Inputs, seconds: float) -> dict[str, tuple[float, float, float]]:
     """The time of every candidate over that of fp32 with its 95 % interval, from new processes."""
     target = found.target
-    job = benching.BenchJob(
+    job = BenchJob(
         target.backend,
         {name: c.files for name, c in found.candidates.items()},
         "fp32",

@@ -26,6 +26,7 @@ from edgekd.build import target_runtime
 from edgekd.build.prepare import Objects, prepare
 from edgekd.learn import train
 from edgekd.runtime import bench as benching
+from edgekd.runtime.jobs import BenchJob
 from edgekd.spec import target
 
 TARGET, GOAL = "ort-cpu", 0.5
@@ -66,7 +67,7 @@ def run(seed: int, data: Path, epochs: int) -> dict[str, Any]:
     backend = target_runtime.parse(chosen).backend
     lowered = {name: backend.lower(data) for name, data in files.items()}
     x = {"input": np.random.default_rng(0).standard_normal((1, 3, 32, 32), dtype=np.float32)}
-    job = benching.BenchJob(chosen.backend, lowered, "dense", x, options=chosen.options, batch=1, min_seconds=3.0)
+    job = BenchJob(chosen.backend, lowered, "dense", x, options=chosen.options, batch=1, min_seconds=3.0)
     found = benching.bench_in_subprocess(job)
     ratios = {way: benching.ratio_ci(found.samples[way], found.samples["dense"]) for way in WAYS}
     ratios["blocks over uniform"] = benching.ratio_ci(found.samples["blocks"], found.samples["uniform"])

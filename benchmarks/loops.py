@@ -26,7 +26,7 @@ import numpy as np
 
 from edgekd.build import measure, target_runtime
 from edgekd.runtime import bench
-from edgekd.runtime.bench import BenchJob
+from edgekd.runtime.jobs import BenchJob
 from edgekd.spec import target
 
 TARGETS = ("ort-cpu", "openvino")

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 # The names and places of _LAZY, for type checkers and editors: a line of its own, by which base/closure.py knows it.
 if TYPE_CHECKING:
@@ -30,14 +31,15 @@ _LAZY = {
 __all__ = ["EdgekdError", "__version__", "bench", "build", "load", "tune", "verify"]
 
 
-def fetch(name: str) -> Any:
+def fetch(name: str) -> Callable[..., object]:
     """One of the public names, from where it stands."""
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    found: Callable[..., object] = getattr(importlib.import_module(_LAZY[name]), name)
+    return found
 
 
 if not TYPE_CHECKING:  # which would take any name for one that there is
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         if name not in _LAZY:
             raise AttributeError(f"module 'edgekd' has no attribute {name!r}")
         return fetch(name)

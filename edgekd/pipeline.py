@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
 
 from edgekd import report
 from edgekd.analysis import loss_ablation, student_analysis
@@ -21,12 +20,14 @@ from edgekd.build.request import BuildRequest
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.decide.budget import resolved
+from edgekd.document.commands import Plan
+from edgekd.document.report import Report
 from edgekd.learn import threads
-from edgekd.publish import app_files, pages, record, sbom
+from edgekd.publish import app_files, pages, record, sbom, shipped
 from edgekd.runtime import bundle
 
 
-def run(request: BuildRequest, objects: Objects | None = None) -> Mapping[str, Any]:
+def run(request: BuildRequest, objects: Objects | None = None) -> Report:
     """Build the bundle of a build request and return its report.
 
     Raises:
@@ -39,7 +40,7 @@ def run(request: BuildRequest, objects: Objects | None = None) -> Mapping[str, A
         return _run(request, objects or Objects())
 
 
-def _run(request: BuildRequest, objects: Objects) -> Mapping[str, Any]:
+def _run(request: BuildRequest, objects: Objects) -> Report:
     workspace = running.checked(request, objects)
     whole = requests.identified(request, seen=True)
     if whole.identity != request.identity and (found := requests.standing(whole)) is not None:
@@ -67,7 +68,7 @@ def _run(request: BuildRequest, objects: Objects) -> Mapping[str, Any]:
         pages.keep_candidates(request.out, measured)
     hints = [] if request.quick else pages.advice(request, measured, choices, budget)
     pages.gate(request, choices, {**files, "samples.html": apart}, hints)
-    made = record.bundle(facts, request.identity)
+    made = shipped.bundle(facts, request.identity)
     files = {**files, **app_files.make(facts, made, document), made.sbom: sbom.make(made)}
     page = samples_page(request.out)
     with as_it_was(page):
@@ -85,7 +86,7 @@ def explain_losses(
     return loss_ablation.train(workspace, taught_by, teacher_outputs, trained["teacher"].student)
 
 
-def describe(request: BuildRequest, objects: Objects | None = None) -> dict[str, Any]:
+def describe(request: BuildRequest, objects: Objects | None = None) -> Plan:
     """The plan of a build request as plain data, everything resolved and checked; nothing is trained."""
     workspace = running.checked(request, objects or Objects())
     besides = list(loss_ablation.steps_of(workspace).values()) if request.explain else []

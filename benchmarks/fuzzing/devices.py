@@ -22,9 +22,10 @@ from edgekd.runtime import bench, cold, left, remote
 from edgekd.runtime.backends.ort_web import backend as ort_web
 from edgekd.runtime.devices import _find
 from edgekd.runtime.devices.local import Local
+from edgekd.runtime.jobs import BenchJob
 from fuzzing import _mutate, harness, room
 
-JOB = bench.BenchJob(
+JOB = BenchJob(
     "ort", {"this": {"model.onnx": b""}}, "this", {"x": np.zeros((1, 3), np.float32)}, min_samples=2, min_seconds=0.0
 )
 

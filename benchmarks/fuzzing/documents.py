@@ -11,7 +11,7 @@ from edgekd.base import shards as indexes
 from edgekd.base.errors import IntegrityError
 from edgekd.build import code_keys, lineage, planner
 from edgekd.build.store import Store
-from edgekd.document import bench, cache
+from edgekd.document import bench, cache, details
 from edgekd.document import report as reports
 from edgekd.document import samples as samples_json
 from edgekd.runtime import bundle as bundles
@@ -25,7 +25,7 @@ KEY = "ab" * 32
 CACHED: dict[bytes, Any] = {
     b"measured": cache.Measured,
     b"rehearsed": cache.Rehearsed,
-    b"baseline": reports.Baseline,
+    b"baseline": details.Baseline,
     b"size": int,
     b"kept": bench.Kept,
     b"samples": samples_json.Samples,

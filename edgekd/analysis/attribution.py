@@ -7,12 +7,11 @@ and timed on the target; the teacher alone is not timed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from edgekd.build.plan import Plan
-
-Table = Mapping[str, Any]
-VALUES = ("value_validation", "value_test")
+from edgekd.document.candidate import Candidate
+from edgekd.document.details import Row
+from edgekd.document.report import Stage, Target
 
 
 def parents(plan: Plan, target: str) -> dict[str, str | None]:
@@ -36,7 +35,7 @@ def parents(plan: Plan, target: str) -> dict[str, str | None]:
     return found
 
 
-def rows(teacher: Table | None, target: Table, before: Mapping[str, str | None]) -> list[dict[str, Any]]:
+def rows(teacher: Stage | None, target: Target, before: Mapping[str, str | None]) -> list[Row]:
     """One target's stages: the teacher, each stage on the way to what ships, then those that were left out.
 
     Args:
@@ -49,19 +48,16 @@ def rows(teacher: Table | None, target: Table, before: Mapping[str, str | None])
         ``ships``, both values and how far each moved (``delta_validation``, ``delta_test``), ``size_bytes`` and
         ``size_factor`` (times as small), ``p50_ms`` and ``p50_factor`` (times as fast); None where not measured.
     """
-    known: dict[str | None, dict[str, Any]] = {}
+    known: dict[str | None, Row] = {}
     if teacher is not None:
-        values = {key: teacher[key] for key in VALUES}
-        known[None] = _row("teacher", None, {**values, "size_bytes": teacher["size_bytes"], "p50_ms": None}, None)
+        known[None] = _row("teacher", None, teacher, None, None)
     candidates = {c["name"]: c for c in target["candidates"]}
     way = _way(target["shipped"], before)
     # A stage stands behind the one that it started from, so the longest way there comes last.
     depth = {name: len(_way(name, before)) for name in candidates}
     for name in sorted(candidates, key=lambda name: (depth[name], list(candidates).index(name))):
-        candidate = candidates[name]
-        measured = {key: candidate[key] for key in (*VALUES, "size_bytes")}
-        measured["p50_ms"] = candidate["latency_ms"]["p50"]
-        known[name] = _row(name, before[name] or "teacher", measured, known.get(before[name]))
+        candidate, start = candidates[name], before[name]
+        known[name] = _row(name, start or "teacher", candidate, candidate["latency_ms"]["p50"], known.get(start))
         known[name] |= {"on_the_way": name in way, "ships": name == target["shipped"]}
     taken = [row for row in known.values() if row["on_the_way"]]
     return taken + [row for row in known.values() if not row["on_the_way"]]
@@ -76,10 +72,22 @@ def _way(name: str | None, before: Mapping[str, str | None]) -> list[str]:
     return found
 
 
-def _row(name: str, start: str | None, measured: Table, before: Table | None) -> dict[str, Any]:
-    def factor(key: str) -> float | None:
-        return before[key] / measured[key] if before and before[key] and measured[key] else None
+def _row(name: str, start: str | None, measured: Stage | Candidate, p50_ms: float | None, before: Row | None) -> Row:
+    return {
+        "stage": name,
+        "from": start,
+        "on_the_way": True,
+        "ships": False,
+        "value_validation": measured["value_validation"],
+        "value_test": measured["value_test"],
+        "size_bytes": measured["size_bytes"],
+        "p50_ms": p50_ms,
+        "delta_validation": measured["value_validation"] - before["value_validation"] if before else None,
+        "delta_test": measured["value_test"] - before["value_test"] if before else None,
+        "size_factor": _factor(before["size_bytes"], measured["size_bytes"]) if before else None,
+        "p50_factor": _factor(before["p50_ms"], p50_ms) if before else None,
+    }
 
-    moved = {f"delta_{key.removeprefix('value_')}": measured[key] - before[key] if before else None for key in VALUES}
-    factors = {"size_factor": factor("size_bytes"), "p50_factor": factor("p50_ms")}
-    return {"stage": name, "from": start, "on_the_way": True, "ships": False, **measured, **moved, **factors}
+
+def _factor(before: float | None, after: float | None) -> float | None:
+    return before / after if before and after else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from edgekd.analysis import similarity
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
+from edgekd.document.details import Layers
 from edgekd.learn import taps
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term
@@ -23,8 +23,12 @@ SAMPLES, LAYERS, BATCH = 512, 8, 64
 
 
 def layer_similarity(
-    student: nn.Module, teacher: nn.Module, feeds: tuple[Feed, Feed], terms: Sequence[Term]
-) -> dict[str, Any]:
+    student: nn.Module,
+    teacher: nn.Module,
+    feeds: tuple[Feed, Feed],
+    terms: Sequence[Term],
+    step: str = "student",
+) -> Layers:
     """Linear CKA of layers of the student with layers of the teacher, over at most 512 test samples.
 
     The layers are those that the losses name and, up to eight, others that lie evenly between the first block and the
@@ -35,10 +39,11 @@ def layer_similarity(
     Args:
         student: still made of modules, so not quantized; neither it nor the teacher is changed.
         feeds: the student's view of the data and the teacher's.
+        step: which made the student.
 
     Returns:
-        ``{samples, student: [paths], teacher: [paths], pairs: [[row, column]], cka: [[0..1 or None]]}``, paths in the
-        order in which the layers run, pairs those that a loss ties together.
+        ``{step, samples, student: [paths], teacher: [paths], pairs: [[row, column]], cka: [[0..1 or None]]}``, paths in
+        the order in which the layers run, pairs those that a loss ties together.
     """
     pairs = [
         pair
@@ -52,6 +57,7 @@ def layer_similarity(
     rows, columns = list(ours), list(theirs)
     tied = dict.fromkeys((rows.index(s), columns.index(t)) for s, t in pairs if s in ours and t in theirs)
     return {
+        "step": step,
         "samples": len(index),
         "student": rows,
         "teacher": columns,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
-
-from numpy.typing import NDArray
 
 from edgekd.base import bootstrap
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DivergedError
 from edgekd.build import distil, parsed_recipe, planner
 from edgekd.build.ensemble import TeacherOutputs
@@ -16,6 +14,7 @@ from edgekd.build.plan import DistilStep, TeachStep
 from edgekd.build.torch_reference import TorchReference
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
+from edgekd.document.details import Loss, Losses
 from edgekd.learn.student import Student
 
 Explained = Mapping[str, Trained | None]  # by loss; None where the training without it diverged
@@ -55,8 +54,8 @@ def train(
 
 
 def gains(
-    workspace: Workspace, explained: Explained, evaluation: EvaluationSet, student: Callable[[str], NDArray[Any]]
-) -> dict[str, Any]:
+    workspace: Workspace, explained: Explained, evaluation: EvaluationSet, student: Callable[[str], AnyArray]
+) -> Losses:
     """``details.learned.losses``: what the student before compression has with every loss, and without each.
 
     Args:
@@ -73,13 +72,22 @@ def gains(
     whole = evaluation.resampled("test", student("test"))
     resampled = [whole(index) for index in drawn]
     scores = TorchReference(workspace, {name: made for name, made in explained.items() if made is not None})
-    rows: list[dict[str, Any]] = []
+    rows: list[Loss] = []
     for name, made in explained.items():
         if made is None:
-            rows.append({"loss": name, **dict.fromkeys((*SPLITS, "gain", "ci95"))})
+            rows.append({"loss": name, "validation": None, "test": None, "gain": None, "ci95": None})
             continue
         values = {split: evaluation.value(split, scores(name, split)) for split in SPLITS}
         less = evaluation.resampled("test", scores(name, "test"))
         ends = bootstrap.interval([a - less(index) for a, index in zip(resampled, drawn, strict=True)])
-        rows.append({"loss": name, **values, "gain": full["test"] - values["test"], "ci95": list(ends)})
-    return {"seed": workspace.recipe.seed, "draws": len(drawn), **full, "rows": rows}
+        gain = full["test"] - values["test"]
+        rows.append(
+            {"loss": name, "validation": values["validation"], "test": values["test"], "gain": gain, "ci95": list(ends)}
+        )
+    return {
+        "seed": workspace.recipe.seed,
+        "draws": len(drawn),
+        "validation": full["validation"],
+        "test": full["test"],
+        "rows": rows,
+    }

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base.arrays import AnyArray
 from edgekd.base.scores import log_softmax
+from edgekd.document.details import Bin, Sure
 
 Array = NDArray[np.float64]
 BINS = 15
 ROWS = 1024  # samples at once: scores of many items are large
 
 
-def calibration(scores: NDArray[Any], labels: NDArray[np.int64], bins: int = BINS) -> dict[str, Any]:
+def calibration(scores: AnyArray, labels: NDArray[np.int64], bins: int = BINS) -> Sure:
     """Whether a net is as often right as it says.
 
     ECE = sum over bins of  n_b / N * | accuracy_b - confidence_b |  (Guo et al. 2017, arXiv:1706.04599, eq. 5), over
@@ -37,19 +38,26 @@ def calibration(scores: NDArray[Any], labels: NDArray[np.int64], bins: int = BIN
     hit = scores.argmax(axis=1) == labels
     edges = np.linspace(0.0, 1.0, bins + 1)
     place = np.searchsorted(edges[1:], confidence, side="left")
-    rows, ece = [], 0.0
+    rows: list[Bin] = []
+    ece = 0.0
     for b in range(bins):
         inside = place == b
         count = int(inside.sum())
         sure, right = (float(confidence[inside].mean()), float(hit[inside].mean())) if count else (None, None)
         if sure is not None and right is not None:
             ece += count / len(scores) * abs(right - sure)
-        rows.append({"low": edges[b], "high": edges[b + 1], "count": count, "confidence": sure, "accuracy": right})
-    means = {"confidence": float(confidence.mean()), "accuracy": float(hit.mean()), "nll": float(nll.mean())}
-    return {"ece": ece, **means, "bins": rows}
+        low, high = float(edges[b]), float(edges[b + 1])
+        rows.append({"low": low, "high": high, "count": count, "confidence": sure, "accuracy": right})
+    return {
+        "ece": ece,
+        "confidence": float(confidence.mean()),
+        "accuracy": float(hit.mean()),
+        "nll": float(nll.mean()),
+        "bins": rows,
+    }
 
 
-def divergence(one: NDArray[Any], other: NDArray[Any]) -> Array:
+def divergence(one: AnyArray, other: AnyArray) -> Array:
     """(N,) Jensen-Shannon divergence of two nets' answers, in bits: 0 for the same, 1 where nothing is shared.
 
     JS(p, q) = ( KL(p || m) + KL(q || m) ) / 2 with m = (p + q) / 2 (Lin 1991, doi:10.1109/18.61115).
@@ -66,7 +74,7 @@ def divergence(one: NDArray[Any], other: NDArray[Any]) -> Array:
     return np.clip(found, 0.0, 1.0)
 
 
-def linear_cka(one: NDArray[Any], other: NDArray[Any]) -> float | None:
+def linear_cka(one: AnyArray, other: AnyArray) -> float | None:
     """How alike two layers arrange the same samples, 0..1.
 
     CKA(X, Y) = || Y'X ||^2 / ( || X'X || || Y'Y || ), Frobenius norms of centred columns (Kornblith et al. 2019,
@@ -82,13 +90,13 @@ def linear_cka(one: NDArray[Any], other: NDArray[Any]) -> float | None:
     return _alike(_gram(one), _gram(other))
 
 
-def cka_table(rows: list[NDArray[Any]], columns: list[NDArray[Any]]) -> list[list[float | None]]:
+def cka_table(rows: list[AnyArray], columns: list[AnyArray]) -> list[list[float | None]]:
     """``linear_cka`` of each of some layers with each of others."""
     down, across = [_gram(x) for x in rows], [_gram(x) for x in columns]
     return [[_alike(a, b) for b in across] for a in down]
 
 
-def _gram(features: NDArray[Any]) -> Array | None:
+def _gram(features: AnyArray) -> Array | None:
     """(N, N) inner products of centred features, of norm 1: || Y'X ||^2 is the inner product of two of these."""
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
     size = float(np.abs(features).max(initial=0.0))
@@ -103,7 +111,7 @@ def _alike(one: Array | None, other: Array | None) -> float | None:
     return None if one is None or other is None else float(np.clip((one * other).sum(), 0.0, 1.0))
 
 
-def distance(one: NDArray[Any], other: NDArray[Any]) -> Array:
+def distance(one: AnyArray, other: AnyArray) -> Array:
     """(N,) root of the mean squared difference of two nets' values, (N, C) each."""
     found: Array = np.sqrt(np.square(one.astype(np.float64) - other).mean(axis=1))
     return found

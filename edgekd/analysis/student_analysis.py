@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.analysis import layers, similarity
+from edgekd.base.arrays import AnyArray
 from edgekd.base.heads import answers, columns, labels_of, split
 from edgekd.base.scores import softmax
 from edgekd.build.evaluation import EvaluationSet
@@ -20,6 +20,7 @@ from edgekd.build.plan import CompressStep
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.document.apart import Answer, Sample
+from edgekd.document.details import Calibration, Layers, Learned
 
 MOST = 12  # samples that the two are furthest apart on
 
@@ -42,7 +43,7 @@ class Shown:
     evaluation: EvaluationSet
 
 
-def make(workspace: Workspace, trained: Mapping[str, Trained], shown: Shown) -> dict[str, Any]:
+def make(workspace: Workspace, trained: Mapping[str, Trained], shown: Shown) -> Learned:
     """``details.learned`` of report.json, but for the gain of each loss."""
     evaluation = shown.evaluation
     same = answers(evaluation.teacher("test"), workspace.heads) == answers(shown.scores, workspace.heads)
@@ -57,18 +58,22 @@ def make(workspace: Workspace, trained: Mapping[str, Trained], shown: Shown) -> 
     }
 
 
-def _calibration(workspace: Workspace, shown: Shown) -> list[dict[str, Any]] | None:
+def _calibration(workspace: Workspace, shown: Shown) -> list[Calibration] | None:
     """Of teacher and student, for each head; None without labels."""
     labels, teacher = shown.evaluation.labels["test"], shown.evaluation.teacher("test")
     if labels is None or not workspace.classifies:
         return None
-    found = []
+    by_head: list[Calibration] = []
     for name, where in columns(workspace.heads).items():
         own = labels_of(labels, workspace.heads, name)
-        nets = {"teacher": teacher, "student": shown.scores}
-        by_net = {net: similarity.calibration(scores[:, where], own) for net, scores in nets.items()}
-        found.append({"head": name if len(workspace.heads) > 1 else None, **by_net})
-    return found
+        by_head.append(
+            {
+                "head": name if len(workspace.heads) > 1 else None,
+                "teacher": similarity.calibration(teacher[:, where], own),
+                "student": similarity.calibration(shown.scores[:, where], own),
+            }
+        )
+    return by_head
 
 
 def _apart(workspace: Workspace, shown: Shown) -> list[tuple[int, float]]:
@@ -81,16 +86,14 @@ def _apart(workspace: Workspace, shown: Shown) -> list[tuple[int, float]]:
     return similarity.furthest(np.mean(by_head, axis=0), MOST)
 
 
-def _layers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> dict[str, Any]:
+def _layers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> Layers:
     """CKA of the last student before it was quantized (a quantized graph keeps no modules) and the first teacher."""
     plan = workspace.plan
     while isinstance(at := plan.steps[step], CompressStep) and at.numerics is not None:
         step = at.parent
     student, teacher = trained[step].student.module, trained["teacher"].student.module
-    return {
-        "step": step,
-        **layers.layer_similarity(student, teacher, (workspace.feed, workspace.feed_of("teacher")), workspace.terms),
-    }
+    feeds = (workspace.feed, workspace.feed_of("teacher"))
+    return layers.layer_similarity(student, teacher, feeds, workspace.terms, step)
 
 
 def samples(workspace: Workspace, shown: Shown) -> list[Sample]:
@@ -118,7 +121,7 @@ def _said(
     classes: tuple[str, ...],
 ) -> list[Answer]:
     """The best answer of each, the label, and of the others the one they differ most on; of values those alone."""
-    says: tuple[NDArray[Any], NDArray[Any]] = (teacher, student)
+    says: tuple[AnyArray, AnyArray] = (teacher, student)
     best: list[int] = []
     if workspace.classifies:
         says = (softmax(teacher), softmax(student))

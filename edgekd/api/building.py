@@ -19,11 +19,13 @@ from edgekd.build import network_key
 from edgekd.build import request as requests
 from edgekd.build.prepare import Objects
 from edgekd.build.store import canonical, sha256
+from edgekd.document.report import Report
 from edgekd.learn.data import Dataset, fingerprint, from_splits
 from edgekd.spec import recipe as recipes
 
+Table = Mapping[str, Any]  # of a recipe, as its author gives it
 # What a build of objects starts from; the caller's own tables go over it.
-OBJECTS: dict[str, Any] = {
+OBJECTS: dict[str, object] = {
     "name": "student",
     "data": {"source": "objects"},
     "teacher": {"model": {"kind": "object"}},
@@ -38,15 +40,15 @@ OBJECTS: dict[str, Any] = {
 
 @in_python()
 def build(
-    recipe: str | Path | Mapping[str, Any] | None = None,
+    recipe: str | Path | Mapping[str, object] | None = None,
     *,
     targets: Sequence[str] = (),
     out: str | Path | None = None,
     teacher: nn.Module | None = None,
     student: nn.Module | None = None,
-    data: Any = None,
+    data: object = None,
     classes: Sequence[str] | None = None,
-    budget: Mapping[str, Any] | None = None,
+    budget: Mapping[str, object] | None = None,
     settings: Sequence[str] = (),
     quick: bool = False,
     overwrite: bool = False,
@@ -55,7 +57,7 @@ def build(
     measure_on: str = "local",
     cache: str | Path | None = None,
     progress: Progress | bool | None = None,
-) -> Mapping[str, Any]:
+) -> Report:
     """Build a bundle and return its report (the contract of report.json).
 
     Args:
@@ -100,11 +102,11 @@ def build(
 
 
 def _table(
-    recipe: str | Path | Mapping[str, Any] | None,
+    recipe: str | Path | Mapping[str, object] | None,
     given: Objects,
-    budget: Mapping[str, Any] | None,
+    budget: Mapping[str, object] | None,
     settings: Sequence[str] = (),
-) -> str | Mapping[str, Any] | None:
+) -> str | Mapping[str, object] | None:
     """What ``request.make`` reads: a name, or the caller's table over the defaults for objects, settings applied."""
     some = given.dataset is not None or given.teacher is not None or given.student is not None
     if isinstance(recipe, Path):
@@ -122,15 +124,15 @@ def _table(
     return table if budget is None else _over(table, {"budget": dict(budget)})
 
 
-def _defaults(given: Objects, top: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults(given: Objects, top: Table) -> recipes.Table:
     labelled = given.dataset is None or given.dataset.train.y is not None
-    own: dict[str, Any] = {} if labelled else {"losses": [{"kind": "kl", "temperature": 4.0}]}
+    own: dict[str, object] = {} if labelled else {"losses": [{"kind": "kl", "temperature": 4.0}]}
     if "from_teacher" in (top.get("student") or {}):
         own["student"] = {}
     return {**OBJECTS, **own}
 
 
-def _over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+def _over(base: Table, top: Table) -> recipes.Table:
     """Tables merged key by key; lists and values replaced."""
     merged = dict(base)
     for key, value in top.items():
@@ -139,7 +141,7 @@ def _over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _check_complete(table: Mapping[str, Any], given: Objects) -> None:
+def _check_complete(table: Table, given: Objects) -> None:
     for role, module in (("teacher", given.teacher), ("student", given.student)):
         if module is not None and not isinstance(module, nn.Module):
             raise UsageError("not a network", where=role, found=type(module).__name__, allowed="an nn.Module")
@@ -149,7 +151,7 @@ def _check_complete(table: Mapping[str, Any], given: Objects) -> None:
         raise UsageError("missing", where="data", allowed="(train, validation, test), or [data] in the recipe")
 
 
-def _objects_key(given: Objects, table: Any) -> str:
+def _objects_key(given: Objects, table: object) -> str:
     """What identifies the networks: see ``network_key``; "" where none was given."""
     found = {
         role: network_key.fingerprint(module, _example(given.dataset, table, role))
@@ -159,7 +161,7 @@ def _objects_key(given: Objects, table: Any) -> str:
     return sha256(canonical(found)) if found else ""
 
 
-def _example(dataset: Dataset | None, table: Any, role: str) -> tuple[torch.Tensor, ...] | None:
+def _example(dataset: Dataset | None, table: object, role: str) -> tuple[torch.Tensor, ...] | None:
     """Two samples as a network is shown them; None where the data is the recipe's, and read later."""
     if dataset is None:
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from edgekd import pipeline
 from edgekd.api.watched import watched
@@ -12,6 +11,7 @@ from edgekd.base import notes
 from edgekd.base.disk import users_path
 from edgekd.base.errors import UsageError, in_python
 from edgekd.base.notes import Progress
+from edgekd.document.tune import Tune
 from edgekd.tune import search
 from edgekd.tune.verdict import Prefer
 
@@ -33,7 +33,7 @@ def tune(
     quick: bool = False,
     overwrite: bool = False,
     progress: Progress | bool | None = None,
-) -> Mapping[str, Any]:
+) -> Tune:
     """Search for the student of a recipe that meets a budget, build it, and return tune.json.
 
     The same call again goes on where the last one ended.

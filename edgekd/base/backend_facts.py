@@ -15,7 +15,7 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from edgekd.base import plugins
 
@@ -29,7 +29,7 @@ class Whole:
     low: int
     high: int
 
-    def takes(self, value: Any) -> bool:
+    def takes(self, value: object) -> bool:
         """Whether a value is allowed."""
         return type(value) is int and self.low <= value <= self.high
 
@@ -43,7 +43,7 @@ class Choice:
 
     values: tuple[str | bool, ...]
 
-    def takes(self, value: Any) -> bool:
+    def takes(self, value: object) -> bool:
         """Whether a value is allowed."""
         return any(type(value) is type(one) and value == one for one in self.values)
 
@@ -58,7 +58,7 @@ class Text:
     pattern: str
     words: str
 
-    def takes(self, value: Any) -> bool:
+    def takes(self, value: object) -> bool:
         """Whether a value is allowed."""
         return isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
 

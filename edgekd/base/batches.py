@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.base import samples
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import UsageError
-
-Array = NDArray[Any]
 
 CHANNELS = 8  # a row of so few numbers is one moment of several channels of sound, and no clip
 
 
-def batched(x: Any, sample_shape: Sequence[int]) -> tuple[Array, bool]:
+def batched(x: object, sample_shape: Sequence[int]) -> tuple[AnyArray, bool]:
     """One raw sample, or a batch of them, as a batch; and whether it was one.
 
     A sample of one channel may be H x W or H x W x 1. The shape () is that of a text: a str, or a list of them.
@@ -46,20 +43,20 @@ def batched(x: Any, sample_shape: Sequence[int]) -> tuple[Array, bool]:
     raise UsageError("wrong shape", where="predict", found=array.shape, allowed=f"{text}, or a batch (N first)")
 
 
-def _texts(x: Any) -> Array:
+def _texts(x: object) -> AnyArray:
     given = [x] if isinstance(x, str) else x.tolist() if isinstance(x, np.ndarray) else x
     if not isinstance(given, list | tuple) or not all(isinstance(text, str) for text in given):
         raise UsageError("not a text", where="predict", found=x, allowed="a str, or a list of them")
     return np.array(given, dtype=object)  # as str each text would take the room of the longest
 
 
-def clips(x: Any, length: int) -> tuple[Array, bool]:
+def clips(x: object, length: int) -> tuple[AnyArray, bool]:
     """One clip of any length, (N, T) of one length, or a list of clips, as (N, length); and whether it was one.
 
     Raises:
         UsageError: no clips of one channel, or an empty one.
     """
-    rows: list[Array]
+    rows: list[AnyArray]
     try:
         if isinstance(x, list | tuple) and x and all(np.ndim(clip) == 1 for clip in x):
             rows, single = [samples.array_of(clip) for clip in x], False

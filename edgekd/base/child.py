@@ -63,7 +63,7 @@ class Ended:
     code: int
     stderr: str
     at: str = ""
-    answer: Any = None
+    answer: object = None
     error: EdgekdError | None = None
 
     def hold(self, where: str) -> None:
@@ -85,7 +85,7 @@ class Ended:
         return _place(where, self.at)
 
 
-def ask(module: str, request: Mapping[str, Any], limits: Limits, where: str) -> Any:
+def ask(module: str, request: Mapping[str, object], limits: Limits, where: str) -> object:
     """What a module of edgekd's answers to a request in a child; see ``confined.serve``.
 
     Args:
@@ -154,7 +154,7 @@ class _Child:
 
     def hear(self) -> Ended:
         """Listen until it ends."""
-        answer: Any = None
+        answer: object = None
         error: EdgekdError | None = None
         for message in self._messages():
             self.heard = time.monotonic()
@@ -241,7 +241,7 @@ class _Child:
     def _passed(self, what: str) -> IntegrityError:
         return IntegrityError(f"{what}, and was ended", where=_place(self.where, self.at), hint=MORE)
 
-    def _message(self, line: bytes) -> dict[str, Any]:
+    def _message(self, line: bytes) -> dict[str, object]:
         """One line, checked: what was opened may have got hold of the child."""
         try:
             found = json.loads(line)
@@ -253,7 +253,7 @@ class _Child:
                 return found
         raise self._no_answer(line)
 
-    def _error(self, told: dict[str, Any]) -> EdgekdError:
+    def _error(self, told: dict[str, object]) -> EdgekdError:
         try:
             return errors.from_dict(reader.check(told, Failure, self.where), IntegrityError)
         except IntegrityError:

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from edgekd.base.errors import EdgekdError, IntegrityError, ResourceError, UsageError
 
@@ -73,7 +73,7 @@ def alive() -> None:
         _say({"alive": True})
 
 
-def serve(answer: Callable[..., Any]) -> int:
+def serve(answer: Callable[..., object]) -> int:
     """Answer the parent's one request, a table of arguments as JSON on stdin; the exit code.
 
     Asked by a parent, this does not return: what the runtimes do before Python ends takes 0.1 s, and may crash or hang.
@@ -89,7 +89,7 @@ def serve(answer: Callable[..., Any]) -> int:
     return code
 
 
-def _answer(answer: Callable[..., Any], request: dict[str, Any]) -> int:
+def _answer(answer: Callable[..., object], request: dict[str, object]) -> int:
     try:
         found = answer(**request)
     except EdgekdError as err:
@@ -116,7 +116,7 @@ def _fail(err: EdgekdError) -> int:
     return err.exit_code
 
 
-def _say(message: Any) -> None:
+def _say(message: object) -> None:
     global _said
     if _channel is not None:
         with _lock:

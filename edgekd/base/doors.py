@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import sys
 import types
-from typing import Any
 
 import edgekd
 
 
 class _Callable(types.ModuleType):
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> object:
         return edgekd.fetch(self.__name__.rpartition(".")[2])(*args, **kwargs)
 
 

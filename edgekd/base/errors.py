@@ -80,7 +80,7 @@ class EdgekdError(Exception):
         if self.where is not None and not self.where.startswith(file):
             self.where = f"{file}: {self.where}"
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """What another process needs to raise it again (see ``from_dict``): JSON types alone.
 
         A user's own class goes as the nearest of edgekd's.
@@ -105,7 +105,7 @@ class Shown(str):
         return str(self)
 
 
-def _written(value: Any) -> Any:
+def _written(value: object) -> object:
     """Texts as Unicode: names of files may hold halves of characters."""
     if isinstance(value, list):
         return [_written(inner) for inner in value]
@@ -217,7 +217,7 @@ class GateError(EdgekdError):
     """A wish of the budget, or parity, was missed; nothing is published. ``report``: the build's report.json."""
 
     exit_code = 3
-    report: Mapping[str, Any] | None = None
+    report: Mapping[str, object] | None = None
 
 
 class DivergedError(EdgekdError):

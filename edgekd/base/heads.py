@@ -7,10 +7,12 @@ one, called ``logits``. Labels are (N,) for one head, else (N, H), a column a he
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgekd.base.arrays import AnyArray
 
 Heads = Mapping[str, int]
 SINGLE = "logits"
@@ -22,12 +24,12 @@ def columns(heads: Heads) -> dict[str, slice]:
     return {name: slice(end - heads[name], end) for name, end in zip(heads, ends, strict=True)}
 
 
-def split(scores: NDArray[Any], heads: Heads) -> dict[str, NDArray[Any]]:
+def split(scores: AnyArray, heads: Heads) -> dict[str, AnyArray]:
     """(N, C) scores by head."""
     return {name: scores[:, where] for name, where in columns(heads).items()}
 
 
-def answers(scores: NDArray[Any], heads: Heads) -> NDArray[np.int64]:
+def answers(scores: AnyArray, heads: Heads) -> NDArray[np.int64]:
     """The best class of each head: (N,) for one head, else (N, H)."""
     best = [part.argmax(1) for part in split(scores, heads).values()]
     return best[0] if len(best) == 1 else np.stack(best, axis=1)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from edgekd.base import backend_facts, faults, plugins
 from edgekd.base.errors import UnavailableError
@@ -42,14 +42,50 @@ PACKAGES = (
 TO_BUILD = ("onnx", "onnxscript", "torch", "torchao", "torch-pruning", "accelerate", "safetensors", "pydantic")
 
 
-def facts() -> dict[str, Any]:
-    """What a report says about the machine; JSON types alone, None where the system does not tell.
+class Facts(TypedDict):
+    """What a report says about the machine; None where the system does not tell. ``document.machine`` has its rules.
 
-    Returns:
-        ``cpu`` (model), ``arch``, ``isa`` (sorted names of ``FEATURES``), ``cores`` (usable by this process),
-        ``governor``, ``celsius`` (the hottest sensor), ``load`` (1, 5, 15 minutes), ``memory_bytes``, ``gpu``,
-        ``python``, ``os``, ``versions``.
+    Attributes:
+        cpu: its model.
+        isa: sorted names of ``FEATURES``.
+        cores: usable by this process.
+        celsius: the hottest sensor.
+        load: of 1, 5 and 15 minutes.
     """
+
+    cpu: str
+    arch: str
+    isa: list[str]
+    cores: int
+    governor: str | None
+    celsius: float | None
+    load: list[float] | None
+    memory_bytes: int | None
+    gpu: str | None
+    python: str
+    os: str
+    versions: dict[str, str]
+
+
+class Key(TypedDict):
+    """What the key of a measured step holds: never load, clocks or governor, which move by themselves."""
+
+    cpu: str
+    isa: list[str]
+    gpu: str | None
+    threads: int
+    versions: dict[str, str]
+
+
+class Told(TypedDict):
+    """What a machine says when it is asked."""
+
+    facts: Facts
+    key: Key
+
+
+def facts() -> Facts:
+    """What there is to say about this machine."""
     return {
         "cpu": cpu(),
         "arch": platform.machine(),
@@ -66,8 +102,8 @@ def facts() -> dict[str, Any]:
     }
 
 
-def measured_key(threads: int) -> dict[str, Any]:
-    """The facts that the key of a measured step holds: never load, clocks or governor, which move by themselves."""
+def measured_key(threads: int) -> Key:
+    """What the key of a measured step holds of this machine."""
     return {"cpu": cpu(), "isa": sorted(isa()), "gpu": gpu(), "threads": threads, "versions": versions(runtimes())}
 
 
@@ -223,7 +259,7 @@ def _output(*command: str) -> str | None:
     return done.stdout.strip() or None
 
 
-def told() -> dict[str, Any]:
+def told() -> Told:
     """Both kinds of facts."""
     return {"facts": facts(), "key": measured_key(0)}
 

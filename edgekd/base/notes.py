@@ -6,18 +6,12 @@ told once as it is found, and stands in ``report.json`` as ``details.notes``, on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
-Progress = Callable[[dict[str, Any]], None]  # who is told how far something is, as events
+Progress = Callable[[dict[str, object]], None]  # who is told how far something is, as events
 
 
 def tell(progress: Progress, notes: Iterable[str]) -> None:
     """Notes to whoever watches the progress, as events ``{"step": "note", "note": sentence}``."""
     for note in notes:
         progress({"step": "note", "note": note})
-
-
-def of_report(report: Mapping[str, Any]) -> list[str]:
-    """All notes of a report.json, and what its host says of an unquiet machine."""
-    return [*report.get("details", {}).get("notes", ()), *filter(None, [report["host"].get("note")])]

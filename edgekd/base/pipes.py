@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, NamedTuple, cast
 
 
 class Pipes(NamedTuple):
@@ -15,7 +15,7 @@ class Pipes(NamedTuple):
     stderr: IO[bytes]
 
 
-def start(line: Sequence[str], **settings: Any) -> tuple[subprocess.Popen[bytes], Pipes]:
+def start(line: Sequence[str], **settings: object) -> tuple[subprocess.Popen[bytes], Pipes]:
     """Start a process.
 
     Args:

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from datetime import date, time
 from decimal import Decimal
 from pathlib import PurePath
-from typing import Any
 
 from edgekd.base.errors import RecipeError
 
 
-def plain(value: Any, where: str = "") -> Any:
+def plain(value: object, where: str = "") -> object:
     """A value of a recipe as JSON has it, and no two of them alike.
 
     What JSON has not is a text with a tag, such as ``"!float inf"`` and ``"!date 2020-01-01"``; a text that begins so

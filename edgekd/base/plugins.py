@@ -66,12 +66,13 @@ def load(family: str, kind: str, where: str, error: type[EdgekdError] = RecipeEr
         raise error(f"unknown kind of {family}", where=where, found=kind, allowed=known)
     inside = f".{IN_FOLDERS[family]}" if family in IN_FOLDERS else ""
     module = importlib.import_module(f"{FAMILIES[family]}.{kind}{inside}")
-    return typing.cast(type[Any], getattr(module, class_name(kind)))
+    return typing.cast(type[object], getattr(module, class_name(kind)))
 
 
-def constant(family: str, kind: str, name: str) -> Any:
+def constant(family: str, kind: str, name: str) -> object:
     """A constant of a built-in plugin's own module or folder. Of a folder it imports the ``__init__`` alone."""
-    return getattr(importlib.import_module(f"{FAMILIES[family]}.{kind}"), name)
+    value: object = getattr(importlib.import_module(f"{FAMILIES[family]}.{kind}"), name)
+    return value
 
 
 def version(distribution: str) -> str | None:
@@ -93,7 +94,7 @@ def class_name(kind: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in kind.split("_"))
 
 
-def load_object(path: str, where: str) -> Any:
+def load_object(path: str, where: str) -> object:
     """Import ``"package.module:name"``. This is a place that runs the user's code: whatever it raises is told."""
     module_name, _, name = path.partition(":")
     if not module_name or not name:
@@ -159,7 +160,7 @@ def _named(frame: types.FrameType) -> str:
     return f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}"
 
 
-def _called(function: Any) -> str:
+def _called(function: object) -> str:
     """Module and name of what is called; of a network that edgekd has wrapped those of the user's inside."""
     while (
         hasattr(function, "forward")
@@ -187,7 +188,7 @@ def _first_line(err: BaseException) -> str:
     return " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1])
 
 
-def build(family: str, table: Mapping[str, Any], where: str, error: type[EdgekdError] = RecipeError) -> Any:
+def build(family: str, table: Mapping[str, object], where: str, error: type[EdgekdError] = RecipeError) -> Any:
     """Build the plugin that a table describes: ``kind`` picks the class, the other keys are its fields.
 
     Raises:
@@ -198,7 +199,7 @@ def build(family: str, table: Mapping[str, Any], where: str, error: type[EdgekdE
     cls = load(family, kind, f"{where}.kind", error)
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
     hints = typing.get_type_hints(cls)
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for key, value in table.items():
         if key == "kind":
             continue
@@ -218,7 +219,7 @@ def build(family: str, table: Mapping[str, Any], where: str, error: type[EdgekdE
         raise error(rest if key in fields else str(err), where=where_key, found=values.get(key)) from err
 
 
-def _coerce(value: Any, hint: Any, where: str, error: type[EdgekdError]) -> Any:
+def _coerce(value: object, hint: object, where: str, error: type[EdgekdError]) -> object:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
@@ -255,5 +256,5 @@ def _coerce(value: Any, hint: Any, where: str, error: type[EdgekdError]) -> Any:
     raise error("wrong type", where=where, found=value, allowed=_type_name(hint))
 
 
-def _type_name(hint: Any) -> str:
+def _type_name(hint: object) -> str:
     return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint).replace("typing.", "")

@@ -33,15 +33,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.base import limits
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, RecipeError
 from edgekd.base.wordpiece import Vocabulary
 
-Array = NDArray[Any]
-Inputs = dict[str, NDArray[Any]]
-Ops = Sequence[Mapping[str, Any]]
+Inputs = dict[str, AnyArray]
+Op = Mapping[str, Any]  # JSON: ``op`` is its name, the other keys its arguments
+Ops = Sequence[Op]
 
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "crop": ("height", "width"),
@@ -86,7 +86,7 @@ def raw_shape(ops: Ops, shape: Sequence[int]) -> tuple[int, ...]:
     return (sum(ops[-1]["widths"]),) if ops and ops[-1]["op"] == "columns" else tuple(shape)
 
 
-def specs(ops: Ops, sample: Array) -> tuple[Spec, ...]:
+def specs(ops: Ops, sample: AnyArray) -> tuple[Spec, ...]:
     """What the inputs of a model are like, from one raw sample."""
     if ops and ops[-1]["op"] == "wordpiece":
         longest = int(ops[-1]["length"])
@@ -185,7 +185,7 @@ def _check_value(key: str, value: Any, where: str) -> None:
         raise RecipeError("would divide by zero", where=where, found=value)
 
 
-def _check_text(key: str, value: Any, where: str) -> None:
+def _check_text(key: str, value: object, where: str) -> None:
     if key == "vocabulary":
         if not isinstance(value, list | tuple) or not all(isinstance(token, str) for token in value):
             raise RecipeError("malformed", where=where, found=value, allowed="a list of tokens")
@@ -199,7 +199,7 @@ def _check_text(key: str, value: Any, where: str) -> None:
         raise RecipeError("out of range", where=where, found=value, allowed=f"a whole number from 3 to {MOST_TOKENS}")
 
 
-def apply(ops: Ops, batch: Array) -> Inputs:
+def apply(ops: Ops, batch: AnyArray) -> Inputs:
     """Run a checked pipeline over a batch of raw samples; the model's inputs by name, contiguous.
 
     Args:
@@ -220,7 +220,7 @@ def apply(ops: Ops, batch: Array) -> Inputs:
     return {INPUT: np.ascontiguousarray(batch, dtype=np.float32)}
 
 
-def _check_numbers(batch: Array, ops: Ops) -> None:
+def _check_numbers(batch: AnyArray, ops: Ops) -> None:
     if batch.dtype.kind in "UO":
         found, allowed = [op["op"] for op in ops], "the op wordpiece alone"
         raise DataError("texts need the op wordpiece", where="preprocess", found=found, allowed=allowed)
@@ -234,7 +234,7 @@ def cut(ops: Ops, texts: Sequence[str]) -> int:
     return sum(len(vocabulary.tokens(text, ops[-1]["lower"], room + 1)) > room for text in texts)
 
 
-def stored(ops: Ops) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+def stored(ops: Ops) -> tuple[list[dict[str, object]], dict[str, bytes]]:
     """The ops as they are written down, and the files that they name: a vocabulary is one of its own."""
     made, files = [dict(op) for op in ops], {}
     for op in made:
@@ -244,7 +244,7 @@ def stored(ops: Ops) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     return made, files
 
 
-def resolved(ops: Ops, read: Callable[[str], bytes]) -> list[dict[str, Any]]:
+def resolved(ops: Ops, read: Callable[[str], bytes]) -> list[dict[str, object]]:
     """The ops in memory, checked, from what was written down and a way to read the files that it names.
 
     Raises:
@@ -270,7 +270,7 @@ def to_json(ops: Ops) -> str:
     return json.dumps(stored(ops)[0], sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _crop(x: Array, op: Mapping[str, Any]) -> Array:
+def _crop(x: AnyArray, op: Op) -> AnyArray:
     height, width = op["height"], op["width"]
     if height > x.shape[1] or width > x.shape[2]:
         raise DataError("crop is larger than the image", where="preprocess", found=x.shape[1:3])
@@ -278,21 +278,21 @@ def _crop(x: Array, op: Mapping[str, Any]) -> Array:
     return x[:, top : top + height, left : left + width]
 
 
-def _resize(x: Array, op: Mapping[str, Any]) -> Array:
+def _resize(x: AnyArray, op: Op) -> AnyArray:
     height, width = op["height"], op["width"]
     rows = (2 * np.arange(height) + 1) * x.shape[1] // (2 * height)
     columns = (2 * np.arange(width) + 1) * x.shape[2] // (2 * width)
     return x[:, rows[:, None], columns[None, :]]
 
 
-def _grey(x: Array, op: Mapping[str, Any]) -> Array:
+def _grey(x: AnyArray, op: Op) -> AnyArray:
     if x.dtype != np.uint8 or x.shape[-1] != 3:
         raise DataError("grey takes uint8 RGB", where="preprocess", found=f"{x.dtype} with {x.shape[-1]} channels")
     wide = x.astype(np.uint16)
     return ((77 * wide[..., 0] + 150 * wide[..., 1] + 29 * wide[..., 2] + 128) >> 8).astype(np.uint8)[..., None]
 
 
-def _edges(x: Array, op: Mapping[str, Any]) -> Array:
+def _edges(x: AnyArray, op: Op) -> AnyArray:
     if x.dtype != np.uint8:
         raise DataError("edges takes uint8", where="preprocess", found=str(x.dtype))
     p = np.pad(x.astype(np.int32), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
@@ -302,13 +302,13 @@ def _edges(x: Array, op: Mapping[str, Any]) -> Array:
     return ((np.abs(across) + np.abs(down)) >> 3).astype(np.uint8)
 
 
-def _scale(x: Array, op: Mapping[str, Any]) -> Array:
+def _scale(x: AnyArray, op: Op) -> AnyArray:
     if op["divide"] >= 32_768:
         _check_sound(x)
     return x.astype(np.float32) / np.float32(op["divide"])
 
 
-def _check_sound(x: Array) -> None:
+def _check_sound(x: AnyArray) -> None:
     """Raise DataError for what would be silence once it is scaled, and nothing would say so."""
     if x.dtype.itemsize == 1:
         raise DataError("sound of 8 bits", where="preprocess", found=str(x.dtype), allowed="int16 samples")
@@ -318,7 +318,7 @@ def _check_sound(x: Array) -> None:
         raise DataError("sound that is scaled already", where="preprocess", found=found, allowed="int16 samples")
 
 
-def _normalise(x: Array, op: Mapping[str, Any]) -> Array:
+def _normalise(x: AnyArray, op: Op) -> AnyArray:
     mean, std = np.asarray(op["mean"], dtype=np.float32), np.asarray(op["std"], dtype=np.float32)
     for name, value in (("mean", mean), ("std", std)):
         if value.size not in (1, x.shape[-1]):
@@ -326,7 +326,7 @@ def _normalise(x: Array, op: Mapping[str, Any]) -> Array:
     return (x.astype(np.float32) - mean) / std
 
 
-def _columns(x: Array, op: Mapping[str, Any]) -> Inputs:
+def _columns(x: AnyArray, op: Op) -> Inputs:
     total = sum(op["widths"])
     if x.ndim != 2 or x.shape[1] < total or x.dtype.kind not in "iu":
         found = f"{x.dtype} {x.shape}"
@@ -343,7 +343,7 @@ def _columns(x: Array, op: Mapping[str, Any]) -> Inputs:
     return made
 
 
-def _wordpiece(x: Array, op: Mapping[str, Any]) -> Inputs:
+def _wordpiece(x: AnyArray, op: Op) -> Inputs:
     texts = x.tolist()
     if x.ndim != 1 or not all(isinstance(text, str) for text in texts):
         raise DataError("wordpiece takes texts", where="preprocess", found=f"{x.dtype} {x.shape}", allowed="(N,) str")
@@ -353,11 +353,11 @@ def _wordpiece(x: Array, op: Mapping[str, Any]) -> Inputs:
     return {TOKENS: np.array(ids, dtype=np.int64), MASK: np.array(mask, dtype=np.int64)}
 
 
-def _layout(x: Array, op: Mapping[str, Any]) -> Array:
+def _layout(x: AnyArray, op: Op) -> AnyArray:
     return x.transpose(0, 3, 1, 2)
 
 
-_OPS: dict[str, Callable[[Array, Mapping[str, Any]], Array]] = {
+_OPS: dict[str, Callable[[AnyArray, Op], AnyArray]] = {
     "crop": _crop,
     "resize": _resize,
     "grey": _grey,
@@ -367,4 +367,4 @@ _OPS: dict[str, Callable[[Array, Mapping[str, Any]], Array]] = {
     "layout": _layout,
 }
 # What gives inputs of its own names, and so comes last.
-_ENDS: dict[str, Callable[[Array, Mapping[str, Any]], Inputs]] = {"columns": _columns, "wordpiece": _wordpiece}
+_ENDS: dict[str, Callable[[AnyArray, Op], Inputs]] = {"columns": _columns, "wordpiece": _wordpiece}

@@ -32,7 +32,7 @@ def is_printable(text: str) -> bool:
     return _UNSAFE.search(text) is None
 
 
-def all_printable(value: Any) -> Any:
+def all_printable(value: object) -> Any:
     """A document (tables, lists, paths, texts) with each text in it printable, keys too; all else as it is."""
     if isinstance(value, str):
         return printable(value)

@@ -22,12 +22,14 @@ MOST = 16_000_000  # bytes, where a document has no limit of its own; 20 times a
 LARGEST = 2**63  # of a whole number where its shape gives no range: numpy knows no larger one
 KEY = 60  # characters of a key that are shown in a place
 T = TypeVar("T")
+Hint = Any  # a type as ``typing`` spells it: ``str | None`` and ``Annotated`` are no types of Python
+Json = Any  # what a document holds, which is what is found out here
 
 
 class Rule(Protocol):
     """What ``Annotated`` adds to a type in a shape: a range, a length. Its text says what is allowed."""
 
-    def takes(self, value: Any) -> bool:
+    def takes(self, value: object) -> bool:
         """Whether a value of the type is allowed."""
 
 
@@ -51,14 +53,14 @@ def read(data: bytes, shape: type[T], where: str, error: type[EdgekdError] = Int
     return check(loads(data, where, error, most), shape, where, error)
 
 
-def parse(data: bytes, where: str, error: type[EdgekdError] = IntegrityError, most: int = MOST) -> Any:
+def parse(data: bytes, where: str, error: type[EdgekdError] = IntegrityError, most: int = MOST) -> object:
     """A JSON document of any shape: finite numbers, texts of Unicode, not deeper than ``DEPTH``; else as ``read``."""
     found = loads(data, where, error, most)
     _Walk(where, error).plain(found, "", 0)
     return found
 
 
-def toml(data: bytes, where: str, error: type[EdgekdError], most: int = MOST) -> dict[str, Any]:
+def toml(data: bytes, where: str, error: type[EdgekdError], most: int = MOST) -> dict[str, object]:
     """A TOML document, with the limits of ``parse``. TOML may have numbers that are not finite."""
     _limit(data, where, error, most)
     try:
@@ -71,7 +73,7 @@ def toml(data: bytes, where: str, error: type[EdgekdError], most: int = MOST) ->
     return found
 
 
-def check(value: Any, shape: type[T], where: str, error: type[EdgekdError] = IntegrityError) -> T:
+def check(value: object, shape: type[T], where: str, error: type[EdgekdError] = IntegrityError) -> T:
     """The value itself, where it is of a shape.
 
     A shape is made of TypedDicts (``NotRequired`` where a key may be missing), ``list``, ``dict[str, ...]``, ``tuple``
@@ -91,7 +93,7 @@ def _limit(data: bytes, where: str, error: type[EdgekdError], most: int) -> None
         raise error("too large", where=where, found=len(data), allowed=f"at most {most:,} bytes")
 
 
-def loads(data: bytes, where: str, error: type[EdgekdError] = IntegrityError, most: int = MOST) -> Any:
+def loads(data: bytes, where: str, error: type[EdgekdError] = IntegrityError, most: int = MOST) -> object:
     """A JSON document, no key twice in a table; what it holds is not looked at. Raises as ``read``."""
     _limit(data, where, error, most)
     try:
@@ -104,7 +106,7 @@ def loads(data: bytes, where: str, error: type[EdgekdError] = IntegrityError, mo
         raise error(f"not valid JSON: {err}", where=where) from err
 
 
-def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _table(pairs: list[tuple[str, object]]) -> dict[str, object]:
     table = dict(pairs)
     if len(table) < len(pairs):
         seen: set[str] = set()
@@ -113,7 +115,7 @@ def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 @functools.cache
-def _keys(shape: type) -> dict[str, tuple[Any, bool]]:
+def _keys(shape: type) -> dict[str, tuple[object, bool]]:
     """Of a TypedDict by key: its type, and whether it must be there."""
     found = {}
     for key, hint in typing.get_type_hints(shape, include_extras=True).items():
@@ -122,10 +124,10 @@ def _keys(shape: type) -> dict[str, tuple[Any, bool]]:
     return found
 
 
-_FORMS: dict[int, tuple[Any, bool, Any, tuple[Any, ...]]] = {}  # of types that were met; each is kept by its entry
+_FORMS: dict[int, tuple[Hint, bool, Hint, tuple[Hint, ...]]] = {}  # of types that were met; each is kept by its entry
 
 
-def _form(hint: Any) -> tuple[Any, bool, Any, tuple[Any, ...]]:
+def _form(hint: Hint) -> tuple[Hint, bool, Hint, tuple[Hint, ...]]:
     """A type, whether it is a TypedDict, its origin and its arguments."""
     found = (hint, typing.is_typeddict(hint), typing.get_origin(hint), typing.get_args(hint))
     _FORMS[id(hint)] = found
@@ -158,7 +160,7 @@ def _words(hint: Any) -> str:
     return "a table" if typing.is_typeddict(hint) else WORDS[origin or hint]
 
 
-def _told(value: Any) -> object:
+def _told(value: object) -> object:
     """A value as it is shown: of tables and lists what they are."""
     if isinstance(value, dict | list):
         return Shown(f"{WORDS[type(value)]} of {len(value)}")
@@ -176,7 +178,7 @@ class _Walk:
     def __init__(self, where: str, error: type[EdgekdError], finite: bool = True) -> None:
         self.where, self.error, self.finite = where, error, finite
 
-    def off(self, place: str, message: str, value: Any, allowed: str | list[str]) -> EdgekdError:
+    def off(self, place: str, message: str, value: object, allowed: str | list[str]) -> EdgekdError:
         """What is raised."""
         where = f"{self.where}: {place}" if place else self.where
         return self.error(message, where=where, found=_told(value), allowed=allowed)
@@ -186,12 +188,12 @@ class _Walk:
         if not value.isascii() and not _is_text(value):
             raise self.off(place, "half a character", Shown(ascii(value)[:KEY]), "Unicode")
 
-    def plain(self, value: Any, place: str, depth: int) -> None:
+    def plain(self, value: object, place: str, depth: int) -> None:
         """Anything, within the limits."""
         if not _is_fine(value, depth, self.finite):
             self.tell(value, place, depth)
 
-    def tell(self, value: Any, place: str, depth: int) -> None:
+    def tell(self, value: object, place: str, depth: int) -> None:
         """Raise what ``_is_fine`` found, with its place."""
         if depth > DEPTH:
             raise self.off("", "nested too deep", None, f"{DEPTH} levels")
@@ -207,7 +209,7 @@ class _Walk:
         elif isinstance(value, float) and self.finite and not math.isfinite(value):
             raise self.off(place, "not a finite number", value, "a finite number")
 
-    def typed(self, value: Any, hint: Any, place: str, depth: int) -> None:
+    def typed(self, value: Json, hint: Hint, place: str, depth: int) -> None:
         """A value of a type."""
         if hint is object or hint is Any:
             return self.plain(value, place, depth)
@@ -242,7 +244,7 @@ class _Walk:
         else:
             self.scalar(value, hint, place)
 
-    def scalar(self, value: Any, hint: Any, place: str) -> None:
+    def scalar(self, value: Json, hint: Hint, place: str) -> None:
         """A text, a number, a bool or null."""
         kind = type(value)
         if kind is str and hint is str:
@@ -257,7 +259,7 @@ class _Walk:
             raise self.off(place, "of another type", value, _words(hint))
         return None
 
-    def table(self, value: Any, shape: type, place: str, depth: int) -> None:
+    def table(self, value: object, shape: type, place: str, depth: int) -> None:
         """A table with the keys of a TypedDict."""
         if not isinstance(value, dict):
             raise self.off(place, "of another type", value, "a table")
@@ -272,7 +274,7 @@ class _Walk:
                 raise self.off(place, "unknown key", key, list(keys))
             self.plain({key: value[key]}, place, depth)
 
-    def union(self, value: Any, hint: Any, args: tuple[Any, ...], place: str, depth: int) -> None:
+    def union(self, value: object, hint: Hint, args: tuple[object, ...], place: str, depth: int) -> None:
         """A value of one of some types; else the first error that lies deeper than that it is of none of them."""
         deeper = []
         for arg in args:
@@ -285,7 +287,7 @@ class _Walk:
         raise deeper[0] if deeper else self.off(place, "of another type", value, _words(hint))
 
 
-def _is_fine(value: Any, depth: int, finite: bool) -> bool:
+def _is_fine(value: Json, depth: int, finite: bool) -> bool:
     """Whether ``_Walk.plain`` has nothing to say, at a fifth of its time."""
     kind = type(value)
     if kind is str:
@@ -302,10 +304,10 @@ def _is_text(value: str) -> bool:
     return not any(0xD800 <= ord(letter) < 0xE000 for letter in value)
 
 
-def _numbers(values: list[Any], hint: Any) -> bool:
+def _numbers(values: list[Json], hint: Any) -> bool:
     """Whether a list holds numbers of a type and nothing else, found without a step in Python for each."""
     args = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
-    kinds: dict[Any, set[type]] = {int: {int}, float: {int, float}}
+    kinds: dict[object, set[type]] = {int: {int}, float: {int, float}}
     allowed = kinds.get(args[0], set())
     if not values or not allowed or not set(map(type, values)) <= allowed:
         return False

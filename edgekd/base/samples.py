@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import UsageError
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -17,7 +17,7 @@ ORIENTATION = 0x0112  # of EXIF: 1 is upright, 2 to 8 are turned or mirrored
 RANGES = {"uint8": (0, 255), "int16": (-32_768, 32_767)}
 
 
-def array_of(given: Any) -> NDArray[Any]:
+def array_of(given: Any) -> AnyArray:
     """What a user's own code holds as numbers: lists, arrays, scipy's sparse matrices, torch tensors of any device.
 
     Raises:
@@ -64,7 +64,7 @@ def check_picture(given: Any) -> None:
     raise UsageError(message, where="predict", found=", ".join(found), allowed=allowed, hint=hint)
 
 
-def check_numbers(raw: NDArray[Any], dtype: str, where: str = "predict") -> None:
+def check_numbers(raw: AnyArray, dtype: str, where: str = "predict") -> None:
     """Hold raw samples against what a student's raw samples are.
 
     Args:
@@ -89,7 +89,7 @@ def check_numbers(raw: NDArray[Any], dtype: str, where: str = "predict") -> None
         _check_range(raw, dtype, low, high, where)
 
 
-def _check_range(raw: NDArray[Any], dtype: str, low: float, high: float, where: str) -> None:
+def _check_range(raw: AnyArray, dtype: str, low: float, high: float, where: str) -> None:
     least, most = RANGES[dtype]
     table = dtype == "uint8" and raw.ndim <= 2  # numbers of any kind: of them 1 may be much, and halves a mean
     if raw.dtype.kind == "b" and not table:
@@ -122,7 +122,7 @@ def _check_range(raw: NDArray[Any], dtype: str, low: float, high: float, where: 
         )
 
 
-def _scaled(raw: NDArray[Any]) -> int | None:
+def _scaled(raw: AnyArray) -> int | None:
     """The first sample of a batch that holds fractions within -1..1 alone; of -1, 0 and 1 a quiet clip is made."""
     rows = raw.reshape(len(raw), -1)
     small = np.flatnonzero(np.abs(rows).max(axis=1) <= SCALED)
@@ -130,7 +130,7 @@ def _scaled(raw: NDArray[Any]) -> int | None:
     return int(found[0]) if len(found) else None
 
 
-def fit(clip: NDArray[Any], length: int) -> NDArray[Any]:
+def fit(clip: AnyArray, length: int) -> AnyArray:
     """(T,) -> (length,): the middle of a longer clip, zeros behind a shorter one; of training and ``predict`` alike."""
     start = max(0, (len(clip) - length) // 2)
     made = np.zeros(length, clip.dtype)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
+
+from edgekd.base.arrays import AnyArray
 
 Array = NDArray[np.float64]
 
 
-def softmax(scores: NDArray[Any]) -> Array:
+def softmax(scores: AnyArray) -> Array:
     """Shares of (..., C) scores, over the last axis."""
     weights = np.exp(_shifted(scores))
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def log_softmax(scores: NDArray[Any]) -> Array:
+def log_softmax(scores: AnyArray) -> Array:
     """The logarithm of the shares of (..., C) scores."""
     shifted = _shifted(scores)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
@@ -29,5 +29,5 @@ def lead(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return apart
 
 
-def _shifted(scores: NDArray[Any]) -> Array:
+def _shifted(scores: AnyArray) -> Array:
     return scores.astype(np.float64) - scores.max(axis=-1, keepdims=True).astype(np.float64)

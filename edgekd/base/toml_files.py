@@ -33,7 +33,7 @@ def read(path: Path, error: type[EdgekdError]) -> dict[str, Any]:
     return table
 
 
-def check(value: Any, where: str, error: type[EdgekdError]) -> None:
+def check(value: object, where: str, error: type[EdgekdError]) -> None:
     """Raise an error where a value holds tables in tables without end, or a number of more than 64 bits."""
     level = [value]
     for _ in range(limits.DEPTH + 1):
@@ -45,5 +45,5 @@ def check(value: Any, where: str, error: type[EdgekdError]) -> None:
     raise error("tables in tables", where=where, allowed=f"{limits.DEPTH} deep at most")
 
 
-def _inside(outer: dict[str, Any] | list[Any]) -> list[Any]:
+def _inside(outer: dict[str, object] | list[object]) -> list[object]:
     return list(outer.values()) if isinstance(outer, dict) else outer

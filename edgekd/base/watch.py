@@ -42,7 +42,7 @@ _owners: list[tuple[str, FrameType]] = []  # who is looked at, and the frame tha
 _hooked: list[bool] = []
 
 
-def owner(entry: str, args: Mapping[str, Any] | None = None) -> str:
+def owner(entry: str, args: Mapping[str, object] | None = None) -> str:
     """What calls of user code are told apart by: ``package.module:name``, and the arguments of a factory."""
     return f"{entry} {json.dumps(plain(args), sort_keys=True)}" if args else entry
 
@@ -104,7 +104,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
             _note(_without_scheme(args[0]), False)
 
 
-def _without_scheme(path: Any) -> Any:
+def _without_scheme(path: object) -> object:
     """The file of SQLite's ``file:a%20b.db?mode=ro`` or ``file://localhost/a.db``; else what it was."""
     if not isinstance(path, str) or not path.startswith("file:"):
         return path
@@ -147,11 +147,11 @@ def _importing(frame: FrameType | None) -> str:
 
 
 @contextmanager
-def _wrapped(place: Any, name: str) -> Iterator[None]:
+def _wrapped(place: object, name: str) -> Iterator[None]:
     """A reader that also tells which of its arguments are files."""
-    real: Callable[..., Any] = getattr(place, name)
+    real: Callable[..., object] = getattr(place, name)
 
-    def reader(*args: Any, **kwargs: Any) -> Any:
+    def reader(*args: object, **kwargs: object) -> object:
         for value in (*args, *kwargs.values()):
             if _owners and isinstance(value, str | os.PathLike):
                 with suppress(OSError, ValueError):

@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Mapping
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +18,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from edgekd.base.arrays import AnyArray
 from edgekd.base.preprocess import LARGEST
 from edgekd.build import code_keys
 from edgekd.build.evaluation import EvaluationSet, Scores
 from edgekd.build.kept import document
 from edgekd.build.store import canonical, sha256
 from edgekd.build.workspace import Workspace
-from edgekd.document.report import Baseline
+from edgekd.document.details import Baseline
+from edgekd.document.report import Report
 from edgekd.learn.feed import some
 
 MOST_SAMPLES = 20_000  # of training
@@ -37,7 +37,7 @@ MOST_WEIGHTS = 3_000_000  # classes x words
 TIMED = 50  # predictions of one sample
 
 
-def make(workspace: Workspace, evaluation: EvaluationSet, *, quick: bool) -> dict[str, Any] | None:
+def make(workspace: Workspace, evaluation: EvaluationSet, *, quick: bool) -> Baseline | None:
     """``details.baseline`` of report.json; None where no plain model fits the task, or it would take long.
 
     Returns:
@@ -74,22 +74,27 @@ def make(workspace: Workspace, evaluation: EvaluationSet, *, quick: bool) -> dic
         workspace.progress({"step": "baseline", "epoch": None})
         found = _fitted(evaluation, raw[index], labels[index], texts, classes)
         kept = json.loads(workspace.store.put(key, {"baseline.json": canonical(found)})["baseline.json"])
-    return cast(dict[str, Any], kept)
+    return kept
 
 
-def _fitted(
-    evaluation: EvaluationSet, x: NDArray[Any], y: NDArray[np.int64], texts: bool, classes: int
-) -> dict[str, Any]:
+def _fitted(evaluation: EvaluationSet, x: AnyArray, y: NDArray[np.int64], texts: bool, classes: int) -> Baseline:
     model = _texts(classes) if texts else _numbers()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # 200 rounds are what it gets
         model.fit(x, y)
     values = {
-        f"value_{split}": evaluation.value(split, _scores(model, evaluation.raw(split), classes))
+        split: evaluation.value(split, _scores(model, evaluation.raw(split), classes))
         for split in ("validation", "test")
     }
     kind = "TF-IDF of words and logistic regression" if texts else "logistic regression of the numbers as they are"
-    return {"kind": kind, "samples": len(x), **values, "size_bytes": _size(model), "p50_ms": _p50(model, x)}
+    return {
+        "kind": kind,
+        "samples": len(x),
+        "value_validation": values["validation"],
+        "value_test": values["test"],
+        "size_bytes": _size(model),
+        "p50_ms": _p50(model, x),
+    }
 
 
 def _texts(classes: int) -> Pipeline:
@@ -103,11 +108,11 @@ def _numbers() -> Pipeline:
     return make_pipeline(flat, StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
 
 
-def _flat(x: NDArray[Any]) -> NDArray[np.float64]:
+def _flat(x: AnyArray) -> NDArray[np.float64]:
     return x.reshape(len(x), -1).astype(np.float64)
 
 
-def _scores(model: Pipeline, x: NDArray[Any], classes: int) -> Scores:
+def _scores(model: Pipeline, x: AnyArray, classes: int) -> Scores:
     """(N, classes): logarithms of shares; classes that training did not show are never chosen."""
     found = np.full((len(x), classes), -LARGEST, np.float32)
     found[:, model[-1].classes_] = np.maximum(model.predict_log_proba(x), -LARGEST)
@@ -123,7 +128,7 @@ def _size(model: Pipeline) -> int:
     return 4 * int(numbers) + sum(len(word.encode()) + 1 for word in words)
 
 
-def _p50(model: Pipeline, x: NDArray[Any]) -> float:
+def _p50(model: Pipeline, x: AnyArray) -> float:
     """Milliseconds from one raw sample to its scores, in this process."""
     model.predict_log_proba(x[:1])
     taken = []
@@ -136,9 +141,9 @@ def _p50(model: Pipeline, x: NDArray[Any]) -> float:
     return float(np.median(taken)) / 1e6
 
 
-def better(document: Mapping[str, Any]) -> str | None:
+def better(document: Report) -> str | None:
     """The first line of a report whose student, or teacher, a plain model beats on test; None where it does not."""
-    found = document.get("details", {}).get("baseline")
+    found = (document.get("details") or {}).get("baseline")
     if not found:
         return None
     shipped = {

@@ -13,7 +13,7 @@ from edgekd.build.target_runtime import TargetRuntime
 from edgekd.compress import Clock
 from edgekd.learn.student import Student, evaluated
 from edgekd.lower.lower import to_onnx
-from edgekd.runtime import bench
+from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.runners import LocalRunner, Runner
 
 SECONDS = 0.2  # of running time for each student
@@ -58,7 +58,7 @@ def _timed(runtime: TargetRuntime, students: Sequence[Student], seconds: float, 
     target, backend = runtime.target, runtime.backend
     still = [s.with_module(evaluated(s.module)) for s in students]
     onnx = [to_onnx(s, opset=target.opset, metadata={}, asked=target.passes) for s in still]
-    job = bench.BenchJob(
+    job = BenchJob(
         target.backend,
         {str(i): backend.lower(data) for i, data in enumerate(onnx)},
         "0",

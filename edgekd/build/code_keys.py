@@ -77,7 +77,7 @@ class _Code:
     seen: bool = False
 
 
-def of_users(table: Any) -> dict[str, Any]:
+def of_users(table: object) -> dict[str, object]:
     """For every ``package.module:name`` inside a table: the hash of every source file that it brings, and of the files
     that it opened when it last ran.
 
@@ -88,7 +88,7 @@ def of_users(table: Any) -> dict[str, Any]:
     return {who: _known[who].hashes for who in found}
 
 
-def refresh(table: Any, root: Path | None = None) -> bool:
+def refresh(table: object, root: Path | None = None) -> bool:
     """Look at users' code again. What was edited since is imported anew, so that what is hashed runs.
 
     Args:
@@ -107,7 +107,7 @@ def refresh(table: Any, root: Path | None = None) -> bool:
     return all(_known[who].seen for who in owners(table))
 
 
-def keep_seen(table: Any, root: Path) -> None:
+def keep_seen(table: object, root: Path) -> None:
     """Write down which files users' code opened, after all of it ran, and which modules it brought besides.
 
     From now on both are in the keys; the code counts as ``refresh`` found it.
@@ -147,13 +147,13 @@ def _opened(who: str, modules: Mapping[str, Path]) -> dict[str, bool]:
     return files
 
 
-def owners(value: Any) -> list[str]:
+def owners(value: object) -> list[str]:
     """Every entry of users' code inside a table, whatever the key: a kind, a factory (with its arguments), a backend, a
     graph pass of a target, a name among the arguments."""
     return sorted(set(_owners(value)))
 
 
-def _owners(value: Any) -> Iterator[str]:
+def _owners(value: object) -> Iterator[str]:
     if isinstance(value, str) and _ENTRY.fullmatch(value):
         yield value
     elif isinstance(value, Mapping):

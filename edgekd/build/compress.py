@@ -14,6 +14,7 @@ from edgekd.build.fit import fit
 from edgekd.build.plan import CompressStep
 from edgekd.build.trained import Trained, stored
 from edgekd.build.workspace import Workspace
+from edgekd.learn.checkpoint import EpochRecord
 from edgekd.learn.student import Student
 
 
@@ -29,7 +30,7 @@ def compress(
     def make(scratch: Path) -> Trained:
         change = step.applied.change
         changed = structure.apply(step.applied, before, structure.context_of(workspace, step, change, teacher_outputs))
-        history = []
+        history: list[EpochRecord] = []
         if step.schedule is not None:
             begin_epoch = functools.partial(change.begin_epoch, changed)
             history = fit(

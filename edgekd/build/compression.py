@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -37,7 +36,7 @@ class Compression:
     losses: tuple[Table, ...]
     terms: tuple[Term, ...]
 
-    def training(self, defaults: Mapping[str, Any]) -> Schedule:
+    def training(self, defaults: Mapping[str, object]) -> Schedule:
         """The schedule of the fine-tuning, over what it has where the table says nothing.
 
         Raises:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import bootstrap
+from edgekd.base.arrays import AnyArray
 from edgekd.base.preprocess import Inputs
 from edgekd.learn.feed import Feed, some
 from edgekd.metrics import Evaluator, PerSample
@@ -75,7 +75,7 @@ class EvaluationSet:
             if not self.whole(split)
         ]
 
-    def of_rows(self, split: str, values: NDArray[Any]) -> NDArray[Any]:
+    def of_rows(self, split: str, values: AnyArray) -> AnyArray:
         """Of something with an entry for each sample of a split, those that are scored."""
         return values if self.whole(split) else values[self.rows[split]]
 
@@ -89,7 +89,7 @@ class EvaluationSet:
         """The teacher's logits, (N, C)."""
         return self.of_rows(split, self.said(split))
 
-    def raw(self, split: str) -> NDArray[Any]:
+    def raw(self, split: str) -> AnyArray:
         """Raw samples, (N, ...)."""
         return self.of_rows(split, self.feed.raw(split))
 
@@ -164,7 +164,7 @@ class EvaluationSet:
         return (time.perf_counter() - started) / max(len(timed), 1)
 
 
-def joined(outputs: Mapping[str, NDArray[Any]]) -> Scores:
+def joined(outputs: Mapping[str, AnyArray]) -> Scores:
     """The scores of several heads side by side, (N, C)."""
     return np.concatenate(list(outputs.values()), axis=1).astype(np.float32)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
@@ -47,7 +46,7 @@ class Half(nn.Module):
         super().__init__()
         self.module = module.half()
 
-    def forward(self, *inputs: torch.Tensor) -> Any:
+    def forward(self, *inputs: torch.Tensor) -> object:
         made = self.module(*(x.half() if x.is_floating_point() else x for x in inputs))
         return made.float() if isinstance(made, torch.Tensor) else tuple(part.float() for part in made)
 
@@ -93,7 +92,7 @@ def metadata(workspace: Workspace) -> dict[str, str]:
     }
 
 
-def _labels(workspace: Workspace) -> Any:
+def _labels(workspace: Workspace) -> object:
     """A list of class names, or one by head."""
     by_head = {name: list(workspace.classes[where]) for name, where in columns(workspace.heads).items()}
     return by_head if len(by_head) > 1 else list(workspace.classes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -12,6 +11,7 @@ from edgekd.build.ensemble import TeacherOutputs
 from edgekd.build.plan import CompressStep, DistilStep
 from edgekd.build.workspace import Workspace
 from edgekd.learn import train
+from edgekd.learn.checkpoint import EpochRecord
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Term
 from edgekd.learn.student import Student
@@ -28,7 +28,7 @@ def fit(
     live: nn.Module,
     scratch: Path,
     begin_epoch: Callable[[int, int], None] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[EpochRecord]:
     """Train in place; what was learned, epoch by epoch.
 
     Args:

@@ -23,7 +23,6 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from typing import Any
 
 CALLS = ("import_module", "__import__")
 
@@ -131,7 +130,7 @@ def at(files: Container[str]) -> list[str]:
     return sorted(name for name, file in found.items() if isinstance(file, str) and os.path.abspath(file) in files)
 
 
-def module_of(value: Any) -> str:
+def module_of(value: object) -> str:
     """The module that a class or a function was defined in, or ""."""
     return str(getattr(value, "__module__", None) or "")
 
@@ -152,7 +151,7 @@ def code(compiled: types.CodeType) -> str:
     return repr((compiled.co_code, compiled.co_names, compiled.co_varnames, _const(compiled.co_consts)))
 
 
-def _const(value: Any) -> Any:
+def _const(value: object) -> object:
     """A constant in a form that is the same in every process: sets are told in an order of their own."""
     if isinstance(value, types.CodeType):
         return code(value)
@@ -161,7 +160,7 @@ def _const(value: Any) -> Any:
     return [_const(inner) for inner in value] if isinstance(value, tuple) else repr(value)
 
 
-def _homes(value: Any) -> Iterator[str]:
+def _homes(value: object) -> Iterator[str]:
     if isinstance(value, types.ModuleType):
         yield value.__name__
     elif isinstance(value, Mapping | list | tuple | set) and not isinstance(value, str):

@@ -27,7 +27,7 @@ ALONE = 4  # samples that are asked one by one
 SHARE = 1e-3  # of the range of the scores; kernels of different batches differ by about 1e-6 of it
 FAR = 100.0  # times the values of a sample: the outlier
 
-Rows = dict[str, tuple[Any, Any]]
+Rows = dict[str, tuple[object, object]]
 
 
 def dependence(module: nn.Module, feed: Feed, where: str) -> str | None:
@@ -137,7 +137,7 @@ def _run(module: nn.Module, inputs: Inputs, where: str) -> tuple[torch.Tensor, R
 def _watched(module: nn.Module, seen: Rows) -> Iterator[None]:
     """Keep the first input and output of each module's last call, in the order in which they end."""
 
-    def keep(name: str) -> Any:
+    def keep(name: str) -> object:
         def hook(part: nn.Module, given: Any, gave: Any) -> None:
             seen.pop(name, None)
             seen[name] = (given[0] if given else None, gave)
@@ -166,7 +166,7 @@ def _first(module: nn.Module, alone: Rows, together: Rows, row: int) -> str:
     return "the network"
 
 
-def _same(together: Any, alone: Any, row: int) -> bool | None:
+def _same(together: object, alone: object, row: int) -> bool | None:
     """Whether a sample's part of a batch is what it is alone; None where that can't be told."""
     if not isinstance(together, torch.Tensor) or not isinstance(alone, torch.Tensor):
         return None

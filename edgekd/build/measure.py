@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,12 @@ from edgekd.decide import onnx_graph
 from edgekd.decide.choose import Contender
 from edgekd.decide.fallbacks import Profile
 from edgekd.document import cache as documents
+from edgekd.document.cache import Compared, OnAnother
 from edgekd.document.kernel import Kernel
+from edgekd.document.machine import Host
 from edgekd.runtime import backend as backends
 from edgekd.runtime import batches, bench, parity
+from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.runners import BuildRunner, LocalRunner
 from edgekd.spec.target import Numerics, Target
 
@@ -47,12 +50,12 @@ class MeasuredCandidate:
     pruned: bool
     files: dict[str, bytes]
     value_validation: float
-    parity: dict[str, Any]
+    parity: Compared
     samples_ns: list[int]
     sessions_p50_ms: list[float] = field(default_factory=list)
     value_ci95: list[float] = field(default_factory=list)
     drop_ci95: list[float] = field(default_factory=list)
-    also: dict[str, Any] = field(default_factory=dict)
+    also: dict[str, OnAnother] = field(default_factory=dict)
     kernels: list[Kernel] | None = None
     onnx: bytes = b""
 
@@ -78,7 +81,7 @@ class Measured:
 
     runtime: TargetRuntime
     candidates: dict[str, MeasuredCandidate]
-    host: dict[str, Any]
+    host: Host
     evaluation: EvaluationSet
     length: int | None = None
     preprocess_ms: float = 0.0
@@ -157,17 +160,32 @@ def run(
     if kept is None or kept["candidates"].keys() != files.keys():
         tolerances = {c.name: c.numerics.tolerance for c in candidates}
         made = canonical(_measure(runtime, files, evaluation, of_torch, tolerances, seconds, run_))
-        kept = json.loads(store.put(key, {"measured.json": made})["measured.json"])
-    found = cast(dict[str, Any], kept)
-    measured = {}
-    for c in candidates:
-        about = found["candidates"][c.name]
-        ran = about.pop("kernels", None)
-        kernels = None if ran is None else [Kernel.of(kernel) for kernel in ran]
-        more = {**about, "kernels": kernels, "onnx": onnx[c.name]}
-        measured[c.name] = MeasuredCandidate(c.name, c.numerics, c.pruned, files[c.name], **more)
-    evaluation = evaluation.within(found["seconds"])
-    return Measured(runtime, measured, found["host"], evaluation, found["length"], found["preprocess_ms"])
+        kept = cast(documents.Measured, json.loads(store.put(key, {"measured.json": made})["measured.json"]))
+    measured = {c.name: _read(c, files[c.name], kept["candidates"][c.name], onnx[c.name]) for c in candidates}
+    evaluation = evaluation.within(kept["seconds"])
+    return Measured(runtime, measured, kept["host"], evaluation, kept["length"], kept["preprocess_ms"])
+
+
+def _read(
+    candidate: PlannedCandidate, files: dict[str, bytes], row: documents.Candidate, onnx: bytes
+) -> MeasuredCandidate:
+    """A candidate with what is kept of its measurement."""
+    kernels = row.get("kernels")
+    return MeasuredCandidate(
+        candidate.name,
+        candidate.numerics,
+        candidate.pruned,
+        files,
+        value_validation=row["value_validation"],
+        parity=row["parity"],
+        samples_ns=row["samples_ns"],
+        sessions_p50_ms=row["sessions_p50_ms"],
+        value_ci95=row["value_ci95"],
+        drop_ci95=row["drop_ci95"],
+        also=row["also"],
+        kernels=None if kernels is None else [Kernel.of(kernel) for kernel in kernels],
+        onnx=onnx,
+    )
 
 
 def lower_all(runtime: TargetRuntime, onnx: Mapping[str, bytes]) -> dict[str, dict[str, bytes]]:
@@ -194,26 +212,17 @@ def _measure(
     tolerances: Mapping[str, float],
     seconds: float,
     run: BuildRunner,
-) -> dict[str, Any]:
+) -> documents.Measured:
     target, batch = runtime.target, runtime.target.shapes.batch
     sessions = {name: runtime.open(data) for name, data in files.items()}
     seconds_each = max(evaluation.seconds(session, "validation", batch) for session in sessions.values())
     evaluation = evaluation.within(seconds_each)
-    result: dict[str, Any] = {}
-    for name, session in sessions.items():
-        got = evaluation.scores(session, "validation", batch)
-        wanted = evaluation.of_rows("validation", of_torch[name])
-        result[name] = {
-            "value_validation": evaluation.value("validation", got),
-            **evaluation.intervals("validation", got),
-            "parity": _compared(session, evaluation, got, wanted, tolerances[name]),
-            "also": {
-                kind: _on_another(runtime, kind, files[name], evaluation, got, tolerances[name])
-                for kind in runtime.also
-            },
-        }
+    result = {
+        name: _scored(runtime, session, files[name], evaluation, of_torch[name], tolerances[name])
+        for name, session in sessions.items()
+    }
     x = timed_inputs(evaluation.first("validation", TIMED), batch)
-    job = bench.BenchJob(
+    job = BenchJob(
         target.backend,
         files,
         "fp32",
@@ -227,7 +236,7 @@ def _measure(
 
     def look() -> None:
         for name, ran in run.kernels(job, quick=quick).items():
-            result[name]["kernels"] = None if ran is None else [asdict(kernel) for kernel in ran]
+            result[name]["kernels"] = None if ran is None else [kernel.table for kernel in ran]
 
     timed = timing.in_sessions(run, job, None if quick else look)
     if quick:
@@ -237,14 +246,45 @@ def _measure(
     length = x[MASK].shape[1] if MASK in x else None
     one_by_one = min(TIMED, evaluation.length("validation"))
     preprocess_ms = timing.preparing_ms(lambda i: evaluation.inputs("validation", np.array([i])), one_by_one)
-    host_ = {**timed.result.host, "others": timed.result.others, "note": timed.note}
-    about = {"length": length, "preprocess_ms": preprocess_ms, "seconds": seconds_each}
-    return {"candidates": result, "host": host_, **about}
+    return {
+        "candidates": result,
+        "host": {
+            **timed.result.host,
+            "versions": {**timed.result.host["versions"]},
+            "others": timed.result.others,
+            "note": timed.note,
+        },
+        "length": length,
+        "preprocess_ms": preprocess_ms,
+        "seconds": seconds_each,
+    }
+
+
+def _scored(
+    runtime: TargetRuntime,
+    session: backends.Session,
+    files: Mapping[str, bytes],
+    evaluation: EvaluationSet,
+    of_torch: Scores,
+    tolerance: float,
+) -> documents.Candidate:
+    """A candidate before it is timed: its value on validation, and how far it is from the torch model."""
+    got = evaluation.scores(session, "validation", runtime.target.shapes.batch)
+    ends = evaluation.intervals("validation", got)
+    return {
+        "value_validation": evaluation.value("validation", got),
+        "value_ci95": ends["value_ci95"],
+        "drop_ci95": ends["drop_ci95"],
+        "parity": _compared(session, evaluation, got, evaluation.of_rows("validation", of_torch), tolerance),
+        "also": {kind: _on_another(runtime, kind, files, evaluation, got, tolerance) for kind in runtime.also},
+        "samples_ns": [],
+        "sessions_p50_ms": [],
+    }
 
 
 def _compared(
     session: backends.Session, evaluation: EvaluationSet, got: Scores, wanted: Scores, tolerance: float
-) -> dict[str, Any]:
+) -> Compared:
     """What a session said to validation against a reference, and what it says to the same samples in other batches."""
     found = parity.compare(got, wanted, heads=evaluation.evaluator.heads)
     return {
@@ -258,7 +298,7 @@ def _compared(
 
 def _in_batches(
     session: backends.Session, evaluation: EvaluationSet, alone: Scores, tolerance: float
-) -> dict[str, Any]:
+) -> dict[str, documents.Batch]:
     """The first validation samples in other batches than the shipped one, against what the file said in that.
 
     Returns:
@@ -266,7 +306,7 @@ def _in_batches(
     """
     count = min(max(BATCHES), len(alone))
     rows = np.resize(np.arange(count), max(BATCHES))  # a small split fills the largest batch again and again
-    found = {}
+    found: dict[str, documents.Batch] = {}
     for batch in BATCHES:
         said = batches.over(session, lambda index: evaluation.inputs("validation", index), rows, batch)
         told = parity.compare(joined(said), alone[rows], heads=evaluation.evaluator.heads)
@@ -285,7 +325,7 @@ def _on_another(
     evaluation: EvaluationSet,
     wanted: Scores,
     tolerance: float,
-) -> dict[str, Any]:
+) -> OnAnother:
     """The same file on another backend, over validation, against what the target's own runtime says."""
     other, batch = runtime.also[kind], runtime.target.shapes.batch
     session = other.open(files, batch=batch)
@@ -331,13 +371,14 @@ def _parity_gap(candidate: MeasuredCandidate) -> str | None:
     return None
 
 
-def gap(found: Mapping[str, Any], numerics: Numerics) -> str | None:
+def gap(found: Compared, numerics: Numerics) -> str | None:
     """How far answers are from those of a reference, in words that go on with whose they are."""
     limit = numerics.tolerance * max(found["score_range"], 1.0)
     for batch, told in {"": found, **found["batches"]}.items():
         place = f"in batches of {batch} " if batch else ""
-        if numerics.quantized and told["clearly_differs"] > CLEARLY:
-            return f"{place}{units.share(told['clearly_differs'])} of the answers differ clearly from"
+        share = told["clearly_differs"] or 0.0
+        if numerics.quantized and share > CLEARLY:
+            return f"{place}{units.share(share)} of the answers differ clearly from"
         distance = told["mean" if numerics.quantized else "max_abs_diff"]
         if distance is None or distance > limit:
             return f"{place}scores differ by {distance}, more than {limit:.2g}, from"

@@ -136,7 +136,7 @@ def _first_difference(one: nn.Module, other: nn.Module) -> str:
     return "something inside"
 
 
-def _hash_of(value: Any) -> str:
+def _hash_of(value: object) -> str:
     digest = hashlib.sha256()
     _Reader(digest).read(value)
     return digest.hexdigest()
@@ -147,14 +147,14 @@ class _Reader:
 
     def __init__(self, digest: hashlib._Hash, plain: bool = True) -> None:
         self.digest, self.plain = digest, plain
-        self.met: dict[int, tuple[int, Any]] = {}
+        self.met: dict[int, tuple[int, object]] = {}
         self.depth = 0  # of objects read as pickle sees them
         self.brought: dict[str, str] = {}
 
-    def say(self, *words: Any) -> None:
+    def say(self, *words: object) -> None:
         self.digest.update(repr(words).encode())
 
-    def read(self, value: Any) -> None:
+    def read(self, value: object) -> None:
         """Add a value of any kind."""
         if isinstance(value, PLAIN):
             return self.say(type(value).__name__, str(value)) if self.plain else None
@@ -195,7 +195,7 @@ class _Reader:
         else:
             self._object(value)
 
-    def _object(self, value: Any) -> None:
+    def _object(self, value: object) -> None:
         if isinstance(value, functools.partial):
             self.read([value.func, value.args, value.keywords])
         elif isinstance(value, types.MethodType):
@@ -220,7 +220,7 @@ class _Reader:
             self._class(type(value))
             self._instance(value)
 
-    def _instance(self, value: Any) -> None:
+    def _instance(self, value: object) -> None:
         """An object by how ``copy`` would make it again, where its class says that; else by what it holds."""
         if isinstance(value, RANDOM) and not self.plain:
             return  # its numbers
@@ -239,24 +239,24 @@ class _Reader:
                 f"{message}a network that differs in it alone is taken for this one", UserWarning, stacklevel=2
             )
 
-    def _made_of(self, value: Any) -> list[Any] | str | None:
+    def _made_of(self, value: object) -> list[object] | str | None:
         """A function, its arguments, the state and the items after it; or a global's name; None: it can't be said."""
         if self.depth >= DEEPEST:
             return None
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # "deprecated: pickling of ..."
-                made: list[Any] | str = plugins.call_user(functools.partial(_reduced, value), "network")
+                made: list[object] | str = plugins.call_user(functools.partial(_reduced, value), "network")
                 return made
         except FactoryError:
             return None
 
-    def _deeper(self, made: list[Any]) -> None:
+    def _deeper(self, made: list[object]) -> None:
         self.depth += 1
         self.read(made)
         self.depth -= 1
 
-    def _held(self, value: Any) -> bool:
+    def _held(self, value: object) -> bool:
         """Add an object's attributes, those in ``__slots__`` too; whether it has any."""
         held: dict[str, Any] = {}
         for cls in [cls for cls in type(value).__mro__ if "__slots__" in vars(cls)]:
@@ -272,7 +272,7 @@ class _Reader:
                 self.read(inner)
         return bool(held)
 
-    def _apart(self, value: Any) -> str:
+    def _apart(self, value: object) -> str:
         """The hash of one of a set, which has no order: what it brings is no other's to refer to."""
         reader = _Reader(hashlib.sha256(), self.plain)
         reader.met, reader.depth = dict(self.met), self.depth
@@ -322,7 +322,7 @@ def _says_how(cls: type) -> bool:
     return cls in copyreg.dispatch_table or any(getattr(cls, name) is not getattr(object, name) for name in names)
 
 
-def _reduced(value: Any) -> list[Any] | str:
+def _reduced(value: object) -> list[object] | str:
     reducer = copyreg.dispatch_table.get(type(value))
     made = reducer(value) if reducer else value.__reduce_ex__(2)
     return made if isinstance(made, str) else [*made[:3], *(list(items) for items in made[3:5] if items is not None)]

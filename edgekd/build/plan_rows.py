@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from edgekd.build import measure, rehearsal
 from edgekd.build import request as requests
 from edgekd.build.plan import DistilStep, MeasureStep, Step
 from edgekd.build.request import BuildRequest
 from edgekd.build.workspace import Workspace
+from edgekd.document.commands import Plan, PlanStep
 
 
-def describe(request: BuildRequest, workspace: Workspace, besides: Sequence[Step] = ()) -> dict[str, Any]:
+def describe(request: BuildRequest, workspace: Workspace, besides: Sequence[Step] = ()) -> Plan:
     """Every step of an order with its key, its cost, and whether it is in the cache; nothing is trained.
 
     Args:
         besides: steps beside the student, at its depth, which the plan does not hold.
     """
     request, plan = requests.identified(request, seen=True), workspace.plan
-    rehearsed = rehearsal.known(plan, request.store, workspace.runner.facts()["key"]) or {"seconds_per_sample": {}}
-    rows, tree = [], list(plan.walk())
+    rehearsed = rehearsal.known(plan, request.store, workspace.runner.facts()["key"])
+    rates, sentences = ({}, {}) if rehearsed is None else (rehearsed["seconds_per_sample"], rehearsed.get("taken", {}))
+    rows: list[PlanStep] = []
+    tree = list(plan.walk())
     place, depth = next((i, depth) for i, (depth, step) in enumerate(tree) if step.name == "student")
     tree[place:place] = [(depth, step) for step in besides]
     for depth, step in tree:
-        rate = rehearsed["seconds_per_sample"].get("student" if isinstance(step, DistilStep) else step.name)
-        rows.append(
-            {
-                "name": step.name,
-                "depth": depth,
-                "key": step.key,
-                "targets": list(step.targets),
-                "epochs": plan.epochs(step),
-                "samples": plan.samples,
-                "seconds": None if rate is None else rate * plan.cost(step),
-                "cached": is_cached(workspace, step),
-                **({"taken": said} if (said := rehearsed.get("taken", {}).get(step.name)) else {}),
-            }
-        )
+        rate = rates.get("student" if isinstance(step, DistilStep) else step.name)
+        row: PlanStep = {
+            "name": step.name,
+            "depth": depth,
+            "key": step.key,
+            "targets": list(step.targets),
+            "epochs": plan.epochs(step),
+            "samples": plan.samples,
+            "seconds": None if rate is None else rate * plan.cost(step),
+            "cached": is_cached(workspace, step),
+        }
+        if sentence := sentences.get(step.name):
+            row["taken"] = sentence
+        rows.append(row)
     return {
         "name": request.recipe.name,
         "targets": [t.name for t in request.targets],

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from edgekd.base import host
 from edgekd.base.errors import RecipeError
@@ -193,7 +193,7 @@ class _Planner:
         schedule = compression.training(self._fine_tuning(scheme))
         # How a runtime fuses additions concerns the file alone: the training is shared.
         rounding = scheme.model_dump(exclude={"residual", "tolerance"}) if scheme else None
-        wants: list[Any] = [rounding or multiple]
+        wants: list[object] = [rounding or multiple]
         if change.timed:  # its clock is the target's, and the code that times
             threads = int(target.options.get("threads", 1))
             wants += [step_keys.measured(target), host.measured_key(threads), code_keys.own("measure")]
@@ -212,7 +212,7 @@ class _Planner:
         )
         return self._add(step, target)
 
-    def _fine_tuning(self, scheme: Numerics | None) -> dict[str, Any]:
+    def _fine_tuning(self, scheme: Numerics | None) -> dict[str, object]:
         """What a compress table's training has where it says nothing: the student's, at a quarter of its rate."""
         student = self.recipe.student
         alike = {key: getattr(student, key) for key in ("batch_size", "optimizer", "weight_decay", "precision")}

@@ -7,8 +7,6 @@ target, and a training batch of each step, so that the plan can say what the bui
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,26 +23,27 @@ from edgekd.build.store import Store, canonical, sha256
 from edgekd.build.target_runtime import TargetRuntime
 from edgekd.build.workspace import Workspace
 from edgekd.document.cache import Rehearsed
+from edgekd.document.machine import Key
 from edgekd.learn import nets, train
 from edgekd.learn.objective import check_layers
 from edgekd.learn.student import Student, of_training
-from edgekd.runtime.bench import BenchJob
+from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.runners import BuildRunner
 
 RUNS, SECONDS = 30, 0.05  # of timing a shape, at least
 
 
-def key(plan: Plan, host: Mapping[str, Any]) -> str:
+def key(plan: Plan, host: Key) -> str:
     """The rehearsal's own key: it also depends on the machine, whose times it tells."""
     return sha256(canonical(["rehearsal", *sorted(step.key for step in plan.steps.values()), dict(host)]))
 
 
-def known(plan: Plan, store: Store, host: Mapping[str, Any]) -> dict[str, Any] | None:
+def known(plan: Plan, store: Store, host: Key) -> Rehearsed | None:
     """What an earlier rehearsal of this plan on this machine found: seconds a sample by step, latency by target."""
-    return cast("dict[str, Any] | None", document(store, key(plan, host), "rehearsal.json", Rehearsed))
+    return document(store, key(plan, host), "rehearsal.json", Rehearsed)
 
 
-def run(workspace: Workspace) -> dict[str, Any]:
+def run(workspace: Workspace) -> Rehearsed:
     """Rehearse, or find that it was done.
 
     Returns:
@@ -73,8 +72,14 @@ def run(workspace: Workspace) -> dict[str, Any]:
                 files[step.name] = exports.lowered(workspace, step, students[step.parent], {})
             took, count = _try(runtime, files[step.name], students["student"], workspace.runner)
             latency[runtime.name][candidate.name], size[runtime.name][candidate.name] = took, count
-    result = {"seconds_per_sample": cost, "latency_ms": latency, "size_bytes": size, "notes": workspace.found}
-    result["taken"] = {name: said for name, made in students.items() if (said := taken.sentence(made.lineage[-1]))}
+    sentences = {name: taken.sentence(made.lineage[-1]) for name, made in students.items()}
+    result: Rehearsed = {
+        "seconds_per_sample": cost,
+        "latency_ms": latency,
+        "size_bytes": size,
+        "notes": workspace.found,
+        "taken": {name: sentence for name, sentence in sentences.items() if sentence},
+    }
     workspace.store.put(key(plan, host), {"rehearsal.json": canonical(result)})
     return result
 

@@ -18,6 +18,7 @@ from edgekd.base.errors import EdgekdError, IntegrityError, OutputError, RecipeE
 from edgekd.base.notes import Progress
 from edgekd.build import code_keys, step_keys
 from edgekd.build.store import Store, canonical, sha256
+from edgekd.document.report import Report
 from edgekd.runtime import bundle
 from edgekd.runtime.replay import checked
 from edgekd.runtime.steady import steadily
@@ -28,7 +29,7 @@ from edgekd.spec.recipe import Recipe
 from edgekd.spec.target import Target
 
 
-def silent(event: dict[str, Any]) -> None:
+def silent(event: dict[str, object]) -> None:
     """Progress that nobody watches."""
 
 
@@ -51,7 +52,7 @@ class BuildRequest:
     recipe: Recipe
     file: str
     targets: tuple[Target, ...]
-    source: Any
+    source: object
     data: str
     out: Path
     store: Store
@@ -67,7 +68,7 @@ class BuildRequest:
 
 
 def make(
-    recipe: str | Mapping[str, Any] | None,
+    recipe: str | Mapping[str, object] | None,
     targets: Sequence[str] = (),
     settings: Sequence[str] = (),
     *,
@@ -141,7 +142,7 @@ def load_targets(recipe: Recipe, names: Sequence[str]) -> tuple[Target, ...]:
     return chosen
 
 
-def data_source(recipe: Recipe, quick: bool) -> Any:
+def data_source(recipe: Recipe, quick: bool) -> object:
     """The recipe's data source; with ``--quick`` and no path, made data of the same shape."""
     table = recipe.data.table
     if recipe.data.made is not None and "path" not in table:
@@ -199,12 +200,13 @@ def candidates_of(out: Path) -> Path:
     return out.with_name(out.name + ".candidates")
 
 
-def is_explained(report: Mapping[str, Any]) -> bool:
+def is_explained(report: Report) -> bool:
     """Whether a report says what each loss is worth."""
-    return bool(((report.get("details") or {}).get("learned") or {}).get("losses"))
+    learned = (report.get("details") or {}).get("learned")
+    return learned is not None and bool(learned.get("losses"))
 
 
-def standing(request: BuildRequest) -> Mapping[str, Any] | None:
+def standing(request: BuildRequest) -> Report | None:
     """The report of the bundle at ``out`` where it is the one that this request would make, else None.
 
     With ``keep_candidates`` the build runs again (from the cache), for their files; with ``explain`` where its report

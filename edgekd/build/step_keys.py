@@ -41,17 +41,17 @@ def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool =
     )
 
 
-def key(step: str, *parts: Any) -> str:
+def key(step: str, *parts: object) -> str:
     """The key of a step, of a kind that ``code_keys.STEPS`` names."""
     return digest(code_keys.own(step), code_keys.versions(step), code_keys.of_users(list(parts)), *parts)
 
 
-def digest(*parts: Any) -> str:
+def digest(*parts: object) -> str:
     """SHA-256 of plain data."""
     return sha256(canonical(plain(list(parts))))
 
 
-def tables(recipe: Recipe, targets: Sequence[Target]) -> list[Any]:
+def tables(recipe: Recipe, targets: Sequence[Target]) -> list[object]:
     """All that names users' code."""
     return [recipe.model_dump(exclude={"tune"}), [target.model_dump() for target in targets]]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgekd.base import units
+from edgekd.document.details import Taken
 
 Record = Mapping[str, Any]
 LISTED = 12  # groups in a sentence; the report has all of them
@@ -38,9 +39,17 @@ def notes(record: Record) -> list[str]:
     return [f"{kind} leaves {_listed(paths)} whole: {why}" for why, paths in by_reason.items()]
 
 
-def row(step: str, record: Record) -> dict[str, Any]:
+def row(step: str, record: Record) -> Taken:
     """What the report keeps of a step: ``asked``, ``taken``, ``unit``, ``groups`` and ``whole``, see ``told``."""
-    return {"step": step, **{key: record.get(key) for key in ("kind", "asked", "taken", "unit", "groups", "whole")}}
+    return {
+        "step": step,
+        "kind": record["kind"],
+        "asked": record.get("asked"),
+        "taken": record["taken"],
+        "unit": record["unit"],
+        "groups": record.get("groups"),
+        "whole": record.get("whole"),
+    }
 
 
 def _listed(paths: Sequence[str]) -> str:

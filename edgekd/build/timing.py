@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgekd.decide.choose import SESSIONS
-from edgekd.runtime.bench import BenchJob, BenchResult, Samples, ratio_ci, summary
+from edgekd.runtime.bench import BenchResult, Samples, ratio_ci, summary
+from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.runners import BuildRunner
 from edgekd.runtime.statistics import far_apart
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -26,6 +25,7 @@ from edgekd.build.plan import DistilStep, TeachStep, TrainedStep
 from edgekd.build.store import canonical
 from edgekd.build.workspace import Workspace
 from edgekd.learn import nets
+from edgekd.learn.checkpoint import EpochRecord
 from edgekd.learn.student import Student
 
 
@@ -34,7 +34,7 @@ class Trained:
     """The result of a trained step: ``history`` has an entry an epoch."""
 
     student: Student
-    history: list[dict[str, Any]]
+    history: list[EpochRecord]
     seconds: float
 
 

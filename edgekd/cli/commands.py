@@ -308,6 +308,18 @@ def init(path: Path, name: str) -> None:
 
 
 @cli.command()
+@click.argument("document", type=click.Choice(["report", "tune", "bench", "recipe", "target", "manifest"]))
+def schema(document: str) -> None:
+    """Print the JSON Schema of report.json, tune.json, bench --json, a manifest, a recipe or a target.
+
+    An editor that is given the recipe's completes and checks a recipe as it is written.
+    """
+    from edgekd.cli import schema as schemas
+
+    show(True, schemas.SCHEMAS[document](), str)
+
+
+@cli.command()
 @click.argument("bundle", type=options.file)
 @click.option("--out", type=options.file, help="The page to write [default: ./<bundle>.report.html].")
 def report(bundle: Path, out: Path | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +18,14 @@ from rich.text import Text
 from rich.tree import Tree
 
 from edgekd.base import disk, units
-from edgekd.base.notes import of_report
 from edgekd.base.printable import all_printable, printable
+from edgekd.document.bench import Comparison, DeviceResult, Latency, Variant
+from edgekd.document.candidate import Candidate
+from edgekd.document.commands import Check, Doctor, Inspection, Plan, TargetRow
+from edgekd.document.details import Baseline
+from edgekd.document.kernel import KernelTable
+from edgekd.document.report import Report, Stage, Target, notes_of
+from edgekd.document.tune import Tune
 
 if TYPE_CHECKING:
     from edgekd.report.text import MetricText
@@ -115,7 +121,7 @@ class ProgressBars:
             bars.update(task, note=note)
 
 
-def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> RenderableType:
+def build_table(report: Report, out: Path, *, cached: bool) -> RenderableType:
     """The table that a build ends with, and the next commands to type."""
     from edgekd.report.text import MetricText  # here: its package needs jinja2, which an app's machine has not
 
@@ -129,7 +135,7 @@ def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> Render
         if stage["name"] in ("teacher", "student"):
             values = _values(stage, metric)
             table.add_row(stage["name"], f"{stage['params']:,}", size(stage["size_bytes"]), *values, "", "", "", "")
-    plain = report.get("details", {}).get("baseline")
+    plain = (report.get("details") or {}).get("baseline")
     if plain:
         took = units.milliseconds(plain["p50_ms"])
         table.add_row("plain baseline", "", size(plain["size_bytes"]), *_values(plain, metric), took, "", "", "")
@@ -138,18 +144,19 @@ def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> Render
         table.add_row(Text(name, style="bold"))
         for candidate in target["candidates"]:
             table.add_row(*_candidate_row(candidate, target, metric))
-    lines: list[RenderableType] = [Text(plain["told"], style="yellow")] if plain and plain.get("told") else []
+    better = plain.get("told") if plain else None
+    lines: list[RenderableType] = [Text(better, style="yellow")] if better else []
     lines.append(table)
     for name, target in report["targets"].items():
         lines.append(f"{name}: {target['shipped'] or 'nothing'} ships: {target['reason']}")
         if tokens := target.get("timed_length"):
-            took = target.get("preprocess_ms")  # missing in a report of 0.1
-            adds = "" if took is None else f"; the tokenizer adds {units.milliseconds(took)} in Python"
+            preparing = target.get("preprocess_ms")  # missing in a report of 0.1
+            adds = "" if preparing is None else f"; the tokenizer adds {units.milliseconds(preparing)} in Python"
             lines.append(f"  p50 is of {tokens} tokens{adds}")
         if target["shipped"]:  # else the reason holds every verdict
             refused = (c for c in target["candidates"] if c.get("verdict") not in (None, "", "ships"))
             lines += [f"  not {c['name']}: {c['verdict']}" for c in refused]
-    lines += [Text(f"note: {note}", style="yellow") for note in of_report(report)]
+    lines += [Text(f"note: {note}", style="yellow") for note in notes_of(report)]
     if not report["shippable"]:
         lines.append(Text("--quick: one epoch on few samples; not shippable", style="yellow"))
     first = "nothing to do: this bundle stands already" if cached else "wrote the bundle"
@@ -161,12 +168,12 @@ def build_table(report: Mapping[str, Any], out: Path, *, cached: bool) -> Render
     return Group(*lines)
 
 
-def _values(row: Mapping[str, Any], metric: MetricText) -> tuple[str, str]:
+def _values(row: Stage | Baseline | Candidate, metric: MetricText) -> tuple[str, str]:
     """On validation and on test, as the report's page writes them."""
     return metric.value(row["value_validation"]), metric.value(row["value_test"])
 
 
-def _candidate_row(candidate: Mapping[str, Any], target: Mapping[str, Any], metric: MetricText) -> Sequence[str]:
+def _candidate_row(candidate: Candidate, target: Target, metric: MetricText) -> Sequence[str]:
     mark = SHIPS if candidate["name"] == target["shipped"] else INSIDE if not candidate.get("outside") else OUTSIDE
     latency, speedup = candidate["latency_ms"], candidate["speedup_vs_fp32"]
     return (
@@ -181,16 +188,17 @@ def _candidate_row(candidate: Mapping[str, Any], target: Mapping[str, Any], metr
     )
 
 
-def tune_table(found: Mapping[str, Any]) -> RenderableType:
+def tune_table(found: Tune) -> RenderableType:
     """The front that a search found, and the next commands to type."""
     counts = f"{len(found['trials'])} trials, {len(found['front'])} that nothing beats in all three"
     table = Table(title=f"{found['name']}: {counts}", title_justify="left", title_style="bold")
     for column in ("trial", "ships", found["metric"], "drop", "p50", "size", ""):
         table.add_column(column, justify="left" if column == "ships" else "right")
     trials = {trial["number"]: trial for trial in found["trials"]}
-    first = [number for number, trial in trials.items() if trial["as_is"] and trial["result"]]
+    results = {number: result for number, trial in trials.items() if (result := trial["result"]) is not None}
+    first = [number for number in results if trials[number]["as_is"]]
     for number in dict.fromkeys([*found["front"], *first]):
-        result = trials[number]["result"]
+        result = results[number]
         met = not result["missed"] and not result["gate"]
         mark = SHIPS if number == found["chosen"] else INSIDE if met else OUTSIDE
         name = f"{number} (the recipe as it is)" if trials[number]["as_is"] else str(number)
@@ -208,7 +216,7 @@ def tune_table(found: Mapping[str, Any]) -> RenderableType:
     return Group(*lines)
 
 
-def plan_tree(found: Mapping[str, Any]) -> RenderableType:
+def plan_tree(found: Plan) -> RenderableType:
     """The tree of steps: what is shared, what forks, what is cached, what it costs."""
     tree = Tree(Text(f"{found['name']}  ->  {', '.join(found['targets'])}", style="bold"))
     places: list[Tree] = [tree]
@@ -241,7 +249,7 @@ def size(count: int | None) -> str:
     return "" if count is None else units.size(count)
 
 
-def bench_table(devices: Sequence[Mapping[str, Any]]) -> RenderableType:
+def bench_table(devices: Sequence[DeviceResult]) -> RenderableType:
     """Latencies of a bundle's variants, by device."""
     several = len(devices) > 1
     where = "" if several else f" on {'this machine' if devices[0]['device'] == 'local' else devices[0]['device']}"
@@ -255,12 +263,12 @@ def bench_table(devices: Sequence[Mapping[str, Any]]) -> RenderableType:
         first = [found["device"]] if several else []
         for name, row in found["variants"].items():
             about = f"{found['device']}: {name}" if several else name
-            if "skipped" in row:
+            if "latency_ms" not in row:
                 notes.append(f"{about}: skipped: {row['skipped']}")
                 continue
             table.add_row(*first, name, *_measured_row(row))
-            if row.get("parts_ms"):
-                parts = ", ".join(f"{part} {units.milliseconds(ms)}" for part, ms in row["parts_ms"].items())
+            if measured_parts := row["parts_ms"]:
+                parts = ", ".join(f"{part} {units.milliseconds(ms)}" for part, ms in measured_parts.items())
                 notes.append(f"{about}: of a run: {parts}")
             if row["note"]:
                 notes.append(Text(f"{about}: not stable: {row['note']}", style="yellow"))
@@ -270,16 +278,19 @@ def bench_table(devices: Sequence[Mapping[str, Any]]) -> RenderableType:
     return Group(table, *notes, f"{inside}starting Python, loading the runtime, compiling and the first answer.")
 
 
-def _measured_row(row: Mapping[str, Any]) -> list[str]:
-    times = [units.milliseconds(row["latency_ms"][key]) for key in ("p50", "p90", "p99")]
-    cold = row["cold"]
-    start = units.milliseconds(sum(cold[key] for key in ("start_ms", "open_ms", "first_ms")))
+def _measured_row(row: Variant) -> list[str]:
+    times, cold = _times(row["latency_ms"]), row["cold"]
+    start = units.milliseconds(cold["start_ms"] + cold["open_ms"] + cold["first_ms"])
     sizes = [size(cold["peak_memory_bytes"]), size(row["size_bytes"])]
     rate = f"{row['throughput']:.0f}"
     return [row["runtime"], row["numerics"], str(row["batch"]), *times, rate, start, *sizes, str(row["samples"])]
 
 
-def _kernel_table(about: str, kernels: Sequence[Mapping[str, Any]]) -> Table:
+def _times(latency: Latency) -> list[str]:
+    return [units.milliseconds(latency["p50"]), units.milliseconds(latency["p90"]), units.milliseconds(latency["p99"])]
+
+
+def _kernel_table(about: str, kernels: Sequence[KernelTable]) -> Table:
     """What the runtime runs, the slowest first."""
     table = Table(title=f"{about}: what it runs, by the runtime's own profiler", title_justify="left")
     for column in ("kernel", "op", "computes in", "us"):
@@ -290,15 +301,14 @@ def _kernel_table(about: str, kernels: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def compare_table(found: Mapping[str, Any]) -> RenderableType:
+def compare_table(found: Comparison) -> RenderableType:
     """Two bundles in turns."""
     table = Table(title=f"A and B in turns on {found['device']}, {found['runtime']}", title_justify="left")
     for column in ("", "bundle", "variant", "numerics", "p50", "p90", "p99", "size"):
         table.add_column(column, justify="left" if column in ("", "bundle", "variant", "numerics") else "right")
-    for name in ("a", "b"):
-        row = found[name]
-        times = (units.milliseconds(row["latency_ms"][key]) for key in ("p50", "p90", "p99"))
-        table.add_row(name.upper(), row["bundle"], row["target"], row["numerics"], *times, size(row["size_bytes"]))
+    for name, row in (("A", found["a"]), ("B", found["b"])):
+        times = _times(row["latency_ms"])
+        table.add_row(name, row["bundle"], row["target"], row["numerics"], *times, size(row["size_bytes"]))
     low, high = found["ci95"]
     interval = f"95 % interval {low:.3f} to {high:.3f}; {found['samples']} runs"
     said = f"A takes {found['ratio']:.3f} times as long as B ({interval})"
@@ -306,7 +316,7 @@ def compare_table(found: Mapping[str, Any]) -> RenderableType:
     return Group(table, said, *notes)
 
 
-def checks_table(checks: Sequence[Mapping[str, Any]]) -> RenderableType:
+def checks_table(checks: Sequence[Check]) -> RenderableType:
     """What ``verify`` did."""
     return Group(
         *(
@@ -316,7 +326,7 @@ def checks_table(checks: Sequence[Mapping[str, Any]]) -> RenderableType:
     )
 
 
-def inspection_table(found: Mapping[str, Any]) -> RenderableType:
+def inspection_table(found: Inspection) -> RenderableType:
     """What is in a bundle or a model file."""
     lines: list[RenderableType] = [Text(str(found["path"]), style="bold")]
     lines += [f"{key}: {value}" for key, value in found["about"].items()]
@@ -325,12 +335,12 @@ def inspection_table(found: Mapping[str, Any]) -> RenderableType:
         for column in ("op", "count", "int8"):
             table.add_column(column, justify="left" if column == "op" else "right")
         for row in model["ops"]:
-            table.add_row(row["op"], *("" if row[key] is None else str(row[key]) for key in ("count", "quantized")))
+            table.add_row(row["op"], *("" if n is None else str(n) for n in (row["count"], row["quantized"])))
         lines.append(table)
     return Group(*lines)
 
 
-def targets_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+def targets_table(rows: Sequence[TargetRow]) -> RenderableType:
     """Each target, whether this machine can run it, and why not."""
     table = Table()
     for column in ("target", "backend", "candidates", "runs here", "what it is"):
@@ -341,7 +351,7 @@ def targets_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     return table
 
 
-def doctor(found: Mapping[str, Any]) -> RenderableType:
+def doctor(found: Doctor) -> RenderableType:
     """Host, runtimes, clashes."""
     facts = found["host"]
     lines: list[RenderableType] = [

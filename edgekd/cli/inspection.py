@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
-from edgekd.base import backend_facts, child, child_limits, host, target_files
+from edgekd.base import backend_facts, child, child_limits, host, reader, target_files
 from edgekd.base.disk import cache_root
-from edgekd.base.errors import EdgekdError, IntegrityError
+from edgekd.base.errors import EdgekdError
 from edgekd.build.store import Store
+from edgekd.document.commands import Cache, Doctor, Inspection, TargetRow
 from edgekd.runtime import availability
 
 
-def inspect(path: Path, max_memory_gb: float | None = None, max_seconds: float | None = None) -> dict[str, Any]:
+def inspect(path: Path, max_memory_gb: float | None = None, max_seconds: float | None = None) -> Inspection:
     """What is in a bundle, an ``.onnx`` or an OpenVINO ``.xml``: metadata, and per operator how many are quantized.
 
     Read in a child; its limits are those of ``edgekd.verify``.
     """
     allowed = child_limits.of(path, max_memory_gb, max_seconds)
-    found = child.ask("edgekd.runtime.inside", {"path": str(path)}, allowed, str(path))
-    if not isinstance(found, dict) or set(found) != {"path", "about", "models"}:
-        raise IntegrityError("the child that read it answered something else", where=str(path))
-    return found
+    answer = child.ask("edgekd.runtime.inside", {"path": str(path)}, allowed, str(path))
+    return reader.check(answer, Inspection, f"{path}: what the child answered that read it")
 
 
-def targets() -> list[dict[str, Any]]:
+def targets() -> list[TargetRow]:
     """Every built-in target, and whether this machine can run it."""
-    rows = []
+    rows: list[TargetRow] = []
     for name in target_files.names():
         table = target_files.read(target_files.folder() / f"{name}.toml")
         backend, options, also = table["backend"], table.get("options", {}), table.get("also", {})
@@ -50,7 +48,7 @@ def targets() -> list[dict[str, Any]]:
     return rows
 
 
-def doctor() -> dict[str, Any]:
+def doctor() -> Doctor:
     """Facts about this machine, what is wrong with it, and what is missing to build on it."""
     machine = host.facts()
     versions = machine["versions"]
@@ -66,7 +64,7 @@ def doctor() -> dict[str, Any]:
     return {"host": machine, "problems": problems, "missing": missing}
 
 
-def cache(root: Path | None, days: float | None) -> dict[str, Any]:
+def cache(root: Path | None, days: float | None) -> Cache:
     """The cache's place and size; with ``days`` pruned first."""
     store = Store(root or cache_root())
     freed = 0 if days is None else store.prune(days, time.time())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
 from edgekd.base.errors import ExportError
-from edgekd.learn.student import Student
+from edgekd.learn.student import Record, Student
 from edgekd.spec.recipe import Table
 from edgekd.spec.target import Numerics
 
@@ -78,7 +78,7 @@ class Pass(Protocol):
     @property
     def timed(self) -> bool: ...
 
-    def parts(self) -> Sequence[dict[str, Any]]:
+    def parts(self) -> Sequence[Record]:
         """The tables of the passes that this one is made of, trained one after the other; none: it is one."""
 
     def requires(self, student: Student, context: Context) -> None:
@@ -87,7 +87,7 @@ class Pass(Protocol):
     def apply(self, student: Student, context: Context) -> Student:
         """A new Student (the input is left as it was) whose last lineage record replays the change."""
 
-    def replay(self, student: Student, record: dict[str, Any]) -> Student:
+    def replay(self, student: Student, record: Record) -> Student:
         """The structure that ``apply`` gave, from its record; weights are loaded afterwards by the caller."""
 
     def begin_epoch(self, student: Student, epoch: int, epochs: int) -> None:

@@ -58,7 +58,7 @@ def correct_biases(module: QatModule, batches: Sequence[tuple[Tensor, ...]]) -> 
     return corrected
 
 
-def _computed(module: QatModule, node: Node, pairs: dict[Node, tuple[Any, Any]]) -> tuple[Any, Any]:
+def _computed(module: QatModule, node: Node, pairs: dict[Node, tuple[object, object]]) -> tuple[Any, Any]:
     """(float, rounded) values of a node, computed once where nothing was rounded yet."""
     if node.op == "call_module":
         exact, rounded = pairs[node.all_input_nodes[0]]
@@ -69,7 +69,7 @@ def _computed(module: QatModule, node: Node, pairs: dict[Node, tuple[Any, Any]])
     return value, _called(node, pairs, 1)
 
 
-def _called(node: Node, pairs: dict[Node, tuple[Any, Any]], side: int) -> Any:
+def _called(node: Node, pairs: dict[Node, tuple[object, object]], side: int) -> Any:
     if not callable(node.target):
         raise ExportError("no operator that can be run", where=f"int8_qat: {node.name}", found=node.op)
 

@@ -112,7 +112,7 @@ def _affine(graph: GraphModule, norm: Node) -> None:
     graph.graph.erase_node(norm)
 
 
-def attribute(graph: Any, node: Node) -> Any:
+def attribute(graph: object, node: Node) -> Any:
     """What a ``get_attr`` node reads."""
     value = graph
     for part in str(node.target).split("."):

@@ -40,7 +40,7 @@ def snap_biases(graph: GraphModule) -> None:
         bias.data = (torch.round(bias.double() / step) * step).to(bias.dtype)
 
 
-def _scale(graph: GraphModule, node: Any) -> Tensor | None:
+def _scale(graph: GraphModule, node: object) -> Tensor | None:
     """The scale of a dequantized tensor, or None for another."""
     if not isinstance(node, Node) or "dequantize" not in str(node.target):
         return None
@@ -48,10 +48,10 @@ def _scale(graph: GraphModule, node: Any) -> Tensor | None:
     return _tensor(graph, scale) if isinstance(scale, Node) else torch.tensor(float(scale))
 
 
-def _tensor(graph: GraphModule, node: Any) -> Tensor | None:
+def _tensor(graph: GraphModule, node: object) -> Tensor | None:
     if not isinstance(node, Node) or node.op != "get_attr":
         return None
-    found: Any = graph
+    found: object = graph
     for part in str(node.target).split("."):
         found = getattr(found, part)
     return found if isinstance(found, nn.Parameter | Tensor) else None

@@ -59,7 +59,7 @@ class Rounding(FakeQuantizeBase):
         quant_min: int,
         quant_max: int,
         qscheme: torch.qscheme,
-        **_: Any,
+        **_: object,
     ) -> None:
         super().__init__()
         self.ranges, self.percent, self.learned, self.constant, self.middle = ranges, percent, learned, constant, middle

@@ -94,7 +94,7 @@ class QatModule(nn.Module):
         for fake in self._fakes():
             fake.enable_fake_quant(some is None or id(fake) in some)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> QatModule:
+    def _apply(self, fn: object, recurse: bool = True) -> QatModule:
         """Where a module moves, its graph makes its tensors too: an export writes down the device it was made on."""
         super()._apply(fn, recurse)
         place = next((tensor.device for tensor in (*self.parameters(), *self.buffers())), None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from edgekd.learn.student import Record
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def told(
     kept: Mapping[str, float],
     wanted: Mapping[str, float],
     whole: Mapping[str, str],
-) -> dict[str, Any]:
+) -> Record:
     """What a pass's record says of how much it took, for log and report.
 
     Args:

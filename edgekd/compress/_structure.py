@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
 from edgekd.learn import nets
-from edgekd.learn.student import Student, evaluated, joined
+from edgekd.learn.student import Record, Student, evaluated, joined
 from edgekd.spec.target import Numerics
 
 SAMPLES = 256  # of calibration
@@ -28,7 +28,7 @@ class Structural:
         """It asks no clock."""
         return False
 
-    def parts(self) -> tuple[dict[str, Any], ...]:
+    def parts(self) -> tuple[Record, ...]:
         """One step."""
         return ()
 

@@ -1,6 +1,6 @@
 """Structured pruning: whole channels go, so every runtime gets faster without knowing of it.
 
-Which channels go together: see ``groups``; what each is worth: ``_importance``. The accuracy comes back by
+Which channels go together: see ``_channels``; what each is worth: ``_importance``. The accuracy comes back by
 distillation afterwards.
 """
 
@@ -22,7 +22,7 @@ from edgekd.compress._channels.pruning import Group
 from edgekd.compress._importance import Criterion
 from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
-from edgekd.learn.student import Student
+from edgekd.learn.student import Record, Student
 
 GRID = 96  # shares of the channels that are tried where a latency is wanted
 
@@ -80,7 +80,7 @@ class ChannelPrune(Structural):
         """Whether the target's clock decides."""
         return self.latency is not None
 
-    def parts(self) -> tuple[dict[str, Any], ...]:
+    def parts(self) -> tuple[Record, ...]:
         """The steps: the shares that stay after each are powers of the whole one."""
         if self.steps == 1 or self.step:
             return ()
@@ -142,10 +142,10 @@ class ChannelPrune(Structural):
             hint="a larger ratio, or a smaller multiple or keep",
         )
 
-    def _first(self, student: Student, groups: Sequence[Group]) -> dict[str, Any]:
+    def _first(self, student: Student, groups: Sequence[Group]) -> Record:
         """How wide the network was before the first of the steps, and which share of its latency is left."""
         last = student.lineage[-1] if student.lineage and self.step > 1 else {}
-        found: dict[str, Any] = last.get("first", {"widths": {g.path: g.size for g in groups}, "share": 1.0})
+        found: dict[str, object] = last.get("first", {"widths": {g.path: g.size for g in groups}, "share": 1.0})
         times = last.get("latency_ms")
         return {**found, "share": found["share"] * times["pruned"] / times["dense"]} if times else found
 
@@ -170,7 +170,7 @@ class ChannelPrune(Structural):
         multiple: int,
         first: Mapping[str, Any],
         latency: float,
-    ) -> tuple[dict[str, int], dict[str, Any]]:
+    ) -> tuple[dict[str, int], Record]:
         """Widths that are as fast as wanted, and what was measured: milliseconds before, after, and of each group."""
         clock = clock_of(context, "channel_prune.latency")
         whole, share = {g.path: g.size for g in groups}, latency / first["share"]
@@ -182,7 +182,7 @@ class ChannelPrune(Structural):
                 pruning.cut(student, {g.path: g.least(stay.get(g.path, g.size)) for g in groups})[0]
             )
 
-        about: dict[str, Any] = {}
+        about: dict[str, object] = {}
         if self.scope == "latency":
             allowed = {
                 g.path: sorted({*range(g.fewest(self.keep, step), g.size, step), g.size})
@@ -198,7 +198,7 @@ class ChannelPrune(Structural):
         stay, dense, pruned = _latency.fit(student, states, share, clock, cut, "channel_prune.latency")
         return stay, {"latency_ms": {"dense": dense, "pruned": pruned}, **about}
 
-    def replay(self, student: Student, record: dict[str, Any]) -> Student:
+    def replay(self, student: Student, record: Record) -> Student:
         """The same structure from the plan; the weights are the caller's to load."""
         return student.with_module(pruning.follow(student, record["plan"]), record)
 

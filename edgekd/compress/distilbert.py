@@ -13,7 +13,7 @@ from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._structure import Structural, check_kept, kept
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import Student
+from edgekd.learn.student import Record, Student
 from edgekd.learn.teacher import PickedOutput, bare
 
 with quiet():
@@ -72,7 +72,7 @@ class Distilbert(Structural):
         _copy(_bert(student), bare(made.module), stay)
         return made
 
-    def replay(self, student: Student, record: dict[str, Any]) -> Student:
+    def replay(self, student: Student, record: Record) -> Student:
         """The same DistilBERT, its weights the caller's to load."""
         with torch.random.fork_rng(devices=[]):
             made = DistilBertForSequenceClassification(_config(_bert(student).config, len(record["keep"])))
@@ -92,7 +92,7 @@ def _bert(student: Student) -> Any:
 
 
 def _config(bert: Any, layers: int) -> Any:
-    keys: dict[str, Any] = {
+    keys: Record = {
         "vocab_size": bert.vocab_size,
         "max_position_embeddings": bert.max_position_embeddings,
         "n_layers": layers,

@@ -19,7 +19,7 @@ from edgekd.compress._importance import distillation
 from edgekd.compress._rounding import told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.learn import nets, taps
-from edgekd.learn.student import Student, evaluated, joined
+from edgekd.learn.student import Record, Student, evaluated, joined
 from edgekd.learn.teacher import bare
 
 STACKS = (nn.Sequential, nn.ModuleList)
@@ -78,7 +78,7 @@ class DropBlocks(Structural):
         """The shallower student; its record holds the blocks that are gone, and what was measured."""
         found = blocks(student)
         lost = _losses(student, context, found)
-        record: dict[str, Any] = {"kind": "drop_blocks", "lost": lost}
+        record: dict[str, object] = {"kind": "drop_blocks", "lost": lost}
         if self.latency is None:
             count = self.count or max(1, math.ceil(len(found) * (self.ratio or 0.5) - 0.5))  # to the nearest
             gone = _in_turn(student, sorted(found, key=lost.__getitem__))[:count]
@@ -91,7 +91,7 @@ class DropBlocks(Structural):
             record["asked"] = self.ratio or 0.5
         return self.replay(student, {**record, "blocks": sorted(gone, key=found.index)})
 
-    def replay(self, student: Student, record: dict[str, Any]) -> Student:
+    def replay(self, student: Student, record: Record) -> Student:
         """The same blocks gone, the others with the weights that they have."""
         return student.with_module(_without(student, record["blocks"]).module, record)
 
@@ -104,7 +104,7 @@ def blocks(student: Student) -> list[str]:
     network = bare(taps.network(module := _still(student)))
     same: set[nn.Module] = set()
 
-    def look(part: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+    def look(part: nn.Module, args: tuple[object, ...], out: object) -> None:
         given, made = (args or (None,))[0], _tensor(out)
         if isinstance(given, Tensor) and made is not None and given.shape == made.shape and given.dtype == made.dtype:
             same.add(part)
@@ -148,12 +148,12 @@ def _still(student: Student) -> nn.Module:
     return evaluated(nets.twin(student.module)).requires_grad_(False)
 
 
-def _tensor(out: Any) -> Tensor | None:
+def _tensor(out: object) -> Tensor | None:
     found = out[0] if isinstance(out, tuple) and out else out
     return found if isinstance(found, Tensor) else None
 
 
-def _skip(block: nn.Module, args: tuple[Any, ...], out: Any) -> Any:
+def _skip(block: nn.Module, args: tuple[object, ...], out: object) -> Any:
     """What a block that is not there would give: what it is given."""
     return (args[0], *out[1:]) if isinstance(out, tuple) else args[0]
 
@@ -179,9 +179,7 @@ def _losses(student: Student, context: Context, found: Sequence[str]) -> dict[st
     return {path: value / max(samples, 1) for path, value in sums.items()}
 
 
-def _in_time(
-    student: Student, context: Context, lost: Mapping[str, float], share: float
-) -> tuple[list[str], dict[str, Any]]:
+def _in_time(student: Student, context: Context, lost: Mapping[str, float], share: float) -> tuple[list[str], Record]:
     """The blocks that go so that the network is as fast as wanted, and what was measured."""
     clock = clock_of(context, "drop_blocks.latency")
 

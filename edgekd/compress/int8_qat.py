@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
@@ -25,7 +25,7 @@ from edgekd.compress._sensitivity import most_sensitive, sensitivity
 from edgekd.compress._specs import Ranging
 from edgekd.compress._structure import SAMPLES
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import Student, evaluated, joined
+from edgekd.learn.student import Record, Student, evaluated, joined
 from edgekd.spec.target import Numerics
 
 with quiet():
@@ -91,7 +91,7 @@ class Int8Qat:
     def _ranging(self) -> Ranging:
         return Ranging(self.ranges, self.percentile, self.step_sizes)
 
-    def parts(self) -> tuple[dict[str, Any], ...]:
+    def parts(self) -> tuple[Record, ...]:
         """One step."""
         return ()
 
@@ -123,7 +123,7 @@ class Int8Qat:
         heads = [int(spec.shape[1] or 1) for spec in student.outputs]
         return prepared, sensitivity(prepared, context.calibration, heads, context.teacher)
 
-    def replay(self, student: Student, record: dict[str, Any]) -> Student:
+    def replay(self, student: Student, record: Record) -> Student:
         """The same graph from the float student; the weights and ranges are the caller's to load."""
         numerics = Numerics.model_validate(record["numerics"])
         prepared = prepare(student, numerics, self._ranging, record["float_layers"], self.freeze_bn_after == 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
@@ -12,7 +11,7 @@ from edgekd.compress._base import Context
 from edgekd.compress._rounding import told
 from edgekd.compress._structure import Structural, check_kept, kept
 from edgekd.learn import nets, taps
-from edgekd.learn.student import Student
+from edgekd.learn.student import Record, Student
 from edgekd.learn.teacher import bare
 
 
@@ -45,7 +44,7 @@ class KeepLayers(Structural):
         asked = {} if self.keep else {"asked": round(1 - 1 / self.every, 4)}
         return self.replay(student, {"kind": "keep_layers", "keep": list(stay), **asked, **said})
 
-    def replay(self, student: Student, record: dict[str, Any]) -> Student:
+    def replay(self, student: Student, record: Record) -> Student:
         """The same layers again, with the weights that they have."""
         module = nets.twin(student.module)
         stack = self._stack(module)

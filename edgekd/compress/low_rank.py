@@ -23,7 +23,7 @@ from edgekd.compress._base import Context
 from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.learn import nets, taps
-from edgekd.learn.student import Student, evaluated
+from edgekd.learn.student import Record, Student, evaluated
 from edgekd.learn.teacher import bare
 
 RIDGE = 1e-4  # of the inputs' mean square: pulls towards the old weights where the samples don't say
@@ -95,7 +95,7 @@ class LowRank(Structural):
         made.module.load_state_dict(module.state_dict())
         return made
 
-    def replay(self, student: Student, record: dict[str, Any]) -> Student:
+    def replay(self, student: Student, record: Record) -> Student:
         """The same factors, their weights the caller's to load."""
         return student.with_module(_factorised(student, record["ranks"]), record)
 
@@ -153,7 +153,7 @@ def _bias(layer: nn.Module) -> Tensor | None:
     return layer.bias if isinstance(layer.bias, Tensor) else None
 
 
-def _nothing(layer: nn.Module, args: Any) -> None:
+def _nothing(layer: nn.Module, args: object) -> None:
     return None
 
 
@@ -309,7 +309,7 @@ def _pair(layer: nn.Linear | nn.Conv2d, rank: int) -> Factors:
         first = nn.Linear(layer.in_features, rank, bias=False)
         return Factors(first, nn.Linear(rank, layer.out_features, bias=layer.bias is not None))
     kernel, stride, padding, dilation = layer.kernel_size, layer.stride, layer.padding, layer.dilation
-    size: Any = kernel
+    size: object = kernel
     made = Factors(
         nn.Conv2d(layer.in_channels, rank, size, stride, padding, dilation, bias=False),  # type: ignore[arg-type]
         nn.Conv2d(rank, layer.out_channels, 1, bias=layer.bias is not None),

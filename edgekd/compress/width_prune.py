@@ -16,7 +16,7 @@ from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.learn import nets, taps
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import Student
+from edgekd.learn.student import Record, Student
 from edgekd.learn.teacher import bare
 
 with quiet():
@@ -109,7 +109,7 @@ class WidthPrune(Structural):
             heads, units = [own for own, _ in found], [own for _, own in found]
         else:
             heads, units = _first_order(student, context, self.criterion, layers)
-        record: dict[str, Any] = {
+        record: Record = {
             "kind": "width_prune",
             "heads": _stay(heads, self.heads, self.scope, 1),
             "feed_forward": _stay(units, self.feed_forward, self.scope, context.channel_multiple),
@@ -123,7 +123,7 @@ class WidthPrune(Structural):
                     wanted[path] = round(len(own) * (1 - share), 2)
         return self.replay(student, {**record, **told("heads and units", before, kept, wanted, {})})
 
-    def replay(self, student: Student, record: dict[str, Any]) -> Student:
+    def replay(self, student: Student, record: Record) -> Student:
         """The same heads and units again, with the weights that they have."""
         module = nets.twin(student.module)
         layers = _layers(module)

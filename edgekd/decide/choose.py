@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from edgekd.base import units
 from edgekd.decide.budget import SAME, by_wish, unmet
+from edgekd.document import report as documents
 from edgekd.spec.recipe import Budget
 
 TIE = 1.05
@@ -136,10 +136,10 @@ def _missed(contender: Contender, budget: Budget, teacher_value: float) -> list[
 
 def budget_record(
     contender: Contender, budget: Budget, teacher_value: float, drop_ci95: Sequence[float]
-) -> dict[str, Any]:
+) -> documents.Budget:
     """The report's ``budget``: wanted, got, met."""
     return {
-        "wanted": budget.model_dump(mode="json"),
+        "wanted": wanted(budget),
         "got": {
             "drop": teacher_value - contender.value,
             "drop_ci95": list(drop_ci95),
@@ -147,6 +147,17 @@ def budget_record(
             "size_kb": contender.size_bytes / 1000,
         },
         "met": not shortfalls(contender, budget, teacher_value),
+    }
+
+
+def wanted(budget: Budget) -> documents.Wanted:
+    """A budget as documents have it."""
+    return {
+        "max_drop": budget.max_drop,
+        "max_latency_ms": budget.max_latency_ms,
+        "max_size_kb": budget.max_size_kb,
+        "max_size_share": budget.max_size_share,
+        "prefer": budget.prefer,
     }
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from edgekd.base import units
 from edgekd.decide.onnx_graph import Graph, Layer, Node
+from edgekd.document.candidate import Kernels
 from edgekd.document.kernel import Kernel
 from edgekd.spec.target import Numerics
 
@@ -314,7 +314,7 @@ def reasons(profile: Profile, other: Profile, how: Collection[str]) -> str:
     return f"{untold}the file has {ops or 'no layers with weights'}"
 
 
-def record(profile: Profile) -> dict[str, Any] | None:
+def record(profile: Profile) -> Kernels | None:
     """The report's ``kernels``: what ran, in numbers; None where the runtime does not tell."""
     if profile.kernels is None:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Answer(NamedTuple):
@@ -28,6 +28,6 @@ class Sample:
 
     number: int
     distance: float
-    raw: Any
+    raw: object
     answers: tuple[Answer, ...]
     shares: bool = True

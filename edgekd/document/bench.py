@@ -1,33 +1,31 @@
-"""What a process leaves that measured (``result.json``, ``cold.json``), and what is kept of a device's results."""
+"""``edgekd bench --json``, and what a process leaves that measured: ``result.json``, ``cold.json``."""
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict, final
 
+from edgekd.document.kernel import KernelTable
 from edgekd.document.machine import Machine
-from edgekd.document.rules import Count, Nanoseconds, NotNegative, Number, Positive, Some, closed
+from edgekd.document.rules import Count, Interval, Length, Nanoseconds, NotNegative, Number, Positive, Some
 
 
 class Conditions(TypedDict):
-    """``conditions.Conditions``."""
+    """What went on meanwhile; null where the system does not tell.
+
+    Attributes:
+        others: CPUs that other processes used on average.
+        stolen: share of the machine's time that its hypervisor gave to others, 0..1.
+        celsius: the hottest sensor before and after; ``megahertz``: the first CPU's clock, likewise.
+        joules: what the CPU packages used, whoever used it.
+        seconds: how long all this was watched.
+    """
 
     others: NotNegative | None
     stolen: Number | None
-    celsius: tuple[Number, Number] | None
-    megahertz: tuple[NotNegative, NotNegative] | None
+    celsius: Interval | None
+    megahertz: Annotated[list[NotNegative], Length(2)] | None
     joules: NotNegative | None
     seconds: NotNegative
-
-
-@closed
-class Kernel(TypedDict):
-    """``document.kernel.Kernel`` in JSON."""
-
-    name: str
-    op: str
-    precision: str
-    microseconds: NotNegative | None
-    layers: list[str]
 
 
 class Result(TypedDict):
@@ -39,7 +37,7 @@ class Result(TypedDict):
     conditions: Conditions
     note: str | None
     rate: Positive | None
-    kernels: list[Kernel] | None
+    kernels: list[KernelTable] | None
     parts: dict[str, NotNegative] | None
 
 
@@ -67,10 +65,17 @@ class Latency(TypedDict):
     max: Positive
 
 
-class Row(TypedDict):
-    """One variant in a result of ``runtime.local.bench``."""
+class Variant(TypedDict):
+    """A variant that was measured.
 
-    host: Machine
+    Attributes:
+        batch: samples at once.
+        streams: runs at once, for ``throughput``, which is in samples a second; the latencies are of one.
+        bounds_ms: confident upper bounds of ``p90`` and ``p99``; null where the samples are too few.
+        parts_ms: medians of the parts of a run, where the session tells them apart.
+        stable: whether nothing is doubted; ``note`` says what is.
+    """
+
     numerics: str
     runtime: str
     batch: Count
@@ -86,13 +91,63 @@ class Row(TypedDict):
     stable: bool
     note: str | None
     conditions: Conditions
-    kernels: NotRequired[list[Kernel]]
+    kernels: NotRequired[list[KernelTable]]
 
 
+class Row(Variant):
+    """The same as it is kept of a device's results, with the machine."""
+
+    host: Machine
+
+
+@final
 class Skipped(TypedDict):
-    """A variant that a device can't run."""
+    """A variant that a device can't run, and why."""
 
     skipped: str
 
 
 Kept = dict[str, Skipped | Row]  # by variant
+
+
+class DeviceResult(TypedDict):
+    """What ``edgekd bench --json`` prints of one device, by variant; ``host`` is null where all are skipped."""
+
+    bundle: str
+    device: str
+    host: Machine | None
+    variants: dict[str, Skipped | Variant]
+
+
+class DeviceResults(TypedDict):
+    """Of several devices."""
+
+    devices: list[DeviceResult]
+
+
+class Compared(TypedDict):
+    """One of two bundles that were timed in turns."""
+
+    bundle: str
+    target: str
+    numerics: str
+    latency_ms: Latency
+    size_bytes: Count
+
+
+class Comparison(TypedDict):
+    """What ``edgekd bench --compare`` prints: ``ratio`` is the p50 of a over that of b."""
+
+    device: str
+    host: Machine
+    runtime: str
+    a: Compared
+    b: Compared
+    ratio: Positive
+    ci95: Interval
+    samples: Count
+    stable: bool
+    note: str | None
+
+
+Bench = DeviceResult | DeviceResults | Comparison

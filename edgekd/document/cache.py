@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, NotRequired, TypedDict
 
-from edgekd.document.bench import Kernel
+from edgekd.document.details import Epoch
+from edgekd.document.kernel import KernelTable
 from edgekd.document.machine import Host
-from edgekd.document.report import Epoch
 from edgekd.document.rules import Bytes, Count, Nanoseconds, NotNegative, Number, Positive, Some, closed
 
 
@@ -14,7 +14,7 @@ class Batch(TypedDict):
     """What a file says in another batch."""
 
     max_abs_diff: NotNegative | None
-    mean: Number
+    mean: Number | None
     clearly_differs: NotNegative | None
 
 
@@ -25,7 +25,7 @@ class Compared(TypedDict):
     max_abs_diff: NotNegative | None
     samples: Count
     score_range: NotNegative
-    mean: Number
+    mean: Number | None
     clearly_differs: NotNegative | None
     batches: dict[str, Batch]
 
@@ -46,7 +46,7 @@ class Candidate(TypedDict):
     drop_ci95: list[Number]
     parity: Compared
     also: dict[str, OnAnother]
-    kernels: NotRequired[list[Kernel] | None]
+    kernels: NotRequired[list[KernelTable] | None]
     samples_ns: Annotated[list[Nanoseconds], Some()]
     sessions_p50_ms: list[Positive]
 

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
+
+from edgekd.document.rules import NotNegative, closed
+
+
+@closed
+class KernelTable(TypedDict):
+    """``Kernel`` in JSON."""
+
+    name: str
+    op: str
+    precision: str
+    microseconds: NotNegative | None
+    layers: list[str]
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,17 @@ class Kernel:
     layers: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, table: Mapping[str, Any]) -> Kernel:
-        """From what ``asdict`` gave and JSON, which knows no tuples, brought back."""
-        return cls(**{**table, "layers": tuple(table["layers"])})
+    def of(cls, table: KernelTable) -> Kernel:
+        """From what ``table`` gave."""
+        return cls(table["name"], table["op"], table["precision"], table["microseconds"], tuple(table["layers"]))
+
+    @property
+    def table(self) -> KernelTable:
+        """As JSON has it, which knows no tuples."""
+        return {
+            "name": self.name,
+            "op": self.op,
+            "precision": self.precision,
+            "microseconds": self.microseconds,
+            "layers": list(self.layers),
+        }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 LISTS = ("losses", "compress")  # keys of a recipe whose entries a point may leave out
 
@@ -14,7 +13,7 @@ def is_entry(key: str) -> bool:
     return name in LISTS and number.isdecimal()
 
 
-def acting(point: Mapping[str, Any]) -> dict[str, Any]:
+def acting(point: Mapping[str, object]) -> dict[str, object]:
     """A point without the keys of tables that it leaves out."""
     gone = tuple(f"{key}." for key, value in point.items() if value is False and is_entry(key))
     return {key: value for key, value in point.items() if not key.startswith(gone)}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal, NotRequired, TypedDict
 
+from edgekd.document.candidate import Candidate
+from edgekd.document.details import ByClass, Details
 from edgekd.document.machine import Host
 from edgekd.document.rules import Bytes, Count, Keys, NotNegative, Number, Positive, Share, Some
 
-Interval = tuple[Number, Number]
-
 
 class Stage(TypedDict):
-    """A trained step."""
+    """A trained step: ``teacher``, ``student`` or a compression pass; ``target`` is null where all targets share it."""
 
     name: str
     target: str | None
@@ -23,54 +23,8 @@ class Stage(TypedDict):
     seconds: NotNegative
 
 
-class Latency(TypedDict):
-    """Milliseconds of one run."""
-
-    p50: Positive
-    p90: Positive
-    p99: Positive
-    mean: Positive
-    min: NotNegative
-    max: Positive
-
-
-class Speedup(TypedDict):
-    """Times as fast as dense fp32."""
-
-    p50: Positive
-    ci95: Interval
-
-
-class Kernels(TypedDict):
-    """What a runtime ran of a candidate."""
-
-    microseconds: dict[str, NotNegative]
-
-
-class Candidate(TypedDict):
-    """A file that was measured on a target."""
-
-    name: str
-    numerics: str
-    pruned: bool
-    size_bytes: Bytes
-    value_validation: Number
-    value_test: Number
-    latency_ms: Latency
-    throughput: Positive
-    samples: Count
-    speedup_vs_fp32: Speedup
-    verdict: NotRequired[str]
-    outside: NotRequired[bool]
-    kernels: NotRequired[Kernels | None]
-    scored: NotRequired[dict[str, Count]]
-    sessions_p50_ms: NotRequired[list[Positive]]
-    value_ci95: NotRequired[list[Number]]
-    drop_ci95: NotRequired[list[Number]]
-
-
 class Parity(TypedDict):
-    """A file against the network that it came from."""
+    """The shipped file on its runtime against the network it was exported from; null: no classes, no finite answer."""
 
     argmax_agreement: Share | None
     max_abs_diff: NotNegative | None
@@ -78,7 +32,7 @@ class Parity(TypedDict):
 
 
 class Wanted(TypedDict):
-    """A budget's wishes."""
+    """A budget's wishes; a drop in the metric's unit, ``max_size_share`` of the teacher's fp32 file."""
 
     max_drop: NotRequired[Number | None]
     max_latency_ms: NotRequired[Positive | None]
@@ -105,7 +59,11 @@ class Budget(TypedDict):
 
 
 class Target(TypedDict):
-    """One target; ``shipped`` is null where nothing ships."""
+    """One target; ``shipped`` is null where nothing ships.
+
+    ``timed_length``: of the token sequences that were timed; ``preprocess_ms``: p50 of preparing one raw sample in
+    Python, which no latency holds; ``also``: what other backends make of the file that ships.
+    """
 
     shipped: str | None
     reason: str
@@ -116,199 +74,11 @@ class Target(TypedDict):
     description: NotRequired[str]
     timed_length: NotRequired[Count]
     preprocess_ms: NotRequired[NotNegative]
-
-
-class Epoch(TypedDict):
-    """One epoch of a training."""
-
-    epoch: Count
-    loss: NotRequired[Number | None]
-    losses: NotRequired[dict[str, Number | None] | None]
-    lr: NotRequired[Number | None]
-    validation: NotRequired[Number | None]
-    seconds: NotRequired[NotNegative | None]
-
-
-class ByClass(TypedDict):
-    """Teacher and student, class by class: a value a class; teacher x student; those they part on most."""
-
-    classes: Annotated[list[str | int], Some()]
-    teacher: list[Share | None]
-    student: list[Share | None]
-    agree: list[Share | None]
-    samples: NotRequired[list[Count] | None]
-    pairs: NotRequired[list[tuple[Count, Count, Count]] | None]
-    confusion: NotRequired[list[list[Count]] | None]
-
-
-class Agreement(ByClass):
-    """The first head's, and under ``others`` those of the others."""
-
-    head: NotRequired[str | None]
-    others: NotRequired[dict[str, ByClass] | None]
-
-
-class Bin(TypedDict):
-    """Answers of about one confidence; the means of none are null."""
-
-    count: Count
-    confidence: Share | None
-    accuracy: Share | None
-
-
-class Sure(TypedDict):
-    """How sure a net is, and how often right."""
-
-    ece: Number
-    confidence: Share
-    accuracy: Share
-    nll: Number
-    bins: list[Bin]
-
-
-class Calibration(TypedDict):
-    """Of one head."""
-
-    head: str | None
-    teacher: Sure
-    student: Sure
-
-
-class Layers(TypedDict):
-    """How alike the layers of student (rows) and teacher (columns) are."""
-
-    step: str
-    samples: Count
-    student: list[str]
-    teacher: list[str]
-    pairs: list[tuple[Count, Count]]
-    cka: list[list[Number | None]]
-
-
-class Loss(TypedDict):
-    """A training without one loss; all null where it diverged."""
-
-    loss: str
-    validation: Number | None
-    test: Number | None
-    gain: Number | None
-    ci95: Interval | None
-
-
-class Losses(TypedDict):
-    """What each loss is worth."""
-
-    seed: int
-    draws: Count
-    validation: Number
-    test: Number
-    rows: list[Loss]
-
-
-class Who(TypedDict):
-    """The student that was looked at."""
-
-    target: str | None
-    candidate: str | None
-    step: str
-
-
-class Apart(TypedDict):
-    """A test sample that teacher and student part on."""
-
-    sample: Count
-    divergence: Number
-
-
-class Learned(TypedDict):
-    """What the student learned."""
-
-    student: Who
-    agreement: Share | None
-    calibration: NotRequired[list[Calibration] | None]
-    layers: NotRequired[Layers | None]
-    unit: Literal["bit", ""]
-    apart: list[Apart]
-    losses: NotRequired[Losses | None]
-
-
-class Kept(TypedDict):
-    """What is kept of the teachers' answers."""
-
-    views: Count
-    samples: Count
-    memory_bytes: Count
-    disk_bytes: Count
-    anew: list[str]
-
-
-class Baseline(TypedDict):
-    """A plain model beside teacher and student."""
-
-    kind: str
-    samples: Count
-    value_validation: Number
-    value_test: Number
-    size_bytes: Count
-    p50_ms: NotNegative
-    told: NotRequired[str | None]
-
-
-class Group(TypedDict):
-    """What a pass took of some layers."""
-
-    asked: Number | None
-    before: Number | None
-    kept: Number | None
-
-
-class Taken(TypedDict):
-    """What a pass took."""
-
-    step: str
-    asked: NotRequired[Number | None]
-    taken: Number
-    unit: str
-    groups: dict[str, Group] | None
-    whole: NotRequired[dict[str, str] | None]
-
-
-Row = TypedDict(
-    "Row",
-    {
-        "stage": str,
-        "from": str | None,
-        "on_the_way": bool,
-        "ships": bool,
-        "value_validation": Number,
-        "value_test": Number,
-        "size_bytes": Bytes,
-        "p50_ms": Positive | None,
-        "delta_validation": Number | None,
-        "delta_test": Number | None,
-        "size_factor": Positive | None,
-        "p50_factor": Positive | None,
-    },
-)
-
-
-class Details(TypedDict):
-    """What the page draws beyond the contract."""
-
-    history: NotRequired[dict[str, list[Epoch]] | None]
-    validated: NotRequired[dict[str, str] | None]
-    agreement: NotRequired[Agreement | None]
-    learned: NotRequired[Learned | None]
-    kept: NotRequired[Kept | None]
-    notes: NotRequired[list[str]]
-    baseline: NotRequired[Baseline | None]
-    compression: NotRequired[list[Taken] | None]
-    recipe: NotRequired[dict[str, object] | None]
-    attribution: NotRequired[dict[str, Annotated[list[Row], Some()]] | None]
+    also: NotRequired[dict[str, object]]
 
 
 class Report(TypedDict):
-    """The file."""
+    """What a build says about itself. Values are in the metric's own unit (accuracy 0..1), times of one batch."""
 
     schema_version: Literal[1]
     name: str
@@ -323,6 +93,11 @@ class Report(TypedDict):
     stages: Annotated[list[Stage], Some()]
     targets: Annotated[dict[str, Target], Some()]
     details: NotRequired[Details]
+
+
+def notes_of(report: Report) -> list[str]:
+    """All notes of a report, and what its host says of an unquiet machine."""
+    return [*(report.get("details") or {}).get("notes", ()), *filter(None, [report["host"].get("note")])]
 
 
 def contradictions(report: Report) -> Iterator[tuple[str, str]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
+
+Shape = TypeVar("Shape", bound=type)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,20 @@ class Some:
 
 
 @dataclass(frozen=True)
+class Length:
+    """A list of so many entries."""
+
+    count: int
+
+    def takes(self, value: Sized) -> bool:
+        """Whether it has them."""
+        return len(value) == self.count
+
+    def __str__(self) -> str:
+        return f"a list of {self.count}"
+
+
+@dataclass(frozen=True)
 class Spelled:
     """A text of a pattern."""
 
@@ -56,7 +72,7 @@ class Keys:
 
     names: tuple[str, ...]
 
-    def takes(self, value: Any) -> bool:
+    def takes(self, value: Iterable[str]) -> bool:
         """Whether it has them all."""
         return set(value) == set(self.names)
 
@@ -64,9 +80,9 @@ class Keys:
         return f"a table of {', '.join(self.names)}"
 
 
-def closed(shape: Any) -> Any:
+def closed(shape: Shape) -> Shape:
     """Mark a TypedDict as one without other keys, as ``closed=True`` will (PEP 728)."""
-    shape.__closed__ = True
+    shape.__closed__ = True  # type: ignore[attr-defined]
     return shape
 
 
@@ -78,3 +94,4 @@ Share = Annotated[float, Range(0, 1)]
 Count = Annotated[int, Range(0, 2**53)]
 Bytes = Annotated[int, Range(1, 2**53)]
 Nanoseconds = Annotated[int, Range(1, 2**53)]
+Interval = Annotated[list[Number], Length(2)]  # its ends

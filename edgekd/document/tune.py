@@ -21,6 +21,7 @@ class Ships(TypedDict):
 
     candidate: str
     value: Number
+    drop: NotRequired[Number]
     p50_ms: Positive
     size_bytes: Bytes
     reason: str

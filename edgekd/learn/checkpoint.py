@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,11 +28,28 @@ from edgekd.base.errors import IntegrityError
 FILE = "checkpoint.safetensors"
 
 
+class EpochLosses(TypedDict):
+    """What an epoch of training came to: the mean of the loss, and of each of its terms."""
+
+    epoch: int
+    loss: float
+    losses: dict[str, float]
+    lr: float
+
+
+class EpochRecord(EpochLosses):
+    """The same with the metric on validation, and how long it took."""
+
+    validation: float
+    seconds: float
+    samples_per_s: float
+
+
 @dataclass
 class TrainingState:
     """Where a training stands. ``best`` is the state of the best epoch, where early stopping asks for it."""
 
-    history: list[dict[str, Any]]
+    history: list[EpochRecord]
     best_value: float = -math.inf
     best: dict[str, Tensor] | None = None
 
@@ -97,7 +114,7 @@ def restore(folder: Path, module: nn.Module, optimizer: Optimizer) -> TrainingSt
 def _loaded(text: str, tensors: dict[str, Tensor], module: nn.Module, optimizer: Optimizer) -> TrainingState:
     """What a checkpoint says, put into a module and its optimizer; random numbers last."""
     about = json.loads(text)
-    history = reader.check(about["history"], list[dict[str, object]], FILE)
+    history = cast(list[EpochRecord], reader.check(about["history"], list[dict[str, object]], FILE))
     best = _part(tensors, "best/")
     progress = TrainingState(history, float(about["best_value"]), best or None)
     module.load_state_dict(_part(tensors, "model/"))
@@ -112,7 +129,7 @@ def _digest(text: str, tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def add_tensors(digest: hashlib._Hash, tensors: Mapping[str, Any]) -> None:
+def add_tensors(digest: hashlib._Hash, tensors: Mapping[str, object]) -> None:
     """Names, types, shapes and bytes of tensors, in the order of their names, into a hash; no other values."""
     for name, tensor in sorted(tensors.items()):
         if not isinstance(tensor, Tensor):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import preprocess
-from edgekd.base.preprocess import Inputs
+from edgekd.base.arrays import AnyArray
+from edgekd.base.preprocess import Inputs, Ops
 from edgekd.learn.data import Dataset, Split
 from edgekd.learn.views import Views
 from edgekd.spec.recipe import Augment
@@ -39,7 +39,12 @@ class Feed:
     """
 
     def __init__(
-        self, dataset: Dataset, ops: Sequence[Mapping[str, Any]], augment: Augment, seed: int, limit: int | None = None
+        self,
+        dataset: Dataset,
+        ops: Ops,
+        augment: Augment,
+        seed: int,
+        limit: int | None = None,
     ) -> None:
         self._splits = {name: _part(split, limit) for name, split in dataset.splits.items()}
         self._whole, self._limit = {name: len(split) for name, split in dataset.splits.items()}, limit
@@ -92,7 +97,7 @@ class Feed:
         """(N,) class indices, (N, H) where there are several heads, or None; -1 where a sample's is not told."""
         return self._splits[split].y
 
-    def raw(self, split: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+    def raw(self, split: str, start: int = 0, stop: int | None = None) -> AnyArray:
         """Raw samples of a split."""
         return self._splits[split].x[start:stop]
 
@@ -108,7 +113,7 @@ class Feed:
         """Model inputs of training samples, as view ``view`` shows them."""
         return self._prepared(self._views.apply(self._splits["train"].x[index], index, view))
 
-    def _prepared(self, raw: NDArray[Any]) -> Inputs:
+    def _prepared(self, raw: AnyArray) -> Inputs:
         return preprocess.apply(self.ops, raw)
 
 

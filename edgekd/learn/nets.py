@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer
 
 from edgekd.base import plugins
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.learn import weights
 from edgekd.learn.student import SplitHeads, are_probabilities, evaluated
@@ -39,7 +39,7 @@ def copied(module: nn.Module, where: str) -> nn.Module:
     """
     while (inner := getattr(module, "_orig_mod", module.module if isinstance(module, SPREAD) else None)) is not None:
         module = inner
-    memo: dict[int, Any] = {
+    memo: dict[int, object] = {
         id(tensor): tensor.detach().clone()
         for part in module.modules()
         for tensor in _tensors(list(vars(part).values()))
@@ -47,7 +47,7 @@ def copied(module: nn.Module, where: str) -> nn.Module:
     }
     for buffer in module.buffers():
         if isinstance(buffer, UninitializedBuffer):  # torch copies parameters without a size, and no such buffers
-            of: dict[str, Any] = {"device": buffer.device, "dtype": buffer.dtype}
+            of: dict[str, object] = {"device": buffer.device, "dtype": buffer.dtype}
             memo[id(buffer)] = UninitializedBuffer(buffer.requires_grad, **of)  # type: ignore[arg-type]
     try:
         with torch.no_grad():  # TorchScript clones its parameters
@@ -144,7 +144,7 @@ def answers(module: nn.Module, x: Tensors, where: str) -> Tensor:
     return torch.cat(tuple(_parts(_said(module, x, where))), dim=1).float()
 
 
-def check_answers(scores: Any, where: str, split: str, index: NDArray[Any] | None = None) -> None:
+def check_answers(scores: object, where: str, split: str, index: AnyArray | None = None) -> None:
     """Every number of (N, C) scores is one.
 
     Args:
@@ -295,7 +295,7 @@ def _attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
                 yield f"{path}.{name}".lstrip("."), value
 
 
-def _copies(value: Any) -> bool:
+def _copies(value: object) -> bool:
     try:
         plugins.call_user(copy.deepcopy, "", value)
     except FactoryError:

@@ -18,6 +18,7 @@ LENGTH = 8  # of a sequence in an example
 COUNT_SO = "forward must not count with Python: x.shape[0], not len(x) or int(...); torch.where, not if"
 
 
+Record = dict[str, Any]  # of a lineage: JSON, ``kind`` is the pass that made it, the other keys are that pass's own
 TensorSpec = Spec  # of inputs and outputs alike; the first size is always the batch
 
 
@@ -35,7 +36,7 @@ class Student:
     module: nn.Module
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    lineage: tuple[dict[str, Any], ...] = field(default=())
+    lineage: tuple[Record, ...] = field(default=())
 
     def example(self, batch: int = 2, seed: int = 0, length: int | None = None) -> tuple[torch.Tensor, ...]:
         """Seeded example inputs (batch 2: with batch 1 the exporter would bake the batch in).
@@ -71,7 +72,7 @@ class Student:
         named = kinds.index(inspect.Parameter.VAR_POSITIONAL)
         return (*found[:named], found[named:])
 
-    def with_module(self, module: nn.Module, record: dict[str, Any] | None = None) -> Student:
+    def with_module(self, module: nn.Module, record: Record | None = None) -> Student:
         """The same signature around another module; ``record`` is appended to the lineage."""
         return replace(self, module=module, lineage=(*self.lineage, record) if record else self.lineage)
 
@@ -109,7 +110,7 @@ def of_training(found: Any, heads: Sequence[str]) -> torch.Tensor:
     return joined(list(named.values() if isinstance(found, Mapping) else found)[: len(heads)])
 
 
-def are_probabilities(found: Any, sizes: Sequence[int]) -> bool:
+def are_probabilities(found: object, sizes: Sequence[int]) -> bool:
     """Whether a network's answers, one tensor or one a head, are softmaxed: rows >= 0 that sum to 1 within 1e-3."""
     parts = [found] if isinstance(found, torch.Tensor) else found
     if not isinstance(parts, Sequence) or not all(isinstance(p, torch.Tensor) and p.ndim == 2 for p in parts):

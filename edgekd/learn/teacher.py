@@ -129,7 +129,7 @@ def wrap(module: nn.Module, table: Teacher) -> nn.Module:
     return PickedOutput(module, table.output, table.classes)
 
 
-def _pick(given: Any, output: str | int | None) -> Tensor:
+def _pick(given: object, output: str | int | None) -> Tensor:
     if isinstance(given, Tensor):
         return given
     named = "logits" in given if isinstance(given, Mapping) else hasattr(given, "logits")
@@ -147,7 +147,7 @@ def _pick(given: Any, output: str | int | None) -> Tensor:
     return found
 
 
-def _no_such(given: Any, output: str | int | None) -> RecipeError:
+def _no_such(given: object, output: str | int | None) -> RecipeError:
     """What is wrong with an answer in which nothing is found."""
     if not isinstance(given, Mapping | list | tuple):
         kind = f"{type(given).__module__}.{type(given).__qualname__}".removeprefix("builtins.")

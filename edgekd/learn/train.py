@@ -29,6 +29,7 @@ from edgekd.base.notes import Progress
 from edgekd.base.preprocess import MASK, Inputs
 from edgekd.learn import checkpoint as checkpoints
 from edgekd.learn import nets
+from edgekd.learn.checkpoint import EpochLosses, EpochRecord
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, Term
 from edgekd.learn.student import joined, of_training
@@ -71,7 +72,7 @@ class TrainingJob:
     where: str = "training"
 
 
-def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> list[dict[str, Any]]:
+def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> list[EpochRecord]:
     """Train a module in place.
 
     Args:
@@ -108,11 +109,12 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
             plugins.call_user(job.begin_epoch, job.where, epoch, schedule.epochs)
         started = time.perf_counter()
         with objective.watching():
-            record = _epoch(module, objective, optimizer, accelerator, job, epoch, batches)
-        _check_sane(record, [*progress.history, record][0]["loss"], job)
+            trained = _epoch(module, objective, optimizer, accelerator, job, epoch, batches)
+        _check_sane(trained, (progress.history[0] if progress.history else trained)["loss"], job)
         value = _validate(accelerator.unwrap_model(module), job)
         seconds = time.perf_counter() - started
-        record |= {"validation": value, "seconds": seconds, "samples_per_s": feed.length("train") / seconds}
+        rate = feed.length("train") / seconds
+        record: EpochRecord = {**trained, "validation": value, "seconds": seconds, "samples_per_s": rate}
         progress.history.append(record)
         if schedule.patience and value > progress.best_value:
             state = accelerator.unwrap_model(module).state_dict()
@@ -156,7 +158,7 @@ def _epoch(
     job: TrainingJob,
     epoch: int,
     batches: int,
-) -> dict[str, Any]:
+) -> EpochLosses:
     feed, schedule = job.feed, job.schedule
     view, labels = epoch % feed.views, feed.labels("train")
     heads = [SINGLE] if job.evaluator is None else list(job.evaluator.heads)
@@ -310,7 +312,7 @@ def _check_finite(total: Tensor, parts: dict[str, Tensor], job: TrainingJob, epo
     )
 
 
-def _check_sane(record: dict[str, Any], first: float, job: TrainingJob) -> None:
+def _check_sane(record: EpochLosses, first: float, job: TrainingJob) -> None:
     """A finite loss that is many times what the first epoch began with is divergence as well."""
     if record["loss"] > RAN_AWAY * max(first, 1.0):
         raise DivergedError(
@@ -321,6 +323,6 @@ def _check_sane(record: dict[str, Any], first: float, job: TrainingJob) -> None:
         )
 
 
-def _since_best(history: list[dict[str, Any]]) -> int:
+def _since_best(history: list[EpochRecord]) -> int:
     values = [record["validation"] for record in history]
     return len(values) - 1 - int(np.argmax(values)) if values else 0

@@ -7,10 +7,11 @@ So a view is exactly reproducible, in any batch and any order, and the teacher's
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgekd.base.arrays import AnyArray
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Views:
     crop: int = 0
     views: int = 1
 
-    def apply(self, x: NDArray[Any], index: NDArray[np.int64], view: int) -> NDArray[Any]:
+    def apply(self, x: AnyArray, index: NDArray[np.int64], view: int) -> AnyArray:
         """View ``view`` of raw samples.
 
         Args:
@@ -46,7 +47,7 @@ class Views:
             x = np.where(mirrored[:, None, None, None], x[:, :, ::-1], x)
         return x
 
-    def _cropped(self, x: NDArray[Any], bits: NDArray[np.uint64]) -> NDArray[Any]:
+    def _cropped(self, x: AnyArray, bits: NDArray[np.uint64]) -> AnyArray:
         pad, choices = self.crop, np.uint64(2 * self.crop + 1)
         top = ((bits >> np.uint64(8)) % choices).astype(np.int64)
         left = ((bits >> np.uint64(32)) % choices).astype(np.int64)

@@ -61,13 +61,13 @@ def read(path: Path, state_key: str | None, name: str = "teacher") -> State:
     return {str(key): value if value.layout == torch.strided else value.to_dense() for key, value in found.items()}
 
 
-def _tensors(found: Any, name: str) -> Mapping[Any, Tensor]:
+def _tensors(found: object, name: str) -> Mapping[Any, Tensor]:
     """The tensors of a state_dict; an epoch, a loss or a note beside them is no weight, and is left out.
 
     Raises:
         RecipeError: there are none, or something else stands beside them, so that what is meant lies deeper.
     """
-    table: Mapping[Any, Any] = found if isinstance(found, Mapping) else {}
+    table: Mapping[object, object] = found if isinstance(found, Mapping) else {}
     tensors = {key: value for key, value in table.items() if isinstance(value, Tensor)}
     odd = [str(key) for key, value in table.items() if not isinstance(value, (Tensor, *NOTES))]
     if tensors and not odd:
@@ -102,7 +102,7 @@ def check_state(module: nn.Module, where: str) -> None:
         )
 
 
-def _is_meta(value: Any) -> bool:
+def _is_meta(value: object) -> bool:
     return isinstance(value, Tensor) and value.is_meta
 
 
@@ -271,7 +271,7 @@ def _from_shards(path: Path, where: str) -> State:
     return found
 
 
-def _at(found: Any, path: str, where: str) -> Any:
+def _at(found: object, path: str, where: str) -> Any:
     """What stands at a dotted path; a key that holds dots itself comes first."""
     if not isinstance(found, Mapping):
         raise RecipeError("no such key in the checkpoint", where=where, found=path, allowed=type(found).__name__)
@@ -290,7 +290,7 @@ def _at(found: Any, path: str, where: str) -> Any:
     )
 
 
-def _states(found: Any, path: str = "") -> list[str]:
+def _states(found: object, path: str = "") -> list[str]:
     """Dotted paths of what are state_dicts inside a checkpoint."""
     if not isinstance(found, Mapping):
         return []
@@ -320,7 +320,7 @@ def _tied(wanted: Mapping[str, Tensor], state: State, where: str) -> State:
     Raises:
         RecipeError: it holds them under several, and not alike.
     """
-    groups: dict[Any, list[str]] = {}
+    groups: dict[object, list[str]] = {}
     for name, tensor in wanted.items():
         if not is_lazy(tensor) and tensor.numel() and tensor.layout == torch.strided:
             place = tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride()

@@ -5,7 +5,7 @@ May import base and spec, with numpy, and scikit-learn where it has the formula.
 
 from edgekd.metrics._base import Against, Labels, Metric, PerSample, Scores, classifies
 from edgekd.metrics._evaluator import Evaluator
-from edgekd.metrics._make import make_metric, metric_name, metric_of_teacher, per_class
+from edgekd.metrics._make import make_metric, metric_name, metric_of_teacher
 
 __all__ = [
     "Against",
@@ -18,5 +18,4 @@ __all__ = [
     "make_metric",
     "metric_name",
     "metric_of_teacher",
-    "per_class",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Scores = NDArray[Any]
+from edgekd.base.arrays import AnyArray
+
+Scores = AnyArray
 Labels = NDArray[np.int64]
 Against = Literal["labels", "teacher"]
 
@@ -24,7 +26,7 @@ class Metric(Protocol):
     against: ClassVar[Against]
     """What scores are held against: the labels (the teacher's answers where the data has none), or the teacher."""
 
-    def __call__(self, scores: Scores, wanted: NDArray[Any], raw: NDArray[Any]) -> float:
+    def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """The value of a split.
 
         Args:
@@ -48,9 +50,9 @@ class PerSample(ABC):
     """A metric that is the mean of a value of each sample."""
 
     @abstractmethod
-    def per_sample(self, scores: Scores, wanted: NDArray[Any], raw: NDArray[Any]) -> NDArray[np.float64]:
+    def per_sample(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> NDArray[np.float64]:
         """(N,) the value of each sample; arguments as for ``Metric``."""
 
-    def __call__(self, scores: Scores, wanted: NDArray[Any], raw: NDArray[Any]) -> float:
+    def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""
         return float(self.per_sample(scores, wanted, raw).mean())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import plugins
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import FactoryError
 from edgekd.base.heads import Heads, answers, labels_of, split
 from edgekd.metrics._base import Metric, PerSample, Scores
@@ -27,7 +27,7 @@ class Evaluator:
     heads: Heads
 
     def __call__(
-        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: NDArray[Any]
+        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: AnyArray
     ) -> float:
         """The value of a split.
 
@@ -42,7 +42,7 @@ class Evaluator:
         return float(np.mean(list(self.by_head(scores, labels, teacher, raw).values())))
 
     def by_head(
-        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: NDArray[Any]
+        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: AnyArray
     ) -> dict[str, float]:
         """The value of each head; see ``__call__``."""
         wanted = self._wanted(labels, teacher)
@@ -51,7 +51,7 @@ class Evaluator:
         return {name: float(self._checked(value, scores, ())) for name, value in said.items()}
 
     def per_sample(
-        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: NDArray[Any]
+        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: AnyArray
     ) -> NDArray[np.float64] | None:
         """(N,) what each sample gives, the mean over the heads; None where the metric is no mean over samples."""
         if not isinstance(self.metric, PerSample):
@@ -61,7 +61,7 @@ class Evaluator:
         said = [plugins.call_user(self.metric.per_sample, "metric", part, wanted[name], raw) for name, part in parts]
         return np.mean([self._checked(values, scores, (len(scores),)) for values in said], axis=0)
 
-    def _checked(self, said: Any, scores: Scores, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    def _checked(self, said: object, scores: Scores, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """What the metric said, which may be a user's: numbers, finite where the scores are.
 
         Raises:
@@ -81,7 +81,7 @@ class Evaluator:
             )
         return found.astype(np.float64)
 
-    def _wanted(self, labels: NDArray[np.int64] | None, teacher: Scores | None) -> dict[str, NDArray[Any]]:
+    def _wanted(self, labels: NDArray[np.int64] | None, teacher: Scores | None) -> dict[str, AnyArray]:
         """What each head is held against."""
         if labels is None or self.metric.against == "teacher":
             if teacher is None:

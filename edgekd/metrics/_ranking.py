@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base.arrays import AnyArray
 from edgekd.metrics._base import Labels, Scores
 
 
-def ranks(scores: Scores, labels: Labels, raw: NDArray[Any]) -> NDArray[np.int64]:
+def ranks(scores: Scores, labels: Labels, raw: AnyArray) -> NDArray[np.int64]:
     """(N,) how many scores are higher than the label's, 0 for the best.
 
     Raw samples of whole numbers, (N, 1 + K), are a user and what it knows: those items are taken out of the ranking,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from edgekd.base.arrays import AnyArray
 from edgekd.metrics._base import Against, Labels, Scores
 
 
@@ -23,7 +23,7 @@ class Auc:
     share: ClassVar[bool] = False
     against: ClassVar[Against] = "labels"
 
-    def __call__(self, scores: Scores, wanted: Labels, raw: NDArray[Any]) -> float:
+    def __call__(self, scores: Scores, wanted: Labels, raw: AnyArray) -> float:
         """See ``Metric``."""
         present = np.unique(wanted)
         if len(present) < 2:

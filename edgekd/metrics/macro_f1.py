@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
+from edgekd.base.arrays import AnyArray
 from edgekd.metrics._base import Against, Labels, Scores
 
 
@@ -19,7 +19,7 @@ class MacroF1:
     share: ClassVar[bool] = True
     against: ClassVar[Against] = "labels"
 
-    def __call__(self, scores: Scores, wanted: Labels, raw: NDArray[Any]) -> float:
+    def __call__(self, scores: Scores, wanted: Labels, raw: AnyArray) -> float:
         """See ``Metric``."""
         answers = scores.argmax(1)
         present = np.union1d(wanted, answers)

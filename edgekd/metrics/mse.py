@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base.arrays import AnyArray
 from edgekd.metrics._base import Against, PerSample, Scores
 
 
@@ -23,7 +24,7 @@ class Mse(PerSample):
     classifies: ClassVar[bool] = False
     against: ClassVar[Against] = "teacher"
 
-    def per_sample(self, scores: Scores, wanted: NDArray[Any], raw: NDArray[Any]) -> NDArray[np.float64]:
+    def per_sample(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> NDArray[np.float64]:
         """See ``PerSample``."""
         gap = scores.astype(np.float64) - wanted
         return -np.square(gap).mean(axis=1)

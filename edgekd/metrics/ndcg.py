@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base.arrays import AnyArray
 from edgekd.metrics._base import Against, Labels, PerSample, Scores
 from edgekd.metrics._ranking import ranks
 
@@ -30,7 +31,7 @@ class Ndcg(PerSample):
         if self.k < 1:
             raise ValueError("k: allowed is 1 or more")
 
-    def per_sample(self, scores: Scores, wanted: Labels, raw: NDArray[Any]) -> NDArray[np.float64]:
+    def per_sample(self, scores: Scores, wanted: Labels, raw: AnyArray) -> NDArray[np.float64]:
         """See ``PerSample``."""
         found = ranks(scores, wanted, raw)
         return np.where(found < self.k, 1 / np.log2(2.0 + found), 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from edgekd import report
 from edgekd.base import backend_facts, preprocess
 from edgekd.base.preprocess import Inputs
 from edgekd.base.scores import lead
+from edgekd.document.report import Report
 from edgekd.publish import examples
 from edgekd.publish.examples import About
 from edgekd.publish.record import BuildFacts
@@ -27,7 +28,7 @@ WORDS = 8  # of a made text
 PROGRAMS = ("ort", "web", "openvino")  # kinds of example programs, by what opens the file
 
 
-def make(facts: BuildFacts, bundle: Bundle, document: Mapping[str, Any]) -> dict[str, bytes]:
+def make(facts: BuildFacts, bundle: Bundle, document: Report) -> dict[str, bytes]:
     """README.md, decisions.json and the files below ``examples/`` of a bundle; ``document`` is its report.json.
 
     The sample is made up, the clearest of some: another CPU's rounding can't change what is said to it, and nobody's

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from edgekd import report
 from edgekd.base.disk import replace_folder
@@ -16,10 +15,12 @@ from edgekd.build.request import BuildRequest
 from edgekd.build.store import canonical
 from edgekd.decide import doubts
 from edgekd.decide.choose import Choice
+from edgekd.document.report import Report
+from edgekd.document.samples import Samples
 from edgekd.spec.recipe import Budget
 
 
-def write_pages(document: Mapping[str, Any], samples: Mapping[str, Any]) -> dict[str, bytes]:
+def write_pages(document: Report, samples: Samples) -> dict[str, bytes]:
     """report.json, report.html and samples.json."""
     return {
         "report.json": (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(),

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import functools
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Final, cast
 
 import numpy as np
 
 from edgekd.analysis import attribution, loss_ablation, student_analysis
+from edgekd.analysis.by_class import per_class
 from edgekd.analysis.loss_ablation import Explained
 from edgekd.analysis.student_analysis import Shown
-from edgekd.base import host
 from edgekd.base.heads import columns, labels_of
-from edgekd.base.plain import plain
-from edgekd.base.preprocess import Inputs
 from edgekd.build import baseline, exports, taken
 from edgekd.build.evaluation import SPLITS, EvaluationSet, Scores
 from edgekd.build.measure import Measured, MeasuredCandidate
@@ -27,16 +23,17 @@ from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.decide import choose, doubts, fallbacks
 from edgekd.decide.choose import Choice
-from edgekd.metrics import metric_name, metric_of_teacher, per_class
-from edgekd.publish import examples, sbom
+from edgekd.document.candidate import Candidate
+from edgekd.document.details import Agreement, Baseline, Details, Epoch, Kept, Row
+from edgekd.document.report import Parity, Report, Stage, Target
+from edgekd.document.samples import Samples
+from edgekd.metrics import metric_name, metric_of_teacher
+from edgekd.publish import public
 from edgekd.runtime import bench as benching
-from edgekd.runtime import decisions, golden, parity
-from edgekd.runtime.backend import Session
-from edgekd.runtime.batches import Outputs
-from edgekd.runtime.bundle import Bundle, Checked, Graph, Variant
-from edgekd.spec.recipe import Budget, Recipe
+from edgekd.runtime import parity
+from edgekd.spec.recipe import Budget
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 PARITY_SAMPLES = 10_000
 
 
@@ -53,7 +50,7 @@ class BuildFacts:
     budget: Budget
     quick: bool
     explained: Explained | None = None
-    baseline: dict[str, Any] | None = None
+    baseline: Baseline | None = None
     known: dict[tuple[str, str], Scores] = field(default_factory=dict)
 
     def tested(self, target: str, candidate: str) -> Scores:
@@ -74,7 +71,7 @@ class BuildFacts:
         return Shown(None, None, "student", self.torch_reference("student", "test"), self.evaluation)
 
 
-def make(facts: BuildFacts) -> dict[str, Any]:
+def make(facts: BuildFacts) -> Report:
     """report.json. The test split is run here, once, after the choice is made."""
     workspace = facts.workspace
     lengths = {name: workspace.feed.length(name) for name in ("train", "validation", "test")}
@@ -84,7 +81,7 @@ def make(facts: BuildFacts) -> dict[str, Any]:
     if not facts.quick:
         for sentence in _doubts(facts):
             workspace.note(sentence)
-    document: dict[str, Any] = {
+    document: Report = {
         "schema_version": SCHEMA_VERSION,
         "name": workspace.recipe.name,
         "task": workspace.recipe.task,
@@ -97,8 +94,9 @@ def make(facts: BuildFacts) -> dict[str, Any]:
         "shippable": not facts.quick,
         "stages": stages,
         "targets": targets,
-        "details": {**_details(facts), "attribution": _attribution(workspace.plan, stages, targets)},
+        "details": _details(facts),
     }
+    document["details"]["attribution"] = _attribution(workspace.plan, stages, targets)
     if facts.baseline is not None:
         document["details"]["baseline"] = {**facts.baseline, "told": baseline.better(document)}
     return document
@@ -123,14 +121,14 @@ def _doubts(facts: BuildFacts) -> list[str]:
     return found
 
 
-def samples(facts: BuildFacts) -> dict[str, Any]:
+def samples(facts: BuildFacts) -> Samples:
     """samples.json: every latency, in ns, by target and candidate."""
     return {
         name: {c.name: c.samples_ns for c in measured.candidates.values()} for name, measured in facts.measured.items()
     }
 
 
-def _attribution(plan: Plan, stages: list[dict[str, Any]], targets: dict[str, Any]) -> dict[str, Any]:
+def _attribution(plan: Plan, stages: list[Stage], targets: dict[str, Target]) -> dict[str, list[Row]]:
     """What each stage cost and bought, by target."""
     teacher = next(stage for stage in stages if stage["name"] == "teacher")
     return {
@@ -138,7 +136,7 @@ def _attribution(plan: Plan, stages: list[dict[str, Any]], targets: dict[str, An
     }
 
 
-def _details(facts: BuildFacts) -> dict[str, Any]:
+def _details(facts: BuildFacts) -> Details:
     """What the page draws beyond the contract: curves, agreement by class, the recipe."""
     said = student_analysis.make(facts.workspace, facts.trained, facts.shown)
     said["losses"] = None
@@ -146,7 +144,7 @@ def _details(facts: BuildFacts) -> dict[str, Any]:
         before = functools.partial(facts.torch_reference, "student")
         said["losses"] = loss_ablation.gains(facts.workspace, facts.explained, facts.evaluation, before)
     return {
-        "history": {name: trained.history for name, trained in facts.trained.items()},
+        "history": {name: cast(list[Epoch], trained.history) for name, trained in facts.trained.items()},
         "validated": _validated(facts),
         "agreement": _by_class(facts) if facts.workspace.classifies else None,
         "learned": said,
@@ -158,11 +156,11 @@ def _details(facts: BuildFacts) -> dict[str, Any]:
             for name, made in facts.trained.items()
             if "taken" in made.student.lineage[-1]
         ],
-        "recipe": public_recipe(facts.workspace.recipe),
+        "recipe": public.recipe(facts.workspace.recipe),
     }
 
 
-def _kept(workspace: Workspace) -> dict[str, Any] | None:
+def _kept(workspace: Workspace) -> Kept | None:
     """What of the teachers is kept for training, and what is computed anew; None where no loss asks for answers."""
     if not any("teacher" in term.loss.needs for term in workspace.terms):
         return None
@@ -183,7 +181,7 @@ def _validated(facts: BuildFacts) -> dict[str, str]:
     return {} if own is facts.workspace.metric else dict.fromkeys(facts.workspace.recipe.ensemble, "accuracy")
 
 
-def _by_class(facts: BuildFacts) -> dict[str, Any]:
+def _by_class(facts: BuildFacts) -> Agreement:
     """Agreement by class; where there are several heads of the first, its name, and the others under theirs."""
     workspace, evaluation, student = facts.workspace, facts.shown.evaluation, facts.shown.scores
     teacher, labels = evaluation.teacher("test"), evaluation.labels["test"]
@@ -194,26 +192,31 @@ def _by_class(facts: BuildFacts) -> dict[str, Any]:
         for name, where in columns(workspace.heads).items()
     }
     first, *others = found
-    more = {"head": first, "others": {name: found[name] for name in others}} if others else {}
-    return {**found[first], **more}
+    agreement = cast(Agreement, {**found[first]})
+    if others:
+        agreement |= {"head": first, "others": {name: found[name] for name in others}}
+    return agreement
 
 
-def _stages(facts: BuildFacts) -> list[dict[str, Any]]:
+def _stages(facts: BuildFacts) -> list[Stage]:
     """Every trained step. Of several teachers there is a row each, and before them ``teacher``: all together."""
     rows = [(step, _stage(facts, step)) for step in facts.workspace.plan.of_kind(TrainedStep)]
     teachers = [row for step, row in rows if isinstance(step, TeachStep)]
     if len(teachers) == 1:
         return [row for _, row in rows]
-    together = {
+    together: Stage = {
         **teachers[0],
-        **{key: sum(row[key] for row in teachers) for key in ("params", "size_bytes", "seconds")},
-        **{f"value_{s}": facts.evaluation.teacher_value(s) for s in ("validation", "test")},
+        "params": sum(row["params"] for row in teachers),
+        "size_bytes": sum(row["size_bytes"] for row in teachers),
+        "seconds": sum(row["seconds"] for row in teachers),
+        "value_validation": facts.evaluation.teacher_value("validation"),
+        "value_test": facts.evaluation.teacher_value("test"),
     }
-    numbered = [{**row, "name": f"teacher {i + 1}"} for i, row in enumerate(teachers)]
+    numbered: list[Stage] = [{**row, "name": f"teacher {i + 1}"} for i, row in enumerate(teachers)]
     return [together, *numbered, *(row for step, row in rows if not isinstance(step, TeachStep))]
 
 
-def _stage(facts: BuildFacts, step: TrainedStep) -> dict[str, Any]:
+def _stage(facts: BuildFacts, step: TrainedStep) -> Stage:
     trained, plan = facts.trained[step.name], facts.workspace.plan
     shared = set(step.targets) == {t.name for t in plan.targets}
     return {
@@ -248,29 +251,32 @@ def _stage_value(facts: BuildFacts, step: TrainedStep, split: str) -> float:
     return workspace.evaluator_of(step.name)(own, feed.labels(split), said, feed.raw(split))
 
 
-def _target(facts: BuildFacts, measured: Measured) -> dict[str, Any]:
+def _target(facts: BuildFacts, measured: Measured) -> Target:
     name, choice = measured.target.name, facts.choices[measured.target.name]
     teacher_value = measured.evaluation.teacher_value("validation")
     shipped = choice.shipped or min(measured.candidates.values(), key=lambda c: -c.value_validation).name
     contender = next(c for c in measured.contenders() if c.name == shipped)
     profiles = measured.profiles
-    return {
+    row: Target = {
         "shipped": choice.shipped,
         "reason": choice.reason,
         "candidates": [_candidate(facts, measured, c, profiles[c.name]) for c in measured.candidates.values()],
         "parity": _parity(facts, measured, measured.candidates[shipped]),
         "budget": choose.budget_record(contender, facts.budget, teacher_value, measured.candidates[shipped].drop_ci95),
         "runtime": measured.version,
-        **({"also": measured.candidates[shipped].also} if measured.target.also else {}),
-        **({} if measured.length is None else {"timed_length": measured.length}),
         "preprocess_ms": measured.preprocess_ms,
         "description": f"{measured.target.backend} {measured.version}: {name}",
     }
+    if measured.target.also:
+        row["also"] = {kind: dict(other) for kind, other in measured.candidates[shipped].also.items()}
+    if measured.length is not None:
+        row["timed_length"] = measured.length
+    return row
 
 
 def _candidate(
     facts: BuildFacts, measured: Measured, candidate: MeasuredCandidate, profile: fallbacks.Profile
-) -> dict[str, Any]:
+) -> Candidate:
     summary = benching.summary(candidate.samples)
     middle, low, high = measured.ratio("fp32", candidate.name)
     got = facts.tested(measured.target.name, candidate.name)
@@ -282,7 +288,14 @@ def _candidate(
         "value_validation": candidate.value_validation,
         "value_test": measured.evaluation.value("test", got),
         "scored": {split: measured.evaluation.length(split) for split in ("validation", "test")},
-        "latency_ms": {key: summary[key] for key in ("p50", "p90", "p99", "mean", "min", "max")},
+        "latency_ms": {
+            "p50": summary["p50"],
+            "p90": summary["p90"],
+            "p99": summary["p99"],
+            "mean": summary["mean"],
+            "min": summary["min"],
+            "max": summary["max"],
+        },
         "throughput": measured.target.shapes.batch / (summary["p50"] / 1e3),
         "samples": len(candidate.samples_ns),
         "sessions_p50_ms": candidate.sessions_p50_ms,
@@ -295,7 +308,7 @@ def _candidate(
     }
 
 
-def _parity(facts: BuildFacts, measured: Measured, candidate: MeasuredCandidate) -> dict[str, Any]:
+def _parity(facts: BuildFacts, measured: Measured, candidate: MeasuredCandidate) -> Parity:
     """The file on its runtime against the torch model it came from, over all splits up to 10,000 samples."""
     evaluation, left = measured.evaluation, PARITY_SAMPLES
     step = _step_of(facts, measured.target.name, candidate.name)
@@ -314,83 +327,3 @@ def _parity(facts: BuildFacts, measured: Measured, candidate: MeasuredCandidate)
 def _step_of(facts: BuildFacts, target: str, name: str) -> str:
     """The trained step that a candidate was exported from."""
     return next(c.step for c in facts.workspace.plan.candidates[target] if c.name == name)
-
-
-def bundle(facts: BuildFacts, identity: str) -> Bundle:
-    """What ships, with golden inputs and what each file says to them."""
-    workspace = facts.workspace
-    variants = []
-    for name, measured in facts.measured.items():
-        chosen = measured.candidates[facts.choices[name].shipped or ""]
-        target, session = measured.target, measured.open(chosen.name)
-        variants.append(
-            Variant(
-                target=name,
-                backend=target.backend,
-                options=_without_paths(dict(target.options)),
-                files=chosen.files,
-                isa=target.isa,
-                numerics=chosen.numerics.name,
-                quantized=chosen.numerics.quantized,
-                batch=target.shapes.batch,
-                tolerance=chosen.numerics.tolerance,
-                also={kind: _without_paths(dict(options)) for kind, options in target.also.items()},
-                golden=_golden(facts, measured, session),
-                graphs=(_graph(session, chosen),),
-                checked=_checked(measured, chosen),
-                record=_without_paths(target.model_dump(mode="json")),
-            )
-        )
-    return Bundle(
-        name=workspace.recipe.name,
-        task={"kind": workspace.recipe.task},
-        plan=identity,
-        labels=workspace.classes,
-        heads=dict(workspace.heads),
-        preprocess=workspace.feed.ops,
-        sample_shape=workspace.feed.raw_shape,
-        sample_dtype=examples.number(workspace.feed.raw("train", 0, 1).dtype) if workspace.feed.raw_shape else "text",
-        rate=workspace.feed.rate,
-        decisions=decisions.FILE,
-        sbom=sbom.FILE,
-        shippable=not facts.quick,
-        variants=variants,
-        recipe=public_recipe(workspace.recipe),
-    )
-
-
-def _graph(session: Session, chosen: MeasuredCandidate) -> Graph:
-    """What goes in and out of a file, as its runtime says."""
-    inputs = tuple((port.name, port.shape, port.dtype) for port in session.inputs)
-    return Graph("main", next(iter(chosen.files)), inputs, tuple(port.name for port in session.outputs))
-
-
-def _checked(measured: Measured, chosen: MeasuredCandidate) -> tuple[Checked, ...]:
-    """The runtimes that the file was scored on, all on this machine."""
-    runtimes = (measured.version, *(other["runtime"] for other in chosen.also.values()))
-    return tuple(Checked(name, platform.machine(), sorted(host.isa())) for name in dict.fromkeys(runtimes))
-
-
-def public_recipe(recipe: Recipe) -> dict[str, Any]:
-    """The exact recipe, but of input paths only the file's name: no absolute path enters a bundle."""
-    table: dict[str, Any] = _without_paths(plain(recipe.model_dump(exclude_none=True)))
-    return table
-
-
-def _without_paths(value: Any) -> Any:
-    """The same plain data, every absolute path in it shortened to its last part."""
-    if isinstance(value, dict):
-        return {key: _without_paths(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_paths(inner) for inner in value]
-    absolute = isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute())
-    return PureWindowsPath(value).name if absolute else value
-
-
-def _golden(facts: BuildFacts, measured: Measured, session: Session) -> tuple[Inputs, Outputs]:
-    """Synthetic inputs, or with ``golden = "data"`` the clearest test samples."""
-    workspace = facts.workspace
-    given = workspace.feed.inputs("test", 0, 256) if workspace.recipe.golden == "data" else None
-    length = measured.length or golden.LENGTH
-    batch = measured.target.shapes.batch
-    return golden.make(session, workspace.feed.specs, workspace.recipe.seed, given=given, length=length, batch=batch)

@@ -5,10 +5,11 @@ May import base, document and decide, with jinja2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from edgekd.document.apart import Sample
+from edgekd.document.report import Report
+from edgekd.document.samples import Samples
 from edgekd.report import attribution, figures, learned, pictures, tradeoff, view
 from edgekd.report.page import render
 from edgekd.report.readme import readme
@@ -17,19 +18,19 @@ from edgekd.report.text import MetricText
 __all__ = ["html", "readme", "samples_page"]
 
 
-def html(report: Mapping[str, Any], samples: Mapping[str, Any]) -> str:
+def html(report: Report, samples: Samples) -> str:
     """The page of a build.
 
     Args:
         report: report.json.
         samples: samples.json, nanoseconds by target and candidate; empty where it is lost.
     """
-    extras = {**report.get("details", {}), "samples": samples}
-    page = view.page(report, extras)
+    details = report.get("details") or {}
+    page = view.page(report, details)
     metric = MetricText.of(report)
-    drawn = figures.make(report, extras, metric)
-    found = extras.get("learned")
-    stages = attribution.make(extras.get("attribution") or {}, metric)
+    drawn = figures.make(report, details, samples, metric)
+    found = details.get("learned")
+    stages = attribution.make(details.get("attribution") or {}, metric)
     said = learned.make(found, report["split_sizes"]["test"], metric) if found else None
     teacher = view.teacher_of(report)
     traded = (
@@ -40,7 +41,7 @@ def html(report: Mapping[str, Any], samples: Mapping[str, Any]) -> str:
     return render("page.html", **page, figures=drawn, learned=said, attribution=stages, traded=traded)
 
 
-def samples_page(report: Mapping[str, Any], samples: Sequence[Sample]) -> str:
+def samples_page(report: Report, samples: Sequence[Sample]) -> str:
     """The page of the test samples that teacher and student part on: it shows them, so it stays beside the bundle."""
     cards, shares = pictures.cards(samples), all(sample.shares for sample in samples)
     return render("samples.html", name=report["name"], cards=cards, shares=shares)

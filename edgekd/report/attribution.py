@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Literal
 
+from edgekd.document.details import Row
 from edgekd.report import svg, text
 from edgekd.report.svg import Fall, Scale
 from edgekd.report.text import NBSP, MetricText
 
-Table = Mapping[str, Any]
+Key = Literal["value_validation", "size_bytes", "p50_ms"]
 SAME = 1e-9
 
 
-def make(found: Mapping[str, Sequence[Table]], metric: MetricText) -> list[dict[str, Any]]:
+def make(found: Mapping[str, Sequence[Row]], metric: MetricText) -> list[dict[str, object]]:
     """The section's parts, by target.
 
     Args:
@@ -25,23 +26,23 @@ def make(found: Mapping[str, Sequence[Table]], metric: MetricText) -> list[dict[
     ]
 
 
-def _panels(target: str, rows: Sequence[Table], metric: MetricText) -> list[dict[str, Any]]:
+def _panels(target: str, rows: Sequence[Row], metric: MetricText) -> list[dict[str, object]]:
     values = [row["value_validation"] for row in rows]
     around = svg.around(values, 0.01 if metric.share else 1e-6)
     if metric.share:
         around = Scale(max(around.low, 0.0), min(around.high, 1.0))
 
-    def value(row: Table) -> str:
+    def value(row: Row) -> str:
         return " · ".join(
             filter(None, (metric.value(row["value_validation"]), _moved(row["delta_validation"], metric)))
         )
 
-    def size(row: Table) -> str:
+    def size(row: Row) -> str:
         return " · ".join(
             filter(None, (text.size(row["size_bytes"]), _factor(row["size_factor"], "smaller", "larger")))
         )
 
-    def latency(row: Table) -> str:
+    def latency(row: Row) -> str:
         if row["p50_ms"] is None:
             return "not timed"
         return " · ".join(
@@ -56,28 +57,28 @@ def _panels(target: str, rows: Sequence[Table], metric: MetricText) -> list[dict
     return [panel for panel in panels if panel]
 
 
-def _log(rows: Sequence[Table], key: str) -> Scale | None:
+def _log(rows: Sequence[Row], key: Key) -> Scale | None:
     """A log scale that holds all values with some air; None where nothing was measured."""
-    values = [row[key] for row in rows if row[key]]
+    values = [value for row in rows if (value := row[key])]
     return Scale(min(values) / 1.15, max(values) * 1.15, log=True) if values else None
 
 
 def _panel(
     target: str,
-    rows: Sequence[Table],
+    rows: Sequence[Row],
     caption: str,
-    key: str,
-    write: Callable[[Table], str],
+    key: Key,
+    write: Callable[[Row], str],
     scale: Scale | None,
     *,
     more_is_better: bool,
-) -> dict[str, Any] | None:
+) -> dict[str, object] | None:
     if scale is None:
         return None
     known = {row["stage"]: row[key] for row in rows}
     falls = []
     for row in rows:
-        value, start = row[key], known.get(row["from"])
+        value, start = row[key], known.get(row["from"] or "")
         kinds = ["ships"] if row["ships"] else [] if row["on_the_way"] else ["left"]
         if value is not None and start is not None and abs(value - start) > SAME:
             kinds.append("gain" if (value > start) == more_is_better else "loss")
@@ -87,7 +88,7 @@ def _panel(
     return {"caption": caption, "figure": figure}
 
 
-def _row(row: Table, metric: MetricText) -> dict[str, Any]:
+def _row(row: Row, metric: MetricText) -> dict[str, object]:
     return {
         "stage": row["stage"],
         "start": row["from"] or "",

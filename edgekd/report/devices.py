@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from edgekd.document.bench import DeviceResult, Variant
 from edgekd.report import page, svg, text
 
-Table = Mapping[str, Any]
 
-
-def html(devices: Sequence[Table]) -> str:
+def html(devices: Sequence[DeviceResult]) -> str:
     """The page of a comparison.
 
     Args:
@@ -26,13 +24,13 @@ def html(devices: Sequence[Table]) -> str:
             {"device": d["device"], "variant": name, "why": row["skipped"]}
             for d in devices
             for name, row in d["variants"].items()
-            if "skipped" in row
+            if "latency_ms" not in row
         ],
         hosts=[{**d["host"], "device": d["device"]} for d in devices if d["host"]],
     )
 
 
-def _row(device: Table, name: str, row: Table, slowest: float) -> dict[str, Any]:
+def _row(device: DeviceResult, name: str, row: Variant, slowest: float) -> dict[str, object]:
     took, cold = row["latency_ms"], row["cold"]
     return {
         "device": device["device"],
@@ -44,7 +42,7 @@ def _row(device: Table, name: str, row: Table, slowest: float) -> dict[str, Any]
         "p90": text.milliseconds(took["p90"]),
         "p99": text.milliseconds(took["p99"]),
         "rate": f"{row['throughput']:.0f}",
-        "cold": text.milliseconds(sum(cold[key] for key in ("start_ms", "open_ms", "first_ms"))),
+        "cold": text.milliseconds(cold["start_ms"] + cold["open_ms"] + cold["first_ms"]),
         "memory": text.size(cold["peak_memory_bytes"]),
         "size": text.size(row["size_bytes"]),
         "stable": row["stable"],

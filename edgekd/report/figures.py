@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
+from edgekd.document.candidate import Candidate
+from edgekd.document.details import Agreement, ByClass, Details, Epoch
+from edgekd.document.report import Report, Stage, Target
+from edgekd.document.samples import Samples
 from edgekd.report import svg, text, view
 from edgekd.report.svg import Line, Scale
 from edgekd.report.text import MetricText
 
-Table = Mapping[str, Any]
 MANY = 24  # classes, beyond which only the worst are shown at once
 NUMBERED = 12  # classes, up to which the confusion is a table of numbers
 MATRIX = 256  # classes, up to which it is drawn at all
 
 
-def make(report: Table, extras: Table, metric: MetricText) -> dict[str, Any]:
+def make(report: Report, details: Details, samples: Samples, metric: MetricText) -> dict[str, object]:
     """Every figure; those without data are empty."""
+    classes = details.get("agreement")
     return {
-        "curves": curves(extras, view.teacher_of(report), metric),
-        "latency": {
-            name: latency(target, (extras.get("samples") or {}).get(name) or {})
-            for name, target in report["targets"].items()
-        },
-        "agreement": by_head(extras["agreement"], metric) if extras.get("agreement") else [],
+        "curves": curves(details, view.teacher_of(report), metric),
+        "latency": {name: latency(target, samples.get(name) or {}) for name, target in report["targets"].items()},
+        "agreement": by_head(classes, metric) if classes else [],
     }
 
 
-def curves(extras: Table, teacher: Table | None, metric: MetricText) -> list[dict[str, Any]]:
+def curves(details: Details, teacher: Stage | None, metric: MetricText) -> list[dict[str, object]]:
     """Loss, validation and learning rate of each stage that trained."""
-    found = []
-    validated = extras.get("validated") or {}
-    for stage, epochs in (extras.get("history") or {}).items():
+    found: list[dict[str, object]] = []
+    validated = details.get("validated") or {}
+    for stage, epochs in (details.get("history") or {}).items():
         if not epochs:
             continue
         shown = replace(metric, name=validated.get(stage, metric.name))
@@ -54,16 +54,15 @@ def curves(extras: Table, teacher: Table | None, metric: MetricText) -> list[dic
     return found
 
 
-def _series(x: Sequence[float], epochs: Sequence[Table], get: Callable[[Table], Any]) -> list[tuple[float, float]]:
-    pairs = [(a, get(epoch)) for a, epoch in zip(x, epochs, strict=True)]
-    return [(a, float(b)) for a, b in pairs if b is not None and np.isfinite(b)]
+def _series(x: Sequence[float], values: Iterable[float | None]) -> list[tuple[float, float]]:
+    """The points of a line: where an epoch tells the value."""
+    return [(a, float(b)) for a, b in zip(x, values, strict=True) if b is not None and np.isfinite(b)]
 
 
-def _loss(stage: str, x: Sequence[float], epochs: Sequence[Table]) -> dict[str, Any] | None:
+def _loss(stage: str, x: Sequence[float], epochs: Sequence[Epoch]) -> dict[str, object] | None:
     kinds = list(dict.fromkeys(kind for epoch in epochs for kind in epoch.get("losses") or {}))
-    by_kind = {kind: [{"of": (epoch.get("losses") or {}).get(kind)} for epoch in epochs] for kind in kinds}
-    parts = {kind: _series(x, values, operator.itemgetter("of")) for kind, values in by_kind.items()}
-    total = _series(x, epochs, lambda e: e.get("loss"))
+    parts = {kind: _series(x, ((epoch.get("losses") or {}).get(kind) for epoch in epochs)) for kind in kinds}
+    total = _series(x, (epoch.get("loss") for epoch in epochs))
     lines = [Line(points, kind, "quiet") for kind, points in parts.items() if points]
     name = "loss" if len(lines) < 2 else "weighted sum"
     # One loss of weight 1 is its own sum: drawn once.
@@ -79,9 +78,9 @@ def _loss(stage: str, x: Sequence[float], epochs: Sequence[Table]) -> dict[str, 
 
 
 def _validation(
-    stage: str, x: Sequence[float], epochs: Sequence[Table], teacher: Table | None, metric: MetricText
-) -> dict[str, Any] | None:
-    points = _series(x, epochs, lambda e: e.get("validation"))
+    stage: str, x: Sequence[float], epochs: Sequence[Epoch], teacher: Stage | None, metric: MetricText
+) -> dict[str, object] | None:
+    points = _series(x, (epoch.get("validation") for epoch in epochs))
     if not points:
         return None
     lines = [Line(points, metric.value(points[-1][1]), "main")]
@@ -95,8 +94,8 @@ def _validation(
     return _panel(f"validation {metric.name}" + (", %" if metric.share else ""), stage, lines, x, y, write)
 
 
-def _rate(stage: str, x: Sequence[float], epochs: Sequence[Table]) -> dict[str, Any] | None:
-    points = _series(x, epochs, lambda e: e.get("lr"))
+def _rate(stage: str, x: Sequence[float], epochs: Sequence[Epoch]) -> dict[str, object] | None:
+    points = _series(x, (epoch.get("lr") for epoch in epochs))
     if not points:
         return None
     y = Scale(0.0, max(value for _, value in points) * 1.05 or 1.0)
@@ -106,7 +105,7 @@ def _rate(stage: str, x: Sequence[float], epochs: Sequence[Table]) -> dict[str, 
 
 def _panel(
     caption: str, stage: str, lines: Sequence[Line], x: Sequence[float], y: Scale, write: Callable[[float], str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     ends = [f"{line.label}: {write(line.points[0][1])} to {write(line.last)}" for line in lines if line.points]
     across = Scale(min(x), max(x)) if len(x) > 1 else Scale(x[0] - 1, x[0] + 1)
     figure = svg.chart(
@@ -120,7 +119,7 @@ def _panel(
     return {"caption": caption, "figure": figure}
 
 
-def latency(target: Table, samples: Table) -> dict[str, Any]:
+def latency(target: Target, samples: Mapping[str, Sequence[int]]) -> dict[str, object]:
     """The distribution of every candidate of a target over one axis of milliseconds."""
     candidates = target["candidates"]
     if not candidates:
@@ -138,9 +137,11 @@ def latency(target: Table, samples: Table) -> dict[str, Any]:
     return {"rows": rows, "axis": axis, "raw": any(samples.get(c["name"]) for c in candidates)}
 
 
-def _distribution(candidate: Table, raw: NDArray[np.float64] | None, scale: Scale, ships: bool) -> dict[str, Any]:
+def _distribution(
+    candidate: Candidate, raw: NDArray[np.float64] | None, scale: Scale, ships: bool
+) -> dict[str, object]:
     of = candidate["latency_ms"]
-    marks = [(of[key], key) for key in ("p50", "p90", "p99")]
+    marks = [(of["p50"], "p50"), (of["p90"], "p90"), (of["p99"], "p99")]
     numbers = [(key, text.significant(value), value > scale.high) for value, key in marks]
     beyond = 0 if raw is None else int((raw > scale.high).sum())
     tail = ""
@@ -161,22 +162,20 @@ def _distribution(candidate: Table, raw: NDArray[np.float64] | None, scale: Scal
     return {"name": candidate["name"], "ships": ships, "numbers": numbers, "tail": tail, "figure": figure}
 
 
-def by_head(found: Table, metric: MetricText) -> list[dict[str, Any]]:
+def by_head(found: Agreement, metric: MetricText) -> list[dict[str, object]]:
     """Agreement class by class, for each head; of one head, without a name."""
-    heads = {found.get("head"): found, **(found.get("others") or {})}
-    return [{"head": name, **agreement(one, metric)} for name, one in heads.items()]
+    others = found.get("others") or {}
+    first: dict[str, object] = {"head": found.get("head"), **agreement(found, metric)}
+    return [first, *({"head": name, **agreement(other, metric)} for name, other in others.items())]
 
 
-def agreement(found: Table, metric: MetricText) -> dict[str, Any]:
+def agreement(found: ByClass, metric: MetricText) -> dict[str, object]:
     """Class by class what the student took over from the teacher, and where the two part."""
     classes = [str(name) for name in found["classes"]]
-    rows = [
-        _class_row(name, found["teacher"][i], found["student"][i], found["agree"][i]) for i, name in enumerate(classes)
-    ]
-    low = min((v for key in ("teacher", "student", "agree") for v in found[key] if v is not None), default=0.0)
+    shares = list(zip(found["teacher"], found["student"], found["agree"], strict=True))
+    low = min((v for v in (*found["teacher"], *found["student"], *found["agree"]) if v is not None), default=0.0)
     scale = Scale(max(0.0, min(low - 0.05 * (1 - low), 0.95)), 1.0)
-    for row in rows:
-        row["strip"] = _class_strip(row, scale)
+    rows = [_class_row(name, *values, scale) for name, values in zip(classes, shares, strict=True)]
     samples = found.get("samples") or [0] * len(rows)
     # Of thousands of classes most have a sample or two: what counts is how many samples they part on, then the share.
     lost = [n * (1 - agree) if agree is not None else -1.0 for n, agree in zip(samples, found["agree"], strict=True)]
@@ -194,19 +193,21 @@ def agreement(found: Table, metric: MetricText) -> dict[str, Any]:
     }
 
 
-def _class_row(name: str, *values: float | None) -> dict[str, Any]:
+def _class_row(
+    name: str, teacher: float | None, student: float | None, agree: float | None, scale: Scale
+) -> dict[str, object]:
+    values = (teacher, student, agree)
     written = [text.share(v) for v in values]
-    return {"name": name, "values": values, "written": written}
+    return {"name": name, "values": values, "written": written, "strip": _class_strip(*values, scale)}
 
 
-def _class_strip(row: Table, scale: Scale) -> Any:
-    teacher, student, agree = row["values"]
+def _class_strip(teacher: float | None, student: float | None, agree: float | None, scale: Scale) -> Markup:
     dots = [(teacher, "of-teacher"), (student, "of-student")]
     lines = [(agree, "agree")] if agree is not None else []
     return svg.strip(scale, dots=[(v, kind) for v, kind in dots if v is not None], lines=lines)
 
 
-def _confusion(given: Any, classes: Sequence[str]) -> dict[str, Any]:
+def _confusion(given: Sequence[Sequence[int]] | None, classes: Sequence[str]) -> dict[str, object]:
     """The table or picture of teacher against student."""
     if given is None:
         return {"table": None, "matrix": None}

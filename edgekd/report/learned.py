@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from edgekd.document.details import Calibration, Layers, Learned, Loss, Losses
 from edgekd.report import svg, text
 from edgekd.report.svg import Line, Scale
 from edgekd.report.text import MetricText
 
-Table = Mapping[str, Any]
-NETS = (("teacher", "quiet"), ("student", "main"))
 
-
-def make(found: Table, samples: int, metric: MetricText) -> dict[str, Any]:
+def make(found: Learned, samples: int, metric: MetricText) -> dict[str, object]:
     """The parts of the section beyond agreement by class.
 
     Args:
         found: ``details.learned``.
         samples: how many the test split has.
     """
-    student = found["student"]
+    student, alike, losses = found["student"], found.get("layers"), found.get("losses")
     ships = (
         f"{student['candidate']} on {student['target']}" if student["candidate"] else "the student, which does not ship"
     )
@@ -28,31 +23,35 @@ def make(found: Table, samples: int, metric: MetricText) -> dict[str, Any]:
         "who": ships,
         "agreement": text.share(found["agreement"]) if found["agreement"] is not None else None,
         "calibration": [_calibration(of) for of in found.get("calibration") or []],
-        "layers": _layers(found["layers"]) if found.get("layers") else None,
+        "layers": _layers(alike) if alike else None,
         "bits": found["unit"] == "bit",
         "apart": [(f"{row['sample']:,}", text.significant(row["divergence"], 2)) for row in found["apart"]],
-        "losses": _losses(found["losses"], samples, metric) if found.get("losses") else None,
+        "losses": _losses(losses, samples, metric) if losses else None,
     }
 
 
-def _calibration(found: Table) -> dict[str, Any]:
+def _calibration(found: Calibration) -> dict[str, object]:
     """How often each is right when it is so sure, and how far that is from what it says."""
-    lines, rows = [Line([(0.0, 0.0), (100.0, 100.0)], "", "ideal")], []
-    for name, kind in NETS:
-        of = found[name]
-        bins = [b for b in of["bins"] if b["count"]]
-        total = sum(b["count"] for b in bins)
-        points = [(100 * b["confidence"], 100 * b["accuracy"]) for b in bins]
-        lines.append(Line(points, name, kind, sizes=[b["count"] / total for b in bins]))
+    lines, rows, told = [Line([(0.0, 0.0), (100.0, 100.0)], "", "ideal")], list[dict[str, object]](), list[str]()
+    for name, kind, of in (("teacher", "quiet", found["teacher"]), ("student", "main", found["student"])):
+        bins = [
+            (b["count"], b["confidence"], b["accuracy"])
+            for b in of["bins"]
+            if b["count"] and b["confidence"] is not None and b["accuracy"] is not None
+        ]
+        total = sum(count for count, _, _ in bins)
+        points = [(100 * sure, 100 * right) for _, sure, right in bins]
+        lines.append(Line(points, name, kind, sizes=[count / total for count, _, _ in bins]))
         gap = 100 * (of["confidence"] - of["accuracy"])
         word = (
             "as sure as right"
             if abs(gap) < 0.05
             else f"{abs(gap):.1f} points {'too sure' if gap > 0 else 'too unsure'}"
         )
-        percent = [text.share(of[key]) for key in ("ece", "confidence", "accuracy")]
+        percent = [text.share(part) for part in (of["ece"], of["confidence"], of["accuracy"])]
         rows.append({"name": name, "numbers": [*percent, text.significant(of["nll"])], "word": word})
-    described = "; ".join(f"{row['name']}: ECE {row['numbers'][0]}, {row['word']}" for row in rows)
+        told.append(f"{name}: ECE {percent[0]}, {word}")
+    described = "; ".join(told)
     # Of thousands of items no answer has a large share: then the corner is drawn that the dots lie in.
     most = max(value for line in lines[1:] for point in line.points for value in point)
     scale = Scale(0.0, 100.0 if most > 40 else max(2.0, 1.25 * most))
@@ -68,7 +67,7 @@ def _calibration(found: Table) -> dict[str, Any]:
     return {"head": found["head"], "rows": rows, "figure": figure, "bins": len(found["student"]["bins"])}
 
 
-def _layers(found: Table) -> dict[str, Any]:
+def _layers(found: Layers) -> dict[str, object]:
     """The heat map: rows of the student, columns of the teacher, front to back."""
     tied = {tuple(pair) for pair in found["pairs"]}
 
@@ -90,7 +89,7 @@ def _layers(found: Table) -> dict[str, Any]:
     }
 
 
-def _losses(found: Table, samples: int, metric: MetricText) -> dict[str, Any]:
+def _losses(found: Losses, samples: int, metric: MetricText) -> dict[str, object]:
     """With and without each loss; an interval that holds 0 tells nothing."""
     rows = found["rows"]
     ends = [value for row in rows if row["ci95"] for value in row["ci95"]]
@@ -105,14 +104,15 @@ def _losses(found: Table, samples: int, metric: MetricText) -> dict[str, Any]:
     }
 
 
-def _loss(row: Table, scale: Scale, metric: MetricText) -> dict[str, Any]:
-    if row["ci95"] is None:
+def _loss(row: Loss, scale: Scale, metric: MetricText) -> dict[str, object]:
+    gain = row["gain"]
+    if row["ci95"] is None or gain is None:
         return {"name": row["loss"], "cells": [text.NONE] * 4, "strip": "", "word": "without it the training diverges"}
     low, high = row["ci95"]
     word = "it helps" if low > 0 else "it harms" if high < 0 else "no difference shown"
-    cells = [metric.value(row["validation"]), metric.value(row["test"]), signed(row["gain"], metric)]
+    cells = [metric.value(row["validation"]), metric.value(row["test"]), signed(gain, metric)]
     cells.append(f"{signed(low, metric, unit=False)} to {signed(high, metric)}")
-    dots, lines = [(row["gain"], "of-student")], [(0.0, "agree")]
+    dots, lines = [(gain, "of-student")], [(0.0, "agree")]
     return {
         "name": row["loss"],
         "cells": cells,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from edgekd.base.printable import printable
 
@@ -14,7 +13,7 @@ class Markdown(str):
     __slots__ = ()
 
 
-def escaped(value: Any) -> Markdown:
+def escaped(value: object) -> Markdown:
     """A value as Markdown that shows it, in a line of its own, a sentence or a table's cell.
 
     Escaped is what begins an emphasis, a link, code, HTML, a formula or a cell, and at the beginning of a line what
@@ -27,17 +26,17 @@ def escaped(value: Any) -> Markdown:
     return Markdown(re.sub(r"^(\d{1,9}(?=[.)](?: |$))|(?=[-+=]))", r"\1\\", text))
 
 
-def code(value: Any) -> Markdown:
+def code(value: object) -> Markdown:
     """A name as code, where it is like one; any other as text: not every reader of Markdown knows where code ends."""
     text = _line(value)
     return Markdown(f"`{text}`") if re.fullmatch(r"[\w./-]+", text) else escaped(value)
 
 
-def joined(pattern: str, *values: Any) -> Markdown:
+def joined(pattern: str, *values: object) -> Markdown:
     """``"{}: {}"`` with each value escaped."""
     return Markdown(pattern.format(*map(escaped, values)))
 
 
-def _line(value: Any) -> str:
+def _line(value: object) -> str:
     """What is shown of a value, in one line; figures and their units stay together."""
     return printable(re.sub(r"[^\S\u00a0]+", " ", str(value)).strip())

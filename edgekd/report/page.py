@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
@@ -14,7 +13,7 @@ from edgekd.report import markdown
 from edgekd.report.markdown import Markdown
 
 
-def render(template: str, **values: Any) -> str:
+def render(template: str, **values: object) -> str:
     """A template of this folder with its values."""
     return _templates(template.endswith(".md")).get_template(template).render(**values)
 
@@ -36,7 +35,7 @@ def _templates(in_markdown: bool) -> Environment:
     return environment
 
 
-def _json(value: Any) -> Markdown:
+def _json(value: object) -> Markdown:
     """JSON, which YAML is a superset of once it holds no control characters, and no Markdown to who knows no YAML."""
     document = in_json(json.dumps(value, ensure_ascii=False)).replace("](", "]\\u0028")
     return Markdown(re.sub("[<>&`]", lambda found: f"\\u{ord(found[0]):04x}", document))

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 from PIL import Image
 
+from edgekd.base.arrays import AnyArray
 from edgekd.document.apart import Sample
 from edgekd.report import text
 
@@ -21,13 +21,13 @@ LETTERS, NUMBERS = 600, 40  # what is shown of a text and of a row of numbers
 COLUMNS, HEIGHT = 240, 48  # of a sound
 
 
-def cards(samples: Sequence[Sample]) -> list[dict[str, Any]]:
+def cards(samples: Sequence[Sample]) -> list[dict[str, object]]:
     """What the page says of each sample."""
     drawn = pictures([sample.raw for sample in samples])
     return [{**_card(sample), "picture": picture} for sample, picture in zip(samples, drawn, strict=True)]
 
 
-def _card(sample: Sample) -> dict[str, Any]:
+def _card(sample: Sample) -> dict[str, object]:
     def written(value: float) -> str:
         if not sample.shares:
             return text.significant(value)
@@ -77,7 +77,7 @@ def pictures(raw: Sequence[Any]) -> list[Markup]:
     ]
 
 
-def _layout(array: NDArray[Any]) -> NDArray[Any] | None:
+def _layout(array: AnyArray) -> AnyArray | None:
     """(H, W) or (H, W, 3 or 4) of a picture, channels first or last; None: it is none."""
     if array.ndim not in (2, 3):
         return None
@@ -90,7 +90,7 @@ def _layout(array: NDArray[Any]) -> NDArray[Any] | None:
     return array[..., 0] if array.shape[-1] == 1 else array
 
 
-def _images(arrays: Sequence[NDArray[Any]]) -> list[Markup]:
+def _images(arrays: Sequence[AnyArray]) -> list[Markup]:
     """Bytes that use their range as they are, all else from its least value (black) to its largest; see ``_layout``."""
     finite = [np.nan_to_num(array.astype(np.float64)) for array in arrays]
     low, high = min(float(a.min()) for a in finite), max(float(a.max()) for a in finite)
@@ -116,13 +116,13 @@ def _text(value: str | bytes) -> Markup:
     return Markup("<blockquote>{}</blockquote>").format(shown)
 
 
-def _row(array: NDArray[Any]) -> Markup:
+def _row(array: AnyArray) -> Markup:
     shown = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in array[:NUMBERS].tolist())
     rest = array.size - NUMBERS
     return Markup('<p class="numbers">{}</p>').format(shown + (f", … ({rest:,} more)" if rest > 0 else ""))
 
 
-def _wave(array: NDArray[Any]) -> Markup:
+def _wave(array: AnyArray) -> Markup:
     """A sound, or any long row of values: from the least to the largest value of each column."""
     values = np.nan_to_num(array.astype(np.float64))
     peak = float(np.abs(values).max()) or 1.0

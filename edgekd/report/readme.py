@@ -6,10 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from edgekd.decide.doubts import resolution
+from edgekd.document.report import Report, Stage, Target
 from edgekd.report import text, view
 from edgekd.report.markdown import Markdown, code, joined
 from edgekd.report.page import render
 
+Table = Mapping[str, Any]  # of a recipe, as a bundle tells it
 # Languages and their line, by the file that must be among the examples.
 PROGRAMS = {
     "python/predict.py": ("Python", "`pip install numpy onnxruntime`, `python examples/python/predict.py`"),
@@ -37,7 +39,7 @@ PIPELINES = {
 
 
 def readme(
-    report: Mapping[str, Any], kind: str, shape: str, labels: Mapping[str, Sequence[str]], examples: Collection[str]
+    report: Report, kind: str, shape: str, labels: Mapping[str, Sequence[str]], examples: Collection[str]
 ) -> str:
     """The page of a report whose every target ships something.
 
@@ -49,14 +51,14 @@ def readme(
     """
     metric = text.MetricText.of(report)
     teacher = next(stage for stage in report["stages"] if stage["name"] == "teacher")
-    recipe = (report.get("details") or {}).get("recipe") or {}
+    recipe: Table = (report.get("details") or {}).get("recipe") or {}
     return render(
         "card.md",
         head=_head(report, recipe, kind),
         name=report["name"],
         description=_sentence(str(recipe.get("description") or f"A student for {report['task']}")),
         shippable=report["shippable"],
-        runtimes=" and ".join(dict.fromkeys(told["runtime"].partition("-")[0] for told in report["targets"].values())),
+        runtimes=" and ".join(dict.fromkeys(_runtime(told).partition("-")[0] for told in report["targets"].values())),
         metric=report["metric"],
         teacher=_teacher(teacher, recipe, metric),
         student={"what": _model(recipe.get("student"))},
@@ -76,7 +78,12 @@ def readme(
     )
 
 
-def _rows(report: Mapping[str, Any], teacher: Mapping[str, Any], metric: text.MetricText) -> list[dict[str, str]]:
+def _runtime(target: Target) -> str:
+    """The runtime as it calls itself; every build tells it."""
+    return target.get("runtime") or "an unnamed runtime"
+
+
+def _rows(report: Report, teacher: Stage, metric: text.MetricText) -> list[dict[str, str]]:
     found = []
     for name, told in report["targets"].items():
         if (ships := view.shipped_of(told)) is not None:
@@ -94,7 +101,7 @@ def _rows(report: Mapping[str, Any], teacher: Mapping[str, Any], metric: text.Me
     return found
 
 
-def _teacher(stage: Mapping[str, Any], recipe: Mapping[str, Any], metric: text.MetricText) -> dict[str, str]:
+def _teacher(stage: Stage, recipe: Table, metric: text.MetricText) -> dict[str, str]:
     return {
         "what": _model(recipe.get("teacher")),
         "params": f"{stage['params']:,}",
@@ -103,7 +110,7 @@ def _teacher(stage: Mapping[str, Any], recipe: Mapping[str, Any], metric: text.M
     }
 
 
-def _model(table: Mapping[str, Any] | None) -> str:
+def _model(table: Table | None) -> str:
     """``convnet (width 128, strides [1, 1, 2])``."""
     if not table or not table.get("model"):
         return "made of its teacher" if table and "from_teacher" in table else "a network of the user's own"
@@ -111,14 +118,14 @@ def _model(table: Mapping[str, Any] | None) -> str:
     return f"{table['model']['kind']} ({keys})" if keys else str(table["model"]["kind"])
 
 
-def _data(report: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+def _data(report: Report, recipe: Table) -> str:
     sizes, data = report["split_sizes"], recipe.get("data") or {}
     source = str(data.get("source") or "the user's own")
     name = f"{source}, {data['path']}" if data.get("path") else source
     return f"{name}: {sizes['train']:,} training, {sizes['validation']:,} validation and {sizes['test']:,} test samples"
 
 
-def _answers(report: Mapping[str, Any], labels: Mapping[str, Sequence[str]]) -> Markdown:
+def _answers(report: Report, labels: Mapping[str, Sequence[str]]) -> Markdown:
     if not text.classifies(report):
         return Markdown("values")
     found = []
@@ -128,11 +135,11 @@ def _answers(report: Mapping[str, Any], labels: Mapping[str, Sequence[str]]) -> 
     return Markdown("; ".join(found))
 
 
-def _head(report: Mapping[str, Any], recipe: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def _head(report: Report, recipe: Table, kind: str) -> dict[str, object]:
     """The metadata block that model hubs read (Hugging Face's model card specification)."""
     pipeline = PIPELINES.get(kind, "tabular-classification" if text.classifies(report) else "tabular-regression")
     tags = ["edgekd", "knowledge-distillation", *sorted({c["kind"] for c in recipe.get("compress", ())})]
-    tags += sorted({told["runtime"].split()[0] for told in report["targets"].values()})
+    tags += sorted({_runtime(told).split()[0] for told in report["targets"].values()})
     data = str((recipe.get("data") or {}).get("source") or "own")
     results = [
         {
@@ -172,7 +179,7 @@ def _cpp(examples: Collection[str]) -> dict[str, str]:
     return {"flags": " ".join(flags), "program": "predict_ort" if ort else "predict_openvino"}
 
 
-def _resolution(report: Mapping[str, Any]) -> str | None:
+def _resolution(report: Report) -> str | None:
     """What a test split of so many samples can't tell apart, where that is half a point or more."""
     values = [c["value_test"] for told in report["targets"].values() for c in told["candidates"]]
     if report["metric"] not in ("accuracy", "agreement", "hit_rate") or not values:
@@ -184,7 +191,7 @@ def _resolution(report: Mapping[str, Any]) -> str | None:
     return f"A test split of {report['split_sizes']['test']:,} can't tell differences below about {about} apart."
 
 
-def _limits(report: Mapping[str, Any]) -> list[str]:
+def _limits(report: Report) -> list[str]:
     """What the figures do not say, in words."""
     sizes = report["split_sizes"]
     classes = ["It knows its classes alone: whatever it is shown, one of them is its answer."]

@@ -11,7 +11,6 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -295,7 +294,7 @@ def matrix(counts: NDArray[np.int64], *, title: str, description: str) -> Markup
     for row, column in zip(*np.nonzero(counts), strict=True):
         name = f"{'same' if row == column else 'other'} {shade(float(shares[row, column]))}"
         paths.setdefault(name, []).append(f"M{column} {row}h1v1h-1z")
-    parts: list[Any] = [Markup("<title>{}</title><desc>{}</desc>").format(title, description)]
+    parts: list[Markup] = [Markup("<title>{}</title><desc>{}</desc>").format(title, description)]
     parts += [Markup('<path class="{}" d="{}"/>').format(name, "".join(cells)) for name, cells in sorted(paths.items())]
     head = (
         '<svg class="matrix" role="img" viewBox="0 0 {0} {0}"><rect class="frame" width="{0}" height="{0}"/>{1}</svg>'

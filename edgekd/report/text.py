@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from edgekd.base import units
+from edgekd.document.report import Report, Target
 
 NBSP = "\u00a0"
 NONE = "–"
@@ -82,7 +82,7 @@ class MetricText:
     decimals: int = 1
 
     @classmethod
-    def of(cls, report: Mapping[str, Any]) -> MetricText:
+    def of(cls, report: Report) -> MetricText:
         """The metric of a report, as fine as its smaller deciding split resolves."""
         sizes = report["split_sizes"]
         fewest = min((sizes[name] for name in ("validation", "test") if sizes.get(name)), default=0)
@@ -111,12 +111,12 @@ class MetricText:
         return f"{written} {'above' if gap > 0 else 'below'} {name}"
 
 
-def classifies(report: Mapping[str, Any]) -> bool:
+def classifies(report: Report) -> bool:
     """Whether a report's student answers with a class, and not with values."""
     return bool(report.get("classifies", report["metric"] not in OLD_VALUES))
 
 
-def of_tokens(target: Mapping[str, Any], p50_ms: float) -> str:
+def of_tokens(target: Target, p50_ms: float) -> str:
     """``10 tokens; with the tokenizer, in Python, 0.9 ms``: what a text student's p50 is of; else nothing."""
     if "timed_length" not in target:
         return ""
@@ -126,7 +126,7 @@ def of_tokens(target: Mapping[str, Any], p50_ms: float) -> str:
     return f"{told}; with the tokenizer, in Python, {milliseconds(p50_ms + target['preprocess_ms'])}"
 
 
-def asking(report: Mapping[str, Any]) -> Sequence[str]:
+def asking(report: Report) -> Sequence[str]:
     """Lines of an app that asks ``model`` about ``x``."""
     details = report.get("details") or {}
     if not classifies(report):  # predict would tell of classes

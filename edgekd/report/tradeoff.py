@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from edgekd.document.candidate import Candidate
+from edgekd.document.report import Target
 from edgekd.report import svg, text
 from edgekd.report.svg import Scale
 
-Table = Mapping[str, Any]
 HEIGHT = 260
 FEW = 4  # candidates, from which on there is a trade-off to see
 
 
-def make(target: Table, teacher: float) -> Markup | None:
+def make(target: Target, teacher: float) -> Markup | None:
     """The picture of one target of report.json; None where there are few candidates.
 
     Args:
@@ -25,9 +25,10 @@ def make(target: Table, teacher: float) -> Markup | None:
     if len(candidates) < FEW:
         return None
     budget = target["budget"].get("wanted") or {}
-    floor = None if budget.get("max_drop") is None else teacher - budget["max_drop"]
-    most = None if budget.get("max_size_kb") is None else 1000 * budget["max_size_kb"]
-    sizes = [c["size_bytes"] for c in candidates] + ([most] if most else [])
+    drop, kilobytes = budget.get("max_drop"), budget.get("max_size_kb")
+    floor = None if drop is None else teacher - drop
+    most = None if kilobytes is None else 1000 * kilobytes
+    sizes = [*(c["size_bytes"] for c in candidates), *([most] if most else [])]
     x = Scale(min(sizes) / 1.2, max(sizes) * 1.2, log=True)
     y = svg.around([*(c["value_validation"] for c in candidates), teacher, *([] if floor is None else [floor])], 0.01)
     parts = [Markup("<title>Value against size</title><desc>{}</desc>").format(_said(candidates))]
@@ -45,7 +46,7 @@ def make(target: Table, teacher: float) -> Markup | None:
     )
 
 
-def _said(candidates: Sequence[Table]) -> str:
+def _said(candidates: Sequence[Candidate]) -> str:
     return "; ".join(f"{c['name']}: {c['value_validation']:.4f}, {text.size(c['size_bytes'])}" for c in candidates)
 
 
@@ -65,7 +66,7 @@ def _grid(x: Scale, y: Scale) -> list[Markup]:
     return parts
 
 
-def _dot(candidate: Table, shipped: str | None, x: Scale, y: Scale) -> list[Markup]:
+def _dot(candidate: Candidate, shipped: str | None, x: Scale, y: Scale) -> list[Markup]:
     """The candidate that ships is filled, those outside the budget are pale; all have their names."""
     ships = candidate["name"] == shipped
     kind = "chosen" if ships else "missed" if candidate.get("outside") else "met"

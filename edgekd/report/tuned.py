@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
 from edgekd.document.points import acting
+from edgekd.document.tune import Result, Trial, Tune
 from edgekd.report import page, svg, text
 from edgekd.report.svg import Scale
 
-Table = Mapping[str, Any]
 HEIGHT = 320
 WISHES = {
     "max_latency_ms": ("p50", text.in_ms),
@@ -21,23 +20,22 @@ WISHES = {
 }
 
 
-def html(found: Table) -> str:
+def html(found: Tune) -> str:
     """The page of a search.
 
     Args:
         found: tune.json.
     """
-    evaluated = [trial for trial in found["trials"] if trial["result"]]
-    near = next((trial for trial in evaluated if trial["number"] == found["nearest"]), None)
+    evaluated = [(trial, result) for trial in found["trials"] if (result := trial["result"])]
+    near = next(((trial, result) for trial, result in evaluated if trial["number"] == found["nearest"]), None)
+    wished = {key: found["budget"].get(key) for key in WISHES}
     return page.render(
         "tuned.html",
         found=found,
-        wishes=[
-            (name, write(wish)) for key, (name, write) in WISHES.items() if (wish := found["budget"][key]) is not None
-        ],
-        near=None if near is None else _row(near, found),
+        wishes=[(name, write(wish)) for key, (name, write) in WISHES.items() if (wish := wished[key]) is not None],
+        near=None if near is None else _row(*near, found),
         picture=picture(found) if evaluated else None,
-        rows=[_row(trial, found) for trial in evaluated],
+        rows=[_row(trial, result, found) for trial, result in evaluated],
         stopped=[
             {"number": t["number"], "why": t["why"], "point": _values(t)} for t in found["trials"] if not t["result"]
         ],
@@ -45,8 +43,8 @@ def html(found: Table) -> str:
     )
 
 
-def _row(trial: Table, found: Table) -> dict[str, Any]:
-    result, number = trial["result"], trial["number"]
+def _row(trial: Trial, result: Result, found: Tune) -> dict[str, object]:
+    number = trial["number"]
     met = not result["missed"] and not result["gate"]
     kind = "ships" if number == found["chosen"] else "" if met else "outside"
     return {
@@ -64,22 +62,22 @@ def _row(trial: Table, found: Table) -> dict[str, Any]:
     }
 
 
-def _values(trial: Table) -> str:
+def _values(trial: Trial) -> str:
     if trial["as_is"]:
         return "the recipe as it is"
     return ", ".join(f"{key} = {_written(value)}" for key, value in acting(trial["values"]).items())
 
 
-def _written(value: Any) -> str:
+def _written(value: object) -> str:
     if isinstance(value, Mapping):
         return str(value.get("kind"))
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def picture(found: Table) -> Markup:
+def picture(found: Tune) -> Markup:
     """Value against latency, a dot's area the file's size; the wishes as lines, and the edge of what was reached."""
     trials = [trial for trial in found["trials"] if trial["result"]]
-    results = {trial["number"]: trial["result"] for trial in trials}
+    results = {trial["number"]: result for trial in trials if (result := trial["result"])}
     x, y = _scales(found, list(results.values()))
     largest = max(result["size_bytes"] for result in results.values())
 
@@ -95,8 +93,7 @@ def picture(found: Table) -> Markup:
     path = _staircase([place(number) for number in results])
     parts.append(Markup('<svg width="100%" height="{0}" viewBox="0 0 1000 {0}" preserveAspectRatio="none">'
                         '<path class="line faint main" d="{1}"/></svg>').format(HEIGHT, path))  # fmt: skip
-    for trial in sorted(trials, key=lambda t: -t["result"]["size_bytes"]):  # the small ones on top
-        number, result = trial["number"], trial["result"]
+    for number, result in sorted(results.items(), key=lambda entry: -entry[1]["size_bytes"]):  # small ones on top
         met = not result["missed"] and not result["gate"]
         kind = "chosen" if number == found["chosen"] else "met" if met else "missed"
         said = f"trial {number}: {result['value']:.4f}, {text.milliseconds(result['p50_ms'])}, "
@@ -120,7 +117,7 @@ def _staircase(places: Sequence[tuple[float, float]]) -> str:
     return f"{path}H1000"
 
 
-def _scales(found: Table, results: Sequence[Table]) -> tuple[Scale, Scale]:
+def _scales(found: Tune, results: Sequence[Result]) -> tuple[Scale, Scale]:
     latencies, values = [r["p50_ms"] for r in results], [r["value"] for r in results]
     if wish := found["budget"]["max_latency_ms"]:
         latencies.append(wish)
@@ -141,7 +138,7 @@ def _grid(x: Scale, y: Scale) -> list[Markup]:
     return parts
 
 
-def _wishes(found: Table, results: Mapping[int, Table], x: Scale, y: Scale) -> list[Markup]:
+def _wishes(found: Tune, results: Mapping[int, Result], x: Scale, y: Scale) -> list[Markup]:
     parts, budget = [], found["budget"]
     if (wish := budget["max_latency_ms"]) is not None:
         line = '<line class="level limit" x1="{0:.2f}%" x2="{0:.2f}%" y1="0" y2="{1}"/>'
@@ -157,7 +154,7 @@ def _wishes(found: Table, results: Mapping[int, Table], x: Scale, y: Scale) -> l
     return parts
 
 
-def _names(found: Table, trials: Sequence[Table], place: Any) -> list[Markup]:
+def _names(found: Tune, trials: Sequence[Trial], place: Callable[[int], tuple[float, float]]) -> list[Markup]:
     """The chosen one, and the recipe as it is, by name."""
     parts = []
     for trial in trials:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from edgekd.base import backend_facts, recipe_files, units
-from edgekd.base.notes import of_report
 from edgekd.decide.budget import is_met
+from edgekd.document.candidate import Candidate
+from edgekd.document.details import Baseline, Details, Kept, Taken
+from edgekd.document.machine import Host
+from edgekd.document.report import Budget, Parity, Report, Stage, Target, notes_of
 from edgekd.report import svg, text
 from edgekd.report.text import MetricText
 
-Table = Mapping[str, Any]
-WISHES = {  # key in wanted -> (name, key in got)
-    "max_drop": ("drop against the teacher", "drop"),
-    "max_latency_ms": ("latency, p50", "latency_ms"),
-    "max_size_kb": ("size", "size_kb"),
-}
 MARKS = {"ships": "✓", "within": "○", "outside": "×"}
 WORDS = {"ships": "ships", "within": "within the budget", "outside": "outside the budget"}
 HOST = {
@@ -36,32 +32,32 @@ HOST = {
 }
 
 
-def page(report: Table, extras: Table) -> dict[str, Any]:
+def page(report: Report, details: Details) -> dict[str, object]:
     """The parts of the page that hold no large figure."""
-    metric = MetricText.of(report)
+    metric, recipe = MetricText.of(report), details.get("recipe")
     names = list(report["targets"])
     return {
         "report": report,
         "metric": metric,
-        "description": (extras.get("recipe") or {}).get("description", ""),
+        "description": (recipe or {}).get("description", ""),
         "about": _about(report),
         "failed": [name for name, target in report["targets"].items() if target["shipped"] is None],
         "targets": {name: _target(report, name, metric) for name in names},
         "waterfall": waterfall(report, metric),
         "stages": [_stage(stage, report, metric) for stage in report["stages"]],
-        "baseline": plain(extras.get("baseline"), metric),
-        "kept": _kept(extras.get("kept")),
-        "compression": [_taken(row) for row in extras.get("compression") or ()],
-        "notes": of_report(report),
+        "baseline": plain(details.get("baseline"), metric),
+        "kept": _kept(details.get("kept")),
+        "compression": [_taken(row) for row in details.get("compression") or ()],
+        "notes": notes_of(report),
         "host": _host(report["host"]),
         "versions": {k: v for k, v in (report["host"].get("versions") or {}).items() if v is not None},
         "embed": _embed(report),
         "next": _next(report),
-        "recipe": json.dumps(extras["recipe"], indent=2, ensure_ascii=False) if extras.get("recipe") else None,
+        "recipe": json.dumps(recipe, indent=2, ensure_ascii=False) if recipe else None,
     }
 
 
-def plain(found: Table | None, metric: MetricText) -> dict[str, Any] | None:
+def plain(found: Baseline | None, metric: MetricText) -> dict[str, object] | None:
     """A plain model beside teacher and student."""
     if not found:
         return None
@@ -76,7 +72,7 @@ def plain(found: Table | None, metric: MetricText) -> dict[str, Any] | None:
     }
 
 
-def _kept(kept: Table | None) -> str | None:
+def _kept(kept: Kept | None) -> str | None:
     """What is kept of the teachers' answers, and what is not, in a sentence."""
     if not kept:
         return None
@@ -89,9 +85,10 @@ def _kept(kept: Table | None) -> str | None:
     return told + (anew if kept["anew"] else "")
 
 
-def _taken(found: Table) -> dict[str, Any]:
+def _taken(found: Taken) -> dict[str, object]:
     """What a compression pass took of each group of layers, beside what was asked."""
-    asked = "" if found.get("asked") is None else f"{units.share(found['asked'])} asked, "
+    share = found.get("asked")
+    asked = "" if share is None else f"{units.share(share)} asked, "
 
     def count(value: float | None) -> str:
         return text.NONE if value is None else f"{value:g}"
@@ -101,35 +98,36 @@ def _taken(found: Table) -> dict[str, Any]:
         "told": f"{found['step']}: {asked}{units.share(found['taken'])} of the {found['unit']} taken",
         "unit": found["unit"],
         "groups": [
-            (path, *(count(group[key]) for key in ("before", "asked", "kept"))) for path, group in groups.items()
+            (path, count(group["before"]), count(group["asked"]), count(group["kept"]))
+            for path, group in groups.items()
         ],
         "whole": list((found.get("whole") or {}).items()),
     }
 
 
-def teacher_of(report: Table) -> Table | None:
+def teacher_of(report: Report) -> Stage | None:
     """The teacher's stage."""
     return next((stage for stage in report["stages"] if stage["name"] == "teacher"), None)
 
 
-def standing(candidate: Table, target: Table) -> str:
+def standing(candidate: Candidate, target: Target) -> str:
     """``ships``, ``within`` or ``outside`` the budget (a key of ``MARKS``)."""
     if candidate["name"] == target["shipped"]:
         return "ships"
     return "outside" if candidate.get("outside") else "within"
 
 
-def shipped_of(target: Table) -> Table | None:
+def shipped_of(target: Target) -> Candidate | None:
     """The candidate that ships."""
     return next((c for c in target["candidates"] if c["name"] == target["shipped"]), None)
 
 
-def _about(report: Table) -> str:
+def _about(report: Report) -> str:
     sizes = ", ".join(f"{count:,} {name}" for name, count in report["split_sizes"].items())
     return f"{report['task']}; metric: {report['metric']}; samples: {sizes}; seed {report['seed']}"
 
 
-def _target(report: Table, name: str, metric: MetricText) -> dict[str, Any]:
+def _target(report: Report, name: str, metric: MetricText) -> dict[str, object]:
     target, teacher = report["targets"][name], teacher_of(report)
     return {
         "name": name,
@@ -145,15 +143,15 @@ def _target(report: Table, name: str, metric: MetricText) -> dict[str, Any]:
     }
 
 
-def _reasons(target: Table) -> list[tuple[str, str]]:
+def _reasons(target: Target) -> list[tuple[str, str]]:
     """Of each candidate that was left out, what its operators have to do with it: the long part of its verdict."""
     found = [(c["name"], c.get("verdict", "").partition("; ")[2]) for c in target["candidates"]]
     return [(name, reason) for name, reason in found if reason]
 
 
-def _ran(target: Table) -> Table | None:
+def _ran(target: Target) -> dict[str, object] | None:
     """Microseconds of each candidate by kind of kernel, the longest of all first; None where none is known."""
-    known = {c["name"]: c["kernels"]["microseconds"] for c in target["candidates"] if c.get("kernels")}
+    known = {c["name"]: ran["microseconds"] for c in target["candidates"] if (ran := c.get("kernels"))}
     if not known:
         return None
     longest = {kind: max(us.get(kind, 0.0) for us in known.values()) for us in known.values() for kind in us}
@@ -178,7 +176,7 @@ def _adds_up(shares: Mapping[str, float]) -> str:
     return f"From the runtime's own profiler. Their sum is not the p50 ({told} it): {'; '.join(why)}."
 
 
-def _figures(target: Table, teacher: Table | None, metric: MetricText) -> list[tuple[str, str, str]]:
+def _figures(target: Target, teacher: Stage | None, metric: MetricText) -> list[tuple[str, str, str]]:
     """The headline: (number, what it is, what it means)."""
     ships = shipped_of(target)
     if ships is None:
@@ -202,7 +200,7 @@ def _figures(target: Table, teacher: Table | None, metric: MetricText) -> list[t
     ]
 
 
-def _candidate(candidate: Table, how: str, verdict: str, metric: MetricText) -> dict[str, Any]:
+def _candidate(candidate: Candidate, how: str, verdict: str, metric: MetricText) -> dict[str, object]:
     latency, speed = candidate["latency_ms"], candidate["speedup_vs_fp32"]
     return {
         "name": candidate["name"],
@@ -215,7 +213,13 @@ def _candidate(candidate: Table, how: str, verdict: str, metric: MetricText) -> 
         "size": text.size(candidate["size_bytes"]),
         "validation": metric.value(candidate["value_validation"]),
         "test": metric.value(candidate["value_test"]),
-        "latency": [text.significant(latency.get(key)) for key in ("p50", "p90", "p99", "mean", "min", "max")],
+        "latency": [
+            text.significant(value)
+            for value in (
+                *(latency["p50"], latency["p90"], latency["p99"]),
+                *(latency["mean"], latency["min"], latency["max"]),
+            )
+        ],
         "throughput": text.significant(candidate["throughput"]),
         "samples": f"{candidate['samples']:,}",
         "speed": text.times(speed["p50"]),
@@ -227,15 +231,15 @@ NO_INTERVAL = "reference"
 AGREES = 0.15  # two sessions of one file differ by less
 
 
-def waterfall(report: Table, metric: MetricText) -> dict[str, Any]:
+def waterfall(report: Report, metric: MetricText) -> dict[str, object]:
     """From the teacher to what ships: one row a file, with its value, size and latency drawn to shared scales."""
     teacher = teacher_of(report)
     files = [c for target in report["targets"].values() for c in target["candidates"]]
-    rows = [*files, *([teacher] if teacher else [])]
+    rows: list[Candidate | Stage] = [*files, *([teacher] if teacher else [])]
     drops = [(t["budget"].get("wanted") or {}).get("max_drop") for t in report["targets"].values()]
     drop = next((d for d in drops if d is not None), None)
     limit = teacher["value_validation"] - drop if teacher and drop is not None else None
-    values = [row[key] for row in rows for key in ("value_validation", "value_test")]
+    values = [value for row in rows for value in (row["value_validation"], row["value_test"])]
     scale = svg.around([*values, *([limit] if limit is not None else [])], 0.01 if metric.share else 1e-6)
     if metric.share:
         scale = svg.Scale(max(scale.low, 0.0), min(scale.high, 1.0))
@@ -244,8 +248,7 @@ def waterfall(report: Table, metric: MetricText) -> dict[str, Any]:
     lines = [(teacher["value_validation"], "of-teacher")] if teacher else []
     lines += [(limit, "limit")] if limit is not None else []
 
-    def row(found: Table, label: str, how: str) -> dict[str, Any]:
-        p50 = found["latency_ms"]["p50"] if "latency_ms" in found else None
+    def row(found: Candidate | Stage, label: str, how: str, p50: float | None) -> dict[str, object]:
         dots = [(found["value_test"], "test"), (found["value_validation"], f"validation {how}")]
         return {
             "label": label,
@@ -259,11 +262,11 @@ def waterfall(report: Table, metric: MetricText) -> dict[str, Any]:
             "p50_bar": svg.bar(p50 / slowest, how) if p50 is not None else "",
         }
 
-    groups = [{"name": None, "rows": [row(teacher, "teacher", "")]}] if teacher else []
+    groups: list[dict[str, object]] = [{"name": None, "rows": [row(teacher, "teacher", "", None)]}] if teacher else []
     for name, target in report["targets"].items():
         chain = sorted(target["candidates"], key=lambda c: -c["size_bytes"])
         ships = target["shipped"]
-        rows_ = [row(c, c["name"], "ships" if c["name"] == ships else "") for c in chain]
+        rows_ = [row(c, c["name"], "ships" if c["name"] == ships else "", c["latency_ms"]["p50"]) for c in chain]
         groups.append({"name": name, "rows": rows_})
     return {
         "groups": groups,
@@ -274,7 +277,7 @@ def waterfall(report: Table, metric: MetricText) -> dict[str, Any]:
     }
 
 
-def _stage(stage: Table, report: Table, metric: MetricText) -> dict[str, Any]:
+def _stage(stage: Stage, report: Report, metric: MetricText) -> dict[str, object]:
     return {
         "name": stage["name"],
         "target": stage["target"] or ("all" if len(report["targets"]) > 1 else next(iter(report["targets"]), "")),
@@ -286,7 +289,7 @@ def _stage(stage: Table, report: Table, metric: MetricText) -> dict[str, Any]:
     }
 
 
-def _parity(found: Table) -> dict[str, str]:
+def _parity(found: Parity) -> dict[str, str]:
     share = found["argmax_agreement"]
     return {
         "agreement": text.share(share, 2) if share is not None else "no classes",
@@ -295,7 +298,7 @@ def _parity(found: Table) -> dict[str, str]:
     }
 
 
-def _budget(budget: Table, metric: MetricText) -> dict[str, Any]:
+def _budget(budget: Budget, metric: MetricText) -> dict[str, object]:
     wanted, got = budget.get("wanted") or {}, budget.get("got") or {}
 
     def write(key: str, value: float | None, empty: str) -> str:
@@ -306,35 +309,38 @@ def _budget(budget: Table, metric: MetricText) -> dict[str, Any]:
         return text.milliseconds(value) if key == "max_latency_ms" else text.size(value * 1000)
 
     rows = []
-    for key, (name, inner) in WISHES.items():
-        want, have = wanted.get(key), got.get(inner)
+    for key, name, want, have in (
+        ("max_drop", "drop against the teacher", wanted.get("max_drop"), got.get("drop")),
+        ("max_latency_ms", "latency, p50", wanted.get("max_latency_ms"), got.get("latency_ms")),
+        ("max_size_kb", "size", wanted.get("max_size_kb"), got.get("size_kb")),
+    ):
         met = is_met(want, have)
         row = {"name": name, "wanted": write(key, want, "no limit"), "got": write(key, have, text.NONE)}
         rows.append({**row, "how": "no wish" if want is None else "met" if met else "missed"})
     return {"rows": rows, "met": budget["met"], "prefer": wanted.get("prefer")}
 
 
-def _host(host: Table) -> list[tuple[str, str]]:
-    def write(key: str, value: Any) -> str:
+def _host(host: Host) -> list[tuple[str, str]]:
+    def write(key: str, value: object) -> str:
         if value is None:
             return "not told" if key == "governor" else "none"
-        if key == "memory_bytes":
+        if key == "memory_bytes" and isinstance(value, int):
             return text.size(value)
         if isinstance(value, Sequence) and not isinstance(value, str):
             return ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)
         return f"{value:g}" if isinstance(value, float) else str(value)
 
-    shown = [(name, write(key, host[key])) for key, name in HOST.items() if key in host]
-    plain = str | int | float
-    rest = [key for key in host if key not in HOST and key not in ("versions", "note") and isinstance(host[key], plain)]
-    return shown + [(key, write(key, host[key])) for key in rest]
+    facts: dict[str, object] = {**host}
+    shown = [(name, write(key, facts[key])) for key, name in HOST.items() if key in facts]
+    others = {key: value for key, value in facts.items() if key not in HOST and key not in ("versions", "note")}
+    return shown + [(key, write(key, value)) for key, value in others.items() if isinstance(value, str | int | float)]
 
 
-def _folder(report: Table) -> str:
+def _folder(report: Report) -> str:
     return f"dist/{report['name']}" + ("" if report["shippable"] else "-quick")
 
 
-def _embed(report: Table) -> str | None:
+def _embed(report: Report) -> str | None:
     """Lines for an app, or None where there is no bundle."""
     targets = report["targets"]
     if any(target["shipped"] is None for target in targets.values()):
@@ -348,7 +354,7 @@ def _embed(report: Table) -> str | None:
     return "\n".join(lines)
 
 
-def _requirement(targets: Mapping[str, Any]) -> str:
+def _requirement(targets: Mapping[str, Target]) -> str:
     """What to give pip for an app: that of the one backend, else ONNX Runtime's, which opens most files."""
     known = backend_facts.every()
     kinds = {str(target.get("description", "")).partition(" ")[0] for target in targets.values()}
@@ -356,7 +362,7 @@ def _requirement(targets: Mapping[str, Any]) -> str:
     return stated.pop() if len(stated) == 1 and stated != {""} else known["ort"].requirement
 
 
-def _next(report: Table) -> list[tuple[str, str]]:
+def _next(report: Report) -> list[tuple[str, str]]:
     """Commands to type and what each does."""
     targets = " ".join(f"--target {shlex.quote(name)}" for name in report["targets"])
     name = report["name"] if report["name"] in recipe_files.builtins() else "recipe.toml"

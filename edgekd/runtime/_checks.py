@@ -9,46 +9,51 @@ from typing import Any
 from edgekd.base.errors import IntegrityError
 from edgekd.base.printable import is_printable
 
+Table = dict[str, Any]  # of JSON: what stands in it is checked where it is read
 MOST = 2**31 - 1
 LONGEST = 500  # characters of a path: to normalize n accents in a row takes Python n^2 steps
 
 
-def keys(value: Any, allowed: Collection[str], where: str) -> None:
+def keys(value: object, allowed: Collection[str], where: str) -> Table:
     """A table with exactly these keys."""
-    for key in table_at(value, where):
+    table = table_at(value, where)
+    for key in table:
         if key not in allowed:
             raise IntegrityError("unknown key", where=where, found=key, allowed=allowed)
     for key in allowed:
-        if key not in value:
-            raise IntegrityError("a key is missing", where=where, found=sorted(value), allowed=allowed)
+        if key not in table:
+            raise IntegrityError("a key is missing", where=where, found=sorted(table), allowed=allowed)
+    return table
 
 
-def table_at(value: Any, where: str) -> dict[str, Any]:
+def table_at(value: object, where: str) -> Table:
     """A table."""
     if not isinstance(value, dict):
         raise IntegrityError("not a table", where=where, found=type(value).__name__)
     return value
 
 
-def listed(value: Any, where: str) -> list[Any]:
+def listed(value: object, where: str) -> list[object]:
     """A list."""
     if not isinstance(value, list):
         raise IntegrityError("not a list", where=where, found=type(value).__name__)
     return value
 
 
-def texts(value: Any, where: str) -> list[str]:
+def texts(value: object, where: str) -> list[str]:
     """A list of strings."""
-    if not all(isinstance(item, str) for item in listed(value, where)):
+    items = [item for item in listed(value, where) if isinstance(item, str)]
+    if len(items) < len(listed(value, where)):
         raise IntegrityError("not a list of strings", where=where, found=value)
-    return value
+    return items
 
 
-def wholes(value: Any, where: str) -> list[int]:
+def wholes(value: object, where: str) -> list[int]:
     """A list of whole numbers from 1."""
-    if not all(type(item) is int and 1 <= item <= MOST for item in listed(value, where)):
+    items = [item for item in listed(value, where) if type(item) is int and 1 <= item <= MOST]
+    if len(items) < len(listed(value, where)):
         raise IntegrityError("not a list of whole numbers from 1", where=where, found=value)
-    return value
+    return items
 
 
 def check_path(name: str, where: str) -> None:

@@ -110,7 +110,7 @@ class Agent:
                     reason = "the disk is full" if full else f"{err.strerror}: {err.filename}"
                     self.say({"error": reason, "kind": kind})
 
-    def say(self, answer: Any, data: bytes = b"") -> None:
+    def say(self, answer: object, data: bytes = b"") -> None:
         """One answer, and the bytes behind it."""
         self.out.write(MARK + json.dumps(answer).encode() + b"\n" + data)
         self.out.flush()
@@ -121,7 +121,7 @@ class Agent:
         if time.monotonic() - self.said > ALIVE:
             self.say({"alive": True})
 
-    def do_hello(self, request: Any) -> None:
+    def do_hello(self, request: object) -> None:
         """Which machine this is."""
         free = shutil.disk_usage(self.folder).free
         about = {"python": list(sys.version_info[:3]), "numpy": importlib.util.find_spec("numpy") is not None}
@@ -220,7 +220,7 @@ def cleared(mine: str) -> int:
     return count
 
 
-def leave(number: int, frame: Any) -> None:
+def leave(number: int, frame: object) -> None:
     """End by the usual way, which clears up."""
     raise SystemExit(128 + number)
 

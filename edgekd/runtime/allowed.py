@@ -7,7 +7,6 @@ of the suffixes that they open.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from edgekd.base import backend_facts, plugins
 from edgekd.base.backend_facts import Rule
@@ -25,7 +24,7 @@ def check_files(kind: str, names: Sequence[str], where: str) -> None:
             raise IntegrityError(f"not a file that {kind} opens", where=where, found=name, allowed=suffixes)
 
 
-def check(kind: str, options: Mapping[str, Any], where: str, error: type[EdgekdError] = IntegrityError) -> None:
+def check(kind: str, options: Mapping[str, object], where: str, error: type[EdgekdError] = IntegrityError) -> None:
     """Raise where a bundle may not ask for this.
 
     Args:
@@ -44,7 +43,7 @@ def check(kind: str, options: Mapping[str, Any], where: str, error: type[EdgekdE
     _check(options, backend_facts.of(kind).options, f"{where}: options", error)
 
 
-def _check(found: Any, rules: Mapping[str, Rule], where: str, error: type[EdgekdError]) -> None:
+def _check(found: object, rules: Mapping[str, Rule], where: str, error: type[EdgekdError]) -> None:
     if not isinstance(found, Mapping):
         raise error("not a table", where=where, found=found)
     for name, value in found.items():

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
 from edgekd.base.errors import UnavailableError
 from edgekd.runtime import backend as backends
 
-Options = Mapping[str, Any]
+Options = Mapping[str, object]
 
 
 def parse(

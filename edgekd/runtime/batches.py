@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import limits
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.runtime.backend import Array, Session
 
-Outputs = dict[str, NDArray[Any]]
+Outputs = dict[str, AnyArray]
 
 
 def filled(samples: Mapping[str, Array], batch: int, where: str) -> dict[str, Array]:

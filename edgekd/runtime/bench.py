@@ -10,31 +10,31 @@ caches: the figures are then those of an app that runs one model. Copies in and 
 
 from __future__ import annotations
 
-import dataclasses
 import gc
-import io
 import itertools
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import child, confined, host
-from edgekd.base.child_limits import Limits
 from edgekd.base.disk import disk, temporary, write_synced
 from edgekd.base.errors import EdgekdError, UsageError
 from edgekd.document import bench as documents
+from edgekd.document.kernel import KernelTable
+from edgekd.document.machine import Machine
 from edgekd.runtime import backend as backends
 from edgekd.runtime import conditions, throughput
 from edgekd.runtime.backend import Apart, Array, SelfTimed, Session
 from edgekd.runtime.conditions import Conditions
+from edgekd.runtime.jobs import BenchJob, read_job, write_job
 from edgekd.runtime.left import check_outcome, read_left, tell_error
 
 Samples = NDArray[np.int64]
@@ -91,12 +91,20 @@ def measure(
     return {name: np.array(samples, np.int64) for name, samples in taken.items()}
 
 
-def summary(samples: Samples) -> dict[str, float]:
+def summary(samples: Samples) -> documents.Latency:
     """Milliseconds: ``p50 p90 p95 p99 mean std min max``. Percentiles interpolate linearly; nothing is trimmed."""
     ms = np.asarray(samples, np.float64) / 1e6
     p50, p90, p95, p99 = (float(value) for value in np.percentile(ms, [50, 90, 95, 99]))
-    spread = {"mean": float(ms.mean()), "std": float(ms.std()), "min": float(ms.min()), "max": float(ms.max())}
-    return {"p50": p50, "p90": p90, "p95": p95, "p99": p99, **spread}
+    return {
+        "p50": p50,
+        "p90": p90,
+        "p95": p95,
+        "p99": p99,
+        "mean": float(ms.mean()),
+        "std": float(ms.std()),
+        "min": float(ms.min()),
+        "max": float(ms.max()),
+    }
 
 
 def ratio_ci(a: Samples, b: Samples, seed: int = 0) -> tuple[float, tuple[float, float]]:
@@ -128,47 +136,6 @@ def ratio_ci(a: Samples, b: Samples, seed: int = 0) -> tuple[float, tuple[float,
 
 
 @dataclass(frozen=True)
-class BenchJob:
-    """Candidates of one backend.
-
-    Attributes:
-        backend, options: as in a target.
-        candidates: the files of each, by name.
-        baseline: the candidate that is the others' measure.
-        inputs: one batch, float or integer arrays by name.
-        batch: what is compiled at once; by default the inputs'.
-        isa: CPU features that the files need.
-        streams: so many runs at once, for the rate; the latencies are of one.
-        profile: also ask the runtime's own profiler what it runs.
-        limits: of the child that opens them here; None for files of the user's own. A device's process has none.
-    """
-
-    backend: str
-    candidates: Mapping[str, Mapping[str, bytes]]
-    baseline: str
-    inputs: Mapping[str, Array]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    batch: int | None = None
-    min_samples: int = 100
-    min_seconds: float = 1.0
-    where: str = "options"
-    isa: tuple[str, ...] = ()
-    streams: int = 1
-    profile: bool = False
-    limits: Limits | None = None
-
-    def compiler(self, **options: Any) -> backends.Backend:
-        """The backend that opens the candidates, with some options of its own.
-
-        A job travels to another process as plain data: here, where it runs, its options are parsed.
-
-        Raises:
-            TargetError, UnavailableError: as ``backend.make`` does.
-        """
-        return backends.make(self.backend, {**self.options, **options}, self.where)
-
-
-@dataclass(frozen=True)
 class BenchResult:
     """What was measured, and on what.
 
@@ -185,11 +152,11 @@ class BenchResult:
 
     samples: Mapping[str, Samples]
     runtime: str
-    host: Mapping[str, Any]
+    host: Machine
     conditions: Conditions
     note: str | None
     rate: float | None = None
-    kernels: Sequence[Mapping[str, Any]] | None = None
+    kernels: Sequence[KernelTable] | None = None
     parts: Mapping[str, float] | None = None
 
     @property
@@ -242,9 +209,9 @@ def _rate(job: BenchJob) -> float | None:
     return throughput.rate(session, job.inputs, job.streams, job.min_seconds)
 
 
-def _kernels(job: BenchJob, backend: backends.Backend) -> list[dict[str, Any]] | None:
+def _kernels(job: BenchJob, backend: backends.Backend) -> list[KernelTable] | None:
     found = backends.kernels(backend, job.candidates[job.baseline], job.inputs) if job.profile else None
-    return None if found is None else [dataclasses.asdict(kernel) for kernel in found]
+    return None if found is None else [kernel.table for kernel in found]
 
 
 def bench_in_subprocess(job: BenchJob) -> BenchResult:
@@ -329,48 +296,9 @@ def _no_gc() -> Iterator[None]:
             gc.enable()
 
 
-def write_job(job: BenchJob, folder: Path) -> None:
-    """Names go into the JSON and never into a path. What the disk does not keep is told so, and not as a bad model."""
-    names: dict[str, list[str]] = {}
-    for i, (candidate, files) in enumerate(job.candidates.items()):
-        names[candidate] = list(files)
-        for j, data in enumerate(files.values()):
-            write_synced(folder / f"candidate{i}.{j}", data)
-    for i, array in enumerate(job.inputs.values()):
-        made = io.BytesIO()
-        np.save(made, array, allow_pickle=False)
-        write_synced(folder / f"input{i}.npy", made.getvalue())
-    table = {
-        "backend": job.backend,
-        "options": dict(job.options),
-        "where": job.where,
-        "batch": job.batch,
-        "baseline": job.baseline,
-        "candidates": names,
-        "inputs": list(job.inputs),
-        "min_samples": job.min_samples,
-        "min_seconds": job.min_seconds,
-        "isa": list(job.isa),
-        "streams": job.streams,
-        "profile": job.profile,
-    }
-    write_synced(folder / "job.json", json.dumps(table).encode())
-
-
-def read_job(folder: Path) -> BenchJob:
-    """What ``write_job`` wrote."""
-    table = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    candidates = {
-        candidate: {name: (folder / f"candidate{i}.{j}").read_bytes() for j, name in enumerate(files)}
-        for i, (candidate, files) in enumerate(table.pop("candidates").items())
-    }
-    inputs = {name: np.load(folder / f"input{i}.npy", allow_pickle=False) for i, name in enumerate(table.pop("inputs"))}
-    return BenchJob(candidates=candidates, inputs=inputs, isa=tuple(table.pop("isa")), **table)
-
-
 def _write_result(result: BenchResult, folder: Path) -> None:
     samples = {name: values.tolist() for name, values in result.samples.items()}
-    table = {**vars(result), "samples": samples, "conditions": vars(result.conditions)}
+    table = {**vars(result), "samples": samples, "conditions": result.conditions.table}
     write_synced(folder / RESULT, json.dumps(table).encode())
 
 
@@ -388,19 +316,17 @@ def read_result(
         raise error("samples of other candidates", where=place, found=list(counts), allowed=list(job.candidates))
     if len(set(counts.values())) > 1 or counts[job.baseline] < job.min_samples:
         raise error("not equally many samples", where=place, found=counts, allowed=f"{job.min_samples} or more of each")
-    told, parts = found["conditions"], found["parts"]
-    ends = _pair(told["celsius"]), _pair(told["megahertz"])
-    conditions = Conditions(told["others"], told["stolen"], *ends, told["joules"], told["seconds"])
     samples = {name: np.array(taken, np.int64) for name, taken in found["samples"].items()}
-    kernels = cast("list[dict[str, Any]] | None", found["kernels"])
     return BenchResult(
-        samples, found["runtime"], dict(found["host"]), conditions, found["note"], found["rate"], kernels, parts
+        samples,
+        found["runtime"],
+        found["host"],
+        Conditions.of(found["conditions"]),
+        found["note"],
+        found["rate"],
+        found["kernels"],
+        found["parts"],
     )
-
-
-def _pair(ends: Any) -> tuple[float, float] | None:
-    """JSON knows no tuples."""
-    return None if ends is None else (ends[0], ends[1])
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def _check_room(ops: preprocess.Ops, bundle: Bundle, where: str) -> None:
         raise IntegrityError("samples larger than any that is built", where=where, found=found, allowed=allowed)
 
 
-def canonical(table: Mapping[str, Any]) -> bytes:
+def canonical(table: Mapping[str, object]) -> bytes:
     """A manifest's bytes: JSON in UTF-8, two spaces a level, keys in the order of ``manifest.table``."""
     return (json.dumps(table, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 

@@ -18,7 +18,7 @@ from edgekd.base.disk import disk, write_synced
 from edgekd.base.errors import EdgekdError
 from edgekd.document.bench import Cold
 from edgekd.runtime import bench, left
-from edgekd.runtime.bench import BenchJob
+from edgekd.runtime.jobs import BenchJob, read_job
 
 RESULT = "cold.json"
 
@@ -82,7 +82,7 @@ def main(folder: Path, began: int) -> int:
     confined.begin()
     try:
         with disk(folder):
-            found = measure(bench.read_job(folder), began)
+            found = measure(read_job(folder), began)
             write_synced(folder / RESULT, json.dumps(found).encode())
     except EdgekdError as err:
         return left.tell_error(folder, err)

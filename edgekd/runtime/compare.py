@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from edgekd.base.errors import UsageError
+from edgekd.document.bench import Compared, Comparison
 from edgekd.runtime import bench as benching
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import local, remote, runners
@@ -22,7 +22,7 @@ def compare(
     device: str = "local",
     settings: local.Settings | None = None,
     tell: remote.Tell = lambda line: None,
-) -> dict[str, Any]:
+) -> Comparison:
     """Time a variant of one bundle against the like one of another.
 
     Args:
@@ -51,14 +51,28 @@ def compare(
     with runners.opened(device, tell) as run:
         timed = run.bench(replace(job, candidates=files, baseline=B, isa=isa, where=where, limits=both))
     ratio, ci95 = benching.ratio_ci(timed.samples[A], timed.samples[B])
-    result: dict[str, Any] = {"device": device, "host": timed.host, "runtime": timed.runtime}
-    for name, bundle, variant in ((A, first, one), (B, second, other)):
-        size = sum(map(len, files[name].values()))
-        latency = benching.summary(timed.samples[name])
-        about = {"bundle": bundle.name, "target": variant.target, "numerics": variant.numerics}
-        result[name.lower()] = {**about, "latency_ms": latency, "size_bytes": size}
-    count = len(timed.samples[A])
-    return {**result, "ratio": ratio, "ci95": ci95, "samples": count, "stable": timed.note is None, "note": timed.note}
+
+    def compared(name: str, bundle: Bundle, variant: Variant) -> Compared:
+        return {
+            "bundle": bundle.name,
+            "target": variant.target,
+            "numerics": variant.numerics,
+            "latency_ms": benching.summary(timed.samples[name]),
+            "size_bytes": sum(map(len, files[name].values())),
+        }
+
+    return {
+        "device": device,
+        "host": timed.host,
+        "runtime": timed.runtime,
+        "a": compared(A, first, one),
+        "b": compared(B, second, other),
+        "ratio": ratio,
+        "ci95": list(ci95),
+        "samples": len(timed.samples[A]),
+        "stable": timed.note is None,
+        "note": timed.note,
+    }
 
 
 def _pair(first: Bundle, second: Bundle, target: str | None) -> tuple[Variant, Variant]:

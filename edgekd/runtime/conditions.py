@@ -6,7 +6,7 @@ A figure may be called stable only where nothing of this moved it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import host, units
+from edgekd.document import bench as documents
 
 BUSY = 0.1  # CPUs that others use, beyond which a result says so
 STOLEN = 0.02  # of the time, by a hypervisor
@@ -40,6 +41,34 @@ class Conditions:
     megahertz: tuple[float, float] | None = None
     joules: float | None = None
     seconds: float = 0.0
+
+    @classmethod
+    def of(cls, table: documents.Conditions) -> Conditions:
+        """From what ``table`` gave."""
+        return cls(
+            table["others"],
+            table["stolen"],
+            _pair(table["celsius"]),
+            _pair(table["megahertz"]),
+            table["joules"],
+            table["seconds"],
+        )
+
+    @property
+    def table(self) -> documents.Conditions:
+        """As JSON has it, which knows no tuples."""
+        return {
+            "others": self.others,
+            "stolen": self.stolen,
+            "celsius": None if self.celsius is None else list(self.celsius),
+            "megahertz": None if self.megahertz is None else list(self.megahertz),
+            "joules": self.joules,
+            "seconds": self.seconds,
+        }
+
+
+def _pair(ends: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if ends is None else (ends[0], ends[1])
 
 
 @contextmanager

@@ -74,7 +74,7 @@ class Variant:
     tolerance: float
     also: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     golden: tuple[Inputs, Outputs] | None = None
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, object] = field(default_factory=dict)
     graphs: Sequence[Graph] = ()
     checked: Sequence[Checked] = ()
 
@@ -97,22 +97,22 @@ class Bundle:
     """
 
     name: str
-    task: Mapping[str, Any]
+    task: Mapping[str, object]
     plan: str
     labels: Sequence[str]
     heads: Heads
-    preprocess: Sequence[Mapping[str, Any]]
+    preprocess: Sequence[Mapping[str, object]]
     sample_shape: Sequence[int]
     shippable: bool
     variants: Sequence[Variant]
-    recipe: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, object] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)
     hashes: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     folder: Path = Path()
     sample_dtype: str = ""
     rate: int = 0
     axes: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    thresholds: Mapping[str, object] = field(default_factory=dict)
     decisions: str = ""
     sbom: str = ""
     format: int = 2

@@ -19,9 +19,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.base import reader
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import IntegrityError, in_bundle
 from edgekd.base.heads import Heads
 from edgekd.base.preprocess import TEXT
@@ -41,7 +41,7 @@ SLACK = 0.05  # of a probability, where but the best class's is written down
 ROUNDED, TINY = 1e-5, 1e-30
 
 
-def written(samples: Sequence[Any], heads: Heads, said: Mapping[str, Sequence[Any]]) -> bytes:
+def written(samples: Sequence[object], heads: Heads, said: Mapping[str, Sequence[object]]) -> bytes:
     """The file.
 
     Args:
@@ -88,7 +88,7 @@ def _by_head(found: Any, heads: Heads) -> Mapping[str, Prediction]:
     return found if isinstance(found, dict) else dict.fromkeys(heads, found)
 
 
-def _plain(found: Any, heads: Heads) -> dict[str, Said]:
+def _plain(found: object, heads: Heads) -> dict[str, Said]:
     """The same as it is written down: six digits."""
     made: dict[str, Said] = {}
     for head, one in _by_head(found, heads).items():
@@ -153,7 +153,7 @@ def _sample(sample: Text | Numbers, where: str) -> Any:
         return cast(Text, sample)["text"]
     try:
         raw = base64.b64decode(sample["data"], validate=True)
-        found: NDArray[Any] = np.frombuffer(raw, np.dtype(sample["dtype"]).newbyteorder("<")).reshape(sample["shape"])
+        found: AnyArray = np.frombuffer(raw, np.dtype(sample["dtype"]).newbyteorder("<")).reshape(sample["shape"])
     except (ValueError, binascii.Error) as err:
         raise IntegrityError(f"not the numbers of a sample: {err}", where=where) from err
     return found.astype(found.dtype.newbyteorder("="))

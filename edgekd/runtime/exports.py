@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from edgekd.base.printable import printable
+from edgekd.document.bench import DeviceResult, Variant
 
-Devices = Sequence[Mapping[str, Any]]
+Devices = Sequence[DeviceResult]
 COLUMNS = ("device", "variant", "runtime", "numerics", "batch", "p50_ms", "p90_ms", "p99_ms", "mean_ms", "min_ms",
            "max_ms", "throughput_per_s", "samples", "size_bytes", "stable")  # fmt: skip
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet computes, and does not show, begins so
@@ -21,7 +21,8 @@ def as_csv(devices: Devices) -> str:
     writer = csv.writer(made, lineterminator="\n")
     writer.writerow(COLUMNS)
     for device, name, row in _measured(devices):
-        times = [row["latency_ms"][key] for key in ("p50", "p90", "p99", "mean", "min", "max")]
+        took = row["latency_ms"]
+        times = [took["p50"], took["p90"], took["p99"], took["mean"], took["min"], took["max"]]
         about = [*map(_cell, (device["device"], name, row["runtime"], row["numerics"])), row["batch"]]
         writer.writerow([*about, *times, row["throughput"], row["samples"], row["size_bytes"], row["stable"]])
     return made.getvalue()
@@ -61,8 +62,13 @@ def as_mlperf(devices: Devices) -> str:
         valid = "INVALID" if bound is None else "VALID"
         estimate = "not enough queries" if bound is None else f"{round(bound * 1e6)}"
         percentiles = "".join(
-            f"{label} percentile latency (ns)   : {round(took[key] * 1e6)}\n"
-            for label, key in (("50.00", "p50"), ("90.00", "p90"), ("95.00", "p95"), ("99.00", "p99"))
+            f"{label} percentile latency (ns)   : {round(value * 1e6)}\n"
+            for label, value in (
+                ("50.00", took["p50"]),
+                ("90.00", took["p90"]),
+                ("95.00", took["p95"]),
+                ("99.00", took["p99"]),
+            )
         )
         parts.append(
             "================================================\n"
@@ -88,7 +94,7 @@ def as_mlperf(devices: Devices) -> str:
 FORMS: dict[str, Callable[[Devices], str]] = {"benchmark_app": as_benchmark_app, "csv": as_csv, "mlperf": as_mlperf}
 
 
-def _measured(devices: Devices) -> list[tuple[Mapping[str, Any], str, Mapping[str, Any]]]:
+def _measured(devices: Devices) -> list[tuple[DeviceResult, str, Variant]]:
     return [
         (device, name, row) for device in devices for name, row in device["variants"].items() if "skipped" not in row
     ]

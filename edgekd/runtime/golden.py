@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import IntegrityError
 from edgekd.base.preprocess import MASK, Inputs, Spec
 from edgekd.base.scores import lead
@@ -56,7 +56,7 @@ def margin(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return lead(scores) / np.float32(max(float(scores.max() - scores.min()), 1e-12))
 
 
-def _synthetic(spec: Spec, seed: int, count: int, length: int) -> NDArray[Any]:
+def _synthetic(spec: Spec, seed: int, count: int, length: int) -> AnyArray:
     """Coarse patterns of many strengths: white noise alone would look the same to most networks."""
     rng = np.random.default_rng(seed)
     shape = [min(length, spec.longest or length) if size is None else size for size in spec.shape[1:]]
@@ -73,12 +73,12 @@ def _synthetic(spec: Spec, seed: int, count: int, length: int) -> NDArray[Any]:
 
 
 def difference(
-    got: NDArray[Any] | None,
-    wanted: NDArray[Any],
+    got: AnyArray | None,
+    wanted: AnyArray,
     tolerance: float,
     quantized: bool,
     where: str,
-    of: NDArray[Any] | None = None,
+    of: AnyArray | None = None,
 ) -> float:
     """The largest difference of one output from the golden one.
 

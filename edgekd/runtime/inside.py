@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 from edgekd.base import backend_facts, confined
 from edgekd.base.door import open_inside
 from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.base.heads import Heads, columns
+from edgekd.document.commands import Inspection, ModelFile, Operator
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import look_ir, manifest, operators
 from edgekd.runtime.backends.ort_mobile import CONFIG
@@ -19,7 +19,7 @@ from edgekd.runtime.backends.ort_mobile import CONFIG
 MOST = 1 << 40  # bytes of a file; more than the limits of the child
 
 
-def inspect(path: str | Path) -> dict[str, Any]:
+def inspect(path: str | Path) -> Inspection:
     """``{"path", "about": {key: text}, "models": [{"file", "bytes", "ops": [{"op", "count", "quantized"}]}]}``.
 
     Of ONNX Runtime's own format for phones the operators are those of the list beside the file, and the counts None;
@@ -49,7 +49,7 @@ def inspect(path: str | Path) -> dict[str, Any]:
     return {"path": str(path), "about": {}, "models": [_model(str(path), data, len(data) + more, config)]}
 
 
-def _about(bundle: bundles.Bundle) -> dict[str, Any]:
+def _about(bundle: bundles.Bundle) -> dict[str, str | bool]:
     checked = dict.fromkeys(place.runtime for variant in bundle.variants for place in variant.checked)
     missing = f" ({manifest.MISSING[bundle.format]})" if bundle.format in manifest.MISSING else ""
     return {
@@ -77,18 +77,18 @@ def _is_known(variant: bundles.Variant, name: str) -> bool:
     return backend_facts.of(variant.backend).reads == "onnx" or name.endswith((".onnx", ".xml"))
 
 
-def _unread(name: str, data: bytes, size: int, config: bytes) -> dict[str, Any]:
+def _unread(name: str, data: bytes, size: int, config: bytes) -> ModelFile:
     """A file whose operators only its backend's runtime knows; arguments as of ``_model``."""
     return {"file": Path(name).name, "bytes": size, "ops": []}
 
 
-def _model(name: str, data: bytes, size: int, config: bytes) -> dict[str, Any]:
+def _model(name: str, data: bytes, size: int, config: bytes) -> ModelFile:
     confined.at(f"counting the operators of {name}")
     if name.endswith(".ort"):
-        listed = [{"op": op, "count": None, "quantized": None} for op in _listed(config)]
+        listed: list[Operator] = [{"op": op, "count": None, "quantized": None} for op in _listed(config)]
         return {"file": Path(name).name, "bytes": size, "ops": listed}
     ops = _openvino_ops(data, name) if name.endswith(".xml") else operators.of_onnx(data, name)
-    rows = [{"op": op, "count": count, "quantized": ops[1][op]} for op, count in sorted(ops[0].items())]
+    rows: list[Operator] = [{"op": op, "count": count, "quantized": ops[1][op]} for op, count in sorted(ops[0].items())]
     return {"file": Path(name).name, "bytes": size, "ops": rows}
 
 

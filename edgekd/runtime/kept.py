@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from edgekd.base import disk, reader
 from edgekd.base.errors import DeviceError, EdgekdError
@@ -18,7 +17,7 @@ FRESH_S = 3600.0  # after which a device may have changed
 
 
 @contextlib.contextmanager
-def results(device: str, bundle: Mapping[str, Any], how: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def results(device: str, bundle: Mapping[str, object], how: Mapping[str, object]) -> Iterator[Kept]:
     """Results by variant, those of an earlier try in it; kept where the device is lost, gone where all is done.
 
     Args:
@@ -43,7 +42,7 @@ def results(device: str, bundle: Mapping[str, Any], how: Mapping[str, Any]) -> I
         path.unlink()
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Kept:
     try:
         if time.time() - path.stat().st_mtime > FRESH_S:
             return {}
@@ -51,4 +50,4 @@ def _read(path: Path) -> dict[str, Any]:
             found = reader.read(file.read(reader.MOST + 1), Kept, str(path))
     except (OSError, EdgekdError):  # an entry of the cache that is odd is none
         return {}
-    return dict(found)
+    return found

@@ -9,16 +9,19 @@ import contextlib
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from edgekd.base import child_limits, limits, units
 from edgekd.base.child_limits import Limits
 from edgekd.base.errors import DeviceError, UnavailableError, UsageError, in_bundle
+from edgekd.document import bench as documents
+from edgekd.document.bench import DeviceResult, Row, Skipped
 from edgekd.runtime import batches, kept, remote, runners, statistics
 from edgekd.runtime import bench as benching
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime.bench import BenchJob, BenchResult
+from edgekd.runtime.bench import BenchResult
 from edgekd.runtime.bundle import Bundle, Variant
+from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.model import p50
 from edgekd.runtime.runners import Runner
 from edgekd.runtime.steady import steadily
@@ -70,7 +73,7 @@ def bench(
     *,
     settings: Settings | None = None,
     tell: remote.Tell = lambda line: None,
-) -> dict[str, Any]:
+) -> DeviceResult:
     """Time the variants of a bundle on its golden inputs.
 
     Args:
@@ -93,20 +96,21 @@ def bench(
     return steadily(Path(path), lambda: _bench(path, target, device, how, tell))
 
 
-def _bench(path: str | Path, target: str | None, device: str, how: Settings, tell: remote.Tell) -> dict[str, Any]:
+def _bench(path: str | Path, target: str | None, device: str, how: Settings, tell: remote.Tell) -> DeviceResult:
     bundle = bundles.read(Path(path), how.plugins)
     names = [variant.target for variant in bundle.variants]
     if target is not None and target not in names:
         raise UsageError("no such variant in this bundle", where=str(path), found=target, allowed=names)
     wanted = [variant for variant in bundle.variants if target in (None, variant.target)]
-    result: dict[str, Any] = {"bundle": bundle.name, "device": device, "host": None, "variants": {}}
+    result: DeviceResult = {"bundle": bundle.name, "device": device, "host": None, "variants": {}}
     with runners.opened(device, tell) as run, kept.results(device, bundle.hashes, asdict(how)) as before:
         for variant in wanted:
             if variant.target not in before:
                 before[variant.target] = _one(bundle, variant, how, run)
-            found = dict(before[variant.target])
-            result["host"] = found.pop("host", None) or result["host"]
-            result["variants"][variant.target] = found
+            row = before[variant.target]
+            if "skipped" not in row:
+                result["host"] = row["host"]
+            result["variants"][variant.target] = _without_host(row)
     return result
 
 
@@ -129,7 +133,14 @@ def job_of(bundle: Bundle, variant: Variant, how: Settings) -> BenchJob:
     )
 
 
-def _one(bundle: Bundle, variant: Variant, how: Settings, run: Runner) -> dict[str, Any]:
+def _without_host(row: Skipped | Row) -> Skipped | documents.Variant:
+    """A row as it is printed: the machine stands once, beside all of them."""
+    if "skipped" in row:
+        return row
+    return cast(documents.Variant, {key: value for key, value in row.items() if key != "host"})
+
+
+def _one(bundle: Bundle, variant: Variant, how: Settings, run: Runner) -> Skipped | Row:
     job = job_of(bundle, variant, how)
     try:
         # Where the user asked for another batch or for streams, it may be that what does not fit.
@@ -146,14 +157,14 @@ def _one(bundle: Bundle, variant: Variant, how: Settings, run: Runner) -> dict[s
     bounds = {name: statistics.early_stopping(samples, share) for name, share in BOUNDS.items()}
     rate = timed.rate if timed.rate is not None else 1e3 / summary["p50"]
     joules = timed.conditions.joules
-    return {
+    row: Row = {
         "host": timed.host,
         "numerics": variant.numerics,
         "runtime": timed.runtime,
         "batch": batch,
         "streams": how.streams,
         "latency_ms": summary,
-        "parts_ms": timed.parts,
+        "parts_ms": None if timed.parts is None else dict(timed.parts),
         "bounds_ms": {name: None if bound is None else bound / 1e6 for name, bound in bounds.items()},
         "throughput": batch * rate,
         "samples": len(samples),
@@ -162,9 +173,11 @@ def _one(bundle: Bundle, variant: Variant, how: Settings, run: Runner) -> dict[s
         "joules_per_run": None if joules is None else joules / len(samples),
         "stable": note is None,
         "note": note,
-        "conditions": vars(timed.conditions),
-        **({} if timed.kernels is None else {"kernels": timed.kernels}),
+        "conditions": timed.conditions.table,
     }
+    if timed.kernels is not None:
+        row["kernels"] = list(timed.kernels)
+    return row
 
 
 def _moved(bundle: Bundle, variant: Variant, how: Settings, timed: BenchResult, p50_ms: float) -> str | None:

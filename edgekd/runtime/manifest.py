@@ -24,19 +24,22 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Final, cast
 
 from edgekd.base import limits
 from edgekd.base.errors import IntegrityError
 from edgekd.base.heads import columns
-from edgekd.base.preprocess import TEXT, TYPES
+from edgekd.base.preprocess import TEXT, TYPES, Ops
+from edgekd.document import manifest as documents
+from edgekd.document.manifest import About, Manifest, Op, Task
 from edgekd.runtime import allowed
-from edgekd.runtime._checks import MOST, check_path, keys, listed, table_at, texts, wholes
+from edgekd.runtime._checks import MOST, Table, check_path, keys, listed, table_at, texts, wholes
 from edgekd.runtime.backend import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
 
-SCHEMA_VERSION, FORMAT = "1.0", 2
-COMPONENT = "student"
+SCHEMA_VERSION: Final = "1.0"
+FORMAT: Final = 2
+COMPONENT: Final = "student"
 SCORES = ("batch", "class")
 TASKS = ({"kind": "classification"},)  # whose outputs are scores, and which has no thresholds
 TOP_KEYS = ("additional_metadata", "components", "layout", "package_name", "schema_version")
@@ -58,9 +61,9 @@ VARIANT_KEYS = {
 MISSING = {1: "an older format: without raw samples to decide about, the runtimes it was checked on, and a digest"}
 
 
-def table(bundle: Bundle, ops: Sequence[Mapping[str, Any]], files: Mapping[str, tuple[str, int]]) -> dict[str, Any]:
+def table(bundle: Bundle, ops: Ops, files: Mapping[str, tuple[str, int]]) -> Manifest:
     """The manifest of a bundle with its preprocessing as it is written down, and these files: SHA-256 and size."""
-    about = {
+    about: About = {
         "decisions": bundle.decisions or None,
         "files": {name: {"bytes": size, "sha256": digest} for name, (digest, size) in sorted(files.items())},
         "format": FORMAT,
@@ -69,11 +72,11 @@ def table(bundle: Bundle, ops: Sequence[Mapping[str, Any]], files: Mapping[str, 
             for name, where in columns(bundle.heads).items()
         ],
         "plan": bundle.plan,
-        "preprocess": list(ops),
+        "preprocess": [cast(Op, op) for op in ops],
         "sample": {"dtype": bundle.sample_dtype, "rate": bundle.rate, "shape": list(bundle.sample_shape)},
         "sbom": bundle.sbom or None,
         "shippable": bundle.shippable,
-        "task": dict(bundle.task),
+        "task": cast(Task, dict(bundle.task)),
         "thresholds": dict(bundle.thresholds),
     }
     ordered = portable_first(bundle.variants)  # JSON objects keep their order
@@ -96,8 +99,8 @@ def named(backend: str) -> str:
     return PLUGIN + backend.rpartition(":")[2] if ":" in backend else backend
 
 
-def _variant_table(variant: Variant) -> dict[str, Any]:
-    own = {
+def _variant_table(variant: Variant) -> documents.Variant:
+    own: documents.Execution = {
         "also": {named(name): dict(options) for name, options in variant.also.items()},
         "backend": named(variant.backend),
         "batch": variant.batch,
@@ -118,10 +121,10 @@ def _variant_table(variant: Variant) -> dict[str, Any]:
         "quantized": variant.quantized,
         "tolerance": variant.tolerance,
     }
-    body: dict[str, Any] = {"variant_directory": variant.target, "executor_info": {"edgekd": own}}
+    body: documents.Variant = {"variant_directory": variant.target, "executor_info": {"edgekd": own}}
     provider = str(variant.options.get("provider", "CPUExecutionProvider"))
     if variant.backend == "ort":
-        body |= {"ep": provider, "device": "cpu" if provider == "CPUExecutionProvider" else "gpu"}
+        body["ep"], body["device"] = provider, "cpu" if provider == "CPUExecutionProvider" else "gpu"
         body["executor_info"]["ort"] = {
             "model_file": next(iter(variant.files)),
             "session_options": {},
@@ -130,25 +133,23 @@ def _variant_table(variant: Variant) -> dict[str, Any]:
     return body
 
 
-def parse(found: Any, folder: Path, where: str) -> Bundle:
+def parse(found: object, folder: Path, where: str) -> Bundle:
     """A bundle from its manifest, every key and type checked; its files are not read.
 
     Raises:
         IntegrityError: whatever is not as ``table`` writes it.
     """
-    keys(found, TOP_KEYS, where)
-    if found["schema_version"] != SCHEMA_VERSION:
-        raise IntegrityError(
-            "unknown schema version", where=where, found=found["schema_version"], allowed=SCHEMA_VERSION
-        )
+    top = keys(found, TOP_KEYS, where)
+    if top["schema_version"] != SCHEMA_VERSION:
+        raise IntegrityError("unknown schema version", where=where, found=top["schema_version"], allowed=SCHEMA_VERSION)
     place = f"{where}: additional_metadata.edgekd"
-    about = table_at(table_at(found["additional_metadata"], where).get("edgekd"), place)
+    about = table_at(table_at(top["additional_metadata"], where).get("edgekd"), place)
     version = about.get("format")
     if type(version) is not int or version not in ABOUT_KEYS:
         raise IntegrityError("unknown format", where=where, found=version, allowed=", ".join(map(str, ABOUT_KEYS)))
     keys(about, ABOUT_KEYS[version], place)
     hashes = _hashes(about["files"], where)
-    components = table_at(found["components"], f"{where}: components")
+    components = table_at(top["components"], f"{where}: components")
     keys(components, (COMPONENT,), f"{where}: components")
     keys(components[COMPONENT], ("variants",), f"{where}: components.{COMPONENT}")
     bodies = table_at(components[COMPONENT]["variants"], f"{where}: variants")
@@ -157,7 +158,7 @@ def parse(found: Any, folder: Path, where: str) -> Bundle:
         raise IntegrityError("no variants", where=where)
     more = _about_1(about, where) if version == 1 else _about_2(about, hashes, where)
     bundle = Bundle(
-        name=str(found["package_name"]),
+        name=str(top["package_name"]),
         plan=str(about["plan"]),
         preprocess=[table_at(op, f"{where}: preprocess") for op in listed(about["preprocess"], f"{where}: preprocess")],
         shippable=bool(about["shippable"]),
@@ -172,7 +173,7 @@ def parse(found: Any, folder: Path, where: str) -> Bundle:
     return bundle
 
 
-def _differs(found: Any, wanted: Any, place: str) -> str | None:
+def _differs(found: object, wanted: object, place: str) -> str | None:
     """Where a manifest first differs from the one that would be written of what was read: by key, type or value.
 
     What reads a key as something else (``"no"`` as true, 17 as a text) would let it claim what nobody holds, and other
@@ -180,12 +181,12 @@ def _differs(found: Any, wanted: Any, place: str) -> str | None:
     """
     if type(found) is not type(wanted):
         return place
-    inner: Iterable[tuple[str, Any, Any]] = ()
-    if isinstance(found, dict):
+    inner: Iterable[tuple[str, object, object]] = ()
+    if isinstance(found, dict) and isinstance(wanted, dict):
         if odd := sorted(found.keys() ^ wanted.keys()):
             return f"{place}: {odd[0]}"
         inner = ((f"{place}: {key}", value, wanted[key]) for key, value in found.items())
-    elif isinstance(found, list):
+    elif isinstance(found, list) and isinstance(wanted, list):
         if len(found) != len(wanted):
             return place
         inner = ((f"{place}[{i}]", *pair) for i, pair in enumerate(zip(found, wanted, strict=True)))
@@ -194,7 +195,7 @@ def _differs(found: Any, wanted: Any, place: str) -> str | None:
     return next((off for name, one, other in inner if (off := _differs(one, other, name))), None)
 
 
-def _hashes(files: Any, where: str) -> dict[str, tuple[str, int]]:
+def _hashes(files: object, where: str) -> dict[str, tuple[str, int]]:
     hashes: dict[str, tuple[str, int]] = {}
     places: dict[str, str] = {}
     for name, entry in table_at(files, f"{where}: files").items():
@@ -213,7 +214,7 @@ def _caseless(name: str) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
-def _about_1(about: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _about_1(about: Table, where: str) -> Table:
     texts(about["labels"], f"{where}: labels")
     heads = table_at(about["heads"], f"{where}: heads")
     sizes = wholes(list(heads.values()), f"{where}: heads")
@@ -228,7 +229,7 @@ def _about_1(about: Mapping[str, Any], where: str) -> dict[str, Any]:
     }
 
 
-def _about_2(about: Mapping[str, Any], hashes: Collection[str], where: str) -> dict[str, Any]:
+def _about_2(about: Table, hashes: Collection[str], where: str) -> Table:
     task = table_at(about["task"], f"{where}: task")
     if task not in TASKS:
         raise IntegrityError("no kind of task", where=f"{where}: task", found=task, allowed=str(TASKS[0]))
@@ -245,9 +246,9 @@ def _about_2(about: Mapping[str, Any], hashes: Collection[str], where: str) -> d
     labels: list[str] = []
     heads: dict[str, int] = {}
     axes: dict[str, tuple[str, ...]] = {}
-    for i, output in enumerate(listed(about["outputs"], f"{where}: outputs")):
+    for i, entry in enumerate(listed(about["outputs"], f"{where}: outputs")):
         place = f"{where}: outputs[{i}]"
-        keys(output, ("axes", "labels", "name"), place)
+        output = keys(entry, ("axes", "labels", "name"), place)
         name = str(output["name"])
         if name in heads or not output["labels"]:
             raise IntegrityError("an output twice, or without labels", where=place, found=name)
@@ -270,7 +271,7 @@ def _about_2(about: Mapping[str, Any], hashes: Collection[str], where: str) -> d
     }
 
 
-def _listed_file(name: Any, hashes: Collection[str], where: str) -> str:
+def _listed_file(name: object, hashes: Collection[str], where: str) -> str:
     """A file of the bundle, or "" for null."""
     if name is None:
         return ""
@@ -279,14 +280,14 @@ def _listed_file(name: Any, hashes: Collection[str], where: str) -> str:
     return name
 
 
-def _variant(name: str, body: Any, hashes: Collection[str], version: int, where: str) -> Variant:
+def _variant(name: str, body: object, hashes: Collection[str], version: int, where: str) -> Variant:
     check_path(name, where)
-    table_at(body, where)
-    if body.get("variant_directory") != name:
+    variant = table_at(body, where)
+    if variant.get("variant_directory") != name:
         raise IntegrityError(
-            "a variant's folder has its name", where=where, found=body.get("variant_directory"), allowed=name
+            "a variant's folder has its name", where=where, found=variant.get("variant_directory"), allowed=name
         )
-    own = table_at(table_at(body.get("executor_info"), where).get("edgekd"), f"{where}: executor_info.edgekd")
+    own = table_at(table_at(variant.get("executor_info"), where).get("edgekd"), f"{where}: executor_info.edgekd")
     keys(own, VARIANT_KEYS[version], f"{where}: executor_info.edgekd")
     if not own["files"]:
         raise IntegrityError("no files", where=where)
@@ -321,24 +322,24 @@ def _variant(name: str, body: Any, hashes: Collection[str], version: int, where:
     )
 
 
-def _graphs(found: Any, files: Collection[str], where: str) -> tuple[Graph, ...]:
+def _graphs(found: object, files: Collection[str], where: str) -> tuple[Graph, ...]:
     graphs = []
-    for graph in listed(found, where):
-        keys(graph, ("file", "inputs", "name", "outputs"), where)
+    for entry in listed(found, where):
+        graph = keys(entry, ("file", "inputs", "name", "outputs"), where)
         if graph["file"] not in files:
             raise IntegrityError("not a file of the variant", where=where, found=graph["file"], allowed=files)
         inputs = []
-        for port in listed(graph["inputs"], where):
-            keys(port, ("dtype", "name", "shape"), where)
+        for item in listed(graph["inputs"], where):
+            port = keys(item, ("dtype", "name", "shape"), where)
             wholes([size for size in listed(port["shape"], where) if size is not None], f"{where}: shape")
             inputs.append((str(port["name"]), tuple(port["shape"]), str(port["dtype"])))
         graphs.append(Graph(str(graph["name"]), graph["file"], tuple(inputs), tuple(texts(graph["outputs"], where))))
     return tuple(graphs)
 
 
-def _checked(found: Any, where: str) -> tuple[Checked, ...]:
+def _checked(found: object, where: str) -> tuple[Checked, ...]:
     checked = []
-    for place in listed(found, where):
-        keys(place, ("arch", "isa", "runtime"), where)
+    for entry in listed(found, where):
+        place = keys(entry, ("arch", "isa", "runtime"), where)
         checked.append(Checked(str(place["runtime"]), str(place["arch"]), tuple(texts(place["isa"], where))))
     return tuple(checked)

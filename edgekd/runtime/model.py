@@ -73,7 +73,7 @@ class Model:
             return self._first.run(arrays)
         return self._of_thread().run(arrays)
 
-    def predict(self, x: Any) -> Any:
+    def predict(self, x: object) -> Any:
         """One raw sample, or a batch of them (then a list), preprocessed as in training.
 
         A clip of sound may be of any length, and a batch a list of clips: the middle of a longer one is heard, and

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.base.heads import SINGLE, Heads, answers, columns
+from edgekd.document import report as documents
 from edgekd.runtime import batches
 from edgekd.runtime.backend import Array, Session
 
@@ -44,7 +45,7 @@ class Parity:
             return math.inf
         return self.max_abs_diff / self.score_range
 
-    def as_dict(self) -> dict[str, float | int | None]:
+    def as_dict(self) -> documents.Parity:
         """The ``parity`` of report.json. JSON knows no infinity: such a difference is None."""
         diff = self.max_abs_diff if math.isfinite(self.max_abs_diff) else None
         return {"argmax_agreement": self.argmax_agreement, "max_abs_diff": diff, "samples": self.samples}

@@ -31,8 +31,9 @@ from edgekd.base.errors import KINDS, DeviceError, EdgekdError, ResourceError
 from edgekd.document import machine, reply
 from edgekd.document.bench import Cold
 from edgekd.runtime import agent, bench, cold, left
-from edgekd.runtime.bench import BenchJob, BenchResult, Found
+from edgekd.runtime.bench import BenchResult, Found
 from edgekd.runtime.devices import LONGEST, Device
+from edgekd.runtime.jobs import BenchJob, write_job
 
 OLDEST = (3, 11)  # Python
 PATIENCE = 30.0  # seconds without a sign of life, after which the device is gone
@@ -45,7 +46,7 @@ SPARE = 20_000_000  # bytes that a device's disk must have beside what is sent
 Tell = Callable[[str], None]
 Answer = TypeVar("Answer")
 TABLE = dict[str, object]
-SHAPES: dict[str, type[Any]] = {"hello": reply.Hello, "put": reply.Have, "run": reply.Ended, "get": reply.Bytes}
+SHAPES: dict[str, type[object]] = {"hello": reply.Hello, "put": reply.Have, "run": reply.Ended, "get": reply.Bytes}
 
 
 class Remote:
@@ -74,7 +75,7 @@ class Remote:
         except OSError as err:
             raise DeviceError(f"can't be started ({err.strerror})", where=self.name, found=line[0]) from err
         os.set_blocking(self._pipes.stdin.fileno(), False)  # a device that reads nothing would be waited for
-        self._answers: queue.Queue[tuple[dict[str, Any], bytes] | EdgekdError | None] = queue.Queue(QUEUED)
+        self._answers: queue.Queue[tuple[dict[str, object], bytes] | EdgekdError | None] = queue.Queue(QUEUED)
         self._stderr = b""
         self._expected = 0  # bytes that may follow the next answer
         self._heard = time.monotonic()
@@ -135,17 +136,17 @@ class Remote:
         """The first second there, as ``cold.in_subprocess`` does here."""
         return self._run(job, cold.__name__, cold.RESULT, lambda it: cold.read(it, DeviceError, self.name))
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> machine.Told:
         """Which machine it is; see ``host.told``."""
         with temporary("host") as folder:
             self._begin()
             self._call(folder, "edgekd.base.host", ("host.json",))
-            return dict(left.read_left(folder, "host.json", machine.Told, DeviceError, self.name))
+            return left.read_left(folder, "host.json", machine.Told, DeviceError, self.name)
 
     def _run(self, job: BenchJob, module: str, result: str, read: Callable[[Path], Found]) -> Found:
         """Run a module there on the folder of a job, and read here what it found."""
         with temporary("bench") as folder:
-            bench.write_job(job, folder)
+            write_job(job, folder)
             self.tell(f"{self.name}: {job.where}: {module.rpartition('.')[2]}")
             self._begin(SHARE * job.min_seconds * len(job.candidates))
             self._call(folder, module, (result, left.FAILURE))
@@ -185,7 +186,7 @@ class Remote:
             found, allowed = (units.size(count) for count in (self.hello["free"], needed))
             raise ResourceError("the device's disk has too little room", where=self.name, found=found, allowed=allowed)
 
-    def _ask(self, request: Mapping[str, Any], data: bytes = b"") -> tuple[Any, bytes]:
+    def _ask(self, request: Mapping[str, object], data: bytes = b"") -> tuple[Any, bytes]:
         """One request and its answer, of the shape that such a request has, with the bytes behind it."""
         self._heard = time.monotonic()
         self._write(json.dumps(request).encode() + b"\n", data)
@@ -197,16 +198,16 @@ class Remote:
                 told = self._check(answer, reply.Refused)
                 raise KINDS.get(told["kind"], DeviceError)(told["error"][: agent.TAIL], where=self.name)
             else:
-                return self._check(answer, SHAPES[request["op"]]), behind
+                return self._check(answer, SHAPES[str(request["op"])]), behind
 
-    def _check(self, answer: dict[str, Any], shape: type[Answer]) -> Answer:
+    def _check(self, answer: dict[str, object], shape: type[Answer]) -> Answer:
         try:
             return reader.check(answer, shape, f"{self.name}: an answer", DeviceError)
         except DeviceError:
             self._orderly = False
             raise
 
-    def _next(self) -> tuple[dict[str, Any], bytes]:
+    def _next(self) -> tuple[dict[str, object], bytes]:
         """The next answer, or sign of life."""
         while True:
             now = time.monotonic()
@@ -267,7 +268,7 @@ class Remote:
                 self._queue(err)
         self._queue(None)
 
-    def _answer(self, lines: io.BufferedReader[Any]) -> tuple[dict[str, Any], bytes] | None:
+    def _answer(self, lines: io.BufferedReader[io.RawIOBase]) -> tuple[dict[str, object], bytes] | None:
         """The next answer; None where there will be none."""
         where = f"{self.name}: an answer"
         while line := lines.readline(LINE + 1):
@@ -290,7 +291,7 @@ class Remote:
             return answer, bytes(data)
         return None
 
-    def _queue(self, found: tuple[dict[str, Any], bytes] | EdgekdError | None) -> None:
+    def _queue(self, found: tuple[dict[str, object], bytes] | EdgekdError | None) -> None:
         """For whoever asks; a device that answers what nobody asked waits, and nothing is heaped up here."""
         while not self._over.is_set():
             with contextlib.suppress(queue.Full):

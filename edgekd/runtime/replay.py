@@ -9,11 +9,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from edgekd.base import confined, places
 from edgekd.base.door import everything
 from edgekd.base.errors import EdgekdError, FactoryError, IntegrityError, UnavailableError, UsageError
+from edgekd.document.commands import Check
 from edgekd.runtime import batches, claims, decisions, golden, manifest, signature
 from edgekd.runtime.bundle import MANIFEST, UNLISTED, read
 from edgekd.runtime.contents import Bundle, Variant
@@ -26,7 +26,7 @@ def checked(
     plugins: Sequence[str] = (),
     ignore_unlisted: bool = False,
     digest: str | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Check]:
     """What ``verify`` gives and raises, in this process and without limits.
 
     Args:
@@ -49,7 +49,7 @@ def checked(
             found=extra[0],
             hint="remove it; or --ignore-unlisted, if you built or installed something there",
         )
-    checks: list[dict[str, Any]] = [{"check": f"{len(bundle.hashes)} files: size and SHA-256", "ok": True}]
+    checks: list[Check] = [{"check": f"{len(bundle.hashes)} files: size and SHA-256", "ok": True}]
     if extra:
         checks.append({"check": f"{len(extra)} files that the manifest does not list", "skipped": f"{extra[0]} ..."})
     if (missing := manifest.MISSING.get(bundle.format)) is not None:
@@ -58,13 +58,13 @@ def checked(
         variants = [one for variant in bundle.variants for one in (variant, *others(variant))]
         replayed = [found for one in variants for found in replay(bundle, one)]
         if not any("ok" in found for found in replayed):
-            why = "; ".join(f"{found['check']}: {found['skipped']}" for found in replayed)
+            why = "; ".join(f"{one['check']}: {one['skipped']}" for one in replayed if "skipped" in one)
             raise UnavailableError("hashes are right, but no variant can be run here", where=str(folder), found=why)
         checks += replayed
     return checks
 
 
-def replay(bundle: Bundle, variant: Variant) -> list[dict[str, Any]]:
+def replay(bundle: Bundle, variant: Variant) -> list[Check]:
     """Run a variant's golden inputs, and decide about the bundle's raw samples: equal answers, equal decisions."""
     name = f"{variant.target}: golden inputs on {variant.backend}"
     try:
@@ -74,7 +74,7 @@ def replay(bundle: Bundle, variant: Variant) -> list[dict[str, Any]]:
         return [{"check": name, "skipped": str(err)}]
     with _bundles_fault(name):
         claims.hold_ports(bundle, opened.variant, opened.session)
-        checks = [_golden(bundle, opened, name)]
+        checks: list[Check] = [_golden(bundle, opened, name)]
     if not bundle.decisions and bundle.format > 1:
         why = "the bundle has none: nothing tells whether its labels and its preprocessing are those of the model"
         checks.append({"check": f"{variant.target}: raw samples on {variant.backend}", "skipped": why})
@@ -106,7 +106,7 @@ def _bundles_fault(what: str) -> Iterator[None]:
         raise IntegrityError(f"{type(err).__name__}: {said}", where=what) from err
 
 
-def _golden(bundle: Bundle, opened: Opened, name: str) -> dict[str, Any]:
+def _golden(bundle: Bundle, opened: Opened, name: str) -> Check:
     """One by one, a shipped batch at a time, and all at once: kernels differ by batch."""
     variant = opened.variant
     x, wanted = bundle.golden_of(variant)

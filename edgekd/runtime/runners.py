@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -14,11 +14,13 @@ from edgekd.base import host
 from edgekd.base.errors import EdgekdError
 from edgekd.document.bench import Cold
 from edgekd.document.kernel import Kernel
+from edgekd.document.machine import Told
 from edgekd.runtime import backend as backends
 from edgekd.runtime import bench as benching
 from edgekd.runtime import cold, remote
-from edgekd.runtime.bench import BenchJob, BenchResult
+from edgekd.runtime.bench import BenchResult
 from edgekd.runtime.devices import find
+from edgekd.runtime.jobs import BenchJob
 
 LOW = 10  # the percentile of a glance
 QUICK_KERNELS = 0.3  # seconds that looking at a candidate's kernels may take where a build is quick
@@ -33,7 +35,7 @@ class Runner(Protocol):
     def cold(self, job: BenchJob) -> Cold:
         """The first second of a job's baseline."""
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Told:
         """``{"facts": host.facts(), "key": host.measured_key(0)}`` of that machine."""
 
 
@@ -65,7 +67,7 @@ class LocalRunner:
     def cold(self, job: BenchJob) -> Cold:
         return cold.in_subprocess(job)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Told:
         return host.told()
 
     def isa(self) -> Set[str]:
@@ -90,7 +92,7 @@ class DeviceRunner:
 
     device: str
     tell: remote.Tell
-    _facts: dict[str, Any] | None = None
+    _facts: Told | None = None
 
     def bench(self, job: BenchJob) -> BenchResult:
         with remote.Remote(find(self.device), self.tell) as there:
@@ -100,7 +102,7 @@ class DeviceRunner:
         with remote.Remote(find(self.device), self.tell) as there:
             return there.cold(job)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Told:
         """Asked once: while it runs, a device stays what it is."""
         if self._facts is None:
             with remote.Remote(find(self.device), self.tell) as there:

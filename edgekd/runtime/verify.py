@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from edgekd.base import child, child_limits
+from edgekd.base import child, child_limits, reader
 from edgekd.base.child_limits import Limits
-from edgekd.base.errors import IntegrityError
+from edgekd.document.commands import Check
 from edgekd.runtime import signature
 from edgekd.runtime.signature import Trust
 from edgekd.runtime.steady import steadily
 
 MODULE = "edgekd.runtime.replay"
-_KEYS = ({"check", "ok"}, {"check", "skipped"})
 
 
 def verify(
@@ -29,7 +27,7 @@ def verify(
     *,
     max_memory_gb: float | None = None,
     max_seconds: float | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Check]:
     """Check every hash and, with ``run``, replay golden inputs and raw samples on every variant that can run here.
 
     Args:
@@ -55,18 +53,11 @@ def verify(
     return steadily(path, lambda: _verify(path, request, allowed, trust))
 
 
-def _verify(path: Path, request: dict[str, Any], allowed: Limits, trust: Trust | None) -> list[dict[str, Any]]:
+def _verify(path: Path, request: dict[str, object], allowed: Limits, trust: Trust | None) -> list[Check]:
     if trust is not None:
-        request["digest"] = signature.check(path, trust, request["ignore_unlisted"])
-    checks: list[dict[str, Any]] = child.ask(MODULE, request, allowed, str(path))
-    if not isinstance(checks, list) or not all(map(_is_check, checks)):
-        raise IntegrityError("the child that opened it answered what are no checks", where=str(path))
+        request["digest"] = signature.check(path, trust, bool(request["ignore_unlisted"]))
+    answer = child.ask(MODULE, request, allowed, str(path))
+    checks = reader.check(answer, list[Check], f"{path}: what the child answered that opened it")
     if trust is not None:
         checks.insert(1, {"check": "signature", "ok": True})
     return checks
-
-
-def _is_check(found: Any) -> bool:
-    if not isinstance(found, dict) or set(found) not in _KEYS or found.get("ok", True) is not True:
-        return False
-    return all(isinstance(value, str) for key, value in found.items() if key != "ok")

@@ -222,7 +222,7 @@ class Recipe(Frozen):
 
     @field_validator("tune", mode="before")
     @classmethod
-    def _dotted(cls, tables: Any) -> Any:
+    def _dotted(cls, tables: object) -> object:
         return flat(tables) if isinstance(tables, Mapping) else tables
 
     @property
@@ -236,7 +236,7 @@ class Recipe(Frozen):
 
     @field_validator("metric", mode="before")
     @classmethod
-    def _named(cls, metric: Any) -> Any:
+    def _named(cls, metric: object) -> object:
         return {"kind": metric} if isinstance(metric, str) else metric
 
     @field_validator("losses", "compress")
@@ -245,7 +245,7 @@ class Recipe(Frozen):
         return with_kinds(tables)
 
 
-def flat(tables: Mapping[str, Any], above: str = "") -> Table:
+def flat(tables: Mapping[str, object], above: str = "") -> Table:
     """``{a: {b: knob}}`` as ``{"a.b": knob}``: a key of ``[tune]`` may be written with or without quotes."""
     found: Table = {}
     for key, value in tables.items():
@@ -289,7 +289,7 @@ def load(name: str | None, settings: Sequence[str] = ()) -> tuple[Recipe, Path]:
     return parse(table, path.name), path
 
 
-def with_settings(table: Mapping[str, Any], settings: Sequence[str]) -> Table:
+def with_settings(table: Mapping[str, object], settings: Sequence[str]) -> Table:
     """A recipe's table with ``key=value`` overrides, see ``load``; the one that was given stays as it was."""
     changed = copy.deepcopy(dict(table))
     for setting in settings:
@@ -297,7 +297,7 @@ def with_settings(table: Mapping[str, Any], settings: Sequence[str]) -> Table:
     return changed
 
 
-def parse(table: Mapping[str, Any], file: str) -> Recipe:
+def parse(table: Mapping[str, object], file: str) -> Recipe:
     """Check a recipe that is already a table."""
     try:
         recipe = Recipe.model_validate(dict(table))
@@ -321,7 +321,7 @@ def inputs(table: Table) -> Iterator[tuple[Table, str]]:
         section, *parts, key = path.split(".")
         more = table.get("teachers") if section == "teacher" else None
         for place in (table.get(section), *(more if isinstance(more, list | tuple) else ())):
-            found: Any = place
+            found: object = place
             for part in parts:
                 found = found.get(part) if isinstance(found, dict) else None
             if isinstance(found, dict) and found.get(key) and isinstance(found[key], str):
@@ -334,7 +334,7 @@ def _apply(table: Table, setting: str) -> None:
     if not equals or not key:
         raise UsageError("not of the form key=value", where="--set", found=setting)
     try:
-        value: Any = tomllib.loads(f"v = {text}")["v"]
+        value: object = tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:
         value = text
     except (ValueError, RecursionError) as err:  # a number of thousands of digits, lists in lists
@@ -345,7 +345,7 @@ def _apply(table: Table, setting: str) -> None:
     parts = key.split(".")
     if len(parts) > limits.DEPTH:
         raise UsageError("a key of too many parts", where="--set", found=key, allowed=f"at most {limits.DEPTH}")
-    place: Any = table
+    place: object = table
     for part in parts[:-1]:
         place = _step(place, part, key)
     if isinstance(place, list):
@@ -356,7 +356,7 @@ def _apply(table: Table, setting: str) -> None:
         raise UsageError(f"{key!r} leads into a plain value", where="--set", found=setting)
 
 
-def _step(place: Any, part: str, key: str) -> Any:
+def _step(place: object, part: str, key: str) -> object:
     if isinstance(place, list):
         return place[_index(place, part, key)]
     if isinstance(place, dict):
@@ -364,7 +364,7 @@ def _step(place: Any, part: str, key: str) -> Any:
     raise UsageError(f"{key!r} leads into a plain value", where="--set", found=part)
 
 
-def _index(place: list[Any], part: str, key: str) -> int:
+def _index(place: list[object], part: str, key: str) -> int:
     if not part.isdecimal() or len(part) > 9 or int(part) >= len(place):
         raise UsageError(f"{key!r} counts from 0", where="--set", found=part, allowed=map(str, range(len(place))))
     return int(part)

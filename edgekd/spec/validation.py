@@ -18,19 +18,19 @@ class Frozen(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _numbers(cls, value: Any, info: ValidationInfo) -> Any:
+    def _numbers(cls, value: object, info: ValidationInfo) -> object:
         wanted = _types_in(cls.model_fields[str(info.field_name)].annotation)
         if wanted & {int, float} and not wanted & {bool, Any} and _holds_bool(value):
             raise ValueError("true or false, where a number is wanted")
         return value
 
 
-def _types_in(annotation: Any) -> set[Any]:
-    found = {annotation} if isinstance(annotation, type) or annotation is Any else set()
+def _types_in(annotation: object) -> set[object]:
+    found: set[object] = {annotation} if isinstance(annotation, type) or annotation is Any else set()
     return found.union(*map(_types_in, typing.get_args(annotation)))
 
 
-def _holds_bool(value: Any) -> bool:
+def _holds_bool(value: object) -> bool:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return isinstance(value, bool) or any(map(_holds_bool, inner))
 
@@ -70,7 +70,7 @@ def fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     return list(model.model_fields)
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _model_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         return annotation if issubclass(annotation, BaseModel) else None
     for arg in typing.get_args(annotation):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import numpy as np
 import tomli_w
@@ -16,15 +15,16 @@ from optuna.trial import FrozenTrial, TrialState
 from edgekd.base.errors import IntegrityError
 from edgekd.base.plain import plain
 from edgekd.build.request import BuildRequest
+from edgekd.document.tune import Attributes, Kept, Result, Trial, Tune
 from edgekd.metrics import metric_name
 from edgekd.report import text, tuned
 from edgekd.runtime import bundle
 from edgekd.spec.recipe import Recipe, Table
 from edgekd.tune import search_space, verdict
 from edgekd.tune.study import Study
-from edgekd.tune.verdict import Prefer, Result
+from edgekd.tune.verdict import Prefer
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 STATES = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "stopped",
@@ -49,22 +49,27 @@ class SearchFacts:
     study: Study
     prefer: Prefer
     ended: str
-    chosen: Result | None
+    chosen: verdict.Result | None
     built: bool
     seconds: float
     labels: NDArray[np.int64] | None = None
 
 
-def document(facts: SearchFacts) -> dict[str, Any]:
+def document(facts: SearchFacts) -> Tune:
     """tune.json."""
-    results = facts.study.results()
+    results, budget = facts.study.results(), facts.recipe.budget
     near = facts.chosen or verdict.nearest(results)
     return {
         "schema_version": SCHEMA_VERSION,
         "name": facts.recipe.name,
         "metric": metric_name(facts.recipe.metric["kind"], facts.labels),
         "targets": [target.name for target in facts.request.targets],
-        "budget": facts.recipe.budget.model_dump(mode="json", exclude={"prefer"}),
+        "budget": {
+            "max_drop": budget.max_drop,
+            "max_latency_ms": budget.max_latency_ms,
+            "max_size_kb": budget.max_size_kb,
+            "max_size_share": budget.max_size_share,
+        },
         "prefer": facts.prefer,
         "quick": facts.request.quick,
         "ended": facts.ended,
@@ -81,9 +86,9 @@ def document(facts: SearchFacts) -> dict[str, Any]:
     }
 
 
-def row(trial: FrozenTrial) -> dict[str, Any]:
+def row(trial: FrozenTrial) -> Trial:
     """One trial in tune.json."""
-    attrs = trial.user_attrs
+    attrs = cast(Attributes, trial.user_attrs)
     result = attrs.get("result") if trial.state == TrialState.COMPLETE else None
     return {
         "number": trial.number,
@@ -95,9 +100,22 @@ def row(trial: FrozenTrial) -> dict[str, Any]:
         "likeness": attrs.get("likeness"),
         "shapes": attrs.get("shapes"),
         "rung": attrs.get("rung"),
-        "result": None if result is None else {key: value for key, value in result.items() if key != "number"},
+        "result": None if result is None else _result(result),
         "seconds": attrs.get("seconds"),
         "worker": attrs.get("worker"),
+    }
+
+
+def _result(kept: Kept) -> Result:
+    """A result as tune.json has it: the trial's number stands beside it."""
+    return {
+        "value": kept["value"],
+        "p50_ms": kept["p50_ms"],
+        "size_bytes": kept["size_bytes"],
+        "drop": kept["drop"],
+        "missed": kept["missed"],
+        "gate": kept["gate"],
+        "targets": kept["targets"],
     }
 
 
@@ -113,7 +131,7 @@ def line(trial: FrozenTrial) -> str:
     return "  ".join(parts)
 
 
-def files(found: Mapping[str, Any], table: Table, near: Result | None) -> dict[str, bytes]:
+def files(found: Tune, table: Table, near: verdict.Result | None) -> dict[str, bytes]:
     """What stands in ``<out>.tune/``; ``table`` is the recipe that was chosen, or that came nearest."""
     return {
         "recipe.toml": toml(table, _about(found, near)).encode(),
@@ -122,7 +140,7 @@ def files(found: Mapping[str, Any], table: Table, near: Result | None) -> dict[s
     }
 
 
-def _about(found: Mapping[str, Any], near: Result | None) -> str:
+def _about(found: Tune, near: verdict.Result | None) -> str:
     if near is None:
         return "No trial was worth training; this is the recipe that the search began with."
     what = "meets the budget" if found["met"] else "comes nearest to the budget and does not meet it"

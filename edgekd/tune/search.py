@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -20,6 +19,7 @@ from edgekd.build import request as requests
 from edgekd.build.prepare import Objects
 from edgekd.build.request import BuildRequest
 from edgekd.build.store import canonical, sha256
+from edgekd.document.tune import Tune
 from edgekd.learn.data import loaded
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Budget, Knob, Recipe, Table
@@ -74,7 +74,7 @@ def run(
     build: Build,
     tell: Tell = lambda line: None,
     progress: Progress = requests.silent,
-) -> dict[str, Any]:
+) -> Tune:
     """Search, build the best, and write ``<out>`` and ``<out>.tune/``.
 
     Args:
@@ -152,7 +152,7 @@ class _Search:
         """Those that met the budget, best first."""
         return verdict.ranked(self.study.results(), self.wanted.prefer)
 
-    def leave(self, ended: str, chosen: Result | None, *, built: bool) -> dict[str, Any]:
+    def leave(self, ended: str, chosen: Result | None, *, built: bool) -> Tune:
         """Write ``<out>.tune/`` and return tune.json.
 
         Args:

@@ -24,7 +24,7 @@ from edgekd.learn.objective import make_loss
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import SCHEDULE_KEYS, TIMING, Knob, Recipe, Table
 
-Point = Mapping[str, Any]
+Point = Mapping[str, object]
 WIDE, DEEP = ("width", "inner"), ("depth", "layers", "expansion", "stem_stride")  # a family's fields that say how large
 LARGE = (*WIDE, "depth", "layers", "stages")
 SHARES = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0, 1.25)  # of a width
@@ -125,14 +125,14 @@ def _teaching(recipe: Recipe) -> dict[str, Knob]:
     return found
 
 
-def _around(value: Any, factor: float) -> Knob:
+def _around(value: object, factor: float) -> Knob:
     """From ``value / factor`` to ``value x factor``; of 0, and of what is no number, only that."""
     if not isinstance(value, int | float) or value <= 0:
         return Knob(choices=(value,))
     return Knob(low=tidy(value / factor), high=tidy(min(value * factor, 100.0)), log=True)
 
 
-def tidy(value: Any) -> Any:
+def tidy(value: object) -> Any:
     """A number that a person would write: three significant digits."""
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
@@ -142,7 +142,7 @@ def table_of(recipe: Recipe) -> Table:
     return _without_nulls(recipe.model_dump(exclude_unset=True))
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: object) -> Any:
     if isinstance(value, dict):
         return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
     return [_without_nulls(inner) for inner in value] if isinstance(value, list | tuple) else value
@@ -267,7 +267,7 @@ def current(recipe: Recipe, knobs: Mapping[str, Knob]) -> dict[str, Any]:
     for key, knob in knobs.items():
         if is_entry(key):
             name, number = key.split(".")
-            value: Any = int(number) < len(table.get(name, []))
+            value: object = int(number) < len(table.get(name, []))
         else:
             value = _value_at(table, key)
         if value is not None and holds(knob, value):
@@ -281,13 +281,13 @@ def ladder(knobs: Mapping[str, Knob], now: Point, *, up: bool = False) -> list[d
     ``up``: larger instead, where it is fast and small enough and knows too little: first a step in every dimension at
     once, as networks gain most (compound scaling; Tan and Le 2019, arXiv:1905.11946), then wider alone.
     """
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, object]] = []
     if up:
         keys = [key for key in (f"student.model.{name}" for name in LARGE) if key in knobs and key in now]
         steps = {key: rungs[0] for key in keys if (rungs := _rungs(knobs[key], now[key], up))}
         found += [{**now, **steps}] if len(steps) > 1 else []
     early = knobs.get("student.model.strides")
-    more: list[dict[str, Any]] = [{}]
+    more: list[dict[str, object]] = [{}]
     if early is not None and early.choices is not None and len(early.choices) > 1 and not up:
         more.append({"student.model.strides": early.choices[1]})
     for key in (f"student.model.{name}" for name in WIDE):
@@ -333,7 +333,7 @@ def _value_at(table: Table, key: str) -> Any:
     return getattr(recipes.Schedule(), parts[-1], None) if parts[0] == "student" and len(parts) == 2 else None
 
 
-def holds(knob: Knob, value: Any) -> bool:
+def holds(knob: Knob, value: object) -> bool:
     """Whether a knob can be turned to a value."""
     if knob.choices is not None:
         return any(type(value) is type(choice) and value == choice for choice in knob.choices)
@@ -354,12 +354,12 @@ def likeness(recipe: Recipe) -> str:
     return sha256(canonical(plain(table)))
 
 
-def spell(value: Any) -> Any:
+def spell(value: object) -> Any:
     """A choice as Optuna takes it: plain values; a table as JSON."""
     return json.dumps(plain(value), sort_keys=True) if isinstance(value, Mapping | list | tuple) else value
 
 
-def unspell(knob: Knob, value: Any) -> Any:
+def unspell(knob: Knob, value: object) -> Any:
     """The choice that ``spell`` wrote; other numbers tidied."""
     if knob.choices is None:
         return tidy(value)
@@ -376,7 +376,7 @@ def words(point: Point) -> str:
     return "  ".join(f"{re.sub(r'^student.model.', '', key)}={_word(value)}" for key, value in acting(point).items())
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     if isinstance(value, Mapping):
         return str(value.get("kind"))
     if isinstance(value, bool):

@@ -74,7 +74,7 @@ class _Journal(JournalFileBackend):
     """A journal file whose faults are told with its name, and whose lines are read back: one that the disk did not keep
     would end this search, and every later one, where it is read."""
 
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+    def append_logs(self, logs: list[dict[str, object]]) -> None:
         path = Path(self._file_path)
         wanted = b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)
         with disk(path):
@@ -153,13 +153,13 @@ class Asked:
     the recipe itself)."""
 
     trial: optuna.Trial
-    point: Mapping[str, Any]
+    point: Mapping[str, object]
 
     @property
     def number(self) -> int:
         return self.trial.number
 
-    def note(self, key: str, value: Any) -> None:
+    def note(self, key: str, value: object) -> None:
         """Keep something about the trial."""
         self.trial.set_user_attr(key, value)
 
@@ -181,7 +181,7 @@ class Study:
         storage: BaseStorage,
         name: str,
         knobs: Mapping[str, Knob],
-        current: Mapping[str, Any],
+        current: Mapping[str, object],
         seed: int,
         where: str = "--storage",
     ) -> None:
@@ -303,7 +303,7 @@ class Study:
 
     def complete(self, asked: Asked, result: Result) -> None:
         """A trial that was evaluated."""
-        asked.note("result", result.as_dict())
+        asked.note("result", result.table)
         for wish, beyond in result.missed.items():
             asked.trial.set_constraint(wish, beyond)
         asked.trial.set_constraint("gate", 1.0 if result.gate else 0.0)
@@ -326,13 +326,13 @@ class Study:
         asked.note("why", why)
         self._ask_again(asked.number, asked.trial.params, asked.trial.user_attrs)
 
-    def _ask_again(self, number: int, params: Mapping[str, Any], attrs: Mapping[str, Any]) -> None:
+    def _ask_again(self, number: int, params: Mapping[str, object], attrs: Mapping[str, object]) -> None:
         self.study.tell(number, state=TrialState.FAIL)
         kept = {"again": number, **{key: value for key, value in attrs.items() if key == "as_is"}}
         with _quietly():
             self.study.enqueue_trial(dict(params), user_attrs=kept)
 
-    def _enqueue(self, point: Mapping[str, Any], attrs: Mapping[str, Any]) -> None:
+    def _enqueue(self, point: Mapping[str, object], attrs: Mapping[str, object]) -> None:
         with _quietly():
             params = {key: search_space.spell(value) for key, value in point.items()}
             self.study.enqueue_trial(params, user_attrs=dict(attrs))
@@ -352,7 +352,7 @@ class Study:
 
 def _suggest(trial: optuna.Trial, key: str, knob: Knob) -> Any:
     """The value of a knob in a trial, as the recipe takes it."""
-    value: Any
+    value: object
     if knob.choices is not None:
         value = trial.suggest_categorical(key, [search_space.spell(choice) for choice in knob.choices])
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from edgekd.build import compression, exports, measure, rehearsal, run
 from edgekd.build.evaluation import EvaluationSet
@@ -16,6 +15,7 @@ from edgekd.build.torch_reference import TorchReference
 from edgekd.build.workspace import Workspace
 from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
+from edgekd.document.tune import Ships
 from edgekd.learn import threads
 from edgekd.learn.data import Dataset
 from edgekd.spec.quick import quickened
@@ -111,7 +111,7 @@ def full(lab: Lab, recipe: Recipe, number: int) -> Result:
 def _result(
     budget: Budget, number: int, measured: Mapping[str, measure.Measured], choices: Mapping[str, Choice]
 ) -> Result:
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, Ships] = {}
     beyond: dict[str, float] = {}
     gates: list[str] = []
     for name, choice in choices.items():
@@ -134,6 +134,13 @@ def _result(
             beyond[wish] = max(share, beyond.get(wish, 0.0))
         if choice.shipped is None and (found.parity is not None or not lost[found.name]):
             gates.append(f"{name}: {choice.verdicts[found.name]}")
-    value = min(row["value"] for row in rows.values())
-    slowest, largest, drop = (max(row[key] for row in rows.values()) for key in ("p50_ms", "size_bytes", "drop"))
-    return Result(number, value, slowest, largest, drop, beyond, "; ".join(gates), rows)
+    return Result(
+        number,
+        value=min(row["value"] for row in rows.values()),
+        p50_ms=max(row["p50_ms"] for row in rows.values()),
+        size_bytes=max(row["size_bytes"] for row in rows.values()),
+        drop=max(row["drop"] for row in rows.values()),
+        missed=beyond,
+        gate="; ".join(gates),
+        targets=rows,
+    )

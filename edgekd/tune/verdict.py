@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 from edgekd.base import units
 from edgekd.decide.budget import by_wish, unmet
+from edgekd.document.tune import Kept, Ships
 from edgekd.spec.recipe import Budget
 
 Prefer = Literal["latency", "size", "value"]
@@ -48,16 +49,26 @@ class Result:
     drop: float
     missed: Mapping[str, float] = field(default_factory=dict)
     gate: str = ""
-    targets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    targets: Mapping[str, Ships] = field(default_factory=dict)
 
     @property
     def met(self) -> bool:
         """Whether it may ship."""
         return not self.missed and not self.gate
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data, for the study and for tune.json."""
-        return asdict(self)
+    @property
+    def table(self) -> Kept:
+        """As a study keeps it."""
+        return {
+            "number": self.number,
+            "value": self.value,
+            "p50_ms": self.p50_ms,
+            "size_bytes": self.size_bytes,
+            "drop": self.drop,
+            "missed": dict(self.missed),
+            "gate": self.gate,
+            "targets": dict(self.targets),
+        }
 
 
 def missed(budget: Budget, *, drop: float | None = None, latency_ms: float, size_bytes: int) -> dict[str, float]:

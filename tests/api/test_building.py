@@ -18,7 +18,7 @@ from edgekd.base.errors import UsageError
 from edgekd.base.plain import plain
 from edgekd.build.prepare import Objects
 from edgekd.learn.data._batches import from_splits
-from edgekd.publish import record
+from edgekd.publish import public
 from edgekd.spec import recipe
 from edgekd.tune import outcome, search_space
 
@@ -138,4 +138,4 @@ def test_a_recipe_that_is_read_stays_as_it_was_written(tmp_path: Path) -> None:
     assert isinstance(table, Mapping)
     assert table["student"]["model"]["args"] == args
     assert recipe.parse(table, "r").student.model == recipe.load(str(path))[0].student.model
-    assert record.public_recipe(made)["student"]["model"]["args"] == plain(args)
+    assert public.recipe(made)["student"]["model"]["args"] == plain(args)

@@ -32,6 +32,7 @@ from edgekd.base.errors import (
 from edgekd.runtime import bench, local, opening
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.contents import Bundle, Variant
+from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.opening import open_variant
 
 FOUND = st.one_of(st.none(), st.text(), st.integers(), st.booleans(), st.floats(), st.lists(st.integers()), st.binary())
@@ -172,7 +173,7 @@ def test_threads_are_the_callers(threads: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [ExportError, TargetError, UsageError, FactoryError])
 def test_bench_says_so_too(kind: type[EdgekdError], tmp_path: Path) -> None:
     class Runner:
-        def bench(self, job: bench.BenchJob) -> Any:
+        def bench(self, job: BenchJob) -> Any:
             raise kind("x", where="model.onnx")
 
     bundle = stranger(tmp_path / "net")
@@ -201,5 +202,5 @@ def test_a_runtime_whose_message_is_no_text(tmp_path: Path, monkeypatch: pytest.
 def test_a_config_entry_that_is_too_long() -> None:
     with pytest.raises(UsageError, match=r"options\.config\.x: no config entry; found 'Config value is longer"):
         bench.bench_in_process(
-            bench.BenchJob("ort", {"a": {"m": model(GOOD)}}, "a", X, options={"config": {"x": "y" * 9000}})
+            BenchJob("ort", {"a": {"m": model(GOOD)}}, "a", X, options={"config": {"x": "y" * 9000}})
         )

@@ -17,9 +17,9 @@ import pytest
 from edgekd.base import host
 from edgekd.base.errors import DeviceError, EdgekdError, IntegrityError, ResourceError, UsageError
 from edgekd.runtime import bench, cold, left, remote
-from edgekd.runtime.bench import BenchJob
 from edgekd.runtime.conditions import Conditions
 from edgekd.runtime.devices._base import ended
+from edgekd.runtime.jobs import BenchJob
 
 AGENT = Path(__file__).with_name("_hostile_agent.py")
 _HOSTILE, _ODD = (runpy.run_path(str(Path(__file__).with_name(name))) for name in (AGENT.name, "_odd.py"))

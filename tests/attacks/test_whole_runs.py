@@ -25,7 +25,7 @@ from edgekd.base import disk
 from edgekd.base.door import open_inside
 from edgekd.base.errors import ResourceError
 from edgekd.build.store import Store, sha256
-from edgekd.runtime import bench
+from edgekd.runtime.jobs import BenchJob, write_job
 from edgekd.tune import study
 
 FILES = {"a.bin": b"one", "b.bin": b"two" * 1000}
@@ -140,13 +140,13 @@ def test_a_handle_that_fails_to_close_is_not_closed_twice(tmp_path: Path, monkey
 
 
 def test_what_a_job_of_bench_holds_is_read_back(tmp_path: Path) -> None:
-    job = bench.BenchJob("ort", {"fp32": {"model.onnx": b"12345678"}}, "fp32", {"x": np.zeros((1, 2), np.float32)})
+    job = BenchJob("ort", {"fp32": {"model.onnx": b"12345678"}}, "fp32", {"x": np.zeros((1, 2), np.float32)})
     with injection.injected(injection.Injector()) as counted:
-        bench.write_job(job, tmp_path)
+        write_job(job, tmp_path)
     for i, at in enumerate(points := injection.points(counted, "lie")):
         (folder := tmp_path / str(i)).mkdir()
         with injection.injected(injection.Injector("lie", at)), pytest.raises(ResourceError, match=str(folder)):
-            bench.write_job(job, folder)
+            write_job(job, folder)
     assert len(points) == 3
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from edgekd.build import timing
-from edgekd.runtime.bench import BenchJob, BenchResult
+from edgekd.runtime.bench import BenchResult
 from edgekd.runtime.conditions import Conditions
+from edgekd.runtime.jobs import BenchJob
 
 
 class Machine:

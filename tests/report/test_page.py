@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgekd import report
-from edgekd.metrics._make import per_class
+from edgekd.analysis.by_class import per_class
 from edgekd.report import text
 
 REPORT = Path(__file__).parents[1] / "golden" / "report.json"

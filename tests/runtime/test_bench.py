@@ -19,7 +19,8 @@ from edgekd.base import errors
 from edgekd.base.errors import EdgekdError, IntegrityError, ResourceError, TargetError, UnavailableError, UsageError
 from edgekd.runtime import bench
 from edgekd.runtime.backend import Array, Port, Session
-from edgekd.runtime.bench import BenchJob, bench_in_process, bench_in_subprocess, measure, ratio_ci, summary
+from edgekd.runtime.bench import bench_in_process, bench_in_subprocess, measure, ratio_ci, summary
+from edgekd.runtime.jobs import BenchJob, read_job, write_job
 
 SAMPLES = arrays(np.int64, st.integers(2, 300), elements=st.integers(1, 10**9))
 MODEL = onnx.parser.parse_model("""
@@ -184,8 +185,8 @@ def test_a_job_in_a_subprocess_is_the_job_here() -> None:
 
 def test_a_job_survives_its_folder(tmp_path) -> None:  # type: ignore[no-untyped-def]
     wrote = job(options={"threads": 2}, batch=4, where="t.toml: options")
-    bench.write_job(wrote, tmp_path)
-    read = bench.read_job(tmp_path)
+    write_job(wrote, tmp_path)
+    read = read_job(tmp_path)
     assert read.inputs["x"].dtype == np.float32
     assert (read.candidates, read.options, read.batch, read.where) == (
         wrote.candidates,

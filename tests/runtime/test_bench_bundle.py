@@ -17,8 +17,9 @@ from edgekd import cli
 from edgekd.base.errors import DeviceError, ResourceError, UsageError
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import compare, exports, local, remote
-from edgekd.runtime.bench import BenchJob, BenchResult
+from edgekd.runtime.bench import BenchResult
 from edgekd.runtime.bundle import Bundle, Variant
+from edgekd.runtime.jobs import BenchJob
 
 NET = """
 <ir_version: 10, opset_import: ["" : 20]>

@@ -10,7 +10,7 @@ from edgekd.base.errors import UnavailableError, UsageError
 from edgekd.runtime import backend as backends
 from edgekd.runtime import bench
 from edgekd.runtime.backend import Apart
-from edgekd.runtime.bench import BenchJob
+from edgekd.runtime.jobs import BenchJob
 from edgekd.spec import target
 
 NET = """

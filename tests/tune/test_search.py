@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from edgekd import cli, pipeline
 from edgekd.base.errors import GateError
 from edgekd.build import exports
+from edgekd.cli import schema
 from edgekd.learn.feed import Feed
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Recipe
@@ -66,7 +68,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
 
 @pytest.fixture
 def tuned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """``edgekd tune`` on digits with a small space: exit code, and tune.json where there is one."""
+    """``edgekd tune`` on digits with a small space: exit code and tune.json, of its schema, where there is one."""
+    validator = Draft202012Validator(schema.SCHEMAS["tune"]())
     mine = tmp_path / "mine.toml"
     mine.write_text((recipes.builtin_folder() / "digits.toml").read_text() + TUNE)
 
@@ -75,7 +78,14 @@ def tuned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., A
         code = cli.run(line)
         capsys.readouterr()
         file = tmp_path / "out.tune" / "tune.json"
-        return code, json.loads(file.read_text()) if file.is_file() else None
+        if not file.is_file():
+            return code, None
+        document = json.loads(file.read_text())
+        validator.validate(document)
+        assert not validator.is_valid(
+            {**document, "trials": [{**trial, "number": "1"} for trial in document["trials"]]}
+        )
+        return code, document
 
     return run
 

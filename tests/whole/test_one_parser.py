@@ -18,7 +18,7 @@ TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path
 DOORS = {
     "edgekd.runtime.backend.make": {
         "runtime/availability.py": 2,  # a target's table: its backend, and `also`
-        "runtime/bench.py": 1,  # a job's: it came to this process as plain data
+        "runtime/jobs.py": 1,  # a job's: it came to this process as plain data
         "runtime/opening.py": 1,  # a manifest's: an app may not import build/
         "publish/app_files.py": 1,  # a manifest's, as an app opens it
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -13,13 +14,25 @@ from edgekd.compress._channels.ledger import Block, Labels, Numbers
 if TYPE_CHECKING:
     from edgekd.compress._channels.tracing import Trace
 
-# A rule is told the operator's arguments and what it made.
-Rule = Callable[["Trace", tuple[Any, ...], Mapping[str, Any], Any], None]
+
+Arguments = tuple[Any, ...]  # tensors among numbers, nested as torch has them
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One call of an operator: its arguments, and what it made."""
+
+    args: Arguments
+    kwargs: Mapping[str, Any]
+    made: Any
+
+
+Rule = Callable[["Trace", Operator], None]
 INPUTS = "it reads the inputs"
 SIZES = "the sizes of its kernels, pictures or steps are no channels"
 
 
-def tensors(value: Any) -> Iterator[Tensor]:
+def tensors(value: object) -> Iterator[Tensor]:
     """Every tensor of nested arguments."""
     if isinstance(value, Tensor):
         yield value

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
 from edgekd.compress._channels import ledger
+from edgekd.compress._channels.asking import Operator, Rule
 from edgekd.compress._channels.ledger import Block, Numbers
 
 if TYPE_CHECKING:
     from edgekd.compress._channels.tracing import Trace
 
 
-def _recurrent(gates: int) -> Callable[[Trace, tuple[Any, ...], Any], None]:
+def _recurrent(gates: int) -> Rule:
     """``torch.lstm`` (4 gates), ``torch.gru`` (3), ``torch.rnn_tanh`` and ``rnn_relu`` (1) of whole sequences.
 
     The sizes of all layers and directions are one number of the module, so a unit goes in all of them at once.
     """
 
-    def rule(trace: Trace, args: tuple[Any, ...], made: Any) -> None:
-        x, _, weights, biased, layers, _, _, both = args[:8]
+    def rule(trace: Trace, op: Operator) -> None:
+        x, _, weights, biased, layers, _, _, both = op.args[:8]
         directions, units = 2 if both else 1, None
         inputs = _numbers(trace, x, x.ndim - 1)
         if len(weights) != layers * directions * (4 if biased else 2):  # projections have one more
@@ -53,7 +53,7 @@ def _recurrent(gates: int) -> Callable[[Trace, tuple[Any, ...], Any], None]:
                 trace.ledger.join(state, units)
                 outputs.append(state)
             inputs = np.concatenate(outputs) if outputs else None
-        output, last, *cells = made
+        output, last, *cells = op.made
         if inputs is not None:
             trace.put(output, (Block((output.ndim - 1,), inputs),))
             for state_tensor in (last, *cells):
@@ -77,7 +77,7 @@ def _meet(trace: Trace, one: Numbers | None, other: Numbers | None) -> None:
         trace.ledger.fix(other, "it reads the inputs")
 
 
-CELLS: dict[str, Callable[[Trace, tuple[Any, ...], Any], None]] = {
+CELLS: dict[str, Rule] = {
     "lstm": _recurrent(4),
     "gru": _recurrent(3),
     "rnn_tanh": _recurrent(1),

@@ -2,63 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from edgekd.compress._channels import ledger
-from edgekd.compress._channels.asking import INPUTS, Rule, channels, meet, tensors
+from edgekd.compress._channels.asking import INPUTS, Operator, Rule, channels, meet, tensors
 
 if TYPE_CHECKING:
     from edgekd.compress._channels.tracing import Trace
 
 
-def _batch_norm(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any) -> None:
-    numbers = channels(trace, args[0], 1)
-    for own in args[1:5]:
+def _batch_norm(trace: Trace, op: Operator) -> None:
+    numbers = channels(trace, op.args[0], 1)
+    for own in op.args[1:5]:
         if isinstance(own, Tensor):
             meet(trace, channels(trace, own, 0), numbers, INPUTS)
-    for block in trace.labels(args[0]):
+    for block in trace.labels(op.args[0]):
         if 1 not in block.axes:  # over weights: each filter is standardised over what it reads
             trace.ledger.norm(block.numbers)
-    trace.put(next(tensors(made)), trace.labels(args[0]))
+    trace.put(next(tensors(op.made)), trace.labels(op.args[0]))
 
 
-def _layer_norm(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any) -> None:
-    x, shape = args[0], args[1]
+def _layer_norm(trace: Trace, op: Operator) -> None:
+    x, shape = op.args[0], op.args[1]
     first = x.ndim - len(shape)
     for axis in range(first, x.ndim):
         numbers = channels(trace, x, axis)
-        for own in args[2:4]:
+        for own in op.args[2:4]:
             if isinstance(own, Tensor) and own.shape[axis - first] > 1:
                 meet(trace, channels(trace, own, axis - first), numbers, INPUTS)
         if numbers is not None:
             trace.ledger.norm(numbers, function=True)
-    trace.put(next(tensors(made)), trace.labels(x))
+    trace.put(next(tensors(op.made)), trace.labels(x))
 
 
-def _group_norm(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any) -> None:
-    x, groups = args[0], int(args[6])
+def _group_norm(trace: Trace, op: Operator) -> None:
+    x, groups = op.args[0], int(op.args[6])
     numbers = channels(trace, x, 1)
-    for own in args[1:3]:
+    for own in op.args[1:3]:
         if isinstance(own, Tensor):
             meet(trace, channels(trace, own, 0), numbers, INPUTS)
     if numbers is not None:
         parted = numbers.reshape(groups, -1)
         trace.ledger.join(parted, parted[:1])
         trace.ledger.norm(numbers, function=True)
-    trace.put(next(tensors(made)), trace.labels(x))
+    trace.put(next(tensors(op.made)), trace.labels(x))
 
 
 def _reduced(normed: bool) -> Rule:
     """Over some axes, kept as size 1 or gone."""
 
-    def rule(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any) -> None:
-        x = args[0]
-        given = next((a for a in args[1:] if isinstance(a, list | tuple) and a), None)
-        if given is None and len(args) > 1 and isinstance(args[1], int) and not isinstance(args[1], bool):
-            given = [args[1]]
+    def rule(trace: Trace, op: Operator) -> None:
+        x = op.args[0]
+        given = next((a for a in op.args[1:] if isinstance(a, list | tuple) and a), None)
+        if given is None and len(op.args) > 1 and isinstance(op.args[1], int) and not isinstance(op.args[1], bool):
+            given = [op.args[1]]
         gone = {axis % x.ndim for axis in (range(x.ndim) if given is None else given)} if x.ndim else set()
         if normed:
             for axis in gone:
@@ -67,7 +66,7 @@ def _reduced(normed: bool) -> Rule:
         labels = tuple(block for block in trace.labels(x) if not set(block.axes) <= gone)
         for axis in gone:
             labels = ledger.without(trace.ledger, labels, axis)
-        for output in tensors(made):
+        for output in tensors(op.made):
             keeps = output.ndim == x.ndim
             stays = [axis for axis in range(x.ndim) if keeps or axis not in gone]
             where = [None if axis in gone else stays.index(axis) for axis in range(x.ndim)]
@@ -76,11 +75,11 @@ def _reduced(normed: bool) -> Rule:
     return rule
 
 
-def _softmax(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
-    x, axis = args[0], int(args[1])
+def _softmax(trace: Trace, op: Operator) -> None:
+    x, axis = op.args[0], int(op.args[1])
     if (numbers := channels(trace, x, axis)) is not None:
         trace.ledger.norm(numbers)
-    trace.put(made, trace.labels(x))
+    trace.put(op.made, trace.labels(x))
 
 
 RULES: dict[str, Rule] = {

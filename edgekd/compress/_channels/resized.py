@@ -7,7 +7,7 @@ which calls (see ``tracing.Sites``), and which numbers, is plain data.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from edgekd.compress._channels import ledger
+from edgekd.compress._channels.asking import Arguments
 from edgekd.compress._channels.ledger import Block, Labels
 from edgekd.compress._channels.tracing import SIZED, Call, Sites
 
@@ -78,7 +79,7 @@ def _over(before: Change, change: Change) -> Change:
 class _Resized(nn.Module):
     """What a network becomes whose calls are told other numbers."""
 
-    resized_calls: Any
+    resized_calls: Changes
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's own, under the mode."""
@@ -94,8 +95,8 @@ class _Told(TorchFunctionMode):
         self.told, self.sites = told, Sites()
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        self, func: Callable[..., object], types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
+    ) -> object:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name in SIZED and args and isinstance(args[0], Tensor):
@@ -154,7 +155,7 @@ def _change(call: Call, left: Left) -> Change | None:
     return None
 
 
-def _given(args: tuple[Any, ...]) -> tuple[Any, ...]:
+def _given(args: Arguments) -> Arguments:
     """The sizes that a view is asked for."""
     return tuple(args[1]) if len(args) == 2 and isinstance(args[1], list | tuple) else args[1:]
 
@@ -218,8 +219,8 @@ def _range(labels: Labels, axis: int, start: int, stop: int, left: Left) -> tupl
 
 
 def _changed(
-    name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], change: Change
-) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    name: str, args: Arguments, kwargs: Mapping[str, Any], change: Change
+) -> tuple[Arguments, Mapping[str, Any]]:
     """The arguments with a call's own numbers in them."""
     if "sizes" in change:
         sizes = list(_given(args))

@@ -6,15 +6,15 @@ channels of their inputs: a network that does what nobody thought of loses none 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from edgekd.compress._channels import ledger, norms, views
-from edgekd.compress._channels.asking import INPUTS, SIZES, Rule, bare, channels, meet, single, tensors
+from edgekd.compress._channels.asking import INPUTS, SIZES, Operator, Rule, bare, channels, meet, single, tensors
 from edgekd.compress._channels.ledger import Labels, Numbers
 
 if TYPE_CHECKING:
@@ -61,19 +61,18 @@ ELEMENTWISE = frozenset(
 )
 
 
-def follow(trace: Trace, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any) -> None:
+def follow(trace: Trace, func: torch._ops.OpOverload, op: Operator) -> None:
     """Label what an operator made."""
     name = func.overloadpacket.__name__
     plain = name.rstrip("_") if name.endswith("_") and not name.startswith("__") else name
-    given = list(tensors([args, kwargs]))
-    outputs = list(tensors(made))
+    given, outputs = list(tensors([op.args, op.kwargs])), list(tensors(op.made))
     names = [trace.weights(t) for t in given]
     if names and all(names):
         for output in outputs:
             trace.inherit(output, frozenset.union(*names))
     rule = RULES.get(plain)
     if rule is not None:
-        rule(trace, args, kwargs, made)
+        rule(trace, op)
     elif not any(trace.labels(t) for t in given):
         return
     elif plain in ELEMENTWISE or torch.Tag.pointwise in func.tags:
@@ -97,9 +96,9 @@ def elementwise(trace: Trace, given: Sequence[Tensor], outputs: Sequence[Tensor]
             trace.put(output, ledger.agreed(trace.ledger, lifted, shapes, "it meets numbers without channels"))
 
 
-def _convolution(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
-    x, weight, bias = args[:3]
-    transposed, groups = bool(args[6]), int(args[8])
+def _convolution(trace: Trace, op: Operator) -> None:
+    x, weight, bias = op.args[:3]
+    transposed, groups = bool(op.args[6]), int(op.args[8])
     labels = bare(trace, x, [a for a in range(x.ndim) if a != x.ndim - weight.ndim + 1], SIZES)
     trace.put(x, labels)
     inputs = channels(trace, x, x.ndim - weight.ndim + 1)
@@ -118,7 +117,7 @@ def _convolution(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any],
     outputs = _grouped(trace, writes, inputs, groups, transposed, width)
     if bias is not None:
         meet(trace, channels(trace, bias, 0), outputs, INPUTS)
-    trace.put(made, single(made.ndim - weight.ndim + 1, outputs))
+    trace.put(op.made, single(op.made.ndim - weight.ndim + 1, outputs))
 
 
 def _grouped(
@@ -179,20 +178,20 @@ def _product(trace: Trace, a: Tensor, b: Tensor, made: Tensor) -> None:
     trace.put(made, ledger.cleaned([*batches, *single(batch, rows), *single(batch + 1, columns)]))
 
 
-def _mm(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
-    _product(trace, args[0], args[1], made)
+def _mm(trace: Trace, op: Operator) -> None:
+    _product(trace, op.args[0], op.args[1], op.made)
 
 
-def _addmm(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
-    bias, a, b = args[:3]
-    _product(trace, a, b, made)
-    elementwise(trace, [bias, made], [made])
+def _addmm(trace: Trace, op: Operator) -> None:
+    bias, a, b = op.args[:3]
+    _product(trace, a, b, op.made)
+    elementwise(trace, [bias, op.made], [op.made])
 
 
-def _spatial(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any) -> None:
+def _spatial(trace: Trace, op: Operator) -> None:
     """Pooling, resizing, padding with reflections: along the axes behind the channels."""
-    x = args[0]
-    for output in tensors(made):
+    x = op.args[0]
+    for output in tensors(op.made):
         behind = (
             [axis for axis in range(x.ndim) if x.shape[axis] != output.shape[axis]] if x.ndim == output.ndim else []
         )
@@ -202,24 +201,24 @@ def _spatial(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], mad
         trace.put(output, labels)
 
 
-def _embedding(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Tensor) -> None:
-    weight = args[0]
+def _embedding(trace: Trace, op: Operator) -> None:
+    weight = op.args[0]
     trace.put(weight, bare(trace, weight, [0], "rows of a table are no channels"))
-    trace.put(made, single(made.ndim - 1, channels(trace, weight, 1)))
+    trace.put(op.made, single(op.made.ndim - 1, channels(trace, weight, 1)))
 
 
-def _attention(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any) -> None:
+def _attention(trace: Trace, op: Operator) -> None:
     """(B, H, N, E): of queries and keys the widths go together, those of the values come out."""
-    query, key, value = args[:3]
+    query, key, value = op.args[:3]
     for tensor in (query, key, value):
         trace.put(tensor, bare(trace, tensor, range(tensor.ndim - 1), "heads and steps are no channels"))
     meet(trace, channels(trace, query, -1), channels(trace, key, -1), INPUTS)
-    trace.put(next(tensors(made)), single(value.ndim - 1, channels(trace, value, -1)))
+    trace.put(next(tensors(op.made)), single(value.ndim - 1, channels(trace, value, -1)))
 
 
-def _weight_norm(trace: Trace, args: tuple[Any, ...], kwargs: Mapping[str, Any], made: Any) -> None:
-    direction, size = args[:2]
-    output = next(tensors(made))
+def _weight_norm(trace: Trace, op: Operator) -> None:
+    direction, size = op.args[:2]
+    output = next(tensors(op.made))
     elementwise(trace, [direction, size], [output])
 
 

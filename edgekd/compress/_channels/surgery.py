@@ -8,7 +8,7 @@ in the plan.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,13 @@ from torch.nn.utils import parametrize
 
 from edgekd.compress._channels import attention, resized
 
-Plan = dict[str, Any]
+
+class Plan(TypedDict):
+    """See the module."""
+
+    parameters: dict[str, dict[str, list[int]]]
+    calls: resized.Changes
+    attributes: dict[str, dict[str, int]]
 
 
 def without(module: nn.Module, plan: Plan) -> nn.Module:

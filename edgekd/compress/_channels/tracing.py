@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
@@ -24,13 +24,14 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgekd.compress._channels import cells, ledger, rules
-from edgekd.compress._channels.asking import tensors
+from edgekd.compress._channels.asking import Arguments, Operator, tensors
 from edgekd.compress._channels.ledger import Block, Labels, Ledger, Numbers
 
 # Names of attributes that may be numbers of channels.
 SIZES = re.compile("channel|dim|size|width|feature|hidden|embed|plane|filter|^in_|^out_|^c[0-9]*$")
 TORCH = os.path.dirname(torch.__file__)
 RESHAPED_IN_PLACE = frozenset(("as_strided_", "squeeze_", "unsqueeze_", "transpose_", "t_"))
+Place = tuple[object, ...]  # a storage, and where in it a tensor lies
 OUTPUTS = "its channels become the outputs"
 # Functions of a network whose arguments may hold numbers of channels, by name.
 SIZED = frozenset(
@@ -82,7 +83,7 @@ class Call:
     """One call of a function in ``SIZED``: arguments as they were, and the labels of what went in and came out."""
 
     name: str
-    args: tuple[Any, ...]
+    args: Arguments
     kwargs: Mapping[str, Any]
     inside: Labels
     outside: tuple[tuple[tuple[int, ...], Labels], ...]
@@ -118,8 +119,8 @@ class Trace:
     calls: dict[str, dict[str, Call]] = field(default_factory=lambda: {"eval": {}, "train": {}})
     attributes: list[Attribute] = field(default_factory=list)
     blocks: list[Numbers] = field(default_factory=list)
-    _labels: dict[tuple[Any, ...], Labels] = field(default_factory=dict)
-    _weights: dict[tuple[Any, ...], frozenset[str]] = field(default_factory=dict)
+    _labels: dict[Place, Labels] = field(default_factory=dict)
+    _weights: dict[Place, frozenset[str]] = field(default_factory=dict)
     _alive: list[Tensor] = field(default_factory=list)
 
     def labels(self, tensor: Tensor) -> Labels:
@@ -149,7 +150,7 @@ class Trace:
                     self.reads.add((name, axis))
 
 
-def _place(tensor: Tensor) -> tuple[Any, ...]:
+def _place(tensor: Tensor) -> Place:
     """Views of the same numbers in the same shape are one tensor."""
     storage = tensor.untyped_storage()._cdata
     return storage, tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype
@@ -191,7 +192,7 @@ def _listened(trace: Trace, module: nn.Module, inputs: Sequence[Tensor]) -> None
         ledger.fixed(trace.ledger, trace.labels(tensor), OUTPUTS)
 
 
-def _sizes(trace: Trace, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def _sizes(trace: Trace, path: str, module: nn.Module, args: Arguments, kwargs: Mapping[str, Any]) -> None:
     """Note the attributes that are sizes of what the module is given."""
     with _unheard():
         given = [(t, block) for t in tensors([args, kwargs]) for block in trace.labels(t) if len(block.axes) == 1]
@@ -213,8 +214,8 @@ class _Operators(TorchDispatchMode):
         self.trace, self.silent = trace, False
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        self, func: torch._ops.OpOverload, types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
+    ) -> object:
         if func.overloadpacket.__name__ in RESHAPED_IN_PLACE:
             with _unheard():
                 before = args[0].detach()  # as it was
@@ -224,11 +225,11 @@ class _Operators(TorchDispatchMode):
             made = func(*args, **(kwargs or {}))
         if not self.silent:
             with _unheard():
-                rules.follow(self.trace, func, args, kwargs or {}, made)
+                rules.follow(self.trace, func, Operator(args, kwargs or {}, made))
         return made
 
 
-def _unheard() -> Any:
+def _unheard() -> contextlib.AbstractContextManager[object]:
     """What a rule itself asks of tensors is no part of the network."""
     return torch.utils._python_dispatch._disable_current_modes()
 
@@ -241,18 +242,18 @@ class _Functions(TorchFunctionMode):
         self.trace, self.operators, self.mode, self.sites = trace, operators, mode, Sites()
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        self, func: Any, types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
+    ) -> object:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        whole: Callable[..., None] | None = cells.CELLS.get(name)
+        whole = cells.CELLS.get(name)
         if whole is not None:
             before, self.operators.silent = self.operators.silent, True
             try:
                 made = func(*args, **kwargs)
             finally:
                 self.operators.silent = before
-            whole(self.trace, args, made)
+            whole(self.trace, Operator(args, kwargs, made))
             return made
         if name not in SIZED or not (args and isinstance(args[0], Tensor)):
             return func(*args, **kwargs)

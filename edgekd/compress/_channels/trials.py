@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from edgekd.base import plugins
 from edgekd.base.errors import EdgekdError
 from edgekd.compress._channels import surgery
+from edgekd.compress._channels.asking import Arguments
 from edgekd.compress._channels.surgery import Plan
 from edgekd.learn import nets
 from edgekd.learn.student import Student, evaluated, joined
@@ -159,8 +160,8 @@ class _Unnormed(TorchFunctionMode):
     the whole one."""
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        self, func: Callable[..., object], types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
+    ) -> object:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name not in ("layer_norm", "group_norm", "rms_norm"):

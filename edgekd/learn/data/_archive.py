@@ -14,13 +14,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import NDArray
 
 from edgekd.base import limits
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _files
 
@@ -31,7 +31,7 @@ _HEADERS = (ValueError, TypeError, SyntaxError, tokenize.TokenError, RuntimeErro
 MEMBERS = 10_000  # of a file
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes; of others Python unpacks without a bound
 SINGLE = ("classes", "rates")  # fields that may be one value, and say themselves what is wrong with it
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, AnyArray]
 Pairs = Iterable[tuple[str, str]]
 
 
@@ -101,7 +101,7 @@ def _check_sizes(members: Mapping[str, zipfile.ZipInfo], keys: set[str], packed:
     limits.check("bytes", total, "unpacks to more than likely is meant", where, most)
 
 
-def _array(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], key: str, where: str) -> NDArray[Any]:
+def _array(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], key: str, where: str) -> AnyArray:
     if key not in members:
         raise DataError("no such array in the file", where=where, found=key, allowed=members)
     info = members[key]
@@ -111,7 +111,7 @@ def _array(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], key
     with archive.open(info) as file:
         _check_header(file, info.file_size, key, where)
     with archive.open(info) as file:
-        array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
+        array: AnyArray = npy.read_array(file, allow_pickle=False)
     if array.dtype.kind == "U" and array.dtype.itemsize and array.size:
         codes = np.ascontiguousarray(array).view(np.dtype("u4").newbyteorder(array.dtype.byteorder))
         if (most := int(codes.max())) > sys.maxunicode:

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base.arrays import AnyArray
+
 
 @dataclass(frozen=True)
 class Split:
@@ -20,7 +22,7 @@ class Split:
         y: (N,) int64 in 0..classes-1, (N, H) where a data set has several heads, or None.
     """
 
-    x: NDArray[Any]
+    x: AnyArray
     y: NDArray[np.int64] | None
 
     def __len__(self) -> int:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.base import plugins
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.base.samples import array_of
 from edgekd.learn.data._base import Dataset, Split
@@ -21,7 +21,7 @@ NAMES = ("train", "validation", "test")
 WANTED = "(train, validation, test), each (x, y) arrays, or a re-iterable of batches x or (x, y)"
 
 
-def from_splits(given: Any, where: str, classes: Sequence[str] | None = None) -> Dataset:
+def from_splits(given: object, where: str, classes: Sequence[str] | None = None) -> Dataset:
     """Collect three splits into memory and check them.
 
     Args:
@@ -84,7 +84,7 @@ def _split(given: Any, where: str) -> Split:
     return _collected(plugins.call_user(list, where, given), where)
 
 
-def _collected(batches: list[Any], where: str) -> Split:
+def _collected(batches: list[object], where: str) -> Split:
     """Batches in one piece, in an order that does not depend on a shuffle."""
     if not batches:
         raise DataError("an empty split", where=where)
@@ -111,11 +111,11 @@ def _collected(batches: list[Any], where: str) -> Split:
     return Split(x[order], None if y is None else y[order])
 
 
-def _is_array(value: Any) -> bool:
+def _is_array(value: object) -> bool:
     return hasattr(value, "__array__") or hasattr(value, "toarray")
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     """Whether something is a list that no array begins, as one of labels, and not one of batches."""
     if not isinstance(value, list | tuple):
         return False
@@ -124,7 +124,7 @@ def _is_plain(value: Any) -> bool:
     return not _is_array(value) or getattr(value, "ndim", 1) == 0
 
 
-def _array(value: Any, where: str) -> NDArray[Any]:
+def _array(value: object, where: str) -> AnyArray:
     if not _is_array(value):
         allowed = "a numpy array or torch tensor"
         hint = "np.asarray(x) makes one of a list" if isinstance(value, list | tuple) else None
@@ -135,14 +135,14 @@ def _array(value: Any, where: str) -> NDArray[Any]:
         raise DataError(f"can't be made a numpy array ({err})", where=where, found=type(value).__name__) from err
 
 
-def _samples(value: Any, where: str) -> NDArray[Any]:
+def _samples(value: object, where: str) -> AnyArray:
     x = _array(value, where)
     if x.ndim < 2 or x.dtype.kind not in "fiu":
         raise DataError("not samples", where=where, found=f"{x.dtype} {x.shape}", allowed="numbers, (N, ...)")
     return x if x.dtype == np.uint8 else x.astype(np.float32)
 
 
-def _labels(value: Any, where: str) -> NDArray[Any]:
+def _labels(value: object, where: str) -> AnyArray:
     """Whole numbers or names, as they come; of a list as of an array."""
     y = _row(value, where) if isinstance(value, list | tuple) else _array(value, where)
     if y.ndim != 1:
@@ -150,7 +150,7 @@ def _labels(value: Any, where: str) -> NDArray[Any]:
     return y
 
 
-def _row(labels: Sequence[Any], where: str) -> NDArray[Any]:
+def _row(labels: Sequence[object], where: str) -> AnyArray:
     """A list of labels as an array; of several types numpy would make texts of numbers, and numbers of True."""
     kinds = {str if isinstance(label, str) else int if _is_whole(label) else type(label) for label in labels}
     if len(kinds) > 1:
@@ -160,5 +160,5 @@ def _row(labels: Sequence[Any], where: str) -> NDArray[Any]:
     return np.array(labels) if scalars else np.fromiter(labels, object, len(labels))
 
 
-def _is_whole(label: Any) -> bool:
+def _is_whole(label: object) -> bool:
     return isinstance(label, int | np.integer) and not isinstance(label, bool)

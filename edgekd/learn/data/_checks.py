@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.base import plugins
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, FactoryError
 from edgekd.base.heads import columns, labels_of
 from edgekd.learn.data._base import Dataset, Split
@@ -80,7 +80,7 @@ def _check_split(dataset: Dataset, split: Split, where: str) -> None:
         check_labels(split.x, split.y, len(dataset.classes), where)
 
 
-def check_labels(x: NDArray[Any], y: NDArray[Any], classes: int, where: str) -> None:
+def check_labels(x: AnyArray, y: AnyArray, classes: int, where: str) -> None:
     """Raise DataError where labels don't fit: count, type, range."""
     check_count(x, y, where)
     if y.dtype.kind not in "iu":
@@ -92,7 +92,7 @@ def check_labels(x: NDArray[Any], y: NDArray[Any], classes: int, where: str) -> 
         )
 
 
-def check_count(x: Any, y: NDArray[Any], where: str) -> None:
+def check_count(x: Any, y: AnyArray, where: str) -> None:
     """Raise DataError where there is not one label a sample."""
     if y.ndim != 1 or len(y) != len(x):
         raise DataError("as many labels as samples are needed", where=where, found=y.shape, allowed=f"({len(x)},)")
@@ -163,7 +163,7 @@ class _Size(NamedTuple):
     signed: float
 
     @classmethod
-    def of(cls, x: NDArray[Any]) -> _Size:
+    def of(cls, x: AnyArray) -> _Size:
         some = _some(x)
         size = np.abs(some[some != 0].astype(np.float64))
         middle = float(np.median(size)) if len(size) else 0.0
@@ -180,7 +180,7 @@ class _Size(NamedTuple):
         return self.low >= 0 and (1 - other.signed) ** self.samples < CHANCE
 
 
-def check_alike(train: NDArray[Any], other: NDArray[Any], where: str) -> None:
+def check_alike(train: AnyArray, other: AnyArray, where: str) -> None:
     """Raise DataError where a split's numbers are not like those of train: another type, range, or colours."""
     if (train.dtype.kind in "UO" and other.dtype.kind in "UO") or not train.size or not other.size:
         return
@@ -201,7 +201,7 @@ def _refuse(what: str, found: str, wanted: str, where: str, hint: str | None = N
     raise DataError(message, where=where, found=found, allowed=f"{wanted}, as in train", hint=hint)
 
 
-def _other_range(mine: _Size, theirs: _Size, other: NDArray[Any]) -> bool:
+def _other_range(mine: _Size, theirs: _Size, other: AnyArray) -> bool:
     """Whether a split (``theirs``) holds numbers that are none of train's (``mine``)."""
     wide = other[0].size >= WIDE
     if theirs.top == 0 < mine.top:
@@ -213,11 +213,11 @@ def _other_range(mine: _Size, theirs: _Size, other: NDArray[Any]) -> bool:
     return signs or brighter or _beyond(mine.middle, theirs.middle, LARGER)
 
 
-def _some(x: NDArray[Any]) -> NDArray[Any]:
+def _some(x: AnyArray) -> AnyArray:
     return x[:: max(1, len(x) // SOME)][:SOME]
 
 
-def _coloured(x: NDArray[Any]) -> float:
+def _coloured(x: AnyArray) -> float:
     """The share of pictures that are not grey all over."""
     some = _some(x)
     return float((some != some[..., :1]).any(axis=(1, 2, 3)).mean())
@@ -227,7 +227,7 @@ def _beyond(one: float, other: float, times: float) -> bool:
     return min(one, other) > 0 and max(one, other) > times * min(one, other)
 
 
-def _told(x: NDArray[Any]) -> str:
+def _told(x: AnyArray) -> str:
     return f"{x.dtype} {x.min():g} to {x.max():g}" if x.dtype.kind in "iuf" and x.size else str(x.dtype)
 
 

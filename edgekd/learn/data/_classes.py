@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import limits
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 
 LISTED = 100  # names that an error lists
@@ -62,7 +63,7 @@ def named(given: Any, where: str) -> tuple[str, ...]:
     return names
 
 
-def numbered(labels: Mapping[str, NDArray[Any]], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
+def numbered(labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
     """The number of each label's class.
 
     Args:
@@ -114,7 +115,7 @@ def _refuse(label: str, where: str, names: tuple[str, ...], numbers: Mapping[str
 
 
 def _spelled(
-    y: NDArray[Any], names: tuple[str, ...] | None, split: str, at: At
+    y: AnyArray, names: tuple[str, ...] | None, split: str, at: At
 ) -> tuple[tuple[str, ...], NDArray[np.intp]]:
     """The different labels as texts, and for each sample which of them it has."""
     allowed = "whole numbers, or names"
@@ -132,7 +133,7 @@ def _spelled(
     return tuple(_text(value, at(split, i)) for value, i in texts), member.reshape(-1)
 
 
-def _text(value: Any, where: str) -> str:
+def _text(value: object, where: str) -> str:
     if isinstance(value, bytes):
         try:
             return value.decode()

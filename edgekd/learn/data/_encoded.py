@@ -13,13 +13,13 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgekd.base import limits
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _complaints
 
@@ -72,7 +72,7 @@ class Seen:
             yield f"{self.deep:,} of {self.pictures:,} pictures have 16 bits and {told}"
 
 
-def decode(data: NDArray[Any], offsets: NDArray[Any], limit: int | None, where: str, seen: Seen) -> NDArray[np.uint8]:
+def decode(data: AnyArray, offsets: AnyArray, limit: int | None, where: str, seen: Seen) -> NDArray[np.uint8]:
     """Images one after another as (N, H, W, C) uint8; image i is ``data[offsets[i]:offsets[i + 1]]``.
 
     Raises:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import units
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.learn.data._base import Split
 
@@ -26,7 +27,7 @@ def image_ops(
     divide: float, mean: list[float] | None = None, std: list[float] | None = None
 ) -> tuple[dict[str, Any], ...]:
     """Scale, normalise where asked, and put channels first."""
-    ops: list[dict[str, Any]] = [{"op": "scale", "divide": divide}]
+    ops: list[dict[str, object]] = [{"op": "scale", "divide": divide}]
     if mean is not None and std is not None:
         ops.append({"op": "normalise", "mean": mean, "std": std})
     return (*ops, {"op": "layout"})
@@ -38,7 +39,7 @@ def sound_ops() -> tuple[dict[str, Any], ...]:
 
 
 def carve(
-    y: NDArray[np.int64] | None, count: int, wanted: int, seed: int, groups: NDArray[Any] | None = None
+    y: NDArray[np.int64] | None, count: int, wanted: int, seed: int, groups: AnyArray | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(kept, carved): sample numbers, ``wanted`` of them carved off, as evenly over the classes as they come.
 
@@ -71,8 +72,8 @@ def carve(
 
 
 def carved(
-    train: Split, share: float, seed: int, name: str, groups: NDArray[Any] | None = None
-) -> tuple[Split, Split, NDArray[Any] | None]:
+    train: Split, share: float, seed: int, name: str, groups: AnyArray | None = None
+) -> tuple[Split, Split, AnyArray | None]:
     """What stays of a training split, the split ``name`` that is carved off it, and the groups of what stays.
 
     Args:
@@ -101,7 +102,7 @@ def carve_missing(
     splits: Mapping[str, Split],
     shares: Mapping[str, float],
     seed: int,
-    groups: NDArray[Any] | None = None,
+    groups: AnyArray | None = None,
     by: str = "",
 ) -> tuple[dict[str, Split], tuple[str, ...]]:
     """All three splits, test and validation carved off train where there is none; and a note on each that was.
@@ -122,7 +123,7 @@ def carve_missing(
     return made, tuple(notes)
 
 
-def joined(groups: Sequence[NDArray[Any]], count: int, where: str) -> NDArray[Any] | None:
+def joined(groups: Sequence[AnyArray], count: int, where: str) -> AnyArray | None:
     """(count,) one group a sample: what has any of several groups in common stays together; None of no groups.
 
     Raises:
@@ -164,7 +165,7 @@ def check_seed(name: str, seed: int) -> None:
         raise ValueError(f"{name}: allowed is 0 or more")
 
 
-def images(x: NDArray[Any], where: str) -> NDArray[Any]:
+def images(x: AnyArray, where: str) -> AnyArray:
     """(N, H, W) or (N, H, W, C) as (N, H, W, C)."""
     if x.ndim == 3:
         x = x[..., None]
@@ -177,6 +178,6 @@ def images(x: NDArray[Any], where: str) -> NDArray[Any]:
     return x if x.dtype == np.uint8 else x.astype(np.float32)
 
 
-def part(x: NDArray[Any], y: NDArray[np.int64] | None, index: NDArray[np.int64]) -> Split:
+def part(x: AnyArray, y: NDArray[np.int64] | None, index: NDArray[np.int64]) -> Split:
     """The samples of some numbers."""
     return Split(x[index], None if y is None else y[index])

@@ -8,12 +8,12 @@ import wave
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import limits
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.base.samples import fit
 from edgekd.learn.data import _archive, _files, _folders
@@ -163,7 +163,7 @@ class Audio:
         limits.check("bytes", 2 * count * self.length, "more than likely is meant", where)
         return np.zeros((count, self.length), np.int16)
 
-    def _named_member(self, member: NDArray[Any]) -> NDArray[np.int64]:
+    def _named_member(self, member: AnyArray) -> NDArray[np.int64]:
         """Numbers of splits from their names."""
         names, inverse = np.unique(member, return_inverse=True)
         roles = [ROLES.get(name.lower()) for name in names.tolist()]

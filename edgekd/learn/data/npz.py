@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _archive
 from edgekd.learn.data._archive import Arrays
@@ -112,7 +112,7 @@ class Npz:
         """How many samples the file has, before ``limit``: what is told of each must be as long."""
         return max(0, len(arrays[self._offsets_of(name)]) - 1) if self.offsets else len(arrays[name])
 
-    def _images(self, arrays: Arrays, name: str, limit: int | None, seen: Seen) -> NDArray[Any]:
+    def _images(self, arrays: Arrays, name: str, limit: int | None, seen: Seen) -> AnyArray:
         if self.offsets:
             return decode(arrays[name], arrays[self._offsets_of(name)], limit, f"data.{name}", seen)
         return images(arrays[name][:limit], f"data.{name}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any
 
 from edgekd.base import plugins
 from edgekd.base.errors import FactoryError
@@ -23,7 +22,7 @@ class Python:
     """
 
     factory: str
-    args: dict[str, Any] = field(default_factory=dict)
+    args: dict[str, object] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
 
     def fingerprint(self) -> str:

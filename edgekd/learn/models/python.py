@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import nn
 
@@ -21,7 +20,7 @@ class Python:
     """
 
     factory: str
-    args: dict[str, Any] = field(default_factory=dict)
+    args: dict[str, object] = field(default_factory=dict)
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """What the factory returns.

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from numpy.typing import NDArray
 
+from edgekd.base.arrays import AnyArray
 from edgekd.base.heads import Heads, columns
 from edgekd.base.preprocess import Spec
 from edgekd.publish.examples import literals, unicode_tables
@@ -73,7 +73,7 @@ class About:
     files: Mapping[str, str]
     rate: int = 0
     gpu: bool = False
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -158,13 +158,13 @@ def labels_by_head(labels: Sequence[str], heads: Heads) -> dict[str, list[str]]:
     return {head: list(labels[where]) for head, where in columns(heads).items()}
 
 
-def said(about: About, head: str, scores: NDArray[Any]) -> dict[str, Any]:
+def said(about: About, head: str, scores: AnyArray) -> dict[str, Any]:
     """What every program prints of one head."""
-    found: dict[str, Any] = {"scores": [float(f"{score:.9g}") for score in scores]}
+    found: dict[str, object] = {"scores": [float(f"{score:.9g}") for score in scores]}
     return {"label": about.labels[head][int(scores.argmax())], **found} if about.classifies else found
 
 
-def make(about: About, sample: NDArray[Any] | str, answer: Mapping[str, Any]) -> dict[str, bytes]:
+def make(about: About, sample: AnyArray | str, answer: Mapping[str, object]) -> dict[str, bytes]:
     """The files below ``examples/``.
 
     Args:
@@ -174,7 +174,7 @@ def make(about: About, sample: NDArray[Any] | str, answer: Mapping[str, Any]) ->
     has = {*about.files, about.kind}
     environment = _environment()
     last: Mapping[str, Any] = about.ops[-1] if about.ops else {"op": ""}
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "about": literals.foreign(about),
         "last": literals.foreign(last),
         "count": int(np.prod(about.shape)),
@@ -215,14 +215,14 @@ def templates() -> list[str]:
     )
 
 
-def _samples(about: About, sample: NDArray[Any] | str) -> dict[str, bytes]:
+def _samples(about: About, sample: AnyArray | str) -> dict[str, bytes]:
     """The sample in a file: a text, or numbers row after row, little-endian."""
     if isinstance(sample, str):
         return {"examples/sample.txt": sample.encode()}
     return {"examples/sample.bin": sample.astype(np.dtype(about.dtype).newbyteorder("<")).tobytes()}
 
 
-def synthetic(about: About, rng: np.random.Generator, count: int) -> NDArray[Any]:
+def synthetic(about: About, rng: np.random.Generator, count: int) -> AnyArray:
     """(count, ...) raw samples that belong to nobody: an example shows no data of the training.
 
     Pictures and sounds are coarse in several degrees, and half of them mostly empty: to most networks all fine noise is
@@ -243,7 +243,7 @@ def synthetic(about: About, rng: np.random.Generator, count: int) -> NDArray[Any
     return made
 
 
-def _noise(about: About, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[Any]:
+def _noise(about: About, rng: np.random.Generator, shape: tuple[int, ...]) -> AnyArray:
     if about.dtype == "float32":
         return rng.standard_normal(shape).astype(np.float32)
     top = {"uint8": 256, "int16": 2**15, "int64": 256}[about.dtype]

@@ -28,7 +28,7 @@ class Foreign(str):
         return str(self)
 
 
-def foreign(value: Any) -> Any:
+def foreign(value: object) -> Any:
     """A value with every text in it ``Foreign``: in dataclasses, tables (their keys, too), lists and tuples."""
     if isinstance(value, str):
         return Foreign(value)
@@ -48,7 +48,7 @@ def plain(text: str) -> str:
     return str.__str__(text)
 
 
-def literal(value: Any) -> str:
+def literal(value: object) -> str:
     """A literal of Python and of JavaScript, of texts, whole numbers and lists and tables of them; and JSON."""
     return in_json(json.dumps(value, ensure_ascii=False))
 

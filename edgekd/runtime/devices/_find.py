@@ -51,7 +51,7 @@ def _address(text: str) -> dict[str, Any] | None:
     if parts is None:
         raise UsageError("not an address", where="--device", found=text, allowed=FORMS)
     user, host, port = parts.groups()
-    table: dict[str, Any] = {"kind": "ssh", "host": host.strip("[]")}
+    table: dict[str, object] = {"kind": "ssh", "host": host.strip("[]")}
     return table | ({"user": user} if user else {}) | ({"port": int(port)} if port else {})
 
 
@@ -59,7 +59,7 @@ def _named(name: str) -> dict[str, Any]:
     """The table of a name: that of the file that was asked for before the user's."""
     # expanduser leaves ~ as it is where a user has no home: then there is no such file
     home = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "edgekd"
-    known: dict[str, dict[str, Any]] = {}
+    known: dict[str, dict[str, object]] = {}
     asked = os.environ.get(ASKED)
     if asked and not Path(asked).is_file():
         raise UsageError("no such file", where="--devices", found=asked)

@@ -1,0 +1,25 @@
+"""What of a build may be told to strangers: a bundle holds no absolute path."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+from edgekd.base.plain import plain
+from edgekd.spec.recipe import Recipe
+
+
+def recipe(parsed: Recipe) -> dict[str, object]:
+    """The exact recipe, but of input paths only the file's name: no absolute path enters a bundle."""
+    table: dict[str, object] = without_paths(plain(parsed.model_dump(exclude_none=True)))
+    return table
+
+
+def without_paths(value: Any) -> Any:
+    """The same plain data, every absolute path in it shortened to its last part."""
+    if isinstance(value, dict):
+        return {key: without_paths(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(inner) for inner in value]
+    absolute = isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute())
+    return PureWindowsPath(value).name if absolute else value
