@@ -106,6 +106,7 @@ def test_unlabelled_data_is_measured_by_agreement(arguments: dict[str, Any], tmp
     report = edgekd.build(**{**arguments, "data": data, "classes": ["a", "b"], "out": tmp_path / "out"})
     assert report["metric"] == "agreement"
     learned = report["details"]["learned"]
+    assert learned is not None and learned["agreement"] is not None
     assert learned["calibration"] is None and 0 <= learned["agreement"] <= 1, "no label, no word on who is right"
     page = (tmp_path / "out.samples.html").read_text()
     assert "is right" not in page and page.count("<img") == 12
