@@ -142,6 +142,7 @@ def test_a_failed_gate_leaves_nothing_beside_out(plain: Report, place: Path) -> 
         build(place, "failed", recipe={"budget": {"max_size_kb": 0.001}})
     assert missed.value.report is not None
     targets = missed.value.report["targets"]
+    assert isinstance(targets, dict)
     assert all(target["shipped"] is None and not target["budget"]["met"] for target in targets.values())
     assert not list(place.glob("failed*"))
     assert list(place.glob("cache/reports/*/samples.html"))

@@ -26,9 +26,8 @@ ALIKE: Compared = {
 
 
 def gap(numerics: str, **found: Any) -> str | None:
-    return _parity_gap(
-        MeasuredCandidate("c", SCHEMES[numerics], False, {}, 1.0, cast(Compared, {**ALIKE, **found}), [1])
-    )
+    compared = cast(Compared, {**ALIKE, **found})
+    return _parity_gap(MeasuredCandidate("c", SCHEMES[numerics], False, {}, 1.0, compared, [1]))
 
 
 @pytest.mark.parametrize(
