@@ -61,7 +61,7 @@ TESTED_ELSEWHERE = {
         [f"document/{name}.py" for name in ("bench", "candidate", "details", "machine", "tune")],
         "tests/attacks/test_reader.py: shapes alone, and each is read there",
     ),
-    "document/commands.py": "tests/attacks/test_claims.py: shapes alone; verify's answer is read there",
+    "document/commands.py": "tests/runtime/test_manifest.py: shapes alone; what verify's child answers is read as one",
     "document/cache.py": "tests/attacks/test_reports.py: shapes alone",
     "document/decisions.py": "tests/attacks/test_reports.py: shapes alone",
     "document/kernel.py": "tests/decide/test_fallbacks.py: kernels made up",
