@@ -28,9 +28,9 @@ def main() -> None:
     settings = [f"data.path={given.data / 'cifar10_jpeg.npz'}", f"teacher.checkpoint={checkpoint}"]
     with tempfile.TemporaryDirectory() as folder:
         order = requests.make("one-tenth", [], settings, out=Path(folder, "out"), progress=_nets.told)
-        found = dict(pipeline.run(order))
-    attribution = found.pop("details")["attribution"]
-    _common.write("one_tenth_seed0", {"report": found, "attribution": attribution})
+        report = pipeline.run(order)
+    contract = {key: value for key, value in report.items() if key != "details"}
+    _common.write("one_tenth_seed0", {"report": contract, "attribution": report["details"]["attribution"]})
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from torch import nn
 from edgekd.base.errors import EdgekdError
 from edgekd.build import compression, measure, target_runtime
 from edgekd.compress._base import Context
+from edgekd.document.cache import Compared
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime import parity
@@ -152,16 +153,16 @@ class Workers:
 def gap(got: np.ndarray, wanted: np.ndarray, tolerance: float, quantized: bool) -> str | None:
     """By the rule of ``measure``: why such a file is not at parity, None where it is."""
     comparison = parity.compare(got, wanted)
-    told: dict[str, Any] = {
+    compared: Compared = {
+        **comparison.as_dict(),
         "score_range": comparison.score_range,
         "mean": comparison.mean_abs_diff,
-        "max_abs_diff": comparison.as_dict()["max_abs_diff"],
         "clearly_differs": parity.clearly_differs(got, wanted, tolerance),
         "batches": {},
     }
     scheme = target.load("ort-cpu").quantized if quantized else target.load("ort-cpu").dense
     assert scheme is not None
-    return measure.gap(told, scheme)
+    return measure.gap(compared, scheme)
 
 
 def examine(number: int, workers: Workers, folder: Path) -> dict[str, Any]:

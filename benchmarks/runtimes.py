@@ -24,6 +24,7 @@ from torch import nn
 
 import edgekd
 from edgekd.build import request as requests
+from edgekd.learn.data import loaded
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = {
@@ -46,7 +47,7 @@ def build(folder: Path) -> dict[str, tuple[Path, Path]]:
         line += ["--quick"] * quick
         line += [part for target in TARGET.values() for part in ("--target", target)]
         subprocess.run(line + [part for setting in settings for part in ("--set", setting)], check=True, cwd=ROOT)
-        raw = order.source.load().test.x[:SAMPLES]
+        raw = loaded(order.source).test.x[:SAMPLES]
         file = folder / (f"{name}.txt" if raw.dtype == object else f"{name}.npy")
         if raw.dtype == object:
             file.write_text("\n".join(str(text).replace("\n", " ") for text in raw), encoding="utf-8")

@@ -16,7 +16,7 @@ from edgekd.base import reader
 from edgekd.base.errors import IntegrityError
 from edgekd.base.printable import all_printable
 from edgekd.cli import console
-from edgekd.document.bench import Kept
+from edgekd.document.bench import DeviceResult, Kept
 from edgekd.document.report import Report, contradictions
 from edgekd.publish import examples
 from edgekd.publish.examples.unicode_tables import Tables
@@ -75,11 +75,11 @@ def report_page(data: bytes) -> None:
 @harness(_mutate.of_json, slow=True)
 def devices_page(data: bytes) -> None:
     """What was measured on a device, drawn and shown on a terminal."""
-    found: dict[str, Any] = reader.read(data, Kept, "kept.json")
-    rows = [row for row in found.values() if "skipped" not in row]
-    told = {"device": "d", "bundle": "b", "variants": found, "host": rows[0]["host"] if rows else None}
-    devices.html([told, told]).encode()
-    _shown(console.bench_table([all_printable(told)]))
+    kept = reader.read(data, Kept, "kept.json")
+    hosts = [row["host"] for row in kept.values() if "skipped" not in row]
+    result: DeviceResult = {"device": "d", "bundle": "b", "variants": {**kept}, "host": hosts[0] if hosts else None}
+    devices.html([result, result]).encode()
+    _shown(console.bench_table([all_printable(result)]))
 
 
 def _shown(table: Any) -> None:

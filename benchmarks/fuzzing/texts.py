@@ -27,6 +27,7 @@ def vocabulary(data: bytes) -> None:
     written = [{"op": "wordpiece", "vocabulary": "vocab.txt", "length": 8, "lower": True}]
     ops = preprocess.resolved(written, lambda name: tokens)
     found = ops[0]["vocabulary"]
+    assert isinstance(found, Vocabulary)
     assert Vocabulary.read(found.written()) == found
     inputs = preprocess.apply(ops, np.array([line.decode("utf-8", "replace")], dtype=object))
     assert inputs[preprocess.TOKENS].shape == inputs[preprocess.MASK].shape

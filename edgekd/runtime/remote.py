@@ -268,7 +268,7 @@ class Remote:
                 self._queue(err)
         self._queue(None)
 
-    def _answer(self, lines: io.BufferedReader[io.RawIOBase]) -> tuple[dict[str, object], bytes] | None:
+    def _answer(self, lines: io.BufferedIOBase) -> tuple[dict[str, object], bytes] | None:
         """The next answer; None where there will be none."""
         where = f"{self.name}: an answer"
         while line := lines.readline(LINE + 1):

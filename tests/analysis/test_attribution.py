@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
-from typing import Any
 
 import pytest
+from _documents import CANDIDATE, STAGE, TARGET, golden_report
 
 from edgekd import report
 from edgekd.analysis import attribution
 from edgekd.build import planner
+from edgekd.document.candidate import Candidate, Latency
+from edgekd.document.report import Stage, Target
 from edgekd.spec import recipe, target
 
-REPORT = Path(__file__).parents[1] / "golden" / "report.json"
-TEACHER = {"name": "teacher", "value_validation": 0.99, "value_test": 0.98, "size_bytes": 8000}
+TEACHER: Stage = {**STAGE, "value_validation": 0.99, "value_test": 0.98, "size_bytes": 8000}
 BEFORE = {"fp32": None, "fp32-pruned": "fp32", "int8": "fp32-pruned", "int8-ptq": "fp32-pruned"}
 
 
-def candidate(name: str, validation: float, test: float, size: int, p50: float) -> dict[str, Any]:
-    values = {"value_validation": validation, "value_test": test}
-    return {"name": name, **values, "size_bytes": size, "latency_ms": {"p50": p50}}
+def candidate(name: str, validation: float, test: float, size: int, p50: float) -> Candidate:
+    latency: Latency = {**CANDIDATE["latency_ms"], "p50": p50}
+    values: Candidate = {**CANDIDATE, "value_validation": validation, "value_test": test}
+    return {**values, "name": name, "size_bytes": size, "latency_ms": latency}
 
 
-def document(shipped: str | None = "int8") -> dict[str, Any]:
+def document(shipped: str | None = "int8") -> Target:
     """In the target's order, which is not that of the stages."""
     rows = [
         candidate("int8", 0.97, 0.97, 500, 0.1),
@@ -32,7 +32,7 @@ def document(shipped: str | None = "int8") -> dict[str, Any]:
         candidate("fp32-pruned", 0.96, 0.95, 2000, 0.2),
         candidate("fp32", 0.98, 0.98, 4000, 0.8),
     ]
-    return {"shipped": shipped, "candidates": rows}
+    return {**TARGET, "shipped": shipped, "candidates": rows}
 
 
 def test_rows_are_the_stages_on_the_way_and_then_those_left_out() -> None:
@@ -40,8 +40,8 @@ def test_rows_are_the_stages_on_the_way_and_then_those_left_out() -> None:
     short = [
         (
             *(row["stage"], row["from"], row["on_the_way"], row["ships"]),
-            *(row[key] and round(row[key], 4) for key in ("delta_validation", "delta_test")),
-            *(row[key] and round(row[key], 4) for key in ("size_factor", "p50_ms", "p50_factor")),
+            *(value and round(value, 4) for value in (row["delta_validation"], row["delta_test"])),
+            *(value and round(value, 4) for value in (row["size_factor"], row["p50_ms"], row["p50_factor"])),
         )
         for row in rows
     ]
@@ -58,9 +58,9 @@ def test_rows_are_the_stages_on_the_way_and_then_those_left_out() -> None:
 def test_the_stages_on_the_way_add_up_to_what_ships(shipped: str) -> None:
     rows = [row for row in attribution.rows(TEACHER, document(shipped), BEFORE) if row["on_the_way"]]
     assert [row["stage"] for row in rows if row["ships"]] == [shipped] == [rows[-1]["stage"]]
-    moved = sum(row["delta_validation"] for row in rows[1:])
+    moved = sum(row["delta_validation"] or 0 for row in rows[1:])
     assert moved == pytest.approx(rows[-1]["value_validation"] - TEACHER["value_validation"])
-    smaller = math.prod(row["size_factor"] for row in rows[1:])
+    smaller = math.prod(row["size_factor"] or 0 for row in rows[1:])
     assert smaller == pytest.approx(TEACHER["size_bytes"] / rows[-1]["size_bytes"])
 
 
@@ -90,7 +90,7 @@ def test_a_quantizing_pass_starts_from_the_float_stage_before_it_and_a_cast_from
 
 
 def test_the_page_draws_a_waterfall_of_each_kind_and_a_table() -> None:
-    found = json.loads(REPORT.read_text())
+    found = golden_report()
     assert "What each stage cost and bought" not in report.html(found, {}), "an old report has none"
     teacher = next(stage for stage in found["stages"] if stage["name"] == "teacher")
     found["details"]["attribution"] = {

@@ -78,7 +78,7 @@ def test_layers_that_tell_nothing_are_passed_over() -> None:
     student = Odd()
     found = layers.layer_similarity(student, model("convnet", width=8), (feed(), feed()), ())
     assert found["student"] == ["parts.0", "parts.1", "head"]
-    assert np.shape(found["cka"]) == (3, 4)
+    assert [len(row) for row in found["cka"]] == [4, 4, 4]
     assert not student.parts[0]._forward_hooks, "the taps are off again"
 
 

@@ -15,6 +15,7 @@ from edgekd import cli
 from edgekd.base import disk
 from edgekd.base.errors import GateError
 from edgekd.cli import console
+from edgekd.document.report import Report
 
 RECIPE: dict[str, Any] = {
     "name": "small",
@@ -52,9 +53,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("learned")
 
 
-def build(place: Path, out: str = "out", **more: Any) -> dict[str, Any]:
+def build(place: Path, out: str = "out", **more: Any) -> Report:
     recipe = {**RECIPE, **more.pop("recipe", {})}
-    return dict(edgekd.build(recipe, targets=["ort-cpu"], out=place / out, cache=place / "cache", **more))
+    return edgekd.build(recipe, targets=["ort-cpu"], out=place / out, cache=place / "cache", **more)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -62,13 +63,14 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def plain(place: Path) -> dict[str, Any]:
+def plain(place: Path) -> Report:
     """A build that was not asked to explain."""
     return build(place)
 
 
-def test_the_report_says_what_was_learned(plain: dict[str, Any], place: Path) -> None:
+def test_the_report_says_what_was_learned(plain: Report, place: Path) -> None:
     learned = plain["details"]["learned"]
+    assert learned and learned["calibration"] and learned["layers"]
     assert learned["student"] == {"target": "ort-cpu", "candidate": "fp32", "step": "student"}
     shipped = plain["targets"]["ort-cpu"]["candidates"][0]
     assert learned["calibration"][0]["student"]["accuracy"] == pytest.approx(shipped["value_test"])
@@ -80,7 +82,7 @@ def test_the_report_says_what_was_learned(plain: dict[str, Any], place: Path) ->
     assert "Is it as sure as it is right?" in page and "--explain" in page
 
 
-def test_samples_lie_beside_the_bundle_and_not_in_it(plain: dict[str, Any], place: Path) -> None:
+def test_samples_lie_beside_the_bundle_and_not_in_it(plain: Report, place: Path) -> None:
     page = disk.samples_page(place / "out")
     assert page.name == "out.samples.html" and page.read_text().count("<img") == 12
     assert not any(b"data:image" in data for data in files(place / "out").values())
@@ -92,7 +94,7 @@ def test_samples_lie_beside_the_bundle_and_not_in_it(plain: dict[str, Any], plac
     assert str(page) in capture.get()
 
 
-def test_explain_trains_what_is_missing_and_goes_on_after_a_kill(plain: dict[str, Any], place: Path) -> None:
+def test_explain_trains_what_is_missing_and_goes_on_after_a_kill(plain: Report, place: Path) -> None:
     before, page = files(place / "out"), disk.samples_page(place / "out").read_bytes()
     killed = Watched(stop="student without cross_entropy")
     with pytest.raises(KeyboardInterrupt):
@@ -110,11 +112,14 @@ def test_explain_trains_what_is_missing_and_goes_on_after_a_kill(plain: dict[str
     plans = [json.loads(f["manifest.json"])["additional_metadata"]["edgekd"]["plan"] for f in (before, after)]
     assert plans[0] == plans[1]
 
-    losses = report["details"]["learned"]["losses"]
+    learned = report["details"]["learned"]
+    assert learned and learned["losses"]
+    losses = learned["losses"]
     student = report["stages"][1]
     assert (losses["validation"], losses["test"]) == (student["value_validation"], student["value_test"])
     for row, name in zip(losses["rows"], ("kl", "cross_entropy"), strict=True):
         assert row["loss"] == name
+        assert row["test"] is not None and row["gain"] is not None and row["ci95"] is not None
         assert row["gain"] == pytest.approx(losses["test"] - row["test"])
         assert row["ci95"][0] <= row["gain"] + 1e-9 and row["gain"] - 1e-9 <= row["ci95"][1]
     assert "One seed (0)" in after["report.html"].decode()
@@ -124,7 +129,7 @@ def test_explain_trains_what_is_missing_and_goes_on_after_a_kill(plain: dict[str
     assert not again.epochs, "it is explained already"
 
 
-def test_equal_builds_give_equal_pages(plain: dict[str, Any], place: Path) -> None:
+def test_equal_builds_give_equal_pages(plain: Report, place: Path) -> None:
     watched = Watched()
     build(place, "twin", progress=watched)
     assert not watched.trained
@@ -132,11 +137,12 @@ def test_equal_builds_give_equal_pages(plain: dict[str, Any], place: Path) -> No
     assert twin.read_bytes() == page.read_bytes()
 
 
-def test_a_failed_gate_leaves_nothing_beside_out(plain: dict[str, Any], place: Path) -> None:
+def test_a_failed_gate_leaves_nothing_beside_out(plain: Report, place: Path) -> None:
     with pytest.raises(GateError, match=r"exceeds max_size_kb 0\.001") as missed:
         build(place, "failed", recipe={"budget": {"max_size_kb": 0.001}})
     assert missed.value.report is not None
     targets = missed.value.report["targets"]
+    assert isinstance(targets, dict)
     assert all(target["shipped"] is None and not target["budget"]["met"] for target in targets.values())
     assert not list(place.glob("failed*"))
     assert list(place.glob("cache/reports/*/samples.html"))

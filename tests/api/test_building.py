@@ -106,6 +106,7 @@ def test_unlabelled_data_is_measured_by_agreement(arguments: dict[str, Any], tmp
     report = edgekd.build(**{**arguments, "data": data, "classes": ["a", "b"], "out": tmp_path / "out"})
     assert report["metric"] == "agreement"
     learned = report["details"]["learned"]
+    assert learned is not None and learned["agreement"] is not None
     assert learned["calibration"] is None and 0 <= learned["agreement"] <= 1, "no label, no word on who is right"
     page = (tmp_path / "out.samples.html").read_text()
     assert "is right" not in page and page.count("<img") == 12
@@ -136,6 +137,8 @@ def test_a_recipe_that_is_read_stays_as_it_was_written(tmp_path: Path) -> None:
     table = api._table(str(path), Objects(None, None, None), {"max_drop": 0.5})
     args = {"since": date(2020, 1, 1), "cap": float("inf")}
     assert isinstance(table, Mapping)
-    assert table["student"]["model"]["args"] == args
+    student, published = table["student"], public.recipe(made)["student"]
+    assert isinstance(student, Mapping) and isinstance(published, Mapping)
+    assert student["model"]["args"] == args
     assert recipe.parse(table, "r").student.model == recipe.load(str(path))[0].student.model
-    assert public.recipe(made)["student"]["model"]["args"] == plain(args)
+    assert published["model"]["args"] == plain(args)

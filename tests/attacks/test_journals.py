@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from edgekd.base.errors import EdgekdError, IntegrityError
+from edgekd.document.tune import Ships
 from edgekd.spec.recipe import Knob
 from edgekd.tune import outcome, study, verdict
 from edgekd.tune.verdict import Result
@@ -46,7 +47,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """Of a search with an evaluated trial, one that was stopped, and one whose worker died."""
     path = tmp_path_factory.mktemp("tune") / "s.journal"
     made = opened(path)
-    row = {"candidate": "int8", "value": 0.5, "p50_ms": 1.0, "size_bytes": 10, "reason": "the fastest"}
+    row: Ships = {"candidate": "int8", "value": 0.5, "p50_ms": 1.0, "size_bytes": 10, "reason": "the fastest"}
     first = made.ask()
     first.note("rung", 0.4)
     first.note("seconds", 1.5)

@@ -15,6 +15,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from _documents import DEVICE, VARIANT
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
@@ -24,6 +25,7 @@ from edgekd.base import streams
 from edgekd.base.errors import EdgekdError, IntegrityError
 from edgekd.base.printable import all_printable, in_json, printable
 from edgekd.cli import console, running
+from edgekd.document.bench import Latency, Variant
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import exports
 from edgekd.runtime._checks import check_path
@@ -121,12 +123,13 @@ def test_an_error_is_shown_and_its_fields_are_as_they_were(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", '=HYPERLINK("//evil","x"),"'])
 def test_a_cell_of_csv_is_no_formula(text: str) -> None:
-    row = {**ROW, "runtime": text, "numerics": text, "stable": True}
-    row["latency_ms"] = dict.fromkeys(("p50", "p90", "p99", "mean", "min", "max"), -1.0)
-    made = exports.as_csv([{"device": text, "variants": {text: row}}])
+    latency: Latency = {**VARIANT["latency_ms"], "p50": -1.0}
+    row: Variant = {**VARIANT, "runtime": text, "numerics": text, "latency_ms": latency}
+    made = exports.as_csv([{**DEVICE, "device": text, "variants": {text: row}}])
     (found,) = list(csv.reader(io.StringIO(made, newline="")))[1:]
     assert found[:4] == [printable(text) if text < " " else f"'{text}"] * 4 and found[5] == "-1.0", "texts alone"
-    assert exports.as_csv([{"device": "pi", "variants": {"ort-cpu": row}}]).splitlines()[1].startswith("pi,ort-cpu,")
+    ordinary = exports.as_csv([{**DEVICE, "device": "pi", "variants": {"ort-cpu": row}}])
+    assert ordinary.splitlines()[1].startswith("pi,ort-cpu,")
 
 
 def hostile(value: Any, text: str, keep: str = "") -> Any:

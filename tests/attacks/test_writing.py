@@ -257,20 +257,23 @@ def test_a_fault_while_the_cache_is_pruned(
 def test_a_checkpoint_that_the_disk_does_not_take(kind: str, tmp_path: Path) -> None:
     net = torch.nn.Linear(20, 3)
     optimizer = torch.optim.SGD(net.parameters(), 0.1)
-    checkpoint.save(tmp_path, net, optimizer, checkpoint.TrainingState([{"epoch": 0}]))
+    history: list[checkpoint.EpochRecord] = [
+        {"epoch": 0, "loss": 1.0, "losses": {}, "lr": 0.1, "validation": 0.5, "seconds": 1.0, "samples_per_s": 9.0}
+    ]
+    checkpoint.save(tmp_path, net, optimizer, checkpoint.TrainingState(history))
     with injection.injected(injection.Injector(), locks, disk) as counted:
-        checkpoint.save(tmp_path, net, optimizer, checkpoint.TrainingState([{"epoch": 0}]))
+        checkpoint.save(tmp_path, net, optimizer, checkpoint.TrainingState(history))
     points = injection.points(counted, kind)
     for at in points:
         with injection.injected(injection.Injector(kind, at), locks, disk):
             try:
-                checkpoint.save(tmp_path, net, optimizer, checkpoint.TrainingState([{"epoch": 0}]))
+                checkpoint.save(tmp_path, net, optimizer, checkpoint.TrainingState(history))
             except EdgekdError as err:
                 assert str(tmp_path) in str(err)
             else:
                 assert kind != "lie"
         found = checkpoint.restore(tmp_path, net, optimizer)
-        assert found is not None and found.history == [{"epoch": 0}]
+        assert found is not None and found.history == history
     checkpoint.save(tmp_path, net, optimizer, checkpoint.TrainingState([]))
     assert os.listdir(tmp_path) == [checkpoint.FILE]
 

@@ -1,4 +1,4 @@
-"""Notes are told once as they are found, and found again in a report."""
+"""Notes are told once as they are found."""
 
 from __future__ import annotations
 
@@ -11,8 +11,3 @@ def test_each_note_is_an_event_of_its_own() -> None:
     events: list[dict[str, Any]] = []
     notes.tell(events.append, ["one", "two"])
     assert events == [{"step": "note", "note": "one"}, {"step": "note", "note": "two"}]
-
-
-def test_a_reports_notes_are_its_own_and_its_hosts() -> None:
-    assert notes.of_report({"host": {}}) == []
-    assert notes.of_report({"details": {"notes": ["a"]}, "host": {"note": "a busy machine"}}) == ["a", "a busy machine"]

@@ -62,6 +62,7 @@ def test_calls_are_told_apart_and_imports_belong_to_their_module(project: Path) 
     (project / "kq_read.py").write_text("from pathlib import Path\n\ndef text(name):\n"
                                         "    return Path(name + '.json').read_text()\n")  # fmt: skip
     net = plugins.load_object("kq_zoo:net", "here")
+    assert callable(net)
     for size in ("big", "small"):
         with watch.watching(watch.owner("kq_zoo:net", {"size": size})):
             net(size)
@@ -139,6 +140,7 @@ def test_what_nothing_but_running_it_shows(name: str, project: Path, monkeypatch
     table, root = {"factory": "kq_net:make"}, project / "cache"
     code_keys.refresh(table, root)
     make = plugins.load_object("kq_net:make", "here")
+    assert callable(make)
     with watch.watching("kq_net:make"):
         make()
     code_keys.keep_seen(table, root)

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from _documents import CANDIDATE, REPORT, STAGE, TARGET
 
 from edgekd import report
 from edgekd.build import baseline
 from edgekd.build.evaluation import EvaluationSet
 from edgekd.cli import console
+from edgekd.document.candidate import Candidate
+from edgekd.document.details import Baseline
+from edgekd.document.report import Report
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
 from edgekd.metrics._evaluator import Evaluator
@@ -80,13 +84,21 @@ def test_where_no_plain_model_fits(tmp_path: Path, what: str) -> None:
     assert baseline.make(workspace, asked, quick=what == "slow and quick") is None
 
 
-def document(value: float) -> dict[str, Any]:
-    candidate = {"name": "int8", "value_test": 0.8}
+def document(value: float) -> Report:
+    int8: Candidate = {**CANDIDATE, "name": "int8", "value_test": 0.8}
+    plain: Baseline = {
+        "kind": "word counts",
+        "samples": 10,
+        "value_validation": value,
+        "value_test": value,
+        "size_bytes": 1000,
+        "p50_ms": 1.0,
+    }
     return {
-        "metric": "accuracy",
-        "targets": {"ort-cpu": {"shipped": "int8", "candidates": [candidate]}},
-        "stages": [{"name": "teacher", "value_test": 0.9}],
-        "details": {"baseline": {"kind": "word counts", "value_test": value}},
+        **REPORT,
+        "targets": {"ort-cpu": {**TARGET, "shipped": "int8", "candidates": [int8]}},
+        "stages": [{**STAGE, "value_test": 0.9}],
+        "details": {"baseline": plain},
     }
 
 

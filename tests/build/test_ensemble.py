@@ -250,7 +250,9 @@ def test_two_teachers_and_two_generations_build(tmp_path: Path) -> None:
         name: [e for e in seen if e["step"] == f"student without {name}" and "loss" in e]
         for name in ("kl", "cross_entropy")
     }
-    rows = report["details"]["learned"]["losses"]["rows"]
+    learned = report["details"]["learned"]
+    assert learned is not None and learned["losses"] is not None
+    rows = learned["losses"]["rows"]
     assert [row["loss"] for row in rows] == list(without) and all(without.values()), "the last generation alone"
     edgekd.verify(tmp_path / "out")
 

@@ -8,17 +8,26 @@ import pytest
 
 from edgekd.base.errors import UnavailableError
 from edgekd.build.measure import MeasuredCandidate, _parity_gap
+from edgekd.document.cache import Compared
 from edgekd.document.kernel import Kernel
 from edgekd.runtime.runners import kernels
 from edgekd.spec import target
 
 SCHEMES = {scheme.name: scheme for scheme in target.load("ort-cpu").numerics}
+ALIKE: Compared = {
+    "argmax_agreement": 1.0,
+    "max_abs_diff": 0.0,
+    "samples": 10,
+    "mean": 0.0,
+    "score_range": 10.0,
+    "clearly_differs": 0.0,
+    "batches": {"2": {"max_abs_diff": 0.0, "mean": 0.0, "clearly_differs": 0.0}},
+}
 
 
 def gap(numerics: str, **found: Any) -> str | None:
-    told = {"argmax_agreement": 1.0, "max_abs_diff": 0.0, "mean": 0.0, "score_range": 10.0, "clearly_differs": 0.0}
-    told |= {"batches": {"2": {"max_abs_diff": 0.0, "mean": 0.0, "clearly_differs": 0.0}}} | found
-    return _parity_gap(MeasuredCandidate("c", SCHEMES[numerics], False, {}, 1.0, told, [1]))
+    compared = cast(Compared, {**ALIKE, **found})
+    return _parity_gap(MeasuredCandidate("c", SCHEMES[numerics], False, {}, 1.0, compared, [1]))
 
 
 @pytest.mark.parametrize(

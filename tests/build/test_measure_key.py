@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from _documents import MACHINE
 
 from edgekd.build import measure, target_runtime
 from edgekd.build.plan import MeasureStep
+from edgekd.document.machine import Key, Told
 from edgekd.runtime.runners import LocalRunner
 from edgekd.spec import target
 
@@ -19,8 +20,9 @@ FILES = {"fp32": {"model.onnx": b"graph"}}
 class Here(LocalRunner):
     """This machine, without asking it again."""
 
-    def facts(self) -> dict[str, Any]:
-        return {"key": {"cpu": "a CPU"}}
+    def facts(self) -> Told:
+        key: Key = {"cpu": "a CPU", "isa": [], "gpu": None, "threads": 0, "versions": {}}
+        return {"facts": MACHINE, "key": key}
 
 
 def key_on(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from _documents import MACHINE
 
 from edgekd.build import timing
 from edgekd.runtime.bench import BenchResult
@@ -26,7 +27,7 @@ class Machine:
         samples = {"fp32": np.full(job.min_samples, fp32 * 1000), "int8": np.full(job.min_samples, int8 * 1000)}
         unknown: dict[str, Any] = dict.fromkeys(Conditions.__dataclass_fields__)
         quiet = Conditions(**unknown)
-        return BenchResult(samples, "runtime 1", {}, quiet, None)
+        return BenchResult(samples, "runtime 1", MACHINE, quiet, None)
 
 
 JOB = BenchJob("ort", {"fp32": {}, "int8": {}}, "fp32", {}, min_samples=100, min_seconds=1.0)

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from edgekd import cli
 from edgekd.base import plugins, reader
 from edgekd.base.errors import IntegrityError, RecipeError
-from edgekd.cli import plugin_tables, schema
+from edgekd.cli import schema
 from edgekd.document.rules import Count, Keys, Length, Range, Some, Spelled, closed
 from edgekd.runtime import compare, local
 from edgekd.spec import recipe
@@ -229,16 +229,6 @@ def test_the_schema_and_the_reader_agree_on_the_keys_of_every_loss(
             built = False
         assert validators["recipe"].is_valid(table) == built, kind
         recipe.parse(table, "recipe.toml")
-
-
-def test_a_kind_whose_extra_is_not_installed_takes_any_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: object) -> None:
-        raise ModuleNotFoundError("transformers")
-
-    monkeypatch.setattr(plugins, "load", missing)
-    found = plugin_tables.plugin_of("models", "transformers", {})
-    assert Draft202012Validator(found).is_valid({"kind": "transformers", "name": "x"})
-    assert not Draft202012Validator(found).is_valid({"kind": "bert"})
 
 
 @closed

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice, Contender, budget_record, choose
+from edgekd.document import report as documents
 from edgekd.report import view
 from edgekd.report.text import MetricText
 from edgekd.spec.recipe import Budget
@@ -23,7 +24,7 @@ class Verdicts(NamedTuple):
 
     choice: Choice
     result: Result
-    record: dict[str, Any]
+    record: documents.Budget
     page: dict[str, Any]
 
     @property

@@ -18,6 +18,7 @@ from edgekd.base import plugins
 from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.build import network_key
 from edgekd.learn import nets, taps, train
+from edgekd.learn.checkpoint import EpochRecord
 from edgekd.learn.data._batches import from_splits
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import make_terms
@@ -175,7 +176,7 @@ def feed() -> Feed:
     return Feed(data, (), Augment(views=1), 0)
 
 
-def trained(net: nn.Module, batch: int = 8, lr: float = 1e-9, kind: str = "cross_entropy") -> dict[str, Any]:
+def trained(net: nn.Module, batch: int = 8, lr: float = 1e-9, kind: str = "cross_entropy") -> EpochRecord:
     schedule = Schedule(epochs=1, batch_size=batch, lr=lr)
     return train.fit(net, train.TrainingJob(make_terms(({"kind": kind},)), feed(), schedule, 0, where="student"))[0]
 
@@ -296,5 +297,6 @@ def test_an_error_of_users_code_names_module_call_and_line(call: Callable[[], An
 
 def test_an_error_of_edgekds_own_is_a_bug() -> None:
     term = make_terms(({"kind": "cross_entropy"},))[0]
-    with pytest.raises(AssertionError):
+    with pytest.raises(TypeError, match="target") as raised:  # torch's own, and no FactoryError
         plugins.call_user(term.loss, "losses[0]", X[0], None, None)
+    assert raised.value.__notes__ == ["in losses[0]"]

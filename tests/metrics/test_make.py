@@ -1,4 +1,4 @@
-"""What a metric is called, and the answers class by class."""
+"""What a metric is called, and how it is made."""
 
 from __future__ import annotations
 
@@ -10,26 +10,7 @@ from edgekd.metrics import _make as make
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.metrics.agreement import Agreement
 
-STUDENT, TEACHER = np.eye(3)[[0, 1, 1, 2]], np.eye(3)[[0, 1, 2, 2]]
 LABELS = np.array([0, 0, 2, 2])
-
-
-def test_class_by_class_and_the_pairs_they_part_on() -> None:
-    by_class = make.per_class(STUDENT, TEACHER, LABELS, ("a", "b", "c"))
-    assert by_class["student"] == [0.5, None, 0.5] and by_class["teacher"] == [0.5, None, 1.0]
-    assert by_class["agree"] == [1.0, None, 0.5] and by_class["samples"] == [2, 0, 2]
-    assert by_class["pairs"] == [[2, 1, 1]] and by_class["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
-
-
-def test_without_labels_the_teachers_word_counts() -> None:
-    assert make.per_class(STUDENT, TEACHER, None, ("a", "b", "c"))["teacher"] == [1.0, 1.0, 1.0]
-
-
-def test_of_many_classes_there_is_no_table_but_the_pairs() -> None:
-    names = tuple(map(str, range(make.CONFUSION + 1)))
-    wide = np.eye(len(names))
-    by_class = make.per_class(wide[[0, 1]], wide[[0, 2]], None, names)
-    assert by_class["confusion"] is None and by_class["pairs"] == [[2, 1, 1]]
 
 
 def test_accuracy_against_the_teacher_is_agreement() -> None:

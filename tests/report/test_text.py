@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from _documents import REPORT
 
 from edgekd.report import text
 from edgekd.report.text import MetricText
@@ -17,15 +18,12 @@ def test_numbers_have_three_digits(value: float | None, written: str) -> None:
 
 
 def test_a_report_of_0_1_says_by_its_metrics_name_what_its_values_are() -> None:
-    sizes = {"validation": 10, "test": 10}
     for name, shown in (
         ("accuracy", "98.9\N{NO-BREAK SPACE}%"),
         ("macro_f1", "98.9\N{NO-BREAK SPACE}%"),
         ("auc", "0.9889"),
     ):
-        assert MetricText.of({"metric": name, "split_sizes": sizes}).value(0.98889) == shown
-        assert text.classifies({"metric": name})
-    assert not text.classifies({"metric": "mse"})
-    assert (
-        MetricText.of({"metric": "a.b:C", "metric_is_share": True, "split_sizes": sizes}).value(0.5).startswith("50.0")
-    )
+        assert MetricText.of({**REPORT, "metric": name}).value(0.98889) == shown
+        assert text.classifies({**REPORT, "metric": name})
+    assert not text.classifies({**REPORT, "metric": "mse"})
+    assert MetricText.of({**REPORT, "metric": "a.b:C", "metric_is_share": True}).value(0.5).startswith("50.0")

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any
 
+from _documents import DEVICE, VARIANT
+
+from edgekd.document.bench import DeviceResult, Variant
 from edgekd.runtime import exports
 
-LATENCY = {"p50": 1.0, "p90": 2.0, "p95": 2.5, "p99": 3.0, "mean": 1.5, "min": 0.5, "max": 4.0}
-ROW: dict[str, Any] = {
-    "runtime": "onnxruntime 1.30",
-    "numerics": "int8",
-    "batch": 1,
-    "latency_ms": LATENCY,
-    "bounds_ms": {"p90": 2.25, "p99": None},
-    "throughput": 700.0,
-    "samples": 100,
-    "size_bytes": 1234,
-    "stable": True,
-}
-DEVICES = [
-    {"device": "=cmd()", "bundle": "net", "variants": {"ort-cpu": ROW, "openvino": {"skipped": "no such runtime"}}},
-    {"device": "b\x1b[1m", "bundle": "net", "variants": {"ort-cpu": ROW}},
+DEVICES: list[DeviceResult] = [
+    {**DEVICE, "device": "=cmd()", "variants": {"ort-cpu": VARIANT, "openvino": {"skipped": "no such runtime"}}},
+    {**DEVICE, "device": "b\x1b[1m"},
 ]
 
 
@@ -37,7 +27,7 @@ def test_the_summary_of_mlperf_is_in_nanoseconds_and_tells_too_few_queries() -> 
     assert "90.0th percentile latency (ns) : 2000000" in text and "Result is : VALID" in text
     assert "Early stopping 90th percentile estimate: 2250000" in text
     assert "Early stopping 99th percentile estimate: not enough queries" in text
-    few = {**ROW, "bounds_ms": {"p90": None, "p99": None}}
+    few: Variant = {**VARIANT, "bounds_ms": {"p90": None, "p99": None}}
     assert "Result is : INVALID" in exports.as_mlperf([{**DEVICES[0], "variants": {"ort-cpu": few}}])
 
 

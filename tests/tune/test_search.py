@@ -17,6 +17,7 @@ from edgekd import cli, pipeline
 from edgekd.base.errors import GateError
 from edgekd.build import exports
 from edgekd.cli import schema
+from edgekd.document.tune import Ships
 from edgekd.learn.feed import Feed
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Recipe
@@ -47,7 +48,7 @@ class Fake:
         self.trained.append(width)
         value, p50, size = width / 200, width / 100, width * 1000
         beyond = missed(lab.budget, drop=1 - value, latency_ms=p50, size_bytes=size)
-        row = {"candidate": "int8", "value": value, "p50_ms": p50, "size_bytes": size, "reason": "the fastest"}
+        row: Ships = {"candidate": "int8", "value": value, "p50_ms": p50, "size_bytes": size, "reason": "the fastest"}
         return Result(number, value, p50, size, 1 - value, beyond, "", {"ort-cpu": row})
 
     @staticmethod

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _documents import golden_report
 from rich.console import Console
 
 from edgekd import report
@@ -16,6 +16,7 @@ from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects
 from edgekd.cli import console
+from edgekd.document.report import Report
 from edgekd.learn.data.digits import Digits
 from edgekd.report.markdown import escaped
 
@@ -23,20 +24,19 @@ NOTE = "7 of 4,000 <pictures> of the class [b]cat[/b] were left out"
 
 
 @pytest.fixture
-def document() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "report.json").read_text())
-    found["details"]["notes"] = [NOTE]
-    return found
+def document() -> Report:
+    golden = golden_report()
+    return {**golden, "details": {**golden["details"], "notes": [NOTE]}}
 
 
-def test_the_page_and_the_card_hold_each_note(document: dict[str, Any]) -> None:
+def test_the_page_and_the_card_hold_each_note(document: Report) -> None:
     document["host"]["note"] = "the machine was busy"
     page = report.html(document, {})
     assert NOTE.replace("<", "&lt;").replace(">", "&gt;") in page and "the machine was busy" in page
     assert f"- {escaped(NOTE)}." in report.readme(document, "picture", "8 x 8", {"label": ["a", "b"]}, ())
 
 
-def test_a_build_ends_with_its_notes(document: dict[str, Any], tmp_path: Path) -> None:
+def test_a_build_ends_with_its_notes(document: Report, tmp_path: Path) -> None:
     screen = Console(width=200, file=io.StringIO(), markup=False)
     with screen.capture() as shown:
         screen.print(console.build_table(document, tmp_path, cached=True))

@@ -141,11 +141,13 @@ def test_a_recipe_of_a_users_own_parts_builds(package: Path, tmp_path: Path) -> 
     teacher, student = report["stages"]
     assert teacher["value_validation"] == 0.0 and student["value_validation"] < 0
     history = report["details"]["history"]
-    assert 0 <= history["teacher"][-1]["validation"] <= 1, "labels, as no teacher watches"
+    assert history is not None
+    last, watched = history["student"][-1], history["teacher"][-1]["validation"]
+    assert watched is not None and 0 <= watched <= 1, "labels, as no teacher watches"
     page = (tmp_path / "out" / "report.html").read_text()
     assert "validation accuracy" in page and "validation parts_of_mine.zoo:Worst" in page
-    assert history["student"][-1]["validation"] == pytest.approx(student["value_validation"], rel=1e-4)
-    assert list(history["student"][-1]["losses"]) == ["parts_of_mine.zoo:Absolute"]
+    assert last["validation"] == pytest.approx(student["value_validation"], rel=1e-4)
+    assert last["losses"] is not None and list(last["losses"]) == ["parts_of_mine.zoo:Absolute"]
     with pytest.raises(edgekd.EdgekdError, match="holds another bundle"):
         edgekd.build({**RECIPE, "losses": [{"kind": "parts_of_mine.zoo:Absolute"}]}, **keys)
 

@@ -18,6 +18,7 @@ import edgekd.learn.data
 from edgekd import cli
 from edgekd.base import preprocess
 from edgekd.base.errors import IntegrityError, UsageError
+from edgekd.base.wordpiece import Vocabulary
 from edgekd.learn.data.made_text import MadeText
 from edgekd.runtime import bundle as bundles
 
@@ -150,10 +151,12 @@ def test_golden_inputs_are_whole_sentences(bundle: Path) -> None:
     from edgekd.runtime import bundle as bundles
 
     found = bundles.read(bundle)
+    vocabulary = found.preprocess[0]["vocabulary"]
+    assert isinstance(vocabulary, Vocabulary)
     for variant in found.variants:
         x, y = found.golden_of(variant)
         assert x["attention_mask"].min() == 1 and x["attention_mask"].shape == x["input_ids"].shape
-        assert x["input_ids"].min() >= 0 and x["input_ids"].max() < len(found.preprocess[0]["vocabulary"])
+        assert x["input_ids"].min() >= 0 and x["input_ids"].max() < len(vocabulary)
         assert len(y["logits"]) == len(x["input_ids"])
 
 
