@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.base import child, errors, reader
+from edgekd.base import child, errors, pipes, reader
 from edgekd.base.errors import DeviceError, Failure
 from edgekd.document.machine import Told
 from edgekd.runtime import bench, cold, left, remote
@@ -96,7 +96,8 @@ class _Child(child._Child):
     def __init__(self, code: int, said: bytes) -> None:
         self.limits, self.where, self.at, self.over = None, "net", "", True
         self.heard, self._stderr, self._lines = 0.0, said[:100], queue.Queue()
-        self.process = types.SimpleNamespace(stdout=io.BytesIO(said), stderr=io.BytesIO(), wait=lambda: code)  # type: ignore[assignment]
+        self.process = types.SimpleNamespace(wait=lambda: code)  # type: ignore[assignment]
+        self._pipes = pipes.Pipes(io.BytesIO(), io.BytesIO(said), io.BytesIO())
         self._threads = [types.SimpleNamespace(join=lambda timeout: None)] * 2  # type: ignore[list-item]
         self._read()
 

@@ -53,5 +53,5 @@ class Concrete(nn.Linear):
 def test_what_cant_be_exported_names_module_call_and_line() -> None:
     student = Student(Concrete(4, 3).eval(), (TensorSpec("input", (None, 4)),), (TensorSpec("y", (None, 3)),), ())
     student.module.requires_grad_(False)
-    with pytest.raises(ExportError, match=r"test_layout\.Concrete\.forward at test_layout\.py:\d+: can't be exported"):
+    with pytest.raises(ExportError, match=r"test_export\.Concrete\.forward at test_export\.py:\d+: can't be exported"):
         to_onnx(student, opset=20, metadata={})
