@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.base import child, errors, pipes, reader
+from edgekd.base import child, errors, reader
 from edgekd.base.errors import DeviceError, Failure
+from edgekd.base.pipes import Pipes
 from edgekd.document.machine import Told
 from edgekd.runtime import bench, cold, left, remote
 from edgekd.runtime.backends.ort_web import backend as ort_web
@@ -96,8 +97,8 @@ class _Child(child._Child):
     def __init__(self, code: int, said: bytes) -> None:
         self.limits, self.where, self.at, self.over = None, "net", "", True
         self.heard, self._stderr, self._lines = 0.0, said[:100], queue.Queue()
-        self.process = types.SimpleNamespace(wait=lambda: code)  # type: ignore[assignment]
-        self._pipes = pipes.Pipes(io.BytesIO(), io.BytesIO(said), io.BytesIO())
+        self.process = types.SimpleNamespace(wait=lambda: code)  # type: ignore[assignment]  # all that is asked of it
+        self._pipes = Pipes(io.BytesIO(), io.BytesIO(said), io.BytesIO())
         self._threads = [types.SimpleNamespace(join=lambda timeout: None)] * 2  # type: ignore[list-item]
         self._read()
 
