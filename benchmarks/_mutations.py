@@ -481,7 +481,7 @@ OPENED = (
 )
 VERSIONS = (
     Mutation("torch's version", _version("torch"), ALL),
-    Mutation("torch-pruning's version", _version("torch-pruning"), PRUNED),
+    Mutation("scipy's version", _version("scipy"), PRUNED),
     Mutation("onnxscript's version", _version("onnxscript"), EXPORTS),
     Mutation("ONNX Runtime's version", _version("onnxruntime"), MEASURE, bundle=False),
     Mutation("edgekd's training", _own("learn/train.py"), ALL),

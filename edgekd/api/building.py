@@ -98,7 +98,8 @@ def build(
             measure_on=measure_on,
             progress=told,
         )
-        return requests.standing(request) or pipeline.run(request, given)
+        standing = requests.standing(request)
+        return pipeline.run(request, given) if standing is None else standing
 
 
 def _table(

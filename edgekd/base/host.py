@@ -36,10 +36,10 @@ _ALIASES = {
 # Distributions that a build may depend on, beside those of runtimes.
 PACKAGES = (
     *("edgekd", "numpy", "onnx", "onnxscript", "onnx-ir"),
-    *("torch", "torchao", "torch-pruning", "accelerate", "transformers", "safetensors", "pydantic"),
+    *("torch", "torchao", "accelerate", "transformers", "safetensors", "pydantic"),
 )
 # What [build] brings, as far as it is told here.
-TO_BUILD = ("onnx", "onnxscript", "torch", "torchao", "torch-pruning", "accelerate", "safetensors", "pydantic")
+TO_BUILD = ("onnx", "onnxscript", "torch", "torchao", "accelerate", "safetensors", "pydantic")
 
 
 class Facts(TypedDict):

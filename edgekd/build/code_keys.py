@@ -38,7 +38,7 @@ STEPS: dict[str, tuple[str, ...]] = {
 }
 _STEP_VERSIONS = {
     "learn": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "transformers", "tokenizers"),
-    "compress": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "torch-pruning", "torchao", "transformers"),
+    "compress": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "scipy", "torchao", "transformers"),
     "lower": ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "numpy"),
     "measure": ("numpy", "scikit-learn", "onnx"),  # and the runtimes
 }

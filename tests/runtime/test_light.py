@@ -31,7 +31,7 @@ class Block:
     def find_spec(self, name, path=None, target=None):
         top = name.split(".")[0]
         if top in {"torch", "onnx", "onnx_ir", "onnxscript", "torchao", "transformers", "pydantic", "click", "rich",
-                   "sklearn", "accelerate", "safetensors", "jinja2", "PIL", "torch_pruning"}:
+                   "sklearn", "accelerate", "safetensors", "jinja2", "PIL", "scipy"}:
             raise ImportError(f"{name} is not for apps")
 sys.meta_path.insert(0, Block())
 sent = []
