@@ -80,13 +80,12 @@ def build(
         EdgekdError: ``exit_code`` is the command's. GateError: a wish was missed; ``report`` is the build's.
     """
     dataset = None if data is None else from_splits(data, "data", classes)
-    given = Objects(dataset, teacher, student)
-    table = _table(recipe, given, budget, settings)
+    table = _table(recipe, given := Objects(dataset, teacher, student), budget, settings)
     with watched(progress) as told:
         request = requests.make(
             table,
             [targets] if isinstance(targets, str) else targets,
-            settings if table is None or isinstance(table, str) else (),
+            () if isinstance(table, Mapping) else settings,
             data=None if dataset is None else fingerprint(dataset),
             objects=_objects_key(given, table),
             out=None if out is None else users_path(out, "out"),

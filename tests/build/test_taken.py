@@ -18,9 +18,9 @@ RECORD: dict[str, Any] = {
 
 def test_a_sentence_says_what_was_asked_and_what_each_group_kept() -> None:
     said = taken.sentence(RECORD)
-    assert said == "30.0% asked, 28.6% of the channels taken: body.0 24 of 32 (asked 22.4), body.1 8 of 8"
+    assert said == "30.0 % asked, 28.6 % of the channels taken: body.0 24 of 32 (asked 22.4), body.1 8 of 8"
     assert taken.sentence({"kind": "int8_qat"}) is None
-    assert str(taken.sentence({**RECORD, "asked": None})).startswith("28.6% of")
+    assert str(taken.sentence({**RECORD, "asked": None})).startswith("28.6 % of")
 
 
 def test_many_groups_are_counted_and_no_longer_listed() -> None:
@@ -38,10 +38,11 @@ def test_what_stays_whole_is_told_once_a_reason() -> None:
 
 
 def test_a_row_of_the_report_has_every_key() -> None:
-    row = taken.row("channel_prune 2", {"kind": "low_rank", "taken": 0.5})
+    row = taken.row("channel_prune 2", {"kind": "low_rank", "taken": 0.5, "unit": "parameters"})
     assert row == {
         "step": "channel_prune 2",
         "kind": "low_rank",
         "taken": 0.5,
-        **dict.fromkeys(("asked", "unit", "groups", "whole")),
+        "unit": "parameters",
+        **dict.fromkeys(("asked", "groups", "whole")),
     }
