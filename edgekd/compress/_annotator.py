@@ -185,9 +185,9 @@ class Annotator(Quantizer):
         """Requantize the end of a chain, unless it is the model's output: 8-bit logits would tie."""
         if self._specs.activation is None or _answers(last):
             return
-        found = last.meta.get(ANNOTATION) or QuantizationAnnotation(_annotated=True)
-        found.output_qspec = self._specs.activation
-        last.meta[ANNOTATION] = found
+        annotation = last.meta.get(ANNOTATION) or QuantizationAnnotation(_annotated=True)
+        annotation.output_qspec = self._specs.activation
+        last.meta[ANNOTATION] = annotation
         int8.add(last)
 
 
@@ -197,19 +197,19 @@ def _written(model: GraphModule) -> set[Node]:
     What rounds a tensor for one reader stands where the tensor is made: it would not see what is written.
     """
     order = {node: number for number, node in enumerate(model.graph.nodes)}
-    found = set()
+    overwritten = set()
     for node in model.graph.nodes:
         if not isinstance(node.target, torch._ops.OpOverload) or not node.target._schema.is_mutable:
             continue
         at = _source(node)
         while at is not None:
             if any(order[user] > order[node] for user in at.users):
-                found.add(at)
+                overwritten.add(at)
             shared = isinstance(at.target, torch._ops.OpOverload) and any(
                 result.alias_info is not None for result in at.target._schema.returns
             )
             at = _source(at) if shared else None
-    return found
+    return overwritten
 
 
 def behind(node: Node, names: frozenset[str]) -> Node:
@@ -269,10 +269,10 @@ def _source(node: Node) -> Node | None:
 
 def _readers(node: Node) -> list[Node]:
     """Who reads a tensor, seen through ops that only move it."""
-    found = []
+    readers = []
     for user in node.users:
-        found += _readers(user) if op(user) in PASSING | IGNORED else [user]
-    return found
+        readers += _readers(user) if op(user) in PASSING | IGNORED else [user]
+    return readers
 
 
 def _spatial(node: Node) -> bool:

@@ -90,7 +90,7 @@ def _corrected(node: Node, bias_node: Node, exact: Tensor, rounded: Tensor) -> T
 
 def _biased(module: QatModule) -> dict[Node, Node]:
     """Where each quantized layer's output is complete, and which parameter is its bias."""
-    found: dict[Node, Node] = {}
+    biases: dict[Node, Node] = {}
     for node in module.graph.graph.nodes:
         if op(node) not in LAYERS or op(node) == "embedding" or str(weight_of(node).target) not in module.weights:
             continue
@@ -104,8 +104,8 @@ def _biased(module: QatModule) -> dict[Node, Node]:
         while isinstance(bias, Node) and bias.op == "call_function":
             bias = arguments(bias)[0]  # of a frozen BatchNorm: beta, and what is taken from it
         if isinstance(bias, Node) and bias.op == "get_attr":
-            found[at] = bias
-    return found
+            biases[at] = bias
+    return biases
 
 
 def _some(batches: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:

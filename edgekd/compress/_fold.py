@@ -131,8 +131,8 @@ def _value(graph: GraphModule, node: object) -> Tensor | None:
     if any(value is None for value in values.values()):
         return None
     with torch.no_grad():
-        made = node.target(*map_arg(node.args, values.__getitem__), **map_arg(node.kwargs, values.__getitem__))
-    return made if isinstance(made, Tensor) else None
+        folded = node.target(*map_arg(node.args, values.__getitem__), **map_arg(node.kwargs, values.__getitem__))
+    return folded if isinstance(folded, Tensor) else None
 
 
 def _parameter(graph: GraphModule, name: str, value: Tensor, before: Node) -> Node:

@@ -51,7 +51,7 @@ def _scale(graph: GraphModule, node: object) -> Tensor | None:
 def _tensor(graph: GraphModule, node: object) -> Tensor | None:
     if not isinstance(node, Node) or node.op != "get_attr":
         return None
-    found: object = graph
+    target: object = graph
     for part in str(node.target).split("."):
-        found = getattr(found, part)
-    return found if isinstance(found, nn.Parameter | Tensor) else None
+        target = getattr(target, part)
+    return target if isinstance(target, nn.Parameter | Tensor) else None

@@ -50,27 +50,27 @@ def gradients(
                 else:
                     loss = distillation(context, number, logits, logits.detach() / SOFTER)
                 met = {path: list(gates.get(path, [])) for path in layers}  # checkpoints call layers once more below
-                flat = [gate for own in met.values() for gate in own]
+                flat = [gate for layer_gates in met.values() for gate in layer_gates]
                 # A loss is a mean over its batch: times N, samples count alike in batches of all sizes.
-                found = iter(torch.autograd.grad(loss * len(logits), flat, allow_unused=True))
-            yield {path: _summed(own, found) for path, own in met.items()}
+                gate_gradients = iter(torch.autograd.grad(loss * len(logits), flat, allow_unused=True))
+            yield {path: _summed(layer_gates, gate_gradients) for path, layer_gates in met.items()}
     finally:
         for handle in handles:
             handle.remove()
 
 
-def distillation(context: Context, number: int, logits: Tensor, own: Tensor) -> Tensor:
+def distillation(context: Context, number: int, logits: Tensor, fallback: Tensor) -> Tensor:
     """What the recipe's losses on answers say of a batch; without any such loss, the divergence from the teacher.
 
     Args:
         number: which of the calibration's batches.
-        own: what is learned from where there is no teacher yet.
+        fallback: what is learned from where there is no teacher yet.
     """
-    said = _at(context.teacher, number)
-    said = own if said is None else said
+    target = _at(context.teacher, number)
+    target = fallback if target is None else target
     if context.loss is not None:
-        return context.loss(logits, said, _at(context.labels, number))
-    return functional.kl_div(logits.log_softmax(1), said.log_softmax(1), log_target=True, reduction="batchmean")
+        return context.loss(logits, target, _at(context.labels, number))
+    return functional.kl_div(logits.log_softmax(1), target.log_softmax(1), log_target=True, reduction="batchmean")
 
 
 def _gate(gates: dict[str, list[Tensor]], path: str) -> Any:
@@ -86,23 +86,25 @@ def _gate(gates: dict[str, list[Tensor]], path: str) -> Any:
     return put
 
 
-def _summed(gates: Sequence[Tensor], found: Iterator[Tensor | None]) -> Tensor:
+def _summed(gates: Sequence[Tensor], gate_gradients: Iterator[Tensor | None]) -> Tensor:
     """The gradients of one layer's gates, each (N, ..1.., C, ..1..), as one (N, C)."""
     parts = [
-        torch.zeros_like(gate) if grad is None else grad for gate, grad in zip(gates, found, strict=False)
+        torch.zeros_like(gate) if grad is None else grad for gate, grad in zip(gates, gate_gradients, strict=False)
     ]  # the gates first: zip must not take a gradient that belongs to the next layer
     return torch.stack([part.detach().flatten(1) for part in parts]).sum(0) if parts else torch.zeros(0, 0)
 
 
 def _task(logits: Tensor, sizes: Sequence[int], labels: Tensor | None, teacher: Tensor | None) -> Tensor:
     """Cross entropy, summed over the heads; without a label what the teacher answers counts, or the student itself."""
-    said = logits.detach() if teacher is None else teacher
+    targets = logits.detach() if teacher is None else teacher
     total = logits.sum() * 0.0
-    for head, (ours, theirs) in enumerate(zip(logits.split(list(sizes), 1), said.split(list(sizes), 1), strict=True)):
+    for head, (ours, theirs) in enumerate(
+        zip(logits.split(list(sizes), 1), targets.split(list(sizes), 1), strict=True)
+    ):
         answer = theirs.argmax(1)
         if labels is not None and not labels.is_floating_point():
-            told = (labels if labels.ndim == 1 else labels[:, head]).long()
-            answer = torch.where(told >= 0, told, answer)
+            head_labels = (labels if labels.ndim == 1 else labels[:, head]).long()
+            answer = torch.where(head_labels >= 0, head_labels, answer)
         total = total + functional.cross_entropy(ours, answer)
     return total
 
@@ -114,5 +116,5 @@ def _at(batches: Sequence[Tensor] | None, number: int) -> Tensor | None:
 def squares(signed: Mapping[str, Tensor], sums: dict[str, Tensor]) -> None:
     """Add each name's (N, C) signed contributions to its (C,) sum of squares, in place."""
     for name, value in signed.items():
-        found = value.double().square().sum(0)
-        sums[name] = sums[name] + found if name in sums else found
+        squared = value.double().square().sum(0)
+        sums[name] = sums[name] + squared if name in sums else squared

@@ -48,10 +48,10 @@ def costs(
     }
     variants = [(path, kept) for path, widths in wanted.items() for kept in widths]
     dense, *took = clock([student, *(cut({path: kept}) for path, kept in variants)])
-    found: Costs = {path: {} for path in wanted}
+    measured: Costs = {path: {} for path in wanted}
     for (path, kept), ms in zip(variants, took, strict=True):
-        found[path][kept] = ms
-    return {group.path: {**found[first[group.alike].path], group.size: dense} for group in groups}
+        measured[path][kept] = ms
+    return {group.path: {**measured[first[group.alike].path], group.size: dense} for group in groups}
 
 
 def order(groups: Sequence[Group], allowed: Mapping[str, Sequence[int]], table: Costs) -> list[Widths]:

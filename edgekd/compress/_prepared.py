@@ -106,13 +106,13 @@ class QatModule(nn.Module):
         return [module for module in self.graph.modules() if isinstance(module, FakeQuantizeBase)]
 
     def _layers(self, paths: dict[str, str]) -> dict[str, list[FakeQuantizeBase]]:
-        found: dict[str, list[FakeQuantizeBase]] = {}
+        quantizers: dict[str, list[FakeQuantizeBase]] = {}
         for node in self.graph.graph.nodes:
             if op(node) in LAYERS and (path := paths.get(str(weight_of(node).target))) is not None:
                 read = [behind(arg, IGNORED) for arg in node.args[:2] if isinstance(arg, Node)]
                 names = [str(arg.target) for arg in read if arg.op == "call_module"]
-                found.setdefault(path, []).extend(self.graph.get_submodule(name) for name in names)
-        return found
+                quantizers.setdefault(path, []).extend(self.graph.get_submodule(name) for name in names)
+        return quantizers
 
     def _nodes(self, name: str) -> list[Node]:
         return [node for node in self.graph.graph.nodes if op(node) == name]
@@ -160,12 +160,12 @@ def _refused(err: Exception) -> ExportError:
     """What torch's export raised, in words; its own speak of sizes that are fixed as of constraints and logs."""
     text = str(err).strip()
     if fixed := re.match(r"Constraints violated \(([\w, ]+)\)", text):
-        told = f"can't be exported: the export fixes the {fixed[1]}"
-        return ExportError(told, where="int8_qat", allowed="any", hint=COUNT_SO)
+        reason = f"can't be exported: the export fixes the {fixed[1]}"
+        return ExportError(reason, where="int8_qat", allowed="any", hint=COUNT_SO)
     hint = COUNT_SO if "data-dependent" in text else None
-    told, at = [*text.splitlines(), ""][0], plugins.users_line(err)
+    reason, at = [*text.splitlines(), ""][0], plugins.users_line(err)
     where = f"int8_qat: {at}" if at else "int8_qat"
-    return ExportError(f"can't be exported: {told}", where=where, hint=hint)
+    return ExportError(f"can't be exported: {reason}", where=where, hint=hint)
 
 
 def _move(graph: GraphModule, place: torch.device) -> None:
@@ -199,9 +199,9 @@ def _whole_batchnorm(graph: GraphModule) -> None:
                 name = f"batch_norm_{number}_{('factor', 'offset')[index - 1]}"
                 graph.register_parameter(name, nn.Parameter(make(like), requires_grad=False))
                 with graph.graph.inserting_before(node):
-                    made = graph.graph.get_attr(name)
-                made.meta = dict(mean.meta)
-                node.update_arg(index, made)
+                    parameter = graph.graph.get_attr(name)
+                parameter.meta = dict(mean.meta)
+                node.update_arg(index, parameter)
     graph.recompile()
 
 
@@ -237,11 +237,11 @@ def _own_parameters(graph: GraphModule) -> None:
 def _copied(graph: GraphModule, source: Node, number: int) -> Node:
     value = attribute(graph, source)
     name = f"{str(source.target).replace('.', '_')}_copy{number}"
-    own = value.detach().clone()
+    clone = value.detach().clone()
     if isinstance(value, nn.Parameter):
-        graph.register_parameter(name, nn.Parameter(own))
+        graph.register_parameter(name, nn.Parameter(clone))
     else:
-        graph.register_buffer(name, own)
+        graph.register_buffer(name, clone)
     with graph.graph.inserting_after(source):
         node = graph.graph.get_attr(name)
     node.meta = dict(source.meta)

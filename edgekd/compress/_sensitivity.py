@@ -41,15 +41,17 @@ def sensitivity(
         exact = _answers(module, some, ())
         wanted = exact if teacher is None else torch.cat([teacher[i] for i in range(len(some))])
         base = _distance(wanted, exact, heads)
-        found = {path: _distance(wanted, _answers(module, some, (path,)), heads) - base for path in module.layers}
+        sensitivities = {
+            path: _distance(wanted, _answers(module, some, (path,)), heads) - base for path in module.layers
+        }
     finally:
         module.round_only(None)
-    return {path: float(f"{value:.4g}") for path, value in found.items()}
+    return {path: float(f"{value:.4g}") for path, value in sensitivities.items()}
 
 
-def most_sensitive(found: dict[str, float], count: int) -> list[str]:
+def most_sensitive(sensitivities: dict[str, float], count: int) -> list[str]:
     """The paths of so many layers, the most sensitive first; of equals the one that comes first in the network."""
-    return sorted(found, key=lambda path: -found[path])[:count]
+    return sorted(sensitivities, key=lambda path: -sensitivities[path])[:count]
 
 
 def _answers(module: QatModule, batches: Sequence[tuple[Tensor, ...]], layers: Sequence[str]) -> Tensor:

@@ -71,6 +71,6 @@ def kept(count: int, every: int, keep: tuple[int, ...], where: str) -> tuple[int
     """
     stay = keep or tuple(range(every - 1, count, every))
     if not stay or len(stay) == count or stay[-1] >= count:
-        found, allowed = f"layers {list(stay)} of {count}", f"some of 0 to {count - 1}"
-        raise ExportError("nothing to leave out", where=where, found=found, allowed=allowed)
+        asked, allowed = f"layers {list(stay)} of {count}", f"some of 0 to {count - 1}"
+        raise ExportError("nothing to leave out", where=where, found=asked, allowed=allowed)
     return stay

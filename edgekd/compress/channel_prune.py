@@ -127,9 +127,9 @@ class ChannelPrune(Structural):
             raise self._nothing(groups, multiple, whole)
         wanted = {} if self.timed else {path: round(size * (1 - self._gone), 2) for path, size in before.items()}
         record = {"kind": "channel_prune", "plan": plan, "first": first, **about}
-        said = told("channels", before, stay, wanted if self.scope == "uniform" else {}, whole)
+        summary = told("channels", before, stay, wanted if self.scope == "uniform" else {}, whole)
         asked = {} if self.timed else {"asked": self._gone}
-        return student.with_module(module, {**record, **asked, **said})
+        return student.with_module(module, {**record, **asked, **summary})
 
     def _nothing(self, groups: Sequence[Group], multiple: int, whole: Mapping[str, str]) -> ExportError:
         """Why no layer loses a channel."""
@@ -145,9 +145,9 @@ class ChannelPrune(Structural):
     def _first(self, student: Student, groups: Sequence[Group]) -> Record:
         """How wide the network was before the first of the steps, and which share of its latency is left."""
         last = student.lineage[-1] if student.lineage and self.step > 1 else {}
-        found: dict[str, object] = last.get("first", {"widths": {g.path: g.size for g in groups}, "share": 1.0})
+        first: dict[str, object] = last.get("first", {"widths": {g.path: g.size for g in groups}, "share": 1.0})
         times = last.get("latency_ms")
-        return {**found, "share": found["share"] * times["pruned"] / times["dense"]} if times else found
+        return {**first, "share": first["share"] * times["pruned"] / times["dense"]} if times else first
 
     def _widths(
         self, groups: Sequence[Group], multiple: int, gone: float, first: Mapping[str, int] | None = None

@@ -56,39 +56,39 @@ class Distilbert(Structural):
         kept(len(bert.bert.encoder.layer), self.every, self.keep, "distilbert")
         whole = bert.config.hidden_size, bert.config.intermediate_size
         for number, layer in enumerate(bert.bert.encoder.layer):
-            found = layer.attention.self.query.out_features, layer.intermediate.dense.out_features
-            if found != whole:
+            sizes = layer.attention.self.query.out_features, layer.intermediate.dense.out_features
+            if sizes != whole:
                 raise ExportError(
                     "a layer that was made narrower",
                     where=f"distilbert: layer {number}",
-                    found=found,
+                    found=sizes,
                     allowed=f"{whole}; distilbert comes before width_prune",
                 )
 
     def apply(self, student: Student, context: Context) -> Student:
         """The DistilBERT with the BERT's weights; its record holds the layers that stay."""
         stay = kept(len(_bert(student).bert.encoder.layer), self.every, self.keep, "distilbert")
-        made = self.replay(student, {"kind": "distilbert", "keep": list(stay)})
-        _copy(_bert(student), bare(made.module), stay)
-        return made
+        shallower = self.replay(student, {"kind": "distilbert", "keep": list(stay)})
+        _copy(_bert(student), bare(shallower.module), stay)
+        return shallower
 
     def replay(self, student: Student, record: Record) -> Student:
         """The same DistilBERT, its weights the caller's to load."""
         with torch.random.fork_rng(devices=[]):
-            made = DistilBertForSequenceClassification(_config(_bert(student).config, len(record["keep"])))
-        return student.with_module(_put(student.module, made.train(student.module.training)), record)
+            network = DistilBertForSequenceClassification(_config(_bert(student).config, len(record["keep"])))
+        return student.with_module(_put(student.module, network.train(student.module.training)), record)
 
 
 def _bert(student: Student) -> Any:
-    found = bare(student.module)
-    if not isinstance(found, BertForSequenceClassification):
+    bert = bare(student.module)
+    if not isinstance(bert, BertForSequenceClassification):
         raise ExportError(
             "makes a DistilBERT of a BERT",
             where="distilbert",
-            found=type(found).__name__,
+            found=type(bert).__name__,
             allowed="BertForSequenceClassification",
         )
-    return found
+    return bert
 
 
 def _config(bert: Any, layers: int) -> Any:
@@ -115,9 +115,9 @@ def _put(wrapped: nn.Module, network: nn.Module) -> nn.Module:
     """The same wrappers around another network."""
     if not isinstance(wrapped, PickedOutput):
         return network
-    made = copy.copy(wrapped)
-    made._modules = {"module": _put(wrapped.module, network)}
-    return made
+    rewrapped = copy.copy(wrapped)
+    rewrapped._modules = {"module": _put(wrapped.module, network)}
+    return rewrapped
 
 
 @torch.no_grad()

@@ -63,12 +63,12 @@ class DropBlocks(Structural):
 
     def requires(self, student: Student, context: Context) -> None:
         """Raise ExportError where no block can be left out, or fewer than ``count``, or there is no clock."""
-        found = _in_turn(student, blocks(student))
-        if len(found) < (self.count or 1):
+        droppable = _in_turn(student, blocks(student))
+        if len(droppable) < (self.count or 1):
             raise ExportError(
                 "too few blocks give what they are given",
                 where="drop_blocks",
-                found=found,
+                found=droppable,
                 allowed=str(self.count or 1),
             )
         if self.timed:
@@ -76,20 +76,20 @@ class DropBlocks(Structural):
 
     def apply(self, student: Student, context: Context) -> Student:
         """The shallower student; its record holds the blocks that are gone, and what was measured."""
-        found = blocks(student)
-        lost = _losses(student, context, found)
+        candidates = blocks(student)
+        lost = _losses(student, context, candidates)
         record: dict[str, object] = {"kind": "drop_blocks", "lost": lost}
         if self.latency is None:
-            count = self.count or max(1, math.ceil(len(found) * (self.ratio or 0.5) - 0.5))  # to the nearest
-            gone = _in_turn(student, sorted(found, key=lost.__getitem__))[:count]
+            count = self.count or max(1, math.ceil(len(candidates) * (self.ratio or 0.5) - 0.5))  # to the nearest
+            gone = _in_turn(student, sorted(candidates, key=lost.__getitem__))[:count]
         else:
             gone, about = _in_time(student, context, lost, self.latency)
             record |= about
-        before, kept = dict.fromkeys(found, 1), {path: int(path not in gone) for path in found}
+        before, kept = dict.fromkeys(candidates, 1), {path: int(path not in gone) for path in candidates}
         record |= told("blocks", before, kept, {}, {})
         if self.count is None and self.latency is None:
             record["asked"] = self.ratio or 0.5
-        return self.replay(student, {**record, "blocks": sorted(gone, key=found.index)})
+        return self.replay(student, {**record, "blocks": sorted(gone, key=candidates.index)})
 
     def replay(self, student: Student, record: Record) -> Student:
         """The same blocks gone, the others with the weights that they have."""
@@ -105,8 +105,13 @@ def blocks(student: Student) -> list[str]:
     same: set[nn.Module] = set()
 
     def look(part: nn.Module, args: tuple[object, ...], out: object) -> None:
-        given, made = (args or (None,))[0], _tensor(out)
-        if isinstance(given, Tensor) and made is not None and given.shape == made.shape and given.dtype == made.dtype:
+        given, output = (args or (None,))[0], _tensor(out)
+        if (
+            isinstance(given, Tensor)
+            and output is not None
+            and given.shape == output.shape
+            and given.dtype == output.dtype
+        ):
             same.add(part)
 
     with ExitStack() as hooks, torch.no_grad():
@@ -120,9 +125,9 @@ def blocks(student: Student) -> list[str]:
 def _candidates(part: nn.Module, path: str, same: set[nn.Module]) -> Iterator[str]:
     """Below a stack that has candidates nobody looks: what stands inside a block goes with it or stays."""
     inner = {f"{path}.{name}".lstrip("."): child for name, child in part.named_children()}
-    found = [name for name, child in inner.items() if child in same] if isinstance(part, STACKS) else []
-    if found:
-        yield from found
+    candidates = [name for name, child in inner.items() if child in same] if isinstance(part, STACKS) else []
+    if candidates:
+        yield from candidates
         return
     for name, child in inner.items():
         yield from _candidates(child, name, same)
@@ -132,12 +137,12 @@ def _in_turn(student: Student, order: Sequence[str]) -> list[str]:
     """The blocks in this order, but for those that would leave their stack empty."""
     network = bare(taps.network(student.module))
     left = {stack: len(list(network.get_submodule(stack).children())) for stack in {_stack(path) for path in order}}
-    found = []
+    droppable = []
     for path in order:
         left[_stack(path)] -= 1
         if left[_stack(path)] > 0:
-            found.append(path)
-    return found
+            droppable.append(path)
+    return droppable
 
 
 def _stack(path: str) -> str:
@@ -149,8 +154,8 @@ def _still(student: Student) -> nn.Module:
 
 
 def _tensor(out: object) -> Tensor | None:
-    found = out[0] if isinstance(out, tuple) and out else out
-    return found if isinstance(found, Tensor) else None
+    first = out[0] if isinstance(out, tuple) and out else out
+    return first if isinstance(first, Tensor) else None
 
 
 def _skip(block: nn.Module, args: tuple[object, ...], out: object) -> Any:
@@ -158,24 +163,24 @@ def _skip(block: nn.Module, args: tuple[object, ...], out: object) -> Any:
     return (args[0], *out[1:]) if isinstance(out, tuple) else args[0]
 
 
-def _losses(student: Student, context: Context, found: Sequence[str]) -> dict[str, float]:
+def _losses(student: Student, context: Context, paths: Sequence[str]) -> dict[str, float]:
     """By block: how much larger the distillation loss is without it, a mean over the calibration samples.
 
     Without a teacher the student's own answers stand in for it.
     """
     module = _still(student)
     network = bare(taps.network(module))
-    sums, samples = dict.fromkeys(found, 0.0), 0
+    sums, samples = dict.fromkeys(paths, 0.0), 0
     with torch.no_grad():
         for number, x in enumerate(context.calibration):
-            own = joined(plugins.call_user(module, "drop_blocks", *x))
-            whole = float(distillation(context, number, own, own))
-            for path in found:
+            answers = joined(plugins.call_user(module, "drop_blocks", *x))
+            whole = float(distillation(context, number, answers, answers))
+            for path in paths:
                 handle = network.get_submodule(path).register_forward_hook(_skip)
                 logits = joined(plugins.call_user(module, f"drop_blocks: without {path}", *x))
                 handle.remove()
-                sums[path] += len(own) * (float(distillation(context, number, logits, own)) - whole)
-            samples += len(own)
+                sums[path] += len(answers) * (float(distillation(context, number, logits, answers)) - whole)
+            samples += len(answers)
     return {path: value / max(samples, 1) for path, value in sums.items()}
 
 

@@ -104,13 +104,17 @@ class Int8Qat:
     def apply(self, student: Student, context: Context) -> Student:
         """The network with fake quantization in it, its ranges set from the calibration batches."""
         stay = list(self.float_layers)
-        prepared, found = self._calibrated(student, context, stay)
-        record = {"kind": "int8_qat", "numerics": _scheme(context).model_dump(mode="json"), "sensitivity": found}
+        prepared, sensitivities = self._calibrated(student, context, stay)
+        record = {
+            "kind": "int8_qat",
+            "numerics": _scheme(context).model_dump(mode="json"),
+            "sensitivity": sensitivities,
+        }
         if self.most_float:
-            if self.most_float >= len(found):
-                allowed = f"less than the {len(found)} layers that are quantized"
+            if self.most_float >= len(sensitivities):
+                allowed = f"less than the {len(sensitivities)} layers that are quantized"
                 raise ExportError("nothing would be quantized", where="int8_qat: most_float", allowed=allowed)
-            stay += most_sensitive(found, self.most_float)
+            stay += most_sensitive(sensitivities, self.most_float)
             prepared, _ = self._calibrated(student, context, stay)
         if self.bias_correction:
             correct_biases(prepared, context.calibration)

@@ -40,9 +40,9 @@ class KeepLayers(Structural):
         """The shallower student; its record holds the layers that stay."""
         stay = kept(len(self._stack(student.module)), self.every, self.keep, "keep_layers")
         count = len(self._stack(student.module))
-        said = told("layers", {self.layers: count}, {self.layers: len(stay)}, {}, {})
+        summary = told("layers", {self.layers: count}, {self.layers: len(stay)}, {}, {})
         asked = {} if self.keep else {"asked": round(1 - 1 / self.every, 4)}
-        return self.replay(student, {"kind": "keep_layers", "keep": list(stay), **asked, **said})
+        return self.replay(student, {"kind": "keep_layers", "keep": list(stay), **asked, **summary})
 
     def replay(self, student: Student, record: Record) -> Student:
         """The same layers again, with the weights that they have."""
@@ -50,13 +50,13 @@ class KeepLayers(Structural):
         stack = self._stack(module)
         stay = [stack[i] for i in record["keep"]]
         parent, _, name = self.layers.rpartition(".")
-        made = nn.ModuleList(stay) if isinstance(stack, nn.ModuleList) else nn.Sequential(*stay)
-        setattr(bare(taps.network(module)).get_submodule(parent), name, made)
+        shorter = nn.ModuleList(stay) if isinstance(stack, nn.ModuleList) else nn.Sequential(*stay)
+        setattr(bare(taps.network(module)).get_submodule(parent), name, shorter)
         return student.with_module(module, record)
 
     def _stack(self, module: nn.Module) -> nn.ModuleList | nn.Sequential:
         parts = bare(taps.network(module)).named_modules()
-        found = {n: m for n, m in parts if n and isinstance(m, nn.ModuleList | nn.Sequential)}
-        if self.layers not in found:
-            raise ExportError("no such stack of layers", where="keep_layers.layers", found=self.layers, allowed=found)
-        return found[self.layers]
+        stacks = {n: m for n, m in parts if n and isinstance(m, nn.ModuleList | nn.Sequential)}
+        if self.layers not in stacks:
+            raise ExportError("no such stack of layers", where="keep_layers.layers", found=self.layers, allowed=stacks)
+        return stacks[self.layers]

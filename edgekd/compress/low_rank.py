@@ -63,11 +63,11 @@ class LowRank(Structural):
             if path not in known:
                 raise ExportError("no such layer to factorise", where="low_rank.layers", found=path, allowed=known)
         if not self._ranks(student, context):
-            said = [f"{path}: {' x '.join(map(str, layer.weight.flatten(1).shape))}" for path, layer in known.items()]
+            shapes = [f"{path}: {' x '.join(map(str, layer.weight.flatten(1).shape))}" for path, layer in known.items()]
             raise ExportError(
                 "no layer has fewer multiply-adds at such a rank",
                 where="low_rank",
-                found=", ".join(said)
+                found=", ".join(shapes)
                 or "no linear layer or plain convolution of its own weights that the network calls once",
                 allowed=f"a layer to which two of rank {self.multiple or context.channel_multiple} or more are less",
             )
@@ -89,11 +89,11 @@ class LowRank(Structural):
         had = {path: outputs * inputs for path, (outputs, inputs) in shapes.items()}
         kept = {path: ranks[path] * (outputs + inputs) for path, (outputs, inputs) in shapes.items()}
         wanted = {path: round(self.ratio * count, 2) for path, count in had.items()}
-        said = {"asked": round(1 - self.ratio, 6), **told("weights", had, kept, wanted, {})}
-        record = {"kind": "low_rank", "ranks": ranks, "left": left, **said}
-        made = student.with_module(_factorised(student, ranks), record)
-        made.module.load_state_dict(module.state_dict())
-        return made
+        summary = {"asked": round(1 - self.ratio, 6), **told("weights", had, kept, wanted, {})}
+        record = {"kind": "low_rank", "ranks": ranks, "left": left, **summary}
+        factorised = student.with_module(_factorised(student, ranks), record)
+        factorised.module.load_state_dict(module.state_dict())
+        return factorised
 
     def replay(self, student: Student, record: Record) -> Student:
         """The same factors, their weights the caller's to load."""
@@ -201,9 +201,9 @@ class Moments:
         if outer.shape[1] < rank:  # more than there are outputs or inputs: the rest is idle
             outer = functional.pad(outer, (0, rank - outer.shape[1]))
         inner = outer.T @ best
-        found = outer @ inner
-        error = float(yy - 2 * (found * yx).sum() + ((found @ xx) * found).sum())
-        bias = (y - found @ x).float() if self.biased else None
+        product = outer @ inner
+        error = float(yy - 2 * (product * yx).sum() + ((product @ xx) * product).sum())
+        bias = (y - product @ x).float() if self.biased else None
         # Each factor carries the root of the power, which fake quantization and training like better.
         scale = inner.norm(dim=1).clamp(min=1e-12).sqrt()
         return Fit((outer * scale).float(), (inner / scale[:, None]).float(), bias, max(error, 0.0) / max(power, 1e-12))
@@ -257,10 +257,10 @@ def _moments(whole: nn.Module, module: nn.Module, path: str, context: Context) -
 
 def _seen(module: nn.Module, path: str, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
     """What a layer is given, and what it gives."""
-    found: list[tuple[Tensor, Tensor]] = []
+    seen: list[tuple[Tensor, Tensor]] = []
 
     def stop(layer: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
-        found.append((args[0], out))
+        seen.append((args[0], out))
         raise _Reached
 
     handle = _network(module).get_submodule(path).register_forward_hook(stop)
@@ -270,7 +270,7 @@ def _seen(module: nn.Module, path: str, inputs: tuple[Tensor, ...]) -> tuple[Ten
         pass
     finally:
         handle.remove()
-    return found[0]
+    return seen[0]
 
 
 def _rows(layer: nn.Linear | nn.Conv2d, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -300,8 +300,8 @@ def _put(module: nn.Module, path: str, rank: int) -> None:
     if not isinstance(layer, nn.Linear | nn.Conv2d):
         raise ExportError("neither a Linear nor a Conv2d", where=f"low_rank: {path}", found=type(layer).__name__)
     with torch.random.fork_rng(devices=[]):
-        made = _pair(layer, rank).train(layer.training)
-    _network(module).get_submodule(parent).register_module(name, made)
+        factors = _pair(layer, rank).train(layer.training)
+    _network(module).get_submodule(parent).register_module(name, factors)
 
 
 def _pair(layer: nn.Linear | nn.Conv2d, rank: int) -> Factors:
@@ -310,12 +310,12 @@ def _pair(layer: nn.Linear | nn.Conv2d, rank: int) -> Factors:
         return Factors(first, nn.Linear(rank, layer.out_features, bias=layer.bias is not None))
     kernel, stride, padding, dilation = layer.kernel_size, layer.stride, layer.padding, layer.dilation
     size: object = kernel
-    made = Factors(
+    factors = Factors(
         nn.Conv2d(layer.in_channels, rank, size, stride, padding, dilation, bias=False),  # type: ignore[arg-type]
         nn.Conv2d(rank, layer.out_channels, 1, bias=layer.bias is not None),
     )
     last = layer.weight.is_contiguous(memory_format=torch.channels_last)
-    return made.to(memory_format=torch.channels_last) if last else made  # type: ignore[call-overload]
+    return factors.to(memory_format=torch.channels_last) if last else factors  # type: ignore[call-overload]
 
 
 def _write(pair: nn.Module, fit: Fit) -> None:

@@ -105,8 +105,8 @@ class WidthPrune(Structural):
         """The narrower student; its record holds the heads and units of each layer that stay."""
         layers = list(_layers(student.module))
         if self.criterion == "magnitude":
-            found = [_magnitudes(layer) for layer in layers]
-            heads, units = [own for own, _ in found], [own for _, own in found]
+            magnitudes = [_magnitudes(layer) for layer in layers]
+            heads, units = [scores for scores, _ in magnitudes], [scores for _, scores in magnitudes]
         else:
             heads, units = _first_order(student, context, self.criterion, layers)
         record: Record = {
@@ -116,11 +116,11 @@ class WidthPrune(Structural):
         }
         before, kept, wanted = {}, {}, {}
         for name, share, scores in (("heads", self.heads, heads), ("feed_forward", self.feed_forward, units)):
-            for number, own in enumerate(scores):
+            for number, layer_scores in enumerate(scores):
                 path = f"{layers[number].path} {name}"
-                before[path], kept[path] = len(own), len(record[name][number])
+                before[path], kept[path] = len(layer_scores), len(record[name][number])
                 if self.scope == "uniform":
-                    wanted[path] = round(len(own) * (1 - share), 2)
+                    wanted[path] = round(len(layer_scores) * (1 - share), 2)
         return self.replay(student, {**record, **told("heads and units", before, kept, wanted, {})})
 
     def replay(self, student: Student, record: Record) -> Student:
@@ -141,13 +141,13 @@ class _Layer:
     parts: Parts
 
     def linear(self, path: str) -> nn.Linear:
-        found = self.module.get_submodule(path)
-        if not isinstance(found, nn.Linear):
+        layer = self.module.get_submodule(path)
+        if not isinstance(layer, nn.Linear):
             where = f"width_prune: {self.path}.{path}"
             raise ExportError(
-                "no linear layer", where=where, found=type(found).__name__, allowed="low_rank comes later"
+                "no linear layer", where=where, found=type(layer).__name__, allowed="low_rank comes later"
             )
-        return found
+        return layer
 
     @property
     def heads(self) -> int:
@@ -173,12 +173,12 @@ class _Layer:
 
 
 def _parts(module: nn.Module) -> Parts:
-    found = bare(taps.network(module))
+    network = bare(taps.network(module))
     for kind, parts in KNOWN.items():
-        if isinstance(found, kind):
+        if isinstance(network, kind):
             return parts
     allowed = [kind.__name__ for kind in KNOWN]
-    raise ExportError("narrows transformers", where="width_prune", found=type(found).__name__, allowed=allowed)
+    raise ExportError("narrows transformers", where="width_prune", found=type(network).__name__, allowed=allowed)
 
 
 def _layers(module: nn.Module) -> Iterator[_Layer]:
@@ -227,11 +227,13 @@ def _stay(scores: Sequence[Tensor], share: float, scope: str, multiple: int) -> 
     gone = int(len(every) * share + 1e-4)
     worst = float(every.sort().values[gone - 1]) if gone else float("-inf")
     wishes = []
-    for own in scores:
-        wanted = len(own) * (1 - share) if scope == "uniform" else float((own > worst).sum())
-        wishes.append(Wish(wanted, min(multiple, len(own)) if share else len(own), len(own), multiple))
+    for layer_scores in scores:
+        wanted = len(layer_scores) * (1 - share) if scope == "uniform" else float((layer_scores > worst).sum())
+        wishes.append(
+            Wish(wanted, min(multiple, len(layer_scores)) if share else len(layer_scores), len(layer_scores), multiple)
+        )
     kept = spread(wishes)
     return [
-        sorted(own.sort(descending=True, stable=True).indices[:count].tolist())
-        for own, count in zip(scores, kept, strict=True)
+        sorted(layer_scores.sort(descending=True, stable=True).indices[:count].tolist())
+        for layer_scores, count in zip(scores, kept, strict=True)
     ]

@@ -10,9 +10,9 @@ SAME = 1e-9  # of two values: an accuracy is a ratio of counts, and 0.98 - 0.97 
 WISHES = ("max_drop", "max_latency_ms", "max_size_kb")
 
 
-def is_met(wish: float | None, found: float | None) -> bool:
+def is_met(wish: float | None, measured: float | None) -> bool:
     """Whether something is at most what was wished; both in one unit, None: no wish, not known."""
-    return wish is None or found is None or found <= wish + SAME
+    return wish is None or measured is None or measured <= wish + SAME
 
 
 def by_wish(*, drop: float | None = None, latency_ms: float, size_bytes: int) -> dict[str, float | None]:
@@ -20,14 +20,14 @@ def by_wish(*, drop: float | None = None, latency_ms: float, size_bytes: int) ->
     return dict(zip(WISHES, (drop, latency_ms, size_bytes / 1000), strict=True))
 
 
-def unmet(budget: Budget, found: Mapping[str, float | None]) -> dict[str, tuple[float, float]]:
+def unmet(budget: Budget, measured: Mapping[str, float | None]) -> dict[str, tuple[float, float]]:
     """By wish that is not met: what was found, and what was wished.
 
     Args:
-        found: see ``by_wish``.
+        measured: see ``by_wish``.
     """
     wished = {wish: getattr(budget, wish) for wish in WISHES}
-    return {wish: (found[wish] or 0.0, most) for wish, most in wished.items() if not is_met(most, found[wish])}
+    return {wish: (measured[wish] or 0.0, most) for wish, most in wished.items() if not is_met(most, measured[wish])}
 
 
 def resolved(budget: Budget, teacher_bytes: int) -> Budget:

@@ -38,8 +38,8 @@ def about_drop(name: str, budget: Budget, validation: Drop, test: Drop) -> str |
         return None
     met = is_met(wish, validation.value)
     if met and not is_met(wish, test.value):
-        told = f"{name}: test contradicts max_drop {wish:g}: the drop is {test.words()}"
-        return f"{told}; on validation, which decides, it was {validation.value:.4f}"
+        contradiction = f"{name}: test contradicts max_drop {wish:g}: the drop is {test.words()}"
+        return f"{contradiction}; on validation, which decides, it was {validation.value:.4f}"
     if met and not is_met(wish, validation.interval[1]):
         return f"{name}: validation is too small to decide max_drop {wish:g}: the drop is {validation.words()}"
     return None
@@ -65,30 +65,32 @@ def advice(
     """
     by_name = {c.name: c for c in contenders}
     drops = {name: teacher_value - c.value for name, c in by_name.items()}
-    said = []
+    sentences = []
     if budget.max_drop is not None:
         within = {name for name, drop in drops.items() if is_met(budget.max_drop, drop)}
         if "fp32" not in within:
-            told = f"the fp32 student itself is {drops['fp32']:.4f} below its teacher"
-            said.append(f"{told}: train longer (student.epochs in {file}), or widen student.model")
+            gap = f"the fp32 student itself is {drops['fp32']:.4f} below its teacher"
+            sentences.append(f"{gap}: train longer (student.epochs in {file}), or widen student.model")
         elif lost := [name for name in by_name if name not in within and name != "fp32"]:
             cut = [name for name in lost if pruned[name]]
             floats = [name for name in cut if "int8" not in name]
             if floats:
                 loses = f"{floats[0]} loses {drops[floats[0]]:.4f}"
-                said.append(f"{loses}: a smaller ratio in [[compress]] of {file}, or more epochs there")
+                sentences.append(f"{loses}: a smaller ratio in [[compress]] of {file}, or more epochs there")
             elif cut:
                 fails = f"{cut[0]} fails after pruning"
-                said.append(f"{fails}: a smaller ratio in [[compress]] of {file}, or int8 without it")
+                sentences.append(f"{fails}: a smaller ratio in [[compress]] of {file}, or int8 without it")
             else:
-                said.append(f"{lost[0]} loses {drops[lost[0]]:.4f}: more epochs of int8_qat, or most_float")
+                sentences.append(f"{lost[0]} loses {drops[lost[0]]:.4f}: more epochs of int8_qat, or most_float")
     fits = [c for c in contenders if c.parity is None]
     if fits and not is_met(budget.max_latency_ms, min(c.p50_ms for c in fits)):
         least = min(fits, key=lambda c: c.p50_ms)
         wish = f"edgekd tune {file} --max-latency-ms {budget.max_latency_ms:g}"
-        said.append(f"the fastest, {least.name}, takes {units.in_ms(least.p50_ms)}: narrow student.model, or {wish}")
+        sentences.append(
+            f"the fastest, {least.name}, takes {units.in_ms(least.p50_ms)}: narrow student.model, or {wish}"
+        )
     if fits and not is_met(budget.max_size_kb, min(c.size_bytes for c in fits) / 1000):
         least = min(fits, key=lambda c: c.size_bytes)
         has = f"the smallest, {least.name}, has {units.in_kb(least.size_bytes)}"
-        said.append(f"{has}: narrow student.model, or edgekd tune {file} --max-size-kb {budget.max_size_kb:g}")
-    return said
+        sentences.append(f"{has}: narrow student.model, or edgekd tune {file} --max-size-kb {budget.max_size_kb:g}")
+    return sentences

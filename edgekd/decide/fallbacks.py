@@ -81,19 +81,19 @@ def fell_back(profile: Profile) -> list[Fallback]:
     if not profile.computes_in_int8:
         return []
     ran = _by_layer(profile)
-    found = []
+    fallbacks = []
     for layer in profile.graph.wanted(profile.numerics.ops):
         kernel = ran.get(layer.node.name)
         if kernel is not None and kernel.precision.startswith(("float", "bfloat")):
-            found.append(Fallback(layer, kernel.op, why_float(profile, layer, kernel)))
-    return found
+            fallbacks.append(Fallback(layer, kernel.op, why_float(profile, layer, kernel)))
+    return fallbacks
 
 
 def counts(profile: Profile) -> dict[str, dict[str, int]]:
     """By kind of layer: how many the scheme wanted in int8, how many ran so, how many in float, how many untold."""
     if not profile.computes_in_int8:
         return {}
-    ran, floats = _by_layer(profile), {found.layer.node.name for found in fell_back(profile)}
+    ran, floats = _by_layer(profile), {fallback.layer.node.name for fallback in fell_back(profile)}
     table: dict[str, dict[str, int]] = {}
     for layer in profile.graph.wanted(profile.numerics.ops):
         row = table.setdefault(layer.kind, {"wanted": 0, "int8": 0, "float": 0, "untold": 0})
@@ -106,9 +106,9 @@ def counts(profile: Profile) -> dict[str, dict[str, int]]:
 def why_float(profile: Profile, layer: Layer, kernel: Kernel) -> str:
     """What in the file keeps a layer out of an int8 kernel."""
     graph, node = profile.graph, layer.node
-    for said in (_weight(graph, layer), _input(profile, layer), _output(profile, layer)):
-        if said:
-            return said
+    for reason in (_weight(graph, layer), _input(profile, layer), _output(profile, layer)):
+        if reason:
+            return reason
     if node.group > 1:
         return f"it has {node.group} groups, for which this runtime took {kernel.op} in {kernel.precision}"
     took = f"the runtime took {kernel.op} in {kernel.precision}"
@@ -172,13 +172,13 @@ def _stays(profile: Profile, node: Node, where: str) -> str:
 def _by_layer(profile: Profile) -> dict[str, Kernel]:
     """The kernel of each node of the file, where the runtime tells it and it has one precision."""
     ran: dict[str, Kernel] = {}
-    own = {node.name: node for node in profile.graph.nodes}
+    nodes = {node.name: node for node in profile.graph.nodes}
     outputs = {name: node.name for node in profile.graph.nodes for name in node.outputs}
     for kernel in profile.kernels or ():
         if kernel.op in MIXED or " to " in kernel.precision:
             continue
         for name in kernel.layers:
-            layer = name if name in own else outputs.get(name)
+            layer = name if name in nodes else outputs.get(name)
             if layer is not None:
                 ran.setdefault(layer, kernel)
     return ran
@@ -203,34 +203,34 @@ def about_fallbacks(profile: Profile) -> str | None:
     """``3 of 21 convolutions fell back to float: Conv_4, ... (its input is not quantized: ...)``."""
     table, parts = counts(profile), []
     for kind, row in table.items():
-        found = [one for one in fell_back(profile) if one.layer.kind == kind]
-        if found:
-            some = f"{len(found)} of {_count(row['wanted'], kind)} fell back to float"
-            parts.append(f"{some}: {_grouped(found)}")
+        fallbacks = [one for one in fell_back(profile) if one.layer.kind == kind]
+        if fallbacks:
+            some = f"{len(fallbacks)} of {_count(row['wanted'], kind)} fell back to float"
+            parts.append(f"{some}: {_grouped(fallbacks)}")
     return "; ".join(parts) or None
 
 
-def _grouped(found: Sequence[Fallback]) -> str:
+def _grouped(fallbacks: Sequence[Fallback]) -> str:
     """Layers that fell back for a like reason together; the reason is that of the first."""
     groups: dict[str, list[Fallback]] = {}
-    for one in found:
+    for one in fallbacks:
         like = "".join(c for c in one.why if not c.isdigit())
         groups.setdefault(like, []).append(one)
-    told = []
+    parts = []
     for group in groups.values():
         names = [one.layer.node.name for one in group]
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        told.append(f"{', '.join(names[:NAMED])}{more} ({group[0].why})")
-    return ", ".join(told)
+        parts.append(f"{', '.join(names[:NAMED])}{more} ({group[0].why})")
+    return ", ".join(parts)
 
 
 def about_int8(profile: Profile) -> str | None:
     """``3 of 3 convolutions and 1 of 1 linear layer run in int8 kernels``; None where nothing is told."""
     table = counts(profile)
-    told = [f"{row['int8']} of {_count(row['wanted'], kind)}" for kind, row in table.items() if row["int8"]]
-    if not told:
+    parts = [f"{row['int8']} of {_count(row['wanted'], kind)}" for kind, row in table.items() if row["int8"]]
+    if not parts:
         return None
-    *most, last = told
+    *most, last = parts
     return f"{', '.join(most)}{' and ' if most else ''}{last} run in int8 kernels"
 
 
@@ -240,13 +240,13 @@ def _count(number: int, kind: str) -> str:
 
 def about_conversions(profile: Profile) -> str | None:
     """``2 conversions (DequantizeLinear, QuantizeLinear) take 18 % of the time``, from 5 % on."""
-    found = [k for k in profile.kernels or () if kind_of(k) == "conversions"]
-    share = sum(k.microseconds or 0.0 for k in found) / profile.total if profile.total else 0.0
+    conversions = [k for k in profile.kernels or () if kind_of(k) == "conversions"]
+    share = sum(k.microseconds or 0.0 for k in conversions) / profile.total if profile.total else 0.0
     if share < NOTABLE:
         return None
-    word = "conversion takes" if len(found) == 1 else "conversions take"
-    ops = "/".join(dict.fromkeys(k.op for k in found))
-    return f"{len(found)} {word} {units.share(share, 0)} of the time ({ops})"
+    word = "conversion takes" if len(conversions) == 1 else "conversions take"
+    ops = "/".join(dict.fromkeys(k.op for k in conversions))
+    return f"{len(conversions)} {word} {units.share(share, 0)} of the time ({ops})"
 
 
 def about_time(profile: Profile) -> str | None:
@@ -272,8 +272,8 @@ def about_slower(profile: Profile, other: Profile) -> str | None:
             f"{units.in_us(profile.total)} more than in {other.name}"
         )
     worst = [kind for kind in sorted(losses, key=lambda k: -losses[k]) if losses[kind] >= NOTABLE * profile.total][:3]
-    told = [f"{kind} {units.in_us(here[kind])} against {there.get(kind, 0.0):.0f}" for kind in worst]
-    return f"in the profile it loses to {other.name} in {', '.join(told)}" if told else None
+    comparisons = [f"{kind} {units.in_us(here[kind])} against {there.get(kind, 0.0):.0f}" for kind in worst]
+    return f"in the profile it loses to {other.name} in {', '.join(comparisons)}" if comparisons else None
 
 
 def about_size(profile: Profile, other: Profile) -> str:
@@ -285,8 +285,8 @@ def about_size(profile: Profile, other: Profile) -> str:
     largest = sorted((op for op in apart if apart[op] >= least), key=lambda op: (-apart[op], op))[:2]
     if other is profile:
         return "weights of " + ", ".join(f"{op} {units.in_kb(here[op])}" for op in largest)
-    told = [f"{op} {units.in_kb(here[op])} against {there.get(op, 0) / 1e3:.1f}" for op in largest]
-    return f"weights of {', '.join(told)} in {other.name}"
+    comparisons = [f"{op} {units.in_kb(here[op])} against {there.get(op, 0) / 1e3:.1f}" for op in largest]
+    return f"weights of {', '.join(comparisons)} in {other.name}"
 
 
 def reasons(profile: Profile, other: Profile, how: Collection[str]) -> str:
@@ -297,18 +297,18 @@ def reasons(profile: Profile, other: Profile, how: Collection[str]) -> str:
         other: what it was held against: dense fp32, or what ships.
         how: in what it fell short: ``latency``, ``size``, ``answers`` (accuracy, parity); several of them at once.
     """
-    said: list[str | None] = [about_fallbacks(profile)]
+    parts: list[str | None] = [about_fallbacks(profile)]
     if "answers" in how:
-        said.append(about_int8(profile) or about_size(profile, other))
+        parts.append(about_int8(profile) or about_size(profile, other))
     if "latency" in how:
         slower = about_slower(profile, other) if other is not profile else None
-        said += [slower, about_conversions(profile)]
-        if not any(said):
-            said += [about_int8(profile), about_time(profile)]
+        parts += [slower, about_conversions(profile)]
+        if not any(parts):
+            parts += [about_int8(profile), about_time(profile)]
     if "size" in how:
-        said.append(about_size(profile, other))
-    if any(said):
-        return "; ".join(dict.fromkeys(part for part in said if part))  # one reason may answer two questions
+        parts.append(about_size(profile, other))
+    if any(parts):
+        return "; ".join(dict.fromkeys(part for part in parts if part))  # one reason may answer two questions
     ops = ", ".join(f"{count} {op}" for op, count in profile.graph.layers().items())
     untold = "" if profile.kernels else "what the runtime ran of it is not known; "
     return f"{untold}the file has {ops or 'no layers with weights'}"

@@ -54,11 +54,11 @@ class Graph:
 
     @functools.cached_property
     def _read(self) -> dict[str, list[Node]]:
-        found: dict[str, list[Node]] = {}
+        readers: dict[str, list[Node]] = {}
         for node in self.nodes:
             for name in node.inputs:
-                found.setdefault(name, []).append(node)
-        return found
+                readers.setdefault(name, []).append(node)
+        return readers
 
     def producer(self, name: str) -> Node | None:
         """The node that makes a tensor; None for inputs and constants."""
@@ -70,30 +70,32 @@ class Graph:
 
     def floats_behind(self, node: Node) -> list[Node]:
         """The nodes that a node's input comes from, the nearest first, back to where it was last quantized."""
-        found, left = [node], [node]
+        upstream, left = [node], [node]
         while left:
             makers = (self.producer(name) for name in left.pop(0).inputs)
-            new = [n for n in makers if n is not None and n.op != "DequantizeLinear" and n not in found]
-            found += new
+            new = [n for n in makers if n is not None and n.op != "DequantizeLinear" and n not in upstream]
+            upstream += new
             left += new
-        return found[1:]
+        return upstream[1:]
 
     def dequantized(self, name: str) -> bool:
         """Whether a tensor comes straight out of a DequantizeLinear."""
-        made = self.producer(name)
-        return made is not None and made.op == "DequantizeLinear"
+        producer = self.producer(name)
+        return producer is not None and producer.op == "DequantizeLinear"
 
     def is_constant(self, name: str) -> bool:
         """Whether a tensor is a constant, or one behind a DequantizeLinear."""
-        made = self.producer(name)
+        producer = self.producer(name)
         return name in self.constants or (
-            made is not None and made.op == "DequantizeLinear" and made.inputs[0] in self.constants
+            producer is not None and producer.op == "DequantizeLinear" and producer.inputs[0] in self.constants
         )
 
     def _is_quantized(self, name: str) -> bool:
         """Whether a tensor is a quantized activation: no constant, and no row of an int8 table."""
-        made = self.producer(name)
-        before = self.producer(made.inputs[0]) if made is not None and made.op == "DequantizeLinear" else None
+        producer = self.producer(name)
+        before = (
+            self.producer(producer.inputs[0]) if producer is not None and producer.op == "DequantizeLinear" else None
+        )
         return before is not None and before.op == "QuantizeLinear"
 
     def wanted(self, ops: Collection[str]) -> list[Layer]:
@@ -102,7 +104,7 @@ class Graph:
         Of the products those with a constant (attention multiplies activations, in float by design); of additions,
         poolings and concatenations those that read something quantized (an addition of floats stays float).
         """
-        found = []
+        layers = []
         for node in self.nodes:
             kind = KIND_OF.get(node.op)
             if kind is None or kind not in ops:
@@ -112,8 +114,8 @@ class Graph:
             else:
                 wanted = any(self._is_quantized(name) for name in node.inputs)
             if wanted:
-                found.append(Layer(node, kind))
-        return found
+                layers.append(Layer(node, kind))
+        return layers
 
     def layers(self) -> dict[str, int]:
         """How many of each operator with weights the file has."""

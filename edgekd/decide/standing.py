@@ -43,27 +43,27 @@ class Standing:
     surely: bool = False
 
 
-def standing(said: Labels, labels: Labels, classes: int) -> Standing | None:
+def standing(predicted: Labels, labels: Labels, classes: int) -> Standing | None:
     """How a teacher stands; None where there are too few samples to tell.
 
     Args:
-        said, labels: (N,) the classes that it names, and those that are right, 0..classes-1.
+        predicted, labels: (N,) the classes that it names, and those that are right, 0..classes-1.
     """
     count = len(labels)
     if count < LEAST or classes < 2:
         return None
-    shares = [np.bincount(part, minlength=classes) / count for part in (said, labels)]
-    chance, accuracy = float(shares[0] @ shares[1]), float((said == labels).mean())
+    shares = [np.bincount(part, minlength=classes) / count for part in (predicted, labels)]
+    chance, accuracy = float(shares[0] @ shares[1]), float((predicted == labels).mean())
     at_chance = accuracy <= chance + SIDE * float(np.sqrt(chance * (1 - chance) / count))
-    order = best_order(said, labels, classes) if classes <= MOST else np.arange(classes)
+    order = best_order(predicted, labels, classes) if classes <= MOST else np.arange(classes)
     if (order == np.arange(classes)).all():
         return Standing(accuracy, chance, at_chance)
     mixed, named = np.random.default_rng(0).permutation(count), np.empty_like(labels)
     one, other = mixed[: count // 2], mixed[count // 2 :]
-    for found, counted in ((one, other), (other, one)):
-        half = best_order(said[found], labels[found], classes)
-        named[counted] = np.argsort(half)[said[counted]]
-    then, now = named == labels, said == labels
+    for fitted, counted in ((one, other), (other, one)):
+        half = best_order(predicted[fitted], labels[fitted], classes)
+        named[counted] = np.argsort(half)[predicted[counted]]
+    then, now = named == labels, predicted == labels
     won, lost = int((then & ~now).sum()), int((now & ~then).sum())
     ordered = float((named == labels).mean())
     if ordered - accuracy < FAR or won - lost < CLEAR * np.sqrt(won + lost):
@@ -72,9 +72,9 @@ def standing(said: Labels, labels: Labels, classes: int) -> Standing | None:
     return Standing(accuracy, chance, at_chance, tuple(order.tolist()), ordered, surely)
 
 
-def best_order(said: Labels, labels: Labels, classes: int) -> Labels:
+def best_order(predicted: Labels, labels: Labels, classes: int) -> Labels:
     """(classes,) for each label the column that means it, so that most samples are right; in doubt as they are."""
     counts = np.zeros((classes, classes))
-    np.add.at(counts, (labels, said), 1.0)
+    np.add.at(counts, (labels, predicted), 1.0)
     counts[np.diag_indices(classes)] += 0.5
     return np.asarray(linear_sum_assignment(-counts)[1], np.int64)

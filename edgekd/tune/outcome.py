@@ -121,32 +121,32 @@ def _result(kept: Kept) -> Result:
 
 def line(trial: FrozenTrial) -> str:
     """What is told of a trial when it ends."""
-    found = row(trial)
+    trial_row = row(trial)
     parts = [f"trial {trial.number}:"]
-    if result := found["result"]:
+    if result := trial_row["result"]:
         size, took = text.size(result["size_bytes"]), text.milliseconds(result["p50_ms"])
         parts.append(f"{result['value']:.4f}  {took}  {size}".replace(text.NBSP, " "))
-    parts.append(f"{found['why']};")
-    parts.append("the recipe as it is" if found["as_is"] else search_space.words(found["values"]))
+    parts.append(f"{trial_row['why']};")
+    parts.append("the recipe as it is" if trial_row["as_is"] else search_space.words(trial_row["values"]))
     return "  ".join(parts)
 
 
-def files(found: Tune, table: Table, near: verdict.Result | None) -> dict[str, bytes]:
+def files(report: Tune, table: Table, near: verdict.Result | None) -> dict[str, bytes]:
     """What stands in ``<out>.tune/``; ``table`` is the recipe that was chosen, or that came nearest."""
     return {
-        "recipe.toml": toml(table, _about(found, near)).encode(),
-        "tune.json": (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode(),
-        "tune.html": tuned.html(found).encode(),
+        "recipe.toml": toml(table, _about(report, near)).encode(),
+        "tune.json": (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode(),
+        "tune.html": tuned.html(report).encode(),
     }
 
 
-def _about(found: Tune, near: verdict.Result | None) -> str:
+def _about(report: Tune, near: verdict.Result | None) -> str:
     if near is None:
         return "No trial was worth training; this is the recipe that the search began with."
-    what = "meets the budget" if found["met"] else "comes nearest to the budget and does not meet it"
+    what = "meets the budget" if report["met"] else "comes nearest to the budget and does not meet it"
     took, size = text.milliseconds(near.p50_ms), text.size(near.size_bytes)
-    said = f"{found['metric']} {near.value:.4f} on validation, p50 {took}, {size}"
-    return f"Found by edgekd tune: trial {near.number}, which {what}: {said}.".replace(text.NBSP, " ")
+    figures = f"{report['metric']} {near.value:.4f} on validation, p50 {took}, {size}"
+    return f"Found by edgekd tune: trial {near.number}, which {what}: {figures}.".replace(text.NBSP, " ")
 
 
 def toml(table: Table, about: str) -> str:

@@ -223,12 +223,12 @@ class _Search:
 
     def _stages(self, asked: Asked, recipe: Recipe, begun: float) -> None:
         """The shape; a third of the epochs; the real thing."""
-        found = shapes(self.lab, recipe)
-        small = verdict.smallest(found)
-        asked.note("shapes", {name: {c: asdict(s) for c, s in each.items()} for name, each in found.items()})
+        candidate_shapes = shapes(self.lab, recipe)
+        small = verdict.smallest(candidate_shapes)
+        asked.note("shapes", {name: {c: asdict(s) for c, s in each.items()} for name, each in candidate_shapes.items()})
         asked.note("shape", asdict(small))
         as_is = not asked.point  # it is evaluated come what may: so the search is never worse than the recipe
-        if not as_is and (beyond := verdict.hopeless(found, wishes(self.lab, recipe))):
+        if not as_is and (beyond := verdict.hopeless(candidate_shapes, wishes(self.lab, recipe))):
             return self._end(asked, f"its shape misses {verdict.words(beyond)}", beyond, begun)
         short = None if as_is or self.lab.request.quick else shortened(recipe)
         if short is not None:
@@ -261,19 +261,19 @@ def _met_or_not(result: Result) -> str:
 def _wishing(recipe: Recipe, asked: Mapping[str, float | None], prefer: Prefer) -> Recipe:
     """The recipe with the budget that was asked for."""
     given = {key: value for key, value in asked.items() if value is not None}
-    own = recipe.budget
-    if not given and (own.max_latency_ms, own.max_size_kb, own.max_size_share) == (None, None, None):
+    wished = recipe.budget
+    if not given and (wished.max_latency_ms, wished.max_size_kb, wished.max_size_share) == (None, None, None):
         raise UsageError(
             "no budget to search for",
             where="edgekd tune",
             allowed="--max-latency-ms, --max-size-kb or --max-drop; or in [budget] max_latency_ms, max_size_kb or "
             "max_size_share",
         )
-    kept = own.model_dump(exclude_unset=True)
+    kept = wished.model_dump(exclude_unset=True)
     if prefer != "value":
         kept["prefer"] = prefer
     try:
-        budget = Budget.model_validate({"max_drop": own.max_drop, **kept, **given})
+        budget = Budget.model_validate({"max_drop": wished.max_drop, **kept, **given})
     except ValidationError as err:
         raise explain(err, Budget, "edgekd tune", UsageError) from err
     return recipe.model_copy(update={"budget": budget})

@@ -37,41 +37,41 @@ def of(recipe: Recipe, file: str) -> dict[str, Knob]:
     Raises:
         RecipeError: a key that nothing is called, a value that its place does not allow, or nothing to turn.
     """
-    found = dict(recipe.tune) or default(recipe)
-    if not found:
+    space = dict(recipe.tune) or default(recipe)
+    if not space:
         raise RecipeError("nothing to turn", where=f"{file}: tune", allowed="[tune] keys, such as student.epochs")
     if recipe.tune:
-        check(recipe, found, file)
-    return found
+        check(recipe, space, file)
+    return space
 
 
 def default(recipe: Recipe) -> dict[str, Knob]:
     """How large the student is, how it is taught, and how it is compressed; around what the recipe says."""
-    found: dict[str, Knob] = {}
+    space: dict[str, Knob] = {}
     if recipe.student.model is not None:
-        found |= _sizes(recipe.student.model)
-    found |= _teaching(recipe)
+        space |= _sizes(recipe.student.model)
+    space |= _teaching(recipe)
     for i, parsed in enumerate(compression.parse(recipe.compress, recipe.losses)):
-        found[f"compress.{i}"] = Knob(choices=(True, False))
+        space[f"compress.{i}"] = Knob(choices=(True, False))
         change = parsed.whole.change
         if isinstance(ratio := getattr(change, "ratio", None), float):
-            found[f"compress.{i}.ratio"] = Knob(choices=tuple(sorted({*RATIOS, ratio})))
+            space[f"compress.{i}.ratio"] = Knob(choices=tuple(sorted({*RATIOS, ratio})))
         rank = getattr(change, "rank", None)
         if isinstance(rank, int) and not isinstance(rank, bool) and rank > 1:
-            found[f"compress.{i}.rank"] = Knob(choices=tuple(sorted({max(1, rank // 2), rank, rank * 2})))
+            space[f"compress.{i}.rank"] = Knob(choices=tuple(sorted({max(1, rank // 2), rank, rank * 2})))
         elif isinstance(rank, float) and 0 < rank < 1:
-            found[f"compress.{i}.rank"] = Knob(choices=tuple(sorted({*RATIOS, rank})))
-    return {key: knob for key, knob in found.items() if knob.choices is None or len(knob.choices) > 1}
+            space[f"compress.{i}.rank"] = Knob(choices=tuple(sorted({*RATIOS, rank})))
+    return {key: knob for key, knob in space.items() if knob.choices is None or len(knob.choices) > 1}
 
 
 def _sizes(model: Table) -> dict[str, Knob]:
     """Fields of the model's family that say how wide or deep it is, and the values that the family takes."""
     built = plugins.build("models", model, "student.model")
-    found: dict[str, Knob] = {}
+    knobs: dict[str, Knob] = {}
     for field in dataclasses.fields(built):
         now = getattr(built, field.name)
         if field.name == "strides" and now:
-            found |= _strides(model, list(now))
+            knobs |= _strides(model, list(now))
         if isinstance(now, bool) or not isinstance(now, int | float) or now <= 0:
             continue
         tried: set[int | float] = {now}
@@ -84,8 +84,8 @@ def _sizes(model: Table) -> dict[str, Knob]:
             tried |= set(range(max(1, now // 2), now + 2))
         fits = tuple(value for value in sorted(tried) if _builds({**model, field.name: value}))
         if len(fits) > 1:
-            found[f"student.model.{field.name}"] = Knob(choices=fits)
-    return found
+            knobs[f"student.model.{field.name}"] = Knob(choices=fits)
+    return knobs
 
 
 def _strides(model: Table, now: list[int]) -> dict[str, Knob]:
@@ -105,24 +105,24 @@ def _builds(model: Table) -> bool:
 
 def _teaching(recipe: Recipe) -> dict[str, Knob]:
     """Weights and temperatures; leaving single losses out (not the first that hears the teacher); adding one."""
-    found: dict[str, Knob] = {}
+    knobs: dict[str, Knob] = {}
     classes = [plugins.load("losses", table["kind"], f"losses[{i}].kind") for i, table in enumerate(recipe.losses)]
     first = next((i for i, cls in enumerate(classes) if "labels" not in cls.needs), 0)
     for i, (table, cls) in enumerate(zip(recipe.losses, classes, strict=True)):
         if i != first:
-            found[f"losses.{i}"] = Knob(choices=(True, False))
+            knobs[f"losses.{i}"] = Knob(choices=(True, False))
         if len(recipe.losses) > 1:
-            found[f"losses.{i}.weight"] = _around(table.get("weight", 1.0), 4)
+            knobs[f"losses.{i}.weight"] = _around(table.get("weight", 1.0), 4)
         fields = {field.name: field.default for field in dataclasses.fields(cls)}
         if "temperature" in fields:
-            found[f"losses.{i}.temperature"] = _around(table.get("temperature", fields["temperature"]), 3)
+            knobs[f"losses.{i}.temperature"] = _around(table.get("temperature", fields["temperature"]), 3)
     kinds = {table["kind"] for table in recipe.losses}
     if not recipe.data.heads and kinds & {"kl", "cross_entropy"}:
         labelled = any("labels" in cls.needs for cls in classes)
         more = [kind for kind in ("dist", *(["decoupled_kl"] if labelled else [])) if kind not in kinds]
         choices = (False, *({"kind": kind, "weight": 0.5} for kind in more))
-        found[f"losses.{len(recipe.losses)}"] = Knob(choices=choices)
-    return found
+        knobs[f"losses.{len(recipe.losses)}"] = Knob(choices=choices)
+    return knobs
 
 
 def _around(value: object, factor: float) -> Knob:
@@ -154,12 +154,12 @@ def apply(table: Table, point: Point) -> Table:
     Places in lists count as in the given table, whatever else is left out. What a left out table, or a plugin of
     another kind, does not have is not set.
     """
-    made = copy.deepcopy(table)
+    applied = copy.deepcopy(table)
     whole = {key: value for key, value in point.items() if is_entry(key)}
     gone: dict[str, set[int]] = {name: set() for name in LISTS}
     for key, value in sorted(whole.items()):
         name, number = key.split(".")
-        entries, at = made.setdefault(name, []), int(number)
+        entries, at = applied.setdefault(name, []), int(number)
         if at == len(entries):
             entries.append({})
         if isinstance(value, Mapping):
@@ -171,11 +171,11 @@ def apply(table: Table, point: Point) -> Table:
         name, *parts = key.split(".")
         if name in LISTS and int(parts[0]) in gone[name]:
             continue
-        _set(made, key, value)
+        _set(applied, key, value)
     for name, numbers in gone.items():
         if numbers:
-            made[name] = [entry for i, entry in enumerate(made[name]) if i not in numbers]
-    return made
+            applied[name] = [entry for i, entry in enumerate(applied[name]) if i not in numbers]
+    return applied
 
 
 def _set(table: Table, key: str, value: Any) -> None:
@@ -220,13 +220,13 @@ def keys(recipe: Recipe) -> Iterator[str]:
         tables = getattr(recipe, name)
         for i, table in enumerate(tables):
             yield f"{name}.{i}"
-            own = _fields(name, table["kind"], f"{name}[{i}].kind")
+            fields = _fields(name, table["kind"], f"{name}[{i}].kind")
             by_kind = recipe.tune.get(f"{name}.{i}.kind")
             for knob in (by_kind, recipe.tune.get(f"{name}.{i}")):
                 for choice in (knob.choices or ()) if knob else ():
                     kind = choice.get("kind") if isinstance(choice, Mapping) else choice if knob is by_kind else None
-                    own |= _fields(name, kind, f"tune.{name}.{i}") if isinstance(kind, str) else set()
-            yield from (f"{name}.{i}.{field}" for field in sorted(own))
+                    fields |= _fields(name, kind, f"tune.{name}.{i}") if isinstance(kind, str) else set()
+            yield from (f"{name}.{i}.{field}" for field in sorted(fields))
         yield f"{name}.{len(tables)}"
 
 
@@ -252,18 +252,18 @@ def check(recipe: Recipe, knobs: Mapping[str, Knob], file: str) -> None:
 
 
 def _check_one(table: Table, key: str) -> None:
-    made, (name, *parts) = recipes.parse(table, "recipe"), key.split(".")
+    recipe, (name, *parts) = recipes.parse(table, "recipe"), key.split(".")
     if name == "losses":
-        make_loss(made.losses[int(parts[0])], f"losses[{parts[0]}]")
+        make_loss(recipe.losses[int(parts[0])], f"losses[{parts[0]}]")
     elif name == "compress":
-        compression.parse(made.compress, made.losses)
-    elif key.startswith("student.model.") and made.student.model is not None:
-        plugins.build("models", made.student.model, "student.model")
+        compression.parse(recipe.compress, recipe.losses)
+    elif key.startswith("student.model.") and recipe.student.model is not None:
+        plugins.build("models", recipe.student.model, "student.model")
 
 
 def current(recipe: Recipe, knobs: Mapping[str, Knob]) -> dict[str, Any]:
     """Where the recipe itself stands, for the knobs that hold it."""
-    table, found = table_of(recipe), {}
+    table, point = table_of(recipe), {}
     for key, knob in knobs.items():
         if is_entry(key):
             name, number = key.split(".")
@@ -271,8 +271,8 @@ def current(recipe: Recipe, knobs: Mapping[str, Knob]) -> dict[str, Any]:
         else:
             value = _value_at(table, key)
         if value is not None and holds(knob, value):
-            found[key] = value
-    return found
+            point[key] = value
+    return point
 
 
 def ladder(knobs: Mapping[str, Knob], now: Point, *, up: bool = False) -> list[dict[str, Any]]:
@@ -281,19 +281,19 @@ def ladder(knobs: Mapping[str, Knob], now: Point, *, up: bool = False) -> list[d
     ``up``: larger instead, where it is fast and small enough and knows too little: first a step in every dimension at
     once, as networks gain most (compound scaling; Tan and Le 2019, arXiv:1905.11946), then wider alone.
     """
-    found: list[dict[str, object]] = []
+    points: list[dict[str, object]] = []
     if up:
         keys = [key for key in (f"student.model.{name}" for name in LARGE) if key in knobs and key in now]
         steps = {key: rungs[0] for key in keys if (rungs := _rungs(knobs[key], now[key], up))}
-        found += [{**now, **steps}] if len(steps) > 1 else []
+        points += [{**now, **steps}] if len(steps) > 1 else []
     early = knobs.get("student.model.strides")
     more: list[dict[str, object]] = [{}]
     if early is not None and early.choices is not None and len(early.choices) > 1 and not up:
         more.append({"student.model.strides": early.choices[1]})
     for key in (f"student.model.{name}" for name in WIDE):
         for value in _rungs(knobs[key], now[key], up) if key in knobs and key in now else []:
-            found += [{**now, key: value, **extra} for extra in more]
-    return found
+            points += [{**now, key: value, **extra} for extra in more]
+    return points
 
 
 def _rungs(knob: Knob, value: Any, up: bool) -> list[Any]:

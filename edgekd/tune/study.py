@@ -82,10 +82,10 @@ class _Journal(JournalFileBackend):
             super().append_logs(logs)
             with path.open("rb") as file:
                 file.seek(before)
-                found = file.read()  # other workers' lines, too
-            if wanted in found:
+                appended = file.read()  # other workers' lines, too
+            if wanted in appended:
                 return
-            if len(found) <= len(wanted):
+            if len(appended) <= len(wanted):
                 os.truncate(path, before)
         raise not_kept(path)
 
@@ -204,11 +204,11 @@ class Study:
     def trials(self) -> list[FrozenTrial]:
         """Every trial there is."""
         with self._reading():
-            found = self.study.get_trials(deepcopy=False)
-        for trial in found:
+            trials = self.study.get_trials(deepcopy=False)
+        for trial in trials:
             if trial.number not in self._held:
                 self._hold(trial)
-        return found
+        return trials
 
     def built(self) -> list[str]:
         """The builds that this study chose so far."""
@@ -231,8 +231,8 @@ class Study:
         try:
             yield
         except (SQLAlchemyError, OptunaError, *ODD) as err:
-            said = f"{type(err).__name__}: {err}"
-            raise IntegrityError(f"not the storage of a search: {said}", where=self.where) from err
+            message = f"{type(err).__name__}: {err}"
+            raise IntegrityError(f"not the storage of a search: {message}", where=self.where) from err
 
     def finished(self) -> list[FrozenTrial]:
         """Those that ended: evaluated, or told to be without hope."""

@@ -47,10 +47,10 @@ class Lab:
 def shapes(lab: Lab, recipe: Recipe) -> dict[str, dict[str, Shape]]:
     """How fast and how large each candidate will be, by target, in seconds and without training."""
     with threads.fixed(recipe.threads):
-        found = rehearsal.run(lab.workspace(recipe))
+        rehearsed = rehearsal.run(lab.workspace(recipe))
     return {
-        target: {name: Shape(latency, found["size_bytes"][target][name]) for name, latency in candidates.items()}
-        for target, candidates in found["latency_ms"].items()
+        target: {name: Shape(latency, rehearsed["size_bytes"][target][name]) for name, latency in candidates.items()}
+        for target, candidates in rehearsed["latency_ms"].items()
     }
 
 
@@ -103,9 +103,9 @@ def full(lab: Lab, recipe: Recipe, number: int) -> Result:
     """A build without a bundle: what would ship on each target, as it was measured there."""
     with threads.fixed(recipe.threads):
         workspace = lab.workspace(recipe)
-        made = run.make_all(workspace, run.seconds(lab.request))
-        budget = resolved(lab.budget, run.teacher_bytes(workspace, made.trained))
-    return _result(budget, number, made.measured, run.choose_all(made.measured, budget))
+        built = run.make_all(workspace, run.seconds(lab.request))
+        budget = resolved(lab.budget, run.teacher_bytes(workspace, built.trained))
+    return _result(budget, number, built.measured, run.choose_all(built.measured, budget))
 
 
 def _result(
@@ -121,19 +121,19 @@ def _result(
             for c in contenders
         }
         near = min(contenders, key=lambda c: (c.parity is not None, sum(lost[c.name].values())))
-        found = next((c for c in contenders if c.name == choice.shipped), near)
+        contender = next((c for c in contenders if c.name == choice.shipped), near)
         rows[name] = {
-            "candidate": found.name,
-            "value": found.value,
-            "drop": teacher - found.value,
-            "p50_ms": found.p50_ms,
-            "size_bytes": found.size_bytes,
+            "candidate": contender.name,
+            "value": contender.value,
+            "drop": teacher - contender.value,
+            "p50_ms": contender.p50_ms,
+            "size_bytes": contender.size_bytes,
             "reason": choice.reason,
         }
-        for wish, share in lost[found.name].items():
+        for wish, share in lost[contender.name].items():
             beyond[wish] = max(share, beyond.get(wish, 0.0))
-        if choice.shipped is None and (found.parity is not None or not lost[found.name]):
-            gates.append(f"{name}: {choice.verdicts[found.name]}")
+        if choice.shipped is None and (contender.parity is not None or not lost[contender.name]):
+            gates.append(f"{name}: {choice.verdicts[contender.name]}")
     return Result(
         number,
         value=min(row["value"] for row in rows.values()),

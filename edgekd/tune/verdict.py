@@ -75,7 +75,7 @@ def missed(budget: Budget, *, drop: float | None = None, latency_ms: float, size
     """By wish of a budget how far beyond it something is, as a share of the wish; without what is met."""
     over = unmet(budget, by_wish(drop=drop, latency_ms=latency_ms, size_bytes=size_bytes))
     least = {"max_drop": LARGE_DROP}
-    return {wish: (found - most) / max(most, least.get(wish, 0.0)) for wish, (found, most) in over.items()}
+    return {wish: (measured - most) / max(most, least.get(wish, 0.0)) for wish, (measured, most) in over.items()}
 
 
 def hopeless(shapes: Mapping[str, Mapping[str, Shape]], budget: Budget) -> dict[str, float]:
@@ -87,7 +87,7 @@ def hopeless(shapes: Mapping[str, Mapping[str, Shape]], budget: Budget) -> dict[
     worst: dict[str, float] = {}
     for candidates in shapes.values():
         each = [missed(budget, latency_ms=s.latency_ms, size_bytes=s.size_bytes) for s in candidates.values()]
-        best = min(each, key=lambda found: (max(found.values(), default=0.0) > SLACK - 1, sum(found.values())))
+        best = min(each, key=lambda misses: (max(misses.values(), default=0.0) > SLACK - 1, sum(misses.values())))
         if max(best.values(), default=0.0) > SLACK - 1 and sum(best.values()) > sum(worst.values()):
             worst = best
     return worst
@@ -96,8 +96,8 @@ def hopeless(shapes: Mapping[str, Mapping[str, Shape]], budget: Budget) -> dict[
 def smallest(shapes: Mapping[str, Mapping[str, Shape]]) -> Shape:
     """A recipe's place among its rivals: its fastest and its smallest candidate, on the worst target."""
     return Shape(
-        max(min(s.latency_ms for s in found.values()) for found in shapes.values()),
-        max(min(s.size_bytes for s in found.values()) for found in shapes.values()),
+        max(min(s.latency_ms for s in candidates.values()) for candidates in shapes.values()),
+        max(min(s.size_bytes for s in candidates.values()) for candidates in shapes.values()),
     )
 
 
@@ -129,11 +129,11 @@ def out_of_reach(value: float, gains: Sequence[float], results: Sequence[Result]
 def ranked(results: Sequence[Result], prefer: Prefer) -> list[Result]:
     """Those that met the budget, best first: by what is preferred, and of those that tie in it (5 % of a latency or a
     size) by value; equal values by latency, size, and age."""
-    left, found = [result for result in results if result.met], []
+    left, ranking = [result for result in results if result.met], []
     while left:
-        found.append(_best(left, prefer))
-        left.remove(found[-1])
-    return found
+        ranking.append(_best(left, prefer))
+        left.remove(ranking[-1])
+    return ranking
 
 
 def _best(results: Sequence[Result], prefer: Prefer) -> Result:

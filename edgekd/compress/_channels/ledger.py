@@ -105,14 +105,14 @@ def block_of(labels: Labels, axis: int) -> Block | None:
 
 def without(ledger: Ledger, labels: Labels, axis: int) -> Labels:
     """The labels where positions along an axis are all alike: of a block of several the others carry on."""
-    made: list[Block] = []
+    blocks: list[Block] = []
     for block in labels:
         if axis not in block.axes:
-            made.append(block)
+            blocks.append(block)
         elif len(block.axes) > 1:
             at = block.axes.index(axis)
-            made.append(Block((*block.axes[:at], *block.axes[at + 1 :]), ledger.tie(block.numbers, at)))
-    return cleaned(made)
+            blocks.append(Block((*block.axes[:at], *block.axes[at + 1 :]), ledger.tie(block.numbers, at)))
+    return cleaned(blocks)
 
 
 def alone(ledger: Ledger, labels: Labels, axis: int) -> tuple[Labels, Numbers | None]:
@@ -127,7 +127,7 @@ def alone(ledger: Ledger, labels: Labels, axis: int) -> tuple[Labels, Numbers | 
 
 def moved(labels: Labels, where: Sequence[int | None]) -> Labels:
     """The labels where axis i becomes ``where[i]``; None: it has gone, and one number stands for its positions."""
-    made = []
+    blocks = []
     for block in labels:
         axes = [where[axis] for axis in block.axes]
         numbers = block.numbers
@@ -135,8 +135,8 @@ def moved(labels: Labels, where: Sequence[int | None]) -> Labels:
             if axes[at] is None:
                 numbers = np.take(numbers, 0, at)
         left = tuple(axis for axis in axes if axis is not None)
-        made.append(Block(left, numbers) if left else None)
-    return cleaned(made)
+        blocks.append(Block(left, numbers) if left else None)
+    return cleaned(blocks)
 
 
 def taken(labels: Labels, axis: int, index: NDArray[np.int64]) -> Labels:
@@ -171,15 +171,15 @@ def agreed(ledger: Ledger, all_labels: Sequence[Labels], shapes: Sequence[tuple[
     carried: dict[int, Numbers] = {}
     lists = list(all_labels)
     for axis in sorted({axis for block in blocks for axis in block.axes}, reverse=True):
-        found = []
+        axis_numbers = []
         for i, labels in enumerate(lists):
             lists[i], numbers = alone(ledger, labels, axis)
-            found.append(numbers)
+            axis_numbers.append(numbers)
         size = max(shape[axis] for shape in shapes)
         if size == 1:
             continue
-        present = [n for n in found if n is not None and len(n) == size]
-        bare = any(n is None and shape[axis] == size for n, shape in zip(found, shapes, strict=True))
+        present = [n for n in axis_numbers if n is not None and len(n) == size]
+        bare = any(n is None and shape[axis] == size for n, shape in zip(axis_numbers, shapes, strict=True))
         for numbers in present:
             ledger.join(numbers, present[0])
             if bare:
@@ -215,7 +215,7 @@ def _together(ledger: Ledger, all_labels: Sequence[Labels]) -> Labels:
 def reshaped(ledger: Ledger, labels: Labels, old: Sequence[int], new: Sequence[int]) -> Labels:
     """The labels behind a view of another shape."""
     groups = aligned(old, new)
-    made: list[Block] = []
+    blocks: list[Block] = []
     used: set[int] = set()
     # What is larger carries on where two blocks would share an axis.
     for block in sorted(labels, key=lambda b: -b.numbers.size):
@@ -231,8 +231,8 @@ def reshaped(ledger: Ledger, labels: Labels, old: Sequence[int], new: Sequence[i
         numbers = block.numbers.transpose(order)
         spread = numbers.reshape([old[axis] if axis in block.axes else 1 for axis in before])
         whole = np.broadcast_to(spread, [old[axis] for axis in before]).reshape([new[axis] for axis in after])
-        made.append(Block(tuple(after), whole))
-    return cleaned(made)
+        blocks.append(Block(tuple(after), whole))
+    return cleaned(blocks)
 
 
 def aligned(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 def _batch_norm(trace: Trace, op: Operator) -> None:
     numbers = channels(trace, op.args[0], 1)
-    for own in op.args[1:5]:
-        if isinstance(own, Tensor):
-            meet(trace, channels(trace, own, 0), numbers, INPUTS)
+    for parameter in op.args[1:5]:
+        if isinstance(parameter, Tensor):
+            meet(trace, channels(trace, parameter, 0), numbers, INPUTS)
     for block in trace.labels(op.args[0]):
         if 1 not in block.axes:  # over weights: each filter is standardised over what it reads
             trace.ledger.norm(block.numbers)
@@ -29,9 +29,9 @@ def _layer_norm(trace: Trace, op: Operator) -> None:
     first = x.ndim - len(shape)
     for axis in range(first, x.ndim):
         numbers = channels(trace, x, axis)
-        for own in op.args[2:4]:
-            if isinstance(own, Tensor) and own.shape[axis - first] > 1:
-                meet(trace, channels(trace, own, axis - first), numbers, INPUTS)
+        for parameter in op.args[2:4]:
+            if isinstance(parameter, Tensor) and parameter.shape[axis - first] > 1:
+                meet(trace, channels(trace, parameter, axis - first), numbers, INPUTS)
         if numbers is not None:
             trace.ledger.norm(numbers, function=True)
     trace.put(next(tensors(op.made)), trace.labels(x))
@@ -40,9 +40,9 @@ def _layer_norm(trace: Trace, op: Operator) -> None:
 def _group_norm(trace: Trace, op: Operator) -> None:
     x, groups = op.args[0], int(op.args[6])
     numbers = channels(trace, x, 1)
-    for own in op.args[1:3]:
-        if isinstance(own, Tensor):
-            meet(trace, channels(trace, own, 0), numbers, INPUTS)
+    for parameter in op.args[1:3]:
+        if isinstance(parameter, Tensor):
+            meet(trace, channels(trace, parameter, 0), numbers, INPUTS)
     if numbers is not None:
         parted = numbers.reshape(groups, -1)
         trace.ledger.join(parted, parted[:1])

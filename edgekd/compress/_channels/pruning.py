@@ -106,16 +106,16 @@ class Network:
                 known = rows.setdefault(name, {}).setdefault(str(at), [])
                 rows[name][str(at)] = sorted({*known, *family.rows(axis, units).tolist()})
             left[family.units[units]] = False
-        rows = {name: {at: found for at, found in axes.items() if found} for name, axes in rows.items()}
+        rows = {name: {at: indices for at, indices in axes.items() if indices} for name, axes in rows.items()}
         rows = {name: axes for name, axes in rows.items() if axes}
         stays = left[self.channels.unit]
-        told = resized.changes(self.trace.calls, resized.Left(stays, self.channels.can_go)) if calls else {}
+        call_changes = resized.changes(self.trace.calls, resized.Left(stays, self.channels.can_go)) if calls else {}
         sizes: dict[str, dict[str, int]] = {}
-        for own in self.trace.attributes if attributes else []:
-            stay = int(stays[own.numbers].sum())
-            if stay != len(own.numbers):
-                sizes.setdefault(own.path, {})[own.name] = stay
-        return {"parameters": rows, "calls": told, "attributes": sizes}
+        for attribute in self.trace.attributes if attributes else []:
+            stay = int(stays[attribute.numbers].sum())
+            if stay != len(attribute.numbers):
+                sizes.setdefault(attribute.path, {})[attribute.name] = stay
+        return {"parameters": rows, "calls": call_changes, "attributes": sizes}
 
     def _units(self, family: Family, lost: Sequence[int]) -> NDArray[np.int64]:
         """The units that some channels belong to."""
@@ -222,7 +222,7 @@ def follow(student: Student, plan: Plan) -> nn.Module:
 
 def _readers(module: nn.Module, family: Family) -> list[tuple[str, Tensor, Tensor]]:
     """The convolutions and linear layers that read a group: (path, which of its inputs, which set each of them is)."""
-    found = []
+    readers = []
     for name, at in sorted(family.reads):
         path = name.removesuffix(".weight")
         layer = module.get_submodule(path) if name.endswith(".weight") else None
@@ -233,8 +233,8 @@ def _readers(module: nn.Module, family: Family) -> list[tuple[str, Tensor, Tenso
         groups = 1 if isinstance(layer, nn.Linear | _ConvTransposeNd) else layer.groups
         width = layer.weight.shape[1]
         for group in range(groups):  # of a grouped convolution each group reads such inputs
-            found.append((path, inputs + group * width, sets))
-    return found
+            readers.append((path, inputs + group * width, sets))
+    return readers
 
 
 def _alike(module: nn.Module, student: Student, families: Mapping[str, Family]) -> dict[str, tuple[str, ...]]:
@@ -256,16 +256,16 @@ def _alike(module: nn.Module, student: Student, families: Mapping[str, Family]) 
     finally:
         for hook in hooks:
             hook.remove()
-    made = {}
+    signatures = {}
     for path, family in families.items():
         about = []
         for name, at in family.places:
-            path_of_layer, _, own = name.rpartition(".")
-            if own == "weight" and path_of_layer in shapes:
+            path_of_layer, _, parameter = name.rpartition(".")
+            if parameter == "weight" and path_of_layer in shapes:
                 layer = layers[path_of_layer]
                 about.append((at, tuple(layer.weight.shape), getattr(layer, "stride", 1), shapes[path_of_layer]))
-        made[path] = tuple(sorted(map(str, about)))
-    return made
+        signatures[path] = tuple(sorted(map(str, about)))
+    return signatures
 
 
 def _magnitude(module: nn.Module, family: Family) -> Tensor:
@@ -287,8 +287,8 @@ def _magnitude(module: nn.Module, family: Family) -> Tensor:
 
 def _scales(module: nn.Module, name: str) -> bool:
     """Whether a parameter is the weight of a BatchNorm."""
-    path, _, own = name.rpartition(".")
-    return own == "weight" and isinstance(module.get_submodule(path), nn.modules.batchnorm._BatchNorm)
+    path, _, parameter = name.rpartition(".")
+    return parameter == "weight" and isinstance(module.get_submodule(path), nn.modules.batchnorm._BatchNorm)
 
 
 def _first_order(
@@ -333,8 +333,8 @@ def heads(student: Student) -> list[nn.Module]:
     ]
     try:
         with torch.no_grad():
-            made = evaluated(network)(*student.example())
+            outputs = evaluated(network)(*student.example())
     finally:
         for hook in hooks:
             hook.remove()
-    return order[-1 if isinstance(made, torch.Tensor) else -len(student.outputs) :]
+    return order[-1 if isinstance(outputs, torch.Tensor) else -len(student.outputs) :]

@@ -45,14 +45,14 @@ def changes(calls: Mapping[str, Mapping[str, Call]], left: Left) -> Changes:
     """What must be told to the calls of a network that loses channels: every size that has channels, as some are
     computed from others that change."""
     return {
-        mode: {site: change for site, call in made.items() if (change := _change(call, left))}
-        for mode, made in calls.items()
+        mode: {site: change for site, call in by_site.items() if (change := _change(call, left))}
+        for mode, by_site in calls.items()
     }
 
 
-def apply(module: nn.Module, told: Changes) -> nn.Module:
+def apply(module: nn.Module, call_changes: Changes) -> nn.Module:
     """The network, in place, that makes its calls with other numbers."""
-    if not any(told.values()):
+    if not any(call_changes.values()):
         return module
     before: Changes = {}
     kind = type(module)
@@ -60,11 +60,14 @@ def apply(module: nn.Module, told: Changes) -> nn.Module:
         before = module.resized_calls
     else:
         module.__class__ = type(kind.__name__, (_Resized, kind), {"__module__": kind.__module__})
-    told_now = {
-        mode: {**before.get(mode, {}), **{n: _over(before.get(mode, {}).get(n, {}), own) for n, own in now.items()}}
-        for mode, now in told.items()
+    merged = {
+        mode: {
+            **before.get(mode, {}),
+            **{n: _over(before.get(mode, {}).get(n, {}), change) for n, change in now.items()},
+        }
+        for mode, now in call_changes.items()
     }
-    setattr(module, "resized_calls", told_now)  # noqa: B010  # typed, it would be a tensor or a module
+    setattr(module, "resized_calls", merged)  # noqa: B010  # typed, it would be a tensor or a module
     return module
 
 
@@ -90,9 +93,9 @@ class _Resized(nn.Module):
 class _Told(TorchFunctionMode):
     """Gives calls their numbers."""
 
-    def __init__(self, told: Mapping[str, Change]) -> None:
+    def __init__(self, by_site: Mapping[str, Change]) -> None:
         super().__init__()
-        self.told, self.sites = told, Sites()
+        self.by_site, self.sites = by_site, Sites()
 
     def __torch_function__(
         self, func: Callable[..., object], types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
@@ -100,7 +103,7 @@ class _Told(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name in SIZED and args and isinstance(args[0], Tensor):
-            change = self.told.get(self.sites.name(name))
+            change = self.by_site.get(self.sites.name(name))
             if change is not None:
                 args, kwargs = _changed(name, args, kwargs, change)
         return func(*args, **kwargs)
@@ -108,12 +111,12 @@ class _Told(TorchFunctionMode):
 
 def _sizes(shape: Sequence[int], labels: Labels, left: Left) -> dict[int, int]:
     """The size of every axis that has channels, without those that go."""
-    made = {}
+    sizes = {}
     for block in labels:
         for axis in block.axes:
             if (kept := left.along(block, axis)) is not None:
-                made[axis] = int(kept.sum())
-    return made
+                sizes[axis] = int(kept.sum())
+    return sizes
 
 
 def _change(call: Call, left: Left) -> Change | None:
@@ -123,26 +126,26 @@ def _change(call: Call, left: Left) -> Change | None:
     sizes = _sizes(shape, labels, left)
     if call.name in ("view", "reshape", "expand"):
         given = _given(call.args)
-        told = {str(axis): size for axis, size in sizes.items() if given[axis] != -1}
-        return {"sizes": told} if told else None
+        new_sizes = {str(axis): size for axis, size in sizes.items() if given[axis] != -1}
+        return {"sizes": new_sizes} if new_sizes else None
     if call.name == "unflatten":
         first = (call.args[1] if len(call.args) > 1 else call.kwargs["dim"]) % x.ndim
         parts = call.args[2] if len(call.args) > 2 else call.kwargs["sizes"]
-        told = {str(axis - first): n for axis, n in sizes.items() if first <= axis < first + len(parts)}
-        return {"parts": {k: n for k, n in told.items() if parts[int(k)] != -1}} if told else None
+        new_sizes = {str(axis - first): n for axis, n in sizes.items() if first <= axis < first + len(parts)}
+        return {"parts": {k: n for k, n in new_sizes.items() if parts[int(k)] != -1}} if new_sizes else None
     if call.name in ("split", "split_with_sizes"):
         return _split(call, left)
     if call.name in ("__getitem__", "__setitem__"):
         return _picked(call, left)
     if call.name == "narrow":
         axis = call.args[1] % x.ndim
-        found = _range(call.inside, axis, call.args[2], call.args[2] + call.args[3], left)
-        return None if found is None else {"narrow": [found[0], found[1] - found[0]]}
+        bounds = _range(call.inside, axis, call.args[2], call.args[2] + call.args[3], left)
+        return None if bounds is None else {"narrow": [bounds[0], bounds[1] - bounds[0]]}
     if call.name == "layer_norm":
-        own = list(call.args[1] if len(call.args) > 1 else call.kwargs["normalized_shape"])
-        first = x.ndim - len(own)
-        told = {str(axis - first): n for axis, n in sizes.items() if axis >= first}
-        return {"shape": told} if told else None
+        normalized_shape = list(call.args[1] if len(call.args) > 1 else call.kwargs["normalized_shape"])
+        first = x.ndim - len(normalized_shape)
+        new_sizes = {str(axis - first): n for axis, n in sizes.items() if axis >= first}
+        return {"shape": new_sizes} if new_sizes else None
     if call.name == "pad":
         return _padded(call, left)
     if call.name in ("conv1d", "conv2d", "conv3d"):
@@ -173,20 +176,20 @@ def _padded(call: Call, left: Left) -> Change | None:
     """New channels at an end of an axis go, too."""
     x, pads = call.args[0], list(call.args[1])
     ((_, labels),) = call.outside
-    made = list(pads)
+    new_pads = list(pads)
     for i in range(len(pads) // 2):
         axis = x.ndim - 1 - i
         block = ledger.block_of(labels, axis)
         if block is not None and len(block.axes) == 1 and min(pads[2 * i : 2 * i + 2]) >= 0:
             kept, before, behind = left.stays[block.numbers], *pads[2 * i : 2 * i + 2]
-            made[2 * i : 2 * i + 2] = int(kept[:before].sum()), int(kept[len(kept) - behind :].sum())
-    return {"pad": made} if made != pads else None
+            new_pads[2 * i : 2 * i + 2] = int(kept[:before].sum()), int(kept[len(kept) - behind :].sum())
+    return {"pad": new_pads} if new_pads != pads else None
 
 
 def _picked(call: Call, left: Left) -> Change | None:
     """``x[:, a:b]`` and ``x[:, i]``."""
     index = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
-    told: dict[str, int | list[int]] = {}
+    new_index: dict[str, int | list[int]] = {}
     rank, axis = call.args[0].ndim, 0
     used = sum(1 for part in index if part is not None and part is not Ellipsis)
     for at, part in enumerate(index):
@@ -198,15 +201,15 @@ def _picked(call: Call, left: Left) -> Change | None:
         size = call.args[0].shape[axis]
         if isinstance(part, slice) and all(isinstance(end, int | None) for end in (part.start, part.stop)):
             start, stop, step = part.indices(size)
-            found = _range(call.inside, axis, start, stop, left) if step == 1 else None
-            if found is not None:
-                told[str(at)] = [*found]
+            bounds = _range(call.inside, axis, start, stop, left) if step == 1 else None
+            if bounds is not None:
+                new_index[str(at)] = [*bounds]
         elif isinstance(part, int) and not isinstance(part, bool):
-            found = _range(call.inside, axis, part % size, part % size + 1, left)
-            if found is not None:
-                told[str(at)] = found[0]
+            bounds = _range(call.inside, axis, part % size, part % size + 1, left)
+            if bounds is not None:
+                new_index[str(at)] = bounds[0]
         axis += 1
-    return {"index": told} if told else None
+    return {"index": new_index} if new_index else None
 
 
 def _range(labels: Labels, axis: int, start: int, stop: int, left: Left) -> tuple[int, int] | None:

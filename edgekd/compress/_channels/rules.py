@@ -155,7 +155,7 @@ def _transposed(
     return None if writes is None else np.tile(writes, groups)
 
 
-def _product(trace: Trace, a: Tensor, b: Tensor, made: Tensor) -> None:
+def _product(trace: Trace, a: Tensor, b: Tensor, product: Tensor) -> None:
     """(.., n, k) @ (.., k, m): the k go together; a batch of heads leaves their widths to carry the channels."""
     batch = a.ndim - 2
     for axis in range(batch):
@@ -175,7 +175,7 @@ def _product(trace: Trace, a: Tensor, b: Tensor, made: Tensor) -> None:
         meet(trace, pair_numbers[0], pair_numbers[1], "it is multiplied with numbers without channels")
         if all(n is not None for n in pair_numbers):
             batches += single(axis, pair_numbers[0])
-    trace.put(made, ledger.cleaned([*batches, *single(batch, rows), *single(batch + 1, columns)]))
+    trace.put(product, ledger.cleaned([*batches, *single(batch, rows), *single(batch + 1, columns)]))
 
 
 def _mm(trace: Trace, op: Operator) -> None:

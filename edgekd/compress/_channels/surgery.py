@@ -49,13 +49,13 @@ def without(module: nn.Module, plan: Plan) -> nn.Module:
 
 
 def _kept(tensor: Tensor, axes: Mapping[str, list[int]]) -> Tensor:
-    made = tensor.detach()
+    kept = tensor.detach()
     for axis, gone in axes.items():
         stays = torch.ones(tensor.shape[int(axis)], dtype=torch.bool)
         stays[gone] = False
-        made = made.index_select(int(axis), stays.nonzero().flatten().to(made.device))
-    made = made.contiguous()
-    return nn.Parameter(made, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+        kept = kept.index_select(int(axis), stays.nonzero().flatten().to(kept.device))
+    kept = kept.contiguous()
+    return nn.Parameter(kept, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else kept
 
 
 def plain(module: nn.Module) -> nn.Module:
@@ -86,8 +86,8 @@ def _baked(owner: nn.Module, hook: Any) -> None:
     if not isinstance(name, str) or not inner or not type(hook).__module__.startswith("torch.nn.utils"):
         return
     weight = getattr(owner, name).detach().clone()
-    asks = any(own.requires_grad for key in inner if (own := owner._parameters[key]) is not None)
-    key = next(k for k, own in owner._forward_pre_hooks.items() if own is hook)
+    asks = any(parameter.requires_grad for key in inner if (parameter := owner._parameters[key]) is not None)
+    key = next(k for k, registered in owner._forward_pre_hooks.items() if registered is hook)
     del owner._forward_pre_hooks[key]
     for old in (*inner, f"{name}_u", f"{name}_mask"):
         owner._parameters.pop(old, None)
@@ -97,15 +97,15 @@ def _baked(owner: nn.Module, hook: Any) -> None:
 
 
 def _conv(layer: Any) -> None:
-    own, of = layer.weight.shape[:2]
+    rows, columns = layer.weight.shape[:2]
     depthwise = layer.groups > 1 and layer.groups == layer.in_channels
     if isinstance(layer, _ConvTransposeNd):
-        layer.groups = own if depthwise else layer.groups
-        layer.in_channels, layer.out_channels = own, of * layer.groups
+        layer.groups = rows if depthwise else layer.groups
+        layer.in_channels, layer.out_channels = rows, columns * layer.groups
     else:
         multiplier = layer.out_channels // layer.groups
-        layer.groups = own // multiplier if depthwise else layer.groups
-        layer.in_channels, layer.out_channels = of * layer.groups, own
+        layer.groups = rows // multiplier if depthwise else layer.groups
+        layer.in_channels, layer.out_channels = columns * layer.groups, rows
 
 
 def _linear(layer: Any) -> None:
@@ -113,8 +113,8 @@ def _linear(layer: Any) -> None:
 
 
 def _norm(layer: Any) -> None:
-    told = next((t for t in (layer.weight, layer.running_mean) if t is not None), None)
-    layer.num_features = layer.num_features if told is None else len(told)
+    per_channel = next((t for t in (layer.weight, layer.running_mean) if t is not None), None)
+    layer.num_features = layer.num_features if per_channel is None else len(per_channel)
 
 
 def _layer_norm(layer: Any) -> None:

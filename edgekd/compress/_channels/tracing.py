@@ -145,8 +145,8 @@ class Trace:
     def read(self, weight: Tensor, numbers: Numbers) -> None:
         """A layer reads along an axis of its weight, which has these numbers."""
         for name in self.weights(weight):
-            for axis, own in enumerate(self.parameters[name]):
-                if own is not None and numbers.size and own[0] <= numbers.min() and numbers.max() <= own[-1]:
+            for axis, span in enumerate(self.parameters[name]):
+                if span is not None and numbers.size and span[0] <= numbers.min() and numbers.max() <= span[-1]:
                     self.reads.add((name, axis))
 
 
@@ -160,9 +160,9 @@ def run(module: nn.Module, inputs: Sequence[Tensor]) -> Trace:
     """The trace of a network in evaluation mode on these inputs; whatever it raises is the caller's to tell."""
     trace = Trace()
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-        own = [trace.ledger.fresh(size) if size > 1 else None for size in tensor.shape]
-        trace.parameters[name] = own
-        trace.put(tensor, tuple(Block((axis,), n) for axis, n in enumerate(own) if n is not None))
+        axis_numbers = [trace.ledger.fresh(size) if size > 1 else None for size in tensor.shape]
+        trace.parameters[name] = axis_numbers
+        trace.put(tensor, tuple(Block((axis,), n) for axis, n in enumerate(axis_numbers) if n is not None))
         trace.inherit(tensor, frozenset([name]))
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole encoder layer
@@ -219,14 +219,14 @@ class _Operators(TorchDispatchMode):
         if func.overloadpacket.__name__ in RESHAPED_IN_PLACE:
             with _unheard():
                 before = args[0].detach()  # as it was
-            made = func(*args, **(kwargs or {}))
+            output = func(*args, **(kwargs or {}))
             args = (before, *args[1:])
         else:
-            made = func(*args, **(kwargs or {}))
+            output = func(*args, **(kwargs or {}))
         if not self.silent:
             with _unheard():
-                rules.follow(self.trace, func, Operator(args, kwargs or {}, made))
-        return made
+                rules.follow(self.trace, func, Operator(args, kwargs or {}, output))
+        return output
 
 
 def _unheard() -> contextlib.AbstractContextManager[object]:
@@ -250,15 +250,15 @@ class _Functions(TorchFunctionMode):
         if whole is not None:
             before, self.operators.silent = self.operators.silent, True
             try:
-                made = func(*args, **kwargs)
+                output = func(*args, **kwargs)
             finally:
                 self.operators.silent = before
-            whole(self.trace, Operator(args, kwargs, made))
-            return made
+            whole(self.trace, Operator(args, kwargs, output))
+            return output
         if name not in SIZED or not (args and isinstance(args[0], Tensor)):
             return func(*args, **kwargs)
         inside, site = self.trace.labels(args[0]), self.sites.name(name)
-        made = func(*args, **kwargs)
-        outside = tuple((tuple(t.shape), self.trace.labels(t)) for t in tensors(made))
+        output = func(*args, **kwargs)
+        outside = tuple((tuple(t.shape), self.trace.labels(t)) for t in tensors(output))
         self.trace.calls[self.mode][site] = Call(name, args, kwargs, inside, outside)
-        return made
+        return output

@@ -65,16 +65,16 @@ def _sift(paths: Sequence[str], fault: Callable[[Sequence[str]], str | None]) ->
     if len(paths) == 1:
         return {paths[0]: why}
     middle = len(paths) // 2
-    found = {**_sift(paths[:middle], fault), **_sift(paths[middle:], fault)}
-    left: list[str] = [path for path in paths if path not in found]
-    if left and (len(found) == 0 or fault(left) is not None):
+    culprits = {**_sift(paths[:middle], fault), **_sift(paths[middle:], fault)}
+    left: list[str] = [path for path in paths if path not in culprits]
+    if left and (len(culprits) == 0 or fault(left) is not None):
         good: list[str] = []
         for path in left:
             if (why := fault([*good, path])) is None:
                 good.append(path)
             else:
-                found[path] = why
-    return found
+                culprits[path] = why
+    return culprits
 
 
 @dataclass
@@ -124,10 +124,10 @@ class Trial:
             whole = self.whole
             try:
                 module = surgery.without(_still(self.student), plan)
-                found = joined(plugins.call_user(module, "channel_prune", *self.student.example()))
+                pruned = joined(plugins.call_user(module, "channel_prune", *self.student.example()))
             except (EdgekdError, *FAILURES) as err:
                 return f"the network can't do without some of its channels ({words(err)})"
-            if found.shape != whole.shape:
+            if pruned.shape != whole.shape:
                 return "its channels become the outputs"
             if self.trains and (why := self._in_training(module)) is not None:
                 return f"training can't do without some of its channels ({why})"
@@ -138,8 +138,8 @@ class Trial:
                 masked = joined(_masked(self.student, plan)(*self.student.example()))
                 if "functions" in normed:
                     whole = joined(_still(self.student)(*self.student.example()))
-                    found = joined(module(*self.student.example()))
-        off, effect = (float((other - masked).abs().max()) for other in (found, whole))
+                    pruned = joined(module(*self.student.example()))
+        off, effect = (float((other - masked).abs().max()) for other in (pruned, whole))
         if off <= ALIKE * effect + ROUNDING * float(masked.abs().max()):
             return None
         return MIXED
@@ -170,7 +170,7 @@ class _Unnormed(TorchFunctionMode):
         x, weight, bias = args[0], given.get("weight"), given.get("bias")
         if name == "group_norm":
             shape = (1, -1, *[1] * (x.ndim - 2))
-            weight, bias = (None if own is None else own.view(shape) for own in (weight, bias))
+            weight, bias = (None if parameter is None else parameter.view(shape) for parameter in (weight, bias))
         x = x if weight is None else x * weight
         return x if bias is None else x + bias
 

@@ -71,8 +71,8 @@ def of(trace: Trace) -> Channels:
             break
     stays = unit[STAYS]
     by_hand, by_functions = (
-        {int(u) for numbers, function in trace.ledger.normed if function is own for u in np.unique(unit[numbers])}
-        for own in (False, True)
+        {int(u) for numbers, function in trace.ledger.normed if function is flag for u in np.unique(unit[numbers])}
+        for flag in (False, True)
     )
     places: dict[int, dict[Axis, list[int]]] = {}
     for name, axes in trace.parameters.items():
@@ -81,9 +81,9 @@ def of(trace: Trace) -> Channels:
                 if number != stays:
                     places.setdefault(number, {}).setdefault((name, axis), []).append(position)
     families: dict[tuple[tuple[Axis, int], ...], list[int]] = {}
-    for number, own in places.items():
-        families.setdefault(tuple((axis, len(found)) for axis, found in own.items()), []).append(number)
-    made = []
+    for number, by_axis in places.items():
+        families.setdefault(tuple((axis, len(positions)) for axis, positions in by_axis.items()), []).append(number)
+    prunable = []
     movable = np.zeros(trace.ledger.count, bool)
     for about, units in families.items():
         makers = sorted((axis for axis, _ in about if _makes(trace, axis)), key=lambda a: _writes(trace, a[0]) != a[1])
@@ -93,8 +93,8 @@ def of(trace: Trace) -> Channels:
         reads = frozenset(axis for axis, _ in about if axis in trace.reads)
         normed: Normed = "hand" if by_hand & set(units) else "functions" if by_functions & set(units) else ""
         movable[units] = True
-        made.append(Family(makers[0], np.array(units), where[makers[0]], where, reads, normed))
-    return Channels(made, _whole(trace, unit, {family.axis for family in made}), unit, movable[unit])
+        prunable.append(Family(makers[0], np.array(units), where[makers[0]], where, reads, normed))
+    return Channels(prunable, _whole(trace, unit, {family.axis for family in prunable}), unit, movable[unit])
 
 
 def _components(trace: Trace) -> NDArray[np.int64]:
@@ -135,7 +135,7 @@ def _makes(trace: Trace, axis: Axis) -> bool:
 
 def _writes(trace: Trace, name: str) -> int | None:
     """The first axis of a weight along which nothing reads, where along another one something does."""
-    reads = {axis for own, axis in trace.reads if own == name}
+    reads = {axis for weight, axis in trace.reads if weight == name}
     if not reads:
         return None  # a table, such as an embedding
     free = [axis for axis, numbers in enumerate(trace.parameters[name]) if numbers is not None and axis not in reads]
@@ -147,8 +147,8 @@ def _whole(trace: Trace, unit: NDArray[np.int64], used: set[Axis]) -> dict[Axis,
     group = _connected(trace.ledger.count, trace.ledger.pairs)
     reasons: dict[int, str] = {}
     for numbers, text in trace.ledger.stays:
-        for own in np.unique(group[numbers]).tolist():
-            reasons.setdefault(own, text)
+        for component in np.unique(group[numbers]).tolist():
+            reasons.setdefault(component, text)
     why: dict[Axis, str] = {}
     for name in trace.parameters:
         at = _writes(trace, name)
@@ -157,7 +157,7 @@ def _whole(trace: Trace, unit: NDArray[np.int64], used: set[Axis]) -> dict[Axis,
         along = trace.parameters[name][at]
         if along is None or not (unit[along] == unit[STAYS]).any():
             continue
-        texts = [reasons[own] for own in group[along].tolist() if own in reasons]
+        texts = [reasons[component] for component in group[along].tolist() if component in reasons]
         if texts and OUTPUTS not in texts:
             why[name, at] = texts[0]
     return why

@@ -69,9 +69,9 @@ def _slice(trace: Trace, op: Operator) -> None:
     _part(trace, x, axis, start, op.made, step)
 
 
-def _part(trace: Trace, x: Tensor, axis: int, start: int, made: Tensor, step: int = 1) -> None:
-    index = start + step * np.arange(made.shape[axis])
-    trace.put(made, ledger.taken(trace.labels(x), axis, index) if len(index) else ())
+def _part(trace: Trace, x: Tensor, axis: int, start: int, part: Tensor, step: int = 1) -> None:
+    index = start + step * np.arange(part.shape[axis])
+    trace.put(part, ledger.taken(trace.labels(x), axis, index) if len(index) else ())
 
 
 def _split(trace: Trace, op: Operator) -> None:
@@ -103,9 +103,9 @@ def _cat(trace: Trace, op: Operator) -> None:
     axis = int(op.args[1] if len(op.args) > 1 else op.kwargs.get("dim", 0)) % op.made.ndim
     numbers = []
     for i, part in enumerate(parts):
-        labels, own = ledger.alone(trace.ledger, trace.labels(part), axis)
+        labels, axis_numbers = ledger.alone(trace.ledger, trace.labels(part), axis)
         trace.put(parts[i], labels)
-        numbers.append(np.zeros(part.shape[axis], np.int64) if own is None else own)
+        numbers.append(np.zeros(part.shape[axis], np.int64) if axis_numbers is None else axis_numbers)
     # Along the others they meet as in a sum: as if each were of size 1 where they are put together.
     shapes = [tuple(1 if a == axis else n for a, n in enumerate(part.shape)) for part in parts]
     rest = [tuple(b for b in trace.labels(part) if axis not in b.axes) for part in parts]
@@ -208,8 +208,8 @@ def _squeeze(trace: Trace, op: Operator) -> None:
 
 def _created(trace: Trace, op: Operator) -> None:
     """Room that is filled, or numbers that are all alike: its channels are those of what it meets."""
-    own = [(axis, trace.ledger.fresh(size)) for axis, size in enumerate(op.made.shape) if size > 1]
-    trace.put(op.made, tuple(Block((axis,), numbers) for axis, numbers in own))
+    fresh = [(axis, trace.ledger.fresh(size)) for axis, size in enumerate(op.made.shape) if size > 1]
+    trace.put(op.made, tuple(Block((axis,), numbers) for axis, numbers in fresh))
 
 
 def _glu(trace: Trace, op: Operator) -> None:
@@ -300,8 +300,13 @@ def _put(trace: Trace, op: Operator) -> None:
     more = values.ndim - rank
     if more > 0:
         given = ledger.moved(given, [None if a < more else a - more for a in range(values.ndim)])
-    own = (1,) * rank + tuple(values.shape) if values.ndim < rank else tuple(values.shape)
-    ledger.agreed(trace.ledger, [behind, given], [shape, own[len(own) - rank :]], "it meets numbers without channels")
+    values_shape = (1,) * rank + tuple(values.shape) if values.ndim < rank else tuple(values.shape)
+    ledger.agreed(
+        trace.ledger,
+        [behind, given],
+        [shape, values_shape[len(values_shape) - rank :]],
+        "it meets numbers without channels",
+    )
     trace.put(op.made, labels)
 
 
