@@ -123,15 +123,19 @@ def contradictions(report: Report) -> Iterator[tuple[str, str]]:
             yield f"details.learned.losses.rows[{i}].gain", "a number, where its interval is known"
 
 
-def _by_class(found: ByClass, place: str) -> Iterator[tuple[str, str]]:
-    count = len(found["classes"])
-    lengths = {"teacher": len(found["teacher"]), "student": len(found["student"]), "agree": len(found["agree"])}
-    lengths["samples"] = len(found.get("samples") or found["agree"])
+def _by_class(by_class: ByClass, place: str) -> Iterator[tuple[str, str]]:
+    count = len(by_class["classes"])
+    lengths = {
+        "teacher": len(by_class["teacher"]),
+        "student": len(by_class["student"]),
+        "agree": len(by_class["agree"]),
+    }
+    lengths["samples"] = len(by_class.get("samples") or by_class["agree"])
     for name, length in lengths.items():
         if length != count:
             yield f"{place}.{name}", f"one for each of {count} classes"
-    if any(max(pair[:2]) >= count for pair in found.get("pairs") or []):
+    if any(max(pair[:2]) >= count for pair in by_class.get("pairs") or []):
         yield f"{place}.pairs", f"classes, 0 to {count - 1}"
-    confusion = found.get("confusion")
+    confusion = by_class.get("confusion")
     if confusion is not None and [len(row) for row in confusion] != [count] * count:
         yield f"{place}.confusion", f"{count} rows of {count}"

@@ -89,10 +89,10 @@ def restore(folder: Path, module: nn.Module, optimizer: Optimizer) -> TrainingSt
     """
     path = folder / FILE
     with disk(path):
-        found = places.kind(path)
+        kind = places.kind(path)
         try:
-            if found != "file":
-                raise ValueError(found)
+            if kind != "file":
+                raise ValueError(kind)
             with safe_open(path, framework="pt") as file:
                 kept = file.metadata()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping

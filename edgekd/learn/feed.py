@@ -75,10 +75,10 @@ class Feed:
         known = self.labels("train")
         if known is None or count >= len(known):
             return self
-        other, told = copy.copy(self), np.full_like(known, UNKNOWN)
+        other, kept_labels = copy.copy(self), np.full_like(known, UNKNOWN)
         index = some(len(known), count)
-        told[index] = known[index]
-        other._splits = {**self._splits, "train": replace(self._splits["train"], y=told)}
+        kept_labels[index] = known[index]
+        other._splits = {**self._splits, "train": replace(self._splits["train"], y=kept_labels)}
         return other
 
     def shows_as(self, other: Feed) -> bool:

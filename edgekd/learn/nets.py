@@ -51,7 +51,7 @@ def copied(module: nn.Module, where: str) -> nn.Module:
             memo[id(buffer)] = UninitializedBuffer(buffer.requires_grad, **of)  # type: ignore[arg-type]
     try:
         with torch.no_grad():  # TorchScript clones its parameters
-            made: nn.Module = plugins.call_user(copy.deepcopy, where, module, memo)
+            duplicate: nn.Module = plugins.call_user(copy.deepcopy, where, module, memo)
     except FactoryError as err:
         place = next((place for place, value in _attributes(module) if not _copies(value)), None)
         named = "the network" if place is None else f"its attribute {place!r}"
@@ -60,7 +60,7 @@ def copied(module: nn.Module, where: str) -> nn.Module:
             where=where,
             hint="take it off the network, or give a factory that makes it anew",
         ) from err
-    return made
+    return duplicate
 
 
 @contextlib.contextmanager
@@ -110,21 +110,21 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
     _constants_in_view(module, x, where, note)
     module.float()
     try:
-        found = _said(module, x, where)
+        outputs = _said(module, x, where)
     except FactoryError:
         if spare is None:
             raise
         module = spare  # its own forward pass casts what it is given
-        found = _said(module, x, where)
+        outputs = _said(module, x, where)
     else:
         if halves:
             kinds = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in halves))
             note(f"the {where} holds {kinds} numbers: it is run in float32")
-    own = bare(module)
-    running = {name: b for name, b in own.named_buffers() if name.endswith(("running_mean", "running_var"))}
-    weights.check_finite({**dict(own.named_parameters()), **running}, where)
-    if not are_probabilities(found, sizes):
-        kind = found.dtype if isinstance(found, Tensor) else torch.float32
+    bare_module = bare(module)
+    running = {name: b for name, b in bare_module.named_buffers() if name.endswith(("running_mean", "running_var"))}
+    weights.check_finite({**dict(bare_module.named_parameters()), **running}, where)
+    if not are_probabilities(outputs, sizes):
+        kind = outputs.dtype if isinstance(outputs, Tensor) else torch.float32
         if kind == torch.float32 or not kind.is_floating_point or isinstance(module, PickedOutput | SplitHeads):
             return module
         note(f"the {where} answers in {str(kind).removeprefix('torch.')}: they are made float32, in its file too")
@@ -154,12 +154,12 @@ def check_answers(scores: object, where: str, split: str, index: AnyArray | None
     Raises:
         RecipeError: names the first sample that is answered with NaN or an infinity, and says of how many more.
     """
-    found = torch.as_tensor(scores)
-    bad = (~torch.isfinite(found)).any(dim=1).nonzero()[:, 0].tolist()
+    tensor = torch.as_tensor(scores)
+    bad = (~torch.isfinite(tensor)).any(dim=1).nonzero()[:, 0].tolist()
     if bad:
-        kind = "NaN" if bool(torch.isnan(found[bad[0]]).any()) else "Inf"
+        kind = "NaN" if bool(torch.isnan(tensor[bad[0]]).any()) else "Inf"
         first = bad[0] if index is None else int(index[bad[0]])
-        more = f" and {len(bad) - 1} more of {len(found)}" if len(bad) > 1 else ""
+        more = f" and {len(bad) - 1} more of {len(tensor)}" if len(bad) > 1 else ""
         raise RecipeError(
             "its answers are not finite",
             where=where,
@@ -179,16 +179,16 @@ def fault(module: nn.Module, state: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def difference(module: nn.Module, x: Tensors, told: Tensor, where: str) -> str | None:
+def difference(module: nn.Module, x: Tensors, expected: Tensor, where: str) -> str | None:
     """In words how a network's answers differ from those that are known; None where they don't."""
     now = answers(module, x, where)
-    limit = SAME * max(float(told.abs().max()), 1e-3)
-    if now.shape == told.shape and float((now - told).abs().max()) <= limit:
+    limit = SAME * max(float(expected.abs().max()), 1e-3)
+    if now.shape == expected.shape and float((now - expected).abs().max()) <= limit:
         return None
     return (
-        f"answers of {now.shape}, and {told.shape} when it was trained"
-        if now.shape != told.shape
-        else (f"answers that differ by up to {float((now - told).abs().max()):.2g}")
+        f"answers of {now.shape}, and {expected.shape} when it was trained"
+        if now.shape != expected.shape
+        else (f"answers that differ by up to {float((now - expected).abs().max()):.2g}")
     )
 
 
@@ -236,8 +236,8 @@ def _said(module: nn.Module, x: Tensors, where: str) -> Any:
         return plugins.call_user(module.whole if isinstance(module, PickedOutput) else module, where, *x)
 
 
-def _parts(found: Any) -> Sequence[Tensor]:
-    return [found] if isinstance(found, Tensor) else list(found)
+def _parts(outputs: Any) -> Sequence[Tensor]:
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
 def _constants_in_view(module: nn.Module, x: Tensors, where: str, note: Note) -> None:

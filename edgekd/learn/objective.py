@@ -202,9 +202,9 @@ class Objective:
             for term in self._taps:
                 given, wanted = self._layers(term)
                 shapes = [f.shape for f in given], [f.shape for f in wanted]
-                made = plugins.call_user(term.loss.adapter, f"{term.where}: adapter", *shapes)
-                if made is not None:
-                    self.adapters[term.name.replace(".", "_")] = made
+                adapter = plugins.call_user(term.loss.adapter, f"{term.where}: adapter", *shapes)
+                if adapter is not None:
+                    self.adapters[term.name.replace(".", "_")] = adapter
         self.student.train(training)
 
     def to(self, device: torch.device) -> None:
@@ -275,12 +275,14 @@ def on_answers(terms: Sequence[Term]) -> Callable[[Tensor, Tensor | None, Tensor
     Raises:
         RecipeError: every loss taps layers.
     """
-    found = [term for term in terms if not term.on_features]
-    if not found:
+    answer_terms = [term for term in terms if not term.on_features]
+    if not answer_terms:
         raise RecipeError("every loss taps layers", where="losses", allowed="add one on the outputs, such as kl")
 
     def loss(logits: Tensor, teacher: Tensor | None, labels: Tensor | None) -> Tensor:
-        parts = [max(term.weight, term.final_weight) * _on_answers(term, logits, teacher, labels) for term in found]
+        parts = [
+            max(term.weight, term.final_weight) * _on_answers(term, logits, teacher, labels) for term in answer_terms
+        ]
         return torch.stack(parts).sum()
 
     return loss
@@ -291,9 +293,9 @@ def _on_answers(term: Term, logits: Tensor, teacher: Tensor | None, labels: Tens
     s, t = logits[:, term.columns], None if teacher is None else teacher[:, term.columns]
     y = labels if labels is None or term.head is None else labels[:, term.head]
     if y is not None and "labels" in term.loss.needs and bool((y < 0).any()):
-        told = y >= 0
-        if not bool(told.any()):
+        labelled = y >= 0
+        if not bool(labelled.any()):
             return s.sum() * 0.0
-        s, t, y = s[told], None if t is None else t[told], y[told]
-    found: Tensor = plugins.call_user(term.loss, term.where, s, t, y)
-    return found
+        s, t, y = s[labelled], None if t is None else t[labelled], y[labelled]
+    loss: Tensor = plugins.call_user(term.loss, term.where, s, t, y)
+    return loss

@@ -34,6 +34,6 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-        if not _IS_THE_USERS and (made := os.environ.get(_INDUCTOR)):
+        if not _IS_THE_USERS and (folder := os.environ.get(_INDUCTOR)):
             with suppress(OSError):
-                os.rmdir(made)
+                os.rmdir(folder)

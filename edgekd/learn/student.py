@@ -44,17 +44,17 @@ class Student:
         ``length``: of sequences; they have no padding.
         """
         generator = torch.Generator().manual_seed(seed)
-        made = []
+        tensors = []
         for spec in self.inputs:
             free = length or min(LENGTH, spec.longest or LENGTH)
             shape = [batch, *(d or free for d in spec.shape[1:])]
             if spec.name == MASK:
-                made.append(torch.ones(shape, dtype=torch.int64))
+                tensors.append(torch.ones(shape, dtype=torch.int64))
             elif spec.dtype == "float32":
-                made.append(torch.randn(shape, generator=generator))
+                tensors.append(torch.randn(shape, generator=generator))
             else:
-                made.append(torch.randint(0, spec.high or 2, shape, generator=generator))
-        return tuple(made)
+                tensors.append(torch.randint(0, spec.high or 2, shape, generator=generator))
+        return tuple(tensors)
 
     def dynamic_shapes(self) -> tuple[Any, ...]:
         """Which sizes of each input are free, for ``torch.export``: the batch, and the length of sequences.
@@ -63,14 +63,14 @@ class Student:
         """
         longest = min((spec.longest for spec in self.inputs if spec.longest), default=2**14)
         batch, length = torch.export.Dim("batch", min=1, max=2**20), torch.export.Dim("length", min=2, max=longest)
-        found = tuple(
+        shapes = tuple(
             {i: length if i else batch for i, size in enumerate(spec.shape) if size is None} for spec in self.inputs
         )
         kinds = [p.kind for p in inspect.signature(self.module.forward).parameters.values()]
         if inspect.Parameter.VAR_POSITIONAL not in kinds:
-            return found
+            return shapes
         named = kinds.index(inspect.Parameter.VAR_POSITIONAL)
-        return (*found[:named], found[named:])
+        return (*shapes[:named], shapes[named:])
 
     def with_module(self, module: nn.Module, record: Record | None = None) -> Student:
         """The same signature around another module; ``record`` is appended to the lineage."""
@@ -88,37 +88,37 @@ def evaluated(module: nn.Module) -> nn.Module:
     return module
 
 
-def joined(found: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
+def joined(scores: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
     """(N, C) scores, those of several heads side by side."""
-    return found if isinstance(found, torch.Tensor) else torch.cat(tuple(found), dim=1)
+    return scores if isinstance(scores, torch.Tensor) else torch.cat(tuple(scores), dim=1)
 
 
-def of_training(found: Any, heads: Sequence[str]) -> torch.Tensor:
+def of_training(outputs: Any, heads: Sequence[str]) -> torch.Tensor:
     """(N, C) scores, heads side by side, of what a network gives in training: there may be more than in evaluation.
 
     Auxiliary outputs are left out. Scores are those named as the heads are, or ``logits``; else the first.
     """
-    if isinstance(found, torch.Tensor):
-        return found
-    named = dict(found) if isinstance(found, Mapping) else {}
-    if not isinstance(found, Mapping) and hasattr(found, "logits"):
-        named = {"logits": found.logits}
+    if isinstance(outputs, torch.Tensor):
+        return outputs
+    named = dict(outputs) if isinstance(outputs, Mapping) else {}
+    if not isinstance(outputs, Mapping) and hasattr(outputs, "logits"):
+        named = {"logits": outputs.logits}
     if all(name in named for name in heads):
         return joined([named[name] for name in heads])
     if len(heads) == 1 and "logits" in named:
         return joined([named["logits"]])
-    return joined(list(named.values() if isinstance(found, Mapping) else found)[: len(heads)])
+    return joined(list(named.values() if isinstance(outputs, Mapping) else outputs)[: len(heads)])
 
 
-def are_probabilities(found: object, sizes: Sequence[int]) -> bool:
+def are_probabilities(outputs: object, sizes: Sequence[int]) -> bool:
     """Whether a network's answers, one tensor or one a head, are softmaxed: rows >= 0 that sum to 1 within 1e-3."""
-    parts = [found] if isinstance(found, torch.Tensor) else found
+    parts = [outputs] if isinstance(outputs, torch.Tensor) else outputs
     if not isinstance(parts, Sequence) or not all(isinstance(p, torch.Tensor) and p.ndim == 2 for p in parts):
         return False
     if len(parts) == 1 < len(sizes) and parts[0].shape[1] == sum(sizes) and not _sum_to_one(parts[0]):
         parts = parts[0].split(list(sizes), dim=1)
-    told = [part for part in parts if part.shape[1] > 1]
-    return bool(told) and all(_sum_to_one(part) for part in told)
+    multi_class = [part for part in parts if part.shape[1] > 1]
+    return bool(multi_class) and all(_sum_to_one(part) for part in multi_class)
 
 
 def _sum_to_one(rows: torch.Tensor) -> bool:
@@ -128,16 +128,16 @@ def _sum_to_one(rows: torch.Tensor) -> bool:
     return len(rows) > 0 and bool((rows >= 0).all()) and bool(((rows.sum(dim=1) - 1).abs() < 1e-3).all())
 
 
-def as_float32(found: torch.Tensor) -> torch.Tensor:
+def as_float32(scores: torch.Tensor) -> torch.Tensor:
     """Scores in the type that every program beside a file reads; what has it already is given back as it is."""
-    return found if found.dtype == torch.float32 else found.float()
+    return scores if scores.dtype == torch.float32 else scores.float()
 
 
-def as_logits(found: torch.Tensor, training: bool) -> torch.Tensor:
+def as_logits(scores: torch.Tensor, training: bool) -> torch.Tensor:
     """log p of probabilities, whose softmax is p. Some networks leave their softmax out in training: logits already."""
-    if training and not _sum_to_one(found):
-        return found
-    return found.float().clamp_min(torch.finfo(torch.float32).tiny).log()
+    if training and not _sum_to_one(scores):
+        return scores
+    return scores.float().clamp_min(torch.finfo(torch.float32).tiny).log()
 
 
 class SplitHeads(nn.Module):
@@ -153,12 +153,12 @@ class SplitHeads(nn.Module):
         self._sizes, self._names = list(sizes), list(names)
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        found = self.module(*inputs)
-        if isinstance(found, torch.Tensor):
-            parts = tuple(found.split(self._sizes, dim=1))
-        elif isinstance(found, Mapping):
-            parts = tuple(found[name] for name in self._names if name in found) or tuple(found.values())
+        outputs = self.module(*inputs)
+        if isinstance(outputs, torch.Tensor):
+            parts = tuple(outputs.split(self._sizes, dim=1))
+        elif isinstance(outputs, Mapping):
+            parts = tuple(outputs[name] for name in self._names if name in outputs) or tuple(outputs.values())
         else:
-            parts = tuple(found)
+            parts = tuple(outputs)
         make = partial(as_logits, training=self.training) if self.probabilities else as_float32
         return tuple(make(part) for part in parts)

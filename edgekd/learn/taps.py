@@ -41,13 +41,13 @@ def _layers(module: nn.Module) -> dict[str, nn.Module]:
     """
     whole = network(module)
     inner = bare(whole)
-    found = {path: part for path, part in inner.named_modules() if not isinstance(part, torch.jit.ScriptModule)}
+    layers = {path: part for path, part in inner.named_modules() if not isinstance(part, torch.jit.ScriptModule)}
     if not isinstance(whole, torch.jit.ScriptModule):
-        found[""] = whole
+        layers[""] = whole
     if not isinstance(inner, GraphModule):
-        return found
+        return layers
     called = {"", *(str(node.target) for node in inner.graph.nodes if node.op == "call_module")}
-    return {path: layer for path, layer in found.items() if path in called}
+    return {path: layer for path, layer in layers.items() if path in called}
 
 
 def check(module: nn.Module, paths: Sequence[str], where: str) -> None:
@@ -63,13 +63,13 @@ def blocks(module: nn.Module, least: int = 5) -> list[str]:
     """Paths of a network's blocks, front to back: its parts with weights, taken apart level by level until there are
     ``least``. A part that holds nothing but single layers (convolution, BatchNorm, ReLU) stays whole.
     """
-    found = {"": bare(network(module))}
-    while len(found) < least or any(isinstance(part, nn.ModuleList) for part in found.values()):
-        opened = {path: part for whole in found.items() for path, part in _opened(*whole)}
-        if opened.keys() == found.keys():
+    parts = {"": bare(network(module))}
+    while len(parts) < least or any(isinstance(part, nn.ModuleList) for part in parts.values()):
+        opened = {path: part for whole in parts.items() for path, part in _opened(*whole)}
+        if opened.keys() == parts.keys():
             break
-        found = opened
-    return [path for path in found if path]
+        parts = opened
+    return [path for path in parts if path]
 
 
 def _opened(path: str, part: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -90,20 +90,20 @@ def tapped(module: nn.Module, paths: Sequence[str]) -> Iterator[dict[str, Tensor
     Where a layer gives several tensors (a tuple, or an object such as transformers return) the first one counts, or
     the one whose number stands behind a colon: ``"bert.encoder.layer.0.attention.self:1"`` is an attention matrix.
     """
-    found: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
     parts = _layers(module)
-    handles = [parts[_parted(path)[0]].register_forward_hook(_hook(found, path)) for path in dict.fromkeys(paths)]
+    handles = [parts[_parted(path)[0]].register_forward_hook(_hook(outputs, path)) for path in dict.fromkeys(paths)]
     try:
-        yield found
+        yield outputs
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _hook(found: dict[str, Tensor], path: str) -> Callable[[nn.Module, object, object], None]:
+def _hook(outputs: dict[str, Tensor], path: str) -> Callable[[nn.Module, object, object], None]:
     def keep(layer: nn.Module, inputs: object, output: object) -> None:
         # A copy: where an operation in place follows (ReLU(inplace=True)), what the layer gave would be gone.
-        found[path] = _tensor(output, _parted(path)[1], path).clone()
+        outputs[path] = _tensor(output, _parted(path)[1], path).clone()
 
     return keep
 

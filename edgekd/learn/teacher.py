@@ -74,14 +74,14 @@ def build(model: Mapping[str, Any], where: str, input_shape: tuple[int, ...], cl
     family = plugins.build("models", model, where)
     try:
         with watch.watching(model["kind"]) if ":" in model["kind"] else contextlib.nullcontext():
-            made = plugins.call_user(family.build, where, input_shape, classes)
+            module = plugins.call_user(family.build, where, input_shape, classes)
     except ValueError as err:  # of a built-in family
         raise RecipeError(
             f"can't be built for inputs of {input_shape}: {err}", where=where, found=model["kind"]
         ) from err
-    if not isinstance(made, nn.Module):
-        raise FactoryError("gave no nn.Module", where=where, found=type(made).__name__)
-    return made
+    if not isinstance(module, nn.Module):
+        raise FactoryError("gave no nn.Module", where=where, found=type(module).__name__)
+    return module
 
 
 def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, name: str = "teacher") -> nn.Module:
@@ -95,8 +95,8 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, nam
     Raises:
         RecipeError: the checkpoint is missing, unreadable, or of another shape; names the first tensor that differs.
     """
-    own = classes if table.classes is None else max(classes, *(c + 1 for c in table.classes))
-    module = build(table.model, f"{name}.model", input_shape, own)
+    teacher_classes = classes if table.classes is None else max(classes, *(c + 1 for c in table.classes))
+    module = build(table.model, f"{name}.model", input_shape, teacher_classes)
     if table.classes is not None and len(table.classes) != classes:
         raise RecipeError(
             "one teacher class for each of ours is needed",
@@ -109,7 +109,7 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, nam
         weights.check_state(bare(module), name)
         state = weights.read(Path(table.checkpoint), table.state_key, name)
         state = weights.chosen(state, table.strip_prefix, bare(module).state_dict(), where)
-        if table.classes is not None and (more := _classes_of(bare(module), state, own)):
+        if table.classes is not None and (more := _classes_of(bare(module), state, teacher_classes)):
             module = build(table.model, f"{name}.model", input_shape, more)
         weights.load(bare(module), state, where)
     return wrap(module, table)
@@ -135,16 +135,16 @@ def _pick(given: object, output: str | int | None) -> Tensor:
     named = "logits" in given if isinstance(given, Mapping) else hasattr(given, "logits")
     if isinstance(output, str) or (output is None and named):
         name = output or "logits"
-        found = given.get(name) if isinstance(given, Mapping) else getattr(given, str(name), None)
+        picked = given.get(name) if isinstance(given, Mapping) else getattr(given, str(name), None)
     elif isinstance(given, list | tuple) and (output or 0) < len(given):
-        found = given[output or 0]
+        picked = given[output or 0]
     elif isinstance(given, Mapping):
-        found = next(iter(given.values()), None) if output is None else None
+        picked = next(iter(given.values()), None) if output is None else None
     else:
-        found = None
-    if not isinstance(found, Tensor):
+        picked = None
+    if not isinstance(picked, Tensor):
         raise _no_such(given, output)
-    return found
+    return picked
 
 
 def _no_such(given: object, output: str | int | None) -> RecipeError:

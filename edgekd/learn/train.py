@@ -179,8 +179,8 @@ def _epoch(
         optimizer.zero_grad()
         share = (epoch * batches + step) / (schedule.epochs * batches)
         with _precision(schedule, accelerator.device):
-            found = plugins.call_user(module, f"{job.where}: training, a batch of {len(index)}", *x)
-            logits = of_training(found, heads).float()
+            outputs = plugins.call_user(module, f"{job.where}: training, a batch of {len(index)}", *x)
+            logits = of_training(outputs, heads).float()
             total, parts = objective(logits, t, y, share, _seen(job, view, index, x), _mask(feed, x))
         _check_finite(total, parts, job, epoch, step, lr)
         if not total.requires_grad:
@@ -204,8 +204,8 @@ def _order(
     """The samples of an epoch. Where only labels teach, those that have one, again and again: as many steps."""
     if labels is None or not all("labels" in term.loss.needs for term in objective.terms):
         return rng.permutation(count)
-    told = np.flatnonzero(labels.reshape(count, -1)[:, 0] >= 0)
-    return np.concatenate([rng.permutation(told) for _ in range(-(-count // len(told)))])[:count]
+    labelled = np.flatnonzero(labels.reshape(count, -1)[:, 0] >= 0)
+    return np.concatenate([rng.permutation(labelled) for _ in range(-(-count // len(labelled)))])[:count]
 
 
 def _seen(job: TrainingJob, view: int, index: NDArray[np.int64], x: Tensors) -> Tensors | None:
@@ -265,8 +265,8 @@ def _forward(module: nn.Module, batches: Any, where: str) -> Logits:
     module.eval()
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     with torch.no_grad():
-        said = (joined(plugins.call_user(module, where, *tensors(x, device))) for x in batches)
-        parts = [part.float().cpu().numpy() for part in said]
+        scores = (joined(plugins.call_user(module, where, *tensors(x, device))) for x in batches)
+        parts = [part.float().cpu().numpy() for part in scores]
     return np.concatenate(parts)
 
 

@@ -48,36 +48,36 @@ def read(path: Path, state_key: str | None, name: str = "teacher") -> State:
     Raises:
         RecipeError: no such file, no checkpoint, no such key; names the file and what is there.
     """
-    found = _read(_file(path, name), f"{name}.checkpoint: {path.name}")
+    state = _read(_file(path, name), f"{name}.checkpoint: {path.name}")
     if state_key:
-        found = _at(found, state_key, f"{name}.state_key")
-    found = _tensors(found, name)
+        state = _at(state, state_key, f"{name}.state_key")
+    state = _tensors(state, name)
     for what, odd in (
         ("a quantized tensor", "is_quantized"),
         ("a tensor without numbers (of torch's meta)", "is_meta"),
     ):
-        if marked := [str(key) for key, value in found.items() if getattr(value, odd)]:
+        if marked := [str(key) for key, value in state.items() if getattr(value, odd)]:
             raise RecipeError(what, where=f"{name}.checkpoint: {path.name}", found=marked[0], allowed="floats")
-    return {str(key): value if value.layout == torch.strided else value.to_dense() for key, value in found.items()}
+    return {str(key): value if value.layout == torch.strided else value.to_dense() for key, value in state.items()}
 
 
-def _tensors(found: object, name: str) -> Mapping[Any, Tensor]:
+def _tensors(content: object, name: str) -> Mapping[Any, Tensor]:
     """The tensors of a state_dict; an epoch, a loss or a note beside them is no weight, and is left out.
 
     Raises:
         RecipeError: there are none, or something else stands beside them, so that what is meant lies deeper.
     """
-    table: Mapping[object, object] = found if isinstance(found, Mapping) else {}
+    table: Mapping[object, object] = content if isinstance(content, Mapping) else {}
     tensors = {key: value for key, value in table.items() if isinstance(value, Tensor)}
     odd = [str(key) for key, value in table.items() if not isinstance(value, (Tensor, *NOTES))]
     if tensors and not odd:
         return tensors
-    where, states = f"{name}.state_key", _states(found)
+    where, states = f"{name}.state_key", _states(content)
     if tensors and not states:
         kinds = ", ".join(f"{key!r}" for key in odd[:SHOWN])
         hint = "save the tensors alone, or under a key of their own"
         raise RecipeError("holds more than tensors", where=where, found=Shown(kinds), hint=hint)
-    allowed = states or ([str(key) for key in table][:SHOWN] if table else type(found).__name__)
+    allowed = states or ([str(key) for key in table][:SHOWN] if table else type(content).__name__)
     raise RecipeError("not a state_dict; name the key that holds it", where=where, allowed=allowed)
 
 
@@ -118,14 +118,14 @@ def chosen(state: State, prefix: str | None, wanted: Mapping[str, Tensor], where
         RecipeError: nothing begins so; or the weights are there more than once, and it is not said which are meant.
     """
     if prefix:
-        found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        if not found:
+        stripped = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        if not stripped:
             raise RecipeError(
                 "no tensor of the checkpoint begins so", where=where, found=prefix, allowed=_prefixes(state, wanted)
             )
-        copies = _prefixes(found, wanted)  # "module." is meant, and "module.ema." is there, too
-        others = tuple(copy for copy in copies if copy and "" in copies and found.keys() != wanted.keys())
-        return {name: value for name, value in found.items() if not (others and name.startswith(others))}
+        copies = _prefixes(stripped, wanted)  # "module." is meant, and "module.ema." is there, too
+        others = tuple(copy for copy in copies if copy and "" in copies and stripped.keys() != wanted.keys())
+        return {name: value for name, value in stripped.items() if not (others and name.startswith(others))}
     if state.keys() == wanted.keys():  # of networks that hold others like themselves, "next." is no prefix
         return state
     copies = _prefixes(state, wanted)
@@ -205,9 +205,9 @@ def check_finite(state: Mapping[str, Tensor], where: str, masks: Mapping[str, Te
         if bool(bad.any()):
             nan = int((torch.isnan(value) & bad).sum())
             counts = [f"{nan} NaN" if nan else "", f"{int(bad.sum()) - nan} Inf" if int(bad.sum()) > nan else ""]
-            told = " and ".join(filter(None, counts))
+            summary = " and ".join(filter(None, counts))
             raise RecipeError(
-                f"tensor {name!r} is not finite", where=where, found=f"{told} of {value.numel()}", allowed="numbers"
+                f"tensor {name!r} is not finite", where=where, found=f"{summary} of {value.numel()}", allowed="numbers"
             )
 
 
@@ -259,7 +259,7 @@ def _from_shards(path: Path, where: str) -> State:
         named = shards(path)
     except (OSError, RecipeError) as err:
         raise RecipeError("not an index of shards", where=where, allowed='{"weight_map": {tensor: file}}') from err
-    found: State = {}
+    state: State = {}
     for file in sorted(set(named.values())):
         if not file.is_file():
             raise RecipeError("a shard is missing", where=where, found=file.name)
@@ -267,15 +267,15 @@ def _from_shards(path: Path, where: str) -> State:
         for name in (name for name, place in named.items() if place == file):
             if name not in inside:
                 raise RecipeError("the shard lacks a tensor of the index", where=f"{where} ({file.name})", found=name)
-            found[name] = inside[name]
-    return found
+            state[name] = inside[name]
+    return state
 
 
-def _at(found: object, path: str, where: str) -> Any:
+def _at(content: object, path: str, where: str) -> Any:
     """What stands at a dotted path; a key that holds dots itself comes first."""
-    if not isinstance(found, Mapping):
-        raise RecipeError("no such key in the checkpoint", where=where, found=path, allowed=type(found).__name__)
-    by_name = {str(key): value for key, value in found.items()}
+    if not isinstance(content, Mapping):
+        raise RecipeError("no such key in the checkpoint", where=where, found=path, allowed=type(content).__name__)
+    by_name = {str(key): value for key, value in content.items()}
     if path in by_name:
         return by_name[path]
     parts = path.split(".")
@@ -290,13 +290,13 @@ def _at(found: object, path: str, where: str) -> Any:
     )
 
 
-def _states(found: object, path: str = "") -> list[str]:
+def _states(content: object, path: str = "") -> list[str]:
     """Dotted paths of what are state_dicts inside a checkpoint."""
-    if not isinstance(found, Mapping):
+    if not isinstance(content, Mapping):
         return []
-    if path and found and all(isinstance(value, Tensor) for value in found.values()):
+    if path and content and all(isinstance(value, Tensor) for value in content.values()):
         return [path]
-    return [inner for key, value in found.items() for inner in _states(value, f"{path}.{key}".lstrip("."))]
+    return [inner for key, value in content.items() for inner in _states(value, f"{path}.{key}".lstrip("."))]
 
 
 def _prefixes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
@@ -325,12 +325,12 @@ def _tied(wanted: Mapping[str, Tensor], state: State, where: str) -> State:
         if not is_lazy(tensor) and tensor.numel() and tensor.layout == torch.strided:
             place = tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride()
             groups.setdefault(place, []).append(name)
-    found: State = {}
+    tied: State = {}
     for names in groups.values():
         there = [name for name in names if name in state]
         for other in there[1:]:
             if not torch.equal(state[there[0]], state[other]):
                 both = f"{there[0]!r} and {other!r}"
                 raise RecipeError(f"{both} are one tensor of the model, and differ in the checkpoint", where=where)
-        found |= {name: state[there[0]] for name in names if there and name not in state}
-    return found
+        tied |= {name: state[there[0]] for name in names if there and name not in state}
+    return tied

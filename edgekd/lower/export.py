@@ -51,11 +51,11 @@ def export(student: Student, opset: int) -> ir.Model:
 def _check_free(student: Student, model: ir.Model) -> None:
     """Raise where the exporter fixed a size that an app chooses: it falls back to that in silence."""
     for spec, value in zip(student.inputs, model.graph.inputs, strict=True):
-        for i, (size, found) in enumerate(zip(spec.shape, value.shape or (), strict=False)):
-            if size is None and isinstance(found, int):
+        for i, (size, exported_size) in enumerate(zip(spec.shape, value.shape or (), strict=False)):
+            if size is None and isinstance(exported_size, int):
                 raise ExportError(
                     f"the export fixes the {'length' if i else 'batch'} of {spec.name}",
-                    found=str(found),
+                    found=str(exported_size),
                     allowed="any",
                     hint=COUNT_SO,
                 )
@@ -95,5 +95,5 @@ def _place(err: BaseException) -> str | None:
     while at is not None:
         text += f"\n{at}"
         at = at.__cause__ or at.__context__
-    found = re.search(r"L__self___?([\w.]+)|nn_module_stack.*?'([\w.]+)'", text)
-    return next((group for group in found.groups() if group), None) if found else None
+    match = re.search(r"L__self___?([\w.]+)|nn_module_stack.*?'([\w.]+)'", text)
+    return next((group for group in match.groups() if group), None) if match else None

@@ -47,8 +47,8 @@ class Evaluator:
         """The value of each head; see ``__call__``."""
         wanted = self._wanted(labels, teacher)
         parts = split(scores, self.heads).items()
-        said = {name: plugins.call_user(self.metric, "metric", part, wanted[name], raw) for name, part in parts}
-        return {name: float(self._checked(value, scores, ())) for name, value in said.items()}
+        head_values = {name: plugins.call_user(self.metric, "metric", part, wanted[name], raw) for name, part in parts}
+        return {name: float(self._checked(value, scores, ())) for name, value in head_values.items()}
 
     def per_sample(
         self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: AnyArray
@@ -58,28 +58,30 @@ class Evaluator:
             return None
         wanted = self._wanted(labels, teacher)
         parts = split(scores, self.heads).items()
-        said = [plugins.call_user(self.metric.per_sample, "metric", part, wanted[name], raw) for name, part in parts]
-        return np.mean([self._checked(values, scores, (len(scores),)) for values in said], axis=0)
+        head_values = [
+            plugins.call_user(self.metric.per_sample, "metric", part, wanted[name], raw) for name, part in parts
+        ]
+        return np.mean([self._checked(values, scores, (len(scores),)) for values in head_values], axis=0)
 
-    def _checked(self, said: object, scores: Scores, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    def _checked(self, answer: object, scores: Scores, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """What the metric said, which may be a user's: numbers, finite where the scores are.
 
         Raises:
             FactoryError: it said something else.
         """
         try:
-            found = np.asarray(said)
+            values = np.asarray(answer)
         except (TypeError, ValueError, RuntimeError):  # a ragged list, a tensor that wants a gradient
-            found = np.asarray(None)
-        numbers = found.dtype.kind in "fiub" and found.shape == shape
-        if not numbers or (np.isfinite(scores).all() and not np.isfinite(found).all()):
+            values = np.asarray(None)
+        numbers = values.dtype.kind in "fiub" and values.shape == shape
+        if not numbers or (np.isfinite(scores).all() and not np.isfinite(values).all()):
             raise FactoryError(
                 f"{type(self.metric).__module__}.{type(self.metric).__qualname__} says no finite number",
                 where="metric",
-                found=found[~np.isfinite(found)][0].item() if numbers else said,
+                found=values[~np.isfinite(values)][0].item() if numbers else answer,
                 allowed=f"{shape[0]} numbers, one a sample" if shape else "a number, of the whole split",
             )
-        return found.astype(np.float64)
+        return values.astype(np.float64)
 
     def _wanted(self, labels: NDArray[np.int64] | None, teacher: Scores | None) -> dict[str, AnyArray]:
         """What each head is held against."""

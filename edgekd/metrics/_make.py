@@ -21,14 +21,14 @@ def make_metric(table: Mapping[str, Any]) -> Metric:
     Raises:
         RecipeError: an unknown kind or key, or a user's own that does not say what ``Metric`` asks for.
     """
-    made: Metric = plugins.build("metrics", table, "metric")
+    metric: Metric = plugins.build("metrics", table, "metric")
     stated = (("share", (True, False)), ("against", typing.get_args(Against)), ("classifies", (True, False, None)))
     for key, allowed in stated:
-        if (found := getattr(made, key, None)) not in allowed:
+        if (setting := getattr(metric, key, None)) not in allowed:
             raise RecipeError(
-                f"a metric says its {key!r}, a ClassVar", where="metric", found=found, allowed=map(repr, allowed)
+                f"a metric says its {key!r}, a ClassVar", where="metric", found=setting, allowed=map(repr, allowed)
             )
-    return made
+    return metric
 
 
 def metric_of_teacher(metric: Metric) -> Metric:

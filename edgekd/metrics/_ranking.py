@@ -16,8 +16,8 @@ def ranks(scores: Scores, labels: Labels, raw: AnyArray) -> NDArray[np.int64]:
     unless one is the label. Numbers that are no item (padding) don't count. Of equal scores the label comes last.
     """
     rows = np.arange(len(scores))
-    own = scores[rows, labels]
-    higher = scores >= own[:, None]
+    label_scores = scores[rows, labels]
+    higher = scores >= label_scores[:, None]
     if raw.ndim == 2 and raw.dtype.kind in "iu":
         known = raw[:, 1:]
         row, column = np.nonzero((known >= 0) & (known < scores.shape[1]))

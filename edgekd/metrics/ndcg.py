@@ -33,5 +33,5 @@ class Ndcg(PerSample):
 
     def per_sample(self, scores: Scores, wanted: Labels, raw: AnyArray) -> NDArray[np.float64]:
         """See ``PerSample``."""
-        found = ranks(scores, wanted, raw)
-        return np.where(found < self.k, 1 / np.log2(2.0 + found), 0.0)
+        label_ranks = ranks(scores, wanted, raw)
+        return np.where(label_ranks < self.k, 1 / np.log2(2.0 + label_ranks), 0.0)

@@ -228,11 +228,11 @@ class Recipe(Frozen):
     @property
     def ensemble(self) -> dict[str, Teacher]:
         """Every teacher by the name of its step: ``teacher``, ``teacher 2`` and so on, each with its own seed."""
-        found = {}
+        teachers = {}
         for i, table in enumerate((self.teacher, *self.teachers)):
             seed = self.seed + i if table.seed is None else table.seed
-            found[f"teacher {i + 1}" if i else "teacher"] = table.model_copy(update={"seed": seed})
-        return found
+            teachers[f"teacher {i + 1}" if i else "teacher"] = table.model_copy(update={"seed": seed})
+        return teachers
 
     @field_validator("metric", mode="before")
     @classmethod
@@ -247,13 +247,13 @@ class Recipe(Frozen):
 
 def flat(tables: Mapping[str, object], above: str = "") -> Table:
     """``{a: {b: knob}}`` as ``{"a.b": knob}``: a key of ``[tune]`` may be written with or without quotes."""
-    found: Table = {}
+    knobs: Table = {}
     for key, value in tables.items():
         if isinstance(value, Mapping) and value and all(isinstance(inner, Mapping) for inner in value.values()):
-            found |= flat(value, f"{above}{key}.")
+            knobs |= flat(value, f"{above}{key}.")
         else:
-            found[f"{above}{key}"] = value
-    return found
+            knobs[f"{above}{key}"] = value
+    return knobs
 
 
 def find(name: str | None) -> Path:
@@ -321,11 +321,11 @@ def inputs(table: Table) -> Iterator[tuple[Table, str]]:
         section, *parts, key = path.split(".")
         more = table.get("teachers") if section == "teacher" else None
         for place in (table.get(section), *(more if isinstance(more, list | tuple) else ())):
-            found: object = place
+            parent: object = place
             for part in parts:
-                found = found.get(part) if isinstance(found, dict) else None
-            if isinstance(found, dict) and found.get(key) and isinstance(found[key], str):
-                yield found, key
+                parent = parent.get(part) if isinstance(parent, dict) else None
+            if isinstance(parent, dict) and parent.get(key) and isinstance(parent[key], str):
+                yield parent, key
 
 
 def _apply(table: Table, setting: str) -> None:

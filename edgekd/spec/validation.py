@@ -26,8 +26,8 @@ class Frozen(BaseModel):
 
 
 def _types_in(annotation: object) -> set[object]:
-    found: set[object] = {annotation} if isinstance(annotation, type) or annotation is Any else set()
-    return found.union(*map(_types_in, typing.get_args(annotation)))
+    leaves: set[object] = {annotation} if isinstance(annotation, type) or annotation is Any else set()
+    return leaves.union(*map(_types_in, typing.get_args(annotation)))
 
 
 def _holds_bool(value: object) -> bool:
@@ -74,6 +74,6 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         return annotation if issubclass(annotation, BaseModel) else None
     for arg in typing.get_args(annotation):
-        if (found := _model_in(arg)) is not None:
-            return found
+        if (model := _model_in(arg)) is not None:
+            return model
     return None

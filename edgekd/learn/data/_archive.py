@@ -88,10 +88,10 @@ def existing(path: str) -> Path:
 
 
 def _members(archive: zipfile.ZipFile, where: str) -> dict[str, zipfile.ZipInfo]:
-    found = archive.infolist()
-    if len(found) > MEMBERS:
-        raise DataError("too many arrays", where=where, found=len(found), allowed=f"at most {MEMBERS:,}")
-    return {info.filename.removesuffix(".npy"): info for info in found}
+    entries = archive.infolist()
+    if len(entries) > MEMBERS:
+        raise DataError("too many arrays", where=where, found=len(entries), allowed=f"at most {MEMBERS:,}")
+    return {info.filename.removesuffix(".npy"): info for info in entries}
 
 
 def _check_sizes(members: Mapping[str, zipfile.ZipInfo], keys: set[str], packed: int, where: str) -> None:
@@ -106,8 +106,8 @@ def _array(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], key
         raise DataError("no such array in the file", where=where, found=key, allowed=members)
     info = members[key]
     if info.compress_type not in METHODS or info.flag_bits & 1:
-        found = "encrypted" if info.flag_bits & 1 else f"zip method {info.compress_type}"
-        raise DataError("packed in a way that is not read", where=where, found=found, allowed="stored or deflated")
+        packing = "encrypted" if info.flag_bits & 1 else f"zip method {info.compress_type}"
+        raise DataError("packed in a way that is not read", where=where, found=packing, allowed="stored or deflated")
     with archive.open(info) as file:
         _check_header(file, info.file_size, key, where)
     with archive.open(info) as file:
@@ -135,5 +135,5 @@ def _check_header(file: IO[bytes], size: int, key: str, where: str) -> None:
         raise DataError("neither numbers nor texts", where=where, found=str(dtype), allowed="numbers or texts")
     count = math.prod(shape)
     if min(shape, default=0) < 0 or count * dtype.itemsize != size - file.tell() or (count and not dtype.itemsize):
-        found, held = f"{dtype} {shape}", f"{size - file.tell():,} bytes"
-        raise DataError("another size than its header says", where=f"{where}: {key}", found=found, allowed=held)
+        declared, held = f"{dtype} {shape}", f"{size - file.tell():,} bytes"
+        raise DataError("another size than its header says", where=f"{where}: {key}", found=declared, allowed=held)

@@ -45,12 +45,12 @@ def from_splits(given: object, where: str, classes: Sequence[str] | None = None)
         raise DataError("labels in every split or in none", where=where, found=f"in {' and '.join(labels)}")
     if not labels and names is None:
         raise DataError("without labels the class names are needed", where=f"{where}: classes", found=None)
-    found = numbered(labels, names, lambda name, i: f"{where} ({name}): sample {i}", where) if labels else None
-    numbers = {} if found is None else found.labels
+    numbering = numbered(labels, names, lambda name, i: f"{where} ({name}): sample {i}", where) if labels else None
+    numbers = {} if numbering is None else numbering.labels
     train, validation, test = (Split(split.x, numbers.get(name)) for name, split in splits.items())
     is_image = train.x.dtype == np.uint8 and train.x.ndim == 4 and train.x.shape[-1] in (1, 3, 4)
     ops = image_ops(255.0) if is_image else ()
-    known, notes = (names or (), ()) if found is None else (found.names, found.notes)
+    known, notes = (names or (), ()) if numbering is None else (numbering.names, numbering.notes)
     return checked(Dataset(train, validation, test, known, ops, notes=notes), where)
 
 
@@ -91,14 +91,14 @@ def _collected(batches: list[object], where: str) -> Split:
     pairs = [batch if isinstance(batch, tuple | list) else (batch,) for batch in batches]
     odd = next((i for i, pair in enumerate(pairs) if len(pair) not in (1, 2) or len(pair) != len(pairs[0])), None)
     if odd is not None:
-        found = f"{len(pairs[odd])} parts"
-        raise DataError("a batch is x or (x, y), and all are alike", where=f"{where}: batch {odd}", found=found)
+        parts = f"{len(pairs[odd])} parts"
+        raise DataError("a batch is x or (x, y), and all are alike", where=f"{where}: batch {odd}", found=parts)
     xs = [_samples(pair[0], f"{where}: batch {i}") for i, pair in enumerate(pairs)]
     odd = next((i for i, x in enumerate(xs) if x.shape[1:] != xs[0].shape[1:] or x.dtype != xs[0].dtype), None)
     if odd is not None:
-        found = f"{xs[odd].dtype} {xs[odd].shape[1:]}"
+        shape = f"{xs[odd].dtype} {xs[odd].shape[1:]}"
         raise DataError(
-            "a batch of another shape", where=f"{where}: batch {odd}", found=found, allowed=str(xs[0].shape)
+            "a batch of another shape", where=f"{where}: batch {odd}", found=shape, allowed=str(xs[0].shape)
         )
     x = np.concatenate(xs)
     labels = [_labels(pair[1], f"{where}: batch {i}") for i, pair in enumerate(pairs) if len(pair) == 2]
@@ -154,8 +154,8 @@ def _row(labels: Sequence[object], where: str) -> AnyArray:
     """A list of labels as an array; of several types numpy would make texts of numbers, and numbers of True."""
     kinds = {str if isinstance(label, str) else int if _is_whole(label) else type(label) for label in labels}
     if len(kinds) > 1:
-        found = " and ".join(sorted(kind.__name__ for kind in kinds))
-        raise DataError("labels of several types", where=where, found=found, allowed="whole numbers, or names")
+        type_names = " and ".join(sorted(kind.__name__ for kind in kinds))
+        raise DataError("labels of several types", where=where, found=type_names, allowed="whole numbers, or names")
     scalars = all(isinstance(label, str | int | float | bytes | np.generic) for label in labels)
     return np.array(labels) if scalars else np.fromiter(labels, object, len(labels))
 

@@ -69,8 +69,8 @@ def _check_split(dataset: Dataset, split: Split, where: str) -> None:
     if not split.x.size:
         raise DataError("samples without a number", where=where, found=split.x.shape, allowed="no length of 0")
     if split.x.shape[1:] != train.shape[1:]:
-        found, allowed = split.x.shape[1:], str(train.shape[1:])
-        raise DataError("samples of another shape than in train", where=where, found=found, allowed=allowed)
+        shape, allowed = split.x.shape[1:], str(train.shape[1:])
+        raise DataError("samples of another shape than in train", where=where, found=shape, allowed=allowed)
     if split.x.dtype.kind == "f" and not np.isfinite(split.x).all():
         bad = int(np.flatnonzero(~np.isfinite(split.x.reshape(len(split), -1)).all(1))[0])
         raise DataError("NaN or infinity in the data", where=where, found=f"sample {bad}")
@@ -108,22 +108,22 @@ def _heads(dataset: Dataset, where: str) -> Iterator[tuple[Dataset, str]]:
         yield dataset, where
         return
     if (count := sum(dataset.heads.values())) != len(dataset.classes):
-        found = len(dataset.classes)
+        class_count = len(dataset.classes)
         raise DataError(
-            "a name for each class of each head", where=f"{where}: classes", found=found, allowed=str(count)
+            "a name for each class of each head", where=f"{where}: classes", found=class_count, allowed=str(count)
         )
     for name, split in dataset.splits.items():
         wanted = (len(split), len(dataset.heads)) if len(dataset.heads) > 1 else (len(split),)
         if split.y is not None and split.y.shape != wanted:
             what = "one label for each sample and head"
             raise DataError(what, where=f"{where} ({name})", found=split.y.shape, allowed=str(wanted))
-    for head, own in columns(dataset.heads).items():
+    for head, head_columns in columns(dataset.heads).items():
         of = {name: Split(s.x, labels_of(s.y, dataset.heads, head)) for name, s in dataset.splits.items()}
         for name, split in of.items():
             if split.y is not None:
                 check_labels(split.x, split.y, dataset.heads[head], f"{where} ({name}): head {head}")
         seen = replace(dataset, train=of["train"], validation=of["validation"], test=of["test"], heads={})
-        yield replace(seen, classes=dataset.classes[own]), f"{where}: head {head}"
+        yield replace(seen, classes=dataset.classes[head_columns]), f"{where}: head {head}"
 
 
 def _check_classes(dataset: Dataset, where: str, *, every_class: bool) -> None:
@@ -131,8 +131,8 @@ def _check_classes(dataset: Dataset, where: str, *, every_class: bool) -> None:
         return
     counts = np.bincount(dataset.train.y, minlength=len(dataset.classes))
     if (counts > 0).sum() < 2:
-        found, place = dataset.classes[int(counts.argmax())], f"{where} (train)"
-        raise DataError("one class only", where=place, found=found, allowed="at least two classes")
+        only_class, place = dataset.classes[int(counts.argmax())], f"{where} (train)"
+        raise DataError("one class only", where=place, found=only_class, allowed="at least two classes")
     missing = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
     if missing and every_class:
         number = dataset.classes.index(missing[0])
@@ -196,9 +196,9 @@ def check_alike(train: AnyArray, other: AnyArray, where: str) -> None:
                 _refuse("other channels", theirs, mine, where, "data.grey = true reads all as grey")
 
 
-def _refuse(what: str, found: str, wanted: str, where: str, hint: str | None = None) -> None:
+def _refuse(what: str, actual: str, wanted: str, where: str, hint: str | None = None) -> None:
     message = f"numbers of {what} than in train"
-    raise DataError(message, where=where, found=found, allowed=f"{wanted}, as in train", hint=hint)
+    raise DataError(message, where=where, found=actual, allowed=f"{wanted}, as in train", hint=hint)
 
 
 def _other_range(mine: _Size, theirs: _Size, other: AnyArray) -> bool:

@@ -77,7 +77,7 @@ def numbered(labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: 
             nobody named than ``limits.MOST`` has.
     """
     spelled = {split: _spelled(y, names, split, at) for split, y in labels.items()}
-    every = dict.fromkeys(label for found, _ in spelled.values() for label in found)
+    every = dict.fromkeys(label for texts, _ in spelled.values() for label in texts)
     counts = all(_is_number(label) for label in every)
     given = names is not None
     if names is None:
@@ -90,18 +90,18 @@ def numbered(labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: 
     by_name = any(same(label) in numbers for label in every)
     if counts and not by_name:
         numbers = {str(i): i for i in range(len(names))}
-    for split, (found, member) in spelled.items():
-        if unknown := [i for i, label in enumerate(found) if same(label) not in numbers]:
-            _refuse(found[unknown[0]], at(split, int(np.flatnonzero(member == unknown[0])[0])), names, numbers)
-    made = {
-        split: np.array([numbers[same(label)] for label in found], np.int64)[member]
-        for split, (found, member) in spelled.items()
+    for split, (texts, member) in spelled.items():
+        if unknown := [i for i, label in enumerate(texts) if same(label) not in numbers]:
+            _refuse(texts[unknown[0]], at(split, int(np.flatnonzero(member == unknown[0])[0])), names, numbers)
+    split_labels = {
+        split: np.array([numbers[same(label)] for label in texts], np.int64)[member]
+        for split, (texts, member) in spelled.items()
     }
     moved = next((label for label in every if counts and by_name and str(numbers[label]) != label), None)
     if not given or moved is None or not {*every} <= {*map(str, range(len(names)))}:
-        return Numbered(names, made)
+        return Numbered(names, split_labels)
     note = f"labels are class names: {moved} is the class named {moved!r}, which is number {numbers[moved]}"
-    return Numbered(names, made, (note,))
+    return Numbered(names, split_labels, (note,))
 
 
 def _refuse(label: str, where: str, names: tuple[str, ...], numbers: Mapping[str, int]) -> None:
@@ -161,8 +161,8 @@ def _counted(every: Iterable[str], spelled: Mapping[str, Any], at: At) -> tuple[
     if gap is None:
         return tuple(ordered)
     label = ordered[gap]
-    split, found, member = next((s, f, m) for s, (f, m) in spelled.items() if label in f)
-    place = at(split, int(np.flatnonzero(member == found.index(label))[0]))
+    split, texts, member = next((s, f, m) for s, (f, m) in spelled.items() if label in f)
+    place = at(split, int(np.flatnonzero(member == texts.index(label))[0]))
     message, allowed = f"labels that leave out {gap + start}", "all of 0, 1, 2, ..., or of 1, 2, 3, ..."
     hint = f"no sample is of that class; {NAME_THEM}"
     raise DataError(message, where=place, found=label, allowed=allowed, hint=hint)
@@ -172,5 +172,5 @@ def check_ids(ids: NDArray[np.int64], where: str) -> None:
     """Raise DataError where numbers from 0 are ids of something: many, and most below the highest are unused."""
     count = int(ids.max(initial=-1)) + 1
     if count > limits.most("classes") and (used := len(np.unique(ids))) < count // 2:
-        found, allowed = f"{used:,} different ones up to {count - 1:,}", "numbers from 0 without large gaps"
-        raise DataError("ids, not numbers from 0", where=where, found=found, allowed=allowed)
+        usage, allowed = f"{used:,} different ones up to {count - 1:,}", "numbers from 0 without large gaps"
+        raise DataError("ids, not numbers from 0", where=where, found=usage, allowed=allowed)

@@ -28,12 +28,12 @@ class Complaints:
 @contextlib.contextmanager
 def heard(data: bytes) -> Iterator[Complaints]:
     """Around the reading of one picture."""
-    found = Complaints()
+    complaints = Complaints()
     with warnings.catch_warnings(record=True) as warned, contextlib.ExitStack() as stack:
         warnings.simplefilter("always")
         written = stack.enter_context(_stderr()) if data.startswith(TIFF) else []
-        yield found
-    found.any = bool(warned or written)
+        yield complaints
+    complaints.any = bool(warned or written)
 
 
 @contextlib.contextmanager

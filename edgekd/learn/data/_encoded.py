@@ -65,11 +65,11 @@ class Seen:
         if self.clear:
             yield f"{self.clear:,} of {self.pictures:,} pictures are transparent in places: these lie on white"
         if self.deep and 0 < self.peak <= 255:
-            found, hint = f"{self.deep} pictures, none above {self.peak:g}", "save them as pictures of 8 bits"
-            raise DataError("16-bit pictures of 8-bit greys: all black", where="data.path", found=found, hint=hint)
+            pictures, hint = f"{self.deep} pictures, none above {self.peak:g}", "save them as pictures of 8 bits"
+            raise DataError("16-bit pictures of 8-bit greys: all black", where="data.path", found=pictures, hint=hint)
         if self.deep and 0 < self.peak < DARK:
-            told = f"reach {self.peak:g} of 65535: they are dark, and few of their greys remain"
-            yield f"{self.deep:,} of {self.pictures:,} pictures have 16 bits and {told}"
+            greys = f"reach {self.peak:g} of 65535: they are dark, and few of their greys remain"
+            yield f"{self.deep:,} of {self.pictures:,} pictures have 16 bits and {greys}"
 
 
 def decode(data: AnyArray, offsets: AnyArray, limit: int | None, where: str, seen: Seen) -> NDArray[np.uint8]:
@@ -92,15 +92,18 @@ def decode(data: AnyArray, offsets: AnyArray, limit: int | None, where: str, see
 
     first = decoded(0)
     limits.check("bytes", count * first.size, "more than likely is meant", where)
-    found = np.empty((count, *first.shape), np.uint8)
+    images = np.empty((count, *first.shape), np.uint8)
     for i in range(count):
         image = decoded(i) if i else first
-        if image.shape != found.shape[1:]:
+        if image.shape != images.shape[1:]:
             raise DataError(
-                "an image of another size", where=f"{where}: image {i}", found=image.shape, allowed=str(found.shape[1:])
+                "an image of another size",
+                where=f"{where}: image {i}",
+                found=image.shape,
+                allowed=str(images.shape[1:]),
             )
-        found[i] = image
-    return found
+        images[i] = image
+    return images
 
 
 def open_image(
@@ -189,8 +192,8 @@ def _eight_bits(image: Image.Image, where: str, seen: Seen, inverted: bool) -> I
     allowed = f"0 (black) to {white} (white)"
     # 32 bits that hold 8: black alone would be left. Of 16 bits that is told at the end: one picture may be dark.
     if not 0 <= low <= high <= white or (image.mode == "I" and 0 < high <= 255):
-        found, hint = f"{low:g} to {high:g} in Pillow's mode {image.mode}", "save it as a picture of 8 or 16 bits"
-        raise DataError("greys that nothing says how to scale", where=where, found=found, allowed=allowed, hint=hint)
+        span, hint = f"{low:g} to {high:g} in Pillow's mode {image.mode}", "save it as a picture of 8 or 16 bits"
+        raise DataError("greys that nothing says how to scale", where=where, found=span, allowed=allowed, hint=hint)
     if image.mode != "F":
         seen.deep += 1
         seen.peak = max(seen.peak, high)

@@ -48,8 +48,8 @@ class Seen:
 
 
 def _listed(counts: Counter[str]) -> str:
-    found = [f"{count:,} {name}" for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
-    return ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
+    counted = [f"{count:,} {name}" for name, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
+    return ", ".join(counted[:8]) + (", ..." if len(counted) > 8 else "")
 
 
 def root_of(path: str) -> Path:
@@ -64,14 +64,14 @@ def fingerprint(path: str, endings: frozenset[str], fields: str) -> str:
     """SHA-256 over the fields of a source (without its path), each class's name, and each file's name and content."""
     digest = hashlib.sha256(fields.encode())
     root = root_of(path)
-    for found in _walk(root):
-        if found.is_dir():
-            if len(found.relative_to(root).parts) > 2:  # below a class, of a split or of none
+    for place in _walk(root):
+        if place.is_dir():
+            if len(place.relative_to(root).parts) > 2:  # below a class, of a split or of none
                 continue
-            digest.update(os.fsencode(found.relative_to(root).as_posix()) + b"/\0")
-        elif found.suffix.lower() in endings:
-            digest.update(os.fsencode(found.relative_to(root).as_posix()) + b"\0")
-            data = _files.content(found, f"data.path: {found.relative_to(root).as_posix()}")
+            digest.update(os.fsencode(place.relative_to(root).as_posix()) + b"/\0")
+        elif place.suffix.lower() in endings:
+            digest.update(os.fsencode(place.relative_to(root).as_posix()) + b"\0")
+            data = _files.content(place, f"data.path: {place.relative_to(root).as_posix()}")
             digest.update(hashlib.sha256(data).digest())
     return digest.hexdigest()
 
@@ -113,8 +113,8 @@ def read(
     files = _limited(listed["train"], limit, seed)
     splits = {name: reader(files if name == "train" else listed[name], name) for name in folders}
     groups = np.array([file.name.split(group)[0] for file, _ in files]) if group else None
-    made, notes = carve_missing(splits, shares, seed, groups, f"what stands before {group!r} in a file's name")
-    return made, classes, (*notes, *_ungrouped([file.name for file, _ in files], group), *seen.notes())
+    splits, notes = carve_missing(splits, shares, seed, groups, f"what stands before {group!r} in a file's name")
+    return splits, classes, (*notes, *_ungrouped([file.name for file, _ in files], group), *seen.notes())
 
 
 def _ungrouped(names: list[str], group: str) -> Iterator[str]:
@@ -130,7 +130,7 @@ def _ungrouped(names: list[str], group: str) -> Iterator[str]:
 
 def _splits_of(root: Path, endings: frozenset[str], seen: Seen) -> dict[str, Path]:
     """The folder of each split that has one."""
-    shown = [found for found in _entries(root, seen) if found.is_dir()]
+    shown = [place for place in _entries(root, seen) if place.is_dir()]
     by_role: dict[str, list[Path]] = {}
     for folder in shown:
         if (role := ROLES.get(folder.name.lower())) is not None:
@@ -144,15 +144,15 @@ def _splits_of(root: Path, endings: frozenset[str], seen: Seen) -> dict[str, Pat
     if several := [folders for folders in by_role.values() if len(folders) > 1]:
         raise DataError("two folders for one split", where=where, found=[folder.name for folder in several[0]])
     if "train" not in by_role:
-        found = sorted(folder.name for folders in by_role.values() for folder in folders)
-        raise DataError("folders of splits, and none for training", where=where, found=found, allowed=CALLED["train"])
+        names = sorted(folder.name for folders in by_role.values() for folder in folders)
+        raise DataError("folders of splits, and none for training", where=where, found=names, allowed=CALLED["train"])
     filled = [folder.name for folder in others if any(file.suffix.lower() in endings for file in _walk(folder))]
     if filled and len(by_role) == 1:
-        found = [by_role["train"][0].name, *filled]
+        names = [by_role["train"][0].name, *filled]
         hint = "rename the folder where it is a class; move the others away where it is the split"
-        raise DataError("the training split or a class", where=where, found=found, hint=hint)
+        raise DataError("the training split or a class", where=where, found=names, hint=hint)
     seen.astray.update(f"folder {name}" for name in filled)
-    files = [found.name for found in _entries(root) if not found.is_dir()]  # a test.zip that was not unpacked
+    files = [place.name for place in _entries(root) if not place.is_dir()]  # a test.zip that was not unpacked
     seen.astray.update(name for name in files if ROLES.get(name.lower().split(".")[0], "train") not in by_role)
     return {name: by_role[name][0] for name in ("train", "test", "validation") if name in by_role}
 
@@ -160,11 +160,11 @@ def _splits_of(root: Path, endings: frozenset[str], seen: Seen) -> dict[str, Pat
 def _refuse_unclear(folders: list[Path], where: str) -> None:
     """Raise DataError where what would be classes looks like splits, by another name or one level too deep."""
     for folder in folders:
-        below = [found.name for found in _entries(folder) if found.is_dir()]
+        below = [place.name for place in _entries(folder) if place.is_dir()]
         split = next((word for word in re.split(r"[\W\d_]+", folder.name.lower()) if word in ROLES), None)
         if below and all(name.lower() in ROLES for name in below):
-            found, allowed = f"{folder.name}/{below[0]}", f"{below[0]}/{folder.name}, or data.path at {folder.name}"
-            raise DataError("a split inside of a folder", where=where, found=found, allowed=allowed)
+            nested, allowed = f"{folder.name}/{below[0]}", f"{below[0]}/{folder.name}, or data.path at {folder.name}"
+            raise DataError("a split inside of a folder", where=where, found=nested, allowed=allowed)
         if split is not None and len(_inside(folder)) > 1:
             hint = "rename it where it is the split; where it is a class, put its files straight into it"
             raise DataError(
@@ -174,11 +174,11 @@ def _refuse_unclear(folders: list[Path], where: str) -> None:
 
 def _inside(folder: Path) -> list[Path]:
     """The folders in a folder; where one alone lies there, as where an archive was unpacked, those in that one."""
-    below = [found for found in _entries(folder) if found.is_dir()]
+    below = [place for place in _entries(folder) if place.is_dir()]
     for _ in range(8):  # links may lead in a circle
         if len(below) != 1:
             break
-        below = [found for found in _entries(below[0]) if found.is_dir()]
+        below = [place for place in _entries(below[0]) if place.is_dir()]
     return below
 
 
@@ -190,7 +190,7 @@ def _limited(files: Labelled, limit: int, seed: int) -> Labelled:
 
 
 def _classes(folder: Path, endings: frozenset[str]) -> tuple[str, ...]:
-    names = sorted(found.name for found in _entries(folder) if found.is_dir())
+    names = sorted(place.name for place in _entries(folder) if place.is_dir())
     if not names:
         allowed = f"<class>/*{min(endings)} below it"
         raise DataError("no class folders", where="data.path", found=folder.name, allowed=allowed)
@@ -200,7 +200,7 @@ def _classes(folder: Path, endings: frozenset[str]) -> tuple[str, ...]:
 def _files_of(folder: Path, classes: tuple[str, ...], endings: frozenset[str], split: str, seen: Seen) -> Labelled:
     """The files of a split, class by class."""
     numbers = {same(name): label for label, name in enumerate(classes)}
-    found: Labelled = []
+    labelled: Labelled = []
     unread: Counter[str] = Counter()
     astray: Counter[str] = Counter()
     for place in _entries(folder, seen):
@@ -212,9 +212,9 @@ def _files_of(folder: Path, classes: tuple[str, ...], endings: frozenset[str], s
             raise DataError("a class that train does not have", where=where, found=place.name, allowed=allowed)
         else:
             files = [file for file in _walk(place, seen) if not file.is_dir()]
-            found += [(file, numbers[same(place.name)]) for file in files if file.suffix.lower() in endings]
+            labelled += [(file, numbers[same(place.name)]) for file in files if file.suffix.lower() in endings]
             unread.update(file.suffix.lower() or NO_ENDING for file in files if file.suffix.lower() not in endings)
-    if not found:
+    if not labelled:
         lie = [_listed(unread)] if unread else []
         lie += [f"outside of class folders: {_listed(astray)}"] if astray else []
         allowed = f"<class>/* of {', '.join(sorted(endings))}"
@@ -223,14 +223,14 @@ def _files_of(folder: Path, classes: tuple[str, ...], endings: frozenset[str], s
         )
     seen.endings += unread
     seen.astray += astray
-    return sorted(found, key=lambda pair: pair[1])
+    return sorted(labelled, key=lambda pair: pair[1])
 
 
 def _refuse_empty(folder: Path, endings: frozenset[str]) -> None:
     others = Counter(file.suffix.lower() or NO_ENDING for file in _walk(folder) if not file.is_dir())
-    found = f"files of other endings: {_listed(others)}" if others else "an empty folder"
+    content = f"files of other endings: {_listed(others)}" if others else "an empty folder"
     where = f"data.path: {folder.parent.name}/{folder.name}"
-    raise DataError("a class without a training sample", where=where, found=found, allowed=", ".join(sorted(endings)))
+    raise DataError("a class without a training sample", where=where, found=content, allowed=", ".join(sorted(endings)))
 
 
 def _entries(folder: Path, seen: Seen | None = None) -> list[Path]:
@@ -242,17 +242,17 @@ def _entries(folder: Path, seen: Seen | None = None) -> list[Path]:
         raise DataError(
             f"can't be read ({err.strerror})", where=f"data.path: {folder.parent.name}/{folder.name}"
         ) from err
-    for found in inside:
-        if found.name.startswith(".") or found.name.lower() in LEFT_OUT:
+    for place in inside:
+        if place.name.startswith(".") or place.name.lower() in LEFT_OUT:
             if seen is not None:
-                seen.hidden["._*" if found.name.startswith("._") else found.name] += 1
-        elif not found.exists():
-            where = f"data.path: {folder.name}/{found.name}"
-            raise DataError("a link that leads nowhere", where=where, found=os.readlink(found))
-        elif not found.is_dir() and not found.is_file():
-            raise DataError("not a regular file", where=f"data.path: {folder.name}/{found.name}", found="a FIFO, or so")
+                seen.hidden["._*" if place.name.startswith("._") else place.name] += 1
+        elif not place.exists():
+            where = f"data.path: {folder.name}/{place.name}"
+            raise DataError("a link that leads nowhere", where=where, found=os.readlink(place))
+        elif not place.is_dir() and not place.is_file():
+            raise DataError("not a regular file", where=f"data.path: {folder.name}/{place.name}", found="a FIFO, or so")
         else:
-            shown.append(found)
+            shown.append(place)
     return shown
 
 
@@ -261,7 +261,7 @@ def _walk(folder: Path, seen: Seen | None = None, above: frozenset[tuple[int, in
     about = folder.stat()
     if (here := (about.st_dev, about.st_ino)) in above:
         raise DataError("a link to a folder that it lies in", where=f"data.path: {folder.parent.name}/{folder.name}")
-    for found in _entries(folder, seen):
-        yield found
-        if found.is_dir():
-            yield from _walk(found, seen, above | {here})
+    for place in _entries(folder, seen):
+        yield place
+        if place.is_dir():
+            yield from _walk(place, seen, above | {here})

@@ -37,8 +37,8 @@ def grouped(dataset: Dataset, heads: Mapping[str, Groups]) -> Dataset:
     }
     if len(heads) == 1:
         splits = {name: Split(part.x, None if part.y is None else part.y[:, 0]) for name, part in splits.items()}
-    sizes = {name: len(own) for name, own in zip(heads, names, strict=True)}
-    classes = tuple(name for own in names for name in own)
+    sizes = {name: len(group_names) for name, group_names in zip(heads, names, strict=True)}
+    classes = tuple(name for group_names in names for name in group_names)
     return replace(
         dataset,
         train=splits["train"],
@@ -76,5 +76,7 @@ def _check_learned(groups: Groups, y: np.ndarray, where: str) -> None:
     """Raise RecipeError where nothing can be learned of a group, as of a class of a single head."""
     counts = np.bincount(y, minlength=len(groups))
     if groups and not counts.all():
-        found = list(groups)[int(counts.argmin())]
-        raise RecipeError("a group without a training sample", where=where, found=found, allowed="at least one of each")
+        missing = list(groups)[int(counts.argmin())]
+        raise RecipeError(
+            "a group without a training sample", where=where, found=missing, allowed="at least one of each"
+        )

@@ -111,16 +111,16 @@ def carve_missing(
         shares: of each that may be carved.
         groups: see ``carve``; ``by``: what makes them, for the note.
     """
-    made, notes = dict(splits), []
-    for name in (name for name in ("test", "validation") if name in shares and name not in made):
-        count = len(made["train"])
-        made["train"], made[name], groups = carved(made["train"], shares[name], seed, name, groups)
+    all_splits, notes = dict(splits), []
+    for name in (name for name in ("test", "validation") if name in shares and name not in all_splits):
+        count = len(all_splits["train"])
+        all_splits["train"], all_splits[name], groups = carved(all_splits["train"], shares[name], seed, name, groups)
         how = f"in whole groups of {by}" if groups is not None else "evenly over the classes"
-        if groups is None and made["train"].y is None:
+        if groups is None and all_splits["train"].y is None:
             how = "at random"
-        of = f"{len(made[name]):,} of {count:,} training samples ({units.share(len(made[name]) / count)})"
+        of = f"{len(all_splits[name]):,} of {count:,} training samples ({units.share(len(all_splits[name]) / count)})"
         notes.append(f"the data has no {name} split: {of} were carved off, {how} (split_seed {seed})")
-    return made, tuple(notes)
+    return all_splits, tuple(notes)
 
 
 def joined(groups: Sequence[AnyArray], count: int, where: str) -> AnyArray | None:

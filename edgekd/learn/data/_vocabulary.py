@@ -100,10 +100,10 @@ def _of_json(data: bytes, lower: bool, where: str) -> Vocabulary:
     for part, key, wanted in _OURS:
         of = model if part == "model" else normalizer
         if not isinstance(of, dict) or of.get(key, wanted) != wanted:
-            found = of.get(key) if isinstance(of, dict) else of
-            raise DataError("not BERT's WordPiece", where=f"{where}: {part}.{key}", found=found, allowed=repr(wanted))
+            setting = of.get(key) if isinstance(of, dict) else of
+            raise DataError("not BERT's WordPiece", where=f"{where}: {part}.{key}", found=setting, allowed=repr(wanted))
     accents = normalizer.get("strip_accents")
     if normalizer.get("lowercase") is not lower or accents not in (None, lower):
-        found = {key: normalizer.get(key) for key in ("lowercase", "strip_accents")}
-        raise DataError(f"does not go with lower = {str(lower).lower()}", where=where, found=found)
+        settings = {key: normalizer.get(key) for key in ("lowercase", "strip_accents")}
+        raise DataError(f"does not go with lower = {str(lower).lower()}", where=where, found=settings)
     return Vocabulary(sorted(vocab, key=vocab.__getitem__))

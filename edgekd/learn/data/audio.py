@@ -134,13 +134,13 @@ class Audio:
         """Every clip, the class names, and notes."""
         samples, offsets = arrays[self.samples], arrays[self.offsets]
         if samples.dtype != np.int16 or samples.ndim != 1:
-            where, found = f"data.{self.samples}", f"{samples.dtype} {samples.shape}"
-            raise DataError("clips are a row of samples", where=where, found=found, allowed="int16 (S,)")
+            where, layout = f"data.{self.samples}", f"{samples.dtype} {samples.shape}"
+            raise DataError("clips are a row of samples", where=where, found=layout, allowed="int16 (S,)")
         good = offsets.ndim == 1 and len(offsets) >= 2 and offsets.dtype.kind in "iu"
         if not good or offsets[0] < 0 or offsets[-1] > len(samples) or bool((offsets[1:] < offsets[:-1]).any()):
-            found = f"{offsets.dtype} {offsets.shape}"
+            layout = f"{offsets.dtype} {offsets.shape}"
             allowed = f"whole numbers that rise from 0 to at most {len(samples)}"
-            raise DataError("offsets that don't fit", where=f"data.{self.offsets}", found=found, allowed=allowed)
+            raise DataError("offsets that don't fit", where=f"data.{self.offsets}", found=layout, allowed=allowed)
         count = len(offsets) - 1
         self._check_rates(arrays, count)
         if (empty := np.flatnonzero(offsets[1:] == offsets[:-1])).size:
@@ -155,8 +155,8 @@ class Audio:
             return Split(x, None), names, ()
         place = f"data.{self.labels}"
         check_count(x, arrays[self.labels], place)
-        made = numbered({"train": arrays[self.labels]}, names, lambda _, i: f"{place}: clip {i}", place)
-        return Split(x, made.labels["train"]), made.names, made.notes
+        numbering = numbered({"train": arrays[self.labels]}, names, lambda _, i: f"{place}: clip {i}", place)
+        return Split(x, numbering.labels["train"]), numbering.names, numbering.notes
 
     def _room(self, count: int, where: str) -> NDArray[np.int16]:
         """Silence, for so many clips."""
@@ -178,9 +178,9 @@ class Audio:
         if rates is None:
             return
         if rates.dtype.kind not in "iu" or rates.shape not in ((), (1,), (count,)):
-            where, found = f"data.{self.rates}", f"{rates.dtype} {rates.shape}"
+            where, layout = f"data.{self.rates}", f"{rates.dtype} {rates.shape}"
             allowed = f"a whole number, or ({count},) of them"
-            raise DataError("one sample rate, or one a clip", where=where, found=found, allowed=allowed)
+            raise DataError("one sample rate, or one a clip", where=where, found=layout, allowed=allowed)
         if (wrong := np.flatnonzero(rates.reshape(-1) != self.rate)).size:
             at = f": clip {wrong[0]}" if rates.size > 1 else ""
             _check_rate(int(rates.reshape(-1)[wrong[0]]), self.rate, f"data.{self.rates}{at}")
@@ -192,9 +192,9 @@ class Audio:
         if member.dtype.kind == "U" and member.shape == (count,):
             return self._named_member(member)
         if member.shape != (count,) or member.dtype.kind not in "iu" or not np.isin(member, (0, 1, 2)).all():
-            found = f"{member.dtype} {member.shape}"
+            layout = f"{member.dtype} {member.shape}"
             allowed = f"({count},) of 0 train, 1 validation, 2 test"
-            raise DataError("not one split for each clip", where=f"data.{self.split}", found=found, allowed=allowed)
+            raise DataError("not one split for each clip", where=f"data.{self.split}", found=layout, allowed=allowed)
         return member.astype(np.int64)
 
 
@@ -207,7 +207,7 @@ def read_wav(data: bytes, rate: int, where: str) -> Clip:
     """
     try:
         with wave.open(io.BytesIO(_plain(data)), "rb") as file:
-            channels, width, found, count = file.getparams()[:4]
+            channels, width, clip_rate, count = file.getparams()[:4]
             frames = file.readframes(count)
     except (wave.Error, EOFError, RuntimeError, struct.error, ValueError, ArithmeticError) as err:
         raise DataError(f"not a wav file of PCM samples ({str(err) or 'it ends too soon'})", where=where) from err
@@ -215,7 +215,7 @@ def read_wav(data: bytes, rate: int, where: str) -> Clip:
         raise DataError("not one channel", where=where, found=f"{channels} channels", allowed="mono")
     if width != 2:
         raise DataError("another width of samples", where=where, found=f"{8 * width} bits", allowed="16 bits")
-    _check_rate(found, rate, where)
+    _check_rate(clip_rate, rate, where)
     if len(frames) != 2 * count:
         allowed = f"{count}, as its header says"
         raise DataError("cut off", where=where, found=f"{len(frames) // 2} samples", allowed=allowed)
@@ -261,12 +261,12 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         at += size % 2 and data[at : at + 1] == b"\0"
 
 
-def _check_rate(found: int, rate: int, where: str) -> None:
-    if found != rate:
+def _check_rate(clip_rate: int, rate: int, where: str) -> None:
+    if clip_rate != rate:
         raise DataError(
             "another sample rate",
             where=where,
-            found=f"{found} Hz",
+            found=f"{clip_rate} Hz",
             allowed=f"{rate} Hz",
             hint="resample the clips, or set data.rate and the models' rate: nothing is resampled here",
         )

@@ -71,27 +71,27 @@ class Interactions:
         users, classes = int(user.max(initial=-1)) + 1, self._names(arrays, item)
         items = len(classes)
         rows = {name: arrays[name][liked[arrays[name]]] for name in ("train", "validation", "test")}
-        for name, found in rows.items():
-            if not len(found):
+        for name, indices in rows.items():
+            if not len(indices):
                 raise DataError("an empty split", where=f"data.{name}", found=f"no rating of {self.at_least:g} or more")
         known = _by_user(user[rows["train"]], item[rows["train"]], users)
         rng = np.random.default_rng(self.seed)
         splits = {}
-        for name, found in rows.items():
-            limits.check("bytes", 8 * len(found) * (1 + self.history), "more than likely is meant", f"data.{name}")
-            x = np.full((len(found), 1 + self.history), items, np.int64)
-            x[:, 0] = user[found]
-            for i, row in enumerate(found):
+        for name, indices in rows.items():
+            limits.check("bytes", 8 * len(indices) * (1 + self.history), "more than likely is meant", f"data.{name}")
+            x = np.full((len(indices), 1 + self.history), items, np.int64)
+            x[:, 0] = user[indices]
+            for i, row in enumerate(indices):
                 before = known[user[row]]
                 before = before[before != item[row]]
                 if len(before) > self.history:
                     before = rng.permutation(before)[: self.history]
                 x[i, 1 : 1 + len(before)] = before
-            splits[name] = Split(x, item[found])
+            splits[name] = Split(x, item[indices])
         ops = [
             {"op": "columns", "names": ["user", "history"], "sizes": [users, items + 1], "widths": [1, self.history]}
         ]
-        pairs = {name: user[found] * items + item[found] for name, found in rows.items()}
+        pairs = {name: user[indices] * items + item[indices] for name, indices in rows.items()}
         notes = [
             f"{same:,} likes of a user are both in {before} and in {name}: the figures will be lower on others"
             for before, name in (("train", "validation"), ("train", "test"), ("validation", "test"))
@@ -111,16 +111,16 @@ class Interactions:
             return tuple(map(str, range(items)))
         where = f"data.{self.names}"
         if arrays["names"].ndim != 1 or len(arrays["names"]) < items:
-            found = arrays["names"].shape
-            raise DataError("one name for each item", where=where, found=found, allowed=f"({items},) or more")
+            shape = arrays["names"].shape
+            raise DataError("one name for each item", where=where, found=shape, allowed=f"({items},) or more")
         texts = [named([name], where)[0] for name in arrays["names"].tolist()]
         times = Counter(texts)
         return named([f"{name} (item {i})" if times[name] > 1 else name for i, name in enumerate(texts)], where)
 
     def _arrays(self) -> Arrays:
         fields = ["user", "item", "rating", "train", "validation", "test", *(["names"] if self.names else [])]
-        found = _archive.read(self.path, lambda _: [(field, getattr(self, field)) for field in fields])
-        arrays = {field: found[getattr(self, field)] for field in fields}
+        by_name = _archive.read(self.path, lambda _: [(field, getattr(self, field)) for field in fields])
+        arrays = {field: by_name[getattr(self, field)] for field in fields}
         count = len(arrays["user"])
         for field in ("user", "item", "rating"):
             if arrays[field].shape != (count,) or arrays[field].dtype.kind not in "iuf":

@@ -110,14 +110,14 @@ class MadeAudio:
         spectrum = np.fft.rfft(rng.standard_normal(self.length))
         spectrum[1:] *= np.arange(1, len(spectrum)) ** -slope
         spectrum[0] = 0
-        made = np.fft.irfft(spectrum, self.length)
+        noise = np.fft.irfft(spectrum, self.length)
         hum = np.sin(2 * np.pi * rng.uniform(200, 3_000) * np.arange(self.length) / self.rate)
-        made = made / np.sqrt((made**2).mean()) + rng.uniform(0, 0.7) * hum
-        return made / np.sqrt((made**2).mean())
+        noise = noise / np.sqrt((noise**2).mean()) + rng.uniform(0, 0.7) * hum
+        return noise / np.sqrt((noise**2).mean())
 
     def _band(self, noise: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
         spectrum = np.fft.rfft(noise)
         frequency = np.fft.rfftfreq(len(noise), 1 / self.rate)
         spectrum[(frequency < low) | (frequency > high)] = 0
-        made = np.fft.irfft(spectrum, len(noise))
-        return made / np.sqrt((made**2).mean())
+        band = np.fft.irfft(spectrum, len(noise))
+        return band / np.sqrt((band**2).mean())

@@ -50,20 +50,22 @@ class MadeText:
         """Make all three splits."""
         rng = np.random.default_rng(self.seed)
         common = np.array([f"word{i}" for i in range(self.words)])
-        own = np.array([[f"class{c}word{i}" for i in range(10)] for c in range(self.classes)])
-        train, validation, test = (self._split(common, own, n, rng) for n in (self.train, self.validation, self.test))
-        vocabulary = Vocabulary([*NEEDED, MASKED, *common.tolist(), *own.ravel().tolist()])
+        class_words = np.array([[f"class{c}word{i}" for i in range(10)] for c in range(self.classes)])
+        train, validation, test = (
+            self._split(common, class_words, n, rng) for n in (self.train, self.validation, self.test)
+        )
+        vocabulary = Vocabulary([*NEEDED, MASKED, *common.tolist(), *class_words.ravel().tolist()])
         op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": True}
         names = tuple(f"class {i}" for i in range(self.classes))
         return checked(Dataset(train, validation, test, names, (op,)), "made_text")
 
-    def _split(self, common: np.ndarray, own: np.ndarray, count: int, rng: np.random.Generator) -> Split:
+    def _split(self, common: np.ndarray, class_words: np.ndarray, count: int, rng: np.random.Generator) -> Split:
         y = rng.permutation(np.arange(count) % self.classes).astype(np.int64)
         texts = []
         for label in y:
             sentence = rng.choice(common, rng.integers(4, self.longest + 1))
             there = rng.random(len(sentence)) < 0.25
             there[rng.integers(len(sentence))] = True
-            sentence = np.where(there, rng.choice(own[label], len(sentence)), sentence)
+            sentence = np.where(there, rng.choice(class_words[label], len(sentence)), sentence)
             texts.append(" ".join(sentence.tolist()))
         return Split(np.array(texts, dtype=np.str_), y)

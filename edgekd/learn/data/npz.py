@@ -79,12 +79,12 @@ class Npz:
         groups = joined([arrays[name] for name in by], self._count(arrays, self.x_train), "data.groups")
         groups = None if groups is None else groups[: self.limit or None]
         shares = {"validation": self.validation}
-        made, carved = carve_missing(splits, shares, self.split_seed, groups, " and ".join(by))
-        ops = image_ops(255.0) if made["train"].x.dtype == np.uint8 else image_ops(1.0)
+        splits, carved = carve_missing(splits, shares, self.split_seed, groups, " and ".join(by))
+        ops = image_ops(255.0) if splits["train"].x.dtype == np.uint8 else image_ops(1.0)
         alike = [self.x_train.replace("train", other) for other in CALLED["validation"]] if carved else []
         if others := [name for name in _archive.names(self.path) if name in alike and name not in arrays]:
             carved = (*carved, f"{others[0]} is in the file and not read: x_validation = {others[0]!r} would")
-        parts = (made["train"], made["validation"], made["test"])
+        parts = (splits["train"], splits["validation"], splits["test"])
         dataset = Dataset(*parts, names, ops, notes=(*notes, *carved, *seen.notes()))
         return checked(dataset, f"data.path: {Path(self.path).name}")
 
@@ -130,5 +130,7 @@ class Npz:
                 raise DataError("without labels the class names are needed", where="data.classes", found=self.classes)
             return names, {}, ()
         labels = {split: arrays[y_name] for split, (_, y_name) in keys.items()}
-        found = numbered(labels, names, lambda split, i: f"data.{keys[split][1]}: sample {i}", f"data.{self.y_train}")
-        return found.names, found.labels, found.notes
+        numbering = numbered(
+            labels, names, lambda split, i: f"data.{keys[split][1]}: sample {i}", f"data.{self.y_train}"
+        )
+        return numbering.names, numbering.labels, numbering.notes

@@ -88,7 +88,9 @@ class Text:
         files = self._files()
         rows = {role: self._read(path, role) for role, path in files.items()}
         names, labels, notes = self._classes(rows)
-        splits = {role: Split(np.array(found.texts, dtype=object), labels.get(role)) for role, found in rows.items()}
+        splits = {
+            role: Split(np.array(file_rows.texts, dtype=object), labels.get(role)) for role, file_rows in rows.items()
+        }
         columns = [np.array(names) for names in zip(*rows["train"].groups, strict=True)]
         groups = joined(columns, len(splits["train"]), "data.groups") if columns else None
         shares = {"validation": self.validation, "test": self.test}
@@ -101,8 +103,8 @@ class Text:
             else _vocabulary.learned(train.x.tolist(), self.vocab, self.lower)
         )
         op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": self.lower}
-        parts, told = (train, splits["validation"], splits["test"]), (*notes, *carved, *self._left_out(files))
-        dataset = Dataset(*parts, names, (op,), notes=told)
+        parts, all_notes = (train, splits["validation"], splits["test"]), (*notes, *carved, *self._left_out(files))
+        dataset = Dataset(*parts, names, (op,), notes=all_notes)
         return checked(dataset, f"data.path: {Path(self.path).name}")
 
     def _files(self) -> dict[str, Path]:
@@ -112,7 +114,7 @@ class Text:
             return {"train": place}
         if not place.is_dir():
             raise DataError("no such file or folder", where="data.path", found=self.path)
-        found: dict[str, Path] = {}
+        files: dict[str, Path] = {}
         beside = self._beside(place)
         for role, names in CALLED.items():
             wanted = {f"{name}{ending}" for name in names for ending in ENDINGS}
@@ -120,12 +122,12 @@ class Text:
             if len(there) > 1:
                 raise DataError("two files for one split", where=f"data.path: {role}", found=[p.name for p in there])
             if there:
-                found[role] = there[0]
-        if "train" not in found:
+                files[role] = there[0]
+        if "train" not in files:
             others = [path.name for path in place.iterdir() if path.name.endswith(ENDINGS)]
             missing = f"{self.prefix}train.tsv"
             raise DataError("no training file in this folder", where="data.prefix", found=missing, allowed=others)
-        return found
+        return files
 
     def _beside(self, place: Path) -> list[Path]:
         """The files of a folder that may be splits."""
@@ -206,5 +208,5 @@ class Text:
         def at(role: str, i: int) -> str:
             return f"data.path: {rows[role].file}, line {rows[role].lines[i]}"
 
-        labels = {role: np.array(found.labels, dtype=object) for role, found in rows.items()}
+        labels = {role: np.array(file_rows.labels, dtype=object) for role, file_rows in rows.items()}
         return numbered(labels, names, at, f"data.path: {Path(self.path).name}")

@@ -36,9 +36,9 @@ class AttentionTransfer(OnLayers):
         """None is needed: the channels are averaged away."""
         for s, t in zip(student, teacher, strict=True):
             if len(s) != 4 or len(t) != 4:
-                found = f"student {tuple(s)}, teacher {tuple(t)}"
+                shapes = f"student {tuple(s)}, teacher {tuple(t)}"
                 raise RecipeError(
-                    "attention needs maps", where="attention_transfer", found=found, allowed="(N, C, H, W)"
+                    "attention needs maps", where="attention_transfer", found=shapes, allowed="(N, C, H, W)"
                 )
 
     def pair(self, student: Tensor, teacher: Tensor, part: nn.Module | None) -> Tensor:

@@ -50,8 +50,8 @@ class Contrastive(OnOutputs):
         ours = F.normalize(part.student(vectors(student)))
         theirs = F.normalize(part.teacher(vectors(teacher)))
         known = torch.cat([theirs, part.known()])
-        own = torch.arange(len(ours), device=ours.device)
-        loss = F.cross_entropy(ours @ known.T / self.temperature, own)
+        positives = torch.arange(len(ours), device=ours.device)
+        loss = F.cross_entropy(ours @ known.T / self.temperature, positives)
         if part.training:
             part.keep(theirs.detach())
         return loss

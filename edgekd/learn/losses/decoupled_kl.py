@@ -50,7 +50,7 @@ class DecoupledKl:
 def _parts(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """(log b, log q): (N, 2) and (N, C - 1)."""
     count, classes = z.shape
-    own = F.one_hot(labels, classes).bool()
-    others = z[~own].reshape(count, classes - 1)
-    pair = torch.stack([z[own], others.logsumexp(dim=1)], dim=1)
+    is_target = F.one_hot(labels, classes).bool()
+    others = z[~is_target].reshape(count, classes - 1)
+    pair = torch.stack([z[is_target], others.logsumexp(dim=1)], dim=1)
     return F.log_softmax(pair, dim=1), F.log_softmax(others, dim=1)

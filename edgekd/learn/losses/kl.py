@@ -41,5 +41,5 @@ class Kl:
             p = t.sigmoid()
             bits = p * (F.logsigmoid(t) - F.logsigmoid(s)) + (1 - p) * (F.logsigmoid(-t) - F.logsigmoid(-s))
             return bits.sum(dim=1).mean() * self.temperature**2
-        found = F.kl_div(F.log_softmax(s, dim=1), F.log_softmax(t, dim=1), reduction="batchmean", log_target=True)
-        return found * self.temperature**2
+        divergence = F.kl_div(F.log_softmax(s, dim=1), F.log_softmax(t, dim=1), reduction="batchmean", log_target=True)
+        return divergence * self.temperature**2

@@ -46,8 +46,8 @@ class Relational(OnOutputs):
 def _distances(x: Tensor) -> Tensor:
     """Of all pairs i != j, over their mean."""
     pairs = ~torch.eye(len(x), dtype=torch.bool, device=x.device)
-    found = distances(x)[pairs]
-    return found / found.mean().clamp_min(1e-12)
+    pair_distances = distances(x)[pairs]
+    return pair_distances / pair_distances.mean().clamp_min(1e-12)
 
 
 def _angles(x: Tensor) -> Tensor:

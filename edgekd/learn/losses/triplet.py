@@ -41,8 +41,8 @@ class Triplet(OnOutputs):
 
 def _named(d: Tensor) -> tuple[Tensor, Tensor]:
     """(N,) the nearest other sample of each, and (N, N) whether a sample is in the farther half of the others."""
-    own = torch.eye(len(d), dtype=torch.bool, device=d.device)
-    order = d.masked_fill(own, float("inf")).argsort(dim=1, stable=True)[:, :-1]
-    far = torch.zeros_like(own)
+    diagonal = torch.eye(len(d), dtype=torch.bool, device=d.device)
+    order = d.masked_fill(diagonal, float("inf")).argsort(dim=1, stable=True)[:, :-1]
+    far = torch.zeros_like(diagonal)
     far.scatter_(1, order[:, max(1, (len(d) - 1) // 2) :], True)
     return order[:, 0], far

@@ -79,7 +79,7 @@ class Transformers:
         if self.folder:
             transformers.logging.disable_progress_bar()
             with quiet():  # it reports that the head was made anew
-                made = plugins.call_user(
+                model = plugins.call_user(
                     cls.from_pretrained,
                     "model.folder",
                     self.folder,
@@ -88,7 +88,7 @@ class Transformers:
                     ignore_mismatched_sizes=True,
                     **wanted,
                 )
-            known = getattr(made.config, "vocab_size", None)
+            known = getattr(model.config, "vocab_size", None)
             if not images and known is not None and known < input_shape[0]:
                 raise RecipeError(
                     "the tokenizer has more tokens than the model",
@@ -108,8 +108,8 @@ class Transformers:
                     found=unknown[0],
                     allowed=cls.config_class().to_dict(),
                 )
-            made = plugins.call_user(cls, "model", config)
-        for part in made.modules():
+            model = plugins.call_user(cls, "model", config)
+        for part in model.modules():
             if isinstance(part, nn.modules.batchnorm._BatchNorm) and self.batch_norm_momentum:
                 part.momentum = self.batch_norm_momentum
-        return PickedOutput(made) if images else TextLogits(made)
+        return PickedOutput(model) if images else TextLogits(model)

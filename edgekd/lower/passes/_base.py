@@ -67,8 +67,8 @@ def drop_unused(graph: ir.Graph) -> None:
 
 def attribute_int(node: ir.Node, name: str, default: int) -> int:
     """An integer attribute, or the operator's default."""
-    found = node.attributes.get(name)
-    return default if found is None else int(found.as_int())
+    attribute = node.attributes.get(name)
+    return default if attribute is None else int(attribute.as_int())
 
 
 def producer(value: ir.Value | None) -> ir.Node | None:

@@ -32,8 +32,8 @@ class DistinctBias:
                 continue
             if node.op_type == "Gemm":
                 _of_gemm(model.graph, node)
-            elif (found := added(node)) is not None:
-                _move_float(model.graph, *found, width)
+            elif (bias_place := added(node)) is not None:
+                _move_float(model.graph, *bias_place, width)
         drop_unused(model.graph)
 
 
@@ -74,10 +74,10 @@ def _of_gemm(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _move_float(graph: ir.Graph, node: ir.Node, index: int, width: int) -> None:
-    found = constant(node.inputs[index])
-    if found is None or found.size not in (1, width) or not _uniform(found):
+    bias = constant(node.inputs[index])
+    if bias is None or bias.size not in (1, width) or not _uniform(bias):
         return
-    moved = np.full((width,), found.flat[0], np.float32) if found.size == 1 else found.astype(np.float32)
+    moved = np.full((width,), bias.flat[0], np.float32) if bias.size == 1 else bias.astype(np.float32)
     flat = moved.reshape(-1)
     flat[0] = TINY if flat[0] == 0 else np.nextafter(flat[0], np.float32(np.inf))
     node.replace_input_with(index, add_constant(graph, f"{node.name}_distinct_bias", moved))

@@ -67,8 +67,8 @@ def _per_output(values: NDArray[np.generic], outputs: int) -> bool:
 def _bias(gemm: ir.Node, outputs: int) -> Floats | None:
     if len(gemm.inputs) < 3 or gemm.inputs[2] is None:
         return np.zeros(outputs, np.float32)
-    found = constant(gemm.inputs[2])
-    return None if found is None else np.broadcast_to(found.astype(np.float32).reshape(-1), (outputs,))
+    bias = constant(gemm.inputs[2])
+    return None if bias is None else np.broadcast_to(bias.astype(np.float32).reshape(-1), (outputs,))
 
 
 def _set_bias(graph: ir.Graph, gemm: ir.Node, bias: Floats) -> None:

@@ -27,10 +27,10 @@ class Int8Gather:
             if dq is None or dq.op_type != "DequantizeLinear" or not _one_scale(dq):
                 continue
             table, indices = dq.inputs[0], node.inputs[1]
-            found = ir.node("Gather", [table, indices], attributes=dict(node.attributes))
+            gather = ir.node("Gather", [table, indices], attributes=dict(node.attributes))
             scale = _of_sum(model.graph, node, dq.inputs[1])
-            back = ir.node("DequantizeLinear", [found.outputs[0], scale, *dq.inputs[2:]])
-            model.graph.insert_before(node, [found, back])
+            back = ir.node("DequantizeLinear", [gather.outputs[0], scale, *dq.inputs[2:]])
+            model.graph.insert_before(node, [gather, back])
             replace(node.outputs[0], back.outputs[0])
         drop_unused(model.graph)
 
