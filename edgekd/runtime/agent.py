@@ -157,18 +157,18 @@ class Agent:
         env = dict(os.environ, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1", TMPDIR=self.folder)
         values = {"{folder}": folder, "{now}": str(time.monotonic_ns())}
         line = [sys.executable, *(values.get(argument, argument) for argument in request["argv"])]
-        with open(os.path.join(folder, "stderr"), "w+b") as told:
-            streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": told}
+        with open(os.path.join(folder, "stderr"), "w+b") as stderr:
+            streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": stderr}
             process = subprocess.Popen(line, env=env, cwd=folder, preexec_fn=die_with_parent, **streams)  # type: ignore[call-overload]
             try:
                 self._watch(process)
             finally:
                 process.kill()
                 process.wait()
-            told.seek(max(0, os.fstat(told.fileno()).st_size - 4 * TAIL))
-            text = told.read().decode(errors="replace")[-TAIL:]
-        made = sorted(set(os.listdir(folder)) - set(request["files"]) - {"stderr"})
-        self.say({"code": process.returncode, "stderr": text, "made": made})
+            stderr.seek(max(0, os.fstat(stderr.fileno()).st_size - 4 * TAIL))
+            text = stderr.read().decode(errors="replace")[-TAIL:]
+        new_files = sorted(set(os.listdir(folder)) - set(request["files"]) - {"stderr"})
+        self.say({"code": process.returncode, "stderr": text, "made": new_files})
 
     def do_get(self, request: Any) -> None:
         """What the last run made."""

@@ -43,10 +43,10 @@ def check(kind: str, options: Mapping[str, object], where: str, error: type[Edge
     _check(options, backend_facts.of(kind).options, f"{where}: options", error)
 
 
-def _check(found: object, rules: Mapping[str, Rule], where: str, error: type[EdgekdError]) -> None:
-    if not isinstance(found, Mapping):
-        raise error("not a table", where=where, found=found)
-    for name, value in found.items():
+def _check(options: object, rules: Mapping[str, Rule], where: str, error: type[EdgekdError]) -> None:
+    if not isinstance(options, Mapping):
+        raise error("not a table", where=where, found=options)
+    for name, value in options.items():
         place = f"{where}.{name}"
         if name not in rules:
             raise error("not for a bundle to ask for", where=place, found=name, allowed=list(rules) or "none")

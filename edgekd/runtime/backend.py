@@ -193,14 +193,14 @@ def make(kind: str, options: Mapping[str, Any], where: str) -> Backend:
         ) from err
 
 
-def listed(told: Iterable[Port], where: str) -> tuple[Port, ...]:
+def listed(lazy_ports: Iterable[Port], where: str) -> tuple[Port, ...]:
     """A session's inputs, or its outputs, as its runtime tells them one by one.
 
     Raises:
         ExportError: a name twice, by which a run could give but one of the two; one that is no text.
     """
     try:
-        ports = tuple(told)
+        ports = tuple(lazy_ports)
     except UnicodeDecodeError as err:  # a file may hold any bytes, and the runtimes take them
         raise ExportError("a name that is no text", where=where, found=err.object, allowed="UTF-8") from err
     names = [port.name for port in ports]

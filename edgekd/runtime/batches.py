@@ -23,8 +23,8 @@ def filled(samples: Mapping[str, Array], batch: int, where: str) -> dict[str, Ar
     """
     size = batch * sum(array[:1].nbytes for array in samples.values())
     if size > limits.GOLDEN_BYTES:
-        found, allowed = f"{size:,} bytes, {batch} samples at once", f"at most {limits.GOLDEN_BYTES:,}"
-        raise IntegrityError("golden inputs larger than any that is built", where=where, found=found, allowed=allowed)
+        needed, allowed = f"{size:,} bytes, {batch} samples at once", f"at most {limits.GOLDEN_BYTES:,}"
+        raise IntegrityError("golden inputs larger than any that is built", where=where, found=needed, allowed=allowed)
     return {name: array[np.arange(batch) % len(array)] for name, array in samples.items()}
 
 

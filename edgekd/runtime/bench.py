@@ -178,13 +178,13 @@ def bench_in_process(job: BenchJob) -> BenchResult:
     sessions = {name: backend.open(files, batch) for name, files in job.candidates.items()}
     facts = host.facts()
     confined.at(f"running it on {job.backend}")
-    with conditions.watched() as told:
+    with conditions.watched() as observed:
         samples = measure(
             sessions, job.inputs, baseline=job.baseline, min_samples=job.min_samples, min_seconds=job.min_seconds
         )
-    note = "; ".join(conditions.doubts(told(), samples[job.baseline])) or None
+    note = "; ".join(conditions.doubts(observed(), samples[job.baseline])) or None
     parts = _parts(sessions[job.baseline], job.inputs)
-    return BenchResult(samples, backend.version(), facts, told(), note, _rate(job), _kernels(job, backend), parts)
+    return BenchResult(samples, backend.version(), facts, observed(), note, _rate(job), _kernels(job, backend), parts)
 
 
 def _parts(session: Session, inputs: Mapping[str, Array]) -> dict[str, float] | None:
@@ -210,8 +210,8 @@ def _rate(job: BenchJob) -> float | None:
 
 
 def _kernels(job: BenchJob, backend: backends.Backend) -> list[KernelTable] | None:
-    found = backends.kernels(backend, job.candidates[job.baseline], job.inputs) if job.profile else None
-    return None if found is None else [kernel.table for kernel in found]
+    kernels = backends.kernels(backend, job.candidates[job.baseline], job.inputs) if job.profile else None
+    return None if kernels is None else [kernel.table for kernel in kernels]
 
 
 def bench_in_subprocess(job: BenchJob) -> BenchResult:
@@ -310,22 +310,22 @@ def read_result(
     Args:
         error: what a result is that is none; where: who left it.
     """
-    found = read_left(folder, RESULT, documents.Result, error, where, MOST)
-    place, counts = f"{where}: {RESULT}: samples", {name: len(taken) for name, taken in found["samples"].items()}
+    table = read_left(folder, RESULT, documents.Result, error, where, MOST)
+    place, counts = f"{where}: {RESULT}: samples", {name: len(taken) for name, taken in table["samples"].items()}
     if counts.keys() != job.candidates.keys():
         raise error("samples of other candidates", where=place, found=list(counts), allowed=list(job.candidates))
     if len(set(counts.values())) > 1 or counts[job.baseline] < job.min_samples:
         raise error("not equally many samples", where=place, found=counts, allowed=f"{job.min_samples} or more of each")
-    samples = {name: np.array(taken, np.int64) for name, taken in found["samples"].items()}
+    samples = {name: np.array(taken, np.int64) for name, taken in table["samples"].items()}
     return BenchResult(
         samples,
-        found["runtime"],
-        found["host"],
-        Conditions.of(found["conditions"]),
-        found["note"],
-        found["rate"],
-        found["kernels"],
-        found["parts"],
+        table["runtime"],
+        table["host"],
+        Conditions.of(table["conditions"]),
+        table["note"],
+        table["rate"],
+        table["kernels"],
+        table["parts"],
     )
 
 

@@ -120,15 +120,15 @@ def _read(folder: Path, plugins: Sequence[str], trust: signature.Trust | None, i
     digest = hashlib.sha256(data).hexdigest()
     if trust is not None and signature.check(folder, trust, ignore_unlisted) != digest:
         raise IntegrityError("changed while its signature was checked", where=where)
-    found = manifest.parse(table, folder, where)
-    if found.format > 1:
+    bundle = manifest.parse(table, folder, where)
+    if bundle.format > 1:
         _check_digest(folder / DIGEST, digest_file(data))
-    variants = [_allowed(variant, plugins) for variant in found.variants]
+    variants = [_allowed(variant, plugins) for variant in bundle.variants]
     try:
-        ops = preprocess.resolved(found.preprocess, lambda name: found.file(name, limits.VOCABULARY))
-        _check_room(ops, found, where)
-        preprocess.check_sample(ops, found.sample_shape, found.sample_dtype)
-        return replace(found, preprocess=ops, digest=digest, variants=variants, report=_report(found))
+        ops = preprocess.resolved(bundle.preprocess, lambda name: bundle.file(name, limits.VOCABULARY))
+        _check_room(ops, bundle, where)
+        preprocess.check_sample(ops, bundle.sample_shape, bundle.sample_dtype)
+        return replace(bundle, preprocess=ops, digest=digest, variants=variants, report=_report(bundle))
     except RecipeError as err:
         raise IntegrityError(f"not a preprocessing: {err}", where=where) from err
     except DataError as err:
@@ -139,9 +139,9 @@ def _check_room(ops: preprocess.Ops, bundle: Bundle, where: str) -> None:
     """Raise IntegrityError where a sample, or a batch of them, would take more room than any that was built."""
     one, batch = preprocess.largest(ops, bundle.sample_shape), max(variant.batch for variant in bundle.variants)
     if one > limits.NUMBERS or one * batch > limits.BATCH_NUMBERS:
-        found = f"{one:,} numbers, {batch} samples at once"
+        needed = f"{one:,} numbers, {batch} samples at once"
         allowed = f"{limits.NUMBERS:,} of a sample, {limits.BATCH_NUMBERS:,} of a batch"
-        raise IntegrityError("samples larger than any that is built", where=where, found=found, allowed=allowed)
+        raise IntegrityError("samples larger than any that is built", where=where, found=needed, allowed=allowed)
 
 
 def canonical(table: Mapping[str, object]) -> bytes:
@@ -191,10 +191,10 @@ def _report(bundle: Bundle) -> Mapping[str, Any]:
         return {}
     data = bundle.file(REPORT, reader.MOST)
     try:
-        found = reader.loads(data, REPORT)
+        report = reader.loads(data, REPORT)
     except IntegrityError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return report if isinstance(report, dict) else {}
 
 
 def report_of(bundle: Bundle) -> Report:

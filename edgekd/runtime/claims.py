@@ -38,11 +38,11 @@ def hold_files(bundle: Bundle, variant: Variant, files: Mapping[str, bytes]) -> 
     wanted = _wanted(bundle)
     for name, data in files.items():
         where = f"{bundle.folder}: {variant.target}/{name}"
-        told = _of_onnx(data, where) if name.endswith(".onnx") else _of_ir(data) if name.endswith(".xml") else {}
-        for key in wanted.keys() & told.keys():
-            found = told[key] if key == "edgekd_task" else reader.parse(told[key].encode(), f"{where}: {key}")
-            if found != wanted[key]:
-                raise IntegrityError("says otherwise than the manifest", where=f"{where}: {key}", found=found)
+        metadata = _of_onnx(data, where) if name.endswith(".onnx") else _of_ir(data) if name.endswith(".xml") else {}
+        for key in wanted.keys() & metadata.keys():
+            claim = metadata[key] if key == "edgekd_task" else reader.parse(metadata[key].encode(), f"{where}: {key}")
+            if claim != wanted[key]:
+                raise IntegrityError("says otherwise than the manifest", where=f"{where}: {key}", found=claim)
 
 
 def hold_ports(bundle: Bundle, variant: Variant, session: Session) -> None:
@@ -64,8 +64,8 @@ def hold_ports(bundle: Bundle, variant: Variant, session: Session) -> None:
             raise IntegrityError("other inputs than the model has", where=where, found=names, allowed=list(named))
         for name, shape, dtype in graph.inputs:
             if dtype != named[name].dtype or not _fits(shape, named[name]):
-                found, allowed = f"{dtype} {tuple(shape)}", f"{named[name].dtype} {named[name].shape}"
-                raise IntegrityError("another input than the model has", where=where, found=found, allowed=allowed)
+                port, allowed = f"{dtype} {tuple(shape)}", f"{named[name].dtype} {named[name].shape}"
+                raise IntegrityError("another input than the model has", where=where, found=port, allowed=allowed)
 
 
 def _fits(shape: Any, port: Port) -> bool:
@@ -87,13 +87,13 @@ def _wanted(bundle: Bundle) -> dict[str, Any]:
 
 def _of_onnx(data: bytes, where: str) -> dict[str, str]:
     """The entries of ``metadata_props`` that edgekd wrote."""
-    told = {}
+    metadata = {}
     for number, entry in fields(memoryview(data), where, "ONNX model", fixed=True):
         if number == _METADATA and not isinstance(entry, int):
             pair = {key: bytes(text) for key, text in fields(entry, where, fixed=True) if not isinstance(text, int)}
             name, value = (pair.get(key, b"").decode("utf-8", "replace") for key in (_KEY, _VALUE))
-            told[name] = value
-    return told
+            metadata[name] = value
+    return metadata
 
 
 def _of_ir(xml: bytes) -> dict[str, str]:

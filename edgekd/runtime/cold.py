@@ -82,8 +82,8 @@ def main(folder: Path, began: int) -> int:
     confined.begin()
     try:
         with disk(folder):
-            found = measure(read_job(folder), began)
-            write_synced(folder / RESULT, json.dumps(found).encode())
+            measured = measure(read_job(folder), began)
+            write_synced(folder / RESULT, json.dumps(measured).encode())
     except EdgekdError as err:
         return left.tell_error(folder, err)
     confined.done()

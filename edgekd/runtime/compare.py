@@ -40,7 +40,7 @@ def compare(
     first, second = (bundles.read(Path(path), how.plugins) for path in (a, b))
     one, other = _pair(first, second, target)
     job, theirs = local.job_of(first, one, how), local.job_of(second, other, how)
-    shapes = [{name: (x.shape, str(x.dtype)) for name, x in found.inputs.items()} for found in (job, theirs)]
+    shapes = [{name: (x.shape, str(x.dtype)) for name, x in each.inputs.items()} for each in (job, theirs)]
     if shapes[0] != shapes[1]:
         raise UsageError("the two take other inputs", where="--compare", found=shapes[1], allowed=str(shapes[0]))
     files = {A: job.candidates["this"], B: theirs.candidates["this"]}
@@ -83,7 +83,7 @@ def _pair(first: Bundle, second: Bundle, target: str | None) -> tuple[Variant, V
         raise UsageError("no such variant in this bundle", where=str(first.folder), found=target, allowed=names)
     pairs = [(v, w) for v in ours for w in second.variants if (v.backend, v.options) == (w.backend, w.options)]
     if not pairs:
-        found = [v.target for v in second.variants]
+        names = [v.target for v in second.variants]
         allowed = f"a variant of the same backend and options as {', '.join(v.target for v in ours)}"
-        raise UsageError("nothing to compare with", where=str(second.folder), found=found, allowed=allowed)
+        raise UsageError("nothing to compare with", where=str(second.folder), found=names, allowed=allowed)
     return min(pairs, key=lambda pair: pair[0].target != pair[1].target)

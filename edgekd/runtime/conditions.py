@@ -74,15 +74,15 @@ def _pair(ends: Sequence[float] | None) -> tuple[float, float] | None:
 @contextmanager
 def watched() -> Iterator[Callable[[], Conditions]]:
     """Gives a function that tells, once the block is left, what the machine did in it."""
-    found = [Conditions()]
-    wall, own = time.perf_counter(), time.process_time()
+    observed = [Conditions()]
+    wall, cpu = time.perf_counter(), time.process_time()
     busy, stolen, heat, clock, energy = _now()
-    yield lambda: found[0]
-    seconds, mine = time.perf_counter() - wall, time.process_time() - own
+    yield lambda: observed[0]
+    seconds, mine = time.perf_counter() - wall, time.process_time() - cpu
     busy_, stolen_, heat_, clock_, energy_ = _now()
     others = None if busy is None or busy_ is None else round(max(0.0, busy_ - busy - mine) / seconds, 2)
     share = None if stolen is None or stolen_ is None else round((stolen_ - stolen) / seconds / host.cores(), 4)
-    found[0] = Conditions(
+    observed[0] = Conditions(
         others,
         share,
         None if heat is None or heat_ is None else (heat, heat_),
@@ -96,21 +96,21 @@ def _now() -> tuple[float | None, float | None, float | None, float | None, floa
     return host.busy_seconds(), host.stolen_seconds(), host.celsius(), host.megahertz(), host.joules()
 
 
-def doubts(found: Conditions, samples: NDArray[np.int64]) -> list[str]:
+def doubts(conditions: Conditions, samples: NDArray[np.int64]) -> list[str]:
     """Why a figure is not stable, in words; empty where it is.
 
     Args:
         samples: nanoseconds in the order in which they were taken.
     """
-    said = []
-    if found.others is not None and found.others > BUSY:
-        said.append(f"other processes used {found.others:.1f} of {host.cores()} CPUs: the times are too long")
-    if found.stolen is not None and found.stolen > STOLEN:
-        said.append(f"the hypervisor took {units.share(found.stolen, 0)} of the time away")
+    reasons = []
+    if conditions.others is not None and conditions.others > BUSY:
+        reasons.append(f"other processes used {conditions.others:.1f} of {host.cores()} CPUs: the times are too long")
+    if conditions.stolen is not None and conditions.stolen > STOLEN:
+        reasons.append(f"the hypervisor took {units.share(conditions.stolen, 0)} of the time away")
     quarter = len(samples) // 4
     if quarter >= 10:
         first, last = (float(np.median(part)) for part in (samples[:quarter], samples[-quarter:]))
         if last > DRIFT * first:
-            heat = f", {found.celsius[1]:.0f} °C" if found.celsius and found.celsius[1] >= HOT else ""
-            said.append(f"it throttles: the last quarter took {last / first:.2f} times as long as the first{heat}")
-    return said
+            heat = f", {conditions.celsius[1]:.0f} °C" if conditions.celsius and conditions.celsius[1] >= HOT else ""
+            reasons.append(f"it throttles: the last quarter took {last / first:.2f} times as long as the first{heat}")
+    return reasons

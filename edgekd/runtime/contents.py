@@ -142,8 +142,8 @@ class Bundle:
             raise IntegrityError("not a file of this bundle", where=str(self.folder), found=name, allowed=self.hashes)
         return self.hashes[name]
 
-    def _hold(self, name: str, found: str, digest: str) -> None:
-        if found != digest:
+    def _hold(self, name: str, actual: str, digest: str) -> None:
+        if actual != digest:
             raise IntegrityError("is damaged: its SHA-256 differs from the manifest's", where=str(self.folder / name))
 
     def variant(self, target: str) -> Variant:
@@ -160,41 +160,41 @@ class Bundle:
 
         ONNX Runtime's own format (``.ort``) is for its verifier alone.
         """
-        found = {name: self.file(f"{variant.target}/{name}") for name in variant.files}
+        files = {name: self.file(f"{variant.target}/{name}") for name in variant.files}
         facts = backend_facts.of(variant.backend)
-        opened = next(iter(found)) if facts.reads == "onnx" else None
-        for name, data in found.items():
+        opened = next(iter(files)) if facts.reads == "onnx" else None
+        for name, data in files.items():
             where = f"{variant.target}/{name}"
             if name.endswith(".ort") and ".ort" in facts.suffixes and look.is_ort_format(data):
                 continue
             if name == opened or name.endswith(".onnx"):
                 look.check(data, where)
             elif name.endswith(".xml"):
-                look_ir.check(data, found.get(f"{name[:-4]}.bin", b""), where)
-        return found
+                look_ir.check(data, files.get(f"{name[:-4]}.bin", b""), where)
+        return files
 
     def golden_of(self, variant: Variant) -> tuple[Inputs, Outputs]:
         """Golden inputs and outputs by name, checked: as many samples of each; outputs are floats, (samples, ...)."""
-        found = []
+        golden = []
         for kind in ("input", "output"):
             start = f"{variant.target}/test_data_set_0/{kind}_"
             places = sorted(name for name in self.hashes if name.startswith(start))
             if not places:
                 raise IntegrityError(f"no golden {kind}s", where=str(self.folder), found=start)
-            found.append(dict(tensor_pb.read(self.file(place, limits.GOLDEN_BYTES), place) for place in places))
-            if len(found[-1]) < len(places):
+            golden.append(dict(tensor_pb.read(self.file(place, limits.GOLDEN_BYTES), place) for place in places))
+            if len(golden[-1]) < len(places):
                 raise IntegrityError(f"a golden {kind} twice", where=f"{self.folder}: {start}", found=len(places))
-        if set(found[1]) != set(self.heads):  # what is not there is held against nothing
-            where, names = f"{self.folder}: {variant.target}", sorted(found[1])
+        if set(golden[1]) != set(self.heads):  # what is not there is held against nothing
+            where, names = f"{self.folder}: {variant.target}", sorted(golden[1])
             raise IntegrityError("golden outputs of other names", where=where, found=names, allowed=list(self.heads))
-        for name, array in (found[0] | found[1]).items():
-            if array.ndim < (2 if name in found[1] else 1) or not array.size:
+        for name, array in (golden[0] | golden[1]).items():
+            if array.ndim < (2 if name in golden[1] else 1) or not array.size:
                 where = f"{self.folder}: {variant.target}: golden {name}"
                 raise IntegrityError("not the numbers of samples", where=where, found=array.shape)
-        if len(counts := {len(array) for array in (*found[0].values(), *found[1].values())}) > 1:
+        if len(counts := {len(array) for array in (*golden[0].values(), *golden[1].values())}) > 1:
             raise IntegrityError(
                 "unequal numbers of golden samples", where=f"{self.folder}: {variant.target}", found=sorted(counts)
             )
-        if any(scores.dtype.kind != "f" for scores in found[1].values()):
+        if any(scores.dtype.kind != "f" for scores in golden[1].values()):
             raise IntegrityError("golden outputs that are no floats", where=f"{self.folder}: {variant.target}")
-        return found[0], found[1]
+        return golden[0], golden[1]

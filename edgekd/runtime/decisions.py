@@ -41,16 +41,16 @@ SLACK = 0.05  # of a probability, where but the best class's is written down
 ROUNDED, TINY = 1e-5, 1e-30
 
 
-def written(samples: Sequence[object], heads: Heads, said: Mapping[str, Sequence[object]]) -> bytes:
+def written(samples: Sequence[object], heads: Heads, predictions: Mapping[str, Sequence[object]]) -> bytes:
     """The file.
 
     Args:
         samples: raw samples, texts, or arrays of the types that ``document.decisions`` names.
         heads: of the student.
-        said: what ``predict`` gave for each, by target.
+        predictions: what ``predict`` gave for each, by target.
     """
     table = {
-        "decisions": {target: [_plain(found, heads) for found in answers] for target, answers in said.items()},
+        "decisions": {target: [_plain(answer, heads) for answer in answers] for target, answers in predictions.items()},
         "samples": [_stored(sample) for sample in samples],
     }
     return (json.dumps(table, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -69,38 +69,41 @@ def replay(bundle: Bundle, opened: Opened) -> tuple[int, int]:
     where = f"{bundle.folder}: {bundle.decisions}"
     samples, wanted = _read(bundle.file(bundle.decisions, LARGEST), opened.variant.target, where)
     is_ids = bool(bundle.preprocess) and bundle.preprocess[-1]["op"] == "columns"  # written down as int64
-    found = TEXT if isinstance(samples[0], str) else bundle.sample_dtype if is_ids else samples[0].dtype.name
-    if found != bundle.sample_dtype:
-        raise IntegrityError("samples of another type", where=where, found=found, allowed=bundle.sample_dtype)
+    dtype = TEXT if isinstance(samples[0], str) else bundle.sample_dtype if is_ids else samples[0].dtype.name
+    if dtype != bundle.sample_dtype:
+        raise IntegrityError("samples of another type", where=where, found=dtype, allowed=bundle.sample_dtype)
     model = Model(bundle, opened.variant, opened.session)
     with in_bundle():
         alone = [model.predict(sample) for sample in samples]
         together = model.predict(samples if isinstance(samples[0], str) else np.stack(samples))
-    slack = {head: _slack(opened.variant, [told[head] for told in wanted if head in told]) for head in bundle.heads}
-    for i, told in enumerate(wanted):
-        for found in (alone[i], together[i]):
-            _hold(_by_head(found, bundle.heads), told, slack, f"{where}: {opened.variant.target}: sample {i}")
-    return len(samples), len({(head, said["index"]) for told in wanted for head, said in told.items()})
+    slack = {
+        head: _slack(opened.variant, [expected[head] for expected in wanted if head in expected])
+        for head in bundle.heads
+    }
+    for i, expected in enumerate(wanted):
+        for answer in (alone[i], together[i]):
+            _hold(_by_head(answer, bundle.heads), expected, slack, f"{where}: {opened.variant.target}: sample {i}")
+    return len(samples), len({(head, decision["index"]) for expected in wanted for head, decision in expected.items()})
 
 
-def _by_head(found: Any, heads: Heads) -> Mapping[str, Prediction]:
+def _by_head(answer: Any, heads: Heads) -> Mapping[str, Prediction]:
     """A Prediction, or those of several heads."""
-    return found if isinstance(found, dict) else dict.fromkeys(heads, found)
+    return answer if isinstance(answer, dict) else dict.fromkeys(heads, answer)
 
 
-def _plain(found: object, heads: Heads) -> dict[str, Said]:
+def _plain(answer: object, heads: Heads) -> dict[str, Said]:
     """The same as it is written down: six digits."""
-    made: dict[str, Said] = {}
-    for head, one in _by_head(found, heads).items():
+    decisions: dict[str, Said] = {}
+    for head, one in _by_head(answer, heads).items():
         best = sorted(range(len(one.scores)), key=lambda index: -one.scores[index])[:CLASSES]
         scores = [(index, float(f"{one.scores[index]:.6g}")) for index in best]
-        made[head] = {"index": one.index, "label": one.label, "score": float(f"{one.score:.6g}"), "scores": scores}
-    return made
+        decisions[head] = {"index": one.index, "label": one.label, "score": float(f"{one.score:.6g}"), "scores": scores}
+    return decisions
 
 
-def _slack(variant: Variant, told: Sequence[Said]) -> float:
+def _slack(variant: Variant, decisions: Sequence[Said]) -> float:
     """How far the logarithm of a score may be from what it was."""
-    logs = [_log(score) for said in told for _, score in said.get("scores", ())]
+    logs = [_log(score) for decision in decisions for _, score in decision.get("scores", ())]
     span = max(logs, default=0.0) - min(logs, default=0.0) if variant.quantized else 1.0
     return variant.tolerance * span + ROUNDED
 
@@ -109,22 +112,24 @@ def _log(score: float) -> float:
     return math.log(max(score, TINY))
 
 
-def _hold(found: Mapping[str, Prediction], told: Mapping[str, Said], slack: Mapping[str, float], where: str) -> None:
-    if list(found) != list(told):
-        raise IntegrityError("other outputs than when it was built", where=where, found=list(found), allowed=told)
-    for head, one in found.items():
-        place, wanted = f"{where}: {head}", told[head]
+def _hold(
+    answers: Mapping[str, Prediction], expected: Mapping[str, Said], slack: Mapping[str, float], where: str
+) -> None:
+    if list(answers) != list(expected):
+        raise IntegrityError("other outputs than when it was built", where=where, found=list(answers), allowed=expected)
+    for head, one in answers.items():
+        place, wanted = f"{where}: {head}", expected[head]
         if (one.index, one.label) != (wanted["index"], wanted["label"]):
             raise IntegrityError(
                 "another decision than when it was built", where=place, found=one.label, allowed=wanted["label"]
             )
         best = (wanted["index"], wanted["score"])
         for index, score in (best, *wanted.get("scores", ())):
-            said = one.scores[index] if index < len(one.scores) else math.nan
-            off = abs(_log(said) - _log(score)) / slack[head] if "scores" in wanted else abs(said - score) / SLACK
+            actual = one.scores[index] if index < len(one.scores) else math.nan
+            off = abs(_log(actual) - _log(score)) / slack[head] if "scores" in wanted else abs(actual - score) / SLACK
             if not off <= 1:
                 place, allowed = f"{place}: class {index}", f"{score:g}"
-                raise IntegrityError("another score than when it was built", where=place, found=said, allowed=allowed)
+                raise IntegrityError("another score than when it was built", where=place, found=actual, allowed=allowed)
 
 
 def _stored(sample: Any) -> dict[str, Any]:
@@ -153,7 +158,7 @@ def _sample(sample: Text | Numbers, where: str) -> Any:
         return cast(Text, sample)["text"]
     try:
         raw = base64.b64decode(sample["data"], validate=True)
-        found: AnyArray = np.frombuffer(raw, np.dtype(sample["dtype"]).newbyteorder("<")).reshape(sample["shape"])
+        numbers: AnyArray = np.frombuffer(raw, np.dtype(sample["dtype"]).newbyteorder("<")).reshape(sample["shape"])
     except (ValueError, binascii.Error) as err:
         raise IntegrityError(f"not the numbers of a sample: {err}", where=where) from err
-    return found.astype(found.dtype.newbyteorder("="))
+    return numbers.astype(numbers.dtype.newbyteorder("="))

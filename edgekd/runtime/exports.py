@@ -17,15 +17,15 @@ FORMULA = ("=", "+", "-", "@")  # what a spreadsheet computes, and does not show
 
 def as_csv(devices: Devices) -> str:
     """A line for each variant on each device."""
-    made = io.StringIO()
-    writer = csv.writer(made, lineterminator="\n")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for device, name, row in _measured(devices):
         took = row["latency_ms"]
         times = [took["p50"], took["p90"], took["p99"], took["mean"], took["min"], took["max"]]
         about = [*map(_cell, (device["device"], name, row["runtime"], row["numerics"])), row["batch"]]
         writer.writerow([*about, *times, row["throughput"], row["samples"], row["size_bytes"], row["stable"]])
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def _cell(text: str) -> str:

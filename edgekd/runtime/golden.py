@@ -39,10 +39,10 @@ def make(
         length: of synthetic sequences, without padding.
         batch: as the session ships: the answers are those that an app gets.
     """
-    made = {spec.name: _synthetic(spec, seed + i, 64 * want, length) for i, spec in enumerate(specs)}
-    x = made if given is None else given
-    said = batches.run(session, x, batch, "golden inputs")
-    y = {name: scores.astype(np.float32) for name, scores in said.items()}
+    synthetic = {spec.name: _synthetic(spec, seed + i, 64 * want, length) for i, spec in enumerate(specs)}
+    x = synthetic if given is None else given
+    outputs = batches.run(session, x, batch, "golden inputs")
+    y = {name: scores.astype(np.float32) for name, scores in outputs.items()}
     margins = np.min([margin(scores) for scores in y.values()], axis=0)
     clearest = np.argsort(-margins, kind="stable")[:want]
     keep = np.sort([i for i in clearest if margins[i] >= MARGIN] or clearest[:1])
@@ -90,8 +90,8 @@ def difference(
         IntegrityError: more than that, another answer, another shape.
     """
     if got is None or got.shape != wanted.shape:
-        found = None if got is None else got.shape
-        raise IntegrityError("another output shape", where=where, found=found, allowed=str(wanted.shape))
+        shape = None if got is None else got.shape
+        raise IntegrityError("another output shape", where=where, found=shape, allowed=str(wanted.shape))
     if wanted.ndim < 2 or not wanted.size:
         raise IntegrityError("no scores of samples", where=where, found=wanted.shape, allowed="(samples, scores)")
     every = (wanted if of is None else of).astype(np.float64)  # whose range may be beyond float32

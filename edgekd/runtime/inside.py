@@ -68,8 +68,8 @@ def _about(bundle: bundles.Bundle) -> dict[str, str | bool]:
 
 def _labels(heads: Heads) -> dict[str, slice]:
     """What the line of each head's labels begins with."""
-    found = columns(heads)
-    return {f"labels of {name}" if len(found) > 1 else "labels": where for name, where in found.items()}
+    slices = columns(heads)
+    return {f"labels of {name}" if len(slices) > 1 else "labels": where for name, where in slices.items()}
 
 
 def _is_known(variant: bundles.Variant, name: str) -> bool:

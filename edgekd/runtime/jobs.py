@@ -65,9 +65,9 @@ def write_job(job: BenchJob, folder: Path) -> None:
         for j, data in enumerate(files.values()):
             write_synced(folder / f"candidate{i}.{j}", data)
     for i, array in enumerate(job.inputs.values()):
-        made = io.BytesIO()
-        np.save(made, array, allow_pickle=False)
-        write_synced(folder / f"input{i}.npy", made.getvalue())
+        buffer = io.BytesIO()
+        np.save(buffer, array, allow_pickle=False)
+        write_synced(folder / f"input{i}.npy", buffer.getvalue())
     table = {
         "backend": job.backend,
         "options": dict(job.options),

@@ -30,13 +30,13 @@ def results(device: str, bundle: Mapping[str, object], how: Mapping[str, object]
         return
     what = json.dumps([device, sorted(bundle.items()), how]).encode()
     path = disk.cache_root() / "bench" / f"{hashlib.sha256(what).hexdigest()}.json"
-    found = _read(path)
+    kept = _read(path)
     try:
-        yield found
+        yield kept
     except DeviceError:
-        if found:
+        if kept:
             with contextlib.suppress(EdgekdError):  # a cache that can't be written is no reason to tell another error
-                disk.replace_file(path, json.dumps(found).encode())
+                disk.replace_file(path, json.dumps(kept).encode())
         raise
     with contextlib.suppress(OSError):
         path.unlink()
@@ -47,7 +47,7 @@ def _read(path: Path) -> Kept:
         if time.time() - path.stat().st_mtime > FRESH_S:
             return {}
         with path.open("rb") as file:
-            found = reader.read(file.read(reader.MOST + 1), Kept, str(path))
+            kept = reader.read(file.read(reader.MOST + 1), Kept, str(path))
     except (OSError, EdgekdError):  # an entry of the cache that is odd is none
         return {}
-    return found
+    return kept

@@ -183,9 +183,9 @@ def _one(bundle: Bundle, variant: Variant, how: Settings, run: Runner) -> Skippe
 def _moved(bundle: Bundle, variant: Variant, how: Settings, timed: BenchResult, p50_ms: float) -> str | None:
     """What the build found here, where that is more than 15 % away; None where it is not, or was found elsewhere."""
     built = bundle.report.get("host")
-    told = p50(bundle, variant)
+    build_ms = p50(bundle, variant)
     here = isinstance(built, dict) and built.get("cpu") == timed.host.get("cpu")
-    alike = here and how.batch in (None, variant.batch) and math.isfinite(told)
-    if not alike or not statistics.far_apart([told, p50_ms]):
+    alike = here and how.batch in (None, variant.batch) and math.isfinite(build_ms)
+    if not alike or not statistics.far_apart([build_ms, p50_ms]):
         return None
-    return f"the build found a p50 of {units.in_ms(told)} on this CPU, now it is {units.in_ms(p50_ms)}"
+    return f"the build found a p50 of {units.in_ms(build_ms)} on this CPU, now it is {units.in_ms(p50_ms)}"

@@ -51,9 +51,9 @@ def check(data: bytes, where: str) -> None:
     """
     if is_ort_format(data):
         raise IntegrityError("no ONNX file: ONNX Runtime's own format under another name", where=where)
-    found = _Look(where)
-    found.walk("model", memoryview(data), _Body(), _Inside())
-    found.written_out(found.main, ())
+    look = _Look(where)
+    look.walk("model", memoryview(data), _Body(), _Inside())
+    look.written_out(look.main, ())
 
 
 def is_ort_format(data: bytes) -> bool:
@@ -158,10 +158,10 @@ class _Look:
             for number, held in fields(value, self.where, "ONNX model", fixed=True):
                 if number == BODY and not isinstance(held, int) and graph.within(held).is_always_true:
                     raise IntegrityError("a loop without an end", where=self.where)
-        told = inside.rounds * max(rounds, 1)
+        total = inside.rounds * max(rounds, 1)
         if rounds > 1:
-            self.hold_rounds(told)
-        return _Inside(inside.depth, told, graph)
+            self.hold_rounds(total)
+        return _Inside(inside.depth, total, graph)
 
     def count(self, body: _Body) -> None:
         """One node more."""
@@ -188,11 +188,11 @@ class _Look:
         self.hold_rounds(rounds)
         return total, rounds
 
-    def hold_rounds(self, found: int) -> None:
+    def hold_rounds(self, rounds: int) -> None:
         """Raise where loops in loops make too many rounds."""
-        if found > ROUNDS:
-            raise IntegrityError("a loop of too many rounds", where=self.where, found=found, allowed=f"{ROUNDS:,}")
+        if rounds > ROUNDS:
+            raise IntegrityError("a loop of too many rounds", where=self.where, found=rounds, allowed=f"{ROUNDS:,}")
 
-    def too_many(self, found: int) -> IntegrityError:
+    def too_many(self, count: int) -> IntegrityError:
         """More nodes than any network has."""
-        return IntegrityError("too many nodes", where=self.where, found=found, allowed=f"{NODES:,}")
+        return IntegrityError("too many nodes", where=self.where, found=count, allowed=f"{NODES:,}")

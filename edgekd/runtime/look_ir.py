@@ -32,12 +32,12 @@ def check(xml: bytes, weights: bytes | None, where: str) -> None:
         IntegrityError: no XML, with declarations, more or deeper elements than a network has, constants that are not
             in the weights, loops of more than ``ROUNDS`` rounds, edges before layers, or another root than ``net``.
     """
-    found = _Look(where, weights)
+    look = _Look(where, weights)
     parser = expat.ParserCreate()
-    parser.StartElementHandler = found.begin
-    parser.EndElementHandler = found.end
-    parser.StartDoctypeDeclHandler = found.declared
-    parser.EntityDeclHandler = found.declared
+    parser.StartElementHandler = look.begin
+    parser.EndElementHandler = look.end
+    parser.StartDoctypeDeclHandler = look.declared
+    parser.EntityDeclHandler = look.declared
     try:
         parser.Parse(xml, True)
     except (expat.ExpatError, ValueError, LookupError) as err:  # an encoding that there is none of
@@ -113,32 +113,34 @@ class _Look:
         """A DOCTYPE, or an entity in it."""
         raise IntegrityError("an XML declaration that no network needs", where=self.where, found=what[0])
 
-    def constant(self, told: dict[str, str]) -> None:
+    def constant(self, attributes: dict[str, str]) -> None:
         """Hold one against the weights."""
         if self.weights is None:
             return
         try:
-            at, size = int(told.get("offset", "0")), int(told.get("size", "0"))
-            shape = [int(part) for part in told.get("shape", "").split(",") if part.strip()]
-            kind = told.get("element_type", "")
+            at, size = int(attributes.get("offset", "0")), int(attributes.get("size", "0"))
+            shape = [int(part) for part in attributes.get("shape", "").split(",") if part.strip()]
+            kind = attributes.get("element_type", "")
             bits = int(named.group()) if (named := _BITS.search(kind)) else 8 * (kind == "boolean")
         except ValueError as err:
             raise IntegrityError(f"not a constant: {err}", where=self.where) from err
         if at < 0 or size < 0 or at + size > len(self.weights):
-            found = f"{size} bytes at {at}"
+            span = f"{size} bytes at {at}"
             raise IntegrityError(
-                "a constant outside of the weights", where=self.where, found=found, allowed=str(len(self.weights))
+                "a constant outside of the weights", where=self.where, found=span, allowed=str(len(self.weights))
             )
         if any(part < 0 for part in shape) or math.prod(shape) * bits > 8 * size + 7:
-            raise IntegrityError("a constant of more numbers than it has", where=self.where, found=told.get("shape"))
+            raise IntegrityError(
+                "a constant of more numbers than it has", where=self.where, found=attributes.get("shape")
+            )
         if kind[:1] in ("i", "u") and 8 * size == bits and self.nets:
             number = int.from_bytes(self.weights[at : at + size], "little", signed=kind[0] == "i")
             self.nets[-1].constants[_number(self.layer[-1][0])] = number
 
-    def edge(self, told: dict[str, str]) -> None:
+    def edge(self, attributes: dict[str, str]) -> None:
         """Port 0 of a loop is how many rounds it makes, each with all those of the loops in its body."""
         net = self.nets[-1]
-        source, loop, port = (_number(told.get(name, "")) for name in ("from-layer", "to-layer", "to-port"))
+        source, loop, port = (_number(attributes.get(name, "")) for name in ("from-layer", "to-layer", "to-port"))
         if loop not in net.loops or port != 0 or (rounds := net.constants.get(source, 0)) < 1:
             return
         net.rounds = max(net.rounds, rounds * net.loops[loop])

@@ -124,16 +124,16 @@ class Graph:
 
     def _constant(self, node: memoryview) -> int | None:
         """The number of a Constant of one; the largest, where an attribute holds more than its name says."""
-        found: list[int | None] = []
+        numbers: list[int | None] = []
         for _, value in self._parts(node, _ATTRIBUTE):
             for number, held in tensor_pb.fields(value, self.where, "ONNX model", fixed=True):
                 if isinstance(held, int):
-                    found += [_signed(held)] if number in (_WHOLE, _WHOLES) else []
+                    numbers += [_signed(held)] if number in (_WHOLE, _WHOLES) else []
                 elif number == _WHOLES:
-                    found.append(_packed(bytes(held[:10])))
+                    numbers.append(_packed(bytes(held[:10])))
                 elif number in (_TENSOR, _SPARSE):
-                    found.append((self._tensor if number == _TENSOR else self._sparse)(held)[1])
-        return max((whole for whole in found if whole is not None), default=None)
+                    numbers.append((self._tensor if number == _TENSOR else self._sparse)(held)[1])
+        return max((whole for whole in numbers if whole is not None), default=None)
 
     def _sparse(self, data: memoryview) -> tuple[bytes, int | None]:
         """As ``_tensor``, of a sparse one; its values bear its name."""
@@ -142,20 +142,20 @@ class Graph:
 
     def _tensor(self, data: memoryview) -> tuple[bytes, int | None]:
         """Name, and the number of a tensor of one, else None."""
-        name, kind, found, raw = b"", 0, [], b""
+        name, kind, numbers, raw = b"", 0, [], b""
         for number, value in tensor_pb.fields(data, self.where, "ONNX model", fixed=True):
             if isinstance(value, int):
                 kind = value & 2**32 - 1 if number == _TYPE else kind  # an int32, as C++ reads it
-                found += [_signed(value)] if number in (_INT32S, _INT64S) else []
+                numbers += [_signed(value)] if number in (_INT32S, _INT64S) else []
             elif number == _NAME:
                 name = bytes(value)
             elif number == _RAW:
                 raw = bytes(value[:9])
             elif number in (_INT32S, _INT64S) and 0 < len(value) <= 10:
-                found.append(_packed(bytes(value)))
+                numbers.append(_packed(bytes(value)))
         if raw and len(raw) == _BYTES.get(kind):
-            found.append(int.from_bytes(raw, "little", signed=True))
-        return name, max(found, default=None) if kind in _BYTES else None
+            numbers.append(int.from_bytes(raw, "little", signed=True))
+        return name, max(numbers, default=None) if kind in _BYTES else None
 
     def _parts(self, data: memoryview, *wanted: int) -> Iterator[tuple[int, memoryview]]:
         """The texts and messages of some numbers."""

@@ -100,7 +100,7 @@ def named(backend: str) -> str:
 
 
 def _variant_table(variant: Variant) -> documents.Variant:
-    own: documents.Execution = {
+    execution: documents.Execution = {
         "also": {named(name): dict(options) for name, options in variant.also.items()},
         "backend": named(variant.backend),
         "batch": variant.batch,
@@ -121,7 +121,7 @@ def _variant_table(variant: Variant) -> documents.Variant:
         "quantized": variant.quantized,
         "tolerance": variant.tolerance,
     }
-    body: documents.Variant = {"variant_directory": variant.target, "executor_info": {"edgekd": own}}
+    body: documents.Variant = {"variant_directory": variant.target, "executor_info": {"edgekd": execution}}
     provider = str(variant.options.get("provider", "CPUExecutionProvider"))
     if variant.backend == "ort":
         body["ep"], body["device"] = provider, "cpu" if provider == "CPUExecutionProvider" else "gpu"
@@ -133,13 +133,13 @@ def _variant_table(variant: Variant) -> documents.Variant:
     return body
 
 
-def parse(found: object, folder: Path, where: str) -> Bundle:
+def parse(document: object, folder: Path, where: str) -> Bundle:
     """A bundle from its manifest, every key and type checked; its files are not read.
 
     Raises:
         IntegrityError: whatever is not as ``table`` writes it.
     """
-    top = keys(found, TOP_KEYS, where)
+    top = keys(document, TOP_KEYS, where)
     if top["schema_version"] != SCHEMA_VERSION:
         raise IntegrityError("unknown schema version", where=where, found=top["schema_version"], allowed=SCHEMA_VERSION)
     place = f"{where}: additional_metadata.edgekd"
@@ -168,29 +168,29 @@ def parse(found: object, folder: Path, where: str) -> Bundle:
         format=version,
         **more,
     )
-    if version > 1 and (off := _differs(found, table(bundle, bundle.preprocess, hashes), where)):
+    if version > 1 and (off := _differs(document, table(bundle, bundle.preprocess, hashes), where)):
         raise IntegrityError("not as edgekd writes it", where=off)
     return bundle
 
 
-def _differs(found: object, wanted: object, place: str) -> str | None:
+def _differs(actual: object, wanted: object, place: str) -> str | None:
     """Where a manifest first differs from the one that would be written of what was read: by key, type or value.
 
     What reads a key as something else (``"no"`` as true, 17 as a text) would let it claim what nobody holds, and other
     readers of model packages open the file that ``executor_info.ort`` names.
     """
-    if type(found) is not type(wanted):
+    if type(actual) is not type(wanted):
         return place
     inner: Iterable[tuple[str, object, object]] = ()
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        if odd := sorted(found.keys() ^ wanted.keys()):
+    if isinstance(actual, dict) and isinstance(wanted, dict):
+        if odd := sorted(actual.keys() ^ wanted.keys()):
             return f"{place}: {odd[0]}"
-        inner = ((f"{place}: {key}", value, wanted[key]) for key, value in found.items())
-    elif isinstance(found, list) and isinstance(wanted, list):
-        if len(found) != len(wanted):
+        inner = ((f"{place}: {key}", value, wanted[key]) for key, value in actual.items())
+    elif isinstance(actual, list) and isinstance(wanted, list):
+        if len(actual) != len(wanted):
             return place
-        inner = ((f"{place}[{i}]", *pair) for i, pair in enumerate(zip(found, wanted, strict=True)))
-    elif found != wanted:
+        inner = ((f"{place}[{i}]", *pair) for i, pair in enumerate(zip(actual, wanted, strict=True)))
+    elif actual != wanted:
         return place
     return next((off for name, one, other in inner if (off := _differs(one, other, name))), None)
 
@@ -287,44 +287,44 @@ def _variant(name: str, body: object, hashes: Collection[str], version: int, whe
         raise IntegrityError(
             "a variant's folder has its name", where=where, found=variant.get("variant_directory"), allowed=name
         )
-    own = table_at(table_at(variant.get("executor_info"), where).get("edgekd"), f"{where}: executor_info.edgekd")
-    keys(own, VARIANT_KEYS[version], f"{where}: executor_info.edgekd")
-    if not own["files"]:
+    execution = table_at(table_at(variant.get("executor_info"), where).get("edgekd"), f"{where}: executor_info.edgekd")
+    keys(execution, VARIANT_KEYS[version], f"{where}: executor_info.edgekd")
+    if not execution["files"]:
         raise IntegrityError("no files", where=where)
-    for file in texts(own["files"], f"{where}: files"):
+    for file in texts(execution["files"], f"{where}: files"):
         check_path(file, f"{where}: files")
         if f"{name}/{file}" not in hashes:
             raise IntegrityError("a file without a hash", where=where, found=file)
-    most = limits.most_tolerance(own["quantized"] is True)
-    if type(own["tolerance"]) not in (int, float) or not 0 <= own["tolerance"] <= most:
-        raise IntegrityError("not a tolerance", where=where, found=own["tolerance"], allowed=f"0 to {most:g}")
-    if wholes([own["batch"]], f"{where}: batch")[0] > limits.BATCH:
-        raise IntegrityError("not a batch", where=where, found=own["batch"], allowed=f"1 to {limits.BATCH}")
+    most = limits.most_tolerance(execution["quantized"] is True)
+    if type(execution["tolerance"]) not in (int, float) or not 0 <= execution["tolerance"] <= most:
+        raise IntegrityError("not a tolerance", where=where, found=execution["tolerance"], allowed=f"0 to {most:g}")
+    if wholes([execution["batch"]], f"{where}: batch")[0] > limits.BATCH:
+        raise IntegrityError("not a batch", where=where, found=execution["batch"], allowed=f"1 to {limits.BATCH}")
     as_named = named if version == 1 else str
-    also = {as_named(kind): table_at(options, where) for kind, options in table_at(own["also"], where).items()}
-    backend = as_named(str(own["backend"]))
-    for kind, options in ((backend, table_at(own["options"], where)), *also.items()):
+    also = {as_named(kind): table_at(options, where) for kind, options in table_at(execution["also"], where).items()}
+    backend = as_named(str(execution["backend"]))
+    for kind, options in ((backend, table_at(execution["options"], where)), *also.items()):
         allowed.check(kind, options, where)
-        allowed.check_files(kind, own["files"], f"{where}: files")
+        allowed.check_files(kind, execution["files"], f"{where}: files")
     return Variant(
         target=name,
         backend=backend,
-        options=own["options"],
-        files=dict.fromkeys(own["files"], b""),
-        isa=tuple(texts(own["isa"], f"{where}: isa")),
-        numerics=str(own["numerics"]),
-        quantized=bool(own["quantized"]),
-        batch=own["batch"],
-        tolerance=own["tolerance"],
+        options=execution["options"],
+        files=dict.fromkeys(execution["files"], b""),
+        isa=tuple(texts(execution["isa"], f"{where}: isa")),
+        numerics=str(execution["numerics"]),
+        quantized=bool(execution["quantized"]),
+        batch=execution["batch"],
+        tolerance=execution["tolerance"],
         also=also,
-        graphs=_graphs(own.get("graphs", []), own["files"], f"{where}: graphs"),
-        checked=_checked(own.get("checked", []), f"{where}: checked"),
+        graphs=_graphs(execution.get("graphs", []), execution["files"], f"{where}: graphs"),
+        checked=_checked(execution.get("checked", []), f"{where}: checked"),
     )
 
 
-def _graphs(found: object, files: Collection[str], where: str) -> tuple[Graph, ...]:
+def _graphs(entries: object, files: Collection[str], where: str) -> tuple[Graph, ...]:
     graphs = []
-    for entry in listed(found, where):
+    for entry in listed(entries, where):
         graph = keys(entry, ("file", "inputs", "name", "outputs"), where)
         if graph["file"] not in files:
             raise IntegrityError("not a file of the variant", where=where, found=graph["file"], allowed=files)
@@ -337,9 +337,9 @@ def _graphs(found: object, files: Collection[str], where: str) -> tuple[Graph, .
     return tuple(graphs)
 
 
-def _checked(found: object, where: str) -> tuple[Checked, ...]:
+def _checked(entries: object, where: str) -> tuple[Checked, ...]:
     checked = []
-    for entry in listed(found, where):
+    for entry in listed(entries, where):
         place = keys(entry, ("arch", "isa", "runtime"), where)
         checked.append(Checked(str(place["runtime"]), str(place["arch"]), tuple(texts(place["isa"], where))))
     return tuple(checked)

@@ -97,25 +97,25 @@ class Model:
         inputs = preprocess.apply(self._ops, raw)
         if not self._told:
             self._tell_cut(raw.tolist(), inputs[preprocess.MASK].shape[1])
-        found = self._answered(inputs, single)
+        outputs = self._answered(inputs, single)
         for name, size in self.heads.items():
-            shape = found[name].shape if name in found else None
+            shape = outputs[name].shape if name in outputs else None
             if shape != (len(raw), size):
                 raise IntegrityError(
                     "the model's answer has another shape", where=name, found=shape, allowed=f"({len(raw)}, {size})"
                 )
-        if not all(np.isfinite(scores).all() for scores in found.values()):
+        if not all(np.isfinite(scores).all() for scores in outputs.values()):
             raise UsageError(
                 "the student answers NaN or Inf to this", where="predict", allowed="samples as in training"
             )
         answers = {
-            name: [self._prediction(row, self.labels[where]) for row in softmax(found[name])]
+            name: [self._prediction(row, self.labels[where]) for row in softmax(outputs[name])]
             for name, where in columns(self.heads).items()
         }
-        made: list[Any] = [dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=True)]
+        predictions: list[Any] = [dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=True)]
         if len(answers) == 1:
-            made = [one for row in made for one in row.values()]
-        return made[0] if single else made
+            predictions = [one for row in predictions for one in row.values()]
+        return predictions[0] if single else predictions
 
     def _answered(self, inputs: Mapping[str, Array], single: bool) -> dict[str, Array]:
         """What ``run`` gives to what the bundle's own preprocessing made: one sample that it refuses is the bundle's
@@ -203,8 +203,8 @@ def _load(
 def p50(bundle: Bundle, variant: Variant) -> float:
     """The shipped candidate's p50 in milliseconds, infinity where the report does not say."""
     try:
-        told = bundle.report["targets"][variant.target]
-        shipped = next(c for c in told["candidates"] if c["name"] == told["shipped"])
+        report = bundle.report["targets"][variant.target]
+        shipped = next(c for c in report["candidates"] if c["name"] == report["shipped"])
         return float(shipped["latency_ms"]["p50"])
     except (KeyError, TypeError, ValueError, OverflowError, StopIteration):
         return float("inf")

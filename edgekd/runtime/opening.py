@@ -54,8 +54,8 @@ def open_variant(bundle: Bundle, variant: Variant, threads: int | None = None, b
         files = bundle.files_of(variant)
         claims.hold_files(bundle, variant, files)
         session = backend.open(files, batch=batch or variant.batch)
-    found = {port.name: port.shape[-1] if port.shape else None for port in session.outputs}
-    if any(found.get(name, 0) not in (None, size) for name, size in bundle.heads.items()):
+    sizes = {port.name: port.shape[-1] if port.shape else None for port in session.outputs}
+    if any(sizes.get(name, 0) not in (None, size) for name, size in bundle.heads.items()):
         where = f"{bundle.folder}: {variant.target}"
         raise IntegrityError("heads that don't fit the model's outputs", where=where, found=dict(bundle.heads))
     return Opened(session, variant, backend.version())
@@ -87,11 +87,11 @@ def hold(bundle: Bundle, opened: Opened) -> None:
     with in_bundle():
         got = opened.session.run(batches.filled(first, variant.batch, f"{bundle.folder}: {variant.target}"))
     for head, scores in wanted.items():
-        said = got.get(head)
+        output = got.get(head)
         where = f"{variant.target}: {opened.runtime}"
         try:
             golden.difference(
-                None if said is None or not said.ndim else said[:1],
+                None if output is None or not output.ndim else output[:1],
                 scores[:1],
                 variant.tolerance,
                 variant.quantized,

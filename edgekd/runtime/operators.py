@@ -35,8 +35,8 @@ def of_onnx(data: bytes, where: str) -> tuple[Counter[str], Counter[str]]:
 
 def _parts(data: bytes, number: int, what: str, where: str) -> list[bytes]:
     """The messages of one field."""
-    found = tensor_pb.fields(data, where, what)
-    return [value for field, value in found if field == number and isinstance(value, bytes)]
+    fields = tensor_pb.fields(data, where, what)
+    return [value for field, value in fields if field == number and isinstance(value, bytes)]
 
 
 def _node(data: bytes, where: str) -> tuple[str, list[bytes], list[bytes]]:

@@ -98,8 +98,8 @@ class Remote:
         self._write(b"%d\n" % len(program) + program)
         self.hello = self._ask({"op": "hello"})[0]
         if tuple(self.hello["python"]) < OLDEST:
-            found, oldest = (".".join(map(str, version)) for version in (self.hello["python"], OLDEST))
-            raise DeviceError("its Python is too old", where=self.name, found=found, allowed=f"{oldest} or later")
+            python, oldest = (".".join(map(str, version)) for version in (self.hello["python"], OLDEST))
+            raise DeviceError("its Python is too old", where=self.name, found=python, allowed=f"{oldest} or later")
         if not self.hello["numpy"]:
             hint = f"{self.device.python} -m pip install numpy, and the runtime"
             raise DeviceError("its Python has no numpy", where=self.name, hint=hint)
@@ -183,8 +183,8 @@ class Remote:
 
     def _check_room(self, needed: int) -> None:
         if needed > self.hello["free"]:
-            found, allowed = (units.size(count) for count in (self.hello["free"], needed))
-            raise ResourceError("the device's disk has too little room", where=self.name, found=found, allowed=allowed)
+            free, allowed = (units.size(count) for count in (self.hello["free"], needed))
+            raise ResourceError("the device's disk has too little room", where=self.name, found=free, allowed=allowed)
 
     def _ask(self, request: Mapping[str, object], data: bytes = b"") -> tuple[Any, bytes]:
         """One request and its answer, of the shape that such a request has, with the bytes behind it."""
@@ -195,8 +195,8 @@ class Remote:
             if "alive" in answer:
                 self._check(answer, reply.Alive)
             elif "error" in answer:
-                told = self._check(answer, reply.Refused)
-                raise KINDS.get(told["kind"], DeviceError)(told["error"][: agent.TAIL], where=self.name)
+                refusal = self._check(answer, reply.Refused)
+                raise KINDS.get(refusal["kind"], DeviceError)(refusal["error"][: agent.TAIL], where=self.name)
             else:
                 return self._check(answer, SHAPES[str(request["op"])]), behind
 
@@ -216,13 +216,13 @@ class Remote:
             if now >= self._heard + PATIENCE:
                 raise self._lost("it says nothing any more", "run it again to go on")
             with contextlib.suppress(queue.Empty):
-                found = self._answers.get(timeout=min(self._until, self._heard + PATIENCE) - now)
-                if found is None:
+                answer = self._answers.get(timeout=min(self._until, self._heard + PATIENCE) - now)
+                if answer is None:
                     raise self._why()
-                if isinstance(found, EdgekdError):
+                if isinstance(answer, EdgekdError):
                     self._orderly = False
-                    raise found
-                return found
+                    raise answer
+                return answer
 
     def _lost(self, message: str, hint: str) -> DeviceError:
         self._orderly = False
@@ -262,8 +262,8 @@ class Remote:
         """Answers, into the queue; whatever else is printed there is passed over."""
         with io.BufferedReader(cast(io.RawIOBase, self._pipes.stdout)) as lines:
             try:
-                while found := self._answer(lines):
-                    self._queue(found)
+                while answer := self._answer(lines):
+                    self._queue(answer)
             except DeviceError as err:
                 self._queue(err)
         self._queue(None)
@@ -291,11 +291,11 @@ class Remote:
             return answer, bytes(data)
         return None
 
-    def _queue(self, found: tuple[dict[str, object], bytes] | EdgekdError | None) -> None:
+    def _queue(self, answer: tuple[dict[str, object], bytes] | EdgekdError | None) -> None:
         """For whoever asks; a device that answers what nobody asked waits, and nothing is heaped up here."""
         while not self._over.is_set():
             with contextlib.suppress(queue.Full):
-                return self._answers.put(found, timeout=0.2)
+                return self._answers.put(answer, timeout=0.2)
 
     def _listen(self) -> None:
         with self._pipes.stderr as pipe:
@@ -330,10 +330,10 @@ class Remote:
 def runtime_zip() -> bytes:
     """The part of edgekd that apps and devices need, ``runtime/`` and its imports: equal bytes for equal sources."""
     root = closure.PACKAGE
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for path in closure.closure(["runtime"], root):
             entry = zipfile.ZipInfo(f"edgekd/{path.relative_to(root).as_posix()}", (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, path.read_bytes())
-    return made.getvalue()
+    return buffer.getvalue()

@@ -56,8 +56,8 @@ def checked(
         checks.append({"check": f"format {bundle.format}", "skipped": missing})
     if run:
         variants = [one for variant in bundle.variants for one in (variant, *others(variant))]
-        replayed = [found for one in variants for found in replay(bundle, one)]
-        if not any("ok" in found for found in replayed):
+        replayed = [check for one in variants for check in replay(bundle, one)]
+        if not any("ok" in check for check in replayed):
             why = "; ".join(f"{one['check']}: {one['skipped']}" for one in replayed if "skipped" in one)
             raise UnavailableError("hashes are right, but no variant can be run here", where=str(folder), found=why)
         checks += replayed
@@ -81,8 +81,8 @@ def replay(bundle: Bundle, variant: Variant) -> list[Check]:
     elif bundle.decisions:
         with _bundles_fault(f"{variant.target}: raw samples on {variant.backend}"):
             count, seen = decisions.replay(bundle, opened)
-        said = f"same decisions, {seen} of {len(bundle.labels)} labels seen"
-        checks.append({"check": f"{variant.target}: {count} raw samples on {variant.backend}: {said}", "ok": True})
+        outcome = f"same decisions, {seen} of {len(bundle.labels)} labels seen"
+        checks.append({"check": f"{variant.target}: {count} raw samples on {variant.backend}: {outcome}", "ok": True})
     return checks
 
 
@@ -102,8 +102,8 @@ def _bundles_fault(what: str) -> Iterator[None]:
     except EdgekdError:
         raise
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as err:
-        said = str(err).strip().partition("\n")[0]
-        raise IntegrityError(f"{type(err).__name__}: {said}", where=what) from err
+        message = str(err).strip().partition("\n")[0]
+        raise IntegrityError(f"{type(err).__name__}: {message}", where=what) from err
 
 
 def _golden(bundle: Bundle, opened: Opened, name: str) -> Check:
@@ -116,8 +116,8 @@ def _golden(bundle: Bundle, opened: Opened, name: str) -> Check:
         got = batches.run(opened.session, x, batch, name)
         for head, scores in wanted.items():
             place = f"{name}: {head}, {batch} at once"
-            found = golden.difference(got.get(head), scores, variant.tolerance, variant.quantized, place)
-            worst = max(worst, found)
+            difference = golden.difference(got.get(head), scores, variant.tolerance, variant.quantized, place)
+            worst = max(worst, difference)
     return {"check": f"{name}: {count} samples, largest difference {worst:.2g}", "ok": True}
 
 

@@ -113,12 +113,12 @@ class DeviceRunner:
         return set(self.facts()["facts"]["isa"])
 
     def kernels(self, job: BenchJob, *, quick: bool) -> dict[str, list[Kernel] | None]:
-        found: dict[str, list[Kernel] | None] = {}
+        profiles: dict[str, list[Kernel] | None] = {}
         for name, data in job.candidates.items():
             one = replace(job, candidates={name: data}, baseline=name, min_samples=1, min_seconds=0.0, profile=True)
-            told = self.bench(one).kernels
-            found[name] = None if told is None else [Kernel.of(kernel) for kernel in told]
-        return found
+            tables = self.bench(one).kernels
+            profiles[name] = None if tables is None else [Kernel.of(kernel) for kernel in tables]
+        return profiles
 
     def glance(self, job: BenchJob) -> float:
         return float(np.percentile(self.bench(job).samples[job.baseline], LOW)) / 1e6
@@ -132,16 +132,16 @@ def kernels(
     quick: bool,
 ) -> dict[str, list[Kernel] | None]:
     """``Machine.kernels`` by a backend of this machine."""
-    found: dict[str, list[Kernel] | None] = {}
+    profiles: dict[str, list[Kernel] | None] = {}
     took = 0.0
     for name, data in candidates.items():
         started = time.monotonic()
-        found[name] = None
+        profiles[name] = None
         if not quick or took <= QUICK_KERNELS:
             with contextlib.suppress(EdgekdError):  # what a runtime can't tell is no reason to ship nothing
-                found[name] = backends.kernels(backend, data, inputs)
+                profiles[name] = backends.kernels(backend, data, inputs)
         took = max(took, time.monotonic() - started)
-    return found
+    return profiles
 
 
 def of(device: str, tell: remote.Tell = lambda line: None) -> BuildRunner:

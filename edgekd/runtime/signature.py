@@ -99,9 +99,9 @@ def check(folder: Path, trust: Trust, ignore_unlisted: bool = False) -> str:
     manifest = open_inside(folder, MANIFEST, MAX_MANIFEST)
     unsigned = ["--ignore_unsigned_files"] if ignore_unlisted else []
     command = ["verify", *arguments, "--signature", str((folder / SIGNATURE).absolute()), *unsigned]
-    code, said = _run([*command, str(folder.absolute())])
+    code, message = _run([*command, str(folder.absolute())])
     if code:
-        raise IntegrityError("the signature does not hold", where=where, found=said)
+        raise IntegrityError("the signature does not hold", where=where, found=message)
     if open_inside(folder, MANIFEST, MAX_MANIFEST) != manifest:
         raise IntegrityError("changed while its signature was checked", where=str(folder / MANIFEST))
     return hashlib.sha256(manifest).hexdigest()
@@ -114,5 +114,5 @@ def _run(arguments: list[str]) -> tuple[int, str]:
         done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return 1, f"not done in {SECONDS:.0f} s"
-    said = (done.stderr + done.stdout).decode("utf-8", "replace").strip().splitlines()
-    return done.returncode, said[-1] if said else "nothing was said"
+    lines = (done.stderr + done.stdout).decode("utf-8", "replace").strip().splitlines()
+    return done.returncode, lines[-1] if lines else "nothing was said"

@@ -34,12 +34,12 @@ def steadily(folder: Path, read: Callable[[], Found]) -> Found:
 
 def _identity(folder: Path) -> list[tuple[int, ...]]:
     """Which folder and manifest a path names: an exchange changes the number, or where that is used again, a time."""
-    found: list[tuple[int, ...]] = []
+    identity: list[tuple[int, ...]] = []
     for path in (folder, folder / "manifest.json"):
         try:
             about = os.lstat(path)
         except OSError:
-            found.append((0,))
+            identity.append((0,))
         else:
-            found.append((about.st_dev, about.st_ino, about.st_ctime_ns, about.st_mtime_ns, about.st_size))
-    return found
+            identity.append((about.st_dev, about.st_ino, about.st_ctime_ns, about.st_mtime_ns, about.st_size))
+    return identity

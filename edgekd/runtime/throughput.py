@@ -21,10 +21,10 @@ def rate(session: Session, inputs: Mapping[str, Array], streams: int, seconds: f
         seconds: how long; runs that were begun are ended and counted, with the time that they took.
     """
 
-    def work(own: Session, end: float) -> int:
+    def work(fork: Session, end: float) -> int:
         count = 0
         while count == 0 or time.perf_counter() < end:
-            own.run(inputs)
+            fork.run(inputs)
             count += 1
             confined.alive()
         return count

@@ -294,13 +294,13 @@ class _Request:
         return {port.name: self._result(index).copy() for index, port in enumerate(self._outputs)}
 
     def counted(self) -> dict[str, float]:
-        told = self._request.profiling_info
-        return {p.node_name: p.real_time.total_seconds() * 1e6 for p in told if p.status == _EXECUTED}
+        profile = self._request.profiling_info
+        return {p.node_name: p.real_time.total_seconds() * 1e6 for p in profile if p.status == _EXECUTED}
 
     def _result(self, index: int) -> Array:
         known = self._results.get(index)
-        found: Array = self._request.get_output_tensor(index).data if known is None else known
-        return found
+        output: Array = self._request.get_output_tensor(index).data if known is None else known
+        return output
 
     def _set_inputs(self, shapes: list[tuple[int, ...]]) -> dict[str, Array]:
         buffers: dict[str, Array] = {}
@@ -348,19 +348,19 @@ def _port(port: ov.ConstOutput, node: ov.Node) -> Port:
 
 def _kernels(graph: ov.Model, first: Mapping[str, float], counted: Mapping[str, float], runs: int) -> list[Kernel]:
     """The nodes that ran, of the graph as it was compiled; the first run, which also compiles, is taken out."""
-    found = []
+    kernels = []
     for node in graph.get_ordered_ops():
         name = node.get_friendly_name()
         if name not in counted:
             continue
-        told = {key: str(value.astype(str)) for key, value in node.get_rt_info().items()}
-        op, reads = told.get("layerType", node.get_type_name()), _precision(told.get("runtimePrecision", "unknown"))
-        gives = _precision(told.get("outputPrecisions", "").split(",")[0] or reads)
+        info = {key: str(value.astype(str)) for key, value in node.get_rt_info().items()}
+        op, reads = info.get("layerType", node.get_type_name()), _precision(info.get("runtimePrecision", "unknown"))
+        gives = _precision(info.get("outputPrecisions", "").split(",")[0] or reads)
         converts = op in _CONVERT and reads != gives and "int8" in (reads, gives)
-        layers = tuple(layer for layer in told.get("originalLayersNames", "").split(",") if layer)
+        layers = tuple(layer for layer in info.get("originalLayersNames", "").split(",") if layer)
         mean = (counted[name] * (runs + 1) - first.get(name, 0.0)) / runs
-        found.append(Kernel(name, op, f"{reads} to {gives}" if converts else reads, round(max(mean, 0.0), 1), layers))
-    return found
+        kernels.append(Kernel(name, op, f"{reads} to {gives}" if converts else reads, round(max(mean, 0.0), 1), layers))
+    return kernels
 
 
 def _precision(name: str) -> str:
@@ -382,5 +382,5 @@ def _reason(err: Exception) -> str:
     if isinstance(err, UnicodeDecodeError):
         return "its message is no text"
     lines = [line.strip().removeprefix("-- ") for line in str(err).splitlines()]
-    told = [line for line in lines if line and not line.startswith(_NOISE)]
-    return (told or lines or [""])[0].rstrip(".:")
+    reasons = [line for line in lines if line and not line.startswith(_NOISE)]
+    return (reasons or lines or [""])[0].rstrip(".:")

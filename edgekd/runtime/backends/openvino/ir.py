@@ -19,11 +19,12 @@ def name_nodes(model: Any, onnx: bytes) -> None:
     nodes = model.get_ordered_ops()
     taken = {node.get_friendly_name() for node in nodes}
     for index, node in enumerate(nodes):
-        found = node.get_friendly_name()
-        if node.get_type_name() in ("Parameter", "Result") or not _NUMBERED.search(found):
+        friendly_name = node.get_friendly_name()
+        if node.get_type_name() in ("Parameter", "Result") or not _NUMBERED.search(friendly_name):
             continue
-        layer = found.removesuffix("/WithoutBiases")  # where the bias is a node of its own, that has the layer's name
-        if _LAYER.fullmatch(layer) and _names_node(onnx, layer) and (layer == found or layer not in taken):
+        # Where the bias is a node of its own, that has the layer's name.
+        layer = friendly_name.removesuffix("/WithoutBiases")
+        if _LAYER.fullmatch(layer) and _names_node(onnx, layer) and (layer == friendly_name or layer not in taken):
             name = layer
         else:
             name = f"n{index}"

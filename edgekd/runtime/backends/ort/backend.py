@@ -211,20 +211,20 @@ def reason(err: BaseException) -> str:
 def _kernels(events: list[dict[str, Any]]) -> list[Kernel]:
     """The nodes of a profile, in the order of their first run; the first two runs of each are not counted."""
     taken: dict[str, list[int]] = {}
-    told: dict[str, dict[str, Any]] = {}
+    arguments: dict[str, dict[str, Any]] = {}
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             name = event["name"].removesuffix("_kernel_time")
             taken.setdefault(name, []).append(event["dur"])
-            told[name] = event["args"]
-    found = []
+            arguments[name] = event["args"]
+    kernels = []
     for name, times in taken.items():
-        op, node = told[name]["op_name"], _NODE.match(name)
-        reads, gives = (_precision(told[name][f"{side}_type_shape"]) for side in ("input", "output"))
+        op, node = arguments[name]["op_name"], _NODE.match(name)
+        reads, gives = (_precision(arguments[name][f"{side}_type_shape"]) for side in ("input", "output"))
         precision = f"{reads} to {gives}" if op in _CONVERT and reads != gives else reads
         warm = sorted(times[_COLD:] or times)
-        found.append(Kernel(name, op, precision, warm[len(warm) // 4], node.groups() if node else ()))
-    return found
+        kernels.append(Kernel(name, op, precision, warm[len(warm) // 4], node.groups() if node else ()))
+    return kernels
 
 
 def _precision(ports: list[dict[str, Any]]) -> str:

@@ -66,8 +66,8 @@ class OrtCuda(ort.Ort):
         cuda = {"device_id": str(self.device), "enable_cuda_graph": graphs, "use_tf32": "0"}
         known = {CUDA: cuda, TENSORRT: {"device_id": str(self.device), "trt_cuda_graph_enable": graphs}}
         given = {key: str(value) for key, value in self.provider_options.items()}
-        found = [(self.provider, {**known.get(self.provider, {}), **given})]
-        return [*found, (CUDA, cuda)] if self.provider == TENSORRT else found
+        chosen = [(self.provider, {**known.get(self.provider, {}), **given})]
+        return [*chosen, (CUDA, cuda)] if self.provider == TENSORRT else chosen
 
 
 @dataclass

@@ -148,8 +148,8 @@ class OrtWeb:
         for name in (PACKAGE, GPU_PACKAGE) if self.provider == "webgpu" else (PACKAGE,):
             if self._folder is None or not self._package(name).is_file():
                 hint = f"npm install {name}, and its folder in {FOLDER}"
-                found = f"{FOLDER} is not set" if self._folder is None else str(self._folder)
-                raise UnavailableError(f"this machine lacks {name}", where="options.modules", found=found, hint=hint)
+                folder = f"{FOLDER} is not set" if self._folder is None else str(self._folder)
+                raise UnavailableError(f"this machine lacks {name}", where="options.modules", found=folder, hint=hint)
 
     def version(self) -> str:
         return f"onnxruntime_web {json.loads(self._package().read_text(encoding='utf-8'))['version']}"
@@ -177,15 +177,15 @@ class OrtWebSession:
     def __init__(self, backend: OrtWeb, model: bytes) -> None:
         self._backend, self._model, self._lock = backend, model, threading.Lock()
         self._process = backend.start()
-        told = self._exchange({"bytes": len(model)}, [model])
-        if "error" in told:
-            said = _first(_of(told, reply.Wrong)["error"])
-            if any(words in said for words in _DAMAGED):
+        answer = self._exchange({"bytes": len(model)}, [model])
+        if "error" in answer:
+            message = _first(_of(answer, reply.Wrong)["error"])
+            if any(words in message for words in _DAMAGED):
                 raise IntegrityError("no ONNX model", where=FILE)
-            if said == _NO_GPU:
+            if message == _NO_GPU:
                 raise UnavailableError("WebGPU finds no GPU here", where="options.provider", hint=_DRIVERS)
-            raise ExportError(f"onnxruntime-web can't run the model: {said}", where=FILE)
-        opened = _of(told, reply.Opened)
+            raise ExportError(f"onnxruntime-web can't run the model: {message}", where=FILE)
+        opened = _of(answer, reply.Opened)
         self.inputs = listed(map(_port, opened["inputs"]), "inputs")
         self.outputs = listed(map(_port, opened["outputs"]), "outputs")
 
@@ -216,22 +216,22 @@ class OrtWebSession:
             for name, part in zip(arrays, parts, strict=True)
         ]
         with self._lock:
-            told = self._exchange({"tensors": tensors}, [part.tobytes() for part in parts])
-            if "error" in told:
-                said = _first(_of(told, reply.Wrong)["error"])
-                raise UsageError(f"the model does not run on these inputs: {said}", where="run")
-            ran = _of(told, reply.Ran)
-            found = {t["name"]: self._take(t) for t in ran["outputs"]}
-        return found, ran["ns"]
+            answer = self._exchange({"tensors": tensors}, [part.tobytes() for part in parts])
+            if "error" in answer:
+                message = _first(_of(answer, reply.Wrong)["error"])
+                raise UsageError(f"the model does not run on these inputs: {message}", where="run")
+            ran = _of(answer, reply.Ran)
+            outputs = {t["name"]: self._take(t) for t in ran["outputs"]}
+        return outputs, ran["ns"]
 
     def _take(self, tensor: reply.Tensor) -> Array:
         if math.prod(tensor["dims"]) * np.dtype(tensor["type"]).itemsize != tensor["bytes"]:
-            found, allowed = tensor["bytes"], f"{tensor['dims']} of {tensor['type']}"
-            raise IntegrityError("Node says what is no answer", where=tensor["name"], found=found, allowed=allowed)
+            size, allowed = tensor["bytes"], f"{tensor['dims']} of {tensor['type']}"
+            raise IntegrityError("Node says what is no answer", where=tensor["name"], found=size, allowed=allowed)
         return np.frombuffer(self._read(tensor["bytes"]), tensor["type"]).reshape(tensor["dims"])
 
-    def _exchange(self, told: Mapping[str, Any], parts: list[bytes]) -> dict[str, object]:
-        text, pipe = json.dumps(told).encode(), cast(BinaryIO, self._process.stdin)
+    def _exchange(self, request: Mapping[str, Any], parts: list[bytes]) -> dict[str, object]:
+        text, pipe = json.dumps(request).encode(), cast(BinaryIO, self._process.stdin)
         try:
             pipe.write(struct.pack("<I", len(text)) + text + b"".join(parts))
             pipe.flush()
@@ -252,21 +252,21 @@ class OrtWebSession:
         return data
 
 
-def _of(told: dict[str, object], shape: type[Answer]) -> Answer:
+def _of(answer: dict[str, object], shape: type[Answer]) -> Answer:
     """An answer of a shape.
 
     Raises:
         IntegrityError: it is another one: the model has got hold of Node, or it is another Node than that is known.
     """
-    return reader.check(told, shape, "Node")
+    return reader.check(answer, shape, "Node")
 
 
-def _first(said: object) -> str:
+def _first(message: object) -> str:
     """The first line of an error's text."""
-    return next(iter(str(said).splitlines()), "it says nothing")
+    return next(iter(str(message).splitlines()), "it says nothing")
 
 
-def _port(told: reply.Port) -> Port:
-    if told["type"] not in _TYPES:
-        raise ExportError("no array of this type", where=told["name"], found=told["type"], allowed=_TYPES)
-    return Port(told["name"], tuple(s if isinstance(s, int) and s >= 0 else None for s in told["shape"]), told["type"])
+def _port(port: reply.Port) -> Port:
+    if port["type"] not in _TYPES:
+        raise ExportError("no array of this type", where=port["name"], found=port["type"], allowed=_TYPES)
+    return Port(port["name"], tuple(s if isinstance(s, int) and s >= 0 else None for s in port["shape"]), port["type"])
