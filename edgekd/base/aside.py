@@ -84,10 +84,10 @@ def _made(name: Callable[[], Path], make: Make[Handle], path: Path | None = None
         raise
 
 
-def _known(told: str, path: Path | None) -> str:
+def _known(place: str, path: Path | None) -> str:
     """A place inside of what is made beside ``path``, as what the user knows."""
     start = str(path and path.parent / f".{path.name}.edgekd-")
-    return str(path) + told[len(start) + 16 :] if told.startswith(start) else told
+    return str(path) + place[len(start) + 16 :] if place.startswith(start) else place
 
 
 def _locked(name: Callable[[], Path], make: Make[Handle]) -> tuple[Path, Handle]:
@@ -138,10 +138,10 @@ def clear(parent: Path, names: re.Pattern[str] = NAMES, of: str | None = None) -
         Bytes freed. A folder that can't be looked into has none to free.
     """
     try:
-        found = [match for name in os.listdir(parent) if (match := names.fullmatch(name))]
+        matches = [match for name in os.listdir(parent) if (match := names.fullmatch(name))]
     except OSError:
         return 0
-    return sum(_clear(parent, match) for match in found if of is None or match["name"] == of)
+    return sum(_clear(parent, match) for match in matches if of is None or match["name"] == of)
 
 
 def _clear(parent: Path, match: re.Match[str]) -> int:

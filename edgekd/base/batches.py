@@ -66,8 +66,8 @@ def clips(x: object, length: int) -> tuple[AnyArray, bool]:
                 raise ValueError("a clip of several channels")
             rows, single = ([array] if array.ndim < 2 else list(array)), array.ndim == 1
     except (ValueError, TypeError, RuntimeError) as err:  # lists of unequal lengths within lists
-        found = getattr(x, "shape", x)
-        raise UsageError("not a clip", where="predict", found=found, allowed="numbers of one channel") from err
+        given = getattr(x, "shape", x)
+        raise UsageError("not a clip", where="predict", found=given, allowed="numbers of one channel") from err
     odd = next((clip for clip in rows if clip.ndim != 1 or clip.dtype.kind not in "uif" or not clip.size), None)
     if odd is not None:
         allowed = f"clips of one channel of any length, as numbers; {length} samples of each are heard"

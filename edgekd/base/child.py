@@ -120,10 +120,10 @@ def run(module: str, argv: Sequence[str], limits: Limits | None, where: str, req
     if confined.TOLD in os.environ or getattr(sys, "frozen", False):  # an app would start itself, for ever
         raise UnavailableError("needs a Python that can start another one", where=where, found=sys.executable)
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    told = {"parent": os.getpid(), "cpu": None if limits is None else limits.cpu}
+    settings = {"parent": os.getpid(), "cpu": None if limits is None else limits.cpu}
     with temporary("child") as folder:
-        own = {"PYTHONPATH": path, "TMPDIR": str(folder), confined.TOLD: json.dumps(told)}
-        child = _Child([sys.executable, "-P", "-m", module, *argv], {**os.environ, **own}, limits, where)
+        variables = {"PYTHONPATH": path, "TMPDIR": str(folder), confined.TOLD: json.dumps(settings)}
+        child = _Child([sys.executable, "-P", "-m", module, *argv], {**os.environ, **variables}, limits, where)
         try:
             child.give(request)
             return child.hear()
@@ -244,24 +244,24 @@ class _Child:
     def _message(self, line: bytes) -> dict[str, object]:
         """One line, checked: what was opened may have got hold of the child."""
         try:
-            found = json.loads(line)
+            message = json.loads(line)
         except (ValueError, RecursionError):
-            found = None
-        if isinstance(found, dict) and len(found) == 1:
-            key, value = next(iter(found.items()))
+            message = None
+        if isinstance(message, dict) and len(message) == 1:
+            key, value = next(iter(message.items()))
             if key in _KINDS and isinstance(value, _KINDS[key]):
-                return found
+                return message
         raise self._no_answer(line)
 
-    def _error(self, told: dict[str, object]) -> EdgekdError:
+    def _error(self, failure: dict[str, object]) -> EdgekdError:
         try:
-            return errors.from_dict(reader.check(told, Failure, self.where), IntegrityError)
+            return errors.from_dict(reader.check(failure, Failure, self.where), IntegrityError)
         except IntegrityError:
-            raise self._no_answer(json.dumps(told).encode()) from None
+            raise self._no_answer(json.dumps(failure).encode()) from None
 
     def _no_answer(self, line: bytes) -> IntegrityError:
-        said = line[:60].decode(errors="replace")
-        return IntegrityError("said what is no answer, and was ended", where=_place(self.where, self.at), found=said)
+        excerpt = line[:60].decode(errors="replace")
+        return IntegrityError("said what is no answer, and was ended", where=_place(self.where, self.at), found=excerpt)
 
     def _read(self) -> None:
         """Lines of its stdout, into the queue; of one that is too long or one too many the beginning alone."""

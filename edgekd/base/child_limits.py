@@ -67,11 +67,11 @@ def _size(path: Path) -> int:
     taken: dict[tuple[int, int], int] = {}
     for count, file in enumerate(_files(path)):
         try:
-            found = file.lstat()
+            status = file.lstat()
         except OSError:
             continue
-        size = getattr(found, "st_blocks", found.st_size) * 512  # Windows does not tell
-        taken[found.st_dev, found.st_ino] = min(found.st_size, size)
+        size = getattr(status, "st_blocks", status.st_size) * 512  # Windows does not tell
+        taken[status.st_dev, status.st_ino] = min(status.st_size, size)
         if count > COUNTED:
             break
     return sum(taken.values())

@@ -64,8 +64,8 @@ def needs(file: Path) -> tuple[str, ...]:
     one. What else reads like an import (an example in a docstring) counts, too.
     """
     text = _TYPES.sub("", file.read_text(encoding="utf-8"))
-    found: dict[str, None] = {}
+    imports: dict[str, None] = {}
     for module, bare, names in _IMPORT.findall(text):
-        found |= dict.fromkeys([module] if module else [f"{bare}.{name}" for name in _NAME.findall(names)])
+        imports |= dict.fromkeys([module] if module else [f"{bare}.{name}" for name in _NAME.findall(names)])
     families = [f"{FAMILIES[family]}.*" for family in _BUILDS.findall(text) if family in FAMILIES]
-    return tuple(dict.fromkeys([*found, *families]))
+    return tuple(dict.fromkeys([*imports, *families]))

@@ -37,10 +37,10 @@ _said = 0.0
 def begin() -> None:
     """Take the parent's limits, and the stdout that it reads; what a runtime prints goes to stderr."""
     global _channel
-    told = os.environ.pop(TOLD, None)
-    if told is None:
+    settings = os.environ.pop(TOLD, None)
+    if settings is None:
         return
-    table = json.loads(told)
+    table = json.loads(settings)
     _end_with(table["parent"])
     if resource is not None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -91,7 +91,7 @@ def serve(answer: Callable[..., object]) -> int:
 
 def _answer(answer: Callable[..., object], request: dict[str, object]) -> int:
     try:
-        found = answer(**request)
+        reply = answer(**request)
     except EdgekdError as err:
         return _fail(err)
     except MemoryError:
@@ -99,7 +99,7 @@ def _answer(answer: Callable[..., object], request: dict[str, object]) -> int:
     except OSError as err:
         kind = UsageError if isinstance(err, PermissionError) else ResourceError
         return _fail(kind(f"can't be read ({err.strerror or err})", where=str(err.filename or "") or None))
-    _say({"answer": found})
+    _say({"answer": reply})
     return 0
 
 

@@ -99,14 +99,14 @@ def _opened(folder: Path, parts: tuple[str, ...]) -> int:
 
 def _read(handle: int, path: Path, most: int, size: int | None, take: Callable[[IO[bytes], int, Path], T]) -> T:
     with open(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
             raise IntegrityError("not a regular file", where=str(path))
-        if size is not None and found.st_size != size:
-            raise IntegrityError("has another size", where=str(path), found=found.st_size, allowed=str(size))
-        if found.st_size > most:
-            raise IntegrityError("too large", where=str(path), found=found.st_size, allowed=f"at most {most:,} bytes")
-        return take(file, found.st_size, path)
+        if size is not None and status.st_size != size:
+            raise IntegrityError("has another size", where=str(path), found=status.st_size, allowed=str(size))
+        if status.st_size > most:
+            raise IntegrityError("too large", where=str(path), found=status.st_size, allowed=f"at most {most:,} bytes")
+        return take(file, status.st_size, path)
 
 
 def _whole(file: IO[bytes], size: int, path: Path) -> bytes:
@@ -117,7 +117,7 @@ def _whole(file: IO[bytes], size: int, path: Path) -> bytes:
 
 
 def _hashed(file: IO[bytes], size: int, path: Path) -> str:
-    made = hashlib.sha256()
+    digest = hashlib.sha256()
     for start in range(0, size, PIECE):
-        made.update(file.read(min(PIECE, size - start)))
-    return made.hexdigest()
+        digest.update(file.read(min(PIECE, size - start)))
+    return digest.hexdigest()

@@ -88,9 +88,9 @@ class EdgekdError(Exception):
         kind = next(name for name in (cls.__name__ for cls in type(self).__mro__) if name in KINDS)
         shown = _shortened(self.found)
         plain = type(self.found) in (str, bool, int, type(None)) and not shown.endswith("...")
-        found = {"found": self.found} if plain else {"shown": shown}
-        told = {"message": self.message, "where": self.where, "allowed": self.allowed, "hint": self.hint}
-        return {key: _written(value) for key, value in {"kind": kind, **found, **told}.items()}
+        actual = {"found": self.found} if plain else {"shown": shown}
+        fields = {"message": self.message, "where": self.where, "allowed": self.allowed, "hint": self.hint}
+        return {key: _written(value) for key, value in {"kind": kind, **actual, **fields}.items()}
 
 
 LONGEST = 120  # characters that are shown of what was found
@@ -112,11 +112,11 @@ def _written(value: object) -> object:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def _shortened(found: object) -> str:
+def _shortened(value: object) -> str:
     try:
-        text = repr(found)
+        text = repr(value)
     except ValueError:  # a number of thousands of digits
-        text = f"a {type(found).__name__} that is too long to be shown"
+        text = f"a {type(value).__name__} that is too long to be shown"
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
@@ -183,11 +183,11 @@ def in_python() -> Iterator[None]:
         raise
 
 
-def _spoken(told: str | None) -> Any:
+def _spoken(text: str | None) -> Any:
     """A text with the arguments of a function in place of a command's options."""
-    for option, argument in _IN_PYTHON.items() if told else ():
-        told = re.sub(rf"(?<![\w-]){option}(?![\w-])", argument, str(told))
-    return told
+    for option, argument in _IN_PYTHON.items() if text else ():
+        text = re.sub(rf"(?<![\w-]){option}(?![\w-])", argument, str(text))
+    return text
 
 
 @contextmanager
@@ -266,13 +266,13 @@ KINDS: dict[str, type[EdgekdError]] = {
 }
 
 
-def from_dict(told: Mapping[str, Any], otherwise: type[EdgekdError] = EdgekdError) -> EdgekdError:
+def from_dict(failure: Mapping[str, Any], otherwise: type[EdgekdError] = EdgekdError) -> EdgekdError:
     """The error that another process told of with ``as_dict``, with its kind and its fields.
 
     Args:
-        told: of the shape of ``Failure``.
+        failure: of the shape of ``Failure``.
         otherwise: what a kind that is not in the tree becomes.
     """
-    found = told.get("found") if "shown" not in told else Shown(told["shown"])
-    fields = {key: told.get(key) for key in ("where", "allowed", "hint")}
-    return KINDS.get(told["kind"], otherwise)(told["message"], found=found, **fields)
+    actual = failure.get("found") if "shown" not in failure else Shown(failure["shown"])
+    fields = {key: failure.get(key) for key in ("where", "allowed", "hint")}
+    return KINDS.get(failure["kind"], otherwise)(failure["message"], found=actual, **fields)

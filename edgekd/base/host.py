@@ -111,8 +111,8 @@ def measured_key(threads: int) -> Key:
 def isa() -> frozenset[str]:
     """The features of ``FEATURES`` that this CPU has."""
     text = _read("/proc/cpuinfo") or ""
-    found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
-    names = set(found.group(1).lower().split()) if found else _darwin_features()
+    match = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    names = set(match.group(1).lower().split()) if match else _darwin_features()
     if platform.machine().lower() in ("arm64", "aarch64"):
         names.add("neon")  # a part of every 64-bit ARM
     return frozenset({_ALIASES.get(name, name) for name in names} & set(FEATURES))
@@ -137,9 +137,9 @@ def cpu() -> str:
     """
     text = _read("/proc/cpuinfo") or ""
     for key in ("model name", "Model", "Hardware"):
-        if found := re.search(rf"^{key}\s*:\s*(.+)$", text, re.MULTILINE):
+        if match := re.search(rf"^{key}\s*:\s*(.+)$", text, re.MULTILINE):
             numbers = _numbers(text, "cpu family", "model")
-            return found.group(1).strip() + (" (family {}, model {})".format(*numbers) if numbers else "")
+            return match.group(1).strip() + (" (family {}, model {})".format(*numbers) if numbers else "")
     if numbers := _numbers(text, "CPU implementer", "CPU part"):  # ARM tells numbers alone
         return "ARM " + " ".join(numbers)
     named = _output("sysctl", "-n", "machdep.cpu.brand_string") if platform.system() == "Darwin" else None
@@ -148,8 +148,8 @@ def cpu() -> str:
 
 def _numbers(text: str, *keys: str) -> list[str] | None:
     """The values of some keys of /proc/cpuinfo, where all are there."""
-    found = [re.search(rf"^{key}\s*:\s*(\S+)$", text, re.MULTILINE) for key in keys]
-    return [one.group(1) for one in found if one] if all(found) else None
+    matches = [re.search(rf"^{key}\s*:\s*(\S+)$", text, re.MULTILINE) for key in keys]
+    return [match.group(1) for match in matches if match] if all(matches) else None
 
 
 def cores() -> int:
@@ -184,8 +184,8 @@ def stolen_seconds() -> float | None:
 def celsius() -> float | None:
     """The hottest of the sensors that the system shows."""
     texts = [_read(str(path)) for path in Path("/sys/class/thermal").glob("thermal_zone*/temp")]
-    found = [int(text) / 1000 for text in texts if text is not None and text.lstrip("-").isdigit()]
-    return max(found, default=None)
+    temperatures = [int(text) / 1000 for text in texts if text is not None and text.lstrip("-").isdigit()]
+    return max(temperatures, default=None)
 
 
 def megahertz() -> float | None:
@@ -198,8 +198,8 @@ def joules() -> float | None:
     """What the CPU packages have used, counted from somewhere; often only root may read it (RAPL)."""
     packages = [p for p in Path("/sys/class/powercap").glob("intel-rapl:*") if p.name.count(":") == 1]
     texts = [_read(str(package / "energy_uj")) for package in packages]
-    found = [int(text) / 1e6 for text in texts if text is not None and text.isdigit()]
-    return sum(found) if found else None
+    energies = [int(text) / 1e6 for text in texts if text is not None and text.isdigit()]
+    return sum(energies) if energies else None
 
 
 def memory() -> int | None:
@@ -228,11 +228,11 @@ def packages() -> tuple[str, ...]:
 
 def versions(names: Iterable[str]) -> dict[str, str]:
     """Installed versions by distribution name; what is not installed is left out."""
-    found = {}
+    installed = {}
     for package in names:
         if (number := plugins.version(package)) is not None:
-            found[package] = number
-    return found
+            installed[package] = number
+    return installed
 
 
 def _darwin_features() -> set[str]:

@@ -61,17 +61,17 @@ def most_unpacked(packed: int) -> int:
     return min(most("bytes"), max(SMALL, PACKED * packed))
 
 
-def check(what: str, found: int, message: str, where: str, allowed: int | None = None) -> None:
+def check(what: str, count: int, message: str, where: str, allowed: int | None = None) -> None:
     """Raise DataError where data is beyond a limit of ``MOST`` (or ``allowed``)."""
     allowed = most(what) if allowed is None else allowed
-    if found > allowed:
-        raise beyond(what, found, message, where, allowed)
+    if count > allowed:
+        raise beyond(what, count, message, where, allowed)
 
 
-def beyond(what: str, found: object, message: str, where: str, allowed: int) -> DataError:
+def beyond(what: str, given: object, message: str, where: str, allowed: int) -> DataError:
     """The error that also says how to allow more."""
     hint = f"{_variable(what)} in the environment allows more, where it is meant"
-    return DataError(message, where=where, found=found, allowed=f"at most {allowed:,} {_unit(what)}", hint=hint)
+    return DataError(message, where=where, found=given, allowed=f"at most {allowed:,} {_unit(what)}", hint=hint)
 
 
 def _variable(what: str) -> str:

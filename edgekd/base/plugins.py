@@ -58,10 +58,10 @@ def load(family: str, kind: str, where: str, error: type[EdgekdError] = RecipeEr
         error: which error an unknown kind is.
     """
     if ":" in kind:
-        found = load_object(kind, where)
-        if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        plugin_class = load_object(kind, where)
+        if not (isinstance(plugin_class, type) and dataclasses.is_dataclass(plugin_class)):
             raise FactoryError("a plugin is a frozen dataclass", where=where, found=kind)
-        return found
+        return plugin_class
     if kind not in (known := kinds(family)):
         raise error(f"unknown kind of {family}", where=where, found=kind, allowed=known)
     inside = f".{IN_FOLDERS[family]}" if family in IN_FOLDERS else ""
@@ -106,13 +106,13 @@ def load_object(path: str, where: str) -> object:
         raise FactoryError(f"can't import {module_name!r} ({err})", where=where, found=path) from err
     except Exception as err:
         raise FactoryError(f"importing {module_name!r} raised {type(err).__name__}: {err}", where=where) from err
-    found = module
+    loaded = module
     for part in name.split("."):
-        if not hasattr(found, part):
-            names = [n for n in vars(found) if not n.startswith("_")]
+        if not hasattr(loaded, part):
+            names = [n for n in vars(loaded) if not n.startswith("_")]
             raise FactoryError(f"{module_name!r} has no {part!r}", where=where, found=part, allowed=names)
-        found = getattr(found, part)
-    return found
+        loaded = getattr(loaded, part)
+    return loaded
 
 
 def call_user(function: Any, where: str, /, *args: Any, **kwargs: Any) -> Any:
@@ -142,13 +142,13 @@ def call_user(function: Any, where: str, /, *args: Any, **kwargs: Any) -> Any:
 
 def users_line(err: BaseException) -> str | None:
     """Module, call and line of the user's code in which an error, or what it was raised from, began; None: in none."""
-    found, at = None, typing.cast("BaseException | None", err)
+    place, at = None, typing.cast("BaseException | None", err)
     while at is not None:
         if theirs := _of_users(at):
             frame, line = theirs[-1]
-            found = f"{_named(frame)} at {Path(frame.f_code.co_filename).name}:{line}"
+            place = f"{_named(frame)} at {Path(frame.f_code.co_filename).name}:{line}"
         at = at.__cause__ or at.__context__
-    return found
+    return place
 
 
 def _of_users(err: BaseException) -> list[tuple[types.FrameType, int]]:

@@ -92,9 +92,9 @@ def specs(ops: Ops, sample: AnyArray) -> tuple[Spec, ...]:
         longest = int(ops[-1]["length"])
         highs = {TOKENS: len(ops[-1]["vocabulary"]), MASK: 2}
         return tuple(Spec(name, (None, None), "int64", high, longest) for name, high in highs.items())
-    found = apply(ops, np.asarray(sample)[None])
+    inputs = apply(ops, np.asarray(sample)[None])
     bounds = dict(zip(ops[-1]["names"], ops[-1]["sizes"], strict=True)) if ops and ops[-1]["op"] == "columns" else {}
-    return tuple(Spec(name, (None, *x.shape[1:]), str(x.dtype), bounds.get(name)) for name, x in found.items())
+    return tuple(Spec(name, (None, *x.shape[1:]), str(x.dtype), bounds.get(name)) for name, x in inputs.items())
 
 
 def check(ops: Ops, where: str) -> None:
@@ -116,8 +116,8 @@ def check(ops: Ops, where: str) -> None:
                 raise RecipeError(f"{name!r} needs {key!r}", where=f"{place}.{key}")
             _check_value(key, op[key], f"{place}.{key}")
         if name == "columns" and len({len(op[key]) for key in wanted}) > 1:
-            found = {key: len(op[key]) for key in wanted}
-            raise RecipeError("as many names as sizes and widths are needed", where=place, found=found)
+            lengths = {key: len(op[key]) for key in wanted}
+            raise RecipeError("as many names as sizes and widths are needed", where=place, found=lengths)
         if name == "resize" and op["height"] * op["width"] > (most := limits.most("pixels")):
             size, allowed = f"{op['height']} x {op['width']}", f"at most {most:,} pixels"
             raise RecipeError("larger than likely is meant", where=place, found=size, allowed=allowed)
@@ -222,8 +222,8 @@ def apply(ops: Ops, batch: AnyArray) -> Inputs:
 
 def _check_numbers(batch: AnyArray, ops: Ops) -> None:
     if batch.dtype.kind in "UO":
-        found, allowed = [op["op"] for op in ops], "the op wordpiece alone"
-        raise DataError("texts need the op wordpiece", where="preprocess", found=found, allowed=allowed)
+        names, allowed = [op["op"] for op in ops], "the op wordpiece alone"
+        raise DataError("texts need the op wordpiece", where="preprocess", found=names, allowed=allowed)
 
 
 def cut(ops: Ops, texts: Sequence[str]) -> int:
@@ -236,12 +236,12 @@ def cut(ops: Ops, texts: Sequence[str]) -> int:
 
 def stored(ops: Ops) -> tuple[list[dict[str, object]], dict[str, bytes]]:
     """The ops as they are written down, and the files that they name: a vocabulary is one of its own."""
-    made, files = [dict(op) for op in ops], {}
-    for op in made:
+    tables, files = [dict(op) for op in ops], {}
+    for op in tables:
         if op["op"] == "wordpiece":
             files[VOCABULARY] = Vocabulary.of(op["vocabulary"]).written()
             op["vocabulary"] = VOCABULARY
-    return made, files
+    return tables, files
 
 
 def resolved(ops: Ops, read: Callable[[str], bytes]) -> list[dict[str, object]]:
@@ -251,8 +251,8 @@ def resolved(ops: Ops, read: Callable[[str], bytes]) -> list[dict[str, object]]:
         RecipeError: malformed ops or files; names the op.
     """
     _check_count(ops, "preprocess")
-    made = [dict(op) for op in ops]
-    for i, op in enumerate(made):
+    loaded = [dict(op) for op in ops]
+    for i, op in enumerate(loaded):
         if op.get("op") == "wordpiece":
             name, where = op.get("vocabulary"), f"preprocess[{i}].vocabulary"
             if not isinstance(name, str):
@@ -261,8 +261,8 @@ def resolved(ops: Ops, read: Callable[[str], bytes]) -> list[dict[str, object]]:
                 op["vocabulary"] = Vocabulary.read(read(name))
             except ValueError as err:
                 raise RecipeError(f"{name} is no vocabulary: {err}", where=where) from err
-    check(made, "preprocess")
-    return made
+    check(loaded, "preprocess")
+    return loaded
 
 
 def to_json(ops: Ops) -> str:
@@ -314,8 +314,8 @@ def _check_sound(x: AnyArray) -> None:
         raise DataError("sound of 8 bits", where="preprocess", found=str(x.dtype), allowed="int16 samples")
     # Most audio libraries give -1..1, and a resampler a little more. Whole numbers are int16 samples as floats.
     if x.dtype.kind == "f" and x.size and np.abs(x).max() <= 2 and bool((x != np.rint(x)).any()):
-        found = f"{x.dtype} within -1..1"
-        raise DataError("sound that is scaled already", where="preprocess", found=found, allowed="int16 samples")
+        description = f"{x.dtype} within -1..1"
+        raise DataError("sound that is scaled already", where="preprocess", found=description, allowed="int16 samples")
 
 
 def _normalise(x: AnyArray, op: Op) -> AnyArray:
@@ -329,9 +329,9 @@ def _normalise(x: AnyArray, op: Op) -> AnyArray:
 def _columns(x: AnyArray, op: Op) -> Inputs:
     total = sum(op["widths"])
     if x.ndim != 2 or x.shape[1] < total or x.dtype.kind not in "iu":
-        found = f"{x.dtype} {x.shape}"
-        raise DataError("columns takes whole numbers", where="preprocess", found=found, allowed=f"(N, {total})")
-    made: Inputs = {}
+        description = f"{x.dtype} {x.shape}"
+        raise DataError("columns takes whole numbers", where="preprocess", found=description, allowed=f"(N, {total})")
+    inputs: Inputs = {}
     start = 0
     for name, size, width in zip(op["names"], op["sizes"], op["widths"], strict=True):
         part = x[:, start] if width == 1 else x[:, start : start + width]
@@ -339,8 +339,8 @@ def _columns(x: AnyArray, op: Op) -> Inputs:
         if part.size and not 0 <= int(part.min()) <= int(part.max()) < size:
             bad = part[(part < 0) | (part >= size)][0]
             raise DataError(f"unknown {name}", where="preprocess", found=int(bad), allowed=f"0 to {size - 1}")
-        made[name] = np.ascontiguousarray(part, dtype=np.int64)
-    return made
+        inputs[name] = np.ascontiguousarray(part, dtype=np.int64)
+    return inputs
 
 
 def _wordpiece(x: AnyArray, op: Op) -> Inputs:

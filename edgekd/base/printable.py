@@ -24,7 +24,7 @@ def printable(text: str, keep: str = "") -> str:
     Args:
         keep: of those characters, what stays: of edgekd's own lines the line breaks.
     """
-    return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
+    return _UNSAFE.sub(lambda match: match[0] if match[0] in keep else _escaped(match[0]), text)
 
 
 def is_printable(text: str) -> bool:
@@ -47,7 +47,7 @@ def all_printable(value: object) -> Any:
 
 def in_json(document: str) -> str:
     """A JSON document that means the same and does nothing to a terminal: such characters stand in its texts alone."""
-    return _UNSAFE.sub(lambda found: found[0] if found[0] in "\n\t" else f"\\u{ord(found[0]):04x}", document)
+    return _UNSAFE.sub(lambda match: match[0] if match[0] in "\n\t" else f"\\u{ord(match[0]):04x}", document)
 
 
 def _escaped(char: str) -> str:

@@ -55,22 +55,22 @@ def read(data: bytes, shape: type[T], where: str, error: type[EdgekdError] = Int
 
 def parse(data: bytes, where: str, error: type[EdgekdError] = IntegrityError, most: int = MOST) -> object:
     """A JSON document of any shape: finite numbers, texts of Unicode, not deeper than ``DEPTH``; else as ``read``."""
-    found = loads(data, where, error, most)
-    _Walk(where, error).plain(found, "", 0)
-    return found
+    document = loads(data, where, error, most)
+    _Walk(where, error).plain(document, "", 0)
+    return document
 
 
 def toml(data: bytes, where: str, error: type[EdgekdError], most: int = MOST) -> dict[str, object]:
     """A TOML document, with the limits of ``parse``. TOML may have numbers that are not finite."""
     _limit(data, where, error, most)
     try:
-        found = tomllib.loads(data.decode("utf-8-sig"))  # Windows editors begin a file with a mark
+        document = tomllib.loads(data.decode("utf-8-sig"))  # Windows editors begin a file with a mark
     except RecursionError as err:
         raise error("nested too deep", where=where, allowed=f"{DEPTH} levels") from err
     except ValueError as err:  # no TOML, no UTF-8, or a number of thousands of digits
         raise error(f"not valid TOML: {err}", where=where) from err
-    _Walk(where, error, finite=False).plain(found, "", 0)
-    return found
+    _Walk(where, error, finite=False).plain(document, "", 0)
+    return document
 
 
 def check(value: object, shape: type[T], where: str, error: type[EdgekdError] = IntegrityError) -> T:
@@ -117,11 +117,11 @@ def _table(pairs: list[tuple[str, object]]) -> dict[str, object]:
 @functools.cache
 def _keys(shape: type) -> dict[str, tuple[object, bool]]:
     """Of a TypedDict by key: its type, and whether it must be there."""
-    found = {}
+    keys = {}
     for key, hint in typing.get_type_hints(shape, include_extras=True).items():
         optional = typing.get_origin(hint) is NotRequired
-        found[key] = (typing.get_args(hint)[0] if optional else hint, not optional)
-    return found
+        keys[key] = (typing.get_args(hint)[0] if optional else hint, not optional)
+    return keys
 
 
 _FORMS: dict[int, tuple[Hint, bool, Hint, tuple[Hint, ...]]] = {}  # of types that were met; each is kept by its entry
@@ -129,9 +129,9 @@ _FORMS: dict[int, tuple[Hint, bool, Hint, tuple[Hint, ...]]] = {}  # of types th
 
 def _form(hint: Hint) -> tuple[Hint, bool, Hint, tuple[Hint, ...]]:
     """A type, whether it is a TypedDict, its origin and its arguments."""
-    found = (hint, typing.is_typeddict(hint), typing.get_origin(hint), typing.get_args(hint))
-    _FORMS[id(hint)] = found
-    return found
+    form = (hint, typing.is_typeddict(hint), typing.get_origin(hint), typing.get_args(hint))
+    _FORMS[id(hint)] = form
+    return form
 
 
 WORDS = {
@@ -281,8 +281,8 @@ class _Walk:
             try:
                 return self.typed(value, arg, place, depth)
             except EdgekdError as err:
-                own = self.off(place, "of another type", value, _words(hint))
-                if (err.message, err.where) != (own.message, own.where):
+                mismatch = self.off(place, "of another type", value, _words(hint))
+                if (err.message, err.where) != (mismatch.message, mismatch.where):
                     deeper.append(err)
         raise deeper[0] if deeper else self.off(place, "of another type", value, _words(hint))
 

@@ -51,7 +51,7 @@ def check_picture(given: Any) -> None:
     turned = given.getexif().get(ORIENTATION, 1)
     if given.mode in ("L", "RGB") and not clear and turned not in range(2, 9):
         return
-    found = [f"mode {given.mode}", *["transparent"] * clear, *[f"EXIF orientation {turned}"] * (turned != 1)]
+    traits = [f"mode {given.mode}", *["transparent"] * clear, *[f"EXIF orientation {turned}"] * (turned != 1)]
     hint = 'ImageOps.exif_transpose(im).convert("RGB"), or "L" for greys'
     if given.mode.startswith(("I", "F")):  # of those convert("L") keeps no more than 0 to 255
         grey, most = "numpy.asarray(ImageOps.exif_transpose(im))", 1 if given.mode == "F" else 65_535
@@ -61,7 +61,7 @@ def check_picture(given: Any) -> None:
         hint += f"; what is transparent lies on white in training: before that im = {white}"
     allowed = "a picture of mode L or RGB that stands upright, or an array"
     message = "a picture that is not read as in training"
-    raise UsageError(message, where="predict", found=", ".join(found), allowed=allowed, hint=hint)
+    raise UsageError(message, where="predict", found=", ".join(traits), allowed=allowed, hint=hint)
 
 
 def check_numbers(raw: AnyArray, dtype: str, where: str = "predict") -> None:
@@ -126,14 +126,14 @@ def _scaled(raw: AnyArray) -> int | None:
     """The first sample of a batch that holds fractions within -1..1 alone; of -1, 0 and 1 a quiet clip is made."""
     rows = raw.reshape(len(raw), -1)
     small = np.flatnonzero(np.abs(rows).max(axis=1) <= SCALED)
-    found = small[(rows[small] % 1 != 0).any(axis=1)]
-    return int(found[0]) if len(found) else None
+    scaled = small[(rows[small] % 1 != 0).any(axis=1)]
+    return int(scaled[0]) if len(scaled) else None
 
 
 def fit(clip: AnyArray, length: int) -> AnyArray:
     """(T,) -> (length,): the middle of a longer clip, zeros behind a shorter one; of training and ``predict`` alike."""
     start = max(0, (len(clip) - length) // 2)
-    made = np.zeros(length, clip.dtype)
+    fitted = np.zeros(length, clip.dtype)
     kept = clip[start : start + length]
-    made[: len(kept)] = kept
-    return made
+    fitted[: len(kept)] = kept
+    return fitted

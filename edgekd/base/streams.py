@@ -25,8 +25,8 @@ def _encodable(err: UnicodeError) -> tuple[str, int]:
     """What an encoding lacks: edgekd's own marks in ASCII, all else escaped as Python escapes it."""
     if not isinstance(err, UnicodeEncodeError):
         raise err
-    found = [_PLAIN.get(char) or _escaped(char) for char in err.object[err.start : err.end]]
-    return "".join(found), err.end
+    replacements = [_PLAIN.get(char) or _escaped(char) for char in err.object[err.start : err.end]]
+    return "".join(replacements), err.end
 
 
 def _escaped(char: str) -> str:

@@ -27,8 +27,8 @@ def size(count: float) -> str:
     """``512 B``, ``102.0 kB``, ``1.20 MB``, ``3.07 GB``: of bytes, 0 or more."""
     if round(count) < 1000:
         return f"{round(count)} B"
-    told = [(f"{count / unit:.{decimals}f}", name) for name, unit, decimals in SIZES]
-    number, name = next((pair for pair in told if float(pair[0]) < 1000), told[-1])
+    amounts = [(f"{count / unit:.{decimals}f}", name) for name, unit, decimals in SIZES]
+    number, name = next((pair for pair in amounts if float(pair[0]) < 1000), amounts[-1])
     return f"{number} {name}"
 
 

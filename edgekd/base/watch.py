@@ -78,10 +78,10 @@ def untouched_path() -> Iterator[None]:
 
 def opened(who: str, modules: Iterable[str]) -> dict[str, bool]:
     """The files and folders (True) that an owner's calls and the import of some modules read and did not write."""
-    found: dict[str, bool] = {}
+    paths: dict[str, bool] = {}
     for name in (who, *modules):
-        found |= _opened.get(name, {})
-    return {path: folder for path, folder in sorted(found.items()) if path not in _written}
+        paths |= _opened.get(name, {})
+    return {path: folder for path, folder in sorted(paths.items()) if path not in _written}
 
 
 def forget(names: Iterable[str]) -> None:
@@ -110,7 +110,7 @@ def _without_scheme(path: object) -> object:
         return path
     local = re.sub(r"^file:(?://[^/?#]*)?", "", path)
     name = re.split(r"[?#]", local, maxsplit=1)[0]
-    return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), name.encode())
+    return _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), name.encode())
 
 
 def _note(path: Any, folder: bool, writes: bool = False) -> None:

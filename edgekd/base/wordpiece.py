@@ -54,17 +54,17 @@ class Vocabulary(tuple[str, ...]):
     """
 
     def __new__(cls, tokens: Iterable[str]) -> Vocabulary:
-        made = super().__new__(cls, islice(tokens, limits.TOKENS + 1))
-        if len(made) > limits.TOKENS:
+        vocabulary = super().__new__(cls, islice(tokens, limits.TOKENS + 1))
+        if len(vocabulary) > limits.TOKENS:
             raise ValueError(f"more than {limits.TOKENS:,} tokens")
-        known = set(made)
+        known = set(vocabulary)
         if missing := [token for token in NEEDED if token not in known]:
             raise ValueError(f"a WordPiece vocabulary needs {missing[0]}")
-        if len(known) < len(made):
-            raise ValueError(f"a token twice: {Counter(made).most_common(1)[0][0]!r}")
-        if bad := [token for token in made if not token or "\n" in token or token[-1] == "\r"]:  # see ``read``
-            raise ValueError(f"an empty token, or one of two lines: number {made.index(bad[0])}")
-        return made
+        if len(known) < len(vocabulary):
+            raise ValueError(f"a token twice: {Counter(vocabulary).most_common(1)[0][0]!r}")
+        if bad := [token for token in vocabulary if not token or "\n" in token or token[-1] == "\r"]:  # see ``read``
+            raise ValueError(f"an empty token, or one of two lines: number {vocabulary.index(bad[0])}")
+        return vocabulary
 
     @classmethod
     def of(cls, tokens: Iterable[str]) -> Vocabulary:
@@ -92,25 +92,25 @@ class Vocabulary(tuple[str, ...]):
         Args:
             most: enough tokens; what comes behind them in a text is not looked at.
         """
-        found: list[int] = []
+        numbers: list[int] = []
         text = text if most is None else text[:CHARACTERS]
         begun = ""  # a word that a piece of the text ended in
         for piece in self._pieces_of(text):
             for i, part in enumerate(self._special.split(piece)):
                 if i % 2:
-                    found += self._word(begun) if begun else ()
-                    found.append(self._numbers[part])
+                    numbers += self._word(begun) if begun else ()
+                    numbers.append(self._numbers[part])
                     begun = ""
                 else:
                     spread = begun + spaced(part, lower)
                     whole = spread.split()
                     begun = whole.pop()[: LONGEST_WORD + 1] if whole and not spread[-1].isspace() else ""
                     for word in whole:
-                        found += self._word(word)
-                if most is not None and len(found) >= most:
-                    return found[:most]
-        found += self._word(begun) if begun else ()
-        return found[:most]
+                        numbers += self._word(word)
+                if most is not None and len(numbers) >= most:
+                    return numbers[:most]
+        numbers += self._word(begun) if begun else ()
+        return numbers[:most]
 
     def _pieces_of(self, text: str) -> Iterator[str]:
         """A text, a long one in pieces; none ends inside a special token, or between a letter and its accents."""
@@ -159,13 +159,13 @@ class Vocabulary(tuple[str, ...]):
     def _word(self, word: str) -> tuple[int, ...]:
         if len(word) > LONGEST_WORD:  # not remembered: nothing bounds its length
             return (self._numbers[UNKNOWN],)
-        found = self._known.get(word)
-        if found is None:
-            found = self._pieces(word)
+        pieces = self._known.get(word)
+        if pieces is None:
+            pieces = self._pieces(word)
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            self._known[word] = found
-        return found
+            self._known[word] = pieces
+        return pieces
 
     def _pieces(self, word: str) -> tuple[int, ...]:
         """The longest token that begins the word, then the longest that continues it, and so on."""
@@ -219,8 +219,8 @@ class _Table(dict[int, str]):
     def __missing__(self, code: int) -> str:
         if len(self) >= REMEMBERED:
             self.clear()
-        made = self[code] = self.become(chr(code))
-        return made
+        spelling = self[code] = self.become(chr(code))
+        return spelling
 
     def become(self, char: str) -> str:
         raise NotImplementedError

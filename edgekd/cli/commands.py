@@ -72,8 +72,8 @@ def build(
             measure_on=measure_on,
             progress=progress,
         )
-        found = None if dry_run else requests.standing(request)
-        if found is None:
+        standing = None if dry_run else requests.standing(request)
+        if standing is None:
             from edgekd import pipeline
 
             if dry_run:
@@ -81,12 +81,12 @@ def build(
             else:
                 report = pipeline.run(request)
         else:
-            report = found
+            report = standing
     if dry_run:
         show(as_json, tree, console.plan_tree)
     else:
-        cached = found is not None
-        show(as_json, report, lambda told: console.build_table(told, request.out, cached=cached))
+        cached = standing is not None
+        show(as_json, report, lambda document: console.build_table(document, request.out, cached=cached))
 
 
 @cli.command()
@@ -129,7 +129,7 @@ def tune(
     if how["trials"] is None and how["seconds"] is None:
         how["trials"] = search.TRIALS
     with own_modules(), clean_stdout(as_json), console.ProgressBars(quiet=as_json) as progress:
-        found = search.run(
+        tuned = search.run(
             recipe,
             targets,
             settings,
@@ -142,7 +142,7 @@ def tune(
             tell=tell,
             progress=progress,
         )
-    show(as_json, found, console.tune_table)
+    show(as_json, tuned, console.tune_table)
 
 
 @cli.command()
@@ -218,17 +218,17 @@ def bench(
             ratio = compare.compare(bundle, other, target, devices[0], settings, tell)
         return show(as_json, ratio, console.compare_table)
     with own_modules(bool(settings.plugins)):
-        found = [local.bench(bundle, target, device=device, settings=settings, tell=tell) for device in devices]
+        results = [local.bench(bundle, target, device=device, settings=settings, tell=tell) for device in devices]
     if html is not None:
         from edgekd.base.disk import disk
         from edgekd.report import devices as page
 
         with disk(html):
-            html.write_text(page.html(found), encoding="utf-8")
+            html.write_text(page.html(results), encoding="utf-8")
     if form:
-        return line(exports.FORMS[form](found), end="")
-    document = found[0] if len(found) == 1 else {"devices": found}
-    show(as_json, document, lambda told: console.bench_table(told["devices"] if len(found) > 1 else [told]))
+        return line(exports.FORMS[form](results), end="")
+    document = results[0] if len(results) == 1 else {"devices": results}
+    show(as_json, document, lambda shown: console.bench_table(shown["devices"] if len(results) > 1 else [shown]))
 
 
 @cli.command()
@@ -269,8 +269,10 @@ def sign(bundle: Path, as_json: bool, **how: Any) -> None:
     """Sign every file of BUNDLE, as OpenSSF model signing does: model.sig, which verify --key holds it against."""
     from edgekd.publish import sign as signing
 
-    found = signing.sign(bundle, **how, ask=lambda: str(click.prompt("password of the key", hide_input=True, err=True)))
-    show(as_json, found, lambda _: f"wrote {found['signature']}: manifest {found['digest']}")
+    signature = signing.sign(
+        bundle, **how, ask=lambda: str(click.prompt("password of the key", hide_input=True, err=True))
+    )
+    show(as_json, signature, lambda _: f"wrote {signature['signature']}: manifest {signature['digest']}")
 
 
 @cli.command()
@@ -282,8 +284,8 @@ def inspect(path: Path, as_json: bool, **most: float | None) -> None:
     """Show what is in a bundle or a model file, down to which operators are quantized."""
     from edgekd.cli import console, inspection
 
-    found = inspection.inspect(path, **most)
-    show(as_json, found, console.inspection_table)
+    contents = inspection.inspect(path, **most)
+    show(as_json, contents, console.inspection_table)
 
 
 @cli.command()
@@ -292,8 +294,8 @@ def targets(as_json: bool) -> None:
     """List the targets, whether this machine can run each, and why not."""
     from edgekd.cli import console, inspection
 
-    found = inspection.targets()
-    show(as_json, found, console.targets_table)
+    listing = inspection.targets()
+    show(as_json, listing, console.targets_table)
 
 
 @cli.command()
@@ -335,8 +337,8 @@ def doctor(as_json: bool) -> None:
     """Host, runtimes, clashes between packages, and the pip line for what is missing."""
     from edgekd.cli import console, inspection
 
-    found = inspection.doctor()
-    show(as_json, found, console.doctor)
+    diagnosis = inspection.doctor()
+    show(as_json, diagnosis, console.doctor)
 
 
 @cli.command()
@@ -347,8 +349,8 @@ def cache(days: float | None, cache: Path | None, as_json: bool) -> None:
     """Show the cache's place and size, or prune it."""
     from edgekd.cli import inspection
 
-    found = inspection.cache(cache, days)
-    text = f"{found['path']}: {found['artifacts']} artifacts, {units.size(found['bytes'])}"
+    usage = inspection.cache(cache, days)
+    text = f"{usage['path']}: {usage['artifacts']} artifacts, {units.size(usage['bytes'])}"
     if days is not None:
-        text += f" ({units.size(found['freed_bytes'])} freed)"
-    show(as_json, found, lambda _: text)
+        text += f" ({units.size(usage['freed_bytes'])} freed)"
+    show(as_json, usage, lambda _: text)

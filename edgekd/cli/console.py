@@ -188,45 +188,45 @@ def _candidate_row(candidate: Candidate, target: Target, metric: MetricText) -> 
     )
 
 
-def tune_table(found: Tune) -> RenderableType:
+def tune_table(tune: Tune) -> RenderableType:
     """The front that a search found, and the next commands to type."""
-    counts = f"{len(found['trials'])} trials, {len(found['front'])} that nothing beats in all three"
-    table = Table(title=f"{found['name']}: {counts}", title_justify="left", title_style="bold")
-    for column in ("trial", "ships", found["metric"], "drop", "p50", "size", ""):
+    counts = f"{len(tune['trials'])} trials, {len(tune['front'])} that nothing beats in all three"
+    table = Table(title=f"{tune['name']}: {counts}", title_justify="left", title_style="bold")
+    for column in ("trial", "ships", tune["metric"], "drop", "p50", "size", ""):
         table.add_column(column, justify="left" if column == "ships" else "right")
-    trials = {trial["number"]: trial for trial in found["trials"]}
+    trials = {trial["number"]: trial for trial in tune["trials"]}
     results = {number: result for number, trial in trials.items() if (result := trial["result"]) is not None}
     first = [number for number in results if trials[number]["as_is"]]
-    for number in dict.fromkeys([*found["front"], *first]):
+    for number in dict.fromkeys([*tune["front"], *first]):
         result = results[number]
         met = not result["missed"] and not result["gate"]
-        mark = SHIPS if number == found["chosen"] else INSIDE if met else OUTSIDE
+        mark = SHIPS if number == tune["chosen"] else INSIDE if met else OUTSIDE
         name = f"{number} (the recipe as it is)" if trials[number]["as_is"] else str(number)
         candidates = ", ".join(dict.fromkeys(row["candidate"] for row in result["targets"].values()))
         row = (f"{result['value']:.4f}", f"{result['drop']:.4f}", units.milliseconds(result["p50_ms"]))
         table.add_row(name, candidates, *row, size(result["size_bytes"]), mark)
-    out, recipe = found["bundle"], found["recipe"]
+    out, recipe = tune["bundle"], tune["recipe"]
     page = Path(recipe).with_name("tune.html")
-    lines: list[RenderableType] = [table, f"ended because {found['ended']}"]
-    lines.append(f"trial {found['chosen']} ships: wrote the bundle {out}")
-    if found["quick"]:
+    lines: list[RenderableType] = [table, f"ended because {tune['ended']}"]
+    lines.append(f"trial {tune['chosen']} ships: wrote the bundle {out}")
+    if tune["quick"]:
         lines.append(Text("--quick: one epoch on few samples; not shippable", style="yellow"))
     lines.append(f"\nnext:\n  edgekd verify {out}\n  edgekd bench {out}\n  edgekd build {recipe}   # read it, edit it")
     lines.append(f"  open {page}\n  open {out}/report.html")
     return Group(*lines)
 
 
-def plan_tree(found: Plan) -> RenderableType:
+def plan_tree(plan: Plan) -> RenderableType:
     """The tree of steps: what is shared, what forks, what is cached, what it costs."""
-    tree = Tree(Text(f"{found['name']}  ->  {', '.join(found['targets'])}", style="bold"))
+    tree = Tree(Text(f"{plan['name']}  ->  {', '.join(plan['targets'])}", style="bold"))
     places: list[Tree] = [tree]
-    for step in found["steps"]:
+    for step in plan["steps"]:
         parts = [step["name"]]
         if step["epochs"]:
             parts.append(f"{step['epochs']} epochs x {step['samples']:,} samples")
         if step["seconds"] is not None:
             parts.append(f"about {step['seconds']:.0f} s")
-        if len(step["targets"]) < len(found["targets"]):
+        if len(step["targets"]) < len(plan["targets"]):
             parts.append(f"for {', '.join(step['targets'])}")
         if step["cached"]:
             parts.append("cached")
@@ -234,8 +234,8 @@ def plan_tree(found: Plan) -> RenderableType:
             parts.append(step["taken"])
         del places[step["depth"] + 1 :]
         places.append(places[-1].add("  ·  ".join(parts)))
-    total = sum(step["seconds"] or 0 for step in found["steps"] if not step["cached"])
-    known = any(step["seconds"] is not None for step in found["steps"])
+    total = sum(step["seconds"] or 0 for step in plan["steps"] if not step["cached"])
+    known = any(step["seconds"] is not None for step in plan["steps"])
     end = (
         f"about {total:.0f} s of training to do"
         if known
@@ -259,10 +259,10 @@ def bench_table(devices: Sequence[DeviceResult]) -> RenderableType:
     for column in (*left, *figures)[0 if several else 1 :]:
         table.add_column(column, justify="left" if column in left else "right")
     notes: list[RenderableType] = []
-    for found in devices:
-        first = [found["device"]] if several else []
-        for name, row in found["variants"].items():
-            about = f"{found['device']}: {name}" if several else name
+    for device in devices:
+        first = [device["device"]] if several else []
+        for name, row in device["variants"].items():
+            about = f"{device['device']}: {name}" if several else name
             if "latency_ms" not in row:
                 notes.append(f"{about}: skipped: {row['skipped']}")
                 continue
@@ -301,19 +301,19 @@ def _kernel_table(about: str, kernels: Sequence[KernelTable]) -> Table:
     return table
 
 
-def compare_table(found: Comparison) -> RenderableType:
+def compare_table(comparison: Comparison) -> RenderableType:
     """Two bundles in turns."""
-    table = Table(title=f"A and B in turns on {found['device']}, {found['runtime']}", title_justify="left")
+    table = Table(title=f"A and B in turns on {comparison['device']}, {comparison['runtime']}", title_justify="left")
     for column in ("", "bundle", "variant", "numerics", "p50", "p90", "p99", "size"):
         table.add_column(column, justify="left" if column in ("", "bundle", "variant", "numerics") else "right")
-    for name, row in (("A", found["a"]), ("B", found["b"])):
+    for name, row in (("A", comparison["a"]), ("B", comparison["b"])):
         times = _times(row["latency_ms"])
         table.add_row(name, row["bundle"], row["target"], row["numerics"], *times, size(row["size_bytes"]))
-    low, high = found["ci95"]
-    interval = f"95 % interval {low:.3f} to {high:.3f}; {found['samples']} runs"
-    said = f"A takes {found['ratio']:.3f} times as long as B ({interval})"
-    notes = [] if found["stable"] else [Text(f"not stable: {found['note']}", style="yellow")]
-    return Group(table, said, *notes)
+    low, high = comparison["ci95"]
+    interval = f"95 % interval {low:.3f} to {high:.3f}; {comparison['samples']} runs"
+    sentence = f"A takes {comparison['ratio']:.3f} times as long as B ({interval})"
+    notes = [] if comparison["stable"] else [Text(f"not stable: {comparison['note']}", style="yellow")]
+    return Group(table, sentence, *notes)
 
 
 def checks_table(checks: Sequence[Check]) -> RenderableType:
@@ -326,11 +326,11 @@ def checks_table(checks: Sequence[Check]) -> RenderableType:
     )
 
 
-def inspection_table(found: Inspection) -> RenderableType:
+def inspection_table(inspection: Inspection) -> RenderableType:
     """What is in a bundle or a model file."""
-    lines: list[RenderableType] = [Text(str(found["path"]), style="bold")]
-    lines += [f"{key}: {value}" for key, value in found["about"].items()]
-    for model in found["models"]:
+    lines: list[RenderableType] = [Text(str(inspection["path"]), style="bold")]
+    lines += [f"{key}: {value}" for key, value in inspection["about"].items()]
+    for model in inspection["models"]:
         table = Table(title=f"{model['file']}  {size(model['bytes'])}", title_justify="left")
         for column in ("op", "count", "int8"):
             table.add_column(column, justify="left" if column == "op" else "right")
@@ -351,9 +351,9 @@ def targets_table(rows: Sequence[TargetRow]) -> RenderableType:
     return table
 
 
-def doctor(found: Doctor) -> RenderableType:
+def doctor(diagnosis: Doctor) -> RenderableType:
     """Host, runtimes, clashes."""
-    facts = found["host"]
+    facts = diagnosis["host"]
     lines: list[RenderableType] = [
         f"{facts['cpu']}, {facts['cores']} cores, {facts['arch']}, {facts['os']}, Python {facts['python']}",
         f"isa: {', '.join(facts['isa'])}",
@@ -362,8 +362,8 @@ def doctor(found: Doctor) -> RenderableType:
         f"{SHIPS if version else INSIDE} {name} {version or 'not installed'}"
         for name, version in facts["versions"].items()
     ]
-    if found["missing"]:
-        told = f"to build, {', '.join(found['missing'])} would be needed too: pip install 'edgekd[build,ort]'"
-        lines.append(f"{INSIDE} {told}")
-    lines += [f"{OUTSIDE} {problem}" for problem in found["problems"]] or [f"{SHIPS} no problems found"]
+    if diagnosis["missing"]:
+        advice = f"to build, {', '.join(diagnosis['missing'])} would be needed too: pip install 'edgekd[build,ort]'"
+        lines.append(f"{INSIDE} {advice}")
+    lines += [f"{OUTSIDE} {problem}" for problem in diagnosis["problems"]] or [f"{SHIPS} no problems found"]
     return Group(*lines)

@@ -16,10 +16,10 @@ class Number(click.FloatRange):
     """A number in a range, and a finite one: no range of click's keeps nan out, and few inf."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        found = super().convert(value, param, ctx)
-        if not math.isfinite(found):
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
-        return found
+        return number
 
 
 class Place(click.Path):

@@ -43,12 +43,12 @@ _TEACHING: dict[str, Json] = {
 
 def recipe() -> Schema:
     """``recipe.toml``."""
-    found = _pydantic(Recipe, "an edgekd recipe")
-    defs, top = table(found, "$defs"), table(found, "properties")
+    schema = _pydantic(Recipe, "an edgekd recipe")
+    defs, top = table(schema, "$defs"), table(schema, "properties")
     schedule = table(_pydantic(Schedule, "schedule"), "properties")
-    told = _attributes(Term)
-    told |= {"final_weight": "at ``stop``; absent: the weight", "head": told["only"]}
-    timing: dict[str, Json] = {key: {**_TIMING[key], "description": told[key]} for key in TIMING}
+    descriptions = _attributes(Term)
+    descriptions |= {"final_weight": "at ``stop``; absent: the weight", "head": descriptions["only"]}
+    timing: dict[str, Json] = {key: {**_TIMING[key], "description": descriptions[key]} for key in TIMING}
     teaching = {key: _TEACHING[key] for key in sorted(TEACHING_KEYS)}
     defs |= {
         "Loss": plugin("losses", timing),
@@ -71,14 +71,14 @@ def recipe() -> Schema:
     student |= {"model": _ref("Model"), "from_teacher": _list("Pass", made_of)}
     top |= {"metric": _ref("Metric"), "tune": {**_without(table(top, "tune"), "additionalProperties"), **_ref("Tune")}}
     top |= {"losses": _list("Loss", table(top, "losses")), "compress": _list("Compress", table(top, "compress"))}
-    return found
+    return schema
 
 
 def target() -> Schema:
     """``targets/<name>.toml``; the file's name is the target's."""
-    found = _pydantic(Target, "an edgekd target")
-    top = table(found, "properties")
-    found["required"] = [key for key in typing.cast(list[Json], found["required"]) if key != "name"]
+    schema = _pydantic(Target, "an edgekd target")
+    top = table(schema, "properties")
+    schema["required"] = [key for key in typing.cast(list[Json], schema["required"]) if key != "name"]
     top.pop("name")
     passes = table(top, "passes")
     passes["items"] = _name("passes")
@@ -91,7 +91,7 @@ def target() -> Schema:
     choices.append({"properties": {"backend": {"type": "string", "pattern": OWN}}})
     top["backend"] = _name("backends")
     top["also"] = {**table(top, "also"), "properties": also, "propertyNames": _name("backends")}
-    return {**found, "allOf": [_any_of(choices)]}
+    return {**schema, "allOf": [_any_of(choices)]}
 
 
 def plugin(family: str, more: Mapping[str, Json], key: str = "kind", *, whole: bool = True) -> Schema:
@@ -105,8 +105,12 @@ def plugin(family: str, more: Mapping[str, Json], key: str = "kind", *, whole: b
     tables = [plugin_of(family, kind, more, key) for kind in plugins.kinds(family)]
     if not whole:
         tables = [{**one, "required": [key]} for one in tables]
-    own: Schema = {"type": "object", "properties": {**more, key: {"type": "string", "pattern": OWN}}, "required": [key]}
-    return _any_of([*tables, own])
+    custom: Schema = {
+        "type": "object",
+        "properties": {**more, key: {"type": "string", "pattern": OWN}},
+        "required": [key],
+    }
+    return _any_of([*tables, custom])
 
 
 def plugin_of(family: str, kind: str, more: Mapping[str, Json], key: str | None = "kind") -> Schema:
@@ -175,7 +179,7 @@ def _attributes(cls: type) -> dict[str, str]:
     """What a class's docstring says of its fields, under ``Attributes:``; several names may share a line."""
     _, _, text = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
     entries = re.findall(r"^ {4}(\w[\w, ]*): ((?:.|\n {5,})*)", text, re.MULTILINE)
-    return {name.strip(): " ".join(said.split()) for names, said in entries for name in names.split(",")}
+    return {name.strip(): " ".join(description.split()) for names, description in entries for name in names.split(",")}
 
 
 def _plain(value: object) -> Json:
@@ -204,8 +208,8 @@ def _name(family: str) -> Schema:
 
 def _list(name: str, field: Mapping[str, Json]) -> Schema:
     """A list of tables, as the field is described."""
-    told = {key: field[key] for key in ("description", "minItems", "default") if field.get(key) is not None}
-    return {**told, "type": "array", "items": _ref(name)}
+    attributes = {key: field[key] for key in ("description", "minItems", "default") if field.get(key) is not None}
+    return {**attributes, "type": "array", "items": _ref(name)}
 
 
 def _without(schema: Mapping[str, Json], *keys: str) -> Schema:

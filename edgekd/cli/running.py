@@ -63,9 +63,9 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> int:
     except (click.exceptions.Abort, KeyboardInterrupt):
         return fail("interrupted; run the same command again to go on where it stopped", 130)
     except click.ClickException as err:
-        told = io.StringIO()
-        err.show(told)
-        tell(told.getvalue().rstrip(), keep="\n")
+        buffer = io.StringIO()
+        err.show(buffer)
+        tell(buffer.getvalue().rstrip(), keep="\n")
         return UsageError.exit_code
     except EdgekdError as err:
         return fail(str(err), err.exit_code)

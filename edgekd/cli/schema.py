@@ -36,11 +36,11 @@ SCALARS: dict[object, Schema] = {
 def of_document(shape: object, title: str) -> Schema:
     """The schema of a document's shape: a TypedDict, or a union of some. See ``edgekd.base.reader.check``."""
     walk = Walk()
-    found = walk.of(shape)
-    if isinstance(reference := found.get("$ref"), str):  # the document itself stands on top
-        found = walk.definitions.pop(reference.removeprefix("#/$defs/"))
+    schema = walk.of(shape)
+    if isinstance(reference := schema.get("$ref"), str):  # the document itself stands on top
+        schema = walk.definitions.pop(reference.removeprefix("#/$defs/"))
     definitions: Schema = {name: walk.definitions[name] for name in sorted(walk.definitions)}
-    return {"$schema": DRAFT, "title": title, **found, "$defs": definitions}
+    return {"$schema": DRAFT, "title": title, **schema, "$defs": definitions}
 
 
 class Walk:
@@ -56,10 +56,10 @@ class Walk:
         if typing.is_typeddict(hint):
             return {"$ref": f"#/$defs/{self._define(typing.cast(type, hint))}"}
         if origin is Annotated:
-            found = self.of(args[0])
+            schema = self.of(args[0])
             for rule in args[1:]:
-                found |= _of_rule(rule, found)
-            return found
+                schema |= _of_rule(rule, schema)
+            return schema
         if origin in (Union, types.UnionType):
             return _any_of([self.of(arg) for arg in args])
         if origin is Literal:
@@ -93,19 +93,19 @@ class Walk:
             properties[key] = self.of(typing.get_args(hint)[0] if optional else hint)
             if not optional:
                 required.append(key)
-        found: Schema = {"type": "object", "properties": properties, "required": required}
+        schema: Schema = {"type": "object", "properties": properties, "required": required}
         if shape.__doc__ and shape.__doc__ != dict.__doc__:
-            found["description"] = inspect.cleandoc(shape.__doc__)
+            schema["description"] = inspect.cleandoc(shape.__doc__)
         if getattr(shape, "__closed__", False):
-            found["additionalProperties"] = False
-        return found
+            schema["additionalProperties"] = False
+        return schema
 
 
-def _any_of(found: list[Schema]) -> Schema:
+def _any_of(schemas: list[Schema]) -> Schema:
     """One of some types: plain ones by their names."""
-    if all(one.keys() == {"type"} for one in found):
-        return {"type": [one["type"] for one in found]}
-    alternatives: list[Json] = [*found]
+    if all(one.keys() == {"type"} for one in schemas):
+        return {"type": [one["type"] for one in schemas]}
+    alternatives: list[Json] = [*schemas]
     return {"anyOf": alternatives}
 
 

@@ -53,8 +53,8 @@ def _samples(about: About, seed: int) -> Any:
     if about.kind != "text":
         return examples.synthetic(about, rng, CANDIDATES)
     words = [word for word in about.ops[-1]["vocabulary"] if word.isalpha()] or [SENTENCE]
-    made = (" ".join(rng.choice(words, WORDS)) for _ in range(CANDIDATES - 1))
-    return np.array([_short(about, text) for text in (SENTENCE, *made)], dtype=object)
+    texts = (" ".join(rng.choice(words, WORDS)) for _ in range(CANDIDATES - 1))
+    return np.array([_short(about, text) for text in (SENTENCE, *texts)], dtype=object)
 
 
 def _short(about: About, text: str) -> str:
@@ -109,12 +109,14 @@ def _in_words(about: About) -> str:
         return f"a text, of which at most {about.ops[-1]['length']} tokens are read ([CLS] and [SEP] among them)"
     sound = f"a sound of one channel, {about.rate} samples a second"
     kind = {"ink": "an image of one channel", "picture": "an image, RGB", "sound": sound}.get(about.kind, "numbers")
-    told = f"{kind}: {' x '.join(map(str, about.shape))} {about.dtype}, as they are (the preprocessing is part of it)"
+    description = (
+        f"{kind}: {' x '.join(map(str, about.shape))} {about.dtype}, as they are (the preprocessing is part of it)"
+    )
     if about.kind == "sound":
-        told += (
+        description += (
             "; `predict` takes clips of any length: the middle of a longer one, zeros behind a shorter, as in training"
         )
-    return told
+    return description
 
 
 def _about(facts: BuildFacts, bundle: Bundle) -> About:
@@ -146,9 +148,9 @@ def _opened(bundle: Bundle, runtime: str) -> Variant | None:
 
 def _settings(variant: Variant, runtime: str) -> dict[str, Any]:
     """What the runtime is told when it opens the variant's file, so that a program answers as the bundle does."""
-    own = next(kind for kind in backend_facts.openers(runtime) if kind in (variant.backend, *variant.also))
-    options = variant.options if own == variant.backend else variant.also[own]
-    backend = backends.make(own, options, variant.target)
+    opener = next(kind for kind in backend_facts.openers(runtime) if kind in (variant.backend, *variant.also))
+    options = variant.options if opener == variant.backend else variant.also[opener]
+    backend = backends.make(opener, options, variant.target)
     if isinstance(backend, backends.Configured):
         return backend.properties()
     config = options.get("config") or {}

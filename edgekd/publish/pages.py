@@ -44,13 +44,13 @@ def advice(
     request: BuildRequest, measured: Mapping[str, Measured], choices: Mapping[str, Choice], budget: Budget
 ) -> list[str]:
     """What to change where nothing ships, made of this very miss."""
-    said: dict[str, None] = {}
-    for name, found in measured.items():
+    sentences: dict[str, None] = {}
+    for name, target in measured.items():
         if choices[name].shipped is None:
-            pruned = {c.name: c.pruned for c in found.candidates.values()}
-            teacher = found.evaluation.teacher_value("validation")
-            said |= dict.fromkeys(doubts.advice(found.contenders(), pruned, budget, teacher, request.file))
-    return list(said)
+            pruned = {c.name: c.pruned for c in target.candidates.values()}
+            teacher = target.evaluation.teacher_value("validation")
+            sentences |= dict.fromkeys(doubts.advice(target.contenders(), pruned, budget, teacher, request.file))
+    return list(sentences)
 
 
 def gate(
@@ -62,7 +62,7 @@ def gate(
         return
     folder = request.store.root / "reports" / request.identity[:16]
     replace_folder(folder, pages)
-    told = f"nothing was published; the report is at {folder / 'report.html'}"
-    missed = GateError("; ".join(failed), hint="; ".join([*hints, told]))
+    notice = f"nothing was published; the report is at {folder / 'report.html'}"
+    missed = GateError("; ".join(failed), hint="; ".join([*hints, notice]))
     missed.report = json.loads(pages["report.json"])
     raise missed

@@ -65,9 +65,9 @@ class BuildFacts:
         """The student of the first target that ships one, run over the test split; else the one before compression."""
         for target, choice in self.choices.items():
             if choice.shipped is not None:
-                found = self.measured[target]
-                said = self.tested(target, choice.shipped)
-                return Shown(target, choice.shipped, _step_of(self, target, choice.shipped), said, found.evaluation)
+                evaluation = self.measured[target].evaluation
+                scores = self.tested(target, choice.shipped)
+                return Shown(target, choice.shipped, _step_of(self, target, choice.shipped), scores, evaluation)
         return Shown(None, None, "student", self.torch_reference("student", "test"), self.evaluation)
 
 
@@ -104,21 +104,21 @@ def make(facts: BuildFacts) -> Report:
 
 def _doubts(facts: BuildFacts) -> list[str]:
     """Where a wish was met on validation, and is in doubt."""
-    found = []
+    sentences = []
     for name, measured in facts.measured.items():
         if (shipped := facts.choices[name].shipped) is None:
             continue
         evaluation, candidate = measured.evaluation, measured.candidates[shipped]
-        said = facts.tested(name, shipped)
-        values = {"validation": candidate.value_validation, "test": evaluation.value("test", said)}
-        ends = {"validation": candidate.drop_ci95, "test": evaluation.intervals("test", said)["drop_ci95"]}
+        scores = facts.tested(name, shipped)
+        values = {"validation": candidate.value_validation, "test": evaluation.value("test", scores)}
+        ends = {"validation": candidate.drop_ci95, "test": evaluation.intervals("test", scores)["drop_ci95"]}
         validation, test = (
             doubts.Drop(split, evaluation.length(split), evaluation.teacher_value(split) - value, ends[split])
             for split, value in values.items()
         )
         sentence = doubts.about_drop(f"{name}, {shipped}", facts.budget, validation, test)
-        found += [] if sentence is None else [sentence]
-    return found
+        sentences += [] if sentence is None else [sentence]
+    return sentences
 
 
 def samples(facts: BuildFacts) -> Samples:
@@ -138,23 +138,23 @@ def _attribution(plan: Plan, stages: list[Stage], targets: dict[str, Target]) ->
 
 def _details(facts: BuildFacts) -> Details:
     """What the page draws beyond the contract: curves, agreement by class, the recipe."""
-    said = student_analysis.make(facts.workspace, facts.trained, facts.shown)
-    said["losses"] = None
+    analysis = student_analysis.make(facts.workspace, facts.trained, facts.shown)
+    analysis["losses"] = None
     if facts.explained is not None:
         before = functools.partial(facts.torch_reference, "student")
-        said["losses"] = loss_ablation.gains(facts.workspace, facts.explained, facts.evaluation, before)
+        analysis["losses"] = loss_ablation.gains(facts.workspace, facts.explained, facts.evaluation, before)
     return {
         "history": {name: cast(list[Epoch], trained.history) for name, trained in facts.trained.items()},
         "validated": _validated(facts),
         "agreement": _by_class(facts) if facts.workspace.classifies else None,
-        "learned": said,
+        "learned": analysis,
         "kept": _kept(facts.workspace),
         "notes": [*facts.workspace.notes, *facts.workspace.found],
         "baseline": facts.baseline,
         "compression": [
-            taken.row(name, made.student.lineage[-1])
-            for name, made in facts.trained.items()
-            if "taken" in made.student.lineage[-1]
+            taken.row(name, trained.student.lineage[-1])
+            for name, trained in facts.trained.items()
+            if "taken" in trained.student.lineage[-1]
         ],
         "recipe": public.recipe(facts.workspace.recipe),
     }
@@ -177,24 +177,24 @@ def _kept(workspace: Workspace) -> Kept | None:
 
 def _validated(facts: BuildFacts) -> dict[str, str]:
     """What the curves of the teachers' own training show, where it is not the report's metric."""
-    own = metric_of_teacher(facts.workspace.metric)
-    return {} if own is facts.workspace.metric else dict.fromkeys(facts.workspace.recipe.ensemble, "accuracy")
+    metric = metric_of_teacher(facts.workspace.metric)
+    return {} if metric is facts.workspace.metric else dict.fromkeys(facts.workspace.recipe.ensemble, "accuracy")
 
 
 def _by_class(facts: BuildFacts) -> Agreement:
     """Agreement by class; where there are several heads of the first, its name, and the others under theirs."""
     workspace, evaluation, student = facts.workspace, facts.shown.evaluation, facts.shown.scores
     teacher, labels = evaluation.teacher("test"), evaluation.labels["test"]
-    found = {
+    by_head = {
         name: per_class(
             student[:, where], teacher[:, where], labels_of(labels, workspace.heads, name), workspace.classes[where]
         )
         for name, where in columns(workspace.heads).items()
     }
-    first, *others = found
-    agreement = cast(Agreement, {**found[first]})
+    first, *others = by_head
+    agreement = cast(Agreement, {**by_head[first]})
     if others:
-        agreement |= {"head": first, "others": {name: found[name] for name in others}}
+        agreement |= {"head": first, "others": {name: by_head[name] for name in others}}
     return agreement
 
 
@@ -245,10 +245,10 @@ def _stage_value(facts: BuildFacts, step: TrainedStep, split: str) -> float:
     workspace, teacher = facts.workspace, facts.evaluation.teacher(split)
     if not isinstance(step, TeachStep):
         return facts.evaluation.value(split, facts.torch_reference(step.name, split))
-    own = teacher if len(workspace.feeds) == 1 else facts.torch_reference(step.name, split)
+    scores = teacher if len(workspace.feeds) == 1 else facts.torch_reference(step.name, split)
     feed = workspace.feed_of(step.name)
-    said = teacher if len(own[0]) == len(teacher[0]) else own
-    return workspace.evaluator_of(step.name)(own, feed.labels(split), said, feed.raw(split))
+    reference = teacher if len(scores[0]) == len(teacher[0]) else scores
+    return workspace.evaluator_of(step.name)(scores, feed.labels(split), reference, feed.raw(split))
 
 
 def _target(facts: BuildFacts, measured: Measured) -> Target:

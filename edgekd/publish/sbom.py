@@ -61,15 +61,15 @@ def make(bundle: Bundle) -> bytes:
 
 def closure(names: Iterable[str]) -> set[str]:
     """The installed ones of some distributions and of all that they require, by their normalised names."""
-    found: set[str] = set()
+    required: set[str] = set()
     left = [normal(name) for name in names]
     while left:
         name = left.pop()
-        if name in found or plugins.version(name) is None:
+        if name in required or plugins.version(name) is None:
             continue
-        found.add(name)
+        required.add(name)
         left += [_name(line) for line in importlib.metadata.requires(name) or () if "extra ==" not in line]
-    return found
+    return required
 
 
 def _extras(*extras: str) -> list[str]:

@@ -29,16 +29,16 @@ def html(report: Report, samples: Samples) -> str:
     page = view.page(report, details)
     metric = MetricText.of(report)
     drawn = figures.make(report, details, samples, metric)
-    found = details.get("learned")
+    analysis = details.get("learned")
     stages = attribution.make(details.get("attribution") or {}, metric)
-    said = learned.make(found, report["split_sizes"]["test"], metric) if found else None
+    section = learned.make(analysis, report["split_sizes"]["test"], metric) if analysis else None
     teacher = view.teacher_of(report)
     traded = (
         {}
         if teacher is None
         else {name: tradeoff.make(target, teacher["value_validation"]) for name, target in report["targets"].items()}
     )
-    return render("page.html", **page, figures=drawn, learned=said, attribution=stages, traded=traded)
+    return render("page.html", **page, figures=drawn, learned=section, attribution=stages, traded=traded)
 
 
 def samples_page(report: Report, samples: Sequence[Sample]) -> str:

@@ -14,15 +14,15 @@ Key = Literal["value_validation", "size_bytes", "p50_ms"]
 SAME = 1e-9
 
 
-def make(found: Mapping[str, Sequence[Row]], metric: MetricText) -> list[dict[str, object]]:
+def make(rows_by_target: Mapping[str, Sequence[Row]], metric: MetricText) -> list[dict[str, object]]:
     """The section's parts, by target.
 
     Args:
-        found: ``details.attribution``: rows by target.
+        rows_by_target: ``details.attribution``: rows by target.
     """
     return [
         {"name": name, "panels": _panels(name, rows, metric), "rows": [_row(row, metric) for row in rows]}
-        for name, rows in found.items()
+        for name, rows in rows_by_target.items()
     ]
 
 
@@ -83,8 +83,8 @@ def _panel(
         if value is not None and start is not None and abs(value - start) > SAME:
             kinds.append("gain" if (value > start) == more_is_better else "loss")
         falls.append(Fall(row["stage"], write(row), value, start, " ".join(kinds)))
-    said = "; ".join(f"{fall.name}: {fall.written}" for fall in falls) + "."
-    figure = svg.waterfall(falls, scale, title=f"{target}: {caption} by stage", description=said)
+    description = "; ".join(f"{fall.name}: {fall.written}" for fall in falls) + "."
+    figure = svg.waterfall(falls, scale, title=f"{target}: {caption} by stage", description=description)
     return {"caption": caption, "figure": figure}
 
 

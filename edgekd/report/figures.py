@@ -34,7 +34,7 @@ def make(report: Report, details: Details, samples: Samples, metric: MetricText)
 
 def curves(details: Details, teacher: Stage | None, metric: MetricText) -> list[dict[str, object]]:
     """Loss, validation and learning rate of each stage that trained."""
-    found: list[dict[str, object]] = []
+    stages: list[dict[str, object]] = []
     validated = details.get("validated") or {}
     for stage, epochs in (details.get("history") or {}).items():
         if not epochs:
@@ -44,14 +44,14 @@ def curves(details: Details, teacher: Stage | None, metric: MetricText) -> list[
         seconds = sum(epoch.get("seconds") or 0 for epoch in epochs)
         word = "epoch" if len(epochs) == 1 else "epochs"
         panels = [_loss(stage, x, epochs), _validation(stage, x, epochs, teacher, shown), _rate(stage, x, epochs)]
-        found.append(
+        stages.append(
             {
                 "stage": stage,
                 "about": f"{len(epochs)} {word}" + (f", {text.duration(seconds)}" if seconds else ""),
                 "panels": [panel for panel in panels if panel],
             }
         )
-    return found
+    return stages
 
 
 def _series(x: Sequence[float], values: Iterable[float | None]) -> list[tuple[float, float]]:
@@ -150,36 +150,38 @@ def _distribution(
         tail = f"{beyond:,} of {len(raw):,} runs ({share} %) lie to the right, the slowest at " + text.milliseconds(
             of["max"]
         )
-    said = ", ".join(f"{key} {text.milliseconds(value)}" for value, key in marks)
+    percentiles = ", ".join(f"{key} {text.milliseconds(value)}" for value, key in marks)
     figure = svg.histogram(
         raw,
         marks,
         scale,
         title=f"{candidate['name']}: distribution of latency",
-        description=f"{said}; {candidate['samples']:,} runs.",
+        description=f"{percentiles}; {candidate['samples']:,} runs.",
         kind="ships" if ships else "",
     )
     return {"name": candidate["name"], "ships": ships, "numbers": numbers, "tail": tail, "figure": figure}
 
 
-def by_head(found: Agreement, metric: MetricText) -> list[dict[str, object]]:
+def by_head(by_class: Agreement, metric: MetricText) -> list[dict[str, object]]:
     """Agreement class by class, for each head; of one head, without a name."""
-    others = found.get("others") or {}
-    first: dict[str, object] = {"head": found.get("head"), **agreement(found, metric)}
+    others = by_class.get("others") or {}
+    first: dict[str, object] = {"head": by_class.get("head"), **agreement(by_class, metric)}
     return [first, *({"head": name, **agreement(other, metric)} for name, other in others.items())]
 
 
-def agreement(found: ByClass, metric: MetricText) -> dict[str, object]:
+def agreement(by_class: ByClass, metric: MetricText) -> dict[str, object]:
     """Class by class what the student took over from the teacher, and where the two part."""
-    classes = [str(name) for name in found["classes"]]
-    shares = list(zip(found["teacher"], found["student"], found["agree"], strict=True))
-    low = min((v for v in (*found["teacher"], *found["student"], *found["agree"]) if v is not None), default=0.0)
+    classes = [str(name) for name in by_class["classes"]]
+    shares = list(zip(by_class["teacher"], by_class["student"], by_class["agree"], strict=True))
+    low = min(
+        (v for v in (*by_class["teacher"], *by_class["student"], *by_class["agree"]) if v is not None), default=0.0
+    )
     scale = Scale(max(0.0, min(low - 0.05 * (1 - low), 0.95)), 1.0)
     rows = [_class_row(name, *values, scale) for name, values in zip(classes, shares, strict=True)]
-    samples = found.get("samples") or [0] * len(rows)
+    samples = by_class.get("samples") or [0] * len(rows)
     # Of thousands of classes most have a sample or two: what counts is how many samples they part on, then the share.
-    lost = [n * (1 - agree) if agree is not None else -1.0 for n, agree in zip(samples, found["agree"], strict=True)]
-    worst = sorted(range(len(rows)), key=lambda i: (-lost[i], found["agree"][i] or 0.0, i))
+    lost = [n * (1 - agree) if agree is not None else -1.0 for n, agree in zip(samples, by_class["agree"], strict=True)]
+    worst = sorted(range(len(rows)), key=lambda i: (-lost[i], by_class["agree"][i] or 0.0, i))
     many = len(rows) > MANY
     low_text = text.share(scale.low, 0)
     return {
@@ -188,8 +190,8 @@ def agreement(found: ByClass, metric: MetricText) -> dict[str, object]:
         "worst": many,
         "all": rows if MANY < len(rows) <= MATRIX else [],
         "low": low_text,
-        "pairs": [(classes[t], classes[s], n) for t, s, n in found.get("pairs") or []],
-        **_confusion(found.get("confusion"), classes),
+        "pairs": [(classes[t], classes[s], n) for t, s, n in by_class.get("pairs") or []],
+        **_confusion(by_class.get("confusion"), classes),
     }
 
 

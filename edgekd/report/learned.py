@@ -8,32 +8,32 @@ from edgekd.report.svg import Line, Scale
 from edgekd.report.text import MetricText
 
 
-def make(found: Learned, samples: int, metric: MetricText) -> dict[str, object]:
+def make(analysis: Learned, samples: int, metric: MetricText) -> dict[str, object]:
     """The parts of the section beyond agreement by class.
 
     Args:
-        found: ``details.learned``.
+        analysis: ``details.learned``.
         samples: how many the test split has.
     """
-    student, alike, losses = found["student"], found.get("layers"), found.get("losses")
+    student, alike, losses = analysis["student"], analysis.get("layers"), analysis.get("losses")
     ships = (
         f"{student['candidate']} on {student['target']}" if student["candidate"] else "the student, which does not ship"
     )
     return {
         "who": ships,
-        "agreement": text.share(found["agreement"]) if found["agreement"] is not None else None,
-        "calibration": [_calibration(of) for of in found.get("calibration") or []],
+        "agreement": text.share(analysis["agreement"]) if analysis["agreement"] is not None else None,
+        "calibration": [_calibration(of) for of in analysis.get("calibration") or []],
         "layers": _layers(alike) if alike else None,
-        "bits": found["unit"] == "bit",
-        "apart": [(f"{row['sample']:,}", text.significant(row["divergence"], 2)) for row in found["apart"]],
+        "bits": analysis["unit"] == "bit",
+        "apart": [(f"{row['sample']:,}", text.significant(row["divergence"], 2)) for row in analysis["apart"]],
         "losses": _losses(losses, samples, metric) if losses else None,
     }
 
 
-def _calibration(found: Calibration) -> dict[str, object]:
+def _calibration(calibration: Calibration) -> dict[str, object]:
     """How often each is right when it is so sure, and how far that is from what it says."""
-    lines, rows, told = [Line([(0.0, 0.0), (100.0, 100.0)], "", "ideal")], list[dict[str, object]](), list[str]()
-    for name, kind, of in (("teacher", "quiet", found["teacher"]), ("student", "main", found["student"])):
+    lines, rows, sentences = [Line([(0.0, 0.0), (100.0, 100.0)], "", "ideal")], list[dict[str, object]](), list[str]()
+    for name, kind, of in (("teacher", "quiet", calibration["teacher"]), ("student", "main", calibration["student"])):
         bins = [
             (b["count"], b["confidence"], b["accuracy"])
             for b in of["bins"]
@@ -50,8 +50,8 @@ def _calibration(found: Calibration) -> dict[str, object]:
         )
         percent = [text.share(part) for part in (of["ece"], of["confidence"], of["accuracy"])]
         rows.append({"name": name, "numbers": [*percent, text.significant(of["nll"])], "word": word})
-        told.append(f"{name}: ECE {percent[0]}, {word}")
-    described = "; ".join(told)
+        sentences.append(f"{name}: ECE {percent[0]}, {word}")
+    described = "; ".join(sentences)
     # Of thousands of items no answer has a large share: then the corner is drawn that the dots lie in.
     most = max(value for line in lines[1:] for point in line.points for value in point)
     scale = Scale(0.0, 100.0 if most > 40 else max(2.0, 1.25 * most))
@@ -64,12 +64,12 @@ def _calibration(found: Calibration) -> dict[str, object]:
         description=described,
         height=220,
     )
-    return {"head": found["head"], "rows": rows, "figure": figure, "bins": len(found["student"]["bins"])}
+    return {"head": calibration["head"], "rows": rows, "figure": figure, "bins": len(calibration["student"]["bins"])}
 
 
-def _layers(found: Layers) -> dict[str, object]:
+def _layers(layers: Layers) -> dict[str, object]:
     """The heat map: rows of the student, columns of the teacher, front to back."""
-    tied = {tuple(pair) for pair in found["pairs"]}
+    tied = {tuple(pair) for pair in layers["pairs"]}
 
     def cell(value: float | None, place: tuple[int, int]) -> tuple[str, str, bool]:
         if value is None:
@@ -78,28 +78,28 @@ def _layers(found: Layers) -> dict[str, object]:
 
     rows = [
         (path or "output", [cell(value, (i, j)) for j, value in enumerate(values)])
-        for i, (path, values) in enumerate(zip(found["student"], found["cka"], strict=True))
+        for i, (path, values) in enumerate(zip(layers["student"], layers["cka"], strict=True))
     ]
     return {
-        "step": found["step"],
-        "samples": f"{found['samples']:,}",
-        "columns": [path or "output" for path in found["teacher"]],
+        "step": layers["step"],
+        "samples": f"{layers['samples']:,}",
+        "columns": [path or "output" for path in layers["teacher"]],
         "rows": rows,
         "tied": bool(tied),
     }
 
 
-def _losses(found: Losses, samples: int, metric: MetricText) -> dict[str, object]:
+def _losses(losses: Losses, samples: int, metric: MetricText) -> dict[str, object]:
     """With and without each loss; an interval that holds 0 tells nothing."""
-    rows = found["rows"]
+    rows = losses["rows"]
     ends = [value for row in rows if row["ci95"] for value in row["ci95"]]
     scale = svg.around([0.0, *ends], 0.01 if metric.share else 1e-3)
     return {
-        "seed": found["seed"],
-        "draws": f"{found['draws']:,}",
+        "seed": losses["seed"],
+        "draws": f"{losses['draws']:,}",
         "samples": f"{samples:,}",
-        "validation": metric.value(found["validation"]),
-        "test": metric.value(found["test"]),
+        "validation": metric.value(losses["validation"]),
+        "test": metric.value(losses["test"]),
         "rows": [_loss(row, scale, metric) for row in rows],
     }
 

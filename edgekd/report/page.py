@@ -38,4 +38,4 @@ def _templates(in_markdown: bool) -> Environment:
 def _json(value: object) -> Markdown:
     """JSON, which YAML is a superset of once it holds no control characters, and no Markdown to who knows no YAML."""
     document = in_json(json.dumps(value, ensure_ascii=False)).replace("](", "]\\u0028")
-    return Markdown(re.sub("[<>&`]", lambda found: f"\\u{ord(found[0]):04x}", document))
+    return Markdown(re.sub("[<>&`]", lambda match: f"\\u{ord(match[0]):04x}", document))

@@ -96,7 +96,7 @@ def _images(arrays: Sequence[AnyArray]) -> list[Markup]:
     low, high = min(float(a.min()) for a in finite), max(float(a.max()) for a in finite)
     if arrays[0].dtype == np.uint8 and high > 127:
         low, high = 0.0, 255.0
-    found = []
+    images = []
     for pixels in finite:
         step = math.ceil(max(pixels.shape[:2]) / LARGEST)
         bright = np.round((pixels[::step, ::step] - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
@@ -105,8 +105,8 @@ def _images(arrays: Sequence[AnyArray]) -> list[Markup]:
         height, width = pixels.shape[:2]
         small = "small" if max(height, width) < SMALL else ""
         url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-        found.append(Markup('<img class="{}" alt="{} x {} pixels" src="{}">').format(small, width, height, url))
-    return found
+        images.append(Markup('<img class="{}" alt="{} x {} pixels" src="{}">').format(small, width, height, url))
+    return images
 
 
 def _text(value: str | bytes) -> Markup:

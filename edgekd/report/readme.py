@@ -58,7 +58,9 @@ def readme(
         name=report["name"],
         description=_sentence(str(recipe.get("description") or f"A student for {report['task']}")),
         shippable=report["shippable"],
-        runtimes=" and ".join(dict.fromkeys(_runtime(told).partition("-")[0] for told in report["targets"].values())),
+        runtimes=" and ".join(
+            dict.fromkeys(_runtime(target).partition("-")[0] for target in report["targets"].values())
+        ),
         metric=report["metric"],
         teacher=_teacher(teacher, recipe, metric),
         student={"what": _model(recipe.get("student"))},
@@ -84,21 +86,21 @@ def _runtime(target: Target) -> str:
 
 
 def _rows(report: Report, teacher: Stage, metric: text.MetricText) -> list[dict[str, str]]:
-    found = []
-    for name, told in report["targets"].items():
-        if (ships := view.shipped_of(told)) is not None:
+    rows = []
+    for name, target in report["targets"].items():
+        if (ships := view.shipped_of(target)) is not None:
             p50 = ships["latency_ms"]["p50"]
-            found.append(
+            rows.append(
                 {
                     "target": name,
                     "ships": ships["name"],
                     "size": text.size(ships["size_bytes"]),
                     "value": metric.value(ships["value_test"]),
                     "gap": metric.against(ships["value_test"], teacher["value_test"], "it"),
-                    "p50": ", ".join(filter(None, (text.milliseconds(p50), text.of_tokens(told, p50)))),
+                    "p50": ", ".join(filter(None, (text.milliseconds(p50), text.of_tokens(target, p50)))),
                 }
             )
-    return found
+    return rows
 
 
 def _teacher(stage: Stage, recipe: Table, metric: text.MetricText) -> dict[str, str]:
@@ -128,18 +130,18 @@ def _data(report: Report, recipe: Table) -> str:
 def _answers(report: Report, labels: Mapping[str, Sequence[str]]) -> Markdown:
     if not text.classifies(report):
         return Markdown("values")
-    found = []
+    answers = []
     for head, names in labels.items():
         shown = ", ".join(map(str, names[:12])) + (", ..." if len(names) > 12 else "")
-        found.append(joined("{}: scores of {} classes ({})", code(head), f"{len(names):,}", shown))
-    return Markdown("; ".join(found))
+        answers.append(joined("{}: scores of {} classes ({})", code(head), f"{len(names):,}", shown))
+    return Markdown("; ".join(answers))
 
 
 def _head(report: Report, recipe: Table, kind: str) -> dict[str, object]:
     """The metadata block that model hubs read (Hugging Face's model card specification)."""
     pipeline = PIPELINES.get(kind, "tabular-classification" if text.classifies(report) else "tabular-regression")
     tags = ["edgekd", "knowledge-distillation", *sorted({c["kind"] for c in recipe.get("compress", ())})]
-    tags += sorted({_runtime(told).split()[0] for told in report["targets"].values()})
+    tags += sorted({_runtime(target).split()[0] for target in report["targets"].values()})
     data = str((recipe.get("data") or {}).get("source") or "own")
     results = [
         {
@@ -149,8 +151,8 @@ def _head(report: Report, recipe: Table, kind: str) -> dict[str, object]:
                 {"type": report["metric"], "value": ships["value_test"], "name": f"{report['metric']} ({name})"}
             ],
         }
-        for name, told in report["targets"].items()
-        if (ships := view.shipped_of(told)) is not None
+        for name, target in report["targets"].items()
+        if (ships := view.shipped_of(target)) is not None
     ]
     return {
         "library_name": "onnx",
@@ -161,9 +163,9 @@ def _head(report: Report, recipe: Table, kind: str) -> dict[str, object]:
     }
 
 
-def _sentence(told: str) -> str:
+def _sentence(words: str) -> str:
     """With a capital letter and a full stop."""
-    return f"{told[:1].upper()}{told[1:]}{'' if told.endswith('.') else '.'}"
+    return f"{words[:1].upper()}{words[1:]}{'' if words.endswith('.') else '.'}"
 
 
 def _programs(examples: Collection[str]) -> list[tuple[str, Markdown]]:
@@ -181,7 +183,7 @@ def _cpp(examples: Collection[str]) -> dict[str, str]:
 
 def _resolution(report: Report) -> str | None:
     """What a test split of so many samples can't tell apart, where that is half a point or more."""
-    values = [c["value_test"] for told in report["targets"].values() for c in told["candidates"]]
+    values = [c["value_test"] for target in report["targets"].values() for c in target["candidates"]]
     if report["metric"] not in ("accuracy", "agreement", "hit_rate") or not values:
         return None
     points = 100 * resolution(min(max(values), 1.0), report["split_sizes"]["test"])
@@ -196,16 +198,18 @@ def _limits(report: Report) -> list[str]:
     sizes = report["split_sizes"]
     classes = ["It knows its classes alone: whatever it is shown, one of them is its answer."]
     classes = classes if text.classifies(report) else []
-    found = [
+    limits = [
         f"The figures are those of one test split of {sizes['test']:,} samples from the same source as the training's. "
         "On other cameras, texts or users it was not measured.",
         *classes,
         "Latencies are those of one machine; another CPU or runtime version has others.",
     ]
-    if (told := _resolution(report)) is not None:
-        found.append(told)
-    if any(told["shipped"] and "int8" in told["shipped"] for told in report["targets"].values()):
-        told = "int8 rounds: on a few samples it answers otherwise than its float form; `report.html` says how many."
-        found.append(Markdown(told))
+    if (limit := _resolution(report)) is not None:
+        limits.append(limit)
+    if any(target["shipped"] and "int8" in target["shipped"] for target in report["targets"].values()):
+        rounding = (
+            "int8 rounds: on a few samples it answers otherwise than its float form; `report.html` says how many."
+        )
+        limits.append(Markdown(rounding))
     notes = (report.get("details") or {}).get("notes", ())
-    return [*found, *map(_sentence, notes)]
+    return [*limits, *map(_sentence, notes)]

@@ -48,11 +48,11 @@ class Scale:
     def _log_ticks(self, count: int) -> list[float]:
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for leads in ((1, 2, 5), (1, 3), (1,)):
-            found = [float(f"{lead}e{d}") for d in decades for lead in leads]
-            found = [value for value in found if self.low <= value <= self.high]
-            if len(found) <= count + 2:
+            ticks = [float(f"{lead}e{d}") for d in decades for lead in leads]
+            ticks = [value for value in ticks if self.low <= value <= self.high]
+            if len(ticks) <= count + 2:
                 break
-        return found[:: max(1, math.ceil(len(found) / (count + 2)))]
+        return ticks[:: max(1, math.ceil(len(ticks) / (count + 2)))]
 
 
 def around(values: Sequence[float], least: float) -> Scale:
@@ -270,15 +270,15 @@ def radius(size: float) -> float:
 def _apart(places: Sequence[float], height: float) -> list[float]:
     """Push labels apart until no two are closer than a line, and keep them within the chart where there is room."""
     order = sorted(range(len(places)), key=lambda i: places[i])
-    found = [places[i] for i in order]
-    for i in range(1, len(found)):
-        found[i] = max(found[i], found[i - 1] + LABEL_GAP)
+    spread = [places[i] for i in order]
+    for i in range(1, len(spread)):
+        spread[i] = max(spread[i], spread[i - 1] + LABEL_GAP)
     limit = float(height)
-    for i in reversed(range(len(found))):
-        found[i] = min(found[i], limit)
-        limit = found[i] - LABEL_GAP
-    result = [0.0] * len(found)
-    for place, i in zip(found, order, strict=True):
+    for i in reversed(range(len(spread))):
+        spread[i] = min(spread[i], limit)
+        limit = spread[i] - LABEL_GAP
+    result = [0.0] * len(spread)
+    for place, i in zip(spread, order, strict=True):
         result[i] = place
     return result
 

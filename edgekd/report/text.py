@@ -120,10 +120,10 @@ def of_tokens(target: Target, p50_ms: float) -> str:
     """``10 tokens; with the tokenizer, in Python, 0.9 ms``: what a text student's p50 is of; else nothing."""
     if "timed_length" not in target:
         return ""
-    told = f"{target['timed_length']} tokens"
+    tokens = f"{target['timed_length']} tokens"
     if "preprocess_ms" not in target:  # a report of 0.1
-        return told
-    return f"{told}; with the tokenizer, in Python, {milliseconds(p50_ms + target['preprocess_ms'])}"
+        return tokens
+    return f"{tokens}; with the tokenizer, in Python, {milliseconds(p50_ms + target['preprocess_ms'])}"
 
 
 def asking(report: Report) -> Sequence[str]:
@@ -132,8 +132,8 @@ def asking(report: Report) -> Sequence[str]:
     if not classifies(report):  # predict would tell of classes
         return ["values = model.run({model.inputs[0].name: x})[model.outputs[0].name]  # a batch, preprocessed"]
     if "others" in (details.get("agreement") or {}):
-        said = ["for head, answer in answers.items():", "    print(head, answer.label, answer.score)"]
-        return ["answers = model.predict(x)  # one raw sample; of a batch of them a list", *said]
+        loop = ["for head, answer in answers.items():", "    print(head, answer.label, answer.score)"]
+        return ["answers = model.predict(x)  # one raw sample; of a batch of them a list", *loop]
     return [
         "answer = model.predict(x)  # one raw sample; of a batch of them a list",
         "print(answer.label, answer.score)",

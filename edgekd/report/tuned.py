@@ -20,38 +20,38 @@ WISHES = {
 }
 
 
-def html(found: Tune) -> str:
+def html(tune: Tune) -> str:
     """The page of a search.
 
     Args:
-        found: tune.json.
+        tune: tune.json.
     """
-    evaluated = [(trial, result) for trial in found["trials"] if (result := trial["result"])]
-    near = next(((trial, result) for trial, result in evaluated if trial["number"] == found["nearest"]), None)
-    wished = {key: found["budget"].get(key) for key in WISHES}
+    evaluated = [(trial, result) for trial in tune["trials"] if (result := trial["result"])]
+    near = next(((trial, result) for trial, result in evaluated if trial["number"] == tune["nearest"]), None)
+    wished = {key: tune["budget"].get(key) for key in WISHES}
     return page.render(
         "tuned.html",
-        found=found,
+        tune=tune,
         wishes=[(name, write(wish)) for key, (name, write) in WISHES.items() if (wish := wished[key]) is not None],
-        near=None if near is None else _row(*near, found),
-        picture=picture(found) if evaluated else None,
-        rows=[_row(trial, result, found) for trial, result in evaluated],
+        near=None if near is None else _row(*near, tune),
+        picture=picture(tune) if evaluated else None,
+        rows=[_row(trial, result, tune) for trial, result in evaluated],
         stopped=[
-            {"number": t["number"], "why": t["why"], "point": _values(t)} for t in found["trials"] if not t["result"]
+            {"number": t["number"], "why": t["why"], "point": _values(t)} for t in tune["trials"] if not t["result"]
         ],
-        counts={state: sum(t["state"] == state for t in found["trials"]) for state in ("complete", "stopped")},
+        counts={state: sum(t["state"] == state for t in tune["trials"]) for state in ("complete", "stopped")},
     )
 
 
-def _row(trial: Trial, result: Result, found: Tune) -> dict[str, object]:
+def _row(trial: Trial, result: Result, tune: Tune) -> dict[str, object]:
     number = trial["number"]
     met = not result["missed"] and not result["gate"]
-    kind = "ships" if number == found["chosen"] else "" if met else "outside"
+    kind = "ships" if number == tune["chosen"] else "" if met else "outside"
     return {
         "number": number,
         "kind": kind,
         "mark": "✓" if kind == "ships" else "○" if met else "×",
-        "front": number in found["front"],
+        "front": number in tune["front"],
         "value": f"{result['value']:.4f}",
         "drop": text.significant(result["drop"]) if abs(result["drop"]) > 1e-9 else "0",
         "p50": text.milliseconds(result["p50_ms"]),
@@ -74,11 +74,11 @@ def _written(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def picture(found: Tune) -> Markup:
+def picture(tune: Tune) -> Markup:
     """Value against latency, a dot's area the file's size; the wishes as lines, and the edge of what was reached."""
-    trials = [trial for trial in found["trials"] if trial["result"]]
+    trials = [trial for trial in tune["trials"] if trial["result"]]
     results = {trial["number"]: result for trial in trials if (result := trial["result"])}
-    x, y = _scales(found, list(results.values()))
+    x, y = _scales(tune, list(results.values()))
     largest = max(result["size_bytes"] for result in results.values())
 
     def place(number: int) -> tuple[float, float]:
@@ -89,18 +89,18 @@ def picture(found: Tune) -> Markup:
             "<title>Value against latency</title><desc>{} trials; the area of a dot is its file's size.</desc>"
         ).format(len(trials))
     ]
-    parts += _grid(x, y) + _wishes(found, results, x, y)
+    parts += _grid(x, y) + _wishes(tune, results, x, y)
     path = _staircase([place(number) for number in results])
     parts.append(Markup('<svg width="100%" height="{0}" viewBox="0 0 1000 {0}" preserveAspectRatio="none">'
                         '<path class="line faint main" d="{1}"/></svg>').format(HEIGHT, path))  # fmt: skip
     for number, result in sorted(results.items(), key=lambda entry: -entry[1]["size_bytes"]):  # small ones on top
         met = not result["missed"] and not result["gate"]
-        kind = "chosen" if number == found["chosen"] else "met" if met else "missed"
-        said = f"trial {number}: {result['value']:.4f}, {text.milliseconds(result['p50_ms'])}, "
+        kind = "chosen" if number == tune["chosen"] else "met" if met else "missed"
+        description = f"trial {number}: {result['value']:.4f}, {text.milliseconds(result['p50_ms'])}, "
         dot = '<circle class="{}" cx="{:.2f}%" cy="{:.1f}" r="{:.1f}"><title>{}</title></circle>'
         radius = svg.radius(result["size_bytes"] / largest)
-        parts.append(Markup(dot).format(kind, *place(number), radius, said + text.size(result["size_bytes"])))
-    parts += _names(found, trials, place)
+        parts.append(Markup(dot).format(kind, *place(number), radius, description + text.size(result["size_bytes"])))
+    parts += _names(tune, trials, place)
     return Markup('<svg class="chart scatter" role="img" height="{}">{}</svg>').format(
         HEIGHT + 36, Markup("").join(parts)
     )
@@ -117,11 +117,11 @@ def _staircase(places: Sequence[tuple[float, float]]) -> str:
     return f"{path}H1000"
 
 
-def _scales(found: Tune, results: Sequence[Result]) -> tuple[Scale, Scale]:
+def _scales(tune: Tune, results: Sequence[Result]) -> tuple[Scale, Scale]:
     latencies, values = [r["p50_ms"] for r in results], [r["value"] for r in results]
-    if wish := found["budget"]["max_latency_ms"]:
+    if wish := tune["budget"]["max_latency_ms"]:
         latencies.append(wish)
-    if (drop := found["budget"]["max_drop"]) is not None:
+    if (drop := tune["budget"]["max_drop"]) is not None:
         values.append(results[0]["value"] + results[0]["drop"] - drop)
     return Scale(min(latencies) / 1.15, max(latencies) * 1.15, log=True), svg.around(values, 0.01)
 
@@ -138,8 +138,8 @@ def _grid(x: Scale, y: Scale) -> list[Markup]:
     return parts
 
 
-def _wishes(found: Tune, results: Mapping[int, Result], x: Scale, y: Scale) -> list[Markup]:
-    parts, budget = [], found["budget"]
+def _wishes(tune: Tune, results: Mapping[int, Result], x: Scale, y: Scale) -> list[Markup]:
+    parts, budget = [], tune["budget"]
     if (wish := budget["max_latency_ms"]) is not None:
         line = '<line class="level limit" x1="{0:.2f}%" x2="{0:.2f}%" y1="0" y2="{1}"/>'
         label = '<text class="wish" x="{0:.2f}%" dx="4" y="{2}">at most {3}</text>'
@@ -154,12 +154,12 @@ def _wishes(found: Tune, results: Mapping[int, Result], x: Scale, y: Scale) -> l
     return parts
 
 
-def _names(found: Tune, trials: Sequence[Trial], place: Callable[[int], tuple[float, float]]) -> list[Markup]:
+def _names(tune: Tune, trials: Sequence[Trial], place: Callable[[int], tuple[float, float]]) -> list[Markup]:
     """The chosen one, and the recipe as it is, by name."""
     parts = []
     for trial in trials:
         number = trial["number"]
-        name = "chosen" if number == found["chosen"] else "the recipe as it is" if trial["as_is"] else None
+        name = "chosen" if number == tune["chosen"] else "the recipe as it is" if trial["as_is"] else None
         if name:
             a, b = place(number)
             side = ("end", -12) if a > 60 else ("start", 12)

@@ -57,18 +57,18 @@ def page(report: Report, details: Details) -> dict[str, object]:
     }
 
 
-def plain(found: Baseline | None, metric: MetricText) -> dict[str, object] | None:
+def plain(baseline: Baseline | None, metric: MetricText) -> dict[str, object] | None:
     """A plain model beside teacher and student."""
-    if not found:
+    if not baseline:
         return None
     return {
-        "told": found.get("told"),
-        "kind": found["kind"],
-        "about": f"A plain model, fitted in seconds on {found['samples']:,} training samples: {found['kind']}.",
-        "size": text.size(found["size_bytes"]),
-        "validation": metric.value(found["value_validation"]),
-        "test": metric.value(found["value_test"]),
-        "p50": text.milliseconds(found["p50_ms"]),
+        "told": baseline.get("told"),
+        "kind": baseline["kind"],
+        "about": f"A plain model, fitted in seconds on {baseline['samples']:,} training samples: {baseline['kind']}.",
+        "size": text.size(baseline["size_bytes"]),
+        "validation": metric.value(baseline["value_validation"]),
+        "test": metric.value(baseline["value_test"]),
+        "p50": text.milliseconds(baseline["p50_ms"]),
     }
 
 
@@ -77,31 +77,31 @@ def _kept(kept: Kept | None) -> str | None:
     if not kept:
         return None
     views = "one view" if kept["views"] == 1 else f"{kept['views']} views"
-    told = (
+    sentence = (
         f"The teachers' answers to {views} of {kept['samples']:,} training samples are computed once and kept: at most "
         f"{text.size(kept['disk_bytes'])} on disk, {text.size(kept['memory_bytes'])} of it in memory at a time."
     )
     anew = f" The features that {' and '.join(kept['anew'])} compare are computed anew in every step."
-    return told + (anew if kept["anew"] else "")
+    return sentence + (anew if kept["anew"] else "")
 
 
-def _taken(found: Taken) -> dict[str, object]:
+def _taken(taken: Taken) -> dict[str, object]:
     """What a compression pass took of each group of layers, beside what was asked."""
-    share = found.get("asked")
+    share = taken.get("asked")
     asked = "" if share is None else f"{units.share(share)} asked, "
 
     def count(value: float | None) -> str:
         return text.NONE if value is None else f"{value:g}"
 
-    groups = found["groups"] or {}
+    groups = taken["groups"] or {}
     return {
-        "told": f"{found['step']}: {asked}{units.share(found['taken'])} of the {found['unit']} taken",
-        "unit": found["unit"],
+        "told": f"{taken['step']}: {asked}{units.share(taken['taken'])} of the {taken['unit']} taken",
+        "unit": taken["unit"],
         "groups": [
             (path, count(group["before"]), count(group["asked"]), count(group["kept"]))
             for path, group in groups.items()
         ],
-        "whole": list((found.get("whole") or {}).items()),
+        "whole": list((taken.get("whole") or {}).items()),
     }
 
 
@@ -145,8 +145,8 @@ def _target(report: Report, name: str, metric: MetricText) -> dict[str, object]:
 
 def _reasons(target: Target) -> list[tuple[str, str]]:
     """Of each candidate that was left out, what its operators have to do with it: the long part of its verdict."""
-    found = [(c["name"], c.get("verdict", "").partition("; ")[2]) for c in target["candidates"]]
-    return [(name, reason) for name, reason in found if reason]
+    verdicts = [(c["name"], c.get("verdict", "").partition("; ")[2]) for c in target["candidates"]]
+    return [(name, reason) for name, reason in verdicts if reason]
 
 
 def _ran(target: Target) -> dict[str, object] | None:
@@ -169,11 +169,11 @@ def _adds_up(shares: Mapping[str, float]) -> str:
     off = {name: share for name, share in shares.items() if abs(share - 1) > AGREES}
     if not off:
         return f"From the runtime's own profiler; the kernels add up to the p50 within {units.share(AGREES, 0)}."
-    told = ", ".join(f"{name} {text.significant(share)} ×" for name, share in off.items())
+    sums = ", ".join(f"{name} {text.significant(share)} ×" for name, share in off.items())
     over, under = any(share > 1 for share in off.values()), any(share < 1 for share in off.values())
     why = ["the profiler itself costs some time at each kernel"] if over else []
     why += ["copies and the call are no kernels, and the profiler rounds short ones off"] if under else []
-    return f"From the runtime's own profiler. Their sum is not the p50 ({told} it): {'; '.join(why)}."
+    return f"From the runtime's own profiler. Their sum is not the p50 ({sums} it): {'; '.join(why)}."
 
 
 def _figures(target: Target, teacher: Stage | None, metric: MetricText) -> list[tuple[str, str, str]]:
@@ -248,16 +248,16 @@ def waterfall(report: Report, metric: MetricText) -> dict[str, object]:
     lines = [(teacher["value_validation"], "of-teacher")] if teacher else []
     lines += [(limit, "limit")] if limit is not None else []
 
-    def row(found: Candidate | Stage, label: str, how: str, p50: float | None) -> dict[str, object]:
-        dots = [(found["value_test"], "test"), (found["value_validation"], f"validation {how}")]
+    def row(entry: Candidate | Stage, label: str, how: str, p50: float | None) -> dict[str, object]:
+        dots = [(entry["value_test"], "test"), (entry["value_validation"], f"validation {how}")]
         return {
             "label": label,
             "how": how,
-            "validation": metric.value(found["value_validation"]),
-            "test": metric.value(found["value_test"]),
+            "validation": metric.value(entry["value_validation"]),
+            "test": metric.value(entry["value_test"]),
             "strip": svg.strip(scale, dots=dots, lines=lines),
-            "size": text.size(found["size_bytes"]),
-            "size_bar": svg.bar(found["size_bytes"] / largest, how),
+            "size": text.size(entry["size_bytes"]),
+            "size_bar": svg.bar(entry["size_bytes"] / largest, how),
             "p50": text.milliseconds(p50) if p50 is not None else "not timed",
             "p50_bar": svg.bar(p50 / slowest, how) if p50 is not None else "",
         }
@@ -289,12 +289,12 @@ def _stage(stage: Stage, report: Report, metric: MetricText) -> dict[str, object
     }
 
 
-def _parity(found: Parity) -> dict[str, str]:
-    share = found["argmax_agreement"]
+def _parity(parity: Parity) -> dict[str, str]:
+    share = parity["argmax_agreement"]
     return {
         "agreement": text.share(share, 2) if share is not None else "no classes",
-        "difference": f"{found['max_abs_diff']:.2g}" if found["max_abs_diff"] is not None else "not finite",
-        "samples": f"{found['samples']:,}",
+        "difference": f"{parity['max_abs_diff']:.2g}" if parity["max_abs_diff"] is not None else "not finite",
+        "samples": f"{parity['samples']:,}",
     }
 
 

@@ -134,8 +134,8 @@ class About:
     @property
     def properties(self) -> Mapping[str, Any]:
         """OpenVINO's."""
-        told = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
-        return self.settings.get("openvino") or told
+        defaults = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+        return self.settings.get("openvino") or defaults
 
     @staticmethod
     def numbers(value: float | Sequence[float]) -> str:
@@ -160,8 +160,8 @@ def labels_by_head(labels: Sequence[str], heads: Heads) -> dict[str, list[str]]:
 
 def said(about: About, head: str, scores: AnyArray) -> dict[str, Any]:
     """What every program prints of one head."""
-    found: dict[str, object] = {"scores": [float(f"{score:.9g}") for score in scores]}
-    return {"label": about.labels[head][int(scores.argmax())], **found} if about.classifies else found
+    answer: dict[str, object] = {"scores": [float(f"{score:.9g}") for score in scores]}
+    return {"label": about.labels[head][int(scores.argmax())], **answer} if about.classifies else answer
 
 
 def make(about: About, sample: AnyArray | str, answer: Mapping[str, object]) -> dict[str, bytes]:
@@ -181,27 +181,27 @@ def make(about: About, sample: AnyArray | str, answer: Mapping[str, object]) -> 
     }
     if about.kind == "text":
         values["tables"] = unicode_tables.of(last["vocabulary"], last["lower"])
-    made = {}
+    files = {}
     for name in templates():
         if set(NEEDS.get(name, ())) <= has:
-            made[f"examples/{name}"] = environment.get_template(name + SUFFIX).render(values).encode()
-    made |= _samples(about, sample)
-    made["examples/answer.json"] = (json.dumps(answer, ensure_ascii=False) + "\n").encode()
-    return made
+            files[f"examples/{name}"] = environment.get_template(name + SUFFIX).render(values).encode()
+    files |= _samples(about, sample)
+    files["examples/answer.json"] = (json.dumps(answer, ensure_ascii=False) + "\n").encode()
+    return files
 
 
 @functools.cache
 def _environment() -> Environment:
     """Its templates are compiled once a process: that takes longer than to fill them in."""
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("edgekd.publish.examples", "."),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= literals.FILTERS
-    return made
+    environment.filters |= literals.FILTERS
+    return environment
 
 
 def templates() -> list[str]:
@@ -232,15 +232,15 @@ def synthetic(about: About, rng: np.random.Generator, count: int) -> AnyArray:
     if about.ops and about.ops[-1]["op"] == "columns":
         sizes = np.repeat(about.ops[-1]["sizes"], about.ops[-1]["widths"])
         return rng.integers(0, sizes, shape)
-    made = _noise(about, rng, shape)
+    samples = _noise(about, rng, shape)
     if len(about.shape) != 3 and about.kind != "sound":
-        return made
-    for i, sample in enumerate(made):
+        return samples
+    for i, sample in enumerate(samples):
         if i & 4:
             sample[rng.random(sample.shape[:2]) < rng.uniform(0.1, 0.9)] = 0
         for axis, size in enumerate(sample.shape[:2]):
             sample[:] = sample.take(np.arange(size) // COARSE[i % 4] * COARSE[i % 4], axis)
-    return made
+    return samples
 
 
 def _noise(about: About, rng: np.random.Generator, shape: tuple[int, ...]) -> AnyArray:
