@@ -325,11 +325,9 @@ def _says_how(cls: type) -> bool:
 def _reduced(value: object) -> list[object] | str:
     reducer = copyreg.dispatch_table.get(type(value))
     reduction = reducer(value) if reducer else value.__reduce_ex__(2)
-    return (
-        reduction
-        if isinstance(reduction, str)
-        else [*reduction[:3], *(list(items) for items in reduction[3:5] if items is not None)]
-    )
+    if isinstance(reduction, str):
+        return reduction
+    return [*reduction[:3], *(list(items) for items in reduction[3:5] if items is not None)]
 
 
 def _cell(cell: Any) -> Any:
