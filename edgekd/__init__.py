@@ -33,8 +33,8 @@ __all__ = ["EdgekdError", "__version__", "bench", "build", "load", "tune", "veri
 
 def fetch(name: str) -> Callable[..., object]:
     """One of the public names, from where it stands."""
-    found: Callable[..., object] = getattr(importlib.import_module(_LAZY[name]), name)
-    return found
+    attribute: Callable[..., object] = getattr(importlib.import_module(_LAZY[name]), name)
+    return attribute
 
 
 if not TYPE_CHECKING:  # which would take any name for one that there is

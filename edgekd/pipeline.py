@@ -43,8 +43,8 @@ def run(request: BuildRequest, objects: Objects | None = None) -> Report:
 def _run(request: BuildRequest, objects: Objects) -> Report:
     workspace = running.checked(request, objects)
     whole = requests.identified(request, seen=True)
-    if whole.identity != request.identity and (found := requests.standing(whole)) is not None:
-        return found
+    if whole.identity != request.identity and (existing_report := requests.standing(whole)) is not None:
+        return existing_report
     request = whole
     with reading(request.file):
         if request.quick:
@@ -68,13 +68,13 @@ def _run(request: BuildRequest, objects: Objects) -> Report:
         pages.keep_candidates(request.out, measured)
     hints = [] if request.quick else pages.advice(request, measured, choices, budget)
     pages.gate(request, choices, {**files, "samples.html": apart}, hints)
-    made = shipped.bundle(facts, request.identity)
-    files = {**files, **app_files.make(facts, made, document), made.sbom: sbom.make(made)}
+    new_bundle = shipped.bundle(facts, request.identity)
+    files = {**files, **app_files.make(facts, new_bundle, document), new_bundle.sbom: sbom.make(new_bundle)}
     page = samples_page(request.out)
     with as_it_was(page):
         replace_file(page, apart)  # first: a bundle that stands is not built again
         remember = functools.partial(requests.remember, request)
-        bundle.write(request.out, made, files, overwrite=request.overwrite, remember=remember)
+        bundle.write(request.out, new_bundle, files, overwrite=request.overwrite, remember=remember)
     return document
 
 

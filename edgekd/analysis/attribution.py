@@ -23,16 +23,16 @@ def parents(plan: Plan, target: str) -> dict[str, str | None]:
     for candidate in plan.candidates[target]:
         if not candidate.numerics.half:  # a cast of a step's network, not a step
             of_step.setdefault(candidate.step, candidate.name)
-    found: dict[str, str | None] = {}
+    parent_of: dict[str, str | None] = {}
     for candidate in plan.candidates[target]:
         if candidate.numerics.half:
-            found[candidate.name] = of_step.get(candidate.step)
+            parent_of[candidate.name] = of_step.get(candidate.step)
             continue
         step = plan.steps[candidate.step].above
         while step is not None and step not in of_step:
             step = plan.steps[step].above
-        found[candidate.name] = of_step[step] if step is not None else None
-    return found
+        parent_of[candidate.name] = of_step[step] if step is not None else None
+    return parent_of
 
 
 def rows(teacher: Stage | None, target: Target, before: Mapping[str, str | None]) -> list[Row]:
@@ -65,11 +65,11 @@ def rows(teacher: Stage | None, target: Target, before: Mapping[str, str | None]
 
 def _way(name: str | None, before: Mapping[str, str | None]) -> list[str]:
     """A candidate and all that it came from."""
-    found = []
+    lineage = []
     while name is not None:
-        found.append(name)
+        lineage.append(name)
         name = before.get(name)
-    return found
+    return lineage
 
 
 def _row(name: str, start: str | None, measured: Stage | Candidate, p50_ms: float | None, before: Row | None) -> Row:

@@ -43,5 +43,5 @@ def per_class(
 
 def _pairs(teacher: NDArray[np.int64], student: NDArray[np.int64]) -> list[list[int]]:
     both = np.stack([teacher, student], axis=1)[teacher != student]
-    found, counts = np.unique(both, axis=0, return_counts=True)
-    return [[*found[i].tolist(), int(counts[i])] for i in np.argsort(-counts, kind="stable")[:PAIRS]]
+    pairs, counts = np.unique(both, axis=0, return_counts=True)
+    return [[*pairs[i].tolist(), int(counts[i])] for i in np.argsort(-counts, kind="stable")[:PAIRS]]

@@ -73,13 +73,13 @@ def features(module: nn.Module, feed: Feed, index: NDArray[np.int64], named: Seq
     wanted = [path for path in dict.fromkeys(named) if _tells(module, example, path)]
     others = [path for path in taps.blocks(module) if path not in wanted and _tells(module, example, path)]
     paths = wanted + _evenly(others, max(LAYERS - len(wanted), 0))
-    found: dict[str, list[NDArray[np.float32]]] = {}
+    means: dict[str, list[NDArray[np.float32]]] = {}
     with taps.tapped(module, paths) as seen, torch.no_grad():
         for start in range(0, len(index), BATCH):
             plugins.call_user(module, "test", *tensors(feed.plain("test", index[start : start + BATCH])))
             for path, value in seen.items():
-                found.setdefault(path, []).append(_means(value).float().numpy())
-    return {path: np.concatenate(parts) for path, parts in found.items()}
+                means.setdefault(path, []).append(_means(value).float().numpy())
+    return {path: np.concatenate(parts) for path, parts in means.items()}
 
 
 def _tells(module: nn.Module, example: tuple[Tensor, ...], path: str) -> bool:

@@ -71,10 +71,10 @@ def gains(
     drawn = evaluation.draws("test", student("test"))
     whole = evaluation.resampled("test", student("test"))
     resampled = [whole(index) for index in drawn]
-    scores = TorchReference(workspace, {name: made for name, made in explained.items() if made is not None})
+    scores = TorchReference(workspace, {name: trained for name, trained in explained.items() if trained is not None})
     rows: list[Loss] = []
-    for name, made in explained.items():
-        if made is None:
+    for name, trained in explained.items():
+        if trained is None:
             rows.append({"loss": name, "validation": None, "test": None, "gain": None, "ci95": None})
             continue
         values = {split: evaluation.value(split, scores(name, split)) for split in SPLITS}

@@ -65,13 +65,13 @@ def divergence(one: AnyArray, other: AnyArray) -> Array:
     Args:
         one, other: (N, C) scores.
     """
-    found = np.empty(len(one))
+    bits = np.empty(len(one))
     for part in _parts(len(one)):
         log_p, log_q = log_softmax(one[part]), log_softmax(other[part])
         log_m = np.logaddexp(log_p, log_q) - np.log(2)
         nats = np.exp(log_p) * (log_p - log_m) + np.exp(log_q) * (log_q - log_m)
-        found[part] = nats.sum(axis=1) / (2 * np.log(2))
-    return np.clip(found, 0.0, 1.0)
+        bits[part] = nats.sum(axis=1) / (2 * np.log(2))
+    return np.clip(bits, 0.0, 1.0)
 
 
 def linear_cka(one: AnyArray, other: AnyArray) -> float | None:
@@ -113,8 +113,8 @@ def _alike(one: Array | None, other: Array | None) -> float | None:
 
 def distance(one: AnyArray, other: AnyArray) -> Array:
     """(N,) root of the mean squared difference of two nets' values, (N, C) each."""
-    found: Array = np.sqrt(np.square(one.astype(np.float64) - other).mean(axis=1))
-    return found
+    rms: Array = np.sqrt(np.square(one.astype(np.float64) - other).mean(axis=1))
+    return rms
 
 
 def furthest(distances: Array, most: int) -> list[tuple[int, float]]:
@@ -122,8 +122,8 @@ def furthest(distances: Array, most: int) -> list[tuple[int, float]]:
 
     Held to six decimals, so that the last bits of a score don't change the order.
     """
-    found = np.round(distances, 6)
-    return [(int(i), float(found[i])) for i in np.argsort(-found, kind="stable")[:most]]
+    rounded = np.round(distances, 6)
+    return [(int(i), float(rounded[i])) for i in np.argsort(-rounded, kind="stable")[:most]]
 
 
 def _parts(total: int) -> Iterator[slice]:

@@ -65,12 +65,12 @@ def _calibration(workspace: Workspace, shown: Shown) -> list[Calibration] | None
         return None
     by_head: list[Calibration] = []
     for name, where in columns(workspace.heads).items():
-        own = labels_of(labels, workspace.heads, name)
+        head_labels = labels_of(labels, workspace.heads, name)
         by_head.append(
             {
                 "head": name if len(workspace.heads) > 1 else None,
-                "teacher": similarity.calibration(teacher[:, where], own),
-                "student": similarity.calibration(shown.scores[:, where], own),
+                "teacher": similarity.calibration(teacher[:, where], head_labels),
+                "student": similarity.calibration(shown.scores[:, where], head_labels),
             }
         )
     return by_head
@@ -100,17 +100,19 @@ def samples(workspace: Workspace, shown: Shown) -> list[Sample]:
     """The samples of ``apart`` themselves. They are the user's: they go beside the bundle, never into it."""
     evaluation = shown.evaluation
     teacher, labels, raw = evaluation.teacher("test"), evaluation.labels["test"], evaluation.raw("test")
-    found = []
+    furthest = []
     for i, distance in _apart(workspace, shown):
-        told: list[Answer] = []
+        sample_answers: list[Answer] = []
         for name, where in columns(workspace.heads).items():
-            own = labels_of(labels, workspace.heads, name)
-            label = None if own is None or not workspace.classifies else int(own[i])
-            said = _said(workspace, teacher[i, where], shown.scores[i, where], label, workspace.classes[where])
+            head_labels = labels_of(labels, workspace.heads, name)
+            label = None if head_labels is None or not workspace.classifies else int(head_labels[i])
+            head_answers = _said(workspace, teacher[i, where], shown.scores[i, where], label, workspace.classes[where])
             prefix = f"{name}: " if len(workspace.heads) > 1 else ""
-            told += [Answer(prefix + answer.name, *answer[1:]) for answer in said]
-        found.append(Sample(evaluation.number("test", i), distance, raw[i], tuple(told), workspace.classifies))
-    return found
+            sample_answers += [Answer(prefix + answer.name, *answer[1:]) for answer in head_answers]
+        furthest.append(
+            Sample(evaluation.number("test", i), distance, raw[i], tuple(sample_answers), workspace.classifies)
+        )
+    return furthest
 
 
 def _said(

@@ -81,7 +81,7 @@ def build(
     """
     dataset = None if data is None else from_splits(data, "data", classes)
     table = _table(recipe, given := Objects(dataset, teacher, student), budget, settings)
-    with watched(progress) as told:
+    with watched(progress) as callback:
         request = requests.make(
             table,
             [targets] if isinstance(targets, str) else targets,
@@ -95,7 +95,7 @@ def build(
             keep_candidates=keep_candidates,
             explain=explain,
             measure_on=measure_on,
-            progress=told,
+            progress=callback,
         )
         standing = requests.standing(request)
         return pipeline.run(request, given) if standing is None else standing
@@ -126,10 +126,10 @@ def _table(
 
 def _defaults(given: Objects, top: Table) -> recipes.Table:
     labelled = given.dataset is None or given.dataset.train.y is not None
-    own: dict[str, object] = {} if labelled else {"losses": [{"kind": "kl", "temperature": 4.0}]}
+    overrides: dict[str, object] = {} if labelled else {"losses": [{"kind": "kl", "temperature": 4.0}]}
     if "from_teacher" in (top.get("student") or {}):
-        own["student"] = {}
-    return {**OBJECTS, **own}
+        overrides["student"] = {}
+    return {**OBJECTS, **overrides}
 
 
 def _over(base: Table, top: Table) -> recipes.Table:
@@ -153,12 +153,12 @@ def _check_complete(table: Table, given: Objects) -> None:
 
 def _objects_key(given: Objects, table: object) -> str:
     """What identifies the networks: see ``network_key``; "" where none was given."""
-    found = {
+    fingerprints = {
         role: network_key.fingerprint(module, _example(given.dataset, table, role))
         for role, module in (("teacher", given.teacher), ("student", given.student))
         if module is not None
     }
-    return sha256(canonical(found)) if found else ""
+    return sha256(canonical(fingerprints)) if fingerprints else ""
 
 
 def _example(dataset: Dataset | None, table: object, role: str) -> tuple[torch.Tensor, ...] | None:
@@ -172,5 +172,5 @@ def _example(dataset: Dataset | None, table: object, role: str) -> tuple[torch.T
 
 def _ops(dataset: Dataset, table: Any, role: str) -> Any:
     """The preprocessing before a network: the teacher's own, the recipe's, or the data's."""
-    own = table["teacher"].get("preprocess") if role == "teacher" else None
-    return own or table["data"].get("preprocess") or dataset.preprocess
+    teacher_ops = table["teacher"].get("preprocess") if role == "teacher" else None
+    return teacher_ops or table["data"].get("preprocess") or dataset.preprocess

@@ -57,7 +57,7 @@ def tune(
     if unknown := set(wishes) - set(search.WISHES):
         raise UsageError("no such wish", where="budget", found=min(unknown), allowed=search.WISHES)
     limit = search.TRIALS if trials is None and seconds is None else trials
-    with watched(progress) as told:
+    with watched(progress) as callback:
         return search.run(
             None if recipe is None else str(recipe),
             [targets] if isinstance(targets, str) else targets,
@@ -68,6 +68,6 @@ def tune(
             quick=quick,
             overwrite=overwrite,
             build=pipeline.run,
-            tell=lambda line: notes.tell(told, [line]),
-            progress=told,
+            tell=lambda line: notes.tell(callback, [line]),
+            progress=callback,
         )

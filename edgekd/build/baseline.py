@@ -72,8 +72,8 @@ def make(workspace: Workspace, evaluation: EvaluationSet, *, quick: bool) -> Bas
     kept = document(workspace.store, key, "baseline.json", Baseline)
     if kept is None:
         workspace.progress({"step": "baseline", "epoch": None})
-        found = _fitted(evaluation, raw[index], labels[index], texts, classes)
-        kept = json.loads(workspace.store.put(key, {"baseline.json": canonical(found)})["baseline.json"])
+        baseline = _fitted(evaluation, raw[index], labels[index], texts, classes)
+        kept = json.loads(workspace.store.put(key, {"baseline.json": canonical(baseline)})["baseline.json"])
     return kept
 
 
@@ -114,9 +114,9 @@ def _flat(x: AnyArray) -> NDArray[np.float64]:
 
 def _scores(model: Pipeline, x: AnyArray, classes: int) -> Scores:
     """(N, classes): logarithms of shares; classes that training did not show are never chosen."""
-    found = np.full((len(x), classes), -LARGEST, np.float32)
-    found[:, model[-1].classes_] = np.maximum(model.predict_log_proba(x), -LARGEST)
-    return found
+    scores = np.full((len(x), classes), -LARGEST, np.float32)
+    scores[:, model[-1].classes_] = np.maximum(model.predict_log_proba(x), -LARGEST)
+    return scores
 
 
 def _size(model: Pipeline) -> int:
@@ -143,20 +143,20 @@ def _p50(model: Pipeline, x: AnyArray) -> float:
 
 def better(document: Report) -> str | None:
     """The first line of a report whose student, or teacher, a plain model beats on test; None where it does not."""
-    found = (document.get("details") or {}).get("baseline")
-    if not found:
+    baseline = (document.get("details") or {}).get("baseline")
+    if not baseline:
         return None
     shipped = {
-        name: next(c for c in told["candidates"] if c["name"] == told["shipped"])
-        for name, told in document["targets"].items()
-        if told["shipped"]
+        name: next(c for c in target["candidates"] if c["name"] == target["shipped"])
+        for name, target in document["targets"].items()
+        if target["shipped"]
     }
-    less = {name: c for name, c in shipped.items() if found["value_test"] > c["value_test"]}
+    less = {name: c for name, c in shipped.items() if baseline["value_test"] > c["value_test"]}
     beaten = [f"{name}'s {c['name']} ({c['value_test']:.4f})" for name, c in less.items()]
     teacher = next(stage for stage in document["stages"] if stage["name"] == "teacher")
-    if found["value_test"] > teacher["value_test"]:
+    if baseline["value_test"] > teacher["value_test"]:
         beaten.append(f"the teacher ({teacher['value_test']:.4f})")
     if not beaten:
         return None
-    has = f"{found['kind']} has a test {document['metric']} of {found['value_test']:.4f}"
+    has = f"{baseline['kind']} has a test {document['metric']} of {baseline['value_test']:.4f}"
     return f"a plain model is better: {has}, more than {' and '.join(beaten)}"

@@ -83,9 +83,9 @@ def of_users(table: object) -> dict[str, object]:
 
     As it was when ``refresh`` last looked: a file that is edited while a build trains does not change what it built.
     """
-    found = owners(table)
-    _known.update({who: _look(who, None) for who in found if who not in _known})
-    return {who: _known[who].hashes for who in found}
+    references = owners(table)
+    _known.update({who: _look(who, None) for who in references if who not in _known})
+    return {who: _known[who].hashes for who in references}
 
 
 def refresh(table: object, root: Path | None = None) -> bool:
@@ -120,7 +120,7 @@ def keep_seen(table: object, root: Path) -> None:
             modules = {**static.files, **imports.closure(more).files}
         files = _opened(who, modules)
         known, hashes = _known[who].hashes["modules"], static.hashes()
-        if any(known.get(name) != found for name, found in hashes.items()):
+        if any(known.get(name) != file_hash for name, file_hash in hashes.items()):
             continue  # edited since it was imported: nothing is known of the code that stands there now
         record, text = _record(who, static, hashes, root), json.dumps({"modules": more, "files": files}).encode()
         if _kept(record) != json.loads(text):
@@ -132,14 +132,14 @@ def keep_seen(table: object, root: Path) -> None:
 
 def _opened(who: str, modules: Mapping[str, Path]) -> dict[str, bool]:
     """What an owner opened that is no library's, and no source of these modules; and all that it imported besides."""
-    names, before, own = {*modules}, set[str](), {str(file) for file in modules.values()}
+    names, before, sources = {*modules}, set[str](), {str(file) for file in modules.values()}
     files: dict[str, bool] = {}
     while names != before:  # what it imported opened other files, and imported more
         before = names
         files = {
             path: folder
             for path, folder in watch.opened(who, sorted(names)).items()
-            if path not in own
+            if path not in sources
             and not path.startswith(("/proc/", "/sys/", "/dev/"))
             and not imports.is_libraries(Path(path))
         }
@@ -194,12 +194,12 @@ def _look(who: str, root: Path | None) -> _Code:
 def _kept(record: Path) -> dict[str, Any] | None:
     """What ``keep_seen`` wrote down; None where that can't be read, or is something else."""
     try:
-        found = json.loads(open_inside(record.parent, record.name, MAX_RECORD))
-        modules, files = found["modules"], found["files"]
+        content = json.loads(open_inside(record.parent, record.name, MAX_RECORD))
+        modules, files = content["modules"], content["files"]
         fits = all(isinstance(name, str) for name in modules) and all(isinstance(f, bool) for f in files.values())
     except (EdgekdError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return found if fits else None
+    return content if fits else None
 
 
 def _content(path: Path, folder: bool) -> str:

@@ -61,11 +61,11 @@ def parse(tables: Sequence[Table], losses: Sequence[Table], where: str = "compre
 
 
 def _parsed(table: Table, losses: Sequence[Table], where: str) -> Compression:
-    own = {key: value for key, value in table.items() if key not in SCHEDULE_KEYS | TEACHING_KEYS}
-    whole = _pass(own, where)
-    parts = tuple(_pass({**own, **part}, where) for part in whole.change.parts())
+    pass_table = {key: value for key, value in table.items() if key not in SCHEDULE_KEYS | TEACHING_KEYS}
+    whole = _pass(pass_table, where)
+    parts = tuple(_pass({**pass_table, **part}, where) for part in whole.change.parts())
     teaching = _losses(table, losses, where)
-    made = Compression(
+    compression = Compression(
         where=where,
         whole=whole,
         parts=parts or (whole,),
@@ -73,8 +73,8 @@ def _parsed(table: Table, losses: Sequence[Table], where: str) -> Compression:
         losses=teaching,
         terms=make_terms(teaching, f"{where}.losses") if teaching else (),
     )
-    made.training({})
-    return made
+    compression.training({})
+    return compression
 
 
 def _pass(table: Table, where: str) -> TablePass:
@@ -93,18 +93,18 @@ def _losses(table: Table, losses: Sequence[Table], where: str) -> tuple[Table, .
         return ()
     given = table.get("losses", losses)
     try:
-        own = with_kinds(tuple(dict(entry) for entry in given))
+        entries = with_kinds(tuple(dict(entry) for entry in given))
     except (TypeError, ValueError) as err:
         raise RecipeError(f"not a list of losses: {err}", where=f"{where}.losses") from err
-    if not own:
+    if not entries:
         raise RecipeError("no losses", where=f"{where}.losses", allowed="one or more, or leave the key out")
     if "temperature" not in table:
-        return own
-    warm = [hasattr(term.loss, "temperature") for term in make_terms(own, f"{where}.losses")]
+        return entries
+    warm = [hasattr(term.loss, "temperature") for term in make_terms(entries, f"{where}.losses")]
     if not any(warm):
-        raise RecipeError("no loss has a temperature", where=f"{where}.temperature", found=[t["kind"] for t in own])
+        raise RecipeError("no loss has a temperature", where=f"{where}.temperature", found=[t["kind"] for t in entries])
     hot = {"temperature": table["temperature"]}
-    return tuple({**entry, **hot} if has else entry for entry, has in zip(own, warm, strict=True))
+    return tuple({**entry, **hot} if has else entry for entry, has in zip(entries, warm, strict=True))
 
 
 def passes(tables: Sequence[Table], where: str) -> tuple[TablePass, ...]:

@@ -37,12 +37,12 @@ def make(
     """
     index = some(feed.length("train"), change.samples)
     parts = [index[start : start + BATCH] for start in range(0, len(index), BATCH)]
-    labels, said = feed.labels("train"), None if teacher_outputs is None else teacher_outputs.split("train")
+    labels, logits = feed.labels("train"), None if teacher_outputs is None else teacher_outputs.split("train")
     return Context(
         numerics,
         channel_multiple,
         Samples(feed, parts),
-        teacher=None if said is None else [torch.tensor(said[part]) for part in parts],
+        teacher=None if logits is None else [torch.tensor(logits[part]) for part in parts],
         labels=None if labels is None else [torch.tensor(labels[part]) for part in parts],
         loss=on_answers(terms) if any(not term.on_features for term in terms) else None,
     )

@@ -38,8 +38,8 @@ def begin(workspace: Workspace, step: DistilStep, teacher: Student) -> Student:
     """The student before its first batch: untrained, or the teacher after the passes of ``from_teacher``."""
     if step.passes is None:
         return workspace.untrained("student")
-    made = teacher.with_module(nets.copied(teacher.module, step.name))
-    thaw(made.module, workspace)
+    subject = teacher.with_module(nets.copied(teacher.module, step.name))
+    thaw(subject.module, workspace)
     for one in step.passes:
-        made = structure.apply(one, made, structure.context_of(workspace, step, one.change))
-    return made
+        subject = structure.apply(one, subject, structure.context_of(workspace, step, one.change))
+    return subject

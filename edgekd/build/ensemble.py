@@ -64,10 +64,10 @@ class CachedOutputs:
         files = self.store.get(key, ("logits.f32", "shape.json"))
         if files is None:
             with train.accelerated(self.module):
-                made = compute()
-            nets.check_answers(made, self.name, f"train, {what}" if what.startswith("view ") else what)
-            shape = canonical(list(made.shape))
-            files = self.store.put(key, {"logits.f32": made.astype("<f4").tobytes(), "shape.json": shape})
+                logits = compute()
+            nets.check_answers(logits, self.name, f"train, {what}" if what.startswith("view ") else what)
+            shape = canonical(list(logits.shape))
+            files = self.store.put(key, {"logits.f32": logits.astype("<f4").tobytes(), "shape.json": shape})
         # Bytes as they were read, not a copy of them: 2,000 books make a gigabyte of a view.
         return np.frombuffer(files["logits.f32"], "<f4").reshape(json.loads(files["shape.json"]))
 
@@ -102,15 +102,15 @@ class Ensemble:
         """See ``Watching``."""
         return self._combined([member.says.split(split) for member in self.members])
 
-    def _combined(self, said: Sequence[Logits]) -> Logits:
-        return np.concatenate([self._of_head(name, said) for name in self.heads], axis=1)
+    def _combined(self, member_logits: Sequence[Logits]) -> Logits:
+        return np.concatenate([self._of_head(name, member_logits) for name in self.heads], axis=1)
 
-    def _of_head(self, name: str, said: Sequence[Logits]) -> Logits:
-        own = columns(self.heads)[name]
+    def _of_head(self, name: str, member_logits: Sequence[Logits]) -> Logits:
+        head_columns = columns(self.heads)[name]
         parts, weights = [], []
-        for member, logits in zip(self.members, said, strict=True):
+        for member, logits in zip(self.members, member_logits, strict=True):
             if member.head in (None, name):
-                parts.append(logits if member.head else logits[:, own])
+                parts.append(logits if member.head else logits[:, head_columns])
                 weights.append(np.full(len(logits), member.weight))
         if len(parts) == 1:
             return parts[0]
@@ -122,8 +122,8 @@ class Ensemble:
 def certainty(logits: Logits) -> NDArray[np.float64]:
     """(N,) exp(-entropy) of the softmax of (N, C) logits, 1/C..1."""
     logs = log_softmax(logits)
-    found: NDArray[np.float64] = np.exp((np.exp(logs) * logs).sum(axis=1))
-    return found
+    inverse_perplexity: NDArray[np.float64] = np.exp((np.exp(logs) * logs).sum(axis=1))
+    return inverse_perplexity
 
 
 def _shared(weights: Sequence[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -131,7 +131,9 @@ def _shared(weights: Sequence[NDArray[np.float64]], shape: tuple[int, ...]) -> N
     return np.broadcast_to(np.stack(weights)[:, :, None], (len(weights), *shape))
 
 
-def make(said: Mapping[str, tuple[TeacherOutputs, str | None, float]], heads: Heads, combine: str) -> TeacherOutputs:
+def make(
+    member_outputs: Mapping[str, tuple[TeacherOutputs, str | None, float]], heads: Heads, combine: str
+) -> TeacherOutputs:
     """Whose outputs a student learns from: the one teacher, or an ensemble of (answers, head, weight) by name."""
-    members = [Member(*one) for one in said.values()]
+    members = [Member(*one) for one in member_outputs.values()]
     return members[0].says if len(members) == 1 and members[0].head is None else Ensemble(members, heads, combine)

@@ -82,8 +82,8 @@ class EvaluationSet:
     @property
     def labels(self) -> dict[str, NDArray[np.int64] | None]:
         """By split; None where the data has none."""
-        found = {name: self.feed.labels(name) for name in SPLITS}
-        return {name: None if y is None else self.of_rows(name, y) for name, y in found.items()}
+        labels = {name: self.feed.labels(name) for name in SPLITS}
+        return {name: None if y is None else self.of_rows(name, y) for name, y in labels.items()}
 
     def teacher(self, split: str) -> Scores:
         """The teacher's logits, (N, C)."""
@@ -150,8 +150,8 @@ class EvaluationSet:
             batch: as the session ships.
         """
         rows = np.arange(self.length(split) if count is None else min(count, self.length(split)))
-        found = batches.over(session, lambda index: self.inputs(split, index), rows, batch)
-        return joined(found)
+        outputs = batches.over(session, lambda index: self.inputs(split, index), rows, batch)
+        return joined(outputs)
 
     def seconds(self, session: Session, split: str, batch: int) -> float:
         """Seconds a sample of scoring a split, preparation included, from a few samples."""

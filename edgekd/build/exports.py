@@ -26,17 +26,17 @@ def finished(step: TrainedStep, subject: Student, numerics: Numerics | None = No
     """The student as it is exported: a quantizing pass converts here, everything else only stops training."""
     subject.module.eval()
     if isinstance(step, CompressStep):
-        made: Student = plugins.call_user(step.applied.change.finish, step.name, subject, numerics)
-        return made
+        converted: Student = plugins.call_user(step.applied.change.finish, step.name, subject, numerics)
+        return converted
     return subject.with_module(evaluated(nets.twin(subject.module)))
 
 
 def lowered(workspace: Workspace, step: ExportStep, subject: Student, metadata: Mapping[str, str]) -> bytes:
     """The ONNX file of an export step, from the student of its parent step."""
-    made = finished(workspace.plan.get(step.parent, TrainedStep), subject, step.numerics)
+    student = finished(workspace.plan.get(step.parent, TrainedStep), subject, step.numerics)
     if step.numerics.half:
-        made = made.with_module(Half(made.module))
-    return to_onnx(made, opset=step.opset, metadata=metadata, asked=step.passes)
+        student = student.with_module(Half(student.module))
+    return to_onnx(student, opset=step.opset, metadata=metadata, asked=step.passes)
 
 
 class Half(nn.Module):
@@ -47,8 +47,8 @@ class Half(nn.Module):
         self.module = module.half()
 
     def forward(self, *inputs: torch.Tensor) -> object:
-        made = self.module(*(x.half() if x.is_floating_point() else x for x in inputs))
-        return made.float() if isinstance(made, torch.Tensor) else tuple(part.float() for part in made)
+        outputs = self.module(*(x.half() if x.is_floating_point() else x for x in inputs))
+        return outputs.float() if isinstance(outputs, torch.Tensor) else tuple(part.float() for part in outputs)
 
 
 def export(workspace: Workspace, step: ExportStep, subject: Student, metadata: Mapping[str, str]) -> bytes:

@@ -54,7 +54,7 @@ class Closure:
 
 def closure(roots: Iterable[str]) -> Closure:
     """Everything that modules bring, transitively, themselves among it."""
-    found, seen = Closure(), set[str]()
+    reached, seen = Closure(), set[str]()
     todo: list[tuple[str, str | None]] = [(root, None) for root in roots]
     while todo:
         name, beside = todo.pop()
@@ -67,14 +67,14 @@ def closure(roots: Iterable[str]) -> Closure:
             if _is_standard(module.file):
                 continue
             if _is_installed(module.file) and (number := _installed(top)):
-                found.versions[top] = number
+                reached.versions[top] = number
                 continue
-            found.files[name] = module.file
+            reached.files[name] = module.file
             folder = str(module.file.parent)
             todo += [(wanted, folder) for wanted in _wanted(name, module, module.file)]
         parent = name.rpartition(".")[0]
         todo += [(parent, beside)] if parent else []
-    return found
+    return reached
 
 
 def find(name: str, beside: str | None = None) -> Module | None:
@@ -126,8 +126,8 @@ def live(roots: Iterable[str]) -> list[str]:
 
 def at(files: Container[str]) -> list[str]:
     """Imported modules whose source is one of some files."""
-    found = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
-    return sorted(name for name, file in found.items() if isinstance(file, str) and os.path.abspath(file) in files)
+    paths = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
+    return sorted(name for name, file in paths.items() if isinstance(file, str) and os.path.abspath(file) in files)
 
 
 def module_of(value: object) -> str:
@@ -141,8 +141,8 @@ def typed() -> str:
     for name, value in sorted(vars(sys.modules["__main__"]).items()):
         if module_of(value) == "__main__" and isinstance(value, types.FunctionType | type):
             inner = vars(value).values() if isinstance(value, type) else [value]
-            own = [code(part.__code__) for part in inner if isinstance(part, types.FunctionType)]
-            digest.update(repr((name, own)).encode())
+            codes = [code(part.__code__) for part in inner if isinstance(part, types.FunctionType)]
+            digest.update(repr((name, codes)).encode())
     return digest.hexdigest()
 
 
@@ -292,12 +292,12 @@ def _installed(top: str) -> str | None:
     A package may be installed again with another content and the same version; where it lies, counts for nothing.
     """
     try:
-        found = importlib.metadata.distribution(top)
+        distribution = importlib.metadata.distribution(top)
     except (importlib.metadata.PackageNotFoundError, ValueError):
         names = _distributions().get(top, ())
         if not names:
             return None
-        found = importlib.metadata.distribution(names[0])
-    lines = (found.read_text("RECORD") or "").splitlines()
+        distribution = importlib.metadata.distribution(names[0])
+    lines = (distribution.read_text("RECORD") or "").splitlines()
     kept = sorted(line for line in lines if line.startswith((f"{top}/", f"{top}.py,")) and "/__pycache__/" not in line)
-    return f"{found.version} {hashlib.sha256(chr(10).join(kept).encode()).hexdigest()}"
+    return f"{distribution.version} {hashlib.sha256(chr(10).join(kept).encode()).hexdigest()}"

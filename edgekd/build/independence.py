@@ -52,11 +52,11 @@ def dependence(module: nn.Module, feed: Feed, where: str) -> str | None:
     limit = _limit(whole)
     for i in range(ALONE):
         alone, apart = _run(module, feed.plain("train", index[i : i + 1]), where)
-        for said, seen, row in (
+        for scores, seen, row in (
             (whole, parts, i),
             (*_run(module, _beside_outlier(feed, index, i, together), where), 0),
         ):
-            if not float((said[row] - alone[0]).abs().max()) <= limit:
+            if not float((scores[row] - alone[0]).abs().max()) <= limit:
                 return _first(module, apart, seen, row)
     return None
 
@@ -119,9 +119,9 @@ def _run(module: nn.Module, inputs: Inputs, where: str) -> tuple[torch.Tensor, R
     """(N, C) scores, and what each module was given and gave."""
     seen: Rows = {}
     with torch.no_grad(), _watched(module, seen):
-        found = plugins.call_user(module, where, *train.tensors(inputs))
+        outputs = plugins.call_user(module, where, *train.tensors(inputs))
     count = len(next(iter(inputs.values())))
-    for part in [found] if isinstance(found, torch.Tensor) else found:
+    for part in [outputs] if isinstance(outputs, torch.Tensor) else outputs:
         if part.ndim != 2 or len(part) != count:
             raise ExportError(
                 "the output has another shape for one sample alone" if count == 1 else "the output has no row a sample",
@@ -130,7 +130,7 @@ def _run(module: nn.Module, inputs: Inputs, where: str) -> tuple[torch.Tensor, R
                 allowed=f"({count}, {part.shape[-1] if part.ndim else 1})",
                 hint="squeeze() takes the batch away where it is 1: squeeze(1), flatten(1)" if count == 1 else None,
             )
-    return joined(found).float(), seen
+    return joined(outputs).float(), seen
 
 
 @contextmanager

@@ -159,8 +159,8 @@ def run(
     kept = document(store, key, "measured.json", documents.Measured)
     if kept is None or kept["candidates"].keys() != files.keys():
         tolerances = {c.name: c.numerics.tolerance for c in candidates}
-        made = canonical(_measure(runtime, files, evaluation, of_torch, tolerances, seconds, run_))
-        kept = cast(documents.Measured, json.loads(store.put(key, {"measured.json": made})["measured.json"]))
+        measurement = canonical(_measure(runtime, files, evaluation, of_torch, tolerances, seconds, run_))
+        kept = cast(documents.Measured, json.loads(store.put(key, {"measured.json": measurement})["measured.json"]))
     measured = {c.name: _read(c, files[c.name], kept["candidates"][c.name], onnx[c.name]) for c in candidates}
     evaluation = evaluation.within(kept["seconds"])
     return Measured(runtime, measured, kept["host"], evaluation, kept["length"], kept["preprocess_ms"])
@@ -200,7 +200,7 @@ def stored_key(step: MeasureStep, files: Mapping[str, Mapping[str, bytes]], run:
     """
     runtime = step.runtime
     facts = {**run.facts()["key"], "threads": int(runtime.target.options.get("threads", 1))}
-    hashes = {name: {file: sha256(data) for file, data in found.items()} for name, found in files.items()}
+    hashes = {name: {file: sha256(data) for file, data in lowered.items()} for name, lowered in files.items()}
     return sha256(canonical([step.key, facts, runtime.version, hashes]))
 
 
@@ -286,11 +286,11 @@ def _compared(
     session: backends.Session, evaluation: EvaluationSet, got: Scores, wanted: Scores, tolerance: float
 ) -> Compared:
     """What a session said to validation against a reference, and what it says to the same samples in other batches."""
-    found = parity.compare(got, wanted, heads=evaluation.evaluator.heads)
+    agreement = parity.compare(got, wanted, heads=evaluation.evaluator.heads)
     return {
-        **found.as_dict(),
-        "score_range": found.score_range,
-        "mean": found.mean_abs_diff,
+        **agreement.as_dict(),
+        "score_range": agreement.score_range,
+        "mean": agreement.mean_abs_diff,
         "clearly_differs": parity.clearly_differs(got, wanted, tolerance, evaluation.evaluator.heads),
         "batches": _in_batches(session, evaluation, got, tolerance),
     }
@@ -306,16 +306,18 @@ def _in_batches(
     """
     count = min(max(BATCHES), len(alone))
     rows = np.resize(np.arange(count), max(BATCHES))  # a small split fills the largest batch again and again
-    found: dict[str, documents.Batch] = {}
+    by_batch: dict[str, documents.Batch] = {}
     for batch in BATCHES:
-        said = batches.over(session, lambda index: evaluation.inputs("validation", index), rows, batch)
-        told = parity.compare(joined(said), alone[rows], heads=evaluation.evaluator.heads)
-        found[str(batch)] = {
-            "max_abs_diff": told.as_dict()["max_abs_diff"],
-            "mean": told.mean_abs_diff,
-            "clearly_differs": parity.clearly_differs(joined(said), alone[rows], tolerance, evaluation.evaluator.heads),
+        outputs = batches.over(session, lambda index: evaluation.inputs("validation", index), rows, batch)
+        agreement = parity.compare(joined(outputs), alone[rows], heads=evaluation.evaluator.heads)
+        by_batch[str(batch)] = {
+            "max_abs_diff": agreement.as_dict()["max_abs_diff"],
+            "mean": agreement.mean_abs_diff,
+            "clearly_differs": parity.clearly_differs(
+                joined(outputs), alone[rows], tolerance, evaluation.evaluator.heads
+            ),
         }
-    return found
+    return by_batch
 
 
 def _on_another(
@@ -362,24 +364,24 @@ def _parity_gap(candidate: MeasuredCandidate) -> str | None:
     so for it at most 2 % of the answers may differ where the torch model was in no doubt, and the scores by the
     tolerance on average.
     """
-    told = gap(candidate.parity, candidate.numerics)
-    if told is not None:
-        return f"parity: {told} the torch model's"
+    difference = gap(candidate.parity, candidate.numerics)
+    if difference is not None:
+        return f"parity: {difference} the torch model's"
     for kind, other in candidate.also.items():
-        if (told := gap(other, candidate.numerics)) is not None:
-            return f"{kind} reads the same file otherwise: {told} the target's own"
+        if (difference := gap(other, candidate.numerics)) is not None:
+            return f"{kind} reads the same file otherwise: {difference} the target's own"
     return None
 
 
-def gap(found: Compared, numerics: Numerics) -> str | None:
+def gap(compared: Compared, numerics: Numerics) -> str | None:
     """How far answers are from those of a reference, in words that go on with whose they are."""
-    limit = numerics.tolerance * max(found["score_range"], 1.0)
-    for batch, told in {"": found, **found["batches"]}.items():
+    limit = numerics.tolerance * max(compared["score_range"], 1.0)
+    for batch, differences in {"": compared, **compared["batches"]}.items():
         place = f"in batches of {batch} " if batch else ""
-        share = told["clearly_differs"] or 0.0
+        share = differences["clearly_differs"] or 0.0
         if numerics.quantized and share > CLEARLY:
             return f"{place}{units.share(share)} of the answers differ clearly from"
-        distance = told["mean" if numerics.quantized else "max_abs_diff"]
+        distance = differences["mean" if numerics.quantized else "max_abs_diff"]
         if distance is None or distance > limit:
             return f"{place}scores differ by {distance}, more than {limit:.2g}, from"
     return None

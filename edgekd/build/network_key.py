@@ -224,16 +224,16 @@ class _Reader:
         """An object by how ``copy`` would make it again, where its class says that; else by what it holds."""
         if isinstance(value, RANDOM) and not self.plain:
             return  # its numbers
-        said = not isinstance(value, nn.Module) and _says_how(type(value))
-        made = self._made_of(value) if said else None
-        if isinstance(made, list):
-            return self._deeper(made)
-        if self._held(value) or made is not None:
-            return self.say(made)
-        if isinstance(made := self._made_of(value), list):
-            return self._deeper(made)
+        copyable = not isinstance(value, nn.Module) and _says_how(type(value))
+        reduction = self._made_of(value) if copyable else None
+        if isinstance(reduction, list):
+            return self._deeper(reduction)
+        if self._held(value) or reduction is not None:
+            return self.say(reduction)
+        if isinstance(reduction := self._made_of(value), list):
+            return self._deeper(reduction)
         cls = type(value)
-        if made is None and cls.__module__ not in NO_ANSWERS:
+        if reduction is None and cls.__module__ not in NO_ANSWERS:
             message = f"of {cls.__module__}.{cls.__qualname__}, which a network holds, nothing can be read: "
             warnings.warn(
                 f"{message}a network that differs in it alone is taken for this one", UserWarning, stacklevel=2
@@ -246,14 +246,14 @@ class _Reader:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # "deprecated: pickling of ..."
-                made: list[object] | str = plugins.call_user(functools.partial(_reduced, value), "network")
-                return made
+                reduction: list[object] | str = plugins.call_user(functools.partial(_reduced, value), "network")
+                return reduction
         except FactoryError:
             return None
 
-    def _deeper(self, made: list[object]) -> None:
+    def _deeper(self, reduction: list[object]) -> None:
         self.depth += 1
-        self.read(made)
+        self.read(reduction)
         self.depth -= 1
 
     def _held(self, value: object) -> bool:
@@ -311,8 +311,8 @@ class _Reader:
         """What a module brings: the source of users' own, the version of an installed one. torch is in every key."""
         if name and name.partition(".")[0] not in ("torch", "edgekd"):
             if name not in self.brought:
-                found = imports.closure([name]).hashes()
-                self.brought[name] = hashlib.sha256(canonical(found)).hexdigest()
+                hashes = imports.closure([name]).hashes()
+                self.brought[name] = hashlib.sha256(canonical(hashes)).hexdigest()
             self.say(self.brought[name])
 
 
@@ -324,8 +324,10 @@ def _says_how(cls: type) -> bool:
 
 def _reduced(value: object) -> list[object] | str:
     reducer = copyreg.dispatch_table.get(type(value))
-    made = reducer(value) if reducer else value.__reduce_ex__(2)
-    return made if isinstance(made, str) else [*made[:3], *(list(items) for items in made[3:5] if items is not None)]
+    reduction = reducer(value) if reducer else value.__reduce_ex__(2)
+    if isinstance(reduction, str):
+        return reduction
+    return [*reduction[:3], *(list(items) for items in reduction[3:5] if items is not None)]
 
 
 def _cell(cell: Any) -> Any:

@@ -57,5 +57,7 @@ def is_cached(workspace: Workspace, step: Step) -> bool:
     onnx = {name: workspace.store.get(key, ("model.onnx",)) for name, key in exports.items()}
     if not all(onnx.values()):
         return False
-    files = measure.lower_all(step.runtime, {name: found["model.onnx"] for name, found in onnx.items() if found})
+    files = measure.lower_all(
+        step.runtime, {name: exported["model.onnx"] for name, exported in onnx.items() if exported}
+    )
     return workspace.store.has(measure.stored_key(step, files, workspace.runner))

@@ -110,10 +110,10 @@ class _Planner:
             self.quick,
         ]
         is_read = table.checkpoint is not None or (self.trained and name == "teacher")
-        own = table.model_dump(exclude={"seed", "weight", *(SCHEDULE_KEYS if is_read else ())})
+        settings = table.model_dump(exclude={"seed", "weight", *(SCHEDULE_KEYS if is_read else ())})
         mixed = not is_read and step_keys.mixed(table)
         weights = [*step_keys.models(recipe, name), self.nets.get(name, "")]
-        key = step_keys.key("learn", "teacher", step_keys.without_inputs(own, "teacher"), weights, mixed, *base)
+        key = step_keys.key("learn", "teacher", step_keys.without_inputs(settings, "teacher"), weights, mixed, *base)
         schedule = None if is_read else _schedule(table)
         everywhere = tuple(target.name for target in self.targets)
         step = self._add(TeachStep(name=name, key=key, targets=everywhere, schedule=schedule))
@@ -257,10 +257,10 @@ def distil_step(
     content = step_keys.content(recipe)
     weights, heads = [teacher.weight for teacher in recipe.ensemble.values()], content["data"]["heads"]
     teaching = [recipe.combine, weights, heads, step_keys.models(recipe, "student"), multiple, net]
-    own, before = {**content["student"], "generations": 1}, [step.key for step in (*teachers, *earlier)]
+    settings, before = {**content["student"], "generations": 1}, [step.key for step in (*teachers, *earlier)]
     mixed = step_keys.mixed(recipe.student)
     code = "learn" if parsed.from_teacher is None else "compress"
-    key = step_keys.key(code, "student", before, teaching, own, content["losses"], mixed, recipe.seed, number)
+    key = step_keys.key(code, "student", before, teaching, settings, content["losses"], mixed, recipe.seed, number)
     last = number == recipe.student.generations
     parent: TrainedStep = earlier[-1] if earlier else teachers[0]
     return DistilStep(

@@ -94,16 +94,16 @@ def networks(
         FactoryError: a factory gives another network each time.
     """
     ensemble, student = request.recipe.ensemble, request.recipe.student
-    found: dict[str, str] = {}
+    fingerprints: dict[str, str] = {}
     for role, make in roots.items():
         model = (ensemble[role].model if role in ensemble else student.model) or {}
         example = Student(nn.Identity(), shown.feeds.get(role, shown.feed).specs, ()).example()
         seed = (ensemble[role].seed or 0) if role in ensemble else request.recipe.seed
         if getattr(objects, role, None) is not None:
-            found[role] = network_key.fingerprint(make(), example)
+            fingerprints[role] = network_key.fingerprint(make(), example)
         elif model.get("kind") == "python" or ":" in str(model.get("kind")):
-            found[role] = network_key.of_factory(make, seed, example, f"{role}.model")
-    return found
+            fingerprints[role] = network_key.of_factory(make, seed, example, f"{role}.model")
+    return fingerprints
 
 
 def check_names(heads: Heads, feed: Feed) -> None:

@@ -72,7 +72,7 @@ def run(workspace: Workspace) -> Rehearsed:
                 files[step.name] = exports.lowered(workspace, step, students[step.parent], {})
             took, count = _try(runtime, files[step.name], students["student"], workspace.runner)
             latency[runtime.name][candidate.name], size[runtime.name][candidate.name] = took, count
-    sentences = {name: taken.sentence(made.lineage[-1]) for name, made in students.items()}
+    sentences = {name: taken.sentence(student.lineage[-1]) for name, student in students.items()}
     result: Rehearsed = {
         "seconds_per_sample": cost,
         "latency_ms": latency,
@@ -95,18 +95,18 @@ def check(workspace: Workspace) -> dict[str, Student]:
         if isinstance(step, CompressStep):
             continue
         if isinstance(step, DistilStep):
-            made = distil.begin(workspace, step, students["teacher"])
-            _check_python(made, step)
+            student = distil.begin(workspace, step, students["teacher"])
+            _check_python(student, step)
         else:
-            made = workspace.untrained(step.name)
-        students[step.name] = made
-        _check_output(made, step)
+            student = workspace.untrained(step.name)
+        students[step.name] = student
+        _check_output(student, step)
         if step.schedule is not None:
-            nets.check_trains(made.module, step.name, workspace.note)
-            _check_training(made, workspace, step)
-        _check_independence(made, workspace, step)
+            nets.check_trains(student.module, step.name, workspace.note)
+            _check_training(student, workspace, step)
+        _check_independence(student, workspace, step)
         if isinstance(step, DistilStep):
-            check_layers(workspace.terms, made.module, students["teacher"].module)
+            check_layers(workspace.terms, student.module, students["teacher"].module)
     return students
 
 
@@ -135,15 +135,15 @@ def _check_output(student: Student, step: TrainedStep) -> None:
     with torch.no_grad():
         out = plugins.call_user(student.module, step.name, *student.example(length=longest or None))
     given = out if isinstance(out, tuple | list) else [out]
-    found = [tuple(part.shape) if isinstance(part, torch.Tensor) else type(part).__name__ for part in given]
+    shapes = [tuple(part.shape) if isinstance(part, torch.Tensor) else type(part).__name__ for part in given]
     wanted = [(2, *spec.shape[1:]) for spec in student.outputs]
-    if found != wanted:
+    if shapes != wanted:
         allowed = ", ".join(f"(N, {spec.shape[1]})" for spec in student.outputs)
         raise ExportError(
-            "the output has the wrong shape", where=step.name, found=", ".join(map(str, found)), allowed=allowed
+            "the output has the wrong shape", where=step.name, found=", ".join(map(str, shapes)), allowed=allowed
         )
-    own = isinstance(step, TeachStep) and step.schedule is None  # it only tells what it knows: votes will do
-    if not own and (odd := [str(part.dtype) for part in given if not part.is_floating_point()]):
+    pretrained = isinstance(step, TeachStep) and step.schedule is None  # it only tells what it knows: votes will do
+    if not pretrained and (odd := [str(part.dtype) for part in given if not part.is_floating_point()]):
         hint = "give the scores themselves: argmax, .long() and > have no gradient"
         raise ExportError("the output is no score", where=step.name, found=odd[0], allowed="floats", hint=hint)
 
@@ -160,24 +160,24 @@ def _check_training(student: Student, workspace: Workspace, step: TrainedStep) -
     names, wanted = [spec.name for spec in student.outputs], sum(spec.shape[1] or 0 for spec in student.outputs)
     student.module.train()
     with torch.random.fork_rng(devices=[]):
-        found = plugins.call_user(student.module, f"{step.name}: training", *workspace.probe(step.name))
-        scores = of_training(found, names)
+        outputs = plugins.call_user(student.module, f"{step.name}: training", *workspace.probe(step.name))
+        scores = of_training(outputs, names)
     student.module.eval()
     if scores.ndim != 2 or scores.shape[1] != wanted:
         shape, allowed = str(tuple(scores.shape)), f"(N, {wanted})"
         raise ExportError("in training the output has another shape", where=step.name, found=shape, allowed=allowed)
     nets.check_gradient(student.module, scores, step.name)
     nets.settle(student.module)
-    if not isinstance(found, torch.Tensor) and len(found) > len(names):
-        more, first = len(found) - len(names), "the first" if len(names) == 1 else f"the first {len(names)}"
+    if not isinstance(outputs, torch.Tensor) and len(outputs) > len(names):
+        more, first = len(outputs) - len(names), "the first" if len(names) == 1 else f"the first {len(names)}"
         workspace.note(
             f"in training the {step.name} gives {more} output(s) more (auxiliary heads): {first} alone is trained"
         )
 
 
-def _check_independence(made: Student, workspace: Workspace, step: TrainedStep) -> None:
+def _check_independence(student: Student, workspace: Workspace, step: TrainedStep) -> None:
     """An app asks one sample at a time, and must get what was scored; a teacher's answers are only kept."""
-    if (place := chance(made.module, workspace.feed_of(step.name), step.name)) is not None:
+    if (place := chance(student.module, workspace.feed_of(step.name), step.name)) is not None:
         if isinstance(step, TeachStep):
             workspace.note(
                 f"{step.name} answers otherwise each time it is asked, in {place}: what it says once is kept"
@@ -189,11 +189,11 @@ def _check_independence(made: Student, workspace: Workspace, step: TrainedStep) 
             hint="draw nothing by chance then, and keep nothing from one call to the next: dropout takes "
             "training=self.training",
         )
-    if (place := dependence(made.module, workspace.feed_of(step.name), step.name)) is None:
+    if (place := dependence(student.module, workspace.feed_of(step.name), step.name)) is None:
         return
     if isinstance(step, TeachStep):
-        told = f"what {step.name} answers to a sample depends on the other samples of its batch, in {place}"
-        workspace.note(f"{told}: what is kept of it is what it says to batches of 256")
+        message = f"what {step.name} answers to a sample depends on the other samples of its batch, in {place}"
+        workspace.note(f"{message}: what is kept of it is what it says to batches of 256")
         return
     raise ExportError(
         "what the student answers to a sample depends on the other samples of its batch",
@@ -209,8 +209,8 @@ def _training_time(module: nn.Module, workspace: Workspace, step: TrainedStep, b
     took = 0.0
     for _ in range(2):
         started = time.perf_counter()
-        found = plugins.call_user(module, f"{step.name}: training, a batch of {batch}", *x)
-        loss = of_training(found, list(workspace.heads_of(step.name))).float().square().mean()
+        outputs = plugins.call_user(module, f"{step.name}: training, a batch of {batch}", *x)
+        loss = of_training(outputs, list(workspace.heads_of(step.name))).float().square().mean()
         plugins.call_user(loss.backward, f"{step.name}: training")
         took = time.perf_counter() - started
     module.zero_grad()

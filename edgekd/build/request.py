@@ -150,8 +150,8 @@ def data_source(recipe: Recipe, quick: bool) -> object:
             raise RecipeError(
                 "no data given", where="data.path", allowed="--set data.path=FILE; or --quick, on made data"
             )
-        own = {key: value for key, value in recipe.data.made.items() if key != "source"}
-        table = {"kind": recipe.data.made.get("source", "made"), **own}
+        options = {key: value for key, value in recipe.data.made.items() if key != "source"}
+        table = {"kind": recipe.data.made.get("source", "made"), **options}
     return plugins.build("data", table, "data")
 
 
@@ -231,11 +231,11 @@ def standing(request: BuildRequest) -> Report | None:
             return None
         raise OutputError("exists and is not a bundle", where=str(out), allowed="a new folder, or a bundle")
     try:
-        found = bundle.read(out)
-        if found.plan == request.identity:
+        existing = bundle.read(out)
+        if existing.plan == request.identity:
             steadily(out, lambda: checked(out, run=False))
-            _check_built_here(request, found.digest)
-            report = bundle.report_of(found)
+            _check_built_here(request, existing.digest)
+            report = bundle.report_of(existing)
             missing = request.keep_candidates or (request.explain and not is_explained(report))
             return None if missing else report
     except IntegrityError:

@@ -70,13 +70,13 @@ def train_all(workspace: Workspace) -> tuple[dict[str, Trained], TeacherOutputs]
     """Every trained step of the plan, in the order of the tree."""
     plan = workspace.plan
     trained = {name: teach.teacher(workspace, plan.get(name, TeachStep)) for name in workspace.recipe.ensemble}
-    said = {
+    member_outputs = {
         name: (answers(workspace, trained, name), table.head, table.weight)
         for name, table in workspace.recipe.ensemble.items()
     }
-    for name, (says, _, _) in said.items():
+    for name, (says, _, _) in member_outputs.items():
         teacher_check.check(workspace, name, says.split("validation"))
-    teacher_outputs = ensemble.make(said, workspace.heads, workspace.recipe.combine)
+    teacher_outputs = ensemble.make(member_outputs, workspace.heads, workspace.recipe.combine)
     live = trained["teacher"].student.module
     for _, step in plan.walk("teacher"):
         if isinstance(step, DistilStep):

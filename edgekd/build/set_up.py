@@ -46,8 +46,8 @@ def views(recipe: Recipe, dataset: Dataset, *, quick: bool) -> Views:
     augments = recipe.augment.flip or recipe.augment.crop
     augment = recipe.augment if augments else Augment(views=1)
     if augments and not is_images(dataset):
-        found = dataset.train.x.shape[1:]
-        raise RecipeError("flip and crop are for images, channels last", where="augment", found=found)
+        shape = dataset.train.x.shape[1:]
+        raise RecipeError("flip and crop are for images, channels last", where="augment", found=shape)
     feed = Feed(dataset, ops, augment, recipe.seed, limit)
     feeds = dict.fromkeys(recipe.ensemble, feed)
     for name, teacher in recipe.ensemble.items():

@@ -224,7 +224,7 @@ class Store:
 
 
 def _index(key: str, hashes: Mapping[str, tuple[str, int]]) -> bytes:
-    return canonical({"key": key, "files": {name: list(told) for name, told in hashes.items()}})
+    return canonical({"key": key, "files": {name: list(entry) for name, entry in hashes.items()}})
 
 
 def _read(place: Path, key: str) -> dict[str, bytes]:

@@ -14,11 +14,11 @@ from edgekd.compress import Context, Pass, TablePass
 from edgekd.learn.student import Student
 
 
-def apply(one: TablePass, before: Student, told: Context) -> Student:
+def apply(one: TablePass, before: Student, pass_context: Context) -> Student:
     """What a pass makes of a student; the record in its lineage also holds the pass's own table."""
     where = f"compress: {one.kind}"
-    plugins.call_user(one.change.requires, where, before, told)
-    changed: Student = plugins.call_user(one.change.apply, where, before, told)
+    plugins.call_user(one.change.requires, where, before, pass_context)
+    changed: Student = plugins.call_user(one.change.apply, where, before, pass_context)
     plugins.call_user(one.change.ensures, where, before, changed)
     *earlier, last = changed.lineage
     return replace(changed, lineage=(*earlier, {**last, "table": plain(one.table)}))
@@ -29,8 +29,8 @@ def context_of(
 ) -> Context:
     """What a pass is told. ``watching``: the teachers, where they are trained."""
     numerics = step.numerics if isinstance(step, CompressStep) else None
-    made = context.make(workspace.taught, numerics, step.channel_multiple, change, step.terms, teacher_outputs)
-    return replace(made, clock=workspace.clocks[step.targets[0]]) if change.timed else made
+    pass_context = context.make(workspace.taught, numerics, step.channel_multiple, change, step.terms, teacher_outputs)
+    return replace(pass_context, clock=workspace.clocks[step.targets[0]]) if change.timed else pass_context
 
 
 def tell_taken(workspace: Workspace, step: Step, changed: Student) -> str | None:

@@ -33,22 +33,23 @@ def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
         return
     order, wrong = np.arange(scores.shape[1]), []
     for head, where in columns(heads).items():
-        own = labels_of(labels, heads, head)
-        told = own >= 0
-        found = standing(scores[told, where].argmax(1), own[told], heads[head])
-        if found is None:
+        head_labels = labels_of(labels, heads, head)
+        labelled = head_labels >= 0
+        head_standing = standing(scores[labelled, where].argmax(1), head_labels[labelled], heads[head])
+        if head_standing is None:
             continue
         named = name if head == SINGLE or len(workspace.heads) < 2 else f"{name} ({head})"
-        if found.at_chance:
+        if head_standing.at_chance:
             workspace.note(
-                f"the {named} is no better than chance on validation: it names {units.share(found.accuracy)} right, "
-                f"and answers that know nothing of the sample would {units.share(found.chance)}"
+                f"the {named} is no better than chance on validation: it names {units.share(head_standing.accuracy)} "
+                f"right, and answers that know nothing of the sample would {units.share(head_standing.chance)}"
             )
-        if found.order is not None and workspace.plan.get(name, TeachStep).schedule is None:
+        if head_standing.order is not None and workspace.plan.get(name, TeachStep).schedule is None:
             offset = columns(workspace.heads)[head].start if head in workspace.heads else 0
             classes = workspace.classes[offset : offset + heads[head]]
-            order[where] = where.start + np.array(found.order)
-            wrong.append((found, f"the {named} has its classes in another order: {_map(found.order, classes)}", named))
+            order[where] = where.start + np.array(head_standing.order)
+            message = f"the {named} has its classes in another order: {_map(head_standing.order, classes)}"
+            wrong.append((head_standing, message, named))
     if wrong:
         _tell(workspace, name, [int(i) for i in order], wrong)
 
@@ -58,14 +59,14 @@ def _tell(workspace: Workspace, name: str, order: list[int], wrong: list[tuple[S
     before = workspace.recipe.ensemble[name].classes
     keys = [before[i] for i in order] if before is not None else order
     right = f"{name}.classes = {keys}" if len(keys) <= LISTED else f"{name}.classes says for each class its column"
-    for found, said, _ in wrong:
-        now, then = units.share(found.accuracy), units.share(found.ordered)
+    for head_standing, message, _ in wrong:
+        now, then = units.share(head_standing.accuracy), units.share(head_standing.ordered)
         share = f"as they are it names {now} right, in the likely order {then}"
-        worse = ", which is worse than chance" if found.accuracy < found.chance else ""
-        if found.surely:
+        worse = ", which is worse than chance" if head_standing.accuracy < head_standing.chance else ""
+        if head_standing.surely:
             hint = f"set {right}"
-            raise RecipeError(f"{said}; {share}{worse} (class order)", where=f"{name}.classes", hint=hint)
-        workspace.note(f"{said}? {share}{worse}; if that is the class order, set {right}")
+            raise RecipeError(f"{message}; {share}{worse} (class order)", where=f"{name}.classes", hint=hint)
+        workspace.note(f"{message}? {share}{worse}; if that is the class order, set {right}")
 
 
 def _map(order: Sequence[int], classes: tuple[str, ...]) -> str:

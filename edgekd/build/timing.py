@@ -44,31 +44,31 @@ def in_sessions(run: BuildRunner, job: BenchJob, between: Callable[[], None] | N
         between: what is done meanwhile; None: one session, of the whole time.
     """
     if between is None:
-        found = [run.bench(job)]
+        sessions = [run.bench(job)]
     else:
         half = replace(job, min_samples=-(-job.min_samples // 2), min_seconds=job.min_seconds / 2)
-        found = [run.bench(half)]
+        sessions = [run.bench(half)]
         between()
-        found.append(run.bench(half))
-        while len(found) < SESSIONS and undecided(found, job):
-            found.append(run.bench(half))
-    samples = pooled(found, job)
-    p50 = {name: [summary(one.samples[name])["p50"] for one in found] for name in job.candidates}
-    notes = dict.fromkeys(filter(None, [*(one.note for one in found), unsettled(p50)]))
-    return Timed(samples, p50, found[-1], "; ".join(notes) or None)
+        sessions.append(run.bench(half))
+        while len(sessions) < SESSIONS and undecided(sessions, job):
+            sessions.append(run.bench(half))
+    samples = pooled(sessions, job)
+    p50 = {name: [summary(one.samples[name])["p50"] for one in sessions] for name in job.candidates}
+    notes = dict.fromkeys(filter(None, [*(one.note for one in sessions), unsettled(p50)]))
+    return Timed(samples, p50, sessions[-1], "; ".join(notes) or None)
 
 
-def pooled(found: Sequence[BenchResult], job: BenchJob) -> dict[str, Samples]:
+def pooled(sessions: Sequence[BenchResult], job: BenchJob) -> dict[str, Samples]:
     """The samples of all sessions, by candidate."""
-    return {name: np.concatenate([one.samples[name] for one in found]) for name in job.candidates}
+    return {name: np.concatenate([one.samples[name] for one in sessions]) for name in job.candidates}
 
 
-def undecided(found: Sequence[BenchResult], job: BenchJob) -> bool:
+def undecided(sessions: Sequence[BenchResult], job: BenchJob) -> bool:
     """Whether some candidate's time may be the baseline's, over all sessions, or is more in one and less in another."""
-    samples = pooled(found, job)
+    samples = pooled(sessions, job)
     for name in set(job.candidates) - {job.baseline}:
         _, (low, high) = ratio_ci(samples[name], samples[job.baseline])
-        slower = {bool(np.median(one.samples[name]) > np.median(one.samples[job.baseline])) for one in found}
+        slower = {bool(np.median(one.samples[name]) > np.median(one.samples[job.baseline])) for one in sessions}
         if low <= 1 <= high or len(slower) > 1:
             return True
     return False
@@ -90,9 +90,9 @@ def preparing_ms(prepare: Callable[[int], object], count: int) -> float:
 
 def unsettled(p50_ms: Mapping[str, list[float]]) -> str | None:
     """What the sessions found, where they differ by more than 15 %; None where they agree."""
-    far = {name: found for name, found in p50_ms.items() if far_apart(found)}
+    far = {name: p50s for name, p50s in p50_ms.items() if far_apart(p50s)}
     if not far:
         return None
-    told = ", ".join(f"{name} {' and '.join(f'{value:.3g}' for value in found)} ms" for name, found in far.items())
+    listed = ", ".join(f"{name} {' and '.join(f'{value:.3g}' for value in p50s)} ms" for name, p50s in far.items())
     count = len(next(iter(far.values())))
-    return f"the machine is unsettled: {count} sessions some seconds apart found p50s of {told}"
+    return f"the machine is unsettled: {count} sessions some seconds apart found p50s of {listed}"

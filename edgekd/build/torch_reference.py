@@ -62,6 +62,6 @@ class TorchReference:
             return subject.module
         key = (step, numerics.residual)
         if key not in self._modules:
-            made = exports.finished(self._workspace.plan.get(step, TrainedStep), subject, numerics)
-            self._modules[key] = Still(made.module)
+            converted = exports.finished(self._workspace.plan.get(step, TrainedStep), subject, numerics)
+            self._modules[key] = Still(converted.module)
         return self._modules[key]

@@ -51,10 +51,10 @@ def stored(workspace: Workspace, step: TrainedStep, make: Callable[[Path], Train
             files = lineage.kept(store, step.key, known)  # another process may have made it meanwhile
             if files is None:
                 started = time.monotonic()
-                made = make(scratch)
-                took = max(time.monotonic() - started, sum(epoch["seconds"] for epoch in made.history))
-                probe = probe_of(workspace, step, made.student)
-                files = store.put(step.key, pack(replace(made, seconds=took), probe))
+                trained = make(scratch)
+                took = max(time.monotonic() - started, sum(epoch["seconds"] for epoch in trained.history))
+                probe = probe_of(workspace, step, trained.student)
+                files = store.put(step.key, pack(replace(trained, seconds=took), probe))
     else:
         workspace.progress({"step": step.name, "cached": True})
         try:
