@@ -311,13 +311,13 @@ EMPTY_NAMES = 12
 
 
 def test_names_say_what_they_hold() -> None:
-    names = [
-        f"{path.relative_to(ROOT)}:{node.lineno} {name}"
-        for path in FILES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if (name := node.arg if isinstance(node, ast.arg) else getattr(node, "id", None)) in EMPTY
-        and not isinstance(getattr(node, "ctx", None), ast.Load)
-    ]
+    names = []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.arg) and node.arg in EMPTY:
+                names.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.arg}")
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in EMPTY:
+                names.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.id}")
     assert len(names) <= EMPTY_NAMES, names
 
 
