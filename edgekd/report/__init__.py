@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from edgekd.document.apart import Sample
 from edgekd.document.report import Report
 from edgekd.document.samples import Samples
-from edgekd.report import attribution, figures, learned, pictures, tradeoff, view
+from edgekd.report import attribution, figures, pictures, student_analysis, tradeoff, view
 from edgekd.report.page import render
 from edgekd.report.readme import readme
 from edgekd.report.text import MetricText
@@ -31,7 +31,7 @@ def html(report: Report, samples: Samples) -> str:
     drawn = figures.make(report, details, samples, metric)
     analysis = details.get("learned")
     stages = attribution.make(details.get("attribution") or {}, metric)
-    section = learned.make(analysis, report["split_sizes"]["test"], metric) if analysis else None
+    section = student_analysis.make(analysis, report["split_sizes"]["test"], metric) if analysis else None
     teacher = view.teacher_of(report)
     traded = (
         {}
