@@ -96,6 +96,10 @@ class ChannelPrune(Structural):
 
     def requires(self, student: Student, context: Context) -> None:
         """Raise ExportError where there is nothing to prune (no weights before those of the head), or no clock."""
+        scripted = [path for path, m in student.module.named_modules() if isinstance(m, torch.jit.ScriptModule)]
+        if scripted:
+            hint = "give the module that it was scripted from"
+            raise ExportError("TorchScript can't lose channels", where="channel_prune", found=scripted[0], hint=hint)
         layers = [name for name, parameter in student.module.named_parameters() if parameter.ndim > 1]
         if len(layers) < 2:
             raise ExportError("nothing to prune before the head", where="channel_prune", found=layers)

@@ -27,6 +27,7 @@ def of(module: nn.Module, shape: tuple[int, ...] = (3, 8, 8)) -> Student:
 
 def pruned(student: Student, **keys: Any) -> dict[str, Any]:
     change = plugins.build("compress", {"kind": "channel_prune", **keys}, "compress[0]")
+    change.requires(student, Context(None, 4, [student.example(4)]))
     after = change.apply(student, Context(None, 4, [student.example(4)]))
     change.ensures(student, after)
     assert torch.isfinite(after.module.train()(*student.example())).all()
@@ -90,6 +91,12 @@ def test_where_nothing_can_be_pruned_the_error_says_why_by_layer() -> None:
 class Order(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.sort(dim=1)[0][:, :16]
+
+
+def test_torchscript_is_refused_with_what_to_give() -> None:
+    scripted = torch.jit.trace(nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 4, 1)).eval(), torch.zeros(2, 3, 8, 8))
+    with pytest.raises(ExportError, match="TorchScript can't lose channels.*scripted from"):
+        pruned(of(nn.Sequential(scripted, nn.AdaptiveAvgPool2d(1), nn.Flatten())), ratio=0.5)
 
 
 def test_frozen_layers_are_followed_and_stay_frozen() -> None:
