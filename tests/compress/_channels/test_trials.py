@@ -93,9 +93,10 @@ class Order(nn.Module):
         return x.sort(dim=1)[0][:, :16]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_torchscript_is_refused_with_what_to_give() -> None:
     scripted = torch.jit.trace(nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 4, 1)).eval(), torch.zeros(2, 3, 8, 8))
-    with pytest.raises(ExportError, match="TorchScript can't lose channels.*scripted from"):
+    with pytest.raises(ExportError, match=r"TorchScript can't lose channels.*scripted from"):
         pruned(of(nn.Sequential(scripted, nn.AdaptiveAvgPool2d(1), nn.Flatten())), ratio=0.5)
 
 
