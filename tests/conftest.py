@@ -32,8 +32,9 @@ SMALLER = {
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's cache."""
+    """No test reads or writes the user's cache, nor knows the devices that a command of another one named."""
     monkeypatch.setenv("EDGEKD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EDGEKD_DEVICES", "")  # what ``--devices`` sets is undone
 
 
 @pytest.fixture(scope="session", autouse=True)
