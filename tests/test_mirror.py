@@ -45,9 +45,13 @@ TESTED_ELSEWHERE = {
     "build/workspace.py": "tests/build/test_teacher_check.py: it is held by every step",
     "cli/commands.py": "tests/whole/test_mistakes.py: every command, and what users get wrong",
     "cli/inspection.py": "tests/attacks/test_hostile_models.py: the child of edgekd inspect",
+    "cli/json_schema.py": "tests/cli/test_schema.py: the walker behind every document",
     "cli/options.py": "tests/whole/test_mistakes.py: every command, and what users get wrong",
     **dict.fromkeys(
-        [f"compress/_channels/{name}.py" for name in ("asking", "cells", "ledger", "norms", "rules", "units", "views")]
+        [
+            f"compress/_channels/{name}.py"
+            for name in ("asking", "cells", "ledger", "network", "norms", "rules", "traced", "units", "views")
+        ]
         + [f"compress/_channels/{name}.py" for name in ("attention", "resized", "surgery", "tracing")],
         "tests/compress/_channels/test_pruning.py: networks that do each thing to their channels",
     ),

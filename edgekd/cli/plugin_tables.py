@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from edgekd.base import plugins
 from edgekd.base.preprocess import ARGUMENTS
 from edgekd.build.compression import TEACHING_KEYS
-from edgekd.cli.schema import DRAFT, Json, Schema, Walk
+from edgekd.cli.json_schema import DRAFT, Json, Schema, Walk
 from edgekd.learn.objective import Term
 from edgekd.spec.recipe import TIMING, Recipe, Schedule
 from edgekd.spec.target import Target

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.cli import plugin_tables
-from edgekd.cli.schema import Schema
+from edgekd.cli.json_schema import Schema
 
 
 @dataclass(frozen=True)

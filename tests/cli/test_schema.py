@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from edgekd import cli
 from edgekd.base import plugins, reader
 from edgekd.base.errors import IntegrityError, RecipeError
-from edgekd.cli import schema
+from edgekd.cli import json_schema, schema
 from edgekd.document.rules import Count, Keys, Length, Range, Some, Spelled, closed
 from edgekd.runtime import compare, local
 from edgekd.spec import recipe
@@ -278,7 +278,7 @@ GOOD: dict[str, Any] = {"pair": [1, "x"], "some": [0], "two": [1, 2.5], "mode": 
     ],
 )
 def test_the_walker_and_the_reader_take_the_same_documents(more: dict[str, Any], valid: bool) -> None:
-    made = schema.of_document(Outer, "outer")
+    made = json_schema.of_document(Outer, "outer")
     Draft202012Validator.check_schema(made)
     definitions = made["$defs"]
     assert made["description"] == "What the walker knows." and isinstance(definitions, dict)

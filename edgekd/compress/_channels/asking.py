@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from edgekd.compress._channels import ledger
 from edgekd.compress._channels.ledger import Block, Labels, Numbers
-
-if TYPE_CHECKING:
-    from edgekd.compress._channels.tracing import Trace
-
-
-Arguments = tuple[Any, ...]  # tensors among numbers, nested as torch has them
+from edgekd.compress._channels.traced import Arguments, Trace
 
 
 @dataclass(frozen=True)
@@ -27,7 +22,7 @@ class Operator:
     made: Any
 
 
-Rule = Callable[["Trace", Operator], None]
+Rule = Callable[[Trace, Operator], None]
 INPUTS = "it reads the inputs"
 SIZES = "the sizes of its kernels, pictures or steps are no channels"
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
 from edgekd.compress._channels import ledger
 from edgekd.compress._channels.asking import INPUTS, Operator, Rule, channels, meet, tensors
-
-if TYPE_CHECKING:
-    from edgekd.compress._channels.tracing import Trace
+from edgekd.compress._channels.traced import Trace
 
 
 def _batch_norm(trace: Trace, op: Operator) -> None:

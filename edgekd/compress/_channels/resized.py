@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from edgekd.compress._channels import ledger
-from edgekd.compress._channels.asking import Arguments
 from edgekd.compress._channels.ledger import Block, Labels
-from edgekd.compress._channels.tracing import SIZED, Call, Sites
+from edgekd.compress._channels.traced import Arguments, Call
+from edgekd.compress._channels.tracing import SIZED, Sites
 
 Change = dict[str, Any]  # of one call, as JSON
 Changes = dict[str, dict[str, Change]]  # of evaluation and of training, by the site of the call

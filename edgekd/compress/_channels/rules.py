@@ -7,7 +7,6 @@ channels of their inputs: a network that does what nobody thought of loses none 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,9 +15,7 @@ from torch import Tensor
 from edgekd.compress._channels import ledger, norms, views
 from edgekd.compress._channels.asking import INPUTS, SIZES, Operator, Rule, bare, channels, meet, single, tensors
 from edgekd.compress._channels.ledger import Labels, Numbers
-
-if TYPE_CHECKING:
-    from edgekd.compress._channels.tracing import Trace
+from edgekd.compress._channels.traced import Trace
 
 # Element by element although torch does not tag them so.
 ELEMENTWISE = frozenset(

@@ -13,7 +13,6 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -23,16 +22,16 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from edgekd.base.closure import PACKAGE
 from edgekd.compress._channels import cells, ledger, rules
-from edgekd.compress._channels.asking import Arguments, Operator, tensors
-from edgekd.compress._channels.ledger import Block, Labels, Ledger, Numbers
+from edgekd.compress._channels.asking import Operator, tensors
+from edgekd.compress._channels.ledger import Block
+from edgekd.compress._channels.traced import OUTPUTS, Arguments, Attribute, Call, Trace
 
 # Names of attributes that may be numbers of channels.
 SIZES = re.compile("channel|dim|size|width|feature|hidden|embed|plane|filter|^in_|^out_|^c[0-9]*$")
 TORCH = os.path.dirname(torch.__file__)
 RESHAPED_IN_PLACE = frozenset(("as_strided_", "squeeze_", "unsqueeze_", "transpose_", "t_"))
-Place = tuple[object, ...]  # a storage, and where in it a tensor lies
-OUTPUTS = "its channels become the outputs"
 # Functions of a network whose arguments may hold numbers of channels, by name.
 SIZED = frozenset(
     [
@@ -68,92 +67,14 @@ class Sites:
     def name(self, function: str) -> str:
         """Of a call that is being made: the innermost line outside of torch."""
         frame: FrameType | None = sys._getframe(2)
-        while frame is not None and (
-            frame.f_code.co_filename.startswith(TORCH) or frame.f_code.co_filename == __file__
-        ):
+        while frame is not None and frame.f_code.co_filename.startswith(TORCH):
             frame = frame.f_back
-        where = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}" if frame is not None else "torch"
+        where = "torch"  # a module of torch's own, called by one of its own
+        if frame is not None and not frame.f_code.co_filename.startswith(str(PACKAGE)):
+            where = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
         site = f"{where} {function}"
         self.counts[site] += 1
         return f"{site} {self.counts[site]}"
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a function in ``SIZED``: arguments as they were, and the labels of what went in and came out."""
-
-    name: str
-    args: Arguments
-    kwargs: Mapping[str, Any]
-    inside: Labels
-    outside: tuple[tuple[tuple[int, ...], Labels], ...]
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """A whole number that a user's module holds, and that is the size of an axis of what it was given.
-
-    ``numbers``: along that axis.
-    """
-
-    path: str
-    name: str
-    numbers: Numbers
-
-
-@dataclass
-class Trace:
-    """What a run of a network told.
-
-    Attributes:
-        parameters: the numbers along each axis of each parameter and buffer; None: an axis of size 1 or less.
-        reads: axes of parameters along which a layer reads, by (name, axis).
-        calls: of evaluation and of training, by their ``Sites``; see ``SIZED``.
-        attributes: of users' modules, which may compare with what they are given.
-        blocks: every block of several axes that there was: in the end one of them must carry the channels.
-    """
-
-    ledger: Ledger = field(default_factory=Ledger)
-    parameters: dict[str, list[Numbers | None]] = field(default_factory=dict)
-    reads: set[tuple[str, int]] = field(default_factory=set)
-    calls: dict[str, dict[str, Call]] = field(default_factory=lambda: {"eval": {}, "train": {}})
-    attributes: list[Attribute] = field(default_factory=list)
-    blocks: list[Numbers] = field(default_factory=list)
-    _labels: dict[Place, Labels] = field(default_factory=dict)
-    _weights: dict[Place, frozenset[str]] = field(default_factory=dict)
-    _alive: list[Tensor] = field(default_factory=list)
-
-    def labels(self, tensor: Tensor) -> Labels:
-        """Of a tensor that was seen; () of others."""
-        return self._labels.get(_place(tensor), ())
-
-    def put(self, tensor: Tensor, labels: Labels) -> None:
-        """Label a tensor."""
-        self._alive.append(tensor)
-        self._labels[_place(tensor)] = labels
-        self.blocks += [block.numbers for block in labels if len(block.axes) > 1]
-
-    def weights(self, tensor: Tensor) -> frozenset[str]:
-        """The parameters that a tensor was made of, where nothing else is in it."""
-        return self._weights.get(_place(tensor), frozenset())
-
-    def inherit(self, tensor: Tensor, names: frozenset[str]) -> None:
-        """Note what ``weights`` says."""
-        if names:
-            self._weights[_place(tensor)] = names
-
-    def read(self, weight: Tensor, numbers: Numbers) -> None:
-        """A layer reads along an axis of its weight, which has these numbers."""
-        for name in self.weights(weight):
-            for axis, span in enumerate(self.parameters[name]):
-                if span is not None and numbers.size and span[0] <= numbers.min() and numbers.max() <= span[-1]:
-                    self.reads.add((name, axis))
-
-
-def _place(tensor: Tensor) -> Place:
-    """Views of the same numbers in the same shape are one tensor."""
-    storage = tensor.untyped_storage()._cdata
-    return storage, tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype
 
 
 def run(module: nn.Module, inputs: Sequence[Tensor]) -> Trace:

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,37 +20,17 @@ from torch.overrides import TorchFunctionMode
 from edgekd.base import plugins
 from edgekd.base.errors import EdgekdError
 from edgekd.compress._channels import surgery
-from edgekd.compress._channels.asking import Arguments
+from edgekd.compress._channels.network import FAILURES, Network, still, words
 from edgekd.compress._channels.surgery import Plan
+from edgekd.compress._channels.traced import Arguments
 from edgekd.learn import nets
-from edgekd.learn.student import Student, evaluated, joined
-
-if TYPE_CHECKING:
-    from edgekd.compress._channels.pruning import Network
+from edgekd.learn.student import Student, joined
 
 Gone = Mapping[str, Sequence[int]]  # channels that go, by group
 
-# What a network may raise that is told other sizes than it was written for.
-FAILURES = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    AssertionError,
-    ZeroDivisionError,
-)
 MIXED = "its channels are mixed or counted on the way to the layers that read them"
 ALIKE = 1e-3  # of what the channels do to the answers: this far two ways to take them out may lie apart
 ROUNDING = 1e-5  # of the answers' range, what other kernels make of it
-
-
-def words(err: Exception) -> str:
-    """The first line of an error, with its kind; of one in the network's own code what that raised."""
-    if isinstance(err, EdgekdError) and isinstance(err.__cause__, Exception):
-        err = err.__cause__
-    return f"{type(err).__name__}: {str(err).strip().splitlines()[0] if str(err).strip() else 'no words'}"
 
 
 def refused(student: Student, gone: Gone, network: Network) -> dict[str, str]:
@@ -93,12 +73,12 @@ class Trial:
     @cached_property
     def whole(self) -> Tensor:
         """(N, C) what the network says with all of its channels."""
-        return joined(plugins.call_user(_still(self.student), "channel_prune", *self.student.example()))
+        return joined(plugins.call_user(still(self.student), "channel_prune", *self.student.example()))
 
     @cached_property
     def trains(self) -> bool:
         """Whether the whole network runs in training."""
-        return self._in_training(_still(self.student)) is None
+        return self._in_training(still(self.student)) is None
 
     def fault(self, paths: Sequence[str]) -> str | None:
         """What is wrong with the network without the channels of these groups, however its calls are told."""
@@ -123,7 +103,7 @@ class Trial:
         with torch.no_grad():
             whole = self.whole
             try:
-                module = surgery.without(_still(self.student), plan)
+                module = surgery.without(still(self.student), plan)
                 pruned = joined(plugins.call_user(module, "channel_prune", *self.student.example()))
             except (EdgekdError, *FAILURES) as err:
                 return f"the network can't do without some of its channels ({words(err)})"
@@ -137,7 +117,7 @@ class Trial:
             with _Unnormed() if "functions" in normed else contextlib.nullcontext():
                 masked = joined(_masked(self.student, plan)(*self.student.example()))
                 if "functions" in normed:
-                    whole = joined(_still(self.student)(*self.student.example()))
+                    whole = joined(still(self.student)(*self.student.example()))
                     pruned = joined(module(*self.student.example()))
         off, effect = (float((other - masked).abs().max()) for other in (pruned, whole))
         if off <= ALIKE * effect + ROUNDING * float(masked.abs().max()):
@@ -175,13 +155,9 @@ class _Unnormed(TorchFunctionMode):
         return x if bias is None else x + bias
 
 
-def _still(student: Student) -> nn.Module:
-    return surgery.plain(evaluated(nets.twin(student.module)))
-
-
 def _masked(student: Student, plan: Plan) -> nn.Module:
     """The whole network, all of whose weights are zero where the plan takes them."""
-    module = _still(student)
+    module = still(student)
     weights = dict((*module.named_parameters(), *module.named_buffers()))
     for name, axes in plan["parameters"].items():
         for at, rows in axes.items():

@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from edgekd.compress._channels.ledger import STAYS, Numbers
-from edgekd.compress._channels.tracing import OUTPUTS, Trace
+from edgekd.compress._channels.traced import OUTPUTS, Trace
 
 Normed = Literal["", "functions", "hand"]
 Axis = tuple[str, int]  # of a parameter, by name

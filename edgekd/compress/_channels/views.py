@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from torch import Tensor
 
 from edgekd.compress._channels import ledger
 from edgekd.compress._channels.asking import Operator, Rule
 from edgekd.compress._channels.ledger import Block, Labels
-
-if TYPE_CHECKING:
-    from edgekd.compress._channels.tracing import Trace
+from edgekd.compress._channels.traced import Trace
 
 
 def _same(trace: Trace, op: Operator) -> None:

@@ -19,6 +19,7 @@ from torch.nn import functional
 from edgekd.base import plugins
 from edgekd.compress import Context
 from edgekd.compress._channels import pruning, trials
+from edgekd.compress._channels.network import read, still
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Student, TensorSpec
 
@@ -405,7 +406,7 @@ def test_a_network_is_cut_and_answers_as_if_its_channels_were_zero(name: str) ->
 def test_each_group_alone_answers_as_if_its_channels_were_zero(name: str) -> None:
     """Here half of every group, and to rounding; the whole network's weights are zero where the plan takes them."""
     student = student_of(name)
-    network = pruning.read(student)
+    network = read(student)
     for path, family in network.families.items():
         if family.normed:
             continue
@@ -413,7 +414,7 @@ def test_each_group_alone_answers_as_if_its_channels_were_zero(name: str) -> Non
         if pruning.refused(student, gone):  # its own code asks for as many channels of another group
             continue
         module, plan = pruning.cut(student, gone)
-        zeroed = pruning.still(student)
+        zeroed = still(student)
         weights = dict((*zeroed.named_parameters(), *zeroed.named_buffers()))
         for name_of, axes in plan["parameters"].items():
             for at, rows in axes.items():
@@ -426,7 +427,7 @@ def test_each_group_alone_answers_as_if_its_channels_were_zero(name: str) -> Non
 def test_a_wrong_plan_is_seen() -> None:
     """A group whose reader loses other channels than were made runs, and answers otherwise."""
     student = student_of("slices")
-    network = pruning.read(student)
+    network = read(student)
     path = next(iter(network.families))
     trial = trials.Trial(student, {path: [0, 1, 16, 17]}, network)
     plan = network.plan({path: [0, 1, 16, 17]}, calls=True)
