@@ -91,7 +91,7 @@ def builders(family: str) -> list[str]:
     [
         ("compress", "build/compression.py"),
         ("losses", "learn/objective.py"),
-        ("backends", "runtime/backend.py"),
+        ("backends", "runtime/backends/_base.py"),
         ("metrics", "metrics/_make.py"),
         ("data", "build/request.py"),
         ("devices", "runtime/devices/_find.py"),

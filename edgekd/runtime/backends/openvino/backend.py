@@ -16,7 +16,7 @@ import numpy as np
 from edgekd.base.disk import temporary
 from edgekd.base.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
 from edgekd.document.kernel import Kernel
-from edgekd.runtime.backend import Array, Port, check_inputs, fits, listed, profiled, unreported
+from edgekd.runtime.backends._base import Array, Port, check_inputs, fits, listed, profiled, unreported
 from edgekd.runtime.backends.openvino import ir
 
 with unreported():

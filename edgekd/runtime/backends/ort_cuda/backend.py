@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgekd.base.errors import UsageError
-from edgekd.runtime.backend import Array, check_inputs, fits, listed, unreported
+from edgekd.runtime.backends._base import Array, check_inputs, fits, listed, unreported
 from edgekd.runtime.backends.ort import CUDA, TENSORRT
 from edgekd.runtime.backends.ort import backend as ort
 

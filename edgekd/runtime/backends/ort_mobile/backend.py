@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from edgekd.base.disk import temporary
 from edgekd.base.errors import IntegrityError, ResourceError
-from edgekd.runtime.backend import unreported
+from edgekd.runtime.backends._base import unreported
 from edgekd.runtime.backends.ort import backend as ort
 from edgekd.runtime.backends.ort.backend import OrtSession
 from edgekd.runtime.backends.ort_mobile import CONFIG, MODEL

@@ -24,7 +24,7 @@ import numpy as np
 from edgekd.base import reader
 from edgekd.base.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
 from edgekd.document import reply
-from edgekd.runtime.backend import Array, Port, check_inputs, listed
+from edgekd.runtime.backends._base import Array, Port, check_inputs, listed
 from edgekd.runtime.backends.ort_web import PACKAGE
 
 FILE, FOLDER = "model.onnx", "EDGEKD_NODE_MODULES"

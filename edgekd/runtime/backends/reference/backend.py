@@ -11,7 +11,7 @@ import onnx
 import onnx.reference
 
 from edgekd.base.errors import ExportError, IntegrityError, UsageError
-from edgekd.runtime.backend import Array, Port, check_inputs, listed
+from edgekd.runtime.backends._base import Array, Port, check_inputs, listed
 
 FILE = "model.onnx"
 
