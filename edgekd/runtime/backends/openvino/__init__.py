@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+from edgekd.base import backend_facts, plugins
 from edgekd.base.backend_facts import THREADS, Choice, Facts, Rule, Text
 
 _YES = Choice((True, False, "YES", "NO"))
@@ -29,3 +32,12 @@ FACTS = Facts(
     passes=("bias_of_matmul",),  # keeps its int8 linear layers right, whatever CPU builds
     programs={"openvino": 0},
 )
+
+
+def __getattr__(name: str) -> object:
+    """``ov``, the runtime's own module as ``backend`` imports it, once somebody asks for it: who watches or replaces one
+    of its functions need not know where the class stands."""
+    if name != "ov":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    backend = plugins.load(backend_facts.FAMILY, "openvino", "options")
+    return vars(sys.modules[backend.__module__])[name]
