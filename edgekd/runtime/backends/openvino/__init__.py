@@ -35,8 +35,8 @@ FACTS = Facts(
 
 
 def __getattr__(name: str) -> object:
-    """``ov``, the runtime's own module as ``backend`` imports it, once somebody asks for it: who watches or replaces one
-    of its functions need not know where the class stands."""
+    """``ov``, the runtime's own module as ``backend`` imports it, once somebody asks for it: who watches or replaces
+    one of its functions need not know where the class stands."""
     if name != "ov":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     backend = plugins.load(backend_facts.FAMILY, "openvino", "options")
