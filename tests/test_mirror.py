@@ -50,7 +50,7 @@ TESTED_ELSEWHERE = {
     **dict.fromkeys(
         [
             f"compress/_channels/{name}.py"
-            for name in ("asking", "cells", "ledger", "network", "norms", "rules", "traced", "units", "views")
+            for name in ("asking", "cells", "network", "norms", "rules", "traced", "units", "views")
         ]
         + [f"compress/_channels/{name}.py" for name in ("attention", "resized", "surgery", "tracing")],
         "tests/compress/_channels/test_pruning.py: networks that do each thing to their channels",
