@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib
 import re
 import subprocess
@@ -105,6 +106,38 @@ def test_the_law_sees_a_module_in_a_wrong_folder_and_an_import_that_goes_up(
     (tmp_path / place).write_text(text)
     (told,) = upward(tmp_path)
     assert told.startswith(place) and why in told
+
+
+def circle(root: Path) -> list[str]:
+    """Modules of a tree that import each other in a circle, those that only a type checker follows included."""
+    places = {path: ".".join(("edgekd", *path.relative_to(root).with_suffix("").parts)) for path in root.rglob("*.py")}
+    modules = {name.removesuffix(".__init__"): path for path, name in places.items()}
+    graph: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        inner = {full if (full := f"{module}.{alias}") in modules else module for module, alias in _names(path)}
+        graph[name] = (inner & set(modules)) - {name, "edgekd"}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as err:
+        return list(err.args[1])
+    return []
+
+
+def _names(path: Path) -> Iterator[tuple[str, str]]:
+    """(module, name) of what a module imports; of the root, whose names are fetched when they are used, nothing."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and path != ROOT / "__init__.py":
+            yield from ((str(node.module), alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+
+
+def test_no_circle_of_imports(tmp_path: Path) -> None:
+    assert circle(ROOT) == []
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "one.py").write_text("from edgekd.base import other")
+    (tmp_path / "base" / "other.py").write_text("def f() -> None:\n    from edgekd.base.one import g")
+    assert sorted(set(circle(tmp_path))) == ["edgekd.base.one", "edgekd.base.other"]
 
 
 @pytest.mark.parametrize("folder", ROWS)

@@ -11,8 +11,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import torch_pruning
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -434,3 +436,31 @@ def test_a_wrong_plan_is_seen() -> None:
     assert trial._wrong(plan, [path]) is None
     plan["parameters"]["behind.0.weight"]["1"] = [5, 6]
     assert trial._wrong(plan, [path]) == trials.MIXED
+
+
+@pytest.mark.parametrize("kind", ["convnet", "resnet", "mobilenet"])
+def test_another_pruner_finds_the_same_channels_together(kind: str) -> None:
+    """Torch-Pruning follows modules where ours follows operators; what both can follow has the same groups."""
+    module = plugins.build("models", {"kind": kind}, "model").build((3, 16, 16), 4).eval()
+    outputs = (TensorSpec("logits", (None, 4)),)
+    student = Student(module, (TensorSpec("input", (None, 3, 16, 16)),), outputs, ({"kind": "student"},))
+    network = read(student)
+    with quiet():
+        graph = torch_pruning.DependencyGraph().build_dependency(module, student.example(1))
+    paths = {layer: path for path, layer in module.named_modules()}
+    assert len(network.families) > 2
+    for path, family in network.families.items():
+        layer = module.get_submodule(path)
+        units = list(range(len(family.positions) // 2))
+        group = graph.get_pruning_group(layer, graph.get_pruner_of_module(layer).prune_out_channels, units)
+        theirs = {
+            (paths[dep.target.module], "in" in dep.handler.__name__.split("_"), tuple(sorted(indices)))
+            for dep, indices in group
+            if isinstance(dep.target.module, nn.Conv2d | nn.Linear) and dep.target.module.weight.shape[1] > 1
+        }
+        ours = {
+            (name.removesuffix(".weight"), (name, at) in family.reads, tuple(family.rows((name, at), np.array(units))))
+            for name, at in family.places
+            if len(axes := network.trace.parameters[name]) > 1 and axes[1] is not None
+        }
+        assert {row for row in ours if isinstance(module.get_submodule(row[0]), nn.Conv2d | nn.Linear)} == theirs, path
