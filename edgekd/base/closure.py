@@ -14,7 +14,7 @@ from pathlib import Path
 from edgekd.base.plugins import FAMILIES
 
 PACKAGE = Path(__file__).parent.parent
-_TYPES = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t]+.*\n|\n)+", re.M)
+_TYPES = re.compile(r"^if TYPE_CHECKING:.*\n(?:[ \t]+.*\n|\n)+", re.M)
 _IMPORT = re.compile(r"^[ \t]*(?:import (edgekd[\w.]*)|from (edgekd[\w.]*) import (\([^)]*\)|.*))", re.M)
 _NAME = re.compile(r"(\w+)(?: as \w+)?,?")
 _BUILDS = re.compile(r"\bplugins\.(?:build|load)\(\s*\"(\w+)\"")

@@ -22,6 +22,6 @@ def shards(index: Path) -> dict[str, Path]:
     with index.open("rb") as file:
         table = reader.read(file.read(MOST + 1), TABLE, str(index), RecipeError, MOST)
     named = reader.check(table.get("weight_map"), NAMES, f"{index}: weight_map", RecipeError)
-    if odd := [name for name in named.values() if not name or Path(name).name != name]:
+    if odd := [name for name in named.values() if name in ("", ".", "..") or Path(name).name != name]:
         raise RecipeError("a shard lies beside its index", where=str(index), found=odd[0])
     return {name: index.with_name(file) for name, file in named.items()}

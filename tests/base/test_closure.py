@@ -60,7 +60,7 @@ def test_a_new_file_is_in_the_key_of_the_step_that_imports_it(tmp_path: Path) ->
             "build/mine.py": "import edgekd.base.other",
             "build/unused.py": "",
             "base/__init__.py": "",
-            "base/other.py": "if TYPE_CHECKING:\n    from edgekd.build import unused\n",
+            "base/other.py": "if TYPE_CHECKING:  # for types alone\n    from edgekd.build import unused\n",
         },
     )
     found = names(root, "build/exports.py")

@@ -23,7 +23,7 @@ def test_each_tensor_has_its_file(tmp_path: Path) -> None:
     assert shards(path) == {"a": tmp_path / "1.safetensors", "b": tmp_path / "2.safetensors"}
 
 
-@pytest.mark.parametrize("name", ["../1.safetensors", "/etc/passwd", "sub/1", ""])
+@pytest.mark.parametrize("name", ["../1.safetensors", "/etc/passwd", "sub/1", "", ".", ".."])
 def test_a_shard_lies_beside_its_index(name: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="a shard lies beside its index"):
         shards(index(tmp_path, {"weight_map": {"a": name}}))

@@ -20,6 +20,7 @@ def test_relative_paths_inside_the_bundle(name: str) -> None:
     "name",
     [
         "",
+        ".",
         "/a",
         "../a",
         "a/../b",
