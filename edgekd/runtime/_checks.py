@@ -59,7 +59,14 @@ def wholes(value: object, where: str) -> list[int]:
 def check_path(name: str, where: str) -> None:
     """A relative POSIX path that stays inside the bundle, in its one spelling."""
     path = PurePosixPath(name)
-    bad = name in ("", ".") or path.is_absolute() or ".." in path.parts or str(path) != name or "\\" in name or ":" in name
+    bad = (
+        name in ("", ".")
+        or path.is_absolute()
+        or ".." in path.parts
+        or str(path) != name
+        or "\\" in name
+        or ":" in name
+    )
     if len(name) > LONGEST:
         raise IntegrityError("too long a name", where=where, found=len(name), allowed=f"{LONGEST} characters")
     if bad or not is_printable(name):
