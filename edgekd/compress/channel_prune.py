@@ -18,6 +18,7 @@ from edgekd.base.errors import ExportError
 from edgekd.compress import _latency
 from edgekd.compress._base import Context, clock_of
 from edgekd.compress._channels import pruning
+from edgekd.compress._channels.network import Network
 from edgekd.compress._channels.pruning import Group
 from edgekd.compress._importance import Criterion
 from edgekd.compress._rounding import Wish, spread, told
@@ -108,20 +109,20 @@ class ChannelPrune(Structural):
 
     def apply(self, student: Student, context: Context) -> Student:
         """The pruned student; its record holds the plan, plain data that ``replay`` follows, and what was measured."""
-        groups, whole = pruning.find(student, context, self.criterion)
+        groups, whole, network = pruning.find(student, context, self.criterion)
         first = self._first(student, groups)
         multiple = self.multiple or context.channel_multiple
         while True:
             if self.latency is not None:
-                stay, about = self._in_time(student, context, groups, multiple, first, self.latency)
+                stay, about = self._in_time(student, context, groups, multiple, first, self.latency, network)
             else:
                 stay, about = self._widths(groups, multiple, self._gone, first["widths"]), {}
             gone = {g.path: g.least(stay[g.path]) for g in groups}
-            if not (bad := pruning.refused(student, gone)):
+            if not (bad := pruning.refused(student, gone, network)):
                 break
             whole |= bad
             groups = [g for g in groups if g.path not in bad]
-        module, plan = pruning.cut(student, gone)
+        module, plan = pruning.cut(student, gone, network)
         before = {g.path: first["widths"].get(g.path, g.size) for g in groups}
         if (
             not plan["parameters"]
@@ -174,6 +175,7 @@ class ChannelPrune(Structural):
         multiple: int,
         first: Mapping[str, Any],
         latency: float,
+        network: Network,
     ) -> tuple[dict[str, int], Record]:
         """Widths that are as fast as wanted, and what was measured: milliseconds before, after, and of each group."""
         clock = clock_of(context, "channel_prune.latency")
@@ -183,7 +185,7 @@ class ChannelPrune(Structural):
 
         def cut(stay: Mapping[str, int]) -> Student:
             return student.with_module(
-                pruning.cut(student, {g.path: g.least(stay.get(g.path, g.size)) for g in groups})[0]
+                pruning.cut(student, {g.path: g.least(stay.get(g.path, g.size)) for g in groups}, network)[0]
             )
 
         about: dict[str, object] = {}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from torch import Tensor
 
 from edgekd.compress._channels import ledger
-from edgekd.compress._channels.asking import Operator, Rule
+from edgekd.compress._channels.asking import INPUTS, Operator, Rule, channels, meet
 from edgekd.compress._channels.ledger import Block, Numbers
 from edgekd.compress._channels.traced import Trace
 
@@ -20,7 +19,7 @@ def _recurrent(gates: int) -> Rule:
     def rule(trace: Trace, op: Operator) -> None:
         x, _, weights, biased, layers, _, _, both = op.args[:8]
         directions, units = 2 if both else 1, None
-        inputs = _numbers(trace, x, x.ndim - 1)
+        inputs = channels(trace, x, x.ndim - 1)
         if len(weights) != layers * directions * (4 if biased else 2):  # projections have one more
             ledger.fixed(trace.ledger, trace.labels(x), "it is read by a recurrent layer with projections")
             for weight in weights:
@@ -31,16 +30,16 @@ def _recurrent(gates: int) -> Rule:
             outputs: list[Numbers] = []
             for _ in range(directions):
                 into, back = next(each), next(each)
-                rows = [_numbers(trace, into, 0), _numbers(trace, back, 0)]
-                rows += [_numbers(trace, next(each), 0) for _ in range(2 if biased else 0)]
-                state = _numbers(trace, back, 1)
+                rows = [channels(trace, into, 0), channels(trace, back, 0)]
+                rows += [channels(trace, next(each), 0) for _ in range(2 if biased else 0)]
+                state = channels(trace, back, 1)
                 for numbers in rows:
                     if numbers is None or state is None:
                         continue
                     trace.ledger.join(numbers.reshape(gates, -1), state[None])
-                _meet(trace, inputs, _numbers(trace, into, 1))
+                meet(trace, inputs, channels(trace, into, 1), INPUTS)
                 for weight in (into, back):
-                    if (columns := _numbers(trace, weight, 1)) is not None:
+                    if (columns := channels(trace, weight, 1)) is not None:
                         trace.read(weight, columns)
                 if state is None:
                     continue
@@ -56,21 +55,6 @@ def _recurrent(gates: int) -> Rule:
                 trace.put(state_tensor, (Block((state_tensor.ndim - 1,), np.asarray(units)),))
 
     return rule
-
-
-def _numbers(trace: Trace, tensor: Tensor, axis: int) -> Numbers | None:
-    labels, numbers = ledger.alone(trace.ledger, trace.labels(tensor), axis)
-    trace.put(tensor, labels)
-    return numbers
-
-
-def _meet(trace: Trace, one: Numbers | None, other: Numbers | None) -> None:
-    if one is not None and other is not None:
-        trace.ledger.join(one, other)
-    elif one is not None:
-        trace.ledger.fix(one, "it is read by a layer without channels")
-    elif other is not None:
-        trace.ledger.fix(other, "it reads the inputs")
 
 
 CELLS: dict[str, Rule] = {

@@ -20,8 +20,9 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._channels import surgery, trials
-from edgekd.compress._channels.network import read, still
+from edgekd.compress._channels.network import Network, read, still
 from edgekd.compress._channels.surgery import Plan
+from edgekd.compress._channels.traced import named_tensors
 from edgekd.compress._channels.units import Family
 from edgekd.compress._importance import Criterion, gradients, squares
 from edgekd.learn import taps
@@ -74,10 +75,14 @@ class Group:
 
 
 class Found(NamedTuple):
-    """The groups that can lose channels, and why the others, by the path of their first layer, stay whole."""
+    """The groups that can lose channels, and why the others, by the path of their first layer, stay whole.
+
+    ``network``: the student's as it was read, for ``refused`` and ``cut``: reading it takes two runs.
+    """
 
     groups: list[Group]
     whole: dict[str, str]
+    network: Network
 
 
 def find(student: Student, context: Context, criterion: Criterion) -> Found:
@@ -107,7 +112,7 @@ def find(student: Student, context: Context, criterion: Criterion) -> Found:
         scores = _first_order(student, context, criterion, left, readers)
     alike = _alike(module, student, left)
     groups = [Group(path, family.positions, scores[path], alike[path]) for path, family in left.items()]
-    return Found(groups, whole)
+    return Found(groups, whole, network)
 
 
 def _some(family: Family) -> list[int]:
@@ -117,9 +122,9 @@ def _some(family: Family) -> list[int]:
     return sorted(family.positions[:gone].ravel().tolist())
 
 
-def refused(student: Student, gone: Mapping[str, Sequence[int]]) -> dict[str, str]:
+def refused(student: Student, gone: Mapping[str, Sequence[int]], network: Network) -> dict[str, str]:
     """Why some groups can't lose these very channels after all, by group; the network runs without the others'."""
-    return trials.refused(student, {p: c for p, c in gone.items() if c}, read(student))
+    return trials.refused(student, {p: c for p, c in gone.items() if c}, network)
 
 
 def told(whole: Mapping[str, str]) -> str:
@@ -127,12 +132,11 @@ def told(whole: Mapping[str, str]) -> str:
     return "; ".join(f"{path}: {why}" for path, why in whole.items()) or "no layer before the outputs"
 
 
-def cut(student: Student, gone: Mapping[str, Sequence[int]]) -> tuple[nn.Module, Plan]:
+def cut(student: Student, gone: Mapping[str, Sequence[int]], network: Network) -> tuple[nn.Module, Plan]:
     """A copy of the network without some channels of each group, and the plan: plain data that ``follow`` replays.
 
     The network's own calls are told their sizes only where it does not do without.
     """
-    network = read(student)
     taken = {path: lost for path, lost in gone.items() if lost}
     plan, _ = trials.Trial(student, taken, network).plan(list(taken))
     return follow(student, plan), plan
@@ -196,7 +200,7 @@ def _magnitude(module: nn.Module, family: Family) -> Tensor:
 
     Each layer counts alike. (sets,)
     """
-    state, layers = dict((*module.named_parameters(), *module.named_buffers())), []
+    state, layers = named_tensors(module), []
     for (name, at), places in family.places.items():
         weight = state[name]
         if weight.ndim < 2 and not _scales(module, name):

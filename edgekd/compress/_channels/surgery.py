@@ -17,6 +17,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
 from edgekd.compress._channels import attention, resized
+from edgekd.compress._channels.traced import named_tensors
 
 
 class Plan(TypedDict):
@@ -34,7 +35,7 @@ def without(module: nn.Module, plan: Plan) -> nn.Module:
         for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
             if tensor is not None:
                 holders.setdefault(id(tensor), []).append((owner, name))
-    named = dict((*module.named_parameters(), *module.named_buffers()))
+    named = named_tensors(module)
     for name, axes in plan["parameters"].items():
         smaller = _kept(named[name], axes)
         for owner, attribute in holders[id(named[name])]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgekd.compress._channels.ledger import Labels, Ledger, Numbers
 
@@ -91,3 +91,8 @@ def _place(tensor: Tensor) -> Place:
     """Views of the same numbers in the same shape are one tensor."""
     storage = tensor.untyped_storage()._cdata
     return storage, tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype
+
+
+def named_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and buffer by its name, those that are not stored included."""
+    return dict((*module.named_parameters(), *module.named_buffers()))

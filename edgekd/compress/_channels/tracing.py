@@ -26,7 +26,7 @@ from edgekd.base.closure import PACKAGE
 from edgekd.compress._channels import cells, ledger, rules
 from edgekd.compress._channels.asking import Operator, tensors
 from edgekd.compress._channels.ledger import Block
-from edgekd.compress._channels.traced import OUTPUTS, Arguments, Attribute, Call, Trace
+from edgekd.compress._channels.traced import OUTPUTS, Arguments, Attribute, Call, Trace, named_tensors
 
 # Names of attributes that may be numbers of channels.
 SIZES = re.compile("channel|dim|size|width|feature|hidden|embed|plane|filter|^in_|^out_|^c[0-9]*$")
@@ -49,7 +49,6 @@ SIZED = frozenset(
         "conv3d",
         "pad",
         "layer_norm",
-        "repeat",
         "scaled_dot_product_attention",
     ]
 )
@@ -80,7 +79,7 @@ class Sites:
 def run(module: nn.Module, inputs: Sequence[Tensor]) -> Trace:
     """The trace of a network in evaluation mode on these inputs; whatever it raises is the caller's to tell."""
     trace = Trace()
-    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+    for name, tensor in named_tensors(module).items():
         axis_numbers = [trace.ledger.fresh(size) if size > 1 else None for size in tensor.shape]
         trace.parameters[name] = axis_numbers
         trace.put(tensor, tuple(Block((axis,), n) for axis, n in enumerate(axis_numbers) if n is not None))

@@ -22,7 +22,7 @@ from edgekd.base.errors import EdgekdError
 from edgekd.compress._channels import surgery
 from edgekd.compress._channels.network import FAILURES, Network, still, words
 from edgekd.compress._channels.surgery import Plan
-from edgekd.compress._channels.traced import Arguments
+from edgekd.compress._channels.traced import Arguments, named_tensors
 from edgekd.learn import nets
 from edgekd.learn.student import Student, joined
 
@@ -158,7 +158,7 @@ class _Unnormed(TorchFunctionMode):
 def _masked(student: Student, plan: Plan) -> nn.Module:
     """The whole network, all of whose weights are zero where the plan takes them."""
     module = still(student)
-    weights = dict((*module.named_parameters(), *module.named_buffers()))
+    weights = named_tensors(module)
     for name, axes in plan["parameters"].items():
         for at, rows in axes.items():
             weights[name].data.index_fill_(int(at), torch.tensor(rows), 0.0)

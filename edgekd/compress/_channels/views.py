@@ -6,9 +6,11 @@ import numpy as np
 from torch import Tensor
 
 from edgekd.compress._channels import ledger
-from edgekd.compress._channels.asking import Operator, Rule
+from edgekd.compress._channels.asking import Operator, Rule, bare
 from edgekd.compress._channels.ledger import Block, Labels
 from edgekd.compress._channels.traced import Trace
+
+PICKED = "its channels are picked by their places"
 
 
 def _same(trace: Trace, op: Operator) -> None:
@@ -198,10 +200,6 @@ def _im2col(trace: Trace, op: Operator) -> None:
         trace.put(op.made, (Block((x.ndim - 3,), np.repeat(numbers, op.made.shape[x.ndim - 3] // len(numbers))),))
 
 
-def _squeeze(trace: Trace, op: Operator) -> None:
-    _view(trace, op)
-
-
 def _created(trace: Trace, op: Operator) -> None:
     """Room that is filled, or numbers that are all alike: its channels are those of what it meets."""
     fresh = [(axis, trace.ledger.fresh(size)) for axis, size in enumerate(op.made.shape) if size > 1]
@@ -221,15 +219,7 @@ def _along(trace: Trace, op: Operator) -> None:
     """What mixes the positions of some axes (``roll``, Fourier transforms): no channels lie along these."""
     x = op.args[0]
     axes = next(a for a in reversed(op.args) if isinstance(a, list | tuple)) if len(op.args) > 1 else range(x.ndim)
-    labels = trace.labels(x)
-    for axis in axes:
-        axis %= x.ndim
-        block = ledger.block_of(labels, axis)
-        if block is not None and len(block.axes) == 1:
-            trace.ledger.fix(block.numbers, "its channels are mixed along their axis")
-            labels = tuple(b for b in labels if b is not block)
-        labels = ledger.without(trace.ledger, labels, axis)
-    trace.put(op.made, labels)
+    trace.put(op.made, bare(trace, x, list(axes), "its channels are mixed along their axis"))
 
 
 def _real(trace: Trace, op: Operator) -> None:
@@ -249,27 +239,18 @@ def _strided(trace: Trace, op: Operator) -> None:
 def _gathered(trace: Trace, op: Operator) -> None:
     """``index_select`` along an axis without channels; with them their places are written down, and can't change."""
     x, axis = op.args[0], op.args[1] % op.args[0].ndim
-    block = ledger.block_of(trace.labels(x), axis)
-    if block is not None and len(block.axes) == 1:
-        trace.ledger.fix(block.numbers, "its channels are picked by their places")
-    trace.put(op.made, ledger.without(trace.ledger, tuple(b for b in trace.labels(x) if b.axes != (axis,)), axis))
+    trace.put(op.made, bare(trace, x, [axis], PICKED))
 
 
 def _indexed(trace: Trace, op: Operator) -> None:
     """x[:, index, ..]: axes that are indexed must carry no channels; one index, or several side by side."""
     x, indices = op.args[0], op.args[1]
     at = [axis for axis, index in enumerate(indices) if index is not None]
-    labels = trace.labels(x)
-    for axis in at:
-        block = ledger.block_of(labels, axis)
-        if block is not None and len(block.axes) == 1:
-            trace.ledger.fix(block.numbers, "its channels are picked by their places")
-            labels = tuple(b for b in labels if b is not block)
-        labels = ledger.without(trace.ledger, labels, axis)
+    labels = bare(trace, x, at, PICKED)
     beside = at == list(range(at[0], at[-1] + 1)) and all(indices[a].dtype.is_floating_point is False for a in at)
     rank = op.made.ndim - (x.ndim - len(at))
     if not beside or any(str(indices[a].dtype) == "torch.bool" for a in at):
-        ledger.fixed(trace.ledger, labels, "its channels are picked by their places")
+        ledger.fixed(trace.ledger, labels, PICKED)
         return
     where = [a if a < at[0] else None if a in at else a - len(at) + rank for a in range(x.ndim)]
     trace.put(op.made, ledger.moved(labels, where))
@@ -278,18 +259,8 @@ def _indexed(trace: Trace, op: Operator) -> None:
 def _put(trace: Trace, op: Operator) -> None:
     """x[index, ..] = values: along the axes behind those that are indexed they meet."""
     x, indices, values = op.args[:3]
-    axis = 0
-    labels = trace.labels(x)
-    for index in indices:
-        for _ in range(
-            1 if index is None or index.dtype.is_floating_point else max(index.ndim, 1) if _boolean(index) else 1
-        ):
-            block = ledger.block_of(labels, axis)
-            if block is not None and len(block.axes) == 1:
-                trace.ledger.fix(block.numbers, "its channels are picked by their places")
-                labels = tuple(b for b in labels if b is not block)
-            labels = ledger.without(trace.ledger, labels, axis)
-            axis += 1
+    axis = sum(max(index.ndim, 1) if index is not None and _boolean(index) else 1 for index in indices)
+    labels = bare(trace, x, range(axis), PICKED)
     behind = ledger.moved(labels, [None if a < axis else a - axis for a in range(x.ndim)])
     shape, rank = tuple(x.shape[axis:]), x.ndim - axis
     given = trace.labels(values)

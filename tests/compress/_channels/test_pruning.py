@@ -413,9 +413,9 @@ def test_each_group_alone_answers_as_if_its_channels_were_zero(name: str) -> Non
         if family.normed:
             continue
         gone = {path: sorted(family.positions[: len(family.positions) // 2].ravel().tolist())}
-        if pruning.refused(student, gone):  # its own code asks for as many channels of another group
+        if pruning.refused(student, gone, network):  # its own code asks for as many channels of another group
             continue
-        module, plan = pruning.cut(student, gone)
+        module, plan = pruning.cut(student, gone, network)
         zeroed = still(student)
         weights = dict((*zeroed.named_parameters(), *zeroed.named_buffers()))
         for name_of, axes in plan["parameters"].items():

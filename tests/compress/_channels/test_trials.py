@@ -15,6 +15,7 @@ from edgekd.base.errors import ExportError
 from edgekd.build import taken
 from edgekd.compress._base import Context
 from edgekd.compress._channels import pruning
+from edgekd.compress._channels.network import read
 from edgekd.compress.low_rank import Factors, LowRank
 from edgekd.learn.student import Student, TensorSpec
 
@@ -103,7 +104,7 @@ def test_torchscript_is_refused_with_what_to_give() -> None:
 def test_frozen_layers_are_followed_and_stay_frozen() -> None:
     net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.Flatten(), nn.Linear(256, 4))
     net[0].requires_grad_(False)
-    module, plan = pruning.cut(of(net), {"0": [1, 2]})
+    module, plan = pruning.cut(student := of(net), {"0": [1, 2]}, read(student))
     assert plan and len(next(iter(module.parameters()))) == 14
     assert [p.requires_grad for p in module.parameters()] == [False, False, True, True, True, True]
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from edgekd.base.backend_facts import Choice, Facts
-from edgekd.runtime.backends.ort import CPU, DISTRIBUTIONS, OPTIONS, SUFFIXES
+from dataclasses import replace
+
+from edgekd.base.backend_facts import Choice
+from edgekd.runtime.backends import ort
 
 MODEL, CONFIG = "model.ort", "required_operators.config"  # the files that it writes
 
-FACTS = Facts(
-    runtime="onnxruntime",
-    modules=("onnxruntime",),
-    distributions=DISTRIBUTIONS,
-    extra="ort",
-    suffixes=SUFFIXES,
-    reads="onnx",
-    options={**OPTIONS, "provider": Choice((CPU,))},
-    programs={"ort": 2},
-)
+FACTS = replace(ort.FACTS, options={**ort.OPTIONS, "provider": Choice((ort.CPU,))}, programs={"ort": 2})
