@@ -7,14 +7,29 @@ serves every activation, so that a tensor that several nodes read is observed on
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
-from typing import Any
 
-import torch
 from torch.fx import GraphModule, Node
 
 from edgekd.base.errors import ExportError
+from edgekd.compress._graph import (
+    CONVS,
+    IGNORED,
+    LAYERS,
+    PARTING,
+    PASSING,
+    answers,
+    arguments,
+    behind,
+    is_part,
+    op,
+    passes_on,
+    path_of,
+    readers_of,
+    source_of,
+    weight_of,
+    written_over,
+)
 from edgekd.compress._specs import Ranging, Specs
 from edgekd.learn.quiet import quiet
 from edgekd.spec.target import Numerics
@@ -28,27 +43,9 @@ with quiet():
     )
 
 ANNOTATION = "quantization_annotation"
-CONVS = frozenset({"conv1d", "conv2d", "conv3d"})
-LAYERS = CONVS | {"linear", "embedding"}
-ACTIVATIONS = frozenset({"relu", "relu6", "hardtanh"})
-POOLS = frozenset({"adaptive_avg_pool2d", "avg_pool2d", "mean"})
-# Ops that move numbers and compute none: int8 in, the same int8 out.
-PASSING = frozenset(
-    {"flatten", "view", "reshape", "permute", "transpose", "squeeze", "unsqueeze", "max_pool2d", "contiguous"}
-)
-IGNORED = frozenset({"dropout", "feature_dropout"})  # the student that ships has none
-
-
-def arguments(node: Node) -> list[Any]:
-    """A node's positional arguments; torch.fx types them as a union of everything."""
-    return list(node.args)
-
-
-def op(node: Node) -> str:
-    """``aten.conv2d.default`` -> ``conv2d``; ``aten.relu_.default`` -> ``relu``; anything else -> an empty string."""
-    if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
-        return ""
-    return str(node.target._schema.name).removeprefix("aten::").rstrip("_")
+ACTIVATIONS = frozenset({"relu", "relu6", "hardtanh", "clamp", "clamp_min"})
+POOLS = frozenset({"adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "mean"})
+NORMS = frozenset({"batch_norm"})
 
 
 class Annotator(Quantizer):
@@ -76,31 +73,42 @@ class Annotator(Quantizer):
         """Walk the graph in order, so that each node knows whether its inputs are int8 already."""
         int8: set[Node] = set()
         self._check_float(model)
-        self._written = _written(model)
+        self._written = written_over(model)
         for node in model.graph.nodes:
-            name = op(node)
-            if self._stays_float(node):
-                continue
-            if name in CONVS and "conv" in self._ops:
-                self._conv(node, int8)
-            elif name == "linear" and "linear" in self._ops:
-                self._linear(node, int8)
-            elif name == "embedding" and "embedding" in self._ops:
-                self._layer(node, {arguments(node)[0]: self._specs.table})
-            elif name == "add" and "add" in self._ops:
-                self._add(node, int8)
-            elif name in POOLS and "pool" in self._ops and _source(node) in int8:
-                self._pool(node, int8)
-            elif name == "cat" and "concat" in self._ops:
-                self._concat(node, int8)
-            elif name in PASSING and (source := _source(node)) in int8:
-                self._pass(node, source, int8)
-            elif name in IGNORED and _source(node) in int8:
-                int8.add(node)
+            if not self._stays_float(node):
+                self._node(node, int8)
         return model
 
     def validate(self, model: GraphModule) -> None:
         """Every annotation is ours."""
+
+    def _node(self, node: Node, int8: set[Node]) -> None:
+        name, source = op(node), source_of(node)
+        if name in CONVS and "conv" in self._ops:
+            self._conv(node, int8)
+        elif name == "linear" and "linear" in self._ops:
+            self._linear(node, int8)
+        elif name == "embedding" and "embedding" in self._ops:
+            self._layer(node, {arguments(node)[0]: self._specs.table})
+        elif name == "add" and "add" in self._ops:
+            self._add(node, int8)
+        elif name == "mul" and "gate" in self._ops:
+            self._gate(node, int8)
+        elif name == "cat" and "concat" in self._ops:
+            self._concat(node, int8)
+        elif source is None or source not in int8:
+            return
+        elif name in POOLS and "pool" in self._ops:
+            self._pool(node, int8)
+        elif (name == "sigmoid" and "gate" in self._ops) or (name in NORMS and "norm" in self._ops):
+            self._mark(node, {source: self._of(source)})
+            self._output(_last(node), int8)
+        elif passes_on(node):
+            self._pass(node, source, int8)
+        elif name in PARTING:
+            self._part(node, source, int8)
+        elif name in IGNORED:
+            int8.add(node)
 
     def _conv(self, node: Node, int8: set[Node]) -> None:
         self._multiplies(node, int8)
@@ -109,13 +117,20 @@ class Annotator(Quantizer):
     def _linear(self, node: Node, int8: set[Node]) -> None:
         self._multiplies(node, int8)
         last = _last(node)
-        if any(op(user) in CONVS | {"linear"} for user in _readers(last)):
+        if any(op(user) in CONVS | {"linear"} for user in readers_of(last)):
             self._output(last, int8)
 
     def _add(self, node: Node, int8: set[Node]) -> None:
         inputs = [arg for arg in arguments(node)[:2] if isinstance(arg, Node)]
         # A residual between float tensors (a transformer's) stays float.
         if len(inputs) == 2 and inputs[0] is not inputs[1] and any(arg in int8 for arg in inputs):
+            self._mark(node, {arg: self._of(arg) for arg in inputs})
+            self._output(_last(node), int8)
+
+    def _gate(self, node: Node, int8: set[Node]) -> None:
+        """A product of two int8 tensors, as of SiLU or squeeze-and-excitation; a parameter is none."""
+        inputs = [arg for arg in arguments(node)[:2] if isinstance(arg, Node)]
+        if len(inputs) == 2 and inputs[0] is not inputs[1] and all(arg in int8 for arg in inputs):
             self._mark(node, {arg: self._of(arg) for arg in inputs})
             self._output(_last(node), int8)
 
@@ -140,6 +155,14 @@ class Annotator(Quantizer):
         self._mark(node, {source: self._of(source)})
         node.meta[ANNOTATION].output_qspec = shared
         int8.add(node)
+
+    def _part(self, node: Node, source: Node, int8: set[Node]) -> None:
+        self._mark(node, {source: self._of(source)})
+        for part in node.users:
+            if is_part(part):
+                spec = SharedQuantizationSpec((source, node))
+                part.meta[ANNOTATION] = QuantizationAnnotation(output_qspec=spec, _annotated=True)
+                int8.add(part)
 
     def _check_float(self, model: GraphModule) -> None:
         layers = {path_of(node) for node in model.graph.nodes if op(node) in LAYERS}
@@ -183,7 +206,7 @@ class Annotator(Quantizer):
 
     def _output(self, last: Node, int8: set[Node]) -> None:
         """Requantize the end of a chain, unless it is the model's output: 8-bit logits would tie."""
-        if self._specs.activation is None or _answers(last):
+        if self._specs.activation is None or answers(last):
             return
         annotation = last.meta.get(ANNOTATION) or QuantizationAnnotation(_annotated=True)
         annotation.output_qspec = self._specs.activation
@@ -191,88 +214,27 @@ class Annotator(Quantizer):
         int8.add(last)
 
 
-def _written(model: GraphModule) -> set[Node]:
-    """Tensors that an op writes into (``x[:, :4] = 0``) before others read them by their first name.
-
-    What rounds a tensor for one reader stands where the tensor is made: it would not see what is written.
-    """
-    order = {node: number for number, node in enumerate(model.graph.nodes)}
-    overwritten = set()
-    for node in model.graph.nodes:
-        if not isinstance(node.target, torch._ops.OpOverload) or not node.target._schema.is_mutable:
-            continue
-        at = _source(node)
-        while at is not None:
-            if any(order[user] > order[node] for user in at.users):
-                overwritten.add(at)
-            shared = isinstance(at.target, torch._ops.OpOverload) and any(
-                result.alias_info is not None for result in at.target._schema.returns
-            )
-            at = _source(at) if shared else None
-    return overwritten
-
-
-def behind(node: Node, names: frozenset[str]) -> Node:
-    """Where a tensor comes from, seen through ops of these names."""
-    while op(node) in names and (source := _source(node)) is not None:
-        node = source
-    return node
-
-
-def weight_of(node: Node) -> Node:
-    """Where a layer's weight, or table, comes from, seen through what a prepared graph does to it."""
-    at: Node = arguments(node)[0 if op(node) == "embedding" else 1]
-    while at.op != "get_attr" and (source := _source(at)) is not None:
-        at = source
-    return at
-
-
 def _width(weight: Node) -> int:
     """How many inputs a linear layer has."""
     return int(weight.meta["val"].shape[1])
 
 
-def path_of(node: Node) -> str:
-    """The path of the module that a layer of an exported graph was, as ``named_modules`` says it."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    return str(stack[-1][0] if stack else "") or str(weight_of(node).target).rpartition(".")[0]
-
-
-def _answers(node: Node) -> bool:
-    """Whether a tensor is the model's output, or is cut into several: nothing is computed between."""
-    moving = PASSING | IGNORED | {"split", "split_with_sizes", "getitem", "slice", "chunk"}
-    return any(user.op == "output" or (_moves(user, moving) and _answers(user)) for user in node.users)
-
-
-def _moves(node: Node, names: frozenset[str]) -> bool:
-    return op(node) in names or node.target is operator.getitem
-
-
 def _last(node: Node) -> Node:
-    """The end of the fused chain that starts here: BatchNorm and then one activation, each the only reader."""
-    for names in (frozenset({"batch_norm"}), ACTIVATIONS):
+    """The end of the fused chain that starts here: a layer's BatchNorm and then one activation, each the only reader."""
+    for names in (NORMS if op(node) in CONVS | {"linear"} else frozenset(), ACTIVATIONS):
         users = list(node.users)
-        if len(users) == 1 and op(users[0]) in names and _clips_at_zero(users[0]):
+        if len(users) == 1 and op(users[0]) in names and _cuts_like_a_range(users[0]):
             node = users[0]
     return node
 
 
-def _clips_at_zero(node: Node) -> bool:
-    """``hardtanh`` is ReLU6 only where it cuts at zero."""
-    return op(node) != "hardtanh" or (len(node.args) > 1 and bool(arguments(node)[1] == 0.0))
-
-
-def _source(node: Node) -> Node | None:
-    first = arguments(node)[0] if node.args else None
-    return first if isinstance(first, Node) else None
-
-
-def _readers(node: Node) -> list[Node]:
-    """Who reads a tensor, seen through ops that only move it."""
-    readers = []
-    for user in node.users:
-        readers += _readers(user) if op(user) in PASSING | IGNORED else [user]
-    return readers
+def _cuts_like_a_range(node: Node) -> bool:
+    """Whether the range of what an activation leaves cuts off the same. A range always holds zero."""
+    bounds = {"hardtanh": (-1.0, 1.0), "clamp": (None, None), "clamp_min": (None, None)}.get(op(node))
+    if bounds is None:
+        return True
+    low, high = (*node.args[1:], *bounds[len(node.args) - 1 :])
+    return isinstance(low, int | float) and low <= 0 and (high is None or (isinstance(high, int | float) and high > 0))
 
 
 def _spatial(node: Node) -> bool:

@@ -15,8 +15,8 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 
 from edgekd.base.errors import ExportError
-from edgekd.compress._annotator import LAYERS, arguments, op, weight_of
 from edgekd.compress._fold import attribute
+from edgekd.compress._graph import LAYERS, arguments, op, weight_of
 from edgekd.compress._prepared import QatModule
 
 SAMPLES = 128  # whose tensors are held in memory at once

@@ -12,9 +12,11 @@ from torch.fx import GraphModule, Node
 
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
-from edgekd.compress._annotator import IGNORED, LAYERS, Annotator, arguments, behind, op, weight_of
+from edgekd.compress._annotator import Annotator
 from edgekd.compress._fold import attribute, freeze_batchnorm
+from edgekd.compress._graph import IGNORED, LAYERS, arguments, behind, op, weight_of
 from edgekd.compress._observers import Rounding
+from edgekd.compress._rewrites import rewrite
 from edgekd.compress._specs import Ranging
 from edgekd.learn import nets
 from edgekd.learn.quiet import quiet
@@ -148,6 +150,7 @@ def prepare(
         except (RuntimeError, ValueError, TypeError, AttributeError, torch._dynamo.exc.TorchDynamoException) as err:
             raise _refused(err) from err
         graph = exported.module(check_guards=False)
+        rewrite(graph)
         _whole_batchnorm(graph)
         _own_parameters(graph)
         momenta = [float(node.args[6]) for node in graph.graph.nodes if op(node) == "batch_norm"]

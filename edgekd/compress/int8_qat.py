@@ -20,10 +20,10 @@ from edgekd.compress._fold import fold_batchnorm
 from edgekd.compress._grid import snap_biases
 from edgekd.compress._observers import KINDS, STEP_SIZES
 from edgekd.compress._prepared import QatModule, prepare
-from edgekd.compress._residual import fuse_residuals
 from edgekd.compress._sensitivity import most_sensitive, sensitivity
 from edgekd.compress._specs import Ranging
 from edgekd.compress._structure import SAMPLES
+from edgekd.compress._unrounded import fuse_chains, fuse_residuals
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Record, Student, evaluated, joined
 from edgekd.spec.target import Numerics
@@ -147,6 +147,8 @@ class Int8Qat:
             fold_batchnorm(module.graph)
             converted = convert_pt2e(module.graph)
         snap_biases(converted)
+        if numerics is not None and numerics.chains == "fused":
+            fuse_chains(converted)
         if numerics is not None and numerics.residual == "fused":
             fuse_residuals(converted)
         return student.with_module(converted)

@@ -45,11 +45,16 @@ class Numerics(Frozen):
     per_channel_from: int = Field(
         default=1, ge=1, le=65536, description="a linear layer of fewer inputs has one scale: many would cost more"
     )
-    ops: tuple[Literal["conv", "linear", "add", "pool", "concat", "embedding"], ...] = Field(
-        default=(), description="what is quantized"
+    ops: tuple[Literal["conv", "linear", "add", "pool", "concat", "embedding", "gate", "norm"], ...] = Field(
+        default=(), description="what is quantized; gate: products and sigmoids, norm: a BatchNorm behind no layer"
     )
     residual: Literal["quantized", "fused"] = Field(
-        default="quantized", description="fused: a convolution whose sum is added to is not rounded before the addition"
+        default="quantized",
+        description="fused: the runtime convolves and adds at once, and does not round a convolution before the sum, "
+        "whatever the file says",
+    )
+    chains: Literal["quantized", "fused"] = Field(
+        default="quantized", description="fused: what only float operators read is not rounded in the file"
     )
     tolerance: float = Field(default=1e-3, gt=0, description="parity, as a share of the score range")
 

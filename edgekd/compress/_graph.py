@@ -1,0 +1,113 @@
+"""What passes ask of an exported graph: what a node computes, where its tensor comes from, who reads it."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+
+CONVS = frozenset({"conv1d", "conv2d", "conv3d"})
+LAYERS = CONVS | {"linear", "embedding"}
+# Ops that move numbers and compute none: int8 in, the same int8 out.
+PASSING = frozenset(
+    {
+        *("flatten", "view", "reshape", "unflatten", "permute", "transpose", "t", "movedim", "squeeze", "unsqueeze"),
+        *("contiguous", "clone", "alias", "slice", "select", "narrow", "expand", "expand_as", "repeat", "tile", "flip"),
+        *("roll", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "pad", "constant_pad_nd"),
+        *("max_pool1d", "max_pool2d", "max_pool3d", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d"),
+    }
+)
+# The same, into several tensors.
+PARTING = frozenset({"split", "split_with_sizes", "chunk", "unbind", "tensor_split"})
+IGNORED = frozenset({"dropout", "feature_dropout"})  # the student that ships has none
+
+
+def arguments(node: Node) -> list[Any]:
+    """A node's positional arguments; torch.fx types them as a union of everything."""
+    return list(node.args)
+
+
+def op(node: Node) -> str:
+    """``aten.conv2d.default`` -> ``conv2d``; ``aten.relu_.default`` -> ``relu``; anything else -> an empty string."""
+    if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+        return ""
+    return str(node.target._schema.name).removeprefix("aten::").rstrip("_")
+
+
+def passes_on(node: Node) -> bool:
+    """Whether an op only moves numbers; a padding with something else than zero does not."""
+    name = op(node)
+    if name in ("pad", "constant_pad_nd"):
+        constant = name == "constant_pad_nd" or len(node.args) < 3 or node.args[2] == "constant"
+        value = (node.args[2:3] if name == "constant_pad_nd" else node.args[3:4]) or (node.kwargs.get("value"),)
+        return not constant or not value[0]
+    return name in PASSING
+
+
+def is_part(node: Node) -> bool:
+    """Whether a node is one of the tensors that an op of ``PARTING`` gives."""
+    return node.target is operator.getitem and (source := source_of(node)) is not None and op(source) in PARTING
+
+
+def source_of(node: Node) -> Node | None:
+    """The tensor that an op takes first."""
+    first = arguments(node)[0] if node.args else None
+    return first if isinstance(first, Node) else None
+
+
+def behind(node: Node, names: frozenset[str]) -> Node:
+    """Where a tensor comes from, seen through ops of these names."""
+    while op(node) in names and (source := source_of(node)) is not None:
+        node = source
+    return node
+
+
+def weight_of(node: Node) -> Node:
+    """Where a layer's weight, or table, comes from, seen through what a prepared graph does to it."""
+    at: Node = arguments(node)[0 if op(node) == "embedding" else 1]
+    while at.op != "get_attr" and (source := source_of(at)) is not None:
+        at = source
+    return at
+
+
+def path_of(node: Node) -> str:
+    """The path of the module that a layer of an exported graph was, as ``named_modules`` says it."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return str(stack[-1][0] if stack else "") or str(weight_of(node).target).rpartition(".")[0]
+
+
+def readers_of(node: Node) -> list[Node]:
+    """Who reads a tensor, seen through ops that only move it."""
+    readers = []
+    for user in node.users:
+        moves = passes_on(user) or op(user) in IGNORED | PARTING or is_part(user)
+        readers += readers_of(user) if moves else [user]
+    return readers
+
+
+def answers(node: Node) -> bool:
+    """Whether a tensor is the model's output, or is cut into several: nothing is computed between."""
+    return any(reader.op == "output" for reader in readers_of(node))
+
+
+def written_over(model: GraphModule) -> set[Node]:
+    """Tensors that an op writes into (``x[:, :4] = 0``) before others read them by their first name.
+
+    What rounds a tensor for one reader stands where the tensor is made: it would not see what is written.
+    """
+    order = {node: number for number, node in enumerate(model.graph.nodes)}
+    overwritten = set()
+    for node in model.graph.nodes:
+        if not isinstance(node.target, torch._ops.OpOverload) or not node.target._schema.is_mutable:
+            continue
+        at = source_of(node)
+        while at is not None:
+            if any(order[user] > order[node] for user in at.users):
+                overwritten.add(at)
+            shared = isinstance(at.target, torch._ops.OpOverload) and any(
+                result.alias_info is not None for result in at.target._schema.returns
+            )
+            at = source_of(at) if shared else None
+    return overwritten
