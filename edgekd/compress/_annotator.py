@@ -220,7 +220,7 @@ def _width(weight: Node) -> int:
 
 
 def _last(node: Node) -> Node:
-    """The end of the fused chain that starts here: a layer's BatchNorm and then one activation, each the only reader."""
+    """The end of the fused chain that starts here: a layer's BatchNorm, one activation; each the only reader."""
     for names in (NORMS if op(node) in CONVS | {"linear"} else frozenset(), ACTIVATIONS):
         users = list(node.users)
         if len(users) == 1 and op(users[0]) in names and _cuts_like_a_range(users[0]):

@@ -36,10 +36,20 @@ COLUMN = (
     # --- structure ---
     # It reads the shapes of inner values, which strip_metadata removes.
     Row(10, "plain_pooling"),
+    # It reads them, too.
+    Row(11, "plain_resize"),
     # Its axes are constants that share_constants merges. It takes 4 % of a small DistilBERT's time, and few targets
     # promise equal bits.
     Row(12, "softmax_in_parts", always=False),
     # --- quantization ---
+    # It reads zero points that lean_qdq may remove, as do the next ones.
+    Row(13, "redundant_clip"),
+    # What is left of the paddings is int8_pad's.
+    Row(14, "fold_pad"),
+    # They read the shapes of inner values. OpenVINO is as fast or faster without them.
+    Row(15, "affine_as_conv", always=False),
+    Row(16, "pool_as_conv", always=False),
+    Row(17, "int8_pad", always=False),
     # int8_linear asks for the scale of a layer's input: it has to stand behind the Gather, not before it.
     Row(18, "int8_gather"),
     # It takes a Gemm as exported: int8_linear transposes the weight and rounds the bias.
@@ -50,6 +60,8 @@ COLUMN = (
     Row(24, "bias_of_matmul", always=False),
     # It comes behind all that make or change a bias.
     Row(25, "distinct_bias"),
+    # It stands before lean_qdq, too.
+    Row(26, "int8_relu", always=False),
     # Its place is free: what needs a zero point has one from int8_linear.
     Row(30, "lean_qdq"),
     # --- size ---

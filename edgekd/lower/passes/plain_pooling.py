@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from onnxscript import ir
 
 from edgekd.lower.passes._base import constant, drop_unused, replace
+from edgekd.lower.passes._rounded import grid, only_reader
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,20 @@ def _pool(graph: ir.Graph, node: ir.Node) -> None:
         or sorted(a % 4 for a in axes.tolist()) != [2, 3]
     ):
         return
-    pooled = ir.node("GlobalAveragePool", [x])
-    new = [pooled]
+    new = [ir.node("GlobalAveragePool", [x])]
     if keep is not None and keep.as_int() == 0:
-        new.append(ir.node("Flatten", [pooled.outputs[0]]))
+        new += _rounded_alike(node, new[0].outputs[0])
+        new.append(ir.node("Flatten", [new[-1].outputs[0]]))
     _replace(graph, node, new)
+
+
+def _rounded_alike(mean: ir.Node, pooled: ir.Value) -> list[ir.Node]:
+    """The rounding that alone reads a mean, before the Flatten as well: a kernel pools in int8 only right before it."""
+    quantize = only_reader(mean.outputs[0])
+    if quantize is None or grid(quantize, "QuantizeLinear") is None:
+        return []
+    rounded = ir.node("QuantizeLinear", [pooled, *quantize.inputs[1:]])
+    return [rounded, ir.node("DequantizeLinear", [rounded.outputs[0], *quantize.inputs[1:]])]
 
 
 def _flatten(graph: ir.Graph, node: ir.Node) -> None:

@@ -1,0 +1,59 @@
+"""Activations between a QuantizeLinear and a DequantizeLinear: what passes ask of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxscript import ir
+
+from edgekd.lower.passes._base import constant, producer
+
+
+class Grid(NamedTuple):
+    """The steps of a tensor with one scale: the size of each, which of them is zero, the first and the last."""
+
+    scale: NDArray[np.float32]
+    zero: NDArray[np.generic]
+    least: int
+    most: int
+
+    def code(self, value: float) -> int:
+        """The step that a number is rounded to."""
+        step = int(np.rint(np.float32(value) / np.float32(self.scale))) + int(self.zero)
+        return min(max(step, self.least), self.most)
+
+    def same(self, other: Grid) -> bool:
+        """Whether two tensors are rounded alike."""
+        return bool(self.scale == other.scale and self.zero == other.zero and self.zero.dtype == other.zero.dtype)
+
+
+def grid(node: ir.Node | None, kind: str) -> Grid | None:
+    """The steps of a QuantizeLinear or DequantizeLinear of one scale; None for any other node."""
+    if node is None or node.op_type != kind or len(node.inputs) < 3:
+        return None
+    scale, zero = constant(node.inputs[1]), constant(node.inputs[2])
+    if scale is None or zero is None or scale.size != 1 or zero.dtype not in (np.uint8, np.int8):
+        return None
+    limits = np.iinfo(zero.dtype)
+    return Grid(scale.astype(np.float32).reshape(()), zero.reshape(()), int(limits.min), int(limits.max))
+
+
+def restored(value: ir.Value | None) -> Grid | None:
+    """The steps of a tensor that comes out of a DequantizeLinear and was no constant."""
+    node = producer(value)
+    known = grid(node, "DequantizeLinear")
+    return None if node is None or known is None or constant(node.inputs[0]) is not None else known
+
+
+def pads_itself(node: ir.Node) -> bool:
+    """Whether a convolution or pooling works its padding out from the sizes."""
+    attribute = node.attributes.get("auto_pad")
+    return attribute is not None and attribute.as_string() != "NOTSET"
+
+
+def only_reader(value: ir.Value) -> ir.Node | None:
+    """The one node that reads a value, or None."""
+    readers = [use.node for use in value.uses()]
+    return readers[0] if len(readers) == 1 and not value.is_graph_output() else None

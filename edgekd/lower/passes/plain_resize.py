@@ -1,0 +1,38 @@
+"""A Resize by fixed factors says the factors, and computes no sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from onnxscript import ir
+
+from edgekd.lower.passes._base import add_constant, constant, drop_unused
+
+
+@dataclass(frozen=True)
+class PlainResize:
+    """``Resize(x, sizes = Concat(Shape(x)...))`` -> ``Resize(x, scales)`` where only the batch is free.
+
+    ``interpolate(x, size=y.shape[-2:])`` is exported with the operators that work the sizes out, in every run. Only
+    where each factor is a whole number, or one over it: others are rounded.
+    """
+
+    def __call__(self, model: ir.Model) -> None:
+        for node in list(model.graph):
+            if node.op_type == "Resize" and len(node.inputs) == 4 and constant(node.inputs[3]) is None:
+                _fix(model.graph, node)
+        drop_unused(model.graph)
+
+
+def _fix(graph: ir.Graph, node: ir.Node) -> None:
+    x, out = node.inputs[0], node.outputs[0]
+    if x is None or x.shape is None or out.shape is None or node.inputs[3] is None or "axes" in node.attributes:
+        return
+    scales = [1.0]
+    for before, after in zip(list(x.shape)[1:], list(out.shape)[1:], strict=True):
+        if not isinstance(before, int) or not isinstance(after, int) or (after % before and before % after):
+            return
+        scales.append(after / before)
+    node.replace_input_with(2, add_constant(graph, f"{node.name}_scales", np.array(scales, np.float32)))
+    node.resize_inputs(3)
