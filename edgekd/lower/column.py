@@ -36,8 +36,9 @@ COLUMN = (
     # --- structure ---
     # It reads the shapes of inner values, which strip_metadata removes.
     Row(10, "plain_pooling"),
-    # It reads them, too.
+    # They read them, too.
     Row(11, "plain_resize"),
+    Row(11, "plain_transpose"),
     # Its axes are constants that share_constants merges. It takes 4 % of a small DistilBERT's time, and few targets
     # promise equal bits.
     Row(12, "softmax_in_parts", always=False),
@@ -60,8 +61,9 @@ COLUMN = (
     Row(24, "bias_of_matmul", always=False),
     # It comes behind all that make or change a bias.
     Row(25, "distinct_bias"),
-    # It stands before lean_qdq, too.
+    # They stand before lean_qdq, too, and behind what makes a bias.
     Row(26, "int8_relu", always=False),
+    Row(27, "matmul_with_bias", always=False),
     # Its place is free: what needs a zero point has one from int8_linear.
     Row(30, "lean_qdq"),
     # --- size ---
