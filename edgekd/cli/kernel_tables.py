@@ -92,18 +92,21 @@ def _differences(costs: FileCosts, beside: BesideCosts) -> Table:
     for column in ("operator", "precision", "count", "us", "count there", "us there", "difference us"):
         table.add_column(column, justify="left" if column in ("operator", "precision") else "right")
     for row in beside["differences"]:
-        here = (str(row["count"]), _us(row["microseconds"]))
-        there = (str(row["count_beside"]), _us(row["microseconds_beside"]))
+        here = _side(row["count"], row["microseconds"])
+        there = _side(row["count_beside"], row["microseconds_beside"])
         table.add_row(row["op"], row["precision"], *here, *there, f"{row['difference']:+.1f}")
     table.add_section()
     for work in WORDS:
         sides = [side["work"].get(work) for side in (costs, beside["costs"])]
         if any(sides):
             taken = [0.0 if side is None else side["microseconds"] for side in sides]
-            counts = ["0" if side is None else str(side["count"]) for side in sides]
-            figures = (counts[0], _us(taken[0]), counts[1], _us(taken[1]), f"{taken[0] - taken[1]:+.1f}")
-            table.add_row(WORDS[work], "", *figures)
+            cells = [_side(0 if side is None else side["count"], us) for side, us in zip(sides, taken, strict=True)]
+            table.add_row(WORDS[work], "", *cells[0], *cells[1], f"{taken[0] - taken[1]:+.1f}")
     return table
+
+
+def _side(count: int, microseconds: float) -> tuple[str, str]:
+    return str(count), _us(microseconds) if count else ""
 
 
 def _ratio(beside: BesideCosts) -> str:
@@ -115,10 +118,10 @@ def _ratio(beside: BesideCosts) -> str:
 
 
 def _sum(costs: FileCosts) -> str:
-    """Kernels are not the whole of a run."""
+    """Copies are no kernels, and the profiler takes some time at each."""
     return (
         f"{costs['file']}: {units.size(costs['bytes'])}; its kernels take {costs['microseconds']:,.1f} us by the "
-        f"runtime's profiler; a run without the profiler, copies in and out included, {_us(1e3 * costs['p50_ms'])} us"
+        f"runtime's profiler, which takes some time at each itself; a run without the profiler, copies in and out included, {_us(1e3 * costs['p50_ms'])} us"
     )
 
 
@@ -132,4 +135,5 @@ def _shape(sizes: Sequence[int | None]) -> str:
 
 
 def _us(value: float) -> str:
-    return f"{value:,.1f}"
+    """A runtime's clock may tell of a kernel that it took no time."""
+    return f"{value:,.1f}" if value else "< 1"

@@ -26,6 +26,7 @@ WORDS = {
     "pool": ("pooling", "poolings"),
     "concat": ("concatenation", "concatenations"),
 }
+ROWS = 2000  # kernels that a report tells one by one; of more only the sums
 NOTABLE = 0.05  # share of the time from which a kind of kernels is worth a word
 
 
@@ -297,15 +298,17 @@ def record(profile: Profile) -> Kernels | None:
     """The report's ``kernels``: what ran, in numbers; None where the runtime does not tell."""
     if profile.kernels is None:
         return None
-    return {
+    table: Kernels = {
         "layers": counts(profile),
         "fell_back": [
             {"layer": one.layer.node.name, "kernel": one.kernel, "why": one.why} for one in fell_back(profile)
         ],
         "microseconds": by_kind(profile),
         "ops": dict(Counter(kernel.op for kernel in profile.kernels)),
-        "rows": kernel_costs.rows(profile.kernels),
     }
+    if len(profile.kernels) <= ROWS:
+        table["rows"] = kernel_costs.rows(profile.kernels)
+    return table
 
 
 def by_profile(profiles: Mapping[str, Profile]) -> Callable[[str, str, Collection[str]], str]:
