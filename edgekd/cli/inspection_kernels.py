@@ -62,9 +62,9 @@ def _report(target: str | None, profiled: Profiled) -> KernelReport:
         "costs": costs[0],
     }
     if profiled["ratio"] is not None and profiled["ci95"] is not None:
-        kernel_costs.set_beside(costs[0]["kernels"], costs[1]["kernels"])
         report["beside"] = {
             "costs": costs[1],
+            "kernels": kernel_costs.pairs(costs[0]["kernels"], costs[1]["kernels"]),
             "ratio": profiled["ratio"],
             "ci95": profiled["ci95"],
             "differences": kernel_costs.differences(costs[0]["operators"], costs[1]["operators"]),

@@ -9,7 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from edgekd.base import units
-from edgekd.document.kernel_costs import BesideCosts, FileCosts, KernelCost, KernelInspection, KernelReport
+from edgekd.document.kernel_costs import (
+    BesideCosts,
+    BesideKernel,
+    FileCosts,
+    KernelCost,
+    KernelInspection,
+    KernelReport,
+)
 
 MARKS = {"conversion": "⇄", "layout": "⇅"}  # of rows that convert types, and of those that change the layout
 CROSSES = "→"  # of arithmetic that hands on in another type than it read
@@ -38,7 +45,7 @@ def _model(report: KernelReport) -> list[RenderableType]:
     parts: list[RenderableType] = [
         Text(costs["file"], style="bold"),
         f"{report['runtime']}{threads}; inputs: {inputs}; medians of {report['rounds']} profiles",
-        _rows(costs["kernels"], compared=beside is not None),
+        _rows(costs["kernels"], None if beside is None else beside["kernels"]),
         _operators(costs),
     ]
     if beside is not None:
@@ -51,23 +58,18 @@ def _model(report: KernelReport) -> list[RenderableType]:
     return parts
 
 
-def _rows(rows: Sequence[KernelCost], *, compared: bool) -> Table:
-    """In execution order."""
+def _rows(rows: Sequence[KernelCost], beside: Sequence[BesideKernel | None] | None) -> Table:
+    """In execution order; ``beside``: what does the same in the other file, kernel by kernel."""
     table = Table(title="what runs, in order", title_justify="left")
     for column in ("", "layer", "operator", "in", "out", "shape"):
         table.add_column(column, overflow="fold")
-    for column in ("us", "share", *(("beside: operator", "us", "more") if compared else ())):
+    for column in ("us", "share", *(() if beside is None else ("beside: operator", "us", "more"))):
         table.add_column(column, justify="left" if "operator" in column else "right")
-    for row in rows:
+    for row, other in zip(rows, [None] * len(rows) if beside is None else beside, strict=True):
         cells = [_mark(row), row["layer"], row["op"], row["reads"], row["gives"], _shape(row["shape"])]
         cells += [_us(row["microseconds"]), units.share(row["share"])]
-        if compared:
-            other = row.get("beside")
-            cells += ["", "", ""] if other is None else [
-                other["op"],
-                _us(other["microseconds"]),
-                f"{other['difference']:+.1f}",
-            ]  # fmt: skip
+        if other is not None:
+            cells += [other["op"], _us(other["microseconds"]), f"{other['difference']:+.1f}"]
         table.add_row(*cells, style="yellow" if row["work"] in MARKS else None)
     return table
 
@@ -119,9 +121,10 @@ def _ratio(beside: BesideCosts) -> str:
 
 def _sum(costs: FileCosts) -> str:
     """Copies are no kernels, and the profiler takes some time at each."""
+    file, size, kernels = costs["file"], units.size(costs["bytes"]), _us(costs["microseconds"])
     return (
-        f"{costs['file']}: {units.size(costs['bytes'])}; its kernels take {costs['microseconds']:,.1f} us by the "
-        f"runtime's profiler, which takes some time at each itself; a run without the profiler, copies in and out included, {_us(1e3 * costs['p50_ms'])} us"
+        f"{file}: {size}; its kernels take {kernels} us by the runtime's profiler, which takes some time at each "
+        f"itself; a run without it, copies in and out included, {_us(1e3 * costs['p50_ms'])} us"
     )
 
 

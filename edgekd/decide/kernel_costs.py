@@ -155,29 +155,30 @@ def differences(ours: Sequence[OperatorCost], theirs: Sequence[OperatorCost]) ->
     return sorted(table, key=lambda row: -row["difference"])
 
 
-def set_beside(ours: Sequence[KernelCost], theirs: Sequence[KernelCost]) -> None:
-    """Put beside each kernel of one file the kernel that does the same in another; the rest get None.
+def pairs(ours: Sequence[KernelCost], theirs: Sequence[KernelCost]) -> list[BesideKernel | None]:
+    """For each kernel of one file the kernel that does the same in another, None where there is none.
 
     Kernels do the same that are of one kind and give an output of the same sizes, in whichever order (layouts differ).
     Those whose layers have the same name are pairs; the others are laid side by side in their order, as ``diff`` does
     with lines: files of one net run the same arithmetic in nearly the same order, whatever they convert between.
     """
-    pairs = _named_alike(ours, theirs)
-    taken = set(pairs.values())
-    left = [i for i in range(len(ours)) if i not in pairs]
+    places = _named_alike(ours, theirs)
+    taken = set(places.values())
+    left = [i for i in range(len(ours)) if i not in places]
     right = [j for j in range(len(theirs)) if j not in taken]
     matcher = SequenceMatcher(None, [_key(ours[i]) for i in left], [_key(theirs[j]) for j in right], autojunk=False)
     for block in matcher.get_matching_blocks():
-        pairs |= {left[block.a + i]: right[block.b + i] for i in range(block.size)}
-    for i, row in enumerate(ours):
-        row["beside"] = _beside(row, theirs[pairs[i]]) if i in pairs else None
+        places |= {left[block.a + i]: right[block.b + i] for i in range(block.size)}
+    return [_beside(row, theirs[places[i]]) if i in places else None for i, row in enumerate(ours)]
 
 
 def _named_alike(ours: Sequence[KernelCost], theirs: Sequence[KernelCost]) -> dict[int, int]:
-    """Pairs of places whose kernels have the same layer and do the same."""
-    places = {(row["layer"], _key(row)): j for j, row in enumerate(theirs)}
-    pairs = {i: places[key] for i, row in enumerate(ours) if (key := (row["layer"], _key(row))) in places}
-    return {i: j for j, i in {j: i for i, j in reversed(pairs.items())}.items()}  # each place once
+    """Places in both of kernels whose layers have the same name, and that do the same; each place once."""
+    free: dict[tuple[object, ...], list[int]] = {}
+    for j, row in enumerate(theirs):
+        free.setdefault((row["layer"], *_key(row)), []).append(j)
+    queues = ((i, free.get((row["layer"], *_key(row)))) for i, row in enumerate(ours))
+    return {i: queue.pop(0) for i, queue in queues if queue}
 
 
 def _beside(row: KernelCost, other: KernelCost) -> BesideKernel:

@@ -42,8 +42,7 @@ class KernelCost(TypedDict):
     """A kernel in execution order.
 
     ``layer``: the node of the model file, or the runtime's own name; ``reads`` and ``gives``: types of its first input
-    and output, "" where they are not told; ``share``: of all kernels' microseconds; ``work``: what it is there for;
-    ``beside``: the kernel that does the same in the file beside it, where there is one.
+    and output, "" where they are not told; ``share``: of all kernels' microseconds; ``work``: what it is there for.
     """
 
     layer: str
@@ -54,11 +53,10 @@ class KernelCost(TypedDict):
     microseconds: NotNegative
     share: NotNegative
     work: Work
-    beside: NotRequired[BesideKernel | None]
 
 
 class BesideKernel(TypedDict):
-    """The kernel that does the same in another file; ``difference``: how many microseconds less it takes there."""
+    """A kernel that does the same in another file; ``difference``: how many microseconds less it takes there."""
 
     layer: str
     op: str
@@ -112,9 +110,14 @@ class OperatorDifference(TypedDict):
 
 
 class BesideCosts(TypedDict):
-    """Another file of the same net, measured in turns. ``ratio``: p50 of the first over that of this one."""
+    """Another file of the same net, measured in turns.
+
+    ``ratio``: p50 of the first over that of this one; ``kernels``: for each kernel of the first the one that does the
+    same here, null where there is none.
+    """
 
     costs: FileCosts
+    kernels: list[BesideKernel | None]
     ratio: Positive
     ci95: Interval
     differences: list[OperatorDifference]

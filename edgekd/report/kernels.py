@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 from edgekd.decide import kernel_costs
 from edgekd.document.candidate import Candidate
-from edgekd.document.kernel_costs import KernelCost, WorkCost
+from edgekd.document.kernel_costs import BesideKernel, KernelCost, WorkCost
 from edgekd.document.report import Target
 from edgekd.report import text
 
@@ -39,7 +38,7 @@ class Table:
 
 def tables(target: Target) -> list[Table]:
     """Of every candidate whose kernels are known, int8 that does not ship first: there they say why not."""
-    known = [c for c in target["candidates"] if (c.get("kernels") or {}).get("rows")]
+    known = [candidate for candidate in target["candidates"] if _rows(candidate)]
     return [_table(candidate, target, known) for candidate in sorted(known, key=lambda c: _place(c, target))]
 
 
@@ -51,22 +50,21 @@ def _place(candidate: Candidate, target: Target) -> int:
 
 
 def _rows(candidate: Candidate) -> list[KernelCost]:
-    """Copies of a candidate's rows."""
-    rows = (candidate.get("kernels") or {}).get("rows") or []
-    return [cast(KernelCost, {**row}) for row in rows]
+    """A candidate's kernels; none where the runtime does not tell, or of a report of before."""
+    kernels = candidate.get("kernels")
+    return kernels.get("rows", []) if kernels else []
 
 
 def _table(candidate: Candidate, target: Target, known: list[Candidate]) -> Table:
     rows, reference = _rows(candidate), _reference(candidate, known)
-    if reference is not None:
-        kernel_costs.set_beside(rows, _rows(reference))
-    paired = any(row.get("beside") for row in rows)
+    others = kernel_costs.pairs(rows, [] if reference is None else _rows(reference))
+    paired = any(others)
     ships = "ships" if candidate["name"] == target["shipped"] else "does not ship"
     return Table(
         f"{candidate['name']}, which {ships}",
         _sums(rows),
         reference["name"] if reference is not None and paired else None,
-        [(row["work"], _cells(row, paired=paired)) for row in rows],
+        [(row["work"], _cells(row, other, paired=paired)) for row, other in zip(rows, others, strict=True)],
     )
 
 
@@ -93,12 +91,11 @@ def _sums(rows: list[KernelCost]) -> str:
     )
 
 
-def _cells(row: KernelCost, *, paired: bool) -> list[str]:
+def _cells(row: KernelCost, other: BesideKernel | None, *, paired: bool) -> list[str]:
     sizes = "×".join("?" if size is None else str(size) for size in row["shape"])
     types = row["reads"] if row["reads"] == row["gives"] else f"{row['reads']} → {row['gives']}"
     cells = [row["layer"], row["op"], WORDS[row["work"]], types, sizes, f"{row['microseconds']:.1f}"]
     if not paired:
         return cells
-    other = row.get("beside")
     more = "" if other is None else f"{other['difference']:+.1f}".replace("-", "−")
     return [*cells, "" if other is None else f"{other['op']} {other['microseconds']:.1f}", more]
