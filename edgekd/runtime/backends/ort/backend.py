@@ -213,20 +213,17 @@ def reason(err: BaseException) -> str:
 
 
 def _kernels(events: list[dict[str, Any]]) -> list[Kernel]:
-    """The nodes of a profile, in the order of their first run; the first two runs of each are not counted.
-
-    A node is known by its name and number: an optimizer may call several ``Transpose``.
-    """
-    taken: dict[tuple[str, str], list[int]] = {}
-    arguments: dict[tuple[str, str], dict[str, Any]] = {}
+    """The nodes of a profile, in the order of their first run; the first two runs of each are not counted."""
+    taken: dict[str, list[int]] = {}
+    arguments: dict[str, dict[str, Any]] = {}
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            key = event["name"].removesuffix("_kernel_time"), str(event["args"].get("node_index", ""))
-            taken.setdefault(key, []).append(event["dur"])
-            arguments[key] = event["args"]
+            name = event["name"].removesuffix("_kernel_time")
+            taken.setdefault(name, []).append(event["dur"])
+            arguments[name] = event["args"]
     kernels = []
-    for (name, number), times in taken.items():
-        node, args = _NODE.match(name), arguments[name, number]
+    for name, times in taken.items():
+        node, args = _NODE.match(name), arguments[name]
         op, outputs = args["op_name"], args["output_type_shape"]
         reads, gives = _precision(args["input_type_shape"]), _precision(outputs)
         precision = f"{reads} to {gives}" if op in _CONVERT and reads != gives else reads
