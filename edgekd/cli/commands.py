@@ -291,23 +291,28 @@ def sign(bundle: Path, as_json: bool, **how: Any) -> None:
 @options.max_seconds
 @options.as_json
 def inspect(
-    path: Path, kernels: bool, as_json: bool, max_memory_gb: float | None, max_seconds: float | None, **how: Any
+    path: Path,
+    kernels: bool,
+    beside: Path | None,
+    target: str | None,
+    threads: int | None,
+    batch: int | None,
+    length: int | None,
+    max_memory_gb: float | None,
+    max_seconds: float | None,
+    as_json: bool,
 ) -> None:
     """Show what is in a bundle or a model file, down to which operators are quantized."""
-    from edgekd.cli import console, inspection
-
-    if not kernels:
-        if given := [name for name, value in how.items() if value is not None]:
-            raise UsageError("is for --kernels", where=f"--{given[0]}")
-        contents = inspection.inspect(path, max_memory_gb, max_seconds)
-        return show(as_json, contents, console.inspection_table)
-    from edgekd.cli import inspection_kernels, kernel_tables
+    from edgekd.cli import console, inspection, inspection_kernels, kernel_tables
     from edgekd.runtime.profiling import Request
 
-    beside = how.pop("beside")
-    request = Request(str(path), beside=None if beside is None else str(beside), **how)
-    profiles = inspection_kernels.inspect(request, max_memory_gb, max_seconds, tell)
-    show(as_json, profiles, kernel_tables.tables)
+    request = Request(str(path), target, None if beside is None else str(beside), threads, batch, length)
+    if kernels:
+        profiles = inspection_kernels.inspect(request, max_memory_gb, max_seconds, tell)
+        return show(as_json, profiles, kernel_tables.tables)
+    if request != Request(str(path)):
+        raise UsageError("runs nothing without --kernels", where="--beside, --target, --threads, --batch, --length")
+    show(as_json, inspection.inspect(path, max_memory_gb, max_seconds), console.inspection_table)
 
 
 @cli.command()

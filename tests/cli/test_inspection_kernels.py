@@ -104,8 +104,8 @@ def test_each_variant_of_a_bundle_that_runs_here(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--threads", "2"), "--threads: is for --kernels"),
-        (("--beside", "x.onnx"), "--beside: is for --kernels"),
+        (("--threads", "2"), "--threads, --batch, --length: runs nothing without --kernels"),
+        (("--beside", "x.onnx"), "--beside, --target, "),
         (("--kernels", "--target", "t"), "no such variant; found 't'"),
         (("--kernels", "--beside", "nowhere.onnx"), "nowhere.onnx: no such bundle or model file"),
         (("--kernels", "--threads", "0"), "0 is not in the range"),

@@ -241,6 +241,6 @@ def _precision(ports: list[dict[str, Any]]) -> str:
     return str(kind)
 
 
-def _shape(ports: list[dict[str, Any]]) -> tuple[int, ...]:
+def _shape(ports: Sequence[Mapping[str, Sequence[int]]]) -> tuple[int, ...]:
     """Of the first output."""
     return tuple(int(size) for size in next((next(iter(port.values())) for port in ports if port), ()))
