@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekd.base import child, child_limits, confined, host, limits, reader
+from edgekd.base import backend_facts, child, child_limits, confined, host, limits, reader
 from edgekd.base.child_limits import Limits
 from edgekd.base.door import open_inside
 from edgekd.base.errors import EdgekdError, UnavailableError, UsageError, in_bundle
@@ -34,7 +34,6 @@ MIN_SAMPLES, MIN_SECONDS = 30, 0.5
 SECONDS = 600.0  # for all, where no other limit is given
 NAME = 200  # characters of a kernel's name that are told
 MOST_BYTES = 1 << 40  # of a file; more than the limits of the child
-SUFFIXES = {".onnx": "ort", ".xml": "openvino"}  # and the backend that opens a lone file
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,8 @@ def targets(path: Path) -> list[str | None]:
         return [variant.target for variant in bundles.read(path).variants]
     if not path.exists():
         raise UsageError("no such bundle or model file", where=str(path))
-    if path.suffix not in SUFFIXES:
-        allowed = f"{', '.join(SUFFIXES)}, or a bundle's folder"
+    if path.suffix not in (known := backend_facts.of_lone_files()):
+        allowed = f"{', '.join(sorted(known))}, or a bundle's folder"
         raise UsageError("no file whose kernels are told", where=str(path), found=path.name, allowed=allowed)
     return [None]
 
@@ -166,7 +165,8 @@ def _read(request: Request, path: Path, target: str | None) -> ModelFile:
     if not path.is_dir():
         targets(path)
         options = {"threads": request.threads or 1}
-        return ModelFile(str(path), SUFFIXES[path.suffix], options, _lone(path), request.batch)
+        kind = backend_facts.of_lone_files()[path.suffix]
+        return ModelFile(str(path), kind, options, _lone(path), request.batch)
     bundle = bundles.read(path)
     names = [variant.target for variant in bundle.variants]
     if target not in names:
@@ -192,7 +192,7 @@ def _read_beside(request: Request, path: Path, first: ModelFile) -> ModelFile:
         chosen = request.target if request.target in fitting else fitting[0]
         return replace(_read(request, path, chosen), options=first.options)
     targets(path)
-    if path.suffix == ".xml" and not first.backend.startswith(SUFFIXES[".xml"]):
+    if path.suffix not in backend_facts.of(first.backend).suffixes:
         allowed = f"a file that {first.backend} opens, as it does {first.place}"
         raise UsageError("a file of another runtime", where=where, found=path.name, allowed=allowed)
     return replace(first, place=str(path), files=_lone(path), inputs={})

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from edgekd.base import backend_facts
 from edgekd.base.errors import IntegrityError, UnavailableError, UsageError
 from edgekd.document.kernel import Kernel
 from edgekd.document.kernel_costs import Profiled
@@ -82,6 +83,11 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def here(**how: object) -> Profiled:
     return profiling.profile_here(**{key: str(v) if isinstance(v, Path) else v for key, v in how.items()})  # type: ignore[arg-type]
+
+
+def test_one_backend_opens_lone_files_of_a_suffix() -> None:
+    suffixes = [facts.lone for facts in backend_facts.every().values() if facts.lone]
+    assert sorted(suffixes) == sorted(backend_facts.of_lone_files()) == [".onnx", ".xml"]
 
 
 @pytest.mark.parametrize(("name", "conv"), [("ours.onnx", "QLinearConv"), ("ours.xml", "Convolution")])
