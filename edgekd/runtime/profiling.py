@@ -135,14 +135,14 @@ def profile_here(
             min_samples=MIN_SAMPLES,
             min_seconds=MIN_SECONDS,
         )
-        kernels = _in_turns(backend, models, fed)
+        rounds = _in_turns(backend, models, fed)
     ratio, ci95 = (None, None) if beside is None else bench.ratio_ci(samples[THIS], samples[BESIDE])
     files: list[ProfiledFile] = [
         {
             "file": model.place,
             "bytes": sum(map(len, model.files.values())),
             "p50_ms": bench.summary(samples[name])["p50"],
-            "kernels": [replace(kernel, name=kernel.name[:NAME]).table for kernel in kernels[name][-1]],
+            "kernels": [replace(kernel, name=kernel.name[:NAME]).table for kernel in medians(rounds[name])],
         }
         for name, model in models.items()
     ]
@@ -152,7 +152,7 @@ def profile_here(
         "runtime": backend.version(),
         "threads": threads_used if isinstance(threads_used, int) else None,
         "inputs": {name: list(array.shape) for name, array in inputs.items()},
-        "rounds": len(kernels[THIS]) - 1,
+        "rounds": len(rounds[THIS]),
         "files": files,
         "ratio": ratio,
         "ci95": None if ci95 is None else list(ci95),
@@ -298,7 +298,7 @@ class _Fed:
 def _in_turns(
     backend: Backend, models: Mapping[str, ModelFile], fed: Mapping[str, Mapping[str, Array]]
 ) -> dict[str, list[list[Kernel]]]:
-    """Each model's kernels in every round, and last the medians over the rounds.
+    """Each model's kernels in every round; the models take turns.
 
     Raises:
         UnavailableError: the runtime does not tell.
@@ -316,7 +316,7 @@ def _in_turns(
                     "this runtime does not tell what it runs", where=model.place, found=model.backend
                 )
             rounds[name].append(kernels)
-    return {name: [*each, medians(each)] for name, each in rounds.items()}
+    return rounds
 
 
 def medians(rounds: Sequence[Sequence[Kernel]]) -> list[Kernel]:
