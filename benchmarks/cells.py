@@ -24,7 +24,7 @@ from edgekd.build import measure, timing
 from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
-from edgekd.decide import choose, fallbacks
+from edgekd.decide import choose, fallbacks, kernel_costs
 from edgekd.runtime import bench as benching
 from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.runners import LocalRunner
@@ -110,7 +110,7 @@ def kernels_of(found: measure.Measured) -> set[str]:
     """The names of every operator and kind that a reason may name."""
     ops = {kernel.op for profile in found.profiles.values() for kernel in profile.kernels or ()}
     words = {word for pair in fallbacks.WORDS.values() for word in pair}
-    return ops | set(fallbacks.KINDS) | set(fallbacks.KIND_OF) | words | {"conversions", "normalisations"}
+    return ops | set(kernel_costs.KINDS) | set(kernel_costs.KIND_OF) | words | {"conversions", "normalisations"}
 
 
 def timed_again(found: measure.Measured, x: Inputs, seconds: float) -> dict[str, tuple[float, float, float]]:

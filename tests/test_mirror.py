@@ -46,6 +46,7 @@ TESTED_ELSEWHERE = {
     "cli/commands.py": "tests/whole/test_mistakes.py: every command, and what users get wrong",
     "cli/inspection.py": "tests/attacks/test_hostile_models.py: the child of edgekd inspect",
     "cli/json_schema.py": "tests/cli/test_schema.py: the walker behind every document",
+    "cli/kernel_tables.py": "tests/cli/test_inspection_kernels.py: the tables of the command's one document",
     "cli/options.py": "tests/whole/test_mistakes.py: every command, and what users get wrong",
     **dict.fromkeys(
         [
@@ -72,6 +73,7 @@ TESTED_ELSEWHERE = {
     "document/cache.py": "tests/attacks/test_reports.py: shapes alone",
     "document/decisions.py": "tests/attacks/test_reports.py: shapes alone",
     "document/kernel.py": "tests/decide/test_fallbacks.py: kernels made up",
+    "document/kernel_costs.py": "tests/cli/test_inspection_kernels.py: a shape alone; what the command prints is read",
     "document/manifest.py": "tests/cli/test_schema.py: a shape alone; a bundle's manifest is held against it",
     "document/reply.py": "tests/attacks/test_device_replies.py: whatever a device answers",
     "document/samples.py": "tests/attacks/test_reports.py: a shape alone",

@@ -16,6 +16,7 @@ NAMES = {
     "report": "`report.json` of a bundle",
     "tune": "`tune.json` of a search",
     "bench": "what `edgekd bench --json` prints",
+    "kernels": "what `edgekd inspect --kernels --json` prints",
     "manifest": "`manifest.json` of a bundle",
 }
 

@@ -81,6 +81,7 @@ class Facts:
         extra: of edgekd, the one that installs the runtime; "" where none does.
         npm: npm's package, where the runtime is one.
         suffixes: of the files that ``lower`` writes and ``open`` takes.
+        lone: the suffix of model files that it is asked to open where no target says who does; one backend a suffix.
         reads: ``onnx``: the first file of a variant is ONNX, whatever its name (unless it is of ONNX Runtime's own
             format, ``.ort``, which that verifies by itself); ``by suffix``: a file is what its name says. What is ONNX
             or OpenVINO's IR is inspected before the runtime reads it.
@@ -96,6 +97,7 @@ class Facts:
     extra: str = ""
     npm: str = ""
     suffixes: tuple[str, ...] = ()
+    lone: str = ""
     reads: Literal["onnx", "by suffix"] = "by suffix"
     options: Mapping[str, Rule] = field(default_factory=dict)
     passes: tuple[str, ...] = ()
@@ -125,6 +127,11 @@ def of(kind: str) -> Facts:
 def every() -> dict[str, Facts]:
     """The facts of each built-in backend, by its kind."""
     return {kind: of(kind) for kind in plugins.kinds(FAMILY)}
+
+
+def of_lone_files() -> dict[str, str]:
+    """By suffix the backend that opens a model file that stands alone."""
+    return {facts.lone: kind for kind, facts in every().items() if facts.lone}
 
 
 def distributions() -> tuple[str, ...]:

@@ -277,15 +277,42 @@ def sign(bundle: Path, as_json: bool, **how: Any) -> None:
 
 @cli.command()
 @click.argument("path", type=options.file)
+@click.option("--kernels", is_flag=True, help="Run it, and show what the runtime runs: in which precision, what "
+              "converts between, what each costs.")  # fmt: skip
+@click.option("--beside", type=options.file, metavar="FILE", help="With --kernels: another file of the same net, such "
+              "as an outside quantizer's, measured in turns with it.")  # fmt: skip
+@click.option("--target", help="With --kernels: only this variant of a bundle.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="With --kernels [default: 1; a bundle's own].")
+@click.option("--batch", type=click.IntRange(1, 65536), help="With --kernels: samples at once [default: 1; a bundle's "
+              "own].")  # fmt: skip
+@click.option("--length", type=click.IntRange(1, 2**24), help="With --kernels: of the other free axes of the inputs "
+              "[default: the first of 128, 64, 32, 16, 16000 that runs; a bundle's golden inputs].")  # fmt: skip
 @options.max_memory
 @options.max_seconds
 @options.as_json
-def inspect(path: Path, as_json: bool, **most: float | None) -> None:
+def inspect(
+    path: Path,
+    kernels: bool,
+    beside: Path | None,
+    target: str | None,
+    threads: int | None,
+    batch: int | None,
+    length: int | None,
+    max_memory_gb: float | None,
+    max_seconds: float | None,
+    as_json: bool,
+) -> None:
     """Show what is in a bundle or a model file, down to which operators are quantized."""
-    from edgekd.cli import console, inspection
+    from edgekd.cli import console, inspection, inspection_kernels, kernel_tables
+    from edgekd.runtime.profiling import Request
 
-    contents = inspection.inspect(path, **most)
-    show(as_json, contents, console.inspection_table)
+    request = Request(str(path), target, None if beside is None else str(beside), threads, batch, length)
+    if kernels:
+        profiles = inspection_kernels.inspect(request, max_memory_gb, max_seconds, tell)
+        return show(as_json, profiles, kernel_tables.tables)
+    if request != Request(str(path)):
+        raise UsageError("runs nothing without --kernels", where="--beside, --target, --threads, --batch, --length")
+    show(as_json, inspection.inspect(path, max_memory_gb, max_seconds), console.inspection_table)
 
 
 @cli.command()
@@ -310,9 +337,9 @@ def init(path: Path, name: str) -> None:
 
 
 @cli.command()
-@click.argument("document", type=click.Choice(["report", "tune", "bench", "recipe", "target", "manifest"]))
+@click.argument("document", type=click.Choice(["report", "tune", "bench", "kernels", "recipe", "target", "manifest"]))
 def schema(document: str) -> None:
-    """Print the JSON Schema of report.json, tune.json, bench --json, a manifest, a recipe or a target.
+    """Print the JSON Schema of report.json, tune.json, bench or inspect --kernels --json, a manifest, recipe or target.
 
     An editor that is given the recipe's completes and checks a recipe as it is written.
     """

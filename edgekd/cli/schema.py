@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from edgekd.cli.json_schema import Schema, of_document
 from edgekd.document.bench import Bench
+from edgekd.document.kernel_costs import KernelInspection
 from edgekd.document.manifest import Manifest
 from edgekd.document.report import Report
 from edgekd.document.tune import Tune
@@ -32,6 +33,7 @@ SCHEMAS: dict[str, Callable[[], Schema]] = {
     "report": lambda: of_document(Report, "report.json of an edgekd bundle"),
     "tune": lambda: of_document(Tune, "tune.json of edgekd tune"),
     "bench": lambda: of_document(Bench, "what edgekd bench --json prints"),
+    "kernels": lambda: of_document(KernelInspection, "what edgekd inspect --kernels --json prints"),
     "manifest": lambda: of_document(Manifest, "manifest.json of an edgekd bundle"),
     "recipe": _recipe,
     "target": _target,

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgekd.base import units
+from edgekd.decide import kernel_costs
+from edgekd.decide.kernel_costs import MIXED, kind_of
 from edgekd.decide.onnx_graph import Graph, Layer, Node
 from edgekd.document.candidate import Kernels
 from edgekd.document.kernel import Kernel
@@ -24,22 +26,7 @@ WORDS = {
     "pool": ("pooling", "poolings"),
     "concat": ("concatenation", "concatenations"),
 }
-# What the runtimes call kernels of one kind; every other operator is a kind of its own.
-KINDS = {
-    "convolutions": ("Conv", "FusedConv", "QLinearConv", "ConvInteger", "Convolution", "ConvTranspose"),
-    "linear layers": (
-        *("MatMul", "FusedMatMul", "Gemm", "FusedGemm", "QGemm", "QLinearMatMul", "MatMulInteger"),
-        *("MatMulIntegerToFloat", "DynamicQuantizeMatMul", "MatMulNBits", "FullyConnected"),
-    ),
-    "layout": ("Transpose", "Reorder", "ReorderInput", "ReorderOutput"),
-    "additions": ("Add", "QLinearAdd"),
-    "poolings": (
-        *("GlobalAveragePool", "AveragePool", "MaxPool", "QLinearGlobalAveragePool", "QLinearAveragePool"),
-        *("Pooling", "Reduce", "ReduceMean"),
-    ),
-}
-KIND_OF = {op: kind for kind, ops in KINDS.items() for op in ops}
-MIXED = ("Subgraph",)  # several layers compiled into one, of which the runtime tells one precision
+ROWS = 2000  # kernels that a report tells one by one; of more only the sums
 NOTABLE = 0.05  # share of the time from which a kind of kernels is worth a word
 
 
@@ -192,13 +179,6 @@ def by_kind(profile: Profile) -> dict[str, float]:
     return {kind: round(spent[kind], 1) for kind in sorted(spent, key=lambda k: -spent[k])}
 
 
-def kind_of(kernel: Kernel) -> str:
-    """What a kernel is told under."""
-    if " to " in kernel.precision and kernel.op != "Cast":
-        return "conversions"
-    return KIND_OF.get(kernel.op, kernel.op)
-
-
 def about_fallbacks(profile: Profile) -> str | None:
     """``3 of 21 convolutions fell back to float: Conv_4, ... (its input is not quantized: ...)``."""
     table, parts = counts(profile), []
@@ -318,7 +298,7 @@ def record(profile: Profile) -> Kernels | None:
     """The report's ``kernels``: what ran, in numbers; None where the runtime does not tell."""
     if profile.kernels is None:
         return None
-    return {
+    table: Kernels = {
         "layers": counts(profile),
         "fell_back": [
             {"layer": one.layer.node.name, "kernel": one.kernel, "why": one.why} for one in fell_back(profile)
@@ -326,6 +306,9 @@ def record(profile: Profile) -> Kernels | None:
         "microseconds": by_kind(profile),
         "ops": dict(Counter(kernel.op for kernel in profile.kernels)),
     }
+    if len(profile.kernels) <= ROWS:
+        table["rows"] = kernel_costs.rows(profile.kernels)
+    return table
 
 
 def by_profile(profiles: Mapping[str, Profile]) -> Callable[[str, str, Collection[str]], str]:

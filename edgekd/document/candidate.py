@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
+from edgekd.document.kernel_costs import KernelCost
 from edgekd.document.rules import Bytes, Count, Interval, NotNegative, Number, Positive
 
 
@@ -37,13 +38,15 @@ class Kernels(TypedDict):
     """What a runtime ran of a candidate.
 
     ``layers``: by kind of layer how many the scheme ``wanted`` in int8, and how many ran in ``int8``, in ``float``, or
-    ``untold``; ``microseconds``: by kind of kernel; ``ops``: how many kernels of each of the runtime's operators.
+    ``untold``; ``microseconds``: by kind of kernel; ``ops``: how many kernels of each of the runtime's operators;
+    ``rows``: kernel by kernel, in execution order.
     """
 
     layers: NotRequired[dict[str, dict[str, Count]]]
     fell_back: NotRequired[list[Fallback]]
     microseconds: dict[str, NotNegative]
     ops: NotRequired[dict[str, Count]]
+    rows: NotRequired[list[KernelCost]]
 
 
 class Candidate(TypedDict):

@@ -12,7 +12,7 @@ from edgekd.document.candidate import Candidate
 from edgekd.document.details import Baseline, Details, Kept, Taken
 from edgekd.document.machine import Host
 from edgekd.document.report import Budget, Parity, Report, Stage, Target, notes_of
-from edgekd.report import svg, text
+from edgekd.report import kernels, svg, text
 from edgekd.report.text import MetricText
 
 MARKS = {"ships": "✓", "within": "○", "outside": "×"}
@@ -138,6 +138,7 @@ def _target(report: Report, name: str, metric: MetricText) -> dict[str, object]:
         "candidates": [_candidate(c, standing(c, target), c.get("verdict", ""), metric) for c in target["candidates"]],
         "reasons": _reasons(target),
         "ran": _ran(target),
+        "kernels": kernels.tables(target),
         "parity": _parity(target["parity"]),
         "budget": _budget(target["budget"], metric),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -23,9 +24,10 @@ from edgekd.base import child
 from edgekd.base.child_limits import Limits
 from edgekd.base.errors import EdgekdError, IntegrityError, ResourceError, TargetError, UnavailableError
 from edgekd.runtime import bundle as bundles
-from edgekd.runtime import look, look_ir
+from edgekd.runtime import look, look_ir, profiling
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.local import Settings
+from edgekd.runtime.profiling import Request
 
 ROOT = Path(__file__).parents[2]
 X = np.eye(2, dtype=np.float32)
@@ -232,6 +234,19 @@ def test_bench_ends_it_too(tmp_path: Path) -> None:
     made = bundle(tmp_path, {"model.onnx": model(MODELS["for ever"])})
     with pytest.raises(IntegrityError, match=r"^one: .*: took longer than 1.2 s"):
         edgekd.bench(made, settings=Settings(0.1, max_seconds=1.2))
+
+
+def test_inspecting_kernels_looks_first_and_ends_it_too(tmp_path: Path) -> None:
+    for name, said in (("constant rounds", "a loop of too many rounds"), ("for ever", "took longer than 1.2 s")):
+        (tmp_path / "lone.onnx").write_bytes(model(MODELS[name]))
+        made = bundle(tmp_path / name.replace(" ", "-"), {"model.onnx": model(MODELS[name])})
+        for request in (Request(str(tmp_path / "lone.onnx")), Request(str(made), target="one")):
+            with pytest.raises(IntegrityError, match=re.escape(said)):
+                profiling.profile(request, max_seconds=1.2)
+        good = tmp_path / "good.onnx"
+        good.write_bytes(model(MODELS["good"]))
+        with pytest.raises(IntegrityError, match=re.escape(said)):
+            profiling.profile(Request(str(good), beside=str(tmp_path / "lone.onnx")), max_seconds=1.2)
 
 
 def test_a_crash_of_the_runtime_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

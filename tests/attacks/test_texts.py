@@ -24,7 +24,7 @@ from edgekd import cli
 from edgekd.base import streams
 from edgekd.base.errors import EdgekdError, IntegrityError
 from edgekd.base.printable import all_printable, in_json, printable
-from edgekd.cli import console, running
+from edgekd.cli import console, kernel_tables, running
 from edgekd.document.bench import Latency, Variant
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import exports
@@ -145,6 +145,12 @@ LATENCY = dict.fromkeys(("p50", "p90", "p99"), 1.0)
 ROW = {"runtime": "r", "numerics": "int8", "batch": 1, "latency_ms": LATENCY, "throughput": 1.0, "samples": 1}
 ROW |= {"size_bytes": 1, "cold": {"start_ms": 1, "open_ms": 1, "first_ms": 1, "peak_memory_bytes": 1}, "note": "n"}
 ROW |= {"parts_ms": {"copy": 1.0}, "kernels": [{"name": "k", "op": "o", "precision": "p", "microseconds": 1.0}]}
+KERNEL = {"layer": "l", "op": "o", "reads": "r", "gives": "g", "microseconds": 1.0, "difference": 0.0}
+OPERATOR = {"op": "o", "precision": "p", "work": "int8", "count": 1, "microseconds": 1.0, "share": 1.0}
+DIFFERENCE = {**OPERATOR, "count_beside": 1, "microseconds_beside": 1.0, "difference": 0.0}
+COSTS = {"file": "f", "bytes": 1, "p50_ms": 1.0, "microseconds": 1.0, "operators": [OPERATOR],
+         "work": {"int8": {"count": 1, "microseconds": 1.0, "share": 1.0}},
+         "kernels": [{**KERNEL, "shape": [1, None], "share": 1.0, "work": "int8"}]}  # fmt: skip
 SIDE = {"bundle": "b", "target": "t", "numerics": "n", "latency_ms": LATENCY, "size_bytes": 1}
 STEP = {"name": "s", "epochs": 1, "samples": 1, "seconds": 1.0, "targets": [], "cached": True, "taken": "t", "depth": 0}
 TARGET = {"name": "n", "backend": "b", "numerics": ["n"], "available": False, "reason": "r", "description": "d"}
@@ -164,6 +170,10 @@ VIEWS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "inspect": (console.inspection_table, {"path": "p", "about": {"labels": "a, b"},
                                            "models": [{"file": "f", "bytes": 1, "ops": [
                                                {"op": "Conv", "count": 1, "quantized": 0}]}]}),
+    "kernels": (kernel_tables.tables, {"path": "p", "models": [{
+        "target": "t", "backend": "b", "runtime": "r", "threads": 1, "inputs": {"x": [1]}, "rounds": 1, "note": "n",
+        "costs": COSTS, "beside": {"costs": COSTS, "kernels": [KERNEL], "ratio": 1.0, "ci95": [1.0, 1.0],
+                                   "differences": [DIFFERENCE]}}]}),
     "targets": (console.targets_table, [TARGET]),
     "doctor": (console.doctor, {"host": HOST, "missing": ["m"], "problems": ["p"]}),
 }  # fmt: skip

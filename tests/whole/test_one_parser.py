@@ -20,6 +20,7 @@ DOORS = {
         "runtime/availability.py": 2,  # a target's table: its backend, and `also`
         "runtime/jobs.py": 1,  # a job's: it came to this process as plain data
         "runtime/opening.py": 1,  # a manifest's: an app may not import build/
+        "runtime/profiling.py": 1,  # a manifest's, or a lone file's: its suffix and the number of threads
         "publish/app_files.py": 1,  # a manifest's, as an app opens it
     },
     "edgekd.runtime.availability.parse": {

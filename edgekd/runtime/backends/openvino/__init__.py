@@ -23,6 +23,7 @@ FACTS = Facts(
     distributions=("openvino",),
     extra="openvino",
     suffixes=(".xml", ".bin", ".onnx"),
+    lone=".xml",
     options={
         "device": Text(r"CPU|NPU|GPU(\.[0-9]{1,2})?", "CPU, NPU, GPU, GPU.0 .. GPU.99"),
         "threads": THREADS,

@@ -17,7 +17,7 @@ from edgekd.base.disk import temporary
 from edgekd.base.errors import ExportError, IntegrityError, ResourceError, UnavailableError, UsageError
 from edgekd.document.kernel import Kernel
 from edgekd.runtime.backends._base import Array, Port, check_inputs, fits, listed, profiled, unreported
-from edgekd.runtime.backends.openvino import ir
+from edgekd.runtime.backends.openvino import ir, profile
 
 with unreported():
     import openvino as ov
@@ -35,7 +35,6 @@ _DTYPES = {
     **{f"{sign[0]}{bits}": f"{sign}{bits}" for sign in ("int", "uint") for bits in (8, 16, 32, 64)},
 }
 _EXECUTED = ov.ProfilingInfo.Status.EXECUTED
-_CONVERT = ("FakeQuantize", "Convert", "Reorder", "Subgraph", "Eltwise")  # where precisions in and out differ
 _NOISE = ("Exception from", "Check '", "FrontEnd API failed", "Model wasn't fully converted", "Summary:")
 
 
@@ -113,7 +112,7 @@ class Openvino:
             first = session.counted()
             runs = profiled(lambda: session.run(inputs), _PROFILED)
             graph = compiled.get(batch if compiled.batched else 0).get_runtime_model()
-            return _kernels(graph, first, session.counted(), runs)
+            return profile.kernels(graph, first, session.counted(), runs)
         except REFUSED as err:  # a device that keeps its graph to itself
             raise UnavailableError(f"{self.device} does not tell what it runs: {_reason(err)}", where=XML) from err
 
@@ -344,37 +343,6 @@ def _port(port: ov.ConstOutput, node: ov.Node) -> Port:
     if kind not in _DTYPES:
         raise ExportError("no array of this type", where=name, found=kind, allowed=_DTYPES)
     return Port(name, tuple(None if d.is_dynamic else d.get_length() for d in port.partial_shape), _DTYPES[kind])
-
-
-def _kernels(graph: ov.Model, first: Mapping[str, float], counted: Mapping[str, float], runs: int) -> list[Kernel]:
-    """The nodes that ran, of the graph as it was compiled; the first run, which also compiles, is taken out."""
-    kernels = []
-    for node in graph.get_ordered_ops():
-        name = node.get_friendly_name()
-        if name not in counted:
-            continue
-        info = {key: str(value.astype(str)) for key, value in node.get_rt_info().items()}
-        op, reads = info.get("layerType", node.get_type_name()), _precision(info.get("runtimePrecision", "unknown"))
-        gives = _precision(info.get("outputPrecisions", "").split(",")[0] or reads)
-        converts = op in _CONVERT and reads != gives and "int8" in (reads, gives)
-        layers = tuple(layer for layer in info.get("originalLayersNames", "").split(",") if layer)
-        mean = (counted[name] * (runs + 1) - first.get(name, 0.0)) / runs
-        kernels.append(Kernel(name, op, f"{reads} to {gives}" if converts else reads, round(max(mean, 0.0), 1), layers))
-    return kernels
-
-
-def _precision(name: str) -> str:
-    """``u8`` -> ``int8``, ``f32`` -> ``float32``, as numpy says it."""
-    kinds = {
-        "u8": "int8",
-        "i8": "int8",
-        "f32": "float32",
-        "f16": "float16",
-        "bf16": "bfloat16",
-        "i32": "int32",
-        "i64": "int64",
-    }
-    return kinds.get(name, name)
 
 
 def _reason(err: Exception) -> str:

@@ -27,6 +27,7 @@ FACTS = Facts(
     distributions=DISTRIBUTIONS,
     extra="ort",
     suffixes=SUFFIXES,
+    lone=".onnx",
     reads="onnx",
     options=OPTIONS,
     programs={"ort": 0, "web": 1},

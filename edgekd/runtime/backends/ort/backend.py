@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ _DTYPES = {
     **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
 _COLD, _PROFILED = 2, 60  # runs that are not counted, and the most that are
-_CONVERT = ("QuantizeLinear", "DequantizeLinear", "Cast")
+_CONVERT = ("QuantizeLinear", "DynamicQuantizeLinear", "DequantizeLinear", "Cast")
 # Conv_3_token_7, Relu_0:0_nchwc, MatMul_1/MatMulScaleFusion/, fused Gemm_0: the node that it was, and what became of it
 _NODE = re.compile(r"^(?:fused )?([A-Za-z]\w*?_\d+)(?:_token_\d+|:\d+|_nchwc|/.*)*$")
 _CODES = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
@@ -85,7 +86,10 @@ class Ort:
         return OrtSession(self.compile(files, onnxruntime.SessionOptions()))
 
     def kernels(self, files: Mapping[str, bytes], inputs: Mapping[str, Array]) -> list[Kernel]:
-        """From ONNX Runtime's own profile; whole microseconds, the lower quartile: others disturb only upwards."""
+        """From ONNX Runtime's own profile, which counts whole microseconds: the mean of the faster half of the runs.
+
+        What else a machine does disturbs only upwards.
+        """
         with temporary("profile") as folder:
             options = onnxruntime.SessionOptions()
             options.enable_profiling = True
@@ -219,11 +223,14 @@ def _kernels(events: list[dict[str, Any]]) -> list[Kernel]:
             arguments[name] = event["args"]
     kernels = []
     for name, times in taken.items():
-        op, node = arguments[name]["op_name"], _NODE.match(name)
-        reads, gives = (_precision(arguments[name][f"{side}_type_shape"]) for side in ("input", "output"))
+        node, args = _NODE.match(name), arguments[name]
+        op, outputs = args["op_name"], args["output_type_shape"]
+        reads, gives = _precision(args["input_type_shape"]), _precision(outputs)
         precision = f"{reads} to {gives}" if op in _CONVERT and reads != gives else reads
         warm = sorted(times[_COLD:] or times)
-        kernels.append(Kernel(name, op, precision, warm[len(warm) // 4], node.groups() if node else ()))
+        microseconds = round(statistics.fmean(warm[: (len(warm) + 1) // 2]), 1)
+        layers = node.groups() if node else ()
+        kernels.append(Kernel(name, op, precision, microseconds, layers, reads, gives, _shape(outputs)))
     return kernels
 
 
@@ -232,3 +239,8 @@ def _precision(ports: list[dict[str, Any]]) -> str:
     kind = next((next(iter(port)) for port in ports if port), "float")
     kind = {"float": "float32", "double": "float64", "uint8": "int8"}.get(kind, kind)
     return str(kind)
+
+
+def _shape(ports: Sequence[Mapping[str, Sequence[int]]]) -> tuple[int, ...]:
+    """Of the first output."""
+    return tuple(int(size) for size in next((next(iter(port.values())) for port in ports if port), ()))

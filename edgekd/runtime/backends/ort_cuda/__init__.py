@@ -17,6 +17,7 @@ FACTS = replace(
     ort.FACTS,
     extra="ort-gpu",
     programs={},
+    lone="",
     options={
         **ort.OPTIONS,
         "provider": Choice((CPU, CUDA, TENSORRT)),

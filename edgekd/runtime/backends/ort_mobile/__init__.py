@@ -9,4 +9,4 @@ from edgekd.runtime.backends import ort
 
 MODEL, CONFIG = "model.ort", "required_operators.config"  # the files that it writes
 
-FACTS = replace(ort.FACTS, options={**ort.OPTIONS, "provider": Choice((ort.CPU,))}, programs={"ort": 2})
+FACTS = replace(ort.FACTS, options={**ort.OPTIONS, "provider": Choice((ort.CPU,))}, programs={"ort": 2}, lone="")
