@@ -13,6 +13,7 @@ from torch.fx import GraphModule, Node
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
 from edgekd.compress._annotator import Annotator
+from edgekd.compress._branches import merge_branches
 from edgekd.compress._fold import attribute, freeze_batchnorm
 from edgekd.compress._graph import IGNORED, LAYERS, arguments, behind, op, weight_of
 from edgekd.compress._observers import Rounding
@@ -153,6 +154,8 @@ def prepare(
         rewrite(graph)
         _whole_batchnorm(graph)
         _own_parameters(graph)
+        if frozen:
+            merge_branches(graph)
         momenta = [float(node.args[6]) for node in graph.graph.nodes if op(node) == "batch_norm"]
         annotator = Annotator(numerics, ranging, float_layers)
         prepared = prepare_qat_pt2e(graph, annotator)

@@ -1,0 +1,144 @@
+"""Convolutions of one tensor whose results are added become one (RepVGG: Ding et al. 2021, arXiv:2101.03697). Exact."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.nn import functional as F
+
+from edgekd.compress._fold import attribute
+from edgekd.compress._graph import arguments, op
+
+aten = torch.ops.aten
+
+
+class Branch(NamedTuple):
+    """A convolution of ``source`` with its BatchNorm: (O, I / groups, h, w) weight, (O,) bias; sizes a spatial axis."""
+
+    source: Node
+    weight: Tensor
+    bias: Tensor
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    groups: int
+    node: Node
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        return tuple(self.weight.shape[2:])
+
+    def fits(self, other: Branch) -> bool:
+        """Whether both look at the same places: their middles lie on each other."""
+        return self._looks() == other._looks()
+
+    def _looks(self) -> tuple[object, ...]:
+        middle = [2 * pad - size for pad, size in zip(self.padding, self.kernel, strict=True)]
+        return self.source, self.stride, self.groups, len(self.bias), middle
+
+
+def merge_branches(graph: GraphModule) -> None:
+    """Put one convolution in place of each sum of several, and of a BatchNorm of the same tensor, in place.
+
+    The statistics of their BatchNorms have to stand still. ONNX Runtime ran a RepVGG 1.11 to 1.17 times as long with
+    the branches as they are trained.
+    """
+    for number, total in enumerate([node for node in graph.graph.nodes if op(node) == "add"]):
+        leaves = _summands(total) if not any(op(user) == "add" for user in total.users) else []
+        branches = [_branch(graph, leaf) for leaf in leaves]
+        known = [branch for branch in branches if branch is not None]
+        largest = max(known, key=lambda branch: branch.weight[0, 0].numel(), default=None)
+        convolutions = [branch for branch in known if op(branch.node) != "batch_norm"]
+        if largest is None or len(convolutions) < 2 or len(known) < len(leaves):
+            continue
+        named = [branch if branch.kernel else _pixel(branch, largest) for branch in known]
+        if all(largest.fits(branch) for branch in named):
+            _replace(graph, total, named, largest, number)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+
+
+def _summands(node: Node) -> list[Node]:
+    """What is added up here, through additions that nothing else reads."""
+    summands = []
+    for arg in arguments(node)[:2]:
+        if isinstance(arg, Node):
+            summands += _summands(arg) if op(arg) == "add" and len(arg.users) == 1 else [arg]
+    return summands if not node.kwargs else []
+
+
+def _branch(graph: GraphModule, leaf: Node) -> Branch | None:
+    """A convolution, a convolution with its BatchNorm, or a BatchNorm alone, read by the sum alone; else None."""
+    if len(leaf.users) != 1 or op(leaf) not in ("conv1d", "conv2d", "conv3d", "batch_norm"):
+        return None
+    if op(leaf) != "batch_norm":
+        return _convolution(graph, leaf)
+    gamma, beta, mean, var = (_parameter(graph, arg) for arg in arguments(leaf)[1:5])
+    source = arguments(leaf)[0]
+    if gamma is None or beta is None or mean is None or var is None or not isinstance(source, Node):
+        return None
+    factor = gamma / torch.sqrt(var + float(arguments(leaf)[7]))
+    inner = _convolution(graph, source) if op(source).startswith("conv") and len(source.users) == 1 else None
+    if inner is None:
+        return Branch(source, factor.reshape(-1, 1), beta - mean * factor, (), (), 0, leaf)
+    weight = inner.weight * factor.reshape(-1, *[1] * (inner.weight.ndim - 1))
+    return inner._replace(weight=weight, bias=(inner.bias - mean) * factor + beta)
+
+
+def _convolution(graph: GraphModule, node: Node) -> Branch | None:
+    args = [*arguments(node), *[None] * 7][:7]
+    weight, bias = _parameter(graph, args[1]), _parameter(graph, args[2])
+    if weight is None or not isinstance(args[0], Node) or isinstance(args[4], str):
+        return None
+    rank = weight.ndim - 2
+    stride, padding, dilation = (
+        _each(value, rank, default) for value, default in zip(args[3:6], (1, 0, 1), strict=True)
+    )
+    if any(step != 1 for step in dilation):
+        return None
+    bias = torch.zeros(len(weight)) if bias is None else bias
+    return Branch(args[0], weight, bias, stride, padding, int(args[6] or 1), node)
+
+
+def _pixel(norm: Branch, like: Branch) -> Branch:
+    """A BatchNorm of the tensor itself, as a convolution of one pixel in the groups of another."""
+    outputs, inputs = like.weight.shape[:2]
+    rank = len(like.kernel)
+    weight = torch.zeros(outputs, inputs, *[1] * rank)
+    if len(norm.bias) == outputs:
+        places = torch.arange(outputs)
+        weight[places, places % inputs] = norm.weight.reshape(-1, *[1] * rank)
+    return norm._replace(weight=weight, stride=(1,) * rank, padding=(0,) * rank, groups=like.groups)
+
+
+def _replace(graph: GraphModule, total: Node, branches: list[Branch], largest: Branch, number: int) -> None:
+    weight, bias = torch.zeros_like(largest.weight), torch.zeros_like(largest.bias)
+    for branch in branches:
+        around = [(big - small) // 2 for big, small in zip(largest.kernel, branch.kernel, strict=True)]
+        weight += F.pad(branch.weight, [size for side in reversed(around) for size in (side, side)])
+        bias += branch.bias
+    values: list[Any] = []
+    with graph.graph.inserting_before(total):
+        for name, value in (("weight", weight), ("bias", bias)):
+            graph.register_parameter(f"merged_{number}_{name}", nn.Parameter(value.clone()))
+            values.append(graph.graph.get_attr(f"merged_{number}_{name}"))
+            values[-1].meta = {"val": value}
+        args = (largest.source, *values, list(largest.stride), list(largest.padding), [1] * len(largest.kernel))
+        merged = graph.graph.call_function(largest.node.target, (*args, largest.groups))
+    merged.meta = dict(largest.node.meta)
+    total.replace_all_uses_with(merged)
+
+
+def _parameter(graph: GraphModule, node: object) -> Tensor | None:
+    value = attribute(graph, node) if isinstance(node, Node) and node.op == "get_attr" else None
+    return value.detach() if isinstance(value, Tensor) else None
+
+
+def _each(value: Any, rank: int, default: int) -> tuple[int, ...]:
+    """A size an axis: one that is given for all is repeated."""
+    sizes = (
+        [int(size) for size in value] if isinstance(value, list | tuple) else [default if value is None else int(value)]
+    )
+    return tuple(sizes if len(sizes) == rank else sizes * rank)
