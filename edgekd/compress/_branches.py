@@ -93,10 +93,8 @@ def _convolution(graph: GraphModule, node: Node) -> Branch | None:
     if weight is None or not isinstance(args[0], Node) or isinstance(args[4], str):
         return None
     rank = weight.ndim - 2
-    stride, padding, dilation = (
-        _each(value, rank, default) for value, default in zip(args[3:6], (1, 0, 1), strict=True)
-    )
-    if any(step != 1 for step in dilation):
+    stride, padding = _each(args[3], rank, 1), _each(args[4], rank, 0)
+    if any(step != 1 for step in _each(args[5], rank, 1)):
         return None
     bias = torch.zeros(len(weight)) if bias is None else bias
     return Branch(args[0], weight, bias, stride, padding, int(args[6] or 1), node)
