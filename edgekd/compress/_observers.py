@@ -21,6 +21,10 @@ with quiet():
 KINDS = ("moving_average", "min_max", "percentile", "mse")
 STEP_SIZES = ("observed", "learned")
 RATE = 0.01  # at which a range follows the batches of a training
+# A range whose shorter side is at least so much of the longer one has its zero in the middle: OpenVINO's kernels then
+# skip the work on zero points (normalisations and products of activations 1.03 to 1.08 times as fast), and a step grows
+# by a fifth at most.
+BALANCED = 2 / 3
 PER_CHANNEL = (torch.per_channel_symmetric, torch.per_channel_affine)
 SYMMETRIC = (torch.per_tensor_symmetric, torch.per_channel_symmetric)
 
@@ -172,6 +176,10 @@ class Rounding(FakeQuantizeBase):
         else:
             scale = ((high - low) / (most - least)).clamp(min=self.eps)
             zero = torch.clamp(least - torch.round(low / scale), least, most)
+            middle = (least + most + 1) // 2
+            level = (high > 0) & (torch.minimum(-low, high) >= BALANCED * torch.maximum(-low, high))
+            even = torch.maximum(-low / (middle - least), high / (most - middle))
+            scale, zero = torch.where(level, even, scale), torch.where(level, float(middle), zero)
         return scale.clamp(min=self.eps), zero
 
     def _learning(self, x: Tensor, log_step: Tensor) -> Tensor:
