@@ -64,6 +64,8 @@ COLUMN = (
     # They stand before lean_qdq, too, and behind what makes a bias.
     Row(26, "int8_relu", always=False),
     Row(27, "matmul_with_bias", always=False),
+    # It follows what int8_linear and bias_of_matmul leave.
+    Row(28, "flat_linear", always=False),
     # Its place is free: what needs a zero point has one from int8_linear.
     Row(30, "lean_qdq"),
     # --- size ---
