@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from onnxscript import ir
@@ -28,16 +29,12 @@ def export(student: Student, opset: int) -> ir.Model:
     """
     try:
         with quiet(), _rows_first(student.module):
-            program = torch.onnx.export(
-                student.module,
-                student.example(),
-                dynamo=True,
-                opset_version=opset,
-                dynamic_shapes=student.dynamic_shapes(),
-                verbose=False,
-                input_names=[spec.name for spec in student.inputs],
-                output_names=[spec.name for spec in student.outputs],
-            )
+            try:
+                program = _onnx(student, student.module, opset)
+            except torch.onnx.errors.OnnxExporterError as err:
+                if "Cannot view a tensor" not in reason(err):
+                    raise
+                program = _onnx(student, _with_copies(student), opset)
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError, AttributeError) as err:
         why = reason(err)
         hint = COUNT_SO if "data-dependent" in why else None
@@ -46,6 +43,37 @@ def export(student: Student, opset: int) -> ir.Model:
         raise ExportError("can't be exported: the exporter gave nothing")
     _check_free(student, program.model)
     return program.model
+
+
+def _onnx(student: Student, network: nn.Module | torch.export.ExportedProgram, opset: int) -> Any:
+    return torch.onnx.export(
+        network,
+        student.example(),
+        dynamo=True,
+        opset_version=opset,
+        dynamic_shapes=student.dynamic_shapes(),
+        verbose=False,
+        input_names=[spec.name for spec in student.inputs],
+        output_names=[spec.name for spec in student.outputs],
+    )
+
+
+def _with_copies(student: Student) -> torch.export.ExportedProgram:
+    """The network with each view of a copy in rows.
+
+    A fused attention gives its heads where a ``contiguous()`` behind it finds nothing to do, and is not written down.
+    The operators that it is exported as give them in another order in memory, which a view can't read.
+    """
+    program = torch.export.export(student.module, student.example(), dynamic_shapes=student.dynamic_shapes())
+    for node in list(program.graph.nodes):
+        if node.target in (torch.ops.aten.view.default, torch.ops.aten.reshape.default):
+            with program.graph.inserting_before(node):
+                rows = {"memory_format": torch.contiguous_format}
+                copied = program.graph.call_function(torch.ops.aten.clone.default, (node.args[0],), rows)
+            copied.meta = dict(node.args[0].meta)
+            node.update_arg(0, copied)
+    program.graph_module.recompile()
+    return program
 
 
 def _check_free(student: Student, model: ir.Model) -> None:
