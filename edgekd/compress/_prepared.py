@@ -19,6 +19,7 @@ from edgekd.compress._graph import IGNORED, LAYERS, arguments, behind, op, weigh
 from edgekd.compress._observers import Rounding
 from edgekd.compress._rewrites import rewrite
 from edgekd.compress._specs import Ranging
+from edgekd.compress._upsampling import rewrite_upsampling
 from edgekd.learn import nets
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import COUNT_SO, Student, evaluated
@@ -154,6 +155,7 @@ def prepare(
         rewrite(graph)
         _whole_batchnorm(graph)
         _own_parameters(graph)
+        rewrite_upsampling(graph, frozen)
         if frozen:
             merge_branches(graph)
         momenta = [float(node.args[6]) for node in graph.graph.nodes if op(node) == "batch_norm"]
