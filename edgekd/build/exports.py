@@ -33,7 +33,7 @@ def finished(step: TrainedStep, subject: Student, numerics: Numerics | None = No
 
 def lowered(workspace: Workspace, step: ExportStep, subject: Student, metadata: Mapping[str, str]) -> bytes:
     """The ONNX file of an export step, from the student of its parent step."""
-    student = finished(workspace.plan.get(step.parent, TrainedStep), subject, step.numerics)
+    student = finished(workspace.plan.get(step.parent, TrainedStep), subject, step.numerics.written)
     if step.numerics.half:
         student = student.with_module(Half(student.module))
     return to_onnx(student, opset=step.opset, metadata=metadata, asked=step.passes)

@@ -31,6 +31,11 @@ class Still(nn.Module):
         return self.module(*inputs)
 
 
+def _fused(numerics: Numerics | None) -> str:
+    """What tells the torch models of one trained step apart."""
+    return f"{numerics.residual} {numerics.chains}" if numerics else ""
+
+
 class TorchReference:
     """The torch model of a trained step over a split: (N, C) logits, computed once a build.
 
@@ -51,7 +56,7 @@ class TorchReference:
         known = self._workspace.plan.steps.get(step)
         scheme = known.numerics if isinstance(known, CompressStep) else None
         wanted = None if scheme is None else numerics or scheme
-        key = (step, wanted.residual if wanted else "", split, count)
+        key = (step, _fused(wanted), split, count)
         if key not in self._known:
             self._known[key] = train.predict(self._module(step, wanted), feed, split, limit=count)
         return self._known[key]
@@ -60,7 +65,7 @@ class TorchReference:
         subject = self._trained[step].student
         if numerics is None:
             return subject.module
-        key = (step, numerics.residual)
+        key = (step, _fused(numerics))
         if key not in self._modules:
             converted = exports.finished(self._workspace.plan.get(step, TrainedStep), subject, numerics)
             self._modules[key] = Still(converted.module)

@@ -233,7 +233,8 @@ def _cuts_like_a_range(node: Node) -> bool:
     bounds = {"hardtanh": (-1.0, 1.0), "clamp": (None, None), "clamp_min": (None, None)}.get(op(node))
     if bounds is None:
         return True
-    low, high = (*node.args[1:], *bounds[len(node.args) - 1 :])
+    given = arguments(node)[1:]
+    low, high = (given[i] if len(given) > i else bounds[i] for i in (0, 1))
     return isinstance(low, int | float) and low <= 0 and (high is None or (isinstance(high, int | float) and high > 0))
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.nn import functional as F
 
-from edgekd.compress._fold import attribute
-from edgekd.compress._graph import arguments, op
+from edgekd.compress._fold import value_of
+from edgekd.compress._graph import CONVS, arguments, op, sizes_of
 
 aten = torch.ops.aten
+CONVOLUTIONS = {1: aten.conv1d.default, 2: aten.conv2d.default, 3: aten.conv3d.default}  # by spatial axes
 
 
 class Branch(NamedTuple):
@@ -71,16 +72,16 @@ def _summands(node: Node) -> list[Node]:
 
 def _branch(graph: GraphModule, leaf: Node) -> Branch | None:
     """A convolution, a convolution with its BatchNorm, or a BatchNorm alone, read by the sum alone; else None."""
-    if len(leaf.users) != 1 or op(leaf) not in ("conv1d", "conv2d", "conv3d", "batch_norm"):
+    if len(leaf.users) != 1 or op(leaf) not in CONVS | {"batch_norm"}:
         return None
     if op(leaf) != "batch_norm":
         return _convolution(graph, leaf)
-    gamma, beta, mean, var = (_parameter(graph, arg) for arg in arguments(leaf)[1:5])
+    gamma, beta, mean, var = (value_of(graph, arg) for arg in arguments(leaf)[1:5])
     source = arguments(leaf)[0]
     if gamma is None or beta is None or mean is None or var is None or not isinstance(source, Node):
         return None
     factor = gamma / torch.sqrt(var + float(arguments(leaf)[7]))
-    inner = _convolution(graph, source) if op(source).startswith("conv") and len(source.users) == 1 else None
+    inner = _convolution(graph, source) if op(source) in CONVS and len(source.users) == 1 else None
     if inner is None:
         return Branch(source, factor.reshape(-1, 1), beta - mean * factor, (), (), 0, leaf)
     weight = inner.weight * factor.reshape(-1, *[1] * (inner.weight.ndim - 1))
@@ -89,14 +90,14 @@ def _branch(graph: GraphModule, leaf: Node) -> Branch | None:
 
 def _convolution(graph: GraphModule, node: Node) -> Branch | None:
     args = [*arguments(node), *[None] * 7][:7]
-    weight, bias = _parameter(graph, args[1]), _parameter(graph, args[2])
+    weight, bias = value_of(graph, args[1]), value_of(graph, args[2])
     if weight is None or not isinstance(args[0], Node) or isinstance(args[4], str):
         return None
     rank = weight.ndim - 2
-    stride, padding = _each(args[3], rank, 1), _each(args[4], rank, 0)
-    if any(step != 1 for step in _each(args[5], rank, 1)):
+    stride, padding = sizes_of(args[3], rank, 1), sizes_of(args[4], rank, 0)
+    if any(step != 1 for step in sizes_of(args[5], rank, 1)):
         return None
-    bias = torch.zeros(len(weight)) if bias is None else bias
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
     return Branch(args[0], weight, bias, stride, padding, int(args[6] or 1), node)
 
 
@@ -104,7 +105,7 @@ def _pixel(norm: Branch, like: Branch) -> Branch:
     """A BatchNorm of the tensor itself, as a convolution of one pixel in the groups of another."""
     outputs, inputs = like.weight.shape[:2]
     rank = len(like.kernel)
-    weight = torch.zeros(outputs, inputs, *[1] * rank)
+    weight = like.weight.new_zeros(outputs, inputs, *[1] * rank)
     if len(norm.bias) == outputs:
         places = torch.arange(outputs)
         weight[places, places % inputs] = norm.weight.reshape(-1, *[1] * rank)
@@ -117,26 +118,14 @@ def _replace(graph: GraphModule, total: Node, branches: list[Branch], largest: B
         around = [(big - small) // 2 for big, small in zip(largest.kernel, branch.kernel, strict=True)]
         weight += F.pad(branch.weight, [size for side in reversed(around) for size in (side, side)])
         bias += branch.bias
-    values: list[Any] = []
+    values: list[Node] = []
     with graph.graph.inserting_before(total):
         for name, value in (("weight", weight), ("bias", bias)):
             graph.register_parameter(f"merged_{number}_{name}", nn.Parameter(value.clone()))
             values.append(graph.graph.get_attr(f"merged_{number}_{name}"))
             values[-1].meta = {"val": value}
-        args = (largest.source, *values, list(largest.stride), list(largest.padding), [1] * len(largest.kernel))
-        merged = graph.graph.call_function(largest.node.target, (*args, largest.groups))
+        spread = (list(largest.stride), list(largest.padding), [1] * len(largest.kernel), largest.groups)
+        kind = CONVOLUTIONS[len(largest.kernel)]
+        merged = graph.graph.call_function(kind, (largest.source, *values, *spread))
     merged.meta = dict(largest.node.meta)
     total.replace_all_uses_with(merged)
-
-
-def _parameter(graph: GraphModule, node: object) -> Tensor | None:
-    value = attribute(graph, node) if isinstance(node, Node) and node.op == "get_attr" else None
-    return value.detach() if isinstance(value, Tensor) else None
-
-
-def _each(value: Any, rank: int, default: int) -> tuple[int, ...]:
-    """A size an axis: one that is given for all is repeated."""
-    sizes = (
-        [int(size) for size in value] if isinstance(value, list | tuple) else [default if value is None else int(value)]
-    )
-    return tuple(sizes if len(sizes) == rank else sizes * rank)

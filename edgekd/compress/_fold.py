@@ -87,16 +87,16 @@ def _product(conv: Node) -> Node | None:
 
 def _constants(graph: GraphModule, conv: Node) -> None:
     product, bias = _product(conv), conv.args[2] if len(conv.args) > 2 else None
-    weight = _value(graph, product)
+    weight = value_of(graph, product)
     if product is None or weight is None:
         return
     product.replace_all_uses_with(_parameter(graph, f"{conv.name}_weight", weight, product))
-    if isinstance(bias, Node) and bias.op != "get_attr" and (value := _value(graph, bias)) is not None:
+    if isinstance(bias, Node) and bias.op != "get_attr" and (value := value_of(graph, bias)) is not None:
         conv.update_arg(2, _parameter(graph, f"{conv.name}_bias", value, conv))
 
 
 def _affine(graph: GraphModule, norm: Node) -> None:
-    gamma, beta, mean, var = (_value(graph, n) for n in norm.args[1:5])
+    gamma, beta, mean, var = (value_of(graph, n) for n in norm.args[1:5])
     eps: Any = norm.args[7]
     if gamma is None or beta is None or mean is None or var is None or "val" not in norm.meta:
         return
@@ -120,14 +120,14 @@ def attribute(graph: object, node: Node) -> Any:
     return value
 
 
-def _value(graph: GraphModule, node: object) -> Tensor | None:
+def value_of(graph: GraphModule, node: object) -> Tensor | None:
     """What a node gives where it depends on parameters alone."""
     if isinstance(node, Node) and node.op == "get_attr":
         value = attribute(graph, node)
         return value.detach() if isinstance(value, Tensor) else None
     if not isinstance(node, Node) or node.op != "call_function" or not callable(node.target):
         return None
-    values = {source: _value(graph, source) for source in node.all_input_nodes}
+    values = {source: value_of(graph, source) for source in node.all_input_nodes}
     if any(value is None for value in values.values()):
         return None
     with torch.no_grad():

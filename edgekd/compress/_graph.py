@@ -57,6 +57,12 @@ def source_of(node: Node) -> Node | None:
     return first if isinstance(first, Node) else None
 
 
+def sizes_of(value: object, rank: int, default: int) -> tuple[int, ...]:
+    """A size an axis: one that is given for all is repeated."""
+    given = list(value) if isinstance(value, list | tuple) else [default if value is None else value]
+    return tuple(size for size in (given if len(given) == rank else given * rank) if isinstance(size, int))
+
+
 def behind(node: Node, names: frozenset[str]) -> Node:
     """Where a tensor comes from, seen through ops of these names."""
     while op(node) in names and (source := source_of(node)) is not None:

@@ -7,18 +7,21 @@ arXiv:1609.07009).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
-from torch.fx.node import map_arg
+from torch.fx.node import Argument, map_arg
 
-from edgekd.compress._fold import attribute
-from edgekd.compress._graph import arguments, op
+from edgekd.compress._fold import value_of
+from edgekd.compress._graph import arguments, op, sizes_of
 
 aten = torch.ops.aten
+Named = dict[str, Argument]
 TRANSPOSED = {"conv_transpose1d": aten.conv1d.default, "conv_transpose2d": aten.conv2d.default}
 BEHIND = frozenset({"relu", "relu6", "hardtanh", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "hardswish"})
 
@@ -45,19 +48,19 @@ def rewrite_upsampling(graph: GraphModule, frozen: bool) -> None:
 
 def _rewrite(graph: GraphModule, node: Node, number: int, frozen: bool) -> None:
     args = [*arguments(node), *[None] * 8][:8]
-    weight, bias = (_value(graph, arg) for arg in args[1:3])
+    weight, bias = (value_of(graph, arg) for arg in args[1:3])
     sizes, before = node.meta["val"].shape[2:], args[0].meta["val"].shape[2:]
     if weight is None or int(args[6] or 1) != 1 or not all(isinstance(size, int) for size in (*sizes, *before)):
         return
     rank = weight.ndim - 2
-    strides, pads = _each(args[3], rank, 1), _each(args[4], rank, 0)
-    if max(strides) == 1 or any(step != 1 for step in _each(args[7], rank, 1)):
+    strides, pads = sizes_of(args[3], rank, 1), sizes_of(args[4], rank, 0)
+    if max(strides) == 1 or any(step != 1 for step in sizes_of(args[7], rank, 1)):
         return
     if any(size % stride for size, stride in zip(sizes, strides, strict=True)) or len(set(strides)) > 1:
         return
     axes = [_axis(*spread) for spread in zip(weight.shape[2:], strides, pads, strict=True)]
-    last, factor, offset = _norm_behind(graph, node, weight.shape[1], frozen)
-    bias = (torch.zeros(weight.shape[1]) if bias is None else bias) * factor + offset
+    last, factor, offset = _norm_behind(graph, node, weight, frozen)
+    bias = (weight.new_zeros(weight.shape[1]) if bias is None else bias) * factor + offset
     phases = strides[0] ** rank
     values = _kernel(weight * factor.reshape(1, -1, *[1] * rank), axes, strides[0]), bias.repeat_interleave(phases)
     with graph.graph.inserting_before(node):
@@ -65,7 +68,7 @@ def _rewrite(graph: GraphModule, node: Node, number: int, frozen: bool) -> None:
         tail = last
         while len(tail.users) == 1 and op(next(iter(tail.users))) in BEHIND:  # the same on each channel, moved or not
             tail = next(iter(tail.users))
-            small = _call(graph, tail, tail.target, (small, *tail.args[1:]), dict(tail.kwargs))
+            small = _call(graph, tail, _overload(tail), (small, *tail.args[1:]), dict(tail.kwargs))
         large = _shuffled(graph, node, small, weight.shape[1], strides[0])
     tail.replace_all_uses_with(large)
 
@@ -85,30 +88,32 @@ def _axis(kernel: int, stride: int, pad: int) -> Axis:
 def _kernel(weight: Tensor, axes: list[Axis], stride: int) -> Tensor:
     """(O stride^d, I, ...) of the (I, O, ...) kernel; an output's lie together, as ``pixel_shuffle`` reads."""
     inputs, outputs = weight.shape[:2]
-    small = torch.zeros(outputs, *[stride] * len(axes), inputs, *[axis.last - axis.first + 1 for axis in axes])
+    small = weight.new_zeros(outputs, *[stride] * len(axes), inputs, *[axis.last - axis.first + 1 for axis in axes])
     for taps in product(*(axis.taps for axis in axes)):
-        phase = tuple(tap[0] for tap in taps)
-        place = tuple(tap[1] - axis.first for tap, axis in zip(taps, axes, strict=True))
-        index = tuple(tap[2] for tap in taps)
-        small[(slice(None), *phase, slice(None), *place)] = weight[(slice(None), slice(None), *index)].T
+        phases = [tap[0] for tap in taps]
+        places = [tap[1] - axis.first for tap, axis in zip(taps, axes, strict=True)]
+        to: list[int | slice] = [slice(None), *phases, slice(None), *places]
+        of: list[int | slice] = [slice(None), slice(None), *(tap[2] for tap in taps)]
+        small[tuple(to)] = weight[tuple(of)].T
     return small.reshape(-1, inputs, *small.shape[2 + len(axes) :]) if len(axes) == 1 else small.flatten(0, len(axes))
 
 
-def _around(axes: list[Axis], sizes: Any, before: Any, stride: int) -> list[tuple[int, int]]:
+def _around(axes: list[Axis], sizes: Sequence[int], before: Sequence[int], stride: int) -> list[tuple[int, int]]:
     """Zeros before and behind each axis of the input; below zero: what is not read."""
     spread = zip(axes, sizes, before, strict=True)
     return [(-axis.first, size // stride - 1 + axis.last - (small - 1)) for axis, size, small in spread]
 
 
-def _norm_behind(graph: GraphModule, node: Node, channels: int, frozen: bool) -> tuple[Node, Tensor, Tensor]:
+def _norm_behind(graph: GraphModule, node: Node, like: Tensor, frozen: bool) -> tuple[Node, Tensor, Tensor]:
     """The BatchNorm behind a layer, and what it multiplies and adds; the layer itself, one and zero, without one."""
+    channels = like.shape[1]
     user = next(iter(node.users)) if len(node.users) == 1 else node
     if frozen and op(user) == "batch_norm":
-        gamma, beta, mean, var = (_value(graph, arg) for arg in arguments(user)[1:5])
+        gamma, beta, mean, var = (value_of(graph, arg) for arg in arguments(user)[1:5])
         if gamma is not None and beta is not None and mean is not None and var is not None:
             factor = gamma / torch.sqrt(var + float(arguments(user)[7]))
             return user, factor, beta - mean * factor
-    return node, torch.ones(channels), torch.zeros(channels)
+    return node, like.new_ones(channels), like.new_zeros(channels)
 
 
 def _convolution(
@@ -138,8 +143,15 @@ def _shuffled(graph: GraphModule, node: Node, small: Node, channels: int, stride
     return _call(graph, node, aten.flatten.using_ints, (turned, 2, 3))
 
 
+def _overload(node: Node) -> OpOverload:
+    target = node.target
+    if not isinstance(target, OpOverload):
+        raise TypeError(f"no operator: {target}")
+    return target
+
+
 def _call(
-    graph: GraphModule, like: Node, target: Any, args: tuple[Any, ...], more: dict[str, Any] | None = None
+    graph: GraphModule, like: Node, target: OpOverload, args: tuple[Argument, ...], more: Named | None = None
 ) -> Node:
     """A call in the place of another, with the shape of what it gives: no rounding is put on what has none."""
     new = graph.graph.call_function(target, args, more or {})
@@ -148,15 +160,3 @@ def _call(
         value = target(*map_arg(args, lambda arg: arg.meta["val"]), **(more or {}))
     new.meta = {"val": value, "nn_module_stack": like.meta.get("nn_module_stack")}
     return new
-
-
-def _value(graph: GraphModule, node: object) -> Tensor | None:
-    value = attribute(graph, node) if isinstance(node, Node) and node.op == "get_attr" else None
-    return value.detach() if isinstance(value, Tensor) else None
-
-
-def _each(value: Any, rank: int, default: int) -> tuple[int, ...]:
-    """A size an axis: one that is given for all is repeated."""
-    given = value if isinstance(value, list | tuple) else [default if value is None else value]
-    sizes = [int(size) for size in given]
-    return tuple(sizes if len(sizes) == rank else sizes * rank)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from onnxscript import ir
 from torch import nn
+from torch.export import ExportedProgram
 
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
@@ -45,7 +45,7 @@ def export(student: Student, opset: int) -> ir.Model:
     return program.model
 
 
-def _onnx(student: Student, network: nn.Module | torch.export.ExportedProgram, opset: int) -> Any:
+def _onnx(student: Student, network: nn.Module | ExportedProgram, opset: int) -> torch.onnx.ONNXProgram | None:
     return torch.onnx.export(
         network,
         student.example(),
@@ -58,7 +58,7 @@ def _onnx(student: Student, network: nn.Module | torch.export.ExportedProgram, o
     )
 
 
-def _with_copies(student: Student) -> torch.export.ExportedProgram:
+def _with_copies(student: Student) -> ExportedProgram:
     """The network with each view of a copy in rows.
 
     A fused attention gives its heads where a ``contiguous()`` behind it finds nothing to do, and is not written down.

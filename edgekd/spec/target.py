@@ -65,6 +65,11 @@ class Numerics(Frozen):
         return self
 
     @property
+    def written(self) -> Numerics:
+        """What the file says: all that is rounded, also what the runtime then leaves out; ``residual``."""
+        return self.model_copy(update={"residual": "quantized"})
+
+    @property
     def quantized(self) -> bool:
         return self.weights == "int8"
 

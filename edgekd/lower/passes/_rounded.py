@@ -36,8 +36,8 @@ def grid(node: ir.Node | None, kind: str) -> Grid | None:
     scale, zero = constant(node.inputs[1]), constant(node.inputs[2])
     if scale is None or zero is None or scale.size != 1 or zero.dtype not in (np.uint8, np.int8):
         return None
-    limits = np.iinfo(zero.dtype)
-    return Grid(scale.astype(np.float32).reshape(()), zero.reshape(()), int(limits.min), int(limits.max))
+    least, most = (0, 255) if zero.dtype == np.uint8 else (-128, 127)
+    return Grid(scale.astype(np.float32).reshape(()), zero.reshape(()), least, most)
 
 
 def restored(value: ir.Value | None) -> Grid | None:
@@ -45,6 +45,12 @@ def restored(value: ir.Value | None) -> Grid | None:
     node = producer(value)
     known = grid(node, "DequantizeLinear")
     return None if node is None or known is None or constant(node.inputs[0]) is not None else known
+
+
+def inner_sizes(value: ir.Value) -> list[int] | None:
+    """All sizes but the batch; None where one is free, or nothing is known."""
+    sizes = [] if value.shape is None else [size for size in value.shape[1:] if isinstance(size, int)]
+    return sizes if value.shape is not None and len(sizes) == len(value.shape) - 1 else None
 
 
 def pads_itself(node: ir.Node) -> bool:

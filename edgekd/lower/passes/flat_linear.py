@@ -8,7 +8,7 @@ import numpy as np
 from onnxscript import ir
 
 from edgekd.lower.passes._base import add_constant, constant, producer, weight_dq
-from edgekd.lower.passes._rounded import only_reader, restored
+from edgekd.lower.passes._rounded import inner_sizes, only_reader, restored
 
 ELEMENTWISE = frozenset({"Relu", "Gelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "LeakyRelu", "Clip"})
 ROUNDING = frozenset({"QuantizeLinear", "DequantizeLinear"})
@@ -35,21 +35,20 @@ def _flatten(graph: ir.Graph, node: ir.Node) -> set[ir.Node]:
     quantize = producer(dequantize.inputs[0]) if dequantize is not None and restored(x) is not None else None
     if x is None or x.shape is None or len(x.shape) != 4 or dequantize is None or quantize is None:
         return set()
-    if only_reader(x) is not node or only_reader(dequantize.inputs[0]) is not dequantize:
+    if only_reader(x) is not node or only_reader(quantize.outputs[0]) is not dequantize:
         return set()
     chain = [quantize, dequantize, node]
     while (reader := only_reader(chain[-1].outputs[0])) is not None and _on_each_row(reader, chain[-1].outputs[0]):
         chain.append(reader)
     out = chain[-1].outputs[0]
-    if out.shape is None or not all(isinstance(size, int) for size in (*x.shape[1:], *out.shape[1:])):
+    narrow, wide = inner_sizes(x), inner_sizes(out)
+    if narrow is None or wide is None or out.is_graph_output() or len(wide) != 3:
         return set()
-    if out.is_graph_output() or len(out.shape) != 4:
-        return set()
-    before = _reshaped(graph, quantize.inputs[0], [0, -1, int(x.shape[3])], f"{node.name}_rows")
+    before = _reshaped(graph, quantize.inputs[0], [0, -1, narrow[2]], f"{node.name}_rows")
     graph.insert_before(quantize, before)
     quantize.replace_input_with(0, before.outputs[0])
     readers = [(use.node, use.idx) for use in out.uses()]
-    behind = _reshaped(graph, out, [0, *(int(size) for size in out.shape[1:])], f"{node.name}_map")
+    behind = _reshaped(graph, out, [0, *wide], f"{node.name}_map")
     graph.insert_after(chain[-1], behind)
     behind.outputs[0].shape, behind.outputs[0].type = out.shape, out.type
     for reader, place in readers:

@@ -41,10 +41,7 @@ def _one(graph: ir.Graph, node: ir.Node) -> bool:
     if matrix.ndim != 2 or values.shape != (matrix.shape[1],) or values.dtype != np.float32:
         return False
     zero = add_constant(graph, f"{node.name}_weight_zero_point", np.zeros(scale.shape, np.int8))
-    steps = add_constant(graph, f"{node.name}_weight_steps", scale.astype(np.float32))
-    if not scale.ndim:
-        steps, zero = weight.inputs[1], weight.inputs[2] if len(weight.inputs) > 2 else zero
-    inputs = [x.inputs[0], weight.inputs[0], x.inputs[1], steps, x.inputs[2], zero, bias]
+    inputs = [x.inputs[0], weight.inputs[0], x.inputs[1], weight.inputs[1], x.inputs[2], zero, bias]
     fused = ir.node("MatMulIntegerToFloat", inputs, domain=DOMAIN)
     graph.insert_before(node, fused)
     replace(total.outputs[0], fused.outputs[0])

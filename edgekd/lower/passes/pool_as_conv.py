@@ -8,7 +8,7 @@ import numpy as np
 from onnxscript import ir
 
 from edgekd.lower.passes._base import add_constant, attribute_int, drop_unused, replace
-from edgekd.lower.passes._rounded import only_reader, pads_itself, restored
+from edgekd.lower.passes._rounded import inner_sizes, only_reader, pads_itself, restored
 from edgekd.lower.passes.affine_as_conv import depthwise
 
 
@@ -49,15 +49,15 @@ def _one(graph: ir.Graph, pool: ir.Node) -> None:
 
 def _correct(graph: ir.Graph, pool: ir.Node, x: ir.Value, kernel: list[int], spread: dict[str, list[int]]) -> None:
     """Count the padding, and multiply by how much that takes away at each place."""
-    sizes = list(x.shape or ())[2:]
-    if not all(isinstance(size, int) for size in sizes) or "dilations" in spread:
+    sizes = inner_sizes(x)
+    if sizes is None or "dilations" in spread:
         return
     strides, pads = spread.get("strides", [1] * len(kernel)), spread["pads"]
     shares = np.ones((1, 1), np.float32)
-    for axis, (size, width, stride) in enumerate(zip(sizes, kernel, strides, strict=True)):
+    for axis, (size, width, stride) in enumerate(zip(sizes[1:], kernel, strides, strict=True)):
         before, after = pads[axis], pads[axis + len(kernel)]
-        starts = np.arange(0, int(size) + before + after - width + 1, stride) - before
-        inside = np.minimum(starts + width, int(size)) - np.maximum(starts, 0)
+        starts = np.arange(0, size + before + after - width + 1, stride) - before
+        inside = np.minimum(starts + width, size) - np.maximum(starts, 0)
         shares = shares[..., None] * (inside / width).astype(np.float32)
     mean = ir.node("AveragePool", [x], attributes={**dict(pool.attributes), "count_include_pad": 1})
     shares_value = add_constant(graph, f"{pool.name}_shares", (1 / shares).astype(np.float32))
