@@ -213,7 +213,7 @@ def write_project(root: Path) -> None:
     save_file({"bias": torch.zeros(2)}, root / "bias.safetensors")
     np.save(root / "bias.npy", np.zeros(1, np.float32))
     usual = (target.folder() / "ort-cpu.toml").read_text().replace('backend = "ort"', 'name = "mine"\nbackend = "ort"')
-    (root / "mine.toml").write_text('passes = ["mt_pass:Signed"]\n' + usual)
+    (root / "mine.toml").write_text(usual.replace("passes = [", 'passes = ["mt_pass:Signed", '))
 
 
 def picture(file: Path, pixels: Any) -> None:

@@ -22,6 +22,7 @@ from edgekd.compress._graph import (
     arguments,
     behind,
     is_part,
+    is_written,
     op,
     passes_on,
     path_of,
@@ -96,7 +97,7 @@ class Annotator(Quantizer):
             self._gate(node, int8)
         elif name == "cat" and "concat" in self._ops:
             self._concat(node, int8)
-        elif source is None or source not in int8:
+        elif source is None or source not in int8 or is_written(node):
             return
         elif name in POOLS and "pool" in self._ops:
             self._pool(node, int8)

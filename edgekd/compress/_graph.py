@@ -46,6 +46,11 @@ def passes_on(node: Node) -> bool:
     return name in PASSING
 
 
+def is_written(node: Node) -> bool:
+    """Whether an op writes into a tensor: what rounds it would stand between the two."""
+    return any(isinstance(user.target, torch._ops.OpOverload) and user.target._schema.is_mutable for user in node.users)
+
+
 def is_part(node: Node) -> bool:
     """Whether a node is one of the tensors that an op of ``PARTING`` gives."""
     return node.target is operator.getitem and (source := source_of(node)) is not None and op(source) in PARTING

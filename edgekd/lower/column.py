@@ -34,11 +34,11 @@ class Row(NamedTuple):
 # Above each, why it stands where it does; tests/lower/test_column.py moves those that depend on each other.
 COLUMN = (
     # --- structure ---
-    # It reads the shapes of inner values, which strip_metadata removes.
+    # They read the shapes of inner values, which strip_metadata removes.
+    Row(9, "plain_transpose"),
     Row(10, "plain_pooling"),
-    # They read them, too.
+    # It reads them, too.
     Row(11, "plain_resize"),
-    Row(11, "plain_transpose"),
     # Its axes are constants that share_constants merges. It takes 4 % of a small DistilBERT's time, and few targets
     # promise equal bits.
     Row(12, "softmax_in_parts", always=False),

@@ -52,8 +52,15 @@ def _transpose_weight(graph: ir.Graph, node: ir.Node, dq: ir.Node | None) -> boo
     return True
 
 
+def _moved(node: ir.Node | None) -> ir.Node | None:
+    """What gave a tensor before it was only moved: OpenVINO's files do not round it again behind that."""
+    while node is not None and node.op_type in ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"):
+        node = producer(node.inputs[0])
+    return node
+
+
 def _integer_bias(graph: ir.Graph, node: ir.Node) -> None:
-    x, weight = producer(node.inputs[0]), producer(node.inputs[1])
+    x, weight = _moved(producer(node.inputs[0])), producer(node.inputs[1])
     if x is None or weight is None or x.op_type != "DequantizeLinear":
         return
     width = constant(weight.inputs[0])

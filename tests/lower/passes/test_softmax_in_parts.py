@@ -54,7 +54,7 @@ def test_only_where_it_is_asked_for_and_with_the_same_answers(student: Student, 
 
 def test_the_portable_target_asks_for_it() -> None:
     assert target.load("portable-int8").passes == ("softmax_in_parts", "bias_of_matmul"), "OpenVINO opens it, too"
-    assert target.load("ort-cpu").passes == () and target.load("openvino").passes == ("bias_of_matmul",)
+    assert "softmax_in_parts" not in (*target.load("ort-cpu").passes, *target.load("openvino").passes)
 
 
 def test_an_unknown_pass_is_named_with_the_nearest(tmp_path: Path) -> None:
