@@ -31,8 +31,11 @@ def _one(graph: ir.Graph, node: ir.Node) -> None:
     x, out = before.inputs[0], readers[0].outputs[0]
     if x is None or x.shape is None or out.shape is None or readers[0].inputs[0] is not node.outputs[0]:
         return
-    sizes, turned = ([str(size) for size in shape] for shape in (x.shape, out.shape))
+    rows = before.outputs[0].shape
+    sizes, turned, matrix = ([str(size) for size in shape or ()] for shape in (x.shape, out.shape, rows))
     if len(sizes) != 4 or turned != [sizes[0], sizes[1], sizes[3], sizes[2]] or "None" in sizes:
+        return
+    if matrix[1:] != sizes[2:]:  # the first two axes became one, and no others
         return
     turn = ir.node("Transpose", [x], attributes={"perm": [0, 1, 3, 2]})
     graph.insert_before(node, turn)
