@@ -64,7 +64,7 @@ def merge_branches(graph: GraphModule) -> None:
 
 
 def _summands(node: Node) -> list[Node | float]:
-    """What is added up here, through additions that nothing else reads; also numbers: Python's ``sum`` begins with 0."""
+    """What is added up here, through additions that nothing else reads; Python's ``sum`` begins with a number."""
     summands: list[Node | float] = []
     for arg in arguments(node)[:2]:
         nested = isinstance(arg, Node) and op(arg) == "add" and len(arg.users) == 1 and not arg.kwargs

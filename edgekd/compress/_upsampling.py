@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._dispatch.python import enable_python_dispatcher
 from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.node import Argument, map_arg
@@ -156,7 +157,7 @@ def _call(
     """A call in the place of another, with the shape of what it gives: no rounding is put on what has none."""
     new = graph.graph.call_function(target, args, more or {})
     mode = like.meta["val"].fake_mode
-    with mode:
+    with mode, enable_python_dispatcher():  # else constant_pad_nd fixes the batch to that of the example
         value = target(*map_arg(args, lambda arg: arg.meta["val"]), **(more or {}))
     new.meta = {"val": value, "nn_module_stack": like.meta.get("nn_module_stack")}
     return new
