@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from edgekd.build import plan, planner
-from edgekd.build.plan import CompressStep, TrainedStep
+from edgekd.build.plan import CompressStep, ExportStep, TrainedStep
 from edgekd.spec import recipe, target
+from edgekd.spec.target import Target
 
 RECIPE: dict[str, Any] = {
     "name": "p",
@@ -38,6 +41,35 @@ def test_equal_numerics_are_trained_once() -> None:
     ]
     assert made.steps["student"].targets == ("ort-cpu", "openvino")
     assert [c.name for c in made.candidates["openvino"]] == ["int8", "fp32-pruned", "fp32"]
+
+
+def fusing(**keys: str) -> Target:
+    """OpenVINO's target, whose runtime fuses otherwise."""
+    known = target.load("openvino")
+    numerics = [one.model_copy(update=keys) if one.name == "int8" else one for one in known.numerics]
+    return known.model_copy(update={"name": "other", "numerics": tuple(numerics)})
+
+
+def test_the_training_is_shared_whatever_a_runtime_fuses() -> None:
+    schemes = [target.load(name).quantized for name in ("ort-cpu", "openvino")]
+    assert [(one.residual, one.chains) for one in schemes if one] == [("quantized", "quantized"), ("fused", "fused")]
+    made = make()
+    trained, exported = (
+        {made.steps[getattr(candidate, key)].key for name in made.candidates for candidate in made.candidates[name][:1]}
+        for key in ("step", "export")
+    )
+    assert len(trained) == 1 and len(exported) == 2
+
+
+@pytest.mark.parametrize(("keys", "files"), [({"residual": "quantized"}, 1), ({"chains": "quantized"}, 2)])
+def test_a_file_is_exported_anew_for_what_it_says_itself(keys: dict[str, str], files: int) -> None:
+    """``residual`` concerns what it is held against; the file keeps that rounding."""
+    chosen = [target.load("openvino"), fusing(**keys)]
+    made = planner.of_recipe(recipe.parse(RECIPE, "r"), chosen, "data", 100)
+    candidates = [made.candidates[one.name][0] for one in chosen]
+    assert len({candidate.step for candidate in candidates}) == 1
+    assert len({made.get(candidate.export, ExportStep).key for candidate in candidates}) == files
+    assert [getattr(candidate.numerics, key) for candidate in candidates for key in keys] == ["fused", "quantized"]
 
 
 def test_passes_of_one_kind_keep_their_places_on_every_target() -> None:

@@ -13,12 +13,14 @@ from hypothesis.extra.numpy import arrays
 
 from edgekd.base import plugins
 from edgekd.compress._histogram import Histogram
-from edgekd.compress._observers import Rounding
+from edgekd.compress._observers import BALANCED, Rounding
 
 NUMBERS = arrays(np.float32, st.integers(1, 60), elements=st.floats(-1e4, 1e4, width=32, allow_subnormal=False)).map(
     torch.from_numpy
 )
 AFFINE = {"dtype": torch.uint8, "quant_min": 0, "quant_max": 255, "qscheme": torch.per_tensor_affine}
+SIGNED = {**AFFINE, "dtype": torch.int8, "quant_min": -128, "quant_max": 127}
+SIDES = st.one_of(st.just(0.0), st.floats(2**-10, 2**13, width=32))  # of a range, from zero
 ROWS = {"dtype": torch.int8, "quant_min": -63, "quant_max": 63, "qscheme": torch.per_channel_symmetric}
 
 
@@ -67,6 +69,30 @@ def test_the_least_error_is_never_above_that_of_the_whole_range(x: torch.Tensor)
 
     whole = error("min_max")
     assert error("mse") <= whole * (1 + 1e-3) + 1e-9 * float(x.double().square().sum())
+
+
+@settings(max_examples=200, deadline=None)
+@given(SIDES, SIDES, st.sampled_from([AFFINE, SIGNED]))
+def test_a_range_of_two_like_sides_has_its_zero_in_the_middle(below: float, high: float, form: dict[str, Any]) -> None:
+    """At most a third of the steps' size is given away for it, and nothing is cut off."""
+    low = -below
+    fake = settled("min_max", torch.tensor([low, high]), **form)
+    scale, zero = (float(v) for v in fake.calculate_qparams())
+    least, most = form["quant_min"], form["quant_max"]
+    middle, tight = (least + most + 1) // 2, max((high - low) / (most - least), 2**-24)
+    sides = sorted((-low, high))
+    if sides[1] > 0 and sides[0] > BALANCED * sides[1] * (1 + 1e-5):
+        assert zero == middle
+        assert (least - zero) * scale <= low + 1e-6 * sides[1] and (most - zero) * scale >= high - 1e-6 * sides[1]
+    elif sides[0] < BALANCED * sides[1] * (1 - 1e-5):
+        assert abs(zero - (least - low / tight)) <= 0.51
+        assert scale == pytest.approx(tight, rel=1e-5)
+    assert scale <= tight * 4 / 3 * 1.01
+
+
+def test_ranges_of_one_sign_and_those_that_lie_far_to_one_side_stay() -> None:
+    for seen, zero in (([0.0, 4.0], 0), ([-4.0, 0.0], 255), ([-1.0, 4.0], 51), ([-2.0, 4.0], 128), ([-4.0, 2.1], 128)):
+        assert int(settled("min_max", torch.tensor(seen)).zero_point) == zero
 
 
 def test_outliers_are_cut_where_that_pays() -> None:

@@ -27,6 +27,32 @@ def test_where_any_x86_may_run_a_file_its_int8_weights_do_not_saturate(name: str
         assert loaded_target.quantized is not None and loaded_target.quantized.weight_bits == 7
 
 
+def test_a_file_says_what_is_rounded_before_a_sum_whatever_the_runtime_leaves_out() -> None:
+    for name in target.names():
+        for numerics in target.load(name).numerics:
+            assert numerics.written.residual == "quantized"
+            assert numerics.written.model_copy(update={"residual": numerics.residual}) == numerics
+
+
+def test_chains_are_fused_where_one_kernel_computes_an_activation_behind_a_layer(tmp_path: Path) -> None:
+    fused = {name for name in target.names() if any(one.chains == "fused" for one in target.load(name).numerics)}
+    assert fused == {"openvino", "openvino-vnni"}
+    text = 'name = "t"\nbackend = "ort"\n[[numerics]]\nname = "fp32"\nchains = "fuse"\n'
+    (tmp_path / "t.toml").write_text(text)
+    with pytest.raises(TargetError, match=r"t\.toml: numerics\[0\]\.chains"):
+        target.load(str(tmp_path / "t.toml"))
+
+
+def test_gates_and_norms_are_quantized_where_a_target_says_so(tmp_path: Path) -> None:
+    for name in ("ort-cpu", "ort-cpu-vnni", "openvino", "openvino-vnni"):
+        scheme = target.load(name).quantized
+        assert scheme is not None and {"gate", "norm"} <= {*scheme.ops}
+    text = 'name = "t"\nbackend = "ort"\n[[numerics]]\nname = "fp32"\n[[numerics]]\nname = "i"\nops = ["gates"]\n'
+    (tmp_path / "t.toml").write_text(text)
+    with pytest.raises(TargetError, match="gate"):
+        target.load(str(tmp_path / "t.toml"))
+
+
 def test_true_is_no_number_of_a_target_either(tmp_path: Path) -> None:
     text = 'name = "t"\nbackend = "ort"\nshapes = { batch = true }\n[[numerics]]\nname = "fp32"\n'
     (tmp_path / "t.toml").write_text(text)

@@ -29,7 +29,7 @@ HEADER = '<ir_version: 10, opset_import: ["" : 20]>\n'
 SIZES = {"n": 3, "m": 4, "k": 5}  # of the free dimensions in the cases
 
 
-class MatMulIntegerToFloat(OpRun):  # type: ignore[misc]
+class MatMulIntegerToFloat(OpRun):
     """ONNX Runtime's operator, which ONNX's reference does not know: both factors restored, multiplied, and a bias."""
 
     op_domain = "com.microsoft"

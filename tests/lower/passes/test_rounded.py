@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -12,7 +14,7 @@ from onnxscript import ir
 
 from edgekd.lower.passes._rounded import Grid, grid, inner_sizes, only_reader, pads_itself, restored
 
-TYPES = {np.dtype(np.uint8): (0, 255), np.dtype(np.int8): (-128, 127)}
+TYPES: dict[Any, tuple[int, int]] = {np.dtype(np.uint8): (0, 255), np.dtype(np.int8): (-128, 127)}
 GRAPH = """<ir_version: 10, opset_import: ["" : 20]>
 g (float[n,2,k] x, uint8[n,2] c) => (float[n,2,k] y, float[n,2,k] o, float[n,2] e)
 <float s = {0.5}, uint8 z = {3}, float[2] many = {0.5, 0.25}, uint8[2] zeros = {0, 0}, uint8[2] w = {1, 2},
@@ -41,7 +43,7 @@ def values() -> dict[str, ir.Value]:
 @given(
     st.floats(-300, 300, width=32), st.floats(2**-10, 4, width=32), st.sampled_from(list(TYPES)), st.integers(0, 255)
 )
-def test_a_code_is_that_of_the_operator(value: float, scale: float, dtype: np.dtype[np.generic], zero: int) -> None:
+def test_a_code_is_that_of_the_operator(value: float, scale: float, dtype: Any, zero: int) -> None:
     least, most = TYPES[dtype]
     steps = Grid(np.float32(scale), np.array(zero + least, dtype)[()], least, most)  # type: ignore[arg-type]
     constants = [onnx.numpy_helper.from_array(np.float32(scale), "s"), onnx.numpy_helper.from_array(steps.zero, "z")]
@@ -65,8 +67,8 @@ def test_steps_are_the_same_where_all_of_them_is() -> None:
     steps = Grid(np.float32(0.5), np.uint8(3), 0, 255)  # type: ignore[arg-type]
     assert steps.same(steps._replace())
     assert not steps.same(steps._replace(scale=np.float32(0.25)))  # type: ignore[arg-type]
-    assert not steps.same(steps._replace(zero=np.uint8(4)))
-    assert not steps.same(steps._replace(zero=np.int8(3)))
+    assert not steps.same(steps._replace(zero=np.array(4, np.uint8)))
+    assert not steps.same(steps._replace(zero=np.array(3, np.int8)))
 
 
 def test_an_activation_is_restored_and_a_weight_is_not(values: dict[str, ir.Value]) -> None:
