@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import MASK, Spec
+from edgekd.learn.outputs import CONTAINERS, LOGITS, fields, leaves
 
 LENGTH = 8  # of a sequence in an example
 # What to write where an export fixes a size that an app chooses, or follows one side of a branch alone.
@@ -100,14 +102,21 @@ def of_training(outputs: Any, heads: Sequence[str]) -> torch.Tensor:
     """
     if isinstance(outputs, torch.Tensor):
         return outputs
-    named = dict(outputs) if isinstance(outputs, Mapping) else {}
-    if not isinstance(outputs, Mapping) and hasattr(outputs, "logits"):
-        named = {"logits": outputs.logits}
-    if all(name in named for name in heads):
-        return joined([named[name] for name in heads])
-    if len(heads) == 1 and "logits" in named:
-        return joined([named["logits"]])
-    return joined(list(named.values() if isinstance(outputs, Mapping) else outputs)[: len(heads)])
+    parts = fields(outputs) or {}
+    if all(name in parts for name in heads):
+        return joined([_tensor(parts[name]) for name in heads])
+    if len(heads) == 1 and LOGITS in parts:
+        return joined([_tensor(parts[LOGITS])])
+    return joined([_tensor(part) for part in list(parts.values())[: len(heads)]] or [_tensor(None)])
+
+
+def _tensor(part: object) -> torch.Tensor:
+    """The first tensor in a part of what a network gave."""
+    leaf = next(leaves(part), None)
+    if leaf is None:
+        kind = type(part).__name__
+        raise RecipeError("in training forward gives no tensor", where="student", found=kind, allowed=CONTAINERS)
+    return leaf.tensor
 
 
 def are_probabilities(outputs: object, sizes: Sequence[int]) -> bool:

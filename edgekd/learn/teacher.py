@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from edgekd.base import plugins, watch
 from edgekd.base.errors import FactoryError, RecipeError
-from edgekd.learn import weights
+from edgekd.learn import outputs, weights
 from edgekd.learn.student import as_float32, as_logits
 from edgekd.spec.recipe import Teacher
 
@@ -22,11 +22,13 @@ class PickedOutput(nn.Module):
 
     Args:
         module: returns a tensor, a tuple, a dict, or an object with named fields (such as ``.logits``).
-        output: which one holds the logits: an index or a name; None: the tensor itself, the first, or ``logits``.
+        output: which one holds the logits: an index or a name; None: they are found, see ``outputs.logits``.
         classes: for each of our classes, the index of the teacher's.
 
     Attributes:
         probabilities: it ends in a softmax.
+        columns: how many scores a sample has, where that is known; it tells them from other outputs.
+        where: whose it is, for errors.
     """
 
     def __init__(
@@ -34,6 +36,8 @@ class PickedOutput(nn.Module):
     ) -> None:
         super().__init__()
         self.module, self.probabilities = module, False
+        self.columns: int | None = None
+        self.where = "teacher"
         self._output = output
         self._classes = None if classes is None else list(classes)
 
@@ -53,9 +57,25 @@ class PickedOutput(nn.Module):
             )
         return logits[:, self._classes]
 
+    def expect(self, columns: int, where: str) -> None:
+        """What is known of the scores from now on: how many there are, where classes are not picked, and whose."""
+        self.columns, self.where = columns if self._classes is None else None, where
+
     def whole(self, *inputs: Tensor) -> Tensor:
         """What the network says of all its classes, as it says it."""
-        return _pick(self.module(*inputs), self._output)
+        return self.pick(self.returned(*inputs))
+
+    def returned(self, *inputs: Tensor) -> object:
+        """All that the network returns."""
+        return self.module(*inputs)
+
+    def pick(self, given: object) -> Tensor:
+        """The scores of all classes among what the network returned."""
+        if isinstance(given, Tensor):
+            return given
+        if self._output is None:
+            return outputs.logits(given, self.columns, self.where).tensor
+        return _named(given, self._output)
 
 
 def bare(module: nn.Module) -> nn.Module:
@@ -129,30 +149,18 @@ def wrap(module: nn.Module, table: Teacher) -> nn.Module:
     return PickedOutput(module, table.output, table.classes)
 
 
-def _pick(given: object, output: str | int | None) -> Tensor:
-    if isinstance(given, Tensor):
-        return given
-    named = "logits" in given if isinstance(given, Mapping) else hasattr(given, "logits")
-    if isinstance(output, str) or (output is None and named):
-        name = output or "logits"
-        picked = given.get(name) if isinstance(given, Mapping) else getattr(given, str(name), None)
-    elif isinstance(given, list | tuple) and (output or 0) < len(given):
-        picked = given[output or 0]
-    elif isinstance(given, Mapping):
-        picked = next(iter(given.values()), None) if output is None else None
-    else:
-        picked = None
+def _named(given: object, output: str | int) -> Tensor:
+    """The output that a recipe names."""
+    parts: Mapping[str | int, object] | None = outputs.fields(given)  # type: ignore[assignment]
+    if parts is None:
+        found = f"{type(given).__module__}.{type(given).__qualname__}".removeprefix("builtins.")
+        raise RecipeError("its forward gives no tensor", where="teacher", found=found, allowed=outputs.CONTAINERS)
+    picked = (
+        list(parts.values())[output]
+        if isinstance(output, int) and -len(parts) <= output < len(parts)
+        else parts.get(output)
+    )
     if not isinstance(picked, Tensor):
-        raise _no_such(given, output)
+        allowed = [str(name) for name in parts]
+        raise RecipeError("the teacher has no such output", where="teacher.output", found=output, allowed=allowed)
     return picked
-
-
-def _no_such(given: object, output: str | int | None) -> RecipeError:
-    """What is wrong with an answer in which nothing is found."""
-    if not isinstance(given, Mapping | list | tuple):
-        kind = f"{type(given).__module__}.{type(given).__qualname__}".removeprefix("builtins.")
-        allowed = "a tensor, a dict or tuple of them, or an object with logits"
-        return RecipeError("the teacher's forward gives no tensor", where="teacher", found=kind, allowed=allowed)
-    names = list(given) if isinstance(given, Mapping) else range(len(given))
-    allowed_names = [str(name) for name in names]
-    return RecipeError("the teacher has no such output", where="teacher.output", found=output, allowed=allowed_names)
