@@ -21,6 +21,7 @@ from edgekd.build.prepare import Objects
 from edgekd.build.store import canonical, sha256
 from edgekd.document.report import Report
 from edgekd.learn.data import Dataset, fingerprint, from_splits
+from edgekd.learn.readers import NetworkReader
 from edgekd.spec import recipe as recipes
 
 Table = Mapping[str, Any]  # of a recipe, as its author gives it
@@ -66,9 +67,11 @@ def build(
         targets: names or files; none: those that the recipe names.
         out: the bundle's folder; default ``dist/<name>``.
         teacher: a trained network; it is only read. Without one the recipe's is trained.
-        student: a network that is copied and trained. Both map (N, ...) float32 to (N, classes) logits.
-        data: (train, validation, test), each (x, y) arrays or a re-iterable of batches, see ``data/_batches.py``.
-            Without labels only losses that need none are used, and the metric is agreement with the teacher.
+        student: a network that is copied and trained. Both map (N, ...) float32 to (N, classes) logits, alone or among
+            other outputs, see ``learn/outputs.py``; inputs with names go to the arguments of forward that are called so.
+        data: (train, validation, test), each (x, y) arrays or a re-iterable of batches, in tuples or dicts, see
+            ``data/_batches.py``. Without labels only losses that need none are used, and the metric is agreement with
+            the teacher.
         classes: names; without them the labels are numbered. Data without labels needs them.
         budget: keys of ``[budget]``.
         settings: ``key=value`` overrides, as ``--set`` takes them.
@@ -79,7 +82,9 @@ def build(
     Raises:
         EdgekdError: ``exit_code`` is the command's. GateError: a wish was missed; ``report`` is the build's.
     """
-    dataset = None if data is None else from_splits(data, "data", classes)
+    networks = {"student": student, "teacher": teacher}
+    readers = [NetworkReader(module, role) for role, module in networks.items() if isinstance(module, nn.Module)]
+    dataset = None if data is None else from_splits(data, "data", classes, readers)
     table = _table(recipe, given := Objects(dataset, teacher, student), budget, settings)
     with watched(progress) as callback:
         request = requests.make(
@@ -172,5 +177,6 @@ def _example(dataset: Dataset | None, table: object, role: str) -> tuple[torch.T
 
 def _ops(dataset: Dataset, table: Any, role: str) -> Any:
     """The preprocessing before a network: the teacher's own, the recipe's, or the data's."""
-    teacher_ops = table["teacher"].get("preprocess") if role == "teacher" else None
-    return teacher_ops or table["data"].get("preprocess") or dataset.preprocess
+    if role == "teacher" and (ops := table["teacher"].get("preprocess") or dataset.teacher_preprocess):
+        return ops
+    return table["data"].get("preprocess") or dataset.preprocess

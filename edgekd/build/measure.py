@@ -221,7 +221,7 @@ def _measure(
         name: _scored(runtime, session, files[name], evaluation, of_torch[name], tolerances[name])
         for name, session in sessions.items()
     }
-    x = timed_inputs(evaluation.first("validation", TIMED), batch)
+    x = timed_inputs(evaluation.first("validation", TIMED), batch, texts=evaluation.feed.reads_texts)
     job = BenchJob(
         target.backend,
         files,
@@ -243,7 +243,7 @@ def _measure(
         look()
     for name, samples in timed.samples.items():
         result[name] |= {"samples_ns": samples.tolist(), "sessions_p50_ms": timed.p50_ms[name]}
-    length = x[MASK].shape[1] if MASK in x else None
+    length = x[MASK].shape[1] if MASK in x and evaluation.feed.reads_texts else None
     one_by_one = min(TIMED, evaluation.length("validation"))
     preprocess_ms = timing.preparing_ms(lambda i: evaluation.inputs("validation", np.array([i])), one_by_one)
     return {
@@ -339,13 +339,13 @@ def _on_another(
     }
 
 
-def timed_inputs(sample: Inputs, batch: int) -> Inputs:
+def timed_inputs(sample: Inputs, batch: int, *, texts: bool) -> Inputs:
     """What is timed: noise of the inputs' shape (kernels don't look at values); whole numbers from the data.
 
-    Of texts the one of median length, without padding.
+    Of texts, which may be of any length, the one of median length, without padding.
     """
     rng = np.random.default_rng(0)
-    if MASK in sample:
+    if texts:
         lengths = sample[MASK].sum(axis=1)
         middle = int(np.argsort(lengths, kind="stable")[len(lengths) // 2])
         sample = {name: x[middle : middle + 1, : lengths[middle]] for name, x in sample.items()}

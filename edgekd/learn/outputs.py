@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -32,7 +32,7 @@ class Leaf(NamedTuple):
         return ".".join(map(str, self.path))
 
 
-def fields(value: object) -> dict[str, object] | dict[int, object] | None:
+def fields(value: Any) -> Mapping[str | int, object] | None:
     """The parts of a container by name, or by position where it has none; None: it is no container.
 
     A dict or ``ModelOutput``, a dataclass, a named tuple, a list or tuple, or any object with an attribute ``logits``.
@@ -110,6 +110,5 @@ def _told_by_name(outputs: object, one: Leaf, other: Leaf) -> bool:
     for mine, theirs in zip(one.path, other.path, strict=False):
         if mine != theirs:
             return not isinstance(value, list | tuple)
-        parts: Mapping[str | int, object] = fields(value) or {}  # type: ignore[assignment]
-        value = parts[mine]
+        value = (fields(value) or {})[mine]
     return False

@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 from edgekd.base import plugins, watch
 from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.learn import outputs, weights
+from edgekd.learn.calls import Call
 from edgekd.learn.student import as_float32, as_logits
 from edgekd.spec.recipe import Teacher
 
@@ -79,8 +80,8 @@ class PickedOutput(nn.Module):
 
 
 def bare(module: nn.Module) -> nn.Module:
-    """The network itself, without the wrappers that pick its outputs."""
-    while isinstance(module, PickedOutput):
+    """The network itself, without the wrappers that pick its outputs and call its arguments by name."""
+    while isinstance(module, PickedOutput | Call):
         module = module.module
     return module
 
@@ -151,7 +152,7 @@ def wrap(module: nn.Module, table: Teacher) -> nn.Module:
 
 def _named(given: object, output: str | int) -> Tensor:
     """The output that a recipe names."""
-    parts: Mapping[str | int, object] | None = outputs.fields(given)  # type: ignore[assignment]
+    parts = outputs.fields(given)
     if parts is None:
         found = f"{type(given).__module__}.{type(given).__qualname__}".removeprefix("builtins.")
         raise RecipeError("its forward gives no tensor", where="teacher", found=found, allowed=outputs.CONTAINERS)

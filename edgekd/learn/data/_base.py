@@ -39,6 +39,9 @@ class Dataset:
         rate: of sounds, in Hz; 0: samples are none.
         notes: what the user is to know of how it was read, a sentence each without a final full stop: what was carved
             off or left out, what looks wrong. Console, report and model card show them.
+        inputs: what a user's own batches call the inputs, in the model's order; a network is given each as its
+            argument of that name. Empty: by order.
+        teacher_preprocess: of a teacher that takes more of the columns than the student; None: as the student's.
     """
 
     train: Split
@@ -49,6 +52,8 @@ class Dataset:
     heads: Mapping[str, int] = field(default_factory=dict)
     rate: int = 0
     notes: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    teacher_preprocess: tuple[dict[str, Any], ...] | None = None
 
     @property
     def splits(self) -> dict[str, Split]:
