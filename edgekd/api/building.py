@@ -68,7 +68,7 @@ def build(
         out: the bundle's folder; default ``dist/<name>``.
         teacher: a trained network; it is only read. Without one the recipe's is trained.
         student: a network that is copied and trained. Both map (N, ...) float32 to (N, classes) logits, alone or among
-            other outputs, see ``learn/outputs.py``; inputs with names go to the arguments of forward that are called so.
+            other outputs, see ``learn/outputs.py``; columns with names go to the arguments of forward of that name.
         data: (train, validation, test), each (x, y) arrays or a re-iterable of batches, in tuples or dicts, see
             ``data/_batches.py``. Without labels only losses that need none are used, and the metric is agreement with
             the teacher.

@@ -50,12 +50,13 @@ class Student:
         for spec in self.inputs:
             free = length or min(LENGTH, spec.longest or LENGTH)
             shape = [batch, *(d or free for d in spec.shape[1:])]
+            dtype = torch.float32 if spec.dtype == "float32" else torch.int64
             if spec.name == MASK:
-                tensors.append(torch.ones(shape, dtype=torch.int64))
-            elif spec.dtype == "float32":
+                tensors.append(torch.ones(shape, dtype=dtype))
+            elif spec.dtype == "float32" and spec.high is None:
                 tensors.append(torch.randn(shape, generator=generator))
             else:
-                tensors.append(torch.randint(0, spec.high or 2, shape, generator=generator))
+                tensors.append(torch.randint(0, spec.high or 2, shape, generator=generator, dtype=dtype))
         return tuple(tensors)
 
     def dynamic_shapes(self) -> tuple[Any, ...]:
