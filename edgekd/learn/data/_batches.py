@@ -13,7 +13,7 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._classes import named, numbered
-from edgekd.learn.data._columns import LABELS, Columns, collected, is_array, is_plain, item_of
+from edgekd.learn.data._columns import LABELS, Columns, collected, has_columns, is_array, is_plain, item_of
 from edgekd.learn.data._inputs import Reader, prepared
 from edgekd.learn.data._split import image_ops
 
@@ -125,7 +125,7 @@ def _split(given: Any, where: str) -> Columns:
 
 def is_batches(given: Any) -> bool:
     """Whether a split comes in batches or samples, and not as arrays in one piece."""
-    if isinstance(given, Mapping) or is_array(given):
+    if is_array(given) or has_columns(given):
         return False
     if not isinstance(given, tuple | list) or len(given) < 2:
         return True

@@ -53,13 +53,19 @@ class Columns(NamedTuple):
 
 def table_of(value: Any) -> dict[str, object] | None:
     """The columns of what has names: a mapping, or a named tuple or dataclass with a label; None of anything else."""
-    if isinstance(value, Mapping) or (hasattr(value, "keys") and hasattr(value, "__getitem__") and not is_array(value)):
+    if has_columns(value):
         return {str(name): value[name] for name in value.keys()}  # noqa: SIM118 (what is no Mapping iterates otherwise)
     if isinstance(value, tuple) and any(name in LABELS for name in getattr(value, "_fields", ())):
         return dict(zip(value._fields, value, strict=True))  # type: ignore[attr-defined]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {part.name: getattr(value, part.name) for part in dataclasses.fields(value)}
     return None
+
+
+def has_columns(value: object) -> bool:
+    """Whether something holds columns by name, as a dict does."""
+    keyed = hasattr(value, "keys") and hasattr(value, "__getitem__") and not is_array(value)
+    return isinstance(value, Mapping) or keyed
 
 
 def item_of(value: object, where: str) -> Item:
