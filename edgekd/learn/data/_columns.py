@@ -112,7 +112,7 @@ def collected(items: Sequence[Item], where: str) -> Columns:
             at = f"{place}: {name}" if item.named or several else place
             parts[name].append(_numbers(_stacked(value) if item.is_sample else value, at))
         if item.labels is not None:
-            y, note = labels_of([item.labels] if item.is_sample else item.labels, place)
+            y, note = labels_of(_alone(item.labels) if item.is_sample else item.labels, place)
             labels.append(y)
             notes += note
     if MASK in parts:
@@ -221,6 +221,11 @@ def _holds_numbers(value: object) -> bool:
 def _stacked(value: object) -> AnyArray:
     """One sample as a batch of one."""
     return (array_of(value) if is_array(value) else np.asarray(value))[None]
+
+
+def _alone(label: object) -> object:
+    """The label of one sample as those of a batch of one."""
+    return array_of(label).reshape(1) if is_array(label) else [label]
 
 
 def _numbers(value: object, where: str) -> AnyArray:
