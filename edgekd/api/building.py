@@ -68,13 +68,11 @@ def build(
         out: the bundle's folder; default ``dist/<name>``.
         teacher: a trained network; it is only read. Without one the recipe's is trained.
         student: a network that is copied and trained. Both map (N, ...) float32 to (N, classes) logits, alone or among
-            other outputs, see ``learn/outputs.py``; columns with names go to the arguments of forward of that name.
-        data: (train, validation, test), each (x, y) arrays or a re-iterable of batches, in tuples or dicts, see
-            ``data/_batches.py``. Without labels only losses that need none are used, and the metric is agreement with
-            the teacher.
+            other outputs (``learn/outputs.py``); columns go to the arguments of forward that are called so.
+        data: (train, validation, test), each (x, y) arrays or a re-iterable of batches: ``data/_batches.py``. Without
+            labels only losses that need none are used, and the metric is agreement with the teacher.
         classes: names; without them the labels are numbered. Data without labels needs them.
-        budget: keys of ``[budget]``.
-        settings: ``key=value`` overrides, as ``--set`` takes them.
+        budget: keys of ``[budget]``; settings: ``key=value`` overrides, as ``--set`` takes them.
         quick, overwrite, keep_candidates, explain, measure_on, cache: as in ``edgekd build``.
         progress: called with a dict after each epoch; or whether it is shown on stderr as by the command. By default
             it is where somebody watches: in a notebook, or at an interactive prompt.
@@ -82,8 +80,7 @@ def build(
     Raises:
         EdgekdError: ``exit_code`` is the command's. GateError: a wish was missed; ``report`` is the build's.
     """
-    networks = {"student": student, "teacher": teacher}
-    readers = [NetworkReader(module, role) for role, module in networks.items() if isinstance(module, nn.Module)]
+    readers = _readers(student=student, teacher=teacher)
     dataset = None if data is None else from_splits(data, "data", classes, readers)
     table = _table(recipe, given := Objects(dataset, teacher, student), budget, settings)
     with watched(progress) as callback:
@@ -104,6 +101,11 @@ def build(
         )
         standing = requests.standing(request)
         return pipeline.run(request, given) if standing is None else standing
+
+
+def _readers(**networks: object) -> list[NetworkReader]:
+    """The networks that say how they read the data; what is none is told later."""
+    return [NetworkReader(module, role) for role, module in networks.items() if isinstance(module, nn.Module)]
 
 
 def _table(

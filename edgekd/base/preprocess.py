@@ -359,8 +359,8 @@ def _columns(x: AnyArray, op: Op) -> Inputs:
         part = x[:, stop - math.prod(shape) : stop]
         unknown = part[(part < 0) | (part >= size) | (part != np.rint(part))] if size else []
         if len(unknown):
-            found, allowed = unknown[0].item(), f"0 to {size - 1}"
-            raise DataError(f"unknown {name}", where="preprocess", found=found, allowed=allowed)
+            number, allowed = unknown[0].item(), f"0 to {size - 1}"
+            raise DataError(f"unknown {name}", where="preprocess", found=number, allowed=allowed)
         dtype = np.int64 if ids else np.float32
         inputs[name] = np.ascontiguousarray(part.reshape(len(x), *shape), dtype=dtype)
     return inputs

@@ -254,7 +254,7 @@ def _said(module: nn.Module, x: Tensors, where: str) -> Any:
     return module.pick(returned) if isinstance(module, PickedOutput) else returned
 
 
-def _returned(module: nn.Module, x: Tensors, where: str) -> Any:
+def _returned(module: nn.Module, x: Tensors, where: str) -> object:
     """What a network returns in evaluation mode, all of it, before anything is picked."""
     with evaluating(module), torch.no_grad():
         return plugins.call_user(module.returned if isinstance(module, PickedOutput) else module, where, *x)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -32,7 +32,7 @@ class Leaf(NamedTuple):
         return ".".join(map(str, self.path))
 
 
-def fields(value: Any) -> Mapping[str | int, object] | None:
+def fields(value: object) -> Mapping[str | int, object] | None:
     """The parts of a container by name, or by position where it has none; None: it is no container.
 
     A dict or ``ModelOutput``, a dataclass, a named tuple, a list or tuple, or any object with an attribute ``logits``.
@@ -46,7 +46,7 @@ def fields(value: Any) -> Mapping[str | int, object] | None:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {part.name: getattr(value, part.name) for part in dataclasses.fields(value)}
     if not isinstance(value, Tensor) and hasattr(value, LOGITS):
-        return {LOGITS: value.logits, **getattr(value, "__dict__", {})}
+        return {LOGITS: getattr(value, LOGITS), **getattr(value, "__dict__", {})}
     return None
 
 
@@ -98,10 +98,10 @@ def is_scores(tensor: Tensor, columns: int | None) -> bool:
     return tensor.ndim == 2 and (columns is None or tensor.shape[1] == columns)
 
 
-def listed(found: list[Leaf]) -> str:
+def listed(those: list[Leaf]) -> str:
     """Names and shapes, for errors."""
-    shown = [f"{leaf.name} {tuple(leaf.tensor.shape)}" for leaf in found[:LISTED]]
-    return ", ".join(shown) + (f" and {len(found) - LISTED} more" if len(found) > LISTED else "")
+    shown = [f"{leaf.name} {tuple(leaf.tensor.shape)}" for leaf in those[:LISTED]]
+    return ", ".join(shown) + (f" and {len(those) - LISTED} more" if len(those) > LISTED else "")
 
 
 def _told_by_name(outputs: object, one: Leaf, other: Leaf) -> bool:

@@ -154,8 +154,8 @@ def _named(given: object, output: str | int) -> Tensor:
     """The output that a recipe names."""
     parts = outputs.fields(given)
     if parts is None:
-        found = f"{type(given).__module__}.{type(given).__qualname__}".removeprefix("builtins.")
-        raise RecipeError("its forward gives no tensor", where="teacher", found=found, allowed=outputs.CONTAINERS)
+        kind = f"{type(given).__module__}.{type(given).__qualname__}".removeprefix("builtins.")
+        raise RecipeError("its forward gives no tensor", where="teacher", found=kind, allowed=outputs.CONTAINERS)
     picked = (
         list(parts.values())[output]
         if isinstance(output, int) and -len(parts) <= output < len(parts)

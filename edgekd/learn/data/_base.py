@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 
+Pipeline = tuple[dict[str, Any], ...]  # preprocessing, see base/preprocess.py
+
 
 @dataclass(frozen=True)
 class Split:
@@ -48,12 +50,12 @@ class Dataset:
     validation: Split
     test: Split
     classes: tuple[str, ...]
-    preprocess: tuple[dict[str, Any], ...]
+    preprocess: Pipeline
     heads: Mapping[str, int] = field(default_factory=dict)
     rate: int = 0
     notes: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
-    teacher_preprocess: tuple[dict[str, Any], ...] | None = None
+    teacher_preprocess: Pipeline | None = None
 
     @property
     def splits(self) -> dict[str, Split]:

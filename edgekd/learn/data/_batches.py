@@ -93,13 +93,13 @@ def fingerprint(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _three(given: Any, where: str) -> dict[str, Any]:
+def _three(given: object, where: str) -> dict[str, object]:
     """The three splits by name."""
     if isinstance(given, Mapping) and {*given} == {*NAMES}:
         return {name: given[name] for name in NAMES}
     if not isinstance(given, Sequence) or isinstance(given, str | bytes) or len(given) != len(NAMES):
-        found = ", ".join(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
-        raise DataError("three splits are needed", where=where, found=found, allowed=WANTED)
+        description = ", ".join(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
+        raise DataError("three splits are needed", where=where, found=description, allowed=WANTED)
     return dict(zip(NAMES, given, strict=True))
 
 
@@ -123,7 +123,7 @@ def _split(given: Any, where: str) -> Columns:
     return _collected(plugins.call_user(list, where, given), where)
 
 
-def is_batches(given: Any) -> bool:
+def is_batches(given: object) -> bool:
     """Whether a split comes in batches or samples, and not as arrays in one piece."""
     if is_array(given) or has_columns(given):
         return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Columns(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def table_of(value: Any) -> dict[str, object] | None:
+def table_of(value: object) -> dict[str, object] | None:
     """The columns of what has names: a mapping, or a named tuple or dataclass with a label; None of anything else."""
     if has_columns(value):
         return {str(name): value[name] for name in value.keys()}  # noqa: SIM118 (what is no Mapping iterates otherwise)
@@ -62,7 +62,7 @@ def table_of(value: Any) -> dict[str, object] | None:
     return None
 
 
-def has_columns(value: object) -> bool:
+def has_columns(value: object) -> TypeGuard[Mapping[str, object]]:
     """Whether something holds columns by name, as a dict does."""
     keyed = hasattr(value, "keys") and hasattr(value, "__getitem__") and not is_array(value)
     return isinstance(value, Mapping) or keyed
@@ -266,13 +266,13 @@ def _pad(parts: dict[str, list[AnyArray]]) -> list[str]:
     return [f"sequences of {min(lengths)} to {longest} are padded to {longest}, which is what the student takes"]
 
 
-def _padding(arrays: Sequence[AnyArray], masks: Sequence[AnyArray]) -> Any:
+def _padding(arrays: Sequence[AnyArray], masks: Sequence[AnyArray]) -> float:
     """What a column holds where the mask says padding; 0 where that is not one value."""
     values = {v for x, mask in zip(arrays, masks, strict=True) for v in np.unique(x[mask == 0]).tolist()}
     return values.pop() if len(values) == 1 else 0
 
 
-def _to_length(x: AnyArray, length: int, fill: Any) -> AnyArray:
+def _to_length(x: AnyArray, length: int, fill: float) -> AnyArray:
     space = [(0, 0), (0, length - x.shape[1]), *[(0, 0)] * (x.ndim - 2)]
     return np.pad(x, space, constant_values=fill)
 

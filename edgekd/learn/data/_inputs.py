@@ -6,12 +6,13 @@ Which columns a network takes, and whether it takes whole numbers as such, is kn
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
+from edgekd.learn.data._base import Pipeline
 
 TRIED = 16  # samples that a network is tried on
 # Columns that tokenizers and data sets give beside those that a network reads.
@@ -59,8 +60,8 @@ class Prepared(NamedTuple):
     """
 
     x: dict[str, AnyArray]
-    ops: tuple[dict[str, Any], ...] | None
-    teacher_ops: tuple[dict[str, Any], ...] | None
+    ops: Pipeline | None
+    teacher_ops: Pipeline | None
     names: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -105,7 +106,7 @@ def prepared(
 
 def _op(
     op: str, columns: Sequence[str], train: Mapping[str, AnyArray], called: Mapping[str, str], sizes: Mapping[str, int]
-) -> tuple[dict[str, Any], ...]:
+) -> Pipeline:
     """The preprocessing that makes inputs of the first columns of a row."""
     shapes = [train[c].shape[1:] for c in columns]
     shared = {"op": op, "names": [called[c] for c in columns], "sizes": [sizes.get(c, 0) for c in columns]}
@@ -196,6 +197,6 @@ def _check_left_out(train: Mapping[str, AnyArray], used: Sequence[str], where: s
     """What no network takes is a number a sample, or what tokenizers give beside: else a name is likely mistaken."""
     odd = [c for c in train if c not in used and train[c].ndim > 1 and c not in BESIDE]
     if odd:
-        found, allowed = f"{odd[0]} {train[odd[0]].shape[1:]}", f"what forward takes, such as {', '.join(used)}"
+        column, allowed = f"{odd[0]} {train[odd[0]].shape[1:]}", f"what forward takes, such as {', '.join(used)}"
         hint = "leave it out of the batches, or call it as the argument is called"
-        raise DataError("a column that no network takes", where=where, found=found, allowed=allowed, hint=hint)
+        raise DataError("a column that no network takes", where=where, found=column, allowed=allowed, hint=hint)
