@@ -80,8 +80,7 @@ def build(
     Raises:
         EdgekdError: ``exit_code`` is the command's. GateError: a wish was missed; ``report`` is the build's.
     """
-    readers = _readers(student=student, teacher=teacher)
-    dataset = None if data is None else from_splits(data, "data", classes, readers)
+    dataset = None if data is None else from_splits(data, "data", classes, _readers(student, teacher))
     table = _table(recipe, given := Objects(dataset, teacher, student), budget, settings)
     with watched(progress) as callback:
         request = requests.make(
@@ -103,8 +102,9 @@ def build(
         return pipeline.run(request, given) if standing is None else standing
 
 
-def _readers(**networks: object) -> list[NetworkReader]:
+def _readers(student: object, teacher: object) -> list[NetworkReader]:
     """The networks that say how they read the data; what is none is told later."""
+    networks = {"student": student, "teacher": teacher}
     return [NetworkReader(module, role) for role, module in networks.items() if isinstance(module, nn.Module)]
 
 
