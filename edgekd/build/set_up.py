@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -52,8 +52,12 @@ def views(recipe: Recipe, dataset: Dataset, *, quick: bool) -> Views:
     feed = Feed(dataset, ops, augment, recipe.seed, limit)
     feeds = dict.fromkeys(recipe.ensemble, feed)
     for name, teacher in recipe.ensemble.items():
-        of_data = dataset.teacher_preprocess if name == "teacher" else None
-        teacher_ops = of_data if teacher.preprocess is None else teacher.preprocess
+        raw = dataset.train.x
+        teacher_ops, note = teachers.preprocess_of(teacher, raw.shape[1:], str(raw.dtype), name)
+        if teacher_ops is None and name == "teacher":
+            teacher_ops = dataset.teacher_preprocess
+        if note:
+            dataset = replace(dataset, notes=(*dataset.notes, note))
         if teacher_ops is not None:
             preprocess.check(teacher_ops, f"{name}.preprocess")
             feeds[name] = Feed(dataset, teacher_ops, augment, recipe.seed, limit)

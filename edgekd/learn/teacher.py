@@ -14,6 +14,7 @@ from edgekd.base import plugins, watch
 from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.learn import outputs, weights
 from edgekd.learn.calls import Call
+from edgekd.learn.data import Pipeline
 from edgekd.learn.student import as_float32, as_logits
 from edgekd.spec.recipe import Teacher
 
@@ -134,6 +135,22 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, nam
             module = build(table.model, f"{name}.model", input_shape, more)
         weights.load(bare(module), state, where)
     return wrap(module, table)
+
+
+def preprocess_of(table: Teacher, shape: tuple[int, ...], dtype: str, name: str) -> tuple[Pipeline | None, str]:
+    """The preprocessing of a teacher's own, and a note on it: the recipe's, else what its weights were trained with.
+
+    Args:
+        shape, dtype: of one raw sample.
+
+    Returns:
+        None where it is the data's.
+    """
+    users = table.model.get("kind") == "python" or ":" in str(table.model.get("kind"))
+    if table.preprocess is not None or table.checkpoint is None or users or dtype != "uint8" or len(shape) != 3:
+        return table.preprocess, ""
+    read = getattr(plugins.build("models", table.model, f"{name}.model"), "preprocess", None)
+    return (None, "") if read is None else read(shape)
 
 
 def _classes_of(module: nn.Module, state: Mapping[str, Tensor], classes: int) -> int | None:
