@@ -7,6 +7,7 @@ told so, with what to install.
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,10 +51,8 @@ class Timm:
                 hint=f"{INSTALL} (a torch for GPUs: without the extra index)",
             )
         if not timm.is_model(self.name):
-            near = timm.list_models(f"*{self.name.partition('_')[0].partition('.')[0]}*")[:8]
-            raise ValueError(
-                f"name: allowed is a name of timm.list_models(){', such as ' if near else ''}{', '.join(near)}"
-            )
+            near = difflib.get_close_matches(self.name.partition(".")[0], timm.list_models(), n=4) or ["resnet18"]
+            raise ValueError(f"name: allowed is one of timm.list_models(), such as {', '.join(near)}")
         if mine := [key for key in self.config if key in OURS]:
             raise ValueError(f"config: allowed is what the data does not say, and {mine[0]} it does")
 
@@ -67,7 +66,7 @@ class Timm:
         if len(input_shape) != 3:
             raise RecipeError("timm's networks read images", where="model.kind", found=input_shape, allowed="(C, H, W)")
         wanted = {"num_classes": classes, "in_chans": input_shape[0], "exportable": True, **self.config}
-        if self._trained.fixed_input_size and "img_size" not in wanted:
+        if timm.get_pretrained_cfg(self.name).fixed_input_size and "img_size" not in wanted:
             wanted["img_size"] = input_shape[1:]
         model: nn.Module = plugins.call_user(timm.create_model, "model.config", self.name, pretrained=False, **wanted)
         return model
@@ -81,23 +80,19 @@ class Timm:
         Returns:
             Ops, and what is done otherwise than by timm, "" where nothing is.
         """
-        trained = self._trained
+        trained = timm.get_pretrained_cfg(self.name)
         height, width = trained.input_size[1:]
-        ops: list[dict[str, Any]] = []
         side = round(min(shape[:2]) * (trained.crop_pct or 1.0))
-        if trained.crop_mode == "center" and (side, side) != shape[:2]:
-            ops.append({"op": "crop", "height": side, "width": side})
-        resized = (side, side) if ops else shape[:2]
-        note = ""
-        if resized != (height, width):
-            ops.append({"op": "resize", "height": height, "width": width})
-            note = (
-                f"{self.name} was trained on images resized by {trained.interpolation}: here it is to the nearest pixel"
-            )
-        normalise = {"op": "normalise", "mean": list(trained.mean), "std": list(trained.std)}
-        return (*ops, {"op": "scale", "divide": 255.0}, normalise, {"op": "layout"}), note
-
-    @property
-    def _trained(self) -> Any:
-        """timm's record of how the weights of that name were trained."""
-        return timm.get_pretrained_cfg(self.name)
+        crops = trained.crop_mode == "center" and (side, side) != shape[:2]
+        resizes = ((side, side) if crops else shape[:2]) != (height, width)
+        ops = (
+            *[{"op": "crop", "height": side, "width": side}] * crops,
+            *[{"op": "resize", "height": height, "width": width}] * resizes,
+            {"op": "scale", "divide": 255.0},
+            {"op": "normalise", "mean": list(trained.mean), "std": list(trained.std)},
+            {"op": "layout"},
+        )
+        how = (
+            f"{self.name} was trained on images resized by {trained.interpolation}; here they are to the nearest pixel"
+        )
+        return ops, how if resizes else ""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fnmatch
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from edgekd.base import plugins, preprocess
 from edgekd.base.errors import EdgekdError, FactoryError, RecipeError, UnavailableError
@@ -15,20 +20,56 @@ from edgekd.build import set_up
 from edgekd.learn.data._batches import from_splits
 from edgekd.learn.models import timm as family
 from edgekd.spec import recipe
-from tests.learn.models import _fake_timm
+
+NETS = {"resnet10t": False, "resnet18": False, "vit_tiny_patch16_224": True}
+
+
+@dataclass(frozen=True)
+class PretrainedCfg:
+    """The fields that are read; the values are those of ``resnet10t.c3_in1k`` and of a ViT."""
+
+    input_size: tuple[int, int, int] = (3, 176, 176)
+    fixed_input_size: bool = False
+    interpolation: str = "bicubic"
+    crop_pct: float = 0.875
+    crop_mode: str = "center"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+
+def is_model(name: str) -> bool:
+    return name.partition(".")[0] in NETS
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    return fnmatch.filter(NETS, pattern)
+
+
+def get_pretrained_cfg(name: str) -> PretrainedCfg:
+    return PretrainedCfg(fixed_input_size=NETS[name.partition(".")[0]])
+
+
+def create_model(
+    name: str, pretrained: bool, num_classes: int, in_chans: int, exportable: bool, img_size: Any = None, width: int = 8
+) -> nn.Module:
+    """A net that is not timm's."""
+    assert not pretrained and exportable and (img_size is not None) == NETS[name.partition(".")[0]]
+    parts = [nn.Conv2d(in_chans, width, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*parts, nn.Linear(width, num_classes))
 
 
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(family, "timm", _fake_timm, raising=False)
+    fake = SimpleNamespace(
+        is_model=is_model, list_models=list_models, get_pretrained_cfg=get_pretrained_cfg, create_model=create_model
+    )
+    monkeypatch.setattr(family, "timm", fake, raising=False)
     monkeypatch.setattr(family, "MISSING", None)
 
 
 def test_without_torchvision_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(family, "MISSING", "RuntimeError: operator torchvision::nms does not exist")
-    with pytest.raises(
-        UnavailableError, match=r"timm can't be imported.*torchvision::nms.*pip install timm torchvision"
-    ):
+    with pytest.raises(UnavailableError, match=r"timm can't be.*torchvision::nms.*pip install timm torchvision"):
         plugins.build("models", {"kind": "timm", "name": "resnet18"}, "student.model")
 
 
@@ -45,7 +86,7 @@ def test_a_network_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("table", "shape", "error", "message"),
     [
-        ({"name": "resnet99"}, (3, 9, 9), RecipeError, "m.name: allowed is a name of timm.list_models"),
+        ({"name": "resnet99"}, (3, 9, 9), RecipeError, "m.name: allowed is one of timm.list_models.*resnet18"),
         ({"name": "hf_hub:a/b"}, (3, 9, 9), RecipeError, "m.name"),
         ({"name": "resnet18", "config": {"pretrained": True}}, (3, 9, 9), RecipeError, "config: .*pretrained it does"),
         ({"name": "resnet18", "config": {"depth": 3}}, (3, 9, 9), FactoryError, "unexpected keyword argument 'depth'"),
@@ -67,9 +108,12 @@ def test_a_teacher_with_a_checkpoint_is_shown_images_as_its_weights_were(tmp_pat
     data = from_splits([(x, np.arange(6) % 2)] * 3, "data")
     model = {"kind": "timm", "name": "resnet10t"}
     table = {
-        "name": "t", "data": {"source": "objects"}, "student": {"model": {"kind": "convnet"}}, "losses": [{"kind": "kl"}],
+        "name": "t",
+        "data": {"source": "objects"},
+        "student": {"model": {"kind": "convnet"}},
+        "losses": [{"kind": "kl"}],
         "teacher": {"model": model, "checkpoint": str(tmp_path / "t.safetensors")},
-    }  # fmt: skip
+    }
     shown = set_up.views(recipe.parse(table, "r"), data, quick=False)
     ops = shown.feeds["teacher"].ops
     assert [op["op"] for op in ops] == ["crop", "resize", "scale", "normalise", "layout"]
