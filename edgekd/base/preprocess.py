@@ -69,7 +69,7 @@ TYPES = ("uint8", "int16", "int64", "float32")
 
 @dataclass(frozen=True)
 class Spec:
-    """One model input after preprocessing: ``None`` is any size, of a sequence 2 to ``longest``.
+    """One model input after preprocessing: ``None`` is any size, of a sequence ``shortest`` to ``longest``.
 
     ``high``: it holds whole numbers, which lie in 0..high - 1, whatever its type.
     """
@@ -79,6 +79,7 @@ class Spec:
     dtype: str = "float32"
     high: int | None = None
     longest: int | None = None
+    shortest: int = 2
 
 
 def raw_shape(ops: Ops, shape: Sequence[int]) -> tuple[int, ...]:

@@ -65,7 +65,11 @@ class Student:
         One dict an input. Those that a ``forward(self, *inputs)`` collects are one parameter to ``torch.export``.
         """
         longest = min((spec.longest for spec in self.inputs if spec.longest), default=2**14)
-        batch, length = torch.export.Dim("batch", min=1, max=2**20), torch.export.Dim("length", min=2, max=longest)
+        shortest = max((spec.shortest for spec in self.inputs), default=2)
+        batch, length = (
+            torch.export.Dim("batch", min=1, max=2**20),
+            torch.export.Dim("length", min=shortest, max=longest),
+        )
         shapes = tuple(
             {i: length if i else batch for i, size in enumerate(spec.shape) if size is None} for spec in self.inputs
         )
