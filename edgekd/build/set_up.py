@@ -91,9 +91,9 @@ def roots(
         shape = shown.feeds[name].sample_shape
         makers[name] = functools.partial(_teacher, table, shape, classes, name, shown)
     if teacher is not None:
-        given = teacher
+        given, count = teacher, sum(shown.heads.values())
         makers["teacher"] = lambda: teachers.wrap(
-            _called(nets.copied(given, "teacher"), shown, "teacher"), recipe.teacher
+            _called(nets.copied(given, "teacher"), shown, "teacher"), recipe.teacher, count
         )
     if (bare := _student(recipe, shown, student)) is not None:
         sizes, names = list(shown.heads.values()), list(shown.heads)

@@ -134,7 +134,7 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, nam
         if table.classes is not None and (more := _classes_of(bare(module), state, teacher_classes)):
             module = build(table.model, f"{name}.model", input_shape, more)
         weights.load(bare(module), state, where)
-    return wrap(module, table)
+    return wrap(module, table, classes, name)
 
 
 def preprocess_of(table: Teacher, shape: tuple[int, ...], dtype: str, name: str) -> tuple[Pipeline | None, str]:
@@ -162,9 +162,12 @@ def _classes_of(module: nn.Module, state: Mapping[str, Tensor], classes: int) ->
     return rows.pop() if len(rows) == 1 and all(ours[1:] == theirs[1:] for ours, theirs in odd) else None
 
 
-def wrap(module: nn.Module, table: Teacher) -> nn.Module:
-    """The module with its outputs picked as the recipe says."""
-    return PickedOutput(module, table.output, table.classes)
+def wrap(module: nn.Module, table: Teacher, classes: int | None = None, name: str = "teacher") -> nn.Module:
+    """The module with its outputs picked as the recipe says; ``classes``: how many the student has."""
+    picked = PickedOutput(module, table.output, table.classes)
+    if classes is not None:
+        picked.expect(classes, name)
+    return picked
 
 
 def _named(given: object, output: str | int) -> Tensor:
