@@ -11,9 +11,10 @@ from torch import nn
 from edgekd.base import preprocess
 from edgekd.base.errors import RecipeError
 from edgekd.base.heads import SINGLE, Heads
+from edgekd.build import network_key
 from edgekd.learn import calls, nets
 from edgekd.learn import teacher as teachers
-from edgekd.learn.data import Dataset, grouped
+from edgekd.learn.data import Dataset, grouped, taken_first
 from edgekd.learn.feed import Feed
 from edgekd.learn.student import SplitHeads
 from edgekd.learn.teacher import PickedOutput
@@ -31,14 +32,18 @@ class Views:
     feeds: Mapping[str, Feed]
 
 
-def views(recipe: Recipe, dataset: Dataset, *, quick: bool) -> Views:
+def views(recipe: Recipe, dataset: Dataset, student: nn.Module | None = None, *, quick: bool) -> Views:
     """The data of a recipe, preprocessed and augmented as it says.
+
+    Args:
+        student: the user's own, where it is no table of the recipe's.
 
     Raises:
         RecipeError: preprocessing that can't be, flips of what is no image, a teacher of a head that is not there.
     """
     if recipe.data.heads:
         dataset = grouped(dataset, recipe.data.heads)
+    dataset = _for_student(recipe, dataset, student)
     heads = dict(dataset.heads) or {SINGLE: len(dataset.classes)}
     check_taught(recipe, heads)
     ops = recipe.data.preprocess if recipe.data.preprocess is not None else dataset.preprocess
@@ -54,8 +59,7 @@ def views(recipe: Recipe, dataset: Dataset, *, quick: bool) -> Views:
     for name, teacher in recipe.ensemble.items():
         raw = dataset.train.x
         teacher_ops, note = teachers.preprocess_of(teacher, raw.shape[1:], str(raw.dtype), name)
-        if teacher_ops is None and name == "teacher":
-            teacher_ops = dataset.teacher_preprocess
+        teacher_ops = dataset.teacher_preprocess if teacher_ops is None else teacher_ops
         if note:
             dataset = replace(dataset, notes=(*dataset.notes, note))
         if teacher_ops is not None:
@@ -64,6 +68,17 @@ def views(recipe: Recipe, dataset: Dataset, *, quick: bool) -> Views:
         if teacher.head is not None and len(heads) > 1:
             feeds[name] = feeds[name].of_head(list(heads).index(teacher.head))
     return Views(dataset, heads, feed, feeds)
+
+
+def _for_student(recipe: Recipe, dataset: Dataset, student: nn.Module | None) -> Dataset:
+    """A data set of several inputs with names, of which a student of the user's own code may take some."""
+    model = recipe.student.model
+    users = student is not None or (model is not None and _is_users(model))
+    if len(dataset.inputs) < 2 or recipe.data.preprocess is not None or not users:
+        return dataset
+    if student is None:
+        student = network_key.seeded(lambda: teachers.build(model or {}, "student.model", (), 0), recipe.seed)
+    return taken_first(dataset, calls.Arguments.of(student).takes(dataset.inputs, True, "student"))
 
 
 def check_taught(recipe: Recipe, heads: Heads) -> None:

@@ -13,6 +13,9 @@ from torch.utils.data import DataLoader
 from transformers import BertConfig, BertForSequenceClassification
 
 import edgekd
+from edgekd.base import plugins
+from edgekd.build import network_key, set_up
+from edgekd.spec import recipe
 
 
 def bert(width: int) -> nn.Module:
@@ -85,6 +88,41 @@ def test_a_loader_of_padded_dicts_a_model_output_and_fewer_columns(built: tuple[
     columns = {"attention_mask": sample[None, :6], "input_ids": sample[None, 6:]}
     assert list(model.run(columns)) == ["logits"] and model.run(columns)["logits"].shape == (1, 2)
     edgekd.verify(folder)
+
+
+def split_of_texts(count: int) -> dict[str, Any]:
+    return padded(texts(count))
+
+
+def splits_of_texts() -> dict[str, dict[str, Any]]:
+    """What a factory of a recipe may give: it does not know the networks, so no column is left out yet."""
+    splits = {"train": 48, "validation": 24, "test": 26}
+    return {name: {k: v for k, v in split_of_texts(count).items() if k != "idx"} for name, count in splits.items()}
+
+
+def test_a_recipes_factories_are_given_what_their_arguments_say() -> None:
+    table = {
+        "name": "t",
+        "data": {"source": "python", "factory": f"{__name__}:splits_of_texts"},
+        "teacher": {"model": {"kind": "python", "factory": f"{__name__}:bert", "args": {"width": 8}}},
+        "student": {"model": {"kind": "python", "factory": f"{__name__}:Small"}},
+        "losses": [{"kind": "kl"}],
+    }
+    parsed = recipe.parse(table, "r")
+    data = plugins.build("data", {"kind": "python", "factory": f"{__name__}:splits_of_texts"}, "data").load()
+    shown = set_up.views(parsed, data, quick=False)
+    assert [spec.name for spec in shown.feed.specs] == ["attention_mask", "input_ids"], "what the student takes"
+    teacher = [spec.name for spec in shown.feeds["teacher"].specs]
+    assert teacher == ["attention_mask", "input_ids", "token_type_ids"]
+    roots = set_up.roots(parsed, shown, None, None)
+    for role, feed in (("student", shown.feed), ("teacher", shown.feeds["teacher"])):
+        x = [torch.tensor(array) for array in feed.inputs("train", 0, 4).values()]
+        module = network_key.seeded(roots[role], 0).eval()
+        answers = module(*x)
+        scores = answers["logits"] if isinstance(answers, dict) else answers
+        assert scores.shape == (4, 2)
+    ids = shown.feeds["teacher"].inputs("train", 0, 4)["input_ids"]
+    assert np.array_equal(ids, shown.feed.inputs("train", 0, 4)["input_ids"]) and (ids >= 50).any()
 
 
 class Towers(nn.Module):

@@ -6,13 +6,15 @@ Which columns a network takes, and whether it takes whole numbers as such, is kn
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.data._base import Pipeline
+from edgekd.base.preprocess import widths_of
+from edgekd.learn.data._base import Dataset, Pipeline, Split
 
 TRIED = 16  # samples that a network is tried on
 # Columns that tokenizers and data sets give beside those that a network reads.
@@ -102,6 +104,30 @@ def prepared(
         rows = [columns[c].reshape(len(columns[c]), -1).astype(dtype) for c in used]
         x[split] = np.concatenate(rows, axis=1)
     return Prepared(x, ops[0], ops[1] if len(used) > len(taken[0]) else None, names, notes)
+
+
+def taken_first(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """A data set of several inputs for a student that takes some of them; a teacher is given all."""
+    (op,) = dataset.preprocess
+    keys = [key for key in op if key != "op"]
+    order = [*names, *(name for name in op["names"] if name not in names)]
+    if len(order) == len(names):
+        return dataset
+    places = [op["names"].index(name) for name in order]
+    ends = np.cumsum(widths := widths_of(dataset.preprocess))
+    index = np.concatenate([np.arange(ends[place] - widths[place], ends[place]) for place in places])
+    every = {**op, **{key: [op[key][place] for place in places] for key in keys}}
+    first = {**every, **{key: every[key][: len(names)] for key in keys}}
+    train, validation, test = (Split(split.x[:, index], split.y) for split in dataset.splits.values())
+    return replace(
+        dataset,
+        train=train,
+        validation=validation,
+        test=test,
+        preprocess=(first,),
+        teacher_preprocess=(every,),
+        inputs=tuple(order),
+    )
 
 
 def _op(
