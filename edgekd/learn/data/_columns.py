@@ -110,7 +110,8 @@ def collected(items: Sequence[Item], where: str) -> Columns:
         place = f"{where}: batch {i}" if len(items) > 1 else where
         for name, value in item.inputs.items():
             at = f"{place}: {name}" if item.named or several else place
-            parts[name].append(_numbers(_stacked(value) if item.is_sample else value, at))
+            value = _stacked(value) if item.is_sample else _listed(value, at) if item.named else value
+            parts[name].append(_numbers(value, at))
         if item.labels is not None:
             y, note = labels_of(_alone(item.labels) if item.is_sample else item.labels, place)
             labels.append(y)
@@ -221,6 +222,18 @@ def _holds_numbers(value: object) -> bool:
 def _stacked(value: object) -> AnyArray:
     """One sample as a batch of one."""
     return (array_of(value) if is_array(value) else np.asarray(value))[None]
+
+
+def _listed(value: object, where: str) -> object:
+    """A column that is a list of numbers, or of rows of them, as an array; of a data set that gives no tensors."""
+    if is_array(value) or not isinstance(value, list | tuple):
+        return value
+    try:
+        return np.asarray([array_of(row) for row in value])
+    except ValueError as err:
+        lengths = f"rows of {len(value[0])} and others"
+        hint = "pad them, as a tokenizer does with padding=True; samples one by one are padded here"
+        raise DataError("rows of different lengths", where=where, found=lengths, hint=hint) from err
 
 
 def _alone(label: object) -> object:

@@ -71,6 +71,7 @@ def test_all_forms_of_one_data_set_are_the_same_data() -> None:
         [{"image": x.tolist(), "label": int(y)} for x, y in zip(X, Y, strict=True)],
         [(torch.tensor(x), torch.tensor(y)) for x, y in zip(X, Y, strict=True)],
         Indexed(),
+        {"image": X.tolist(), "label": Y.tolist()},
     ]
     for given in forms:
         found = read(given).train
@@ -151,6 +152,10 @@ def runs_once() -> Iterator[Any]:
         ),
         ({"a": X, "n": np.arange(6) - 9, "y": Y}, r"data: n: a whole number below 0; found -9"),
         (runs_once(), "runs only once"),
+        (
+            {"ids": [[1, 2], [1, 2, 3]], "label": [0, 1]},
+            r"data \(train\): ids: rows of different lengths.*padding=True",
+        ),
     ],
 )
 def test_what_can_not_be_told_is_an_error(given: Any, message: str) -> None:
