@@ -58,6 +58,13 @@ class Arguments(NamedTuple):
         """Whether several inputs without an argument of their name go in as one dict."""
         return count > 1 and self.by_order == 1 and not self.collects and len(self.names) == 1
 
+    def takes_keywords(self, count: int) -> bool:
+        """Whether inputs go in by name though no argument is called so: ``**kwargs``, which a wrapper hands on.
+
+        Beside ``*args`` one input goes in by order; several might stand in another order than the inner network's.
+        """
+        return self.keywords and not self.names and (not self.collects or count > 1)
+
     def takes(self, names: Sequence[str], named: bool, where: str) -> tuple[str, ...]:
         """Which of the inputs a network takes, in the order in which it is given them.
 
@@ -79,7 +86,7 @@ class Arguments(NamedTuple):
                     hint=hint,
                 )
             return known
-        by_name = named and ((self.keywords and not self.names) or self.takes_table(len(names)))
+        by_name = named and (self.takes_keywords(len(names)) or self.takes_table(len(names)))
         least = len(self.required)
         if by_name or least <= len(names) <= self.by_order or (self.collects and len(names) >= least):
             return tuple(names)
@@ -129,7 +136,7 @@ def arranged(
     if known:
         in_order = tuple(names) == arguments.names[: len(names)] and len(names) <= arguments.by_order
         form = "order" if in_order else "names"
-    elif named and arguments.keywords and not arguments.names:
+    elif named and arguments.takes_keywords(len(names)):
         form = "names"
     else:
         form = "table" if named and arguments.takes_table(len(names)) else "order"

@@ -38,8 +38,7 @@ def copied(module: nn.Module, where: str) -> nn.Module:
     Raises:
         FactoryError: it can't be copied; names the attribute.
     """
-    while (inner := getattr(module, "_orig_mod", module.module if isinstance(module, SPREAD) else None)) is not None:
-        module = inner
+    module = unwrapped(module)
     memo: dict[int, object] = {
         id(tensor): tensor.detach().clone()
         for part in module.modules()
@@ -62,6 +61,13 @@ def copied(module: nn.Module, where: str) -> nn.Module:
             hint="take it off the network, or give a factory that makes it anew",
         ) from err
     return duplicate
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The network inside of what ``torch.compile`` or ``DataParallel`` made of it."""
+    while (inner := getattr(module, "_orig_mod", module.module if isinstance(module, SPREAD) else None)) is not None:
+        module = inner
+    return module
 
 
 @contextlib.contextmanager

@@ -62,7 +62,7 @@ class NetworkReader:
 
     @cached_property
     def _arguments(self) -> Arguments:
-        return Arguments.of(self._copy)
+        return Arguments.of(nets.unwrapped(self._module))
 
 
 @contextmanager

@@ -55,6 +55,17 @@ class Loose(nn.Module):
         return columns["a"] + 2 * columns["b"]
 
 
+class Wrapped(nn.Module):
+    """Hands on whatever it is given, as adapters do."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        return torch.as_tensor(self.module(*args, **kwargs))
+
+
 class Second(nn.Module):
     def forward(self, text: Any = None, image: Any = None) -> Tensor:
         assert text is None
@@ -72,6 +83,12 @@ def test_columns_go_where_their_name_is() -> None:
     for network in (Batch(), Loose()):
         assert torch.equal(arranged(network, ("a", "b"), True, "student")(a, b), a + 2 * b)
         assert torch.equal(arranged(network, ("b", "a"), True, "student")(a, b), b + 2 * a)
+    one, several = Wrapped(nn.Linear(3, 2)), Wrapped(Texts())
+    assert arranged(one, ("pixels",), True, "student") is one, "the inner argument has another name"
+    ids = torch.tensor(IDS)
+    wanted = several(ids, torch.tensor(MASK), None, ids % 3)
+    names = ("input_ids", "token_type_ids", "attention_mask")
+    assert torch.equal(arranged(several, names, True, "student")(ids, ids % 3, torch.tensor(MASK)), wanted)
     assert torch.equal(arranged(Second(), ("image",), True, "student")(a), a)
     same = Plain()
     assert arranged(same, ("input_ids", "attention_mask"), True, "student") is same, "in order: no wrapper"
