@@ -70,9 +70,11 @@ def _lies_on_the_grid(moved: Node, quantize: Node) -> bool:
     """Whether what is rounded was rounded alike before, and only moved since."""
     if moved.target is DEQUANTIZE:
         return moved.args[1:] == quantize.args[1:]
-    if op(moved) == "cat" or passes_on(moved) or is_part(moved) or op(moved) in PARTING:
+    if op(moved) == "cat":
         return all(_lies_on_the_grid(source, quantize) for source in moved.all_input_nodes)
-    return False
+    source = source_of(moved)  # sizes are read, too
+    moves = passes_on(moved) or is_part(moved) or op(moved) in PARTING
+    return moves and source is not None and _lies_on_the_grid(source, quantize)
 
 
 def _computes_in_float(reader: Node) -> bool:
