@@ -47,6 +47,7 @@ ANNOTATION = "quantization_annotation"
 ACTIVATIONS = frozenset({"relu", "relu6", "hardtanh", "clamp", "clamp_min"})
 POOLS = frozenset({"adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "mean"})
 NORMS = frozenset({"batch_norm"})
+WIDE = 64  # outputs of a linear layer, from which on their scales are felt
 
 
 class Annotator(Quantizer):
@@ -65,7 +66,7 @@ class Annotator(Quantizer):
     def __init__(self, numerics: Numerics, ranging: Ranging, float_layers: Sequence[str] = ()) -> None:
         super().__init__()
         self._ops, self._float = frozenset(numerics.ops), tuple(float_layers)
-        self._specs, self._per_channel_from = Specs.of(numerics, ranging), numerics.per_channel_from
+        self._specs, self._numerics = Specs.of(numerics, ranging), numerics
         self._written: set[Node] = set()
         self.quantized: list[str] = []
         self.layers: dict[str, str] = {}
@@ -179,12 +180,18 @@ class Annotator(Quantizer):
         """A convolution or a linear layer: its input, where activations are int8, and its weight."""
         x, weight = arguments(node)[:2]
         linear = op(node) == "linear"
-        narrow = linear and _width(weight) < self._per_channel_from
         # Rows of an int8 table are int8 already, as is what a dropout hides while it trains: rounded once more they
         # would only take longer.
         known = (linear and self._looked_up(x)) or (op(x) in IGNORED and x in int8)
-        formats = self._specs.narrow if narrow else self._specs.weight
+        formats = self._specs.narrow if linear and self._has_one_scale(x, weight) else self._specs.weight
         self._layer(node, {x: None if known else self._of(x), weight: formats})
+
+    def _has_one_scale(self, x: Node, weight: Node) -> bool:
+        """Whether a scale for each output of a linear layer would cost more than it is worth."""
+        outputs, inputs = (int(size) for size in weight.meta["val"].shape)
+        rows = x.meta["val"].shape[1:-1].numel()
+        few = isinstance(rows, int) and rows < self._numerics.per_channel_rows and outputs >= WIDE
+        return inputs < self._numerics.per_channel_from or few
 
     def _layer(self, node: Node, inputs: dict[Node, object]) -> None:
         self._mark(node, inputs)  # an input that stays float is named, too: torchao counts two for a convolution
@@ -213,11 +220,6 @@ class Annotator(Quantizer):
         annotation.output_qspec = self._specs.activation
         last.meta[ANNOTATION] = annotation
         int8.add(last)
-
-
-def _width(weight: Node) -> int:
-    """How many inputs a linear layer has."""
-    return int(weight.meta["val"].shape[1])
 
 
 def _last(node: Node) -> Node:

@@ -45,6 +45,9 @@ class Numerics(Frozen):
     per_channel_from: int = Field(
         default=1, ge=1, le=65536, description="a linear layer of fewer inputs has one scale: many would cost more"
     )
+    per_channel_rows: int = Field(
+        default=1, ge=1, le=65536, description="a linear layer over fewer rows of a sample has one scale, if it is wide"
+    )
     ops: tuple[Literal["conv", "linear", "add", "pool", "concat", "embedding", "gate", "norm"], ...] = Field(
         default=(), description="what is quantized; gate: products and sigmoids, norm: a BatchNorm behind no layer"
     )
