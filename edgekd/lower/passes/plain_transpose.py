@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from onnxscript import ir
 
-from edgekd.lower.passes._base import drop_unused, producer, replace
+from edgekd.lower.passes._base import attribute_int, constant, drop_unused, producer, replace
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,27 @@ def _one(graph: ir.Graph, node: ir.Node) -> None:
     if before is None or before.op_type != "Reshape" or len(readers) != 1 or readers[0].op_type != "Reshape":
         return
     x, out = before.inputs[0], readers[0].outputs[0]
-    if x is None or x.shape is None or out.shape is None or readers[0].inputs[0] is not node.outputs[0]:
+    if x is None or x.shape is None or len(x.shape) != 4 or readers[0].inputs[0] is not node.outputs[0]:
         return
-    sizes, turned = ([str(size) for size in shape] for shape in (x.shape, out.shape))
-    if len(sizes) != 4 or turned != [sizes[0], sizes[1], sizes[3], sizes[2]] or "None" in sizes:
+    if _slices(producer(readers[0].inputs[1]), x) != [(0, -2), (-1, None), (-2, -1)]:
         return
     turn = ir.node("Transpose", [x], attributes={"perm": [0, 1, 3, 2]})
     graph.insert_before(node, turn)
     replace(out, turn.outputs[0])
+
+
+def _slices(joined: ir.Node | None, x: ir.Value) -> list[tuple[int, int | None]]:
+    """Which sizes of a tensor a Concat puts together: from where to where; nothing where it holds anything else."""
+    slices: list[tuple[int, int | None]] = []
+    for value in joined.inputs if joined is not None and joined.op_type == "Concat" else ():
+        cut = producer(value)
+        shape = producer(cut.inputs[0]) if cut is not None and cut.op_type == "Slice" else None
+        if cut is None or shape is None or shape.op_type != "Shape" or shape.inputs[0] is not x:
+            return []
+        start, end = constant(cut.inputs[1]), constant(cut.inputs[2])
+        if start is None or end is None:
+            return []
+        first, last, rank = int(start.reshape(())), int(end.reshape(())), len(x.shape or ())
+        whole = attribute_int(shape, "start", 0) == 0 and "end" not in shape.attributes
+        slices.append((0 if first <= -rank and whole else first, None if last >= rank else last))
+    return slices
