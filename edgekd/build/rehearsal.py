@@ -62,6 +62,7 @@ def run(workspace: Workspace) -> Rehearsed:
     workspace.progress({"step": "rehearsal", "epoch": None})
     students, cost = _structures(workspace)
     files: dict[str, bytes] = {}
+    traces: exports.Traces = {}
     latency: dict[str, dict[str, float]] = {}
     size: dict[str, dict[str, int]] = {}
     for runtime in plan.runtimes:
@@ -69,7 +70,7 @@ def run(workspace: Workspace) -> Rehearsed:
         for candidate in plan.candidates[runtime.name]:
             step = plan.get(candidate.export, ExportStep)
             if step.name not in files:
-                files[step.name] = exports.lowered(workspace, step, students[step.parent], {})
+                files[step.name] = exports.lowered(workspace, step, students[step.parent], {}, traces)
             took, count = _try(runtime, files[step.name], students["student"], workspace.runner)
             latency[runtime.name][candidate.name], size[runtime.name][candidate.name] = took, count
     sentences = {name: taken.sentence(student.lineage[-1]) for name, student in students.items()}
