@@ -35,8 +35,8 @@ def _one(graph: ir.Graph, node: ir.Node) -> None:
         return
     inputs = [dequantize.inputs[0], *node.inputs[1:]]
     mode = node.attributes.get("mode")
-    if node.op_type == "Pad" and (mode is None or mode.as_string() == "constant"):
-        value = node.inputs[2] if len(node.inputs) > 2 else None
+    value = node.inputs[2] if node.op_type == "Pad" and len(node.inputs) > 2 else None
+    if value is not None or (node.op_type == "Pad" and (mode is None or mode.as_string() == "constant")):
         filled = np.zeros(()) if value is None else constant(value)
         if filled is None:
             return
