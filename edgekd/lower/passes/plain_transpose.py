@@ -50,17 +50,8 @@ def _known(x: ir.Value, rows: ir.Value, out: ir.Value) -> bool:
 
 def _computed(x: ir.Value, before: ir.Node, behind: ir.Node) -> bool:
     """Whether the sizes are put together so from the tensor's own, as the exporter does."""
-    first, *matrix = _joined(before.inputs[1], x) or [None]
-    return (
-        first == -1
-        and matrix == [(-2, -1), (-1, None)]
-        and _joined(behind.inputs[1], x)
-        == [
-            (0, -2),
-            (-1, None),
-            (-2, -1),
-        ]
-    )
+    matrices, turned = _joined(before.inputs[1], x), _joined(behind.inputs[1], x)
+    return matrices == [-1, (-2, -1), (-1, None)] and turned == [(0, -2), (-1, None), (-2, -1)]
 
 
 def _joined(sizes: ir.Value | None, x: ir.Value) -> list[Cut | int] | None:
