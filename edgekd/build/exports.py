@@ -44,8 +44,7 @@ def lowered(
     student = finished(workspace.plan.get(step.parent, TrainedStep), subject, step.numerics.written)
     if step.numerics.half:
         student = student.with_module(Half(student.module))
-    chains = step.numerics.chains if step.numerics.quantized else ""
-    trace = (step.parent, step.opset, step.numerics.half, chains)
+    trace = (step.parent, step.opset, step.numerics.half, step.numerics.unrounded)
     if trace not in traces:
         traces[trace] = trace_of(student, step.opset)
     return to_onnx(student, opset=step.opset, metadata=metadata, asked=step.passes, traced=traces[trace])

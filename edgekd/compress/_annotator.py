@@ -18,10 +18,12 @@ from edgekd.compress._graph import (
     LAYERS,
     PARTING,
     PASSING,
+    PRODUCTS,
     answers,
     arguments,
     behind,
     is_part,
+    is_scaled,
     is_written,
     op,
     passes_on,
@@ -67,6 +69,7 @@ class Annotator(Quantizer):
         super().__init__()
         self._ops, self._float = frozenset(numerics.ops), tuple(float_layers)
         self._specs, self._numerics = Specs.of(numerics, ranging), numerics
+        self._attends = "attention" in numerics.ops and numerics.activations != "float32"
         self._written: set[Node] = set()
         self.quantized: list[str] = []
         self.layers: dict[str, str] = {}
@@ -98,6 +101,10 @@ class Annotator(Quantizer):
             self._gate(node, int8)
         elif name == "cat" and "concat" in self._ops:
             self._concat(node, int8)
+        elif name in PRODUCTS and self._attends:
+            self._product(node, int8)
+        elif name == "softmax" and self._attends and any(op(reader) in PRODUCTS for reader in readers_of(node)):
+            self._output(node, int8)
         elif source is None or source not in int8 or is_written(node):
             return
         elif name in POOLS and "pool" in self._ops:
@@ -119,7 +126,10 @@ class Annotator(Quantizer):
     def _linear(self, node: Node, int8: set[Node]) -> None:
         self._multiplies(node, int8)
         last = _last(node)
-        if any(op(user) in CONVS | {"linear"} for user in readers_of(last)):
+        readers = readers_of(last)
+        if self._attends and any(_multiplied(reader) for reader in readers):
+            self._output(last, int8, self._specs.input)
+        elif any(op(reader) in CONVS | {"linear"} for reader in readers):
             self._output(last, int8)
 
     def _add(self, node: Node, int8: set[Node]) -> None:
@@ -135,6 +145,12 @@ class Annotator(Quantizer):
         if len(inputs) == 2 and inputs[0] is not inputs[1] and all(arg in int8 for arg in inputs):
             self._mark(node, {arg: self._of(arg) for arg in inputs})
             self._output(_last(node), int8)
+
+    def _product(self, node: Node, int8: set[Node]) -> None:
+        """A product of two activations that are rounded already, or were before one number scaled them."""
+        inputs = [arg for arg in arguments(node)[:2] if isinstance(arg, Node)]
+        if all(arg in int8 or (is_scaled(arg) and source_of(arg) in int8) for arg in inputs) and len(set(inputs)) == 2:
+            self._mark(node, {arg: SharedQuantizationSpec(arg) for arg in inputs if arg in int8})
 
     def _pool(self, node: Node, int8: set[Node]) -> None:
         if op(node) == "mean" and not _spatial(node):
@@ -212,14 +228,19 @@ class Annotator(Quantizer):
         node.meta[ANNOTATION] = QuantizationAnnotation(input_qspec_map=dict(inputs), _annotated=True)
         self.quantized.append(node.name)
 
-    def _output(self, last: Node, int8: set[Node]) -> None:
+    def _output(self, last: Node, int8: set[Node], spec: QuantizationSpec | None = None) -> None:
         """Requantize the end of a chain, unless it is the model's output: 8-bit logits would tie."""
         if self._specs.activation is None or answers(last):
             return
         annotation = last.meta.get(ANNOTATION) or QuantizationAnnotation(_annotated=True)
-        annotation.output_qspec = self._specs.activation
+        annotation.output_qspec = spec or self._specs.activation
         last.meta[ANNOTATION] = annotation
         int8.add(last)
+
+
+def _multiplied(node: Node) -> bool:
+    """Whether a product of activations reads a tensor, perhaps scaled by one number first."""
+    return op(node) in PRODUCTS or (is_scaled(node) and any(op(reader) in PRODUCTS for reader in readers_of(node)))
 
 
 def _last(node: Node) -> Node:
