@@ -150,7 +150,9 @@ class Annotator(Quantizer):
         """A product of two activations that are rounded already, or were before one number scaled them."""
         inputs = [arg for arg in arguments(node)[:2] if isinstance(arg, Node)]
         if all(arg in int8 or (is_scaled(arg) and source_of(arg) in int8) for arg in inputs) and len(set(inputs)) == 2:
-            self._mark(node, {arg: SharedQuantizationSpec(arg) for arg in inputs if arg in int8})
+            # What a dropout hides while it trains is rounded before it.
+            rounded = [arg for arg in inputs if arg in int8 and op(arg) not in IGNORED]
+            self._mark(node, {arg: SharedQuantizationSpec(arg) for arg in rounded})
 
     def _pool(self, node: Node, int8: set[Node]) -> None:
         if op(node) == "mean" and not _spatial(node):
