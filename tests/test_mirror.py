@@ -62,7 +62,6 @@ TESTED_ELSEWHERE = {
     "compress/_importance.py": "tests/compress/test_channel_prune.py: one network serves the groups and their worth",
     "compress/_latency.py": "tests/compress/test_channel_prune.py: the same network by a made clock",
     "compress/_prepared.py": "tests/compress/test_int8_qat.py: networks in training, as copied and as exported",
-    "compress/_residual.py": "tests/conformance/test_compress.py: sums in the exported file, held against the runtime",
     "compress/_sensitivity.py": "tests/compress/test_int8_qat.py: layers that stay in float",
     "document/apart.py": "tests/report/test_pictures.py: a table without rules of its own",
     **dict.fromkeys(

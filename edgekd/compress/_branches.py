@@ -47,7 +47,8 @@ def merge_branches(graph: GraphModule) -> None:
     the branches as they are trained.
     """
     for number, total in enumerate([node for node in graph.graph.nodes if op(node) == "add"]):
-        leaves = _summands(total) if not any(op(user) == "add" for user in total.users) else []
+        summands = _summands(total) if not any(op(user) == "add" for user in total.users) else []
+        leaves = [summand for summand in summands if isinstance(summand, Node)]
         branches = [_branch(graph, leaf) for leaf in leaves]
         known = [branch for branch in branches if branch is not None]
         largest = max(known, key=lambda branch: branch.weight[0, 0].numel(), default=None)
@@ -56,17 +57,18 @@ def merge_branches(graph: GraphModule) -> None:
             continue
         named = [branch if branch.kernel else _pixel(branch, largest) for branch in known]
         if all(largest.fits(branch) for branch in named):
-            _replace(graph, total, named, largest, number)
+            offset = sum(summand for summand in summands if not isinstance(summand, Node))
+            _replace(graph, total, named, largest, offset, number)
     graph.graph.eliminate_dead_code()
     graph.recompile()
 
 
-def _summands(node: Node) -> list[Node]:
-    """What is added up here, through additions that nothing else reads."""
-    summands = []
+def _summands(node: Node) -> list[Node | float]:
+    """What is added up here, through additions that nothing else reads; Python's ``sum`` begins with a number."""
+    summands: list[Node | float] = []
     for arg in arguments(node)[:2]:
-        if isinstance(arg, Node):
-            summands += _summands(arg) if op(arg) == "add" and len(arg.users) == 1 else [arg]
+        nested = isinstance(arg, Node) and op(arg) == "add" and len(arg.users) == 1 and not arg.kwargs
+        summands += _summands(arg) if nested else [arg]
     return summands if not node.kwargs else []
 
 
@@ -112,10 +114,16 @@ def _pixel(norm: Branch, like: Branch) -> Branch:
     return norm._replace(weight=weight, stride=(1,) * rank, padding=(0,) * rank, groups=like.groups)
 
 
-def _replace(graph: GraphModule, total: Node, branches: list[Branch], largest: Branch, number: int) -> None:
-    weight, bias = torch.zeros_like(largest.weight), torch.zeros_like(largest.bias)
+def _replace(
+    graph: GraphModule, total: Node, branches: list[Branch], largest: Branch, offset: float, number: int
+) -> None:
+    kernel = [max(sizes) for sizes in zip(*(branch.kernel for branch in branches), strict=True)]  # 3x1 and 1x3: 3x3
+    middle = zip(largest.padding, kernel, largest.kernel, strict=True)
+    padding = [pad + (big - small) // 2 for pad, big, small in middle]
+    weight = largest.weight.new_zeros(*largest.weight.shape[:2], *kernel)
+    bias = torch.full_like(largest.bias, offset)
     for branch in branches:
-        around = [(big - small) // 2 for big, small in zip(largest.kernel, branch.kernel, strict=True)]
+        around = [(big - small) // 2 for big, small in zip(kernel, branch.kernel, strict=True)]
         weight += F.pad(branch.weight, [size for side in reversed(around) for size in (side, side)])
         bias += branch.bias
     values: list[Node] = []
@@ -124,8 +132,17 @@ def _replace(graph: GraphModule, total: Node, branches: list[Branch], largest: B
             graph.register_parameter(f"merged_{number}_{name}", nn.Parameter(value.clone()))
             values.append(graph.graph.get_attr(f"merged_{number}_{name}"))
             values[-1].meta = {"val": value}
-        spread = (list(largest.stride), list(largest.padding), [1] * len(largest.kernel), largest.groups)
-        kind = CONVOLUTIONS[len(largest.kernel)]
-        merged = graph.graph.call_function(kind, (largest.source, *values, *spread))
+        spread = (list(largest.stride), padding, [1] * len(kernel), largest.groups)
+        merged = graph.graph.call_function(CONVOLUTIONS[len(kernel)], (largest.source, *values, *spread))
     merged.meta = dict(largest.node.meta)
     total.replace_all_uses_with(merged)
+    _erase(graph, total)
+
+
+def _erase(graph: GraphModule, total: Node) -> None:
+    """Take a sum out that nothing reads: one in place would keep its branches alive."""
+    summands = total.all_input_nodes
+    graph.graph.erase_node(total)
+    for summand in summands:
+        if op(summand) == "add" and not summand.users:
+            _erase(graph, summand)

@@ -6,6 +6,7 @@ import operator
 from typing import Any
 
 import torch
+from torch._dispatch.python import enable_python_dispatcher
 from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.node import Argument, map_arg
@@ -68,7 +69,10 @@ def call_like(
 ) -> Node:
     """A call in the module of another node, with the shape of what it gives: nothing rounds a tensor without one."""
     new = graph.graph.call_function(target, args, more or {})
-    with like.meta["val"].fake_mode:
+    with (
+        like.meta["val"].fake_mode,
+        enable_python_dispatcher(),
+    ):  # else constant_pad_nd fixes the batch to the example's
         value = target(*map_arg(args, lambda arg: arg.meta["val"]), **map_arg(more or {}, lambda arg: arg.meta["val"]))
     new.meta = {"val": value, "nn_module_stack": like.meta.get("nn_module_stack")}
     return new

@@ -17,6 +17,10 @@ from edgekd.compress._graph import (
     readers_of,
     source_of,
 )
+from edgekd.learn.quiet import quiet
+
+with quiet():
+    import torchao.quantization.pt2e  # noqa: F401  # it registers the operators below
 
 # What a kernel computes of its own result, in float.
 FUSED = frozenset(
@@ -73,6 +77,8 @@ def fuse_chains(graph: GraphModule) -> None:
         if _lies_on_the_grid(source, quantize) or all(_computes_in_float(reader) for reader in readers):
             for user in restored:
                 user.replace_all_uses_with(source)
+                graph.graph.erase_node(user)
+            graph.graph.erase_node(quantize)  # a gate is known by all that reads it
     graph.graph.eliminate_dead_code()
     graph.recompile()
 

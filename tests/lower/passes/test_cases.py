@@ -30,7 +30,7 @@ SIZES = {"n": 3, "m": 4, "k": 5}  # of the free dimensions in the cases
 
 
 class MatMulIntegerToFloat(OpRun):  # type: ignore[misc]
-    """ONNX Runtime's operator, which ONNX's reference does not know: ``(a - a_zero) a_scale @ (b - b_zero) b_scale``."""
+    """ONNX Runtime's operator, which ONNX's reference does not know: both factors restored, multiplied, and a bias."""
 
     op_domain = "com.microsoft"
 

@@ -1,0 +1,169 @@
+"""What a runtime computes in float is not rounded in its file, nor in what that is held against."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.nn import functional as F
+
+from edgekd.compress._base import Context
+from edgekd.compress._graph import op, source_of
+from edgekd.compress._unrounded import DEQUANTIZE, QUANTIZE
+from edgekd.compress.int8_ptq import Int8Ptq
+from edgekd.learn.student import Student, TensorSpec
+from edgekd.spec import target
+
+SHAPE = (3, 8, 8)
+OPENVINO = target.load("openvino").quantized
+assert OPENVINO is not None
+
+
+class Net(nn.Module):
+    """A first convolution with a ReLU, what is tried behind it, and a linear layer."""
+
+    def __init__(self, compute: Callable[[Net, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.compute = compute
+        self.first, self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1)
+        self.norm, self.down, self.up = nn.BatchNorm2d(8), nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.compute(self, F.relu(self.first(x))).mean((2, 3)))
+
+
+def finished(compute: Callable[[Net, Tensor], Tensor], **numerics: str) -> tuple[GraphModule, Tensor, Tensor]:
+    """The converted graph, an input, and what the graph answers that rounds everywhere."""
+    torch.manual_seed(0)
+    assert OPENVINO is not None
+    specs = TensorSpec("input", (None, *SHAPE)), TensorSpec("logits", (None, 4))
+    student = Student(Net(compute).eval(), specs[:1], specs[1:], ({"kind": "student"},))
+    x, change = torch.randn(16, *SHAPE), Int8Ptq()
+    prepared = change.apply(student, Context(OPENVINO, 1, [(x,)]))
+    usual = OPENVINO.model_copy(update={"residual": "quantized", "chains": "quantized"})
+    graph = change.finish(prepared, usual.model_copy(update=numerics)).module
+    assert isinstance(graph, GraphModule)
+    with torch.no_grad():
+        return graph, x, change.finish(prepared, usual).module(x)
+
+
+def rounded(graph: GraphModule, name: str) -> list[bool]:
+    """Of each operator of a name, whether somebody reads its result rounded."""
+    return [any(user.target is QUANTIZE for user in node.users) for node in graph.graph.nodes if op(node) == name]
+
+
+def reads(graph: GraphModule, name: str) -> list[list[bool]]:
+    """Of each operator of a name, which of its inputs are restored from 8 bits."""
+    inputs = [[arg for arg in node.args if isinstance(arg, Node)] for node in graph.graph.nodes if op(node) == name]
+    return [[arg.target is DEQUANTIZE for arg in args] for args in inputs]
+
+
+CHAINS: dict[str, Callable[[Net, Tensor], Tensor]] = {
+    "elu": lambda net, x: F.elu(net.b(x)),
+    "gelu": lambda net, x: F.gelu(net.b(x)),
+    "hardswish": lambda net, x: F.hardswish(net.b(x)),
+    "sigmoid": lambda net, x: torch.sigmoid(net.b(x)),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_what_an_activation_alone_reads_is_not_rounded(name: str) -> None:
+    graph, x, usual = finished(CHAINS[name], chains="fused")
+    assert rounded(graph, "conv2d") == [False, False], "relu reads the first, the activation the second"
+    assert [read[0] for read in reads(graph, name)] == [False]
+    with torch.no_grad():
+        assert 0 < (graph(x) - usual).abs().max() <= 0.05 * usual.max().sub(usual.min())
+
+
+def test_silu_is_computed_of_one_unrounded_tensor() -> None:
+    graph, _, _ = finished(lambda net, x: F.silu(net.b(x)), chains="fused")
+    assert reads(graph, "sigmoid") == [[False]] and reads(graph, "mul") == [[False, False]]
+
+
+def test_what_a_layer_reads_stays_rounded() -> None:
+    def compute(net: Net, x: Tensor) -> Tensor:
+        y = net.b(x)
+        return F.elu(y) + net.a(y)
+
+    graph, _, _ = finished(compute, chains="fused")
+    assert [read[0] for read in reads(graph, "conv2d")] == [True] * 3
+    assert rounded(graph, "conv2d") == [False, True, True] and [read[0] for read in reads(graph, "elu")] == [True]
+
+
+def test_a_gates_small_layers_are_left_in_float() -> None:
+    def compute(net: Net, x: Tensor) -> Tensor:
+        y = F.relu(net.b(x))
+        gate = torch.sigmoid(net.up(F.relu(net.down(y.mean((2, 3), keepdim=True)))))
+        return net.a(y * gate)
+
+    graph, _, _ = finished(compute, chains="fused")
+    assert [read[0] for read in reads(graph, "conv2d")] == [True, True, False, False, True]
+    everywhere, _, _ = finished(compute)
+    assert [read[0] for read in reads(everywhere, "conv2d")] == [True] * 5
+
+
+def test_a_gate_as_large_as_what_it_multiplies_is_none() -> None:
+    graph, _, _ = finished(lambda net, x: net.a(x * torch.sigmoid(net.b(x))), chains="fused")
+    assert [read[0] for read in reads(graph, "conv2d")] == [True] * 3
+
+
+def test_what_was_rounded_alike_and_only_moved_is_not_rounded_again() -> None:
+    """As of GhostNet: what is put together has other readers, whose kernels would write floats."""
+
+    def compute(net: Net, x: Tensor) -> Tensor:
+        y = F.relu(net.down(x))
+        return net.b(torch.cat([y, y.flip(3)], 1)) + net.up(y)
+
+    def again(graph: GraphModule) -> int:
+        moved = [node for node in graph.graph.nodes if op(node) in ("cat", "flip")]
+        return sum(user.target is QUANTIZE for node in moved for user in node.users)
+
+    graph, x, usual = finished(compute, chains="fused")
+    everywhere, _, _ = finished(compute)
+    assert again(graph) == 0 < again(everywhere)
+    with torch.no_grad():
+        assert torch.equal(graph(x), usual), "what lies on the steps is rounded to itself"
+
+
+SUMS: dict[str, tuple[Callable[[Net, Tensor], Tensor], list[bool]]] = {
+    "a convolution and its input": (lambda net, x: net.b(x) + x, [False, True]),
+    "its input first": (lambda net, x: x + net.b(x), [True, False]),
+    "two convolutions: the first": (lambda net, x: net.b(x) + net.up(F.relu(net.down(x))), [False, True]),
+    "what an activation computed": (lambda net, x: F.relu(net.b(x)) + x, [True, True]),
+}
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_one_convolution_before_a_sum_is_not_rounded(name: str) -> None:
+    compute, restored = SUMS[name]
+    graph, x, usual = finished(lambda net, x: F.relu(compute(net, x)), residual="fused")
+    assert reads(graph, "add") == [restored]
+    with torch.no_grad():
+        assert torch.equal(graph(x), usual) == all(restored)
+
+
+def test_a_convolution_that_somebody_else_reads_stays_rounded_before_a_sum() -> None:
+    def compute(net: Net, x: Tensor) -> Tensor:
+        y = net.b(x)
+        return F.relu(y + x) + net.a(y)
+
+    graph, _, _ = finished(compute, residual="fused")
+    assert reads(graph, "add") == [[True, True], [True, False]]
+
+
+def test_without_either_everything_is_rounded_that_was_trained_so() -> None:
+    def compute(net: Net, x: Tensor) -> Tensor:
+        return F.elu(net.b(x)) + net.a(x)
+
+    written, _, _ = finished(compute, residual="quantized", chains="quantized")
+    fused, _, _ = finished(compute, residual="fused", chains="fused")
+    counts = [Counter(node.target is QUANTIZE for node in graph.graph.nodes)[True] for graph in (written, fused)]
+    assert counts[0] > counts[1]
+    for node in fused.graph.nodes:
+        if node.target is DEQUANTIZE and (source := source_of(node)) is not None:
+            assert source.op == "get_attr" or source.target is QUANTIZE
