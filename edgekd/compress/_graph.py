@@ -72,7 +72,7 @@ def call_like(
     with (
         like.meta["val"].fake_mode,
         enable_python_dispatcher(),
-    ):  # else constant_pad_nd fixes the batch to the example's
+    ):  # else a padding fixes the batch
         value = target(*map_arg(args, lambda arg: arg.meta["val"]), **map_arg(more or {}, lambda arg: arg.meta["val"]))
     new.meta = {"val": value, "nn_module_stack": like.meta.get("nn_module_stack")}
     return new
