@@ -80,6 +80,8 @@ TESTED_ELSEWHERE = {
     "learn/data/_batches.py": "tests/learn/data/test_sources.py: objects in every form",
     "learn/data/_checks.py": "tests/learn/data/test_classes.py: what no class can be learned from",
     "learn/data/_encoded.py": "tests/learn/data/test_folders.py: pictures as a person sees them",
+    "learn/data/_inputs.py": "tests/learn/test_calls.py: with networks that read them",
+    "learn/readers.py": "tests/learn/test_calls.py: networks asked what they take",
     "learn/losses/_features.py": "tests/learn/losses/test_formulas.py: inside every loss on layers",
     "lower/lower.py": "tests/lower/test_column.py: the file behind the passes",
     "pipeline.py": "tests/whole/test_build.py: the story itself",

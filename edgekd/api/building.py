@@ -21,6 +21,7 @@ from edgekd.build.prepare import Objects
 from edgekd.build.store import canonical, sha256
 from edgekd.document.report import Report
 from edgekd.learn.data import Dataset, fingerprint, from_splits
+from edgekd.learn.readers import NetworkReader
 from edgekd.spec import recipe as recipes
 
 Table = Mapping[str, Any]  # of a recipe, as its author gives it
@@ -66,12 +67,12 @@ def build(
         targets: names or files; none: those that the recipe names.
         out: the bundle's folder; default ``dist/<name>``.
         teacher: a trained network; it is only read. Without one the recipe's is trained.
-        student: a network that is copied and trained. Both map (N, ...) float32 to (N, classes) logits.
-        data: (train, validation, test), each (x, y) arrays or a re-iterable of batches, see ``data/_batches.py``.
-            Without labels only losses that need none are used, and the metric is agreement with the teacher.
+        student: a network that is copied and trained. Both map (N, ...) float32 to (N, classes) logits, alone or among
+            other outputs (``learn/outputs.py``); columns go to the arguments of forward that are called so.
+        data: (train, validation, test), each (x, y) arrays or a re-iterable of batches: ``data/_batches.py``. Without
+            labels only losses that need none are used, and the metric is agreement with the teacher.
         classes: names; without them the labels are numbered. Data without labels needs them.
-        budget: keys of ``[budget]``.
-        settings: ``key=value`` overrides, as ``--set`` takes them.
+        budget: keys of ``[budget]``; settings: ``key=value`` overrides, as ``--set`` takes them.
         quick, overwrite, keep_candidates, explain, measure_on, cache: as in ``edgekd build``.
         progress: called with a dict after each epoch; or whether it is shown on stderr as by the command. By default
             it is where somebody watches: in a notebook, or at an interactive prompt.
@@ -79,7 +80,7 @@ def build(
     Raises:
         EdgekdError: ``exit_code`` is the command's. GateError: a wish was missed; ``report`` is the build's.
     """
-    dataset = None if data is None else from_splits(data, "data", classes)
+    dataset = None if data is None else from_splits(data, "data", classes, _readers(student, teacher))
     table = _table(recipe, given := Objects(dataset, teacher, student), budget, settings)
     with watched(progress) as callback:
         request = requests.make(
@@ -99,6 +100,12 @@ def build(
         )
         standing = requests.standing(request)
         return pipeline.run(request, given) if standing is None else standing
+
+
+def _readers(student: object, teacher: object) -> list[NetworkReader]:
+    """The networks that say how they read the data; what is none is told later."""
+    networks = {"student": student, "teacher": teacher}
+    return [NetworkReader(module, role) for role, module in networks.items() if isinstance(module, nn.Module)]
 
 
 def _table(
@@ -172,5 +179,6 @@ def _example(dataset: Dataset | None, table: object, role: str) -> tuple[torch.T
 
 def _ops(dataset: Dataset, table: Any, role: str) -> Any:
     """The preprocessing before a network: the teacher's own, the recipe's, or the data's."""
-    teacher_ops = table["teacher"].get("preprocess") if role == "teacher" else None
-    return teacher_ops or table["data"].get("preprocess") or dataset.preprocess
+    if role == "teacher" and (ops := table["teacher"].get("preprocess") or dataset.teacher_preprocess):
+        return ops
+    return table["data"].get("preprocess") or dataset.preprocess

@@ -14,6 +14,8 @@ scale        divide                 float32(x) / float32(divide)
 normalise    mean, std              (x - float32(mean_c)) / float32(std_c), for each channel c
 layout       --                     (N, H, W, C) -> (N, C, H, W); last
 columns      names, sizes, widths   (N, K) whole numbers in int64 inputs: the next width_k columns, 0..size_k - 1; last
+parts        names, sizes, shapes   (N, K) numbers in float32 inputs: the next of shape_k; where size_k > 0 they are
+                                    whole numbers from 0 to size_k - 1, which the network reads as such; last
 wordpiece    vocabulary, length,    (N,) texts -> ``input_ids`` and ``attention_mask``, int64 (N, L), L that of the
              lower                  longest, at most ``length``: see ``wordpiece.py``; last
 ===========  =====================  ==============================================================================
@@ -52,9 +54,10 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "normalise": ("mean", "std"),
     "layout": (),
     "columns": ("names", "sizes", "widths"),
+    "parts": ("names", "sizes", "shapes"),
     "wordpiece": ("vocabulary", "length", "lower"),
 }
-LAST = ("layout", "columns", "wordpiece")
+LAST = ("layout", "columns", "parts", "wordpiece")
 IMAGES = ("crop", "resize", "grey", "edges", "layout")
 INPUT, TOKENS, MASK = "input", "input_ids", "attention_mask"
 VOCABULARY = "vocab.txt"
@@ -66,9 +69,9 @@ TYPES = ("uint8", "int16", "int64", "float32")
 
 @dataclass(frozen=True)
 class Spec:
-    """One model input after preprocessing: ``None`` is any size, of a sequence 2 to ``longest``.
+    """One model input after preprocessing: ``None`` is any size, of a sequence ``shortest`` to ``longest``.
 
-    ``high``: whole numbers lie in 0..high - 1.
+    ``high``: it holds whole numbers, which lie in 0..high - 1, whatever its type.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Spec:
     dtype: str = "float32"
     high: int | None = None
     longest: int | None = None
+    shortest: int = 2
 
 
 def raw_shape(ops: Ops, shape: Sequence[int]) -> tuple[int, ...]:
@@ -83,7 +87,14 @@ def raw_shape(ops: Ops, shape: Sequence[int]) -> tuple[int, ...]:
 
     A student that looks at the first columns alone is asked with these alone.
     """
-    return (sum(ops[-1]["widths"]),) if ops and ops[-1]["op"] == "columns" else tuple(shape)
+    widths = widths_of(ops)
+    return (sum(widths),) if widths else tuple(shape)
+
+
+def widths_of(ops: Ops) -> list[int]:
+    """How many numbers of a row each input takes, of the ops ``columns`` and ``parts``; none of others."""
+    last: Op = ops[-1] if ops else {}
+    return [math.prod(shape) for shape in last.get("shapes", ())] or list(last.get("widths", ()))
 
 
 def specs(ops: Ops, sample: AnyArray) -> tuple[Spec, ...]:
@@ -93,8 +104,8 @@ def specs(ops: Ops, sample: AnyArray) -> tuple[Spec, ...]:
         highs = {TOKENS: len(ops[-1]["vocabulary"]), MASK: 2}
         return tuple(Spec(name, (None, None), "int64", high, longest) for name, high in highs.items())
     inputs = apply(ops, np.asarray(sample)[None])
-    bounds = dict(zip(ops[-1]["names"], ops[-1]["sizes"], strict=True)) if ops and ops[-1]["op"] == "columns" else {}
-    return tuple(Spec(name, (None, *x.shape[1:]), str(x.dtype), bounds.get(name)) for name, x in inputs.items())
+    bounds = dict(zip(ops[-1]["names"], ops[-1]["sizes"], strict=True)) if widths_of(ops) else {}
+    return tuple(Spec(name, (None, *x.shape[1:]), str(x.dtype), bounds.get(name) or None) for name, x in inputs.items())
 
 
 def check(ops: Ops, where: str) -> None:
@@ -114,10 +125,10 @@ def check(ops: Ops, where: str) -> None:
         for key in wanted:
             if key not in op:
                 raise RecipeError(f"{name!r} needs {key!r}", where=f"{place}.{key}")
-            _check_value(key, op[key], f"{place}.{key}")
-        if name == "columns" and len({len(op[key]) for key in wanted}) > 1:
+            _check_value(key, op[key], f"{place}.{key}", least=0 if name == "parts" else 1)
+        if name in ("columns", "parts") and len({len(op[key]) for key in wanted}) > 1:
             lengths = {key: len(op[key]) for key in wanted}
-            raise RecipeError("as many names as sizes and widths are needed", where=place, found=lengths)
+            raise RecipeError(f"as many names as {wanted[1]} and {wanted[2]} are needed", where=place, found=lengths)
         if name == "resize" and op["height"] * op["width"] > (most := limits.most("pixels")):
             size, allowed = f"{op['height']} x {op['width']}", f"at most {most:,} pixels"
             raise RecipeError("larger than likely is meant", where=place, found=size, allowed=allowed)
@@ -160,15 +171,21 @@ def check_sample(ops: Ops, shape: Sequence[int], dtype: str) -> None:
                 raise
 
 
-def _check_value(key: str, value: Any, where: str) -> None:
+def _check_value(key: str, value: Any, where: str, least: int = 1) -> None:
+    """``least``: of a size."""
     if key in ("vocabulary", "length", "lower"):
         _check_text(key, value, where)
         return
+    if key == "shapes":
+        axes = [size for shape in value for size in shape] if _is_list(value) and all(map(_is_list, value)) else [None]
+        if not value or not all(type(size) is int and 1 <= size <= 65_536 for size in axes):
+            raise RecipeError("malformed", where=where, found=value, allowed="a list of shapes, of sizes 1 to 65536")
+        return
     if key in ("names", "sizes", "widths"):
         kind = str if key == "names" else int
-        good = isinstance(value, list | tuple) and len(value) > 0 and all(type(v) is kind for v in value)
-        if not good or (len(set(value)) < len(value) if kind is str else not 1 <= min(value) <= max(value) <= 2**31):
-            allowed = "a list of different names" if kind is str else "a list of whole numbers from 1 to 2^31"
+        good = _is_list(value) and len(value) > 0 and all(type(v) is kind for v in value)
+        if not good or (len({*value}) < len(value) if kind is str else not least <= min(value) <= max(value) <= 2**31):
+            allowed = "a list of different names" if kind is str else f"a list of whole numbers from {least} to 2^31"
             raise RecipeError("malformed", where=where, found=value, allowed=allowed)
         return
     if key in ("height", "width"):
@@ -183,6 +200,10 @@ def _check_value(key: str, value: Any, where: str) -> None:
         raise RecipeError("not finite numbers", where=where, found=value, allowed=f"{allowed}, of float32")
     if key in ("divide", "std") and any(np.float32(n) == 0 for n in numbers):
         raise RecipeError("would divide by zero", where=where, found=value)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def _check_text(key: str, value: object, where: str) -> None:
@@ -327,19 +348,22 @@ def _normalise(x: AnyArray, op: Op) -> AnyArray:
 
 
 def _columns(x: AnyArray, op: Op) -> Inputs:
-    total = sum(op["widths"])
-    if x.ndim != 2 or x.shape[1] < total or x.dtype.kind not in "iu":
-        description = f"{x.dtype} {x.shape}"
-        raise DataError("columns takes whole numbers", where="preprocess", found=description, allowed=f"(N, {total})")
+    """The inputs of ``columns`` and of ``parts``."""
+    ids, widths = op["op"] == "columns", widths_of([op])
+    if x.ndim != 2 or x.shape[1] < sum(widths) or (ids and x.dtype.kind not in "iu"):
+        description, allowed = f"{x.dtype} {x.shape}", f"(N, {sum(widths)})"
+        message = f"{op['op']} takes {'whole ' if ids else ''}numbers"
+        raise DataError(message, where="preprocess", found=description, allowed=allowed)
+    shapes = [() if width == 1 else (width,) for width in widths] if ids else op["shapes"]
     inputs: Inputs = {}
-    start = 0
-    for name, size, width in zip(op["names"], op["sizes"], op["widths"], strict=True):
-        part = x[:, start] if width == 1 else x[:, start : start + width]
-        start += width
-        if part.size and not 0 <= int(part.min()) <= int(part.max()) < size:
-            bad = part[(part < 0) | (part >= size)][0]
-            raise DataError(f"unknown {name}", where="preprocess", found=int(bad), allowed=f"0 to {size - 1}")
-        inputs[name] = np.ascontiguousarray(part, dtype=np.int64)
+    for name, size, shape, stop in zip(op["names"], op["sizes"], shapes, np.cumsum(widths).tolist(), strict=True):
+        part = x[:, stop - math.prod(shape) : stop]
+        unknown = part[(part < 0) | (part >= size) | (part != np.rint(part))] if size else []
+        if len(unknown):
+            number, allowed = unknown[0].item(), f"0 to {size - 1}"
+            raise DataError(f"unknown {name}", where="preprocess", found=number, allowed=allowed)
+        dtype = np.int64 if ids else np.float32
+        inputs[name] = np.ascontiguousarray(part.reshape(len(x), *shape), dtype=dtype)
     return inputs
 
 
@@ -367,4 +391,4 @@ _OPS: dict[str, Callable[[AnyArray, Op], AnyArray]] = {
     "layout": _layout,
 }
 # What gives inputs of its own names, and so comes last.
-_ENDS: dict[str, Callable[[AnyArray, Op], Inputs]] = {"columns": _columns, "wordpiece": _wordpiece}
+_ENDS: dict[str, Callable[[AnyArray, Op], Inputs]] = {"columns": _columns, "parts": _columns, "wordpiece": _wordpiece}

@@ -51,7 +51,7 @@ def make(workspace: Workspace, evaluation: EvaluationSet, *, quick: bool) -> Bas
         labels is None
         or labels.ndim != 1
         or evaluation.feed.rate
-        or "columns" in ops
+        or {"columns", "parts"} & {*ops}
         or workspace.metric.against != "labels"
     ):
         return None

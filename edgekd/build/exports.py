@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 import torch
+from onnxscript import ir
 from torch import nn
 
 from edgekd.base import plugins, preprocess
@@ -18,8 +19,12 @@ from edgekd.build.store import canonical, sha256
 from edgekd.build.workspace import Workspace
 from edgekd.learn import nets
 from edgekd.learn.student import Student, evaluated
+from edgekd.lower.export import export as trace_of
 from edgekd.lower.lower import to_onnx
 from edgekd.spec.target import Numerics
+
+# What a student was traced to, by the step that made it, the operator set, and what of the file differs by target.
+Traces = dict[tuple[str, int, bool, str], ir.Model]
 
 
 def finished(step: TrainedStep, subject: Student, numerics: Numerics | None = None) -> Student:
@@ -31,12 +36,18 @@ def finished(step: TrainedStep, subject: Student, numerics: Numerics | None = No
     return subject.with_module(evaluated(nets.twin(subject.module)))
 
 
-def lowered(workspace: Workspace, step: ExportStep, subject: Student, metadata: Mapping[str, str]) -> bytes:
-    """The ONNX file of an export step, from the student of its parent step."""
+def lowered(
+    workspace: Workspace, step: ExportStep, subject: Student, metadata: Mapping[str, str], traces: Traces | None = None
+) -> bytes:
+    """The ONNX file of an export step, from the student of its parent step; targets share what was traced."""
+    traces = {} if traces is None else traces
     student = finished(workspace.plan.get(step.parent, TrainedStep), subject, step.numerics.written)
     if step.numerics.half:
         student = student.with_module(Half(student.module))
-    return to_onnx(student, opset=step.opset, metadata=metadata, asked=step.passes)
+    trace = (step.parent, step.opset, step.numerics.half, step.numerics.unrounded)
+    if trace not in traces:
+        traces[trace] = trace_of(student, step.opset)
+    return to_onnx(student, opset=step.opset, metadata=metadata, asked=step.passes, traced=traces[trace])
 
 
 class Half(nn.Module):
@@ -51,12 +62,14 @@ class Half(nn.Module):
         return outputs.float() if isinstance(outputs, torch.Tensor) else tuple(part.float() for part in outputs)
 
 
-def export(workspace: Workspace, step: ExportStep, subject: Student, metadata: Mapping[str, str]) -> bytes:
-    """The ONNX file of an export step, from the student of its parent step."""
+def export(
+    workspace: Workspace, step: ExportStep, subject: Student, metadata: Mapping[str, str], traces: Traces | None = None
+) -> bytes:
+    """The ONNX file of an export step, from the student of its parent step; ``traces``: as of ``lowered``."""
     files = workspace.store.get(step.key, ("model.onnx",))
     if files is None:
         workspace.progress({"step": step.name, "epoch": None})
-        files = workspace.store.put(step.key, {"model.onnx": lowered(workspace, step, subject, metadata)})
+        files = workspace.store.put(step.key, {"model.onnx": lowered(workspace, step, subject, metadata, traces)})
     return files["model.onnx"]
 
 

@@ -108,7 +108,8 @@ def _beside_outlier(feed: Feed, index: np.ndarray[Any, Any], i: int, together: I
         longest = int(together[MASK].sum(axis=1).argmax())
         return feed.plain("train", index[[i, longest]])
     pair = feed.plain("train", index[[i, (i + 1) % BATCH]])
-    return {name: _far(x) if x.dtype.kind == "f" else x for name, x in pair.items()}
+    whole = {spec.name for spec in feed.specs if spec.high is not None}
+    return {name: x if name in whole else _far(x) for name, x in pair.items()}
 
 
 def _far(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -221,7 +221,9 @@ def _measure(
         name: _scored(runtime, session, files[name], evaluation, of_torch[name], tolerances[name])
         for name, session in sessions.items()
     }
-    x = timed_inputs(evaluation.first("validation", TIMED), batch)
+    whole = {spec.name for spec in evaluation.feed.specs if spec.high is not None}
+    sample = evaluation.first("validation", TIMED)
+    x = timed_inputs(sample, batch, texts=evaluation.feed.reads_texts, whole=whole)
     job = BenchJob(
         target.backend,
         files,
@@ -243,7 +245,7 @@ def _measure(
         look()
     for name, samples in timed.samples.items():
         result[name] |= {"samples_ns": samples.tolist(), "sessions_p50_ms": timed.p50_ms[name]}
-    length = x[MASK].shape[1] if MASK in x else None
+    length = x[MASK].shape[1] if MASK in x and evaluation.feed.reads_texts else None
     one_by_one = min(TIMED, evaluation.length("validation"))
     preprocess_ms = timing.preparing_ms(lambda i: evaluation.inputs("validation", np.array([i])), one_by_one)
     return {
@@ -339,19 +341,20 @@ def _on_another(
     }
 
 
-def timed_inputs(sample: Inputs, batch: int) -> Inputs:
+def timed_inputs(sample: Inputs, batch: int, *, texts: bool = True, whole: Collection[str] = ()) -> Inputs:
     """What is timed: noise of the inputs' shape (kernels don't look at values); whole numbers from the data.
 
-    Of texts the one of median length, without padding.
+    Of ``texts``, which may be of any length, the one of median length, without padding. ``whole``: the floats that hold
+    whole numbers.
     """
     rng = np.random.default_rng(0)
-    if MASK in sample:
+    if texts and MASK in sample:
         lengths = sample[MASK].sum(axis=1)
         middle = int(np.argsort(lengths, kind="stable")[len(lengths) // 2])
         sample = {name: x[middle : middle + 1, : lengths[middle]] for name, x in sample.items()}
     return {
         name: rng.standard_normal((batch, *x.shape[1:]), dtype=np.float32)
-        if x.dtype.kind == "f"
+        if x.dtype.kind == "f" and name not in whole
         else np.resize(x[:batch], (batch, *x.shape[1:]))
         for name, x in sample.items()
     }

@@ -192,7 +192,7 @@ class _Planner:
         change, multiple = part.change, target.shapes.channel_multiple
         schedule = compression.training(self._fine_tuning(scheme))
         # How a runtime fuses concerns the file and what it is held against: the training is shared.
-        rounding = scheme.model_dump(exclude={"residual", "chains", "tolerance"}) if scheme else None
+        rounding = scheme.model_dump(exclude={"residual", "chains", "attention", "tolerance"}) if scheme else None
         wants: list[object] = [rounding or multiple]
         if change.timed:  # its clock is the target's, and the code that times
             threads = int(target.options.get("threads", 1))
@@ -224,7 +224,7 @@ class _Planner:
         self, name: str, step: TrainedStep, target: Target, numerics: Numerics, pruned: bool
     ) -> PlannedCandidate:
         passes = [{"kind": kind} for kind in target.passes]
-        key = step_keys.key("lower", "export", step.key, target.opset, numerics.half, numerics.chains, *passes)
+        key = step_keys.key("lower", "export", step.key, target.opset, numerics.half, numerics.unrounded, *passes)
         export = ExportStep(
             name=f"export {name}",
             key=key,

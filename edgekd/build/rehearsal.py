@@ -62,6 +62,7 @@ def run(workspace: Workspace) -> Rehearsed:
     workspace.progress({"step": "rehearsal", "epoch": None})
     students, cost = _structures(workspace)
     files: dict[str, bytes] = {}
+    traces: exports.Traces = {}
     latency: dict[str, dict[str, float]] = {}
     size: dict[str, dict[str, int]] = {}
     for runtime in plan.runtimes:
@@ -69,7 +70,7 @@ def run(workspace: Workspace) -> Rehearsed:
         for candidate in plan.candidates[runtime.name]:
             step = plan.get(candidate.export, ExportStep)
             if step.name not in files:
-                files[step.name] = exports.lowered(workspace, step, students[step.parent], {})
+                files[step.name] = exports.lowered(workspace, step, students[step.parent], {}, traces)
             took, count = _try(runtime, files[step.name], students["student"], workspace.runner)
             latency[runtime.name][candidate.name], size[runtime.name][candidate.name] = took, count
     sentences = {name: taken.sentence(student.lineage[-1]) for name, student in students.items()}
@@ -139,8 +140,13 @@ def _check_output(student: Student, step: TrainedStep) -> None:
     wanted = [(2, *spec.shape[1:]) for spec in student.outputs]
     if shapes != wanted:
         allowed = ", ".join(f"(N, {spec.shape[1]})" for spec in student.outputs)
+        flat = [shape[:2] if shape[2:] == (1,) * len(shape[2:]) else None for shape in shapes]
         raise ExportError(
-            "the output has the wrong shape", where=step.name, found=", ".join(map(str, shapes)), allowed=allowed
+            "the output has the wrong shape",
+            where=step.name,
+            found=", ".join(map(str, shapes)),
+            allowed=allowed,
+            hint="flatten(1) takes the axes of length 1 away" if flat == wanted else None,
         )
     pretrained = isinstance(step, TeachStep) and step.schedule is None  # it only tells what it knows: votes will do
     if not pretrained and (odd := [str(part.dtype) for part in given if not part.is_floating_point()]):

@@ -105,10 +105,11 @@ def answers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> 
 def export_all(workspace: Workspace, trained: Mapping[str, Trained]) -> dict[str, dict[str, bytes]]:
     """The ONNX file of every candidate, by target and name."""
     metadata = exports.metadata(workspace)
+    traces: exports.Traces = {}
     return {
         target.name: {
             c.name: exports.export(
-                workspace, workspace.plan.get(c.export, ExportStep), trained[c.step].student, metadata
+                workspace, workspace.plan.get(c.export, ExportStep), trained[c.step].student, metadata, traces
             )
             for c in workspace.plan.candidates[target.name]
         }

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from edgekd.base import preprocess
 from edgekd.base.errors import RecipeError
 from edgekd.base.heads import SINGLE, Heads
-from edgekd.learn import nets
+from edgekd.build import network_key
+from edgekd.learn import calls, nets
 from edgekd.learn import teacher as teachers
-from edgekd.learn.data import Dataset, grouped
+from edgekd.learn.data import Dataset, grouped, taken_first
 from edgekd.learn.feed import Feed
 from edgekd.learn.student import SplitHeads
+from edgekd.learn.teacher import PickedOutput
 from edgekd.spec.quick import SAMPLES
-from edgekd.spec.recipe import Augment, Recipe
+from edgekd.spec.recipe import Augment, Recipe, Teacher
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,18 @@ class Views:
     feeds: Mapping[str, Feed]
 
 
-def views(recipe: Recipe, dataset: Dataset, *, quick: bool) -> Views:
+def views(recipe: Recipe, dataset: Dataset, student: nn.Module | None = None, *, quick: bool) -> Views:
     """The data of a recipe, preprocessed and augmented as it says.
+
+    Args:
+        student: the user's own, where it is no table of the recipe's.
 
     Raises:
         RecipeError: preprocessing that can't be, flips of what is no image, a teacher of a head that is not there.
     """
     if recipe.data.heads:
         dataset = grouped(dataset, recipe.data.heads)
+    dataset = _for_student(recipe, dataset, student)
     heads = dict(dataset.heads) or {SINGLE: len(dataset.classes)}
     check_taught(recipe, heads)
     ops = recipe.data.preprocess if recipe.data.preprocess is not None else dataset.preprocess
@@ -51,12 +57,28 @@ def views(recipe: Recipe, dataset: Dataset, *, quick: bool) -> Views:
     feed = Feed(dataset, ops, augment, recipe.seed, limit)
     feeds = dict.fromkeys(recipe.ensemble, feed)
     for name, teacher in recipe.ensemble.items():
-        if teacher.preprocess is not None:
-            preprocess.check(teacher.preprocess, f"{name}.preprocess")
-            feeds[name] = Feed(dataset, teacher.preprocess, augment, recipe.seed, limit)
+        raw = dataset.train.x
+        teacher_ops, note = teachers.preprocess_of(teacher, raw.shape[1:], str(raw.dtype), name)
+        teacher_ops = dataset.teacher_preprocess if teacher_ops is None else teacher_ops
+        if note:
+            dataset = replace(dataset, notes=(*dataset.notes, note))
+        if teacher_ops is not None:
+            preprocess.check(teacher_ops, f"{name}.preprocess")
+            feeds[name] = Feed(dataset, teacher_ops, augment, recipe.seed, limit)
         if teacher.head is not None and len(heads) > 1:
             feeds[name] = feeds[name].of_head(list(heads).index(teacher.head))
     return Views(dataset, heads, feed, feeds)
+
+
+def _for_student(recipe: Recipe, dataset: Dataset, student: nn.Module | None) -> Dataset:
+    """A data set of several inputs with names, of which a student of the user's own code may take some."""
+    model = recipe.student.model
+    users = student is not None or (model is not None and _is_users(model))
+    if len(dataset.inputs) < 2 or recipe.data.preprocess is not None or not users:
+        return dataset
+    if student is None:
+        student = network_key.seeded(lambda: teachers.build(model or {}, "student.model", (), 0), recipe.seed)
+    return taken_first(dataset, calls.Arguments.of(student).takes(dataset.inputs, True, "student"))
 
 
 def check_taught(recipe: Recipe, heads: Heads) -> None:
@@ -82,21 +104,47 @@ def roots(
     for name, table in recipe.ensemble.items():
         classes = sum(shown.heads.values()) if table.head is None else shown.heads[table.head]
         shape = shown.feeds[name].sample_shape
-        makers[name] = functools.partial(teachers.load_teacher, table, shape, classes, name)
+        makers[name] = functools.partial(_teacher, table, shape, classes, name, shown)
     if teacher is not None:
-        given = teacher
-        makers["teacher"] = lambda: teachers.wrap(nets.copied(given, "teacher"), recipe.teacher)
+        given, count = teacher, sum(shown.heads.values())
+        makers["teacher"] = lambda: teachers.wrap(
+            _called(nets.copied(given, "teacher"), shown, "teacher"), recipe.teacher, count
+        )
     if (bare := _student(recipe, shown, student)) is not None:
         sizes, names = list(shown.heads.values()), list(shown.heads)
         makers["student"] = bare if len(names) == 1 else lambda: SplitHeads(bare(), sizes, names)
     return makers
 
 
+def _teacher(table: Teacher, shape: tuple[int, ...], classes: int, name: str, shown: Views) -> nn.Module:
+    """A teacher of a recipe's table."""
+    loaded = teachers.load_teacher(table, shape, classes, name)
+    if _is_users(table.model) and isinstance(loaded, PickedOutput):
+        loaded.module = _called(loaded.module, shown, name)
+    return loaded
+
+
 def _student(recipe: Recipe, shown: Views, given: nn.Module | None) -> Callable[[], nn.Module] | None:
     """None where it is made of the teacher."""
     if given is not None:
-        return functools.partial(nets.copied, given, "student")
-    if recipe.student.model is None:
+        return lambda: _called(nets.copied(given, "student"), shown, "student")
+    if (model := recipe.student.model) is None:
         return None
     outputs = sum(shown.heads.values())
-    return functools.partial(teachers.build, recipe.student.model, "student.model", shown.feed.sample_shape, outputs)
+    make = functools.partial(teachers.build, model, "student.model", shown.feed.sample_shape, outputs)
+    return (lambda: _called(make(), shown, "student")) if _is_users(model) else make
+
+
+def _is_users(model: Mapping[str, object]) -> bool:
+    """Whether a network is of a user's own code, whose forward may call its arguments as it likes."""
+    return model.get("kind") == "python" or ":" in str(model.get("kind"))
+
+
+def _called(module: nn.Module, shown: Views, name: str) -> nn.Module:
+    """A user's network as it is called with the model's inputs: in their order, see ``calls``."""
+    specs, users_names = shown.feeds.get(name, shown.feed).specs, shown.dataset.inputs
+    whole = frozenset(i for i, spec in enumerate(specs) if spec.dtype == "float32" and spec.high is not None)
+    if not users_names and not whole:
+        return module
+    names = users_names if len(specs) == 1 else [spec.name for spec in specs]
+    return calls.arranged(module, names, bool(users_names), name, whole)

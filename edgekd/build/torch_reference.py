@@ -33,7 +33,7 @@ class Still(nn.Module):
 
 def _fused(numerics: Numerics | None) -> str:
     """What tells the torch models of one trained step apart."""
-    return f"{numerics.residual} {numerics.chains}" if numerics else ""
+    return f"{numerics.residual} {numerics.unrounded}" if numerics else ""
 
 
 class TorchReference:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from edgekd.base import notes
+from edgekd.base.errors import FactoryError
 from edgekd.base.heads import SINGLE, Heads
 from edgekd.base.notes import Progress
 from edgekd.build import network_key
 from edgekd.build.plan import Plan, Step
 from edgekd.build.store import Store
 from edgekd.compress import Clock
-from edgekd.learn import nets, train
+from edgekd.learn import lengths, nets, train
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term
 from edgekd.learn.student import Student, TensorSpec
+from edgekd.learn.train import Tensors
 from edgekd.metrics import Evaluator, Metric, classifies
 from edgekd.spec.recipe import Recipe
 
@@ -92,9 +94,18 @@ class Workspace:
         seed = (self.recipe.ensemble[role].seed or 0) if teaches else self.recipe.seed
         x, sizes = self.probe(role), list(outputs.values())
         # Under the seed, too: a lazy layer draws its weights when it sees its first input.
-        module = network_key.seeded(lambda: nets.ready(self.roots[role](), x, sizes, role, self.note), seed)
+        module = network_key.seeded(lambda: self._ready(self.roots[role](), x, sizes, role), seed)
+        shortest = lengths.shortest(module, self.feed_of(role).specs, role)
+        inputs = tuple(replace(spec, shortest=shortest) for spec in self.feed_of(role).specs)
         # Which of the teachers it is, its step knows: in another recipe the same one may stand in another place.
-        return Student(module, self.feed_of(role).specs, specs, ({"kind": "teacher" if teaches else "student"},))
+        return Student(module, inputs, specs, ({"kind": "teacher" if teaches else "student"},))
+
+    def _ready(self, module: nn.Module, x: Tensors, sizes: list[int], role: str) -> nn.Module:
+        """See ``nets.ready``."""
+        try:
+            return nets.ready(module, x, sizes, role, self.note)
+        except FactoryError as err:
+            raise lengths.too_long(module, x, role) or err from err
 
     def probe(self, role: str) -> tuple[torch.Tensor, ...]:
         """A few training samples as a step's network is given them."""

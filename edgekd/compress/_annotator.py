@@ -18,10 +18,12 @@ from edgekd.compress._graph import (
     LAYERS,
     PARTING,
     PASSING,
+    PRODUCTS,
     answers,
     arguments,
     behind,
     is_part,
+    is_scaled,
     is_written,
     op,
     passes_on,
@@ -47,6 +49,7 @@ ANNOTATION = "quantization_annotation"
 ACTIVATIONS = frozenset({"relu", "relu6", "hardtanh", "clamp", "clamp_min"})
 POOLS = frozenset({"adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "mean"})
 NORMS = frozenset({"batch_norm"})
+WIDE = 64  # outputs of a linear layer, from which on their scales are felt
 
 
 class Annotator(Quantizer):
@@ -65,7 +68,8 @@ class Annotator(Quantizer):
     def __init__(self, numerics: Numerics, ranging: Ranging, float_layers: Sequence[str] = ()) -> None:
         super().__init__()
         self._ops, self._float = frozenset(numerics.ops), tuple(float_layers)
-        self._specs, self._per_channel_from = Specs.of(numerics, ranging), numerics.per_channel_from
+        self._specs, self._numerics = Specs.of(numerics, ranging), numerics
+        self._attends = "attention" in numerics.ops and numerics.activations != "float32"
         self._written: set[Node] = set()
         self.quantized: list[str] = []
         self.layers: dict[str, str] = {}
@@ -97,6 +101,10 @@ class Annotator(Quantizer):
             self._gate(node, int8)
         elif name == "cat" and "concat" in self._ops:
             self._concat(node, int8)
+        elif name in PRODUCTS and self._attends:
+            self._product(node, int8)
+        elif name == "softmax" and self._attends and any(op(reader) in PRODUCTS for reader in readers_of(node)):
+            self._output(node, int8)
         elif source is None or source not in int8 or is_written(node):
             return
         elif name in POOLS and "pool" in self._ops:
@@ -118,7 +126,10 @@ class Annotator(Quantizer):
     def _linear(self, node: Node, int8: set[Node]) -> None:
         self._multiplies(node, int8)
         last = _last(node)
-        if any(op(user) in CONVS | {"linear"} for user in readers_of(last)):
+        readers = readers_of(last)
+        if self._attends and any(_multiplied(reader) for reader in readers):
+            self._output(last, int8, self._specs.input)
+        elif any(op(reader) in CONVS | {"linear"} for reader in readers):
             self._output(last, int8)
 
     def _add(self, node: Node, int8: set[Node]) -> None:
@@ -134,6 +145,14 @@ class Annotator(Quantizer):
         if len(inputs) == 2 and inputs[0] is not inputs[1] and all(arg in int8 for arg in inputs):
             self._mark(node, {arg: self._of(arg) for arg in inputs})
             self._output(_last(node), int8)
+
+    def _product(self, node: Node, int8: set[Node]) -> None:
+        """A product of two activations that are rounded already, or were before one number scaled them."""
+        inputs = [arg for arg in arguments(node)[:2] if isinstance(arg, Node)]
+        if all(arg in int8 or (is_scaled(arg) and source_of(arg) in int8) for arg in inputs) and len(set(inputs)) == 2:
+            # What a dropout hides while it trains is rounded before it.
+            rounded = [arg for arg in inputs if arg in int8 and op(arg) not in IGNORED]
+            self._mark(node, {arg: SharedQuantizationSpec(arg) for arg in rounded})
 
     def _pool(self, node: Node, int8: set[Node]) -> None:
         if op(node) == "mean" and not _spatial(node):
@@ -179,12 +198,18 @@ class Annotator(Quantizer):
         """A convolution or a linear layer: its input, where activations are int8, and its weight."""
         x, weight = arguments(node)[:2]
         linear = op(node) == "linear"
-        narrow = linear and _width(weight) < self._per_channel_from
         # Rows of an int8 table are int8 already, as is what a dropout hides while it trains: rounded once more they
         # would only take longer.
         known = (linear and self._looked_up(x)) or (op(x) in IGNORED and x in int8)
-        formats = self._specs.narrow if narrow else self._specs.weight
+        formats = self._specs.narrow if linear and self._has_one_scale(x, weight) else self._specs.weight
         self._layer(node, {x: None if known else self._of(x), weight: formats})
+
+    def _has_one_scale(self, x: Node, weight: Node) -> bool:
+        """Whether a scale for each output of a linear layer would cost more than it is worth."""
+        outputs, inputs = (int(size) for size in weight.meta["val"].shape)
+        rows = x.meta["val"].shape[1:-1].numel()
+        few = isinstance(rows, int) and rows < self._numerics.per_channel_rows and outputs >= WIDE
+        return inputs < self._numerics.per_channel_from or few
 
     def _layer(self, node: Node, inputs: dict[Node, object]) -> None:
         self._mark(node, inputs)  # an input that stays float is named, too: torchao counts two for a convolution
@@ -205,19 +230,19 @@ class Annotator(Quantizer):
         node.meta[ANNOTATION] = QuantizationAnnotation(input_qspec_map=dict(inputs), _annotated=True)
         self.quantized.append(node.name)
 
-    def _output(self, last: Node, int8: set[Node]) -> None:
+    def _output(self, last: Node, int8: set[Node], spec: QuantizationSpec | None = None) -> None:
         """Requantize the end of a chain, unless it is the model's output: 8-bit logits would tie."""
         if self._specs.activation is None or answers(last):
             return
         annotation = last.meta.get(ANNOTATION) or QuantizationAnnotation(_annotated=True)
-        annotation.output_qspec = self._specs.activation
+        annotation.output_qspec = spec or self._specs.activation
         last.meta[ANNOTATION] = annotation
         int8.add(last)
 
 
-def _width(weight: Node) -> int:
-    """How many inputs a linear layer has."""
-    return int(weight.meta["val"].shape[1])
+def _multiplied(node: Node) -> bool:
+    """Whether a product of activations reads a tensor, perhaps scaled by one number first."""
+    return op(node) in PRODUCTS or (is_scaled(node) and any(op(reader) in PRODUCTS for reader in readers_of(node)))
 
 
 def _last(node: Node) -> Node:

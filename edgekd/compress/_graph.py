@@ -6,7 +6,12 @@ import operator
 from typing import Any
 
 import torch
+from torch._dispatch.python import enable_python_dispatcher
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
+from torch.fx.node import Argument, map_arg
+
+Named = dict[str, Argument]
 
 CONVS = frozenset({"conv1d", "conv2d", "conv3d"})
 LAYERS = CONVS | {"linear", "embedding"}
@@ -20,6 +25,7 @@ PASSING = frozenset(
     }
 )
 # The same, into several tensors.
+PRODUCTS = frozenset({"matmul", "bmm"})  # of activations, as of an attention
 PARTING = frozenset({"split", "split_with_sizes", "chunk", "unbind", "tensor_split"})
 IGNORED = frozenset({"dropout", "feature_dropout"})  # the student that ships has none
 
@@ -49,6 +55,32 @@ def passes_on(node: Node) -> bool:
 def is_written(node: Node) -> bool:
     """Whether an op writes into a tensor: what rounds it would stand between the two."""
     return any(isinstance(user.target, torch._ops.OpOverload) and user.target._schema.is_mutable for user in node.users)
+
+
+def overload_of(node: Node) -> OpOverload:
+    """The operator that a node calls."""
+    if not isinstance(node.target, OpOverload):
+        raise TypeError(f"no operator: {node.target}")
+    return node.target
+
+
+def call_like(
+    graph: GraphModule, like: Node, target: OpOverload, args: tuple[Argument, ...], more: Named | None = None
+) -> Node:
+    """A call in the module of another node, with the shape of what it gives: nothing rounds a tensor without one."""
+    new = graph.graph.call_function(target, args, more or {})
+    with (
+        like.meta["val"].fake_mode,
+        enable_python_dispatcher(),
+    ):  # else a padding fixes the batch
+        value = target(*map_arg(args, lambda arg: arg.meta["val"]), **map_arg(more or {}, lambda arg: arg.meta["val"]))
+    new.meta = {"val": value, "nn_module_stack": like.meta.get("nn_module_stack")}
+    return new
+
+
+def is_scaled(node: Node) -> bool:
+    """Whether a node multiplies a tensor by one number, or divides it by one."""
+    return op(node) in ("mul", "div") and isinstance(node.args[1], int | float)
 
 
 def is_part(node: Node) -> bool:

@@ -17,7 +17,7 @@ from edgekd.compress._branches import merge_branches
 from edgekd.compress._fold import attribute, freeze_batchnorm
 from edgekd.compress._graph import IGNORED, LAYERS, arguments, behind, op, weight_of
 from edgekd.compress._observers import Rounding
-from edgekd.compress._rewrites import rewrite
+from edgekd.compress._rewrites import fold_into_linear, rewrite
 from edgekd.compress._specs import Ranging
 from edgekd.compress._upsampling import rewrite_upsampling
 from edgekd.learn import nets
@@ -158,6 +158,7 @@ def prepare(
         rewrite_upsampling(graph, frozen)
         if frozen:
             merge_branches(graph)
+            fold_into_linear(graph)
         momenta = [float(node.args[6]) for node in graph.graph.nodes if op(node) == "batch_norm"]
         annotator = Annotator(numerics, ranging, float_layers)
         prepared = prepare_qat_pt2e(graph, annotator)

@@ -13,16 +13,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch._dispatch.python import enable_python_dispatcher
-from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
-from torch.fx.node import Argument, map_arg
 
 from edgekd.compress._fold import value_of
-from edgekd.compress._graph import arguments, op, sizes_of
+from edgekd.compress._graph import arguments, call_like, op, overload_of, sizes_of
 
 aten = torch.ops.aten
-Named = dict[str, Argument]
 TRANSPOSED = {"conv_transpose1d": aten.conv1d.default, "conv_transpose2d": aten.conv2d.default}
 BEHIND = frozenset({"relu", "relu6", "hardtanh", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "hardswish"})
 
@@ -69,7 +65,7 @@ def _rewrite(graph: GraphModule, node: Node, number: int, frozen: bool) -> None:
         tail = last
         while len(tail.users) == 1 and op(next(iter(tail.users))) in BEHIND:  # the same on each channel, moved or not
             tail = next(iter(tail.users))
-            small = _call(graph, tail, _overload(tail), (small, *tail.args[1:]), dict(tail.kwargs))
+            small = call_like(graph, tail, overload_of(tail), (small, *tail.args[1:]), dict(tail.kwargs))
         large = _shuffled(graph, node, small, weight.shape[1], strides[0])
     tail.replace_all_uses_with(large)
 
@@ -131,33 +127,14 @@ def _convolution(
         pads = [before for before, _ in around]
     else:
         ends = [end for side in reversed(around) for end in side]
-        x = _call(graph, node, aten.constant_pad_nd.default, (x, ends))
+        x = call_like(graph, node, aten.constant_pad_nd.default, (x, ends))
     ones = [1] * len(around)
-    return _call(graph, node, TRANSPOSED[op(node)], (x, *parameters, ones, pads, ones, 1))
+    return call_like(graph, node, TRANSPOSED[op(node)], (x, *parameters, ones, pads, ones, 1))
 
 
 def _shuffled(graph: GraphModule, node: Node, small: Node, channels: int, stride: int) -> Node:
     if op(node) == "conv_transpose2d":
-        return _call(graph, node, aten.pixel_shuffle.default, (small, stride))
-    parts = _call(graph, node, aten.unflatten.int, (small, 1, [channels, stride]))
-    turned = _call(graph, node, aten.transpose.int, (parts, 2, 3))
-    return _call(graph, node, aten.flatten.using_ints, (turned, 2, 3))
-
-
-def _overload(node: Node) -> OpOverload:
-    target = node.target
-    if not isinstance(target, OpOverload):
-        raise TypeError(f"no operator: {target}")
-    return target
-
-
-def _call(
-    graph: GraphModule, like: Node, target: OpOverload, args: tuple[Argument, ...], more: Named | None = None
-) -> Node:
-    """A call in the place of another, with the shape of what it gives: no rounding is put on what has none."""
-    new = graph.graph.call_function(target, args, more or {})
-    mode = like.meta["val"].fake_mode
-    with mode, enable_python_dispatcher():  # else constant_pad_nd fixes the batch to that of the example
-        value = target(*map_arg(args, lambda arg: arg.meta["val"]), **(more or {}))
-    new.meta = {"val": value, "nn_module_stack": like.meta.get("nn_module_stack")}
-    return new
+        return call_like(graph, node, aten.pixel_shuffle.default, (small, stride))
+    parts = call_like(graph, node, aten.unflatten.int, (small, 1, [channels, stride]))
+    turned = call_like(graph, node, aten.transpose.int, (parts, 2, 3))
+    return call_like(graph, node, aten.flatten.using_ints, (turned, 2, 3))

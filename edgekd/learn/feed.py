@@ -85,6 +85,11 @@ class Feed:
         """Whether a sample's model inputs are the other's, whatever the labels."""
         return self.ops == other.ops and self._views == other._views
 
+    @property
+    def reads_texts(self) -> bool:
+        """Whether samples are texts, which become sequences of any length."""
+        return bool(self.ops) and self.ops[-1]["op"] == "wordpiece"
+
     def length(self, split: str) -> int:
         """How many samples a split has."""
         return len(self._splits[split])

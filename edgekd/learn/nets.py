@@ -18,6 +18,7 @@ from torch.nn.parameter import UninitializedBuffer
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import FactoryError, RecipeError
+from edgekd.learn import outputs as outputs_
 from edgekd.learn import weights
 from edgekd.learn.student import SplitHeads, are_probabilities, evaluated
 from edgekd.learn.teacher import PickedOutput, bare
@@ -37,8 +38,7 @@ def copied(module: nn.Module, where: str) -> nn.Module:
     Raises:
         FactoryError: it can't be copied; names the attribute.
     """
-    while (inner := getattr(module, "_orig_mod", module.module if isinstance(module, SPREAD) else None)) is not None:
-        module = inner
+    module = unwrapped(module)
     memo: dict[int, object] = {
         id(tensor): tensor.detach().clone()
         for part in module.modules()
@@ -61,6 +61,13 @@ def copied(module: nn.Module, where: str) -> nn.Module:
             hint="take it off the network, or give a factory that makes it anew",
         ) from err
     return duplicate
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The network inside of what ``torch.compile`` or ``DataParallel`` made of it."""
+    while (inner := getattr(module, "_orig_mod", module.module if isinstance(module, SPREAD) else None)) is not None:
+        module = inner
+    return module
 
 
 @contextlib.contextmanager
@@ -92,7 +99,7 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
     """A network in float32, whose constants move with it, and which answers in logits.
 
     Args:
-        module: changed in place, and wrapped where it ends in a softmax.
+        module: changed in place, and wrapped where it ends in a softmax, or returns more than its scores.
         x: real samples, as it is given them.
         sizes: how many classes each head has.
         where: whose it is: a step's name.
@@ -100,7 +107,8 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
 
     Raises:
         FactoryError: what it raises on such samples.
-        RecipeError: a parameter is not finite, or the state holds more than tensors.
+        RecipeError: a parameter is not finite, the state holds more than tensors, or no output can be told to be the
+            scores.
     """
     weights.check_state(bare(module), where)
     spare = None
@@ -110,16 +118,23 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
     _constants_in_view(module, x, where, note)
     module.float()
     try:
-        outputs = _said(module, x, where)
+        returned = _returned(module, x, where)
     except FactoryError:
         if spare is None:
             raise
         module = spare  # its own forward pass casts what it is given
-        outputs = _said(module, x, where)
+        returned = _returned(module, x, where)
     else:
         if halves:
             kinds = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in halves))
             note(f"the {where} holds {kinds} numbers: it is run in float32")
+    if not isinstance(returned, Tensor) and not isinstance(module, SplitHeads | PickedOutput):
+        module = PickedOutput(module)
+    outputs = returned
+    if isinstance(module, PickedOutput):
+        module.expect(sum(sizes), where)
+        outputs = module.pick(returned)
+        _tell_left_out(returned, outputs, where, note)
     bare_module = bare(module)
     running = {name: b for name, b in bare_module.named_buffers() if name.endswith(("running_mean", "running_var"))}
     weights.check_finite({**dict(bare_module.named_parameters()), **running}, where)
@@ -230,10 +245,25 @@ def check_gradient(module: nn.Module, scores: Tensor, where: str) -> None:
     )
 
 
+def _tell_left_out(returned: object, scores: Tensor, where: str, note: Note) -> None:
+    """A note on what a network returns beside its scores."""
+    every = list(outputs_.leaves(returned))
+    others = [leaf for leaf in every if leaf.tensor is not scores]
+    taken = next((leaf.name for leaf in every if leaf.tensor is scores), "")
+    if others and taken:
+        note(f"of what the {where} returns {taken} is taken, and left out: {outputs_.listed(others)}")
+
+
 def _said(module: nn.Module, x: Tensors, where: str) -> Any:
-    """What a network returns in evaluation mode, the scores of all its classes where the recipe picks some."""
+    """What a network says in evaluation mode, the scores of all its classes where the recipe picks some."""
+    returned = _returned(module, x, where)
+    return module.pick(returned) if isinstance(module, PickedOutput) else returned
+
+
+def _returned(module: nn.Module, x: Tensors, where: str) -> object:
+    """What a network returns in evaluation mode, all of it, before anything is picked."""
     with evaluating(module), torch.no_grad():
-        return plugins.call_user(module.whole if isinstance(module, PickedOutput) else module, where, *x)
+        return plugins.call_user(module.returned if isinstance(module, PickedOutput) else module, where, *x)
 
 
 def _parts(outputs: Any) -> Sequence[Tensor]:

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import MASK, Spec
+from edgekd.learn.outputs import CONTAINERS, LOGITS, fields, leaves
 
 LENGTH = 8  # of a sequence in an example
 # What to write where an export fixes a size that an app chooses, or follows one side of a branch alone.
@@ -48,12 +50,13 @@ class Student:
         for spec in self.inputs:
             free = length or min(LENGTH, spec.longest or LENGTH)
             shape = [batch, *(d or free for d in spec.shape[1:])]
+            dtype = torch.float32 if spec.dtype == "float32" else torch.int64
             if spec.name == MASK:
-                tensors.append(torch.ones(shape, dtype=torch.int64))
-            elif spec.dtype == "float32":
+                tensors.append(torch.ones(shape, dtype=dtype))
+            elif spec.dtype == "float32" and spec.high is None:
                 tensors.append(torch.randn(shape, generator=generator))
             else:
-                tensors.append(torch.randint(0, spec.high or 2, shape, generator=generator))
+                tensors.append(torch.randint(0, spec.high or 2, shape, generator=generator, dtype=dtype))
         return tuple(tensors)
 
     def dynamic_shapes(self) -> tuple[Any, ...]:
@@ -62,7 +65,11 @@ class Student:
         One dict an input. Those that a ``forward(self, *inputs)`` collects are one parameter to ``torch.export``.
         """
         longest = min((spec.longest for spec in self.inputs if spec.longest), default=2**14)
-        batch, length = torch.export.Dim("batch", min=1, max=2**20), torch.export.Dim("length", min=2, max=longest)
+        shortest = max((spec.shortest for spec in self.inputs), default=2)
+        batch, length = (
+            torch.export.Dim("batch", min=1, max=2**20),
+            torch.export.Dim("length", min=shortest, max=longest),
+        )
         shapes = tuple(
             {i: length if i else batch for i, size in enumerate(spec.shape) if size is None} for spec in self.inputs
         )
@@ -100,14 +107,21 @@ def of_training(outputs: Any, heads: Sequence[str]) -> torch.Tensor:
     """
     if isinstance(outputs, torch.Tensor):
         return outputs
-    named = dict(outputs) if isinstance(outputs, Mapping) else {}
-    if not isinstance(outputs, Mapping) and hasattr(outputs, "logits"):
-        named = {"logits": outputs.logits}
-    if all(name in named for name in heads):
-        return joined([named[name] for name in heads])
-    if len(heads) == 1 and "logits" in named:
-        return joined([named["logits"]])
-    return joined(list(named.values() if isinstance(outputs, Mapping) else outputs)[: len(heads)])
+    parts = fields(outputs) or {}
+    if all(name in parts for name in heads):
+        return joined([_tensor(parts[name]) for name in heads])
+    if len(heads) == 1 and LOGITS in parts:
+        return joined([_tensor(parts[LOGITS])])
+    return joined([_tensor(part) for part in list(parts.values())[: len(heads)]] or [_tensor(None)])
+
+
+def _tensor(part: object) -> torch.Tensor:
+    """The first tensor in a part of what a network gave."""
+    leaf = next(leaves(part), None)
+    if leaf is None:
+        kind = type(part).__name__
+        raise RecipeError("in training forward gives no tensor", where="student", found=kind, allowed=CONTAINERS)
+    return leaf.tensor
 
 
 def are_probabilities(outputs: object, sizes: Sequence[int]) -> bool:

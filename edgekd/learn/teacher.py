@@ -12,7 +12,9 @@ from torch.nn.parameter import is_lazy
 
 from edgekd.base import plugins, watch
 from edgekd.base.errors import FactoryError, RecipeError
-from edgekd.learn import weights
+from edgekd.learn import outputs, weights
+from edgekd.learn.calls import Call
+from edgekd.learn.data import Pipeline
 from edgekd.learn.student import as_float32, as_logits
 from edgekd.spec.recipe import Teacher
 
@@ -22,11 +24,13 @@ class PickedOutput(nn.Module):
 
     Args:
         module: returns a tensor, a tuple, a dict, or an object with named fields (such as ``.logits``).
-        output: which one holds the logits: an index or a name; None: the tensor itself, the first, or ``logits``.
+        output: which one holds the logits: an index or a name; None: they are found, see ``outputs.logits``.
         classes: for each of our classes, the index of the teacher's.
 
     Attributes:
         probabilities: it ends in a softmax.
+        columns: how many scores a sample has, where that is known; it tells them from other outputs.
+        where: whose it is, for errors.
     """
 
     def __init__(
@@ -34,6 +38,8 @@ class PickedOutput(nn.Module):
     ) -> None:
         super().__init__()
         self.module, self.probabilities = module, False
+        self.columns: int | None = None
+        self.where = "teacher"
         self._output = output
         self._classes = None if classes is None else list(classes)
 
@@ -53,14 +59,30 @@ class PickedOutput(nn.Module):
             )
         return logits[:, self._classes]
 
+    def expect(self, columns: int, where: str) -> None:
+        """What is known of the scores from now on: how many there are, where classes are not picked, and whose."""
+        self.columns, self.where = columns if self._classes is None else None, where
+
     def whole(self, *inputs: Tensor) -> Tensor:
         """What the network says of all its classes, as it says it."""
-        return _pick(self.module(*inputs), self._output)
+        return self.pick(self.returned(*inputs))
+
+    def returned(self, *inputs: Tensor) -> object:
+        """All that the network returns."""
+        return self.module(*inputs)
+
+    def pick(self, given: object) -> Tensor:
+        """The scores of all classes among what the network returned."""
+        if isinstance(given, Tensor):
+            return given
+        if self._output is None:
+            return outputs.logits(given, self.columns, self.where).tensor
+        return _named(given, self._output)
 
 
 def bare(module: nn.Module) -> nn.Module:
-    """The network itself, without the wrappers that pick its outputs."""
-    while isinstance(module, PickedOutput):
+    """The network itself, without the wrappers that pick its outputs and call its arguments by name."""
+    while isinstance(module, PickedOutput | Call):
         module = module.module
     return module
 
@@ -112,7 +134,23 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, nam
         if table.classes is not None and (more := _classes_of(bare(module), state, teacher_classes)):
             module = build(table.model, f"{name}.model", input_shape, more)
         weights.load(bare(module), state, where)
-    return wrap(module, table)
+    return wrap(module, table, classes, name)
+
+
+def preprocess_of(table: Teacher, shape: tuple[int, ...], dtype: str, name: str) -> tuple[Pipeline | None, str]:
+    """The preprocessing of a teacher's own, and a note on it: the recipe's, else what its weights were trained with.
+
+    Args:
+        shape, dtype: of one raw sample.
+
+    Returns:
+        None where it is the data's.
+    """
+    users = table.model.get("kind") == "python" or ":" in str(table.model.get("kind"))
+    if table.preprocess is not None or table.checkpoint is None or users or dtype != "uint8" or len(shape) != 3:
+        return table.preprocess, ""
+    read = getattr(plugins.build("models", table.model, f"{name}.model"), "preprocess", None)
+    return (None, "") if read is None else read(shape)
 
 
 def _classes_of(module: nn.Module, state: Mapping[str, Tensor], classes: int) -> int | None:
@@ -124,35 +162,26 @@ def _classes_of(module: nn.Module, state: Mapping[str, Tensor], classes: int) ->
     return rows.pop() if len(rows) == 1 and all(ours[1:] == theirs[1:] for ours, theirs in odd) else None
 
 
-def wrap(module: nn.Module, table: Teacher) -> nn.Module:
-    """The module with its outputs picked as the recipe says."""
-    return PickedOutput(module, table.output, table.classes)
-
-
-def _pick(given: object, output: str | int | None) -> Tensor:
-    if isinstance(given, Tensor):
-        return given
-    named = "logits" in given if isinstance(given, Mapping) else hasattr(given, "logits")
-    if isinstance(output, str) or (output is None and named):
-        name = output or "logits"
-        picked = given.get(name) if isinstance(given, Mapping) else getattr(given, str(name), None)
-    elif isinstance(given, list | tuple) and (output or 0) < len(given):
-        picked = given[output or 0]
-    elif isinstance(given, Mapping):
-        picked = next(iter(given.values()), None) if output is None else None
-    else:
-        picked = None
-    if not isinstance(picked, Tensor):
-        raise _no_such(given, output)
+def wrap(module: nn.Module, table: Teacher, classes: int | None = None, name: str = "teacher") -> nn.Module:
+    """The module with its outputs picked as the recipe says; ``classes``: how many the student has."""
+    picked = PickedOutput(module, table.output, table.classes)
+    if classes is not None:
+        picked.expect(classes, name)
     return picked
 
 
-def _no_such(given: object, output: str | int | None) -> RecipeError:
-    """What is wrong with an answer in which nothing is found."""
-    if not isinstance(given, Mapping | list | tuple):
+def _named(given: object, output: str | int) -> Tensor:
+    """The output that a recipe names."""
+    parts = outputs.fields(given)
+    if parts is None:
         kind = f"{type(given).__module__}.{type(given).__qualname__}".removeprefix("builtins.")
-        allowed = "a tensor, a dict or tuple of them, or an object with logits"
-        return RecipeError("the teacher's forward gives no tensor", where="teacher", found=kind, allowed=allowed)
-    names = list(given) if isinstance(given, Mapping) else range(len(given))
-    allowed_names = [str(name) for name in names]
-    return RecipeError("the teacher has no such output", where="teacher.output", found=output, allowed=allowed_names)
+        raise RecipeError("its forward gives no tensor", where="teacher", found=kind, allowed=outputs.CONTAINERS)
+    picked = (
+        list(parts.values())[output]
+        if isinstance(output, int) and -len(parts) <= output < len(parts)
+        else parts.get(output)
+    )
+    if not isinstance(picked, Tensor):
+        allowed = [str(name) for name in parts]
+        raise RecipeError("the teacher has no such output", where="teacher.output", found=output, allowed=allowed)
+    return picked

@@ -17,12 +17,20 @@ MAX_BYTES = 100_000_000
 IR_VERSION = 10
 
 
-def to_onnx(student: Student, *, opset: int, metadata: Mapping[str, str], asked: Sequence[str] = ()) -> bytes:
+def to_onnx(
+    student: Student,
+    *,
+    opset: int,
+    metadata: Mapping[str, str],
+    asked: Sequence[str] = (),
+    traced: ir.Model | None = None,
+) -> bytes:
     """One lean file with a dynamic batch.
 
     Args:
         student: float, or finished int8.
         opset: the ONNX operator set.
+        traced: what ``export`` gave for the student, where that is known; it stays as it is.
         asked: passes of the target's own.
         metadata: what to put into ``metadata_props`` (preprocessing, labels).
 
@@ -30,7 +38,7 @@ def to_onnx(student: Student, *, opset: int, metadata: Mapping[str, str], asked:
         ExportError: it can't be exported, fails the checker (names the pass that left it so), or is larger than 100 MB.
         EdgekdError: as of ``rewrite``.
     """
-    model = export(student, opset)
+    model = export(student, opset) if traced is None else traced.clone()
     rewrite(model, asked)
     model.metadata_props.update(sorted(metadata.items()))
     model.ir_version = IR_VERSION

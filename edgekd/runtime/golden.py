@@ -61,9 +61,9 @@ def _synthetic(spec: Spec, seed: int, count: int, length: int) -> AnyArray:
     rng = np.random.default_rng(seed)
     shape = [min(length, spec.longest or length) if size is None else size for size in spec.shape[1:]]
     if spec.name == MASK:
-        return np.ones((count, *shape), np.int64)
+        return np.ones((count, *shape), spec.dtype)
     if spec.high is not None:
-        return rng.integers(0, spec.high, (count, *shape))
+        return rng.integers(0, spec.high, (count, *shape)).astype(spec.dtype)
     coarse = [d if i == 0 or d < 4 else -(-d // 2) for i, d in enumerate(shape)]
     x = rng.uniform(-1, 1, (count, *coarse))
     for axis, (small, full) in enumerate(zip(coarse, shape, strict=True), start=1):

@@ -45,8 +45,15 @@ class Numerics(Frozen):
     per_channel_from: int = Field(
         default=1, ge=1, le=65536, description="a linear layer of fewer inputs has one scale: many would cost more"
     )
-    ops: tuple[Literal["conv", "linear", "add", "pool", "concat", "embedding", "gate", "norm"], ...] = Field(
-        default=(), description="what is quantized; gate: products and sigmoids, norm: a BatchNorm behind no layer"
+    per_channel_rows: int = Field(
+        default=1, ge=1, le=65536, description="a linear layer over fewer rows of a sample has one scale, if it is wide"
+    )
+    ops: tuple[Literal["conv", "linear", "add", "pool", "concat", "embedding", "gate", "norm", "attention"], ...] = (
+        Field(
+            default=(),
+            description="what is quantized; gate: products and sigmoids, norm: a BatchNorm behind no layer, "
+            "attention: products of matrices that are both activations",
+        )
     )
     residual: Literal["quantized", "fused"] = Field(
         default="quantized",
@@ -55,6 +62,9 @@ class Numerics(Frozen):
     )
     chains: Literal["quantized", "fused"] = Field(
         default="quantized", description="fused: what only float operators read is not rounded in the file"
+    )
+    attention: Literal["quantized", "float"] = Field(
+        default="quantized", description="float: what only products of matrices read is not rounded in the file"
     )
     tolerance: float = Field(default=1e-3, gt=0, description="parity, as a share of the score range")
 
@@ -68,6 +78,11 @@ class Numerics(Frozen):
     def written(self) -> Numerics:
         """What the file says: all that is rounded, also what the runtime then leaves out; ``residual``."""
         return self.model_copy(update={"residual": "quantized"})
+
+    @property
+    def unrounded(self) -> str:
+        """What tells apart the files of one trained network: which roundings of its training are left out."""
+        return f"{self.chains} {self.attention}" if self.quantized else ""
 
     @property
     def quantized(self) -> bool:

@@ -63,6 +63,7 @@ IMAGE: list[dict[str, Any]] = [
 ]
 NORMALISE = {"op": "normalise", "mean": [0.5], "std": [0.5]}
 SCALED: list[dict[str, Any]] = [{"op": "scale", "divide": 16.0}, NORMALISE, {"op": "layout"}]
+PARTS = [{"op": "parts", "names": ["a", "b"], "sizes": [9, 0], "shapes": [[], [2, 1]]}]
 COLUMNS = [{"op": "columns", "names": ["a", "b"], "sizes": [9, 9], "widths": [1, 2]}]
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a")
 TEXT = [{"op": "wordpiece", "vocabulary": WORDS, "length": 8, "lower": True}]
@@ -72,6 +73,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], tuple[int, ...], str, dict[str, Any
     "sound": ([{"op": "scale", "divide": 32768.0}], (50,), "int16", {"rate": 8000}),
     "numbers": ([], (7,), "float32", {"classifies": False}),
     "columns": (COLUMNS, (3,), "int64", {}),
+    "parts": (PARTS, (3,), "float32", {}),
     "text": (TEXT, (), "float32", {}),
 }
 STRUCTURE = {"dtype", "op", "ort", "web", "openvino", "threads", "config", "vocabulary"}  # read by name, never written
@@ -187,8 +189,8 @@ def test_python_knows_what_was_told(case: str, tmp_path: Path, monkeypatch: pyte
             module: dict[str, Any] = {"__file__": str(tmp_path / "a" / "b" / "c" / "student.py"), "__name__": "student"}
             exec(compile(source, name, "exec"), module)
             assert module.get("LABELS") == (about.labels if about.classifies else None)
-            if case == "columns":
-                assert list(module["preprocess"](np.zeros(3, np.int64))) == about.ops[-1]["names"]
+            if case in ("columns", "parts"):
+                assert list(module["preprocess"](np.zeros(3, about.dtype))) == about.ops[-1]["names"]
         else:
             runtime = "openvino" if "openvino" in name else "ort"
             settings = about.settings["openvino"] if runtime == "openvino" else about.settings["ort"]["config"]
@@ -212,7 +214,7 @@ def test_javascript_knows_what_was_told(tmp_path: Path) -> None:
         scores = {head: [0] * (len(labels) - 1) + [1] for head, labels in about.labels.items()}
         said = {head: {"label": labels[-1], "scores": scores[head]} for head, labels in about.labels.items()}
         said = said if about.classifies else {head: {"scores": told} for head, told in scores.items()}
-        inputs = about.ops[-1]["names"] if case == "columns" else None
+        inputs = about.ops[-1]["names"] if case in ("columns", "parts") else None
         wanted[case] = [about.name, about.files["web"], heads, said, inputs]
         ask = "Object.keys(s.preprocess([0, 1, 2]))" if inputs else "null"
         lines.append(f"{{ const s = await import('./{case}/js/student.mjs');")
@@ -242,7 +244,7 @@ def test_cpp_holds_what_was_told(case: str) -> None:
     files = {name: of_cpp(source) for name, source in made(about).items() if name.startswith("cpp/")}
     if about.classifies:
         assert set(texts(about.labels)) <= set(files["cpp/student.h"])
-    if case == "columns":
+    if case in ("columns", "parts"):
         assert set(about.ops[-1]["names"]) <= set(files["cpp/student.h"])
     assert {about.files["ort"], about.name, *about.labels} <= set(files["cpp/predict_ort.cpp"])
     assert {about.files["openvino"], *texts(about.settings["openvino"])} <= set(files["cpp/predict_openvino.cpp"])

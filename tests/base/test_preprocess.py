@@ -89,6 +89,21 @@ def test_columns_become_inputs_by_name() -> None:
         preprocess.apply(ops, np.array([[1, 9, 0]]))
 
 
+def test_parts_become_inputs_of_any_shape_and_whole_numbers_stay_whole() -> None:
+    ops = [{"op": "parts", "names": ["image", "user"], "sizes": [0, 5], "shapes": [[2, 1], []]}]
+    preprocess.check(ops, "data.preprocess")
+    found = preprocess.apply(ops, np.array([[0.5, -1.0, 4.0, 77.0]]))
+    assert {name: x.tolist() for name, x in found.items()} == {"image": [[[0.5], [-1.0]]], "user": [4.0]}
+    specs = preprocess.specs(ops, np.zeros(4, np.float32))
+    assert [(spec.shape, spec.high) for spec in specs] == [((None, 2, 1), None), ((None,), 5)]
+    assert {spec.dtype for spec in specs} == {"float32"} and preprocess.raw_shape(ops, (4,)) == (3,)
+    for odd in (5.0, -1.0, 0.5, np.nan):
+        with pytest.raises(DataError, match=r"unknown user.*0 to 4"):
+            preprocess.apply(ops, np.array([[0.5, -1.0, odd]]))
+    with pytest.raises(DataError, match="parts takes numbers"):
+        preprocess.apply(ops, np.zeros((1, 2)))
+
+
 def test_crop_takes_the_middle() -> None:
     x = np.arange(25, dtype=np.uint8).reshape(1, 5, 5, 1)
     assert apply([{"op": "crop", "height": 3, "width": 1}], x)[0, :, 0, 0].tolist() == [7, 12, 17]
@@ -126,6 +141,10 @@ def test_wrong_shapes_are_refused(x: Any) -> None:
         [{"op": "columns", "names": ["a"], "sizes": [2, 2], "widths": [1]}],
         [{"op": "columns", "names": ["a", "a"], "sizes": [2, 2], "widths": [1, 1]}],
         [{"op": "columns", "names": ["a"], "sizes": [2], "widths": [-1]}],
+        *(
+            [{"op": "parts", "names": ["a"], "sizes": [size], "shapes": shapes}]
+            for size, shapes in ((-1, [[2]]), (0, []), (0, [2]), (0, [[0]]), (0, [[2.0]]), (0, "ab"), (0, [[2], [2]]))
+        ),
         [{"op": ["scale"]}],
         [{}],
     ],

@@ -57,6 +57,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], tuple[int, ...], str]] = {
     "numbers": ([{"op": "normalise", "mean": [1.5, 0.1], "std": [0.3, 7.0]}], (3, 2), "float32"),
     "plain": ([], (7,), "float32"),
     "columns": ([{"op": "columns", "names": ["user", "seen"], "sizes": [9, 40], "widths": [1, 4]}], (5,), "int64"),
+    "parts": ([{"op": "parts", "names": ["image", "item"], "sizes": [0, 40], "shapes": [[2, 3], []]}], (7,), "float32"),
     "text": ([{"op": "wordpiece", "vocabulary": WORDS, "length": 16, "lower": True}], (), "float32"),
 }
 

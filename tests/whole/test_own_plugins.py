@@ -189,7 +189,7 @@ def test_their_mistakes_are_told_like_ours(package: Path, family: str, table: di
 
 def test_a_target_asks_for_a_users_own_graph_pass(package: Path, tmp_path: Path) -> None:
     usual = (target.folder() / "ort-cpu.toml").read_text()
-    (tmp_path / "mine.toml").write_text('passes = ["parts_of_mine.zoo:Signed"]\n' + usual)
+    (tmp_path / "mine.toml").write_text(usual.replace("passes = [", 'passes = ["parts_of_mine.zoo:Signed", '))
     chosen = ["ort-cpu", str(tmp_path / "mine.toml")]
     plan = planner.of_recipe(recipe.parse(RECIPE, "r"), [target.load(name) for name in chosen], "data", 100)
     exports = [step for step in plan.steps.values() if step.kind == "export"]

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 
+Pipeline = tuple[dict[str, Any], ...]  # preprocessing, see base/preprocess.py
+
 
 @dataclass(frozen=True)
 class Split:
@@ -39,16 +41,21 @@ class Dataset:
         rate: of sounds, in Hz; 0: samples are none.
         notes: what the user is to know of how it was read, a sentence each without a final full stop: what was carved
             off or left out, what looks wrong. Console, report and model card show them.
+        inputs: what a user's own batches call the inputs, in the model's order; a network is given each as its
+            argument of that name. Empty: by order.
+        teacher_preprocess: of a teacher that takes more of the columns than the student; None: as the student's.
     """
 
     train: Split
     validation: Split
     test: Split
     classes: tuple[str, ...]
-    preprocess: tuple[dict[str, Any], ...]
+    preprocess: Pipeline
     heads: Mapping[str, int] = field(default_factory=dict)
     rate: int = 0
     notes: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    teacher_preprocess: Pipeline | None = None
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -3,60 +3,88 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from edgekd.base import plugins
-from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.base.samples import array_of
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._classes import named, numbered
+from edgekd.learn.data._columns import LABELS, Columns, collected, has_columns, is_array, is_plain, item_of
+from edgekd.learn.data._inputs import Reader, prepared
 from edgekd.learn.data._split import image_ops
 
 NAMES = ("train", "validation", "test")
-WANTED = "(train, validation, test), each (x, y) arrays, or a re-iterable of batches x or (x, y)"
+WANTED = (
+    "(train, validation, test), each (x, y) arrays, or a re-iterable of batches x, (x, y), (x1, x2, y) or "
+    '{name: x, "labels": y}'
+)
 
 
-def from_splits(given: object, where: str, classes: Sequence[str] | None = None) -> Dataset:
+def from_splits(
+    given: object, where: str, classes: Sequence[str] | None = None, readers: Sequence[Reader] = ()
+) -> Dataset:
     """Collect three splits into memory and check them.
 
     Args:
-        given: (train, validation, test). Each is a pair of arrays (x, y), or anything that can be iterated again and
-            again and gives batches: x, or (x, y). torch tensors count as arrays. uint8 (N, H, W, C) images are scaled
-            to 0..1 and put channels first; everything else enters the network as it is, as float32.
+        given: (train, validation, test), or a dict of these. Each is a pair of arrays (x, y), a dict of arrays, or
+            anything that can be iterated again and again (or indexed) and gives batches, or samples with a label, see
+            ``_columns.py``. torch tensors count as arrays. uint8 (N, H, W, C) images are scaled to 0..1 and put
+            channels first; everything else enters the network as it is, as float32, and whole numbers as int64 where
+            the networks want them so, see ``_inputs.py``.
         classes: names; without them those of the labels, see ``_classes.py``.
+        readers: the student and the teacher, as far as they are known: they say which columns they take.
 
     Raises:
-        DataError: not three splits, an iterable that runs only once, batches that don't fit together, bad labels.
+        DataError: not three splits, an iterable that runs only once, batches that don't fit together, bad labels,
+            columns that don't go with a network.
     """
-    if not isinstance(given, Sequence) or len(given) != len(NAMES):
-        raise DataError("three splits are needed", where=where, found=type(given).__name__, allowed=WANTED)
-    splits = {name: _split(part, f"{where} ({name})") for name, part in zip(NAMES, given, strict=True)}
-    for name, split in splits.items():
-        if split.y is not None:
-            check_count(split.x, split.y, f"{where} ({name})")
+    parts = _three(given, where)
+    columns = {name: _split(part, f"{where} ({name})") for name, part in parts.items()}
+    for name, split in columns.items():
+        if split.labels is not None:
+            check_count(next(iter(split.arrays.values())), split.labels, f"{where} ({name})")
+    if len({split.named for split in columns.values()}) > 1:
+        named_splits = ", ".join(name for name, split in columns.items() if split.named)
+        raise DataError("columns with names in every split or in none", where=where, found=f"names in {named_splits}")
+    inputs = prepared({n: split.arrays for n, split in columns.items()}, columns["train"].named, readers, where)
+    splits = {name: Split(inputs.x[name], split.labels) for name, split in columns.items()}
+    splits = {name: _ordered(split) if is_batches(parts[name]) else split for name, split in splits.items()}
     names = None if classes is None else named(classes, f"{where}: classes")
     labels = {name: split.y for name, split in splits.items() if split.y is not None}
     if 0 < len(labels) < len(splits):
         raise DataError("labels in every split or in none", where=where, found=f"in {' and '.join(labels)}")
     if not labels and names is None:
-        raise DataError("without labels the class names are needed", where=f"{where}: classes", found=None)
+        column = f"labels are looked for in a column called {', '.join(LABELS)}" if inputs.names else None
+        raise DataError("without labels the class names are needed", where=f"{where}: classes", hint=column)
     numbering = numbered(labels, names, lambda name, i: f"{where} ({name}): sample {i}", where) if labels else None
     numbers = {} if numbering is None else numbering.labels
     train, validation, test = (Split(split.x, numbers.get(name)) for name, split in splits.items())
     is_image = train.x.dtype == np.uint8 and train.x.ndim == 4 and train.x.shape[-1] in (1, 3, 4)
-    ops = image_ops(255.0) if is_image else ()
+    ops = inputs.ops if inputs.ops is not None else image_ops(255.0) if is_image else ()
     known, notes = (names or (), ()) if numbering is None else (numbering.names, numbering.notes)
-    return checked(Dataset(train, validation, test, known, ops, notes=notes), where)
+    of_columns = (note for split in columns.values() for note in split.notes)
+    dataset = Dataset(
+        train,
+        validation,
+        test,
+        known,
+        ops,
+        notes=(*notes, *inputs.notes, *dict.fromkeys(of_columns)),
+        inputs=inputs.names,
+        teacher_preprocess=inputs.teacher_ops,
+    )
+    return checked(dataset, where)
 
 
 def fingerprint(dataset: Dataset) -> str:
     """SHA-256 over every sample, label and class name."""
     digest = hashlib.sha256(repr((dataset.classes, dataset.preprocess)).encode())
+    if dataset.inputs or dataset.teacher_preprocess:
+        digest.update(repr((dataset.inputs, dataset.teacher_preprocess)).encode())
     for split in dataset.splits.values():
         for array in (split.x, split.y):
             if array is not None:
@@ -65,12 +93,23 @@ def fingerprint(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _split(given: Any, where: str) -> Split:
-    pair = isinstance(given, tuple | list) and len(given) == 2 and (_is_array(given[1]) or _is_plain(given[1]))
-    if pair and (_is_array(given[0]) or isinstance(given[0], list | tuple)):
-        return Split(_samples(given[0], where), _labels(given[1], where))
-    if _is_array(given):
-        return Split(_samples(given, where), None)
+def _three(given: object, where: str) -> dict[str, object]:
+    """The three splits by name."""
+    if isinstance(given, Mapping) and {*given} == {*NAMES}:
+        return {name: given[name] for name in NAMES}
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes) or len(given) != len(NAMES):
+        description = ", ".join(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
+        raise DataError("three splits are needed", where=where, found=description, allowed=WANTED)
+    return dict(zip(NAMES, given, strict=True))
+
+
+def _split(given: Any, where: str) -> Columns:
+    """One split in columns."""
+    if not is_batches(given):
+        return collected([item_of(given, where)], where)
+    if not isinstance(given, Iterable) and hasattr(given, "__getitem__") and hasattr(given, "__len__"):
+        items = plugins.call_user(lambda: [given[i] for i in range(len(given))], where)
+        return _collected(items, where)
     if not isinstance(given, Iterable):
         raise DataError("neither arrays nor batches", where=where, found=type(given).__name__, allowed=WANTED)
     first = plugins.call_user(iter, where, given)
@@ -84,81 +123,31 @@ def _split(given: Any, where: str) -> Split:
     return _collected(plugins.call_user(list, where, given), where)
 
 
-def _collected(batches: list[object], where: str) -> Split:
-    """Batches in one piece, in an order that does not depend on a shuffle."""
+def is_batches(given: object) -> bool:
+    """Whether a split comes in batches or samples, and not as arrays in one piece."""
+    if is_array(given) or has_columns(given):
+        return False
+    if not isinstance(given, tuple | list) or len(given) < 2:
+        return True
+    *inputs, labels = given
+    if len(given) == 2:
+        whole = is_array(inputs[0]) or isinstance(inputs[0], list | tuple | Mapping)
+        return not (whole and (is_array(labels) or is_plain(labels)))
+    # Three arrays may be three batches of x; labels are no such batch, as they have one axis.
+    return not (isinstance(given, tuple) and all(map(is_array, given)) and getattr(labels, "ndim", 0) == 1)
+
+
+def _collected(batches: list[object], where: str) -> Columns:
+    """Batches in one piece."""
     if not batches:
         raise DataError("an empty split", where=where)
-    pairs = [batch if isinstance(batch, tuple | list) else (batch,) for batch in batches]
-    odd = next((i for i, pair in enumerate(pairs) if len(pair) not in (1, 2) or len(pair) != len(pairs[0])), None)
-    if odd is not None:
-        parts = f"{len(pairs[odd])} parts"
-        raise DataError("a batch is x or (x, y), and all are alike", where=f"{where}: batch {odd}", found=parts)
-    xs = [_samples(pair[0], f"{where}: batch {i}") for i, pair in enumerate(pairs)]
-    odd = next((i for i, x in enumerate(xs) if x.shape[1:] != xs[0].shape[1:] or x.dtype != xs[0].dtype), None)
-    if odd is not None:
-        shape = f"{xs[odd].dtype} {xs[odd].shape[1:]}"
-        raise DataError(
-            "a batch of another shape", where=f"{where}: batch {odd}", found=shape, allowed=str(xs[0].shape)
-        )
-    x = np.concatenate(xs)
-    labels = [_labels(pair[1], f"{where}: batch {i}") for i, pair in enumerate(pairs) if len(pair) == 2]
-    y = np.concatenate(labels) if labels else None
-    if y is not None and len(y) != len(x):
-        raise DataError("as many labels as samples are needed", where=where, found=y.shape, allowed=f"({len(x)},)")
+    return collected([item_of(batch, f"{where}: batch {i}") for i, batch in enumerate(batches)], where)
+
+
+def _ordered(split: Split) -> Split:
+    """The same samples in an order that does not depend on a shuffle."""
+    x, y = split.x, split.y
     digests = [hashlib.sha256(np.ascontiguousarray(sample).data).digest() for sample in x]
     rank = np.zeros(len(x), np.int64) if y is None else np.unique(y, return_inverse=True)[1]
     order = np.array(sorted(range(len(x)), key=lambda i: (digests[i], int(rank[i]))), np.int64)
     return Split(x[order], None if y is None else y[order])
-
-
-def _is_array(value: object) -> bool:
-    return hasattr(value, "__array__") or hasattr(value, "toarray")
-
-
-def _is_plain(value: object) -> bool:
-    """Whether something is a list that no array begins, as one of labels, and not one of batches."""
-    if not isinstance(value, list | tuple):
-        return False
-    while isinstance(value, list | tuple) and value:
-        value = value[0]
-    return not _is_array(value) or getattr(value, "ndim", 1) == 0
-
-
-def _array(value: object, where: str) -> AnyArray:
-    if not _is_array(value):
-        allowed = "a numpy array or torch tensor"
-        hint = "np.asarray(x) makes one of a list" if isinstance(value, list | tuple) else None
-        raise DataError("not an array", where=where, found=type(value).__name__, allowed=allowed, hint=hint)
-    try:
-        return array_of(value)
-    except (TypeError, ValueError, RuntimeError) as err:
-        raise DataError(f"can't be made a numpy array ({err})", where=where, found=type(value).__name__) from err
-
-
-def _samples(value: object, where: str) -> AnyArray:
-    x = _array(value, where)
-    if x.ndim < 2 or x.dtype.kind not in "fiu":
-        raise DataError("not samples", where=where, found=f"{x.dtype} {x.shape}", allowed="numbers, (N, ...)")
-    return x if x.dtype == np.uint8 else x.astype(np.float32)
-
-
-def _labels(value: object, where: str) -> AnyArray:
-    """Whole numbers or names, as they come; of a list as of an array."""
-    y = _row(value, where) if isinstance(value, list | tuple) else _array(value, where)
-    if y.ndim != 1:
-        raise DataError("labels are whole numbers or names, (N,)", where=where, found=f"{y.dtype} {y.shape}")
-    return y
-
-
-def _row(labels: Sequence[object], where: str) -> AnyArray:
-    """A list of labels as an array; of several types numpy would make texts of numbers, and numbers of True."""
-    kinds = {str if isinstance(label, str) else int if _is_whole(label) else type(label) for label in labels}
-    if len(kinds) > 1:
-        type_names = " and ".join(sorted(kind.__name__ for kind in kinds))
-        raise DataError("labels of several types", where=where, found=type_names, allowed="whole numbers, or names")
-    scalars = all(isinstance(label, str | int | float | bytes | np.generic) for label in labels)
-    return np.array(labels) if scalars else np.fromiter(labels, object, len(labels))
-
-
-def _is_whole(label: object) -> bool:
-    return isinstance(label, int | np.integer) and not isinstance(label, bool)

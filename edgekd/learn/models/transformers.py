@@ -26,11 +26,11 @@ class TextLogits(PickedOutput):
     Left to itself the library works that out with a dozen operators, which the runtimes keep.
     """
 
-    def whole(self, *inputs: Tensor) -> Tensor:
-        """(N, L) token numbers and (N, L) of 1 for tokens and 0 for padding -> (N, classes)."""
+    def returned(self, *inputs: Tensor) -> object:
+        """(N, L) token numbers and (N, L) of 1 for tokens and 0 for padding -> what the library returns."""
         input_ids, attention_mask = inputs
         padding = (1 - attention_mask[:, None, None, :]).to(next(self.parameters()).dtype)
-        return super().whole(input_ids, padding * MASKED)
+        return super().returned(input_ids, padding * MASKED)
 
 
 @dataclass(frozen=True)

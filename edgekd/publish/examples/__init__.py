@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.heads import Heads, columns
-from edgekd.base.preprocess import Spec
+from edgekd.base.preprocess import Spec, widths_of
 from edgekd.publish.examples import literals, unicode_tables
 
 SUFFIX = ".j2"
@@ -121,11 +121,15 @@ class About:
 
     @property
     def columns(self) -> list[tuple[str, int, int]]:
-        """Of the op ``columns``: name, first and last + 1."""
-        ends = np.cumsum(self.ops[-1]["widths"]).tolist()
-        return [
-            (n, end - w, end) for n, w, end in zip(self.ops[-1]["names"], self.ops[-1]["widths"], ends, strict=True)
-        ]
+        """Of the ops ``columns`` and ``parts``: name, first and last + 1."""
+        widths = widths_of(self.ops)
+        ends = np.cumsum(widths).tolist()
+        return [(n, end - w, end) for n, w, end in zip(self.ops[-1]["names"], widths, ends, strict=True)]
+
+    @property
+    def parts(self) -> list[tuple[str, int, int, list[int]]]:
+        """The same with the shape of each."""
+        return [(*column, list(shape)) for column, shape in zip(self.columns, self.ops[-1]["shapes"], strict=True)]
 
     def setting(self, runtime: str) -> Mapping[str, Any]:
         """Of ``settings``; one thread where nothing is told."""
@@ -233,6 +237,9 @@ def synthetic(about: About, rng: np.random.Generator, count: int) -> AnyArray:
         sizes = np.repeat(about.ops[-1]["sizes"], about.ops[-1]["widths"])
         return rng.integers(0, sizes, shape)
     samples = _noise(about, rng, shape)
+    if about.ops and about.ops[-1]["op"] == "parts":
+        sizes = np.repeat(about.ops[-1]["sizes"], widths_of(about.ops))
+        return np.where(sizes > 0, rng.integers(0, np.maximum(sizes, 1), shape), samples).astype(np.float32)
     if len(about.shape) != 3 and about.kind != "sound":
         return samples
     for i, sample in enumerate(samples):

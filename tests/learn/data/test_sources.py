@@ -234,7 +234,10 @@ def runs_once() -> Iterator[Any]:
         ((["text"], batches(), batches()), "not an array"),
         (([(torch.zeros(2, 3), torch.zeros(2))], batches(), batches()), "whole numbers"),
         ((np.zeros((4, 3)), np.zeros((4, 3)), np.zeros((4, 3))), "class names are needed"),
-        ([[(torch.zeros(2, 3), 1, 2)]] * 3, r"data \(train\): batch 0: a batch is x or \(x, y\).*found '3 parts'"),
+        (
+            [[(torch.zeros(2, 3), torch.arange(2)), (torch.zeros(2, 3),)]] * 3,
+            r"data \(train\): batch 1: a batch with other parts.*found '1 inputs'; allowed: .* and labels",
+        ),
         ([(X, [0.0, 1.0])] * 3, r"data \(train\): sample 0: labels are whole numbers or names; found 'float64'"),
         ([(X, [True, False])] * 3, "labels are whole numbers or names; found 'bool'"),
         ([(X, [0, True])] * 3, r"data \(train\): labels of several types; found 'bool and int'"),
