@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.fx import GraphModule
+from torch.nn import functional as F
 
 from edgekd.compress._graph import op
-from edgekd.compress._rewrites import rewrite
+from edgekd.compress._rewrites import fold_into_linear, rewrite
 from edgekd.learn.quiet import quiet
 
 
@@ -52,3 +56,69 @@ def test_everything_else_stays() -> None:
     graph = exported(nn.Sequential(*layers), torch.randn(2, 3))
     rewrite(graph)
     assert operators(graph) == ["sigmoid", "gelu", "hardswish", "elu", "tanh", "relu"]
+
+
+ATTENTIONS: dict[str, tuple[Callable[[Tensor, Tensor, Tensor], Tensor], bool]] = {
+    "plain": (lambda q, k, v: F.scaled_dot_product_attention(q, k, v), True),
+    "with a scale": (lambda q, k, v: F.scaled_dot_product_attention(q, k, v, scale=0.3), True),
+    "with a mask of summands": (
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, attn_mask=q @ k.transpose(2, 3)), True
+    ),
+    "with a mask of places": (
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, attn_mask=torch.ones(5, 5).tril().bool()), True
+    ),
+    "causal": (lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), False),
+    "of shared heads": (lambda q, k, v: F.scaled_dot_product_attention(q, k[:, :1], v[:, :1], enable_gqa=True), False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_attention_is_two_products_and_a_softmax(name: str) -> None:
+    attend, spelled = ATTENTIONS[name]
+
+    class Attention(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            q, k, v = x.unbind(1)
+            return attend(q, k, v)
+
+    x = torch.randn(3, 3, 2, 5, 4)
+    with quiet():
+        free = {0: torch.export.Dim.AUTO}
+        graph = torch.export.export(Attention(), (x,), dynamic_shapes=(free,)).module(check_guards=False)
+    rewrite(graph)
+    assert ("softmax" in operators(graph)) == spelled != ("scaled_dot_product_attention" in operators(graph))
+    for batch in (x, torch.randn(2, 3, 2, 5, 4)):
+        assert torch.allclose(graph(batch), Attention()(batch), atol=1e-6)
+    for node in graph.graph.nodes:
+        assert node.op != "call_function" or "val" in node.meta, node
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_batchnorm_goes_into_the_linear_layer_that_it_alone_reads(bias: bool) -> None:
+    norm = nn.BatchNorm1d(6)
+    nn.init.uniform_(norm.weight, -1.5, 1.5)
+    assert norm.running_mean is not None and norm.running_var is not None
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    module, x = nn.Sequential(nn.Linear(4, 6, bias=bias), norm, nn.ReLU()).eval(), torch.randn(7, 4)
+    graph = exported(module, x)
+    fold_into_linear(graph)
+    assert operators(graph) == ["linear", "relu"]
+    assert torch.allclose(graph(x), module(x), atol=1e-5)
+
+
+def test_a_batchnorm_that_reads_what_others_read_stays() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.norm, self.tokens = nn.Linear(4, 6), nn.BatchNorm1d(6), nn.BatchNorm1d(5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.linear(x[:, 0])
+            return self.norm(y) + y + self.tokens(self.linear(x)).sum(1)
+
+    x = torch.randn(7, 5, 4)
+    graph = exported(Net(), x)
+    before = operators(graph)
+    fold_into_linear(graph)
+    assert operators(graph) == before and before.count("batch_norm") == 2

@@ -31,7 +31,7 @@ class Net(nn.Module):
         self.compute = compute
         self.first, self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1)
         self.norm, self.down, self.up = nn.BatchNorm2d(8), nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1)
-        self.head = nn.Linear(8, 4)
+        self.attention, self.head = nn.ModuleList(nn.Linear(8, 8) for _ in range(3)), nn.Linear(8, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.compute(self, F.relu(self.first(x))).mean((2, 3)))
@@ -154,6 +154,20 @@ def test_a_convolution_that_somebody_else_reads_stays_rounded_before_a_sum() -> 
 
     graph, _, _ = finished(compute, residual="fused")
     assert reads(graph, "add") == [[True, True], [True, False]]
+
+
+def attended(net: Net, x: Tensor) -> Tensor:
+    tokens = x.flatten(2).transpose(1, 2)
+    q, k, v = (layer(tokens) for layer in net.attention)
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).unflatten(2, (8, 8))
+
+
+def test_products_of_activations_are_left_in_float_where_the_target_says_so() -> None:
+    for attention, restored in (("float", False), ("quantized", True)):
+        graph, _, _ = finished(attended, attention=attention)
+        scores, result = reads(graph, "matmul")
+        assert len(scores) == len(result) == 2 and result[0] is restored
+        assert [read[0] for read in reads(graph, "linear")] == [True] * 4, "what layers read stays"
 
 
 def test_without_either_everything_is_rounded_that_was_trained_so() -> None:
