@@ -67,13 +67,13 @@ def nncf_ptq(fp32: bytes, feeds: Feeds) -> bytes:
     return nncf.quantize(model, nncf.Dataset(list(feeds)), subset_size=len(feeds), **more).SerializeToString()
 
 
-def nncf_openvino(fp32: bytes, feeds: Feeds) -> dict[str, bytes]:
-    """The same on OpenVINO's reading of the file: an IR."""
+def nncf_openvino(fp32: bytes, feeds: Feeds, tokens: bool = False) -> dict[str, bytes]:
+    """The same on OpenVINO's reading of the file: an IR. ``tokens``: it is a transformer, also without a mask."""
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import nncf  # noqa: PLC0415
     import openvino  # noqa: PLC0415
 
-    text = any("mask" in name for name in feeds[0])
+    text = tokens or any("mask" in name for name in feeds[0])
     more = {"model_type": nncf.ModelType.TRANSFORMER} if text else {}
     model = openvino.Core().read_model(fp32)
     quantized = nncf.quantize(model, nncf.Dataset(list(feeds)), subset_size=len(feeds), **more)
