@@ -15,13 +15,15 @@ from transformers import BertConfig, BertForSequenceClassification
 import edgekd
 from edgekd.base import plugins
 from edgekd.build import network_key, set_up
+from edgekd.document.report import Report
 from edgekd.spec import recipe
 
 
 def bert(width: int) -> nn.Module:
     torch.manual_seed(0)
-    sizes = {"hidden_size": width, "intermediate_size": width, "num_hidden_layers": 1, "num_attention_heads": 2}
-    return BertForSequenceClassification(BertConfig(vocab_size=60, max_position_embeddings=16, **sizes))
+    sizes: dict[str, Any] = {"hidden_size": width, "intermediate_size": width, "num_attention_heads": 2}
+    config = BertConfig(vocab_size=60, max_position_embeddings=16, num_hidden_layers=1, **sizes)
+    return BertForSequenceClassification(config)
 
 
 def texts(count: int) -> list[dict[str, Any]]:
@@ -59,9 +61,10 @@ class Small(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[edgekd.Report, Path]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
     folder = tmp_path_factory.mktemp("inputs")
-    loaders = [DataLoader(texts(n), batch_size=2, collate_fn=padded, shuffle=True) for n in (48, 24, 24)]
+    samples: list[Any] = [texts(n) for n in (48, 24, 24)]
+    loaders: list[DataLoader[Any]] = [DataLoader(x, batch_size=2, collate_fn=padded, shuffle=True) for x in samples]
     table = {"student": {"epochs": 1}, "compress": []}
     report = edgekd.build(
         table,
@@ -76,7 +79,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[edgekd.Report, Path
     return report, folder / "out"
 
 
-def test_a_loader_of_padded_dicts_a_model_output_and_fewer_columns(built: tuple[edgekd.Report, Path]) -> None:
+def test_a_loader_of_padded_dicts_a_model_output_and_fewer_columns(built: tuple[Report, Path]) -> None:
     report, folder = built
     notes = " ".join(report["details"]["notes"])
     assert "sequences of 4 to 6 are padded to 6" in notes or "sequences of 5 to 6 are padded to 6" in notes

@@ -95,23 +95,6 @@ def test_what_a_layer_reads_stays_rounded() -> None:
     assert rounded(graph, "conv2d") == [False, True, True] and [read[0] for read in reads(graph, "elu")] == [True]
 
 
-def test_a_gates_small_layers_are_left_in_float() -> None:
-    def compute(net: Net, x: Tensor) -> Tensor:
-        y = F.relu(net.b(x))
-        gate = torch.sigmoid(net.up(F.relu(net.down(y.mean((2, 3), keepdim=True)))))
-        return net.a(y * gate)
-
-    graph, _, _ = finished(compute, chains="fused")
-    assert [read[0] for read in reads(graph, "conv2d")] == [True, True, False, False, True]
-    everywhere, _, _ = finished(compute)
-    assert [read[0] for read in reads(everywhere, "conv2d")] == [True] * 5
-
-
-def test_a_gate_as_large_as_what_it_multiplies_is_none() -> None:
-    graph, _, _ = finished(lambda net, x: net.a(x * torch.sigmoid(net.b(x))), chains="fused")
-    assert [read[0] for read in reads(graph, "conv2d")] == [True] * 3
-
-
 def test_what_was_rounded_alike_and_only_moved_is_not_rounded_again() -> None:
     """As of GhostNet: what is put together has other readers, whose kernels would write floats."""
 

@@ -51,7 +51,7 @@ class Answer:
         {"kind": SCORES, "size": HIDDEN},
         SimpleNamespace(logits=SCORES, loss=LOSS),
         ImageClassifierOutput(logits=SCORES),
-        SequenceClassifierOutputWithPast(loss=LOSS, logits=SCORES, past_key_values=((HIDDEN, HIDDEN),)),
+        SequenceClassifierOutputWithPast(loss=LOSS, logits=SCORES, hidden_states=(HIDDEN, HIDDEN)),
     ],
 )
 def test_the_scores_are_found(returned: Any) -> None:
