@@ -9,9 +9,14 @@ from torch import nn
 from torch.fx import GraphModule, Node
 
 from edgekd.compress._fold import value_of
-from edgekd.compress._graph import arguments, call_like, op
+from edgekd.compress._graph import arguments, call_like, op, overload_of, sizes_of
 
 aten = torch.ops.aten
+PADDED_BY_NAME = {
+    aten.conv1d.padding: aten.conv1d.default,
+    aten.conv2d.padding: aten.conv2d.default,
+    aten.conv3d.padding: aten.conv3d.default,
+}
 
 
 def rewrite(graph: GraphModule) -> None:
@@ -19,6 +24,10 @@ def rewrite(graph: GraphModule) -> None:
     for node in list(graph.graph.nodes):
         if op(node) == "silu":
             _swish(graph, node)
+        elif op(node) == "batch_norm" and arguments(node)[3] is None and value_of(graph, node) is not None:
+            _standardized(graph, node)
+        elif node.target in PADDED_BY_NAME:
+            _with_sizes(graph, node)
         elif op(node) == "scaled_dot_product_attention":
             _attention(graph, node)
     graph.graph.eliminate_dead_code()
@@ -62,6 +71,45 @@ def _swish(graph: GraphModule, node: Node) -> None:
         product = graph.graph.call_function(aten.mul.Tensor, (x, gate))
     gate.meta, product.meta = dict(node.meta), dict(node.meta)
     node.replace_all_uses_with(product)
+    graph.graph.erase_node(node)
+
+
+def _with_sizes(graph: GraphModule, node: Node) -> None:
+    """A convolution whose padding is "same" or "valid", with numbers: by another name no pattern finds it."""
+    x, weight, *rest = arguments(node)
+    defaults = (None, 1, "valid", 1, 1)
+    bias, stride, padding, dilation, groups = (rest[i] if i < len(rest) else defaults[i] for i in range(5))
+    kernel = weight.meta["val"].shape[2:]
+    steps = sizes_of(dilation, len(kernel), 1)
+    around = [step * (int(size) - 1) if padding == "same" else 0 for step, size in zip(steps, kernel, strict=True)]
+    with graph.graph.inserting_before(node):
+        if any(total % 2 for total in around):
+            ends = [end for total in reversed(around) for end in (total // 2, total - total // 2)]
+            x, around = call_like(graph, node, aten.constant_pad_nd.default, (x, ends)), [0] * len(around)
+        sizes = (list(sizes_of(stride, len(kernel), 1)), [total // 2 for total in around], list(steps), groups)
+        plain = call_like(graph, node, PADDED_BY_NAME[overload_of(node)], (x, weight, bias, *sizes))
+    plain.meta = dict(node.meta)
+    node.replace_all_uses_with(plain)
+    graph.graph.erase_node(node)
+
+
+def _standardized(graph: GraphModule, node: Node) -> None:
+    """A BatchNorm by the statistics of a weight, as standardised weights are written: plain operators."""
+    x, gamma, beta = arguments(node)[:3]
+    rank = x.meta["val"].ndim
+    axes, shape = [axis for axis in range(rank) if axis != 1], [-1, *[1] * (rank - 2)]
+    with graph.graph.inserting_before(node):
+        mean = call_like(graph, node, aten.mean.dim, (x, axes, True))
+        spread = call_like(graph, node, aten.var.correction, (x, axes), {"correction": 0, "keepdim": True})
+        root = call_like(
+            graph, node, aten.rsqrt.default, (call_like(graph, node, aten.add.Tensor, (spread, arguments(node)[7])),)
+        )
+        result = call_like(graph, node, aten.mul.Tensor, (call_like(graph, node, aten.sub.Tensor, (x, mean)), root))
+        for target, factor in ((aten.mul.Tensor, gamma), (aten.add.Tensor, beta)):
+            if factor is not None:
+                wide = call_like(graph, node, aten.reshape.default, (factor, shape))
+                result = call_like(graph, node, target, (result, wide))
+    node.replace_all_uses_with(result)
     graph.graph.erase_node(node)
 
 

@@ -43,7 +43,8 @@ class ChannelPrune(Structural):
             first order what the loss on the labels loses without it (``taylor``, Molchanov et al. 2019,
             arXiv:1906.10771); or what the recipe's losses against the ``teacher`` lose.
         keep: channels that stay in every layer at least.
-        multiple: channels that stay are a multiple of this; 0: of the target's ``channel_multiple``.
+        multiple: channels that stay are a multiple of this; 0: of the target's ``channel_multiple``, or of a half, a
+            quarter ... of it in layers narrower than two of it.
         samples: of the training data, 1 or more, that ``taylor`` and ``teacher`` look at.
         steps: 1 to 16, each followed by a training of the table's ``epochs``; each leaves the same share of what the
             one before it left, and the last leaves what one step would. In ``from_teacher`` all is one step.
@@ -154,12 +155,18 @@ class ChannelPrune(Structural):
         times = last.get("latency_ms")
         return {**first, "share": first["share"] * times["pruned"] / times["dense"]} if times else first
 
+    def _step_of(self, group: Group, multiple: int) -> int:
+        """What a group's channels are a multiple of: a layer narrower than two of the target's would stay whole."""
+        while not self.multiple and multiple % 2 == 0 and group.size < 2 * multiple:
+            multiple //= 2
+        return math.lcm(multiple, group.parts)
+
     def _widths(
         self, groups: Sequence[Group], multiple: int, gone: float, first: Mapping[str, int] | None = None
     ) -> dict[str, int]:
         """How many channels of each group stay without a share of them, which counts from the ``first`` widths."""
         sizes = {g.path: (first or {}).get(g.path, g.size) for g in groups}
-        steps = [math.lcm(multiple, g.parts) for g in groups]
+        steps = [self._step_of(g, multiple) for g in groups]
         fewest = [g.fewest(self.keep, step) for g, step in zip(groups, steps, strict=True)]
         wanted = {path: size * (1 - gone) for path, size in sizes.items()}
         if self.scope != "uniform":
@@ -193,7 +200,7 @@ class ChannelPrune(Structural):
             allowed = {
                 g.path: sorted({*range(g.fewest(self.keep, step), g.size, step), g.size})
                 for g in groups
-                if (step := math.lcm(multiple, g.parts))
+                if (step := self._step_of(g, multiple))
             }
             table = _latency.costs(student, groups, allowed, clock, cut)
             states = _latency.order(groups, allowed, table)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from onnxscript import ir
+from onnxscript import FLOAT, ir, opset20
 from torch import nn
 from torch.export import ExportedProgram
 
@@ -15,6 +15,19 @@ from edgekd.base import plugins
 from edgekd.base.errors import ExportError
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import COUNT_SO, Student
+
+
+def _rrelu(
+    self: FLOAT, noise: FLOAT, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, *_: object
+) -> tuple[FLOAT, FLOAT]:
+    """A randomised leaky ReLU, which in evaluation has the middle of its slopes."""
+    return opset20.LeakyRelu(self, alpha=(lower + upper) / 2), noise
+
+
+# What the exporter has no words for.
+TRANSLATIONS: dict[Callable[..., object], Callable[..., object]] = {
+    torch.ops.aten.rrelu_with_noise_functional.default: _rrelu
+}
 
 
 def export(student: Student, opset: int) -> ir.Model:
@@ -55,6 +68,7 @@ def _onnx(student: Student, network: nn.Module | ExportedProgram, opset: int) ->
         verbose=False,
         input_names=[spec.name for spec in student.inputs],
         output_names=[spec.name for spec in student.outputs],
+        custom_translation_table=TRANSLATIONS,
     )
 
 

@@ -191,3 +191,11 @@ def test_mistakes_are_told() -> None:
     for keys, message in wrong:
         with pytest.raises(RecipeError, match=message):
             channel_prune(**keys)
+
+
+def test_layers_narrower_than_two_of_the_targets_multiples_take_smaller_steps() -> None:
+    student = student_of(16)
+    here = replace(context(), channel_multiple=16)
+    assert widths(channel_prune(ratio=0.5).apply(student, here)) == [8, 8, 8], "in steps of 8"
+    with pytest.raises(ExportError, match="a smaller multiple"):
+        channel_prune(ratio=0.3, multiple=32, keep=16).apply(student, here)

@@ -122,3 +122,47 @@ def test_a_batchnorm_that_reads_what_others_read_stays() -> None:
     before = operators(graph)
     fold_into_linear(graph)
     assert operators(graph) == before and before.count("batch_norm") == 2
+
+
+class Standardized(nn.Module):
+    """A convolution whose weight a BatchNorm without statistics makes, as those of BiT are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.factor, self.offset = nn.Parameter(torch.rand(4) + 0.5), nn.Parameter(torch.rand(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = self.conv.weight.reshape(1, 4, -1)
+        weight = F.batch_norm(rows, None, None, self.factor, self.offset, training=True, eps=1e-6)
+        return F.conv2d(x, weight.reshape_as(self.conv.weight), self.conv.bias)
+
+
+def test_a_weight_that_its_own_statistics_make_is_made_of_plain_operators() -> None:
+    torch.manual_seed(0)
+    net, x = Standardized(), torch.randn(2, 3, 6, 6)
+    graph = exported(net, x)
+    rewrite(graph)
+    assert "batch_norm" not in operators(graph)
+    torch.testing.assert_close(graph(x), net(x), atol=1e-5, rtol=1e-5)
+
+
+def test_a_batch_norm_of_samples_is_none_of_those() -> None:
+    """Its answers depend on who else is in the batch: it is refused, and by name."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
+    graph = exported(net, torch.randn(2, 3, 6, 6))
+    rewrite(graph)
+    assert "batch_norm" in operators(graph)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 4), st.sampled_from([1, 2]), st.sampled_from(["same", "valid"]), st.booleans())
+def test_paddings_by_name_become_numbers(height: int, width: int, dilation: int, padding: str, bias: bool) -> None:
+    torch.manual_seed(0)
+    net = nn.Conv2d(2, 3, (height, width), dilation=dilation, padding=padding, bias=bias)
+    x = torch.randn(2, 2, 12, 12)
+    graph = exported(net, x)
+    rewrite(graph)
+    convolutions = [node.target for node in graph.graph.nodes if op(node) == "conv2d"]
+    assert convolutions == [torch.ops.aten.conv2d.default]
+    torch.testing.assert_close(graph(x), net(x), atol=1e-5, rtol=1e-5)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
@@ -55,3 +57,17 @@ def test_what_cant_be_exported_names_module_call_and_line() -> None:
     student.module.requires_grad_(False)
     with pytest.raises(ExportError, match=r"test_export\.Concrete\.forward at test_export\.py:\d+: can't be exported"):
         to_onnx(student, opset=20, metadata={})
+
+
+def test_a_randomised_slope_is_the_middle_of_its_range_and_a_window_wider_than_the_map_takes_it_all() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.RReLU(0.1, 0.5), nn.AvgPool2d(64, ceil_mode=True), nn.Flatten(), nn.Linear(4, 3)
+    ).eval()
+    student = Student(module, (TensorSpec("input", (None, 2, 6, 6)),), (TensorSpec("y", (None, 3)),), ())
+    data = to_onnx(student, opset=20, metadata={})
+    operators = {node.op_type for node in onnx.load_from_string(data).graph.node}
+    assert operators == {"Conv", "LeakyRelu", "GlobalAveragePool", "Flatten", "Gemm"}
+    x = torch.randn(3, 2, 6, 6)
+    (answer,) = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"input": x.numpy()})
+    np.testing.assert_allclose(answer, module(x).detach().numpy(), atol=1e-5)

@@ -31,6 +31,10 @@ class Int8Pad:
 def _one(graph: ir.Graph, node: ir.Node) -> None:
     dequantize, quantize = producer(node.inputs[0]), only_reader(node.outputs[0])
     known, again = restored(node.inputs[0]), grid(quantize, "QuantizeLinear")
+    if quantize is not None and (pool := _pool_behind(quantize)) is not None:
+        if known is not None and again is not None and known.same(again):
+            pool.replace_input_with(0, node.outputs[0])
+        return
     if dequantize is None or quantize is None or known is None or again is None or not known.same(again):
         return
     inputs = [dequantize.inputs[0], *node.inputs[1:]]
@@ -45,3 +49,13 @@ def _one(graph: ir.Graph, node: ir.Node) -> None:
     moved = ir.node(node.op_type, inputs, attributes=dict(node.attributes))
     graph.insert_before(node, moved)
     replace(quantize.outputs[0], moved.outputs[0])
+
+
+def _pool_behind(quantize: ir.Node) -> ir.Node | None:
+    """The MaxPool that alone reads what was padded and rounded; it then pools in float.
+
+    Between two 8-bit kernels in the other layout ONNX Runtime pools plane by plane: 154 us for 3x3 over 32x34x34.
+    """
+    dequantize = only_reader(quantize.outputs[0])
+    pool = None if dequantize is None else only_reader(dequantize.outputs[0])
+    return pool if pool is not None and pool.op_type == "MaxPool" else None

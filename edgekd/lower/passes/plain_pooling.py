@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from onnxscript import ir
 
 from edgekd.lower.passes._base import constant, drop_unused, replace
-from edgekd.lower.passes._rounded import grid, only_reader
+from edgekd.lower.passes._rounded import grid, inner_sizes, only_reader
 
 
 @dataclass(frozen=True)
 class PlainPooling:
-    """ReduceMean over the last two of four axes -> GlobalAveragePool; Reshape to (batch, all) -> Flatten."""
+    """A mean over the last two of four axes -> GlobalAveragePool; Reshape to (batch, all) -> Flatten.
+
+    The mean is a ReduceMean, or an AveragePool whose window covers the map: OpenVINO reads none that is larger than it.
+    """
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):
             if node.op_type == "ReduceMean":
                 _pool(model.graph, node)
+            elif node.op_type == "AveragePool" and _takes_all(node):
+                _replace(model.graph, node, [ir.node("GlobalAveragePool", node.inputs[:1])])
             elif node.op_type == "Reshape":
                 _flatten(model.graph, node)
         drop_unused(model.graph)
@@ -39,6 +44,16 @@ def _pool(graph: ir.Graph, node: ir.Node) -> None:
         new += _rounded_alike(node, new[0].outputs[0])
         new.append(ir.node("Flatten", [new[-1].outputs[0]]))
     _replace(graph, node, new)
+
+
+def _takes_all(pool: ir.Node) -> bool:
+    """Whether one window covers the whole map, as of networks whose pooling is as wide as they have channels."""
+    sizes = None if pool.inputs[0] is None else inner_sizes(pool.inputs[0])
+    left = inner_sizes(pool.outputs[0])
+    kernel, pads = pool.attributes["kernel_shape"].as_ints(), pool.attributes.get("pads")
+    if sizes is None or left is None or set(left[1:]) != {1} or (pads is not None and any(pads.as_ints())):
+        return False
+    return len(sizes) == 3 and all(width >= size for width, size in zip(kernel, sizes[1:], strict=True))
 
 
 def _rounded_alike(mean: ir.Node, pooled: ir.Value) -> list[ir.Node]:
