@@ -46,6 +46,9 @@ class Feed:
         seed: int,
         limit: int | None = None,
     ) -> None:
+        if ops and ops[-1]["op"] == "columns":
+            train, validation, test = (_whole(split) for split in dataset.splits.values())
+            dataset = replace(dataset, train=train, validation=validation, test=test)
         self._splits = {name: _part(split, limit) for name, split in dataset.splits.items()}
         self._whole, self._limit = {name: len(split) for name, split in dataset.splits.items()}, limit
         self.ops = tuple(dict(op) for op in ops)
@@ -120,6 +123,13 @@ class Feed:
 
     def _prepared(self, raw: AnyArray) -> Inputs:
         return preprocess.apply(self.ops, raw)
+
+
+def _whole(split: Split) -> Split:
+    """Whole numbers as such where they came as floats, as of a table with a missing value; others are refused later."""
+    if split.x.dtype.kind != "f" or not np.isfinite(split.x).all() or (split.x != np.rint(split.x)).any():
+        return split
+    return Split(split.x.astype(np.int64), split.y)
 
 
 def told_shape(specs: Sequence[preprocess.Spec]) -> tuple[int, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from edgekd.base.errors import DataError
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import UNKNOWN, Feed, some
 from edgekd.spec.recipe import Augment
@@ -53,3 +55,14 @@ def test_another_seed_shows_other_views_of_the_same_samples() -> None:
     mine, theirs = (next(iter(f.train(0, index).values())) for f in (one, other))
     assert not np.array_equal(mine, theirs)
     np.testing.assert_array_equal(np.sort(mine, axis=3), np.sort(theirs, axis=3))
+
+
+def test_whole_numbers_that_come_as_floats_are_whole_numbers_where_rows_are_looked_up() -> None:
+    ops = ({"op": "columns", "names": ["ids"], "sizes": [9], "widths": [2]},)
+    x = np.array([[1, 8], [0, 3]], np.float32)
+    part = Split(x, np.array([0, 1]))
+    (ids,) = Feed(Dataset(part, part, part, ("a", "b"), ops), ops, Augment(), 0).inputs("test", 0, 2).values()
+    assert ids.dtype == np.int64 and ids.tolist() == x.tolist()
+    broken = Split(x + np.float32(0.5), part.y)
+    with pytest.raises(DataError, match="columns takes whole numbers; found 'float32"):
+        Feed(Dataset(broken, broken, broken, ("a", "b"), ops), ops, Augment(), 0)
