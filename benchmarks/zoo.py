@@ -225,7 +225,7 @@ def rows_of(work: Path) -> list[dict[str, Any]]:
 def table(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """How many were built as asked, and the ratios of each runtime, the worst first."""
     summary: dict[str, Any] = {
-        "nets": len(rows),
+        "tried": len(rows),
         "as_asked": sum(bool(row.get("as_asked")) for row in rows),
         "only_dense": [row["name"] for row in rows if row["passes"] == "dense"],
         "failed": {row["name"]: row["dense"].get("message") for row in rows if row["passes"] is None},
