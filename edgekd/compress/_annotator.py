@@ -7,7 +7,7 @@ serves every activation, so that a tensor that several nodes read is observed on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from torch.fx import GraphModule, Node
 
@@ -22,6 +22,7 @@ from edgekd.compress._graph import (
     answers,
     arguments,
     behind,
+    is_multiplied,
     is_part,
     is_scaled,
     is_written,
@@ -96,9 +97,9 @@ class Annotator(Quantizer):
         elif name == "embedding" and "embedding" in self._ops:
             self._layer(node, {arguments(node)[0]: self._specs.table})
         elif name == "add" and "add" in self._ops:
-            self._add(node, int8)
+            self._pair(node, int8, any)  # a residual between float tensors (a transformer's) stays float
         elif name == "mul" and "gate" in self._ops:
-            self._gate(node, int8)
+            self._pair(node, int8, all)  # SiLU, squeeze-and-excitation
         elif name == "cat" and "concat" in self._ops:
             self._concat(node, int8)
         elif name in PRODUCTS and self._attends:
@@ -127,22 +128,15 @@ class Annotator(Quantizer):
         self._multiplies(node, int8)
         last = _last(node)
         readers = readers_of(last)
-        if self._attends and any(_multiplied(reader) for reader in readers):
+        if self._attends and any(is_multiplied(reader) for reader in readers):
             self._output(last, int8, self._specs.input)
         elif any(op(reader) in CONVS | {"linear"} for reader in readers):
             self._output(last, int8)
 
-    def _add(self, node: Node, int8: set[Node]) -> None:
+    def _pair(self, node: Node, int8: set[Node], enough: Callable[[Iterable[bool]], bool]) -> None:
+        """A sum or product of two tensors, one or both of them int8; with a parameter or itself it is none."""
         inputs = [arg for arg in arguments(node)[:2] if isinstance(arg, Node)]
-        # A residual between float tensors (a transformer's) stays float.
-        if len(inputs) == 2 and inputs[0] is not inputs[1] and any(arg in int8 for arg in inputs):
-            self._mark(node, {arg: self._of(arg) for arg in inputs})
-            self._output(_last(node), int8)
-
-    def _gate(self, node: Node, int8: set[Node]) -> None:
-        """A product of two int8 tensors, as of SiLU or squeeze-and-excitation; a parameter is none."""
-        inputs = [arg for arg in arguments(node)[:2] if isinstance(arg, Node)]
-        if len(inputs) == 2 and inputs[0] is not inputs[1] and all(arg in int8 for arg in inputs):
+        if len(inputs) == 2 and inputs[0] is not inputs[1] and enough(arg in int8 for arg in inputs):
             self._mark(node, {arg: self._of(arg) for arg in inputs})
             self._output(_last(node), int8)
 
@@ -238,11 +232,6 @@ class Annotator(Quantizer):
         annotation.output_qspec = spec or self._specs.activation
         last.meta[ANNOTATION] = annotation
         int8.add(last)
-
-
-def _multiplied(node: Node) -> bool:
-    """Whether a product of activations reads a tensor, perhaps scaled by one number first."""
-    return op(node) in PRODUCTS or (is_scaled(node) and any(op(reader) in PRODUCTS for reader in readers_of(node)))
 
 
 def _last(node: Node) -> Node:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.nn import functional as F
 
-from edgekd.compress._fold import value_of
-from edgekd.compress._graph import CONVS, arguments, op, sizes_of
+from edgekd.compress._fold import affine_of, value_of
+from edgekd.compress._graph import CONVS, arguments, new_layer, op, sizes_of, source_of
 
 aten = torch.ops.aten
 CONVOLUTIONS = {1: aten.conv1d.default, 2: aten.conv2d.default, 3: aten.conv3d.default}  # by spatial axes
@@ -78,16 +78,15 @@ def _branch(graph: GraphModule, leaf: Node) -> Branch | None:
         return None
     if op(leaf) != "batch_norm":
         return _convolution(graph, leaf)
-    gamma, beta, mean, var = (value_of(graph, arg) for arg in arguments(leaf)[1:5])
-    source = arguments(leaf)[0]
-    if gamma is None or beta is None or mean is None or var is None or not isinstance(source, Node):
+    values, source = affine_of(graph, leaf), source_of(leaf)
+    if values is None or source is None:
         return None
-    factor = gamma / torch.sqrt(var + float(arguments(leaf)[7]))
+    factor, offset = values
     inner = _convolution(graph, source) if op(source) in CONVS and len(source.users) == 1 else None
     if inner is None:
-        return Branch(source, factor.reshape(-1, 1), beta - mean * factor, (), (), 0, leaf)
+        return Branch(source, factor.reshape(-1, 1), offset, (), (), 0, leaf)
     weight = inner.weight * factor.reshape(-1, *[1] * (inner.weight.ndim - 1))
-    return inner._replace(weight=weight, bias=(inner.bias - mean) * factor + beta)
+    return inner._replace(weight=weight, bias=inner.bias * factor + offset)
 
 
 def _convolution(graph: GraphModule, node: Node) -> Branch | None:
@@ -126,12 +125,8 @@ def _replace(
         around = [(big - small) // 2 for big, small in zip(kernel, branch.kernel, strict=True)]
         weight += F.pad(branch.weight, [size for side in reversed(around) for size in (side, side)])
         bias += branch.bias
-    values: list[Node] = []
     with graph.graph.inserting_before(total):
-        for name, value in (("weight", weight), ("bias", bias)):
-            graph.register_parameter(f"merged_{number}_{name}", nn.Parameter(value.clone()))
-            values.append(graph.graph.get_attr(f"merged_{number}_{name}"))
-            values[-1].meta = {"val": value}
+        values = new_layer(graph, total, f"merged_{number}", weight, bias)
         spread = (list(largest.stride), padding, [1] * len(kernel), largest.groups)
         merged = graph.graph.call_function(CONVOLUTIONS[len(kernel)], (largest.source, *values, *spread))
     merged.meta = dict(largest.node.meta)

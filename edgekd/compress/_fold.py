@@ -96,20 +96,28 @@ def _constants(graph: GraphModule, conv: Node) -> None:
 
 
 def _affine(graph: GraphModule, norm: Node) -> None:
-    gamma, beta, mean, var = (value_of(graph, n) for n in norm.args[1:5])
-    eps: Any = norm.args[7]
-    if gamma is None or beta is None or mean is None or var is None or "val" not in norm.meta:
+    values = affine_of(graph, norm)
+    if values is None or "val" not in norm.meta:
         return
     shape = (-1, *[1] * (norm.meta["val"].ndim - 2))
-    scale = gamma / torch.sqrt(var + eps)
-    factor = _parameter(graph, f"{norm.name}_factor", scale.reshape(shape), norm)
-    offset = _parameter(graph, f"{norm.name}_offset", (beta - mean * scale).reshape(shape), norm)
+    factor = _parameter(graph, f"{norm.name}_factor", values[0].reshape(shape), norm)
+    offset = _parameter(graph, f"{norm.name}_offset", values[1].reshape(shape), norm)
     with graph.graph.inserting_before(norm):
         product = graph.graph.call_function(aten.mul.Tensor, (norm.args[0], factor))
         total = graph.graph.call_function(aten.add.Tensor, (product, offset))
     product.meta, total.meta = dict(norm.meta), dict(norm.meta)
     norm.replace_all_uses_with(total)
     graph.graph.erase_node(norm)
+
+
+def affine_of(graph: GraphModule, norm: Node) -> tuple[Tensor, Tensor] | None:
+    """What a BatchNorm whose statistics stand still multiplies each channel by, and adds: (C,) each."""
+    gamma, beta, mean, var = (value_of(graph, parameter) for parameter in norm.args[1:5])
+    eps: Any = norm.args[7]
+    if gamma is None or beta is None or mean is None or var is None:
+        return None
+    factor = gamma / torch.sqrt(var + eps)
+    return factor, beta - mean * factor
 
 
 def attribute(graph: object, node: Node) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-import torch
+from torch import Tensor, nn
 from torch._dispatch.python import enable_python_dispatcher
 from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
@@ -24,8 +24,8 @@ PASSING = frozenset(
         *("max_pool1d", "max_pool2d", "max_pool3d", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d"),
     }
 )
-# The same, into several tensors.
 PRODUCTS = frozenset({"matmul", "bmm"})  # of activations, as of an attention
+# What moves numbers into several tensors.
 PARTING = frozenset({"split", "split_with_sizes", "chunk", "unbind", "tensor_split"})
 IGNORED = frozenset({"dropout", "feature_dropout"})  # the student that ships has none
 
@@ -37,7 +37,7 @@ def arguments(node: Node) -> list[Any]:
 
 def op(node: Node) -> str:
     """``aten.conv2d.default`` -> ``conv2d``; ``aten.relu_.default`` -> ``relu``; anything else -> an empty string."""
-    if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+    if node.op != "call_function" or not isinstance(node.target, OpOverload):
         return ""
     return str(node.target._schema.name).removeprefix("aten::").rstrip("_")
 
@@ -54,7 +54,11 @@ def passes_on(node: Node) -> bool:
 
 def is_written(node: Node) -> bool:
     """Whether an op writes into a tensor: what rounds it would stand between the two."""
-    return any(isinstance(user.target, torch._ops.OpOverload) and user.target._schema.is_mutable for user in node.users)
+    return any(_writes(user) for user in node.users)
+
+
+def _writes(node: Node) -> bool:
+    return isinstance(node.target, OpOverload) and bool(node.target._schema.is_mutable)
 
 
 def overload_of(node: Node) -> OpOverload:
@@ -69,18 +73,31 @@ def call_like(
 ) -> Node:
     """A call in the module of another node, with the shape of what it gives: nothing rounds a tensor without one."""
     new = graph.graph.call_function(target, args, more or {})
-    with (
-        like.meta["val"].fake_mode,
-        enable_python_dispatcher(),
-    ):  # else a padding fixes the batch
+    # Without the dispatcher a padding would fix the batch to that of the example.
+    with like.meta["val"].fake_mode, enable_python_dispatcher():
         value = target(*map_arg(args, lambda arg: arg.meta["val"]), **map_arg(more or {}, lambda arg: arg.meta["val"]))
     new.meta = {"val": value, "nn_module_stack": like.meta.get("nn_module_stack")}
     return new
 
 
+def new_layer(graph: GraphModule, like: Node, name: str, weight: Tensor, bias: Tensor) -> list[Node]:
+    """Weight and bias of a layer that is written in the place of others, to be trained like theirs."""
+    parameters = []
+    for part, value in (("weight", weight), ("bias", bias)):
+        graph.register_parameter(f"{name}_{part}", nn.Parameter(value.clone()))
+        parameters.append(graph.graph.get_attr(f"{name}_{part}"))
+        parameters[-1].meta = {"val": like.meta["val"].fake_mode.from_tensor(value, static_shapes=True)}
+    return parameters
+
+
 def is_scaled(node: Node) -> bool:
     """Whether a node multiplies a tensor by one number, or divides it by one."""
     return op(node) in ("mul", "div") and isinstance(node.args[1], int | float)
+
+
+def is_multiplied(node: Node) -> bool:
+    """Whether a product of activations reads a tensor here, perhaps scaled by one number first."""
+    return op(node) in PRODUCTS or (is_scaled(node) and any(op(reader) in PRODUCTS for reader in readers_of(node)))
 
 
 def is_part(node: Node) -> bool:
@@ -143,13 +160,13 @@ def written_over(model: GraphModule) -> set[Node]:
     order = {node: number for number, node in enumerate(model.graph.nodes)}
     overwritten = set()
     for node in model.graph.nodes:
-        if not isinstance(node.target, torch._ops.OpOverload) or not node.target._schema.is_mutable:
+        if not _writes(node):
             continue
         at = source_of(node)
         while at is not None:
             if any(order[user] > order[node] for user in at.users):
                 overwritten.add(at)
-            shared = isinstance(at.target, torch._ops.OpOverload) and any(
+            shared = isinstance(at.target, OpOverload) and any(
                 result.alias_info is not None for result in at.target._schema.returns
             )
             at = source_of(at) if shared else None

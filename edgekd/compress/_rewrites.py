@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
 from torch.fx import GraphModule, Node
 
-from edgekd.compress._fold import value_of
-from edgekd.compress._graph import arguments, call_like, op, overload_of, sizes_of
+from edgekd.compress._fold import affine_of, value_of
+from edgekd.compress._graph import arguments, call_like, new_layer, op, overload_of, sizes_of
 
 aten = torch.ops.aten
 PADDED_BY_NAME = {
@@ -42,21 +41,14 @@ def fold_into_linear(graph: GraphModule) -> None:
     for number, node in enumerate([node for node in graph.graph.nodes if op(node) == "linear"]):
         norm = next(iter(node.users)) if len(node.users) == 1 else node
         weight, bias = (value_of(graph, arg) for arg in [*arguments(node), None][1:3])
-        if op(norm) != "batch_norm" or weight is None or node.meta["val"].ndim != 2:
+        values = affine_of(graph, norm) if op(norm) == "batch_norm" else None
+        if values is None or weight is None or node.meta["val"].ndim != 2:
             continue
-        gamma, beta, mean, var = (value_of(graph, arg) for arg in arguments(norm)[1:5])
-        if gamma is None or beta is None or mean is None or var is None:
-            continue
-        factor = gamma / torch.sqrt(var + float(arguments(norm)[7]))
-        shift = -mean if bias is None else bias - mean
-        for place, (name, value) in enumerate(
-            (("weight", weight * factor[:, None]), ("bias", shift * factor + beta)), 1
-        ):
-            graph.register_parameter(f"linear_{number}_{name}", nn.Parameter(value.clone()))
-            with graph.graph.inserting_before(node):
-                parameter = graph.graph.get_attr(f"linear_{number}_{name}")
-            parameter.meta = {"val": value}
-            node.args = (*node.args[:place], parameter, *node.args[place + 1 :])
+        factor, offset = values
+        offset = offset if bias is None else bias * factor + offset
+        with graph.graph.inserting_before(node):
+            parameters = new_layer(graph, node, f"linear_{number}", weight * factor[:, None], offset)
+        node.args = (node.args[0], *parameters)
         norm.replace_all_uses_with(node)
         graph.graph.erase_node(norm)
     graph.graph.eliminate_dead_code()
@@ -101,10 +93,10 @@ def _standardized(graph: GraphModule, node: Node) -> None:
     with graph.graph.inserting_before(node):
         mean = call_like(graph, node, aten.mean.dim, (x, axes, True))
         spread = call_like(graph, node, aten.var.correction, (x, axes), {"correction": 0, "keepdim": True})
-        root = call_like(
-            graph, node, aten.rsqrt.default, (call_like(graph, node, aten.add.Tensor, (spread, arguments(node)[7])),)
-        )
-        result = call_like(graph, node, aten.mul.Tensor, (call_like(graph, node, aten.sub.Tensor, (x, mean)), root))
+        root = call_like(graph, node, aten.add.Tensor, (spread, arguments(node)[7]))
+        root = call_like(graph, node, aten.rsqrt.default, (root,))
+        result = call_like(graph, node, aten.sub.Tensor, (x, mean))
+        result = call_like(graph, node, aten.mul.Tensor, (result, root))
         for target, factor in ((aten.mul.Tensor, gamma), (aten.add.Tensor, beta)):
             if factor is not None:
                 wide = call_like(graph, node, aten.reshape.default, (factor, shape))

@@ -12,11 +12,11 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from edgekd.compress._fold import value_of
-from edgekd.compress._graph import arguments, call_like, op, overload_of, sizes_of
+from edgekd.compress._fold import affine_of, value_of
+from edgekd.compress._graph import arguments, call_like, new_layer, op, overload_of, sizes_of
 
 aten = torch.ops.aten
 TRANSPOSED = {"conv_transpose1d": aten.conv1d.default, "conv_transpose2d": aten.conv2d.default}
@@ -92,7 +92,7 @@ def _kernel(weight: Tensor, axes: list[Axis], stride: int) -> Tensor:
         to: list[int | slice] = [slice(None), *phases, slice(None), *places]
         of: list[int | slice] = [slice(None), slice(None), *(tap[2] for tap in taps)]
         small[tuple(to)] = weight[tuple(of)].T
-    return small.reshape(-1, inputs, *small.shape[2 + len(axes) :]) if len(axes) == 1 else small.flatten(0, len(axes))
+    return small.flatten(0, len(axes))
 
 
 def _around(axes: list[Axis], sizes: Sequence[int], before: Sequence[int], stride: int) -> list[tuple[int, int]]:
@@ -106,22 +106,16 @@ def _norm_behind(graph: GraphModule, node: Node, like: Tensor, frozen: bool) -> 
     channels = like.shape[1]
     user = next(iter(node.users)) if len(node.users) == 1 else node
     if frozen and op(user) == "batch_norm":
-        gamma, beta, mean, var = (value_of(graph, arg) for arg in arguments(user)[1:5])
-        if gamma is not None and beta is not None and mean is not None and var is not None:
-            factor = gamma / torch.sqrt(var + float(arguments(user)[7]))
-            return user, factor, beta - mean * factor
+        values = affine_of(graph, user)
+        if values is not None:
+            return user, *values
     return node, like.new_ones(channels), like.new_zeros(channels)
 
 
 def _convolution(
     graph: GraphModule, node: Node, x: Node, values: tuple[Tensor, Tensor], around: list[tuple[int, int]], number: int
 ) -> Node:
-    names = [f"upsampling_{number}_{name}" for name in ("weight", "bias")]
-    parameters = []
-    for name, value in zip(names, values, strict=True):
-        graph.register_parameter(name, nn.Parameter(value.clone()))
-        parameters.append(graph.graph.get_attr(name))
-        parameters[-1].meta = {"val": node.meta["val"].fake_mode.from_tensor(value)}
+    parameters = new_layer(graph, node, f"upsampling_{number}", *values)
     pads = [0] * len(around)
     if all(before == behind >= 0 for before, behind in around):
         pads = [before for before, _ in around]
