@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch.fx import GraphModule, Node
 
 from edgekd.compress._graph import (
     CONVS,
     PARTING,
-    PRODUCTS,
     behind,
+    is_multiplied,
     is_part,
-    is_scaled,
     op,
     passes_on,
     readers_of,
@@ -66,19 +67,11 @@ def fuse_chains(graph: GraphModule) -> None:
     Args:
         graph: after conversion, with quantize and dequantize nodes.
     """
-    for quantize in reversed([node for node in graph.graph.nodes if node.target is QUANTIZE]):
-        restored = [user for user in quantize.users if user.target is DEQUANTIZE]
-        source = source_of(quantize)
-        if len(restored) < len(quantize.users) or source is None:
-            continue
-        readers = [reader for user in restored for reader in readers_of(user)]
-        if _lies_on_the_grid(source, quantize) or all(op(reader) in FUSED for reader in readers):
-            for user in restored:
-                user.replace_all_uses_with(source)
-                graph.graph.erase_node(user)
-            graph.graph.erase_node(quantize)
-    graph.graph.eliminate_dead_code()
-    graph.recompile()
+
+    def is_idle(source: Node, quantize: Node, readers: list[Node]) -> bool:
+        return _lies_on_the_grid(source, quantize) or all(op(reader) in FUSED for reader in readers)
+
+    _drop(graph, is_idle)
 
 
 def float_attention(graph: GraphModule) -> None:
@@ -87,15 +80,28 @@ def float_attention(graph: GraphModule) -> None:
     ONNX Runtime's int8 kernel of two activations, and what converts around it, was measured to be slower than the
     float one. An int8 convolution gives 8 bits in any case.
     """
+
+    def is_idle(source: Node, quantize: Node, readers: list[Node]) -> bool:
+        return op(behind(source, FUSED)) not in CONVS and all(is_multiplied(reader) for reader in readers)
+
+    _drop(graph, is_idle)
+
+
+def _drop(graph: GraphModule, is_idle: Callable[[Node, Node, list[Node]], bool]) -> None:
+    """Drop each rounding that does nothing: of its source, its quantize node, and who reads what it restores.
+
+    From behind, each with its nodes: one that is dropped would count as a reader of the one before it.
+    """
     for quantize in reversed([node for node in graph.graph.nodes if node.target is QUANTIZE]):
         restored = [user for user in quantize.users if user.target is DEQUANTIZE]
         source = source_of(quantize)
-        if len(restored) < len(quantize.users) or source is None or op(behind(source, FUSED)) in CONVS:
+        if len(restored) < len(quantize.users) or source is None:
             continue
-        readers = [reader for user in restored for reader in readers_of(user)]
-        if readers and all(op(reader) in PRODUCTS or is_scaled(reader) for reader in readers):
+        if is_idle(source, quantize, [reader for user in restored for reader in readers_of(user)]):
             for user in restored:
                 user.replace_all_uses_with(source)
+                graph.graph.erase_node(user)
+            graph.graph.erase_node(quantize)
     graph.graph.eliminate_dead_code()
     graph.recompile()
 

@@ -31,11 +31,10 @@ class Int8Pad:
 def _one(graph: ir.Graph, node: ir.Node) -> None:
     dequantize, quantize = producer(node.inputs[0]), only_reader(node.outputs[0])
     known, again = restored(node.inputs[0]), grid(quantize, "QuantizeLinear")
-    if quantize is not None and (pool := _pool_behind(quantize)) is not None:
-        if known is not None and again is not None and known.same(again):
-            pool.replace_input_with(0, node.outputs[0])
-        return
     if dequantize is None or quantize is None or known is None or again is None or not known.same(again):
+        return
+    if (pool := _pool_behind(quantize)) is not None:
+        pool.replace_input_with(0, node.outputs[0])
         return
     inputs = [dequantize.inputs[0], *node.inputs[1:]]
     mode = node.attributes.get("mode")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from onnxscript import ir
 
-from edgekd.lower.passes._base import add_constant, constant, drop_unused, producer, replace, weight_dq
+from edgekd.lower.passes._base import add_constant, constant, drop_unused, int8_matrix, producer, replace, weight_dq
 from edgekd.lower.passes._rounded import restored
+from edgekd.lower.passes.distinct_bias import added
 
 DOMAIN = "com.microsoft"
 
@@ -29,18 +30,18 @@ class MatmulWithBias:
 
 
 def _one(graph: ir.Graph, node: ir.Node) -> bool:
-    x, weight, out = producer(node.inputs[0]), weight_dq(node.inputs[1], axis=1), node.outputs[0]
-    readers = [use.node for use in out.uses()]
-    if restored(node.inputs[0]) is None or x is None or weight is None or out.is_graph_output() or len(readers) != 1:
+    x, weight, bias_place = producer(node.inputs[0]), weight_dq(node.inputs[1], axis=1), added(node)
+    matrix = int8_matrix(node.inputs[1], axis=1)
+    if restored(node.inputs[0]) is None or x is None or weight is None or matrix is None or bias_place is None:
         return False
-    total = readers[0]
-    bias = next((value for value in total.inputs if value is not out), None)
-    values, matrix, scale = constant(bias), constant(weight.inputs[0]), constant(weight.inputs[1])
-    if total.op_type != "Add" or values is None or matrix is None or scale is None:
+    total, place = bias_place
+    bias = total.inputs[place]
+    values = constant(bias)
+    if values is None or node.outputs[0].is_graph_output():
         return False
-    if matrix.ndim != 2 or values.shape != (matrix.shape[1],) or values.dtype != np.float32:
+    if matrix[0].ndim != 2 or values.shape != (matrix[0].shape[1],) or values.dtype != np.float32:
         return False
-    zero = add_constant(graph, f"{node.name}_weight_zero_point", np.zeros(scale.shape, np.int8))
+    zero = add_constant(graph, f"{node.name}_weight_zero_point", np.zeros(matrix[1].shape, np.int8))
     inputs = [x.inputs[0], weight.inputs[0], x.inputs[1], weight.inputs[1], x.inputs[2], zero, bias]
     fused = ir.node("MatMulIntegerToFloat", inputs, domain=DOMAIN)
     graph.insert_before(node, fused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from onnxscript import ir
@@ -70,13 +71,8 @@ def _flatten(graph: ir.Graph, node: ir.Node) -> None:
     x, out = node.inputs[0], node.outputs[0]
     if x is None or x.shape is None or out.shape is None or len(out.shape) != 2 or len(x.shape) < 2:
         return
-    rest = list(x.shape[1:])
-    size = 1
-    for dim in rest:
-        if not isinstance(dim, int):
-            return
-        size *= dim
-    if out.shape[1] != size or str(out.shape[0]) != str(x.shape[0]):
+    sizes = inner_sizes(x)
+    if sizes is None or out.shape[1] != math.prod(sizes) or str(out.shape[0]) != str(x.shape[0]):
         return
     _replace(graph, node, [ir.node("Flatten", [x])])
 

@@ -35,9 +35,8 @@ def _one(graph: ir.Graph, pool: ir.Node) -> None:
     kernel = [int(size) for size in pool.attributes["kernel_shape"].as_ints()]
     if not rounded or attribute_int(pool, "ceil_mode", 0) or pads_itself(pool) or max(kernel) == 1:
         return
-    spread = {name: list(pool.attributes[name].as_ints()) for name in ("strides", "pads") if name in pool.attributes}
-    if "dilations" in pool.attributes:
-        spread["dilations"] = list(pool.attributes["dilations"].as_ints())
+    given = (name for name in ("strides", "pads", "dilations") if name in pool.attributes)
+    spread = {name: list(pool.attributes[name].as_ints()) for name in given}
     if any(spread.get("pads", ())) and not attribute_int(pool, "count_include_pad", 0):
         _correct(graph, pool, x, kernel, spread)
         return
