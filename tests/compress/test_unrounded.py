@@ -153,6 +153,21 @@ def test_products_of_activations_are_left_in_float_where_the_target_says_so() ->
         assert [read[0] for read in reads(graph, "linear")] == [True] * 4, "what layers read stays"
 
 
+def test_a_rounding_that_views_moved_is_left_out_from_where_it_was_made() -> None:
+    """As of heads: the second rounding, behind the view, is left out first, and hides no reader of the first."""
+
+    def compute(net: Net, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2)
+        q, k, v = (layer(tokens).unflatten(2, (2, 4)).transpose(1, 2) for layer in net.attention)
+        heads = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return heads.transpose(1, 2).unflatten(2, (8, 8))
+
+    graph, _, _ = finished(compute, attention="float")
+    assert rounded(graph, "linear") == [False] * 4 and rounded(graph, "unflatten")[:3] == [False] * 3
+    trained, _, _ = finished(compute, attention="quantized")
+    assert rounded(trained, "linear") == [True, True, True, False]
+
+
 def test_without_either_everything_is_rounded_that_was_trained_so() -> None:
     def compute(net: Net, x: Tensor) -> Tensor:
         return F.elu(net.b(x)) + net.a(x)
