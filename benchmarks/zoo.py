@@ -158,13 +158,12 @@ def _read(folder: Path, candidate: str, name: str) -> Files:
     return {key: file.read_bytes() for key, file in files.items() if file.is_file()}
 
 
-def peers_of(zoo: Any, work: Path, row: dict[str, Any], name: str) -> tuple[dict[str, Files], dict[str, str]]:
-    """What others' quantizers make of our fp32 file, and why some make nothing."""
-    onnx = files_of(work, row, "ort-cpu")[1]["fp32"]["model.onnx"]
-    feeds = feeds_of(zoo, row, onnx)
+def peers_of(
+    onnx: bytes, feeds: list[dict[str, np.ndarray]], tokens: bool, name: str
+) -> tuple[dict[str, Files], dict[str, str]]:
+    """What others' quantizers make of our fp32 file, and why some make nothing; ``tokens``: it is a transformer."""
     made: dict[str, Files] = {}
     refused: dict[str, str] = {}
-    tokens = row["group"] in ("hf-text", "hf-audio") or row["name"] in ("hf_vit", "hf_deit", "hf_swin")
     for peer in ("ort_static", "ort_dynamic") if name == "ort-cpu" else ("nncf",):
         try:
             if peer == "nncf":
@@ -181,10 +180,12 @@ def time_one(zoo: Any, work: Path, row: dict[str, Any], name: str, rounds: int, 
     chosen = target.load(name)
     backend = target_runtime.parse(chosen).backend
     shipped, ours = files_of(work, row, name)
-    made, refused = peers_of(zoo, work, row, name)
+    onnx = ours["fp32"] if name == "ort-cpu" else files_of(work, row, "ort-cpu")[1]["fp32"]
+    feeds = feeds_of(zoo, row, onnx["model.onnx"])
+    tokens = row["group"] in ("hf-text", "hf-audio") or row["name"] in ("hf_vit", "hf_deit", "hf_swin")
+    made, refused = peers_of(onnx["model.onnx"], feeds, tokens, name)
     files = {"shipped": shipped, "fp32": ours["fp32"], **({"int8": ours["int8"]} if "int8" in ours else {}), **made}
     answers: dict[str, np.ndarray] = {}
-    feeds = feeds_of(zoo, row, files_of(work, row, "ort-cpu")[1]["fp32"]["model.onnx"])
     for candidate in list(files):
         try:
             session = backend.open(files[candidate], batch=1)
