@@ -191,8 +191,7 @@ class _Planner:
     ) -> CompressStep:
         change, multiple = part.change, target.shapes.channel_multiple
         schedule = compression.training(self._fine_tuning(scheme))
-        # How a runtime fuses concerns the file and what it is held against: the training is shared.
-        rounding = scheme.model_dump(exclude={"residual", "chains", "attention", "tolerance"}) if scheme else None
+        rounding = scheme.trained if scheme else None
         wants: list[object] = [rounding or multiple]
         if change.timed:  # its clock is the target's, and the code that times
             threads = int(target.options.get("threads", 1))

@@ -80,6 +80,11 @@ class Numerics(Frozen):
         return self.model_copy(update={"residual": "quantized"})
 
     @property
+    def trained(self) -> dict[str, object]:
+        """What a training depends on; how a runtime fuses concerns the file and what it is held against."""
+        return self.model_dump(exclude={"residual", "chains", "attention", "tolerance"})
+
+    @property
     def unrounded(self) -> str:
         """What tells apart the files of one trained network: which roundings of its training are left out."""
         return f"{self.chains} {self.attention}" if self.quantized else ""
