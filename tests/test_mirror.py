@@ -29,7 +29,6 @@ TESTED_ELSEWHERE = {
     "base/door.py": "tests/attacks/test_files.py: what may lie in a file's place",
     "base/plugins.py": "tests/whole/test_own_plugins.py: a user's own package",
     "base/reader.py": "tests/attacks/test_reader.py: a door of strangers, with its attacks",
-    "build/compress.py": "tests/whole/test_build.py: a step that trains",
     "build/distil.py": "tests/build/test_ensemble.py: students of one teacher, of several, of generations",
     "build/fit.py": "tests/whole/test_build.py: a step that trains",
     "build/lineage.py": "tests/attacks/test_cache.py: what a stranger's student may say it was made of",

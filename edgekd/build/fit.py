@@ -28,6 +28,7 @@ def fit(
     live: nn.Module,
     scratch: Path,
     begin_epoch: Callable[[int, int], None] | None = None,
+    judged: Callable[[nn.Module], nn.Module] | None = None,
 ) -> list[EpochRecord]:
     """Train in place; what was learned, epoch by epoch.
 
@@ -36,7 +37,7 @@ def fit(
         held_against: the teachers, which a metric against the teacher holds it to on validation.
         live: the first teacher, whose layers a loss may tap.
         scratch: where an interrupted training goes on from.
-        begin_epoch: called with (epoch, epochs) before each.
+        begin_epoch, judged: see ``TrainingJob``.
     """
     needs_teacher = any("teacher" in term.loss.needs for term in step.terms)
     against_teacher = workspace.metric.against == "teacher" or workspace.feed.labels("validation") is None
@@ -50,6 +51,7 @@ def fit(
         validation_teacher=held_against.split("validation") if against_teacher else None,
         evaluator=workspace.evaluator_of(step.name),
         begin_epoch=begin_epoch,
+        judged=judged,
         progress=workspace.progress_of(step),
         where=step.name,
     )

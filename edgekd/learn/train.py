@@ -55,6 +55,9 @@ class TrainingJob:
         live: the teacher's module and its own view of the data, for losses that tap its layers.
         validation_teacher: (N, C) logits, where the metric is held against the teacher or the data has no labels.
         begin_epoch: called with (epoch, epochs) before each.
+        judged: of the network, the one that validation judges, as the int8 network that would be exported; then the
+            weights are kept that it judged best, those before the first epoch among them. Absent: the network itself,
+            and the last weights, unless the schedule has patience.
         progress: told a dict after each epoch, and now and then inside one.
         where: the step's name, for errors.
     """
@@ -68,6 +71,7 @@ class TrainingJob:
     validation_teacher: Logits | None = None
     evaluator: Evaluator | None = None
     begin_epoch: Callable[[int, int], None] | None = None
+    judged: Callable[[nn.Module], nn.Module] | None = None
     progress: Progress | None = None
     where: str = "training"
 
@@ -102,6 +106,8 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
     progress = progress or checkpoints.TrainingState([])
     module, optimizer = accelerator.prepare(module, optimizer)
     objective.to(accelerator.device)
+    if job.judged and not progress.history:
+        _keep_best(progress, accelerator.unwrap_model(module), _validate(accelerator.unwrap_model(module), job))
     for epoch in range(len(progress.history), schedule.epochs):
         if schedule.patience and _since_best(progress.history) >= schedule.patience:
             break
@@ -116,9 +122,8 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
         rate = feed.length("train") / seconds
         record: EpochRecord = {**trained, "validation": value, "seconds": seconds, "samples_per_s": rate}
         progress.history.append(record)
-        if schedule.patience and value > progress.best_value:
-            state = accelerator.unwrap_model(module).state_dict()
-            progress.best_value, progress.best = value, {k: v.detach().cpu().clone() for k, v in state.items()}
+        if job.judged or (schedule.patience and value > progress.best_value):
+            _keep_best(progress, accelerator.unwrap_model(module), value)
         if checkpoint and accelerator.is_main_process:
             checkpoints.save(checkpoint, whole, optimizer, progress)
         if job.progress:
@@ -131,6 +136,13 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
     nets.settle(plain)
     objective.to(torch.device("cpu"))
     return progress.history
+
+
+def _keep_best(progress: checkpoints.TrainingState, module: nn.Module, value: float) -> None:
+    """Copy the weights where none were better: of two that are judged alike the later are trained longer."""
+    if value >= progress.best_value:
+        state = module.state_dict()
+        progress.best_value, progress.best = value, {name: v.detach().cpu().clone() for name, v in state.items()}
 
 
 def tensors(inputs: Inputs, device: torch.device | None = None) -> Tensors:
@@ -231,7 +243,8 @@ def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManag
 
 
 def _validate(module: nn.Module, job: TrainingJob) -> float:
-    scores, feed = predict(module, job.feed, "validation"), job.feed
+    judged = job.judged(module) if job.judged else module
+    scores, feed = predict(judged, job.feed, "validation"), job.feed
     evaluator = job.evaluator or Evaluator(Accuracy(), {SINGLE: scores.shape[1]})
     return evaluator(scores, feed.labels("validation"), job.validation_teacher, feed.raw("validation"))
 

@@ -73,6 +73,34 @@ def test_a_resumed_training_gives_the_same_bits(tmp_path: Path, optimizer: Liter
     )
 
 
+def test_weights_that_another_network_judges_best_are_kept() -> None:
+    """Of two that are judged alike the later; those before the first epoch count."""
+    values = iter([0.5, 0.75, 0.25, 0.75, 0.5])
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def judged(net: nn.Module) -> nn.Module:
+        seen.append({name: value.clone() for name, value in net.state_dict().items()})
+        return Answers(next(values))
+
+    class Answers(nn.Module):
+        """Right for a share of the validation split."""
+
+        def __init__(self, share: float) -> None:
+            super().__init__()
+            labels = feed().labels("validation")
+            assert labels is not None
+            wrong = np.arange(len(labels)) >= share * len(labels)
+            self.answers = nn.functional.one_hot(torch.tensor((labels + wrong) % 4), 4).float()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.answers[: len(x)]
+
+    net = module()
+    history = train.fit(net, task(Schedule(epochs=4, batch_size=16), judged=judged))
+    assert [record["validation"] for record in history] == [0.75, 0.25, 0.75, 0.5]
+    assert all(torch.equal(value, seen[3][name]) for name, value in net.state_dict().items())
+
+
 def test_batches_of_one() -> None:
     history = train.fit(module(), task(Schedule(epochs=1, batch_size=1)))
     assert history[0]["loss"] > 0
