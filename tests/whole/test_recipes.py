@@ -21,7 +21,15 @@ from edgekd.spec import recipe
 # Left out: some have tests of their own (bert-distilbert: test_text.py), the others are made of the same parts as one
 # that is here; resnet50-mobilenetv2 alone would take more than a minute.
 OWN = {"digits", "wide-deep-fm", "multi-task", "keyword-spotting", "bert-distilbert"}
-ALIKE = {"one-tenth", "fashion-mnist", "cifar10-half", "cifar10-resnet", "cifar10-resnet56", "resnet50-mobilenetv2"}
+ALIKE = {
+    "one-tenth",
+    "fashion-mnist",
+    "cifar10-half",
+    "cifar10-resnet",
+    "cifar10-resnet56",
+    "tiny-cifar",
+    "resnet50-mobilenetv2",
+}
 NAMES = [name for name in recipe.builtins() if name not in OWN | ALIKE]
 
 

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from edgekd.learn.models._base import conv_bn, initialise
 
+STAGES = 3
+
 
 @dataclass(frozen=True)
 class Resnet:
@@ -15,6 +17,7 @@ class Resnet:
 
     Attributes:
         depth: 6n + 2: 8, 14, 20, 32, 44, 56, 110, ...
+        blocks: how many in each of the three stages, 1 to 200, in place of the depth. Most weights are in the last.
         width: channels of the first stage, 1..1024.
         stem_stride: stride of the first convolution, 1 to 4.
     """
@@ -22,10 +25,13 @@ class Resnet:
     depth: int = 20
     width: int = 16
     stem_stride: int = 1
+    blocks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.depth < 8 or (self.depth - 2) % 6 or self.depth > 1202:
             raise ValueError("depth: allowed is 6n + 2: 8, 14, 20, 26, 32, 44, 56, 110")
+        if self.blocks and not (len(self.blocks) == STAGES and all(1 <= count <= 200 for count in self.blocks)):
+            raise ValueError("blocks: allowed are three counts of 1 to 200")
         if not 1 <= self.width <= 1024:
             raise ValueError("width: allowed is 1 to 1024")
         if not 1 <= self.stem_stride <= 4:
@@ -56,12 +62,13 @@ class ResnetModule(nn.Module):
 
     def __init__(self, channels: int, classes: int, family: Resnet) -> None:
         super().__init__()
-        width, blocks = family.width, (family.depth - 2) // 6
+        width = family.width
+        counts = family.blocks or ((family.depth - 2) // 6,) * STAGES
         self.stem = conv_bn(channels, width, stride=family.stem_stride)
         stages, inputs = [], width
-        for stage in range(3):
+        for stage, count in enumerate(counts):
             outputs = width * 2**stage
-            for block in range(blocks):
+            for block in range(count):
                 stages.append(Block(inputs, outputs, 2 if stage and not block else 1))
                 inputs = outputs
         self.blocks = nn.Sequential(*stages)
