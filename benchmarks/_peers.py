@@ -27,7 +27,10 @@ class Reader(ortq.CalibrationDataReader):
         return next(self._feeds, None)
 
 
-def quantize_static(fp32: bytes, feeds: Feeds) -> bytes:
+CALIBRATIONS = tuple(method.name for method in ortq.CalibrationMethod if method.name != "Distribution")
+
+
+def quantize_static(fp32: bytes, feeds: Feeds, method: str = "MinMax") -> bytes:
     """ONNX Runtime's own: Q/DQ, per-channel int8 weights, uint8 activations, after its own pre-processing."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [str(Path(folder) / file) for file in ("fp32.onnx", "prepared.onnx", "int8.onnx")]
@@ -41,6 +44,7 @@ def quantize_static(fp32: bytes, feeds: Feeds) -> bytes:
             per_channel=True,
             activation_type=ortq.QuantType.QUInt8,
             weight_type=ortq.QuantType.QInt8,
+            calibrate_method=ortq.CalibrationMethod[method],
         )
         return Path(paths[2]).read_bytes()
 

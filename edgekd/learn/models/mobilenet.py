@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from edgekd.learn.models._base import conv_bn, initialise
 
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu6": nn.ReLU6, "swish": nn.SiLU, "hardswish": nn.Hardswish}
 # (channels at width 1, blocks, stride) of each stage: about 87,000 parameters at width 1 and 10 classes.
 STAGES = ((16, 1, 1), (24, 2, 2), (40, 2, 2), (64, 1, 1))
 
@@ -20,11 +21,16 @@ class Mobilenet:
         width: factor on every channel count, 0.1 to 8.
         expansion: of the inverted residuals, 1 to 12.
         stem_stride: stride of the first convolution, 1 to 4.
+        activation: ``relu6``; or ``swish`` (Ramachandran et al. 2017, arXiv:1710.05941), or ``hardswish``.
+        squeeze: whether the channels of each block are weighed by what they hold (squeeze-and-excitation, Hu et al.
+            2018, arXiv:1709.01507), as in EfficientNet.
     """
 
     width: float = 1.0
     expansion: int = 4
     stem_stride: int = 1
+    activation: str = "relu6"
+    squeeze: bool = False
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.width <= 8:
@@ -33,6 +39,8 @@ class Mobilenet:
             raise ValueError("expansion: allowed is 1 to 12")
         if not 1 <= self.stem_stride <= 4:
             raise ValueError("stem_stride: allowed is 1 to 4")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation: found {self.activation!r}; allowed: {', '.join(ACTIVATIONS)}")
 
     def channels(self, base: int) -> int:
         """A channel count at this width: a multiple of 8, at least 8."""
@@ -43,15 +51,29 @@ class Mobilenet:
         return initialise(MobilenetModule(input_shape[0], classes, self))
 
 
+class Squeeze(nn.Module):
+    """Weighs each channel, 0..1, by two small layers over the means of all."""
+
+    def __init__(self, channels: int, inner: int) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.reduce, self.expand = nn.Conv2d(channels, inner, 1), nn.Conv2d(inner, channels, 1)
+        self.activation, self.gate = nn.ReLU(), nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(self.expand(self.activation(self.reduce(self.pool(x)))))
+
+
 class InvertedResidual(nn.Module):
     """Expand 1x1, depthwise 3x3, project 1x1; a shortcut where the shape stays."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, family: Mobilenet) -> None:
         super().__init__()
-        hidden = inputs * expansion
-        expand = [conv_bn(inputs, hidden, 1, activation=nn.ReLU6)] if expansion > 1 else []
-        depthwise = conv_bn(hidden, hidden, stride=stride, groups=hidden, activation=nn.ReLU6)
-        self.body = nn.Sequential(*expand, depthwise, conv_bn(hidden, outputs, 1, activation=None))
+        hidden, activation = inputs * family.expansion, ACTIVATIONS[family.activation]
+        expand = [conv_bn(inputs, hidden, 1, activation=activation)] if family.expansion > 1 else []
+        depthwise = conv_bn(hidden, hidden, stride=stride, groups=hidden, activation=activation)
+        squeeze = [Squeeze(hidden, max(8, inputs // 4))] if family.squeeze else []
+        self.body = nn.Sequential(*expand, depthwise, *squeeze, conv_bn(hidden, outputs, 1, activation=None))
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,17 +85,17 @@ class MobilenetModule(nn.Module):
 
     def __init__(self, channels: int, classes: int, family: Mobilenet) -> None:
         super().__init__()
-        inputs = family.channels(16)
-        self.stem = conv_bn(channels, inputs, stride=family.stem_stride, activation=nn.ReLU6)
+        inputs, activation = family.channels(16), ACTIVATIONS[family.activation]
+        self.stem = conv_bn(channels, inputs, stride=family.stem_stride, activation=activation)
         blocks = []
         for base, count, stride in STAGES:
             outputs = family.channels(base)
             for block in range(count):
-                blocks.append(InvertedResidual(inputs, outputs, 1 if block else stride, family.expansion))
+                blocks.append(InvertedResidual(inputs, outputs, 1 if block else stride, family))
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
         last = family.channels(128)
-        self.tail = conv_bn(inputs, last, 1, activation=nn.ReLU6)
+        self.tail = conv_bn(inputs, last, 1, activation=activation)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(last, classes)
 
