@@ -126,3 +126,25 @@ def _rounded(dequantize: Node) -> Node | None:
         return None
     source = source_of(quantize)
     return source if source is not None and op(source) in CONVS else None
+
+
+def round_residuals(graph: GraphModule) -> None:
+    """Let additions read a LayerNorm's result as layers do, in int8, in place, where the length is free.
+
+    OpenVINO then rounds in the LayerNorm's own kernel; where an addition reads floats the rounding is one by itself: 2
+    to 3 % of a DistilBERT of 4 layers. Where sizes are fixed both take the same time.
+    """
+    for norm in [node for node in graph.graph.nodes if op(node) == "layer_norm"]:
+        quantizers = [user for user in norm.users if user.target is QUANTIZE]
+        others = [user for user in norm.users if user.target is torch.ops.aten.add.Tensor]
+        fixed = all(isinstance(size, int) for size in norm.meta["val"].shape[1:])
+        if fixed or len(quantizers) != 1 or not others or len(others) + 1 < len(norm.users):
+            continue
+        (quantize,) = quantizers
+        restored = next(user for user in quantize.users if user.target is DEQUANTIZE)
+        norm.append(quantize)
+        quantize.append(restored)
+        for addition in others:
+            addition.replace_input_with(norm, restored)
+    graph.graph.lint()
+    graph.recompile()

@@ -24,7 +24,7 @@ from edgekd.compress._prepared import QatModule, prepare
 from edgekd.compress._sensitivity import most_sensitive, sensitivity
 from edgekd.compress._specs import Ranging
 from edgekd.compress._structure import SAMPLES
-from edgekd.compress._unrounded import float_attention, fuse_chains, fuse_residuals
+from edgekd.compress._unrounded import float_attention, fuse_chains, fuse_residuals, round_residuals
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Record, Student, evaluated, joined
 from edgekd.spec.target import Numerics
@@ -150,6 +150,7 @@ class Int8Qat:
         snap_biases(converted)
         if numerics is not None and numerics.chains == "fused":
             fuse_chains(converted)
+            round_residuals(converted)
         if numerics is not None and numerics.attention == "float":
             float_attention(converted)
         if numerics is not None and numerics.residual == "fused":

@@ -53,6 +53,11 @@ def inner_sizes(value: ir.Value) -> list[int] | None:
     return sizes if value.shape is not None and len(sizes) == len(value.shape) - 1 else None
 
 
+def is_free(value: ir.Value | None) -> bool:
+    """Whether a size other than the batch is free, as the length of texts."""
+    return value is not None and value.shape is not None and not all(isinstance(n, int) for n in value.shape[1:])
+
+
 def pads_itself(node: ir.Node) -> bool:
     """Whether a convolution or pooling works its padding out from the sizes."""
     attribute = node.attributes.get("auto_pad")

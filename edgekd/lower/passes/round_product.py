@@ -1,0 +1,63 @@
+"""What a product of activations gives is rounded before it is moved, for OpenVINO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxscript import ir
+
+from edgekd.lower.passes._base import constant, producer, weight_dq
+from edgekd.lower.passes._rounded import grid, is_free, only_reader
+
+MOVES = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
+
+
+@dataclass(frozen=True)
+class RoundProduct:
+    """``MatMul -> Transpose -> Reshape -> Q -> DQ`` -> ``MatMul -> Q -> DQ -> Transpose -> Reshape``, of one scale.
+
+    Where the length is free OpenVINO then rounds in the kernel of the attention: 1.5 to 2 % of a small DistilBERT.
+    Where sizes are fixed it moves and rounds in one kernel as it is, and a ViT would be 3 to 5 % slower.
+    """
+
+    def __call__(self, model: ir.Model) -> None:
+        for quantize in [node for node in model.graph if grid(node, "QuantizeLinear") is not None]:
+            dequantize = only_reader(quantize.outputs[0])
+            moves = _moves(quantize)
+            if (
+                moves
+                and is_free(moves[0].inputs[0])
+                and dequantize is not None
+                and dequantize.op_type == "DequantizeLinear"
+            ):
+                _round_first(model.graph, moves, quantize, dequantize)
+
+
+def _moves(quantize: ir.Node) -> list[ir.Node]:
+    """What moves a product of activations before it is rounded, in order; empty where anything else stands between."""
+    moves: list[ir.Node] = []
+    value = quantize.inputs[0]
+    while (node := producer(value)) is not None and value is not None and only_reader(value) is not None:
+        if node.op_type == "MatMul":
+            factor = node.inputs[1]
+            return [] if weight_dq(factor, axis=1) is not None or constant(factor) is not None else moves
+        if node.op_type not in MOVES:
+            return []
+        moves.insert(0, node)
+        value = node.inputs[0]
+    return []
+
+
+def _round_first(graph: ir.Graph, moves: list[ir.Node], quantize: ir.Node, dequantize: ir.Node) -> None:
+    product, moved, restored = moves[0].inputs[0], moves[-1].outputs[0], dequantize.outputs[0]
+    readers = [(use.node, use.idx) for use in restored.uses()]
+    if product is None or restored.is_graph_output():
+        return
+    for reader, place in readers:
+        reader.replace_input_with(place, moved)
+    quantize.replace_input_with(0, product)
+    moves[0].replace_input_with(0, restored)
+    for node in (quantize, dequantize):
+        graph.remove(node)
+        node.outputs[0].shape = product.shape
+    graph.insert_before(moves[0], [quantize, dequantize])
