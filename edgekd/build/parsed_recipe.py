@@ -9,6 +9,7 @@ from edgekd.build import compression
 from edgekd.build.compression import Compression
 from edgekd.compress import TablePass
 from edgekd.learn.objective import Term, by_head, make_terms
+from edgekd.learn.views import Views
 from edgekd.metrics import Metric, make_metric
 from edgekd.spec.recipe import Recipe
 
@@ -44,6 +45,7 @@ def parse(recipe: Recipe) -> ParsedRecipe:
     Raises:
         RecipeError: an unknown kind or key, or a value out of range; names the table.
     """
+    Views.of(recipe.augment, recipe.seed)  # whoever feeds a network makes them anew; what is wrong is told here
     metric = make_metric(recipe.metric)
     compressions = compression.parse(recipe.compress, recipe.losses)
     made_of = recipe.student.from_teacher

@@ -73,11 +73,20 @@ class Data(Frozen):
 
 
 class Augment(Frozen):
-    """Views of a training image. View v of a sample is a function of (seed, sample, v); v = epoch mod ``views``."""
+    """Views of a training sample. View v of a sample is a function of (seed, sample, v); v = epoch mod ``views``.
+
+    What is asked for is done in turn: the crop, the flip, and each of ``ops``, which hold plugin tables.
+    """
 
     flip: bool = Field(default=False, description="mirror left and right, half of the views")
     crop: int = Field(default=0, ge=0, le=64, description="pixels of zero padding to crop from at random")
     views: int = Field(default=8, ge=1, le=1024, description="of each sample, in turns over the epochs")
+    ops: tuple[Table, ...] = Field(default=(), description="more augmentation, in order, a table each")
+
+    @field_validator("ops")
+    @classmethod
+    def _have_kinds(cls, tables: tuple[Table, ...]) -> tuple[Table, ...]:
+        return with_kinds(tables)
 
 
 class Teacher(Schedule):

@@ -21,6 +21,7 @@ from edgekd.build.compression import TEACHING_KEYS
 from edgekd.build.store import canonical, sha256
 from edgekd.document.points import LISTS, acting, is_entry
 from edgekd.learn.objective import make_loss
+from edgekd.learn.views import Views
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import SCHEDULE_KEYS, TIMING, Knob, Recipe, Table
 
@@ -257,6 +258,8 @@ def _check_one(table: Table, key: str) -> None:
         make_loss(recipe.losses[int(parts[0])], f"losses[{parts[0]}]")
     elif name == "compress":
         compression.parse(recipe.compress, recipe.losses)
+    elif name == "augment":
+        Views.of(recipe.augment, recipe.seed)
     elif key.startswith("student.model.") and recipe.student.model is not None:
         plugins.build("models", recipe.student.model, "student.model")
 

@@ -62,6 +62,31 @@ def test_the_identity_is_of_the_code_as_it_was(module: Path, tmp_path: Path) -> 
     assert take().identity != before
 
 
+VIEW = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Same:
+    reads = frozenset({"images"})
+
+    def __call__(self, x, draws):
+        return x
+"""
+
+
+def test_a_users_augmentation_is_in_the_key_of_all_that_trains_on_it(module: Path) -> None:
+    def keys() -> dict[str, str]:
+        request = requests.make("digits", ["ort-cpu"], ['augment.ops=[{kind="names_of_mine.zoo:Same"}]'])
+        steps = planner.of_recipe(request.recipe, request.targets, request.data, 100).steps
+        return {name: step.key for name, step in steps.items()} | {"build": request.identity}
+
+    module.write_text(VIEW)
+    before = keys()
+    assert keys() == before
+    module.write_text(VIEW.replace("return x", "return x[:, ::-1]"))
+    assert not {*before.values()} & {*keys().values()}
+
+
 def test_compress_steps_train_like_the_student() -> None:
 
     order = requests.make("digits", ["ort-cpu"], ["student.optimizer=sgd", "student.precision=fp32"])
