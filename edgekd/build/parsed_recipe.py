@@ -8,7 +8,7 @@ from edgekd.base.heads import Heads
 from edgekd.build import compression
 from edgekd.build.compression import Compression
 from edgekd.compress import TablePass
-from edgekd.learn.objective import Term, by_head, make_terms
+from edgekd.learn.objective import Term, by_head, check_weighs, make_terms
 from edgekd.learn.views import Views
 from edgekd.metrics import Metric, make_metric
 from edgekd.spec.recipe import Recipe
@@ -45,9 +45,12 @@ def parse(recipe: Recipe) -> ParsedRecipe:
     Raises:
         RecipeError: an unknown kind or key, or a value out of range; names the table.
     """
-    Views.of(recipe.augment, recipe.seed)  # whoever feeds a network makes them anew; what is wrong is told here
+    views = Views.of(recipe.augment, recipe.seed)
     metric = make_metric(recipe.metric)
     compressions = compression.parse(recipe.compress, recipe.losses)
     made_of = recipe.student.from_teacher
     from_teacher = None if made_of is None else compression.passes(made_of, "student.from_teacher")
-    return ParsedRecipe(recipe, metric, make_terms(recipe.losses), compressions, from_teacher)
+    terms = make_terms(recipe.losses)
+    if views.mixes:
+        check_weighs([*terms, *(term for one in compressions for term in one.terms)], "views are mixed of two samples")
+    return ParsedRecipe(recipe, metric, terms, compressions, from_teacher)

@@ -13,7 +13,7 @@ from edgekd.base import preprocess
 from edgekd.base.arrays import AnyArray
 from edgekd.base.preprocess import Inputs, Ops
 from edgekd.learn.data import Dataset, Split
-from edgekd.learn.views import Views
+from edgekd.learn.views import Mixture, Views
 from edgekd.spec.recipe import Augment
 
 UNKNOWN = -1
@@ -134,6 +134,10 @@ class Feed:
     def train(self, view: int, index: NDArray[np.int64]) -> Inputs:
         """Model inputs of training samples, as view ``view`` shows them."""
         return self._prepared(self._views.apply(self._splits["train"].x, index, view))
+
+    def mixture(self, view: int, index: NDArray[np.int64]) -> Mixture | None:
+        """What those samples are mixed of in a view; None where nothing mixes."""
+        return self._views.mixture(self._splits["train"].x, index, view)
 
     def check_views(self) -> None:
         """Try the augmentations on a few samples. Raises as ``Views.check`` does."""

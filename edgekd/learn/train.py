@@ -28,7 +28,7 @@ from edgekd.base.heads import SINGLE
 from edgekd.base.notes import Progress
 from edgekd.base.preprocess import MASK, Inputs
 from edgekd.learn import checkpoint as checkpoints
-from edgekd.learn import nets
+from edgekd.learn import label_weights, nets
 from edgekd.learn.checkpoint import EpochLosses, EpochRecord
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, Term
@@ -181,7 +181,8 @@ def _epoch(
         with _precision(schedule, accelerator.device):
             outputs = plugins.call_user(module, f"{job.where}: training, a batch of {len(index)}", *x)
             logits = of_training(outputs, heads).float()
-            total, parts = objective(logits, t, y, share, _seen(job, view, index, x), _mask(feed, x))
+            weighed = label_weights.of_batch(feed, view, index, accelerator.device)
+            total, parts = objective(logits, t, y, share, _seen(job, view, index, x), _mask(feed, x), weighed)
         _check_finite(total, parts, job, epoch, step, lr)
         if not total.requires_grad:
             raise RecipeError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import edgekd
 from edgekd import pipeline
 from edgekd.base import heads
 from edgekd.base.errors import RecipeError
-from edgekd.build import distil, ensemble, plan
+from edgekd.build import distil, ensemble, parsed_recipe, plan
 from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.plan import DistilStep
@@ -25,6 +26,7 @@ from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
+from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Augment
 
 SMALL: dict[str, Any] = {
@@ -88,6 +90,40 @@ def test_an_answer_that_is_no_number_is_named_and_not_kept(tmp_path: Path) -> No
         for _ in range(2):
             with pytest.raises(RecipeError, match=f"teacher2: .*not finite; found 'Inf for sample 4 of {place}'"):
                 ask()
+
+
+def test_the_teacher_answers_to_the_mixed_views_that_the_student_sees(tmp_path: Path) -> None:
+    augment = {"flip": True, "views": 2, "ops": [{"kind": "cutmix", "probability": 1.0}]}
+    workspace = prepare(requests.make(table(augment=augment), cache=tmp_path), Objects())
+    teacher = workspace.untrained("teacher")
+    outputs = ensemble.CachedOutputs(workspace.store, "key", teacher.module, workspace.feed_of("teacher"), 0)
+    plain = ensemble.CachedOutputs(workspace.store, "plain", teacher.module, workspace.feed_of("teacher"), 0)
+    (seen,) = workspace.feed.train(1, np.array([3, 50])).values()
+    with torch.no_grad():
+        np.testing.assert_allclose(outputs.view(1)[[3, 50]], teacher.module(torch.tensor(seen)), atol=1e-5)
+    assert np.abs(outputs.view(1) - plain.split("train")).max() > 1e-3
+
+
+@dataclass(frozen=True)
+class OverPairs:
+    """A user's loss that compares labels, and has no value of a sample alone."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"labels"})
+
+    def __call__(self, student: torch.Tensor, teacher: object, labels: torch.Tensor) -> torch.Tensor:
+        return (student @ student.T).mean()
+
+
+def test_a_loss_that_cannot_mix_labels_is_told_before_anything_is_read() -> None:
+    mixed = {"ops": [{"kind": "mixup"}]}
+    own = [{"kind": f"{__name__}:OverPairs"}]
+    parsed_recipe.parse(recipes.parse(table(losses=own), "r"))
+    for changed, place in (
+        ({"losses": own}, r"losses\[0\].kind"),
+        ({"compress": [{"kind": "int8_qat", "losses": own}]}, r"compress\[0\].losses\[0\].kind"),
+    ):
+        with pytest.raises(RecipeError, match=rf"{place}: can't weigh labels, and views are mixed.*per_sample"):
+            parsed_recipe.parse(recipes.parse(table(augment=mixed, **changed), "r"))
 
 
 def test_weights_average_the_logits() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
-from edgekd.learn.views import RAW, Draws, Views
+from edgekd.learn.views import RAW, Draws, Mix, Views
 from edgekd.spec.recipe import Augment
 
 KINDS = plugins.kinds("views")
@@ -31,11 +31,15 @@ SAMPLES = {
     "vectors": [rng.standard_normal((COUNT, 5)).astype(np.float32)],
     "codes": [rng.integers(0, 5, (COUNT, 3))],
 }
+DRAWS = Draws(np.arange(COUNT, dtype=np.uint64) * np.uint64(2**50 + 1))
+MIXES = [kind for kind in KINDS if isinstance(plugins.build("views", {"kind": kind}, "test"), Mix)]
 # The strongest of each: what a default leaves alone is looked at, too.
 STRONG: dict[str, dict[str, Any]] = {
     "colour": {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0},
     "erase": {"probability": 1.0, "size": 1.0},
     "crop": {"padding": 64},
+    "mixup": {"alpha": 0.1},
+    "cutmix": {"alpha": 100.0, "probability": 1.0},
 }
 
 
@@ -81,7 +85,8 @@ def test_a_view_is_the_same_in_any_batch_and_any_order(
 def test_samples_keep_their_type_and_shape_and_stay_as_they_are(table: dict[str, Any], x: np.ndarray) -> None:
     view, given = plugins.build("views", table, "test"), x.copy()
     given.flags.writeable = False
-    shown = view(given, Draws(np.arange(COUNT, dtype=np.uint64) * np.uint64(2**50 + 1)))
+    partners = (given[::-1],) if table["kind"] in MIXES else ()
+    shown = view(given, DRAWS, *partners)
     assert shown.shape == x.shape and shown.dtype == x.dtype
     assert shown.dtype.kind != "f" or np.isfinite(shown).all()
 
@@ -112,3 +117,23 @@ def test_a_value_out_of_range_is_told_with_its_key(kind: str, wrong: object) -> 
     for field in dataclasses.fields(plugins.load("views", kind, "test")):
         with pytest.raises(RecipeError, match=rf"augment\.ops\[0\]\.{field.name}"):
             views({"kind": kind, field.name: wrong})
+
+
+def test_those_that_mix_are_known_by_their_coefficient() -> None:
+    assert {*MIXES} == {"mixup", "cutmix"}
+
+
+@pytest.mark.parametrize(("table", "x"), [(t, x) for t, x in EVERY if t["kind"] in MIXES])
+def test_a_mixed_view_is_of_its_partner_by_its_coefficient(table: dict[str, Any], x: np.ndarray) -> None:
+    """Of samples of zeros and of ones the mean is what the labels are mixed by."""
+    shown = views(table)
+    ones = np.arange(COUNT) % 2 == 1
+    marked = np.broadcast_to(ones.reshape(-1, *[1] * (x.ndim - 1)), x.shape).astype(x.dtype) * x.dtype.type(100)
+    mixture = shown.mixture(x, np.arange(COUNT), 1)
+    assert mixture is not None
+    means = shown.apply(marked, np.arange(COUNT), 1).reshape(COUNT, -1).mean(axis=1) / 100
+    by_labels = mixture.coefficient * ones + (1 - mixture.coefficient) * ones[mixture.partners]
+    assert np.allclose(means, by_labels, atol=0.006)
+    alone = shown.mixture(x, np.array([4]), 1)
+    assert alone is not None and alone.partners[0] == mixture.partners[4]
+    assert alone.coefficient[0] == mixture.coefficient[4]

@@ -73,6 +73,20 @@ def test_a_resumed_training_gives_the_same_bits(tmp_path: Path, optimizer: Liter
     )
 
 
+def test_a_student_that_trains_alone_learns_from_mixed_views() -> None:
+    """No teacher answers: the labels of both samples do, by their shares."""
+    data = Made((8, 8, 1), classes=4, train=80, validation=32, test=16).load()
+    alone = Feed(data, data.preprocess, Augment(views=4, ops=({"kind": "mixup"}, {"kind": "erase"})), seed=3)
+    terms = make_terms([{"kind": "cross_entropy"}])
+    schedule, again = Schedule(epochs=12, batch_size=16), module()
+    history = train.fit(subject := module(), task(schedule, feed=alone, terms=terms, teacher=None))
+    assert history[-1]["validation"] > 0.8
+    assert history[-1]["loss"] > 0.3, "both labels can't be right at once"
+    train.fit(again, task(schedule, feed=alone, terms=terms, teacher=None))
+    pairs = zip(subject.state_dict().values(), again.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
 def test_batches_of_one() -> None:
     history = train.fit(module(), task(Schedule(epochs=1, batch_size=1)))
     assert history[0]["loss"] > 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaincinv
 
 from edgekd.base.arrays import AnyArray
 
@@ -37,6 +38,10 @@ class Draws:
         """(N,) whole numbers in 0..stop-1."""
         return (self.words(number) % np.uint64(stop)).astype(np.int64)
 
+    def beta(self, number: int, alpha: float) -> NDArray[np.float64]:
+        """(N,) values in 0..1, of the distribution Beta(alpha, alpha); alpha 1: ``uniform``."""
+        return self.uniform(number) if alpha == 1 else betaincinv(alpha, alpha, self.uniform(number))
+
 
 class View(Protocol):
     """One file of ``learn/views/``: a frozen dataclass whose fields are the keys of an ``[[augment.ops]]`` table.
@@ -53,6 +58,28 @@ class View(Protocol):
         Args:
             x: (N, ...) raw samples, such as (N, H, W, C) images; they stay as they are.
         """
+
+
+@runtime_checkable
+class Mix(Protocol):
+    """An augmentation that puts another sample of the training split, its partner, into each; else as ``View``.
+
+    The pipeline draws the partner, which comes as the augmentations before this one show it in the same view.
+    """
+
+    reads: ClassVar[frozenset[str]]
+
+    def coefficient(self, shape: tuple[int, ...], draws: Draws) -> NDArray[np.float64]:
+        """(N,) how much each sample's own label counts, 0..1; the rest is its partner's. ``shape``: of one sample."""
+
+    def __call__(self, x: AnyArray, draws: Draws, partners: AnyArray) -> AnyArray:
+        """The mixed samples. x, partners: (N, ...), which stay as they are."""
+
+
+def check_alpha(alpha: float) -> None:
+    """The parameter of a distribution Beta(alpha, alpha)."""
+    if not 0 < alpha <= 100:
+        raise ValueError("alpha: allowed is 0 < alpha <= 100")
 
 
 def check_share(name: str, value: float, *, above: bool = False) -> None:
