@@ -50,7 +50,24 @@ def parse(recipe: Recipe) -> ParsedRecipe:
     compressions = compression.parse(recipe.compress, recipe.losses)
     made_of = recipe.student.from_teacher
     from_teacher = None if made_of is None else compression.passes(made_of, "student.from_teacher")
-    terms = make_terms(recipe.losses)
-    if views.mixes:
-        check_weighs([*terms, *(term for one in compressions for term in one.terms)], "views are mixed of two samples")
-    return ParsedRecipe(recipe, metric, terms, compressions, from_teacher)
+    parsed = ParsedRecipe(recipe, metric, make_terms(recipe.losses), compressions, from_teacher)
+    check_weights(parsed, views)
+    return parsed
+
+
+def check_weights(parsed: ParsedRecipe, views: Views) -> None:
+    """Where labels do not count alike, the losses that compare them can weigh them.
+
+    Raises:
+        RecipeError: names the loss.
+    """
+    student = parsed.recipe.student
+    trainings = [(student.class_weights, parsed.terms)]
+    for one in parsed.compressions:
+        schedule = one.training({"class_weights": student.class_weights})
+        trainings.append((schedule.class_weights, one.terms or parsed.terms))
+    for class_weights, terms in trainings:
+        if views.mixes:
+            check_weighs(terms, "views are mixed of two samples")
+        if class_weights is not None:
+            check_weighs(terms, "classes have weights")

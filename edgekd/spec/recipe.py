@@ -18,6 +18,9 @@ from edgekd.base.plain import plain
 from edgekd.base.recipe_files import NAME as NAME
 from edgekd.base.recipe_files import builtin_folder as builtin_folder
 from edgekd.base.recipe_files import builtins as builtins
+from edgekd.spec.schedule import SCHEDULE_KEYS as SCHEDULE_KEYS
+from edgekd.spec.schedule import ClassWeights as ClassWeights
+from edgekd.spec.schedule import Schedule as Schedule
 from edgekd.spec.validation import Frozen, explain
 
 Table = dict[str, Any]
@@ -25,30 +28,6 @@ Table = dict[str, Any]
 TIMING = ("weight", "final_weight", "start", "stop", "head")
 # Keys whose values are paths of inputs: what lies there counts, and not where.
 INPUTS = ("data.path", "data.tokenizer", "teacher.checkpoint", "teacher.model.folder", "student.model.folder")
-
-
-class Schedule(Frozen):
-    """How one network is trained. Every trained step of a recipe takes these keys."""
-
-    epochs: int = Field(default=10, ge=1, le=10_000, description="passes over the training split")
-    batch_size: int = Field(default=64, ge=1, le=65_536, description="samples of a training step")
-    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="sgd: with Nesterov's momentum")
-    lr: float = Field(default=2e-3, gt=0, le=10, description="the highest learning rate of the schedule")
-    weight_decay: float = Field(default=1e-4, ge=0, le=1, description="of weights of two or more axes")
-    schedule: Literal["cosine", "constant", "one_cycle"] = Field(
-        default="cosine", description="of the learning rate, after the warm-up"
-    )
-    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps")
-    patience: int | None = Field(
-        default=None, ge=1, description="stop after so many epochs without a better validation"
-    )
-    precision: Literal["fp32", "bf16", "auto"] = Field(
-        default="auto",
-        description="auto: mixed on a GPU that has bf16; bf16: on a CPU that has it, too (AMX, AVX512-BF16)",
-    )
-
-
-SCHEDULE_KEYS = frozenset(Schedule.model_fields)
 
 
 class Data(Frozen):

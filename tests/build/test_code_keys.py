@@ -87,13 +87,16 @@ def test_a_users_augmentation_is_in_the_key_of_all_that_trains_on_it(module: Pat
     assert not {*before.values()} & {*keys().values()}
 
 
-def test_compress_steps_train_like_the_student() -> None:
+RARE = ("student.sampler=balanced", "student.class_weights=balanced")
 
-    order = requests.make("digits", ["ort-cpu"], ["student.optimizer=sgd", "student.precision=fp32"])
+
+def test_compress_steps_train_like_the_student() -> None:
+    order = requests.make("digits", ["ort-cpu"], ["student.optimizer=sgd", "student.precision=fp32", *RARE])
     steps = planner.of_recipe(order.recipe, order.targets, order.data, 100).steps.values()
     schedules = [step.schedule for step in steps if isinstance(step, CompressStep)]
     assert schedules
     assert {(s.optimizer, s.precision) for s in schedules if s} == {("sgd", "fp32")}
+    assert {(s.sampler, s.class_weights) for s in schedules if s} == {("balanced", "balanced")}
 
 
 def test_where_edgekd_stands_is_in_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

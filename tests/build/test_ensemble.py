@@ -227,6 +227,25 @@ def test_a_head_can_be_called_as_an_output(name: str) -> None:
         laid_out(data={**SMALL["data"], "heads": {name: {}, "half": {"low": [0, 1], "high": [2, 3]}}})
 
 
+def test_several_heads_are_balanced_each_by_itself_and_have_no_one_list_of_weights() -> None:
+    data = {**SMALL["data"], "heads": {"tone": {}, "half": {"low": [0, 1], "high": [2, 3]}}}
+    laid_out(data=data, student={**SMALL["student"], "class_weights": "balanced", "sampler": "balanced"})
+    with pytest.raises(RecipeError, match=r"student.class_weights: not one weight a class.*allowed: balanced"):
+        laid_out(data=data, student={**SMALL["student"], "class_weights": [1.0] * 4})
+    one = {**SMALL["teacher"], "head": "half"}
+    laid_out(data=data, teachers=[{**one, "class_weights": [1.0, 2.0]}])
+    with pytest.raises(RecipeError, match=r"teacher 2.class_weights: .*allowed: 2 numbers"):
+        laid_out(data=data, teachers=[{**one, "class_weights": [1.0] * 4}])
+
+
+def test_weights_that_nothing_reads_are_told_in_a_note() -> None:
+    idle = {**SMALL["student"], "class_weights": "balanced"}
+    notes = [prepare(requests.make(table(student=idle, losses=losses)), Objects()).notes
+             for losses in (SMALL["losses"], [{"kind": "kl"}])]  # fmt: skip
+    assert "student.class_weights change nothing: no loss compares labels" not in notes[0]
+    assert "student.class_weights change nothing: no loss compares labels" in notes[1]
+
+
 def test_the_plan_shows_what_is_trained_to_explain_beside_the_student() -> None:
     student = {**SMALL["student"], "generations": 2}
     order = requests.make(table(teachers=[SMALL["teacher"]], student=student), explain=True)

@@ -194,6 +194,13 @@ def test_each_head_mixes_labels_of_its_own() -> None:
     assert torch.allclose(parts["decoupled_kl (b)"], by_hand.mean())
 
 
+def test_weights_of_classes_are_torchs() -> None:
+    objective = Objective(make_terms([{"kind": "cross_entropy"}]), network(8))
+    logits, y, classes = torch.randn(6, 4), torch.randint(0, 4, (6,)), torch.tensor([1.0, 0.0, 5.0, 0.5])
+    _, parts = objective(logits, None, y, 0.0, weighed=[(y, classes[y])])
+    assert torch.allclose(parts["cross_entropy"], torch.nn.functional.cross_entropy(logits, y, weight=classes))
+
+
 def test_where_only_labels_teach_those_samples_come_again_and_again() -> None:
     one = task({"kind": "cross_entropy"})
     few = one.feed.with_labels(10)
