@@ -62,7 +62,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     shown = set_up.views(recipe, dataset, objects.student, quick=request.quick)
     parsed = parsed.by_head(shown.heads)
     check_names(shown.heads, shown.feed)
-    check_from_teacher(parsed, shown, has_student=objects.student is not None)
+    check_student(parsed, shown, has_student=objects.student is not None)
     check_labels(request, shown.feed, parsed.terms, has_teacher=objects.teacher is not None)
     check_classes(parsed, shown, has_teacher=objects.teacher is not None)
     roots = set_up.roots(recipe, shown, objects.teacher, objects.student)
@@ -118,13 +118,14 @@ def check_names(heads: Heads, feed: Feed) -> None:
             raise RecipeError("can't be an output's name", where="data.heads", found=name, allowed=allowed)
 
 
-def check_from_teacher(parsed: ParsedRecipe, shown: Views, *, has_student: bool) -> None:
-    """A student made of the teacher reads and answers what the teacher does, and is not quantized yet."""
+def check_student(parsed: ParsedRecipe, shown: Views, *, has_student: bool) -> None:
+    """A student has one origin; made of the teacher it reads and answers what that does, and is not quantized yet."""
     where = "student.from_teacher"
+    for key in ("from_teacher", "checkpoint"):
+        if has_student and getattr(parsed.recipe.student, key) is not None:
+            raise RecipeError("a student was given as well", where=f"student.{key}", allowed="one of the two")
     if parsed.from_teacher is None:
         return
-    if has_student:
-        raise RecipeError("a student was given as well", where=where, allowed="one of the two")
     if len(shown.heads) > 1:
         raise RecipeError("the student has several heads", where=where, found=list(shown.heads), allowed="one")
     for i, one in enumerate(parsed.from_teacher):

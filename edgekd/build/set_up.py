@@ -122,7 +122,7 @@ def _student(recipe: Recipe, shown: Views, given: nn.Module | None) -> Callable[
     if (model := recipe.student.model) is None:
         return None
     outputs = sum(shown.heads.values())
-    make = functools.partial(teachers.build, model, "student.model", shown.feed.sample_shape, outputs)
+    make = functools.partial(teachers.load_student, recipe.student, shown.feed.sample_shape, outputs)
     return (lambda: _called(make(), shown, "student")) if _is_users(model) else make
 
 

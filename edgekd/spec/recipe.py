@@ -27,7 +27,10 @@ Table = dict[str, Any]
 # Keys of a loss's table that say when and how much it counts; the others are the plugin's own.
 TIMING = ("weight", "final_weight", "start", "stop", "head")
 # Keys whose values are paths of inputs: what lies there counts, and not where.
-INPUTS = ("data.path", "data.tokenizer", "teacher.checkpoint", "teacher.model.folder", "student.model.folder")
+INPUTS = (
+    *("data.path", "data.tokenizer"),
+    *("teacher.checkpoint", "teacher.model.folder", "student.checkpoint", "student.model.folder"),
+)
 
 
 class Data(Frozen):
@@ -68,20 +71,24 @@ class Augment(Frozen):
         return with_kinds(tables)
 
 
+Checkpoint = Annotated[
+    str | None,
+    Field(min_length=1, description="safetensors, a pickle read with weights_only, the index of several, or a folder"),
+]
+StateKey = Annotated[str | None, Field(description="dotted path to the state_dict inside the checkpoint")]
+StripPrefix = Annotated[
+    str | None, Field(description="those names count that begin so: 'module.', 'ema.'; '': those without")
+]
+
+
 class Teacher(Schedule):
     """A model to train, or one with a checkpoint that is only read."""
 
     model: Table = Field(description="its architecture: a model family's table")
     seed: int | None = Field(default=None, ge=0, le=2**32 - 1, description="of its own training; absent: the recipe's")
-    checkpoint: str | None = Field(
-        default=None,
-        min_length=1,
-        description="safetensors, a pickle read with weights_only, the index of several, or a folder",
-    )
-    state_key: str | None = Field(default=None, description="dotted path to the state_dict inside the checkpoint")
-    strip_prefix: str | None = Field(
-        default=None, description="those names count that begin so: 'module.', 'ema.'; '': those without"
-    )
+    checkpoint: Checkpoint = None
+    state_key: StateKey = None
+    strip_prefix: StripPrefix = None
     output: str | int | None = Field(default=None, description="which output holds the logits, by name or index")
     classes: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         default=None, description="for each of our classes, the teacher's index"
@@ -102,12 +109,18 @@ def with_kinds(tables: tuple[Table, ...]) -> tuple[Table, ...]:
 class StudentTable(Schedule):
     """The network that ships: a model of its own, or one made of the trained teacher by compression passes.
 
-    One that is made of the teacher takes its weights over; with no passes it is the teacher itself, and with 0 epochs
-    it is compressed as it stands. Of several ``generations`` the last ships, each taught by the one before it.
+    One of its own begins with the weights of its ``checkpoint``, where it has one. One that is made of the teacher
+    takes its weights over; with no passes it is the teacher itself. Either is compressed as it stands with 0 epochs.
+    Of several ``generations`` the last ships; each begins alike, and is taught by the one before it.
     """
 
-    epochs: int = Field(default=10, ge=0, le=10_000, description="0: only with from_teacher, as it stands")
+    epochs: int = Field(
+        default=10, ge=0, le=10_000, description="0: as it stands; only with a checkpoint or from_teacher"
+    )
     model: Table | None = Field(default=None, description="a model family's table; or from_teacher")
+    checkpoint: Checkpoint = None
+    state_key: StateKey = None
+    strip_prefix: StripPrefix = None
     from_teacher: tuple[Table, ...] | None = Field(default=None, description="compress tables, in order")
     generations: int = Field(default=1, ge=1, le=16, description="students, each taught by the one before it")
     labels: int | None = Field(
@@ -123,8 +136,11 @@ class StudentTable(Schedule):
     def _one_of_two(self) -> StudentTable:
         if (self.model is None) == (self.from_teacher is None):
             raise ValueError("either model or from_teacher, one of them")
-        if self.epochs == 0 and self.from_teacher is None:
-            raise ValueError("epochs: 0 is for a student that is made of its teacher")
+        if self.checkpoint is not None and self.model is None:
+            raise ValueError("checkpoint: one that is made of its teacher has the teacher's weights")
+        untrained = self.checkpoint is None and (self.model or {}).get("kind") != "object"
+        if self.epochs == 0 and self.from_teacher is None and untrained:
+            raise ValueError("epochs: 0 is for a student that is made of its teacher, or has a checkpoint")
         return self
 
 

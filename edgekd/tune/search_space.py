@@ -49,7 +49,7 @@ def of(recipe: Recipe, file: str) -> dict[str, Knob]:
 def default(recipe: Recipe) -> dict[str, Knob]:
     """How large the student is, how it is taught, and how it is compressed; around what the recipe says."""
     space: dict[str, Knob] = {}
-    if recipe.student.model is not None:
+    if recipe.student.model is not None and recipe.student.checkpoint is None:  # which is of one size
         space |= _sizes(recipe.student.model)
     space |= _teaching(recipe)
     for i, parsed in enumerate(compression.parse(recipe.compress, recipe.losses)):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import edgekd
@@ -22,6 +23,7 @@ from edgekd.build.plan import DistilStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.store import Store
 from edgekd.build.torch_reference import TorchReference
+from edgekd.learn import train
 from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data.made import Made
@@ -280,6 +282,43 @@ def test_generations_teach_one_another() -> None:
     assert parents["student"] == "student 2 of 3" and parents["student 1 of 3"] == "teacher"
     alone = laid_out().steps["student"].key
     assert steps["student 1 of 3"].key == alone, "the first generation is the student of a recipe without more"
+
+
+def test_a_student_with_its_own_checkpoint_ships_as_it_stands_or_is_trained_on(tmp_path: Path) -> None:
+    file = tmp_path / "s.safetensors"
+    workspace = prepare(requests.make(table(), cache=tmp_path / "cache"), Objects())
+    weights = workspace.untrained("student").module.state_dict()
+
+    def written(factor: float) -> None:
+        save_file({name: (value * factor).to(value.dtype).contiguous() for name, value in weights.items()}, file)
+
+    written(1.5)
+    own = {**SMALL["student"], "checkpoint": str(file)}
+
+    def prepared(**keys: Any) -> Any:
+        return prepare(requests.make(table(student={**own, **keys}), cache=tmp_path / "cache"), Objects())
+
+    for subject in (prepared(), prepared(epochs=0)):
+        begun = subject.untrained("student").module.state_dict()
+        assert all(torch.equal(value, load_file(file)[name]) for name, value in begun.items())
+    step = prepared(epochs=0).plan.get("student", DistilStep)
+    assert step.schedule is None and step.passes is None
+    copied = tmp_path / "elsewhere" / "t.safetensors"
+    copied.parent.mkdir()
+    copied.write_bytes(file.read_bytes())
+    keys = {prepared().plan.steps["student"].key, prepared(checkpoint=str(copied)).plan.steps["student"].key}
+    assert len(keys) == 1, "what is in the file counts, not where it lies"
+    written(0.5)
+    assert prepared().plan.steps["student"].key not in keys
+    assert prepared().plan.steps["teacher"].key == workspace.plan.steps["teacher"].key
+    report = edgekd.build(
+        table(student={**own, "epochs": 0}, budget={"max_drop": 1.0}), out=tmp_path / "out", cache=tmp_path / "cache"
+    )
+    history = report["details"]["history"]
+    assert history is not None and not history.get("student")
+    subject = prepared(epochs=0)
+    scores = train.predict(subject.untrained("student").module, subject.feed, "test")
+    assert report["stages"][1]["value_test"] == pytest.approx((scores.argmax(1) == subject.feed.labels("test")).mean())
 
 
 def test_two_teachers_and_two_generations_build(tmp_path: Path) -> None:
