@@ -433,6 +433,8 @@ TEXT = (
     Mutation("the seed", _set("seed=1"), ALL),
     Mutation("the count of threads", _set("threads=1"), ALL),
     Mutation("the augmentation", _set("augment.flip=true"), ALL),
+    Mutation("a kind of augmentation more", _set("augment.ops=[{kind='erase'}]"), ALL),
+    Mutation("the student's weights of classes", _set("student.class_weights=balanced"), STUDENT),
     Mutation("the metric", _set("metric=accuracy"), ALL),
     Mutation("the rate of a teacher that is only read", _set("teacher.lr=0.5"), NONE),
     Mutation("the student's rate", _set("student.lr=2e-3"), STUDENT),
@@ -481,10 +483,11 @@ OPENED = (
 )
 VERSIONS = (
     Mutation("torch's version", _version("torch"), ALL),
-    Mutation("scipy's version", _version("scipy"), PRUNED),
+    Mutation("scipy's version", _version("scipy"), ALL),
     Mutation("onnxscript's version", _version("onnxscript"), EXPORTS),
     Mutation("ONNX Runtime's version", _version("onnxruntime"), MEASURE, bundle=False),
     Mutation("edgekd's training", _own("learn/train.py"), ALL),
+    Mutation("edgekd's augmentation", _own("learn/views/erase.py"), ALL),
     Mutation("edgekd's compression", _own("compress/channel_prune.py"), PRUNED),
     Mutation("edgekd's lowering", _own("lower/passes/short_names.py"), EXPORTS),
     Mutation("edgekd's clock", _own("runtime/bench.py"), MEASURE),

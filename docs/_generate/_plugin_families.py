@@ -23,6 +23,7 @@ FAMILIES = {
         "`[[losses]]`, by `kind`. Each also takes `weight` (1.0), `final_weight`, `start` and `stop` (shares of the "
         "training between which it counts) and `head`",
     ),
+    "views": ("Augmentation", "`[[augment.ops]]`, by `kind`"),
     "compress": ("Compression passes", "`[[compress]]`, by `kind`. Each that trains also takes the training keys"),
     "metrics": ("Metrics", "`metric`, a name or a table with its `kind`"),
     "backends": ("Backends", "a target's `backend`; the keys are those of its `[options]`"),

@@ -32,6 +32,7 @@ FAMILIES = {
     "data": "edgekd.learn.data",
     "models": "edgekd.learn.models",
     "losses": "edgekd.learn.losses",
+    "views": "edgekd.learn.views",
     "metrics": "edgekd.metrics",
     "compress": "edgekd.compress",
     "passes": "edgekd.lower.passes",

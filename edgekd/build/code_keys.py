@@ -37,7 +37,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "choose": ("pipeline.py",),
 }
 _STEP_VERSIONS = {
-    "learn": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "transformers", "tokenizers", "timm"),
+    "learn": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "scipy", "transformers", "tokenizers", "timm"),
     "compress": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "scipy", "torchao", "transformers", "timm"),
     "lower": ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "numpy"),
     "measure": ("numpy", "scikit-learn", "onnx"),  # and the runtimes

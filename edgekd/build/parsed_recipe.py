@@ -8,7 +8,8 @@ from edgekd.base.heads import Heads
 from edgekd.build import compression
 from edgekd.build.compression import Compression
 from edgekd.compress import TablePass
-from edgekd.learn.objective import Term, by_head, make_terms
+from edgekd.learn.objective import Term, by_head, check_weighs, make_terms
+from edgekd.learn.views import Views
 from edgekd.metrics import Metric, make_metric
 from edgekd.spec.recipe import Recipe
 
@@ -44,8 +45,29 @@ def parse(recipe: Recipe) -> ParsedRecipe:
     Raises:
         RecipeError: an unknown kind or key, or a value out of range; names the table.
     """
+    views = Views.of(recipe.augment, recipe.seed)
     metric = make_metric(recipe.metric)
     compressions = compression.parse(recipe.compress, recipe.losses)
     made_of = recipe.student.from_teacher
     from_teacher = None if made_of is None else compression.passes(made_of, "student.from_teacher")
-    return ParsedRecipe(recipe, metric, make_terms(recipe.losses), compressions, from_teacher)
+    parsed = ParsedRecipe(recipe, metric, make_terms(recipe.losses), compressions, from_teacher)
+    check_weights(parsed, views)
+    return parsed
+
+
+def check_weights(parsed: ParsedRecipe, views: Views) -> None:
+    """Where labels do not count alike, the losses that compare them can weigh them.
+
+    Raises:
+        RecipeError: names the loss.
+    """
+    student = parsed.recipe.student
+    trainings = [(student.class_weights, parsed.terms)]
+    for one in parsed.compressions:
+        schedule = one.training({"class_weights": student.class_weights})
+        trainings.append((schedule.class_weights, one.terms or parsed.terms))
+    for class_weights, terms in trainings:
+        if views.mixes:
+            check_weighs(terms, "views are mixed of two samples")
+        if class_weights is not None:
+            check_weighs(terms, "classes have weights")

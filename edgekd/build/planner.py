@@ -214,7 +214,8 @@ class _Planner:
     def _fine_tuning(self, scheme: Numerics | None) -> dict[str, object]:
         """What a compress table's training has where it says nothing: the student's, at a quarter of its rate."""
         student = self.recipe.student
-        alike = {key: getattr(student, key) for key in ("batch_size", "optimizer", "weight_decay", "precision")}
+        keys = ("batch_size", "optimizer", "weight_decay", "precision", "sampler", "class_weights")
+        alike = {key: getattr(student, key) for key in keys}
         if scheme and scheme.quantized and student.precision == "bf16":
             alike["precision"] = "auto"  # 8 bits of mantissa can't tell the 256 steps of fake quantization apart
         return {"lr": student.lr / 4, **alike}

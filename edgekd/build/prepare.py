@@ -30,6 +30,7 @@ from edgekd.learn.objective import Term
 from edgekd.learn.student import Student
 from edgekd.lower.column import passes
 from edgekd.runtime.runners import BuildRunner, LocalRunner
+from edgekd.spec.recipe import Schedule
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,9 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     shown = set_up.views(recipe, dataset, objects.student, quick=request.quick)
     parsed = parsed.by_head(shown.heads)
     check_names(shown.heads, shown.feed)
-    check_from_teacher(parsed, shown, has_student=objects.student is not None)
+    check_student(parsed, shown, has_student=objects.student is not None)
     check_labels(request, shown.feed, parsed.terms, has_teacher=objects.teacher is not None)
+    check_classes(parsed, shown, has_teacher=objects.teacher is not None)
     roots = set_up.roots(recipe, shown, objects.teacher, objects.student)
     nets = networks(request, objects, roots, shown)
     code_keys.keep_seen(step_keys.tables(recipe, request.targets), request.store.root)
@@ -82,7 +84,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
         progress=request.progress,
         runner=runner,
         clocks={runtime.name: clock.of(runtime, run=runner) for runtime in runtimes},
-        notes=(*shown.dataset.notes, *reading.notes(shown.feed)),
+        notes=(*shown.dataset.notes, *reading.notes(shown.feed), *unweighed(parsed)),
     )
 
 
@@ -116,13 +118,14 @@ def check_names(heads: Heads, feed: Feed) -> None:
             raise RecipeError("can't be an output's name", where="data.heads", found=name, allowed=allowed)
 
 
-def check_from_teacher(parsed: ParsedRecipe, shown: Views, *, has_student: bool) -> None:
-    """A student made of the teacher reads and answers what the teacher does, and is not quantized yet."""
+def check_student(parsed: ParsedRecipe, shown: Views, *, has_student: bool) -> None:
+    """A student has one origin; made of the teacher it reads and answers what that does, and is not quantized yet."""
     where = "student.from_teacher"
+    for key in ("from_teacher", "checkpoint"):
+        if has_student and getattr(parsed.recipe.student, key) is not None:
+            raise RecipeError("a student was given as well", where=f"student.{key}", allowed="one of the two")
     if parsed.from_teacher is None:
         return
-    if has_student:
-        raise RecipeError("a student was given as well", where=where, allowed="one of the two")
     if len(shown.heads) > 1:
         raise RecipeError("the student has several heads", where=where, found=list(shown.heads), allowed="one")
     for i, one in enumerate(parsed.from_teacher):
@@ -144,3 +147,30 @@ def check_labels(request: BuildRequest, feed: Feed, terms: tuple[Term, ...], *, 
     for name, table in request.recipe.ensemble.items():
         if table.checkpoint is None and not (has_teacher and name == "teacher"):
             raise RecipeError("a teacher can't be trained on data without labels", where=f"{name}.checkpoint")
+
+
+def check_classes(parsed: ParsedRecipe, shown: Views, *, has_teacher: bool) -> None:
+    """Data whose classes are to count or come alike has labels; and a list of weights has one for each class."""
+    recipe = parsed.recipe
+    schedules: dict[str, Schedule] = {"student": recipe.student}
+    schedules |= {one.where: one.training({}) for one in parsed.compressions}
+    for name, table in recipe.ensemble.items():
+        if table.checkpoint is None and not (has_teacher and name == "teacher"):
+            schedules[name] = table
+    for where, schedule in schedules.items():
+        heads = shown.heads if (head := getattr(schedule, "head", None)) is None else {head: shown.heads[head]}
+        weights = schedule.class_weights
+        if shown.feed.labels("train") is None:
+            keys = {"sampler": schedule.sampler == "balanced", "class_weights": weights is not None}
+            for key in (key for key, asked in keys.items() if asked):
+                raise RecipeError("the data has no labels", where=f"{where}.{key}", allowed="none, or data with labels")
+        if isinstance(weights, tuple) and [len(weights)] != [*heads.values()]:
+            allowed = [f"{count} numbers" for count in heads.values()] if len(heads) == 1 else ["balanced"]
+            raise RecipeError("not one weight a class", where=f"{where}.class_weights", found=weights, allowed=allowed)
+
+
+def unweighed(parsed: ParsedRecipe) -> tuple[str, ...]:
+    """A note where classes have weights that nothing reads."""
+    read = any("labels" in term.loss.needs for term in parsed.terms)
+    idle = parsed.recipe.student.class_weights is not None and not read
+    return ("student.class_weights change nothing: no loss compares labels",) if idle else ()

@@ -19,7 +19,7 @@ from edgekd.learn.feed import Feed
 from edgekd.learn.student import SplitHeads
 from edgekd.learn.teacher import PickedOutput
 from edgekd.spec.quick import SAMPLES
-from edgekd.spec.recipe import Augment, Recipe, Teacher
+from edgekd.spec.recipe import Recipe, Teacher
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def views(recipe: Recipe, dataset: Dataset, student: nn.Module | None = None, *,
         student: the user's own, where it is no table of the recipe's.
 
     Raises:
-        RecipeError: preprocessing that can't be, flips of what is no image, a teacher of a head that is not there.
+        RecipeError: preprocessing that can't be, augmentation for other samples, a teacher of no head.
     """
     if recipe.data.heads:
         dataset = grouped(dataset, recipe.data.heads)
@@ -49,12 +49,8 @@ def views(recipe: Recipe, dataset: Dataset, student: nn.Module | None = None, *,
     ops = recipe.data.preprocess if recipe.data.preprocess is not None else dataset.preprocess
     preprocess.check(ops, "data.preprocess")
     limit = SAMPLES if quick else None
-    augments = recipe.augment.flip or recipe.augment.crop
-    augment = recipe.augment if augments else Augment(views=1)
-    if augments and not is_images(dataset):
-        shape = dataset.train.x.shape[1:]
-        raise RecipeError("flip and crop are for images, channels last", where="augment", found=shape)
-    feed = Feed(dataset, ops, augment, recipe.seed, limit)
+    feed = Feed(dataset, ops, recipe.augment, recipe.seed, limit)
+    feed.check_views()
     feeds = dict.fromkeys(recipe.ensemble, feed)
     for name, teacher in recipe.ensemble.items():
         raw = dataset.train.x
@@ -64,7 +60,7 @@ def views(recipe: Recipe, dataset: Dataset, student: nn.Module | None = None, *,
             dataset = replace(dataset, notes=(*dataset.notes, note))
         if teacher_ops is not None:
             preprocess.check(teacher_ops, f"{name}.preprocess")
-            feeds[name] = Feed(dataset, teacher_ops, augment, recipe.seed, limit)
+            feeds[name] = Feed(dataset, teacher_ops, recipe.augment, recipe.seed, limit)
         if teacher.head is not None and len(heads) > 1:
             feeds[name] = feeds[name].of_head(list(heads).index(teacher.head))
     return Views(dataset, heads, feed, feeds)
@@ -89,11 +85,6 @@ def check_taught(recipe: Recipe, heads: Heads) -> None:
     taught = {table.head for table in recipe.ensemble.values()}
     if None not in taught and (alone := [name for name in heads if name not in taught]):
         raise RecipeError("a head without a teacher", where="teachers", found=alone[0])
-
-
-def is_images(dataset: Dataset) -> bool:
-    """Whether samples are (H, W, C) with 1, 3 or 4 channels."""
-    return dataset.train.x.ndim == 4 and dataset.train.x.shape[-1] in (1, 3, 4)
 
 
 def roots(
@@ -131,7 +122,7 @@ def _student(recipe: Recipe, shown: Views, given: nn.Module | None) -> Callable[
     if (model := recipe.student.model) is None:
         return None
     outputs = sum(shown.heads.values())
-    make = functools.partial(teachers.build, model, "student.model", shown.feed.sample_shape, outputs)
+    make = functools.partial(teachers.load_student, recipe.student, shown.feed.sample_shape, outputs)
     return (lambda: _called(make(), shown, "student")) if _is_users(model) else make
 
 

@@ -52,6 +52,7 @@ def recipe() -> Schema:
     teaching = {key: _TEACHING[key] for key in sorted(TEACHING_KEYS)}
     defs |= {
         "Loss": plugin("losses", timing),
+        "View": plugin("views", {}),
         "Compress": plugin("compress", {**schedule, **teaching}),
         "Pass": plugin("compress", {}),
         "Model": plugin("models", {}),
@@ -69,6 +70,8 @@ def recipe() -> Schema:
     teacher |= {"model": _ref("Model"), "preprocess": ops}
     made_of = table(student, "from_teacher")
     student |= {"model": _ref("Model"), "from_teacher": _list("Pass", made_of)}
+    augment = table(table(defs, "Augment"), "properties")
+    augment["ops"] = _list("View", table(augment, "ops"))
     top |= {"metric": _ref("Metric"), "tune": {**_without(table(top, "tune"), "additionalProperties"), **_ref("Tune")}}
     top |= {"losses": _list("Loss", table(top, "losses")), "compress": _list("Compress", table(top, "compress"))}
     return schema

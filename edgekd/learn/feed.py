@@ -13,10 +13,11 @@ from edgekd.base import preprocess
 from edgekd.base.arrays import AnyArray
 from edgekd.base.preprocess import Inputs, Ops
 from edgekd.learn.data import Dataset, Split
-from edgekd.learn.views import Views
+from edgekd.learn.views import Mixture, Views
 from edgekd.spec.recipe import Augment
 
 UNKNOWN = -1
+CHANNELS = (1, 3, 4)  # of images
 
 
 class Feed:
@@ -52,8 +53,8 @@ class Feed:
         self._splits = {name: _part(split, limit) for name, split in dataset.splits.items()}
         self._whole, self._limit = {name: len(split) for name, split in dataset.splits.items()}, limit
         self.ops = tuple(dict(op) for op in ops)
-        self._views = Views(seed, augment.flip, augment.crop, augment.views)
-        self.views = augment.views
+        self._views = Views.of(augment, seed)
+        self.views = self._views.count
         self.raw_shape = preprocess.raw_shape(self.ops, dataset.train.x.shape[1:])
         self.specs = preprocess.specs(self.ops, dataset.train.x[0])
         self.sample_shape = told_shape(self.specs)
@@ -93,6 +94,19 @@ class Feed:
         """Whether samples are texts, which become sequences of any length."""
         return bool(self.ops) and self.ops[-1]["op"] == "wordpiece"
 
+    @property
+    def raw_kind(self) -> str:
+        """What raw samples are, of ``views.RAW``."""
+        x, last = self._splits["train"].x, self.ops[-1]["op"] if self.ops else ""
+        if self.rate:
+            return "sounds"
+        if x.dtype.kind not in "uif":
+            return "texts"
+        if x.ndim == 4 and x.shape[-1] in CHANNELS:
+            return "images"
+        ids = last == "columns" or (last == "parts" and any(self.ops[-1]["sizes"]))
+        return "vectors" if x.dtype.kind == "f" and not ids else "codes"
+
     def length(self, split: str) -> int:
         """How many samples a split has."""
         return len(self._splits[split])
@@ -119,7 +133,15 @@ class Feed:
 
     def train(self, view: int, index: NDArray[np.int64]) -> Inputs:
         """Model inputs of training samples, as view ``view`` shows them."""
-        return self._prepared(self._views.apply(self._splits["train"].x[index], index, view))
+        return self._prepared(self._views.apply(self._splits["train"].x, index, view))
+
+    def mixture(self, view: int, index: NDArray[np.int64]) -> Mixture | None:
+        """What those samples are mixed of in a view; None where nothing mixes."""
+        return self._views.mixture(self._splits["train"].x, index, view)
+
+    def check_views(self) -> None:
+        """Try the augmentations on a few samples. Raises as ``Views.check`` does."""
+        self._views.check(self.raw("train"), self.raw_kind)
 
     def _prepared(self, raw: AnyArray) -> Inputs:
         return preprocess.apply(self.ops, raw)

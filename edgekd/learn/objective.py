@@ -14,10 +14,12 @@ from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.base.heads import Heads, columns
 from edgekd.learn import taps
+from edgekd.learn.losses import WeighedLoss
 from edgekd.spec.recipe import TIMING
 
 Table = Mapping[str, Any]
 Tensors = tuple[Tensor, ...]
+Weighed = tuple[Tensor, Tensor]  # labels and how much each counts, both (N,), or (N, H) for several heads
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,16 @@ def _number(table: Table, key: str, default: float, most: float, where: str) -> 
     return float(value)
 
 
+def check_weighs(terms: Sequence[Term], why: str) -> None:
+    """Raise RecipeError where a loss compares labels and has no value of each sample, by which labels are weighed."""
+    for term in terms:
+        if "labels" in term.loss.needs and not isinstance(term.loss, WeighedLoss):
+            allowed = "a loss that has per_sample, or that needs no labels"
+            raise RecipeError(
+                f"can't weigh labels, and {why}", where=f"{term.where}.kind", found=term.name, allowed=allowed
+            )
+
+
 def check_layers(terms: Sequence[Term], student: nn.Module, teacher: nn.Module) -> None:
     """Raise RecipeError where a loss names a layer that a network does not have."""
     for term in terms:
@@ -234,6 +246,7 @@ class Objective:
         share: float,
         x_teacher: Tensors | None = None,
         mask: Tensor | None = None,
+        weighed: Sequence[Weighed] = (),
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and each loss by name, unweighted. Inside ``watching``, after the student's forward pass.
 
@@ -242,6 +255,7 @@ class Objective:
             share: of the training that is done, 0..1.
             x_teacher: the teacher's inputs, where ``taps_teacher``.
             mask: (N, L), 1 for tokens, for losses on sequences.
+            weighed: in place of ``labels`` where these do not count alike, or a sample has several.
         """
         if self._taps and x_teacher is not None:
             with torch.no_grad():
@@ -254,7 +268,7 @@ class Objective:
                 adapter = self.adapters[name] if (name := term.name.replace(".", "_")) in self.adapters else None
                 parts[term.name] = plugins.call_user(term.loss, term.where, given, wanted, adapter, **more)
             else:
-                parts[term.name] = _on_answers(term, logits, teacher, labels)
+                parts[term.name] = _on_answers(term, logits, teacher, labels, weighed)
         weighted = [term.weight_at(share) * parts[term.name] for term in self.terms]
         return torch.stack(weighted).sum(), parts
 
@@ -288,9 +302,13 @@ def on_answers(terms: Sequence[Term]) -> Callable[[Tensor, Tensor | None, Tensor
     return loss
 
 
-def _on_answers(term: Term, logits: Tensor, teacher: Tensor | None, labels: Tensor | None) -> Tensor:
+def _on_answers(
+    term: Term, logits: Tensor, teacher: Tensor | None, labels: Tensor | None, weighed: Sequence[Weighed] = ()
+) -> Tensor:
     """A loss that needs labels sees the samples that have one; it is zero where a batch has none."""
     s, t = logits[:, term.columns], None if teacher is None else teacher[:, term.columns]
+    if weighed and "labels" in term.loss.needs:
+        return _weighed(term, s, t, weighed)
     y = labels if labels is None or term.head is None else labels[:, term.head]
     if y is not None and "labels" in term.loss.needs and bool((y < 0).any()):
         labelled = y >= 0
@@ -299,3 +317,21 @@ def _on_answers(term: Term, logits: Tensor, teacher: Tensor | None, labels: Tens
         s, t, y = s[labelled], None if t is None else t[labelled], y[labelled]
     loss: Tensor = plugins.call_user(term.loss, term.where, s, t, y)
     return loss
+
+
+def _weighed(term: Term, student: Tensor, teacher: Tensor | None, weighed: Sequence[Weighed]) -> Tensor:
+    """The weighted mean of a loss over all labels that are told."""
+    total, weight = student.sum() * 0.0, 0.0
+    for labels, weights in weighed:
+        y, w = (labels, weights) if term.head is None else (labels[:, term.head], weights[:, term.head])
+        told = (y >= 0) & (w > 0)
+        if bool(told.any()):
+            t = None if teacher is None else teacher[told]
+            each: Tensor = plugins.call_user(term.loss.per_sample, term.where, student[told], t, y[told])
+            if each.shape != y[told].shape:
+                shapes = tuple(each.shape), str(tuple(y[told].shape))
+                raise RecipeError(
+                    "per_sample gives no value of each sample", where=term.where, found=shapes[0], allowed=shapes[1]
+                )
+            total, weight = total + (w[told] * each).sum(), weight + float(w[told].sum())
+    return total / weight if weight else total

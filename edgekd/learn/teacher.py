@@ -1,4 +1,4 @@
-"""A teacher: trained here, or the user's own with a checkpoint that is only read."""
+"""A teacher: trained here, or the user's own with a checkpoint that is only read; and a student's own checkpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgekd.learn import outputs, weights
 from edgekd.learn.calls import Call
 from edgekd.learn.data import Pipeline
 from edgekd.learn.student import as_float32, as_logits
-from edgekd.spec.recipe import Teacher
+from edgekd.spec.recipe import StudentTable, Teacher
 
 
 class PickedOutput(nn.Module):
@@ -127,14 +127,34 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, nam
             allowed=str(classes),
         )
     if table.checkpoint is not None:
-        where = f"{name}.checkpoint: {Path(table.checkpoint).name}"
-        weights.check_state(bare(module), name)
-        state = weights.read(Path(table.checkpoint), table.state_key, name)
-        state = weights.chosen(state, table.strip_prefix, bare(module).state_dict(), where)
+        state, where = _state(table, table.checkpoint, module, name)
         if table.classes is not None and (more := _classes_of(bare(module), state, teacher_classes)):
             module = build(table.model, f"{name}.model", input_shape, more)
         weights.load(bare(module), state, where)
     return wrap(module, table, classes, name)
+
+
+def load_student(table: StudentTable, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Build the student of a recipe that has a model of its own and, where it has a checkpoint, load that.
+
+    Args:
+        input_shape: of one model input; classes: of all heads together.
+
+    Raises:
+        RecipeError: as ``load_teacher``.
+    """
+    module = build(table.model or {}, "student.model", input_shape, classes)
+    if table.checkpoint is not None:
+        weights.load(bare(module), *_state(table, table.checkpoint, module, "student"))
+    return module
+
+
+def _state(table: Teacher | StudentTable, file: str, module: nn.Module, name: str) -> tuple[weights.State, str]:
+    """Of a checkpoint's tensors those that a network's table means, and where they stand, for errors."""
+    where = f"{name}.checkpoint: {Path(file).name}"
+    weights.check_state(bare(module), name)
+    state = weights.read(Path(file), table.state_key, name)
+    return weights.chosen(state, table.strip_prefix, bare(module).state_dict(), where), where
 
 
 def preprocess_of(table: Teacher, shape: tuple[int, ...], dtype: str, name: str) -> tuple[Pipeline | None, str]:

@@ -28,9 +28,10 @@ from edgekd.base.heads import SINGLE
 from edgekd.base.notes import Progress
 from edgekd.base.preprocess import MASK, Inputs
 from edgekd.learn import checkpoint as checkpoints
-from edgekd.learn import nets
+from edgekd.learn import nets, sampler
 from edgekd.learn.checkpoint import EpochLosses, EpochRecord
 from edgekd.learn.feed import Feed
+from edgekd.learn.label_weights import LabelWeights
 from edgekd.learn.objective import Objective, Term
 from edgekd.learn.student import joined, of_training
 from edgekd.metrics import Evaluator
@@ -98,6 +99,7 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
     # A sample left over alone joins the batch before: BatchNorm has no variance over one.
     count, size = feed.length("train"), schedule.batch_size
     batches = max(1, (count if size == 1 else count + size - 2) // size)
+    weights = LabelWeights.of(feed, schedule.class_weights)
     objective = objective_of(module, job.terms, feed, job.live, job.seed)
     # Adapters train beside the module and are in its checkpoint, but not in what is handed back.
     whole = nn.ModuleDict({"module": module, "adapters": objective.adapters}) if len(objective.adapters) else module
@@ -115,7 +117,7 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
             plugins.call_user(job.begin_epoch, job.where, epoch, schedule.epochs)
         started = time.perf_counter()
         with objective.watching():
-            trained = _epoch(module, objective, optimizer, accelerator, job, epoch, batches)
+            trained = _epoch(module, objective, optimizer, accelerator, job, epoch, batches, weights)
         _check_sane(trained, (progress.history[0] if progress.history else trained)["loss"], job)
         value = _validate(accelerator.unwrap_model(module), job)
         seconds = time.perf_counter() - started
@@ -170,12 +172,14 @@ def _epoch(
     job: TrainingJob,
     epoch: int,
     batches: int,
+    weights: LabelWeights,
 ) -> EpochLosses:
     feed, schedule = job.feed, job.schedule
     view, labels = epoch % feed.views, feed.labels("train")
     heads = [SINGLE] if job.evaluator is None else list(job.evaluator.heads)
     says = job.teacher(view) if job.teacher else None
-    order = _order(objective, labels, feed.length("train"), np.random.default_rng([job.seed, epoch]))
+    rng = np.random.default_rng([job.seed, epoch])
+    order = _order(objective, labels, feed.length("train"), rng, schedule.sampler)
     module.train()
     torch.manual_seed(job.seed * 100_003 + epoch)
     sums = np.zeros(len(objective.terms) + 1)
@@ -193,7 +197,8 @@ def _epoch(
         with _precision(schedule, accelerator.device):
             outputs = plugins.call_user(module, f"{job.where}: training, a batch of {len(index)}", *x)
             logits = of_training(outputs, heads).float()
-            total, parts = objective(logits, t, y, share, _seen(job, view, index, x), _mask(feed, x))
+            weighed = weights.of_batch(view, index, accelerator.device)
+            total, parts = objective(logits, t, y, share, _seen(job, view, index, x), _mask(feed, x), weighed)
         _check_finite(total, parts, job, epoch, step, lr)
         if not total.requires_grad:
             raise RecipeError(
@@ -211,13 +216,13 @@ def _epoch(
 
 
 def _order(
-    objective: Objective, labels: NDArray[np.int64] | None, count: int, rng: np.random.Generator
+    objective: Objective, labels: NDArray[np.int64] | None, count: int, rng: np.random.Generator, kind: str = "shuffled"
 ) -> NDArray[np.int64]:
     """The samples of an epoch. Where only labels teach, those that have one, again and again: as many steps."""
-    if labels is None or not all("labels" in term.loss.needs for term in objective.terms):
-        return rng.permutation(count)
-    labelled = np.flatnonzero(labels.reshape(count, -1)[:, 0] >= 0)
-    return np.concatenate([rng.permutation(labelled) for _ in range(-(-count // len(labelled)))])[:count]
+    only_labels = all("labels" in term.loss.needs for term in objective.terms)
+    if kind == "balanced" and labels is not None:
+        return sampler.balanced(labels, count, rng, labelled=only_labels)
+    return sampler.shuffled(labels if only_labels else None, count, rng)
 
 
 def _seen(job: TrainingJob, view: int, index: NDArray[np.int64], x: Tensors) -> Tensors | None:

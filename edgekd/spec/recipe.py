@@ -18,37 +18,19 @@ from edgekd.base.plain import plain
 from edgekd.base.recipe_files import NAME as NAME
 from edgekd.base.recipe_files import builtin_folder as builtin_folder
 from edgekd.base.recipe_files import builtins as builtins
+from edgekd.spec.schedule import SCHEDULE_KEYS as SCHEDULE_KEYS
+from edgekd.spec.schedule import ClassWeights as ClassWeights
+from edgekd.spec.schedule import Schedule as Schedule
 from edgekd.spec.validation import Frozen, explain
 
 Table = dict[str, Any]
 # Keys of a loss's table that say when and how much it counts; the others are the plugin's own.
 TIMING = ("weight", "final_weight", "start", "stop", "head")
 # Keys whose values are paths of inputs: what lies there counts, and not where.
-INPUTS = ("data.path", "data.tokenizer", "teacher.checkpoint", "teacher.model.folder", "student.model.folder")
-
-
-class Schedule(Frozen):
-    """How one network is trained. Every trained step of a recipe takes these keys."""
-
-    epochs: int = Field(default=10, ge=1, le=10_000, description="passes over the training split")
-    batch_size: int = Field(default=64, ge=1, le=65_536, description="samples of a training step")
-    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="sgd: with Nesterov's momentum")
-    lr: float = Field(default=2e-3, gt=0, le=10, description="the highest learning rate of the schedule")
-    weight_decay: float = Field(default=1e-4, ge=0, le=1, description="of weights of two or more axes")
-    schedule: Literal["cosine", "constant", "one_cycle"] = Field(
-        default="cosine", description="of the learning rate, after the warm-up"
-    )
-    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of all steps")
-    patience: int | None = Field(
-        default=None, ge=1, description="stop after so many epochs without a better validation"
-    )
-    precision: Literal["fp32", "bf16", "auto"] = Field(
-        default="auto",
-        description="auto: mixed on a GPU that has bf16; bf16: on a CPU that has it, too (AMX, AVX512-BF16)",
-    )
-
-
-SCHEDULE_KEYS = frozenset(Schedule.model_fields)
+INPUTS = (
+    *("data.path", "data.tokenizer"),
+    *("teacher.checkpoint", "teacher.model.folder", "student.checkpoint", "student.model.folder"),
+)
 
 
 class Data(Frozen):
@@ -73,11 +55,30 @@ class Data(Frozen):
 
 
 class Augment(Frozen):
-    """Views of a training image. View v of a sample is a function of (seed, sample, v); v = epoch mod ``views``."""
+    """Views of a training sample. View v of a sample is a function of (seed, sample, v); v = epoch mod ``views``.
+
+    What is asked for is done in turn: the crop, the flip, and each of ``ops``, which hold plugin tables.
+    """
 
     flip: bool = Field(default=False, description="mirror left and right, half of the views")
     crop: int = Field(default=0, ge=0, le=64, description="pixels of zero padding to crop from at random")
     views: int = Field(default=8, ge=1, le=1024, description="of each sample, in turns over the epochs")
+    ops: tuple[Table, ...] = Field(default=(), description="more augmentation, in order, a table each")
+
+    @field_validator("ops")
+    @classmethod
+    def _have_kinds(cls, tables: tuple[Table, ...]) -> tuple[Table, ...]:
+        return with_kinds(tables)
+
+
+Checkpoint = Annotated[
+    str | None,
+    Field(min_length=1, description="safetensors, a pickle read with weights_only, the index of several, or a folder"),
+]
+StateKey = Annotated[str | None, Field(description="dotted path to the state_dict inside the checkpoint")]
+StripPrefix = Annotated[
+    str | None, Field(description="those names count that begin so: 'module.', 'ema.'; '': those without")
+]
 
 
 class Teacher(Schedule):
@@ -85,15 +86,9 @@ class Teacher(Schedule):
 
     model: Table = Field(description="its architecture: a model family's table")
     seed: int | None = Field(default=None, ge=0, le=2**32 - 1, description="of its own training; absent: the recipe's")
-    checkpoint: str | None = Field(
-        default=None,
-        min_length=1,
-        description="safetensors, a pickle read with weights_only, the index of several, or a folder",
-    )
-    state_key: str | None = Field(default=None, description="dotted path to the state_dict inside the checkpoint")
-    strip_prefix: str | None = Field(
-        default=None, description="those names count that begin so: 'module.', 'ema.'; '': those without"
-    )
+    checkpoint: Checkpoint = None
+    state_key: StateKey = None
+    strip_prefix: StripPrefix = None
     output: str | int | None = Field(default=None, description="which output holds the logits, by name or index")
     classes: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         default=None, description="for each of our classes, the teacher's index"
@@ -114,12 +109,18 @@ def with_kinds(tables: tuple[Table, ...]) -> tuple[Table, ...]:
 class StudentTable(Schedule):
     """The network that ships: a model of its own, or one made of the trained teacher by compression passes.
 
-    One that is made of the teacher takes its weights over; with no passes it is the teacher itself, and with 0 epochs
-    it is compressed as it stands. Of several ``generations`` the last ships, each taught by the one before it.
+    One of its own begins with the weights of its ``checkpoint``, where it has one. One that is made of the teacher
+    takes its weights over; with no passes it is the teacher itself. Either is compressed as it stands with 0 epochs.
+    Of several ``generations`` the last ships; each begins alike, and is taught by the one before it.
     """
 
-    epochs: int = Field(default=10, ge=0, le=10_000, description="0: only with from_teacher, as it stands")
+    epochs: int = Field(
+        default=10, ge=0, le=10_000, description="0: as it stands; only with a checkpoint or from_teacher"
+    )
     model: Table | None = Field(default=None, description="a model family's table; or from_teacher")
+    checkpoint: Checkpoint = None
+    state_key: StateKey = None
+    strip_prefix: StripPrefix = None
     from_teacher: tuple[Table, ...] | None = Field(default=None, description="compress tables, in order")
     generations: int = Field(default=1, ge=1, le=16, description="students, each taught by the one before it")
     labels: int | None = Field(
@@ -135,8 +136,11 @@ class StudentTable(Schedule):
     def _one_of_two(self) -> StudentTable:
         if (self.model is None) == (self.from_teacher is None):
             raise ValueError("either model or from_teacher, one of them")
-        if self.epochs == 0 and self.from_teacher is None:
-            raise ValueError("epochs: 0 is for a student that is made of its teacher")
+        if self.checkpoint is not None and self.model is None:
+            raise ValueError("checkpoint: one that is made of its teacher has the teacher's weights")
+        untrained = self.checkpoint is None and (self.model or {}).get("kind") != "object"
+        if self.epochs == 0 and self.from_teacher is None and untrained:
+            raise ValueError("epochs: 0 is for a student that is made of its teacher, or has a checkpoint")
         return self
 
 

@@ -21,6 +21,7 @@ from edgekd.build.compression import TEACHING_KEYS
 from edgekd.build.store import canonical, sha256
 from edgekd.document.points import LISTS, acting, is_entry
 from edgekd.learn.objective import make_loss
+from edgekd.learn.views import Views
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import SCHEDULE_KEYS, TIMING, Knob, Recipe, Table
 
@@ -48,7 +49,7 @@ def of(recipe: Recipe, file: str) -> dict[str, Knob]:
 def default(recipe: Recipe) -> dict[str, Knob]:
     """How large the student is, how it is taught, and how it is compressed; around what the recipe says."""
     space: dict[str, Knob] = {}
-    if recipe.student.model is not None:
+    if recipe.student.model is not None and recipe.student.checkpoint is None:  # which is of one size
         space |= _sizes(recipe.student.model)
     space |= _teaching(recipe)
     for i, parsed in enumerate(compression.parse(recipe.compress, recipe.losses)):
@@ -257,6 +258,8 @@ def _check_one(table: Table, key: str) -> None:
         make_loss(recipe.losses[int(parts[0])], f"losses[{parts[0]}]")
     elif name == "compress":
         compression.parse(recipe.compress, recipe.losses)
+    elif name == "augment":
+        Views.of(recipe.augment, recipe.seed)
     elif key.startswith("student.model.") and recipe.student.model is not None:
         plugins.build("models", recipe.student.model, "student.model")
 

@@ -14,7 +14,7 @@ from torch import nn
 
 import edgekd
 from edgekd.api import building as api
-from edgekd.base.errors import UsageError
+from edgekd.base.errors import RecipeError, UsageError
 from edgekd.base.plain import plain
 from edgekd.build.prepare import Objects
 from edgekd.learn.data._batches import from_splits
@@ -110,6 +110,21 @@ def test_unlabelled_data_is_measured_by_agreement(arguments: dict[str, Any], tmp
     assert learned["calibration"] is None and 0 <= learned["agreement"] <= 1, "no label, no word on who is right"
     page = (tmp_path / "out.samples.html").read_text()
     assert "is right" not in page and page.count("<img") == 12
+
+
+@pytest.mark.parametrize(
+    ("step", "keys", "place"),
+    [
+        ("student", {"sampler": "balanced"}, "student.sampler"),
+        ("compress", [{"kind": "int8_qat", "class_weights": "balanced"}], r"compress\[0\].class_weights"),
+    ],
+)
+def test_classes_of_unlabelled_data_cannot_be_balanced(
+    arguments: dict[str, Any], step: str, keys: object, place: str, tmp_path: Path
+) -> None:
+    data = tuple(x for x, _ in arguments["data"])
+    with pytest.raises(RecipeError, match=f"{place}: the data has no labels"):
+        edgekd.build({step: keys}, **{**arguments, "data": data, "classes": ["a", "b"], "out": tmp_path / "out"})
 
 
 @pytest.mark.parametrize(

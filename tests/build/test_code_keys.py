@@ -62,13 +62,41 @@ def test_the_identity_is_of_the_code_as_it_was(module: Path, tmp_path: Path) -> 
     assert take().identity != before
 
 
-def test_compress_steps_train_like_the_student() -> None:
+VIEW = """
+from dataclasses import dataclass
 
-    order = requests.make("digits", ["ort-cpu"], ["student.optimizer=sgd", "student.precision=fp32"])
+@dataclass(frozen=True)
+class Same:
+    reads = frozenset({"images"})
+
+    def __call__(self, x, draws):
+        return x
+"""
+
+
+def test_a_users_augmentation_is_in_the_key_of_all_that_trains_on_it(module: Path) -> None:
+    def keys() -> dict[str, str]:
+        request = requests.make("digits", ["ort-cpu"], ['augment.ops=[{kind="names_of_mine.zoo:Same"}]'])
+        steps = planner.of_recipe(request.recipe, request.targets, request.data, 100).steps
+        return {name: step.key for name, step in steps.items()} | {"build": request.identity}
+
+    module.write_text(VIEW)
+    before = keys()
+    assert keys() == before
+    module.write_text(VIEW.replace("return x", "return x[:, ::-1]"))
+    assert not {*before.values()} & {*keys().values()}
+
+
+RARE = ("student.sampler=balanced", "student.class_weights=balanced")
+
+
+def test_compress_steps_train_like_the_student() -> None:
+    order = requests.make("digits", ["ort-cpu"], ["student.optimizer=sgd", "student.precision=fp32", *RARE])
     steps = planner.of_recipe(order.recipe, order.targets, order.data, 100).steps.values()
     schedules = [step.schedule for step in steps if isinstance(step, CompressStep)]
     assert schedules
     assert {(s.optimizer, s.precision) for s in schedules if s} == {("sgd", "fp32")}
+    assert {(s.sampler, s.class_weights) for s in schedules if s} == {("balanced", "balanced")}
 
 
 def test_where_edgekd_stands_is_in_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

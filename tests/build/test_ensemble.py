@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import edgekd
 from edgekd import pipeline
 from edgekd.base import heads
 from edgekd.base.errors import RecipeError
-from edgekd.build import distil, ensemble, plan
+from edgekd.build import distil, ensemble, parsed_recipe, plan
 from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.plan import DistilStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.store import Store
 from edgekd.build.torch_reference import TorchReference
+from edgekd.learn import train
 from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
+from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Augment
 
 SMALL: dict[str, Any] = {
@@ -88,6 +92,40 @@ def test_an_answer_that_is_no_number_is_named_and_not_kept(tmp_path: Path) -> No
         for _ in range(2):
             with pytest.raises(RecipeError, match=f"teacher2: .*not finite; found 'Inf for sample 4 of {place}'"):
                 ask()
+
+
+def test_the_teacher_answers_to_the_mixed_views_that_the_student_sees(tmp_path: Path) -> None:
+    augment = {"flip": True, "views": 2, "ops": [{"kind": "cutmix", "probability": 1.0}]}
+    workspace = prepare(requests.make(table(augment=augment), cache=tmp_path), Objects())
+    teacher = workspace.untrained("teacher")
+    outputs = ensemble.CachedOutputs(workspace.store, "key", teacher.module, workspace.feed_of("teacher"), 0)
+    plain = ensemble.CachedOutputs(workspace.store, "plain", teacher.module, workspace.feed_of("teacher"), 0)
+    (seen,) = workspace.feed.train(1, np.array([3, 50])).values()
+    with torch.no_grad():
+        np.testing.assert_allclose(outputs.view(1)[[3, 50]], teacher.module(torch.tensor(seen)), atol=1e-5)
+    assert np.abs(outputs.view(1) - plain.split("train")).max() > 1e-3
+
+
+@dataclass(frozen=True)
+class OverPairs:
+    """A user's loss that compares labels, and has no value of a sample alone."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"labels"})
+
+    def __call__(self, student: torch.Tensor, teacher: object, labels: torch.Tensor) -> torch.Tensor:
+        return (student @ student.T).mean()
+
+
+def test_a_loss_that_cannot_mix_labels_is_told_before_anything_is_read() -> None:
+    mixed = {"ops": [{"kind": "mixup"}]}
+    own = [{"kind": f"{__name__}:OverPairs"}]
+    parsed_recipe.parse(recipes.parse(table(losses=own), "r"))
+    for changed, place in (
+        ({"losses": own}, r"losses\[0\].kind"),
+        ({"compress": [{"kind": "int8_qat", "losses": own}]}, r"compress\[0\].losses\[0\].kind"),
+    ):
+        with pytest.raises(RecipeError, match=rf"{place}: can't weigh labels, and views are mixed.*per_sample"):
+            parsed_recipe.parse(recipes.parse(table(augment=mixed, **changed), "r"))
 
 
 def test_weights_average_the_logits() -> None:
@@ -191,6 +229,25 @@ def test_a_head_can_be_called_as_an_output(name: str) -> None:
         laid_out(data={**SMALL["data"], "heads": {name: {}, "half": {"low": [0, 1], "high": [2, 3]}}})
 
 
+def test_several_heads_are_balanced_each_by_itself_and_have_no_one_list_of_weights() -> None:
+    data = {**SMALL["data"], "heads": {"tone": {}, "half": {"low": [0, 1], "high": [2, 3]}}}
+    laid_out(data=data, student={**SMALL["student"], "class_weights": "balanced", "sampler": "balanced"})
+    with pytest.raises(RecipeError, match=r"student.class_weights: not one weight a class.*allowed: balanced"):
+        laid_out(data=data, student={**SMALL["student"], "class_weights": [1.0] * 4})
+    one = {**SMALL["teacher"], "head": "half"}
+    laid_out(data=data, teachers=[{**one, "class_weights": [1.0, 2.0]}])
+    with pytest.raises(RecipeError, match=r"teacher 2.class_weights: .*allowed: 2 numbers"):
+        laid_out(data=data, teachers=[{**one, "class_weights": [1.0] * 4}])
+
+
+def test_weights_that_nothing_reads_are_told_in_a_note() -> None:
+    idle = {**SMALL["student"], "class_weights": "balanced"}
+    notes = [prepare(requests.make(table(student=idle, losses=losses)), Objects()).notes
+             for losses in (SMALL["losses"], [{"kind": "kl"}])]  # fmt: skip
+    assert "student.class_weights change nothing: no loss compares labels" not in notes[0]
+    assert "student.class_weights change nothing: no loss compares labels" in notes[1]
+
+
 def test_the_plan_shows_what_is_trained_to_explain_beside_the_student() -> None:
     student = {**SMALL["student"], "generations": 2}
     order = requests.make(table(teachers=[SMALL["teacher"]], student=student), explain=True)
@@ -225,6 +282,43 @@ def test_generations_teach_one_another() -> None:
     assert parents["student"] == "student 2 of 3" and parents["student 1 of 3"] == "teacher"
     alone = laid_out().steps["student"].key
     assert steps["student 1 of 3"].key == alone, "the first generation is the student of a recipe without more"
+
+
+def test_a_student_with_its_own_checkpoint_ships_as_it_stands_or_is_trained_on(tmp_path: Path) -> None:
+    file = tmp_path / "s.safetensors"
+    workspace = prepare(requests.make(table(), cache=tmp_path / "cache"), Objects())
+    weights = workspace.untrained("student").module.state_dict()
+
+    def written(factor: float) -> None:
+        save_file({name: (value * factor).to(value.dtype).contiguous() for name, value in weights.items()}, file)
+
+    written(1.5)
+    own = {**SMALL["student"], "checkpoint": str(file)}
+
+    def prepared(**keys: Any) -> Any:
+        return prepare(requests.make(table(student={**own, **keys}), cache=tmp_path / "cache"), Objects())
+
+    for subject in (prepared(), prepared(epochs=0)):
+        begun = subject.untrained("student").module.state_dict()
+        assert all(torch.equal(value, load_file(file)[name]) for name, value in begun.items())
+    step = prepared(epochs=0).plan.get("student", DistilStep)
+    assert step.schedule is None and step.passes is None
+    copied = tmp_path / "elsewhere" / "t.safetensors"
+    copied.parent.mkdir()
+    copied.write_bytes(file.read_bytes())
+    keys = {prepared().plan.steps["student"].key, prepared(checkpoint=str(copied)).plan.steps["student"].key}
+    assert len(keys) == 1, "what is in the file counts, not where it lies"
+    written(0.5)
+    assert prepared().plan.steps["student"].key not in keys
+    assert prepared().plan.steps["teacher"].key == workspace.plan.steps["teacher"].key
+    report = edgekd.build(
+        table(student={**own, "epochs": 0}, budget={"max_drop": 1.0}), out=tmp_path / "out", cache=tmp_path / "cache"
+    )
+    history = report["details"]["history"]
+    assert history is not None and not history.get("student")
+    subject = prepared(epochs=0)
+    scores = train.predict(subject.untrained("student").module, subject.feed, "test")
+    assert report["stages"][1]["value_test"] == pytest.approx((scores.argmax(1) == subject.feed.labels("test")).mean())
 
 
 def test_two_teachers_and_two_generations_build(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from edgekd.base import plugins
+from edgekd.learn.losses import WeighedLoss
 
 KINDS = plugins.kinds("losses")
 LAYERS = {"student_layers": ["a"], "teacher_layers": ["b"]}
@@ -83,6 +84,17 @@ def test_a_response_gives_a_finite_scalar_and_a_mean(kind: str, seed: int, count
     assert torch.allclose(value, call(loss, student[order], teacher[order], labels[order]))
     twice = call(loss, student.repeat(2, 1), teacher.repeat(2, 1), labels.repeat(2))
     assert torch.allclose(value, twice, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in RESPONSES if "labels" in loss_of(kind).needs])
+def test_a_loss_that_compares_labels_has_a_value_of_each_sample(kind: str) -> None:
+    """So that labels may be mixed, and classes weighed."""
+    loss, (student, teacher, labels) = loss_of(kind), batch(5)
+    assert isinstance(loss, WeighedLoss)
+    each = loss.per_sample(student, teacher, labels)
+    assert each.shape == (6,) and torch.allclose(each.mean(), call(loss, student, teacher, labels))
+    one = [call(loss, student[i : i + 1], teacher[i : i + 1], labels[i : i + 1]) for i in range(6)]
+    assert torch.allclose(each, torch.stack(one))
 
 
 @pytest.mark.parametrize("kind", RESPONSES)

@@ -66,3 +66,49 @@ def test_whole_numbers_that_come_as_floats_are_whole_numbers_where_rows_are_look
     broken = Split(x + np.float32(0.5), part.y)
     with pytest.raises(DataError, match="columns takes whole numbers; found 'float32"):
         Feed(Dataset(broken, broken, broken, ("a", "b"), ops), ops, Augment(), 0)
+
+
+@pytest.mark.parametrize(
+    ("x", "ops", "rate", "kind"),
+    [
+        (np.zeros((4, 5, 6, 3), np.uint8), (), 0, "images"),
+        (np.zeros((4, 5, 6, 2), np.float32), (), 0, "vectors"),
+        (np.zeros((4, 9), np.int16), (), 16_000, "sounds"),
+        (np.array(["a", "b", "c", "d"]), ({"op": "wordpiece"},), 0, "texts"),
+        (np.zeros((4, 3), np.float32), (), 0, "vectors"),
+        (np.zeros((4, 3), np.int64), (), 0, "codes"),
+        (np.zeros((4, 2), np.float32), ({"op": "columns", "names": ["a"], "sizes": [9], "widths": [2]},), 0, "codes"),
+        (np.zeros((4, 2), np.float32), ({"op": "parts", "names": "ab", "sizes": [0, 3], "shapes": [[1]] * 2},), 0,
+         "codes"),
+        (np.zeros((4, 2), np.float32), ({"op": "parts", "names": "ab", "sizes": [0, 0], "shapes": [[1]] * 2},), 0,
+         "vectors"),
+    ],
+)  # fmt: skip
+def test_what_raw_samples_are(x: np.ndarray, ops: tuple[dict[str, object], ...], rate: int, kind: str) -> None:
+    """Ids are no quantities, in whatever type they come: half of user 3 and half of user 5 is not user 4."""
+    if ops and ops[0]["op"] == "wordpiece":
+        ops = ({"op": "wordpiece", "vocabulary": ["[PAD]", "[UNK]", "[CLS]", "[SEP]"], "length": 8, "lower": True},)
+    part = Split(x, np.zeros(4, np.int64))
+    assert Feed(Dataset(part, part, part, ("a", "b"), ops, rate=rate), ops, Augment(), 0).raw_kind == kind
+
+
+def test_what_a_view_mixes_is_the_same_however_a_network_is_shown_it() -> None:
+    """So a teacher with a preprocessing of its own answers to the very same mixed samples."""
+    x = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)
+    part = Split(x, np.arange(40) % 4)
+    augment = Augment(crop=1, views=4, ops=({"kind": "mixup", "alpha": 0.5},))
+    data = Dataset(part, part, part, tuple("abcd"), OPS)
+    ours, theirs = Feed(data, (), augment, 0), Feed(data, OPS, augment, 0)
+    index = np.array([7, 3])
+    (one,), (other,) = ours.train(2, index).values(), theirs.train(2, index).values()
+    np.testing.assert_array_equal(np.moveaxis(one, 3, 1) / np.float32(2), other)
+    mine, others = ours.mixture(2, index), theirs.mixture(2, index)
+    assert mine is not None and others is not None
+    np.testing.assert_array_equal(mine.coefficient, others.coefficient)
+    cropped = Feed(data, (), Augment(crop=1, views=4), 0)
+    (own,), (partners,) = (cropped.train(2, which).values() for which in (index, mine.partners))
+    share = mine.coefficient[:, None, None, None]
+    assert np.abs(share * own + (1 - share) * partners - one).max() <= 0.51, "the partner is cropped, too"
+    reseeded = ours.seeded(1).mixture(2, index)
+    assert reseeded is not None and (reseeded.coefficient != mine.coefficient).all()
+    assert cropped.mixture(2, index) is None

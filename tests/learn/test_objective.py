@@ -164,6 +164,43 @@ def test_a_loss_with_labels_sees_the_samples_that_have_one() -> None:
     assert none["cross_entropy"] == 0
 
 
+def test_labels_of_two_samples_are_mixed_by_their_shares() -> None:
+    """The cross entropy with both labels at once: torch's own, of shares of classes."""
+    objective = Objective(make_terms([{"kind": "cross_entropy", "label_smoothing": 0.1}, KL]), network(8))
+    logits, teacher, share = torch.randn(6, 4), torch.randn(6, 4), torch.rand(6)
+    y, other = torch.randint(0, 4, (6,)), torch.randint(0, 4, (6,))
+    both = share[:, None] * torch.eye(4)[y] + (1 - share)[:, None] * torch.eye(4)[other]
+    _, parts = objective(logits, teacher, y, 0.0, weighed=[(y, share), (other, 1 - share)])
+    _, plain = objective(logits, teacher, y, 0.0)
+    wanted = torch.nn.functional.cross_entropy(logits, both, label_smoothing=0.1)
+    assert torch.allclose(parts["cross_entropy"], wanted) and parts["kl"] == plain["kl"]
+    some_known = torch.tensor([1, -1, 2, -1, -1, 0])
+    none = torch.full((6,), -1)
+    _, parts = objective(logits, teacher, some_known, 0.0, weighed=[(some_known, share), (none, 1 - share)])
+    known = some_known >= 0
+    each = torch.nn.functional.cross_entropy(logits[known], some_known[known], reduction="none", label_smoothing=0.1)
+    assert torch.allclose(parts["cross_entropy"], (share[known] * each).sum() / share[known].sum())
+    _, parts = objective(logits, teacher, none, 0.0, weighed=[(none, share), (none, 1 - share)])
+    assert parts["cross_entropy"] == 0
+
+
+def test_each_head_mixes_labels_of_its_own() -> None:
+    objective = Objective(make_terms([{"kind": "decoupled_kl"}], heads={"a": 3, "b": 2}), network(8))
+    logits, teacher, share = torch.randn(6, 5), torch.randn(6, 5), torch.rand(6, 2)
+    y, other = (torch.stack([torch.randint(0, 3, (6,)), torch.randint(0, 2, (6,))], dim=1) for _ in range(2))
+    _, parts = objective(logits, teacher, y, 0.0, weighed=[(y, share), (other, 1 - share)])
+    loss, (s, t) = objective.terms[1].loss, (logits[:, 3:], teacher[:, 3:])
+    by_hand = share[:, 1] * loss.per_sample(s, t, y[:, 1]) + (1 - share[:, 1]) * loss.per_sample(s, t, other[:, 1])
+    assert torch.allclose(parts["decoupled_kl (b)"], by_hand.mean())
+
+
+def test_weights_of_classes_are_torchs() -> None:
+    objective = Objective(make_terms([{"kind": "cross_entropy"}]), network(8))
+    logits, y, classes = torch.randn(6, 4), torch.randint(0, 4, (6,)), torch.tensor([1.0, 0.0, 5.0, 0.5])
+    _, parts = objective(logits, None, y, 0.0, weighed=[(y, classes[y])])
+    assert torch.allclose(parts["cross_entropy"], torch.nn.functional.cross_entropy(logits, y, weight=classes))
+
+
 def test_where_only_labels_teach_those_samples_come_again_and_again() -> None:
     one = task({"kind": "cross_entropy"})
     few = one.feed.with_labels(10)

@@ -17,8 +17,8 @@ from edgekd import cli
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.learn.data.digits import Digits
-from edgekd.learn.teacher import load_teacher, wrap
-from edgekd.spec.recipe import Teacher
+from edgekd.learn.teacher import load_student, load_teacher, wrap
+from edgekd.spec.recipe import StudentTable, Teacher
 
 MODEL = {"kind": "convnet", "width": 8, "depth": 1}
 SHAPE = (1, 8, 8)
@@ -49,6 +49,18 @@ def test_checkpoints_of_every_form(tmp_path: Path, form: str) -> None:
         keys["state_key"] = "ema.model"
     loaded = load_teacher(teacher(path, **keys), SHAPE, 10).eval()
     assert torch.equal(loaded(x), module(x))
+
+
+def test_a_student_begins_with_its_own_checkpoint_by_the_same_rules(tmp_path: Path) -> None:
+    path, module, x = tmp_path / "s.pt", trained(), torch.randn(3, *SHAPE)
+    torch.save({"model": {f"module.{name}": value for name, value in module.state_dict().items()}}, path)
+    keys: dict[str, Any] = {"checkpoint": str(path), "state_key": "model", "strip_prefix": "module."}
+    loaded = load_student(StudentTable(model=MODEL, **keys), SHAPE, 10).eval()
+    assert torch.equal(loaded(x), module(x))
+    with pytest.raises(RecipeError, match=r"student\.checkpoint: s\.pt: 'head.* has another shape"):
+        load_student(StudentTable(model=MODEL, **keys), SHAPE, 7)
+    with pytest.raises(RecipeError, match=r"student\.state_key.*did you mean 'model'"):
+        load_student(StudentTable(model=MODEL, **{**keys, "state_key": "modle"}), SHAPE, 10)
 
 
 def test_another_shape_is_named(tmp_path: Path) -> None:

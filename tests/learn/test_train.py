@@ -13,6 +13,7 @@ from torch import nn
 from edgekd.base import host, plugins
 from edgekd.base.errors import DivergedError
 from edgekd.learn import train
+from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import make_terms
@@ -99,6 +100,38 @@ def test_weights_that_another_network_judges_best_are_kept() -> None:
     history = train.fit(net, task(Schedule(epochs=4, batch_size=16), judged=judged))
     assert [record["validation"] for record in history] == [0.75, 0.25, 0.75, 0.5]
     assert all(torch.equal(value, seen[3][name]) for name, value in net.state_dict().items())
+
+
+def test_a_student_that_trains_alone_learns_from_mixed_views() -> None:
+    """No teacher answers: the labels of both samples do, by their shares."""
+    data = Made((8, 8, 1), classes=4, train=80, validation=32, test=16).load()
+    alone = Feed(data, data.preprocess, Augment(views=4, ops=({"kind": "mixup"}, {"kind": "erase"})), seed=3)
+    terms = make_terms([{"kind": "cross_entropy"}])
+    schedule, again = Schedule(epochs=12, batch_size=16), module()
+    history = train.fit(subject := module(), task(schedule, feed=alone, terms=terms, teacher=None))
+    assert history[-1]["validation"] > 0.8
+    assert history[-1]["loss"] > 0.3, "both labels can't be right at once"
+    train.fit(again, task(schedule, feed=alone, terms=terms, teacher=None))
+    pairs = zip(subject.state_dict().values(), again.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_rare_class_is_as_likely_where_classes_count_or_come_alike() -> None:
+    """Samples that tell nothing: what is learned is how often a class is named."""
+    part = Split(np.ones((68, 1), np.float32), np.repeat([0, 1], [64, 4]))
+    alike = Feed(Dataset(part, part, part, ("usual", "rare"), ()), (), Augment(), 0)
+
+    def share(**keys: Any) -> float:
+        torch.manual_seed(0)
+        subject, terms = nn.Linear(1, 2), make_terms([{"kind": "cross_entropy"}])
+        schedule = Schedule(epochs=30, batch_size=17, lr=0.1, **keys)
+        train.fit(subject, task(schedule, feed=alike, terms=terms, teacher=None))
+        return float(torch.tensor(train.predict(subject, alike, "test")[0]).softmax(0)[1])
+
+    assert share() == pytest.approx(4 / 68, abs=0.02)
+    assert share(sampler="balanced") == pytest.approx(0.5, abs=0.05)
+    assert share(class_weights="balanced") == pytest.approx(0.5, abs=0.1)
+    assert share(class_weights=[1.0, 16.0]) == pytest.approx(share(class_weights="balanced"))
 
 
 def test_batches_of_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,6 +96,15 @@ def test_switches_and_choices_may_be_true() -> None:
 
 
 @pytest.mark.parametrize("key", [*recipe.INPUTS, "teachers.0.checkpoint"])
+def test_a_path_is_of_a_known_key(key: str) -> None:
+    section, *_ = key.split(".")
+    settings = [f"{key}=here"] if section != "teachers" else ["teachers=[{model={kind='convnet'}}]", f"{key}=here"]
+    table = recipe.load("digits", settings)[0].model_dump()
+    paths = [part[name] for part, name in recipe.inputs(table)]
+    assert paths == [str(Path("here").resolve())]
+
+
+@pytest.mark.parametrize("key", [*recipe.INPUTS, "teachers.0.checkpoint"])
 def test_an_empty_path_is_not_the_current_folder(key: str) -> None:
     for text in ("", '""'):
         with pytest.raises(UsageError, match=f"--set {key}: an empty path"):
@@ -125,3 +135,18 @@ def test_numbers_of_plugins_are_finite() -> None:
             table = {"kind": "kl" if family == "losses" else "npz", key: value}
             with pytest.raises(RecipeError, match=rf"here\.{key}: not a finite number; found {value}"):
                 plugins.build(family, table, "here")
+
+
+def test_a_student_that_is_not_trained_has_weights_from_somewhere() -> None:
+    base = recipe.load("digits")[0].model_dump(exclude_unset=True)
+
+    def student(**table: Any) -> recipe.StudentTable:
+        return recipe.parse({**base, "student": {"epochs": 0, **table}}, "r").student
+
+    model = {"kind": "convnet", "width": 8}
+    assert student(model=model, checkpoint="s.safetensors").epochs == student(from_teacher=[]).epochs == 0
+    assert student(model={"kind": "object"}).epochs == 0, "a network from Python, as it was given"
+    with pytest.raises(RecipeError, match="or has a checkpoint"):
+        student(model=model)
+    with pytest.raises(RecipeError, match=r"checkpoint: one that is made of its teacher"):
+        student(from_teacher=[], checkpoint="s.safetensors")

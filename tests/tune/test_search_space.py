@@ -140,6 +140,7 @@ def test_keys_may_be_written_with_or_without_quotes() -> None:
         ({"compress.2": {"choices": [True, False]}}, "nothing stands there"),
         ({"losses.1": {"choices": ["no"]}}, "not a table"),
         ({"losses.2": {"choices": [False, {"kind": "kll"}]}}, "did you mean 'kl'"),
+        ({"augment.ops": {"choices": [[], [{"kind": "erase", "size": 2.0}]]}}, "above 0, at most 1"),
         ({"student.epochs": {"low": 5}}, "either low and high, or choices"),
         ({"student.epochs": {"low": 5, "high": 5}}, "low must be below high"),
         ({"student.lr": {"low": 0, "high": 1, "log": True}}, "log needs low above 0"),

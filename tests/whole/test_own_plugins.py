@@ -108,6 +108,18 @@ class Signed:
 
 
 @dataclass(frozen=True)
+class Shaken:
+    """A little noise on every number."""
+
+    reads: ClassVar[frozenset] = frozenset({"vectors"})
+    most: float = 0.1
+
+    def __call__(self, x, draws):
+        noise = np.stack([draws.uniform(i) for i in range(x.shape[1])], axis=1)
+        return (x + self.most * (2 * noise - 1)).astype(x.dtype)
+
+
+@dataclass(frozen=True)
 class Mute:
     def __call__(self, scores, wanted, raw):
         return 0.0
@@ -115,6 +127,7 @@ class Mute:
 RECIPE: dict[str, Any] = {
     "name": "own",
     "data": {"source": "parts_of_mine.zoo:Points", "count": 120},
+    "augment": {"ops": [{"kind": "parts_of_mine.zoo:Shaken", "most": 0.2}], "views": 2},
     "teacher": {"model": {"kind": "parts_of_mine.zoo:Net", "width": 16}, "epochs": 2},
     "student": {"model": {"kind": "parts_of_mine.zoo:Net", "width": 8}, "epochs": 2},
     "metric": "parts_of_mine.zoo:Worst",
@@ -176,6 +189,7 @@ def test_a_users_own_share_is_shown_in_percent_and_its_values_are_no_classes(
     [
         ("losses", {"kind": "parts_of_mine.zoo:Absolute", "powr": 1.0}, "did you mean 'power'"),
         ("losses", {"kind": "parts_of_mine.zoo:Absolute", "power": -1.0}, "here.power: allowed is above 0"),
+        ("views", {"kind": "parts_of_mine.zoo:Shaken", "mst": 0.1}, "did you mean 'most'"),
         ("models", {"kind": "parts_of_mine.zoo:Net"}, "needs 'width'"),
         ("data", {"kind": "parts_of_mine.zoo:Points", "count": "many"}, "here.count: wrong type"),
         ("metrics", {"kind": "parts_of_mine.zoo:Wurst"}, "did you mean 'Worst'"),

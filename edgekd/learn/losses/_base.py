@@ -7,10 +7,12 @@ There are two sorts. A loss on responses compares logits. A loss on features com
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+Given = Any  # a tensor; None where a loss does not need it, which it says in its own types
 
 
 class Loss(Protocol):
@@ -22,8 +24,16 @@ class Loss(Protocol):
 
     needs: ClassVar[frozenset[str]]
 
-    def __call__(self, student: Tensor, teacher: Any, labels: Any) -> Tensor:
+    def __call__(self, student: Tensor, teacher: Given, labels: Given) -> Tensor:
         """The mean over the batch, a scalar. ``student``, ``teacher``: (N, C) logits; ``labels``: (N,) int64."""
+
+
+@runtime_checkable
+class WeighedLoss(Protocol):
+    """A ``Loss`` that is the mean of a value of each sample, so that labels may count by weights or be mixed."""
+
+    def per_sample(self, student: Tensor, teacher: Given, labels: Given) -> Tensor:
+        """(N,) the value of each sample; arguments as for ``Loss``."""
 
 
 class FeatureLoss(Protocol):

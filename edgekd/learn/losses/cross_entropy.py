@@ -27,3 +27,7 @@ class CrossEntropy:
     def __call__(self, student: Tensor, teacher: Tensor | None, labels: Tensor) -> Tensor:
         """student: (N, C) logits; labels: (N,) int64 in 0..C-1. Returns a scalar >= 0."""
         return F.cross_entropy(student, labels, label_smoothing=self.label_smoothing)
+
+    def per_sample(self, student: Tensor, teacher: Tensor | None, labels: Tensor) -> Tensor:
+        """(N,) the loss of each sample."""
+        return F.cross_entropy(student, labels, label_smoothing=self.label_smoothing, reduction="none")

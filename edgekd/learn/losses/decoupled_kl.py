@@ -38,12 +38,16 @@ class DecoupledKl:
 
     def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         """student, teacher: (N, C) logits, C >= 2; labels: (N,) int64. A scalar >= 0, zero where both say the same."""
+        return self.per_sample(student, teacher, labels).mean()
+
+    def per_sample(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+        """(N,) the loss of each sample."""
         if self.standardise:
             student, teacher = standardised(student), standardised(teacher)
         bs, qs = _parts(student / self.temperature, labels)
         bt, qt = _parts(teacher / self.temperature, labels)
-        target = F.kl_div(bs, bt, reduction="batchmean", log_target=True)
-        others = F.kl_div(qs, qt, reduction="batchmean", log_target=True)
+        target = F.kl_div(bs, bt, reduction="none", log_target=True).sum(dim=1)
+        others = F.kl_div(qs, qt, reduction="none", log_target=True).sum(dim=1)
         return (self.alpha * target + self.beta * others) * self.temperature**2
 
 
