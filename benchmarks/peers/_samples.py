@@ -1,19 +1,23 @@
-"""A net's folder as a peer reads it: numpy, and nothing of a peer's or ours but the metrics."""
+"""A net's folder as a peer reads it: numpy alone, and nothing of a peer's or ours."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgekd.metrics import make_metric
-
-LABELS, LENGTHS, RAW = "labels of samples", "lengths of sequences", "raw samples"
+LABELS, LENGTHS = "labels of samples", "lengths of sequences"
 Feed = dict[str, np.ndarray]
+
+
+def keep(file: Path, row: Mapping[str, Any]) -> None:
+    """Write JSON, whole or not at all."""
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(row, indent=1), encoding="utf-8")
+    part.replace(file)
 
 
 class Folder:
@@ -57,12 +61,7 @@ class Folder:
         """(N,) class numbers."""
         return self._arrays(split)[LABELS]
 
-    def value(self, scores: np.ndarray, split: str) -> float:
-        """The net's metric of (n, classes) scores of a split's first n samples."""
-        arrays = self._arrays(split)
-        raw = arrays.get(RAW, arrays[LABELS])[: len(scores)]
-        return float(self._metric(scores, arrays[LABELS][: len(scores)], raw))
-
-    @cached_property
-    def _metric(self) -> Any:
-        return make_metric(self.facts["metric"])
+    def value(self, scores: np.ndarray, split: str, rows: Sequence[int] | None = None) -> float:
+        """Accuracy of (n, classes) scores of a split's samples, or of those whose numbers are ``rows``."""
+        index = np.arange(len(scores)) if rows is None else np.asarray(rows)
+        return float((scores.argmax(1) == self.labels(split)[index]).mean())

@@ -13,12 +13,15 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 # The versions that our own files are made and measured with hold for the peers, too: runtimes, exporter and torch.
-PINNED = ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "openvino", "nncf", "numpy", "safetensors")
+RUNTIMES = ("onnxruntime", "openvino", "onnx")
+TORCH = ("torch", "torchao", "onnx-ir", "onnxscript", "numpy", "safetensors", "transformers", "tokenizers")
+PINNED = (*RUNTIMES, *TORCH, "nncf")
 # Nothing is sent or fetched; a peer that would is without a network besides (see ``quantize``).
 QUIET = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
+    "OLIVE_DISABLE_TELEMETRY": "1",
     "ORT_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_OFFLINE": "1",
@@ -45,30 +48,37 @@ class Environment:
 TELEMETRY = "openvino-telemetry"  # NNCF and OpenVINO's tools go on without it
 TORCHVISION = "torchvision"  # built for CUDA: it does not import beside the CPU build of torch
 ONNX = ("onnx", "onnxruntime", "sympy")
+NETWORKS = (
+    "torch",
+    "onnx",
+    "onnxscript",
+    "numpy",
+    "safetensors",
+    "transformers",
+)  # to build and export a float network
+# Behind a peer's own name stand packages that it imports and does not ask pip for.
 ENVIRONMENTS = {
     "onnxruntime": Environment(ONNX, "import onnxruntime.quantization"),
-    "nncf": Environment(("nncf", "openvino", "onnx"), "import nncf, openvino", (TELEMETRY,)),
-    "olive": Environment(("olive-ai", *ONNX), "import olive"),
+    "nncf": Environment(("nncf", "openvino", *ONNX), "import nncf, openvino", (TELEMETRY,)),
+    "olive": Environment(("olive-ai", "requests", *ONNX), "import olive.workflows"),
     "neural_compressor": Environment(
-        ("neural-compressor", "torch", "torchao", "onnx", "onnxscript", "psutil", "py-cpuinfo", "numpy", "prettytable"),
+        ("neural-compressor", "torchao", "psutil", "py-cpuinfo", "prettytable", "pydantic", *NETWORKS),
         "import neural_compressor.torch.quantization",
     ),
     "onnx_neural_compressor": Environment(
-        ("onnx-neural-compressor", "torch", *ONNX),
+        ("onnx-neural-compressor", "prettytable", "scipy", "torch", *ONNX),
         "from onnx_neural_compressor.quantization import quantize",
-        free=("numpy", "onnx", "onnxruntime"),
+        free=("numpy",),
     ),
     "optimum": Environment(
         ("optimum[openvino]", "torch", "onnx"),
         "from optimum.intel import OVQuantizer, OVModelForSequenceClassification",
         (TELEMETRY, TORCHVISION),
+        free=("transformers", "tokenizers"),
     ),
-    "torchao": Environment(
-        ("torchao", "torch", "onnx", "onnxscript", "numpy"),
-        "import torchao.quantization.pt2e.quantizer.x86_inductor_quantizer",
-    ),
+    "torchao": Environment(("torchao", *NETWORKS), "import torchao.quantization.pt2e.quantizer.x86_inductor_quantizer"),
     "fasterai": Environment(
-        ("fasterai", "torch", "onnx", "onnxscript", "onnxruntime"), "import fasterai.quantize.all"
+        ("fasterai", "onnxruntime", *NETWORKS), "import fasterai.quantize.all, fasterai.export.all", (TORCHVISION,)
     ),
 }
 
@@ -85,11 +95,12 @@ def python_of(folder: Path, name: str) -> Path:
 
 
 def _run(command: list[str], log: Path) -> str:
-    """Run a command; what it prints goes into ``log``. Empty where it passed, else its last line that tells of an error."""
+    """Run a command; what it prints goes into ``log``. Empty where it passed, else the last line that says why not."""
     with log.open("a", encoding="utf-8") as out:
         out.write(f"$ {' '.join(command)}\n")
         out.flush()
-        code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=os.environ | QUIET, check=False).returncode
+        quiet = os.environ | QUIET
+        code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=quiet, check=False).returncode
     if code == 0:
         return ""
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]

@@ -1,16 +1,15 @@
 """What every peer starts from, a folder a net: our fp32 exports, the torch module, samples, and our own int8 files.
 
-    FOLDER/nets/NET/net.json           metric, inputs, sizes that are free, seconds of our own int8 files
-    .../fp32/TARGET.onnx               the fp32 file of each runtime
-    .../float.pt2                      the same network as a ``torch.export`` program
-    .../transformers/                  the same network as a folder of that library, where it is one of it
-    .../calibration.npz validation.npz test.npz    model inputs; the last two with labels and what the metric asks for
-    .../ours/TARGET/CANDIDATE/...      int8 (trained) and int8-ptq (calibrated), as a runtime opens them
+FOLDER/nets/NET/net.json           model, inputs, sizes that are free, seconds of our own int8 files
+.../fp32/TARGET.onnx               the fp32 file of each runtime
+.../weights.safetensors            the same network's, for the ``model`` that net.json names
+.../transformers/                  instead of both: the same network as a folder of that library
+.../calibration.npz validation.npz test.npz    model inputs; the last two with labels
+.../ours/TARGET/CANDIDATE/...      int8 (trained) and int8-ptq (calibrated), as a runtime opens them
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +17,8 @@ from typing import Any
 
 import _nets
 import numpy as np
-import torch
-from peers import _samples
+from safetensors.torch import save_file
 
-from edgekd.base.disk import temporary
 from edgekd.base.preprocess import Inputs
 from edgekd.build import exports, target_runtime
 from edgekd.build import request as requests
@@ -29,15 +26,14 @@ from edgekd.build import run as running
 from edgekd.build.plan import ExportStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.learn.feed import some
-from edgekd.learn.student import Student
 from edgekd.learn.teacher import bare
 from edgekd.spec import target
+from peers import _samples
 
 TARGETS = ("ort-cpu", "openvino")
-NAMES = ("resnet20", "mobilenet", "distilbert", "keywords", "digits", "fm", "unet", "vit")
+NAMES = ("resnet20", "mobilenet", "distilbert", "keywords", "digits", "efficient", "unet", "vit")
 CALIBRATION = 300  # training samples that every peer sees
 QAT = {"kind": "int8_qat", "losses": _nets.LABELS}
-UNET = {"kind": "python", "factory": "peers.unet:UNet"}
 VIT = {
     "kind": "transformers",
     "name": "ViTForImageClassification",
@@ -50,16 +46,28 @@ VIT = {
         "num_attention_heads": 4,
     },
 }
+# Nets on Fashion-MNIST: the model with its training, and that of int8.
+FASHION: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "unet": (
+        {"model": {"kind": "python", "factory": "peers.unet:UNet"}, "epochs": 4, "lr": 2e-3},
+        {"epochs": 2, "lr": 5e-4},
+    ),
+    "efficient": (
+        {"model": {"kind": "python", "factory": "peers.efficient:EfficientNet"}, "epochs": 6, "lr": 3e-3},
+        {"epochs": 2, "lr": 5e-4},
+    ),
+    "vit": ({"model": VIT, "epochs": 10, "lr": 1e-3}, {"epochs": 2, "lr": 1e-4}),
+}
 
 
 def table(name: str, data: Path) -> dict[str, Any]:
     """The recipe of a net: itself as its own teacher, then calibrated and trained int8."""
-    if name in ("distilbert", "fm"):
+    if name == "distilbert":
         recipe = _nets.table(name, data)
         recipe["compress"] = [_nets.PTQ, *(row for row in recipe["compress"] if row["kind"] == "int8_qat")]
     elif name in ("resnet20", "mobilenet"):
         recipe = _nets.table(name, data)
-        recipe["compress"][-1] |= {"epochs": 4, "lr": 1e-3}
+        recipe["compress"][-1] |= {"epochs": 2, "lr": 5e-4}
     elif name == "digits":
         recipe = _nets.table(name, data)
         recipe["student"]["epochs"] = 30
@@ -71,8 +79,9 @@ def table(name: str, data: Path) -> dict[str, Any]:
     else:
         recipe = _of("fashion-mnist", f"data.path={data / 'fashion_mnist.npz'}", "data.limit=14000")
         recipe["data"]["validation"] = 2000
-        recipe["teacher"] |= {"model": UNET, "epochs": 5} if name == "unet" else {"model": VIT, "epochs": 12}
-        recipe["compress"] = [_nets.PTQ, QAT | {"epochs": 2, "lr": 5e-4 if name == "unet" else 2e-4}]
+        teacher, int8 = FASHION[name]
+        recipe["teacher"] |= teacher
+        recipe["compress"] = [_nets.PTQ, QAT | int8]
     return recipe
 
 
@@ -101,29 +110,25 @@ def prepare_net(name: str, data: Path, folder: Path) -> None:
     student = trained["student"].student
     for chosen in TARGETS:
         (place / "fp32" / f"{chosen}.onnx").write_bytes(net.onnx[chosen]["fp32"])
-    _write_torch(student, place)
+    network = bare(student.module)
+    if hasattr(network, "save_pretrained"):
+        network.save_pretrained(place / "transformers")
+    else:
+        state = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
+        save_file(state, place / "weights.safetensors")
     write_samples(net, place)
     facts = {
         "name": name,
-        "metric": order.recipe.model_dump(mode="json")["metric"],
         "params": student.params,
+        "model": order.recipe.student.model or order.recipe.teacher.model,
+        "shape": list(workspace.feed.sample_shape),
+        "classes": len(workspace.classes),
         "inputs": [spec.name for spec in student.inputs],
         "free": {spec.name: [i for i, size in enumerate(spec.shape) if size is None] for spec in student.inputs},
         "tokens": name in ("distilbert", "vit"),
         "ours": {chosen: _write_ours(net, chosen, place) for chosen in TARGETS},
     }
-    with temporary(place / "net.json") as part:
-        part.write_text(json.dumps(facts, indent=1), encoding="utf-8")
-
-
-def _write_torch(student: Student, place: Path) -> None:
-    """The float network: a ``torch.export`` program, and a folder of transformers where it is that library's."""
-    module = student.module.eval()
-    program = torch.export.export(module, student.example(), dynamic_shapes=student.dynamic_shapes())
-    torch.export.save(program, place / "float.pt2")
-    network = bare(module)
-    if hasattr(network, "save_pretrained"):
-        network.save_pretrained(place / "transformers")
+    _samples.keep(place / "net.json", facts)
 
 
 def write_samples(net: _nets.Net, place: Path) -> None:
@@ -133,11 +138,7 @@ def write_samples(net: _nets.Net, place: Path) -> None:
     np.savez(place / "calibration.npz", **_padded([feed.plain("train", np.array([i])) for i in index]))
     for split in ("validation", "test"):
         rows = [feed.plain(split, np.array([i])) for i in range(feed.length(split))]
-        labels, raw = feed.labels(split), feed.raw(split)
-        more = {_samples.LABELS: labels} if labels is not None else {}
-        if raw.dtype.kind in "iu" and raw.ndim == 2:  # a ranking leaves out what a user knows already
-            more[_samples.RAW] = raw
-        np.savez(place / f"{split}.npz", **_padded(rows), **more)
+        np.savez(place / f"{split}.npz", **_padded(rows), **{_samples.LABELS: np.asarray(feed.labels(split))})
 
 
 def _padded(rows: list[Inputs]) -> dict[str, np.ndarray]:
