@@ -4,13 +4,13 @@
     python benchmarks/scoreboard.py prepare --work FOLDER --data FOLDER [nets ...]
     python benchmarks/scoreboard.py quantize --work FOLDER --environments FOLDER [--peers ...] [nets ...]
     python benchmarks/scoreboard.py score --work FOLDER [nets ...]
-    python benchmarks/scoreboard.py measure --work FOLDER [--rounds 3] [--seconds 0.3] [nets ...]
+    python benchmarks/scoreboard.py measure --work FOLDER [--rounds 3] [--seconds 0.3] [--again] [nets ...]
 
 ``environments`` makes one virtual environment a peer, ``prepare`` trains the nets (kept in the cache) and writes what
 every peer starts from, ``quantize`` runs the peers, without a network where the machine lets us, ``score`` finds what
 their files answer on the test split, and ``measure``, alone on an idle machine, times them in turns with ours and fp32:
 p50, one thread, batch 1, each on the runtime that it aims at. Every step goes on where it was cut: a pair of net and
-peer is a file. ``measure`` writes the results.
+peer is a file; ``--again`` times what was timed already, too. ``measure`` writes the results.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", choices=tuple(quantize.PEERS), default=list(quantize.PEERS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.3)
+    parser.add_argument("--again", action="store_true")
     parser.add_argument("names", nargs="*")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     needed = {"environments": ["environments"], "prepare": ["work", "data"], "quantize": ["work", "environments"]}
     for option in needed.get(given.step, ["work"]):
         if getattr(given, option) is None:
@@ -48,7 +49,7 @@ def main() -> None:
     elif given.step == "score":
         measure.score_all(given.work, chosen)
     else:
-        measure.measure_all(given.work, chosen, given.rounds, given.seconds)
+        measure.measure_all(given.work, chosen, given.rounds, given.seconds, given.again)
 
 
 if __name__ == "__main__":

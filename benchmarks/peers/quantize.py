@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,30 +23,34 @@ class Peer:
 
     Attributes:
         title: what a table calls it.
+        package: whose version a table tells.
         environment: where it runs.
         module: of this folder, which says how it is called.
         target: the runtime that its file aims at.
     """
 
     title: str
+    package: str
     environment: str
     module: str
     target: str
 
 
+def _peer(title: str, package: str, name: str, target: str = "ort-cpu") -> Peer:
+    return Peer(title, package, name, f"with_{name}", target)
+
+
 PEERS = {
-    "ort_static": Peer("ONNX Runtime, static", "onnxruntime", "with_onnxruntime", "ort-cpu"),
-    "ort_dynamic": Peer("ONNX Runtime, dynamic", "onnxruntime", "with_onnxruntime", "ort-cpu"),
-    "olive": Peer("Olive", "olive", "with_olive", "ort-cpu"),
-    "onnx_neural_compressor": Peer(
-        "Neural Compressor for ONNX", "onnx_neural_compressor", "with_onnx_neural_compressor", "ort-cpu"
-    ),
-    "neural_compressor": Peer("Neural Compressor 3 (torch)", "neural_compressor", "with_neural_compressor", "ort-cpu"),
-    "torchao": Peer("torchao PT2E", "torchao", "with_torchao", "ort-cpu"),
-    "fasterai": Peer("fasterai", "fasterai", "with_fasterai", "ort-cpu"),
-    "nncf": Peer("NNCF, PTQ", "nncf", "with_nncf", "openvino"),
-    "nncf_acq": Peer("NNCF, accuracy control", "nncf", "with_nncf", "openvino"),
-    "optimum": Peer("optimum-intel", "optimum", "with_optimum", "openvino"),
+    "ort_static": _peer("ONNX Runtime, static", "onnxruntime", "onnxruntime"),
+    "ort_dynamic": _peer("ONNX Runtime, dynamic", "onnxruntime", "onnxruntime"),
+    "olive": _peer("Olive", "olive-ai", "olive"),
+    "onnx_neural_compressor": _peer("Neural Compressor for ONNX", "onnx-neural-compressor", "onnx_neural_compressor"),
+    "neural_compressor": _peer("Neural Compressor 3", "neural-compressor", "neural_compressor"),
+    "torchao": _peer("torchao PT2E", "torchao", "torchao"),
+    "fasterai": _peer("fasterai", "fasterai", "fasterai"),
+    "nncf": _peer("NNCF, PTQ", "nncf", "nncf", "openvino"),
+    "nncf_acq": _peer("NNCF, accuracy control", "nncf", "nncf", "openvino"),
+    "optimum": _peer("optimum-intel", "optimum-intel", "optimum", "openvino"),
 }
 
 
@@ -63,12 +67,18 @@ def files_of(folder: Path, net: str, peer: str) -> Path:
     return folder / "made" / net / peer
 
 
+def version(package: str, environment: Mapping[str, Any]) -> str:
+    """A package with its version, as an environment has it; pip writes names with dashes or with underscores."""
+    known = {name.replace("_", "-").lower(): number for name, number in environment.get("packages", {}).items()}
+    return f"{package} {known.get(package, '')}".strip()
+
+
 def run(folder: Path, environment_folder: Path, net: str, name: str) -> dict[str, Any]:
-    """One peer on one net: seconds, versions, and what went wrong; its files lie under ``made/``."""
+    """One peer on one net: seconds, version, and what went wrong; its files lie under ``made/``."""
     peer, out = PEERS[name], files_of(folder, net, name)
     installed = environment_folder / f"{peer.environment}.json"
     facts = json.loads(installed.read_text(encoding="utf-8")) if installed.is_file() else {"error": "not made here"}
-    row = {"net": net, "peer": name, "target": peer.target, "versions": facts.get("packages", {}), "seconds": None}
+    row = {"net": net, "peer": name, "version": version(peer.package, facts), "seconds": None}
     if facts["error"]:
         return row | {"error": f"not installable here: {facts['error']}"}
     shutil.rmtree(out, ignore_errors=True)

@@ -62,12 +62,17 @@ def workflow(net: Folder, fp32: Path, folder: Path) -> dict[str, Any]:
         {"name": "latency", "type": "latency", "sub_types": [latency], "data_config": validation},
     ]
     sampler = {"max_samples": SAMPLES, "seed": 0}
+    strategy = {"execution_order": "joint", "max_iter": SAMPLES, "sampler": "tpe", "sampler_config": sampler}
+    cpu = {"device": "cpu", "execution_providers": ["CPUExecutionProvider"]}
     return {
         "input_model": {"type": "ONNXModel", "model_path": str(fp32)},
-        "evaluators": {"both": {"metrics": metrics}},
+        "systems": {"here": {"type": "LocalSystem", "accelerators": [cpu]}},
+        "host": "here",
+        "target": "here",
+        "evaluators": {"both": {"type": "OnnxEvaluator", "metrics": metrics}},
         "passes": {"quantization": {"type": "OnnxStaticQuantization", "data_config": samples(net, "calibration")}},
         "evaluator": "both",
-        "search_strategy": {"execution_order": "joint", "sampler": "tpe", "sampler_config": sampler},
+        "search_strategy": strategy,
         "cache_dir": str(folder / "cache"),
         "output_dir": str(folder / "out"),
     }
