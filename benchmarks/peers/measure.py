@@ -131,8 +131,9 @@ def measure_all(folder: Path, nets: Sequence[str], rounds: int, seconds: float, 
     for net in nets:
         for name in TARGETS:
             time_one(folder, net, name, rounds, seconds, again)
-    before = _common.nets("peers")
-    _common.write("peers", {"nets": before | {net: row_of(folder, net) for net in nets}, "rounds": rounds})
+    found = _common.nets("peers") | {net: row_of(folder, net) for net in nets}
+    titles = {name: peer.title for name, peer in quantize.PEERS.items()}
+    _common.write("peers", {"nets": found, "titles": titles, "rounds": rounds, "seconds": seconds})
 
 
 def row_of(folder: Path, net: str) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def prepare_net(name: str, data: Path, folder: Path) -> None:
     student = trained["student"].student
     for chosen in TARGETS:
         (place / "fp32" / f"{chosen}.onnx").write_bytes(net.onnx[chosen]["fp32"])
-    network = bare(student.module)
+    network: Any = bare(student.module)
     if hasattr(network, "save_pretrained"):
         network.save_pretrained(place / "transformers")
     else:
@@ -138,12 +138,12 @@ def write_samples(net: _nets.Net, place: Path) -> None:
     np.savez(place / "calibration.npz", **_padded([feed.plain("train", np.array([i])) for i in index]))
     for split in ("validation", "test"):
         rows = [feed.plain(split, np.array([i])) for i in range(feed.length(split))]
-        np.savez(place / f"{split}.npz", **_padded(rows), **{_samples.LABELS: np.asarray(feed.labels(split))})
+        np.savez(place / f"{split}.npz", **_padded(rows) | {_samples.LABELS: np.asarray(feed.labels(split))})
 
 
-def _padded(rows: list[Inputs]) -> dict[str, np.ndarray]:
+def _padded(rows: list[Inputs]) -> dict[str, Any]:
     """Inputs of one sample each -> (N, ...) by name, and ``lengths`` where sequences differ."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for name, first in rows[0].items():
         lengths = np.array([row[name].shape[1] if first.ndim > 1 else 0 for row in rows])
         if (lengths == lengths[0]).all():

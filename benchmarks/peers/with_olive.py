@@ -30,7 +30,6 @@ class Rows:
         return {name: array[0] for name, array in self._feeds[index].items()}, int(self._labels[index])
 
 
-@Registry.register_dataset(NAME)
 def rows(place: str, split: str, **_: Any) -> Rows:
     """The samples of a split; those of calibration have no labels."""
     net = Folder(Path(place))
@@ -38,7 +37,6 @@ def rows(place: str, split: str, **_: Any) -> Rows:
     return Rows(feeds, np.zeros(len(feeds)) if split == "calibration" else net.labels(split))
 
 
-@Registry.register_post_process()
 def decide(output: Any, **_: Any) -> Any:
     """Scores -> classes."""
     return output.argmax(-1)
@@ -91,4 +89,6 @@ def search(net: Folder) -> dict[str, bytes]:
         return {"model.onnx": (path / "model.onnx" if path.is_dir() else path).read_bytes()}
 
 
+Registry.register_dataset(NAME)(rows)
+Registry.register_post_process()(decide)
 PEERS = {"olive": search}
