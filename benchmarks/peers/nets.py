@@ -46,17 +46,19 @@ VIT = {
         "num_attention_heads": 4,
     },
 }
-# Nets on Fashion-MNIST: the model with its training, and that of int8.
-FASHION: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+# Nets on Fashion-MNIST: the model with its training, that of int8, and how many images (2,000 of them validate).
+FASHION: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "unet": (
-        {"model": {"kind": "python", "factory": "peers.unet:UNet"}, "epochs": 4, "lr": 2e-3},
-        {"epochs": 2, "lr": 5e-4},
+        {"model": {"kind": "python", "factory": "peers.unet:UNet"}, "epochs": 3, "lr": 2e-3},
+        {"epochs": 1, "lr": 5e-4},
+        8_000,
     ),
     "efficient": (
         {"model": {"kind": "python", "factory": "peers.efficient:EfficientNet"}, "epochs": 6, "lr": 3e-3},
         {"epochs": 2, "lr": 5e-4},
+        14_000,
     ),
-    "vit": ({"model": VIT, "epochs": 10, "lr": 1e-3}, {"epochs": 2, "lr": 1e-4}),
+    "vit": ({"model": VIT, "epochs": 8, "lr": 1e-3}, {"epochs": 1, "lr": 1e-4}, 14_000),
 }
 
 
@@ -67,7 +69,7 @@ def table(name: str, data: Path) -> dict[str, Any]:
         recipe["compress"] = [_nets.PTQ, *(row for row in recipe["compress"] if row["kind"] == "int8_qat")]
     elif name in ("resnet20", "mobilenet"):
         recipe = _nets.table(name, data)
-        recipe["compress"][-1] |= {"epochs": 2, "lr": 5e-4}
+        recipe["compress"][-1] |= {"epochs": 1, "lr": 5e-4}
     elif name == "digits":
         recipe = _nets.table(name, data)
         recipe["student"]["epochs"] = 30
@@ -77,9 +79,9 @@ def table(name: str, data: Path) -> dict[str, Any]:
         recipe["teacher"] |= {"model": {"kind": "keyword_cnn", "width": 64, "rate": 8000, "hop": 160}, "epochs": 30}
         recipe["compress"] = [_nets.PTQ, QAT | {"epochs": 6, "lr": 1e-3}]
     else:
-        recipe = _of("fashion-mnist", f"data.path={data / 'fashion_mnist.npz'}", "data.limit=14000")
+        teacher, int8, images = FASHION[name]
+        recipe = _of("fashion-mnist", f"data.path={data / 'fashion_mnist.npz'}", f"data.limit={images}")
         recipe["data"]["validation"] = 2000
-        teacher, int8 = FASHION[name]
         recipe["teacher"] |= teacher
         recipe["compress"] = [_nets.PTQ, QAT | int8]
     return recipe

@@ -52,7 +52,7 @@ def workflow(net: Folder, fp32: Path, folder: Path) -> dict[str, Any]:
     """What Olive is asked for."""
     accuracy = {"name": "accuracy_score", "priority": 1, "goal": {"type": "max-degradation", "value": 0.01}}
     accuracy["metric_config"] = {"task": "multiclass", "num_classes": net.facts["classes"]}
-    latency = {"name": "avg", "priority": 2, "goal": {"type": "percent-min-improvement", "value": 10}}
+    latency: dict[str, Any] = {"name": "avg", "priority": 2}
     latency["metric_config"] = {"warmup_num": 20, "repeat_test_num": 100}
     validation = samples(net, "validation")
     metrics = [
@@ -84,7 +84,7 @@ def search(net: Folder) -> dict[str, bytes]:
         output = run(workflow(net, folder / "fp32.onnx", folder))
         best = output.get_best_candidate()
         if best is None:
-            raise RuntimeError(f"none of the {SAMPLES} settings that it tried met the goals")
+            raise RuntimeError(f"none of the {SAMPLES} settings that it tried lost no more than a point")
         path = Path(best.model_path)
         return {"model.onnx": (path / "model.onnx" if path.is_dir() else path).read_bytes()}
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import _common
 import numpy as np
 import onnx
 import pytest
@@ -85,9 +86,7 @@ def test_peers_run_elsewhere_and_what_fails_is_a_row(
     (work / "nets" / NET / "ours" / "ort-cpu" / measure.CALIBRATED / "model.onnx").write_bytes(b"no model")
     measure.score_all(work, [NET])
     taken = {"fp32": 2000, measure.OURS: 1000, "ort_static": 1500, "ort_dynamic": 3000}
-    monkeypatch.setattr(
-        measure._common, "in_turns", lambda *_: ({name: np.full(100, ns) for name, ns in taken.items()}, [0.1])
-    )
+    monkeypatch.setattr(_common, "in_turns", lambda *_: ({name: np.full(100, ns) for name, ns in taken.items()}, [0.1]))
     measure.time_one(work, NET, "ort-cpu", 1, 0.1, again=False)
     row = measure.row_of(work, NET)["targets"]["ort-cpu"]["candidates"]
     assert row["fp32"]["value"] == row[measure.OURS]["agreement"] == 1.0 and row[measure.OURS]["seconds"] == 2.0
