@@ -82,14 +82,15 @@ def score_all(folder: Path, nets: Sequence[str]) -> None:
             file = folder / "scored" / f"{net}.{name}.json"
             file.parent.mkdir(parents=True, exist_ok=True)
             before, rows, truth = _kept(file), {}, None
-            for candidate, files in candidates(folder, net, name).items():
-                key = hashed(files)
+            every = candidates(folder, net, name)
+            for candidate, files in every.items():
+                key = [hashed(files), hashed(every[FLOAT])]
                 if before.get(candidate, {}).get("key") == key:
                     rows[candidate] = before[candidate]
                     continue
                 row: dict[str, Any] = {"key": key, "bytes": sum(map(len, files.values())), "error": ""}
                 try:
-                    truth = score(place, name, candidates(folder, net, name)[FLOAT]) if truth is None else truth
+                    truth = score(place, name, every[FLOAT]) if truth is None else truth
                     scores = truth if candidate == FLOAT else score(place, name, files)
                     row["value"] = place.value(scores, "test")
                     row["agreement"] = float((scores.argmax(1) == truth.argmax(1)).mean())
@@ -97,7 +98,8 @@ def score_all(folder: Path, nets: Sequence[str]) -> None:
                     row["error"] = str(err).strip().splitlines()[0][:300]
                 rows[candidate] = row
                 print(f"{net} on {name}, {candidate}: {row.get('value', row['error'])}", flush=True)
-                _samples.keep(file, rows)
+                _samples.keep(file, before | rows)
+            _samples.keep(file, rows)
 
 
 def timed_feed(net: Folder) -> _samples.Feed:

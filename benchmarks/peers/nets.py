@@ -55,10 +55,10 @@ FASHION: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     ),
     "efficient": (
         {"model": {"kind": "python", "factory": "peers.efficient:EfficientNet"}, "epochs": 6, "lr": 3e-3},
-        {"epochs": 2, "lr": 5e-4},
+        {"epochs": 1, "lr": 5e-4},
         14_000,
     ),
-    "vit": ({"model": VIT, "epochs": 8, "lr": 1e-3}, {"epochs": 1, "lr": 1e-4}, 14_000),
+    "vit": ({"model": VIT, "epochs": 8, "lr": 1e-3}, {"epochs": 1, "lr": 1e-4}, 8_000),
 }
 
 
