@@ -48,9 +48,9 @@ VIT = {
 }
 # Nets on Fashion-MNIST: the model with its training.
 FASHION: dict[str, dict[str, Any]] = {
-    "unet": {"model": {"kind": "python", "factory": "peers.unet:UNet"}, "epochs": 3, "lr": 2e-3},
-    "efficient": {"model": {"kind": "python", "factory": "peers.efficient:EfficientNet"}, "epochs": 4, "lr": 3e-3},
-    "vit": {"model": VIT, "epochs": 6, "lr": 1e-3},
+    "unet": {"model": {"kind": "python", "factory": "peers.unet:UNet"}, "epochs": 4, "lr": 2e-3},
+    "efficient": {"model": {"kind": "python", "factory": "peers.efficient:EfficientNet"}, "epochs": 6, "lr": 3e-3},
+    "vit": {"model": VIT, "epochs": 10, "lr": 1e-3},
 }
 
 
@@ -76,8 +76,8 @@ def table(name: str, data: Path) -> dict[str, Any]:
         recipe["teacher"] |= {"model": {"kind": "keyword_cnn", "width": 64, "rate": 8000, "hop": 160}, "epochs": 30}
         recipe["compress"] = [_nets.PTQ, QAT | {"epochs": 6, "lr": 1e-3}]
     else:
-        recipe = _of("fashion-mnist", f"data.path={data / 'fashion_mnist.npz'}", "data.limit=5000")
-        recipe["data"]["validation"] = 1000
+        recipe = _of("fashion-mnist", f"data.path={data / 'fashion_mnist.npz'}", "data.limit=12000")
+        recipe["data"]["validation"] = 2000
         recipe["teacher"] |= FASHION[name]
         recipe["compress"] = [_nets.PTQ, QAT | {"epochs": 1, "lr": 3e-4}]
     return recipe
