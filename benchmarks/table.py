@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import _rows_safe
+from peers import table as peers_table
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -375,6 +376,7 @@ PARTS = (
     ("loops", loops, "loops.py --data FOLDER"),
     ("gpu", gpu, "gpu.py measure FOLDER"),
     ("gpu_gap", gpu_gap, "gpu_gap.py train / keep FOLDER --data DATA"),
+    *peers_table.PARTS,
     *_rows_safe.PARTS,
 )
 

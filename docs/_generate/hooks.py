@@ -34,6 +34,8 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "cli": _commands.reference,
     "report": _documents.report,
     "measured": _measured.table,
+    "peers": _measured.peers,
+    "peers-by-net": _measured.peers_by_net,
     "schemas": _schemas.listing,
     "security": _texts.security,
     "contributing": _texts.contributing,
