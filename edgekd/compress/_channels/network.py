@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from edgekd.base.errors import EdgekdError, ExportError
 from edgekd.compress._channels import resized, surgery, tracing, units
 from edgekd.compress._channels.surgery import Plan
-from edgekd.compress._channels.traced import Trace
+from edgekd.compress._channels.traced import OTHERS, SAMPLES, Trace
 from edgekd.compress._channels.units import Axis, Channels, Family
 from edgekd.learn import nets
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import Student, evaluated
+from edgekd.learn.student import LENGTH, Student, evaluated
 
+LONGER = LENGTH + 1  # of texts, where they are looked at again
 # What a network may raise that is told other sizes than it was written for.
 FAILURES = (
     RuntimeError,
@@ -82,7 +83,7 @@ def read(student: Student) -> Network:
     module = still(student)
     try:
         with quiet():
-            trace = tracing.run(module, student.example(2))
+            trace = tracing.run(module, student.example(SAMPLES), others(student))
     except (EdgekdError, *FAILURES) as err:
         why = f"the channels can't be followed through the network: {words(err)}"
         raise ExportError(why, where="channel_prune") from err
@@ -95,6 +96,13 @@ def read(student: Student) -> Network:
         families[path] = family
     whole = {layer_of(axis): why for axis, why in channels.whole.items() if layer_of(axis) not in families}
     return Network(trace, channels, families, whole)
+
+
+def others(student: Student) -> tuple[Tensor, ...]:
+    """Inputs of another number of samples than a trace sees, and of other lengths where these are free."""
+    longer = [spec for spec in student.inputs if None in spec.shape[1:]]
+    fits = all((spec.longest or LONGER) >= LONGER and spec.shortest <= LONGER for spec in longer)
+    return student.example(OTHERS, length=LONGER if longer and fits else None)
 
 
 def layer_of(axis: Axis) -> str:

@@ -13,17 +13,31 @@ from edgekd.compress._channels.ledger import Labels, Ledger, Numbers
 Place = tuple[object, ...]  # a storage, and where in it a tensor lies
 Arguments = tuple[Any, ...]  # tensors among numbers, nested as torch has them
 OUTPUTS = "its channels become the outputs"
+SAMPLES, OTHERS = 2, 3  # of a trace, and of the run that tells which sizes grow with them
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a function in ``SIZED``: arguments as they were, and the labels of what went in and came out."""
+    """One call of a function in ``SIZED``: arguments as they were, and the labels of what went in and came out.
+
+    ``others``: the shapes that came out of the same call with ``OTHERS`` samples; () where it was not made then.
+    """
 
     name: str
     args: Arguments
     kwargs: Mapping[str, Any]
     inside: Labels
     outside: tuple[tuple[tuple[int, ...], Labels], ...]
+    others: tuple[tuple[int, ...], ...] = ()
+
+    def grows(self, output: int, axis: int) -> bool:
+        """Whether an axis of what came out is longer with more samples, or with longer texts."""
+        return output < len(self.others) and self.others[output][axis] != self.outside[output][0][axis]
+
+    def of_one(self, output: int, axis: int, size: int) -> int | None:
+        """One sample's share of a size along an axis that grows; None where it grows with the texts, too."""
+        by_samples = self.others[output][axis] * SAMPLES == self.outside[output][0][axis] * OTHERS
+        return size // SAMPLES if by_samples and size % SAMPLES == 0 else None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from edgekd.base import plugins
 from edgekd.base.errors import EdgekdError
 from edgekd.compress._channels import surgery
-from edgekd.compress._channels.network import FAILURES, Network, still, words
+from edgekd.compress._channels.network import FAILURES, Network, others, still, words
 from edgekd.compress._channels.surgery import Plan
 from edgekd.compress._channels.traced import Arguments, named_tensors
 from edgekd.learn import nets
@@ -71,9 +71,14 @@ class Trial:
     network: Network
 
     @cached_property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Not as many samples as the trace saw: no size that was told may hold for their number alone."""
+        return others(self.student)
+
+    @cached_property
     def whole(self) -> Tensor:
         """(N, C) what the network says with all of its channels."""
-        return joined(plugins.call_user(still(self.student), "channel_prune", *self.student.example()))
+        return joined(plugins.call_user(still(self.student), "channel_prune", *self.inputs))
 
     @cached_property
     def trains(self) -> bool:
@@ -104,7 +109,7 @@ class Trial:
             whole = self.whole
             try:
                 module = surgery.without(still(self.student), plan)
-                pruned = joined(plugins.call_user(module, "channel_prune", *self.student.example()))
+                pruned = joined(plugins.call_user(module, "channel_prune", *self.inputs))
             except (EdgekdError, *FAILURES) as err:
                 return f"the network can't do without some of its channels ({words(err)})"
             if pruned.shape != whole.shape:
@@ -115,10 +120,10 @@ class Trial:
             if "hand" in normed:
                 return None
             with _Unnormed() if "functions" in normed else contextlib.nullcontext():
-                masked = joined(_masked(self.student, plan)(*self.student.example()))
+                masked = joined(_masked(self.student, plan)(*self.inputs))
                 if "functions" in normed:
-                    whole = joined(still(self.student)(*self.student.example()))
-                    pruned = joined(module(*self.student.example()))
+                    whole = joined(still(self.student)(*self.inputs))
+                    pruned = joined(module(*self.inputs))
         off, effect = (float((other - masked).abs().max()) for other in (pruned, whole))
         if off <= ALIKE * effect + ROUNDING * float(masked.abs().max()):
             return None
@@ -129,7 +134,7 @@ class Trial:
         training = nets.twin(module)
         training.train()
         try:
-            plugins.call_user(training, "channel_prune: training", *self.student.example())
+            plugins.call_user(training, "channel_prune: training", *self.inputs)
         except (EdgekdError, *FAILURES) as err:
             return words(err)
         return None
