@@ -68,6 +68,8 @@ COLUMN = (
     Row(27, "matmul_with_bias", always=False),
     # It follows what int8_linear and bias_of_matmul leave.
     Row(28, "flat_linear", always=False),
+    # It reads shapes, and comes behind all that fold what is done by channel.
+    Row(29, "kept_axes", always=False),
     # Its place is free: what needs a zero point has one from int8_linear.
     Row(30, "lean_qdq"),
     # --- size ---
