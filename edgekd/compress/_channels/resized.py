@@ -169,7 +169,7 @@ def _shaped(call: Call, sizes: Mapping[int, int]) -> Change | None:
     return {key: value for key, value in change.items() if value} or None
 
 
-def _given(name: str, args: Arguments, kwargs: Mapping[str, Any]) -> Arguments:
+def _given(name: str, args: Arguments, kwargs: Mapping[str, object]) -> Arguments:
     """The sizes that a view, or a new tensor, is asked for."""
     args = args[_before(name) :]
     first = args[0] if args else kwargs.get(_keyword(name), ())
@@ -186,8 +186,8 @@ def _keyword(name: str) -> str:
 
 
 def _with_sizes(
-    name: str, args: Arguments, kwargs: Mapping[str, Any], new_sizes: Mapping[str, int]
-) -> tuple[Arguments, Mapping[str, Any]]:
+    name: str, args: Arguments, kwargs: Mapping[str, object], new_sizes: Mapping[str, int]
+) -> tuple[Arguments, Mapping[str, object]]:
     """The arguments of such a call with other sizes in them."""
     sizes = list(_given(name, args, kwargs))
     for axis, size in new_sizes.items():

@@ -141,7 +141,7 @@ def _recurrent(layer: Any) -> None:
     layer.proj_size = layer.weight_hr_l0.shape[0] if layer.proj_size else 0
 
 
-def _cell(layer: Any) -> None:
+def _cell(layer: nn.RNNCellBase) -> None:
     layer.hidden_size, layer.input_size = layer.weight_hh.shape[1], layer.weight_ih.shape[1]
 
 

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import FrameType
@@ -222,7 +222,11 @@ class _Shapes(TorchFunctionMode):
         self.by_site: dict[str, tuple[tuple[int, ...], ...]] = {}
 
     def __torch_function__(
-        self, func: Any, types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: Arguments = (),
+        kwargs: Mapping[str, object] | None = None,
     ) -> object:
         name = getattr(func, "__name__", "")
         site = self.sites.name(name) if sized(name, args) else ""

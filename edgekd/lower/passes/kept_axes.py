@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from onnxscript import ir
 
 from edgekd.lower.passes._base import add_constant, attribute_int, constant
@@ -25,28 +26,27 @@ class KeptAxes:
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):
-            if node.op_type in REDUCTIONS and attribute_int(node, "keepdims", 1) == 0 and _moves_channels(node):
-                _keep(model.graph, node)
+            reduces = node.op_type in REDUCTIONS and attribute_int(node, "keepdims", 1) == 0
+            if reduces and (axes := _before_channels(node)) is not None:
+                _keep(model.graph, node, axes)
 
 
-def _moves_channels(node: ir.Node) -> bool:
-    """Whether the first or second of the axes goes away, and what reads the rest does so by channel."""
+def _before_channels(node: ir.Node) -> NDArray[np.generic] | None:
+    """The axes that go away, where the first or second is one and what reads the rest does so by channel."""
     x, axes = node.inputs[0], constant(node.inputs[1]) if len(node.inputs) > 1 else None
     reader = only_reader(node.outputs[0])
     if x is None or x.shape is None or axes is None or reader is None or reader.op_type not in BY_CHANNEL:
-        return False
+        return None
     rank = len(x.shape)
     by_channel = any(array is not None and array.size > 1 for array in map(constant, reader.inputs))
-    return by_channel and any(axis % rank < 2 for axis in axes.reshape(-1).tolist())
+    return axes if by_channel and any(axis % rank < 2 for axis in axes.reshape(-1).tolist()) else None
 
 
-def _keep(graph: ir.Graph, node: ir.Node) -> None:
+def _keep(graph: ir.Graph, node: ir.Node, axes: NDArray[np.generic]) -> None:
     out = node.outputs[0]
     readers = [(use.node, use.idx) for use in out.uses()]
     node.attributes["keepdims"] = ir.AttrInt64("keepdims", 1)
-    axes = constant(node.inputs[1])
-    assert axes is not None  # as _moves_channels saw
-    squeezed = ir.node("Squeeze", [out, add_constant(graph, f"{node.name}_squeezed", axes.astype(np.int64))])
+    squeezed = ir.node("Squeeze", [out, add_constant(graph, f"{node.name}_squeezed", axes)])
     graph.insert_after(node, squeezed)
     squeezed.outputs[0].shape, squeezed.outputs[0].type = out.shape, out.type
     out.shape = None
