@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from edgekd.base.errors import EdgekdError, ExportError
 from edgekd.compress._channels import resized, surgery, tracing, units
+from edgekd.compress._channels.resized import Left
 from edgekd.compress._channels.surgery import Plan
 from edgekd.compress._channels.traced import OTHERS, SAMPLES, Trace
 from edgekd.compress._channels.units import Axis, Channels, Family
@@ -49,7 +50,6 @@ class Network:
             attributes: whether sizes that its modules hold are changed, too.
         """
         rows: dict[str, dict[str, list[int]]] = {}
-        left = np.ones(len(self.channels.unit), bool)
         for path, lost in gone.items():
             family = self.families[path]
             units = self._units(family, lost)
@@ -57,17 +57,23 @@ class Network:
                 name, at = axis
                 known = rows.setdefault(name, {}).setdefault(str(at), [])
                 rows[name][str(at)] = sorted({*known, *family.rows(axis, units).tolist()})
-            left[family.units[units]] = False
         rows = {name: {at: indices for at, indices in axes.items() if indices} for name, axes in rows.items()}
         rows = {name: axes for name, axes in rows.items() if axes}
-        stays = left[self.channels.unit]
-        call_changes = resized.changes(self.trace.calls, resized.Left(stays, self.channels.can_go)) if calls else {}
+        left = self.left(gone)
+        call_changes = resized.changes(self.trace.calls, left) if calls else {}
         sizes: dict[str, dict[str, int]] = {}
         for attribute in self.trace.attributes if attributes else []:
-            stay = int(stays[attribute.numbers].sum())
+            stay = int(left.stays[attribute.numbers].sum())
             if stay != len(attribute.numbers):
                 sizes.setdefault(attribute.path, {})[attribute.name] = stay
         return {"parameters": rows, "calls": call_changes, "attributes": sizes}
+
+    def left(self, gone: Mapping[str, Sequence[int]]) -> Left:
+        """Which channels are left without some of each group."""
+        units = np.ones(len(self.channels.unit), bool)
+        for path, lost in gone.items():
+            units[self.families[path].units[self._units(self.families[path], lost)]] = False
+        return Left(units[self.channels.unit], self.channels.can_go)
 
     def _units(self, family: Family, lost: Sequence[int]) -> NDArray[np.int64]:
         """The units that some channels belong to."""

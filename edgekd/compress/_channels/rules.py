@@ -85,13 +85,18 @@ def elementwise(trace: Trace, given: Sequence[Tensor], outputs: Sequence[Tensor]
     for output in outputs:
         rank = output.ndim
         fitting = [t for t in given if 0 < t.ndim <= rank and t.numel() > 1]
-        shapes = [(1,) * (rank - t.ndim) + tuple(t.shape) for t in fitting]
+        shapes = [(1,) * (rank - t.ndim) + _own_sizes(t) for t in fitting]
         lifted = [
             ledger.moved(trace.labels(t), range(rank - t.ndim, rank)) if t.ndim < rank else trace.labels(t)
             for t in fitting
         ]
         if fitting:
             trace.put(output, ledger.agreed(trace.ledger, lifted, shapes, "it meets numbers without channels"))
+
+
+def _own_sizes(tensor: Tensor) -> tuple[int, ...]:
+    """The sizes of a tensor; 1 along an axis that it was expanded along, which holds one number however long it is."""
+    return tuple(1 if step == 0 else size for size, step in zip(tensor.shape, tensor.stride(), strict=True))
 
 
 def _convolution(trace: Trace, op: Operator) -> None:

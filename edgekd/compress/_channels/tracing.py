@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgekd.base.closure import PACKAGE
-from edgekd.compress._channels import cells, ledger, rules
+from edgekd.compress._channels import cells, ledger, norms, rules
 from edgekd.compress._channels.asking import Operator, tensors
 from edgekd.compress._channels.ledger import Block
 from edgekd.compress._channels.traced import OUTPUTS, Arguments, Attribute, Call, Trace, named_tensors
@@ -104,9 +104,11 @@ def run(module: nn.Module, inputs: Sequence[Tensor], others: Sequence[Tensor]) -
     try:
         _listened(trace, module.eval(), inputs)
         _measured(trace, module, others)
+        statistics, trace.statistics = trace.statistics, {}
         with contextlib.suppress(*RAISED):  # heads that only train; one that can't train is told elsewhere
             _listened(trace, module.train(), inputs)
             _measured(trace, module, others)
+        trace.statistics = statistics
     finally:
         module.eval()
         torch.backends.mha.set_fastpath_enabled(fast)
@@ -119,6 +121,7 @@ def _listened(trace: Trace, module: nn.Module, inputs: Sequence[Tensor]) -> None
         for path, part in module.named_modules()
         if not type(part).__module__.startswith("torch.")
     ]
+    trace.operators = 0
     try:
         with torch.no_grad(), _Operators(trace) as operators, _Functions(trace, operators, _mode(module)):
             answers = module(*inputs)
@@ -164,6 +167,7 @@ class _Operators(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: torch._ops.OpOverload, types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
     ) -> object:
+        self.trace.operators += func.overloadpacket.__name__ in norms.STATISTICS
         if func.overloadpacket.__name__ in RESHAPED_IN_PLACE:
             with _unheard():
                 before = args[0].detach()  # as it was
