@@ -24,9 +24,10 @@ from edgekd.build.target_runtime import TargetRuntime
 from edgekd.build.workspace import Workspace
 from edgekd.document.cache import Rehearsed
 from edgekd.document.machine import Key
-from edgekd.learn import nets, train
+from edgekd.learn import leaving, nets, train
 from edgekd.learn.objective import check_layers
-from edgekd.learn.student import Student, of_training
+from edgekd.learn.student import TENSORS_SO, Student, of_training
+from edgekd.learn.teacher import bare
 from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.runners import BuildRunner
 
@@ -156,9 +157,12 @@ def _check_output(student: Student, step: TrainedStep) -> None:
 
 def _check_python(student: Student, step: TrainedStep) -> None:
     """TorchScript can be neither traced nor pruned nor quantized: a teacher may be of it, a student may not."""
-    if any(isinstance(part, torch.jit.ScriptModule) for part in student.module.modules()):
+    network = bare(student.module)
+    scripted = [path for path, part in network.named_modules() if isinstance(part, torch.jit.ScriptModule)]
+    if scripted:
+        where = f"{step.name}: {scripted[0]}" if scripted[0] else step.name
         hint = "give the nn.Module that it was made of"
-        raise ExportError("is TorchScript, which can't be exported", where=step.name, hint=hint)
+        raise ExportError("is TorchScript, which can't be exported", where=where, hint=hint)
 
 
 def _check_training(student: Student, workspace: Workspace, step: TrainedStep) -> None:
@@ -201,10 +205,12 @@ def _check_independence(student: Student, workspace: Workspace, step: TrainedSte
         message = f"what {step.name} answers to a sample depends on the other samples of its batch, in {place}"
         workspace.note(f"{message}: what is kept of it is what it says to batches of 256")
         return
+    left = leaving.place(student.module, workspace.probe(step.name))
+    of_batch = "an app asks one sample at a time: keep running statistics, and compute nothing over the batch"
     raise ExportError(
         "what the student answers to a sample depends on the other samples of its batch",
         where=f"{step.name}: {place}",
-        hint="an app asks one sample at a time: keep running statistics, and compute nothing over the batch",
+        hint=of_batch if left is None else f"forward reads a number of the whole batch ({left}): {TENSORS_SO}",
     )
 
 

@@ -22,7 +22,7 @@ from edgekd.compress._specs import Ranging
 from edgekd.compress._upsampling import rewrite_upsampling
 from edgekd.learn import nets
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import COUNT_SO, Student, evaluated
+from edgekd.learn.student import COUNT_SO, NUMPY_SO, Student, evaluated
 from edgekd.spec.target import Numerics
 
 with quiet():
@@ -171,7 +171,7 @@ def _refused(err: Exception) -> ExportError:
     if fixed := re.match(r"Constraints violated \(([\w, ]+)\)", text):
         reason = f"can't be exported: the export fixes the {fixed[1]}"
         return ExportError(reason, where="int8_qat", allowed="any", hint=COUNT_SO)
-    hint = COUNT_SO if "data-dependent" in text else None
+    hint = NUMPY_SO if "numpy" in text else COUNT_SO if "data-dependent" in text else None
     reason, at = [*text.splitlines(), ""][0], plugins.users_line(err)
     where = f"int8_qat: {at}" if at else "int8_qat"
     return ExportError(f"can't be exported: {reason}", where=where, hint=hint)

@@ -111,6 +111,7 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
             scores.
     """
     weights.check_state(bare(module), where)
+    _no_nested_tensors(module)
     spare = None
     halves = {p.dtype for p in (*module.parameters(), *module.buffers()) if p.dtype in (torch.float16, torch.bfloat16)}
     if halves or any(p.dtype == torch.float64 for p in module.parameters()):
@@ -243,6 +244,13 @@ def check_gradient(module: nn.Module, scores: Tensor, where: str) -> None:
         where=where,
         hint="does forward run under torch.no_grad or inference_mode, or end in detach, argmax or a constant?",
     )
+
+
+def _no_nested_tensors(module: nn.Module) -> None:
+    """Torch's encoder packs padded sequences, in evaluation alone, into tensors that have no sizes."""
+    for part in module.modules():
+        if isinstance(part, nn.TransformerEncoder):
+            part.use_nested_tensor = part.enable_nested_tensor = False
 
 
 def _tell_left_out(returned: object, scores: Tensor, where: str, note: Note) -> None:

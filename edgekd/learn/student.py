@@ -17,6 +17,8 @@ from edgekd.learn.outputs import CONTAINERS, LOGITS, fields, leaves
 
 LENGTH = 8  # of a sequence in an example
 # What to write where an export fixes a size that an app chooses, or follows one side of a branch alone.
+TENSORS_SO = "compute with torch alone, a number a sample, as x.amax((1, 2, 3), keepdim=True)"
+NUMPY_SO = "forward must not leave torch: no numpy, .item() or .tolist(), but torch's own functions of the tensors"
 COUNT_SO = "forward must not count with Python: x.shape[0], not len(x) or int(...); torch.where, not if"
 
 

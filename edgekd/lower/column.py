@@ -68,11 +68,13 @@ COLUMN = (
     Row(27, "matmul_with_bias", always=False),
     # It follows what int8_linear and bias_of_matmul leave.
     Row(28, "flat_linear", always=False),
+    # It reads shapes, and comes behind all that fold what is done by channel.
+    Row(29, "kept_axes", always=False),
     # They come behind what makes or drops roundings and products.
-    Row(29, "round_product", always=False),
-    Row(30, "turn_in_product", always=False),
+    Row(30, "round_product", always=False),
+    Row(31, "turn_in_product", always=False),
     # Its place is free: what needs a zero point has one from int8_linear.
-    Row(31, "lean_qdq"),
+    Row(32, "lean_qdq"),
     # --- size ---
     # int8_linear spells out the axes of what it makes.
     Row(40, "default_attributes"),

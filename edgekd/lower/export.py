@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import COUNT_SO, Student
+from edgekd.learn.student import COUNT_SO, NUMPY_SO, Student
 
 
 def _rrelu(
@@ -50,7 +50,7 @@ def export(student: Student, opset: int) -> ir.Model:
                 program = _onnx(student, _with_copies(student), opset)
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError, AttributeError) as err:
         why = reason(err)
-        hint = COUNT_SO if "data-dependent" in why else None
+        hint = NUMPY_SO if "numpy" in why else COUNT_SO if "data-dependent" in why else None
         raise ExportError(f"can't be exported: {why}", where=_place(err) or plugins.users_line(err), hint=hint) from err
     if program is None:
         raise ExportError("can't be exported: the exporter gave nothing")

@@ -45,7 +45,6 @@ class Ledger:
     count: int = 1
     pairs: list[tuple[Numbers, Numbers]] = field(default_factory=list)
     stays: list[tuple[Numbers, str]] = field(default_factory=list)
-    normed: list[tuple[Numbers, bool]] = field(default_factory=list)
 
     def fresh(self, *shape: int) -> Numbers:
         """New channels."""
@@ -63,14 +62,6 @@ class Ledger:
         """They must stay."""
         if numbers.size:
             self.stays.append((numbers.ravel(), why))
-
-    def norm(self, numbers: Numbers, *, function: bool = False) -> None:
-        """They are normalised together: without some of them the others are answered otherwise.
-
-        Args:
-            function: by one of torch's own functions, which can be left out for a trial.
-        """
-        self.normed.append((numbers.ravel(), function))
 
     def tie(self, numbers: Numbers, axis: int) -> Numbers:
         """All along an axis go together; the numbers without it."""

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from edgekd.base.errors import EdgekdError, ExportError
 from edgekd.compress._channels import resized, surgery, tracing, units
+from edgekd.compress._channels.resized import Left
 from edgekd.compress._channels.surgery import Plan
-from edgekd.compress._channels.traced import Trace
+from edgekd.compress._channels.traced import OTHERS, SAMPLES, Trace
 from edgekd.compress._channels.units import Axis, Channels, Family
 from edgekd.learn import nets
 from edgekd.learn.quiet import quiet
-from edgekd.learn.student import Student, evaluated
+from edgekd.learn.student import LENGTH, Student, evaluated
 
+LONGER = LENGTH + 1  # of texts, where they are looked at again
 # What a network may raise that is told other sizes than it was written for.
 FAILURES = (
     RuntimeError,
@@ -48,7 +50,6 @@ class Network:
             attributes: whether sizes that its modules hold are changed, too.
         """
         rows: dict[str, dict[str, list[int]]] = {}
-        left = np.ones(len(self.channels.unit), bool)
         for path, lost in gone.items():
             family = self.families[path]
             units = self._units(family, lost)
@@ -56,17 +57,23 @@ class Network:
                 name, at = axis
                 known = rows.setdefault(name, {}).setdefault(str(at), [])
                 rows[name][str(at)] = sorted({*known, *family.rows(axis, units).tolist()})
-            left[family.units[units]] = False
         rows = {name: {at: indices for at, indices in axes.items() if indices} for name, axes in rows.items()}
         rows = {name: axes for name, axes in rows.items() if axes}
-        stays = left[self.channels.unit]
-        call_changes = resized.changes(self.trace.calls, resized.Left(stays, self.channels.can_go)) if calls else {}
+        left = self.left(gone)
+        call_changes = resized.changes(self.trace.calls, left) if calls else {}
         sizes: dict[str, dict[str, int]] = {}
         for attribute in self.trace.attributes if attributes else []:
-            stay = int(stays[attribute.numbers].sum())
+            stay = int(left.stays[attribute.numbers].sum())
             if stay != len(attribute.numbers):
                 sizes.setdefault(attribute.path, {})[attribute.name] = stay
         return {"parameters": rows, "calls": call_changes, "attributes": sizes}
+
+    def left(self, gone: Mapping[str, Sequence[int]]) -> Left:
+        """Which channels are left without some of each group."""
+        units = np.ones(len(self.channels.unit), bool)
+        for path, lost in gone.items():
+            units[self.families[path].units[self._units(self.families[path], lost)]] = False
+        return Left(units[self.channels.unit], self.channels.can_go)
 
     def _units(self, family: Family, lost: Sequence[int]) -> NDArray[np.int64]:
         """The units that some channels belong to."""
@@ -82,7 +89,7 @@ def read(student: Student) -> Network:
     module = still(student)
     try:
         with quiet():
-            trace = tracing.run(module, student.example(2))
+            trace = tracing.run(module, student.example(SAMPLES), others(student))
     except (EdgekdError, *FAILURES) as err:
         why = f"the channels can't be followed through the network: {words(err)}"
         raise ExportError(why, where="channel_prune") from err
@@ -95,6 +102,13 @@ def read(student: Student) -> Network:
         families[path] = family
     whole = {layer_of(axis): why for axis, why in channels.whole.items() if layer_of(axis) not in families}
     return Network(trace, channels, families, whole)
+
+
+def others(student: Student) -> tuple[Tensor, ...]:
+    """Inputs of another number of samples than a trace sees, and of other lengths where these are free."""
+    longer = [spec for spec in student.inputs if None in spec.shape[1:]]
+    fits = all((spec.longest or LONGER) >= LONGER and spec.shortest <= LONGER for spec in longer)
+    return student.example(OTHERS, length=LONGER if longer and fits else None)
 
 
 def layer_of(axis: Axis) -> str:

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from edgekd.compress._channels import ledger
 from edgekd.compress._channels.ledger import Block, Labels
 from edgekd.compress._channels.traced import Arguments, Call
-from edgekd.compress._channels.tracing import SIZED, Sites
+from edgekd.compress._channels.tracing import CREATED, Sites, sized
 
 Change = dict[str, Any]  # of one call, as JSON
 Changes = dict[str, dict[str, Change]]  # of evaluation and of training, by the site of the call
@@ -86,25 +86,28 @@ class _Resized(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's own, under the mode."""
-        with _Told(self.resized_calls["train" if self.training else "eval"]):
+        samples = args[0].shape[0] if args and isinstance(args[0], Tensor) else 1
+        with _Told(self.resized_calls["train" if self.training else "eval"], samples):
             return super().forward(*args, **kwargs)
 
 
 class _Told(TorchFunctionMode):
-    """Gives calls their numbers."""
+    """Gives calls their numbers; ``samples``: how many the network is given."""
 
-    def __init__(self, by_site: Mapping[str, Change]) -> None:
+    def __init__(self, by_site: Mapping[str, Change], samples: int) -> None:
         super().__init__()
-        self.by_site, self.sites = by_site, Sites()
+        self.by_site, self.samples, self.sites = by_site, samples, Sites()
 
     def __torch_function__(
         self, func: Callable[..., object], types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
     ) -> object:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if name in SIZED and args and isinstance(args[0], Tensor):
+        if sized(name, args):
             change = self.by_site.get(self.sites.name(name))
             if change is not None:
+                of_samples = {axis: size * self.samples for axis, size in change.get("of_one", {}).items()}
+                change = {**change, "sizes": {**change.get("sizes", {}), **of_samples}} if of_samples else change
                 args, kwargs = _changed(name, args, kwargs, change)
         return func(*args, **kwargs)
 
@@ -124,10 +127,10 @@ def _change(call: Call, left: Left) -> Change | None:
     x = call.args[0]
     (shape, labels), *_ = call.outside or (((), ()),)
     sizes = _sizes(shape, labels, left)
-    if call.name in ("view", "reshape", "expand"):
-        given = _given(call.args)
-        new_sizes = {str(axis): size for axis, size in sizes.items() if given[axis] != -1}
-        return {"sizes": new_sizes} if new_sizes else None
+    if call.name in CREATED or call.name in ("view", "reshape", "expand"):
+        given = _given(call.name, call.args, call.kwargs)
+        return _shaped(call, {axis: size for axis, size in sizes.items() if axis < len(given) and given[axis] != -1})
+    sizes = {axis: size for axis, size in sizes.items() if not call.grows(0, axis)}
     if call.name == "unflatten":
         first = (call.args[1] if len(call.args) > 1 else call.kwargs["dim"]) % x.ndim
         parts = call.args[2] if len(call.args) > 2 else call.kwargs["sizes"]
@@ -158,9 +161,43 @@ def _change(call: Call, left: Left) -> Change | None:
     return None
 
 
-def _given(args: Arguments) -> Arguments:
-    """The sizes that a view is asked for."""
-    return tuple(args[1]) if len(args) == 2 and isinstance(args[1], list | tuple) else args[1:]
+def _shaped(call: Call, sizes: Mapping[int, int]) -> Change | None:
+    """New sizes for a call that is given all of them: ``of_one`` sample where they grow with their number."""
+    fixed = {str(axis): size for axis, size in sizes.items() if not call.grows(0, axis)}
+    of_one = {str(a): one for a, size in sizes.items() if call.grows(0, a) and (one := call.of_one(0, a, size))}
+    change = {"sizes": fixed, "of_one": of_one}
+    return {key: value for key, value in change.items() if value} or None
+
+
+def _given(name: str, args: Arguments, kwargs: Mapping[str, object]) -> Arguments:
+    """The sizes that a view, or a new tensor, is asked for."""
+    args = args[_before(name) :]
+    first = args[0] if args else kwargs.get(_keyword(name), ())
+    return tuple(first) if isinstance(first, list | tuple) else args
+
+
+def _before(name: str) -> int:
+    """How many arguments of such a call stand before its sizes."""
+    return 0 if name in CREATED and not name.startswith("new_") else 1
+
+
+def _keyword(name: str) -> str:
+    return "shape" if name == "reshape" else "size"
+
+
+def _with_sizes(
+    name: str, args: Arguments, kwargs: Mapping[str, object], new_sizes: Mapping[str, int]
+) -> tuple[Arguments, Mapping[str, object]]:
+    """The arguments of such a call with other sizes in them."""
+    sizes = list(_given(name, args, kwargs))
+    for axis, size in new_sizes.items():
+        sizes[int(axis)] = size
+    before = _before(name)
+    if len(args) == before:
+        return args, {**kwargs, _keyword(name): tuple(sizes)}
+    together = isinstance(args[before], list | tuple) or name == "reshape"
+    behind = args[before + 1 :] if isinstance(args[before], list | tuple) else ()
+    return (*args[:before], *([tuple(sizes)] if together else sizes), *behind), kwargs
 
 
 def _split(call: Call, left: Left) -> Change | None:
@@ -226,10 +263,7 @@ def _changed(
 ) -> tuple[Arguments, Mapping[str, Any]]:
     """The arguments with a call's own numbers in them."""
     if "sizes" in change:
-        sizes = list(_given(args))
-        for axis, size in change["sizes"].items():
-            sizes[int(axis)] = size
-        return (args[0], *([tuple(sizes)] if name == "reshape" or len(args) == 2 else sizes)), kwargs
+        return _with_sizes(name, args, kwargs, change["sizes"])
     if "parts" in change:
         parts = list(args[2] if len(args) > 2 else kwargs["sizes"])
         for axis, size in change["parts"].items():

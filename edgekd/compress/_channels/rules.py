@@ -46,6 +46,7 @@ ELEMENTWISE = frozenset(
         "_prelu_kernel",
         "addcdiv",
         "threshold",
+        "log_sigmoid_forward",
         "rrelu_with_noise",
         "zeros_like",
         "ones_like",
@@ -70,8 +71,8 @@ def follow(trace: Trace, func: torch._ops.OpOverload, op: Operator) -> None:
     rule = RULES.get(plain)
     if rule is not None:
         rule(trace, op)
-    elif not any(trace.labels(t) for t in given):
-        return
+    elif not any(trace.labels(t) for t in given) or all(t.numel() == 1 and t.dtype == torch.bool for t in outputs):
+        return  # what only checks its numbers is no part of the answers
     elif plain in ELEMENTWISE or torch.Tag.pointwise in func.tags:
         elementwise(trace, given, outputs)
     else:
@@ -84,13 +85,18 @@ def elementwise(trace: Trace, given: Sequence[Tensor], outputs: Sequence[Tensor]
     for output in outputs:
         rank = output.ndim
         fitting = [t for t in given if 0 < t.ndim <= rank and t.numel() > 1]
-        shapes = [(1,) * (rank - t.ndim) + tuple(t.shape) for t in fitting]
+        shapes = [(1,) * (rank - t.ndim) + _own_sizes(t) for t in fitting]
         lifted = [
             ledger.moved(trace.labels(t), range(rank - t.ndim, rank)) if t.ndim < rank else trace.labels(t)
             for t in fitting
         ]
         if fitting:
             trace.put(output, ledger.agreed(trace.ledger, lifted, shapes, "it meets numbers without channels"))
+
+
+def _own_sizes(tensor: Tensor) -> tuple[int, ...]:
+    """The sizes of a tensor; 1 along an axis that it was expanded along, which holds one number however long it is."""
+    return tuple(1 if step == 0 else size for size, step in zip(tensor.shape, tensor.stride(), strict=True))
 
 
 def _convolution(trace: Trace, op: Operator) -> None:
@@ -185,6 +191,44 @@ def _addmm(trace: Trace, op: Operator) -> None:
     elementwise(trace, [bias, op.made], [op.made])
 
 
+def _mv(trace: Trace, op: Operator) -> None:
+    """(n, k) @ (k,): the k go together."""
+    matrix, vector = op.args[:2]
+    numbers = channels(trace, matrix, 1)
+    meet(trace, numbers, channels(trace, vector, 0), "it is multiplied with numbers without channels")
+    if numbers is not None:
+        trace.read(matrix, numbers)
+    trace.put(op.made, single(0, channels(trace, matrix, 0)))
+
+
+def _addmv(trace: Trace, op: Operator) -> None:
+    bias, matrix, vector = op.args[:3]
+    _mv(trace, Operator((matrix, vector), {}, op.made))
+    elementwise(trace, [bias, op.made], [op.made])
+
+
+def _distances(trace: Trace, op: Operator) -> None:
+    """(.., n, k) and (.., m, k): along k they are compared, so these go together."""
+    a, b = op.args[:2]
+    meet(trace, channels(trace, a, -1), channels(trace, b, -1), "it is compared with numbers without channels")
+    for tensor in (a, b):
+        if (numbers := channels(trace, tensor, -1)) is not None and trace.weights(tensor):
+            trace.read(tensor, numbers)
+        trace.put(tensor, bare(trace, tensor, range(tensor.ndim - 2), SIZES))
+    rows, columns = channels(trace, a, -2), channels(trace, b, -2)
+    rank = op.made.ndim
+    trace.put(op.made, ledger.cleaned([*single(rank - 2, rows), *single(rank - 1, columns)]))
+
+
+def _sampled(trace: Trace, op: Operator) -> None:
+    """A map read at places that are computed."""
+    x, grid = op.args[:2]
+    ledger.fixed(trace.ledger, trace.labels(grid), "places in a map are no channels")
+    labels = bare(trace, x, range(2, x.ndim), SIZES)
+    trace.put(x, labels)
+    trace.put(op.made, labels)
+
+
 def _spatial(trace: Trace, op: Operator) -> None:
     """Pooling, resizing, padding with reflections: along the axes behind the channels."""
     x = op.args[0]
@@ -201,7 +245,8 @@ def _spatial(trace: Trace, op: Operator) -> None:
 def _embedding(trace: Trace, op: Operator) -> None:
     weight = op.args[0]
     trace.put(weight, bare(trace, weight, [0], "rows of a table are no channels"))
-    trace.put(op.made, single(op.made.ndim - 1, channels(trace, weight, 1)))
+    output = next(tensors(op.made))
+    trace.put(output, single(output.ndim - 1, channels(trace, weight, 1)))
 
 
 def _attention(trace: Trace, op: Operator) -> None:
@@ -227,7 +272,13 @@ RULES: dict[str, Rule] = {
     "bmm": _mm,
     "addmm": _addmm,
     "baddbmm": _addmm,
+    "mv": _mv,
+    "addmv": _addmv,
+    "_cdist_forward": _distances,
+    "grid_sampler_2d": _sampled,
     "embedding": _embedding,
+    "_embedding_bag": _embedding,
+    "_embedding_bag_forward_only": _embedding,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "_weight_norm_interface": _weight_norm,
     **dict.fromkeys(
@@ -255,7 +306,6 @@ RULES: dict[str, Rule] = {
             "replication_pad2d",
             "replication_pad3d",
             "_upsample_bilinear2d_aa",
-            "cumsum",
             "mkldnn_max_pool2d",
         ],
         _spatial,

@@ -125,7 +125,9 @@ def _layer_norm(layer: Any) -> None:
 
 def _group_norm(layer: Any) -> None:
     if layer.weight is not None:
+        own = layer.num_groups == layer.num_channels
         layer.num_channels = len(layer.weight)
+        layer.num_groups = layer.num_channels if own else layer.num_groups
 
 
 def _embedding(layer: Any) -> None:
@@ -133,8 +135,14 @@ def _embedding(layer: Any) -> None:
 
 
 def _recurrent(layer: Any) -> None:
-    layer.hidden_size = layer.weight_hh_l0.shape[1]
+    gates = {"LSTM": 4, "GRU": 3}.get(layer.mode, 1)
+    layer.hidden_size = layer.weight_hh_l0.shape[0] // gates
     layer.input_size = layer.weight_ih_l0.shape[1]
+    layer.proj_size = layer.weight_hr_l0.shape[0] if layer.proj_size else 0
+
+
+def _cell(layer: nn.RNNCellBase) -> None:
+    layer.hidden_size, layer.input_size = layer.weight_hh.shape[1], layer.weight_ih.shape[1]
 
 
 def _heads(layer: Any) -> None:
@@ -156,7 +164,9 @@ SIZES: dict[Any, Callable[[Any], None]] = {
     nn.RMSNorm: _layer_norm,
     nn.GroupNorm: _group_norm,
     nn.Embedding: _embedding,
+    nn.EmbeddingBag: _embedding,
     nn.RNNBase: _recurrent,
+    nn.RNNCellBase: _cell,
     nn.PReLU: _prelu,
     nn.MultiheadAttention: _heads,
 }

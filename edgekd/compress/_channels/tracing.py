@@ -12,7 +12,8 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -23,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edgekd.base.closure import PACKAGE
-from edgekd.compress._channels import cells, ledger, rules
+from edgekd.compress._channels import cells, ledger, norms, rules
 from edgekd.compress._channels.asking import Operator, tensors
 from edgekd.compress._channels.ledger import Block
 from edgekd.compress._channels.traced import OUTPUTS, Arguments, Attribute, Call, Trace, named_tensors
@@ -31,10 +32,14 @@ from edgekd.compress._channels.traced import OUTPUTS, Arguments, Attribute, Call
 # Names of attributes that may be numbers of channels.
 SIZES = re.compile("channel|dim|size|width|feature|hidden|embed|plane|filter|^in_|^out_|^c[0-9]*$")
 TORCH = os.path.dirname(torch.__file__)
+RAISED = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)  # by a network
 RESHAPED_IN_PLACE = frozenset(("as_strided_", "squeeze_", "unsqueeze_", "transpose_", "t_"))
+# Functions that make tensors of given sizes: states that a network begins with.
+CREATED = frozenset(["zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "new_empty"])
 # Functions of a network whose arguments may hold numbers of channels, by name.
 SIZED = frozenset(
     [
+        *CREATED,
         "view",
         "reshape",
         "expand",
@@ -52,6 +57,11 @@ SIZED = frozenset(
         "scaled_dot_product_attention",
     ]
 )
+
+
+def sized(name: str, args: Arguments) -> bool:
+    """Whether a call is one of those that can be told other numbers."""
+    return name in SIZED and (name in CREATED or bool(args and isinstance(args[0], Tensor)))
 
 
 class Sites:
@@ -76,8 +86,13 @@ class Sites:
         return f"{site} {self.counts[site]}"
 
 
-def run(module: nn.Module, inputs: Sequence[Tensor]) -> Trace:
-    """The trace of a network in evaluation mode on these inputs; whatever it raises is the caller's to tell."""
+def run(module: nn.Module, inputs: Sequence[Tensor], others: Sequence[Tensor]) -> Trace:
+    """The trace of a network in evaluation mode; whatever it raises is the caller's to tell.
+
+    Args:
+        inputs: of ``SAMPLES`` samples.
+        others: of ``OTHERS``, which tell the sizes that follow from the number of samples.
+    """
     trace = Trace()
     for name, tensor in named_tensors(module).items():
         axis_numbers = [trace.ledger.fresh(size) if size > 1 else None for size in tensor.shape]
@@ -88,8 +103,12 @@ def run(module: nn.Module, inputs: Sequence[Tensor]) -> Trace:
     torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole encoder layer
     try:
         _listened(trace, module.eval(), inputs)
-        with contextlib.suppress(RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError):
-            _listened(trace, module.train(), inputs)  # heads that only train; one that can't train is told elsewhere
+        _measured(trace, module, others)
+        statistics, trace.statistics = trace.statistics, {}
+        with contextlib.suppress(*RAISED):  # heads that only train; one that can't train is told elsewhere
+            _listened(trace, module.train(), inputs)
+            _measured(trace, module, others)
+        trace.statistics = statistics
     finally:
         module.eval()
         torch.backends.mha.set_fastpath_enabled(fast)
@@ -102,6 +121,7 @@ def _listened(trace: Trace, module: nn.Module, inputs: Sequence[Tensor]) -> None
         for path, part in module.named_modules()
         if not type(part).__module__.startswith("torch.")
     ]
+    trace.operators = 0
     try:
         with torch.no_grad(), _Operators(trace) as operators, _Functions(trace, operators, _mode(module)):
             answers = module(*inputs)
@@ -110,6 +130,17 @@ def _listened(trace: Trace, module: nn.Module, inputs: Sequence[Tensor]) -> None
             hook.remove()
     for tensor in tensors(answers):
         ledger.fixed(trace.ledger, trace.labels(tensor), OUTPUTS)
+
+
+def _measured(trace: Trace, module: nn.Module, others: Sequence[Tensor]) -> None:
+    """Note the shapes that the same calls give for another number of samples."""
+    calls = trace.calls[_mode(module)]
+    shapes = _Shapes()
+    with contextlib.suppress(*RAISED), torch.no_grad(), shapes:
+        module(*others)
+    for site, call_shapes in shapes.by_site.items():
+        if site in calls and [len(s) for s in call_shapes] == [len(s) for s, _ in calls[site].outside]:
+            calls[site] = replace(calls[site], others=call_shapes)
 
 
 def _sizes(trace: Trace, path: str, module: nn.Module, args: Arguments, kwargs: Mapping[str, Any]) -> None:
@@ -136,6 +167,7 @@ class _Operators(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: torch._ops.OpOverload, types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
     ) -> object:
+        self.trace.operators += func.overloadpacket.__name__ in norms.STATISTICS
         if func.overloadpacket.__name__ in RESHAPED_IN_PLACE:
             with _unheard():
                 before = args[0].detach()  # as it was
@@ -175,10 +207,34 @@ class _Functions(TorchFunctionMode):
                 self.operators.silent = before
             whole(self.trace, Operator(args, kwargs, output))
             return output
-        if name not in SIZED or not (args and isinstance(args[0], Tensor)):
+        if not sized(name, args):
             return func(*args, **kwargs)
-        inside, site = self.trace.labels(args[0]), self.sites.name(name)
+        inside = self.trace.labels(args[0]) if isinstance(args[0], Tensor) else ()
+        site = self.sites.name(name)
         output = func(*args, **kwargs)
         outside = tuple((tuple(t.shape), self.trace.labels(t)) for t in tensors(output))
         self.trace.calls[self.mode][site] = Call(name, args, kwargs, inside, outside)
+        return output
+
+
+class _Shapes(TorchFunctionMode):
+    """The shapes that each call of ``SIZED`` gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sites = Sites()
+        self.by_site: dict[str, tuple[tuple[int, ...], ...]] = {}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: Arguments = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        name = getattr(func, "__name__", "")
+        site = self.sites.name(name) if sized(name, args) else ""
+        output = func(*args, **(kwargs or {}))
+        if site:
+            self.by_site[site] = tuple(tuple(t.shape) for t in tensors(output))
         return output

@@ -7,7 +7,6 @@ one does whose layers read zeros in their place. Where it does not, its calls ar
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,14 +14,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from edgekd.base import plugins
 from edgekd.base.errors import EdgekdError
-from edgekd.compress._channels import surgery
-from edgekd.compress._channels.network import FAILURES, Network, still, words
+from edgekd.compress._channels import statistics, surgery
+from edgekd.compress._channels.network import FAILURES, Network, others, still, words
+from edgekd.compress._channels.resized import Left
 from edgekd.compress._channels.surgery import Plan
-from edgekd.compress._channels.traced import Arguments, named_tensors
+from edgekd.compress._channels.traced import named_tensors
 from edgekd.learn import nets
 from edgekd.learn.student import Student, joined
 
@@ -71,9 +70,14 @@ class Trial:
     network: Network
 
     @cached_property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Not as many samples as the trace saw: no size that was told may hold for their number alone."""
+        return others(self.student)
+
+    @cached_property
     def whole(self) -> Tensor:
         """(N, C) what the network says with all of its channels."""
-        return joined(plugins.call_user(still(self.student), "channel_prune", *self.student.example()))
+        return joined(plugins.call_user(still(self.student), "channel_prune", *self.inputs))
 
     @cached_property
     def trains(self) -> bool:
@@ -104,21 +108,15 @@ class Trial:
             whole = self.whole
             try:
                 module = surgery.without(still(self.student), plan)
-                pruned = joined(plugins.call_user(module, "channel_prune", *self.student.example()))
+                pruned = joined(plugins.call_user(module, "channel_prune", *self.inputs))
             except (EdgekdError, *FAILURES) as err:
                 return f"the network can't do without some of its channels ({words(err)})"
             if pruned.shape != whole.shape:
                 return "its channels become the outputs"
             if self.trains and (why := self._in_training(module)) is not None:
                 return f"training can't do without some of its channels ({why})"
-            normed = {self.network.families[path].normed for path in paths}
-            if "hand" in normed:
-                return None
-            with _Unnormed() if "functions" in normed else contextlib.nullcontext():
-                masked = joined(_masked(self.student, plan)(*self.student.example()))
-                if "functions" in normed:
-                    whole = joined(still(self.student)(*self.student.example()))
-                    pruned = joined(module(*self.student.example()))
+            left = self.network.left({path: self.gone[path] for path in paths})
+            masked = joined(zeroed(self.student, plan, self.network, left)(*self.inputs))
         off, effect = (float((other - masked).abs().max()) for other in (pruned, whole))
         if off <= ALIKE * effect + ROUNDING * float(masked.abs().max()):
             return None
@@ -129,37 +127,25 @@ class Trial:
         training = nets.twin(module)
         training.train()
         try:
-            plugins.call_user(training, "channel_prune: training", *self.student.example())
+            plugins.call_user(training, "channel_prune: training", *self.inputs)
         except (EdgekdError, *FAILURES) as err:
             return words(err)
         return None
 
 
-class _Unnormed(TorchFunctionMode):
-    """Normalisations over channels only scale and shift, so that a network without some channels can be held against
-    the whole one."""
+def zeroed(student: Student, plan: Plan, network: Network, left: Left) -> Callable[..., Any]:
+    """The whole network, all of whose weights are zero where the plan takes them.
 
-    def __torch_function__(
-        self, func: Callable[..., object], types: object, args: Arguments = (), kwargs: Mapping[str, Any] | None = None
-    ) -> object:
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        if name not in ("layer_norm", "group_norm", "rms_norm"):
-            return func(*args, **kwargs)
-        given = {**dict(zip(("x", "sizes", "weight", "bias"), args, strict=False)), **kwargs}
-        x, weight, bias = args[0], given.get("weight"), given.get("bias")
-        if name == "group_norm":
-            shape = (1, -1, *[1] * (x.ndim - 2))
-            weight, bias = (None if parameter is None else parameter.view(shape) for parameter in (weight, bias))
-        x = x if weight is None else x * weight
-        return x if bias is None else x + bias
-
-
-def _masked(student: Student, plan: Plan) -> nn.Module:
-    """The whole network, all of whose weights are zero where the plan takes them."""
+    What takes statistics over channels takes them over those that are ``left``.
+    """
     module = still(student)
     weights = named_tensors(module)
     for name, axes in plan["parameters"].items():
         for at, rows in axes.items():
             weights[name].data.index_fill_(int(at), torch.tensor(rows), 0.0)
-    return module
+
+    def answer(*inputs: Tensor) -> Any:
+        with statistics.over(network.trace, left):
+            return module(*inputs)
+
+    return answer

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,6 @@ from scipy.sparse.csgraph import connected_components
 from edgekd.compress._channels.ledger import STAYS, Numbers
 from edgekd.compress._channels.traced import OUTPUTS, Trace
 
-Normed = Literal["", "functions", "hand"]
 Axis = tuple[str, int]  # of a parameter, by name
 
 
@@ -32,8 +30,6 @@ class Family:
         positions: (units, n) of that axis, in order.
         places: of every parameter's axis that has some of them: (units, n) positions.
         reads: of these the axes along which a layer reads.
-        normed: they are normalised together, by ``functions`` of torch or by ``hand``: without some of them the others
-            are answered otherwise; "" where they are not.
     """
 
     axis: Axis
@@ -41,7 +37,6 @@ class Family:
     positions: NDArray[np.int64]
     places: Mapping[Axis, NDArray[np.int64]]
     reads: frozenset[Axis]
-    normed: Normed
 
     def rows(self, axis: Axis, gone: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions along a parameter's axis that go with some units."""
@@ -70,10 +65,6 @@ def of(trace: Trace) -> Channels:
         if not _settled(trace, unit):
             break
     stays = unit[STAYS]
-    by_hand, by_functions = (
-        {int(u) for numbers, function in trace.ledger.normed if function is flag for u in np.unique(unit[numbers])}
-        for flag in (False, True)
-    )
     places: dict[int, dict[Axis, list[int]]] = {}
     for name, axes in trace.parameters.items():
         for axis, numbers in enumerate(axes):
@@ -91,9 +82,8 @@ def of(trace: Trace) -> Channels:
             continue
         where = {axis: np.array([places[u][axis] for u in units], np.int64) for axis, _ in about}
         reads = frozenset(axis for axis, _ in about if axis in trace.reads)
-        normed: Normed = "hand" if by_hand & set(units) else "functions" if by_functions & set(units) else ""
         movable[units] = True
-        prunable.append(Family(makers[0], np.array(units), where[makers[0]], where, reads, normed))
+        prunable.append(Family(makers[0], np.array(units), where[makers[0]], where, reads))
     return Channels(prunable, _whole(trace, unit, {family.axis for family in prunable}), unit, movable[unit])
 
 

@@ -31,7 +31,7 @@ FACTS = Facts(
         "config": PROPERTIES,
     },
     # The first keeps its int8 linear layers right, whatever CPU builds; it does not read what the second takes away.
-    passes=("bias_of_matmul", "circular_padding"),
+    passes=("bias_of_matmul", "circular_padding", "kept_axes"),
     programs={"openvino": 0},
 )
 
