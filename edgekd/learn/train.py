@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,14 +130,18 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
             checkpoints.save(checkpoint, whole, optimizer, progress)
         if job.progress:
             job.progress({**record, "epochs": schedule.epochs})
-    plain = accelerator.unwrap_model(module)
-    if progress.best is not None:
-        plain.load_state_dict(progress.best)
-    plain.cpu()
-    plain.eval()
-    nets.settle(plain)
+    _hand_back(accelerator.unwrap_model(module), progress.best)
     objective.to(torch.device("cpu"))
     return progress.history
+
+
+def _hand_back(module: nn.Module, best: Mapping[str, Tensor] | None) -> None:
+    """Leave a trained network on the CPU, in evaluation mode, with the weights that were kept."""
+    if best is not None:
+        module.load_state_dict(best)
+    module.cpu()
+    module.eval()
+    nets.settle(module)
 
 
 def _keep_best(progress: checkpoints.TrainingState, module: nn.Module, value: float) -> None:

@@ -133,7 +133,7 @@ class Trial:
         return None
 
 
-def zeroed(student: Student, plan: Plan, network: Network, left: Left) -> Callable[..., Any]:
+def zeroed(student: Student, plan: Plan, network: Network, left: Left) -> Callable[..., object]:
     """The whole network, all of whose weights are zero where the plan takes them.
 
     What takes statistics over channels takes them over those that are ``left``.
@@ -144,7 +144,7 @@ def zeroed(student: Student, plan: Plan, network: Network, left: Left) -> Callab
         for at, rows in axes.items():
             weights[name].data.index_fill_(int(at), torch.tensor(rows), 0.0)
 
-    def answer(*inputs: Tensor) -> Any:
+    def answer(*inputs: Tensor) -> object:
         with statistics.over(network.trace, left):
             return module(*inputs)
 
