@@ -1,71 +1,57 @@
-"""The teachers' answers: each network's are computed once and kept; those of several are combined into one."""
+"""The teachers' answers: each one's are computed once and kept; those of several are combined into one."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from edgekd.base.heads import Heads, columns
 from edgekd.base.scores import log_softmax
 from edgekd.build.store import Store, canonical, sha256
-from edgekd.learn import nets, train
-from edgekd.learn.feed import Feed
+from edgekd.learn import nets
+from edgekd.learn.teaching import TeacherOutputs as TeacherOutputs
 from edgekd.learn.train import Logits
-
-
-class TeacherOutputs(Protocol):
-    """Who a student watches."""
-
-    def view(self, view: int) -> Logits:
-        """(N, C) logits over all training samples as view ``view`` shows them."""
-
-    def split(self, split: str) -> Logits:
-        """(N, C) logits over a split, without augmentation."""
 
 
 @dataclass(frozen=True)
 class CachedOutputs:
-    """One network's logits, kept in the store.
+    """One teacher's logits, kept in the store.
 
     Attributes:
-        key: of the trained step.
-        feed: the network's own view of the data.
+        key: of the teacher's step.
+        source: who answers what is not kept yet.
         seed: of the views.
         name: of the step, for errors.
     """
 
     store: Store
     key: str
-    module: nn.Module
-    feed: Feed
+    source: TeacherOutputs
     seed: int
     name: str = "teacher"
 
     def view(self, view: int) -> Logits:
-        """See ``Watching``.
+        """See ``TeacherOutputs``.
 
         Raises:
             RecipeError: an answer is not finite; names split and sample. What learned from it would only diverge.
         """
-        return self._kept(f"view {view}", lambda: train.predict_view(self.module, self.feed, view))
+        return self._kept(f"view {view}", f"train, view {view}", lambda: self.source.view(view))
 
     def split(self, split: str) -> Logits:
-        """See ``Watching``; raises as ``view`` does."""
-        return self._kept(split, lambda: train.predict(self.module, self.feed, split))
+        """See ``TeacherOutputs``; raises as ``view`` does."""
+        return self._kept(split, split, lambda: self.source.split(split))
 
-    def _kept(self, what: str, compute: Callable[[], Logits]) -> Logits:
+    def _kept(self, what: str, shown: str, compute: Callable[[], Logits]) -> Logits:
         key = sha256(canonical(["teacher answers", self.key, self.seed, what]))
         files = self.store.get(key, ("logits.f32", "shape.json"))
         if files is None:
-            with train.accelerated(self.module):
-                logits = compute()
-            nets.check_answers(logits, self.name, f"train, {what}" if what.startswith("view ") else what)
+            logits = compute()
+            nets.check_answers(logits, self.name, shown)
             shape = canonical(list(logits.shape))
             files = self.store.put(key, {"logits.f32": logits.astype("<f4").tobytes(), "shape.json": shape})
         # Bytes as they were read, not a copy of them: 2,000 books make a gigabyte of a view.
@@ -95,11 +81,11 @@ class Ensemble:
     combine: str
 
     def view(self, view: int) -> Logits:
-        """See ``Watching``."""
+        """See ``TeacherOutputs``."""
         return self._combined([member.says.view(view) for member in self.members])
 
     def split(self, split: str) -> Logits:
-        """See ``Watching``."""
+        """See ``TeacherOutputs``."""
         return self._combined([member.says.split(split) for member in self.members])
 
     def _combined(self, member_logits: Sequence[Logits]) -> Logits:

@@ -19,6 +19,7 @@ from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.decide import choose, fallbacks
 from edgekd.decide.choose import Choice
+from edgekd.learn.teaching import NetworkOutputs
 from edgekd.runtime import runners
 from edgekd.spec.recipe import Budget
 
@@ -96,10 +97,8 @@ def outputs_for(
 
 def answers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> CachedOutputs:
     """What a trained step's network says, kept."""
-    module = trained[step].student.module
-    return CachedOutputs(
-        workspace.store, workspace.plan.steps[step].key, module, workspace.feed_of(step), workspace.recipe.seed, step
-    )
+    source = NetworkOutputs(trained[step].student.module, workspace.feed_of(step))
+    return CachedOutputs(workspace.store, workspace.plan.steps[step].key, source, workspace.recipe.seed, step)
 
 
 def export_all(workspace: Workspace, trained: Mapping[str, Trained]) -> dict[str, dict[str, bytes]]:

@@ -25,6 +25,7 @@ from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
+from edgekd.learn.teaching import NetworkOutputs
 from edgekd.spec.recipe import Augment
 
 SMALL: dict[str, Any] = {
@@ -80,7 +81,8 @@ class Undone(nn.Module):
 def test_an_answer_that_is_no_number_is_named_and_not_kept(tmp_path: Path) -> None:
     x = np.tile(np.arange(8, dtype=np.float32)[:, None] + 1, 3)
     feed = Feed(from_splits([(x, np.arange(8) % 3)] * 3, "d"), (), Augment(views=1), 0)
-    cached_outputs = ensemble.CachedOutputs(Store(tmp_path), "key", Undone(), feed, 0, "teacher2")
+    source = NetworkOutputs(Undone(), feed)
+    cached_outputs = ensemble.CachedOutputs(Store(tmp_path), "key", source, 0, "teacher2")
     for ask, place in (
         (lambda: cached_outputs.split("test"), "test"),
         (lambda: cached_outputs.view(0), "train, view 0"),

@@ -1,0 +1,47 @@
+"""Who teaches: whatever answers the samples of a split, and each view of the training samples.
+
+A network is one kind of it. What other kinds there are, and where their answers come from, nobody who learns asks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import nn
+
+from edgekd.learn import train
+from edgekd.learn.feed import Feed
+from edgekd.learn.train import Logits
+
+
+class TeacherOutputs(Protocol):
+    """Whose answers a student learns from."""
+
+    def view(self, view: int) -> Logits:
+        """(N, C) logits over all training samples as view ``view`` shows them."""
+
+    def split(self, split: str) -> Logits:
+        """(N, C) logits over a split, without augmentation."""
+
+
+@dataclass(frozen=True)
+class NetworkOutputs:
+    """What a torch network answers, computed each time it is asked for.
+
+    Attributes:
+        feed: the network's own view of the data.
+    """
+
+    module: nn.Module
+    feed: Feed
+
+    def view(self, view: int) -> Logits:
+        """See ``TeacherOutputs``."""
+        with train.accelerated(self.module):
+            return train.predict_view(self.module, self.feed, view)
+
+    def split(self, split: str) -> Logits:
+        """See ``TeacherOutputs``."""
+        with train.accelerated(self.module):
+            return train.predict(self.module, self.feed, split)
