@@ -32,6 +32,7 @@ MAX_RECORD = 100_000_000  # bytes; a folder of a million files that users' code 
 STEPS: dict[str, tuple[str, ...]] = {
     "learn": ("build/teach.py", "build/distil.py", "build/set_up.py", "learn/data", "metrics"),
     "compress": ("build/compress.py", "build/distil.py", "build/set_up.py", "learn/data", "metrics", "compress"),
+    "teachers": ("build/teach.py", "build/set_up.py", "learn/data", "metrics", "teachers"),
     "lower": ("build/exports.py",),
     "measure": ("build/measure.py", "build/clock.py", "build/torch_reference.py"),
     "choose": ("pipeline.py",),
@@ -39,6 +40,7 @@ STEPS: dict[str, tuple[str, ...]] = {
 _STEP_VERSIONS = {
     "learn": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "transformers", "tokenizers", "timm"),
     "compress": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "scipy", "torchao", "transformers", "timm"),
+    "teachers": ("torch", "accelerate", "numpy", "pillow", "onnx", "tokenizers", "transformers"),  # and the runtimes
     "lower": ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "numpy"),
     "measure": ("numpy", "scikit-learn", "onnx"),  # and the runtimes
 }
@@ -64,7 +66,7 @@ def files_of(step: str) -> list[Path]:
 @functools.cache
 def versions(step: str) -> dict[str, str | None]:
     """Installed versions of the libraries that matter to a kind of step."""
-    runtimes = backend_facts.distributions() if step == "measure" else ()
+    runtimes = backend_facts.distributions() if step in ("measure", "teachers") else ()
     return {name: plugins.version(name) for name in (*_STEP_VERSIONS[step], *runtimes)}
 
 

@@ -26,7 +26,6 @@ from edgekd.build.set_up import Views
 from edgekd.build.workspace import Workspace
 from edgekd.learn.data import Dataset, loaded
 from edgekd.learn.feed import Feed
-from edgekd.learn.objective import Term
 from edgekd.learn.student import Student
 from edgekd.lower.column import passes
 from edgekd.runtime.runners import BuildRunner, LocalRunner
@@ -62,9 +61,9 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     parsed = parsed.by_head(shown.heads)
     check_names(shown.heads, shown.feed)
     check_from_teacher(parsed, shown, has_student=objects.student is not None)
-    check_labels(request, shown.feed, parsed.terms, has_teacher=objects.teacher is not None)
-    roots = set_up.roots(recipe, shown, objects.teacher, objects.student)
-    nets = networks(request, objects, roots, shown)
+    check_labels(request, shown.feed, parsed, has_teacher=objects.teacher is not None)
+    roots = set_up.roots(recipe, shown, objects.teacher, objects.student, parsed.network_makers)
+    nets = networks(request, objects, {n: make for n, make in roots.items() if n not in parsed.teachers}, shown)
     code_keys.keep_seen(step_keys.tables(recipe, request.targets), request.store.root)
     count, given = shown.feed.length("train"), objects.teacher is not None
     plan = planner.make(parsed, runtimes, request.data, count, request.quick, given, nets)
@@ -121,6 +120,9 @@ def check_from_teacher(parsed: ParsedRecipe, shown: Views, *, has_student: bool)
     where = "student.from_teacher"
     if parsed.from_teacher is None:
         return
+    if "teacher" in parsed.teachers:
+        kind = parsed.recipe.teacher.model["kind"]
+        raise RecipeError("its teacher is only asked", where=where, found=kind, allowed="a student.model of its own")
     if has_student:
         raise RecipeError("a student was given as well", where=where, allowed="one of the two")
     if len(shown.heads) > 1:
@@ -133,14 +135,15 @@ def check_from_teacher(parsed: ParsedRecipe, shown: Views, *, has_student: bool)
         raise RecipeError("the teacher has inputs of its own", where="teacher.preprocess", allowed="the student's")
 
 
-def check_labels(request: BuildRequest, feed: Feed, terms: tuple[Term, ...], *, has_teacher: bool) -> None:
+def check_labels(request: BuildRequest, feed: Feed, parsed: ParsedRecipe, *, has_teacher: bool) -> None:
     """Data without labels takes teacher-only losses and a teacher that needs no training."""
     if feed.labels("train") is not None:
         return
-    for term in terms:
+    for term in parsed.terms:
         if "labels" in term.loss.needs:
             where = f"{term.where}.kind"
             raise RecipeError("this loss needs labels and the data has none", where=where, found=term.name)
     for name, table in request.recipe.ensemble.items():
-        if table.checkpoint is None and not (has_teacher and name == "teacher"):
+        is_given = name in parsed.teachers or (has_teacher and name == "teacher")
+        if table.checkpoint is None and not is_given:
             raise RecipeError("a teacher can't be trained on data without labels", where=f"{name}.checkpoint")

@@ -24,7 +24,10 @@ Table = dict[str, Any]
 # Keys of a loss's table that say when and how much it counts; the others are the plugin's own.
 TIMING = ("weight", "final_weight", "start", "stop", "head")
 # Keys whose values are paths of inputs: what lies there counts, and not where.
-INPUTS = ("data.path", "data.tokenizer", "teacher.checkpoint", "teacher.model.folder", "student.model.folder")
+INPUTS = (
+    *("data.path", "data.tokenizer", "teacher.checkpoint"),
+    *("teacher.model.folder", "teacher.model.path", "student.model.folder"),
+)
 
 
 class Schedule(Frozen):
@@ -324,6 +327,8 @@ def inputs(table: Table) -> Iterator[tuple[Table, str]]:
             parent: object = place
             for part in parts:
                 parent = parent.get(part) if isinstance(parent, dict) else None
+            if isinstance(parent, dict) and key == "path" and ":" in str(parent.get("kind")):
+                continue  # of a user's own kind, whose keys mean what they mean to it
             if isinstance(parent, dict) and parent.get(key) and isinstance(parent[key], str):
                 yield parent, key
 
