@@ -69,7 +69,7 @@ class Feed:
         """The same samples with the labels of one head of several."""
         other = copy.copy(self)
         other._splits = {
-            name: Split(part.x, None if part.y is None else part.y[:, number]) for name, part in self._splits.items()
+            name: replace(part, y=None if part.y is None else part.y[:, number]) for name, part in self._splits.items()
         }
         return other
 
@@ -105,6 +105,10 @@ class Feed:
         """(N,) class indices, (N, H) where there are several heads, or None; -1 where a sample's is not told."""
         return self._splits[split].y
 
+    def names(self, split: str) -> list[str] | None:
+        """What each sample of a split is called where it comes from; None: nobody can tell."""
+        return self._splits[split].names
+
     def raw(self, split: str, start: int = 0, stop: int | None = None) -> AnyArray:
         """Raw samples of a split."""
         return self._splits[split].x[start:stop]
@@ -129,7 +133,7 @@ def _whole(split: Split) -> Split:
     """Whole numbers as such where they came as floats, as of a table with a missing value; others are refused later."""
     if split.x.dtype.kind != "f" or not np.isfinite(split.x).all() or (split.x != np.rint(split.x)).any():
         return split
-    return Split(split.x.astype(np.int64), split.y)
+    return replace(split, x=split.x.astype(np.int64))
 
 
 def told_shape(specs: Sequence[preprocess.Spec]) -> tuple[int, ...]:
@@ -151,4 +155,4 @@ def _part(split: Split, limit: int | None) -> Split:
     if limit is None:
         return split
     index = some(len(split), limit)
-    return Split(split.x[index], None if split.y is None else split.y[index])
+    return split.some(index)
