@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from edgekd.base.errors import RecipeError
-from edgekd.base.heads import Heads
+from edgekd.base.heads import Heads, columns
 from edgekd.build import (
     clock,
     code_keys,
@@ -27,8 +27,11 @@ from edgekd.build.workspace import Workspace
 from edgekd.learn.data import Dataset, loaded
 from edgekd.learn.feed import Feed
 from edgekd.learn.student import Student
+from edgekd.learn.teacher import check_classes
+from edgekd.learn.teaching import AnswerSource
 from edgekd.lower.column import passes
 from edgekd.runtime.runners import BuildRunner, LocalRunner
+from edgekd.teachers import AnswersKind, Asked
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     roots = set_up.roots(recipe, shown, objects.teacher, objects.student, parsed.network_makers)
     nets = networks(request, objects, {n: make for n, make in roots.items() if n not in parsed.teachers}, shown)
     code_keys.keep_seen(step_keys.tables(recipe, request.targets), request.store.root)
+    answer_notes: list[str] = []
+    sources = sources_of(request, parsed, shown, answer_notes)
     count, given = shown.feed.length("train"), objects.teacher is not None
     plan = planner.make(parsed, runtimes, request.data, count, request.quick, given, nets)
     return Workspace(
@@ -81,8 +86,41 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
         progress=request.progress,
         runner=runner,
         clocks={runtime.name: clock.of(runtime, run=runner) for runtime in runtimes},
-        notes=(*shown.dataset.notes, *reading.notes(shown.feed)),
+        sources=sources,
+        notes=(*shown.dataset.notes, *reading.notes(shown.feed), *dict.fromkeys(answer_notes)),
     )
+
+
+def sources_of(request: BuildRequest, parsed: ParsedRecipe, shown: Views, notes: list[str]) -> dict[str, AnswerSource]:
+    """By step, the teachers that bring answers and no network, held against the samples.
+
+    Args:
+        notes: what the user is to know is added.
+
+    Raises:
+        RecipeError: the student, a loss or a wish needs more of a teacher than its answers.
+    """
+    kinds = {name: kind for name, kind in parsed.teachers.items() if isinstance(kind, AnswersKind)}
+    if "teacher" in kinds and (layers := [term for term in parsed.terms if term.on_features]):
+        kind, place = parsed.recipe.teacher.model["kind"], f"{layers[0].where}.kind"
+        allowed = "losses on outputs: the teacher has answers, and no layers"
+        raise RecipeError("compares layers", where=place, found=f"{layers[0].name}, of {kind}", allowed=allowed)
+    if kinds and parsed.recipe.budget.max_size_share is not None:
+        allowed = "max_size_kb: the teacher has answers, and no size"
+        raise RecipeError("a share of nothing", where="budget.max_size_share", found=next(iter(kinds)), allowed=allowed)
+    opened: dict[str, AnswerSource] = {}
+    for name, kind in kinds.items():
+        table = parsed.recipe.ensemble[name]
+        where = columns(shown.heads)[table.head] if table.head else slice(None)
+        classes, folder = shown.dataset.classes[where], request.store.root / "asked"
+        check_classes(table, len(classes), name)
+
+        def tell(line: str, step: str = name) -> None:
+            request.progress({"step": f"{step}: {line}", "epoch": None})
+
+        asked = Asked(shown.feeds[name], classes, table.classes, folder, f"{name}.model", notes.append, tell)
+        opened[name] = kind.answers(asked)
+    return opened
 
 
 def networks(

@@ -47,7 +47,7 @@ def make_all(workspace: Workspace, seconds: float) -> Made:
     trained, teacher_outputs = train_all(workspace)
     onnx = export_all(workspace, trained)
     torch_reference = TorchReference(workspace, trained)
-    evaluation = EvaluationSet.of(workspace.feed, teacher_outputs.split, workspace.evaluator_of("student"))
+    evaluation = evaluation_of(workspace, teacher_outputs)
     return Made(
         trained,
         teacher_outputs,
@@ -55,6 +55,14 @@ def make_all(workspace: Workspace, seconds: float) -> Made:
         evaluation,
         measure_all(workspace, onnx, torch_reference, evaluation, seconds),
     )
+
+
+def evaluation_of(workspace: Workspace, teacher_outputs: TeacherOutputs) -> EvaluationSet:
+    """What students are scored on; the user is told what of it no teacher answers."""
+    evaluation = EvaluationSet.of(workspace.feed, teacher_outputs.split, workspace.evaluator_of("student"))
+    for sentence in evaluation.unanswered():
+        workspace.note(sentence)
+    return evaluation
 
 
 def checked(request: BuildRequest, objects: Objects) -> Workspace:
@@ -96,8 +104,8 @@ def outputs_for(
 
 
 def answers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> CachedOutputs:
-    """What a trained step's network says, kept."""
-    source = NetworkOutputs(trained[step].student.module, workspace.feed_of(step))
+    """What a trained step's network says, or a teacher that only answers, kept."""
+    source = workspace.sources.get(step) or NetworkOutputs(trained[step].student.module, workspace.feed_of(step))
     return CachedOutputs(workspace.store, workspace.plan.steps[step].key, source, workspace.recipe.seed, step)
 
 

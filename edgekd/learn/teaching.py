@@ -6,7 +6,7 @@ A network is one kind of it. What other kinds there are, and where their answers
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import nn
 
@@ -19,10 +19,25 @@ class TeacherOutputs(Protocol):
     """Whose answers a student learns from."""
 
     def view(self, view: int) -> Logits:
-        """(N, C) logits over all training samples as view ``view`` shows them."""
+        """(N, C) logits over all training samples as view ``view`` shows them; NaN where there is no answer."""
 
     def split(self, split: str) -> Logits:
         """(N, C) logits over a split, without augmentation."""
+
+
+class AnswerSource(TeacherOutputs, Protocol):
+    """Who answers what is not kept yet.
+
+    Attributes:
+        sees_views: it is shown each view; else a sample has one answer, whichever view shows it.
+        may_miss: it may have no answer to some samples: rows of NaN.
+    """
+
+    @property
+    def sees_views(self) -> bool: ...
+
+    @property
+    def may_miss(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,8 @@ class NetworkOutputs:
 
     module: nn.Module
     feed: Feed
+    sees_views: ClassVar[bool] = True
+    may_miss: ClassVar[bool] = False
 
     def view(self, view: int) -> Logits:
         """See ``TeacherOutputs``."""

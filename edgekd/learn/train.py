@@ -27,6 +27,7 @@ from edgekd.base.errors import DivergedError, RecipeError
 from edgekd.base.heads import SINGLE
 from edgekd.base.notes import Progress
 from edgekd.base.preprocess import MASK, Inputs
+from edgekd.base.scores import answered
 from edgekd.learn import checkpoint as checkpoints
 from edgekd.learn import nets
 from edgekd.learn.checkpoint import EpochLosses, EpochRecord
@@ -163,7 +164,7 @@ def _epoch(
     view, labels = epoch % feed.views, feed.labels("train")
     heads = [SINGLE] if job.evaluator is None else list(job.evaluator.heads)
     says = job.teacher(view) if job.teacher else None
-    order = _order(objective, labels, feed.length("train"), np.random.default_rng([job.seed, epoch]))
+    order = _order(objective, labels, says, feed.length("train"), np.random.default_rng([job.seed, epoch]))
     module.train()
     torch.manual_seed(job.seed * 100_003 + epoch)
     sums = np.zeros(len(objective.terms) + 1)
@@ -199,13 +200,24 @@ def _epoch(
 
 
 def _order(
-    objective: Objective, labels: NDArray[np.int64] | None, count: int, rng: np.random.Generator
+    objective: Objective, labels: NDArray[np.int64] | None, says: Logits | None, count: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """The samples of an epoch. Where only labels teach, those that have one, again and again: as many steps."""
-    if labels is None or not all("labels" in term.loss.needs for term in objective.terms):
+    """The samples of an epoch: those that some loss can learn from, again and again until there are as many steps.
+
+    Where only labels teach these have a label, where only the teacher does an answer.
+    """
+    taught = np.zeros(count, bool)
+    for term in objective.terms:
+        able = np.ones(count, bool)
+        if "labels" in term.loss.needs and labels is not None:
+            able &= labels.reshape(count, -1)[:, 0] >= 0
+        if "teacher" in term.loss.needs and says is not None:
+            able &= answered(says)
+        taught |= able
+    if taught.all():
         return rng.permutation(count)
-    labelled = np.flatnonzero(labels.reshape(count, -1)[:, 0] >= 0)
-    return np.concatenate([rng.permutation(labelled) for _ in range(-(-count // len(labelled)))])[:count]
+    some = np.flatnonzero(taught)
+    return np.concatenate([rng.permutation(some) for _ in range(-(-count // len(some)))])[:count]
 
 
 def _seen(job: TrainingJob, view: int, index: NDArray[np.int64], x: Tensors) -> Tensors | None:
@@ -233,7 +245,11 @@ def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManag
 def _validate(module: nn.Module, job: TrainingJob) -> float:
     scores, feed = predict(module, job.feed, "validation"), job.feed
     evaluator = job.evaluator or Evaluator(Accuracy(), {SINGLE: scores.shape[1]})
-    return evaluator(scores, feed.labels("validation"), job.validation_teacher, feed.raw("validation"))
+    labels, teacher, raw = feed.labels("validation"), job.validation_teacher, feed.raw("validation")
+    if teacher is not None and not (known := answered(teacher)).all():
+        labels = None if labels is None else labels[known]
+        return evaluator(scores[known], labels, teacher[known], raw[known])
+    return evaluator(scores, labels, teacher, raw)
 
 
 def predict(module: nn.Module, feed: Feed, split: str, batch_size: int = 256, limit: int | None = None) -> Logits:

@@ -15,7 +15,7 @@ from torch import nn
 from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import Spec
 from edgekd.learn.feed import Feed
-from edgekd.learn.teaching import TeacherOutputs
+from edgekd.learn.teaching import AnswerSource
 
 
 @runtime_checkable
@@ -47,7 +47,8 @@ class Asked:
         columns: for each of our classes the teacher's column, where the recipe says it.
         folder: where it may keep what must not be asked twice.
         where: its ``model`` table in the recipe, for errors.
-        note: tells the user something once.
+        note: what the user is to know of the answers, a sentence each, once.
+        tell: what goes on, while it does.
     """
 
     feed: Feed
@@ -56,13 +57,14 @@ class Asked:
     folder: Path
     where: str
     note: Callable[[str], None]
+    tell: Callable[[str], None]
 
 
 @runtime_checkable
 class AnswersKind(Protocol):
     """A kind that brings answers to the samples of the data, and can't be asked about anything else."""
 
-    def answers(self, asked: Asked) -> TeacherOutputs:
+    def answers(self, asked: Asked) -> AnswerSource:
         """The answers; what is recorded is held against the samples here, and nobody is asked yet.
 
         Raises:

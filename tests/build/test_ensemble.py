@@ -99,6 +99,42 @@ def test_weights_average_the_logits() -> None:
     np.testing.assert_allclose(both.view(2), (a + 3 * b) / 4 + 2, rtol=1e-6)
 
 
+@pytest.mark.parametrize("combine", ["average", "confidence"])
+def test_of_a_sample_those_are_averaged_that_answer_it(combine: str) -> None:
+    a, b = noise(0, 3), noise(1, 3)
+    members = {"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 3.0)}
+    whole = ensemble.make(members, {"logits": 3}, combine).split("test")
+    some, other = a.copy(), b.copy()
+    some[[0, 1]] = other[[1, 2]] = np.nan
+    members = {"1": (Fixed(some), None, 1.0), "2": (Fixed(other), None, 3.0)}
+    both = ensemble.make(members, {"logits": 3}, combine).split("test")
+    assert both.dtype == np.float32 and np.isnan(both[1]).all() and np.isfinite(np.delete(both, 1, 0)).all()
+    np.testing.assert_allclose(both[[0, 2]], [b[0], a[2]], rtol=1e-6)
+    np.testing.assert_allclose(both[3:], whole[3:], rtol=1e-6)
+
+
+def test_what_has_no_answer_is_kept_as_such_and_once_for_all_views(tmp_path: Path) -> None:
+    logits = noise(0, 3)
+    logits[2] = np.nan
+    asked: list[str] = []
+
+    class Recorded(Fixed):
+        sees_views, may_miss = False, True
+
+        def split(self, split: str) -> np.ndarray:
+            asked.append(split)
+            return self.logits
+
+    cached = ensemble.CachedOutputs(Store(tmp_path), "key", Recorded(logits), 0)
+    for _ in range(2):
+        np.testing.assert_array_equal(cached.view(3), logits)
+        np.testing.assert_array_equal(cached.split("train"), logits)
+    assert asked == ["train"]
+    logits[1, 0] = np.nan
+    with pytest.raises(RecipeError, match="NaN for sample 1 of test"):
+        cached.split("test")
+
+
 def test_the_certain_one_counts_more() -> None:
     a, b = noise(0, 3), noise(1, 3)
     found = ensemble.make({"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 1.0)}, {"logits": 3}, "confidence")
