@@ -119,6 +119,10 @@ TESTED_ELSEWHERE = {
     "runtime/runners.py": "tests/build/test_measure.py: kernels by runner",
     "runtime/signature.py": "tests/attacks/test_signatures.py: held against the reference program",
     "runtime/verify.py": "tests/runtime/test_manifest.py: what is replayed of a bundle",
+    **dict.fromkeys(
+        [f"teachers/_{name}.py" for name in ("classes", "columns", "forms", "matching", "parquet")],
+        "tests/teachers/test_recorded.py: every form of file and of answer, read as one kind",
+    ),
     "teachers/_runtime.py": "tests/teachers/test_onnx.py: a file as a network",
     "tune/outcome.py": "tests/tune/test_search.py: what a search leaves behind",
     "tune/trial.py": "tests/tune/test_search.py: its training is replaced by arithmetic there",

@@ -40,7 +40,7 @@ STEPS: dict[str, tuple[str, ...]] = {
 _STEP_VERSIONS = {
     "learn": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "transformers", "tokenizers", "timm"),
     "compress": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "scipy", "torchao", "transformers", "timm"),
-    "teachers": ("torch", "accelerate", "numpy", "pillow", "onnx", "tokenizers", "transformers"),  # and the runtimes
+    "teachers": ("torch", "numpy", "pillow", "onnx", "pyarrow", "tokenizers", "transformers"),  # and the runtimes
     "lower": ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "numpy"),
     "measure": ("numpy", "scikit-learn", "onnx"),  # and the runtimes
 }

@@ -118,7 +118,8 @@ def sources_of(request: BuildRequest, parsed: ParsedRecipe, shown: Views, notes:
         def tell(line: str, step: str = name) -> None:
             request.progress({"step": f"{step}: {line}", "epoch": None})
 
-        asked = Asked(shown.feeds[name], classes, table.classes, folder, f"{name}.model", notes.append, tell)
+        splits, place = shown.dataset.splits, f"{name}.model"
+        asked = Asked(shown.feeds[name], splits, classes, table.classes, folder, place, notes.append, tell)
         opened[name] = kind.answers(asked)
     return opened
 

@@ -5,7 +5,7 @@ A kind is a frozen dataclass whose fields are the keys of a recipe's ``teacher.m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -14,8 +14,11 @@ from torch import nn
 
 from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import Spec
+from edgekd.learn.data import Split
 from edgekd.learn.feed import Feed
 from edgekd.learn.teaching import AnswerSource
+
+SHOWN = 5  # of what does not fit, in an error
 
 
 @runtime_checkable
@@ -42,7 +45,8 @@ class Asked:
     """What a teacher is asked.
 
     Attributes:
-        feed: the samples, raw and prepared, and what each is called (``ids``).
+        feed: the samples, raw and prepared.
+        splits: all samples of the data, and what each is called; of them the feed may show some.
         classes: the names of the classes that it tells apart, in our order.
         columns: for each of our classes the teacher's column, where the recipe says it.
         folder: where it may keep what must not be asked twice.
@@ -52,6 +56,7 @@ class Asked:
     """
 
     feed: Feed
+    splits: Mapping[str, Split]
     classes: tuple[str, ...]
     columns: tuple[int, ...] | None
     folder: Path
@@ -70,6 +75,12 @@ class AnswersKind(Protocol):
         Raises:
             RecipeError, DataError: answers of other samples or classes, or a file that is none.
         """
+
+
+def first(values: Iterable[object]) -> str:
+    """The first five of some values, for an error: ``"a, b, c and 12 more"``."""
+    every = list(map(str, values))
+    return ", ".join(every[:SHOWN]) + (f" and {len(every) - SHOWN:,} more" if len(every) > SHOWN else "")
 
 
 def file_of(path: str, where: str) -> Path:

@@ -73,8 +73,8 @@ class RuntimeNetwork(Foreign):
             raise FactoryError(f"its file does not run on such inputs: {err}", where=self._where) from err
         tensors = {name: torch.from_numpy(array).to(inputs[0].device) for name, array in outputs.items()}
         filled |= {name: tensors[name] for name in names}
-        own = {port.name for port in self._session.outputs}
-        return {name: tensor for name, tensor in tensors.items() if name in own}
+        names_of_file = {port.name for port in self._session.outputs}
+        return {name: tensor for name, tensor in tensors.items() if name in names_of_file}
 
     def layers(self) -> Sequence[str]:
         """What every node gives, by the names in the file."""

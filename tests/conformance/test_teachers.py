@@ -15,7 +15,10 @@ from edgekd.spec import recipe as recipes
 from edgekd.teachers import AnswersKind, NetworkKind
 
 # Fields that have no default need an example here.
-EXAMPLES: dict[str, dict[str, Any]] = {"onnx": {"path": "teacher.onnx"}}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "onnx": {"path": "teacher.onnx"},
+    "recorded": {"path": "answers.csv"},
+}
 KINDS = plugins.kinds("teachers")
 
 
