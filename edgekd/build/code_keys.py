@@ -90,6 +90,13 @@ def of_users(table: object) -> dict[str, object]:
     return {who: _known[who].hashes for who in references}
 
 
+def sources(table: object) -> dict[str, dict[str, str]]:
+    """For every ``package.module:name`` inside a table the hashes of the source files that its import brings, however
+    often it ran."""
+    with watch.untouched_path():
+        return {who: imports.closure([_module_of(who)]).hashes() for who in owners(table)}
+
+
 def refresh(table: object, root: Path | None = None) -> bool:
     """Look at users' code again. What was edited since is imported anew, so that what is hashed runs.
 

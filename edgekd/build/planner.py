@@ -112,6 +112,8 @@ class _Planner:
         of_kind = name in self.parsed.teachers
         is_read = of_kind or table.checkpoint is not None or (self.trained and name == "teacher")
         settings = table.model_dump(exclude={"seed", "weight", *(SCHEDULE_KEYS if is_read else ())})
+        for key in getattr(self.parsed.teachers.get(name), "UNKEYED", ()):
+            settings["model"].pop(key, None)
         mixed = not is_read and step_keys.mixed(table)
         weights = [*step_keys.models(recipe, name), self.nets.get(name, "")]
         code = "teachers" if of_kind else "learn"

@@ -113,13 +113,14 @@ def sources_of(request: BuildRequest, parsed: ParsedRecipe, shown: Views, notes:
         table = parsed.recipe.ensemble[name]
         where = columns(shown.heads)[table.head] if table.head else slice(None)
         classes, folder = shown.dataset.classes[where], request.store.root / "asked"
+        code = step_keys.digest(code_keys.sources(table.model))
         check_classes(table, len(classes), name)
 
         def tell(line: str, step: str = name) -> None:
             request.progress({"step": f"{step}: {line}", "epoch": None})
 
         splits, place = shown.dataset.splits, f"{name}.model"
-        asked = Asked(shown.feeds[name], splits, classes, table.classes, folder, place, notes.append, tell)
+        asked = Asked(shown.feeds[name], splits, classes, table.classes, folder, code, place, notes.append, tell)
         opened[name] = kind.answers(asked)
     return opened
 

@@ -123,7 +123,11 @@ class Feed:
 
     def train(self, view: int, index: NDArray[np.int64]) -> Inputs:
         """Model inputs of training samples, as view ``view`` shows them."""
-        return self._prepared(self._views.apply(self._splits["train"].x[index], index, view))
+        return self._prepared(self.raw_view(view, index))
+
+    def raw_view(self, view: int, index: NDArray[np.int64]) -> AnyArray:
+        """Raw training samples, as view ``view`` shows them."""
+        return self._views.apply(self._splits["train"].x[index], index, view)
 
     def _prepared(self, raw: AnyArray) -> Inputs:
         return preprocess.apply(self.ops, raw)

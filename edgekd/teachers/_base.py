@@ -50,6 +50,7 @@ class Asked:
         classes: the names of the classes that it tells apart, in our order.
         columns: for each of our classes the teacher's column, where the recipe says it.
         folder: where it may keep what must not be asked twice.
+        code: the hash of the users' code that the table names.
         where: its ``model`` table in the recipe, for errors.
         note: what the user is to know of the answers, a sentence each, once.
         tell: what goes on, while it does.
@@ -60,6 +61,7 @@ class Asked:
     classes: tuple[str, ...]
     columns: tuple[int, ...] | None
     folder: Path
+    code: str
     where: str
     note: Callable[[str], None]
     tell: Callable[[str], None]

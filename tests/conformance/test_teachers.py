@@ -16,6 +16,7 @@ from edgekd.teachers import AnswersKind, NetworkKind
 
 # Fields that have no default need an example here.
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "callable": {"function": "mypkg.mod:answer", "version": "1"},
     "onnx": {"path": "teacher.onnx"},
     "recorded": {"path": "answers.csv"},
 }

@@ -45,7 +45,7 @@ def asked(
     data, notes = data or dataset(), list[str]()
     feed = Feed(data, (), Augment(views=views), 0)
     nowhere = Path("/nonexistent")
-    return Asked(feed, data.splits, NAMES, columns, nowhere, "teacher.model", notes.append, notes.append), notes
+    return Asked(feed, data.splits, NAMES, columns, nowhere, "", "teacher.model", notes.append, notes.append), notes
 
 
 def read(path: Path, columns: tuple[int, ...] | None = None, **keys: Any) -> np.ndarray:
