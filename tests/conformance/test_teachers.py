@@ -19,6 +19,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "callable": {"function": "mypkg.mod:answer", "version": "1"},
     "onnx": {"path": "teacher.onnx"},
     "recorded": {"path": "answers.csv"},
+    "torch_export": {"path": "teacher.pt2"},
+    "torchscript": {"path": "teacher.pt"},
 }
 KINDS = plugins.kinds("teachers")
 
