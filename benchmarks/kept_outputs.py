@@ -25,6 +25,7 @@ from edgekd.build.prepare import Objects, prepare
 from edgekd.build.workspace import Workspace
 from edgekd.learn import train
 from edgekd.learn.objective import make_terms
+from edgekd.learn.teaching import NetworkOutputs
 from edgekd.spec.recipe import Schedule
 
 SAMPLES, VIEWS, ROUNDS, BATCH = 1024, 2, 5, 128
@@ -54,7 +55,7 @@ def main() -> None:
         teacher = workspace.untrained("teacher").module.eval()
 
         def kept(run: str) -> Teacher:
-            return CachedOutputs(workspace.store, run, teacher, workspace.feed, 0).view
+            return CachedOutputs(workspace.store, run, NetworkOutputs(teacher, workspace.feed), 0).view
 
         def anew(view: int) -> Any:
             return train.predict_view(teacher, workspace.feed, view)

@@ -28,8 +28,9 @@ ROWS: dict[str, set[str]] = {
     "compress": {"base", "spec", "metrics", "learn"},
     "lower": {"base", "spec", "metrics", "learn"},
     "runtime": {"base", "document"},
+    "teachers": {"base", "learn", "runtime"},
     "decide": {"base", "document", "spec"},
-    "build": {"base", "spec", "document", "metrics", "learn", "compress", "lower", "runtime", "decide"},
+    "build": {"base", "spec", "document", "metrics", "learn", "compress", "lower", "runtime", "teachers", "decide"},
     "report": {"base", "document", "decide"},
 }
 ROWS["analysis"] = {*ROWS["build"], "build"}

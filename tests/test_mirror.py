@@ -80,6 +80,7 @@ TESTED_ELSEWHERE = {
     "learn/data/_checks.py": "tests/learn/data/test_classes.py: what no class can be learned from",
     "learn/data/_encoded.py": "tests/learn/data/test_folders.py: pictures as a person sees them",
     "learn/data/_inputs.py": "tests/learn/test_calls.py: with networks that read them",
+    "learn/foreign.py": "tests/teachers/test_onnx.py: a network that another program runs",
     "learn/readers.py": "tests/learn/test_calls.py: networks asked what they take",
     "learn/losses/_features.py": "tests/learn/losses/test_formulas.py: inside every loss on layers",
     "lower/lower.py": "tests/lower/test_column.py: the file behind the passes",
@@ -117,6 +118,13 @@ TESTED_ELSEWHERE = {
     "runtime/runners.py": "tests/build/test_measure.py: kernels by runner",
     "runtime/signature.py": "tests/attacks/test_signatures.py: held against the reference program",
     "runtime/verify.py": "tests/runtime/test_manifest.py: what is replayed of a bundle",
+    "teachers/_asking.py": "tests/teachers/test_callable.py: at a rate, and again where it fails",
+    "teachers/_journal.py": "tests/teachers/test_callable.py: what is kept over kills",
+    **dict.fromkeys(
+        [f"teachers/_{name}.py" for name in ("classes", "columns", "forms", "matching", "parquet")],
+        "tests/teachers/test_recorded.py: every form of file and of answer, read as one kind",
+    ),
+    "teachers/_runtime.py": "tests/teachers/test_onnx.py: a file as a network",
     "tune/outcome.py": "tests/tune/test_search.py: what a search leaves behind",
     "tune/trial.py": "tests/tune/test_search.py: its training is replaced by arithmetic there",
 }

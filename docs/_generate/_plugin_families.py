@@ -18,6 +18,7 @@ from edgekd.lower.column import COLUMN
 FAMILIES = {
     "data": ("Data sources", "`[data]`, by `source`"),
     "models": ("Model families", "`teacher.model` and `student.model`, by `kind`"),
+    "teachers": ("Kinds of teachers", "`teacher.model`, by `kind`, beside the model families; none is trained"),
     "losses": (
         "Losses",
         "`[[losses]]`, by `kind`. Each also takes `weight` (1.0), `final_weight`, `start` and `stop` (shares of the "

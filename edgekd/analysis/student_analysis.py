@@ -86,9 +86,14 @@ def _apart(workspace: Workspace, shown: Shown) -> list[tuple[int, float]]:
     return similarity.furthest(np.mean(by_head, axis=0), MOST)
 
 
-def _layers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> Layers:
-    """CKA of the last student before it was quantized (a quantized graph keeps no modules) and the first teacher."""
+def _layers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> Layers | None:
+    """CKA of the last student before it was quantized (a quantized graph keeps no modules) and the first teacher.
+
+    None of a teacher that has answers and no network.
+    """
     plan = workspace.plan
+    if "teacher" in workspace.sources:
+        return None
     while isinstance(at := plan.steps[step], CompressStep) and at.numerics is not None:
         step = at.parent
     student, teacher = trained[step].student.module, trained["teacher"].student.module

@@ -31,6 +31,7 @@ from edgekd.base.errors import EdgekdError, FactoryError, RecipeError, out_of_me
 FAMILIES = {
     "data": "edgekd.learn.data",
     "models": "edgekd.learn.models",
+    "teachers": "edgekd.teachers",
     "losses": "edgekd.learn.losses",
     "views": "edgekd.learn.views",
     "metrics": "edgekd.metrics",

@@ -22,6 +22,11 @@ def log_softmax(scores: AnyArray) -> Array:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
+def answered(scores: AnyArray) -> NDArray[np.bool_]:
+    """(N,) where (N, C) scores are a teacher's answer; where it gave none they are NaN."""
+    return np.asarray(~np.isnan(scores).any(axis=1))
+
+
 def lead(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N,) how far the best of (N, C) scores lies above the second; of one score alone its size."""
     best = np.sort(scores, axis=1)

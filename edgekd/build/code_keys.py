@@ -32,6 +32,7 @@ MAX_RECORD = 100_000_000  # bytes; a folder of a million files that users' code 
 STEPS: dict[str, tuple[str, ...]] = {
     "learn": ("build/teach.py", "build/distil.py", "build/set_up.py", "learn/data", "metrics"),
     "compress": ("build/compress.py", "build/distil.py", "build/set_up.py", "learn/data", "metrics", "compress"),
+    "teachers": ("build/teach.py", "build/set_up.py", "learn/data", "metrics", "teachers"),
     "lower": ("build/exports.py",),
     "measure": ("build/measure.py", "build/clock.py", "build/torch_reference.py"),
     "choose": ("pipeline.py",),
@@ -39,6 +40,7 @@ STEPS: dict[str, tuple[str, ...]] = {
 _STEP_VERSIONS = {
     "learn": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "scipy", "transformers", "tokenizers", "timm"),
     "compress": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "scipy", "torchao", "transformers", "timm"),
+    "teachers": ("torch", "numpy", "pillow", "onnx", "pyarrow", "tokenizers", "transformers"),  # and the runtimes
     "lower": ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "numpy"),
     "measure": ("numpy", "scikit-learn", "onnx"),  # and the runtimes
 }
@@ -64,7 +66,7 @@ def files_of(step: str) -> list[Path]:
 @functools.cache
 def versions(step: str) -> dict[str, str | None]:
     """Installed versions of the libraries that matter to a kind of step."""
-    runtimes = backend_facts.distributions() if step == "measure" else ()
+    runtimes = backend_facts.distributions() if step in ("measure", "teachers") else ()
     return {name: plugins.version(name) for name in (*_STEP_VERSIONS[step], *runtimes)}
 
 
@@ -86,6 +88,13 @@ def of_users(table: object) -> dict[str, object]:
     references = owners(table)
     _known.update({who: _look(who, None) for who in references if who not in _known})
     return {who: _known[who].hashes for who in references}
+
+
+def sources(table: object) -> dict[str, dict[str, str]]:
+    """For every ``package.module:name`` inside a table the hashes of the source files that its import brings, however
+    often it ran."""
+    with watch.untouched_path():
+        return {who: imports.closure([_module_of(who)]).hashes() for who in owners(table)}
 
 
 def refresh(table: object, root: Path | None = None) -> bool:

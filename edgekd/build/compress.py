@@ -9,13 +9,13 @@ from pathlib import Path
 from torch import nn
 
 from edgekd.base import plugins
-from edgekd.build import exports, structure
+from edgekd.build import structure
 from edgekd.build.ensemble import TeacherOutputs
 from edgekd.build.fit import fit
 from edgekd.build.plan import CompressStep
-from edgekd.build.torch_reference import Still
 from edgekd.build.trained import Trained, stored
 from edgekd.build.workspace import Workspace
+from edgekd.learn import nets
 from edgekd.learn.checkpoint import EpochRecord
 from edgekd.learn.student import Student
 
@@ -55,4 +55,6 @@ def as_exported(step: CompressStep, changed: Student, module: nn.Module) -> nn.M
     """
     if any(tensor.device.type != "cpu" for tensor in module.parameters()):
         module = copy.deepcopy(module).cpu()
-    return Still(exports.finished(step, changed.with_module(module), step.numerics).module)
+    finish = step.applied.change.finish
+    converted: Student = plugins.call_user(finish, step.name, changed.with_module(module), step.numerics)
+    return nets.Still(converted.module)

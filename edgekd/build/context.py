@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edgekd.base.scores import answered
 from edgekd.build.ensemble import TeacherOutputs
 from edgekd.compress import Context, Pass
 from edgekd.learn import train
@@ -35,9 +36,10 @@ def make(
         terms: the losses of the step.
         watching: the teachers, where they are trained.
     """
-    index = some(feed.length("train"), change.samples)
-    parts = [index[start : start + BATCH] for start in range(0, len(index), BATCH)]
     labels, logits = feed.labels("train"), None if teacher_outputs is None else teacher_outputs.split("train")
+    known = np.arange(feed.length("train")) if logits is None else np.flatnonzero(answered(logits))
+    index = known[some(len(known), change.samples)]
+    parts = [index[start : start + BATCH] for start in range(0, len(index), BATCH)]
     return Context(
         numerics,
         channel_multiple,

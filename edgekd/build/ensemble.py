@@ -1,71 +1,60 @@
-"""The teachers' answers: each network's are computed once and kept; those of several are combined into one."""
+"""The teachers' answers: each one's are computed once and kept; those of several are combined into one."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from edgekd.base.heads import Heads, columns
-from edgekd.base.scores import log_softmax
+from edgekd.base.scores import answered, log_softmax
 from edgekd.build.store import Store, canonical, sha256
-from edgekd.learn import nets, train
-from edgekd.learn.feed import Feed
+from edgekd.learn import nets
+from edgekd.learn.teaching import AnswerSource
+from edgekd.learn.teaching import TeacherOutputs as TeacherOutputs
 from edgekd.learn.train import Logits
-
-
-class TeacherOutputs(Protocol):
-    """Who a student watches."""
-
-    def view(self, view: int) -> Logits:
-        """(N, C) logits over all training samples as view ``view`` shows them."""
-
-    def split(self, split: str) -> Logits:
-        """(N, C) logits over a split, without augmentation."""
 
 
 @dataclass(frozen=True)
 class CachedOutputs:
-    """One network's logits, kept in the store.
+    """One teacher's logits, kept in the store.
 
     Attributes:
-        key: of the trained step.
-        feed: the network's own view of the data.
+        key: of the teacher's step.
+        source: who answers what is not kept yet.
         seed: of the views.
         name: of the step, for errors.
     """
 
     store: Store
     key: str
-    module: nn.Module
-    feed: Feed
+    source: AnswerSource
     seed: int
     name: str = "teacher"
 
     def view(self, view: int) -> Logits:
-        """See ``Watching``.
+        """See ``TeacherOutputs``.
 
         Raises:
             RecipeError: an answer is not finite; names split and sample. What learned from it would only diverge.
         """
-        return self._kept(f"view {view}", lambda: train.predict_view(self.module, self.feed, view))
+        if not self.source.sees_views:
+            return self.split("train")
+        return self._kept(f"view {view}", f"train, view {view}", lambda: self.source.view(view))
 
     def split(self, split: str) -> Logits:
-        """See ``Watching``; raises as ``view`` does."""
-        return self._kept(split, lambda: train.predict(self.module, self.feed, split))
+        """See ``TeacherOutputs``; raises as ``view`` does."""
+        return self._kept(split, split, lambda: self.source.split(split))
 
-    def _kept(self, what: str, compute: Callable[[], Logits]) -> Logits:
+    def _kept(self, what: str, shown: str, compute: Callable[[], Logits]) -> Logits:
         key = sha256(canonical(["teacher answers", self.key, self.seed, what]))
         files = self.store.get(key, ("logits.f32", "shape.json"))
         if files is None:
-            with train.accelerated(self.module):
-                logits = compute()
-            nets.check_answers(logits, self.name, f"train, {what}" if what.startswith("view ") else what)
+            logits = compute()
+            nets.check_answers(logits, self.name, shown, may_miss=self.source.may_miss)
             shape = canonical(list(logits.shape))
             files = self.store.put(key, {"logits.f32": logits.astype("<f4").tobytes(), "shape.json": shape})
         # Bytes as they were read, not a copy of them: 2,000 books make a gigabyte of a view.
@@ -83,7 +72,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Several teachers as one: the logits of those that teach a head are averaged.
+    """Several teachers as one: the logits of those that teach a head, and answer the sample, are averaged.
 
     With ``confidence`` a teacher also counts by its certainty about the very sample, exp(-entropy of its softmax)
     (after Kwon et al. 2020, doi:10.1109/ICASSP40776.2020.9054698); labels play no part, so that a test split is
@@ -95,11 +84,11 @@ class Ensemble:
     combine: str
 
     def view(self, view: int) -> Logits:
-        """See ``Watching``."""
+        """See ``TeacherOutputs``."""
         return self._combined([member.says.view(view) for member in self.members])
 
     def split(self, split: str) -> Logits:
-        """See ``Watching``."""
+        """See ``TeacherOutputs``."""
         return self._combined([member.says.split(split) for member in self.members])
 
     def _combined(self, member_logits: Sequence[Logits]) -> Logits:
@@ -116,6 +105,9 @@ class Ensemble:
             return parts[0]
         if self.combine == "confidence":
             weights = [weight * certainty(part) for weight, part in zip(weights, parts, strict=True)]
+        known = [answered(part) for part in parts]
+        if not all(each.all() for each in known):
+            return _of_those_that_answer(parts, weights, known)
         return np.asarray(np.average(parts, axis=0, weights=_shared(weights, parts[0].shape)), dtype=np.float32)
 
 
@@ -124,6 +116,18 @@ def certainty(logits: Logits) -> NDArray[np.float64]:
     logs = log_softmax(logits)
     inverse_perplexity: NDArray[np.float64] = np.exp((np.exp(logs) * logs).sum(axis=1))
     return inverse_perplexity
+
+
+def _of_those_that_answer(
+    parts: Sequence[Logits], weights: Sequence[NDArray[np.float64]], known: Sequence[NDArray[np.bool_]]
+) -> Logits:
+    """The average for each sample over those who answer it; NaN where nobody does."""
+    counted = [np.where(each, weight, 0.0) for weight, each in zip(weights, known, strict=True)]
+    nobody = ~np.any(known, axis=0)
+    counted[0] = np.where(nobody, 1.0, counted[0])  # of nothing there is no average
+    filled = [np.where(each[:, None], part, 0.0) for part, each in zip(parts, known, strict=True)]
+    means = np.average(filled, axis=0, weights=_shared(counted, parts[0].shape))
+    return np.asarray(np.where(nobody[:, None], np.nan, means), dtype=np.float32)
 
 
 def _shared(weights: Sequence[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from edgekd.base import bootstrap
 from edgekd.base.arrays import AnyArray
+from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import Inputs
+from edgekd.base.scores import answered
 from edgekd.learn.feed import Feed, some
 from edgekd.metrics import Evaluator, PerSample
 from edgekd.runtime import batches
@@ -38,25 +40,39 @@ class EvaluationSet:
         said: the teacher's logits over a whole split.
         judge: what a split's scores are measured by.
         rows: the samples of each split that are scored, by number, rising.
+        answered: how many of each there are that a teacher answers: of the others nobody can say how far a student
+            falls behind it.
     """
 
     feed: Feed
     said: Callable[[str], Scores]
     evaluator: Evaluator
     rows: Mapping[str, NDArray[np.int64]]
+    answered: Mapping[str, int]
 
     @classmethod
     def of(cls, feed: Feed, teacher: Callable[[str], Scores], evaluator: Evaluator) -> EvaluationSet:
-        """The exam that a feed sets: every sample."""
-        return cls(feed, teacher, evaluator, {name: np.arange(feed.length(name)) for name in SPLITS})
+        """The exam that a feed sets: every sample, of validation and test those that the teacher answers.
+
+        Raises:
+            RecipeError: it answers none of a split.
+        """
+        rows = {name: np.arange(feed.length(name)) for name in SPLITS}
+        for name in ("validation", "test"):
+            known = answered(teacher(name))
+            rows[name] = rows[name][known]
+            if not known.any():
+                hint = "a student is held against its teacher there: record its answers to that split, too"
+                raise RecipeError(f"answers no sample of {name}", where="teacher", hint=hint)
+        return cls(feed, teacher, evaluator, rows, {name: len(index) for name, index in rows.items()})
 
     def within(self, seconds: float) -> EvaluationSet:
         """The same exam, of each split so many samples as a candidate of so many seconds a sample scores in a minute.
 
         At least 1,000; drawn at random, the same ones each time, so that candidates and teacher are compared on them.
         """
-        totals = {name: self.feed.length(name) for name in SPLITS}
-        return replace(self, rows={name: some(total, counted(total, seconds)) for name, total in totals.items()})
+        rows = {name: of[some(len(of), counted(len(of), seconds))] for name, of in self.rows.items()}
+        return replace(self, rows=rows)
 
     def length(self, split: str) -> int:
         """How many samples of a split are scored."""
@@ -70,9 +86,19 @@ class EvaluationSet:
         """Sentences for the user where not all samples are scored."""
         why = f"drawn at random: all of them would take more than {MOST_SECONDS:.0f} s"
         return [
-            f"{target}: {self.length(split):,} of {self.feed.length(split):,} {split} samples are scored, {why}"
+            f"{target}: {self.length(split):,} of {self.answered[split]:,} {split} samples are scored, {why}"
             for split in ("validation", "test")
-            if not self.whole(split)
+            if self.length(split) < self.answered[split]
+        ]
+
+    def unanswered(self) -> list[str]:
+        """Sentences for the user where a teacher does not answer all samples."""
+        totals = {split: self.feed.length(split) for split in ("validation", "test")}
+        return [
+            f"{total - self.answered[split]:,} of {total:,} {split} samples have no answer of the teacher: no figure "
+            "is of them"
+            for split, total in totals.items()
+            if self.answered[split] < total
         ]
 
     def of_rows(self, split: str, values: AnyArray) -> AnyArray:

@@ -18,7 +18,9 @@ from edgekd.build.plan import CompressStep, ExportStep, TeachStep, TrainedStep
 from edgekd.build.store import canonical, sha256
 from edgekd.build.workspace import Workspace
 from edgekd.learn import nets
+from edgekd.learn.foreign import Foreign
 from edgekd.learn.student import Student, evaluated
+from edgekd.learn.teacher import bare
 from edgekd.lower.export import export as trace_of
 from edgekd.lower.lower import to_onnx
 from edgekd.spec.target import Numerics
@@ -78,7 +80,10 @@ def teacher_size(workspace: Workspace, step: TeachStep, subject: Student, opset:
     known = known_teacher_size(workspace, step, opset)
     if known is None:
         try:
-            known = len(to_onnx(subject, opset=opset, metadata={}))
+            outside = bare(subject.module)
+            known = (
+                outside.size_bytes if isinstance(outside, Foreign) else len(to_onnx(subject, opset=opset, metadata={}))
+            )
         except ExportError:
             known = 4 * subject.params
         workspace.store.put(_teacher_size_key(step, opset), {"size.json": canonical(known)})

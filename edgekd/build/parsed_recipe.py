@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from torch import nn
+
+from edgekd.base import plugins
+from edgekd.base.errors import RecipeError
 from edgekd.base.heads import Heads
+from edgekd.base.preprocess import Spec
 from edgekd.build import compression
 from edgekd.build.compression import Compression
 from edgekd.compress import TablePass
 from edgekd.learn.objective import Term, by_head, check_weighs, make_terms
 from edgekd.learn.views import Views
 from edgekd.metrics import Metric, make_metric
-from edgekd.spec.recipe import Recipe
+from edgekd.spec.recipe import Recipe, Table
+from edgekd.teachers import AnswersKind, NetworkKind
+
+OBJECT = "object"  # the kind of a network that the Python API was given
+TeacherKind = NetworkKind | AnswersKind
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,7 @@ class ParsedRecipe:
     Attributes:
         terms: of ``[[losses]]``.
         from_teacher: the passes of ``student.from_teacher``; None where the student has a model of its own.
+        teachers: by step, those of a kind that is never trained; every other one's model is of a family.
     """
 
     recipe: Recipe
@@ -28,6 +39,12 @@ class ParsedRecipe:
     terms: tuple[Term, ...]
     compressions: tuple[Compression, ...]
     from_teacher: tuple[TablePass, ...] | None
+    teachers: Mapping[str, TeacherKind]
+
+    @property
+    def network_makers(self) -> dict[str, Callable[[Sequence[Spec], str], nn.Module]]:
+        """By step, how the network of a teacher is read whose kind brings one."""
+        return {name: kind.network for name, kind in self.teachers.items() if isinstance(kind, NetworkKind)}
 
     def by_head(self, heads: Heads) -> ParsedRecipe:
         """With the terms of each head, which the data tells.
@@ -50,7 +67,9 @@ def parse(recipe: Recipe) -> ParsedRecipe:
     compressions = compression.parse(recipe.compress, recipe.losses)
     made_of = recipe.student.from_teacher
     from_teacher = None if made_of is None else compression.passes(made_of, "student.from_teacher")
-    parsed = ParsedRecipe(recipe, metric, make_terms(recipe.losses), compressions, from_teacher)
+    of_kinds = {name: _teacher_kind(table.model, f"{name}.model") for name, table in recipe.ensemble.items()}
+    teachers = {name: kind for name, kind in of_kinds.items() if kind is not None}
+    parsed = ParsedRecipe(recipe, metric, make_terms(recipe.losses), compressions, from_teacher, teachers)
     check_weights(parsed, views)
     return parsed
 
@@ -71,3 +90,20 @@ def check_weights(parsed: ParsedRecipe, views: Views) -> None:
             check_weighs(terms, "views are mixed of two samples")
         if class_weights is not None:
             check_weighs(terms, "classes have weights")
+
+
+def _teacher_kind(model: Table, where: str) -> TeacherKind | None:
+    """The kind of teacher that a ``model`` table names; None: it names a model family, or nothing."""
+    kind = model.get("kind")
+    if not isinstance(kind, str) or kind == OBJECT:
+        return None
+    if ":" in kind:
+        users = plugins.load("models", kind, f"{where}.kind")
+        if hasattr(users, "build") or not (hasattr(users, "network") or hasattr(users, "answers")):
+            return None
+    elif kind in (families := plugins.kinds("models")):
+        return None
+    elif kind not in (known := plugins.kinds("teachers")):
+        raise RecipeError("unknown kind of teacher", where=f"{where}.kind", found=kind, allowed=[*known, *families])
+    built: TeacherKind = plugins.build("teachers", model, where)
+    return built

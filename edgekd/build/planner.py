@@ -109,11 +109,15 @@ class _Planner:
             recipe.threads,
             self.quick,
         ]
-        is_read = table.checkpoint is not None or (self.trained and name == "teacher")
+        of_kind = name in self.parsed.teachers
+        is_read = of_kind or table.checkpoint is not None or (self.trained and name == "teacher")
         settings = table.model_dump(exclude={"seed", "weight", *(SCHEDULE_KEYS if is_read else ())})
+        for key in getattr(self.parsed.teachers.get(name), "UNKEYED", ()):
+            settings["model"].pop(key, None)
         mixed = not is_read and step_keys.mixed(table)
         weights = [*step_keys.models(recipe, name), self.nets.get(name, "")]
-        key = step_keys.key("learn", "teacher", step_keys.without_inputs(settings, "teacher"), weights, mixed, *base)
+        code = "teachers" if of_kind else "learn"
+        key = step_keys.key(code, "teacher", step_keys.without_inputs(settings, "teacher"), weights, mixed, *base)
         schedule = None if is_read else _schedule(table)
         everywhere = tuple(target.name for target in self.targets)
         step = self._add(TeachStep(name=name, key=key, targets=everywhere, schedule=schedule))

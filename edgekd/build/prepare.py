@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from edgekd.base.errors import RecipeError
-from edgekd.base.heads import Heads
+from edgekd.base.heads import Heads, columns
 from edgekd.build import (
     clock,
     code_keys,
@@ -26,11 +26,13 @@ from edgekd.build.set_up import Views
 from edgekd.build.workspace import Workspace
 from edgekd.learn.data import Dataset, loaded
 from edgekd.learn.feed import Feed
-from edgekd.learn.objective import Term
 from edgekd.learn.student import Student
+from edgekd.learn.teacher import check_classes
+from edgekd.learn.teaching import AnswerSource
 from edgekd.lower.column import passes
 from edgekd.runtime.runners import BuildRunner, LocalRunner
 from edgekd.spec.recipe import Schedule
+from edgekd.teachers import AnswersKind, Asked
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,14 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     parsed = parsed.by_head(shown.heads)
     check_names(shown.heads, shown.feed)
     check_student(parsed, shown, has_student=objects.student is not None)
-    check_labels(request, shown.feed, parsed.terms, has_teacher=objects.teacher is not None)
-    check_classes(parsed, shown, has_teacher=objects.teacher is not None)
-    roots = set_up.roots(recipe, shown, objects.teacher, objects.student)
-    nets = networks(request, objects, roots, shown)
+    check_labels(request, shown.feed, parsed, has_teacher=objects.teacher is not None)
+    check_weights_of_classes(parsed, shown, has_teacher=objects.teacher is not None)
+    roots = set_up.roots(recipe, shown, objects.teacher, objects.student, parsed.network_makers)
+    nets = networks(request, objects, {n: make for n, make in roots.items() if n not in parsed.teachers}, shown)
     code_keys.keep_seen(step_keys.tables(recipe, request.targets), request.store.root)
+    answer_notes: list[str] = []
+    sources = sources_of(request, parsed, shown, answer_notes)
+    check_mixing(shown.feed, sources)
     count, given = shown.feed.length("train"), objects.teacher is not None
     plan = planner.make(parsed, runtimes, request.data, count, request.quick, given, nets)
     return Workspace(
@@ -84,8 +89,48 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
         progress=request.progress,
         runner=runner,
         clocks={runtime.name: clock.of(runtime, run=runner) for runtime in runtimes},
-        notes=(*shown.dataset.notes, *reading.notes(shown.feed), *unweighed(parsed)),
+        sources=sources,
+        notes=(
+            *shown.dataset.notes,
+            *reading.notes(shown.feed),
+            *unweighed(parsed),
+            *dict.fromkeys(answer_notes),
+        ),
     )
+
+
+def sources_of(request: BuildRequest, parsed: ParsedRecipe, shown: Views, notes: list[str]) -> dict[str, AnswerSource]:
+    """By step, the teachers that bring answers and no network, held against the samples.
+
+    Args:
+        notes: what the user is to know is added.
+
+    Raises:
+        RecipeError: the student, a loss or a wish needs more of a teacher than its answers.
+    """
+    kinds = {name: kind for name, kind in parsed.teachers.items() if isinstance(kind, AnswersKind)}
+    if "teacher" in kinds and (layers := [term for term in parsed.terms if term.on_features]):
+        kind, place = parsed.recipe.teacher.model["kind"], f"{layers[0].where}.kind"
+        allowed = "losses on outputs: the teacher has answers, and no layers"
+        raise RecipeError("compares layers", where=place, found=f"{layers[0].name}, of {kind}", allowed=allowed)
+    if kinds and parsed.recipe.budget.max_size_share is not None:
+        allowed = "max_size_kb: the teacher has answers, and no size"
+        raise RecipeError("a share of nothing", where="budget.max_size_share", found=next(iter(kinds)), allowed=allowed)
+    opened: dict[str, AnswerSource] = {}
+    for name, kind in kinds.items():
+        table = parsed.recipe.ensemble[name]
+        where = columns(shown.heads)[table.head] if table.head else slice(None)
+        classes, folder = shown.dataset.classes[where], request.store.root / "asked"
+        code = step_keys.digest(code_keys.sources(table.model))
+        check_classes(table, len(classes), name)
+
+        def tell(line: str, step: str = name) -> None:
+            request.progress({"step": f"{step}: {line}", "epoch": None})
+
+        splits, place = shown.dataset.splits, f"{name}.model"
+        asked = Asked(shown.feeds[name], splits, classes, table.classes, folder, code, place, notes.append, tell)
+        opened[name] = kind.answers(asked)
+    return opened
 
 
 def networks(
@@ -126,6 +171,9 @@ def check_student(parsed: ParsedRecipe, shown: Views, *, has_student: bool) -> N
             raise RecipeError("a student was given as well", where=f"student.{key}", allowed="one of the two")
     if parsed.from_teacher is None:
         return
+    if "teacher" in parsed.teachers:
+        kind = parsed.recipe.teacher.model["kind"]
+        raise RecipeError("its teacher is only asked", where=where, found=kind, allowed="a student.model of its own")
     if len(shown.heads) > 1:
         raise RecipeError("the student has several heads", where=where, found=list(shown.heads), allowed="one")
     for i, one in enumerate(parsed.from_teacher):
@@ -136,26 +184,28 @@ def check_student(parsed: ParsedRecipe, shown: Views, *, has_student: bool) -> N
         raise RecipeError("the teacher has inputs of its own", where="teacher.preprocess", allowed="the student's")
 
 
-def check_labels(request: BuildRequest, feed: Feed, terms: tuple[Term, ...], *, has_teacher: bool) -> None:
+def check_labels(request: BuildRequest, feed: Feed, parsed: ParsedRecipe, *, has_teacher: bool) -> None:
     """Data without labels takes teacher-only losses and a teacher that needs no training."""
     if feed.labels("train") is not None:
         return
-    for term in terms:
+    for term in parsed.terms:
         if "labels" in term.loss.needs:
             where = f"{term.where}.kind"
             raise RecipeError("this loss needs labels and the data has none", where=where, found=term.name)
     for name, table in request.recipe.ensemble.items():
-        if table.checkpoint is None and not (has_teacher and name == "teacher"):
+        is_given = name in parsed.teachers or (has_teacher and name == "teacher")
+        if table.checkpoint is None and not is_given:
             raise RecipeError("a teacher can't be trained on data without labels", where=f"{name}.checkpoint")
 
 
-def check_classes(parsed: ParsedRecipe, shown: Views, *, has_teacher: bool) -> None:
+def check_weights_of_classes(parsed: ParsedRecipe, shown: Views, *, has_teacher: bool) -> None:
     """Data whose classes are to count or come alike has labels; and a list of weights has one for each class."""
     recipe = parsed.recipe
     schedules: dict[str, Schedule] = {"student": recipe.student}
     schedules |= {one.where: one.training({}) for one in parsed.compressions}
     for name, table in recipe.ensemble.items():
-        if table.checkpoint is None and not (has_teacher and name == "teacher"):
+        is_given = name in parsed.teachers or (has_teacher and name == "teacher")
+        if table.checkpoint is None and not is_given:
             schedules[name] = table
     for where, schedule in schedules.items():
         heads = shown.heads if (head := getattr(schedule, "head", None)) is None else {head: shown.heads[head]}
@@ -167,6 +217,14 @@ def check_classes(parsed: ParsedRecipe, shown: Views, *, has_teacher: bool) -> N
         if isinstance(weights, tuple) and [len(weights)] != [*heads.values()]:
             allowed = [f"{count} numbers" for count in heads.values()] if len(heads) == 1 else ["balanced"]
             raise RecipeError("not one weight a class", where=f"{where}.class_weights", found=weights, allowed=allowed)
+
+
+def check_mixing(feed: Feed, sources: Mapping[str, AnswerSource]) -> None:
+    """Who answers to views that hold two samples is shown them: answers to one of the two are none to both."""
+    for name, source in sources.items():
+        if feed.mixes and not source.sees_views:
+            allowed = "none that mixes samples: its teacher knows the samples as they are"
+            raise RecipeError("nobody answers to mixed views", where="augment.ops", found=name, allowed=allowed)
 
 
 def unweighed(parsed: ParsedRecipe) -> tuple[str, ...]:

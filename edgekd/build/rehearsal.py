@@ -102,6 +102,8 @@ def check(workspace: Workspace) -> dict[str, Student]:
         else:
             student = workspace.untrained(step.name)
         students[step.name] = student
+        if step.name in workspace.sources:
+            continue  # nobody can be asked
         _check_output(student, step)
         if step.schedule is not None:
             nets.check_trains(student.module, step.name, workspace.note)

@@ -19,6 +19,7 @@ from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.decide import choose, fallbacks
 from edgekd.decide.choose import Choice
+from edgekd.learn.teaching import NetworkOutputs
 from edgekd.runtime import runners
 from edgekd.spec.recipe import Budget
 
@@ -46,7 +47,7 @@ def make_all(workspace: Workspace, seconds: float) -> Made:
     trained, teacher_outputs = train_all(workspace)
     onnx = export_all(workspace, trained)
     torch_reference = TorchReference(workspace, trained)
-    evaluation = EvaluationSet.of(workspace.feed, teacher_outputs.split, workspace.evaluator_of("student"))
+    evaluation = evaluation_of(workspace, teacher_outputs)
     return Made(
         trained,
         teacher_outputs,
@@ -54,6 +55,14 @@ def make_all(workspace: Workspace, seconds: float) -> Made:
         evaluation,
         measure_all(workspace, onnx, torch_reference, evaluation, seconds),
     )
+
+
+def evaluation_of(workspace: Workspace, teacher_outputs: TeacherOutputs) -> EvaluationSet:
+    """What students are scored on; the user is told what of it no teacher answers."""
+    evaluation = EvaluationSet.of(workspace.feed, teacher_outputs.split, workspace.evaluator_of("student"))
+    for sentence in evaluation.unanswered():
+        workspace.note(sentence)
+    return evaluation
 
 
 def checked(request: BuildRequest, objects: Objects) -> Workspace:
@@ -95,11 +104,9 @@ def outputs_for(
 
 
 def answers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> CachedOutputs:
-    """What a trained step's network says, kept."""
-    module = trained[step].student.module
-    return CachedOutputs(
-        workspace.store, workspace.plan.steps[step].key, module, workspace.feed_of(step), workspace.recipe.seed, step
-    )
+    """What a trained step's network says, or a teacher that only answers, kept."""
+    source = workspace.sources.get(step) or NetworkOutputs(trained[step].student.module, workspace.feed_of(step))
+    return CachedOutputs(workspace.store, workspace.plan.steps[step].key, source, workspace.recipe.seed, step)
 
 
 def export_all(workspace: Workspace, trained: Mapping[str, Trained]) -> dict[str, dict[str, bytes]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from torch import nn
 
@@ -16,10 +17,13 @@ from edgekd.learn import calls, nets
 from edgekd.learn import teacher as teachers
 from edgekd.learn.data import Dataset, grouped, taken_first
 from edgekd.learn.feed import Feed
-from edgekd.learn.student import SplitHeads
+from edgekd.learn.foreign import Foreign
+from edgekd.learn.student import SplitHeads, TensorSpec
 from edgekd.learn.teacher import PickedOutput
 from edgekd.spec.quick import SAMPLES
 from edgekd.spec.recipe import Recipe, Teacher
+
+NetworkOf = Callable[[Sequence[TensorSpec], str], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,23 @@ def check_taught(recipe: Recipe, heads: Heads) -> None:
 
 
 def roots(
-    recipe: Recipe, shown: Views, teacher: nn.Module | None, student: nn.Module | None
+    recipe: Recipe,
+    shown: Views,
+    teacher: nn.Module | None,
+    student: nn.Module | None,
+    read: Mapping[str, NetworkOf] = MappingProxyType({}),
 ) -> dict[str, Callable[[], nn.Module]]:
-    """How to make each network, by step: a copy of the user's object, else what the recipe's table says."""
+    """How to make each network, by step: a copy of the user's object, else what the recipe's table says.
+
+    Args:
+        read: teachers whose networks are no family's, by step: from the model's inputs and a place for errors.
+    """
     makers: dict[str, Callable[[], nn.Module]] = {}
     for name, table in recipe.ensemble.items():
         classes = sum(shown.heads.values()) if table.head is None else shown.heads[table.head]
+        if name in read:
+            makers[name] = _read(read[name], table, shown.feeds[name].specs, classes, name)
+            continue
         shape = shown.feeds[name].sample_shape
         makers[name] = functools.partial(_teacher, table, shape, classes, name, shown)
     if teacher is not None:
@@ -113,6 +128,21 @@ def _teacher(table: Teacher, shape: tuple[int, ...], classes: int, name: str, sh
     if _is_users(table.model) and isinstance(loaded, PickedOutput):
         loaded.module = _called(loaded.module, shown, name)
     return loaded
+
+
+def _read(
+    network: NetworkOf, table: Teacher, inputs: Sequence[TensorSpec], classes: int, name: str
+) -> Callable[[], nn.Module]:
+    """A teacher that is only read. What another program runs is opened once: nothing can change it."""
+    opened: list[Foreign] = []
+
+    def make() -> nn.Module:
+        module = opened[0] if opened else network(inputs, f"{name}.model")
+        opened[:] = [module] if isinstance(module, Foreign) else []
+        return teachers.wrap(module, table, classes, name)
+
+    teachers.check_classes(table, classes, name)
+    return make
 
 
 def _student(recipe: Recipe, shown: Views, given: nn.Module | None) -> Callable[[], nn.Module] | None:

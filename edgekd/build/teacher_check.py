@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edgekd.base import units
 from edgekd.base.errors import RecipeError
 from edgekd.base.heads import SINGLE, columns, labels_of
+from edgekd.base.scores import answered
 from edgekd.build.plan import TeachStep
 from edgekd.build.workspace import Workspace
 from edgekd.decide.standing import Standing, standing
@@ -34,7 +35,9 @@ def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
     order, wrong = np.arange(scores.shape[1]), []
     for head, where in columns(heads).items():
         head_labels = labels_of(labels, heads, head)
-        labelled = head_labels >= 0
+        labelled = (head_labels >= 0) & answered(scores[:, where])
+        if not labelled.any():
+            continue
         head_standing = standing(scores[labelled, where].argmax(1), head_labels[labelled], heads[head])
         if head_standing is None:
             continue

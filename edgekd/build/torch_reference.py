@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -13,22 +12,8 @@ from edgekd.build import exports
 from edgekd.build.plan import CompressStep, TrainedStep
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
-from edgekd.learn import train
+from edgekd.learn import nets, train
 from edgekd.spec.target import Numerics
-
-
-class Still(nn.Module):
-    """A converted graph, which does not know what training is and refuses to be told."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def train(self, mode: bool = True) -> Still:
-        return self
-
-    def forward(self, *inputs: torch.Tensor) -> object:
-        return self.module(*inputs)
 
 
 def _fused(numerics: Numerics | None) -> str:
@@ -68,5 +53,5 @@ class TorchReference:
         key = (step, _fused(numerics))
         if key not in self._modules:
             converted = exports.finished(self._workspace.plan.get(step, TrainedStep), subject, numerics)
-            self._modules[key] = Still(converted.module)
+            self._modules[key] = nets.Still(converted.module)
         return self._modules[key]

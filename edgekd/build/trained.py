@@ -72,7 +72,7 @@ def probe_of(workspace: Workspace, step: TrainedStep, subject: Student) -> torch
 
     None: of a step below those, and of a network that answers otherwise each time it is asked.
     """
-    if not isinstance(step, TeachStep | DistilStep):
+    if not isinstance(step, TeachStep | DistilStep) or step.name in workspace.sources:
         return None
     first, again = (nets.answers(subject.module, workspace.probe(step.name), step.name) for _ in range(2))
     return first if torch.equal(first, again) else None  # NaN is not equal to itself

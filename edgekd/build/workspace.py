@@ -19,8 +19,10 @@ from edgekd.build.store import Store
 from edgekd.compress import Clock
 from edgekd.learn import lengths, nets, train
 from edgekd.learn.feed import Feed, some
+from edgekd.learn.foreign import Unasked
 from edgekd.learn.objective import Term
 from edgekd.learn.student import Student, TensorSpec
+from edgekd.learn.teaching import AnswerSource
 from edgekd.learn.train import Tensors
 from edgekd.metrics import Evaluator, Metric, classifies
 from edgekd.spec.recipe import Recipe
@@ -43,6 +45,7 @@ class Workspace:
         runner: where latencies are measured.
         clocks: by target, what times a student's shape there: one for a whole build, so that what the rehearsal timed
             is known already.
+        sources: teachers that bring answers and no network, by step.
         notes: what the user is to know of the data; ``found``: what else, as it is found on the way.
     """
 
@@ -59,6 +62,7 @@ class Workspace:
     progress: Progress
     runner: BuildRunner
     clocks: Mapping[str, Clock]
+    sources: Mapping[str, AnswerSource] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     found: list[str] = field(default_factory=list)
 
@@ -92,6 +96,8 @@ class Workspace:
         outputs = {SINGLE: sum(heads.values())} if teaches and len(heads) > 1 else heads
         specs = tuple(TensorSpec(name, (None, size)) for name, size in outputs.items())
         seed = (self.recipe.ensemble[role].seed or 0) if teaches else self.recipe.seed
+        if role in self.sources:
+            return Student(Unasked(role), self.feed_of(role).specs, specs, ({"kind": "teacher"},))
         x, sizes = self.probe(role), list(outputs.values())
         # Under the seed, too: a lazy layer draws its weights when it sees its first input.
         module = network_key.seeded(lambda: self._ready(self.roots[role](), x, sizes, role), seed)

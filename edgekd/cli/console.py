@@ -134,7 +134,8 @@ def build_table(report: Report, out: Path, *, cached: bool) -> RenderableType:
     for stage in report["stages"]:
         if stage["name"] in ("teacher", "student"):
             values = _values(stage, metric)
-            table.add_row(stage["name"], f"{stage['params']:,}", size(stage["size_bytes"]), *values, "", "", "", "")
+            params, bytes_ = (f"{stage['params']:,}", size(stage["size_bytes"])) if stage["size_bytes"] else ("", "")
+            table.add_row(stage["name"], params, bytes_, *values, "", "", "", "")
     plain = (report.get("details") or {}).get("baseline")
     if plain:
         took = units.milliseconds(plain["p50_ms"])

@@ -56,6 +56,7 @@ def recipe() -> Schema:
         "Compress": plugin("compress", {**schedule, **teaching}),
         "Pass": plugin("compress", {}),
         "Model": plugin("models", {}),
+        "TeacherModel": {"anyOf": [_ref("Model"), plugin("teachers", {})]},
         "Metric": {"anyOf": [_name("metrics"), plugin("metrics", {})]},
         "Op": _any_of([_op(name, arguments) for name, arguments in ARGUMENTS.items()]),
         "Made": _any_of([{**plugin_of("data", "made", {}, "source"), "required": []}, plugin("data", {}, "source")]),
@@ -67,7 +68,7 @@ def recipe() -> Schema:
     shared.pop("source")
     defs["Data"] = {"description": data["description"], **plugin("data", shared, "source", whole=False)}
     teacher, student = (table(table(defs, name), "properties") for name in ("Teacher", "StudentTable"))
-    teacher |= {"model": _ref("Model"), "preprocess": ops}
+    teacher |= {"model": _ref("TeacherModel"), "preprocess": ops}
     made_of = table(student, "from_teacher")
     student |= {"model": _ref("Model"), "from_teacher": _list("Pass", made_of)}
     augment = table(table(defs, "Augment"), "properties")

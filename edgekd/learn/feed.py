@@ -70,7 +70,7 @@ class Feed:
         """The same samples with the labels of one head of several."""
         other = copy.copy(self)
         other._splits = {
-            name: Split(part.x, None if part.y is None else part.y[:, number]) for name, part in self._splits.items()
+            name: replace(part, y=None if part.y is None else part.y[:, number]) for name, part in self._splits.items()
         }
         return other
 
@@ -119,6 +119,10 @@ class Feed:
         """(N,) class indices, (N, H) where there are several heads, or None; -1 where a sample's is not told."""
         return self._splits[split].y
 
+    def names(self, split: str) -> list[str] | None:
+        """What each sample of a split is called where it comes from; None: nobody can tell."""
+        return self._splits[split].names
+
     def raw(self, split: str, start: int = 0, stop: int | None = None) -> AnyArray:
         """Raw samples of a split."""
         return self._splits[split].x[start:stop]
@@ -133,11 +137,20 @@ class Feed:
 
     def train(self, view: int, index: NDArray[np.int64]) -> Inputs:
         """Model inputs of training samples, as view ``view`` shows them."""
-        return self._prepared(self._views.apply(self._splits["train"].x, index, view))
+        return self._prepared(self.raw_view(view, index))
+
+    def raw_view(self, view: int, index: NDArray[np.int64]) -> AnyArray:
+        """Raw training samples, as view ``view`` shows them."""
+        return self._views.apply(self._splits["train"].x, index, view)
 
     def mixture(self, view: int, index: NDArray[np.int64]) -> Mixture | None:
         """What those samples are mixed of in a view; None where nothing mixes."""
         return self._views.mixture(self._splits["train"].x, index, view)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether a view of a sample holds another one, too."""
+        return self._views.mixes
 
     def check_views(self) -> None:
         """Try the augmentations on a few samples. Raises as ``Views.check`` does."""
@@ -151,7 +164,7 @@ def _whole(split: Split) -> Split:
     """Whole numbers as such where they came as floats, as of a table with a missing value; others are refused later."""
     if split.x.dtype.kind != "f" or not np.isfinite(split.x).all() or (split.x != np.rint(split.x)).any():
         return split
-    return Split(split.x.astype(np.int64), split.y)
+    return replace(split, x=split.x.astype(np.int64))
 
 
 def told_shape(specs: Sequence[preprocess.Spec]) -> tuple[int, ...]:
@@ -173,4 +186,4 @@ def _part(split: Split, limit: int | None) -> Split:
     if limit is None:
         return split
     index = some(len(split), limit)
-    return Split(split.x[index], None if split.y is None else split.y[index])
+    return split.some(index)

@@ -160,18 +160,24 @@ def answers(module: nn.Module, x: Tensors, where: str) -> Tensor:
     return torch.cat(tuple(_parts(_said(module, x, where))), dim=1).float()
 
 
-def check_answers(scores: object, where: str, split: str, index: AnyArray | None = None) -> None:
+def check_answers(
+    scores: object, where: str, split: str, index: AnyArray | None = None, *, may_miss: bool = False
+) -> None:
     """Every number of (N, C) scores is one.
 
     Args:
         scores: an array or a tensor.
         split: what the samples are of; ``index``: their places in it, absent: 0..N-1.
+        may_miss: a row of NaN alone is a sample that has no answer.
 
     Raises:
         RecipeError: names the first sample that is answered with NaN or an infinity, and says of how many more.
     """
     tensor = torch.as_tensor(scores)
-    bad = (~torch.isfinite(tensor)).any(dim=1).nonzero()[:, 0].tolist()
+    odd = (~torch.isfinite(tensor)).any(dim=1)
+    if may_miss:
+        odd &= ~torch.isnan(tensor).all(dim=1)
+    bad = odd.nonzero()[:, 0].tolist()
     if bad:
         kind = "NaN" if bool(torch.isnan(tensor[bad[0]]).any()) else "Inf"
         first = bad[0] if index is None else int(index[bad[0]])
@@ -339,3 +345,17 @@ def _copies(value: object) -> bool:
     except FactoryError:
         return False
     return True
+
+
+class Still(nn.Module):
+    """A converted graph, which does not know what training is and refuses to be told."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def train(self, mode: bool = True) -> Still:
+        return self
+
+    def forward(self, *inputs: torch.Tensor) -> object:
+        return self.module(*inputs)

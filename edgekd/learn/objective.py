@@ -305,16 +305,21 @@ def on_answers(terms: Sequence[Term]) -> Callable[[Tensor, Tensor | None, Tensor
 def _on_answers(
     term: Term, logits: Tensor, teacher: Tensor | None, labels: Tensor | None, weighed: Sequence[Weighed] = ()
 ) -> Tensor:
-    """A loss that needs labels sees the samples that have one; it is zero where a batch has none."""
+    """A loss sees the samples that have what it needs, a label or a teacher's answer; it is zero where none has."""
     s, t = logits[:, term.columns], None if teacher is None else teacher[:, term.columns]
     if weighed and "labels" in term.loss.needs:
         return _weighed(term, s, t, weighed)
     y = labels if labels is None or term.head is None else labels[:, term.head]
+    taught: Tensor | None = None
     if y is not None and "labels" in term.loss.needs and bool((y < 0).any()):
-        labelled = y >= 0
-        if not bool(labelled.any()):
+        taught = y >= 0
+    if t is not None and "teacher" in term.loss.needs and bool(t.isnan().any()):
+        answered = ~t.isnan().any(dim=1)
+        taught = answered if taught is None else taught & answered
+    if taught is not None:
+        if not bool(taught.any()):
             return s.sum() * 0.0
-        s, t, y = s[labelled], None if t is None else t[labelled], y[labelled]
+        s, t, y = s[taught], None if t is None else t[taught], None if y is None else y[taught]
     loss: Tensor = plugins.call_user(term.loss, term.where, s, t, y)
     return loss
 
@@ -325,6 +330,8 @@ def _weighed(term: Term, student: Tensor, teacher: Tensor | None, weighed: Seque
     for labels, weights in weighed:
         y, w = (labels, weights) if term.head is None else (labels[:, term.head], weights[:, term.head])
         told = (y >= 0) & (w > 0)
+        if teacher is not None and "teacher" in term.loss.needs:
+            told &= ~teacher.isnan().any(dim=1)
         if bool(told.any()):
             t = None if teacher is None else teacher[told]
             each: Tensor = plugins.call_user(term.loss.per_sample, term.where, student[told], t, y[told])

@@ -13,6 +13,7 @@ from torch import nn
 
 from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import MASK, Spec
+from edgekd.learn.foreign import params_of
 from edgekd.learn.outputs import CONTAINERS, LOGITS, fields, leaves
 
 LENGTH = 8  # of a sequence in an example
@@ -88,7 +89,7 @@ class Student:
     @property
     def params(self) -> int:
         """How many numbers the parameters hold."""
-        return sum(p.numel() for p in self.module.parameters())
+        return params_of(self.module)
 
 
 def evaluated(module: nn.Module) -> nn.Module:

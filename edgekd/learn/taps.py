@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from edgekd.base.errors import RecipeError
+from edgekd.learn.foreign import Foreign
 from edgekd.learn.student import SplitHeads
 from edgekd.learn.teacher import bare
 
@@ -24,8 +26,17 @@ def network(module: nn.Module) -> nn.Module:
 
 def missing(module: nn.Module, paths: Sequence[str]) -> list[str]:
     """Those paths that a network does not have. An exported graph keeps names of modules that it no longer calls."""
+    if (outside := _foreign(module)) is not None:
+        inner = {"", *outside.layers()}
+        return [path for path in paths if path not in inner]
     known = _layers(module)
     return [path for path in paths if _parted(path)[0] not in known]
+
+
+def _foreign(module: nn.Module) -> Foreign | None:
+    """What another program runs of a network, where that is all of it."""
+    inner = bare(network(module))
+    return inner if isinstance(inner, Foreign) else None
 
 
 def _parted(path: str) -> tuple[str, int]:
@@ -53,7 +64,8 @@ def _layers(module: nn.Module) -> dict[str, nn.Module]:
 def check(module: nn.Module, paths: Sequence[str], where: str) -> None:
     """Raise RecipeError for the first path that does not exist; lists the ones that do, of many the nearest."""
     for path in missing(module, paths):
-        names = [name for name in _layers(module) if name]
+        outside = _foreign(module)
+        names = [name for name in (outside.layers() if outside else _layers(module)) if name]
         near = names if len(names) <= LISTED else difflib.get_close_matches(path, names, n=LISTED, cutoff=0.0)
         hint = None if near is names else f"these are the nearest of {len(names)}"
         raise RecipeError("no such layer", where=where, found=path, allowed=near, hint=hint)
@@ -91,13 +103,16 @@ def tapped(module: nn.Module, paths: Sequence[str]) -> Iterator[dict[str, Tensor
     the one whose number stands behind a colon: ``"bert.encoder.layer.0.attention.self:1"`` is an attention matrix.
     """
     outputs: dict[str, Tensor] = {}
-    parts = _layers(module)
-    handles = [parts[_parted(path)[0]].register_forward_hook(_hook(outputs, path)) for path in dict.fromkeys(paths)]
-    try:
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
+    parts, outside = _layers(module), _foreign(module)
+    hooked = [path for path in dict.fromkeys(paths) if outside is None or not path]
+    handles = [parts[_parted(path)[0]].register_forward_hook(_hook(outputs, path)) for path in hooked]
+    inner = [path for path in dict.fromkeys(paths) if path not in hooked]
+    with outside.tapped(inner, outputs) if outside and inner else contextlib.nullcontext():
+        try:
+            yield outputs
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 def _hook(outputs: dict[str, Tensor], path: str) -> Callable[[nn.Module, object, object], None]:

@@ -119,13 +119,7 @@ def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, nam
     """
     teacher_classes = classes if table.classes is None else max(classes, *(c + 1 for c in table.classes))
     module = build(table.model, f"{name}.model", input_shape, teacher_classes)
-    if table.classes is not None and len(table.classes) != classes:
-        raise RecipeError(
-            "one teacher class for each of ours is needed",
-            where=f"{name}.classes",
-            found=len(table.classes),
-            allowed=str(classes),
-        )
+    check_classes(table, classes, name)
     if table.checkpoint is not None:
         state, where = _state(table, table.checkpoint, module, name)
         if table.classes is not None and (more := _classes_of(bare(module), state, teacher_classes)):
@@ -155,6 +149,21 @@ def _state(table: Teacher | StudentTable, file: str, module: nn.Module, name: st
     weights.check_state(bare(module), name)
     state = weights.read(Path(file), table.state_key, name)
     return weights.chosen(state, table.strip_prefix, bare(module).state_dict(), where), where
+
+
+def check_classes(table: Teacher, classes: int, name: str) -> None:
+    """Where the recipe says for our classes which the teacher's are, it says it of each.
+
+    Raises:
+        RecipeError: of more or fewer than the student has.
+    """
+    if table.classes is not None and len(table.classes) != classes:
+        raise RecipeError(
+            "one teacher class for each of ours is needed",
+            where=f"{name}.classes",
+            found=len(table.classes),
+            allowed=str(classes),
+        )
 
 
 def preprocess_of(table: Teacher, shape: tuple[int, ...], dtype: str, name: str) -> tuple[Pipeline | None, str]:

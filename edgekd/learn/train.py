@@ -27,6 +27,7 @@ from edgekd.base.errors import DivergedError, RecipeError
 from edgekd.base.heads import SINGLE
 from edgekd.base.notes import Progress
 from edgekd.base.preprocess import MASK, Inputs
+from edgekd.base.scores import answered
 from edgekd.learn import checkpoint as checkpoints
 from edgekd.learn import nets, sampler
 from edgekd.learn.checkpoint import EpochLosses, EpochRecord
@@ -183,7 +184,7 @@ def _epoch(
     heads = [SINGLE] if job.evaluator is None else list(job.evaluator.heads)
     says = job.teacher(view) if job.teacher else None
     rng = np.random.default_rng([job.seed, epoch])
-    order = _order(objective, labels, feed.length("train"), rng, schedule.sampler)
+    order = _order(objective, labels, says, feed.length("train"), rng, schedule.sampler)
     module.train()
     torch.manual_seed(job.seed * 100_003 + epoch)
     sums = np.zeros(len(objective.terms) + 1)
@@ -220,13 +221,28 @@ def _epoch(
 
 
 def _order(
-    objective: Objective, labels: NDArray[np.int64] | None, count: int, rng: np.random.Generator, kind: str = "shuffled"
+    objective: Objective,
+    labels: NDArray[np.int64] | None,
+    says: Logits | None,
+    count: int,
+    rng: np.random.Generator,
+    kind: str = "shuffled",
 ) -> NDArray[np.int64]:
-    """The samples of an epoch. Where only labels teach, those that have one, again and again: as many steps."""
-    only_labels = all("labels" in term.loss.needs for term in objective.terms)
+    """The samples of an epoch: those that some loss can learn from, again and again until there are as many steps.
+
+    Where only labels teach these have a label, where only the teacher does an answer.
+    """
+    taught = np.zeros(count, bool)
+    for term in objective.terms:
+        able = np.ones(count, bool)
+        if "labels" in term.loss.needs and labels is not None:
+            able &= labels.reshape(count, -1)[:, 0] >= 0
+        if "teacher" in term.loss.needs and says is not None:
+            able &= answered(says)
+        taught |= able
     if kind == "balanced" and labels is not None:
-        return sampler.balanced(labels, count, rng, labelled=only_labels)
-    return sampler.shuffled(labels if only_labels else None, count, rng)
+        return sampler.balanced(labels, taught, rng)
+    return sampler.shuffled(taught, rng)
 
 
 def _seen(job: TrainingJob, view: int, index: NDArray[np.int64], x: Tensors) -> Tensors | None:
@@ -255,7 +271,11 @@ def _validate(module: nn.Module, job: TrainingJob) -> float:
     judged = job.judged(module) if job.judged else module
     scores, feed = predict(judged, job.feed, "validation"), job.feed
     evaluator = job.evaluator or Evaluator(Accuracy(), {SINGLE: scores.shape[1]})
-    return evaluator(scores, feed.labels("validation"), job.validation_teacher, feed.raw("validation"))
+    labels, teacher, raw = feed.labels("validation"), job.validation_teacher, feed.raw("validation")
+    if teacher is not None and not (known := answered(teacher)).all():
+        labels = None if labels is None else labels[known]
+        return evaluator(scores[known], labels, teacher[known], raw[known])
+    return evaluator(scores, labels, teacher, raw)
 
 
 def predict(module: nn.Module, feed: Feed, split: str, batch_size: int = 256, limit: int | None = None) -> Logits:

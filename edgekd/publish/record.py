@@ -14,7 +14,8 @@ from edgekd.analysis.by_class import per_class
 from edgekd.analysis.loss_ablation import Explained
 from edgekd.analysis.student_analysis import Shown
 from edgekd.base.heads import columns, labels_of
-from edgekd.build import baseline, exports, taken
+from edgekd.base.scores import answered
+from edgekd.build import baseline, exports, run, taken
 from edgekd.build.evaluation import SPLITS, EvaluationSet, Scores
 from edgekd.build.measure import Measured, MeasuredCandidate
 from edgekd.build.plan import DistilStep, Plan, TeachStep, TrainedStep
@@ -68,7 +69,8 @@ class BuildFacts:
                 evaluation = self.measured[target].evaluation
                 scores = self.tested(target, choice.shipped)
                 return Shown(target, choice.shipped, _step_of(self, target, choice.shipped), scores, evaluation)
-        return Shown(None, None, "student", self.torch_reference("student", "test"), self.evaluation)
+        scores = self.evaluation.of_rows("test", self.torch_reference("student", "test"))
+        return Shown(None, None, "student", scores, self.evaluation)
 
 
 def make(facts: BuildFacts) -> Report:
@@ -242,13 +244,26 @@ def _stage_size(facts: BuildFacts, step: TrainedStep) -> int:
 
 
 def _stage_value(facts: BuildFacts, step: TrainedStep, split: str) -> float:
-    workspace, teacher = facts.workspace, facts.evaluation.teacher(split)
-    if not isinstance(step, TeachStep):
-        return facts.evaluation.value(split, facts.torch_reference(step.name, split))
-    scores = teacher if len(workspace.feeds) == 1 else facts.torch_reference(step.name, split)
-    feed = workspace.feed_of(step.name)
-    reference = teacher if len(scores[0]) == len(teacher[0]) else scores
-    return workspace.evaluator_of(step.name)(scores, feed.labels(split), reference, feed.raw(split))
+    evaluation = facts.evaluation
+    if isinstance(step, TeachStep):
+        return _teacher_value(facts, step, split)
+    return evaluation.value(split, evaluation.of_rows(split, facts.torch_reference(step.name, split)))
+
+
+def _teacher_value(facts: BuildFacts, step: TeachStep, split: str) -> float:
+    """Of one teacher, over the samples that it answers; 0 where it answers none, as one of several may."""
+    workspace, evaluation = facts.workspace, facts.evaluation
+    feed, together = workspace.feed_of(step.name), evaluation.teacher(split)
+    scores = together
+    if len(workspace.feeds) > 1:
+        scores = evaluation.of_rows(split, run.answers(workspace, facts.trained, step.name).split(split))
+    reference = together if len(scores[0]) == len(together[0]) else scores
+    known = np.flatnonzero(answered(scores))
+    labels, rows = feed.labels(split), evaluation.rows[split][known]
+    if not len(known):
+        return 0.0
+    of_rows = None if labels is None else labels[rows]
+    return workspace.evaluator_of(step.name)(scores[known], of_rows, reference[known], feed.raw(split)[rows])
 
 
 def _target(facts: BuildFacts, measured: Measured) -> Target:

@@ -39,7 +39,7 @@ def _panels(target: str, rows: Sequence[Row], metric: MetricText) -> list[dict[s
 
     def size(row: Row) -> str:
         return " · ".join(
-            filter(None, (text.size(row["size_bytes"]), _factor(row["size_factor"], "smaller", "larger")))
+            filter(None, (text.size(row["size_bytes"] or None), _factor(row["size_factor"], "smaller", "larger")))
         )
 
     def latency(row: Row) -> str:
@@ -79,6 +79,8 @@ def _panel(
     falls = []
     for row in rows:
         value, start = row[key], known.get(row["from"] or "")
+        if scale.log:  # 0: nobody knows the size of a teacher that has answers alone
+            value, start = value or None, start or None
         kinds = ["ships"] if row["ships"] else [] if row["on_the_way"] else ["left"]
         if value is not None and start is not None and abs(value - start) > SAME:
             kinds.append("gain" if (value > start) == more_is_better else "loss")
@@ -98,7 +100,7 @@ def _row(row: Row, metric: MetricText) -> dict[str, object]:
             _moved(row["delta_validation"], metric),
             metric.value(row["value_test"]),
             _moved(row["delta_test"], metric),
-            text.size(row["size_bytes"]),
+            text.size(row["size_bytes"] or None),
             text.times(row["size_factor"]) if row["size_factor"] else "",
             text.milliseconds(row["p50_ms"]) if row["p50_ms"] is not None else "not timed",
             text.times(row["p50_factor"]) if row["p50_factor"] else "",

@@ -106,8 +106,8 @@ def _rows(report: Report, teacher: Stage, metric: text.MetricText) -> list[dict[
 def _teacher(stage: Stage, recipe: Table, metric: text.MetricText) -> dict[str, str]:
     return {
         "what": _model(recipe.get("teacher")),
-        "params": f"{stage['params']:,}",
-        "size": text.size(stage["size_bytes"]),
+        "params": text.params(stage["params"]),
+        "size": text.size(stage["size_bytes"] or None),
         "value": metric.value(stage["value_test"]),
     }
 

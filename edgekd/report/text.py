@@ -40,6 +40,11 @@ def size(count: float | None) -> str:
     return _or_dash(units.size, count)
 
 
+def params(count: int) -> str:
+    """``12,480``; a dash for a teacher that has answers and no network."""
+    return _or_dash(lambda number: f"{number:,.0f}", count or None)
+
+
 def share(value: float | None, decimals: int = 1) -> str:
     """Of 0..1 in percent."""
     return _or_dash(lambda part: units.share(part, decimals), value)

@@ -186,7 +186,8 @@ def _figures(target: Target, teacher: Stage | None, metric: MetricText) -> list[
     value, size = "", ""
     if teacher:
         value = metric.against(ships["value_test"], teacher["value_test"], "the teacher")
-        size = f"1/{text.significant(teacher['size_bytes'] / ships['size_bytes'])} of the teacher"
+        known = teacher["size_bytes"] / ships["size_bytes"]
+        size = f"1/{text.significant(known)} of the teacher" if known else ""
     dense, tail = ships["name"] == "fp32", f"p90 {text.milliseconds(latency['p90'])}"
     tokens = text.of_tokens(target, latency["p50"])
     return [
@@ -257,7 +258,7 @@ def waterfall(report: Report, metric: MetricText) -> dict[str, object]:
             "validation": metric.value(entry["value_validation"]),
             "test": metric.value(entry["value_test"]),
             "strip": svg.strip(scale, dots=dots, lines=lines),
-            "size": text.size(entry["size_bytes"]),
+            "size": text.size(entry["size_bytes"] or None),
             "size_bar": svg.bar(entry["size_bytes"] / largest, how),
             "p50": text.milliseconds(p50) if p50 is not None else "not timed",
             "p50_bar": svg.bar(p50 / slowest, how) if p50 is not None else "",
@@ -282,8 +283,8 @@ def _stage(stage: Stage, report: Report, metric: MetricText) -> dict[str, object
     return {
         "name": stage["name"],
         "target": stage["target"] or ("all" if len(report["targets"]) > 1 else next(iter(report["targets"]), "")),
-        "params": f"{stage['params']:,}",
-        "size": text.size(stage["size_bytes"]),
+        "params": text.params(stage["params"]),
+        "size": text.size(stage["size_bytes"] or None),
         "validation": metric.value(stage["value_validation"]),
         "test": metric.value(stage["value_test"]),
         "seconds": text.duration(stage["seconds"]),

@@ -28,8 +28,8 @@ Table = dict[str, Any]
 TIMING = ("weight", "final_weight", "start", "stop", "head")
 # Keys whose values are paths of inputs: what lies there counts, and not where.
 INPUTS = (
-    *("data.path", "data.tokenizer"),
-    *("teacher.checkpoint", "teacher.model.folder", "student.checkpoint", "student.model.folder"),
+    *("data.path", "data.tokenizer", "teacher.checkpoint", "teacher.model.folder", "teacher.model.path"),
+    *("student.checkpoint", "student.model.folder"),
 )
 
 
@@ -328,6 +328,8 @@ def inputs(table: Table) -> Iterator[tuple[Table, str]]:
             parent: object = place
             for part in parts:
                 parent = parent.get(part) if isinstance(parent, dict) else None
+            if isinstance(parent, dict) and key == "path" and ":" in str(parent.get("kind")):
+                continue  # of a user's own kind, whose keys mean what they mean to it
             if isinstance(parent, dict) and parent.get(key) and isinstance(parent[key], str):
                 yield parent, key
 

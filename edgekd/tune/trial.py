@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from edgekd.build import compression, exports, measure, rehearsal, run
-from edgekd.build.evaluation import EvaluationSet
 from edgekd.build.plan import TeachStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.request import BuildRequest, identified
@@ -92,7 +91,7 @@ def rung(lab: Lab, recipe: Recipe) -> float:
 
 def _rung(workspace: Workspace) -> float:
     trained, teacher_outputs = run.train_all(workspace)
-    evaluation = EvaluationSet.of(workspace.feed, teacher_outputs.split, workspace.evaluator_of("student"))
+    evaluation = run.evaluation_of(workspace, teacher_outputs)
     scores = TorchReference(workspace, trained)
     names = {c.step for candidates in workspace.plan.candidates.values() for c in candidates}
     last = [step.name for _, step in workspace.plan.walk() if step.name in names][-1]

@@ -28,6 +28,7 @@ from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
+from edgekd.learn.teaching import NetworkOutputs
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Augment
 
@@ -84,7 +85,8 @@ class Undone(nn.Module):
 def test_an_answer_that_is_no_number_is_named_and_not_kept(tmp_path: Path) -> None:
     x = np.tile(np.arange(8, dtype=np.float32)[:, None] + 1, 3)
     feed = Feed(from_splits([(x, np.arange(8) % 3)] * 3, "d"), (), Augment(views=1), 0)
-    cached_outputs = ensemble.CachedOutputs(Store(tmp_path), "key", Undone(), feed, 0, "teacher2")
+    source = NetworkOutputs(Undone(), feed)
+    cached_outputs = ensemble.CachedOutputs(Store(tmp_path), "key", source, 0, "teacher2")
     for ask, place in (
         (lambda: cached_outputs.split("test"), "test"),
         (lambda: cached_outputs.view(0), "train, view 0"),
@@ -98,8 +100,9 @@ def test_the_teacher_answers_to_the_mixed_views_that_the_student_sees(tmp_path: 
     augment = {"flip": True, "views": 2, "ops": [{"kind": "cutmix", "probability": 1.0}]}
     workspace = prepare(requests.make(table(augment=augment), cache=tmp_path), Objects())
     teacher = workspace.untrained("teacher")
-    outputs = ensemble.CachedOutputs(workspace.store, "key", teacher.module, workspace.feed_of("teacher"), 0)
-    plain = ensemble.CachedOutputs(workspace.store, "plain", teacher.module, workspace.feed_of("teacher"), 0)
+    source = NetworkOutputs(teacher.module, workspace.feed_of("teacher"))
+    outputs = ensemble.CachedOutputs(workspace.store, "key", source, 0, "teacher")
+    plain = ensemble.CachedOutputs(workspace.store, "plain", source, 0, "teacher")
     (seen,) = workspace.feed.train(1, np.array([3, 50])).values()
     with torch.no_grad():
         np.testing.assert_allclose(outputs.view(1)[[3, 50]], teacher.module(torch.tensor(seen)), atol=1e-5)
@@ -133,6 +136,42 @@ def test_weights_average_the_logits() -> None:
     both = ensemble.make({"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 3.0)}, {"logits": 3}, "average")
     np.testing.assert_allclose(both.split("test"), (a + 3 * b) / 4, rtol=1e-6)
     np.testing.assert_allclose(both.view(2), (a + 3 * b) / 4 + 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("combine", ["average", "confidence"])
+def test_of_a_sample_those_are_averaged_that_answer_it(combine: str) -> None:
+    a, b = noise(0, 3), noise(1, 3)
+    members = {"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 3.0)}
+    whole = ensemble.make(members, {"logits": 3}, combine).split("test")
+    some, other = a.copy(), b.copy()
+    some[[0, 1]] = other[[1, 2]] = np.nan
+    members = {"1": (Fixed(some), None, 1.0), "2": (Fixed(other), None, 3.0)}
+    both = ensemble.make(members, {"logits": 3}, combine).split("test")
+    assert both.dtype == np.float32 and np.isnan(both[1]).all() and np.isfinite(np.delete(both, 1, 0)).all()
+    np.testing.assert_allclose(both[[0, 2]], [b[0], a[2]], rtol=1e-6)
+    np.testing.assert_allclose(both[3:], whole[3:], rtol=1e-6)
+
+
+def test_what_has_no_answer_is_kept_as_such_and_once_for_all_views(tmp_path: Path) -> None:
+    logits = noise(0, 3)
+    logits[2] = np.nan
+    asked: list[str] = []
+
+    class Recorded(Fixed):
+        sees_views, may_miss = False, True
+
+        def split(self, split: str) -> np.ndarray:
+            asked.append(split)
+            return self.logits
+
+    cached = ensemble.CachedOutputs(Store(tmp_path), "key", Recorded(logits), 0)
+    for _ in range(2):
+        np.testing.assert_array_equal(cached.view(3), logits)
+        np.testing.assert_array_equal(cached.split("train"), logits)
+    assert asked == ["train"]
+    logits[1, 0] = np.nan
+    with pytest.raises(RecipeError, match="NaN for sample 1 of test"):
+        cached.split("test")
 
 
 def test_the_certain_one_counts_more() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekd.base.errors import RecipeError
 from edgekd.build.evaluation import EvaluationSet, counted
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
@@ -77,3 +78,19 @@ def test_a_part_is_the_same_for_candidate_teacher_and_labels() -> None:
     assert np.array_equal(part.teacher("test"), whole.teacher("test")[rows])
     assert part.number("test", 7) == rows[7]
     assert part.left_out("here")[1].startswith("here: 2,000 of 3,000 test samples are scored")
+
+
+def test_what_the_teacher_does_not_answer_is_in_no_figure() -> None:
+    whole = evaluation(3_000)
+    says = {name: whole.said(name).astype(np.float32).copy() for name in ("train", "validation", "test")}
+    says["test"][[0, 7]] = says["train"][:] = np.nan
+    some = EvaluationSet.of(whole.feed, says.__getitem__, whole.evaluator)
+    assert some.length("train") == some.length("validation") == 3_000
+    assert some.length("test") == 2_998 and some.number("test", 0) == 1 and not some.left_out("here")
+    assert some.unanswered() == ["2 of 3,000 test samples have no answer of the teacher: no figure is of them"]
+    assert np.isfinite(some.teacher_value("test")) and not whole.unanswered()
+    drawn = some.within(0.03)
+    assert set(drawn.rows["test"]) <= set(some.rows["test"]) and drawn.left_out("x")[1].startswith("x: 2,000 of 2,998")
+    says["validation"][:] = np.nan
+    with pytest.raises(RecipeError, match="answers no sample of validation"):
+        EvaluationSet.of(whole.feed, says.__getitem__, whole.evaluator)

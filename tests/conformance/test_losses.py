@@ -26,8 +26,9 @@ def loss_of(kind: str) -> Any:
 
 FEATURES = [kind for kind in KINDS if "features" in plugins.load("losses", kind, "test").needs]
 RESPONSES = [kind for kind in KINDS if kind not in FEATURES]
-# The labels are not what the teacher says; and pulling the teacher's best items up has no end.
-NEVER_DONE = {"cross_entropy", "ranking"}
+# The labels are not what the teacher says; pulling the teacher's best items up has no end; and of a teacher that is not
+# sure an entropy is left.
+NEVER_DONE = {"cross_entropy", "ranking", "soft_cross_entropy"}
 # A matrix or a set of tuples over the batch is no mean over samples: twice the batch is another problem.
 OVER_PAIRS = {"similarity_preserving", "relational", "triplet", "contrastive"}
 

@@ -207,11 +207,39 @@ def test_where_only_labels_teach_those_samples_come_again_and_again() -> None:
     labels = few.labels("train")
     assert labels is not None and (labels >= 0).sum() == 10
     alone = Objective(make_terms([{"kind": "cross_entropy"}]), network(8))
-    order = train._order(alone, labels, 80, np.random.default_rng(0))
+    order = train._order(alone, labels, None, 80, np.random.default_rng(0))
     assert len(order) == 80 and set(order) == set(np.flatnonzero(labels >= 0))
     both = Objective(make_terms([{"kind": "cross_entropy"}, KL]), network(8))
-    assert sorted(train._order(both, labels, 80, np.random.default_rng(0))) == list(range(80))
+    assert sorted(train._order(both, labels, None, 80, np.random.default_rng(0))) == list(range(80))
     assert one.feed.labels("validation") is few.labels("validation")
+
+
+def test_a_loss_with_a_teacher_sees_the_samples_that_it_answers() -> None:
+    objective = Objective(make_terms([{"kind": "cross_entropy"}, KL, {"kind": "decoupled_kl"}]), network(8))
+    logits, teacher = torch.randn(6, 4), torch.randn(6, 4)
+    labels = torch.tensor([1, -1, 2, 3, -1, 0])
+    missing = teacher.clone()
+    missing[[2, 4]] = torch.nan
+    total, parts = objective(logits, missing, labels, 0.0)
+    _, known = objective(logits[[0, 1, 3, 5]], teacher[[0, 1, 3, 5]], labels[[0, 1, 3, 5]], 0.0)
+    _, both = objective(logits[[0, 3, 5]], teacher[[0, 3, 5]], labels[[0, 3, 5]], 0.0)
+    assert torch.isfinite(total) and parts["kl"] == known["kl"] and parts["decoupled_kl"] == both["decoupled_kl"]
+    _, none = objective(logits, torch.full_like(teacher, torch.nan), labels, 0.0)
+    assert none["kl"] == 0 and none["cross_entropy"] > 0
+
+
+def test_where_only_the_teacher_teaches_the_samples_that_it_answers_come_again_and_again() -> None:
+    says = np.zeros((80, 4), np.float32)
+    says[5:] = np.nan
+    rng = np.random.default_rng(0)
+    order = train._order(Objective(make_terms([KL]), network(8)), None, says, 80, rng)
+    assert len(order) == 80 and set(order) == set(range(5))
+    labels = np.full(80, -1)
+    labels[4:9] = 0
+    both = Objective(make_terms([KL, {"kind": "cross_entropy"}]), network(8))
+    assert set(train._order(both, labels, says, 80, rng)) == set(range(9))
+    says[:] = 0
+    assert sorted(train._order(both, labels, says, 80, rng)) == list(range(80))
 
 
 def test_each_head_has_a_term_of_its_own() -> None:

@@ -1,9 +1,29 @@
 """Data sources, one a file: a ``Source`` loads a ``Dataset`` of three ``Split``s; ``loaded`` checks what it gave."""
 
+from edgekd.learn.data._archive import read_all as read_arrays
 from edgekd.learn.data._base import Dataset, Pipeline, Source, Split
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.learn.data._checks import loaded
+from edgekd.learn.data._classes import same as same_name
+from edgekd.learn.data._files import size_of as file_size
+from edgekd.learn.data._files import unpacked as file_content
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data._inputs import taken_first
+from edgekd.learn.data._split import ROLES
 
-__all__ = ["Dataset", "Pipeline", "Source", "Split", "fingerprint", "from_splits", "grouped", "loaded", "taken_first"]
+__all__ = [
+    "ROLES",
+    "Dataset",
+    "Pipeline",
+    "Source",
+    "Split",
+    "file_content",
+    "file_size",
+    "fingerprint",
+    "from_splits",
+    "grouped",
+    "loaded",
+    "read_arrays",
+    "same_name",
+    "taken_first",
+]

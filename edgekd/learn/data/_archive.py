@@ -44,17 +44,24 @@ def fingerprint(path: str, fields: str) -> str:
     return digest.hexdigest()
 
 
-def read(path: str, wanted: Callable[[list[str]], Pairs]) -> Arrays:
+def read_all(path: str, under: str) -> Arrays:
+    """Every array of a file, by its name in it; ``under``: the table of the recipe that names the file. Raises as
+    ``read`` does."""
+    return read(path, lambda names: [(name, name) for name in names], under)
+
+
+def read(path: str, wanted: Callable[[list[str]], Pairs], under: str = "data") -> Arrays:
     """Some arrays of a file, by their name in it.
 
     Args:
         wanted: told what is in the file, the (field of the recipe, array) pairs to read.
+        under: the table of the recipe that names the file.
 
     Raises:
         DataError: no such file, not an .npz, no such array, or more than is likely meant; names the field.
     """
-    where = f"data.path: {Path(path).name}"
-    file = existing(path)
+    where = f"{under}.path: {Path(path).name}"
+    file = existing(path, under)
     try:
         if not zipfile.is_zipfile(file):
             raise DataError("not an .npz file", where=where)
@@ -65,7 +72,7 @@ def read(path: str, wanted: Callable[[list[str]], Pairs]) -> Arrays:
             fields: dict[str, str] = {}  # each once, however often it is named
             for field, key in pairs:
                 fields.setdefault(key, field)
-            arrays = {key: _array(archive, members, key, f"data.{field}") for key, field in fields.items()}
+            arrays = {key: _array(archive, members, key, f"{under}.{field}") for key, field in fields.items()}
     except DAMAGED as err:
         raise DataError(f"not an .npz file ({err})", where=where) from err
     if flat := [key for field, key in pairs if arrays[key].ndim == 0 and field not in SINGLE]:
@@ -79,11 +86,11 @@ def names(path: str) -> list[str]:
         return list(_members(archive, f"data.path: {Path(path).name}"))
 
 
-def existing(path: str) -> Path:
+def existing(path: str, under: str = "data") -> Path:
     """The path of a file that is there, and not too large."""
     if not Path(path).is_file():
-        raise DataError("no such file", where="data.path", found=path)
-    _files.size_of(Path(path), f"data.path: {Path(path).name}", "bytes")
+        raise DataError("no such file", where=f"{under}.path", found=path)
+    _files.size_of(Path(path), f"{under}.path: {Path(path).name}", "bytes")
     return Path(path)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,13 +22,34 @@ class Split:
         x: (N, H, W, C) images as they come (uint8 0..255, or float32), (N, T) int16 sounds, (N,) texts (str), or
             (N, ...) float32 vectors.
         y: (N,) int64 in 0..classes-1, (N, H) where a data set has several heads, or None.
+        ids: (N,) what each sample is called where it comes from (texts), or its number there; None: nobody can tell.
+        part: what numbers count in: the split that was read, "" where all was read from one.
     """
 
     x: AnyArray
     y: NDArray[np.int64] | None
+    ids: AnyArray | None = None
+    part: str = ""
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def some(self, index: NDArray[np.int64]) -> Split:
+        """The samples of some places."""
+        y, ids = (None if values is None else values[index] for values in (self.y, self.ids))
+        return Split(self.x[index], y, ids, self.part)
+
+    def counted(self, part: str = "") -> Split:
+        """The same samples, called by their numbers."""
+        return replace(self, ids=np.arange(len(self.x)), part=part)
+
+    @property
+    def names(self) -> list[str] | None:
+        """What each sample is called: ``"3"``, ``"test/3"``, or as its source says."""
+        if self.ids is None:
+            return None
+        before = f"{self.part}/" if self.part and self.ids.dtype.kind in "iu" else ""
+        return [f"{before}{one}" for one in self.ids.tolist()]
 
 
 @dataclass(frozen=True)

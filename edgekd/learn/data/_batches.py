@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def from_splits(
         raise DataError("columns with names in every split or in none", where=where, found=f"names in {named_splits}")
     inputs = prepared({n: split.arrays for n, split in columns.items()}, columns["train"].named, readers, where)
     splits = {name: Split(inputs.x[name], split.labels) for name, split in columns.items()}
-    splits = {name: _ordered(split) if is_batches(parts[name]) else split for name, split in splits.items()}
+    splits = {n: _ordered(split) if is_batches(parts[n]) else split.counted(n) for n, split in splits.items()}
     names = None if classes is None else named(classes, f"{where}: classes")
     labels = {name: split.y for name, split in splits.items() if split.y is not None}
     if 0 < len(labels) < len(splits):
@@ -62,7 +63,7 @@ def from_splits(
         raise DataError("without labels the class names are needed", where=f"{where}: classes", hint=column)
     numbering = numbered(labels, names, lambda name, i: f"{where} ({name}): sample {i}", where) if labels else None
     numbers = {} if numbering is None else numbering.labels
-    train, validation, test = (Split(split.x, numbers.get(name)) for name, split in splits.items())
+    train, validation, test = (replace(split, y=numbers.get(name)) for name, split in splits.items())
     is_image = train.x.dtype == np.uint8 and train.x.ndim == 4 and train.x.shape[-1] in (1, 3, 4)
     ops = inputs.ops if inputs.ops is not None else image_ops(255.0) if is_image else ()
     known, notes = (names or (), ()) if numbering is None else (numbering.names, numbering.notes)

@@ -10,8 +10,8 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -111,10 +111,16 @@ def read(
     if len(classes) < 2:
         raise DataError("one class only", where=f"data.path: {root.name}", found=classes, allowed="at least 2 folders")
     files = _limited(listed["train"], limit, seed)
-    splits = {name: reader(files if name == "train" else listed[name], name) for name in folders}
+    read_files = {name: files if name == "train" else listed[name] for name in folders}
+    splits = {name: _called(reader(of, name), [file for file, _ in of], root) for name, of in read_files.items()}
     groups = np.array([file.name.split(group)[0] for file, _ in files]) if group else None
     splits, notes = carve_missing(splits, shares, seed, groups, f"what stands before {group!r} in a file's name")
     return splits, classes, (*notes, *_ungrouped([file.name for file, _ in files], group), *seen.notes())
+
+
+def _called(split: Split, files: Sequence[Path], root: Path) -> Split:
+    """The samples with what each is called: its file's path below the root."""
+    return replace(split, ids=np.array([file.relative_to(root).as_posix() for file in files], object))
 
 
 def _ungrouped(names: list[str], group: str) -> Iterator[str]:

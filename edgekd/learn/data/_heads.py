@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgekd.base.errors import RecipeError
-from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.data._base import Dataset
 
 Groups = Mapping[str, Sequence[int]]
 
@@ -32,11 +32,11 @@ def grouped(dataset: Dataset, heads: Mapping[str, Groups]) -> Dataset:
             _check_learned(groups, table[dataset.train.y], f"data.heads.{name}")
     names = [list(groups) or list(dataset.classes) for groups in heads.values()]
     splits = {
-        name: Split(part.x, None if part.y is None else np.stack([table[part.y] for table in tables], axis=1))
+        name: replace(part, y=None if part.y is None else np.stack([table[part.y] for table in tables], axis=1))
         for name, part in dataset.splits.items()
     }
     if len(heads) == 1:
-        splits = {name: Split(part.x, None if part.y is None else part.y[:, 0]) for name, part in splits.items()}
+        splits = {name: replace(part, y=None if part.y is None else part.y[:, 0]) for name, part in splits.items()}
     sizes = {name: len(group_names) for name, group_names in zip(heads, names, strict=True)}
     classes = tuple(name for group_names in names for name in group_names)
     return replace(

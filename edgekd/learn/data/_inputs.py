@@ -14,7 +14,7 @@ import numpy as np
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.base.preprocess import widths_of
-from edgekd.learn.data._base import Dataset, Pipeline, Split
+from edgekd.learn.data._base import Dataset, Pipeline
 
 TRIED = 16  # samples that a network is tried on
 # Columns that tokenizers and data sets give beside those that a network reads.
@@ -118,7 +118,7 @@ def taken_first(dataset: Dataset, names: Sequence[str]) -> Dataset:
     index = np.concatenate([np.arange(ends[place] - widths[place], ends[place]) for place in places])
     every = {**op, **{key: [op[key][place] for place in places] for key in keys}}
     first = {**every, **{key: every[key][: len(names)] for key in keys}}
-    train, validation, test = (Split(split.x[:, index], split.y) for split in dataset.splits.values())
+    train, validation, test = (replace(split, x=split.x[:, index]) for split in dataset.splits.values())
     return replace(
         dataset,
         train=train,

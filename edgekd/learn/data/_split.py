@@ -95,7 +95,7 @@ def carved(
     if not len(kept):
         raise DataError("leaves an empty split", where="data.groups", found="one group", allowed="at least two")
     rest = None if groups is None else groups[kept]
-    return part(train.x, train.y, kept), part(train.x, train.y, off), rest
+    return train.some(kept), train.some(off), rest
 
 
 def carve_missing(
@@ -176,8 +176,3 @@ def images(x: AnyArray, where: str) -> AnyArray:
     if x.dtype != np.uint8 and x.dtype.kind != "f":
         raise DataError("not images", where=where, found=str(x.dtype), allowed="uint8 or a float dtype")
     return x if x.dtype == np.uint8 else x.astype(np.float32)
-
-
-def part(x: AnyArray, y: NDArray[np.int64] | None, index: NDArray[np.int64]) -> Split:
-    """The samples of some numbers."""
-    return Split(x[index], None if y is None else y[index])

@@ -22,7 +22,7 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._classes import named, numbered
 from edgekd.learn.data._folders import Labelled
-from edgekd.learn.data._split import ROLES, Groups, carve_missing, check_carving, joined, listed, part, sound_ops
+from edgekd.learn.data._split import ROLES, Groups, carve_missing, check_carving, joined, listed, sound_ops
 
 ENDINGS = frozenset({".wav"})
 SPLITS = ("train", "validation", "test")
@@ -117,7 +117,7 @@ class Audio:
         index = {name: np.flatnonzero(member == i) for i, name in enumerate(SPLITS)}
         index["train"] = index["train"][: self.limit or None]
         kept = SPLITS if self.split else ("train",)
-        splits = {name: part(whole.x, whole.y, index[name]) for name in kept}
+        splits = {name: whole.counted().some(index[name]) for name in kept}
         by = listed(self.groups)
         groups = joined([arrays[name] for name in by], len(whole), "data.groups")
         groups = None if groups is None else groups[index["train"]]

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from edgekd.base.errors import UnavailableError
-from edgekd.learn.data._base import Dataset
+from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import carve, check_seed, image_ops, part
+from edgekd.learn.data._split import carve, check_seed, image_ops
 
 VALIDATION = TEST = 360
 CLASSES = tuple(str(digit) for digit in range(10))
@@ -44,8 +44,9 @@ class Digits:
         x, y = table[:, :-1].astype(np.uint8).reshape(-1, 8, 8, 1), table[:, -1]
         rest, test = carve(y, len(y), TEST, self.split_seed)
         train, validation = carve(y[rest], len(rest), VALIDATION, self.split_seed)
-        train_part, validation_part, test_part = (part(x, y, index) for index in (rest[train], rest[validation], test))
-        return checked(Dataset(train_part, validation_part, test_part, CLASSES, image_ops(16.0)), "digits")
+        whole = Split(x, y).counted()
+        one, two, three = (whole.some(index) for index in (rest[train], rest[validation], test))
+        return checked(Dataset(one, two, three, CLASSES, image_ops(16.0)), "digits")
 
 
 def _file() -> Path:

@@ -56,7 +56,8 @@ class Made:
         rng = np.random.default_rng(self.seed)
         coarse = rng.uniform(0, 255, (self.classes, -(-height // 4), -(-width // 4), channels))
         prototypes = coarse.repeat(4, axis=1).repeat(4, axis=2)[:, :height, :width]
-        train, validation, test = (self._split(prototypes, n, rng) for n in (self.train, self.validation, self.test))
+        sizes = {"train": self.train, "validation": self.validation, "test": self.test}
+        train, validation, test = (self._split(prototypes, n, rng).counted(name) for name, n in sizes.items())
         names = tuple(f"class {i}" for i in range(self.classes))
         return checked(Dataset(train, validation, test, names, image_ops(255.0)), "made", every_class=False)
 

@@ -51,9 +51,8 @@ class MadeText:
         rng = np.random.default_rng(self.seed)
         common = np.array([f"word{i}" for i in range(self.words)])
         class_words = np.array([[f"class{c}word{i}" for i in range(10)] for c in range(self.classes)])
-        train, validation, test = (
-            self._split(common, class_words, n, rng) for n in (self.train, self.validation, self.test)
-        )
+        sizes = {"train": self.train, "validation": self.validation, "test": self.test}
+        train, validation, test = (self._split(common, class_words, n, rng).counted(name) for name, n in sizes.items())
         vocabulary = Vocabulary([*NEEDED, MASKED, *common.tolist(), *class_words.ravel().tolist()])
         op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": True}
         names = tuple(f"class {i}" for i in range(self.classes))

@@ -74,7 +74,8 @@ class Npz:
         for name, (x_name, _) in self._parts.items():
             limit = (self.limit or None) if name == "train" else None
             y = labels.get(name)
-            splits[name] = Split(self._images(arrays, x_name, limit, seen), None if y is None else y[:limit])
+            x = self._images(arrays, x_name, limit, seen)
+            splits[name] = Split(x, None if y is None else y[:limit]).counted(name)
         by = listed(self.groups)
         groups = joined([arrays[name] for name in by], self._count(arrays, self.x_train), "data.groups")
         groups = None if groups is None else groups[: self.limit or None]

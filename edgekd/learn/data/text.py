@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _vocabulary
@@ -20,13 +21,17 @@ ENDINGS = (".tsv", ".tsv.gz")
 
 @dataclass(frozen=True)
 class Rows:
-    """A file's samples: ``lines[i]`` is the number of sample i's line, from 1; ``groups[i]`` is a row of names."""
+    """A file's samples: ``lines[i]`` is the number of sample i's line, from 1; ``groups[i]`` is a row of names.
+
+    ``ids``: what each is called, where a column says it.
+    """
 
     file: str
     texts: list[str]
     labels: list[str]
     lines: list[int]
     groups: list[list[str]]
+    ids: list[str]
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Text:
             group in common are never split by carving.
         limit: use only the first so many training samples; 0: all.
         split_seed: of the carving.
+        id: the column that names each sample, for answers that were recorded elsewhere; without it they are numbered.
     """
 
     path: str
@@ -65,6 +71,7 @@ class Text:
     groups: Groups = ""
     limit: int = 0
     split_seed: int = 0
+    id: str = ""
 
     def __post_init__(self) -> None:
         for name, low, high in (("vocab", 100, 1_000_000), ("length", 3, 16_384)):
@@ -88,9 +95,7 @@ class Text:
         files = self._files()
         rows = {role: self._read(path, role) for role, path in files.items()}
         names, labels, notes = self._classes(rows)
-        splits = {
-            role: Split(np.array(file_rows.texts, dtype=object), labels.get(role)) for role, file_rows in rows.items()
-        }
+        splits = {role: self._split(file_rows, labels.get(role), role) for role, file_rows in rows.items()}
         columns = [np.array(names) for names in zip(*rows["train"].groups, strict=True)]
         groups = joined(columns, len(splits["train"]), "data.groups") if columns else None
         shares = {"validation": self.validation, "test": self.test}
@@ -106,6 +111,12 @@ class Text:
         parts, all_notes = (train, splits["validation"], splits["test"]), (*notes, *carved, *self._left_out(files))
         dataset = Dataset(*parts, names, (op,), notes=all_notes)
         return checked(dataset, f"data.path: {Path(self.path).name}")
+
+    def _split(self, rows: Rows, labels: NDArray[np.int64] | None, role: str) -> Split:
+        split = Split(np.array(rows.texts, dtype=object), labels)
+        if self.id:
+            return replace(split, ids=np.array(rows.ids, dtype=object))
+        return split.counted(role if Path(self.path).is_dir() else "")
 
     def _files(self) -> dict[str, Path]:
         """The file of each split that has one."""
@@ -168,8 +179,9 @@ class Text:
             self._column(header, key, getattr(self, key), where) for key in ("sentence", "label") if getattr(self, key)
         ]
         by = listed(self.groups) if role == "train" else ()
+        called = [self._column(header, "id", self.id, where)] if self.id else []
         grouping = [self._column(header, "groups", name, where) for name in by]
-        rows = Rows(path.name, [], [], [], [])
+        rows = Rows(path.name, [], [], [], [], [])
         for number, line in enumerate(lines[1 : limit + 1 if limit else None], start=2):
             cells = line.rstrip("\r").split("\t")
             place = f"{where}, line {number}"
@@ -188,6 +200,7 @@ class Text:
             rows.labels.extend(label)
             rows.lines.append(number)
             rows.groups.append([cells[column] for column in grouping])
+            rows.ids.extend(cells[column] for column in called)
         return rows
 
     def _column(self, header: list[str], key: str, name: str, where: str) -> int:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from edgekd.learn.losses._base import check_temperature, standardised
+
+LEAST = -1e4  # exp(-1e4) is zero in every float type
 
 
 @dataclass(frozen=True)
@@ -18,19 +21,28 @@ class Kl:
     The factor T^2 keeps the gradient's size comparable between temperatures (section 2 of the paper). The multi-label
     form is the sum over the classes of the KL of two Bernoulli distributions, sigmoid(t / T) and sigmoid(s / T).
 
+    A teacher whose k best classes alone were recorded says of the rest only how much it is together. Spread evenly
+    over them, that teaches that they are alike; ``rest = "together"`` compares it as one class of that mass, on both
+    sides, so that the student keeps its own order of them.
+
     Attributes:
         temperature: T, 0 < T <= 100.
         standardise: divide each sample's logits by their own spread first (arXiv:2403.01427).
         form: ``classes``, of which one is right, or ``multi_label``.
+        rest: ``spread``, or ``together``: classes that the teacher does not tell apart, half of all or more, count as
+            one.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"teacher"})
     temperature: float = 4.0
     standardise: bool = False
     form: Literal["classes", "multi_label"] = "classes"
+    rest: Literal["spread", "together"] = "spread"
 
     def __post_init__(self) -> None:
         check_temperature(self.temperature)
+        if self.rest == "together" and self.form == "multi_label":
+            raise ValueError("rest: allowed is spread where classes are no shares of one")
 
     def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
         """student, teacher: (N, C) logits. Returns a scalar >= 0, zero where both say the same."""
@@ -41,5 +53,22 @@ class Kl:
             p = t.sigmoid()
             bits = p * (F.logsigmoid(t) - F.logsigmoid(s)) + (1 - p) * (F.logsigmoid(-t) - F.logsigmoid(-s))
             return bits.sum(dim=1).mean() * self.temperature**2
-        divergence = F.kl_div(F.log_softmax(s, dim=1), F.log_softmax(t, dim=1), reduction="batchmean", log_target=True)
+        log_s, log_t = F.log_softmax(s, dim=1), F.log_softmax(t, dim=1)
+        if self.rest == "together":
+            log_s, log_t = _together(log_s, log_t)
+        divergence = F.kl_div(log_s, log_t, reduction="batchmean", log_target=True)
         return divergence * self.temperature**2
+
+
+def _together(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Two sets of (N, C) log shares as (N, C + 1): classes of which the teacher says the same are one, the last.
+
+    Of k recorded classes, k below half of all, the value in the middle is that of the rest.
+    """
+    rest = teacher == teacher.median(dim=1, keepdim=True).values
+    rest &= rest.sum(dim=1, keepdim=True) > 1
+    parts = []
+    for log_shares in (student, teacher):
+        whole = log_shares.masked_fill(~rest, LEAST).logsumexp(dim=1, keepdim=True).clamp_min(LEAST)
+        parts.append(torch.cat([log_shares.masked_fill(rest, LEAST), whole], dim=1))
+    return parts[0], parts[1]

@@ -60,6 +60,46 @@ def test_kl() -> None:
     assert value("kl", S, T, None, temperature=2.0, standardise=True) == close(wanted)
 
 
+def test_kl_of_what_a_teacher_says_of_its_best_classes_alone() -> None:
+    """Two of five are known, the other three together: the student's shares of those three are its own matter."""
+    shares = softmax(T)
+    best = np.argsort(-shares, axis=1)[:, :2]
+    rows = np.arange(7)[:, None]
+    known = shares[rows, best]
+    rest = np.repeat((1 - known.sum(1, keepdims=True)) / 3, 5, axis=1)
+    rest[rows, best] = known
+    q = softmax(S)[rows, best]
+    p_all, q_all = (np.concatenate([of, 1 - of.sum(1, keepdims=True)], axis=1) for of in (known, q))
+    together = {"temperature": 1.0, "rest": "together"}
+    assert value("kl", S, np.log(rest), None, **together) == close(kl(p_all, q_all))
+    assert value("kl", S, np.log(rest), None, temperature=1.0) == close(kl(rest, softmax(S)))
+    own = torch.tensor(S).log_softmax(1)
+    within = own.clone()
+    mask = torch.tensor(rest == rest.min(1, keepdims=True))
+    within[mask] = own[mask].reshape(7, 3).flip(1).reshape(-1)
+    assert value("kl", within, np.log(rest), None, **together) == close(
+        value("kl", own, np.log(rest), None, **together)
+    )
+    assert value("kl", S, T, None, temperature=3.0, rest="together") == close(value("kl", S, T, None, temperature=3.0))
+    with pytest.raises(RecipeError, match=r"test\.rest: allowed is spread"):
+        value("kl", S, T, None, form="multi_label", rest="together")
+
+
+def test_soft_cross_entropy() -> None:
+    votes = np.array([[3, 1, 0, 0, 0], [0, 0, 5, 0, 0], *[[1, 1, 1, 1, 0]] * 5]) / np.array([4, 5, *[4] * 5])[:, None]
+    with np.errstate(divide="ignore"):
+        logs = np.maximum(np.log(votes), -87.0)
+    assert value("soft_cross_entropy", S, logs, None) == close(-(votes * np.log(softmax(S))).sum(1).mean())
+    agreed = value("soft_cross_entropy", S[1:2], logs[1:2], None)
+    assert agreed == close(value("cross_entropy", S[1:2], None, np.array([2])))
+    student = [torch.tensor(S, requires_grad=True) for _ in range(2)]
+    for kind, of in zip(("soft_cross_entropy", "kl"), student, strict=True):
+        plugins.build("losses", {"kind": kind, **({"temperature": 1.0} if kind == "kl" else {})}, "t")(
+            of, torch.tensor(logs), None
+        ).backward()
+    assert torch.allclose(student[0].grad, student[1].grad, atol=1e-12)  # type: ignore[arg-type]
+
+
 def test_kl_of_many_labels() -> None:
     p, q = 1 / (1 + np.exp(-T / 2)), 1 / (1 + np.exp(-S / 2))
     bits = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))

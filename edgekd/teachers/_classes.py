@@ -1,0 +1,129 @@
+"""Which of the data's classes a recorded answer means: by name, or by the number of a column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base.errors import DataError
+from edgekd.learn.data import same_name
+from edgekd.teachers._base import first
+from edgekd.teachers._columns import Column, Columns
+
+
+@dataclass
+class Classes:
+    """Our classes, as a teacher of elsewhere may call them.
+
+    Attributes:
+        names: ours, in order.
+        columns: for each the teacher's column, where the recipe says it.
+        unknown: what a label that is no class is.
+        skipped: how often there was one, by what it was.
+    """
+
+    names: tuple[str, ...]
+    columns: tuple[int, ...] | None = None
+    unknown: Literal["error", "skip"] = "error"
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._numbers = {same_name(name): i for i, name in enumerate(self.names)}
+        self._counts = not any(name.isascii() and name.isdigit() for name in self._numbers)
+
+    def index(self, name: object) -> int | None:
+        """The number of a class by its name; None: there is none of it."""
+        return self._numbers.get(same_name(str(name)))
+
+    def number(self, label: object) -> int | None:
+        """The number of a label: by name; a whole number where no class is called by one, too."""
+        if (known := self.index(label)) is not None:
+            return known
+        if not self._counts or isinstance(label, bool) or not isinstance(label, int | np.integer | str):
+            return None
+        text = str(label).strip()
+        whole = text.isascii() and text.isdigit() and len(text) < 10
+        return int(text) if whole and int(text) < len(self.names) else None
+
+    def indices(self, labels: Sequence[object], place: str) -> list[int]:
+        """The numbers of some labels of one sample.
+
+        Raises:
+            DataError: labels that are no class, or one twice.
+        """
+        numbers = [self.number(label) for label in labels]
+        if odd := [label for label, number in zip(labels, numbers, strict=True) if number is None]:
+            raise DataError("no class of the data", where=place, found=first(odd), allowed=first(self.names))
+        if len(set(numbers)) < len(numbers):
+            raise DataError("a class twice", where=place, found=first(labels))
+        return [number for number in numbers if number is not None]
+
+    def order(self, count: int, names: Column | None, place: str) -> NDArray[np.int64]:
+        """(C,) which of ``count`` columns is each of our classes'.
+
+        Args:
+            names: what the columns are called; None: they stand in our order, or as the recipe's ``classes`` says.
+
+        Raises:
+            DataError: another number of columns, or other names.
+        """
+        if names is not None:
+            return self._named(count, names, place)
+        if self.columns is not None:
+            if max(self.columns) >= count:
+                allowed = f"0..{count - 1}, its columns"
+                raise DataError("no such column", where=f"{place}: classes", found=max(self.columns), allowed=allowed)
+            return np.array(self.columns)
+        if count != len(self.names):
+            hint = "teacher.classes says for each class its column"
+            allowed = f"{len(self.names)}: {first(self.names)}"
+            raise DataError("another number of classes", where=place, found=count, allowed=allowed, hint=hint)
+        return np.arange(count)
+
+    def _named(self, count: int, names: Column, place: str) -> NDArray[np.int64]:
+        known = {self.index(name): i for i, name in enumerate(names)}
+        if len(names) != count:
+            raise DataError(
+                "another number of names than of columns", where=place, found=len(names), allowed=str(count)
+            )
+        if odd := [name for name in names if self.index(name) is None]:
+            raise DataError("no class of the data", where=place, found=first(odd), allowed=first(self.names))
+        if absent := [name for i, name in enumerate(self.names) if i not in known]:
+            raise DataError("no column of a class", where=place, found=first(absent), allowed=first(names))
+        return np.array([known[i] for i in range(len(self.names))])
+
+    def count(self, votes: NDArray[np.float64], columns: Columns, name: str) -> None:
+        """Add the labels of a column, or of its lists of labels, to (N, C) votes.
+
+        Raises:
+            DataError: labels that are no class; names the first five.
+        """
+        values = columns.values[name]
+        odd: dict[str, str] = {}
+        for i, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
+            several = value if isinstance(value, list | tuple) else [value]
+            for label in several:
+                if _is_no_label(label):
+                    continue
+                number = self.number(label)
+                if number is not None:
+                    votes[i, number] += 1
+                elif self.unknown == "skip":
+                    self.skipped[str(label)] = self.skipped.get(str(label), 0) + 1
+                else:
+                    odd.setdefault(str(label), columns.place(i))
+        if odd:
+            hint = 'teacher.model.unknown = "skip" takes such labels for no answer'
+            where = next(iter(odd.values()))
+            allowed = first(self.names)
+            raise DataError("labels that are no class", where=where, found=first(odd), allowed=allowed, hint=hint)
+
+
+def _is_no_label(label: object) -> bool:
+    if isinstance(label, int | np.integer) and not isinstance(label, bool):
+        return int(label) < 0
+    return label is None or label == "" or (isinstance(label, float) and label != label)

@@ -1,0 +1,306 @@
+"""What recorded answers say, in whatever form: scores, shares, labels, votes, the best few; as (N, C) logits.
+
+A share becomes its logarithm, whose softmax it is; of no share at all the smallest normal float's. A row without an
+answer is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base.errors import DataError
+from edgekd.teachers._base import first
+from edgekd.teachers._classes import Classes
+from edgekd.teachers._columns import Column, Columns
+
+Form = Literal["", "logits", "probabilities", "log_probabilities", "labels", "top"]
+SCORES = ("logits", "probabilities", "log_probabilities")
+BY_CLASS = "a column for each class"
+SLACK = 1e-3  # by which shares may miss their sum
+TINY = float(np.finfo(np.float32).tiny)
+Rows = NDArray[np.float32]
+Numbers = NDArray[np.float64]
+
+
+class Read(NamedTuple):
+    """(N, C) logits, NaN where there is no answer, and what the user is to know of how they were read."""
+
+    logits: Rows
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How answers are read.
+
+    Attributes:
+        classes: ours, and how names and columns of the teacher's are told apart.
+        form: which of the file's columns count, where there are several kinds; "": those that are there.
+        smoothing: of labels and votes, the share that is spread over all classes.
+        ignored: columns that are none of a class; the id's is one.
+    """
+
+    classes: Classes
+    form: Form = ""
+    smoothing: float = 0.0
+    ignored: tuple[str, ...] = ()
+
+    def read(self, columns: Columns) -> Read:
+        """The answers of a file.
+
+        Raises:
+            DataError: it holds none, several kinds of them, those of other classes, or numbers that are no such; names
+                the first five.
+        """
+        kinds = self._kinds(columns)
+        if self.form:
+            wanted = self.form if self.form in kinds or self.form not in SCORES else BY_CLASS
+            kinds = {name: make for name, make in kinds.items() if name == wanted}
+        if not kinds:
+            raise self._nothing(columns)
+        if len(kinds) > 1:
+            hint = "teacher.model.form says which counts"
+            raise DataError("answers of several kinds", where=columns.where, found=", ".join(kinds), hint=hint)
+        return next(iter(kinds.values()))()
+
+    def _kinds(self, columns: Columns) -> dict[str, Callable[[], Read]]:
+        """What there is to read, by what it is called."""
+        names = columns.values
+        kinds: dict[str, Callable[[], Read]] = {}
+        for name in SCORES:
+            if name in names:
+                kinds[name] = lambda name=name: Read(self._whole(columns, name))  # type: ignore[misc]
+        if (best := _best(columns)) is not None:
+            kinds["top"] = lambda: Read(self._top(columns, best))
+        elif votes := [name for name in ("label", "labels") if name in names] or _numbered(names, "label"):
+            kinds["labels"] = lambda: Read(self._votes(columns, votes))
+        if any(self.classes.index(name) is not None for name in self._free(columns)):
+            kinds[BY_CLASS] = lambda: self._by_class(columns)
+        return kinds
+
+    def _free(self, columns: Columns) -> list[str]:
+        return [name for name in columns.values if name not in self.ignored]
+
+    def _nothing(self, columns: Columns) -> DataError:
+        allowed = "a column for each class; or logits, probabilities, log_probabilities, label, labels, top"
+        wanted = f"no answers of the form {self.form!r} in it" if self.form else "no answers in it"
+        hint = f"the classes are {first(self.classes.names)}"
+        return DataError(wanted, where=columns.where, found=first(columns.values), allowed=allowed, hint=hint)
+
+    def _by_class(self, columns: Columns) -> Read:
+        """Of a column for each class: shares where every row sums to 1, else logits, unless the recipe says it."""
+        indices = {name: self.classes.index(name) for name in self._free(columns)}
+        absent = [name for i, name in enumerate(self.classes.names) if i not in indices.values()]
+        if absent:
+            raise DataError("no column of a class", where=columns.where, found=first(absent), allowed=first(indices))
+        others = {name for name, index in indices.items() if index is None}
+        if odd := [name for name in columns.values if name in others and _is_numeric(columns.values[name])]:
+            hint = "teacher.model.ignore leaves columns out that are none"
+            allowed = first(self.classes.names)
+            raise DataError(
+                "columns of no class of the data", where=columns.where, found=first(odd), allowed=allowed, hint=hint
+            )
+        ordered = {index: name for name, index in indices.items() if index is not None}
+        table = np.stack([_numbers(columns, ordered[i]) for i in range(len(self.classes.names))], axis=1)
+        form, note = self.form, None
+        if form not in SCORES:
+            known = ~np.isnan(table).any(axis=1)
+            shares = known.any() and (table[known] >= 0).all() and (np.abs(table[known].sum(1) - 1) <= SLACK).all()
+            form = "probabilities" if shares else "logits"
+            why = "all rows sum to 1" if shares else "not all rows sum to 1"
+            note = f"{columns.where}: read as {form}, as {why}; teacher.model.form says otherwise"
+        return Read(_logits(table, form, columns), note)
+
+    def _whole(self, columns: Columns, name: str) -> Rows:
+        """Of one column, a row of numbers a sample, in the classes' order or by name."""
+        values, names = columns.values[name], columns.classes
+        if isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "fiu":
+            order = self.classes.order(values.shape[1], names, columns.where)
+            return _logits(values[:, order].astype(np.float64), name, columns)
+        if isinstance(values, np.ndarray) and values.dtype.kind != "O":
+            shape = f"{values.dtype} {values.shape}"
+            raise DataError("not (samples, classes)", where=f"{columns.where}: {name}", found=shape)
+        table = np.full((len(values), len(self.classes.names)), np.nan)
+        partial = False
+        for i, value in enumerate(values):
+            if isinstance(value, Mapping) and value:
+                indices = self.classes.indices(list(value), columns.place(i))
+                partial = partial or len(indices) < table.shape[1]
+                table[i, indices] = [_number(v, columns.place(i)) for v in value.values()]
+            elif isinstance(value, Sequence) and not isinstance(value, str) and len(value):
+                order = self.classes.order(len(value), names, columns.place(i))
+                table[i] = np.array([_number(v, columns.place(i)) for v in value])[order]
+            elif value is not None and value != "":
+                raise DataError("no scores", where=columns.place(i), found=value, allowed="a list, or a table by class")
+        if partial and name != "logits":
+            return _spread(np.exp(table) if name == "log_probabilities" else table, columns)
+        return _logits(table, name, columns)
+
+    def _votes(self, columns: Columns, names: Sequence[str]) -> Rows:
+        """Shares of the labels that each sample was given, in one column or several."""
+        votes = np.zeros((len(columns), len(self.classes.names)))
+        for name in names:
+            self.classes.count(votes, columns, name)
+        total = votes.sum(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            shares = (1 - self.smoothing) * votes / total + self.smoothing / votes.shape[1]
+        return _log(shares)
+
+    def _top(self, columns: Columns, best: Best) -> Rows:
+        """The best few of each sample; what they leave is spread over the other classes."""
+        table = np.full((len(columns), len(self.classes.names)), np.nan)
+        for i in range(len(columns)):
+            labels, values = best(i)
+            if labels:
+                indices = self.classes.indices(labels, columns.place(i))
+                table[i, indices] = [_number(value, columns.place(i)) for value in values]
+        if np.nanmin(table, initial=0.0) < 0:
+            table = np.exp(table)
+        return _spread(table, columns)
+
+
+Best = Callable[[int], tuple[list[object], list[object]]]
+
+
+def _best(columns: Columns) -> Best | None:
+    """How the best few labels of a row, and their shares or the logarithms of these, are read; None: none are there."""
+    values, shares = columns.values, ("probabilities", "log_probabilities")
+    if "top" in values:
+        return lambda i: _pairs(values["top"][i], columns.place(i))
+    if "top_labels" in values:
+        known = [f"top_{name}" for name in shares if f"top_{name}" in values]
+        if not known:
+            raise DataError(
+                "top_labels alone", where=columns.where, allowed="top_probabilities or top_log_probabilities"
+            )
+        return lambda i: _filled(_listed(values["top_labels"][i]), _listed(values[known[0]][i]), columns.place(i))
+    labels = _numbered(values, "label")
+    for name in ("probability", "log_probability", "logprob"):
+        if labels and (numbers := _numbered(values, name)):
+            return lambda i, n=numbers: _filled(  # type: ignore[misc]
+                [values[one][i] for one in labels], [values[one][i] for one in n], columns.place(i)
+            )
+    return None
+
+
+def _numbered(names: Mapping[str, Column], name: str) -> list[str]:
+    """``label_1``, ``label_2`` and so on, as far as they go."""
+    numbered: list[str] = []
+    while f"{name}_{len(numbered) + 1}" in names:
+        numbered.append(f"{name}_{len(numbered) + 1}")
+    return numbered
+
+
+def _pairs(value: object, place: str) -> tuple[list[object], list[object]]:
+    if value is None or value == "":
+        return [], []
+    if isinstance(value, Mapping):
+        return list(value), list(value.values())
+    pairs = [list(pair) for pair in value] if isinstance(value, Sequence) and not isinstance(value, str) else [[]]
+    if any(len(pair) != 2 for pair in pairs):
+        raise DataError("no labels with shares", where=place, found=value, allowed="[[label, share], ...], or a table")
+    return [label for label, _ in pairs], [share for _, share in pairs]
+
+
+def _filled(labels: list[object], values: list[object], place: str) -> tuple[list[object], list[object]]:
+    """Labels and their shares, without those that are empty."""
+    if len(labels) != len(values):
+        raise DataError(
+            "another number of shares than of labels", where=place, found=len(values), allowed=str(len(labels))
+        )
+    pairs = [pair for pair in zip(labels, values, strict=True) if not is_empty(pair[0])]
+    return [label for label, _ in pairs], [value for _, value in pairs]
+
+
+def _listed(value: object) -> list[object]:
+    if isinstance(value, np.ndarray):
+        return list(value.tolist())
+    return (
+        [] if value is None else list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    )
+
+
+def is_empty(value: object) -> bool:
+    """Whether a cell holds nothing: None, an empty text, NaN."""
+    return value is None or value == "" or (isinstance(value, float) and value != value)
+
+
+def _number(value: object, place: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise DataError("not a number", where=place, found=value)
+    try:
+        return float(value)
+    except (ValueError, OverflowError) as err:
+        raise DataError("not a number", where=place, found=value) from err
+
+
+def _numbers(columns: Columns, name: str) -> Numbers:
+    """(N,) a column of numbers, NaN where a cell is empty."""
+    values = columns.values[name]
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu" and values.ndim == 1:
+        return values.astype(np.float64)
+    filled = ["nan" if is_empty(value) else value for value in values]
+    try:
+        return np.array(filled, dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.array([_number(value, f"{columns.place(i)}: {name}") for i, value in enumerate(filled)])
+
+
+def _is_numeric(values: Column) -> bool:
+    """Whether a column may be of a class: numbers alone, and at least one."""
+    cells = [value for value in values if not is_empty(value)]
+    try:
+        return bool(cells) and all(np.isfinite(float(value)) for value in cells)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+
+
+def _logits(table: Numbers, form: str, columns: Columns) -> Rows:
+    """(N, C) numbers of a form as logits.
+
+    Raises:
+        DataError: a row is filled in part; shares that are none, or do not sum to 1.
+    """
+    empty = np.isnan(table)
+    if (part := np.flatnonzero(empty.any(axis=1) & ~empty.all(axis=1))).size:
+        places = first(columns.place(int(i)).removeprefix(f"{columns.where}, ") for i in part)
+        raise DataError("rows without a number for some class", where=columns.where, found=places)
+    known = ~empty[:, 0]
+    if not np.isfinite(table[known]).all() and form != "log_probabilities":
+        bad = np.flatnonzero(np.isinf(table).any(axis=1))
+        raise DataError("not finite", where=columns.place(int(bad[0])), found=f"Inf, in {len(bad):,} rows")
+    if form == "logits":
+        return table.astype(np.float32)
+    shares = np.exp(table) if form == "log_probabilities" else table
+    total = shares.sum(axis=1)
+    _refuse(known & ((shares < -SLACK).any(axis=1) | (np.abs(total - 1) > SLACK)), total, columns)
+    return _log(shares)
+
+
+def _spread(table: Numbers, columns: Columns) -> Rows:
+    """Shares of some classes, NaN of the others, which get what is left in equal parts; all NaN: no answer."""
+    unsaid = np.isnan(table)
+    known = np.asarray(~unsaid.all(axis=1))
+    shares = np.where(unsaid, 0.0, table)
+    total = shares.sum(axis=1)
+    _refuse(known & ((shares < 0).any(axis=1) | (total > 1 + SLACK)), total, columns)
+    left = np.clip(1 - total, 0.0, None) / np.maximum(unsaid.sum(axis=1), 1)
+    return _log(np.where(known[:, None], np.where(unsaid, left[:, None], shares), np.nan))
+
+
+def _refuse(bad: NDArray[np.bool_], total: Numbers, columns: Columns) -> None:
+    if bad.any():
+        rows = np.flatnonzero(bad)
+        sums = first(f"{columns.place(int(i)).removeprefix(f'{columns.where}, ')}: {total[i]:.4g}" for i in rows)
+        raise DataError("shares that are none, or don't sum to 1", where=columns.where, found=sums)
+
+
+def _log(shares: Numbers) -> Rows:
+    with np.errstate(invalid="ignore"):
+        logs: Rows = np.log(np.maximum(shares, TINY)).astype(np.float32)
+    return logs

@@ -1,0 +1,125 @@
+"""Recorded answers find their samples: by what these are called, or by their order in a split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from edgekd.base.errors import DataError
+from edgekd.base.scores import answered, log_softmax
+from edgekd.learn.data import Split
+from edgekd.teachers._base import first
+from edgekd.teachers._forms import Rows
+
+How = Literal["error", "skip"]
+
+
+class Part(NamedTuple):
+    """The answers of a file: (N, C) logits, and what the sample of each is called; None: they stand in its order."""
+
+    logits: Rows
+    ids: Sequence[str] | None
+    where: str
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """Matches answers with samples.
+
+    Attributes:
+        splits: all samples of the data.
+        missing: what a sample without an answer is.
+        extra: what an answer to a sample is that the data does not have.
+        where: the ``model`` table, for errors.
+    """
+
+    splits: Mapping[str, Split]
+    missing: How
+    extra: How
+    where: str
+
+    def matched(self, parts: Mapping[str, Part], note: Callable[[str], None]) -> dict[str, Rows]:
+        """(C,) logits by what a sample is called, without those that have no answer.
+
+        Raises:
+            DataError: samples that nobody can call, ids of other samples, samples without an answer, another number of
+                answers than samples; names the first five.
+        """
+        names = {split: self._names(split) for split in self.splits}
+        known = {name for of in names.values() for name in of}
+        self._check_twice(names)
+        answers: dict[str, Rows] = {}
+        for split, part in parts.items():
+            ids = self._in_order(split, part) if part.ids is None else part.ids
+            rows = answered(part.logits)
+            logits, ids = part.logits[rows], [one for one, has in zip(ids, rows, strict=True) if has]
+            answers |= _merged(logits, ids, part.where, note)
+            if self.extra == "error" and (odd := [one for one in dict.fromkeys(ids) if one not in known]):
+                hint = 'teacher.model.extra = "skip" passes over them'
+                allowed = f"such as {first(name for of in names.values() for name in of)}"
+                raise DataError("ids of no sample", where=part.where, found=first(odd), allowed=allowed, hint=hint)
+        absent = [name for of in names.values() for name in of if name not in answers]
+        if absent and (self.missing == "error" or len(absent) == len(known)):
+            hint = 'teacher.model.missing = "skip" lets these be taught by labels alone'
+            raise DataError("samples without an answer", where=self.where, found=first(absent), hint=hint)
+        return answers
+
+    def _names(self, split: str) -> list[str]:
+        names = self.splits[split].names
+        if names is None:
+            hint = "give the data as files, or as arrays in one piece"
+            raise DataError("the data does not say what its samples are called", where=f"data ({split})", hint=hint)
+        return names
+
+    def _check_twice(self, names: Mapping[str, list[str]]) -> None:
+        counts = Counter(name for of in names.values() for name in of)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            raise DataError("several samples of one id", where="data", found=first(twice))
+
+    def _in_order(self, part: str, of: Part) -> list[str]:
+        """What the samples of a file without ids are called.
+
+        Raises:
+            DataError: nobody can tell which they are, or they are more or fewer than the samples.
+        """
+        numbered = [split for split in self.splits.values() if split.ids is not None and split.ids.dtype.kind in "iu"]
+        if len(numbered) < len(self.splits):
+            example = first(self._names("train"))
+            hint = "give each answer the id of its sample"
+            raise DataError(
+                "no ids, and the samples have names", where=of.where, allowed=f"such as {example}", hint=hint
+            )
+        counted = {split.part for split in numbered}
+        if part not in counted:
+            hint = "ids, or a file (or array) for each of them, tell the rows apart"
+            allowed = first(sorted(counted)) if part == "" else "one for all: the data was read in one piece"
+            raise DataError("no ids, and rows of several splits", where=of.where, allowed=allowed, hint=hint)
+        ids = np.concatenate([np.asarray(split.ids) for split in numbered if split.part == part])
+        count = int(ids.max(initial=-1)) + 1
+        strict = self.missing == "error" if len(of.logits) < count else self.extra == "error"
+        if len(of.logits) != count and strict:
+            raise DataError(
+                "another number of answers than of samples", where=of.where, found=len(of.logits), allowed=str(count)
+            )
+        return [f"{part}/{i}" if part else str(i) for i in range(len(of.logits))]
+
+
+def _merged(logits: Rows, ids: Sequence[str], where: str, note: Callable[[str], None]) -> dict[str, Rows]:
+    """Logits by id; of a sample that was asked several times the mean share of each class."""
+    places: dict[str, list[int]] = {}
+    for i, one in enumerate(ids):
+        places.setdefault(one, []).append(i)
+    several = {one: rows for one, rows in places.items() if len(rows) > 1}
+    if several:
+        note(f"{where}: {len(several):,} samples have several answers, whose mean counts")
+    return {one: _mean(logits[rows]) if len(rows) > 1 else logits[rows[0]] for one, rows in places.items()}
+
+
+def _mean(logits: Rows) -> Rows:
+    tiny = float(np.finfo(np.float32).tiny)
+    mean: Rows = np.log(np.maximum(np.exp(log_softmax(logits)).mean(axis=0), tiny)).astype(np.float32)
+    return mean

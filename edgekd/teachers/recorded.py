@@ -1,0 +1,101 @@
+"""Answers that were recorded elsewhere: predictions in a table, of an ensemble, of a model behind an interface."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from edgekd.learn.teaching import AnswerSource
+from edgekd.teachers import _columns
+from edgekd.teachers._base import Asked, first
+from edgekd.teachers._classes import Classes
+from edgekd.teachers._columns import Columns
+from edgekd.teachers._forms import Form, Reader, Rows
+from edgekd.teachers._matching import Matcher, Part
+
+IDS = "ids"  # what an array of them is called
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Answers from a file, which find their samples by id, or by the order of these in their split.
+
+    A row holds logits, probabilities, a label, several labels (votes, also in rows of one id), or the best few labels
+    with their probabilities or the logarithms of these, whose rest is spread. Classes are told by name. An answer is
+    taught under every augmented view of its sample.
+
+    Attributes:
+        path: ``.npz``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``; or a folder with a file for each split, such as
+            ``train.csv``.
+        id: the column of ids (``id``, or ``ids`` of arrays); where there is none, or this is empty, order counts.
+        form: ``logits``, ``probabilities``, ``log_probabilities``, ``labels`` or ``top``, where a file has several.
+        ignore: columns that are none of a class.
+        smoothing: of labels and votes, the share that is spread over all classes, 0 to below 1.
+        missing: a sample without an answer: ``error``, or ``skip``: it is taught by its label alone.
+        extra: an answer to a sample that the data does not have: ``error`` or ``skip``.
+        unknown: a label that is no class: ``error``, or ``skip``: it is no answer.
+    """
+
+    path: str
+    id: str = "id"
+    form: Form = ""
+    ignore: tuple[str, ...] = ()
+    smoothing: float = 0.0
+    missing: Literal["error", "skip"] = "error"
+    extra: Literal["error", "skip"] = "error"
+    unknown: Literal["error", "skip"] = "error"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smoothing < 1:
+            raise ValueError("smoothing: allowed is 0 <= e < 1")
+
+    def answers(self, asked: Asked) -> AnswerSource:
+        """See ``AnswersKind``."""
+        classes = Classes(asked.classes, asked.columns, self.unknown)
+        reader = Reader(classes, self.form, self.smoothing, (self.id, IDS, *self.ignore))
+        parts = {}
+        for split, columns in _columns.read(self.path, asked.where).items():
+            logits, note = reader.read(columns)
+            parts[split] = Part(logits, self._ids(columns), columns.where)
+            if note:
+                asked.note(note)
+        if classes.skipped:
+            labels = first(f"{label!r} ({count:,})" for label, count in classes.skipped.items())
+            asked.note(f"{asked.where}: labels that are no class count as no answer: {labels}")
+        matcher = Matcher(asked.splits, self.missing, self.extra, asked.where)
+        answers = RecordedAnswers(asked, matcher.matched(parts, asked.note))
+        if asked.feed.views > 1:
+            asked.note(
+                "recorded answers are of the samples as they are: all augmented views of one are taught the same"
+            )
+        return answers
+
+    def _ids(self, columns: Columns) -> list[str] | None:
+        name = next((name for name in (self.id, IDS) if self.id and name in columns.values), None)
+        if name is None:
+            return None
+        values = columns.values[name]
+        return [str(value) for value in (values.tolist() if isinstance(values, np.ndarray) else values)]
+
+
+@dataclass(frozen=True)
+class RecordedAnswers:
+    """An ``AnswerSource`` of answers by what a sample is called."""
+
+    asked: Asked
+    by_name: Mapping[str, Rows]
+    sees_views: ClassVar[bool] = False
+    may_miss: ClassVar[bool] = True
+
+    def view(self, view: int) -> Rows:
+        """See ``TeacherOutputs``: the same of each."""
+        return self.split("train")
+
+    def split(self, split: str) -> Rows:
+        """See ``TeacherOutputs``."""
+        nothing = np.full(len(self.asked.classes), np.nan, np.float32)
+        names = self.asked.feed.names(split) or []
+        return np.stack([self.by_name.get(name, nothing) for name in names])
