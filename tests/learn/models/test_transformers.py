@@ -24,7 +24,7 @@ from edgekd.learn.teacher import bare
 MADE: dict[str, Any] = {"classes": 2, "words": 30, "train": 96, "validation": 48, "test": 32, "length": 24}
 TOKENS = MadeText(**MADE).load().preprocess[0]["vocabulary"]
 SHAPE = (len(TOKENS), 2)
-SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+SIZES: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 
 
 @pytest.fixture(scope="module")
