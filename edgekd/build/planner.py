@@ -110,7 +110,8 @@ class _Planner:
             self.quick,
         ]
         of_kind = name in self.parsed.teachers
-        is_read = of_kind or table.checkpoint is not None or (self.trained and name == "teacher")
+        is_given = self.trained and name == "teacher"
+        is_read = of_kind or is_given or table.checkpoint is not None or not table.epochs
         settings = table.model_dump(exclude={"seed", "weight", *(SCHEDULE_KEYS if is_read else ())})
         for key in getattr(self.parsed.teachers.get(name), "UNKEYED", ()):
             settings["model"].pop(key, None)

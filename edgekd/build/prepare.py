@@ -194,7 +194,7 @@ def check_labels(request: BuildRequest, feed: Feed, parsed: ParsedRecipe, *, has
             raise RecipeError("this loss needs labels and the data has none", where=where, found=term.name)
     for name, table in request.recipe.ensemble.items():
         is_given = name in parsed.teachers or (has_teacher and name == "teacher")
-        if table.checkpoint is None and not is_given:
+        if table.checkpoint is None and table.epochs and not is_given:
             raise RecipeError("a teacher can't be trained on data without labels", where=f"{name}.checkpoint")
 
 

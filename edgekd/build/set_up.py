@@ -58,7 +58,7 @@ def views(recipe: Recipe, dataset: Dataset, student: nn.Module | None = None, *,
     feeds = dict.fromkeys(recipe.ensemble, feed)
     for name, teacher in recipe.ensemble.items():
         raw = dataset.train.x
-        teacher_ops, note = teachers.preprocess_of(teacher, raw.shape[1:], str(raw.dtype), name)
+        teacher_ops, note = teachers.preprocess_of(teacher, raw.shape[1:], str(raw.dtype), name, ops)
         teacher_ops = dataset.teacher_preprocess if teacher_ops is None else teacher_ops
         if note:
             dataset = replace(dataset, notes=(*dataset.notes, note))

@@ -9,7 +9,9 @@ from edgekd.build.plan import TeachStep
 from edgekd.build.trained import Trained, stored
 from edgekd.build.workspace import Workspace
 from edgekd.learn import train
+from edgekd.learn.frozen import FrozenBody, embedded
 from edgekd.learn.objective import make_terms
+from edgekd.learn.teacher import bare
 from edgekd.metrics import metric_of_teacher
 
 
@@ -20,15 +22,20 @@ def teacher(workspace: Workspace, step: TeachStep) -> Trained:
         untrained, seed = workspace.untrained(step.name), workspace.recipe.ensemble[step.name].seed or 0
         if step.schedule is None:
             return Trained(untrained, [], 0.0)
+        module, feed = untrained.module, workspace.feed_of(step.name).seeded(seed)
+        whole = bare(module)
+        if isinstance(whole, FrozenBody) and feed.views == 1:  # the head alone, on what the body gives once
+            workspace.progress({"step": f"{step.name}: what its body gives", "epoch": None})
+            module, feed = whole.head, embedded(whole, feed, seed)
         job = train.TrainingJob(
             make_terms(({"kind": "cross_entropy"},), step.name, workspace.heads_of(step.name)),
-            workspace.feed_of(step.name).seeded(seed),
+            feed,
             step.schedule,
             seed,
             evaluator=replace(workspace.evaluator_of(step.name), metric=metric_of_teacher(workspace.metric)),
             progress=workspace.progress_of(step),
             where=step.name,
         )
-        return Trained(untrained, train.fit(untrained.module, job, scratch), 0.0)
+        return Trained(untrained, train.fit(module, job, scratch), 0.0)
 
     return stored(workspace, step, make)

@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from edgekd.base import plugins, watch
 from edgekd.base.errors import FactoryError, RecipeError
+from edgekd.base.preprocess import Ops
 from edgekd.learn import outputs, weights
 from edgekd.learn.calls import Call
 from edgekd.learn.data import Pipeline
@@ -166,15 +167,21 @@ def check_classes(table: Teacher, classes: int, name: str) -> None:
         )
 
 
-def preprocess_of(table: Teacher, shape: tuple[int, ...], dtype: str, name: str) -> tuple[Pipeline | None, str]:
+def preprocess_of(
+    table: Teacher, shape: tuple[int, ...], dtype: str, name: str, ops: Ops = ()
+) -> tuple[Pipeline | None, str]:
     """The preprocessing of a teacher's own, and a note on it: the recipe's, else what its weights were trained with.
 
     Args:
         shape, dtype: of one raw sample.
+        ops: the data's.
 
     Returns:
         None where it is the data's.
     """
+    if ops and ops[-1]["op"] == "wordpiece" and table.preprocess is None and table.model.get("folder"):
+        tokens = getattr(plugins.build("models", table.model, f"{name}.model"), "tokens", None)
+        return (None, "") if tokens is None else tokens(ops[-1], f"{name}.model.folder")
     users = table.model.get("kind") == "python" or ":" in str(table.model.get("kind"))
     if table.preprocess is not None or table.checkpoint is None or users or dtype != "uint8" or len(shape) != 3:
         return table.preprocess, ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekd.spec.recipe import Recipe
+from edgekd.spec.recipe import Recipe, Teacher
 
 SAMPLES = 512  # of each split, at most
 
@@ -13,9 +13,14 @@ def quickened(recipe: Recipe) -> Recipe:
     student = {"epochs": min(1, recipe.student.epochs)}
     return recipe.model_copy(
         update={
-            "teacher": recipe.teacher.model_copy(update=once),
-            "teachers": tuple(teacher.model_copy(update=once) for teacher in recipe.teachers),
+            "teacher": _once(recipe.teacher),
+            "teachers": tuple(map(_once, recipe.teachers)),
             "student": recipe.student.model_copy(update=student),
             "compress": tuple({**table, **once} for table in recipe.compress),
         }
     )
+
+
+def _once(teacher: Teacher) -> Teacher:
+    """For one epoch, where it is trained at all."""
+    return teacher.model_copy(update={"epochs": min(1, teacher.epochs)})

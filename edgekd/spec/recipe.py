@@ -84,6 +84,7 @@ StripPrefix = Annotated[
 class Teacher(Schedule):
     """A model to train, or one with a checkpoint that is only read."""
 
+    epochs: int = Field(default=10, ge=0, le=10_000, description="0: the model is read, and taken as it stands")
     model: Table = Field(description="its architecture: a model family's table")
     seed: int | None = Field(default=None, ge=0, le=2**32 - 1, description="of its own training; absent: the recipe's")
     checkpoint: Checkpoint = None

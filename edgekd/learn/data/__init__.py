@@ -10,6 +10,7 @@ from edgekd.learn.data._files import unpacked as file_content
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data._inputs import taken_first
 from edgekd.learn.data._split import ROLES
+from edgekd.learn.data._tokenizer import read as read_vocabulary
 
 __all__ = [
     "ROLES",
@@ -24,6 +25,7 @@ __all__ = [
     "grouped",
     "loaded",
     "read_arrays",
+    "read_vocabulary",
     "same_name",
     "taken_first",
 ]

@@ -5,18 +5,24 @@ Untrained, or from a checkpoint folder on this machine; nothing is ever fetched.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
 import transformers
 from torch import Tensor, nn
 
 from edgekd.base import plugins
-from edgekd.base.errors import RecipeError
+from edgekd.base.errors import DataError, RecipeError
+from edgekd.base.preprocess import Op
+from edgekd.learn.data import Pipeline, read_vocabulary
+from edgekd.learn.frozen import FrozenBody
 from edgekd.learn.quiet import quiet
 from edgekd.learn.teacher import PickedOutput
 
+CONFIG, CLASSIFIERS = "config.json", ("ForSequenceClassification", "ForImageClassification")
 MASKED = -1e4  # exp(-1e4) is zero in every float type, and float16 still holds the number
 
 
@@ -33,31 +39,54 @@ class TextLogits(PickedOutput):
         return super().returned(input_ids, padding * MASKED)
 
 
+class TextBody(nn.Module):
+    """An encoder of tokens, told where padding is as ``TextLogits`` is."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> object:
+        padding = (1 - attention_mask[:, None, None, :]).to(next(self.parameters()).dtype)
+        return self.module(input_ids, padding * MASKED)
+
+
 @dataclass(frozen=True)
 class Transformers:
-    """A classifier by the name of its class.
+    """A classifier by the name of its class, or from a checkpoint folder.
 
     Attributes:
-        name: such as ``ResNetForImageClassification`` or ``DistilBertForSequenceClassification``.
+        name: such as ``ResNetForImageClassification`` or ``DistilBertForSequenceClassification``; empty: the class that
+            the folder names.
         config: keys of its configuration that differ from the library's defaults; labels, channels and the number of
             tokens are ours to set.
-        folder: a checkpoint folder (``config.json`` and safetensors); a head of another size is made anew.
+        folder: a checkpoint folder (``config.json`` and safetensors); a head of another size is made anew. A teacher
+            reads texts by the tokenizer in it.
         batch_norm_momentum: above 0, at most 1; 0: the library's own. MobileNetV2's is 0.997, TensorFlow's word for
             0.003: torch then takes the last batch for the whole data set, so a training from scratch wants 0.1.
+        head: of a folder: ``own``, which then has to fit (with ``teacher.epochs = 0`` it teaches as it stands); or
+            ``linear``: a new layer over what the frozen body gives, which alone is trained. Empty: as the class has it.
+        pool: of a ``linear`` head, what stands for a sequence: ``mean`` of its tokens, or the ``first``.
     """
 
-    name: str
+    name: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     folder: str = ""
     batch_norm_momentum: float = 0.0
+    head: Literal["", "own", "linear"] = ""
+    pool: Literal["mean", "first"] = "mean"
 
     def __post_init__(self) -> None:
-        with quiet():  # the library loads a class, and what that imports, when it is asked for
-            known = hasattr(getattr(transformers, self.name, None), "config_class")
-        if not known:
-            raise ValueError("name: allowed is a model class of transformers, such as ResNetForImageClassification")
-        if self.folder and not (Path(self.folder) / "config.json").is_file():
+        if self.name:
+            with quiet():  # the library loads a class, and what that imports, when it is asked for
+                known = hasattr(getattr(transformers, self.name, None), "config_class")
+            if not known:
+                example = "a model class of transformers, such as ResNetForImageClassification"
+                raise ValueError(f"name: allowed is {example}")
+        if self.folder and not (Path(self.folder) / CONFIG).is_file():
             raise ValueError("folder: allowed is one with config.json and model.safetensors")
+        if not self.folder and (self.head or not self.name):
+            raise ValueError("folder: allowed is a checkpoint folder, or a name without a head")
         if not 0 <= self.batch_norm_momentum <= 1:
             raise ValueError("batch_norm_momentum: allowed is 0 to 1")
 
@@ -68,48 +97,117 @@ class Transformers:
             input_shape: (C, H, W); or how many tokens there are, and 2.
 
         Raises:
-            RecipeError: an unknown key of the configuration, or a folder whose model knows fewer tokens.
+            RecipeError: an unknown key of the configuration, a folder whose model knows fewer tokens, or no classifier.
         """
         images = len(input_shape) == 3
         # Eager attention: what the other kinds export as, the runtimes fuse less well.
-        wanted = {**self.config, "num_labels": classes, "attn_implementation": "eager"}
+        wanted: dict[str, Any] = {**self.config, "attn_implementation": "eager"}
         if images:
             wanted["num_channels"] = input_shape[0]
-        cls = getattr(transformers, self.name)
-        if self.folder:
-            transformers.logging.disable_progress_bar()
-            with quiet():  # it reports that the head was made anew
-                model = plugins.call_user(
-                    cls.from_pretrained,
-                    "model.folder",
-                    self.folder,
-                    local_files_only=True,
-                    use_safetensors=True,
-                    ignore_mismatched_sizes=True,
-                    **wanted,
-                )
-            known = getattr(model.config, "vocab_size", None)
-            if not images and known is not None and known < input_shape[0]:
-                raise RecipeError(
-                    "the tokenizer has more tokens than the model",
-                    where="model.folder",
-                    found=input_shape[0],
-                    allowed=f"at most {known}",
-                )
-        else:
-            if not images:
-                wanted["vocab_size"] = input_shape[0]
-            config = plugins.call_user(cls.config_class, "model.config", **wanted)
-            unknown = sorted(set(self.config) - set(cls.config_class().to_dict()))
-            if unknown:
-                raise RecipeError(
-                    f"{cls.config_class.__name__} has no such key",
-                    where="model.config",
-                    found=unknown[0],
-                    allowed=cls.config_class().to_dict(),
-                )
-            model = plugins.call_user(cls, "model", config)
+        if self.head != "own":
+            wanted["num_labels"] = classes
+        model = self._read(wanted) if self.folder else self._new(wanted, input_shape)
+        known = getattr(model.config, "vocab_size", None)
+        if self.folder and not images and known is not None and known < input_shape[0]:
+            raise RecipeError(
+                "the tokenizer has more tokens than the model",
+                where="model.folder",
+                found=input_shape[0],
+                allowed=f"at most {known}",
+            )
         for part in model.modules():
             if isinstance(part, nn.modules.batchnorm._BatchNorm) and self.batch_norm_momentum:
                 part.momentum = self.batch_norm_momentum
-        return PickedOutput(model) if images else TextLogits(model)
+        if self.head != "linear":
+            return PickedOutput(model) if images else TextLogits(model)
+        tokens = torch.ones(2, 3, dtype=torch.int64)
+        example = (torch.zeros(2, *input_shape),) if images else (tokens, tokens)
+        whole: nn.Module = plugins.call_user(
+            FrozenBody, "model", model if images else TextBody(model), example, classes, self.pool
+        )
+        return whole
+
+    def tokens(self, op: Op, where: str) -> tuple[Pipeline | None, str]:
+        """How a teacher from the folder reads texts: by the tokenizer that lies in it.
+
+        Args:
+            op: how the data reads them.
+            where: the folder's place in the recipe, for errors.
+
+        Returns:
+            Ops, None where they are the data's; and a note.
+
+        Raises:
+            RecipeError: the tokenizer is none that edgekd can make tokens with.
+        """
+        folder = Path(self.folder)
+        if not any((folder / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
+            return None, ""
+        table = _json(folder / "tokenizer_config.json")
+        lower = table.get("do_lower_case") if isinstance(table.get("do_lower_case"), bool) else op["lower"]
+        try:
+            vocabulary = read_vocabulary(self.folder, bool(lower))
+        except DataError as err:
+            hint = "recorded answers, or an ONNX file behind a callable, need no tokenizer here"
+            raise RecipeError(f"its tokenizer: {err.message}", where=where, found=err.found, hint=hint) from err
+        longest = _json(folder / CONFIG).get("max_position_embeddings")
+        length = min(op["length"], longest) if isinstance(longest, int) else op["length"]
+        own = {"op": "wordpiece", "vocabulary": vocabulary, "length": length, "lower": bool(lower)}
+        if all(own[key] == op[key] for key in own):
+            return None, ""
+        return (own,), f"the teacher reads texts by the tokenizer in its folder, {len(vocabulary):,} tokens"
+
+    def _read(self, wanted: dict[str, Any]) -> Any:
+        """The folder's model; nothing is fetched, and no code of the folder runs."""
+        transformers.logging.disable_progress_bar()
+        options = {**wanted, "local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
+        if self.head == "linear":
+            options.pop("num_labels")
+            cls: Any = transformers.AutoModel
+        else:
+            cls = self._class()
+            options["ignore_mismatched_sizes"] = self.head != "own"
+        if not hasattr(cls, "config_class"):
+            options.pop("trust_remote_code")
+        with quiet():  # it reports that the head was made anew
+            return plugins.call_user(cls.from_pretrained, "model.folder", self.folder, **options)
+
+    def _class(self) -> Any:
+        """The class that is named here, or in the folder.
+
+        Raises:
+            RecipeError: the folder names none that classifies.
+        """
+        if self.name:
+            return getattr(transformers, self.name)
+        named = _json(Path(self.folder) / CONFIG).get("architectures")
+        name = str(named[0]) if isinstance(named, list) and named else ""
+        if not name.endswith(CLASSIFIERS) or not hasattr(transformers, name):
+            hint = 'head = "linear" puts a head on a body without one; name says another class'
+            raise RecipeError("no classifier", where="model.folder", found=name or None, allowed=CLASSIFIERS, hint=hint)
+        return getattr(transformers, name)
+
+    def _new(self, wanted: dict[str, Any], input_shape: tuple[int, ...]) -> Any:
+        """An untrained model."""
+        cls = getattr(transformers, self.name)
+        if len(input_shape) != 3:
+            wanted["vocab_size"] = input_shape[0]
+        config = plugins.call_user(cls.config_class, "model.config", **wanted)
+        unknown = sorted(set(self.config) - set(cls.config_class().to_dict()))
+        if unknown:
+            raise RecipeError(
+                f"{cls.config_class.__name__} has no such key",
+                where="model.config",
+                found=unknown[0],
+                allowed=cls.config_class().to_dict(),
+            )
+        return plugins.call_user(cls, "model", config)
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """A JSON file of a checkpoint folder; nothing where there is none, or no table in it."""
+    try:
+        table = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return table if isinstance(table, dict) else {}
