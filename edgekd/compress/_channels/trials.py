@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -133,7 +132,7 @@ class Trial:
         return None
 
 
-def zeroed(student: Student, plan: Plan, network: Network, left: Left) -> Callable[..., object]:
+def zeroed(student: Student, plan: Plan, network: Network, left: Left) -> Callable[..., Tensor | Sequence[Tensor]]:
     """The whole network, all of whose weights are zero where the plan takes them.
 
     What takes statistics over channels takes them over those that are ``left``.
@@ -144,8 +143,9 @@ def zeroed(student: Student, plan: Plan, network: Network, left: Left) -> Callab
         for at, rows in axes.items():
             weights[name].data.index_fill_(int(at), torch.tensor(rows), 0.0)
 
-    def answer(*inputs: Tensor) -> object:
+    def answer(*inputs: Tensor) -> Tensor | Sequence[Tensor]:
         with statistics.over(network.trace, left):
-            return module(*inputs)
+            outputs: Tensor | Sequence[Tensor] = module(*inputs)
+            return outputs
 
     return answer
