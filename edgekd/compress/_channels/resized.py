@@ -178,7 +178,7 @@ def _given(name: str, args: Arguments, kwargs: Mapping[str, object]) -> Argument
 
 def _before(name: str) -> int:
     """How many arguments of such a call stand before its sizes."""
-    return 0 if name in CREATED and not name.startswith("new_") else 1
+    return 0 if name in CREATED and not name.startswith("new") else 1
 
 
 def _keyword(name: str) -> str:

@@ -48,6 +48,8 @@ ELEMENTWISE = frozenset(
         "threshold",
         "log_sigmoid_forward",
         "rrelu_with_noise",
+        "zero",
+        "fill",
         "zeros_like",
         "ones_like",
         "full_like",

@@ -35,7 +35,7 @@ TORCH = os.path.dirname(torch.__file__)
 RAISED = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)  # by a network
 RESHAPED_IN_PLACE = frozenset(("as_strided_", "squeeze_", "unsqueeze_", "transpose_", "t_"))
 # Functions that make tensors of given sizes: states that a network begins with.
-CREATED = frozenset(["zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "new_empty"])
+CREATED = frozenset(["zeros", "ones", "full", "empty", "new", "new_zeros", "new_ones", "new_full", "new_empty"])
 # Functions of a network whose arguments may hold numbers of channels, by name.
 SIZED = frozenset(
     [

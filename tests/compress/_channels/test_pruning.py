@@ -296,7 +296,8 @@ class States(nn.Module):
         self.one, self.other, self.head = nn.LSTMCell(32, 16), nn.GRUCell(16, 16), nn.Linear(16, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        first = (torch.zeros(4, x.size(0), self.units), x.new_zeros((4, x.size(0), self.units)))
+        weight = next(self.parameters()).data
+        first = (weight.new(4, x.size(0), self.units).zero_(), x.new_zeros((4, x.size(0), self.units)))
         y, last = self.cell(x, first)[0], None
         state = (torch.zeros(x.shape[0], self.units), torch.full((x.shape[0], self.units), 0.5))
         for step in y.unbind(1):
