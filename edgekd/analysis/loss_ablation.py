@@ -67,9 +67,10 @@ def gains(
         with the loss less that without it; its 95 % interval is a bootstrap over test samples, the same ones for both:
         it knows nothing of another seed. All four are None where the training without the loss diverged.
     """
-    full = {split: evaluation.value(split, student(split)) for split in SPLITS}
-    drawn = evaluation.draws("test", student("test"))
-    whole = evaluation.resampled("test", student("test"))
+    of_student = {split: evaluation.of_rows(split, student(split)) for split in SPLITS}
+    full = {split: evaluation.value(split, of_student[split]) for split in SPLITS}
+    drawn = evaluation.draws("test", of_student["test"])
+    whole = evaluation.resampled("test", of_student["test"])
     resampled = [whole(index) for index in drawn]
     scores = TorchReference(workspace, {name: trained for name, trained in explained.items() if trained is not None})
     rows: list[Loss] = []
@@ -77,8 +78,9 @@ def gains(
         if trained is None:
             rows.append({"loss": name, "validation": None, "test": None, "gain": None, "ci95": None})
             continue
-        values = {split: evaluation.value(split, scores(name, split)) for split in SPLITS}
-        less = evaluation.resampled("test", scores(name, "test"))
+        others = {split: evaluation.of_rows(split, scores(name, split)) for split in SPLITS}
+        values = {split: evaluation.value(split, others[split]) for split in SPLITS}
+        less = evaluation.resampled("test", others["test"])
         ends = bootstrap.interval([a - less(index) for a, index in zip(resampled, drawn, strict=True)])
         gain = full["test"] - values["test"]
         rows.append(

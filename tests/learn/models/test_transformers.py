@@ -24,7 +24,13 @@ from edgekd.learn.teacher import bare
 MADE: dict[str, Any] = {"classes": 2, "words": 30, "train": 96, "validation": 48, "test": 32, "length": 24}
 TOKENS = MadeText(**MADE).load().preprocess[0]["vocabulary"]
 SHAPE = (len(TOKENS), 2)
-SIZES: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+SIZES: dict[str, Any] = {
+    "max_position_embeddings": 20,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +38,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A classifier, its body alone, and a network of images, each with what it was saved with."""
     root = tmp_path_factory.mktemp("folders")
     torch.manual_seed(0)
-    config = transformers.BertConfig(vocab_size=len(TOKENS), num_labels=2, max_position_embeddings=20, **SIZES)
+    config = transformers.BertConfig(**{"vocab_size": len(TOKENS), "num_labels": 2, **SIZES})
     whole = transformers.BertForSequenceClassification(config)
     nn.init.normal_(whole.bert.embeddings.word_embeddings.weight, std=1.0)
     images = transformers.ResNetConfig(
