@@ -51,14 +51,19 @@ class EvaluationSet:
     answered: Mapping[str, int]
 
     @classmethod
-    def of(cls, feed: Feed, teacher: Callable[[str], Scores], evaluator: Evaluator) -> EvaluationSet:
+    def of(
+        cls, feed: Feed, teacher: Callable[[str], Scores], evaluator: Evaluator, *, may_miss: bool = True
+    ) -> EvaluationSet:
         """The exam that a feed sets: every sample, of validation and test those that the teacher answers.
+
+        Args:
+            may_miss: it may have no answer to some; else it is not asked yet: a search looks at no test split.
 
         Raises:
             RecipeError: it answers none of a split.
         """
         rows = {name: np.arange(feed.length(name)) for name in SPLITS}
-        for name in ("validation", "test"):
+        for name in ("validation", "test") if may_miss else ():
             known = answered(teacher(name))
             rows[name] = rows[name][known]
             if not known.any():

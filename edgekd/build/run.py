@@ -59,7 +59,9 @@ def make_all(workspace: Workspace, seconds: float) -> Made:
 
 def evaluation_of(workspace: Workspace, teacher_outputs: TeacherOutputs) -> EvaluationSet:
     """What students are scored on; the user is told what of it no teacher answers."""
-    evaluation = EvaluationSet.of(workspace.feed, teacher_outputs.split, workspace.evaluator_of("student"))
+    may_miss = any(source.may_miss for source in workspace.sources.values())
+    evaluator = workspace.evaluator_of("student")
+    evaluation = EvaluationSet.of(workspace.feed, teacher_outputs.split, evaluator, may_miss=may_miss)
     for sentence in evaluation.unanswered():
         workspace.note(sentence)
     return evaluation

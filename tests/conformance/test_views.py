@@ -19,7 +19,7 @@ KINDS = plugins.kinds("views")
 COUNT = 9
 rng = np.random.default_rng(0)
 # Samples of every kind and type that a data source may give; images with each count of channels.
-SAMPLES = {
+SAMPLES: dict[str, list[np.ndarray]] = {
     "images": [
         *(rng.integers(0, 256, (COUNT, 7, 9, channels), dtype=np.uint8) for channels in (1, 3, 4)),
         rng.integers(0, 17, (COUNT, 8, 8, 1), dtype=np.uint8),

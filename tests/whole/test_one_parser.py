@@ -22,6 +22,7 @@ DOORS = {
         "runtime/opening.py": 1,  # a manifest's: an app may not import build/
         "runtime/profiling.py": 1,  # a manifest's, or a lone file's: its suffix and the number of threads
         "publish/app_files.py": 1,  # a manifest's, as an app opens it
+        "teachers/onnx.py": 1,  # a teacher's file: the runtime that the recipe names
     },
     "edgekd.runtime.availability.parse": {
         "build/target_runtime.py": 1,

@@ -85,8 +85,6 @@ class Transformers:
                 raise ValueError(f"name: allowed is {example}")
         if self.folder and not (Path(self.folder) / CONFIG).is_file():
             raise ValueError("folder: allowed is one with config.json and model.safetensors")
-        if not self.folder and (self.head or not self.name):
-            raise ValueError("folder: allowed is a checkpoint folder, or a name without a head")
         if not 0 <= self.batch_norm_momentum <= 1:
             raise ValueError("batch_norm_momentum: allowed is 0 to 1")
 
@@ -99,9 +97,12 @@ class Transformers:
         Raises:
             RecipeError: an unknown key of the configuration, a folder whose model knows fewer tokens, or no classifier.
         """
+        if not self.folder and (self.head or not self.name):
+            allowed = "a checkpoint folder, or a name without a head"
+            raise RecipeError("nothing to build", where="model.folder", found=self.folder, allowed=allowed)
         images = len(input_shape) == 3
         # Eager attention: what the other kinds export as, the runtimes fuse less well.
-        wanted: dict[str, Any] = {**self.config, "attn_implementation": "eager"}
+        wanted: dict[str, object] = {**self.config, "attn_implementation": "eager"}
         if images:
             wanted["num_channels"] = input_shape[0]
         if self.head != "own":
@@ -152,27 +153,26 @@ class Transformers:
             raise RecipeError(f"its tokenizer: {err.message}", where=where, found=err.found, hint=hint) from err
         longest = _json(folder / CONFIG).get("max_position_embeddings")
         length = min(op["length"], longest) if isinstance(longest, int) else op["length"]
-        own = {"op": "wordpiece", "vocabulary": vocabulary, "length": length, "lower": bool(lower)}
-        if all(own[key] == op[key] for key in own):
+        reading = {"op": "wordpiece", "vocabulary": vocabulary, "length": length, "lower": bool(lower)}
+        if all(reading[key] == op[key] for key in reading):
             return None, ""
-        return (own,), f"the teacher reads texts by the tokenizer in its folder, {len(vocabulary):,} tokens"
+        return (reading,), f"the teacher reads texts by the tokenizer in its folder, {len(vocabulary):,} tokens"
 
-    def _read(self, wanted: dict[str, Any]) -> Any:
+    def _read(self, wanted: dict[str, object]) -> Any:
         """The folder's model; nothing is fetched, and no code of the folder runs."""
         transformers.logging.disable_progress_bar()
         options = {**wanted, "local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
+        cls = transformers.AutoModel if self.head == "linear" else self._class()
         if self.head == "linear":
             options.pop("num_labels")
-            cls: Any = transformers.AutoModel
         else:
-            cls = self._class()
             options["ignore_mismatched_sizes"] = self.head != "own"
         if not hasattr(cls, "config_class"):
             options.pop("trust_remote_code")
         with quiet():  # it reports that the head was made anew
             return plugins.call_user(cls.from_pretrained, "model.folder", self.folder, **options)
 
-    def _class(self) -> Any:
+    def _class(self) -> type[transformers.PreTrainedModel]:
         """The class that is named here, or in the folder.
 
         Raises:
@@ -187,7 +187,7 @@ class Transformers:
             raise RecipeError("no classifier", where="model.folder", found=name or None, allowed=CLASSIFIERS, hint=hint)
         return getattr(transformers, name)
 
-    def _new(self, wanted: dict[str, Any], input_shape: tuple[int, ...]) -> Any:
+    def _new(self, wanted: dict[str, object], input_shape: tuple[int, ...]) -> transformers.PreTrainedModel:
         """An untrained model."""
         cls = getattr(transformers, self.name)
         if len(input_shape) != 3:
@@ -204,7 +204,7 @@ class Transformers:
         return plugins.call_user(cls, "model", config)
 
 
-def _json(file: Path) -> dict[str, Any]:
+def _json(file: Path) -> dict[str, object]:
     """A JSON file of a checkpoint folder; nothing where there is none, or no table in it."""
     try:
         table = json.loads(file.read_text(encoding="utf-8"))

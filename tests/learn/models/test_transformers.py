@@ -94,8 +94,8 @@ def test_images_have_bodies_too(folders: dict[str, str]) -> None:
 def test_what_a_folder_lacks_is_told(folders: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"model\.folder: no classifier; found 'BertModel'.*head = \"linear\""):
         Transformers(folder=folders["body"]).build(SHAPE, 2)
-    with pytest.raises(ValueError, match="folder: allowed is a checkpoint folder, or a name without a head"):
-        Transformers(head="linear")
+    with pytest.raises(RecipeError, match=r"model\.folder: .*allowed: a checkpoint folder, or a name without a head"):
+        Transformers(head="linear").build(SHAPE, 2)
     with pytest.raises(RecipeError, match="the tokenizer has more tokens than the model"):
         Transformers(folder=folders["body"], head="linear").build((1000, 2), 2)
     (tmp_path / "config.json").write_text(Path(folders["whole"], "config.json").read_text())
