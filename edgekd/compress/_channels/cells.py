@@ -1,4 +1,6 @@
-"""The rules of recurrent networks, which are followed as a whole: a unit is a row of every gate."""
+"""The rules of functions that are followed as a whole: recurrent networks, a unit of which is a row of every gate, and
+norms over neighbouring channels.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +93,15 @@ def _one(trace: Trace, layer: _Layer, inputs: Numbers | None, gates: int) -> tup
     return units, given
 
 
+def _neighbours(trace: Trace, op: Operator) -> None:
+    """``local_response_norm``: each channel by those beside it, which a cut network is told (``neighbours``)."""
+    x = op.args[0]
+    numbers = channels(trace, x, 1)
+    trace.put(op.made, () if numbers is None else (Block((1,), numbers),))
+
+
 CELLS: dict[str, Rule] = {
+    "local_response_norm": _neighbours,
     "lstm": _recurrent(4),
     "gru": _recurrent(3),
     "rnn_tanh": _recurrent(1),

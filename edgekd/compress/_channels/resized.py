@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from edgekd.compress._channels import ledger
+from edgekd.compress._channels import ledger, neighbours
 from edgekd.compress._channels.ledger import Block, Labels
 from edgekd.compress._channels.traced import Arguments, Call
 from edgekd.compress._channels.tracing import CREATED, Sites, sized
@@ -105,6 +105,8 @@ class _Told(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if sized(name, args):
             change = self.by_site.get(self.sites.name(name))
+            if change is not None and "stay" in change:
+                return neighbours.response_norm(change["stay"], *args, **kwargs)
             if change is not None:
                 of_samples = {axis: size * self.samples for axis, size in change.get("of_one", {}).items()}
                 change = {**change, "sizes": {**change.get("sizes", {}), **of_samples}} if of_samples else change
@@ -156,6 +158,10 @@ def _change(call: Call, left: Left) -> Change | None:
         groups = call.args[6] if len(call.args) > 6 else call.kwargs.get("groups", 1)
         inside = _sizes(x.shape, call.inside, left)
         return {"groups": inside[axis]} if 1 < groups == x.shape[axis] and axis in inside else None
+    if call.name == "local_response_norm":
+        block = ledger.block_of(call.inside, 1)
+        stays = None if block is None else left.along(block, 1)
+        return None if stays is None or stays.all() else {"stay": np.flatnonzero(stays).tolist()}
     if call.name == "scaled_dot_product_attention" and call.kwargs.get("scale") is None:
         return {"scale": 1 / math.sqrt(x.shape[-1])} if _sizes(x.shape, call.inside, left) else None
     return None

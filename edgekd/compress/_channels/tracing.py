@@ -54,6 +54,7 @@ SIZED = frozenset(
         "conv3d",
         "pad",
         "layer_norm",
+        "local_response_norm",
         "scaled_dot_product_attention",
     ]
 )
@@ -187,7 +188,7 @@ def _unheard() -> contextlib.AbstractContextManager[object]:
 
 
 class _Functions(TorchFunctionMode):
-    """Keeps the calls of ``SIZED``; recurrent cells are followed as a whole."""
+    """Keeps the calls of ``SIZED``; those of ``CELLS`` are followed as a whole."""
 
     def __init__(self, trace: Trace, operators: _Operators, mode: str) -> None:
         super().__init__()
@@ -198,22 +199,21 @@ class _Functions(TorchFunctionMode):
     ) -> object:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        whole = cells.CELLS.get(name)
-        if whole is not None:
-            before, self.operators.silent = self.operators.silent, True
-            try:
-                output = func(*args, **kwargs)
-            finally:
-                self.operators.silent = before
-            whole(self.trace, Operator(args, kwargs, output))
-            return output
-        if not sized(name, args):
+        whole, told = cells.CELLS.get(name), sized(name, args)
+        if whole is None and not told:
             return func(*args, **kwargs)
-        inside = self.trace.labels(args[0]) if isinstance(args[0], Tensor) else ()
-        site = self.sites.name(name)
-        output = func(*args, **kwargs)
-        outside = tuple((tuple(t.shape), self.trace.labels(t)) for t in tensors(output))
-        self.trace.calls[self.mode][site] = Call(name, args, kwargs, inside, outside)
+        inside = self.trace.labels(args[0]) if args and isinstance(args[0], Tensor) else ()
+        site = self.sites.name(name) if told else ""
+        before, self.operators.silent = self.operators.silent, self.operators.silent or whole is not None
+        try:
+            output = func(*args, **kwargs)
+        finally:
+            self.operators.silent = before
+        if whole is not None:
+            whole(self.trace, Operator(args, kwargs, output))
+        if told:
+            outside = tuple((tuple(t.shape), self.trace.labels(t)) for t in tensors(output))
+            self.trace.calls[self.mode][site] = Call(name, args, kwargs, inside, outside)
         return output
 
 

@@ -320,6 +320,12 @@ class Folded(nn.Module):
         return torch.as_tensor(self.head(y.reshape(n, 16, t).amax(-1)))
 
 
+@net("norms over neighbouring channels")
+class Responses(Body):
+    def mix(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(functional.local_response_norm(x, 5, alpha=1.0))
+
+
 @net("statistics of each channel")
 class Own(Body):
     def __init__(self) -> None:
