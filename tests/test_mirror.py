@@ -52,7 +52,10 @@ TESTED_ELSEWHERE = {
             f"compress/_channels/{name}.py"
             for name in ("asking", "cells", "network", "norms", "rules", "traced", "units", "views")
         ]
-        + [f"compress/_channels/{name}.py" for name in ("attention", "resized", "statistics", "surgery", "tracing")],
+        + [
+            f"compress/_channels/{name}.py"
+            for name in ("attention", "neighbours", "resized", "statistics", "surgery", "tracing")
+        ],
         "tests/compress/_channels/test_pruning.py: networks that do each thing to their channels",
     ),
     "compress/_annotator.py": "tests/compress/test_int8_qat.py: which layers are quantized shows in the file",

@@ -199,11 +199,11 @@ class _Functions(TorchFunctionMode):
     ) -> object:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        whole, told = cells.CELLS.get(name), sized(name, args)
-        if whole is None and not told:
+        whole, has_sizes = cells.CELLS.get(name), sized(name, args)
+        if whole is None and not has_sizes:
             return func(*args, **kwargs)
         inside = self.trace.labels(args[0]) if args and isinstance(args[0], Tensor) else ()
-        site = self.sites.name(name) if told else ""
+        site = self.sites.name(name) if has_sizes else ""
         before, self.operators.silent = self.operators.silent, self.operators.silent or whole is not None
         try:
             output = func(*args, **kwargs)
@@ -211,7 +211,7 @@ class _Functions(TorchFunctionMode):
             self.operators.silent = before
         if whole is not None:
             whole(self.trace, Operator(args, kwargs, output))
-        if told:
+        if has_sizes:
             outside = tuple((tuple(t.shape), self.trace.labels(t)) for t in tensors(output))
             self.trace.calls[self.mode][site] = Call(name, args, kwargs, inside, outside)
         return output
