@@ -3,6 +3,7 @@
     pip install nncf    # for the peers on OpenVINO
     python benchmarks/zoo.py build --zoo FILE --work FOLDER [--jobs 2] [nets ...]
     python benchmarks/zoo.py time --zoo FILE --work FOLDER [--rounds 2] [--seconds 0.5] [nets ...]
+    python benchmarks/zoo.py isa --zoo FILE --work FOLDER nets ...    # needs qemu-user
     python benchmarks/zoo.py table --work FOLDER
 
 The nets are no part of this project: FILE is a Python module with ``ZOO``, entries by name that have ``group`` and
@@ -13,8 +14,8 @@ The nets are no part of this project: FILE is a Python module with ``ZOO``, entr
 that fails. As asked: the pruning takes at least half of its ratio. ``time``, on an idle machine: the shipped file
 against the fastest of fp32 (pruned, as ours), ONNX Runtime's static and dynamic quantizers and NNCF's, of those whose
 decisions agree with fp32 no more than a point less often than ours; fresh processes, the files in turns, p50, one
-thread, batch 1. One file a net lies in FOLDER, so that a run goes on where it was cut. ``table`` writes the results,
-the worst first.
+thread, batch 1. ``isa``: the int8 file's answers to 64 samples here and on an emulated CPU without VNNI. One file a net
+lies in FOLDER, so that a run goes on where it was cut. ``table`` writes the results, the worst first.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from typing import Any
 import _common
 import _peers
 import numpy as np
+import same_answers
 from onnx import load_from_string
 
 from edgekd.base.errors import EdgekdError
@@ -211,6 +213,15 @@ def time_one(zoo: Any, work: Path, row: dict[str, Any], name: str, rounds: int, 
     }
 
 
+def isa_one(zoo: Any, work: Path, row: dict[str, Any], name: str) -> dict[str, Any]:
+    """The int8 file of a net on a runtime, with and without VNNI."""
+    chosen = target.load(name)
+    files = files_of(work, row, name)[1]["int8"]
+    onnx = files_of(work, row, "ort-cpu")[1]["fp32"]["model.onnx"]
+    rows = feeds_of(zoo, row, onnx)
+    return same_answers.compare(files, chosen.backend, dict(chosen.options), rows)
+
+
 def feeds_of(zoo: Any, row: dict[str, Any], onnx: bytes) -> list[dict[str, np.ndarray]]:
     """Inputs of 64 training samples, those that the network has."""
     known = {value.name for value in load_from_string(onnx).graph.input}
@@ -233,6 +244,9 @@ def table(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "tracebacks": [row["name"] for row in rows if any(row.get(kind, {}).get("traceback") for kind in KINDS)],
         "median_seconds": float(np.median([row[row["passes"] or "dense"]["seconds"] for row in rows] or [0.0])),
     }
+    compared = {row["name"]: row["isa"] for row in rows if "isa" in row}
+    equal = [net for net, of in compared.items() if all(answers["bit_identical"] for answers in of.values())]
+    summary["isa"] = {"compared": len(compared), "equal_bits": len(equal), "rows": compared}
     for name in TARGETS:
         timed = {row["name"]: row["timed"][name] for row in rows if "ratio" in row.get("timed", {}).get(name, {})}
         worst = sorted(timed, key=lambda net: -timed[net]["ci95"][1])
@@ -251,7 +265,7 @@ def table(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     """Build, time or tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("build", "time", "table"))
+    parser.add_argument("what", choices=("build", "time", "isa", "table"))
     parser.add_argument("--zoo", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=1)
@@ -259,13 +273,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--groups", default="cnn,act,seq,hf-vision,hf-text,hf-audio")
     parser.add_argument("nets", nargs="*")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()  # the nets stand behind the options
     work = given.work.resolve()
     (work / "rows").mkdir(parents=True, exist_ok=True)
     if given.what == "table":
         summary = table(rows_of(work))
         _common.write("zoo", summary)
-        print(json.dumps({key: value for key, value in summary.items() if key not in TARGETS}, indent=1))
+        print(json.dumps({key: value for key, value in summary.items() if key not in (*TARGETS, "isa")}, indent=1))
         return
     os.environ["PYTHONPATH"] = os.pathsep.join([str(given.zoo.resolve().parent), os.environ.get("PYTHONPATH", "")])
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -282,15 +296,19 @@ def main() -> None:
                 print(f"{row['name']}: {row['passes']}, {row['pruned']['seconds']} s; {said}", flush=True)
         return
     for row in [row for row in rows_of(work) if row["name"] in names and row["passes"]]:
+        if given.what == "isa":
+            row["isa"] = {name: isa_one(zoo, work, row, name) for name in TARGETS}
+            _keep(work, row)
+            print(row["name"], row["isa"], flush=True)
+            continue
         for name in TARGETS:
             if name in row.setdefault("timed", {}) and not given.nets:
                 continue
-            found = time_one(zoo, work, row, name, given.rounds, given.seconds)
-            row["timed"][name] = found
+            row["timed"][name] = timing = time_one(zoo, work, row, name, given.rounds, given.seconds)
             _keep(work, row)
-            low, high = found["ci95"]
-            against = f"{found['shipped']} / {found['best']}"
-            print(f"{row['name']} on {name}: {against} {found['ratio']:.3f} ({low:.3f} to {high:.3f})", flush=True)
+            low, high = timing["ci95"]
+            against = f"{timing['shipped']} / {timing['best']}"
+            print(f"{row['name']} on {name}: {against} {timing['ratio']:.3f} ({low:.3f} to {high:.3f})", flush=True)
 
 
 def _keep(work: Path, row: dict[str, Any]) -> None:
