@@ -14,6 +14,7 @@ from edgekd.base import plugins
 from edgekd.base.errors import ExportError
 from edgekd.compress._annotator import Annotator
 from edgekd.compress._branches import merge_branches
+from edgekd.compress._equalize import equalize
 from edgekd.compress._fold import attribute, freeze_batchnorm
 from edgekd.compress._graph import IGNORED, LAYERS, arguments, behind, op, weight_of
 from edgekd.compress._observers import Rounding
@@ -131,11 +132,19 @@ class QatModule(nn.Module):
 
 
 def prepare(
-    student: Student, numerics: Numerics, ranging: Ranging, float_layers: Sequence[str] = (), frozen: bool = False
+    student: Student,
+    numerics: Numerics,
+    ranging: Ranging,
+    float_layers: Sequence[str] = (),
+    frozen: bool = False,
+    *,
+    equalized: bool = False,
 ) -> QatModule:
     """The student with fake quantization where the annotator says, its ranges not yet known.
 
-    ``frozen``: BatchNorm uses its running statistics, from the start.
+    Args:
+        frozen: BatchNorm uses its running statistics, from the start.
+        equalized: channels between layers are given ranges alike first.
 
     Raises:
         ExportError: it can't be exported, or has no such layer.
@@ -159,6 +168,8 @@ def prepare(
         if frozen:
             merge_branches(graph)
             fold_into_linear(graph)
+        if equalized:
+            equalize(graph)
         momenta = [float(node.args[6]) for node in graph.graph.nodes if op(node) == "batch_norm"]
         annotator = Annotator(numerics, ranging, float_layers)
         prepared = prepare_qat_pt2e(graph, annotator)

@@ -51,6 +51,8 @@ class Int8Qat:
         step_sizes: ``observed``, from the ranges; or ``learned`` like weights, from there on (Esser et al. 2020,
             arXiv:1902.08153): ``freeze_ranges_after`` does not hold them.
         bias_correction: take the shift of each layer's mean out of its bias, before the first step.
+        equalize: give the channels between two layers ranges alike first, where nothing but a ReLU, a pooling or the
+            like stands between (Nagel et al. 2019, arXiv:1906.04721): they share one scale.
         float_layers: paths of modules that stay in float, with all that is in them.
         most_float: so many of the layers whose rounding moves the answers most stay in float, too.
     """
@@ -66,6 +68,7 @@ class Int8Qat:
     percentile: float = 99.99
     step_sizes: str = "observed"
     bias_correction: bool = False
+    equalize: bool = False
     float_layers: tuple[str, ...] = ()
     most_float: int = 0
 
@@ -123,15 +126,19 @@ class Int8Qat:
 
     def _calibrated(self, student: Student, context: Context, stay: list[str]) -> tuple[QatModule, dict[str, float]]:
         """The prepared network, its ranges set, and what each layer's rounding does."""
-        prepared = prepare(student, _scheme(context), self._ranging, stay, self.freeze_bn_after == 0)
+        prepared = self._prepared(student, _scheme(context), stay)
         prepared.observe(context.calibration)
         heads = [int(spec.shape[1] or 1) for spec in student.outputs]
         return prepared, sensitivity(prepared, context.calibration, heads, context.teacher)
 
+    def _prepared(self, student: Student, numerics: Numerics, stay: list[str]) -> QatModule:
+        frozen = self.freeze_bn_after == 0
+        return prepare(student, numerics, self._ranging, stay, frozen, equalized=self.equalize)
+
     def replay(self, student: Student, record: Record) -> Student:
         """The same graph from the float student; the weights and ranges are the caller's to load."""
         numerics = Numerics.model_validate(record["numerics"])
-        prepared = prepare(student, numerics, self._ranging, record["float_layers"], self.freeze_bn_after == 0)
+        prepared = self._prepared(student, numerics, record["float_layers"])
         prepared.observe([tuple(torch.zeros_like(x) for x in student.example())])  # gives the ranges their shapes
         return student.with_module(prepared, record)
 
