@@ -23,10 +23,8 @@ from edgekd.compress._fold import attribute
 from edgekd.compress._graph import CONVS, IGNORED, arguments, op, source_of
 
 # f(s x) = s f(x) for s > 0, in each channel by itself.
-HOMOGENEOUS = IGNORED | {
-    *("relu", "leaky_relu", "prelu", "max_pool1d", "max_pool2d", "max_pool3d"),
-    *("avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
-}
+HOMOGENEOUS = IGNORED | {"relu", "leaky_relu", "prelu"}
+POOLING = frozenset(f"{name}_pool{rank}d" for name in ("max", "avg", "adaptive_avg") for rank in (1, 2, 3))
 MOST = 100.0  # by which a channel is scaled at once: ranges of almost nothing stay finite
 ROUNDS = 10  # a depthwise layer stands in two pairs: each is set again after the other
 DEVIATIONS = 3.0
@@ -36,13 +34,13 @@ class Pair(NamedTuple):
     """Two layers and the C channels between them.
 
     Attributes:
-        made: parameters whose first axis is those channels: of the layer that makes them, or of its BatchNorm.
+        producers: parameters whose first axis is those channels: of the layer that makes them, or of its BatchNorm.
         normed: whether they are a BatchNorm's factor and offset; else a weight, and its bias where there is one.
         weight: (O, C / groups, ...) of the layer that reads them.
         groups: of that layer.
     """
 
-    made: tuple[Tensor, ...]
+    producers: tuple[Tensor, ...]
     normed: bool
     weight: Tensor
     groups: int
@@ -67,26 +65,27 @@ def _pair(graph: GraphModule, reader: Node, uses: Counter[str]) -> Pair | None:
     """What a layer reads of the layer before it, where it alone reads it."""
     if op(reader) not in CONVS | {"linear"}:
         return None
+    between = HOMOGENEOUS | POOLING if op(reader) in CONVS else HOMOGENEOUS  # pools of rows mix their channels
     maker = source_of(reader)
-    while maker is not None and op(maker) in HOMOGENEOUS and len(maker.users) == 1:
+    while maker is not None and op(maker) in between and len(maker.users) == 1:
         maker = source_of(maker)
     if maker is None or len(maker.users) != 1 or (op(maker) == "linear") != (op(reader) == "linear"):
         return None
-    made, weight = _made(graph, maker, uses), _parameter(graph, arguments(reader)[1], uses)
+    producers, weight = _producers(graph, maker, uses), _parameter(graph, arguments(reader)[1], uses)
     groups = int(arguments(reader)[6]) if op(reader) in CONVS and len(reader.args) > 6 else 1
-    if not made or weight is None or len(made[0]) != weight.shape[1] * groups:
+    if not producers or weight is None or len(producers[0]) != weight.shape[1] * groups:
         return None
-    return Pair(made, op(maker) == "batch_norm", weight, groups)
+    return Pair(producers, op(maker) == "batch_norm", weight, groups)
 
 
-def _made(graph: GraphModule, maker: Node, uses: Counter[str]) -> tuple[Tensor, ...]:
+def _producers(graph: GraphModule, maker: Node, uses: Counter[str]) -> tuple[Tensor, ...]:
     """What divides the channels that a node gives; nothing where it can't be done."""
     given = [argument for argument in arguments(maker)[1:3] if argument is not None]
     if op(maker) not in CONVS | {"linear", "batch_norm"} or not given:
         return ()
-    made = [_parameter(graph, argument, uses) for argument in given]
-    known = tuple(parameter for parameter in made if parameter is not None)
-    return known if len(known) == len(made) else ()
+    parameters = [_parameter(graph, argument, uses) for argument in given]
+    known = tuple(parameter for parameter in parameters if parameter is not None)
+    return known if len(known) == len(parameters) else ()
 
 
 def _parameter(graph: GraphModule, node: object, uses: Counter[str]) -> Tensor | None:
@@ -99,14 +98,14 @@ def _parameter(graph: GraphModule, node: object, uses: Counter[str]) -> Tensor |
 
 def _scale(pair: Pair) -> None:
     by_group = pair.weight.unflatten(0, (pair.groups, -1))  # (groups, O / groups, C / groups, ...)
-    read = by_group.abs().amax(dim=[1, *range(3, by_group.ndim)]).flatten()
+    read_reach = by_group.abs().amax(dim=[1, *range(3, by_group.ndim)]).flatten()
     if pair.normed:
-        factor, offset = pair.made
-        made = offset.abs() + DEVIATIONS * factor.abs()
+        factor, offset = pair.producers
+        reach = offset.abs() + DEVIATIONS * factor.abs()
     else:
-        made = pair.made[0].abs().flatten(1).amax(dim=1)
-    scale = (made / read).sqrt().clamp(1 / MOST, MOST)
-    scale = torch.where((made > 0) & (read > 0), scale, 1.0)
-    for parameter in pair.made:
+        reach = pair.producers[0].abs().flatten(1).amax(dim=1)
+    scale = (reach / read_reach).sqrt().clamp(1 / MOST, MOST)
+    scale = torch.where((reach > 0) & (read_reach > 0), scale, 1.0)
+    for parameter in pair.producers:
         parameter.div_(scale.reshape(-1, *[1] * (parameter.ndim - 1)))
     by_group.mul_(scale.reshape(pair.groups, 1, -1, *[1] * (by_group.ndim - 3)))
