@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 
 from edgekd import report
 from edgekd.analysis import loss_ablation, student_analysis
 from edgekd.base import host
 from edgekd.base.disk import as_it_was, replace_file, samples_page
 from edgekd.base.errors import reading
-from edgekd.build import baseline, plan_rows, rehearsal
+from edgekd.build import baseline, plan_rows, rehearsal, training_log
 from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.ensemble import TeacherOutputs
@@ -36,8 +37,10 @@ def run(request: BuildRequest, objects: Objects | None = None) -> Report:
     """
     if (cpus := host.cores()) > request.recipe.threads:
         request.progress({"step": threads.told(request.recipe.threads, cpus), "epoch": None})
-    with threads.fixed(request.recipe.threads):
-        return _run(request, objects or Objects())
+    with threads.fixed(request.recipe.threads), training_log.opened(request) as log:
+        document = _run(replace(request, progress=log), objects or Objects())
+        log.finish(document)
+        return document
 
 
 def _run(request: BuildRequest, objects: Objects) -> Report:

@@ -29,10 +29,12 @@ ROWS: dict[str, set[str]] = {
     "lower": {"base", "spec", "metrics", "learn"},
     "runtime": {"base", "document"},
     "teachers": {"base", "learn", "runtime"},
+    "loggers": {"base"},
     "decide": {"base", "document", "spec"},
     "build": {"base", "spec", "document", "metrics", "learn", "compress", "lower", "runtime", "teachers", "decide"},
     "report": {"base", "document", "decide"},
 }
+ROWS["build"] |= {"loggers"}
 ROWS["analysis"] = {*ROWS["build"], "build"}
 ROWS["publish"] = {*ROWS["analysis"], "analysis", "report"}
 ROWS["tune"] = {*ROWS["build"], "build", "report"}

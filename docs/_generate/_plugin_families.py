@@ -26,6 +26,7 @@ FAMILIES = {
     ),
     "views": ("Augmentation", "`[[augment.ops]]`, by `kind`"),
     "compress": ("Compression passes", "`[[compress]]`, by `kind`. Each that trains also takes the training keys"),
+    "loggers": ("Loggers", "`[log]`, by `kind`; or several, each in a table `[[log]]`"),
     "metrics": ("Metrics", "`metric`, a name or a table with its `kind`"),
     "backends": ("Backends", "a target's `backend`; the keys are those of its `[options]`"),
     "devices": ("Devices", "a table of `devices.toml`, by `kind` or `url`"),

@@ -39,6 +39,7 @@ FAMILIES = {
     "passes": "edgekd.lower.passes",
     "backends": "edgekd.runtime.backends",
     "devices": "edgekd.runtime.devices",
+    "loggers": "edgekd.loggers",
 }
 # Families whose plugins are folders, and the module in the folder that holds the class.
 IN_FOLDERS = {"backends": "backend"}

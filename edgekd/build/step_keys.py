@@ -18,7 +18,7 @@ from edgekd.base.plain import plain
 from edgekd.base.shards import INDEX, shards
 from edgekd.build import code_keys
 from edgekd.build.store import canonical, sha256
-from edgekd.spec.recipe import Recipe, Schedule, Table, inputs
+from edgekd.spec.recipe import UNREAD, Recipe, Schedule, Table, inputs
 from edgekd.spec.target import Target
 
 
@@ -53,16 +53,16 @@ def digest(*parts: object) -> str:
 
 def tables(recipe: Recipe, targets: Sequence[Target]) -> list[object]:
     """All that names users' code."""
-    return [recipe.model_dump(exclude={"tune"}), [target.model_dump() for target in targets]]
+    return [recipe.model_dump(exclude=set(UNREAD)), [target.model_dump() for target in targets]]
 
 
 def content(recipe: Recipe) -> dict[str, Any]:
-    """The recipe without ``[tune]``, which no build reads, and without the paths of its inputs: what they hold is
+    """The recipe without what changes no step, and without the paths of its inputs: what they hold is
     hashed, where it lies changes nothing.
 
     Heads and their groups are lists: their order numbers classes and outputs, and keys know no order of a table.
     """
-    table = recipe.model_dump(exclude={"tune"})
+    table = recipe.model_dump(exclude=set(UNREAD))
     for part, name in list(inputs(table)):
         del part[name]
     table["data"]["heads"] = [[name, list(groups.items())] for name, groups in recipe.data.heads.items()]

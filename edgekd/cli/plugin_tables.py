@@ -53,6 +53,7 @@ def recipe() -> Schema:
     defs |= {
         "Loss": plugin("losses", timing),
         "View": plugin("views", {}),
+        "Logger": plugin("loggers", {}),
         "Compress": plugin("compress", {**schedule, **teaching}),
         "Pass": plugin("compress", {}),
         "Model": plugin("models", {}),
@@ -74,6 +75,7 @@ def recipe() -> Schema:
     augment = table(table(defs, "Augment"), "properties")
     augment["ops"] = _list("View", table(augment, "ops"))
     top |= {"metric": _ref("Metric"), "tune": {**_without(table(top, "tune"), "additionalProperties"), **_ref("Tune")}}
+    top["log"] = {"anyOf": [_ref("Logger"), _list("Logger", table(top, "log"))]}
     top |= {"losses": _list("Loss", table(top, "losses")), "compress": _list("Compress", table(top, "compress"))}
     return schema
 

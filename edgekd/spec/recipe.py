@@ -24,6 +24,8 @@ from edgekd.spec.schedule import Schedule as Schedule
 from edgekd.spec.validation import Frozen, explain
 
 Table = dict[str, Any]
+# Tables that change no step of a build.
+UNREAD = ("tune", "log")
 # Keys of a loss's table that say when and how much it counts; the others are the plugin's own.
 TIMING = ("weight", "final_weight", "start", "stop", "head")
 # Keys whose values are paths of inputs: what lies there counts, and not where.
@@ -223,6 +225,7 @@ class Recipe(Frozen):
     golden: Literal["synthetic", "data"] = Field(
         default="synthetic", description="golden inputs of the bundle: made ones, or samples of the test split"
     )
+    log: tuple[Table, ...] = Field(default=(), description="who else is told of the training, a table or several")
     tune: dict[str, Knob] = Field(default={}, description="keys that edgekd tune turns, as in --set; no build reads it")
 
     @field_validator("tune", mode="before")
@@ -244,7 +247,12 @@ class Recipe(Frozen):
     def _named(cls, metric: object) -> object:
         return {"kind": metric} if isinstance(metric, str) else metric
 
-    @field_validator("losses", "compress")
+    @field_validator("log", mode="before")
+    @classmethod
+    def _several(cls, log: object) -> object:
+        return (log,) if isinstance(log, Mapping) else log
+
+    @field_validator("losses", "compress", "log")
     @classmethod
     def _have_kinds(cls, tables: tuple[Table, ...]) -> tuple[Table, ...]:
         return with_kinds(tables)

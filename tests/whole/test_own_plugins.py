@@ -28,6 +28,7 @@ from edgekd.spec import recipe, target
 
 OWN = '''
 import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -120,6 +121,26 @@ class Shaken:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """What a build says, line by line."""
+
+    file: str
+
+    def open(self, name, settings):
+        with open(self.file, "w") as lines:
+            lines.write(json.dumps({"name": name, **settings}) + "\\n")
+        return self
+
+    def write(self, values, epoch):
+        with open(self.file, "a") as lines:
+            lines.write(json.dumps({"epoch": epoch, **values}) + "\\n")
+
+    def close(self, values, finished):
+        with open(self.file, "a") as lines:
+            lines.write(json.dumps({"finished": finished, **values}) + "\\n")
+
+
+@dataclass(frozen=True)
 class Mute:
     def __call__(self, scores, wanted, raw):
         return 0.0
@@ -149,7 +170,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_a_recipe_of_a_users_own_parts_builds(package: Path, tmp_path: Path) -> None:
     keys: dict[str, Any] = {"targets": ["ort-cpu"], "out": tmp_path / "out", "cache": tmp_path / "cache"}
-    report = edgekd.build(RECIPE, **keys)
+    lines = tmp_path / "lines.jsonl"
+    report = edgekd.build({**RECIPE, "log": {"kind": "parts_of_mine.zoo:Lines", "file": str(lines)}}, **keys)
+    logged = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [row.get("epoch") for row in logged] == [None, 0, 1, 0, 1, None] and logged[0]["student.model.width"] == 8
+    assert logged[2]["teacher/validation"] == pytest.approx(report["details"]["history"]["teacher"][1]["validation"])
+    assert logged[-1]["finished"] and logged[-1]["results/ort-cpu/fp32/p50_ms"] > 0
+    assert edgekd.build(RECIPE, **keys) == report, "a log is in no key"
     assert report["metric"] == "parts_of_mine.zoo:Worst" and report["split_sizes"]["train"] == 40
     teacher, student = report["stages"]
     assert teacher["value_validation"] == 0.0 and student["value_validation"] < 0
