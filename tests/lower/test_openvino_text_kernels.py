@@ -85,9 +85,9 @@ def test_it_answers_as_torch_does_at_every_length(built: Built) -> None:
         assert np.abs(logits - wanted).max() <= 5e-3 * np.ptp(wanted)
 
 
-def test_one_rounding_is_a_kernel_by_itself(built: Built) -> None:
-    """That of the embeddings: the others are in the kernels of LayerNorms and of the attention."""
-    assert len(built.kernels("FakeQuantize")) <= 1 and len(built.kernels("Subgraph")) >= 1
+def test_no_rounding_is_a_kernel_by_itself(built: Built) -> None:
+    """They are in the kernels of LayerNorms and of the attention."""
+    assert not built.kernels("FakeQuantize") and built.kernels("Subgraph")
 
 
 def test_it_takes_the_roundings_of_products(built: Built) -> None:
