@@ -17,8 +17,8 @@ MOVES = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
 class RoundProduct:
     """``MatMul -> Transpose -> Reshape -> Q -> DQ`` -> ``MatMul -> Q -> DQ -> Transpose -> Reshape``, of one scale.
 
-    Where the length is free OpenVINO then rounds in the kernel of the attention: with heads of 64 channels 1 to 2.6 % of
-    a DistilBERT of 2 layers, at 8 to 64 tokens. Heads of 32 are moved as floats at less cost: up to 3.5 % slower so.
+    Where the length is free OpenVINO then rounds in the kernel of the attention: with heads of 64 channels 1 to 2.6 %
+    of a DistilBERT of 2 layers, at 8 to 64 tokens. Heads of 32 are moved as floats at less cost: up to 3.5 % slower so.
     Where sizes are fixed it moves and rounds in one kernel as it is, and a ViT would be 3 to 5 % slower.
     """
 
