@@ -38,6 +38,8 @@ class Wandb:
         folder = Path(self.folder).resolve()
         with as_output_error(OSError):
             folder.mkdir(parents=True, exist_ok=True)
+        for place in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):  # else it writes below the home folder
+            os.environ.setdefault(place, str(folder / "wandb" / "own"))
         return _Run(folder, self.project or name, name, settings)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,8 +27,13 @@ def library_of(kind: str) -> bool:
 def logger(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Logger]:
     if not library_of(request.param):
         pytest.skip(f"{request.param}: its library is not installed")
+    (tmp_path / "home").mkdir()
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    before = os.environ.copy()
     yield plugins.build("loggers", {"kind": request.param, "folder": "runs/of mine"}, "log")
+    for name in set(os.environ) - set(before):  # what a logger sets for its library
+        del os.environ[name]
 
 
 @pytest.mark.filterwarnings("ignore")  # of others' libraries
@@ -38,7 +44,8 @@ def test_runs_lie_in_the_folder_alone(logger: Logger, tmp_path: Path) -> None:
         for epoch in range(3):
             run.write(VALUES, epoch)
         run.close({"results/ort-cpu/int8-ptq/p50_ms": 0.1} if finished else {}, finished)
-    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "runs"]
+    assert not list((tmp_path / "home").iterdir())
     assert any(path.is_file() for path in (tmp_path / "runs" / "of mine").rglob("*"))
 
 
