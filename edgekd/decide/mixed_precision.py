@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgekd.decide import cut
-from edgekd.decide.kernel_costs import work_of
+from edgekd.decide.kernel_costs import kind_of, work_of
 from edgekd.document.kernel import Kernel
 from edgekd.spec.mixed import Unit
 
@@ -26,6 +27,20 @@ MOST_SECONDS = 30.0  # of tries; one that began is finished
 CONVERSION, OF_1000 = 0.7, 0.12  # microseconds: of a conversion, and of 1,000 numbers in it
 INPUTS = "<inputs>"
 Ratio = tuple[float, float, float]
+
+
+def promising(int8: Sequence[Kernel], plain: Sequence[Kernel]) -> bool:
+    """Whether an int8 file loses more than 3 % of its time in some kinds of kernels, beside the same net in float.
+
+    Args:
+        int8, plain: the kernels of both files, of which nothing more is known.
+    """
+    here, there = Counter[str](), Counter[str]()
+    for spent, kernels in ((here, int8), (there, plain)):
+        for kernel in kernels:
+            spent[kind_of(kernel)] += kernel.microseconds or 0.0
+    lost = sum(max(0.0, spent - there[kind]) for kind, spent in here.items())
+    return lost > PROMISING * sum(here.values())
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,11 @@ def activations(model: ir.Model) -> list[ir.Node]:
     return [node for node in model.graph if node.op_type == "QuantizeLinear"]
 
 
+def every(model: ir.Model) -> range:
+    """The numbers of all roundings of activations."""
+    return range(len(activations(model)))
+
+
 def weights(model: ir.Model) -> dict[int, ir.Node]:
     """The nodes that restore rounded weights, by the number of these."""
     numbered = {}

@@ -10,7 +10,7 @@ from edgekd.spec.target import Numerics
 
 
 class MixedNumerics(Numerics):
-    """The numerics of a file some of whose parts are computed in float. In no target's table: what is float was measured.
+    """The numerics of a file with parts in float. In no target's table: which parts, was measured.
 
     Roundings of activations count in the order of the finished network, weights as ``convert_pt2e`` numbers them.
     """
