@@ -55,7 +55,8 @@ class Refinement:
         plan, runner = self.workspace.plan, self.workspace.runner
         candidates = {c.name: c for c in plan.candidates[before.runtime.name]}
         int8 = [name for name, c in candidates.items() if c.numerics.activations in ("uint8", "int8")]
-        if not int8 or self.budget.prefer == "size":
+        # A file that other runtimes open, too, promises equal answers, and not this one's time.
+        if not int8 or self.budget.prefer == "size" or step.runtime.also:
             return before
         if not isinstance(runner, LocalRunner):
             self.workspace.note(
@@ -158,7 +159,7 @@ class Trials:
         if kernels is None or int8.kernels is None:
             return []
         overhead = max(0.0, total - 1e3 * summary(int8.samples)["p50"]) / len(int8.kernels)
-        self.names = {unit: name for name, unit in names[0].items()}
+        self.names = {unit: name for name, unit in reversed(names[0].items())}
         profiles = (Profile(int8.kernels, names[0], overhead), Profile(kernels, names[1], overhead))
         fused = self.candidate.numerics.chains == "fused"
         return Network(roundings.units(self.trace), *profiles, fused).groups()

@@ -13,6 +13,7 @@ from edgekd.lower.column import rewrite
 from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, producer
 from edgekd.spec.mixed import Read, Unit
 
+ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 FREE = 16  # what an axis of any size but the batch counts as
 FROZEN = re.compile(r"_frozen_param(\d+)$")  # as convert_pt2e names rounded weights
 
@@ -43,7 +44,7 @@ def units(model: ir.Model) -> list[Unit]:
     of_weights = {node: number for number, node in weights(model).items()}
     rows = []
     for node in model.graph:
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear") or not node.outputs:
+        if node.op_type in ROUNDING or not node.outputs:
             continue
         makers = [producer(value) for value in node.inputs]
         restored = [of_weights[maker] for maker in makers if maker is not None and maker in of_weights]
@@ -74,19 +75,27 @@ def without(model: ir.Model, dropped: Collection[int], plain: Collection[int]) -
 
 
 def rewritten(model: ir.Model, asked: Sequence[str]) -> tuple[ir.Model, dict[str, str]]:
-    """What the column makes of a copy of a trace, and by the name of a node or output in the file whose that was.
+    """What the column makes of a copy of a trace, and by the name of a node or output in the file which unit that was.
 
-    The last pass gives short names and keeps the order: behind each pass the names are written down.
+    The last pass gives short names and keeps the order: behind each pass the names are written down. A node that a pass
+    made is of the unit that reads it.
     """
     copy, snapshots = model.clone(), []
+    known = {unit.name for unit in units(model)}
 
-    def keep(rewritten_so_far: ir.Model) -> None:
-        snapshots.append([value.name or "" for node in rewritten_so_far.graph for value in node.outputs])
+    def keep(so_far: ir.Model) -> None:
+        snapshots.append([value.name or "" for node in so_far.graph for value in node.outputs])
 
     rewrite(copy, asked, keep)
-    renamed = dict(zip(snapshots[-1], snapshots[-2], strict=True))
-    names = {node.name or "": renamed[node.outputs[0].name or ""] for node in copy.graph if node.outputs}
-    return copy, renamed | names
+    before = dict(zip(snapshots[-1], snapshots[-2], strict=True))
+    owners: dict[ir.Node, str] = {}
+    for node in reversed(copy.graph):
+        name = before.get(node.outputs[0].name or "", "") if node.outputs else ""
+        readers = (owners[use.node] for value in node.outputs for use in value.uses() if use.node in owners)
+        if owner := name if name in known else next(readers, ""):
+            owners[node] = owner
+    computing = [node for node in copy.graph if node in owners and node.op_type not in ROUNDING]
+    return copy, {name or "": owners[node] for node in computing for name in (node.name, node.outputs[0].name)}
 
 
 def scales(model: ir.Model) -> list[float | None]:
@@ -98,7 +107,7 @@ def scales(model: ir.Model) -> list[float | None]:
 def _read(value: ir.Value, numbers: Mapping[ir.Node, int]) -> Read:
     between: list[int] = []
     node = producer(value)
-    while node is not None and node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+    while node is not None and node.op_type in ROUNDING:
         if node in numbers:
             between.insert(0, numbers[node])
         node = producer(node.inputs[0])
