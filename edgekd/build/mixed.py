@@ -167,6 +167,8 @@ class Trials:
     def timed(self, groups: list[Group], chosen: frozenset[int], best: frozenset[int]) -> Ratio | None:
         """The time of one set of groups in float over that of another; None where no such file can be made."""
         runtime, runner = self.before.runtime, self.refinement.workspace.runner
+        if not set(roundings.weights(self.trace)) - _roundings(groups, chosen)[1]:
+            return None  # the float candidate's own file
         try:
             files = {str(i): self._file(groups, numbers) for i, numbers in enumerate((best, chosen))}
             job = timing.job_of(runtime, files, self.refinement.evaluation, "0", SECONDS)
@@ -225,7 +227,7 @@ def _held(candidate: MeasuredCandidate, teacher: float) -> dict[str, float | Non
 
 
 def _in_place(candidate: PlannedCandidate, decision: Mixed | None) -> PlannedCandidate:
-    if decision is None or decision["refused"] or not decision["activations"]:
+    if decision is None or decision["refused"] or not (decision["activations"] or decision["weights"]):
         return candidate
     numerics = mixed(candidate.numerics, tuple(decision["activations"]), tuple(decision["weights"]))
     return replace(candidate, numerics=numerics)

@@ -143,8 +143,9 @@ class Network:
         """What is worth a try, the most promising first; nothing where the profiles promise less than 3 %."""
         total = sum(max(0.0, (k.microseconds or 0.0) - self.int8.overhead) for k in self.int8.kernels)
         given_back = self._cheapest() | self._floats
-        parts = [self._group(changed, left_out) for changed, left_out in self._parts(given_back) if left_out]
-        merged = _alike(parts, self._kind)
+        parts = [self._group(changed, left_out) for changed, left_out in self._parts(given_back)]
+        # Without either the file would be the same: the roundings around are what makes a kernel an int8 one.
+        merged = _alike((part for part in parts if part.activations or part.weights), self._kind)
         groups = sorted((g for g in merged if g.gain_us >= NOTABLE * total), key=lambda g: (-g.gain_us, g.layers))
         return groups[:MOST_GROUPS] if sum(g.gain_us for g in groups) >= PROMISING * total else []
 
@@ -283,11 +284,16 @@ def search(
     """
     best, tries, started = frozenset[int](), list[Try](), now()
     everything = frozenset(range(count))
-    for change in [everything, *(frozenset({number}) for number in range(count) if count > 1)]:
+    singles = [frozenset({number}) for number in everything]
+    asked = {best}
+    for change in singles if count < 2 else [everything, *singles]:
+        chosen = best ^ change
         if len(tries) == MOST_TRIES or now() - started > MOST_SECONDS:
             break
-        ratio = timed(best ^ change, best)
-        if ratio is not None:
-            tries.append(Try(best ^ change, ratio, ratio[2] < WORTH))
-            best = best ^ change if tries[-1].kept else best
+        if chosen in asked:
+            continue
+        asked.add(chosen)
+        if (ratio := timed(chosen, best)) is not None:
+            tries.append(Try(chosen, ratio, ratio[2] < WORTH))
+            best = chosen if tries[-1].kept else best
     return best, tries
