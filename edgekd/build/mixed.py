@@ -109,21 +109,29 @@ class Refinement:
     ) -> Measured:
         """All candidates measured anew where some of them have parts in float now."""
         again = {name: _in_place(c, decisions.get(name)) for name, c in planned.items()}
-        changed = {name: c for name, c in again.items() if isinstance(c.numerics, MixedNumerics)}
-        if not changed:
+        files = {
+            name: self._exported(c, c.numerics) for name, c in again.items() if isinstance(c.numerics, MixedNumerics)
+        }
+        if not files:
             return before
-        files = {**onnx, **{name: self._exported(c) for name, c in changed.items()}}
         of_torch = {c.name: self.torch_reference(c.step, "validation", numerics=c.numerics) for c in again.values()}
         store, runner = self.workspace.store, self.workspace.runner
-        return measure.run(step, list(again.values()), files, self.evaluation, of_torch, store, self.seconds, runner)
+        return measure.run(
+            step, list(again.values()), {**onnx, **files}, self.evaluation, of_torch, store, self.seconds, runner
+        )
 
-    def _exported(self, candidate: PlannedCandidate) -> bytes:
-        """The file of a candidate with parts in float."""
-        step = self.workspace.plan.get(candidate.export, ExportStep)
-        key = step_keys.key("lower", "mixed", step.key, candidate.numerics.unrounded)
-        step = replace(step, key=key, numerics=candidate.numerics)
-        subject, metadata = self.trained[candidate.step].student, exports.metadata(self.workspace)
-        return exports.export(self.workspace, step, subject, metadata, self.traces)
+    def _exported(self, candidate: PlannedCandidate, numerics: MixedNumerics) -> bytes:
+        """The file of a candidate with parts in float: of the same trace, without their roundings."""
+        step, store = self.workspace.plan.get(candidate.export, ExportStep), self.workspace.store
+        key = step_keys.key("lower", "mixed", step.key, numerics.unrounded)
+        files = store.get(key, ("model.onnx",))
+        if files is None:
+            subject, metadata = self.trained[candidate.step].student, exports.metadata(self.workspace)
+            traced = exports.trace(self.workspace, step, subject, self.traces)
+            traced = roundings.without(traced, numerics.float_activations, numerics.float_weights)
+            data = to_onnx(subject, opset=step.opset, metadata=metadata, asked=step.passes, traced=traced)
+            files = store.put(key, {"model.onnx": data})
+        return files["model.onnx"]
 
 
 @dataclass

@@ -19,7 +19,7 @@ from edgekd.compress._base import Context
 from edgekd.compress._bias import correct_biases
 from edgekd.compress._fold import fold_batchnorm
 from edgekd.compress._grid import snap_biases
-from edgekd.compress._mixed import float_weights, leave_float
+from edgekd.compress._mixed import leave_float
 from edgekd.compress._observers import KINDS, STEP_SIZES
 from edgekd.compress._prepared import QatModule, prepare
 from edgekd.compress._sensitivity import most_sensitive, sensitivity
@@ -148,7 +148,6 @@ class Int8Qat:
         with quiet():
             module = copy.deepcopy(_quantized(student)).eval()
             fold_batchnorm(module.graph)
-            plain = float_weights(module.graph) if isinstance(numerics, MixedNumerics) else {}
             converted = convert_pt2e(module.graph)
         snap_biases(converted)
         if numerics is not None and numerics.chains == "fused":
@@ -157,7 +156,7 @@ class Int8Qat:
         if numerics is not None and numerics.attention == "float":
             float_attention(converted)
         if isinstance(numerics, MixedNumerics):
-            leave_float(converted, numerics, plain)
+            leave_float(converted, numerics)
         if numerics is not None and numerics.residual == "fused":
             fuse_residuals(converted)
         return student.with_module(converted)

@@ -61,7 +61,7 @@ def units(model: ir.Model) -> list[Unit]:
 def without(model: ir.Model, dropped: Collection[int], plain: Collection[int]) -> ir.Model:
     """A copy of a trace in which these activations, and these weights, are not rounded.
 
-    The weights keep the values that they were rounded to: such a copy is timed, and nothing else.
+    The weights keep the values that they were rounded to.
     """
     copy = model.clone()
     of_weights = weights(copy)
