@@ -208,7 +208,10 @@ def told(decision: Mixed) -> str | None:
     if not kept:
         return None
     layers = [name for group in kept for name in group["layers"]]
-    parts = f"{len(layers)} layers ({', '.join(layers[:4])}{', ...' if len(layers) > 4 else ''})" if layers else "parts"
+    some = f"{', '.join(layers[:4])}{', ...' if len(layers) > 4 else ''}"
+    parts = (
+        f"{len(layers)} {'layer' if len(layers) == 1 else 'layers'} ({some})" if layers else "what lies between floats"
+    )
     faster = float(np.prod([one["ratio"] for one in decision["tries"] if one["kept"]]))
     sentence = f"{parts} in float: {faster:.2f} x the time of the file that is all in int8"
     return f"{sentence}; not taken: {decision['refused']}" if decision["refused"] else sentence
