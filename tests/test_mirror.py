@@ -124,6 +124,7 @@ TESTED_ELSEWHERE = {
     "runtime/runners.py": "tests/build/test_measure.py: kernels by runner",
     "runtime/signature.py": "tests/attacks/test_signatures.py: held against the reference program",
     "runtime/verify.py": "tests/runtime/test_manifest.py: what is replayed of a bundle",
+    "spec/mixed.py": "tests/compress/test_mixed.py: numerics of files with parts in float",
     "teachers/_asking.py": "tests/teachers/test_callable.py: at a rate, and again where it fails",
     "teachers/_journal.py": "tests/teachers/test_callable.py: what is kept over kills",
     **dict.fromkeys(

@@ -13,17 +13,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from onnxscript import ir
+from torch.fx import GraphModule
 
-from edgekd.base.errors import EdgekdError
+from edgekd.base.errors import EdgekdError, ExportError
 from edgekd.build import exports, measure, step_keys, timing
 from edgekd.build.evaluation import EvaluationSet
 from edgekd.build.kept import document
 from edgekd.build.measure import Measured, MeasuredCandidate
-from edgekd.build.plan import ExportStep, MeasureStep, PlannedCandidate
+from edgekd.build.plan import ExportStep, MeasureStep, PlannedCandidate, TrainedStep
 from edgekd.build.store import canonical
 from edgekd.build.torch_reference import TorchReference
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
+from edgekd.compress._mixed import roundings_of
 from edgekd.decide import mixed_precision
 from edgekd.decide.budget import unmet
 from edgekd.decide.mixed_precision import Group, Network, Profile, Ratio, Try
@@ -35,6 +37,7 @@ from edgekd.runtime.runners import LocalRunner
 from edgekd.spec.mixed import MixedNumerics, mixed
 from edgekd.spec.recipe import Budget
 
+NAMED = 4  # layers that a note names
 SECONDS = 0.4  # of timing each of two files, in each of two processes
 
 
@@ -59,9 +62,7 @@ class Refinement:
         if not int8 or self.budget.prefer == "size" or step.runtime.also:
             return before
         if not isinstance(runner, LocalRunner):
-            self.workspace.note(
-                f"{step.runtime.name}: no mixed precision: it is decided where it is measured, not here"
-            )
+            self.workspace.note(f"{step.runtime.name}: measured on a device, where mixed precision is not tried")
             return before
         decisions = {name: self.decided(step, candidates[name], before) for name in int8}
         after = self._measured(step, candidates, onnx, before, decisions)
@@ -95,7 +96,10 @@ class Refinement:
             return _nothing()
         self.workspace.progress({"step": f"mixed precision {before.runtime.name} {candidate.name}", "epoch": None})
         trials = Trials(self, candidate, before)
-        groups = trials.groups()
+        try:
+            groups = trials.groups()
+        except ExportError:  # without its roundings it is no network that this runtime takes
+            return _nothing()
         kept, tries = mixed_precision.search(len(groups), functools.partial(trials.timed, groups))
         return _document(groups, kept, tries, trials.names)
 
@@ -144,33 +148,40 @@ class Trials:
     files: dict[frozenset[int], dict[str, bytes]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
 
-    @functools.cached_property
-    def trace(self) -> ir.Model:
-        """What the candidate was exported from."""
-        step = self.refinement.workspace.plan.get(self.candidate.export, ExportStep)
-        subject = self.refinement.trained[self.candidate.step].student
-        return exports.trace(self.refinement.workspace, step, subject, self.refinement.traces)
+    def __post_init__(self) -> None:
+        workspace = self.refinement.workspace
+        self.step = workspace.plan.get(self.candidate.export, ExportStep)
+        self.student = self.refinement.trained[self.candidate.step].student
+        self.trace = exports.trace(workspace, self.step, self.student, self.refinement.traces)
 
     def groups(self) -> list[Group]:
-        """What the profiles of the int8 file, and of the same without any rounding, say is worth a try."""
-        step = self.refinement.workspace.plan.get(self.candidate.export, ExportStep)
-        int8, runner = self.before.candidates[self.candidate.name], self.refinement.workspace.runner
+        """What the profiles of the int8 file, and of the same without any rounding, say is worth a try.
+
+        Raises:
+            ExportError: the network is none without roundings.
+        """
+        int8, workspace = self.before.candidates[self.candidate.name], self.refinement.workspace
         plain = roundings.without(self.trace, roundings.every(self.trace), roundings.weights(self.trace))
-        names = [roundings.rewritten(model, step.passes)[1] for model in (self.trace, plain)]
-        job = timing.job_of(
-            self.before.runtime, {"float": self._lowered(plain)}, self.refinement.evaluation, "float", 0.0
-        )
-        kernels, total = (
-            runner.kernels(job, quick=False)["float"],
-            sum(k.microseconds or 0.0 for k in int8.kernels or ()),
-        )
-        if kernels is None or int8.kernels is None:
+        names = [roundings.rewritten(model, self.step.passes)[1] for model in (self.trace, plain)]
+        files = {"float": self._lowered(plain)}
+        job = timing.job_of(self.before.runtime, files, self.refinement.evaluation, "float", 0.0)
+        kernels = workspace.runner.kernels(job, quick=False)["float"]
+        if not kernels or not int8.kernels or not self._is_numbered_alike():
             return []
+        total = sum(kernel.microseconds or 0.0 for kernel in int8.kernels)
         overhead = max(0.0, total - 1e3 * summary(int8.samples)["p50"]) / len(int8.kernels)
         self.names = {unit: name for name, unit in reversed(names[0].items())}
         profiles = (Profile(int8.kernels, names[0], overhead), Profile(kernels, names[1], overhead))
-        fused = self.candidate.numerics.chains == "fused"
-        return Network(roundings.units(self.trace), *profiles, fused).groups()
+        return Network(roundings.units(self.trace), *profiles, self.step.numerics.chains == "fused").groups()
+
+    def _is_numbered_alike(self) -> bool:
+        """Whether the roundings of the trace are those of the network in torch, which its file is held against."""
+        parent = self.refinement.workspace.plan.get(self.step.parent, TrainedStep)
+        network = exports.finished(parent, self.student, self.step.numerics.written).module
+        if not isinstance(network, GraphModule):
+            return False
+        here, there = [node.args[1] for node in roundings_of(network)], roundings.scales(self.trace)
+        return len(here) == len(there) and np.allclose(np.array(here, float), np.array(there, float), rtol=1e-6)
 
     def timed(self, groups: list[Group], chosen: frozenset[int], best: frozenset[int]) -> Ratio | None:
         """The time of one set of groups in float over that of another; None where no such file can be made."""
@@ -196,9 +207,7 @@ class Trials:
         return self.files[numbers]
 
     def _lowered(self, trace: ir.Model) -> dict[str, bytes]:
-        step = self.refinement.workspace.plan.get(self.candidate.export, ExportStep)
-        student = self.refinement.trained[self.candidate.step].student
-        data = to_onnx(student, opset=step.opset, metadata={}, asked=step.passes, traced=trace)
+        data = to_onnx(self.student, opset=self.step.opset, metadata={}, asked=self.step.passes, traced=trace)
         return self.before.runtime.backend.lower(data)
 
 
@@ -208,10 +217,9 @@ def told(decision: Mixed) -> str | None:
     if not kept:
         return None
     layers = [name for group in kept for name in group["layers"]]
-    some = f"{', '.join(layers[:4])}{', ...' if len(layers) > 4 else ''}"
-    parts = (
-        f"{len(layers)} {'layer' if len(layers) == 1 else 'layers'} ({some})" if layers else "what lies between floats"
-    )
+    some = f"{', '.join(layers[:NAMED])}{', ...' if len(layers) > NAMED else ''}"
+    count = f"{len(layers)} {'layer' if len(layers) == 1 else 'layers'} ({some})"
+    parts = count if layers else "what lies between floats"
     faster = float(np.prod([one["ratio"] for one in decision["tries"] if one["kept"]]))
     sentence = f"{parts} in float: {faster:.2f} x the time of the file that is all in int8"
     return f"{sentence}; not taken: {decision['refused']}" if decision["refused"] else sentence

@@ -155,13 +155,13 @@ class Network:
             name: (math.inf if segment.is_float else segment.int8_us, segment.float_us)
             for name, segment in self._segments.items()
         }
-        costs |= {str(number): (0.0, 0.0) for number in self._source}
+        costs |= {_node(number): (0.0, 0.0) for number in self._source}
         edges = []
         for number, source in self._source.items():
             price = self._price(number)
             # An int8 kernel gives int8: where it may not give floats, its rounding stays.
-            edges.append((source, str(number), 0.0 if self.fused else math.inf, price))
-            edges += [(str(number), reader, price, math.inf) for reader in self._readers[number]]
+            edges.append((source, _node(number), 0.0 if self.fused else math.inf, price))
+            edges += [(_node(number), reader, price, math.inf) for reader in self._readers[number]]
         return cut.cheapest(costs, edges) & frozenset(self._segments)
 
     def _price(self, number: int) -> float:
@@ -186,12 +186,12 @@ class Network:
     def _parts(self, floats: frozenset[str]) -> list[tuple[set[str], frozenset[int]]]:
         """Segments that change to float, and roundings that are left out, which hang together."""
         changed, left_out = floats - self._floats, self._left_out(floats)
-        joined = cut.Joined([*sorted(changed), *map(str, sorted(left_out))])
+        joined = cut.Joined([*sorted(changed), *map(_node, sorted(left_out))])
         for number in left_out:
             for segment in {self._source[number], *self._readers[number]} & changed:
-                joined.join(str(number), segment)
+                joined.join(_node(number), segment)
         return [
-            (changed & set(part), frozenset(number for number in left_out if str(number) in part))
+            (changed & set(part), frozenset(number for number in left_out if _node(number) in part))
             for part in joined.parts()
         ]
 
@@ -221,6 +221,11 @@ class Network:
         if not group.layers:
             return "conversions"
         return tuple(sorted(kinds[name] for name in group.layers))
+
+
+def _node(number: int) -> str:
+    """What stands for a rounding among segments."""
+    return f"#{number}"
 
 
 def _owners(units: Sequence[Unit], int8: Profile, plain: Profile) -> dict[str, str]:

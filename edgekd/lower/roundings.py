@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from onnxscript import ir
 
+from edgekd.base.errors import ExportError
 from edgekd.lower.column import rewrite
 from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, producer
 from edgekd.spec.mixed import Read, Unit
@@ -79,6 +80,9 @@ def rewritten(model: ir.Model, asked: Sequence[str]) -> tuple[ir.Model, dict[str
 
     The last pass gives short names and keeps the order: behind each pass the names are written down. A node that a pass
     made is of the unit that reads it.
+
+    Raises:
+        ExportError: a user's pass changes nodes behind the names. As of ``rewrite``.
     """
     copy, snapshots = model.clone(), []
     known = {unit.name for unit in units(model)}
@@ -87,6 +91,8 @@ def rewritten(model: ir.Model, asked: Sequence[str]) -> tuple[ir.Model, dict[str
         snapshots.append([value.name or "" for node in so_far.graph for value in node.outputs])
 
     rewrite(copy, asked, keep)
+    if len(snapshots[-1]) != len(snapshots[-2]):
+        raise ExportError("the last graph pass does more than name nodes", where="mixed precision")
     before = dict(zip(snapshots[-1], snapshots[-2], strict=True))
     owners: dict[ir.Node, str] = {}
     for node in reversed(copy.graph):
