@@ -93,7 +93,7 @@ def counts(profile: Profile) -> dict[str, dict[str, int]]:
 
 def why_float(profile: Profile, layer: Layer, kernel: Kernel) -> str:
     """What in the file keeps a layer out of an int8 kernel."""
-    graph, node = profile.graph, layer.node
+    node = layer.node
     for reason in (_weight(profile, layer), _input(profile, layer), _output(profile, layer)):
         if reason:
             return reason
