@@ -27,7 +27,7 @@ from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.compress._mixed import roundings_of
 from edgekd.decide import mixed_precision
-from edgekd.decide.budget import unmet
+from edgekd.decide.budget import by_wish, unmet
 from edgekd.decide.mixed_precision import Group, Network, Profile, Ratio, Try
 from edgekd.document.mixed import Mixed
 from edgekd.lower import roundings
@@ -242,7 +242,8 @@ def _refusal(name: str, before: Measured, after: Measured, budget: Budget) -> st
 
 
 def _held(candidate: MeasuredCandidate, teacher: float) -> dict[str, float | None]:
-    return {"max_drop": teacher - candidate.value_validation, "max_size_kb": candidate.size_bytes / 1e3}
+    p50_ms = summary(candidate.samples)["p50"]
+    return by_wish(drop=teacher - candidate.value_validation, latency_ms=p50_ms, size_bytes=candidate.size_bytes)
 
 
 def _in_place(candidate: PlannedCandidate, decision: Mixed | None) -> PlannedCandidate:
