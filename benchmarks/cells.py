@@ -83,7 +83,7 @@ def cells(name: str, chain: list[dict[str, Any]], cache: Path, again: float) -> 
     teacher = evaluation.teacher_value("validation")
     rows = []
     for target, found in measured.items():
-        x = measure.timed_inputs(evaluation.first("validation", measure.TIMED), found.target.shapes.batch)
+        x = timing.timed_inputs(evaluation.first("validation", timing.TIMED), found.target.shapes.batch)
         reasons, fresh = fallbacks.by_profile(found.profiles), timed_again(found, x, again)
         fp32 = next(c for c in found.contenders() if c.name == "fp32")
         for contender in found.contenders():

@@ -22,7 +22,7 @@ import _peers
 import numpy as np
 
 from edgekd.base.errors import EdgekdError
-from edgekd.build import measure, target_runtime
+from edgekd.build import target_runtime, timing
 from edgekd.runtime import backend as backends
 from edgekd.runtime import bench
 from edgekd.spec import target
@@ -52,7 +52,7 @@ def peers(net: _nets.Net, runtime: str) -> tuple[dict[str, Files], dict[str, str
 
 def timed_inputs(net: _nets.Net) -> dict[str, np.ndarray]:
     """One sample as the pipeline times it."""
-    return measure.timed_inputs(net.inputs("validation", 256)[0], 1)
+    return timing.timed_inputs(net.inputs("validation", 256)[0], 1)
 
 
 def run(net: _nets.Net, name: str, rounds: int, seconds: float) -> dict[str, Any]:

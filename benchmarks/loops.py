@@ -24,7 +24,7 @@ import _common
 import _nets
 import numpy as np
 
-from edgekd.build import measure, target_runtime
+from edgekd.build import target_runtime, timing
 from edgekd.runtime import bench
 from edgekd.runtime.jobs import BenchJob
 from edgekd.spec import target
@@ -96,7 +96,7 @@ def app(folder: Path, x: dict[str, np.ndarray], seconds: float) -> float:
 def prepared(net: _nets.Net, candidate: str) -> tuple[dict[str, dict[str, bytes]], dict[str, Any]]:
     """A candidate's files by target, and what is timed."""
     files = {name: target_runtime.parse(target.load(name)).backend.lower(net.onnx[name][candidate]) for name in TARGETS}
-    return files, measure.timed_inputs(net.inputs("validation", 256)[0], 1)
+    return files, timing.timed_inputs(net.inputs("validation", 256)[0], 1)
 
 
 def run(net: _nets.Net, candidate: str, rounds: int, seconds: float) -> dict[str, Any]:

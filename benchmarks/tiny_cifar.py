@@ -17,9 +17,9 @@ import _common
 import _nets
 import numpy as np
 
-from edgekd.build import measure
 from edgekd.build import request as requests
 from edgekd.build import run as running
+from edgekd.build import timing
 from edgekd.build.prepare import Objects, prepare
 from edgekd.runtime import backend as backends
 from edgekd.runtime import bench
@@ -61,7 +61,7 @@ def timed(made: dict[str, _nets.Net], rounds: int, seconds: float) -> dict[str, 
         chosen = target.load(runtime)
         backend = backends.make(chosen.backend, dict(chosen.options), runtime)
         files = {f"{s} {c}": backend.lower(f) for s, one in made.items() for c, f in one.onnx[TARGET].items()}
-        x = measure.timed_inputs(next(iter(made.values())).inputs("validation", CHUNK)[0], 1)
+        x = timing.timed_inputs(next(iter(made.values())).inputs("validation", CHUNK)[0], 1)
         samples, busy = _common.in_turns(chosen, files, x, rounds, seconds)
         base = samples["reference int8"]
         found[runtime] = {

@@ -67,7 +67,7 @@ TESTED_ELSEWHERE = {
     "compress/_sensitivity.py": "tests/compress/test_int8_qat.py: layers that stay in float",
     "document/apart.py": "tests/report/test_pictures.py: a table without rules of its own",
     **dict.fromkeys(
-        [f"document/{name}.py" for name in ("bench", "candidate", "details", "machine", "tune")],
+        [f"document/{name}.py" for name in ("bench", "candidate", "details", "machine", "mixed", "tune")],
         "tests/attacks/test_reader.py: shapes alone, and each is read there",
     ),
     "document/commands.py": "tests/runtime/test_manifest.py: shapes alone; what verify's child answers is read as one",
@@ -88,6 +88,7 @@ TESTED_ELSEWHERE = {
     "learn/frozen.py": "tests/learn/models/test_transformers.py: a new head over a body of a folder",
     "learn/readers.py": "tests/learn/test_calls.py: networks asked what they take",
     "learn/losses/_features.py": "tests/learn/losses/test_formulas.py: inside every loss on layers",
+    "lower/roundings.py": "tests/compress/test_mixed.py: a trace beside what torch gives without the same roundings",
     "lower/lower.py": "tests/lower/test_column.py: the file behind the passes",
     "pipeline.py": "tests/whole/test_build.py: the story itself",
     "publish/again.py": "tests/attacks/test_exchange.py: beside builds that put another bundle there",
@@ -123,6 +124,7 @@ TESTED_ELSEWHERE = {
     "runtime/runners.py": "tests/build/test_measure.py: kernels by runner",
     "runtime/signature.py": "tests/attacks/test_signatures.py: held against the reference program",
     "runtime/verify.py": "tests/runtime/test_manifest.py: what is replayed of a bundle",
+    "spec/mixed.py": "tests/compress/test_mixed.py: numerics of files with parts in float",
     "teachers/_asking.py": "tests/teachers/test_callable.py: at a rate, and again where it fails",
     "teachers/_journal.py": "tests/teachers/test_callable.py: what is kept over kills",
     **dict.fromkeys(

@@ -34,7 +34,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "compress": ("build/compress.py", "build/distil.py", "build/set_up.py", "learn/data", "metrics", "compress"),
     "teachers": ("build/teach.py", "build/set_up.py", "learn/data", "metrics", "teachers"),
     "lower": ("build/exports.py",),
-    "measure": ("build/measure.py", "build/clock.py", "build/torch_reference.py"),
+    "measure": ("build/measure.py", "build/mixed.py", "build/clock.py", "build/torch_reference.py"),
     "choose": ("pipeline.py",),
 }
 _STEP_VERSIONS = {

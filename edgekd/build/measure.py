@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import units
-from edgekd.base.preprocess import MASK, Inputs
+from edgekd.base.preprocess import MASK
 from edgekd.build import timing
 from edgekd.build.evaluation import EvaluationSet, Scores, joined
 from edgekd.build.kept import document
@@ -26,14 +26,13 @@ from edgekd.document import cache as documents
 from edgekd.document.cache import Compared, OnAnother
 from edgekd.document.kernel import Kernel
 from edgekd.document.machine import Host
+from edgekd.document.mixed import Mixed
 from edgekd.runtime import backend as backends
 from edgekd.runtime import batches, bench, parity
-from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.runners import BuildRunner, LocalRunner
 from edgekd.spec.target import Numerics, Target
 
 CLEARLY = 0.02  # share of answers that may differ from the torch model's, where that one is in no doubt
-TIMED = 256  # samples of which the one of median length is timed
 BATCHES = (1, 2, 7, 64)  # held against the shipped one: an app may give as many at once
 
 
@@ -42,7 +41,8 @@ class MeasuredCandidate:
     """One candidate on one target, as measured; ``also``: what other backends make of its file, by backend.
 
     ``value_ci95``, ``drop_ci95``: on validation; ``sessions_p50_ms``: of each session that it was timed in;
-    ``kernels``: what its runtime really ran of it, None where that is not told; ``onnx``: the file before lowering.
+    ``kernels``: what its runtime really ran of it, None where that is not told; ``onnx``: the file before lowering;
+    ``mixed``: which of its parts were tried in float, None where none were.
     """
 
     name: str
@@ -58,6 +58,7 @@ class MeasuredCandidate:
     also: dict[str, OnAnother] = field(default_factory=dict)
     kernels: list[Kernel] | None = None
     onnx: bytes = b""
+    mixed: Mixed | None = None
 
     @property
     def samples(self) -> NDArray[np.int64]:
@@ -127,7 +128,7 @@ class Measured:
                 c.size_bytes,
                 c.value_validation,
                 bench.summary(c.samples)["p50"],
-                _parity_gap(c),
+                parity_gap(c),
                 c.sessions_p50_ms,
             )
             for c in self.candidates.values()
@@ -213,7 +214,7 @@ def _measure(
     seconds: float,
     run: BuildRunner,
 ) -> documents.Measured:
-    target, batch = runtime.target, runtime.target.shapes.batch
+    batch = runtime.target.shapes.batch
     sessions = {name: runtime.open(data) for name, data in files.items()}
     seconds_each = max(evaluation.seconds(session, "validation", batch) for session in sessions.values())
     evaluation = evaluation.within(seconds_each)
@@ -221,19 +222,8 @@ def _measure(
         name: _scored(runtime, session, files[name], evaluation, of_torch[name], tolerances[name])
         for name, session in sessions.items()
     }
-    whole = {spec.name for spec in evaluation.feed.specs if spec.high is not None}
-    sample = evaluation.first("validation", TIMED)
-    x = timed_inputs(sample, batch, texts=evaluation.feed.reads_texts, whole=whole)
-    job = BenchJob(
-        target.backend,
-        files,
-        "fp32",
-        x,
-        options=target.options,
-        batch=batch,
-        min_seconds=seconds,
-        where=target.name,
-    )
+    job = timing.job_of(runtime, files, evaluation, "fp32", seconds)
+    x = job.inputs
     quick = seconds < 1
 
     def look() -> None:
@@ -246,7 +236,7 @@ def _measure(
     for name, samples in timed.samples.items():
         result[name] |= {"samples_ns": samples.tolist(), "sessions_p50_ms": timed.p50_ms[name]}
     length = x[MASK].shape[1] if MASK in x and evaluation.feed.reads_texts else None
-    one_by_one = min(TIMED, evaluation.length("validation"))
+    one_by_one = min(timing.TIMED, evaluation.length("validation"))
     preprocess_ms = timing.preparing_ms(lambda i: evaluation.inputs("validation", np.array([i])), one_by_one)
     return {
         "candidates": result,
@@ -341,26 +331,7 @@ def _on_another(
     }
 
 
-def timed_inputs(sample: Inputs, batch: int, *, texts: bool = True, whole: Collection[str] = ()) -> Inputs:
-    """What is timed: noise of the inputs' shape (kernels don't look at values); whole numbers from the data.
-
-    Of ``texts``, which may be of any length, the one of median length, without padding. ``whole``: the floats that hold
-    whole numbers.
-    """
-    rng = np.random.default_rng(0)
-    if texts and MASK in sample:
-        lengths = sample[MASK].sum(axis=1)
-        middle = int(np.argsort(lengths, kind="stable")[len(lengths) // 2])
-        sample = {name: x[middle : middle + 1, : lengths[middle]] for name, x in sample.items()}
-    return {
-        name: rng.standard_normal((batch, *x.shape[1:]), dtype=np.float32)
-        if x.dtype.kind == "f" and name not in whole
-        else np.resize(x[:batch], (batch, *x.shape[1:]))
-        for name, x in sample.items()
-    }
-
-
-def _parity_gap(candidate: MeasuredCandidate) -> str | None:
+def parity_gap(candidate: MeasuredCandidate) -> str | None:
     """Why a candidate's file does not agree with its torch model, or None.
 
     A float file must agree within its tolerance. An int8 file rounds in other places than fake quantization does,

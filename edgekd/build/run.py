@@ -11,6 +11,7 @@ from edgekd.build import compress, distil, ensemble, exports, measure, teach, te
 from edgekd.build.ensemble import CachedOutputs, TeacherOutputs
 from edgekd.build.evaluation import EvaluationSet
 from edgekd.build.measure import Measured
+from edgekd.build.mixed import Refinement
 from edgekd.build.plan import CompressStep, DistilStep, ExportStep, MeasureStep, TeachStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.request import BuildRequest
@@ -18,6 +19,7 @@ from edgekd.build.torch_reference import TorchReference
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.decide import choose, fallbacks
+from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
 from edgekd.learn.teaching import NetworkOutputs
 from edgekd.runtime import runners
@@ -45,16 +47,17 @@ class Made(NamedTuple):
 def make_all(workspace: Workspace, seconds: float) -> Made:
     """Train, export and measure; ``seconds``: of timing each candidate, at least."""
     trained, teacher_outputs = train_all(workspace)
-    onnx = export_all(workspace, trained)
+    traces: exports.Traces = {}
+    onnx = export_all(workspace, trained, traces)
     torch_reference = TorchReference(workspace, trained)
     evaluation = evaluation_of(workspace, teacher_outputs)
-    return Made(
-        trained,
-        teacher_outputs,
-        torch_reference,
-        evaluation,
-        measure_all(workspace, onnx, torch_reference, evaluation, seconds),
-    )
+    measured = measure_all(workspace, onnx, torch_reference, evaluation, seconds)
+    if seconds >= SECONDS:
+        budget = resolved(workspace.recipe.budget, teacher_bytes(workspace, trained))
+        refinement = Refinement(workspace, trained, torch_reference, evaluation, budget, seconds, traces)
+        steps = {step.runtime.name: step for step in workspace.plan.of_kind(MeasureStep)}
+        measured = {name: refinement.target(steps[name], onnx[name], on) for name, on in measured.items()}
+    return Made(trained, teacher_outputs, torch_reference, evaluation, measured)
 
 
 def evaluation_of(workspace: Workspace, teacher_outputs: TeacherOutputs) -> EvaluationSet:
@@ -111,10 +114,12 @@ def answers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> 
     return CachedOutputs(workspace.store, workspace.plan.steps[step].key, source, workspace.recipe.seed, step)
 
 
-def export_all(workspace: Workspace, trained: Mapping[str, Trained]) -> dict[str, dict[str, bytes]]:
-    """The ONNX file of every candidate, by target and name."""
+def export_all(
+    workspace: Workspace, trained: Mapping[str, Trained], traces: exports.Traces | None = None
+) -> dict[str, dict[str, bytes]]:
+    """The ONNX file of every candidate, by target and name; ``traces``: as of ``exports.lowered``."""
     metadata = exports.metadata(workspace)
-    traces: exports.Traces = {}
+    traces = {} if traces is None else traces
     return {
         target.name: {
             c.name: exports.export(

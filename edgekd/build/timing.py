@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgekd.base.preprocess import MASK, Inputs
+from edgekd.build.evaluation import EvaluationSet
+from edgekd.build.target_runtime import TargetRuntime
 from edgekd.decide.choose import SESSIONS
 from edgekd.runtime.bench import BenchResult, Samples, ratio_ci, summary
 from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.runners import BuildRunner
 from edgekd.runtime.statistics import far_apart
+
+TIMED = 256  # samples of which the one of median length is timed
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,48 @@ class Timed:
     p50_ms: Mapping[str, list[float]]
     result: BenchResult
     note: str | None
+
+
+def job_of(
+    runtime: TargetRuntime,
+    files: Mapping[str, Mapping[str, bytes]],
+    evaluation: EvaluationSet,
+    baseline: str,
+    seconds: float,
+) -> BenchJob:
+    """What times files of a target, each for at least so many seconds, on inputs of the shape that an app gives."""
+    target = runtime.target
+    whole = {spec.name for spec in evaluation.feed.specs if spec.high is not None}
+    sample = evaluation.first("validation", TIMED)
+    return BenchJob(
+        target.backend,
+        files,
+        baseline,
+        timed_inputs(sample, target.shapes.batch, texts=evaluation.feed.reads_texts, whole=whole),
+        options=target.options,
+        batch=target.shapes.batch,
+        min_seconds=seconds,
+        where=target.name,
+    )
+
+
+def timed_inputs(sample: Inputs, batch: int, *, texts: bool = True, whole: Collection[str] = ()) -> Inputs:
+    """What is timed: noise of the inputs' shape (kernels don't look at values); whole numbers from the data.
+
+    Of ``texts``, which may be of any length, the one of median length, without padding. ``whole``: the floats that hold
+    whole numbers.
+    """
+    rng = np.random.default_rng(0)
+    if texts and MASK in sample:
+        lengths = sample[MASK].sum(axis=1)
+        middle = int(np.argsort(lengths, kind="stable")[len(lengths) // 2])
+        sample = {name: x[middle : middle + 1, : lengths[middle]] for name, x in sample.items()}
+    return {
+        name: rng.standard_normal((batch, *x.shape[1:]), dtype=np.float32)
+        if x.dtype.kind == "f" and name not in whole
+        else np.resize(x[:batch], (batch, *x.shape[1:]))
+        for name, x in sample.items()
+    }
 
 
 def in_sessions(run: BuildRunner, job: BenchJob, between: Callable[[], None] | None = None) -> Timed:

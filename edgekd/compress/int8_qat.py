@@ -19,6 +19,7 @@ from edgekd.compress._base import Context
 from edgekd.compress._bias import correct_biases
 from edgekd.compress._fold import fold_batchnorm
 from edgekd.compress._grid import snap_biases
+from edgekd.compress._mixed import leave_float
 from edgekd.compress._observers import KINDS, STEP_SIZES
 from edgekd.compress._prepared import QatModule, prepare
 from edgekd.compress._sensitivity import most_sensitive, sensitivity
@@ -27,6 +28,7 @@ from edgekd.compress._structure import SAMPLES
 from edgekd.compress._unrounded import float_attention, fuse_chains, fuse_residuals, round_residuals
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Record, Student, evaluated, joined
+from edgekd.spec.mixed import MixedNumerics
 from edgekd.spec.target import Numerics
 
 with quiet():
@@ -160,6 +162,8 @@ class Int8Qat:
             round_residuals(converted)
         if numerics is not None and numerics.attention == "float":
             float_attention(converted)
+        if isinstance(numerics, MixedNumerics):
+            leave_float(converted, numerics)
         if numerics is not None and numerics.residual == "fused":
             fuse_residuals(converted)
         return student.with_module(converted)

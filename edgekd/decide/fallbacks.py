@@ -16,6 +16,7 @@ from edgekd.decide.kernel_costs import MIXED, kind_of
 from edgekd.decide.onnx_graph import Graph, Layer, Node
 from edgekd.document.candidate import Kernels
 from edgekd.document.kernel import Kernel
+from edgekd.spec.mixed import MixedNumerics
 from edgekd.spec.target import Numerics
 
 NAMED = 4  # layers of one reason that are named; of the others only the number
@@ -92,8 +93,8 @@ def counts(profile: Profile) -> dict[str, dict[str, int]]:
 
 def why_float(profile: Profile, layer: Layer, kernel: Kernel) -> str:
     """What in the file keeps a layer out of an int8 kernel."""
-    graph, node = profile.graph, layer.node
-    for reason in (_weight(graph, layer), _input(profile, layer), _output(profile, layer)):
+    node = layer.node
+    for reason in (_weight(profile, layer), _input(profile, layer), _output(profile, layer)):
         if reason:
             return reason
     if node.group > 1:
@@ -104,12 +105,16 @@ def why_float(profile: Profile, layer: Layer, kernel: Kernel) -> str:
     return f"all around it is quantized; {took} all the same"
 
 
-def _weight(graph: Graph, layer: Layer) -> str | None:
+def _weight(profile: Profile, layer: Layer) -> str | None:
+    graph = profile.graph
     if layer.kind not in ("conv", "linear"):
         return None
     if not graph.is_constant(layer.node.inputs[1]):
         return "its weight is not constant"
-    return None if graph.dequantized(layer.node.inputs[1]) else "its weights stand in float in the file"
+    if graph.dequantized(layer.node.inputs[1]):
+        return None
+    mixed = isinstance(profile.numerics, MixedNumerics)
+    return "float was measured to be faster here" if mixed else "its weights stand in float in the file"
 
 
 def _input(profile: Profile, layer: Layer) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NotRequired, TypedDict
 
 from edgekd.document.kernel_costs import KernelCost
+from edgekd.document.mixed import Mixed
 from edgekd.document.rules import Bytes, Count, Interval, NotNegative, Number, Positive
 
 
@@ -53,7 +54,8 @@ class Candidate(TypedDict):
     """A file that was measured on a target.
 
     Values are in the metric's own unit; ``throughput``: samples a second; ``samples``: runs that were timed;
-    ``sessions_p50_ms``: of each process that timed it; ``verdict``: why it ships or not; ``outside``: of the budget.
+    ``sessions_p50_ms``: of each process that timed it; ``verdict``: why it ships or not; ``outside``: of the budget;
+    ``mixed``: which parts of an int8 file were tried in float, missing where none were.
     """
 
     name: str
@@ -73,3 +75,4 @@ class Candidate(TypedDict):
     sessions_p50_ms: NotRequired[list[Positive]]
     value_ci95: NotRequired[list[Number]]
     drop_ci95: NotRequired[list[Number]]
+    mixed: NotRequired[Mixed]

@@ -295,7 +295,7 @@ def _candidate(
     summary = benching.summary(candidate.samples)
     middle, low, high = measured.ratio("fp32", candidate.name)
     got = facts.tested(measured.target.name, candidate.name)
-    return {
+    row: Candidate = {
         "name": candidate.name,
         "numerics": candidate.numerics.name,
         "pruned": candidate.pruned,
@@ -321,6 +321,9 @@ def _candidate(
         "kernels": fallbacks.record(profile),
         "outside": candidate.name in facts.choices[measured.target.name].outside,
     }
+    if candidate.mixed is not None:
+        row["mixed"] = candidate.mixed
+    return row
 
 
 def _parity(facts: BuildFacts, measured: Measured, candidate: MeasuredCandidate) -> Parity:

@@ -27,12 +27,14 @@ class Table:
         title: the candidate, and whether it ships.
         sums: by what kernels are there for: ``int8 45.9 µs (60 %)``.
         beside: the float candidate whose kernels stand beside; None where there is none of the same shapes.
+        mixed: of each group of its layers that was tried in float: which, what it costs, and whether it is so now.
         rows: (class, cells) a kernel.
     """
 
     title: str
     sums: str
     beside: str | None
+    mixed: list[str]
     rows: list[tuple[str, list[str]]]
 
 
@@ -64,8 +66,24 @@ def _table(candidate: Candidate, target: Target, known: list[Candidate]) -> Tabl
         f"{candidate['name']}, which {ships}",
         _sums(rows),
         reference["name"] if reference is not None and paired else None,
+        _mixed(candidate),
         [(row["work"], _cells(row, other, paired=paired)) for row, other in zip(rows, others, strict=True)],
     )
+
+
+def _mixed(candidate: Candidate) -> list[str]:
+    """A sentence for each group that was tried; nothing where nothing was."""
+    tried = candidate.get("mixed")
+    sentences = []
+    for group in tried["groups"] if tried is not None else ():
+        layers = ", ".join(group["layers"]) or "conversions between layers that run in float"
+        outcome = "in float" if group["in_float"] else "tried in float, and not clearly faster"
+        int8, plain, saved = map(text.significant, (group["int8_us"], group["float_us"], group["promised_us"]))
+        costs = f"{int8}{text.NBSP}µs in int8, {plain} in float; {saved} saved with conversions"
+        sentences.append(f"{layers}: {outcome} (by the profiles {costs}).")
+    if tried is not None and tried["refused"]:
+        sentences.append(f"Not taken all the same: {tried['refused']}.")
+    return sentences
 
 
 def _reference(candidate: Candidate, known: list[Candidate]) -> Candidate | None:

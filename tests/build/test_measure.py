@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from edgekd.base.errors import UnavailableError
-from edgekd.build.measure import MeasuredCandidate, _parity_gap
+from edgekd.build.measure import MeasuredCandidate, parity_gap
 from edgekd.document.cache import Compared
 from edgekd.document.kernel import Kernel
 from edgekd.runtime.runners import kernels
@@ -27,7 +27,7 @@ ALIKE: Compared = {
 
 def gap(numerics: str, **found: Any) -> str | None:
     compared = cast(Compared, {**ALIKE, **found})
-    return _parity_gap(MeasuredCandidate("c", SCHEMES[numerics], False, {}, 1.0, compared, [1]))
+    return parity_gap(MeasuredCandidate("c", SCHEMES[numerics], False, {}, 1.0, compared, [1]))
 
 
 @pytest.mark.parametrize(

@@ -63,3 +63,19 @@ def test_a_report_of_before_has_none(document: Any) -> None:
         del candidate["kernels"]["rows"]
     assert kernels.tables(document["targets"]["openvino"]) == []
     assert "Kernel by kernel" not in report.html(document, {})
+
+
+def test_what_was_tried_in_float_is_told_group_by_group(document: Any) -> None:
+    target = document["targets"]["openvino"]
+    candidate = next(c for c in target["candidates"] if c["numerics"] != "fp32")
+    assert kernels.tables(target)[0].mixed == []
+    group = {"layers": ["Conv_1", "Conv_2"], "int8_us": 9.0, "float_us": 4.0, "promised_us": 3.5, "in_float": True}
+    groups = [group, {**group, "layers": [], "in_float": False}]
+    candidate["mixed"] = {"groups": groups, "tries": [], "activations": [1], "weights": [0], "refused": None}
+    checked = reader.check(document, Report, "test")
+    first, second = kernels.tables(checked["targets"]["openvino"])[0].mixed
+    assert first.startswith("Conv_1, Conv_2: in float (") and "in int8, 4" in first and "; 3.5" in first
+    assert second.startswith("conversions between layers that run in float: tried in float, and not clearly faster")
+    candidate["mixed"]["refused"] = "0.8 on validation"
+    assert kernels.tables(target)[0].mixed[-1] == "Not taken all the same: 0.8 on validation."
+    assert "Mixed precision" in report.html(document, {})
