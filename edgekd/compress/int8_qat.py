@@ -21,10 +21,17 @@ from edgekd.compress._fold import fold_batchnorm
 from edgekd.compress._grid import snap_biases
 from edgekd.compress._observers import KINDS, STEP_SIZES
 from edgekd.compress._prepared import QatModule, prepare
+from edgekd.compress._recurrent import share_scales
 from edgekd.compress._sensitivity import most_sensitive, sensitivity
 from edgekd.compress._specs import Ranging
 from edgekd.compress._structure import SAMPLES
-from edgekd.compress._unrounded import float_attention, fuse_chains, fuse_residuals, round_residuals
+from edgekd.compress._unrounded import (
+    float_attention,
+    fuse_chains,
+    fuse_residuals,
+    round_residuals,
+    unrounded_sequences,
+)
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Record, Student, evaluated, joined
 from edgekd.spec.target import Numerics
@@ -146,6 +153,8 @@ class Int8Qat:
         with quiet():
             module = copy.deepcopy(_quantized(student)).eval()
             fold_batchnorm(module.graph)
+            if numerics is not None and numerics.recurrent == "shared":
+                share_scales(module.graph)
             converted = convert_pt2e(module.graph)
         snap_biases(converted)
         if numerics is not None and numerics.chains == "fused":
@@ -153,6 +162,8 @@ class Int8Qat:
             round_residuals(converted)
         if numerics is not None and numerics.attention == "float":
             float_attention(converted)
+        if numerics is not None and numerics.recurrent == "dynamic":
+            unrounded_sequences(converted)
         if numerics is not None and numerics.residual == "fused":
             fuse_residuals(converted)
         return student.with_module(converted)

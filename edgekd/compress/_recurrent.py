@@ -1,0 +1,76 @@
+"""LSTMs in int8: what of them is rounded, and the grids that a kernel wants which adds up its two products.
+
+A step multiplies its input and its last state, h, by a matrix each, and adds the two. h = o tanh(c) lies between -1 and
+1, so its scale is known: nothing watches what is inside a runtime's kernel.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from edgekd.compress._fold import attribute
+from edgekd.compress._graph import IGNORED, PASSING, arguments, behind, op, source_of
+from edgekd.compress._observers import Rounding
+
+GATES = 4
+STATE_SCALE = 1 / 127  # of int8 numbers between -1 and 1
+
+
+def cells_of(node: Node) -> list[tuple[Node, Node]]:
+    """The (4H, I) and (4H, H) matrices of an LSTM's input and state, layer by layer, each forward, then backward.
+
+    Empty for one with projections, or of packed sequences, which no runtime has in int8.
+    """
+    args = arguments(node)
+    if op(node) != "lstm" or not isinstance(args[1], list | tuple):
+        return []
+    step = 4 if args[3] else 2
+    weights, cells = list(args[2]), int(args[4]) * (2 if args[7] else 1)
+    pairs = [(weights[i], weights[i + 1]) for i in range(0, len(weights), step)]
+    return pairs if len(weights) == cells * step else []
+
+
+def share_scales(graph: GraphModule) -> None:
+    """Put each unit's weights onto grids whose products have one scale, in place, before the conversion.
+
+    OpenVINO's kernel adds the products up as integers: the scale of an input times that of its weights has to be that
+    of a state times that of its weights. It takes the scales of the gates in another order than the gates, so a unit
+    has one for all four. From the weights as they were trained: rounding rounded ones again would move them more.
+    """
+    for node in graph.graph.nodes:
+        cells = cells_of(node)
+        for number, (of_input, of_state) in enumerate(cells):
+            in_first_layer = number < (2 if arguments(node)[7] else 1)
+            scale = _scale_of(graph, arguments(node)[0]) if in_first_layer else STATE_SCALE
+            rounding = [_rounding(graph, weight) for weight in (of_input, of_state)]
+            if scale is None or rounding[0] is None or rounding[1] is None:
+                continue
+            values = [attribute(graph, behind_rounding(weight)) for weight in (of_input, of_state)]
+            top = torch.maximum(_most(values[0]) * scale, _most(values[1]) * STATE_SCALE)
+            product = top.reshape(GATES, -1).amax(0).clamp(min=2**-24).repeat(GATES)
+            for fake, factor in zip(rounding, (scale, STATE_SCALE), strict=True):
+                fake.set_rows(product / factor / fake.quant_max)
+
+
+def behind_rounding(weight: Node) -> Node:
+    """The parameter that a prepared graph rounds."""
+    source = source_of(weight)
+    return source if weight.op == "call_module" and source is not None else weight
+
+
+def _most(weight: Tensor) -> Tensor:
+    return weight.detach().abs().amax(1)
+
+
+def _rounding(graph: GraphModule, node: Node) -> Rounding | None:
+    module = graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+    return module if isinstance(module, Rounding) else None
+
+
+def _scale_of(graph: GraphModule, x: Node) -> float | None:
+    """The scale of what a layer reads: of its rounding, or of the table whose rows it is."""
+    at = behind(x, PASSING | IGNORED)
+    rounding = _rounding(graph, arguments(at)[0] if op(at) == "embedding" else at)
+    return None if rounding is None else float(rounding.calculate_qparams()[0])
