@@ -11,8 +11,9 @@ from onnxscript import ir
 from edgekd.lower.passes._base import attribute_int, constant, int8_matrix, producer
 
 GATES = 4
-PLAIN = ("direction", "hidden_size")  # attributes that every runtime knows; of others the defaults
-ONE_WAY, BOTH_WAYS = ("forward", "reverse"), "bidirectional"
+PLAIN = ("direction", "hidden_size")  # attributes that every operator of an LSTM has
+ABSENT = ("layout", "input_forget")  # as they are where they are not said: 0
+BOTH_WAYS = "bidirectional"
 
 
 class Factor(NamedTuple):
@@ -31,9 +32,9 @@ class Cells(NamedTuple):
 
 def cells_of(node: ir.Node) -> Cells | None:
     """The int8 weights of an LSTM of the usual activations; None for any other node, or floats."""
-    if node.op_type != "LSTM" or node.domain or not set(node.attributes) <= {*PLAIN, "layout"}:
+    if node.op_type != "LSTM" or node.domain or not set(node.attributes) <= {*PLAIN, *ABSENT}:
         return None
-    if attribute_int(node, "layout", 0) or any(value is not None for value in node.inputs[7:]):
+    if any(attribute_int(node, name, 0) for name in ABSENT) or any(value is not None for value in node.inputs[7:]):
         return None
     factors = [_factor(value) for value in node.inputs[1:3]]
     return None if factors[0] is None or factors[1] is None else Cells(factors[0], factors[1])
