@@ -138,11 +138,12 @@ class Annotator(Quantizer):
             self._output(last, int8)
 
     def _recurrent(self, node: Node) -> None:
-        """An LSTM: its input, and its weights with one scale each, as a step multiplies one row. Its state is its own."""
+        """An LSTM: its input, and its weights with one scale each, as a step multiplies one row; not its states."""
         weights = [weight for cell in cells_of(node) for weight in cell]
         if weights and self._specs.sequence is not None:
             x = arguments(node)[0]
-            formats: dict[Node, object] = {x: None if self._looked_up(x) or x in self._written else self._specs.sequence}
+            known = self._looked_up(x) or self._of(x) is None
+            formats: dict[Node, object] = {x: None if known else self._specs.sequence}
             self._mark(node, formats | dict.fromkeys(weights, self._specs.narrow))
             self.layers |= {str(weight.target): path_of(node) for weight in weights}
 
@@ -199,7 +200,8 @@ class Annotator(Quantizer):
                 raise ExportError("no such layer", where="int8_qat: float_layers", found=path, allowed=inside)
 
     def _stays_float(self, node: Node) -> bool:
-        return op(node) in LAYERS | RECURRENT and any(f"{path_of(node)}.".startswith(f"{path}.") for path in self._float)
+        layer = op(node) in LAYERS | RECURRENT
+        return layer and any(f"{path_of(node)}.".startswith(f"{path}.") for path in self._float)
 
     def _multiplies(self, node: Node, int8: set[Node]) -> None:
         """A convolution or a linear layer: its input, where activations are int8, and its weight."""

@@ -107,7 +107,8 @@ class Rounding(FakeQuantizeBase):
     def set_rows(self, scale: Tensor) -> None:
         """Give each row of a weight matrix a scale, from now on; for good."""
         self.scale, self.zero_point = scale.float(), torch.zeros(len(scale), dtype=torch.int32)
-        self.qscheme, self.per_channel, self.log_step = torch.per_channel_symmetric, True, None
+        self.qscheme, self.per_channel = torch.per_channel_symmetric, True
+        self.register_parameter("log_step", None)
 
     def settle(self) -> None:
         """Choose the range from what was counted, which is then forgotten."""

@@ -40,21 +40,20 @@ def share_scales(graph: GraphModule) -> None:
     has one for all four. From the weights as they were trained: rounding rounded ones again would move them more.
     """
     for node in graph.graph.nodes:
-        cells = cells_of(node)
-        for number, (of_input, of_state) in enumerate(cells):
-            in_first_layer = number < (2 if arguments(node)[7] else 1)
-            scale = _scale_of(graph, arguments(node)[0]) if in_first_layer else STATE_SCALE
-            rounding = [_rounding(graph, weight) for weight in (of_input, of_state)]
-            if scale is None or rounding[0] is None or rounding[1] is None:
+        first = 2 if cells_of(node) and arguments(node)[7] else 1  # cells that read the layer's own input
+        for number, cell in enumerate(cells_of(node)):
+            scale = _scale_of(graph, arguments(node)[0]) if number < first else STATE_SCALE
+            roundings = [rounding for weight in cell if (rounding := _rounding(graph, weight)) is not None]
+            if scale is None or len(roundings) < len(cell):
                 continue
-            values = [attribute(graph, behind_rounding(weight)) for weight in (of_input, of_state)]
-            top = torch.maximum(_most(values[0]) * scale, _most(values[1]) * STATE_SCALE)
-            product = top.reshape(GATES, -1).amax(0).clamp(min=2**-24).repeat(GATES)
-            for fake, factor in zip(rounding, (scale, STATE_SCALE), strict=True):
-                fake.set_rows(product / factor / fake.quant_max)
+            factors = [scale, STATE_SCALE]
+            most = [_most(attribute(graph, _parameter(weight))) * k for weight, k in zip(cell, factors, strict=True)]
+            product = torch.maximum(*most).reshape(GATES, -1).amax(0).clamp(min=2**-24).repeat(GATES)
+            for rounding, factor in zip(roundings, factors, strict=True):
+                rounding.set_rows(product / factor / rounding.quant_max)
 
 
-def behind_rounding(weight: Node) -> Node:
+def _parameter(weight: Node) -> Node:
     """The parameter that a prepared graph rounds."""
     source = source_of(weight)
     return source if weight.op == "call_module" and source is not None else weight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -68,21 +69,20 @@ def _moved(value: ir.Value | None) -> tuple[NDArray[np.int8], NDArray[np.float32
         codes, scales = matrix[0].astype(np.int8), matrix[1].astype(np.float32)
         return codes, np.broadcast_to(scales.reshape(-1, *[1] * (codes.ndim - 1)), codes.shape)
     parts = [_moved(part) for part in (node.inputs if node.op_type == "Concat" else node.inputs[:1])]
-    rest = [constant(arg) for arg in node.inputs[1:]]
-    if node.op_type not in ("Concat", "Slice", "Unsqueeze") or any(part is None for part in parts):
-        return None
-    arrays = list(zip(*[part for part in parts if part is not None], strict=True))
-    if node.op_type == "Concat":
-        codes, scales = (np.concatenate(kind, node.attributes["axis"].as_int()) for kind in arrays)
-    elif any(arg is None for arg in rest):
-        return None
-    else:
-        codes, scales = (_cut(node.op_type, kind[0], [np.atleast_1d(arg) for arg in rest]) for kind in arrays)
-    return codes, scales
+    known = [part for part in parts if part is not None]
+    rest = [array for arg in node.inputs[1:] if (array := constant(arg)) is not None]
+    if node.op_type == "Concat" and len(known) == len(parts):
+        axis = node.attributes["axis"].as_int()
+        return np.concatenate([part[0] for part in known], axis), np.concatenate([part[1] for part in known], axis)
+    if node.op_type in ("Slice", "Unsqueeze") and known and len(rest) == len(node.inputs) - 1:
+        places = _places(node.op_type, known[0][0].shape, [np.atleast_1d(array) for array in rest])
+        return known[0][0].reshape(-1)[places], known[0][1].reshape(-1)[places]
+    return None
 
 
-def _cut(kind: str, array: NDArray[np.generic], rest: list[NDArray[np.generic]]) -> NDArray[np.generic]:
-    """What ``Slice`` or ``Unsqueeze`` with these constants gives."""
+def _places(kind: str, shape: tuple[int, ...], rest: list[NDArray[np.generic]]) -> NDArray[np.int64]:
+    """Where what ``Slice`` or ``Unsqueeze`` with these constants gives stood before, counted through."""
+    array = np.arange(math.prod(shape)).reshape(shape)
     if kind == "Unsqueeze":
         return np.expand_dims(array, tuple(int(axis) for axis in rest[0]))
     starts, ends = rest[:2]

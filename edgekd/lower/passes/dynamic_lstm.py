@@ -35,7 +35,7 @@ class DynamicLstm:
             )
             rest = [*node.inputs[3:7], *[None] * 4][:4]  # bias, lengths, states; no peepholes
             inputs = [node.inputs[0], weight, state, *rest, None, *of_weight, *of_state]
-            attributes = {name: node.attributes[name] for name in PLAIN if name in node.attributes}
+            attributes = {name: value for name, value in node.attributes.items() if name in PLAIN}
             new = ir.node("DynamicQuantizeLSTM", inputs, attributes, domain=DOMAIN, num_outputs=len(node.outputs))
             model.graph.insert_before(node, new)
             for old, output in zip(node.outputs, new.outputs, strict=True):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from onnxscript import ir
 
 from edgekd.lower.passes._base import add_constant, constant, drop_unused, producer, replace
 from edgekd.lower.passes._cells import BOTH_WAYS, GATES, Cells, cells_of, direction_of
-from edgekd.lower.passes._rounded import grid, restored
+from edgekd.lower.passes._rounded import restored
 
 STATE_SCALE = np.float32(1 / 127)  # of codes around 128; a state lies between -1 and 1
 MIDDLE = np.uint8(128)
+QUANTIZE = "QuantizeLinear"
 MOVES = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Identity")
 
 
@@ -50,23 +53,28 @@ def _sequence(graph: ir.Graph, node: ir.Node, cells: Cells) -> ir.Value | None:
     turned = turned if turned is not None and turned.op_type == "Transpose" else None
     source = node.inputs[0] if turned is None else turned.inputs[0]
     known, back = restored(source), producer(source)
+    scale = np.asarray(STATE_SCALE if known is None else known.scale)
+    quantize = None if back is None or known is None else producer(back.inputs[0])
+    codes = None
     if known is None:
-        scale, codes = STATE_SCALE, _rounded(graph, node, source, STATE_SCALE) if _is_state(source) else None
-    elif known.zero == MIDDLE and known.zero.dtype == np.uint8 and back is not None:
-        scale, codes = known.scale, back.inputs[0]
-    else:
-        quantize = None if back is None else producer(back.inputs[0])
-        around = known.zero == 0 and known.zero.dtype == np.int8 and grid(quantize, "QuantizeLinear") is not None
-        scale = known.scale
-        codes = _rounded(graph, node, quantize.inputs[0], scale) if around and quantize is not None else None
-    products = [cells.input.scales * scale, cells.state.scales * STATE_SCALE]
-    units = cells.state.scales.reshape(len(cells.state.scales), GATES, -1)
-    if codes is None or not np.allclose(*products, rtol=1e-4) or not (units == units[:, :1]).all():
+        codes = _rounded(graph, node, source) if _is_state(source) else None
+    elif known.zero.dtype == np.uint8 and known.zero == MIDDLE and back is not None:
+        codes = back.inputs[0]
+    elif known.zero.dtype == np.int8 and known.zero == 0 and quantize is not None and quantize.op_type == QUANTIZE:
+        codes = _rounded(graph, node, quantize.inputs[0], quantize.inputs[1])
+    if codes is None or not _adds_up(cells, scale):
         return None
     sequence = _restored(graph, node, codes)
     if turned is None:
         return sequence
     return _made(graph, node, "Transpose", [sequence], **{a.name: a.value for a in turned.attributes.values()})
+
+
+def _adds_up(cells: Cells, scale: NDArray[np.float32]) -> bool:
+    """Whether both products have one scale, of an input of this one, and a unit's gates have the same."""
+    units = cells.state.scales.reshape(len(cells.state.scales), GATES, -1)
+    alike = np.allclose(cells.input.scales * scale, cells.state.scales * STATE_SCALE, rtol=1e-4, atol=0)
+    return bool(alike and (units == units[:, :1]).all())
 
 
 def _in_int8(graph: ir.Graph, node: ir.Node, cells: Cells, sequence: ir.Value) -> None:
@@ -96,28 +104,40 @@ def _zeros(graph: ir.Graph, node: ir.Node, sequence: ir.Value, cells: Cells) -> 
     """(1, N, H) zeros, rounded, of a sequence (T, N, n): of one number of each sample, cut off at 0 from both sides."""
     ends = {"starts": [0, 0], "ends": [1, 1], "axes": [0, 2]}
     where = [add_constant(graph, f"{node.name}_{name}", np.array(values)) for name, values in ends.items()]
-    zero = add_constant(graph, f"{node.name}_zero", np.zeros((), np.float32))
+    zero = _number(graph, f"{node.name}_zero", np.float32(0))
     wide = add_constant(graph, f"{node.name}_zeros", np.zeros((1, 1, cells.state.codes.shape[2]), np.float32))
     number = _made(graph, node, "Clip", [_made(graph, node, "Slice", [sequence, *where]), zero, zero])
     numbers = _made(graph, node, "Add", [number, wide])
-    return _restored(graph, node, _rounded(graph, node, numbers, STATE_SCALE))
+    return _restored(graph, node, _rounded(graph, node, numbers))
 
 
-def _rounded(graph: ir.Graph, node: ir.Node, value: ir.Value | None, scale: np.generic) -> ir.Value:
-    return _made(graph, node, "QuantizeLinear", [value, *_grid(graph, node, scale)])
+def _rounded(graph: ir.Graph, node: ir.Node, value: ir.Value | None, step: ir.Value | None = None) -> ir.Value:
+    """Codes around 128, of states where no step is given."""
+    of_state, middle = _grid(graph, node)
+    return _made(graph, node, QUANTIZE, [value, step or of_state, middle])
 
 
 def _restored(graph: ir.Graph, node: ir.Node, codes: ir.Value | None) -> ir.Value:
-    return _made(graph, node, "DequantizeLinear", [codes, *_grid(graph, node, STATE_SCALE)])
+    return _made(graph, node, "DequantizeLinear", [codes, *_grid(graph, node)])
 
 
-def _grid(graph: ir.Graph, node: ir.Node, scale: np.generic) -> list[ir.Value]:
-    arrays = {"step": np.asarray(scale, np.float32).reshape(()), "middle": np.asarray(MIDDLE)}
-    count = len(graph.initializers)  # equal ones are put together later
-    return [add_constant(graph, f"{node.name}_{name}_{count}", array) for name, array in arrays.items()]
+def _grid(graph: ir.Graph, node: ir.Node) -> list[ir.Value]:
+    return [_number(graph, f"{node.name}_{name}", n) for name, n in (("step", STATE_SCALE), ("middle", MIDDLE))]
 
 
-def _made(graph: ir.Graph, node: ir.Node, kind: str, inputs: list[ir.Value | None], **attributes: object) -> ir.Value:
+def _number(graph: ir.Graph, name: str, number: np.generic) -> ir.Value:
+    """A constant of no axes, the same for a name."""
+    if name not in graph.initializers:
+        tensor = ir.tensor(np.asarray(number), name=name)
+        graph.register_initializer(
+            ir.Value(name=name, shape=ir.Shape(()), type=ir.TensorType(tensor.dtype), const_value=tensor)
+        )
+    return graph.initializers[name]
+
+
+def _made(
+    graph: ir.Graph, node: ir.Node, kind: str, inputs: Sequence[ir.Value | None], **attributes: object
+) -> ir.Value:
     """What a new node before another one gives."""
     new = ir.node(kind, inputs, attributes)
     graph.insert_before(node, new)
