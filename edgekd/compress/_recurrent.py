@@ -6,6 +6,8 @@ A step multiplies its input and its last state, h, by a matrix each, and adds th
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
@@ -32,35 +34,45 @@ def cells_of(node: Node) -> list[tuple[Node, Node]]:
     return pairs if len(weights) == cells * step else []
 
 
+class _Cell(NamedTuple):
+    """What rounds the weights of a cell's input and state, what those are multiplied by, and its largest products."""
+
+    roundings: list[Rounding]
+    scales: list[float]
+    most: Tensor
+
+
 def share_scales(graph: GraphModule) -> None:
     """Put each unit's weights onto grids whose products have one scale, in place, before the conversion.
 
     OpenVINO's kernel adds the products up as integers: the scale of an input times that of its weights has to be that
     of a state times that of its weights. It takes the scales of the gates in another order than the gates, so a unit
-    has one for all four. From the weights as they were trained: rounding rounded ones again would move them more.
+    has one for all four; and of layers of the same sizes it builds one kernel, with the scales of the first, so they
+    have the same. From the weights as they were trained: rounding rounded ones again would move them more.
     """
+    alike: dict[tuple[torch.Size, ...], list[_Cell]] = {}
     for node in graph.graph.nodes:
         first = 2 if cells_of(node) and arguments(node)[7] else 1  # cells that read the layer's own input
-        for number, cell in enumerate(cells_of(node)):
+        for number, weights in enumerate(cells_of(node)):
             scale = _scale_of(graph, arguments(node)[0]) if number < first else STATE_SCALE
-            roundings = [rounding for weight in cell if (rounding := _rounding(graph, weight)) is not None]
-            if scale is None or len(roundings) < len(cell):
+            roundings = [rounding for weight in weights if (rounding := _rounding(graph, weight)) is not None]
+            if scale is None or len(roundings) < len(weights):
                 continue
-            factors = [scale, STATE_SCALE]
-            most = [_most(attribute(graph, _parameter(weight))) * k for weight, k in zip(cell, factors, strict=True)]
-            product = torch.maximum(*most).reshape(GATES, -1).amax(0).clamp(min=2**-24).repeat(GATES)
-            for rounding, factor in zip(roundings, factors, strict=True):
-                rounding.set_rows(product / factor / rounding.quant_max)
+            values, scales = [attribute(graph, _parameter(weight)) for weight in weights], [scale, STATE_SCALE]
+            most = [value.detach().abs().amax(1) * k for value, k in zip(values, scales, strict=True)]
+            cell = _Cell(roundings, scales, torch.maximum(*most).reshape(GATES, -1).amax(0))
+            alike.setdefault(tuple(value.shape for value in values), []).append(cell)
+    for cells in alike.values():
+        product = torch.stack([cell.most for cell in cells]).amax(0).clamp(min=2**-24).repeat(GATES)
+        for cell in cells:
+            for rounding, scale in zip(cell.roundings, cell.scales, strict=True):
+                rounding.set_rows(product / scale / rounding.quant_max)
 
 
 def _parameter(weight: Node) -> Node:
     """The parameter that a prepared graph rounds."""
     source = source_of(weight)
     return source if weight.op == "call_module" and source is not None else weight
-
-
-def _most(weight: Tensor) -> Tensor:
-    return weight.detach().abs().amax(1)
 
 
 def _rounding(graph: GraphModule, node: Node) -> Rounding | None:
