@@ -19,6 +19,7 @@ from edgekd.compress._graph import (
     PARTING,
     PASSING,
     PRODUCTS,
+    RECURRENT,
     answers,
     arguments,
     behind,
@@ -34,6 +35,7 @@ from edgekd.compress._graph import (
     weight_of,
     written_over,
 )
+from edgekd.compress._recurrent import cells_of
 from edgekd.compress._specs import Ranging, Specs
 from edgekd.learn.quiet import quiet
 from edgekd.spec.target import Numerics
@@ -102,6 +104,8 @@ class Annotator(Quantizer):
             self._pair(node, int8, all)  # SiLU, squeeze-and-excitation
         elif name == "cat" and "concat" in self._ops:
             self._concat(node, int8)
+        elif name == "lstm" and "recurrent" in self._ops:
+            self._recurrent(node)
         elif name in PRODUCTS and self._attends:
             self._product(node, int8)
         elif name == "softmax" and self._attends and any(op(reader) in PRODUCTS for reader in readers_of(node)):
@@ -132,6 +136,16 @@ class Annotator(Quantizer):
             self._output(last, int8, self._specs.input)
         elif any(op(reader) in CONVS | {"linear"} for reader in readers):
             self._output(last, int8)
+
+    def _recurrent(self, node: Node) -> None:
+        """An LSTM: its input, and its weights with one scale each, as a step multiplies one row; not its states."""
+        weights = [weight for cell in cells_of(node) for weight in cell]
+        if weights and self._specs.sequence is not None:
+            x = arguments(node)[0]
+            known = self._looked_up(x) or self._of(x) is None
+            formats: dict[Node, object] = {x: None if known else self._specs.sequence}
+            self._mark(node, formats | dict.fromkeys(weights, self._specs.narrow))
+            self.layers |= {str(weight.target): path_of(node) for weight in weights}
 
     def _pair(self, node: Node, int8: set[Node], enough: Callable[[Iterable[bool]], bool]) -> None:
         """A sum or product of two tensors, one or both of them int8; with a parameter or itself it is none."""
@@ -179,14 +193,15 @@ class Annotator(Quantizer):
                 int8.add(part)
 
     def _check_float(self, model: GraphModule) -> None:
-        layers = {path_of(node) for node in model.graph.nodes if op(node) in LAYERS}
+        layers = {path_of(node) for node in model.graph.nodes if op(node) in LAYERS | RECURRENT}
         inside = {".".join(path.split(".")[:i]) for path in layers for i in range(1, len(path.split(".")) + 1)}
         for path in self._float:
             if path not in inside:
                 raise ExportError("no such layer", where="int8_qat: float_layers", found=path, allowed=inside)
 
     def _stays_float(self, node: Node) -> bool:
-        return op(node) in LAYERS and any(f"{path_of(node)}.".startswith(f"{path}.") for path in self._float)
+        layer = op(node) in LAYERS | RECURRENT
+        return layer and any(f"{path_of(node)}.".startswith(f"{path}.") for path in self._float)
 
     def _multiplies(self, node: Node, int8: set[Node]) -> None:
         """A convolution or a linear layer: its input, where activations are int8, and its weight."""

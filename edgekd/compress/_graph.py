@@ -15,6 +15,7 @@ Named = dict[str, Argument]
 
 CONVS = frozenset({"conv1d", "conv2d", "conv3d"})
 LAYERS = CONVS | {"linear", "embedding"}
+RECURRENT = frozenset({"lstm"})
 # Ops that move numbers and compute none: int8 in, the same int8 out.
 PASSING = frozenset(
     {
@@ -126,7 +127,7 @@ def behind(node: Node, names: frozenset[str]) -> Node:
 
 def weight_of(node: Node) -> Node:
     """Where a layer's weight, or table, comes from, seen through what a prepared graph does to it."""
-    at: Node = arguments(node)[0 if op(node) == "embedding" else 1]
+    at: Node = arguments(node)[2][0] if op(node) in RECURRENT else arguments(node)[0 if op(node) == "embedding" else 1]
     while at.op != "get_attr" and (source := source_of(at)) is not None:
         at = source
     return at

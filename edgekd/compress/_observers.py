@@ -104,6 +104,12 @@ class Rounding(FakeQuantizeBase):
             return self.scale, self.zero_point
         return torch.exp(self.log_step.detach()), self.zero_point
 
+    def set_rows(self, scale: Tensor) -> None:
+        """Give each row of a weight matrix a scale, from now on; for good."""
+        self.scale, self.zero_point = scale.float(), torch.zeros(len(scale), dtype=torch.int32)
+        self.qscheme, self.per_channel = torch.per_channel_symmetric, True
+        self.register_parameter("log_step", None)
+
     def settle(self) -> None:
         """Choose the range from what was counted, which is then forgotten."""
         if self.settled or not self.begun:

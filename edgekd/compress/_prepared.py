@@ -16,7 +16,7 @@ from edgekd.compress._annotator import Annotator
 from edgekd.compress._branches import merge_branches
 from edgekd.compress._equalize import equalize
 from edgekd.compress._fold import attribute, freeze_batchnorm
-from edgekd.compress._graph import IGNORED, LAYERS, arguments, behind, op, weight_of
+from edgekd.compress._graph import IGNORED, LAYERS, RECURRENT, arguments, behind, op, weight_of
 from edgekd.compress._observers import Rounding
 from edgekd.compress._rewrites import fold_into_linear, rewrite
 from edgekd.compress._specs import Ranging
@@ -113,8 +113,11 @@ class QatModule(nn.Module):
     def _layers(self, paths: dict[str, str]) -> dict[str, list[FakeQuantizeBase]]:
         quantizers: dict[str, list[FakeQuantizeBase]] = {}
         for node in self.graph.graph.nodes:
-            if op(node) in LAYERS and (path := paths.get(str(weight_of(node).target))) is not None:
-                read = [behind(arg, IGNORED) for arg in node.args[:2] if isinstance(arg, Node)]
+            if op(node) not in LAYERS | RECURRENT:
+                continue
+            if (path := paths.get(str(weight_of(node).target))) is not None:
+                factors = node.all_input_nodes if op(node) in RECURRENT else node.args[:2]
+                read = [behind(arg, IGNORED) for arg in factors if isinstance(arg, Node)]
                 names = [str(arg.target) for arg in read if arg.op == "call_module"]
                 quantizers.setdefault(path, []).extend(self.graph.get_submodule(name) for name in names)
         return quantizers

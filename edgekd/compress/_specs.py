@@ -37,7 +37,8 @@ class Ranging:
 
 @dataclass(frozen=True)
 class Specs:
-    """The formats of a scheme: activations, the network's inputs, weights, narrow layers' weights, and tables.
+    """The formats of a scheme: activations, the network's inputs, what recurrent layers read, weights, narrow layers'
+    weights, and tables.
 
     ``activation`` and ``input`` are None where a scheme has int8 weights alone. The rows of a table are what the next
     layer reads, so they have the type of activations.
@@ -45,6 +46,7 @@ class Specs:
 
     activation: QuantizationSpec | None
     input: QuantizationSpec | None
+    sequence: QuantizationSpec | None
     weight: QuantizationSpec
     narrow: QuantizationSpec
     table: QuantizationSpec
@@ -52,13 +54,14 @@ class Specs:
     @classmethod
     def of(cls, numerics: Numerics, ranging: Ranging) -> Specs:
         """Observers stream: whatever number of samples they see, they keep as much."""
-        activation = inputs = None
+        activation = inputs = sequence = None
         if numerics.activations != "float32":
+            sequence = _sequence(ranging)
             activation = _activation(numerics, numerics.activation_symmetric, ranging)
             inputs = _activation(numerics, True, ranging) if numerics.input_symmetric else activation
         most = 2 ** (numerics.weight_bits - 1) - 1
         weight, narrow = _weight(most, numerics.per_channel, ranging), _weight(most, False, ranging)
-        return cls(activation, inputs, weight, narrow, _table(numerics.activations, ranging))
+        return cls(activation, inputs, sequence, weight, narrow, _table(numerics.activations, ranging))
 
 
 def _activation(numerics: Numerics, symmetric: bool, ranging: Ranging) -> QuantizationSpec:
@@ -67,6 +70,12 @@ def _activation(numerics: Numerics, symmetric: bool, ranging: Ranging) -> Quanti
     observer = ranging.observer(constant=False, middle=symmetric and not signed, eps=2**-12)
     scheme = torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine
     return QuantizationSpec(torch.int8 if signed else torch.uint8, observer, low, high, scheme)
+
+
+def _sequence(ranging: Ranging) -> QuantizationSpec:
+    """Zero in the middle whatever the signs: a recurrent layer's state shares the zero point of its input."""
+    observer = ranging.observer(constant=False, middle=False, eps=2**-12)
+    return QuantizationSpec(torch.int8, observer, -128, 127, torch.per_tensor_symmetric)
 
 
 def _table(activations: str, ranging: Ranging) -> QuantizationSpec:

@@ -11,6 +11,7 @@ from edgekd.compress._graph import (
     CONVS,
     IGNORED,
     PARTING,
+    RECURRENT,
     behind,
     is_multiplied,
     is_part,
@@ -84,6 +85,18 @@ def float_attention(graph: GraphModule) -> None:
 
     def is_idle(source: Node, quantize: Node, readers: list[Node]) -> bool:
         return op(behind(source, FUSED)) not in CONVS and all(is_multiplied(reader) for reader in readers)
+
+    _drop(graph, is_idle)
+
+
+def unrounded_sequences(graph: GraphModule) -> None:
+    """Drop, in place, the rounding of what only recurrent layers read, but for a convolution's result.
+
+    ONNX Runtime's kernel rounds its input and its state itself, by what they hold.
+    """
+
+    def is_idle(source: Node, quantize: Node, readers: list[Node]) -> bool:
+        return op(behind(source, FUSED)) not in CONVS and all(op(reader) in RECURRENT for reader in readers)
 
     _drop(graph, is_idle)
 

@@ -22,10 +22,17 @@ from edgekd.compress._grid import snap_biases
 from edgekd.compress._mixed import leave_float
 from edgekd.compress._observers import KINDS, STEP_SIZES
 from edgekd.compress._prepared import QatModule, prepare
+from edgekd.compress._recurrent import share_scales
 from edgekd.compress._sensitivity import most_sensitive, sensitivity
 from edgekd.compress._specs import Ranging
 from edgekd.compress._structure import SAMPLES
-from edgekd.compress._unrounded import float_attention, fuse_chains, fuse_residuals, round_residuals
+from edgekd.compress._unrounded import (
+    float_attention,
+    fuse_chains,
+    fuse_residuals,
+    round_residuals,
+    unrounded_sequences,
+)
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Record, Student, evaluated, joined
 from edgekd.spec.mixed import MixedNumerics
@@ -155,6 +162,8 @@ class Int8Qat:
         with quiet():
             module = copy.deepcopy(_quantized(student)).eval()
             fold_batchnorm(module.graph)
+            if numerics is not None and numerics.recurrent == "shared":
+                share_scales(module.graph)
             converted = convert_pt2e(module.graph)
         snap_biases(converted)
         if numerics is not None and numerics.chains == "fused":
@@ -162,6 +171,8 @@ class Int8Qat:
             round_residuals(converted)
         if numerics is not None and numerics.attention == "float":
             float_attention(converted)
+        if numerics is not None and numerics.recurrent == "dynamic":
+            unrounded_sequences(converted)
         if isinstance(numerics, MixedNumerics):
             leave_float(converted, numerics)
         if numerics is not None and numerics.residual == "fused":

@@ -59,6 +59,9 @@ COLUMN = (
     Row(19, "fold_into_int8_linear"),
     # It gives a Gemm without a bias one of zeros, which distinct_bias changes.
     Row(20, "int8_linear"),
+    # They read weights as the exporter orders them, and codes that int8_gather found.
+    Row(22, "dynamic_lstm", always=False),
+    Row(23, "int8_lstm", always=False),
     # It finds int8 weights as int8_linear leaves them. ONNX Runtime alone is better off without it.
     Row(24, "bias_of_matmul", always=False),
     # It comes behind all that make or change a bias.

@@ -23,6 +23,8 @@ WEIGHTS_OF = {
     "int8": ("int8",),
 }
 
+Op = Literal["conv", "linear", "add", "pool", "concat", "embedding", "gate", "norm", "attention", "recurrent"]
+
 
 class Numerics(Frozen):
     """One number format that a target runs well, and the name of its candidate.
@@ -48,12 +50,10 @@ class Numerics(Frozen):
     per_channel_rows: int = Field(
         default=1, ge=1, le=65536, description="a linear layer over fewer rows of a sample has one scale, if it is wide"
     )
-    ops: tuple[Literal["conv", "linear", "add", "pool", "concat", "embedding", "gate", "norm", "attention"], ...] = (
-        Field(
-            default=(),
-            description="what is quantized; gate: products and sigmoids, norm: a BatchNorm behind no layer, "
-            "attention: products of matrices that are both activations",
-        )
+    ops: tuple[Op, ...] = Field(
+        default=(),
+        description="what is quantized; gate: products and sigmoids, norm: a BatchNorm behind no layer, "
+        "attention: products of matrices that are both activations, recurrent: LSTMs",
     )
     residual: Literal["quantized", "fused"] = Field(
         default="quantized",
@@ -65,6 +65,11 @@ class Numerics(Frozen):
     )
     attention: Literal["quantized", "float"] = Field(
         default="quantized", description="float: what only products of matrices read is not rounded in the file"
+    )
+    recurrent: Literal["separate", "shared", "dynamic"] = Field(
+        default="separate",
+        description="shared: the runtime adds the products of a recurrent layer's input and state as integers, so they "
+        "have one scale; dynamic: it rounds both itself, and the file does not",
     )
     tolerance: float = Field(default=1e-3, gt=0, description="parity, as a share of the score range")
 
@@ -82,12 +87,12 @@ class Numerics(Frozen):
     @property
     def trained(self) -> dict[str, object]:
         """What a training depends on; how a runtime fuses concerns the file and what it is held against."""
-        return self.model_dump(exclude={"residual", "chains", "attention", "tolerance"})
+        return self.model_dump(exclude={"residual", "chains", "attention", "recurrent", "tolerance"})
 
     @property
     def unrounded(self) -> str:
         """What tells apart the files of one trained network: which roundings of its training are left out."""
-        return f"{self.chains} {self.attention}" if self.quantized else ""
+        return f"{self.chains} {self.attention} {self.recurrent}" if self.quantized else ""
 
     @property
     def quantized(self) -> bool:

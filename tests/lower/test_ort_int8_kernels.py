@@ -54,6 +54,18 @@ class Tokens(nn.Module):
         return self.head(self.norm(tokens + self.narrow(F.gelu(self.wide(self.norm(tokens))))).mean(1))
 
 
+class Steps(nn.Module):
+    """Rows of an image as steps of an LSTM: two layers, each both ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.LSTM(36, 24, 2, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(48, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.cells(x.transpose(1, 2).flatten(2))[0][:, -1])
+
+
 def conv(kernel: int = 3, out: int = 16, stride: int = 1, **more: Any) -> nn.Conv2d:
     return nn.Conv2d(16, out, kernel, stride, kernel // 2, **more)
 
@@ -97,6 +109,7 @@ NETS: dict[str, Callable[[], nn.Module]] = {
         nn.Conv2d(8, 16, 3),
     ),
     "tokens": Tokens,
+    "steps": Steps,
 }  # fmt: skip
 
 
@@ -190,12 +203,20 @@ def test_layers_over_tokens_have_their_bias_inside(tmp_path: Path) -> None:
     assert counts(nodes)["Add"] == 1, "the residual"
 
 
+def test_recurrent_layers_read_floats_and_multiply_in_8_bits(tmp_path: Path) -> None:
+    """They round what they read themselves: nothing else is rounded but what the last layer reads."""
+    ran = counts(runs(built("steps").data, tmp_path))
+    assert ran["DynamicQuantizeLSTM"] == 2 and ran["LSTM"] == ran["DequantizeLinear"] == 0
+    assert ran["QuantizeLinear"] == 1
+
+
 WITHOUT = {
     "affine_as_conv": ("pre-activation", "Mul"),
     "pool_as_conv": ("average pooling", "QLinearAveragePool"),
     "int8_pad": ("a mirror around", "DequantizeLinear"),
     "int8_relu": ("concatenation", "DequantizeLinear"),
     "matmul_with_bias": ("tokens", "Add"),
+    "dynamic_lstm": ("steps", "LSTM"),
 }
 
 
@@ -220,4 +241,5 @@ def test_the_file_answers_as_torch_does_at_every_batch(name: str) -> None:
     opened, spread = session(net.data), float(np.ptp(net.answers[BATCHES[-1]][1]))
     for x, wanted in net.answers.values():
         (logits,) = opened.run(None, {"input": x})
-        assert np.abs(logits - wanted).max() <= 5e-3 * spread
+        # What is rounded inside of a recurrent layer is not in torch's answers.
+        assert np.abs(logits - wanted).max() <= (2e-2 if name == "steps" else 5e-3) * spread

@@ -40,6 +40,26 @@ class MatMulIntegerToFloat(OpRun):
         return ((product * (a_scale * b_scale) + bias).astype(np.float32),)
 
 
+class DynamicQuantizeLSTM(OpRun):
+    """ONNX Runtime's operator: an LSTM of int8 weights, as exact here as one of floats."""
+
+    op_domain = "com.microsoft"
+
+    def _run(self, x: np.ndarray, *rest: np.ndarray, **_: object) -> tuple[np.ndarray, ...]:
+        w, r, bias, _lengths, hidden, cell, _peepholes, w_scale, _w_zero, r_scale, _r_zero = rest
+        w, r = (codes[0] * scale.reshape(-1)[None] for codes, scale in ((w, w_scale), (r, r_scale)))
+        size, states = r.shape[0], []
+        h, c = (np.zeros((x.shape[1], size)) if state is None else state[0] for state in (hidden, cell))
+        offset = bias[0].reshape(2, -1).sum(0)
+        for step in x:
+            i, o, f, g = np.split(step @ w + h @ r + offset, 4, axis=1)
+            i, o, f = (1 / (1 + np.exp(-gate)) for gate in (i, o, f))
+            c = f * c + i * np.tanh(g)
+            h = o * np.tanh(c)
+            states.append(h)
+        return tuple(array.astype(np.float32) for array in (np.stack(states)[:, None], h[None], c[None]))
+
+
 class Case(NamedTuple):
     """One graph, and what becomes of it; ``after`` is None where it stays."""
 
@@ -102,7 +122,8 @@ def answers(model: onnx.ModelProto) -> list[np.ndarray]:
         dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         floats = value.type.tensor_type.elem_type == TensorProto.FLOAT
         inputs[value.name] = (rng.normal(size=dims) * 2 if floats else rng.integers(0, 2, dims)).astype(dtype)
-    outputs: list[np.ndarray] = ReferenceEvaluator(model, new_ops=[MatMulIntegerToFloat]).run(None, inputs)
+    reference = ReferenceEvaluator(model, new_ops=[MatMulIntegerToFloat, DynamicQuantizeLSTM])
+    outputs: list[np.ndarray] = reference.run(None, inputs)
     return outputs
 
 
