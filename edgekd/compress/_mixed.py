@@ -52,7 +52,7 @@ def _of(nodes: Mapping[int, Node], number: int, kind: str) -> Node:
 
 def _restored_weights(graph: GraphModule) -> dict[int, Node]:
     """What restores each rounded weight, by its number."""
-    restored = {}
+    restored: dict[int, Node] = {}
     for node in graph.graph.nodes:
         match = FROZEN.search(str(node.target)) if node.op == "get_attr" else None
         if match is not None:

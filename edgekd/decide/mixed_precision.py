@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -35,11 +35,11 @@ def promising(int8: Sequence[Kernel], plain: Sequence[Kernel]) -> bool:
     Args:
         int8, plain: the kernels of both files, of which nothing more is known.
     """
-    here, there = Counter[str](), Counter[str]()
+    here, there = (defaultdict[str, float](float) for _ in range(2))
     for spent, kernels in ((here, int8), (there, plain)):
         for kernel in kernels:
             spent[kind_of(kernel)] += kernel.microseconds or 0.0
-    lost = sum(max(0.0, spent - there[kind]) for kind, spent in here.items())
+    lost = sum(max(0.0, microseconds - there[kind]) for kind, microseconds in here.items())
     return lost > PROMISING * sum(here.values())
 
 
@@ -183,7 +183,7 @@ class Network:
             if number not in left_out
         )
 
-    def _parts(self, floats: frozenset[str]) -> list[tuple[set[str], frozenset[int]]]:
+    def _parts(self, floats: frozenset[str]) -> list[tuple[frozenset[str], frozenset[int]]]:
         """Segments that change to float, and roundings that are left out, which hang together."""
         changed, left_out = floats - self._floats, self._left_out(floats)
         joined = cut.Joined([*sorted(changed), *map(_node, sorted(left_out))])
@@ -191,11 +191,11 @@ class Network:
             for segment in {self._source[number], *self._readers[number]} & changed:
                 joined.join(_node(number), segment)
         return [
-            (changed & set(part), frozenset(number for number in left_out if _node(number) in part))
+            (changed & frozenset(part), frozenset(number for number in left_out if _node(number) in part))
             for part in joined.parts()
         ]
 
-    def _group(self, changed: set[str], left_out: frozenset[int]) -> Group:
+    def _group(self, changed: frozenset[str], left_out: frozenset[int]) -> Group:
         int8_us = sum(self._segments[name].int8_us for name in changed)
         float_us = sum(self._segments[name].float_us for name in changed)
         before = self._conversions(self._floats, ())

@@ -67,8 +67,10 @@ def without(model: ir.Model, dropped: Collection[int], plain: Collection[int]) -
     copy = model.clone()
     of_weights = weights(copy)
     for number, quantize in enumerate(activations(copy)):
-        for use in list(quantize.outputs[0].uses()) if number in dropped else ():
-            use.node.outputs[0].replace_all_uses_with(quantize.inputs[0], replace_graph_outputs=True)
+        source = quantize.inputs[0]
+        if number in dropped and source is not None:
+            for use in list(quantize.outputs[0].uses()):
+                use.node.outputs[0].replace_all_uses_with(source, replace_graph_outputs=True)
     for number in plain:
         _restore(copy.graph, of_weights[number])
     drop_unused(copy.graph)
