@@ -111,7 +111,7 @@ def test_a_float_activation_before_a_layer_is_named(name: str) -> None:
 def test_a_layer_that_was_measured_to_be_faster_in_float_did_not_fall_back_for_another_reason() -> None:
     net = Net().quantized().conv().node("Relu").quantized()
     net.node("Conv", net.const(np.ones((CHANNELS, CHANNELS, 3, 3), np.float32)), pads=[1, 1, 1, 1]).quantized()
-    found = profile("ort-cpu", net)
+    found = profile("openvino", net)
     assert [one.why for one in fallbacks.fell_back(found)] == ["its weights stand in float in the file"]
     found = replace(found, numerics=mixed(found.numerics, (), (1,)))
     assert [one.why for one in fallbacks.fell_back(found)] == ["float was measured to be faster here"]
