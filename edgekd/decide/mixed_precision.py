@@ -143,9 +143,8 @@ class Network:
         """What is worth a try, the most promising first; nothing where the profiles promise less than 3 %."""
         total = sum(max(0.0, (k.microseconds or 0.0) - self.int8.overhead) for k in self.int8.kernels)
         given_back = self._cheapest() | self._floats
-        parts = [self._group(changed, left_out) for changed, left_out in self._parts(given_back)]
-        # Without either the file would be the same: the roundings around are what makes a kernel an int8 one.
-        merged = _alike((part for part in parts if part.activations or part.weights), self._kind)
+        parts = [self._group(*part) for part in self._parts(given_back) if self._can_be_written(*part)]
+        merged = _alike(parts, self._kind)
         groups = sorted((g for g in merged if g.gain_us >= NOTABLE * total), key=lambda g: (-g.gain_us, g.layers))
         return groups[:MOST_GROUPS] if sum(g.gain_us for g in groups) >= PROMISING * total else []
 
@@ -195,6 +194,15 @@ class Network:
             for part in joined.parts()
         ]
 
+    def _can_be_written(self, changed: frozenset[str], left_out: frozenset[int]) -> bool:
+        """Whether a file without these roundings is another one, computed in float.
+
+        The roundings around are what makes a kernel an int8 one. ONNX Runtime even rounds float weights itself, to 8
+        bits in one scale, where what a layer reads and gives is rounded.
+        """
+        layers = [unit for unit in self.units if unit.weights and self._owner[unit.name] in changed]
+        return bool(left_out) or (bool(layers) and not any(_is_rounded(unit) for unit in layers))
+
     def _group(self, changed: frozenset[str], left_out: frozenset[int]) -> Group:
         int8_us = sum(self._segments[name].int8_us for name in changed)
         float_us = sum(self._segments[name].float_us for name in changed)
@@ -221,6 +229,11 @@ class Network:
         if not group.layers:
             return "conversions"
         return tuple(sorted(kinds[name] for name in group.layers))
+
+
+def _is_rounded(unit: Unit) -> bool:
+    """Whether a unit reads a rounded activation."""
+    return any(read.roundings for read in unit.reads)
 
 
 def _node(number: int) -> str:

@@ -11,7 +11,7 @@ from onnxscript import ir
 
 from edgekd.base.errors import ExportError
 from edgekd.lower.column import rewrite
-from edgekd.lower.passes._base import add_constant, attribute_int, constant, drop_unused, producer
+from edgekd.lower.passes import add_constant, attribute_int, constant, drop_unused, producer
 from edgekd.spec.mixed import Read, Unit
 
 ROUNDING = ("QuantizeLinear", "DequantizeLinear")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from edgekd.decide.fallbacks import Profile
 from edgekd.document.kernel import Kernel
 from edgekd.runtime import backend as backends
 from edgekd.spec import target
+from edgekd.spec.mixed import mixed
 from edgekd.spec.recipe import Budget
 
 CHANNELS = 16
@@ -104,6 +106,15 @@ def test_a_float_activation_before_a_layer_is_named(name: str) -> None:
     assert "Conv_2" in why and "Conv_0" not in why
     assert "its input is not quantized: Mul_0 before it stays float, behind Sigmoid_0 (" in why["Conv_2"]
     assert "of 3 convolutions fell back to float" in fallbacks.reasons(found, found, ["latency"])
+
+
+def test_a_layer_that_was_measured_to_be_faster_in_float_did_not_fall_back_for_another_reason() -> None:
+    net = Net().quantized().conv().node("Relu").quantized()
+    net.node("Conv", net.const(np.ones((CHANNELS, CHANNELS, 3, 3), np.float32)), pads=[1, 1, 1, 1]).quantized()
+    found = profile("openvino", net)
+    assert [one.why for one in fallbacks.fell_back(found)] == ["its weights stand in float in the file"]
+    found = replace(found, numerics=mixed(found.numerics, (), (1,)))
+    assert [one.why for one in fallbacks.fell_back(found)] == ["float was measured to be faster here"]
 
 
 class Bare:
