@@ -52,11 +52,10 @@ def make_all(workspace: Workspace, seconds: float) -> Made:
     torch_reference = TorchReference(workspace, trained)
     evaluation = evaluation_of(workspace, teacher_outputs)
     measured = measure_all(workspace, onnx, torch_reference, evaluation, seconds)
-    if seconds >= SECONDS:
-        budget = resolved(workspace.recipe.budget, teacher_bytes(workspace, trained))
-        refinement = Refinement(workspace, trained, torch_reference, evaluation, budget, seconds, traces)
-        steps = {step.runtime.name: step for step in workspace.plan.of_kind(MeasureStep)}
-        measured = {name: refinement.target(steps[name], onnx[name], on) for name, on in measured.items()}
+    budget = resolved(workspace.recipe.budget, teacher_bytes(workspace, trained))
+    refinement = Refinement(workspace, trained, torch_reference, evaluation, budget, seconds, traces)
+    steps = {step.runtime.name: step for step in workspace.plan.of_kind(MeasureStep)}
+    measured = {name: refinement.target(steps[name], onnx[name], on) for name, on in measured.items()}
     return Made(trained, teacher_outputs, torch_reference, evaluation, measured)
 
 
