@@ -327,12 +327,20 @@ def targets(as_json: bool) -> None:
 
 @cli.command()
 @click.argument("path", type=options.file, default=Path("edgekd.toml"))
-@click.option("--recipe", "name", default="digits", show_default=True, help="The built-in recipe to start from.")
-def init(path: Path, name: str) -> None:
-    """Write a commented recipe to PATH."""
-    from edgekd.base import recipe_files
+@click.option("--recipe", "name", help="The built-in recipe to start from [default: digits].")
+@options.users_own
+def init(path: Path, name: str | None, **users: Any) -> None:
+    """Write a commented recipe to PATH: a built-in one, or one for a teacher and data of yours."""
+    if any(users.values()):
+        from edgekd.cli.starting import recipe
 
-    recipe_files.start(path, name)
+        with own_modules():
+            for note in recipe.write(path, builtin=name, **users):
+                tell(f"note: {note}")
+    else:
+        from edgekd.base import recipe_files
+
+        recipe_files.start(path, name or "digits")
     line(f"wrote {path}\nnext: edgekd build {path} --quick")
 
 
