@@ -154,5 +154,5 @@ def _arrays(file: Path, given: frozenset[str]) -> Table:
         where = f"{WHERE}: {file.name}"
         raise DataError("no arrays that are known", where=where, found=", ".join(arrays), allowed=allowed, hint=hint)
     usual = {"x_train": "x_train", "y_train": "y_train", "x_test": "x_test", "y_test": "y_test"}
-    given = {key: name for key, name in by_role.items() if name != usual.get(key, "")}
-    return {"source": "npz", **given, **({} if "class_names" in arrays else {"classes": ""})}
+    others = {key: name for key, name in by_role.items() if name != usual.get(key, "")}
+    return {"source": "npz", **others, **({} if "class_names" in arrays else {"classes": ""})}
