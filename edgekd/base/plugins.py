@@ -128,7 +128,7 @@ def call_user(function: Any, where: str, /, *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
     except EdgekdError:
         raise
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         owner = getattr(function, "__self__", None)
         function = owner if hasattr(owner, "forward") else function  # a method of a network is the network's
         called, frames, theirs = _called(function), list(traceback.walk_tb(err.__traceback__)), _of_users(err)
