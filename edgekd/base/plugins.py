@@ -185,8 +185,10 @@ def _is_librarys(file: str) -> bool:
 
 
 def _first_line(err: BaseException) -> str:
-    """An error's message in one line: its first, with the next where that only announces it."""
+    """An error's message in one line: its first, with the next where that only announces it; TorchScript's last."""
     lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    if lines and "TorchScript interpreter" in lines[0]:  # a traceback of its own follows
+        return lines[-1]
     return " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1])
 
 

@@ -17,9 +17,9 @@ import transformers
 from onnx import TensorProto, helper
 from torch import nn
 
+import edgekd
 from edgekd.base.errors import EdgekdError
 from edgekd.build import request as requests
-from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
 
 MADE: dict[str, Any] = {"source": "made", "shape": [8, 8, 1], "classes": 4, "train": 32, "validation": 16, "test": 16}
@@ -122,7 +122,7 @@ ONE, TWO = kind("onnx", path="one.onnx"), kind("onnx", path="two.onnx")
 WRONG: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "two outputs and no name": (
         TWO,
-        r"several of its outputs may be the scores; found 'first .*second .*; teacher\.output names it",
+        r"several of its outputs may be the scores; found 'first .*second .*teacher\.output names it",
     ),
     "another output": (with_keys(TWO, output="secnd"), r"no such output; found 'secnd'.*did you mean 'second'"),
     "an index for a name": (with_keys(TWO, output=2), r"no such output; found 2"),
@@ -152,7 +152,10 @@ WRONG: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
         kind("onnx", path="one.onnx", runtime="orrt"),
         r"model\.runtime: .*found 'orrt'.*did you mean 'ort'",
     ),
-    "a script of other inputs": (kind("torchscript", path="small.pt"), r"teacher.*small|teacher.*mat1|teacher.*shape"),
+    "a script of other inputs": (
+        kind("torchscript", path="small.pt"),
+        r"teacher.*mat1 and mat2 shapes cannot be multiplied",
+    ),
     "a program of other inputs": (kind("torch_export", path="small.pt2", allow_code=True), r"teacher"),
     "another number of rows": (
         kind("recorded", path="short.npz"),
@@ -160,7 +163,7 @@ WRONG: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     ),
     "another number of columns": (
         kind("recorded", path="ten.npz"),
-        r"another number of classes; found 10; allowed: 4: 0, 1, 2",
+        r"another number of classes; found 10; allowed: 4: class 0, class 1",
     ),
     "a form that is not there": (
         kind("recorded", path="ten.npz", form="top"),
@@ -198,11 +201,10 @@ def test_a_mistake_is_told_before_anything_trains(case: str, own: Path, tmp_path
     if "layer" in case:
         losses.append({"kind": "hint", "student_layers": [""], "teacher_layers": ["scorse"]})
     with pytest.raises(EdgekdError, match=message) as error:
-        workspace = prepare(requests.make(recipe(make(own), losses=losses), cache=tmp_path), Objects())
-        running.train_all(workspace)
+        edgekd.build(recipe(make(own), losses=losses), out=tmp_path / "out", cache=tmp_path / "cache")
     assert error.value.exit_code == 2
     assert not list(tmp_path.rglob("*.journal")), "nobody was asked"
-    assert not list(tmp_path.rglob("student*.safetensors"))
+    assert not (tmp_path / "out").exists()
 
 
 OF_TEXTS: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
@@ -230,7 +232,7 @@ OF_TEXTS: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
 def test_a_mistake_with_a_folder_is_told(case: str, own: Path, tmp_path: Path) -> None:
     make, message = OF_TEXTS[case]
     with pytest.raises(EdgekdError, match=message) as error:
-        prepare(requests.make(recipe(make(own), TEXTS), cache=tmp_path), Objects())
+        edgekd.build(recipe(make(own), TEXTS), out=tmp_path / "out", cache=tmp_path / "cache")
     assert error.value.exit_code == 2
 
 
