@@ -143,13 +143,14 @@ def _check_output(student: Student, step: TrainedStep) -> None:
     wanted = [(2, *spec.shape[1:]) for spec in student.outputs]
     if shapes != wanted:
         allowed = ", ".join(f"(N, {spec.shape[1]})" for spec in student.outputs)
+        hint = "teacher.classes says for each of ours its column" if isinstance(step, TeachStep) else None
         flat = [shape[:2] if shape[2:] == (1,) * len(shape[2:]) else None for shape in shapes]
         raise ExportError(
             "the output has the wrong shape",
             where=step.name,
             found=", ".join(map(str, shapes)),
             allowed=allowed,
-            hint="flatten(1) takes the axes of length 1 away" if flat == wanted else None,
+            hint="flatten(1) takes the axes of length 1 away" if flat == wanted else hint,
         )
     pretrained = isinstance(step, TeachStep) and step.schedule is None  # it only tells what it knows: votes will do
     if not pretrained and (odd := [str(part.dtype) for part in given if not part.is_floating_point()]):
