@@ -91,7 +91,7 @@ def crepe(site: str, size: str = "full", half: bool = True) -> nn.Module:
     """The network, which gives logits here, with or without bfloat16 in its products."""
     base: Any = crepe_module(site).Crepe
 
-    class Logits(base):  # type: ignore[misc]
+    class Logits(base):
         def forward(self, x: Tensor) -> Tensor:
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
                 maps = self.layer(self.embed(x), self.conv6, self.conv6_BN)

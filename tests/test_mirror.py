@@ -123,7 +123,6 @@ TESTED_ELSEWHERE = {
     "runtime/runners.py": "tests/build/test_measure.py: kernels by runner",
     "runtime/signature.py": "tests/attacks/test_signatures.py: held against the reference program",
     "runtime/verify.py": "tests/runtime/test_manifest.py: what is replayed of a bundle",
-    "teachers/_asking.py": "tests/teachers/test_asking.py: at once; test_callable.py has the rate and what fails",
     "teachers/_journal.py": "tests/teachers/test_callable.py: what is kept over kills",
     **dict.fromkeys(
         [f"teachers/_{name}.py" for name in ("classes", "columns", "forms", "matching", "parquet")],

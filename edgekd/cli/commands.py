@@ -329,13 +329,22 @@ def targets(as_json: bool) -> None:
 @click.argument("path", type=options.file, default=Path("edgekd.toml"))
 @click.option("--recipe", "name", help="The built-in recipe to start from [default: digits].")
 @options.users_own
-def init(path: Path, name: str | None, **users: Any) -> None:
+def init(
+    path: Path,
+    name: str | None,
+    teachers: tuple[str, ...],
+    data: str | None,
+    checkpoint: Path | None,
+    allow_code: bool,
+    targets: tuple[str, ...],
+    settings: tuple[str, ...],
+) -> None:
     """Write a commented recipe to PATH: a built-in one, or one for a teacher and data of yours."""
-    if any(users.values()):
+    if teachers or data or checkpoint or allow_code or targets or settings:
         from edgekd.cli.starting import recipe
 
         with own_modules():
-            for note in recipe.write(path, builtin=name, **users):
+            for note in recipe.write(path, recipe.Own(teachers, data, checkpoint, allow_code), targets, settings, name):
                 tell(f"note: {note}")
     else:
         from edgekd.base import recipe_files

@@ -91,6 +91,6 @@ USERS_OWN = (
 )  # fmt: skip
 
 
-def users_own(command: Callable[..., Any]) -> Callable[..., Any]:
+def users_own(command: Callable[..., None]) -> Callable[..., None]:
     """The options of a first recipe for a teacher and data of the user's."""
     return functools.reduce(lambda done, option: option(done), reversed(USERS_OWN), command)

@@ -170,11 +170,11 @@ def at_once(
             while not lines.empty():
                 tell(lines.get())
             for future in done:
-                batch, err = running.pop(future), future.exception()
-                if err is None or isinstance(err, FactoryError):
-                    yield batch, future.result() if err is None else err
+                batch, failure = running.pop(future), future.exception()
+                if failure is None or isinstance(failure, FactoryError):
+                    yield batch, future.result() if failure is None else failure
                 else:
-                    interrupted = interrupted or err
+                    interrupted = interrupted or failure
                     asker.stop()
             if not running and (asker.is_stopped or not done):
                 break

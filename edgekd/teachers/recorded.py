@@ -14,6 +14,7 @@ from edgekd.teachers._base import Asked, first
 from edgekd.teachers._classes import Classes
 from edgekd.teachers._columns import Columns
 from edgekd.teachers._forms import BY_CLASS, Form, Reader, Rows
+from edgekd.teachers._forms import FORMS as FORMS
 from edgekd.teachers._matching import Matcher, Part
 
 IDS = "ids"  # what an array of them is called

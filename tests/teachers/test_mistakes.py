@@ -60,11 +60,14 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.script(net), folder / "small.pt")
     torch.export.save(torch.export.export(net, (torch.zeros(2, 3, 4, 4),)), folder / "small.pt2")
-    np.savez(folder / "short.npz", **{f"logits_{name}": np.zeros((9, 4)) for name in ("train", "validation", "test")})
-    ten = {f"logits_{name}": np.zeros((MADE[name], 10)) for name in ("train", "validation", "test")}
+    short: dict[str, Any] = {f"logits_{name}": np.zeros((9, 4)) for name in ("train", "validation", "test")}
+    ten: dict[str, Any] = {f"logits_{name}": np.zeros((MADE[name], 10)) for name in ("train", "validation", "test")}
+    np.savez(folder / "short.npz", **short)
     np.savez(folder / "ten.npz", **ten)
     keys: dict[str, Any] = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
-    body = transformers.BertForSequenceClassification(transformers.BertConfig(vocab_size=900, num_labels=3, **keys))
+    body = transformers.BertForSequenceClassification(
+        transformers.BertConfig(**{"vocab_size": 900, "num_labels": 3, **keys})
+    )
     for name in ("texts", "half"):
         body.save_pretrained(folder / name)
     weights = folder / "half" / "model.safetensors"

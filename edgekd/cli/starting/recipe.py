@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgekd.base import plugins
 from edgekd.base.disk import disk
@@ -26,26 +26,31 @@ FRAMES = 50  # of sounds, in a second
 DATA = re.compile(r"data[.=]")  # settings of the data
 
 
+@dataclass(frozen=True)
+class Own:
+    """What a user has.
+
+    Attributes:
+        teachers: see ``start_teachers.teacher``; several teach together.
+        data: see ``start_data.table``.
+        checkpoint: weights of the teacher whose network a factory makes.
+        allow_code: files that may run code of their maker's may be opened.
+    """
+
+    teachers: Sequence[str] = ()
+    data: str | None = None
+    checkpoint: Path | None = None
+    allow_code: bool = False
+
+
 def write(
-    path: Path,
-    *,
-    teachers: Sequence[str] = (),
-    data: str | None = None,
-    targets: Sequence[str] = (),
-    checkpoint: Path | None = None,
-    allow_code: bool = False,
-    settings: Sequence[str] = (),
-    builtin: str | None = None,
+    path: Path, own: Own, targets: Sequence[str] = (), settings: Sequence[str] = (), builtin: str | None = None
 ) -> list[str]:
     """Write a recipe that builds as it stands.
 
     Args:
         path: of the file.
-        teachers: see ``start_teachers.teacher``; several teach together.
-        data: see ``start_data.table``.
         targets: names or files.
-        checkpoint: weights of the teacher whose network a factory makes.
-        allow_code: files that may run code of their maker's may be opened.
         settings: ``key=value`` as of ``build``, written instead of what would be.
         builtin: the name of a built-in recipe, which has a teacher of its own.
 
@@ -57,20 +62,20 @@ def write(
             for; nothing is written.
         OutputError: the file exists.
     """
-    if not teachers or data is None:
+    if not own.teachers or own.data is None:
         raise UsageError("one goes with the other", where="--teacher and --data", allowed="both, or neither")
     if builtin is not None:
         raise UsageError("a built-in recipe has a teacher", where="--recipe", found=builtin, allowed="no --teacher")
     if os.path.lexists(path):
         raise OutputError("exists", where=str(path), hint="choose another name")
     keys = frozenset(setting.partition("=")[0] for setting in settings)
-    table: Table = {"name": name_of(path, teachers), "data": start_data.table(data, keys)}
-    image = next(filter(None, map(start_teachers.image_of, teachers)), None)
+    table: Table = {"name": name_of(path, own.teachers), "data": start_data.table(own.data, keys)}
+    image = next(filter(None, map(start_teachers.image_of, own.teachers)), None)
     if table["data"].get("source") == "imagefolder" and image is not None:
         table["data"] |= {"size": [*image[1:]], **({"grey": True} if image[0] == 1 else {})}
     dataset = _loaded(recipes.with_settings(table, [one for one in settings if DATA.match(one)])["data"])
-    known = [start_teachers.teacher(name, dataset, allow_code=allow_code) for name in teachers]
-    _give_weights(known, checkpoint)
+    known = [start_teachers.teacher(name, dataset, allow_code=own.allow_code) for name in own.teachers]
+    _give_weights(known, own.checkpoint)
     _fit_images(known, dataset)
     table = recipes.with_settings(_ordered(table | _sections(known, dataset, targets, keys)), settings)
     recipes.parse(table, path.name)
@@ -180,9 +185,9 @@ def student(dataset: Dataset) -> Table:
         wide = {"kind": "convnet", "width": 64, "depth": 3 if tiny else 5}
         strides = [1, 1, 2] if tiny else [1, 2, 1, 2, 1]
         return {**wide, "strides": strides} if small else {"kind": "mobilenet", "stem_stride": 4}
-    found = f"{x.dtype} {tuple(x.shape[1:])} a sample"
+    sample = f"{x.dtype} {tuple(x.shape[1:])} a sample"
     hint = '--set \'student.model={kind="python", factory="mypkg.zoo:student"}\''
-    raise UsageError("no built-in student reads such samples", where="student.model", found=found, hint=hint)
+    raise UsageError("no built-in student reads such samples", where="student.model", found=sample, hint=hint)
 
 
 def losses(known: Sequence[Teacher], *, labelled: bool) -> list[Table]:
@@ -197,7 +202,7 @@ def losses(known: Sequence[Teacher], *, labelled: bool) -> list[Table]:
     return [answers, {"kind": "cross_entropy", "weight": 0.1}] if labelled else [answers]
 
 
-def _from(recipe: Path, place: Any) -> str:
+def _from(recipe: Path, place: str) -> str:
     """An input's path as it is written: from the recipe's folder, where that is on the same drive."""
     try:
         return Path(os.path.relpath(place, recipe.resolve().parent)).as_posix()

@@ -17,8 +17,7 @@ from edgekd.base.errors import DataError, FactoryError, UsageError
 from edgekd.learn.data import Dataset, file_content, same_name
 from edgekd.runtime import look
 from edgekd.spec.recipe import Table
-from edgekd.teachers._forms import FORMS
-from edgekd.teachers.recorded import best_reading
+from edgekd.teachers.recorded import FORMS, best_reading
 
 CONFIG, CLASSIFIERS = "config.json", ("ForSequenceClassification", "ForImageClassification")
 RECORDED = (".npz", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")

@@ -27,6 +27,7 @@ from edgekd.base.scores import log_softmax
 from edgekd.build import request as requests
 from edgekd.cli.starting.recipe import losses, name_of, student
 from edgekd.cli.starting.teachers import Teacher
+from edgekd.learn.data import Source
 from edgekd.learn.data.made import Made
 from edgekd.learn.data.made_audio import MadeAudio
 from edgekd.learn.data.made_interactions import MadeInteractions
@@ -113,7 +114,7 @@ def _recorded(folder: Path) -> list[str]:
 
 def _transformers(folder: Path) -> list[str]:
     """A classifier whose labels stand in another order than the data's."""
-    labels = dict(enumerate(NAMES[::-1]))
+    labels: dict[int, str] = dict(enumerate(NAMES[::-1]))
     keys: dict[str, Any] = {"embedding_size": 8, "hidden_sizes": [8, 8], "depths": [1, 1], "layer_type": "basic"}
     config = transformers.ResNetConfig(
         num_channels=1, id2label=labels, label2id={v: k for k, v in labels.items()}, **keys
@@ -268,8 +269,9 @@ def test_losses_follow_what_the_teachers_say() -> None:
 
 def test_a_student_for_each_kind_of_sample() -> None:
     """Each is made, and answers to the samples."""
-    sources = [Made(shape=(side, side, 3), train=16) for side in (8, 32, 96)]
-    for source in (*sources, MadeText(), MadeAudio(rate=8000, length=4000, train=40, validation=20, test=20)):
+    sources: list[Source] = [Made(shape=(side, side, 3), train=16) for side in (8, 32, 96)]
+    others: list[Source] = [MadeText(), MadeAudio(rate=8000, length=4000, train=40, validation=20, test=20)]
+    for source in (*sources, *others):
         dataset = source.load()
         table, feed = student(dataset), Feed(dataset, dataset.preprocess, Augment(), 0)
         network = build(table, "student.model", feed.sample_shape, len(dataset.classes))
