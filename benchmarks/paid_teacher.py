@@ -5,7 +5,7 @@ answered, and says 429 to whoever asks too often. Builds ask it from processes o
 is killed once the service has charged so many samples more, and the next goes on. Two forms: a service that knows a
 request when it comes again (``request``), and one that does not, whose batches in doubt are never asked again.
 
-    python benchmarks/paid_teacher.py [--kills 30] [--samples 600] [--no-result]
+    python benchmarks/paid_teacher.py [--kills 30] [--samples 1200] [--no-result]
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 CLASSES = 4
+MORE = 24  # samples that are charged from one kill to the next, at most, beside those that are being asked
 GAP = 0.01  # seconds between two calls that the service takes
 MODULE = """
 import http.client
@@ -201,9 +202,9 @@ def form(function: str, in_doubt: str, loses: float, kills: int, samples: int, s
             line = [sys.executable, "-m", "edgekd", "build", "recipe.toml", "--cache", "cache", "--dry-run"]
             plan = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True)
             asked_by_plan = service.total
-            done, each = 0, max(1, (samples - 4 * kills // 2) // (kills + 2))
-            for _ in range(kills):
-                done += killed_after(folder, service, rng.randint(1, 2 * each - 1))
+            done = 0
+            while done < kills and killed_after(folder, service, rng.randint(1, MORE)):
+                done += 1
                 print(f"{function}: {done} kills, {service.total} samples charged", flush=True)
             last = build(folder)
             output = last.communicate()[0]
@@ -230,7 +231,7 @@ def main() -> None:
     """Run both forms; exit 1 where a sample was paid twice, or the cost was not told."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--samples", type=int, default=600)
+    parser.add_argument("--samples", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-result", action="store_true")
     given = parser.parse_args()
