@@ -41,6 +41,7 @@ from edgekd.lower.lower import to_onnx
 FLOATS = NDArray[np.float32]
 LEAST, MOST = 50, 150  # files of a type
 SEEN = 400_000  # files that are looked at
+ASKED = 32  # of magika at once: each byte takes 257 numbers inside
 BLOCK, PART = 4096, 1024  # of magika: bytes that are read, and that count, at each end
 
 
@@ -146,7 +147,7 @@ def collect(given: argparse.Namespace, teacher: onnxruntime.InferenceSession) ->
         seen.add(content)
         by_ending[path.suffix] += 1
         batch.append(row)
-        if len(batch) == 256:
+        if len(batch) == ASKED:
             ask()
     if batch:
         ask()

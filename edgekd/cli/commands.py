@@ -344,7 +344,9 @@ def init(
         from edgekd.cli.starting import recipe
 
         with own_modules():
-            for note in recipe.write(path, recipe.Own(teachers, data, checkpoint, allow_code), targets, settings, name):
+            for note in recipe.write(
+                path, recipe.Parts(teachers, data, checkpoint, allow_code), targets, settings, name
+            ):
                 tell(f"note: {note}")
     else:
         from edgekd.base import recipe_files

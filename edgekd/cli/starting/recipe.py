@@ -23,12 +23,18 @@ from edgekd.spec.recipe import Table
 USUAL = ("ort-cpu", "openvino")  # targets, where the user names none: the first that this machine can run
 SMALL = 64  # sides of pictures, in pixels, whose students see every one of them
 FRAMES = 50  # of sounds, in a second
+HEADER = """\
+# Written by edgekd init, to be read and changed: every key stands in the documentation (Recipe).
+#
+#   edgekd build {0} --quick                   first: seconds, every step
+#   edgekd build {0} --set student.epochs=40   any key from the command line
+"""
 DATA = re.compile(r"data[.=]")  # settings of the data
 
 
 @dataclass(frozen=True)
-class Own:
-    """What a user has.
+class Parts:
+    """What a user has of a recipe.
 
     Attributes:
         teachers: see ``start_teachers.teacher``; several teach together.
@@ -44,7 +50,7 @@ class Own:
 
 
 def write(
-    path: Path, own: Own, targets: Sequence[str] = (), settings: Sequence[str] = (), builtin: str | None = None
+    path: Path, parts: Parts, targets: Sequence[str] = (), settings: Sequence[str] = (), builtin: str | None = None
 ) -> list[str]:
     """Write a recipe that builds as it stands.
 
@@ -52,7 +58,7 @@ def write(
         path: of the file.
         targets: names or files.
         settings: ``key=value`` as of ``build``, written instead of what would be.
-        builtin: the name of a built-in recipe, which has a teacher of its own.
+        builtin: the name of a built-in recipe, which has a teacher of its parts.
 
     Returns:
         What the user is to know of the data, a sentence each.
@@ -62,26 +68,26 @@ def write(
             for; nothing is written.
         OutputError: the file exists.
     """
-    if not own.teachers or own.data is None:
+    if not parts.teachers or parts.data is None:
         raise UsageError("one goes with the other", where="--teacher and --data", allowed="both, or neither")
     if builtin is not None:
         raise UsageError("a built-in recipe has a teacher", where="--recipe", found=builtin, allowed="no --teacher")
     if os.path.lexists(path):
         raise OutputError("exists", where=str(path), hint="choose another name")
     keys = frozenset(setting.partition("=")[0] for setting in settings)
-    table: Table = {"name": name_of(path, own.teachers), "data": start_data.table(own.data, keys)}
-    image = next(filter(None, map(start_teachers.image_of, own.teachers)), None)
+    table: Table = {"name": name_of(path, parts.teachers), "data": start_data.table(parts.data, keys)}
+    image = next(filter(None, map(start_teachers.image_of, parts.teachers)), None)
     if table["data"].get("source") == "imagefolder" and image is not None:
         table["data"] |= {"size": [*image[1:]], **({"grey": True} if image[0] == 1 else {})}
     dataset = _loaded(recipes.with_settings(table, [one for one in settings if DATA.match(one)])["data"])
-    known = [start_teachers.teacher(name, dataset, allow_code=own.allow_code) for name in own.teachers]
-    _give_weights(known, own.checkpoint)
+    known = [start_teachers.teacher(name, dataset, allow_code=parts.allow_code) for name in parts.teachers]
+    _give_weights(known, parts.checkpoint)
     _fit_images(known, dataset)
     table = recipes.with_settings(_ordered(table | _sections(known, dataset, targets, keys)), settings)
     recipes.parse(table, path.name)
     for section, key in recipes.inputs(table):
         section[key] = _from(path, section[key])
-    text = written.toml(table, *_comments(known, dataset))
+    text = HEADER.format(path.name) + written.toml(table, *_comments(known, dataset))
     with disk(path), open(path, "x", encoding="utf-8") as file:
         file.write(text)
     return list(dataset.notes)

@@ -38,7 +38,7 @@ def _is_tables(value: object) -> bool:
 def _entries(table: Mapping[str, object], above: str, comments: Mapping[str, str]) -> Iterator[str]:
     for key, value in table.items():
         line, comment = f"{_key(key)} = {_value(value)}", comments.get(f"{above}{key}")
-        yield line if comment is None else f"{line:{COLUMN}}# {comment}"
+        yield line if comment is None else f"{line:{COLUMN - 2}}  # {comment}"
 
 
 def _commented(lines: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ import torch
 import transformers
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_model
-from torch import Tensor, nn
+from torch import nn
 
 from edgekd import cli
 from edgekd.base.errors import UsageError
@@ -58,19 +58,13 @@ def short(samples):
 """
 
 
-class Nearest(nn.Module):
+def nearest() -> nn.Sequential:
     """Scores of the four classes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear = nn.Linear(64, 4)
-        with torch.no_grad():
-            self.linear.weight.copy_(20 * CENTRES)
-            self.linear.bias.copy_(-10 * (CENTRES**2).sum(1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.linear(x.flatten(1))
-        return scores
+    linear = nn.Linear(64, 4)
+    with torch.no_grad():
+        linear.weight.copy_(20 * CENTRES)
+        linear.bias.copy_(-10 * (CENTRES**2).sum(1))
+    return nn.Sequential(nn.Flatten(), linear).eval()
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +82,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def _onnx(folder: Path) -> list[str]:
-    weight, bias = (value.detach().numpy() for value in (Nearest().linear.weight.T, Nearest().linear.bias))
-    constants = [numpy_helper.from_array(np.ascontiguousarray(v), n) for v, n in ((weight, "w"), (bias, "b"))]
+    weight, bias = (value.detach().numpy() for value in nearest().parameters())
+    constants = [numpy_helper.from_array(np.ascontiguousarray(v), n) for v, n in ((weight.T, "w"), (bias, "b"))]
     nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("Gemm", ["f", "w", "b"], ["scores"])]
     nodes.append(helper.make_node("ReduceMax", ["scores"], ["best"], axes=[1]))
     values = [("x", ["n", 1, 8, 8]), ("best", ["n", 1]), ("scores", ["n", 4])]
@@ -104,9 +98,9 @@ def _recorded(folder: Path) -> list[str]:
     """Shares, in a column a class, beside the true label."""
     rows = ["id,label," + ",".join(NAMES[::-1])]
     for name, split in MADE.splits.items():
-        scores = Nearest()(torch.tensor(split.x / 255).float()).detach().numpy()
-        labels = split.y if split.y is not None else []
-        for i, (row, label) in enumerate(zip(np.exp(log_softmax(scores)), labels, strict=True)):
+        scores = nearest()(torch.tensor(split.x / 255).float()).detach().numpy()
+        truth = np.zeros(0, np.int64) if split.y is None else split.y
+        for i, (row, label) in enumerate(zip(np.exp(log_softmax(scores)), truth, strict=True)):
             rows.append(f"{name}/{i},{label}," + ",".join(f"{share:.6f}" for share in row[::-1]))
     (folder / "answers.csv").write_text("\n".join(rows))
     return ["--teacher", "answers.csv"]
@@ -127,13 +121,13 @@ def _transformers(folder: Path) -> list[str]:
 def _torchscript(folder: Path) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.save(torch.jit.script(Nearest()), folder / "teacher.pt")
+        torch.jit.save(torch.jit.script(nearest()), folder / "teacher.pt")
     return ["--teacher", "teacher.pt"]
 
 
 def _torch_export(folder: Path) -> list[str]:
     free = ({0: torch.export.Dim("batch", min=1)},)
-    program = torch.export.export(Nearest().eval(), (torch.zeros(2, 1, 8, 8),), dynamic_shapes=free)
+    program = torch.export.export(nearest(), (torch.zeros(2, 1, 8, 8),), dynamic_shapes=free)
     torch.export.save(program, folder / "teacher.pt2")
     return ["--teacher", "teacher.pt2", "--allow-code"]
 
@@ -143,7 +137,7 @@ def _callable(folder: Path) -> list[str]:
 
 
 def _module(folder: Path) -> list[str]:
-    save_model(nn.Sequential(nn.Flatten(), Nearest().linear), str(folder / "weights.safetensors"))
+    save_model(nearest(), str(folder / "weights.safetensors"))
     return ["--teacher", "mine_to_start:factory", "--checkpoint", "weights.safetensors"]
 
 
