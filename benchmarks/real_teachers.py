@@ -22,6 +22,8 @@ import os
 import random
 import sys
 import time
+import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -39,8 +41,9 @@ from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 
 FLOATS = NDArray[np.float32]
-LEAST, MOST = 50, 150  # files of a type
-SEEN = 400_000  # files that are looked at
+LEAST, MOST = 50, 120  # files of a type
+ALIKE, MEMBERS = 250, 40  # files of an ending that magika is asked about; files of an archive that are read
+LARGEST = 2_000_000  # bytes of a file
 ASKED = 32  # of magika at once: each byte takes 257 numbers inside
 BLOCK, PART = 4096, 1024  # of magika: bytes that are read, and that count, at each end
 
@@ -92,8 +95,8 @@ def shipped(report: dict[str, Any], file: Path) -> dict[str, Any]:
     }
 
 
-def files_of(roots: Sequence[Path]) -> Iterator[Path]:
-    """Files below some folders, in a seeded order, without links."""
+def contents(roots: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
+    """The ending and content of files below some folders, of what is packed in them, too, in a seeded order."""
     paths = [
         os.path.join(folder, name)
         for root in roots
@@ -101,28 +104,36 @@ def files_of(roots: Sequence[Path]) -> Iterator[Path]:
         if not folder.startswith(("/proc", "/sys", "/dev", "/tmp"))
         for name in names
     ]
-    random.Random(0).shuffle(paths)
-    yield from (Path(path) for path in paths[:SEEN] if not os.path.islink(path))
+    rng = random.Random(0)
+    rng.shuffle(paths)
+    by_ending = defaultdict[str, int](int)
+    for path in map(Path, paths):
+        by_ending[path.suffix] += 1
+        if path.is_symlink() or not path.is_file() or by_ending[path.suffix] > ALIKE or path.stat().st_size > LARGEST:
+            continue
+        try:
+            data = path.read_bytes()
+            yield path.suffix, data
+            if path.suffix == ".gz":
+                yield Path(path.stem).suffix, gzip.decompress(data)[:LARGEST]
+            elif zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as archive:
+                    members = [info for info in archive.infolist() if info.file_size <= LARGEST]
+                    for info in rng.sample(members, min(MEMBERS, len(members))):
+                        yield Path(info.filename).suffix, archive.read(info)
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
+            continue
 
 
-def ends_of(path: Path) -> NDArray[np.int32] | None:
+def ends_of(data: bytes) -> NDArray[np.int32] | None:
     """(2048,) the bytes of a file that magika reads; None of one that is too short."""
-    try:
-        size = path.stat().st_size
-        if size < 16:
-            return None
-        with path.open("rb") as file:
-            first = file.read(BLOCK)
-            file.seek(max(0, size - BLOCK))
-            last = file.read(BLOCK)
-    except OSError:
-        return None
-    first, last = (first.strip(), last.strip()) if size <= BLOCK else (first.lstrip(), last.rstrip())
+    first, last = data[:BLOCK], data[-BLOCK:]
+    first, last = (first.strip(), last.strip()) if len(data) <= BLOCK else (first.lstrip(), last.rstrip())
     row = np.full(2 * PART, _real_nets.PADDING, np.int32)
     first, last = first[:PART], last[-PART:]
     row[: len(first)] = np.frombuffer(first, np.uint8)
     row[2 * PART - len(last) :] = np.frombuffer(last, np.uint8)
-    return row if len(first) >= 8 else None
+    return row if len(first) >= 8 and len(data) >= 16 else None
 
 
 def collect(given: argparse.Namespace, teacher: onnxruntime.InferenceSession) -> tuple[Path, list[int]]:
@@ -138,14 +149,14 @@ def collect(given: argparse.Namespace, teacher: onnxruntime.InferenceSession) ->
                 rows[int(label)].append(row)
         batch.clear()
 
-    for path in files_of(given.files):
-        if by_ending[path.suffix] >= 4 * MOST:  # most of a machine's files are of few types
+    for ending, data in contents(given.files):
+        if by_ending[ending] >= ALIKE or len(seen) >= given.look_at:  # most of a machine's files are of few types
             continue
-        row = ends_of(path)
+        row = ends_of(data)
         if row is None or (content := hashlib.sha256(row.tobytes()).digest()) in seen:
             continue
         seen.add(content)
-        by_ending[path.suffix] += 1
+        by_ending[ending] += 1
         batch.append(row)
         if len(batch) == ASKED:
             ask()
@@ -392,6 +403,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--files", type=Path, nargs="+", default=[Path("/usr"), Path("/opt"), Path("/etc")])
     parser.add_argument("--work", type=Path, default=Path("build/real_teachers"))
+    parser.add_argument("--look-at", type=int, default=20_000, help="files that magika is asked about")
     parser.add_argument("--frames", type=int, default=12_000)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--again", action="store_true")

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from edgekd import __version__
-from edgekd.base import units
+from edgekd.base import recipe_files, units
 from edgekd.base.errors import UsageError
 from edgekd.cli import options
 from edgekd.cli.running import clean_stdout, line, own_modules, show, tell
@@ -344,13 +344,10 @@ def init(
         from edgekd.cli.starting import recipe
 
         with own_modules():
-            for note in recipe.write(
-                path, recipe.Parts(teachers, data, checkpoint, allow_code), targets, settings, name
-            ):
+            parts = recipe.Parts(teachers, data, checkpoint, allow_code)
+            for note in recipe.write(path, parts, targets, settings, name):
                 tell(f"note: {note}")
     else:
-        from edgekd.base import recipe_files
-
         recipe_files.start(path, name or "digits")
     line(f"wrote {path}\nnext: edgekd build {path} --quick")
 
