@@ -11,6 +11,7 @@ from pathlib import Path
 from edgekd.base import plugins
 from edgekd.base.disk import disk
 from edgekd.base.errors import OutputError, UsageError
+from edgekd.build import parsed_recipe
 from edgekd.cli import inspection
 from edgekd.cli.starting import data as start_data
 from edgekd.cli.starting import teachers as start_teachers
@@ -84,7 +85,7 @@ def write(
     _give_weights(known, parts.checkpoint)
     _fit_images(known, dataset)
     table = recipes.with_settings(_ordered(table | _sections(known, dataset, targets, keys)), settings)
-    recipes.parse(table, path.name)
+    parsed_recipe.parse(recipes.parse(table, path.name))
     for section, key in recipes.inputs(table):
         section[key] = _from(path, section[key])
     text = HEADER.format(path.name) + written.toml(table, *_comments(known, dataset))

@@ -231,6 +231,10 @@ def test_what_is_said_is_written_instead(own: Path, tmp_path: Path, monkeypatch:
         ),
         (["--teacher", "mine_to_start:centres", "--data", "data.npz"], "--teacher: not callable"),
         (
+            ["--teacher", "mine_to_start:answer", "--data", "data.npz", "--set", "teacher.model.bach=3"],
+            "teacher.model.bach: unknown key of 'callable'.*did you mean 'batch'",
+        ),
+        (
             ["--teacher", "mine_to_start:answer", "--data", "data.npz", "--set", "studnt.epochs=3"],
             "my.toml: studnt: unknown key; found 'studnt'.*did you mean 'student'",
         ),
