@@ -155,28 +155,31 @@ def at_once(
     left, running = iter(batches), dict[Future[object], Batch]()
     interrupted: BaseException | None = None
     with ThreadPoolExecutor(count) as pool:
-        while True:
-            try:
-                while not asker.is_stopped and len(running) < count and (batch := next(left, None)) is not None:
-                    shown = samples(batch)
-                    begin(batch)
-                    running[pool.submit(asker.ask, shown, batch)] = batch
-                done = wait(running, TOLD, FIRST_COMPLETED).done
-            except (KeyboardInterrupt, EdgekdError) as err:  # what runs is waited for; a second Ctrl-C ends it
-                if interrupted is not None:
-                    raise
-                interrupted, done = err, set()
-                asker.stop()
-            while not lines.empty():
-                tell(lines.get())
-            for future in done:
-                batch, failure = running.pop(future), future.exception()
-                if failure is None or isinstance(failure, FactoryError):
-                    yield batch, future.result() if failure is None else failure
-                else:
-                    interrupted = interrupted or failure
+        try:
+            while True:
+                try:
+                    while not asker.is_stopped and len(running) < count and (batch := next(left, None)) is not None:
+                        shown = samples(batch)
+                        begin(batch)
+                        running[pool.submit(asker.ask, shown, batch)] = batch
+                    done = wait(running, TOLD, FIRST_COMPLETED).done
+                except (KeyboardInterrupt, EdgekdError) as err:  # what runs is waited for; a second Ctrl-C ends it
+                    if interrupted is not None:
+                        raise
+                    interrupted, done = err, set()
                     asker.stop()
-            if not running and (asker.is_stopped or not done):
-                break
+                while not lines.empty():
+                    tell(lines.get())
+                for future in done:
+                    batch, failure = running.pop(future), future.exception()
+                    if failure is None or isinstance(failure, FactoryError):
+                        yield batch, future.result() if failure is None else failure
+                    else:
+                        interrupted = interrupted or failure
+                        asker.stop()
+                if not running and (asker.is_stopped or not done):
+                    break
+        finally:
+            asker.stop()  # nobody waits for another try, whoever gave up
     if interrupted is not None:
         raise interrupted

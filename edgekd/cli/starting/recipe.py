@@ -59,7 +59,7 @@ def write(
         path: of the file.
         targets: names or files.
         settings: ``key=value`` as of ``build``, written instead of what would be.
-        builtin: the name of a built-in recipe, which has a teacher of its parts.
+        builtin: the name of a built-in recipe, which has a teacher of its own.
 
     Returns:
         What the user is to know of the data, a sentence each.
