@@ -75,7 +75,7 @@ def built(recipe: dict[str, Any], given: argparse.Namespace) -> tuple[dict[str, 
 
 
 def _told(event: Any) -> None:
-    if event.get("epoch") is not None or "step" in event:
+    if "validation" in event or event.get("epoch") is None:
         print({key: value for key, value in event.items() if key in ("step", "epoch", "validation")}, flush=True)
 
 
@@ -424,6 +424,7 @@ def main() -> None:
             "minutes": round((time.monotonic() - begun) / 60, 1),
             **row,
         }
+        parts = _common.written("real_teachers").get("parts", {})  # of another run meanwhile, too
         _common.write("real_teachers", {"parts": {**parts, name: row}})
 
 
