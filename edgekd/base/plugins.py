@@ -129,7 +129,7 @@ def call_user(function: Any, where: str, /, *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
     except EdgekdError:
         raise
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         owner = getattr(function, "__self__", None)
         function = owner if hasattr(owner, "forward") else function  # a method of a network is the network's
         called, frames, theirs = _called(function), list(traceback.walk_tb(err.__traceback__)), _of_users(err)
@@ -186,8 +186,10 @@ def _is_librarys(file: str) -> bool:
 
 
 def _first_line(err: BaseException) -> str:
-    """An error's message in one line: its first, with the next where that only announces it."""
+    """An error's message in one line: its first, with the next where that only announces it; TorchScript's last."""
     lines = [line.strip() for line in str(err).splitlines() if line.strip()]
+    if lines and "TorchScript interpreter" in lines[0]:  # a traceback of its own follows
+        return lines[-1]
     return " ".join(lines[:2] if lines and lines[0].endswith(":") else lines[:1])
 
 

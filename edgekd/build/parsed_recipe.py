@@ -17,10 +17,11 @@ from edgekd.compress import TablePass
 from edgekd.learn.objective import Term, by_head, check_weighs, make_terms
 from edgekd.learn.views import Views
 from edgekd.metrics import Metric, make_metric
-from edgekd.spec.recipe import Recipe, Table
+from edgekd.spec.recipe import Recipe, Table, Teacher
 from edgekd.teachers import AnswersKind, NetworkKind
 
 OBJECT = "object"  # the kind of a network that the Python API was given
+WEIGHTS = ("checkpoint", "state_key", "strip_prefix")  # keys of a teacher's weights
 TeacherKind = NetworkKind | AnswersKind
 
 
@@ -69,9 +70,25 @@ def parse(recipe: Recipe) -> ParsedRecipe:
     from_teacher = None if made_of is None else compression.passes(made_of, "student.from_teacher")
     of_kinds = {name: _teacher_kind(table.model, f"{name}.model") for name, table in recipe.ensemble.items()}
     teachers = {name: kind for name, kind in of_kinds.items() if kind is not None}
+    for name, kind in teachers.items():
+        _check_keys(recipe.ensemble[name], kind, name)
     parsed = ParsedRecipe(recipe, metric, make_terms(recipe.losses), compressions, from_teacher, teachers)
     check_weights(parsed, views)
     return parsed
+
+
+def _check_keys(table: Teacher, kind: TeacherKind, name: str) -> None:
+    """Of a teacher that is only asked nothing is said that is of networks with weights to read.
+
+    Raises:
+        RecipeError: names the key.
+    """
+    unread = WEIGHTS if isinstance(kind, NetworkKind) else (*WEIGHTS, "output")
+    for key in unread:
+        if (value := getattr(table, key)) is not None:
+            allowed = "none: it brings its weights" if isinstance(kind, NetworkKind) else "none: it brings answers"
+            where = f"{name}.{key}"
+            raise RecipeError(f"not read of {table.model['kind']!r}", where=where, found=value, allowed=allowed)
 
 
 def check_weights(parsed: ParsedRecipe, views: Views) -> None:

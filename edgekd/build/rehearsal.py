@@ -104,7 +104,7 @@ def check(workspace: Workspace) -> dict[str, Student]:
         students[step.name] = student
         if step.name in workspace.sources:
             continue  # nobody can be asked
-        _check_output(student, step)
+        _check_output(student, step, workspace)
         if step.schedule is not None:
             nets.check_trains(student.module, step.name, workspace.note)
             _check_training(student, workspace, step)
@@ -122,7 +122,7 @@ def _structures(workspace: Workspace) -> tuple[dict[str, Student], dict[str, flo
         if isinstance(step, CompressStep):
             context = structure.context_of(workspace, step, step.applied.change)
             students[step.name] = structure.apply(step.applied, students[step.parent], context)
-            _check_output(students[step.name], step)
+            _check_output(students[step.name], step, workspace)
         if isinstance(step, DistilStep | CompressStep):
             live = tapped(workspace, students["teacher"].module, step.terms)
             train.objective_of(students[step.name].module, step.terms, workspace.feed, live, workspace.recipe.seed)
@@ -132,29 +132,37 @@ def _structures(workspace: Workspace) -> tuple[dict[str, Student], dict[str, flo
     return students, cost
 
 
-def _check_output(student: Student, step: TrainedStep) -> None:
+def _check_output(student: Student, step: TrainedStep, workspace: Workspace) -> None:
     """The model must give one (N, classes) tensor of scores, or one for each head; also for the longest sequences."""
     student.module.eval()
     longest = max(spec.longest or 0 for spec in student.inputs)
     with torch.no_grad():
-        out = plugins.call_user(student.module, step.name, *student.example(length=longest or None))
+        out = plugins.call_user(student.module, step.name, *_example(student, step, workspace, longest))
     given = out if isinstance(out, tuple | list) else [out]
     shapes = [tuple(part.shape) if isinstance(part, torch.Tensor) else type(part).__name__ for part in given]
     wanted = [(2, *spec.shape[1:]) for spec in student.outputs]
     if shapes != wanted:
         allowed = ", ".join(f"(N, {spec.shape[1]})" for spec in student.outputs)
+        hint = "teacher.classes says for each of ours its column" if isinstance(step, TeachStep) else None
         flat = [shape[:2] if shape[2:] == (1,) * len(shape[2:]) else None for shape in shapes]
         raise ExportError(
             "the output has the wrong shape",
             where=step.name,
             found=", ".join(map(str, shapes)),
             allowed=allowed,
-            hint="flatten(1) takes the axes of length 1 away" if flat == wanted else None,
+            hint="flatten(1) takes the axes of length 1 away" if flat == wanted else hint,
         )
     pretrained = isinstance(step, TeachStep) and step.schedule is None  # it only tells what it knows: votes will do
     if not pretrained and (odd := [str(part.dtype) for part in given if not part.is_floating_point()]):
         hint = "give the scores themselves: argmax, .long() and > have no gradient"
         raise ExportError("the output is no score", where=step.name, found=odd[0], allowed="floats", hint=hint)
+
+
+def _example(student: Student, step: TrainedStep, workspace: Workspace, longest: int) -> tuple[torch.Tensor, ...]:
+    """Two samples: made ones; of a teacher that is only asked real ones, as it may take whole numbers, say."""
+    if isinstance(step, TeachStep) and step.schedule is None and not longest:
+        return train.tensors(workspace.feed_of(step.name).plain("train", np.arange(2)))
+    return student.example(length=longest or None)
 
 
 def _check_python(student: Student, step: TrainedStep) -> None:

@@ -21,7 +21,7 @@ from edgekd.learn.foreign import Foreign
 from edgekd.learn.student import SplitHeads, TensorSpec
 from edgekd.learn.teacher import PickedOutput
 from edgekd.spec.quick import SAMPLES
-from edgekd.spec.recipe import Recipe, Teacher
+from edgekd.spec.recipe import Data, Recipe, Teacher
 
 NetworkOf = Callable[[Sequence[TensorSpec], str], nn.Module]
 
@@ -58,7 +58,9 @@ def views(recipe: Recipe, dataset: Dataset, student: nn.Module | None = None, *,
     feeds = dict.fromkeys(recipe.ensemble, feed)
     for name, teacher in recipe.ensemble.items():
         raw = dataset.train.x
-        teacher_ops, note = teachers.preprocess_of(teacher, raw.shape[1:], str(raw.dtype), name, ops)
+        teacher_ops, note = teachers.preprocess_of(
+            teacher, raw.shape[1:], str(raw.dtype), name, ops, learned=_learns_vocabulary(recipe.data)
+        )
         teacher_ops = dataset.teacher_preprocess if teacher_ops is None else teacher_ops
         if note:
             dataset = replace(dataset, notes=(*dataset.notes, note))
@@ -68,6 +70,12 @@ def views(recipe: Recipe, dataset: Dataset, student: nn.Module | None = None, *,
         if teacher.head is not None and len(heads) > 1:
             feeds[name] = feeds[name].of_head(list(heads).index(teacher.head))
     return Views(dataset, heads, feed, feeds)
+
+
+def _learns_vocabulary(data: Data) -> bool:
+    """Whether texts are read by a vocabulary of their own, and not by one that somebody brings."""
+    users = data.source == "python" or ":" in data.source or data.preprocess is not None
+    return not users and not data.table.get("tokenizer")
 
 
 def _for_student(recipe: Recipe, dataset: Dataset, student: nn.Module | None) -> Dataset:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from edgekd import __version__
-from edgekd.base import units
+from edgekd.base import recipe_files, units
 from edgekd.base.errors import UsageError
 from edgekd.cli import options
 from edgekd.cli.running import clean_stdout, line, own_modules, show, tell
@@ -327,12 +327,28 @@ def targets(as_json: bool) -> None:
 
 @cli.command()
 @click.argument("path", type=options.file, default=Path("edgekd.toml"))
-@click.option("--recipe", "name", default="digits", show_default=True, help="The built-in recipe to start from.")
-def init(path: Path, name: str) -> None:
-    """Write a commented recipe to PATH."""
-    from edgekd.base import recipe_files
+@click.option("--recipe", "name", help="The built-in recipe to start from [default: digits].")
+@options.users_own
+def init(
+    path: Path,
+    name: str | None,
+    teachers: tuple[str, ...],
+    data: str | None,
+    checkpoint: Path | None,
+    allow_code: bool,
+    targets: tuple[str, ...],
+    settings: tuple[str, ...],
+) -> None:
+    """Write a commented recipe to PATH: a built-in one, or one for a teacher and data of yours."""
+    if teachers or data or checkpoint or allow_code or targets or settings:
+        from edgekd.cli.starting import recipe
 
-    recipe_files.start(path, name)
+        with own_modules():
+            parts = recipe.Parts(teachers, data, checkpoint, allow_code)
+            for note in recipe.write(path, parts, targets, settings, name):
+                tell(f"note: {note}")
+    else:
+        recipe_files.start(path, name or "digits")
     line(f"wrote {path}\nnext: edgekd build {path} --quick")
 
 

@@ -76,3 +76,21 @@ def signers(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(key=Trust.of(Trust(**{name: given.pop(name) for name in names})), **given)
 
     return functools.reduce(lambda done, option: option(done), reversed(SIGNERS), with_trust)
+
+
+USERS_OWN = (
+    click.option("--teacher", "teachers", multiple=True, metavar="FILE|FOLDER|MOD:NAME", help="Who teaches, with "
+                 "--data: an ONNX file, recorded answers, a folder of transformers, an archive of torch, code; "
+                 "several teach together."),
+    click.option("--data", metavar="FILE|FOLDER|MOD:NAME", help="Samples that it knows: folders of pictures or sounds, "
+                 "texts, arrays, code of yours."),
+    click.option("--checkpoint", type=file, metavar="FILE", help="Weights of a teacher whose network code makes."),
+    click.option("--allow-code", is_flag=True, help="Open files that may run code of their maker's (.pt2)."),
+    target,
+    settings,
+)  # fmt: skip
+
+
+def users_own(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a first recipe for a teacher and data of the user's."""
+    return functools.reduce(lambda done, option: option(done), reversed(USERS_OWN), command)

@@ -168,20 +168,21 @@ def check_classes(table: Teacher, classes: int, name: str) -> None:
 
 
 def preprocess_of(
-    table: Teacher, shape: tuple[int, ...], dtype: str, name: str, ops: Ops = ()
+    table: Teacher, shape: tuple[int, ...], dtype: str, name: str, ops: Ops = (), *, learned: bool = False
 ) -> tuple[Pipeline | None, str]:
     """The preprocessing of a teacher's own, and a note on it: the recipe's, else what its weights were trained with.
 
     Args:
         shape, dtype: of one raw sample.
         ops: the data's.
+        learned: texts are read by a vocabulary that was learned from them, which no other network knows.
 
     Returns:
         None where it is the data's.
     """
     if ops and ops[-1]["op"] == "wordpiece" and table.preprocess is None and table.model.get("folder"):
         tokens = getattr(plugins.build("models", table.model, f"{name}.model"), "tokens", None)
-        return (None, "") if tokens is None else tokens(ops[-1], f"{name}.model.folder")
+        return (None, "") if tokens is None else tokens(ops[-1], f"{name}.model.folder", learned)
     users = table.model.get("kind") == "python" or ":" in str(table.model.get("kind"))
     if table.preprocess is not None or table.checkpoint is None or users or dtype != "uint8" or len(shape) != 3:
         return table.preprocess, ""

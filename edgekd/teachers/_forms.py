@@ -20,6 +20,7 @@ from edgekd.teachers._columns import Column, Columns
 
 Form = Literal["", "logits", "probabilities", "log_probabilities", "labels", "top"]
 SCORES = ("logits", "probabilities", "log_probabilities")
+FORMS = (*SCORES, "labels", "top")
 BY_CLASS = "a column for each class"
 SLACK = 1e-3  # by which shares may miss their sum
 TINY = float(np.finfo(np.float32).tiny)
@@ -67,6 +68,17 @@ class Reader:
             hint = "teacher.model.form says which counts"
             raise DataError("answers of several kinds", where=columns.where, found=", ".join(kinds), hint=hint)
         return next(iter(kinds.values()))()
+
+    def kinds(self, columns: Columns) -> list[str]:
+        """What there is to read in a file, what says most first: forms, or ``BY_CLASS``.
+
+        Raises:
+            DataError: nothing.
+        """
+        kinds = self._kinds(columns)
+        if not kinds:
+            raise self._nothing(columns)
+        return [name for name in (*SCORES, BY_CLASS, "top", "labels") if name in kinds]
 
     def _kinds(self, columns: Columns) -> dict[str, Callable[[], Read]]:
         """What there is to read, by what it is called."""

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from edgekd.base import plugins, units
 from edgekd.base.arrays import AnyArray
-from edgekd.base.errors import DataError, FactoryError, RecipeError
+from edgekd.base.errors import DataError, EdgekdError, FactoryError, RecipeError
 from edgekd.base.scores import answered
 from edgekd.learn.teaching import AnswerSource
-from edgekd.teachers._asking import Asker
+from edgekd.teachers._asking import Asker, Batch, at_once, one_by_one
 from edgekd.teachers._base import Asked, first
 from edgekd.teachers._classes import Classes
 from edgekd.teachers._columns import Columns
@@ -46,6 +46,7 @@ class Callable:
         args: keyword arguments.
         reads: ``raw``, or ``inputs``: what the preprocessing makes of the samples.
         batch: samples of a call, 1 to 65,536.
+        at_once: calls that may run at the same time, 1 to 256, each in a thread of its own.
         per_minute: calls at most; 0: as many as it takes.
         retries: how often a call that fails is made again, 0 to 1,000.
         wait: seconds before the first of these; the next waits twice as long, a minute at most.
@@ -59,7 +60,9 @@ class Callable:
         smoothing: of labels and votes, the share that is spread over all classes, 0 to below 1.
     """
 
-    UNKEYED: ClassVar[frozenset[str]] = frozenset(("batch", "per_minute", "retries", "wait", "price", "most"))
+    UNKEYED: ClassVar[frozenset[str]] = frozenset(
+        ("batch", "at_once", "per_minute", "retries", "wait", "price", "most")
+    )
 
     function: str
     version: str
@@ -67,6 +70,7 @@ class Callable:
     args: dict[str, object] = field(default_factory=dict, hash=False)
     reads: Literal["raw", "inputs"] = "raw"
     batch: int = 16
+    at_once: int = 1
     per_minute: float = 0.0
     retries: int = 5
     wait: float = 1.0
@@ -83,6 +87,8 @@ class Callable:
             raise ValueError("version: allowed is a text that changes when what answers does")
         if not 1 <= self.batch <= 65_536:
             raise ValueError("batch: allowed is 1 to 65536")
+        if not 1 <= self.at_once <= 256:
+            raise ValueError("at_once: allowed is 1 to 256")
         if not 0 <= self.retries <= 1000:
             raise ValueError("retries: allowed is 0 to 1000")
         for name in ("per_minute", "wait", "price", "most"):
@@ -172,28 +178,47 @@ class AskedAnswers:
         return rows
 
     def _ask(self, split: str, view: int | None, digests: Sequence[bytes]) -> None:
-        """Ask what is missing, batch by batch, each kept before the next."""
+        """Ask what is missing, batch by batch, each kept as it comes.
+
+        Raises:
+            FactoryError, DataError: the first call that failed, or whose answers are none; what else was being asked is
+                kept before.
+        """
         kind, journal = self.kind, self.journal
         places = {digest: i for i, digest in reversed(list(enumerate(digests))) if digest not in journal}
         batches = self._batches(sorted(places, key=places.__getitem__))
-        where = f"{self.asked.where}.function"
-        asker = Asker(self.function, where, kind.per_minute, kind.retries, kind.wait, self.asked.tell)
+        asker = Asker(
+            self.function, f"{self.asked.where}.function", kind.per_minute, kind.retries, kind.wait, self.asked.tell
+        )
+
+        def samples(batch: Batch) -> object:
+            return self._samples(split, view, np.array([places[digest] for digest in batch]))
+
+        parts = (asker, batches, samples, journal.about_to_ask)
         total, done, last = sum(map(len, batches)), 0, time.monotonic()
-        for batch in batches:
-            samples = self._samples(split, view, np.array([places[digest] for digest in batch]))
-            journal.about_to_ask(batch)
+        failure: EdgekdError | None = None
+        for batch, given in one_by_one(*parts) if kind.at_once == 1 else at_once(*parts, kind.at_once):
             try:
-                given = asker.ask(samples, batch)
-            except FactoryError:
-                journal.failed(batch)
-                raise
-            journal.given(dict(zip(batch, self._read(given, len(batch)), strict=True)))
+                self._keep(batch, given)
+            except EdgekdError as err:
+                failure = failure or err
+                asker.stop()
+                continue
             done += len(batch)
             if time.monotonic() - last > TOLD or done == total:
                 last = time.monotonic()
                 self.asked.tell(f"asked {done:,} of {total:,} samples ({units.share(done / total)})")
+        if failure is not None:
+            raise failure
 
-    def _batches(self, missing: Sequence[bytes]) -> list[tuple[bytes, ...]]:
+    def _keep(self, batch: Batch, given: object) -> None:
+        """Keep what was answered to a batch, or that nothing was."""
+        if isinstance(given, FactoryError):
+            self.journal.failed(batch)
+            raise given
+        self.journal.given(dict(zip(batch, self._read(given, len(batch)), strict=True)))
+
+    def _batches(self, missing: Sequence[bytes]) -> list[Batch]:
         """First the batches that were being asked when a process was killed, as they were; or, of these, none."""
         wanted, size = set(missing), self.kind.batch
         doubted = {digest for batch in self.journal.in_doubt for digest in batch}

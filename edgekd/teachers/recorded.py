@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -13,10 +13,12 @@ from edgekd.teachers import _columns
 from edgekd.teachers._base import Asked, first
 from edgekd.teachers._classes import Classes
 from edgekd.teachers._columns import Columns
-from edgekd.teachers._forms import Form, Reader, Rows
+from edgekd.teachers._forms import BY_CLASS, Form, Reader, Rows
+from edgekd.teachers._forms import FORMS as FORMS
 from edgekd.teachers._matching import Matcher, Part
 
 IDS = "ids"  # what an array of them is called
+LABEL = "label"  # what columns of labels begin with
 
 
 @dataclass(frozen=True)
@@ -99,3 +101,41 @@ class RecordedAnswers:
         nothing = np.full(len(self.asked.classes), np.nan, np.float32)
         names = self.asked.feed.names(split) or []
         return np.stack([self.by_name.get(name, nothing) for name in names])
+
+
+class Reading(NamedTuple):
+    """How a file of answers is best read: as ``form``, which is to be said where there are several, without columns."""
+
+    form: str
+    has_several: bool
+    ignore: tuple[str, ...]
+
+
+def best_reading(path: str, classes: Sequence[str], where: str) -> Reading:
+    """What says most in a file of answers, or in the first file of a folder.
+
+    Args:
+        classes: of the data.
+        where: who names the file, for errors.
+
+    Raises:
+        RecipeError, DataError: no such file, half of one, or none of such answers.
+    """
+    columns = next(iter(_columns.read(path, where).values()))
+    reader = Reader(Classes(tuple(classes)), ignored=("id", IDS))
+    best, *others = reader.kinds(columns)
+    if best != BY_CLASS:
+        return Reading(best, bool(others), ())
+    labels = tuple(name for name in columns.values if others and name.startswith(LABEL))
+    read = Reader(reader.classes, ignored=(*reader.ignored, *labels)).read(_only(columns, labels))
+    return Reading("probabilities" if _is_shares(read.logits) else "logits", bool(others), labels)
+
+
+def _only(columns: Columns, left_out: Sequence[str]) -> Columns:
+    return replace(columns, values={name: value for name, value in columns.values.items() if name not in left_out})
+
+
+def _is_shares(logits: Rows) -> bool:
+    """Whether numbers were read as shares: what is logarithms of shares sums to 1."""
+    known = np.exp(logits[np.isfinite(logits).all(axis=1)].astype(np.float64))
+    return bool(len(known) and np.allclose(known.sum(axis=1), 1, atol=1e-3))

@@ -288,8 +288,8 @@ def killed(run: Function[[], object], after: float) -> bool:
     return True
 
 
-@pytest.mark.parametrize("in_doubt", ["ask", "skip"])
-def test_no_sample_is_paid_twice_over_thirty_kills(tmp_path: Path, in_doubt: str) -> None:
+@pytest.mark.parametrize(("in_doubt", "at_once", "wanted_kills"), [("ask", 1, 30), ("skip", 1, 30), ("ask", 4, 5)])
+def test_no_sample_is_paid_twice_over_kills(tmp_path: Path, in_doubt: str, at_once: int, wanted_kills: int) -> None:
     """Where requests have names the service knows what it answered; where they have none, what is in doubt is left."""
     rng = np.random.default_rng(1)
     x = rng.standard_normal((1300, 4)).astype(np.float32)
@@ -298,15 +298,15 @@ def test_no_sample_is_paid_twice_over_thirty_kills(tmp_path: Path, in_doubt: str
     function = paid.answer if in_doubt == "ask" else paid.unnamed
 
     def ask() -> object:
-        keys: dict[str, Any] = {"batch": 3, "in_doubt": in_doubt, "missing": "skip", "retries": 50}
+        keys: dict[str, Any] = {"batch": 3, "at_once": at_once, "in_doubt": in_doubt, "missing": "skip", "retries": 50}
         return source(tmp_path, function, data, **keys).split("train")
 
     kills = 0
     for _ in range(200):
-        if kills == 30:
+        if kills == wanted_kills:
             break
         kills += killed(ask, rng.uniform(0.02, 0.05))
-    assert kills == 30, "or the machine is too fast for this test"
+    assert kills == wanted_kills, "or the machine is too fast for this test"
     rows = ask()
     assert isinstance(rows, np.ndarray)
     charged = paid.charged()

@@ -15,6 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 import edgekd
 from edgekd.base.errors import FactoryError, IntegrityError, RecipeError
 from edgekd.base.preprocess import Spec
+from edgekd.build import rehearsal
+from edgekd.build import request as requests
+from edgekd.build.prepare import Objects, prepare
 from edgekd.learn import taps
 from edgekd.learn.foreign import Foreign
 from edgekd.learn.teacher import PickedOutput
@@ -182,3 +185,18 @@ def test_a_build_with_nothing_but_the_file(tmp_path: Path) -> None:
     made_of = {**recipe, "student": {"from_teacher": [], "epochs": 0}, "losses": [{"kind": "kl"}]}
     with pytest.raises(RecipeError, match=r"student\.from_teacher: its teacher is only asked; found 'onnx'"):
         edgekd.build(made_of, out=tmp_path / "out2", cache=tmp_path / "cache", quick=True)
+
+
+def test_a_file_of_whole_numbers_teaches_from_samples_that_are(tmp_path: Path) -> None:
+    """No made inputs are shown to it, in the rehearsal neither."""
+    images(tmp_path / "t.onnx", kind=TensorProto.INT32)
+    recipe: dict[str, Any] = {
+        "name": "small",
+        "data": {"source": "made", "shape": [8, 8, 1], "classes": 4, "train": 32, "validation": 16, "test": 16},
+        "teacher": {"model": {"kind": "onnx", "path": str(tmp_path / "t.onnx")}, "preprocess": [{"op": "layout"}]},
+        "student": {"model": {"kind": "convnet", "width": 8, "depth": 2}, "epochs": 1},
+        "losses": [{"kind": "kl"}],
+        "targets": ["ort-cpu"],
+    }
+    workspace = prepare(requests.make(recipe, cache=tmp_path / "cache", quick=True), Objects())
+    assert "teacher" in rehearsal.check(workspace)

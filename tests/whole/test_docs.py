@@ -45,6 +45,7 @@ NOT_RUN = {
     "pre-commit ": "it runs the commands of `make check`",
     "edgekd sign": "needs a key; tests/attacks/test_signatures.py signs",
     "edgekd verify dist/digits --key": "needs a key; tests/attacks/test_signatures.py verifies",
+    "edgekd init my.toml --teacher": "needs their files; tests/cli/starting has each kind of teacher",
     "edgekd inspect ours.onnx": "needs two files; tests/runtime/test_profiling.py has them",
     "edgekd tune": "minutes; tests/tune searches",
     "edgekd bench dist/digits --device local --device ssh://": "no such host; tests/runtime measures over ssh",

@@ -23,6 +23,7 @@ from edgekd.learn.quiet import quiet
 from edgekd.learn.teacher import PickedOutput
 
 CONFIG, CLASSIFIERS = "config.json", ("ForSequenceClassification", "ForImageClassification")
+LISTED = 8  # files of a folder, in an error
 MASKED = -1e4  # exp(-1e4) is zero in every float type, and float16 still holds the number
 
 
@@ -128,21 +129,27 @@ class Transformers:
         )
         return whole
 
-    def tokens(self, op: Op, where: str) -> tuple[Pipeline | None, str]:
+    def tokens(self, op: Op, where: str, learned: bool = False) -> tuple[Pipeline | None, str]:
         """How a teacher from the folder reads texts: by the tokenizer that lies in it.
 
         Args:
             op: how the data reads them.
             where: the folder's place in the recipe, for errors.
+            learned: that vocabulary was learned from the data, so that no folder's network knows it.
 
         Returns:
             Ops, None where they are the data's; and a note.
 
         Raises:
-            RecipeError: the tokenizer is none that edgekd can make tokens with.
+            RecipeError: the tokenizer is none that edgekd can make tokens with, or there is none.
         """
         folder = Path(self.folder)
         if not any((folder / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
+            if learned and self.head:
+                files = sorted(path.name for path in folder.iterdir())[:LISTED]
+                hint = "data.tokenizer names the folder with the vocabulary that it was trained with"
+                allowed = "vocab.txt or tokenizer.json beside the weights"
+                raise RecipeError("no tokenizer in it", where=where, found=", ".join(files), allowed=allowed, hint=hint)
             return None, ""
         table = _json(folder / "tokenizer_config.json")
         lower = table.get("do_lower_case") if isinstance(table.get("do_lower_case"), bool) else op["lower"]

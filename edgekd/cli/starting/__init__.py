@@ -1,0 +1,1 @@
+"""A first recipe out of what a user has: the teacher's files, and data."""

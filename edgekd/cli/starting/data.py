@@ -1,0 +1,158 @@
+"""What data lies in a file or folder: the ``[data]`` table that reads it."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from edgekd.base import plugins
+from edgekd.base.errors import DataError, UsageError
+from edgekd.learn.data import ROLES, file_content, read_arrays
+from edgekd.learn.data.imagefolder import ENDINGS as PICTURES
+from edgekd.spec.recipe import Table
+
+TEXTS = (".tsv", ".tsv.gz")
+SOUNDS = (".wav",)
+LOOKED_AT = 50  # pictures or sounds, which tell what the others are like
+LARGEST, STEP = 224, 8  # sides of pictures that come in several sizes, in pixels
+ALLOWED = (
+    "a folder with one folder of pictures or wav files a class, a folder or file of texts (.tsv), an .npz, a function "
+    "mypkg.mod:data that gives (train, validation, test), or a source's name"
+)
+SENTENCES = ("sentence", "text", "content", "utterance", "review", "question")
+LABELS = ("label", "labels", "class", "category", "target", "intent", "y")
+WHERE = "--data"
+
+
+def table(named: str, given: frozenset[str] = frozenset()) -> Table:
+    """The table that reads what a user names.
+
+    Args:
+        named: a path from the current folder, ``package.module:name``, or a built-in source.
+        given: keys that the user says, such as ``data.sentence``: what they are of need not be known here.
+
+    Raises:
+        UsageError: nothing of that name. DataError: a file or folder of no kind that is known.
+    """
+    path = Path(named)
+    if path.is_dir():
+        return _folder(path.resolve(), given)
+    if path.is_file():
+        return _file(path.resolve(), given)
+    if ":" in named:
+        users = plugins.load_object(named, WHERE)
+        return {"source": named} if hasattr(users, "load") else {"source": "python", "factory": named}
+    if named in (sources := plugins.kinds("data")):
+        return {"source": named}
+    raise UsageError("no such file, folder or source", where=WHERE, found=named, allowed=sources)
+
+
+def _folder(folder: Path, given: frozenset[str]) -> Table:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    texts = [path for path in files if path.parent == folder and path.name.lower().endswith(TEXTS)]
+    if texts:
+        train, prefix = _training(texts)
+        return {
+            "source": "text",
+            "path": str(folder),
+            **({"prefix": prefix} if prefix else {}),
+            **_columns(train, given),
+        }
+    if pictures := [path for path in files if path.suffix.lower() in PICTURES]:
+        return {"source": "imagefolder", "path": str(folder), **_sizes(pictures)}
+    if sounds := [path for path in files if path.suffix.lower() in SOUNDS]:
+        return {"source": "audio", "path": str(folder), **_lengths(sounds)}
+    raise DataError("no data that is known in it", where=WHERE, found=str(folder), allowed=ALLOWED)
+
+
+def _file(path: Path, given: frozenset[str]) -> Table:
+    name = path.name.lower()
+    if name.endswith(TEXTS):
+        return {"source": "text", "path": str(path), **_columns(path, given)}
+    if name.endswith(".npz"):
+        return {"path": str(path), **_arrays(path, given)}
+    raise DataError("no data of such a file is read", where=WHERE, found=path.name, allowed=ALLOWED)
+
+
+def _training(texts: Sequence[Path]) -> tuple[Path, str]:
+    """The file of the training split, and what its name begins with before that word."""
+    for path in texts:
+        stem = path.name.partition(".")[0]
+        for word in (word for word, role in ROLES.items() if role == "train"):
+            if stem.lower().endswith(word):
+                return path, stem[: len(stem) - len(word)]
+    names = ", ".join(path.name for path in texts)
+    raise DataError("no training file in it", where=WHERE, found=names, allowed="train.tsv, or <prefix>train.tsv")
+
+
+def _columns(file: Path, given: frozenset[str]) -> Table:
+    """The columns of texts and of labels by their names, where they are not those that the source takes anyway."""
+    header = file_content(file, f"{WHERE}: {file.name}").partition(b"\n")[0].decode("utf-8-sig", "replace")
+    names = header.rstrip("\r").split("\t")
+    text, label = (
+        next((name for wanted in known for name in names if name.lower() == wanted), None)
+        for known in (SENTENCES, LABELS)
+    )
+    if len(names) == 2:  # each is what the other is not
+        text = text or next((name for name in names if name != label), None) if label else text
+        label = label or next(name for name in names if name != text) if text else label
+    if text is None and "data.sentence" not in given:
+        hint = "--set data.sentence=NAME, and data.label=NAME"
+        raise DataError("no column that is known to hold texts", where=f"{WHERE}: {file.name}", found=names, hint=hint)
+    columns = {"sentence": text or "", "label": label or ""}
+    return {key: name for key, name in columns.items() if name != key}
+
+
+def _spread(files: Sequence[Path]) -> Sequence[Path]:
+    return files[:: max(1, len(files) // LOOKED_AT)]
+
+
+def _sizes(pictures: Sequence[Path]) -> Table:
+    """Grey where all are; one size where they come in several."""
+    sizes, greys = set[tuple[int, int]](), True
+    for path in _spread(pictures):
+        try:
+            with Image.open(path) as picture:
+                sizes.add((picture.height, picture.width))
+                greys = greys and picture.mode in ("1", "L", "LA", "I;16", "I", "F")
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as err:
+            raise DataError(f"not a picture ({err})", where=f"{WHERE}: {path.parent.name}/{path.name}") from err
+    side = min(LARGEST, min(min(size) for size in sizes)) // STEP * STEP or STEP
+    return {**({"grey": True} if greys else {}), **({"size": [side, side]} if len(sizes) > 1 else {})}
+
+
+def _lengths(sounds: Sequence[Path]) -> Table:
+    """The rate, and the length of the longest."""
+    lengths, rates = [], []
+    for path in _spread(sounds):
+        try:
+            with wave.open(str(path)) as sound:
+                lengths.append(sound.getnframes())
+                rates.append(sound.getframerate())
+        except (OSError, EOFError, wave.Error) as err:
+            raise DataError(f"not a wav file ({err})", where=f"{WHERE}: {path.parent.name}/{path.name}") from err
+    return {"rate": rates[0], "length": max(1, *lengths)}
+
+
+def _arrays(file: Path, given: frozenset[str]) -> Table:
+    """Which arrays are the samples and the labels of each split."""
+    arrays = read_arrays(str(file), "data")
+    if {"samples", "offsets"} <= arrays.keys():
+        return {"source": "audio", **({"split": "split"} if "split" in arrays else {})}
+    by_role = {}
+    for role in ("train", "validation", "test"):
+        words = [word for word, of in ROLES.items() if of == role]
+        for letter in "xy":
+            known = [name for word in words for name in (f"{letter}_{word}", f"{letter.upper()}_{word}")]
+            by_role[f"{letter}_{role}"] = next((name for name in known if name in arrays), "")
+    if not (by_role["x_train"] and by_role["x_test"]) and not {"data.x_train", "data.samples"} & given:
+        allowed = "x_train, y_train, x_test, y_test; or samples and offsets of sounds"
+        hint = "--set data.x_train=NAME, and so on"
+        where = f"{WHERE}: {file.name}"
+        raise DataError("no arrays that are known", where=where, found=", ".join(arrays), allowed=allowed, hint=hint)
+    usual = {"x_train": "x_train", "y_train": "y_train", "x_test": "x_test", "y_test": "y_test"}
+    others = {key: name for key, name in by_role.items() if name != usual.get(key, "")}
+    return {"source": "npz", **others, **({} if "class_names" in arrays else {"classes": ""})}

@@ -1,0 +1,224 @@
+"""What a teacher is that a user names: the ``[teacher]`` table that reads it, whatever its kind."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import onnx
+
+from edgekd.base import plugins
+from edgekd.base.errors import DataError, FactoryError, UsageError
+from edgekd.learn.data import Dataset, file_content, same_name
+from edgekd.runtime import look
+from edgekd.spec.recipe import Table
+from edgekd.teachers.recorded import FORMS, best_reading
+
+CONFIG, CLASSIFIERS = "config.json", ("ForSequenceClassification", "ForImageClassification")
+RECORDED = (".npz", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+ALLOWED = (
+    "an .onnx file; recorded answers (.npz, .csv, .tsv, .jsonl, .parquet, or a folder of them by split); a checkpoint "
+    "folder of transformers; a TorchScript archive; a .pt2; mypkg.mod:name of a network's factory, or of a function "
+    "that answers"
+)
+WHERE = "--teacher"
+Says = Literal["scores", "labels", "top"]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher as a recipe names it.
+
+    Attributes:
+        table: its ``[teacher]`` section.
+        says: what its answers are, which the losses follow.
+        remark: what the user is to know of it, behind ``model``.
+        more: keys that may be wanted, as comments below.
+        is_network: it has weights that a checkpoint may bring.
+        image: (C, H, W) of the one kind of images that it takes, where its file says it.
+    """
+
+    table: Table
+    says: Says = "scores"
+    remark: str = ""
+    more: tuple[str, ...] = field(default=("preprocess = []  # where it reads samples otherwise than the student",))
+    is_network: bool = False
+    image: tuple[int, int, int] | None = None
+
+
+def teacher(named: str, dataset: Dataset, *, allow_code: bool) -> Teacher:
+    """What a user names.
+
+    Args:
+        named: a file or folder, from the current one; or ``package.module:name``.
+        allow_code: files that may run code of their maker's may be opened.
+
+    Raises:
+        UsageError: nothing of that name, or of no kind that is known. DataError, IntegrityError: half a file, or one
+            that is not to be opened.
+    """
+    path = Path(named)
+    if path.is_dir():
+        if (path / CONFIG).is_file():
+            return _folder(path, dataset)
+        return _recorded(path, dataset)
+    if path.is_file():
+        return _file(path, dataset, allow_code)
+    if ":" in named:
+        return _code(named)
+    hint = "mypkg.mod:name stands for code of yours" if "." in named and "/" not in named else None
+    raise UsageError("no such file or folder", where=WHERE, found=named, allowed=ALLOWED, hint=hint)
+
+
+def image_of(named: str) -> tuple[int, int, int] | None:
+    """(C, H, W) of the images that an ONNX file takes; None where it says none, or there is no such file."""
+    path = Path(named)
+    if path.suffix.lower() != ".onnx" or not path.is_file():
+        return None
+    return _image(_graph(path))
+
+
+def _file(path: Path, dataset: Dataset, allow_code: bool) -> Teacher:
+    name = path.name.lower()
+    if name.endswith(".onnx"):
+        return _onnx(path, dataset)
+    if name.removesuffix(".gz").endswith(RECORDED):
+        return _recorded(path, dataset)
+    members = _members(path)
+    if any("/code/" in member and member.endswith(".py") for member in members):
+        return Teacher(_read("torchscript", path), remark="a TorchScript archive; it is looked at before it is opened")
+    if any(member.endswith(("/archive_format", "/models/model.json")) for member in members):
+        remark = (
+            "opening it may run code: whoever wrote it is trusted"
+            if allow_code
+            else ("true opens it: it may run code, so say so where you know who wrote it")
+        )
+        return Teacher(_read("torch_export", path, allow_code=allow_code), remark=remark)
+    if any(member.endswith("/data.pkl") for member in members) or name.endswith(".safetensors"):
+        hint = f"--teacher mypkg.zoo:factory --checkpoint {path}"
+        raise UsageError("weights without their network", where=WHERE, found=path.name, hint=hint)
+    raise UsageError("no teacher that is known", where=WHERE, found=path.name, allowed=ALLOWED)
+
+
+def _read(kind: str, path: Path, **more: object) -> Table:
+    return {"model": {"kind": kind, "path": str(path.resolve()), **more}}
+
+
+def _members(path: Path) -> Sequence[str]:
+    """What lies in a zip file; nothing of others."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+        return ()
+
+
+def _graph(path: Path) -> onnx.ModelProto:
+    place = f"{WHERE}: {path.name}"
+    data = file_content(path, place)
+    look.check(data, place)
+    return onnx.load_model_from_string(data)
+
+
+def _onnx(path: Path, dataset: Dataset) -> Teacher:
+    """A file; of several outputs the one that has a number for each class."""
+    model = _graph(path)
+    outputs = {output.name: _shape(output) for output in model.graph.output}
+    fitting = [name for name, shape in outputs.items() if len(shape) == 2 and shape[1] == len(dataset.classes)]
+    table, remark = _read("onnx", path), ""
+    if len(outputs) > 1 and len(fitting) == 1:
+        table["output"] = fitting[0]
+    elif len(outputs) > 1:
+        remark = f"its outputs are {', '.join(outputs)}: output = NAME says which holds the scores"
+    return Teacher(table, remark=remark, image=_image(model))
+
+
+def _image(model: onnx.ModelProto) -> tuple[int, int, int] | None:
+    constants = {constant.name for constant in model.graph.initializer}
+    shapes = [_shape(given) for given in model.graph.input if given.name not in constants]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        return None
+    _, channels, height, width = shapes[0]
+    return (channels, height, width) if channels in (1, 3) and height and width else None
+
+
+def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    """Its axes; 0 where one is free."""
+    return tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
+
+
+def _recorded(path: Path, dataset: Dataset) -> Teacher:
+    """Answers in a file; of several kinds in it the one that says most."""
+    form, has_several, ignore = best_reading(str(path), dataset.classes, WHERE)
+    more_keys = {"form": form} if has_several else {}
+    table = _read("recorded", path, **more_keys, **({"ignore": list(ignore)} if ignore else {}))
+    says: Says = "top" if form == "top" else "labels" if form == "labels" else "scores"
+    comments = ('model.missing = "skip"  # a sample without an answer is taught by its label alone',)
+    return Teacher(table, says, remark=f"read as {form}", more=comments)
+
+
+def _folder(path: Path, dataset: Dataset) -> Teacher:
+    """A checkpoint folder of transformers: with its own head where that fits, else under a new one."""
+    try:
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as err:
+        raise DataError(f"not JSON ({err})", where=f"{WHERE}: {path.name}/{CONFIG}") from err
+    if not isinstance(config, dict):
+        raise DataError("no table", where=f"{WHERE}: {path.name}/{CONFIG}", found=config)
+    if not any(path.glob("*.safetensors")):
+        kinds = ", ".join(sorted(file.name for file in path.iterdir())[:8])
+        raise DataError("no weights that are read", where=f"{WHERE}: {path.name}", found=kinds, allowed="*.safetensors")
+    model = {"kind": "transformers", "folder": str(path.resolve())}
+    architecture = str((config.get("architectures") or [""])[0])
+    labels = config.get("id2label")
+    count = len(labels) if isinstance(labels, dict) else config.get("num_labels", 2)
+    if not architecture.endswith(CLASSIFIERS) or count != len(dataset.classes):
+        remark = f"a new head over {architecture or 'its body'}, which stays as it is"
+        return Teacher({"model": {**model, "head": "linear"}, "epochs": 10}, remark=remark)
+    table: Table = {"model": {**model, "head": "own"}, "epochs": 0}
+    if isinstance(labels, dict) and (order := _order(labels, dataset.classes)):
+        table["classes"] = order
+    return Teacher(table, remark=f"{architecture} as it stands: it is not trained")
+
+
+def _order(labels: Mapping[str, object], classes: Sequence[str]) -> list[int]:
+    """For each of our classes the number of the folder's label of that name, where they stand in another order."""
+    numbers = {same_name(str(name)): int(number) for number, name in labels.items() if str(number).isdigit()}
+    order = [numbers.get(same_name(name), -1) for name in classes]
+    return order if sorted(order) == list(range(len(classes))) and order != sorted(order) else []
+
+
+def _code(named: str) -> Teacher:
+    """Code of the user's: a kind of teacher, what makes a network, or a function that answers.
+
+    A function that can be called with nothing makes a network; it is not called here, as an answer may cost.
+    """
+    users = plugins.load_object(named, WHERE)
+    if hasattr(users, "network") or hasattr(users, "answers"):
+        return Teacher({"model": {"kind": named}})
+    if not callable(users):
+        raise FactoryError("not callable", where=WHERE, found=named)
+    try:
+        parameters = inspect.signature(users).parameters.values()
+    except (TypeError, ValueError):
+        parameters = {}.values()
+    wanted = [
+        one.name
+        for one in parameters
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    if not wanted:
+        remark = "called with nothing it makes the network, weights and all"
+        return Teacher({"model": {"kind": "python", "factory": named}, "epochs": 0}, remark=remark, is_network=True)
+    model = {"kind": "callable", "function": named, "version": "1", "form": "logits"}
+    more = (
+        f"form: {', '.join(FORMS)}, as it answers",
+        "version: of what answers behind it; another one is asked anew",
+        "model.batch, per_minute, price, most: how it is asked, and what a build may ask",
+    )
+    return Teacher({"model": model}, remark="asked in batches; each answer is kept", more=more)

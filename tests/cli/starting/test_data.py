@@ -1,0 +1,140 @@
+"""What data is told by its files: columns, arrays, pictures, sounds; and what is none that is known."""
+
+from __future__ import annotations
+
+import gzip
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgekd.base import plugins
+from edgekd.base.errors import DataError, EdgekdError, UsageError
+from edgekd.cli.starting.data import table
+from edgekd.learn.data import loaded
+
+
+def lines(path: Path, header: str, count: int = 12) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    rows = [f"{i}\tsome words {i}\t{'good' if i % 2 else 'bad'}" for i in range(count)]
+    text = "\n".join([header, *rows]).encode()
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return path
+
+
+def pictures(folder: Path, sides: tuple[int, ...], mode: str) -> Path:
+    for label in ("cat", "dog"):
+        (folder / label).mkdir(parents=True)
+        for i, side in enumerate(sides * (10 // len(sides))):
+            picture = Image.fromarray(np.full((side, side), i * 9, np.uint8)).convert(mode)
+            picture.save(folder / label / f"{i}.png")
+    return folder
+
+
+def sounds(folder: Path) -> Path:
+    for label in ("yes", "no"):
+        (folder / label).mkdir(parents=True)
+        for i in range(12):
+            with wave.open(str(folder / label / f"{i}.wav"), "wb") as sound:
+                sound.setnchannels(1)
+                sound.setsampwidth(2)
+                sound.setframerate(8000)
+                sound.writeframes(np.full(400 + i, i, "<i2").tobytes())
+    return folder
+
+
+def arrays(path: Path, *names: str) -> Path:
+    """Images under names that begin with an x, labels under the others."""
+    x, y = np.arange(8 * 16, dtype=np.uint8).reshape(8, 4, 4), np.arange(8) % 2
+    np.savez(path, **{name: x if name[0] in "xX" else y for name in names})  # type: ignore[arg-type]
+    return path
+
+
+KNOWN: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
+    "texts of other columns": (
+        lambda p: lines(p / "a.tsv", "number\tText\tIntent"),
+        {"source": "text", "sentence": "Text", "label": "Intent"},
+    ),
+    "a folder of texts": (
+        lambda p: lines(p / "f" / "my_train.tsv.gz", "number\tsentence\tlabel").parent,
+        {"source": "text", "prefix": "my_"},
+    ),
+    "pictures of one size": (lambda p: pictures(p / "f", (12,), "RGB"), {"source": "imagefolder"}),
+    "grey pictures of several sizes": (
+        lambda p: pictures(p / "f", (30, 21), "L"), {"source": "imagefolder", "grey": True, "size": [16, 16]}
+    ),
+    "sounds": (lambda p: sounds(p / "f"), {"source": "audio", "rate": 8000, "length": 411}),
+    "arrays of other names": (
+        lambda p: arrays(p / "a.npz", "X_train", "y_train", "X_test", "y_test", "x_val", "y_val"),
+        {
+            "source": "npz",
+            "x_train": "X_train",
+            "x_test": "X_test",
+            "x_validation": "x_val",
+            "y_validation": "y_val",
+            "classes": "",
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", KNOWN)
+def test_the_table_reads_what_lies_there(tmp_path: Path, case: str) -> None:
+    make, wanted = KNOWN[case]
+    read = table(str(make(tmp_path)))
+    assert {key: value for key, value in read.items() if key != "path"} == wanted
+    kind = read.pop("source")
+    dataset = loaded(plugins.build("data", {"kind": kind, **read}, "data"))
+    assert len(dataset.classes) == 2 and dataset.train.y is not None
+
+
+def test_a_source_and_code_of_ones_own_go_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data_to_start.py").write_text("def parts():\n    return ()\nclass Mine:\n    def load(self): ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert table("digits") == {"source": "digits"}
+    assert table("data_to_start:parts") == {"source": "python", "factory": "data_to_start:parts"}
+    assert table("data_to_start:Mine") == {"source": "data_to_start:Mine"}
+
+
+def test_a_column_that_the_user_names_need_not_be_known(tmp_path: Path) -> None:
+    path = str(lines(tmp_path / "a.tsv", "number\tfirst\tsecond"))
+    with pytest.raises(DataError, match=r"--data: a\.tsv: no column that is known to hold texts; found \['number'"):
+        table(path)
+    assert table(path, frozenset({"data.sentence", "data.label"}))["source"] == "text"
+
+
+UNKNOWN: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "nothing": (lambda p: p / "digts", r"--data: no such file, folder or source"),
+    "an empty folder": (lambda p: p, r"--data: no data that is known in it.*allowed: a folder with one folder of"),
+    "another file": (lambda p: lines(p / "a.txt", "a\tb\tc"), r"no data of such a file is read; found 'a\.txt'"),
+    "no training file": (lambda p: lines(p / "f" / "test.tsv", "a\tb\tc").parent, r"no training file in it; found 'te"),
+    "half a picture": (
+        lambda p: _broken(pictures(p / "f", (12,), "RGB"), "cat/0.png"), r"--data: cat/0\.png: not a picture"
+    ),
+    "half a sound": (lambda p: _broken(sounds(p / "f"), "no/0.wav"), r"--data: no/0\.wav: not a wav file"),
+    "other arrays": (
+        lambda p: arrays(p / "a.npz", "x", "y"), r"no arrays that are known; found 'x, y'; allowed: x_train"
+    ),
+}  # fmt: skip
+
+
+def _broken(folder: Path, name: str) -> Path:
+    (folder / name).write_bytes((folder / name).read_bytes()[:20])
+    return folder
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_what_is_no_data_is_told(tmp_path: Path, case: str) -> None:
+    make, message = UNKNOWN[case]
+    with pytest.raises(EdgekdError, match=message) as error:
+        table(str(make(tmp_path)))
+    assert error.value.exit_code == 2
+
+
+def test_the_nearest_source_is_named() -> None:
+    with pytest.raises(UsageError, match=r"found 'digts'.*did you mean 'digits'"):
+        table("digts")
