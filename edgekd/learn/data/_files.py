@@ -29,10 +29,33 @@ def size_of(path: Path, where: str, what: str = "file_bytes") -> int:
     return about.st_size
 
 
-def content(path: Path, where: str) -> bytes:
-    """The bytes of one picture or sound."""
-    size_of(path, where)
-    return path.read_bytes()
+def content(path: Path, where: str, stamp: int | None = None) -> bytes:
+    """The bytes of one picture or sound.
+
+    Args:
+        stamp: what ``stamp_of`` said of the file before.
+
+    Raises:
+        DataError: as ``size_of``; it is gone, or another one since.
+    """
+    try:
+        size_of(path, where)
+        data = path.read_bytes()
+        changed = stamp is not None and stamp_of(path) != stamp
+    except OSError as err:
+        if stamp is None:
+            raise
+        raise DataError(f"can't be read any more ({err.strerror})", where=where) from err
+    if changed:
+        hint = "leave the data as they are until the build has ended, and run it again"
+        raise DataError("the file has changed since the build began", where=where, hint=hint)
+    return data
+
+
+def stamp_of(path: Path) -> int:
+    """A number that is another one when a file was written or replaced: of its size, its time and its place."""
+    about = path.stat()
+    return hash((about.st_size, about.st_mtime_ns, about.st_ino, about.st_dev))
 
 
 def unpacked(path: Path, where: str) -> bytes:

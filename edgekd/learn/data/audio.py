@@ -21,7 +21,7 @@ from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._classes import named, numbered
-from edgekd.learn.data._folders import Labelled
+from edgekd.learn.data._folders import Labelled, place_of
 from edgekd.learn.data._split import ROLES, Groups, carve_missing, check_carving, joined, listed, sound_ops
 
 ENDINGS = frozenset({".wav"})
@@ -106,8 +106,8 @@ class Audio:
     def _read(self, files: Labelled, name: str) -> Split:
         x = self._room(len(files), f"data.path ({name})")
         for i, (file, _) in enumerate(files):
-            where = f"data.path ({name}): {file.parent.name}/{file.name}"
-            _fit(read_wav(_files.content(file, where), self.rate, where), x[i], where)
+            where = place_of(file, name)
+            _fit(read_wav(_files.content(Path(self.path, file), where), self.rate, where), x[i], where)
         return Split(x, np.array([label for _, label in files], np.int64))
 
     def _archive(self) -> Read:

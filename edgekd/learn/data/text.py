@@ -105,7 +105,7 @@ class Text:
         vocabulary = (
             _vocabulary.read(self.tokenizer, self.lower)
             if self.tokenizer
-            else _vocabulary.learned(train.x.tolist(), self.vocab, self.lower)
+            else _vocabulary.learned(np.asarray(train.x).tolist(), self.vocab, self.lower)
         )
         op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": self.lower}
         parts, all_notes = (train, splits["validation"], splits["test"]), (*notes, *carved, *self._left_out(files))
