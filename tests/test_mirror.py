@@ -84,6 +84,7 @@ TESTED_ELSEWHERE = {
     "learn/data/_encoded.py": "tests/learn/data/test_folders.py: pictures as a person sees them",
     "learn/data/_tokenizer.py": "tests/learn/data/test_vocabulary.py: learned ones are written and read again",
     "learn/data/_inputs.py": "tests/learn/test_calls.py: with networks that read them",
+    "learn/data/_worker.py": "tests/learn/data/test_decoding.py: both sides of the pipe",
     "learn/foreign.py": "tests/teachers/test_onnx.py: a network that another program runs",
     "learn/frozen.py": "tests/learn/models/test_transformers.py: a new head over a body of a folder",
     "learn/readers.py": "tests/learn/test_calls.py: networks asked what they take",

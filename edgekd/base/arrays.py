@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,17 +11,25 @@ from numpy.typing import NDArray
 AnyArray = NDArray[Any]  # of any dtype: raw samples, a model's inputs
 
 
-class Samples(Protocol):
-    """Raw samples by number: an array, or what decodes them when they are asked for and ``np.asarray`` makes an array.
-
-    An index gives one sample; a slice or an array of numbers such samples again.
-    """
+class Rows(Protocol):
+    """Raw samples by number, of which some may not be there."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
 
     @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> np.dtype[np.generic]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+class Samples(Rows, Protocol):
+    """Raw samples by number: an array, or what decodes them when they are asked for and ``np.asarray`` makes an array.
+
+    An index gives one sample; a slice or an array of numbers such samples again.
+    """
 
     @property
     def ndim(self) -> int: ...
@@ -28,6 +37,6 @@ class Samples(Protocol):
     @property
     def size(self) -> int: ...
 
-    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[AnyArray]: ...
 
-    def __getitem__(self, index: Any, /) -> Any: ...
+    def __array__(self) -> AnyArray: ...

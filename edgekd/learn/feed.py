@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import preprocess
-from edgekd.base.arrays import AnyArray
+from edgekd.base.arrays import AnyArray, Rows
 from edgekd.base.preprocess import Inputs, Ops
 from edgekd.learn.data import Dataset, Samples, Split, ahead
 from edgekd.learn.views import Mixture, Views
@@ -130,7 +130,7 @@ class Feed:
 
     def ahead(
         self, split: str, parts: Sequence[NDArray[np.int64]], view: int | None = None
-    ) -> Iterator[tuple[NDArray[np.int64], Samples]]:
+    ) -> Iterator[tuple[NDArray[np.int64], Rows]]:
         """Each part of a split, by number, with what ``plain`` and ``train`` take its samples of.
 
         Where samples are decoded when they are asked for, those of the next parts are meanwhile.
@@ -146,15 +146,15 @@ class Feed:
         """Model inputs of a split, without augmentation."""
         return self._prepared(self.raw(split, start, stop))
 
-    def plain(self, split: str, index: NDArray[np.int64], samples: Samples | None = None) -> Inputs:
+    def plain(self, split: str, index: NDArray[np.int64], samples: Rows | None = None) -> Inputs:
         """Model inputs of some samples of a split, without augmentation; ``samples``: see ``ahead``."""
         return self._prepared((self._splits[split].x if samples is None else samples)[index])
 
-    def train(self, view: int, index: NDArray[np.int64], samples: Samples | None = None) -> Inputs:
+    def train(self, view: int, index: NDArray[np.int64], samples: Rows | None = None) -> Inputs:
         """Model inputs of training samples, as view ``view`` shows them; ``samples``: see ``ahead``."""
         return self._prepared(self.raw_view(view, index, samples))
 
-    def raw_view(self, view: int, index: NDArray[np.int64], samples: Samples | None = None) -> AnyArray:
+    def raw_view(self, view: int, index: NDArray[np.int64], samples: Rows | None = None) -> AnyArray:
         """Raw training samples, as view ``view`` shows them; ``samples``: see ``ahead``."""
         return self._views.apply(self._splits["train"].x if samples is None else samples, index, view)
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from edgekd.base import host, plugins
+from edgekd.base.arrays import Rows
 from edgekd.base.errors import DivergedError, RecipeError
 from edgekd.base.heads import SINGLE
 from edgekd.base.notes import Progress
@@ -31,7 +32,6 @@ from edgekd.base.scores import answered
 from edgekd.learn import checkpoint as checkpoints
 from edgekd.learn import nets, sampler
 from edgekd.learn.checkpoint import EpochLosses, EpochRecord
-from edgekd.learn.data import Samples
 from edgekd.learn.feed import Feed
 from edgekd.learn.label_weights import LabelWeights
 from edgekd.learn.objective import Objective, Term
@@ -246,7 +246,7 @@ def _order(
     return sampler.shuffled(taught, rng)
 
 
-def _seen(job: TrainingJob, view: int, index: NDArray[np.int64], samples: Samples, x: Tensors) -> Tensors | None:
+def _seen(job: TrainingJob, view: int, index: NDArray[np.int64], samples: Rows, x: Tensors) -> Tensors | None:
     """The same samples and views as the teacher's own preprocessing shows them; None where nothing taps it."""
     if job.live is None:
         return None

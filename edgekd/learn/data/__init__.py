@@ -7,6 +7,7 @@ from edgekd.learn.data._checks import loaded
 from edgekd.learn.data._classes import same as same_name
 from edgekd.learn.data._files import size_of as file_size
 from edgekd.learn.data._files import unpacked as file_content
+from edgekd.learn.data._hashes import remembered_in
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data._inputs import taken_first
 from edgekd.learn.data._lazy import Lazy, ahead
@@ -30,6 +31,7 @@ __all__ = [
     "loaded",
     "read_arrays",
     "read_vocabulary",
+    "remembered_in",
     "same_name",
     "taken_first",
 ]

@@ -17,7 +17,7 @@ from edgekd.learn.data._classes import named
 from edgekd.learn.data._lazy import Lazy, hashed
 
 OWN = "data.source"
-SOME = 1000  # samples that a split's usual size of number is taken from
+SOME, NUMBERS = 1000, 2**23  # samples that a split's usual size of number is taken from, and their numbers
 SEVERAL = 8  # samples whose extremes are worth comparing
 # How many times larger one split's numbers may be than another's: the largest of pictures, the middle one of others.
 # Mistakes (0..1 beside 0..255, -1..1 beside int16, 0..16 beside 0..255) are 16 times and more.
@@ -222,7 +222,8 @@ def _other_range(mine: _Size, theirs: _Size, other: Samples) -> bool:
 
 
 def _some(x: Samples) -> AnyArray:
-    return np.asarray(x[:: max(1, len(x) // SOME)][:SOME])
+    most = max(1, min(SOME, NUMBERS * len(x) // max(x.size, 1)))
+    return np.asarray(x[:: max(1, len(x) // most)][:most])
 
 
 def _span(x: Samples) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _files
+from edgekd.learn.data import _hashes
 from edgekd.learn.data._base import Split
 from edgekd.learn.data._classes import LISTED, named, same
 from edgekd.learn.data._split import CALLED, ROLES, carve, carve_missing
@@ -64,15 +64,14 @@ def fingerprint(path: str, endings: frozenset[str], fields: str) -> str:
     """SHA-256 over the fields of a source (without its path), each class's name, and each file's name and content."""
     digest = hashlib.sha256(fields.encode())
     root = root_of(path)
-    for place in _walk(root):
-        if place.is_dir():
-            if len(place.relative_to(root).parts) > 2:  # below a class, of a split or of none
-                continue
-            digest.update(os.fsencode(place.relative_to(root).as_posix()) + b"/\0")
-        elif place.suffix.lower() in endings:
-            digest.update(os.fsencode(place.relative_to(root).as_posix()) + b"\0")
-            data = _files.content(place, f"data.path: {place.relative_to(root).as_posix()}")
-            digest.update(hashlib.sha256(data).digest())
+    with _hashes.of_folder(root) as hashes:
+        for place in _walk(root):
+            name = place.relative_to(root).as_posix()
+            if place.is_dir():
+                if name.count("/") < 2:  # no deeper than a class of a split
+                    digest.update(os.fsencode(name) + b"/\0")
+            elif place.suffix.lower() in endings:
+                digest.update(os.fsencode(name) + b"\0" + hashes.sha256(place, name, f"data.path: {name}"))
     return digest.hexdigest()
 
 

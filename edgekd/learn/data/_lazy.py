@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import host, limits, units
-from edgekd.base.arrays import AnyArray
+from edgekd.base.arrays import AnyArray, Rows
+from edgekd.learn.data import _hashes
 from edgekd.learn.data._base import Samples, Split
 from edgekd.learn.data._decoding import Decoded, Decoder, Facts, Item, Pool
 
@@ -73,7 +75,11 @@ class Reading:
         """
         for name, split in splits.items():
             if isinstance(split.x, Lazy):
+                kept = _hashes.recall(f"scan of {name}")
+                split.x.known = None if kept is None else Scan.read(kept)
                 count(split.x.scan.facts)
+                if kept is None:
+                    _hashes.keep(f"scan of {name}", split.x.scan.written())
                 if self.lazy == "auto":
                     size = units.in_gb(split.x.nbytes)
                     yield (
@@ -98,6 +104,17 @@ class Scan(NamedTuple):
     hashes: NDArray[np.uint64]
     facts: Facts
 
+    def written(self) -> bytes:
+        """As it is kept in the cache."""
+        return json.dumps([self.low, self.high, self.odd, self.facts]).encode() + b"\n" + self.hashes.tobytes()
+
+    @classmethod
+    def read(cls, kept: bytes) -> Scan:
+        """What ``written`` gave."""
+        head, _, hashes = kept.partition(b"\n")
+        low, high, odd, facts = json.loads(head)
+        return cls(low, high, odd, np.frombuffer(hashes, np.uint64), facts)
+
 
 class Lazy:
     """Samples of a split, as an array of which nothing is in memory.
@@ -113,6 +130,7 @@ class Lazy:
 
     def __init__(self, decoder: Decoder, columns: Sequence[AnyArray], pool: Pool | None) -> None:
         self.decoder, self.columns, self.pool = decoder, tuple(columns), pool
+        self.known: Scan | None = None  # what ``scan`` gives, once it is known
 
     def __len__(self) -> int:
         return len(self.columns[0])
@@ -142,7 +160,7 @@ class Lazy:
         """What the decoder is given, of every sample."""
         return self._items(slice(None))
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int | np.integer | slice | Index) -> AnyArray | Lazy:
         if isinstance(index, int | np.integer):
             return self._here(self._items([int(index)]))[0][0]
         return Lazy(self.decoder, [column[index] for column in self.columns], self.pool)
@@ -171,13 +189,18 @@ class Lazy:
         for x, _ in self._decoded(kept()):
             yield Block(len(self), numbers.popleft(), x)
 
-    @cached_property
+    @property
     def scan(self) -> Scan:
-        """All samples, decoded once.
+        """What all samples are, for which they are decoded once.
 
         Raises:
             DataError: one can't be decoded.
         """
+        if self.known is None:
+            self.known = self._scan()
+        return self.known
+
+    def _scan(self) -> Scan:
         low, high, odd, facts, start = np.inf, -np.inf, None, Facts(), 0
         hashes = np.empty(len(self), np.uint64)
         for x, more in self._decoded(_parts(len(self), CHUNK)):
@@ -225,20 +248,16 @@ class Block:
 
     def __init__(self, count: int, numbers: Index, x: AnyArray) -> None:
         self._count, self._numbers, self._x = count, numbers, x
-        self.shape, self.dtype, self.ndim = (count, *x.shape[1:]), x.dtype, x.ndim
+        self.shape, self.dtype = (count, *x.shape[1:]), x.dtype
 
     def __len__(self) -> int:
         return self._count
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.shape))
 
     def __getitem__(self, index: object) -> AnyArray:
         return self._x[np.searchsorted(self._numbers, np.asarray(index))]
 
 
-def ahead(x: Samples, parts: Iterable[Index]) -> Iterator[Samples]:
+def ahead(x: Samples, parts: Iterable[Index]) -> Iterator[Rows]:
     """For each part what its samples can be taken of, by number: all of them, where they lie in memory."""
     return x.ahead(parts) if isinstance(x, Lazy) else (x for _ in parts)
 

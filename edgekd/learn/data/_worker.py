@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +27,7 @@ def main() -> None:
             os._exit(0)
 
 
-def answer(kind: str, fields: dict[str, Any], items: list[list[str | int]]) -> tuple[dict[str, object], memoryview]:
+def answer(kind: str, fields: dict[str, object], items: list[list[str | int]]) -> tuple[dict[str, object], memoryview]:
     """The head and the bytes of a reply."""
     try:
         decoder = plugins.load_object(kind, "data.source")(**fields)  # type: ignore[operator]

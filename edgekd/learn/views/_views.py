@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import plugins, watch
-from edgekd.base.arrays import AnyArray
+from edgekd.base.arrays import AnyArray, Rows
 from edgekd.base.errors import FactoryError, RecipeError
-from edgekd.learn.data import Samples
 from edgekd.learn.views._base import Draws, Mix, View, splitmix
 from edgekd.learn.views.crop import Crop
 from edgekd.learn.views.flip import Flip
@@ -86,7 +85,7 @@ class Views:
             raise RecipeError("mixes samples a second time", where=where, found=mixing[1].kind, allowed=allowed)
         return cls(seed, tuple(ops), augment.views if ops else 1)
 
-    def apply(self, samples: Samples, index: NDArray[np.int64], view: int) -> AnyArray:
+    def apply(self, samples: Rows, index: NDArray[np.int64], view: int) -> AnyArray:
         """View ``view`` of some samples.
 
         Args:
@@ -101,7 +100,7 @@ class Views:
         """
         return self._through(self.ops, samples, index, view)
 
-    def mixture(self, samples: Samples, index: NDArray[np.int64], view: int) -> Mixture | None:
+    def mixture(self, samples: Rows, index: NDArray[np.int64], view: int) -> Mixture | None:
         """What samples are mixed of in a view, for losses that compare labels; None where nothing mixes. See ``apply``.
 
         Raises:
@@ -114,7 +113,7 @@ class Views:
                 return Mixture(_partners(draws, samples), shares)
         return None
 
-    def reads(self, samples: Samples, index: NDArray[np.int64], view: int) -> NDArray[np.int64]:
+    def reads(self, samples: Rows, index: NDArray[np.int64], view: int) -> NDArray[np.int64]:
         """The numbers of all samples that are looked at for a view of some."""
         mixing = (op for op in self.ops if isinstance(op.view, Mix))
         drawn = [_partners(Draws(_bits(self.seed, index, view, op.place)), samples) for op in mixing]
@@ -125,7 +124,7 @@ class Views:
         """Whether a view of a sample holds another one, too."""
         return any(isinstance(op.view, Mix) for op in self.ops)
 
-    def _through(self, ops: Sequence[Op], samples: Samples, index: NDArray[np.int64], view: int) -> AnyArray:
+    def _through(self, ops: Sequence[Op], samples: Rows, index: NDArray[np.int64], view: int) -> AnyArray:
         """Samples after some of the augmentations."""
         x = np.asarray(samples[index])
         for i, op in enumerate(ops):
@@ -136,7 +135,7 @@ class Views:
             x = _shown(op, x, draws, *partners)
         return x
 
-    def check(self, samples: Samples, kind: str) -> None:
+    def check(self, samples: Rows, kind: str) -> None:
         """Try every augmentation on a few samples, before anything trains.
 
         Args:
@@ -165,14 +164,14 @@ class Views:
                     hint="all that is random in it must come from draws, sample by sample",
                 )
 
-    def _tried(self, samples: Samples, index: NDArray[np.int64]) -> list[tuple[AnyArray, object]]:
+    def _tried(self, samples: Rows, index: NDArray[np.int64]) -> list[tuple[AnyArray, object]]:
         """Of each sample what a view shows, and what it is mixed of."""
         mixture = self.mixture(samples, index, 0)
         shares = [None] * len(index) if mixture is None else mixture.coefficient.tolist()
         return list(zip(self.apply(samples, index, 0), shares, strict=True))
 
 
-def _partners(draws: Draws, samples: Samples) -> NDArray[np.int64]:
+def _partners(draws: Draws, samples: Rows) -> NDArray[np.int64]:
     """(N,) the number of the sample that each is mixed with."""
     return draws.integers(PARTNER, len(samples))
 

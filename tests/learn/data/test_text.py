@@ -63,7 +63,7 @@ def test_labels_may_be_names_and_classes_may_have_them(tmp_path: Path) -> None:
     named = [(text, ("good", "bad")[i % 2]) for i, (text, _) in enumerate(ROWS)]
     found = Text(str(save(tmp_path / "n.tsv", named)), vocab=100).load()
     assert found.classes == ("bad", "good") and found.train.y is not None
-    first = int(np.flatnonzero(found.train.x == ROWS[0][0])[0])
+    first = int(np.flatnonzero(np.asarray(found.train.x) == ROWS[0][0])[0])
     assert found.train.y[first] == 1
     numbered = Text(str(save(tmp_path / "i.tsv")), classes=("poor", "fine"), vocab=100).load()
     assert numbered.classes == ("poor", "fine")
