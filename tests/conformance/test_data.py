@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,16 @@ def _text(folder: Path) -> dict[str, Any]:
     return {"path": str(folder / "t.tsv"), "vocab": 100}
 
 
+def _webdataset(folder: Path) -> dict[str, Any]:
+    with tarfile.open(folder / "0.tar", "w") as archive:
+        for i in range(24):
+            Image.fromarray(np.full((6, 6), 9 * i, np.uint8)).save(folder / "x.png")
+            (folder / "x.cls").write_text(str(i % 2))
+            for ending in ("png", "cls"):
+                archive.add(folder / f"x.{ending}", f"{i}.{ending}")
+    return {"path": str(folder)}
+
+
 # A source without an entry is built from its defaults.
 EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "npz": _npz,
@@ -72,6 +83,7 @@ EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "audio": _audio,
     "made_audio": lambda _: {"train": 30, "validation": 10, "test": 10},
     "text": _text,
+    "webdataset": _webdataset,
 }
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _hashes
+from edgekd.learn.data import _files, _hashes
 from edgekd.learn.data._base import Split
 from edgekd.learn.data._classes import LISTED, named, same
 from edgekd.learn.data._split import CALLED, ROLES, carve, carve_missing
@@ -117,9 +118,12 @@ def read(
     return splits, classes, (*notes, *_ungrouped([_last(file) for file, _ in files], group), *seen.notes())
 
 
-def place_of(file: str, split: str) -> str:
-    """What an error calls a file of a split."""
-    return f"data.path ({split}): {'/'.join(file.split('/')[-2:])}"
+def columns(path: str, files: Sequence[str]) -> tuple[AnyArray, ...]:
+    """Of files below a folder what ``_files.span`` is told of each."""
+    names = np.array(files, object)
+    whole = [os.stat(Path(path, file)) for file in files]
+    stamps = np.array([_files.stamp_of(about) for about in whole], np.int64)
+    return names, stamps, np.zeros(len(files), np.int64), np.array([about.st_size for about in whole], np.int64)
 
 
 def _last(file: str) -> str:

@@ -54,23 +54,25 @@ class Hashes:
         self._known = np.frombuffer(body if is_whole else b"", _ENTRY)
         self._seen = bytearray()
 
-    def sha256(self, path: Path, name: str, where: str) -> bytes:
+    def sha256(self, path: Path, name: str, where: str, what: str = "file_bytes") -> bytes:
         """The digest of a file's content.
 
         Args:
             name: below the folder.
+            what: the limit that its size keeps, see ``limits.MOST``.
 
         Raises:
             DataError: see ``_files.content``.
         """
-        _files.size_of(path, where)
+        _files.size_of(path, where, what)
         about = path.stat()
         facts = (about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino)
         identity = f"{name}\0{facts}".encode(errors="surrogateescape")
         words = np.frombuffer(hashlib.blake2b(identity, digest_size=16).digest(), "<u8")
         digest = self._known_of(words)
         if digest is None:
-            digest = hashlib.sha256(_files.content(path, where)).digest()
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
             if time.time_ns() - max(about.st_mtime_ns, about.st_ctime_ns) < RECENT:
                 return digest
         self._seen += words.tobytes() + digest

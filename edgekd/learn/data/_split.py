@@ -22,9 +22,7 @@ ROLES = {name: role for role, names in CALLED.items() for name in names}
 Groups = str | tuple[str, ...]
 
 
-def image_ops(
-    divide: float, mean: list[float] | None = None, std: list[float] | None = None
-) -> Pipeline:
+def image_ops(divide: float, mean: list[float] | None = None, std: list[float] | None = None) -> Pipeline:
     """Scale, normalise where asked, and put channels first."""
     ops: list[dict[str, object]] = [{"op": "scale", "divide": divide}]
     if mean is not None and std is not None:

@@ -3,73 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgekd.base.errors import DataError
-from edgekd.learn.data import _files, _folders
+from edgekd.learn.data import _folders
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._decoding import Decoded, Item
-from edgekd.learn.data._encoded import Seen, open_image
-from edgekd.learn.data._folders import Labelled, place_of
-from edgekd.learn.data._lazy import Lazy, Reading
+from edgekd.learn.data._encoded import Seen
+from edgekd.learn.data._folders import Labelled
+from edgekd.learn.data._lazy import Reading
+from edgekd.learn.data._pictures import Pictures, pictures
 from edgekd.learn.data._split import check_carving, image_ops
 
 ENDINGS = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".tif", ".tiff", ".bmp", ".webp", ".pbm", ".pgm", ".ppm", ".pnm")
 )
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """A ``Decoder`` of the pictures of a folder.
-
-    Attributes:
-        root: the folder.
-        split: for errors.
-        size, grey: see ``Imagefolder``.
-        shape: of each, (H, W, C).
-    """
-
-    root: str
-    split: str
-    size: Sequence[int] | None
-    grey: bool
-    shape: Sequence[int]
-    dtype: ClassVar[str] = "uint8"
-
-    def decoded(self, items: Sequence[Item]) -> Decoded:
-        """(N, H, W, C), and what ``Seen`` counts."""
-        images, seen = np.empty((len(items), *self.shape), np.uint8), Seen()
-        for i, item in enumerate(items):
-            image = self.one(item, seen)
-            if image.shape != images.shape[1:]:
-                raise DataError(
-                    "an image of another size",
-                    where=self.place(item),
-                    found=image.shape[:2],
-                    allowed=str(images.shape[1:3]),
-                    hint="give data.size = [height, width]",
-                )
-            images[i] = image
-        return images, asdict(seen)
-
-    def one(self, item: Item, seen: Seen) -> NDArray[np.uint8]:
-        """(H, W, C) of one, of whatever shape."""
-        (name, stamp), where = item, self.place(item)
-        content = _files.content(Path(self.root, str(name)), where, int(stamp))
-        size = None if self.size is None else (self.size[0], self.size[1])
-        return open_image(content, where, size, "L" if self.grey else "RGB", seen)
-
-    def place(self, item: Item) -> str:
-        """What an error calls a picture."""
-        return place_of(str(item[0]), self.split)
 
 
 @dataclass(frozen=True)
@@ -122,11 +72,7 @@ class Imagefolder(Reading):
         return checked(dataset, f"data.path: {Path(self.path).name}")
 
     def _read(self, seen: Seen, files: Labelled, name: str) -> Split:
-        names = np.array([file for file, _ in files], object)
-        stamps = np.array([_files.stamp_of(Path(self.path, file)) for file in names], np.int64)
-        decoder = Pictures(self.path, name, self.size, self.grey, ())
-        first = decoder.one((names[0], int(stamps[0])), Seen())
-        lazy = Lazy(replace(decoder, shape=first.shape), (names, stamps), self.pool)
-        return Split(
-            self.held(lazy, f"data.path ({name})", seen.add), np.array([label for _, label in files], np.int64)
-        )
+        decoder = Pictures(self.path, f"data.path ({name}): {{name}}", self.size, self.grey)
+        columns = _folders.columns(self.path, [file for file, _ in files])
+        x = pictures(decoder, columns, self, f"data.path ({name})", seen.add)
+        return Split(x, np.array([label for _, label in files], np.int64))

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from io import BufferedReader
 from pathlib import Path
 
 import pytest
 from _pictures import fill
 
-from edgekd.learn.data import _files, _hashes
+from edgekd.learn.data import _hashes
 from edgekd.learn.data.imagefolder import Imagefolder
 
 
 def test_a_file_is_hashed_again_only_where_it_may_be_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, cache = fill(tmp_path / "data", 2), tmp_path / "cache"
     source, read = Imagefolder(str(root)), []
-    content = _files.content
+    digest = hashlib.file_digest
 
-    def counted(path: Path, where: str) -> bytes:
-        read.append(path.name)
-        return content(path, where)
+    def counted(file: BufferedReader, name: str) -> object:
+        read.append(Path(file.name).name)
+        return digest(file, name)
 
-    monkeypatch.setattr(_files, "content", counted)
+    monkeypatch.setattr(hashlib, "file_digest", counted)
     monkeypatch.setattr(_hashes, "RECENT", 0)
     plain = source.fingerprint()
     assert len(read) == 6 and not cache.exists()

@@ -19,7 +19,8 @@ from edgekd.build import step_keys
 from edgekd.learn import train
 from edgekd.learn.data import _files, _hashes, _lazy
 from edgekd.learn.data._lazy import Lazy
-from edgekd.learn.data.imagefolder import Imagefolder, Pictures
+from edgekd.learn.data._pictures import Pictures
+from edgekd.learn.data.imagefolder import Imagefolder
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import make_terms
 from edgekd.spec import recipe
@@ -199,9 +200,10 @@ def test_one_pass_is_kept_for_the_very_same_data(folder: Path, tmp_path: Path, m
 
 
 def test_a_decoder_says_what_it_reads(folder: Path) -> None:
-    decoder = Pictures(str(folder), "train", None, False, (12, 10, 3))
-    stamp = _files.stamp_of(folder / "ant" / "0.jpg")
-    x, facts = decoder.decoded([("ant/0.jpg", stamp)])
+    decoder = Pictures(str(folder), "train: {name}", None, False, (12, 10, 3))
+    about = os.stat(folder / "ant" / "0.jpg")
+    item = ("ant/0.jpg", _files.stamp_of(about), 0, about.st_size)
+    x, facts = decoder.decoded([item])
     assert x.shape == (1, 12, 10, 3) and facts["pictures"] == 1
-    with pytest.raises(DataError, match="another size"):
-        replace(decoder, shape=(1, 1, 3)).decoded([("ant/0.jpg", stamp)])
+    with pytest.raises(DataError, match=r"train: ant/0\.jpg: an image of another size"):
+        replace(decoder, shape=(1, 1, 3)).decoded([item])
