@@ -84,6 +84,7 @@ TESTED_ELSEWHERE = {
     "learn/data/_encoded.py": "tests/learn/data/test_folders.py: pictures as a person sees them",
     "learn/data/_tokenizer.py": "tests/learn/data/test_vocabulary.py: learned ones are written and read again",
     "learn/data/_inputs.py": "tests/learn/test_calls.py: with networks that read them",
+    "learn/data/_texts.py": "tests/learn/data/test_arrow.py: the source that reads them",
     "learn/data/_pictures.py": "tests/learn/data/test_lazy.py: decoded together and later",
     "learn/data/_shards.py": "tests/learn/data/test_webdataset.py: the source that reads them",
     "learn/data/_worker.py": "tests/learn/data/test_decoding.py: both sides of the pipe",

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from edgekd.base import plugins, preprocess
 
@@ -74,6 +76,12 @@ def _webdataset(folder: Path) -> dict[str, Any]:
     return {"path": str(folder)}
 
 
+def _arrow(folder: Path) -> dict[str, Any]:
+    table = pyarrow.table({"text": [f"film number {i}" for i in range(40)], "label": [i % 2 for i in range(40)]})
+    parquet.write_table(table, folder / "train.parquet")
+    return {"path": str(folder), "x": "text", "vocab": 100}
+
+
 # A source without an entry is built from its defaults.
 EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "npz": _npz,
@@ -83,6 +91,7 @@ EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "audio": _audio,
     "made_audio": lambda _: {"train": 30, "validation": 10, "test": 10},
     "text": _text,
+    "arrow": _arrow,
     "webdataset": _webdataset,
 }
 

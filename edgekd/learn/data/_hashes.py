@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base.disk import replace_file
+from edgekd.base import aside
+from edgekd.base.disk import disk, replace_file, temporary
 from edgekd.base.door import open_inside
 from edgekd.base.errors import EdgekdError, IntegrityError
 from edgekd.learn.data import _files
@@ -107,6 +108,20 @@ def of_folder(root: Path) -> Iterator[Hashes]:
     if entries != known:
         with suppress(EdgekdError):  # a cache that can't be written is told of where it has to be
             replace_file(place, entries)
+
+
+@contextmanager
+def folder_for(purpose: str) -> Iterator[Path]:
+    """A folder of its own, in the cache where there is one; what killed runs leave there is cleared with it."""
+    cache = _cache.get()
+    if cache is None:
+        with temporary(purpose) as folder:
+            yield folder
+        return
+    with disk(cache[0]):
+        cache[0].mkdir(parents=True, exist_ok=True)
+        with aside.folder(cache[0] / purpose) as folder:
+            yield folder
 
 
 def recall(name: str) -> bytes | None:

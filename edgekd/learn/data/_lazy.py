@@ -126,10 +126,11 @@ class Lazy:
         decoder: how a sample is read.
         columns: equally long arrays of texts or whole numbers, which together say of each sample where it lies.
         pool: the processes that decode; None: this one does.
+        keeps: what is not to end before this does.
     """
 
-    def __init__(self, decoder: Decoder, columns: Sequence[AnyArray], pool: Pool | None) -> None:
-        self.decoder, self.columns, self.pool = decoder, tuple(columns), pool
+    def __init__(self, decoder: Decoder, columns: Sequence[AnyArray], pool: Pool | None, keeps: object = None) -> None:
+        self.decoder, self.columns, self.pool, self.keeps = decoder, tuple(columns), pool, keeps
         self.known: Scan | None = None  # what ``scan`` gives, once it is known
 
     def __len__(self) -> int:
@@ -163,7 +164,7 @@ class Lazy:
     def __getitem__(self, index: int | np.integer | slice | Index) -> AnyArray | Lazy:
         if isinstance(index, int | np.integer):
             return self._here(self._items([int(index)]))[0][0]
-        return Lazy(self.decoder, [column[index] for column in self.columns], self.pool)
+        return Lazy(self.decoder, [column[index] for column in self.columns], self.pool, self.keeps)
 
     def __array__(self, dtype: np.dtype[np.generic] | None = None, copy: bool | None = None) -> AnyArray:
         if len(self) <= FEW or self.pool is None:

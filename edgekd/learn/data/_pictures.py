@@ -66,14 +66,19 @@ class Pictures:
 
 
 def pictures(
-    decoder: Pictures, columns: Sequence[AnyArray], reading: Reading, where: str, count: Callable[[Facts], None]
+    decoder: Pictures,
+    columns: Sequence[AnyArray],
+    reading: Reading,
+    where: str,
+    count: Callable[[Facts], None],
+    keeps: object = None,
 ) -> Samples:
     """A split's pictures, in memory or not as the recipe says.
 
     Args:
-        columns: see ``Lazy``: of each picture what ``Pictures`` calls an item.
+        columns, keeps: see ``Lazy``.
         where, count: see ``Reading.held``.
     """
     first = Lazy(decoder, [column[:1] for column in columns], None)
     shape = decoder.one(first.items[0], Seen()).shape
-    return reading.held(Lazy(replace(decoder, shape=shape), columns, reading.pool), where, count)
+    return reading.held(Lazy(replace(decoder, shape=shape), columns, reading.pool, keeps), where, count)

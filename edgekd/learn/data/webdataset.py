@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._lazy import Reading
 from edgekd.learn.data._pictures import Pictures, pictures
 from edgekd.learn.data._shards import Part
-from edgekd.learn.data._split import CALLED, ROLES, carve_missing, check_carving, image_ops
+from edgekd.learn.data._split import carve_missing, check_carving, image_ops
 from edgekd.learn.data.imagefolder import ENDINGS
 
 JSON = "json."
@@ -81,7 +80,7 @@ class Webdataset(Reading):
         """SHA-256 over the fields, and the name and content of every shard."""
         digest, root = hashlib.sha256(repr(replace(self, path="")).encode()), _folders.root_of(self.path)
         with _hashes.of_folder(root) as hashes:
-            for role, shards in self._shards().items():
+            for role, shards in self._shards.items():
                 for shard in shards:
                     name = shard.relative_to(root).as_posix()
                     digest.update(f"{role} {name}\0".encode(errors="surrogateescape"))
@@ -91,7 +90,7 @@ class Webdataset(Reading):
     def load(self) -> Dataset:
         """Look through every shard, decode every picture once, carve off what has no shards, check everything."""
         seen, left_out = Seen(), Counter[str]()
-        rows = {role: self._read(role, shards, left_out) for role, shards in self._shards().items()}
+        rows = {role: self._read(role, shards, left_out) for role, shards in self._shards.items()}
         names, labels, notes = self._numbered(rows)
         splits = {}
         for role, of in rows.items():
@@ -109,28 +108,9 @@ class Webdataset(Reading):
         dataset = Dataset(splits["train"], splits["validation"], splits["test"], names, image_ops(255.0), notes=notes)
         return checked(dataset, f"data.path: {Path(self.path).name}")
 
+    @property
     def _shards(self) -> dict[str, list[Path]]:
-        """The shards of each split that has some, by name."""
-        root = _folders.root_of(self.path)
-        shards = [path for path in sorted(root.rglob("*.tar")) if not path.name.startswith(".")]
-        by_role: dict[str, list[Path]] = {}
-        others: list[Path] = []
-        for shard in shards:
-            words = [re.match(r"[A-Za-z]*", part)[0].lower() for part in shard.relative_to(root).parts]  # type: ignore[index]
-            role = next((ROLES[word] for word in words if word in ROLES), None)
-            (others if role is None else by_role.setdefault(role, [])).append(shard)
-        where = f"data.path: {root.name}"
-        if not shards:
-            inside = sorted(place.name for place in root.iterdir())[:8]
-            raise DataError("no shards", where=where, found=inside, allowed="*.tar, such as train-0000.tar")
-        if not by_role:
-            return {"train": others}
-        if others:
-            hint = "name them all after a split, or none"
-            raise DataError("a shard of no split", where=where, found=others[0].name, allowed=ROLES, hint=hint)
-        if "train" not in by_role:
-            raise DataError("no shards for training", where=where, found=sorted(by_role), allowed=CALLED["train"])
-        return {role: by_role[role] for role in ("train", "validation", "test") if role in by_role}
+        return _shards.by_split(self.path, (".tar",), "*.tar, such as train-0000.tar")
 
     def _read(self, role: str, shards: list[Path], left_out: Counter[str]) -> Rows:
         """The samples of a split's shards."""
