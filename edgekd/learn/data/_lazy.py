@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import host, limits, units
+from edgekd.base import host, limits
 from edgekd.base.arrays import AnyArray, Rows
 from edgekd.learn.data import _hashes
 from edgekd.learn.data._base import Samples, Split
@@ -49,20 +49,26 @@ class Reading:
         """The processes that decode; None: there are none."""
         return Pool(self.workers) if self.workers else None
 
-    def held(self, samples: Lazy, where: str, count: Callable[[Facts], None]) -> Samples:
+    def is_left(self, size: int) -> bool:
+        """Whether samples that would take so many bytes of memory are left in their files."""
+        memory = host.memory()
+        is_large = memory is not None and size > SHARE * memory
+        return is_large if self.lazy == "auto" else self.lazy
+
+    def held(self, samples: Lazy, where: str, count: Callable[[Facts], None], size: int = 0) -> Samples:
         """A split's samples, decoded now where they are to be held in memory.
 
         Args:
             count: told of what was decoded.
+            size: how many bytes they take in memory, where their type does not say it.
 
         Raises:
             DataError: one can't be decoded, or all take more than is likely meant.
         """
-        memory = host.memory()
-        is_large = memory is not None and samples.nbytes > SHARE * memory
-        if self.lazy is True or (self.lazy == "auto" and is_large):
+        size = size or samples.nbytes
+        if self.is_left(size):
             return samples
-        limits.check("bytes", samples.nbytes, "more than likely is meant", where)
+        limits.check("bytes", size, "more than likely is meant", where)
         x, facts = samples.decoder.decoded(samples.items)
         count(facts)
         return x
@@ -81,10 +87,9 @@ class Reading:
                 if kept is None:
                     _hashes.keep(f"scan of {name}", split.x.scan.written())
                 if self.lazy == "auto":
-                    size = units.in_gb(split.x.nbytes)
                     yield (
-                        f"{name} takes {size} decoded, more than a quarter of this machine's memory: its samples are "
-                        "decoded batch by batch (data.lazy)"
+                        f"{name} would take more than a quarter of this machine's memory: its samples are decoded "
+                        "batch by batch (data.lazy)"
                     )
 
 

@@ -13,6 +13,8 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data import _files
 from edgekd.learn.data._decoding import Decoded, Item
 
+IN_MEMORY = 3  # bytes of Python's texts for each of a file
+
 
 @dataclass(frozen=True)
 class Texts:

@@ -19,7 +19,7 @@ from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._pictures import Pictures, pictures
 from edgekd.learn.data._split import carve_missing, check_carving, image_ops
-from edgekd.learn.data._texts import Texts
+from edgekd.learn.data._texts import IN_MEMORY, Texts
 
 ENDINGS = (".arrow", ".parquet")
 
@@ -160,7 +160,8 @@ class Arrow(Reading):
     def _split(self, role: str, rows: Rows, seen: Seen) -> Split:
         if rows.texts:
             lazy = Lazy(Texts("", "data.path: {name}"), rows.columns, None, rows.keeps)
-            return Split(self.held(lazy, f"data.path ({role})", lambda _: None), None)
+            size = IN_MEMORY * int(rows.columns[3].sum())
+            return Split(self.held(lazy, f"data.path ({role})", lambda _: None, size), None)
         decoder = Pictures("", "data.path: {name}", self.size, self.grey)
         return Split(pictures(decoder, rows.columns, self, f"data.path ({role})", seen.add, rows.keeps), None)
 
