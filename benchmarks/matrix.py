@@ -123,7 +123,7 @@ def without_teacher(recipe: str, settings: list[str]) -> dict[str, Any]:
 
 def added(workspace: Workspace, found: np.ndarray) -> np.ndarray:
     """(count,) float32, what each test sample adds to a metric that is a mean over samples; several heads' averaged."""
-    labels, raw, metric = workspace.feed.labels("test"), workspace.feed.raw("test"), workspace.metric
+    labels, raw, metric = workspace.feed.labels("test"), np.asarray(workspace.feed.raw("test")), workspace.metric
     assert isinstance(metric, PerSample) and labels is not None
     by_head = [
         metric.per_sample(part, labels if len(workspace.heads) == 1 else labels[:, column], raw)

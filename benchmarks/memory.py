@@ -67,7 +67,11 @@ def one(name: str, count: int) -> dict[str, int]:
         )
         train.fit(after.module, task)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"peak_bytes": peak, "before_bytes": before, "data_bytes": sum(split.x.nbytes for split in splits)}
+    return {
+        "peak_bytes": peak,
+        "before_bytes": before,
+        "data_bytes": sum(np.asarray(split.x).nbytes for split in splits),
+    }
 
 
 def compared(name: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def main() -> int:
     theirs.enable_truncation(LENGTH)
     differ: dict[str, dict[str, int]] = {}
     for name, split in data.splits.items():
-        plain = split.x.tolist()
+        plain = np.asarray(split.x).tolist()
         odd = [disturbed(text, i) for i, text in enumerate(plain)]
         differ[name] = {
             "sentences": len(plain),
@@ -44,7 +44,7 @@ def main() -> int:
             "differ_disturbed": different(vocabulary, theirs, odd),
         }
         print(name, differ[name])
-    speed = timed(vocabulary, theirs, data.test.x.tolist())
+    speed = timed(vocabulary, theirs, np.asarray(data.test.x).tolist())
     print(speed)
     equal = not any(found[key] for found in differ.values() for key in ("differ", "differ_disturbed"))
     _common.write("wordpiece", {"tokens": len(vocabulary), "splits": differ, "us_per_sentence": speed, "equal": equal})

@@ -84,6 +84,10 @@ TESTED_ELSEWHERE = {
     "learn/data/_encoded.py": "tests/learn/data/test_folders.py: pictures as a person sees them",
     "learn/data/_tokenizer.py": "tests/learn/data/test_vocabulary.py: learned ones are written and read again",
     "learn/data/_inputs.py": "tests/learn/test_calls.py: with networks that read them",
+    "learn/data/_texts.py": "tests/learn/data/test_arrow.py: the source that reads them",
+    "learn/data/_pictures.py": "tests/learn/data/test_lazy.py: decoded together and later",
+    "learn/data/_shards.py": "tests/learn/data/test_webdataset.py: the source that reads them",
+    "learn/data/_worker.py": "tests/learn/data/test_decoding.py: both sides of the pipe",
     "learn/foreign.py": "tests/teachers/test_onnx.py: a network that another program runs",
     "learn/frozen.py": "tests/learn/models/test_transformers.py: a new head over a body of a folder",
     "learn/readers.py": "tests/learn/test_calls.py: networks asked what they take",
@@ -125,7 +129,6 @@ TESTED_ELSEWHERE = {
     "runtime/signature.py": "tests/attacks/test_signatures.py: held against the reference program",
     "runtime/verify.py": "tests/runtime/test_manifest.py: what is replayed of a bundle",
     "spec/mixed.py": "tests/compress/test_mixed.py: numerics of files with parts in float",
-    "teachers/_asking.py": "tests/teachers/test_callable.py: at a rate, and again where it fails",
     "teachers/_journal.py": "tests/teachers/test_callable.py: what is kept over kills",
     **dict.fromkeys(
         [f"teachers/_{name}.py" for name in ("classes", "columns", "forms", "matching", "parquet")],

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from edgekd.base.arrays import AnyArray
+from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.preprocess import LARGEST
 from edgekd.build import code_keys
 from edgekd.build.evaluation import EvaluationSet, Scores
@@ -34,6 +34,7 @@ MOST_NUMBERS = 4_096  # of a sample: a picture of 36 x 36 in colour, or a row of
 WORK = 2.5e8  # samples x numbers x classes, for about 10 s on one core; a smaller part is drawn at random
 QUICK_WORK = 2e7
 MOST_WEIGHTS = 3_000_000  # classes x words
+AT_ONCE = 2_000  # samples that are predicted together
 TIMED = 50  # predictions of one sample
 
 
@@ -72,7 +73,7 @@ def make(workspace: Workspace, evaluation: EvaluationSet, *, quick: bool) -> Bas
     kept = document(workspace.store, key, "baseline.json", Baseline)
     if kept is None:
         workspace.progress({"step": "baseline", "epoch": None})
-        baseline = _fitted(evaluation, raw[index], labels[index], texts, classes)
+        baseline = _fitted(evaluation, np.asarray(raw[index]), labels[index], texts, classes)
         kept = json.loads(workspace.store.put(key, {"baseline.json": canonical(baseline)})["baseline.json"])
     return kept
 
@@ -112,10 +113,12 @@ def _flat(x: AnyArray) -> NDArray[np.float64]:
     return x.reshape(len(x), -1).astype(np.float64)
 
 
-def _scores(model: Pipeline, x: AnyArray, classes: int) -> Scores:
+def _scores(model: Pipeline, x: Samples, classes: int) -> Scores:
     """(N, classes): logarithms of shares; classes that training did not show are never chosen."""
     scores = np.full((len(x), classes), -LARGEST, np.float32)
-    scores[:, model[-1].classes_] = np.maximum(model.predict_log_proba(x), -LARGEST)
+    for start in range(0, len(x), AT_ONCE):
+        part = np.asarray(x[start : start + AT_ONCE])
+        scores[start : start + len(part), model[-1].classes_] = np.maximum(model.predict_log_proba(part), -LARGEST)
     return scores
 
 

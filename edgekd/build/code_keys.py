@@ -38,8 +38,30 @@ STEPS: dict[str, tuple[str, ...]] = {
     "choose": ("pipeline.py",),
 }
 _STEP_VERSIONS = {
-    "learn": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "scipy", "transformers", "tokenizers", "timm"),
-    "compress": ("torch", "accelerate", "numpy", "pillow", "scikit-learn", "scipy", "torchao", "transformers", "timm"),
+    "learn": (
+        "torch",
+        "accelerate",
+        "numpy",
+        "pillow",
+        "pyarrow",
+        "scikit-learn",
+        "scipy",
+        "transformers",
+        "tokenizers",
+        "timm",
+    ),
+    "compress": (
+        "torch",
+        "accelerate",
+        "numpy",
+        "pillow",
+        "pyarrow",
+        "scikit-learn",
+        "scipy",
+        "torchao",
+        "transformers",
+        "timm",
+    ),
     "teachers": ("torch", "numpy", "pillow", "onnx", "pyarrow", "tokenizers", "transformers"),  # and the runtimes
     "lower": ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "numpy"),
     "measure": ("numpy", "scikit-learn", "onnx"),  # and the runtimes

@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import bootstrap
-from edgekd.base.arrays import AnyArray
+from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import Inputs
 from edgekd.base.scores import answered
@@ -24,6 +25,7 @@ from edgekd.runtime import batches
 from edgekd.runtime.backend import Session
 
 Scores = NDArray[np.float32]
+V = TypeVar("V", bound=Samples)
 SPLITS = ("train", "validation", "test")
 MOST_SECONDS = 60.0  # of scoring one candidate on one split
 FEWEST = 1_000  # samples that are scored in any case, where a split has them
@@ -106,9 +108,10 @@ class EvaluationSet:
             if self.answered[split] < total
         ]
 
-    def of_rows(self, split: str, values: AnyArray) -> AnyArray:
+    def of_rows(self, split: str, values: V) -> V:
         """Of something with an entry for each sample of a split, those that are scored."""
-        return values if self.whole(split) else values[self.rows[split]]
+        scored: V = values if self.whole(split) else values[self.rows[split]]
+        return scored
 
     @property
     def labels(self) -> dict[str, NDArray[np.int64] | None]:
@@ -120,7 +123,7 @@ class EvaluationSet:
         """The teacher's logits, (N, C)."""
         return self.of_rows(split, self.said(split))
 
-    def raw(self, split: str) -> AnyArray:
+    def raw(self, split: str) -> Samples:
         """Raw samples, (N, ...)."""
         return self.of_rows(split, self.feed.raw(split))
 
@@ -154,7 +157,7 @@ class EvaluationSet:
             scores[index], None if labels is None else labels[index], teacher[index], raw[index]
         )
 
-    def draws(self, split: str, scores: Scores) -> list[NDArray[np.int64]]:
+    def draws(self, split: str, scores: Scores) -> bootstrap.Resamples:
         """Resamples of a split, always the same; fewer where each has to be scored anew."""
         mean = isinstance(self.evaluator.metric, PerSample)
         values = 1 if mean else scores[0].size + np.asarray(self.raw(split)[0]).size
@@ -167,7 +170,8 @@ class EvaluationSet:
         """
         mine, teachers = self.resampled(split, scores), self.resampled(split, self.teacher(split))
         mean = isinstance(self.evaluator.metric, PerSample)
-        drawn = self.draws(split, scores)[: None if mean else SCORED_ANEW]
+        drawn = self.draws(split, scores)
+        drawn = drawn if mean else drawn.first(SCORED_ANEW)
         pairs = [(mine(index), teachers(index)) for index in drawn]
         return {
             "value_ci95": list(bootstrap.interval([value for value, _ in pairs])),

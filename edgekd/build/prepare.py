@@ -24,7 +24,7 @@ from edgekd.build.parsed_recipe import ParsedRecipe
 from edgekd.build.request import BuildRequest
 from edgekd.build.set_up import Views
 from edgekd.build.workspace import Workspace
-from edgekd.learn.data import Dataset, loaded
+from edgekd.learn.data import Dataset, loaded, remembered_in
 from edgekd.learn.feed import Feed
 from edgekd.learn.student import Student
 from edgekd.learn.teacher import check_classes
@@ -60,7 +60,9 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
         runtime.check(runner.isa())
         passes(runtime.target.passes)
     parsed = parsed_recipe.parse(recipe)
-    dataset = objects.dataset or loaded(request.source)
+    read_by = step_keys.digest(request.data, code_keys.own("learn"), code_keys.versions("learn"))
+    with remembered_in(request.store.root, read_by):
+        dataset = objects.dataset or loaded(request.source)
     shown = set_up.views(recipe, dataset, objects.student, quick=request.quick)
     parsed = parsed.by_head(shown.heads)
     check_names(shown.heads, shown.feed)

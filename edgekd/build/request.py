@@ -19,6 +19,7 @@ from edgekd.base.notes import Progress
 from edgekd.build import code_keys, step_keys
 from edgekd.build.store import Store, canonical, sha256
 from edgekd.document.report import Report
+from edgekd.learn.data import remembered_in
 from edgekd.runtime import bundle
 from edgekd.runtime.replay import checked
 from edgekd.runtime.steady import steadily
@@ -100,7 +101,7 @@ def make(
     store = Store(cache or cache_root())
     code_keys.refresh(loaded.model_dump(mode="json", include={"tune"}), store.root)
     seen = code_keys.refresh(step_keys.tables(loaded, chosen), store.root)
-    with reading(file):
+    with reading(file), remembered_in(store.root):
         source: Any = None if data is not None else data_source(loaded, quick)
         fingerprint = data if data is not None else str(plugins.call_user(source.fingerprint, "data.source"))
     final = quickened(loaded) if quick else loaded

@@ -21,6 +21,8 @@ from edgekd.build.store import canonical, sha256
 from edgekd.spec.recipe import UNREAD, Recipe, Schedule, Table, inputs
 from edgekd.spec.target import Target
 
+READING = ("lazy", "workers")  # keys of built-in data sources, see ``learn/data/_lazy.py``
+
 
 def identity(recipe: Recipe, targets: Sequence[Target], data: str, quick: bool = False) -> str:
     """The key of a whole build, found without importing a plugin that needs torch.
@@ -57,14 +59,17 @@ def tables(recipe: Recipe, targets: Sequence[Target]) -> list[object]:
 
 
 def content(recipe: Recipe) -> dict[str, Any]:
-    """The recipe without what changes no step, and without the paths of its inputs: what they hold is
-    hashed, where it lies changes nothing.
+    """The recipe without what changes no step, and without the paths of its inputs: what they hold is hashed, where it
+    lies and whether it is held in memory changes nothing.
 
     Heads and their groups are lists: their order numbers classes and outputs, and keys know no order of a table.
     """
     table = recipe.model_dump(exclude=set(UNREAD))
     for part, name in list(inputs(table)):
         del part[name]
+    if ":" not in recipe.data.source:  # how samples are read changes none of them
+        for name in READING:
+            table["data"].pop(name, None)
     table["data"]["heads"] = [[name, list(groups.items())] for name, groups in recipe.data.heads.items()]
     return table
 

@@ -4,6 +4,7 @@ Layout of the root::
 
     artifacts/<k0k1>/<key>/      the files of one artifact, and index.json: the key, SHA-256 and size of each
     scratch/<key>/               epoch checkpoints of a step that is not done yet
+    hashes/<sha256>              hashes of the files of a folder of data, and what one pass over them told
     version.txt                  which edgekd used it last
 """
 
@@ -192,7 +193,9 @@ class Store:
             freed = sum(places.weight(one) for one in old)
             for one in old:
                 places.remove(one)
-            return freed + sum(map(aside.clear, (*shards, self.root / "seen", self.root / "reports")))
+            return freed + sum(
+                map(aside.clear, (*shards, *(self.root / name for name in ("hashes", "seen", "reports"))))
+            )
 
     def prune(self, older_than_days: float = 0.0, now: float = 0.0) -> int:
         """Remove artifacts and scratch last written more than ``older_than_days`` before ``now``; bytes freed.
@@ -205,6 +208,10 @@ class Store:
                 if _age(place / INDEX, now) >= old:
                     freed += places.weight(place)
                     self._drop(place)
+            for file in _inside(self.root / "hashes"):
+                if _age(file, now) >= old:
+                    freed += places.weight(file)
+                    places.remove(file)
             for folder in _inside(self.root / "scratch"):
                 if _age(folder, now) >= old and self._is_free(folder):
                     freed += places.weight(folder)

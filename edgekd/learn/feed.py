@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import preprocess
-from edgekd.base.arrays import AnyArray
+from edgekd.base.arrays import AnyArray, Rows
 from edgekd.base.preprocess import Inputs, Ops
-from edgekd.learn.data import Dataset, Split
+from edgekd.learn.data import Dataset, Samples, Split, ahead
 from edgekd.learn.views import Mixture, Views
 from edgekd.spec.recipe import Augment
 
@@ -123,25 +123,40 @@ class Feed:
         """What each sample of a split is called where it comes from; None: nobody can tell."""
         return self._splits[split].names
 
-    def raw(self, split: str, start: int = 0, stop: int | None = None) -> AnyArray:
-        """Raw samples of a split."""
-        return self._splits[split].x[start:stop]
+    def raw(self, split: str, start: int = 0, stop: int | None = None) -> Samples:
+        """Raw samples of a split, of which nothing is decoded yet where they are not in memory."""
+        samples: Samples = self._splits[split].x[start:stop]
+        return samples
+
+    def ahead(
+        self, split: str, parts: Sequence[NDArray[np.int64]], view: int | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], Rows]]:
+        """Each part of a split, by number, with what ``plain`` and ``train`` take its samples of.
+
+        Where samples are decoded when they are asked for, those of the next parts are meanwhile.
+
+        Args:
+            view: of the training samples; None: without augmentation.
+        """
+        x = self._splits[split].x
+        wanted = parts if view is None else (self._views.reads(x, part, view) for part in parts)
+        return zip(parts, ahead(x, wanted), strict=False)
 
     def inputs(self, split: str, start: int, stop: int) -> Inputs:
         """Model inputs of a split, without augmentation."""
         return self._prepared(self.raw(split, start, stop))
 
-    def plain(self, split: str, index: NDArray[np.int64]) -> Inputs:
-        """Model inputs of some samples of a split, without augmentation."""
-        return self._prepared(self._splits[split].x[index])
+    def plain(self, split: str, index: NDArray[np.int64], samples: Rows | None = None) -> Inputs:
+        """Model inputs of some samples of a split, without augmentation; ``samples``: see ``ahead``."""
+        return self._prepared((self._splits[split].x if samples is None else samples)[index])
 
-    def train(self, view: int, index: NDArray[np.int64]) -> Inputs:
-        """Model inputs of training samples, as view ``view`` shows them."""
-        return self._prepared(self.raw_view(view, index))
+    def train(self, view: int, index: NDArray[np.int64], samples: Rows | None = None) -> Inputs:
+        """Model inputs of training samples, as view ``view`` shows them; ``samples``: see ``ahead``."""
+        return self._prepared(self.raw_view(view, index, samples))
 
-    def raw_view(self, view: int, index: NDArray[np.int64]) -> AnyArray:
-        """Raw training samples, as view ``view`` shows them."""
-        return self._views.apply(self._splits["train"].x, index, view)
+    def raw_view(self, view: int, index: NDArray[np.int64], samples: Rows | None = None) -> AnyArray:
+        """Raw training samples, as view ``view`` shows them; ``samples``: see ``ahead``."""
+        return self._views.apply(self._splits["train"].x if samples is None else samples, index, view)
 
     def mixture(self, view: int, index: NDArray[np.int64]) -> Mixture | None:
         """What those samples are mixed of in a view; None where nothing mixes."""
@@ -156,15 +171,16 @@ class Feed:
         """Try the augmentations on a few samples. Raises as ``Views.check`` does."""
         self._views.check(self.raw("train"), self.raw_kind)
 
-    def _prepared(self, raw: AnyArray) -> Inputs:
-        return preprocess.apply(self.ops, raw)
+    def _prepared(self, raw: Samples) -> Inputs:
+        return preprocess.apply(self.ops, np.asarray(raw))
 
 
 def _whole(split: Split) -> Split:
     """Whole numbers as such where they came as floats, as of a table with a missing value; others are refused later."""
-    if split.x.dtype.kind != "f" or not np.isfinite(split.x).all() or (split.x != np.rint(split.x)).any():
+    x = np.asarray(split.x)
+    if x.dtype.kind != "f" or not np.isfinite(x).all() or (x != np.rint(x)).any():
         return split
-    return replace(split, x=split.x.astype(np.int64))
+    return replace(split, x=x.astype(np.int64))
 
 
 def told_shape(specs: Sequence[preprocess.Spec]) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from edgekd.base import host, plugins
+from edgekd.base.arrays import Rows
 from edgekd.base.errors import DivergedError, RecipeError
 from edgekd.base.heads import SINGLE
 from edgekd.base.notes import Progress
@@ -188,13 +189,12 @@ def _epoch(
     module.train()
     torch.manual_seed(job.seed * 100_003 + epoch)
     sums = np.zeros(len(objective.terms) + 1)
-    for step in range(batches):
-        stop = (step + 1) * schedule.batch_size if step + 1 < batches else len(order)
-        index = order[step * schedule.batch_size : stop]
+    parts = np.split(order, np.arange(1, batches) * schedule.batch_size)
+    for step, (index, samples) in enumerate(feed.ahead("train", parts, view)):
         lr = learning_rate(schedule, epoch * batches + step, schedule.epochs * batches)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        x = tensors(feed.train(view, index), accelerator.device)
+        x = tensors(feed.train(view, index, samples), accelerator.device)
         y = None if labels is None else torch.tensor(labels[index], device=accelerator.device)
         t = None if says is None else torch.tensor(says[index], device=accelerator.device)
         optimizer.zero_grad()
@@ -203,8 +203,9 @@ def _epoch(
             outputs = plugins.call_user(module, f"{job.where}: training, a batch of {len(index)}", *x)
             logits = of_training(outputs, heads).float()
             weighed = weights.of_batch(view, index, accelerator.device)
-            total, parts = objective(logits, t, y, share, _seen(job, view, index, x), _mask(feed, x), weighed)
-        _check_finite(total, parts, job, epoch, step, lr)
+            seen = _seen(job, view, index, samples, x)
+            total, values = objective(logits, t, y, share, seen, _mask(feed, x), weighed)
+        _check_finite(total, values, job, epoch, step, lr)
         if not total.requires_grad:
             raise RecipeError(
                 "the loss reaches no parameter", where=job.where, hint="is something detached in forward?"
@@ -212,7 +213,7 @@ def _epoch(
         accelerator.backward(total)
         accelerator.clip_grad_norm_([*module.parameters(), *objective.adapters.parameters()], CLIP)
         optimizer.step()
-        sums += len(index) * np.array([float(total.detach()), *(float(part.detach()) for part in parts.values())])
+        sums += len(index) * np.array([float(total.detach()), *(float(value.detach()) for value in values.values())])
         if job.progress and step % 20 == 19:
             job.progress({"epoch": epoch, "epochs": schedule.epochs, "batch": step + 1, "batches": batches})
     total_mean, *means = (sums / feed.length("train")).tolist()
@@ -245,12 +246,12 @@ def _order(
     return sampler.shuffled(taught, rng)
 
 
-def _seen(job: TrainingJob, view: int, index: NDArray[np.int64], x: Tensors) -> Tensors | None:
+def _seen(job: TrainingJob, view: int, index: NDArray[np.int64], samples: Rows, x: Tensors) -> Tensors | None:
     """The same samples and views as the teacher's own preprocessing shows them; None where nothing taps it."""
     if job.live is None:
         return None
     feed = job.live[1]
-    return x if feed.shows_as(job.feed) else tensors(feed.train(view, index), x[0].device)
+    return x if feed.shows_as(job.feed) else tensors(feed.train(view, index, samples), x[0].device)
 
 
 def _mask(feed: Feed, x: Tensors) -> Tensor | None:
@@ -281,15 +282,19 @@ def _validate(module: nn.Module, job: TrainingJob) -> float:
 def predict(module: nn.Module, feed: Feed, split: str, batch_size: int = 256, limit: int | None = None) -> Logits:
     """(N, C) logits over a split, without augmentation, in evaluation mode; ``limit``: only the first samples."""
     total = min(feed.length(split), limit if limit is not None else feed.length(split))
-    starts = range(0, total, batch_size)
-    return _forward(module, (feed.inputs(split, s, min(s + batch_size, total)) for s in starts), split)
+    ahead = feed.ahead(split, _parts(total, batch_size))
+    return _forward(module, (feed.plain(split, index, samples) for index, samples in ahead), split)
 
 
 def predict_view(module: nn.Module, feed: Feed, view: int, batch_size: int = 256) -> Logits:
     """(N, C) logits over all training samples as one view shows them."""
-    index = np.arange(feed.length("train"))
-    starts = range(0, len(index), batch_size)
-    return _forward(module, (feed.train(view, index[s : s + batch_size]) for s in starts), "train")
+    ahead = feed.ahead("train", _parts(feed.length("train"), batch_size), view)
+    return _forward(module, (feed.train(view, index, samples) for index, samples in ahead), "train")
+
+
+def _parts(count: int, size: int) -> list[NDArray[np.int64]]:
+    """The numbers of so many samples, so many at a time."""
+    return np.split(np.arange(count), np.arange(size, count, size))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import plugins
-from edgekd.base.arrays import AnyArray
+from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import FactoryError
 from edgekd.base.heads import Heads, answers, labels_of, split
 from edgekd.metrics._base import Metric, PerSample, Scores
@@ -26,9 +26,7 @@ class Evaluator:
     metric: Metric
     heads: Heads
 
-    def __call__(
-        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: AnyArray
-    ) -> float:
+    def __call__(self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: Samples) -> float:
         """The value of a split.
 
         Args:
@@ -42,7 +40,7 @@ class Evaluator:
         return float(np.mean(list(self.by_head(scores, labels, teacher, raw).values())))
 
     def by_head(
-        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: AnyArray
+        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: Samples
     ) -> dict[str, float]:
         """The value of each head; see ``__call__``."""
         wanted = self._wanted(labels, teacher)
@@ -51,7 +49,7 @@ class Evaluator:
         return {name: float(self._checked(value, scores, ())) for name, value in head_values.items()}
 
     def per_sample(
-        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: AnyArray
+        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: Samples
     ) -> NDArray[np.float64] | None:
         """(N,) what each sample gives, the mean over the heads; None where the metric is no mean over samples."""
         if not isinstance(self.metric, PerSample):

@@ -252,7 +252,7 @@ class AskedAnswers:
 
     def _raw(self, split: str, view: int | None, index: NDArray[np.int64]) -> AnyArray:
         feed = self.asked.feed
-        return feed.raw(split)[index] if view is None else feed.raw_view(view, index)
+        return np.asarray(feed.raw(split)[index]) if view is None else feed.raw_view(view, index)
 
     def _samples(self, split: str, view: int | None, index: NDArray[np.int64]) -> object:
         """Some samples as the function is given them: a list of texts, an array, or arrays by name."""

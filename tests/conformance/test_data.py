@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from edgekd.base import plugins, preprocess
 
@@ -63,6 +66,22 @@ def _text(folder: Path) -> dict[str, Any]:
     return {"path": str(folder / "t.tsv"), "vocab": 100}
 
 
+def _webdataset(folder: Path) -> dict[str, Any]:
+    with tarfile.open(folder / "0.tar", "w") as archive:
+        for i in range(24):
+            Image.fromarray(np.full((6, 6), 9 * i, np.uint8)).save(folder / "x.png")
+            (folder / "x.cls").write_text(str(i % 2))
+            for ending in ("png", "cls"):
+                archive.add(folder / f"x.{ending}", f"{i}.{ending}")
+    return {"path": str(folder)}
+
+
+def _arrow(folder: Path) -> dict[str, Any]:
+    table = pyarrow.table({"text": [f"film number {i}" for i in range(40)], "label": [i % 2 for i in range(40)]})
+    parquet.write_table(table, folder / "train.parquet")
+    return {"path": str(folder), "x": "text", "vocab": 100}
+
+
 # A source without an entry is built from its defaults.
 EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "npz": _npz,
@@ -72,6 +91,8 @@ EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "audio": _audio,
     "made_audio": lambda _: {"train": 30, "validation": 10, "test": 10},
     "text": _text,
+    "arrow": _arrow,
+    "webdataset": _webdataset,
 }
 
 

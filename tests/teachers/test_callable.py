@@ -75,7 +75,7 @@ def test_each_sample_is_asked_once_in_any_split_and_by_any_process(tmp_path: Pat
     again = source(tmp_path, service, data, batch=5)
     np.testing.assert_array_equal(again.split("train"), first.view(0))
     assert service.asked == 40
-    data.test.x[:3] = data.train.x[:3]
+    np.asarray(data.test.x)[:3] = data.train.x[:3]
     again.split("test")
     assert service.asked == 42, "three of five are known from another split"
     for keys in ({"version": "2"}, {"args": {"n": 1}}, {"form": "probabilities"}):

@@ -32,7 +32,7 @@ def test_the_scores_are_a_fresh_processs(recipe: str, quick: Any, tmp_path: Path
     job: dict[str, Any] = {"out": str(out), "metric": order.recipe.metric}
     for split in ("validation", "test"):
         job[split] = str(tmp_path / f"{split}.npz")
-        raw = feed.raw(split)
+        raw = np.asarray(feed.raw(split))
         raw = raw.astype(str) if raw.dtype == object else raw
         asked_about = raw[(slice(None), *map(slice, feed.raw_shape))]  # a recommender reads a user's number alone
         labels = feed.labels(split)

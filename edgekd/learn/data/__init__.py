@@ -1,23 +1,28 @@
 """Data sources, one a file: a ``Source`` loads a ``Dataset`` of three ``Split``s; ``loaded`` checks what it gave."""
 
 from edgekd.learn.data._archive import read_all as read_arrays
-from edgekd.learn.data._base import Dataset, Pipeline, Source, Split
+from edgekd.learn.data._base import Dataset, Pipeline, Samples, Source, Split
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.learn.data._checks import loaded
 from edgekd.learn.data._classes import same as same_name
 from edgekd.learn.data._files import size_of as file_size
 from edgekd.learn.data._files import unpacked as file_content
+from edgekd.learn.data._hashes import remembered_in
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data._inputs import taken_first
+from edgekd.learn.data._lazy import Lazy, ahead
 from edgekd.learn.data._split import ROLES
 from edgekd.learn.data._tokenizer import read as read_vocabulary
 
 __all__ = [
     "ROLES",
     "Dataset",
+    "Lazy",
     "Pipeline",
+    "Samples",
     "Source",
     "Split",
+    "ahead",
     "file_content",
     "file_size",
     "fingerprint",
@@ -26,6 +31,7 @@ __all__ = [
     "loaded",
     "read_arrays",
     "read_vocabulary",
+    "remembered_in",
     "same_name",
     "taken_first",
 ]

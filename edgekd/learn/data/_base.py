@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
+from edgekd.base.arrays import Samples as Samples
 
 Pipeline = tuple[dict[str, Any], ...]  # preprocessing, see base/preprocess.py
 
@@ -20,13 +21,13 @@ class Split:
 
     Attributes:
         x: (N, H, W, C) images as they come (uint8 0..255, or float32), (N, T) int16 sounds, (N,) texts (str), or
-            (N, ...) float32 vectors.
+            (N, ...) float32 vectors. In memory or decoded when they are asked for, see ``Samples``.
         y: (N,) int64 in 0..classes-1, (N, H) where a data set has several heads, or None.
         ids: (N,) what each sample is called where it comes from (texts), or its number there; None: nobody can tell.
         part: what numbers count in: the split that was read, "" where all was read from one.
     """
 
-    x: AnyArray
+    x: Samples
     y: NDArray[np.int64] | None
     ids: AnyArray | None = None
     part: str = ""

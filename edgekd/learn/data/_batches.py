@@ -147,7 +147,7 @@ def _collected(batches: list[object], where: str) -> Columns:
 
 def _ordered(split: Split) -> Split:
     """The same samples in an order that does not depend on a shuffle."""
-    x, y = split.x, split.y
+    x, y = np.asarray(split.x), split.y
     digests = [hashlib.sha256(np.ascontiguousarray(sample).data).digest() for sample in x]
     rank = np.zeros(len(x), np.int64) if y is None else np.unique(y, return_inverse=True)[1]
     order = np.array(sorted(range(len(x)), key=lambda i: (digests[i], int(rank[i]))), np.int64)

@@ -12,11 +12,12 @@ from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, FactoryError
 from edgekd.base.heads import columns, labels_of
-from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.data._base import Dataset, Samples, Split
 from edgekd.learn.data._classes import named
+from edgekd.learn.data._lazy import Lazy, hashed
 
 OWN = "data.source"
-SOME = 1000  # samples that a split's usual size of number is taken from
+SOME, NUMBERS = 1000, 2**23  # samples that a split's usual size of number is taken from, and their numbers
 SEVERAL = 8  # samples whose extremes are worth comparing
 # How many times larger one split's numbers may be than another's: the largest of pictures, the middle one of others.
 # Mistakes (0..1 beside 0..255, -1..1 beside int16, 0..16 beside 0..255) are 16 times and more.
@@ -71,8 +72,7 @@ def _check_split(dataset: Dataset, split: Split, where: str) -> None:
     if split.x.shape[1:] != train.shape[1:]:
         shape, allowed = split.x.shape[1:], str(train.shape[1:])
         raise DataError("samples of another shape than in train", where=where, found=shape, allowed=allowed)
-    if split.x.dtype.kind == "f" and not np.isfinite(split.x).all():
-        bad = int(np.flatnonzero(~np.isfinite(split.x.reshape(len(split), -1)).all(1))[0])
+    if split.x.dtype.kind == "f" and (bad := _odd(split.x)) is not None:
         raise DataError("NaN or infinity in the data", where=where, found=f"sample {bad}")
     if split is not dataset.train:
         check_alike(train, split.x, where)
@@ -80,7 +80,17 @@ def _check_split(dataset: Dataset, split: Split, where: str) -> None:
         check_labels(split.x, split.y, len(dataset.classes), where)
 
 
-def check_labels(x: AnyArray, y: AnyArray, classes: int, where: str) -> None:
+def _odd(x: Samples) -> int | None:
+    """The first sample that holds NaN or an infinity."""
+    if isinstance(x, Lazy):
+        return x.scan.odd
+    array = np.asarray(x)
+    if np.isfinite(array).all():
+        return None
+    return int(np.flatnonzero(~np.isfinite(array.reshape(len(x), -1)).all(1))[0])
+
+
+def check_labels(x: Samples, y: AnyArray, classes: int, where: str) -> None:
     """Raise DataError where labels don't fit: count, type, range."""
     check_count(x, y, where)
     if y.dtype.kind not in "iu":
@@ -163,13 +173,11 @@ class _Size(NamedTuple):
     signed: float
 
     @classmethod
-    def of(cls, x: AnyArray) -> _Size:
+    def of(cls, x: Samples) -> _Size:
         some = _some(x)
         size = np.abs(some[some != 0].astype(np.float64))
         middle = float(np.median(size)) if len(size) else 0.0
-        return cls(
-            len(x), float(x.min()), float(x.max()), middle, float((some.reshape(len(some), -1) < 0).any(1).mean())
-        )
+        return cls(len(x), *_span(x), middle, float((some.reshape(len(some), -1) < 0).any(1).mean()))
 
     @property
     def top(self) -> float:
@@ -180,7 +188,7 @@ class _Size(NamedTuple):
         return self.low >= 0 and (1 - other.signed) ** self.samples < CHANCE
 
 
-def check_alike(train: AnyArray, other: AnyArray, where: str) -> None:
+def check_alike(train: Samples, other: Samples, where: str) -> None:
     """Raise DataError where a split's numbers are not like those of train: another type, range, or colours."""
     if (train.dtype.kind in "UO" and other.dtype.kind in "UO") or not train.size or not other.size:
         return
@@ -201,7 +209,7 @@ def _refuse(what: str, actual: str, wanted: str, where: str, hint: str | None = 
     raise DataError(message, where=where, found=actual, allowed=f"{wanted}, as in train", hint=hint)
 
 
-def _other_range(mine: _Size, theirs: _Size, other: AnyArray) -> bool:
+def _other_range(mine: _Size, theirs: _Size, other: Samples) -> bool:
     """Whether a split (``theirs``) holds numbers that are none of train's (``mine``)."""
     wide = other[0].size >= WIDE
     if theirs.top == 0 < mine.top:
@@ -213,11 +221,20 @@ def _other_range(mine: _Size, theirs: _Size, other: AnyArray) -> bool:
     return signs or brighter or _beyond(mine.middle, theirs.middle, LARGER)
 
 
-def _some(x: AnyArray) -> AnyArray:
-    return x[:: max(1, len(x) // SOME)][:SOME]
+def _some(x: Samples) -> AnyArray:
+    most = max(1, min(SOME, NUMBERS * len(x) // max(x.size, 1)))
+    return np.asarray(x[:: max(1, len(x) // most)][:most])
 
 
-def _coloured(x: AnyArray) -> float:
+def _span(x: Samples) -> tuple[float, float]:
+    """Their least and their largest number."""
+    if isinstance(x, Lazy):
+        return x.scan.low, x.scan.high
+    array = np.asarray(x)
+    return float(array.min()), float(array.max())
+
+
+def _coloured(x: Samples) -> float:
     """The share of pictures that are not grey all over."""
     some = _some(x)
     return float((some != some[..., :1]).any(axis=(1, 2, 3)).mean())
@@ -227,24 +244,20 @@ def _beyond(one: float, other: float, times: float) -> bool:
     return min(one, other) > 0 and max(one, other) > times * min(one, other)
 
 
-def _told(x: AnyArray) -> str:
-    return f"{x.dtype} {x.min():g} to {x.max():g}" if x.dtype.kind in "iuf" and x.size else str(x.dtype)
+def _told(x: Samples) -> str:
+    low, high = _span(x) if x.dtype.kind in "iuf" and x.size else (None, None)
+    return str(x.dtype) if low is None else f"{x.dtype} {low:g} to {high:g}"
 
 
 def _repeated(dataset: Dataset) -> Iterator[str]:
     """Of each later split, how many of its samples stand in an earlier one as well, byte for byte."""
     if dataset.train.x.dtype == np.int64:  # of a user and what it liked: the same before each of its labels
         return
-    hashes = {name: _hashes(split) for name, split in dataset.splits.items()}
+    hashes = {
+        name: split.x.scan.hashes if isinstance(split.x, Lazy) else hashed(np.asarray(split.x))
+        for name, split in dataset.splits.items()
+    }
     for name, before in (("validation", "train"), ("test", "train"), ("test", "validation")):
-        known = set(hashes[before])
-        if same := sum(content in known for content in hashes[name]):
+        if same := int(np.isin(hashes[name], hashes[before]).sum()):
             of = f"{same:,} of {len(hashes[name]):,} {name} samples"
             yield f"{of} are the same as one of {before}, byte for byte: on new ones the figures will be lower"
-
-
-def _hashes(split: Split) -> list[int]:
-    """64 bits of each sample's content."""
-    if split.x.dtype.kind in "UO":
-        return [hash(str(text).strip()) for text in split.x]
-    return [hash(sample.tobytes()) for sample in split.x]

@@ -11,7 +11,7 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,12 @@ class Seen:
     clear: int = 0
     deep: int = 0
     peak: float = 0.0
+
+    def add(self, other: Mapping[str, float]) -> None:
+        """Count what pictures held that were read elsewhere."""
+        for name, value in other.items():
+            before = getattr(self, name)
+            setattr(self, name, max(before, value) if name == "peak" else before + int(value))
 
     def notes(self) -> Iterator[str]:
         """A sentence on each kind.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import stat
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgekd.base import limits
@@ -33,6 +35,43 @@ def content(path: Path, where: str) -> bytes:
     """The bytes of one picture or sound."""
     size_of(path, where)
     return path.read_bytes()
+
+
+def span(root: str, item: Sequence[str | int], where: str) -> bytes:
+    """The bytes of one sample in a file.
+
+    Args:
+        root: the folder that the file's path counts from.
+        item: path, stamp, first byte, how many bytes; more may follow.
+
+    Raises:
+        DataError: the file is gone, or another one since its stamp was taken; or the sample is larger than likely is
+            meant.
+    """
+    path, stamp, start, size = Path(root, str(item[0])), *map(int, item[1:4])
+    try:
+        size_of(path, where, "bytes")
+        limits.check("file_bytes", size, "a file larger than likely is meant", where)
+        with path.open("rb") as file:
+            is_same = stamp_of(os.fstat(file.fileno())) == stamp
+            file.seek(start)
+            data = file.read(size) if is_same else b""
+    except OSError as err:
+        raise DataError(f"can't be read any more ({err.strerror})", where=where) from err
+    if not is_same or len(data) != size:
+        hint = "leave the data as they are until the build has ended, and run it again"
+        raise DataError("the file has changed since the build began", where=where, hint=hint)
+    return data
+
+
+def named(item: Sequence[str | int]) -> str:
+    """What an error calls an item of ``span``: its fifth part, or the end of its path."""
+    return str(item[4]) if len(item) > 4 else "/".join(str(item[0]).split("/")[-2:])
+
+
+def stamp_of(about: os.stat_result) -> int:
+    """A number that is another one when a file was written or replaced: of its size, its time and its place."""
+    return hash((about.st_size, about.st_mtime_ns, about.st_ino, about.st_dev))
 
 
 def unpacked(path: Path, where: str) -> bytes:

@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _files
+from edgekd.learn.data import _files, _hashes
 from edgekd.learn.data._base import Split
 from edgekd.learn.data._classes import LISTED, named, same
 from edgekd.learn.data._split import CALLED, ROLES, carve, carve_missing
 
-Labelled = list[tuple[Path, int]]
+Labelled = list[tuple[str, int]]  # files, by their path below the root, and the numbers of their classes
 LEFT_OUT = frozenset(
     ("__macosx", "__pycache__", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information")
 )
@@ -64,15 +65,14 @@ def fingerprint(path: str, endings: frozenset[str], fields: str) -> str:
     """SHA-256 over the fields of a source (without its path), each class's name, and each file's name and content."""
     digest = hashlib.sha256(fields.encode())
     root = root_of(path)
-    for place in _walk(root):
-        if place.is_dir():
-            if len(place.relative_to(root).parts) > 2:  # below a class, of a split or of none
-                continue
-            digest.update(os.fsencode(place.relative_to(root).as_posix()) + b"/\0")
-        elif place.suffix.lower() in endings:
-            digest.update(os.fsencode(place.relative_to(root).as_posix()) + b"\0")
-            data = _files.content(place, f"data.path: {place.relative_to(root).as_posix()}")
-            digest.update(hashlib.sha256(data).digest())
+    with _hashes.of_folder(root) as hashes:
+        for place in _walk(root):
+            name = place.relative_to(root).as_posix()
+            if place.is_dir():
+                if name.count("/") < 2:  # no deeper than a class of a split
+                    digest.update(os.fsencode(name) + b"/\0")
+            elif place.suffix.lower() in endings:
+                digest.update(os.fsencode(name) + b"\0" + hashes.sha256(place, name, f"data.path: {name}"))
     return digest.hexdigest()
 
 
@@ -104,7 +104,7 @@ def read(
     root, seen = root_of(path), Seen()
     folders = _splits_of(root, endings, seen)
     classes = _classes(folders["train"], endings)
-    listed = {name: _files_of(folder, classes, endings, name, seen) for name, folder in folders.items()}
+    listed = {name: _files_of(folder, root, classes, endings, name, seen) for name, folder in folders.items()}
     present = {label for _, label in listed["train"]}
     if absent := [name for label, name in enumerate(classes) if label not in present]:
         _refuse_empty(folders["train"] / absent[0], endings)
@@ -112,15 +112,27 @@ def read(
         raise DataError("one class only", where=f"data.path: {root.name}", found=classes, allowed="at least 2 folders")
     files = _limited(listed["train"], limit, seed)
     read_files = {name: files if name == "train" else listed[name] for name in folders}
-    splits = {name: _called(reader(of, name), [file for file, _ in of], root) for name, of in read_files.items()}
-    groups = np.array([file.name.split(group)[0] for file, _ in files]) if group else None
+    splits = {name: _called(reader(of, name), [file for file, _ in of]) for name, of in read_files.items()}
+    groups = np.array([_last(file).split(group)[0] for file, _ in files]) if group else None
     splits, notes = carve_missing(splits, shares, seed, groups, f"what stands before {group!r} in a file's name")
-    return splits, classes, (*notes, *_ungrouped([file.name for file, _ in files], group), *seen.notes())
+    return splits, classes, (*notes, *_ungrouped([_last(file) for file, _ in files], group), *seen.notes())
 
 
-def _called(split: Split, files: Sequence[Path], root: Path) -> Split:
+def columns(path: str, files: Sequence[str]) -> tuple[AnyArray, ...]:
+    """Of files below a folder what ``_files.span`` is told of each."""
+    names = np.array(files, object)
+    whole = [os.stat(Path(path, file)) for file in files]
+    stamps = np.array([_files.stamp_of(about) for about in whole], np.int64)
+    return names, stamps, np.zeros(len(files), np.int64), np.array([about.st_size for about in whole], np.int64)
+
+
+def _last(file: str) -> str:
+    return file.rpartition("/")[2]
+
+
+def _called(split: Split, files: Sequence[str]) -> Split:
     """The samples with what each is called: its file's path below the root."""
-    return replace(split, ids=np.array([file.relative_to(root).as_posix() for file in files], object))
+    return replace(split, ids=np.array(files, object))
 
 
 def _ungrouped(names: list[str], group: str) -> Iterator[str]:
@@ -203,7 +215,9 @@ def _classes(folder: Path, endings: frozenset[str]) -> tuple[str, ...]:
     return named(names, f"data.path ({folder.name})")
 
 
-def _files_of(folder: Path, classes: tuple[str, ...], endings: frozenset[str], split: str, seen: Seen) -> Labelled:
+def _files_of(
+    folder: Path, root: Path, classes: tuple[str, ...], endings: frozenset[str], split: str, seen: Seen
+) -> Labelled:
     """The files of a split, class by class."""
     numbers = {same(name): label for label, name in enumerate(classes)}
     labelled: Labelled = []
@@ -218,7 +232,8 @@ def _files_of(folder: Path, classes: tuple[str, ...], endings: frozenset[str], s
             raise DataError("a class that train does not have", where=where, found=place.name, allowed=allowed)
         else:
             files = [file for file in _walk(place, seen) if not file.is_dir()]
-            labelled += [(file, numbers[same(place.name)]) for file in files if file.suffix.lower() in endings]
+            read_files = [file.relative_to(root).as_posix() for file in files if file.suffix.lower() in endings]
+            labelled += [(file, numbers[same(place.name)]) for file in read_files]
             unread.update(file.suffix.lower() or NO_ENDING for file in files if file.suffix.lower() not in endings)
     if not labelled:
         lie = [_listed(unread)] if unread else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from edgekd.base import units
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.data._base import Split
+from edgekd.learn.data._base import Pipeline, Split
 
 # What folders and files of a split are called, in whatever case.
 CALLED = {
@@ -23,9 +22,7 @@ ROLES = {name: role for role, names in CALLED.items() for name in names}
 Groups = str | tuple[str, ...]
 
 
-def image_ops(
-    divide: float, mean: list[float] | None = None, std: list[float] | None = None
-) -> tuple[dict[str, Any], ...]:
+def image_ops(divide: float, mean: list[float] | None = None, std: list[float] | None = None) -> Pipeline:
     """Scale, normalise where asked, and put channels first."""
     ops: list[dict[str, object]] = [{"op": "scale", "divide": divide}]
     if mean is not None and std is not None:
@@ -33,7 +30,7 @@ def image_ops(
     return (*ops, {"op": "layout"})
 
 
-def sound_ops() -> tuple[dict[str, Any], ...]:
+def sound_ops() -> Pipeline:
     """int16 samples to -1..1."""
     return ({"op": "scale", "divide": 32_768.0},)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import struct
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,9 @@ from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._classes import named, numbered
+from edgekd.learn.data._decoding import Decoded, Item
 from edgekd.learn.data._folders import Labelled
+from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._split import ROLES, Groups, carve_missing, check_carving, joined, listed, sound_ops
 
 ENDINGS = frozenset({".wav"})
@@ -34,7 +37,41 @@ Read = tuple[dict[str, Split], tuple[str, ...], tuple[str, ...]]  # splits, clas
 
 
 @dataclass(frozen=True)
-class Audio:
+class Clips:
+    """A ``Decoder`` of wav files: items are those of ``_folders.columns``.
+
+    Attributes:
+        root: the folder.
+        naming: what stands before a clip's name in an error.
+        rate, length: see ``Audio``.
+    """
+
+    root: str
+    naming: str
+    rate: int
+    length: int
+    dtype: ClassVar[str] = "int16"
+
+    @property
+    def shape(self) -> tuple[int]:
+        """Of a clip."""
+        return (self.length,)
+
+    def decoded(self, items: Sequence[Item]) -> Decoded:
+        """(N, T); there is nothing to count."""
+        x = np.zeros((len(items), self.length), np.int16)
+        for i, item in enumerate(items):
+            where = self.place(item)
+            _fit(read_wav(_files.span(self.root, item, where), self.rate, where), x[i], where)
+        return x, {}
+
+    def place(self, item: Item) -> str:
+        """What an error calls a clip."""
+        return self.naming + _files.named(item)
+
+
+@dataclass(frozen=True)
+class Audio(Reading):
     """Clips as (N, length) int16, 16-bit PCM of one channel.
 
     Longer clips are cut, their middle stays; shorter ones get zeros at the end. Silence (zeros) is a clip like any
@@ -57,6 +94,7 @@ class Audio:
         validation, test: where the data has no such split, the share (below 1) or count that is carved off.
         limit: use only so many training clips, of a folder spread over the classes, of an .npz the first; 0: all.
         split_seed: of the carving.
+        lazy, workers: of a folder, see ``Reading``; an .npz is held in memory.
     """
 
     path: str
@@ -79,6 +117,7 @@ class Audio:
             raise ValueError("rate: allowed is 1000 to 384000 Hz")
         if not 1 <= self.length <= 10_000_000:
             raise ValueError("length: allowed is 1 to 10000000 samples")
+        self.check_reading()
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 
     def fingerprint(self) -> str:
@@ -90,6 +129,7 @@ class Audio:
     def load(self) -> Dataset:
         """Read every clip, carve off what has no split of its own, check everything."""
         splits, classes, notes = self._folder() if Path(self.path).is_dir() else self._archive()
+        notes = (*notes, *self.scanned(splits, lambda _: None))
         parts = (splits["train"], splits["validation"], splits["test"])
         dataset = Dataset(*parts, classes, sound_ops(), rate=self.rate, notes=notes)
         return checked(dataset, f"data.path: {Path(self.path).name}")
@@ -104,13 +144,14 @@ class Audio:
         return {"validation": self.validation, "test": self.test}
 
     def _read(self, files: Labelled, name: str) -> Split:
-        x = self._room(len(files), f"data.path ({name})")
-        for i, (file, _) in enumerate(files):
-            where = f"data.path ({name}): {file.parent.name}/{file.name}"
-            _fit(read_wav(_files.content(file, where), self.rate, where), x[i], where)
+        decoder = Clips(self.path, f"data.path ({name}): ", self.rate, self.length)
+        lazy = Lazy(decoder, _folders.columns(self.path, [file for file, _ in files]), self.pool)
+        x = self.held(lazy, f"data.path ({name})", lambda _: None)
         return Split(x, np.array([label for _, label in files], np.int64))
 
     def _archive(self) -> Read:
+        if self.lazy is True:
+            raise DataError("an .npz is held in memory", where="data.lazy", allowed="a folder of wav files, or auto")
         arrays = _archive.read(self.path, self._names)
         whole, classes, notes = self._clips(arrays)
         member = self._member(arrays, len(whole))

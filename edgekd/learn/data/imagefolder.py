@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgekd.base import limits
-from edgekd.base.errors import DataError
-from edgekd.learn.data import _files, _folders
+from edgekd.learn.data import _folders
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._encoded import Seen, open_image
+from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._folders import Labelled
+from edgekd.learn.data._lazy import Reading
+from edgekd.learn.data._pictures import Pictures, pictures
 from edgekd.learn.data._split import check_carving, image_ops
 
 ENDINGS = frozenset(
@@ -24,7 +23,7 @@ ENDINGS = frozenset(
 
 
 @dataclass(frozen=True)
-class Imagefolder:
+class Imagefolder(Reading):
     """``path/train/<class>/*.jpg``, and ``test`` and ``validation`` (or ``val``) alike; or ``path/<class>/*.jpg``.
 
     Pictures are read as a person sees them (see ``_encoded.py``): turned as their EXIF says, the first of several
@@ -39,6 +38,7 @@ class Imagefolder:
             is never split by carving.
         limit: use only so many training images, spread over the classes; 0: all.
         split_seed: of the carving.
+        lazy, workers: see ``Reading``.
     """
 
     path: str
@@ -53,6 +53,7 @@ class Imagefolder:
     def __post_init__(self) -> None:
         if self.size is not None and not all(1 <= side <= 4096 for side in self.size):
             raise ValueError("size: allowed is a height and a width of 1 to 4096")
+        self.check_reading()
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 
     def fingerprint(self) -> str:
@@ -66,28 +67,12 @@ class Imagefolder:
         splits, classes, notes = _folders.read(
             self.path, ENDINGS, reader, shares, self.limit, self.split_seed, self.groups
         )
-        parts = (splits["train"], splits["validation"], splits["test"])
-        dataset = Dataset(*parts, classes, image_ops(255.0), notes=(*notes, *seen.notes()))
+        notes = (*notes, *self.scanned(splits, seen.add), *seen.notes())
+        dataset = Dataset(splits["train"], splits["validation"], splits["test"], classes, image_ops(255.0), notes=notes)
         return checked(dataset, f"data.path: {Path(self.path).name}")
 
     def _read(self, seen: Seen, files: Labelled, name: str) -> Split:
-        def decoded(file: Path) -> tuple[str, NDArray[np.uint8]]:
-            where = f"data.path ({name}): {file.parent.name}/{file.name}"
-            content = _files.content(file, where)
-            return where, open_image(content, where, self.size, "L" if self.grey else "RGB", seen)
-
-        first = decoded(files[0][0])
-        limits.check("bytes", len(files) * first[1].size, "more than likely is meant", f"data.path ({name})")
-        images = np.empty((len(files), *first[1].shape), np.uint8)
-        for i, (file, _) in enumerate(files):
-            where, image = decoded(file) if i else first
-            if image.shape != images.shape[1:]:
-                raise DataError(
-                    "an image of another size",
-                    where=where,
-                    found=image.shape[:2],
-                    allowed=str(images.shape[1:3]),
-                    hint="give data.size = [height, width]",
-                )
-            images[i] = image
-        return Split(images, np.array([label for _, label in files], np.int64))
+        decoder = Pictures(self.path, f"data.path ({name}): {{name}}", self.size, self.grey)
+        columns = _folders.columns(self.path, [file for file, _ in files])
+        x = pictures(decoder, columns, self, f"data.path ({name})", seen.add)
+        return Split(x, np.array([label for _, label in files], np.int64))

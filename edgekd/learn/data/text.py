@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+from codecs import BOM_UTF8
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base.arrays import Samples
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._classes import LISTED, Numbered, named, numbered
+from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._split import CALLED, ROLES, Groups, carve_missing, check_carving, joined, listed
+from edgekd.learn.data._texts import IN_MEMORY, Texts
 
 ENDINGS = (".tsv", ".tsv.gz")
 
@@ -23,7 +30,8 @@ ENDINGS = (".tsv", ".tsv.gz")
 class Rows:
     """A file's samples: ``lines[i]`` is the number of sample i's line, from 1; ``groups[i]`` is a row of names.
 
-    ``ids``: what each is called, where a column says it.
+    ``ids``: what each is called, where a column says it. ``spans``: first byte and how many of each text, where the
+    texts stay in the file.
     """
 
     file: str
@@ -32,10 +40,11 @@ class Rows:
     lines: list[int]
     groups: list[list[str]]
     ids: list[str]
+    spans: list[tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True)
-class Text:
+class Text(Reading):
     """UTF-8 files with a header line and a sample a line, tabs between the columns, nothing quoted.
 
     Attributes:
@@ -55,6 +64,7 @@ class Text:
         limit: use only the first so many training samples; 0: all.
         split_seed: of the carving.
         id: the column that names each sample, for answers that were recorded elsewhere; without it they are numbered.
+        lazy, workers: see ``Reading``; a ``.gz`` is held in memory, and texts need no workers.
     """
 
     path: str
@@ -77,6 +87,7 @@ class Text:
         for name, low, high in (("vocab", 100, 1_000_000), ("length", 3, 16_384)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name}: allowed is {low} to {high}")
+        self.check_reading()
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 
     def fingerprint(self) -> str:
@@ -105,18 +116,28 @@ class Text:
         vocabulary = (
             _vocabulary.read(self.tokenizer, self.lower)
             if self.tokenizer
-            else _vocabulary.learned(train.x.tolist(), self.vocab, self.lower)
+            else _vocabulary.learned(train.x, self.vocab, self.lower)
         )
         op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": self.lower}
         parts, all_notes = (train, splits["validation"], splits["test"]), (*notes, *carved, *self._left_out(files))
+        all_notes = (*all_notes, *self.scanned(splits, lambda _: None))
         dataset = Dataset(*parts, names, (op,), notes=all_notes)
         return checked(dataset, f"data.path: {Path(self.path).name}")
 
     def _split(self, rows: Rows, labels: NDArray[np.int64] | None, role: str) -> Split:
-        split = Split(np.array(rows.texts, dtype=object), labels)
+        split = Split(self._texts(rows, role), labels)
         if self.id:
             return replace(split, ids=np.array(rows.ids, dtype=object))
         return split.counted(role if Path(self.path).is_dir() else "")
+
+    def _texts(self, rows: Rows, role: str) -> Samples:
+        """Those that were read, or where they lie."""
+        if rows.spans is None:
+            return np.array(rows.texts, dtype=object)
+        path, spans = self._files()[role], np.array(rows.spans, np.int64).reshape(-1, 2)
+        stamp = np.full(len(spans), _files.stamp_of(path.stat()), np.int64)
+        columns = (np.full(len(spans), str(path), object), stamp, *spans.T, np.array(rows.lines, np.int64))
+        return Lazy(Texts("", "data.path: {file}, line {name}"), columns, None)
 
     def _files(self) -> dict[str, Path]:
         """The file of each split that has one."""
@@ -170,19 +191,18 @@ class Text:
 
     def _read(self, path: Path, role: str) -> Rows:
         where, limit = f"data.path: {path.name}", self.limit if role == "train" else 0
-        try:
-            lines = _files.unpacked(path, where).decode("utf-8-sig").removesuffix("\n").split("\n")
-        except (OSError, UnicodeDecodeError) as err:
-            raise DataError(f"can't be read ({err})", where=where) from err
-        header = lines[0].rstrip("\r").split("\t")
+        lazy = self._stays(path)
+        lines = streamed(path, where) if lazy else whole(path, where)
+        start, line = next(lines, (0, ""))
+        header = line.rstrip("\r").split("\t")
         columns = [
             self._column(header, key, getattr(self, key), where) for key in ("sentence", "label") if getattr(self, key)
         ]
         by = listed(self.groups) if role == "train" else ()
         called = [self._column(header, "id", self.id, where)] if self.id else []
         grouping = [self._column(header, "groups", name, where) for name in by]
-        rows = Rows(path.name, [], [], [], [], [])
-        for number, line in enumerate(lines[1 : limit + 1 if limit else None], start=2):
+        rows = Rows(path.name, [], [], [], [], [], [] if lazy else None)
+        for number, (start, line) in enumerate(islice(lines, limit or None), start=2):
             cells = line.rstrip("\r").split("\t")
             place = f"{where}, line {number}"
             if "\0" in line:
@@ -196,12 +216,27 @@ class Text:
                 raise DataError("an empty text", where=place, allowed="at least one word")
             if label == [""]:
                 raise DataError("no label", where=place)
-            rows.texts.append(text)
-            rows.labels.extend(label)
+            if rows.spans is None:
+                rows.texts.append(text)
+            else:
+                before = "".join(f"{cell}\t" for cell in cells[: columns[0]])
+                rows.spans.append((start + len(before.encode()), len(text.encode())))
+            rows.labels.extend(map(sys.intern, label))
             rows.lines.append(number)
             rows.groups.append([cells[column] for column in grouping])
             rows.ids.extend(cells[column] for column in called)
         return rows
+
+    def _stays(self, path: Path) -> bool:
+        """Whether a file's texts stay there."""
+        if path.suffix == ".gz":
+            if self.lazy is True:
+                allowed = "a plain .tsv, or auto"
+                raise DataError(
+                    "packed, so that no text can be found in it", where="data.lazy", found=path.name, allowed=allowed
+                )
+            return False
+        return self.is_left(IN_MEMORY * _files.size_of(path, f"data.path: {path.name}", "bytes"))
 
     def _column(self, header: list[str], key: str, name: str, where: str) -> int:
         if name not in header:
@@ -223,3 +258,29 @@ class Text:
 
         labels = {role: np.array(file_rows.labels, dtype=object) for role, file_rows in rows.items()}
         return numbered(labels, names, at, f"data.path: {Path(self.path).name}")
+
+
+def whole(path: Path, where: str) -> Iterator[tuple[int, str]]:
+    """The lines of a file, each with 0; the file is read at once.
+
+    Raises:
+        DataError: it can't be read, or is no UTF-8.
+    """
+    try:
+        lines = _files.unpacked(path, where).decode("utf-8-sig").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as err:
+        raise DataError(f"can't be read ({err})", where=where) from err
+    return ((0, line) for line in lines)
+
+
+def streamed(path: Path, where: str) -> Iterator[tuple[int, str]]:
+    """The lines of a file, each with its first byte, read one after the other. Raises as ``whole``."""
+    start = 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                mark = len(BOM_UTF8) if not start and line.startswith(BOM_UTF8) else 0
+                yield start + mark, line[mark:].decode().removesuffix("\n")
+                start += len(line)
+    except (OSError, UnicodeDecodeError) as err:
+        raise DataError(f"can't be read ({err})", where=where) from err

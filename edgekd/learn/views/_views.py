@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import plugins, watch
-from edgekd.base.arrays import AnyArray
+from edgekd.base.arrays import AnyArray, Rows
 from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.learn.views._base import Draws, Mix, View, splitmix
 from edgekd.learn.views.crop import Crop
@@ -85,7 +85,7 @@ class Views:
             raise RecipeError("mixes samples a second time", where=where, found=mixing[1].kind, allowed=allowed)
         return cls(seed, tuple(ops), augment.views if ops else 1)
 
-    def apply(self, samples: AnyArray, index: NDArray[np.int64], view: int) -> AnyArray:
+    def apply(self, samples: Rows, index: NDArray[np.int64], view: int) -> AnyArray:
         """View ``view`` of some samples.
 
         Args:
@@ -100,7 +100,7 @@ class Views:
         """
         return self._through(self.ops, samples, index, view)
 
-    def mixture(self, samples: AnyArray, index: NDArray[np.int64], view: int) -> Mixture | None:
+    def mixture(self, samples: Rows, index: NDArray[np.int64], view: int) -> Mixture | None:
         """What samples are mixed of in a view, for losses that compare labels; None where nothing mixes. See ``apply``.
 
         Raises:
@@ -110,26 +110,32 @@ class Views:
             if isinstance(op.view, Mix):
                 draws = Draws(_bits(self.seed, index, view, op.place))
                 shares = _shares(op.view, f"{op.where}: coefficient", samples.shape[1:], draws)
-                return Mixture(draws.integers(PARTNER, len(samples)), shares)
+                return Mixture(_partners(draws, samples), shares)
         return None
+
+    def reads(self, samples: Rows, index: NDArray[np.int64], view: int) -> NDArray[np.int64]:
+        """The numbers of all samples that are looked at for a view of some."""
+        mixing = (op for op in self.ops if isinstance(op.view, Mix))
+        drawn = [_partners(Draws(_bits(self.seed, index, view, op.place)), samples) for op in mixing]
+        return np.concatenate([index, *drawn])
 
     @property
     def mixes(self) -> bool:
         """Whether a view of a sample holds another one, too."""
         return any(isinstance(op.view, Mix) for op in self.ops)
 
-    def _through(self, ops: Sequence[Op], samples: AnyArray, index: NDArray[np.int64], view: int) -> AnyArray:
+    def _through(self, ops: Sequence[Op], samples: Rows, index: NDArray[np.int64], view: int) -> AnyArray:
         """Samples after some of the augmentations."""
-        x = samples[index]
+        x = np.asarray(samples[index])
         for i, op in enumerate(ops):
             draws = Draws(_bits(self.seed, index, view, op.place))
             partners: tuple[AnyArray, ...] = ()
             if isinstance(op.view, Mix):
-                partners = (self._through(ops[:i], samples, draws.integers(PARTNER, len(samples)), view),)
+                partners = (self._through(ops[:i], samples, _partners(draws, samples), view),)
             x = _shown(op, x, draws, *partners)
         return x
 
-    def check(self, samples: AnyArray, kind: str) -> None:
+    def check(self, samples: Rows, kind: str) -> None:
         """Try every augmentation on a few samples, before anything trains.
 
         Args:
@@ -158,11 +164,16 @@ class Views:
                     hint="all that is random in it must come from draws, sample by sample",
                 )
 
-    def _tried(self, samples: AnyArray, index: NDArray[np.int64]) -> list[tuple[AnyArray, object]]:
+    def _tried(self, samples: Rows, index: NDArray[np.int64]) -> list[tuple[AnyArray, object]]:
         """Of each sample what a view shows, and what it is mixed of."""
         mixture = self.mixture(samples, index, 0)
         shares = [None] * len(index) if mixture is None else mixture.coefficient.tolist()
         return list(zip(self.apply(samples, index, 0), shares, strict=True))
+
+
+def _partners(draws: Draws, samples: Rows) -> NDArray[np.int64]:
+    """(N,) the number of the sample that each is mixed with."""
+    return draws.integers(PARTNER, len(samples))
 
 
 def _op(table: Table, number: int) -> Op:

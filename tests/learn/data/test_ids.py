@@ -38,7 +38,7 @@ def test_arrays_and_files_of_several_splits_number_each(tmp_path: Path) -> None:
     called = names(dataset)
     assert called["test"] == [f"test/{i}" for i in range(6)]
     for split in ("train", "validation"):
-        for name, sample in zip(called[split], dataset.splits[split].x, strict=True):
+        for name, sample in zip(called[split], np.asarray(dataset.splits[split].x), strict=True):
             assert np.array_equal(sample[..., 0], x[int(name.removeprefix("train/"))])
     given = names(from_splits([(x, y)] * 3, "data"))
     assert given["validation"][:2] == ["validation/0", "validation/1"]
@@ -67,7 +67,7 @@ def test_texts_are_called_as_a_column_says_or_numbered(tmp_path: Path) -> None:
     for source, before in ((Text(str(tmp_path / "d.tsv"), id="key"), "id-"), (Text(str(tmp_path / "d.tsv")), "")):
         dataset = source.load()
         for split in dataset.splits.values():
-            numbers = [text.rsplit(" ", 1)[1] for text in split.x]
+            numbers = [text.rsplit(" ", 1)[1] for text in np.asarray(split.x)]
             assert split.names == [before + number for number in numbers]
 
 

@@ -48,7 +48,7 @@ def encoded(images: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
 def test_digits_has_the_documented_splits() -> None:
     data = Digits().load()
     assert [len(split) for split in data.splits.values()] == [1077, 360, 360]
-    assert data.train.x.dtype == np.uint8 and data.train.x.max() == 16
+    assert data.train.x.dtype == np.uint8 and np.max(data.train.x) == 16
 
 
 def test_npz_reads_images_and_carves_validation_evenly(tmp_path: Path) -> None:

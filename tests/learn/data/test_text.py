@@ -14,6 +14,7 @@ from edgekd.base import plugins
 from edgekd.base.errors import DataError, RecipeError
 from edgekd.base.wordpiece import NEEDED
 from edgekd.learn import taps, train
+from edgekd.learn.data._lazy import Lazy
 from edgekd.learn.data.made_text import MadeText
 from edgekd.learn.data.text import Text
 from edgekd.learn.feed import Feed
@@ -63,7 +64,7 @@ def test_labels_may_be_names_and_classes_may_have_them(tmp_path: Path) -> None:
     named = [(text, ("good", "bad")[i % 2]) for i, (text, _) in enumerate(ROWS)]
     found = Text(str(save(tmp_path / "n.tsv", named)), vocab=100).load()
     assert found.classes == ("bad", "good") and found.train.y is not None
-    first = int(np.flatnonzero(found.train.x == ROWS[0][0])[0])
+    first = int(np.flatnonzero(np.asarray(found.train.x) == ROWS[0][0])[0])
     assert found.train.y[first] == 1
     numbered = Text(str(save(tmp_path / "i.tsv")), classes=("poor", "fine"), vocab=100).load()
     assert numbered.classes == ("poor", "fine")
@@ -92,8 +93,37 @@ def test_labels_may_be_names_and_classes_may_have_them(tmp_path: Path) -> None:
     ],
 )
 def test_says_file_and_line(tmp_path: Path, rows: Any, fields: dict[str, Any], message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        Text(str(save(tmp_path / "t.tsv", rows)), **{"vocab": 100, **fields}).load()
+    for lazy in (False, True):
+        with pytest.raises(DataError, match=message):
+            Text(str(save(tmp_path / "t.tsv", rows)), lazy=lazy, **{"vocab": 100, **fields}).load()
+
+
+def test_texts_that_stay_in_their_file(tmp_path: Path) -> None:
+    rows = [f"{i}\tüber {'fine' if i % 2 else 'poor'} film {'🎬' * (i % 3)} {i}\t{i % 2}\tw{i // 4}" for i in range(40)]
+    text = "\r\n".join(["key\tsentence\tlabel\twriter", *rows, ""])
+    (tmp_path / "t.tsv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    table: dict[str, Any] = {
+        "path": str(tmp_path / "t.tsv"),
+        "vocab": 100,
+        "groups": "writer",
+        "id": "key",
+        "limit": 36,
+    }
+    here, there = Text(**table).load(), Text(**table, lazy=True).load()
+    assert here.preprocess == there.preprocess and here.notes == there.notes and here.classes == there.classes
+    for mine, theirs in zip(here.splits.values(), there.splits.values(), strict=True):
+        assert isinstance(theirs.x, Lazy) and theirs.x.dtype == object and mine.names == theirs.names
+        assert list(mine.x) == list(theirs.x) == np.asarray(theirs.x).tolist() and str(mine.x[0]).startswith("über")
+        assert mine.y is not None and theirs.y is not None and mine.y.tolist() == theirs.y.tolist()
+    feeds = [Feed(data, data.preprocess, Augment(views=1), 0) for data in (here, there)]
+    mine, theirs = (feed.plain("train", np.array([3, 1, 2])) for feed in feeds)
+    assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+    (tmp_path / "t.tsv").write_bytes(text.encode().replace(b"fine", b"good"))
+    with pytest.raises(DataError, match=r"t\.tsv, line \d+: the file has changed since the build began"):
+        np.asarray(there.train.x)
+    save(tmp_path / "p.tsv.gz")
+    with pytest.raises(DataError, match=r"data\.lazy: packed, so that no text can be found in it.*a plain \.tsv"):
+        Text(str(tmp_path / "p.tsv.gz"), lazy=True).load()
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def by_hand(x: np.ndarray, rate: int, hop: int, mels: int, low: float, high: flo
     [(16_000, 320, 40, 20.0, 4_000.0), (8_000, 125, 20, 0.0, 4_000.0), (16_000, 173, 16, 50.0, 7_600.0)],
 )
 def test_the_spectrogram_is_numpys(rate: int, hop: int, mels: int, low: float, high: float) -> None:
-    words = MadeAudio(train=10, validation=1, test=1, noise=-30).load().train.x / 32768.0
+    words = np.asarray(MadeAudio(train=10, validation=1, test=1, noise=-30).load().train.x) / 32768.0
     tone = 0.5 * np.sin(2 * np.pi * 0.05 * np.arange(words.shape[1]))[None] + 0.3  # leaks, and a mean
     x = np.concatenate([words, tone, np.zeros_like(tone)])
     got = LogMel(rate, hop, mels, low, high)(torch.tensor(x, dtype=torch.float32)).numpy()

@@ -1,0 +1,204 @@
+"""Tables of Arrow and Parquet, read so that a value of bytes or text is known by where it lies in a file.
+
+An Arrow file (what ``datasets`` saves) is mapped, and its values are in it as they are: nothing is copied. A packed one
+and Parquet, whose values are found by unpacking them all, are written into one file beside the cache first, once a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base.arrays import AnyArray
+from edgekd.base.disk import disk
+from edgekd.base.errors import DataError, UnavailableError
+from edgekd.learn.data import _files, _hashes
+
+try:
+    import pyarrow
+    from pyarrow import ipc, parquet
+except ImportError as err:
+    MISSING: str | None = str(err)
+else:
+    MISSING = None
+
+Batch: TypeAlias = "pyarrow.RecordBatch"
+AT_ONCE = 256  # rows that are unpacked together
+_END = b"\xff\xff\xff\xff\0\0\0\0"  # of a stream of Arrow
+_FILE = b"ARROW1"  # the other form begins and ends so
+
+
+class Values(NamedTuple):
+    """Some values of a column: file, first byte and how many bytes of each."""
+
+    file: Path
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+
+class Unpacked:
+    """The file of values that lie in no file as they are; gone when nobody holds this any more."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self._file: IO[bytes] | None = None
+        self.size = 0
+        weakref.finalize(self, self._stack.close)
+
+    def add(self, data: memoryview, name: str) -> tuple[Path, int]:
+        """Write bytes; the file, and the first one's place in it. ``name``: of a column."""
+        if self._file is None:
+            folder = self._stack.enter_context(_hashes.folder_for("unpacked"))
+            self._file = self._stack.enter_context((folder / name).open("wb", buffering=0))
+        path, start = Path(self._file.name), self.size
+        with disk(path):
+            while len(data):
+                count = self._file.write(data)
+                self.size, data = self.size + count, data[count:]
+        return path, start
+
+
+def check_installed(where: str) -> None:
+    """Raise UnavailableError where pyarrow is not."""
+    if MISSING is not None:
+        hint = "pip install 'edgekd[parquet]'"
+        raise UnavailableError("Arrow and Parquet are read by pyarrow", where=where, found=MISSING, hint=hint)
+
+
+def schema(file: Path, where: str) -> pyarrow.Schema:
+    """The columns of a file, and what is told of them."""
+    with _reading(where):
+        if file.suffix == ".parquet":
+            return parquet.read_schema(file)
+        return next(_opened(file, where))[0].schema
+
+
+def class_names(of: pyarrow.Schema, column: str) -> tuple[str, ...]:
+    """Names that ``datasets`` keeps of a column's numbers; none where it keeps none."""
+    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+        features = json.loads(of.metadata[b"huggingface"])["info"]["features"]
+        return tuple(str(name) for name in features[column].get("names") or ())
+    return ()
+
+
+def batches(file: Path, columns: Sequence[str], where: str) -> Iterator[tuple[Batch, range]]:
+    """Some columns of a file, some rows at a time; and the addresses where the file is mapped, none of Parquet.
+
+    Raises:
+        DataError: not such a file, one that is cut off, or no such column.
+    """
+    with _reading(where):
+        if file.suffix == ".parquet":
+            _files.size_of(file, where, "bytes")
+            with parquet.ParquetFile(file) as whole:
+                _check_columns(whole.schema_arrow, columns, where)
+                yield from ((batch, range(0)) for batch in whole.iter_batches(AT_ONCE, columns=list(columns)))
+            return
+        _files.size_of(file, where, "bytes")
+        for reader, mapped in _opened(file, where):
+            _check_columns(reader.schema, columns, where)
+            count = getattr(reader, "num_record_batches", None)
+            parts = reader if count is None else map(reader.get_batch, range(count))
+            yield from ((batch.select(list(columns)), mapped) for batch in parts)
+
+
+def values(column: pyarrow.Array, row: int, mapped: range, file: Path, unpacked: Unpacked, where: str) -> Values:
+    """Where the bytes or texts of a column lie.
+
+    Args:
+        row: the number of the first.
+        mapped: see ``batches``.
+        unpacked: takes those that don't lie in the file as they are.
+
+    Raises:
+        DataError: a column of neither, or a row without a value.
+    """
+    kind, inner = column.type, -1
+    if pyarrow.types.is_struct(kind):  # what datasets makes of pictures: their bytes, or a path
+        inner = kind.get_field_index("bytes")
+    if inner >= 0 and not column.null_count:
+        column = column.field(inner)
+        kind = column.type
+    large = pyarrow.types.is_large_binary(kind) or pyarrow.types.is_large_string(kind)
+    if not (large or pyarrow.types.is_binary(kind) or pyarrow.types.is_string(kind)):
+        allowed = "binary, string, or what datasets makes of pictures"
+        raise DataError("neither bytes nor texts", where=where, found=str(kind), allowed=allowed)
+    if column.null_count:
+        row += int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+        hint = "of pictures that lie beside the table their bytes are to be put into it"
+        raise DataError("a row without a value", where=where, found=f"row {row}", hint=hint)
+    _, ends, data = column.buffers()
+    numbers = np.frombuffer(ends, np.int64 if large else np.int32) if ends is not None else np.zeros(1, np.int64)
+    cuts = numbers[column.offset : column.offset + len(column) + 1].astype(np.int64)
+    first, last = (int(cuts[0]), int(cuts[-1])) if len(cuts) else (0, 0)
+    if data is not None and data.address in mapped and data.address + last <= mapped.stop:
+        return Values(file, data.address - mapped.start + cuts[:-1], np.diff(cuts))
+    body = memoryview(b"" if data is None else data)[first:last]
+    written, start = unpacked.add(body, f"{file.stem}.values")
+    return Values(written, start + cuts[:-1] - first, np.diff(cuts))
+
+
+def holds_texts(column: pyarrow.Array) -> bool:
+    """Whether a column is of texts, and not of bytes."""
+    return bool(pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type))
+
+
+def labels(column: pyarrow.Array, row: int, where: str) -> AnyArray:
+    """Labels as they stand in a column: whole numbers or texts.
+
+    Args:
+        row: the number of the first.
+
+    Raises:
+        DataError: a row without one, or a column of anything else.
+    """
+    kinds = pyarrow.types
+    if kinds.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not (kinds.is_integer(column.type) or kinds.is_string(column.type) or kinds.is_large_string(column.type)):
+        raise DataError("no labels", where=where, found=str(column.type), allowed="whole numbers, or names")
+    if column.null_count:
+        missing = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+        raise DataError("a row without a label", where=where, found=f"row {row + missing}")
+    if kinds.is_integer(column.type):
+        return np.asarray(column.to_numpy(zero_copy_only=False)).astype(np.int64)
+    return np.array([sys.intern(text) for text in column.to_pylist()], object)
+
+
+def _opened(file: Path, where: str) -> Iterator[tuple[pyarrow.ipc.RecordBatchStreamReader, range]]:
+    """A reader of an Arrow file, and the addresses where that is mapped."""
+    with file.open("rb") as plain:
+        start = plain.read(len(_FILE))
+        plain.seek(max(0, file.stat().st_size - len(_END)))
+        end = plain.read()
+    if start != _FILE and end != _END:
+        hint = "copy or download it again: it is not as long as it was made"
+        raise DataError("not an Arrow file, or one that is cut off", where=where, found=file.name, hint=hint)
+    with pyarrow.memory_map(str(file)) as source:
+        address, size = source.read_buffer(source.size()).address, source.size()
+        source.seek(0)
+        reader = ipc.open_file(source) if start == _FILE else ipc.open_stream(source)
+        yield reader, range(address, address + size)
+
+
+@contextlib.contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Tell what pyarrow raises of a file that is damaged."""
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError) as err:
+        raise DataError(f"can't be read ({str(err).partition(chr(10))[0]})", where=where) from err
+
+
+def _check_columns(of: pyarrow.Schema, columns: Sequence[str], where: str) -> None:
+    for name in columns:
+        if name not in of.names:
+            raise DataError("no such column", where=where, found=name, allowed=of.names)

@@ -1,0 +1,84 @@
+"""Pictures of one size that are still files, or lie in larger ones: how they are decoded, together or later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base.arrays import AnyArray, Samples
+from edgekd.base.errors import DataError
+from edgekd.learn.data import _files
+from edgekd.learn.data._decoding import Decoded, Facts, Item
+from edgekd.learn.data._encoded import Seen, open_image
+from edgekd.learn.data._lazy import Lazy, Reading
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A ``Decoder`` of pictures; items are those of ``_files.span``.
+
+    Attributes:
+        root: the folder that the files' paths count from.
+        naming: what an error calls a picture: a text with ``{file}`` and ``{name}`` in it.
+        size: (height, width) that each is resized to; None: all have one size.
+        grey: read as one channel.
+        shape: of each, (H, W, C).
+    """
+
+    root: str
+    naming: str
+    size: Sequence[int] | None
+    grey: bool
+    shape: Sequence[int] = ()
+    dtype: ClassVar[str] = "uint8"
+
+    def decoded(self, items: Sequence[Item]) -> Decoded:
+        """(N, H, W, C), and what ``Seen`` counts."""
+        images, seen = np.empty((len(items), *self.shape), np.uint8), Seen()
+        for i, item in enumerate(items):
+            image = self.one(item, seen)
+            if image.shape != images.shape[1:]:
+                raise DataError(
+                    "an image of another size",
+                    where=self.place(item),
+                    found=image.shape[:2],
+                    allowed=str(images.shape[1:3]),
+                    hint="give data.size = [height, width]",
+                )
+            images[i] = image
+        return images, asdict(seen)
+
+    def one(self, item: Item, seen: Seen) -> NDArray[np.uint8]:
+        """(H, W, C) of one, of whatever shape."""
+        where = self.place(item)
+        content = _files.span(self.root, item, where)
+        size = None if self.size is None else (self.size[0], self.size[1])
+        return open_image(content, where, size, "L" if self.grey else "RGB", seen)
+
+    def place(self, item: Item) -> str:
+        """What an error calls a picture."""
+        return self.naming.format(file=Path(str(item[0])).name, name=_files.named(item))
+
+
+def pictures(
+    decoder: Pictures,
+    columns: Sequence[AnyArray],
+    reading: Reading,
+    where: str,
+    count: Callable[[Facts], None],
+    keeps: object = None,
+) -> Samples:
+    """A split's pictures, in memory or not as the recipe says.
+
+    Args:
+        columns, keeps: see ``Lazy``.
+        where, count: see ``Reading.held``.
+    """
+    first = Lazy(decoder, [column[:1] for column in columns], None)
+    shape = decoder.one(first.items[0], Seen()).shape
+    return reading.held(Lazy(replace(decoder, shape=shape), columns, reading.pool, keeps), where, count)

@@ -1,0 +1,48 @@
+"""Texts that lie in larger files, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from edgekd.base.errors import DataError
+from edgekd.learn.data import _files
+from edgekd.learn.data._decoding import Decoded, Item
+
+IN_MEMORY = 3  # bytes of Python's texts for each of a file
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A ``Decoder`` of texts in UTF-8; items are those of ``_files.span``.
+
+    Attributes:
+        root: the folder that the files' paths count from.
+        naming: what an error calls a text, with ``{file}`` and ``{name}`` in it.
+    """
+
+    root: str
+    naming: str
+    shape: ClassVar[tuple[int, ...]] = ()
+    dtype: ClassVar[str] = "object"
+
+    def decoded(self, items: Sequence[Item]) -> Decoded:
+        """(N,) texts; there is nothing to count."""
+        texts = np.empty(len(items), object)
+        for i, item in enumerate(items):
+            where = self.place(item)
+            try:
+                texts[i] = _files.span(self.root, item, where).decode()
+            except UnicodeDecodeError as err:
+                raise DataError(f"no UTF-8 ({err.reason})", where=where, allowed="UTF-8") from err
+            if not texts[i].strip() or "\0" in texts[i]:
+                raise DataError("no text, or a NUL, which no text has", where=where, found=texts[i][:40])
+        return texts, {}
+
+    def place(self, item: Item) -> str:
+        """What an error calls a text."""
+        return self.naming.format(file=Path(str(item[0])).name, name=_files.named(item))

@@ -1,0 +1,184 @@
+"""Pictures in tar files (WebDataset's shards): each sample is a picture and its label, one file behind the other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from edgekd.base.errors import DataError
+from edgekd.learn.data import _files, _folders, _hashes, _shards
+from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.data._checks import checked
+from edgekd.learn.data._classes import Numbered, named, numbered
+from edgekd.learn.data._encoded import Seen
+from edgekd.learn.data._lazy import Reading
+from edgekd.learn.data._pictures import Pictures, pictures
+from edgekd.learn.data._shards import Part
+from edgekd.learn.data._split import carve_missing, check_carving, image_ops
+from edgekd.learn.data.imagefolder import ENDINGS
+
+JSON = "json."
+
+
+@dataclass
+class Rows:
+    """The samples of a split, an entry each: shard, its stamp, the picture's first byte and how many, name, label."""
+
+    files: list[str] = field(default_factory=list)
+    stamps: list[int] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    labels: list[str | int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Webdataset(Reading):
+    """``path/train-0000.tar``, and ``test`` and ``validation`` (or ``val``) alike; or ``path/train/*.tar``; or all for
+    training, whatever they are called.
+
+    Nothing is unpacked to the disk. Pictures are read as a person sees them, see ``_encoded.py``.
+
+    Attributes:
+        path: the folder of shards, plain tar files.
+        image: the ending of a sample's picture, such as ``jpg``; "": that of a picture, of which a sample has one.
+        label: the ending of a sample's label, a number or a name as text; or ``json.`` and the key in a sample's JSON
+            file; "" where the data has none.
+        classes: names, in the order of their numbers; without them those of the labels. See ``_classes.py``.
+        size: height and width that every image is resized to (bilinear); absent, all must have one size.
+        grey: read as one channel.
+        validation, test: where there are no shards of that name, the share (below 1) or count that is carved off.
+        limit: use only the first so many training samples; 0: all.
+        split_seed: of the carving.
+        lazy, workers: see ``Reading``.
+    """
+
+    path: str
+    image: str = ""
+    label: str = "cls"
+    classes: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    grey: bool = False
+    validation: float = 0.1
+    test: float = 0.1
+    limit: int = 0
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.check_reading()
+        if self.size is not None and not all(1 <= side <= 4096 for side in self.size):
+            raise ValueError("size: allowed is a height and a width of 1 to 4096")
+        check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the fields, and the name and content of every shard."""
+        digest, root = hashlib.sha256(repr(replace(self, path="")).encode()), _folders.root_of(self.path)
+        with _hashes.of_folder(root) as hashes:
+            for role, shards in self._shards.items():
+                for shard in shards:
+                    name = shard.relative_to(root).as_posix()
+                    digest.update(f"{role} {name}\0".encode(errors="surrogateescape"))
+                    digest.update(hashes.sha256(shard, name, f"data.path: {name}", "bytes"))
+        return digest.hexdigest()
+
+    def load(self) -> Dataset:
+        """Look through every shard, decode every picture once, carve off what has no shards, check everything."""
+        seen, left_out = Seen(), Counter[str]()
+        rows = {role: self._read(role, shards, left_out) for role, shards in self._shards.items()}
+        names, labels, notes = self._numbered(rows)
+        splits = {}
+        for role, of in rows.items():
+            decoder = Pictures(self.path, "data.path: {file}: {name}", self.size, self.grey)
+            numbers = (np.array(column, np.int64) for column in (of.stamps, of.starts, of.sizes))
+            columns = (np.array(of.files, object), *numbers, np.array(of.names, object))
+            x = pictures(decoder, columns, self, f"data.path ({role})", seen.add)
+            splits[role] = Split(x, labels.get(role), ids=columns[-1])
+        shares = {"validation": self.validation, "test": self.test}
+        splits, carved = carve_missing(splits, shares, self.split_seed)
+        if left_out:
+            listed = ", ".join(f"{count:,} .{ending}" for ending, count in left_out.most_common(8))
+            notes = (*notes, f"left out of the shards, as neither picture nor label: {listed}")
+        notes = (*notes, *carved, *self.scanned(splits, seen.add), *seen.notes())
+        dataset = Dataset(splits["train"], splits["validation"], splits["test"], names, image_ops(255.0), notes=notes)
+        return checked(dataset, f"data.path: {Path(self.path).name}")
+
+    @property
+    def _shards(self) -> dict[str, list[Path]]:
+        return _shards.by_split(self.path, (".tar",), "*.tar, such as train-0000.tar")
+
+    def _read(self, role: str, shards: list[Path], left_out: Counter[str]) -> Rows:
+        """The samples of a split's shards."""
+        rows, root = Rows(), Path(self.path)
+        for shard in shards:
+            name = shard.relative_to(root).as_posix()
+            stamp = _files.stamp_of(shard.stat())
+            with shard.open("rb") as file:
+                for key, parts in _shards.samples(shard, f"data.path: {name}"):
+                    if role == "train" and self.limit and len(rows.names) == self.limit:
+                        return rows
+                    where = f"data.path: {name}: {key}"
+                    picture = self._picture(parts, where)
+                    rows.files.append(name)
+                    rows.stamps.append(stamp)
+                    rows.starts.append(parts[picture].start)
+                    rows.sizes.append(parts[picture].size)
+                    rows.names.append(key)
+                    if self.label:
+                        rows.labels.append(self._label(file, parts, where))
+                    read = {picture, "json" if self.label.startswith(JSON) else self.label}
+                    left_out.update(ending for ending in parts if ending not in read)
+        if not rows.names:
+            raise DataError("an empty split", where=f"data.path ({role})", found=[shard.name for shard in shards][:8])
+        return rows
+
+    def _picture(self, parts: dict[str, Part], where: str) -> str:
+        """The ending of a sample's picture."""
+        if self.image:
+            if self.image.lower() not in parts:
+                raise DataError("a sample without a picture", where=where, found=sorted(parts), allowed=self.image)
+            return self.image.lower()
+        endings = [ending for ending in parts if f".{ending.rpartition('.')[2]}" in ENDINGS]
+        if not endings:
+            allowed = "jpg, png, webp, ...; data.image says which"
+            raise DataError("a sample without a picture", where=where, found=sorted(parts), allowed=allowed)
+        if len(endings) > 1:
+            allowed = f"data.image = {endings[0]!r}, or another one"
+            raise DataError("a sample of several pictures", where=where, found=endings, allowed=allowed)
+        return endings[0]
+
+    def _label(self, file: IO[bytes], parts: dict[str, Part], where: str) -> str | int:
+        ending = "json" if self.label.startswith(JSON) else self.label
+        if ending not in parts:
+            hint = 'data.label = "" where the data has none'
+            raise DataError("a sample without a label", where=where, found=sorted(parts), allowed=ending, hint=hint)
+        data, where = _shards.small(file, parts[ending], where), f"{where}.{ending}"
+        try:
+            text = data.decode()
+            value = json.loads(text)[self.label.removeprefix(JSON)] if ending == "json" else text.strip()
+        except (ValueError, RecursionError, TypeError) as err:
+            raise DataError(f"a label that can't be read ({err})", where=where, found=data[:40]) from err
+        except KeyError as err:
+            raise DataError("no such key", where=where, found=self.label, allowed=list(json.loads(text))) from err
+        if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+            raise DataError("no label", where=where, found=value, allowed="a whole number, or a name")
+        return value
+
+    def _numbered(self, rows: dict[str, Rows]) -> Numbered:
+        """Class names, and the number of each label."""
+        names = named(self.classes, "data.classes") if self.classes else None
+        if not self.label:
+            if names is None:
+                raise DataError("without labels the class names are needed", where="data.classes", found="none")
+            return Numbered(names, {})
+
+        def at(role: str, i: int) -> str:
+            return f"data.path: {rows[role].files[i]}: {rows[role].names[i]}"
+
+        labels = {role: np.array([str(label) for label in of.labels], object) for role, of in rows.items()}
+        return numbered(labels, names, at, f"data.path: {Path(self.path).name}")
