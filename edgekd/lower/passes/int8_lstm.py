@@ -40,7 +40,8 @@ class Int8Lstm:
             if cells is None:
                 continue
             of_size = scales.setdefault(cells.input.codes.shape[1:], cells.state.scales[0])
-            right = (cells.state.scales == of_size).all() and _is_zero(_given(node, 5))
+            plain = _given(node, 4) is None and all(_is_zero(_given(node, place)) for place in (5, 6))
+            right = plain and (cells.state.scales == of_size).all()
             sequence = _sequence(model.graph, node, cells) if right else None
             if sequence is None:
                 for place, factor in enumerate(cells, 1):
@@ -82,37 +83,53 @@ def _adds_up(cells: Cells, scale: NDArray[np.float32]) -> bool:
 
 
 def _in_int8(graph: ir.Graph, node: ir.Node, cells: Cells, sequence: ir.Value) -> None:
-    """Put one LSTM for each direction into the place of one."""
+    """Put one LSTM for each direction into the place of one, each forward.
+
+    Of two that read one tensor, one backward, OpenVINO turns the axes for the first alone, and the other's answers are
+    wrong from a batch of 2 on; so what goes backward reads and gives its steps in the other order.
+    """
     both = direction_of(node) == BOTH_WAYS
-    ways = ("forward", "reverse") if both else (direction_of(node),)
-    first, parts = _zeros(graph, node, sequence, cells), []
-    for i, way in enumerate(ways):
+    backward = (False, True) if both else (direction_of(node) == "reverse",)
+    first, results = _zeros(graph, node, sequence, cells), []
+    for i, turned in enumerate(backward):
         scale = add_constant(graph, f"{node.name}_scale_{i}", cells.state.scales[i])
         weights = [
             add_constant(graph, f"{node.name}_weights_{name}_{i}", factor.codes[i : i + 1])
             for name, factor in zip(("input", "state"), cells, strict=True)
         ]
         matrices = [_made(graph, node, "DequantizeLinear", [codes, scale], axis=1) for codes in weights]
-        bias, cell = (_part(graph, node, _given(node, place), i, both) for place in (3, 6))
-        attributes = {**node.attributes, "direction": ir.AttrString("direction", way)}
-        inputs = [sequence, *matrices, bias, _given(node, 4), first, cell]
-        parts.append(ir.node("LSTM", inputs, attributes, num_outputs=len(node.outputs)))
-        graph.insert_before(node, parts[-1])
+        bias = _part(graph, node, _given(node, 3), i, both)
+        x = _backward(graph, node, sequence) if turned else sequence
+        attributes = {"hidden_size": node.attributes["hidden_size"]}
+        new = ir.node("LSTM", [x, *matrices, bias, None, first], attributes, num_outputs=len(node.outputs))
+        graph.insert_before(node, new)
+        results.append([_backward(graph, node, new.outputs[0]) if turned else new.outputs[0], *new.outputs[1:]])
     for place, old in enumerate(node.outputs):
-        results = [part.outputs[place] for part in parts]
+        parts = [result[place] for result in results]
         if old.uses() or old.is_graph_output():
-            replace(old, _made(graph, node, "Concat", results, axis=0 if place else 1) if both else results[0])
+            replace(old, _made(graph, node, "Concat", parts, axis=0 if place else 1) if both else parts[0])
+
+
+def _backward(graph: ir.Graph, node: ir.Node, value: ir.Value) -> ir.Value:
+    """Steps, which lie along the first axis, in the other order."""
+    ends = {"last": [-1], "before_first": [-(2**31)], "steps_axis": [0], "back": [-1]}
+    where = [_number(graph, f"{node.name}_{name}", np.array(n)) for name, n in ends.items()]
+    return _made(graph, node, "Slice", [value, *where])
 
 
 def _zeros(graph: ir.Graph, node: ir.Node, sequence: ir.Value, cells: Cells) -> ir.Value:
     """(1, N, H) zeros, rounded, of a sequence (T, N, n): of one number of each sample, cut off at 0 from both sides."""
-    ends = {"starts": [0, 0], "ends": [1, 1], "axes": [0, 2]}
+    turned = producer(sequence)
+    turned = turned if turned is not None and turned.op_type == "Transpose" else None
+    source, axes = (sequence, [0, 2]) if turned is None else (turned.inputs[0], [1, 2])
+    ends = {"starts": [0, 0], "ends": [1, 1], "axes": axes}
     where = [add_constant(graph, f"{node.name}_{name}", np.array(values)) for name, values in ends.items()]
     zero = _number(graph, f"{node.name}_zero", np.float32(0))
     wide = add_constant(graph, f"{node.name}_zeros", np.zeros((1, 1, cells.state.codes.shape[2]), np.float32))
-    number = _made(graph, node, "Clip", [_made(graph, node, "Slice", [sequence, *where]), zero, zero])
+    number = _made(graph, node, "Clip", [_made(graph, node, "Slice", [source, *where]), zero, zero])
     numbers = _made(graph, node, "Add", [number, wide])
-    return _restored(graph, node, _rounded(graph, node, numbers))
+    zeros = _restored(graph, node, _rounded(graph, node, numbers))
+    return zeros if turned is None else _made(graph, node, "Transpose", [zeros], perm=[1, 0, 2])
 
 
 def _rounded(graph: ir.Graph, node: ir.Node, value: ir.Value | None, step: ir.Value | None = None) -> ir.Value:
@@ -129,8 +146,8 @@ def _grid(graph: ir.Graph, node: ir.Node) -> list[ir.Value]:
     return [_number(graph, f"{node.name}_{name}", n) for name, n in (("step", STATE_SCALE), ("middle", MIDDLE))]
 
 
-def _number(graph: ir.Graph, name: str, number: np.generic) -> ir.Value:
-    """A constant of no axes, the same for a name."""
+def _number(graph: ir.Graph, name: str, number: np.generic | NDArray[np.generic]) -> ir.Value:
+    """A constant of no more axes than are given, the same for a name."""
     if name not in graph.initializers:
         tensor = ir.tensor(np.asarray(number), name=name)
         graph.register_initializer(
