@@ -46,10 +46,10 @@ source = "imagefolder"
 path = "{path}"
 lazy = true
 [teacher]
-model = {{ kind = "convnet", width = 16, strides = [2, 2, 2] }}
+model = {{ kind = "convnet", width = 8, strides = [2, 2, 2] }}
 epochs = 1
 [student]
-model = {{ kind = "convnet", width = 8, strides = [2, 2, 2] }}
+model = {{ kind = "convnet", width = 4, strides = [2, 2, 2] }}
 epochs = 1
 [[losses]]
 kind = "kl"

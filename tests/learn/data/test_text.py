@@ -116,8 +116,8 @@ def test_texts_that_stay_in_their_file(tmp_path: Path) -> None:
         assert list(mine.x) == list(theirs.x) == np.asarray(theirs.x).tolist() and str(mine.x[0]).startswith("über")
         assert mine.y is not None and theirs.y is not None and mine.y.tolist() == theirs.y.tolist()
     feeds = [Feed(data, data.preprocess, Augment(views=1), 0) for data in (here, there)]
-    mine, theirs = (feed.plain("train", np.array([3, 1, 2])) for feed in feeds)
-    assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+    read, later = (feed.plain("train", np.array([3, 1, 2])) for feed in feeds)
+    assert all(np.array_equal(read[name], later[name]) for name in read)
     (tmp_path / "t.tsv").write_bytes(text.encode().replace(b"fine", b"good"))
     with pytest.raises(DataError, match=r"t\.tsv, line \d+: the file has changed since the build began"):
         np.asarray(there.train.x)
