@@ -92,7 +92,6 @@ TESTED_ELSEWHERE = {
     "learn/frozen.py": "tests/learn/models/test_transformers.py: a new head over a body of a folder",
     "learn/readers.py": "tests/learn/test_calls.py: networks asked what they take",
     "learn/losses/_features.py": "tests/learn/losses/test_formulas.py: inside every loss on layers",
-    "lower/roundings.py": "tests/compress/test_mixed.py: a trace beside what torch gives without the same roundings",
     "lower/lower.py": "tests/lower/test_column.py: the file behind the passes",
     "pipeline.py": "tests/whole/test_build.py: the story itself",
     "publish/again.py": "tests/attacks/test_exchange.py: beside builds that put another bundle there",

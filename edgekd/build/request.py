@@ -153,6 +153,11 @@ def data_source(recipe: Recipe, quick: bool) -> object:
             )
         options = {key: value for key, value in recipe.data.made.items() if key != "source"}
         table = {"kind": recipe.data.made.get("source", "made"), **options}
+    return source_of(table)
+
+
+def source_of(table: Mapping[str, object]) -> object:
+    """The data source of a plugin's table, which has its ``kind``."""
     return plugins.build("data", table, "data")
 
 

@@ -15,6 +15,12 @@ from edgekd.lower.passes import add_constant, attribute_int, constant, drop_unus
 from edgekd.spec.mixed import Read, Unit
 
 ROUNDING = ("QuantizeLinear", "DequantizeLinear")
+SUMMED = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+APPROXIMATED = (
+    *("Softmax", "LogSoftmax", "LayerNormalization", "InstanceNormalization", "GroupNormalization"),
+    *("ReduceMean", "ReduceSum", "ReduceL2", "Gelu", "Erf", "Tanh", "Exp", "LSTM", "GRU", "RNN"),
+)
+MOVING = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Concat", "Split", "Pad", "Identity")
 FREE = 16  # what an axis of any size but the batch counts as
 FROZEN = re.compile(r"_frozen_param(\d+)$")  # as convert_pt2e names rounded weights
 
@@ -104,6 +110,34 @@ def rewritten(model: ir.Model, asked: Sequence[str]) -> tuple[ir.Model, dict[str
             owners[node] = owner
     computing = [node for node in copy.graph if node in owners and node.op_type not in ROUNDING]
     return copy, {name or "": owners[node] for node in computing for name in (node.name, node.outputs[0].name)}
+
+
+def rounds_float_sums(model: ir.Model) -> bool:
+    """Whether the network rounds what is summed or approximated in float.
+
+    CPUs add floats in their own order: such a number may fall on the other side of a step. A network that only sums
+    integers before it rounds answers alike on all of them.
+    """
+    seen: set[ir.Node] = set()
+    for quantize in activations(model):
+        values = [quantize.inputs[0]]
+        while values:
+            node = producer(values.pop())
+            if node is None or node in seen or node.op_type == "DequantizeLinear":
+                continue
+            if node.op_type in APPROXIMATED or (node.op_type in SUMMED and not all(map(_is_restored, node.inputs[:2]))):
+                return True
+            seen.add(node)
+            values += node.inputs
+    return False
+
+
+def _is_restored(value: ir.Value | None) -> bool:
+    """Whether a value was rounded, and only moved since."""
+    node = producer(value)
+    while node is not None and node.op_type in MOVING:
+        node = producer(node.inputs[0])
+    return node is not None and node.op_type == "DequantizeLinear"
 
 
 def scales(model: ir.Model) -> list[float | None]:

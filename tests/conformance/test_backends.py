@@ -278,6 +278,7 @@ def test_who_opens_a_programs_file_best() -> None:
 
 
 NAMED_BECAUSE = {
+    "cli/starting/recipe.py": "of targets, of which a first recipe names what this machine can run",
     "base/watch.py": "of libraries that users' own code opens files with",
     "publish/app_files.py": "of the kinds of programs, which are a list of their own",
     "publish/examples/__init__.py": "of the kinds of programs",

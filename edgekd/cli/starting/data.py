@@ -6,11 +6,9 @@ import wave
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from edgekd.base import plugins
 from edgekd.base.errors import DataError, UsageError
-from edgekd.learn.data import ROLES, file_content, read_arrays
+from edgekd.learn.data import ROLES, file_content, looked_at, read_arrays
 from edgekd.learn.data.imagefolder import ENDINGS as PICTURES
 from edgekd.spec.recipe import Table
 
@@ -114,12 +112,10 @@ def _sizes(pictures: Sequence[Path]) -> Table:
     """Grey where all are; one size where they come in several."""
     sizes, greys = set[tuple[int, int]](), True
     for path in _spread(pictures):
-        try:
-            with Image.open(path) as picture:
-                sizes.add((picture.height, picture.width))
-                greys = greys and picture.mode in ("1", "L", "LA", "I;16", "I", "F")
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as err:
-            raise DataError(f"not a picture ({err})", where=f"{WHERE}: {path.parent.name}/{path.name}") from err
+        where = f"{WHERE}: {path.parent.name}/{path.name}"
+        height, width, grey = looked_at(file_content(path, where), where)
+        sizes.add((height, width))
+        greys = greys and grey
     side = min(LARGEST, min(min(size) for size in sizes)) // STEP * STEP or STEP
     return {**({"grey": True} if greys else {}), **({"size": [side, side]} if len(sizes) > 1 else {})}
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekd.base import plugins
 from edgekd.base.disk import disk
 from edgekd.base.errors import OutputError, UsageError
 from edgekd.build import parsed_recipe
+from edgekd.build import request as requests
 from edgekd.cli import inspection
 from edgekd.cli.starting import data as start_data
 from edgekd.cli.starting import teachers as start_teachers
@@ -106,7 +106,7 @@ def name_of(path: Path, named: Sequence[str]) -> str:
 def _loaded(table: Table) -> Dataset:
     table = dict(table)
     table.pop("preprocess", None)
-    source = plugins.build("data", {"kind": table.pop("source"), **table}, "data")
+    source = requests.source_of({"kind": table.pop("source"), **table})
     return loaded(source)
 
 

@@ -5,6 +5,7 @@ from edgekd.learn.data._base import Dataset, Pipeline, Samples, Source, Split
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.learn.data._checks import loaded
 from edgekd.learn.data._classes import same as same_name
+from edgekd.learn.data._encoded import looked_at
 from edgekd.learn.data._files import size_of as file_size
 from edgekd.learn.data._files import unpacked as file_content
 from edgekd.learn.data._hashes import remembered_in
@@ -29,6 +30,7 @@ __all__ = [
     "from_splits",
     "grouped",
     "loaded",
+    "looked_at",
     "read_arrays",
     "read_vocabulary",
     "remembered_in",

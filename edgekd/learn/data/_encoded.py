@@ -161,6 +161,19 @@ def _array(data: bytes, where: str, size: tuple[int, int] | None, mode: str | No
     return np.asarray(image, dtype=np.uint8)
 
 
+def looked_at(data: bytes, where: str) -> tuple[int, int, bool]:
+    """Height and width of an encoded picture, and whether it is grey, by its header alone.
+
+    Raises:
+        DataError: no picture of a kind that is read.
+    """
+    try:
+        file = _opened(data, where)
+    except (UnidentifiedImageError, *DECODABLE) as err:
+        raise DataError(f"not a picture ({err})", where=where) from err
+    return file.height, file.width, file.mode in ("1", "L", "LA", "I;16", "I", "F")
+
+
 def _opened(data: bytes, where: str) -> Image.Image:
     """A picture whose header alone is read, and says that it has not too many pixels."""
     limit, message = limits.most("pixels"), "more pixels than likely are meant"
