@@ -164,9 +164,10 @@ def _grid(graph: ir.Graph, node: ir.Node) -> list[ir.Value]:
 def _number(graph: ir.Graph, name: str, number: np.generic | NDArray[np.generic]) -> ir.Value:
     """A constant of no more axes than are given, the same for a name."""
     if name not in graph.initializers:
-        tensor = ir.tensor(np.asarray(number), name=name)
+        array = np.asarray(number)
+        tensor = ir.tensor(array, name=name)
         graph.register_initializer(
-            ir.Value(name=name, shape=ir.Shape(()), type=ir.TensorType(tensor.dtype), const_value=tensor)
+            ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
         )
     return graph.initializers[name]
 
