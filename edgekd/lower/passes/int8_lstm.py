@@ -41,6 +41,7 @@ class Int8Lstm:
                 continue
             of_size = scales.setdefault(cells.input.codes.shape[1:], cells.state.scales[0])
             plain = _given(node, 4) is None and all(_is_zero(_given(node, place)) for place in (5, 6))
+            plain = plain and _is_batched(model.graph.inputs[0], node.inputs[0])
             right = plain and (cells.state.scales == of_size).all()
             sequence = _sequence(model.graph, node, cells) if right else None
             if sequence is None:
@@ -69,7 +70,8 @@ def _sequence(graph: ir.Graph, node: ir.Node, cells: Cells) -> ir.Value | None:
         codes = _rounded(graph, node, quantize.inputs[0], quantize.inputs[1])
     if codes is None or not _adds_up(cells, scale):
         return None
-    sequence = _restored(graph, node, codes)
+    of_table = known is not None and quantize is not None and quantize.op_type != QUANTIZE
+    sequence = (_spelled if of_table else _restored)(graph, node, codes)
     if turned is None:
         return sequence
     return _made(graph, node, "Transpose", [sequence], **{a.name: a.value for a in turned.attributes.values()})
@@ -90,7 +92,7 @@ def _in_int8(graph: ir.Graph, node: ir.Node, cells: Cells, sequence: ir.Value) -
     """
     both = direction_of(node) == BOTH_WAYS
     backward = (False, True) if both else (direction_of(node) == "reverse",)
-    first, results = _zeros(graph, node, sequence, cells), []
+    first, results = _zeros(graph, node, cells), []
     for i, turned in enumerate(backward):
         scale = add_constant(graph, f"{node.name}_scale_{i}", cells.state.scales[i])
         weights = [
@@ -117,19 +119,24 @@ def _backward(graph: ir.Graph, node: ir.Node, value: ir.Value) -> ir.Value:
     return _made(graph, node, "Slice", [value, *where])
 
 
-def _zeros(graph: ir.Graph, node: ir.Node, sequence: ir.Value, cells: Cells) -> ir.Value:
-    """(1, N, H) zeros, rounded, of a sequence (T, N, n): of one number of each sample, cut off at 0 from both sides."""
-    turned = producer(sequence)
-    turned = turned if turned is not None and turned.op_type == "Transpose" else None
-    source, axes = (sequence, [0, 2]) if turned is None else (turned.inputs[0], [1, 2])
-    ends = {"starts": [0, 0], "ends": [1, 1], "axes": axes}
-    where = [add_constant(graph, f"{node.name}_{name}", np.array(values)) for name, values in ends.items()]
+def _zeros(graph: ir.Graph, node: ir.Node, cells: Cells) -> ir.Value:
+    """(1, N, H) zeros, rounded: of one number of each sample of the network's input, cut off at 0 from both sides.
+
+    Of what the layer reads itself OpenVINO's kernel is not built in every case.
+    """
+    sample, size = graph.inputs[0], cells.state.codes.shape[2]
+    lines = _made(graph, node, "Reshape", [sample, _number(graph, f"{node.name}_lines", np.array([0, -1]))])
+    ends = {"starts": [0], "ends": [1], "axes": [1]}
+    where = [_number(graph, f"{node.name}_{name}", np.array(values)) for name, values in ends.items()]
+    first = _made(graph, node, "Slice", [lines, *where])
+    if sample.dtype != ir.DataType.FLOAT:
+        first = _made(graph, node, "Cast", [first], to=ir.DataType.FLOAT)
     zero = _number(graph, f"{node.name}_zero", np.float32(0))
-    wide = add_constant(graph, f"{node.name}_zeros", np.zeros((1, 1, cells.state.codes.shape[2]), np.float32))
-    number = _made(graph, node, "Clip", [_made(graph, node, "Slice", [source, *where]), zero, zero])
-    numbers = _made(graph, node, "Add", [number, wide])
-    zeros = _restored(graph, node, _rounded(graph, node, numbers))
-    return zeros if turned is None else _made(graph, node, "Transpose", [zeros], perm=[1, 0, 2])
+    wide = _number(graph, f"{node.name}_zeros", np.zeros((1, 1, size), np.float32))
+    number = _made(graph, node, "Clip", [first, zero, zero])
+    number = _made(graph, node, "Unsqueeze", [number, _number(graph, f"{node.name}_of_rows", np.array([2]))])
+    zeros = _restored(graph, node, _rounded(graph, node, _made(graph, node, "Add", [number, wide])))
+    return _made(graph, node, "Transpose", [zeros], perm=[1, 0, 2])
 
 
 def _rounded(graph: ir.Graph, node: ir.Node, value: ir.Value | None, step: ir.Value | None = None) -> ir.Value:
@@ -142,6 +149,14 @@ def _restored(graph: ir.Graph, node: ir.Node, codes: ir.Value | None) -> ir.Valu
     return _made(graph, node, "DequantizeLinear", [codes, *_grid(graph, node)])
 
 
+def _spelled(graph: ir.Graph, node: ir.Node, codes: ir.Value | None) -> ir.Value:
+    """A DequantizeLinear in three operators: behind a table OpenVINO finds no constant in the zero point of one."""
+    step = _grid(graph, node)[0]
+    middle = _number(graph, f"{node.name}_middle_of_rows", np.float32(MIDDLE))
+    numbers = _made(graph, node, "Cast", [codes], to=ir.DataType.FLOAT)
+    return _made(graph, node, "Mul", [_made(graph, node, "Sub", [numbers, middle]), step])
+
+
 def _grid(graph: ir.Graph, node: ir.Node) -> list[ir.Value]:
     return [_number(graph, f"{node.name}_{name}", n) for name, n in (("step", STATE_SCALE), ("middle", MIDDLE))]
 
@@ -149,9 +164,10 @@ def _grid(graph: ir.Graph, node: ir.Node) -> list[ir.Value]:
 def _number(graph: ir.Graph, name: str, number: np.generic | NDArray[np.generic]) -> ir.Value:
     """A constant of no more axes than are given, the same for a name."""
     if name not in graph.initializers:
-        tensor = ir.tensor(np.asarray(number), name=name)
+        array = np.asarray(number)
+        tensor = ir.tensor(array, name=name)
         graph.register_initializer(
-            ir.Value(name=name, shape=ir.Shape(()), type=ir.TensorType(tensor.dtype), const_value=tensor)
+            ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
         )
     return graph.initializers[name]
 
@@ -188,6 +204,14 @@ def _is_zero(value: ir.Value | None) -> bool:
     if value is None or known is not None:
         return value is None or not np.any(known)
     return node is not None and node.op_type in (*MOVES, "Expand") and _is_zero(node.inputs[0])
+
+
+def _is_batched(sample: ir.Value, sequence: ir.Value | None) -> bool:
+    """Whether a network's input has as many samples, by what shapes say, as a sequence (T, N, n)."""
+    shapes = sample.shape, None if sequence is None else sequence.shape
+    if _is_state(sequence) or shapes[0] is None or shapes[1] is None:
+        return _is_state(sequence)
+    return len(shapes[0]) > 1 and shapes[0][0] == shapes[1][1]
 
 
 def _is_state(value: ir.Value | None) -> bool:
