@@ -422,6 +422,12 @@ DATA = (
     Mutation("an image's link leads elsewhere", _retarget("images/train/cat/linked.png", "elsewhere/other/1.png"), ALL),
     Mutation("the data moved", _moved("images", "pictures", '"images"', '"pictures"'), NONE, bundle=False),
     Mutation("a data file touched", lambda w: os.utime(w.file("images/train/cat/0.png"), (1, 1)), NONE, bundle=False),
+    Mutation(
+        "the images left in their files",
+        _edit("recipe.toml", 'path = "images"', 'path = "images"\nlazy = true\nworkers = 0'),
+        NONE,
+        bundle=False,
+    ),
     Mutation("a hidden file added", lambda w: w.file("images/train/cat/.DS_Store").write_text("x"), NONE, bundle=False),
 )
 TEXT = (

@@ -1,7 +1,7 @@
 """Memory of a whole build over a folder of pictures that is never held in memory, and whether decoding keeps up.
 
     python benchmarks/lazy_memory.py                           2,000 and 20,000 pictures, and the time of a step
-    python benchmarks/lazy_memory.py --sizes 20000 200000      those of the promise; about 15 minutes of one core
+    python benchmarks/lazy_memory.py --sizes 20000 200000      those of the promise; about 15 minutes of one core more
 
 Made JPEGs of 64 x 64 in ten classes. Each build runs in processes of its own: a teacher and a student of one epoch, QAT
 of one, exports, measuring and the report. Counted every ``POLL`` seconds is the sum over the build and all that it
@@ -122,7 +122,7 @@ def built(folder: Path, count: int) -> dict[str, object]:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     seconds = round(time.monotonic() - started, 1)
-    result = {
+    result: dict[str, object] = {
         "pictures": count,
         "peak_bytes": peak,
         "peak_at_s": round(at, 1),
@@ -163,7 +163,7 @@ def steps(folder: Path, count: int = 1280, rounds: int = 4) -> dict[str, object]
             seconds[lazy].append((time.perf_counter() - started) / (feed.length("train") / 64) * 1e3)
             weights[lazy] = torch.cat([p.detach().flatten() for p in net.parameters()])
     memory, from_files = median(seconds[False]), median(seconds[True])
-    result = {
+    result: dict[str, object] = {
         "in_memory_ms": round(memory, 1),
         "lazy_ms": round(from_files, 1),
         "ratio": round(median(b / a for a, b in zip(seconds[False], seconds[True], strict=True)), 3),

@@ -269,17 +269,17 @@ def test_a_real_search_never_looks_at_the_test_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     looked: set[str] = set()
-    inputs, build = Feed.inputs, pipeline.run
+    ahead, build = Feed.ahead, pipeline.run
 
-    def spy(feed: Feed, split: str, start: int, stop: int) -> Any:
+    def spy(feed: Feed, split: str, *more: Any) -> Any:
         looked.add(split)
-        return inputs(feed, split, start, stop)
+        return ahead(feed, split, *more)
 
     def at_the_end(order: Any, objects: Any) -> Any:
         assert "validation" in looked and "test" not in looked
         return build(order, objects)
 
-    monkeypatch.setattr(Feed, "inputs", spy)
+    monkeypatch.setattr(Feed, "ahead", spy)
     monkeypatch.setattr(pipeline, "run", at_the_end)
     mine = tmp_path / "mine.toml"
     plain = (recipes.builtin_folder() / "digits.toml").read_text()

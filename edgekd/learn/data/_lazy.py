@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -46,8 +47,9 @@ class Reading:
 
     @cached_property
     def pool(self) -> Pool | None:
-        """The processes that decode; None: there are none."""
-        return Pool(self.workers) if self.workers else None
+        """The processes that decode; None: there are none, as in a program that is no Python and can start none."""
+        starts = bool(sys.executable) and not getattr(sys, "frozen", False)
+        return Pool(self.workers) if self.workers and starts else None
 
     def is_left(self, size: int) -> bool:
         """Whether samples that would take so many bytes of memory are left in their files."""
