@@ -228,4 +228,5 @@ def test_what_became_of_it_in_words() -> None:
     decision: Mixed = {"groups": [group], "tries": [tried], "activations": [1], "weights": [1], "refused": None}
     assert mixed.told(decision) == "1 layer (Conv_1) in float: 0.80 x the time of the file that is all in int8"
     assert str(mixed.told({**decision, "refused": "too large"})).endswith("; not taken: too large")
-    assert mixed.told({**decision, "groups": [{**group, "in_float": False}]}) is None
+    stays: Any = {**group, "in_float": False}
+    assert mixed.told({**decision, "groups": [stays]}) is None

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.fx import Node
 
 from edgekd.compress._base import Context
 from edgekd.compress._fold import attribute
@@ -54,12 +53,16 @@ def prepared(change: Int8Ptq | Int8Qat | None = None) -> Student:
     return (change or Int8Ptq()).apply(student(), Context(scheme(), 1, batches))
 
 
-def recurrent(finished: Student) -> Node:
-    return next(node for node in finished.module.graph.nodes if op(node) == "lstm")
+def graph_of(finished: Student) -> Any:
+    return finished.module.graph
+
+
+def recurrent(finished: Student) -> Any:
+    return next(node for node in graph_of(finished).nodes if op(node) == "lstm")
 
 
 def test_the_products_of_input_and_state_have_one_scale() -> None:
-    graph = prepared.__wrapped__().module.graph
+    graph = graph_of(prepared.__wrapped__())
     (node,) = (node for node in graph.graph.nodes if op(node) == "lstm")
     share_scales(graph)
     scale = float(graph.get_submodule(str(node.args[0].target)).calculate_qparams()[0])
@@ -70,13 +73,14 @@ def test_the_products_of_input_and_state_have_one_scale() -> None:
         units = scales[1].reshape(4, -1)
         assert torch.equal(units, units[:1].expand_as(units)), "a unit's gates share theirs"
         for rounding, rows, weight in zip(roundings, scales, (of_input, of_state), strict=True):
-            values = attribute(graph, weight.args[0])
+            source: Any = weight.args[0]
+            values = attribute(graph, source)
             assert (rounding(values) - values).abs().le(rows[:, None] * 0.501).all(), "nothing is cut off"
 
 
 def test_layers_of_equal_sizes_have_equal_scales() -> None:
     """OpenVINO would compute the second by the scales of the first."""
-    graph = prepared.__wrapped__().module.graph
+    graph = graph_of(prepared.__wrapped__())
     share_scales(graph)
     (node,) = (node for node in graph.graph.nodes if op(node) == "lstm")
     first, second = (graph.get_submodule(str(of_state.target)) for _, of_state in cells_of(node))
@@ -109,7 +113,7 @@ def test_weights_are_trained_as_they_are_rounded() -> None:
 
 
 @pytest.mark.parametrize("kind", [nn.GRU, nn.RNN])
-def test_what_no_runtime_has_in_int8_stays_as_it_is(kind: type[nn.RNNBase]) -> None:
+def test_what_no_runtime_has_in_int8_stays_as_it_is(kind: Any) -> None:
     class Other(Net):
         def __init__(self) -> None:
             super().__init__()

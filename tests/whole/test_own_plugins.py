@@ -174,14 +174,14 @@ def test_a_recipe_of_a_users_own_parts_builds(package: Path, tmp_path: Path) -> 
     report = edgekd.build({**RECIPE, "log": {"kind": "parts_of_mine.zoo:Lines", "file": str(lines)}}, **keys)
     logged = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [row.get("epoch") for row in logged] == [None, 0, 1, 0, 1, None] and logged[0]["student.model.width"] == 8
-    assert logged[2]["teacher/validation"] == pytest.approx(report["details"]["history"]["teacher"][1]["validation"])
+    history = report["details"]["history"]
+    assert history is not None
+    assert logged[2]["teacher/validation"] == pytest.approx(history["teacher"][1]["validation"])
     assert logged[-1]["finished"] and logged[-1]["results/ort-cpu/fp32/p50_ms"] > 0
     assert edgekd.build(RECIPE, **keys) == report, "a log is in no key"
     assert report["metric"] == "parts_of_mine.zoo:Worst" and report["split_sizes"]["train"] == 40
     teacher, student = report["stages"]
     assert teacher["value_validation"] == 0.0 and student["value_validation"] < 0
-    history = report["details"]["history"]
-    assert history is not None
     last, watched = history["student"][-1], history["teacher"][-1]["validation"]
     assert watched is not None and 0 <= watched <= 1, "labels, as no teacher watches"
     page = (tmp_path / "out" / "report.html").read_text()

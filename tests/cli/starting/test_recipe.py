@@ -98,7 +98,7 @@ def _recorded(folder: Path) -> list[str]:
     """Shares, in a column a class, beside the true label."""
     rows = ["id,label," + ",".join(NAMES[::-1])]
     for name, split in MADE.splits.items():
-        scores = nearest()(torch.tensor(split.x / 255).float()).detach().numpy()
+        scores = nearest()(torch.tensor(np.asarray(split.x) / 255).float()).detach().numpy()
         truth = np.zeros(0, np.int64) if split.y is None else split.y
         for i, (row, label) in enumerate(zip(np.exp(log_softmax(scores)), truth, strict=True)):
             rows.append(f"{name}/{i},{label}," + ",".join(f"{share:.6f}" for share in row[::-1]))
