@@ -23,7 +23,8 @@ class Split:
         x: (N, H, W, C) images as they come (uint8 0..255, or float32), (N, T) int16 sounds, (N,) texts (str), or
             (N, ...) float32 vectors. In memory or decoded when they are asked for, see ``Samples``.
         y: (N,) int64 in 0..classes-1, (N, H) where a data set has several heads, or None.
-        ids: (N,) what each sample is called where it comes from (texts), or its number there; None: nobody can tell.
+        ids: (N,) what each sample is called where it comes from (texts, or bytes of UTF-8), or its number there; None:
+            nobody can tell.
         part: what numbers count in: the split that was read, "" where all was read from one.
     """
 
@@ -50,7 +51,8 @@ class Split:
         if self.ids is None:
             return None
         before = f"{self.part}/" if self.part and self.ids.dtype.kind in "iu" else ""
-        return [f"{before}{one}" for one in self.ids.tolist()]
+        texts = (one.decode(errors="surrogateescape") if isinstance(one, bytes) else one for one in self.ids.tolist())
+        return [f"{before}{one}" for one in texts]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from edgekd.base import errors
 from edgekd.base.arrays import AnyArray
-from edgekd.base.errors import DataError, ResourceError
+from edgekd.base.errors import DataError, FactoryError, ResourceError
 
 Item = Sequence[str | int]  # what says which sample is meant: its file, where it lies there
 Facts = dict[str, float]  # what there is to know of samples, counted
@@ -77,7 +77,9 @@ class Pool:
 
     def submit(self, decoder: Decoder, items: Sequence[Item]) -> Future[Decoded]:
         """Have samples decoded; the future raises what ``decoded`` raises, and ResourceError where memory is out."""
-        return self._threads.submit(_decoded, decoder, items)
+        # Made here: what each thread allocates comes from a heap of its own, which grows in pieces.
+        room = np.empty((len(items), *decoder.shape), decoder.dtype)
+        return self._threads.submit(_decoded, decoder, items, room)
 
 
 _thread = threading.local()
@@ -89,15 +91,15 @@ def _own_worker(started: list[_Worker]) -> None:
     started.append(_thread.worker)
 
 
-def _decoded(decoder: Decoder, items: Sequence[Item]) -> Decoded:
+def _decoded(decoder: Decoder, items: Sequence[Item], room: AnyArray) -> Decoded:
     worker: _Worker = _thread.worker
     try:
-        return worker.ask(decoder, items)
+        return room, worker.ask(decoder, items, room)
     except EOFError:
         code = worker.restarted()
     if len(items) > 1:  # each alone, that the error names the one
         for item in items:
-            _decoded(decoder, [item])
+            _decoded(decoder, [item], room[:1])
     where = decoder.place(items[0])
     if code == -signal.SIGKILL:
         what = "a process that decodes was killed from outside, as the system does where memory is out"
@@ -127,8 +129,8 @@ class _Worker:
             **group,  # type: ignore[call-overload]
         )
 
-    def ask(self, decoder: Decoder, items: Sequence[Item]) -> Decoded:
-        """Raises EOFError where it ended instead of answering."""
+    def ask(self, decoder: Decoder, items: Sequence[Item], room: AnyArray) -> Facts:
+        """Have samples decoded into an array of their shape and type. Raises EOFError where it ended instead."""
         kind, fields = type(decoder), dataclasses.asdict(decoder)  # type: ignore[call-overload]
         request = json.dumps([f"{kind.__module__}:{kind.__qualname__}", fields, items]).encode()
         stdin, stdout = cast("IO[bytes]", self.process.stdin), cast("IO[bytes]", self.process.stdout)
@@ -142,10 +144,14 @@ class _Worker:
         head = json.loads(bytes(_exactly(stdout, bytearray(length))))
         if "error" in head:
             raise errors.from_dict(head["error"], DataError)
-        array = np.empty(head["shape"], head["dtype"])
-        if array.nbytes:
-            _exactly(stdout, array.reshape(-1).view(np.uint8))
-        return array, head["facts"]
+        if (tuple(head["shape"]), head["dtype"]) != (room.shape, room.dtype.str):
+            kind_of = f"{head['dtype']} {head['shape']}"
+            where, allowed = decoder.place(items[0]), f"{room.dtype.str} {room.shape}"
+            raise FactoryError("decodes other samples than it says", where=where, found=kind_of, allowed=allowed)
+        if room.nbytes:
+            _exactly(stdout, room.reshape(-1).view(np.uint8))
+        facts: Facts = head["facts"]
+        return facts
 
     def restarted(self) -> int:
         """Start another one in its place; the exit code of the one that ended, below 0 the signal."""

@@ -9,6 +9,9 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgekd.base import limits
 from edgekd.base.errors import DataError
 
@@ -67,6 +70,16 @@ def span(root: str, item: Sequence[str | int], where: str) -> bytes:
 def named(item: Sequence[str | int]) -> str:
     """What an error calls an item of ``span``: its fifth part, or the end of its path."""
     return str(item[4]) if len(item) > 4 else "/".join(str(item[0]).split("/")[-2:])
+
+
+def packed(names: Sequence[str]) -> NDArray[np.bytes_]:
+    """(N,) names as UTF-8; a path's other bytes as they are."""
+    return np.array([name.encode(errors="surrogateescape") for name in names] or [], np.bytes_)
+
+
+def text(name: bytes) -> str:
+    """One of ``packed``."""
+    return name.decode(errors="surrogateescape")
 
 
 def stamp_of(about: os.stat_result) -> int:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgekd.base import host, limits
 from edgekd.base.arrays import AnyArray, Rows
-from edgekd.learn.data import _hashes
+from edgekd.learn.data import _files, _hashes
 from edgekd.learn.data._base import Samples, Split
 from edgekd.learn.data._decoding import Decoded, Decoder, Facts, Item, Pool
 
@@ -222,7 +222,11 @@ class Lazy:
         return Scan(low, high, odd, hashes, facts)
 
     def _items(self, index: Index | slice | list[int]) -> list[Item]:
-        return list(zip(*(column[index].tolist() for column in self.columns), strict=True))
+        values = (column[index].tolist() for column in self.columns)
+        texts = (
+            list(map(_files.text, column)) if column and isinstance(column[0], bytes) else column for column in values
+        )
+        return list(zip(*texts, strict=True))
 
     def _here(self, items: Sequence[Item]) -> Decoded:
         return self.decoder.decoded(items)

@@ -143,7 +143,12 @@ class Arrow(Reading):
             np.concatenate([np.full(len(at.sizes), stamps[at.file], np.int64) for at, _, _ in values]),
             np.concatenate([at.starts for at, _, _ in values]),
             np.concatenate([at.sizes for at, _, _ in values]),
-            np.array([f"{name}: row {first + i}" for at, name, first in values for i in range(len(at.sizes))], object),
+            np.concatenate(
+                [
+                    _files.packed([f"{name}: row {first + i}" for i in range(len(at.sizes))])
+                    for at, name, first in values
+                ]
+            ),
         )
         columns = tuple(column[: most or None] for column in columns)
         return Rows(columns, np.concatenate(labels)[: most or None] if self.label else None, texts, unpacked)
@@ -183,4 +188,6 @@ class Arrow(Reading):
                 raise DataError("without labels the class names are needed", where="data.classes", found="none")
             return Numbered(names, {})
         labels = {role: of.labels for role, of in rows.items() if of.labels is not None}
-        return numbered(labels, names, lambda role, i: f"data.path: {rows[role].columns[-1][i]}", "data.path")
+        return numbered(
+            labels, names, lambda role, i: f"data.path: {_files.text(rows[role].columns[-1][i])}", "data.path"
+        )

@@ -145,9 +145,9 @@ class Audio(Reading):
 
     def _read(self, files: Labelled, name: str) -> Split:
         decoder = Clips(self.path, f"data.path ({name}): ", self.rate, self.length)
-        lazy = Lazy(decoder, _folders.columns(self.path, [file for file, _ in files]), self.pool)
+        lazy = Lazy(decoder, _folders.columns(self.path, files.names), self.pool)
         x = self.held(lazy, f"data.path ({name})", lambda _: None)
-        return Split(x, np.array([label for _, label in files], np.int64))
+        return Split(x, files.labels)
 
     def _archive(self) -> Read:
         if self.lazy is True:

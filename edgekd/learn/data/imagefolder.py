@@ -6,8 +6,6 @@ import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from edgekd.learn.data import _folders
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
@@ -73,6 +71,6 @@ class Imagefolder(Reading):
 
     def _read(self, seen: Seen, files: Labelled, name: str) -> Split:
         decoder = Pictures(self.path, f"data.path ({name}): {{name}}", self.size, self.grey)
-        columns = _folders.columns(self.path, [file for file, _ in files])
+        columns = _folders.columns(self.path, files.names)
         x = pictures(decoder, columns, self, f"data.path ({name})", seen.add)
-        return Split(x, np.array([label for _, label in files], np.int64))
+        return Split(x, files.labels)

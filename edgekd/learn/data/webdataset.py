@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,9 +32,9 @@ class Rows:
     """The samples of a split, an entry each: shard, its stamp, the picture's first byte and how many, name, label."""
 
     files: list[str] = field(default_factory=list)
-    stamps: list[int] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
+    stamps: array[int] = field(default_factory=lambda: array("q"))
+    starts: array[int] = field(default_factory=lambda: array("q"))
+    sizes: array[int] = field(default_factory=lambda: array("q"))
     names: list[str] = field(default_factory=list)
     labels: list[str | int] = field(default_factory=list)
 
@@ -96,7 +97,7 @@ class Webdataset(Reading):
         for role, of in rows.items():
             decoder = Pictures(self.path, "data.path: {file}: {name}", self.size, self.grey)
             numbers = (np.array(column, np.int64) for column in (of.stamps, of.starts, of.sizes))
-            columns = (np.array(of.files, object), *numbers, np.array(of.names, object))
+            columns = (np.array(of.files, object), *numbers, _files.packed(of.names))
             x = pictures(decoder, columns, self, f"data.path ({role})", seen.add)
             splits[role] = Split(x, labels.get(role), ids=columns[-1])
         shares = {"validation": self.validation, "test": self.test}
