@@ -254,7 +254,17 @@ def test_the_readme_is_short_and_loads_nothing() -> None:
 def generators(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The modules of ``docs/_generate`` that need no mkdocs."""
     monkeypatch.syspath_prepend(str(GENERATE))
-    names = ["_models", "_plugin_families", "_commands", "_documents", "_measured", "_texts", "_markdown", "_schemas"]
+    names = [
+        "_models",
+        "_plugin_families",
+        "_commands",
+        "_documents",
+        "_measured",
+        "_texts",
+        "_markdown",
+        "_schemas",
+        "_packages",
+    ]
     yield lambda name: __import__(name)
     for name in names:
         sys.modules.pop(name, None)
@@ -275,6 +285,12 @@ def test_references_hold_every_key_of_the_code(generators: Any) -> None:
     for name, command in commands.commands.items():
         assert f"## edgekd {name}\n" in options
         assert all(f"`{option.opts[0]}" in options for option in command.params if isinstance(option, click.Option))
+
+
+def test_every_package_says_what_it_may_import(generators: Any) -> None:
+    packages = generators("_packages").packages()
+    for place in Path(edgekd.__file__).parent.glob("*/__init__.py"):
+        assert f"| `{place.parent.name}/` |" in packages
 
 
 def test_a_key_of_report_json_without_a_meaning_fails(
