@@ -11,8 +11,10 @@ import edgekd
 
 ROOT = Path(edgekd.__file__).parent
 # As a reader meets them: whoever stands further down may import some of those above.
-ORDER = ("base", "spec", "document", "metrics", "learn", "compress", "lower", "runtime", "teachers", "loggers", "decide",
-         "build", "analysis", "report", "publish", "tune", "cli", "api")  # fmt: skip
+ORDER = (
+    *("base", "spec", "document", "metrics", "learn", "compress", "lower", "runtime", "teachers", "loggers", "decide"),
+    *("build", "analysis", "report", "publish", "tune", "cli", "api"),
+)
 
 
 def packages() -> str:
