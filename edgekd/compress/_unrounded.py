@@ -92,7 +92,8 @@ def float_attention(graph: GraphModule) -> None:
 def unrounded_sequences(graph: GraphModule) -> None:
     """Drop, in place, the rounding of what only recurrent layers read, but for a convolution's result.
 
-    ONNX Runtime's kernel rounds its input and its state itself, by what they hold.
+    ONNX Runtime's kernel rounds its input and its state itself, by what they hold; OpenVINO's that runs everywhere
+    computes in float.
     """
 
     def is_idle(source: Node, quantize: Node, readers: list[Node]) -> bool:

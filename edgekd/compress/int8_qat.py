@@ -171,7 +171,7 @@ class Int8Qat:
             round_residuals(converted)
         if numerics is not None and numerics.attention == "float":
             float_attention(converted)
-        if numerics is not None and numerics.recurrent == "dynamic":
+        if numerics is not None and numerics.recurrent == "unrounded":
             unrounded_sequences(converted)
         if isinstance(numerics, MixedNumerics):
             leave_float(converted, numerics)

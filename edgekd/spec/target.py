@@ -66,10 +66,10 @@ class Numerics(Frozen):
     attention: Literal["quantized", "float"] = Field(
         default="quantized", description="float: what only products of matrices read is not rounded in the file"
     )
-    recurrent: Literal["separate", "shared", "dynamic"] = Field(
+    recurrent: Literal["separate", "shared", "unrounded"] = Field(
         default="separate",
         description="shared: the runtime adds the products of a recurrent layer's input and state as integers, so they "
-        "have one scale; dynamic: it rounds both itself, and the file does not",
+        "have one scale; unrounded: what such a layer reads is not rounded in the file",
     )
     tolerance: float = Field(default=1e-3, gt=0, description="parity, as a share of the score range")
 

@@ -87,7 +87,7 @@ def test_layers_of_equal_sizes_have_equal_scales() -> None:
     assert torch.equal(first.scale, second.scale) and len(first.scale) == 4 * WIDTH
 
 
-@pytest.mark.parametrize(("name", "rounded"), [("separate", True), ("shared", True), ("dynamic", False)])
+@pytest.mark.parametrize(("name", "rounded"), [("separate", True), ("shared", True), ("unrounded", False)])
 def test_what_a_runtime_rounds_itself_the_file_does_not(name: str, rounded: bool) -> None:
     node = recurrent(Int8Ptq().finish(prepared(), scheme(recurrent=name)))
     assert (node.args[0].target is DEQUANTIZE) == rounded

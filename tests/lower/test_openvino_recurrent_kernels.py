@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from edgekd.base import host
 from edgekd.compress._base import Context
 from edgekd.compress.int8_ptq import Int8Ptq
 from edgekd.learn.student import Student, TensorSpec
@@ -66,17 +67,14 @@ def samples(name: str, number: int) -> Tensor:
 
 
 @cache
-def built(name: str) -> Built:
+def built(name: str, place: str) -> Built:
     torch.manual_seed(1)
-    chosen, change = target.load("openvino"), Int8Ptq()
+    chosen, change = target.load(place), Int8Ptq()
     scheme, module = chosen.quantized, NETS[name]().eval()
     assert scheme is not None
-    ids = TensorSpec("input", (None, STEPS), "int64", ROWS)
-    specs = (
-        ids if name == "memory" else TensorSpec("input", (None, STEPS, WIDTH)),
-        TensorSpec("logits", (None, CLASSES)),
-    )
-    student = Student(module, specs[:1], specs[1:], ({"kind": "student"},))
+    ids, numbers = TensorSpec("input", (None, STEPS), "int64", ROWS), TensorSpec("input", (None, STEPS, WIDTH))
+    inputs, outputs = (ids if name == "memory" else numbers,), (TensorSpec("logits", (None, CLASSES)),)
+    student = Student(module, inputs, outputs, ({"kind": "student"},))
     prepared = change.apply(student, Context(scheme, 1, [(samples(name, 32),)]))
     exported = change.finish(prepared, scheme.written)
     data = to_onnx(exported, opset=chosen.opset, metadata={}, asked=chosen.passes)
@@ -102,20 +100,36 @@ def precisions(model: ov.CompiledModel) -> list[str]:
     return [str(i["runtimePrecision"].astype(str)) for i in infos if i["layerType"].astype(str) == "RNNSeq"]
 
 
+def answered(model: ov.CompiledModel, x: Array, size: int) -> Array:
+    return np.concatenate([next(iter(model({0: x[i : i + size]}).values())) for i in range(0, len(x), size)])
+
+
+@pytest.mark.skipif("avx512_vnni" not in host.isa(), reason="the kernel runs on CPUs with AVX512-VNNI")
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize(("name", "cells"), [("steps", 4), ("memory", 2)])
 def test_recurrent_layers_compute_in_8_bits_and_answer_as_torch_does(name: str, cells: int, batch: int) -> None:
     """With a free batch, too, as a program of an app's own may open a file: not every first state compiles then."""
-    net, size = built(name), batch or 7
+    net = built(name, "openvino-vnni")
     model = compiled(net.data, batch)
     assert precisions(model) == ["u8"] * cells
-    pieces = [next(iter(model({0: net.x[i : i + size]}).values())) for i in range(0, 14, size)]
     # What is rounded inside of a recurrent layer is not in torch's answers.
-    assert np.abs(np.concatenate(pieces) - net.answers).max() <= 2.5e-2 * np.ptp(net.answers)
+    error = np.abs(answered(model, net.x, batch or 7) - net.answers).max()
+    assert error <= 2.5e-2 * np.ptp(net.answers)
+
+
+@pytest.mark.parametrize("batch", [1, ANY])
+@pytest.mark.parametrize("name", NETS)
+def test_where_any_cpu_is_meant_they_compute_in_float(name: str, batch: int) -> None:
+    """From int8 weights, which the file holds."""
+    net = built(name, "openvino")
+    model = compiled(net.data, batch)
+    assert set(precisions(model)) == {"f32"}
+    np.testing.assert_allclose(answered(model, net.x, batch or 7), net.answers, atol=5e-3 * np.ptp(net.answers))
+    assert len(net.data) < 3 * sum(weights.numel() for weights in NETS[name]().parameters())
 
 
 def test_it_takes_the_pass() -> None:
     """If this fails, OpenVINO does it by itself by now, and the pass may go."""
-    rest = tuple(kind for kind in target.load("openvino").passes if kind != "int8_lstm")
-    data = to_onnx(built("steps").student, opset=20, metadata={}, asked=rest)
+    rest = tuple(kind for kind in target.load("openvino-vnni").passes if kind != "int8_lstm")
+    data = to_onnx(built("steps", "openvino-vnni").student, opset=20, metadata={}, asked=rest)
     assert set(precisions(compiled(data, 1))) == {"f32"}

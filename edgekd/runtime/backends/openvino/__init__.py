@@ -30,9 +30,8 @@ FACTS = Facts(
         "streams": THREADS,
         "config": PROPERTIES,
     },
-    # The first keeps its int8 linear layers right, whatever CPU builds; it does not read what the second takes away; it
-    # compiles no LSTM of int8 weights that the last did not prepare.
-    passes=("bias_of_matmul", "circular_padding", "kept_axes", "int8_lstm"),
+    # The first keeps its int8 linear layers right, whatever CPU builds; it does not read what the second takes away.
+    passes=("bias_of_matmul", "circular_padding", "kept_axes"),
     programs={"openvino": 0},
 )
 
