@@ -27,8 +27,8 @@ class Int8Lstm:
     the input's, and adds the products up as integers. Where ``recurrent = "shared"`` made the two products alike, the
     input is restored by the state's scale, which is known, and its weights by that of the state's weights: equal, and
     right. A first state of constants would not compile with a free batch; so its zeros are made of the input. Of 16
-    inputs, 64 units and 32 steps: 0.78 of the float kernel's time, of 128 over 128 0.52, of 256 over 256 0.34; of CPUs
-    with AVX2 alone 1.2, and without it nothing compiles. For files that CPUs with AVX-512 open, in OpenVINO's own format.
+    inputs, 64 units and 32 steps: 0.78 of the float kernel's time, of 128 over 128 0.52, of 256 over 256 0.34; with
+    AVX2 alone 1.2, and without it nothing compiles. For files of CPUs with AVX-512, in OpenVINO's own format.
 
     What is not so gets float weights: int8 ones that no kernel takes do not compile. So does one of the same sizes as
     another, and of other scales: 2026.4.1 builds one kernel for both.
