@@ -15,10 +15,11 @@ from edgekd.lower.passes import add_constant, attribute_int, constant, drop_unus
 from edgekd.spec.mixed import Read, Unit
 
 ROUNDING = ("QuantizeLinear", "DequantizeLinear")
-SUMMED = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+# What sums, of so many of its inputs: integers, where all of these are restored from 8 bits.
+SUMMED = {**dict.fromkeys(("Conv", "ConvTranspose", "MatMul", "Gemm"), 2), "ReduceMean": 1, "ReduceSum": 1}
 APPROXIMATED = (
     *("Softmax", "LogSoftmax", "LayerNormalization", "InstanceNormalization", "GroupNormalization"),
-    *("ReduceMean", "ReduceSum", "ReduceL2", "Gelu", "Erf", "Tanh", "Exp", "LSTM", "GRU", "RNN"),
+    *("ReduceL2", "Gelu", "Erf", "Tanh", "Exp", "LSTM", "GRU", "RNN"),
 )
 MOVING = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Concat", "Split", "Pad", "Identity")
 FREE = 16  # what an axis of any size but the batch counts as
@@ -125,7 +126,8 @@ def rounds_float_sums(model: ir.Model) -> bool:
             node = producer(values.pop())
             if node is None or node in seen or node.op_type == "DequantizeLinear":
                 continue
-            if node.op_type in APPROXIMATED or (node.op_type in SUMMED and not all(map(_is_restored, node.inputs[:2]))):
+            summed = node.inputs[: SUMMED.get(node.op_type, 0)]
+            if node.op_type in APPROXIMATED or not all(map(_is_restored, summed)):
                 return True
             seen.add(node)
             values += node.inputs

@@ -20,12 +20,23 @@ OUT = "p = QuantizeLinear (a, s, z) y = DequantizeLinear (p, s, z)"
     [
         (f"{IN} a = MatMul (d, f) {OUT}", False),
         (f"{IN} m = Transpose (d) b = MatMul (m, f) a = Relu (b) {OUT}", False),
+        (f"{IN} a = ReduceMean (d) {OUT}", False),
+        (f"{IN} b = Relu (x) a = ReduceMean (b) {OUT}", True),
         (f"{IN} a = MatMul (x, f) {OUT}", True),
         (f"{IN} b = MatMul (d, f) a = Softmax (b) {OUT}", True),
         (f"{IN} b = MatMul (d, f) c = Relu (b) e = MatMul (c, f) a = Add (e, d) {OUT}", True),
         (f"{IN} b = MatMul (d, f) y = Softmax (b)", False),
     ],
-    ids=["a layer", "what is moved", "a float input", "a softmax", "two layers in a row", "at the end"],
+    ids=[
+        "a layer",
+        "what is moved",
+        "a mean",
+        "a mean of floats",
+        "a float input",
+        "a softmax",
+        "two layers in a row",
+        "at the end",
+    ],
 )
 def test_sums_of_floats_that_are_rounded_are_seen(body: str, wanted: bool) -> None:
     text = f"{HEAD}g (float[4,4] x) => (float[4,4] y) <{CONSTANTS}> {{ {body} }}"
