@@ -42,22 +42,18 @@ def lowered(
     workspace: Workspace, step: ExportStep, subject: Student, metadata: Mapping[str, str], traces: Traces | None = None
 ) -> bytes:
     """The ONNX file of an export step, from the student of its parent step; targets share what was traced."""
-    student = _written(workspace, step, subject)
     traced = trace(workspace, step, subject, {} if traces is None else traces)
-    return to_onnx(student, opset=step.opset, metadata=metadata, asked=step.passes, traced=traced)
+    return to_onnx(subject, opset=step.opset, metadata=metadata, asked=step.passes, traced=traced)
 
 
 def trace(workspace: Workspace, step: ExportStep, subject: Student, traces: Traces) -> ir.Model:
     """What the student of an export step is traced to, which no graph pass has seen; not to be changed."""
     key = (step.parent, step.opset, step.numerics.half, step.numerics.unrounded)
     if key not in traces:
-        traces[key] = trace_of(_written(workspace, step, subject), step.opset)
+        student = finished(workspace.plan.get(step.parent, TrainedStep), subject, step.numerics.written)
+        student = student.with_module(Half(student.module)) if step.numerics.half else student
+        traces[key] = trace_of(student, step.opset)
     return traces[key]
-
-
-def _written(workspace: Workspace, step: ExportStep, subject: Student) -> Student:
-    student = finished(workspace.plan.get(step.parent, TrainedStep), subject, step.numerics.written)
-    return student.with_module(Half(student.module)) if step.numerics.half else student
 
 
 class Half(nn.Module):

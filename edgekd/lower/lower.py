@@ -28,7 +28,7 @@ def to_onnx(
     """One lean file with a dynamic batch.
 
     Args:
-        student: float, or finished int8.
+        student: float, or finished int8; of no account where it was traced.
         opset: the ONNX operator set.
         traced: what ``export`` gave for the student, where that is known; it stays as it is.
         asked: passes of the target's own.
@@ -45,7 +45,7 @@ def to_onnx(
     try:
         proto = checked(model)
     except ExportError:  # whose fault is it? Checked behind each pass, the same again says so
-        again = export(student, opset)
+        again = export(student, opset) if traced is None else traced.clone()
         checked(again)
         rewrite(again, asked, checked)
         raise
