@@ -37,31 +37,10 @@ STEPS: dict[str, tuple[str, ...]] = {
     "measure": ("build/measure.py", "build/mixed.py", "build/clock.py", "build/torch_reference.py"),
     "choose": ("pipeline.py",),
 }
+_TRAINING = ("torch", "accelerate", "numpy", "pillow", "pyarrow", "scikit-learn", "scipy", "transformers", "timm")
 _STEP_VERSIONS = {
-    "learn": (
-        "torch",
-        "accelerate",
-        "numpy",
-        "pillow",
-        "pyarrow",
-        "scikit-learn",
-        "scipy",
-        "transformers",
-        "tokenizers",
-        "timm",
-    ),
-    "compress": (
-        "torch",
-        "accelerate",
-        "numpy",
-        "pillow",
-        "pyarrow",
-        "scikit-learn",
-        "scipy",
-        "torchao",
-        "transformers",
-        "timm",
-    ),
+    "learn": (*_TRAINING, "tokenizers"),
+    "compress": (*_TRAINING, "torchao"),
     "teachers": ("torch", "numpy", "pillow", "onnx", "pyarrow", "tokenizers", "transformers"),  # and the runtimes
     "lower": ("torch", "torchao", "onnx", "onnx-ir", "onnxscript", "numpy"),
     "measure": ("numpy", "scikit-learn", "onnx"),  # and the runtimes
