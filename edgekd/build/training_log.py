@@ -13,7 +13,7 @@ from edgekd.build.request import BuildRequest
 from edgekd.build.store import canonical
 from edgekd.document.report import Report
 from edgekd.loggers import Run, Setting
-from edgekd.spec.recipe import Recipe
+from edgekd.spec.recipe import UNREAD, Recipe
 
 PER_EPOCH = ("loss", "validation", "lr", "seconds", "samples_per_s")
 
@@ -108,7 +108,7 @@ def of_report(report: Report) -> dict[str, float]:
 
 def settings_of(recipe: Recipe) -> dict[str, Setting]:
     """A recipe's settings by their dotted keys; what is no number, text or boolean is JSON."""
-    return dict(_flat(recipe.model_dump(mode="json", exclude={"log", "tune"}, exclude_none=True)))
+    return dict(_flat(recipe.model_dump(mode="json", exclude=set(UNREAD), exclude_none=True)))
 
 
 def _flat(table: Mapping[str, object], above: str = "") -> Iterator[tuple[str, Setting]]:

@@ -47,6 +47,18 @@ class Logger(Protocol):
         """
 
 
+def folder_of(folder: str) -> Path:
+    """The absolute path of a folder, which is made where it is missing.
+
+    Raises:
+        OutputError: it can't be made.
+    """
+    place = Path(folder).resolve()
+    with as_output_error(OSError):
+        place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
 def new_folder(folder: str, name: str) -> Path:
     """A folder for a run that begins now, in one that is made where it is missing.
 

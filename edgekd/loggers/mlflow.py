@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekd.loggers._base import Run, Setting, as_output_error, need
+from edgekd.loggers._base import Run, Setting, as_output_error, folder_of, need
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before the import: else it calls home
 try:
@@ -41,9 +41,7 @@ class Mlflow:
 
     def open(self, name: str, settings: Mapping[str, Setting]) -> Run:
         """Begin a run in the store."""
-        folder = Path(self.folder).resolve()
-        with as_output_error(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
+        folder = folder_of(self.folder)
         return _Run(folder, self.experiment or name, name, settings)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekd.loggers._base import Run, Setting, as_output_error, need
+from edgekd.loggers._base import Run, Setting, as_output_error, folder_of, need
 
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # before the import: else its own errors go to its makers
 try:
@@ -35,9 +35,7 @@ class Wandb:
 
     def open(self, name: str, settings: Mapping[str, Setting]) -> Run:
         """Begin an offline run."""
-        folder = Path(self.folder).resolve()
-        with as_output_error(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
+        folder = folder_of(self.folder)
         for place in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):  # else it writes below the home folder
             os.environ.setdefault(place, str(folder / "wandb" / "own"))
         return _Run(folder, self.project or name, name, settings)
