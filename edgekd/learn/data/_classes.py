@@ -63,6 +63,17 @@ def named(given: Any, where: str) -> tuple[str, ...]:
     return names
 
 
+def unlabelled(names: tuple[str, ...] | None) -> Numbered:
+    """The classes of data without labels, which have to be named.
+
+    Raises:
+        DataError: they are not.
+    """
+    if names is None:
+        raise DataError("without labels the class names are needed", where="data.classes", found="none")
+    return Numbered(names, {})
+
+
 def numbered(labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
     """The number of each label's class.
 

@@ -65,6 +65,12 @@ class Pictures:
         return self.naming.format(file=Path(str(item[0])).name, name=_files.named(item))
 
 
+def check_size(size: Sequence[int] | None) -> None:
+    """Raise ValueError where a source's ``size`` is out of range."""
+    if size is not None and not all(1 <= side <= 4096 for side in size):
+        raise ValueError("size: allowed is a height and a width of 1 to 4096")
+
+
 def pictures(
     decoder: Pictures,
     columns: Sequence[AnyArray],

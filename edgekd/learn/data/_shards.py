@@ -6,15 +6,16 @@ sample: ``a/0.jpg``, ``a/0.cls``.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from edgekd.base import limits
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _files, _folders
+from edgekd.learn.data import _files, _folders, _hashes
 from edgekd.learn.data._split import CALLED, ROLES
 
 _NAME = re.compile(r"((?:.*/|)[^./][^./]*)\.([^/]*)", re.DOTALL)  # what a sample is called, and its part
@@ -65,6 +66,22 @@ def by_split(path: str, endings: tuple[str, ...], allowed: str) -> dict[str, lis
     if "train" not in by_role:
         raise DataError("no shards for training", where=where, found=sorted(by_role), allowed=CALLED["train"])
     return {role: by_role[role] for role in ("train", "validation", "test") if role in by_role}
+
+
+def fingerprint(root: Path, by_role: Mapping[str, Sequence[Path]], fields: bytes) -> str:
+    """SHA-256 over the fields of a source (without its path), and each file's split, name and content.
+
+    Args:
+        root: the folder, or the one file.
+    """
+    digest = hashlib.sha256(fields)
+    with _hashes.of_folder(root) as hashes:
+        for role, files in by_role.items():
+            for file in files:
+                name = file.name if file == root else file.relative_to(root).as_posix()
+                digest.update(f"{role} {name}\0".encode(errors="surrogateescape"))
+                digest.update(hashes.sha256(file, name, f"data.path: {name}", "bytes"))
+    return digest.hexdigest()
 
 
 def _check_whole(files: Sequence[Path], where: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +10,13 @@ import numpy as np
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _arrow, _files, _hashes, _shards, _vocabulary
+from edgekd.learn.data import _arrow, _files, _shards, _vocabulary
 from edgekd.learn.data._base import Dataset, Pipeline, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._classes import Numbered, named, numbered
+from edgekd.learn.data._classes import Numbered, named, numbered, unlabelled
 from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._lazy import Lazy, Reading
-from edgekd.learn.data._pictures import Pictures, pictures
+from edgekd.learn.data._pictures import Pictures, check_size, pictures
 from edgekd.learn.data._split import carve_missing, check_carving, image_ops
 from edgekd.learn.data._texts import IN_MEMORY, Texts
 
@@ -83,22 +82,15 @@ class Arrow(Reading):
         for name, low, high in (("vocab", 100, 1_000_000), ("length", 3, 16_384)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name}: allowed is {low} to {high}")
-        if self.size is not None and not all(1 <= side <= 4096 for side in self.size):
-            raise ValueError("size: allowed is a height and a width of 1 to 4096")
+        check_size(self.size)
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 
     def fingerprint(self) -> str:
         """SHA-256 over the fields, the content of every file and that of the vocabulary."""
-        digest, root = hashlib.sha256(repr(replace(self, path="", tokenizer="")).encode()), Path(self.path)
+        fields = repr(replace(self, path="", tokenizer="")).encode()
         if self.tokenizer:
-            digest.update(_vocabulary.file_in(self.tokenizer).read_bytes())
-        with _hashes.of_folder(root) as hashes:
-            for role, files in self._files.items():
-                for file in files:
-                    name = file.name if file == root else file.relative_to(root).as_posix()
-                    digest.update(f"{role} {name}\0".encode(errors="surrogateescape"))
-                    digest.update(hashes.sha256(file, name, f"data.path: {name}", "bytes"))
-        return digest.hexdigest()
+            fields += _vocabulary.file_in(self.tokenizer).read_bytes()
+        return _shards.fingerprint(Path(self.path), self._files, fields)
 
     def load(self) -> Dataset:
         """Look through every file, decode every sample once, carve off what has no file, check everything."""
@@ -184,9 +176,7 @@ class Arrow(Reading):
         given = self.classes or _arrow.class_names(schema, self.label)
         names = named(given, "data.classes" if self.classes else f"data.path: {first.name}") if given else None
         if not self.label:
-            if names is None:
-                raise DataError("without labels the class names are needed", where="data.classes", found="none")
-            return Numbered(names, {})
+            return unlabelled(names)
         labels = {role: of.labels for role, of in rows.items() if of.labels is not None}
         return numbered(
             labels, names, lambda role, i: f"data.path: {_files.text(rows[role].columns[-1][i])}", "data.path"

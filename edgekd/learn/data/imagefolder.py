@@ -12,7 +12,7 @@ from edgekd.learn.data._checks import checked
 from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._folders import Labelled
 from edgekd.learn.data._lazy import Reading
-from edgekd.learn.data._pictures import Pictures, pictures
+from edgekd.learn.data._pictures import Pictures, check_size, pictures
 from edgekd.learn.data._split import check_carving, image_ops
 
 ENDINGS = frozenset(
@@ -49,8 +49,7 @@ class Imagefolder(Reading):
     split_seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.size is not None and not all(1 <= side <= 4096 for side in self.size):
-            raise ValueError("size: allowed is a height and a width of 1 to 4096")
+        check_size(self.size)
         self.check_reading()
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 

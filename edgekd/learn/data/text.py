@@ -18,7 +18,7 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._classes import LISTED, Numbered, named, numbered
+from edgekd.learn.data._classes import LISTED, Numbered, named, numbered, unlabelled
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._split import CALLED, ROLES, Groups, carve_missing, check_carving, joined, listed
 from edgekd.learn.data._texts import IN_MEMORY, Texts
@@ -249,9 +249,7 @@ class Text(Reading):
         """Class names, and the number of each label; every label of every file is held against them."""
         names = named(self.classes, "data.classes") if self.classes else None
         if not self.label:
-            if names is None:
-                raise DataError("without labels the class names are needed", where="data.classes", found="none")
-            return Numbered(names, {})
+            return unlabelled(names)
 
         def at(role: str, i: int) -> str:
             return f"data.path: {rows[role].file}, line {rows[role].lines[i]}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from array import array
 from collections import Counter
@@ -13,13 +12,13 @@ from typing import IO
 import numpy as np
 
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _files, _folders, _hashes, _shards
+from edgekd.learn.data import _files, _folders, _shards
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._classes import Numbered, named, numbered
+from edgekd.learn.data._classes import Numbered, named, numbered, unlabelled
 from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._lazy import Reading
-from edgekd.learn.data._pictures import Pictures, pictures
+from edgekd.learn.data._pictures import Pictures, check_size, pictures
 from edgekd.learn.data._shards import Part
 from edgekd.learn.data._split import carve_missing, check_carving, image_ops
 from edgekd.learn.data.imagefolder import ENDINGS
@@ -73,20 +72,12 @@ class Webdataset(Reading):
 
     def __post_init__(self) -> None:
         self.check_reading()
-        if self.size is not None and not all(1 <= side <= 4096 for side in self.size):
-            raise ValueError("size: allowed is a height and a width of 1 to 4096")
+        check_size(self.size)
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 
     def fingerprint(self) -> str:
         """SHA-256 over the fields, and the name and content of every shard."""
-        digest, root = hashlib.sha256(repr(replace(self, path="")).encode()), _folders.root_of(self.path)
-        with _hashes.of_folder(root) as hashes:
-            for role, shards in self._shards.items():
-                for shard in shards:
-                    name = shard.relative_to(root).as_posix()
-                    digest.update(f"{role} {name}\0".encode(errors="surrogateescape"))
-                    digest.update(hashes.sha256(shard, name, f"data.path: {name}", "bytes"))
-        return digest.hexdigest()
+        return _shards.fingerprint(_folders.root_of(self.path), self._shards, repr(replace(self, path="")).encode())
 
     def load(self) -> Dataset:
         """Look through every shard, decode every picture once, carve off what has no shards, check everything."""
@@ -174,9 +165,7 @@ class Webdataset(Reading):
         """Class names, and the number of each label."""
         names = named(self.classes, "data.classes") if self.classes else None
         if not self.label:
-            if names is None:
-                raise DataError("without labels the class names are needed", where="data.classes", found="none")
-            return Numbered(names, {})
+            return unlabelled(names)
 
         def at(role: str, i: int) -> str:
             return f"data.path: {rows[role].files[i]}: {rows[role].names[i]}"
