@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -12,9 +11,7 @@ from edgekd.base.errors import ExportError
 from edgekd.compress._fold import attribute
 from edgekd.compress._graph import source_of
 from edgekd.compress._unrounded import DEQUANTIZE, QUANTIZE
-from edgekd.spec.mixed import MixedNumerics
-
-FROZEN = re.compile(r"_frozen_param(\d+)$")
+from edgekd.spec.mixed import MixedNumerics, weight_number
 
 
 def roundings_of(graph: GraphModule) -> list[Node]:
@@ -54,9 +51,9 @@ def _restored_weights(graph: GraphModule) -> dict[int, Node]:
     """What restores each rounded weight, by its number."""
     restored: dict[int, Node] = {}
     for node in graph.graph.nodes:
-        match = FROZEN.search(str(node.target)) if node.op == "get_attr" else None
-        if match is not None:
-            restored |= {int(match[1]): user for user in node.users if user.args[0] is node}
+        number = weight_number(str(node.target)) if node.op == "get_attr" else None
+        if number is not None:
+            restored.update((number, user) for user in node.users if user.args[0] is node)
     return restored
 
 

@@ -15,9 +15,9 @@ from torch.fx import GraphModule, Node
 from edgekd.compress._fold import attribute
 from edgekd.compress._graph import IGNORED, PASSING, arguments, behind, op, source_of
 from edgekd.compress._observers import Rounding
+from edgekd.spec.target import STATE_SCALE
 
 GATES = 4
-STATE_SCALE = 1 / 127  # of int8 numbers between -1 and 1
 
 
 def cells_of(node: Node) -> list[tuple[Node, Node]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -12,7 +11,7 @@ from onnxscript import ir
 from edgekd.base.errors import ExportError
 from edgekd.lower.column import rewrite
 from edgekd.lower.passes import add_constant, attribute_int, constant, drop_unused, producer
-from edgekd.spec.mixed import Read, Unit
+from edgekd.spec.mixed import Read, Unit, weight_number
 
 ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 # What sums, of so many of its inputs: integers, where all of these are restored from 8 bits.
@@ -23,7 +22,6 @@ APPROXIMATED = (
 )
 MOVING = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Concat", "Split", "Pad", "Identity")
 FREE = 16  # what an axis of any size but the batch counts as
-FROZEN = re.compile(r"_frozen_param(\d+)$")  # as convert_pt2e names rounded weights
 
 
 def activations(model: ir.Model) -> list[ir.Node]:
@@ -41,8 +39,8 @@ def weights(model: ir.Model) -> dict[int, ir.Node]:
     numbered = {}
     for node in model.graph:
         name = node.inputs[0].name if node.op_type == "DequantizeLinear" and node.inputs[0] is not None else None
-        if match := FROZEN.search(name or ""):
-            numbered[int(match[1])] = node
+        if (number := weight_number(name or "")) is not None:
+            numbered[number] = node
     return numbered
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pydantic import Field
 
 from edgekd.spec.target import Numerics
+
+_FROZEN = re.compile(r"_frozen_param(\d+)$")
 
 
 class MixedNumerics(Numerics):
@@ -28,6 +31,12 @@ class MixedNumerics(Numerics):
 def mixed(numerics: Numerics, activations: tuple[int, ...], weights: tuple[int, ...]) -> MixedNumerics:
     """The numerics of a file with these parts in float; see ``MixedNumerics``."""
     return MixedNumerics(**numerics.model_dump(), float_activations=activations, float_weights=weights)
+
+
+def weight_number(name: str) -> int | None:
+    """The number of a rounded weight, as ``convert_pt2e`` names them; None for anything else."""
+    match = _FROZEN.search(name)
+    return None if match is None else int(match[1])
 
 
 @dataclass(frozen=True)

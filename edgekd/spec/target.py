@@ -26,6 +26,9 @@ WEIGHTS_OF = {
 Op = Literal["conv", "linear", "add", "pool", "concat", "embedding", "gate", "norm", "attention", "recurrent"]
 
 
+STATE_SCALE = 1 / 127  # of an LSTM's states in int8: they lie between -1 and 1
+
+
 class Numerics(Frozen):
     """One number format that a target runs well, and the name of its candidate.
 

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from edgekd.compress._base import Context
 from edgekd.compress._fold import attribute
 from edgekd.compress._graph import op
-from edgekd.compress._recurrent import STATE_SCALE, cells_of, share_scales
+from edgekd.compress._recurrent import cells_of, share_scales
 from edgekd.compress._unrounded import DEQUANTIZE
 from edgekd.compress.int8_ptq import Int8Ptq
 from edgekd.compress.int8_qat import Int8Qat
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.spec import target
-from edgekd.spec.target import Numerics
+from edgekd.spec.target import STATE_SCALE, Numerics
 
 STEPS, WIDTH, UNITS = 5, 6, 3
 

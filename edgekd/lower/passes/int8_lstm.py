@@ -12,8 +12,9 @@ from onnxscript import ir
 from edgekd.lower.passes._base import add_constant, constant, drop_unused, producer, replace
 from edgekd.lower.passes._cells import BOTH_WAYS, GATES, Cells, cells_of, direction_of
 from edgekd.lower.passes._rounded import restored
+from edgekd.spec.target import STATE_SCALE
 
-STATE_SCALE = np.float32(1 / 127)  # of codes around 128; a state lies between -1 and 1
+STATE_STEP = np.float32(STATE_SCALE)  # of codes around 128
 MIDDLE = np.uint8(128)
 QUANTIZE = "QuantizeLinear"
 MOVES = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Identity")
@@ -60,7 +61,7 @@ def _sequence(graph: ir.Graph, node: ir.Node, cells: Cells) -> ir.Value | None:
     turned = turned if turned is not None and turned.op_type == "Transpose" else None
     source = node.inputs[0] if turned is None else turned.inputs[0]
     known, back = restored(source), producer(source)
-    scale = np.asarray(STATE_SCALE if known is None else known.scale)
+    scale = np.asarray(STATE_STEP if known is None else known.scale)
     quantize = None if back is None or known is None else producer(back.inputs[0])
     codes = None
     if known is None:
@@ -81,7 +82,7 @@ def _sequence(graph: ir.Graph, node: ir.Node, cells: Cells) -> ir.Value | None:
 def _adds_up(cells: Cells, scale: NDArray[np.float32]) -> bool:
     """Whether both products have one scale, of an input of this one, and a unit's gates have the same."""
     units = cells.state.scales.reshape(len(cells.state.scales), GATES, -1)
-    alike = np.allclose(cells.input.scales * scale, cells.state.scales * STATE_SCALE, rtol=1e-4, atol=0)
+    alike = np.allclose(cells.input.scales * scale, cells.state.scales * STATE_STEP, rtol=1e-4, atol=0)
     return bool(alike and (units == units[:, :1]).all())
 
 
@@ -161,7 +162,7 @@ def _spelled(graph: ir.Graph, node: ir.Node, codes: ir.Value | None) -> ir.Value
 
 
 def _grid(graph: ir.Graph, node: ir.Node) -> list[ir.Value]:
-    return [_number(graph, f"{node.name}_{name}", n) for name, n in (("step", STATE_SCALE), ("middle", MIDDLE))]
+    return [_number(graph, f"{node.name}_{name}", n) for name, n in (("step", STATE_STEP), ("middle", MIDDLE))]
 
 
 def _number(graph: ir.Graph, name: str, number: np.generic | NDArray[np.generic]) -> ir.Value:
