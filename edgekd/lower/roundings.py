@@ -20,7 +20,7 @@ APPROXIMATED = (
     *("Softmax", "LogSoftmax", "LayerNormalization", "InstanceNormalization", "GroupNormalization"),
     *("ReduceL2", "Gelu", "Erf", "Tanh", "Exp", "LSTM", "GRU", "RNN"),
 )
-MOVING = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Concat", "Split", "Pad", "Identity")
+MOVING = ("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Pad", "Identity")
 FREE = 16  # what an axis of any size but the batch counts as
 
 
@@ -133,10 +133,12 @@ def rounds_float_sums(model: ir.Model) -> bool:
 
 
 def _is_restored(value: ir.Value | None) -> bool:
-    """Whether a value was rounded, and only moved since."""
+    """Whether a value was rounded, and only moved since; of what is put together, every part."""
     node = producer(value)
     while node is not None and node.op_type in MOVING:
         node = producer(node.inputs[0])
+    if node is not None and node.op_type == "Concat":
+        return all(map(_is_restored, node.inputs))
     return node is not None and node.op_type == "DequantizeLinear"
 
 
