@@ -126,8 +126,13 @@ def order_of(name: str, data: Path, targets: Sequence[str], *, trained_int8: boo
 
 def make(name: str, data: Path, targets: Sequence[str], *, trained_int8: bool = True) -> Net:
     """Train what is missing, and export; without ``trained_int8`` the only int8 files are calibrated ones."""
+    return built(name, order_of(name, data, targets, trained_int8=trained_int8))
+
+
+def built(name: str, order: requests.BuildRequest) -> Net:
+    """Train what is missing of an order, and export."""
     assert context.BATCH <= CALIBRATION
-    workspace = prepare(order_of(name, data, targets, trained_int8=trained_int8), Objects())
+    workspace = prepare(order, Objects())
     trained, _ = running.train_all(workspace)
     return Net(name, workspace, trained, running.export_all(workspace, trained))
 

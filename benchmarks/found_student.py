@@ -28,9 +28,7 @@ from matrix import interval
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgekd.build import request as requests
-from edgekd.build import run as running
 from edgekd.build import target_runtime
-from edgekd.build.prepare import Objects, prepare
 from edgekd.runtime import backend as backends
 from edgekd.runtime import bench
 from edgekd.spec import recipe as recipes
@@ -63,19 +61,17 @@ def made(name: str, toml: str, seed: int, data: Path) -> tuple[dict[str, dict[st
         table["data"]["path"] = str(data / "cifar10_jpeg.npz")
     table["teacher"]["checkpoint"] = str(_nets.CHECKPOINTS / f"cifar_resnet20_seed{seed}.safetensors")
     order = requests.make(table | {"seed": seed}, TARGETS, progress=_nets.told)
-    workspace = prepare(order, Objects())
-    trained, _ = running.train_all(workspace)
-    net = _nets.Net(name, workspace, trained, running.export_all(workspace, trained))
+    net = _nets.built(name, order)
     right = {}
     for runtime in TARGETS:
         chosen = target.load(runtime)
         backend = backends.make(chosen.backend, dict(chosen.options), runtime)
         session = backend.open(target_runtime.parse(chosen).backend.lower(net.onnx[runtime]["int8"]), batch=1)
         scores = net.scores(session)
-        labels = workspace.feed.labels("test")
+        labels = net.workspace.feed.labels("test")
         assert labels is not None
         right[runtime] = (scores.argmax(1) == labels.reshape(-1)).astype(float)
-    return net.onnx, right, multiply_adds(trained["student"].student.module)
+    return net.onnx, right, multiply_adds(net.trained["student"].student.module)
 
 
 def multiply_adds(module: torch.nn.Module) -> int:

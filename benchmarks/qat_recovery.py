@@ -22,8 +22,6 @@ import _peers
 import numpy as np
 
 from edgekd.build import request as requests
-from edgekd.build import run as running
-from edgekd.build.prepare import Objects, prepare
 from edgekd.runtime import backend as backends
 from edgekd.spec import target
 
@@ -46,9 +44,7 @@ def net(name: str, seed: int, data: Path) -> _nets.Net:
     recipe["teacher"] |= {"model": {"kind": "resnet", "depth": 14, "width": 32}, "checkpoint": str(checkpoint)}
     recipe["student"] = {"model": model, "epochs": epochs, "batch_size": 128, "lr": 4e-3}
     recipe["compress"] = [{"kind": "int8_ptq"}, {"kind": "int8_qat", "epochs": 4, "lr": 2e-4}]
-    workspace = prepare(requests.make(recipe, TARGETS, progress=_nets.told), Objects())
-    trained, _ = running.train_all(workspace)
-    return _nets.Net(name, workspace, trained, running.export_all(workspace, trained))
+    return _nets.built(name, requests.make(recipe, TARGETS, progress=_nets.told))
 
 
 def files(made: _nets.Net, runtime: str) -> dict[str, dict[str, bytes]]:

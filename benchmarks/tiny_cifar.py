@@ -18,9 +18,7 @@ import _nets
 import numpy as np
 
 from edgekd.build import request as requests
-from edgekd.build import run as running
 from edgekd.build import timing
-from edgekd.build.prepare import Objects, prepare
 from edgekd.runtime import backend as backends
 from edgekd.runtime import bench
 from edgekd.spec import target
@@ -36,9 +34,7 @@ def net(student: str, seed: int, data: Path) -> _nets.Net:
     checkpoint = _nets.CHECKPOINTS / "cifar_teacher_seed0.safetensors"
     settings = [f"data.path={data / 'cifar10_jpeg.npz'}", f"teacher.checkpoint={checkpoint}", f"seed={seed}"]
     order = requests.make("tiny-cifar", [TARGET], [*settings, *STUDENTS[student]], progress=_nets.told)
-    workspace = prepare(order, Objects())
-    trained, _ = running.train_all(workspace)
-    return _nets.Net(student, workspace, trained, running.export_all(workspace, trained))
+    return _nets.built(student, order)
 
 
 def values(made: _nets.Net) -> dict[str, Any]:

@@ -22,9 +22,7 @@ from safetensors.torch import save_file
 from edgekd.base.preprocess import Inputs
 from edgekd.build import exports, target_runtime
 from edgekd.build import request as requests
-from edgekd.build import run as running
 from edgekd.build.plan import ExportStep
-from edgekd.build.prepare import Objects, prepare
 from edgekd.learn.feed import some
 from edgekd.learn.teacher import bare
 from edgekd.spec import target
@@ -100,12 +98,10 @@ def prepare_net(name: str, data: Path, folder: Path) -> None:
     if (place / "net.json").is_file():
         return
     order = requests.make(table(name, data), TARGETS, progress=_nets.told)
-    workspace = prepare(order, Objects())
-    trained, _ = running.train_all(workspace)
-    net = _nets.Net(name, workspace, trained, running.export_all(workspace, trained))
+    net = _nets.built(name, order)
     place.mkdir(parents=True, exist_ok=True)
     (place / "fp32").mkdir(exist_ok=True)
-    student = trained["student"].student
+    student, workspace = net.trained["student"].student, net.workspace
     for chosen in TARGETS:
         (place / "fp32" / f"{chosen}.onnx").write_bytes(net.onnx[chosen]["fp32"])
     network: Any = bare(student.module)
