@@ -16,13 +16,10 @@ class Int8Ptq(Int8Qat):
     """The network of ``int8_qat`` before its first step: ranges from ``samples`` training samples.
 
     Attributes:
-        ranges, bias_correction: as there; what needs no training to pay is on.
         step_sizes: nothing is learned.
     """
 
     trains: ClassVar[bool] = False
-    ranges: str = "mse"
-    bias_correction: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -73,10 +73,10 @@ class Int8Qat:
     samples: int = SAMPLES
     freeze_bn_after: float = 0.0
     freeze_ranges_after: float = 0.67
-    ranges: str = "moving_average"
+    ranges: str = "mse"
     percentile: float = 99.99
     step_sizes: str = "observed"
-    bias_correction: bool = False
+    bias_correction: bool = True
     equalize: bool = False
     float_layers: tuple[str, ...] = ()
     most_float: int = 0
