@@ -51,8 +51,8 @@ def merge_branches(graph: GraphModule) -> None:
         leaves = [summand for summand in summands if isinstance(summand, Node)]
         branches = [_branch(graph, leaf) for leaf in leaves]
         known = [branch for branch in branches if branch is not None]
-        largest = max(known, key=lambda branch: branch.weight[0, 0].numel(), default=None)
-        convolutions = [branch for branch in known if op(branch.node) != "batch_norm"]
+        convolutions = [branch for branch in known if branch.kernel]
+        largest = max(convolutions, key=lambda branch: branch.weight[0, 0].numel(), default=None)
         if largest is None or len(convolutions) < 2 or len(known) < len(leaves):
             continue
         named = [branch if branch.kernel else _pixel(branch, largest) for branch in known]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.fx import GraphModule
@@ -88,8 +88,15 @@ def sums(draw: st.DrawFn) -> tuple[nn.Module, Tensor]:
     return Sum(branches), torch.randn(2, CHANNELS, *(7, 6, 5)[:rank])
 
 
+def pixels() -> tuple[nn.Module, Tensor]:
+    """A BatchNorm before kernels as large as its own: of one number."""
+    branches = [NORM[1](CHANNELS), *(nn.Conv1d(CHANNELS, CHANNELS, 1, bias=False) for _ in range(2))]
+    return Sum(branches), torch.randn(2, CHANNELS, 7)
+
+
 @settings(max_examples=60, deadline=None)
 @given(sums())
+@example(pixels())
 def test_one_convolution_answers_what_its_branches_did(net: tuple[nn.Module, Tensor]) -> None:
     module, x = net
     graph = exported(module, x)
