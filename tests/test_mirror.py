@@ -124,7 +124,6 @@ TESTED_ELSEWHERE = {
     "runtime/opening.py": "tests/attacks/test_bundle_errors.py: whose fault it is",
     "runtime/remote.py": "tests/runtime/test_devices.py: a real machine at the other end",
     "runtime/replay.py": "tests/attacks/test_claims.py: a door of strangers, with its attacks",
-    "lower/passes/_cells.py": "tests/lower/test_openvino_recurrent_kernels.py: LSTMs that both passes take",
     "runtime/runners.py": "tests/build/test_measure.py: kernels by runner",
     "runtime/signature.py": "tests/attacks/test_signatures.py: held against the reference program",
     "runtime/verify.py": "tests/runtime/test_manifest.py: what is replayed of a bundle",

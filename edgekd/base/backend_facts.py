@@ -38,6 +38,21 @@ class Whole:
 
 
 @dataclass(frozen=True)
+class Several:
+    """A list of at most ``most`` values that a rule allows."""
+
+    rule: Whole
+    most: int
+
+    def takes(self, value: object) -> bool:
+        """Whether a value is allowed."""
+        return isinstance(value, list | tuple) and len(value) <= self.most and all(map(self.rule.takes, value))
+
+    def __str__(self) -> str:
+        return f"at most {self.most}, each {self.rule}"
+
+
+@dataclass(frozen=True)
 class Choice:
     """One of some values."""
 
@@ -66,7 +81,7 @@ class Text:
         return self.words
 
 
-Rule = Whole | Choice | Text | Mapping[str, "Rule"]
+Rule = Whole | Several | Choice | Text | Mapping[str, "Rule"]
 THREADS, FLAG = Whole(1, 1024), Choice((True, False))
 
 

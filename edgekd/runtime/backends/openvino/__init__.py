@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from edgekd.base import backend_facts, plugins
-from edgekd.base.backend_facts import THREADS, Choice, Facts, Rule, Text
+from edgekd.base.backend_facts import THREADS, Choice, Facts, Rule, Several, Text, Whole
 
 _YES = Choice((True, False, "YES", "NO"))
 PROPERTIES: dict[str, Rule] = {
@@ -28,6 +28,7 @@ FACTS = Facts(
         "device": Text(r"CPU|NPU|GPU(\.[0-9]{1,2})?", "CPU, NPU, GPU, GPU.0 .. GPU.99"),
         "threads": THREADS,
         "streams": THREADS,
+        "lengths": Several(Whole(1, 16_384), 8),
         "config": PROPERTIES,
     },
     # The first keeps its int8 linear layers right, whatever CPU builds; it does not read what the second takes away.

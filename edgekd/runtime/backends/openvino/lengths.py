@@ -1,0 +1,44 @@
+"""Texts of any length on models that are compiled for a few. Without OpenVINO itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgekd.base.preprocess import MASK
+from edgekd.runtime.backends._base import Array, Port
+
+
+def usable(lengths: Sequence[int], axes: Sequence[tuple[str, int]]) -> tuple[int, ...]:
+    """The lengths, ascending, where one of the inputs of a free length masks what is no token; else none.
+
+    Args:
+        lengths: that are asked for.
+        axes: of each input with a free length its name, and the axis.
+    """
+    return tuple(sorted(set(lengths))) if MASK in (name for name, _ in axes) else ()
+
+
+def next_of(lengths: Sequence[int], arrays: Mapping[str, Array], axes: Sequence[tuple[str, int]]) -> int | None:
+    """The least of some ascending lengths that holds what arrays hold; None where all are shorter."""
+    name, axis = axes[0]
+    return next((length for length in lengths if length >= arrays[name].shape[axis]), None)
+
+
+def padded(arrays: Mapping[str, Array], axes: Sequence[tuple[str, int]], length: int) -> dict[str, Array]:
+    """Arrays with zeros behind what they hold: tokens that the mask, which is zero there as well, hides."""
+    longer = dict(arrays)
+    for name, axis in axes:
+        array = arrays[name]
+        shape = (*array.shape[:axis], length, *array.shape[axis + 1 :])
+        longer[name] = np.zeros(shape, array.dtype)
+        longer[name][(*[slice(None)] * axis, slice(array.shape[axis]))] = array
+    return longer
+
+
+def cropped(results: Mapping[str, Array], ports: Sequence[Port], length: int) -> dict[str, Array]:
+    """Results without what belongs to no token, along every free axis but the batch."""
+    free = {port.name: [bool(axis) and size is None for axis, size in enumerate(port.shape)] for port in ports}
+    parts = {name: tuple(slice(length) if cut else slice(None) for cut in axes) for name, axes in free.items()}
+    return {name: np.ascontiguousarray(array[parts[name]]) for name, array in results.items()}
