@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -77,11 +79,17 @@ def fp32(student: Student, target_name: str) -> bytes:
 
 
 def in_turns(
-    chosen: target.Target, files: Mapping[str, dict[str, bytes]], x: Inputs, rounds: int, seconds: float
+    chosen: target.Target,
+    files: Mapping[str, dict[str, bytes]],
+    x: Inputs,
+    rounds: int,
+    seconds: float,
+    options_of: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> tuple[dict[str, np.ndarray], list[float]]:
     """Nanoseconds of each call, from several fresh processes with the files in another order in each.
 
-    Also the CPUs that others used meanwhile. The first of ``files`` is what the loop counts its rounds by.
+    Also the CPUs that others used meanwhile. The first of ``files`` is what the loop counts its rounds by;
+    ``options_of``: by file, options that it is opened with besides the target's.
     """
     pooled: dict[str, list[np.ndarray]] = {name: [] for name in files}
     busy, order, base = [], list(files), next(iter(files))
@@ -89,7 +97,7 @@ def in_turns(
         random.Random(i).shuffle(order)
         turn = {name: files[name] for name in order}
         job = BenchJob(chosen.backend, turn, base, x, options=chosen.options, batch=1, min_seconds=seconds)
-        result = bench.bench_in_subprocess(job)
+        result = bench.bench_in_subprocess(replace(job, options_of=options_of))
         busy.append(result.others or 0.0)
         for name, samples in result.samples.items():
             pooled[name].append(samples)

@@ -82,6 +82,7 @@ class Text:
 
 
 Rule = Whole | Several | Choice | Text | Mapping[str, "Rule"]
+LENGTHS = "lengths"  # an option: of texts, for which the model is compiled. It changes times, and no answers
 THREADS, FLAG = Whole(1, 1024), Choice((True, False))
 
 

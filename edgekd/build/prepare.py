@@ -19,6 +19,7 @@ from edgekd.build import (
     set_up,
     step_keys,
     target_runtime,
+    text_lengths,
 )
 from edgekd.build.parsed_recipe import ParsedRecipe
 from edgekd.build.request import BuildRequest
@@ -75,6 +76,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     answer_notes: list[str] = []
     sources = sources_of(request, parsed, shown, answer_notes)
     check_mixing(shown.feed, sources)
+    runtimes, of_lengths = text_lengths.known(runtimes, shown.feed, roots, recipe.seed)
     count, given = shown.feed.length("train"), objects.teacher is not None
     plan = planner.make(parsed, runtimes, request.data, count, request.quick, given, nets)
     return Workspace(
@@ -97,6 +99,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
             *reading.notes(shown.feed),
             *unweighed(parsed),
             *dict.fromkeys(answer_notes),
+            *of_lengths,
         ),
     )
 

@@ -38,6 +38,14 @@ class TargetRuntime:
         """The runtime's, and of ``also`` theirs: ``onnxruntime 1.31.1``."""
         return ", ".join(backend.version() for backend in (self.backend, *self.also.values()))
 
+    def with_options(self, **options: object) -> TargetRuntime:
+        """The same target with some options of its backend set otherwise.
+
+        Raises:
+            TargetError: as ``parse`` does.
+        """
+        return parse(self.target.model_copy(update={"options": {**self.target.options, **options}}))
+
     def open(self, files: Mapping[str, bytes]) -> backends.Session:
         """A session on a file as an app opens it."""
         return self.backend.open(files, batch=self.target.shapes.batch)

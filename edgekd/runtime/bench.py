@@ -175,7 +175,8 @@ def bench_in_process(job: BenchJob) -> BenchResult:
     backend = job.compiler()
     batch = next((len(a) for a in job.inputs.values() if a.ndim), 1) if job.batch is None else job.batch
     confined.at(f"opening it on {job.backend}")
-    sessions = {name: backend.open(files, batch) for name, files in job.candidates.items()}
+    openers = {name: job.compiler(**options) for name, options in job.options_of.items()}
+    sessions = {name: openers.get(name, backend).open(files, batch) for name, files in job.candidates.items()}
     facts = host.facts()
     confined.at(f"running it on {job.backend}")
     with conditions.watched() as observed:

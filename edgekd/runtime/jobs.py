@@ -30,6 +30,7 @@ class BenchJob:
         streams: so many runs at once, for the rate; the latencies are of one.
         profile: also ask the runtime's own profiler what it runs.
         limits: of the child that opens them here; None for files of the user's own. A device's process has none.
+        options_of: by candidate, options that it alone is opened with, besides.
     """
 
     backend: str
@@ -45,6 +46,7 @@ class BenchJob:
     streams: int = 1
     profile: bool = False
     limits: Limits | None = None
+    options_of: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def compiler(self, **options: object) -> backends.Backend:
         """The backend that opens the candidates, with some options of its own.
@@ -71,6 +73,7 @@ def write_job(job: BenchJob, folder: Path) -> None:
     table = {
         "backend": job.backend,
         "options": dict(job.options),
+        "options_of": {name: dict(options) for name, options in job.options_of.items()},
         "where": job.where,
         "batch": job.batch,
         "baseline": job.baseline,

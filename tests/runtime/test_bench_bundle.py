@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx.parser
@@ -20,6 +21,7 @@ from edgekd.runtime import compare, exports, local, remote
 from edgekd.runtime.bench import BenchResult
 from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.jobs import BenchJob
+from edgekd.runtime.runners import LocalRunner
 
 NET = """
 <ir_version: 10, opset_import: ["" : 20]>
@@ -31,12 +33,19 @@ net (float[N, 3, {side}, {side}] x) => (float[N, 3] logits)
 """
 
 
-def make(folder: Path, *, side: int = 8, targets: tuple[str, ...] = ("ort-cpu",), backend: str = "ort") -> Path:
+def make(
+    folder: Path,
+    *,
+    side: int = 8,
+    targets: tuple[str, ...] = ("ort-cpu",),
+    backend: str = "ort",
+    options: dict[str, Any] | None = None,
+) -> Path:
     """A bundle of a net that averages a picture."""
     data = onnx.parser.parse_model(NET.format(side=side)).SerializeToString()
     golden = {"x": np.zeros((2, 3, side, side), np.float32)}, {"logits": np.zeros((2, 3), np.float32)}
     variants = [
-        Variant(name, backend, {}, {"model.onnx": data}, (), "float32", False, 1, 1e-3, golden=golden)
+        Variant(name, backend, options or {}, {"model.onnx": data}, (), "float32", False, 1, 1e-3, golden=golden)
         for name in targets
     ]
     shape, heads = [side, side, 3], {"logits": 3}
@@ -113,6 +122,23 @@ def test_a_bundle_against_itself_and_against_a_larger_one(net: Path, tmp_path: P
         compare.compare(net, make(tmp_path / "other", backend="reference"), settings=settings)
     with pytest.raises(UsageError, match="no such variant"):
         compare.compare(net, net, target="openvino")
+
+
+def test_bundles_may_be_compiled_for_other_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs, run = list[BenchJob](), LocalRunner.bench
+
+    def noted(runner: LocalRunner, job: BenchJob) -> BenchResult:
+        jobs.append(job)
+        return run(runner, job)
+
+    monkeypatch.setattr(LocalRunner, "bench", noted)
+    settings, options = local.Settings(seconds=0.05), {"threads": 1, "lengths": [8]}
+    one = make(tmp_path / "one", backend="openvino", options=options)
+    other = make(tmp_path / "other", backend="openvino", options={"threads": 1})
+    assert compare.compare(one, other, settings=settings)["ratio"] > 0
+    assert (jobs[0].options, jobs[0].options_of) == ({"threads": 1}, {"A": {"lengths": [8]}, "B": {}})
+    with pytest.raises(UsageError, match="nothing to compare with"):
+        compare.compare(one, make(tmp_path / "two", backend="openvino", options={"threads": 2}), settings=settings)
 
 
 def test_the_command_line(net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ FACTS = Facts(
         "device": Text(r"CPU|NPU|GPU(\.[0-9]{1,2})?", "CPU, NPU, GPU, GPU.0 .. GPU.99"),
         "threads": THREADS,
         "streams": THREADS,
-        "lengths": Several(Whole(1, 16_384), 8),
+        backend_facts.LENGTHS: Several(Whole(1, 16_384), 8),
         "config": PROPERTIES,
     },
     # The first keeps its int8 linear layers right, whatever CPU builds; it does not read what the second takes away.

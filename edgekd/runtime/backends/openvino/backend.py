@@ -113,13 +113,14 @@ class Openvino:
     def kernels(self, files: Mapping[str, bytes], inputs: Mapping[str, Array]) -> list[Kernel]:
         """From the graph that OpenVINO compiled, and its counters; times are means, in whole microseconds."""
         batch = next((len(array) for array in inputs.values() if array.ndim), 1)
-        compiled = _Compiled(self._read(files), self.device, {**self.properties(), "PERF_COUNT": True}, batch)
+        config = {**self.properties(), "PERF_COUNT": True}
+        compiled = _Compiled(self._read(files), self.device, config, batch, self.lengths)
         session = OpenvinoSession(compiled)
         session.run(inputs)
         try:
             first = session.counted()
             runs = profiled(lambda: session.run(inputs), _PROFILED)
-            graph = compiled.get(batch if compiled.batched else 0).get_runtime_model()
+            graph = compiled.get(batch if compiled.batched else 0, compiled.length_for(inputs)).get_runtime_model()
             return profile.kernels(graph, first, session.counted(), runs)
         except REFUSED as err:  # a device that keeps its graph to itself
             raise UnavailableError(f"{self.device} does not tell what it runs: {_reason(err)}", where=XML) from err
@@ -182,6 +183,10 @@ class _Compiled:
                 self._others.popitem(last=False)
             return self._others[batch]
 
+    def length_for(self, arrays: Mapping[str, Array]) -> int:
+        """Of which length the model is that runs these, of the batch opened; 0: of any."""
+        return text_lengths.next_of(self.fixed, arrays, self.lengths) if self.fixed else 0
+
     def chunk(self, batch: int) -> int:
         """The batch to compile for so many samples at once."""
         return min(batch, max(CHUNK, self.opened)) if self.splits else batch
@@ -210,7 +215,7 @@ class OpenvinoSession:
         self.inputs, self.outputs = compiled.inputs, compiled.outputs
         self._requests: OrderedDict[int, _Request] = OrderedDict()
         self._fixed = {
-            length: _Request(compiled.get(compiled.opened, length), self.inputs, self.outputs)
+            length: _Request(compiled.get(compiled.opened, length), self.inputs, self.outputs, fills=True)
             for length in compiled.fixed
         }
         self._last = self._request(compiled.opened)
@@ -224,10 +229,9 @@ class OpenvinoSession:
         # OpenVINO would run on lengths that disagree, and answer anything.
         _check_agree({name: arrays[name].shape[axis] for name, axis in self._compiled.lengths}, "length")
         batch = next(iter(sizes.values()), 0)
-        if self._fixed and batch == (self._compiled.opened or batch):
-            length = text_lengths.next_of(self._compiled.fixed, arrays, self._compiled.lengths)
-            if length is not None:
-                return self._run_filled_up(arrays, length)
+        if self._fixed and batch == (self._compiled.opened or batch) and (length := self._compiled.length_for(arrays)):
+            self._last = self._fixed[length]
+            return self._cropped(self._last.run(arrays), arrays)
         chunk = self._compiled.chunk(batch)
         self._last = self._request(chunk)
         if chunk == batch:
@@ -241,7 +245,8 @@ class OpenvinoSession:
         """
         if not fits(self._last.buffers, arrays):
             self.run(arrays)  # which makes the request for them, unless they run in chunks
-        return self._last.apart(arrays) if fits(self._last.buffers, arrays) else {}
+        whole = fits(self._last.buffers, arrays) or self._last in self._fixed.values()
+        return self._last.apart(arrays) if whole else {}
 
     def fork(self) -> OpenvinoSession:
         return OpenvinoSession(self._compiled)
@@ -258,15 +263,10 @@ class OpenvinoSession:
             pieces.append(self._last.run({name: array[rows] for name, array in arrays.items()}))
         return {port.name: np.concatenate([piece[port.name] for piece in pieces])[:batch] for port in self.outputs}
 
-    def _run_filled_up(self, arrays: Mapping[str, Array], length: int) -> dict[str, Array]:
-        """On the model of a length that holds these; of an equal one without a copy, then and the next time."""
+    def _cropped(self, results: dict[str, Array], arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """What the model of a fixed length says, without what belongs to no token."""
         name, axis = self._compiled.lengths[0]
-        size = arrays[name].shape[axis]
-        if size == length:
-            self._last = self._fixed[length]
-            return self._last.run(arrays)
-        results = self._fixed[length].run(text_lengths.padded(arrays, self._compiled.lengths, length))
-        return text_lengths.cropped(results, self.outputs, size)
+        return text_lengths.cropped(results, self.outputs, arrays[name].shape[axis])
 
     def _request(self, batch: int) -> _Request:
         if batch not in self._requests:
@@ -278,10 +278,17 @@ class OpenvinoSession:
 
 
 class _Request:
-    """An infer request whose tensors are set once and reused: 27 us where ``infer(inputs)`` takes 250."""
+    """An infer request whose tensors are set once and reused: 27 us where ``infer(inputs)`` takes 250.
 
-    def __init__(self, compiled: ov.CompiledModel, inputs: tuple[Port, ...], outputs: tuple[Port, ...]) -> None:
-        self._request = compiled.create_infer_request()
+    Args:
+        fills: what is shorter than its tensors is filled up with zeros: tokens that the mask, which is zero there as
+            well, hides.
+    """
+
+    def __init__(
+        self, compiled: ov.CompiledModel, inputs: tuple[Port, ...], outputs: tuple[Port, ...], *, fills: bool = False
+    ) -> None:
+        self._request, self._fills = compiled.create_infer_request(), fills
         self._inputs, self._outputs = inputs, outputs
         self.buffers: dict[str, Array] | None = None
         self._results: dict[int, Array] = {}  # outputs whose shape is known before the run
@@ -312,8 +319,11 @@ class _Request:
 
     def _copy_in(self, arrays: Mapping[str, Array]) -> None:
         buffers = self.buffers
-        if buffers is None or not fits(buffers, arrays):
+        if buffers is None or not (fits(buffers, arrays) or self._fills):
             buffers = self._set_inputs([arrays[port.name].shape for port in self._inputs])
+        if self._fills:
+            text_lengths.fill(buffers, arrays)
+            return
         for name, buffer in buffers.items():
             buffer[...] = arrays[name]
 

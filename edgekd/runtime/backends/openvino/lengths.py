@@ -20,21 +20,19 @@ def usable(lengths: Sequence[int], axes: Sequence[tuple[str, int]]) -> tuple[int
     return tuple(sorted(set(lengths))) if MASK in (name for name, _ in axes) else ()
 
 
-def next_of(lengths: Sequence[int], arrays: Mapping[str, Array], axes: Sequence[tuple[str, int]]) -> int | None:
-    """The least of some ascending lengths that holds what arrays hold; None where all are shorter."""
+def next_of(lengths: Sequence[int], arrays: Mapping[str, Array], axes: Sequence[tuple[str, int]]) -> int:
+    """The least of some ascending lengths that holds what arrays hold; 0 where all are shorter."""
     name, axis = axes[0]
-    return next((length for length in lengths if length >= arrays[name].shape[axis]), None)
+    return next((length for length in lengths if length >= arrays[name].shape[axis]), 0)
 
 
-def padded(arrays: Mapping[str, Array], axes: Sequence[tuple[str, int]], length: int) -> dict[str, Array]:
-    """Arrays with zeros behind what they hold: tokens that the mask, which is zero there as well, hides."""
-    longer = dict(arrays)
-    for name, axis in axes:
+def fill(buffers: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
+    """Write arrays into longer ones, with zeros behind what they hold."""
+    for name, buffer in buffers.items():
         array = arrays[name]
-        shape = (*array.shape[:axis], length, *array.shape[axis + 1 :])
-        longer[name] = np.zeros(shape, array.dtype)
-        longer[name][(*[slice(None)] * axis, slice(array.shape[axis]))] = array
-    return longer
+        if array.shape != buffer.shape:
+            buffer.fill(0)
+        buffer[tuple(map(slice, array.shape))] = array
 
 
 def cropped(results: Mapping[str, Array], ports: Sequence[Port], length: int) -> dict[str, Array]:
