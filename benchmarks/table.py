@@ -71,8 +71,10 @@ def pairs(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         parts = []
         for net, rows in found["nets"].items():
             low, high = rows[target]["ci95"]
-            ships = "; ships fp32" if rows[target]["ships_float"] else ""
-            parts.append(f"{net} {rows[target]['ours_over_best']:.3f} ({low:.3f} to {high:.3f}{ships})")
+            more = "; ships fp32" if rows[target]["ships_float"] else ""
+            if of_any_length := rows[target].get("any_length_over_best"):
+                more += f"; compiled for lengths: without, {of_any_length[0]:.3f}"
+            parts.append(f"{net} {rows[target]['ours_over_best']:.3f} ({low:.3f} to {high:.3f}{more})")
         yield f"p50 of our int8 file over the best of ONNX Runtime's and NNCF's, on {name}", "; ".join(parts)
     left = {net: rows["ort-cpu"]["left_in_optimized_graph"] for net, rows in found["nets"].items()}
     counts = ", ".join(f"{net} {one['QuantizeLinear']} / {one['DequantizeLinear']}" for net, one in left.items())
