@@ -251,11 +251,12 @@ def _index(key: str, hashes: Mapping[str, tuple[str, int]]) -> bytes:
 
 
 def _read(place: Path, key: str, read: Callable[[Path, str, int], Content]) -> dict[str, Content]:
-    """The files of an entry as ``read`` gives them, each held against the index, and the index against the key and the folder.
+    """The files of an entry as ``read`` gives them, each held against the index, and the index against key and folder.
 
     Raises:
         _Odd: something is not as ``put`` writes it. ResourceError, OSError: see ``get``.
     """
+    hashes: dict[str, tuple[str, int]]
     try:
         if places.kind(place) != "folder":
             raise _Odd

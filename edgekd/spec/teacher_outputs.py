@@ -28,3 +28,13 @@ class TeacherOutputs(Frozen):
     shard_mb: float = Field(
         default=32.0, gt=0, le=1024, description="of a file of answers, at most: a kill loses the work of one"
     )
+
+    @property
+    def changes_answers(self) -> bool:
+        """Whether a student learns from other numbers than the teacher's own."""
+        return self.form != "float32"
+
+    @property
+    def of_form(self) -> dict[str, object]:
+        """What decides the numbers that a student learns from."""
+        return {"form": self.form, **({"top": self.top} if self.form == "top" else {})}

@@ -32,15 +32,14 @@ class Form(Protocol):
         """C."""
 
     @property
-    def record(self) -> np.dtype[np.void]:
+    def record(self) -> np.dtype[np.generic]:
         """Of one row; little-endian, so that a cache may move."""
 
-    def encode(self, logits: Logits) -> AnyArray:
-        """N records, which lose what the form does not hold.
+    def too_large(self, logits: Logits) -> int | None:
+        """The first row with a number that is larger than the form can hold; None where there is none."""
 
-        Raises:
-            OverflowError: a number that the form can't hold; says which.
-        """
+    def encode(self, logits: Logits) -> AnyArray:
+        """N records, which lose what the form does not hold."""
 
     def decode(self, records: AnyArray) -> Logits:
         """(N, C) logits of N records, as a new array; NaN where there was no answer."""
@@ -59,16 +58,22 @@ class Dense:
         return f"{self.kind} of {self.columns}"
 
     @property
-    def record(self) -> np.dtype[np.void]:
+    def record(self) -> np.dtype[np.generic]:
         """See ``Form``."""
-        return np.dtype((np.dtype(self.kind).newbyteorder("<"), (self.columns,)))
+        return np.dtype((self._number, (self.columns,)))
+
+    @property
+    def _number(self) -> str:
+        return "<f2" if self.kind == "float16" else "<f4"
+
+    def too_large(self, logits: Logits) -> int | None:
+        """See ``Form``: what float16 would make infinite."""
+        large = np.flatnonzero((np.abs(logits) > MOST).any(axis=1)) if self.kind == "float16" else ()
+        return int(large[0]) if len(large) else None
 
     def encode(self, logits: Logits) -> AnyArray:
         """See ``Form``."""
-        if self.kind == "float16" and (large := np.abs(logits) > MOST).any():
-            row, column = map(int, np.argwhere(large)[0])
-            raise OverflowError(f"{logits[row, column]:g} for sample {row}")
-        return logits.astype(self.record.base)
+        return logits.astype(self._number)
 
     def decode(self, records: AnyArray) -> Logits:
         """See ``Form``."""
@@ -101,7 +106,7 @@ class Top:
         return sum(self.sizes)
 
     @property
-    def record(self) -> np.dtype[np.void]:
+    def record(self) -> np.dtype[np.generic]:
         """See ``Form``: of each head its classes, their values, and the value of each other class."""
         fields: list[tuple[str, str, tuple[int, ...]]] = []
         for i, size in enumerate(self.sizes):
@@ -109,6 +114,10 @@ class Top:
             label = "u1" if size <= 2**8 else "<u2" if size <= 2**16 else "<u4"
             fields += [(f"class {i}", label, (kept,)), (f"value {i}", "<f2", (kept,)), (f"rest {i}", "<f2", ())]
         return np.dtype(fields)
+
+    def too_large(self, logits: Logits) -> int | None:
+        """See ``Form``: a log-probability that is too small is cut, which changes no probability."""
+        return None
 
     def encode(self, logits: Logits) -> AnyArray:
         """See ``Form``."""

@@ -83,7 +83,7 @@ class Shards:
             answers: to the samples of its span, (n, C), or ragged with (m, C) values.
 
         Raises:
-            ValueError: to another number of samples. OverflowError: see ``Form.encode``.
+            ValueError: to another number of samples.
         """
         start, stop = self.layout.spans[number]
         if len(answers) != stop - start:
@@ -208,7 +208,7 @@ def by_shard(samples: Index, layout: Layout) -> list[tuple[int, Index, Index]]:
         IndexError: a number of no sample; negative ones count from the end.
     """
     samples = np.where(samples < 0, samples + layout.count, samples)
-    if len(samples) and not (0 <= samples.min() and samples.max() < layout.count):
+    if len(samples) and not (samples.min() >= 0 and samples.max() < layout.count):
         raise IndexError(f"sample {int(samples.max())} of {layout.count}")
     numbers = samples // layout.samples
     order = np.argsort(numbers, kind="stable")
