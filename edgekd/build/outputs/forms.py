@@ -68,7 +68,9 @@ class Dense:
 
     def too_large(self, logits: Logits) -> int | None:
         """See ``Form``: what float16 would make infinite."""
-        large = np.flatnonzero((np.abs(logits) > MOST).any(axis=1)) if self.kind == "float16" else ()
+        if self.kind != "float16":
+            return None
+        large = np.flatnonzero((np.abs(logits) > MOST).any(axis=1))
         return int(large[0]) if len(large) else None
 
     def encode(self, logits: Logits) -> AnyArray:

@@ -208,7 +208,9 @@ def by_shard(samples: Index, layout: Layout) -> list[tuple[int, Index, Index]]:
         IndexError: a number of no sample; negative ones count from the end.
     """
     samples = np.where(samples < 0, samples + layout.count, samples)
-    if len(samples) and not (samples.min() >= 0 and samples.max() < layout.count):
+    if not len(samples):
+        return []
+    if not (samples.min() >= 0 and samples.max() < layout.count):
         raise IndexError(f"sample {int(samples.max())} of {layout.count}")
     numbers = samples // layout.samples
     order = np.argsort(numbers, kind="stable")
