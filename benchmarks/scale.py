@@ -1,10 +1,10 @@
 """Kept teacher outputs at the size of ImageNet and of 100 million texts: on paper, in a simulation, and under kills.
 
-    python benchmarks/scale.py [--kills 50] [--share 0.05] [--texts 100000000] [--folder FOLDER]
+    python benchmarks/scale.py [--kills 50] [--share 0.01] [--texts 100000000] [--folder FOLDER]
 
 - *Paper*: bytes, shards and folders of 1,281,167 images x 300 views at 1,000 classes and of 100 M texts, in each form.
-- *Rows*: one whole view of 1,281,167 images in float16 (2.6 GB), written shard by shard, then read at random from a warm
-  page cache: at least 200,000 rows a second.
+- *Rows*: one whole view of 1,281,167 images in float16 (2.6 GB), written shard by shard, then read at random from a
+  warm page cache: at least 200,000 rows a second.
 - *Views*: 300 views of a share of the images with top-8, through ``CachedOutputs``; each row says its sample and view.
 - *Texts*: 100 M texts with top-8, written, opened and read at random.
 - *Kills*: SIGKILL at 50 random moments of a process that answers views: after each every shard that is there is right,
@@ -307,7 +307,7 @@ def main() -> None:
     """Measure, hold the limits, write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--share", type=float, default=0.05, help="of the images, in the simulation of 300 views")
+    parser.add_argument("--share", type=float, default=0.01, help="of the images, in the simulation of 300 views")
     parser.add_argument("--texts", type=int, default=TEXTS)
     parser.add_argument("--folder", help="where to write; a temporary one")
     given = parser.parse_args()

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import mmap
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgekd.base.arrays import AnyArray
 from edgekd.base.disk import disk
 from edgekd.base.errors import RecipeError
 from edgekd.build.outputs import forms, policy
 from edgekd.build.outputs.forms import Dense, Form
 from edgekd.build.outputs.policy import Cost, Readings
-from edgekd.build.outputs.shards import Layout, Shard, Shards, answers_of
+from edgekd.build.outputs.shards import Layout, Shard, Shards, answers_of, pieces
 from edgekd.build.store import Store
 from edgekd.learn import nets
 from edgekd.learn.answers import Answers, Logits, whole
@@ -120,11 +123,22 @@ class CachedOutputs:
         parts = shards.opened()
         absent = [i for i, part in enumerate(parts) if part is None]
         spans = [shards.layout.spans[i] for i in absent]
-        for number, logits in zip(absent, self._answered(split, view, spans, shards.form), strict=bool(absent)):
-            shards.put(number, logits)
-            parts[number] = shards.written(number)
-        whole_parts = [part for part in parts if part is not None]
-        return answers_of(shards.layout, shards.form, whole_parts, complete=not self.source.may_miss)
+        with contextlib.closing(self._encoded(split, view, spans, shards.form)) as encoded:
+            for number, records in zip(absent, encoded, strict=True):
+                shards.put_records(number, records)
+                parts[number] = shards.written(number)
+        there = [part for part in parts if part is not None]
+        return answers_of(shards.layout, shards.form, there, complete=not self.source.may_miss)
+
+    def _encoded(
+        self, split: str, view: int | None, spans: Sequence[Span], form: Form
+    ) -> Generator[AnyArray, None, None]:
+        """The records of each span, in turn, of which only a part is ever there as logits."""
+        parts = [pieces(span, form.columns) for span in spans]
+        answers = self._answered(split, view, [piece for of_span in parts for piece in of_span], form)
+        for of_span in parts:
+            records = [form.encode(logits) for logits in itertools.islice(answers, len(of_span))]
+            yield records[0] if len(records) == 1 else np.concatenate(records)
 
     def _answered(self, split: str, view: int | None, spans: Sequence[Span], form: Form) -> Iterator[Logits]:
         """The answers to each span, in turn, checked.
@@ -164,9 +178,9 @@ class CachedOutputs:
     def _is_worth_it(self, shards: Shards, view: int) -> bool:
         """Answer one shard, keep it, read it back; whether the rest is worth it, too."""
         number, times = shards.missing()[0], [time.perf_counter()]
-        (logits,) = self._answered("train", view, [shards.layout.spans[number]], shards.form)
+        (records,) = self._encoded("train", view, [shards.layout.spans[number]], shards.form)
         times.append(time.perf_counter())
-        shards.put(number, logits)
+        shards.put_records(number, records)
         times.append(time.perf_counter())
         shards.written(number)
         times.append(time.perf_counter())
@@ -185,8 +199,8 @@ class CachedOutputs:
         with disk(self.store.root):
             self.store.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.store.root) as file:
-                for logits in self._answered("train", view, layout.spans, form):
-                    file.write(form.encode(logits).tobytes())
+                for encoded in self._encoded("train", view, layout.spans, form):
+                    file.write(encoded.tobytes())
                 file.flush()
                 records = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), form.record)
         together = Layout(layout.count, max(layout.count, 1))

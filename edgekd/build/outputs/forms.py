@@ -127,7 +127,7 @@ class Top:
         for i, size in enumerate(self.sizes):
             logs = log_softmax(logits[:, start : start + size])
             kept, start = min(self.count, size), start + size
-            best = np.argsort(-logs, axis=1, kind="stable")[:, :kept]
+            best = _best(logs, kept)
             records[f"class {i}"] = best
             records[f"value {i}"] = np.clip(np.take_along_axis(logs, best, axis=1), -MOST, 0)
             if kept < size:
@@ -143,6 +143,14 @@ class Top:
             part[:] = records[f"rest {i}"][:, None]
             np.put_along_axis(part, records[f"class {i}"].astype(np.int64), records[f"value {i}"], axis=1)
         return logits
+
+
+def _best(logs: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """(N, count) the columns of the largest of (N, C) values, in falling order; of equal ones the first."""
+    size = logs.shape[1]
+    best = np.sort(np.argpartition(logs, size - count, axis=1)[:, size - count :], axis=1)
+    order = np.argsort(-np.take_along_axis(logs, best, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(best, order, axis=1)
 
 
 def _mean_of_shares(logs: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from edgekd.learn.answers import BLOCK, Answers, Index, Logits
 ROWS, OFFSETS = "rows", "offsets"
 BATCH = 256  # samples that a network is asked at once: a shard holds whole batches, so that it answers as of the whole
 MOST_SAMPLES = 262_144  # of a shard
+MOST_NUMBERS = 16_000_000  # that are answered before they are encoded: 64 MB, however few of them are kept
 Span = tuple[int, int]
 
 
@@ -49,6 +50,13 @@ class Layout:
     def spans(self) -> list[Span]:
         """The first sample of each shard, and the one behind its last."""
         return [(start, min(start + self.samples, self.count)) for start in range(0, self.count, self.samples)]
+
+
+def pieces(span: Span, columns: int) -> list[Span]:
+    """A span in parts of whole batches that hold not too many numbers; one batch at least."""
+    size = max(MOST_NUMBERS // (columns * BATCH), 1) * BATCH
+    start, stop = span
+    return [(first, min(first + size, stop)) for first in range(start, stop, size)]
 
 
 @dataclass(frozen=True)
@@ -85,14 +93,22 @@ class Shards:
         Raises:
             ValueError: to another number of samples.
         """
-        start, stop = self.layout.spans[number]
-        if len(answers) != stop - start:
-            raise ValueError(f"shard {number} is of {stop - start} samples, and {len(answers)} are answered")
-        files = {}
         if isinstance(answers, Ragged):
-            files[OFFSETS] = answers.offsets.astype("<i8").tobytes()
-        rows = answers.values if isinstance(answers, Ragged) else answers
-        files[ROWS] = self.form.encode(rows).tobytes()
+            self._put(number, len(answers), self.form.encode(answers.values), answers.offsets)
+        else:
+            self._put(number, len(answers), self.form.encode(answers))
+
+    def put_records(self, number: int, records: AnyArray) -> None:
+        """Keep a shard of one row a sample that is encoded already; else as ``put``."""
+        self._put(number, len(records), records)
+
+    def _put(self, number: int, count: int, records: AnyArray, offsets: NDArray[np.int64] | None = None) -> None:
+        start, stop = self.layout.spans[number]
+        if count != stop - start:
+            raise ValueError(f"shard {number} is of {stop - start} samples, and {count} are answered")
+        files = {ROWS: records.tobytes()}
+        if offsets is not None:
+            files[OFFSETS] = offsets.astype("<i8").tobytes()
         self.store.put(self.key(number), files)
 
     def mapped(self, number: int) -> Shard | None:
