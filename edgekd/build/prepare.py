@@ -237,8 +237,8 @@ def check_mixing(feed: Feed, sources: Mapping[str, AnswerSource]) -> None:
 def check_form(parsed: ParsedRecipe) -> None:
     """Of values, which are no classes, none is likelier than another, and all are kept."""
     if parsed.recipe.teacher_outputs.form == "top" and not classifies(parsed.metric):
-        found, allowed = parsed.recipe.metric["kind"], "float32, float16: the metric is of values"
-        raise RecipeError("keeps the likeliest classes", where="teacher_outputs.form", found=found, allowed=allowed)
+        metric, allowed = parsed.recipe.metric["kind"], "float32, float16: the metric is of values"
+        raise RecipeError("keeps the likeliest classes", where="teacher_outputs.form", found=metric, allowed=allowed)
 
 
 def unweighed(parsed: ParsedRecipe) -> tuple[str, ...]:

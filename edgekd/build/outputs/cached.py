@@ -153,10 +153,9 @@ class CachedOutputs:
             samples = np.arange(start, stop)
             nets.check_answers(logits, self.name, shown, samples, may_miss=self.source.may_miss)
             if (large := form.too_large(logits)) is not None:
-                found = f"{np.nanmax(np.abs(logits[large])):g} for sample {start + large} of {shown}"
-                hint = 'teacher_outputs.form = "float32" holds it'
-                allowed = f"at most {forms.MOST:,.0f}"
-                raise RecipeError("too large for float16", where=self.name, found=found, allowed=allowed, hint=hint)
+                number = f"{np.nanmax(np.abs(logits[large])):g} for sample {start + large} of {shown}"
+                allowed, hint = f"at most {forms.MOST:,.0f}", 'teacher_outputs.form = "float32" holds it'
+                raise RecipeError("too large for float16", where=self.name, found=number, allowed=allowed, hint=hint)
             yield logits
 
     def _asked(self, split: str, view: int | None, spans: Sequence[Span]) -> Iterator[Logits]:
