@@ -20,7 +20,7 @@ from typing import Any
 import _common
 
 from edgekd.build import request as requests
-from edgekd.build.ensemble import CachedOutputs
+from edgekd.build.outputs.cached import CachedOutputs
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.workspace import Workspace
 from edgekd.learn import train
@@ -55,7 +55,8 @@ def main() -> None:
         teacher = workspace.untrained("teacher").module.eval()
 
         def kept(run: str) -> Teacher:
-            return CachedOutputs(workspace.store, run, NetworkOutputs(teacher, workspace.feed), 0).view
+            source = NetworkOutputs(teacher, workspace.feed)
+            return CachedOutputs(workspace.store, run, source, workspace.feed, (10,), 0).view
 
         def anew(view: int) -> Any:
             return train.predict_view(teacher, workspace.feed, view)

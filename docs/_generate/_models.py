@@ -22,6 +22,7 @@ RECIPE: dict[str, type[BaseModel]] = {
     "[data]": recipes.Data,
     "[augment]": recipes.Augment,
     "[teacher]": recipes.Teacher,
+    "[teacher_outputs]": recipes.TeacherOutputs,
     "[student]": recipes.StudentTable,
     "[budget]": recipes.Budget,
     "[tune]": recipes.Knob,

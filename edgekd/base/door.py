@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import mmap
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -41,6 +42,17 @@ def open_inside(folder: Path, name: str, most: int, size: int | None = None) -> 
 def hash_inside(folder: Path, name: str, size: int) -> str:
     """SHA-256 of a file of a folder, a piece after another; for the rest as ``open_inside``."""
     return _inside(folder, name, size, size, _hashed)
+
+
+def map_inside(folder: Path, name: str, size: int) -> mmap.mmap:
+    """A file of a folder as memory that is read from the disk where it is looked at; for the rest as ``open_inside``.
+
+    Whoever may write the file can change what is looked at later.
+
+    Raises:
+        ValueError: an empty file, which can't be mapped.
+    """
+    return _inside(folder, name, size, size, _mapped)
 
 
 def _inside(folder: Path, name: str, most: int, size: int | None, take: Callable[[IO[bytes], int, Path], T]) -> T:
@@ -114,6 +126,10 @@ def _whole(file: IO[bytes], size: int, path: Path) -> bytes:
     if len(data) != size:  # it grows while it is read
         raise IntegrityError("has another size", where=str(path), found=len(data), allowed=str(size))
     return data
+
+
+def _mapped(file: IO[bytes], size: int, path: Path) -> mmap.mmap:
+    return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
 
 
 def _hashed(file: IO[bytes], size: int, path: Path) -> str:

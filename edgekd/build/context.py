@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgekd.base.scores import answered
 from edgekd.build.ensemble import TeacherOutputs
 from edgekd.compress import Context, Pass
 from edgekd.learn import train
+from edgekd.learn.answers import have_answer
 from edgekd.learn.feed import Feed, some
 from edgekd.learn.objective import Term, on_answers
 from edgekd.spec.target import Numerics
@@ -37,7 +37,7 @@ def make(
         watching: the teachers, where they are trained.
     """
     labels, logits = feed.labels("train"), None if teacher_outputs is None else teacher_outputs.split("train")
-    known = np.arange(feed.length("train")) if logits is None else np.flatnonzero(answered(logits))
+    known = np.arange(feed.length("train")) if logits is None else np.flatnonzero(have_answer(logits))
     index = known[some(len(known), change.samples)]
     parts = [index[start : start + BATCH] for start in range(0, len(index), BATCH)]
     return Context(

@@ -1,9 +1,8 @@
-"""The teachers' answers: each one's are computed once and kept; those of several are combined into one."""
+"""Several teachers' answers combined into one's."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,54 +10,8 @@ from numpy.typing import NDArray
 
 from edgekd.base.heads import Heads, columns
 from edgekd.base.scores import answered, log_softmax
-from edgekd.build.store import Store, canonical, sha256
-from edgekd.learn import nets
-from edgekd.learn.teaching import AnswerSource
+from edgekd.learn.answers import Answers, Combined, Logits
 from edgekd.learn.teaching import TeacherOutputs as TeacherOutputs
-from edgekd.learn.train import Logits
-
-
-@dataclass(frozen=True)
-class CachedOutputs:
-    """One teacher's logits, kept in the store.
-
-    Attributes:
-        key: of the teacher's step.
-        source: who answers what is not kept yet.
-        seed: of the views.
-        name: of the step, for errors.
-    """
-
-    store: Store
-    key: str
-    source: AnswerSource
-    seed: int
-    name: str = "teacher"
-
-    def view(self, view: int) -> Logits:
-        """See ``TeacherOutputs``.
-
-        Raises:
-            RecipeError: an answer is not finite; names split and sample. What learned from it would only diverge.
-        """
-        if not self.source.sees_views:
-            return self.split("train")
-        return self._kept(f"view {view}", f"train, view {view}", lambda: self.source.view(view))
-
-    def split(self, split: str) -> Logits:
-        """See ``TeacherOutputs``; raises as ``view`` does."""
-        return self._kept(split, split, lambda: self.source.split(split))
-
-    def _kept(self, what: str, shown: str, compute: Callable[[], Logits]) -> Logits:
-        key = sha256(canonical(["teacher answers", self.key, self.seed, what]))
-        files = self.store.get(key, ("logits.f32", "shape.json"))
-        if files is None:
-            logits = compute()
-            nets.check_answers(logits, self.name, shown, may_miss=self.source.may_miss)
-            shape = canonical(list(logits.shape))
-            files = self.store.put(key, {"logits.f32": logits.astype("<f4").tobytes(), "shape.json": shape})
-        # Bytes as they were read, not a copy of them: 2,000 books make a gigabyte of a view.
-        return np.frombuffer(files["logits.f32"], "<f4").reshape(json.loads(files["shape.json"]))
 
 
 @dataclass(frozen=True)
@@ -83,13 +36,20 @@ class Ensemble:
     heads: Heads
     combine: str
 
-    def view(self, view: int) -> Logits:
+    def view(self, view: int) -> Answers:
         """See ``TeacherOutputs``."""
-        return self._combined([member.says.view(view) for member in self.members])
+        return self._answers([member.says.view(view) for member in self.members])
 
-    def split(self, split: str) -> Logits:
+    def split(self, split: str) -> Answers:
         """See ``TeacherOutputs``."""
-        return self._combined([member.says.split(split) for member in self.members])
+        return self._answers([member.says.split(split) for member in self.members])
+
+    def _answers(self, parts: Sequence[Answers]) -> Answers:
+        """Combined at once where all lie in memory, else the rows that are asked for."""
+        arrays = [part for part in parts if isinstance(part, np.ndarray)]
+        if len(arrays) == len(parts):
+            return self._combined(arrays)
+        return Combined(parts, self._combined, sum(self.heads.values()))
 
     def _combined(self, member_logits: Sequence[Logits]) -> Logits:
         return np.concatenate([self._of_head(name, member_logits) for name in self.heads], axis=1)

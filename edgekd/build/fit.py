@@ -11,6 +11,7 @@ from edgekd.build.ensemble import TeacherOutputs
 from edgekd.build.plan import CompressStep, DistilStep
 from edgekd.build.workspace import Workspace
 from edgekd.learn import train
+from edgekd.learn.answers import whole
 from edgekd.learn.checkpoint import EpochRecord
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Term
@@ -48,7 +49,7 @@ def fit(
         workspace.recipe.seed,
         teacher=taught_by.view if needs_teacher else None,
         live=tapped(workspace, live, step.terms),
-        validation_teacher=held_against.split("validation") if against_teacher else None,
+        validation_teacher=whole(held_against.split("validation")) if against_teacher else None,
         evaluator=workspace.evaluator_of(step.name),
         begin_epoch=begin_epoch,
         judged=judged,

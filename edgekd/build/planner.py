@@ -261,7 +261,9 @@ def distil_step(
     recipe, number = parsed.recipe, len(earlier) + 1
     content = step_keys.content(recipe)
     weights, heads = [teacher.weight for teacher in recipe.ensemble.values()], content["data"]["heads"]
-    teaching = [recipe.combine, weights, heads, step_keys.models(recipe, "student"), multiple, net]
+    teaching: list[object] = [recipe.combine, weights, heads, step_keys.models(recipe, "student"), multiple, net]
+    if recipe.teacher_outputs.changes_answers:
+        teaching.append(recipe.teacher_outputs.of_form)
     settings, before = {**content["student"], "generations": 1}, [step.key for step in (*teachers, *earlier)]
     mixed = step_keys.mixed(recipe.student)
     code = "learn" if parsed.from_teacher is None else "compress"

@@ -31,6 +31,7 @@ from edgekd.learn.student import Student
 from edgekd.learn.teacher import check_classes
 from edgekd.learn.teaching import AnswerSource
 from edgekd.lower.column import passes
+from edgekd.metrics import classifies
 from edgekd.runtime.runners import BuildRunner, LocalRunner
 from edgekd.spec.recipe import Schedule
 from edgekd.teachers import AnswersKind, Asked
@@ -76,6 +77,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     answer_notes: list[str] = []
     sources = sources_of(request, parsed, shown, answer_notes)
     check_mixing(shown.feed, sources)
+    check_form(parsed)
     runtimes, of_lengths = text_lengths.known(runtimes, shown.feed, roots, recipe.seed)
     count, given = shown.feed.length("train"), objects.teacher is not None
     plan = planner.make(parsed, runtimes, request.data, count, request.quick, given, nets)
@@ -230,6 +232,13 @@ def check_mixing(feed: Feed, sources: Mapping[str, AnswerSource]) -> None:
         if feed.mixes and not source.sees_views:
             allowed = "none that mixes samples: its teacher knows the samples as they are"
             raise RecipeError("nobody answers to mixed views", where="augment.ops", found=name, allowed=allowed)
+
+
+def check_form(parsed: ParsedRecipe) -> None:
+    """Of values, which are no classes, none is likelier than another, and all are kept."""
+    if parsed.recipe.teacher_outputs.form == "top" and not classifies(parsed.metric):
+        metric, allowed = parsed.recipe.metric["kind"], "float32, float16: the metric is of values"
+        raise RecipeError("keeps the likeliest classes", where="teacher_outputs.form", found=metric, allowed=allowed)
 
 
 def unweighed(parsed: ParsedRecipe) -> tuple[str, ...]:

@@ -8,10 +8,12 @@ from typing import NamedTuple
 from edgekd.base import notes
 from edgekd.base.errors import reading
 from edgekd.build import compress, distil, ensemble, exports, measure, teach, teacher_check
-from edgekd.build.ensemble import CachedOutputs, TeacherOutputs
+from edgekd.build.ensemble import TeacherOutputs
 from edgekd.build.evaluation import EvaluationSet
 from edgekd.build.measure import Measured
 from edgekd.build.mixed import Refinement
+from edgekd.build.outputs import cached, policy
+from edgekd.build.outputs.cached import CachedOutputs
 from edgekd.build.plan import CompressStep, DistilStep, ExportStep, MeasureStep, TeachStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.request import BuildRequest
@@ -21,6 +23,7 @@ from edgekd.build.workspace import Workspace
 from edgekd.decide import choose, fallbacks
 from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
+from edgekd.learn.answers import whole
 from edgekd.learn.teaching import NetworkOutputs
 from edgekd.runtime import runners
 from edgekd.spec.recipe import Budget
@@ -63,7 +66,9 @@ def evaluation_of(workspace: Workspace, teacher_outputs: TeacherOutputs) -> Eval
     """What students are scored on; the user is told what of it no teacher answers."""
     may_miss = any(source.may_miss for source in workspace.sources.values())
     evaluator = workspace.evaluator_of("student")
-    evaluation = EvaluationSet.of(workspace.feed, teacher_outputs.split, evaluator, may_miss=may_miss)
+    evaluation = EvaluationSet.of(
+        workspace.feed, lambda split: whole(teacher_outputs.split(split)), evaluator, may_miss=may_miss
+    )
     for sentence in evaluation.unanswered():
         workspace.note(sentence)
     return evaluation
@@ -87,8 +92,9 @@ def train_all(workspace: Workspace) -> tuple[dict[str, Trained], TeacherOutputs]
         name: (answers(workspace, trained, name), table.head, table.weight)
         for name, table in workspace.recipe.ensemble.items()
     }
+    notes.tell(workspace.progress, cached.size_notes([says for says, _, _ in member_outputs.values()]))
     for name, (says, _, _) in member_outputs.items():
-        teacher_check.check(workspace, name, says.split("validation"))
+        teacher_check.check(workspace, name, whole(says.split("validation")))
     teacher_outputs = ensemble.make(member_outputs, workspace.heads, workspace.recipe.combine)
     live = trained["teacher"].student.module
     for _, step in plan.walk("teacher"):
@@ -109,8 +115,19 @@ def outputs_for(
 
 def answers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> CachedOutputs:
     """What a trained step's network says, or a teacher that only answers, kept."""
-    source = workspace.sources.get(step) or NetworkOutputs(trained[step].student.module, workspace.feed_of(step))
-    return CachedOutputs(workspace.store, workspace.plan.steps[step].key, source, workspace.recipe.seed, step)
+    feed = workspace.feed_of(step)
+    return CachedOutputs(
+        workspace.store,
+        workspace.plan.steps[step].key,
+        workspace.sources.get(step) or NetworkOutputs(trained[step].student.module, feed),
+        feed,
+        tuple(workspace.heads_of(step).values()),
+        workspace.recipe.seed,
+        step,
+        workspace.recipe.teacher_outputs,
+        policy.readings(workspace.plan, feed.views),
+        lambda line: notes.tell(workspace.progress, [line]),
+    )
 
 
 def export_all(

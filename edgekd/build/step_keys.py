@@ -70,6 +70,9 @@ def content(recipe: Recipe) -> dict[str, Any]:
     if ":" not in recipe.data.source:  # how samples are read changes none of them
         for name in READING:
             table["data"].pop(name, None)
+    table.pop("teacher_outputs")  # whether answers are kept changes none of them
+    if recipe.teacher_outputs.changes_answers:
+        table["teacher_outputs"] = recipe.teacher_outputs.of_form
     table["data"]["heads"] = [[name, list(groups.items())] for name, groups in recipe.data.heads.items()]
     return table
 

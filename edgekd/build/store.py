@@ -14,28 +14,31 @@ import errno
 import hashlib
 import json
 import math
+import mmap
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from edgekd import __version__
 from edgekd.base import aside, faults, locks, places
 from edgekd.base.disk import disk, replace_file, sync_folder, write_synced
-from edgekd.base.door import open_inside
+from edgekd.base.door import map_inside, open_inside
 from edgekd.base.errors import IntegrityError, ResourceError
 
 INDEX, LOCK, VERSION = "index.json", ".lock", "version.txt"
 MAX_INDEX, MAX_VERSION = 1_000_000, 100
 TRIES = 4
+Content = TypeVar("Content", bytes, mmap.mmap)  # of a file, in memory or on the disk
 _KEY = re.compile(r"[0-9a-f]{64}")
 _OLDER = re.compile(r"\.[0-9a-f]{32}")  # of edgekd 0.1.0, which held no lock while it wrote
 
 
-def sha256(data: bytes) -> str:
+def sha256(data: bytes | mmap.mmap) -> str:
     """Hex digest."""
     return hashlib.sha256(data).hexdigest()
 
@@ -91,7 +94,20 @@ class Store:
         Raises:
             ResourceError: this process can open no more files, or has no memory: that says nothing of the artifact.
         """
-        place = self._place(key)
+        return self._found(key, names, lambda place, name, size: open_inside(place, name, size, size))
+
+    def mapped(self, key: str, names: Iterable[str] = ()) -> dict[str, mmap.mmap] | None:
+        """The files of an artifact as memory that is read from the disk where it is looked at; verified as by ``get``.
+
+        What is mapped stays readable when the artifact is pruned. No file may be empty. Args, raises: see ``get``.
+        """
+        return self._found(key, names, map_inside)
+
+    def _found(
+        self, key: str, names: Iterable[str], read: Callable[[Path, str, int], Content]
+    ) -> dict[str, Content] | None:
+        """See ``get``; ``read``: gives a file of a folder, of the size that it must have."""
+        place, names = self._place(key), set(names)
         with disk(self.root):
             for _ in range(TRIES):
                 try:
@@ -101,8 +117,8 @@ class Store:
                         raise
                     return None
                 try:
-                    files = _read(place, key)
-                    if not set(names) <= set(files):
+                    files = _read(place, key, read)
+                    if not names <= set(files):
                         raise _Odd
                     return files
                 except _Odd:
@@ -234,12 +250,13 @@ def _index(key: str, hashes: Mapping[str, tuple[str, int]]) -> bytes:
     return canonical({"key": key, "files": {name: list(entry) for name, entry in hashes.items()}})
 
 
-def _read(place: Path, key: str) -> dict[str, bytes]:
-    """The files of an entry, each held against the index, and the index against the key and the folder.
+def _read(place: Path, key: str, read: Callable[[Path, str, int], Content]) -> dict[str, Content]:
+    """The files of an entry as ``read`` gives them, each held against the index, and the index against key and folder.
 
     Raises:
         _Odd: something is not as ``put`` writes it. ResourceError, OSError: see ``get``.
     """
+    hashes: dict[str, tuple[str, int]]
     try:
         if places.kind(place) != "folder":
             raise _Odd
@@ -247,7 +264,7 @@ def _read(place: Path, key: str) -> dict[str, bytes]:
         hashes = {str(name): (str(digest), int(size)) for name, (digest, size) in json.loads(data)["files"].items()}
         if _index(key, hashes) != data or {INDEX, *hashes} != set(os.listdir(place)):
             raise _Odd
-        files = {name: open_inside(place, name, size, size) for name, (_, size) in hashes.items()}
+        files = {name: read(place, name, size) for name, (_, size) in hashes.items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as err:
         raise _Odd from err
     except (IntegrityError, ResourceError, OSError) as err:

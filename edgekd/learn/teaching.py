@@ -5,27 +5,30 @@ A network is one kind of it. What other kinds there are, and where their answers
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import nn
 
 from edgekd.learn import train
+from edgekd.learn.answers import Answers, Logits
 from edgekd.learn.feed import Feed
-from edgekd.learn.train import Logits
+
+Span = tuple[int, int]
 
 
 class TeacherOutputs(Protocol):
     """Whose answers a student learns from."""
 
-    def view(self, view: int) -> Logits:
+    def view(self, view: int) -> Answers:
         """(N, C) logits over all training samples as view ``view`` shows them; NaN where there is no answer."""
 
-    def split(self, split: str) -> Logits:
-        """(N, C) logits over a split, without augmentation."""
+    def split(self, split: str) -> Answers:
+        """(N, C) logits over a split, without augmentation; of validation and test in memory."""
 
 
-class AnswerSource(TeacherOutputs, Protocol):
+class AnswerSource(Protocol):
     """Who answers what is not kept yet.
 
     Attributes:
@@ -38,6 +41,26 @@ class AnswerSource(TeacherOutputs, Protocol):
 
     @property
     def may_miss(self) -> bool: ...
+
+    def view(self, view: int) -> Logits:
+        """See ``TeacherOutputs``."""
+
+    def split(self, split: str) -> Logits:
+        """See ``TeacherOutputs``."""
+
+
+@runtime_checkable
+class PartSource(Protocol):
+    """Who answers some samples of many, as often as wanted: all of a view need not be in memory at once."""
+
+    def parts(self, split: str, view: int | None, spans: Sequence[Span]) -> Iterator[Logits]:
+        """The (n, C) logits of each span of samples, in turn.
+
+        Args:
+            view: of the training samples; None: without augmentation.
+            spans: (first sample, the one behind the last), rising. Where they begin at whole batches of 256 the answers
+                are those of ``view`` and ``split``, bit by bit.
+        """
 
 
 @dataclass(frozen=True)
@@ -62,3 +85,8 @@ class NetworkOutputs:
         """See ``TeacherOutputs``."""
         with train.accelerated(self.module):
             return train.predict(self.module, self.feed, split)
+
+    def parts(self, split: str, view: int | None, spans: Sequence[Span]) -> Iterator[Logits]:
+        """See ``PartSource``."""
+        with train.accelerated(self.module):
+            yield from train.predict_parts(self.module, self.feed, split, view, spans)

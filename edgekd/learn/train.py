@@ -7,6 +7,7 @@ gives the same bits as one that was not.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ from edgekd.base.preprocess import MASK, Inputs
 from edgekd.base.scores import answered
 from edgekd.learn import checkpoint as checkpoints
 from edgekd.learn import nets, sampler
+from edgekd.learn.answers import Answers, have_answer
+from edgekd.learn.answers import Logits as Logits
 from edgekd.learn.checkpoint import EpochLosses, EpochRecord
 from edgekd.learn.feed import Feed
 from edgekd.learn.label_weights import LabelWeights
@@ -40,7 +43,6 @@ from edgekd.metrics import Evaluator
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.spec.recipe import Schedule
 
-Logits = NDArray[np.float32]
 Tensors = tuple[Tensor, ...]
 CLIP = 5.0
 DIVERGED = 1e4
@@ -69,7 +71,7 @@ class TrainingJob:
     feed: Feed
     schedule: Schedule
     seed: int
-    teacher: Callable[[int], Logits] | None = None
+    teacher: Callable[[int], Answers] | None = None
     live: tuple[nn.Module, Feed] | None = None
     validation_teacher: Logits | None = None
     evaluator: Evaluator | None = None
@@ -224,7 +226,7 @@ def _epoch(
 def _order(
     objective: Objective,
     labels: NDArray[np.int64] | None,
-    says: Logits | None,
+    says: Answers | None,
     count: int,
     rng: np.random.Generator,
     kind: str = "shuffled",
@@ -239,7 +241,7 @@ def _order(
         if "labels" in term.loss.needs and labels is not None:
             able &= labels.reshape(count, -1)[:, 0] >= 0
         if "teacher" in term.loss.needs and says is not None:
-            able &= answered(says)
+            able &= have_answer(says)
         taught |= able
     if kind == "balanced" and labels is not None:
         return sampler.balanced(labels, taught, rng)
@@ -282,14 +284,28 @@ def _validate(module: nn.Module, job: TrainingJob) -> float:
 def predict(module: nn.Module, feed: Feed, split: str, batch_size: int = 256, limit: int | None = None) -> Logits:
     """(N, C) logits over a split, without augmentation, in evaluation mode; ``limit``: only the first samples."""
     total = min(feed.length(split), limit if limit is not None else feed.length(split))
-    ahead = feed.ahead(split, _parts(total, batch_size))
-    return _forward(module, (feed.plain(split, index, samples) for index, samples in ahead), split)
+    (scores,) = predict_parts(module, feed, split, None, [(0, total)], batch_size)
+    return scores
 
 
 def predict_view(module: nn.Module, feed: Feed, view: int, batch_size: int = 256) -> Logits:
     """(N, C) logits over all training samples as one view shows them."""
-    ahead = feed.ahead("train", _parts(feed.length("train"), batch_size), view)
-    return _forward(module, (feed.train(view, index, samples) for index, samples in ahead), "train")
+    (scores,) = predict_parts(module, feed, "train", view, [(0, feed.length("train"))], batch_size)
+    return scores
+
+
+def predict_parts(
+    module: nn.Module, feed: Feed, split: str, view: int | None, spans: Sequence[tuple[int, int]], batch_size: int = 256
+) -> Iterator[Logits]:
+    """(n, C) logits over each span of samples, as ``predict`` or, of a view, ``predict_view`` gives them."""
+    batches = [[index + start for index in _parts(stop - start, batch_size)] for start, stop in spans]
+    ahead = feed.ahead(split, [index for of_span in batches for index in of_span], view)
+    inputs = (
+        feed.plain(split, index, samples) if view is None else feed.train(view, index, samples)
+        for index, samples in ahead
+    )
+    for of_span in batches:
+        yield _forward(module, itertools.islice(inputs, len(of_span)), split)
 
 
 def _parts(count: int, size: int) -> list[NDArray[np.int64]]:

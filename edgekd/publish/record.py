@@ -28,6 +28,7 @@ from edgekd.document.candidate import Candidate
 from edgekd.document.details import Agreement, Baseline, Details, Epoch, Kept, Row
 from edgekd.document.report import Parity, Report, Stage, Target
 from edgekd.document.samples import Samples
+from edgekd.learn.answers import whole
 from edgekd.metrics import metric_name, metric_of_teacher
 from edgekd.publish import public
 from edgekd.runtime import bench as benching
@@ -256,7 +257,7 @@ def _teacher_value(facts: BuildFacts, step: TeachStep, split: str) -> float:
     feed, together = workspace.feed_of(step.name), evaluation.teacher(split)
     scores = together
     if len(workspace.feeds) > 1:
-        scores = evaluation.of_rows(split, run.answers(workspace, facts.trained, step.name).split(split))
+        scores = evaluation.of_rows(split, whole(run.answers(workspace, facts.trained, step.name).split(split)))
     reference = together if len(scores[0]) == len(together[0]) else scores
     known = np.flatnonzero(answered(scores))
     labels, rows = feed.labels(split), evaluation.rows[split][known]

@@ -21,6 +21,7 @@ from edgekd.base.recipe_files import builtins as builtins
 from edgekd.spec.schedule import SCHEDULE_KEYS as SCHEDULE_KEYS
 from edgekd.spec.schedule import ClassWeights as ClassWeights
 from edgekd.spec.schedule import Schedule as Schedule
+from edgekd.spec.teacher_outputs import TeacherOutputs as TeacherOutputs
 from edgekd.spec.validation import Frozen, explain
 
 Table = dict[str, Any]
@@ -215,6 +216,9 @@ class Recipe(Frozen):
     teachers: tuple[Teacher, ...] = Field(default=(), description="more of them, beside ``teacher``")
     combine: Literal["average", "confidence"] = Field(
         default="average", description="several teachers' logits: by their weights; or also by each one's certainty"
+    )
+    teacher_outputs: TeacherOutputs = Field(
+        default=TeacherOutputs(), description="how teachers' answers to the training samples are kept"
     )
     student: StudentTable = Field(description="the network that ships")
     metric: Table = Field(default={"kind": "accuracy"}, description="a name, or a table with its kind")

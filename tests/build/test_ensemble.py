@@ -19,6 +19,7 @@ from edgekd.base.errors import RecipeError
 from edgekd.build import distil, ensemble, parsed_recipe, plan
 from edgekd.build import request as requests
 from edgekd.build import run as running
+from edgekd.build.outputs.cached import CachedOutputs
 from edgekd.build.plan import DistilStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.store import Store
@@ -86,7 +87,7 @@ def test_an_answer_that_is_no_number_is_named_and_not_kept(tmp_path: Path) -> No
     x = np.tile(np.arange(8, dtype=np.float32)[:, None] + 1, 3)
     feed = Feed(from_splits([(x, np.arange(8) % 3)] * 3, "d"), (), Augment(views=1), 0)
     source = NetworkOutputs(Undone(), feed)
-    cached_outputs = ensemble.CachedOutputs(Store(tmp_path), "key", source, 0, "teacher2")
+    cached_outputs = CachedOutputs(Store(tmp_path), "key", source, feed, (3,), 0, "teacher2")
     for ask, place in (
         (lambda: cached_outputs.split("test"), "test"),
         (lambda: cached_outputs.view(0), "train, view 0"),
@@ -101,8 +102,8 @@ def test_the_teacher_answers_to_the_mixed_views_that_the_student_sees(tmp_path: 
     workspace = prepare(requests.make(table(augment=augment), cache=tmp_path), Objects())
     teacher = workspace.untrained("teacher")
     source = NetworkOutputs(teacher.module, workspace.feed_of("teacher"))
-    outputs = ensemble.CachedOutputs(workspace.store, "key", source, 0, "teacher")
-    plain = ensemble.CachedOutputs(workspace.store, "plain", source, 0, "teacher")
+    outputs = CachedOutputs(workspace.store, "key", source, workspace.feed, (4,), 0)
+    plain = CachedOutputs(workspace.store, "plain", source, workspace.feed, (4,), 0)
     (seen,) = workspace.feed.train(1, np.array([3, 50])).values()
     with torch.no_grad():
         np.testing.assert_allclose(outputs.view(1)[[3, 50]], teacher.module(torch.tensor(seen)), atol=1e-5)
@@ -164,7 +165,9 @@ def test_what_has_no_answer_is_kept_as_such_and_once_for_all_views(tmp_path: Pat
             asked.append(split)
             return self.logits
 
-    cached = ensemble.CachedOutputs(Store(tmp_path), "key", Recorded(logits), 0)
+    split = (np.zeros((7, 3), np.float32), np.arange(7) % 3)
+    feed = Feed(from_splits([split] * 3, "d"), (), Augment(views=1), 0)
+    cached = CachedOutputs(Store(tmp_path), "key", Recorded(logits), feed, (3,), 0)
     for _ in range(2):
         np.testing.assert_array_equal(cached.view(3), logits)
         np.testing.assert_array_equal(cached.split("train"), logits)
