@@ -23,7 +23,7 @@ from edgekd.build.workspace import Workspace
 from edgekd.decide.budget import resolved
 from edgekd.document.commands import Plan
 from edgekd.document.report import Report
-from edgekd.learn import threads
+from edgekd.learn import ranks, threads
 from edgekd.publish import app_files, pages, record, sbom, shipped
 from edgekd.runtime import bundle
 
@@ -41,6 +41,15 @@ def run(request: BuildRequest, objects: Objects | None = None) -> Report:
         document = _run(replace(request, progress=log), objects or Objects())
         log.finish(document)
         return document
+
+
+def follow(request: BuildRequest) -> None:
+    """What a rank other than the first does of a build: it trains along, and writes nothing."""
+    with threads.fixed(request.recipe.threads):
+        workspace = running.checked(request, Objects())
+        if ranks.called():
+            with ranks.together():
+                running.train_all(workspace)
 
 
 def _run(request: BuildRequest, objects: Objects) -> Report:

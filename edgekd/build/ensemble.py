@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekd.base.heads import Heads, columns
 from edgekd.base.scores import answered, log_softmax
 from edgekd.build.store import Store, canonical, sha256
-from edgekd.learn import nets
+from edgekd.learn import nets, ranks
 from edgekd.learn.teaching import AnswerSource
 from edgekd.learn.teaching import TeacherOutputs as TeacherOutputs
 from edgekd.learn.train import Logits
@@ -51,12 +51,14 @@ class CachedOutputs:
 
     def _kept(self, what: str, shown: str, compute: Callable[[], Logits]) -> Logits:
         key = sha256(canonical(["teacher answers", self.key, self.seed, what]))
-        files = self.store.get(key, ("logits.f32", "shape.json"))
+        files = ranks.from_first(lambda: self.store.get(key, ("logits.f32", "shape.json")))
         if files is None:
             logits = compute()
             nets.check_answers(logits, self.name, shown, may_miss=self.source.may_miss)
             shape = canonical(list(logits.shape))
-            files = self.store.put(key, {"logits.f32": logits.astype("<f4").tobytes(), "shape.json": shape})
+            files = {"logits.f32": logits.astype("<f4").tobytes(), "shape.json": shape}
+            if ranks.is_first():
+                self.store.put(key, files)
         # Bytes as they were read, not a copy of them: 2,000 books make a gigabyte of a view.
         return np.frombuffer(files["logits.f32"], "<f4").reshape(json.loads(files["shape.json"]))
 

@@ -21,7 +21,8 @@ from edgekd.build.workspace import Workspace
 from edgekd.decide import choose, fallbacks
 from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
-from edgekd.learn.teaching import NetworkOutputs
+from edgekd.learn import ranks
+from edgekd.learn.teaching import NetworkOutputs, asked_once
 from edgekd.runtime import runners
 from edgekd.spec.recipe import Budget
 
@@ -46,7 +47,8 @@ class Made(NamedTuple):
 
 def make_all(workspace: Workspace, seconds: float) -> Made:
     """Train, export and measure; ``seconds``: of timing each candidate, at least."""
-    trained, teacher_outputs = train_all(workspace)
+    with ranks.together():
+        trained, teacher_outputs = train_all(workspace)
     traces: exports.Traces = {}
     onnx = export_all(workspace, trained, traces)
     torch_reference = TorchReference(workspace, trained)
@@ -109,7 +111,8 @@ def outputs_for(
 
 def answers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> CachedOutputs:
     """What a trained step's network says, or a teacher that only answers, kept."""
-    source = workspace.sources.get(step) or NetworkOutputs(trained[step].student.module, workspace.feed_of(step))
+    network = NetworkOutputs(trained[step].student.module, workspace.feed_of(step))
+    source = asked_once(workspace.sources.get(step)) or network
     return CachedOutputs(workspace.store, workspace.plan.steps[step].key, source, workspace.recipe.seed, step)
 
 

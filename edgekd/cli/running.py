@@ -22,6 +22,7 @@ from edgekd.base.printable import all_printable, in_json, printable
 # The extra that brings a module; the others come with [build].
 _EXTRAS = {"transformers": "text", "tokenizers": "text", "optuna": "tune", "tomli_w": "tune"}
 _EXTRAS |= {"model_signing": "sign", "OpenSSL": "sign"}
+EXIT_CODE = "EDGEKD_EXIT_CODE"  # the file in which the first of several ranks writes how the command ended
 
 
 def clean_stdout(as_json: bool) -> contextlib.AbstractContextManager[Any]:
@@ -116,4 +117,10 @@ def started(command: click.Command) -> int:
         os.getcwd()
     except FileNotFoundError:
         return fail("the current folder is gone; go to one that is there", UsageError.exit_code)
-    return run(command)
+    file = os.environ.pop(EXIT_CODE, None)
+    is_first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+    code = run(command)
+    if file is not None and is_first:
+        with contextlib.suppress(OSError):
+            Path(file).write_text(str(code))
+    return code

@@ -1,0 +1,95 @@
+"""A command in several processes: ``--launch`` starts their launcher, and each of them finds its rank."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgekd.base import rank as ranks
+from edgekd.base.errors import DeviceError, EdgekdError, UsageError
+from edgekd.cli.running import EXIT_CODE
+
+EXAMPLES = ("torchrun --nproc-per-node 2", "accelerate launch --num_processes 2", "srun --ntasks 2")
+TORCHRUN = "torch.distributed.run"
+PYTHON_SCRIPTS = ("torchrun", "accelerate")  # which start a module themselves
+
+
+def start(launch: str, arguments: Sequence[str]) -> None:
+    """Run ``edgekd build`` with these arguments under a launcher, and end as its first rank does.
+
+    Raises:
+        UsageError: no launcher, or this process is a rank of one.
+        DeviceError: a rank ended without the first one's saying why.
+        SystemExit: with the first rank's exit code; it has said why.
+    """
+    line = command(launch, arguments)
+    if ranks.of_environment(os.environ) is not None:
+        raise UsageError("this process was started by a launcher", where="--launch", allowed="one of the two")
+    with tempfile.TemporaryDirectory(prefix="edgekd-launch-") as folder:
+        ended = Path(folder) / "code"
+        try:
+            code = subprocess.run(line, env={**os.environ, EXIT_CODE: str(ended)}, check=False).returncode
+        except OSError as err:
+            raise UsageError("can't be run", where="--launch", found=line[0], allowed=err.strerror) from err
+        if ended.is_file():
+            raise SystemExit(int(ended.read_text()))
+    if code:
+        hint = "run the same command again: it goes on from the last epoch"
+        raise DeviceError("a rank ended, and all with it", where="--launch", found=f"exit code {code}", hint=hint)
+    raise UsageError(
+        "it ended, and no first rank told how", where="--launch", found=launch, allowed=" or ".join(EXAMPLES)
+    )
+
+
+def command(launch: str, arguments: Sequence[str]) -> list[str]:
+    """The launcher, its options, and the build that it starts.
+
+    Raises:
+        UsageError: the text is no command, or there is no such program.
+    """
+    try:
+        words = shlex.split(launch)
+    except ValueError as err:
+        raise UsageError(
+            f"is no command: {err}", where="--launch", found=launch, allowed=" or ".join(EXAMPLES)
+        ) from err
+    if not words:
+        raise UsageError("is empty", where="--launch", allowed=" or ".join(EXAMPLES))
+    beside = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+    program = shutil.which(words[0], path=beside)
+    if program is None:
+        hint = "python -m torch.distributed.run is torchrun"
+        allowed = [example.split()[0] for example in EXAMPLES]
+        raise UsageError("no such program", where="--launch", found=words[0], allowed=allowed, hint=hint)
+    starts_modules = Path(program).name in PYTHON_SCRIPTS or TORCHRUN in words
+    python = [] if starts_modules else [sys.executable]
+    return [program, *words[1:], *python, "-m", "edgekd", "build", *arguments]
+
+
+def in_ranks(first: Callable[..., None], other: Callable[..., None], options: Mapping[str, Any]) -> None:
+    """Call ``first`` with the options: in one process, or in the first of several, and ``other`` in those.
+
+    Raises:
+        EdgekdError: as these; of another rank than the first it says which.
+    """
+    rank = ranks.of_environment(os.environ)
+    if rank is None:
+        return first(**options)
+    from edgekd.learn import ranks as group
+
+    if rank.number == 0:
+        with group.joined(rank):
+            return first(**options)
+    try:
+        with group.joined(rank):
+            other(**options)
+    except EdgekdError as err:
+        err.where = f"{rank}: {err.where}" if err.where else str(rank)
+        raise
