@@ -61,7 +61,7 @@ def network() -> nn.Module:
     """Convolutions with BatchNorm, seeded."""
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1),
+        nn.Conv2d(1, 8, 3, padding=1, bias=False),
         nn.BatchNorm2d(8),
         nn.ReLU(),
         nn.Conv2d(8, 12, 3, stride=2, padding=1, bias=False),

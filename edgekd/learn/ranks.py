@@ -62,12 +62,12 @@ def joined(rank: Rank | None) -> Iterator[None]:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """All ranks do the same inside; the first calls the others, which wait for it in ``called``."""
+    """All ranks do the same inside; the first calls the others, which wait for it here or in ``called``."""
     global _together
     if _rank is None:
         yield
         return
-    if _rank.number == 0:
+    if _rank.number == 0 or not _called:
         _call(True)
     _together = True
     try:
