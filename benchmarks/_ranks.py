@@ -6,10 +6,13 @@ What it computes (``TRAININGS``) is the same for any number of processes, and so
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import _once
@@ -19,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edgekd.base import rank
+from edgekd.base.errors import EdgekdError
 from edgekd.compress import Context
 from edgekd.compress.int8_qat import Int8Qat
 from edgekd.learn import global_batch, ranks, train
@@ -138,11 +142,24 @@ def compute() -> dict[str, Tensor]:
     return {f"{kind}: {name}": value for kind, make in TRAININGS.items() for name, value in make().items()}
 
 
+def lose_a_rank(out: Path) -> None:
+    """The float training, in which the last rank is killed after two epochs; the first one writes down its error."""
+
+    def die(event: dict[str, object]) -> None:
+        if event.get("epoch") == 1 and not ranks.is_first():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        train.fit(network(), replace(job(3), progress=die), out)
+    except EdgekdError as err:
+        (out / "error.txt").write_text(f"{err.exit_code} {err}")
+
+
 def of_two(out: Path) -> dict[str, Tensor]:
-    """``compute`` of two processes; ``out``: a folder."""
+    """``compute`` of two processes, of which the second is killed in the end; ``out``: a folder."""
     processes = start(2, [__file__, str(out)])
     codes = [process.wait(120) for process in processes]
-    if codes != [0, 0]:
+    if codes != [0, -signal.SIGKILL]:
         raise RuntimeError(f"the ranks ended with {codes}")
     return load_file(out / "result.safetensors")
 
@@ -150,11 +167,11 @@ def of_two(out: Path) -> dict[str, Tensor]:
 def main() -> None:
     torch.set_num_threads(1)
     with ranks.joined(rank.of_environment(os.environ)), ranks.together():
-        result = compute()
+        out, result = Path(sys.argv[1]), compute()
         if ranks.is_first():
-            save_file(
-                {name: value.contiguous() for name, value in result.items()}, Path(sys.argv[1]) / "result.safetensors"
-            )
+            save_file({name: value.contiguous() for name, value in result.items()}, out / "result.safetensors")
+        with tempfile.TemporaryDirectory() as beside:
+            lose_a_rank(out if ranks.is_first() else Path(beside))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from edgekd.base.notes import Progress
@@ -10,10 +11,11 @@ from edgekd.build.request import BuildRequest
 from edgekd.cli.running import clean_stdout, own_modules, show
 
 
-def build(*, dry_run: bool, as_json: bool, **how: Any) -> None:
+def build(*, dry_run: bool, as_json: bool, run: Callable[[], None] | None = None, **how: Any) -> None:
     """Build what the command's options say and show its report; with ``dry_run`` its plan.
 
     Args:
+        run: what builds and shows it, of a bundle that does not stand yet; absent: this process.
         how: the other options, by name.
     """
     from edgekd.cli import console
@@ -21,6 +23,8 @@ def build(*, dry_run: bool, as_json: bool, **how: Any) -> None:
     with own_modules(), clean_stdout(as_json), console.ProgressBars(quiet=as_json) as progress:
         request = _requested(progress, **how)
         standing = None if dry_run else requests.standing(request)
+        if run is not None and standing is None and not dry_run:
+            return run()
         if standing is None:
             from edgekd import pipeline
 

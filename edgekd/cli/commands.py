@@ -47,7 +47,8 @@ def build(launch: str | None, **how: Any) -> None:
     from edgekd.cli import building, launching
 
     if launch is not None:
-        return launching.start(launch, click.get_current_context().meta[options.ARGUMENTS])
+        line = launching.command(launch, click.get_current_context().meta[options.ARGUMENTS])
+        return building.build(**how, run=lambda: launching.start(line))
     launching.in_ranks(building.build, building.follow, how)
 
 

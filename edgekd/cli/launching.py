@@ -12,26 +12,29 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
 from edgekd.base import rank as ranks
 from edgekd.base.errors import DeviceError, EdgekdError, UsageError
 from edgekd.cli.running import EXIT_CODE
 
 EXAMPLES = ("torchrun --nproc-per-node 2", "accelerate launch --num_processes 2", "srun --ntasks 2")
+ALLOWED = " or ".join(EXAMPLES)
 TORCHRUN = "torch.distributed.run"
 PYTHON_SCRIPTS = ("torchrun", "accelerate")  # which start a module themselves
 
 
-def start(launch: str, arguments: Sequence[str]) -> None:
-    """Run ``edgekd build`` with these arguments under a launcher, and end as its first rank does.
+def start(line: Sequence[str]) -> None:
+    """Run a launcher and what it starts, and end as the first rank does.
+
+    Args:
+        line: see ``command``.
 
     Raises:
-        UsageError: no launcher, or this process is a rank of one.
+        UsageError: it can't be run, or starts no rank.
         DeviceError: a rank ended without the first one's saying why.
-        SystemExit: with the first rank's exit code; it has said why.
+        click.exceptions.Exit: with the first rank's exit code, which is not 0; it has said why.
     """
-    line = command(launch, arguments)
-    if ranks.of_environment(os.environ) is not None:
-        raise UsageError("this process was started by a launcher", where="--launch", allowed="one of the two")
     with tempfile.TemporaryDirectory(prefix="edgekd-launch-") as folder:
         ended = Path(folder) / "code"
         try:
@@ -39,29 +42,29 @@ def start(launch: str, arguments: Sequence[str]) -> None:
         except OSError as err:
             raise UsageError("can't be run", where="--launch", found=line[0], allowed=err.strerror) from err
         if ended.is_file():
-            raise SystemExit(int(ended.read_text()))
+            if first := int(ended.read_text()):
+                raise click.exceptions.Exit(first)
+            return
     if code:
         hint = "run the same command again: it goes on from the last epoch"
         raise DeviceError("a rank ended, and all with it", where="--launch", found=f"exit code {code}", hint=hint)
-    raise UsageError(
-        "it ended, and no first rank told how", where="--launch", found=launch, allowed=" or ".join(EXAMPLES)
-    )
+    raise UsageError("it ended, and no first rank told how", where="--launch", found=line[0], allowed=ALLOWED)
 
 
 def command(launch: str, arguments: Sequence[str]) -> list[str]:
     """The launcher, its options, and the build that it starts.
 
     Raises:
-        UsageError: the text is no command, or there is no such program.
+        UsageError: the text is no command, there is no such program, or this process is a rank already.
     """
+    if ranks.of_environment(os.environ) is not None:
+        raise UsageError("this process was started by a launcher", where="--launch", allowed="one of the two")
     try:
         words = shlex.split(launch)
     except ValueError as err:
-        raise UsageError(
-            f"is no command: {err}", where="--launch", found=launch, allowed=" or ".join(EXAMPLES)
-        ) from err
+        raise UsageError(f"is no command: {err}", where="--launch", found=launch, allowed=ALLOWED) from err
     if not words:
-        raise UsageError("is empty", where="--launch", allowed=" or ".join(EXAMPLES))
+        raise UsageError("is empty", where="--launch", allowed=ALLOWED)
     beside = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
     program = shutil.which(words[0], path=beside)
     if program is None:
