@@ -16,7 +16,7 @@ import click
 
 from edgekd.base import rank as ranks
 from edgekd.base.errors import DeviceError, EdgekdError, UsageError
-from edgekd.cli.running import EXIT_CODE
+from edgekd.cli.running import EXIT_CODE, tell
 
 EXAMPLES = ("torchrun --nproc-per-node 2", "accelerate launch --num_processes 2", "srun --ntasks 2")
 ALLOWED = " or ".join(EXAMPLES)
@@ -82,8 +82,10 @@ def in_ranks(first: Callable[..., None], other: Callable[..., None], options: Ma
     Raises:
         EdgekdError: as these; of another rank than the first it says which.
     """
-    rank = ranks.of_environment(os.environ)
+    rank, launched = ranks.of_environment(os.environ), os.environ.pop(EXIT_CODE, None)
     if rank is None:
+        if launched is not None:
+            tell("note: the launcher started one process; torchrun --nproc-per-node says how many")
         return first(**options)
     from edgekd.learn import ranks as group
 

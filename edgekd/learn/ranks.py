@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -197,5 +198,7 @@ def _peers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as err:
-        reason = str(err).strip().splitlines()[:1]
-        raise DeviceError("another rank ended", where=str(_rank), found="".join(reason), hint=AGAIN) from err
+        reason = re.sub(
+            r"^\[[^]]*\] *", "", [*str(err).strip().splitlines(), ""][0]
+        )  # without a place in gloo's source
+        raise DeviceError("another rank ended", where=str(_rank), found=reason, hint=AGAIN) from err

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from edgekd.learn import ranks, train
+
 # Sums of float32 in another order: some units in the last place of the largest number that a tensor holds.
 BOUND = 4e-6
 # Times that: sums of what cancels out, and what three epochs of Adam make of these. With fake quantization a number at
@@ -52,14 +54,14 @@ def test_a_rank_that_is_killed_ends_the_others_and_the_training_goes_on(states: 
     error = (out / "error.txt").read_text()
     assert error.startswith("4 rank 0 of 2: another rank ended; ") and "run the same command again" in error
     module = _ranks.network()
-    history = _ranks.train.fit(module, _ranks.job(3), out)
+    history = train.fit(module, _ranks.job(3), out)
     assert [record["epoch"] for record in history] == [0, 1, 2]
     for name, value in module.state_dict().items():
         torch.testing.assert_close(value, states[0][f"float: {name}"], rtol=1e-4, atol=1e-5)
 
 
 def test_a_process_alone_is_the_first_of_one() -> None:
-    assert (_ranks.ranks.count(), _ranks.ranks.number(), _ranks.ranks.share(7)) == (1, 0, (0, 7))
-    with _ranks.ranks.joined(None), _ranks.ranks.together():
-        assert _ranks.ranks.from_first(lambda: {"a": b"1"}) == {"a": b"1"}
-        assert _ranks.ranks.from_first(lambda: None) is None
+    assert (ranks.count(), ranks.number(), ranks.share(7)) == (1, 0, (0, 7))
+    with ranks.joined(None), ranks.together():
+        assert ranks.from_first(lambda: {"a": b"1"}) == {"a": b"1"}
+        assert ranks.from_first(lambda: None) is None
