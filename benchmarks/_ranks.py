@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import _launcher
 import _once
 import numpy as np
 import torch
@@ -34,25 +34,14 @@ from edgekd.learn.train import TrainingJob
 from edgekd.spec.recipe import Augment, Schedule
 from edgekd.spec.target import load
 
-ROOT = Path(__file__).parents[1]
 TRAINED = 151  # samples: of batches of 64 the last has 23, which no two ranks share evenly
 CLASSES = 4
-
-
-def environments(count: int) -> list[dict[str, str]]:
-    """What a launcher gives each of so many processes of this machine."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    place = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])}
-    return [{**os.environ, **path, **place, "RANK": str(n), "LOCAL_RANK": str(n)} for n in range(count)]
 
 
 def start(count: int, line: Sequence[str], **how: object) -> list[subprocess.Popen[str]]:
     """The processes, each with a rank; ``line``: a Python program and its arguments."""
     command = [sys.executable, *line]
-    return [subprocess.Popen(command, env=env, text=True, **how) for env in environments(count)]  # type: ignore[call-overload]
+    return [subprocess.Popen(command, env=env, text=True, **how) for env in _launcher.environments(count)]  # type: ignore[call-overload]
 
 
 def feed() -> Feed:
