@@ -48,8 +48,8 @@ def build(launch: str | None, **how: Any) -> None:
 
     if launch is not None:
         line = launching.command(launch, click.get_current_context().meta[options.ARGUMENTS])
-        return building.build(**how, run=lambda: launching.start(line))
-    launching.in_ranks(building.build, building.follow, how)
+        return building.build(building.Options(**how), lambda: launching.start(line))
+    launching.in_ranks(building.build, building.follow, building.Options(**how))
 
 
 @cli.command()

@@ -8,14 +8,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from edgekd.base import rank as ranks
 from edgekd.base.errors import DeviceError, EdgekdError, UsageError
+from edgekd.cli.building import Options
 from edgekd.cli.running import EXIT_CODE, tell
 
 EXAMPLES = ("torchrun --nproc-per-node 2", "accelerate launch --num_processes 2", "srun --ntasks 2")
@@ -76,7 +76,7 @@ def command(launch: str, arguments: Sequence[str]) -> list[str]:
     return [program, *words[1:], *python, "-m", "edgekd", "build", *arguments]
 
 
-def in_ranks(first: Callable[..., None], other: Callable[..., None], options: Mapping[str, Any]) -> None:
+def in_ranks(first: Callable[[Options], None], other: Callable[[Options], None], options: Options) -> None:
     """Call ``first`` with the options: in one process, or in the first of several, and ``other`` in those.
 
     Raises:
@@ -86,15 +86,15 @@ def in_ranks(first: Callable[..., None], other: Callable[..., None], options: Ma
     if rank is None:
         if launched is not None:
             tell("note: the launcher started one process; torchrun --nproc-per-node says how many")
-        return first(**options)
+        return first(options)
     from edgekd.learn import ranks as group
 
     if rank.number == 0:
         with group.joined(rank):
-            return first(**options)
+            return first(options)
     try:
         with group.joined(rank):
-            other(**options)
+            other(options)
     except EdgekdError as err:
         err.where = f"{rank}: {err.where}" if err.where else str(rank)
         raise

@@ -11,7 +11,7 @@ know which parameters get no gradient; ``SyncBatchNorm`` takes no CPU tensors, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,8 @@ from torch.overrides import TorchFunctionMode
 
 from edgekd.learn import ranks
 
+Untyped = Any  # what torch hands over
+Operator = Callable[..., Tensor]
 _total: int | None = None  # rows of the batch that is shared just now
 
 
@@ -87,14 +89,14 @@ class _Gathered(torch.autograd.Function):
     """See ``gathered``."""
 
     @staticmethod
-    def forward(ctx: Any, mine: Tensor, rows: slice, total: int) -> Tensor:
+    def forward(ctx: Untyped, mine: Tensor, rows: slice, total: int) -> Tensor:
         ctx.rows = rows
         whole = mine.new_zeros(total, *mine.shape[1:])
         whole[rows] = mine
         return ranks.summed(whole)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Untyped, *grads: Tensor) -> tuple[Tensor | None, ...]:
         return grads[0][ctx.rows], None, None
 
 
@@ -103,11 +105,11 @@ class _SharedBatchNorm(TorchFunctionMode):
 
     def __torch_function__(
         self,
-        func: Callable[..., Any],
+        func: Operator,
         types: object,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+        args: Sequence[Untyped] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
         kwargs = kwargs or {}
         if func is functional.batch_norm:
             return _function(*args, **kwargs)
@@ -160,7 +162,9 @@ class _Normalized(torch.autograd.Function):
     """Each channel's mean and variance over all ranks' rows (Chan et al. 1979's formula for parts), and the result."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Untyped, x: Tensor, gamma: Tensor, beta: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         channels = x.shape[1]
         over = [axis for axis in range(x.ndim) if axis != 1]
         var, mean = torch.var_mean(x, over, correction=0)
@@ -178,7 +182,7 @@ class _Normalized(torch.autograd.Function):
         return result, stats, spread, number
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Untyped, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, gamma, mean, inverse, count = ctx.saved_tensors
         grad, wanted = grads[0].contiguous(), (False, True, True)
         of_gamma, of_beta = torch.ops.aten.native_batch_norm_backward(

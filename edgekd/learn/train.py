@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -280,7 +279,7 @@ def _mask(feed: Feed, x: Tensors) -> Tensor | None:
     return next((array for spec, array in zip(feed.specs, x, strict=True) if spec.name == MASK), None)
 
 
-def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManager[Any]:
+def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManager[object]:
     """bfloat16 where the schedule allows it and the device has it; accelerate's own can't change between steps."""
     if device.type == "cuda":
         mixed = schedule.precision != "fp32" and torch.cuda.is_bf16_supported()
@@ -346,7 +345,7 @@ def accelerated(module: nn.Module) -> Iterator[nn.Module]:
         module.to(before)
 
 
-def _forward(module: nn.Module, batches: Any, where: str) -> Logits | None:
+def _forward(module: nn.Module, batches: Iterable[Inputs], where: str) -> Logits | None:
     """(N, C) logits over batches; None: there are none."""
     module.eval()
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
