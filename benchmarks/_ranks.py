@@ -21,21 +21,25 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from edgekd.base import rank
+from edgekd.base import plugins, rank
 from edgekd.base.errors import EdgekdError
 from edgekd.compress import Context
 from edgekd.compress.int8_qat import Int8Qat
 from edgekd.learn import global_batch, ranks, train
 from edgekd.learn.data.made import Made
+from edgekd.learn.data.made_text import MadeText
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import make_terms
 from edgekd.learn.student import Student, TensorSpec
+from edgekd.learn.teaching import asked_once
 from edgekd.learn.train import TrainingJob
 from edgekd.spec.recipe import Augment, Schedule
 from edgekd.spec.target import load
 
 TRAINED = 151  # samples: of batches of 64 the last has 23, which no two ranks share evenly
 CLASSES = 4
+ON_LAYERS = ("hint", "similarity_preserving")
+IS_FIRST = os.environ.get("RANK", "0") == "0"
 
 
 def start(count: int, line: Sequence[str], **how: object) -> list[subprocess.Popen[str]]:
@@ -118,12 +122,67 @@ def _step(module: nn.Module) -> dict[str, Tensor]:
     return {**{name: value.clone() for name, value in module.state_dict().items()}, **gradients}
 
 
+def layers() -> dict[str, Tensor]:
+    """An epoch with losses on layers, of which one learns an adapter and one compares samples with each other."""
+    tables = [{"kind": kind, "student_layers": ["3"], "teacher_layers": ["0"]} for kind in ON_LAYERS]
+    teacher, module = network().eval(), network()
+    trained = replace(job(1), terms=make_terms(tables), live=(teacher, feed()), teacher=None)
+    train.fit(module, trained)
+    return dict(module.state_dict())
+
+
+def texts() -> dict[str, Tensor]:
+    """An epoch over texts of all lengths, without a Dropout: each rank would drop other units."""
+    data = MadeText(words=20, train=37, validation=4, test=4).load()
+    read = Feed(data, data.preprocess, Augment(views=1), 0)
+    torch.manual_seed(0)
+    table = {"kind": "bert", "width": 16, "layers": 1, "heads": 2}
+    student, teacher = (plugins.build("models", table, "m").build(read.sample_shape, 2).eval() for _ in range(2))
+    for part in student.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    path = "bert.encoder.layer.0"
+    terms = make_terms([{"kind": "hidden_states", "student_layers": [path], "teacher_layers": [path]}])
+    schedule = Schedule(epochs=1, batch_size=16, optimizer="sgd")
+    train.fit(student, TrainingJob(terms, read, schedule, 0, live=(teacher, read)))
+    return dict(student.state_dict())
+
+
+def one_by_one() -> dict[str, Tensor]:
+    """Batches of a single sample, which two ranks can't share."""
+    torch.manual_seed(0)
+    data = Made((4, 4, 1), classes=CLASSES, train=12, validation=4, test=4).load()
+    module = nn.Sequential(nn.Flatten(), nn.Linear(16, CLASSES))
+    terms = make_terms([{"kind": "cross_entropy"}])
+    few = Feed(data, data.preprocess, Augment(views=1), 0)
+    train.fit(module, TrainingJob(terms, few, Schedule(epochs=1, batch_size=1), 0))
+    return dict(module.state_dict())
+
+
+class _Service:
+    """Answers the first rank alone, as a service that is paid for."""
+
+    sees_views, may_miss = True, False
+
+    def view(self, view: int) -> np.ndarray:
+        if not IS_FIRST:
+            raise RuntimeError("asked twice")
+        return np.arange(12, dtype=np.float32).reshape(4, 3) + view
+
+    def split(self, split: str) -> np.ndarray:
+        return self.view(len(split))
+
+
 def answers() -> dict[str, Tensor]:
-    """What a network says to a view, 32 samples at a time."""
-    return {"answers": torch.tensor(train.predict_view(network(), feed(), 1, batch_size=32))}
+    """What a network says to a view, 32 samples at a time, and what a service does."""
+    service = asked_once(_Service())
+    asked = [] if service is None else [service.view(1), service.split("train")]
+    views = {"view": torch.tensor(train.predict_view(network(), feed(), 1, batch_size=32))}
+    return {**views, "asked": torch.tensor(np.stack(asked))}
 
 
 TRAININGS = {"float": float_training, "one step": one_step, "quantized": quantized_step, "answers": answers}
+TRAININGS |= {"layers": layers, "texts": texts, "one by one": one_by_one}
 
 
 def compute() -> dict[str, Tensor]:
