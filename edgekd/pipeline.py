@@ -35,8 +35,9 @@ def run(request: BuildRequest, objects: Objects | None = None) -> Report:
         GateError: nothing inside the budget on some target; an earlier bundle stays as it was.
         EdgekdError: see ``errors``.
     """
-    if (cpus := host.cores()) > request.recipe.threads:
-        request.progress({"step": threads.told(request.recipe.threads, cpus), "epoch": None})
+    processes = ranks.beside()
+    if (cpus := host.cores()) > request.recipe.threads or processes > 1:
+        request.progress({"step": threads.told(request.recipe.threads, cpus, processes), "epoch": None})
     with threads.fixed(request.recipe.threads), training_log.opened(request) as log:
         document = _run(replace(request, progress=log), objects or Objects())
         log.finish(document)

@@ -7,7 +7,7 @@ SLURM_STEP_NUM_TASKS and the names of the machines.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
 from edgekd.base.errors import UsageError
@@ -98,7 +98,7 @@ def first_host(hosts: str) -> str:
     return "".join(part or "" for part in first.groups())
 
 
-def forget(environment: dict[str, str]) -> None:
+def forget(environment: MutableMapping[str, str]) -> None:
     """Take the rank out of an environment: a program that is started from here is no rank."""
     for name in (*NAMES, *LOCAL, "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "GROUP_RANK", "ROLE_RANK"):
         environment.pop(name, None)

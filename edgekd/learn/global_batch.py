@@ -108,7 +108,7 @@ class _SharedBatchNorm(TorchFunctionMode):
         func: Operator,
         types: object,
         args: Sequence[Untyped] = (),
-        kwargs: dict[str, object] | None = None,
+        kwargs: dict[str, Untyped] | None = None,
     ) -> object:
         kwargs = kwargs or {}
         if func is functional.batch_norm:

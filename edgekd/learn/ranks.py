@@ -51,7 +51,7 @@ def joined(rank: Rank | None) -> Iterator[None]:
     _rank, _called = rank, False
     with _peers():
         group.init_process_group(backend, address, rank=rank.number, world_size=rank.count, timeout=WAIT)
-    environment.forget(os.environ)  # type: ignore[arg-type]  # which is a mapping of texts
+    environment.forget(os.environ)
     try:
         yield
         if rank.number == 0 and not _called:
@@ -89,6 +89,11 @@ def _call(wanted: bool) -> bool:
         group.broadcast(word, 0)
     _called = True
     return bool(word.item())
+
+
+def beside() -> int:
+    """How many processes of the group this machine has, whether they work together just now or not."""
+    return 1 if _rank is None else _rank.local_count
 
 
 def count() -> int:
