@@ -67,6 +67,7 @@ def files() -> Iterator[None]:
 
 if __name__ == "__main__":
     from edgekd import cli
+    from edgekd.cli import running
 
     with traced():
-        sys.exit(cli.run(sys.argv[1:]))
+        sys.exit(running.started(cli.cli))

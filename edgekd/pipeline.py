@@ -23,7 +23,7 @@ from edgekd.build.workspace import Workspace
 from edgekd.decide.budget import resolved
 from edgekd.document.commands import Plan
 from edgekd.document.report import Report
-from edgekd.learn import threads
+from edgekd.learn import ranks, threads
 from edgekd.publish import app_files, pages, record, sbom, shipped
 from edgekd.runtime import bundle
 
@@ -35,12 +35,22 @@ def run(request: BuildRequest, objects: Objects | None = None) -> Report:
         GateError: nothing inside the budget on some target; an earlier bundle stays as it was.
         EdgekdError: see ``errors``.
     """
-    if (cpus := host.cores()) > request.recipe.threads:
-        request.progress({"step": threads.told(request.recipe.threads, cpus), "epoch": None})
+    processes = ranks.beside()
+    if (cpus := host.cores()) > request.recipe.threads or processes > 1:
+        request.progress({"step": threads.told(request.recipe.threads, cpus, processes), "epoch": None})
     with threads.fixed(request.recipe.threads), training_log.opened(request) as log:
         document = _run(replace(request, progress=log), objects or Objects())
         log.finish(document)
         return document
+
+
+def follow(request: BuildRequest) -> None:
+    """What a rank other than the first does of a build: it trains along, and writes nothing."""
+    with threads.fixed(request.recipe.threads):
+        workspace = running.checked(request, Objects())
+        if ranks.called():
+            with ranks.together():
+                running.train_all(workspace)
 
 
 def _run(request: BuildRequest, objects: Objects) -> Report:

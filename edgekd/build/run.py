@@ -23,8 +23,9 @@ from edgekd.build.workspace import Workspace
 from edgekd.decide import choose, fallbacks
 from edgekd.decide.budget import resolved
 from edgekd.decide.choose import Choice
+from edgekd.learn import ranks
 from edgekd.learn.answers import whole
-from edgekd.learn.teaching import NetworkOutputs
+from edgekd.learn.teaching import NetworkOutputs, asked_once
 from edgekd.runtime import runners
 from edgekd.spec.recipe import Budget
 
@@ -49,7 +50,8 @@ class Made(NamedTuple):
 
 def make_all(workspace: Workspace, seconds: float) -> Made:
     """Train, export and measure; ``seconds``: of timing each candidate, at least."""
-    trained, teacher_outputs = train_all(workspace)
+    with ranks.together():
+        trained, teacher_outputs = train_all(workspace)
     traces: exports.Traces = {}
     onnx = export_all(workspace, trained, traces)
     torch_reference = TorchReference(workspace, trained)
@@ -119,7 +121,7 @@ def answers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> 
     return CachedOutputs(
         workspace.store,
         workspace.plan.steps[step].key,
-        workspace.sources.get(step) or NetworkOutputs(trained[step].student.module, feed),
+        asked_once(workspace.sources.get(step)) or NetworkOutputs(trained[step].student.module, feed),
         feed,
         tuple(workspace.heads_of(step).values()),
         workspace.recipe.seed,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 from edgekd.base import plugins
@@ -10,7 +12,8 @@ from edgekd.build import context, taken
 from edgekd.build.ensemble import TeacherOutputs
 from edgekd.build.plan import CompressStep, DistilStep, Step
 from edgekd.build.workspace import Workspace
-from edgekd.compress import Context, Pass, TablePass
+from edgekd.compress import Clock, Context, Pass, TablePass
+from edgekd.learn import ranks
 from edgekd.learn.student import Student
 
 
@@ -30,7 +33,20 @@ def context_of(
     """What a pass is told. ``watching``: the teachers, where they are trained."""
     numerics = step.numerics if isinstance(step, CompressStep) else None
     pass_context = context.make(workspace.taught, numerics, step.channel_multiple, change, step.terms, teacher_outputs)
-    return replace(pass_context, clock=workspace.clocks[step.targets[0]]) if change.timed else pass_context
+    if not change.timed:
+        return pass_context
+    return replace(pass_context, clock=_one_clock(workspace.clocks[step.targets[0]]))
+
+
+def _one_clock(clock: Clock) -> Clock:
+    """Of several ranks the first one's: no two measure the same, and all make the same student."""
+
+    def timed(students: Sequence[Student]) -> list[float]:
+        files = ranks.from_first(lambda: {"ms": json.dumps(clock(students)).encode()}) or {}
+        milliseconds: list[float] = json.loads(files["ms"])
+        return milliseconds
+
+    return timed
 
 
 def tell_taken(workspace: Workspace, step: Step, changed: Student) -> str | None:

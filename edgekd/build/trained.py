@@ -7,8 +7,10 @@ the weights: no pickle, and a name in the cache imports nothing.
 from __future__ import annotations
 
 import json
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,13 +20,13 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from edgekd.base import plugins
-from edgekd.base.errors import FactoryError, out_of_memory
+from edgekd.base.errors import EdgekdError, FactoryError, out_of_memory
 from edgekd.build import lineage
 from edgekd.build.lineage import ABOUT, PROBE, WEIGHTS
 from edgekd.build.plan import DistilStep, TeachStep, TrainedStep
 from edgekd.build.store import canonical
 from edgekd.build.workspace import Workspace
-from edgekd.learn import nets
+from edgekd.learn import nets, ranks
 from edgekd.learn.checkpoint import EpochRecord
 from edgekd.learn.student import Student
 
@@ -41,20 +43,25 @@ class Trained:
 def stored(workspace: Workspace, step: TrainedStep, make: Callable[[Path], Trained]) -> Trained:
     """A step's result from the store, or made and put there; what is odd in the store is made anew.
 
+    Of several ranks all make it, and the first one looks into the store and writes there.
+
     Args:
         make: given a folder for what an interrupted training goes on from.
     """
     store, known = workspace.store, lineage.passes(workspace.plan)
-    files = lineage.kept(store, step.key, known)
+    files = ranks.from_first(lambda: lineage.kept(store, step.key, known))
     if files is None:
-        with store.scratch(step.key) as scratch:
-            files = lineage.kept(store, step.key, known)  # another process may have made it meanwhile
+        with store.scratch(step.key) if ranks.is_first() else _passing() as scratch:
+            # Another process may have made it meanwhile.
+            files = ranks.from_first(lambda: lineage.kept(store, step.key, known))
             if files is None:
                 started = time.monotonic()
                 trained = make(scratch)
                 took = max(time.monotonic() - started, sum(epoch["seconds"] for epoch in trained.history))
                 probe = probe_of(workspace, step, trained.student)
-                files = store.put(step.key, pack(replace(trained, seconds=took), probe))
+                files = ranks.from_first(lambda: store.put(step.key, pack(replace(trained, seconds=took), probe)))
+        if files is None:
+            raise EdgekdError("a step was made and is not there", where=step.name)
     else:
         workspace.progress({"step": step.name, "cached": True})
         try:
@@ -65,6 +72,13 @@ def stored(workspace: Workspace, step: TrainedStep, make: Callable[[Path], Train
             store.drop(step.key)
             return stored(workspace, step, make)
     return unpack(workspace, files, step)
+
+
+@contextmanager
+def _passing() -> Iterator[Path]:
+    """A folder that is gone afterwards, of a rank whose checkpoints are the first one's."""
+    with tempfile.TemporaryDirectory(prefix="edgekd-rank-") as folder:
+        yield Path(folder)
 
 
 def probe_of(workspace: Workspace, step: TrainedStep, subject: Student) -> torch.Tensor | None:

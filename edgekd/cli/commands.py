@@ -24,7 +24,7 @@ def cli() -> None:
     """Compile a trained teacher into a small student that runs fast on a target, and prove it."""
 
 
-@cli.command()
+@cli.command(cls=options.Launched)
 @options.recipe
 @options.target
 @click.option("--out", type=options.file, help="The bundle's folder [default: dist/<name>].")
@@ -38,55 +38,18 @@ def cli() -> None:
               "edgekd bench --device.")  # fmt: skip
 @options.devices
 @click.option("--overwrite", is_flag=True, help="Replace another bundle at --out.")
+@click.option("--launch", metavar="COMMAND", help="Train in several processes, which this command starts: "
+              "\"torchrun --nproc-per-node 2\", accelerate launch, srun.")  # fmt: skip
 @options.cache
 @options.as_json
-def build(
-    recipe: str | None,
-    targets: tuple[str, ...],
-    out: Path | None,
-    settings: tuple[str, ...],
-    quick: bool,
-    keep_candidates: bool,
-    explain: bool,
-    dry_run: bool,
-    measure_on: str,
-    overwrite: bool,
-    cache: Path | None,
-    as_json: bool,
-) -> None:
+def build(launch: str | None, **how: Any) -> None:
     """Distil, prune, quantize, export, measure and bundle RECIPE (a file or a built-in name)."""
-    from edgekd.build import request as requests
-    from edgekd.cli import console
+    from edgekd.cli import building, launching
 
-    with own_modules(), clean_stdout(as_json), console.ProgressBars(quiet=as_json) as progress:
-        request = requests.make(
-            recipe,
-            targets,
-            settings,
-            out=out,
-            cache=cache,
-            quick=quick,
-            overwrite=overwrite,
-            keep_candidates=keep_candidates,
-            explain=explain,
-            measure_on=measure_on,
-            progress=progress,
-        )
-        standing = None if dry_run else requests.standing(request)
-        if standing is None:
-            from edgekd import pipeline
-
-            if dry_run:
-                tree = pipeline.describe(request)
-            else:
-                report = pipeline.run(request)
-        else:
-            report = standing
-    if dry_run:
-        show(as_json, tree, console.plan_tree)
-    else:
-        cached = standing is not None
-        show(as_json, report, lambda document: console.build_table(document, request.out, cached=cached))
+    if launch is not None:
+        line = launching.command(launch, click.get_current_context().meta[options.ARGUMENTS])
+        return building.build(building.Options(**how), lambda: launching.start(line))
+    launching.in_ranks(building.build, building.follow, building.Options(**how))
 
 
 @cli.command()

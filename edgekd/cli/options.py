@@ -94,3 +94,24 @@ USERS_OWN = (
 def users_own(command: Callable[..., None]) -> Callable[..., None]:
     """The options of a first recipe for a teacher and data of the user's."""
     return functools.reduce(lambda done, option: option(done), reversed(USERS_OWN), command)
+
+
+ARGUMENTS = "edgekd.arguments"  # of a launched command, as they were given
+
+
+class Launched(click.Command):
+    """A command that another program can start again: it keeps its arguments, all but that program."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See ``click.Command``."""
+        ctx.meta[ARGUMENTS] = _without(args, "--launch")
+        return super().parse_args(ctx, args)
+
+
+def _without(args: list[str], option: str) -> list[str]:
+    kept, skip = [], False
+    for arg in args:
+        if not skip and arg != option and not arg.startswith(f"{option}="):
+            kept.append(arg)
+        skip = arg == option and not skip
+    return kept

@@ -16,12 +16,14 @@ from typing import Any
 import click
 
 from edgekd.base import faults, streams
+from edgekd.base.disk import replace_file
 from edgekd.base.errors import EdgekdError, ResourceError, UsageError, out_of_memory
 from edgekd.base.printable import all_printable, in_json, printable
 
 # The extra that brings a module; the others come with [build].
 _EXTRAS = {"transformers": "text", "tokenizers": "text", "optuna": "tune", "tomli_w": "tune"}
 _EXTRAS |= {"model_signing": "sign", "OpenSSL": "sign"}
+EXIT_CODE = "EDGEKD_EXIT_CODE"  # the file in which the first of several ranks writes how the command ended
 
 
 def clean_stdout(as_json: bool) -> contextlib.AbstractContextManager[Any]:
@@ -57,7 +59,7 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; every error becomes one message on stderr."""
     streams.prepare()
     try:
-        command.main(args=None if args is None else list(args), standalone_mode=False)
+        code = command.main(args=None if args is None else list(args), standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -83,7 +85,7 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> int:
             return fail(f"{str(err.filename)[:80]}: no such place ({err.strerror})", UsageError.exit_code)
         tell(traceback.format_exc().rstrip(), keep="\n")
         return fail(f"a bug in edgekd: {type(err).__name__}: {err}", 1)
-    return 0
+    return code if isinstance(code, int) else 0  # of a command that said it as an Exit
 
 
 def fail(message: str, code: int) -> int:
@@ -116,4 +118,10 @@ def started(command: click.Command) -> int:
         os.getcwd()
     except FileNotFoundError:
         return fail("the current folder is gone; go to one that is there", UsageError.exit_code)
-    return run(command)
+    file = os.environ.get(EXIT_CODE)
+    is_first = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+    code = run(command)
+    if file is not None and is_first:
+        with contextlib.suppress(EdgekdError):
+            replace_file(Path(file), str(code).encode())
+    return code

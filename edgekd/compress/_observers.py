@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.compress._histogram import CANDIDATES, LEAST, Histogram
+from edgekd.learn import global_batch
 from edgekd.learn.quiet import quiet
 
 with quiet():
@@ -134,6 +135,8 @@ class Rounding(FakeQuantizeBase):
             low, high = torch.aminmax(x.reshape(x.shape[0], -1), dim=1)
         else:
             low, high = x.amin().reshape(1).float(), x.amax().reshape(1).float()
+        if not self.constant:
+            low, high = global_batch.widest(low, high)
         low, high = low.clamp(max=0), high.clamp(min=0)
         if self.begun and not self.constant:
             low, high = self.low + RATE * (low - self.low), self.high + RATE * (high - self.high)

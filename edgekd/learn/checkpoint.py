@@ -24,6 +24,7 @@ from torch.optim import Optimizer
 from edgekd.base import places, reader
 from edgekd.base.disk import disk, replace_file
 from edgekd.base.errors import IntegrityError
+from edgekd.learn import ranks
 
 FILE = "checkpoint.safetensors"
 
@@ -76,6 +77,16 @@ def save(folder: Path, module: nn.Module, optimizer: Optimizer, progress: Traini
     owned = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
     text = json.dumps(about)
     replace_file(folder / FILE, save_tensors(owned, metadata={"about": text, "sha256": _digest(text, owned)}))
+
+
+def shared(folder: Path) -> Path:
+    """The folder, with the first rank's checkpoint in it or none, whichever rank asks."""
+    path = folder / FILE
+    with disk(path):
+        files = ranks.from_first(lambda: {FILE: path.read_bytes()} if places.kind(path) == "file" else None)
+        if files is not None and not ranks.is_first():
+            path.write_bytes(files[FILE])
+    return folder
 
 
 def restore(folder: Path, module: nn.Module, optimizer: Optimizer) -> TrainingState | None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.base.heads import Heads, columns
-from edgekd.learn import taps
+from edgekd.learn import global_batch, taps
 from edgekd.learn.losses import WeighedLoss
 from edgekd.spec.recipe import TIMING
 
@@ -279,8 +279,9 @@ class Objective:
 
     def _layers(self, term: Term) -> tuple[list[Tensor], list[Tensor]]:
         student, teacher = self._seen
-        given = [student[path].float() for path in term.loss.student_layers]
-        return given, [teacher[path].detach().float() for path in term.loss.teacher_layers]
+        given = [global_batch.gathered(student[path].float()) for path in term.loss.student_layers]
+        wanted = [global_batch.gathered(teacher[path].detach().float()) for path in term.loss.teacher_layers]
+        return given, wanted
 
 
 def on_answers(terms: Sequence[Term]) -> Callable[[Tensor, Tensor | None, Tensor | None], Tensor]:

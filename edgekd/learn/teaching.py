@@ -5,13 +5,14 @@ A network is one kind of it. What other kinds there are, and where their answers
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
+import numpy as np
 from torch import nn
 
-from edgekd.learn import train
+from edgekd.learn import ranks, train
 from edgekd.learn.answers import Answers, Logits
 from edgekd.learn.feed import Feed
 
@@ -90,3 +91,42 @@ class NetworkOutputs:
         """See ``PartSource``."""
         with train.accelerated(self.module):
             yield from train.predict_parts(self.module, self.feed, split, view, spans)
+
+
+@dataclass(frozen=True)
+class _AskedOnce:
+    """Who only answers is asked by the first of several ranks, which tells the others: an answer may be paid for."""
+
+    source: AnswerSource
+
+    @property
+    def sees_views(self) -> bool:
+        return self.source.sees_views
+
+    @property
+    def may_miss(self) -> bool:
+        return self.source.may_miss
+
+    def view(self, view: int) -> Logits:
+        return _told(lambda: self.source.view(view))
+
+    def split(self, split: str) -> Logits:
+        return _told(lambda: self.source.split(split))
+
+
+def asked_once(source: AnswerSource | None) -> AnswerSource | None:
+    """The source as several ranks ask it; None stays None."""
+    return source if source is None or ranks.count() == 1 else _AskedOnce(source)
+
+
+def _told(ask: Callable[[], Logits]) -> Logits:
+    """(N, C) what the first rank is answered."""
+    if ranks.count() == 1:
+        return ask()
+
+    def packed() -> dict[str, bytes]:
+        logits = np.ascontiguousarray(ask(), np.float32)
+        return {"logits": logits.tobytes(), "columns": str(logits.shape[1]).encode()}
+
+    files = ranks.from_first(packed) or {}
+    return np.frombuffer(files["logits"], np.float32).reshape(-1, int(files["columns"]))

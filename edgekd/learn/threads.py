@@ -24,7 +24,17 @@ def fixed(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def told(count: int, cpus: int) -> str:
-    """The count in a line, and what to do where more CPUs could work."""
+def told(count: int, cpus: int, processes: int = 1) -> str:
+    """The count in a line, and what to do where more CPUs could work, or too few are there.
+
+    Args:
+        processes: of this machine that train together.
+    """
+    threads = f"{count} thread{'' if count == 1 else 's'}"
+    if processes > 1:
+        fewer = f"; here are {cpus} CPUs: threads = {max(1, cpus // processes)} in the recipe suits them"
+        return f"torch computes in {processes} processes with {threads} each" + (
+            fewer if processes * count > cpus else ""
+        )
     more = f"; here are {cpus} CPUs: threads = {cpus} in the recipe uses all, and trains other weights"
-    return f"torch computes with {count} thread{'' if count == 1 else 's'}" + (more if cpus > count else "")
+    return f"torch computes with {threads}" + (more if cpus > count else "")

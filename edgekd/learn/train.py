@@ -10,11 +10,10 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,14 +23,13 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from edgekd.base import host, plugins
-from edgekd.base.arrays import Rows
-from edgekd.base.errors import DivergedError, RecipeError
+from edgekd.base.errors import RecipeError
 from edgekd.base.heads import SINGLE
 from edgekd.base.notes import Progress
 from edgekd.base.preprocess import MASK, Inputs
 from edgekd.base.scores import answered
 from edgekd.learn import checkpoint as checkpoints
-from edgekd.learn import nets, sampler
+from edgekd.learn import divergence, global_batch, nets, ranks, sampler
 from edgekd.learn.answers import Answers, have_answer
 from edgekd.learn.answers import Logits as Logits
 from edgekd.learn.checkpoint import EpochLosses, EpochRecord
@@ -45,8 +43,6 @@ from edgekd.spec.recipe import Schedule
 
 Tensors = tuple[Tensor, ...]
 CLIP = 5.0
-DIVERGED = 1e4
-RAN_AWAY = 20.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,8 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
     Args:
         module: from (N, *sample_shape) float32 to (N, C) logits. Only ``train``, ``eval``, ``forward``,
             ``parameters`` and the state dict are used, so a prepared graph will do.
-        checkpoint: a folder for the epoch checkpoint; a training that finds one goes on from it.
+        checkpoint: a folder for the epoch checkpoint; a training that finds one goes on from it. Of several ranks each
+            has one, and the first one's counts.
 
     Returns:
         One dict an epoch: epoch, loss, each loss by name, lr, validation (the metric), seconds, samples_per_s.
@@ -108,7 +105,7 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
     # Adapters train beside the module and are in its checkpoint, but not in what is handed back.
     whole = nn.ModuleDict({"module": module, "adapters": objective.adapters}) if len(objective.adapters) else module
     optimizer = make_optimizer(whole, schedule)
-    progress = checkpoints.restore(checkpoint, whole, optimizer) if checkpoint else None
+    progress = checkpoints.restore(checkpoints.shared(checkpoint), whole, optimizer) if checkpoint else None
     progress = progress or checkpoints.TrainingState([])
     module, optimizer = accelerator.prepare(module, optimizer)
     objective.to(accelerator.device)
@@ -122,7 +119,8 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
         started = time.perf_counter()
         with objective.watching():
             trained = _epoch(module, objective, optimizer, accelerator, job, epoch, batches, weights)
-        _check_sane(trained, (progress.history[0] if progress.history else trained)["loss"], job)
+        first_loss = (progress.history[0] if progress.history else trained)["loss"]
+        divergence.check_sane(trained, first_loss, job.where, schedule.lr)
         value = _validate(accelerator.unwrap_model(module), job)
         seconds = time.perf_counter() - started
         rate = feed.length("train") / seconds
@@ -130,7 +128,7 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
         progress.history.append(record)
         if job.judged or (schedule.patience and value > progress.best_value):
             _keep_best(progress, accelerator.unwrap_model(module), value)
-        if checkpoint and accelerator.is_main_process:
+        if checkpoint and ranks.is_first():
             checkpoints.save(checkpoint, whole, optimizer, progress)
         if job.progress:
             job.progress({**record, "epochs": schedule.epochs})
@@ -192,27 +190,31 @@ def _epoch(
     torch.manual_seed(job.seed * 100_003 + epoch)
     sums = np.zeros(len(objective.terms) + 1)
     parts = np.split(order, np.arange(1, batches) * schedule.batch_size)
-    for step, (index, samples) in enumerate(feed.ahead("train", parts, view)):
+    for step, batch in enumerate(_batches(job, parts, view, accelerator.device)):
         lr = learning_rate(schedule, epoch * batches + step, schedule.epochs * batches)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        x = tensors(feed.train(view, index, samples), accelerator.device)
+        index = batch.index
         y = None if labels is None else torch.tensor(labels[index], device=accelerator.device)
         t = None if says is None else torch.tensor(says[index], device=accelerator.device)
         optimizer.zero_grad()
         share = (epoch * batches + step) / (schedule.epochs * batches)
-        with _precision(schedule, accelerator.device):
-            outputs = plugins.call_user(module, f"{job.where}: training, a batch of {len(index)}", *x)
-            logits = of_training(outputs, heads).float()
+        with global_batch.shared(len(index)) as is_shared, _precision(schedule, accelerator.device):
+            with global_batch.network((job.seed, epoch, step)):
+                where = f"{job.where}: training, a batch of {len(batch.x[0])}"
+                outputs = plugins.call_user(module, where, *batch.x)
+            logits = global_batch.gathered(of_training(outputs, heads).float())
             weighed = weights.of_batch(view, index, accelerator.device)
-            seen = _seen(job, view, index, samples, x)
-            total, values = objective(logits, t, y, share, seen, _mask(feed, x), weighed)
-        _check_finite(total, values, job, epoch, step, lr)
+            mask = None if batch.mask is None else global_batch.gathered(batch.mask)
+            total, values = objective(logits, t, y, share, batch.seen, mask, weighed)
+        divergence.check_finite(total, values, job.where, schedule.lr, (epoch, step, lr))
         if not total.requires_grad:
             raise RecipeError(
                 "the loss reaches no parameter", where=job.where, hint="is something detached in forward?"
             )
         accelerator.backward(total)
+        if is_shared:
+            global_batch.sum_gradients(module.parameters())
         accelerator.clip_grad_norm_([*module.parameters(), *objective.adapters.parameters()], CLIP)
         optimizer.step()
         sums += len(index) * np.array([float(total.detach()), *(float(value.detach()) for value in values.values())])
@@ -248,12 +250,30 @@ def _order(
     return sampler.shuffled(taught, rng)
 
 
-def _seen(job: TrainingJob, view: int, index: NDArray[np.int64], samples: Rows, x: Tensors) -> Tensors | None:
-    """The same samples and views as the teacher's own preprocessing shows them; None where nothing taps it."""
-    if job.live is None:
-        return None
-    feed = job.live[1]
-    return x if feed.shows_as(job.feed) else tensors(feed.train(view, index, samples), x[0].device)
+@dataclass(frozen=True)
+class _Batch:
+    """A batch as this rank sees it: the numbers of all samples, and of its own rows what the networks are given."""
+
+    index: NDArray[np.int64]
+    x: Tensors
+    seen: Tensors | None  # by the teacher, as its own preprocessing shows them; None where nothing taps it
+    mask: Tensor | None
+
+
+def _batches(job: TrainingJob, parts: Sequence[NDArray[np.int64]], view: int, device: torch.device) -> Iterator[_Batch]:
+    """The batches of an epoch. Texts are read by every rank: how long a batch of them is, all say together."""
+    feed, whole = job.feed, job.feed.reads_texts
+    all_rows = [global_batch.rows_of(len(part)) for part in parts]
+    read = parts if whole else [part[rows] for part, rows in zip(parts, all_rows, strict=True)]
+    for index, rows, (numbers, samples) in zip(parts, all_rows, feed.ahead("train", read, view), strict=False):
+        mine = rows if whole else slice(None)
+        x = tuple(given[mine] for given in tensors(feed.train(view, numbers, samples), device))
+        seen: Tensors | None = None
+        if job.live is not None:
+            theirs = job.live[1]
+            seen = x if theirs.shows_as(feed) else tensors(theirs.train(view, numbers, samples), device)
+            seen = seen if seen is x else tuple(given[mine] for given in seen)
+        yield _Batch(index, x, seen, _mask(feed, x))
 
 
 def _mask(feed: Feed, x: Tensors) -> Tensor | None:
@@ -261,7 +281,7 @@ def _mask(feed: Feed, x: Tensors) -> Tensor | None:
     return next((array for spec, array in zip(feed.specs, x, strict=True) if spec.name == MASK), None)
 
 
-def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManager[Any]:
+def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManager[object]:
     """bfloat16 where the schedule allows it and the device has it; accelerate's own can't change between steps."""
     if device.type == "cuda":
         mixed = schedule.precision != "fp32" and torch.cuda.is_bf16_supported()
@@ -272,7 +292,11 @@ def _precision(schedule: Schedule, device: torch.device) -> AbstractContextManag
 
 def _validate(module: nn.Module, job: TrainingJob) -> float:
     judged = job.judged(module) if job.judged else module
-    scores, feed = predict(judged, job.feed, "validation"), job.feed
+    return ranks.number_from_first(_score(predict(judged, job.feed, "validation"), job))
+
+
+def _score(scores: Logits, job: TrainingJob) -> float:
+    feed = job.feed
     evaluator = job.evaluator or Evaluator(Accuracy(), {SINGLE: scores.shape[1]})
     labels, teacher, raw = feed.labels("validation"), job.validation_teacher, feed.raw("validation")
     if teacher is not None and not (known := answered(teacher)).all():
@@ -298,14 +322,23 @@ def predict_parts(
     module: nn.Module, feed: Feed, split: str, view: int | None, spans: Sequence[tuple[int, int]], batch_size: int = 256
 ) -> Iterator[Logits]:
     """(n, C) logits over each span of samples, as ``predict`` or, of a view, ``predict_view`` gives them."""
-    batches = [[index + start for index in _parts(stop - start, batch_size)] for start, stop in spans]
-    ahead = feed.ahead(split, [index for of_span in batches for index in of_span], view)
+    shares = [ranks.own([index + start for index in _parts(stop - start, batch_size)]) for start, stop in spans]
+    ahead = feed.ahead(split, [index for _, batches in shares for index in batches], view)
     inputs = (
         feed.plain(split, index, samples) if view is None else feed.train(view, index, samples)
         for index, samples in ahead
     )
-    for of_span in batches:
-        yield _forward(module, itertools.islice(inputs, len(of_span)), split)
+    for (start, stop), (before, batches) in zip(spans, shares, strict=True):
+        scores = _forward(module, itertools.islice(inputs, len(batches)), split)
+        yield _of_all_ranks(scores, before * batch_size, stop - start)
+
+
+def _of_all_ranks(mine: Logits | None, start: int, total: int) -> Logits:
+    """(N, C) logits over all samples, of those that each rank computed, from ``start`` on."""
+    if mine is not None and ranks.count() == 1:
+        return mine
+    scores: Logits = ranks.rows(None if mine is None else torch.tensor(mine), start, total).numpy()
+    return scores
 
 
 def _parts(count: int, size: int) -> list[NDArray[np.int64]]:
@@ -324,13 +357,14 @@ def accelerated(module: nn.Module) -> Iterator[nn.Module]:
         module.to(before)
 
 
-def _forward(module: nn.Module, batches: Any, where: str) -> Logits:
+def _forward(module: nn.Module, batches: Iterable[Inputs], where: str) -> Logits | None:
+    """(N, C) logits over batches; None: there are none."""
     module.eval()
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     with torch.no_grad():
         scores = (joined(plugins.call_user(module, where, *tensors(x, device))) for x in batches)
         parts = [part.float().cpu().numpy() for part in scores]
-    return np.concatenate(parts)
+    return np.concatenate(parts) if parts else None
 
 
 def make_optimizer(module: nn.Module, schedule: Schedule) -> Optimizer:
@@ -359,31 +393,6 @@ def learning_rate(schedule: Schedule, step: int, steps: int) -> float:
         return schedule.lr
     share = (step / steps - warm) / (1 - warm) if warm < 1 else 0.0
     return schedule.lr * 0.5 * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
-
-
-def _check_finite(total: Tensor, parts: dict[str, Tensor], job: TrainingJob, epoch: int, step: int, lr: float) -> None:
-    if bool(torch.isfinite(total)) and float(total.detach()) < DIVERGED:
-        return
-    values = {name: float(part.detach()) for name, part in parts.items()}
-    bad = [name for name, value in values.items() if not math.isfinite(value)] or [max(values, key=lambda k: values[k])]
-    too_large = epoch == step == 0 and math.isfinite(values[bad[0]])
-    smaller_lr = f"try a smaller lr than {job.schedule.lr:g}"
-    raise DivergedError(
-        f"training diverged in epoch {epoch + 1}, step {step + 1}, at lr {lr:.2g}: {bad[0]} is {values[bad[0]]:.3g}",
-        where=job.where,
-        hint="nothing is trained yet: scale the outputs, or give the loss a weight" if too_large else smaller_lr,
-    )
-
-
-def _check_sane(record: EpochLosses, first: float, job: TrainingJob) -> None:
-    """A finite loss that is many times what the first epoch began with is divergence as well."""
-    if record["loss"] > RAN_AWAY * max(first, 1.0):
-        raise DivergedError(
-            f"training diverged in epoch {record['epoch'] + 1}: the loss is {record['loss']:.3g}, "
-            f"in the first epoch it was {first:.3g}",
-            where=job.where,
-            hint=f"try a smaller lr than {job.schedule.lr:g}",
-        )
 
 
 def _since_best(history: list[EpochRecord]) -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edgekd.learn import threads
+
 ROOT = Path(__file__).parents[2]
 TRAIN = """
 import hashlib, os, sys
@@ -38,3 +40,9 @@ def test_as_many_threads_on_one_cpu_as_on_two() -> None:
 
     assert trained(1, 2) == trained(2, 2)
     assert trained(1, 2).startswith("2 ")
+
+
+def test_processes_that_train_together_share_the_cpus() -> None:
+    assert threads.told(1, 2, 2) == "torch computes in 2 processes with 1 thread each"
+    assert threads.told(2, 4, 4).endswith("with 2 threads each; here are 4 CPUs: threads = 1 in the recipe suits them")
+    assert threads.told(2, 2) == "torch computes with 2 threads"

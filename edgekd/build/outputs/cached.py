@@ -21,7 +21,7 @@ from edgekd.build.outputs.forms import Dense, Form
 from edgekd.build.outputs.policy import Cost, Readings
 from edgekd.build.outputs.shards import Layout, Shard, Shards, answers_of, pieces
 from edgekd.build.store import Store
-from edgekd.learn import nets
+from edgekd.learn import nets, ranks
 from edgekd.learn.answers import Answers, Logits, whole
 from edgekd.learn.feed import Feed
 from edgekd.learn.teaching import AnswerSource, PartSource, Span
@@ -121,11 +121,11 @@ class CachedOutputs:
     def _kept(self, shards: Shards, split: str, view: int | None) -> Answers:
         """Answers out of the store; what is not there is asked for first, and kept shard by shard."""
         parts = shards.opened()
-        absent = [i for i, part in enumerate(parts) if part is None]
+        absent = ranks.of_any([i for i, part in enumerate(parts) if part is None], len(parts))
         spans = [shards.layout.spans[i] for i in absent]
         with contextlib.closing(self._encoded(split, view, spans, shards.form)) as encoded:
             for number, records in zip(absent, encoded, strict=True):
-                shards.put_records(number, records)
+                _put(shards, number, records)
                 parts[number] = shards.written(number)
         there = [part for part in parts if part is not None]
         return answers_of(shards.layout, shards.form, there, complete=not self.source.may_miss)
@@ -168,18 +168,21 @@ class CachedOutputs:
 
     def _keeps(self, shards: Shards, view: int) -> bool:
         """Whether a view is kept: as the recipe says it, or as the first shard that is missing tells."""
-        if self.table.policy == "keep" or not isinstance(self.source, PartSource) or not shards.missing():
+        if self.table.policy == "keep" or not isinstance(self.source, PartSource):
+            return True
+        missing = ranks.of_any(shards.missing(), len(shards.layout.spans))
+        if not missing:
             return True
         if self._memory.keeps is None:
-            self._memory.keeps = self.table.policy == "auto" and self._is_worth_it(shards, view)
+            self._memory.keeps = self.table.policy == "auto" and self._is_worth_it(shards, view, missing[0])
         return self._memory.keeps
 
-    def _is_worth_it(self, shards: Shards, view: int) -> bool:
+    def _is_worth_it(self, shards: Shards, view: int, number: int) -> bool:
         """Answer one shard, keep it, read it back; whether the rest is worth it, too."""
-        number, times = shards.missing()[0], [time.perf_counter()]
+        times = [time.perf_counter()]
         (records,) = self._encoded("train", view, [shards.layout.spans[number]], shards.form)
         times.append(time.perf_counter())
-        shards.put_records(number, records)
+        _put(shards, number, records)
         times.append(time.perf_counter())
         shards.written(number)
         times.append(time.perf_counter())
@@ -187,6 +190,7 @@ class CachedOutputs:
         with disk(self.store.root):
             free = shutil.disk_usage(self.store.root).free
         keeps, reason = policy.keeps(Cost(answer, write, read, self.size(), free), self.readings)
+        keeps = bool(ranks.number_from_first(keeps))
         self.tell(f"the answers of the {self.name} are {'kept' if keeps else 'given anew for each view'}: {reason}")
         if not keeps:
             self.store.drop(shards.key(number))
@@ -204,6 +208,13 @@ class CachedOutputs:
                 records = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), form.record)
         together = Layout(layout.count, max(layout.count, 1))
         return answers_of(together, form, [Shard(records)], complete=not self.source.may_miss)
+
+
+def _put(shards: Shards, number: int, records: AnyArray) -> None:
+    """Keep a shard, once on each machine, where all of several ranks have it."""
+    if ranks.is_first_here():
+        shards.put_records(number, records)
+    ranks.wait()
 
 
 def size_notes(outputs: Sequence[CachedOutputs]) -> list[str]:

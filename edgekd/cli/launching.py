@@ -1,0 +1,100 @@
+"""A command in several processes: ``--launch`` starts their launcher, and each of them finds its rank."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+
+from edgekd.base import rank as ranks
+from edgekd.base.errors import DeviceError, EdgekdError, UsageError
+from edgekd.cli.building import Options
+from edgekd.cli.running import EXIT_CODE, tell
+
+EXAMPLES = ("torchrun --nproc-per-node 2", "accelerate launch --num_processes 2", "srun --ntasks 2")
+ALLOWED = " or ".join(EXAMPLES)
+TORCHRUN = "torch.distributed.run"
+PYTHON_SCRIPTS = ("torchrun", "accelerate")  # which start a module themselves
+
+
+def start(line: Sequence[str]) -> None:
+    """Run a launcher and what it starts, and end as the first rank does.
+
+    Args:
+        line: see ``command``.
+
+    Raises:
+        UsageError: it can't be run, or starts no rank.
+        DeviceError: a rank ended without the first one's saying why.
+        click.exceptions.Exit: with the first rank's exit code, which is not 0; it has said why.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgekd-launch-") as folder:
+        ended = Path(folder) / "code"
+        try:
+            code = subprocess.run(line, env={**os.environ, EXIT_CODE: str(ended)}, check=False).returncode
+        except OSError as err:
+            raise UsageError("can't be run", where="--launch", found=line[0], allowed=err.strerror) from err
+        if ended.is_file():
+            if first := int(ended.read_text()):
+                raise click.exceptions.Exit(first)
+            return
+    if code:
+        hint = "run the same command again: it goes on from the last epoch"
+        raise DeviceError("a rank ended, and all with it", where="--launch", found=f"exit code {code}", hint=hint)
+    raise UsageError("it ended, and no first rank told how", where="--launch", found=line[0], allowed=ALLOWED)
+
+
+def command(launch: str, arguments: Sequence[str]) -> list[str]:
+    """The launcher, its options, and the build that it starts.
+
+    Raises:
+        UsageError: the text is no command, there is no such program, or this process is a rank already.
+    """
+    if ranks.of_environment(os.environ) is not None:
+        raise UsageError("this process was started by a launcher", where="--launch", allowed="one of the two")
+    try:
+        words = shlex.split(launch)
+    except ValueError as err:
+        raise UsageError(f"is no command: {err}", where="--launch", found=launch, allowed=ALLOWED) from err
+    if not words:
+        raise UsageError("is empty", where="--launch", allowed=ALLOWED)
+    beside = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+    program = shutil.which(words[0], path=beside)
+    if program is None:
+        hint = "python -m torch.distributed.run is torchrun"
+        allowed = [example.split()[0] for example in EXAMPLES]
+        raise UsageError("no such program", where="--launch", found=words[0], allowed=allowed, hint=hint)
+    starts_modules = Path(program).name in PYTHON_SCRIPTS or TORCHRUN in words
+    python = [] if starts_modules else [sys.executable]
+    return [program, *words[1:], *python, "-m", "edgekd", "build", *arguments]
+
+
+def in_ranks(first: Callable[[Options], None], other: Callable[[Options], None], options: Options) -> None:
+    """Call ``first`` with the options: in one process, or in the first of several, and ``other`` in those.
+
+    Raises:
+        EdgekdError: as these; of another rank than the first it says which.
+    """
+    rank, launched = ranks.of_environment(os.environ), os.environ.pop(EXIT_CODE, None)
+    if rank is None:
+        if launched is not None:
+            tell("note: the launcher started one process; torchrun --nproc-per-node says how many")
+        return first(options)
+    from edgekd.learn import ranks as group
+
+    if rank.number == 0:
+        with group.joined(rank):
+            return first(options)
+    try:
+        with group.joined(rank):
+            other(options)
+    except EdgekdError as err:
+        err.where = f"{rank}: {err.where}" if err.where else str(rank)
+        raise
