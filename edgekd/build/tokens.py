@@ -1,4 +1,4 @@
-"""The tokens that a student reads texts by where a pass keeps some of the data's, and its table's rows in that order."""
+"""The tokens that a student reads by where a pass keeps some of the data's, and its table's rows in that order."""
 
 from __future__ import annotations
 

@@ -107,8 +107,8 @@ class Workspace:
         shortest = lengths.shortest(module, self.feed_of(role).specs, role)
         inputs = tuple(replace(spec, shortest=shortest) for spec in self.feed_of(role).specs)
         # Which of the teachers it is, its step knows: in another recipe the same one may stand in another place.
-        made = Student(module, inputs, specs, ({"kind": "teacher" if teaches else "student"},))
-        return tokens.reordered(made, x, () if teaches else self.order)
+        untrained = Student(module, inputs, specs, ({"kind": "teacher" if teaches else "student"},))
+        return tokens.reordered(untrained, x, () if teaches else self.order)
 
     def of_teacher(self, teacher: Student) -> Student:
         """The first teacher as the student begins that is made of it: it reads as the student does. Changes it."""

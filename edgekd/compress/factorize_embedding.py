@@ -1,4 +1,4 @@
-"""A factorized table of token vectors: narrow rows, and one matrix that widens them (Lan et al. 2020, arXiv:1909.11942).
+"""A factorized table of token vectors: narrow rows and a matrix that widens them (Lan et al. 2020, arXiv:1909.11942).
 
 Both come from a singular value decomposition in which each row counts as often as its token comes (after Chen et al.
 2018, arXiv:1806.06950): what the frequent tokens lose is the least that a table of this rank can lose. The fine-tuning

@@ -23,8 +23,9 @@ class Vocabulary(Structural):
     """Keep the tokens that the training texts need, and every piece of one character, so that all texts still encode.
 
     The student reads texts by the shorter list from its first batch on (``reads``), and its table begins with those
-    tokens' rows; this pass takes the other rows off, which nothing gives a number of. So it changes no answer, and
-    needs no fine-tuning. A teacher goes on to read by the whole list. See ``_pieces.kept``.
+    tokens' rows; this pass takes the other rows off, which nothing gives a number of, and those of places behind the
+    longest text (``data.length``). So it changes no answer, and needs no fine-tuning. A teacher goes on to read by the
+    whole list. Which tokens stay, ``_pieces.kept`` says.
 
     Attributes:
         size: at most so many tokens, 0 or 100 to 1,000,000; 0: all that the texts have. With fewer, the rarest words
@@ -68,9 +69,11 @@ class Vocabulary(Structural):
 
     def apply(self, student: Student, context: Context) -> Student:
         """The student with shorter tables; its record holds how many rows each had."""
-        before = self._tables(student)
-        after = dict.fromkeys(before, _tokens(student))
-        return self.replay(student, {"kind": "vocabulary", **told("tokens", before, after, {}, {})})
+        before, after = self._tables(student), {}
+        places = embeddings.positions(student, student.example(), "vocabulary")
+        for path in before:
+            after[path] = _longest(student) if path in places else _tokens(student)
+        return self.replay(student, {"kind": "vocabulary", **told("rows", before, after, {}, {})})
 
     def replay(self, student: Student, record: Record) -> Student:
         """The same rows again."""
@@ -80,17 +83,18 @@ class Vocabulary(Structural):
         return student.with_module(module, record)
 
     def _tables(self, student: Student) -> dict[str, int]:
-        """The rows of each table that has more than there are tokens."""
-        rows = {
-            path: table.num_embeddings
-            for path, table in embeddings.tables(student, student.example(), "vocabulary").items()
-        }
-        longer = {path: count for path, count in rows.items() if count > _tokens(student)}
+        """The rows of each table that has more than there are tokens, or places."""
+        example = student.example()
+        tables = embeddings.tables(student, example, "vocabulary")
+        places = embeddings.positions(student, example, "vocabulary")
+        longer = {path: t.num_embeddings for path, t in tables.items() if t.num_embeddings > _tokens(student)}
         if not longer:
-            shown = ", ".join(f"{path} of {count:,}" for path, count in rows.items())
+            shown = ", ".join(f"{path} of {table.num_embeddings:,}" for path, table in tables.items())
             allowed = f"a table of more than the {_tokens(student):,} tokens that stay"
             raise ExportError("no token to leave out", where="vocabulary", found=shown, allowed=allowed)
-        return longer
+        return longer | {
+            path: table.num_embeddings for path, table in places.items() if table.num_embeddings > _longest(student)
+        }
 
     def _lines(self) -> list[str]:
         try:
@@ -105,3 +109,8 @@ class Vocabulary(Structural):
 def _tokens(student: Student) -> int:
     """How many tokens a student's texts are made of."""
     return next((spec.high or 0 for spec in student.inputs if spec.name == TOKENS), 0)
+
+
+def _longest(student: Student) -> int:
+    """The most tokens that a text has."""
+    return next((spec.longest or 0 for spec in student.inputs if spec.name == TOKENS), 0)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +11,8 @@ from edgekd.base import plugins
 from edgekd.base.errors import ExportError
 from edgekd.base.preprocess import MASK, TOKENS
 from edgekd.learn.student import Student
+
+COUNTED = ("vocab_size", "max_position_embeddings")  # keys of the transformers library
 
 
 def numbers(student: Student, inputs: Sequence[Tensor], where: str) -> Tensor:
@@ -43,14 +43,34 @@ def tables(student: Student, inputs: Sequence[Tensor], where: str) -> dict[str, 
         ExportError: there is none.
     """
     ids = numbers(student, inputs, where)
+    paths = _given(student, inputs, where, lambda x: x.shape == ids.shape and torch.equal(x, ids))
+    if not paths:
+        embeddings = [(path, part) for path, part in student.module.named_modules() if isinstance(part, nn.Embedding)]
+        known = [f"{path} of {part.num_embeddings:,}" for path, part in embeddings]
+        raise ExportError(
+            "no table is given the token numbers", where=where, found=", ".join(known) or None, allowed="an Embedding"
+        )
+    return paths
+
+
+def positions(student: Student, inputs: Sequence[Tensor], where: str) -> dict[str, nn.Embedding]:
+    """The embeddings that are given 0 to L - 1, by path: a row for each place in a text. There may be none."""
+    places = torch.arange(numbers(student, inputs, where).shape[1])
+    return _given(student, inputs, where, lambda x: bool(x.ndim) and torch.equal(x, places.expand_as(x)))
+
+
+def _given(
+    student: Student, inputs: Sequence[Tensor], where: str, is_wanted: Callable[[Tensor], bool]
+) -> dict[str, nn.Embedding]:
+    """The embeddings, by path, whose input is wanted when the network is given these inputs."""
     paths: dict[str, nn.Embedding] = {}
 
-    def see(path: str, part: nn.Embedding, args: tuple[Any, ...]) -> None:
-        if args and isinstance(args[0], Tensor) and args[0].shape == ids.shape and torch.equal(args[0], ids):
+    def see(path: str, part: nn.Embedding, args: tuple[object, ...]) -> None:
+        if args and isinstance(args[0], Tensor) and is_wanted(args[0]):
             paths[path] = part
 
     embeddings = [(path, part) for path, part in student.module.named_modules() if isinstance(part, nn.Embedding)]
-    handles = [part.register_forward_pre_hook(_named(see, path)) for path, part in embeddings]
+    handles = [part.register_forward_pre_hook(partial(see, path)) for path, part in embeddings]
     was_training = student.module.training
     try:
         student.module.eval()
@@ -60,16 +80,7 @@ def tables(student: Student, inputs: Sequence[Tensor], where: str) -> dict[str, 
         student.module.train(was_training)
         for handle in handles:
             handle.remove()
-    if not paths:
-        known = [f"{path} of {part.num_embeddings:,}" for path, part in embeddings]
-        raise ExportError(
-            "no table is given the token numbers", where=where, found=", ".join(known) or None, allowed="an Embedding"
-        )
     return paths
-
-
-def _named(see: Callable[[str, nn.Embedding, tuple[Any, ...]], None], path: str) -> Callable[..., None]:
-    return partial(see, path)
 
 
 @torch.no_grad()
@@ -82,7 +93,7 @@ def reorder(table: nn.Embedding, order: Sequence[int]) -> None:
 
 
 def shorten(module: nn.Module, path: str, rows: int) -> None:
-    """Keep the first rows of a table, in place. A configuration beside it that counts the tokens counts these."""
+    """Keep the first rows of a table, in place; a configuration that counts them, under ``COUNTED``, counts these."""
     table = module.get_submodule(path)
     if not isinstance(table, nn.Embedding):
         raise ExportError("no table", where=path, found=type(table).__name__, allowed="an Embedding")
@@ -93,5 +104,6 @@ def shorten(module: nn.Module, path: str, rows: int) -> None:
         table.padding_idx = None
     for part in module.modules():
         config = getattr(part, "config", None)
-        if getattr(config, "vocab_size", None) == before:
-            config.vocab_size = rows  # type: ignore[union-attr]
+        for key in COUNTED:
+            if getattr(config, key, None) == before:
+                setattr(config, key, rows)
