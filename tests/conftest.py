@@ -22,6 +22,13 @@ WORDS = "{kind='keyword_cnn',width=16,depth=2,rate=8000,hop=160,high=3000.0}"
 # Settings of quick builds.
 SMALLER = {
     "bert-distilbert": _small.TEXTS,
+    "tiny-text": (
+        "teacher.model={kind='bert', width=32, layers=2, heads=2, positions=64}",
+        "student.from_teacher.0.size=150",
+        "student.from_teacher.1.keep=[0]",
+        "student.from_teacher.2.heads=0.5",
+        "student.from_teacher.3.rank=8",
+    ),
     "keyword-spotting": (
         "data={source='made_audio',rate=8000,length=4000,classes=3,train=90,validation=60,test=60}",
         f"teacher.model={WORDS}",

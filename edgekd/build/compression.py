@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -11,7 +12,7 @@ from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.compress import TablePass
 from edgekd.learn.objective import Term, make_terms
-from edgekd.spec.recipe import SCHEDULE_KEYS, Schedule, Table, with_kinds
+from edgekd.spec.recipe import SCHEDULE_KEYS, Schedule, Table, inputs, with_kinds
 from edgekd.spec.validation import explain
 
 TEACHING_KEYS = frozenset({"losses", "temperature"})
@@ -78,7 +79,11 @@ def _parsed(table: Table, losses: Sequence[Table], where: str) -> Compression:
 
 
 def _pass(table: Table, where: str) -> TablePass:
-    return TablePass(table, plugins.build("compress", table, where))
+    """A pass, its table without the path of a file: what is in that is in the student's key, see ``prepare``."""
+    change, shown = plugins.build("compress", table, where), dict(table)
+    for part, key in inputs({"compress": [shown]}):
+        part[key] = Path(part[key]).name
+    return TablePass(shown, change)
 
 
 def _losses(table: Table, losses: Sequence[Table], where: str) -> tuple[Table, ...]:

@@ -38,7 +38,7 @@ def begin(workspace: Workspace, step: DistilStep, teacher: Student) -> Student:
     """The student before its first batch: untrained, or the teacher after the passes of ``from_teacher``."""
     if step.passes is None:
         return workspace.untrained("student")
-    subject = teacher.with_module(nets.copied(teacher.module, step.name))
+    subject = workspace.of_teacher(teacher.with_module(nets.copied(teacher.module, step.name)))
     thaw(subject.module, workspace)
     for one in step.passes:
         subject = structure.apply(one, subject, structure.context_of(workspace, step, one.change))

@@ -13,7 +13,7 @@ from edgekd.base.heads import Heads
 from edgekd.base.preprocess import Spec
 from edgekd.build import compression
 from edgekd.build.compression import Compression
-from edgekd.compress import TablePass
+from edgekd.compress import Pass, TablePass
 from edgekd.learn.objective import Term, by_head, check_weighs, make_terms
 from edgekd.learn.views import Views
 from edgekd.metrics import Metric, make_metric
@@ -46,6 +46,11 @@ class ParsedRecipe:
     def network_makers(self) -> dict[str, Callable[[Sequence[Spec], str], nn.Module]]:
         """By step, how the network of a teacher is read whose kind brings one."""
         return {name: kind.network for name, kind in self.teachers.items() if isinstance(kind, NetworkKind)}
+
+    @property
+    def changes(self) -> tuple[Pass, ...]:
+        """The passes that the student goes through, in order."""
+        return tuple(one.change for one in (*(self.from_teacher or ()), *(c.whole for c in self.compressions)))
 
     def by_head(self, heads: Heads) -> ParsedRecipe:
         """With the terms of each head, which the data tells.

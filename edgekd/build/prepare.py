@@ -65,7 +65,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     read_by = step_keys.digest(request.data, code_keys.own("learn"), code_keys.versions("learn"))
     with remembered_in(request.store.root, read_by):
         dataset = objects.dataset or loaded(request.source)
-    shown = set_up.views(recipe, dataset, objects.student, quick=request.quick)
+    shown = set_up.views(recipe, dataset, objects.student, parsed.changes, quick=request.quick)
     parsed = parsed.by_head(shown.heads)
     check_names(shown.heads, shown.feed)
     check_student(parsed, shown, has_student=objects.student is not None)
@@ -73,6 +73,8 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     check_weights_of_classes(parsed, shown, has_teacher=objects.teacher is not None)
     roots = set_up.roots(recipe, shown, objects.teacher, objects.student, parsed.network_makers)
     nets = networks(request, objects, {n: make for n, make in roots.items() if n not in parsed.teachers}, shown)
+    if shown.order:
+        nets["student"] = step_keys.digest(nets.get("student", ""), shown.order[: shown.feed.sample_shape[0]])
     code_keys.keep_seen(step_keys.tables(recipe, request.targets), request.store.root)
     answer_notes: list[str] = []
     sources = sources_of(request, parsed, shown, answer_notes)
@@ -89,6 +91,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
         feeds=shown.feeds,
         classes=shown.dataset.classes,
         heads=shown.heads,
+        order=shown.order,
         roots=roots,
         terms=parsed.terms,
         metric=parsed.metric,
@@ -187,7 +190,7 @@ def check_student(parsed: ParsedRecipe, shown: Views, *, has_student: bool) -> N
         if one.change.quantizes or one.change.timed:
             place = f"{where}[{i}].kind"
             raise RecipeError("depends on the target", where=place, found=one.kind, allowed="in [[compress]]")
-    if shown.feed.specs != shown.feeds["teacher"].specs:
+    if shown.whole.specs != shown.feeds["teacher"].specs:
         raise RecipeError("the teacher has inputs of its own", where="teacher.preprocess", allowed="the student's")
 
 

@@ -12,7 +12,9 @@ from torch import nn
 from edgekd.base import preprocess
 from edgekd.base.errors import RecipeError
 from edgekd.base.heads import SINGLE, Heads
-from edgekd.build import network_key
+from edgekd.build import network_key, tokens
+from edgekd.build.tokens import Order
+from edgekd.compress import Pass
 from edgekd.learn import calls, nets
 from edgekd.learn import teacher as teachers
 from edgekd.learn.data import Dataset, grouped, taken_first
@@ -28,19 +30,34 @@ NetworkOf = Callable[[Sequence[TensorSpec], str], nn.Module]
 
 @dataclass(frozen=True)
 class Views:
-    """The data, with heads, as the student is shown it (``feed``) and as each teacher is (``feeds``, by step)."""
+    """The data, with heads, as the student is shown it (``feed``) and as each teacher is (``feeds``, by step).
+
+    Attributes:
+        whole: as the student would be shown it without the passes that change how it reads; it is built for that.
+        order: of the rows of its table of tokens; () where they stay as they are. See ``tokens``.
+    """
 
     dataset: Dataset
     heads: Heads
     feed: Feed
     feeds: Mapping[str, Feed]
+    whole: Feed
+    order: Order
 
 
-def views(recipe: Recipe, dataset: Dataset, student: nn.Module | None = None, *, quick: bool) -> Views:
+def views(
+    recipe: Recipe,
+    dataset: Dataset,
+    student: nn.Module | None = None,
+    changes: Sequence[Pass] = (),
+    *,
+    quick: bool,
+) -> Views:
     """The data of a recipe, preprocessed and augmented as it says.
 
     Args:
         student: the user's own, where it is no table of the recipe's.
+        changes: the passes that the student goes through.
 
     Raises:
         RecipeError: preprocessing that can't be, augmentation for other samples, a teacher of no head.
@@ -53,9 +70,11 @@ def views(recipe: Recipe, dataset: Dataset, student: nn.Module | None = None, *,
     ops = recipe.data.preprocess if recipe.data.preprocess is not None else dataset.preprocess
     preprocess.check(ops, "data.preprocess")
     limit = SAMPLES if quick else None
-    feed = Feed(dataset, ops, recipe.augment, recipe.seed, limit)
-    feed.check_views()
-    feeds = dict.fromkeys(recipe.ensemble, feed)
+    whole = Feed(dataset, ops, recipe.augment, recipe.seed, limit)
+    whole.check_views()
+    students_ops, order = tokens.of_student(changes, ops, dataset.train.x)
+    feed = Feed(dataset, students_ops, recipe.augment, recipe.seed, limit) if order else whole
+    feeds = dict.fromkeys(recipe.ensemble, whole)
     for name, teacher in recipe.ensemble.items():
         raw = dataset.train.x
         teacher_ops, note = teachers.preprocess_of(
@@ -69,7 +88,7 @@ def views(recipe: Recipe, dataset: Dataset, student: nn.Module | None = None, *,
             feeds[name] = Feed(dataset, teacher_ops, recipe.augment, recipe.seed, limit)
         if teacher.head is not None and len(heads) > 1:
             feeds[name] = feeds[name].of_head(list(heads).index(teacher.head))
-    return Views(dataset, heads, feed, feeds)
+    return Views(dataset, heads, feed, feeds, whole, order)
 
 
 def _learns_vocabulary(data: Data) -> bool:
@@ -160,7 +179,7 @@ def _student(recipe: Recipe, shown: Views, given: nn.Module | None) -> Callable[
     if (model := recipe.student.model) is None:
         return None
     outputs = sum(shown.heads.values())
-    make = functools.partial(teachers.load_student, recipe.student, shown.feed.sample_shape, outputs)
+    make = functools.partial(teachers.load_student, recipe.student, shown.whole.sample_shape, outputs)
     return (lambda: _called(make(), shown, "student")) if _is_users(model) else make
 
 

@@ -88,9 +88,12 @@ def mixed(schedule: Schedule) -> bool:
 
 
 def models(recipe: Recipe, name: str) -> list[str]:
-    """Hashes of the files and folders that a network of a recipe is read from, by the name of its step."""
-    role, table = ("student", recipe.student) if name == "student" else ("teacher", recipe.ensemble[name])
-    return [input_hash(Path(part[key])) for part, key in inputs({role: table.model_dump()})]
+    """Hashes of the files and folders that a network of a recipe is made of, by the name of its step."""
+    if name == "student":
+        tables: Table = {"student": recipe.student.model_dump(), "compress": [dict(one) for one in recipe.compress]}
+    else:
+        tables = {"teacher": recipe.ensemble[name].model_dump()}
+    return [input_hash(Path(part[key])) for part, key in inputs(tables)]
 
 
 def without_inputs(table: Table, role: str) -> Table:

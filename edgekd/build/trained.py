@@ -111,6 +111,8 @@ def unpack(workspace: Workspace, files: Mapping[str, bytes], step: TrainedStep) 
     about = json.loads(files[ABOUT])
     root, *records = about["lineage"]
     rebuilt = workspace.untrained(step.name if isinstance(step, TeachStep) else root["kind"])
+    if not isinstance(step, TeachStep) and root["kind"] == "teacher":
+        rebuilt = workspace.of_teacher(rebuilt)
     known = lineage.passes(workspace.plan)
     for record in records:
         change = known[canonical(record["table"])]

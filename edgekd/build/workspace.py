@@ -13,9 +13,10 @@ from edgekd.base import notes
 from edgekd.base.errors import FactoryError
 from edgekd.base.heads import SINGLE, Heads
 from edgekd.base.notes import Progress
-from edgekd.build import network_key
+from edgekd.build import network_key, tokens
 from edgekd.build.plan import Plan, Step
 from edgekd.build.store import Store
+from edgekd.build.tokens import Order
 from edgekd.compress import Clock
 from edgekd.learn import lengths, nets, train
 from edgekd.learn.feed import Feed, some
@@ -40,6 +41,7 @@ class Workspace:
     Attributes:
         feed: the student's view of the data; ``feeds`` are the teachers', by step.
         classes, heads: what the columns of the scores are called, and which head has which.
+        order: of the rows of the student's table of tokens, see ``tokens``.
         roots: how to make each untrained teacher and "student" (a recipe's model table, or a user's object).
         terms: the recipe's losses.
         runner: where latencies are measured.
@@ -56,6 +58,7 @@ class Workspace:
     feeds: Mapping[str, Feed]
     classes: tuple[str, ...]
     heads: Heads
+    order: Order
     roots: Mapping[str, Callable[[], nn.Module]]
     terms: tuple[Term, ...]
     metric: Metric
@@ -104,7 +107,16 @@ class Workspace:
         shortest = lengths.shortest(module, self.feed_of(role).specs, role)
         inputs = tuple(replace(spec, shortest=shortest) for spec in self.feed_of(role).specs)
         # Which of the teachers it is, its step knows: in another recipe the same one may stand in another place.
-        return Student(module, inputs, specs, ({"kind": "teacher" if teaches else "student"},))
+        untrained = Student(module, inputs, specs, ({"kind": "teacher" if teaches else "student"},))
+        return tokens.reordered(untrained, x, () if teaches else self.order)
+
+    def of_teacher(self, teacher: Student) -> Student:
+        """The first teacher as the student begins that is made of it: it reads as the student does. Changes it."""
+        if not self.order:
+            return teacher
+        read = {spec.name: spec for spec in self.feed.specs}
+        inputs = tuple(replace(read[spec.name], shortest=spec.shortest) for spec in teacher.inputs)
+        return replace(tokens.reordered(teacher, self.probe("teacher"), self.order), inputs=inputs)
 
     def _ready(self, module: nn.Module, x: Tensors, sizes: list[int], role: str) -> nn.Module:
         """See ``nets.ready``."""

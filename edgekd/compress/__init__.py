@@ -3,6 +3,6 @@
 May import base, spec, metrics and learn. A pass whose steps stand in its recipe table is a ``TablePass``.
 """
 
-from edgekd.compress._base import Clock, Context, Pass, TablePass
+from edgekd.compress._base import Clock, Context, Pass, Rereads, TablePass
 
-__all__ = ["Clock", "Context", "Pass", "TablePass"]
+__all__ = ["Clock", "Context", "Pass", "Rereads", "TablePass"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
 from edgekd.base.errors import ExportError
+from edgekd.base.preprocess import Ops
 from edgekd.learn.student import Record, Student
 from edgekd.spec.recipe import Table
 from edgekd.spec.target import Numerics
@@ -98,6 +99,17 @@ class Pass(Protocol):
 
     def ensures(self, before: Student, after: Student) -> None:
         """Raise ExportError where the result breaks a promise (output shape, finite parameters)."""
+
+
+@runtime_checkable
+class Rereads(Protocol):
+    """A pass that also changes how a student's texts are read, from its first batch on: there is one tokenizer a build,
+    which every candidate of a bundle reads by. A table of the student's that has a row for each token of the data is
+    put in the new order, the tokens that stay first.
+    """
+
+    def reads(self, ops: Ops, texts: Iterable[str]) -> Ops:
+        """The student's preprocessing, where ``ops`` is the data's; ``texts``: of training."""
 
 
 @dataclass(frozen=True)

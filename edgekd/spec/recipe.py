@@ -345,6 +345,12 @@ def inputs(table: Table) -> Iterator[tuple[Table, str]]:
                 continue  # of a user's own kind, whose keys mean what they mean to it
             if isinstance(parent, dict) and parent.get(key) and isinstance(parent[key], str):
                 yield parent, key
+    student = table.get("student")
+    made_of = student.get("from_teacher") if isinstance(student, dict) else None
+    for tables in (table.get("compress"), made_of):
+        for one in tables if isinstance(tables, list | tuple) else ():
+            if isinstance(one, dict) and one.get("kind") == "vocabulary" and one.get("file"):
+                yield one, "file"
 
 
 def _apply(table: Table, setting: str) -> None:

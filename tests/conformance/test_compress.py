@@ -19,7 +19,13 @@ from edgekd.runtime import backend as backends
 from edgekd.spec import target
 
 # They need the layers of a transformer.
-OF_STACKS = {"keep_layers": {"layers": "bert.encoder.layer"}, "distilbert": {}, "width_prune": {}}
+OF_STACKS: dict[str, dict[str, Any]] = {
+    "keep_layers": {"layers": "bert.encoder.layer"},
+    "distilbert": {},
+    "width_prune": {},
+    "vocabulary": {},
+    "factorize_embedding": {"rank": 4},
+}
 KINDS = [kind for kind in plugins.kinds("compress") if kind not in OF_STACKS]
 SHAPE = (3, 16, 16)
 FAMILIES: list[dict[str, Any]] = [
@@ -38,10 +44,11 @@ def student_of(table: dict[str, Any]) -> Student:
     return Student(module.eval(), (spec,), (TensorSpec("logits", (None, 5)),), ({"kind": "student"},))
 
 
-def text_student() -> Student:
+def text_student(tokens: int = 50, **keys: Any) -> Student:
+    """Its table has 50 rows, whatever the texts that it reads are made of."""
     torch.manual_seed(0)
-    table = {"kind": "bert", "width": 16, "layers": 4, "heads": 2, "positions": 12}
-    specs = preprocess.specs([{"op": "wordpiece", "vocabulary": range(50), "length": 12}], np.array("text"))
+    table = {"kind": "bert", "width": 16, "layers": 4, "heads": 2, "positions": 12, **keys}
+    specs = preprocess.specs([{"op": "wordpiece", "vocabulary": range(tokens), "length": 12}], np.array("text"))
     module = plugins.build("models", table, "m").build((50, 2), 3).eval()
     return Student(module, specs, (TensorSpec("logits", (None, 3)),), ({"kind": "teacher"},))
 
@@ -62,8 +69,10 @@ def test_the_whole_life_of_a_pass(kind: str, table: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("kind", OF_STACKS)
 def test_the_whole_life_of_a_pass_over_transformers(kind: str) -> None:
-    change, before = plugins.build("compress", {"kind": kind, **OF_STACKS[kind]}, "test"), text_student()
-    the_whole_life(change, before, context(), *before.example(4, seed=1, length=12))
+    before = text_student(tokens=40 if kind == "vocabulary" else 50)
+    change = plugins.build("compress", {"kind": kind, **OF_STACKS[kind]}, "test")
+    here = Context(context().numerics, 8, [before.example(8, seed=s, length=12) for s in range(2)])
+    the_whole_life(change, before, here, *before.example(4, seed=1, length=12))
 
 
 def test_a_transformer_in_int8_takes_another_length() -> None:
@@ -71,6 +80,19 @@ def test_a_transformer_in_int8_takes_another_length() -> None:
     change = plugins.build("compress", {"kind": "int8_qat"}, "test")
     here = Context(context().numerics, 8, [before.example(8, seed=s, length=12) for s in range(2)])
     the_whole_life(change, before, here, *before.example(4, seed=3, length=5))
+
+
+@pytest.mark.parametrize("kind", ["int8_qat", "int8_ptq"])
+def test_layers_that_are_one_are_one_in_int8(kind: str) -> None:
+    change, sizes = plugins.build("compress", {"kind": kind}, "test"), {}
+    for name, keys in {"one": {"layers": 1}, "shared": {"shared": True}, "four": {}}.items():
+        before = text_student(width=64, **keys)
+        here = Context(context().numerics, 8, [before.example(8, seed=s, length=12) for s in range(2)])
+        x = before.example(4, seed=3, length=5)
+        if name == "shared":
+            the_whole_life(change, before, here, *x)
+        sizes[name] = len(to_onnx(change.finish(change.apply(before, here)), opset=20, metadata={}))
+    assert sizes["shared"] < 1.3 * sizes["one"] and sizes["four"] > 3 * sizes["one"]
 
 
 def the_whole_life(change: Any, before: Student, here: Context, *x: torch.Tensor) -> None:

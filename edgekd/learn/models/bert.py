@@ -8,6 +8,7 @@ from torch import nn
 
 from edgekd.base.errors import RecipeError
 from edgekd.learn.models.transformers import Transformers
+from edgekd.learn.teacher import bare
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Bert:
         inner: width of the feed-forward layers; 0: four times ``width``.
         dropout: everywhere, 0 to 0.9.
         positions: how long a text may be, in tokens, 3 to 16384; at least the data's ``length``.
+        shared: all layers are one, with the same weights (Lan et al. 2019, arXiv:1909.11942): a file of one layer's
+            size, in the time of all.
     """
 
     width: int = 128
@@ -29,6 +32,7 @@ class Bert:
     inner: int = 0
     dropout: float = 0.1
     positions: int = 128
+    shared: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in (("width", 8, 4096), ("layers", 1, 48), ("heads", 1, 64), ("positions", 3, 16_384)):
@@ -60,4 +64,9 @@ class Bert:
             "attention_probs_dropout_prob": self.dropout,
             "max_position_embeddings": self.positions,
         }
-        return Transformers("BertForSequenceClassification", config).build(input_shape, classes)
+        module = Transformers("BertForSequenceClassification", config).build(input_shape, classes)
+        if self.shared:
+            stack = bare(module).get_submodule("bert.encoder.layer")
+            for number in range(1, self.layers):
+                stack.register_module(str(number), stack.get_submodule("0"))
+        return module
