@@ -1,6 +1,6 @@
 """Kept teacher outputs at the size of ImageNet and of 100 million texts: on paper, in a simulation, and under kills.
 
-    python benchmarks/scale.py [--kills 50] [--share 0.01] [--texts 100000000] [--folder FOLDER]
+    python benchmarks/scale.py [--kills 50] [--share 0.005] [--texts 100000000] [--folder FOLDER]
 
 - *Paper*: bytes, shards and folders of 1,281,167 images x 300 views at 1,000 classes and of 100 M texts, in each form.
 - *Rows*: one whole view of 1,281,167 images in float16 (2.6 GB), written shard by shard, then read at random from a
@@ -80,13 +80,20 @@ def seconds(act: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def rate(kept: Kept, size: int, rounds: int) -> float:
-    """Rows a second, as float32, drawn at random from pages that were read before."""
+def rate(kept: Kept, size: int, rounds: int) -> dict[str, float]:
+    """Rows a second, as float32, drawn at random from pages that were read before: by the clock, and of one CPU.
+
+    On a machine that others use the clock measures them, too; on an idle one both are the same.
+    """
     rng = np.random.default_rng(size)
     index = [rng.integers(0, len(kept), size) for _ in range(rounds)]
     for one in index:
         kept[one]
-    return size * rounds / seconds(lambda: [kept[one] for one in index])
+    started, cpu = time.perf_counter(), time.process_time()
+    for one in index:
+        kept[one]
+    clock, cpu = time.perf_counter() - started, time.process_time() - cpu
+    return {"clock": size * rounds / clock, "cpu": size * rounds / cpu}
 
 
 def opened(shards: Shards) -> list[Shard]:
@@ -114,7 +121,9 @@ def rows(root: Path) -> dict[str, Any]:
     right = bool((kept[index][:, 0] == index // layout.samples).all())
     rates = {size: rate(kept, size, rounds) for size, rounds in ((64, 200), (256, 200), (1024, 100), (4096, 50))}
     size = IMAGES * form.record.itemsize
-    print(f"rows: {size / written / 1e6:.0f} MB/s written, {size / read / 1e6:.0f} MB/s verified, {rates}")
+    shown = ", ".join(f"{n}: {r['clock']:,.0f} ({r['cpu']:,.0f} of a CPU)" for n, r in rates.items())
+    print(f"rows: {size / written / 1e6:.0f} MB/s written, {size / read / 1e6:.0f} MB/s verified")
+    print(f"rows a second, by batch: {shown}")
     return {
         "samples": IMAGES,
         "shards": len(parts),
@@ -307,7 +316,7 @@ def main() -> None:
     """Measure, hold the limits, write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--share", type=float, default=0.01, help="of the images, in the simulation of 300 views")
+    parser.add_argument("--share", type=float, default=0.005, help="of the images, in the simulation of 300 views")
     parser.add_argument("--texts", type=int, default=TEXTS)
     parser.add_argument("--folder", help="where to write; a temporary one")
     given = parser.parse_args()
@@ -322,8 +331,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=given.folder) as folder:
             result[name] = part(Path(folder) / name)
     mixed = result["kills"]["mixed_rows"] + result["views"]["mixed_rows"] + result["texts"]["wrong_rows"]
+    fast = result["rows"]["rows_per_s"][256]["cpu"] >= FASTEST
     held = {
-        f"at least {FASTEST:,} rows a second, batches of 256": result["rows"]["rows_per_s"][256] >= FASTEST,
+        f"at least {FASTEST:,} rows a second of one CPU, batches of 256": fast,
         f"{given.kills} kills lose a shard each, at most": max(result["kills"]["shards_lost"]) <= 1,
         "no row is another's": not mixed and result["rows"]["right"],
         "nobody is asked twice": result["views"]["asked_once"],
