@@ -12,10 +12,10 @@ from torch import Tensor
 from edgekd.learn import ranks, train
 
 # Sums of float32 in another order: some units in the last place of the largest number that a tensor holds.
-BOUND = 4e-6
-# Times that: sums of what cancels out, and what three epochs of Adam make of these. With fake quantization a number at
-# the edge between two steps may fall on the other one.
-OF_GRADIENTS = {"quantized": 500}
+BOUND = 1e-5
+# Times that: what cancels out, as sums of gradients do, and what epochs of training make of it. With fake quantization
+# a number at the edge between two steps may fall on the other one; statistics of a rank's own rows differ by a tenth.
+LOOSER = {"quantized": (10, 200)}
 TRAINED = ("float", "layers", "texts", "one by one")
 States = tuple[dict[str, Tensor], dict[str, Tensor]]
 
@@ -44,7 +44,8 @@ def test_two_processes_of_32_are_one_of_64(states: States, kind: str) -> None:
     assert one.keys() == two.keys() and len(one) >= 2
     for name, value in one.items():
         if value.dtype.is_floating_point:
-            bound = BOUND * (OF_GRADIENTS.get(kind, 10) if name.startswith((*TRAINED, f"{kind}: gradient")) else 1)
+            state, trained = LOOSER.get(kind, (1, 10))
+            bound = BOUND * (trained if name.startswith((*TRAINED, f"{kind}: gradient")) else state)
             largest = max(float(value.abs().max()), 1e-2)
             assert float((value - two[name]).abs().max()) <= bound * largest, name
         else:
