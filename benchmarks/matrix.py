@@ -36,7 +36,7 @@ from edgekd.build import target_runtime
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
-from edgekd.learn import train
+from edgekd.learn import answers, train
 from edgekd.metrics._base import PerSample
 from edgekd.metrics._make import metric_name
 from edgekd.spec import recipe as recipes
@@ -74,7 +74,7 @@ def cell(recipe: str, data: Path | None, seed: int, build: bool) -> dict[str, An
         distilled = prepare(order, Objects())
         trained, teachers = running.train_all(distilled)
         adds = {
-            "teacher": added(distilled, teachers.split("test")),
+            "teacher": added(distilled, answers.whole(teachers.split("test"))),
             "distilled": added(distilled, of_torch(distilled, trained)),
         }
         if build:

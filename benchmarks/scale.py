@@ -59,6 +59,7 @@ def paper() -> list[dict[str, Any]]:
     for what, samples, views, classes in (("images", IMAGES, VIEWS, CLASSES), ("texts", TEXTS, 1, TEXT_CLASSES)):
         for form in (Dense(classes), Dense(classes, "float16"), Top((classes,), 8)):
             layout = Layout.of(samples, form, SHARD)
+            shards = len(layout.spans) * views
             row = {
                 "what": what,
                 "form": form.name,
@@ -66,10 +67,10 @@ def paper() -> list[dict[str, Any]]:
                 "bytes_a_view": samples * form.record.itemsize,
                 "bytes": samples * views * form.record.itemsize,
                 "shards_a_view": len(layout.spans),
-                "shards": len(layout.spans) * views,
+                "shards": shards,
                 "samples_a_shard": layout.samples,
             }
-            print(policy.size_note("teacher", samples, views, form, row["shards"]))
+            print(policy.size_note("teacher", samples, views, form, shards))
             found.append(row)
     return found
 

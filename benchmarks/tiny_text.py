@@ -140,7 +140,8 @@ def students_row(out: Path, data: Split) -> dict[str, Any]:
 def minilm_int8(fp32: bytes, data: Split, tokenizer: Path) -> dict[str, Any]:
     """The teacher through ONNX Runtime's dynamic quantizer."""
     texts, labels = data
-    op = {"op": "wordpiece", "vocabulary": read_vocabulary(str(tokenizer), True), "length": LENGTH, "lower": True}
+    vocabulary = read_vocabulary(str(tokenizer), True)
+    op = {"op": "wordpiece", "vocabulary": vocabulary, "length": LENGTH, "lower": True}
     x = preprocess.apply([op], np.array([sentence(texts)], object))
     file = _peers.quantize_dynamic(fp32, [x])
     options = onnxruntime.SessionOptions()
@@ -148,7 +149,7 @@ def minilm_int8(fp32: bytes, data: Split, tokenizer: Path) -> dict[str, Any]:
     session = onnxruntime.InferenceSession(file, options)
     parts = [preprocess.apply([op], np.array(texts[i : i + 32], object)) for i in range(0, len(texts), 32)]
     answers = np.concatenate([session.run(None, dict(part))[0].argmax(axis=1) for part in parts])
-    size = len(file) + sum(len(token.encode()) + 1 for token in op["vocabulary"])
+    size = len(file) + sum(len(token.encode()) + 1 for token in vocabulary)
     accuracy = float((answers == labels).mean())
     return {"accuracy": accuracy, "bytes": size, "p50_us": p50_us(lambda text: session.run(None, dict(x)), "", 300)}
 
@@ -165,8 +166,9 @@ def teachers_file(given: argparse.Namespace, seed: int) -> bytes:
     """The fine-tuned teacher as fp32 ONNX: a student made of it by no pass and no epoch, by the same cache."""
     alone = ["name=minilm", "compress=[]", "student.from_teacher=[]", "student.epochs=0", "budget.max_size_kb=1e6"]
     out = given.work / "minilm"
-    wishes = {"settings": [*settings(given, seed), *alone], "targets": ["ort-cpu"]}
-    edgekd.build("tiny-text", **wishes, out=out, cache=given.work / "cache", overwrite=True)
+    wishes = [*settings(given, seed), *alone]
+    cache = given.work / "cache"
+    edgekd.build("tiny-text", settings=wishes, targets=["ort-cpu"], out=out, cache=cache, overwrite=True)
     return next((out / "ort-cpu").glob("*.onnx")).read_bytes()
 
 

@@ -24,7 +24,7 @@ from edgekd.build.plan import DistilStep
 from edgekd.build.prepare import Objects, prepare
 from edgekd.build.store import Store
 from edgekd.build.torch_reference import TorchReference
-from edgekd.learn import train
+from edgekd.learn import answers, train
 from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data.made import Made
@@ -106,8 +106,10 @@ def test_the_teacher_answers_to_the_mixed_views_that_the_student_sees(tmp_path: 
     plain = CachedOutputs(workspace.store, "plain", source, workspace.feed, (4,), 0)
     (seen,) = workspace.feed.train(1, np.array([3, 50])).values()
     with torch.no_grad():
-        np.testing.assert_allclose(outputs.view(1)[[3, 50]], teacher.module(torch.tensor(seen)), atol=1e-5)
-    assert np.abs(outputs.view(1) - plain.split("train")).max() > 1e-3
+        np.testing.assert_allclose(
+            answers.whole(outputs.view(1))[[3, 50]], teacher.module(torch.tensor(seen)), atol=1e-5
+        )
+    assert np.abs(answers.whole(outputs.view(1)) - answers.whole(plain.split("train"))).max() > 1e-3
 
 
 @dataclass(frozen=True)
@@ -135,19 +137,19 @@ def test_a_loss_that_cannot_mix_labels_is_told_before_anything_is_read() -> None
 def test_weights_average_the_logits() -> None:
     a, b = noise(0, 3), noise(1, 3)
     both = ensemble.make({"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 3.0)}, {"logits": 3}, "average")
-    np.testing.assert_allclose(both.split("test"), (a + 3 * b) / 4, rtol=1e-6)
-    np.testing.assert_allclose(both.view(2), (a + 3 * b) / 4 + 2, rtol=1e-6)
+    np.testing.assert_allclose(answers.whole(both.split("test")), (a + 3 * b) / 4, rtol=1e-6)
+    np.testing.assert_allclose(answers.whole(both.view(2)), (a + 3 * b) / 4 + 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize("combine", ["average", "confidence"])
 def test_of_a_sample_those_are_averaged_that_answer_it(combine: str) -> None:
     a, b = noise(0, 3), noise(1, 3)
     members = {"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 3.0)}
-    whole = ensemble.make(members, {"logits": 3}, combine).split("test")
+    whole = answers.whole(ensemble.make(members, {"logits": 3}, combine).split("test"))
     some, other = a.copy(), b.copy()
     some[[0, 1]] = other[[1, 2]] = np.nan
     members = {"1": (Fixed(some), None, 1.0), "2": (Fixed(other), None, 3.0)}
-    both = ensemble.make(members, {"logits": 3}, combine).split("test")
+    both = answers.whole(ensemble.make(members, {"logits": 3}, combine).split("test"))
     assert both.dtype == np.float32 and np.isnan(both[1]).all() and np.isfinite(np.delete(both, 1, 0)).all()
     np.testing.assert_allclose(both[[0, 2]], [b[0], a[2]], rtol=1e-6)
     np.testing.assert_allclose(both[3:], whole[3:], rtol=1e-6)
@@ -187,7 +189,7 @@ def test_the_certain_one_counts_more() -> None:
             p = np.exp(z) / np.exp(z).sum()
             w.append(np.exp(sum(p_i * np.log(p_i) for p_i in p)))
         wanted.append((w[0] * x + w[1] * y) / sum(w))
-    np.testing.assert_allclose(found.split("test"), wanted, rtol=1e-5)
+    np.testing.assert_allclose(answers.whole(found.split("test")), wanted, rtol=1e-5)
     assert ensemble.certainty(np.zeros((1, 4), np.float32))[0] == pytest.approx(0.25)
     assert ensemble.certainty(np.array([[90.0, 0, 0, 0]], np.float32))[0] == pytest.approx(1.0)
 
@@ -195,10 +197,10 @@ def test_the_certain_one_counts_more() -> None:
 def test_each_head_hears_its_own_teachers() -> None:
     a, b, whole = noise(0, 3), noise(1, 2), noise(2, 5)
     two = ensemble.make({"1": (Fixed(a), "a", 1.0), "2": (Fixed(b), "b", 1.0)}, TWO, "average")
-    np.testing.assert_array_equal(two.split("test"), np.concatenate([a, b], axis=1))
+    np.testing.assert_array_equal(answers.whole(two.split("test")), np.concatenate([a, b], axis=1))
     three = ensemble.make({"1": (Fixed(a), "a", 1.0), "2": (Fixed(whole), None, 1.0)}, TWO, "average")
-    np.testing.assert_allclose(three.split("test")[:, :3], (a + whole[:, :3]) / 2, rtol=1e-6)
-    np.testing.assert_array_equal(three.split("test")[:, 3:], whole[:, 3:])
+    np.testing.assert_allclose(answers.whole(three.split("test"))[:, :3], (a + whole[:, :3]) / 2, rtol=1e-6)
+    np.testing.assert_array_equal(answers.whole(three.split("test"))[:, 3:], whole[:, 3:])
 
 
 def test_answers_by_head() -> None:
@@ -463,7 +465,7 @@ def test_every_generation_is_held_against_the_teachers(tmp_path: Path) -> None:
     workspace = prepare(order, Objects())
     trained, teacher_outputs = running.train_all(workspace)
     scores = TorchReference(workspace, trained)("student", "validation")
-    agree = (scores.argmax(1) == teacher_outputs.split("validation").argmax(1)).mean()
+    agree = (scores.argmax(1) == answers.whole(teacher_outputs.split("validation")).argmax(1)).mean()
     before = TorchReference(workspace, trained)("student 1 of 2", "validation")
     assert agree != (scores.argmax(1) == before.argmax(1)).mean(), "or this test tells nothing"
     assert trained["student"].history[-1]["validation"] == pytest.approx(agree)

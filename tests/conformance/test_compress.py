@@ -85,7 +85,8 @@ def test_a_transformer_in_int8_takes_another_length() -> None:
 @pytest.mark.parametrize("kind", ["int8_qat", "int8_ptq"])
 def test_layers_that_are_one_are_one_in_int8(kind: str) -> None:
     change, sizes = plugins.build("compress", {"kind": kind}, "test"), {}
-    for name, keys in {"one": {"layers": 1}, "shared": {"shared": True}, "four": {}}.items():
+    layers: dict[str, dict[str, Any]] = {"one": {"layers": 1}, "shared": {"shared": True}, "four": {}}
+    for name, keys in layers.items():
         before = text_student(width=64, **keys)
         here = Context(context().numerics, 8, [before.example(8, seed=s, length=12) for s in range(2)])
         x = before.example(4, seed=3, length=5)

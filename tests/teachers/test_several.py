@@ -16,6 +16,7 @@ from edgekd.base.errors import RecipeError
 from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
+from edgekd.learn import answers
 from edgekd.learn.data.made import Made
 
 MADE: dict[str, Any] = {"shape": (8, 8, 1), "classes": 4, "train": 96, "validation": 48, "test": 48}
@@ -72,10 +73,12 @@ def test_an_onnx_file_and_votes_teach_together(tmp_path: Path) -> None:
     )
     workspace = prepare(requests.make(table, cache=tmp_path / "cache", quick=True), Objects())
     trained, outputs = running.train_all(workspace)
-    network, spoken = (running.answers(workspace, trained, name).split("test") for name in ("teacher", "teacher 2"))
+    network, spoken = (
+        answers.whole(running.answers(workspace, trained, name).split("test")) for name in ("teacher", "teacher 2")
+    )
     silent = np.arange(48) % 3 == 0
     assert np.isnan(spoken[silent]).all() and np.isfinite(spoken[~silent]).all()
-    together = outputs.split("test")
+    together = answers.whole(outputs.split("test"))
     np.testing.assert_array_equal(together[silent], network[silent])
     np.testing.assert_allclose(together[~silent], (3 * network + spoken)[~silent] / 4, rtol=1e-5, atol=1e-5)
     report = edgekd.build(table, out=tmp_path / "out", cache=tmp_path / "cache", quick=True)

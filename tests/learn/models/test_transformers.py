@@ -16,6 +16,7 @@ from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build.prepare import Objects, prepare
+from edgekd.learn import answers
 from edgekd.learn.data.made_text import MadeText
 from edgekd.learn.frozen import FrozenBody
 from edgekd.learn.models.transformers import Transformers
@@ -146,7 +147,7 @@ def test_a_body_is_asked_once_and_its_head_learns(
     history = trained["teacher"].history
     assert len(history) == 30 and sum(asked) < 1000, "not thirty times 96"
     labels = workspace.feed.labels("train")
-    assert labels is not None and (outputs.split("train").argmax(1) == labels).mean() > 0.75
+    assert labels is not None and (answers.whole(outputs.split("train")).argmax(1) == labels).mean() > 0.75
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
     assert isinstance(bare(trained["teacher"].student.module), FrozenBody)
     assert any("reads texts by the tokenizer in its folder" in note for note in workspace.notes)
@@ -162,4 +163,4 @@ def test_a_folder_teaches_as_it_stands(folders: dict[str, str], tmp_path: Path) 
     model = transformers.BertForSequenceClassification.from_pretrained(folders["whole"]).eval()
     with torch.no_grad():
         wanted = model(ids, mask).logits.numpy()
-    np.testing.assert_allclose(outputs.split("test"), wanted, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(answers.whole(outputs.split("test")), wanted, rtol=1e-3, atol=1e-4)
