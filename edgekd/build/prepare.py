@@ -24,6 +24,7 @@ from edgekd.build import (
 from edgekd.build.parsed_recipe import ParsedRecipe
 from edgekd.build.request import BuildRequest
 from edgekd.build.set_up import Views
+from edgekd.build.target_runtime import TargetRuntime
 from edgekd.build.workspace import Workspace
 from edgekd.learn.data import Dataset, loaded, remembered_in
 from edgekd.learn.feed import Feed
@@ -57,10 +58,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
         RecipeError, TargetError, DataError, FactoryError: what would have failed later.
     """
     recipe, runner = request.recipe, runner or LocalRunner()
-    runtimes = [target_runtime.parse(target) for target in request.targets]
-    for runtime in runtimes:
-        runtime.check(runner.isa())
-        passes(runtime.target.passes)
+    runtimes = opened_targets(request, runner)
     parsed = parsed_recipe.parse(recipe)
     read_by = step_keys.digest(request.data, code_keys.own("learn"), code_keys.versions("learn"))
     with remembered_in(request.store.root, read_by):
@@ -107,6 +105,19 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
             *of_lengths,
         ),
     )
+
+
+def opened_targets(request: BuildRequest, runner: BuildRunner) -> list[TargetRuntime]:
+    """The targets of an order, each of which can run where it is measured.
+
+    Raises:
+        UnavailableError, TargetError: one can't.
+    """
+    runtimes = [target_runtime.parse(target) for target in request.targets]
+    for runtime in runtimes:
+        runtime.check(runner.isa())
+        passes(runtime.target.passes)
+    return runtimes
 
 
 def sources_of(request: BuildRequest, parsed: ParsedRecipe, shown: Views, notes: list[str]) -> dict[str, AnswerSource]:
