@@ -18,6 +18,7 @@ SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST", "SLURM_J
 SLURM_LOCAL = ("SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE")
 PORTS = 15_000  # from here on a job of SLURM's has a port by its number
 MOST_PORT = 65_535
+AGAIN = "run the same command again: it goes on from the last epoch"  # where one rank ended, and so all
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,8 @@ def start(line: Sequence[str]) -> None:
                 raise click.exceptions.Exit(first)
             return
     if code:
-        hint = "run the same command again: it goes on from the last epoch"
-        raise DeviceError("a rank ended, and all with it", where="--launch", found=f"exit code {code}", hint=hint)
+        exit_code = f"exit code {code}"
+        raise DeviceError("a rank ended, and all with it", where="--launch", found=exit_code, hint=ranks.AGAIN)
     raise UsageError("it ended, and no first rank told how", where="--launch", found=line[0], allowed=ALLOWED)
 
 

@@ -61,8 +61,10 @@ class FactorizeEmbedding(Structural):
         The share counts each row as often as its token comes.
         """
         module = nets.twin(student.module)
-        counts, before, after, left = self._counts(student, context), {}, {}, {}
-        for path, table in _tables(student).items():
+        tables = _tables(student)
+        most = max(table.num_embeddings for table in tables.values())
+        counts, before, after, left = self._counts(student, context, most), {}, {}, {}
+        for path, table in tables.items():
             rows, widening, lost = factors(table.weight.detach(), counts, self.rank)
             before[path], after[path], left[path] = table.weight.numel(), rows.numel() + widening.numel(), lost
             replaced = _replace(module, path, self.rank)
@@ -84,9 +86,8 @@ class FactorizeEmbedding(Structural):
             _replace(module, path, record["rank"])
         return student.with_module(module, record)
 
-    def _counts(self, student: Student, context: Context) -> Tensor:
+    def _counts(self, student: Student, context: Context, tokens: int) -> Tensor:
         """(tokens,) how often each comes in the samples; padding never does."""
-        tokens = max(table.num_embeddings for table in _tables(student).values())
         counts = torch.zeros(tokens, dtype=torch.float64)
         for inputs in context.calibration:
             ids = embeddings.numbers(student, inputs, "factorize_embedding")

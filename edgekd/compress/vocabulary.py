@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from torch import nn
+
 from edgekd.base import wordpiece
 from edgekd.base.errors import ExportError, RecipeError
-from edgekd.base.preprocess import TOKENS, Ops
+from edgekd.base.preprocess import Ops
 from edgekd.compress._base import Context
 from edgekd.compress._pieces import Alphabet, kept
 from edgekd.compress._rounding import told
 from edgekd.compress._structure import Structural
 from edgekd.learn import embeddings, nets
-from edgekd.learn.student import Record, Student
+from edgekd.learn.student import Record, Student, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,12 @@ class Vocabulary(Structural):
 
     def requires(self, student: Student, context: Context) -> None:
         """Raise ExportError where no table has rows that no token of the student's has the number of."""
-        self._tables(student)
+        self._rows(student)
 
     def apply(self, student: Student, context: Context) -> Student:
         """The student with shorter tables; its record holds how many rows each had."""
-        before, after = self._tables(student), {}
-        places = embeddings.positions(student, student.example(), "vocabulary")
-        for path in before:
-            after[path] = _longest(student) if path in places else _tokens(student)
+        rows = self._rows(student)
+        before, after = ({path: counts[i] for path, counts in rows.items()} for i in (0, 1))
         return self.replay(student, {"kind": "vocabulary", **told("rows", before, after, {}, {})})
 
     def replay(self, student: Student, record: Record) -> Student:
@@ -82,19 +82,16 @@ class Vocabulary(Structural):
             embeddings.shorten(module, path, rows["kept"])
         return student.with_module(module, record)
 
-    def _tables(self, student: Student) -> dict[str, int]:
-        """The rows of each table that has more than there are tokens, or places."""
-        example = student.example()
+    def _rows(self, student: Student) -> dict[str, tuple[int, int]]:
+        """Of each table that has more rows than there are tokens, or places: how many, and how many stay."""
+        spec, example = _ids(student), student.example()
         tables = embeddings.tables(student, example, "vocabulary")
-        places = embeddings.positions(student, example, "vocabulary")
-        longer = {path: t.num_embeddings for path, t in tables.items() if t.num_embeddings > _tokens(student)}
+        longer = _longer(tables, spec.high or 0)
         if not longer:
             shown = ", ".join(f"{path} of {table.num_embeddings:,}" for path, table in tables.items())
-            allowed = f"a table of more than the {_tokens(student):,} tokens that stay"
+            allowed = f"a table of more than the {spec.high or 0:,} tokens that stay"
             raise ExportError("no token to leave out", where="vocabulary", found=shown, allowed=allowed)
-        return longer | {
-            path: table.num_embeddings for path, table in places.items() if table.num_embeddings > _longest(student)
-        }
+        return longer | _longer(embeddings.positions(student, example, "vocabulary"), spec.longest or 0)
 
     def _lines(self) -> list[str]:
         try:
@@ -106,11 +103,15 @@ class Vocabulary(Structural):
         return lines
 
 
-def _tokens(student: Student) -> int:
-    """How many tokens a student's texts are made of."""
-    return next((spec.high or 0 for spec in student.inputs if spec.name == TOKENS), 0)
+def _ids(student: Student) -> TensorSpec:
+    """The input of token numbers.
+
+    Raises:
+        ExportError: the student reads no texts.
+    """
+    return student.inputs[embeddings.place(student, "vocabulary")]
 
 
-def _longest(student: Student) -> int:
-    """The most tokens that a text has."""
-    return next((spec.longest or 0 for spec in student.inputs if spec.name == TOKENS), 0)
+def _longer(tables: Mapping[str, nn.Embedding], rows: int) -> dict[str, tuple[int, int]]:
+    """By path of each table with more than so many rows: its rows, and these."""
+    return {path: (table.num_embeddings, rows) for path, table in tables.items() if table.num_embeddings > rows}

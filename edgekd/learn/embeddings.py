@@ -16,8 +16,8 @@ from edgekd.learn.student import Student
 COUNTED = ("vocab_size", "max_position_embeddings")  # keys of the transformers library
 
 
-def numbers(student: Student, inputs: Sequence[Tensor], where: str) -> Tensor:
-    """(N, L) token numbers among a network's inputs.
+def place(student: Student, where: str) -> int:
+    """Which of a network's inputs are the token numbers.
 
     Raises:
         ExportError: the network reads no texts.
@@ -25,7 +25,12 @@ def numbers(student: Student, inputs: Sequence[Tensor], where: str) -> Tensor:
     names = [spec.name for spec in student.inputs]
     if TOKENS not in names:
         raise ExportError("the student reads no texts", where=where, found=names, allowed=TOKENS)
-    return inputs[names.index(TOKENS)]
+    return names.index(TOKENS)
+
+
+def numbers(student: Student, inputs: Sequence[Tensor], where: str) -> Tensor:
+    """(N, L) token numbers among a network's inputs; raises as ``place`` does."""
+    return inputs[place(student, where)]
 
 
 def mask(student: Student, inputs: Sequence[Tensor]) -> Tensor | None:
@@ -46,8 +51,7 @@ def tables(student: Student, inputs: Sequence[Tensor], where: str) -> dict[str, 
     ids = numbers(student, inputs, where)
     paths = _given(student, inputs, where, lambda x: x.shape == ids.shape and torch.equal(x, ids))
     if not paths:
-        embeddings = [(path, part) for path, part in student.module.named_modules() if isinstance(part, nn.Embedding)]
-        known = [f"{path} of {part.num_embeddings:,}" for path, part in embeddings]
+        known = [f"{path} of {part.num_embeddings:,}" for path, part in _embeddings(student)]
         raise ExportError(
             "no table is given the token numbers", where=where, found=", ".join(known) or None, allowed="an Embedding"
         )
@@ -60,6 +64,10 @@ def positions(student: Student, inputs: Sequence[Tensor], where: str) -> dict[st
     return _given(student, inputs, where, lambda x: bool(x.ndim) and torch.equal(x, places.expand_as(x)))
 
 
+def _embeddings(student: Student) -> list[tuple[str, nn.Embedding]]:
+    return [(path, part) for path, part in student.module.named_modules() if isinstance(part, nn.Embedding)]
+
+
 def _given(
     student: Student, inputs: Sequence[Tensor], where: str, is_wanted: Callable[[Tensor], bool]
 ) -> dict[str, nn.Embedding]:
@@ -70,8 +78,7 @@ def _given(
         if args and isinstance(args[0], Tensor) and is_wanted(args[0]):
             paths[path] = part
 
-    embeddings = [(path, part) for path, part in student.module.named_modules() if isinstance(part, nn.Embedding)]
-    handles = [part.register_forward_pre_hook(partial(see, path)) for path, part in embeddings]
+    handles = [part.register_forward_pre_hook(partial(see, path)) for path, part in _embeddings(student)]
     was_training = student.module.training
     try:
         student.module.eval()

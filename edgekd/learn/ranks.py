@@ -21,12 +21,11 @@ from torch import distributed as group
 
 from edgekd.base import rank as environment
 from edgekd.base.errors import DeviceError
-from edgekd.base.rank import Rank
+from edgekd.base.rank import AGAIN, Rank
 
 Item = TypeVar("Item")
 Files = dict[str, bytes]
 WAIT = timedelta(days=1)  # for a rank that answers an API or rehearses; one that died is known at once
-AGAIN = "run the same command again: it goes on from the last epoch"
 
 _rank: Rank | None = None
 _together = _called = False

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.scores import log_softmax
+from edgekd.learn.answers import Logits
 from edgekd.spec.teacher_outputs import TeacherOutputs as Table
 
-Logits = NDArray[np.float32]
 MOST = float(np.finfo(np.float16).max)  # 65,504
 
 

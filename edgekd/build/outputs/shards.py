@@ -20,12 +20,12 @@ from edgekd.base.scores import answered
 from edgekd.build.outputs.forms import Form
 from edgekd.build.store import Store, canonical, sha256
 from edgekd.learn.answers import BLOCK, Answers, Index, Logits
+from edgekd.learn.teaching import Span
 
 ROWS, OFFSETS = "rows", "offsets"
 BATCH = 256  # samples that a network is asked at once: a shard holds whole batches, so that it answers as of the whole
 MOST_SAMPLES = 262_144  # of a shard
 MOST_NUMBERS = 16_000_000  # that are answered before they are encoded: 64 MB, however few of them are kept
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
