@@ -10,7 +10,7 @@ import pytest
 
 from edgekd.base import backend_facts
 from edgekd.base.errors import UsageError
-from edgekd.runtime.backends.openvino.backend import Openvino, OpenvinoSession
+from edgekd.runtime.backends.openvino.backend import Openvino, OpenvinoSession, _Compiled
 
 ROWS, WIDTH, LENGTHS = 20, 4, (8, 4)
 # Each token's sum with the mean of all tokens, and that mean: what is masked does not count.
@@ -86,6 +86,20 @@ def test_a_text_runs_on_the_next_length(fixed: OpenvinoSession, monkeypatch: pyt
     for size in (1, 4, 5, 8, 9):
         fixed.run(texts(size))
     assert ran == [4, 4, 8, 8]
+
+
+def test_a_profile_compiles_the_one_length_that_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[int] = []
+    compile_for = _Compiled._compile
+
+    def noted(model: _Compiled, batch: int, length: int = 0) -> Any:
+        compiled.append(length)
+        return compile_for(model, batch, length)
+
+    monkeypatch.setattr(_Compiled, "_compile", noted)
+    for size, wanted in ((3, [0, 4]), (5, [0, 8]), (9, [0])):
+        compiled.clear()
+        assert Openvino(lengths=LENGTHS).kernels(files(), texts(size)) and compiled == wanted
 
 
 def test_what_a_caller_got_stays_as_it_is(fixed: OpenvinoSession) -> None:

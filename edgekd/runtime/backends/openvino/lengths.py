@@ -26,6 +26,12 @@ def next_of(lengths: Sequence[int], arrays: Mapping[str, Array], axes: Sequence[
     return next((length for length in lengths if length >= arrays[name].shape[axis]), 0)
 
 
+def needed(lengths: Sequence[int], arrays: Mapping[str, Array]) -> tuple[int, ...]:
+    """The one of some lengths that arrays run on, where they hold a mask, (N, L); () where it is none of them."""
+    length = next_of(sorted(lengths), arrays, [(MASK, 1)]) if MASK in arrays else 0
+    return (length,) if length else ()
+
+
 def fill(buffers: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
     """Write arrays into longer ones, with zeros behind what they hold."""
     for name, buffer in buffers.items():
