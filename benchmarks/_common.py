@@ -85,16 +85,17 @@ def in_turns(
     rounds: int,
     seconds: float,
     options_of: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    seed: int = 0,
 ) -> tuple[dict[str, np.ndarray], list[float]]:
     """Nanoseconds of each call, from several fresh processes with the files in another order in each.
 
     Also the CPUs that others used meanwhile. The first of ``files`` is what the loop counts its rounds by;
-    ``options_of``: by file, options that it is opened with besides the target's.
+    ``options_of``: by file, options that it is opened with besides the target's; ``seed``: of the orders.
     """
     pooled: dict[str, list[np.ndarray]] = {name: [] for name in files}
     busy, order, base = [], list(files), next(iter(files))
     for i in range(rounds):
-        random.Random(i).shuffle(order)
+        random.Random(1000 * seed + i).shuffle(order)
         turn = {name: files[name] for name in order}
         job = BenchJob(chosen.backend, turn, base, x, options=chosen.options, batch=1, min_seconds=seconds)
         result = bench.bench_in_subprocess(replace(job, options_of=options_of))

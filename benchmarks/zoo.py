@@ -2,6 +2,7 @@
 
     pip install nncf    # for the peers on OpenVINO
     python benchmarks/zoo.py build --zoo FILE --work FOLDER [--jobs 2] [nets ...]
+    python benchmarks/zoo.py peers --zoo FILE --work FOLDER [nets ...]
     python benchmarks/zoo.py time --zoo FILE --work FOLDER [--rounds 2] [--seconds 0.5] [nets ...]
     python benchmarks/zoo.py isa --zoo FILE --work FOLDER nets ...    # needs qemu-user
     python benchmarks/zoo.py table --work FOLDER
@@ -11,10 +12,11 @@ The nets are no part of this project: FILE is a Python module with ``ZOO``, entr
 ``feeds(entry, names)``, model inputs of 64 training samples.
 
 ``build``: ``edgekd build --quick`` for both runtimes with ``channel_prune`` and ``int8_qat``; without pruning where
-that fails. As asked: the pruning takes at least half of its ratio. ``time``, on an idle machine: the shipped file
-against the fastest of fp32 (pruned, as ours), ONNX Runtime's static and dynamic quantizers and NNCF's, of those whose
-decisions agree with fp32 no more than a point less often than ours; fresh processes, the files in turns, p50, one
-thread, batch 1. ``isa``: the int8 file's answers to 64 samples here and on an emulated CPU without VNNI. One file a net
+that fails. As asked: the pruning takes at least half of its ratio. ``peers``: what ONNX Runtime's static and dynamic
+quantizers and NNCF make of our fp32 file (pruned, as ours), and how often each file decides as that does. ``time``, on
+an idle machine: the shipped file against the fastest of fp32 and the peers', of those that decide as fp32 no more than
+a point less often than ours; fresh processes, the files in turns, p50, one thread, batch 1; each run is kept, and the
+last one told. ``isa``: the int8 file's answers to 64 samples here and on an emulated CPU without VNNI. One file a net
 lies in FOLDER, so that a run goes on where it was cut. ``table`` writes the results, the worst first.
 """
 
@@ -177,8 +179,8 @@ def peers_of(
     return made, refused
 
 
-def time_one(zoo: Any, work: Path, row: dict[str, Any], name: str, rounds: int, seconds: float) -> dict[str, Any]:
-    """The shipped file of a net on a runtime against the best of the others."""
+def peers_one(zoo: Any, work: Path, row: dict[str, Any], name: str) -> dict[str, Any]:
+    """The peers' files for a net on a runtime, kept in FOLDER, and how often each file decides as fp32 does."""
     chosen = target.load(name)
     backend = target_runtime.parse(chosen).backend
     shipped, ours = files_of(work, row, name)
@@ -186,19 +188,41 @@ def time_one(zoo: Any, work: Path, row: dict[str, Any], name: str, rounds: int, 
     feeds = feeds_of(zoo, row, onnx["model.onnx"])
     tokens = row["group"] in ("hf-text", "hf-audio") or row["name"] in ("hf_vit", "hf_deit", "hf_swin")
     made, refused = peers_of(onnx["model.onnx"], feeds, tokens, name)
-    files = {"shipped": shipped, "fp32": ours["fp32"], **({"int8": ours["int8"]} if "int8" in ours else {}), **made}
+    files = {"shipped": shipped, "fp32": ours["fp32"], **made}
     answers: dict[str, np.ndarray] = {}
-    for candidate in list(files):
+    for candidate in files:
         try:
             session = backend.open(files[candidate], batch=1)
             answers[candidate] = np.concatenate([next(iter(session.run(feed).values())).copy() for feed in feeds])
         except (EdgekdError, RuntimeError, ValueError) as err:
             refused[candidate] = str(err).splitlines()[0][:200]
-            del files[candidate]
+    place = work / "peers" / row["name"] / name
+    for candidate in made.keys() & answers.keys():
+        (place / candidate).mkdir(parents=True, exist_ok=True)
+        for file, data in made[candidate].items():
+            (place / candidate / file).write_bytes(data)
     agrees = {c: float((a.argmax(-1) == answers["fp32"].argmax(-1)).mean()) for c, a in answers.items()}
-    samples, busy = _common.in_turns(chosen, files, dict(feeds[len(feeds) // 2]), rounds, seconds)
+    return {"agrees": agrees, "refused": refused}
+
+
+def time_one(
+    zoo: Any, work: Path, row: dict[str, Any], name: str, rounds: int, seconds: float, seed: int
+) -> dict[str, Any]:
+    """The shipped file of a net on a runtime against the best of the others; ``seed``: of the order of the files."""
+    chosen, known = target.load(name), row["peers"][name]
+    shipped, ours = files_of(work, row, name)
+    place = work / "peers" / row["name"] / name
+    made = {
+        folder.name: {file.name: file.read_bytes() for file in sorted(folder.iterdir(), reverse=True)}
+        for folder in sorted(place.glob("*"))
+    }
+    onnx = ours["fp32"] if name == "ort-cpu" else files_of(work, row, "ort-cpu")[1]["fp32"]
+    feeds = feeds_of(zoo, row, onnx["model.onnx"])
+    files = {"shipped": shipped, "fp32": ours["fp32"], **({"int8": ours["int8"]} if "int8" in ours else {}), **made}
+    samples, busy = _common.in_turns(chosen, files, dict(feeds[len(feeds) // 2]), rounds, seconds, seed=seed)
     p50 = {candidate: float(np.median(taken)) / 1e3 for candidate, taken in samples.items()}
-    fit = [c for c in ("fp32", *made) if c in files and (c == "fp32" or agrees[c] >= agrees["shipped"] - POINT)]
+    agrees = known["agrees"]
+    fit = [c for c in ("fp32", *made) if c == "fp32" or agrees[c] >= agrees["shipped"] - POINT]
     best = min(fit, key=p50.__getitem__)
     ratio, ci = bench.ratio_ci(samples["shipped"], samples[best])
     return {
@@ -207,8 +231,7 @@ def time_one(zoo: Any, work: Path, row: dict[str, Any], name: str, rounds: int, 
         "ratio": ratio,
         "ci95": ci,
         "p50_us": p50,
-        "agrees": agrees,
-        "refused": refused,
+        **known,
         "cpus_used_by_others": busy,
     }
 
@@ -257,6 +280,7 @@ def table(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "over_1_10": [net for net in worst if timed[net]["ci95"][1] > 1.10],
             "geometric_mean_of_upper_ends": float(np.exp(np.mean(logs))) if logs else None,
             "geometric_mean": float(np.exp(np.mean([np.log(of["ratio"]) for of in timed.values()]))) if logs else None,
+            "timed_twice": sum(len(row.get("runs", {}).get(name, ())) > 1 for row in rows),
             "rows": {net: timed[net] for net in worst},
         }
     return summary
@@ -265,12 +289,13 @@ def table(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     """Build, time or tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("build", "time", "isa", "table"))
+    parser.add_argument("what", choices=("build", "peers", "time", "isa", "table"))
     parser.add_argument("--zoo", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--times", type=int, default=1, help="whole runs of each net that there shall be")
     parser.add_argument("--groups", default="cnn,act,seq,hf-vision,hf-text,hf-audio")
     parser.add_argument("nets", nargs="*")
     given = parser.parse_intermixed_args()  # the nets stand behind the options
@@ -301,10 +326,19 @@ def main() -> None:
             _keep(work, row)
             print(row["name"], row["isa"], flush=True)
             continue
+        if given.what == "peers":
+            if "peers" not in row or given.nets:
+                row["peers"] = {name: peers_one(zoo, work, row, name) for name in TARGETS}
+                _keep(work, row)
+                print(row["name"], row["peers"], flush=True)
+            continue
         for name in TARGETS:
-            if name in row.setdefault("timed", {}) and not given.nets:
+            runs = row.setdefault("runs", {}).setdefault(name, [])
+            if len(runs) >= given.times and not given.nets:
                 continue
-            row["timed"][name] = timing = time_one(zoo, work, row, name, given.rounds, given.seconds)
+            timing = time_one(zoo, work, row, name, given.rounds, given.seconds, seed=len(runs))
+            runs.append({key: timing[key] for key in ("best", "ratio", "ci95", "p50_us", "cpus_used_by_others")})
+            row.setdefault("timed", {})[name] = timing
             _keep(work, row)
             low, high = timing["ci95"]
             against = f"{timing['shipped']} / {timing['best']}"
