@@ -11,7 +11,6 @@ from torch import nn
 
 from edgekd.base import preprocess
 from edgekd.base.errors import RecipeError
-from edgekd.base.heads import SINGLE, Heads
 from edgekd.build import network_key, tokens
 from edgekd.build.tokens import Order
 from edgekd.compress import Pass
@@ -24,6 +23,7 @@ from edgekd.learn.student import SplitHeads, TensorSpec
 from edgekd.learn.teacher import PickedOutput
 from edgekd.spec.quick import SAMPLES
 from edgekd.spec.recipe import Data, Recipe, Teacher
+from edgekd.tasks import CLASSES, Heads, Task
 
 NetworkOf = Callable[[Sequence[TensorSpec], str], nn.Module]
 
@@ -50,6 +50,7 @@ def views(
     dataset: Dataset,
     student: nn.Module | None = None,
     changes: Sequence[Pass] = (),
+    task: Task = CLASSES,
     *,
     quick: bool,
 ) -> Views:
@@ -58,14 +59,18 @@ def views(
     Args:
         student: the user's own, where it is no table of the recipe's.
         changes: the passes that the student goes through.
+        task: what it answers.
 
     Raises:
         RecipeError: preprocessing that can't be, augmentation for other samples, a teacher of no head.
     """
     if recipe.data.heads:
+        if not task.exclusive:
+            allowed = "a task of classes, which are grouped"
+            raise RecipeError("heads of other labels", where="data.heads", found=recipe.task["kind"], allowed=allowed)
         dataset = grouped(dataset, recipe.data.heads)
     dataset = _for_student(recipe, dataset, student)
-    heads = dict(dataset.heads) or {SINGLE: len(dataset.classes)}
+    heads = dataset.heads_of(task.fitted(dataset.train.y))
     check_taught(recipe, heads)
     ops = recipe.data.preprocess if recipe.data.preprocess is not None else dataset.preprocess
     preprocess.check(ops, "data.preprocess")
@@ -87,7 +92,7 @@ def views(
             preprocess.check(teacher_ops, f"{name}.preprocess")
             feeds[name] = Feed(dataset, teacher_ops, recipe.augment, recipe.seed, limit)
         if teacher.head is not None and len(heads) > 1:
-            feeds[name] = feeds[name].of_head(list(heads).index(teacher.head))
+            feeds[name] = feeds[name].of_head(heads, teacher.head)
     return Views(dataset, heads, feed, feeds, whole, order)
 
 
@@ -132,14 +137,14 @@ def roots(
     """
     makers: dict[str, Callable[[], nn.Module]] = {}
     for name, table in recipe.ensemble.items():
-        classes = sum(shown.heads.values()) if table.head is None else shown.heads[table.head]
+        classes = shown.heads.width if table.head is None else shown.heads[table.head]
         if name in read:
             makers[name] = _read(read[name], table, shown.feeds[name].specs, classes, name)
             continue
         shape = shown.feeds[name].sample_shape
         makers[name] = functools.partial(_teacher, table, shape, classes, name, shown)
     if teacher is not None:
-        given, count = teacher, sum(shown.heads.values())
+        given, count = teacher, shown.heads.width
         makers["teacher"] = lambda: teachers.wrap(
             _called(nets.copied(given, "teacher"), shown, "teacher"), recipe.teacher, count
         )
@@ -178,7 +183,7 @@ def _student(recipe: Recipe, shown: Views, given: nn.Module | None) -> Callable[
         return lambda: _called(nets.copied(given, "student"), shown, "student")
     if (model := recipe.student.model) is None:
         return None
-    outputs = sum(shown.heads.values())
+    outputs = shown.heads.width
     make = functools.partial(teachers.load_student, recipe.student, shown.whole.sample_shape, outputs)
     return (lambda: _called(make(), shown, "student")) if _is_users(model) else make
 

@@ -25,6 +25,7 @@ from edgekd.metrics._base import PerSample
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import make_metric
 from edgekd.spec import recipe, target
+from edgekd.tasks import Heads
 
 OWN = '''
 import hashlib
@@ -272,7 +273,7 @@ WRONG = [math.nan, -math.inf, None, "0.5", 1j, torch.ones(1, requires_grad=True)
 @pytest.mark.parametrize("said", [*WRONG, [0.5], [[0.5], [0.5, 1.0]]], ids=repr)
 def test_a_metric_that_says_no_number_is_told(said: Any) -> None:
     evaluator, scores, labels = (
-        Evaluator(Says(said), {"logits": 2}),
+        Evaluator(Says(said), Heads({"logits": 2})),
         np.zeros((3, 2), np.float32),
         np.zeros(3, np.int64),
     )
@@ -283,7 +284,7 @@ def test_a_metric_that_says_no_number_is_told(said: Any) -> None:
 @pytest.mark.parametrize("said", [*WRONG, 0.5, [0.5, 0.5], [0.5, math.nan, 0.5], [[0.5]] * 3], ids=repr)
 def test_a_metric_that_says_no_number_of_each_sample_is_told(said: Any) -> None:
     evaluator, scores, labels = (
-        Evaluator(Says(said), {"logits": 2}),
+        Evaluator(Says(said), Heads({"logits": 2})),
         np.zeros((3, 2), np.float32),
         np.zeros(3, np.int64),
     )
@@ -294,9 +295,9 @@ def test_a_metric_that_says_no_number_of_each_sample_is_told(said: Any) -> None:
 @pytest.mark.parametrize("said", [1, True, np.float16(0.5), torch.tensor(0.25), np.array(-2.0)], ids=repr)
 def test_any_number_of_a_metric_counts(said: Any) -> None:
     scores, labels = np.zeros((3, 2), np.float32), np.zeros(3, np.int64)
-    assert Evaluator(Says(said), {"logits": 2})(scores, labels, None, scores) == float(said)
+    assert Evaluator(Says(said), Heads({"logits": 2}))(scores, labels, None, scores) == float(said)
 
 
 def test_a_metric_is_not_to_blame_for_scores_that_are_no_numbers() -> None:
     scores, labels = np.full((3, 2), np.nan, np.float32), np.zeros(3, np.int64)
-    assert math.isnan(Evaluator(Says(math.nan), {"logits": 2})(scores, labels, None, scores))
+    assert math.isnan(Evaluator(Says(math.nan), Heads({"logits": 2}))(scores, labels, None, scores))

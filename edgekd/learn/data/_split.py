@@ -36,12 +36,12 @@ def sound_ops() -> Pipeline:
 
 
 def carve(
-    y: NDArray[np.int64] | None, count: int, wanted: int, seed: int, groups: AnyArray | None = None
+    y: AnyArray | None, count: int, wanted: int, seed: int, groups: AnyArray | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(kept, carved): sample numbers, ``wanted`` of them carved off, as evenly over the classes as they come.
 
     Args:
-        y: (count,) labels to stratify by, or None.
+        y: (count,) labels to stratify by; where they are rows, or None, it is drawn at random.
         groups: (count,) samples of one group stay on one side; then at most ``wanted`` are carved off, in groups
             that still fit as they come at random (at the least the smallest).
     """
@@ -57,7 +57,7 @@ def carve(
         inside = np.isin(member, taken or [int(sizes.argmin())])
         return np.flatnonzero(~inside), np.flatnonzero(inside)
     order = rng.permutation(count)
-    if y is not None:
+    if y is not None and y.ndim == 1:
         # Rank of each sample within its class, as a share: cutting at a share takes that share of every class.
         shuffled = y[order]
         by_class = np.argsort(shuffled, kind="stable")
@@ -113,7 +113,8 @@ def carve_missing(
         count = len(all_splits["train"])
         all_splits["train"], all_splits[name], groups = carved(all_splits["train"], shares[name], seed, name, groups)
         how = f"in whole groups of {by}" if groups is not None else "evenly over the classes"
-        if groups is None and all_splits["train"].y is None:
+        y = all_splits["train"].y
+        if groups is None and (y is None or y.ndim > 1):
             how = "at random"
         of = f"{len(all_splits[name]):,} of {count:,} training samples ({units.share(len(all_splits[name]) / count)})"
         notes.append(f"the data has no {name} split: {of} were carved off, {how} (split_seed {seed})")

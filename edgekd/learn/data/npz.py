@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
@@ -14,9 +13,9 @@ from edgekd.learn.data import _archive
 from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
-from edgekd.learn.data._classes import named, numbered
 from edgekd.learn.data._encoded import Seen, decode
 from edgekd.learn.data._split import CALLED, Groups, carve_missing, check_carving, image_ops, images, joined, listed
+from edgekd.tasks import CLASSES, Numbered, Task, named
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,11 @@ class Npz:
         path: the file.
         x_train, x_test, x_validation: images, (N, H, W) or (N, H, W, C), uint8 or float; or the bytes of encoded
             images, where ``offsets`` is given.
-        y_train, y_test, y_validation: numbers or names of classes, see ``_classes.py``; an empty name where there
-            are none.
+        y_train, y_test, y_validation: numbers or names of classes, see ``tasks/_classes.py``, or what else the
+            recipe's task takes; an empty name where there are none.
         offsets: suffix of the arrays that cut encoded bytes apart: ``x_train`` with the ending after its last
             underscore replaced, so ``train_bytes`` and ``offsets`` read ``train_offsets``.
-        classes: the array of class names; an empty name numbers them.
+        classes: the array of names of classes, labels or values; an empty name numbers them.
         validation: how many training samples are carved off where there is no ``x_validation``: a count from 1,
             or a share below 1.
         groups: the array that names a group (a patient, a video) for each training sample, or several arrays; samples
@@ -66,10 +65,10 @@ class Npz:
         """SHA-256 over the file and the fields."""
         return _archive.fingerprint(self.path, repr(replace(self, path="")))
 
-    def load(self) -> Dataset:
+    def load(self, task: Task = CLASSES) -> Dataset:
         """Read the arrays, carve off validation, check everything."""
         arrays = _archive.read(self.path, self._names)
-        names, labels, notes = self._labels(arrays)
+        names, labels, notes = self._labels(arrays, task)
         splits, seen = {}, Seen()
         for name, (x_name, _) in self._parts.items():
             limit = (self.limit or None) if name == "train" else None
@@ -87,7 +86,7 @@ class Npz:
             carved = (*carved, f"{others[0]} is in the file and not read: x_validation = {others[0]!r} would")
         parts = (splits["train"], splits["validation"], splits["test"])
         dataset = Dataset(*parts, names, ops, notes=(*notes, *carved, *seen.notes()))
-        return checked(dataset, f"data.path: {Path(self.path).name}")
+        return checked(dataset, f"data.path: {Path(self.path).name}", task)
 
     @property
     def _parts(self) -> dict[str, tuple[str, str]]:
@@ -118,20 +117,19 @@ class Npz:
             return decode(arrays[name], arrays[self._offsets_of(name)], limit, f"data.{name}", seen)
         return images(arrays[name][:limit], f"data.{name}")
 
-    def _labels(self, arrays: Arrays) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]], tuple[str, ...]]:
+    def _labels(self, arrays: Arrays, task: Task) -> Numbered:
         """Class names, the labels of each split that has some, and notes."""
         names = named(arrays[self.classes], f"data.{self.classes}") if self.classes in arrays else None
         keys = {split: (x_name, y_name) for split, (x_name, y_name) in self._parts.items() if y_name}
         for x_name, y_name in keys.values():
-            check_count(range(self._count(arrays, x_name)), arrays[y_name], f"data.{y_name}")
+            check_count(range(self._count(arrays, x_name)), arrays[y_name], f"data.{y_name}", task)
         if keys and "train" not in keys:
             raise DataError("labels in every split or in none", where="data.y_train", found=self.y_train)
         if not keys:
             if names is None:
                 raise DataError("without labels the class names are needed", where="data.classes", found=self.classes)
-            return names, {}, ()
+            return Numbered(names, {})
         labels = {split: arrays[y_name] for split, (_, y_name) in keys.items()}
-        numbering = numbered(
+        return task.numbered(
             labels, names, lambda split, i: f"data.{keys[split][1]}: sample {i}", f"data.{self.y_train}"
         )
-        return numbering.names, numbering.labels, numbering.notes
