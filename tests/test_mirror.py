@@ -56,6 +56,7 @@ TESTED_ELSEWHERE = {
     "tasks/_base.py": "tests/conformance/test_tasks.py: what every task keeps",
     "tasks/_classes.py": "tests/learn/data/test_classes.py: the same rule in every source",
     "tasks/_make.py": "tests/conformance/test_tasks.py: from a table and back",
+    "tasks/_rows.py": "tests/conformance/test_tasks.py: labels that are rows",
     "tasks/_predictions.py": "tests/conformance/test_tasks.py: what each task decodes to",
     **dict.fromkeys(
         [

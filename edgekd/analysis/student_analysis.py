@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,10 +82,9 @@ def _apart(workspace: Workspace, shown: Shown) -> list[tuple[int, float]]:
     return similarity.furthest(workspace.heads.distance(teacher, shown.scores), MOST)
 
 
-def _unit(heads: Heads) -> str:
+def _unit(heads: Heads) -> Literal["bit", ""]:
     """Of the distance of two nets; "" where outputs have several."""
-    units = {task.unit for task in heads.tasks.values()}
-    return units.pop() if len(units) == 1 else ""
+    return "bit" if all(task.unit == "bit" for task in heads.tasks.values()) else ""
 
 
 def _layers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> Layers | None:

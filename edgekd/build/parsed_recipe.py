@@ -15,7 +15,7 @@ from edgekd.build.compression import Compression
 from edgekd.compress import Pass, TablePass
 from edgekd.learn.objective import Term, by_head, check_weighs, make_terms
 from edgekd.learn.views import Views
-from edgekd.metrics import Metric, classifies, make_metric
+from edgekd.metrics import Metric, make_metric
 from edgekd.spec.recipe import Recipe, Table, Teacher
 from edgekd.tasks import Heads, Task, make_task
 from edgekd.teachers import AnswersKind, NetworkKind
@@ -71,7 +71,7 @@ def parse(recipe: Recipe) -> ParsedRecipe:
     """
     views = Views.of(recipe.augment, recipe.seed)
     metric = make_metric(recipe.metric)
-    task = _task(recipe, metric)
+    task = make_task(recipe.task, "task")
     compressions = compression.parse(recipe.compress, recipe.losses)
     made_of = recipe.student.from_teacher
     from_teacher = None if made_of is None else compression.passes(made_of, "student.from_teacher")
@@ -82,13 +82,6 @@ def parse(recipe: Recipe) -> ParsedRecipe:
     parsed = ParsedRecipe(recipe, task, metric, make_terms(recipe.losses), compressions, from_teacher, teachers)
     check_weights(parsed, views)
     return parsed
-
-
-def _task(recipe: Recipe, metric: Metric) -> Task:
-    """What the student answers; of a recipe that says nothing of it values, where its metric is of values."""
-    if recipe.task == {"kind": "classification"} and not classifies(metric):
-        return make_task({"kind": "regression"}, "task")
-    return make_task(recipe.task, "task")
 
 
 def _check_keys(table: Teacher, kind: TeacherKind, name: str) -> None:

@@ -31,9 +31,10 @@ from edgekd.learn.student import Student
 from edgekd.learn.teacher import check_classes
 from edgekd.learn.teaching import AnswerSource
 from edgekd.lower.column import passes
+from edgekd.metrics import classifies
 from edgekd.runtime.runners import BuildRunner, LocalRunner
 from edgekd.spec.recipe import Schedule
-from edgekd.tasks import Heads
+from edgekd.tasks import Heads, Task, make_task
 from edgekd.teachers import AnswersKind, Asked
 
 
@@ -62,7 +63,8 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     read_by = step_keys.digest(request.data, code_keys.own("learn"), code_keys.versions("learn"))
     with remembered_in(request.store.root, read_by):
         dataset = objects.dataset or loaded(request.source, parsed.task)
-    shown = set_up.views(recipe, dataset, objects.student, parsed.changes, parsed.task, quick=request.quick)
+    task = task_of(parsed, dataset)
+    shown = set_up.views(recipe, dataset, objects.student, parsed.changes, task, quick=request.quick)
     parsed = parsed.by_head(shown.heads)
     check_names(shown.heads, shown.feed)
     check_student(parsed, shown, has_student=objects.student is not None)
@@ -175,6 +177,14 @@ def networks(
     return fingerprints
 
 
+def task_of(parsed: ParsedRecipe, dataset: Dataset) -> Task:
+    """What the student answers: without labels, and with a metric of values, values where the recipe names no task."""
+    unnamed = parsed.recipe.task == {"kind": "classification"}
+    if unnamed and dataset.train.y is None and not classifies(parsed.metric):
+        return make_task({"kind": "regression"}, "task")
+    return parsed.task
+
+
 def check_names(heads: Heads, feed: Feed) -> None:
     """Heads are outputs of the file, beside its inputs."""
     inputs = [spec.name for spec in feed.specs]
@@ -254,8 +264,9 @@ def check_mixing(feed: Feed, sources: Mapping[str, AnswerSource]) -> None:
 
 def check_form(parsed: ParsedRecipe) -> None:
     """Of what are no classes of which one is right, the others can't be told from the best, and all are kept."""
-    if parsed.recipe.teacher_outputs.form == "top" and not parsed.task.exclusive:
-        kind, allowed = parsed.recipe.task["kind"], "float32, float16: of this task every number counts"
+    is_of_values = not parsed.task.exclusive or not classifies(parsed.metric)
+    if parsed.recipe.teacher_outputs.form == "top" and is_of_values:
+        kind, allowed = parsed.recipe.metric["kind"], "float32, float16: every number of an answer counts"
         raise RecipeError("keeps the likeliest classes", where="teacher_outputs.form", found=kind, allowed=allowed)
     if parsed.recipe.combine == "confidence" and not parsed.task.exclusive:
         kind = parsed.recipe.task["kind"]

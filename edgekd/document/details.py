@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from edgekd.document.rules import Bytes, Count, Interval, Length, NotNegative, Number, Positive, Share, Some
 
@@ -119,7 +119,7 @@ class Learned(TypedDict):
     agreement: Share | None
     calibration: NotRequired[list[Calibration] | None]
     layers: NotRequired[Layers | None]
-    unit: str
+    unit: Literal["bit", ""]
     apart: list[Apart]
     losses: NotRequired[Losses | None]
 

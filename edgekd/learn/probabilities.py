@@ -13,9 +13,7 @@ from edgekd.learn.student import are_probabilities
 IN_LOGITS = {"softmax": "the logarithm", "sigmoid": "the log odds"}  # of probabilities are logits
 
 
-def ends_in(
-    link: str, outputs: Tensor | Sequence[Tensor], sizes: Sequence[int], ask: Callable[[], Sequence[Tensor]] | None
-) -> bool:
+def ends_in(link: str, outputs: object, sizes: Sequence[int], ask: Callable[[], Sequence[Tensor]] | None) -> bool:
     """Whether a network ends in what makes probabilities of scores.
 
     Rows that sum to 1 are a softmax's. Numbers of 0 to 1 may be logits as well: where torch runs the network, it is
@@ -28,7 +26,7 @@ def ends_in(
     """
     if link != "sigmoid":
         return bool(link) and are_probabilities(outputs, sizes)
-    parts = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    parts = outputs if isinstance(outputs, list | tuple) else [outputs]
     if not all(isinstance(part, Tensor) and bool(((part >= 0) & (part <= 1)).all()) for part in parts):
         return False
     if ask is None:

@@ -23,7 +23,7 @@ from edgekd.base import reader
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import IntegrityError, in_bundle
 from edgekd.base.preprocess import TEXT
-from edgekd.document.decisions import Decisions, Numbers, Said, Text
+from edgekd.document.decisions import Decisions, Numbers, Text
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.model import Model
 from edgekd.runtime.opening import Opened
@@ -84,7 +84,7 @@ def replay(bundle: Bundle, opened: Opened) -> tuple[int, int]:
     return len(samples), len(_labels_seen(heads, wanted))
 
 
-def _labels_seen(heads: Heads, wanted: Sequence[Mapping[str, Said]]) -> set[tuple[str, str]]:
+def _labels_seen(heads: Heads, wanted: Sequence[Mapping[str, Record]]) -> set[tuple[str, str]]:
     """The labels that some sample is decided for, by output; a value is seen in every one."""
     seen: set[tuple[str, str]] = set()
     for expected in wanted:
@@ -104,7 +104,7 @@ def _plain(answer: object, heads: Heads) -> dict[str, Record]:
     return {head: heads.tasks[head].record(one) for head, one in _by_head(answer, heads).items()}
 
 
-def _slack(task: Task, variant: Variant, records: Sequence[Said]) -> float:
+def _slack(task: Task, variant: Variant, records: Sequence[Record]) -> float:
     """How far a number may be from what it was, in the scores' unit."""
     numbers = [number for record in records for number in task.numbers(record)]
     span = max(numbers, default=0.0) - min(numbers, default=0.0) if variant.quantized else 1.0
@@ -112,7 +112,7 @@ def _slack(task: Task, variant: Variant, records: Sequence[Said]) -> float:
 
 
 def _hold(
-    answers: Mapping[str, Decided], heads: Heads, expected: Mapping[str, Said], slack: Mapping[str, float], where: str
+    answers: Mapping[str, Decided], heads: Heads, expected: Mapping[str, Record], slack: Mapping[str, float], where: str
 ) -> None:
     if list(answers) != list(expected):
         raise IntegrityError("other outputs than when it was built", where=where, found=list(answers), allowed=expected)
@@ -135,11 +135,11 @@ def _stored(sample: Any) -> dict[str, Any]:
     return {"data": base64.b64encode(data).decode(), "dtype": sample.dtype.name, "shape": list(sample.shape)}
 
 
-def _read(data: bytes, target: str, where: str) -> tuple[list[Any], list[dict[str, Said]]]:
+def _read(data: bytes, target: str, where: str) -> tuple[list[Any], list[dict[str, Record]]]:
     """The samples, all texts or all numbers of one shape and type, and what was decided about them."""
     table = reader.read(data, Decisions, where, most=LARGEST)
     samples = [_sample(sample, f"{where}: samples[{i}]") for i, sample in enumerate(table["samples"])]
-    wanted = table["decisions"].get(target, [])
+    wanted = cast(list[dict[str, Record]], table["decisions"].get(target, []))
     if len(samples) != len(wanted):
         raise IntegrityError(
             f"{target}: a decision for each sample is needed", where=where, found=len(wanted), allowed=str(len(samples))

@@ -214,7 +214,7 @@ def test_a_file_of_a_name_that_no_backend_gives(
     outside = onnx.parser.parse_model(NET)
     outside.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
     variant = Variant("one", kind, {}, {name: outside.SerializeToString()}, (), "float32", False, 1, 1e-3)
-    about = Bundle("net", {"kind": "classification"}, "0" * 64, "abc", {"logits": 3}, [], [2], True, [variant])
+    about = Bundle("net", {"kind": "classification"}, "0" * 64, "abc", Heads({"logits": 3}), [], [2], True, [variant])
     about = replace(about, sample_dtype="float32")
     bundles.write(tmp_path / "b", about, {})
     with pytest.raises(IntegrityError, match=f"not a file that {kind} opens; found '{name}'"):

@@ -218,7 +218,7 @@ def test_javascript_knows_what_was_told(tmp_path: Path) -> None:
                 lines.append(f"compiled({json.dumps(str(place))});")
         heads = about.labels
         scores = {head: [-1] * (len(labels) - 1) + [1] for head, labels in about.labels.items()}
-        said = {head: examples.said(about, head, np.float32(numbers)) for head, numbers in scores.items()}
+        said = {head: examples.said(about, head, np.array(numbers, np.float32)) for head, numbers in scores.items()}
         inputs = about.ops[-1]["names"] if case in ("columns", "parts") else None
         wanted[case] = [about.name, about.files["web"], heads, said, inputs]
         ask = "Object.keys(s.preprocess([0, 1, 2]))" if inputs else "null"

@@ -36,6 +36,8 @@ class FakeWorkspace:
         self.plan = type("Plan", (), {"steps": {"teacher": type("Step", (), {"key": "k"})}})
         self.told: list[dict[str, Any]] = []
 
+    classifies = True
+
     def progress(self, event: dict[str, Any]) -> None:
         self.told.append(event)
 

@@ -226,7 +226,7 @@ def test_every_language_says_what_the_task_does(tmp_path: Path, task: Any, score
         (tmp_path / name).write_bytes(source)
     wanted = {"head": answer, "other": {"label": "no", "scores": [0.5, 2.0]}}
     told = {"head": scores, "other": [0.5, 2.0]}
-    assert wanted == {head: examples.said(both, head, np.float32(told[head])) for head in told}
+    assert wanted == {head: examples.said(both, head, np.array(told[head], np.float32)) for head in told}
     show = f"import student, numpy as np; student.tell({{h: np.float32([s]) for h, s in {told!r}.items()}})"
     place = tmp_path / "examples"
     assert json.loads(said([sys.executable, "-c", show], place / "python")) == wanted

@@ -99,9 +99,8 @@ class Source(Protocol):
     def fingerprint(self) -> str:
         """SHA-256 (hex) over everything that ``load`` reads. Fast; imports neither torch nor scikit-learn."""
 
-    def load(self, task: Task) -> Dataset:
+    def load(self) -> Dataset:
         """Read, check and split. Raises DataError naming the file and the array, sample or key.
 
-        Args:
-            task: what the labels are read as. A source that has but classes takes no such argument.
+        A source whose labels may be of any task takes it as a ``task``, by default classes; who takes none has classes.
         """
