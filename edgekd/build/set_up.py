@@ -19,6 +19,7 @@ from edgekd.learn import teacher as teachers
 from edgekd.learn.data import Dataset, grouped, taken_first
 from edgekd.learn.feed import Feed
 from edgekd.learn.foreign import Foreign
+from edgekd.learn.rescaled import Rescaled
 from edgekd.learn.student import SplitHeads, TensorSpec
 from edgekd.learn.teacher import PickedOutput
 from edgekd.spec.quick import SAMPLES
@@ -143,6 +144,8 @@ def roots(
             continue
         shape = shown.feeds[name].sample_shape
         makers[name] = functools.partial(_teacher, table, shape, classes, name, shown)
+        if table.checkpoint is None and table.epochs and not _is_users(table.model):
+            makers[name] = _in_units(makers[name], shown.heads if table.head is None else shown.heads.only(table.head))
     if teacher is not None:
         given, count = teacher, shown.heads.width
         makers["teacher"] = lambda: teachers.wrap(
@@ -185,7 +188,18 @@ def _student(recipe: Recipe, shown: Views, given: nn.Module | None) -> Callable[
         return None
     outputs = shown.heads.width
     make = functools.partial(teachers.load_student, recipe.student, shown.whole.sample_shape, outputs)
-    return (lambda: _called(make(), shown, "student")) if _is_users(model) else make
+    if _is_users(model):
+        return lambda: _called(make(), shown, "student")
+    return make if recipe.student.checkpoint else _in_units(make, shown.heads)
+
+
+def _in_units(make: Callable[[], nn.Module], heads: Heads) -> Callable[[], nn.Module]:
+    """A family's network that is trained from nothing, with its values in the unit of their labels."""
+    scales = [task.scale or ((0.0,) * heads[name], (1.0,) * heads[name]) for name, task in heads.tasks.items()]
+    if all(task.scale is None for task in heads.tasks.values()):
+        return make
+    mean, std = ([number for scale in scales for number in scale[i]] for i in range(2))
+    return lambda: Rescaled(make(), mean, std)
 
 
 def _is_users(model: Mapping[str, object]) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgekd.base import units
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.data._base import Pipeline, Split
+from edgekd.learn.data._base import Pipeline, Samples, Split
 
 # What folders and files of a split are called, in whatever case.
 CALLED = {
@@ -174,3 +174,23 @@ def images(x: AnyArray, where: str) -> AnyArray:
     if x.dtype != np.uint8 and x.dtype.kind != "f":
         raise DataError("not images", where=where, found=str(x.dtype), allowed="uint8 or a float dtype")
     return x if x.dtype == np.uint8 else x.astype(np.float32)
+
+
+def numbers(x: AnyArray, where: str) -> AnyArray:
+    """(N, ...) numbers as float32.
+
+    Raises:
+        DataError: no numbers, or no sample holds any.
+    """
+    if x.ndim < 2 or x.dtype.kind not in "biuf":
+        raise DataError(
+            "not rows of numbers", where=where, found=f"{x.dtype} {x.shape}", allowed="numbers, (N, ..., K)"
+        )
+    return x.astype(np.float32)
+
+
+def standard_ops(x: Samples) -> Pipeline:
+    """Each of the last axis's numbers less its mean, by its standard deviation; one that never varies less its mean."""
+    rows = np.asarray(x).reshape(-1, x.shape[-1]).astype(np.float64)
+    std = rows.std(axis=0)
+    return ({"op": "normalise", "mean": rows.mean(axis=0).tolist(), "std": np.where(std > 0, std, 1.0).tolist()},)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -14,7 +15,18 @@ from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._encoded import Seen, decode
-from edgekd.learn.data._split import CALLED, Groups, carve_missing, check_carving, image_ops, images, joined, listed
+from edgekd.learn.data._split import (
+    CALLED,
+    Groups,
+    carve_missing,
+    check_carving,
+    image_ops,
+    images,
+    joined,
+    listed,
+    numbers,
+    standard_ops,
+)
 from edgekd.tasks import CLASSES, Numbered, Task, named
 
 
@@ -24,8 +36,10 @@ class Npz:
 
     Attributes:
         path: the file.
+        samples: ``images``, or ``numbers``: rows (N, K), series (N, T, K) or any (N, ..., K), each of the K less its
+            mean, by its standard deviation over the training samples.
         x_train, x_test, x_validation: images, (N, H, W) or (N, H, W, C), uint8 or float; or the bytes of encoded
-            images, where ``offsets`` is given.
+            images, where ``offsets`` is given; or numbers.
         y_train, y_test, y_validation: numbers or names of classes, see ``tasks/_classes.py``, or what else the
             recipe's task takes; an empty name where there are none.
         offsets: suffix of the arrays that cut encoded bytes apart: ``x_train`` with the ending after its last
@@ -40,6 +54,7 @@ class Npz:
     """
 
     path: str
+    samples: Literal["images", "numbers"] = "images"
     x_train: str = "x_train"
     y_train: str = "y_train"
     x_test: str = "x_test"
@@ -58,6 +73,8 @@ class Npz:
         for name in ("x_train", "x_test"):
             if not getattr(self, name):
                 raise ValueError(f"{name}: allowed is the name of an array")
+        if self.offsets and self.samples == "numbers":
+            raise ValueError("offsets: allowed is none where samples are numbers")
         if self.y_validation and not self.x_validation:
             raise ValueError("y_validation: allowed is none without x_validation, whose labels they would be")
 
@@ -80,7 +97,8 @@ class Npz:
         groups = None if groups is None else groups[: self.limit or None]
         shares = {"validation": self.validation}
         splits, carved = carve_missing(splits, shares, self.split_seed, groups, " and ".join(by))
-        ops = image_ops(255.0) if splits["train"].x.dtype == np.uint8 else image_ops(1.0)
+        x = splits["train"].x
+        ops = standard_ops(x) if self.samples == "numbers" else image_ops(255.0 if x.dtype == np.uint8 else 1.0)
         alike = [self.x_train.replace("train", other) for other in CALLED["validation"]] if carved else []
         if others := [name for name in _archive.names(self.path) if name in alike and name not in arrays]:
             carved = (*carved, f"{others[0]} is in the file and not read: x_validation = {others[0]!r} would")
@@ -113,6 +131,8 @@ class Npz:
         return max(0, len(arrays[self._offsets_of(name)]) - 1) if self.offsets else len(arrays[name])
 
     def _images(self, arrays: Arrays, name: str, limit: int | None, seen: Seen) -> AnyArray:
+        if self.samples == "numbers":
+            return numbers(arrays[name][:limit], f"data.{name}")
         if self.offsets:
             return decode(arrays[name], arrays[self._offsets_of(name)], limit, f"data.{name}", seen)
         return images(arrays[name][:limit], f"data.{name}")
