@@ -36,6 +36,7 @@ from edgekd.runtime.backends.openvino import backend as openvino
 from edgekd.runtime.backends.ort import backend as ort
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.verify import verify
+from edgekd.tasks import Heads
 
 LIMITS = Limits(memory=1e9, seconds=4.0, silence=4.0, cpu=8.0)
 WHOLES = (
@@ -329,7 +330,7 @@ def one(number: int, given: Any, folder: Path) -> dict[str, Any]:
     backend, files, y = nets[number % len(nets)]
     how, files = changed(files, rng)
     variant = Variant("net", backend, {}, files, (), "int8", True, 1, 0.1, golden=(x, y))
-    heads = {name: array.shape[1] for name, array in y.items()}
+    heads = Heads({name: array.shape[1] for name, array in y.items()})
     about = Bundle(
         "net",
         {"kind": "classification"},

@@ -29,6 +29,7 @@ from edgekd.runtime import backend as backends
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.model import Model
+from edgekd.tasks import Heads
 
 SHAPE = (1, 8)
 
@@ -53,7 +54,7 @@ def models(folder: Path) -> dict[str, Model]:
         {"kind": "classification"},
         "0" * 64,
         labels,
-        {"logits": 8},
+        Heads({"logits": 8}),
         [],
         [8],
         True,

@@ -29,7 +29,6 @@ import numpy as np
 import edgekd
 from edgekd import pipeline
 from edgekd.base.errors import EdgekdError
-from edgekd.base.heads import split
 from edgekd.build import request as requests
 from edgekd.build import run as running
 from edgekd.build import target_runtime
@@ -127,7 +126,7 @@ def added(workspace: Workspace, found: np.ndarray) -> np.ndarray:
     assert isinstance(metric, PerSample) and labels is not None
     by_head = [
         metric.per_sample(part, labels if len(workspace.heads) == 1 else labels[:, column], raw)
-        for column, part in enumerate(split(found, workspace.heads).values())
+        for column, part in enumerate(workspace.heads.split(found).values())
     ]
     return np.mean(by_head, axis=0).astype(np.float32)
 

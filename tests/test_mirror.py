@@ -47,6 +47,17 @@ TESTED_ELSEWHERE = {
     "cli/json_schema.py": "tests/cli/test_schema.py: the walker behind every document",
     "cli/kernel_tables.py": "tests/cli/test_inspection_kernels.py: the tables of the command's one document",
     "cli/options.py": "tests/whole/test_mistakes.py: every command, and what users get wrong",
+    "learn/losses/_known.py": "tests/conformance/test_losses.py: labels of which some are not known",
+    "learn/optimizer.py": "tests/learn/test_train.py: what a training steps by",
+    "learn/probabilities.py": "tests/learn/test_nets.py: networks that end in a softmax, or a sigmoid",
+    "metrics/_columns.py": "tests/conformance/test_metrics.py: metrics of values",
+    "metrics/_decided.py": "tests/conformance/test_metrics.py: metrics of labels",
+    "spec/knob.py": "tests/spec/test_recipe.py: [tune] of a recipe",
+    "tasks/_base.py": "tests/conformance/test_tasks.py: what every task keeps",
+    "tasks/_classes.py": "tests/learn/data/test_classes.py: the same rule in every source",
+    "tasks/_make.py": "tests/conformance/test_tasks.py: from a table and back",
+    "tasks/_rows.py": "tests/conformance/test_tasks.py: labels that are rows",
+    "tasks/_predictions.py": "tests/conformance/test_tasks.py: what each task decodes to",
     **dict.fromkeys(
         [
             f"compress/_channels/{name}.py"

@@ -14,6 +14,7 @@ from edgekd.runtime import golden, look, look_ir, tensor_pb
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.model import Model
 from edgekd.runtime.signature import Trust
+from edgekd.tasks import Heads
 from fuzzing import _mutate, harness, room
 
 
@@ -76,7 +77,7 @@ def _model(kind: str) -> Model:
     ops, shape, dtype, rate = KINDS[kind]
     variant = Variant("ort-cpu", "ort", {}, {}, (), "float32", False, 1, 1e-3)
     about: dict[str, Any] = {"sample_dtype": dtype, "rate": rate}
-    bundle = Bundle("n", {"kind": "c"}, "0", list("abc"), {"logits": 3}, ops, shape, True, [variant], **about)
+    bundle = Bundle("n", {"kind": "c"}, "0", list("abc"), Heads({"logits": 3}), ops, shape, True, [variant], **about)
     return Model(bundle, variant, _Session())  # type: ignore[arg-type]
 
 

@@ -11,10 +11,11 @@ import numpy as np
 from edgekd.base import preprocess
 from edgekd.base.printable import all_printable, in_json, is_printable, printable
 from edgekd.base.wordpiece import MASKED, NEEDED, Vocabulary
-from edgekd.learn.data import _classes, _vocabulary
+from edgekd.learn.data import _vocabulary
 from edgekd.learn.data.text import Text
 from edgekd.publish.examples import literals
 from edgekd.report import markdown
+from edgekd.tasks import _classes
 from fuzzing import _mutate, harness, room
 
 WORDS = Vocabulary((*NEEDED, MASKED, *"abc1.中é", "##b", "##c", "ab", "##\u0301", "👩"))

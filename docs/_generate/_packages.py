@@ -12,7 +12,20 @@ import edgekd
 ROOT = Path(edgekd.__file__).parent
 # As a reader meets them: whoever stands further down may import some of those above.
 ORDER = (
-    *("base", "spec", "document", "metrics", "learn", "compress", "lower", "runtime", "teachers", "loggers", "decide"),
+    *(
+        "base",
+        "tasks",
+        "spec",
+        "document",
+        "metrics",
+        "learn",
+        "compress",
+        "lower",
+        "runtime",
+        "teachers",
+        "loggers",
+        "decide",
+    ),
     *("build", "analysis", "report", "publish", "tune", "cli", "api"),
 )
 

@@ -16,6 +16,7 @@ from edgekd.lower.column import COLUMN
 
 # Family: its title, where its table stands, and what is true of all of it.
 FAMILIES = {
+    "tasks": ("Tasks", "`task`, a name or a table with its `kind`"),
     "data": ("Data sources", "`[data]`, by `source`"),
     "models": ("Model families", "`teacher.model` and `student.model`, by `kind`"),
     "teachers": ("Kinds of teachers", "`teacher.model`, by `kind`, beside the model families; none is trained"),

@@ -5,22 +5,22 @@ Everything here is of the test split, after the choice, and of the student that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.analysis import layers, similarity
 from edgekd.base.arrays import AnyArray
-from edgekd.base.heads import answers, columns, labels_of, split
-from edgekd.base.scores import softmax
 from edgekd.build.evaluation import EvaluationSet
 from edgekd.build.plan import CompressStep
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
 from edgekd.document.apart import Answer, Sample
 from edgekd.document.details import Calibration, Layers, Learned
+from edgekd.tasks import Heads, Task
 
 MOST = 12  # samples that the two are furthest apart on
 
@@ -46,14 +46,14 @@ class Shown:
 def make(workspace: Workspace, trained: Mapping[str, Trained], shown: Shown) -> Learned:
     """``details.learned`` of report.json, but for the gain of each loss."""
     evaluation = shown.evaluation
-    same = answers(evaluation.teacher("test"), workspace.heads) == answers(shown.scores, workspace.heads)
+    same = workspace.heads.same(evaluation.teacher("test"), shown.scores)
     far = _apart(workspace, shown)
     return {
         "student": {"target": shown.target, "candidate": shown.candidate, "step": shown.step},
-        "agreement": float(same.mean()) if workspace.classifies else None,
+        "agreement": None if same is None else float(same.mean()),
         "calibration": _calibration(workspace, shown),
         "layers": _layers(workspace, trained, shown.step),
-        "unit": "bit" if workspace.classifies else "",
+        "unit": _unit(workspace.heads),
         "apart": [{"sample": evaluation.number("test", i), "divergence": distance} for i, distance in far],
     }
 
@@ -64,8 +64,8 @@ def _calibration(workspace: Workspace, shown: Shown) -> list[Calibration] | None
     if labels is None or not workspace.classifies:
         return None
     by_head: list[Calibration] = []
-    for name, where in columns(workspace.heads).items():
-        head_labels = labels_of(labels, workspace.heads, name)
+    for name, where in workspace.heads.columns.items():
+        head_labels = workspace.heads.labels_of(labels, name)
         by_head.append(
             {
                 "head": name if len(workspace.heads) > 1 else None,
@@ -77,13 +77,14 @@ def _calibration(workspace: Workspace, shown: Shown) -> list[Calibration] | None
 
 
 def _apart(workspace: Workspace, shown: Shown) -> list[tuple[int, float]]:
-    """The samples with the largest mean divergence over the heads; of values, with the largest distance."""
+    """The samples with the largest distance, the mean over the heads."""
     teacher = shown.evaluation.teacher("test")
-    if not workspace.classifies:
-        return similarity.furthest(similarity.distance(teacher, shown.scores), MOST)
-    pairs = zip(*(split(scores, workspace.heads).values() for scores in (teacher, shown.scores)), strict=True)
-    by_head = [similarity.divergence(teacher, student) for teacher, student in pairs]
-    return similarity.furthest(np.mean(by_head, axis=0), MOST)
+    return similarity.furthest(workspace.heads.distance(teacher, shown.scores), MOST)
+
+
+def _unit(heads: Heads) -> Literal["bit", ""]:
+    """Of the distance of two nets; "" where outputs have several."""
+    return "bit" if all(task.unit == "bit" for task in heads.tasks.values()) else ""
 
 
 def _layers(workspace: Workspace, trained: Mapping[str, Trained], step: str) -> Layers | None:
@@ -108,36 +109,40 @@ def samples(workspace: Workspace, shown: Shown) -> list[Sample]:
     furthest = []
     for i, distance in _apart(workspace, shown):
         sample_answers: list[Answer] = []
-        for name, where in columns(workspace.heads).items():
-            head_labels = labels_of(labels, workspace.heads, name)
-            label = None if head_labels is None or not workspace.classifies else int(head_labels[i])
-            head_answers = _said(workspace, teacher[i, where], shown.scores[i, where], label, workspace.classes[where])
+        for name, where in workspace.heads.columns.items():
+            head_labels = workspace.heads.labels_of(labels, name)
+            label = None if head_labels is None else head_labels[i : i + 1]
+            parts, names = (teacher[i : i + 1, where], shown.scores[i : i + 1, where]), workspace.classes[where]
+            head_answers = _answers(workspace.heads.tasks[name], parts, label, names)
             prefix = f"{name}: " if len(workspace.heads) > 1 else ""
             sample_answers += [Answer(prefix + answer.name, *answer[1:]) for answer in head_answers]
         furthest.append(
-            Sample(evaluation.number("test", i), distance, raw[i], tuple(sample_answers), workspace.classifies)
+            Sample(evaluation.number("test", i), distance, raw[i], tuple(sample_answers), bool(workspace.heads.link))
         )
     return furthest
 
 
-def _said(
-    workspace: Workspace,
-    teacher: NDArray[np.float32],
-    student: NDArray[np.float32],
-    label: int | None,
-    classes: tuple[str, ...],
+def _answers(
+    task: Task, scores: tuple[AnyArray, AnyArray], label: AnyArray | None, names: Sequence[str]
 ) -> list[Answer]:
-    """The best answer of each, the label, and of the others the one they differ most on; of values those alone."""
-    says: tuple[AnyArray, AnyArray] = (teacher, student)
-    best: list[int] = []
-    if workspace.classifies:
-        says = (softmax(teacher), softmax(student))
-        best = [int(p.argmax()) for p in says]
-    listed = list(dict.fromkeys(best if label is None else [*best, label]))
-    moved = np.abs(says[0].astype(np.float64) - says[1])
+    """What both decide, the label, and of the others what they differ most on; of values those alone.
+
+    Args:
+        scores: (1, K) of the teacher and of the student; label: of the one sample, as the task has it.
+    """
+    shares = [task.shares(of)[0] for of in scores]
+    picked = [task.picks(task.answers(of), len(names))[0] for of in scores]
+    is_label = np.zeros(len(names), bool) if label is None else task.picks(label, len(names))[0]
+    listed = list(dict.fromkeys(int(c) for hits in (*picked, is_label) for c in np.flatnonzero(hits)))
+    moved = np.abs(shares[0] - shares[1])
     rest = [int(c) for c in np.argsort(-moved, kind="stable") if c not in listed]
-    listed += rest[: 1 if workspace.classifies else 4]
+    listed += rest[: 1 if task.link else 4]
     return [
-        Answer(classes[c], (float(says[0][c]), float(says[1][c])), tuple(c == b for b in best), c == label)
+        Answer(
+            names[c],
+            (float(shares[0][c]), float(shares[1][c])),
+            tuple(bool(hit[c]) for hit in picked),
+            bool(is_label[c]),
+        )
         for c in listed
     ]

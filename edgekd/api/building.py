@@ -23,6 +23,7 @@ from edgekd.document.report import Report
 from edgekd.learn.data import Dataset, fingerprint, from_splits
 from edgekd.learn.readers import NetworkReader
 from edgekd.spec import recipe as recipes
+from edgekd.tasks import make_task
 
 Table = Mapping[str, Any]  # of a recipe, as its author gives it
 # What a build of objects starts from; the caller's own tables go over it.
@@ -80,7 +81,7 @@ def build(
     Raises:
         EdgekdError: ``exit_code`` is the command's. GateError: a wish was missed; ``report`` is the build's.
     """
-    dataset = None if data is None else from_splits(data, "data", classes, _readers(student, teacher))
+    dataset = None if data is None else _collected(data, classes, _readers(student, teacher), recipe, settings)
     table = _table(recipe, given := Objects(dataset, teacher, student), budget, settings)
     with watched(progress) as callback:
         request = requests.make(
@@ -100,6 +101,23 @@ def build(
         )
         standing = requests.standing(request)
         return pipeline.run(request, given) if standing is None else standing
+
+
+def _collected(
+    data: object,
+    classes: Sequence[str] | None,
+    readers: Sequence[NetworkReader],
+    recipe: str | Path | Mapping[str, object] | None,
+    settings: Sequence[str],
+) -> Dataset:
+    """A user's own arrays; their labels are read as the recipe's task says."""
+    if isinstance(recipe, Mapping):
+        table = recipes.with_settings(recipe, settings)
+    else:
+        table = recipes.load(None if recipe is None else str(recipe), settings)[0].model_dump() if recipe else {}
+    given = table.get("task", "classification")
+    task = make_task({"kind": given} if isinstance(given, str) else given, "task")
+    return from_splits(data, "data", classes, readers, task)
 
 
 def _readers(student: object, teacher: object) -> list[NetworkReader]:

@@ -29,6 +29,7 @@ from edgekd.base import watch
 from edgekd.base.errors import EdgekdError, FactoryError, RecipeError, out_of_memory
 
 FAMILIES = {
+    "tasks": "edgekd.tasks",
     "data": "edgekd.learn.data",
     "models": "edgekd.learn.models",
     "teachers": "edgekd.teachers",

@@ -51,6 +51,7 @@ def make(workspace: Workspace, evaluation: EvaluationSet, *, quick: bool) -> Bas
     if (
         labels is None
         or labels.ndim != 1
+        or not workspace.classifies
         or evaluation.feed.rate
         or {"columns", "parts"} & {*ops}
         or workspace.metric.against != "labels"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base.heads import Heads, columns
 from edgekd.base.scores import answered, log_softmax
 from edgekd.learn.answers import Answers, Combined, Logits
 from edgekd.learn.teaching import TeacherOutputs as TeacherOutputs
+from edgekd.tasks import Heads
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Ensemble:
         arrays = [part for part in parts if isinstance(part, np.ndarray)]
         if len(arrays) == len(parts):
             return self._combined(arrays)
-        return Combined(parts, self._combined, sum(self.heads.values()))
+        return Combined(parts, self._combined, self.heads.width)
 
     def _combined(self, member_logits: Sequence[Logits]) -> Logits:
         return np.concatenate([self._of_head(name, member_logits) for name in self.heads], axis=1)
 
     def _of_head(self, name: str, member_logits: Sequence[Logits]) -> Logits:
-        head_columns = columns(self.heads)[name]
+        head_columns = self.heads.columns[name]
         parts, weights = [], []
         for member, logits in zip(self.members, member_logits, strict=True):
             if member.head in (None, name):

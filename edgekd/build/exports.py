@@ -11,7 +11,6 @@ from torch import nn
 
 from edgekd.base import plugins, preprocess
 from edgekd.base.errors import ExportError
-from edgekd.base.heads import columns
 from edgekd.build import code_keys
 from edgekd.build.kept import document
 from edgekd.build.plan import CompressStep, ExportStep, TeachStep, TrainedStep
@@ -110,11 +109,11 @@ def metadata(workspace: Workspace) -> dict[str, str]:
         "edgekd_labels": json.dumps(_labels(workspace), ensure_ascii=False, separators=(",", ":")),
         "edgekd_preprocess": preprocess.to_json(workspace.feed.ops),
         "edgekd_sample_shape": json.dumps(list(workspace.feed.raw_shape), separators=(",", ":")),
-        "edgekd_task": workspace.recipe.task,
+        "edgekd_task": workspace.task_kind,
     }
 
 
 def _labels(workspace: Workspace) -> object:
     """A list of class names, or one by head."""
-    by_head = {name: list(workspace.classes[where]) for name, where in columns(workspace.heads).items()}
+    by_head = {name: list(workspace.classes[where]) for name, where in workspace.heads.columns.items()}
     return by_head if len(by_head) > 1 else list(workspace.classes)

@@ -9,7 +9,6 @@ from torch import nn
 
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
-from edgekd.base.heads import Heads
 from edgekd.base.preprocess import Spec
 from edgekd.build import compression
 from edgekd.build.compression import Compression
@@ -18,6 +17,7 @@ from edgekd.learn.objective import Term, by_head, check_weighs, make_terms
 from edgekd.learn.views import Views
 from edgekd.metrics import Metric, make_metric
 from edgekd.spec.recipe import Recipe, Table, Teacher
+from edgekd.tasks import Heads, Task, make_task
 from edgekd.teachers import AnswersKind, NetworkKind
 
 OBJECT = "object"  # the kind of a network that the Python API was given
@@ -36,6 +36,7 @@ class ParsedRecipe:
     """
 
     recipe: Recipe
+    task: Task
     metric: Metric
     terms: tuple[Term, ...]
     compressions: tuple[Compression, ...]
@@ -70,6 +71,7 @@ def parse(recipe: Recipe) -> ParsedRecipe:
     """
     views = Views.of(recipe.augment, recipe.seed)
     metric = make_metric(recipe.metric)
+    task = make_task(recipe.task, "task")
     compressions = compression.parse(recipe.compress, recipe.losses)
     made_of = recipe.student.from_teacher
     from_teacher = None if made_of is None else compression.passes(made_of, "student.from_teacher")
@@ -77,7 +79,7 @@ def parse(recipe: Recipe) -> ParsedRecipe:
     teachers = {name: kind for name, kind in of_kinds.items() if kind is not None}
     for name, kind in teachers.items():
         _check_keys(recipe.ensemble[name], kind, name)
-    parsed = ParsedRecipe(recipe, metric, make_terms(recipe.losses), compressions, from_teacher, teachers)
+    parsed = ParsedRecipe(recipe, task, metric, make_terms(recipe.losses), compressions, from_teacher, teachers)
     check_weights(parsed, views)
     return parsed
 

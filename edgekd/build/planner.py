@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from edgekd.base import host
 from edgekd.base.errors import RecipeError
-from edgekd.base.heads import SINGLE
 from edgekd.build import code_keys, parsed_recipe, step_keys, target_runtime
 from edgekd.build.compression import Compression
 from edgekd.build.parsed_recipe import ParsedRecipe
@@ -30,6 +29,7 @@ from edgekd.build.target_runtime import TargetRuntime
 from edgekd.compress import TablePass
 from edgekd.spec.recipe import SCHEDULE_KEYS, Recipe, Schedule, Table
 from edgekd.spec.target import Numerics, Target
+from edgekd.tasks import SINGLE, Heads
 
 S = TypeVar("S", bound=Step)
 
@@ -299,5 +299,6 @@ def of_recipe(recipe: Recipe, targets: Sequence[Target], data: str, samples: int
     Args:
         data, samples, quick: see ``make``.
     """
-    parsed = parsed_recipe.parse(recipe).by_head({SINGLE: 0})
+    parsed = parsed_recipe.parse(recipe)
+    parsed = parsed.by_head(Heads({SINGLE: 0}, {SINGLE: parsed.task}))
     return make(parsed, [target_runtime.parse(target) for target in targets], data, samples, quick)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from torch import nn
 
 from edgekd.base.errors import RecipeError
-from edgekd.base.heads import Heads, columns
 from edgekd.build import (
     clock,
     code_keys,
@@ -35,6 +34,7 @@ from edgekd.lower.column import passes
 from edgekd.metrics import classifies
 from edgekd.runtime.runners import BuildRunner, LocalRunner
 from edgekd.spec.recipe import Schedule
+from edgekd.tasks import Heads, Task, make_task
 from edgekd.teachers import AnswersKind, Asked
 
 
@@ -62,8 +62,9 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     parsed = parsed_recipe.parse(recipe)
     read_by = step_keys.digest(request.data, code_keys.own("learn"), code_keys.versions("learn"))
     with remembered_in(request.store.root, read_by):
-        dataset = objects.dataset or loaded(request.source)
-    shown = set_up.views(recipe, dataset, objects.student, parsed.changes, quick=request.quick)
+        dataset = objects.dataset or loaded(request.source, parsed.task)
+    task = task_of(parsed, dataset)
+    shown = set_up.views(recipe, dataset, objects.student, parsed.changes, task, quick=request.quick)
     parsed = parsed.by_head(shown.heads)
     check_names(shown.heads, shown.feed)
     check_student(parsed, shown, has_student=objects.student is not None)
@@ -78,6 +79,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     sources = sources_of(request, parsed, shown, answer_notes)
     check_mixing(shown.feed, sources)
     check_form(parsed)
+    check_metric(parsed)
     runtimes, of_lengths = text_lengths.known(runtimes, shown.feed, roots, recipe.seed)
     count, given = shown.feed.length("train"), objects.teacher is not None
     plan = planner.make(parsed, runtimes, request.data, count, request.quick, given, nets)
@@ -140,7 +142,7 @@ def sources_of(request: BuildRequest, parsed: ParsedRecipe, shown: Views, notes:
     opened: dict[str, AnswerSource] = {}
     for name, kind in kinds.items():
         table = parsed.recipe.ensemble[name]
-        where = columns(shown.heads)[table.head] if table.head else slice(None)
+        where = shown.heads.columns[table.head] if table.head else slice(None)
         classes, folder = shown.dataset.classes[where], request.store.root / "asked"
         code = step_keys.digest(code_keys.sources(table.model))
         check_classes(table, len(classes), name)
@@ -173,6 +175,14 @@ def networks(
         elif model.get("kind") == "python" or ":" in str(model.get("kind")):
             fingerprints[role] = network_key.of_factory(make, seed, example, f"{role}.model")
     return fingerprints
+
+
+def task_of(parsed: ParsedRecipe, dataset: Dataset) -> Task:
+    """What the student answers: without labels, and with a metric of values, values where the recipe names no task."""
+    unnamed = parsed.recipe.task == {"kind": "classification"}
+    if unnamed and dataset.train.y is None and not classifies(parsed.metric):
+        return make_task({"kind": "regression"}, "task")
+    return parsed.task
 
 
 def check_names(heads: Heads, feed: Feed) -> None:
@@ -229,12 +239,16 @@ def check_weights_of_classes(parsed: ParsedRecipe, shown: Views, *, has_teacher:
         if table.checkpoint is None and not is_given:
             schedules[name] = table
     for where, schedule in schedules.items():
-        heads = shown.heads if (head := getattr(schedule, "head", None)) is None else {head: shown.heads[head]}
+        heads = shown.heads if (head := getattr(schedule, "head", None)) is None else shown.heads.only(head)
         weights = schedule.class_weights
         if shown.feed.labels("train") is None:
             keys = {"sampler": schedule.sampler == "balanced", "class_weights": weights is not None}
             for key in (key for key, asked in keys.items() if asked):
                 raise RecipeError("the data has no labels", where=f"{where}.{key}", allowed="none, or data with labels")
+        if not heads.exclusive and (weights is not None or schedule.sampler == "balanced"):
+            key = "class_weights" if weights is not None else "sampler"
+            kind, ask = recipe.task["kind"], "none: only of classes of which one is right may some count more"
+            raise RecipeError("no classes to weigh", where=f"{where}.{key}", found=kind, allowed=ask)
         if isinstance(weights, tuple) and [len(weights)] != [*heads.values()]:
             allowed = [f"{count} numbers" for count in heads.values()] if len(heads) == 1 else ["balanced"]
             raise RecipeError("not one weight a class", where=f"{where}.class_weights", found=weights, allowed=allowed)
@@ -249,10 +263,22 @@ def check_mixing(feed: Feed, sources: Mapping[str, AnswerSource]) -> None:
 
 
 def check_form(parsed: ParsedRecipe) -> None:
-    """Of values, which are no classes, none is likelier than another, and all are kept."""
-    if parsed.recipe.teacher_outputs.form == "top" and not classifies(parsed.metric):
-        metric, allowed = parsed.recipe.metric["kind"], "float32, float16: the metric is of values"
-        raise RecipeError("keeps the likeliest classes", where="teacher_outputs.form", found=metric, allowed=allowed)
+    """Of what are no classes of which one is right, the others can't be told from the best, and all are kept."""
+    is_of_values = not parsed.task.exclusive or not classifies(parsed.metric)
+    if parsed.recipe.teacher_outputs.form == "top" and is_of_values:
+        kind, allowed = parsed.recipe.metric["kind"], "float32, float16: every number of an answer counts"
+        raise RecipeError("keeps the likeliest classes", where="teacher_outputs.form", found=kind, allowed=allowed)
+    if parsed.recipe.combine == "confidence" and not parsed.task.exclusive:
+        kind = parsed.recipe.task["kind"]
+        raise RecipeError("no classes to be sure of", where="combine", found=kind, allowed="average")
+
+
+def check_metric(parsed: ParsedRecipe) -> None:
+    """A built-in metric is of what the task answers."""
+    kind, metrics = str(parsed.recipe.metric["kind"]), parsed.task.metrics
+    if ":" not in kind and kind not in metrics:
+        what = f"not a metric of {type(parsed.task).__name__}"
+        raise RecipeError(what, where="metric.kind", found=kind, allowed=metrics)
 
 
 def unweighed(parsed: ParsedRecipe) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from torch import nn
 
 from edgekd.base import preprocess
 from edgekd.base.errors import RecipeError
-from edgekd.base.heads import SINGLE, Heads
 from edgekd.build import network_key, tokens
 from edgekd.build.tokens import Order
 from edgekd.compress import Pass
@@ -20,10 +19,12 @@ from edgekd.learn import teacher as teachers
 from edgekd.learn.data import Dataset, grouped, taken_first
 from edgekd.learn.feed import Feed
 from edgekd.learn.foreign import Foreign
+from edgekd.learn.rescaled import Rescaled
 from edgekd.learn.student import SplitHeads, TensorSpec
 from edgekd.learn.teacher import PickedOutput
 from edgekd.spec.quick import SAMPLES
 from edgekd.spec.recipe import Data, Recipe, Teacher
+from edgekd.tasks import CLASSES, Heads, Task
 
 NetworkOf = Callable[[Sequence[TensorSpec], str], nn.Module]
 
@@ -50,6 +51,7 @@ def views(
     dataset: Dataset,
     student: nn.Module | None = None,
     changes: Sequence[Pass] = (),
+    task: Task = CLASSES,
     *,
     quick: bool,
 ) -> Views:
@@ -58,14 +60,18 @@ def views(
     Args:
         student: the user's own, where it is no table of the recipe's.
         changes: the passes that the student goes through.
+        task: what it answers.
 
     Raises:
         RecipeError: preprocessing that can't be, augmentation for other samples, a teacher of no head.
     """
     if recipe.data.heads:
+        if not task.exclusive:
+            allowed = "a task of classes, which are grouped"
+            raise RecipeError("heads of other labels", where="data.heads", found=recipe.task["kind"], allowed=allowed)
         dataset = grouped(dataset, recipe.data.heads)
     dataset = _for_student(recipe, dataset, student)
-    heads = dict(dataset.heads) or {SINGLE: len(dataset.classes)}
+    heads = dataset.heads_of(task.fitted(dataset.train.y))
     check_taught(recipe, heads)
     ops = recipe.data.preprocess if recipe.data.preprocess is not None else dataset.preprocess
     preprocess.check(ops, "data.preprocess")
@@ -87,7 +93,7 @@ def views(
             preprocess.check(teacher_ops, f"{name}.preprocess")
             feeds[name] = Feed(dataset, teacher_ops, recipe.augment, recipe.seed, limit)
         if teacher.head is not None and len(heads) > 1:
-            feeds[name] = feeds[name].of_head(list(heads).index(teacher.head))
+            feeds[name] = feeds[name].of_head(heads, teacher.head)
     return Views(dataset, heads, feed, feeds, whole, order)
 
 
@@ -132,14 +138,16 @@ def roots(
     """
     makers: dict[str, Callable[[], nn.Module]] = {}
     for name, table in recipe.ensemble.items():
-        classes = sum(shown.heads.values()) if table.head is None else shown.heads[table.head]
+        classes = shown.heads.width if table.head is None else shown.heads[table.head]
         if name in read:
             makers[name] = _read(read[name], table, shown.feeds[name].specs, classes, name)
             continue
         shape = shown.feeds[name].sample_shape
         makers[name] = functools.partial(_teacher, table, shape, classes, name, shown)
+        if table.checkpoint is None and table.epochs and not _is_users(table.model):
+            makers[name] = _in_units(makers[name], shown.heads if table.head is None else shown.heads.only(table.head))
     if teacher is not None:
-        given, count = teacher, sum(shown.heads.values())
+        given, count = teacher, shown.heads.width
         makers["teacher"] = lambda: teachers.wrap(
             _called(nets.copied(given, "teacher"), shown, "teacher"), recipe.teacher, count
         )
@@ -178,9 +186,20 @@ def _student(recipe: Recipe, shown: Views, given: nn.Module | None) -> Callable[
         return lambda: _called(nets.copied(given, "student"), shown, "student")
     if (model := recipe.student.model) is None:
         return None
-    outputs = sum(shown.heads.values())
+    outputs = shown.heads.width
     make = functools.partial(teachers.load_student, recipe.student, shown.whole.sample_shape, outputs)
-    return (lambda: _called(make(), shown, "student")) if _is_users(model) else make
+    if _is_users(model):
+        return lambda: _called(make(), shown, "student")
+    return make if recipe.student.checkpoint else _in_units(make, shown.heads)
+
+
+def _in_units(make: Callable[[], nn.Module], heads: Heads) -> Callable[[], nn.Module]:
+    """A family's network that is trained from nothing, with its values in the unit of their labels."""
+    scales = [task.scale or ((0.0,) * heads[name], (1.0,) * heads[name]) for name, task in heads.tasks.items()]
+    if all(task.scale is None for task in heads.tasks.values()):
+        return make
+    mean, std = ([number for scale in scales for number in scale[i]] for i in range(2))
+    return lambda: Rescaled(make(), mean, std)
 
 
 def _is_users(model: Mapping[str, object]) -> bool:

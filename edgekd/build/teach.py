@@ -13,6 +13,7 @@ from edgekd.learn.frozen import FrozenBody, embedded
 from edgekd.learn.objective import make_terms
 from edgekd.learn.teacher import bare
 from edgekd.metrics import metric_of_teacher
+from edgekd.tasks import Heads
 
 
 def teacher(workspace: Workspace, step: TeachStep) -> Trained:
@@ -27,15 +28,24 @@ def teacher(workspace: Workspace, step: TeachStep) -> Trained:
         if isinstance(whole, FrozenBody) and feed.views == 1:  # the head alone, on what the body gives once
             workspace.progress({"step": f"{step.name}: what its body gives", "epoch": None})
             module, feed = whole.head, embedded(whole, feed, seed)
+        heads, metric = workspace.heads_of(step.name), metric_of_teacher(workspace.metric, workspace.task)
         job = train.TrainingJob(
-            make_terms(({"kind": "cross_entropy"},), step.name, workspace.heads_of(step.name)),
+            make_terms(_losses(heads), step.name, heads),
             feed,
             step.schedule,
             seed,
-            evaluator=replace(workspace.evaluator_of(step.name), metric=metric_of_teacher(workspace.metric)),
+            evaluator=replace(workspace.evaluator_of(step.name), metric=metric),
             progress=workspace.progress_of(step),
             where=step.name,
         )
         return Trained(untrained, train.fit(module, job, scratch), 0.0)
 
     return stored(workspace, step, make)
+
+
+def _losses(heads: Heads) -> list[dict[str, str]]:
+    """What a teacher learns labels by: the loss of its task, or of each output's."""
+    kinds = {name: task.label_loss for name, task in heads.tasks.items()}
+    if len({*kinds.values()}) == 1:
+        return [{"kind": next(iter(kinds.values()))}]
+    return [{"kind": kind, "head": name} for name, kind in kinds.items()]

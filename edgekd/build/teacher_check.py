@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from edgekd.base import units
 from edgekd.base.errors import RecipeError
-from edgekd.base.heads import SINGLE, columns, labels_of
 from edgekd.base.scores import answered
 from edgekd.build.plan import TeachStep
 from edgekd.build.workspace import Workspace
 from edgekd.decide.standing import Standing, standing
+from edgekd.tasks import SINGLE
 
 RANKED = ("auc", "hit_rate", "ndcg")  # what is asked for there is a place in a list, not the first one
 LISTED, SHOWN = 100, 5
@@ -33,8 +33,8 @@ def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
     if labels is None or not workspace.classifies or workspace.recipe.metric["kind"] in RANKED:
         return
     order, wrong = np.arange(scores.shape[1]), []
-    for head, where in columns(heads).items():
-        head_labels = labels_of(labels, heads, head)
+    for head, where in heads.columns.items():
+        head_labels = heads.labels_of(labels, head)
         labelled = (head_labels >= 0) & answered(scores[:, where])
         if not labelled.any():
             continue
@@ -48,7 +48,7 @@ def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
                 f"right, and answers that know nothing of the sample would {units.share(head_standing.chance)}"
             )
         if head_standing.order is not None and workspace.plan.get(name, TeachStep).schedule is None:
-            offset = columns(workspace.heads)[head].start if head in workspace.heads else 0
+            offset = workspace.heads.columns[head].start if head in workspace.heads else 0
             classes = workspace.classes[offset : offset + heads[head]]
             order[where] = where.start + np.array(head_standing.order)
             message = f"the {named} has its classes in another order: {_map(head_standing.order, classes)}"

@@ -11,7 +11,6 @@ from torch import nn
 
 from edgekd.base import notes
 from edgekd.base.errors import FactoryError
-from edgekd.base.heads import SINGLE, Heads
 from edgekd.base.notes import Progress
 from edgekd.build import network_key, tokens
 from edgekd.build.plan import Plan, Step
@@ -25,8 +24,9 @@ from edgekd.learn.objective import Term
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.learn.teaching import AnswerSource
 from edgekd.learn.train import Tensors
-from edgekd.metrics import Evaluator, Metric, classifies
+from edgekd.metrics import Evaluator, Metric
 from edgekd.spec.recipe import Recipe
+from edgekd.tasks import SINGLE, Heads, Task, table_of_heads
 
 if TYPE_CHECKING:
     from edgekd.runtime.runners import BuildRunner
@@ -82,21 +82,31 @@ class Workspace:
     def heads_of(self, step: str) -> Heads:
         """What a step's network answers: a teacher may know one head of several."""
         taught = self.recipe.ensemble[step].head if step in self.feeds else None
-        return self.heads if taught is None else {taught: self.heads[taught]}
+        return self.heads if taught is None else self.heads.only(taught)
 
     def evaluator_of(self, step: str) -> Evaluator:
         """What a step's network is measured by."""
         return Evaluator(self.metric, self.heads_of(step))
 
     @property
+    def task(self) -> Task:
+        """Of the first output."""
+        return next(iter(self.heads.tasks.values()))
+
+    @property
+    def task_kind(self) -> str:
+        """What the student answers, as a manifest names it."""
+        return str(table_of_heads(self.heads)["kind"])
+
+    @property
     def classifies(self) -> bool:
-        """Whether scores stand for classes, and not for values."""
-        return classifies(self.metric)
+        """Whether every output is of classes of which the best is the answer."""
+        return self.heads.exclusive
 
     def untrained(self, role: str) -> Student:
         """A teacher (by its step's name) or the "student" as its factory makes it, seeded."""
         heads, teaches = self.heads_of(role), role in self.feeds
-        outputs = {SINGLE: sum(heads.values())} if teaches and len(heads) > 1 else heads
+        outputs = {SINGLE: heads.width} if teaches and len(heads) > 1 else dict(heads)
         specs = tuple(TensorSpec(name, (None, size)) for name, size in outputs.items())
         seed = (self.recipe.ensemble[role].seed or 0) if teaches else self.recipe.seed
         if role in self.sources:
@@ -121,7 +131,7 @@ class Workspace:
     def _ready(self, module: nn.Module, x: Tensors, sizes: list[int], role: str) -> nn.Module:
         """See ``nets.ready``."""
         try:
-            return nets.ready(module, x, sizes, role, self.note)
+            return nets.ready(module, x, sizes, role, self.note, self.heads_of(role).link)
         except FactoryError as err:
             raise lengths.too_long(module, x, role) or err from err
 

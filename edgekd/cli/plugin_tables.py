@@ -59,6 +59,7 @@ def recipe() -> Schema:
         "Model": plugin("models", {}),
         "TeacherModel": {"anyOf": [_ref("Model"), plugin("teachers", {})]},
         "Metric": {"anyOf": [_name("metrics"), plugin("metrics", {})]},
+        "Task": {"anyOf": [_name("tasks"), plugin("tasks", {})]},
         "Op": _any_of([_op(name, arguments) for name, arguments in ARGUMENTS.items()]),
         "Made": _any_of([{**plugin_of("data", "made", {}, "source"), "required": []}, plugin("data", {}, "source")]),
         "Tune": {"type": "object", "additionalProperties": {"anyOf": [_ref("Knob"), _ref("Tune")]}},
@@ -74,7 +75,8 @@ def recipe() -> Schema:
     student |= {"model": _ref("Model"), "from_teacher": _list("Pass", made_of)}
     augment = table(table(defs, "Augment"), "properties")
     augment["ops"] = _list("View", table(augment, "ops"))
-    top |= {"metric": _ref("Metric"), "tune": {**_without(table(top, "tune"), "additionalProperties"), **_ref("Tune")}}
+    top |= {"metric": _ref("Metric"), "task": _ref("Task")}
+    top["tune"] = {**_without(table(top, "tune"), "additionalProperties"), **_ref("Tune")}
     top["log"] = {"anyOf": [_ref("Logger"), _list("Logger", table(top, "log"))]}
     top |= {"losses": _list("Loss", table(top, "losses")), "compress": _list("Compress", table(top, "compress"))}
     return schema

@@ -1,6 +1,6 @@
 """Compression passes, one a file: structure only, a ``Pass`` never trains. The fit after it is the caller's.
 
-May import base, spec, metrics and learn. A pass whose steps stand in its recipe table is a ``TablePass``.
+May import base, tasks, spec, metrics and learn. A pass whose steps stand in its recipe table is a ``TablePass``.
 """
 
 from edgekd.compress._base import Clock, Context, Pass, Rereads, TablePass

@@ -28,8 +28,9 @@ class Context:
         calibration: batches of model inputs, each a tuple in the module's order, for ranges and importances. Each is
             made when it is asked for, so that many samples take no more memory than a few.
         teacher: (n, C) logits of the teacher for each batch; None where there is no teacher yet.
-        labels: (n,) or (n, heads) class indices for each batch, -1 where a sample's is not told; None without labels.
+        labels: those of each batch, see ``tasks.Heads``; None without labels.
         loss: ``loss(logits, teacher, labels)``, what the recipe's losses on answers say: what training will minimise.
+        exclusive: whether every output is of classes of which one is right.
         clock: median milliseconds of each student's shape on the target, timed in turns; for passes that are ``timed``.
     """
 
@@ -39,6 +40,7 @@ class Context:
     teacher: Sequence[torch.Tensor] | None = None
     labels: Sequence[torch.Tensor] | None = None
     loss: Loss | None = None
+    exclusive: bool = True
     clock: Clock | None = None
 
 

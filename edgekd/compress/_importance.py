@@ -32,7 +32,8 @@ def gradients(
     does not grow with the number of batches. A layer that is called several times gives the sum.
 
     Args:
-        criterion: ``taylor`` for the task's loss, ``teacher`` for that of distillation.
+        criterion: ``taylor`` for the task's loss, ``teacher`` for that of distillation; both are the recipe's where
+            answers are no classes of which one is right.
         layers: paths in ``student.module``, of convolutions (channels in dimension 1) and linear layers (in the last).
         where: the pass, for errors of the network.
     """
@@ -45,7 +46,7 @@ def gradients(
             gates.clear()
             with torch.enable_grad():
                 logits = joined(plugins.call_user(module, where, *x))
-                if criterion == "taylor":
+                if criterion == "taylor" and context.exclusive:
                     loss = _task(logits, sizes, _at(context.labels, number), _at(context.teacher, number))
                 else:
                     loss = distillation(context, number, logits, logits.detach() / SOFTER)
@@ -70,6 +71,8 @@ def distillation(context: Context, number: int, logits: Tensor, fallback: Tensor
     target = fallback if target is None else target
     if context.loss is not None:
         return context.loss(logits, target, _at(context.labels, number))
+    if not context.exclusive:
+        return functional.mse_loss(logits, target)
     return functional.kl_div(logits.log_softmax(1), target.log_softmax(1), log_target=True, reduction="batchmean")
 
 

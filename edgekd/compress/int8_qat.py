@@ -138,7 +138,7 @@ class Int8Qat:
         prepared = self._prepared(student, _scheme(context), stay)
         prepared.observe(context.calibration)
         heads = [int(spec.shape[1] or 1) for spec in student.outputs]
-        return prepared, sensitivity(prepared, context.calibration, heads, context.teacher)
+        return prepared, sensitivity(prepared, context.calibration, heads, context.teacher, exclusive=context.exclusive)
 
     def _prepared(self, student: Student, numerics: Numerics, stay: list[str]) -> QatModule:
         frozen = self.freeze_bn_after == 0

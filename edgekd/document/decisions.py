@@ -24,13 +24,31 @@ class Numbers(TypedDict):
 
 
 @closed
-class Said(TypedDict):
-    """What one output says to one sample; ``scores``: the best classes, each with its probability."""
+class Several(TypedDict):
+    """Which of several labels apply to one sample, and the logit of each label."""
+
+    labels: list[str]
+    logits: Annotated[list[Number], Some()]
+
+
+@closed
+class Measured(TypedDict):
+    """The values of one sample."""
+
+    values: Annotated[list[Number], Some()]
+
+
+@closed
+class Best(TypedDict):
+    """The best of several classes for one sample; ``scores``: the best classes, each with its probability."""
 
     index: Count
     label: str
     score: Number
     scores: NotRequired[Annotated[list[tuple[Count, Share]], Some()]]  # none in what was written before
+
+
+Said = Best | Several | Measured
 
 
 @closed

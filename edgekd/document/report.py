@@ -78,7 +78,10 @@ class Target(TypedDict):
 
 
 class Report(TypedDict):
-    """What a build says about itself. Values are in the metric's own unit (accuracy 0..1), times of one batch."""
+    """What a build says about itself. Values are in the metric's own unit (accuracy 0..1), times of one batch.
+
+    ``outputs``: the kind of task of each output of the student.
+    """
 
     schema_version: Literal[1]
     name: str
@@ -86,6 +89,7 @@ class Report(TypedDict):
     metric: str
     metric_is_share: NotRequired[bool]
     classifies: NotRequired[bool]
+    outputs: NotRequired[dict[str, str]]
     seed: int
     split_sizes: Annotated[dict[str, Count], Keys(("train", "validation", "test"))]
     host: Host

@@ -15,6 +15,7 @@ from edgekd.base.preprocess import Inputs, Ops
 from edgekd.learn.data import Dataset, Samples, Split, ahead
 from edgekd.learn.views import Mixture, Views
 from edgekd.spec.recipe import Augment
+from edgekd.tasks import Heads
 
 UNKNOWN = -1
 CHANNELS = (1, 3, 4)  # of images
@@ -66,20 +67,18 @@ class Feed:
         other._views = replace(self._views, seed=seed)
         return other
 
-    def of_head(self, number: int) -> Feed:
+    def of_head(self, heads: Heads, name: str) -> Feed:
         """The same samples with the labels of one head of several."""
         other = copy.copy(self)
-        other._splits = {
-            name: replace(part, y=None if part.y is None else part.y[:, number]) for name, part in self._splits.items()
-        }
+        other._splits = {key: replace(part, y=heads.labels_of(part.y, name)) for key, part in self._splits.items()}
         return other
 
     def with_labels(self, count: int) -> Feed:
-        """The same samples, of which so many alone, drawn at random, have a label; -1 stands for none."""
+        """The same samples, of which so many alone, drawn at random, have a label; of the others -1 or NaN stands."""
         known = self.labels("train")
         if known is None or count >= len(known):
             return self
-        other, kept_labels = copy.copy(self), np.full_like(known, UNKNOWN)
+        other, kept_labels = copy.copy(self), np.full_like(known, np.nan if known.dtype.kind == "f" else UNKNOWN)
         index = some(len(known), count)
         kept_labels[index] = known[index]
         other._splits = {**self._splits, "train": replace(self._splits["train"], y=kept_labels)}
@@ -115,8 +114,8 @@ class Feed:
         """The number of a sample in the whole split, before ``limit``."""
         return index if self._limit is None else int(some(self._whole[split], self._limit)[index])
 
-    def labels(self, split: str) -> NDArray[np.int64] | None:
-        """(N,) class indices, (N, H) where there are several heads, or None; -1 where a sample's is not told."""
+    def labels(self, split: str) -> AnyArray | None:
+        """(N,) class indices, rows of labels or values, see ``tasks.Heads``; None: the data has none."""
         return self._splits[split].y
 
     def names(self, split: str) -> list[str] | None:

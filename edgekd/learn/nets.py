@@ -20,7 +20,9 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.learn import outputs as outputs_
 from edgekd.learn import weights
-from edgekd.learn.student import SplitHeads, are_probabilities, evaluated
+from edgekd.learn.foreign import Foreign
+from edgekd.learn.probabilities import IN_LOGITS, ends_in
+from edgekd.learn.student import SplitHeads, evaluated
 from edgekd.learn.teacher import PickedOutput, bare
 
 Tensors = tuple[Tensor, ...]
@@ -95,7 +97,7 @@ def twin(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module)
 
 
-def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note: Note) -> nn.Module:
+def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note: Note, link: str = "") -> nn.Module:
     """A network in float32, whose constants move with it, and which answers in logits.
 
     Args:
@@ -104,6 +106,7 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
         sizes: how many classes each head has.
         where: whose it is: a step's name.
         note: told what was changed.
+        link: what makes probabilities of its answers, see ``tasks.Task``.
 
     Raises:
         FactoryError: what it raises on such samples.
@@ -139,19 +142,19 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
     bare_module = bare(module)
     running = {name: b for name, b in bare_module.named_buffers() if name.endswith(("running_mean", "running_var"))}
     weights.check_finite({**dict(bare_module.named_parameters()), **running}, where)
-    if not are_probabilities(outputs, sizes):
+    ask = None if isinstance(bare_module, Foreign) else lambda: _parts(_said(module, x, where))
+    if not ends_in(link, outputs, sizes, ask):
         kind = outputs.dtype if isinstance(outputs, Tensor) else torch.float32
         if kind == torch.float32 or not kind.is_floating_point or isinstance(module, PickedOutput | SplitHeads):
             return module
         note(f"the {where} answers in {str(kind).removeprefix('torch.')}: they are made float32, in its file too")
         return PickedOutput(module)
     note(
-        f"the {where} ends in a softmax: the logarithm of its probabilities counts as its logits, in losses, in the "
-        "file that ships and in predict, so that nothing is softmaxed twice"
+        f"the {where} ends in a {link}: {IN_LOGITS[link]} of its probabilities counts as its logits, in losses, in the "
+        f"file that ships and in predict, so that nothing is {link}ed twice"
     )
-    if not isinstance(module, PickedOutput | SplitHeads):
-        module = PickedOutput(module)
-    module.probabilities = True
+    module = module if isinstance(module, PickedOutput | SplitHeads) else PickedOutput(module)
+    module.probabilities = link
     return module
 
 

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
-from edgekd.base.heads import Heads, columns
 from edgekd.learn import global_batch, taps
-from edgekd.learn.losses import WeighedLoss
+from edgekd.learn.losses import TaskLoss, WeighedLoss
 from edgekd.spec.recipe import TIMING
+from edgekd.tasks import CLASSES, Heads, Task
 
 Table = Mapping[str, Any]
 Tensors = tuple[Tensor, ...]
-Weighed = tuple[Tensor, Tensor]  # labels and how much each counts, both (N,), or (N, H) for several heads
+Weighed = tuple[Tensor, Tensor]  # labels and how much each counts, of one shape
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Term:
         weight: at ``start``; it goes in a straight line to ``final_weight`` at ``stop``.
         start, stop: shares of the training, 0..1; outside of them the loss does not count.
         only: the head that its table names, of several; None: all of them.
-        head, columns: where there are several heads, the number of the one that a loss on answers compares, and where
-            its scores stand; see ``by_head``.
+        task: of the head that a loss on answers compares; columns, label_columns: where that head's scores and labels
+            stand, of several heads; see ``by_head``.
         where: its table in the recipe, for errors: of several heads a table gives several terms.
     """
 
@@ -43,13 +43,18 @@ class Term:
     start: float = 0.0
     stop: float = 1.0
     only: str | None = None
-    head: int | None = None
+    task: Task = CLASSES
     columns: slice = field(default_factory=lambda: slice(None))
+    label_columns: slice | int | None = None
     where: str = "losses"
 
     @property
     def on_features(self) -> bool:
         return "features" in self.loss.needs
+
+    def labels(self, labels: Tensor) -> Tensor:
+        """Those of its head, and of what else stands beside labels."""
+        return labels if self.label_columns is None else labels[:, self.label_columns]
 
     def weight_at(self, share: float) -> float:
         """The weight after a share of the training, 0..1."""
@@ -118,13 +123,30 @@ def _by_head(term: Term, heads: Heads) -> list[Term]:
     if wanted is not None and (term.on_features or wanted not in list(heads)):
         allowed = "none: it compares layers" if term.on_features else list(heads)
         raise RecipeError("no such head", where=f"{term.where}.head", found=wanted, allowed=allowed)
-    if term.on_features or len(heads) < 2:
+    if term.on_features:
         return [term]
-    return [
-        replace(term, name=f"{term.name} ({name})", head=i, columns=part)
-        for i, (name, part) in enumerate(columns(heads).items())
-        if wanted in (None, name)
-    ]
+    return [_of_head(term, heads, name) for name in heads if wanted in (None, name)]
+
+
+def _of_head(term: Term, heads: Heads, name: str) -> Term:
+    """A loss on answers as it is of one head."""
+    task = heads.tasks[name]
+    kind = term.name.split(" #")[0]
+    if ":" not in kind and kind not in task.losses:
+        what = f"not a loss of {type(task).__name__}"
+        raise RecipeError(what, where=f"{term.where}.kind", found=kind, allowed=task.losses)
+    loss = term.loss.of_task(task) if isinstance(term.loss, TaskLoss) else term.loss
+    if len(heads) == 1:
+        return replace(term, loss=loss, task=task)
+    labels = heads.label_columns[name]
+    return replace(
+        term,
+        name=f"{term.name} ({name})",
+        loss=loss,
+        task=task,
+        columns=heads.columns[name],
+        label_columns=labels if task.row_labels else labels.start,
+    )
 
 
 def _number(table: Table, key: str, default: float, most: float, where: str) -> float:
@@ -251,7 +273,7 @@ class Objective:
         """The weighted sum, and each loss by name, unweighted. Inside ``watching``, after the student's forward pass.
 
         Args:
-            logits: (N, C) of the student; teacher: the kept ones; labels: (N,), or (N, H) for several heads.
+            logits: (N, C) of the student; teacher: the kept ones; labels: see ``tasks.Heads``.
             share: of the training that is done, 0..1.
             x_teacher: the teacher's inputs, where ``taps_teacher``.
             mask: (N, L), 1 for tokens, for losses on sequences.
@@ -307,13 +329,14 @@ def _on_answers(
     term: Term, logits: Tensor, teacher: Tensor | None, labels: Tensor | None, weighed: Sequence[Weighed] = ()
 ) -> Tensor:
     """A loss sees the samples that have what it needs, a label or a teacher's answer; it is zero where none has."""
-    s, t = logits[:, term.columns], None if teacher is None else teacher[:, term.columns]
+    s = _scaled(term, logits[:, term.columns])
+    t = None if teacher is None else _scaled(term, teacher[:, term.columns])
     if weighed and "labels" in term.loss.needs:
         return _weighed(term, s, t, weighed)
-    y = labels if labels is None or term.head is None else labels[:, term.head]
+    y = None if labels is None else term.labels(labels)
     taught: Tensor | None = None
-    if y is not None and "labels" in term.loss.needs and bool((y < 0).any()):
-        taught = y >= 0
+    if y is not None and "labels" in term.loss.needs and not bool((known := are_known(y)).all()):
+        taught = known
     if t is not None and "teacher" in term.loss.needs and bool(t.isnan().any()):
         answered = ~t.isnan().any(dim=1)
         taught = answered if taught is None else taught & answered
@@ -321,23 +344,40 @@ def _on_answers(
         if not bool(taught.any()):
             return s.sum() * 0.0
         s, t, y = s[taught], None if t is None else t[taught], None if y is None else y[taught]
+    y = _scaled(term, y) if y is not None and y.is_floating_point() else y
     loss: Tensor = plugins.call_user(term.loss, term.where, s, t, y)
     return loss
+
+
+def are_known(labels: Tensor) -> Tensor:
+    """(N,) of which samples a label is known, or something of a row of labels: -1 and NaN stand for none."""
+    known = ~labels.isnan() if labels.is_floating_point() else labels >= 0
+    return known if known.ndim == 1 else known.any(dim=1)
+
+
+def _scaled(term: Term, values: Tensor) -> Tensor:
+    """Values as losses see them: less their mean, by their standard deviation, where the task knows these."""
+    if (scale := term.task.scale) is None:
+        return values
+    mean, std = (values.new_tensor(numbers) for numbers in scale)
+    return (values - mean) / std
 
 
 def _weighed(term: Term, student: Tensor, teacher: Tensor | None, weighed: Sequence[Weighed]) -> Tensor:
     """The weighted mean of a loss over all labels that are told."""
     total, weight = student.sum() * 0.0, 0.0
     for labels, weights in weighed:
-        y, w = (labels, weights) if term.head is None else (labels[:, term.head], weights[:, term.head])
-        told = (y >= 0) & (w > 0)
+        y, w = term.labels(labels), term.labels(weights)
+        w = w[:, 0] if term.task.row_labels else w  # a row counts as a whole
+        told = are_known(y) & (w > 0)
         if teacher is not None and "teacher" in term.loss.needs:
             told &= ~teacher.isnan().any(dim=1)
         if bool(told.any()):
             t = None if teacher is None else teacher[told]
-            each: Tensor = plugins.call_user(term.loss.per_sample, term.where, student[told], t, y[told])
-            if each.shape != y[told].shape:
-                shapes = tuple(each.shape), str(tuple(y[told].shape))
+            known = _scaled(term, y[told]) if y.is_floating_point() else y[told]
+            each: Tensor = plugins.call_user(term.loss.per_sample, term.where, student[told], t, known)
+            if each.shape != w[told].shape:
+                shapes = tuple(each.shape), str(tuple(w[told].shape))
                 raise RecipeError(
                     "per_sample gives no value of each sample", where=term.where, found=shapes[0], allowed=shapes[1]
                 )

@@ -150,8 +150,14 @@ def as_float32(scores: torch.Tensor) -> torch.Tensor:
     return scores if scores.dtype == torch.float32 else scores.float()
 
 
-def as_logits(scores: torch.Tensor, training: bool) -> torch.Tensor:
-    """log p of probabilities, whose softmax is p. Some networks leave their softmax out in training: logits already."""
+def as_logits(scores: torch.Tensor, training: bool, link: str = "softmax") -> torch.Tensor:
+    """Logits whose ``link`` gives probabilities: log p of a softmax, log p - log(1 - p) of a sigmoid.
+
+    Some networks leave their last function out in training: those are logits already.
+    """
+    if link == "sigmoid":
+        is_share = not training or bool(((scores >= 0) & (scores <= 1)).all())
+        return torch.logit(scores.float(), eps=2**-24) if is_share else scores
     if training and not _sum_to_one(scores):
         return scores
     return scores.float().clamp_min(torch.finfo(torch.float32).tiny).log()
@@ -160,13 +166,13 @@ def as_logits(scores: torch.Tensor, training: bool) -> torch.Tensor:
 class SplitHeads(nn.Module):
     """Gives a network's (N, C) scores as one output a head; a network that does so itself is left as it is.
 
-    One linear layer over all classes is a linear layer for each head, computed at once. ``probabilities``: the network
-    ends in a softmax.
+    One linear layer over all classes is a linear layer for each head, computed at once. ``probabilities``: what makes
+    the network's answers probabilities; "": they are none.
     """
 
     def __init__(self, module: nn.Module, sizes: Sequence[int], names: Sequence[str] = ()) -> None:
         super().__init__()
-        self.module, self.probabilities = module, False
+        self.module, self.probabilities = module, ""
         self._sizes, self._names = list(sizes), list(names)
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -177,5 +183,5 @@ class SplitHeads(nn.Module):
             parts = tuple(outputs[name] for name in self._names if name in outputs) or tuple(outputs.values())
         else:
             parts = tuple(outputs)
-        make = partial(as_logits, training=self.training) if self.probabilities else as_float32
+        make = partial(as_logits, training=self.training, link=self.probabilities) if self.probabilities else as_float32
         return tuple(make(part) for part in parts)

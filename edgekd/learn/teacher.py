@@ -29,7 +29,7 @@ class PickedOutput(nn.Module):
         classes: for each of our classes, the index of the teacher's.
 
     Attributes:
-        probabilities: it ends in a softmax.
+        probabilities: what makes its answers probabilities, ``softmax`` or ``sigmoid``; "": they are none.
         columns: how many scores a sample has, where that is known; it tells them from other outputs.
         where: whose it is, for errors.
     """
@@ -38,7 +38,7 @@ class PickedOutput(nn.Module):
         self, module: nn.Module, output: str | int | None = None, classes: tuple[int, ...] | None = None
     ) -> None:
         super().__init__()
-        self.module, self.probabilities = module, False
+        self.module, self.probabilities = module, ""
         self.columns: int | None = None
         self.where = "teacher"
         self._output = output
@@ -47,7 +47,7 @@ class PickedOutput(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         logits = self.whole(*inputs)
         if self.probabilities:
-            logits = as_logits(logits, self.training)
+            logits = as_logits(logits, self.training, self.probabilities)
         logits = as_float32(logits)
         if self._classes is None or logits.ndim < 2:  # whose shape is told by who asks
             return logits

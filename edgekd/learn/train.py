@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -20,11 +19,11 @@ import torch
 from accelerate import Accelerator, PartialState
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import Optimizer
 
 from edgekd.base import host, plugins
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import RecipeError
-from edgekd.base.heads import SINGLE
 from edgekd.base.notes import Progress
 from edgekd.base.preprocess import MASK, Inputs
 from edgekd.base.scores import answered
@@ -35,11 +34,13 @@ from edgekd.learn.answers import Logits as Logits
 from edgekd.learn.checkpoint import EpochLosses, EpochRecord
 from edgekd.learn.feed import Feed
 from edgekd.learn.label_weights import LabelWeights
-from edgekd.learn.objective import Objective, Term
+from edgekd.learn.objective import Objective, Term, are_known
+from edgekd.learn.optimizer import learning_rate, make_optimizer
 from edgekd.learn.student import joined, of_training
 from edgekd.metrics import Evaluator
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.spec.recipe import Schedule
+from edgekd.tasks import SINGLE, Heads
 
 Tensors = tuple[Tensor, ...]
 CLIP = 5.0
@@ -227,7 +228,7 @@ def _epoch(
 
 def _order(
     objective: Objective,
-    labels: NDArray[np.int64] | None,
+    labels: AnyArray | None,
     says: Answers | None,
     count: int,
     rng: np.random.Generator,
@@ -241,7 +242,7 @@ def _order(
     for term in objective.terms:
         able = np.ones(count, bool)
         if "labels" in term.loss.needs and labels is not None:
-            able &= labels.reshape(count, -1)[:, 0] >= 0
+            able &= are_known(term.labels(torch.from_numpy(labels))).numpy()
         if "teacher" in term.loss.needs and says is not None:
             able &= have_answer(says)
         taught |= able
@@ -297,7 +298,7 @@ def _validate(module: nn.Module, job: TrainingJob) -> float:
 
 def _score(scores: Logits, job: TrainingJob) -> float:
     feed = job.feed
-    evaluator = job.evaluator or Evaluator(Accuracy(), {SINGLE: scores.shape[1]})
+    evaluator = job.evaluator or Evaluator(Accuracy(), Heads({SINGLE: scores.shape[1]}))
     labels, teacher, raw = feed.labels("validation"), job.validation_teacher, feed.raw("validation")
     if teacher is not None and not (known := answered(teacher)).all():
         labels = None if labels is None else labels[known]
@@ -365,34 +366,6 @@ def _forward(module: nn.Module, batches: Iterable[Inputs], where: str) -> Logits
         scores = (joined(plugins.call_user(module, where, *tensors(x, device))) for x in batches)
         parts = [part.float().cpu().numpy() for part in scores]
     return np.concatenate(parts) if parts else None
-
-
-def make_optimizer(module: nn.Module, schedule: Schedule) -> Optimizer:
-    """AdamW, or SGD with Nesterov momentum. BatchNorm and biases (vectors) are not decayed."""
-    named = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in named if p.ndim > 1], "weight_decay": schedule.weight_decay},
-        {"params": [p for p in named if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    if schedule.optimizer == "sgd":
-        return SGD(groups, lr=schedule.lr, momentum=0.9, nesterov=True)
-    return AdamW(groups, lr=schedule.lr)
-
-
-def learning_rate(schedule: Schedule, step: int, steps: int) -> float:
-    """The rate of a step: a linear warm-up over the first share of the steps, then the chosen shape.
-
-    cosine falls to zero; one_cycle rises over the first 30 % and falls to zero; constant stays.
-    """
-    warm = 0.3 if schedule.schedule == "one_cycle" else schedule.warmup
-    done = (step + 1) / steps
-    if done < warm:
-        return schedule.lr * done / warm
-    if schedule.schedule == "constant":
-        return schedule.lr
-    share = (step / steps - warm) / (1 - warm) if warm < 1 else 0.0
-    return schedule.lr * 0.5 * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
 
 
 def _since_best(history: list[EpochRecord]) -> int:

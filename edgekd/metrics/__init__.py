@@ -1,6 +1,6 @@
 """Metrics, one a file: how good answers are. A metric of a user's own is a ``Metric``, or a ``PerSample``.
 
-May import base and spec, with numpy, and scikit-learn where it has the formula.
+May import base, tasks and spec, with numpy, and scikit-learn where it has the formula.
 """
 
 from edgekd.metrics._base import Against, Labels, Metric, PerSample, Scores, classifies

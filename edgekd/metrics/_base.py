@@ -30,16 +30,17 @@ class Metric(Protocol):
         """The value of a split.
 
         Args:
-            scores: (N, C).
-            wanted: against labels, (N,) in 0..C-1; against the teacher, its scores, (N, C).
+            scores: (N, C), of one output.
+            wanted: against labels, those of the output's task: (N,) in 0..C-1, or (N, C) rows; against the teacher,
+                its scores, (N, C).
             raw: (N, ...) the raw samples, for metrics that look at what was asked.
         """
 
 
 def classifies(metric: Metric) -> bool:
-    """Whether scores stand for classes, of which the best is the answer; else they are values, as in regression.
+    """Whether scores stand for classes or labels; else they are values, as in regression.
 
-    This alone answers the question, for training, report and programs. A metric that does not say: it classifies where
+    A recipe that names no task is of values where its metric is. A metric that does not say: it classifies where
     it is held against labels, or is a share of samples.
     """
     stated: bool | None = getattr(metric, "classifies", None)

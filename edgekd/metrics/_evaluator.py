@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import FactoryError
-from edgekd.base.heads import Heads, answers, labels_of, split
 from edgekd.metrics._base import Metric, PerSample, Scores
+from edgekd.tasks import Heads
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Evaluator:
     metric: Metric
     heads: Heads
 
-    def __call__(self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: Samples) -> float:
+    def __call__(self, scores: Scores, labels: AnyArray | None, teacher: Scores | None, raw: Samples) -> float:
         """The value of a split.
 
         Args:
-            scores: (N, C); labels: (N,) or (N, heads), or None: then the teacher's answers count as labels.
+            scores: (N, C); labels: see ``Heads``; None: the teacher's answers count as labels.
             teacher: (N, C), where there are no labels or the metric is held against the teacher.
             raw: (N, ...) raw samples.
 
@@ -40,22 +40,22 @@ class Evaluator:
         return float(np.mean(list(self.by_head(scores, labels, teacher, raw).values())))
 
     def by_head(
-        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: Samples
+        self, scores: Scores, labels: AnyArray | None, teacher: Scores | None, raw: Samples
     ) -> dict[str, float]:
         """The value of each head; see ``__call__``."""
         wanted = self._wanted(labels, teacher)
-        parts = split(scores, self.heads).items()
+        parts = self._judged(scores).items()
         head_values = {name: plugins.call_user(self.metric, "metric", part, wanted[name], raw) for name, part in parts}
         return {name: float(self._checked(value, scores, ())) for name, value in head_values.items()}
 
     def per_sample(
-        self, scores: Scores, labels: NDArray[np.int64] | None, teacher: Scores | None, raw: Samples
+        self, scores: Scores, labels: AnyArray | None, teacher: Scores | None, raw: Samples
     ) -> NDArray[np.float64] | None:
         """(N,) what each sample gives, the mean over the heads; None where the metric is no mean over samples."""
         if not isinstance(self.metric, PerSample):
             return None
         wanted = self._wanted(labels, teacher)
-        parts = split(scores, self.heads).items()
+        parts = self._judged(scores).items()
         head_values = [
             plugins.call_user(self.metric.per_sample, "metric", part, wanted[name], raw) for name, part in parts
         ]
@@ -81,12 +81,16 @@ class Evaluator:
             )
         return values.astype(np.float64)
 
-    def _wanted(self, labels: NDArray[np.int64] | None, teacher: Scores | None) -> dict[str, AnyArray]:
+    def _judged(self, scores: Scores) -> dict[str, AnyArray]:
+        """The scores of each head as metrics see them."""
+        return {name: self.heads.tasks[name].judged(part) for name, part in self.heads.split(scores).items()}
+
+    def _wanted(self, labels: AnyArray | None, teacher: Scores | None) -> dict[str, AnyArray]:
         """What each head is held against."""
         if labels is None or self.metric.against == "teacher":
             if teacher is None:
                 raise ValueError("neither labels nor a teacher's answers to hold the scores against")
             if self.metric.against == "teacher":
-                return split(teacher, self.heads)
-            labels = answers(teacher, self.heads)
-        return {name: labels_of(labels, self.heads, name) for name in self.heads}
+                return self._judged(teacher)
+            labels = self.heads.answers(teacher)
+        return {name: self.heads.labels_of(labels, name) for name in self.heads}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.metrics._base import Against, Metric
-from edgekd.metrics.accuracy import Accuracy
+from edgekd.tasks import CLASSES, Task
 
 
 def make_metric(table: Mapping[str, Any]) -> Metric:
@@ -31,9 +31,9 @@ def make_metric(table: Mapping[str, Any]) -> Metric:
     return metric
 
 
-def metric_of_teacher(metric: Metric) -> Metric:
+def metric_of_teacher(metric: Metric, task: Task = CLASSES) -> Metric:
     """What the teacher's own training is validated by: it has labels, and no teacher."""
-    return Accuracy() if metric.against == "teacher" else metric
+    return make_metric({"kind": task.metrics[0]}) if metric.against == "teacher" else metric
 
 
 def metric_name(kind: str, labels: NDArray[np.int64] | None) -> str:

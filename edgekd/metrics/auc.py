@@ -9,25 +9,36 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from edgekd.base.arrays import AnyArray
-from edgekd.metrics._base import Against, Labels, Scores
+from edgekd.metrics._base import Against, Scores
 
 
 @dataclass(frozen=True)
 class Auc:
     """The chance that a sample of a class has a higher score for it than one of another, 0..1 (0.5: no idea).
 
-    Of two classes: of the second against the first. Of more: the mean over the classes that are there, each against
-    the rest. One class alone gives 0.5.
+    Of two classes: of the second against the first. Of more, and of labels of which several may apply: the mean over
+    those that are there and not everywhere, each against the rest. One class alone gives 0.5.
     """
 
     share: ClassVar[bool] = False
     against: ClassVar[Against] = "labels"
 
-    def __call__(self, scores: Scores, wanted: Labels, raw: AnyArray) -> float:
+    def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""
+        if wanted.ndim > 1:
+            return _of_labels(scores, wanted)
         present = np.unique(wanted)
         if len(present) < 2:
             return 0.5
         if scores.shape[1] == 2:
             return float(roc_auc_score(wanted == 1, scores[:, 1] - scores[:, 0]))
         return float(np.mean([roc_auc_score(wanted == c, scores[:, c]) for c in present]))
+
+
+def _of_labels(scores: Scores, wanted: AnyArray) -> float:
+    areas = []
+    for column in range(scores.shape[1]):
+        known = wanted[:, column] >= 0
+        if len(np.unique(wanted[known, column])) == 2:
+            areas.append(float(roc_auc_score(wanted[known, column], scores[known, column])))
+    return float(np.mean(areas)) if areas else 0.5

@@ -6,21 +6,23 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from sklearn.metrics import f1_score
 
 from edgekd.base.arrays import AnyArray
-from edgekd.metrics._base import Against, Labels, Scores
+from edgekd.metrics._base import Against, Scores
+from edgekd.metrics._decided import decided, f1
 
 
 @dataclass(frozen=True)
 class MacroF1:
-    """mean over classes of  2 TP / (2 TP + FP + FN), 0..1; a class that is neither there nor answered is left out."""
+    """mean over classes, or labels, of  2 TP / (2 TP + FP + FN), 0..1.
+
+    One that is neither there nor answered is left out.
+    """
 
     share: ClassVar[bool] = True
     against: ClassVar[Against] = "labels"
 
-    def __call__(self, scores: Scores, wanted: Labels, raw: AnyArray) -> float:
+    def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""
-        answers = scores.argmax(1)
-        present = np.union1d(wanted, answers)
-        return float(f1_score(wanted, answers, labels=present, average="macro", zero_division=0.0))
+        figures = f1(*decided(scores, wanted))
+        return float(np.nanmean(figures)) if not np.isnan(figures).all() else 0.0

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from edgekd import report
 from edgekd.base import backend_facts, preprocess
 from edgekd.base.preprocess import Inputs
-from edgekd.base.scores import lead
 from edgekd.document.report import Report
 from edgekd.publish import examples
 from edgekd.publish.examples import About
@@ -38,7 +37,8 @@ def make(facts: BuildFacts, bundle: Bundle, document: Report) -> dict[str, bytes
     samples = _samples(about, facts.workspace.recipe.seed)
     asked = [_asked(facts, bundle, variant, samples) for variant in portable_first(bundle.variants)]
     scores = asked[0][1]
-    clearest = int(np.min([lead(part) for part in scores.values()], axis=0).argmax())
+    tasks = bundle.heads.tasks
+    clearest = int(np.min([tasks[head].lead(part) for head, part in scores.items()], axis=0).argmax())
     clearest = 0 if about.kind == "text" else clearest  # a sentence reads better than words
     answer = {head: examples.said(about, head, scores[head][clearest]) for head in about.labels}
     files = examples.make(about, samples[clearest], answer)
@@ -86,15 +86,17 @@ def _decisions(bundle: Bundle, samples: Any, asked: Sequence[tuple[Model, Output
     Of each class the one of middle confidence: the surest say the same whatever is done to their numbers (four samples
     of one class, at 0.9997, passed with 16 or 32 in place of 20 to divide by, and with all other labels exchanged).
     """
-    margins = np.min([golden.margin(part) for _, scores in asked for part in scores.values()], axis=0)
+    tasks = bundle.heads.tasks
+    margins = np.min([tasks[head].margin(part) for _, scores in asked for head, part in scores.items()], axis=0)
     room = decisions.MOST if samples.dtype == object else decisions.MOST_BYTES // samples[0].nbytes
     order = np.argsort(margins, kind="stable")
     clear = [int(i) for i in order if margins[i] >= golden.MARGIN] or [int(order[-1])]
     middle = [clear[i] for i in sorted(range(len(clear)), key=lambda i: abs(2 * i + 1 - len(clear)))]
     chosen: list[int] = []
-    for part in asked[0][1].values():
+    for head, part in asked[0][1].items():
+        picked = tasks[head].picks(tasks[head].answers(part), part.shape[1])
         for label in range(part.shape[1]):
-            alike = [i for i in clear if part[i].argmax() == label]
+            alike = [i for i in clear if picked[i, label]]
             if alike and not set(alike) & set(chosen):
                 chosen.append(alike[len(alike) // 2])
     chosen += [i for i in middle if i not in chosen][: max(0, decisions.LEAST - len(chosen))]
@@ -129,7 +131,7 @@ def _about(facts: BuildFacts, bundle: Bundle) -> About:
         dtype=examples.number(feed.raw("train", 0, 1).dtype),
         inputs=feed.specs,
         labels=examples.labels_by_head(bundle.labels, bundle.heads),
-        classifies=facts.workspace.classifies,
+        tasks=bundle.heads.tasks,
         files={runtime: f"{v.target}/{next(iter(v.files))}" for runtime, v in opened.items()},
         rate=feed.rate,
         settings={runtime: _settings(v, runtime) for runtime, v in opened.items()},

@@ -12,7 +12,8 @@ from edgekd.spec.recipe import Recipe
 def recipe(parsed: Recipe) -> dict[str, object]:
     """The exact recipe, but of input paths only the file's name: no absolute path enters a bundle."""
     table: dict[str, object] = without_paths(plain(parsed.model_dump(exclude_none=True)))
-    return table
+    named = {*parsed.task} == {"kind"}  # as most recipes write it
+    return {**table, "task": parsed.task["kind"]} if named else table
 
 
 def without_paths(value: Any) -> Any:

@@ -13,7 +13,6 @@ from edgekd.analysis import attribution, loss_ablation, student_analysis
 from edgekd.analysis.by_class import per_class
 from edgekd.analysis.loss_ablation import Explained
 from edgekd.analysis.student_analysis import Shown
-from edgekd.base.heads import columns, labels_of
 from edgekd.base.scores import answered
 from edgekd.build import baseline, exports, run, taken
 from edgekd.build.evaluation import SPLITS, EvaluationSet, Scores
@@ -34,6 +33,7 @@ from edgekd.publish import public
 from edgekd.runtime import bench as benching
 from edgekd.runtime import parity
 from edgekd.spec.recipe import Budget
+from edgekd.tasks import kind_of
 
 SCHEMA_VERSION: Final = 1
 PARITY_SAMPLES = 10_000
@@ -87,10 +87,11 @@ def make(facts: BuildFacts) -> Report:
     document: Report = {
         "schema_version": SCHEMA_VERSION,
         "name": workspace.recipe.name,
-        "task": workspace.recipe.task,
+        "task": workspace.task_kind,
         "metric": metric_name(workspace.recipe.metric["kind"], facts.evaluation.labels["validation"]),
         "metric_is_share": workspace.metric.share,
         "classifies": workspace.classifies,
+        "outputs": {name: kind_of(task) for name, task in workspace.heads.tasks.items()},
         "seed": workspace.recipe.seed,
         "split_sizes": lengths,
         "host": first.host,
@@ -180,8 +181,10 @@ def _kept(workspace: Workspace) -> Kept | None:
 
 def _validated(facts: BuildFacts) -> dict[str, str]:
     """What the curves of the teachers' own training show, where it is not the report's metric."""
-    metric = metric_of_teacher(facts.workspace.metric)
-    return {} if metric is facts.workspace.metric else dict.fromkeys(facts.workspace.recipe.ensemble, "accuracy")
+    workspace = facts.workspace
+    if metric_of_teacher(workspace.metric, workspace.task) is workspace.metric:
+        return {}
+    return dict.fromkeys(workspace.recipe.ensemble, workspace.task.metrics[0])
 
 
 def _by_class(facts: BuildFacts) -> Agreement:
@@ -190,9 +193,9 @@ def _by_class(facts: BuildFacts) -> Agreement:
     teacher, labels = evaluation.teacher("test"), evaluation.labels["test"]
     by_head = {
         name: per_class(
-            student[:, where], teacher[:, where], labels_of(labels, workspace.heads, name), workspace.classes[where]
+            student[:, where], teacher[:, where], workspace.heads.labels_of(labels, name), workspace.classes[where]
         )
-        for name, where in columns(workspace.heads).items()
+        for name, where in workspace.heads.columns.items()
     }
     first, *others = by_head
     agreement = cast(Agreement, {**by_head[first]})

@@ -13,6 +13,7 @@ from edgekd.runtime import decisions, golden
 from edgekd.runtime.backend import Session
 from edgekd.runtime.batches import Outputs
 from edgekd.runtime.bundle import Bundle, Checked, Graph, Variant
+from edgekd.tasks import table_of_heads
 
 
 def bundle(facts: BuildFacts, identity: str) -> Bundle:
@@ -42,10 +43,10 @@ def bundle(facts: BuildFacts, identity: str) -> Bundle:
         )
     return Bundle(
         name=workspace.recipe.name,
-        task={"kind": workspace.recipe.task},
+        task=table_of_heads(workspace.heads),
         plan=identity,
         labels=workspace.classes,
-        heads=dict(workspace.heads),
+        heads=workspace.heads,
         preprocess=workspace.feed.ops,
         sample_shape=workspace.feed.raw_shape,
         sample_dtype=examples.number(workspace.feed.raw("train", 0, 1).dtype) if workspace.feed.raw_shape else "text",
@@ -76,4 +77,5 @@ def _golden(facts: BuildFacts, measured: Measured, session: Session) -> tuple[In
     given = workspace.feed.inputs("test", 0, 256) if workspace.recipe.golden == "data" else None
     length = measured.length or golden.LENGTH
     batch = measured.target.shapes.batch
-    return golden.make(session, workspace.feed.specs, workspace.recipe.seed, given=given, length=length, batch=batch)
+    seed, heads = workspace.recipe.seed, workspace.heads
+    return golden.make(session, workspace.feed.specs, seed, given=given, length=length, batch=batch, heads=heads)

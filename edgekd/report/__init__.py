@@ -1,6 +1,6 @@
 """report.json -> report.html: one self-contained page, without scripts, that opens anywhere; and one of samples.
 
-May import base, document and decide, with jinja2.
+May import base, tasks, document and decide, with jinja2.
 """
 
 from __future__ import annotations

@@ -30,12 +30,6 @@ PROGRAMS = {
         "lines name them), then `python -m http.server` there, and open `/examples/web/`",
     ),
 }
-PIPELINES = {
-    "text": "text-classification",
-    "ink": "image-classification",
-    "picture": "image-classification",
-    "sound": "audio-classification",
-}
 
 
 def readme(
@@ -128,18 +122,19 @@ def _data(report: Report, recipe: Table) -> str:
 
 
 def _answers(report: Report, labels: Mapping[str, Sequence[str]]) -> Markdown:
-    if not text.classifies(report):
-        return Markdown("values")
-    answers = []
+    tasks, answers = text.tasks_of(report), []
     for head, names in labels.items():
         shown = ", ".join(map(str, names[:12])) + (", ..." if len(names) > 12 else "")
-        answers.append(joined("{}: scores of {} classes ({})", code(head), f"{len(names):,}", shown))
+        task = tasks.get(head, tasks.get(""))
+        holds = (task.holds if task else "{} numbers").format(f"{len(names):,}")
+        answers.append(joined("{}: {} ({})", code(head), holds, shown))
     return Markdown("; ".join(answers))
 
 
 def _head(report: Report, recipe: Table, kind: str) -> dict[str, object]:
     """The metadata block that model hubs read (Hugging Face's model card specification)."""
-    pipeline = PIPELINES.get(kind, "tabular-classification" if text.classifies(report) else "tabular-regression")
+    tasks = text.tasks_of(report)
+    pipeline = next((task.hub[kind] for task in tasks.values() if kind in task.hub), "other")
     tags = ["edgekd", "knowledge-distillation", *sorted({c["kind"] for c in recipe.get("compress", ())})]
     tags += sorted({_runtime(target).split()[0] for target in report["targets"].values()})
     data = str((recipe.get("data") or {}).get("source") or "own")
@@ -196,12 +191,11 @@ def _resolution(report: Report) -> str | None:
 def _limits(report: Report) -> list[str]:
     """What the figures do not say, in words."""
     sizes = report["split_sizes"]
-    classes = ["It knows its classes alone: whatever it is shown, one of them is its answer."]
-    classes = classes if text.classifies(report) else []
+    of_tasks = dict.fromkeys(limit for task in text.tasks_of(report).values() for limit in task.limits)
     limits = [
         f"The figures are those of one test split of {sizes['test']:,} samples from the same source as the training's. "
         "On other cameras, texts or users it was not measured.",
-        *classes,
+        *of_tasks,
         "Latencies are those of one machine; another CPU or runtime version has others.",
     ]
     if (limit := _resolution(report)) is not None:

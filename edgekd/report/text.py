@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edgekd.base import units
+from edgekd.base import plugins, units
 from edgekd.document.report import Report, Target
+from edgekd.tasks import Task
 
 NBSP = "\u00a0"
 NONE = "–"
@@ -116,9 +117,11 @@ class MetricText:
         return f"{written} {'above' if gap > 0 else 'below'} {name}"
 
 
-def classifies(report: Report) -> bool:
-    """Whether a report's student answers with a class, and not with values."""
-    return bool(report.get("classifies", report["metric"] not in OLD_VALUES))
+def tasks_of(report: Report) -> dict[str, type[Task]]:
+    """The task of each of the student's outputs by name, "" in old reports; a user's own is not among them."""
+    before = "classification" if report.get("classifies", report["metric"] not in OLD_VALUES) else "regression"
+    kinds, known = report.get("outputs", {"": before}), plugins.kinds("tasks")
+    return {name: plugins.load("tasks", kind, "outputs") for name, kind in kinds.items() if kind in known}
 
 
 def of_tokens(target: Target, p50_ms: float) -> str:
@@ -133,13 +136,13 @@ def of_tokens(target: Target, p50_ms: float) -> str:
 
 def asking(report: Report) -> Sequence[str]:
     """Lines of an app that asks ``model`` about ``x``."""
-    details = report.get("details") or {}
-    if not classifies(report):  # predict would tell of classes
-        return ["values = model.run({model.inputs[0].name: x})[model.outputs[0].name]  # a batch, preprocessed"]
-    if "others" in (details.get("agreement") or {}):
-        loop = ["for head, answer in answers.items():", "    print(head, answer.label, answer.score)"]
+    prints = [task.prints for task in tasks_of(report).values()]
+    others = "others" in ((report.get("details") or {}).get("agreement") or {})  # as reports of before tell of heads
+    if len(report.get("outputs", ())) > 1 or others:
+        what = prints[0] if len({*prints}) == 1 else "answer"
+        loop = ["for head, answer in answers.items():", f"    print(head, {what})"]
         return ["answers = model.predict(x)  # one raw sample; of a batch of them a list", *loop]
     return [
         "answer = model.predict(x)  # one raw sample; of a batch of them a list",
-        "print(answer.label, answer.score)",
+        f"print({prints[0] if prints else 'answer'})",
     ]

@@ -11,10 +11,10 @@ from typing import Any
 from edgekd.base import backend_facts, limits
 from edgekd.base.door import hash_inside, open_inside
 from edgekd.base.errors import IntegrityError
-from edgekd.base.heads import Heads
 from edgekd.base.preprocess import Inputs
 from edgekd.runtime import look, look_ir, tensor_pb
 from edgekd.runtime.batches import Outputs
+from edgekd.tasks import Heads
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,11 @@ class Bundle:
 
     Attributes:
         task: what the student answers, ``{"kind": ...}`` and the task's own keys.
-        labels: class names, those of several heads one after another.
-        heads: how many of them each output has, by its name.
+        labels: names of classes, labels or values, those of several outputs one after another.
+        heads: how many of them each output has, by its name, and its task.
         sample_shape, sample_dtype: of one raw sample; () is a text. Format 1 does not tell the type: "".
         rate: of raw sounds, in Hz; 0: samples are none.
-        axes: what each axis of an output counts: ``batch``, ``class``.
-        thresholds: by output; no task has any yet.
+        thresholds: by output; no task has any but in its own table.
         decisions: the file of raw samples and what is decided about them; "" where there is none.
         sbom: the file that lists what the bundle was made with; "" where there is none.
         digest: SHA-256 of the manifest.
@@ -111,7 +110,6 @@ class Bundle:
     folder: Path = Path()
     sample_dtype: str = ""
     rate: int = 0
-    axes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     thresholds: Mapping[str, object] = field(default_factory=dict)
     decisions: str = ""
     sbom: str = ""

@@ -3,7 +3,7 @@
 ``decisions.json``::
 
     samples     [{"text": "..."} or {"data": base64 of little-endian numbers, "dtype": "uint8", "shape": [8, 8, 1]}]
-    decisions   {target: [{output: {"index", "label", "score", "scores"}} for each sample]}
+    decisions   {target: [{output: what its task records} for each sample]}
 
 Golden inputs are what a network reads; these also hold the preprocessing and the labels. Of a class that no sample is
 decided for, nothing tells its label from another's: ``verify`` says how many of them were seen.
@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -23,22 +22,20 @@ import numpy as np
 from edgekd.base import reader
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import IntegrityError, in_bundle
-from edgekd.base.heads import Heads
 from edgekd.base.preprocess import TEXT
-from edgekd.document.decisions import Decisions, Numbers, Said, Text
+from edgekd.document.decisions import Decisions, Numbers, Text
 from edgekd.runtime.contents import Bundle, Variant
-from edgekd.runtime.model import Model, Prediction
+from edgekd.runtime.model import Model
 from edgekd.runtime.opening import Opened
+from edgekd.tasks import Decided, Heads, Record, Task
 
 FILE = "decisions.json"
 LEAST, MOST = 4, 16  # samples: one of each class, as far as there is room
 MOST_BYTES = 500_000  # of their numbers, unless one alone has more: three pictures of 224 x 224
 LARGEST = 64_000_000  # bytes of the file: one picture of 4000 x 4000, or 4 minutes of sound at 48 kHz
-CLASSES = 16  # whose scores are written down, the best first
-SLACK = 0.05  # of a probability, where but the best class's is written down
-# Logarithms of probabilities are held as golden scores are: within the numerics' tolerance (int8: 0.05 of their range;
-# ONNX Runtime and OpenVINO differ by 0.006 of it on digits). ROUNDED: of six digits; nobody needs what is below TINY.
-ROUNDED, TINY = 1e-5, 1e-30
+# Numbers are held as golden scores are: within the numerics' tolerance (int8: 0.05 of their range; ONNX Runtime and
+# OpenVINO differ by 0.006 of it on digits).
+ROUNDED = 1e-5  # of six digits
 
 
 def written(samples: Sequence[object], heads: Heads, predictions: Mapping[str, Sequence[object]]) -> bytes:
@@ -76,60 +73,59 @@ def replay(bundle: Bundle, opened: Opened) -> tuple[int, int]:
     with in_bundle():
         alone = [model.predict(sample) for sample in samples]
         together = model.predict(samples if isinstance(samples[0], str) else np.stack(samples))
+    heads = bundle.heads
     slack = {
-        head: _slack(opened.variant, [expected[head] for expected in wanted if head in expected])
-        for head in bundle.heads
+        head: _slack(task, opened.variant, [expected[head] for expected in wanted if head in expected])
+        for head, task in heads.tasks.items()
     }
     for i, expected in enumerate(wanted):
         for answer in (alone[i], together[i]):
-            _hold(_by_head(answer, bundle.heads), expected, slack, f"{where}: {opened.variant.target}: sample {i}")
-    return len(samples), len({(head, decision["index"]) for expected in wanted for head, decision in expected.items()})
+            _hold(_by_head(answer, heads), heads, expected, slack, f"{where}: {opened.variant.target}: sample {i}")
+    return len(samples), len(_labels_seen(heads, wanted))
 
 
-def _by_head(answer: Any, heads: Heads) -> Mapping[str, Prediction]:
-    """A Prediction, or those of several heads."""
+def _labels_seen(heads: Heads, wanted: Sequence[Mapping[str, Record]]) -> set[tuple[str, str]]:
+    """The labels that some sample is decided for, by output; a value is seen in every one."""
+    seen: set[tuple[str, str]] = set()
+    for expected in wanted:
+        for head, record in expected.items():
+            names = heads.tasks[head].labels(record)
+            seen |= {(head, str(i)) for i in range(heads[head])} if names is None else {(head, name) for name in names}
+    return seen
+
+
+def _by_head(answer: object, heads: Heads) -> Mapping[str, Decided]:
+    """What one output gives, or several by name."""
     return answer if isinstance(answer, dict) else dict.fromkeys(heads, answer)
 
 
-def _plain(answer: object, heads: Heads) -> dict[str, Said]:
+def _plain(answer: object, heads: Heads) -> dict[str, Record]:
     """The same as it is written down: six digits."""
-    decisions: dict[str, Said] = {}
-    for head, one in _by_head(answer, heads).items():
-        best = sorted(range(len(one.scores)), key=lambda index: -one.scores[index])[:CLASSES]
-        scores = [(index, float(f"{one.scores[index]:.6g}")) for index in best]
-        decisions[head] = {"index": one.index, "label": one.label, "score": float(f"{one.score:.6g}"), "scores": scores}
-    return decisions
+    return {head: heads.tasks[head].record(one) for head, one in _by_head(answer, heads).items()}
 
 
-def _slack(variant: Variant, decisions: Sequence[Said]) -> float:
-    """How far the logarithm of a score may be from what it was."""
-    logs = [_log(score) for decision in decisions for _, score in decision.get("scores", ())]
-    span = max(logs, default=0.0) - min(logs, default=0.0) if variant.quantized else 1.0
+def _slack(task: Task, variant: Variant, records: Sequence[Record]) -> float:
+    """How far a number may be from what it was, in the scores' unit."""
+    numbers = [number for record in records for number in task.numbers(record)]
+    span = max(numbers, default=0.0) - min(numbers, default=0.0) if variant.quantized else 1.0
     return variant.tolerance * span + ROUNDED
 
 
-def _log(score: float) -> float:
-    return math.log(max(score, TINY))
-
-
 def _hold(
-    answers: Mapping[str, Prediction], expected: Mapping[str, Said], slack: Mapping[str, float], where: str
+    answers: Mapping[str, Decided], heads: Heads, expected: Mapping[str, Record], slack: Mapping[str, float], where: str
 ) -> None:
     if list(answers) != list(expected):
         raise IntegrityError("other outputs than when it was built", where=where, found=list(answers), allowed=expected)
     for head, one in answers.items():
-        place, wanted = f"{where}: {head}", expected[head]
-        if (one.index, one.label) != (wanted["index"], wanted["label"]):
-            raise IntegrityError(
-                "another decision than when it was built", where=place, found=one.label, allowed=wanted["label"]
-            )
-        best = (wanted["index"], wanted["score"])
-        for index, score in (best, *wanted.get("scores", ())):
-            actual = one.scores[index] if index < len(one.scores) else math.nan
-            off = abs(_log(actual) - _log(score)) / slack[head] if "scores" in wanted else abs(actual - score) / SLACK
-            if not off <= 1:
-                place, allowed = f"{place}: class {index}", f"{score:g}"
-                raise IntegrityError("another score than when it was built", where=place, found=actual, allowed=allowed)
+        place, wanted, task = f"{where}: {head}", expected[head], heads.tasks[head]
+        record = task.record(one)
+        if task.decision(record) != task.decision(wanted):
+            actual, before = task.in_words(record), task.in_words(wanted)
+            raise IntegrityError("another decision than when it was built", where=place, found=actual, allowed=before)
+        for off in task.off(one, wanted, slack[head]):
+            if not off.distance <= 1:
+                at, allowed = f"{place}: {off.place}", f"{off.before:g}"
+                raise IntegrityError("another score than when it was built", where=at, found=off.now, allowed=allowed)
 
 
 def _stored(sample: Any) -> dict[str, Any]:
@@ -139,11 +135,11 @@ def _stored(sample: Any) -> dict[str, Any]:
     return {"data": base64.b64encode(data).decode(), "dtype": sample.dtype.name, "shape": list(sample.shape)}
 
 
-def _read(data: bytes, target: str, where: str) -> tuple[list[Any], list[dict[str, Said]]]:
+def _read(data: bytes, target: str, where: str) -> tuple[list[Any], list[dict[str, Record]]]:
     """The samples, all texts or all numbers of one shape and type, and what was decided about them."""
     table = reader.read(data, Decisions, where, most=LARGEST)
     samples = [_sample(sample, f"{where}: samples[{i}]") for i, sample in enumerate(table["samples"])]
-    wanted = table["decisions"].get(target, [])
+    wanted = cast(list[dict[str, Record]], table["decisions"].get(target, []))
     if len(samples) != len(wanted):
         raise IntegrityError(
             f"{target}: a decision for each sample is needed", where=where, found=len(wanted), allowed=str(len(samples))

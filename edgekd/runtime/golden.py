@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import IntegrityError
 from edgekd.base.preprocess import MASK, Inputs, Spec
-from edgekd.base.scores import lead
 from edgekd.runtime import batches
 from edgekd.runtime.backend import Session
 from edgekd.runtime.batches import Outputs
+from edgekd.tasks import CLASSES, Heads, Task
 
 MARGIN, LENGTH = 0.1, 16
 
@@ -26,11 +25,12 @@ def make(
     given: Inputs | None = None,
     length: int = LENGTH,
     batch: int = 1,
+    heads: Heads | None = None,
 ) -> tuple[Inputs, Outputs]:
     """Golden inputs and what a session says to them.
 
-    Only inputs where the two best scores of each output lie at least 10 % of the score range apart are kept (else the
-    clearest one), so that another CPU's rounding can't change an answer.
+    Only inputs whose decision is at least 10 % of each output's score range away from another one are kept (else the
+    clearest one), so that another CPU's rounding can't change it.
 
     Args:
         specs: the model's inputs.
@@ -38,22 +38,17 @@ def make(
         given: inputs to choose from; else synthetic ones, seeded.
         length: of synthetic sequences, without padding.
         batch: as the session ships: the answers are those that an app gets.
+        heads: what the outputs mean; None: classes.
     """
     synthetic = {spec.name: _synthetic(spec, seed + i, 64 * want, length) for i, spec in enumerate(specs)}
     x = synthetic if given is None else given
     outputs = batches.run(session, x, batch, "golden inputs")
     y = {name: scores.astype(np.float32) for name, scores in outputs.items()}
-    margins = np.min([margin(scores) for scores in y.values()], axis=0)
+    tasks = {} if heads is None else heads.tasks
+    margins = np.min([tasks.get(name, CLASSES).margin(scores) for name, scores in y.items()], axis=0)
     clearest = np.argsort(-margins, kind="stable")[:want]
     keep = np.sort([i for i in clearest if margins[i] >= MARGIN] or clearest[:1])
     return {name: array[keep] for name, array in x.items()}, {name: scores[keep] for name, scores in y.items()}
-
-
-def margin(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N,) how far the two best scores lie apart, as a share of the range of all; 1 where there is but one score."""
-    if scores.shape[1] == 1:
-        return np.ones(len(scores), np.float32)
-    return lead(scores) / np.float32(max(float(scores.max() - scores.min()), 1e-12))
 
 
 def _synthetic(spec: Spec, seed: int, count: int, length: int) -> AnyArray:
@@ -79,12 +74,14 @@ def difference(
     quantized: bool,
     where: str,
     of: AnyArray | None = None,
+    task: Task = CLASSES,
 ) -> float:
     """The largest difference of one output from the golden one.
 
     Args:
         tolerance: the largest that is allowed, for a quantized file as a share of the score range.
         of: the scores whose range that is, where ``wanted`` is a part of them.
+        task: what the output means.
 
     Raises:
         IntegrityError: more than that, another answer, another shape.
@@ -97,7 +94,8 @@ def difference(
     every = (wanted if of is None else of).astype(np.float64)  # whose range may be beyond float32
     if not np.isfinite(every).all():
         raise IntegrityError("golden scores that are not finite", where=where)
-    if (got.argmax(1) != wanted.argmax(1)).any():
+    same = task.same(got, wanted)
+    if same is not None and not same.all():
         raise IntegrityError("other answers than when it was built", where=where)
     span = float(every.max() - every.min()) if quantized else 1.0
     worst = float(np.abs(got.astype(np.float64) - wanted).max())

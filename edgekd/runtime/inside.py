@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 from edgekd.base import backend_facts, confined
 from edgekd.base.door import open_inside
 from edgekd.base.errors import IntegrityError, UsageError
-from edgekd.base.heads import Heads, columns
 from edgekd.document.commands import Inspection, ModelFile, Operator
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import look_ir, manifest, operators
 from edgekd.runtime.backends.ort_mobile import CONFIG
+from edgekd.tasks import Heads
 
 MOST = 1 << 40  # bytes of a file; more than the limits of the child
 
@@ -68,7 +68,7 @@ def _about(bundle: bundles.Bundle) -> dict[str, str | bool]:
 
 def _labels(heads: Heads) -> dict[str, slice]:
     """What the line of each head's labels begins with."""
-    slices = columns(heads)
+    slices = heads.columns
     return {f"labels of {name}" if len(slices) > 1 else "labels": where for name, where in slices.items()}
 
 

@@ -4,11 +4,11 @@ It is a valid ONNX Runtime model package 1.0; everything of edgekd stands under 
 student is) and ``executor_info.edgekd`` (of each variant)::
 
     format      2
-    task        {"kind": "classification"}
+    task        {"kind": "classification"}, with the task's own keys; {"kind": "several", "outputs"}: one of each output
     sample      {"dtype", "rate", "shape"} of one raw sample; a text has dtype "text" and shape []
     preprocess  from raw sample to model inputs
     outputs     [{"axes": ["batch", "class"], "labels", "name"}], in the order of the labels
-    thresholds  {}: the task has none
+    thresholds  {}: a task's stand among its keys
     decisions   the file of raw samples and what is decided about them, or null
     sbom        the file that lists what the bundle was made with, or null
     plan, shippable, files (SHA-256 and size of each)
@@ -26,22 +26,21 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 
-from edgekd.base import limits
+from edgekd.base import limits, plugins
 from edgekd.base.errors import IntegrityError
-from edgekd.base.heads import columns
 from edgekd.base.preprocess import TEXT, TYPES, Ops
 from edgekd.document import manifest as documents
-from edgekd.document.manifest import About, Manifest, Op, Task
+from edgekd.document.manifest import About, Manifest, Op
+from edgekd.document.manifest import Task as TaskTable
 from edgekd.runtime import allowed
 from edgekd.runtime._checks import MOST, Table, check_path, keys, listed, table_at, texts, wholes
 from edgekd.runtime.backend import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
+from edgekd.tasks import SEVERAL, Heads, Task, make_task
 
 SCHEMA_VERSION: Final = "1.0"
 FORMAT: Final = 2
 COMPONENT: Final = "student"
-SCORES = ("batch", "class")
-TASKS = ({"kind": "classification"},)  # whose outputs are scores, and which has no thresholds
 TOP_KEYS = ("additional_metadata", "components", "layout", "package_name", "schema_version")
 ABOUT_KEYS = {
     1: ("files", "format", "heads", "labels", "plan", "preprocess", "sample_shape", "shippable", "task"),
@@ -68,15 +67,15 @@ def table(bundle: Bundle, ops: Ops, files: Mapping[str, tuple[str, int]]) -> Man
         "files": {name: {"bytes": size, "sha256": digest} for name, (digest, size) in sorted(files.items())},
         "format": FORMAT,
         "outputs": [
-            {"axes": list(bundle.axes.get(name, SCORES)), "labels": list(bundle.labels[where]), "name": name}
-            for name, where in columns(bundle.heads).items()
+            {"axes": list(bundle.heads.tasks[name].axes), "labels": list(bundle.labels[where]), "name": name}
+            for name, where in bundle.heads.columns.items()
         ],
         "plan": bundle.plan,
         "preprocess": [cast(Op, op) for op in ops],
         "sample": {"dtype": bundle.sample_dtype, "rate": bundle.rate, "shape": list(bundle.sample_shape)},
         "sbom": bundle.sbom or None,
         "shippable": bundle.shippable,
-        "task": cast(Task, dict(bundle.task)),
+        "task": cast(TaskTable, dict(bundle.task)),
         "thresholds": dict(bundle.thresholds),
     }
     ordered = portable_first(bundle.variants)  # JSON objects keep their order
@@ -223,16 +222,13 @@ def _about_1(about: Table, where: str) -> Table:
     return {
         "task": {"kind": str(about["task"])},
         "labels": tuple(about["labels"]),
-        "heads": heads,
+        "heads": Heads(dict(zip(heads, sizes, strict=True))),
         "sample_shape": tuple(wholes(about["sample_shape"], f"{where}: sample_shape")),
-        "axes": dict.fromkeys(heads, SCORES),
     }
 
 
 def _about_2(about: Table, hashes: Collection[str], where: str) -> Table:
     task = table_at(about["task"], f"{where}: task")
-    if task not in TASKS:
-        raise IntegrityError("no kind of task", where=f"{where}: task", found=task, allowed=str(TASKS[0]))
     if table_at(about["thresholds"], f"{where}: thresholds"):
         raise IntegrityError("thresholds of a task that has none", where=f"{where}: thresholds")
     sample = table_at(about["sample"], f"{where}: sample")
@@ -245,30 +241,43 @@ def _about_2(about: Table, hashes: Collection[str], where: str) -> Table:
         raise IntegrityError(what, where=f"{where}: sample.dtype", found=sample["dtype"], allowed=dtypes)
     labels: list[str] = []
     heads: dict[str, int] = {}
-    axes: dict[str, tuple[str, ...]] = {}
+    tasks: dict[str, Task] = {}
     for i, entry in enumerate(listed(about["outputs"], f"{where}: outputs")):
         place = f"{where}: outputs[{i}]"
         output = keys(entry, ("axes", "labels", "name"), place)
         name = str(output["name"])
         if name in heads or not output["labels"]:
             raise IntegrityError("an output twice, or without labels", where=place, found=name)
-        if tuple(texts(output["axes"], f"{place}.axes")) != SCORES:
-            raise IntegrityError("not the axes of scores", where=f"{place}.axes", found=output["axes"], allowed=SCORES)
-        heads[name], axes[name] = len(texts(output["labels"], f"{place}.labels")), tuple(output["axes"])
+        tasks[name] = _task(task, name, f"{where}: task")
+        if tuple(texts(output["axes"], f"{place}.axes")) != tasks[name].axes:
+            axes, allowed = output["axes"], str(tasks[name].axes)
+            raise IntegrityError("not the axes of the task", where=f"{place}.axes", found=axes, allowed=allowed)
+        heads[name] = len(texts(output["labels"], f"{place}.labels"))
         labels += output["labels"]
     if not heads:
         raise IntegrityError("no outputs", where=f"{where}: outputs")
     return {
         "task": task,
         "labels": tuple(labels),
-        "heads": heads,
-        "axes": axes,
+        "heads": Heads(heads, tasks),
         "sample_shape": tuple(wholes(sample["shape"], f"{where}: sample.shape")),
         "sample_dtype": str(sample["dtype"]),
         "rate": sample["rate"],
         "decisions": _listed_file(about["decisions"], hashes, f"{where}: decisions"),
         "sbom": _listed_file(about["sbom"], hashes, f"{where}: sbom"),
     }
+
+
+def _task(table: Table, output: str, where: str) -> Task:
+    """The task of an output, as its own table or that of all outputs says. Of a stranger: built-in kinds alone."""
+    if table.get("kind") == SEVERAL:
+        keys(table, ("kind", "outputs"), where)
+        outputs = table_at(table["outputs"], f"{where}.outputs")
+        return _task(table_at(outputs.get(output), f"{where}.outputs.{output}"), output, f"{where}.outputs.{output}")
+    kind = str(table.get("kind"))
+    if kind not in plugins.kinds("tasks"):
+        raise IntegrityError("no kind of task", where=where, found=kind, allowed=plugins.kinds("tasks"))
+    return make_task(table, where, IntegrityError)
 
 
 def _listed_file(name: object, hashes: Collection[str], where: str) -> str:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.base import batches, preprocess, samples
 from edgekd.base.errors import IntegrityError, UnavailableError, UsageError, in_bundle
-from edgekd.base.heads import columns
 from edgekd.base.printable import printable
-from edgekd.base.scores import softmax
 from edgekd.runtime import bundle as bundles
 from edgekd.runtime import opening
 from edgekd.runtime.backend import Array, Port, Session, check_inputs
@@ -25,26 +21,11 @@ from edgekd.runtime.signature import Trust
 from edgekd.runtime.steady import steadily
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What the student says to one sample.
-
-    Attributes:
-        label: the name of the best class; index: its number.
-        score: its probability, 0..1; scores: those of all classes, in order (softmax of the logits).
-    """
-
-    label: str
-    index: int
-    score: float
-    scores: tuple[float, ...]
-
-
 class Model:
     """A student, ready to run; safe to use from many threads, each with a request and buffers of its own.
 
     Attributes:
-        labels: class names, those of several heads one after another.
+        labels: names of classes, labels or values, those of several heads one after another.
         heads: how many of them each head has.
         target: the variant that was chosen.
         inputs, outputs: what ``run`` takes and gives.
@@ -52,7 +33,8 @@ class Model:
 
     def __init__(self, bundle: Bundle, variant: Variant, session: Session) -> None:
         self.labels = tuple(bundle.labels)
-        self.heads = dict(bundle.heads)
+        self.heads: dict[str, int] = dict(bundle.heads)
+        self._heads = bundle.heads
         self.target = variant.target
         self.inputs: tuple[Port, ...] = session.inputs
         self.outputs: tuple[Port, ...] = session.outputs
@@ -81,7 +63,8 @@ class Model:
         off, with a warning, once.
 
         Returns:
-            A Prediction, or where the student has several heads a dict of them by head.
+            What the student's task gives: a ``Prediction``, ``Labels`` or ``Values``; where it has several heads a dict
+            of them by head.
 
         Raises:
             UsageError: another shape than the bundle's samples have; NaN or Inf; pictures that are scaled already, of
@@ -109,8 +92,8 @@ class Model:
                 "the student answers NaN or Inf to this", where="predict", allowed="samples as in training"
             )
         answers = {
-            name: [self._prediction(row, self.labels[where]) for row in softmax(outputs[name])]
-            for name, where in columns(self.heads).items()
+            name: [task.decode(shares, self.labels[where]) for shares in task.shares(outputs[name])]
+            for (name, where), task in zip(self._heads.columns.items(), self._heads.tasks.values(), strict=True)
         }
         predictions: list[Any] = [dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=True)]
         if len(answers) == 1:
@@ -137,10 +120,6 @@ class Model:
             what = "a text" if len(texts) == 1 else f"{count} of {len(texts)} texts"
             message = f"{what} longer than the {length} tokens that the student reads: the end is cut off (told once)"
             warnings.warn(message, UserWarning, stacklevel=3)
-
-    def _prediction(self, scores: NDArray[np.float64], labels: Sequence[str]) -> Prediction:
-        index = int(scores.argmax())
-        return Prediction(labels[index], index, float(scores[index]), tuple(scores.tolist()))
 
     def _of_thread(self) -> Session:
         session: Session | None = getattr(self._local, "session", None)

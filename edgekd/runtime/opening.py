@@ -97,6 +97,7 @@ def hold(bundle: Bundle, opened: Opened) -> None:
                 variant.quantized,
                 where,
                 scores,
+                bundle.heads.tasks[head],
             )
         except IntegrityError as err:
             places = ", ".join(dict.fromkeys(place.runtime for place in variant.checked)) or "none that it names"

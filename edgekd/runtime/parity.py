@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.errors import IntegrityError, UsageError
-from edgekd.base.heads import SINGLE, Heads, answers, columns
 from edgekd.document import report as documents
 from edgekd.runtime import batches
 from edgekd.runtime.backend import Array, Session
+from edgekd.tasks import SINGLE, Heads
 
 BATCH = 64
 
@@ -24,7 +24,7 @@ class Parity:
 
     Attributes:
         max_abs_diff: the largest absolute difference; infinite where one of them is not finite.
-        argmax_agreement: share of samples, 0..1, with the same best score; None without classes.
+        argmax_agreement: share of samples, 0..1, that are decided alike; None where nothing is decided.
         samples: how many were compared.
         mean_abs_diff: the mean absolute difference; None where one of them is not finite.
         score_range: largest minus smallest score of the reference; 0 where a score is not finite.
@@ -60,7 +60,7 @@ def compare(
         got: scores, (samples, ...).
         want: the reference's, of the same shape.
         classes: whether the last axis holds the scores of classes, 2 or more.
-        heads: where scores are (samples, C) of several heads; answers agree where all heads' do.
+        heads: what the columns of (samples, C) scores mean; None: classes. Answers agree where all heads' do.
 
     Raises:
         IntegrityError: another shape, or no samples.
@@ -69,40 +69,36 @@ def compare(
         raise IntegrityError("the output's shape is not the reference's", found=got.shape, allowed=str(want.shape))
     a, b = got.astype(np.float64), want.astype(np.float64)
     finite = bool(np.isfinite(a).all() and np.isfinite(b).all())
-    has_classes = classes and want.ndim > 1 and want.shape[-1] > 1
     return Parity(
         max_abs_diff=float(np.abs(a - b).max()) if finite else math.inf,
-        argmax_agreement=_agreement(a, b, heads) if has_classes else None,
+        argmax_agreement=_agreement(a, b, heads) if classes else None,
         samples=len(want),
         score_range=float(b.max() - b.min()) if finite else 0.0,
         mean_abs_diff=float(np.abs(a - b).mean()) if finite else None,
     )
 
 
-def _agreement(a: NDArray[np.float64], b: NDArray[np.float64], heads: Heads | None) -> float:
-    if heads is None or len(heads) == 1:
-        return float(np.mean(a.argmax(-1) == b.argmax(-1)))
-    return float(np.mean((answers(a, heads) == answers(b, heads)).all(axis=1)))
+def _agreement(a: NDArray[np.float64], b: NDArray[np.float64], heads: Heads | None) -> float | None:
+    if heads is None:
+        return float(np.mean(a.argmax(-1) == b.argmax(-1))) if b.ndim > 1 and b.shape[-1] > 1 else None
+    same = heads.same(a, b)
+    decides = any(
+        size > 1 or not task.exclusive for size, task in zip(heads.values(), heads.tasks.values(), strict=True)
+    )
+    return float(np.mean(same)) if same is not None and decides else None
 
 
 def clearly_differs(
     got: NDArray[np.generic], want: NDArray[np.generic], tolerance: float, heads: Heads | None = None
 ) -> float:
-    """Share of samples, 0..1, with another best score where the reference was in no doubt.
-
-    Where two classes all but tie, rounding decides, and neither answer is wrong: the reference must prefer its own
-    best score to the other answer's by more than ``tolerance`` of the score range.
+    """Share of samples, 0..1, decided otherwise where the reference was in no doubt; see ``Task.differs``.
 
     Args:
+        tolerance: a share of the score range.
         got, want: scores, (samples, classes), finite.
-        heads: where there are several, one that differs is enough.
+        heads: what the columns mean, None: classes. Of several one that differs is enough.
     """
-    rows, differs = np.arange(len(want)), np.zeros(len(want), bool)
-    for part in columns(heads or {SINGLE: want.shape[-1]}).values():
-        ours, theirs = got[:, part], want[:, part]
-        margin = theirs.max(-1).astype(np.float64) - theirs[rows, ours.argmax(-1)]
-        differs |= margin > tolerance * float(theirs.max() - theirs.min())
-    return float(np.mean(differs))
+    return float(np.mean((heads or Heads({SINGLE: want.shape[-1]})).differs(got, want, tolerance)))
 
 
 def check(

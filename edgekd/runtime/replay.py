@@ -116,7 +116,10 @@ def _golden(bundle: Bundle, opened: Opened, name: str) -> Check:
         got = batches.run(opened.session, x, batch, name)
         for head, scores in wanted.items():
             place = f"{name}: {head}, {batch} at once"
-            difference = golden.difference(got.get(head), scores, variant.tolerance, variant.quantized, place)
+            task = bundle.heads.tasks[head]
+            difference = golden.difference(
+                got.get(head), scores, variant.tolerance, variant.quantized, place, task=task
+            )
             worst = max(worst, difference)
     return {"check": f"{name}: {count} samples, largest difference {worst:.2g}", "ok": True}
 

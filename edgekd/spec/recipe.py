@@ -11,13 +11,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from edgekd.base import limits, toml_files
+from edgekd.base import limits, plugins, toml_files
 from edgekd.base.disk import users_path
 from edgekd.base.errors import RecipeError, UsageError
 from edgekd.base.plain import plain
 from edgekd.base.recipe_files import NAME as NAME
 from edgekd.base.recipe_files import builtin_folder as builtin_folder
 from edgekd.base.recipe_files import builtins as builtins
+from edgekd.spec.knob import Knob as Knob
+from edgekd.spec.knob import flat as flat
 from edgekd.spec.schedule import SCHEDULE_KEYS as SCHEDULE_KEYS
 from edgekd.spec.schedule import ClassWeights as ClassWeights
 from edgekd.spec.schedule import Schedule as Schedule
@@ -162,50 +164,12 @@ class Budget(Frozen):
     prefer: Literal["latency", "size", "value"] = Field(default="latency", description="which of those inside ships")
 
 
-class Knob(Frozen):
-    """Where ``edgekd tune`` may turn a key: from ``low`` to ``high``, or to one of the ``choices``.
-
-    Of a table (``losses.1``, ``compress.0``) the choices are ``true`` (as it stands), ``false`` (left out), or tables.
-    """
-
-    low: int | float | None = Field(default=None, description="the smallest value")
-    high: int | float | None = Field(default=None, description="the largest value")
-    step: int | float | None = Field(default=None, gt=0, description="between the values that are tried")
-    log: bool = Field(default=False, description="draw on a logarithmic scale")
-    choices: tuple[Any, ...] | None = Field(default=None, min_length=1, description="instead of a range")
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Knob:
-        ends = self.low is not None and self.high is not None
-        if ends == (self.choices is not None) or (self.choices is not None and (self.low, self.high) != (None, None)):
-            raise ValueError("either low and high, or choices")
-        if self.choices is not None and (self.step is not None or self.log):
-            raise ValueError("step and log go with low and high")
-        if self.low is not None and self.high is not None:
-            if self.low >= self.high:
-                raise ValueError("low must be below high")
-            if self.log and (self.step is not None or self.low <= 0):
-                raise ValueError("log needs low above 0, and no step")
-        return self
-
-    @property
-    def ends(self) -> tuple[int | float, int | float]:
-        """Low and high of a range.
-
-        Raises:
-            ValueError: the knob has choices.
-        """
-        if self.low is None or self.high is None:
-            raise ValueError("a knob of choices has no ends")
-        return self.low, self.high
-
-
 class Recipe(Frozen):
     """A whole recipe. ``losses`` and ``compress`` hold plugin tables; their keys are checked when they are built."""
 
     name: Annotated[str, Field(pattern=f"^{NAME}$", description="of the bundle and its folder, dist/<name>")]
     description: str = Field(default="", description="what it is, for the report and the model card")
-    task: Literal["classification"] = Field(default="classification", description="what the student answers")
+    task: Table = Field(default={"kind": "classification"}, description="what the student answers: a name, or a table")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="of weights, order of samples and augmentation")
     threads: int = Field(
         default=2, ge=1, le=1024, description="of torch, on however many CPUs: another count trains other weights"
@@ -221,7 +185,10 @@ class Recipe(Frozen):
         default=TeacherOutputs(), description="how teachers' answers to the training samples are kept"
     )
     student: StudentTable = Field(description="the network that ships")
-    metric: Table = Field(default={"kind": "accuracy"}, description="a name, or a table with its kind")
+    metric: Table = Field(
+        default={"kind": "accuracy"},
+        description="a name, or a table with its kind; absent: the task's first",
+    )
     losses: tuple[Table, ...] = Field(min_length=1, description="what the student minimises, a table a loss")
     compress: tuple[Table, ...] = Field(default=(), description="compression passes, in order")
     budget: Budget = Field(default=Budget(), description="what may ship")
@@ -237,6 +204,19 @@ class Recipe(Frozen):
     def _dotted(cls, tables: object) -> object:
         return flat(tables) if isinstance(tables, Mapping) else tables
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_metric(cls, tables: object) -> object:
+        """The metric of a recipe that names none is its task's first; an unknown task is told when it is made."""
+        if not isinstance(tables, Mapping) or "metric" in tables or "task" not in tables:
+            return tables
+        task = tables["task"]
+        kind = task.get("kind") if isinstance(task, Mapping) else task
+        known = isinstance(kind, str) and (":" in kind or kind in plugins.kinds("tasks"))
+        if not known:
+            return tables
+        return {**tables, "metric": {"kind": plugins.load("tasks", str(kind), "task.kind").metrics[0]}}
+
     @property
     def ensemble(self) -> dict[str, Teacher]:
         """Every teacher by the name of its step: ``teacher``, ``teacher 2`` and so on, each with its own seed."""
@@ -246,10 +226,10 @@ class Recipe(Frozen):
             teachers[f"teacher {i + 1}" if i else "teacher"] = table.model_copy(update={"seed": seed})
         return teachers
 
-    @field_validator("metric", mode="before")
+    @field_validator("metric", "task", mode="before")
     @classmethod
-    def _named(cls, metric: object) -> object:
-        return {"kind": metric} if isinstance(metric, str) else metric
+    def _named(cls, plugin: object) -> object:
+        return {"kind": plugin} if isinstance(plugin, str) else plugin
 
     @field_validator("log", mode="before")
     @classmethod
@@ -260,17 +240,6 @@ class Recipe(Frozen):
     @classmethod
     def _have_kinds(cls, tables: tuple[Table, ...]) -> tuple[Table, ...]:
         return with_kinds(tables)
-
-
-def flat(tables: Mapping[str, object], above: str = "") -> Table:
-    """``{a: {b: knob}}`` as ``{"a.b": knob}``: a key of ``[tune]`` may be written with or without quotes."""
-    knobs: Table = {}
-    for key, value in tables.items():
-        if isinstance(value, Mapping) and value and all(isinstance(inner, Mapping) for inner in value.values()):
-            knobs |= flat(value, f"{above}{key}.")
-        else:
-            knobs[f"{above}{key}"] = value
-    return knobs
 
 
 def find(name: str | None) -> Path:

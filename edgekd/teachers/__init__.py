@@ -1,6 +1,7 @@
 """Teachers that are no network trained here, one kind a file: files of networks, recorded answers, functions that ask.
 
-May import base, learn and runtime. Each kind is a plugin whose fields are the keys of a recipe's ``teacher.model``.
+May import base, tasks, learn and runtime. Each kind is a plugin whose fields are the keys of a recipe's
+``teacher.model``.
 """
 
 from edgekd.teachers._base import AnswersKind, Asked, NetworkKind

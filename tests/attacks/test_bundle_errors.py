@@ -34,6 +34,7 @@ from edgekd.runtime import bundle as bundles
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.opening import open_variant
+from edgekd.tasks import Heads
 
 FOUND = st.one_of(st.none(), st.text(), st.integers(), st.booleans(), st.floats(), st.lists(st.integers()), st.binary())
 ALLOWED = st.one_of(st.none(), st.text(), st.lists(st.text(), max_size=4))
@@ -98,7 +99,9 @@ def stranger(folder: Path, files: Any = None, golden: Any = (X, Y), **own: Any) 
     files = files or {"model.onnx": model(GOOD)}
     table = {"options": {}, "isa": (), "numerics": "float32", "quantized": False, "batch": 1, "tolerance": 1e-3}
     variant = Variant("ort-cpu", "ort", files=files, golden=golden, **{**table, **own})
-    bundle = Bundle("net", {"kind": "classification"}, "0" * 64, list("abc"), {"logits": 3}, [], [2], True, [variant])
+    bundle = Bundle(
+        "net", {"kind": "classification"}, "0" * 64, list("abc"), Heads({"logits": 3}), [], [2], True, [variant]
+    )
     bundles.write(folder, replace(bundle, sample_dtype="float32"), {})
     return bundles.read(folder)
 

@@ -26,6 +26,7 @@ from edgekd.runtime.backend import make
 from edgekd.runtime.bundle import Bundle, Graph, Variant
 from edgekd.runtime.model import Model
 from edgekd.runtime.replay import checked  # what edgekd.verify's child does
+from edgekd.tasks import Heads
 
 NET = """
 <ir_version: 10, opset_import: ["" : 20]>
@@ -57,7 +58,7 @@ def written(folder: Path, metadata: dict[str, str], said: bool = True, **own: An
     variant = Variant("ort-cpu", "ort", {}, files, (), golden=golden, graphs=[GRAPH], **facts)
     about: dict[str, Any] = {"sample_dtype": "uint8", "folder": folder, "decisions": "decisions.json" if said else ""}
     made = Bundle(
-        "net", {"kind": "classification"}, "0" * 64, LABELS, {"logits": 4}, OPS, [4], True, [variant], **about
+        "net", {"kind": "classification"}, "0" * 64, LABELS, Heads({"logits": 4}), OPS, [4], True, [variant], **about
     )
     session = make("ort", {}, "test").open(files)
     scores = session.run({"input": RAW.astype(np.float32) / 16})

@@ -76,7 +76,7 @@ def test_nothing_beside_a_bundle_runs(start: str, command: str, unpacked: Path) 
 def test_a_program_of_a_bundle_reads_no_compiled_file(program: str, runtime: str, tmp_path: Path) -> None:
     """One without a check of its source ran in its place: Python asks ``__pycache__`` first."""
     files = {"ort": "m", "openvino": "m"}
-    about = examples.About("net", [], (1,), "float32", preprocess.specs([], np.zeros(1, np.float32)), {}, False, files)
+    about = examples.About("net", [], (1,), "float32", preprocess.specs([], np.zeros(1, np.float32)), {}, {}, files)
     made = examples.make(about, np.zeros(1, np.float32), {})
     (tmp_path / program).write_bytes(made[f"examples/python/{program}"])
     (tmp_path / f"{runtime}.py").touch()

@@ -28,6 +28,7 @@ from edgekd.runtime import look, look_ir, profiling
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.local import Settings
 from edgekd.runtime.profiling import Request
+from edgekd.tasks import Heads
 
 ROOT = Path(__file__).parents[2]
 X = np.eye(2, dtype=np.float32)
@@ -85,7 +86,16 @@ def bundle(folder: Path, files: dict[str, bytes], backend: str = "ort") -> Path:
     golden = {"input": X}, {"logits": X @ np.arange(1, 7, dtype=np.float32).reshape(2, 3)}
     one = Variant("one", backend, {}, files, (), "float32", False, 1, 1e-3, golden=golden)
     about = Bundle(
-        "net", {"kind": "classification"}, "0" * 64, "abc", {"logits": 3}, [], [2], True, [one], sample_dtype="float32"
+        "net",
+        {"kind": "classification"},
+        "0" * 64,
+        "abc",
+        Heads({"logits": 3}),
+        [],
+        [2],
+        True,
+        [one],
+        sample_dtype="float32",
     )
     bundles.write(folder / "b", about, {})
     return folder / "b"

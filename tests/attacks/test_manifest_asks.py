@@ -22,6 +22,7 @@ from edgekd.runtime import bundle as bundles
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.replay import checked  # what edgekd.verify's child does
 from edgekd.spec import target
+from edgekd.tasks import Heads
 
 NET = """
 <ir_version: 10, opset_import: ["" : 20]>
@@ -94,7 +95,7 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     x = np.eye(2, dtype=np.float32)
     golden = {"input": x}, {"logits": x @ np.arange(1, 7, dtype=np.float32).reshape(2, 3)}
     variant = Variant("ort-cpu", "ort", {}, {"model.onnx": onnx_bytes}, (), "float32", False, 1, 1e-3, golden=golden)
-    task, heads = {"kind": "classification"}, {"logits": 3}
+    task, heads = {"kind": "classification"}, Heads({"logits": 3})
     about = Bundle("net", task, "0" * 64, "abc", heads, [], [2], True, [variant], sample_dtype="float32")
     bundles.write(tmp_path / "stranger", about, {})
     evil = f"open({str(tmp_path / 'pwned')!r}, 'w').close()\nclass X: pass\n"
@@ -213,7 +214,7 @@ def test_a_file_of_a_name_that_no_backend_gives(
     outside = onnx.parser.parse_model(NET)
     outside.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
     variant = Variant("one", kind, {}, {name: outside.SerializeToString()}, (), "float32", False, 1, 1e-3)
-    about = Bundle("net", {"kind": "classification"}, "0" * 64, "abc", {"logits": 3}, [], [2], True, [variant])
+    about = Bundle("net", {"kind": "classification"}, "0" * 64, "abc", Heads({"logits": 3}), [], [2], True, [variant])
     about = replace(about, sample_dtype="float32")
     bundles.write(tmp_path / "b", about, {})
     with pytest.raises(IntegrityError, match=f"not a file that {kind} opens; found '{name}'"):

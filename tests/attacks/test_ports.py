@@ -24,6 +24,7 @@ from edgekd.runtime.backends.ort.backend import Ort
 from edgekd.runtime.backends.ort_cuda.backend import OrtCuda
 from edgekd.runtime.backends.reference.backend import Reference
 from edgekd.runtime.contents import Bundle, Variant
+from edgekd.tasks import Heads
 
 BACKENDS: dict[str, Backend] = {
     "ort": Ort(),
@@ -139,7 +140,7 @@ def test_openvino_types_that_numpy_lacks(kind: str, tmp_path: Path) -> None:
         assert caught.value.where in ("input", "logits")
     golden = {"input": np.eye(2, dtype=np.float32)}, {"logits": np.eye(2, dtype=np.float32)}
     one = Variant("one", "openvino", {}, files, (), "float32", False, 1, 1e-3, golden=golden)
-    about = Bundle("n", {"kind": "classification"}, "0" * 64, "ab", {"logits": 2}, [], [2], True, [one])
+    about = Bundle("n", {"kind": "classification"}, "0" * 64, "ab", Heads({"logits": 2}), [], [2], True, [one])
     bundles.write(tmp_path / "b", replace(about, sample_dtype="float32"), {})
     with pytest.raises(IntegrityError, match=rf"input: no array of this type; found '{kind}'"):
         edgekd.load(tmp_path / "b")

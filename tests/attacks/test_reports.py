@@ -34,6 +34,7 @@ from edgekd.runtime import decisions, kept
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.devices._find import find
 from edgekd.runtime.opening import open_variant
+from edgekd.tasks import Heads
 
 _ODD = runpy.run_path(str(Path(__file__).with_name("_odd.py")))
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "report.json").read_text())
@@ -146,7 +147,9 @@ def bundle(folder: Path, pages: dict[str, bytes]) -> Path:
     golden = ({"input": np.ones((1, 2), np.float32)}, {"logits": np.array([[5, 7, 9]], np.float32)})
     files = {"model.onnx": onnx.parser.parse_model(net).SerializeToString()}
     variant = Variant("ort-cpu", "ort", {}, files, (), "float32", False, 1, 1e-3, golden=golden, record={})
-    made = Bundle("net", {"kind": "classification"}, "0" * 64, list("abc"), {"logits": 3}, [], [2], True, [variant])
+    made = Bundle(
+        "net", {"kind": "classification"}, "0" * 64, list("abc"), Heads({"logits": 3}), [], [2], True, [variant]
+    )
     made = replace(made, sample_dtype="float32", decisions="decisions.json" if "decisions.json" in pages else "")
     bundles.write(folder, made, pages)
     return folder

@@ -18,6 +18,7 @@ from edgekd.runtime import bundle as bundles
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.model import Model
 from edgekd.runtime.opening import open_variant
+from edgekd.tasks import Heads
 
 GOOD = "g (float[n,2] input) => (float[n,3] logits) <float[2,3] w = {1, 2, 3, 4, 5, 6}> { logits = MatMul(input, w) }"
 GOLDEN = {"input": np.eye(2, dtype=np.float32)}, {"logits": np.array([[1, 2, 3], [4, 5, 6]], np.float32)}
@@ -28,7 +29,12 @@ TEXTS: dict[str, Any] = {"op": "wordpiece", "vocabulary": [*NEEDED, "a"], "lengt
 def stranger(folder: Path, ops: list[dict[str, Any]], shape: list[int], dtype: str, text: str = GOOD) -> Path:
     data = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 20]> {text}').SerializeToString()
     one = Variant("one", "ort", {}, {"model.onnx": data}, (), "float32", False, 1, 1e-3, golden=GOLDEN)
-    about = {"task": {"kind": "classification"}, "heads": {"logits": 3}, "preprocess": ops, "sample_shape": shape}
+    about = {
+        "task": {"kind": "classification"},
+        "heads": Heads({"logits": 3}),
+        "preprocess": ops,
+        "sample_shape": shape,
+    }
     bundle = Bundle("net", plan="0" * 64, labels="abc", shippable=True, variants=[one], sample_dtype=dtype, **about)  # type: ignore[arg-type]
     bundles.write(folder / "b", bundle, {})
     return folder / "b"

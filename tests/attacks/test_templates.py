@@ -27,6 +27,9 @@ from edgekd.publish.examples import About, literals
 from edgekd.publish.examples.unicode_tables import Tables
 from edgekd.report import devices
 from edgekd.report.markdown import code, escaped
+from edgekd.tasks import CLASSES
+from edgekd.tasks.multi_label import MultiLabel
+from edgekd.tasks.regression import Regression
 
 ROOT = Path(examples.__file__).parents[1]
 HOSTILE = (
@@ -71,7 +74,8 @@ CASES: dict[str, tuple[list[dict[str, Any]], tuple[int, ...], str, dict[str, Any
     "ink": (SCALED, (8, 8, 1), "uint8", {}),
     "picture": ([*IMAGE, {"op": "grey"}, *SCALED], (8, 8, 3), "uint8", {"gpu": True}),
     "sound": ([{"op": "scale", "divide": 32768.0}], (50,), "int16", {"rate": 8000}),
-    "numbers": ([], (7,), "float32", {"classifies": False}),
+    "numbers": ([], (7,), "float32", {"task": Regression()}),
+    "labels": ([], (7,), "float32", {"task": MultiLabel()}),
     "columns": (COLUMNS, (3,), "int64", {}),
     "parts": (PARTS, (3,), "float32", {}),
     "text": (TEXT, (), "float32", {}),
@@ -103,7 +107,9 @@ def told(case: str, text: str) -> About:
     ops, shape, dtype, more = CASES[case]
     like: Any = "a" if case == "text" else np.zeros(shape, dtype)
     settings = {"ort": {"threads": 1, "config": {"k": "v"}}, "openvino": OPENVINO}
-    known = {"labels": {"head": ["cat", *HOSTILE], "other": ["x"]}, "classifies": True, "settings": settings, **more}
+    task, more = more.get("task", CLASSES), {key: value for key, value in more.items() if key != "task"}
+    tasks = {"head": task, "other": task}
+    known = {"labels": {"head": ["cat", *HOSTILE], "other": ["x"]}, "tasks": tasks, "settings": settings, **more}
     files = {"ort": "m.onnx", "web": "w.onnx", "openvino": "m.xml"}
     plain = About(case, ops, shape, dtype, preprocess.specs(ops, like), files=files, **known)
     return put(plain, text)
@@ -188,7 +194,7 @@ def test_python_knows_what_was_told(case: str, tmp_path: Path, monkeypatch: pyte
         if name == "python/student.py":
             module: dict[str, Any] = {"__file__": str(tmp_path / "a" / "b" / "c" / "student.py"), "__name__": "student"}
             exec(compile(source, name, "exec"), module)
-            assert module.get("LABELS") == (about.labels if about.classifies else None)
+            assert module["LABELS"] == about.labels
             if case in ("columns", "parts"):
                 assert list(module["preprocess"](np.zeros(3, about.dtype))) == about.ops[-1]["names"]
         else:
@@ -210,10 +216,9 @@ def test_javascript_knows_what_was_told(tmp_path: Path) -> None:
             place.write_text(source)
             if name.endswith(".mjs") and not name.startswith("js/"):
                 lines.append(f"compiled({json.dumps(str(place))});")
-        heads = about.labels if about.classifies else list(about.labels)
-        scores = {head: [0] * (len(labels) - 1) + [1] for head, labels in about.labels.items()}
-        said = {head: {"label": labels[-1], "scores": scores[head]} for head, labels in about.labels.items()}
-        said = said if about.classifies else {head: {"scores": told} for head, told in scores.items()}
+        heads = about.labels
+        scores = {head: [-1] * (len(labels) - 1) + [1] for head, labels in about.labels.items()}
+        said = {head: examples.said(about, head, np.array(numbers, np.float32)) for head, numbers in scores.items()}
         inputs = about.ops[-1]["names"] if case in ("columns", "parts") else None
         wanted[case] = [about.name, about.files["web"], heads, said, inputs]
         ask = "Object.keys(s.preprocess([0, 1, 2]))" if inputs else "null"
@@ -242,7 +247,7 @@ def of_cpp(source: str) -> list[str]:
 def test_cpp_holds_what_was_told(case: str) -> None:
     about = told(case, EVERYTHING)
     files = {name: of_cpp(source) for name, source in made(about).items() if name.startswith("cpp/")}
-    if about.classifies:
+    if about.labels:
         assert set(texts(about.labels)) <= set(files["cpp/student.h"])
     if case in ("columns", "parts"):
         assert set(about.ops[-1]["names"]) <= set(files["cpp/student.h"])

@@ -13,6 +13,7 @@ from edgekd.base import batches
 from edgekd.base.errors import UsageError
 from edgekd.base.wordpiece import Vocabulary
 from edgekd.runtime.model import Model
+from edgekd.tasks import Heads
 
 WORDS = Vocabulary(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b"])
 
@@ -30,7 +31,7 @@ def model(ops: Any, shape: tuple[int, ...], dtype: str, rate: int = 0, answer: f
             self.seen = next(iter(arrays.values()))
             return {"logits": np.array([[1.0, answer]] * len(self.seen), np.float32)}
 
-    about = {"labels": ("yes", "no"), "heads": {"logits": 2}, "preprocess": ops, "sample_shape": shape}
+    about = {"labels": ("yes", "no"), "heads": Heads({"logits": 2}), "preprocess": ops, "sample_shape": shape}
     bundle: Any = SimpleNamespace(**about, sample_dtype=dtype, rate=rate)
     return Model(bundle, SimpleNamespace(target="here"), Session())  # type: ignore[arg-type]
 

@@ -119,4 +119,4 @@ def test_every_plugin_is_in_the_key_of_a_step() -> None:
 def test_what_travels_to_a_device_is_runtime_and_what_it_imports() -> None:
     with zipfile.ZipFile(BytesIO(remote.runtime_zip())) as archive:
         sent = {name.split("/")[1] for name in archive.namelist()}
-    assert sent == {"__init__.py", "base", "document", "runtime"}
+    assert sent == {"__init__.py", "base", "document", "runtime", "tasks"}

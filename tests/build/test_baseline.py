@@ -21,6 +21,7 @@ from edgekd.learn.feed import Feed
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.spec.recipe import Augment
+from edgekd.tasks import Heads
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghij"]
 
@@ -35,6 +36,8 @@ class FakeWorkspace:
         self.plan = type("Plan", (), {"steps": {"teacher": type("Step", (), {"key": "k"})}})
         self.told: list[dict[str, Any]] = []
 
+    classifies = True
+
     def progress(self, event: dict[str, Any]) -> None:
         self.told.append(event)
 
@@ -43,7 +46,7 @@ def evaluation(x: Any, y: Any, ops: Any = (), classes: int = 3) -> EvaluationSet
     split = Split(x, y)
     feed = Feed(Dataset(split, split, split, tuple("abc"[:classes]), ops), ops, Augment(views=1), 0)
     return EvaluationSet.of(
-        feed, lambda name: np.zeros((len(x), classes), np.float32), Evaluator(Accuracy(), {"logits": classes})
+        feed, lambda name: np.zeros((len(x), classes), np.float32), Evaluator(Accuracy(), Heads({"logits": classes}))
     )
 
 

@@ -14,7 +14,6 @@ from torch import nn
 
 import edgekd
 from edgekd import pipeline
-from edgekd.base import heads
 from edgekd.base.errors import RecipeError
 from edgekd.build import distil, ensemble, parsed_recipe, plan
 from edgekd.build import request as requests
@@ -32,6 +31,7 @@ from edgekd.learn.feed import Feed
 from edgekd.learn.teaching import NetworkOutputs
 from edgekd.spec import recipe as recipes
 from edgekd.spec.recipe import Augment
+from edgekd.tasks import Heads
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -41,7 +41,7 @@ SMALL: dict[str, Any] = {
     "losses": [{"kind": "kl", "weight": 0.7}, {"kind": "cross_entropy", "weight": 0.3}],
     "targets": ["ort-cpu"],
 }
-TWO = {"a": 3, "b": 2}
+TWO = Heads({"a": 3, "b": 2})
 HINT = {"kind": "hint", "student_layers": ["features.0"], "teacher_layers": ["features.0"]}
 
 
@@ -73,7 +73,7 @@ def noise(seed: int, columns: int) -> np.ndarray:
 
 def test_one_teacher_alone_is_heard_as_it_is() -> None:
     one = Fixed(noise(0, 3))
-    assert ensemble.make({"teacher": (one, None, 1.0)}, {"logits": 3}, "average") is one
+    assert ensemble.make({"teacher": (one, None, 1.0)}, Heads({"logits": 3}), "average") is one
 
 
 class Undone(nn.Module):
@@ -136,7 +136,7 @@ def test_a_loss_that_cannot_mix_labels_is_told_before_anything_is_read() -> None
 
 def test_weights_average_the_logits() -> None:
     a, b = noise(0, 3), noise(1, 3)
-    both = ensemble.make({"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 3.0)}, {"logits": 3}, "average")
+    both = ensemble.make({"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 3.0)}, Heads({"logits": 3}), "average")
     np.testing.assert_allclose(answers.whole(both.split("test")), (a + 3 * b) / 4, rtol=1e-6)
     np.testing.assert_allclose(answers.whole(both.view(2)), (a + 3 * b) / 4 + 2, rtol=1e-6)
 
@@ -145,11 +145,11 @@ def test_weights_average_the_logits() -> None:
 def test_of_a_sample_those_are_averaged_that_answer_it(combine: str) -> None:
     a, b = noise(0, 3), noise(1, 3)
     members = {"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 3.0)}
-    whole = answers.whole(ensemble.make(members, {"logits": 3}, combine).split("test"))
+    whole = answers.whole(ensemble.make(members, Heads({"logits": 3}), combine).split("test"))
     some, other = a.copy(), b.copy()
     some[[0, 1]] = other[[1, 2]] = np.nan
     members = {"1": (Fixed(some), None, 1.0), "2": (Fixed(other), None, 3.0)}
-    both = answers.whole(ensemble.make(members, {"logits": 3}, combine).split("test"))
+    both = answers.whole(ensemble.make(members, Heads({"logits": 3}), combine).split("test"))
     assert both.dtype == np.float32 and np.isnan(both[1]).all() and np.isfinite(np.delete(both, 1, 0)).all()
     np.testing.assert_allclose(both[[0, 2]], [b[0], a[2]], rtol=1e-6)
     np.testing.assert_allclose(both[3:], whole[3:], rtol=1e-6)
@@ -181,7 +181,7 @@ def test_what_has_no_answer_is_kept_as_such_and_once_for_all_views(tmp_path: Pat
 
 def test_the_certain_one_counts_more() -> None:
     a, b = noise(0, 3), noise(1, 3)
-    found = ensemble.make({"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 1.0)}, {"logits": 3}, "confidence")
+    found = ensemble.make({"1": (Fixed(a), None, 1.0), "2": (Fixed(b), None, 1.0)}, Heads({"logits": 3}), "confidence")
     wanted = []
     for x, y in zip(a.astype(float), b.astype(float), strict=True):
         w = []
@@ -205,9 +205,9 @@ def test_each_head_hears_its_own_teachers() -> None:
 
 def test_answers_by_head() -> None:
     scores = np.array([[0, 5, 1, 2, 1.0]])
-    assert heads.answers(scores, TWO).tolist() == [[1, 0]]
-    assert heads.answers(scores, {"logits": 5}).tolist() == [1]
-    assert {name: part.tolist() for name, part in heads.split(scores, TWO).items()} == {"a": [[0, 5, 1]], "b": [[2, 1]]}
+    assert TWO.answers(scores).tolist() == [[1, 0]]
+    assert Heads({"logits": 5}).answers(scores).tolist() == [1]
+    assert {name: part.tolist() for name, part in TWO.split(scores).items()} == {"a": [[0, 5, 1]], "b": [[2, 1]]}
 
 
 def test_groups_make_labels() -> None:

@@ -16,6 +16,7 @@ from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.runtime.backend import Port
 from edgekd.spec.recipe import Augment
+from edgekd.tasks import Heads
 
 
 class Session:
@@ -38,7 +39,7 @@ def evaluation(count: int) -> EvaluationSet:
         return Split(x, x[:, :2].argmax(1))
 
     feed = Feed(Dataset(split(0), split(1), split(2), ("a", "b"), ()), (), Augment(views=1), 0)
-    return EvaluationSet.of(feed, lambda name: feed.raw(name)[:, 1::-1], Evaluator(Accuracy(), {"logits": 2}))
+    return EvaluationSet.of(feed, lambda name: feed.raw(name)[:, 1::-1], Evaluator(Accuracy(), Heads({"logits": 2})))
 
 
 @pytest.mark.parametrize(

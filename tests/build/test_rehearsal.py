@@ -188,7 +188,7 @@ def test_a_users_network_is_read_and_nothing_stays_in_it(tmp_path: Path) -> None
 def test_answers_of_other_floats_are_float32_in_the_file(kind: torch.dtype) -> None:
     told: list[str] = []
     net, x = Net(lambda net, x: net.said(x).to(kind)), (torch.tensor(SAMPLES),)
-    made = nets.ready(net, x, [3], "student", told.append)
+    made = nets.ready(net, x, [3], "student", told.append, "softmax")
     student = Student(made.eval(), (TensorSpec("input", (None, 6)),), (TensorSpec("logits", (None, 3)),), ())
     graph = onnx.load_from_string(to_onnx(student, opset=20, metadata={})).graph
     assert graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT

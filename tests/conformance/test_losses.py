@@ -28,15 +28,23 @@ FEATURES = [kind for kind in KINDS if "features" in plugins.load("losses", kind,
 RESPONSES = [kind for kind in KINDS if kind not in FEATURES]
 # The labels are not what the teacher says; pulling the teacher's best items up has no end; and of a teacher that is not
 # sure an entropy is left.
-NEVER_DONE = {"cross_entropy", "ranking", "soft_cross_entropy"}
+NEVER_DONE = {"cross_entropy", "ranking", "soft_cross_entropy", "binary_cross_entropy", "focal", "huber"}
 # A matrix or a set of tuples over the batch is no mean over samples: twice the batch is another problem.
 OVER_PAIRS = {"similarity_preserving", "relational", "triplet", "contrastive"}
 
 
-def batch(seed: int = 0, count: int = 6, classes: int = 5, dtype: torch.dtype = torch.float64) -> Any:
+# Those whose labels are rows: of values, or of labels of which several apply.
+VALUES, SEVERAL = {"huber"}, {"binary_cross_entropy"}
+
+
+def batch(seed: int = 0, count: int = 6, classes: int = 5, dtype: torch.dtype = torch.float64, kind: str = "kl") -> Any:
     generator = torch.Generator().manual_seed(seed)
     student = torch.randn(count, classes, generator=generator, dtype=dtype)
     teacher = torch.randn(count, classes, generator=generator, dtype=dtype)
+    if kind in VALUES:
+        return student, teacher, torch.randn(count, classes, generator=generator, dtype=dtype)
+    if kind in SEVERAL:
+        return student, teacher, torch.randint(-1, 2, (count, classes), generator=generator)
     return student, teacher, torch.randint(0, classes, (count,), generator=generator)
 
 
@@ -68,7 +76,8 @@ def test_is_a_frozen_dataclass_with_a_formula_and_a_source(kind: str) -> None:
     cls = plugins.load("losses", kind, "test")
     assert dataclasses.is_dataclass(cls)
     assert cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
-    assert cls.__doc__ and "arXiv" in cls.__doc__ and "mean" in cls.__doc__
+    sources = ("arXiv", "doi:", "eq. ")
+    assert cls.__doc__ and any(source in cls.__doc__ for source in sources) and "mean" in cls.__doc__
     needs: frozenset[str] = getattr(cls, "needs", frozenset())
     assert needs and (needs <= {"teacher", "labels"} or needs <= {"features", "mask"})
 
@@ -78,19 +87,19 @@ def test_is_a_frozen_dataclass_with_a_formula_and_a_source(kind: str) -> None:
 @settings(max_examples=25, deadline=None)
 def test_a_response_gives_a_finite_scalar_and_a_mean(kind: str, seed: int, count: int, classes: int) -> None:
     loss = loss_of(kind)
-    student, teacher, labels = batch(seed, count, classes)
+    student, teacher, labels = batch(seed, count, classes, kind=kind)
     value = call(loss, student, teacher, labels)
     assert value.shape == () and bool(torch.isfinite(value)) and float(value) >= -1e-9
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     assert torch.allclose(value, call(loss, student[order], teacher[order], labels[order]))
-    twice = call(loss, student.repeat(2, 1), teacher.repeat(2, 1), labels.repeat(2))
+    twice = call(loss, student.repeat(2, 1), teacher.repeat(2, 1), labels.repeat(2, *[1] * (labels.ndim - 1)))
     assert torch.allclose(value, twice, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in RESPONSES if "labels" in loss_of(kind).needs])
 def test_a_loss_that_compares_labels_has_a_value_of_each_sample(kind: str) -> None:
     """So that labels may be mixed, and classes weighed."""
-    loss, (student, teacher, labels) = loss_of(kind), batch(5)
+    loss, (student, teacher, labels) = loss_of(kind), batch(5, kind=kind)
     assert isinstance(loss, WeighedLoss)
     each = loss.per_sample(student, teacher, labels)
     assert each.shape == (6,) and torch.allclose(each.mean(), call(loss, student, teacher, labels))
@@ -101,7 +110,7 @@ def test_a_loss_that_compares_labels_has_a_value_of_each_sample(kind: str) -> No
 @pytest.mark.parametrize("kind", RESPONSES)
 def test_the_gradient_is_right_and_only_the_students(kind: str) -> None:
     loss = loss_of(kind)
-    student, teacher, labels = batch(3)
+    student, teacher, labels = batch(3, kind=kind)
     student.requires_grad_(True)
     assert torch.autograd.gradcheck(lambda s: call(loss, s, teacher, labels), (student,))
     before = teacher.clone()
@@ -111,7 +120,7 @@ def test_the_gradient_is_right_and_only_the_students(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", RESPONSES)
 def test_stays_finite_for_large_logits(kind: str) -> None:
-    student, teacher, labels = batch(1, dtype=torch.float32)
+    student, teacher, labels = batch(1, dtype=torch.float32, kind=kind)
     assert bool(torch.isfinite(call(loss_of(kind), 1e4 * student, 1e4 * teacher, labels)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from edgekd.base import plugins
 from edgekd.metrics import classifies
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import metric_of_teacher
+from edgekd.tasks import Heads
 
 KINDS = plugins.kinds("metrics")
 
@@ -34,12 +36,16 @@ def metric(kind: str, **keys: Any) -> Any:
 
 
 def wanted(kind: str, labels: np.ndarray, classes: int) -> np.ndarray:
-    """What a metric is held against: the labels, or the scores of a teacher that gives these answers."""
-    return np.eye(classes, dtype=np.float32)[labels] if metric(kind).against == "teacher" else labels
+    """What a metric is held against: the labels, or the scores of a teacher that gives these answers; or values."""
+    rows = metric(kind).against == "teacher" or not classifies(metric(kind))
+    return np.eye(classes, dtype=np.float32)[labels] if rows else labels
+
+
+VALUES = {"mae", "mse", "pearson", "r2", "spearman"}
 
 
 def test_whether_it_classifies_has_one_answer() -> None:
-    assert {kind: classifies(metric(kind)) for kind in KINDS} == {kind: kind != "mse" for kind in KINDS}
+    assert {kind: classifies(metric(kind)) for kind in KINDS} == {kind: kind not in VALUES for kind in KINDS}
     own: Any = SimpleNamespace(share=False, against="teacher")
     assert not classifies(own)
     own.share = True
@@ -64,6 +70,9 @@ def test_is_a_frozen_dataclass_that_says_its_unit(kind: str) -> None:
     assert isinstance(share, bool) and against in ("labels", "teacher") and cls.__doc__
 
 
+LIMITS = {"mse": (-math.inf, 0), "mae": (-math.inf, 0), "r2": (-math.inf, 1), "pearson": (-1, 1), "spearman": (-1, 1)}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 12))
 @settings(max_examples=25, deadline=None)
@@ -71,7 +80,8 @@ def test_lies_between_0_and_1_or_below_in_any_order(kind: str, seed: int, classe
     scores, labels, raw = split(seed, classes=classes)
     target = wanted(kind, labels, classes)
     value = metric(kind)(scores, target, raw)
-    assert isinstance(value, float) and (value <= 0 if kind == "mse" else 0 <= value <= 1)
+    low, high = LIMITS.get(kind, (0, 1))
+    assert isinstance(value, float) and low <= value <= high
     order = np.random.default_rng(seed).permutation(len(labels))
     assert value == pytest.approx(metric(kind)(scores[order], target[order], raw[order]))
 
@@ -88,14 +98,15 @@ def test_is_the_mean_of_what_it_says_of_each_sample(kind: str) -> None:
 
 
 def test_only_those_over_pairs_or_classes_are_no_means() -> None:
-    assert set(KINDS) - set(AVERAGES) == {"auc", "macro_f1"}
+    over_all = {"auc", "average_precision", "macro_f1", "micro_f1", "pearson", "r2", "spearman"}
+    assert set(KINDS) - set(AVERAGES) == over_all
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_who_is_always_right_has_the_most(kind: str) -> None:
     scores, labels, raw = split(1, count=40, classes=20)
     right, target = np.eye(20, dtype=np.float32)[labels], wanted(kind, labels, 20)
-    most = 0.0 if kind == "mse" else 1.0
+    most = LIMITS.get(kind, (0, 1))[1]
     assert metric(kind)(right, target, raw) == pytest.approx(most)
     assert metric(kind)(scores, target, raw) < most
 
@@ -112,7 +123,7 @@ def test_what_a_metric_is_held_against(labelled: bool) -> None:
     teacher = np.random.default_rng(1).standard_normal(scores.shape)
 
     def asked(kind: str) -> float:
-        return Evaluator(metric(kind), {"logits": 4})(scores, labels if labelled else None, teacher, raw)
+        return Evaluator(metric(kind), Heads({"logits": 4}))(scores, labels if labelled else None, teacher, raw)
 
     assert asked("agreement") == np.mean(scores.argmax(1) == teacher.argmax(1))
     assert asked("mse") == pytest.approx(-np.mean((scores - teacher) ** 2))

@@ -14,6 +14,7 @@ from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.metrics.macro_f1 import MacroF1
 from edgekd.spec.recipe import Augment, Budget
+from edgekd.tasks import Heads
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def evaluation(metric: object) -> EvaluationSet:
     x = np.random.default_rng(0).normal(size=(400, 2)).astype(np.float32)
     split = Split(x, x.argmax(1))
     feed = Feed(Dataset(split, split, split, ("a", "b"), ()), (), Augment(views=1), 0)
-    return EvaluationSet.of(feed, lambda name: np.asarray(feed.raw(name)), Evaluator(metric, {"logits": 2}))  # type: ignore[arg-type]
+    return EvaluationSet.of(feed, lambda name: np.asarray(feed.raw(name)), Evaluator(metric, Heads({"logits": 2})))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("metric", [Accuracy(), MacroF1()])

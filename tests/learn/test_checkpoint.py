@@ -14,6 +14,7 @@ from edgekd.learn import checkpoint, train
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import make_terms
+from edgekd.learn.optimizer import make_optimizer
 from edgekd.spec.recipe import Augment, Schedule
 
 
@@ -56,7 +57,7 @@ def test_a_flipped_byte_in_a_checkpoint_is_noticed(tmp_path: Path) -> None:
     file.write_bytes(data)
     fresh = module()
     before = {name: value.clone() for name, value in fresh.state_dict().items()}
-    optimizer = train.make_optimizer(fresh, schedule)
+    optimizer = make_optimizer(fresh, schedule)
     assert checkpoint.restore(tmp_path, fresh, optimizer) is None
     assert all(torch.equal(value, before[name]) for name, value in fresh.state_dict().items())
 
@@ -64,8 +65,8 @@ def test_a_flipped_byte_in_a_checkpoint_is_noticed(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_net_is_begun_anew(tmp_path: Path) -> None:
     """As one that somebody else who can write to the cache left under this step's key: whole, and of something else."""
     schedule, other, fresh = Schedule(epochs=2, batch_size=16), torch.nn.Linear(2, 3), module()
-    checkpoint.save(tmp_path, other, train.make_optimizer(other, schedule), checkpoint.TrainingState([]))
+    checkpoint.save(tmp_path, other, make_optimizer(other, schedule), checkpoint.TrainingState([]))
     before = {name: value.clone() for name, value in fresh.state_dict().items()}
-    assert checkpoint.restore(tmp_path, fresh, train.make_optimizer(fresh, schedule)) is None
+    assert checkpoint.restore(tmp_path, fresh, make_optimizer(fresh, schedule)) is None
     assert all(torch.equal(value, before[name]) for name, value in fresh.state_dict().items())
     assert not any(tmp_path.iterdir())

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from edgekd.base import plugins
 from edgekd.base.errors import DataError, RecipeError
 from edgekd.learn import weights
-from edgekd.learn.data import _archive, _batches, _classes
+from edgekd.learn.data import _archive, _batches
 from edgekd.learn.data._encoded import open_image
+from edgekd.tasks import _classes
 
 COMPOSED, TAKEN_APART = "M\u00fcnchen", "Mu\u0308nchen"
 

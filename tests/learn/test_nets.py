@@ -32,7 +32,7 @@ X = (torch.randn(12, 6, generator=torch.Generator().manual_seed(0)),)
 
 def ready(module: nn.Module, sizes: tuple[int, ...] = (4,)) -> tuple[nn.Module, list[str]]:
     told: list[str] = []
-    return nets.ready(module, X, sizes, "student", told.append), told
+    return nets.ready(module, X, sizes, "student", told.append, "softmax"), told
 
 
 class Net(nn.Module):

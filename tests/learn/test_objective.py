@@ -18,6 +18,7 @@ from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, Term, check_layers, make_terms
 from edgekd.learn.teacher import wrap
 from edgekd.spec.recipe import Augment, Schedule, Teacher
+from edgekd.tasks import Heads
 
 HINT = {"kind": "hint", "student_layers": ["features.0"], "teacher_layers": ["features.1"]}
 KL = {"kind": "kl"}
@@ -185,7 +186,7 @@ def test_labels_of_two_samples_are_mixed_by_their_shares() -> None:
 
 
 def test_each_head_mixes_labels_of_its_own() -> None:
-    objective = Objective(make_terms([{"kind": "decoupled_kl"}], heads={"a": 3, "b": 2}), network(8))
+    objective = Objective(make_terms([{"kind": "decoupled_kl"}], heads=Heads({"a": 3, "b": 2})), network(8))
     logits, teacher, share = torch.randn(6, 5), torch.randn(6, 5), torch.rand(6, 2)
     y, other = (torch.stack([torch.randint(0, 3, (6,)), torch.randint(0, 2, (6,))], dim=1) for _ in range(2))
     _, parts = objective(logits, teacher, y, 0.0, weighed=[(y, share), (other, 1 - share)])
@@ -243,7 +244,7 @@ def test_where_only_the_teacher_teaches_the_samples_that_it_answers_come_again_a
 
 
 def test_each_head_has_a_term_of_its_own() -> None:
-    terms = make_terms([KL, {"kind": "cross_entropy", "head": "b"}], heads={"a": 3, "b": 2})
+    terms = make_terms([KL, {"kind": "cross_entropy", "head": "b"}], heads=Heads({"a": 3, "b": 2}))
     assert [term.name for term in terms] == ["kl (a)", "kl (b)", "cross_entropy (b)"]
     objective = Objective(terms, network(8))
     logits, teacher = torch.randn(6, 5), torch.randn(6, 5)

@@ -93,7 +93,7 @@ class Net(nn.Module):
 def test_a_student_of_any_form_is_exported_with_its_scores_alone() -> None:
     notes: list[str] = []
     form = lambda y: OrderedDict(hidden=(y * 2, y.exp()[:, :3]), logits=y)  # noqa: E731
-    module = nets.ready(Net(form), (X,), (4,), "student", notes.append)
+    module = nets.ready(Net(form), (X,), (4,), "student", notes.append, "softmax")
     assert notes == ["of what the student returns logits is taken, and left out: hidden.0 (6, 4), hidden.1 (6, 3)"]
     specs = TensorSpec("input", (None, 5)), TensorSpec("logits", (None, 4))
     file = to_onnx(Student(module.eval(), specs[:1], specs[1:]), opset=18, metadata={})
@@ -104,7 +104,7 @@ def test_a_student_of_any_form_is_exported_with_its_scores_alone() -> None:
 
 def test_probabilities_in_a_dict_become_logits() -> None:
     notes: list[str] = []
-    module = nets.ready(Net(lambda y: {"scores": y.softmax(1)}), (X,), (4,), "student", notes.append)
+    module = nets.ready(Net(lambda y: {"scores": y.softmax(1)}), (X,), (4,), "student", notes.append, "softmax")
     assert len(notes) == 1 and "softmax" in notes[0]
     assert torch.allclose(module(X).softmax(1), Net(lambda y: y)(X).softmax(1), atol=1e-6)
 

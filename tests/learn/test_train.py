@@ -17,6 +17,7 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data.made import Made
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import make_terms
+from edgekd.learn.optimizer import learning_rate, make_optimizer
 from edgekd.spec.recipe import Augment, Schedule
 
 GOLDEN = (Path(__file__).parent.parent / "golden" / "loss_curve.txt").read_text().split()
@@ -168,13 +169,13 @@ def test_early_stopping_keeps_the_best() -> None:
 @pytest.mark.parametrize("shape", ["cosine", "constant", "one_cycle"])
 def test_learning_rates(shape: Literal["cosine", "constant", "one_cycle"]) -> None:
     schedule = Schedule(lr=1.0, schedule=shape, warmup=0.1)
-    rates = [train.learning_rate(schedule, step, 100) for step in range(100)]
+    rates = [learning_rate(schedule, step, 100) for step in range(100)]
     assert 0 < rates[0] < 0.2 and max(rates) <= 1.0 and min(rates) >= 0
     assert (rates[-1] == 1.0) if shape == "constant" else rates[-1] < 0.01
 
 
 def test_vectors_are_not_decayed() -> None:
-    groups = train.make_optimizer(module(), Schedule(weight_decay=0.5)).param_groups
+    groups = make_optimizer(module(), Schedule(weight_decay=0.5)).param_groups
     assert {group["weight_decay"] for group in groups if any(p.ndim == 1 for p in group["params"])} == {0.0}
     assert {group["weight_decay"] for group in groups if any(p.ndim > 1 for p in group["params"])} == {0.5}
 

@@ -8,10 +8,11 @@ from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics.accuracy import Accuracy
 from edgekd.metrics.agreement import Agreement
 from edgekd.metrics.macro_f1 import MacroF1
+from edgekd.tasks import Heads
 
 RAW = np.zeros((2, 1))
 SCORES = np.array([[2.0, 1.0, 0.0, 5.0, 0.0], [0.0, 1.0, 2.0, 5.0, 0.0]])
-TWO = {"a": 3, "b": 2}
+TWO = Heads({"a": 3, "b": 2})
 
 
 def test_heads_are_averaged_and_told_one_by_one() -> None:
@@ -30,8 +31,8 @@ def test_without_labels_the_teachers_answers_are_the_labels() -> None:
 
 def test_a_metric_against_the_teacher_asks_no_label() -> None:
     wrong = np.array([1, 1])
-    assert Evaluator(Agreement(), {"logits": 5})(SCORES, wrong, SCORES, RAW) == 1.0
+    assert Evaluator(Agreement(), Heads({"logits": 5}))(SCORES, wrong, SCORES, RAW) == 1.0
 
 
 def test_what_is_no_mean_over_samples_has_no_value_of_one() -> None:
-    assert Evaluator(MacroF1(), {"logits": 5}).per_sample(SCORES, np.array([3, 3]), None, RAW) is None
+    assert Evaluator(MacroF1(), Heads({"logits": 5})).per_sample(SCORES, np.array([3, 3]), None, RAW) is None

@@ -11,13 +11,16 @@ import pytest
 from edgekd.base import preprocess
 from edgekd.publish import app_files, examples
 from edgekd.publish.examples import About
+from edgekd.tasks import CLASSES
 
 FILES = {"ort": "cpu/model.onnx", "web": "cpu/model.onnx", "openvino": "vino/openvino_model.xml"}
 
 
 def made(settings: dict[str, Any]) -> dict[str, str]:
     specs = preprocess.specs([], np.zeros(4, np.float32))
-    about = About("net", [], (4,), "float32", specs, {"logits": ["a", "b"]}, True, FILES, settings=settings)
+    about = About(
+        "net", [], (4,), "float32", specs, {"logits": ["a", "b"]}, {"logits": CLASSES}, FILES, settings=settings
+    )
     return {
         name: data.decode()
         for name, data in examples.make(about, np.zeros(4, np.float32), {}).items()

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from edgekd.base.wordpiece import Vocabulary
 from edgekd.learn.data import audio
 from edgekd.publish import examples
 from edgekd.publish.examples import About
+from edgekd.tasks import CLASSES
+from edgekd.tasks.multi_label import MultiLabel
+from edgekd.tasks.regression import Regression
 
 LABELS = {"logits": ["no", 'say "yes"', "ß\\"]}
 FILES = {"ort": "ort-cpu/model.onnx", "web": "ort-cpu/model.onnx", "openvino": "openvino/openvino_model.xml"}
@@ -67,7 +71,9 @@ def about(name: str, **changes: Any) -> About:
     if name == "text":
         ops = [{**ops[0], "vocabulary": Vocabulary.of(WORDS)}]
     like: Any = "a" if name == "text" else np.zeros(shape, dtype)
-    told = {"labels": LABELS, "classifies": True, "files": FILES, **changes}
+    told = {"labels": LABELS, "files": FILES, **changes}
+    told["tasks"] = {head: changes.get("task", CLASSES) for head in told["labels"]}
+    told.pop("task", None)
     return About(name=name, ops=ops, shape=shape, dtype=dtype, inputs=preprocess.specs(ops, like), **told)
 
 
@@ -200,11 +206,46 @@ def test_a_page_hears_a_sound_as_the_training_did(tmp_path: Path, length: int) -
     assert "Record 0.00625 s" in (folder / "web" / "index.html").read_text()
 
 
-def test_values_have_no_labels(tmp_path: Path) -> None:
-    folder, _ = written(tmp_path, "plain", classifies=False)
-    show = "import student, numpy as np; student.tell({'price': np.float32([[1.5]])})"
-    assert json.loads(said([sys.executable, "-c", show], folder / "python")) == {"price": {"scores": [1.5]}}
-    assert "LABELS" not in (folder / "cpp" / "student.h").read_text()
+# What some task's programs say of some scores, each a float32 exactly; a threshold of 0.75 is the logit 1.0986.
+TOLD = [
+    (Regression(), [1.5, -2.0], {"values": [1.5, -2.0]}),
+    (MultiLabel(), [1.0, 0.0, -1.0], {"labels": ["a", "b"], "scores": [1.0, 0.0, -1.0]}),
+    (MultiLabel(threshold=0.75), [1.0, 0.0, 1.125], {"labels": ["c"], "scores": [1.0, 0.0, 1.125]}),
+    (MultiLabel(), [-1.0, -1.0, -2.0], {"labels": [], "scores": [-1.0, -1.0, -2.0]}),
+]
+
+
+@pytest.mark.parametrize(("task", "scores", "answer"), TOLD)
+def test_every_language_says_what_the_task_does(tmp_path: Path, task: Any, scores: list[float], answer: Any) -> None:
+    """Beside a head of classes, whose answer is as before."""
+    names = list("abc"[: len(scores)])
+    labels = {"head": names, "other": ["yes", "no"]}
+    both = replace(about("plain", labels=labels), tasks={"head": task, "other": CLASSES})
+    for name, source in examples.make(both, np.zeros(both.shape, both.dtype), {}).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(source)
+    wanted = {"head": answer, "other": {"label": "no", "scores": [0.5, 2.0]}}
+    told = {"head": scores, "other": [0.5, 2.0]}
+    assert wanted == {head: examples.said(both, head, np.array(told[head], np.float32)) for head in told}
+    show = f"import student, numpy as np; student.tell({{h: np.float32([s]) for h, s in {told!r}.items()}})"
+    place = tmp_path / "examples"
+    assert json.loads(said([sys.executable, "-c", show], place / "python")) == wanted
+    if shutil.which("node"):
+        (place / "js" / "show.mjs").write_text(
+            "import { told } from './student.mjs';\n"
+            f"const numbers = Object.entries({json.dumps(told)}).map(([h, s]) => [h, Float32Array.from(s)]);\n"
+            "const scores = Object.fromEntries(numbers);\n"
+            "console.log(JSON.stringify(told(scores)));\n"
+        )
+        assert json.loads(said(["node", "show.mjs"], place / "js")) == wanted
+    if compiler := shutil.which("g++"):
+        numbers = "; ".join(f"const float {h}[] = {{{', '.join(f'{v}f' for v in s)}}}" for h, s in told.items())
+        tell = (
+            f'student::tell("head", head, {len(scores)}, true, false); student::tell("other", other, 2, false, true);'
+        )
+        (place / "cpp" / "show.cpp").write_text(f'#include "student.h"\nint main() {{ {numbers}; {tell} }}\n')
+        subprocess.run([compiler, "-std=c++17", "-O0", "show.cpp", "-o", "show"], cwd=place / "cpp", check=True)
+        assert json.loads(said(["./show"], place / "cpp")) == wanted
 
 
 @pytest.fixture(scope="module")

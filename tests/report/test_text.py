@@ -7,6 +7,8 @@ from _documents import REPORT
 
 from edgekd.report import text
 from edgekd.report.text import MetricText
+from edgekd.tasks.classification import Classification
+from edgekd.tasks.regression import Regression
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,6 @@ def test_a_report_of_0_1_says_by_its_metrics_name_what_its_values_are() -> None:
         ("auc", "0.9889"),
     ):
         assert MetricText.of({**REPORT, "metric": name}).value(0.98889) == shown
-        assert text.classifies({**REPORT, "metric": name})
-    assert not text.classifies({**REPORT, "metric": "mse"})
+        assert text.tasks_of({**REPORT, "metric": name}) == {"": Classification}
+    assert text.tasks_of({**REPORT, "metric": "mse"}) == {"": Regression}
     assert MetricText.of({**REPORT, "metric": "a.b:C", "metric_is_share": True}).value(0.5).startswith("50.0")

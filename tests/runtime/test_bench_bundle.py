@@ -22,6 +22,7 @@ from edgekd.runtime.bench import BenchResult
 from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.jobs import BenchJob
 from edgekd.runtime.runners import LocalRunner
+from edgekd.tasks import Heads
 
 NET = """
 <ir_version: 10, opset_import: ["" : 20]>
@@ -48,7 +49,7 @@ def make(
         Variant(name, backend, options or {}, {"model.onnx": data}, (), "float32", False, 1, 1e-3, golden=golden)
         for name in targets
     ]
-    shape, heads = [side, side, 3], {"logits": 3}
+    shape, heads = [side, side, 3], Heads({"logits": 3})
     task = {"kind": "classification"}
     about = Bundle("net", task, "0" * 64, "abc", heads, [{"op": "layout"}], shape, True, variants, sample_dtype="uint8")
     bundles.write(folder, about, {})

@@ -25,6 +25,7 @@ from edgekd.runtime import remote
 from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.devices._find import find
 from edgekd.runtime.devices.local import Local
+from edgekd.tasks import Heads
 
 ROOT = Path(__file__).parents[2]
 PORT = 2222
@@ -54,7 +55,7 @@ def make_bundle(folder: Path, *, pad: int = 0, isa: tuple[str, ...] = (), backen
         {"kind": "classification"},
         "0" * 64,
         list("abc"),
-        {"logits": 3},
+        Heads({"logits": 3}),
         ops,
         [8, 8, 3],
         True,

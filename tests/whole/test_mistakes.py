@@ -430,7 +430,7 @@ def test_in_a_bundle(run: Run, bundle: Path, damage: Callable[[Path], Any], part
     [
         ("outputs.0.name", "logit", "heads that don't fit the model's outputs"),
         ("outputs.0.labels", [1, 2, 3], "not a list of strings"),
-        ("outputs.0.axes", ["batch", "klass"], "not the axes of scores"),
+        ("outputs.0.axes", ["batch", "klass"], "not the axes of the task"),
         ("outputs", [], "no outputs"),
         ("sample.shape", [8.0, 8, 1], "sample.shape: not a list of whole numbers"),
         ("sample.rate", -1, "not a rate in Hz"),

@@ -25,6 +25,7 @@ from edgekd.metrics._base import PerSample
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import make_metric
 from edgekd.spec import recipe, target
+from edgekd.tasks import Heads
 
 OWN = '''
 import hashlib
@@ -192,23 +193,22 @@ def test_a_recipe_of_a_users_own_parts_builds(package: Path, tmp_path: Path) -> 
         edgekd.build({**RECIPE, "losses": [{"kind": "parts_of_mine.zoo:Absolute"}]}, **keys)
 
 
-def test_a_users_own_share_is_shown_in_percent_and_its_values_are_no_classes(
+def test_a_users_own_share_is_shown_in_percent_whatever_the_student_answers(
     package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of the page, the model card and the console; and training, report and programs say alike what it answers."""
+    """Of the page, the model card and the console. What it answers the task says, and not the metric."""
     (tmp_path / "r.toml").write_text(tomli_w.dumps({**RECIPE, "metric": "parts_of_mine.zoo:Within"}))
     line = ["build", str(tmp_path / "r.toml"), "--target", "ort-cpu", "--out", str(tmp_path / "out")]
     assert cli.run([*line, "--cache", str(tmp_path / "cache")]) == 0
     printed = capsys.readouterr().out.replace("\N{NO-BREAK SPACE}", " ")
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert (report["metric_is_share"], report["classifies"]) == (True, False)
+    assert (report["metric_is_share"], report["classifies"], report["task"]) == (True, True, "classification")
     shown = f"{100 * report['stages'][1]['value_test']:.1f} %"
     for text in (printed, *((tmp_path / "out" / name).read_text() for name in ("report.html", "README.md"))):
         assert shown in text.replace("\N{NO-BREAK SPACE}", " ").replace("&nbsp;", " ")
-    assert report["details"]["agreement"] is None and report["details"]["learned"]["unit"] == ""
-    assert "model.run(" in (tmp_path / "out" / "README.md").read_text()
+    assert report["details"]["agreement"] is not None and report["details"]["learned"]["unit"] == "bit"
     answer = json.loads((tmp_path / "out" / "examples/answer.json").read_text())
-    assert [list(head) for head in answer.values()] == [["scores"]], "no label"
+    assert [list(head) for head in answer.values()] == [["label", "scores"]]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ WRONG = [math.nan, -math.inf, None, "0.5", 1j, torch.ones(1, requires_grad=True)
 @pytest.mark.parametrize("said", [*WRONG, [0.5], [[0.5], [0.5, 1.0]]], ids=repr)
 def test_a_metric_that_says_no_number_is_told(said: Any) -> None:
     evaluator, scores, labels = (
-        Evaluator(Says(said), {"logits": 2}),
+        Evaluator(Says(said), Heads({"logits": 2})),
         np.zeros((3, 2), np.float32),
         np.zeros(3, np.int64),
     )
@@ -283,7 +283,7 @@ def test_a_metric_that_says_no_number_is_told(said: Any) -> None:
 @pytest.mark.parametrize("said", [*WRONG, 0.5, [0.5, 0.5], [0.5, math.nan, 0.5], [[0.5]] * 3], ids=repr)
 def test_a_metric_that_says_no_number_of_each_sample_is_told(said: Any) -> None:
     evaluator, scores, labels = (
-        Evaluator(Says(said), {"logits": 2}),
+        Evaluator(Says(said), Heads({"logits": 2})),
         np.zeros((3, 2), np.float32),
         np.zeros(3, np.int64),
     )
@@ -294,9 +294,9 @@ def test_a_metric_that_says_no_number_of_each_sample_is_told(said: Any) -> None:
 @pytest.mark.parametrize("said", [1, True, np.float16(0.5), torch.tensor(0.25), np.array(-2.0)], ids=repr)
 def test_any_number_of_a_metric_counts(said: Any) -> None:
     scores, labels = np.zeros((3, 2), np.float32), np.zeros(3, np.int64)
-    assert Evaluator(Says(said), {"logits": 2})(scores, labels, None, scores) == float(said)
+    assert Evaluator(Says(said), Heads({"logits": 2}))(scores, labels, None, scores) == float(said)
 
 
 def test_a_metric_is_not_to_blame_for_scores_that_are_no_numbers() -> None:
     scores, labels = np.full((3, 2), np.nan, np.float32), np.zeros(3, np.int64)
-    assert math.isnan(Evaluator(Says(math.nan), {"logits": 2})(scores, labels, None, scores))
+    assert math.isnan(Evaluator(Says(math.nan), Heads({"logits": 2}))(scores, labels, None, scores))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -60,12 +62,16 @@ def test_a_student_learns_values(tmp_path: Path) -> None:
     code = (
         (out / "README.md").read_text().split("```")[1].removeprefix("python").replace("path/to/this/folder", str(out))
     )
-    exec(code, found := {"x": test[:5]})
-    assert np.array_equal(found["values"], said)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {"x": test[0]})
+    assert printed.getvalue() == f"({float(model.predict(test[0]).value)!r},)\n"
+    assert [one.value for one in model.predict(test[:5])] == said[:, 0].astype(float).tolist()
     assert "validation mse" in (out / "report.html").read_text()
     learned = report["details"]["learned"]
     assert learned is not None
-    assert learned["agreement"] is None and learned["calibration"] is None, "values are no answers"
+    assert learned["agreement"] is None and learned["calibration"] is None, "values decide nothing"
+    assert report["task"] == "regression" and report["outputs"] == {"logits": "regression"}
     first, *_, last = (row["divergence"] for row in learned["apart"])
     assert first > last > 0
     assert f"{first:.2g}"[:3] in (tmp_path / "out.samples.html").read_text()

@@ -4,7 +4,6 @@ from edgekd.learn.data._archive import read_all as read_arrays
 from edgekd.learn.data._base import Dataset, Pipeline, Samples, Source, Split
 from edgekd.learn.data._batches import fingerprint, from_splits
 from edgekd.learn.data._checks import loaded
-from edgekd.learn.data._classes import same as same_name
 from edgekd.learn.data._encoded import looked_at
 from edgekd.learn.data._files import size_of as file_size
 from edgekd.learn.data._files import unpacked as file_content
@@ -14,6 +13,7 @@ from edgekd.learn.data._inputs import taken_first
 from edgekd.learn.data._lazy import Lazy, ahead
 from edgekd.learn.data._split import ROLES
 from edgekd.learn.data._tokenizer import read as read_vocabulary
+from edgekd.tasks import same_name
 
 __all__ = [
     "ROLES",

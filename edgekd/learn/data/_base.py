@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.arrays import Samples as Samples
+from edgekd.tasks import SINGLE, Heads, Task
 
 Pipeline = tuple[dict[str, Any], ...]  # preprocessing, see base/preprocess.py
 
@@ -22,14 +23,15 @@ class Split:
     Attributes:
         x: (N, H, W, C) images as they come (uint8 0..255, or float32), (N, T) int16 sounds, (N,) texts (str), or
             (N, ...) float32 vectors. In memory or decoded when they are asked for, see ``Samples``.
-        y: (N,) int64 in 0..classes-1, (N, H) where a data set has several heads, or None.
+        y: (N,) int64 in 0..classes-1, (N, K) where a label is a row, see ``tasks``; those of several heads side by
+            side; or None.
         ids: (N,) what each sample is called where it comes from (texts, or bytes of UTF-8), or its number there; None:
             nobody can tell.
         part: what numbers count in: the split that was read, "" where all was read from one.
     """
 
     x: Samples
-    y: NDArray[np.int64] | None
+    y: AnyArray | None
     ids: AnyArray | None = None
     part: str = ""
 
@@ -60,8 +62,8 @@ class Dataset:
     """Train, validation and test; class names; the preprocessing that suits the data unless the recipe has its own.
 
     Attributes:
-        classes: names; those of several heads one after another.
-        heads: how many classes each head has, in order; empty: one head of all classes.
+        classes: names of classes, labels or values; those of several heads one after another.
+        heads: how many of them each head has, in order; empty: one head of all of them.
         rate: of sounds, in Hz; 0: samples are none.
         notes: what the user is to know of how it was read, a sentence each without a final full stop: what was carved
             off or left out, what looks wrong. Console, report and model card show them.
@@ -81,6 +83,11 @@ class Dataset:
     inputs: tuple[str, ...] = ()
     teacher_preprocess: Pipeline | None = None
 
+    def heads_of(self, task: Task) -> Heads:
+        """Its heads, all of one task."""
+        sizes = dict(self.heads) or {SINGLE: len(self.classes)}
+        return Heads(sizes, dict.fromkeys(sizes, task))
+
     @property
     def splits(self) -> dict[str, Split]:
         return {"train": self.train, "validation": self.validation, "test": self.test}
@@ -93,4 +100,7 @@ class Source(Protocol):
         """SHA-256 (hex) over everything that ``load`` reads. Fast; imports neither torch nor scikit-learn."""
 
     def load(self) -> Dataset:
-        """Read, check and split. Raises DataError naming the file and the array, sample or key."""
+        """Read, check and split. Raises DataError naming the file and the array, sample or key.
+
+        A source whose labels may be of any task takes it as a ``task``, by default classes; who takes none has classes.
+        """

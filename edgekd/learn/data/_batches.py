@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from edgekd.base import plugins
+from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
-from edgekd.learn.data._classes import named, numbered
 from edgekd.learn.data._columns import LABELS, Columns, collected, has_columns, is_array, is_plain, item_of
 from edgekd.learn.data._inputs import Reader, prepared
 from edgekd.learn.data._split import image_ops
+from edgekd.tasks import CLASSES, Task, named
 
 NAMES = ("train", "validation", "test")
 WANTED = (
@@ -26,7 +27,11 @@ WANTED = (
 
 
 def from_splits(
-    given: object, where: str, classes: Sequence[str] | None = None, readers: Sequence[Reader] = ()
+    given: object,
+    where: str,
+    classes: Sequence[str] | None = None,
+    readers: Sequence[Reader] = (),
+    task: Task = CLASSES,
 ) -> Dataset:
     """Collect three splits into memory and check them.
 
@@ -38,16 +43,17 @@ def from_splits(
             the networks want them so, see ``_inputs.py``.
         classes: names; without them those of the labels, see ``_classes.py``.
         readers: the student and the teacher, as far as they are known: they say which columns they take.
+        task: what the labels are; where they are rows, y is (N, K), or a list for each sample.
 
     Raises:
         DataError: not three splits, an iterable that runs only once, batches that don't fit together, bad labels,
             columns that don't go with a network.
     """
     parts = _three(given, where)
-    columns = {name: _split(part, f"{where} ({name})") for name, part in parts.items()}
+    columns = {name: _split(part, f"{where} ({name})", task) for name, part in parts.items()}
     for name, split in columns.items():
         if split.labels is not None:
-            check_count(next(iter(split.arrays.values())), split.labels, f"{where} ({name})")
+            check_count(next(iter(split.arrays.values())), split.labels, f"{where} ({name})", task)
     if len({split.named for split in columns.values()}) > 1:
         named_splits = ", ".join(name for name, split in columns.items() if split.named)
         raise DataError("columns with names in every split or in none", where=where, found=f"names in {named_splits}")
@@ -61,7 +67,7 @@ def from_splits(
     if not labels and names is None:
         column = f"labels are looked for in a column called {', '.join(LABELS)}" if inputs.names else None
         raise DataError("without labels the class names are needed", where=f"{where}: classes", hint=column)
-    numbering = numbered(labels, names, lambda name, i: f"{where} ({name}): sample {i}", where) if labels else None
+    numbering = task.numbered(labels, names, lambda name, i: f"{where} ({name}): sample {i}", where) if labels else None
     numbers = {} if numbering is None else numbering.labels
     train, validation, test = (replace(split, y=numbers.get(name)) for name, split in splits.items())
     is_image = train.x.dtype == np.uint8 and train.x.ndim == 4 and train.x.shape[-1] in (1, 3, 4)
@@ -78,7 +84,7 @@ def from_splits(
         inputs=inputs.names,
         teacher_preprocess=inputs.teacher_ops,
     )
-    return checked(dataset, where)
+    return checked(dataset, where, task)
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -94,6 +100,19 @@ def fingerprint(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
+def raw_fingerprint(given: object, where: str, classes: Sequence[str] | None) -> str:
+    """SHA-256 over what ``from_splits`` is given, before anybody reads the labels as something."""
+    digest = hashlib.sha256(repr(classes).encode())
+    for name, part in _three(given, where).items():
+        columns = _split(part, f"{where} ({name})", None)
+        for key, array in {**columns.arrays, "labels": columns.labels}.items():
+            if array is not None:
+                digest.update(f"{name} {key} {array.dtype}{array.shape}".encode())
+                is_object = array.dtype == object
+                digest.update(repr(array.tolist()).encode() if is_object else np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
 def _three(given: object, where: str) -> dict[str, object]:
     """The three splits by name."""
     if isinstance(given, Mapping) and {*given} == {*NAMES}:
@@ -104,13 +123,13 @@ def _three(given: object, where: str) -> dict[str, object]:
     return dict(zip(NAMES, given, strict=True))
 
 
-def _split(given: Any, where: str) -> Columns:
+def _split(given: Any, where: str, task: Task | None) -> Columns:
     """One split in columns."""
     if not is_batches(given):
-        return collected([item_of(given, where)], where)
+        return collected([item_of(given, where)], where, rows=task is None or task.row_labels)
     if not isinstance(given, Iterable) and hasattr(given, "__getitem__") and hasattr(given, "__len__"):
         items = plugins.call_user(lambda: [given[i] for i in range(len(given))], where)
-        return _collected(items, where)
+        return _collected(items, where, task)
     if not isinstance(given, Iterable):
         raise DataError("neither arrays nor batches", where=where, found=type(given).__name__, allowed=WANTED)
     first = plugins.call_user(iter, where, given)
@@ -121,7 +140,7 @@ def _split(given: Any, where: str) -> Columns:
             found=type(given).__name__,
             allowed="one that starts anew with each iter(): a list, a DataLoader, a class with __iter__",
         )
-    return _collected(plugins.call_user(list, where, given), where)
+    return _collected(plugins.call_user(list, where, given), where, task)
 
 
 def is_batches(given: object) -> bool:
@@ -138,17 +157,23 @@ def is_batches(given: object) -> bool:
     return not (isinstance(given, tuple) and all(map(is_array, given)) and getattr(labels, "ndim", 0) == 1)
 
 
-def _collected(batches: list[object], where: str) -> Columns:
+def _collected(batches: list[object], where: str, task: Task | None) -> Columns:
     """Batches in one piece."""
     if not batches:
         raise DataError("an empty split", where=where)
-    return collected([item_of(batch, f"{where}: batch {i}") for i, batch in enumerate(batches)], where)
+    items = [item_of(batch, f"{where}: batch {i}") for i, batch in enumerate(batches)]
+    return collected(items, where, rows=task is None or task.row_labels)
 
 
 def _ordered(split: Split) -> Split:
     """The same samples in an order that does not depend on a shuffle."""
     x, y = np.asarray(split.x), split.y
     digests = [hashlib.sha256(np.ascontiguousarray(sample).data).digest() for sample in x]
-    rank = np.zeros(len(x), np.int64) if y is None else np.unique(y, return_inverse=True)[1]
+    rank = np.zeros(len(x), np.int64) if y is None or y.dtype == object else _ranks(y)
     order = np.array(sorted(range(len(x)), key=lambda i: (digests[i], int(rank[i]))), np.int64)
     return Split(x[order], None if y is None else y[order])
+
+
+def _ranks(y: AnyArray) -> AnyArray:
+    """(N,) the place of each sample's label, or row of labels, among the different ones in order."""
+    return np.unique(y, axis=0, return_inverse=True)[1].reshape(-1)

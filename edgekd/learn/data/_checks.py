@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Sized
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -10,11 +11,10 @@ import numpy as np
 
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray
-from edgekd.base.errors import DataError, FactoryError
-from edgekd.base.heads import columns, labels_of
+from edgekd.base.errors import DataError, FactoryError, RecipeError
 from edgekd.learn.data._base import Dataset, Samples, Split
-from edgekd.learn.data._classes import named
 from edgekd.learn.data._lazy import Lazy, hashed
+from edgekd.tasks import CLASSES, Task, named
 
 OWN = "data.source"
 SOME, NUMBERS = 1000, 2**23  # samples that a split's usual size of number is taken from, and their numbers
@@ -26,30 +26,40 @@ WIDE = 8  # numbers of a sample: of fewer, such as a temperature, one split may 
 CHANCE = 1e-6
 
 
-def loaded(source: Any) -> Dataset:
+def loaded(source: Any, task: Task = CLASSES) -> Dataset:
     """A source's data, checked. The built-in sources check what they read; here the user's own ones are held to it.
+
+    Args:
+        task: what the labels are.
 
     Raises:
         DataError: see ``checked``.
         FactoryError: a user's own source raised, or gave no Dataset.
+        RecipeError: a built-in source that has but classes.
     """
-    dataset = plugins.call_user(source.load, OWN)
+    by_task = "task" in inspect.signature(source.load).parameters
+    is_users = not type(source).__module__.startswith("edgekd.")
+    if not by_task and not is_users and not task.exclusive:
+        given, allowed = type(source).__name__, "npz, text, arrow, webdataset, table, python, or a source of your own"
+        raise RecipeError("the labels of this source are classes alone", where=OWN, found=given, allowed=allowed)
+    dataset = plugins.call_user(source.load, OWN, *([task] if by_task else []))
     if not isinstance(dataset, Dataset):
         raise FactoryError("load gave no Dataset", where=OWN, found=type(dataset).__name__)
-    if type(source).__module__.startswith("edgekd."):
+    if not is_users:
         return dataset
     classes = tuple(dataset.classes) if dataset.heads else named(dataset.classes, f"{OWN}: classes")
-    return checked(replace(dataset, classes=classes), OWN)
+    return checked(replace(dataset, classes=classes), OWN, task)
 
 
-def checked(dataset: Dataset, where: str, *, every_class: bool = True) -> Dataset:
+def checked(dataset: Dataset, where: str, task: Task = CLASSES, *, every_class: bool = True) -> Dataset:
     """Raise DataError where a data set can't be learned from; else give it back, with notes on what looks wrong.
 
     Args:
+        task: what the labels are.
         every_class: each must have a training sample.
     """
     classes = len(dataset.classes)
-    least = 1 if dataset.train.y is None else 2  # without labels they may be the outputs of a regression
+    least = 2 if task.exclusive and dataset.train.y is not None else 1  # without labels they may be values
     if classes < least:
         raise DataError("one class only", where=where, found=list(dataset.classes), allowed=f"at least {least}")
     for name, split in dataset.splits.items():
@@ -57,9 +67,8 @@ def checked(dataset: Dataset, where: str, *, every_class: bool = True) -> Datase
     labelled = {name: split.y is not None for name, split in dataset.splits.items()}
     if len(set(labelled.values())) > 1:
         raise DataError("labels in every split or in none", where=where, found=labelled)
-    if dataset.train.y is not None:
-        for part, place in _heads(dataset, where):
-            _check_classes(part, place, every_class=every_class)
+    if all(labelled.values()):
+        _check_labels(dataset, task, where, every_class=every_class)
     return replace(dataset, notes=(*dataset.notes, *_repeated(dataset)))
 
 
@@ -76,8 +85,6 @@ def _check_split(dataset: Dataset, split: Split, where: str) -> None:
         raise DataError("NaN or infinity in the data", where=where, found=f"sample {bad}")
     if split is not dataset.train:
         check_alike(train, split.x, where)
-    if split.y is not None and not dataset.heads:
-        check_labels(split.x, split.y, len(dataset.classes), where)
 
 
 def _odd(x: Samples) -> int | None:
@@ -90,72 +97,30 @@ def _odd(x: Samples) -> int | None:
     return int(np.flatnonzero(~np.isfinite(array.reshape(len(x), -1)).all(1))[0])
 
 
-def check_labels(x: Samples, y: AnyArray, classes: int, where: str) -> None:
-    """Raise DataError where labels don't fit: count, type, range."""
-    check_count(x, y, where)
-    if y.dtype.kind not in "iu":
-        raise DataError("labels are whole numbers", where=where, found=str(y.dtype), allowed="an integer dtype")
-    if len(y) and (y.min() < 0 or y.max() >= classes):
-        bad = int(np.flatnonzero((y < 0) | (y >= classes))[0])
-        raise DataError(
-            "a label out of range", where=where, found=f"{int(y[bad])} at sample {bad}", allowed=f"0 to {classes - 1}"
-        )
-
-
-def check_count(x: Any, y: AnyArray, where: str) -> None:
-    """Raise DataError where there is not one label a sample."""
-    if y.ndim != 1 or len(y) != len(x):
+def check_count(x: Sized, y: AnyArray, where: str, task: Task = CLASSES) -> None:
+    """Raise DataError where there is not one label a sample; of a task whose labels are rows, not one row."""
+    if (y.ndim != 1 and not task.row_labels) or len(y) != len(x):
         raise DataError("as many labels as samples are needed", where=where, found=y.shape, allowed=f"({len(x)},)")
 
 
-def _heads(dataset: Dataset, where: str) -> Iterator[tuple[Dataset, str]]:
-    """The data set as each head sees it, with its own classes and (N,) labels, and what to call it.
-
-    Raises:
-        DataError: another number of classes than the heads have, not one label a sample and head, one out of range.
-    """
-    if not dataset.heads:
-        yield dataset, where
-        return
-    if (count := sum(dataset.heads.values())) != len(dataset.classes):
-        class_count = len(dataset.classes)
-        raise DataError(
-            "a name for each class of each head", where=f"{where}: classes", found=class_count, allowed=str(count)
-        )
-    for name, split in dataset.splits.items():
-        wanted = (len(split), len(dataset.heads)) if len(dataset.heads) > 1 else (len(split),)
-        if split.y is not None and split.y.shape != wanted:
-            what = "one label for each sample and head"
-            raise DataError(what, where=f"{where} ({name})", found=split.y.shape, allowed=str(wanted))
-    for head, head_columns in columns(dataset.heads).items():
-        of = {name: Split(s.x, labels_of(s.y, dataset.heads, head)) for name, s in dataset.splits.items()}
-        for name, split in of.items():
-            if split.y is not None:
-                check_labels(split.x, split.y, dataset.heads[head], f"{where} ({name}): head {head}")
-        seen = replace(dataset, train=of["train"], validation=of["validation"], test=of["test"], heads={})
-        yield replace(seen, classes=dataset.classes[head_columns]), f"{where}: head {head}"
-
-
-def _check_classes(dataset: Dataset, where: str, *, every_class: bool) -> None:
-    if dataset.train.y is None:
-        return
-    counts = np.bincount(dataset.train.y, minlength=len(dataset.classes))
-    if (counts > 0).sum() < 2:
-        only_class, place = dataset.classes[int(counts.argmax())], f"{where} (train)"
-        raise DataError("one class only", where=place, found=only_class, allowed="at least two classes")
-    missing = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
-    if missing and every_class:
-        number = dataset.classes.index(missing[0])
-        others = [n for n, s in dataset.splits.items() if s.y is not None and (s.y == number).any()]
-        alone = f", only in {' and '.join(others)}" if others else ""
-        more = f"; {len(missing)} classes have none" if len(missing) > 1 else ""
-        raise DataError(
-            f"a class without a training sample{alone}: nothing can be learned of it{more}",
-            where=f"{where} (train)",
-            found=missing[0],
-            allowed="at least one sample of each class",
-            hint="give it samples (a larger limit, a smaller share carved off), or leave it out of the class names",
-        )
+def _check_labels(dataset: Dataset, task: Task, where: str, *, every_class: bool) -> None:
+    """Raise DataError where the labels of some output don't fit, or where nothing can be learned of one."""
+    heads = dataset.heads_of(task)
+    if (count := heads.width) != len(dataset.classes):
+        class_count, place = len(dataset.classes), f"{where}: classes"
+        raise DataError("a name for each class of each head", where=place, found=class_count, allowed=str(count))
+    for split_name, split in dataset.splits.items():
+        wanted = (len(split), max(columns.stop for columns in heads.label_columns.values()))
+        if len(heads) > 1 and split.y is not None and split.y.shape != wanted:
+            what, place = "one label for each sample and head", f"{where} ({split_name})"
+            raise DataError(what, where=place, found=split.y.shape, allowed=str(wanted))
+    for name, size in heads.items():
+        labels = {n: heads.labels_of(s.y, name) for n, s in dataset.splits.items() if s.y is not None}
+        place = f": head {name}" if dataset.heads else ""
+        for split_name, y in labels.items():
+            task.check(y, len(dataset.splits[split_name]), size, f"{where} ({split_name}){place}")
+        names = dataset.classes[heads.columns[name]]
+        task.check_learned(labels, names, f"{where}{place} (train)", every=every_class)
 
 
 class _Size(NamedTuple):

@@ -6,6 +6,7 @@ with a label among its fields counts as such a dict. What a data set gives sampl
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeGuard
@@ -88,8 +89,11 @@ def item_of(value: object, where: str) -> Item:
     return Item({str(i): part for i, part in enumerate(inputs)}, False, labels)
 
 
-def collected(items: Sequence[Item], where: str) -> Columns:
+def collected(items: Sequence[Item], where: str, *, rows: bool = False) -> Columns:
     """Batches in one piece, in their order.
+
+    Args:
+        rows: a label is a row of numbers, see ``labels_of``.
 
     Raises:
         DataError: batches that are not alike, that hold no numbers, or not as many labels as samples.
@@ -113,7 +117,7 @@ def collected(items: Sequence[Item], where: str) -> Columns:
             value = _stacked(value) if item.is_sample else _listed(value, at) if item.named else value
             parts[name].append(_numbers(value, at))
         if item.labels is not None:
-            y, note = labels_of(_alone(item.labels) if item.is_sample else item.labels, place)
+            y, note = labels_of(_alone(item.labels) if item.is_sample else item.labels, place, rows=rows)
             labels.append(y)
             notes += note
     if MASK in parts:
@@ -128,14 +132,19 @@ def collected(items: Sequence[Item], where: str) -> Columns:
     return Columns(arrays, first.named, y_all, tuple(dict.fromkeys(notes)))
 
 
-def labels_of(value: object, where: str) -> tuple[AnyArray, list[str]]:
+def labels_of(value: object, where: str, *, rows: bool = False) -> tuple[AnyArray, list[str]]:
     """(N,) whole numbers or names, as they come, of a list as of an array; and a note where they were one-hot.
 
     (N, 1) is taken as (N,).
 
+    Args:
+        rows: they are (N, ...) numbers, or of each sample a list: nothing is taken as one-hot.
+
     Raises:
         DataError: labels of another shape, or of several types.
     """
+    if rows:
+        return (_lists(value) if isinstance(value, list | tuple) else array(value, where)), []
     y = _row(value, where) if isinstance(value, list | tuple) else array(value, where)
     if y.ndim == 2 and y.shape[1] == 1:
         return y[:, 0], []
@@ -154,6 +163,16 @@ def labels_of(value: object, where: str) -> tuple[AnyArray, list[str]]:
             hint=hint,
         )
     return y, []
+
+
+def _lists(labels: Sequence[object]) -> AnyArray:
+    """A list of labels, each a number or a row of numbers, as (N, ...); of anything else as objects."""
+    rows = [array_of(label) if is_array(label) else label for label in labels]
+    with contextlib.suppress(ValueError):  # rows of several lengths, as lists of names are
+        numbers = np.array(rows)
+        if numbers.dtype.kind in "biuf":
+            return numbers
+    return np.fromiter(rows, object, len(rows))
 
 
 def is_array(value: object) -> bool:

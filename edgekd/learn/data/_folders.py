@@ -22,8 +22,8 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _hashes
 from edgekd.learn.data._base import Split
-from edgekd.learn.data._classes import LISTED, named, same
 from edgekd.learn.data._split import CALLED, ROLES, carve, carve_missing
+from edgekd.tasks import LISTED, named, same_name
 
 LEFT_OUT = frozenset(
     ("__macosx", "__pycache__", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information")
@@ -225,14 +225,14 @@ def _files_of(
     folder: Path, root: Path, classes: tuple[str, ...], endings: frozenset[str], split: str, seen: Seen
 ) -> Labelled:
     """The files of a split, class by class."""
-    numbers = {same(name): label for label, name in enumerate(classes)}
+    numbers = {same_name(name): label for label, name in enumerate(classes)}
     names, labels = [], []
     unread: Counter[str] = Counter()
     astray: Counter[str] = Counter()
     for place in _entries(folder, seen):
         if not place.is_dir():
             astray.update([f"{place.suffix.lower()} in {folder.name}"] if place.suffix.lower() in endings else [])
-        elif same(place.name) not in numbers:
+        elif same_name(place.name) not in numbers:
             where = f"data.path ({folder.name})"
             allowed = classes if len(classes) <= LISTED else f"the {len(classes):,} of train"
             raise DataError("a class that train does not have", where=where, found=place.name, allowed=allowed)
@@ -240,7 +240,7 @@ def _files_of(
             files = [file for file in _walk(place, seen) if not file.is_dir()]
             read_files = [file.relative_to(root).as_posix() for file in files if file.suffix.lower() in endings]
             names.append(_files.packed(read_files))
-            labels.append(np.full(len(read_files), numbers[same(place.name)]))
+            labels.append(np.full(len(read_files), numbers[same_name(place.name)]))
             unread.update(file.suffix.lower() or NO_ENDING for file in files if file.suffix.lower() not in endings)
     if not sum(map(len, names)):
         lie = [_listed(unread)] if unread else []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgekd.base import units
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.data._base import Pipeline, Split
+from edgekd.learn.data._base import Pipeline, Samples, Split
 
 # What folders and files of a split are called, in whatever case.
 CALLED = {
@@ -36,12 +36,12 @@ def sound_ops() -> Pipeline:
 
 
 def carve(
-    y: NDArray[np.int64] | None, count: int, wanted: int, seed: int, groups: AnyArray | None = None
+    y: AnyArray | None, count: int, wanted: int, seed: int, groups: AnyArray | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(kept, carved): sample numbers, ``wanted`` of them carved off, as evenly over the classes as they come.
 
     Args:
-        y: (count,) labels to stratify by, or None.
+        y: (count,) labels to stratify by; where they are rows, or None, it is drawn at random.
         groups: (count,) samples of one group stay on one side; then at most ``wanted`` are carved off, in groups
             that still fit as they come at random (at the least the smallest).
     """
@@ -57,7 +57,7 @@ def carve(
         inside = np.isin(member, taken or [int(sizes.argmin())])
         return np.flatnonzero(~inside), np.flatnonzero(inside)
     order = rng.permutation(count)
-    if y is not None:
+    if y is not None and y.ndim == 1:
         # Rank of each sample within its class, as a share: cutting at a share takes that share of every class.
         shuffled = y[order]
         by_class = np.argsort(shuffled, kind="stable")
@@ -113,7 +113,8 @@ def carve_missing(
         count = len(all_splits["train"])
         all_splits["train"], all_splits[name], groups = carved(all_splits["train"], shares[name], seed, name, groups)
         how = f"in whole groups of {by}" if groups is not None else "evenly over the classes"
-        if groups is None and all_splits["train"].y is None:
+        y = all_splits["train"].y
+        if groups is None and (y is None or y.ndim > 1):
             how = "at random"
         of = f"{len(all_splits[name]):,} of {count:,} training samples ({units.share(len(all_splits[name]) / count)})"
         notes.append(f"the data has no {name} split: {of} were carved off, {how} (split_seed {seed})")
@@ -173,3 +174,23 @@ def images(x: AnyArray, where: str) -> AnyArray:
     if x.dtype != np.uint8 and x.dtype.kind != "f":
         raise DataError("not images", where=where, found=str(x.dtype), allowed="uint8 or a float dtype")
     return x if x.dtype == np.uint8 else x.astype(np.float32)
+
+
+def numbers(x: AnyArray, where: str) -> AnyArray:
+    """(N, ...) numbers as float32.
+
+    Raises:
+        DataError: no numbers, or no sample holds any.
+    """
+    if x.ndim < 2 or x.dtype.kind not in "biuf":
+        raise DataError(
+            "not rows of numbers", where=where, found=f"{x.dtype} {x.shape}", allowed="numbers, (N, ..., K)"
+        )
+    return x.astype(np.float32)
+
+
+def standard_ops(x: Samples) -> Pipeline:
+    """Each of the last axis's numbers less its mean, by its standard deviation; one that never varies less its mean."""
+    rows = np.asarray(x).reshape(-1, x.shape[-1]).astype(np.float64)
+    std = rows.std(axis=0)
+    return ({"op": "normalise", "mean": rows.mean(axis=0).tolist(), "std": np.where(std > 0, std, 1.0).tolist()},)

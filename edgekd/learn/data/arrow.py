@@ -13,12 +13,12 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data import _arrow, _files, _shards, _vocabulary
 from edgekd.learn.data._base import Dataset, Pipeline, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._classes import Numbered, named, numbered, unlabelled
 from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._pictures import Pictures, check_size, pictures
 from edgekd.learn.data._split import carve_missing, check_carving, image_ops
 from edgekd.learn.data._texts import IN_MEMORY, Texts
+from edgekd.tasks import CLASSES, Numbered, Task, named, unlabelled
 
 ENDINGS = (".arrow", ".parquet")
 
@@ -92,12 +92,12 @@ class Arrow(Reading):
             fields += _vocabulary.file_in(self.tokenizer).read_bytes()
         return _shards.fingerprint(Path(self.path), self._files, fields)
 
-    def load(self) -> Dataset:
+    def load(self, task: Task = CLASSES) -> Dataset:
         """Look through every file, decode every sample once, carve off what has no file, check everything."""
         _arrow.check_installed("data.source")
         seen, files = Seen(), self._files
         rows = {role: self._read(role, of) for role, of in files.items()}
-        names, labels, notes = self._numbered(rows, files)
+        names, labels, notes = self._numbered(rows, files, task)
         splits = {role: self._split(role, of, seen) for role, of in rows.items()}
         splits = {role: replace(split, y=labels.get(role)).counted(role) for role, split in splits.items()}
         shares = {"validation": self.validation, "test": self.test}
@@ -105,7 +105,9 @@ class Arrow(Reading):
         notes = (*notes, *carved, *self.scanned(splits, seen.add), *seen.notes())
         train, validation, test = splits["train"], splits["validation"], splits["test"]
         ops = self._text_ops(train) if rows["train"].texts else image_ops(255.0)
-        return checked(Dataset(train, validation, test, names, ops, notes=notes), f"data.path: {Path(self.path).name}")
+        return checked(
+            Dataset(train, validation, test, names, ops, notes=notes), f"data.path: {Path(self.path).name}", task
+        )
 
     @property
     def _files(self) -> dict[str, list[Path]]:
@@ -169,7 +171,7 @@ class Arrow(Reading):
             vocabulary = _vocabulary.learned(train.x, self.vocab, self.lower)
         return ({"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": self.lower},)
 
-    def _numbered(self, rows: dict[str, Rows], files: dict[str, list[Path]]) -> Numbered:
+    def _numbered(self, rows: dict[str, Rows], files: dict[str, list[Path]], task: Task) -> Numbered:
         """Class names, and the number of each label."""
         first = files["train"][0]
         schema = _arrow.schema(first, f"data.path: {first.name}")
@@ -178,6 +180,6 @@ class Arrow(Reading):
         if not self.label:
             return unlabelled(names)
         labels = {role: of.labels for role, of in rows.items() if of.labels is not None}
-        return numbered(
+        return task.numbered(
             labels, names, lambda role, i: f"data.path: {_files.text(rows[role].columns[-1][i])}", "data.path"
         )

@@ -21,11 +21,11 @@ from edgekd.learn.data import _archive, _files, _folders
 from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
-from edgekd.learn.data._classes import named, numbered
 from edgekd.learn.data._decoding import Decoded, Item
 from edgekd.learn.data._folders import Labelled
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._split import ROLES, Groups, carve_missing, check_carving, joined, listed, sound_ops
+from edgekd.tasks import CLASSES, Task, named
 
 ENDINGS = frozenset({".wav"})
 SPLITS = ("train", "validation", "test")
@@ -126,15 +126,17 @@ class Audio(Reading):
             return _folders.fingerprint(self.path, ENDINGS, repr(replace(self, path="")))
         return _archive.fingerprint(self.path, repr(replace(self, path="")))
 
-    def load(self) -> Dataset:
+    def load(self, task: Task = CLASSES) -> Dataset:
         """Read every clip, carve off what has no split of its own, check everything."""
-        splits, classes, notes = self._folder() if Path(self.path).is_dir() else self._archive()
+        splits, classes, notes = self._folder(task) if Path(self.path).is_dir() else self._archive(task)
         notes = (*notes, *self.scanned(splits, lambda _: None))
         parts = (splits["train"], splits["validation"], splits["test"])
         dataset = Dataset(*parts, classes, sound_ops(), rate=self.rate, notes=notes)
-        return checked(dataset, f"data.path: {Path(self.path).name}")
+        return checked(dataset, f"data.path: {Path(self.path).name}", task)
 
-    def _folder(self) -> Read:
+    def _folder(self, task: Task) -> Read:
+        if not task.exclusive:
+            raise DataError("folders are of classes", where="data.path", found=self.path, allowed="an .npz with labels")
         if len(by := listed(self.groups)) > 1:
             raise DataError("of a folder, one text", where="data.groups", found=by)
         return _folders.read(self.path, ENDINGS, self._read, self._shares, self.limit, self.split_seed, "".join(by))
@@ -149,11 +151,11 @@ class Audio(Reading):
         x = self.held(lazy, f"data.path ({name})", lambda _: None)
         return Split(x, files.labels)
 
-    def _archive(self) -> Read:
+    def _archive(self, task: Task) -> Read:
         if self.lazy is True:
             raise DataError("an .npz is held in memory", where="data.lazy", allowed="a folder of wav files, or auto")
         arrays = _archive.read(self.path, self._names)
-        whole, classes, notes = self._clips(arrays)
+        whole, classes, notes = self._clips(arrays, task)
         member = self._member(arrays, len(whole))
         index = {name: np.flatnonzero(member == i) for i, name in enumerate(SPLITS)}
         index["train"] = index["train"][: self.limit or None]
@@ -171,7 +173,7 @@ class Audio(Reading):
         pairs += [("groups", name) for name in listed(self.groups)]
         return [(field, name) for field, name in pairs if name in known or OPTIONAL.get(field) != name]
 
-    def _clips(self, arrays: Arrays) -> tuple[Split, tuple[str, ...], tuple[str, ...]]:
+    def _clips(self, arrays: Arrays, task: Task) -> tuple[Split, tuple[str, ...], tuple[str, ...]]:
         """Every clip, the class names, and notes."""
         samples, offsets = arrays[self.samples], arrays[self.offsets]
         if samples.dtype != np.int16 or samples.ndim != 1:
@@ -195,8 +197,8 @@ class Audio(Reading):
                 raise DataError("without labels the class names are needed", where="data.classes", found=self.classes)
             return Split(x, None), names, ()
         place = f"data.{self.labels}"
-        check_count(x, arrays[self.labels], place)
-        numbering = numbered({"train": arrays[self.labels]}, names, lambda _, i: f"{place}: clip {i}", place)
+        check_count(x, arrays[self.labels], place, task)
+        numbering = task.numbered({"train": arrays[self.labels]}, names, lambda _, i: f"{place}: clip {i}", place)
         return Split(x, numbering.labels["train"]), numbering.names, numbering.notes
 
     def _room(self, count: int, where: str) -> NDArray[np.int16]:

@@ -20,8 +20,8 @@ from edgekd.learn.data import _archive
 from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._classes import check_ids, named
 from edgekd.learn.data._split import check_seed
+from edgekd.tasks import check_ids, named
 
 
 @dataclass(frozen=True)

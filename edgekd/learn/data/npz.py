@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
@@ -14,9 +14,20 @@ from edgekd.learn.data import _archive
 from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
-from edgekd.learn.data._classes import named, numbered
 from edgekd.learn.data._encoded import Seen, decode
-from edgekd.learn.data._split import CALLED, Groups, carve_missing, check_carving, image_ops, images, joined, listed
+from edgekd.learn.data._split import (
+    CALLED,
+    Groups,
+    carve_missing,
+    check_carving,
+    image_ops,
+    images,
+    joined,
+    listed,
+    numbers,
+    standard_ops,
+)
+from edgekd.tasks import CLASSES, Numbered, Task, named
 
 
 @dataclass(frozen=True)
@@ -25,13 +36,15 @@ class Npz:
 
     Attributes:
         path: the file.
+        samples: ``images``, or ``numbers``: rows (N, K), series (N, T, K) or any (N, ..., K), each of the K less its
+            mean, by its standard deviation over the training samples.
         x_train, x_test, x_validation: images, (N, H, W) or (N, H, W, C), uint8 or float; or the bytes of encoded
-            images, where ``offsets`` is given.
-        y_train, y_test, y_validation: numbers or names of classes, see ``_classes.py``; an empty name where there
-            are none.
+            images, where ``offsets`` is given; or numbers.
+        y_train, y_test, y_validation: numbers or names of classes, see ``tasks/_classes.py``, or what else the
+            recipe's task takes; an empty name where there are none.
         offsets: suffix of the arrays that cut encoded bytes apart: ``x_train`` with the ending after its last
             underscore replaced, so ``train_bytes`` and ``offsets`` read ``train_offsets``.
-        classes: the array of class names; an empty name numbers them.
+        classes: the array of names of classes, labels or values; an empty name numbers them.
         validation: how many training samples are carved off where there is no ``x_validation``: a count from 1,
             or a share below 1.
         groups: the array that names a group (a patient, a video) for each training sample, or several arrays; samples
@@ -41,6 +54,7 @@ class Npz:
     """
 
     path: str
+    samples: Literal["images", "numbers"] = "images"
     x_train: str = "x_train"
     y_train: str = "y_train"
     x_test: str = "x_test"
@@ -59,6 +73,8 @@ class Npz:
         for name in ("x_train", "x_test"):
             if not getattr(self, name):
                 raise ValueError(f"{name}: allowed is the name of an array")
+        if self.offsets and self.samples == "numbers":
+            raise ValueError("offsets: allowed is none where samples are numbers")
         if self.y_validation and not self.x_validation:
             raise ValueError("y_validation: allowed is none without x_validation, whose labels they would be")
 
@@ -66,10 +82,10 @@ class Npz:
         """SHA-256 over the file and the fields."""
         return _archive.fingerprint(self.path, repr(replace(self, path="")))
 
-    def load(self) -> Dataset:
+    def load(self, task: Task = CLASSES) -> Dataset:
         """Read the arrays, carve off validation, check everything."""
         arrays = _archive.read(self.path, self._names)
-        names, labels, notes = self._labels(arrays)
+        names, labels, notes = self._labels(arrays, task)
         splits, seen = {}, Seen()
         for name, (x_name, _) in self._parts.items():
             limit = (self.limit or None) if name == "train" else None
@@ -81,13 +97,14 @@ class Npz:
         groups = None if groups is None else groups[: self.limit or None]
         shares = {"validation": self.validation}
         splits, carved = carve_missing(splits, shares, self.split_seed, groups, " and ".join(by))
-        ops = image_ops(255.0) if splits["train"].x.dtype == np.uint8 else image_ops(1.0)
+        x = splits["train"].x
+        ops = standard_ops(x) if self.samples == "numbers" else image_ops(255.0 if x.dtype == np.uint8 else 1.0)
         alike = [self.x_train.replace("train", other) for other in CALLED["validation"]] if carved else []
         if others := [name for name in _archive.names(self.path) if name in alike and name not in arrays]:
             carved = (*carved, f"{others[0]} is in the file and not read: x_validation = {others[0]!r} would")
         parts = (splits["train"], splits["validation"], splits["test"])
         dataset = Dataset(*parts, names, ops, notes=(*notes, *carved, *seen.notes()))
-        return checked(dataset, f"data.path: {Path(self.path).name}")
+        return checked(dataset, f"data.path: {Path(self.path).name}", task)
 
     @property
     def _parts(self) -> dict[str, tuple[str, str]]:
@@ -114,24 +131,25 @@ class Npz:
         return max(0, len(arrays[self._offsets_of(name)]) - 1) if self.offsets else len(arrays[name])
 
     def _images(self, arrays: Arrays, name: str, limit: int | None, seen: Seen) -> AnyArray:
+        if self.samples == "numbers":
+            return numbers(arrays[name][:limit], f"data.{name}")
         if self.offsets:
             return decode(arrays[name], arrays[self._offsets_of(name)], limit, f"data.{name}", seen)
         return images(arrays[name][:limit], f"data.{name}")
 
-    def _labels(self, arrays: Arrays) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]], tuple[str, ...]]:
+    def _labels(self, arrays: Arrays, task: Task) -> Numbered:
         """Class names, the labels of each split that has some, and notes."""
         names = named(arrays[self.classes], f"data.{self.classes}") if self.classes in arrays else None
         keys = {split: (x_name, y_name) for split, (x_name, y_name) in self._parts.items() if y_name}
         for x_name, y_name in keys.values():
-            check_count(range(self._count(arrays, x_name)), arrays[y_name], f"data.{y_name}")
+            check_count(range(self._count(arrays, x_name)), arrays[y_name], f"data.{y_name}", task)
         if keys and "train" not in keys:
             raise DataError("labels in every split or in none", where="data.y_train", found=self.y_train)
         if not keys:
             if names is None:
                 raise DataError("without labels the class names are needed", where="data.classes", found=self.classes)
-            return names, {}, ()
+            return Numbered(names, {})
         labels = {split: arrays[y_name] for split, (_, y_name) in keys.items()}
-        numbering = numbered(
+        return task.numbered(
             labels, names, lambda split, i: f"data.{keys[split][1]}: sample {i}", f"data.{self.y_train}"
         )
-        return numbering.names, numbering.labels, numbering.notes

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from edgekd.base import plugins
 from edgekd.base.errors import FactoryError
 from edgekd.learn.data._base import Dataset
-from edgekd.learn.data._batches import fingerprint, from_splits
+from edgekd.learn.data._batches import from_splits, raw_fingerprint
+from edgekd.tasks import CLASSES, Task
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,15 @@ class Python:
 
     def fingerprint(self) -> str:
         """SHA-256 over what the factory returns: what it reads is unknown, so it is called."""
-        return fingerprint(self._dataset)
+        return raw_fingerprint(self._returned, "data.factory", self.classes)
 
-    def load(self) -> Dataset:
+    def load(self, task: Task = CLASSES) -> Dataset:
         """See ``_batches.from_splits`` for what the factory may return."""
-        return self._dataset
+        return from_splits(self._returned, "data.factory", self.classes, task=task)
 
     @functools.cached_property
-    def _dataset(self) -> Dataset:
+    def _returned(self) -> object:
         function = plugins.load_object(self.factory, "data.factory")
         if not callable(function):
             raise FactoryError("not callable", where="data.factory", found=self.factory)
-        return from_splits(plugins.call_user(function, "data.factory", **self.args), "data.factory", self.classes)
+        return plugins.call_user(function, "data.factory", **self.args)

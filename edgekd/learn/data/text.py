@@ -18,10 +18,10 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._classes import LISTED, Numbered, named, numbered, unlabelled
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._split import CALLED, ROLES, Groups, carve_missing, check_carving, joined, listed
 from edgekd.learn.data._texts import IN_MEMORY, Texts
+from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named, unlabelled
 
 ENDINGS = (".tsv", ".tsv.gz")
 
@@ -101,11 +101,11 @@ class Text(Reading):
                 digest.update(f"{role} {hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
         return digest.hexdigest()
 
-    def load(self) -> Dataset:
+    def load(self, task: Task = CLASSES) -> Dataset:
         """Read, check, carve off what has no file, and learn the vocabulary from the training split."""
         files = self._files()
-        rows = {role: self._read(path, role) for role, path in files.items()}
-        names, labels, notes = self._classes(rows)
+        rows = {role: self._read(path, role, task) for role, path in files.items()}
+        names, labels, notes = self._classes(rows, task)
         splits = {role: self._split(file_rows, labels.get(role), role) for role, file_rows in rows.items()}
         columns = [np.array(names) for names in zip(*rows["train"].groups, strict=True)]
         groups = joined(columns, len(splits["train"]), "data.groups") if columns else None
@@ -122,7 +122,7 @@ class Text(Reading):
         parts, all_notes = (train, splits["validation"], splits["test"]), (*notes, *carved, *self._left_out(files))
         all_notes = (*all_notes, *self.scanned(splits, lambda _: None))
         dataset = Dataset(*parts, names, (op,), notes=all_notes)
-        return checked(dataset, f"data.path: {Path(self.path).name}")
+        return checked(dataset, f"data.path: {Path(self.path).name}", task)
 
     def _split(self, rows: Rows, labels: NDArray[np.int64] | None, role: str) -> Split:
         split = Split(self._texts(rows, role), labels)
@@ -189,7 +189,7 @@ class Text(Reading):
             notes.append(f"left out, as only files of {' and '.join(ENDINGS)} are read: {', '.join(unread)}")
         return notes
 
-    def _read(self, path: Path, role: str) -> Rows:
+    def _read(self, path: Path, role: str, task: Task) -> Rows:
         where, limit = f"data.path: {path.name}", self.limit if role == "train" else 0
         lazy = self._stays(path)
         lines = streamed(path, where) if lazy else whole(path, where)
@@ -214,7 +214,7 @@ class Text(Reading):
             text, *label = (cells[column] for column in columns)
             if not text.strip():
                 raise DataError("an empty text", where=place, allowed="at least one word")
-            if label == [""]:
+            if label == [""] and not task.row_labels:
                 raise DataError("no label", where=place)
             if rows.spans is None:
                 rows.texts.append(text)
@@ -245,7 +245,7 @@ class Text(Reading):
             raise DataError("two columns of this name", where=f"{where}, line 1, data.{key}", found=name)
         return header.index(name)
 
-    def _classes(self, rows: dict[str, Rows]) -> Numbered:
+    def _classes(self, rows: dict[str, Rows], task: Task) -> Numbered:
         """Class names, and the number of each label; every label of every file is held against them."""
         names = named(self.classes, "data.classes") if self.classes else None
         if not self.label:
@@ -255,7 +255,7 @@ class Text(Reading):
             return f"data.path: {rows[role].file}, line {rows[role].lines[i]}"
 
         labels = {role: np.array(file_rows.labels, dtype=object) for role, file_rows in rows.items()}
-        return numbered(labels, names, at, f"data.path: {Path(self.path).name}")
+        return task.numbered(labels, names, at, f"data.path: {Path(self.path).name}")
 
 
 def whole(path: Path, where: str) -> Iterator[tuple[int, str]]:

@@ -15,13 +15,13 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _folders, _shards
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._classes import Numbered, named, numbered, unlabelled
 from edgekd.learn.data._encoded import Seen
 from edgekd.learn.data._lazy import Reading
 from edgekd.learn.data._pictures import Pictures, check_size, pictures
 from edgekd.learn.data._shards import Part
 from edgekd.learn.data._split import carve_missing, check_carving, image_ops
 from edgekd.learn.data.imagefolder import ENDINGS
+from edgekd.tasks import CLASSES, Numbered, Task, named, unlabelled
 
 JSON = "json."
 
@@ -79,11 +79,11 @@ class Webdataset(Reading):
         """SHA-256 over the fields, and the name and content of every shard."""
         return _shards.fingerprint(_folders.root_of(self.path), self._shards, repr(replace(self, path="")).encode())
 
-    def load(self) -> Dataset:
+    def load(self, task: Task = CLASSES) -> Dataset:
         """Look through every shard, decode every picture once, carve off what has no shards, check everything."""
         seen, left_out = Seen(), Counter[str]()
         rows = {role: self._read(role, shards, left_out) for role, shards in self._shards.items()}
-        names, labels, notes = self._numbered(rows)
+        names, labels, notes = self._numbered(rows, task)
         splits = {}
         for role, of in rows.items():
             decoder = Pictures(self.path, "data.path: {file}: {name}", self.size, self.grey)
@@ -98,7 +98,7 @@ class Webdataset(Reading):
             notes = (*notes, f"left out of the shards, as neither picture nor label: {listed}")
         notes = (*notes, *carved, *self.scanned(splits, seen.add), *seen.notes())
         dataset = Dataset(splits["train"], splits["validation"], splits["test"], names, image_ops(255.0), notes=notes)
-        return checked(dataset, f"data.path: {Path(self.path).name}")
+        return checked(dataset, f"data.path: {Path(self.path).name}", task)
 
     @property
     def _shards(self) -> dict[str, list[Path]]:
@@ -161,7 +161,7 @@ class Webdataset(Reading):
             raise DataError("no label", where=where, found=value, allowed="a whole number, or a name")
         return value
 
-    def _numbered(self, rows: dict[str, Rows]) -> Numbered:
+    def _numbered(self, rows: dict[str, Rows], task: Task) -> Numbered:
         """Class names, and the number of each label."""
         names = named(self.classes, "data.classes") if self.classes else None
         if not self.label:
@@ -171,4 +171,4 @@ class Webdataset(Reading):
             return f"data.path: {rows[role].files[i]}: {rows[role].names[i]}"
 
         labels = {role: np.array([str(label) for label in of.labels], object) for role, of in rows.items()}
-        return numbered(labels, names, at, f"data.path: {Path(self.path).name}")
+        return task.numbered(labels, names, at, f"data.path: {Path(self.path).name}")

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from edgekd.tasks import Task
+
 Given = Any  # a tensor; None where a loss does not need it, which it says in its own types
 
 
@@ -25,7 +27,10 @@ class Loss(Protocol):
     needs: ClassVar[frozenset[str]]
 
     def __call__(self, student: Tensor, teacher: Given, labels: Given) -> Tensor:
-        """The mean over the batch, a scalar. ``student``, ``teacher``: (N, C) logits; ``labels``: (N,) int64."""
+        """The mean over the batch, a scalar. ``student``, ``teacher``: (N, C) logits or values.
+
+        ``labels``: those of the output's task: (N,) int64 of a class, or (N, C) rows.
+        """
 
 
 @runtime_checkable
@@ -34,6 +39,14 @@ class WeighedLoss(Protocol):
 
     def per_sample(self, student: Tensor, teacher: Given, labels: Given) -> Tensor:
         """(N,) the value of each sample; arguments as for ``Loss``."""
+
+
+@runtime_checkable
+class TaskLoss(Protocol):
+    """A ``Loss`` whose form depends on what it compares."""
+
+    def of_task(self, task: Task) -> Loss:
+        """The same loss for an output of a task."""
 
 
 class FeatureLoss(Protocol):

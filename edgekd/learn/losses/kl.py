@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgekd.base.errors import RecipeError
 from edgekd.learn.losses._base import check_temperature, standardised
+from edgekd.tasks import Task
 
 LEAST = -1e4  # exp(-1e4) is zero in every float type
 
@@ -28,7 +30,7 @@ class Kl:
     Attributes:
         temperature: T, 0 < T <= 100.
         standardise: divide each sample's logits by their own spread first (arXiv:2403.01427).
-        form: ``classes``, of which one is right, or ``multi_label``.
+        form: ``classes``, of which one is right, ``multi_label``, or ``auto``: as the task is.
         rest: ``spread``, or ``together``: classes that the teacher does not tell apart, half of all or more, count as
             one.
     """
@@ -36,13 +38,25 @@ class Kl:
     needs: ClassVar[frozenset[str]] = frozenset({"teacher"})
     temperature: float = 4.0
     standardise: bool = False
-    form: Literal["classes", "multi_label"] = "classes"
+    form: Literal["auto", "classes", "multi_label"] = "auto"
     rest: Literal["spread", "together"] = "spread"
 
     def __post_init__(self) -> None:
         check_temperature(self.temperature)
         if self.rest == "together" and self.form == "multi_label":
             raise ValueError("rest: allowed is spread where classes are no shares of one")
+
+    def of_task(self, task: Task) -> Kl:
+        """See ``TaskLoss``.
+
+        Raises:
+            RecipeError: labels of which several apply are no classes that share out a rest.
+        """
+        if self.form != "auto" or task.exclusive:
+            return self
+        if self.rest == "together":
+            raise RecipeError("classes that are no shares of one", where="losses", found="rest", allowed="spread")
+        return replace(self, form="multi_label")
 
     def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
         """student, teacher: (N, C) logits. Returns a scalar >= 0, zero where both say the same."""

@@ -17,9 +17,9 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgekd.base.arrays import AnyArray
-from edgekd.base.heads import Heads, columns
 from edgekd.base.preprocess import Spec, widths_of
 from edgekd.publish.examples import literals, unicode_tables
+from edgekd.tasks import Heads, Task
 
 SUFFIX = ".j2"
 FOLDERS = ("python", "cpp", "js", "node", "web")
@@ -55,7 +55,7 @@ class About:
         shape: of one raw sample; () is a text.
         dtype: of its numbers: uint8, int16, int64 or float32.
         inputs: of the network.
-        labels: class names by head; values have none.
+        labels: names of classes, labels or values by head.
         files: what each runtime opens, by ``ort``, ``web`` and ``openvino``, as a path in the bundle.
         rate: of sounds, in Hz.
         settings: what each runtime is told when it opens its file: OpenVINO's properties; of the others ``threads`` and
@@ -69,7 +69,7 @@ class About:
     dtype: str
     inputs: Sequence[Spec]
     labels: Mapping[str, Sequence[str]]
-    classifies: bool
+    tasks: Mapping[str, Task]
     files: Mapping[str, str]
     rate: int = 0
     gpu: bool = False
@@ -85,6 +85,16 @@ class About:
         if len(self.shape) == 3 and self.dtype == "uint8":
             return {1: "ink", 3: "picture"}.get(self.shape[-1], "numbers")
         return "numbers"
+
+    @property
+    def classifies(self) -> bool:
+        """Whether every head says a class, so that the programs need to tell no head from another."""
+        return all(task.program == "class" for task in self.tasks.values())
+
+    @property
+    def programs(self) -> dict[str, dict[str, object]]:
+        """How each head is decoded, and the numbers that this takes."""
+        return {head: {"decode": task.program, **task.constants} for head, task in self.tasks.items()}
 
     @property
     def names(self) -> list[str]:
@@ -158,14 +168,19 @@ def number(dtype: np.dtype[Any]) -> str:
 
 
 def labels_by_head(labels: Sequence[str], heads: Heads) -> dict[str, list[str]]:
-    """Class names of each head."""
-    return {head: list(labels[where]) for head, where in columns(heads).items()}
+    """Names of classes, labels or values of each head."""
+    return {head: list(labels[where]) for head, where in heads.columns.items()}
 
 
 def said(about: About, head: str, scores: AnyArray) -> dict[str, Any]:
     """What every program prints of one head."""
-    answer: dict[str, object] = {"scores": [float(f"{score:.9g}") for score in scores]}
-    return {"label": about.labels[head][int(scores.argmax())], **answer} if about.classifies else answer
+    numbers, names, task = [float(f"{score:.9g}") for score in scores], about.labels[head], about.tasks[head]
+    if task.program == "class":
+        return {"label": names[int(scores.argmax())], "scores": numbers}
+    if task.program == "labels":
+        applies = task.answers(scores[None])[0]
+        return {"labels": [name for name, hit in zip(names, applies, strict=True) if hit], "scores": numbers}
+    return {"values": numbers}
 
 
 def make(about: About, sample: AnyArray | str, answer: Mapping[str, object]) -> dict[str, bytes]:

@@ -17,7 +17,6 @@ from edgekd.base.errors import DataError, FactoryError, RecipeError
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data._checks import check_alike, checked, loaded
-from edgekd.learn.data._classes import named, numbered
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data._split import joined
 from edgekd.learn.data.audio import Audio
@@ -25,6 +24,8 @@ from edgekd.learn.data.interactions import Interactions
 from edgekd.learn.data.npz import Npz
 from edgekd.learn.data.text import Text
 from edgekd.spec import recipe, target
+from edgekd.tasks import named
+from edgekd.tasks._classes import numbered
 
 RNG = np.random.default_rng(7)
 
@@ -396,7 +397,7 @@ def test_every_head_is_learned_of() -> None:
         ),
         ([[0, 0], [1, 1], [0, 2]], {"a": 2, "b": 2}, "d: classes: a name for each class of each head; found 5"),
         ([0, 1, 0], {"a": 2, "b": 3}, r"d \(train\): one label for each sample and head; found \(3,\)"),
-        ([[0], [1], [0]], {"a": 5}, "one label for each sample and head"),
+        ([[0], [1], [0]], {"a": 5}, r"head a: as many labels as samples are needed; found \(3, 1\)"),
     ],
 )
 def test_heads_of_a_users_own_source(y: Any, heads: dict[str, int], message: str) -> None:

@@ -14,6 +14,7 @@ from edgekd.base import preprocess
 from edgekd.base.wordpiece import Vocabulary
 from edgekd.publish import examples
 from edgekd.publish.examples import About
+from edgekd.tasks import CLASSES
 
 WORDS = Vocabulary(
     [
@@ -55,7 +56,14 @@ def test_cpp_tokens_are_those_of_training(tmp_path: Path, lower: bool) -> None:
         pytest.skip("g++ is not installed")
     ops = [{"op": "wordpiece", "vocabulary": WORDS, "length": 20, "lower": lower}]
     about = About(
-        "t", ops, (), "float32", preprocess.specs(ops, np.array("a")), {"logits": ["n", "y"]}, True, {"ort": "t/m.onnx"}
+        "t",
+        ops,
+        (),
+        "float32",
+        preprocess.specs(ops, np.array("a")),
+        {"logits": ["n", "y"]},
+        {"logits": CLASSES},
+        {"ort": "t/m.onnx"},
     )
     files = examples.make(about, "a film", {})
     (tmp_path / "wordpiece.h").write_bytes(files["examples/cpp/wordpiece.h"])

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgekd.base import heads
+from edgekd import tasks
+from edgekd.tasks import Heads
 
-TWO = {"garment": 3, "kind": 2}
+TWO = Heads({"garment": 3, "kind": 2})
 SCORES = np.array([[1.0, 5.0, 2.0, 0.0, 9.0], [7.0, 0.0, 0.0, 3.0, 1.0]])
 
 
 def test_every_column_belongs_to_one_head_in_order() -> None:
-    parts = heads.split(SCORES, TWO)
+    parts = TWO.split(SCORES)
     assert {name: part.shape for name, part in parts.items()} == {"garment": (2, 3), "kind": (2, 2)}
     np.testing.assert_array_equal(np.concatenate(list(parts.values()), axis=1), SCORES)
 
 
 def test_answers_are_a_column_a_head_and_plain_where_there_is_one() -> None:
-    assert heads.answers(SCORES, TWO).tolist() == [[1, 1], [0, 0]]
-    assert heads.answers(SCORES, {heads.SINGLE: 5}).tolist() == [4, 0]
+    assert TWO.answers(SCORES).tolist() == [[1, 1], [0, 0]]
+    assert Heads({tasks.SINGLE: 5}).answers(SCORES).tolist() == [4, 0]
 
 
 def test_labels_of_a_head() -> None:
     labels = np.array([[2, 0], [1, 1]])
-    assert heads.labels_of(None, TWO, "kind") is None
-    kind = heads.labels_of(labels, TWO, "kind")
+    assert TWO.labels_of(None, "kind") is None
+    kind = TWO.labels_of(labels, "kind")
     assert kind is not None and kind.tolist() == [0, 1]
-    assert heads.labels_of(labels[:, 0], {"logits": 3}, "logits") is not None
+    assert Heads({"logits": 3}).labels_of(labels[:, 0], "logits") is not None

@@ -31,7 +31,7 @@ class Numbered(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def same(name: str) -> str:
+def same_name(name: str) -> str:
     """What two spellings of one name have in common: Unicode writes an accent in two ways, and spaces aren't seen."""
     return unicodedata.normalize("NFC", name).strip()
 
@@ -54,9 +54,9 @@ def named(given: Any, where: str) -> tuple[str, ...]:
     names = tuple(_text(value, f"{where}[{i}]") for i, value in enumerate(values))
     first: dict[str, int] = {}
     for i, name in enumerate(names):
-        if not same(name):
+        if not same_name(name):
             raise DataError("a class without a name", where=f"{where}[{i}]", found=name)
-        if (before := first.setdefault(same(name), i)) != i:
+        if (before := first.setdefault(same_name(name), i)) != i:
             raise DataError(
                 "a name of two classes", where=where, found=name, allowed=f"each once, and this is {before} and {i}"
             )
@@ -97,15 +97,15 @@ def numbered(labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: 
         names = named(names, where)
     if len(names) < 2:
         raise DataError("one class only", where=where, found=list(names), allowed="at least 2")
-    numbers = {same(name): i for i, name in enumerate(names)}
-    by_name = any(same(label) in numbers for label in every)
+    numbers = {same_name(name): i for i, name in enumerate(names)}
+    by_name = any(same_name(label) in numbers for label in every)
     if counts and not by_name:
         numbers = {str(i): i for i in range(len(names))}
     for split, (texts, member) in spelled.items():
-        if unknown := [i for i, label in enumerate(texts) if same(label) not in numbers]:
+        if unknown := [i for i, label in enumerate(texts) if same_name(label) not in numbers]:
             _refuse(texts[unknown[0]], at(split, int(np.flatnonzero(member == unknown[0])[0])), names, numbers)
     split_labels = {
-        split: np.array([numbers[same(label)] for label in texts], np.int64)[member]
+        split: np.array([numbers[same_name(label)] for label in texts], np.int64)[member]
         for split, (texts, member) in spelled.items()
     }
     moved = next((label for label in every if counts and by_name and str(numbers[label]) != label), None)
@@ -120,7 +120,7 @@ def _refuse(label: str, where: str, names: tuple[str, ...], numbers: Mapping[str
     if label == str(len(names)) and "0" in numbers:
         hint = "labels that count from 1 are right where the classes are named after them, or without names"
     allowed = names if len(names) <= LISTED else f"the {len(names):,} class names"
-    if names and same(names[0]) not in numbers:
+    if names and same_name(names[0]) not in numbers:
         allowed = f"0 to {len(names) - 1}, or the name of a class"
     raise DataError("a label that is no class", where=where, found=label, allowed=allowed, hint=hint)
 

@@ -1,0 +1,33 @@
+"""The area under precision over recall."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from sklearn.metrics import average_precision_score
+
+from edgekd.base.arrays import AnyArray
+from edgekd.metrics._base import Against, Scores
+
+
+@dataclass(frozen=True)
+class AveragePrecision:
+    """mean over labels of  sum over k of (R_k - R_k-1) P_k, 0..1: precision and recall of the k highest scores.
+
+    No threshold plays a part. A label that applies to no sample is left out; of classes each is held against the rest.
+    """
+
+    share: ClassVar[bool] = False
+    against: ClassVar[Against] = "labels"
+
+    def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
+        """See ``Metric``."""
+        is_right = wanted if wanted.ndim > 1 else (wanted[:, None] == np.arange(scores.shape[1])).astype(np.int64)
+        figures = []
+        for column in range(scores.shape[1]):
+            known = is_right[:, column] >= 0
+            if (is_right[known, column] == 1).any():
+                figures.append(float(average_precision_score(is_right[known, column], scores[known, column])))
+        return float(np.mean(figures)) if figures else 0.0

@@ -1,0 +1,29 @@
+"""Mean absolute error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base.arrays import AnyArray
+from edgekd.metrics._base import Against, PerSample, Scores
+
+
+@dataclass(frozen=True)
+class Mae(PerSample):
+    """minus the mean over n, and over the values c that are known of n, of  |s_nc - y_nc|, at most 0: as every metric
+    here, the larger the better. In the unit of the labels; ``max_drop`` is in it, too.
+    """
+
+    share: ClassVar[bool] = False
+    classifies: ClassVar[bool] = False
+    against: ClassVar[Against] = "labels"
+
+    def per_sample(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> NDArray[np.float64]:
+        """See ``PerSample``; a sample of which nothing is known has 0."""
+        gaps = np.abs(scores.astype(np.float64) - wanted)
+        known = ~np.isnan(gaps)
+        return -np.where(known, gaps, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)

@@ -1,0 +1,26 @@
+"""F1 over all labels together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from edgekd.base.arrays import AnyArray
+from edgekd.metrics._base import Against, Scores
+from edgekd.metrics._decided import decided, f1
+
+
+@dataclass(frozen=True)
+class MicroF1:
+    """2 TP / (2 TP + FP + FN), 0..1, counted over every label of every sample: a frequent label counts the most.
+
+    Of classes of which one is right it is the accuracy.
+    """
+
+    share: ClassVar[bool] = True
+    against: ClassVar[Against] = "labels"
+
+    def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
+        """See ``Metric``."""
+        applies, is_right = decided(scores, wanted)
+        return float(f1(applies.reshape(-1, 1), is_right.reshape(-1, 1))[0])

@@ -1,0 +1,29 @@
+"""What a student answers, one task a file: what its numbers mean, from the labels to what an app is given.
+
+May import ``base``; needs numpy alone, so that it travels to a device with the runtime.
+
+A task says of one named output of a network what its axes are, which labels it takes, what an app is told of a sample,
+when two answers are the same decision and how clear one is, and which metrics and losses suit it. Nothing else in the
+house knows. A student has one output or several (``Heads``), each with a task of its own.
+"""
+
+from edgekd.tasks._base import Decided as Decided
+from edgekd.tasks._base import Record as Record
+from edgekd.tasks._base import Task as Task
+from edgekd.tasks._classes import LISTED as LISTED
+from edgekd.tasks._classes import At as At
+from edgekd.tasks._classes import Numbered as Numbered
+from edgekd.tasks._classes import check_ids as check_ids
+from edgekd.tasks._classes import named as named
+from edgekd.tasks._classes import same_name as same_name
+from edgekd.tasks._classes import unlabelled as unlabelled
+from edgekd.tasks._heads import CLASSES as CLASSES
+from edgekd.tasks._heads import SINGLE as SINGLE
+from edgekd.tasks._heads import Heads as Heads
+from edgekd.tasks._make import SEVERAL as SEVERAL
+from edgekd.tasks._make import kind_of as kind_of
+from edgekd.tasks._make import make_task as make_task
+from edgekd.tasks._make import table_of_heads as table_of_heads
+from edgekd.tasks._predictions import Labels as Labels
+from edgekd.tasks._predictions import Prediction as Prediction
+from edgekd.tasks._predictions import Values as Values

@@ -1,0 +1,173 @@
+"""Labels of which none, one or several apply."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from edgekd.base.arrays import AnyArray
+from edgekd.base.errors import DataError
+from edgekd.tasks import _rows
+from edgekd.tasks._base import Floats, Hits, Record, Scores, Task
+from edgekd.tasks._classes import At, Numbered
+from edgekd.tasks._predictions import Labels
+
+MOST = 36.0  # of a logit: sigmoid(36) is the last below 1 in float64
+
+
+@dataclass(frozen=True)
+class MultiLabel(Task):
+    """(N, K) logits of K labels, each of which applies or does not; a label is a row of 0 and 1, -1 where unknown.
+
+    An app is told the sigmoid of each, and as labels those at or above the threshold.
+
+    Attributes:
+        threshold: a probability, 0 < t < 1.
+        separator: between the labels of one sample where they come as one text.
+    """
+
+    axes: ClassVar[tuple[str, ...]] = ("batch", "label")
+    hub: ClassVar[Mapping[str, str]] = {
+        "text": "text-classification",
+        "ink": "image-classification",
+        "picture": "image-classification",
+        "sound": "audio-classification",
+        "numbers": "tabular-classification",
+    }
+    metrics: ClassVar[tuple[str, ...]] = ("macro_f1", "micro_f1", "average_precision", "auc")
+    losses: ClassVar[tuple[str, ...]] = ("binary_cross_entropy", "kl", "focal", "squared_error")
+    label_loss: ClassVar[str] = "binary_cross_entropy"
+    program: ClassVar[str] = "labels"
+    link: ClassVar[Literal["softmax", "sigmoid", ""]] = "sigmoid"
+    unit: ClassVar[str] = "bit"
+    holds: ClassVar[str] = "scores of {} labels"
+    prints: ClassVar[str] = "answer.labels"
+    limits: ClassVar[tuple[str, ...]] = ("It knows its labels alone: what is none of them it can't name.",)
+
+    threshold: float = 0.5
+    separator: str = " "
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ValueError("threshold: allowed is a probability above 0 and below 1")
+        if not self.separator:
+            raise ValueError("separator: allowed is a text")
+
+    @property
+    def _cut(self) -> float:
+        """The threshold as a logit, a float32 as the scores are: every program compares the same two numbers."""
+        return float(np.float32(math.log(self.threshold / (1 - self.threshold))))
+
+    @property
+    def constants(self) -> dict[str, float]:
+        """See ``Task``."""
+        return {"cut": self._cut}
+
+    def numbered(self, labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
+        """See ``Task``: (N, K) of 0 and 1 (-1, or NaN in floats: unknown), lists of names or numbers, or texts of
+        names with the separator between; an empty one has none."""
+        if all(_rows.is_matrix(values) for values in labels.values()):
+            rows = {split: _rows.bits(values, split, at) for split, values in labels.items()}
+            return _rows.named_columns(rows, names, "label", at, where)
+        lists = {split: _rows.lists(values, self.separator, split, at) for split, values in labels.items()}
+        return _rows.of_lists(lists, names, at, where)
+
+    def check(self, labels: AnyArray, count: int, size: int, where: str) -> None:
+        """See ``Task``: (N, K) whole numbers of -1, 0 and 1."""
+        _rows.check_shape(labels, count, size, where)
+        if labels.dtype.kind not in "iu" or (labels.size and (labels.min() < -1 or labels.max() > 1)):
+            low, high = (labels.min(), labels.max()) if labels.size else (0, 0)
+            span = f"{labels.dtype} {low} to {high}"
+            raise DataError(
+                "labels that apply or do not", where=where, found=span, allowed="whole numbers: 0, 1, or -1"
+            )
+
+    def check_learned(
+        self, labels: Mapping[str, AnyArray], names: Sequence[str], where: str, *, every: bool = True
+    ) -> None:
+        """See ``Task``: each label applies to one training sample at least, and not to all."""
+        for what, value in (("a label of no training sample", 1), ("a label of every training sample", 0)):
+            missing = ~(labels["train"] == value).any(axis=0)
+            if missing.any():
+                more = f"; so have {int(missing.sum()) - 1} others" if missing.sum() > 1 else ""
+                allowed = "samples that have it, and samples that have not"
+                name = names[int(missing.argmax())]
+                raise DataError(
+                    f"{what}: nothing can be learned of it", where=where, found=name + more, allowed=allowed
+                )
+
+    def judged(self, scores: AnyArray) -> AnyArray:
+        """See ``Task``."""
+        return scores - scores.dtype.type(self._cut)
+
+    def answers(self, scores: AnyArray) -> AnyArray:
+        """(N, K) of 0 and 1."""
+        return (scores >= self._cut).astype(np.int64)
+
+    def picks(self, labels: AnyArray, size: int) -> Hits:
+        """See ``Task``."""
+        return np.asarray(labels == 1)
+
+    def same(self, one: AnyArray, other: AnyArray) -> Hits | None:
+        """See ``Task``: every label applies in both, or in neither."""
+        return np.asarray((self.answers(one) == self.answers(other)).all(axis=-1))
+
+    def lead(self, scores: AnyArray) -> AnyArray:
+        """(N,) how far the score nearest to the threshold is from it."""
+        return np.abs(scores - scores.dtype.type(self._cut)).min(axis=1)
+
+    def margin(self, scores: Scores) -> Scores:
+        """See ``Task``."""
+        return (self.lead(scores) / np.float32(max(float(scores.max() - scores.min()), 1e-12))).astype(np.float32)
+
+    def differs(self, got: AnyArray, wanted: AnyArray, tolerance: float) -> Hits:
+        """See ``Task``."""
+        far = np.abs(wanted.astype(np.float64) - self._cut) > tolerance * float(wanted.max() - wanted.min())
+        return np.asarray(((self.answers(got) != self.answers(wanted)) & far).any(axis=1))
+
+    def distance(self, one: AnyArray, other: AnyArray) -> Floats:
+        """(N,) the sum over the labels of KL( Bernoulli(sigmoid(one)) || Bernoulli(sigmoid(other)) ), in bits."""
+        a, b = (np.clip(scores.astype(np.float64), -MOST, MOST) for scores in (one, other))
+        p = self.shares(a)
+        yes, no = np.logaddexp(0, -b) - np.logaddexp(0, -a), np.logaddexp(0, b) - np.logaddexp(0, a)
+        return np.maximum((p * yes + (1 - p) * no).sum(axis=1), 0.0) / math.log(2)
+
+    def shares(self, scores: AnyArray) -> Floats:
+        """See ``Task``: the sigmoid."""
+        return 1 / (1 + np.exp(-np.clip(scores.astype(np.float64), -700, 700)))
+
+    def decode(self, shares: Floats, names: Sequence[str]) -> Labels:
+        """See ``Task``."""
+        # The decision is the logit's: a probability of float64 may round onto the threshold.
+        indices = tuple(int(i) for i in np.flatnonzero(shares >= 1 / (1 + math.exp(-self._cut))))
+        return Labels(tuple(names[i] for i in indices), indices, tuple(shares.tolist()))
+
+    def record(self, decided: Labels) -> Record:
+        """See ``Task``: as logits, since six digits of a probability tell nothing of one near 1."""
+        return {"labels": list(decided.labels), "logits": [float(f"{_logit(p):.6g}") for p in decided.scores]}
+
+    def decision(self, record: Record) -> object:
+        """See ``Task``."""
+        return list(record["labels"])
+
+    def labels(self, record: Record) -> list[str] | None:
+        """See ``Task``."""
+        return list(record["labels"])
+
+    def in_words(self, record: Record) -> str:
+        """See ``Task``."""
+        return ", ".join(record["labels"]) or "no label"
+
+    def numbers(self, record: Record) -> list[float]:
+        """See ``Task``."""
+        return list(record["logits"])
+
+
+def _logit(share: float) -> float:
+    """Of a probability, whose last digits tell logits beyond +-MOST no more apart."""
+    inside = min(max(share, 1e-300), 1 - 2**-53)
+    return math.log(inside) - math.log1p(-inside)

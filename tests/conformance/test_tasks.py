@@ -1,0 +1,228 @@
+"""What every task keeps, found by its file; and each one's own labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgekd.base import plugins, reader
+from edgekd.base.errors import DataError, IntegrityError, RecipeError
+from edgekd.document.decisions import Decisions
+from edgekd.spec import recipe
+from edgekd.tasks import CLASSES, Heads, Labels, Prediction, Task, Values, kind_of, make_task, table_of_heads
+from edgekd.tasks.multi_label import MultiLabel
+from edgekd.tasks.regression import Regression
+
+KINDS = plugins.kinds("tasks")
+NAMES = ("ant", "bee", "cat")
+FINITE = st.floats(-20, 20, width=32)
+
+
+def task_of(kind: str, **keys: Any) -> Task:
+    return make_task({"kind": kind, **keys}, "task")
+
+
+def scores_of(seed: int, count: int = 8, size: int = 3) -> np.ndarray:
+    return (4 * np.random.default_rng(seed).standard_normal((count, size))).astype(np.float32)
+
+
+def labels_of(task: Task, seed: int, count: int = 40, size: int = 3) -> np.ndarray:
+    """Labels as a user brings them."""
+    return task.answers(scores_of(seed, count, size))
+
+
+def at(split: str, i: int) -> str:
+    return f"{split}: sample {i}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_says_all_that_the_house_asks(kind: str) -> None:
+    task = task_of(kind)
+    assert isinstance(task, Task) and type(task).__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert type(task).__doc__ and task.axes[0] == "batch" and len(task.axes) == 2
+    assert {"text", "ink", "picture", "sound", "numbers"} <= set(task.hub)
+    assert task.metrics and set(task.metrics) <= set(plugins.kinds("metrics"))
+    assert task.label_loss in task.losses and set(task.losses) <= set(plugins.kinds("losses"))
+    assert task.program in ("class", "labels", "values") and task.holds.count("{}") == 1
+    assert task.prints.startswith("answer.") and task.link in ("softmax", "sigmoid", "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_table_makes_the_same_task_again(kind: str) -> None:
+    heads = Heads({"a": 3}, {"a": task_of(kind)})
+    table = json.loads(json.dumps(table_of_heads(heads)))
+    assert table["kind"] == kind_of(task_of(kind)) == kind
+    assert make_task(table, "manifest", IntegrityError) == task_of(kind)
+    mixed = Heads({"a": 3, "b": 2}, {"a": task_of(kind), "b": MultiLabel(threshold=0.9)})
+    assert set(table_of_heads(mixed)["outputs"]) == {"a", "b"}
+    with pytest.raises(RecipeError, match=r"task\.nothing: unknown key"):
+        task_of(kind, nothing=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_recipe_takes_its_name_or_a_table_and_has_a_metric_that_suits(kind: str) -> None:
+    table = recipe.load("digits")[0].model_dump(exclude_unset=True)
+    table.pop("metric", None)
+    for task in (kind, {"kind": kind}):
+        made = recipe.parse({**table, "task": task}, "r")
+        assert made.task == {"kind": kind} and made.metric["kind"] == task_of(kind).metrics[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_two_nets_that_say_the_same_are_one_and_a_step_below_the_lead_changes_nothing(kind: str, seed: int) -> None:
+    task, scores = task_of(kind), scores_of(seed)
+    same = task.same(scores, scores.copy())
+    assert same is None or same.all()
+    assert not task.differs(scores, scores, 0.0).any()
+    np.testing.assert_allclose(task.distance(scores, scores), 0, atol=1e-9)
+    other = scores_of(seed + 1)
+    assert (task.distance(scores, other) > 0).all() and task.distance(scores, other).shape == (8,)
+    if same is None:
+        assert (task.margin(scores) == 1).all()
+        return
+    lead = task.lead(scores)[:, None]
+    moved = scores + np.random.default_rng(seed).uniform(-0.49, 0.49, scores.shape).astype(np.float32) * lead
+    assert task.same(scores, moved).all()  # type: ignore[union-attr]
+    assert ((task.margin(scores) >= 0) & (task.margin(scores) <= 1)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_clear_decision_that_changes_is_told_and_one_in_doubt_is_not(kind: str) -> None:
+    task = task_of(kind)
+    clear, turned = np.array([[9.0, -9.0, -9.0]], np.float32), np.array([[-9.0, 9.0, -9.0]], np.float32)
+    doubt, other = np.array([[0.01, -0.01, -9.0]], np.float32), np.array([[-0.01, 0.01, -9.0]], np.float32)
+    decides = task.same(clear, turned) is not None
+    assert task.differs(turned, clear, 0.05).tolist() == [decides]
+    assert task.differs(other, doubt, 0.05).tolist() == [False]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_what_is_written_down_is_found_again(kind: str, seed: int) -> None:
+    task = task_of(kind)
+    for shares, scores in zip(task.shares(x := scores_of(seed)), x, strict=True):
+        decided = task.decode(shares, NAMES)
+        record = json.loads(json.dumps(task.record(decided)))
+        assert task.decision(record) == task.decision(json.loads(json.dumps(task.record(decided))))
+        assert all(off.distance <= 1 for off in task.off(decided, record, 1e-4))
+        turned = task.decode(task.shares(-3 * scores[None])[0], NAMES)
+        assert any(off.distance > 1 for off in task.off(turned, record, 1e-4))
+        assert isinstance(task.in_words(record), str)
+        file = {"samples": [{"text": "a"}], "decisions": {"t": [{"logits": task.record(decided)}]}}
+        reader.read(json.dumps(file).encode(), Decisions, "decisions.json")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_of_arrays_are_read_checked_and_answered_alike(kind: str) -> None:
+    task = task_of(kind)
+    labels = labels_of(task, 3)
+    numbering = task.numbered({"train": labels, "test": labels[:7]}, NAMES, at, "data")
+    assert numbering.names == NAMES and np.array_equal(numbering.labels["train"], labels)
+    task.check(numbering.labels["test"], 7, 3, "data (test)")
+    task.check_learned(numbering.labels, NAMES, "data")
+    picked = task.picks(task.answers(x := scores_of(1)), 3)
+    assert picked.shape == x.shape and picked.dtype == bool
+    with pytest.raises(DataError, match="data"):
+        task.check(numbering.labels["test"], 8, 3, "data")
+
+
+def test_what_each_decodes_to() -> None:
+    logits = np.array([[2.0, 0.0, -2.0]], np.float32)
+    decoded = {kind: task_of(kind).decode(task_of(kind).shares(logits)[0], NAMES) for kind in KINDS}
+    one, several, values = decoded["classification"], decoded["multi_label"], decoded["regression"]
+    assert isinstance(one, Prediction) and one.label == "ant" and sum(one.scores) == pytest.approx(1)
+    assert isinstance(several, Labels) and several.labels == ("ant", "bee") and several.scores[1] == 0.5
+    assert isinstance(values, Values) and values == Values((2.0, 0.0, -2.0), NAMES)
+    assert Values((1.5,), ("price",)).value == 1.5
+    with pytest.raises(ValueError, match="3 values: ant, bee, cat"):
+        values.value
+
+
+@given(threshold=st.floats(0.01, 0.99), seed=st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_a_threshold_is_one_for_metrics_answers_and_apps(threshold: float, seed: int) -> None:
+    task, scores = MultiLabel(threshold=threshold), scores_of(seed)
+    cut = np.float32(task.constants["cut"])
+    assert 1 / (1 + math.exp(-float(cut))) == pytest.approx(threshold, abs=1e-6)
+    scores[0] = cut  # a label at the threshold applies
+    applies = task.answers(scores) == 1
+    assert np.array_equal(applies, task.judged(scores) >= 0) and applies[0].all()
+    for shares, hits in zip(task.shares(scores), applies, strict=True):
+        assert task.decode(shares, NAMES).indices == tuple(np.flatnonzero(hits))
+
+
+SEVERAL = [
+    ([[1, 0, 1], [0, 0, 0]], NAMES, [[1, 0, 1], [0, 0, 0]]),
+    (np.array([[1.0, math.nan, 0.0]]), NAMES, [[1, -1, 0]]),
+    (np.array(["cat ant", ""], object), None, [[1, 1], [0, 0]]),
+    (np.array(["2 0", "1"], object), NAMES, [[1, 0, 1], [0, 1, 0]]),
+    (np.array([["bee", "cat"], ["ant", "bee"]]), NAMES, [[0, 1, 1], [1, 1, 0]]),
+]
+
+
+@pytest.mark.parametrize(("labels", "names", "rows"), SEVERAL)
+def test_several_labels_come_in_many_forms(labels: Any, names: Any, rows: list[list[int]]) -> None:
+    given_labels = np.array(labels) if isinstance(labels, list) else labels
+    assert MultiLabel().numbered({"train": given_labels}, names, at, "data").labels["train"].tolist() == rows
+
+
+WRONG = [
+    (MultiLabel(), [[2, 0, 0]], "train: sample 0: a label that neither applies nor does not; found 2"),
+    (MultiLabel(), np.array(["dog"], object), "train: sample 0: a label that nobody named; found 'dog'"),
+    (MultiLabel(), np.array([True, False]), "train: sample 0: not the labels of a sample"),
+    (MultiLabel(), [[0, 1]], "data: a name for each label; found '3 names'"),
+    (Regression(), np.array(["1.5", "x"], object), "train: sample 1: a label that is no number; found 'x'"),
+    (Regression(), [[1.0, math.inf, 0.0]], "train: sample 0: an infinite label"),
+    (Regression(), [1.0, 2.0], "data: a name for each value; found '3 names'"),
+    (CLASSES, np.array([0.5]), "train: sample 0: labels are whole numbers or names"),
+]
+
+
+@pytest.mark.parametrize(("task", "labels", "message"), WRONG)
+def test_labels_of_another_kind_are_refused_by_sample(task: Task, labels: Any, message: str) -> None:
+    given_labels = np.array(labels) if isinstance(labels, list) else labels
+    with pytest.raises(DataError, match=message):
+        task.numbered({"train": given_labels}, NAMES, at, "data")
+
+
+def test_what_nothing_can_be_learned_of_is_refused() -> None:
+    everywhere = {"train": np.array([[1, 0, 1], [0, 0, 1]])}
+    with pytest.raises(DataError, match="a label of no training sample: nothing can be learned of it; found 'bee'"):
+        MultiLabel().check_learned(everywhere, NAMES, "data")
+    with pytest.raises(DataError, match=r"a label of every training sample.*found 'bee'"):
+        MultiLabel().check_learned({"train": np.array([[1, 1], [0, 1]])}, NAMES[:2], "data")
+    with pytest.raises(DataError, match="a value that is the same of every training sample; found 'ant: 2'"):
+        Regression().check_learned({"train": np.full((4, 1), 2, np.float32)}, NAMES[:1], "data")
+    with pytest.raises(DataError, match="a value without a label; found 'ant'"):
+        Regression().check_learned({"train": np.full((4, 1), np.nan, np.float32)}, NAMES[:1], "data")
+
+
+def test_values_are_shown_to_losses_by_the_spread_of_their_labels() -> None:
+    labels = np.array([[0.0, 5.0], [10.0, math.nan], [20.0, 7.0]], np.float32)
+    mean, std = Regression().fitted(labels).scale or ((), ())
+    assert mean == (10.0, 6.0) and std == pytest.approx((np.std([0, 10, 20]), 1.0))
+    assert Regression().fitted(None).scale is None
+    kept = Regression(mean=(1.0,), std=(2.0,))
+    assert kept.fitted(labels) is kept
+    for keys, message in (({"mean": [1.0]}, "mean"), ({"mean": [1.0], "std": [0.0]}, "std")):
+        with pytest.raises(RecipeError, match=rf"task\.{message}"):
+            task_of("regression", **keys)
+
+
+def test_one_file_is_all_that_a_task_is() -> None:
+    folder = Path(plugins.__file__).parent.parent / "tasks"
+    for kind in KINDS:
+        others = [path for path in folder.glob("*.py") if path.name[0] != "_" and path.stem != kind]
+        assert not any(f"edgekd.tasks.{kind}" in path.read_text() for path in others)
+        assert dataclasses.is_dataclass(plugins.load("tasks", kind, "test"))

@@ -1,0 +1,47 @@
+"""Values in the unit of their labels: what is learned, what is kept, what a file computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgekd.build import set_up
+from edgekd.learn.data.made_table import MadeTable
+from edgekd.learn.models.mlp import Mlp
+from edgekd.learn.objective import make_terms, on_answers
+from edgekd.learn.rescaled import Rescaled
+from edgekd.tasks import Heads
+from edgekd.tasks.regression import Regression
+
+
+def test_an_untrained_network_says_about_the_mean_in_the_unit_of_the_labels() -> None:
+    torch.manual_seed(0)
+    inner = nn.Linear(4, 2)
+    module = Rescaled(inner, (190.0, -3.0), (180.0, 0.5))
+    x = torch.randn(8, 4)
+    torch.testing.assert_close(module(x), inner(x) * torch.tensor([180.0, 0.5]) + torch.tensor([190.0, -3.0]))
+    assert list(module.state_dict()) == ["module.weight", "module.bias"], "the unit comes with the data"
+
+
+def test_losses_see_standard_deviations_whatever_the_unit() -> None:
+    data = MadeTable(names=("a", "b"), spread=180.0, middle=190.0).load(Regression())
+    assert data.train.y is not None and data.train.y.dtype == np.float32
+    task = Regression().fitted(data.train.y)
+    heads = data.heads_of(task)
+    assert task.scale is not None and abs(task.scale[1][0] - 180 * np.std((data.train.y[:, 0] - 190) / 180)) < 0.1
+    loss = on_answers(make_terms([{"kind": "huber", "delta": 1000.0}], heads=heads))
+    y = torch.tensor(data.train.y)
+    mean = torch.tensor(task.scale[0]).expand(len(y), 2).float()
+    assert abs(float(loss(mean, None, y)) - 0.5) < 1e-3, "half of a variance of 1"
+    part = y.clone()
+    part[: len(y) // 2, 0] = float("nan")
+    assert 0.3 < float(loss(mean, None, part)) < 0.7, "what is not known counts nothing"
+
+
+def test_a_family_is_wrapped_where_values_have_a_unit_and_classes_are_not() -> None:
+    make = lambda: Mlp(width=4, depth=1).build((3,), 1)  # noqa: E731
+    values = Heads({"logits": 1}, {"logits": Regression(mean=(5.0,), std=(2.0,))})
+    assert isinstance(set_up._in_units(make, values)(), Rescaled)
+    assert set_up._in_units(make, Heads({"logits": 1}, {"logits": Regression()})) is make
+    assert set_up._in_units(make, Heads({"logits": 2})) is make
