@@ -161,7 +161,7 @@ def prepare(
             part.eps = EPS
     with quiet():
         try:
-            exported = torch.export.export(module, student.example(), dynamic_shapes=student.dynamic_shapes())
+            exported = student.with_module(module).exported()
         except (RuntimeError, ValueError, TypeError, AttributeError, torch._dynamo.exc.TorchDynamoException) as err:
             raise _refused(err) from err
         graph = exported.module(check_guards=False)
