@@ -25,7 +25,7 @@ SAMPLES = 128  # whose tensors are held in memory at once
 def correct_biases(module: QatModule, batches: Sequence[tuple[Tensor, ...]]) -> list[str]:
     """Walk through the float and the rounded network side by side; take each layer's shift out of its bias, in place.
 
-    Layers without a bias, or a BatchNorm behind them, stay as they are.
+    Layers without a bias or a BatchNorm behind them, or whose bias is computed, stay as they are.
 
     Args:
         batches: of model inputs; the first samples are used.
@@ -101,7 +101,7 @@ def _biased(module: QatModule) -> dict[Node, Node]:
                 break
         at = at if op(at) == "batch_norm" else node
         bias = arguments(at)[2] if len(at.args) > 2 else None
-        while isinstance(bias, Node) and bias.op == "call_function":
+        if isinstance(bias, Node) and op(bias) == "sub":
             bias = arguments(bias)[0]  # of a frozen BatchNorm: beta, and what is taken from it
         if isinstance(bias, Node) and bias.op == "get_attr":
             biases[at] = bias

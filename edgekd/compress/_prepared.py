@@ -18,6 +18,7 @@ from edgekd.compress._equalize import equalize
 from edgekd.compress._fold import attribute, freeze_batchnorm
 from edgekd.compress._graph import IGNORED, LAYERS, RECURRENT, arguments, behind, op, weight_of
 from edgekd.compress._observers import Rounding
+from edgekd.compress._parameters import own_parameters, own_parts
 from edgekd.compress._rewrites import fold_into_linear, rewrite
 from edgekd.compress._specs import Ranging
 from edgekd.compress._upsampling import rewrite_upsampling
@@ -160,13 +161,14 @@ def prepare(
             part.eps = EPS
     with quiet():
         try:
-            exported = torch.export.export(module, student.example(), dynamic_shapes=student.dynamic_shapes())
+            exported = student.with_module(module).exported()
         except (RuntimeError, ValueError, TypeError, AttributeError, torch._dynamo.exc.TorchDynamoException) as err:
             raise _refused(err) from err
         graph = exported.module(check_guards=False)
         rewrite(graph)
         _whole_batchnorm(graph)
-        _own_parameters(graph)
+        own_parts(graph)
+        own_parameters(graph)
         rewrite_upsampling(graph, frozen)
         if frozen:
             merge_branches(graph)
@@ -232,46 +234,3 @@ def _path_of_norm(node: Node) -> str:
     """The path of a BatchNorm's module; of a functional one that of the module that calls it."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     return str(stack[-1][0]) if stack and stack[-1][0] else "the network"
-
-
-def _own_parameters(graph: GraphModule) -> None:
-    """Give each use of a shared convolution, linear layer or BatchNorm its own parameters.
-
-    A convolution used twice has one weight and two BatchNorms behind it: folding both into the one weight is wrong,
-    and nothing would say so.
-    """
-    seen: set[str] = set()
-    for node in list(graph.graph.nodes):
-        if op(node) not in ("conv1d", "conv2d", "conv3d", "linear", "batch_norm"):
-            continue
-        mine: set[str] = set()
-        for index, arg in enumerate(node.args):
-            if not isinstance(arg, Node) or arg.op != "get_attr":
-                continue
-            name = str(arg.target)
-            mine.add(name)
-            if name in seen and not _stays_shared(node, index):
-                node.update_arg(index, _copied(graph, arg, len(seen)))
-        seen |= mine
-    graph.graph.lint()
-    graph.recompile()
-
-
-def _stays_shared(node: Node, index: int) -> bool:
-    """Whether it is the matrix of a linear layer with no BatchNorm behind: nothing is folded into it, and what rounds
-    it looks at it alone, so that its uses, as in layers that are one, have the same numbers in int8, too."""
-    return op(node) == "linear" and index == 1 and not any(op(user) == "batch_norm" for user in node.users)
-
-
-def _copied(graph: GraphModule, source: Node, number: int) -> Node:
-    value = attribute(graph, source)
-    name = f"{str(source.target).replace('.', '_')}_copy{number}"
-    clone = value.detach().clone()
-    if isinstance(value, nn.Parameter):
-        graph.register_parameter(name, nn.Parameter(clone))
-    else:
-        graph.register_buffer(name, clone)
-    with graph.graph.inserting_after(source):
-        node = graph.graph.get_attr(name)
-    node.meta = dict(source.meta)
-    return node

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 
 from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import MASK, Spec
@@ -81,6 +82,28 @@ class Student:
             return shapes
         named = kinds.index(inspect.Parameter.VAR_POSITIONAL)
         return (*shapes[:named], shapes[named:])
+
+    def exported(self) -> ExportedProgram:
+        """The module as ``torch.export`` writes it down, with the sizes left free that an app chooses.
+
+        ``x[:, 1:]`` of two tokens is one: torch refuses the length for that, unless it is told not to ask whether a
+        size is one. Only then is it told so: it would fix the batch of recurrent layers and of
+        ``nn.MultiheadAttention`` (torch 2.13).
+
+        Raises:
+            Exception: whatever ``torch.export`` raises.
+        """
+        sizes = self.dynamic_shapes()
+        try:
+            return torch.export.export(self.module, self.example(), dynamic_shapes=sizes)
+        except torch._dynamo.exc.UserError as refused:
+            if "Constraints violated" not in str(refused):
+                raise
+            with torch.fx.experimental._config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
+                try:
+                    return torch.export.export(self.module, self.example(), dynamic_shapes=sizes)
+                except (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError):
+                    raise refused from None
 
     def with_module(self, module: nn.Module, record: Record | None = None) -> Student:
         """The same signature around another module; ``record`` is appended to the lineage."""

@@ -78,7 +78,7 @@ def _with_copies(student: Student) -> ExportedProgram:
     A fused attention gives its heads where a ``contiguous()`` behind it finds nothing to do, and is not written down.
     The operators that it is exported as give them in another order in memory, which a view can't read.
     """
-    program = torch.export.export(student.module, student.example(), dynamic_shapes=student.dynamic_shapes())
+    program = student.exported()
     for node in list(program.graph.nodes):
         if node.target in (torch.ops.aten.view.default, torch.ops.aten.reshape.default):
             with program.graph.inserting_before(node):

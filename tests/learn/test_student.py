@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from edgekd.base.preprocess import MASK
 from edgekd.learn import student
-from edgekd.learn.student import SplitHeads, Student, TensorSpec
+from edgekd.learn.quiet import quiet
+from edgekd.learn.student import LENGTH, SplitHeads, Student, TensorSpec
 
 A, B = torch.ones(2, 3), torch.zeros(2, 2)
 
@@ -71,3 +73,49 @@ def test_a_pass_adds_its_record_and_changes_no_signature() -> None:
     assert (before.params, after.params) == (9, 6)
     assert after.lineage == ({"kind": "student"}, {"kind": "p"}) and after.inputs == before.inputs
     assert before.with_module(nn.Identity()).lineage == before.lineage
+
+
+class Neighbours(nn.Module):
+    """Each token beside the one before and the one behind: of two tokens ``x[:, 1:]`` is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.head = nn.Embedding(20, 4), nn.Linear(12, 2)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.words(ids)
+        x = torch.cat([pad(x[:, 1:], (0, 0, 0, 1)), x, pad(x[:, :-1], (0, 0, 1, 0))], 2)
+        return torch.as_tensor(self.head(x).mean(1))
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.lstm = nn.Embedding(20, 4), nn.LSTM(4, 2, batch_first=True)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return torch.as_tensor(self.lstm(self.words(ids))[0].mean(1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "length", "lengths"), [(Neighbours, None, (2, 3, 30)), (Recurrent, LENGTH, (LENGTH, LENGTH, LENGTH))]
+)
+def test_an_export_leaves_free_what_an_app_chooses(
+    kind: type[nn.Module], length: int | None, lengths: tuple[int, ...]
+) -> None:
+    of = Student(kind().eval(), (TensorSpec("ids", (None, length), "int64", 20, 30),), ())
+    with quiet():
+        graph = of.exported().module(check_guards=False)
+    for batch, size in zip((1, 3, 2), lengths, strict=True):
+        x = of.example(batch, length=size)
+        assert torch.allclose(graph(*x), of.module(*x), atol=1e-6)
+
+
+def test_a_length_that_a_network_counts_with_is_refused_as_before() -> None:
+    class Counting(Neighbours):
+        def forward(self, ids: Tensor) -> Tensor:
+            return super().forward(ids) * (1 if ids.shape[1] == LENGTH else 2)
+
+    of = Student(Counting().eval(), (TensorSpec("ids", (None, None), "int64", 20, 30),), ())
+    with pytest.raises(torch._dynamo.exc.UserError, match=r"Constraints violated \(length\)"):
+        of.exported()
