@@ -157,7 +157,7 @@ def asked(feed: Feed, files: Files, threads: int = 1) -> Scores:
 
 def record(workspace: Workspace, answers: Scores, seconds: float) -> dict[str, Any]:
     """Which test samples each of the nets and files has right, a bit each."""
-    labels = workspace.feed.labels("test")
+    labels = np.asarray(workspace.feed.labels("test"))
     right = {who: rows.argmax(1) == labels for who, rows in answers.items()}
     print({who: float(hits.mean()) for who, hits in right.items()}, flush=True)
     mixed = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
