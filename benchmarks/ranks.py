@@ -56,44 +56,48 @@ def module_of(kind: str) -> nn.Module:
         return Int8Qat(freeze_bn_after=1.0, bias_correction=False).apply(student, Context(numerics, 1, batches)).module
 
 
-def work(kind: str, feed: Feed) -> float:
+def work(kind: str, feed: Feed, batch: int) -> float:
     """Images a second of one kind of work; of a training its second epoch, validation among it."""
     module, count = module_of(kind), feed.length("train")
     if kind == KINDS[1]:
-        train.predict_view(module, feed, 0)
-        started = time.perf_counter()
-        train.predict_view(module, feed, 0)
-        return count / (time.perf_counter() - started)
+        with train.accelerated(module):
+            train.predict_view(module, feed, 0)
+            started = time.perf_counter()
+            train.predict_view(module, feed, 0)
+            return count / (time.perf_counter() - started)
     terms = make_terms([{"kind": "kl", "weight": 0.9}, {"kind": "cross_entropy", "weight": 0.1}])
 
     def teacher(view: int) -> np.ndarray:
         return np.random.default_rng(view).standard_normal((count, CLASSES), dtype=np.float32)
 
-    schedule = Schedule(epochs=2, batch_size=BATCH)
+    schedule = Schedule(epochs=2, batch_size=batch)
     return train.fit(module, TrainingJob(terms, feed, schedule, 0, teacher))[-1]["samples_per_s"]
 
 
-def measure(out: Path, samples: int, threads: int) -> None:
+def measure(out: Path, samples: int, batch: int, threads: int) -> None:
     """One process's part: the first of several writes what it timed."""
     torch.set_num_threads(threads)
-    data = Made(SHAPE, classes=CLASSES, train=samples, validation=BATCH, test=BATCH).load()
+    data = Made(SHAPE, classes=CLASSES, train=samples, validation=batch, test=batch).load()
     feed = Feed(data, data.preprocess, Augment(flip=True, crop=4, views=1), seed=0)
     with ranks.joined(rank.of_environment(os.environ)), ranks.together():
-        rates = {kind: work(kind, feed) for kind in KINDS}
+        rates = {kind: work(kind, feed, batch) for kind in KINDS}
         if ranks.is_first():
             out.write_text(json.dumps(rates))
 
 
-def timed(way: str, samples: int) -> dict[str, float]:
+def timed(way: str, samples: int, batch: int = BATCH) -> dict[str, float]:
     """Images a second of each kind of work, in one way."""
     processes, threads = WAYS[way]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "rates.json"
-        line = [sys.executable, __file__, "--measure", str(out), "--samples", str(samples), "--threads", str(threads)]
+        numbers = {"--samples": samples, "--batch": batch, "--threads": threads}
+        line = [sys.executable, __file__, "--measure", str(out), *(str(w) for pair in numbers.items() for w in pair)]
         environments = [{**env, "OMP_NUM_THREADS": str(threads)} for env in _launcher.environments(processes)]
-        running = [subprocess.Popen(line, env=env, stderr=subprocess.DEVNULL) for env in environments]
-        if codes := [code for one in running if (code := one.wait())]:
-            raise SystemExit(f"{way}: a process ended with {codes[0]}")
+        with (Path(folder) / "errors.txt").open("w+") as errors:
+            running = [subprocess.Popen(line, env=env, stderr=errors) for env in environments]
+            if codes := [code for one in running if (code := one.wait())]:
+                errors.seek(0)
+                raise SystemExit(f"{way}: a process ended with {codes[0]}: {errors.read()[-500:]}")
         rates: dict[str, float] = json.loads(out.read_text())
         return rates
 
@@ -103,10 +107,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--samples", type=int, default=64 * 40, help="of an epoch, and of a teacher's view")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--batch", type=int, default=BATCH, help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
-        return measure(args.measure, args.samples, args.threads)
+        return measure(args.measure, args.samples, args.batch, args.threads)
     rounds = [{way: timed(way, args.samples) for way in WAYS} for _ in range(args.rounds)]
     rates = {way: {kind: statistics.median(r[way][kind] for r in rounds) for kind in KINDS} for way in WAYS}
     first = rates["one process, one thread"]

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import _gpu_rows
 import _rows_safe
 from peers import table as peers_table
 
@@ -319,40 +320,6 @@ def random_nets(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
 
 
-def gpu(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Without copies, by net and batch; which nets the target does not open."""
-    measured = {net: rows for net, rows in found["nets"].items() if all("p50_ms" in row for row in rows.values())}
-    for other in ("torch eager", "torch.compile"):
-        parts = []
-        for net, rows in measured.items():
-            taken = [{way: ms["compute"] for way, ms in row["p50_ms"].items()} for row in rows.values()]
-            ratios = [f"{ms['ours'] / ms[other]:.2f}" for ms in taken]
-            parts.append(f"{net} {', '.join(ratios)}")
-        yield f"p50 of `ort-cuda`'s float16 file over {other}'s float16, batch 1, 8, 64", "; ".join(parts)
-    apart = [f"{net} {max(row['apart']['ours'] for row in rows.values()):.1g}" for net, rows in measured.items()]
-    refused = [f"{net} is not opened" for net in found["nets"] if net not in measured]
-    yield "its scores from float32's on a CPU, as a share of their range", "; ".join([*apart, *refused])
-
-
-def gpu_gap(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """ResNet-56 -> ResNet-20, trained on a GPU."""
-    epochs = next(iter(found["trained"].values()))["epochs"]
-    mean, low, high = found["gap"]
-    seeds = len(found["seeds"])
-    yield (
-        f"CIFAR-10, ResNet-56 -> ResNet-20, {epochs} epochs on a GPU, {seeds} seeds: teacher over the student alone",
-        f"{100 * mean:.2f} points ({100 * low:.2f} to {100 * high:.2f})",
-    )
-    parts = []
-    for name in ("ort-cpu", "openvino"):
-        mean, low, high = found["minus_alone"][f"int8 on {name}"]
-        closed = 100 * found["closes"][f"int8 on {name}"]
-        parts.append(
-            f"{name} {100 * mean:+.2f} points ({100 * low:.2f} to {100 * high:.2f}), {closed:.0f} % of the gap"
-        )
-    yield "int8 of the distilled student over the student alone", "; ".join(parts)
-
-
 PARTS = (
     ("digits", digits, "digits.py"),
     ("fashion_mnist_seed0", fashion, "fashion_mnist.py --data FOLDER"),
@@ -376,8 +343,7 @@ PARTS = (
     ("runtimes", versions, "runtimes.py FOLDER"),
     ("random_nets", random_nets, "random_nets.py"),
     ("loops", loops, "loops.py --data FOLDER"),
-    ("gpu", gpu, "gpu.py measure FOLDER"),
-    ("gpu_gap", gpu_gap, "gpu_gap.py train / keep FOLDER --data DATA"),
+    *_gpu_rows.PARTS,
     *peers_table.PARTS,
     *_rows_safe.PARTS,
 )
