@@ -53,7 +53,6 @@ TESTED_ELSEWHERE = {
     "metrics/_columns.py": "tests/conformance/test_metrics.py: metrics of values",
     "metrics/_decided.py": "tests/conformance/test_metrics.py: metrics of labels",
     "spec/knob.py": "tests/spec/test_recipe.py: [tune] of a recipe",
-    "tasks/_base.py": "tests/conformance/test_tasks.py: what every task keeps",
     "tasks/_classes.py": "tests/learn/data/test_classes.py: the same rule in every source",
     "tasks/_make.py": "tests/conformance/test_tasks.py: from a table and back",
     "tasks/_rows.py": "tests/conformance/test_tasks.py: labels that are rows",

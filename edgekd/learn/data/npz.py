@@ -36,8 +36,6 @@ class Npz:
 
     Attributes:
         path: the file.
-        samples: ``images``, or ``numbers``: rows (N, K), series (N, T, K) or any (N, ..., K), each of the K less its
-            mean, by its standard deviation over the training samples.
         x_train, x_test, x_validation: images, (N, H, W) or (N, H, W, C), uint8 or float; or the bytes of encoded
             images, where ``offsets`` is given; or numbers.
         y_train, y_test, y_validation: numbers or names of classes, see ``tasks/_classes.py``, or what else the
@@ -51,10 +49,11 @@ class Npz:
             that have a group in common are never split.
         limit: use only the first so many training samples; 0: all.
         split_seed: of the carving.
+        samples: ``images``, or ``numbers``: rows (N, K), series (N, T, K) or any (N, ..., K), each of the K less its
+            mean, by its standard deviation over the training samples.
     """
 
     path: str
-    samples: Literal["images", "numbers"] = "images"
     x_train: str = "x_train"
     y_train: str = "y_train"
     x_test: str = "x_test"
@@ -67,6 +66,7 @@ class Npz:
     groups: Groups = ""
     limit: int = 0
     split_seed: int = 0
+    samples: Literal["images", "numbers"] = "images"
 
     def __post_init__(self) -> None:
         check_carving({"validation": self.validation}, self.limit, self.split_seed)
@@ -97,8 +97,8 @@ class Npz:
         groups = None if groups is None else groups[: self.limit or None]
         shares = {"validation": self.validation}
         splits, carved = carve_missing(splits, shares, self.split_seed, groups, " and ".join(by))
-        x = splits["train"].x
-        ops = standard_ops(x) if self.samples == "numbers" else image_ops(255.0 if x.dtype == np.uint8 else 1.0)
+        divide = 255.0 if splits["train"].x.dtype == np.uint8 else 1.0
+        ops = standard_ops(splits["train"].x) if self.samples == "numbers" else image_ops(divide)
         alike = [self.x_train.replace("train", other) for other in CALLED["validation"]] if carved else []
         if others := [name for name in _archive.names(self.path) if name in alike and name not in arrays]:
             carved = (*carved, f"{others[0]} is in the file and not read: x_validation = {others[0]!r} would")
