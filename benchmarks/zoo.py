@@ -5,7 +5,7 @@
     python benchmarks/zoo.py peers --zoo FILE --work FOLDER [nets ...]
     python benchmarks/zoo.py time --zoo FILE --work FOLDER [--rounds 2] [--seconds 0.5] [nets ...]
     python benchmarks/zoo.py isa --zoo FILE --work FOLDER nets ...    # needs qemu-user
-    python benchmarks/zoo.py table --work FOLDER
+    python benchmarks/zoo.py table --work FOLDER [--name zoo]
 
 The nets are no part of this project: FILE is a Python module with ``ZOO``, entries by name that have ``group`` and
 ``data``; ``recipe(entry, folder, prune)``, which writes the recipe that a user of the net would; and
@@ -297,13 +297,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--times", type=int, default=1, help="whole runs of each net that there shall be")
     parser.add_argument("--groups", default="cnn,act,seq,hf-vision,hf-text,hf-audio")
+    parser.add_argument("--name", default="zoo", help="of the results' file: CPUs are never mixed in one")
     parser.add_argument("nets", nargs="*")
     given = parser.parse_intermixed_args()  # the nets stand behind the options
     work = given.work.resolve()
     (work / "rows").mkdir(parents=True, exist_ok=True)
     if given.what == "table":
         summary = table(rows_of(work))
-        _common.write("zoo", summary)
+        _common.write(given.name, summary)
         print(json.dumps({key: value for key, value in summary.items() if key not in (*TARGETS, "isa")}, indent=1))
         return
     os.environ["PYTHONPATH"] = os.pathsep.join([str(given.zoo.resolve().parent), os.environ.get("PYTHONPATH", "")])
