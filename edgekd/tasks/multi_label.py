@@ -142,8 +142,8 @@ class MultiLabel(Task):
 
     def decode(self, shares: Floats, names: Sequence[str]) -> Labels:
         """See ``Task``."""
-        # The decision is the logit's: a probability of float64 may round onto the threshold.
-        indices = tuple(int(i) for i in np.flatnonzero(shares >= 1 / (1 + math.exp(-self._cut))))
+        # Of the same function as the shares: another exp may differ in the last bit, at the threshold itself.
+        indices = tuple(int(i) for i in np.flatnonzero(shares >= self.shares(np.array([self._cut]))[0]))
         return Labels(tuple(names[i] for i in indices), indices, tuple(shares.tolist()))
 
     def record(self, decided: Labels) -> Record:
