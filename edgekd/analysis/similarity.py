@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
-from edgekd.base.scores import log_softmax
+from edgekd.base.scores import log_softmax, parts
 from edgekd.document.details import Bin, Sure
 
 Array = NDArray[np.float64]
 BINS = 15
-ROWS = 1024  # samples at once: scores of many items are large
 
 
 def calibration(scores: AnyArray, labels: NDArray[np.int64], bins: int = BINS) -> Sure:
@@ -31,7 +28,7 @@ def calibration(scores: AnyArray, labels: NDArray[np.int64], bins: int = BINS) -
         bin are None.
     """
     confidence, nll = np.empty(len(scores)), np.empty(len(scores))
-    for part in _parts(len(scores)):
+    for part in parts(len(scores)):
         log_p = log_softmax(scores[part])
         confidence[part] = np.minimum(np.exp(log_p.max(axis=1)), 1.0)
         nll[part] = -log_p[np.arange(len(log_p)), labels[part]]
@@ -55,23 +52,6 @@ def calibration(scores: AnyArray, labels: NDArray[np.int64], bins: int = BINS) -
         "nll": float(nll.mean()),
         "bins": rows,
     }
-
-
-def divergence(one: AnyArray, other: AnyArray) -> Array:
-    """(N,) Jensen-Shannon divergence of two nets' answers, in bits: 0 for the same, 1 where nothing is shared.
-
-    JS(p, q) = ( KL(p || m) + KL(q || m) ) / 2 with m = (p + q) / 2 (Lin 1991, doi:10.1109/18.61115).
-
-    Args:
-        one, other: (N, C) scores.
-    """
-    bits = np.empty(len(one))
-    for part in _parts(len(one)):
-        log_p, log_q = log_softmax(one[part]), log_softmax(other[part])
-        log_m = np.logaddexp(log_p, log_q) - np.log(2)
-        nats = np.exp(log_p) * (log_p - log_m) + np.exp(log_q) * (log_q - log_m)
-        bits[part] = nats.sum(axis=1) / (2 * np.log(2))
-    return np.clip(bits, 0.0, 1.0)
 
 
 def linear_cka(one: AnyArray, other: AnyArray) -> float | None:
@@ -111,12 +91,6 @@ def _alike(one: Array | None, other: Array | None) -> float | None:
     return None if one is None or other is None else float(np.clip((one * other).sum(), 0.0, 1.0))
 
 
-def distance(one: AnyArray, other: AnyArray) -> Array:
-    """(N,) root of the mean squared difference of two nets' values, (N, C) each."""
-    rms: Array = np.sqrt(np.square(one.astype(np.float64) - other).mean(axis=1))
-    return rms
-
-
 def furthest(distances: Array, most: int) -> list[tuple[int, float]]:
     """(number, distance) of the largest of some distances, the largest first.
 
@@ -124,7 +98,3 @@ def furthest(distances: Array, most: int) -> list[tuple[int, float]]:
     """
     rounded = np.round(distances, 6)
     return [(int(i), float(rounded[i])) for i in np.argsort(-rounded, kind="stable")[:most]]
-
-
-def _parts(total: int) -> Iterator[slice]:
-    return (slice(start, start + ROWS) for start in range(0, total, ROWS))

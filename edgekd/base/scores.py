@@ -1,6 +1,9 @@
-"""Scores of classes in numpy: shares, their logarithms, and how clear an answer is. All in float64 but ``lead``."""
+"""Scores of classes in numpy: shares, their logarithms, how clear an answer is, and how far
+two are apart. All in float64 but ``lead``."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +11,7 @@ from numpy.typing import NDArray
 from edgekd.base.arrays import AnyArray
 
 Array = NDArray[np.float64]
+ROWS = 1024  # samples at once: scores of many items are large
 
 
 def softmax(scores: AnyArray) -> Array:
@@ -20,6 +24,28 @@ def log_softmax(scores: AnyArray) -> Array:
     """The logarithm of the shares of (..., C) scores."""
     shifted = _shifted(scores)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def parts(total: int) -> Iterator[slice]:
+    """Of so many samples so many at once that their scores in float64 are not large."""
+    return (slice(start, start + ROWS) for start in range(0, total, ROWS))
+
+
+def divergence(one: AnyArray, other: AnyArray) -> Array:
+    """(N,) Jensen-Shannon divergence of two nets' answers, in bits: 0 for the same, 1 where nothing is shared.
+
+    JS(p, q) = ( KL(p || m) + KL(q || m) ) / 2 with m = (p + q) / 2 (Lin 1991, doi:10.1109/18.61115).
+
+    Args:
+        one, other: (N, C) scores.
+    """
+    bits = np.empty(len(one))
+    for part in parts(len(one)):
+        log_p, log_q = log_softmax(one[part]), log_softmax(other[part])
+        log_m = np.logaddexp(log_p, log_q) - np.log(2)
+        nats = np.exp(log_p) * (log_p - log_m) + np.exp(log_q) * (log_q - log_m)
+        bits[part] = nats.sum(axis=1) / (2 * np.log(2))
+    return np.clip(bits, 0.0, 1.0)
 
 
 def answered(scores: AnyArray) -> NDArray[np.bool_]:

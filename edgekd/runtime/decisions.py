@@ -27,7 +27,7 @@ from edgekd.document.decisions import Decisions, Numbers, Text
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.model import Model
 from edgekd.runtime.opening import Opened
-from edgekd.tasks import Decided, Heads, Record, Task
+from edgekd.tasks import ROUNDED, Decided, Heads, Record, Task
 
 FILE = "decisions.json"
 LEAST, MOST = 4, 16  # samples: one of each class, as far as there is room
@@ -35,7 +35,6 @@ MOST_BYTES = 500_000  # of their numbers, unless one alone has more: three pictu
 LARGEST = 64_000_000  # bytes of the file: one picture of 4000 x 4000, or 4 minutes of sound at 48 kHz
 # Numbers are held as golden scores are: within the numerics' tolerance (int8: 0.05 of their range; ONNX Runtime and
 # OpenVINO differ by 0.006 of it on digits).
-ROUNDED = 1e-5  # of six digits
 
 
 def written(samples: Sequence[object], heads: Heads, predictions: Mapping[str, Sequence[object]]) -> bytes:

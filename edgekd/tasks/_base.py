@@ -17,8 +17,19 @@ Floats = NDArray[np.float64]
 Hits = NDArray[np.bool_]
 Decided = Any  # what ``decode`` gives: a dataclass of the task's own
 Record = dict[str, Any]  # a decision as it is written down: JSON
-AXES = ("batch", "class", "label", "value")
 ROUNDED = 1e-5  # of six digits
+HUB_OF_CLASSES = {
+    "text": "text-classification",
+    "ink": "image-classification",
+    "picture": "image-classification",
+    "sound": "audio-classification",
+    "numbers": "tabular-classification",
+}
+
+
+def share_of_range(lead: AnyArray, scores: Scores) -> Scores:
+    """(N,) leads as a share of the range of all scores."""
+    return (lead / np.float32(max(float(scores.max() - scores.min()), 1e-12))).astype(np.float32)
 
 
 class Off(NamedTuple):
@@ -38,7 +49,7 @@ class Task(ABC):
     """
 
     axes: ClassVar[tuple[str, ...]]
-    """What each axis of the output counts, ``batch`` first: names of ``AXES``."""
+    """What each axis of the output counts: ``batch``, then ``class``, ``label`` or ``value``."""
     hub: ClassVar[Mapping[str, str]]
     """What model hubs call the task, by the kind of sample: ``text``, ``ink``, ``picture``, ``sound``, ``numbers``."""
     metrics: ClassVar[tuple[str, ...]]

@@ -11,9 +11,9 @@ import numpy as np
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.base.scores import log_softmax, softmax
+from edgekd.base.scores import divergence, lead, softmax
 from edgekd.tasks import _classes
-from edgekd.tasks._base import Floats, Hits, Off, Record, Scores, Task
+from edgekd.tasks._base import HUB_OF_CLASSES, Floats, Hits, Off, Record, Scores, Task, share_of_range
 from edgekd.tasks._classes import At, Numbered
 from edgekd.tasks._predictions import Prediction
 
@@ -30,13 +30,7 @@ class Classification(Task):
     """
 
     axes: ClassVar[tuple[str, ...]] = ("batch", "class")
-    hub: ClassVar[Mapping[str, str]] = {
-        "text": "text-classification",
-        "ink": "image-classification",
-        "picture": "image-classification",
-        "sound": "audio-classification",
-        "numbers": "tabular-classification",
-    }
+    hub: ClassVar[Mapping[str, str]] = HUB_OF_CLASSES
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "agreement", "auc", "hit_rate", "macro_f1", "ndcg", "mse")
     losses: ClassVar[tuple[str, ...]] = (
         *("kl", "cross_entropy", "soft_cross_entropy", "decoupled_kl", "dist", "ranking", "squared_error"),
@@ -105,14 +99,13 @@ class Classification(Task):
 
     def lead(self, scores: AnyArray) -> AnyArray:
         """(N,) the best score less the second; of one score alone its size."""
-        best = np.sort(scores, axis=1)
-        return best[:, -1] - best[:, -2] if scores.shape[1] > 1 else np.abs(best[:, -1])
+        return lead(scores)
 
     def margin(self, scores: Scores) -> Scores:
         """See ``Task``."""
         if scores.shape[1] == 1:
             return np.ones(len(scores), np.float32)
-        return (self.lead(scores) / np.float32(max(float(scores.max() - scores.min()), 1e-12))).astype(np.float32)
+        return share_of_range(self.lead(scores), scores)
 
     def differs(self, got: AnyArray, wanted: AnyArray, tolerance: float) -> Hits:
         """See ``Task``.
@@ -125,9 +118,8 @@ class Classification(Task):
         return np.asarray(ahead > tolerance * float(wanted.max() - wanted.min()))
 
     def distance(self, one: AnyArray, other: AnyArray) -> Floats:
-        """(N,) KL( softmax(one) || softmax(other) ) in bits, >= 0."""
-        log_p, log_q = log_softmax(one), log_softmax(other)
-        return np.maximum((np.exp(log_p) * (log_p - log_q)).sum(axis=1), 0.0) / math.log(2)
+        """(N,) the Jensen-Shannon divergence, 0..1 bit."""
+        return divergence(one, other)
 
     def shares(self, scores: AnyArray) -> Floats:
         """See ``Task``: the softmax."""

@@ -11,12 +11,11 @@ import numpy as np
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
+from edgekd.base.scores import divergence
 from edgekd.tasks import _rows
-from edgekd.tasks._base import Floats, Hits, Record, Scores, Task
+from edgekd.tasks._base import HUB_OF_CLASSES, Floats, Hits, Record, Scores, Task, share_of_range
 from edgekd.tasks._classes import At, Numbered
 from edgekd.tasks._predictions import Labels
-
-MOST = 36.0  # of a logit: sigmoid(36) is the last below 1 in float64
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,7 @@ class MultiLabel(Task):
     """
 
     axes: ClassVar[tuple[str, ...]] = ("batch", "label")
-    hub: ClassVar[Mapping[str, str]] = {
-        "text": "text-classification",
-        "ink": "image-classification",
-        "picture": "image-classification",
-        "sound": "audio-classification",
-        "numbers": "tabular-classification",
-    }
+    hub: ClassVar[Mapping[str, str]] = HUB_OF_CLASSES
     metrics: ClassVar[tuple[str, ...]] = ("macro_f1", "micro_f1", "average_precision", "auc")
     losses: ClassVar[tuple[str, ...]] = ("binary_cross_entropy", "kl", "focal", "squared_error")
     label_loss: ClassVar[str] = "binary_cross_entropy"
@@ -122,7 +115,7 @@ class MultiLabel(Task):
 
     def margin(self, scores: Scores) -> Scores:
         """See ``Task``."""
-        return (self.lead(scores) / np.float32(max(float(scores.max() - scores.min()), 1e-12))).astype(np.float32)
+        return share_of_range(self.lead(scores), scores)
 
     def differs(self, got: AnyArray, wanted: AnyArray, tolerance: float) -> Hits:
         """See ``Task``."""
@@ -130,11 +123,9 @@ class MultiLabel(Task):
         return np.asarray(((self.answers(got) != self.answers(wanted)) & far).any(axis=1))
 
     def distance(self, one: AnyArray, other: AnyArray) -> Floats:
-        """(N,) the sum over the labels of KL( Bernoulli(sigmoid(one)) || Bernoulli(sigmoid(other)) ), in bits."""
-        a, b = (np.clip(scores.astype(np.float64), -MOST, MOST) for scores in (one, other))
-        p = self.shares(a)
-        yes, no = np.logaddexp(0, -b) - np.logaddexp(0, -a), np.logaddexp(0, b) - np.logaddexp(0, a)
-        return np.maximum((p * yes + (1 - p) * no).sum(axis=1), 0.0) / math.log(2)
+        """(N,) the mean over the labels of the Jensen-Shannon divergence of two yes or no, 0..1 bit."""
+        pairs = (np.stack([scores, np.zeros_like(scores)], axis=-1).reshape(-1, 2) for scores in (one, other))
+        return divergence(*pairs).reshape(one.shape).mean(axis=1)
 
     def shares(self, scores: AnyArray) -> Floats:
         """See ``Task``: the sigmoid."""
@@ -168,6 +159,6 @@ class MultiLabel(Task):
 
 
 def _logit(share: float) -> float:
-    """Of a probability, whose last digits tell logits beyond +-MOST no more apart."""
+    """Of a probability, whose last digits tell logits beyond +-36 no more apart."""
     inside = min(max(share, 1e-300), 1 - 2**-53)
     return math.log(inside) - math.log1p(-inside)
