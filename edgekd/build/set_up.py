@@ -195,9 +195,9 @@ def _student(recipe: Recipe, shown: Views, given: nn.Module | None) -> Callable[
 
 def _in_units(make: Callable[[], nn.Module], heads: Heads) -> Callable[[], nn.Module]:
     """A family's network that is trained from nothing, with its values in the unit of their labels."""
-    scales = [task.scale or ((0.0,) * heads[name], (1.0,) * heads[name]) for name, task in heads.tasks.items()]
     if all(task.scale is None for task in heads.tasks.values()):
         return make
+    scales = [task.scale or ((0.0,) * heads[name], (1.0,) * heads[name]) for name, task in heads.tasks.items()]
     mean, std = ([number for scale in scales for number in scale[i]] for i in range(2))
     return lambda: Rescaled(make(), mean, std)
 

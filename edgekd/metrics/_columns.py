@@ -18,15 +18,17 @@ def mean_over(
     """The mean over the columns.
 
     Args:
-        scores, wanted: (N, C); NaN where a value is not known.
+        scores, wanted: (N, C); NaN where a value is not known, of whole numbers -1.
         figure: of (n,) scores and (n,) labels, n > 0; None where these tell nothing, such as one label alone.
         nothing: what is said where no column tells anything.
     """
     figures = []
     for column in range(scores.shape[1]):
-        y = np.asarray(wanted[:, column], np.float64)
-        known = ~np.isnan(y)
-        value = figure(np.asarray(scores[known, column], np.float64), y[known]) if known.any() else None
+        y = np.asarray(wanted[:, column])
+        known = ~np.isnan(y) if y.dtype.kind == "f" else y >= 0
+        value = (
+            figure(np.asarray(scores[known, column], np.float64), y[known].astype(np.float64)) if known.any() else None
+        )
         figures += [] if value is None else [value]
     return float(np.mean(figures)) if figures else nothing
 

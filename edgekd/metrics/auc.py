@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from edgekd.base.arrays import AnyArray
 from edgekd.metrics._base import Against, Scores
+from edgekd.metrics._columns import Column, mean_over
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Auc:
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""
         if wanted.ndim > 1:
-            return _of_labels(scores, wanted)
+            return mean_over(scores, wanted, _of_label, 0.5)
         present = np.unique(wanted)
         if len(present) < 2:
             return 0.5
@@ -35,10 +36,5 @@ class Auc:
         return float(np.mean([roc_auc_score(wanted == c, scores[:, c]) for c in present]))
 
 
-def _of_labels(scores: Scores, wanted: AnyArray) -> float:
-    areas = []
-    for column in range(scores.shape[1]):
-        known = wanted[:, column] >= 0
-        if len(np.unique(wanted[known, column])) == 2:
-            areas.append(float(roc_auc_score(wanted[known, column], scores[known, column])))
-    return float(np.mean(areas)) if areas else 0.5
+def _of_label(scores: Column, labels: Column) -> float | None:
+    return float(roc_auc_score(labels, scores)) if len(np.unique(labels)) == 2 else None

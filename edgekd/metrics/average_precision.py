@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score
 
 from edgekd.base.arrays import AnyArray
 from edgekd.metrics._base import Against, Scores
+from edgekd.metrics._columns import Column, mean_over
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,8 @@ class AveragePrecision:
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""
         is_right = wanted if wanted.ndim > 1 else (wanted[:, None] == np.arange(scores.shape[1])).astype(np.int64)
-        figures = []
-        for column in range(scores.shape[1]):
-            known = is_right[:, column] >= 0
-            if (is_right[known, column] == 1).any():
-                figures.append(float(average_precision_score(is_right[known, column], scores[known, column])))
-        return float(np.mean(figures)) if figures else 0.0
+        return mean_over(scores, is_right, _of_label, 0.0)
+
+
+def _of_label(scores: Column, labels: Column) -> float | None:
+    return float(average_precision_score(labels, scores)) if labels.any() else None

@@ -11,7 +11,7 @@ import numpy as np
 from edgekd.base import limits
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed, image_ops
+from edgekd.learn.data._split import check_seed, check_sizes, image_ops
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,7 @@ class Made:
             raise ValueError("shape: allowed is height, width (1 to 1024) and 1, 3 or 4 channels")
         if not 2 <= self.classes <= 1000:
             raise ValueError("classes: allowed is 2 to 1000")
-        for name in ("train", "validation", "test"):
-            if not 1 <= getattr(self, name) <= 1_000_000:
-                raise ValueError(f"{name}: allowed is 1 to 1000000")
+        check_sizes(train=self.train, validation=self.validation, test=self.test)
 
     def fingerprint(self) -> str:
         """SHA-256 over the fields: everything follows from them."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed, sound_ops
+from edgekd.learn.data._split import check_seed, check_sizes, sound_ops
 
 # (name, kind, first frequency, last frequency) in Hz; of a noise burst the band.
 SYLLABLES = (
@@ -57,9 +57,7 @@ class MadeAudio:
             raise ValueError("length: allowed is a quarter of a second to 10 seconds, in samples")
         if not 2 <= self.classes <= len(WORDS):
             raise ValueError(f"classes: allowed is 2 to {len(WORDS)}")
-        for name in ("train", "validation", "test"):
-            if not 1 <= getattr(self, name) <= 1_000_000:
-                raise ValueError(f"{name}: allowed is 1 to 1000000")
+        check_sizes(train=self.train, validation=self.validation, test=self.test)
         if not -60 <= self.noise <= 20:
             raise ValueError("noise: allowed is -60 to 20 dB")
 

@@ -10,7 +10,7 @@ import numpy as np
 from edgekd.base import limits
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed
+from edgekd.learn.data._split import check_seed, check_sizes
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,7 @@ class MadeInteractions:
                 raise ValueError(f"{name}: allowed is 2 to 1000000")
         if not 1 <= self.tastes <= self.items:
             raise ValueError("tastes: allowed is 1 to items")
-        for name in ("history", "train", "validation", "test"):
-            if not 1 <= getattr(self, name) <= 1_000_000:
-                raise ValueError(f"{name}: allowed is 1 to 1000000")
+        check_sizes(history=self.history, train=self.train, validation=self.validation, test=self.test)
 
     def fingerprint(self) -> str:
         """SHA-256 over the fields: everything follows from them."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgekd.base.arrays import AnyArray
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed
+from edgekd.learn.data._split import check_seed, check_sizes
 from edgekd.tasks import CLASSES, Task
 
 Floats = NDArray[np.float64]
@@ -46,9 +46,7 @@ class MadeTable:
             raise ValueError("columns: allowed is 2 to 4096")
         if not 1 <= len(self.names) <= 1000:
             raise ValueError("names: allowed are 1 to 1000")
-        for name in ("train", "validation", "test"):
-            if not 1 <= getattr(self, name) <= 1_000_000:
-                raise ValueError(f"{name}: allowed is 1 to 1000000")
+        check_sizes(train=self.train, validation=self.validation, test=self.test)
 
     def fingerprint(self) -> str:
         """SHA-256 over the fields: everything follows from them."""

@@ -10,7 +10,7 @@ import numpy as np
 from edgekd.base.wordpiece import MASKED, NEEDED, Vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed
+from edgekd.learn.data._split import check_seed, check_sizes
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ class MadeText:
     def __post_init__(self) -> None:
         check_seed("seed", self.seed)
         ranges = {"classes": (2, 100), "words": (10, 100_000), "longest": (4, 1000), "length": (3, 16_384)}
-        for name, (low, high) in {**ranges, **dict.fromkeys(("train", "validation", "test"), (1, 1_000_000))}.items():
+        for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name}: allowed is {low} to {high}")
+        check_sizes(train=self.train, validation=self.validation, test=self.test)
 
     def fingerprint(self) -> str:
         """SHA-256 over the fields: everything follows from them."""
