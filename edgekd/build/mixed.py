@@ -101,7 +101,8 @@ class Refinement:
             groups = trials.groups()
         except ExportError:  # without its roundings it is no network that this runtime takes
             return _nothing()
-        kept, tries = mixed_precision.search(len(groups), functools.partial(trials.timed, groups))
+        times, sizes = functools.partial(trials.timed, groups), functools.partial(trials.larger, groups)
+        kept, tries = mixed_precision.search(len(groups), times, sizes)
         return _document(groups, kept, tries, trials.names)
 
     def _measured(
@@ -201,6 +202,11 @@ class Trials:
         samples = timing.pooled(sessions, job)
         middle, (low, high) = ratio_ci(samples["1"], samples["0"])
         return middle, low, high
+
+    def larger(self, groups: list[Group], chosen: frozenset[int], best: frozenset[int]) -> float:
+        """The bytes of one set's files over those of another."""
+        here, there = (sum(map(len, self._file(groups, numbers).values())) for numbers in (chosen, best))
+        return here / there
 
     def _file(self, groups: list[Group], numbers: frozenset[int]) -> dict[str, bytes]:
         if not numbers:
