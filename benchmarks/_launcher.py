@@ -1,6 +1,6 @@
 """A launcher of two processes of this machine: ``python _launcher.py PROGRAM ARGUMENTS``, as torchrun starts them.
 
-It imports nothing but the standard library, so that it starts at once; ``python -m edgekd`` becomes ``_once.py``.
+It imports nothing but the standard library, so that it starts at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def environments(count: int) -> list[dict[str, str]]:
 
 def main() -> None:
     program = sys.argv[sys.argv.index("edgekd") + 1 :]
-    line = [sys.executable, "-P", str(HERE / "_once.py"), *program]
+    line = [sys.executable, "-P", "-m", "edgekd", *program]
     processes = [subprocess.Popen(line, env=env) for env in environments(2)]
     sys.exit(max(process.wait() for process in processes))
 

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import _launcher
-import _once
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
@@ -101,9 +100,8 @@ def quantized_step() -> dict[str, Tensor]:
     student = Student(network(), inputs, (TensorSpec("logits", (None, CLASSES)),))
     numerics = next(one for one in load("ort-cpu").numerics if one.quantized)
     calibration = [train.tensors(feed().plain("train", np.arange(32)))]
-    with _once.traced():
-        change = Int8Qat(freeze_bn_after=1.0, bias_correction=False)
-        prepared = change.apply(student, Context(numerics, 1, calibration)).module
+    change = Int8Qat(freeze_bn_after=1.0, bias_correction=False)
+    prepared = change.apply(student, Context(numerics, 1, calibration)).module
     prepared.bn_frozen = False  # type: ignore[assignment]
     return _step(prepared)
 

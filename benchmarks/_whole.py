@@ -136,11 +136,11 @@ def warm(slow: bool = False) -> Iterator[Path]:
         SystemExit: a command fails where nothing is wrong, or there is another thread.
     """
     import tqdm  # noqa: PLC0415  # it takes seconds, as all that follows
-    from _once import files, traced  # noqa: PLC0415
+    from _once import files  # noqa: PLC0415
 
     tqdm.tqdm.monitor_interval = 0  # a thread
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    with tempfile.TemporaryDirectory(prefix="edgekd-whole-", dir=memory) as name, traced(), files():
+    with tempfile.TemporaryDirectory(prefix="edgekd-whole-", dir=memory) as name, files():
         scenes(Path(name) / "scenes", slow)
         if len(threads := os.listdir("/proc/self/task")) > 1:
             raise SystemExit(f"{len(threads)} threads: forks of it may hang")

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import _common
 import _launcher
-import _once
 import numpy as np
 import torch
 from torch import nn
@@ -52,8 +51,7 @@ def module_of(kind: str) -> nn.Module:
     student = Student(module.eval(), (spec,), (TensorSpec("logits", (None, CLASSES)),))
     numerics = target.load("ort-cpu").quantized
     batches = [(torch.randn(32, 3, 32, 32),)]
-    with _once.traced():
-        return Int8Qat(freeze_bn_after=1.0, bias_correction=False).apply(student, Context(numerics, 1, batches)).module
+    return Int8Qat(freeze_bn_after=1.0, bias_correction=False).apply(student, Context(numerics, 1, batches)).module
 
 
 def work(kind: str, feed: Feed, batch: int) -> float:

@@ -5,9 +5,8 @@
 
 Each rebuild is a fresh Python with a cache of its own, and changes one to three of eight things: the user, locale, time
 zone, hash seed, path, umask, number of CPUs and clock. Compared is every file but report.*, samples.json, README.md and
-the manifest's hashes of these (``kills.content``) with those of a plain ``edgekd build``. What is always the same in a
-process is made once in the others (``_once.traced``): 13 s of CPU each, and not 23. A run that was stopped goes on
-(``--again`` starts anew).
+the manifest's hashes of these (``kills.content``) with those of a plain ``edgekd build``. A run that was stopped goes
+on (``--again`` starts anew).
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ from kills import content
 from edgekd.base import disk
 
 HERE = Path(__file__).parent
-PLAIN, ONCE = ("-m", "edgekd"), ("-P", str(HERE / "_once.py"))
 LINE = ("build", "digits", "--quick", "--target", "ort-cpu")
 SETTINGS = (*_whole.SETTINGS, "threads=2", "compress=[{kind='int8_ptq'}]")
 Way = tuple[list[str], dict[str, str]]  # before the command, and into the environment
@@ -50,7 +48,7 @@ CHANGES: dict[str, Callable[[random.Random], Way]] = {
 }
 
 
-def build(folder: Path, way: Way, python: tuple[str, ...] = ONCE) -> dict[str, str]:
+def build(folder: Path, way: Way) -> dict[str, str]:
     """The digest of each file that one build leaves."""
     before, environment = way
     place = folder / environment.pop("PLACE", "here")
@@ -58,7 +56,7 @@ def build(folder: Path, way: Way, python: tuple[str, ...] = ONCE) -> dict[str, s
     for inner in (folder, *(folder / part for part in place.relative_to(folder).parents), place):
         os.chmod(inner, 0o777)
     own = ("--out", str(place / "out"), "--cache", str(place / "cache"))
-    line = [*before, sys.executable, *python, *LINE, *own, *(p for s in SETTINGS for p in ("--set", s))]
+    line = [*before, sys.executable, "-m", "edgekd", *LINE, *own, *(p for s in SETTINGS for p in ("--set", s))]
     # What was set for this process would be the number of CPUs' place.
     given = {key: value for key, value in os.environ.items() if key not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     given |= {"TMPDIR": str(place), "HOME": str(place), "PYTHONPATH": str(HERE.parent), **environment}
@@ -94,7 +92,7 @@ def main() -> None:
     found = _whole.resumed(kept, given.again, new)
     with tempfile.TemporaryDirectory(prefix="edgekd-rebuilds-") as top:
         os.chmod(top, 0o755)
-        wanted = build(Path(top, "first"), ([], {}), PLAIN)
+        wanted = build(Path(top, "first"), ([], {}))
         for number in range(found["rebuilds"], given.count):
             folder = Path(top, str(number))
             names, way = way_of(number)

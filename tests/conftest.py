@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import _once
 import _small
 import pytest
 from filelock import FileLock  # comes with torch
@@ -45,10 +44,8 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _traced_once() -> Iterator[None]:
-    """What the exporter and torchao make anew for every network, though it is always the same, is made once a process:
-    the table of operators, and the patterns of a convolution with its BatchNorm. It was a third of a small build."""
-    with _once.traced(), pytest.MonkeyPatch.context() as patch:
+def _as_many_threads_as_workers() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threads, "fixed", lambda count: contextlib.nullcontext())  # a worker a CPU, a thread a worker
         yield
 

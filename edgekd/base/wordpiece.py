@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import string
+import sys
 import unicodedata
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -261,7 +263,9 @@ def _category(char: str) -> str:
 
 
 def _within(code: int, ranges: tuple[tuple[int, int], ...]) -> bool:
-    return any(low <= code <= high for low, high in ranges)
+    """Whether a character lies in one of the ranges, which are in order; ``unicode_tables`` asks for a million."""
+    before = bisect_right(ranges, (code, sys.maxunicode))
+    return before > 0 and code <= ranges[before - 1][1]
 
 
 _CLEAN, _LOWER, _PLAIN = _Clean(), _Split(True), _Split(False)

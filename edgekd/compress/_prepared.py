@@ -14,6 +14,7 @@ from edgekd.base import plugins
 from edgekd.base.errors import ExportError
 from edgekd.compress._annotator import Annotator
 from edgekd.compress._branches import merge_branches
+from edgekd.compress._conv_bn import few_patterns
 from edgekd.compress._equalize import equalize
 from edgekd.compress._fold import attribute, freeze_batchnorm
 from edgekd.compress._graph import IGNORED, LAYERS, RECURRENT, arguments, behind, op, weight_of
@@ -177,7 +178,8 @@ def prepare(
             equalize(graph)
         momenta = [float(node.args[6]) for node in graph.graph.nodes if op(node) == "batch_norm"]
         annotator = Annotator(numerics, ranging, float_layers)
-        prepared = prepare_qat_pt2e(graph, annotator)
+        with few_patterns():
+            prepared = prepare_qat_pt2e(graph, annotator)
     return QatModule(prepared, momenta, annotator, frozen)
 
 

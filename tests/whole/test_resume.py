@@ -20,7 +20,7 @@ from edgekd.learn import threads
 
 FIXED = threads.fixed  # which tests do without: see conftest.py
 ROOT = Path(__file__).parents[2]
-ONCE = (sys.executable, "-P", str(ROOT / "benchmarks" / "_once.py"))  # a fresh Python, faster
+FRESH = (sys.executable, "-P", "-m", "edgekd")
 # Large enough that on no CPU int8 takes longer than fp32: the choice between them would be the clock's.
 RECIPE = """
 name = "small"
@@ -60,7 +60,7 @@ def test_a_killed_build_ends_with_the_bytes_of_an_undisturbed_one(
     for name in ("killed", "whole"):
         (tmp_path / name).mkdir()
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    killed = subprocess.Popen([*ONCE, *whole.BUILD], cwd=tmp_path / "killed", env=env, stderr=subprocess.DEVNULL)
+    killed = subprocess.Popen([*FRESH, *whole.BUILD], cwd=tmp_path / "killed", env=env, stderr=subprocess.DEVNULL)
     try:
         while killed.poll() is None and not list(tmp_path.glob("killed/cache/artifacts/*/[!.]*/model.safetensors")):
             time.sleep(0.01)
