@@ -8,12 +8,14 @@ import numpy as np
 import openvino as ov
 import pytest
 import torch
+from onnxscript import ir
 
 from edgekd.base.preprocess import MASK
 from edgekd.compress._base import Context
 from edgekd.compress.int8_ptq import Int8Ptq
 from edgekd.learn.models.transformers import Transformers
 from edgekd.learn.student import Student, TensorSpec
+from edgekd.lower.export import export
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime import backend as backends
 from edgekd.spec import target
@@ -31,9 +33,10 @@ CONFIG = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
 
 
 class Built(NamedTuple):
-    """The converted network, and its answers by length."""
+    """The converted network, what it is traced to, and its answers by length."""
 
     student: Student
+    traced: ir.Model
     answers: dict[int, tuple[np.ndarray, np.ndarray]]
 
     def kernels(self, kind: str, without: str = "") -> list[ov.Node]:
@@ -45,7 +48,7 @@ class Built(NamedTuple):
     def file(self, without: str = "") -> bytes:
         """Its file by all passes of the target but one."""
         asked = tuple(kind for kind in target.load("openvino").passes if kind != without)
-        return to_onnx(self.student, opset=20, metadata={}, asked=asked)
+        return to_onnx(self.student, opset=20, metadata={}, asked=asked, traced=self.traced)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +67,7 @@ def built() -> Built:
         answers = {
             length: (ids.numpy(), converted.module(ids, torch.ones_like(ids)).numpy()) for length, ids in texts.items()
         }
-    return Built(converted, answers)
+    return Built(converted, export(converted, 20), answers)
 
 
 def compiled(data: bytes) -> ov.CompiledModel:
