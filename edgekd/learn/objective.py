@@ -360,7 +360,7 @@ def _on_answers(
 def are_known(labels: Tensor) -> Tensor:
     """(N,) of which samples a label is known, or something of a row of labels: -1 and NaN stand for none."""
     known = ~labels.isnan() if labels.is_floating_point() else labels >= 0
-    return known if known.ndim == 1 else known.any(dim=1)
+    return known if known.ndim == 1 else known.flatten(1).any(dim=1)
 
 
 def _scaled(term: Term, values: Tensor) -> Tensor:
