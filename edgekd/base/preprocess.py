@@ -7,7 +7,14 @@ operations without a matrix product, so that any language repeats it bit for bit
 op           arguments              for a batch of (N, H, W, C)
 ===========  =====================  ==============================================================================
 crop         height, width          the middle; top = (H - height) // 2, left = (W - width) // 2
-resize       height, width          nearest: source row = (2 y + 1) H // (2 height), columns alike
+resize       height, width,         ``nearest``: source row = (2 y + 1) H // (2 height), columns alike; or ``box``,
+             [interpolation]        ``bilinear``, ``bicubic``, ``lanczos``: as Pillow does, see ``resampling.py``
+letterbox    height, width, and     resized to the largest of its aspect that fits (the other side rounded), then padded
+             [of resize and pad]
+pad          height, width; or      pixels of ``value`` (0) around: ``middle``, top = (height - H) // 2, left alike, or
+             multiple; or aspect;   ``top_left``, top = left = 0; to a size, to a multiple of so many pixels, or to the
+             [value], [position]    smallest of an aspect [height, width]
+bgr          --                     the three channels in the other order
 grey         --                     (77 R + 150 G + 29 B + 128) >> 8 on uint8, one channel
 edges        --                     (|a| + |b|) >> 3 on uint8, each channel; a, b: Sobel's 3x3 sums, border repeated
 scale        divide                 float32(x) / float32(divide)
@@ -30,24 +37,27 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from edgekd.base import limits
+from edgekd.base import image_ops, limits
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, RecipeError
 from edgekd.base.wordpiece import Vocabulary
 
 Inputs = dict[str, AnyArray]
-Op = Mapping[str, Any]  # JSON: ``op`` is its name, the other keys its arguments
+Op = image_ops.Op
 Ops = Sequence[Op]
 
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "crop": ("height", "width"),
     "resize": ("height", "width"),
+    "letterbox": ("height", "width"),
+    "pad": (),
+    "bgr": (),
     "grey": (),
     "edges": (),
     "scale": ("divide",),
@@ -57,8 +67,14 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "parts": ("names", "sizes", "shapes"),
     "wordpiece": ("vocabulary", "length", "lower"),
 }
+# What may be left out.
+OPTIONAL: dict[str, tuple[str, ...]] = {
+    "resize": ("interpolation",),
+    "letterbox": ("interpolation", "value", "position"),
+    "pad": ("height", "width", "multiple", "aspect", "value", "position"),
+}
 LAST = ("layout", "columns", "parts", "wordpiece")
-IMAGES = ("crop", "resize", "grey", "edges", "layout")
+IMAGES = ("crop", "resize", "letterbox", "pad", "bgr", "grey", "edges", "layout")
 INPUT, TOKENS, MASK = "input", "input_ids", "attention_mask"
 VOCABULARY = "vocab.txt"
 MOST_TOKENS = 16_384  # of a text
@@ -116,22 +132,19 @@ def check(ops: Ops, where: str) -> None:
         name = op.get("op")
         if not isinstance(name, str) or name not in ARGUMENTS:
             raise RecipeError("unknown op", where=f"{place}.op", found=name, allowed=ARGUMENTS)
-        wanted = ARGUMENTS[name]
+        wanted, optional = ARGUMENTS[name], OPTIONAL.get(name, ())
         for key in op:
-            if key != "op" and key not in wanted:
-                raise RecipeError(
-                    f"unknown key of {name!r}", where=f"{place}.{key}", found=key, allowed=wanted or "none"
-                )
-        for key in wanted:
+            if key not in ("op", *wanted, *optional):
+                allowed = (*wanted, *optional) or "none"
+                raise RecipeError(f"unknown key of {name!r}", where=f"{place}.{key}", found=key, allowed=allowed)
+        for key in (*wanted, *filter(op.__contains__, optional)):
             if key not in op:
                 raise RecipeError(f"{name!r} needs {key!r}", where=f"{place}.{key}")
             _check_value(key, op[key], f"{place}.{key}", least=0 if name == "parts" else 1)
         if name in ("columns", "parts") and len({len(op[key]) for key in wanted}) > 1:
             lengths = {key: len(op[key]) for key in wanted}
             raise RecipeError(f"as many names as {wanted[1]} and {wanted[2]} are needed", where=place, found=lengths)
-        if name == "resize" and op["height"] * op["width"] > (most := limits.most("pixels")):
-            size, allowed = f"{op['height']} x {op['width']}", f"at most {most:,} pixels"
-            raise RecipeError("larger than likely is meant", where=place, found=size, allowed=allowed)
+        image_ops.check_op(op, place)
         if name in LAST and i != len(ops) - 1:
             raise RecipeError(f"{name} must be the last op", where=place)
 
@@ -143,10 +156,11 @@ def _check_count(ops: Ops, where: str) -> None:
 
 def largest(ops: Ops, shape: Sequence[int]) -> int:
     """The most numbers that one raw sample of a shape is made of on its way through a checked pipeline."""
-    most = [math.prod(shape)]
+    most, channels = [math.prod(shape)], math.prod(shape[2:])
+    size = (*shape, 1, 1)[0], (*shape, 1, 1)[1]
     for op in ops:
-        if op["op"] == "resize":
-            most.append(op["height"] * op["width"] * math.prod(shape[2:]))
+        size = image_ops.size_after(op, size)
+        most.append(math.prod(size) * channels)
     return max(most)
 
 
@@ -188,9 +202,8 @@ def _check_value(key: str, value: Any, where: str, least: int = 1) -> None:
             allowed = "a list of different names" if kind is str else f"a list of whole numbers from {least} to 2^31"
             raise RecipeError("malformed", where=where, found=value, allowed=allowed)
         return
-    if key in ("height", "width"):
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 65_536:
-            raise RecipeError("out of range", where=where, found=value, allowed="a whole number from 1 to 65536")
+    if key in ("height", "width", "multiple", "aspect", "interpolation", "position"):
+        image_ops.check_value(key, value, where)
         return
     numbers = value if isinstance(value, list | tuple) and key != "divide" else [value]
     plain = all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers)
@@ -236,7 +249,7 @@ def apply(ops: Ops, batch: AnyArray) -> Inputs:
         if op["op"] in _ENDS:
             return _ENDS[op["op"]](batch, op)
         _check_numbers(batch, ops)
-        batch = _OPS[op["op"]](batch, op)
+        batch = _OPS[op["op"]](batch, **{key: value for key, value in op.items() if key != "op"})
     _check_numbers(batch, ops)
     return {INPUT: np.ascontiguousarray(batch, dtype=np.float32)}
 
@@ -291,42 +304,10 @@ def to_json(ops: Ops) -> str:
     return json.dumps(stored(ops)[0], sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _crop(x: AnyArray, op: Op) -> AnyArray:
-    height, width = op["height"], op["width"]
-    if height > x.shape[1] or width > x.shape[2]:
-        raise DataError("crop is larger than the image", where="preprocess", found=x.shape[1:3])
-    top, left = (x.shape[1] - height) // 2, (x.shape[2] - width) // 2
-    return x[:, top : top + height, left : left + width]
-
-
-def _resize(x: AnyArray, op: Op) -> AnyArray:
-    height, width = op["height"], op["width"]
-    rows = (2 * np.arange(height) + 1) * x.shape[1] // (2 * height)
-    columns = (2 * np.arange(width) + 1) * x.shape[2] // (2 * width)
-    return x[:, rows[:, None], columns[None, :]]
-
-
-def _grey(x: AnyArray, op: Op) -> AnyArray:
-    if x.dtype != np.uint8 or x.shape[-1] != 3:
-        raise DataError("grey takes uint8 RGB", where="preprocess", found=f"{x.dtype} with {x.shape[-1]} channels")
-    wide = x.astype(np.uint16)
-    return ((77 * wide[..., 0] + 150 * wide[..., 1] + 29 * wide[..., 2] + 128) >> 8).astype(np.uint8)[..., None]
-
-
-def _edges(x: AnyArray, op: Op) -> AnyArray:
-    if x.dtype != np.uint8:
-        raise DataError("edges takes uint8", where="preprocess", found=str(x.dtype))
-    p = np.pad(x.astype(np.int32), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    rows = p[:, :-2] + 2 * p[:, 1:-1] + p[:, 2:]
-    columns = p[:, :, :-2] + 2 * p[:, :, 1:-1] + p[:, :, 2:]
-    across, down = rows[:, :, 2:] - rows[:, :, :-2], columns[:, 2:] - columns[:, :-2]
-    return ((np.abs(across) + np.abs(down)) >> 3).astype(np.uint8)
-
-
-def _scale(x: AnyArray, op: Op) -> AnyArray:
-    if op["divide"] >= 32_768:
+def _scale(x: AnyArray, divide: float) -> AnyArray:
+    if divide >= 32_768:
         _check_sound(x)
-    return x.astype(np.float32) / np.float32(op["divide"])
+    return x.astype(np.float32) / np.float32(divide)
 
 
 def _check_sound(x: AnyArray) -> None:
@@ -339,12 +320,12 @@ def _check_sound(x: AnyArray) -> None:
         raise DataError("sound that is scaled already", where="preprocess", found=description, allowed="int16 samples")
 
 
-def _normalise(x: AnyArray, op: Op) -> AnyArray:
-    mean, std = np.asarray(op["mean"], dtype=np.float32), np.asarray(op["std"], dtype=np.float32)
-    for name, value in (("mean", mean), ("std", std)):
+def _normalise(x: AnyArray, mean: float | Sequence[float], std: float | Sequence[float]) -> AnyArray:
+    means, deviations = np.asarray(mean, dtype=np.float32), np.asarray(std, dtype=np.float32)
+    for name, value in (("mean", means), ("std", deviations)):
         if value.size not in (1, x.shape[-1]):
             raise DataError(f"{name} has {value.size} numbers, the image {x.shape[-1]} channels", where="preprocess")
-    return (x.astype(np.float32) - mean) / std
+    return (x.astype(np.float32) - means) / deviations
 
 
 def _columns(x: AnyArray, op: Op) -> Inputs:
@@ -377,15 +358,18 @@ def _wordpiece(x: AnyArray, op: Op) -> Inputs:
     return {TOKENS: np.array(ids, dtype=np.int64), MASK: np.array(mask, dtype=np.int64)}
 
 
-def _layout(x: AnyArray, op: Op) -> AnyArray:
+def _layout(x: AnyArray) -> AnyArray:
     return x.transpose(0, 3, 1, 2)
 
 
-_OPS: dict[str, Callable[[AnyArray, Op], AnyArray]] = {
-    "crop": _crop,
-    "resize": _resize,
-    "grey": _grey,
-    "edges": _edges,
+_OPS: dict[str, Callable[..., AnyArray]] = {  # called with the op's arguments
+    "crop": image_ops.crop,
+    "resize": image_ops.resize,
+    "letterbox": image_ops.letterbox,
+    "pad": image_ops.pad,
+    "bgr": image_ops.bgr,
+    "grey": image_ops.grey,
+    "edges": image_ops.edges,
     "scale": _scale,
     "normalise": _normalise,
     "layout": _layout,

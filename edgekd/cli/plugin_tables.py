@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping
 
 from edgekd.base import plugins
-from edgekd.base.preprocess import ARGUMENTS
+from edgekd.base.preprocess import ARGUMENTS, OPTIONAL
 from edgekd.build.compression import TEACHING_KEYS
 from edgekd.cli.json_schema import DRAFT, Json, Schema, Walk
 from edgekd.learn.objective import Term
@@ -60,7 +60,7 @@ def recipe() -> Schema:
         "TeacherModel": {"anyOf": [_ref("Model"), plugin("teachers", {})]},
         "Metric": {"anyOf": [_name("metrics"), plugin("metrics", {})]},
         "Task": {"anyOf": [_name("tasks"), plugin("tasks", {})]},
-        "Op": _any_of([_op(name, arguments) for name, arguments in ARGUMENTS.items()]),
+        "Op": _any_of([_op(name, arguments, OPTIONAL.get(name, ())) for name, arguments in ARGUMENTS.items()]),
         "Made": _any_of([{**plugin_of("data", "made", {}, "source"), "required": []}, plugin("data", {}, "source")]),
         "Tune": {"type": "object", "additionalProperties": {"anyOf": [_ref("Knob"), _ref("Tune")]}},
     }
@@ -201,9 +201,9 @@ def _plain(value: object) -> Json:
     raise TypeError(f"not of JSON: {value!r}")
 
 
-def _op(name: str, arguments: tuple[str, ...]) -> Schema:
+def _op(name: str, arguments: tuple[str, ...], optional: tuple[str, ...]) -> Schema:
     """A step of a preprocessing."""
-    properties: Schema = {"op": {"const": name}, **{argument: {} for argument in arguments}}
+    properties: Schema = {"op": {"const": name}, **{argument: {} for argument in (*arguments, *optional)}}
     required: list[Json] = ["op", *arguments]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 

@@ -20,6 +20,7 @@ from markdown_it import MarkdownIt
 
 from edgekd import report
 from edgekd.base import preprocess
+from edgekd.base.image_ops import CHOICES
 from edgekd.base.printable import printable
 from edgekd.cli import console
 from edgekd.publish import examples
@@ -62,6 +63,8 @@ EVERYTHING = "\n".join(HOSTILE)
 IMAGE: list[dict[str, Any]] = [
     {"op": "crop", "height": 4, "width": 4},
     {"op": "resize", "height": 5, "width": 5},
+    {"op": "letterbox", "height": 5, "width": 6, "interpolation": "bicubic", "value": 9, "position": "top_left"},
+    {"op": "bgr"},
     {"op": "edges"},
 ]
 NORMALISE = {"op": "normalise", "mean": [0.5], "std": [0.5]}
@@ -86,7 +89,7 @@ OPENVINO = {"HINT": "f32", "THREADS": 1}
 
 def put(value: Any, text: str, name: str = "") -> Any:
     """A value with a text wherever a stranger fills one in: found by itself, whatever fields there are."""
-    if name in ("dtype", "op", "vocabulary"):
+    if name in ("dtype", "op", "vocabulary", *CHOICES):
         return value
     if isinstance(value, str):
         return text + value if name in ("names", "labels", "files") else text
@@ -100,7 +103,7 @@ def put(value: Any, text: str, name: str = "") -> Any:
     return value
 
 
-OPS = {key for keys in preprocess.ARGUMENTS.values() for key in keys}
+OPS = {key for table in (preprocess.ARGUMENTS, preprocess.OPTIONAL) for keys in table.values() for key in keys}
 
 
 def told(case: str, text: str) -> About:

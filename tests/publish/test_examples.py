@@ -53,10 +53,30 @@ COLOUR: list[dict[str, Any]] = [
     {"op": "normalise", "mean": [0.491, 0.482, 0.447], "std": [0.247, 0.243, 0.262]},
     {"op": "layout"},
 ]
+# Every filter, up and down, by rows first and by columns first; padded as bytes and as floats.
+BYTES: list[dict[str, Any]] = [
+    {"op": "resize", "height": 23, "width": 29, "interpolation": "bicubic"},
+    {"op": "letterbox", "height": 20, "width": 12, "interpolation": "bilinear", "value": [1, 114, 255]},
+    {"op": "pad", "multiple": 7, "position": "top_left"},
+    {"op": "bgr"},
+    {"op": "resize", "height": 5, "width": 19, "interpolation": "lanczos"},
+    {"op": "resize", "height": 9, "width": 6, "interpolation": "box"},
+    {"op": "layout"},
+]
+FLOATS: list[dict[str, Any]] = [
+    {"op": "pad", "aspect": [1, 1], "value": 0.1},
+    *({"op": "resize", "height": h, "width": w, "interpolation": name}
+      for name, h, w in (("bilinear", 5, 20), ("box", 17, 9), ("lanczos", 8, 21), ("bicubic", 12, 5))),
+    {"op": "letterbox", "height": 7, "width": 9},
+    {"op": "bgr"},
+    {"op": "layout"},
+]  # fmt: skip
 CASES: dict[str, tuple[list[dict[str, Any]], tuple[int, ...], str]] = {
     "picture": (COLOUR, (17, 20, 3), "uint8"),
     "grey": ([{"op": "grey"}, {"op": "scale", "divide": 7.0}, {"op": "layout"}], (6, 5, 3), "uint8"),
     "ink": ([{"op": "scale", "divide": 16.0}, {"op": "layout"}], (8, 8, 1), "uint8"),
+    "resized": (BYTES, (31, 17, 3), "uint8"),
+    "resized floats": (FLOATS, (13, 11, 3), "float32"),
     "sound": ([{"op": "scale", "divide": 32768.0}, {"op": "normalise", "mean": 0.1, "std": 0.3}], (50,), "int16"),
     "numbers": ([{"op": "normalise", "mean": [1.5, 0.1], "std": [0.3, 7.0]}], (3, 2), "float32"),
     "plain": ([], (7,), "float32"),
@@ -174,7 +194,7 @@ def test_cpp_sees_the_same(tmp_path: Path, name: str) -> None:
 
 def test_a_bundle_gets_what_its_files_are_for(tmp_path: Path) -> None:
     names = {p.relative_to(tmp_path).as_posix() for p in written(tmp_path, "ink")[0].rglob("*") if p.is_file()}
-    others = {"js/wordpiece.mjs", "cpp/wordpiece.h", "web/sound.mjs"}
+    others = {"js/wordpiece.mjs", "cpp/wordpiece.h", "web/sound.mjs", "js/resample.mjs", "cpp/resample.h"}
     assert names == {f"examples/{name}" for name in {*examples.templates()} - others} | {
         "examples/sample.bin",
         "examples/answer.json",

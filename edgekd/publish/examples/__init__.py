@@ -17,21 +17,23 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from edgekd.base.arrays import AnyArray
-from edgekd.base.preprocess import Spec, widths_of
-from edgekd.publish.examples import literals, unicode_tables
+from edgekd.base.preprocess import Op, Spec, widths_of
+from edgekd.publish.examples import literals, steps, unicode_tables
 from edgekd.tasks import Heads, Task
 
 SUFFIX = ".j2"
 FOLDERS = ("python", "cpp", "js", "node", "web")
-# What a template needs: a file that ONNX Runtime, its JavaScript or OpenVINO opens, raw samples of a kind.
+# What a template needs: a file that ONNX Runtime, its JavaScript or OpenVINO opens, raw samples of a kind, a step.
 NEEDS = {
     "python/predict.py": ("ort",),
     "python/predict_openvino.py": ("openvino",),
     "cpp/predict_ort.cpp": ("ort",),
     "cpp/predict_openvino.cpp": ("openvino",),
     "cpp/wordpiece.h": ("text",),
+    "cpp/resample.h": ("resample",),
     "js/student.mjs": ("web",),
     "js/wordpiece.mjs": ("web", "text"),
+    "js/resample.mjs": ("web", "resample"),
     "node/predict.mjs": ("web",),
     "node/package.json": ("web",),
     "web/index.html": ("web",),
@@ -96,10 +98,15 @@ class About:
         """How each head is decoded, and the numbers that this takes."""
         return {head: {"decode": task.program, **task.constants} for head, task in self.tasks.items()}
 
+    @functools.cached_property
+    def steps(self) -> list[Op]:
+        """What a program does: see ``steps.of``."""
+        return steps.of(self.ops, self.extent, self.dtype) if self.shape else list(self.ops)
+
     @property
     def names(self) -> list[str]:
-        """The ops."""
-        return [op["op"] for op in self.ops]
+        """The steps."""
+        return [op["op"] for op in self.steps]
 
     @property
     def code(self) -> str:
@@ -190,7 +197,7 @@ def make(about: About, sample: AnyArray | str, answer: Mapping[str, object]) -> 
         sample: one raw sample; every program asks about it where it is given no other.
         answer: what the bundle's first file says to it, by head.
     """
-    has = {*about.files, about.kind}
+    has = {*about.files, about.kind, *about.names}
     environment = _environment()
     last: Mapping[str, Any] = about.ops[-1] if about.ops else {"op": ""}
     values: dict[str, object] = {
