@@ -80,6 +80,11 @@ class Heads(Mapping[str, int]):
         """Whether every output is of classes of which one is right."""
         return all(task.exclusive for task in self.tasks.values())
 
+    @property
+    def decides(self) -> bool:
+        """Whether some output may say one thing or another: of one class alone there is nothing to say."""
+        return any(size > 1 or not self.tasks[name].exclusive for name, size in self._sizes.items())
+
     def split(self, scores: AnyArray) -> dict[str, AnyArray]:
         """(N, C) scores by output."""
         return {name: scores[:, where] for name, where in self.columns.items()}
