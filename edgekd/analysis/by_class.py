@@ -7,19 +7,29 @@ from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.document.details import ByClass
+from edgekd.tasks import CLASSES, Task
 
 CONFUSION, PAIRS = 200, 8
 
 
 def per_class(
-    student: AnyArray, teacher: AnyArray, labels: NDArray[np.int64] | None, classes: tuple[str, ...]
+    student: AnyArray,
+    teacher: AnyArray,
+    labels: NDArray[np.int64] | None,
+    classes: tuple[str, ...],
+    task: Task = CLASSES,
 ) -> ByClass:
     """What the student took over, class by class: its accuracy, the teacher's, their agreement, and teacher x student.
 
     Without labels the teacher's word counts as the label. Teacher x student only up to 200 classes, else None; the
     pairs (teacher's answer, student's, how often) that they most often part on in any case.
+
+    Args:
+        student, teacher: (N, K) scores; labels: (N,) in 0..K-1.
+        classes: the names of the K.
+        task: what the scores mean: of classes of which one is right.
     """
-    s, t = student.argmax(1), teacher.argmax(1)
+    s, t = task.answers(student), task.answers(teacher)
     y = t if labels is None else labels
     n = len(classes)
     confusion = None

@@ -81,8 +81,11 @@ def build(
     Raises:
         EdgekdError: ``exit_code`` is the command's. GateError: a wish was missed; ``report`` is the build's.
     """
+    is_whole = recipe is not None and not isinstance(recipe, Mapping)
+    if data is not None and is_whole:  # read once: for the task by which the data is read, and for the build
+        recipe, settings = recipes.load(str(recipe), settings)[0].model_dump(exclude_unset=True), ()
     dataset = None if data is None else _collected(data, classes, _readers(student, teacher), recipe, settings)
-    table = _table(recipe, given := Objects(dataset, teacher, student), budget, settings)
+    table = _table(recipe, given := Objects(dataset, teacher, student), budget, settings, is_whole=is_whole)
     with watched(progress) as callback:
         request = requests.make(
             table,
@@ -107,15 +110,12 @@ def _collected(
     data: object,
     classes: Sequence[str] | None,
     readers: Sequence[NetworkReader],
-    recipe: str | Path | Mapping[str, object] | None,
+    recipe: object,
     settings: Sequence[str],
 ) -> Dataset:
     """A user's own arrays; their labels are read as the recipe's task says."""
-    if isinstance(recipe, Mapping):
-        table = recipes.with_settings(recipe, settings)
-    else:
-        table = recipes.load(None if recipe is None else str(recipe), settings)[0].model_dump() if recipe else {}
-    given = table.get("task", "classification")
+    tops = recipe if isinstance(recipe, Mapping) else {}
+    given = recipes.with_settings(_over(OBJECTS, tops), settings).get("task", "classification")
     task = make_task({"kind": given} if isinstance(given, str) else given, "task")
     return from_splits(data, "data", classes, readers, task)
 
@@ -131,8 +131,14 @@ def _table(
     given: Objects,
     budget: Mapping[str, object] | None,
     settings: Sequence[str] = (),
+    *,
+    is_whole: bool = False,
 ) -> str | Mapping[str, object] | None:
-    """What ``request.make`` reads: a name, or the caller's table over the defaults for objects, settings applied."""
+    """What ``request.make`` reads: a name, or the caller's table over the defaults for objects, settings applied.
+
+    Args:
+        is_whole: a table is all of a recipe, which was read already: nothing is laid below it.
+    """
     some = given.dataset is not None or given.teacher is not None or given.student is not None
     if isinstance(recipe, Path):
         recipe = str(recipe)
@@ -141,6 +147,8 @@ def _table(
             return recipe
         loaded, _ = recipes.load(recipe, settings)
         table = loaded.model_dump(exclude_unset=True)  # as JSON inf would be None, and a date a text
+    elif is_whole:
+        table = dict(recipe or {})
     else:
         table = _over(_defaults(given, recipe or {}), recipe or {}) if some else dict(recipe or {})
         table = recipes.with_settings(table, settings)

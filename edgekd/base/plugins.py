@@ -26,7 +26,7 @@ from typing import Any
 
 from edgekd import __version__
 from edgekd.base import watch
-from edgekd.base.errors import EdgekdError, FactoryError, RecipeError, out_of_memory
+from edgekd.base.errors import EdgekdError, FactoryError, RecipeError, UsageError, out_of_memory
 
 FAMILIES = {
     "tasks": "edgekd.tasks",
@@ -91,6 +91,20 @@ def version(distribution: str) -> str | None:
     except importlib.metadata.PackageNotFoundError:
         return None
     return __version__ if distribution == "edgekd" else installed
+
+
+def path_of(plugin: str | type[object]) -> str:
+    """``"package.module:Class"`` of a class, by which another process finds it too; a text is that already.
+
+    Raises:
+        UsageError: a class inside of a function, or an object that is none.
+    """
+    if isinstance(plugin, str):
+        return plugin
+    if not isinstance(plugin, type) or "<locals>" in plugin.__qualname__:
+        allowed = 'a class of a module, or "package.module:Class"'
+        raise UsageError("nothing that can be found by its name", where="plugins", found=plugin, allowed=allowed)
+    return f"{plugin.__module__}:{plugin.__qualname__}"
 
 
 def class_name(kind: str) -> str:

@@ -151,7 +151,8 @@ def sources_of(request: BuildRequest, parsed: ParsedRecipe, shown: Views, notes:
             request.progress({"step": f"{step}: {line}", "epoch": None})
 
         splits, place = shown.dataset.splits, f"{name}.model"
-        asked = Asked(shown.feeds[name], splits, classes, table.classes, folder, code, place, notes.append, tell)
+        feed, task = shown.feeds[name], shown.heads.tasks[table.head or next(iter(shown.heads))]
+        asked = Asked(feed, splits, classes, table.classes, folder, code, place, notes.append, tell, task)
         opened[name] = kind.answers(asked)
     return opened
 

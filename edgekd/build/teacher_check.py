@@ -38,7 +38,8 @@ def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
         labelled = (head_labels >= 0) & answered(scores[:, where])
         if not labelled.any():
             continue
-        head_standing = standing(scores[labelled, where].argmax(1), head_labels[labelled], heads[head])
+        answers = heads.tasks[head].answers(scores[labelled, where])
+        head_standing = standing(answers, head_labels[labelled], heads[head])
         if head_standing is None:
             continue
         named = name if head == SINGLE or len(workspace.heads) < 2 else f"{name} ({head})"

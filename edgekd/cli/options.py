@@ -40,7 +40,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="One JSON documen
 quick = click.option("--quick", is_flag=True, help="Every stage cut to seconds; the bundle is not shippable.")
 bundle = click.argument("bundle", type=file)
 plugins = click.option("--allow-plugin", "plugins", multiple=True, metavar="PACKAGE.MODULE:CLASS",
-                        help="A backend of your own that the bundle may open; may be repeated.")  # fmt: skip
+                        help="A backend or task of your own that the bundle may open; may be repeated.")  # fmt: skip
 max_memory = click.option("--max-memory-gb", type=Number(0.05), metavar="GB", help="That opening its models "
                           "may take [default: 1, and 8 x its files].")  # fmt: skip
 max_seconds = click.option("--max-seconds", type=Number(0.1), metavar="S", help="That all of it may take "

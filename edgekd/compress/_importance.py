@@ -18,6 +18,7 @@ from edgekd.base import plugins
 from edgekd.compress._base import Context
 from edgekd.learn import nets
 from edgekd.learn.student import Student, evaluated, joined
+from edgekd.tasks import Heads
 
 Criterion = Literal["magnitude", "taylor", "teacher"]
 SOFTER = 2.0  # where there is no teacher, the student's own answers are divided by this: else there is no gradient
@@ -40,14 +41,14 @@ def gradients(
     module = evaluated(nets.twin(student.module)).requires_grad_(False)
     gates: dict[str, list[Tensor]] = {}
     handles = [module.get_submodule(path).register_forward_pre_hook(_gate(gates, path)) for path in layers]
-    sizes = [int(spec.shape[1] or 1) for spec in student.outputs]
+    heads = Heads({spec.name: int(spec.shape[1] or 1) for spec in student.outputs})
     try:
         for number, x in enumerate(context.calibration):
             gates.clear()
             with torch.enable_grad():
                 logits = joined(plugins.call_user(module, where, *x))
                 if criterion == "taylor" and context.exclusive:
-                    loss = _task(logits, sizes, _at(context.labels, number), _at(context.teacher, number))
+                    loss = _task(logits, heads, _at(context.labels, number), _at(context.teacher, number))
                 else:
                     loss = distillation(context, number, logits, logits.detach() / SOFTER)
                 met = {path: list(gates.get(path, [])) for path in layers}  # checkpoints call layers once more below
@@ -97,19 +98,19 @@ def _summed(gates: Sequence[Tensor], gate_gradients: Iterator[Tensor | None]) ->
     return torch.stack([part.detach().flatten(1) for part in parts]).sum(0) if parts else torch.zeros(0, 0)
 
 
-def _task(logits: Tensor, sizes: Sequence[int], labels: Tensor | None, teacher: Tensor | None) -> Tensor:
-    """Cross entropy, summed over the heads; without a label what the teacher answers counts, or the student itself."""
+def _task(logits: Tensor, heads: Heads, labels: Tensor | None, teacher: Tensor | None) -> Tensor:
+    """Cross entropy, summed over the heads; without a label what the teacher answers counts, or the student itself.
+
+    Args:
+        heads: of classes of which one is right.
+    """
     targets = logits.detach() if teacher is None else teacher
-    total = logits.sum() * 0.0
-    for head, (ours, theirs) in enumerate(
-        zip(logits.split(list(sizes), 1), targets.split(list(sizes), 1), strict=True)
-    ):
-        answer = theirs.argmax(1)
-        if labels is not None and not labels.is_floating_point():
-            head_labels = (labels if labels.ndim == 1 else labels[:, head]).long()
-            answer = torch.where(head_labels >= 0, head_labels, answer)
-        total = total + functional.cross_entropy(ours, answer)
-    return total
+    answers = torch.as_tensor(heads.answers(targets.cpu().numpy()), device=logits.device).reshape(len(logits), -1)
+    if labels is not None and not labels.is_floating_point():
+        known = labels.reshape(len(logits), -1).long()
+        answers = torch.where(known >= 0, known, answers)
+    parts = zip(logits.split(list(heads.values()), 1), answers.unbind(1), strict=True)
+    return logits.sum() * 0.0 + sum(functional.cross_entropy(ours, answer) for ours, answer in parts)
 
 
 def _at(batches: Sequence[Tensor] | None, number: int) -> Tensor | None:

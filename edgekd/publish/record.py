@@ -193,7 +193,11 @@ def _by_class(facts: BuildFacts) -> Agreement:
     teacher, labels = evaluation.teacher("test"), evaluation.labels["test"]
     by_head = {
         name: per_class(
-            student[:, where], teacher[:, where], workspace.heads.labels_of(labels, name), workspace.classes[where]
+            student[:, where],
+            teacher[:, where],
+            workspace.heads.labels_of(labels, name),
+            workspace.classes[where],
+            workspace.heads.tasks[name],
         )
         for name, where in workspace.heads.columns.items()
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from edgekd.decide.doubts import resolution
@@ -10,8 +12,10 @@ from edgekd.document.report import Report, Stage, Target
 from edgekd.report import text, view
 from edgekd.report.markdown import Markdown, code, joined
 from edgekd.report.page import render
+from edgekd.tasks import PLUGIN, Task, path_of
 
 Table = Mapping[str, Any]  # of a recipe, as a bundle tells it
+Classes = Mapping[str, type[Task]]  # by output
 # Languages and their line, by the file that must be among the examples.
 PROGRAMS = {
     "python/predict.py": ("Python", "`pip install numpy onnxruntime`, `python examples/python/predict.py`"),
@@ -33,7 +37,12 @@ PROGRAMS = {
 
 
 def readme(
-    report: Report, kind: str, shape: str, labels: Mapping[str, Sequence[str]], examples: Collection[str]
+    report: Report,
+    kind: str,
+    shape: str,
+    labels: Mapping[str, Sequence[str]],
+    examples: Collection[str],
+    tasks: Mapping[str, Task] = MappingProxyType({}),
 ) -> str:
     """The page of a report whose every target ships something.
 
@@ -42,15 +51,17 @@ def readme(
         shape: of a raw sample, in words.
         labels: class names by head.
         examples: the names of the files below ``examples/``.
+        tasks: of the outputs, where they are known: a report does not tell the class of a user's own.
     """
+    classes = {head: type(task) for head, task in tasks.items()}
     metric = text.MetricText.of(report)
     teacher = next(stage for stage in report["stages"] if stage["name"] == "teacher")
     recipe: Table = (report.get("details") or {}).get("recipe") or {}
     return render(
         "card.md",
-        head=_head(report, recipe, kind),
+        head=_head(report, recipe, kind, classes),
         name=report["name"],
-        description=_sentence(str(recipe.get("description") or f"A student for {report['task']}")),
+        description=_sentence(str(recipe.get("description") or f"A student for {report['task'].removeprefix(PLUGIN)}")),
         shippable=report["shippable"],
         runtimes=" and ".join(
             dict.fromkeys(_runtime(target).partition("-")[0] for target in report["targets"].values())
@@ -65,12 +76,13 @@ def readme(
         sizes=report["split_sizes"],
         cpu=report["host"].get("cpu") or "an unnamed CPU",
         asks=shape,
-        answers=_answers(report, labels),
+        answers=_answers(report, labels, classes),
         rows=_rows(report, teacher, metric),
-        asking=list(map(Markdown, text.asking(report))),
+        plugins=_plugins(tasks.values()),
+        asking=list(map(Markdown, text.asking(report, classes))),
         sample="examples/sample.txt" if kind == "text" else "examples/sample.bin",
         programs=_programs(examples),
-        limits=_limits(report),
+        limits=_limits(report, classes),
     )
 
 
@@ -121,8 +133,14 @@ def _data(report: Report, recipe: Table) -> str:
     return f"{name}: {sizes['train']:,} training, {sizes['validation']:,} validation and {sizes['test']:,} test samples"
 
 
-def _answers(report: Report, labels: Mapping[str, Sequence[str]]) -> Markdown:
-    tasks, answers = text.tasks_of(report), []
+def _plugins(tasks: Iterable[Task]) -> Markdown:
+    """The argument of ``load`` by which an app names the classes of its user's own tasks; nothing where it has none."""
+    paths = list(dict.fromkeys(path for task in tasks if (path := path_of(task)) is not None))
+    return Markdown(f", plugins={json.dumps(paths)}" if paths else "")
+
+
+def _answers(report: Report, labels: Mapping[str, Sequence[str]], classes: Classes) -> Markdown:
+    tasks, answers = text.tasks_of(report, classes), []
     for head, names in labels.items():
         shown = ", ".join(map(str, names[:12])) + (", ..." if len(names) > 12 else "")
         task = tasks.get(head, tasks.get(""))
@@ -131,9 +149,9 @@ def _answers(report: Report, labels: Mapping[str, Sequence[str]]) -> Markdown:
     return Markdown("; ".join(answers))
 
 
-def _head(report: Report, recipe: Table, kind: str) -> dict[str, object]:
+def _head(report: Report, recipe: Table, kind: str, classes: Classes) -> dict[str, object]:
     """The metadata block that model hubs read (Hugging Face's model card specification)."""
-    tasks = text.tasks_of(report)
+    tasks = text.tasks_of(report, classes)
     pipeline = next((task.hub[kind] for task in tasks.values() if kind in task.hub), "other")
     tags = ["edgekd", "knowledge-distillation", *sorted({c["kind"] for c in recipe.get("compress", ())})]
     tags += sorted({_runtime(target).split()[0] for target in report["targets"].values()})
@@ -188,10 +206,10 @@ def _resolution(report: Report) -> str | None:
     return f"A test split of {report['split_sizes']['test']:,} can't tell differences below about {about} apart."
 
 
-def _limits(report: Report) -> list[str]:
+def _limits(report: Report, classes: Classes) -> list[str]:
     """What the figures do not say, in words."""
     sizes = report["split_sizes"]
-    of_tasks = dict.fromkeys(limit for task in text.tasks_of(report).values() for limit in task.limits)
+    of_tasks = dict.fromkeys(limit for task in text.tasks_of(report, classes).values() for limit in task.limits)
     limits = [
         f"The figures are those of one test split of {sizes['test']:,} samples from the same source as the training's. "
         "On other cameras, texts or users it was not measured.",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from edgekd.base import plugins, units
 from edgekd.document.report import Report, Target
@@ -117,11 +118,12 @@ class MetricText:
         return f"{written} {'above' if gap > 0 else 'below'} {name}"
 
 
-def tasks_of(report: Report) -> dict[str, type[Task]]:
-    """The task of each of the student's outputs by name, "" in old reports; a user's own is not among them."""
+def tasks_of(report: Report, users: Mapping[str, type[Task]] = MappingProxyType({})) -> dict[str, type[Task]]:
+    """The task of each of the student's outputs by name, "" in old reports; a user's own where ``users`` has it."""
     before = "classification" if report.get("classifies", report["metric"] not in OLD_VALUES) else "regression"
     kinds, known = report.get("outputs", {"": before}), plugins.kinds("tasks")
-    return {name: plugins.load("tasks", kind, "outputs") for name, kind in kinds.items() if kind in known}
+    built_in = {name: plugins.load("tasks", kind, "outputs") for name, kind in kinds.items() if kind in known}
+    return {name: cls for name in kinds if (cls := users.get(name) or built_in.get(name)) is not None}
 
 
 def of_tokens(target: Target, p50_ms: float) -> str:
@@ -134,9 +136,9 @@ def of_tokens(target: Target, p50_ms: float) -> str:
     return f"{tokens}; with the tokenizer, in Python, {milliseconds(p50_ms + target['preprocess_ms'])}"
 
 
-def asking(report: Report) -> Sequence[str]:
-    """Lines of an app that asks ``model`` about ``x``."""
-    prints = [task.prints for task in tasks_of(report).values()]
+def asking(report: Report, users: Mapping[str, type[Task]] = MappingProxyType({})) -> Sequence[str]:
+    """Lines of an app that asks ``model`` about ``x``; ``users``: see ``tasks_of``."""
+    prints = [task.prints for task in tasks_of(report, users).values()]
     others = "others" in ((report.get("details") or {}).get("agreement") or {})  # as reports of before tell of heads
     if len(report.get("outputs", ())) > 1 or others:
         what = prints[0] if len({*prints}) == 1 else "answer"

@@ -97,8 +97,8 @@ def read(
     """Read and check a manifest; a vocabulary is read with it, the other files are checked when they are read.
 
     Args:
-        plugins: backends of the user's own that may be opened, each ``"package.module:Class"``. A bundle names the
-            class alone, and brings no code.
+        plugins: backends and tasks of the user's own that may be opened, each ``"package.module:Class"``. A bundle
+            names the class alone, and brings no code.
         trust: who must have signed it; None: anybody, or nobody.
         ignore_unlisted: with ``trust``: files that were not signed may lie there.
 
@@ -120,10 +120,11 @@ def _read(folder: Path, plugins: Sequence[str], trust: signature.Trust | None, i
     digest = hashlib.sha256(data).hexdigest()
     if trust is not None and signature.check(folder, trust, ignore_unlisted) != digest:
         raise IntegrityError("changed while its signature was checked", where=where)
-    bundle = manifest.parse(table, folder, where)
+    classes = {PLUGIN + plugin.rpartition(":")[2]: plugin for plugin in plugins}
+    bundle = manifest.parse(table, folder, where, classes)
     if bundle.format > 1:
         _check_digest(folder / DIGEST, digest_file(data))
-    variants = [_allowed(variant, plugins) for variant in bundle.variants]
+    variants = [_allowed(variant, classes) for variant in bundle.variants]
     try:
         ops = preprocess.resolved(bundle.preprocess, lambda name: bundle.file(name, limits.VOCABULARY))
         _check_room(ops, bundle, where)
@@ -160,11 +161,10 @@ def _check_digest(path: Path, wanted: bytes) -> None:
         raise IntegrityError("is not the digest of the manifest beside it", where=str(path))
 
 
-def _allowed(variant: Variant, plugins: Sequence[str]) -> Variant:
-    """The variant with each of the user's own backends by its module, where that is among ``plugins``."""
-    known = {PLUGIN + plugin.rpartition(":")[2]: plugin for plugin in plugins}
-    also = {known.get(kind, kind): options for kind, options in variant.also.items()}
-    return replace(variant, backend=known.get(variant.backend, variant.backend), also=also)
+def _allowed(variant: Variant, classes: Mapping[str, str]) -> Variant:
+    """The variant with each of the user's own backends by its module, where that was named."""
+    also = {classes.get(kind, kind): options for kind, options in variant.also.items()}
+    return replace(variant, backend=classes.get(variant.backend, variant.backend), also=also)
 
 
 def pretty(value: object) -> bytes:

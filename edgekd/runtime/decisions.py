@@ -19,15 +19,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from edgekd.base import reader
+from edgekd.base import plugins, reader
 from edgekd.base.arrays import AnyArray
-from edgekd.base.errors import IntegrityError, in_bundle
+from edgekd.base.errors import FactoryError, IntegrityError, in_bundle
 from edgekd.base.preprocess import TEXT
-from edgekd.document.decisions import Decisions, Numbers, Text
+from edgekd.document.decisions import Decisions, Numbers, Said, Text
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.model import Model
 from edgekd.runtime.opening import Opened
-from edgekd.tasks import ROUNDED, Decided, Heads, Record, Task
+from edgekd.tasks import ROUNDED, Decided, Heads, Record, Task, path_of
 
 FILE = "decisions.json"
 LEAST, MOST = 4, 16  # samples: one of each class, as far as there is room
@@ -60,7 +60,7 @@ def replay(bundle: Bundle, opened: Opened) -> tuple[int, int]:
 
     Raises:
         IntegrityError: another label, or scores further from what they were than the variant's tolerance; samples of
-            another type than the manifest says; or no such file.
+            another type than the manifest says; or no such file. FactoryError: a user's own task raised.
     """
     where = f"{bundle.folder}: {bundle.decisions}"
     samples, wanted = _read(bundle.file(bundle.decisions, LARGEST), opened.variant.target, where)
@@ -69,9 +69,14 @@ def replay(bundle: Bundle, opened: Opened) -> tuple[int, int]:
     if dtype != bundle.sample_dtype:
         raise IntegrityError("samples of another type", where=where, found=dtype, allowed=bundle.sample_dtype)
     model = Model(bundle, opened.variant, opened.session)
-    with in_bundle():
-        alone = [model.predict(sample) for sample in samples]
-        together = model.predict(samples if isinstance(samples[0], str) else np.stack(samples))
+    try:
+        with in_bundle():
+            alone = [model.predict(sample) for sample in samples]
+            together = model.predict(samples if isinstance(samples[0], str) else np.stack(samples))
+    except IntegrityError as err:
+        if isinstance(err.__cause__, FactoryError):  # of a task that was named: the user's own code
+            raise err.__cause__ from None
+        raise
     heads = bundle.heads
     slack = {
         head: _slack(task, opened.variant, [expected[head] for expected in wanted if head in expected])
@@ -100,7 +105,20 @@ def _by_head(answer: object, heads: Heads) -> Mapping[str, Decided]:
 
 def _plain(answer: object, heads: Heads) -> dict[str, Record]:
     """The same as it is written down: six digits."""
-    return {head: heads.tasks[head].record(one) for head, one in _by_head(answer, heads).items()}
+    return {head: _recorded(heads.tasks[head], one) for head, one in _by_head(answer, heads).items()}
+
+
+def _recorded(task: Task, decided: Decided) -> Record:
+    """What a task writes down of a decision.
+
+    Raises:
+        FactoryError: a user's own raised, or writes what is none of the forms that a bundle holds.
+    """
+    if (path := path_of(task)) is None:
+        return task.record(decided)
+    where = f"{path}.record"
+    plain = json.loads(plugins.call_user(json.dumps, where, plugins.call_user(task.record, where, decided)))
+    return cast(Record, reader.check({"record": plain}, dict[str, Said], where, FactoryError)["record"])
 
 
 def _slack(task: Task, variant: Variant, records: Sequence[Record]) -> float:

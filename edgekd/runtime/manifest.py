@@ -17,7 +17,7 @@ student is) and ``executor_info.edgekd`` (of each variant)::
     a variant:  also, backend, batch, checked, files, graphs, isa, numerics, options, quantized, tolerance
 
 What is read must be, key by key, what would be written of it: nothing stands there that nobody reads. No module path
-does: a user's own backend is named ``plugin:Class``, and opens where the app names its module.
+does: a user's own backend or task is named ``plugin:Class``, and opens where the app names its module.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, cast
 
 from edgekd.base import limits, plugins
@@ -38,7 +40,7 @@ from edgekd.runtime import allowed
 from edgekd.runtime._checks import MOST, Table, check_path, keys, listed, table_at, texts, wholes
 from edgekd.runtime.backend import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
-from edgekd.tasks import SEVERAL, Heads, Task, make_task
+from edgekd.tasks import SEVERAL, Heads, Task, Unnamed, make_task
 
 SCHEMA_VERSION: Final = "1.0"
 FORMAT: Final = 2
@@ -133,11 +135,14 @@ def _variant_table(variant: Variant) -> documents.Variant:
     return body
 
 
-def parse(document: object, folder: Path, where: str) -> Bundle:
+def parse(document: object, folder: Path, where: str, classes: Mapping[str, str] = MappingProxyType({})) -> Bundle:
     """A bundle from its manifest, every key and type checked; its files are not read.
 
+    Args:
+        classes: the user's own that may be imported, ``plugin:Class`` to ``package.module:Class``.
+
     Raises:
-        IntegrityError: whatever is not as ``table`` writes it.
+        IntegrityError: whatever is not as ``table`` writes it. FactoryError: one of ``classes`` can't be imported.
     """
     top = keys(document, TOP_KEYS, where)
     if top["schema_version"] != SCHEMA_VERSION:
@@ -156,7 +161,7 @@ def parse(document: object, folder: Path, where: str) -> Bundle:
     variants = [_variant(name, body, hashes, version, f"{where}: variants.{name}") for name, body in bodies.items()]
     if not variants:
         raise IntegrityError("no variants", where=where)
-    more = _about_1(about, where) if version == 1 else _about_2(about, hashes, where)
+    more = _about_1(about, where) if version == 1 else _about_2(about, hashes, where, classes)
     bundle = Bundle(
         name=str(top["package_name"]),
         plan=str(about["plan"]),
@@ -228,7 +233,7 @@ def _about_1(about: Table, where: str) -> Table:
     }
 
 
-def _about_2(about: Table, hashes: Collection[str], where: str) -> Table:
+def _about_2(about: Table, hashes: Collection[str], where: str, classes: Mapping[str, str]) -> Table:
     task = table_at(about["task"], f"{where}: task")
     if table_at(about["thresholds"], f"{where}: thresholds"):
         raise IntegrityError("thresholds of a task that has none", where=f"{where}: thresholds")
@@ -251,11 +256,12 @@ def _about_2(about: Table, hashes: Collection[str], where: str) -> Table:
         name = str(output["name"])
         if name in heads or not output["labels"]:
             raise IntegrityError("an output twice, or without labels", where=place, found=name)
-        tasks[name] = _task(task, name, f"{where}: task")
-        if tuple(texts(output["axes"], f"{place}.axes")) != tasks[name].axes:
-            axes, allowed = output["axes"], str(tasks[name].axes)
-            raise IntegrityError("not the axes of the task", where=f"{place}.axes", found=axes, allowed=allowed)
-        heads[name] = _shape(output, tasks[name], place)
+        axes = tuple(texts(output["axes"], f"{place}.axes"))
+        tasks[name] = _task(task, name, axes, f"{where}: task", classes)
+        if axes != tasks[name].axes:
+            allowed = str(tasks[name].axes)
+            raise IntegrityError("not the axes of the task", where=f"{place}.axes", found=list(axes), allowed=allowed)
+        heads[name], tasks[name] = _shape(output, tasks[name], place)
         labels += output["labels"]
     if not heads:
         raise IntegrityError("no outputs", where=f"{where}: outputs")
@@ -277,24 +283,36 @@ def _output(heads: Heads, name: str, labels: list[str]) -> Output:
     return {**output, "shape": list(shape)} if len(shape) > 1 else output
 
 
-def _shape(output: Table, task: Task, place: str) -> tuple[int, ...]:
-    """The natural shape of an output, which is told where it has more than one axis."""
+def _shape(output: Table, task: Task, place: str) -> tuple[tuple[int, ...], Task]:
+    """The natural shape of an output, which is told where it has more than one axis; and its task, which fits it."""
     count = len(texts(output["labels"], f"{place}.labels"))
     shape = tuple(wholes(output["shape"], f"{place}.shape")) if "shape" in output else (count,)
+    if isinstance(task, Unnamed) and count in shape:  # only its class would say which axis the names count
+        task = replace(task, axis=shape.index(count))
     fits = len(shape) == len(task.axes) - 1 and shape[task.axis] == count and math.prod(shape) <= MOST
     if not fits or ("shape" in output) != (len(shape) > 1):
         allowed = f"sizes of {', '.join(task.axes[1:])}, with a name for each of {count}"
         raise IntegrityError("no shape of the task", where=f"{place}.shape", found=list(shape), allowed=allowed)
-    return shape
+    return shape, task
 
 
-def _task(table: Table, output: str, where: str) -> Task:
-    """The task of an output, as its own table or that of all outputs says. Of a stranger: built-in kinds alone."""
+def _task(table: Table, output: str, axes: tuple[str, ...], where: str, classes: Mapping[str, str]) -> Task:
+    """The task of an output, as its own table or that of all outputs says.
+
+    Of a stranger: built-in kinds alone. A user's own is made of the class that the app named, else nothing is imported
+    and ``Unnamed`` stands in its place.
+    """
     if table.get("kind") == SEVERAL:
         keys(table, ("kind", "outputs"), where)
-        outputs = table_at(table["outputs"], f"{where}.outputs")
-        return _task(table_at(outputs.get(output), f"{where}.outputs.{output}"), output, f"{where}.outputs.{output}")
+        outputs, place = table_at(table["outputs"], f"{where}.outputs"), f"{where}.outputs.{output}"
+        return _task(table_at(outputs.get(output), place), output, axes, place, classes)
     kind = str(table.get("kind"))
+    if kind.startswith(PLUGIN):
+        return (
+            make_task({**table, "kind": classes[kind]}, where, IntegrityError)
+            if kind in classes
+            else Unnamed(kind, axes)
+        )
     if kind not in plugins.kinds("tasks"):
         raise IntegrityError("no kind of task", where=where, found=kind, allowed=plugins.kinds("tasks"))
     return make_task(table, where, IntegrityError)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgekd.base import batches, preprocess, samples
+from edgekd.base import plugins as own_classes
 from edgekd.base.errors import IntegrityError, UnavailableError, UsageError, in_bundle
 from edgekd.base.printable import printable
 from edgekd.runtime import bundle as bundles
@@ -71,6 +72,7 @@ class Model:
             UsageError: another shape than the bundle's samples have; NaN or Inf; pictures that are scaled already, of
                 truth values, or Pillow's where their numbers are not what training reads (palettes, EXIF).
             IntegrityError: the model does not answer as its bundle says.
+            UnavailableError: what its scores mean is said by a class of its maker's own, which was not named: ``load``.
         """
         if isinstance(x, list | tuple) and not x:
             return []
@@ -92,7 +94,9 @@ class Model:
             raise UsageError(
                 "the student answers NaN or Inf to this", where="predict", allowed="samples as in training"
             )
-        answers = {name: self._decoded(name, outputs[name], raw) for name in self._heads}
+        answers = {
+            name: own_classes.call_user(self._decoded, "predict", name, outputs[name], raw) for name in self._heads
+        }
         predictions: list[Any] = [dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=True)]
         if len(answers) == 1:
             predictions = [one for row in predictions for one in row.values()]
@@ -136,7 +140,7 @@ def load(
     path: str | Path,
     target: str | None = None,
     threads: int | None = None,
-    plugins: Sequence[str] = (),
+    plugins: Sequence[str | type[object]] = (),
     key: str | Path | Trust | None = None,
 ) -> Model:
     """Open a bundle, in this process.
@@ -151,14 +155,16 @@ def load(
         target: a variant by name; else, of those that this machine can run, the one with the lowest p50 in
             report.json, or the manifest's first where there is no report.
         threads: else as many as it was measured with.
-        plugins: backends of your own that may be opened, each ``"package.module:Class"``.
+        plugins: backends and tasks of your own that may be opened, each a class or ``"package.module:Class"``: a bundle
+            brings no code. Without its task ``run`` gives the scores, and ``predict`` says what is missing.
         key: who must have signed it: a public key's file, or a ``signature.Trust`` (``edgekd[sign]``).
 
     Raises:
         IntegrityError: damaged, or not signed as asked; a file is held against its hash when it is opened.
         UnavailableError: no variant can run here, or none answers as where it was checked; says why for each.
     """
-    return steadily(Path(path), lambda: _load(path, target, threads, plugins, Trust.of(key)))
+    named = [own_classes.path_of(plugin) for plugin in plugins]
+    return steadily(Path(path), lambda: _load(path, target, threads, named, Trust.of(key)))
 
 
 def _load(

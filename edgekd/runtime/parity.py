@@ -79,13 +79,11 @@ def compare(
 
 
 def _agreement(a: NDArray[np.float64], b: NDArray[np.float64], heads: Heads | None) -> float | None:
-    if heads is None:
-        return float(np.mean(a.argmax(-1) == b.argmax(-1))) if b.ndim > 1 and b.shape[-1] > 1 else None
-    same = heads.same(a, b)
-    decides = any(
-        size > 1 or not task.exclusive for size, task in zip(heads.values(), heads.tasks.values(), strict=True)
-    )
-    return float(np.mean(same)) if same is not None and decides else None
+    if heads is None:  # classes in the last axis, whatever stands before it
+        size = b.shape[-1] if b.ndim > 1 else 1
+        heads, a, b = Heads({SINGLE: size}), a.reshape(-1, size), b.reshape(-1, size)
+    same = heads.same(a, b) if heads.decides else None
+    return None if same is None else float(np.mean(same))
 
 
 def clearly_differs(

@@ -18,6 +18,7 @@ from edgekd.runtime import batches, claims, decisions, golden, manifest, signatu
 from edgekd.runtime.bundle import MANIFEST, UNLISTED, read
 from edgekd.runtime.contents import Bundle, Variant
 from edgekd.runtime.opening import Opened, open_variant, others
+from edgekd.tasks import PLUGIN, Unnamed
 
 
 def checked(
@@ -77,6 +78,9 @@ def replay(bundle: Bundle, variant: Variant) -> list[Check]:
         checks: list[Check] = [_golden(bundle, opened, name)]
     if not bundle.decisions and bundle.format > 1:
         why = "the bundle has none: nothing tells whether its labels and its preprocessing are those of the model"
+        checks.append({"check": f"{variant.target}: raw samples on {variant.backend}", "skipped": why})
+    elif unnamed := [task.kind for task in bundle.heads.tasks.values() if isinstance(task, Unnamed)]:
+        why = f"{unnamed[0].removeprefix(PLUGIN)}, a task of its maker's own, decides them: name it (--allow-plugin)"
         checks.append({"check": f"{variant.target}: raw samples on {variant.backend}", "skipped": why})
     elif bundle.decisions:
         with _bundles_fault(f"{variant.target}: raw samples on {variant.backend}"):

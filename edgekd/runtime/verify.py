@@ -10,6 +10,8 @@ from pathlib import Path
 
 from edgekd.base import child, child_limits, reader
 from edgekd.base.child_limits import Limits
+from edgekd.base.errors import UsageError
+from edgekd.base.plugins import path_of
 from edgekd.document.commands import Check
 from edgekd.runtime import signature
 from edgekd.runtime.signature import Trust
@@ -21,7 +23,7 @@ MODULE = "edgekd.runtime.replay"
 def verify(
     folder: str | Path,
     run: bool = True,
-    plugins: Sequence[str] = (),
+    plugins: Sequence[str | type[object]] = (),
     ignore_unlisted: bool = False,
     key: str | Path | Trust | None = None,
     *,
@@ -31,7 +33,9 @@ def verify(
     """Check every hash and, with ``run``, replay golden inputs and raw samples on every variant that can run here.
 
     Args:
-        plugins: see ``bundle.read``.
+        plugins: backends and tasks of the user's own that may be opened, each a class of a module or
+            ``"package.module:Class"``: the child imports it by its name. Of a task that is not named the scores are
+            held, and what was decided about raw samples is not.
         ignore_unlisted: for who built or installed something in the folder: what the manifest does not list is counted
             and not refused. It may be code that runs with the examples.
         key: who must have signed it: a public key's file, or a ``signature.Trust``; checked before anything is run.
@@ -49,8 +53,26 @@ def verify(
     """
     path, trust = Path(folder), Trust.of(key)
     allowed = child_limits.of(path, max_memory_gb, max_seconds)
-    request = {"folder": str(path), "run": run, "plugins": list(plugins), "ignore_unlisted": ignore_unlisted}
+    request = {
+        "folder": str(path),
+        "run": run,
+        "plugins": list(map(_named, plugins)),
+        "ignore_unlisted": ignore_unlisted,
+    }
     return steadily(path, lambda: _verify(path, request, allowed, trust))
+
+
+def _named(plugin: str | type[object]) -> str:
+    """A plugin by a name that the child finds it by.
+
+    Raises:
+        UsageError: it is of this very program.
+    """
+    name = path_of(plugin)
+    if name.startswith("__main__:"):
+        allowed = "a class of a module: it is another process that opens the bundle"
+        raise UsageError("a class of this program", where="plugins", found=name, allowed=allowed)
+    return name
 
 
 def _verify(path: Path, request: dict[str, object], allowed: Limits, trust: Trust | None) -> list[Check]:

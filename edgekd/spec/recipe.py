@@ -25,6 +25,7 @@ from edgekd.spec.schedule import ClassWeights as ClassWeights
 from edgekd.spec.schedule import Schedule as Schedule
 from edgekd.spec.teacher_outputs import TeacherOutputs as TeacherOutputs
 from edgekd.spec.validation import Frozen, explain
+from edgekd.tasks import class_of
 
 Table = dict[str, Any]
 # Tables that change no step of a build.
@@ -215,7 +216,7 @@ class Recipe(Frozen):
         known = isinstance(kind, str) and (":" in kind or kind in plugins.kinds("tasks"))
         if not known:
             return tables
-        return {**tables, "metric": {"kind": plugins.load("tasks", str(kind), "task.kind").metrics[0]}}
+        return {**tables, "metric": {"kind": class_of(str(kind), "task.kind").metrics[0]}}
 
     @property
     def ensemble(self) -> dict[str, Teacher]:

@@ -24,9 +24,13 @@ from edgekd.tasks._heads import CLASSES as CLASSES
 from edgekd.tasks._heads import SINGLE as SINGLE
 from edgekd.tasks._heads import Heads as Heads
 from edgekd.tasks._make import SEVERAL as SEVERAL
+from edgekd.tasks._make import class_of as class_of
 from edgekd.tasks._make import kind_of as kind_of
 from edgekd.tasks._make import make_task as make_task
 from edgekd.tasks._make import table_of_heads as table_of_heads
+from edgekd.tasks._own import PLUGIN as PLUGIN
+from edgekd.tasks._own import Unnamed as Unnamed
+from edgekd.tasks._own import path_of as path_of
 from edgekd.tasks._predictions import Labels as Labels
 from edgekd.tasks._predictions import Prediction as Prediction
 from edgekd.tasks._predictions import Values as Values

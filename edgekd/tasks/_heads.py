@@ -103,6 +103,11 @@ class Heads(Mapping[str, int]):
         """Whether every output is of classes of which one is right."""
         return all(task.exclusive for task in self.tasks.values())
 
+    @property
+    def decides(self) -> bool:
+        """Whether some output may say one thing or another: of one class alone there is nothing to say."""
+        return any(size > 1 or not self.tasks[name].exclusive for name, size in self._sizes.items())
+
     def natural(self, name: str, scores: AnyArray) -> AnyArray:
         """(N, *shape) of one output's (N, W) scores."""
         return scores.reshape(len(scores), *self.shapes[name])

@@ -9,9 +9,9 @@ from edgekd.base import plugins
 from edgekd.base.errors import EdgekdError, RecipeError
 from edgekd.tasks._base import Record, Task
 from edgekd.tasks._heads import Heads
+from edgekd.tasks._own import PLUGIN, Unnamed, check_class, check_constants
 
 SEVERAL = "several"  # the kind of a student whose outputs have tasks of their own
-PLUGIN = "plugin:"  # before the name of a user's own task, whose module no bundle names
 Table = Mapping[str, object]
 
 
@@ -20,20 +20,33 @@ def make_task(table: Table, where: str, error: type[EdgekdError] = RecipeError) 
 
     Raises:
         EdgekdError: (of class ``error``) an unknown kind or key, a value out of range, or a user's own class that is no
-            ``Task``.
+            ``Task``, or not all of one.
     """
-    task: object = plugins.build("tasks", table, where, error)
-    if not isinstance(task, Task):
-        allowed = "a subclass of edgekd.tasks.Task"
-        raise error("no task", where=f"{where}.kind", found=type(task).__name__, allowed=allowed)
+    if isinstance(kind := table.get("kind"), str):
+        class_of(kind, f"{where}.kind", error)
+    task: Task = plugins.build("tasks", table, where, error)
+    check_constants(task, f"{where}.kind", error)
     return task
+
+
+def class_of(kind: str, where: str, error: type[EdgekdError] = RecipeError) -> type[Task]:
+    """The class of a kind, or of a user's own ``"package.module:Class"``.
+
+    Raises:
+        EdgekdError: (of class ``error``) no such kind, or a class that is not all of a ``Task``.
+    """
+    cls: type[Task] = plugins.load("tasks", kind, where, error)
+    check_class(cls, where, error)
+    return cls
 
 
 def kind_of(task: Task) -> str:
     """What a manifest calls a task: its file's name, or of a user's own that of its class."""
+    if isinstance(task, Unnamed):
+        return task.kind
     module = type(task).__module__
     inside = module.removeprefix("edgekd.tasks.")
-    return inside if inside != module else f"{PLUGIN}{type(task).__name__}"
+    return inside if inside != module else f"{PLUGIN}{type(task).__qualname__}"
 
 
 def table_of(task: Task) -> Record:

@@ -17,6 +17,7 @@ from edgekd.base.preprocess import Spec
 from edgekd.learn.data import Split
 from edgekd.learn.feed import Feed
 from edgekd.learn.teaching import AnswerSource
+from edgekd.tasks import CLASSES, Task
 
 SHOWN = 5  # of what does not fit, in an error
 
@@ -54,6 +55,7 @@ class Asked:
         where: its ``model`` table in the recipe, for errors.
         note: what the user is to know of the answers, a sentence each, once.
         tell: what goes on, while it does.
+        task: what the answers are.
     """
 
     feed: Feed
@@ -65,6 +67,7 @@ class Asked:
     where: str
     note: Callable[[str], None]
     tell: Callable[[str], None]
+    task: Task = CLASSES
 
 
 @runtime_checkable
@@ -77,6 +80,13 @@ class AnswersKind(Protocol):
         Raises:
             RecipeError, DataError: answers of other samples or classes, or a file that is none.
         """
+
+
+def check_unknown(unknown: str, asked: Asked) -> None:
+    """Raise RecipeError where labels of no name are to be passed over, and a row of labels would be another then."""
+    if unknown == "skip" and not asked.task.exclusive:
+        allowed = "error: without one of its labels an answer is another"
+        raise RecipeError("no classes to pass over", where=f"{asked.where}.unknown", found=unknown, allowed=allowed)
 
 
 def first(values: Iterable[object]) -> str:

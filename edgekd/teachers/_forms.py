@@ -1,7 +1,7 @@
 """What recorded answers say, in whatever form: scores, shares, labels, votes, the best few; as (N, C) logits.
 
 A share becomes its logarithm, whose softmax it is; of no share at all the smallest normal float's. A row without an
-answer is NaN.
+answer is NaN. What is no class of which one is right (labels, values) is read as its task says: ``_links``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.errors import DataError
+from edgekd.tasks import CLASSES, Task
+from edgekd.teachers import _links
 from edgekd.teachers._base import first
 from edgekd.teachers._classes import Classes
 from edgekd.teachers._columns import Column, Columns
@@ -44,19 +46,21 @@ class Reader:
         form: which of the file's columns count, where there are several kinds; "": those that are there.
         smoothing: of labels and votes, the share that is spread over all classes.
         ignored: columns that are none of a class; the id's is one.
+        task: what the numbers are.
     """
 
     classes: Classes
     form: Form = ""
     smoothing: float = 0.0
     ignored: tuple[str, ...] = ()
+    task: Task = CLASSES
 
     def read(self, columns: Columns) -> Read:
         """The answers of a file.
 
         Raises:
-            DataError: it holds none, several kinds of them, those of other classes, or numbers that are no such; names
-                the first five.
+            DataError: it holds none, several kinds of them, those of other classes, numbers that are no such, or what
+                says nothing of the task; names the first five.
         """
         kinds = self._kinds(columns)
         if self.form:
@@ -67,7 +71,9 @@ class Reader:
         if len(kinds) > 1:
             hint = "teacher.model.form says which counts"
             raise DataError("answers of several kinds", where=columns.where, found=", ".join(kinds), hint=hint)
-        return next(iter(kinds.values()))()
+        kind = next(iter(kinds))
+        _links.check_form(self.form if kind == BY_CLASS and self.form else kind, self.task, columns.where)
+        return kinds[kind]()
 
     def kinds(self, columns: Columns) -> list[str]:
         """What there is to read in a file, what says most first: forms, or ``BY_CLASS``.
@@ -121,19 +127,16 @@ class Reader:
         table = np.stack([_numbers(columns, ordered[i]) for i in range(len(self.classes.names))], axis=1)
         form, note = self.form, None
         if form not in SCORES:
-            known = ~np.isnan(table).any(axis=1)
-            shares = known.any() and (table[known] >= 0).all() and (np.abs(table[known].sum(1) - 1) <= SLACK).all()
-            form = "probabilities" if shares else "logits"
-            why = "all rows sum to 1" if shares else "not all rows sum to 1"
-            note = f"{columns.where}: read as {form}, as {why}; teacher.model.form says otherwise"
-        return Read(_logits(table, form, columns), note)
+            form, why = _guessed(table, self.task)
+            note = f"{columns.where}: read as {form}, as {why}; teacher.model.form says otherwise" if why else None
+        return Read(_logits(table, form, columns, self.task), note)
 
     def _whole(self, columns: Columns, name: str) -> Rows:
         """Of one column, a row of numbers a sample, in the classes' order or by name."""
         values, names = columns.values[name], columns.classes
         if isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "fiu":
             order = self.classes.order(values.shape[1], names, columns.where)
-            return _logits(values[:, order].astype(np.float64), name, columns)
+            return _logits(values[:, order].astype(np.float64), name, columns, self.task)
         if isinstance(values, np.ndarray) and values.dtype.kind != "O":
             shape = f"{values.dtype} {values.shape}"
             raise DataError("not (samples, classes)", where=f"{columns.where}: {name}", found=shape)
@@ -149,12 +152,14 @@ class Reader:
                 table[i] = np.array([_number(v, columns.place(i)) for v in value])[order]
             elif value is not None and value != "":
                 raise DataError("no scores", where=columns.place(i), found=value, allowed="a list, or a table by class")
-        if partial and name != "logits":
+        if partial and name != "logits" and self.task.exclusive:
             return _spread(np.exp(table) if name == "log_probabilities" else table, columns)
-        return _logits(table, name, columns)
+        return _logits(table, name, columns, self.task)
 
     def _votes(self, columns: Columns, names: Sequence[str]) -> Rows:
         """Shares of the labels that each sample was given, in one column or several."""
+        if not self.task.exclusive:
+            return _links.of_labels(columns, names, self.classes.names, self.task, self.smoothing)
         votes = np.zeros((len(columns), len(self.classes.names)))
         for name in names:
             self.classes.count(votes, columns, name)
@@ -272,11 +277,23 @@ def _is_numeric(values: Column) -> bool:
         return False
 
 
-def _logits(table: Numbers, form: str, columns: Columns) -> Rows:
+def _guessed(table: Numbers, task: Task) -> tuple[Form, str]:
+    """The form of (N, C) numbers of which nobody said it, and why; of values there is but one."""
+    rows = table[~np.isnan(table).any(axis=1)]
+    if task.link == "":
+        return "logits", ""
+    if not task.exclusive:
+        inside = bool(rows.size and (rows >= 0).all() and (rows <= 1).all())
+        return ("probabilities", "all lie in 0..1") if inside else ("logits", "not all lie in 0..1")
+    shares = rows.size and (rows >= 0).all() and (np.abs(rows.sum(1) - 1) <= SLACK).all()
+    return ("probabilities", "all rows sum to 1") if shares else ("logits", "not all rows sum to 1")
+
+
+def _logits(table: Numbers, form: str, columns: Columns, task: Task) -> Rows:
     """(N, C) numbers of a form as logits.
 
     Raises:
-        DataError: a row is filled in part; shares that are none, or do not sum to 1.
+        DataError: a row is filled in part; shares that are none, or of classes do not sum to 1.
     """
     empty = np.isnan(table)
     if (part := np.flatnonzero(empty.any(axis=1) & ~empty.all(axis=1))).size:
@@ -289,6 +306,8 @@ def _logits(table: Numbers, form: str, columns: Columns) -> Rows:
     if form == "logits":
         return table.astype(np.float32)
     shares = np.exp(table) if form == "log_probabilities" else table
+    if not task.exclusive:
+        return _links.of_probabilities(shares, task, columns)
     total = shares.sum(axis=1)
     _refuse(known & ((shares < -SLACK).any(axis=1) | (np.abs(total - 1) > SLACK)), total, columns)
     return _log(shares)

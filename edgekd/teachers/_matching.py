@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import numpy as np
 from edgekd.base.errors import DataError
 from edgekd.base.scores import answered, log_softmax
 from edgekd.learn.data import Split
+from edgekd.tasks import CLASSES, Task
+from edgekd.teachers import _links
 from edgekd.teachers._base import first
 from edgekd.teachers._forms import Rows
 
@@ -35,12 +38,14 @@ class Matcher:
         missing: what a sample without an answer is.
         extra: what an answer to a sample is that the data does not have.
         where: the ``model`` table, for errors.
+        task: what the answers are.
     """
 
     splits: Mapping[str, Split]
     missing: How
     extra: How
     where: str
+    task: Task = CLASSES
 
     def matched(self, parts: Mapping[str, Part], note: Callable[[str], None]) -> dict[str, Rows]:
         """(C,) logits by what a sample is called, without those that have no answer.
@@ -57,7 +62,7 @@ class Matcher:
             ids = self._in_order(split, part) if part.ids is None else part.ids
             rows = answered(part.logits)
             logits, ids = part.logits[rows], [one for one, has in zip(ids, rows, strict=True) if has]
-            answers |= _merged(logits, ids, part.where, note)
+            answers |= _merged(logits, ids, part.where, note, self.task)
             if self.extra == "error" and (odd := [one for one in dict.fromkeys(ids) if one not in known]):
                 hint = 'teacher.model.extra = "skip" passes over them'
                 allowed = f"such as {first(name for of in names.values() for name in of)}"
@@ -108,15 +113,16 @@ class Matcher:
         return [f"{part}/{i}" if part else str(i) for i in range(len(of.logits))]
 
 
-def _merged(logits: Rows, ids: Sequence[str], where: str, note: Callable[[str], None]) -> dict[str, Rows]:
-    """Logits by id; of a sample that was asked several times the mean share of each class."""
+def _merged(logits: Rows, ids: Sequence[str], where: str, note: Callable[[str], None], task: Task) -> dict[str, Rows]:
+    """Logits by id; of a sample that was asked several times the mean share of each class, or the mean value."""
     places: dict[str, list[int]] = {}
     for i, one in enumerate(ids):
         places.setdefault(one, []).append(i)
     several = {one: rows for one, rows in places.items() if len(rows) > 1}
     if several:
         note(f"{where}: {len(several):,} samples have several answers, whose mean counts")
-    return {one: _mean(logits[rows]) if len(rows) > 1 else logits[rows[0]] for one, rows in places.items()}
+    mean = _mean if task.exclusive else functools.partial(_links.mean, task=task)
+    return {one: mean(logits[rows]) if len(rows) > 1 else logits[rows[0]] for one, rows in places.items()}
 
 
 def _mean(logits: Rows) -> Rows:

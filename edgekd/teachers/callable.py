@@ -18,12 +18,14 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, EdgekdError, FactoryError, RecipeError
 from edgekd.base.scores import answered
 from edgekd.learn.teaching import AnswerSource
+from edgekd.tasks import kind_of
 from edgekd.teachers._asking import Asker, Batch, at_once, one_by_one
-from edgekd.teachers._base import Asked, first
+from edgekd.teachers._base import Asked, check_unknown, first
 from edgekd.teachers._classes import Classes
 from edgekd.teachers._columns import Columns
 from edgekd.teachers._forms import Reader, Rows
 from edgekd.teachers._journal import Journal
+from edgekd.teachers._links import check_form
 
 SPLITS = ("train", "validation", "test")
 HASHED = 256  # samples at once
@@ -99,6 +101,8 @@ class Callable:
 
     def answers(self, asked: Asked) -> AnswerSource:
         """See ``AnswersKind``; what it will cost is noted."""
+        check_unknown(self.unknown, asked)
+        check_form(self.form, asked.task, f"{asked.where}.form")  # before anything is paid
         where = f"{asked.where}.function"
         function = plugins.load_object(self.function, where)
         if not callable(function):
@@ -130,7 +134,9 @@ class AskedAnswers:
         code = "" if kind.by_version else asked.code
         shown = repr(asked.feed.ops) if kind.reads == "inputs" else ""
         parts = (kind.function, kind.version, code, sorted(kind.args.items()), kind.form, kind.unknown, kind.smoothing)
-        return hashlib.sha256(repr((*parts, asked.classes, asked.columns, shown)).encode()).hexdigest()
+        # A task reads them: which, and not by what threshold; of classes it is as it was before there were others.
+        read_by = () if asked.task.exclusive else (kind_of(asked.task), getattr(asked.task, "separator", ""))
+        return hashlib.sha256(repr((*parts, asked.classes, asked.columns, shown, *read_by)).encode()).hexdigest()
 
     def view(self, view: int) -> Rows:
         """See ``TeacherOutputs``."""
@@ -242,7 +248,11 @@ class AskedAnswers:
             number = len(values) if getattr(values, "ndim", 1) else type(given).__name__
             raise DataError("another number of answers than of samples", where=where, found=number, allowed=str(count))
         classes = Classes(self.asked.classes, self.asked.columns, kind.unknown)
-        return Reader(classes, kind.form, kind.smoothing).read(Columns({kind.form: values}, where)).logits
+        return (
+            Reader(classes, kind.form, kind.smoothing, (), self.asked.task)
+            .read(Columns({kind.form: values}, where))
+            .logits
+        )
 
     def _digests(self, split: str, view: int | None = None) -> list[bytes]:
         """The hash of each raw sample, as the view shows it; what is made of it is in the identity."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgekd.learn.teaching import AnswerSource
 from edgekd.teachers import _columns
-from edgekd.teachers._base import Asked, first
+from edgekd.teachers._base import Asked, check_unknown, first
 from edgekd.teachers._classes import Classes
 from edgekd.teachers._columns import Columns
 from edgekd.teachers._forms import BY_CLASS, Form, Reader, Rows
@@ -27,7 +27,8 @@ class Recorded:
 
     A row holds logits, probabilities, a label, several labels (votes, also in rows of one id), or the best few labels
     with their probabilities or the logarithms of these, whose rest is spread. Classes are told by name. An answer is
-    taught under every augmented view of its sample.
+    taught under every augmented view of its sample. Where several labels may apply, a probability is one of each label,
+    and labels are those that apply; of values there are ``logits`` alone, in their unit.
 
     Attributes:
         path: ``.npz``, ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``; or a folder with a file for each split, such as
@@ -56,8 +57,9 @@ class Recorded:
 
     def answers(self, asked: Asked) -> AnswerSource:
         """See ``AnswersKind``."""
+        check_unknown(self.unknown, asked)
         classes = Classes(asked.classes, asked.columns, self.unknown)
-        reader = Reader(classes, self.form, self.smoothing, (self.id, IDS, *self.ignore))
+        reader = Reader(classes, self.form, self.smoothing, (self.id, IDS, *self.ignore), asked.task)
         parts = {}
         for split, columns in _columns.read(self.path, asked.where).items():
             logits, note = reader.read(columns)
@@ -67,7 +69,7 @@ class Recorded:
         if classes.skipped:
             labels = first(f"{label!r} ({count:,})" for label, count in classes.skipped.items())
             asked.note(f"{asked.where}: labels that are no class count as no answer: {labels}")
-        matcher = Matcher(asked.splits, self.missing, self.extra, asked.where)
+        matcher = Matcher(asked.splits, self.missing, self.extra, asked.where, asked.task)
         answers = RecordedAnswers(asked, matcher.matched(parts, asked.note))
         if asked.feed.views > 1:
             asked.note(

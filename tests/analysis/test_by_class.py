@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgekd.analysis.by_class import CONFUSION, per_class
+from edgekd.tasks.classification import Classification
 
 STUDENT, TEACHER = np.eye(3)[[0, 1, 1, 2]], np.eye(3)[[0, 1, 2, 2]]
 LABELS = np.array([0, 0, 2, 2])
@@ -26,3 +27,14 @@ def test_of_many_classes_there_is_no_table_but_the_pairs() -> None:
     wide = np.eye(len(names))
     by_class = per_class(wide[[0, 1]], wide[[0, 2]], None, names)
     assert by_class["confusion"] is None and by_class["pairs"] == [[2, 1, 1]]
+
+
+def test_what_scores_say_the_task_says() -> None:
+    """A user's own classes, of which the smallest number is the answer."""
+
+    class Nearest(Classification):
+        def answers(self, scores: np.ndarray) -> np.ndarray:
+            return scores.argmin(1)
+
+    by_class = per_class(-STUDENT, -TEACHER, LABELS, ("a", "b", "c"), Nearest())
+    assert by_class == per_class(STUDENT, TEACHER, LABELS, ("a", "b", "c"))

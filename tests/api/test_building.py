@@ -143,6 +143,22 @@ def test_mistakes_are_told(arguments: dict[str, Any], changed: dict[str, Any], m
         edgekd.build(**{**arguments, **changed})
 
 
+def test_a_recipe_beside_data_is_read_once(arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the task by which the data is read, and for the build; settings name a task, too."""
+    read, loads = recipe.load, list[object]()
+
+    def counted(*args: Any) -> Any:
+        loads.append(args)
+        return read(*args)
+
+    monkeypatch.setattr(recipe, "load", counted)
+    with pytest.raises(UsageError, match="did you mean 'openvino'"):
+        edgekd.build("digits", data=arguments["data"], targets=["openvno"])
+    assert len(loads) == 1
+    labels = api._collected(arguments["data"], None, (), None, ["task=regression"]).train.y
+    assert labels is not None and labels.dtype == np.float32
+
+
 def test_a_recipe_that_is_read_stays_as_it_was_written(tmp_path: Path) -> None:
     """With a budget beside it the factory was handed None for inf and a text for a date."""
     path = tmp_path / "r.toml"

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.runtime.backend import Array, Port, Session
 from edgekd.runtime.parity import check, clearly_differs, compare, run_all
+from edgekd.tasks import Heads
 
 SCORES = arrays(
     np.float32, array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=6), elements=st.floats(-9, 9, width=16)
@@ -55,6 +56,15 @@ def test_one_changed_score_is_the_difference(scores: np.ndarray, row: int, by: f
 def test_agreement_counts_rows() -> None:
     want = np.eye(4, dtype=np.float32)
     assert compare(want[[0, 1, 2, 0]], want).argmax_agreement == 0.75
+
+
+@given(SCORES, st.integers(0, 5))
+def test_there_is_one_rule_with_a_task_and_without(scores: np.ndarray, by: int) -> None:
+    """Also of an array of more axes, whose last one holds the classes."""
+    other, size = np.roll(scores, by, axis=0), scores.shape[1]
+    named = compare(other, scores, heads=Heads({"logits": size}))
+    assert compare(other, scores) == named
+    assert compare(other[None], scores[None]).argmax_agreement == named.argmax_agreement
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 1)])

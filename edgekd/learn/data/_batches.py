@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
-from edgekd.learn.data._columns import LABELS, Columns, collected, has_columns, is_array, is_plain, item_of
+from edgekd.learn.data._columns import LABELS, Columns, Item, collected, has_columns, is_array, is_plain, item_of
 from edgekd.learn.data._inputs import Reader, prepared
 from edgekd.learn.data._split import image_ops
 from edgekd.tasks import CLASSES, Task, named
@@ -24,6 +24,33 @@ WANTED = (
     "(train, validation, test), each (x, y) arrays, or a re-iterable of batches x, (x, y), (x1, x2, y) or "
     '{name: x, "labels": y}'
 )
+
+
+class Gathered(NamedTuple):
+    """What a user's code gave, gone through once: a loader may draw other views of the samples the next time.
+
+    Attributes:
+        items: of each split, in their order.
+        batched: the splits that came in batches or samples.
+    """
+
+    items: dict[str, list[Item]]
+    batched: frozenset[str]
+
+    def columns(self, where: str, *, rows: bool) -> dict[str, Columns]:
+        """Each split in one piece; see ``_columns.collected``."""
+        return {name: collected(items, f"{where} ({name})", rows=rows) for name, items in self.items.items()}
+
+
+def gathered(given: object, where: str) -> Gathered:
+    """Three splits, each gone through once.
+
+    Raises:
+        DataError: not three splits, an iterable that runs only once, or what is no batch.
+    """
+    parts = _three(given, where)
+    items = {name: _items(part, f"{where} ({name})") for name, part in parts.items()}
+    return Gathered(items, frozenset(name for name, part in parts.items() if is_batches(part)))
 
 
 def from_splits(
@@ -36,11 +63,11 @@ def from_splits(
     """Collect three splits into memory and check them.
 
     Args:
-        given: (train, validation, test), or a dict of these. Each is a pair of arrays (x, y), a dict of arrays, or
-            anything that can be iterated again and again (or indexed) and gives batches, or samples with a label, see
-            ``_columns.py``. torch tensors count as arrays. uint8 (N, H, W, C) images are scaled to 0..1 and put
-            channels first; everything else enters the network as it is, as float32, and whole numbers as int64 where
-            the networks want them so, see ``_inputs.py``.
+        given: (train, validation, test), or a dict of these, or what ``gathered`` made of them. Each is a pair of
+            arrays (x, y), a dict of arrays, or anything that can be iterated again and again (or indexed) and gives
+            batches, or samples with a label, see ``_columns.py``. torch tensors count as arrays. uint8 (N, H, W, C)
+            images are scaled to 0..1 and put channels first; everything else enters the network as it is, as float32,
+            and whole numbers as int64 where the networks want them so, see ``_inputs.py``.
         classes: names; without them those of the labels, see ``_classes.py``.
         readers: the student and the teacher, as far as they are known: they say which columns they take.
         task: what the labels are; where they are rows, y is (N, K), or a list for each sample.
@@ -49,8 +76,8 @@ def from_splits(
         DataError: not three splits, an iterable that runs only once, batches that don't fit together, bad labels,
             columns that don't go with a network.
     """
-    parts = _three(given, where)
-    columns = {name: _split(part, f"{where} ({name})", task) for name, part in parts.items()}
+    parts = given if isinstance(given, Gathered) else gathered(given, where)
+    columns = parts.columns(where, rows=task.row_labels)
     for name, split in columns.items():
         if split.labels is not None:
             check_count(next(iter(split.arrays.values())), split.labels, f"{where} ({name})", task)
@@ -59,7 +86,7 @@ def from_splits(
         raise DataError("columns with names in every split or in none", where=where, found=f"names in {named_splits}")
     inputs = prepared({n: split.arrays for n, split in columns.items()}, columns["train"].named, readers, where)
     splits = {name: Split(inputs.x[name], split.labels) for name, split in columns.items()}
-    splits = {n: _ordered(split) if is_batches(parts[n]) else split.counted(n) for n, split in splits.items()}
+    splits = {n: _ordered(split) if n in parts.batched else split.counted(n) for n, split in splits.items()}
     names = None if classes is None else named(classes, f"{where}: classes")
     labels = {name: split.y for name, split in splits.items() if split.y is not None}
     if 0 < len(labels) < len(splits):
@@ -103,8 +130,8 @@ def fingerprint(dataset: Dataset) -> str:
 def raw_fingerprint(given: object, where: str, classes: Sequence[str] | None) -> str:
     """SHA-256 over what ``from_splits`` is given, before anybody reads the labels as something."""
     digest = hashlib.sha256(repr(classes).encode())
-    for name, part in _three(given, where).items():
-        columns = _split(part, f"{where} ({name})", None)
+    parts = given if isinstance(given, Gathered) else gathered(given, where)
+    for name, columns in parts.columns(where, rows=True).items():
         for key, array in {**columns.arrays, "labels": columns.labels}.items():
             if array is not None:
                 digest.update(f"{name} {key} {array.dtype}{array.shape}".encode())
@@ -123,13 +150,12 @@ def _three(given: object, where: str) -> dict[str, object]:
     return dict(zip(NAMES, given, strict=True))
 
 
-def _split(given: Any, where: str, task: Task | None) -> Columns:
-    """One split in columns."""
+def _items(given: Any, where: str) -> list[Item]:
+    """One split as it comes: each batch or sample, or all of it in one piece."""
     if not is_batches(given):
-        return collected([item_of(given, where)], where, rows=task is None or task.row_labels)
+        return [item_of(given, where)]
     if not isinstance(given, Iterable) and hasattr(given, "__getitem__") and hasattr(given, "__len__"):
-        items = plugins.call_user(lambda: [given[i] for i in range(len(given))], where)
-        return _collected(items, where, task)
+        return _each(plugins.call_user(lambda: [given[i] for i in range(len(given))], where), where)
     if not isinstance(given, Iterable):
         raise DataError("neither arrays nor batches", where=where, found=type(given).__name__, allowed=WANTED)
     first = plugins.call_user(iter, where, given)
@@ -140,7 +166,7 @@ def _split(given: Any, where: str, task: Task | None) -> Columns:
             found=type(given).__name__,
             allowed="one that starts anew with each iter(): a list, a DataLoader, a class with __iter__",
         )
-    return _collected(plugins.call_user(list, where, given), where, task)
+    return _each(plugins.call_user(list, where, given), where)
 
 
 def is_batches(given: object) -> bool:
@@ -157,12 +183,11 @@ def is_batches(given: object) -> bool:
     return not (isinstance(given, tuple) and all(map(is_array, given)) and getattr(labels, "ndim", 0) == 1)
 
 
-def _collected(batches: list[object], where: str, task: Task | None) -> Columns:
-    """Batches in one piece."""
+def _each(batches: list[object], where: str) -> list[Item]:
+    """Batches, or samples one by one."""
     if not batches:
         raise DataError("an empty split", where=where)
-    items = [item_of(batch, f"{where}: batch {i}") for i, batch in enumerate(batches)]
-    return collected(items, where, rows=task is None or task.row_labels)
+    return [item_of(batch, f"{where}: batch {i}") for i, batch in enumerate(batches)]
 
 
 def _ordered(split: Split) -> Split:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from edgekd.base import plugins
 from edgekd.base.errors import FactoryError
 from edgekd.learn.data._base import Dataset
-from edgekd.learn.data._batches import from_splits, raw_fingerprint
+from edgekd.learn.data._batches import Gathered, from_splits, gathered, raw_fingerprint
 from edgekd.tasks import CLASSES, Task
 
 
@@ -28,15 +28,18 @@ class Python:
 
     def fingerprint(self) -> str:
         """SHA-256 over what the factory returns: what it reads is unknown, so it is called."""
-        return raw_fingerprint(self._returned, "data.factory", self.classes)
+        return raw_fingerprint(self._gathered, "data.factory", self.classes)
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """See ``_batches.from_splits`` for what the factory may return."""
-        return from_splits(self._returned, "data.factory", self.classes, task=task)
+        dataset = from_splits(self._gathered, "data.factory", self.classes, task=task)
+        vars(self).pop("_gathered")  # the data set has it all, in one piece
+        return dataset
 
     @functools.cached_property
-    def _returned(self) -> object:
+    def _gathered(self) -> Gathered:
+        """What the factory returns, gone through once: the fingerprint is of the very samples that are trained on."""
         function = plugins.load_object(self.factory, "data.factory")
         if not callable(function):
             raise FactoryError("not callable", where="data.factory", found=self.factory)
-        return plugins.call_user(function, "data.factory", **self.args)
+        return gathered(plugins.call_user(function, "data.factory", **self.args), "data.factory")

@@ -191,12 +191,14 @@ def said(about: About, head: str, scores: AnyArray) -> dict[str, Any]:
 
 
 def make(about: About, sample: AnyArray | str, answer: Mapping[str, object]) -> dict[str, bytes]:
-    """The files below ``examples/``.
+    """The files below ``examples/``; none where no program decodes an output, as a user's own task may say.
 
     Args:
         sample: one raw sample; every program asks about it where it is given no other.
         answer: what the bundle's first file says to it, by head.
     """
+    if not all(task.program for task in about.tasks.values()):
+        return {}
     has = {*about.files, about.kind, *about.names}
     environment = _environment()
     last: Mapping[str, Any] = about.ops[-1] if about.ops else {"op": ""}

@@ -276,6 +276,32 @@ def test_python_source_calls_the_users_factory(tmp_path: Path, monkeypatch: pyte
         Python("own_data:mkae").load()
 
 
+def test_python_source_goes_through_its_batches_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loader that augments gives other samples each time: the key is of those that are trained on."""
+    (tmp_path / "own_loader.py").write_text(
+        textwrap.dedent("""
+        import numpy as np
+        WALKS = []
+        class Loader:
+            def __iter__(self):
+                return self.walk()
+            def walk(self):
+                WALKS.append(1)
+                yield np.full((8, 4), len(WALKS), np.float32) + np.arange(8)[:, None], np.arange(8) % 2
+        def make():
+            return Loader(), Loader(), Loader()
+        """)
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = Python("own_loader:make", {}, ("no", "yes"))
+    source.fingerprint()
+    data = source.load()
+    assert len(__import__("own_loader").WALKS) == 3, "one for each split"
+    assert np.min(data.train.x) == 1 and np.min(data.test.x) == 3
+    fresh = Python("own_loader:make", {}, ("no", "yes"))
+    assert np.min(fresh.load().train.x) == 4 and "_gathered" not in vars(fresh), "nothing is held twice"
+
+
 def test_made_data_is_a_function_of_its_seed() -> None:
     assert np.array_equal(Made(seed=3).load().train.x, Made(seed=3).load().train.x)
     assert not np.array_equal(Made(seed=3).load().train.x, Made(seed=4).load().train.x)

@@ -1,0 +1,112 @@
+"""A user's own task: what the house asks of its class, and what stands in its place where an app did not name it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Never
+
+from edgekd.base import plugins
+from edgekd.base.arrays import AnyArray
+from edgekd.base.errors import EdgekdError, UnavailableError
+from edgekd.tasks._base import Decided, Floats, Record, Task
+from edgekd.tasks._classes import At, Numbered
+
+PLUGIN = "plugin:"  # before the name of a user's own task, whose module no bundle names
+SAYS = ("axes", "hub", "metrics", "losses", "label_loss", "program", "holds", "prints")  # what has no default
+
+
+@dataclass(frozen=True)
+class Unnamed(Task):
+    """A task whose class nobody named: its scores are numbers, held as they are, and are not decoded.
+
+    A bundle brings no code and causes no import. ``run``, ``bench`` and golden data need no more than this.
+
+    Attributes:
+        kind: as a manifest names it, ``plugin:Class``.
+        axes: of the output, as the manifest says; axis: which of a sample's the names count.
+    """
+
+    kind: str
+    axes: tuple[str, ...]  # type: ignore[misc]  # of a class whose axes the manifest alone tells
+    axis: int = 0  # type: ignore[misc]
+
+    def _absent(self) -> Never:
+        raise UnavailableError(
+            "needs a task of its maker's own, which a bundle does not bring; run gives the scores",
+            where="predict",
+            found=self.kind.removeprefix(PLUGIN),
+            hint='name it: edgekd.load(..., plugins=["package.module:Class"]), or --allow-plugin',
+        )
+
+    def numbered(self, labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
+        """See ``Task``.
+
+        Raises:
+            UnavailableError: its class was not named.
+        """
+        self._absent()
+
+    def check(self, labels: AnyArray, count: int, size: int, where: str) -> None:
+        """The same."""
+        self._absent()
+
+    def decode(self, shares: Floats, names: Sequence[str]) -> Decided:
+        """The same."""
+        self._absent()
+
+    def record(self, decided: Decided) -> Record:
+        """The same."""
+        self._absent()
+
+    def numbers(self, record: Record) -> list[float]:
+        """The same."""
+        self._absent()
+
+
+def path_of(task: Task) -> str | None:
+    """``package.module:Class`` of a user's own task; None of a built-in one."""
+    return None if _is_built_in(type(task)) else plugins.path_of(type(task))
+
+
+def _is_built_in(cls: type[object]) -> bool:
+    return cls.__module__.startswith("edgekd.tasks.")
+
+
+def check_class(cls: type[object], where: str, error: type[EdgekdError]) -> None:
+    """Hold a user's own class to what is asked of a task, before one is made of it. A built-in one has its tests.
+
+    Raises:
+        EdgekdError: (of class ``error``) no ``Task``, one that leaves something open, or a decoding that edgekd's
+            programs do not have.
+    """
+    if _is_built_in(cls):
+        return
+    if not issubclass(cls, Task):
+        raise error("no task", where=where, found=cls.__name__, allowed="a subclass of edgekd.tasks.Task")
+    if inspect.isabstract(cls):
+        missing = ", ".join(sorted(cls.__abstractmethods__))
+        raise error("a task without a method that it needs", where=where, found=cls.__name__, allowed=missing)
+    if silent := [name for name in SAYS if not hasattr(cls, name)]:
+        raise error(f"a task says its {silent[0]!r}", where=where, found=cls.__name__, allowed=", ".join(SAYS))
+    known = {program: constants for _, program, constants in _decodings()}
+    if cls.program and cls.program not in known:
+        what = "a decoding that edgekd's programs do not have"
+        raise error(what, where=f"{where}: program", found=cls.program, allowed=['"" (no programs)', *known])
+
+
+def check_constants(task: Task, where: str, error: type[EdgekdError]) -> None:
+    """Raise where a user's own task does not tell the numbers that the decoding of its programs needs."""
+    if _is_built_in(type(task)):
+        return
+    for kind, program, constants in _decodings():
+        if program == task.program and (absent := constants - task.constants.keys()):
+            what = f"a program of {program!r} needs a constant"
+            raise error(what, where=where, found=type(task).__name__, allowed=f"{sorted(absent)}, as of {kind}")
+
+
+def _decodings() -> list[tuple[str, str, frozenset[str]]]:
+    """Of each built-in task its kind, how programs decode it, and the names of the numbers that this takes."""
+    classes = {kind: plugins.load("tasks", kind, "tasks") for kind in plugins.kinds("tasks")}
+    return [(kind, cls.program, frozenset(cls().constants)) for kind, cls in classes.items()]
