@@ -55,6 +55,7 @@ TESTED_ELSEWHERE = {
     "spec/knob.py": "tests/spec/test_recipe.py: [tune] of a recipe",
     "tasks/_classes.py": "tests/learn/data/test_classes.py: the same rule in every source",
     "tasks/_make.py": "tests/conformance/test_tasks.py: from a table and back",
+    "tasks/_vectors.py": "tests/conformance/test_tasks.py: tasks of vectors",
     "tasks/_rows.py": "tests/conformance/test_tasks.py: labels that are rows",
     "tasks/_predictions.py": "tests/conformance/test_tasks.py: what each task decodes to",
     **dict.fromkeys(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
-from edgekd.tasks._classes import At, Numbered
+from edgekd.tasks._classes import At, Numbered, unlabelled
 
 Scores = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -54,10 +54,8 @@ class Task(ABC):
     """What model hubs call the task, by the kind of sample: ``text``, ``ink``, ``picture``, ``sound``, ``numbers``."""
     metrics: ClassVar[tuple[str, ...]]
     """The built-in metrics that suit it, the default first."""
-    losses: ClassVar[tuple[str, ...]]
-    """The built-in losses on outputs that suit it."""
     label_loss: ClassVar[str]
-    """The loss by which a teacher that is trained here learns its labels."""
+    """The loss by which a teacher that is trained here learns its labels; "": the task has no labels."""
     program: ClassVar[str]
     """How the programs of a bundle decode it: ``class``, ``labels`` or ``values``; "": not at all."""
     holds: ClassVar[str]
@@ -66,12 +64,20 @@ class Task(ABC):
     """What of ``answer``, that ``predict`` gave, an app would print first."""
     limits: ClassVar[tuple[str, ...]] = ()
     """What a model card says that such an answer can't tell, a sentence each."""
-    link: ClassVar[Literal["softmax", "sigmoid", ""]] = ""
-    """What makes probabilities of scores: networks that end in it already are taken as well; "": they are none."""
     row_labels: ClassVar[bool] = True
     """Whether the label of a sample is a row of K numbers, and not one."""
     unit: ClassVar[str] = ""
     """Of ``distance``."""
+
+    @property
+    @abstractmethod
+    def losses(self) -> tuple[str, ...]:
+        """The built-in losses on outputs that suit it."""
+
+    @property
+    def link(self) -> Literal["softmax", "sigmoid", ""]:
+        """What makes probabilities of scores: networks that end in it already are taken as well; "": they are none."""
+        return ""
 
     @property
     def exclusive(self) -> bool:
@@ -91,6 +97,19 @@ class Task(ABC):
         Raises:
             DataError: labels of another kind than the task's; names the sample.
         """
+
+    def unlabelled(self, names: tuple[str, ...] | None, where: str, hint: str | None = None) -> Numbered:
+        """The names of the output's columns where the data has no labels that tell them.
+
+        Args:
+            names: as they are given; None: they are not.
+            where: the key that gives them.
+            hint: what else the user may have meant.
+
+        Raises:
+            DataError: they are needed.
+        """
+        return unlabelled(names, where, hint)
 
     @abstractmethod
     def check(self, labels: AnyArray, count: int, size: int, where: str) -> None:

@@ -41,7 +41,7 @@ def wanted(kind: str, labels: np.ndarray, classes: int) -> np.ndarray:
     return np.eye(classes, dtype=np.float32)[labels] if rows else labels
 
 
-VALUES = {"mae", "mse", "pearson", "r2", "spearman"}
+VALUES = {"cosine", "mae", "mse", "pearson", "r2", "spearman"}
 
 
 def test_whether_it_classifies_has_one_answer() -> None:
@@ -70,7 +70,8 @@ def test_is_a_frozen_dataclass_that_says_its_unit(kind: str) -> None:
     assert isinstance(share, bool) and against in ("labels", "teacher") and cls.__doc__
 
 
-LIMITS = {"mse": (-math.inf, 0), "mae": (-math.inf, 0), "r2": (-math.inf, 1), "pearson": (-1, 1), "spearman": (-1, 1)}
+LIMITS = {"mse": (-math.inf, 0), "mae": (-math.inf, 0), "r2": (-math.inf, 1)}
+LIMITS |= dict.fromkeys(("cosine", "pearson", "spearman"), (-1, 1))
 
 
 @pytest.mark.parametrize("kind", KINDS)

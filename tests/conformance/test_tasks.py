@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 
 from edgekd.base import plugins, reader
 from edgekd.base.errors import DataError, IntegrityError, RecipeError
+from edgekd.base.scores import softmax
 from edgekd.document.decisions import Decisions
 from edgekd.spec import recipe
-from edgekd.tasks import CLASSES, Heads, Labels, Prediction, Task, Values, kind_of, make_task, table_of_heads
+from edgekd.tasks import CLASSES, Heads, Labels, Prediction, Task, Values, Vector, kind_of, make_task, table_of_heads
 from edgekd.tasks.multi_label import MultiLabel
 from edgekd.tasks.regression import Regression
 
 KINDS = plugins.kinds("tasks")
+LABELLED = [kind for kind in KINDS if plugins.load("tasks", kind, "test").label_loss]
 NAMES = ("ant", "bee", "cat")
 FINITE = st.floats(-20, 20, width=32)
 
@@ -50,7 +52,7 @@ def test_says_all_that_the_house_asks(kind: str) -> None:
     assert type(task).__doc__ and task.axes[0] == "batch" and len(task.axes) == 2
     assert {"text", "ink", "picture", "sound", "numbers"} <= set(task.hub)
     assert task.metrics and set(task.metrics) <= set(plugins.kinds("metrics"))
-    assert task.label_loss in task.losses and set(task.losses) <= set(plugins.kinds("losses"))
+    assert task.label_loss in (*task.losses, "") and set(task.losses) <= set(plugins.kinds("losses"))
     assert task.program in ("class", "labels", "values") and task.holds.count("{}") == 1
     assert task.prints.startswith("answer.") and task.link in ("softmax", "sigmoid", "")
 
@@ -127,7 +129,7 @@ def test_what_is_written_down_is_found_again(kind: str, seed: int) -> None:
         reader.read(json.dumps(file).encode(), Decisions, "decisions.json")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LABELLED)
 def test_labels_of_arrays_are_read_checked_and_answered_alike(kind: str) -> None:
     task = task_of(kind)
     labels = labels_of(task, 3)
@@ -139,6 +141,32 @@ def test_labels_of_arrays_are_read_checked_and_answered_alike(kind: str) -> None
     assert picked.shape == x.shape and picked.dtype == bool
     with pytest.raises(DataError, match="data"):
         task.check(numbering.labels["test"], 8, 3, "data")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in LABELLED])
+def test_a_task_without_labels_refuses_them_and_counts_its_columns(kind: str) -> None:
+    with pytest.raises(DataError, match=r"data: labels, of which a .* has none; found 'labels of 2 training samples'"):
+        task_of(kind).numbered({"train": np.array([0, 1])}, None, at, "data")
+    assert task_of(kind, size=3).unlabelled(None, "data.classes").names == ("value 0", "value 1", "value 2")
+    assert task_of(kind).unlabelled(NAMES, "data.classes").names == NAMES
+    with pytest.raises(DataError, match=r"task\.size: how many numbers a vector has is needed"):
+        task_of(kind).unlabelled(None, "data.classes")
+    with pytest.raises(DataError, match=r"data\.classes: a name for each number of a vector; found '3 names'"):
+        task_of(kind, size=4).unlabelled(NAMES, "data.classes")
+    with pytest.raises(RecipeError, match=r"task\.size: allowed is 1 to 65536"):
+        task_of(kind, size=-1)
+
+
+def test_vectors_that_are_probabilities_are_shown_as_such() -> None:
+    plain, shares = task_of("distribution"), task_of("distribution", probabilities=True)
+    scores = np.array([[2.0, 0.0, -2.0]], np.float32)
+    assert plain.decode(plain.shares(scores)[0], NAMES) == Vector((2.0, 0.0, -2.0))
+    told = shares.decode(shares.shares(scores)[0], NAMES).values
+    assert sum(told) == pytest.approx(1) and told == pytest.approx(tuple(softmax(scores)[0]))
+    assert "kl" in shares.losses and "kl" not in plain.losses
+    assert plain.distance(scores, 3 * scores)[0] == pytest.approx(0, abs=1e-12)
+    assert shares.distance(scores, 3 * scores)[0] > 0.001, "the same direction, other shares"
+    assert plain.distance(scores, -scores)[0] == pytest.approx(2)
 
 
 def test_what_each_decodes_to() -> None:

@@ -21,7 +21,7 @@ from edgekd.learn.data._checks import checked
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._split import CALLED, ROLES, Groups, carve_missing, check_carving, joined, listed
 from edgekd.learn.data._texts import IN_MEMORY, Texts
-from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named, unlabelled
+from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
 
 ENDINGS = (".tsv", ".tsv.gz")
 
@@ -249,7 +249,7 @@ class Text(Reading):
         """Class names, and the number of each label; every label of every file is held against them."""
         names = named(self.classes, "data.classes") if self.classes else None
         if not self.label:
-            return unlabelled(names)
+            return task.unlabelled(names, "data.classes")
 
         def at(role: str, i: int) -> str:
             return f"data.path: {rows[role].file}, line {rows[role].lines[i]}"

@@ -54,6 +54,12 @@ def test_cross_entropy() -> None:
     assert value("cross_entropy", S, None, Y) == close(-np.log(softmax(S)[np.arange(7), Y]).mean())
 
 
+def test_cosine() -> None:
+    cosines = (S * T).sum(1) / (np.linalg.norm(S, axis=1) * np.linalg.norm(T, axis=1))
+    assert value("cosine", S, T, None) == close((1 - cosines).mean())
+    assert value("cosine", 5 * T, T, None) == pytest.approx(0, abs=1e-12)
+
+
 def test_kl() -> None:
     assert value("kl", S, T, None, temperature=3.0) == close(9 * kl(softmax(T / 3), softmax(S / 3)))
     wanted = 4 * kl(softmax(spread(T) / 2), softmax(spread(S) / 2))

@@ -1,0 +1,78 @@
+"""Students that answer with vectors, from the data to an app: what a teacher says, with nobody else to ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgekd
+from edgekd.tasks import Vector
+
+SIZE = 12
+
+
+def files(folder: Path) -> dict[str, Any]:
+    """Rows of numbers, and the vectors that some teacher gave to each: of it nobody has more."""
+    rng = np.random.default_rng(0)
+    rows = {"train": 256, "validation": 64, "test": 64}
+    x = {name: rng.standard_normal((count, 6)).astype(np.float32) for name, count in rows.items()}
+    weights = rng.standard_normal((6, SIZE)) / 3
+    np.savez(folder / "x.npz", x_train=x["train"], x_validation=x["validation"], x_test=x["test"])
+    (folder / "said").mkdir()
+    for name, of in x.items():
+        np.savez(folder / "said" / f"{name}.npz", logits=np.tanh(of @ weights).astype(np.float32))
+    return {
+        "name": "vectors",
+        "task": {"kind": "distribution", "size": SIZE},
+        "data": {
+            "source": "npz",
+            "path": str(folder / "x.npz"),
+            "samples": "numbers",
+            "x_validation": "x_validation",
+            **dict.fromkeys(("y_train", "y_test"), ""),
+        },
+        "teacher": {"model": {"kind": "recorded", "path": str(folder / "said"), "form": "logits"}},
+        "student": {"model": {"kind": "mlp", "width": 48, "depth": 1}, "lr": 2e-2, "batch_size": 8},
+        "losses": [{"kind": "cosine"}, {"kind": "squared_error", "weight": 0.5}],
+        "compress": [{"kind": "int8_qat", "epochs": 4}],
+        "budget": {"max_drop": 0.05},
+    }
+
+
+def test_a_student_imitates_vectors_that_were_recorded(tmp_path: Path) -> None:
+    recipe, out = files(tmp_path), tmp_path / "out"
+    report = edgekd.build(recipe, targets=["ort-cpu", "openvino"], quick=True, out=out, cache=tmp_path / "cache")
+    assert report["metric"] == "cosine" and report["task"] == "distribution"
+    for target in report["targets"].values():
+        values = {one["name"]: one["value_test"] for one in target["candidates"]}
+        assert values["fp32"] > 0.5 and values["int8"] > values["fp32"] - 0.03
+    edgekd.verify(out)
+    x = np.load(tmp_path / "x.npz")["x_test"]
+    said = np.load(tmp_path / "said" / "test.npz")["logits"]
+    for name, target in report["targets"].items():
+        shipped = next(one for one in target["candidates"] if one["name"] == target["shipped"])
+        vectors = edgekd.load(out, target=name).predict(x)
+        assert isinstance(vectors[0], Vector) and len(vectors[0].values) == SIZE
+        got = np.array([vector.values for vector in vectors])
+        cosines = (got * said).sum(1) / (np.linalg.norm(got, axis=1) * np.linalg.norm(said, axis=1))
+        assert cosines.mean() == pytest.approx(shipped["value_test"], abs=1e-6)
+    card = (out / "README.md").read_text()
+    assert "a vector of 12 numbers" in card and 'pipeline_tag: "feature-extraction"' in card
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"losses": [{"kind": "kl"}]}, r"losses\[0\]\.kind: not a loss of Distribution; found 'kl'; .*cosine"),
+        ({"task": {"kind": "distribution"}}, r"task\.size: how many numbers a vector has is needed"),
+        ({"task": {"kind": "distribution", "size": 9}}, r"teacher\.model.*"),
+        ({"metric": "accuracy"}, r"metric\.kind: not a metric of Distribution; found 'accuracy'"),
+        ({"teacher": {"model": {"kind": "mlp"}}}, r"a teacher can't be trained on data without labels"),
+    ],
+)
+def test_what_does_not_go_with_vectors_is_told(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(edgekd.EdgekdError, match=message):
+        edgekd.build({**files(tmp_path), **changes}, targets=["ort-cpu"], out=tmp_path / "out", cache=tmp_path / "c")
