@@ -47,6 +47,14 @@ def classifies(metric: Metric) -> bool:
     return (metric.against == "labels" or metric.share) if stated is None else stated
 
 
+def sees_vectors(metric: Metric) -> bool:
+    """Whether a metric is given vectors and the labels of pairs as they are, and not the pairs' cosines.
+
+    It says so in ``vectors``, a ClassVar.
+    """
+    return bool(getattr(metric, "vectors", False))
+
+
 class PerSample(ABC):
     """A metric that is the mean of a value of each sample."""
 

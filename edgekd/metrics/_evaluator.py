@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import FactoryError
-from edgekd.metrics._base import Metric, PerSample, Scores
+from edgekd.metrics._base import Metric, PerSample, Scores, sees_vectors
 from edgekd.tasks import Heads
 
 
@@ -43,9 +43,10 @@ class Evaluator:
         self, scores: Scores, labels: AnyArray | None, teacher: Scores | None, raw: Samples
     ) -> dict[str, float]:
         """The value of each head; see ``__call__``."""
-        wanted = self._wanted(labels, teacher)
-        parts = self._judged(scores).items()
-        head_values = {name: plugins.call_user(self.metric, "metric", part, wanted[name], raw) for name, part in parts}
+        pairs = self._compared(scores, labels, teacher).items()
+        head_values = {
+            name: plugins.call_user(self.metric, "metric", part, wanted, raw) for name, (part, wanted) in pairs
+        }
         return {name: float(self._checked(value, scores, ())) for name, value in head_values.items()}
 
     def per_sample(
@@ -54,11 +55,8 @@ class Evaluator:
         """(N,) what each sample gives, the mean over the heads; None where the metric is no mean over samples."""
         if not isinstance(self.metric, PerSample):
             return None
-        wanted = self._wanted(labels, teacher)
-        parts = self._judged(scores).items()
-        head_values = [
-            plugins.call_user(self.metric.per_sample, "metric", part, wanted[name], raw) for name, part in parts
-        ]
+        pairs = self._compared(scores, labels, teacher).values()
+        head_values = [plugins.call_user(self.metric.per_sample, "metric", part, wanted, raw) for part, wanted in pairs]
         return np.mean([self._checked(values, scores, (len(scores),)) for values in head_values], axis=0)
 
     def _checked(self, answer: object, scores: Scores, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -85,12 +83,19 @@ class Evaluator:
         """The scores of each head as metrics see them."""
         return {name: self.heads.tasks[name].judged(part) for name, part in self.heads.split(scores).items()}
 
-    def _wanted(self, labels: AnyArray | None, teacher: Scores | None) -> dict[str, AnyArray]:
-        """What each head is held against."""
+    def _compared(
+        self, scores: Scores, labels: AnyArray | None, teacher: Scores | None
+    ) -> dict[str, tuple[AnyArray, AnyArray]]:
+        """The scores of each head, and what they are held against."""
         if labels is None or self.metric.against == "teacher":
             if teacher is None:
                 raise ValueError("neither labels nor a teacher's answers to hold the scores against")
             if self.metric.against == "teacher":
-                return self._judged(teacher)
+                wanted = self._judged(teacher)
+                return {name: (part, wanted[name]) for name, part in self._judged(scores).items()}
             labels = self.heads.answers(teacher)
-        return {name: self.heads.labels_of(labels, name) for name in self.heads}
+        compared = {}
+        for name, part in self.heads.split(scores).items():
+            task, of_head = self.heads.tasks[name], self.heads.labels_of(labels, name)
+            compared[name] = (task.judged(part), of_head) if sees_vectors(self.metric) else task.compared(part, of_head)
+        return compared

@@ -24,7 +24,9 @@ from edgekd.tasks._make import SEVERAL as SEVERAL
 from edgekd.tasks._make import kind_of as kind_of
 from edgekd.tasks._make import make_task as make_task
 from edgekd.tasks._make import table_of_heads as table_of_heads
+from edgekd.tasks._pairs import pairs_of as pairs_of
 from edgekd.tasks._predictions import Labels as Labels
 from edgekd.tasks._predictions import Prediction as Prediction
 from edgekd.tasks._predictions import Values as Values
 from edgekd.tasks._predictions import Vector as Vector
+from edgekd.tasks._vectors import unit_vectors as unit_vectors

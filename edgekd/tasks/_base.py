@@ -15,6 +15,7 @@ from edgekd.tasks._classes import At, Numbered, unlabelled
 Scores = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Hits = NDArray[np.bool_]
+Groups = NDArray[np.int64]
 Decided = Any  # what ``decode`` gives: a dataclass of the task's own
 Record = dict[str, Any]  # a decision as it is written down: JSON
 ROUNDED = 1e-5  # of six digits
@@ -66,6 +67,8 @@ class Task(ABC):
     """What a model card says that such an answer can't tell, a sentence each."""
     row_labels: ClassVar[bool] = True
     """Whether the label of a sample is a row of K numbers, and not one."""
+    pairs: ClassVar[bool] = False
+    """Whether a label is of a pair of samples: a row [pair, score], see ``together``."""
     unit: ClassVar[str] = ""
     """Of ``distance``."""
 
@@ -142,6 +145,16 @@ class Task(ABC):
     def judged(self, scores: AnyArray) -> AnyArray:
         """(N, K) scores as metrics see them: of labels, those apply whose score is 0 or above."""
         return scores
+
+    def together(self, labels: AnyArray) -> Groups | None:
+        """(N,) a number that samples share which mean something together alone, -1 of a sample that stands by itself;
+        None: all do. A batch, a part and a resample of the data hold the whole of a group.
+        """
+        return None
+
+    def compared(self, scores: AnyArray, labels: AnyArray) -> tuple[AnyArray, AnyArray]:
+        """What metrics that are held against labels are given of (N, K) scores and of labels."""
+        return self.judged(scores), labels
 
     def answers(self, scores: AnyArray) -> AnyArray:
         """What scores say, as labels are written: what counts as the label where only a teacher speaks."""

@@ -50,17 +50,17 @@ def unlabelled(names: tuple[str, ...] | None, size: int, where: str) -> Numbered
 
 def cosine(one: AnyArray, other: AnyArray) -> Floats:
     """(N,) of (N, D) vectors, -1..1; of a vector of zeros 0."""
-    a, b = unit(one), unit(other)
+    a, b = unit_vectors(one), unit_vectors(other)
     return np.asarray(np.clip((a * b).sum(axis=1), -1.0, 1.0))
 
 
 def cosine_distance(one: AnyArray, other: AnyArray) -> Floats:
     """(N,) 1 - cosine, as half of the squared distance of the unit vectors: exact where both are nearly the same."""
-    a, b = unit(one), unit(other)
+    a, b = unit_vectors(one), unit_vectors(other)
     return np.asarray(np.square(a - b).sum(axis=1) / 2)
 
 
-def unit(vectors: AnyArray) -> Floats:
+def unit_vectors(vectors: AnyArray) -> Floats:
     """(N, D) vectors of length 1; of zeros zeros."""
     long = vectors.astype(np.float64)
     return np.asarray(long / np.maximum(np.linalg.norm(long, axis=1, keepdims=True), TINY))
