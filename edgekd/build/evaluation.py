@@ -20,7 +20,7 @@ from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import Inputs
 from edgekd.base.scores import answered
 from edgekd.learn.feed import Feed, groups, some
-from edgekd.metrics import Evaluator, PerSample
+from edgekd.metrics import Evaluator, PerSample, mean_of
 from edgekd.runtime import batches
 from edgekd.runtime.backend import Session
 
@@ -159,7 +159,7 @@ class EvaluationSet:
         labels, teacher, raw = self.labels[split], self.teacher(split), self.raw(split)
         values = self.evaluator.per_sample(scores, labels, teacher, raw)
         if values is not None:
-            return lambda index: float(values[index].mean())
+            return lambda index: mean_of(values[index])
         return lambda index: self.evaluator(
             scores[index], None if labels is None else labels[index], teacher[index], raw[index]
         )

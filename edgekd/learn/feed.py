@@ -85,7 +85,7 @@ class Feed:
         if known is None or count >= len(known):
             return self
         other, kept_labels = copy.copy(self), np.full_like(known, np.nan if known.dtype.kind == "f" else UNKNOWN)
-        index = some(len(known), count)
+        index = some(len(known), count, self.together("train"))
         kept_labels[index] = known[index]
         other._splits = {**self._splits, "train": replace(self._splits["train"], y=kept_labels)}
         return other

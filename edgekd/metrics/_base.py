@@ -58,10 +58,20 @@ def sees_vectors(metric: Metric) -> bool:
 class PerSample(ABC):
     """A metric that is the mean of a value of each sample."""
 
+    partly: ClassVar[bool] = False
+    """Whether some samples may tell nothing: their value is NaN, and the mean is that of the others."""
+
     @abstractmethod
     def per_sample(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> NDArray[np.float64]:
         """(N,) the value of each sample; arguments as for ``Metric``."""
 
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""
-        return float(self.per_sample(scores, wanted, raw).mean())
+        values = self.per_sample(scores, wanted, raw)
+        return mean_of(values) if self.partly else float(values.mean())
+
+
+def mean_of(values: NDArray[np.float64]) -> float:
+    """The mean of those of (N,) values that are no NaN; 0 where none is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0

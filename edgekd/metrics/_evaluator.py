@@ -70,7 +70,9 @@ class Evaluator:
         except (TypeError, ValueError, RuntimeError):  # a ragged list, a tensor that wants a gradient
             values = np.asarray(None)
         numbers = values.dtype.kind in "fiub" and values.shape == shape
-        if not numbers or (np.isfinite(scores).all() and not np.isfinite(values).all()):
+        partly = bool(shape) and isinstance(self.metric, PerSample) and self.metric.partly
+        finite = numbers and bool((np.isfinite(values) | (np.isnan(values) & partly)).all())
+        if not numbers or (np.isfinite(scores).all() and not finite):
             raise FactoryError(
                 f"{type(self.metric).__module__}.{type(self.metric).__qualname__} says no finite number",
                 where="metric",

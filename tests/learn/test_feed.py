@@ -33,6 +33,15 @@ def test_a_limit_takes_whole_groups(pairs: int, alone: int, limit: int, seed: in
     assert (counts == 2).all()
 
 
+def test_labels_of_few_are_those_of_whole_pairs() -> None:
+    y = np.stack([np.arange(40) // 2, np.full(40, 0.5)], axis=1).astype(np.float32)
+    part = Split(np.zeros((40, 3), np.float32), y, together=np.arange(40) // 2)
+    few = Feed(Dataset(part, part, part, ("a",), ()), (), Augment(), 0).with_labels(11).labels("train")
+    assert few is not None
+    known = few[~np.isnan(few).any(axis=1), 0].reshape(-1, 2)
+    assert len(known) == 5 and (known[:, 0] == known[:, 1]).all()
+
+
 def test_a_limit_takes_the_same_samples_from_everywhere() -> None:
     few, whole = feed(limit=10), feed()
     assert few.length("train") == 10 and whole.length("train") == 40

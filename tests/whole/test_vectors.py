@@ -118,3 +118,21 @@ def test_losses_on_pairs_want_pairs(losses: list[dict[str, str]], message: str, 
     }
     with pytest.raises(edgekd.EdgekdError, match=message):
         edgekd.build(recipe, targets=["ort-cpu"], out=tmp_path / "out", cache=tmp_path / "cache")
+
+
+def test_what_would_part_pairs_is_refused_before_anything_trains(tmp_path: Path) -> None:
+    small = {"kind": "embedder", "width": 8, "layers": 1, "heads": 1}
+    recipe: dict[str, Any] = {
+        "name": "odd",
+        "task": {"kind": "embedding", "size": 8},
+        "data": {"source": "made_pairs", "meanings": 10, "train": 20, "validation": 8, "test": 8},
+        "teacher": {"model": small},
+        "student": {"model": small, "batch_size": 7},
+        "losses": [{"kind": "similarity_scores"}],
+    }
+    where = tmp_path / "out", tmp_path / "cache"
+    with pytest.raises(edgekd.EdgekdError, match=r"student\.batch_size: an odd batch parts a pair; found 7"):
+        edgekd.build(recipe, targets=["ort-cpu"], out=where[0], cache=where[1])
+    other = {**recipe, "task": "regression", "losses": [{"kind": "huber"}]}
+    with pytest.raises(edgekd.EdgekdError, match=r"data\.source: made_pairs has labels of pairs; found 'Regression'"):
+        edgekd.build(other, targets=["ort-cpu"], out=where[0], cache=where[1])

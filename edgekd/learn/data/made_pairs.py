@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgekd.base.errors import DataError
 from edgekd.base.wordpiece import MASKED, NEEDED, Vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
@@ -27,6 +28,7 @@ class MadePairs:
         meanings: 10 to 100,000; the vocabulary is three words of each.
         longest: words of a sentence, 4 to 1000.
         length: tokens of a text at most, as in ``text``.
+        scores: of sentences that share no meaning, and of those that share all.
         train, validation, test: pairs of each split.
         seed: of everything made.
     """
@@ -34,6 +36,7 @@ class MadePairs:
     meanings: int = 40
     longest: int = 8
     length: int = 64
+    scores: tuple[float, float] = (0.0, 1.0)
     train: int = 512
     validation: int = 128
     test: int = 128
@@ -53,11 +56,16 @@ class MadePairs:
 
     def load(self, task: Task = Embedding(size=SIZE)) -> Dataset:  # noqa: B008  # frozen
         """Make all three splits."""
+        if not task.pairs:
+            kind = type(task).__name__
+            raise DataError(
+                "made_pairs has labels of pairs", where="data.source", found=kind, allowed="a task of pairs"
+            )
         rng = np.random.default_rng(self.seed)
         words = np.array([[f"meaning{i}word{k}" for k in range(WORDS)] for i in range(self.meanings)])
         sizes = {"train": self.train, "validation": self.validation, "test": self.test}
         drawn = {name: self._pairs(words, count, rng) for name, count in sizes.items()}
-        labels = {name: self._labels(scores, task) for name, (_, scores) in drawn.items()}
+        labels = {name: self._labels(scores) for name, (_, scores) in drawn.items()}
         names, numbers, _ = task.numbered(labels, None, lambda split, i: f"{split}: sample {i}", "made_pairs")
         splits = {name: Split(texts, numbers[name]).counted(name) for name, (texts, _) in drawn.items()}
         vocabulary = Vocabulary([*NEEDED, MASKED, *words.ravel().tolist()])
@@ -77,7 +85,7 @@ class MadePairs:
             scores.append(kept / length)
         return np.array(texts, dtype=np.str_), np.array(scores)
 
-    def _labels(self, scores: np.ndarray, task: Task) -> np.ndarray:
-        """(2 x count, 2) of pairs and scores, as the task would be given them."""
-        low, high = task.scores if isinstance(task, Embedding) else (0.0, 1.0)
-        return np.stack([np.arange(len(scores)), low + scores * (high - low)], axis=1).repeat(2, axis=0)
+    def _labels(self, shares: np.ndarray) -> np.ndarray:
+        """(2 x count, 2) of pairs and their scores, of (count,) shares."""
+        low, high = self.scores
+        return np.stack([np.arange(len(shares)), low + shares * (high - low)], axis=1).repeat(2, axis=0)
