@@ -28,6 +28,14 @@ SMALLER = {
         "student.from_teacher.2.heads=0.5",
         "student.from_teacher.3.rank=8",
     ),
+    "sentence-vectors": (
+        "teacher.model={kind='embedder', width=32, layers=1, heads=2, positions=64}",
+        "teacher.batch_size=16",
+        "student.model={kind='embedder', width=16, layers=1, heads=2, positions=64}",
+        "student.batch_size=16",
+        "data.made.meanings=12",
+        "task.size=16",
+    ),
     "keyword-spotting": (
         "data={source='made_audio',rate=8000,length=4000,classes=3,train=90,validation=60,test=60}",
         f"teacher.model={WORDS}",

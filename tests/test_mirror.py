@@ -56,6 +56,9 @@ TESTED_ELSEWHERE = {
     "tasks/_classes.py": "tests/learn/data/test_classes.py: the same rule in every source",
     "tasks/_make.py": "tests/conformance/test_tasks.py: from a table and back",
     "tasks/_own.py": "tests/whole/test_own_task.py: a user's own task, its mistakes, and a bundle without its class",
+    "learn/losses/_pairs.py": "tests/learn/losses/test_formulas.py: losses on pairs",
+    "tasks/_pairs.py": "tests/conformance/test_tasks.py: labels of pairs",
+    "tasks/_vectors.py": "tests/conformance/test_tasks.py: tasks of vectors",
     "tasks/_rows.py": "tests/conformance/test_tasks.py: labels that are rows",
     "tasks/_predictions.py": "tests/conformance/test_tasks.py: what each task decodes to",
     **dict.fromkeys(

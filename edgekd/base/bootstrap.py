@@ -20,27 +20,40 @@ class Resamples:
         count: how many.
         samples: of how many samples, and so many each.
         seed: the same one draws the same.
+        groups: (samples,) a number for each, from 0: whole groups are drawn, the samples of one in their order.
     """
 
     count: int
     samples: int
     seed: int
+    groups: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
         rng = np.random.default_rng(self.seed)
-        return (rng.integers(0, self.samples, self.samples) for _ in range(self.count))
+        if self.groups is None:
+            return (rng.integers(0, self.samples, self.samples) for _ in range(self.count))
+        sizes = np.bincount(self.groups)
+        rows, starts = np.argsort(self.groups, kind="stable"), np.cumsum(sizes) - sizes
+        drawn = (rng.integers(0, len(sizes), len(sizes)) for _ in range(self.count))
+        return (rows[_spans(starts[of], sizes[of])] for of in drawn)
 
     def first(self, most: int) -> Resamples:
         """At most so many of them."""
         return replace(self, count=min(most, self.count))
 
 
-def draws(samples: int, values: int = 1, seed: int = 0) -> Resamples:
-    """Resamples with replacement: 1,000, or fewer where a sample has many values to copy."""
-    return Resamples(min(MOST, max(FEWEST, COPIED // max(samples * values, 1))), samples, seed)
+def _spans(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers of each span, one span after the other."""
+    ends = np.cumsum(sizes)
+    return np.repeat(starts - (ends - sizes), sizes) + np.arange(int(ends[-1]))
+
+
+def draws(samples: int, values: int = 1, seed: int = 0, groups: NDArray[np.int64] | None = None) -> Resamples:
+    """Resamples with replacement: 1,000, or fewer where a sample has many values to copy; ``groups``: see there."""
+    return Resamples(min(MOST, max(FEWEST, COPIED // max(samples * values, 1))), samples, seed, groups)
 
 
 def interval(values: list[float]) -> tuple[float, float]:

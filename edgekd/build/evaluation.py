@@ -19,8 +19,8 @@ from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import Inputs
 from edgekd.base.scores import answered
-from edgekd.learn.feed import Feed, some
-from edgekd.metrics import Evaluator
+from edgekd.learn.feed import Feed, groups, some
+from edgekd.metrics import Evaluator, mean_of
 from edgekd.runtime import batches
 from edgekd.runtime.backend import Session
 
@@ -78,7 +78,9 @@ class EvaluationSet:
 
         At least 1,000; drawn at random, the same ones each time, so that candidates and teacher are compared on them.
         """
-        rows = {name: of[some(len(of), counted(len(of), seconds))] for name, of in self.rows.items()}
+        rows = {
+            name: of[some(len(of), counted(len(of), seconds), self._together(name))] for name, of in self.rows.items()
+        }
         return replace(self, rows=rows)
 
     def length(self, split: str) -> int:
@@ -112,6 +114,11 @@ class EvaluationSet:
         """Of something with an entry for each sample of a split, those that are scored."""
         scored: V = values if self.whole(split) else values[self.rows[split]]
         return scored
+
+    def _together(self, split: str) -> NDArray[np.int64] | None:
+        """Which of the scored samples belong together, see ``Task.together``."""
+        of = self.feed.together(split)
+        return None if of is None else self.of_rows(split, of)
 
     @property
     def labels(self) -> dict[str, NDArray[np.int64] | None]:
@@ -152,7 +159,7 @@ class EvaluationSet:
         labels, teacher, raw = self.labels[split], self.teacher(split), self.raw(split)
         values = self.evaluator.per_sample(scores, labels, teacher, raw)
         if values is not None:
-            return lambda index: float(values[index].mean())
+            return lambda index: mean_of(values[index])
         return lambda index: self.evaluator(
             scores[index], None if labels is None else labels[index], teacher[index], raw[index]
         )
@@ -161,7 +168,8 @@ class EvaluationSet:
         """Resamples of a split, always the same; fewer where each has to be scored anew."""
         mean = self.evaluator.is_mean
         values = 1 if mean else scores[0].size + np.asarray(self.raw(split)[0]).size
-        return bootstrap.draws(len(scores), values)
+        of = self._together(split)
+        return bootstrap.draws(len(scores), values, groups=None if of is None else groups(of))
 
     def intervals(self, split: str, scores: Scores) -> dict[str, list[float]]:
         """95 % intervals of a candidate's value and of its drop against the teacher, over the same resamples.

@@ -69,6 +69,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     check_names(shown.heads, shown.feed)
     check_student(parsed, shown, has_student=objects.student is not None)
     check_labels(request, shown.feed, parsed, has_teacher=objects.teacher is not None)
+    check_batches(parsed, shown, has_teacher=objects.teacher is not None)
     check_weights_of_classes(parsed, shown, has_teacher=objects.teacher is not None)
     roots = set_up.roots(recipe, shown, objects.teacher, objects.student, parsed.network_makers)
     nets = networks(request, objects, {n: make for n, make in roots.items() if n not in parsed.teachers}, shown)
@@ -230,16 +231,31 @@ def check_labels(request: BuildRequest, feed: Feed, parsed: ParsedRecipe, *, has
             raise RecipeError("a teacher can't be trained on data without labels", where=f"{name}.checkpoint")
 
 
-def check_weights_of_classes(parsed: ParsedRecipe, shown: Views, *, has_teacher: bool) -> None:
-    """Data whose classes are to count or come alike has labels; and a list of weights has one for each class."""
-    recipe = parsed.recipe
-    schedules: dict[str, Schedule] = {"student": recipe.student}
+def check_batches(parsed: ParsedRecipe, shown: Views, *, has_teacher: bool) -> None:
+    """A batch of an odd number of samples parts a pair, which losses on pairs then never see whole."""
+    if shown.feed.together("train") is None:
+        return
+    for where, schedule in schedules_of(parsed, has_teacher=has_teacher).items():
+        if schedule.batch_size % 2:
+            place, allowed = f"{where}.batch_size", "an even number: the samples of a pair stand side by side"
+            raise RecipeError("an odd batch parts a pair", where=place, found=schedule.batch_size, allowed=allowed)
+
+
+def schedules_of(parsed: ParsedRecipe, *, has_teacher: bool) -> dict[str, Schedule]:
+    """What trains here, by its place in the recipe."""
+    schedules: dict[str, Schedule] = {"student": parsed.recipe.student}
     schedules |= {one.where: one.training({}) for one in parsed.compressions}
-    for name, table in recipe.ensemble.items():
+    for name, table in parsed.recipe.ensemble.items():
         is_given = name in parsed.teachers or (has_teacher and name == "teacher")
         if table.checkpoint is None and not is_given:
             schedules[name] = table
-    for where, schedule in schedules.items():
+    return schedules
+
+
+def check_weights_of_classes(parsed: ParsedRecipe, shown: Views, *, has_teacher: bool) -> None:
+    """Data whose classes are to count or come alike has labels; and a list of weights has one for each class."""
+    recipe = parsed.recipe
+    for where, schedule in schedules_of(parsed, has_teacher=has_teacher).items():
         heads = shown.heads if (head := getattr(schedule, "head", None)) is None else shown.heads.only(head)
         weights = schedule.class_weights
         if shown.feed.labels("train") is None:

@@ -51,8 +51,14 @@ class Feed:
         if ops and ops[-1]["op"] == "columns":
             train, validation, test = (_whole(split) for split in dataset.splits.values())
             dataset = replace(dataset, train=train, validation=validation, test=test)
-        self._splits = {name: _part(split, limit) for name, split in dataset.splits.items()}
-        self._whole, self._limit = {name: len(split) for name, split in dataset.splits.items()}, limit
+        self._kept = {
+            name: None if limit is None else some(len(split), limit, split.together)
+            for name, split in dataset.splits.items()
+        }
+        self._splits = {
+            name: split if (kept := self._kept[name]) is None else split.some(kept)
+            for name, split in dataset.splits.items()
+        }
         self.ops = tuple(dict(op) for op in ops)
         self._views = Views.of(augment, seed)
         self.views = self._views.count
@@ -79,7 +85,7 @@ class Feed:
         if known is None or count >= len(known):
             return self
         other, kept_labels = copy.copy(self), np.full_like(known, np.nan if known.dtype.kind == "f" else UNKNOWN)
-        index = some(len(known), count)
+        index = some(len(known), count, self.together("train"))
         kept_labels[index] = known[index]
         other._splits = {**self._splits, "train": replace(self._splits["train"], y=kept_labels)}
         return other
@@ -112,11 +118,15 @@ class Feed:
 
     def number(self, split: str, index: int) -> int:
         """The number of a sample in the whole split, before ``limit``."""
-        return index if self._limit is None else int(some(self._whole[split], self._limit)[index])
+        return index if (kept := self._kept[split]) is None else int(kept[index])
 
     def labels(self, split: str) -> AnyArray | None:
         """(N,) class indices, rows of labels or values, see ``tasks.Heads``; None: the data has none."""
         return self._splits[split].y
+
+    def together(self, split: str) -> NDArray[np.int64] | None:
+        """(N,) which samples of a split mean something together alone, see ``Task.together``; None: all do."""
+        return self._splits[split].together
 
     def names(self, split: str) -> list[str] | None:
         """What each sample of a split is called where it comes from; None: nobody can tell."""
@@ -189,16 +199,27 @@ def told_shape(specs: Sequence[preprocess.Spec]) -> tuple[int, ...]:
     return tuple(spec.high for spec in specs if spec.high is not None)
 
 
-def some(total: int, limit: int) -> NDArray[np.int64]:
+def some(total: int, limit: int, together: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
     """At most ``limit`` of ``total`` sample numbers, at random, always the same, rising.
 
     Not the first: a folder of images is sorted by class.
+
+    Args:
+        together: (total,) see ``Task.together``: whole groups are taken, and so perhaps some samples less.
     """
-    return np.sort(np.random.default_rng(0).permutation(total)[:limit])
+    order = np.random.default_rng(0).permutation(total)
+    if together is None or limit >= total:
+        return np.sort(order[:limit])
+    member = groups(together)
+    first = np.full(int(member.max(initial=-1)) + 1, total)
+    np.minimum.at(first, member, np.argsort(order))
+    order = np.argsort(first[member], kind="stable")
+    kept, left = order[:limit], order[limit:]
+    return np.sort(kept[~np.isin(member[kept], member[left])])
 
 
-def _part(split: Split, limit: int | None) -> Split:
-    if limit is None:
-        return split
-    index = some(len(split), limit)
-    return split.some(index)
+def groups(together: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) a number for each group, from 0; a sample that stands by itself has one of its own."""
+    alone = together < 0
+    numbers = np.where(alone, together.max(initial=0) + 1 + np.cumsum(alone), together)
+    return np.asarray(np.unique(numbers, return_inverse=True)[1], np.int64).reshape(-1)

@@ -20,6 +20,23 @@ def shuffled(taught: NDArray[np.bool_], rng: np.random.Generator) -> Order:
     return np.concatenate([rng.permutation(some) for _ in range(-(-len(taught) // len(some)))])[: len(taught)]
 
 
+def grouped(taught: NDArray[np.bool_], groups: NDArray[np.int64], rng: np.random.Generator) -> Order:
+    """(N,) as ``shuffled``, the samples of a group one after the other; those of the smallest groups come last, so that
+    pairs begin at even places.
+
+    Args:
+        groups: (N,) a number for each, from 0.
+    """
+    sizes = np.bincount(groups)
+    wanted = np.isin(groups, groups[taught])
+    rounds = []
+    for _ in range(-(-len(taught) // int(wanted.sum()))):
+        place = rng.permutation(len(sizes)) - len(sizes) * sizes
+        order = np.argsort(place[groups], kind="stable")
+        rounds.append(order[wanted[order]])
+    return np.concatenate(rounds)[: len(taught)]
+
+
 def balanced(labels: NDArray[np.int64], taught: NDArray[np.bool_], rng: np.random.Generator) -> Order:
     """(N,) every class as often as another one; of a class the samples as often as each other, within one.
 

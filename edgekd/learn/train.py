@@ -32,7 +32,7 @@ from edgekd.learn import divergence, global_batch, nets, ranks, sampler
 from edgekd.learn.answers import Answers, have_answer
 from edgekd.learn.answers import Logits as Logits
 from edgekd.learn.checkpoint import EpochLosses, EpochRecord
-from edgekd.learn.feed import Feed
+from edgekd.learn.feed import Feed, groups
 from edgekd.learn.label_weights import LabelWeights
 from edgekd.learn.objective import Objective, Term, are_known
 from edgekd.learn.optimizer import learning_rate, make_optimizer
@@ -186,7 +186,7 @@ def _epoch(
     heads = [SINGLE] if job.evaluator is None else list(job.evaluator.heads)
     says = job.teacher(view) if job.teacher else None
     rng = np.random.default_rng([job.seed, epoch])
-    order = _order(objective, labels, says, feed.length("train"), rng, schedule.sampler)
+    order = _order(objective, labels, says, feed.length("train"), rng, schedule.sampler, feed.together("train"))
     module.train()
     torch.manual_seed(job.seed * 100_003 + epoch)
     sums = np.zeros(len(objective.terms) + 1)
@@ -233,10 +233,11 @@ def _order(
     count: int,
     rng: np.random.Generator,
     kind: str = "shuffled",
+    together: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """The samples of an epoch: those that some loss can learn from, again and again until there are as many steps.
 
-    Where only labels teach these have a label, where only the teacher does an answer.
+    Where only labels teach these have a label, where only the teacher does an answer. ``together``: see ``Task``.
     """
     taught = np.zeros(count, bool)
     for term in objective.terms:
@@ -248,6 +249,8 @@ def _order(
         taught |= able
     if kind == "balanced" and labels is not None:
         return sampler.balanced(labels, taught, rng)
+    if together is not None:
+        return sampler.grouped(taught, groups(together), rng)
     return sampler.shuffled(taught, rng)
 
 

@@ -3,7 +3,7 @@
 May import base, tasks and spec, with numpy, and scikit-learn where it has the formula.
 """
 
-from edgekd.metrics._base import Against, Labels, Metric, PerSample, Scores, classifies
+from edgekd.metrics._base import Against, Labels, Metric, PerSample, Scores, classifies, mean_of
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import make_metric, metric_name, metric_of_teacher
 
@@ -16,6 +16,7 @@ __all__ = [
     "Scores",
     "classifies",
     "make_metric",
+    "mean_of",
     "metric_name",
     "metric_of_teacher",
 ]

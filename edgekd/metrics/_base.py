@@ -49,8 +49,19 @@ def classifies(metric: Metric) -> bool:
     return (metric.against == "labels" or metric.share) if stated is None else stated
 
 
+def sees_vectors(metric: Metric) -> bool:
+    """Whether a metric is given vectors and the labels of pairs as they are, and not the pairs' cosines.
+
+    It says so in ``vectors``, a ClassVar.
+    """
+    return bool(getattr(metric, "vectors", False))
+
+
 class PerSample(ABC):
     """A metric that is the mean of a value of each sample."""
+
+    partly: ClassVar[bool] = False
+    """Whether some samples may tell nothing: their value is NaN, and the mean is that of the others."""
 
     @abstractmethod
     def per_sample(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> NDArray[np.float64]:
@@ -58,4 +69,11 @@ class PerSample(ABC):
 
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""
-        return float(self.per_sample(scores, wanted, raw).mean())
+        values = self.per_sample(scores, wanted, raw)
+        return mean_of(values) if self.partly else float(values.mean())
+
+
+def mean_of(values: NDArray[np.float64]) -> float:
+    """The mean of those of (N,) values that are no NaN; 0 where none is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import FactoryError
-from edgekd.metrics._base import Metric, PerSample, Scores
+from edgekd.metrics._base import Metric, PerSample, Scores, sees_vectors
 from edgekd.tasks import Heads
 
 
@@ -73,7 +73,9 @@ class Evaluator:
         except (TypeError, ValueError, RuntimeError):  # a ragged list, a tensor that wants a gradient
             values = np.asarray(None)
         numbers = values.dtype.kind in "fiub" and values.shape == shape
-        if not numbers or (np.isfinite(scores).all() and not np.isfinite(values).all()):
+        partly = bool(shape) and isinstance(self.metric, PerSample) and self.metric.partly
+        finite = numbers and bool((np.isfinite(values) | (np.isnan(values) & partly)).all())
+        if not numbers or (np.isfinite(scores).all() and not finite):
             raise FactoryError(
                 f"{type(self.metric).__module__}.{type(self.metric).__qualname__} says no finite number",
                 where="metric",
@@ -91,11 +93,18 @@ class Evaluator:
         gets (N, P, C) and (N, P), with -1 and ``IGNORED`` where there is none.
         """
         wanted = self._wanted(labels, teacher)
-        pairs = {name: (part, wanted[name]) for name, part in self._judged(scores).items()}
-        return {
-            name: self._by_place(name, *pair, labels) if self.heads.tasks[name].dense else pair
-            for name, pair in pairs.items()
-        }
+        return {name: self._pair(name, part, wanted[name], labels) for name, part in self.heads.split(scores).items()}
+
+    def _pair(
+        self, name: str, scores: AnyArray, wanted: AnyArray, labels: AnyArray | None
+    ) -> tuple[AnyArray, AnyArray]:
+        """See ``_pairs``."""
+        task = self.heads.tasks[name]
+        if task.dense:
+            return self._by_place(name, task.judged(scores), wanted, labels)
+        if self.metric.against == "teacher" or sees_vectors(self.metric):
+            return task.judged(scores), wanted
+        return task.compared(scores, wanted)
 
     def _by_place(
         self, name: str, scores: AnyArray, wanted: AnyArray, labels: AnyArray | None

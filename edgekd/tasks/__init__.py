@@ -19,7 +19,6 @@ from edgekd.tasks._classes import Numbered as Numbered
 from edgekd.tasks._classes import check_ids as check_ids
 from edgekd.tasks._classes import named as named
 from edgekd.tasks._classes import same_name as same_name
-from edgekd.tasks._classes import unlabelled as unlabelled
 from edgekd.tasks._heads import CLASSES as CLASSES
 from edgekd.tasks._heads import SINGLE as SINGLE
 from edgekd.tasks._heads import Heads as Heads
@@ -31,6 +30,9 @@ from edgekd.tasks._make import table_of_heads as table_of_heads
 from edgekd.tasks._own import PLUGIN as PLUGIN
 from edgekd.tasks._own import Unnamed as Unnamed
 from edgekd.tasks._own import path_of as path_of
+from edgekd.tasks._pairs import pairs_of as pairs_of
 from edgekd.tasks._predictions import Labels as Labels
 from edgekd.tasks._predictions import Prediction as Prediction
 from edgekd.tasks._predictions import Values as Values
+from edgekd.tasks._predictions import Vector as Vector
+from edgekd.tasks._vectors import unit_vectors as unit_vectors

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.preprocess import Ops
-from edgekd.tasks._classes import At, Numbered
+from edgekd.tasks._classes import At, Numbered, unlabelled
 
 Scores = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Hits = NDArray[np.bool_]
+Groups = NDArray[np.int64]
 Decided = Any  # what ``decode`` gives: a dataclass of the task's own
 Record = dict[str, Any]  # a decision as it is written down: JSON
 ROUNDED = 1e-5  # of six digits
@@ -81,10 +82,8 @@ class Task(ABC):
     """What model hubs call the task, by the kind of sample: ``text``, ``ink``, ``picture``, ``sound``, ``numbers``."""
     metrics: ClassVar[tuple[str, ...]]
     """The built-in metrics that suit it, the default first."""
-    losses: ClassVar[tuple[str, ...]]
-    """The built-in losses on outputs that suit it."""
     label_loss: ClassVar[str]
-    """The loss by which a teacher that is trained here learns its labels."""
+    """The loss by which a teacher that is trained here learns its labels; "": the task has no labels."""
     program: ClassVar[str]
     """How the programs of a bundle decode it: ``class``, ``labels`` or ``values``; "": not at all."""
     holds: ClassVar[str]
@@ -93,16 +92,26 @@ class Task(ABC):
     """What of ``answer``, that ``predict`` gave, an app would print first."""
     limits: ClassVar[tuple[str, ...]] = ()
     """What a model card says that such an answer can't tell, a sentence each."""
-    link: ClassVar[Literal["softmax", "sigmoid", ""]] = ""
-    """What makes probabilities of scores: networks that end in it already are taken as well; "": they are none."""
     row_labels: ClassVar[bool] = True
     """Whether the label of a sample is a row of K numbers, and not one."""
+    pairs: ClassVar[bool] = False
+    """Whether a label is of a pair of samples: a row [pair, score], see ``together``."""
     unit: ClassVar[str] = ""
     """Of ``distance``."""
     dense: ClassVar[bool] = False
     """Whether it answers at every place of a sample."""
     axis: ClassVar[int] = 0
     """Which axis of a sample's shape the names count."""
+
+    @property
+    @abstractmethod
+    def losses(self) -> tuple[str, ...]:
+        """The built-in losses on outputs that suit it."""
+
+    @property
+    def link(self) -> Literal["softmax", "sigmoid", ""]:
+        """What makes probabilities of scores: networks that end in it already are taken as well; "": they are none."""
+        return ""
 
     @property
     def exclusive(self) -> bool:
@@ -149,6 +158,19 @@ class Task(ABC):
             DataError: labels of another kind than the task's; names the sample.
         """
 
+    def unlabelled(self, names: tuple[str, ...] | None, where: str, hint: str | None = None) -> Numbered:
+        """The names of the output's columns where the data has no labels that tell them.
+
+        Args:
+            names: as they are given; None: they are not.
+            where: the key that gives them.
+            hint: what else the user may have meant.
+
+        Raises:
+            DataError: they are needed.
+        """
+        return unlabelled(names, where, hint)
+
     @abstractmethod
     def check(self, labels: AnyArray, count: int, size: int, where: str) -> None:
         """Raise DataError where labels, numbers already, are none of ``count`` samples and ``size`` columns."""
@@ -180,6 +202,16 @@ class Task(ABC):
     def judged(self, scores: AnyArray) -> AnyArray:
         """(N, K) scores as metrics see them: of labels, those apply whose score is 0 or above."""
         return scores
+
+    def together(self, labels: AnyArray) -> Groups | None:
+        """(N,) a number that samples share which mean something together alone, -1 of a sample that stands by itself;
+        None: all do. A batch, a part and a resample of the data hold the whole of a group.
+        """
+        return None
+
+    def compared(self, scores: AnyArray, labels: AnyArray) -> tuple[AnyArray, AnyArray]:
+        """What metrics that are held against labels are given of (N, K) scores and of labels."""
+        return self.judged(scores), labels
 
     def answers(self, scores: AnyArray) -> AnyArray:
         """What scores say, as labels are written: what counts as the label where only a teacher speaks."""

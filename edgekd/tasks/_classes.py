@@ -63,14 +63,14 @@ def named(given: Any, where: str) -> tuple[str, ...]:
     return names
 
 
-def unlabelled(names: tuple[str, ...] | None) -> Numbered:
-    """The classes of data without labels, which have to be named.
+def unlabelled(names: tuple[str, ...] | None, where: str, hint: str | None = None) -> Numbered:
+    """The classes of data without labels, which have to be named by the key ``where``.
 
     Raises:
         DataError: they are not.
     """
     if names is None:
-        raise DataError("without labels the class names are needed", where="data.classes", found="none")
+        raise DataError("without labels the class names are needed", where=where, hint=hint)
     return Numbered(names, {})
 
 

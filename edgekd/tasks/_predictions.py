@@ -36,6 +36,17 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Vector:
+    """What the student says of one sample as a whole, to be compared with other vectors.
+
+    Attributes:
+        values: its numbers, in order.
+    """
+
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Values:
     """Numbers of one sample, in the unit of the labels.
 

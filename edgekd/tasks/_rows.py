@@ -27,6 +27,11 @@ def floats(labels: AnyArray, split: str, at: At) -> NDArray[np.float32]:
     Raises:
         DataError: what is no number; names the sample.
     """
+    return doubles(labels, split, at).astype(np.float32)
+
+
+def doubles(labels: AnyArray, split: str, at: At) -> NDArray[np.float64]:
+    """The same in float64, where whole numbers may be large. Raises as ``floats``."""
     if labels.dtype.kind in "USO":
         labels = np.array([_number(label, at(split, i)) for i, label in enumerate(labels.tolist())])
     if labels.dtype.kind not in "biuf" or labels.ndim < 1:
@@ -35,7 +40,7 @@ def floats(labels: AnyArray, split: str, at: At) -> NDArray[np.float32]:
     if rows.dtype.kind == "f" and np.isinf(rows).any():
         bad = int(np.flatnonzero(np.isinf(rows).any(axis=1))[0])
         raise DataError("an infinite label", where=at(split, bad), allowed="a number, or NaN where there is none")
-    return rows.astype(np.float32)
+    return rows.astype(np.float64)
 
 
 def _number(label: object, where: str) -> list[float]:

@@ -22,3 +22,14 @@ def test_nineteen_of_twenty_intervals_hold_the_mean() -> None:
         low, high = bootstrap.interval([float(sample[draw].mean()) for draw in bootstrap.draws(80, seed=seed)])
         held += low <= 0.0 <= high
     assert 88 <= held <= 100
+
+
+def test_groups_are_drawn_as_a_whole_in_their_order() -> None:
+    groups = np.array([2, 0, 1, 0, 2, 2])
+    for draw in bootstrap.draws(6, groups=groups):
+        sizes = [1 if groups[i] == 1 else 2 if groups[i] == 0 else 3 for i in draw]
+        parts, at = [], 0
+        while at < len(draw):
+            parts.append(draw[at : at + sizes[at]].tolist())
+            at += sizes[at]
+        assert len(parts) == 3 and all(part in ([1, 3], [2], [0, 4, 5]) for part in parts)

@@ -111,7 +111,9 @@ def test_a_source(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert np.array_equal(split.x, two.splits[name].x), "two loads differ"
         assert split.x.shape[1:] == one.train.x.shape[1:]
         assert split.x.dtype in (np.uint8, np.int16, np.float32, np.int64) or split.x.dtype.kind in "UO"
-        if split.y is not None:
+        if split.y is not None and split.together is not None:  # pairs of samples, and their scores
+            assert split.y.dtype == np.float32 and np.array_equal(split.y[:, 0].astype(np.int64), split.together)
+        elif split.y is not None:
             assert split.y.dtype == np.int64 and split.y.min() >= 0 and split.y.max() < classes
     for ready in preprocess.apply(one.preprocess, one.train.x[:2]).values():
         assert ready.dtype in (np.float32, np.int64) and ready.flags.c_contiguous

@@ -29,8 +29,11 @@ RESPONSES = [kind for kind in KINDS if kind not in FEATURES]
 # The labels are not what the teacher says; pulling the teacher's best items up has no end; and of a teacher that is not
 # sure an entropy is left.
 NEVER_DONE = {"cross_entropy", "ranking", "soft_cross_entropy", "binary_cross_entropy", "focal", "huber"}
+# Labels of pairs of samples: a row [pair, score].
+PAIRED = {"similarity_scores", "info_nce"}
+NEVER_DONE |= PAIRED
 # A matrix or a set of tuples over the batch is no mean over samples: twice the batch is another problem.
-OVER_PAIRS = {"similarity_preserving", "relational", "triplet", "contrastive"}
+OVER_PAIRS = {"similarity_preserving", "relational", "triplet", "contrastive", "info_nce"}
 
 
 # Those whose labels are rows: of values, or of labels of which several apply.
@@ -43,6 +46,11 @@ def batch(seed: int = 0, count: int = 6, classes: int = 5, dtype: torch.dtype = 
     teacher = torch.randn(count, classes, generator=generator, dtype=dtype)
     if kind in VALUES:
         return student, teacher, torch.randn(count, classes, generator=generator, dtype=dtype)
+    if kind in PAIRED:
+        pairs = torch.arange(count) // 2
+        scores = torch.rand(count, generator=generator, dtype=dtype)[pairs] * 0.5 + 0.5
+        alone = pairs == count // 2  # of an odd number one belongs to nobody
+        return student, teacher, torch.stack([pairs.to(dtype), scores], dim=1).masked_fill(alone[:, None], torch.nan)
     if kind in SEVERAL:
         return student, teacher, torch.randint(-1, 2, (count, classes), generator=generator)
     return student, teacher, torch.randint(0, classes, (count,), generator=generator)
@@ -92,11 +100,13 @@ def test_a_response_gives_a_finite_scalar_and_a_mean(kind: str, seed: int, count
     assert value.shape == () and bool(torch.isfinite(value)) and float(value) >= -1e-9
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     assert torch.allclose(value, call(loss, student[order], teacher[order], labels[order]))
+    if kind in OVER_PAIRS:
+        return
     twice = call(loss, student.repeat(2, 1), teacher.repeat(2, 1), labels.repeat(2, *[1] * (labels.ndim - 1)))
     assert torch.allclose(value, twice, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in RESPONSES if "labels" in loss_of(kind).needs])
+@pytest.mark.parametrize("kind", [kind for kind in RESPONSES if "labels" in loss_of(kind).needs and kind not in PAIRED])
 def test_a_loss_that_compares_labels_has_a_value_of_each_sample(kind: str) -> None:
     """So that labels may be mixed, and classes weighed."""
     loss, (student, teacher, labels) = loss_of(kind), batch(5, kind=kind)

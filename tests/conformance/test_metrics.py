@@ -17,6 +17,7 @@ from sklearn.metrics import mean_squared_error
 
 import edgekd
 from edgekd.base import plugins
+from edgekd.base.errors import RecipeError
 from edgekd.metrics import classifies
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import metric_of_teacher
@@ -37,11 +38,14 @@ def metric(kind: str, **keys: Any) -> Any:
 
 def wanted(kind: str, labels: np.ndarray, classes: int) -> np.ndarray:
     """What a metric is held against: the labels, or the scores of a teacher that gives these answers; or values."""
+    if kind in PAIRED:
+        return np.stack([np.arange(len(labels)) // 2, np.ones(len(labels))], axis=1)
     rows = metric(kind).against == "teacher" or not classifies(metric(kind))
     return np.eye(classes, dtype=np.float32)[labels] if rows else labels
 
 
-VALUES = {"mae", "mse", "pearson", "r2", "spearman"}
+VALUES = {"cosine", "mae", "mse", "pearson", "r2", "recall_at_k", "spearman"}
+PAIRED = {"recall_at_k"}  # it is given vectors, and pairs of them
 
 
 def test_whether_it_classifies_has_one_answer() -> None:
@@ -70,7 +74,8 @@ def test_is_a_frozen_dataclass_that_says_its_unit(kind: str) -> None:
     assert isinstance(share, bool) and against in ("labels", "teacher") and cls.__doc__
 
 
-LIMITS = {"mse": (-math.inf, 0), "mae": (-math.inf, 0), "r2": (-math.inf, 1), "pearson": (-1, 1), "spearman": (-1, 1)}
+LIMITS = {"mse": (-math.inf, 0), "mae": (-math.inf, 0), "r2": (-math.inf, 1)}
+LIMITS |= dict.fromkeys(("cosine", "pearson", "spearman"), (-1, 1))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -93,6 +98,8 @@ def test_is_the_mean_of_what_it_says_of_each_sample(kind: str) -> None:
     each = metric(kind).per_sample(scores, target, raw)
     assert each.shape == (20,) and each.dtype == np.float64
     assert metric(kind)(scores, target, raw) == pytest.approx(each.mean())
+    if kind in PAIRED:
+        return
     alone = [metric(kind)(scores[i : i + 1], target[i : i + 1], raw[i : i + 1]) for i in range(20)]
     assert alone == pytest.approx(each.tolist())
 
@@ -105,7 +112,8 @@ def test_only_those_over_pairs_or_classes_are_no_means() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_who_is_always_right_has_the_most(kind: str) -> None:
     scores, labels, raw = split(1, count=40, classes=20)
-    right, target = np.eye(20, dtype=np.float32)[labels], wanted(kind, labels, 20)
+    target = wanted(kind, labels, 20)
+    right = np.eye(20, dtype=np.float32)[np.arange(40) // 2 if kind in PAIRED else labels]
     most = LIMITS.get(kind, (0, 1))[1]
     assert metric(kind)(right, target, raw) == pytest.approx(most)
     assert metric(kind)(scores, target, raw) < most
@@ -162,3 +170,19 @@ def test_ranking_looks_at_what_a_user_does_not_know() -> None:
 def test_ties_do_not_help() -> None:
     nothing = np.zeros((3, 5), np.float32)
     assert metric("hit_rate", k=4)(nothing, np.array([0, 1, 2]), np.zeros((3, 2))) == 0.0
+
+
+def test_recall_looks_for_the_partner_among_other_samples_once() -> None:
+    texts = np.array(["a", "b", "a", "c", "d", "e"], dtype=object)
+    pairs = np.array([[0, 1.0], [0, 1.0], [1, 0.2], [1, 0.2], [2, 1.0], [2, 1.0]])
+    angles = np.array([0.0, 0.3, 0.0, 0.1, 2.0, 2.1])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    # c is nearer to a, and to b, than these are to each other; d and e find each other at once.
+    assert metric("recall_at_k", k=1)(vectors, pairs, texts) == 0.5
+    assert metric("recall_at_k", k=2)(vectors, pairs, texts) == 1.0
+    assert metric("recall_at_k", k=1, positive=0.1)(vectors, pairs, texts) == pytest.approx(4 / 6)
+    assert metric("recall_at_k")(vectors, pairs[2:4], texts[2:4]) == 0.0, "no pair belongs together"
+    assert metric("recall_at_k", k=1)(np.ones((6, 2)), pairs, texts) == 0.0, "ties do not help"
+    for keys in ({"k": 0}, {"positive": 1.5}):
+        with pytest.raises(RecipeError, match=f"metric|{next(iter(keys))}"):
+            metric("recall_at_k", **keys)

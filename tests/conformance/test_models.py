@@ -25,7 +25,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 OF_NUMBERS = ("fm", "wide_deep")  # inputs of whole numbers; see below
 ELSEWHERE = ("timm",)  # it needs torchvision: tests/learn/models/test_timm.py
-OF_TEXTS = ("bert",)  # tokens and their mask
+OF_TEXTS = ("bert", "embedder")  # tokens and their mask
 SHAPES: dict[str, list[tuple[int, ...]]] = {"keyword_cnn": [(4_000,), (1_333,)]}  # of inputs that are no images
 IMAGES: list[tuple[int, ...]] = [(3, 16, 16), (1, 8, 8), (3, 17, 12)]
 KINDS = [kind for kind in plugins.kinds("models") if kind not in ("python", *ELSEWHERE, *OF_NUMBERS, *OF_TEXTS)]
@@ -110,10 +110,23 @@ def test_texts_do_not_depend_on_padding(table: dict[str, Any]) -> None:
     assert torch.allclose(scores[2:], module(ids[2:, :6], mask[2:, :6]), atol=1e-6), "padding is seen"
 
 
+def test_vectors_of_texts_have_length_1_whatever_is_pooled() -> None:
+    ids = torch.randint(5, 40, (4, 9), generator=torch.Generator().manual_seed(0))
+    vectors = {}
+    for pool in ("mean", "first"):
+        torch.manual_seed(0)
+        table = {"kind": "embedder", "width": 16, "layers": 2, "heads": 2, "pool": pool, "shared": True}
+        module = plugins.build("models", table, "m").build((40, 2), 6).eval()
+        vectors[pool] = module(ids, torch.ones_like(ids))
+        assert vectors[pool].shape == (4, 6) and torch.allclose(vectors[pool].norm(dim=1), torch.ones(4), atol=1e-6)
+    assert not torch.allclose(vectors["mean"], vectors["first"], atol=1e-3)
+
+
 def test_bert_says_what_it_can_not_be() -> None:
     from edgekd.base.errors import RecipeError
 
     with pytest.raises(RecipeError, match="multiple of heads"):
         plugins.build("models", {"kind": "bert", "width": 30, "heads": 4}, "m")
-    with pytest.raises(RecipeError, match="bert reads texts"):
-        plugins.build("models", {"kind": "bert"}, "m").build((3, 8, 8), 2)
+    for kind in ("bert", "embedder"):
+        with pytest.raises(RecipeError, match=f"{kind} reads texts"):
+            plugins.build("models", {"kind": kind}, "m").build((3, 8, 8), 2)

@@ -15,13 +15,18 @@ from hypothesis import strategies as st
 
 from edgekd.base import plugins, reader
 from edgekd.base.errors import DataError, IntegrityError, RecipeError
+from edgekd.base.scores import softmax
 from edgekd.document.decisions import Decisions
+from edgekd.metrics import Evaluator
+from edgekd.metrics.spearman import Spearman
 from edgekd.spec import recipe
-from edgekd.tasks import CLASSES, Heads, Labels, Prediction, Task, Values, kind_of, make_task, table_of_heads
+from edgekd.tasks import CLASSES, Heads, Labels, Prediction, Task, Values, Vector, kind_of, make_task, table_of_heads
+from edgekd.tasks.embedding import Embedding
 from edgekd.tasks.multi_label import MultiLabel
 from edgekd.tasks.regression import Regression
 
 KINDS = plugins.kinds("tasks")
+LABELLED = [kind for kind in KINDS if plugins.load("tasks", kind, "test").label_loss]
 NAMES = ("ant", "bee", "cat")
 FINITE = st.floats(-20, 20, width=32)
 
@@ -50,7 +55,7 @@ def test_says_all_that_the_house_asks(kind: str) -> None:
     assert type(task).__doc__ and task.axes[0] == "batch" and len(task.axes) == 2
     assert {"text", "ink", "picture", "sound", "numbers"} <= set(task.hub)
     assert task.metrics and set(task.metrics) <= set(plugins.kinds("metrics"))
-    assert task.label_loss in task.losses and set(task.losses) <= set(plugins.kinds("losses"))
+    assert task.label_loss in (*task.losses, "") and set(task.losses) <= set(plugins.kinds("losses"))
     assert task.program in ("class", "labels", "values") and task.holds.count("{}") == 1
     assert task.prints.startswith("answer.") and task.link in ("softmax", "sigmoid", "")
 
@@ -127,18 +132,83 @@ def test_what_is_written_down_is_found_again(kind: str, seed: int) -> None:
         reader.read(json.dumps(file).encode(), Decisions, "decisions.json")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LABELLED)
 def test_labels_of_arrays_are_read_checked_and_answered_alike(kind: str) -> None:
     task = task_of(kind)
     labels = labels_of(task, 3)
-    numbering = task.numbered({"train": labels, "test": labels[:7]}, NAMES, at, "data")
+    numbering = task.numbered({"train": labels, "test": labels[:8]}, NAMES, at, "data")
     assert numbering.names == NAMES and np.array_equal(numbering.labels["train"], labels)
-    task.check(numbering.labels["test"], 7, 3, "data (test)")
+    task.check(numbering.labels["test"], 8, 3, "data (test)")
     task.check_learned(numbering.labels, NAMES, "data")
     picked = task.picks(task.answers(x := scores_of(1)), 3)
     assert picked.shape == x.shape and picked.dtype == bool
     with pytest.raises(DataError, match="data"):
-        task.check(numbering.labels["test"], 8, 3, "data")
+        task.check(numbering.labels["test"], 9, 3, "data")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in LABELLED])
+def test_a_task_without_labels_refuses_them_and_counts_its_columns(kind: str) -> None:
+    with pytest.raises(DataError, match=r"data: labels, of which a .* has none; found 'labels of 2 training samples'"):
+        task_of(kind).numbered({"train": np.array([0, 1])}, None, at, "data")
+    assert task_of(kind, size=3).unlabelled(None, "data.classes").names == ("value 0", "value 1", "value 2")
+    assert task_of(kind).unlabelled(NAMES, "data.classes").names == NAMES
+    with pytest.raises(DataError, match=r"task\.size: how many numbers a vector has is needed"):
+        task_of(kind).unlabelled(None, "data.classes")
+    with pytest.raises(DataError, match=r"data\.classes: a name for each number of a vector; found '3 names'"):
+        task_of(kind, size=4).unlabelled(NAMES, "data.classes")
+    with pytest.raises(RecipeError, match=r"task\.size: allowed is 1 to 65536"):
+        task_of(kind, size=-1)
+
+
+def test_vectors_that_are_probabilities_are_shown_as_such() -> None:
+    plain, shares = task_of("distribution"), task_of("distribution", probabilities=True)
+    scores = np.array([[2.0, 0.0, -2.0]], np.float32)
+    assert plain.decode(plain.shares(scores)[0], NAMES) == Vector((2.0, 0.0, -2.0))
+    told = shares.decode(shares.shares(scores)[0], NAMES).values
+    assert sum(told) == pytest.approx(1) and told == pytest.approx(tuple(softmax(scores)[0]))
+    assert "kl" in shares.losses and "kl" not in plain.losses
+    assert plain.distance(scores, 3 * scores)[0] == pytest.approx(0, abs=1e-12)
+    assert shares.distance(scores, 3 * scores)[0] > 0.001, "the same direction, other shares"
+    assert plain.distance(scores, -scores)[0] == pytest.approx(2)
+
+
+PAIRS = [
+    ([[7, 0.5], [3, 1.0], [7, 0.5], [3, 1.0]], (0.0, 1.0), [[1, 0.5], [0, 1.0], [1, 0.5], [0, 1.0]]),
+    ([5, 5, 2, 2], (0.0, 1.0), [[1, 1], [1, 1], [0, 1], [0, 1]]),
+    (
+        np.array([["0", "5"], ["0", "5"], ["1", "2"], ["1", "2"]], object),
+        (1.0, 5.0),
+        [[0, 1], [0, 1], [1, 0.25], [1, 0.25]],
+    ),
+    ([[2**40, 1.0], [2**40 + 1, 0.0], [2**40, 1.0], [2**40 + 1, 0.0]], (0.0, 1.0), [[0, 1], [1, 0], [0, 1], [1, 0]]),
+    ([[math.nan, math.nan], [4, 0.0], [4, 0.0]], (0.0, 1.0), [[math.nan, math.nan], [0, 0], [0, 0]]),
+]
+
+
+@pytest.mark.parametrize(("labels", "scores", "held"), PAIRS)
+def test_pairs_are_numbered_and_their_scores_are_of_0_to_1(labels: Any, scores: Any, held: Any) -> None:
+    task = Embedding(size=4, scores=scores)
+    numbering = task.numbered({"train": np.array(labels) if isinstance(labels, list) else labels}, None, at, "data")
+    np.testing.assert_array_equal(numbering.labels["train"], np.array(held, np.float32))
+    assert len(numbering.names) == 4
+    task.check(numbering.labels["train"], len(held), 4, "data")
+    groups = task.together(numbering.labels["train"])
+    np.testing.assert_array_equal(groups, np.nan_to_num(np.array(held)[:, 0], nan=-1))
+
+
+def test_pairs_are_compared_by_their_cosine_and_a_resample_counts_one_as_often() -> None:
+    task, vectors = Embedding(size=2), np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0], [0.0, 1.0]])
+    labels = np.array([[0, 0.25], [1, 0.5], [0, 0.25], [1, 0.5]])
+    cosines, wanted = task.compared(vectors, labels)
+    np.testing.assert_allclose(cosines[:, 0], [math.sqrt(0.5), 1.0])
+    assert wanted.tolist() == [[0.25], [0.5]]
+    twice, half = np.array([0, 2, 0, 2, 1, 3]), np.array([0, 2, 1])
+    assert task.compared(vectors[twice], labels[twice])[1].tolist() == [[0.25], [0.25], [0.5]]
+    assert task.compared(vectors[half], labels[half])[1].tolist() == [[0.25]], "one that lacks a sample does not count"
+    teacher = Heads({"v": 2}, {"v": task})
+    spearman = Evaluator(Spearman(), teacher)
+    assert spearman(vectors, None, vectors, vectors) == pytest.approx(1)
+    assert spearman(vectors, labels, None, vectors) == pytest.approx(1)
 
 
 def test_what_each_decodes_to() -> None:
@@ -190,6 +260,12 @@ WRONG = [
     (Regression(), [[1.0, math.inf, 0.0]], "train: sample 0: an infinite label"),
     (Regression(), [1.0, 2.0], "data: a name for each value; found '3 names'"),
     (CLASSES, np.array([0.5]), "train: sample 0: labels are whole numbers or names"),
+    (Embedding(), [[0, 0.5], [0, 0.5], [1, 0.5]], "train: sample 2: a pair has two samples; found '1 of pair 1'"),
+    (Embedding(), [[0, 0.5], [0, 0.5], [0, 0.5]], "train: sample 0: a pair has two samples; found '3 of pair 0'"),
+    (Embedding(), [[0, 0.5], [0, 0.75]], "train: sample 1: a pair of two scores; found '0.5 and 0.75'"),
+    (Embedding(), [[0, 4.0], [0, 4.0]], r"train: sample 0: a score out of range; found 4.0; .*task.scores"),
+    (Embedding(), [[0, 1, 1], [0, 1, 1]], "train: sample 0: not the labels of pairs"),
+    (Embedding(), np.array([["0", "x"], ["0", "x"]], object), "train: sample 0: a label that is no number; found 'x'"),
 ]
 
 
@@ -210,6 +286,16 @@ def test_what_nothing_can_be_learned_of_is_refused() -> None:
         Regression().check_learned({"train": np.full((4, 1), 2, np.float32)}, NAMES[:1], "data")
     with pytest.raises(DataError, match="a value without a label; found 'ant'"):
         Regression().check_learned({"train": np.full((4, 1), np.nan, np.float32)}, NAMES[:1], "data")
+    one = np.array([[0, 0.5], [0, 0.5], [1, np.nan], [1, np.nan]], np.float32)
+    with pytest.raises(DataError, match="too few pairs to learn from; found 1"):
+        Embedding().check_learned({"train": one}, NAMES, "data")
+    with pytest.raises(
+        DataError, match=r"data: a pair of another number of samples than 2; found 'sample 2'; .*groups"
+    ):
+        Embedding().check(one[:3], 3, 3, "data")
+    for scores in ([1.0, 1.0], [0.0], [5.0, 1.0]):
+        with pytest.raises(RecipeError, match=r"task\.scores: (allowed are two numbers|wrong type)"):
+            task_of("embedding", scores=scores)
 
 
 def test_values_are_shown_to_losses_by_the_spread_of_their_labels() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgekd.base.errors import DataError
 from edgekd.learn.data._base import Dataset, Split
@@ -17,6 +19,27 @@ def feed(limit: int | None = None, flip: bool = False) -> Feed:
     x = np.arange(40 * 4, dtype=np.uint8).reshape(40, 2, 2, 1)
     part = Split(x, np.arange(40) % 4)
     return Feed(Dataset(part, part, part, tuple("abcd"), OPS), OPS, Augment(flip=flip, views=4), 0, limit)
+
+
+@given(pairs=st.integers(1, 30), alone=st.integers(0, 9), limit=st.integers(2, 50), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_a_limit_takes_whole_groups(pairs: int, alone: int, limit: int, seed: int) -> None:
+    numbers = np.concatenate([np.arange(pairs).repeat(2), np.full(alone, -1)])
+    together = np.random.default_rng(seed).permutation(numbers)
+    taken = some(len(together), limit, together)
+    assert len(taken) <= limit and (np.diff(taken) > 0).all()
+    assert len(taken) >= min(limit - 1, len(together))
+    _, counts = np.unique(together[taken][together[taken] >= 0], return_counts=True)
+    assert (counts == 2).all()
+
+
+def test_labels_of_few_are_those_of_whole_pairs() -> None:
+    y = np.stack([np.arange(40) // 2, np.full(40, 0.5)], axis=1).astype(np.float32)
+    part = Split(np.zeros((40, 3), np.float32), y, together=np.arange(40) // 2)
+    few = Feed(Dataset(part, part, part, ("a",), ()), (), Augment(), 0).with_labels(11).labels("train")
+    assert few is not None
+    known = few[~np.isnan(few).any(axis=1), 0].reshape(-1, 2)
+    assert len(known) == 5 and (known[:, 0] == known[:, 1]).all()
 
 
 def test_a_limit_takes_the_same_samples_from_everywhere() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekd.learn import sampler
+from edgekd.learn.feed import groups
 
 RARE, ALL = np.repeat([0, 1, 2], [90, 9, 1]), np.ones(100, bool)
 
@@ -58,3 +59,19 @@ def test_shuffled_sees_each_once_or_those_with_labels_again_and_again() -> None:
     order = sampler.shuffled(np.arange(100) < 30, np.random.default_rng(0))
     times = np.bincount(order)
     assert len(order) == 100 and len(times) == 30 and np.ptp(times) == 1
+
+
+@given(seed=st.integers(0, 1000), pairs=st.integers(1, 20), alone=st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_pairs_follow_each_other_and_begin_at_even_places(seed: int, pairs: int, alone: int) -> None:
+    rng = np.random.default_rng(seed)
+    together = rng.permutation(np.concatenate([np.arange(pairs).repeat(2), np.full(alone, -1)]))
+    member = groups(together)
+    assert len(np.unique(member)) == pairs + alone
+    taught = rng.random(len(member)) < 0.5
+    taught[0] = True
+    order = sampler.grouped(taught, member, np.random.default_rng(seed))
+    assert len(order) == len(member) and set(member[order]) == set(member[taught])
+    seen = order[: int(np.isin(member, member[taught]).sum())]  # the first round
+    in_pairs = together[seen][: 2 * len(np.unique(together[seen][together[seen] >= 0]))].reshape(-1, 2)
+    assert (in_pairs[:, 0] == in_pairs[:, 1]).all() and len(np.unique(seen)) == len(seen)

@@ -28,20 +28,22 @@ class Split:
         ids: (N,) what each sample is called where it comes from (texts, or bytes of UTF-8), or its number there; None:
             nobody can tell.
         part: what numbers count in: the split that was read, "" where all was read from one.
+        together: (N,) see ``Task.together``; None: every sample stands by itself.
     """
 
     x: Samples
     y: AnyArray | None
     ids: AnyArray | None = None
     part: str = ""
+    together: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def some(self, index: NDArray[np.int64]) -> Split:
         """The samples of some places."""
-        y, ids = (None if values is None else values[index] for values in (self.y, self.ids))
-        return Split(self.x[index], y, ids, self.part)
+        y, ids, of = (None if values is None else values[index] for values in (self.y, self.ids, self.together))
+        return Split(self.x[index], y, ids, self.part, of)
 
     def counted(self, part: str = "") -> Split:
         """The same samples, called by their numbers."""

@@ -91,23 +91,24 @@ def from_splits(
     labels = {name: split.y for name, split in splits.items() if split.y is not None}
     if 0 < len(labels) < len(splits):
         raise DataError("labels in every split or in none", where=where, found=f"in {' and '.join(labels)}")
-    if not labels and names is None:
-        column = f"labels are looked for in a column called {', '.join(LABELS)}" if inputs.names else None
-        raise DataError("without labels the class names are needed", where=f"{where}: classes", hint=column)
-    numbering = task.numbered(labels, names, lambda name, i: f"{where} ({name}): sample {i}", where) if labels else None
-    numbers = {} if numbering is None else numbering.labels
+    column = f"labels are looked for in a column called {', '.join(LABELS)}" if inputs.names else None
+    numbering = (
+        task.numbered(labels, names, lambda name, i: f"{where} ({name}): sample {i}", where)
+        if labels
+        else task.unlabelled(names, f"{where}: classes", column)
+    )
+    numbers = numbering.labels
     train, validation, test = (replace(split, y=numbers.get(name)) for name, split in splits.items())
     is_image = train.x.dtype == np.uint8 and train.x.ndim == 4 and train.x.shape[-1] in (1, 3, 4)
     ops = inputs.ops if inputs.ops is not None else image_ops(255.0) if is_image else ()
-    known, notes = (names or (), ()) if numbering is None else (numbering.names, numbering.notes)
     of_columns = (note for split in columns.values() for note in split.notes)
     dataset = Dataset(
         train,
         validation,
         test,
-        known,
+        numbering.names,
         ops,
-        notes=(*notes, *inputs.notes, *dict.fromkeys(of_columns)),
+        notes=(*numbering.notes, *inputs.notes, *dict.fromkeys(of_columns)),
         inputs=inputs.names,
         teacher_preprocess=inputs.teacher_ops,
     )

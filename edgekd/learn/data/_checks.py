@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray
@@ -69,7 +70,13 @@ def checked(dataset: Dataset, where: str, task: Task = CLASSES, *, every_class: 
         raise DataError("labels in every split or in none", where=where, found=labelled)
     if all(labelled.values()):
         _check_labels(dataset, task, where, every_class=every_class)
+        train, validation, test = (replace(split, together=_together(task, split)) for split in dataset.splits.values())
+        dataset = replace(dataset, train=train, validation=validation, test=test)
     return replace(dataset, notes=(*dataset.notes, *_repeated(dataset)))
+
+
+def _together(task: Task, split: Split) -> NDArray[np.int64] | None:
+    return None if split.y is None or split.y.ndim != 2 else task.together(split.y)
 
 
 def _check_split(dataset: Dataset, split: Split, where: str) -> None:

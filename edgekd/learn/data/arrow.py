@@ -18,7 +18,7 @@ from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._pictures import Pictures, check_size, pictures
 from edgekd.learn.data._split import carve_missing, check_carving, image_ops
 from edgekd.learn.data._texts import IN_MEMORY, Texts
-from edgekd.tasks import CLASSES, Numbered, Task, named, unlabelled
+from edgekd.tasks import CLASSES, Numbered, Task, named
 
 ENDINGS = (".arrow", ".parquet")
 
@@ -178,7 +178,7 @@ class Arrow(Reading):
         given = self.classes or _arrow.class_names(schema, self.label)
         names = named(given, "data.classes" if self.classes else f"data.path: {first.name}") if given else None
         if not self.label:
-            return unlabelled(names)
+            return task.unlabelled(names, "data.classes")
         labels = {role: of.labels for role, of in rows.items() if of.labels is not None}
         return task.numbered(
             labels, names, lambda role, i: f"data.path: {_files.text(rows[role].columns[-1][i])}", "data.path"

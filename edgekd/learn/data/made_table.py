@@ -1,4 +1,4 @@
-"""Made rows of numbers that can be learned, with labels of any task. For ``--quick`` and for tests."""
+"""Made rows of numbers that can be learned, with labels of any task that has some. For ``--quick`` and for tests."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class MadeTable:
     def _split(self, weights: Floats, task: Task, count: int, rng: np.random.Generator) -> Split:
         x = rng.standard_normal((count, self.columns))
         functions = np.tanh(2 * x @ weights[0]) + x @ weights[1] + rng.normal(0, self.noise, (count, len(self.names)))
-        y: AnyArray = task.answers(functions)
-        if y.dtype.kind == "f":
+        y: AnyArray | None = task.answers(functions) if task.label_loss else None
+        if y is not None and y.dtype.kind == "f":
             y = (self.middle + self.spread * functions).astype(np.float32)
         return Split(x.astype(np.float32), y)

@@ -146,9 +146,7 @@ class Npz:
         if keys and "train" not in keys:
             raise DataError("labels in every split or in none", where="data.y_train", found=self.y_train)
         if not keys:
-            if names is None:
-                raise DataError("without labels the class names are needed", where="data.classes", found=self.classes)
-            return Numbered(names, {})
+            return task.unlabelled(names, "data.classes")
         labels = {split: arrays[y_name] for split, (_, y_name) in keys.items()}
         return task.numbered(
             labels, names, lambda split, i: f"data.{keys[split][1]}: sample {i}", f"data.{self.y_train}"

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base.arrays import Samples
+from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _files, _vocabulary
 from edgekd.learn.data._base import Dataset, Split
@@ -21,7 +21,7 @@ from edgekd.learn.data._checks import checked
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._split import CALLED, ROLES, Groups, carve_missing, check_carving, joined, listed
 from edgekd.learn.data._texts import IN_MEMORY, Texts
-from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named, unlabelled
+from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
 
 ENDINGS = (".tsv", ".tsv.gz")
 
@@ -53,6 +53,8 @@ class Text(Reading):
             each with ``.gz``.
         prefix: what the names of a folder's files begin with, such as ``sst2_``.
         sentence, label: names of the columns; without a label ("") the data has none.
+        pair: the column of a second text, of tasks whose labels are of pairs: each line is two samples, one after the
+            other, and its label is how alike they are; without a label the two belong together.
         classes: names, in the order of their numbers; without them those of the labels. See ``_classes.py``.
         vocab: at most so many tokens, learned from the training split, 100 to 1,000,000.
         tokenizer: or a folder with the vocabulary of a model: ``vocab.txt`` or ``tokenizer.json``.
@@ -64,6 +66,7 @@ class Text(Reading):
         limit: use only the first so many training samples; 0: all.
         split_seed: of the carving.
         id: the column that names each sample, for answers that were recorded elsewhere; without it they are numbered.
+            The texts of a pair ``7`` are ``7/1`` and ``7/2``.
         lazy, workers: see ``Reading``; a ``.gz`` is held in memory, and texts need no workers.
     """
 
@@ -71,6 +74,7 @@ class Text(Reading):
     prefix: str = ""
     sentence: str = "sentence"
     label: str = "label"
+    pair: str = ""
     classes: tuple[str, ...] = ()
     vocab: int = 8000
     tokenizer: str = ""
@@ -103,14 +107,23 @@ class Text(Reading):
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """Read, check, carve off what has no file, and learn the vocabulary from the training split."""
+        if self.pair and not task.pairs:
+            allowed = "none, or the task embedding"
+            raise DataError(
+                "the task's labels are of single texts", where="data.pair", found=self.pair, allowed=allowed
+            )
+        if task.pairs and self.label and not self.pair:
+            allowed = "the column of the second text; or no data.label either"
+            raise DataError("the task's labels are of pairs of texts", where="data.pair", found="none", allowed=allowed)
         files = self._files()
         rows = {role: self._read(path, role, task) for role, path in files.items()}
         names, labels, notes = self._classes(rows, task)
         splits = {role: self._split(file_rows, labels.get(role), role) for role, file_rows in rows.items()}
-        columns = [np.array(names) for names in zip(*rows["train"].groups, strict=True)]
+        columns: list[AnyArray] = [np.array(names) for names in zip(*rows["train"].groups, strict=True)]
+        columns += [np.arange(len(splits["train"])) // 2] if self.pair else []
         groups = joined(columns, len(splits["train"]), "data.groups") if columns else None
         shares = {"validation": self.validation, "test": self.test}
-        by = " and ".join(listed(self.groups))
+        by = " and ".join((*listed(self.groups), *(["pair"] if self.pair else [])))
         splits, carved = carve_missing(splits, shares, self.split_seed, groups, by)
         train = splits["train"]
         vocabulary = (
@@ -195,9 +208,9 @@ class Text(Reading):
         lines = streamed(path, where) if lazy else whole(path, where)
         start, line = next(lines, (0, ""))
         header = line.rstrip("\r").split("\t")
-        columns = [
-            self._column(header, key, getattr(self, key), where) for key in ("sentence", "label") if getattr(self, key)
-        ]
+        keys = [key for key in ("sentence", "pair", "label") if getattr(self, key)]
+        columns = [self._column(header, key, getattr(self, key), where) for key in keys]
+        of_texts, of_labels = columns[: 1 + bool(self.pair)], columns[1 + bool(self.pair) :]
         by = listed(self.groups) if role == "train" else ()
         called = [self._column(header, "id", self.id, where)] if self.id else []
         grouping = [self._column(header, "groups", name, where) for name in by]
@@ -211,20 +224,20 @@ class Text(Reading):
                 raise DataError("another number of columns than the header", where=place, found=len(cells))
             if cells == header:
                 raise DataError("the header once more", where=place)
-            text, *label = (cells[column] for column in columns)
-            if not text.strip():
-                raise DataError("an empty text", where=place, allowed="at least one word")
-            if label == [""] and not task.row_labels:
+            if [cells[column] for column in of_labels] == [""] and not task.row_labels:
                 raise DataError("no label", where=place)
-            if rows.spans is None:
-                rows.texts.append(text)
-            else:
-                before = "".join(f"{cell}\t" for cell in cells[: columns[0]])
-                rows.spans.append((start + len(before.encode()), len(text.encode())))
-            rows.labels.extend(map(sys.intern, label))
-            rows.lines.append(number)
-            rows.groups.append([cells[column] for column in grouping])
-            rows.ids.extend(cells[column] for column in called)
+            for i, column in enumerate(of_texts, start=1):
+                if not cells[column].strip():
+                    raise DataError("an empty text", where=place, allowed="at least one word")
+                if rows.spans is None:
+                    rows.texts.append(cells[column])
+                else:
+                    before = "".join(f"{cell}\t" for cell in cells[:column])
+                    rows.spans.append((start + len(before.encode()), len(cells[column].encode())))
+                rows.labels.extend(sys.intern(cells[column]) for column in of_labels)
+                rows.lines.append(number)
+                rows.groups.append([cells[column] for column in grouping])
+                rows.ids.extend(f"{cells[column]}/{i}" if self.pair else cells[column] for column in called)
         return rows
 
     def _stays(self, path: Path) -> bool:
@@ -248,14 +261,22 @@ class Text(Reading):
     def _classes(self, rows: dict[str, Rows], task: Task) -> Numbered:
         """Class names, and the number of each label; every label of every file is held against them."""
         names = named(self.classes, "data.classes") if self.classes else None
-        if not self.label:
-            return unlabelled(names)
+        if not self.label and not self.pair:
+            return task.unlabelled(names, "data.classes")
 
         def at(role: str, i: int) -> str:
             return f"data.path: {rows[role].file}, line {rows[role].lines[i]}"
 
-        labels = {role: np.array(file_rows.labels, dtype=object) for role, file_rows in rows.items()}
+        labels = {role: self._labels(file_rows) for role, file_rows in rows.items()}
         return task.numbered(labels, names, at, f"data.path: {Path(self.path).name}")
+
+    def _labels(self, rows: Rows) -> AnyArray:
+        """(N,) the label of each sample; of pairs (N, 2) with the number of the pair before, or that number alone."""
+        labels = np.array(rows.labels, dtype=object)
+        if not self.pair:
+            return labels
+        numbers = np.arange(len(rows.lines)) // 2
+        return np.stack([numbers.astype(object), labels], axis=1) if self.label else numbers
 
 
 def whole(path: Path, where: str) -> Iterator[tuple[int, str]]:

@@ -21,7 +21,7 @@ from edgekd.learn.data._pictures import Pictures, check_size, pictures
 from edgekd.learn.data._shards import Part
 from edgekd.learn.data._split import carve_missing, check_carving, image_ops
 from edgekd.learn.data.imagefolder import ENDINGS
-from edgekd.tasks import CLASSES, Numbered, Task, named, unlabelled
+from edgekd.tasks import CLASSES, Numbered, Task, named
 
 JSON = "json."
 
@@ -165,7 +165,7 @@ class Webdataset(Reading):
         """Class names, and the number of each label."""
         names = named(self.classes, "data.classes") if self.classes else None
         if not self.label:
-            return unlabelled(names)
+            return task.unlabelled(names, "data.classes")
 
         def at(role: str, i: int) -> str:
             return f"data.path: {rows[role].files[i]}: {rows[role].names[i]}"

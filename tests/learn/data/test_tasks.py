@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from edgekd.base import plugins
 from edgekd.base.errors import DataError, RecipeError
 from edgekd.learn.data import Dataset, loaded
 from edgekd.tasks import Task
+from edgekd.tasks.embedding import Embedding
 from edgekd.tasks.multi_label import MultiLabel
 from edgekd.tasks.regression import Regression
 
@@ -100,3 +102,64 @@ def test_what_does_not_go_together_is_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x_train=np.arange(24.0), y_train=ROWS, x_test=np.arange(8.0), y_test=ROWS[:8])
     with pytest.raises(DataError, match="not rows of numbers"):
         read(flat, MultiLabel())
+
+
+PAIRS = [(f"a cat {i}", f"the cat {i}", str(1 + i % 5)) for i in range(24)]
+
+
+def pairs(folder: Path, rows: Sequence[tuple[str, ...]] = PAIRS) -> dict[str, Any]:
+    lines = ["one\ttwo\tscore", *("\t".join(row) for row in rows)]
+    (folder / "p.tsv").write_text("\n".join(lines))
+    columns = {"sentence": "one", "pair": "two", "label": "score"}
+    return {"kind": "text", "path": str(folder / "p.tsv"), "vocab": 100, **columns}
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_line_of_two_texts_is_two_samples_that_stay_together(tmp_path: Path, lazy: bool) -> None:
+    dataset = read({**pairs(tmp_path), "lazy": lazy}, Embedding(size=3, scores=(1.0, 5.0)))
+    assert dataset.classes == ("value 0", "value 1", "value 2")
+    assert [len(split) for split in dataset.splits.values()] == [40, 4, 4]
+    for split in dataset.splits.values():
+        texts = np.asarray(split.x).tolist()
+        assert split.together is not None and split.y is not None
+        assert (split.together[::2] == split.together[1::2]).all()
+        assert [text.replace("a ", "the ") for text in texts[::2]] == texts[1::2]
+        scores = [(int(text.split()[-1]) % 5) / 4 for text in texts]
+        np.testing.assert_allclose(split.y[:, 1], scores)
+    assert any("in whole groups of pair" in note for note in dataset.notes)
+    unscored = read({**pairs(tmp_path), "label": ""}, Embedding(size=3))
+    assert unscored.train.y is not None and (unscored.train.y[:, 1] == 1).all()
+    alone = read({**pairs(tmp_path), "label": "", "pair": ""}, Embedding(size=3))
+    assert alone.train.y is None and len(alone.train) == 20, "a teacher's vectors may be all there is"
+    by_name = read({**pairs(tmp_path), "id": "score"}, Embedding(size=3, scores=(1.0, 5.0))).train.names
+    assert by_name is not None and {name[1:] for name in by_name} == {"/1", "/2"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "task", "message"),
+    [
+        ({"pair": ""}, Embedding(size=3, scores=(1, 5)), r"data\.pair: the task's labels are of pairs of texts"),
+        ({}, Regression(), r"data\.pair: the task's labels are of single texts; found 'two'"),
+        ({}, Embedding(size=3), r"p\.tsv, line 3: a score out of range; found 2\.0"),
+        ({"pair": "there"}, Embedding(size=3), r"line 1, data\.pair: no such column; found 'there'"),
+        ({"label": "two"}, Embedding(size=3), r"line 2: a label that is no number; found 'the cat 0'"),
+    ],
+)
+def test_what_makes_no_pairs_is_refused(tmp_path: Path, changes: Any, task: Task, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read({**pairs(tmp_path), **changes}, task)
+    with pytest.raises(DataError, match=r"line 3: an empty text"):
+        read(pairs(tmp_path, [*PAIRS[:1], ("a", " ", "1")]), Embedding(size=3, scores=(1, 5)))
+
+
+def test_pairs_of_arrays_that_carving_parts_are_refused_by_the_key_that_helps(tmp_path: Path) -> None:
+    y = np.stack([np.arange(24) // 2, np.ones(24)], axis=1)
+    with pytest.raises(
+        DataError, match=r"a pair of another number of samples than 2.*groups names what holds the pairs"
+    ):
+        read({**npz(tmp_path, y), "validation": 3}, Embedding(size=3))
+    x = np.zeros((24, 5), np.float32) + np.arange(24)[:, None]
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x[:8], y_test=y[:8], of=y[:, 0])
+    table = {"kind": "npz", "path": str(tmp_path / "d.npz"), "samples": "numbers", "groups": "of"}
+    train = read(table, Embedding(size=3)).train
+    assert train.together is not None and len(train) == 22

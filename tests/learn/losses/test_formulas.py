@@ -54,6 +54,41 @@ def test_cross_entropy() -> None:
     assert value("cross_entropy", S, None, Y) == close(-np.log(softmax(S)[np.arange(7), Y]).mean())
 
 
+def test_cosine() -> None:
+    cosines = (S * T).sum(1) / (np.linalg.norm(S, axis=1) * np.linalg.norm(T, axis=1))
+    assert value("cosine", S, T, None) == close((1 - cosines).mean())
+    assert value("cosine", 5 * T, T, None) == pytest.approx(0, abs=1e-12)
+
+
+PAIRED = np.array([[0, 0.9], [1, 0.2], [0, 0.9], [1, 0.2], [2, 0.8], [2, 0.8], [9, 0.5]])
+
+
+def cosines(z: np.ndarray) -> np.ndarray:
+    unit = z / np.linalg.norm(z, axis=1, keepdims=True)
+    return unit @ unit.T
+
+
+def test_similarity_scores() -> None:
+    gaps = [cosines(S)[a, b] - PAIRED[a, 1] for a, b in ((0, 2), (1, 3), (4, 5))]
+    assert value("similarity_scores", S, None, PAIRED) == close(float(np.mean(np.square(gaps))))
+    assert value("similarity_scores", S[:2], None, PAIRED[:2]) == 0.0, "no partner is there"
+
+
+def test_info_nce() -> None:
+    s, t, partner = cosines(S), cosines(T), {0: 2, 2: 0, 4: 5, 5: 4}
+    losses = []
+    for i, p in partner.items():
+        logits = {j: (s[i, j] + 0.3 * (t[i, p] - t[i, j])) / 0.5 for j in partner if j != i}
+        logits = {j: logit for j, logit in logits.items() if j == p or t[i, j] < t[i, p]}
+        losses.append(np.log(sum(np.exp(logit) for logit in logits.values())) - logits[p])
+    keys = {"temperature": 0.5, "margin": 0.3}
+    assert value("info_nce", S, T, PAIRED, **keys) == close(float(np.mean(losses)))
+    assert value("info_nce", S, T, np.where(PAIRED == 0.9, 0.1, PAIRED), positive=0.85) == 0.0
+    for wrong in ({"margin": 2.0}, {"positive": -0.1}, {"temperature": 0.0}):
+        with pytest.raises(RecipeError, match=next(iter(wrong))):
+            value("info_nce", S, T, PAIRED, **wrong)
+
+
 def test_kl() -> None:
     assert value("kl", S, T, None, temperature=3.0) == close(9 * kl(softmax(T / 3), softmax(S / 3)))
     wanted = 4 * kl(softmax(spread(T) / 2), softmax(spread(S) / 2))

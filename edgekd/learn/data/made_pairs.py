@@ -1,0 +1,91 @@
+"""Made pairs of sentences that mean more or less the same, in other words. For ``--quick`` and for tests."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekd.base.errors import DataError
+from edgekd.base.wordpiece import MASKED, NEEDED, Vocabulary
+from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.data._checks import checked
+from edgekd.learn.data._split import check_seed, check_sizes
+from edgekd.tasks import Task
+from edgekd.tasks.embedding import Embedding
+
+WORDS = 3  # of one meaning
+SIZE = 32  # of vectors, where the task does not say
+
+
+@dataclass(frozen=True)
+class MadePairs:
+    """Seeded sentences of 4 to ``longest`` meanings, each said in one of three words. The second sentence of a pair has
+    some of the first one's meanings, in any order; the share of these is the score.
+
+    Attributes:
+        meanings: 10 to 100,000; the vocabulary is three words of each.
+        longest: words of a sentence, 4 to 1000.
+        length: tokens of a text at most, as in ``text``.
+        scores: of sentences that share no meaning, and of those that share all.
+        train, validation, test: pairs of each split.
+        seed: of everything made.
+    """
+
+    meanings: int = 40
+    longest: int = 8
+    length: int = 64
+    scores: tuple[float, float] = (0.0, 1.0)
+    train: int = 512
+    validation: int = 128
+    test: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_seed("seed", self.seed)
+        ranges = {"meanings": (10, 100_000), "longest": (4, 1000), "length": (3, 16_384)}
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name}: allowed is {low} to {high}")
+        check_sizes(train=self.train, validation=self.validation, test=self.test)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the fields: everything follows from them."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()
+
+    def load(self, task: Task = Embedding(size=SIZE)) -> Dataset:  # noqa: B008  # frozen
+        """Make all three splits."""
+        if not task.pairs:
+            kind = type(task).__name__
+            raise DataError(
+                "made_pairs has labels of pairs", where="data.source", found=kind, allowed="a task of pairs"
+            )
+        rng = np.random.default_rng(self.seed)
+        words = np.array([[f"meaning{i}word{k}" for k in range(WORDS)] for i in range(self.meanings)])
+        sizes = {"train": self.train, "validation": self.validation, "test": self.test}
+        drawn = {name: self._pairs(words, count, rng) for name, count in sizes.items()}
+        labels = {name: self._labels(scores) for name, (_, scores) in drawn.items()}
+        names, numbers, _ = task.numbered(labels, None, lambda split, i: f"{split}: sample {i}", "made_pairs")
+        splits = {name: Split(texts, numbers[name]).counted(name) for name, (texts, _) in drawn.items()}
+        vocabulary = Vocabulary([*NEEDED, MASKED, *words.ravel().tolist()])
+        op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": True}
+        dataset = Dataset(splits["train"], splits["validation"], splits["test"], names, (op,))
+        return checked(dataset, "made_pairs", task)
+
+    def _pairs(self, words: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(2 x count,) texts, and (count,) the share of its meanings that a pair has in common."""
+        texts, scores = [], []
+        for _ in range(count):
+            length = int(rng.integers(4, min(self.longest, self.meanings // 2) + 1))
+            drawn = rng.permutation(self.meanings)
+            kept = int(rng.integers(0, length + 1))
+            other = rng.permutation([*drawn[:kept], *drawn[length : 2 * length - kept]])
+            texts += [" ".join(words[i, rng.integers(WORDS)] for i in of) for of in (drawn[:length], other)]
+            scores.append(kept / length)
+        return np.array(texts, dtype=np.str_), np.array(scores)
+
+    def _labels(self, shares: np.ndarray) -> np.ndarray:
+        """(2 x count, 2) of pairs and their scores, of (count,) shares."""
+        low, high = self.scores
+        return np.stack([np.arange(len(shares)), low + shares * (high - low)], axis=1).repeat(2, axis=0)

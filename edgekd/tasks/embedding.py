@@ -1,0 +1,121 @@
+"""Vectors of samples, near where the samples mean the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from edgekd.base.arrays import AnyArray
+from edgekd.base.errors import DataError
+from edgekd.tasks import _pairs, _vectors
+from edgekd.tasks._base import Floats, Groups, Record, Task
+from edgekd.tasks._classes import At, Numbered
+from edgekd.tasks._predictions import Vector
+
+OWN = 2  # numbers of a label: the pair, and its score
+
+
+@dataclass(frozen=True)
+class Embedding(Task):
+    """(N, D) vectors, compared by their cosine; normalise them in the network, so that every index takes them.
+
+    Labels are pairs: every sample stands for itself, and its label names its pair by a number, which two samples of a
+    split have, and says how alike the two are: a row [pair, score]. (N,) pair numbers alone say that the two belong
+    together. A sample of no pair is [NaN, NaN]. Scores are held from 0, nothing in common, to 1, the same.
+
+    Without labels a metric of pairs holds the student's cosines of a split's first and second sample, third and fourth,
+    and so on against the teacher's.
+
+    Attributes:
+        size: D, numbers of a vector, 1 to 65536; 0: as many as ``data.classes`` names.
+        scores: the score of samples that have nothing in common, and of those that mean the same, as the data has it.
+    """
+
+    axes: ClassVar[tuple[str, ...]] = ("batch", "value")
+    hub: ClassVar[Mapping[str, str]] = {**_vectors.HUB, "text": "sentence-similarity"}
+    metrics: ClassVar[tuple[str, ...]] = ("spearman", "pearson", "recall_at_k", "cosine")
+    losses: ClassVar[tuple[str, ...]] = ("cosine", "similarity_scores", "info_nce", "squared_error")
+    pairs: ClassVar[bool] = True
+    label_loss: ClassVar[str] = "similarity_scores"
+    program: ClassVar[str] = "values"
+    holds: ClassVar[str] = "a vector of {} numbers"
+    prints: ClassVar[str] = "answer.values"
+    limits: ClassVar[tuple[str, ...]] = (
+        "Vectors are for comparing with each other: those of another model, or of another version of this one, are of "
+        "another space.",
+    )
+
+    size: int = 0
+    scores: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        _vectors.check_size(self.size)
+        if len(self.scores) != 2 or not np.isfinite(self.scores).all() or not self.scores[0] < self.scores[1]:
+            raise ValueError("scores: allowed are two numbers, of nothing in common and, above it, of the same")
+
+    def unlabelled(self, names: tuple[str, ...] | None, where: str, hint: str | None = None) -> Numbered:
+        """See ``Task``: ``size`` numbers need no names."""
+        return _vectors.unlabelled(names, self.size, where)
+
+    def numbered(self, labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
+        """See ``Task``: (N, 2) of pair and score, or (N,) of pairs."""
+        known = self.unlabelled(names, where).names
+        rows: dict[str, AnyArray] = {name: _pairs.of_split(of, self.scores, name, at) for name, of in labels.items()}
+        return Numbered(known, rows)
+
+    def check(self, labels: AnyArray, count: int, size: int, where: str) -> None:
+        """See ``Task``: (N, 2) floats, each pair's two samples in one split."""
+        if labels.shape != (count, OWN) or labels.dtype.kind != "f":
+            shape, allowed = f"{labels.dtype} {labels.shape}", f"a row [pair, score] a sample, ({count}, {OWN})"
+            raise DataError("not the labels of pairs", where=where, found=shape, allowed=allowed)
+        if (alone := _pairs.first_alone(labels[:, 0])) is not None:
+            allowed = "both in one split: where validation or test is carved off, groups names what holds the pairs"
+            raise DataError(
+                "a pair of another number of samples than 2", where=where, found=f"sample {alone}", allowed=allowed
+            )
+
+    def check_learned(
+        self, labels: Mapping[str, AnyArray], names: Sequence[str], where: str, *, every: bool = True
+    ) -> None:
+        """See ``Task``: there are two pairs at least."""
+        if (count := len(_pairs.pairs_of(labels["train"])[0])) < 2:
+            raise DataError(
+                "too few pairs to learn from", where=where, found=count, allowed="at least two with a score"
+            )
+
+    def together(self, labels: AnyArray) -> Groups:
+        """See ``Task``: the pair."""
+        return np.where(np.isnan(labels[:, 0]), -1, labels[:, 0]).astype(np.int64)
+
+    def compared(self, scores: AnyArray, labels: AnyArray) -> tuple[AnyArray, AnyArray]:
+        """See ``Task``: (P, 1) the cosine of each pair whose score is known, and that score."""
+        first, second, wanted = _pairs.pairs_of(labels)
+        return _vectors.cosine(scores[first], scores[second])[:, None], wanted[:, None]
+
+    def answers(self, scores: AnyArray) -> AnyArray:
+        """(N, 2) of pairs: each two samples in a row, and half of 1 plus their cosine in the data's own scores."""
+        pairs = np.full((len(scores), OWN), np.nan, np.float32)
+        count = len(scores) // 2
+        low, high = self.scores
+        share = (1 + _vectors.cosine(scores[0 : 2 * count : 2], scores[1 : 2 * count : 2])) / 2
+        pairs[: 2 * count] = np.stack([np.arange(count), low + share * (high - low)], axis=1).repeat(2, axis=0)
+        return pairs
+
+    def distance(self, one: AnyArray, other: AnyArray) -> Floats:
+        """(N,) 1 minus the cosine, 0..2."""
+        return _vectors.cosine_distance(one, other)
+
+    def decode(self, shares: Floats, names: Sequence[str]) -> Vector:
+        """See ``Task``."""
+        return Vector(tuple(shares.tolist()))
+
+    def record(self, decided: Vector) -> Record:
+        """See ``Task``."""
+        return {"values": [float(f"{value:.6g}") for value in decided.values]}
+
+    def numbers(self, record: Record) -> list[float]:
+        """See ``Task``."""
+        return list(record["values"])

@@ -1,0 +1,138 @@
+"""Students that answer with vectors, from the data to an app: what a teacher says, with nobody else to ask."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgekd
+from edgekd.tasks import Vector
+
+SIZE = 12
+
+
+def files(folder: Path) -> dict[str, Any]:
+    """Rows of numbers, and the vectors that some teacher gave to each: of it nobody has more."""
+    rng = np.random.default_rng(0)
+    rows = {"train": 256, "validation": 64, "test": 64}
+    x = {name: rng.standard_normal((count, 6)).astype(np.float32) for name, count in rows.items()}
+    weights = rng.standard_normal((6, SIZE)) / 3
+    np.savez(folder / "x.npz", x_train=x["train"], x_validation=x["validation"], x_test=x["test"])
+    (folder / "said").mkdir()
+    for name, of in x.items():
+        np.savez(folder / "said" / f"{name}.npz", logits=np.tanh(of @ weights).astype(np.float32))
+    return {
+        "name": "vectors",
+        "task": {"kind": "distribution", "size": SIZE},
+        "data": {
+            "source": "npz",
+            "path": str(folder / "x.npz"),
+            "samples": "numbers",
+            "x_validation": "x_validation",
+            **dict.fromkeys(("y_train", "y_test"), ""),
+        },
+        "teacher": {"model": {"kind": "recorded", "path": str(folder / "said"), "form": "logits"}},
+        "student": {"model": {"kind": "mlp", "width": 48, "depth": 1}, "lr": 2e-2, "batch_size": 8},
+        "losses": [{"kind": "cosine"}, {"kind": "squared_error", "weight": 0.5}],
+        "compress": [{"kind": "int8_qat", "epochs": 4}],
+        "budget": {"max_drop": 0.05},
+    }
+
+
+def test_a_student_imitates_vectors_that_were_recorded(tmp_path: Path) -> None:
+    recipe, out = files(tmp_path), tmp_path / "out"
+    report = edgekd.build(recipe, targets=["ort-cpu"], quick=True, out=out, cache=tmp_path / "cache")
+    assert report["metric"] == "cosine" and report["task"] == "distribution"
+    for target in report["targets"].values():
+        values = {one["name"]: one["value_test"] for one in target["candidates"]}
+        assert values["fp32"] > 0.5 and values["int8"] > values["fp32"] - 0.03
+    edgekd.verify(out)
+    x = np.load(tmp_path / "x.npz")["x_test"]
+    said = np.load(tmp_path / "said" / "test.npz")["logits"]
+    for name, target in report["targets"].items():
+        shipped = next(one for one in target["candidates"] if one["name"] == target["shipped"])
+        vectors = edgekd.load(out, target=name).predict(x)
+        assert isinstance(vectors[0], Vector) and len(vectors[0].values) == SIZE
+        got = np.array([vector.values for vector in vectors])
+        cosines = (got * said).sum(1) / (np.linalg.norm(got, axis=1) * np.linalg.norm(said, axis=1))
+        assert cosines.mean() == pytest.approx(shipped["value_test"], abs=1e-6)
+    card = (out / "README.md").read_text()
+    assert "a vector of 12 numbers" in card and 'pipeline_tag: "feature-extraction"' in card
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"losses": [{"kind": "kl"}]}, r"losses\[0\]\.kind: not a loss of Distribution; found 'kl'; .*cosine"),
+        ({"task": {"kind": "distribution"}}, r"task\.size: how many numbers a vector has is needed"),
+        ({"task": {"kind": "distribution", "size": 9}}, r"teacher\.model.*"),
+        ({"metric": "accuracy"}, r"metric\.kind: not a metric of Distribution; found 'accuracy'"),
+        ({"teacher": {"model": {"kind": "mlp"}}}, r"a teacher can't be trained on data without labels"),
+    ],
+)
+def test_what_does_not_go_with_vectors_is_told(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(edgekd.EdgekdError, match=message):
+        edgekd.build({**files(tmp_path), **changes}, targets=["ort-cpu"], out=tmp_path / "out", cache=tmp_path / "c")
+
+
+def test_sentences_are_vectors_of_length_1_on_every_runtime(quick: Any) -> None:
+    out = quick("sentence-vectors").out
+    report = json.loads((out / "report.json").read_text())
+    assert report["metric"] == "spearman" and report["outputs"] == {"logits": "embedding"}
+    for target in report["targets"].values():
+        assert {"int8", "fp32"} <= {one["name"] for one in target["candidates"]}
+        assert all(-1 <= one["value_test"] <= 1 and len(one["value_ci95"]) == 2 for one in target["candidates"])
+    edgekd.verify(out)
+    texts = ["meaning1word0 meaning2word1 meaning3word2 meaning4word0", "meaning1word2 meaning9word1"]
+    by_target = {}
+    for name in report["targets"]:
+        one, other = edgekd.load(out, target=name).predict(texts)
+        assert isinstance(one, Vector) and len(one.values) == 16
+        by_target[name] = np.array([one.values, other.values])
+        np.testing.assert_allclose(np.linalg.norm(by_target[name], axis=1), 1, atol=1e-5)
+    assert (by_target["ort-cpu"] * by_target["openvino"]).sum(1).min() > 0.98
+    assert 'pipeline_tag: "sentence-similarity"' in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [
+        ([{"kind": "similarity_scores"}], r"losses\[0\]\.kind: this loss needs labels and the data has none"),
+        ([{"kind": "kl"}], r"losses\[0\]\.kind: not a loss of Embedding; found 'kl'"),
+    ],
+)
+def test_losses_on_pairs_want_pairs(losses: list[dict[str, str]], message: str, tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("text\n" + "\n".join(f"word{i % 7} word{i % 5} {i}" for i in range(60)))
+    small = {"kind": "embedder", "width": 8, "layers": 1, "heads": 1}
+    recipe: dict[str, Any] = {
+        "name": "alone",
+        "task": {"kind": "embedding", "size": 8},
+        "data": {"source": "text", "path": str(tmp_path / "t.tsv"), "sentence": "text", "label": "", "vocab": 100},
+        "teacher": {"model": small, "epochs": 0},
+        "student": {"model": small},
+        "losses": losses,
+    }
+    with pytest.raises(edgekd.EdgekdError, match=message):
+        edgekd.build(recipe, targets=["ort-cpu"], out=tmp_path / "out", cache=tmp_path / "cache")
+
+
+def test_what_would_part_pairs_is_refused_before_anything_trains(tmp_path: Path) -> None:
+    small = {"kind": "embedder", "width": 8, "layers": 1, "heads": 1}
+    recipe: dict[str, Any] = {
+        "name": "odd",
+        "task": {"kind": "embedding", "size": 8},
+        "data": {"source": "made_pairs", "meanings": 10, "train": 20, "validation": 8, "test": 8},
+        "teacher": {"model": small},
+        "student": {"model": small, "batch_size": 7},
+        "losses": [{"kind": "similarity_scores"}],
+    }
+    where = tmp_path / "out", tmp_path / "cache"
+    with pytest.raises(edgekd.EdgekdError, match=r"student\.batch_size: an odd batch parts a pair; found 7"):
+        edgekd.build(recipe, targets=["ort-cpu"], out=where[0], cache=where[1])
+    other = {**recipe, "task": "regression", "losses": [{"kind": "huber"}]}
+    with pytest.raises(edgekd.EdgekdError, match=r"data\.source: made_pairs has labels of pairs; found 'Regression'"):
+        edgekd.build(other, targets=["ort-cpu"], out=where[0], cache=where[1])
