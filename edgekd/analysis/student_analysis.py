@@ -112,8 +112,10 @@ def samples(workspace: Workspace, shown: Shown) -> list[Sample]:
         for name, where in workspace.heads.columns.items():
             head_labels = workspace.heads.labels_of(labels, name)
             label = None if head_labels is None else head_labels[i : i + 1]
-            parts, names = (teacher[i : i + 1, where], shown.scores[i : i + 1, where]), workspace.classes[where]
-            head_answers = _answers(workspace.heads.tasks[name], parts, label, names)
+            parts = teacher[i : i + 1, where], shown.scores[i : i + 1, where]
+            names = workspace.classes[workspace.heads.name_columns[name]]
+            natural = workspace.heads.natural(name, parts[0]), workspace.heads.natural(name, parts[1])
+            head_answers = _answers(workspace.heads.tasks[name], natural, label, names)
             prefix = f"{name}: " if len(workspace.heads) > 1 else ""
             sample_answers += [Answer(prefix + answer.name, *answer[1:]) for answer in head_answers]
         furthest.append(
@@ -128,9 +130,10 @@ def _answers(
     """What both decide, the label, and of the others what they differ most on; of values those alone.
 
     Args:
-        scores: (1, K) of the teacher and of the student; label: of the one sample, as the task has it.
+        scores: (1, *shape) of the teacher and of the student, of whose places the mean is told; label: of the one
+            sample, as the task has it.
     """
-    shares = [task.shares(of)[0] for of in scores]
+    shares = [task.rows(task.shares(of), of.shape[1:]).mean(axis=0) for of in scores]
     picked = [task.picks(task.answers(of), len(names))[0] for of in scores]
     is_label = np.zeros(len(names), bool) if label is None else task.picks(label, len(names))[0]
     listed = list(dict.fromkeys(int(c) for hits in (*picked, is_label) for c in np.flatnonzero(hits)))

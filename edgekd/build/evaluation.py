@@ -20,7 +20,7 @@ from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import Inputs
 from edgekd.base.scores import answered
 from edgekd.learn.feed import Feed, some
-from edgekd.metrics import Evaluator, PerSample
+from edgekd.metrics import Evaluator
 from edgekd.runtime import batches
 from edgekd.runtime.backend import Session
 
@@ -159,7 +159,7 @@ class EvaluationSet:
 
     def draws(self, split: str, scores: Scores) -> bootstrap.Resamples:
         """Resamples of a split, always the same; fewer where each has to be scored anew."""
-        mean = isinstance(self.evaluator.metric, PerSample)
+        mean = self.evaluator.is_mean
         values = 1 if mean else scores[0].size + np.asarray(self.raw(split)[0]).size
         return bootstrap.draws(len(scores), values)
 
@@ -169,7 +169,7 @@ class EvaluationSet:
         A bootstrap over samples (Efron and Tibshirani 1993, chapter 13): it knows nothing of another training.
         """
         mine, teachers = self.resampled(split, scores), self.resampled(split, self.teacher(split))
-        mean = isinstance(self.evaluator.metric, PerSample)
+        mean = self.evaluator.is_mean
         drawn = self.draws(split, scores)
         drawn = drawn if mean else drawn.first(SCORED_ANEW)
         pairs = [(mine(index), teachers(index)) for index in drawn]

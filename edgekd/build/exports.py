@@ -115,5 +115,5 @@ def metadata(workspace: Workspace) -> dict[str, str]:
 
 def _labels(workspace: Workspace) -> object:
     """A list of class names, or one by head."""
-    by_head = {name: list(workspace.classes[where]) for name, where in workspace.heads.columns.items()}
+    by_head = {name: list(workspace.classes[where]) for name, where in workspace.heads.name_columns.items()}
     return by_head if len(by_head) > 1 else list(workspace.classes)

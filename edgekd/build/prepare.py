@@ -142,7 +142,7 @@ def sources_of(request: BuildRequest, parsed: ParsedRecipe, shown: Views, notes:
     opened: dict[str, AnswerSource] = {}
     for name, kind in kinds.items():
         table = parsed.recipe.ensemble[name]
-        where = shown.heads.columns[table.head] if table.head else slice(None)
+        where = shown.heads.name_columns[table.head] if table.head else slice(None)
         classes, folder = shown.dataset.classes[where], request.store.root / "asked"
         code = step_keys.digest(code_keys.sources(table.model))
         check_classes(table, len(classes), name)

@@ -18,6 +18,7 @@ from edgekd.learn import calls, nets
 from edgekd.learn import teacher as teachers
 from edgekd.learn.data import Dataset, grouped, taken_first
 from edgekd.learn.feed import Feed
+from edgekd.learn.flat import FlatScores, Form
 from edgekd.learn.foreign import Foreign
 from edgekd.learn.rescaled import Rescaled
 from edgekd.learn.student import SplitHeads, TensorSpec
@@ -138,18 +139,19 @@ def roots(
     """
     makers: dict[str, Callable[[], nn.Module]] = {}
     for name, table in recipe.ensemble.items():
-        classes = shown.heads.width if table.head is None else shown.heads[table.head]
+        heads = shown.heads if table.head is None else shown.heads.only(table.head)
+        classes = heads.width
         if name in read:
             makers[name] = _read(read[name], table, shown.feeds[name].specs, classes, name)
             continue
         shape = shown.feeds[name].sample_shape
         makers[name] = functools.partial(_teacher, table, shape, classes, name, shown)
         if table.checkpoint is None and table.epochs and not _is_users(table.model):
-            makers[name] = _in_units(makers[name], shown.heads if table.head is None else shown.heads.only(table.head))
+            makers[name] = _in_units(makers[name], heads)
     if teacher is not None:
         given, count = teacher, shown.heads.width
         makers["teacher"] = lambda: teachers.wrap(
-            _called(nets.copied(given, "teacher"), shown, "teacher"), recipe.teacher, count
+            _form(shown).flat(_called(nets.copied(given, "teacher"), shown, "teacher")), recipe.teacher, count
         )
     if (bare := _student(recipe, shown, student)) is not None:
         sizes, names = list(shown.heads.values()), list(shown.heads)
@@ -159,7 +161,7 @@ def roots(
 
 def _teacher(table: Teacher, shape: tuple[int, ...], classes: int, name: str, shown: Views) -> nn.Module:
     """A teacher of a recipe's table."""
-    loaded = teachers.load_teacher(table, shape, classes, name)
+    loaded = teachers.load_teacher(table, shape, classes, name, _form(shown, table.head))
     if _is_users(table.model) and isinstance(loaded, PickedOutput):
         loaded.module = _called(loaded.module, shown, name)
     return loaded
@@ -183,14 +185,20 @@ def _read(
 def _student(recipe: Recipe, shown: Views, given: nn.Module | None) -> Callable[[], nn.Module] | None:
     """None where it is made of the teacher."""
     if given is not None:
-        return lambda: _called(nets.copied(given, "student"), shown, "student")
+        return lambda: _form(shown, joined=False).flat(_called(nets.copied(given, "student"), shown, "student"))
     if (model := recipe.student.model) is None:
         return None
     outputs = shown.heads.width
-    make = functools.partial(teachers.load_student, recipe.student, shown.whole.sample_shape, outputs)
+    shape, form = shown.whole.sample_shape, _form(shown, joined=False)
+    make = functools.partial(teachers.load_student, recipe.student, shape, outputs, form)
     if _is_users(model):
         return lambda: _called(make(), shown, "student")
     return make if recipe.student.checkpoint else _in_units(make, shown.heads)
+
+
+def _form(shown: Views, head: str | None = None, *, joined: bool = True) -> Form:
+    """What a network has to answer, of one head or of all; a teacher's outputs are joined."""
+    return Form(shown.heads if head is None else shown.heads.only(head), shown.feed.reads_texts, joined)
 
 
 def _in_units(make: Callable[[], nn.Module], heads: Heads) -> Callable[[], nn.Module]:
@@ -209,6 +217,9 @@ def _is_users(model: Mapping[str, object]) -> bool:
 
 def _called(module: nn.Module, shown: Views, name: str) -> nn.Module:
     """A user's network as it is called with the model's inputs: in their order, see ``calls``."""
+    if isinstance(module, FlatScores):
+        module.module = _called(module.module, shown, name)
+        return module
     specs, users_names = shown.feeds.get(name, shown.feed).specs, shown.dataset.inputs
     whole = frozenset(i for i, spec in enumerate(specs) if spec.dtype == "float32" and spec.high is not None)
     if not users_names and not whole:

@@ -22,11 +22,15 @@ class File(TypedDict):
 
 @closed
 class Output(TypedDict):
-    """An output of the student: what each axis counts, and the names of its classes."""
+    """An output of the student: what each axis counts, and the names of its classes.
+
+    ``shape``: of the one flat row that a sample's scores are in the file, where it has more than one axis.
+    """
 
     axes: Annotated[list[str], Some()]
     labels: Annotated[list[str], Some()]
     name: str
+    shape: NotRequired[list[Positive]]
 
 
 @closed

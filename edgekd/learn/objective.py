@@ -14,6 +14,7 @@ from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.learn import global_batch, taps
 from edgekd.learn.losses import TaskLoss, WeighedLoss
+from edgekd.learn.places import by_place
 from edgekd.spec.recipe import TIMING
 from edgekd.tasks import CLASSES, Heads, Task
 
@@ -32,7 +33,7 @@ class Term:
         start, stop: shares of the training, 0..1; outside of them the loss does not count.
         only: the head that its table names, of several; None: all of them.
         task: of the head that a loss on answers compares; columns, label_columns: where that head's scores and labels
-            stand, of several heads; see ``by_head``.
+            stand, of several heads; see ``by_head``. shape: the natural one of its scores.
         where: its table in the recipe, for errors: of several heads a table gives several terms.
     """
 
@@ -46,6 +47,7 @@ class Term:
     task: Task = CLASSES
     columns: slice = field(default_factory=lambda: slice(None))
     label_columns: slice | int | None = None
+    shape: tuple[int, ...] = ()
     where: str = "losses"
 
     @property
@@ -136,8 +138,9 @@ def _of_head(term: Term, heads: Heads, name: str) -> Term:
         what = f"not a loss of {type(task).__name__}"
         raise RecipeError(what, where=f"{term.where}.kind", found=kind, allowed=task.losses)
     loss = term.loss.of_task(task) if isinstance(term.loss, TaskLoss) else term.loss
+    shape = heads.shapes[name]
     if len(heads) == 1:
-        return replace(term, loss=loss, task=task)
+        return replace(term, loss=loss, task=task, shape=shape)
     labels = heads.label_columns[name]
     return replace(
         term,
@@ -146,6 +149,7 @@ def _of_head(term: Term, heads: Heads, name: str) -> Term:
         task=task,
         columns=heads.columns[name],
         label_columns=labels if task.row_labels else labels.start,
+        shape=shape,
     )
 
 
@@ -334,6 +338,8 @@ def _on_answers(
     if weighed and "labels" in term.loss.needs:
         return _weighed(term, s, t, weighed)
     y = None if labels is None else term.labels(labels)
+    if term.task.dense:
+        s, t, y = by_place(term.task, term.shape, s, t, y)
     taught: Tensor | None = None
     if y is not None and "labels" in term.loss.needs and not bool((known := are_known(y)).all()):
         taught = known
@@ -344,6 +350,8 @@ def _on_answers(
         if not bool(taught.any()):
             return s.sum() * 0.0
         s, t, y = s[taught], None if t is None else t[taught], None if y is None else y[taught]
+    if not len(s):
+        return s.sum() * 0.0
     y = _scaled(term, y) if y is not None and y.is_floating_point() else y
     loss: Tensor = plugins.call_user(term.loss, term.where, s, t, y)
     return loss

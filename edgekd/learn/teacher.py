@@ -16,8 +16,11 @@ from edgekd.base.preprocess import Ops
 from edgekd.learn import outputs, weights
 from edgekd.learn.calls import Call
 from edgekd.learn.data import Pipeline
+from edgekd.learn.flat import FlatScores, Form
+from edgekd.learn.models import Family, HeadsFamily
 from edgekd.learn.student import as_float32, as_logits
 from edgekd.spec.recipe import StudentTable, Teacher
+from edgekd.tasks import Heads
 
 
 class PickedOutput(nn.Module):
@@ -83,62 +86,90 @@ class PickedOutput(nn.Module):
 
 def bare(module: nn.Module) -> nn.Module:
     """The network itself, without the wrappers that pick its outputs and call its arguments by name."""
-    while isinstance(module, PickedOutput | Call):
+    while isinstance(module, PickedOutput | Call | FlatScores):
         module = module.module
     return module
 
 
-def build(model: Mapping[str, Any], where: str, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+def build(
+    model: Mapping[str, Any], where: str, input_shape: tuple[int, ...], classes: int, form: Form | None = None
+) -> nn.Module:
     """An untrained network from a recipe's ``model`` table.
 
+    Args:
+        form: what it has to answer, where that are not ``classes`` scores in a row.
+
     Raises:
-        RecipeError: the family does not know the table's keys, or can't read such inputs.
+        RecipeError: the family does not know the table's keys, can't read such inputs, or has no such answers.
     """
     family = plugins.build("models", model, where)
     try:
         with watch.watching(model["kind"]) if ":" in model["kind"] else contextlib.nullcontext():
-            module = plugins.call_user(family.build, where, input_shape, classes)
+            if form is None or (form.is_flat and not isinstance(family, HeadsFamily)):
+                module = plugins.call_user(family.build, where, input_shape, classes)
+            elif isinstance(family, HeadsFamily):
+                module = plugins.call_user(family.build_heads, where, input_shape, form.heads)
+            else:
+                module = _of_users(family, model, where, input_shape, form.heads)
     except ValueError as err:  # of a built-in family
         raise RecipeError(
             f"can't be built for inputs of {input_shape}: {err}", where=where, found=model["kind"]
         ) from err
     if not isinstance(module, nn.Module):
         raise FactoryError("gave no nn.Module", where=where, found=type(module).__name__)
+    return module if form is None else form.flat(module, isinstance(family, HeadsFamily))
+
+
+def _of_users(
+    family: Family, model: Mapping[str, object], where: str, input_shape: tuple[int, ...], heads: Heads
+) -> nn.Module:
+    """A network of a user's own with an answer at each place, which knows its shape but for the number of names."""
+    if model["kind"] != "python" and ":" not in str(model["kind"]):
+        task = type(next(iter(heads.tasks.values()))).__name__
+        allowed = "a family of models that has, or a network of your own"
+        raise RecipeError(f"has no answers for {task}", where=f"{where}.kind", found=model["kind"], allowed=allowed)
+    names = max(where.stop for where in heads.name_columns.values())
+    module: nn.Module = plugins.call_user(family.build, where, input_shape, names)
     return module
 
 
-def load_teacher(table: Teacher, input_shape: tuple[int, ...], classes: int, name: str = "teacher") -> nn.Module:
+def load_teacher(
+    table: Teacher, input_shape: tuple[int, ...], classes: int, name: str = "teacher", form: Form | None = None
+) -> nn.Module:
     """Build the teacher of a recipe and, where it has a checkpoint, load that.
 
     Args:
         input_shape: (C, H, W) of one model input.
         classes: how many classes the student has; with ``table.classes`` the teacher may know more.
         name: of several, for errors.
+        form: see ``build``.
 
     Raises:
         RecipeError: the checkpoint is missing, unreadable, or of another shape; names the first tensor that differs.
     """
     teacher_classes = classes if table.classes is None else max(classes, *(c + 1 for c in table.classes))
-    module = build(table.model, f"{name}.model", input_shape, teacher_classes)
+    module = build(table.model, f"{name}.model", input_shape, teacher_classes, form)
     check_classes(table, classes, name)
     if table.checkpoint is not None:
         state, where = _state(table, table.checkpoint, module, name)
         if table.classes is not None and (more := _classes_of(bare(module), state, teacher_classes)):
-            module = build(table.model, f"{name}.model", input_shape, more)
+            module = build(table.model, f"{name}.model", input_shape, more, form)
         weights.load(bare(module), state, where)
     return wrap(module, table, classes, name)
 
 
-def load_student(table: StudentTable, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+def load_student(
+    table: StudentTable, input_shape: tuple[int, ...], classes: int, form: Form | None = None
+) -> nn.Module:
     """Build the student of a recipe that has a model of its own and, where it has a checkpoint, load that.
 
     Args:
-        input_shape: of one model input; classes: of all heads together.
+        input_shape: of one model input; classes: of all heads together; form: see ``build``.
 
     Raises:
         RecipeError: as ``load_teacher``.
     """
-    module = build(table.model or {}, "student.model", input_shape, classes)
+    module = build(table.model or {}, "student.model", input_shape, classes, form)
     if table.checkpoint is not None:
         weights.load(bare(module), *_state(table, table.checkpoint, module, "student"))
     return module

@@ -18,7 +18,9 @@ Against = Literal["labels", "teacher"]
 class Metric(Protocol):
     """One file of ``metrics/``: a frozen dataclass whose fields are the keys of the recipe's ``metric``.
 
-    It may say ``classifies``, too, a ClassVar: see the function of that name.
+    It may say ``classifies``, too, a ClassVar: see the function of that name. Of a dense task it gets the places of all
+    samples that have a label, N of them; with the ClassVar ``whole = True`` samples as they are, (N, P, C) scores and
+    (N, P) labels, -1 and ``tasks.IGNORED`` where there is none.
     """
 
     share: ClassVar[bool]

@@ -43,22 +43,23 @@ class Evaluator:
         self, scores: Scores, labels: AnyArray | None, teacher: Scores | None, raw: Samples
     ) -> dict[str, float]:
         """The value of each head; see ``__call__``."""
-        wanted = self._wanted(labels, teacher)
-        parts = self._judged(scores).items()
-        head_values = {name: plugins.call_user(self.metric, "metric", part, wanted[name], raw) for name, part in parts}
+        pairs = self._pairs(scores, labels, teacher)
+        head_values = {name: plugins.call_user(self.metric, "metric", *pair, raw) for name, pair in pairs.items()}
         return {name: float(self._checked(value, scores, ())) for name, value in head_values.items()}
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether a value is the mean of one of each sample; of a dense task a sample with more places counts more."""
+        return isinstance(self.metric, PerSample) and not self.heads.dense
 
     def per_sample(
         self, scores: Scores, labels: AnyArray | None, teacher: Scores | None, raw: Samples
     ) -> NDArray[np.float64] | None:
         """(N,) what each sample gives, the mean over the heads; None where the metric is no mean over samples."""
-        if not isinstance(self.metric, PerSample):
+        if not isinstance(self.metric, PerSample) or not self.is_mean:
             return None
-        wanted = self._wanted(labels, teacher)
-        parts = self._judged(scores).items()
-        head_values = [
-            plugins.call_user(self.metric.per_sample, "metric", part, wanted[name], raw) for name, part in parts
-        ]
+        pairs = self._pairs(scores, labels, teacher).values()
+        head_values = [plugins.call_user(self.metric.per_sample, "metric", *pair, raw) for pair in pairs]
         return np.mean([self._checked(values, scores, (len(scores),)) for values in head_values], axis=0)
 
     def _checked(self, answer: object, scores: Scores, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -80,6 +81,38 @@ class Evaluator:
                 allowed=f"{shape[0]} numbers, one a sample" if shape else "a number, of the whole split",
             )
         return values.astype(np.float64)
+
+    def _pairs(
+        self, scores: Scores, labels: AnyArray | None, teacher: Scores | None
+    ) -> dict[str, tuple[AnyArray, AnyArray]]:
+        """The scores of each head, and what they are held against, as the metric takes them.
+
+        Of a dense task these are the places of all samples, but those without a label; a metric of samples as wholes
+        gets (N, P, C) and (N, P), with -1 and ``IGNORED`` where there is none.
+        """
+        wanted = self._wanted(labels, teacher)
+        pairs = {name: (part, wanted[name]) for name, part in self._judged(scores).items()}
+        return {
+            name: self._by_place(name, *pair, labels) if self.heads.tasks[name].dense else pair
+            for name, pair in pairs.items()
+        }
+
+    def _by_place(
+        self, name: str, scores: AnyArray, wanted: AnyArray, labels: AnyArray | None
+    ) -> tuple[AnyArray, AnyArray]:
+        """See ``_pairs``."""
+        task, shape = self.heads.tasks[name], self.heads.shapes[name]
+        rows = task.rows(scores, shape)
+        if self.metric.against == "teacher":
+            theirs = task.rows(wanted, shape)
+            told = self.heads.labels_of(labels, name)
+            known = (theirs != 0).any(axis=1) if told is None else told.reshape(-1) >= 0
+            return rows[known], theirs[known]
+        y = wanted.reshape(len(wanted), -1)
+        if getattr(self.metric, "whole", False):
+            return rows.reshape(*y.shape, -1), y
+        known = y.reshape(-1) >= 0
+        return rows[known], y.reshape(-1)[known]
 
     def _judged(self, scores: Scores) -> dict[str, AnyArray]:
         """The scores of each head as metrics see them."""

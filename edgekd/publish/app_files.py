@@ -86,16 +86,19 @@ def _decisions(bundle: Bundle, samples: Any, asked: Sequence[tuple[Model, Output
     Of each class the one of middle confidence: the surest say the same whatever is done to their numbers (four samples
     of one class, at 0.9997, passed with 16 or 32 in place of 20 to divide by, and with all other labels exchanged).
     """
-    tasks = bundle.heads.tasks
-    margins = np.min([tasks[head].margin(part) for _, scores in asked for head, part in scores.items()], axis=0)
+    tasks, heads = bundle.heads.tasks, bundle.heads
+    margins = np.min(
+        [tasks[head].margin(heads.natural(head, part)) for _, scores in asked for head, part in scores.items()], axis=0
+    )
     room = decisions.MOST if samples.dtype == object else decisions.MOST_BYTES // samples[0].nbytes
     order = np.argsort(margins, kind="stable")
     clear = [int(i) for i in order if margins[i] >= golden.MARGIN] or [int(order[-1])]
     middle = [clear[i] for i in sorted(range(len(clear)), key=lambda i: abs(2 * i + 1 - len(clear)))]
     chosen: list[int] = []
     for head, part in asked[0][1].items():
-        picked = tasks[head].picks(tasks[head].answers(part), part.shape[1])
-        for label in range(part.shape[1]):
+        names = heads.shapes[head][tasks[head].axis]
+        picked = tasks[head].picks(tasks[head].answers(heads.natural(head, part)), names)
+        for label in range(names):
             alike = [i for i in clear if picked[i, label]]
             if alike and not set(alike) & set(chosen):
                 chosen.append(alike[len(alike) // 2])

@@ -74,7 +74,7 @@ def _fits(shape: Any, port: Port) -> bool:
 
 def _wanted(bundle: Bundle) -> dict[str, Any]:
     """What ``record.metadata`` writes, read."""
-    by_head = {name: list(bundle.labels[where]) for name, where in bundle.heads.columns.items()}
+    by_head = {name: list(bundle.labels[where]) for name, where in bundle.heads.name_columns.items()}
     stored = {"vocabulary": VOCABULARY}  # where an op has one: there it is the file's name
     return {
         "edgekd_labels": by_head if len(by_head) > 1 else list(bundle.labels),

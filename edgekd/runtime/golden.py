@@ -12,7 +12,7 @@ from edgekd.base.preprocess import MASK, Inputs, Spec
 from edgekd.runtime import batches
 from edgekd.runtime.backend import Session
 from edgekd.runtime.batches import Outputs
-from edgekd.tasks import CLASSES, Heads, Task
+from edgekd.tasks import CLASSES, Heads
 
 MARGIN, LENGTH = 0.1, 16
 
@@ -44,8 +44,9 @@ def make(
     x = synthetic if given is None else given
     outputs = batches.run(session, x, batch, "golden inputs")
     y = {name: scores.astype(np.float32) for name, scores in outputs.items()}
-    tasks = {} if heads is None else heads.tasks
-    margins = np.min([tasks.get(name, CLASSES).margin(scores) for name, scores in y.items()], axis=0)
+    if heads is None:
+        heads = Heads({name: scores.shape[-1] for name, scores in y.items()})
+    margins = np.min([heads.tasks[name].margin(heads.natural(name, scores)) for name, scores in y.items()], axis=0)
     clearest = np.argsort(-margins, kind="stable")[:want]
     keep = np.sort([i for i in clearest if margins[i] >= MARGIN] or clearest[:1])
     return {name: array[keep] for name, array in x.items()}, {name: scores[keep] for name, scores in y.items()}
@@ -74,14 +75,15 @@ def difference(
     quantized: bool,
     where: str,
     of: AnyArray | None = None,
-    task: Task = CLASSES,
+    head: str = "",
+    heads: Heads | None = None,
 ) -> float:
     """The largest difference of one output from the golden one.
 
     Args:
         tolerance: the largest that is allowed, for a quantized file as a share of the score range.
         of: the scores whose range that is, where ``wanted`` is a part of them.
-        task: what the output means.
+        heads: what outputs mean, of which this is ``head``; None: classes.
 
     Raises:
         IntegrityError: more than that, another answer, another shape.
@@ -94,7 +96,9 @@ def difference(
     every = (wanted if of is None else of).astype(np.float64)  # whose range may be beyond float32
     if not np.isfinite(every).all():
         raise IntegrityError("golden scores that are not finite", where=where)
-    same = task.same(got, wanted)
+    same = CLASSES.same(got, wanted)
+    if heads is not None:
+        same = heads.only(head).same(got, wanted)
     if same is not None and not same.all():
         raise IntegrityError("other answers than when it was built", where=where)
     span = float(every.max() - every.min()) if quantized else 1.0

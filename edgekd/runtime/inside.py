@@ -68,7 +68,7 @@ def _about(bundle: bundles.Bundle) -> dict[str, str | bool]:
 
 def _labels(heads: Heads) -> dict[str, slice]:
     """What the line of each head's labels begins with."""
-    slices = heads.columns
+    slices = heads.name_columns
     return {f"labels of {name}" if len(slices) > 1 else "labels": where for name, where in slices.items()}
 
 

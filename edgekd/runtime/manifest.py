@@ -7,7 +7,8 @@ student is) and ``executor_info.edgekd`` (of each variant)::
     task        {"kind": "classification"}, with the task's own keys; {"kind": "several", "outputs"}: one of each output
     sample      {"dtype", "rate", "shape"} of one raw sample; a text has dtype "text" and shape []
     preprocess  from raw sample to model inputs
-    outputs     [{"axes": ["batch", "class"], "labels", "name"}], in the order of the labels
+    outputs     [{"axes": ["batch", "class"], "labels", "name"}], in the order of the labels; with
+                "shape" where the flat row of a sample's scores has more than one axis
     thresholds  {}: a task's stand among its keys
     decisions   the file of raw samples and what is decided about them, or null
     sbom        the file that lists what the bundle was made with, or null
@@ -21,6 +22,7 @@ does: a user's own backend is named ``plugin:Class``, and opens where the app na
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +32,7 @@ from edgekd.base import limits, plugins
 from edgekd.base.errors import IntegrityError
 from edgekd.base.preprocess import TEXT, TYPES, Ops
 from edgekd.document import manifest as documents
-from edgekd.document.manifest import About, Manifest, Op
+from edgekd.document.manifest import About, Manifest, Op, Output
 from edgekd.document.manifest import Task as TaskTable
 from edgekd.runtime import allowed
 from edgekd.runtime._checks import MOST, Table, check_path, keys, listed, table_at, texts, wholes
@@ -67,8 +69,7 @@ def table(bundle: Bundle, ops: Ops, files: Mapping[str, tuple[str, int]]) -> Man
         "files": {name: {"bytes": size, "sha256": digest} for name, (digest, size) in sorted(files.items())},
         "format": FORMAT,
         "outputs": [
-            {"axes": list(bundle.heads.tasks[name].axes), "labels": list(bundle.labels[where]), "name": name}
-            for name, where in bundle.heads.columns.items()
+            _output(bundle.heads, name, list(bundle.labels[where])) for name, where in bundle.heads.name_columns.items()
         ],
         "plan": bundle.plan,
         "preprocess": [cast(Op, op) for op in ops],
@@ -240,11 +241,13 @@ def _about_2(about: Table, hashes: Collection[str], where: str) -> Table:
         what = f"no type of a raw sample of shape {sample['shape']}"
         raise IntegrityError(what, where=f"{where}: sample.dtype", found=sample["dtype"], allowed=dtypes)
     labels: list[str] = []
-    heads: dict[str, int] = {}
+    heads: dict[str, tuple[int, ...]] = {}
     tasks: dict[str, Task] = {}
     for i, entry in enumerate(listed(about["outputs"], f"{where}: outputs")):
         place = f"{where}: outputs[{i}]"
-        output = keys(entry, ("axes", "labels", "name"), place)
+        known = ("axes", "labels", "name")
+        shaped = isinstance(entry, dict) and "shape" in entry
+        output = keys(entry, (*known, "shape") if shaped else known, place)
         name = str(output["name"])
         if name in heads or not output["labels"]:
             raise IntegrityError("an output twice, or without labels", where=place, found=name)
@@ -252,7 +255,7 @@ def _about_2(about: Table, hashes: Collection[str], where: str) -> Table:
         if tuple(texts(output["axes"], f"{place}.axes")) != tasks[name].axes:
             axes, allowed = output["axes"], str(tasks[name].axes)
             raise IntegrityError("not the axes of the task", where=f"{place}.axes", found=axes, allowed=allowed)
-        heads[name] = len(texts(output["labels"], f"{place}.labels"))
+        heads[name] = _shape(output, tasks[name], place)
         labels += output["labels"]
     if not heads:
         raise IntegrityError("no outputs", where=f"{where}: outputs")
@@ -266,6 +269,23 @@ def _about_2(about: Table, hashes: Collection[str], where: str) -> Table:
         "decisions": _listed_file(about["decisions"], hashes, f"{where}: decisions"),
         "sbom": _listed_file(about["sbom"], hashes, f"{where}: sbom"),
     }
+
+
+def _output(heads: Heads, name: str, labels: list[str]) -> Output:
+    task, shape = heads.tasks[name], heads.shapes[name]
+    output: Output = {"axes": list(task.axes), "labels": labels, "name": name}
+    return {**output, "shape": list(shape)} if len(shape) > 1 else output
+
+
+def _shape(output: Table, task: Task, place: str) -> tuple[int, ...]:
+    """The natural shape of an output, which is told where it has more than one axis."""
+    count = len(texts(output["labels"], f"{place}.labels"))
+    shape = tuple(wholes(output["shape"], f"{place}.shape")) if "shape" in output else (count,)
+    fits = len(shape) == len(task.axes) - 1 and shape[task.axis] == count and math.prod(shape) <= MOST
+    if not fits or ("shape" in output) != (len(shape) > 1):
+        allowed = f"sizes of {', '.join(task.axes[1:])}, with a name for each of {count}"
+        raise IntegrityError("no shape of the task", where=f"{place}.shape", found=list(shape), allowed=allowed)
+    return shape
 
 
 def _task(table: Table, output: str, where: str) -> Task:

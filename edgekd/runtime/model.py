@@ -19,6 +19,7 @@ from edgekd.runtime.backend import Array, Port, Session, check_inputs
 from edgekd.runtime.bundle import Bundle, Variant
 from edgekd.runtime.signature import Trust
 from edgekd.runtime.steady import steadily
+from edgekd.tasks import Shown
 
 
 class Model:
@@ -91,14 +92,17 @@ class Model:
             raise UsageError(
                 "the student answers NaN or Inf to this", where="predict", allowed="samples as in training"
             )
-        answers = {
-            name: [task.decode(shares, self.labels[where]) for shares in task.shares(outputs[name])]
-            for (name, where), task in zip(self._heads.columns.items(), self._heads.tasks.values(), strict=True)
-        }
+        answers = {name: self._decoded(name, outputs[name], raw) for name in self._heads}
         predictions: list[Any] = [dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=True)]
         if len(answers) == 1:
             predictions = [one for row in predictions for one in row.values()]
         return predictions[0] if single else predictions
+
+    def _decoded(self, name: str, scores: Array, raw: Array) -> list[object]:
+        """What one output says to each sample."""
+        task, names = self._heads.tasks[name], self.labels[self._heads.name_columns[name]]
+        shares = task.shares(self._heads.natural(name, scores))
+        return [task.decode_shown(one, names, Shown(x, self._ops)) for one, x in zip(shares, raw, strict=True)]
 
     def _answered(self, inputs: Mapping[str, Array], single: bool) -> dict[str, Array]:
         """What ``run`` gives to what the bundle's own preprocessing made: one sample that it refuses is the bundle's

@@ -97,7 +97,8 @@ def hold(bundle: Bundle, opened: Opened) -> None:
                 variant.quantized,
                 where,
                 scores,
-                bundle.heads.tasks[head],
+                head,
+                bundle.heads,
             )
         except IntegrityError as err:
             places = ", ".join(dict.fromkeys(place.runtime for place in variant.checked)) or "none that it names"

@@ -7,9 +7,11 @@ when two answers are the same decision and how clear one is, and which metrics a
 house knows. A student has one output or several (``Heads``), each with a task of its own.
 """
 
+from edgekd.tasks._base import IGNORED as IGNORED
 from edgekd.tasks._base import ROUNDED as ROUNDED
 from edgekd.tasks._base import Decided as Decided
 from edgekd.tasks._base import Record as Record
+from edgekd.tasks._base import Shown as Shown
 from edgekd.tasks._base import Task as Task
 from edgekd.tasks._classes import LISTED as LISTED
 from edgekd.tasks._classes import At as At

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
+from edgekd.base.preprocess import Ops
 from edgekd.tasks._classes import At, Numbered
 
 Scores = NDArray[np.float32]
@@ -18,6 +20,7 @@ Hits = NDArray[np.bool_]
 Decided = Any  # what ``decode`` gives: a dataclass of the task's own
 Record = dict[str, Any]  # a decision as it is written down: JSON
 ROUNDED = 1e-5  # of six digits
+IGNORED = -100  # the label of a place that no loss and no metric looks at; of one that nobody knows it is -1
 HUB_OF_CLASSES = {
     "text": "text-classification",
     "ink": "image-classification",
@@ -32,6 +35,24 @@ def share_of_range(lead: AnyArray, scores: Scores) -> Scores:
     return (lead / np.float32(max(float(scores.max() - scores.min()), 1e-12))).astype(np.float32)
 
 
+class Axes(Protocol):
+    """An array of numpy or a tensor of torch, as far as both turn their axes alike."""
+
+    def reshape(self, shape: tuple[int, ...], /) -> Self: ...
+
+    def swapaxes(self, one: int, other: int, /) -> Self: ...
+
+
+Array = TypeVar("Array", bound=Axes)
+
+
+class Shown(NamedTuple):
+    """A raw sample, and the preprocessing that showed it to the network."""
+
+    sample: object
+    ops: Ops
+
+
 class Off(NamedTuple):
     """A number of a decision that was written down: where, what it is now and was, and their distance (1: allowed)."""
 
@@ -44,12 +65,18 @@ class Off(NamedTuple):
 class Task(ABC):
     """One file of ``tasks/``: a frozen dataclass whose fields are the keys of the recipe's ``task``.
 
-    Scores are (N, K) float32: what one output says to N samples, of K classes, labels or values. What is not overridden
-    here is of values: numbers that decide nothing, each held as it is.
+    Scores are (N, *shape) float32: what one output says to N samples, in the natural shape of the task: (K,) of K
+    classes, labels or values. What is not overridden here is of values: numbers that decide nothing, each as it is.
+
+    Everywhere outside of tasks, losses and metrics the scores of a sample are one flat row; ``Heads`` knows the shape
+    and turns the one into the other. A dense task answers at every place of a sample (a token, a pixel): the names
+    count one axis of its shape, and its labels are (N, P) for P places, -1 where not known and ``IGNORED`` where no
+    loss and no metric looks. What is said of the places that a sample has not (a text of fewer tokens) is 0, all of it:
+    so every number that leaves a network is finite, and is held to be.
     """
 
     axes: ClassVar[tuple[str, ...]]
-    """What each axis of the output counts: ``batch``, then ``class``, ``label`` or ``value``."""
+    """What each axis of the output counts: ``batch``, then ``class``, ``label``, ``value``, ``token``, ``y``, ``x``."""
     hub: ClassVar[Mapping[str, str]]
     """What model hubs call the task, by the kind of sample: ``text``, ``ink``, ``picture``, ``sound``, ``numbers``."""
     metrics: ClassVar[tuple[str, ...]]
@@ -72,11 +99,41 @@ class Task(ABC):
     """Whether the label of a sample is a row of K numbers, and not one."""
     unit: ClassVar[str] = ""
     """Of ``distance``."""
+    dense: ClassVar[bool] = False
+    """Whether it answers at every place of a sample."""
+    axis: ClassVar[int] = 0
+    """Which axis of a sample's shape the names count."""
 
     @property
     def exclusive(self) -> bool:
-        """Whether the scores are of classes of which one is right."""
-        return self.link == "softmax"
+        """Whether the scores of a sample are of classes of which one is right."""
+        return self.link == "softmax" and not self.dense
+
+    def shape(self, names: int, labels: tuple[int, ...]) -> tuple[int, ...]:
+        """The natural shape of a sample's scores.
+
+        Args:
+            names: how many names the output has.
+            labels: the shape of a sample's label as the data has it; () of one number, or where there is none.
+
+        Raises:
+            RecipeError: it can't be told without labels.
+        """
+        return (names,)
+
+    def places(self, shape: tuple[int, ...]) -> int:
+        """How many places a sample of that shape has: rows of scores, and labels."""
+        return math.prod(shape) // shape[self.axis] if self.dense else 1
+
+    def rows(self, scores: Array, shape: tuple[int, ...]) -> Array:
+        """(N, *shape) or (N, W) scores as rows, (N, C), or of a dense task (N P, C), a sample's places in order.
+
+        Pure shape, for arrays and tensors alike: losses and metrics leave out what is ignored by the labels, (N P,).
+        """
+        if not self.dense:
+            return scores
+        names, behind = shape[self.axis], math.prod(shape[self.axis + 1 :])
+        return scores.reshape((-1, names, behind)).swapaxes(1, 2).reshape((-1, names))
 
     @abstractmethod
     def numbered(self, labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
@@ -159,7 +216,11 @@ class Task(ABC):
 
     @abstractmethod
     def decode(self, shares: Floats, names: Sequence[str]) -> Decided:
-        """What an app gets of one sample's (K,) ``shares``."""
+        """What an app gets of one sample's ``shares``, (*shape)."""
+
+    def decode_shown(self, shares: Floats, names: Sequence[str], shown: Shown) -> Decided:
+        """The same, by a task that needs the sample: the words of a text, the size of a picture."""
+        return self.decode(shares, names)
 
     @abstractmethod
     def record(self, decided: Decided) -> Record:

@@ -1,7 +1,8 @@
-"""A student's named outputs, each with a task: their numbers side by side are its scores, (N, C)."""
+"""A student's named outputs, each with a task: their numbers side by side are its scores, (N, W)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import overload
@@ -20,15 +21,23 @@ class Heads(Mapping[str, int]):
     """How many numbers of a sample each output has, in order, such as ``{"garment": 10, "kind": 4}``; and its task.
 
     Labels are those of the one output, or where there are several side by side, (N, W): a column of a task whose label
-    is one number, else as many as the output has.
+    is one number, of a dense one a column for each of its places, else as many as the output has.
 
     Args:
-        sizes: by name.
+        sizes: by name: how many numbers, or their natural shape, see ``Task``.
         tasks: by name; those that are missing are classifications.
+
+    Attributes:
+        shapes: by name, the natural shape of a sample's scores, of which the flat row is ``math.prod(shape)`` long.
     """
 
-    def __init__(self, sizes: Mapping[str, int], tasks: Mapping[str, Task] = MappingProxyType({})) -> None:
-        self._sizes = dict(sizes)
+    def __init__(
+        self, sizes: Mapping[str, int | tuple[int, ...]], tasks: Mapping[str, Task] = MappingProxyType({})
+    ) -> None:
+        self.shapes: Mapping[str, tuple[int, ...]] = {
+            name: size if isinstance(size, tuple) else (size,) for name, size in sizes.items()
+        }
+        self._sizes = {name: math.prod(shape) for name, shape in self.shapes.items()}
         self.tasks: Mapping[str, Task] = {name: tasks.get(name, CLASSES) for name in self._sizes}
 
     def __getitem__(self, name: str) -> int:
@@ -41,18 +50,18 @@ class Heads(Mapping[str, int]):
         return len(self._sizes)
 
     def __repr__(self) -> str:
-        return f"Heads({self._sizes}, {dict(self.tasks)})"
+        return f"Heads({dict(self.shapes)}, {dict(self.tasks)})"
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Heads):
-            return self._sizes == other._sizes and self.tasks == other.tasks
+            return self.shapes == other.shapes and list(self) == list(other) and self.tasks == other.tasks
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
 
     def only(self, name: str) -> Heads:
         """One of them."""
-        return Heads({name: self[name]}, {name: self.tasks[name]})
+        return Heads({name: self.shapes[name]}, {name: self.tasks[name]})
 
     @property
     def width(self) -> int:
@@ -65,14 +74,28 @@ class Heads(Mapping[str, int]):
         return _slices(self._sizes)
 
     @property
+    def name_columns(self) -> dict[str, slice]:
+        """Where the names of each output stand among those of all: as many as one axis of its shape."""
+        return _slices({name: shape[self.tasks[name].axis] for name, shape in self.shapes.items()})
+
+    @property
     def label_columns(self) -> dict[str, slice]:
         """Where the labels of each stand, where there are several outputs."""
-        return _slices({name: size if self.tasks[name].row_labels else 1 for name, size in self._sizes.items()})
+        return _slices({name: self._label_size(name) for name in self})
+
+    def _label_size(self, name: str) -> int:
+        task = self.tasks[name]
+        return task.places(self.shapes[name]) if task.dense else self[name] if task.row_labels else 1
+
+    @property
+    def dense(self) -> bool:
+        """Whether some output answers at every place of a sample."""
+        return any(task.dense for task in self.tasks.values())
 
     @property
     def link(self) -> str:
         """What makes probabilities of the scores of every output; "": nothing, or not of all the same."""
-        links = {task.link for task in self.tasks.values()}
+        links = {"" if task.dense else task.link for task in self.tasks.values()}
         return links.pop() if len(links) == 1 else ""
 
     @property
@@ -80,9 +103,13 @@ class Heads(Mapping[str, int]):
         """Whether every output is of classes of which one is right."""
         return all(task.exclusive for task in self.tasks.values())
 
+    def natural(self, name: str, scores: AnyArray) -> AnyArray:
+        """(N, *shape) of one output's (N, W) scores."""
+        return scores.reshape(len(scores), *self.shapes[name])
+
     def split(self, scores: AnyArray) -> dict[str, AnyArray]:
-        """(N, C) scores by output."""
-        return {name: scores[:, where] for name, where in self.columns.items()}
+        """(N, W) scores by output, each in its natural shape."""
+        return {name: self.natural(name, scores[:, where]) for name, where in self.columns.items()}
 
     @overload
     def labels_of(self, labels: AnyArray, name: str) -> AnyArray: ...

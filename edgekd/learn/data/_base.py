@@ -23,8 +23,8 @@ class Split:
     Attributes:
         x: (N, H, W, C) images as they come (uint8 0..255, or float32), (N, T) int16 sounds, (N,) texts (str), or
             (N, ...) float32 vectors. In memory or decoded when they are asked for, see ``Samples``.
-        y: (N,) int64 in 0..classes-1, (N, K) where a label is a row, see ``tasks``; those of several heads side by
-            side; or None.
+        y: (N,) int64 in 0..classes-1, (N, K) where a label is a row, see ``tasks``; of a dense task in the natural
+            shape of its places, (N, H, W); those of several heads side by side, (N, W); or None.
         ids: (N,) what each sample is called where it comes from (texts, or bytes of UTF-8), or its number there; None:
             nobody can tell.
         part: what numbers count in: the split that was read, "" where all was read from one.
@@ -85,8 +85,9 @@ class Dataset:
 
     def heads_of(self, task: Task) -> Heads:
         """Its heads, all of one task."""
-        sizes = dict(self.heads) or {SINGLE: len(self.classes)}
-        return Heads(sizes, dict.fromkeys(sizes, task))
+        counts = dict(self.heads) or {SINGLE: len(self.classes)}
+        labels = () if self.train.y is None or self.heads else self.train.y.shape[1:]
+        return Heads({name: task.shape(count, labels) for name, count in counts.items()}, dict.fromkeys(counts, task))
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -106,7 +106,7 @@ def check_count(x: Sized, y: AnyArray, where: str, task: Task = CLASSES) -> None
 def _check_labels(dataset: Dataset, task: Task, where: str, *, every_class: bool) -> None:
     """Raise DataError where the labels of some output don't fit, or where nothing can be learned of one."""
     heads = dataset.heads_of(task)
-    if (count := heads.width) != len(dataset.classes):
+    if (count := max(names.stop for names in heads.name_columns.values())) != len(dataset.classes):
         class_count, place = len(dataset.classes), f"{where}: classes"
         raise DataError("a name for each class of each head", where=place, found=class_count, allowed=str(count))
     for split_name, split in dataset.splits.items():
@@ -114,12 +114,12 @@ def _check_labels(dataset: Dataset, task: Task, where: str, *, every_class: bool
         if len(heads) > 1 and split.y is not None and split.y.shape != wanted:
             what, place = "one label for each sample and head", f"{where} ({split_name})"
             raise DataError(what, where=place, found=split.y.shape, allowed=str(wanted))
-    for name, size in heads.items():
+    for name in heads:
         labels = {n: heads.labels_of(s.y, name) for n, s in dataset.splits.items() if s.y is not None}
         place = f": head {name}" if dataset.heads else ""
+        names = dataset.classes[heads.name_columns[name]]
         for split_name, y in labels.items():
-            task.check(y, len(dataset.splits[split_name]), size, f"{where} ({split_name}){place}")
-        names = dataset.classes[heads.columns[name]]
+            task.check(y, len(dataset.splits[split_name]), len(names), f"{where} ({split_name}){place}")
         task.check_learned(labels, names, f"{where}{place} (train)", every=every_class)
 
 

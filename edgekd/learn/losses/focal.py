@@ -35,7 +35,7 @@ class Focal:
 
     def of_task(self, task: Task) -> Focal:
         """See ``TaskLoss``."""
-        return self if self.form != "auto" or task.exclusive else replace(self, form="multi_label")
+        return self if self.form != "auto" or task.link == "softmax" else replace(self, form="multi_label")
 
     def __call__(self, student: Tensor, teacher: Tensor | None, labels: Tensor) -> Tensor:
         """student: (N, C) logits; labels: (N,) int64 in 0..C-1, or (N, C) of 0 and 1. Returns a scalar >= 0."""

@@ -52,7 +52,7 @@ class Kl:
         Raises:
             RecipeError: labels of which several apply are no classes that share out a rest.
         """
-        if self.form != "auto" or task.exclusive:
+        if self.form != "auto" or task.link == "softmax":
             return self
         if self.rest == "together":
             raise RecipeError("classes that are no shares of one", where="losses", found="rest", allowed="spread")

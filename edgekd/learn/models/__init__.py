@@ -1,5 +1,5 @@
 """Model families, one a file: a ``Family`` makes a network for what goes in and how many scores come out."""
 
-from edgekd.learn.models._base import Family, conv_bn, initialise
+from edgekd.learn.models._base import Family, HeadsFamily, conv_bn, initialise
 
-__all__ = ["Family", "conv_bn", "initialise"]
+__all__ = ["Family", "HeadsFamily", "conv_bn", "initialise"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
+
+from edgekd.tasks import Heads
 
 
 class Family(Protocol):
@@ -17,6 +19,20 @@ class Family(Protocol):
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """An untrained module from (N, *input_shape) float32 to (N, classes) logits; seeded by the caller."""
+
+
+@runtime_checkable
+class HeadsFamily(Protocol):
+    """A family whose networks have an answer at each place of a sample, or several answers of different tasks."""
+
+    def build_heads(self, input_shape: tuple[int, ...], heads: Heads) -> nn.Module:
+        """An untrained module from its inputs to an output a head: a tensor of one, a dict by name of several.
+
+        Each is (N, *heads.shapes[name]), or of texts (N, L, ...) for L tokens; ``flat.FlatScores`` makes rows of it.
+
+        Raises:
+            RecipeError: a head of a task or shape that it has no answer for.
+        """
 
 
 def conv_bn(

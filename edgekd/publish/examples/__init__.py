@@ -169,7 +169,7 @@ def number(dtype: np.dtype[Any]) -> str:
 
 def labels_by_head(labels: Sequence[str], heads: Heads) -> dict[str, list[str]]:
     """Names of classes, labels or values of each head."""
-    return {head: list(labels[where]) for head, where in heads.columns.items()}
+    return {head: list(labels[where]) for head, where in heads.name_columns.items()}
 
 
 def said(about: About, head: str, scores: AnyArray) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""A network's scores as one flat row a sample, whatever shape its task gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgekd.learn.outputs import fields
+from edgekd.tasks import Heads
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a network has to answer.
+
+    Attributes:
+        heads: its outputs, each with a task and a natural shape.
+        texts: it reads texts, (N, L) token numbers and (N, L) of 1 for tokens and 0 for padding: an output that has
+            a row for each token has L of them, of which a sample of ``heads.shapes`` has the most that there are.
+        joined: several outputs side by side as one, as teachers answer.
+    """
+
+    heads: Heads
+    texts: bool = False
+    joined: bool = False
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether every output is a flat row by itself."""
+        return all(len(shape) == 1 for shape in self.heads.shapes.values())
+
+    def flat(self, module: nn.Module, by_head: bool = False) -> nn.Module:
+        """The network, wrapped where it does not answer in flat rows by itself; ``by_head``: it gives one a head."""
+        if self.is_flat and not (by_head and len(self.heads) > 1):
+            return module
+        return FlatScores(module, self.heads.shapes, self.texts, self.joined)
+
+
+class FlatScores(nn.Module):
+    """Flattens (N, *shape) outputs of a network to (N, W); what has another shape is given on as it is.
+
+    Where tokens are padding, or there are fewer than a sample may have, all scores are 0: a file has one size of
+    output whatever the length of a text, and what is said of no token is the same on every runtime.
+
+    Args:
+        module: gives a tensor, or several by name or in the order of the shapes, see ``outputs.fields``.
+        shapes: by name.
+        texts, joined: see ``Form``.
+    """
+
+    def __init__(self, module: nn.Module, shapes: Mapping[str, Shape], texts: bool, joined: bool = False) -> None:
+        super().__init__()
+        self.module = module
+        self._shapes, self._texts, self._joined = dict(shapes), texts, joined and len(shapes) > 1
+
+    def forward(self, *inputs: Tensor) -> object:
+        """What the network gives, flat: a tensor, a dict by name, or a tuple."""
+        mask = inputs[1] if self._texts else None
+        given, shapes = self.module(*inputs), list(self._shapes.values())
+        if isinstance(given, Tensor):
+            return _flat(given, shapes[0], mask) if len(shapes) == 1 else given
+        parts: dict[str | int, Tensor] = dict(fields(given) or {})  # type: ignore[arg-type]
+        for place, (name, part) in enumerate(parts.items()):
+            shape = self._shapes.get(str(name), shapes[0] if len(shapes) == 1 else None)
+            if shape is None and isinstance(name, int) and place < len(shapes):
+                shape = shapes[place]
+            if shape is not None and isinstance(part, Tensor):
+                parts[name] = _flat(part, shape, mask)
+        if self._joined and all(name in parts for name in self._shapes):
+            return torch.cat([parts[name] for name in self._shapes], dim=1)
+        return tuple(parts.values()) if all(isinstance(name, int) for name in parts) else parts
+
+
+def _flat(scores: Tensor, shape: Shape, mask: Tensor | None) -> Tensor:
+    """(N, W) of (N, *shape) scores; of texts (N, L, ...) with at most shape[0] tokens."""
+    if scores.ndim != len(shape) + 1 or len(shape) == 1:
+        return scores
+    if mask is None:
+        return scores.flatten(1) if scores.shape[1:] == torch.Size(shape) else scores
+    if scores.shape[2:] != torch.Size(shape[1:]):
+        return scores
+    told = scores * mask.to(scores.dtype).reshape(*mask.shape, *[1] * (len(shape) - 1))
+    rest = [0, 0] * (len(shape) - 1)
+    return F.pad(told, [*rest, 0, shape[0] - scores.shape[1]]).flatten(1)
