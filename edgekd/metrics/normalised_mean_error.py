@@ -50,17 +50,17 @@ class NormalisedMeanError(PerSample):
         """
         if scores[0].size % 2:
             raise RecipeError("points have two numbers", where="metric", found=scores[0].size, allowed="x and y")
-        said, right = (points.reshape(len(scores), -1, 2).astype(np.float64) for points in (scores, wanted))
+        answered, right = (points.reshape(len(scores), -1, 2).astype(np.float64) for points in (scores, wanted))
         if max(self.left + self.right, default=0) >= right.shape[1]:
             allowed = f"0 to {right.shape[1] - 1}"
-            found = max(self.left + self.right)
-            raise RecipeError("no such point", where="metric", found=found, allowed=allowed)
-        gaps = np.sqrt(np.square(said - right).sum(axis=2))
+            point = max(self.left + self.right)
+            raise RecipeError("no such point", where="metric", found=point, allowed=allowed)
+        gaps = np.sqrt(np.square(answered - right).sum(axis=2))
         known = ~np.isnan(gaps)
         mean = np.where(known, gaps, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
         size = self._sizes(right)
-        told = np.isfinite(size) & (size > 0)
-        return -np.where(told, mean / np.where(told, size, 1.0), 0.0)
+        sized = np.isfinite(size) & (size > 0)
+        return -np.where(sized, mean / np.where(sized, size, 1.0), 0.0)
 
     def _sizes(self, points: Floats) -> Floats:
         """(N,) d_n; NaN where a point that it needs is not known."""

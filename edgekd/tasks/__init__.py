@@ -10,6 +10,7 @@ house knows. A student has one output or several (``Heads``), each with a task o
 from edgekd.tasks._base import IGNORED as IGNORED
 from edgekd.tasks._base import ROUNDED as ROUNDED
 from edgekd.tasks._base import Decided as Decided
+from edgekd.tasks._base import Geometry as Geometry
 from edgekd.tasks._base import Record as Record
 from edgekd.tasks._base import Shown as Shown
 from edgekd.tasks._base import Task as Task
@@ -28,5 +29,6 @@ from edgekd.tasks._make import kind_of as kind_of
 from edgekd.tasks._make import make_task as make_task
 from edgekd.tasks._make import table_of_heads as table_of_heads
 from edgekd.tasks._predictions import Labels as Labels
+from edgekd.tasks._predictions import Mask as Mask
 from edgekd.tasks._predictions import Prediction as Prediction
 from edgekd.tasks._predictions import Values as Values

@@ -65,8 +65,8 @@ def features(kind: str, seed: int = 0, count: int = 6, alike: bool = True) -> tu
     Of heat maps the teacher always has as many; where not alike it says points.
     """
     generator = torch.Generator().manual_seed(seed)
-    one = (count, 4, 5) if kind == "hidden_states" else (count, 4, 3, 3)
-    other = one if alike else ((count, 4, 7) if kind == "hidden_states" else (count, 6, 2, 2))
+    one: tuple[int, ...] = (count, 4, 5) if kind == "hidden_states" else (count, 4, 3, 3)
+    other: tuple[int, ...] = one if alike else ((count, 4, 7) if kind == "hidden_states" else (count, 6, 2, 2))
     if kind == "heat_map" and not alike:
         other = (count, 8)
     make = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in (one, other)]

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from edgekd.base.errors import RecipeError
 from edgekd.learn.models._base import conv_bn
+from edgekd.tasks import Heads
 
 
 def twice(inputs: int, outputs: int) -> nn.Sequential:
@@ -41,3 +42,23 @@ def check_image(input_shape: tuple[int, ...], kind: str) -> tuple[int, int, int]
         raise RecipeError(f"{kind} reads images", where=where, found=input_shape, allowed=allowed)
     channels, height, width = input_shape
     return channels, height, width
+
+
+def of_maps(input_shape: tuple[int, ...], heads: Heads, kind: str) -> int:
+    """How many classes the one output has, which answers at every pixel of the input.
+
+    Raises:
+        RecipeError: no image, several outputs, or one of another size.
+    """
+    _, height, width = check_image(input_shape, kind)
+    shapes = list(heads.shapes.values())
+    if len(shapes) != 1 or len(shapes[0]) != 3:
+        listed, allowed = ", ".join(map(str, shapes)), "one, (classes, height, width)"
+        raise RecipeError(f"{kind} has one output, a map of classes", where="model.kind", found=listed, allowed=allowed)
+    if shapes[0][1:] != (height, width):
+        size, allowed = f"masks of {shapes[0][1:]}", f"{(height, width)}, as what the network is given"
+        hint = "without a resize in data.preprocess, or with masks that are resized as well"
+        raise RecipeError(
+            "masks of another size than the pictures", where="data", found=size, allowed=allowed, hint=hint
+        )
+    return shapes[0][0]

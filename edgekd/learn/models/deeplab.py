@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.learn.models._base import conv_bn, initialise
-from edgekd.learn.models._maps import check_image, resized, size_of
+from edgekd.learn.models._maps import check_image, of_maps, resized, size_of
+from edgekd.tasks import Heads
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class Deeplab:
         """(N, C, H, W) -> (N, classes, H, W)."""
         channels, _, _ = check_image(input_shape, "deeplab")
         return initialise(DeeplabModule(channels, classes, self))
+
+    def build_heads(self, input_shape: tuple[int, ...], heads: Heads) -> nn.Module:
+        """See ``HeadsFamily``: one output, a map of classes of the input's size."""
+        return self.build(input_shape, of_maps(input_shape, heads, "deeplab"))
 
 
 class Context(nn.Module):

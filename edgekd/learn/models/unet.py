@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.learn.models._base import conv_bn, initialise
-from edgekd.learn.models._maps import check_image, resized, size_of, twice
+from edgekd.learn.models._maps import check_image, of_maps, resized, size_of, twice
+from edgekd.tasks import Heads
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class Unet:
         """(N, C, H, W) -> (N, classes, H, W)."""
         channels, _, _ = check_image(input_shape, "unet")
         return initialise(UnetModule(channels, classes, self))
+
+    def build_heads(self, input_shape: tuple[int, ...], heads: Heads) -> nn.Module:
+        """See ``HeadsFamily``: one output, a map of classes of the input's size."""
+        return self.build(input_shape, of_maps(input_shape, heads, "unet"))
 
 
 class UnetModule(nn.Module):
