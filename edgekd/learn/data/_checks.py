@@ -12,6 +12,7 @@ import numpy as np
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, FactoryError, RecipeError
+from edgekd.learn.data import _points
 from edgekd.learn.data._base import Dataset, Samples, Split
 from edgekd.learn.data._lazy import Lazy, hashed
 from edgekd.tasks import CLASSES, Task, named
@@ -67,9 +68,11 @@ def checked(dataset: Dataset, where: str, task: Task = CLASSES, *, every_class: 
     labelled = {name: split.y is not None for name, split in dataset.splits.items()}
     if len(set(labelled.values())) > 1:
         raise DataError("labels in every split or in none", where=where, found=labelled)
+    outside: tuple[str, ...] = ()
     if all(labelled.values()):
         _check_labels(dataset, task, where, every_class=every_class)
-    return replace(dataset, notes=(*dataset.notes, *_repeated(dataset)))
+        outside = tuple(_points.outside(dataset, where)) if task.geometry == "points" else ()
+    return replace(dataset, notes=(*dataset.notes, *outside, *_repeated(dataset)))
 
 
 def _check_split(dataset: Dataset, split: Split, where: str) -> None:
