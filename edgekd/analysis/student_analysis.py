@@ -46,7 +46,7 @@ class Shown:
 def make(workspace: Workspace, trained: Mapping[str, Trained], shown: Shown) -> Learned:
     """``details.learned`` of report.json, but for the gain of each loss."""
     evaluation = shown.evaluation
-    same = workspace.heads.same(evaluation.teacher("test"), shown.scores)
+    same = workspace.heads.agreement(evaluation.teacher("test"), shown.scores)
     far = _apart(workspace, shown)
     return {
         "student": {"target": shown.target, "candidate": shown.candidate, "step": shown.step},

@@ -77,10 +77,10 @@ def views(
     ops = recipe.data.preprocess if recipe.data.preprocess is not None else dataset.preprocess
     preprocess.check(ops, "data.preprocess")
     limit = SAMPLES if quick else None
-    whole = Feed(dataset, ops, recipe.augment, recipe.seed, limit)
+    whole = Feed(dataset, ops, recipe.augment, recipe.seed, limit, heads)
     whole.check_views()
     students_ops, order = tokens.of_student(changes, ops, dataset.train.x)
-    feed = Feed(dataset, students_ops, recipe.augment, recipe.seed, limit) if order else whole
+    feed = Feed(dataset, students_ops, recipe.augment, recipe.seed, limit, heads) if order else whole
     feeds = dict.fromkeys(recipe.ensemble, whole)
     for name, teacher in recipe.ensemble.items():
         raw = dataset.train.x
@@ -92,7 +92,7 @@ def views(
             dataset = replace(dataset, notes=(*dataset.notes, note))
         if teacher_ops is not None:
             preprocess.check(teacher_ops, f"{name}.preprocess")
-            feeds[name] = Feed(dataset, teacher_ops, recipe.augment, recipe.seed, limit)
+            feeds[name] = Feed(dataset, teacher_ops, recipe.augment, recipe.seed, limit, heads)
         if teacher.head is not None and len(heads) > 1:
             feeds[name] = feeds[name].of_head(heads, teacher.head)
     return Views(dataset, heads, feed, feeds, whole, order)
@@ -207,7 +207,12 @@ def _in_units(make: Callable[[], nn.Module], heads: Heads) -> Callable[[], nn.Mo
         return make
     scales = [task.scale or ((0.0,) * heads[name], (1.0,) * heads[name]) for name, task in heads.tasks.items()]
     mean, std = ([number for scale in scales for number in scale[i]] for i in range(2))
-    return lambda: Rescaled(make(), mean, std)
+
+    def rescaled() -> nn.Module:
+        module = make()
+        return module if getattr(teachers.bare(module), "in_units", False) else Rescaled(module, mean, std)
+
+    return rescaled
 
 
 def _is_users(model: Mapping[str, object]) -> bool:

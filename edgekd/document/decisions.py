@@ -48,7 +48,18 @@ class Best(TypedDict):
     scores: NotRequired[Annotated[list[tuple[Count, Share]], Some()]]  # none in what was written before
 
 
-Said = Best | Several | Measured
+@closed
+class Mapped(TypedDict):
+    """The classes of a sample's pixels, row after row: runs of (class, count), class -1 where none is clear.
+
+    ``labels``: the classes of some pixel.
+    """
+
+    labels: list[str]
+    runs: Annotated[list[tuple[Annotated[int, Range(-1, 65_535)], Count]], Some()]
+
+
+Said = Best | Several | Measured | Mapped
 
 
 @closed

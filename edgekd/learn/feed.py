@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgekd.base import preprocess
 from edgekd.base.arrays import AnyArray, Rows
 from edgekd.base.preprocess import Inputs, Ops
+from edgekd.learn import moved_labels
 from edgekd.learn.data import Dataset, Samples, Split, ahead
 from edgekd.learn.views import Mixture, Views
 from edgekd.spec.recipe import Augment
@@ -30,6 +31,7 @@ class Feed:
         augment: which views of the training samples there are.
         seed: of the recipe.
         limit: use only so many samples of each split (``--quick``).
+        heads: what the labels are of; None: nothing that views move.
 
     Attributes:
         views: how many views there are.
@@ -47,6 +49,7 @@ class Feed:
         augment: Augment,
         seed: int,
         limit: int | None = None,
+        heads: Heads | None = None,
     ) -> None:
         if ops and ops[-1]["op"] == "columns":
             train, validation, test = (_whole(split) for split in dataset.splits.values())
@@ -60,7 +63,7 @@ class Feed:
             for name, split in dataset.splits.items()
         }
         self.ops = tuple(dict(op) for op in ops)
-        self._views = Views.of(augment, seed)
+        self._views, self._heads = Views.of(augment, seed), heads
         self.views = self._views.count
         self.raw_shape = preprocess.raw_shape(self.ops, dataset.train.x.shape[1:])
         self.specs = preprocess.specs(self.ops, dataset.train.x[0])
@@ -77,6 +80,7 @@ class Feed:
         """The same samples with the labels of one head of several."""
         other = copy.copy(self)
         other._splits = {key: replace(part, y=heads.labels_of(part.y, name)) for key, part in self._splits.items()}
+        other._heads = heads.only(name)
         return other
 
     def with_labels(self, count: int) -> Feed:
@@ -127,6 +131,16 @@ class Feed:
     def together(self, split: str) -> NDArray[np.int64] | None:
         """(N,) which samples of a split mean something together alone, see ``Task.together``; None: all do."""
         return self._splits[split].together
+
+    def view_labels(self, view: int, index: NDArray[np.int64]) -> AnyArray | None:
+        """The labels of some training samples as view ``view`` shows them: masks and points move with their pictures.
+
+        Raises:
+            FactoryError: what a user's own augmentation raises.
+        """
+        if (labels := self.labels("train")) is None or self._heads is None:
+            return None if labels is None else labels[index]
+        return moved_labels.moved(labels[index], self._heads, self._views, index, view, self._splits["train"].x)
 
     def names(self, split: str) -> list[str] | None:
         """What each sample of a split is called where it comes from; None: nobody can tell."""
@@ -179,6 +193,8 @@ class Feed:
     def check_views(self) -> None:
         """Try the augmentations on a few samples. Raises as ``Views.check`` does."""
         self._views.check(self.raw("train"), self.raw_kind)
+        if self._heads is not None:
+            moved_labels.check(self.labels("train"), self._heads, self._views, self.raw("train"))
 
     def _prepared(self, raw: Samples) -> Inputs:
         return preprocess.apply(self.ops, np.asarray(raw))

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.learn import global_batch, taps
-from edgekd.learn.losses import TaskLoss, WeighedLoss
-from edgekd.learn.places import by_place
+from edgekd.learn.losses import MapLoss, TaskLoss, WeighedLoss
+from edgekd.learn.places import as_maps, by_place
 from edgekd.spec.recipe import TIMING
 from edgekd.tasks import CLASSES, Heads, Task
 
@@ -339,12 +339,13 @@ def _on_answers(
         return _weighed(term, s, t, weighed)
     y = None if labels is None else term.labels(labels)
     if term.task.dense:
-        s, t, y = by_place(term.task, term.shape, s, t, y)
+        arranged = as_maps if isinstance(term.loss, MapLoss) else by_place
+        s, t, y = arranged(term.task, term.shape, s, t, y)
     taught: Tensor | None = None
     if y is not None and "labels" in term.loss.needs and not bool((known := are_known(y)).all()):
         taught = known
     if t is not None and "teacher" in term.loss.needs and bool(t.isnan().any()):
-        answered = ~t.isnan().any(dim=1)
+        answered = ~t.isnan().flatten(1).any(dim=1)
         taught = answered if taught is None else taught & answered
     if taught is not None:
         if not bool(taught.any()):

@@ -1,4 +1,4 @@
-"""The rows that losses see of a task that answers at every place of a sample."""
+"""What losses see of a task that answers at every place of a sample: rows, or maps."""
 
 from __future__ import annotations
 
@@ -25,3 +25,17 @@ def by_place(
     y = None if labels is None else labels.reshape(-1)
     place = (s if t is None else t).ne(0).any(dim=1) if y is None else y != IGNORED
     return s[place], None if t is None else t[place], None if y is None else y[place]
+
+
+def as_maps(
+    task: Task, shape: tuple[int, ...], student: Tensor, teacher: Tensor | None, labels: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Whole samples, for losses that compare places with each other; arguments as of ``by_place``.
+
+    Returns:
+        (N, C, ...) of the student and of the teacher, and (N, ...) labels, below 0 where a place has none.
+    """
+    s = student.reshape(-1, *shape).movedim(1 + task.axis, 1)
+    t = None if teacher is None else teacher.reshape(-1, *shape).movedim(1 + task.axis, 1)
+    y = None if labels is None else labels.reshape(len(s), *s.shape[2:])
+    return s, t, y

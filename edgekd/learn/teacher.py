@@ -18,6 +18,7 @@ from edgekd.learn.calls import Call
 from edgekd.learn.data import Pipeline
 from edgekd.learn.flat import FlatScores, Form
 from edgekd.learn.models import Family, HeadsFamily
+from edgekd.learn.rescaled import Rescaled
 from edgekd.learn.student import as_float32, as_logits
 from edgekd.spec.recipe import StudentTable, Teacher
 from edgekd.tasks import Heads
@@ -85,8 +86,8 @@ class PickedOutput(nn.Module):
 
 
 def bare(module: nn.Module) -> nn.Module:
-    """The network itself, without the wrappers that pick its outputs and call its arguments by name."""
-    while isinstance(module, PickedOutput | Call | FlatScores):
+    """The network itself, without the wrappers that pick its outputs, scale them and call its arguments by name."""
+    while isinstance(module, PickedOutput | Call | FlatScores | Rescaled):
         module = module.module
     return module
 

@@ -196,7 +196,8 @@ def _epoch(
         for group in optimizer.param_groups:
             group["lr"] = lr
         index = batch.index
-        y = None if labels is None else torch.tensor(labels[index], device=accelerator.device)
+        shown_labels = feed.view_labels(view, index)
+        y = None if shown_labels is None else torch.tensor(shown_labels, device=accelerator.device)
         t = None if says is None else torch.tensor(says[index], device=accelerator.device)
         optimizer.zero_grad()
         share = (epoch * batches + step) / (schedule.epochs * batches)

@@ -98,7 +98,9 @@ def difference(
         raise IntegrityError("golden scores that are not finite", where=where)
     same = CLASSES.same(got, wanted)
     if heads is not None:
-        same = heads.only(head).same(got, wanted)
+        held = heads.only(head)
+        # Of the thousands of places of a sample some are always in doubt: these another CPU may decide otherwise.
+        same = ~held.differs(got, wanted, tolerance) if held.dense else held.same(got, wanted)
     if same is not None and not same.all():
         raise IntegrityError("other answers than when it was built", where=where)
     span = float(every.max() - every.min()) if quantized else 1.0

@@ -24,7 +24,7 @@ class Parity:
 
     Attributes:
         max_abs_diff: the largest absolute difference; infinite where one of them is not finite.
-        argmax_agreement: share of samples, 0..1, that are decided alike; None where nothing is decided.
+        argmax_agreement: share of decisions, 0..1, that are alike, one a sample or a pixel; None: nothing is decided.
         samples: how many were compared.
         mean_abs_diff: the mean absolute difference; None where one of them is not finite.
         score_range: largest minus smallest score of the reference; 0 where a score is not finite.
@@ -82,21 +82,21 @@ def _agreement(a: NDArray[np.float64], b: NDArray[np.float64], heads: Heads | No
     if heads is None:  # classes in the last axis, whatever stands before it
         size = b.shape[-1] if b.ndim > 1 else 1
         heads, a, b = Heads({SINGLE: size}), a.reshape(-1, size), b.reshape(-1, size)
-    same = heads.same(a, b) if heads.decides else None
+    same = heads.agreement(a, b) if heads.decides else None
     return None if same is None else float(np.mean(same))
 
 
 def clearly_differs(
     got: NDArray[np.generic], want: NDArray[np.generic], tolerance: float, heads: Heads | None = None
 ) -> float:
-    """Share of samples, 0..1, decided otherwise where the reference was in no doubt; see ``Task.differs``.
+    """Share of decisions, 0..1, that are others where the reference was in no doubt; see ``Task.differing``.
 
     Args:
         tolerance: a share of the score range.
         got, want: scores, (samples, classes), finite.
         heads: what the columns mean, None: classes. Of several one that differs is enough.
     """
-    return float(np.mean((heads or Heads({SINGLE: want.shape[-1]})).differs(got, want, tolerance)))
+    return float(np.mean((heads or Heads({SINGLE: want.shape[-1]})).differing(got, want, tolerance)))
 
 
 def check(

@@ -10,6 +10,7 @@ house knows. A student has one output or several (``Heads``), each with a task o
 from edgekd.tasks._base import IGNORED as IGNORED
 from edgekd.tasks._base import ROUNDED as ROUNDED
 from edgekd.tasks._base import Decided as Decided
+from edgekd.tasks._base import Geometry as Geometry
 from edgekd.tasks._base import Record as Record
 from edgekd.tasks._base import Shown as Shown
 from edgekd.tasks._base import Task as Task
@@ -32,6 +33,7 @@ from edgekd.tasks._own import Unnamed as Unnamed
 from edgekd.tasks._own import path_of as path_of
 from edgekd.tasks._pairs import pairs_of as pairs_of
 from edgekd.tasks._predictions import Labels as Labels
+from edgekd.tasks._predictions import Mask as Mask
 from edgekd.tasks._predictions import Prediction as Prediction
 from edgekd.tasks._predictions import Values as Values
 from edgekd.tasks._predictions import Vector as Vector

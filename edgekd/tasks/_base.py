@@ -22,6 +22,7 @@ Decided = Any  # what ``decode`` gives: a dataclass of the task's own
 Record = dict[str, Any]  # a decision as it is written down: JSON
 ROUNDED = 1e-5  # of six digits
 IGNORED = -100  # the label of a place that no loss and no metric looks at; of one that nobody knows it is -1
+Geometry = Literal["", "mask", "points"]
 HUB_OF_CLASSES = {
     "text": "text-classification",
     "ink": "image-classification",
@@ -111,6 +112,11 @@ class Task(ABC):
     @property
     def link(self) -> Literal["softmax", "sigmoid", ""]:
         """What makes probabilities of scores: networks that end in it already are taken as well; "": they are none."""
+        return ""
+
+    @property
+    def geometry(self) -> Geometry:
+        """What the labels of a picture are that move with what it shows: a mask, points, or neither."""
         return ""
 
     @property
@@ -225,6 +231,11 @@ class Task(ABC):
         """(N,) whether two nets' scores are one decision; None: nothing is decided."""
         return None
 
+    def agreement(self, one: AnyArray, other: AnyArray) -> Floats | None:
+        """(N,) the share of a sample's decisions that two nets take alike, 0..1; None: nothing is decided."""
+        same = self.same(one, other)
+        return None if same is None else same.astype(np.float64)
+
     def lead(self, scores: AnyArray) -> AnyArray:
         """(N,) how far the scores are from another decision, >= 0, in their own unit."""
         return np.abs(scores).max(axis=1)
@@ -236,6 +247,10 @@ class Task(ABC):
     def differs(self, got: AnyArray, wanted: AnyArray, tolerance: float) -> Hits:
         """(N,) another decision, where ``wanted`` was further from it than ``tolerance`` of its score range."""
         return np.zeros(len(wanted), bool)
+
+    def differing(self, got: AnyArray, wanted: AnyArray, tolerance: float) -> Floats:
+        """(N,) the share of a sample's decisions that ``differs`` tells, 0..1."""
+        return self.differs(got, wanted, tolerance).astype(np.float64)
 
     def distance(self, one: AnyArray, other: AnyArray) -> Floats:
         """(N,) how far two nets are apart on each sample, in ``unit``: the root of the mean squared difference."""

@@ -148,6 +148,17 @@ class Heads(Mapping[str, int]):
         pairs = zip(self.tasks.values(), self.split(got).values(), self.split(wanted).values(), strict=True)
         return np.logical_or.reduce([task.differs(a, b, tolerance) for task, a, b in pairs])
 
+    def agreement(self, one: AnyArray, other: AnyArray) -> Floats | None:
+        """(N,) the share of its decisions that two nets take alike, of the output where it is least; see ``Task``."""
+        pairs = zip(self.tasks.values(), self.split(one).values(), self.split(other).values(), strict=True)
+        shares = [share for task, a, b in pairs if (share := task.agreement(a, b)) is not None]
+        return np.asarray(np.min(shares, axis=0)) if shares else None
+
+    def differing(self, got: AnyArray, wanted: AnyArray, tolerance: float) -> Floats:
+        """(N,) the share of its decisions that are clearly others, of the output where it is most; see ``Task``."""
+        pairs = zip(self.tasks.values(), self.split(got).values(), self.split(wanted).values(), strict=True)
+        return np.asarray(np.max([task.differing(a, b, tolerance) for task, a, b in pairs], axis=0))
+
     def distance(self, one: AnyArray, other: AnyArray) -> Floats:
         """(N,) the mean over the outputs of how far two nets are apart on a sample."""
         pairs = zip(self.tasks.values(), self.split(one).values(), self.split(other).values(), strict=True)

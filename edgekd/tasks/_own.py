@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Never
+from typing import ClassVar, Never
 
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray
@@ -27,6 +27,8 @@ class Unnamed(Task):
         kind: as a manifest names it, ``plugin:Class``.
         axes: of the output, as the manifest says; axis: which of a sample's the names count.
     """
+
+    losses: ClassVar[tuple[str, ...]] = ()
 
     kind: str
     axes: tuple[str, ...]  # type: ignore[misc]  # of a class whose axes the manifest alone tells

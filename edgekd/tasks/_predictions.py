@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -68,3 +71,44 @@ class Values:
         if len(self.values) != 1:
             raise ValueError(f"{len(self.values)} values: {', '.join(self.names)}")
         return self.values[0]
+
+    @property
+    def points(self) -> tuple[tuple[float, float], ...]:
+        """(x, y) of each point, where the values are those of points.
+
+        Raises:
+            ValueError: an odd number of values.
+        """
+        if len(self.values) % 2:
+            raise ValueError(f"{len(self.values)} values: points have two each")
+        return tuple(zip(self.values[::2], self.values[1::2], strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """The class of every pixel of one picture.
+
+    Attributes:
+        classes: (H, W) the number of each pixel's class, uint8 (uint16 of more than 256 classes).
+        scores: (H, W) float32, its probability, 0..1.
+        names: of the classes, by number.
+    """
+
+    classes: NDArray[np.uint8] | NDArray[np.uint16]
+    scores: NDArray[np.float32]
+    names: tuple[str, ...]
+
+    @property
+    def areas(self) -> dict[str, float]:
+        """The share of the pixels that each class has, 0..1, the largest first; classes of no pixel are left out."""
+        counts = np.bincount(self.classes.reshape(-1), minlength=len(self.names))
+        order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
+        return {self.names[i]: float(counts[i] / self.classes.size) for i in order}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mask):
+            return NotImplemented
+        mine, theirs = ((one.names, one.classes.tolist(), one.scores.tolist()) for one in (self, other))
+        return mine == theirs
+
+    __hash__ = None  # type: ignore[assignment]

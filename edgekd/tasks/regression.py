@@ -11,7 +11,7 @@ import numpy as np
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.tasks import _rows
-from edgekd.tasks._base import Floats, Record, Task
+from edgekd.tasks._base import Floats, Geometry, Record, Task
 from edgekd.tasks._classes import At, Numbered
 from edgekd.tasks._predictions import Values
 
@@ -26,6 +26,8 @@ class Regression(Task):
     Attributes:
         unit_of_values: what they are counted in, for reports and the model card.
         mean, std: of each column; empty: those of the training labels.
+        points: they are x and y of points in a picture, in pixels from the centre of the first one; labels are
+            (N, K, 2), with a name for each point.
     """
 
     axes: ClassVar[tuple[str, ...]] = ("batch", "value")
@@ -36,7 +38,7 @@ class Regression(Task):
         "sound": "audio-classification",
         "numbers": "tabular-regression",
     }
-    metrics: ClassVar[tuple[str, ...]] = ("r2", "mae", "pearson", "spearman", "mse")
+    metrics: ClassVar[tuple[str, ...]] = ("r2", "mae", "pearson", "spearman", "mse", "normalised_mean_error")
     losses: ClassVar[tuple[str, ...]] = ("squared_error", "huber")
     label_loss: ClassVar[str] = "huber"
     program: ClassVar[str] = "values"
@@ -46,6 +48,7 @@ class Regression(Task):
     unit_of_values: str = ""
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    points: bool = False
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std):
@@ -53,8 +56,19 @@ class Regression(Task):
         if any(not std > 0 for std in self.std):
             raise ValueError("std: allowed are numbers above 0")
 
+    @property
+    def geometry(self) -> Geometry:
+        """See ``Task``."""
+        return "points" if self.points else ""
+
     def numbered(self, labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
         """See ``Task``: (N,) or (N, ...) numbers; names count the values where none are given."""
+        for split, values in labels.items():
+            _check_pairs(values, self.points, split, at)
+        if self.points:
+            count = int(np.prod(labels["train"].shape[1:])) // 2
+            names = names if names is not None else tuple(f"point {i}" for i in range(count))
+            names = tuple(f"{name} {axis}" for name in names for axis in "xy") if len(names) == count else names
         rows = {split: _rows.floats(values, split, at) for split, values in labels.items()}
         return _rows.named_columns(rows, names, "value", at, where)
 
@@ -103,3 +117,16 @@ class Regression(Task):
     def numbers(self, record: Record) -> list[float]:
         """See ``Task``."""
         return list(record["values"])
+
+
+def _check_pairs(labels: AnyArray, points: bool, split: str, at: At) -> None:
+    """Raise DataError where labels of points are no pairs of numbers, or pairs are not said to be points."""
+    pairs = labels.ndim == 3 and labels.shape[2] == 2
+    if points and not (pairs or (labels.ndim == 2 and labels.shape[1] % 2 == 0)):
+        allowed = "(N, K, 2): x and y of each point"
+        raise DataError(
+            "labels of points are pairs of numbers", where=at(split, 0), found=labels.shape, allowed=allowed
+        )
+    if pairs and not points:  # a mirrored picture would keep them as they are
+        allowed = 'task = { kind = "regression", points = true }, or (N, K) where they are none'
+        raise DataError("labels that look like points", where=at(split, 0), found=labels.shape, allowed=allowed)

@@ -28,10 +28,12 @@ FEATURES = [kind for kind in KINDS if "features" in plugins.load("losses", kind,
 RESPONSES = [kind for kind in KINDS if kind not in FEATURES]
 # The labels are not what the teacher says; pulling the teacher's best items up has no end; and of a teacher that is not
 # sure an entropy is left.
-NEVER_DONE = {"cross_entropy", "ranking", "soft_cross_entropy", "binary_cross_entropy", "focal", "huber"}
+NEVER_DONE = {"cross_entropy", "ranking", "soft_cross_entropy", "binary_cross_entropy", "focal", "huber", "dice"}
 # Labels of pairs of samples: a row [pair, score].
 PAIRED = {"similarity_scores", "info_nce"}
 NEVER_DONE |= PAIRED
+# Those that compare maps, (N, C, H, W).
+MAPS = [kind for kind in RESPONSES if getattr(plugins.load("losses", kind, "test"), "maps", False)]
 # A matrix or a set of tuples over the batch is no mean over samples: twice the batch is another problem.
 OVER_PAIRS = {"similarity_preserving", "relational", "triplet", "contrastive", "info_nce"}
 
@@ -42,8 +44,9 @@ VALUES, SEVERAL = {"huber"}, {"binary_cross_entropy"}
 
 def batch(seed: int = 0, count: int = 6, classes: int = 5, dtype: torch.dtype = torch.float64, kind: str = "kl") -> Any:
     generator = torch.Generator().manual_seed(seed)
-    student = torch.randn(count, classes, generator=generator, dtype=dtype)
-    teacher = torch.randn(count, classes, generator=generator, dtype=dtype)
+    places = (3, 2) if kind in MAPS else ()
+    student = torch.randn(count, classes, *places, generator=generator, dtype=dtype)
+    teacher = torch.randn(count, classes, *places, generator=generator, dtype=dtype)
     if kind in VALUES:
         return student, teacher, torch.randn(count, classes, generator=generator, dtype=dtype)
     if kind in PAIRED:
@@ -53,7 +56,7 @@ def batch(seed: int = 0, count: int = 6, classes: int = 5, dtype: torch.dtype = 
         return student, teacher, torch.stack([pairs.to(dtype), scores], dim=1).masked_fill(alone[:, None], torch.nan)
     if kind in SEVERAL:
         return student, teacher, torch.randint(-1, 2, (count, classes), generator=generator)
-    return student, teacher, torch.randint(0, classes, (count,), generator=generator)
+    return student, teacher, torch.randint(-1 if places else 0, classes, (count, *places), generator=generator)
 
 
 def call(loss: Any, student: Any, teacher: Any, labels: Any) -> torch.Tensor:
@@ -65,10 +68,15 @@ def call(loss: Any, student: Any, teacher: Any, labels: Any) -> torch.Tensor:
 
 
 def features(kind: str, seed: int = 0, count: int = 6, alike: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
-    """What two layers give: sequences for losses on sequences, else maps; ``alike``: of one width."""
+    """What two layers give: sequences for losses on sequences, else maps; ``alike``: of one width.
+
+    Of heat maps the teacher always has as many; where not alike it says points.
+    """
     generator = torch.Generator().manual_seed(seed)
-    one = (count, 4, 5) if kind == "hidden_states" else (count, 4, 3, 3)
-    other = one if alike else ((count, 4, 7) if kind == "hidden_states" else (count, 6, 2, 2))
+    one: tuple[int, ...] = (count, 4, 5) if kind == "hidden_states" else (count, 4, 3, 3)
+    other: tuple[int, ...] = one if alike else ((count, 4, 7) if kind == "hidden_states" else (count, 6, 2, 2))
+    if kind == "heat_map" and not alike:
+        other = (count, 8)
     make = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in (one, other)]
     return make[0], make[1]
 
@@ -102,7 +110,7 @@ def test_a_response_gives_a_finite_scalar_and_a_mean(kind: str, seed: int, count
     assert torch.allclose(value, call(loss, student[order], teacher[order], labels[order]))
     if kind in OVER_PAIRS:
         return
-    twice = call(loss, student.repeat(2, 1), teacher.repeat(2, 1), labels.repeat(2, *[1] * (labels.ndim - 1)))
+    twice = call(loss, *(torch.cat([part, part]) for part in (student, teacher, labels)))
     assert torch.allclose(value, twice, atol=1e-9)
 
 
@@ -146,7 +154,7 @@ def test_the_losses_on_soft_answers_standardise() -> None:
 
 @pytest.mark.parametrize("table", [table for kind in RESPONSES if kind not in NEVER_DONE for table in forms(kind)])
 def test_a_student_that_says_the_same_has_nothing_to_learn(table: dict[str, Any]) -> None:
-    _, teacher, labels = batch(4)
+    _, teacher, labels = batch(4, kind=table["kind"])
     student = teacher.clone().requires_grad_(True)
     value = call(plugins.build("losses", table, "test"), student, teacher, labels)
     value.backward()

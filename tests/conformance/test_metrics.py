@@ -18,7 +18,7 @@ from sklearn.metrics import mean_squared_error
 import edgekd
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
-from edgekd.metrics import classifies
+from edgekd.metrics import classifies, miou
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import metric_of_teacher
 from edgekd.tasks import Heads
@@ -40,11 +40,14 @@ def wanted(kind: str, labels: np.ndarray, classes: int) -> np.ndarray:
     """What a metric is held against: the labels, or the scores of a teacher that gives these answers; or values."""
     if kind in PAIRED:
         return np.stack([np.arange(len(labels)) // 2, np.ones(len(labels))], axis=1)
+    if kind in POINTS:  # of an extent that is not 0
+        return np.random.default_rng(int(labels.sum())).standard_normal((len(labels), classes)).astype(np.float32)
     rows = metric(kind).against == "teacher" or not classifies(metric(kind))
     return np.eye(classes, dtype=np.float32)[labels] if rows else labels
 
 
-VALUES = {"cosine", "mae", "mse", "pearson", "r2", "recall_at_k", "spearman"}
+POINTS = {"normalised_mean_error"}
+VALUES = {"cosine", "mae", "mse", "normalised_mean_error", "pearson", "r2", "recall_at_k", "spearman"}
 PAIRED = {"recall_at_k"}  # it is given vectors, and pairs of them
 
 
@@ -74,7 +77,7 @@ def test_is_a_frozen_dataclass_that_says_its_unit(kind: str) -> None:
     assert isinstance(share, bool) and against in ("labels", "teacher") and cls.__doc__
 
 
-LIMITS = {"mse": (-math.inf, 0), "mae": (-math.inf, 0), "r2": (-math.inf, 1)}
+LIMITS = {"mse": (-math.inf, 0), "mae": (-math.inf, 0), "normalised_mean_error": (-math.inf, 0), "r2": (-math.inf, 1)}
 LIMITS |= dict.fromkeys(("cosine", "pearson", "spearman"), (-1, 1))
 
 
@@ -82,6 +85,7 @@ LIMITS |= dict.fromkeys(("cosine", "pearson", "spearman"), (-1, 1))
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 12))
 @settings(max_examples=25, deadline=None)
 def test_lies_between_0_and_1_or_below_in_any_order(kind: str, seed: int, classes: int) -> None:
+    classes += classes % 2 if kind in POINTS else 0
     scores, labels, raw = split(seed, classes=classes)
     target = wanted(kind, labels, classes)
     value = metric(kind)(scores, target, raw)
@@ -105,7 +109,7 @@ def test_is_the_mean_of_what_it_says_of_each_sample(kind: str) -> None:
 
 
 def test_only_those_over_pairs_or_classes_are_no_means() -> None:
-    over_all = {"auc", "average_precision", "macro_f1", "micro_f1", "pearson", "r2", "spearman"}
+    over_all = {"auc", "average_precision", "macro_f1", "micro_f1", "miou", "pearson", "r2", "spearman"}
     assert set(KINDS) - set(AVERAGES) == over_all
 
 
@@ -113,7 +117,7 @@ def test_only_those_over_pairs_or_classes_are_no_means() -> None:
 def test_who_is_always_right_has_the_most(kind: str) -> None:
     scores, labels, raw = split(1, count=40, classes=20)
     target = wanted(kind, labels, 20)
-    right = np.eye(20, dtype=np.float32)[np.arange(40) // 2 if kind in PAIRED else labels]
+    right = target if kind in POINTS else np.eye(20, dtype=np.float32)[np.arange(40) // 2 if kind in PAIRED else labels]
     most = LIMITS.get(kind, (0, 1))[1]
     assert metric(kind)(right, target, raw) == pytest.approx(most)
     assert metric(kind)(scores, target, raw) < most
@@ -186,3 +190,46 @@ def test_recall_looks_for_the_partner_among_other_samples_once() -> None:
     for keys in ({"k": 0}, {"positive": 1.5}):
         with pytest.raises(RecipeError, match=f"metric|{next(iter(keys))}"):
             metric("recall_at_k", **keys)
+
+
+def test_miou_counts_places_of_all_samples_together() -> None:
+    scores = np.zeros((2, 4, 3), np.float32)  # two samples of four places
+    answers = np.array([[0, 0, 1, 1], [1, 1, 0, 0]])
+    scores[np.arange(2)[:, None], np.arange(4), answers] = 1
+    labels = np.array([[0, 1, 1, -1], [1, 1, 0, -100]])
+    # Of class 0: 2 right, 1 too many. Of class 1: 3 right, 1 missed. Of class 2 nothing: it is left out.
+    assert metric("miou")(scores, labels, scores) == pytest.approx((2 / 3 + 3 / 4) / 2)
+    assert metric("miou")(scores.reshape(8, 3), labels.reshape(8), scores) == pytest.approx((2 / 3 + 3 / 4) / 2)
+    assert metric("miou")(scores, np.full((2, 4), -1), scores) == 0.0
+
+
+@given(seed=st.integers(0, 1000), places=st.integers(1, 40), size=st.integers(1, 50))
+@settings(max_examples=25, deadline=None)
+def test_miou_is_the_same_however_many_samples_are_looked_at_together(seed: int, places: int, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores, labels = rng.standard_normal((7, places, 4)), rng.integers(-1, 4, (7, places))
+    whole = miou.confusion(scores, labels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(miou, "PLACES", size)
+        assert np.array_equal(miou.confusion(scores, labels), whole)
+    known = labels >= 0
+    assert whole.sum() == known.sum() and np.trace(whole) == (scores.argmax(-1) == labels)[known].sum()
+
+
+def test_points_are_measured_by_the_eyes_or_by_their_box() -> None:
+    right = np.array([[[0, 0], [4, 0], [0, 3]]], np.float32)
+    scores = right + np.array([[3, 4]], np.float32)  # each off by 5
+    by_eyes = metric("normalised_mean_error", left=[0], right=[1])
+    assert by_eyes(scores.reshape(1, 6), right.reshape(1, 6), right) == pytest.approx(-5 / 4)
+    assert metric("normalised_mean_error")(scores, right, right) == pytest.approx(-5 / np.sqrt(12))
+    unknown = right.copy()
+    unknown[0, 2] = np.nan
+    assert by_eyes(scores, unknown, right) == pytest.approx(-5 / 4), "what nobody knows counts for nothing"
+    unknown[0, 0] = np.nan
+    assert by_eyes(scores, unknown, right) == 0.0
+    with pytest.raises(RecipeError, match=r"no such point; found 3; allowed: 0 to 2"):
+        metric("normalised_mean_error", left=[0], right=[3])(scores, right, right)
+    with pytest.raises(RecipeError, match=r"metric.*points have two numbers"):
+        metric("normalised_mean_error")(np.zeros((2, 3)), np.zeros((2, 3)), right)
+    with pytest.raises(RecipeError, match=r"right: allowed are points where left has some"):
+        metric("normalised_mean_error", left=[0])

@@ -18,6 +18,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "mobilenet": {"width": 0.5},
     "patch_convnet": {"patch": 2, "overlap": 1, "width": 16, "depth": 2, "stages": 2, "residual": True},
     "keyword_cnn": {"width": 8, "depth": 2},
+    "unet": {"width": 4, "depth": 2, "stride": 2},
+    "deeplab": {"width": 4, "rates": [1, 2]},
+    "keypoint_net": {"width": 4, "form": "heat_maps"},
     "transformers": {
         "name": "ResNetForImageClassification",
         "config": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
@@ -25,6 +28,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 OF_NUMBERS = ("fm", "wide_deep")  # inputs of whole numbers; see below
 ELSEWHERE = ("timm",)  # it needs torchvision: tests/learn/models/test_timm.py
+OF_MAPS = ("unet", "deeplab")  # scores of every pixel
 OF_TEXTS = ("bert", "embedder")  # tokens and their mask
 SHAPES: dict[str, list[tuple[int, ...]]] = {"keyword_cnn": [(4_000,), (1_333,)]}  # of inputs that are no images
 IMAGES: list[tuple[int, ...]] = [(3, 16, 16), (1, 8, 8), (3, 17, 12)]
@@ -46,10 +50,10 @@ def build(kind: str, shape: tuple[int, ...] | None = None, classes: int = 4, see
 
 @pytest.mark.parametrize(("kind", "shape"), SHAPED)
 def test_gives_logits_for_any_input_and_batch(kind: str, shape: tuple[int, ...]) -> None:
-    module = build(kind, shape, 7).eval()
+    module = build(kind, shape, 6).eval()
     for count in (1, 3):
         out = module(torch.zeros(count, *shape))
-        assert out.shape == (count, 7) and bool(torch.isfinite(out).all())
+        assert out.shape == (count, 6, *(shape[1:] if kind in OF_MAPS else ())) and bool(torch.isfinite(out).all())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -35,13 +35,28 @@ def task_of(kind: str, **keys: Any) -> Task:
     return make_task({"kind": kind, **keys}, "task")
 
 
-def scores_of(seed: int, count: int = 8, size: int = 3) -> np.ndarray:
-    return (4 * np.random.default_rng(seed).standard_normal((count, size))).astype(np.float32)
+# The shape of a sample's label, of tasks that answer at each of its places.
+PLACES: dict[str, tuple[int, ...]] = {"segmentation": (4, 5)}
 
 
-def labels_of(task: Task, seed: int, count: int = 40, size: int = 3) -> np.ndarray:
+def scores_of(seed: int, count: int = 8, size: int = 3, kind: str = "") -> np.ndarray:
+    """In the natural shape of a kind."""
+    shape = task_of(kind).shape(size, PLACES.get(kind, ())) if kind else (size,)
+    return (4 * np.random.default_rng(seed).standard_normal((count, *shape))).astype(np.float32)
+
+
+def everywhere(kind: str, scores: list[float]) -> np.ndarray:
+    """(1, *shape) that says of every place of a sample the same."""
+    task = task_of(kind)
+    shape = task.shape(len(scores), PLACES.get(kind, ()))
+    of_names = np.array(scores, np.float32).reshape([len(scores) if i == task.axis else 1 for i in range(len(shape))])
+    return np.ascontiguousarray(np.broadcast_to(of_names, (1, *shape)))
+
+
+def labels_of(kind: str, seed: int, count: int = 40, size: int = 3) -> np.ndarray:
     """Labels as a user brings them."""
-    return task.answers(scores_of(seed, count, size))
+    answers = task_of(kind).answers(scores_of(seed, count, size, kind))
+    return answers.reshape(count, *PLACES[kind]) if kind in PLACES else answers
 
 
 def at(split: str, i: int) -> str:
@@ -52,11 +67,12 @@ def at(split: str, i: int) -> str:
 def test_says_all_that_the_house_asks(kind: str) -> None:
     task = task_of(kind)
     assert isinstance(task, Task) and type(task).__dataclass_params__.frozen  # type: ignore[attr-defined]
-    assert type(task).__doc__ and task.axes[0] == "batch" and len(task.axes) == 2
+    assert type(task).__doc__ and task.axes[0] == "batch"
+    assert len(task.axes) == 1 + len(task.shape(3, PLACES.get(kind, ()))) and task.dense == (kind in PLACES)
     assert {"text", "ink", "picture", "sound", "numbers"} <= set(task.hub)
     assert task.metrics and set(task.metrics) <= set(plugins.kinds("metrics"))
     assert task.label_loss in (*task.losses, "") and set(task.losses) <= set(plugins.kinds("losses"))
-    assert task.program in ("class", "labels", "values") and task.holds.count("{}") == 1
+    assert task.program in ("class", "labels", "values", "") and task.holds.count("{}") == 1
     assert task.prints.startswith("answer.") and task.link in ("softmax", "sigmoid", "")
 
 
@@ -85,12 +101,12 @@ def test_a_recipe_takes_its_name_or_a_table_and_has_a_metric_that_suits(kind: st
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=20, deadline=None)
 def test_two_nets_that_say_the_same_are_one_and_a_step_below_the_lead_changes_nothing(kind: str, seed: int) -> None:
-    task, scores = task_of(kind), scores_of(seed)
+    task, scores = task_of(kind), scores_of(seed, kind=kind)
     same = task.same(scores, scores.copy())
     assert same is None or same.all()
     assert not task.differs(scores, scores, 0.0).any()
     np.testing.assert_allclose(task.distance(scores, scores), 0, atol=1e-9)
-    other = scores_of(seed + 1)
+    other = scores_of(seed + 1, kind=kind)
     apart = task.distance(scores, other)
     assert (apart > 0).all() and apart.shape == (8,)
     if task.unit == "bit":  # which reports call a Jensen-Shannon divergence, 0 to 1 bit
@@ -99,7 +115,7 @@ def test_two_nets_that_say_the_same_are_one_and_a_step_below_the_lead_changes_no
     if same is None:
         assert (task.margin(scores) == 1).all()
         return
-    lead = task.lead(scores)[:, None]
+    lead = task.lead(scores).reshape(-1, *[1] * (scores.ndim - 1))
     moved = scores + np.random.default_rng(seed).uniform(-0.49, 0.49, scores.shape).astype(np.float32) * lead
     assert task.same(scores, moved).all()  # type: ignore[union-attr]
     assert ((task.margin(scores) >= 0) & (task.margin(scores) <= 1)).all()
@@ -108,11 +124,15 @@ def test_two_nets_that_say_the_same_are_one_and_a_step_below_the_lead_changes_no
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_clear_decision_that_changes_is_told_and_one_in_doubt_is_not(kind: str) -> None:
     task = task_of(kind)
-    clear, turned = np.array([[9.0, -9.0, -9.0]], np.float32), np.array([[-9.0, 9.0, -9.0]], np.float32)
-    doubt, other = np.array([[0.01, -0.01, -9.0]], np.float32), np.array([[-0.01, 0.01, -9.0]], np.float32)
+    clear, turned = (everywhere(kind, scores) for scores in ([9.0, -9.0, -9.0], [-9.0, 9.0, -9.0]))
+    doubt, other = (everywhere(kind, scores) for scores in ([0.01, -0.01, -9.0], [-0.01, 0.01, -9.0]))
     decides = task.same(clear, turned) is not None
     assert task.differs(turned, clear, 0.05).tolist() == [decides]
     assert task.differs(other, doubt, 0.05).tolist() == [False]
+    assert task.differing(turned, clear, 0.05).tolist() == [decides]
+    assert task.differing(other, doubt, 0.05).tolist() == [0]
+    shares = [task.agreement(one, clear) for one in (clear, turned, other)]
+    assert shares == ([1, 0, 0] if decides else [None] * 3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -120,7 +140,7 @@ def test_a_clear_decision_that_changes_is_told_and_one_in_doubt_is_not(kind: str
 @settings(max_examples=20, deadline=None)
 def test_what_is_written_down_is_found_again(kind: str, seed: int) -> None:
     task = task_of(kind)
-    for shares, scores in zip(task.shares(x := scores_of(seed)), x, strict=True):
+    for shares, scores in zip(task.shares(x := scores_of(seed, kind=kind)), x, strict=True):
         decided = task.decode(shares, NAMES)
         record = json.loads(json.dumps(task.record(decided)))
         assert task.decision(record) == task.decision(json.loads(json.dumps(task.record(decided))))
@@ -135,13 +155,13 @@ def test_what_is_written_down_is_found_again(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("kind", LABELLED)
 def test_labels_of_arrays_are_read_checked_and_answered_alike(kind: str) -> None:
     task = task_of(kind)
-    labels = labels_of(task, 3)
+    labels = labels_of(kind, 3)
     numbering = task.numbered({"train": labels, "test": labels[:8]}, NAMES, at, "data")
     assert numbering.names == NAMES and np.array_equal(numbering.labels["train"], labels)
     task.check(numbering.labels["test"], 8, 3, "data (test)")
     task.check_learned(numbering.labels, NAMES, "data")
-    picked = task.picks(task.answers(x := scores_of(1)), 3)
-    assert picked.shape == x.shape and picked.dtype == bool
+    picked = task.picks(task.answers(x := scores_of(1, kind=kind)), 3)
+    assert picked.shape == (len(x), 3) and picked.dtype == bool
     with pytest.raises(DataError, match="data"):
         task.check(numbering.labels["test"], 9, 3, "data")
 
@@ -213,7 +233,8 @@ def test_pairs_are_compared_by_their_cosine_and_a_resample_counts_one_as_often()
 
 def test_what_each_decodes_to() -> None:
     logits = np.array([[2.0, 0.0, -2.0]], np.float32)
-    decoded = {kind: task_of(kind).decode(task_of(kind).shares(logits)[0], NAMES) for kind in KINDS}
+    given = {kind: logits if kind not in PLACES else everywhere(kind, logits[0].tolist()) for kind in KINDS}
+    decoded = {kind: task_of(kind).decode(task_of(kind).shares(given[kind])[0], NAMES) for kind in KINDS}
     one, several, values = decoded["classification"], decoded["multi_label"], decoded["regression"]
     assert isinstance(one, Prediction) and one.label == "ant" and sum(one.scores) == pytest.approx(1)
     assert isinstance(several, Labels) and several.labels == ("ant", "bee") and several.scores[1] == 0.5

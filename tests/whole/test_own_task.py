@@ -198,7 +198,7 @@ def test_where_no_program_decodes_it_there_are_none_and_the_card_says_so(out: Pa
     assert examples.make(about, np.zeros(6, np.float32), {}) == {}
     document = json.loads((out / "report.json").read_text())
     card = report.readme(document, "numbers", "6", about.labels, (), about.tasks)
-    assert "There are no programs of other languages in it" in card and "examples/" not in card
+    assert "There are no programs without edgekd in it" in card and "examples/" not in card
 
 
 def test_its_own_mistakes_are_told(out: Path) -> None:

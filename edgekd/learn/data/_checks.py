@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, FactoryError, RecipeError
+from edgekd.learn.data import _points
 from edgekd.learn.data._base import Dataset, Samples, Split
 from edgekd.learn.data._lazy import Lazy, hashed
 from edgekd.tasks import CLASSES, Task, named
@@ -68,11 +69,13 @@ def checked(dataset: Dataset, where: str, task: Task = CLASSES, *, every_class: 
     labelled = {name: split.y is not None for name, split in dataset.splits.items()}
     if len(set(labelled.values())) > 1:
         raise DataError("labels in every split or in none", where=where, found=labelled)
+    outside: tuple[str, ...] = ()
     if all(labelled.values()):
         _check_labels(dataset, task, where, every_class=every_class)
         train, validation, test = (replace(split, together=_together(task, split)) for split in dataset.splits.values())
         dataset = replace(dataset, train=train, validation=validation, test=test)
-    return replace(dataset, notes=(*dataset.notes, *_repeated(dataset)))
+        outside = tuple(_points.outside(dataset, where)) if task.geometry == "points" else ()
+    return replace(dataset, notes=(*dataset.notes, *outside, *_repeated(dataset)))
 
 
 def _together(task: Task, split: Split) -> NDArray[np.int64] | None:

@@ -8,6 +8,7 @@ never cut off: one outside of its range is refused. Of colours of 16 bits Pillow
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import warnings
 import zlib
@@ -84,17 +85,11 @@ def decode(data: AnyArray, offsets: AnyArray, limit: int | None, where: str, see
     Raises:
         DataError: offsets that don't fit, an image that can't be decoded or has another size than the first.
     """
-    if data.dtype != np.uint8 or data.ndim != 1:
-        raise DataError(
-            "encoded images are a row of bytes", where=where, found=f"{data.dtype} {data.shape}", allowed="uint8 (n,)"
-        )
-    good = offsets.ndim == 1 and len(offsets) >= 2 and offsets.dtype.kind in "iu"
-    if not good or offsets[0] < 0 or offsets[-1] > len(data) or bool((np.diff(offsets) <= 0).any()):
-        raise DataError("offsets must rise and stay inside the bytes", where=where, found=offsets.shape)
-    count = min(len(offsets) - 1, limit if limit is not None else len(offsets))
+    files = cut(data, offsets, where)
+    count = min(len(files), limit if limit is not None else len(files))
 
     def decoded(i: int) -> NDArray[np.uint8]:
-        return open_image(data[offsets[i] : offsets[i + 1]].tobytes(), f"{where}: image {i}", seen=seen)
+        return open_image(files[i].tobytes(), f"{where}: image {i}", seen=seen)
 
     first = decoded(0)
     limits.check("bytes", count * first.size, "more than likely is meant", where)
@@ -110,6 +105,23 @@ def decode(data: AnyArray, offsets: AnyArray, limit: int | None, where: str, see
             )
         images[i] = image
     return images
+
+
+def cut(data: AnyArray, offsets: AnyArray, where: str) -> list[AnyArray]:
+    """The bytes of each of several files that stand one after another: file i is ``data[offsets[i]:offsets[i + 1]]``.
+
+    Raises:
+        DataError: no bytes, or offsets that don't fit.
+    """
+    if data.dtype != np.uint8 or data.ndim != 1:
+        raise DataError(
+            "encoded images are a row of bytes", where=where, found=f"{data.dtype} {data.shape}", allowed="uint8 (n,)"
+        )
+    good = offsets.ndim == 1 and len(offsets) >= 2 and offsets.dtype.kind in "iu"
+    if not good or offsets[0] < 0 or offsets[-1] > len(data) or bool((np.diff(offsets) <= 0).any()):
+        raise DataError("offsets must rise and stay inside the bytes", where=where, found=offsets.shape)
+    ends = offsets.tolist()
+    return [data[start:stop] for start, stop in itertools.pairwise(ends)]
 
 
 def open_image(

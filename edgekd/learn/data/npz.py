@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,7 @@ import numpy as np
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _archive
+from edgekd.learn.data import _archive, _masks
 from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
@@ -39,9 +40,10 @@ class Npz:
         x_train, x_test, x_validation: images, (N, H, W) or (N, H, W, C), uint8 or float; or the bytes of encoded
             images, where ``offsets`` is given; or numbers.
         y_train, y_test, y_validation: numbers or names of classes, see ``tasks/_classes.py``, or what else the
-            recipe's task takes; an empty name where there are none.
+            recipe's task takes, such as masks (N, H, W) or points (N, K, 2); an empty name where there are none.
         offsets: suffix of the arrays that cut encoded bytes apart: ``x_train`` with the ending after its last
-            underscore replaced, so ``train_bytes`` and ``offsets`` read ``train_offsets``.
+            underscore replaced, so ``train_bytes`` and ``offsets`` read ``train_offsets``. Labels that have such an
+            array of their own are masks, encoded as PNG: ``train_mask_bytes`` with ``train_mask_offsets``.
         classes: the array of names of classes, labels or values; an empty name numbers them.
         validation: how many training samples are carved off where there is no ``x_validation``: a count from 1,
             or a share below 1.
@@ -119,12 +121,18 @@ class Npz:
         pairs += [("groups", name) for name in listed(self.groups)]
         if self.offsets:
             pairs += [("offsets", self._offsets_of(getattr(self, f))) for f in fields[::2][:3] if getattr(self, f)]
+            pairs += [("offsets", name) for x, y in self._parts.values() if (name := self._mask_offsets(x, y, known))]
         if self.classes and (self.classes in known or self.classes != "class_names"):
             pairs.append(("classes", self.classes))
         return pairs
 
     def _offsets_of(self, name: str) -> str:
         return f"{name.rsplit('_', 1)[0]}_{self.offsets}"
+
+    def _mask_offsets(self, x_name: str, y_name: str, known: Container[str]) -> str:
+        """The array that cuts a split's labels apart, which then are encoded masks; "": there is none."""
+        name = self._offsets_of(y_name) if self.offsets and y_name else ""
+        return name if name in known and name != self._offsets_of(x_name) else ""
 
     def _count(self, arrays: Arrays, name: str) -> int:
         """How many samples the file has, before ``limit``: what is told of each must be as long."""
@@ -141,13 +149,16 @@ class Npz:
         """Class names, the labels of each split that has some, and notes."""
         names = named(arrays[self.classes], f"data.{self.classes}") if self.classes in arrays else None
         keys = {split: (x_name, y_name) for split, (x_name, y_name) in self._parts.items() if y_name}
-        for x_name, y_name in keys.values():
-            check_count(range(self._count(arrays, x_name)), arrays[y_name], f"data.{y_name}", task)
+        labels = {}
+        for split, (x_name, y_name) in keys.items():
+            labels[split] = arrays[y_name]
+            if offsets := self._mask_offsets(x_name, y_name, arrays):
+                labels[split] = _masks.decode(arrays[y_name], arrays[offsets], f"data.{y_name}")
+            check_count(range(self._count(arrays, x_name)), labels[split], f"data.{y_name}", task)
         if keys and "train" not in keys:
             raise DataError("labels in every split or in none", where="data.y_train", found=self.y_train)
         if not keys:
             return task.unlabelled(names, "data.classes")
-        labels = {split: arrays[y_name] for split, (_, y_name) in keys.items()}
         return task.numbered(
             labels, names, lambda split, i: f"data.{keys[split][1]}: sample {i}", f"data.{self.y_train}"
         )

@@ -42,6 +42,17 @@ class WeighedLoss(Protocol):
 
 
 @runtime_checkable
+class MapLoss(Protocol):
+    """A ``Loss`` that compares the places of a sample with each other, of a task that answers at every one.
+
+    ``student``, ``teacher``: (N, C, ...) scores in the natural shape, classes first; ``labels``: (N, ...), below 0
+    where a place has none.
+    """
+
+    maps: ClassVar[bool]
+
+
+@runtime_checkable
 class TaskLoss(Protocol):
     """A ``Loss`` whose form depends on what it compares."""
 

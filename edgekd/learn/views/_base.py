@@ -76,6 +76,20 @@ class Mix(Protocol):
         """The mixed samples. x, partners: (N, ...), which stay as they are."""
 
 
+@runtime_checkable
+class Moves(Protocol):
+    """An augmentation that moves what is in a picture, and the labels of places with it; else as ``View``.
+
+    Where labels are masks or points, one that is none says that it ``stays``, a ClassVar, or is refused.
+    """
+
+    def masks(self, masks: NDArray[np.int64], draws: Draws) -> NDArray[np.int64]:
+        """(N, H, W) labels of the pixels as the view shows them; ``IGNORED`` where it shows what was in no picture."""
+
+    def points(self, points: NDArray[np.float32], draws: Draws, size: tuple[int, int]) -> NDArray[np.float32]:
+        """(N, K, 2) x and y in pixels of pictures of (height, width); a point that is not known, NaN, stays so."""
+
+
 def check_alpha(alpha: float) -> None:
     """The parameter of a distribution Beta(alpha, alpha)."""
     if not 0 < alpha <= 100:

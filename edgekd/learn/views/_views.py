@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from edgekd.base import plugins, watch
 from edgekd.base.arrays import AnyArray, Rows
 from edgekd.base.errors import FactoryError, RecipeError
-from edgekd.learn.views._base import Draws, Mix, View, splitmix
+from edgekd.learn.views._base import Draws, Mix, Moves, View, splitmix
 from edgekd.learn.views.crop import Crop
 from edgekd.learn.views.flip import Flip
 from edgekd.spec.recipe import Augment, Table
+from edgekd.tasks import Geometry
 
 PARTNER = 2**32 - 1  # the number that draws it
 TRIED = 4  # samples whose views are tried before anything trains
@@ -118,6 +119,54 @@ class Views:
         mixing = (op for op in self.ops if isinstance(op.view, Mix))
         drawn = [_partners(Draws(_bits(self.seed, index, view, op.place)), samples) for op in mixing]
         return np.concatenate([index, *drawn])
+
+    def labels(
+        self, y: AnyArray, geometry: Geometry, index: NDArray[np.int64], view: int, size: tuple[int, int]
+    ) -> AnyArray:
+        """The labels of some samples as a view shows them.
+
+        Args:
+            y: (N, H, W) masks or (N, K, 2) points of the samples ``index``.
+            geometry: which of the two.
+            size: height and width of a raw picture.
+
+        Raises:
+            FactoryError: what a user's own augmentation raises.
+        """
+        for op in self.ops:
+            if isinstance(op.view, Moves):
+                draws = Draws(_bits(self.seed, index, view, op.place))
+                if geometry == "mask":
+                    y = plugins.call_user(op.view.masks, f"{op.where}: masks", y, draws)
+                else:
+                    y = plugins.call_user(op.view.points, f"{op.where}: points", y, draws, size)
+        return y
+
+    def check_labels(self, y: AnyArray, geometry: Geometry, samples: Rows) -> None:
+        """Try what every augmentation does to a few labels; see ``labels`` and ``check``.
+
+        Raises:
+            RecipeError: one that does not say whether it moves them, or masks that are moved as pictures of another
+                size are.
+        """
+        size = (int(samples.shape[1]), int(samples.shape[2]))
+        for op in self.ops:
+            if not isinstance(op.view, Moves) and not getattr(op.view, "stays", False):
+                allowed = (
+                    "augmentations that move masks and points too, or say that they stay (flip, crop, colour, erase)"
+                )
+                raise RecipeError(
+                    "labels of places would not fit its pictures", where=op.where, found=op.kind, allowed=allowed
+                )
+            if isinstance(op.view, Moves) and geometry == "mask" and y.shape[1:] != size:
+                allowed = f"{size}, as the pictures: they are moved together"
+                raise RecipeError("masks of another size", where=op.where, found=y.shape[1:], allowed=allowed)
+        index = np.arange(min(TRIED, len(y)))
+        moved = self.labels(y[index], geometry, index, 0, size)
+        if not isinstance(moved, np.ndarray) or moved.shape != y[index].shape or moved.dtype != y.dtype:
+            raise FactoryError(
+                "gives other labels", where="augment", found=np.shape(moved), allowed=str(y[index].shape)
+            )
 
     @property
     def mixes(self) -> bool:

@@ -28,6 +28,7 @@ class Colour:
     """
 
     reads: ClassVar[frozenset[str]] = frozenset({"images"})
+    stays: ClassVar[bool] = True
     brightness: float = 0.2
     contrast: float = 0.2
     saturation: float = 0.2

@@ -22,6 +22,7 @@ class Erase:
     """
 
     reads: ClassVar[frozenset[str]] = frozenset({"images"})
+    stays: ClassVar[bool] = True
     probability: float = 0.5
     size: float = 0.5
     fill: Literal["mean", "zero"] = "mean"

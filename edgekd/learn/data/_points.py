@@ -1,0 +1,41 @@
+"""Points that lie outside of their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from edgekd.base.errors import DataError
+from edgekd.learn.data._base import Dataset
+
+MOST = 0.5  # the share of a split's points beyond which they are in another unit than pixels
+
+
+def outside(dataset: Dataset, where: str) -> Iterator[str]:
+    """A note on each split that has points outside of its pictures: learned as they are, since a face may be cut off.
+
+    Args:
+        dataset: labels (N, 2 K), x and y of one point after another in pixels, NaN where not known; pictures
+            (N, H, W, C).
+
+    Raises:
+        DataError: most of a split's points lie outside, or its samples are no pictures.
+    """
+    for name, split in dataset.splits.items():
+        if split.x.ndim != 4:
+            allowed = "pictures, (N, H, W, C)"
+            raise DataError("points of samples that are no pictures", where=where, found=split.x.shape, allowed=allowed)
+        height, width = split.x.shape[1:3]
+        points = np.asarray(split.y, np.float64).reshape(len(split), -1, 2)
+        known = ~np.isnan(points).any(axis=2)
+        size = np.array([width, height])
+        beyond = np.any((points < -0.5) | (points > size - 0.5), axis=2) & known
+        if beyond.sum() > MOST * max(1, known.sum()):
+            sample, point = (int(axis[0]) for axis in np.nonzero(beyond))
+            x, y = points[sample, point]
+            place, allowed = f"x {x:g}, y {y:g} of sample {sample}", f"pixels of pictures of {width} x {height}"
+            raise DataError("points outside of their pictures", where=f"{where} ({name})", found=place, allowed=allowed)
+        if beyond.any():
+            some = int(beyond.any(axis=1).sum())
+            yield f"{some:,} of {len(split):,} {name} samples have points outside of the picture: learned as they are"

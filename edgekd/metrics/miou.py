@@ -1,0 +1,48 @@
+"""Mean intersection over union."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base.arrays import AnyArray
+from edgekd.metrics._base import Against, Scores
+
+PLACES = 2**18  # that are looked at together: of 20 classes 20 MiB
+
+
+@dataclass(frozen=True)
+class Miou:
+    """mean over classes of  TP / (TP + FP + FN), 0..1, each counted over the places of all samples together
+    (Everingham et al. 2010, doi:10.1007/s11263-009-0275-4, section 4.1.3).
+
+    A class that is neither there nor answered is left out. Where the scores of a place are equal, it is of the first.
+    """
+
+    share: ClassVar[bool] = True
+    against: ClassVar[Against] = "labels"
+    whole: ClassVar[bool] = True
+
+    def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
+        """See ``Metric``: scores (N, P, C) or (N, C), labels (N, P) or (N,), below 0 where a place has none."""
+        counts = confusion(scores, wanted)
+        hits = np.diag(counts)
+        union = counts.sum(axis=0) + counts.sum(axis=1) - hits
+        return float((hits[union > 0] / union[union > 0]).mean()) if union.any() else 0.0
+
+
+def confusion(scores: Scores, wanted: AnyArray) -> NDArray[np.int64]:
+    """(C, C) how many places of each class, a row, are answered as each, a column; some samples at a time, so that
+    beside the scores little is held.
+    """
+    classes = scores.shape[-1]
+    step = max(1, PLACES // max(1, wanted[:1].size))
+    counts = np.zeros(classes * classes, np.int64)
+    for start in range(0, len(scores), step):
+        answered, right = scores[start : start + step].argmax(-1), wanted[start : start + step]
+        known = right >= 0
+        counts += np.bincount(right[known] * classes + answered[known], minlength=classes * classes)
+    return counts.reshape(classes, classes)

@@ -1,0 +1,167 @@
+"""A class for every pixel of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base import limits
+from edgekd.base.arrays import AnyArray
+from edgekd.base.errors import DataError, RecipeError
+from edgekd.tasks._base import IGNORED, Floats, Geometry, Off, Record
+from edgekd.tasks._classes import At, Numbered
+from edgekd.tasks._dense import DenseClasses
+from edgekd.tasks._predictions import Mask
+
+CLEAR = 0.9  # the probability of a pixel's best class from which on its class is held
+MOVED = 0.005  # the share of these pixels that may have another class on another machine
+UNCLEAR = -1
+NUMBERS = 2**22  # scores that are looked at together in float64: 32 MiB
+
+
+@dataclass(frozen=True)
+class Segmentation(DenseClasses):
+    """(N, C, H, W) logits of C classes at every pixel; a label is a mask, (H, W) numbers of classes.
+
+    A student answers at the size of the masks, which is the size of what the network is given.
+
+    Attributes:
+        ignore: the number of pixels without a label: they count in no loss and no metric. Where it is the number of a
+            named class that class is none, and those behind it count one less.
+    """
+
+    axes: ClassVar[tuple[str, ...]] = ("batch", "class", "y", "x")
+    hub: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("text", "ink", "picture", "sound", "numbers"), "image-segmentation"
+    )
+    metrics: ClassVar[tuple[str, ...]] = ("miou", "accuracy", "macro_f1", "agreement")
+    losses: ClassVar[tuple[str, ...]] = ("kl", "cross_entropy", "dice", "channel_wise", "focal", "squared_error")
+    label_loss: ClassVar[str] = "cross_entropy"
+    program: ClassVar[str] = ""
+    holds: ClassVar[str] = "scores of {} classes at every pixel"
+    prints: ClassVar[str] = "answer.areas"
+    limits: ClassVar[tuple[str, ...]] = (
+        "It knows its classes alone: every pixel is of one of them, whatever is there.",
+        "It answers at the one size of picture that it was trained with.",
+    )
+    ignore: int = 255
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.ignore <= 65_535:
+            raise ValueError("ignore: allowed is -1 to 65535")
+
+    @property
+    def geometry(self) -> Geometry:
+        """See ``Task``."""
+        return "mask"
+
+    def shape(self, names: int, labels: tuple[int, ...]) -> tuple[int, ...]:
+        """See ``Task``: (C, H, W) of masks (H, W)."""
+        if len(labels) != 2:
+            what, allowed = "maps are as large as their masks, and there are none", "masks (N, H, W)"
+            raise RecipeError(what, where="data", found=labels or "no labels", allowed=allowed)
+        return (names, *labels)
+
+    def numbered(self, labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
+        """See ``Task``: (N, H, W) whole numbers; without names the classes are 0 to the largest that there is."""
+        for split, masks in labels.items():
+            _check_masks(masks, labels["train"], split, at)
+        if names is None:
+            most = max((int(masks[masks != self.ignore].max(initial=0)) for masks in labels.values()), default=0)
+            limits.check("classes", most + 1, "more classes than likely are meant", where)
+            names = tuple(str(number) for number in range(most + 1))
+        kept = [number for number in range(len(names)) if number != self.ignore]
+        if len(kept) < 2:
+            raise DataError("one class only", where=where, found=[names[i] for i in kept], allowed="at least 2")
+        classes = {split: self._classes(masks, len(names), split, at) for split, masks in labels.items()}
+        return Numbered(tuple(names[i] for i in kept), classes)
+
+    def _classes(self, masks: AnyArray, count: int, split: str, at: At) -> NDArray[np.int64]:
+        """Numbers of ``count`` named classes as numbers of those that are some.
+
+        Raises:
+            DataError: a pixel of none of them.
+        """
+        classes = masks.astype(np.int64)
+        ignored = classes == self.ignore
+        wrong = ((classes < 0) | (classes >= count)) & ~ignored
+        if wrong.any():
+            sample, y, x = (int(place[0]) for place in np.nonzero(wrong))
+            pixel = f"{int(classes[sample, y, x])} at x {x}, y {y}"
+            allowed = f"0 to {count - 1}, or task.ignore, {self.ignore}, of pixels without a label"
+            raise DataError("a label that is no class", where=at(split, sample), found=pixel, allowed=allowed)
+        if 0 <= self.ignore < count:
+            classes -= classes > self.ignore
+        classes[ignored] = IGNORED
+        return classes
+
+    def decode(self, shares: Floats, names: Sequence[str]) -> Mask:
+        """See ``Task``."""
+        kind = np.uint8 if len(names) <= 256 else np.uint16
+        return Mask(shares.argmax(axis=0).astype(kind), shares.max(axis=0).astype(np.float32), tuple(names))
+
+    def agreement(self, one: AnyArray, other: AnyArray) -> Floats | None:
+        """See ``Task``: of the pixels."""
+        return np.asarray((self.answers(one) == self.answers(other)).mean(axis=1))
+
+    def differing(self, got: AnyArray, wanted: AnyArray, tolerance: float) -> Floats:
+        """See ``Task``: of the pixels."""
+        allowed = tolerance * float(wanted.max() - wanted.min())
+        ahead = wanted.max(axis=1) - np.take_along_axis(wanted, got.argmax(axis=1)[:, None], axis=1)[:, 0]
+        return np.asarray((ahead > allowed).reshape(len(wanted), -1).mean(axis=1))
+
+    def distance(self, one: AnyArray, other: AnyArray) -> Floats:
+        """See ``DenseClasses``; some samples at a time: in float64 a split of maps takes gigabytes."""
+        step = max(1, NUMBERS // max(1, one[:1].size))
+        parts = (slice(start, start + step) for start in range(0, len(one), step))
+        return np.concatenate([super(Segmentation, self).distance(one[part], other[part]) for part in parts])
+
+    def record(self, decided: Mask) -> Record:
+        """See ``Task``: pixels row after row as runs of (class, count), class -1 where none is clear."""
+        clear = np.where(decided.scores >= CLEAR, decided.classes.astype(np.int64), UNCLEAR).reshape(-1)
+        starts = np.flatnonzero(np.diff(clear, prepend=clear[0] - 1))
+        counts = np.diff(starts, append=len(clear))
+        return {"labels": list(decided.areas), "runs": np.stack([clear[starts], counts], axis=1).tolist()}
+
+    def labels(self, record: Record) -> list[str] | None:
+        """See ``Task``: those of some pixel, the most first."""
+        return list(record["labels"])
+
+    def in_words(self, record: Record) -> str:
+        """See ``Task``."""
+        return ", ".join(record["labels"])
+
+    def numbers(self, record: Record) -> list[float]:
+        """See ``Task``: none of a mask is in the scores' unit."""
+        return []
+
+    def off(self, decided: Mask, record: Record, slack: float) -> Iterator[Off]:
+        """See ``Task``: the share of the clear pixels whose class is another one, whatever the slack; and a mask of
+        another size is as far off as can be.
+        """
+        size, count = decided.classes.size, sum(int(count) for _, count in record["runs"])
+        if count != size:  # a stranger's may be of any number, and is not unfolded
+            yield Off("pixels", float(size), float(count), np.inf)
+            return
+        runs = np.asarray(record["runs"], np.int64)
+        before = np.repeat(runs[:, 0], runs[:, 1])
+        clear = before != UNCLEAR
+        moved = (before != decided.classes.reshape(-1)) & clear
+        share = float(moved.sum() / max(1, int(clear.sum())))
+        yield Off("share of clear pixels of another class", share, 0.0, share / MOVED)
+
+
+def _check_masks(masks: AnyArray, train: AnyArray, split: str, at: At) -> None:
+    """Raise DataError where masks are none, or of another size than those of train."""
+    if masks.ndim != 3 or masks.dtype.kind not in "iub":
+        given, allowed = f"{masks.dtype} {masks.shape}", "whole numbers (N, H, W), a class a pixel"
+        raise DataError("labels are masks", where=at(split, 0), found=given, allowed=allowed)
+    if masks.shape[1:] != train.shape[1:]:
+        allowed = f"{train.shape[1:]}, as in train"
+        raise DataError(
+            "masks of another size than in train", where=at(split, 0), found=masks.shape[1:], allowed=allowed
+        )
