@@ -34,6 +34,10 @@ def check_value(key: str, value: object, where: str) -> None:
         if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(_is_side, value)):
             allowed = f"[height, width], whole numbers from 1 to {LONGEST}"
             raise RecipeError("malformed", where=where, found=value, allowed=allowed)
+    elif key in ("top", "left"):
+        if type(value) is not int or not 0 <= value < LONGEST:
+            allowed = f"a whole number from 0 to {LONGEST - 1}"
+            raise RecipeError("out of range", where=where, found=value, allowed=allowed)
     elif not _is_side(value):
         raise RecipeError("out of range", where=where, found=value, allowed=f"a whole number from 1 to {LONGEST}")
 
@@ -65,12 +69,18 @@ def size_after(op: Op, size: Size) -> Size:
     return (op["height"], op["width"]) if op["op"] in ("crop", "resize", "letterbox") else size
 
 
-def crop(x: AnyArray, height: int, width: int) -> AnyArray:
-    """The middle: top = (H - height) // 2, left alike."""
-    if height > x.shape[1] or width > x.shape[2]:
+def crop(x: AnyArray, height: int, width: int, top: int | None = None, left: int | None = None) -> AnyArray:
+    """A part: the middle, top = (H - height) // 2, left alike, where these are not said."""
+    top, left = crop_place((x.shape[1], x.shape[2]), (height, width), top, left)
+    if not (0 <= top <= x.shape[1] - height and 0 <= left <= x.shape[2] - width):
         raise DataError("crop is larger than the image", where="preprocess", found=x.shape[1:3])
-    top, left = (x.shape[1] - height) // 2, (x.shape[2] - width) // 2
     return x[:, top : top + height, left : left + width]
+
+
+def crop_place(size: Size, wanted: Size, top: int | None = None, left: int | None = None) -> Size:
+    """Where ``crop`` begins: the row and the column."""
+    middle = (size[0] - wanted[0]) // 2, (size[1] - wanted[1]) // 2
+    return middle[0] if top is None else top, middle[1] if left is None else left
 
 
 def resize(x: AnyArray, height: int, width: int, interpolation: str = "nearest") -> AnyArray:

@@ -6,7 +6,8 @@ operations without a matrix product, so that any language repeats it bit for bit
 ===========  =====================  ==============================================================================
 op           arguments              for a batch of (N, H, W, C)
 ===========  =====================  ==============================================================================
-crop         height, width          the middle; top = (H - height) // 2, left = (W - width) // 2
+crop         height, width,         the middle, top = (H - height) // 2, left = (W - width) // 2, where these are not
+             [top], [left]          said
 resize       height, width,         ``nearest``: source row = (2 y + 1) H // (2 height), columns alike; or ``box``,
              [interpolation]        ``bilinear``, ``bicubic``, ``lanczos``: as Pillow does, see ``resampling.py``
 letterbox    height, width, and     resized to the largest of its aspect that fits (the other side rounded), then padded
@@ -69,6 +70,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 }
 # What may be left out.
 OPTIONAL: dict[str, tuple[str, ...]] = {
+    "crop": ("top", "left"),
     "resize": ("interpolation",),
     "letterbox": ("interpolation", "value", "position"),
     "pad": ("height", "width", "multiple", "aspect", "value", "position"),
@@ -202,7 +204,7 @@ def _check_value(key: str, value: Any, where: str, least: int = 1) -> None:
             allowed = "a list of different names" if kind is str else f"a list of whole numbers from {least} to 2^31"
             raise RecipeError("malformed", where=where, found=value, allowed=allowed)
         return
-    if key in ("height", "width", "multiple", "aspect", "interpolation", "position"):
+    if key in ("height", "width", "top", "left", "multiple", "aspect", "interpolation", "position"):
         image_ops.check_value(key, value, where)
         return
     numbers = value if isinstance(value, list | tuple) and key != "divide" else [value]

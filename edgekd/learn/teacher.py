@@ -216,7 +216,8 @@ def preprocess_of(
         tokens = getattr(plugins.build("models", table.model, f"{name}.model"), "tokens", None)
         return (None, "") if tokens is None else tokens(ops[-1], f"{name}.model.folder", learned)
     users = table.model.get("kind") == "python" or ":" in str(table.model.get("kind"))
-    if table.preprocess is not None or table.checkpoint is None or users or dtype != "uint8" or len(shape) != 3:
+    has_weights = table.checkpoint is not None or table.model.get("folder")
+    if table.preprocess is not None or not has_weights or users or dtype != "uint8" or len(shape) != 3:
         return table.preprocess, ""
     read = getattr(plugins.build("models", table.model, f"{name}.model"), "preprocess", None)
     return (None, "") if read is None else read(shape)

@@ -61,6 +61,14 @@ def test_pad_keeps_type_and_pixels(dtype: Any) -> None:
     assert made.dtype == dtype and np.array_equal(made[:, 1:4, 2:6], x) and made[0, 0, 0].tolist() == [0, 114, 9]
 
 
+def test_crop_begins_where_it_is_told() -> None:
+    x = image(9, 8)
+    assert np.array_equal(image_ops.crop(x, 4, 5, top=5, left=0), x[:, 5:, :5])
+    assert np.array_equal(image_ops.crop(x, 4, 5, left=3), x[:, 2:6, 3:])
+    with pytest.raises(DataError, match="crop is larger than the image"):
+        image_ops.crop(x, 4, 5, top=6)
+
+
 def test_bgr_is_the_other_order() -> None:
     x = image(2, 3)
     assert np.array_equal(image_ops.bgr(x)[..., 2], x[..., 0]) and np.array_equal(image_ops.bgr(image_ops.bgr(x)), x)
@@ -109,6 +117,7 @@ def test_between_two_passes_an_image_takes_no_more_room(high: int, wide: int, he
         ({"op": "resize", "height": 2, "width": 2, "interpolation": ["bicubic"]}, "unknown interpolation"),
         ({"op": "resize", "height": 2, "width": 2, "value": 3}, "unknown key of 'resize'.*interpolation"),
         ({"op": "letterbox", "height": 60_000, "width": 60_000}, "larger than likely is meant"),
+        ({"op": "crop", "height": 2, "width": 2, "top": -1}, r"top: out of range; found -1; allowed: .*0 to 65535"),
         ({"op": "bgr", "order": "bgr"}, "unknown key of 'bgr'"),
     ],
 )

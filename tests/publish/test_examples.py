@@ -59,6 +59,7 @@ BYTES: list[dict[str, Any]] = [
     {"op": "letterbox", "height": 20, "width": 12, "interpolation": "bilinear", "value": [1, 114, 255]},
     {"op": "pad", "multiple": 7, "position": "top_left"},
     {"op": "bgr"},
+    {"op": "crop", "height": 18, "width": 11, "top": 3},
     {"op": "resize", "height": 5, "width": 19, "interpolation": "lanczos"},
     {"op": "resize", "height": 9, "width": 6, "interpolation": "box"},
     {"op": "layout"},

@@ -23,6 +23,7 @@ from edgekd.base import limits
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _complaints
+from edgekd.learn.data._fitting import fitted
 
 # The kinds that are read (a phone's MPO is a JPEG); Pillow knows others, and starts programs for some.
 FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "PPM")
@@ -125,12 +126,19 @@ def cut(data: AnyArray, offsets: AnyArray, where: str) -> list[AnyArray]:
 
 
 def open_image(
-    data: bytes, where: str, size: tuple[int, int] | None = None, mode: str | None = None, seen: Seen | None = None
+    data: bytes,
+    where: str,
+    size: tuple[int, int] | None = None,
+    mode: str | None = None,
+    seen: Seen | None = None,
+    interpolation: str = "bilinear",
+    fit: str = "stretch",
 ) -> NDArray[np.uint8]:
     """One image as (H, W, C) uint8.
 
     Args:
         size: (height, width) to resize to.
+        interpolation, fit: how, see ``fitted``.
         mode: Pillow's ``"L"`` (one channel) or ``"RGB"``; None: as the image comes, grey or RGB.
         seen: counts what is told of it.
 
@@ -140,13 +148,16 @@ def open_image(
     """
     seen = seen or Seen()
     with _complaints.heard(data) as complaints:
-        array = _array(data, where, size, mode, seen)
+        image = _image(data, where, mode, seen)
     seen.damaged += complaints.any
+    if size is not None and image.size != (size[1], size[0]):
+        return fitted(image, size, interpolation, fit, where)
+    array = np.asarray(image, dtype=np.uint8)
     return array[..., None] if array.ndim == 2 else array
 
 
-def _array(data: bytes, where: str, size: tuple[int, int] | None, mode: str | None, seen: Seen) -> NDArray[np.uint8]:
-    """(H, W) of greys, or (H, W, 3)."""
+def _image(data: bytes, where: str, mode: str | None, seen: Seen) -> Image.Image:
+    """A decoded picture of greys, or of colours."""
     try:
         file = _opened(data, where)
         seen.pictures += 1
@@ -163,14 +174,11 @@ def _array(data: bytes, where: str, size: tuple[int, int] | None, mode: str | No
             _count_deep(image, seen)
         if image.has_transparency_data:
             image = _on_white(image, seen)
-        image = image.convert(mode or ("L" if grey else "RGB"))
-        if size is not None and image.size != (size[1], size[0]):
-            image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        return image.convert(mode or ("L" if grey else "RGB"))
     except UnidentifiedImageError as err:
         raise DataError("can't be decoded (no picture of a kind that is read)", where=where, found=data[:16]) from err
     except DECODABLE as err:
         raise DataError(f"can't be decoded ({err})", where=where) from err
-    return np.asarray(image, dtype=np.uint8)
 
 
 def looked_at(data: bytes, where: str) -> tuple[int, int, bool]:

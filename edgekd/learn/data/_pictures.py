@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data import _files
 from edgekd.learn.data._decoding import Decoded, Facts, Item
 from edgekd.learn.data._encoded import Seen, open_image
+from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._lazy import Lazy, Reading
 
 
@@ -28,6 +29,7 @@ class Pictures:
         size: (height, width) that each is resized to; None: all have one size.
         grey: read as one channel.
         shape: of each, (H, W, C).
+        interpolation, fit: how it is resized, see ``fitted``.
     """
 
     root: str
@@ -35,6 +37,8 @@ class Pictures:
     size: Sequence[int] | None
     grey: bool
     shape: Sequence[int] = ()
+    interpolation: str = "bilinear"
+    fit: str = "stretch"
     dtype: ClassVar[str] = "uint8"
 
     def decoded(self, items: Sequence[Item]) -> Decoded:
@@ -58,15 +62,22 @@ class Pictures:
         where = self.place(item)
         content = _files.span(self.root, item, where)
         size = None if self.size is None else (self.size[0], self.size[1])
-        return open_image(content, where, size, "L" if self.grey else "RGB", seen)
+        mode = "L" if self.grey else "RGB"
+        return open_image(content, where, size, mode, seen, self.interpolation, self.fit)
 
     def place(self, item: Item) -> str:
         """What an error calls a picture."""
         return self.naming.format(file=Path(str(item[0])).name, name=_files.named(item))
 
 
-def check_size(size: Sequence[int] | None) -> None:
-    """Raise ValueError where a source's ``size`` is out of range."""
+def check_size(size: Sequence[int] | None, interpolation: str = "bilinear", fit: str = "stretch") -> None:
+    """Raise ValueError where a source's ``size`` is out of range, or what says how to get there is no such word."""
+    for key, word, known in (("interpolation", interpolation, Interpolation), ("fit", fit, Fit)):
+        if word not in get_args(known):
+            raise ValueError(f"{key}: allowed is {', '.join(get_args(known))}")
+    if size is None and (interpolation, fit) != ("bilinear", "stretch"):
+        key = "fit" if fit != "stretch" else "interpolation"
+        raise ValueError(f"{key}: allowed is none where no size is said")
     if size is not None and not all(1 <= side <= 4096 for side in size):
         raise ValueError("size: allowed is a height and a width of 1 to 4096")
 

@@ -14,6 +14,7 @@ from edgekd.learn.data import _arrow, _files, _shards, _vocabulary
 from edgekd.learn.data._base import Dataset, Pipeline, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._encoded import Seen
+from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._lazy import Lazy, Reading
 from edgekd.learn.data._pictures import Pictures, check_size, pictures
 from edgekd.learn.data._split import carve_missing, check_carving, image_ops
@@ -53,7 +54,9 @@ class Arrow(Reading):
         x: the column of pictures (bytes of files, or what ``datasets`` makes of pictures) or of texts.
         label: the column of labels, numbers or names; "" where the data has none.
         classes: names, in the order of their numbers; without them those that the file says, else those of the labels.
-        size: height and width that every image is resized to (bilinear); absent, all must have one size.
+        size: height and width that every image is resized to; absent, all must have one size.
+        interpolation: by which filter, as of the op ``resize``.
+        fit: what becomes of another aspect: ``stretch`` it, ``crop`` to the middle, ``letterbox`` (black around).
         grey: read as one channel.
         vocab, tokenizer, length, lower: of texts, see ``Text``.
         validation, test: where there is no split of that name, the share (below 1) or count that is carved off.
@@ -67,6 +70,8 @@ class Arrow(Reading):
     label: str = "label"
     classes: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
+    interpolation: Interpolation = "bilinear"
+    fit: Fit = "stretch"
     grey: bool = False
     vocab: int = 8000
     tokenizer: str = ""
@@ -82,7 +87,7 @@ class Arrow(Reading):
         for name, low, high in (("vocab", 100, 1_000_000), ("length", 3, 16_384)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name}: allowed is {low} to {high}")
-        check_size(self.size)
+        check_size(self.size, self.interpolation, self.fit)
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 
     def fingerprint(self) -> str:
@@ -161,7 +166,9 @@ class Arrow(Reading):
             lazy = Lazy(Texts("", "data.path: {name}"), rows.columns, None, rows.keeps)
             size = IN_MEMORY * int(rows.columns[3].sum())
             return Split(self.held(lazy, f"data.path ({role})", lambda _: None, size), None)
-        decoder = Pictures("", "data.path: {name}", self.size, self.grey)
+        decoder = Pictures(
+            "", "data.path: {name}", self.size, self.grey, interpolation=self.interpolation, fit=self.fit
+        )
         return Split(pictures(decoder, rows.columns, self, f"data.path ({role})", seen.add, rows.keeps), None)
 
     def _text_ops(self, train: Split) -> Pipeline:

@@ -10,6 +10,7 @@ from edgekd.learn.data import _folders
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._encoded import Seen
+from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._folders import Labelled
 from edgekd.learn.data._lazy import Reading
 from edgekd.learn.data._pictures import Pictures, check_size, pictures
@@ -29,7 +30,9 @@ class Imagefolder(Reading):
 
     Attributes:
         path: the folder. Links are followed; hidden files and folders are left out, and counted in a note.
-        size: height and width that every image is resized to (bilinear); absent, all must have one size.
+        size: height and width that every image is resized to; absent, all must have one size.
+        interpolation: by which filter, as of the op ``resize``.
+        fit: what becomes of another aspect: ``stretch`` it, ``crop`` to the middle, ``letterbox`` (black around).
         grey: read as one channel.
         validation, test: where there is no folder of that name, the share (below 1) or count that is carved off.
         groups: the text that ends, in a file's name, what names its group (a patient, a video), such as ``_``; a group
@@ -41,6 +44,8 @@ class Imagefolder(Reading):
 
     path: str
     size: tuple[int, int] | None = None
+    interpolation: Interpolation = "bilinear"
+    fit: Fit = "stretch"
     grey: bool = False
     validation: float = 0.1
     test: float = 0.1
@@ -49,7 +54,7 @@ class Imagefolder(Reading):
     split_seed: int = 0
 
     def __post_init__(self) -> None:
-        check_size(self.size)
+        check_size(self.size, self.interpolation, self.fit)
         self.check_reading()
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 
@@ -69,7 +74,14 @@ class Imagefolder(Reading):
         return checked(dataset, f"data.path: {Path(self.path).name}")
 
     def _read(self, seen: Seen, files: Labelled, name: str) -> Split:
-        decoder = Pictures(self.path, f"data.path ({name}): {{name}}", self.size, self.grey)
+        decoder = Pictures(
+            self.path,
+            f"data.path ({name}): {{name}}",
+            self.size,
+            self.grey,
+            interpolation=self.interpolation,
+            fit=self.fit,
+        )
         columns = _folders.columns(self.path, files.names)
         x = pictures(decoder, columns, self, f"data.path ({name})", seen.add)
         return Split(x, files.labels)

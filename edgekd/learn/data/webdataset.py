@@ -16,6 +16,7 @@ from edgekd.learn.data import _files, _folders, _shards
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._encoded import Seen
+from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._lazy import Reading
 from edgekd.learn.data._pictures import Pictures, check_size, pictures
 from edgekd.learn.data._shards import Part
@@ -51,7 +52,9 @@ class Webdataset(Reading):
         label: the ending of a sample's label, a number or a name as text; or ``json.`` and the key in a sample's JSON
             file; "" where the data has none.
         classes: names, in the order of their numbers; without them those of the labels. See ``_classes.py``.
-        size: height and width that every image is resized to (bilinear); absent, all must have one size.
+        size: height and width that every image is resized to; absent, all must have one size.
+        interpolation: by which filter, as of the op ``resize``.
+        fit: what becomes of another aspect: ``stretch`` it, ``crop`` to the middle, ``letterbox`` (black around).
         grey: read as one channel.
         validation, test: where there are no shards of that name, the share (below 1) or count that is carved off.
         limit: use only the first so many training samples; 0: all.
@@ -64,6 +67,8 @@ class Webdataset(Reading):
     label: str = "cls"
     classes: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
+    interpolation: Interpolation = "bilinear"
+    fit: Fit = "stretch"
     grey: bool = False
     validation: float = 0.1
     test: float = 0.1
@@ -72,7 +77,7 @@ class Webdataset(Reading):
 
     def __post_init__(self) -> None:
         self.check_reading()
-        check_size(self.size)
+        check_size(self.size, self.interpolation, self.fit)
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 
     def fingerprint(self) -> str:
@@ -86,7 +91,14 @@ class Webdataset(Reading):
         names, labels, notes = self._numbered(rows, task)
         splits = {}
         for role, of in rows.items():
-            decoder = Pictures(self.path, "data.path: {file}: {name}", self.size, self.grey)
+            decoder = Pictures(
+                self.path,
+                "data.path: {file}: {name}",
+                self.size,
+                self.grey,
+                interpolation=self.interpolation,
+                fit=self.fit,
+            )
             numbers = (np.array(column, np.int64) for column in (of.stamps, of.starts, of.sizes))
             columns = (np.array(of.files, object), *numbers, _files.packed(of.names))
             x = pictures(decoder, columns, self, f"data.path ({role})", seen.add)

@@ -14,7 +14,7 @@ class Family(Protocol):
     """One file of ``learn/models/``: its fields are the keys of a recipe's ``model`` table.
 
     One that knows how images were prepared for its weights says so in ``preprocess``: see ``timm.py``. It is asked of a
-    teacher that has a checkpoint and no preprocessing of its own.
+    teacher that has a checkpoint or a folder, and no preprocessing of its own.
     """
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:

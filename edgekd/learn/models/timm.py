@@ -16,6 +16,7 @@ from torch import nn
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError, UnavailableError
 from edgekd.learn.data import Pipeline
+from edgekd.learn.models import _records
 
 try:
     import timm
@@ -72,7 +73,7 @@ class Timm:
         return model
 
     def preprocess(self, shape: tuple[int, ...]) -> tuple[Pipeline, str]:
-        """What images were like when the weights of that name were trained: their size, crop, mean and deviation.
+        """What images were like when the weights of that name were evaluated: resized, cropped and scaled as timm does.
 
         Args:
             shape: (H, W, C) of raw images, 0..255.
@@ -80,19 +81,4 @@ class Timm:
         Returns:
             Ops, and what is done otherwise than by timm, "" where nothing is.
         """
-        trained = timm.get_pretrained_cfg(self.name)
-        height, width = trained.input_size[1:]
-        side = round(min(shape[:2]) * (trained.crop_pct or 1.0))
-        crops = trained.crop_mode == "center" and (side, side) != shape[:2]
-        resizes = ((side, side) if crops else shape[:2]) != (height, width)
-        ops = (
-            *[{"op": "crop", "height": side, "width": side}] * crops,
-            *[{"op": "resize", "height": height, "width": width}] * resizes,
-            {"op": "scale", "divide": 255.0},
-            {"op": "normalise", "mean": list(trained.mean), "std": list(trained.std)},
-            {"op": "layout"},
-        )
-        how = (
-            f"{self.name} was trained on images resized by {trained.interpolation}; here they are to the nearest pixel"
-        )
-        return ops, how if resizes else ""
+        return _records.of_timm(self.name, timm.get_pretrained_cfg(self.name), (shape[0], shape[1]))

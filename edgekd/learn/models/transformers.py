@@ -19,9 +19,13 @@ from edgekd.base.errors import DataError, RecipeError
 from edgekd.base.preprocess import Op
 from edgekd.learn.data import Pipeline, read_vocabulary
 from edgekd.learn.frozen import FrozenBody
+from edgekd.learn.models import _records
 from edgekd.learn.quiet import quiet
 from edgekd.learn.teacher import PickedOutput
 
+PROCESSOR = "preprocessor_config.json"
+# Image processors that resize, crop, scale and normalise as _records.py has it; each is held against the library's.
+PROCESSORS = ("Beit", "Bit", "CLIP", "ConvNext", "DeiT", "MobileNetV1", "MobileNetV2", "MobileViT", "Siglip", "ViT")
 CONFIG, CLASSIFIERS = "config.json", ("ForSequenceClassification", "ForImageClassification")
 LISTED = 8  # files of a folder, in an error
 MASKED = -1e4  # exp(-1e4) is zero in every float type, and float16 still holds the number
@@ -128,6 +132,37 @@ class Transformers:
             FrozenBody, "model", model if images else TextBody(model), example, classes, self.pool
         )
         return whole
+
+    def preprocess(self, shape: tuple[int, ...]) -> tuple[Pipeline | None, str]:
+        """How images were shown to the folder's network: its ``preprocessor_config.json``, as the library reads it.
+
+        Args:
+            shape: (H, W, C) of raw images, 0..255.
+
+        Returns:
+            Ops, None where they are the data's; and a note.
+
+        Raises:
+            FactoryError: the library can't read the record.
+        """
+        table = _json(Path(self.folder) / PROCESSOR) if self.folder else {}
+        kind = str(table.get("image_processor_type") or table.get("feature_extractor_type") or "")
+        if not kind:
+            return None, ""
+        name = kind.removesuffix("Fast").removesuffix("ImageProcessor").removesuffix("FeatureExtractor")
+        data = f"the teacher sees images as the data has them, whatever {PROCESSOR} in its folder says"
+        if shape[2] != 3:
+            return None, f"{data}: they have no three channels"
+        if name not in PROCESSORS:
+            return None, f"{data}: {kind} is not read; teacher.preprocess says how"
+        processor = plugins.call_user(
+            getattr(transformers, f"{name}ImageProcessorPil"), f"model.folder: {PROCESSOR}", **table
+        )
+        try:
+            ops = _records.of_processor(processor.to_dict(), (shape[0], shape[1]))
+        except ValueError as err:
+            return None, f"{data}: {err} is not done; teacher.preprocess says how"
+        return ops, f"the teacher sees images as {PROCESSOR} in its folder says"
 
     def tokens(self, op: Op, where: str, learned: bool = False) -> tuple[Pipeline | None, str]:
         """How a teacher from the folder reads texts: by the tokenizer that lies in it.

@@ -18,9 +18,9 @@ def of(ops: Ops, extent: Sequence[int], dtype: str) -> list[Op]:
         dtype: of its numbers.
 
     Returns:
-        ``resize`` is to the nearest pixel, and ``resample`` by a ``filter``; of ``letterbox`` one of these is left, and
-        ``pad``, which says ``height``, ``width``, ``top``, ``left`` and a ``value`` for each channel (whole numbers
-        where those of the image are); the others are as they were.
+        ``crop`` says ``top`` and ``left``; ``resize`` is to the nearest pixel, and ``resample`` by a ``filter``; of
+        ``letterbox`` one of these is left, and ``pad``, which says ``height``, ``width``, ``top``, ``left`` and a
+        ``value`` for each channel (whole numbers where those of the image are); the others are as they were.
     """
     steps: list[Op] = []
     size, channels, whole = (extent[0], extent[1]), extent[2], dtype in PLAIN
@@ -32,6 +32,9 @@ def of(ops: Ops, extent: Sequence[int], dtype: str) -> list[Op]:
             size = inner
         if name in ("pad", "letterbox"):
             steps.append(_padded(op, size, after, channels, whole))
+        elif name == "crop":
+            top, left = image_ops.crop_place(size, after, op.get("top"), op.get("left"))
+            steps.append({**op, "top": top, "left": left})
         elif name != "resize":
             steps.append(op)
         size, channels = after, 1 if name == "grey" else channels

@@ -116,10 +116,11 @@ def test_a_teacher_with_a_checkpoint_is_shown_images_as_its_weights_were(tmp_pat
     }
     shown = set_up.views(recipe.parse(table, "r"), data, quick=False)
     ops = shown.feeds["teacher"].ops
-    assert [op["op"] for op in ops] == ["crop", "resize", "scale", "normalise", "layout"]
-    assert (ops[0]["height"], ops[0]["width"], ops[1]["height"]) == (18, 18, 176), "0.875 of the shorter side"
+    assert [op["op"] for op in ops] == ["resize", "crop", "scale", "normalise", "layout"]
+    assert ops[0] == {"op": "resize", "height": 201, "width": 241, "interpolation": "bicubic"}, "176 / 0.875, 24 / 20"
+    assert (ops[1]["height"], ops[1]["width"]) == (176, 176)
     assert preprocess.apply(ops, x)["input"].shape == (6, 3, 176, 176)
     assert [op["op"] for op in shown.feed.ops] == ["scale", "layout"], "the student's are the data's"
-    assert any("bicubic" in note for note in shown.dataset.notes)
+    assert shown.dataset.notes == data.notes, "nothing is done otherwise"
     own = {**table, "teacher": {"model": model, "epochs": 1}}
     assert set_up.views(recipe.parse(own, "r"), data, quick=False).feeds["teacher"].ops == shown.feed.ops

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,19 @@ import torch
 import transformers
 from torch import nn
 
+from edgekd.base import preprocess
 from edgekd.base.errors import FactoryError, RecipeError
 from edgekd.build import request as requests
 from edgekd.build import run as running
+from edgekd.build import set_up
 from edgekd.build.prepare import Objects, prepare
 from edgekd.learn import answers
+from edgekd.learn.data._batches import from_splits
 from edgekd.learn.data.made_text import MadeText
 from edgekd.learn.frozen import FrozenBody
 from edgekd.learn.models.transformers import Transformers
 from edgekd.learn.teacher import bare
+from edgekd.spec import recipe as recipes
 
 MADE: dict[str, Any] = {"classes": 2, "words": 30, "train": 96, "validation": 48, "test": 32, "length": 24}
 TOKENS = MadeText(**MADE).load().preprocess[0]["vocabulary"]
@@ -164,3 +170,54 @@ def test_a_folder_teaches_as_it_stands(folders: dict[str, str], tmp_path: Path) 
     with torch.no_grad():
         wanted = model(ids, mask).logits.numpy()
     np.testing.assert_allclose(answers.whole(outputs.split("test")), wanted, rtol=1e-3, atol=1e-4)
+
+
+RECORD = {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 28}, "resample": 3}
+
+
+@pytest.mark.parametrize(
+    ("record", "channels", "ops", "note"),
+    [
+        (
+            RECORD,
+            3,
+            ["resize", "crop", "scale", "normalise", "layout"],
+            "as preprocessor_config.json in its folder says",
+        ),
+        ({**RECORD, "resample": 5}, 3, None, "resample = .*5.* is not done"),
+        ({**RECORD, "image_processor_type": "LevitImageProcessor"}, 3, None, "LevitImageProcessor is not read"),
+        (RECORD, 1, None, "no three channels"),
+        ({}, 3, None, ""),
+    ],
+    ids=["read", "a filter", "another processor", "grey", "no record"],
+)
+def test_a_folders_network_is_shown_images_as_its_record_says(
+    folders: dict[str, str], tmp_path: Path, record: dict[str, object], channels: int, ops: list[str] | None, note: str
+) -> None:
+    shutil.copytree(folders["images"], tmp_path / "net")
+    if record:
+        (tmp_path / "net" / "preprocessor_config.json").write_text(json.dumps(record))
+    x = np.random.default_rng(0).integers(0, 256, (6, 20, 24, channels), dtype=np.uint8)
+    data = from_splits([(x, np.arange(6) % 2)] * 3, "data")
+    table = {
+        "name": "t",
+        "data": {"source": "objects"},
+        "student": {"model": {"kind": "convnet"}},
+        "losses": [{"kind": "kl"}],
+        "teacher": {"model": {"kind": "transformers", "folder": str(tmp_path / "net"), "head": "linear"}},
+    }
+    shown = set_up.views(recipes.parse(table, "r"), data, quick=False)
+    assert [op["op"] for op in shown.feed.ops] == ["scale", "layout"], "the student's are the data's"
+    feed = shown.feeds["teacher"]
+    assert [op["op"] for op in feed.ops] == (ops or ["scale", "layout"])
+    if ops:
+        assert feed.ops[0] == {"op": "resize", "height": 32, "width": 38, "interpolation": "bicubic"}
+        assert preprocess.apply(feed.ops, x)["input"].shape == (6, 3, 28, 28)
+    assert re.search(note, " ".join(shown.dataset.notes)) and bool(note) == (shown.dataset.notes != data.notes)
+
+
+def test_a_record_that_the_library_can_not_read_is_told(folders: dict[str, str], tmp_path: Path) -> None:
+    shutil.copytree(folders["images"], tmp_path / "net")
+    (tmp_path / "net" / "preprocessor_config.json").write_text(json.dumps({**RECORD, "size": "large"}))
+    with pytest.raises(FactoryError, match=r"preprocessor_config.json.*size"):
+        Transformers(folder=str(tmp_path / "net")).preprocess((20, 24, 3))
