@@ -89,8 +89,8 @@ def of_labels(columns: Columns, names: Sequence[str], labels: tuple[str, ...], t
     numbering = task.numbered({"train": given}, labels, lambda _, i: columns.place(int(places[i])), columns.where)
     applies = numbering.labels["train"].astype(np.float64)
     if (open_rows := (applies < 0).any(axis=1)).any():
-        found = first(columns.place(int(places[i])) for i in np.flatnonzero(open_rows))
-        raise DataError("a label that nobody knows", where=columns.where, found=found, allowed="0 or 1 of each")
+        rows = first(columns.place(int(places[i])) for i in np.flatnonzero(open_rows))
+        raise DataError("a label that nobody knows", where=columns.where, found=rows, allowed="0 or 1 of each")
     shares = np.full((len(has_answer), len(labels)), np.nan)
     shares[has_answer] = (1 - smoothing) * applies + smoothing / 2
     return of_shares(shares, task)
