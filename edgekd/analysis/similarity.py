@@ -21,7 +21,7 @@ def calibration(scores: AnyArray, labels: NDArray[np.int64], bins: int = BINS) -
     -log p(label), in nats.
 
     Args:
-        scores: (N, C) with N >= 1; labels: (N,) in 0..C-1.
+        scores: (N, K) with N >= 1; labels: (N,) in 0..K-1.
 
     Returns:
         ``{ece, confidence, accuracy, nll, bins: [{low, high, count, confidence, accuracy}]}``; the means of an empty

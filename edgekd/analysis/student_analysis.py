@@ -32,7 +32,7 @@ class Shown:
     Attributes:
         target, candidate: where and as what it ships; None where nothing ships.
         step: the trained step that its file was made from.
-        scores: (N, C) over the test split, of the file itself; of the torch model where nothing ships.
+        scores: (N, K) over the test split, of the file itself; of the torch model where nothing ships.
         exam: what it was scored on.
     """
 

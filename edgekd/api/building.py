@@ -81,17 +81,15 @@ def build(
     Raises:
         EdgekdError: ``exit_code`` is the command's. GateError: a wish was missed; ``report`` is the build's.
     """
-    is_whole = recipe is not None and not isinstance(recipe, Mapping)
-    if data is not None and is_whole:  # read once: for the task by which the data is read, and for the build
-        recipe, settings = recipes.load(str(recipe), settings)[0].model_dump(exclude_unset=True), ()
-    dataset = None if data is None else _collected(data, classes, _readers(student, teacher), recipe, settings)
-    table = _table(recipe, given := Objects(dataset, teacher, student), budget, settings, is_whole=is_whole)
+    known, more = _read_once(recipe, settings) if data is not None else (recipe, settings)
+    given = Objects(_collected(data, classes, _readers(student, teacher), known, more), teacher, student)
+    table = _table(known, given, budget, more, is_whole=known is not recipe)
     with watched(progress) as callback:
         request = requests.make(
             table,
             [targets] if isinstance(targets, str) else targets,
             () if isinstance(table, Mapping) else settings,
-            data=None if dataset is None else fingerprint(dataset),
+            data=None if given.dataset is None else fingerprint(given.dataset),
             objects=_objects_key(given, table),
             out=None if out is None else users_path(out, "out"),
             cache=None if cache is None else users_path(cache, "cache"),
@@ -102,8 +100,23 @@ def build(
             measure_on=measure_on,
             progress=callback,
         )
-        standing = requests.standing(request)
-        return pipeline.run(request, given) if standing is None else standing
+        return requests.standing(request) or pipeline.run(request, given)
+
+
+def _read_once(
+    recipe: str | Path | Mapping[str, object] | None, settings: Sequence[str]
+) -> tuple[Mapping[str, object] | None, Sequence[str]]:
+    """A recipe of a name or a file as its table, and the settings that are left to apply: the data is read by its task
+    before the build reads it.
+    """
+    if recipe is None or isinstance(recipe, Mapping):
+        return recipe, settings
+    return _loaded(str(recipe), settings), ()
+
+
+def _loaded(name: str | None, settings: Sequence[str]) -> recipes.Table:
+    """A recipe by its name or file, settings applied; as JSON inf would be None, and a date a text."""
+    return recipes.load(name, settings)[0].model_dump(exclude_unset=True)
 
 
 def _collected(
@@ -112,8 +125,10 @@ def _collected(
     readers: Sequence[NetworkReader],
     recipe: object,
     settings: Sequence[str],
-) -> Dataset:
-    """A user's own arrays; their labels are read as the recipe's task says."""
+) -> Dataset | None:
+    """A user's own arrays; their labels are read as the recipe's task says. None: there are none."""
+    if data is None:
+        return None
     tops = recipe if isinstance(recipe, Mapping) else {}
     given = recipes.with_settings(_over(OBJECTS, tops), settings).get("task", "classification")
     task = make_task({"kind": given} if isinstance(given, str) else given, "task")
@@ -145,8 +160,7 @@ def _table(
     if isinstance(recipe, str) or (recipe is None and not some):
         if not some and budget is None:
             return recipe
-        loaded, _ = recipes.load(recipe, settings)
-        table = loaded.model_dump(exclude_unset=True)  # as JSON inf would be None, and a date a text
+        table = _loaded(recipe, settings)
     elif is_whole:
         table = dict(recipe or {})
     else:

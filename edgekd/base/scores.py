@@ -37,7 +37,7 @@ def divergence(one: AnyArray, other: AnyArray) -> Array:
     JS(p, q) = ( KL(p || m) + KL(q || m) ) / 2 with m = (p + q) / 2 (Lin 1991, doi:10.1109/18.61115).
 
     Args:
-        one, other: (N, C) scores.
+        one, other: (N, K) scores.
     """
     bits = np.empty(len(one))
     for part in parts(len(one)):
@@ -49,12 +49,12 @@ def divergence(one: AnyArray, other: AnyArray) -> Array:
 
 
 def answered(scores: AnyArray) -> NDArray[np.bool_]:
-    """(N,) where (N, C) scores are a teacher's answer; where it gave none they are NaN."""
+    """(N,) where (N, K) scores are a teacher's answer; where it gave none they are NaN."""
     return np.asarray(~np.isnan(scores).any(axis=1))
 
 
 def lead(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N,) how far the best of (N, C) scores lies above the second; of one score alone its size."""
+    """(N,) how far the best of (N, K) scores lies above the second; of one score alone its size."""
     best = np.sort(scores, axis=1)
     apart: NDArray[np.float32] = best[:, -1] - best[:, -2] if scores.shape[1] > 1 else np.abs(best[:, -1])
     return apart

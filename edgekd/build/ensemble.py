@@ -72,7 +72,7 @@ class Ensemble:
 
 
 def certainty(logits: Logits) -> NDArray[np.float64]:
-    """(N,) exp(-entropy) of the softmax of (N, C) logits, 1/C..1."""
+    """(N,) exp(-entropy) of the softmax of (N, K) logits, 1/K..1."""
     logs = log_softmax(logits)
     inverse_perplexity: NDArray[np.float64] = np.exp((np.exp(logs) * logs).sum(axis=1))
     return inverse_perplexity

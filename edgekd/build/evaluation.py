@@ -127,7 +127,7 @@ class EvaluationSet:
         return {name: None if y is None else self.of_rows(name, y) for name, y in labels.items()}
 
     def teacher(self, split: str) -> Scores:
-        """The teacher's logits, (N, C)."""
+        """The teacher's logits, (N, K)."""
         return self.of_rows(split, self.said(split))
 
     def raw(self, split: str) -> Samples:
@@ -187,7 +187,7 @@ class EvaluationSet:
         }
 
     def scores(self, session: Session, split: str, batch: int, count: int | None = None) -> Scores:
-        """What a session says to a split, or to its first ``count`` samples: (N, C), several heads side by side.
+        """What a session says to a split, or to its first ``count`` samples: (N, K), several heads side by side.
 
         Args:
             batch: as the session ships.
@@ -208,7 +208,7 @@ class EvaluationSet:
 
 
 def joined(outputs: Mapping[str, AnyArray]) -> Scores:
-    """The scores of several heads side by side, (N, C)."""
+    """The scores of several heads side by side, (N, K)."""
     return np.concatenate(list(outputs.values()), axis=1).astype(np.float32)
 
 

@@ -117,7 +117,7 @@ def _far(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _run(module: nn.Module, inputs: Inputs, where: str) -> tuple[torch.Tensor, Rows]:
-    """(N, C) scores, and what each module was given and gave."""
+    """(N, K) scores, and what each module was given and gave."""
     seen: Rows = {}
     with torch.no_grad(), _watched(module, seen):
         outputs = plugins.call_user(module, where, *train.tensors(inputs))

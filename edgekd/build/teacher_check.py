@@ -24,7 +24,7 @@ def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
 
     Args:
         name: of its step.
-        scores: (N, C) what it says to the validation split.
+        scores: (N, K) what it says to the validation split.
 
     Raises:
         RecipeError: it was trained elsewhere, and its columns surely stand in another order than our classes.

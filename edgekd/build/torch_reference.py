@@ -22,7 +22,7 @@ def _fused(numerics: Numerics | None) -> str:
 
 
 class TorchReference:
-    """The torch model of a trained step over a split: (N, C) logits, computed once a build.
+    """The torch model of a trained step over a split: (N, K) logits, computed once a build.
 
     Of a step that quantizes it is the network that is exported: what is rounded, is rounded in torch.
     """

@@ -82,7 +82,7 @@ def _passing() -> Iterator[Path]:
 
 
 def probe_of(workspace: Workspace, step: TrainedStep, subject: Student) -> torch.Tensor | None:
-    """(N, C) what the network of a step says to a few training samples, where it is made by a factory or an object.
+    """(N, K) what the network of a step says to a few training samples, where it is made by a factory or an object.
 
     None: of a step below those, and of a network that answers otherwise each time it is asked.
     """

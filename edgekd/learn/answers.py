@@ -16,7 +16,7 @@ BLOCK = 65_536  # rows that are read at once where all are looked at
 
 
 class Fetched(Protocol):
-    """(N, C) float32 logits that do not lie in memory as such; NaN where there is no answer."""
+    """(N, K) float32 logits that do not lie in memory as such; NaN where there is no answer."""
 
     @property
     def shape(self) -> tuple[int, int]: ...

@@ -159,14 +159,14 @@ def ready(module: nn.Module, x: Tensors, sizes: Sequence[int], where: str, note:
 
 
 def answers(module: nn.Module, x: Tensors, where: str) -> Tensor:
-    """(N, C) what a network says in evaluation mode; its modules' modes are as they were afterwards."""
+    """(N, K) what a network says in evaluation mode; its modules' modes are as they were afterwards."""
     return torch.cat(tuple(_parts(_said(module, x, where))), dim=1).float()
 
 
 def check_answers(
     scores: object, where: str, split: str, index: AnyArray | None = None, *, may_miss: bool = False
 ) -> None:
-    """Every number of (N, C) scores is one.
+    """Every number of (N, K) scores is one.
 
     Args:
         scores: an array or a tensor.
@@ -237,7 +237,7 @@ def check_trains(module: nn.Module, where: str, note: Note | None = None) -> Non
 
 
 def check_gradient(module: nn.Module, scores: Tensor, where: str) -> None:
-    """A gradient of a network's (N, C) scores reaches a parameter that trains.
+    """A gradient of a network's (N, K) scores reaches a parameter that trains.
 
     Raises:
         RecipeError: it reaches none.

@@ -277,7 +277,7 @@ class Objective:
         """The weighted sum, and each loss by name, unweighted. Inside ``watching``, after the student's forward pass.
 
         Args:
-            logits: (N, C) of the student; teacher: the kept ones; labels: see ``tasks.Heads``.
+            logits: (N, K) of the student; teacher: the kept ones; labels: see ``tasks.Heads``.
             share: of the training that is done, 0..1.
             x_teacher: the teacher's inputs, where ``taps_teacher``.
             mask: (N, L), 1 for tokens, for losses on sequences.

@@ -122,12 +122,12 @@ def evaluated(module: nn.Module) -> nn.Module:
 
 
 def joined(scores: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
-    """(N, C) scores, those of several heads side by side."""
+    """(N, K) scores, those of several heads side by side."""
     return scores if isinstance(scores, torch.Tensor) else torch.cat(tuple(scores), dim=1)
 
 
 def of_training(outputs: Any, heads: Sequence[str]) -> torch.Tensor:
-    """(N, C) scores, heads side by side, of what a network gives in training: there may be more than in evaluation.
+    """(N, K) scores, heads side by side, of what a network gives in training: there may be more than in evaluation.
 
     Auxiliary outputs are left out. Scores are those named as the heads are, or ``logits``; else the first.
     """
@@ -187,7 +187,7 @@ def as_logits(scores: torch.Tensor, training: bool, link: str = "softmax") -> to
 
 
 class SplitHeads(nn.Module):
-    """Gives a network's (N, C) scores as one output a head; a network that does so itself is left as it is.
+    """Gives a network's (N, K) scores as one output a head; a network that does so itself is left as it is.
 
     One linear layer over all classes is a linear layer for each head, computed at once. ``probabilities``: what makes
     the network's answers probabilities; "": they are none.

@@ -23,10 +23,10 @@ class TeacherOutputs(Protocol):
     """Whose answers a student learns from."""
 
     def view(self, view: int) -> Answers:
-        """(N, C) logits over all training samples as view ``view`` shows them; NaN where there is no answer."""
+        """(N, K) logits over all training samples as view ``view`` shows them; NaN where there is no answer."""
 
     def split(self, split: str) -> Answers:
-        """(N, C) logits over a split, without augmentation; of validation and test in memory."""
+        """(N, K) logits over a split, without augmentation; of validation and test in memory."""
 
 
 class AnswerSource(Protocol):
@@ -120,7 +120,7 @@ def asked_once(source: AnswerSource | None) -> AnswerSource | None:
 
 
 def _told(ask: Callable[[], Logits]) -> Logits:
-    """(N, C) what the first rank is answered."""
+    """(N, K) what the first rank is answered."""
     if ranks.count() == 1:
         return ask()
 

@@ -53,9 +53,9 @@ class TrainingJob:
     Attributes:
         terms: the losses, with their weights.
         judge: what validation is measured by; absent: accuracy, where there is one head.
-        teacher: ``teacher(view)`` gives (N, C) logits over all training samples, or None.
+        teacher: ``teacher(view)`` gives (N, K) logits over all training samples, or None.
         live: the teacher's module and its own view of the data, for losses that tap its layers.
-        validation_teacher: (N, C) logits, where the metric is held against the teacher or the data has no labels.
+        validation_teacher: (N, K) logits, where the metric is held against the teacher or the data has no labels.
         begin_epoch: called with (epoch, epochs) before each.
         judged: of the network, the one that validation judges, as the int8 network that would be exported; then the
             weights are kept that it judged best, those before the first epoch among them. Absent: the network itself,
@@ -82,7 +82,7 @@ def fit(module: nn.Module, job: TrainingJob, checkpoint: Path | None = None) -> 
     """Train a module in place.
 
     Args:
-        module: from (N, *sample_shape) float32 to (N, C) logits. Only ``train``, ``eval``, ``forward``,
+        module: from (N, *sample_shape) float32 to (N, K) logits. Only ``train``, ``eval``, ``forward``,
             ``parameters`` and the state dict are used, so a prepared graph will do.
         checkpoint: a folder for the epoch checkpoint; a training that finds one goes on from it. Of several ranks each
             has one, and the first one's counts.
@@ -311,14 +311,14 @@ def _score(scores: Logits, job: TrainingJob) -> float:
 
 
 def predict(module: nn.Module, feed: Feed, split: str, batch_size: int = 256, limit: int | None = None) -> Logits:
-    """(N, C) logits over a split, without augmentation, in evaluation mode; ``limit``: only the first samples."""
+    """(N, K) logits over a split, without augmentation, in evaluation mode; ``limit``: only the first samples."""
     total = min(feed.length(split), limit if limit is not None else feed.length(split))
     (scores,) = predict_parts(module, feed, split, None, [(0, total)], batch_size)
     return scores
 
 
 def predict_view(module: nn.Module, feed: Feed, view: int, batch_size: int = 256) -> Logits:
-    """(N, C) logits over all training samples as one view shows them."""
+    """(N, K) logits over all training samples as one view shows them."""
     (scores,) = predict_parts(module, feed, "train", view, [(0, feed.length("train"))], batch_size)
     return scores
 
@@ -339,7 +339,7 @@ def predict_parts(
 
 
 def _of_all_ranks(mine: Logits | None, start: int, total: int) -> Logits:
-    """(N, C) logits over all samples, of those that each rank computed, from ``start`` on."""
+    """(N, K) logits over all samples, of those that each rank computed, from ``start`` on."""
     if mine is not None and ranks.count() == 1:
         return mine
     scores: Logits = ranks.rows(None if mine is None else torch.tensor(mine), start, total).numpy()
@@ -363,7 +363,7 @@ def accelerated(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _forward(module: nn.Module, batches: Iterable[Inputs], where: str) -> Logits | None:
-    """(N, C) logits over batches; None: there are none."""
+    """(N, K) logits over batches; None: there are none."""
     module.eval()
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     with torch.no_grad():

@@ -59,6 +59,8 @@ COLUMN = (
     Row(19, "fold_into_int8_linear"),
     # It gives a Gemm without a bias one of zeros, which distinct_bias changes.
     Row(20, "int8_linear"),
+    # What is left in float, whose weights stay as the exporter orders them.
+    Row(21, "fold_into_linear"),
     # They read weights as the exporter orders them, and codes that int8_gather found.
     Row(22, "dynamic_lstm", always=False),
     Row(23, "int8_lstm", always=False),

@@ -92,7 +92,7 @@ def check_class(cls: type[object], where: str, error: type[EdgekdError]) -> None
         raise error("a task without a method that it needs", where=where, found=cls.__name__, allowed=missing)
     if silent := [name for name in SAYS if not hasattr(cls, name)]:
         raise error(f"a task says its {silent[0]!r}", where=where, found=cls.__name__, allowed=", ".join(SAYS))
-    known = {program: constants for _, program, constants in _decodings()}
+    known = _decodings()
     if cls.program and cls.program not in known:
         what = "a decoding that edgekd's programs do not have"
         raise error(what, where=f"{where}: program", found=cls.program, allowed=['"" (no programs)', *known])
@@ -102,13 +102,16 @@ def check_constants(task: Task, where: str, error: type[EdgekdError]) -> None:
     """Raise where a user's own task does not tell the numbers that the decoding of its programs needs."""
     if _is_built_in(type(task)):
         return
-    for kind, program, constants in _decodings():
-        if program == task.program and (absent := constants - task.constants.keys()):
-            what = f"a program of {program!r} needs a constant"
-            raise error(what, where=where, found=type(task).__name__, allowed=f"{sorted(absent)}, as of {kind}")
+    if absent := _decodings().get(task.program, frozenset()) - task.constants.keys():
+        what = f"a program of {task.program!r} needs a constant"
+        raise error(what, where=where, found=type(task).__name__, allowed=", ".join(sorted(absent)))
 
 
-def _decodings() -> list[tuple[str, str, frozenset[str]]]:
-    """Of each built-in task its kind, how programs decode it, and the names of the numbers that this takes."""
-    classes = {kind: plugins.load("tasks", kind, "tasks") for kind in plugins.kinds("tasks")}
-    return [(kind, cls.program, frozenset(cls().constants)) for kind, cls in classes.items()]
+def _decodings() -> dict[str, frozenset[str]]:
+    """How the built-in tasks' programs decode, and the numbers that this takes: those that all of these tasks tell."""
+    needed: dict[str, frozenset[str]] = {}
+    for kind in plugins.kinds("tasks"):
+        cls: type[Task] = plugins.load("tasks", kind, "tasks")
+        constants = frozenset(cls().constants)
+        needed[cls.program] = needed.get(cls.program, constants) & constants
+    return needed

@@ -97,7 +97,7 @@ class Classes:
         return np.array([known[i] for i in range(len(self.names))])
 
     def count(self, votes: NDArray[np.float64], columns: Columns, name: str) -> None:
-        """Add the labels of a column, or of its lists of labels, to (N, C) votes.
+        """Add the labels of a column, or of its lists of labels, to (N, K) votes.
 
         Raises:
             DataError: labels that are no class; names the first five.

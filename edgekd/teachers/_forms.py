@@ -1,4 +1,4 @@
-"""What recorded answers say, in whatever form: scores, shares, labels, votes, the best few; as (N, C) logits.
+"""What recorded answers say, in whatever form: scores, shares, labels, votes, the best few; as (N, K) logits.
 
 A share becomes its logarithm, whose softmax it is; of no share at all the smallest normal float's. A row without an
 answer is NaN. What is no class of which one is right (labels, values) is read as its task says: ``_links``.
@@ -31,7 +31,7 @@ Numbers = NDArray[np.float64]
 
 
 class Read(NamedTuple):
-    """(N, C) logits, NaN where there is no answer, and what the user is to know of how they were read."""
+    """(N, K) logits, NaN where there is no answer, and what the user is to know of how they were read."""
 
     logits: Rows
     note: str | None = None
@@ -278,7 +278,7 @@ def _is_numeric(values: Column) -> bool:
 
 
 def _guessed(table: Numbers, task: Task) -> tuple[Form, str]:
-    """The form of (N, C) numbers of which nobody said it, and why; of values there is but one."""
+    """The form of (N, K) numbers of which nobody said it, and why; of values there is but one."""
     rows = table[~np.isnan(table).any(axis=1)]
     if task.link == "":
         return "logits", ""
@@ -290,7 +290,7 @@ def _guessed(table: Numbers, task: Task) -> tuple[Form, str]:
 
 
 def _logits(table: Numbers, form: str, columns: Columns, task: Task) -> Rows:
-    """(N, C) numbers of a form as logits.
+    """(N, K) numbers of a form as logits.
 
     Raises:
         DataError: a row is filled in part; shares that are none, or of classes do not sum to 1.

@@ -63,7 +63,7 @@ class Journal:
         return len(self._answers)
 
     def rows(self, digests: Sequence[bytes]) -> Rows:
-        """(N, C) answers; NaN of what has none, or none yet."""
+        """(N, K) answers; NaN of what has none, or none yet."""
         nothing = np.full(self._classes, np.nan, np.float32)
         return np.stack([self._answers.get(digest, nothing) for digest in digests])
 

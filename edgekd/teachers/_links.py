@@ -51,7 +51,7 @@ def of_shares(shares: Numbers, task: Task) -> Rows:
 
 
 def of_probabilities(shares: Numbers, task: Task, columns: Columns) -> Rows:
-    """(N, C) logits of the probabilities of labels, each by itself.
+    """(N, K) logits of the probabilities of labels, each by itself.
 
     Raises:
         DataError: what is none; names the first five rows.
@@ -65,7 +65,7 @@ def of_probabilities(shares: Numbers, task: Task, columns: Columns) -> Rows:
 
 
 def of_labels(columns: Columns, names: Sequence[str], labels: tuple[str, ...], task: Task, smoothing: float) -> Rows:
-    """(N, C) logits of which labels apply, as the task reads labels; a cell without anything (None, NaN) is no answer.
+    """(N, K) logits of which labels apply, as the task reads labels; a cell without anything (None, NaN) is no answer.
 
     Args:
         names: the columns; several hold a label each, or nothing.
@@ -89,13 +89,13 @@ def of_labels(columns: Columns, names: Sequence[str], labels: tuple[str, ...], t
     numbering = task.numbered({"train": given}, labels, lambda _, i: columns.place(int(places[i])), columns.where)
     applies = numbering.labels["train"].astype(np.float64)
     if (open_rows := (applies < 0).any(axis=1)).any():
-        found = first(columns.place(int(places[i])) for i in np.flatnonzero(open_rows))
-        raise DataError("a label that nobody knows", where=columns.where, found=found, allowed="0 or 1 of each")
+        rows = first(columns.place(int(places[i])) for i in np.flatnonzero(open_rows))
+        raise DataError("a label that nobody knows", where=columns.where, found=rows, allowed="0 or 1 of each")
     shares = np.full((len(has_answer), len(labels)), np.nan)
     shares[has_answer] = (1 - smoothing) * applies + smoothing / 2
     return of_shares(shares, task)
 
 
 def mean(logits: Rows, task: Task) -> Rows:
-    """(C,) scores of the mean of what (N, C) scores say."""
+    """(K,) scores of the mean of what (N, K) scores say."""
     return of_shares(task.shares(logits).mean(axis=0), task)

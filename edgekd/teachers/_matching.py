@@ -22,7 +22,7 @@ How = Literal["error", "skip"]
 
 
 class Part(NamedTuple):
-    """The answers of a file: (N, C) logits, and what the sample of each is called; None: they stand in its order."""
+    """The answers of a file: (N, K) logits, and what the sample of each is called; None: they stand in its order."""
 
     logits: Rows
     ids: Sequence[str] | None

@@ -237,7 +237,7 @@ class AskedAnswers:
         return [*again, *(tuple(rest[i : i + size]) for i in range(0, len(rest), size))]
 
     def _read(self, given: object, count: int) -> Rows:
-        """(N, C) what the function gave, as logits.
+        """(N, K) what the function gave, as logits.
 
         Raises:
             DataError: not as many answers as samples, or none that can be read.

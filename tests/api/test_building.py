@@ -155,8 +155,8 @@ def test_a_recipe_beside_data_is_read_once(arguments: dict[str, Any], monkeypatc
     with pytest.raises(UsageError, match="did you mean 'openvino'"):
         edgekd.build("digits", data=arguments["data"], targets=["openvno"])
     assert len(loads) == 1
-    labels = api._collected(arguments["data"], None, (), None, ["task=regression"]).train.y
-    assert labels is not None and labels.dtype == np.float32
+    dataset = api._collected(arguments["data"], None, (), None, ["task=regression"])
+    assert dataset is not None and dataset.train.y is not None and dataset.train.y.dtype == np.float32
 
 
 def test_a_recipe_that_is_read_stays_as_it_was_written(tmp_path: Path) -> None:

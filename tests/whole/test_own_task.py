@@ -242,7 +242,7 @@ class Other:
 WRONG = [
     ("Unfinished", "a task without a method that it needs; found 'Unfinished'; allowed: check, decode, numbered"),
     ("Quiet", "a decoding that edgekd's programs do not have; found 'tree'"),
-    ("Uncut", "a program of 'labels' needs a constant"),
+    ("Uncut", "a program of 'labels' needs a constant; found 'Uncut'; allowed: cut"),
     ("Other", "no task; found 'Other'; allowed: a subclass of edgekd.tasks.Task"),
 ]
 

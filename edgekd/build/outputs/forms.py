@@ -18,7 +18,7 @@ MOST = float(np.finfo(np.float16).max)  # 65,504
 
 
 class Form(Protocol):
-    """How (N, C) logits become N records of one size, and logits again.
+    """How (N, K) logits become N records of one size, and logits again.
 
     Attributes:
         name: says all that a record depends on; stands in keys.
@@ -42,7 +42,7 @@ class Form(Protocol):
         """N records, which lose what the form does not hold."""
 
     def decode(self, records: AnyArray) -> Logits:
-        """(N, C) logits of N records, as a new array; NaN where there was no answer."""
+        """(N, K) logits of N records, as a new array; NaN where there was no answer."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Top:
 
 
 def _best(logs: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """(N, count) the columns of the largest of (N, C) values, in falling order; of equal ones the first."""
+    """(N, count) the columns of the largest of (N, K) values, in falling order; of equal ones the first."""
     size = logs.shape[1]
     best = np.sort(np.argpartition(logs, size - count, axis=1)[:, size - count :], axis=1)
     order = np.argsort(-np.take_along_axis(logs, best, axis=1), axis=1, kind="stable")

@@ -150,7 +150,7 @@ class Shard:
 
 
 class Kept:
-    """(N, C) answers of shards, see ``learn.answers.Fetched``.
+    """(N, K) answers of shards, see ``learn.answers.Fetched``.
 
     Args:
         shards: all of a layout.

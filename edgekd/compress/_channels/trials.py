@@ -75,7 +75,7 @@ class Trial:
 
     @cached_property
     def whole(self) -> Tensor:
-        """(N, C) what the network says with all of its channels."""
+        """(N, K) what the network says with all of its channels."""
         return joined(plugins.call_user(still(self.student), "channel_prune", *self.inputs))
 
     @cached_property
