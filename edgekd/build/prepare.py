@@ -69,7 +69,6 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     check_names(shown.heads, shown.feed)
     check_student(parsed, shown, has_student=objects.student is not None)
     check_labels(request, shown.feed, parsed, has_teacher=objects.teacher is not None)
-    check_batches(parsed, shown, has_teacher=objects.teacher is not None)
     check_weights_of_classes(parsed, shown, has_teacher=objects.teacher is not None)
     roots = set_up.roots(recipe, shown, objects.teacher, objects.student, parsed.network_makers)
     nets = networks(request, objects, {n: make for n, make in roots.items() if n not in parsed.teachers}, shown)
@@ -218,7 +217,8 @@ def check_student(parsed: ParsedRecipe, shown: Views, *, has_student: bool) -> N
 
 
 def check_labels(request: BuildRequest, feed: Feed, parsed: ParsedRecipe, *, has_teacher: bool) -> None:
-    """Data without labels takes teacher-only losses and a teacher that needs no training."""
+    """Data without labels takes teacher-only losses and a teacher that needs no training; pairs stay whole."""
+    check_batches(parsed, feed, has_teacher=has_teacher)
     if feed.labels("train") is not None:
         return
     for term in parsed.terms:
@@ -231,9 +231,9 @@ def check_labels(request: BuildRequest, feed: Feed, parsed: ParsedRecipe, *, has
             raise RecipeError("a teacher can't be trained on data without labels", where=f"{name}.checkpoint")
 
 
-def check_batches(parsed: ParsedRecipe, shown: Views, *, has_teacher: bool) -> None:
+def check_batches(parsed: ParsedRecipe, feed: Feed, *, has_teacher: bool) -> None:
     """A batch of an odd number of samples parts a pair, which losses on pairs then never see whole."""
-    if shown.feed.together("train") is None:
+    if feed.together("train") is None:
         return
     for where, schedule in schedules_of(parsed, has_teacher=has_teacher).items():
         if schedule.batch_size % 2:

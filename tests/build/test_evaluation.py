@@ -14,9 +14,11 @@ from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.feed import Feed
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics.accuracy import Accuracy
+from edgekd.metrics.spearman import Spearman
 from edgekd.runtime.backend import Port
 from edgekd.spec.recipe import Augment
 from edgekd.tasks import Heads
+from edgekd.tasks.embedding import Embedding
 
 
 class Session:
@@ -95,3 +97,23 @@ def test_what_the_teacher_does_not_answer_is_in_no_figure() -> None:
     says["validation"][:] = np.nan
     with pytest.raises(RecipeError, match="answers no sample of validation"):
         EvaluationSet.of(whole.feed, says.__getitem__, whole.evaluator)
+
+
+def test_pairs_are_scored_and_resampled_whole() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2_000, 3)).astype(np.float32)
+    pair = rng.permutation(1_000).repeat(2)
+    y = np.stack([pair, rng.uniform(size=1_000)[pair]], axis=1).astype(np.float32)
+    part = Split(x, y, together=pair.astype(np.int64))
+    feed = Feed(Dataset(part, part, part, ("a", "b", "c"), ()), (), Augment(views=1), 0)
+    heads = Heads({"vector": 3}, {"vector": Embedding(size=3)})
+    whole = EvaluationSet.of(feed, lambda name: np.asarray(feed.raw(name)), Evaluator(Spearman(), heads))
+    some = whole.within(0.06)
+    assert some.length("test") == 1_000 and np.unique(pair[some.rows["test"]]).size == 500
+    scores = some.of_rows("test", x)
+    ends = some.intervals("test", scores)
+    assert ends["value_ci95"][0] < some.value("test", scores) < ends["value_ci95"][1]
+    assert ends["drop_ci95"] == [0.0, 0.0], "of the teacher's own vectors"
+    first = next(iter(some.draws("test", scores)))
+    of = pair[some.rows["test"]][first].reshape(-1, 2)
+    assert (of[:, 0] == of[:, 1]).all() and len(np.unique(of)) < 500
