@@ -1,11 +1,11 @@
 """The recipes ``street-segments`` and ``face-points`` on real pictures, made small: one seed.
 
-    python benchmarks/places.py --data FOLDER --work FOLDER [--only NAME] [--epochs N] [--seed N]
+    python benchmarks/places.py --data FOLDER --work FOLDER [--only NAME] [--by N] [--epochs N] [--seed N]
 
 FOLDER of ``--data`` holds ``camvid_seg.npz`` (pictures of 192 x 144 and masks of 11 classes) and ``face_points.npz``
-(pictures of 96 x 96, 68 points). Both are halved first, into ``--work``: pictures by the mean of four pixels, masks by
-every second pixel, points by (x - 1/2) / 2. The student is trained with the teacher and without; every file is judged
-on the test split, by both runtimes.
+(pictures of 96 x 96, 68 points). Both are made ``--by`` (2) times smaller first, into ``--work``: pictures by the mean of
+each square of pixels, masks by the pixel in its middle, points to the same places. The student is trained with the
+teacher and without; every file is judged on the test split, by both runtimes.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ def pictures(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.
     return np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in files])
 
 
-def halved(name: str, data: Path, work: Path) -> Path:
-    """The data of a recipe at half its size, as arrays."""
-    source, file = np.load(data / SOURCES[name]), work / f"half_{SOURCES[name]}"
+def smaller(name: str, by: int, data: Path, work: Path) -> Path:
+    """The data of a recipe ``by`` times smaller, as arrays."""
+    source, file = np.load(data / SOURCES[name]), work / f"by{by}_{SOURCES[name]}"
     if file.is_file():
         return file
     arrays: dict[str, Any] = {key: source[key] for key in source.files if key == "class_names"}
     for split in ("train", "val", "test"):
-        x = pictures(source[f"{split}_bytes"], source[f"{split}_offsets"]).astype(np.uint16)
-        four = x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]
-        arrays[f"{split}_x"] = np.rint(four / 4).astype(np.uint8)
+        x = pictures(source[f"{split}_bytes"], source[f"{split}_offsets"])
+        squares = x.reshape(len(x), x.shape[1] // by, by, x.shape[2] // by, by, 3)
+        arrays[f"{split}_x"] = np.rint(squares.mean(axis=(2, 4))).astype(np.uint8)
         if name == "face-points":
-            arrays[f"{split}_y"] = (source[f"{split}_points"] - 0.5) / 2
+            arrays[f"{split}_y"] = (source[f"{split}_points"] + 0.5) / by - 0.5
         else:
             masks = pictures(source[f"{split}_mask_bytes"], source[f"{split}_mask_offsets"])
-            arrays[f"{split}_y"] = masks[:, ::2, ::2]
+            arrays[f"{split}_y"] = masks[:, by // 2 :: by, by // 2 :: by]
     np.savez(file, **arrays)
     return file
 
@@ -68,7 +68,7 @@ def built(name: str, file: Path, work: Path, given: argparse.Namespace, alone: b
         settings.append(f'metric={{kind="normalised_mean_error",{eyes}}}')
     if alone:
         settings += [ALONE[name], "compress=[]"]
-    out = work / f"{name}_{'alone' if alone else 'distilled'}_{given.seed}"
+    out = work / f"{name}_by{given.by}_{'alone' if alone else 'distilled'}_{given.seed}"
     report = edgekd.build(name, settings=settings, out=out, cache=work / "cache", overwrite=True)
     found: dict[str, Any] = {
         stage["name"]: stage["value_test"] for stage in report["stages"] if stage["value_test"] is not None
@@ -87,15 +87,21 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--only", choices=sorted(SOURCES))
+    parser.add_argument("--by", type=int, choices=(1, 2, 4), default=2)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     rows = _common.written("places").get("rows", {})
     for name in [given.only] if given.only else SOURCES:
-        file = halved(name, given.data, given.work)
+        file = smaller(name, given.by, given.data, given.work)
         distilled, alone = (built(name, file, given.work, given, alone) for alone in (False, True))
-        rows[f"{name}, seed {given.seed}"] = {"epochs": given.epochs, "distilled": distilled, "alone": alone}
+        rows[f"{name}, seed {given.seed}"] = {
+            "by": given.by,
+            "epochs": given.epochs,
+            "distilled": distilled,
+            "alone": alone,
+        }
         _common.write("places", {"rows": rows})
 
 

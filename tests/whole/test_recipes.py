@@ -18,9 +18,11 @@ from edgekd.base import plugins
 from edgekd.learn.data.made_audio import MadeAudio
 from edgekd.spec import recipe
 
-# Left out: some have tests of their own (bert-distilbert: test_text.py, tiny-text: test_tiny_text.py), the others are
-# made of the same parts as one that is here; resnet50-mobilenetv2 alone would take more than a minute.
+# Left out: some have tests of their own (bert-distilbert: test_text.py, tiny-text: test_tiny_text.py, street-segments
+# and face-points: test_places.py), the others are made of the same parts as one that is here; resnet50-mobilenetv2
+# alone would take more than a minute.
 OWN = {"digits", "wide-deep-fm", "multi-task", "keyword-spotting", "bert-distilbert", "tiny-text"}
+OWN |= {"street-segments", "face-points"}
 ALIKE = {
     "one-tenth",
     "fashion-mnist",
