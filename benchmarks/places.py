@@ -3,8 +3,8 @@
     python benchmarks/places.py --data FOLDER --work FOLDER [--only NAME] [--by N] [--epochs N] [--seed N]
 
 FOLDER of ``--data`` holds ``camvid_seg.npz`` (pictures of 192 x 144 and masks of 11 classes) and ``face_points.npz``
-(pictures of 96 x 96, 68 points). Both are made ``--by`` (2) times smaller first, into ``--work``: pictures by the mean of
-each square of pixels, masks by the pixel in its middle, points to the same places. The student is trained with the
+(pictures of 96 x 96, 68 points). Both are made ``--by`` (2) times smaller first, into ``--work``: pictures by the mean
+of each square of pixels, masks by the pixel in its middle, points to the same places. The student is trained with the
 teacher and without; every file is judged on the test split, by both runtimes.
 """
 
