@@ -134,3 +134,34 @@ def test_bert_says_what_it_can_not_be() -> None:
     for kind in ("bert", "embedder"):
         with pytest.raises(RecipeError, match=f"{kind} reads texts"):
             plugins.build("models", {"kind": kind}, "m").build((3, 8, 8), 2)
+
+
+@pytest.mark.parametrize("kind", OF_MAPS)
+def test_networks_of_maps_answer_at_the_size_of_their_input(kind: str) -> None:
+    from edgekd.base.errors import RecipeError
+    from edgekd.tasks import Heads
+    from edgekd.tasks.segmentation import Segmentation
+
+    family, task = plugins.build("models", {"kind": kind, **EXAMPLES[kind]}, "m"), {"map": Segmentation()}
+    module = family.build_heads((3, 9, 8), Heads({"map": (5, 9, 8)}, task)).eval()
+    assert module(torch.zeros(2, 3, 9, 8)).shape == (2, 5, 9, 8)
+    with pytest.raises(RecipeError, match=r"masks of another size than the pictures; found 'masks of \(4, 4\)'"):
+        family.build_heads((3, 9, 8), Heads({"map": (5, 4, 4)}, task))
+    with pytest.raises(RecipeError, match="has one output, a map of classes"):
+        family.build_heads((3, 9, 8), Heads({"map": (5, 9, 8), "kind": 3}, task))
+    with pytest.raises(RecipeError, match=f"{kind} reads images"):
+        family.build((7,), 5)
+
+
+def test_points_are_read_of_heat_maps_in_pixels_of_the_picture() -> None:
+    from edgekd.base.errors import RecipeError
+    from edgekd.learn.models.keypoint_net import SoftArgmax
+
+    heat = torch.zeros(1, 2, 4, 6)
+    heat[0, 0, 1, 5] = heat[0, 1, 3, 0] = 1e3
+    assert SoftArgmax((8, 24))(heat)[0].tolist() == pytest.approx([21.5, 2.5, 1.5, 6.5])
+    assert SoftArgmax((4, 6))(torch.zeros(1, 1, 4, 6))[0].tolist() == pytest.approx([2.5, 1.5]), "the middle"
+    with pytest.raises(RecipeError, match="points have two numbers; found 3"):
+        build("keypoint_net", classes=3)
+    with pytest.raises(RecipeError, match=r"picture: allowed are a height and a width"):
+        plugins.build("models", {"kind": "keypoint_net", "picture": [0, 4]}, "m")
