@@ -8,7 +8,7 @@ student is) and ``executor_info.edgekd`` (of each variant)::
     sample      {"dtype", "rate", "shape"} of one raw sample; a text has dtype "text" and shape []
     preprocess  from raw sample to model inputs
     outputs     [{"axes": ["batch", "class"], "labels", "name"}], in the order of the labels
-    thresholds  {}: a task's stand among its keys
+    thresholds  {output: {"labels": [0.5, ...], "sure": {"by", "least", "temperature"}}}, either or both; {}: none
     decisions   the file of raw samples and what is decided about them, or null
     sbom        the file that lists what the bundle was made with, or null
     plan, shippable, files (SHA-256 and size of each)
@@ -32,7 +32,8 @@ from edgekd.base.preprocess import TEXT, TYPES, Ops
 from edgekd.document import manifest as documents
 from edgekd.document.manifest import About, Manifest, Op
 from edgekd.document.manifest import Task as TaskTable
-from edgekd.runtime import allowed
+from edgekd.document.thresholds import Thresholds
+from edgekd.runtime import allowed, thresholds
 from edgekd.runtime._checks import MOST, Table, check_path, keys, listed, table_at, texts, wholes
 from edgekd.runtime.backend import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
@@ -76,7 +77,7 @@ def table(bundle: Bundle, ops: Ops, files: Mapping[str, tuple[str, int]]) -> Man
         "sbom": bundle.sbom or None,
         "shippable": bundle.shippable,
         "task": cast(TaskTable, dict(bundle.task)),
-        "thresholds": dict(bundle.thresholds),
+        "thresholds": {name: cast(Thresholds, table) for name, table in bundle.thresholds.items()},
     }
     ordered = portable_first(bundle.variants)  # JSON objects keep their order
     return {
@@ -229,8 +230,6 @@ def _about_1(about: Table, where: str) -> Table:
 
 def _about_2(about: Table, hashes: Collection[str], where: str) -> Table:
     task = table_at(about["task"], f"{where}: task")
-    if table_at(about["thresholds"], f"{where}: thresholds"):
-        raise IntegrityError("thresholds of a task that has none", where=f"{where}: thresholds")
     sample = table_at(about["sample"], f"{where}: sample")
     keys(sample, ("dtype", "rate", "shape"), f"{where}: sample")
     if type(sample["rate"]) is not int or not 0 <= sample["rate"] <= MOST:
@@ -253,13 +252,15 @@ def _about_2(about: Table, hashes: Collection[str], where: str) -> Table:
             axes, allowed = output["axes"], str(tasks[name].axes)
             raise IntegrityError("not the axes of the task", where=f"{place}.axes", found=axes, allowed=allowed)
         heads[name] = len(texts(output["labels"], f"{place}.labels"))
+        tasks[name].check_size(heads[name], f"{where}: task", IntegrityError)
         labels += output["labels"]
     if not heads:
         raise IntegrityError("no outputs", where=f"{where}: outputs")
     return {
         "task": task,
         "labels": tuple(labels),
-        "heads": Heads(heads, tasks),
+        "heads": thresholds.decided(Heads(heads, tasks), about["thresholds"], f"{where}: thresholds"),
+        "thresholds": about["thresholds"],
         "sample_shape": tuple(wholes(sample["shape"], f"{where}: sample.shape")),
         "sample_dtype": str(sample["dtype"]),
         "rate": sample["rate"],

@@ -92,8 +92,8 @@ class Model:
                 "the student answers NaN or Inf to this", where="predict", allowed="samples as in training"
             )
         answers = {
-            name: [task.decode(shares, self.labels[where]) for shares in task.shares(outputs[name])]
-            for (name, where), task in zip(self._heads.columns.items(), self._heads.tasks.values(), strict=True)
+            name: self._heads.decode(name, outputs[name], self.labels[where])
+            for name, where in self._heads.columns.items()
         }
         predictions: list[Any] = [dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=True)]
         if len(answers) == 1:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import overload
 
 import numpy as np
 
 from edgekd.base.arrays import AnyArray
-from edgekd.tasks._base import Floats, Hits, Task
+from edgekd.tasks._base import Decided, Floats, Hits, Task
+from edgekd.tasks._certainty import Certainty
 from edgekd.tasks.classification import Classification
 
 CLASSES = Classification()  # the task of who names none
@@ -25,10 +27,17 @@ class Heads(Mapping[str, int]):
     Args:
         sizes: by name.
         tasks: by name; those that are missing are classifications.
+        certainties: by name, of those whose answers are told to be sure or not.
     """
 
-    def __init__(self, sizes: Mapping[str, int], tasks: Mapping[str, Task] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        tasks: Mapping[str, Task] = MappingProxyType({}),
+        certainties: Mapping[str, Certainty] = MappingProxyType({}),
+    ) -> None:
         self._sizes = dict(sizes)
+        self.certainties = dict(certainties)
         self.tasks: Mapping[str, Task] = {name: tasks.get(name, CLASSES) for name in self._sizes}
 
     def __getitem__(self, name: str) -> int:
@@ -45,14 +54,23 @@ class Heads(Mapping[str, int]):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Heads):
-            return self._sizes == other._sizes and self.tasks == other.tasks
+            mine, others = ((heads._sizes, heads.tasks, heads.certainties) for heads in (self, other))
+            return mine == others
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
 
     def only(self, name: str) -> Heads:
         """One of them."""
-        return Heads({name: self[name]}, {name: self.tasks[name]})
+        certainties = {name: self.certainties[name]} if name in self.certainties else {}
+        return Heads({name: self[name]}, {name: self.tasks[name]}, certainties)
+
+    def decided(self, thresholds: Mapping[str, Sequence[float]], certainties: Mapping[str, Certainty]) -> Heads:
+        """The same with what was chosen on validation: a threshold for each label, when answers are sure."""
+        tasks = {
+            name: task.decided_at(thresholds[name]) if name in thresholds else task for name, task in self.tasks.items()
+        }
+        return Heads(self._sizes, tasks, certainties)
 
     @property
     def width(self) -> int:
@@ -104,6 +122,16 @@ class Heads(Mapping[str, int]):
         if len(by_name) == 1:
             return by_name[0]
         return np.concatenate([part if part.ndim > 1 else part[:, None] for part in by_name], axis=1)
+
+    def decode(self, name: str, scores: AnyArray, names: Sequence[str]) -> list[Decided]:
+        """What an app gets of one output's (N, K) scores: of each sample what the task decodes, with whether it is
+        sure where that is told."""
+        task, certainty = self.tasks[name], self.certainties.get(name)
+        if certainty is None:
+            return [task.decode(shares, names) for shares in task.shares(scores)]
+        shares = task.shares(scores.astype(np.float64) / certainty.temperature)
+        pairs = zip(shares, certainty.sure(task, scores).tolist(), strict=True)
+        return [replace(task.decode(one, names), sure=sure) for one, sure in pairs]
 
     def same(self, one: AnyArray, other: AnyArray) -> Hits | None:
         """(N,) whether two nets decide alike, every output that decides something; None: none does."""
