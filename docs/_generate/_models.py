@@ -25,6 +25,7 @@ RECIPE: dict[str, type[BaseModel]] = {
     "[teacher_outputs]": recipes.TeacherOutputs,
     "[student]": recipes.StudentTable,
     "[budget]": recipes.Budget,
+    "[abstain]": recipes.Abstain,
     "[tune]": recipes.Knob,
 }
 TARGET: dict[str, type[BaseModel]] = {

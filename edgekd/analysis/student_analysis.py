@@ -34,6 +34,7 @@ class Shown:
         step: the trained step that its file was made from.
         scores: (N, K) over the test split, of the file itself; of the torch model where nothing ships.
         exam: what it was scored on.
+        heads: its outputs with the thresholds that ship.
     """
 
     target: str | None
@@ -41,6 +42,7 @@ class Shown:
     step: str
     scores: NDArray[np.float32]
     evaluation: EvaluationSet
+    heads: Heads
 
 
 def make(workspace: Workspace, trained: Mapping[str, Trained], shown: Shown) -> Learned:
@@ -66,11 +68,13 @@ def _calibration(workspace: Workspace, shown: Shown) -> list[Calibration] | None
     by_head: list[Calibration] = []
     for name, where in workspace.heads.columns.items():
         head_labels = workspace.heads.labels_of(labels, name)
+        certainty = shown.heads.certainties.get(name)
+        scores = shown.scores[:, where] / np.float32(1.0 if certainty is None else certainty.temperature)
         by_head.append(
             {
                 "head": name if len(workspace.heads) > 1 else None,
                 "teacher": similarity.calibration(teacher[:, where], head_labels),
-                "student": similarity.calibration(shown.scores[:, where], head_labels),
+                "student": similarity.calibration(scores, head_labels),
             }
         )
     return by_head
@@ -115,7 +119,7 @@ def samples(workspace: Workspace, shown: Shown) -> list[Sample]:
             parts = teacher[i : i + 1, where], shown.scores[i : i + 1, where]
             names = workspace.classes[workspace.heads.name_columns[name]]
             natural = workspace.heads.natural(name, parts[0]), workspace.heads.natural(name, parts[1])
-            head_answers = _answers(workspace.heads.tasks[name], natural, label, names)
+            head_answers = _answers((workspace.heads.tasks[name], shown.heads.tasks[name]), natural, label, names)
             prefix = f"{name}: " if len(workspace.heads) > 1 else ""
             sample_answers += [Answer(prefix + answer.name, *answer[1:]) for answer in head_answers]
         furthest.append(
@@ -125,16 +129,17 @@ def samples(workspace: Workspace, shown: Shown) -> list[Sample]:
 
 
 def _answers(
-    task: Task, scores: tuple[AnyArray, AnyArray], label: AnyArray | None, names: Sequence[str]
+    tasks: tuple[Task, Task], scores: tuple[AnyArray, AnyArray], label: AnyArray | None, names: Sequence[str]
 ) -> list[Answer]:
     """What both decide, the label, and of the others what they differ most on; of values those alone.
 
     Args:
-        scores: (1, *shape) of the teacher and of the student, of whose places the mean is told; label: of the one
-            sample, as the task has it.
+        tasks, scores: (1, *shape) of the teacher and of the student, of whose places the mean is told; label: of the
+            one sample, as the task has it.
     """
+    task, _ = tasks
     shares = [task.rows(task.shares(of), of.shape[1:]).mean(axis=0) for of in scores]
-    picked = [task.picks(task.answers(of), len(names))[0] for of in scores]
+    picked = [one.picks(one.answers(of), len(names))[0] for one, of in zip(tasks, scores, strict=True)]
     is_label = np.zeros(len(names), bool) if label is None else task.picks(label, len(names))[0]
     listed = list(dict.fromkeys(int(c) for hits in (*picked, is_label) for c in np.flatnonzero(hits)))
     moved = np.abs(shares[0] - shares[1])

@@ -33,7 +33,7 @@ from edgekd.learn.teaching import AnswerSource
 from edgekd.lower.column import passes
 from edgekd.metrics import classifies
 from edgekd.runtime.runners import BuildRunner, LocalRunner
-from edgekd.spec.recipe import Schedule
+from edgekd.spec.recipe import Recipe, Schedule
 from edgekd.tasks import Heads, Task, make_task
 from edgekd.teachers import AnswersKind, Asked
 
@@ -66,7 +66,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     task = task_of(parsed, dataset)
     shown = set_up.views(recipe, dataset, objects.student, parsed.changes, task, quick=request.quick)
     parsed = parsed.by_head(shown.heads)
-    check_names(shown.heads, shown.feed)
+    check_heads(recipe, shown.heads, shown.feed)
     check_student(parsed, shown, has_student=objects.student is not None)
     check_labels(request, shown.feed, parsed, has_teacher=objects.teacher is not None)
     check_weights_of_classes(parsed, shown, has_teacher=objects.teacher is not None)
@@ -186,13 +186,35 @@ def task_of(parsed: ParsedRecipe, dataset: Dataset) -> Task:
     return parsed.task
 
 
-def check_names(heads: Heads, feed: Feed) -> None:
-    """Heads are outputs of the file, beside its inputs."""
+def check_heads(recipe: Recipe, heads: Heads, feed: Feed) -> None:
+    """Heads are outputs of the file, beside its inputs; thresholds and wishes fit them."""
     inputs = [spec.name for spec in feed.specs]
     for name in heads:
         if not name or name in inputs:
             allowed = f"a name, and none of the inputs' ({', '.join(inputs)})"
             raise RecipeError("can't be an output's name", where="data.heads", found=name, allowed=allowed)
+    check_thresholds(recipe, heads, feed)
+
+
+def check_thresholds(recipe: Recipe, heads: Heads, feed: Feed) -> None:
+    """The task's own thresholds fit its labels, and ``[abstain]`` fits the task.
+
+    Raises:
+        RecipeError: another number of thresholds, a task without answers to be sure of, a score that it does not have,
+            or labels of which there are none.
+    """
+    for name, task in heads.tasks.items():
+        task.check_size(heads[name], "task", RecipeError)
+    if (wish := recipe.abstain) is None:
+        return
+    for name, task in heads.tasks.items():
+        if not task.certainties or (task.exclusive and heads[name] < 2):
+            kind, allowed = recipe.task["kind"], "none: its answers are not right or wrong"
+            raise RecipeError("no answers to be sure of", where="abstain", found=kind, allowed=allowed)
+        if wish.by is not None and wish.by not in task.certainties:
+            raise RecipeError("no score of this task's", where="abstain.by", found=wish.by, allowed=task.certainties)
+    if wish.against == "labels" and feed.labels("validation") is None:
+        raise RecipeError("the data has no labels", where="abstain.against", found=wish.against, allowed="teacher")
 
 
 def check_student(parsed: ParsedRecipe, shown: Views, *, has_student: bool) -> None:

@@ -25,10 +25,11 @@ class Numbers(TypedDict):
 
 @closed
 class Several(TypedDict):
-    """Which of several labels apply to one sample, and the logit of each label."""
+    """Which of several labels apply to one sample, and the logit of each label; ``sure``: see ``Best``."""
 
     labels: list[str]
     logits: Annotated[list[Number], Some()]
+    sure: NotRequired[bool]
 
 
 @closed
@@ -40,12 +41,14 @@ class Measured(TypedDict):
 
 @closed
 class Best(TypedDict):
-    """The best of several classes for one sample; ``scores``: the best classes, each with its probability."""
+    """The best of several classes for one sample; ``scores``: the best classes, each with its probability; ``sure``:
+    whether the answer is, where rounding does not decide that."""
 
     index: Count
     label: str
     score: Number
     scores: NotRequired[Annotated[list[tuple[Count, Share]], Some()]]  # none in what was written before
+    sure: NotRequired[bool]
 
 
 @closed

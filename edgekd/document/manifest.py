@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, NotRequired, TypedDict
 
 from edgekd.document.rules import Count, NotNegative, Range, Some, Spelled, closed
+from edgekd.document.thresholds import Thresholds
 
 Positive = Annotated[int, Range(1, 2**53)]
 
@@ -56,7 +57,10 @@ class Op(TypedDict):
 
 @closed
 class About(TypedDict):
-    """What edgekd says of the bundle; ``decisions`` and ``sbom`` are files of it, ``plan`` is the build's identity."""
+    """What edgekd says of the bundle; ``decisions`` and ``sbom`` are files of it, ``plan`` is the build's identity.
+
+    ``thresholds``: by output, those that were chosen on validation.
+    """
 
     decisions: str | None
     files: dict[str, File]
@@ -68,7 +72,7 @@ class About(TypedDict):
     sbom: str | None
     shippable: bool
     task: Task
-    thresholds: dict[str, object]
+    thresholds: dict[str, Thresholds]
 
 
 @closed

@@ -9,6 +9,7 @@ from edgekd.document.candidate import Candidate
 from edgekd.document.details import ByClass, Details
 from edgekd.document.machine import Host
 from edgekd.document.rules import Bytes, Count, Keys, NotNegative, Number, Positive, Share, Some
+from edgekd.document.thresholds import Promise, SureOf, Thresholds
 
 
 class Stage(TypedDict):
@@ -58,11 +59,19 @@ class Budget(TypedDict):
     met: bool
 
 
+class AtThresholds(TypedDict):
+    """The metric of what ships, each label at its own threshold."""
+
+    value_validation: Number
+    value_test: Number
+
+
 class Target(TypedDict):
     """One target; ``shipped`` is null where nothing ships.
 
     ``timed_length``: of the token sequences that were timed; ``preprocess_ms``: p50 of preparing one raw sample in
-    Python, which no latency holds; ``also``: what other backends make of the file that ships.
+    Python, which no latency holds; ``also``: what other backends make of the file that ships; ``at_thresholds``: its
+    metric at the labels' own thresholds; ``sure``: by runtime and output, how many of its answers are.
     """
 
     shipped: str | None
@@ -75,12 +84,15 @@ class Target(TypedDict):
     timed_length: NotRequired[Count]
     preprocess_ms: NotRequired[NotNegative]
     also: NotRequired[dict[str, object]]
+    at_thresholds: NotRequired[AtThresholds]
+    sure: NotRequired[dict[str, dict[str, SureOf]]]
 
 
 class Report(TypedDict):
     """What a build says about itself. Values are in the metric's own unit (accuracy 0..1), times of one batch.
 
-    ``outputs``: the kind of task of each output of the student.
+    ``outputs``: the kind of task of each output of the student; ``thresholds``: of each output that has some;
+    ``abstain``: what sure answers promise.
     """
 
     schema_version: Literal[1]
@@ -90,6 +102,8 @@ class Report(TypedDict):
     metric_is_share: NotRequired[bool]
     classifies: NotRequired[bool]
     outputs: NotRequired[dict[str, str]]
+    thresholds: NotRequired[dict[str, Thresholds]]
+    abstain: NotRequired[Promise]
     seed: int
     split_sizes: Annotated[dict[str, Count], Keys(("train", "validation", "test"))]
     host: Host

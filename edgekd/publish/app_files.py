@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from edgekd.runtime import batches, decisions, golden
 from edgekd.runtime.batches import Outputs
 from edgekd.runtime.bundle import Bundle, Variant, portable_first
 from edgekd.runtime.model import Model
+from edgekd.tasks import Decided, Heads
 
 SENTENCE = "A quiet film that stays with you for a long time."
 CANDIDATES = 64
@@ -106,10 +108,23 @@ def _decisions(bundle: Bundle, samples: Any, asked: Sequence[tuple[Model, Output
             if alike and not set(alike) & set(chosen):
                 chosen.append(alike[len(alike) // 2])
     chosen += [i for i in middle if i not in chosen][: max(0, decisions.LEAST - len(chosen))]
-    kept = [samples[i] for i in chosen[: max(1, min(decisions.MOST, room))]]
-    return decisions.written(
-        kept, bundle.heads, {model.target: [model.predict(sample) for sample in kept] for model, _ in asked}
-    )
+    kept = chosen[: max(1, min(decisions.MOST, room))]
+    answers = {
+        model.target: [_without_doubts(bundle.heads, model.predict(samples[i]), scores, i) for i in kept]
+        for model, scores in asked
+    }
+    return decisions.written([samples[i] for i in kept], bundle.heads, answers)
+
+
+def _without_doubts(heads: Heads, answer: Decided, scores: Outputs, i: int) -> Mapping[str, Decided]:
+    """What ``predict`` gave, without whether it is sure where rounding may decide that."""
+    answers: Mapping[str, Decided] = answer if isinstance(answer, dict) else dict.fromkeys(heads, answer)
+    for head, certainty in heads.certainties.items():
+        part, task = scores[head], heads.tasks[head]
+        surest = float(task.certainty(part[i : i + 1], certainty.by, certainty.temperature)[0])
+        if certainty.near(surest, golden.MARGIN * float(part.max() - part.min())):
+            answers = {**answers, head: replace(answers[head], sure=None)}
+    return answers
 
 
 def _in_words(about: About) -> str:
@@ -138,6 +153,7 @@ def _about(facts: BuildFacts, bundle: Bundle) -> About:
         inputs=feed.specs,
         labels=examples.labels_by_head(bundle.labels, bundle.heads),
         tasks=bundle.heads.tasks,
+        certainties=bundle.heads.certainties,
         files={runtime: f"{v.target}/{next(iter(v.files))}" for runtime, v in opened.items()},
         rate=feed.rate,
         settings={runtime: _settings(v, runtime) for runtime, v in opened.items()},

@@ -14,10 +14,11 @@ from edgekd.analysis.by_class import per_class
 from edgekd.analysis.loss_ablation import Explained
 from edgekd.analysis.student_analysis import Shown
 from edgekd.base.scores import answered
-from edgekd.build import baseline, exports, run, taken
+from edgekd.build import baseline, exports, run, taken, thresholds
 from edgekd.build.evaluation import SPLITS, EvaluationSet, Scores
 from edgekd.build.measure import Measured, MeasuredCandidate
 from edgekd.build.plan import DistilStep, Plan, TeachStep, TrainedStep
+from edgekd.build.thresholds import Chosen
 from edgekd.build.torch_reference import TorchReference
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
@@ -29,7 +30,7 @@ from edgekd.document.report import Parity, Report, Stage, Target
 from edgekd.document.samples import Samples
 from edgekd.learn.answers import whole
 from edgekd.metrics import metric_name, metric_of_teacher
-from edgekd.publish import public
+from edgekd.publish import coverage, public
 from edgekd.runtime import bench as benching
 from edgekd.runtime import parity
 from edgekd.spec.recipe import Budget
@@ -63,15 +64,21 @@ class BuildFacts:
         return self.known[key]
 
     @functools.cached_property
+    def decided(self) -> Chosen:
+        """The thresholds of what ships."""
+        return thresholds.choose(self.workspace, self.measured, self.choices)
+
+    @functools.cached_property
     def shown(self) -> Shown:
         """The student of the first target that ships one, run over the test split; else the one before compression."""
         for target, choice in self.choices.items():
             if choice.shipped is not None:
                 evaluation = self.measured[target].evaluation
                 scores = self.tested(target, choice.shipped)
-                return Shown(target, choice.shipped, _step_of(self, target, choice.shipped), scores, evaluation)
+                step = _step_of(self, target, choice.shipped)
+                return Shown(target, choice.shipped, step, scores, evaluation, self.decided.heads)
         scores = self.evaluation.of_rows("test", self.torch_reference("student", "test"))
-        return Shown(None, None, "student", scores, self.evaluation)
+        return Shown(None, None, "student", scores, self.evaluation, self.workspace.heads)
 
 
 def make(facts: BuildFacts) -> Report:
@@ -81,6 +88,8 @@ def make(facts: BuildFacts) -> Report:
     first = next(iter(facts.measured.values()))
     stages = _stages(facts)
     targets = {name: _target(facts, measured) for name, measured in facts.measured.items()}
+    for sentence in coverage.sentences(facts.workspace, targets):
+        workspace.note(sentence)
     if not facts.quick:
         for sentence in _doubts(facts):
             workspace.note(sentence)
@@ -92,6 +101,7 @@ def make(facts: BuildFacts) -> Report:
         "metric_is_share": workspace.metric.share,
         "classifies": workspace.classifies,
         "outputs": {name: kind_of(task) for name, task in workspace.heads.tasks.items()},
+        **coverage.of_bundle(workspace.recipe, facts.decided),
         "seed": workspace.recipe.seed,
         "split_sizes": lengths,
         "host": first.host,
@@ -290,6 +300,8 @@ def _target(facts: BuildFacts, measured: Measured) -> Target:
         "preprocess_ms": measured.preprocess_ms,
         "description": f"{measured.target.backend} {measured.version}: {name}",
     }
+    if choice.shipped is not None:
+        coverage.tell(row, facts.workspace, facts.decided, name, facts.tested(name, choice.shipped))
     if measured.target.also:
         row["also"] = {kind: dict(other) for kind, other in measured.candidates[shipped].also.items()}
     if measured.length is not None:
@@ -347,7 +359,7 @@ def _parity(facts: BuildFacts, measured: Measured, candidate: MeasuredCandidate)
             wanted.append(
                 evaluation.of_rows(split, facts.torch_reference(step, split, numerics=candidate.numerics))[:count]
             )
-    return parity.compare(np.concatenate(got), np.concatenate(wanted), heads=facts.workspace.heads).as_dict()
+    return parity.compare(np.concatenate(got), np.concatenate(wanted), heads=facts.decided.heads).as_dict()
 
 
 def _step_of(facts: BuildFacts, target: str, name: str) -> str:

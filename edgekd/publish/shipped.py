@@ -46,7 +46,8 @@ def bundle(facts: BuildFacts, identity: str) -> Bundle:
         task=table_of_heads(workspace.heads),
         plan=identity,
         labels=workspace.classes,
-        heads=workspace.heads,
+        heads=facts.decided.heads,
+        thresholds=facts.decided.table,
         preprocess=workspace.feed.ops,
         sample_shape=workspace.feed.raw_shape,
         sample_dtype=examples.number(workspace.feed.raw("train", 0, 1).dtype) if workspace.feed.raw_shape else "text",
@@ -77,5 +78,5 @@ def _golden(facts: BuildFacts, measured: Measured, session: Session) -> tuple[In
     given = workspace.feed.inputs("test", 0, 256) if workspace.recipe.golden == "data" else None
     length = measured.length or golden.LENGTH
     batch = measured.target.shapes.batch
-    seed, heads = workspace.recipe.seed, workspace.heads
+    seed, heads = workspace.recipe.seed, facts.decided.heads
     return golden.make(session, workspace.feed.specs, seed, given=given, length=length, batch=batch, heads=heads)

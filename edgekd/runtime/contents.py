@@ -86,10 +86,10 @@ class Bundle:
     Attributes:
         task: what the student answers, ``{"kind": ...}`` and the task's own keys.
         labels: names of classes, labels or values, those of several outputs one after another.
-        heads: how many of them each output has, by its name, and its task.
+        heads: how many of them each output has, by its name, and its task, with the thresholds.
         sample_shape, sample_dtype: of one raw sample; () is a text. Format 1 does not tell the type: "".
         rate: of raw sounds, in Hz; 0: samples are none.
-        thresholds: by output; no task has any but in its own table.
+        thresholds: by output, those that were chosen on validation, see ``document.thresholds``; ``heads`` know them.
         decisions: the file of raw samples and what is decided about them; "" where there is none.
         sbom: the file that lists what the bundle was made with; "" where there is none.
         digest: SHA-256 of the manifest.

@@ -79,13 +79,18 @@ def replay(bundle: Bundle, opened: Opened) -> tuple[int, int]:
         raise
     heads = bundle.heads
     slack = {
-        head: _slack(task, opened.variant, [expected[head] for expected in wanted if head in expected])
+        head: _slack(task, opened.variant, [one[head] for one in wanted if head in one], _temperature(heads, head))
         for head, task in heads.tasks.items()
     }
     for i, expected in enumerate(wanted):
         for answer in (alone[i], together[i]):
             _hold(_by_head(answer, heads), heads, expected, slack, f"{where}: {opened.variant.target}: sample {i}")
     return len(samples), len(_labels_seen(heads, wanted))
+
+
+def _temperature(heads: Heads, head: str) -> float:
+    certainty = heads.certainties.get(head)
+    return 1.0 if certainty is None else certainty.temperature
 
 
 def _labels_seen(heads: Heads, wanted: Sequence[Mapping[str, Record]]) -> set[tuple[str, str]]:
@@ -105,7 +110,11 @@ def _by_head(answer: object, heads: Heads) -> Mapping[str, Decided]:
 
 def _plain(answer: object, heads: Heads) -> dict[str, Record]:
     """The same as it is written down: six digits."""
-    return {head: _recorded(heads.tasks[head], one) for head, one in _by_head(answer, heads).items()}
+    table = {}
+    for head, one in _by_head(answer, heads).items():
+        sure = one.sure if head in heads.certainties else None
+        table[head] = _recorded(heads.tasks[head], one) | ({} if sure is None else {"sure": sure})
+    return table
 
 
 def _recorded(task: Task, decided: Decided) -> Record:
@@ -121,10 +130,10 @@ def _recorded(task: Task, decided: Decided) -> Record:
     return cast(Record, reader.check({"record": plain}, dict[str, Said], where, FactoryError)["record"])
 
 
-def _slack(task: Task, variant: Variant, records: Sequence[Record]) -> float:
-    """How far a number may be from what it was, in the scores' unit."""
+def _slack(task: Task, variant: Variant, records: Sequence[Record], temperature: float) -> float:
+    """How far a number may be from what it was, in the scores' unit divided by the temperature."""
     numbers = [number for record in records for number in task.numbers(record)]
-    span = max(numbers, default=0.0) - min(numbers, default=0.0) if variant.quantized else 1.0
+    span = max(numbers, default=0.0) - min(numbers, default=0.0) if variant.quantized else 1 / temperature
     return variant.tolerance * span + ROUNDED
 
 
@@ -139,6 +148,10 @@ def _hold(
         if task.decision(record) != task.decision(wanted):
             actual, before = task.in_words(record), task.in_words(wanted)
             raise IntegrityError("another decision than when it was built", where=place, found=actual, allowed=before)
+        sure = one.sure if head in heads.certainties else None
+        if sure != wanted.get("sure", sure):
+            allowed = f"{wanted['sure']}"
+            raise IntegrityError("not as sure as when it was built", where=place, found=sure, allowed=allowed)
         for off in task.off(one, wanted, slack[head]):
             if not off.distance <= 1:
                 at, allowed = f"{place}: {off.place}", f"{off.before:g}"

@@ -56,7 +56,7 @@ def _about(bundle: bundles.Bundle) -> dict[str, str | bool]:
         "name": bundle.name,
         "format": f"{bundle.format}{missing}",
         "digest": bundle.digest,
-        "task": ", ".join(str(value) for value in bundle.task.values()),
+        "task": ", ".join(str(value) for value in bundle.task.values() if value is not None),
         **{key: ", ".join(bundle.labels[where]) for key, where in _labels(bundle.heads).items()},
         "sample": " x ".join(map(str, bundle.sample_shape)) or "text",
         "preprocess": ", ".join(str(op["op"]) for op in bundle.preprocess),

@@ -9,7 +9,7 @@ student is) and ``executor_info.edgekd`` (of each variant)::
     preprocess  from raw sample to model inputs
     outputs     [{"axes": ["batch", "class"], "labels", "name"}], in the order of the labels; with
                 "shape" where the flat row of a sample's scores has more than one axis
-    thresholds  {}: a task's stand among its keys
+    thresholds  {output: {"labels": [0.5, ...], "sure": {"by", "least", "temperature"}}}, either or both; {}: none
     decisions   the file of raw samples and what is decided about them, or null
     sbom        the file that lists what the bundle was made with, or null
     plan, shippable, files (SHA-256 and size of each)
@@ -36,7 +36,8 @@ from edgekd.base.preprocess import TEXT, TYPES, Ops
 from edgekd.document import manifest as documents
 from edgekd.document.manifest import About, Manifest, Op, Output
 from edgekd.document.manifest import Task as TaskTable
-from edgekd.runtime import allowed
+from edgekd.document.thresholds import Thresholds
+from edgekd.runtime import allowed, thresholds
 from edgekd.runtime._checks import MOST, Table, check_path, keys, listed, table_at, texts, wholes
 from edgekd.runtime.backend import PLUGIN
 from edgekd.runtime.contents import Bundle, Checked, Graph, Variant
@@ -79,7 +80,7 @@ def table(bundle: Bundle, ops: Ops, files: Mapping[str, tuple[str, int]]) -> Man
         "sbom": bundle.sbom or None,
         "shippable": bundle.shippable,
         "task": cast(TaskTable, dict(bundle.task)),
-        "thresholds": dict(bundle.thresholds),
+        "thresholds": {name: cast(Thresholds, table) for name, table in bundle.thresholds.items()},
     }
     ordered = portable_first(bundle.variants)  # JSON objects keep their order
     return {
@@ -235,8 +236,6 @@ def _about_1(about: Table, where: str) -> Table:
 
 def _about_2(about: Table, hashes: Collection[str], where: str, classes: Mapping[str, str]) -> Table:
     task = table_at(about["task"], f"{where}: task")
-    if table_at(about["thresholds"], f"{where}: thresholds"):
-        raise IntegrityError("thresholds of a task that has none", where=f"{where}: thresholds")
     sample = table_at(about["sample"], f"{where}: sample")
     keys(sample, ("dtype", "rate", "shape"), f"{where}: sample")
     if type(sample["rate"]) is not int or not 0 <= sample["rate"] <= MOST:
@@ -262,13 +261,15 @@ def _about_2(about: Table, hashes: Collection[str], where: str, classes: Mapping
             allowed = str(tasks[name].axes)
             raise IntegrityError("not the axes of the task", where=f"{place}.axes", found=list(axes), allowed=allowed)
         heads[name], tasks[name] = _shape(output, tasks[name], place)
+        tasks[name].check_size(len(output["labels"]), f"{where}: task", IntegrityError)
         labels += output["labels"]
     if not heads:
         raise IntegrityError("no outputs", where=f"{where}: outputs")
     return {
         "task": task,
         "labels": tuple(labels),
-        "heads": Heads(heads, tasks),
+        "heads": thresholds.decided(Heads(heads, tasks), about["thresholds"], f"{where}: thresholds"),
+        "thresholds": about["thresholds"],
         "sample_shape": tuple(wholes(sample["shape"], f"{where}: sample.shape")),
         "sample_dtype": str(sample["dtype"]),
         "rate": sample["rate"],

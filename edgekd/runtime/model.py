@@ -104,9 +104,8 @@ class Model:
 
     def _decoded(self, name: str, scores: Array, raw: Array) -> list[object]:
         """What one output says to each sample."""
-        task, names = self._heads.tasks[name], self.labels[self._heads.name_columns[name]]
-        shares = task.shares(self._heads.natural(name, scores))
-        return [task.decode_shown(one, names, Shown(x, self._ops)) for one, x in zip(shares, raw, strict=True)]
+        names = self.labels[self._heads.name_columns[name]]
+        return self._heads.decode(name, scores, names, [Shown(sample, self._ops) for sample in raw])
 
     def _answered(self, inputs: Mapping[str, Array], single: bool) -> dict[str, Array]:
         """What ``run`` gives to what the bundle's own preprocessing made: one sample that it refuses is the bundle's

@@ -18,6 +18,7 @@ from edgekd.base.plain import plain
 from edgekd.base.recipe_files import NAME as NAME
 from edgekd.base.recipe_files import builtin_folder as builtin_folder
 from edgekd.base.recipe_files import builtins as builtins
+from edgekd.spec.abstain import Abstain as Abstain
 from edgekd.spec.knob import Knob as Knob
 from edgekd.spec.knob import flat as flat
 from edgekd.spec.schedule import SCHEDULE_KEYS as SCHEDULE_KEYS
@@ -193,6 +194,7 @@ class Recipe(Frozen):
     losses: tuple[Table, ...] = Field(min_length=1, description="what the student minimises, a table a loss")
     compress: tuple[Table, ...] = Field(default=(), description="compression passes, in order")
     budget: Budget = Field(default=Budget(), description="what may ship")
+    abstain: Abstain | None = Field(default=None, description="what sure answers keep; absent: none is told to be sure")
     targets: tuple[str, ...] = Field(default=(), description="names or files, where the command names none")
     golden: Literal["synthetic", "data"] = Field(
         default="synthetic", description="golden inputs of the bundle: made ones, or samples of the test split"

@@ -14,6 +14,7 @@ from edgekd.tasks._base import Geometry as Geometry
 from edgekd.tasks._base import Record as Record
 from edgekd.tasks._base import Shown as Shown
 from edgekd.tasks._base import Task as Task
+from edgekd.tasks._certainty import Certainty as Certainty
 from edgekd.tasks._classes import LISTED as LISTED
 from edgekd.tasks._classes import At as At
 from edgekd.tasks._classes import Numbered as Numbered

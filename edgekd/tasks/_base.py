@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
+from edgekd.base.errors import EdgekdError
 from edgekd.base.preprocess import Ops
 from edgekd.tasks._classes import At, Numbered, unlabelled
 
@@ -103,6 +104,8 @@ class Task(ABC):
     """Whether it answers at every place of a sample."""
     axis: ClassVar[int] = 0
     """Which axis of a sample's shape the names count."""
+    certainties: ClassVar[tuple[str, ...]] = ()
+    """By which numbers of its scores an answer can be told to be sure, ``margin`` first; (): it can't."""
 
     @property
     @abstractmethod
@@ -191,6 +194,11 @@ class Task(ABC):
             every: each of the names must be learned.
         """
 
+    def check_size(  # noqa: B027  # most have no numbers of their own
+        self, size: int, where: str, error: type[EdgekdError]
+    ) -> None:
+        """Raise ``error`` where the task's own keys are of another number of columns than ``size``."""
+
     def fitted(self, labels: AnyArray | None) -> Task:
         """The task, knowing the training labels."""
         return self
@@ -201,9 +209,18 @@ class Task(ABC):
         return None
 
     @property
-    def constants(self) -> dict[str, float]:
+    def constants(self) -> dict[str, float | list[float]]:
         """Numbers that its programs need, by name."""
         return {}
+
+    @property
+    def chooses(self) -> bool:
+        """Whether thresholds of its labels are chosen on validation, of the files that ship."""
+        return False
+
+    def decided_at(self, thresholds: Sequence[float]) -> Task:
+        """The task with a threshold for each label, 0 < t < 1; of one that ``chooses``."""
+        raise NotImplementedError(f"{type(self).__name__} has no thresholds")
 
     def judged(self, scores: AnyArray) -> AnyArray:
         """(N, K) scores as metrics see them: of labels, those apply whose score is 0 or above."""
@@ -240,8 +257,17 @@ class Task(ABC):
         """(N,) how far the scores are from another decision, >= 0, in their own unit."""
         return np.abs(scores).max(axis=1)
 
+    def certainty(self, scores: AnyArray, by: str, temperature: float) -> Floats:
+        """(N,) how sure a net is of its answers, the larger the surer.
+
+        Args:
+            by: one of ``certainties``; ``margin`` is ``lead``.
+            temperature: scores are divided by it before they become probabilities.
+        """
+        return np.asarray(self.lead(scores.astype(np.float64)), np.float64)
+
     def margin(self, scores: Scores) -> Scores:
-        """(N,) the same as a share of the range of all scores; 1 where nothing is decided."""
+        """(N,) ``lead`` as a share of the range of all scores; 1 where nothing is decided."""
         return np.ones(len(scores), np.float32)
 
     def differs(self, got: AnyArray, wanted: AnyArray, tolerance: float) -> Hits:

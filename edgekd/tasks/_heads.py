@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import overload
 
 import numpy as np
 
 from edgekd.base.arrays import AnyArray
-from edgekd.tasks._base import Floats, Hits, Task
+from edgekd.tasks._base import Decided, Floats, Hits, Shown, Task
+from edgekd.tasks._certainty import Certainty
 from edgekd.tasks.classification import Classification
 
 CLASSES = Classification()  # the task of who names none
@@ -26,18 +28,23 @@ class Heads(Mapping[str, int]):
     Args:
         sizes: by name: how many numbers, or their natural shape, see ``Task``.
         tasks: by name; those that are missing are classifications.
+        certainties: by name, of those whose answers are told to be sure or not.
 
     Attributes:
         shapes: by name, the natural shape of a sample's scores, of which the flat row is ``math.prod(shape)`` long.
     """
 
     def __init__(
-        self, sizes: Mapping[str, int | tuple[int, ...]], tasks: Mapping[str, Task] = MappingProxyType({})
+        self,
+        sizes: Mapping[str, int | tuple[int, ...]],
+        tasks: Mapping[str, Task] = MappingProxyType({}),
+        certainties: Mapping[str, Certainty] = MappingProxyType({}),
     ) -> None:
         self.shapes: Mapping[str, tuple[int, ...]] = {
             name: size if isinstance(size, tuple) else (size,) for name, size in sizes.items()
         }
         self._sizes = {name: math.prod(shape) for name, shape in self.shapes.items()}
+        self.certainties = dict(certainties)
         self.tasks: Mapping[str, Task] = {name: tasks.get(name, CLASSES) for name in self._sizes}
 
     def __getitem__(self, name: str) -> int:
@@ -54,14 +61,25 @@ class Heads(Mapping[str, int]):
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Heads):
-            return self.shapes == other.shapes and list(self) == list(other) and self.tasks == other.tasks
+            if list(self) != list(other):
+                return False
+            mine, others = ((heads.shapes, heads.tasks, heads.certainties) for heads in (self, other))
+            return mine == others
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
 
     def only(self, name: str) -> Heads:
         """One of them."""
-        return Heads({name: self.shapes[name]}, {name: self.tasks[name]})
+        certainties = {name: self.certainties[name]} if name in self.certainties else {}
+        return Heads({name: self.shapes[name]}, {name: self.tasks[name]}, certainties)
+
+    def decided(self, thresholds: Mapping[str, Sequence[float]], certainties: Mapping[str, Certainty]) -> Heads:
+        """The same with what was chosen on validation: a threshold for each label, when answers are sure."""
+        tasks = {
+            name: task.decided_at(thresholds[name]) if name in thresholds else task for name, task in self.tasks.items()
+        }
+        return Heads(self.shapes, tasks, certainties)
 
     @property
     def width(self) -> int:
@@ -136,6 +154,23 @@ class Heads(Mapping[str, int]):
         if len(by_name) == 1:
             return by_name[0]
         return np.concatenate([part if part.ndim > 1 else part[:, None] for part in by_name], axis=1)
+
+    def decode(
+        self, name: str, scores: AnyArray, names: Sequence[str], shown: Sequence[Shown] | None = None
+    ) -> list[Decided]:
+        """What an app gets of one output's (N, W) scores: of each sample what the task decodes, with whether it is
+        sure where that is told. ``shown``: the samples; None: the task decodes without.
+        """
+        task, certainty, natural = self.tasks[name], self.certainties.get(name), self.natural(name, scores)
+        shares = task.shares(natural if certainty is None else natural.astype(np.float64) / certainty.temperature)
+        if shown is None:
+            decided = [task.decode(one, names) for one in shares]
+        else:
+            decided = [task.decode_shown(one, names, sample) for one, sample in zip(shares, shown, strict=True)]
+        if certainty is None:
+            return decided
+        sure = certainty.sure(task, scores).tolist()
+        return [replace(one, sure=is_sure) for one, is_sure in zip(decided, sure, strict=True)]
 
     def same(self, one: AnyArray, other: AnyArray) -> Hits | None:
         """(N,) whether two nets decide alike, every output that decides something; None: none does."""

@@ -14,13 +14,17 @@ class Prediction:
 
     Attributes:
         label: the name of the best class; index: its number.
-        score: its probability, 0..1; scores: those of all classes, in order (softmax of the logits).
+        score: its probability, 0..1; scores: those of all classes, in order (softmax of the logits, at the bundle's
+            temperature where it has one).
+        sure: whether the answer is one that the bundle's ``[abstain]`` promises something of; None: it has none, and
+            promises nothing.
     """
 
     label: str
     index: int
     score: float
     scores: tuple[float, ...]
+    sure: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,13 @@ class Labels:
         labels: the names of those that apply, in the order of all.
         indices: their numbers.
         scores: the probability of every label, 0..1, in order (sigmoid of the logits): they do not sum to 1.
+        sure: see ``Prediction``; of all labels together.
     """
 
     labels: tuple[str, ...]
     indices: tuple[int, ...]
     scores: tuple[float, ...]
+    sure: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ class Classification(Task):
     link: ClassVar[Literal["softmax", "sigmoid", ""]] = "softmax"
     row_labels: ClassVar[bool] = False
     unit: ClassVar[str] = "bit"
+    certainties: ClassVar[tuple[str, ...]] = ("probability", "margin", "energy")
     holds: ClassVar[str] = "scores of {} classes"
     prints: ClassVar[str] = "answer.label, answer.score"
     limits: ClassVar[tuple[str, ...]] = (
@@ -100,6 +101,22 @@ class Classification(Task):
     def lead(self, scores: AnyArray) -> AnyArray:
         """(N,) the best score less the second; of one score alone its size."""
         return lead(scores)
+
+    def certainty(self, scores: AnyArray, by: str, temperature: float) -> Floats:
+        """See ``Task``. Of scores s, best first, at temperature T, with r = sum over i > 1 of exp((s_i - s_1) / T):
+
+        ``probability``: the logarithm of the best class's, -log(1 + r), <= 0: 1 - 1e-20 and 1 - 1e-30 are not alike;
+        ``energy``: T log sum exp(s / T) = s_1 + T log(1 + r) (Liu et al. 2020, Energy-based out-of-distribution
+        detection, less its sign).
+        """
+        if by == "margin":
+            return super().certainty(scores, by, temperature)
+        exact = scores.astype(np.float64)
+        best = exact.max(-1, keepdims=True)
+        parts = np.exp((exact - best) / temperature)
+        np.put_along_axis(parts, exact.argmax(-1)[..., None], 0, -1)
+        rest = np.log1p(parts.sum(-1))
+        return np.asarray(-rest if by == "probability" else best[..., 0] + temperature * rest)
 
     def margin(self, scores: Scores) -> Scores:
         """See ``Task``."""

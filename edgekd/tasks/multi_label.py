@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from edgekd.base.arrays import AnyArray
-from edgekd.base.errors import DataError
+from edgekd.base.errors import DataError, EdgekdError
 from edgekd.base.scores import divergence
 from edgekd.tasks import _rows
 from edgekd.tasks._base import HUB_OF_CLASSES, Floats, Hits, Record, Scores, Task, share_of_range
@@ -25,7 +25,8 @@ class MultiLabel(Task):
     An app is told the sigmoid of each, and as labels those at or above the threshold.
 
     Attributes:
-        threshold: a probability, 0 < t < 1.
+        threshold: a probability, 0 < t < 1, for all labels or for each; absent: each label's own, chosen on validation
+            of the files that ship. Until then, while candidates and the teacher are compared, it is 0.5.
         separator: between the labels of one sample where they come as one text.
     """
 
@@ -37,28 +38,46 @@ class MultiLabel(Task):
     program: ClassVar[str] = "labels"
     link: ClassVar[Literal["softmax", "sigmoid", ""]] = "sigmoid"
     unit: ClassVar[str] = "bit"
+    certainties: ClassVar[tuple[str, ...]] = ("margin",)
     holds: ClassVar[str] = "scores of {} labels"
     prints: ClassVar[str] = "answer.labels"
     limits: ClassVar[tuple[str, ...]] = ("It knows its labels alone: what is none of them it can't name.",)
 
-    threshold: float = 0.5
+    threshold: float | tuple[float, ...] | None = None
     separator: str = " "
 
     def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise ValueError("threshold: allowed is a probability above 0 and below 1")
+        if not all(0 < threshold < 1 for threshold in self._thresholds) or not self._thresholds:
+            raise ValueError("threshold: allowed is a probability above 0 and below 1, or one for each label")
         if not self.separator:
             raise ValueError("separator: allowed is a text")
 
     @property
-    def _cut(self) -> float:
-        """The threshold as a logit, a float32 as the scores are: every program compares the same two numbers."""
-        return float(np.float32(math.log(self.threshold / (1 - self.threshold))))
+    def _thresholds(self) -> tuple[float, ...]:
+        """One for all labels, or one for each."""
+        if self.threshold is None:
+            return (0.5,)
+        return self.threshold if isinstance(self.threshold, tuple) else (self.threshold,)
 
     @property
-    def constants(self) -> dict[str, float]:
+    def _cuts(self) -> Scores:
+        """(1,) or (K,) thresholds as logits, float32 as the scores are: every program compares the same two numbers."""
+        return np.array([math.log(threshold / (1 - threshold)) for threshold in self._thresholds], np.float32)
+
+    @property
+    def constants(self) -> dict[str, float | list[float]]:
         """See ``Task``."""
-        return {"cut": self._cut}
+        cuts: list[float] = self._cuts.tolist()
+        return {"cuts": cuts} if isinstance(self.threshold, tuple) else {"cut": cuts[0]}
+
+    @property
+    def chooses(self) -> bool:
+        """See ``Task``."""
+        return self.threshold is None
+
+    def decided_at(self, thresholds: Sequence[float]) -> MultiLabel:
+        """See ``Task``."""
+        return replace(self, threshold=tuple(thresholds))
 
     def numbered(self, labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
         """See ``Task``: (N, K) of 0 and 1 (-1, or NaN in floats: unknown), lists of names or numbers, or texts of
@@ -93,13 +112,19 @@ class MultiLabel(Task):
                     f"{what}: nothing can be learned of it", where=where, found=name + more, allowed=allowed
                 )
 
+    def check_size(self, size: int, where: str, error: type[EdgekdError]) -> None:
+        """See ``Task``."""
+        if isinstance(self.threshold, tuple) and len(self.threshold) != size:
+            count = f"{len(self.threshold)} thresholds"
+            raise error("a threshold for each label", where=f"{where}.threshold", found=count, allowed=f"{size}")
+
     def judged(self, scores: AnyArray) -> AnyArray:
         """See ``Task``."""
-        return scores - scores.dtype.type(self._cut)
+        return scores - self._cuts.astype(scores.dtype)
 
     def answers(self, scores: AnyArray) -> AnyArray:
         """(N, K) of 0 and 1."""
-        return (scores >= self._cut).astype(np.int64)
+        return (scores >= self._cuts).astype(np.int64)
 
     def picks(self, labels: AnyArray, size: int) -> Hits:
         """See ``Task``."""
@@ -110,8 +135,8 @@ class MultiLabel(Task):
         return np.asarray((self.answers(one) == self.answers(other)).all(axis=-1))
 
     def lead(self, scores: AnyArray) -> AnyArray:
-        """(N,) how far the score nearest to the threshold is from it."""
-        return np.abs(scores - scores.dtype.type(self._cut)).min(axis=1)
+        """(N,) how far the score nearest to its threshold is from it."""
+        return np.abs(self.judged(scores)).min(axis=1)
 
     def margin(self, scores: Scores) -> Scores:
         """See ``Task``."""
@@ -119,7 +144,7 @@ class MultiLabel(Task):
 
     def differs(self, got: AnyArray, wanted: AnyArray, tolerance: float) -> Hits:
         """See ``Task``."""
-        far = np.abs(wanted.astype(np.float64) - self._cut) > tolerance * float(wanted.max() - wanted.min())
+        far = np.abs(self.judged(wanted.astype(np.float64))) > tolerance * float(wanted.max() - wanted.min())
         return np.asarray(((self.answers(got) != self.answers(wanted)) & far).any(axis=1))
 
     def distance(self, one: AnyArray, other: AnyArray) -> Floats:
@@ -134,7 +159,7 @@ class MultiLabel(Task):
     def decode(self, shares: Floats, names: Sequence[str]) -> Labels:
         """See ``Task``."""
         # Of the same function as the shares: another exp may differ in the last bit, at the threshold itself.
-        indices = tuple(int(i) for i in np.flatnonzero(shares >= self.shares(np.array([self._cut]))[0]))
+        indices = tuple(int(i) for i in np.flatnonzero(shares >= self.shares(self._cuts)))
         return Labels(tuple(names[i] for i in indices), indices, tuple(shares.tolist()))
 
     def record(self, decided: Labels) -> Record:

@@ -20,7 +20,19 @@ from edgekd.document.decisions import Decisions
 from edgekd.metrics import Evaluator
 from edgekd.metrics.spearman import Spearman
 from edgekd.spec import recipe
-from edgekd.tasks import CLASSES, Heads, Labels, Prediction, Task, Values, Vector, kind_of, make_task, table_of_heads
+from edgekd.tasks import (
+    CLASSES,
+    Certainty,
+    Heads,
+    Labels,
+    Prediction,
+    Task,
+    Values,
+    Vector,
+    kind_of,
+    make_task,
+    table_of_heads,
+)
 from edgekd.tasks.embedding import Embedding
 from edgekd.tasks.multi_label import MultiLabel
 from edgekd.tasks.regression import Regression
@@ -248,13 +260,45 @@ def test_what_each_decodes_to() -> None:
 @settings(max_examples=50, deadline=None)
 def test_a_threshold_is_one_for_metrics_answers_and_apps(threshold: float, seed: int) -> None:
     task, scores = MultiLabel(threshold=threshold), scores_of(seed)
-    cut = np.float32(task.constants["cut"])
+    cut = np.array(task.constants["cut"], np.float32)
     assert 1 / (1 + math.exp(-float(cut))) == pytest.approx(threshold, abs=1e-6)
     scores[0] = cut  # a label at the threshold applies
     applies = task.answers(scores) == 1
     assert np.array_equal(applies, task.judged(scores) >= 0) and applies[0].all()
     for shares, hits in zip(task.shares(scores), applies, strict=True):
         assert task.decode(shares, NAMES).indices == tuple(np.flatnonzero(hits))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(seed=st.integers(0, 10_000), heat=st.floats(0.1, 10))
+@settings(max_examples=20, deadline=None)
+def test_certainty_rises_where_the_answer_gets_clearer(kind: str, seed: int, heat: float) -> None:
+    """And an app is told of each sample whether it is sure, of all that it could be told by."""
+    task, scores = task_of(kind), scores_of(seed)
+    assert (task.same(scores, scores) is None) == (not task.certainties)
+    for by in task.certainties:
+        found = task.certainty(scores, by, heat)
+        assert found.shape == (8,) and np.isfinite(found).all()
+        if by != "energy":  # which counts how large scores are, and not how far apart
+            assert (task.certainty(2 * scores, by, heat) >= found).all()
+        least = float(np.sort(found)[3])
+        heads = Heads({"a": 3}, {"a": task}, {"a": Certainty(by, heat, least)})
+        told = [one.sure for one in heads.decode("a", scores, NAMES)]
+        assert told == (found >= least).tolist() and sum(told) == 5
+        plain = Heads({"a": 3}, {"a": task}).decode("a", scores, NAMES)
+        assert all(one.sure is None for one in plain) and plain[0].scores == tuple(task.shares(scores)[0])
+
+
+def test_near_a_threshold_is_what_so_small_a_change_of_the_scores_may_turn() -> None:
+    rng = np.random.default_rng(0)
+    for by in CLASSES.certainties:
+        sure = Certainty(by, 0.7, float(CLASSES.certainty(np.array([[2, 1, 0]], np.float32), by, 0.7)[0]))
+        scores = rng.normal(size=(300, 3)) * 3
+        moved = scores + rng.uniform(-0.1, 0.1, scores.shape)
+        turned = sure.sure(CLASSES, scores) != sure.sure(CLASSES, moved)
+        near = [sure.near(one, 0.2) for one in CLASSES.certainty(scores, by, 0.7).tolist()]
+        assert turned.any() and not (turned & ~np.array(near)).any() and not all(near)
+    assert not Certainty("margin", 1.0, None).near(0.0, 1.0)
 
 
 SEVERAL = [

@@ -22,7 +22,7 @@ from edgekd.base.wordpiece import Vocabulary
 from edgekd.learn.data import audio
 from edgekd.publish import examples
 from edgekd.publish.examples import About
-from edgekd.tasks import CLASSES
+from edgekd.tasks import CLASSES, Certainty, Heads, Task
 from edgekd.tasks.multi_label import MultiLabel
 from edgekd.tasks.regression import Regression
 
@@ -233,20 +233,65 @@ TOLD = [
     (MultiLabel(), [1.0, 0.0, -1.0], {"labels": ["a", "b"], "scores": [1.0, 0.0, -1.0]}),
     (MultiLabel(threshold=0.75), [1.0, 0.0, 1.125], {"labels": ["c"], "scores": [1.0, 0.0, 1.125]}),
     (MultiLabel(), [-1.0, -1.0, -2.0], {"labels": [], "scores": [-1.0, -1.0, -2.0]}),
+    (MultiLabel(threshold=(0.25, 0.5, 0.75)), [-1.0, -0.25, 1.5], {"labels": ["a", "c"], "scores": [-1.0, -0.25, 1.5]}),
+]
+# When an answer is sure: of classes 2, 1 and -1 at temperature 2 the best has 0.547, a logarithm of -0.604; the energy
+# is 3.208. Of labels the one nearest to its threshold counts.
+SURE: list[tuple[Task, Certainty, list[float], bool]] = [
+    (CLASSES, Certainty("probability", 2.0, -0.61), [2.0, 1.0, -1.0], True),
+    (CLASSES, Certainty("probability", 2.0, -0.6), [2.0, 1.0, -1.0], False),
+    (CLASSES, Certainty("energy", 2.0, 3.2), [-1.0, 1.0, 2.0], True),
+    (CLASSES, Certainty("energy", 2.0, 3.21), [-1.0, 1.0, 2.0], False),
+    (CLASSES, Certainty("margin", 2.0, 1.0), [2.0, 1.0, -1.0], True),
+    (CLASSES, Certainty("margin", 2.0, 1.25), [2.0, 1.0, -1.0], False),
+    (CLASSES, Certainty("margin", 2.0, None), [2.0, 1.0, -1.0], False),
+    (MultiLabel(threshold=(0.25, 0.5, 0.75)), Certainty("margin", 1.0, 0.09), [-1.0, -0.25, 1.5], True),
+    (MultiLabel(), Certainty("margin", 1.0, 0.5), [-1.0, -0.25, 1.5], False),
+    (MultiLabel(), Certainty("margin", 1.0, None), [-1.0, -0.25, 1.5], False),
 ]
 
 
 @pytest.mark.parametrize(("task", "scores", "answer"), TOLD)
 def test_every_language_says_what_the_task_does(tmp_path: Path, task: Any, scores: list[float], answer: Any) -> None:
     """Beside a head of classes, whose answer is as before."""
-    names = list("abc"[: len(scores)])
-    labels = {"head": names, "other": ["yes", "no"]}
-    both = replace(about("plain", labels=labels), tasks={"head": task, "other": CLASSES})
+    other = {"label": "b", "scores": [0.5, 2.0]}
+    says(
+        tmp_path,
+        {"head": task, "other": CLASSES},
+        {"head": scores, "other": [0.5, 2.0]},
+        {"head": answer, "other": other},
+        {},
+    )
+
+
+def test_every_language_knows_when_it_is_sure(tmp_path: Path) -> None:
+    """All in one program, each a head of its own."""
+    answers, cases = {}, {f"head{i}": case for i, case in enumerate(SURE)}
+    for name, (task, certainty, scores, sure) in cases.items():
+        (decoded,) = Heads({name: 3}, {name: task}, {name: certainty}).decode(
+            name, np.array([scores], np.float32), "abc"
+        )
+        assert decoded.sure is sure, certainty
+        one = {"label": decoded.label} if task is CLASSES else {"labels": list(decoded.labels)}
+        answers[name] = {**one, "sure": sure, "scores": scores}
+    tasks = {name: case[0] for name, case in cases.items()}
+    certainties = {name: case[1] for name, case in cases.items()}
+    says(tmp_path, tasks, {name: case[2] for name, case in cases.items()}, answers, certainties)
+
+
+def says(
+    tmp_path: Path,
+    tasks: Mapping[str, Any],
+    told: dict[str, list[float]],
+    wanted: Mapping[str, Any],
+    certainties: Mapping[str, Certainty],
+) -> None:
+    """Every program prints these answers of the heads."""
+    labels = {head: list("abc"[: len(scores)]) for head, scores in told.items()}
+    both = replace(about("plain", labels=labels), tasks=tasks, certainties=certainties)
     for name, source in examples.make(both, np.zeros(both.shape, both.dtype), {}).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(source)
-    wanted = {"head": answer, "other": {"label": "no", "scores": [0.5, 2.0]}}
-    told = {"head": scores, "other": [0.5, 2.0]}
     assert wanted == {head: examples.said(both, head, np.array(told[head], np.float32)) for head in told}
     show = f"import student, numpy as np; student.tell({{h: np.float32([s]) for h, s in {told!r}.items()}})"
     place = tmp_path / "examples"
@@ -261,9 +306,9 @@ def test_every_language_says_what_the_task_does(tmp_path: Path, task: Any, score
         assert json.loads(said(["node", "show.mjs"], place / "js")) == wanted
     if compiler := shutil.which("g++"):
         numbers = "; ".join(f"const float {h}[] = {{{', '.join(f'{v}f' for v in s)}}}" for h, s in told.items())
-        tell = (
-            f'student::tell("head", head, {len(scores)}, true, false); student::tell("other", other, 2, false, true);'
-        )
+        first, last = next(iter(told)), list(told)[-1]
+        ends = {h: f"{json.dumps(h == first)}, {json.dumps(h == last)}" for h in told}
+        tell = " ".join(f'student::tell("{h}", {h}, {len(s)}, {ends[h]});' for h, s in told.items())
         (place / "cpp" / "show.cpp").write_text(f'#include "student.h"\nint main() {{ {numbers}; {tell} }}\n')
         subprocess.run([compiler, "-std=c++17", "-O0", "show.cpp", "-o", "show"], cwd=place / "cpp", check=True)
         assert json.loads(said(["./show"], place / "cpp")) == wanted

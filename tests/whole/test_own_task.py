@@ -230,7 +230,7 @@ class Uncut(MultiLabel):
     """No cut for its programs."""
 
     @property
-    def constants(self) -> dict[str, float]:
+    def constants(self) -> dict[str, float | list[float]]:
         return {}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
+from edgekd.base.errors import RecipeError
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._split import check_seed, check_sizes
@@ -54,6 +55,7 @@ class MadeTable:
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """Make all three splits."""
+        task.check_size(len(self.names), "task", RecipeError)
         rng = np.random.default_rng(self.seed)
         weights = rng.standard_normal((2, self.columns, len(self.names))) / np.sqrt(self.columns)
         sizes = {"train": self.train, "validation": self.validation, "test": self.test}

@@ -1,7 +1,8 @@
 """A bundle's ``examples/``: short programs in several languages, with the bundle's own names, shapes and labels.
 
 Every file of a folder here is a template; ``NEEDS`` says which a bundle gets. All of them read the same raw sample and
-print the same line of JSON, ``{head: {"label": .., "scores": [..]}}``, so that they can be held against each other.
+print the same line of JSON, ``{head: {"label": .., "scores": [..]}}``, so that they can be held against each other;
+with ``"sure"`` where the recipe has ``[abstain]``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from edgekd.base.arrays import AnyArray
 from edgekd.base.preprocess import Op, Spec, widths_of
 from edgekd.publish.examples import literals, steps, unicode_tables
-from edgekd.tasks import Heads, Task
+from edgekd.tasks import Certainty, Heads, Task
 
 SUFFIX = ".j2"
 FOLDERS = ("python", "cpp", "js", "node", "web")
@@ -63,6 +64,7 @@ class About:
         settings: what each runtime is told when it opens its file: OpenVINO's properties; of the others ``threads`` and
             ``config``, session entries.
         gpu: the page's file is made for WebGPU.
+        certainties: by head, of those whose answers are told to be sure or not.
     """
 
     name: str
@@ -76,6 +78,7 @@ class About:
     rate: int = 0
     gpu: bool = False
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    certainties: Mapping[str, Certainty] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -90,13 +93,21 @@ class About:
 
     @property
     def classifies(self) -> bool:
-        """Whether every head says a class, so that the programs need to tell no head from another."""
+        """Whether every head says a class."""
         return all(task.program == "class" for task in self.tasks.values())
 
     @property
+    def alike(self) -> bool:
+        """Whether every head says a class and no more, so that the programs need to tell no head from another."""
+        return self.classifies and not self.certainties
+
+    @property
     def programs(self) -> dict[str, dict[str, object]]:
-        """How each head is decoded, and the numbers that this takes."""
-        return {head: {"decode": task.program, **task.constants} for head, task in self.tasks.items()}
+        """How each head is decoded, the numbers that this takes, and when its answers are sure: None, nobody tells."""
+        return {
+            head: {"decode": task.program, **task.constants, "sure": self.certainties.get(head)}
+            for head, task in self.tasks.items()
+        }
 
     @functools.cached_property
     def steps(self) -> list[Op]:
@@ -182,11 +193,13 @@ def labels_by_head(labels: Sequence[str], heads: Heads) -> dict[str, list[str]]:
 def said(about: About, head: str, scores: AnyArray) -> dict[str, Any]:
     """What every program prints of one head."""
     numbers, names, task = [float(f"{score:.9g}") for score in scores], about.labels[head], about.tasks[head]
+    certainty = about.certainties.get(head)
+    sure = {} if certainty is None else {"sure": bool(certainty.sure(task, scores[None])[0])}
     if task.program == "class":
-        return {"label": names[int(scores.argmax())], "scores": numbers}
+        return {"label": names[int(scores.argmax())], **sure, "scores": numbers}
     if task.program == "labels":
         applies = task.answers(scores[None])[0]
-        return {"labels": [name for name, hit in zip(names, applies, strict=True) if hit], "scores": numbers}
+        return {"labels": [name for name, hit in zip(names, applies, strict=True) if hit], **sure, "scores": numbers}
     return {"values": numbers}
 
 

@@ -1,0 +1,108 @@
+"""What thresholds that were chosen on validation come to, for the report: values at them, and how much is sure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NotRequired, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base import units
+from edgekd.build.evaluation import Scores
+from edgekd.build.thresholds import Chosen, FileScores, rate
+from edgekd.build.workspace import Workspace
+from edgekd.decide import abstain
+from edgekd.document.report import Target
+from edgekd.document.thresholds import Covered, Promise, SureOf, Thresholds
+from edgekd.metrics import Evaluator
+from edgekd.spec.recipe import Recipe
+
+
+class OfBundle(TypedDict):
+    """The keys of a report."""
+
+    thresholds: NotRequired[dict[str, Thresholds]]
+    abstain: NotRequired[Promise]
+
+
+def of_bundle(recipe: Recipe, decided: Chosen) -> OfBundle:
+    """What was chosen, and what it promises."""
+    table: OfBundle = {"thresholds": decided.table} if decided.table else {}
+    if (wish := recipe.abstain) is not None:
+        table["abstain"] = {"agreement": wish.agreement, "confidence": wish.confidence, "against": wish.against}
+    return table
+
+
+def tell(row: Target, workspace: Workspace, decided: Chosen, target: str, tested: Scores) -> None:
+    """Add what it comes to to a target's row; ``tested``: what the file says to the test split, (N, C)."""
+    here = [one for one in decided.files if one.target == target]
+    if any("labels" in thresholds for thresholds in decided.table.values()) and workspace.metric.against == "labels":
+        value = {split: _value(workspace, decided, here[0], split, tested) for split in ("validation", "test")}
+        row["at_thresholds"] = {"value_validation": value["validation"], "value_test": value["test"]}
+    if workspace.recipe.abstain is not None and here:
+        row["sure"] = {one.runtime: _sure(workspace, decided, one, tested) for one in here}
+
+
+def _value(workspace: Workspace, decided: Chosen, here: FileScores, split: str, tested: Scores) -> float:
+    """The metric at the thresholds; where the data has no labels, the teacher's answers at its own count as such."""
+    evaluation = here.evaluation
+    teacher, labels = evaluation.teacher(split), evaluation.labels[split]
+    labels = workspace.heads.answers(teacher) if labels is None else labels
+    scores = tested if split == "test" else here.scores
+    return Evaluator(workspace.metric, decided.heads)(scores, labels, teacher, evaluation.raw(split))
+
+
+def _sure(workspace: Workspace, decided: Chosen, one: FileScores, tested: Scores) -> dict[str, SureOf]:
+    """By output. The test split is asked on the target's own runtime alone."""
+    heads, wish, by_head = decided.heads, workspace.recipe.abstain, {}
+    if wish is None:
+        return {}
+    for name, certainty in heads.certainties.items():
+        task = heads.tasks[name]
+        validation = rate(workspace.heads, name, task, one, "validation", wish)
+        sure = certainty.sure(task, validation.scores)
+        row: SureOf = {"validation": covered(sure[~one.tuning], validation.agrees[~one.tuning], wish.confidence)}
+        if one.runtime == one.target:
+            of_test = FileScores(one.target, one.runtime, one.evaluation, tested, np.zeros(len(tested), bool))
+            test = rate(workspace.heads, name, task, of_test, "test", wish)
+            row["test"] = covered(certainty.sure(task, test.scores), test.agrees, wish.confidence)
+        by_head[name] = row
+    return by_head
+
+
+def covered(sure: NDArray[np.bool_], agrees: NDArray[np.bool_], confidence: float) -> Covered:
+    """(N,) whether answers are sure, and agree."""
+    count, hits = int(sure.sum()), int((sure & agrees).sum())
+    return {
+        "samples": len(sure),
+        "coverage": count / max(len(sure), 1),
+        "agreement": hits / count if count else None,
+        "at_least": abstain.at_least(hits, count, confidence),
+    }
+
+
+def sentences(workspace: Workspace, targets: Mapping[str, Target]) -> Iterator[str]:
+    """For the user."""
+    metric = workspace.recipe.metric["kind"]
+    for name, target in targets.items():
+        shipped = next((c for c in target["candidates"] if c["name"] == target["shipped"]), None)
+        if (at := target.get("at_thresholds")) is not None and shipped is not None:
+            values = f"{at['value_test']:.4g} (at one threshold for all {shipped['value_test']:.4g})"
+            yield f"{name}: {metric} on test, each label at its own threshold: {values}"
+        for output, row in target.get("sure", {}).get(name, {}).items():
+            place = name if len(workspace.heads) == 1 else f"{name}, {output}"
+            yield f"{place}: {_in_words(workspace, row)}"
+
+
+def _in_words(workspace: Workspace, row: SureOf) -> str:
+    wish = workspace.recipe.abstain
+    if wish is None or "test" not in row:
+        return ""
+    whom = "the teacher" if wish.against == "teacher" else "the labels"
+    promise = f"at least {units.share(wish.agreement)} is promised, with {units.share(wish.confidence)} confidence"
+    if row["test"]["agreement"] is None:
+        known = f"too few of the {row['validation']['samples']:,} validation samples that test it agree with {whom}"
+        return f"no answer to the test samples is sure: {known}; {promise}"
+    share, agree = units.share(row["test"]["coverage"]), units.share(row["test"]["agreement"])
+    return f"sure of {share} of the test samples, of which {agree} agree with {whom}; {promise}"

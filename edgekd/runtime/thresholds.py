@@ -1,0 +1,47 @@
+"""The thresholds in a manifest: read, held against the outputs, and given to their tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgekd.base import reader
+from edgekd.base.errors import IntegrityError
+from edgekd.document.thresholds import Thresholds
+from edgekd.runtime._checks import table_at
+from edgekd.tasks import Certainty, Heads
+
+
+def decided(heads: Heads, table: object, where: str) -> Heads:
+    """The outputs with the thresholds that a manifest holds.
+
+    Raises:
+        IntegrityError: none of an output's, not one for each label, out of range, or of a task that has none.
+    """
+    given = reader.check(table_at(table, where), dict[str, Thresholds], where, IntegrityError)
+    for name, thresholds in given.items():
+        if name not in heads or not thresholds:
+            raise IntegrityError("no thresholds of an output", where=f"{where}.{name}", found=thresholds, allowed=heads)
+        if (labels := thresholds.get("labels")) is not None:
+            _check_labels(heads, name, labels, f"{where}.{name}.labels")
+        by = thresholds["sure"]["by"] if "sure" in thresholds else None
+        if by is not None and by not in (known := heads.tasks[name].certainties):
+            raise IntegrityError("no score of this task's", where=f"{where}.{name}.sure.by", found=by, allowed=known)
+    return applied(heads, given)
+
+
+def applied(heads: Heads, given: Mapping[str, Thresholds]) -> Heads:
+    """The outputs with thresholds that fit them."""
+    labels = {name: table["labels"] for name, table in given.items() if "labels" in table}
+    sure = {name: Certainty(**table["sure"]) for name, table in given.items() if "sure" in table}
+    return heads.decided(labels, sure)
+
+
+def _check_labels(heads: Heads, name: str, labels: list[float], where: str) -> None:
+    task = heads.tasks[name]
+    if not task.chooses:
+        raise IntegrityError("thresholds of a task that has none", where=where)
+    if len(labels) != heads[name]:
+        count = f"{len(labels)} thresholds"
+        raise IntegrityError("a threshold for each label", where=where, found=count, allowed=f"{heads[name]}")
+    if not all(0 < threshold < 1 for threshold in labels):
+        raise IntegrityError("not a probability above 0 and below 1", where=where, found=labels)
