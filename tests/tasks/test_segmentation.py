@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_losses_on_maps_see_whole_samples() -> None:
     labels = np.random.default_rng(1).integers(0, 3, (2, 10, 10))
     labels[:, 0] = IGNORED
     student, teacher, y = torch.tensor(SCORES), torch.tensor(turned(30)), torch.tensor(labels)
-    tables = [{"kind": "dice"}, {"kind": "channel_wise", "temperature": 2.0}]
+    tables: list[dict[str, Any]] = [{"kind": "dice"}, {"kind": "channel_wise", "temperature": 2.0}]
     terms = make_terms(tables, heads=HEADS)
     _, parts = Objective(terms, torch.nn.Linear(1, 1))(student.flatten(1), teacher.flatten(1), y, 0.0)
     assert float(parts["dice"]) == pytest.approx(float(terms[0].loss(student, None, y)))

@@ -10,6 +10,7 @@ import pytest
 
 import edgekd
 from edgekd import cli
+from edgekd.document.report import Report
 from edgekd.tasks import Mask, Values
 
 # Smaller than the recipes' own nets and data: what is tested is their way through every part.
@@ -27,7 +28,7 @@ SMALLER = {
 }
 
 
-def built(name: str, target: str, folder: Path) -> tuple[edgekd.Report, Path]:
+def built(name: str, target: str, folder: Path) -> tuple[Report, Path]:
     """A build with ``--quick`` for one target."""
     out = folder / name
     settings = [*SMALLER[name], "budget.max_drop=100"]

@@ -71,6 +71,8 @@ def checked(dataset: Dataset, where: str, task: Task = CLASSES, *, every_class: 
     outside: tuple[str, ...] = ()
     if all(labelled.values()):
         _check_labels(dataset, task, where, every_class=every_class)
+        if task.geometry:
+            _points.check_pictures(dataset, where)
         outside = tuple(_points.outside(dataset, where)) if task.geometry == "points" else ()
     return replace(dataset, notes=(*dataset.notes, *outside, *_repeated(dataset)))
 

@@ -162,9 +162,15 @@ def test_points_outside_are_told_and_those_of_another_unit_refused(tmp_path: Pat
         load(POINTS[:, :, :1])
 
 
-def test_points_are_of_pictures() -> None:
+def test_places_are_of_pictures(tmp_path: Path) -> None:
     data = MadePoints(train=4, validation=2, test=2).load(Regression(points=True))
     assert list(outside(data, "made")) == []
+    rows = np.arange(18.0).reshape(9, 2)
+    given = {"x_train": rows, "x_test": rows[:4]}
+    for y, task in ((POINTS, Regression(points=True)), (MASKS, Segmentation(ignore=3))):
+        path = written(tmp_path, **given, y_train=y, y_test=y[:4])
+        with pytest.raises(DataError, match=r"labels of places in samples that are no pictures; found \(7, 2\)"):
+            Npz(path, validation=2, samples="numbers").load(task)
 
 
 def test_made_scenes_and_faces_are_functions_of_their_seed() -> None:
