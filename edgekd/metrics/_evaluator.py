@@ -114,8 +114,8 @@ class Evaluator:
         rows = task.rows(scores, shape)
         if self.metric.against == "teacher":
             theirs = task.rows(wanted, shape)
-            told = self.heads.labels_of(labels, name)
-            known = (theirs != 0).any(axis=1) if told is None else told.reshape(-1) >= 0
+            known_labels = self.heads.labels_of(labels, name)
+            known = (theirs != 0).any(axis=1) if known_labels is None else known_labels.reshape(-1) >= 0
             return rows[known], theirs[known]
         y = wanted.reshape(len(wanted), -1)
         if getattr(self.metric, "whole", False):

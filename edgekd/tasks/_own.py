@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Never
@@ -87,10 +86,10 @@ def check_class(cls: type[object], where: str, error: type[EdgekdError]) -> None
         return
     if not issubclass(cls, Task):
         raise error("no task", where=where, found=cls.__name__, allowed="a subclass of edgekd.tasks.Task")
-    if inspect.isabstract(cls):
-        missing = ", ".join(sorted(cls.__abstractmethods__))
-        raise error("a task without a method that it needs", where=where, found=cls.__name__, allowed=missing)
-    if silent := [name for name in SAYS if not hasattr(cls, name)]:
+    if missing := getattr(cls, "__abstractmethods__", frozenset()) - set(SAYS):
+        listed = ", ".join(sorted(missing))
+        raise error("a task without a method that it needs", where=where, found=cls.__name__, allowed=listed)
+    if silent := [name for name in SAYS if getattr(cls, name, None) is getattr(Task, name, None)]:
         raise error(f"a task says its {silent[0]!r}", where=where, found=cls.__name__, allowed=", ".join(SAYS))
     known = _decodings()
     if cls.program and cls.program not in known:

@@ -14,6 +14,9 @@ from PIL import Image
 from pyarrow import parquet
 
 from edgekd.base import plugins, preprocess
+from edgekd.tasks import IGNORED, Task
+from edgekd.tasks.regression import Regression
+from edgekd.tasks.segmentation import Segmentation
 
 
 def _npz(folder: Path) -> dict[str, Any]:
@@ -96,13 +99,18 @@ EXAMPLES: dict[str, Callable[[Path], dict[str, Any]]] = {
 }
 
 
+# Sources whose labels are of places, and the tasks that take them.
+TASKS: dict[str, Task] = {"made_scenes": Segmentation(), "made_points": Regression(points=True)}
+
+
 @pytest.mark.parametrize("kind", plugins.kinds("data"))
 def test_a_source(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     table = {"kind": kind, **EXAMPLES.get(kind, lambda _: {})(tmp_path)}
     source, again = plugins.build("data", table, "data"), plugins.build("data", table, "data")
     assert source.fingerprint() == again.fingerprint() == source.fingerprint()
-    one, two = source.load(), again.load()
+    given = [TASKS[kind]] if kind in TASKS else []
+    one, two = source.load(*given), again.load(*given)
     classes = len(one.classes)
     assert classes >= 2
     preprocess.check(one.preprocess, "data")
@@ -113,7 +121,10 @@ def test_a_source(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert split.x.dtype in (np.uint8, np.int16, np.float32, np.int64) or split.x.dtype.kind in "UO"
         if split.y is not None and split.together is not None:  # pairs of samples, and their scores
             assert split.y.dtype == np.float32 and np.array_equal(split.y[:, 0].astype(np.int64), split.together)
+        elif kind == "made_points":
+            assert split.y is not None and split.y.shape == (len(split), classes) and np.isfinite(split.y).all()
         elif split.y is not None:
-            assert split.y.dtype == np.int64 and split.y.min() >= 0 and split.y.max() < classes
+            known = split.y[split.y != IGNORED]
+            assert split.y.dtype == np.int64 and known.min() >= 0 and known.max() < classes
     for ready in preprocess.apply(one.preprocess, one.train.x[:2]).values():
         assert ready.dtype in (np.float32, np.int64) and ready.flags.c_contiguous

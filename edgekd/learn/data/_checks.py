@@ -74,6 +74,8 @@ def checked(dataset: Dataset, where: str, task: Task = CLASSES, *, every_class: 
         _check_labels(dataset, task, where, every_class=every_class)
         train, validation, test = (replace(split, together=_together(task, split)) for split in dataset.splits.values())
         dataset = replace(dataset, train=train, validation=validation, test=test)
+        if task.geometry:
+            _points.check_pictures(dataset, where)
         outside = tuple(_points.outside(dataset, where)) if task.geometry == "points" else ()
     return replace(dataset, notes=(*dataset.notes, *outside, *_repeated(dataset)))
 

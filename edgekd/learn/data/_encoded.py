@@ -159,7 +159,7 @@ def open_image(
 def _image(data: bytes, where: str, mode: str | None, seen: Seen) -> Image.Image:
     """A decoded picture of greys, or of colours."""
     try:
-        file = _opened(data, where)
+        file = opened(data, where)
         seen.pictures += 1
         deep = _is_deep(file)
         seen.frames += (
@@ -188,14 +188,18 @@ def looked_at(data: bytes, where: str) -> tuple[int, int, bool]:
         DataError: no picture of a kind that is read.
     """
     try:
-        file = _opened(data, where)
+        file = opened(data, where)
     except (UnidentifiedImageError, *DECODABLE) as err:
         raise DataError(f"not a picture ({err})", where=where) from err
     return file.height, file.width, file.mode in ("1", "L", "LA", "I;16", "I", "F")
 
 
-def _opened(data: bytes, where: str) -> Image.Image:
-    """A picture whose header alone is read, and says that it has not too many pixels."""
+def opened(data: bytes, where: str) -> Image.Image:
+    """A picture whose header alone is read, and says that it has not too many pixels.
+
+    Raises:
+        DataError: it says that it has more; else what ``DECODABLE`` lists.
+    """
     limit, message = limits.most("pixels"), "more pixels than likely are meant"
     if Image.MAX_IMAGE_PIXELS is not None and limit > Image.MAX_IMAGE_PIXELS:  # the user said so
         Image.MAX_IMAGE_PIXELS = limit

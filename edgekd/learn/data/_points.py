@@ -1,4 +1,4 @@
-"""Points that lie outside of their pictures."""
+"""Labels of places: in samples that are no pictures, and points outside of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from edgekd.learn.data._base import Dataset
 MOST = 0.5  # the share of a split's points beyond which they are in another unit than pixels
 
 
+def check_pictures(dataset: Dataset, where: str) -> None:
+    """Raise DataError where labels are of places, and samples no pictures that have them."""
+    if dataset.train.x.ndim != 4:
+        shape, allowed = dataset.train.x.shape, "pictures, (N, H, W, C)"
+        raise DataError("labels of places in samples that are no pictures", where=where, found=shape, allowed=allowed)
+
+
 def outside(dataset: Dataset, where: str) -> Iterator[str]:
     """A note on each split that has points outside of its pictures: learned as they are, since a face may be cut off.
 
@@ -20,12 +27,9 @@ def outside(dataset: Dataset, where: str) -> Iterator[str]:
             (N, H, W, C).
 
     Raises:
-        DataError: most of a split's points lie outside, or its samples are no pictures.
+        DataError: most of a split's points lie outside.
     """
     for name, split in dataset.splits.items():
-        if split.x.ndim != 4:
-            allowed = "pictures, (N, H, W, C)"
-            raise DataError("points of samples that are no pictures", where=where, found=split.x.shape, allowed=allowed)
         height, width = split.x.shape[1:3]
         points = np.asarray(split.y, np.float64).reshape(len(split), -1, 2)
         known = ~np.isnan(points).any(axis=2)

@@ -56,7 +56,7 @@ def test_masks_of_16_bits_are_read_as_such() -> None:
 def test_what_is_no_mask_is_refused() -> None:
     with pytest.raises(DataError, match=r"y: mask 0: a mask in colours; found \"Pillow's mode RGB\""):
         _masks.decode(*encoded(PICTURES), "y")
-    with pytest.raises(DataError, match=r"y: mask 0: not a mask: no picture of a kind without loss"):
+    with pytest.raises(DataError, match=r"y: mask 0: not a mask: pixels that are not kept; found 'JPEG'"):
         _masks.decode(*encoded(MASKS, kind="JPEG"), "y")
     with pytest.raises(DataError, match=r"y: mask 1: a mask of another size; found \(5, 8\); allowed: \(6, 8\)"):
         _masks.decode(*encoded([MASKS[0], MASKS[1, 1:]]), "y")
@@ -162,9 +162,15 @@ def test_points_outside_are_told_and_those_of_another_unit_refused(tmp_path: Pat
         load(POINTS[:, :, :1])
 
 
-def test_points_are_of_pictures() -> None:
+def test_places_are_of_pictures(tmp_path: Path) -> None:
     data = MadePoints(train=4, validation=2, test=2).load(Regression(points=True))
     assert list(outside(data, "made")) == []
+    rows = np.arange(18.0).reshape(9, 2)
+    given = {"x_train": rows, "x_test": rows[:4]}
+    for y, task in ((POINTS, Regression(points=True)), (MASKS, Segmentation(ignore=3))):
+        path = written(tmp_path, **given, y_train=y, y_test=y[:4])
+        with pytest.raises(DataError, match=r"labels of places in samples that are no pictures; found \(7, 2\)"):
+            Npz(path, validation=2, samples="numbers").load(task)
 
 
 def test_made_scenes_and_faces_are_functions_of_their_seed() -> None:
