@@ -86,7 +86,7 @@ def check_class(cls: type[object], where: str, error: type[EdgekdError]) -> None
         return
     if not issubclass(cls, Task):
         raise error("no task", where=where, found=cls.__name__, allowed="a subclass of edgekd.tasks.Task")
-    if missing := getattr(cls, "__abstractmethods__", frozenset()) - set(SAYS):
+    if missing := cls.__abstractmethods__ - set(SAYS):
         listed = ", ".join(sorted(missing))
         raise error("a task without a method that it needs", where=where, found=cls.__name__, allowed=listed)
     if silent := [name for name in SAYS if getattr(cls, name, None) is getattr(Task, name, None)]:

@@ -256,7 +256,7 @@ def test_a_class_that_is_not_all_of_a_task_is_refused_before_anything_is_read(na
 def test_a_class_says_all_that_has_no_default() -> None:
     """Each name is asked for where a class does not tell it."""
     said_by_all = {name: getattr(Regression, name) for name in SAYS}
-    methods = {name: getattr(Regression, name) for name in Task.__abstractmethods__}
+    methods = {name: getattr(Regression, name) for name in Task.__abstractmethods__ - set(SAYS)}
     for missing in SAYS:
         kept = {name: value for name, value in said_by_all.items() if name != missing}
         with pytest.raises(RecipeError, match=f"a task says its '{missing}'"):
