@@ -21,7 +21,7 @@ from edgekd.build.workspace import Workspace
 from edgekd.decide import abstain, label_thresholds
 from edgekd.decide.abstain import Answers
 from edgekd.decide.choose import Choice
-from edgekd.document.thresholds import Sure, Thresholds
+from edgekd.document.thresholds import SureFrom, Thresholds
 from edgekd.runtime.thresholds import applied
 from edgekd.spec.recipe import Abstain
 from edgekd.tasks import Heads, Task
@@ -103,7 +103,7 @@ def drawn(count: int, seed: int) -> Hits:
     return tuning
 
 
-def certainty(task: Task, rated: Sequence[Rated], wish: Abstain) -> Sure:
+def certainty(task: Task, rated: Sequence[Rated], wish: Abstain) -> SureFrom:
     """When an output's answers are sure.
 
     Its temperature and its score are those that tell the tuning samples best; the others test the threshold.
@@ -133,13 +133,17 @@ def certainty(task: Task, rated: Sequence[Rated], wish: Abstain) -> Sure:
 
 
 def rate(heads: Heads, name: str, task: Task, one: FileScores, split: str, wish: Abstain) -> Rated:
-    """One output of what a file says to a split, beside whom it is held against."""
+    """One output of what a file says to a split, beside whom it is held against; samples without any known label are
+    left out, since nothing disagrees with them."""
     scores, evaluation = heads.split(one.scores)[name], one.evaluation
     reference = _reference(heads, name, evaluation, split, of_labels=wish.against == "labels")
-    agrees = task.answers(scores) == reference
-    if agrees.ndim > 1:  # of several labels all that are known
-        agrees = (agrees | (reference < 0)).all(axis=1)
-    return Rated(scores, reference, np.asarray(agrees), one.tuning)
+    agrees = np.asarray(task.answers(scores) == reference)
+    if agrees.ndim == 1:
+        return Rated(scores, reference, agrees, one.tuning)
+    unknown = reference < 0
+    known = ~unknown.all(axis=1)
+    of_known = np.asarray((agrees | unknown)[known].all(axis=1))
+    return Rated(scores[known], reference[known], of_known, one.tuning[known])
 
 
 def _asked(name: str, measured: Measured, file: str, tuning: Hits) -> list[FileScores]:

@@ -8,7 +8,7 @@ from edgekd.document.rules import Count, Number, Positive, Share, closed
 
 
 @closed
-class Sure(TypedDict):
+class SureFrom(TypedDict):
     """Answers whose score ``by`` is at least ``least`` are sure, none where it is null; scores become probabilities at
     the temperature."""
 
@@ -22,7 +22,7 @@ class Thresholds(TypedDict):
     """Of one output; ``labels``: a probability for each, from which on it applies."""
 
     labels: NotRequired[list[Share]]
-    sure: NotRequired[Sure]
+    sure: NotRequired[SureFrom]
 
 
 class Promise(TypedDict):

@@ -62,7 +62,8 @@ def _sure(workspace: Workspace, decided: Chosen, one: FileScores, tested: Scores
         task = heads.tasks[name]
         validation = rate(workspace.heads, name, task, one, "validation", wish)
         sure = certainty.sure(task, validation.scores)
-        row: SureOf = {"validation": covered(sure[~one.tuning], validation.agrees[~one.tuning], wish.confidence)}
+        held = ~validation.tuning
+        row: SureOf = {"validation": covered(sure[held], validation.agrees[held], wish.confidence)}
         if one.runtime == one.target:
             of_test = FileScores(one.target, one.runtime, one.evaluation, tested, np.zeros(len(tested), bool))
             test = rate(workspace.heads, name, task, of_test, "test", wish)
