@@ -48,7 +48,25 @@ class Best(TypedDict):
     scores: NotRequired[Annotated[list[tuple[Count, Share]], Some()]]  # none in what was written before
 
 
-Said = Best | Several | Measured
+@closed
+class Marked(TypedDict):
+    """A span of a text: what it is, and its first word and character with those behind its last."""
+
+    label: str
+    words: tuple[Count, Count]
+    characters: tuple[Count, Count]
+
+
+@closed
+class Tagged(TypedDict):
+    """A tag for each word of a text with its probability, and the spans that these mark."""
+
+    tags: list[str]
+    scores: list[Share]
+    spans: list[Marked]
+
+
+Said = Best | Several | Measured | Tagged
 
 
 @closed

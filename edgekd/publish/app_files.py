@@ -37,11 +37,14 @@ def make(facts: BuildFacts, bundle: Bundle, document: Report) -> dict[str, bytes
     samples = _samples(about, facts.workspace.recipe.seed)
     asked = [_asked(facts, bundle, variant, samples) for variant in portable_first(bundle.variants)]
     scores = asked[0][1]
-    tasks = bundle.heads.tasks
-    clearest = int(np.min([tasks[head].lead(part) for head, part in scores.items()], axis=0).argmax())
+    heads = bundle.heads
+    leads = [heads.tasks[head].lead(heads.natural(head, part)) for head, part in scores.items()]
+    clearest = int(np.min(leads, axis=0).argmax())
     clearest = 0 if about.kind == "text" else clearest  # a sentence reads better than words
-    answer = {head: examples.said(about, head, scores[head][clearest]) for head in about.labels}
-    files = examples.make(about, samples[clearest], answer)
+    files: dict[str, bytes] = {}
+    if all(task.program for task in heads.tasks.values()):
+        answer = {head: examples.said(about, head, scores[head][clearest]) for head in about.labels}
+        files = examples.make(about, samples[clearest], answer)
     names = [name.removeprefix("examples/") for name in files]
     card = report.readme(document, about.kind, _in_words(about), about.labels, names)
     return {"README.md": card.encode(), decisions.FILE: _decisions(bundle, samples, asked), **files}

@@ -13,6 +13,7 @@ from edgekd.tasks._base import Decided as Decided
 from edgekd.tasks._base import Record as Record
 from edgekd.tasks._base import Shown as Shown
 from edgekd.tasks._base import Task as Task
+from edgekd.tasks._bio import edges as edges
 from edgekd.tasks._classes import LISTED as LISTED
 from edgekd.tasks._classes import At as At
 from edgekd.tasks._classes import Numbered as Numbered
@@ -29,4 +30,6 @@ from edgekd.tasks._make import make_task as make_task
 from edgekd.tasks._make import table_of_heads as table_of_heads
 from edgekd.tasks._predictions import Labels as Labels
 from edgekd.tasks._predictions import Prediction as Prediction
+from edgekd.tasks._predictions import Span as Span
+from edgekd.tasks._predictions import Tags as Tags
 from edgekd.tasks._predictions import Values as Values

@@ -25,7 +25,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 OF_NUMBERS = ("fm", "wide_deep")  # inputs of whole numbers; see below
 ELSEWHERE = ("timm",)  # it needs torchvision: tests/learn/models/test_timm.py
-OF_TEXTS = ("bert",)  # tokens and their mask
+OF_TEXTS = ("bert", "tagger")  # tokens and their mask
 SHAPES: dict[str, list[tuple[int, ...]]] = {"keyword_cnn": [(4_000,), (1_333,)]}  # of inputs that are no images
 IMAGES: list[tuple[int, ...]] = [(3, 16, 16), (1, 8, 8), (3, 17, 12)]
 KINDS = [kind for kind in plugins.kinds("models") if kind not in ("python", *ELSEWHERE, *OF_NUMBERS, *OF_TEXTS)]
