@@ -14,6 +14,7 @@ from edgekd.tasks._base import Geometry as Geometry
 from edgekd.tasks._base import Record as Record
 from edgekd.tasks._base import Shown as Shown
 from edgekd.tasks._base import Task as Task
+from edgekd.tasks._bio import edges as edges
 from edgekd.tasks._certainty import Certainty as Certainty
 from edgekd.tasks._classes import LISTED as LISTED
 from edgekd.tasks._classes import At as At
@@ -36,6 +37,8 @@ from edgekd.tasks._pairs import pairs_of as pairs_of
 from edgekd.tasks._predictions import Labels as Labels
 from edgekd.tasks._predictions import Mask as Mask
 from edgekd.tasks._predictions import Prediction as Prediction
+from edgekd.tasks._predictions import Span as Span
+from edgekd.tasks._predictions import Tags as Tags
 from edgekd.tasks._predictions import Values as Values
 from edgekd.tasks._predictions import Vector as Vector
 from edgekd.tasks._vectors import unit_vectors as unit_vectors
