@@ -37,7 +37,7 @@ class FileScores:
 
     Attributes:
         target: its name; runtime: the same, with the backend where it is another than the target's own.
-        scores: (N, C).
+        scores: (N, W).
         tuning: (N,) the samples that order thresholds.
     """
 

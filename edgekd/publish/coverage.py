@@ -35,7 +35,7 @@ def of_bundle(recipe: Recipe, decided: Chosen) -> OfBundle:
 
 
 def tell(row: Target, workspace: Workspace, decided: Chosen, target: str, tested: Scores) -> None:
-    """Add what it comes to to a target's row; ``tested``: what the file says to the test split, (N, C)."""
+    """Add what it comes to to a target's row; ``tested``: what the file says to the test split, (N, W)."""
     here = [one for one in decided.files if one.target == target]
     if any("labels" in thresholds for thresholds in decided.table.values()) and workspace.metric.against == "labels":
         value = {split: _value(workspace, decided, here[0], split, tested) for split in ("validation", "test")}
