@@ -16,7 +16,7 @@ from edgekd.learn import moved_labels
 from edgekd.learn.data import Dataset, Samples, Split, ahead
 from edgekd.learn.views import Mixture, Views
 from edgekd.spec.recipe import Augment
-from edgekd.tasks import Heads
+from edgekd.tasks import IGNORED, Heads
 
 UNKNOWN = -1
 CHANNELS = (1, 3, 4)  # of images
@@ -83,6 +83,7 @@ class Feed:
         if known is None or count >= len(known):
             return self
         other, kept_labels = copy.copy(self), np.full_like(known, np.nan if known.dtype.kind == "f" else UNKNOWN)
+        kept_labels[known == IGNORED] = IGNORED
         index = some(len(known), count)
         kept_labels[index] = known[index]
         other._splits = {**self._splits, "train": replace(self._splits["train"], y=kept_labels)}

@@ -85,6 +85,7 @@ def _flat(scores: Tensor, shape: Shape, mask: Tensor | None) -> Tensor:
         return scores.flatten(1) if scores.shape[1:] == torch.Size(shape) else scores
     if scores.shape[2:] != torch.Size(shape[1:]):
         return scores
-    told = scores * mask.to(scores.dtype).reshape(*mask.shape, *[1] * (len(shape) - 1))
+    of_tokens = scores * mask.to(scores.dtype)[(..., *[None] * (len(shape) - 1))]
     rest = [0, 0] * (len(shape) - 1)
-    return F.pad(told, [*rest, 0, shape[0] - scores.shape[1]]).flatten(1)
+    # By constants, so that OpenVINO knows the size of the output: of a free one padding would be cropped.
+    return F.pad(of_tokens, [*rest, 0, shape[0]])[:, : shape[0]].flatten(1)

@@ -105,14 +105,14 @@ class Evaluator:
         rows = task.rows(scores, shape)
         if self.metric.against == "teacher":
             theirs = task.rows(wanted, shape)
-            told = self.heads.labels_of(labels, name)
-            known = (theirs != 0).any(axis=1) if told is None else told.reshape(-1) >= 0
+            y = self.heads.labels_of(labels, name)
+            known = (theirs != 0).any(axis=1) if y is None else y.reshape(-1) >= 0
             return rows[known], theirs[known]
-        y = wanted.reshape(len(wanted), -1)
+        right = wanted.reshape(len(wanted), -1)
         if getattr(self.metric, "whole", False):
-            return rows.reshape(*y.shape, -1), y
-        known = y.reshape(-1) >= 0
-        return rows[known], y.reshape(-1)[known]
+            return rows.reshape(*right.shape, -1), right
+        known = right.reshape(-1) >= 0
+        return rows[known], right.reshape(-1)[known]
 
     def _judged(self, scores: Scores) -> dict[str, AnyArray]:
         """The scores of each head as metrics see them."""

@@ -87,8 +87,8 @@ class DenseClasses(Task, ABC):
         wrong = ((flat < -1) & (flat != IGNORED)) | (flat >= size)
         if wrong.any():
             bad = int(np.flatnonzero(wrong.any(axis=1))[0])
-            found = f"{int(flat[bad][wrong[bad]][0])} at sample {bad}"
-            raise DataError("a label out of range", where=where, found=found, allowed=f"0 to {size - 1}")
+            place = f"{int(flat[bad][wrong[bad]][0])} at sample {bad}"
+            raise DataError("a label out of range", where=where, found=place, allowed=f"0 to {size - 1}")
 
     def check_learned(
         self, labels: Mapping[str, AnyArray], names: Sequence[str], where: str, *, every: bool = True
@@ -97,8 +97,8 @@ class DenseClasses(Task, ABC):
         train = labels["train"]
         counts = np.bincount(train[train >= 0], minlength=len(names))
         if (counts > 0).sum() < 2:
-            found = names[int(counts.argmax())] if counts.any() else "none"
-            raise DataError("one class only", where=where, found=found, allowed="at least two classes")
+            only_class = names[int(counts.argmax())] if counts.any() else "none"
+            raise DataError("one class only", where=where, found=only_class, allowed="at least two classes")
 
 
 def there(rows: AnyArray) -> NDArray[np.bool_]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
+from edgekd.learn.data import Dataset, Split
+from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, make_terms
 from edgekd.learn.places import by_place
+from edgekd.spec.recipe import Augment
 from edgekd.tasks import IGNORED, Heads
 from tests.tasks.test_dense import Grid
 
@@ -27,6 +31,14 @@ def test_without_labels_a_place_that_a_sample_has_not_is_left_out() -> None:
     s, t, y = by_place(Grid(), SHAPE, SCORES, teacher, None)
     assert len(s) == 7 and t is not None and len(t) == 7 and y is None
     assert len(by_place(Grid(), SHAPE, torch.zeros(2, 12), None, None)[0]) == 0
+
+
+def test_a_student_that_is_told_few_labels_still_ignores_the_same_places() -> None:
+    x, y = np.zeros((6, 3), np.float32), np.array([[0, IGNORED], [1, 0]] * 3)
+    split = Split(x, y)
+    few = Feed(Dataset(split, split, split, ("a", "b"), ()), (), Augment(views=1), 0).with_labels(2).labels("train")
+    assert few is not None and ((few == IGNORED) == (y == IGNORED)).all()
+    assert sum((row >= 0).any() for row in few) == 2
 
 
 def test_an_objective_learns_of_the_places_that_have_a_label() -> None:
