@@ -54,6 +54,8 @@ TESTED_ELSEWHERE = {
     "metrics/_columns.py": "tests/conformance/test_metrics.py: metrics of values",
     "metrics/_decided.py": "tests/conformance/test_metrics.py: metrics of labels",
     "spec/knob.py": "tests/spec/test_recipe.py: [tune] of a recipe",
+    "tasks/_bio.py": "tests/tasks/test_tagging.py: the order of tags; tests/metrics/test_span_f1.py: spans of numbers",
+    "learn/bert_heads.py": "tests/learn/models/test_tagger.py: the family's network",
     "tasks/_classes.py": "tests/learn/data/test_classes.py: the same rule in every source",
     "tasks/_make.py": "tests/conformance/test_tasks.py: from a table and back",
     "tasks/_rows.py": "tests/conformance/test_tasks.py: labels that are rows",

@@ -95,7 +95,18 @@ def views(
             feeds[name] = Feed(dataset, teacher_ops, recipe.augment, recipe.seed, limit, heads)
         if teacher.head is not None and len(heads) > 1:
             feeds[name] = feeds[name].of_head(heads, teacher.head)
+    if heads.dense:
+        check_tokens(dataset, {"student": feed, **feeds})
     return Views(dataset, heads, feed, feeds, whole, order)
+
+
+def check_tokens(dataset: Dataset, feeds: Mapping[str, Feed]) -> None:
+    """Raise RecipeError where a network reads other tokens of a text than those that the labels count."""
+    last = dataset.preprocess[-1] if dataset.preprocess else {}
+    for name, feed in feeds.items() if last.get("op") == "wordpiece" else ():
+        if not feed.ops or any(feed.ops[-1].get(key) != value for key, value in last.items()):
+            hint = "data.tokenizer names one for all; without data.preprocess and the pass vocabulary"
+            raise RecipeError("reads other tokens than those that have a tag", where=name, hint=hint)
 
 
 def _learns_vocabulary(data: Data) -> bool:

@@ -15,6 +15,7 @@ from edgekd.compress._importance import Criterion, gradients, squares
 from edgekd.compress._rounding import Wish, spread, told
 from edgekd.compress._structure import SAMPLES, Structural
 from edgekd.learn import nets, taps
+from edgekd.learn.bert_heads import BertForHeads
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import Record, Student
 from edgekd.learn.teacher import bare
@@ -45,17 +46,19 @@ class Parts:
     second: str
 
 
+_OF_BERT = Parts(
+    "bert.encoder.layer",
+    "attention.self",
+    "num_attention_heads",
+    "all_head_size",
+    ("attention.self.query", "attention.self.key", "attention.self.value"),
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
 KNOWN: dict[type[nn.Module], Parts] = {
-    BertForSequenceClassification: Parts(
-        "bert.encoder.layer",
-        "attention.self",
-        "num_attention_heads",
-        "all_head_size",
-        ("attention.self.query", "attention.self.key", "attention.self.value"),
-        "attention.output.dense",
-        "intermediate.dense",
-        "output.dense",
-    ),
+    BertForSequenceClassification: _OF_BERT,
+    BertForHeads: _OF_BERT,
     DistilBertForSequenceClassification: Parts(
         "distilbert.transformer.layer",
         "attention",

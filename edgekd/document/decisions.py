@@ -59,7 +59,25 @@ class Mapped(TypedDict):
     runs: Annotated[list[tuple[Annotated[int, Range(-1, 65_535)], Count]], Some()]
 
 
-Said = Best | Several | Measured | Mapped
+@closed
+class Marked(TypedDict):
+    """A span of a text: what it is, and its first word and character with those behind its last."""
+
+    label: str
+    words: tuple[Count, Count]
+    characters: tuple[Count, Count]
+
+
+@closed
+class Tagged(TypedDict):
+    """A tag for each word of a text with its probability, and the spans that these mark."""
+
+    tags: list[str]
+    scores: list[Share]
+    spans: list[Marked]
+
+
+Said = Best | Several | Measured | Mapped | Tagged
 
 
 @closed

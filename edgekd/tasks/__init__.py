@@ -14,6 +14,7 @@ from edgekd.tasks._base import Geometry as Geometry
 from edgekd.tasks._base import Record as Record
 from edgekd.tasks._base import Shown as Shown
 from edgekd.tasks._base import Task as Task
+from edgekd.tasks._bio import edges as edges
 from edgekd.tasks._classes import LISTED as LISTED
 from edgekd.tasks._classes import At as At
 from edgekd.tasks._classes import Numbered as Numbered
@@ -31,4 +32,6 @@ from edgekd.tasks._make import table_of_heads as table_of_heads
 from edgekd.tasks._predictions import Labels as Labels
 from edgekd.tasks._predictions import Mask as Mask
 from edgekd.tasks._predictions import Prediction as Prediction
+from edgekd.tasks._predictions import Span as Span
+from edgekd.tasks._predictions import Tags as Tags
 from edgekd.tasks._predictions import Values as Values

@@ -101,3 +101,36 @@ class Mask:
         return mine == theirs
 
     __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Some words of a text, one behind the other.
+
+    Attributes:
+        label: what they are.
+        words: the number of the first, and of the one behind the last.
+        characters: the same of the text's characters: ``text[characters[0]:characters[1]]`` is ``text``.
+        score: the lowest probability among the words' tags, 0..1.
+    """
+
+    label: str
+    words: tuple[int, int]
+    characters: tuple[int, int]
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Tags:
+    """A tag for each word of a text, and the spans that they mark.
+
+    Attributes:
+        tags: of the words in order; of a text that is cut off those that are read.
+        scores: the probability of each, 0..1.
+        spans: in order; none where every word is outside.
+    """
+
+    tags: tuple[str, ...]
+    scores: tuple[float, ...]
+    spans: tuple[Span, ...]

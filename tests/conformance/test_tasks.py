@@ -30,28 +30,26 @@ def task_of(kind: str, **keys: Any) -> Task:
     return make_task({"kind": kind, **keys}, "task")
 
 
-# The shape of a sample's label, of tasks that answer at each of its places.
-PLACES: dict[str, tuple[int, ...]] = {"segmentation": (4, 5)}
+def names_of(task: Task) -> tuple[str, ...]:
+    return ("O", "B-ant", "I-ant") if task.axes[1] == "token" else NAMES
 
 
-def scores_of(seed: int, count: int = 8, size: int = 3, kind: str = "") -> np.ndarray:
-    """In the natural shape of a kind."""
-    shape = task_of(kind).shape(size, PLACES.get(kind, ())) if kind else (size,)
+def shape_of(task: Task, size: int = 3) -> tuple[int, ...]:
+    """The natural shape of so many names; of a dense task of two places, or of a map of twenty."""
+    return task.shape(size, (4, 5) if task.geometry == "mask" else tuple(2 for _ in task.axes[2:]))
+
+
+def scores_of(seed: int, count: int = 8, size: int = 3, task: Task = CLASSES) -> np.ndarray:
+    shape = shape_of(task, size)
     return (4 * np.random.default_rng(seed).standard_normal((count, *shape))).astype(np.float32)
 
 
-def everywhere(kind: str, scores: list[float]) -> np.ndarray:
-    """(1, *shape) that says of every place of a sample the same."""
-    task = task_of(kind)
-    shape = task.shape(len(scores), PLACES.get(kind, ()))
-    of_names = np.array(scores, np.float32).reshape([len(scores) if i == task.axis else 1 for i in range(len(shape))])
-    return np.ascontiguousarray(np.broadcast_to(of_names, (1, *shape)))
-
-
-def labels_of(kind: str, seed: int, count: int = 40, size: int = 3) -> np.ndarray:
+def labels_of(task: Task, seed: int, count: int = 40, size: int = 3) -> np.ndarray:
     """Labels as a user brings them."""
-    answers = task_of(kind).answers(scores_of(seed, count, size, kind))
-    return answers.reshape(count, *PLACES[kind]) if kind in PLACES else answers
+    labels = task.answers(scores_of(seed, count, size, task))
+    if task.axes[1] == "token":  # an I- continues something
+        labels[:, 0] = 1
+    return labels.reshape(count, 4, 5) if task.geometry == "mask" else labels
 
 
 def at(split: str, i: int) -> str:
@@ -62,8 +60,8 @@ def at(split: str, i: int) -> str:
 def test_says_all_that_the_house_asks(kind: str) -> None:
     task = task_of(kind)
     assert isinstance(task, Task) and type(task).__dataclass_params__.frozen  # type: ignore[attr-defined]
-    assert type(task).__doc__ and task.axes[0] == "batch"
-    assert len(task.axes) == 1 + len(task.shape(3, PLACES.get(kind, ()))) and task.dense == (kind in PLACES)
+    assert type(task).__doc__ and task.axes[0] == "batch" and len(task.axes) == 1 + len(shape_of(task))
+    assert 0 <= task.axis < len(shape_of(task)) and shape_of(task)[task.axis] == 3
     assert {"text", "ink", "picture", "sound", "numbers"} <= set(task.hub)
     assert task.metrics and set(task.metrics) <= set(plugins.kinds("metrics"))
     assert task.label_loss in task.losses and set(task.losses) <= set(plugins.kinds("losses"))
@@ -96,12 +94,13 @@ def test_a_recipe_takes_its_name_or_a_table_and_has_a_metric_that_suits(kind: st
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=20, deadline=None)
 def test_two_nets_that_say_the_same_are_one_and_a_step_below_the_lead_changes_nothing(kind: str, seed: int) -> None:
-    task, scores = task_of(kind), scores_of(seed, kind=kind)
+    task = task_of(kind)
+    scores = scores_of(seed, task=task)
     same = task.same(scores, scores.copy())
     assert same is None or same.all()
     assert not task.differs(scores, scores, 0.0).any()
     np.testing.assert_allclose(task.distance(scores, scores), 0, atol=1e-9)
-    other = scores_of(seed + 1, kind=kind)
+    other = scores_of(seed + 1, task=task)
     apart = task.distance(scores, other)
     assert (apart > 0).all() and apart.shape == (8,)
     if task.unit == "bit":  # which reports call a Jensen-Shannon divergence, 0 to 1 bit
@@ -116,11 +115,19 @@ def test_two_nets_that_say_the_same_are_one_and_a_step_below_the_lead_changes_no
     assert ((task.margin(scores) >= 0) & (task.margin(scores) <= 1)).all()
 
 
+def at_every_place(task: Task, row: list[float]) -> np.ndarray:
+    """(1, *shape) the same row of scores at each place."""
+    shape = shape_of(task)
+    beside = [1] * len(shape)
+    beside[task.axis] = 3
+    return np.broadcast_to(np.array(row, np.float32).reshape(1, *beside), (1, *shape)).copy()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_clear_decision_that_changes_is_told_and_one_in_doubt_is_not(kind: str) -> None:
     task = task_of(kind)
-    clear, turned = (everywhere(kind, scores) for scores in ([9.0, -9.0, -9.0], [-9.0, 9.0, -9.0]))
-    doubt, other = (everywhere(kind, scores) for scores in ([0.01, -0.01, -9.0], [-0.01, 0.01, -9.0]))
+    rows = [[9.0, -9.0, -9.0], [-9.0, 9.0, -9.0], [0.01, -0.01, -9.0], [-0.01, 0.01, -9.0]]
+    clear, turned, doubt, other = (at_every_place(task, row) for row in rows)
     decides = task.same(clear, turned) is not None
     assert task.differs(turned, clear, 0.05).tolist() == [decides]
     assert task.differs(other, doubt, 0.05).tolist() == [False]
@@ -135,13 +142,14 @@ def test_a_clear_decision_that_changes_is_told_and_one_in_doubt_is_not(kind: str
 @settings(max_examples=20, deadline=None)
 def test_what_is_written_down_is_found_again(kind: str, seed: int) -> None:
     task = task_of(kind)
-    for shares, scores in zip(task.shares(x := scores_of(seed, kind=kind)), x, strict=True):
-        decided = task.decode(shares, NAMES)
+    for shares, scores in zip(task.shares(x := scores_of(seed, task=task)), x, strict=True):
+        decided = task.decode(shares, names_of(task))
         record = json.loads(json.dumps(task.record(decided)))
         assert task.decision(record) == task.decision(json.loads(json.dumps(task.record(decided))))
         assert all(off.distance <= 1 for off in task.off(decided, record, 1e-4))
-        turned = task.decode(task.shares(-3 * scores[None])[0], NAMES)
-        assert any(off.distance > 1 for off in task.off(turned, record, 1e-4))
+        turned = task.decode(task.shares(-3 * scores[None])[0], names_of(task))
+        told = task.dense and task.decision(task.record(turned)) != task.decision(record)
+        assert told or any(off.distance > 1 for off in task.off(turned, record, 1e-4))
         assert isinstance(task.in_words(record), str)
         file = {"samples": [{"text": "a"}], "decisions": {"t": [{"logits": task.record(decided)}]}}
         reader.read(json.dumps(file).encode(), Decisions, "decisions.json")
@@ -150,21 +158,21 @@ def test_what_is_written_down_is_found_again(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_of_arrays_are_read_checked_and_answered_alike(kind: str) -> None:
     task = task_of(kind)
-    labels = labels_of(kind, 3)
-    numbering = task.numbered({"train": labels, "test": labels[:7]}, NAMES, at, "data")
-    assert numbering.names == NAMES and np.array_equal(numbering.labels["train"], labels)
+    labels, names = labels_of(task, 3), names_of(task)
+    numbering = task.numbered({"train": labels, "test": labels[:7]}, names, at, "data")
+    assert numbering.names == names and np.array_equal(numbering.labels["train"], labels)
     task.check(numbering.labels["test"], 7, 3, "data (test)")
-    task.check_learned(numbering.labels, NAMES, "data")
-    picked = task.picks(task.answers(x := scores_of(1, kind=kind)), 3)
-    assert picked.shape == (len(x), 3) and picked.dtype == bool
+    task.check_learned(numbering.labels, names, "data")
+    picked = task.picks(task.answers(scores_of(1, task=task)), 3)
+    assert picked.shape == (8, 3) and picked.dtype == bool
     with pytest.raises(DataError, match="data"):
         task.check(numbering.labels["test"], 8, 3, "data")
 
 
 def test_what_each_decodes_to() -> None:
     logits = np.array([[2.0, 0.0, -2.0]], np.float32)
-    given = {kind: logits if kind not in PLACES else everywhere(kind, logits[0].tolist()) for kind in KINDS}
-    decoded = {kind: task_of(kind).decode(task_of(kind).shares(given[kind])[0], NAMES) for kind in KINDS}
+    flat = [kind for kind in KINDS if not task_of(kind).dense]
+    decoded = {kind: task_of(kind).decode(task_of(kind).shares(logits)[0], NAMES) for kind in flat}
     one, several, values = decoded["classification"], decoded["multi_label"], decoded["regression"]
     assert isinstance(one, Prediction) and one.label == "ant" and sum(one.scores) == pytest.approx(1)
     assert isinstance(several, Labels) and several.labels == ("ant", "bee") and several.scores[1] == 0.5

@@ -7,6 +7,7 @@ import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from edgekd.base.arrays import Samples
 from edgekd.base.errors import DataError
-from edgekd.learn.data import _files, _vocabulary
+from edgekd.base.preprocess import Op
+from edgekd.learn.data import _files, _tagged, _vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._lazy import Lazy, Reading
@@ -52,7 +54,8 @@ class Text(Reading):
             are there, ``<prefix>validation.tsv`` (or valid, val, dev) and ``<prefix>test.tsv``, in whatever case; or
             each with ``.gz``.
         prefix: what the names of a folder's files begin with, such as ``sst2_``.
-        sentence, label: names of the columns; without a label ("") the data has none.
+        sentence, label: names of the columns; without a label ("") the data has none. Of ``tagging`` a label is a tag
+            for each word, spaces between.
         classes: names, in the order of their numbers; without them those of the labels. See ``_classes.py``.
         vocab: at most so many tokens, learned from the training split, 100 to 1,000,000.
         tokenizer: or a folder with the vocabulary of a model: ``vocab.txt`` or ``tokenizer.json``.
@@ -106,6 +109,8 @@ class Text(Reading):
         files = self._files()
         rows = {role: self._read(path, role, task) for role, path in files.items()}
         names, labels, notes = self._classes(rows, task)
+        for role, y in labels.items() if task.dense else ():
+            _tagged.check_counts(rows[role].texts, y, partial(_line, rows[role]))
         splits = {role: self._split(file_rows, labels.get(role), role) for role, file_rows in rows.items()}
         columns = [np.array(names) for names in zip(*rows["train"].groups, strict=True)]
         groups = joined(columns, len(splits["train"]), "data.groups") if columns else None
@@ -119,7 +124,10 @@ class Text(Reading):
             else _vocabulary.learned(train.x, self.vocab, self.lower)
         )
         op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": self.lower}
-        parts, all_notes = (train, splits["validation"], splits["test"]), (*notes, *carved, *self._left_out(files))
+        if task.dense:
+            splits = {role: _of_tokens(split, op) for role, split in splits.items()}
+        parts = splits["train"], splits["validation"], splits["test"]
+        all_notes = (*notes, *carved, *self._left_out(files))
         all_notes = (*all_notes, *self.scanned(splits, lambda _: None))
         dataset = Dataset(*parts, names, (op,), notes=all_notes)
         return checked(dataset, f"data.path: {Path(self.path).name}", task)
@@ -191,7 +199,7 @@ class Text(Reading):
 
     def _read(self, path: Path, role: str, task: Task) -> Rows:
         where, limit = f"data.path: {path.name}", self.limit if role == "train" else 0
-        lazy = self._stays(path)
+        lazy = not task.dense and self._stays(path)  # tags are held against the words
         lines = streamed(path, where) if lazy else whole(path, where)
         start, line = next(lines, (0, ""))
         header = line.rstrip("\r").split("\t")
@@ -252,10 +260,20 @@ class Text(Reading):
             return unlabelled(names)
 
         def at(role: str, i: int) -> str:
-            return f"data.path: {rows[role].file}, line {rows[role].lines[i]}"
+            return _line(rows[role], i)
 
         labels = {role: np.array(file_rows.labels, dtype=object) for role, file_rows in rows.items()}
         return task.numbered(labels, names, at, f"data.path: {Path(self.path).name}")
+
+
+def _line(rows: Rows, i: int) -> str:
+    """What an error calls a sample."""
+    return f"data.path: {rows.file}, line {rows.lines[i]}"
+
+
+def _of_tokens(split: Split, op: Op) -> Split:
+    """A split whose labels are of words, with labels of tokens."""
+    return split if split.y is None else replace(split, y=_tagged.of_tokens(split.x, split.y, op))
 
 
 def whole(path: Path, where: str) -> Iterator[tuple[int, str]]:

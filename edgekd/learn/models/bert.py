@@ -55,7 +55,15 @@ class Bert:
             raise RecipeError(
                 "bert reads texts", where="model.kind", found=input_shape, allowed="tokens and their mask"
             )
-        config = {
+        module = Transformers("BertForSequenceClassification", self.config).build(input_shape, classes)
+        if self.shared:
+            share_layers(bare(module), self.layers)
+        return module
+
+    @property
+    def config(self) -> dict[str, float]:
+        """Its configuration as the library names the keys."""
+        return {
             "hidden_size": self.width,
             "num_hidden_layers": self.layers,
             "num_attention_heads": self.heads,
@@ -64,9 +72,10 @@ class Bert:
             "attention_probs_dropout_prob": self.dropout,
             "max_position_embeddings": self.positions,
         }
-        module = Transformers("BertForSequenceClassification", config).build(input_shape, classes)
-        if self.shared:
-            stack = bare(module).get_submodule("bert.encoder.layer")
-            for number in range(1, self.layers):
-                stack.register_module(str(number), stack.get_submodule("0"))
-        return module
+
+
+def share_layers(network: nn.Module, count: int) -> None:
+    """Make all layers of a BERT the first one."""
+    stack = network.get_submodule("bert.encoder.layer")
+    for number in range(1, count):
+        stack.register_module(str(number), stack.get_submodule("0"))
