@@ -54,6 +54,6 @@ def _check_scores(heads: Heads, name: str, scores: list[float], where: str) -> N
     task = heads.tasks[name]
     if not task.chooses or task.false_alarms is None:
         raise IntegrityError("thresholds of a task that has none", where=where)
-    if len(scores) != heads[name]:
+    if len(scores) != 1:
         count = f"{len(scores)} thresholds"
-        raise IntegrityError("a threshold for each score", where=where, found=count, allowed=f"{heads[name]}")
+        raise IntegrityError("one threshold for the one score", where=where, found=count, allowed="1")

@@ -18,6 +18,7 @@ from edgekd.tasks._classes import At, Numbered, same_name
 from edgekd.tasks._predictions import Anomaly as Answer
 
 NORMAL, ANOMALOUS = 0, 1
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Anomaly(Task):
     def __post_init__(self) -> None:
         if not 0 < self.false_alarms < 1:
             raise ValueError("false_alarms: allowed is a share above 0 and below 1")
-        if self.threshold is not None and not np.isfinite(self.threshold):
-            raise ValueError("threshold: allowed is a number")
+        if self.threshold is not None and not abs(self.threshold) <= LARGEST:
+            raise ValueError("threshold: allowed is a number that float32 holds")
 
     @property
     def _cut(self) -> np.float32:

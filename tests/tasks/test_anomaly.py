@@ -91,7 +91,12 @@ def test_training_may_be_all_normal_and_validation_has_enough_of_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "key"), [({"false_alarms": 0.0}, "false_alarms"), ({"false_alarms": 1}, "false_alarms")]
+    ("keys", "key"),
+    [
+        ({"false_alarms": 0.0}, "false_alarms"),
+        ({"false_alarms": 1}, "false_alarms"),
+        ({"threshold": 1e300}, "threshold"),
+    ],
 )
 def test_a_rate_is_a_share(keys: dict[str, Any], key: str) -> None:
     with pytest.raises(RecipeError, match=rf"task\.{key}"):
@@ -145,8 +150,12 @@ def test_a_manifest_gives_the_threshold_and_what_fits_nothing_is_refused() -> No
     wrong = [
         ({"a": {"labels": [0.5]}}, r"m\.a\.labels: thresholds of a task that has none"),
         ({"b": {"scores": [0.5] * 3}}, r"m\.b\.scores: thresholds of a task that has none"),
-        ({"a": {"scores": [0.5, 1.0]}}, r"m\.a\.scores: a threshold for each score; found '2 thresholds'; allowed: 1"),
+        (
+            {"a": {"scores": [0.5, 1.0]}},
+            r"m\.a\.scores: one threshold for the one score; found '2 thresholds'; allowed: 1",
+        ),
         ({"a": {"scores": [math.nan]}}, "scores"),
+        ({"a": {"scores": [1e300]}}, r"a\.scores\[0\]: not allowed; found 1e\+300"),
     ]
     for table, message in wrong:
         with pytest.raises(IntegrityError, match=message):
