@@ -72,7 +72,7 @@ def spoiled(picture: Pictures, rng: np.random.Generator) -> Pictures:
     mask = np.zeros(picture.shape)
     for _ in range(rng.integers(1, 4)):
         y, x = rng.uniform(8, height - 8), rng.uniform(8, width - 8)
-        turn, length = rng.uniform(0, 2 * np.pi), int(rng.integers(8, 60)) if rng.random() < 0.5 else 1
+        turn, length = rng.uniform(0, 2 * np.pi), int(rng.choice([1, int(rng.integers(8, 60))]))
         for _ in range(length):
             mask[int(np.clip(y, 0, height - 1)), int(np.clip(x, 0, width - 1))] = 1
             y, x, turn = y + np.sin(turn), x + np.cos(turn), turn + rng.normal(0, 0.25)
