@@ -36,6 +36,10 @@ SMALLER = {
         "data.made.meanings=12",
         "task.size=16",
     ),
+    "tile-anomaly": (
+        "teacher.model={kind='auto_encoder', width=4, depth=2}",
+        "student.model={kind='auto_encoder', width=4, depth=2, code=4}",
+    ),
     "keyword-spotting": (
         "data={source='made_audio',rate=8000,length=4000,classes=3,train=90,validation=60,test=60}",
         f"teacher.model={WORDS}",

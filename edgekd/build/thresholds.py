@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base import false_alarms
 from edgekd.base.arrays import AnyArray
 from edgekd.build.evaluation import EvaluationSet, Scores
 from edgekd.build.measure import Measured
@@ -87,7 +88,9 @@ def choose(workspace: Workspace, measured: Mapping[str, Measured], choices: Mapp
     files = tuple(one for name, file in shipped.items() for one in _asked(name, measured[name], file, tuning))
     table: dict[str, Thresholds] = {}
     for name, task in heads.tasks.items():
-        if task.chooses:
+        if task.chooses and task.false_alarms is not None:
+            table[name] = {"scores": [score_threshold_of(heads, name, files, task.false_alarms)]}
+        elif task.chooses:
             table[name] = {"labels": label_thresholds_of(heads, name, files, all_of_it=wish is None)}
     if wish is not None:
         for name, task in applied(heads, table).tasks.items():
@@ -167,6 +170,19 @@ def label_thresholds_of(heads: Heads, name: str, files: Sequence[FileScores], *,
     labels = np.concatenate([reference[rows] for reference, rows in zip(references, kept, strict=True)])
     pairs = zip(scores.T.astype(np.float64), labels.T, strict=True)
     return [1 / (1 + math.exp(-label_thresholds.best(column, hits))) for column, hits in pairs]
+
+
+def score_threshold_of(heads: Heads, name: str, files: Sequence[FileScores], rate: float) -> float:
+    """The one score from which on a sample is an anomaly: false alarms are as rare of every file, on every runtime.
+
+    Raises:
+        DataError: too few normal samples.
+    """
+    each = []
+    for one in files:
+        normal = _reference(heads, name, one.evaluation, "validation", of_labels=True)[:, 0] == 0
+        each.append(false_alarms.threshold(heads.split(one.scores)[name][normal, 0], rate, "data (validation)"))
+    return max(each)
 
 
 def _reference(heads: Heads, name: str, evaluation: EvaluationSet, split: str, *, of_labels: bool) -> AnyArray:

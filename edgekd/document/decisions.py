@@ -40,6 +40,14 @@ class Measured(TypedDict):
 
 
 @closed
+class Flagged(TypedDict):
+    """How far a sample is from normal, and whether that is an anomaly; null: there is no threshold."""
+
+    is_anomaly: bool | None
+    score: Number
+
+
+@closed
 class Best(TypedDict):
     """The best of several classes for one sample; ``scores``: the best classes, each with its probability; ``sure``:
     whether the answer is, where rounding does not decide that."""
@@ -80,7 +88,7 @@ class Tagged(TypedDict):
     spans: list[Marked]
 
 
-Said = Best | Several | Measured | Mapped | Tagged
+Said = Best | Several | Measured | Mapped | Tagged | Flagged
 
 
 @closed

@@ -19,9 +19,12 @@ class SureFrom(TypedDict):
 
 @closed
 class Thresholds(TypedDict):
-    """Of one output; ``labels``: a probability for each, from which on it applies."""
+    """Of one output; ``labels``: a probability for each, from which on it applies; ``scores``: of each, in its own
+    unit, from which on a sample is an anomaly.
+    """
 
     labels: NotRequired[list[Share]]
+    scores: NotRequired[list[Number]]
     sure: NotRequired[SureFrom]
 
 

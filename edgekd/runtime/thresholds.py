@@ -23,6 +23,8 @@ def decided(heads: Heads, table: object, where: str) -> Heads:
             raise IntegrityError("no thresholds of an output", where=f"{where}.{name}", found=thresholds, allowed=heads)
         if (labels := thresholds.get("labels")) is not None:
             _check_labels(heads, name, labels, f"{where}.{name}.labels")
+        if (scores := thresholds.get("scores")) is not None:
+            _check_scores(heads, name, scores, f"{where}.{name}.scores")
         by = thresholds["sure"]["by"] if "sure" in thresholds else None
         if by is not None and by not in (known := heads.tasks[name].certainties):
             raise IntegrityError("no score of this task's", where=f"{where}.{name}.sure.by", found=by, allowed=known)
@@ -32,16 +34,26 @@ def decided(heads: Heads, table: object, where: str) -> Heads:
 def applied(heads: Heads, given: Mapping[str, Thresholds]) -> Heads:
     """The outputs with thresholds that fit them."""
     labels = {name: table["labels"] for name, table in given.items() if "labels" in table}
+    scores = {name: table["scores"] for name, table in given.items() if "scores" in table}
     sure = {name: Certainty(**table["sure"]) for name, table in given.items() if "sure" in table}
-    return heads.decided(labels, sure)
+    return heads.decided({**labels, **scores}, sure)
 
 
 def _check_labels(heads: Heads, name: str, labels: list[float], where: str) -> None:
     task = heads.tasks[name]
-    if not task.chooses:
+    if not task.chooses or task.false_alarms is not None:
         raise IntegrityError("thresholds of a task that has none", where=where)
     if len(labels) != heads[name]:
         count = f"{len(labels)} thresholds"
         raise IntegrityError("a threshold for each label", where=where, found=count, allowed=f"{heads[name]}")
     if not all(0 < threshold < 1 for threshold in labels):
         raise IntegrityError("not a probability above 0 and below 1", where=where, found=labels)
+
+
+def _check_scores(heads: Heads, name: str, scores: list[float], where: str) -> None:
+    task = heads.tasks[name]
+    if not task.chooses or task.false_alarms is None:
+        raise IntegrityError("thresholds of a task that has none", where=where)
+    if len(scores) != 1:
+        count = f"{len(scores)} thresholds"
+        raise IntegrityError("one threshold for the one score", where=where, found=count, allowed="1")

@@ -218,8 +218,15 @@ class Task(ABC):
         """Whether thresholds of its labels are chosen on validation, of the files that ship."""
         return False
 
+    @property
+    def false_alarms(self) -> float | None:
+        """Of a task whose scores have thresholds: how often a normal sample may reach one, 0..1; None: its thresholds
+        are of labels, probabilities with the best F1.
+        """
+        return None
+
     def decided_at(self, thresholds: Sequence[float]) -> Task:
-        """The task with a threshold for each label, 0 < t < 1; of one that ``chooses``."""
+        """The task with a threshold for each label, 0 < t < 1, or for each score; of one that ``chooses``."""
         raise NotImplementedError(f"{type(self).__name__} has no thresholds")
 
     def judged(self, scores: AnyArray) -> AnyArray:

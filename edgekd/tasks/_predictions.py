@@ -45,6 +45,19 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Anomaly:
+    """How far one sample is from what is normal.
+
+    Attributes:
+        score: the larger the further, in the network's own unit.
+        is_anomaly: whether it is at the threshold or above; None: there is none.
+    """
+
+    score: float
+    is_anomaly: bool | None
+
+
+@dataclass(frozen=True)
 class Vector:
     """What the student says of one sample as a whole, to be compared with other vectors.
 

@@ -31,7 +31,7 @@ RESPONSES = [kind for kind in KINDS if kind not in FEATURES]
 NEVER_DONE = {"cross_entropy", "ranking", "soft_cross_entropy", "binary_cross_entropy", "focal", "huber", "dice"}
 # Labels of pairs of samples: a row [pair, score].
 PAIRED = {"similarity_scores", "info_nce"}
-NEVER_DONE |= PAIRED
+NEVER_DONE |= {*PAIRED, "deep_sad"}
 # Those that compare maps, (N, C, H, W).
 MAPS = [kind for kind in RESPONSES if getattr(plugins.load("losses", kind, "test"), "maps", False)]
 # A matrix or a set of tuples over the batch is no mean over samples: twice the batch is another problem.
@@ -39,7 +39,7 @@ OVER_PAIRS = {"similarity_preserving", "relational", "triplet", "contrastive", "
 
 
 # Those whose labels are rows: of values, or of labels of which several apply.
-VALUES, SEVERAL = {"huber"}, {"binary_cross_entropy"}
+VALUES, SEVERAL = {"huber"}, {"binary_cross_entropy", "deep_sad"}
 
 
 def batch(seed: int = 0, count: int = 6, classes: int = 5, dtype: torch.dtype = torch.float64, kind: str = "kl") -> Any:

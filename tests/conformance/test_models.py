@@ -26,6 +26,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "config": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
     },
 }
+OUTPUTS = {"auto_encoder": 1}  # of those that have a number of their own
 OF_NUMBERS = ("fm", "wide_deep")  # inputs of whole numbers; see below
 ELSEWHERE = ("timm",)  # it needs torchvision: tests/learn/models/test_timm.py
 OF_MAPS = ("unet", "deeplab")  # scores of every pixel
@@ -44,6 +45,7 @@ def usual(kind: str) -> tuple[int, ...]:
 def build(kind: str, shape: tuple[int, ...] | None = None, classes: int = 4, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     shape = shape or usual(kind)
+    classes = OUTPUTS.get(kind, classes)
     module: nn.Module = plugins.build("models", {"kind": kind, **EXAMPLES.get(kind, {})}, "m").build(shape, classes)
     return module
 
@@ -53,7 +55,9 @@ def test_gives_logits_for_any_input_and_batch(kind: str, shape: tuple[int, ...])
     module = build(kind, shape, 6).eval()
     for count in (1, 3):
         out = module(torch.zeros(count, *shape))
-        assert out.shape == (count, 6, *(shape[1:] if kind in OF_MAPS else ())) and bool(torch.isfinite(out).all())
+        assert out.shape == (count, OUTPUTS.get(kind, 6), *(shape[1:] if kind in OF_MAPS else ())) and bool(
+            torch.isfinite(out).all()
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -165,3 +169,38 @@ def test_points_are_read_of_heat_maps_in_pixels_of_the_picture() -> None:
         build("keypoint_net", classes=3)
     with pytest.raises(RecipeError, match=r"picture: allowed are a height and a width"):
         plugins.build("models", {"kind": "keypoint_net", "picture": [0, 4]}, "m")
+
+
+def test_an_auto_encoder_answers_with_the_error_of_its_reconstruction() -> None:
+    from edgekd.base.errors import RecipeError
+    from edgekd.learn.models.auto_encoder import LEAST
+
+    x = torch.rand(3, 2, 9, 12, generator=torch.Generator().manual_seed(0))
+    made = {}
+    for window in (0, 4, 9):
+        torch.manual_seed(0)
+        table = {"kind": "auto_encoder", "width": 4, "depth": 2, "window": window}
+        module = plugins.build("models", table, "m").build((2, 9, 12), 1).eval()
+        rebuilt: list[torch.Tensor] = []
+        module.head.register_forward_hook(lambda _, __, out, rebuilt=rebuilt: rebuilt.append(out))
+        made[window] = module(x)
+        error = (x - rebuilt[0]).square()
+        starts = (
+            [(i, j) for i in range(0, 9 - window + 1, window // 2) for j in range(0, 12 - window + 1, window // 2)]
+            if window
+            else []
+        )
+        parts = [error[:, :, i : i + window, j : j + window] for i, j in starts] or [error]
+        worst = torch.stack([part.mean(dim=(1, 2, 3)) for part in parts]).amax(dim=0)
+        assert torch.allclose(made[window], torch.log(worst + LEAST)[:, None], atol=1e-5)
+    assert bool((made[4] > made[0]).all())
+    numbers = plugins.build("models", {"kind": "auto_encoder", "width": 8, "depth": 1}, "m").build((5,), 1).train()
+    assert numbers(torch.randn(6, 5)).shape == (6, 1)
+    for window, shape, classes, message in (
+        (0, (1, 8, 8), 2, "auto_encoder answers one score; found 2"),
+        (9, (1, 8, 12), 1, r"model\.window: a window larger than the picture; found 9; allowed: at most 8"),
+        (2, (7,), 1, r"model\.window: a window is of pictures"),
+        (0, (3, 8), 1, "auto_encoder reads images"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            plugins.build("models", {"kind": "auto_encoder", "window": window}, "m").build(shape, classes)

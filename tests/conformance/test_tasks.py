@@ -48,7 +48,12 @@ def task_of(kind: str, **keys: Any) -> Task:
 
 
 def names_of(task: Task) -> tuple[str, ...]:
-    return ("O", "B-ant", "I-ant") if task.axes[1] == "token" else NAMES
+    return ("O", "B-ant", "I-ant") if task.axes[1] == "token" else NAMES[: columns_of(task)]
+
+
+def columns_of(task: Task) -> int:
+    """How many names an output has here: three where it may have several."""
+    return 1 if task.false_alarms is not None else 3
 
 
 def places_of(task: Task) -> tuple[int, ...]:
@@ -56,17 +61,17 @@ def places_of(task: Task) -> tuple[int, ...]:
     return {1: (2,), 2: (4, 5)}[len(task.axes) - 2] if task.dense else ()
 
 
-def shape_of(task: Task, size: int = 3) -> tuple[int, ...]:
-    """The natural shape of so many names."""
-    return task.shape(size, places_of(task))
+def shape_of(task: Task, size: int = 0) -> tuple[int, ...]:
+    """The natural shape of so many names; 0: as many as it has here."""
+    return task.shape(size or columns_of(task), places_of(task))
 
 
-def scores_of(seed: int, count: int = 8, size: int = 3, task: Task = CLASSES) -> np.ndarray:
+def scores_of(seed: int, count: int = 8, size: int = 0, task: Task = CLASSES) -> np.ndarray:
     shape = shape_of(task, size)
     return (4 * np.random.default_rng(seed).standard_normal((count, *shape))).astype(np.float32)
 
 
-def labels_of(task: Task, seed: int, count: int = 40, size: int = 3) -> np.ndarray:
+def labels_of(task: Task, seed: int, count: int = 40, size: int = 0) -> np.ndarray:
     """Labels as a user brings them."""
     labels = task.answers(scores_of(seed, count, size, task))
     if task.axes[1] == "token":  # an I- continues something
@@ -83,7 +88,7 @@ def test_says_all_that_the_house_asks(kind: str) -> None:
     task = task_of(kind)
     assert isinstance(task, Task) and type(task).__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert type(task).__doc__ and task.axes[0] == "batch" and len(task.axes) == 1 + len(shape_of(task))
-    assert 0 <= task.axis < len(shape_of(task)) and shape_of(task)[task.axis] == 3
+    assert 0 <= task.axis < len(shape_of(task)) and shape_of(task)[task.axis] == columns_of(task)
     assert {"text", "ink", "picture", "sound", "numbers"} <= set(task.hub)
     assert task.metrics and set(task.metrics) <= set(plugins.kinds("metrics"))
     assert task.label_loss in (*task.losses, "") and set(task.losses) <= set(plugins.kinds("losses"))
@@ -141,8 +146,8 @@ def at_every_place(task: Task, row: list[float]) -> np.ndarray:
     """(1, *shape) the same row of scores at each place."""
     shape = shape_of(task)
     beside = [1] * len(shape)
-    beside[task.axis] = 3
-    return np.broadcast_to(np.array(row, np.float32).reshape(1, *beside), (1, *shape)).copy()
+    beside[task.axis] = columns_of(task)
+    return np.broadcast_to(np.array(row[: columns_of(task)], np.float32).reshape(1, *beside), (1, *shape)).copy()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -183,12 +188,12 @@ def test_labels_of_arrays_are_read_checked_and_answered_alike(kind: str) -> None
     labels, names = labels_of(task, 3), names_of(task)
     numbering = task.numbered({"train": labels, "test": labels[:8]}, names, at, "data")
     assert numbering.names == names and np.array_equal(numbering.labels["train"], labels)
-    task.check(numbering.labels["test"], 8, 3, "data (test)")
+    task.check(numbering.labels["test"], 8, len(names), "data (test)")
     task.check_learned(numbering.labels, names, "data")
-    picked = task.picks(task.answers(scores_of(1, task=task)), 3)
-    assert picked.shape == (8, 3) and picked.dtype == bool
+    picked = task.picks(task.answers(scores_of(1, task=task)), len(names))
+    assert picked.shape == (8, len(names)) and picked.dtype == bool
     with pytest.raises(DataError, match="data"):
-        task.check(numbering.labels["test"], 9, 3, "data")
+        task.check(numbering.labels["test"], 9, len(names), "data")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in LABELLED])

@@ -1,0 +1,81 @@
+"""Made tiles: a texture without end, and anomalies with a spot on it. For ``--quick`` and for tests."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base import limits
+from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.data._checks import checked
+from edgekd.learn.data._split import check_seed, check_sizes, image_ops
+from edgekd.tasks import CLASSES, Task
+
+
+@dataclass(frozen=True)
+class MadeTiles:
+    """Seeded (N, size, size, 1) uint8 pictures of stripes; label 1 where there is a spot on them, else 0.
+
+    No training sample has a spot; of validation and test every other one does. Phase, direction and light of the
+    stripes differ from tile to tile.
+
+    Attributes:
+        size: height and width, 8 to 512.
+        train, validation, test: samples of each split.
+        noise: standard deviation of the noise, in grey levels.
+        spot: grey levels that the middle of a spot is brighter or darker by.
+        seed: of everything made.
+    """
+
+    size: int = 32
+    train: int = 256
+    validation: int = 128
+    test: int = 128
+    noise: float = 8.0
+    spot: float = 120.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_seed("seed", self.seed)
+        if not 8 <= self.size <= 512:
+            raise ValueError("size: allowed is 8 to 512")
+        check_sizes(train=self.train, validation=self.validation, test=self.test)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the fields: everything follows from them."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()
+
+    def load(self, task: Task = CLASSES) -> Dataset:
+        """Make all three splits.
+
+        Raises:
+            DataError: a task that takes no labels of 0 and 1, or one that wants anomalies to learn from.
+        """
+        sizes = {"train": self.train, "validation": self.validation, "test": self.test}
+        most = 8 * max(sizes.values()) * self.size**2
+        limits.check("bytes", most, "more than likely is meant", "data.size")
+        rng = np.random.default_rng(self.seed)
+        labels = {name: np.arange(count) % 2 * (name != "train") for name, count in sizes.items()}
+        pictures = {name: self._pictures(of, rng) for name, of in labels.items()}
+        numbering = task.numbered(labels, None, lambda split, i: f"{split}: sample {i}", "made_tiles")
+        splits = {name: Split(pictures[name], numbering.labels[name]).counted(name) for name in sizes}
+        dataset = Dataset(splits["train"], splits["validation"], splits["test"], numbering.names, image_ops(255.0))
+        return checked(dataset, "made_tiles", task)
+
+    def _pictures(self, labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """(N, size, size, 1) of (N,)."""
+        count = (len(labels), 1, 1)
+        y, x = np.mgrid[: self.size, : self.size] / self.size
+        turn, phase, light = (
+            rng.uniform(-0.2, 0.2, count),
+            rng.uniform(0, 2 * np.pi, count),
+            rng.uniform(90, 150, count),
+        )
+        clean = light + 50 * np.sin(2 * np.pi * 3 * (x + turn * y) + phase)
+        down, across = rng.uniform(0.2, 0.8, count), rng.uniform(0.2, 0.8, count)
+        sign = rng.choice([-1.0, 1.0], count) * labels[:, None, None]
+        clean += self.spot * sign * np.exp(-((y - down) ** 2 + (x - across) ** 2) / (2 * 0.06**2))
+        return np.clip(clean + rng.normal(0, self.noise, clean.shape), 0, 255).astype(np.uint8)[..., None]
