@@ -300,5 +300,6 @@ def of_recipe(recipe: Recipe, targets: Sequence[Target], data: str, samples: int
         data, samples, quick: see ``make``.
     """
     parsed = parsed_recipe.parse(recipe)
-    parsed = parsed.by_head(Heads({SINGLE: 0}, {SINGLE: parsed.task}))
+    tasks = parsed.tasks or {SINGLE: parsed.task}
+    parsed = parsed.by_head(Heads(dict.fromkeys(tasks, 0), tasks))
     return make(parsed, [target_runtime.parse(target) for target in targets], data, samples, quick)

@@ -192,9 +192,10 @@ def _kept(workspace: Workspace) -> Kept | None:
 def _validated(facts: BuildFacts) -> dict[str, str]:
     """What the curves of the teachers' own training show, where it is not the report's metric."""
     workspace = facts.workspace
-    if metric_of_teacher(workspace.metric, workspace.task) is workspace.metric:
+    if metric_of_teacher(workspace.metric, workspace.heads.tasks) is workspace.metric:
         return {}
-    return dict.fromkeys(workspace.recipe.ensemble, workspace.task.metrics[0])
+    kinds = dict.fromkeys(task.metrics[0] for task in workspace.heads.tasks.values())
+    return dict.fromkeys(workspace.recipe.ensemble, " and ".join(kinds))
 
 
 def _by_class(facts: BuildFacts) -> Agreement:
