@@ -17,7 +17,7 @@ from edgekd.learn.objective import Term, by_head, check_weighs, make_terms
 from edgekd.learn.views import Views
 from edgekd.metrics import ByHead, Metric, make_metric
 from edgekd.spec.recipe import Recipe, Table, Teacher
-from edgekd.tasks import CLASSES, Heads, Task, make_task
+from edgekd.tasks import CLASSES, SINGLE, Heads, Task, make_task
 from edgekd.teachers import AnswersKind, NetworkKind
 
 OBJECT = "object"  # the kind of a network that the Python API was given
@@ -44,6 +44,11 @@ class ParsedRecipe:
     from_teacher: tuple[TablePass, ...] | None
     teachers: Mapping[str, TeacherKind]
     tasks: Mapping[str, Task] = field(default_factory=dict)
+
+    @property
+    def by_name(self) -> Mapping[str, Task]:
+        """The task of each head; the recipe's one task under the name of a single output."""
+        return self.tasks or {SINGLE: self.task}
 
     @property
     def network_makers(self) -> dict[str, Callable[[Sequence[Spec], str], nn.Module]]:

@@ -78,8 +78,8 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     answer_notes: list[str] = []
     sources = sources_of(request, parsed, shown, answer_notes)
     check_mixing(shown.feed, sources)
-    check_form(parsed, shown.heads)
-    check_metric(parsed, shown.heads)
+    check_form(parsed)
+    check_metric(parsed)
     runtimes, of_lengths = text_lengths.known(runtimes, shown.feed, roots, recipe.seed)
     count, given = shown.feed.length("train"), objects.teacher is not None
     plan = planner.make(parsed, runtimes, request.data, count, request.quick, given, nets)
@@ -156,6 +156,9 @@ def sources_of(request: BuildRequest, parsed: ParsedRecipe, shown: Views, notes:
             request.progress({"step": f"{step}: {line}", "epoch": None})
 
         splits, place = shown.dataset.splits, f"{name}.model"
+        if table.head is None and parsed.tasks and len(shown.heads) > 1:
+            what, kind_named = "answers of one task alone are read", table.model["kind"]
+            raise RecipeError(what, where=f"{name}.head", found=kind_named, allowed=list(shown.heads))
         feed, task = shown.feeds[name], shown.heads.tasks[table.head or next(iter(shown.heads))]
         asked = Asked(feed, splits, classes, table.classes, folder, code, place, notes.append, tell, task)
         opened[name] = kind.answers(asked)
@@ -210,7 +213,7 @@ def check_thresholds(recipe: Recipe, heads: Heads, feed: Feed) -> None:
             or labels of which there are none.
     """
     for name, task in heads.tasks.items():
-        task.check_size(heads[name], "task", RecipeError)
+        task.check_size(heads[name], f"heads.{name}.task" if recipe.heads else "task", RecipeError)
     if (wish := recipe.abstain) is None:
         return
     for name, task in heads.tasks.items():
@@ -307,21 +310,22 @@ def check_mixing(feed: Feed, sources: Mapping[str, AnswerSource]) -> None:
             raise RecipeError("nobody answers to mixed views", where="augment.ops", found=name, allowed=allowed)
 
 
-def check_form(parsed: ParsedRecipe, heads: Heads) -> None:
+def check_form(parsed: ParsedRecipe) -> None:
     """Of what are no classes of which one is right, the others can't be told from the best, and all are kept."""
-    is_of_values = not heads.exclusive or not all(classifies(of_head(parsed.metric, name)) for name in heads)
+    exclusive = all(task.exclusive for task in parsed.by_name.values())
+    is_of_values = not exclusive or not all(classifies(of_head(parsed.metric, name)) for name in parsed.by_name)
     if parsed.recipe.teacher_outputs.form == "top" and is_of_values:
         kind, allowed = parsed.recipe.metric["kind"], "float32, float16: every number of an answer counts"
         raise RecipeError("keeps the likeliest classes", where="teacher_outputs.form", found=kind, allowed=allowed)
-    if parsed.recipe.combine == "confidence" and not heads.exclusive:
+    if parsed.recipe.combine == "confidence" and not exclusive:
         kind = parsed.recipe.task["kind"]
         raise RecipeError("no classes to be sure of", where="combine", found=kind, allowed="average")
 
 
-def check_metric(parsed: ParsedRecipe, heads: Heads) -> None:
+def check_metric(parsed: ParsedRecipe) -> None:
     """A built-in metric is of what the task answers."""
     by_head = {name: head.measured for name, head in parsed.recipe.heads.items()}
-    for name, task in heads.tasks.items():
+    for name, task in parsed.by_name.items():
         kind = str(by_head.get(name, parsed.recipe.metric)["kind"])
         if ":" not in kind and kind not in task.metrics:
             what, where = f"not a metric of {type(task).__name__}", f"heads.{name}.metric" if by_head else "metric.kind"

@@ -69,14 +69,16 @@ def completed(tables: Mapping[str, object]) -> Mapping[str, object]:
 
 def mean_of(heads: Mapping[str, object]) -> str:
     """What the mean over the heads is called; an unknown task is told when it is made."""
-    kinds = sorted({_metric_kind(table) for table in heads.values()})  # a bundle's recipe.json knows no order
+    kinds = sorted(
+        {_metric_kind(table, f"heads.{name}.task") for name, table in heads.items()}
+    )  # a bundle's recipe.json knows no order
     return kinds[0] if len(kinds) == 1 else f"mean of {' and '.join(kinds)}"
 
 
-def _metric_kind(table: object) -> str:
+def _metric_kind(table: object, where: str) -> str:
     metric, task = (table.get(key) if isinstance(table, Mapping) else None for key in ("metric", "task"))
     kinds = [one.get("kind") if isinstance(one, Mapping) else one for one in (metric, task)]
     if isinstance(kinds[0], str):
         return kinds[0]
     known = isinstance(kinds[1], str) and (":" in kinds[1] or kinds[1] in plugins.kinds("tasks"))
-    return class_of(str(kinds[1]), "task.kind").metrics[0] if known else "metrics"
+    return class_of(str(kinds[1]), where).metrics[0] if known else "metrics"

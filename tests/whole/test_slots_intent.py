@@ -39,6 +39,7 @@ def test_a_bundle_says_what_each_head_is_and_answers_as_it_was_built(quick: Any)
     assert report["task"] == "several" and report["metric"] == "mean of accuracy and span_f1"
     assert report["metric_is_share"] and all(0 < stage["value_test"] <= 1 for stage in report["stages"])
     assert {target["parity"]["argmax_agreement"] >= 0.95 for target in report["targets"].values()} == {True}
+    assert any("span_f1 of slots" in note and "accuracy of intent" in note for note in report["details"]["notes"])
     manifest = json.loads((out / "manifest.json").read_text())["additional_metadata"]["edgekd"]
     assert [(one["name"], one["axes"]) for one in manifest["outputs"]] == [
         ("slots", ["batch", "token", "class"]),
@@ -66,6 +67,11 @@ REFUSED = [
     ("heads.intent.label=tags", r"heads\.intent: data\.label: labels of another task; found 'tags'"),
     ("heads.intent.lable=intent", r"heads\.intent\.lable: unknown key of 'made_slots'.*did you mean 'label'"),
     ("student.model.kind=bert", r"student\.model\.kind: has no answers for Tagging; found 'bert'"),
+    (
+        "teacher={model={kind='recorded', path='nowhere'}}",
+        r"teacher\.head: answers of one task alone are read; found 'recorded'",
+    ),
+    ("combine=confidence", r"combine: no classes to be sure of"),
     ("teacher_outputs.form=top", r"teacher_outputs\.form: keeps the likeliest classes"),
 ]
 

@@ -60,20 +60,26 @@ def joined(read: Mapping[str, Dataset], tasks: Mapping[str, Task]) -> Dataset:
     of the first; the other heads' labels go where their samples are.
 
     Raises:
-        DataError: pairs, data with heads of its own, labels of some heads alone, other samples.
+        DataError: pairs, data with heads of its own, labels of some heads alone or of values beside classes, other
+            samples.
     """
     first = next((name for name in read if tasks[name].dense), next(iter(read)))
     base = read[first]
     for name, dataset in read.items():
         _check(name, dataset, base, tasks[name], first)
     labels = {name: _labels(dataset, base, f"heads.{name}") for name, dataset in read.items()}
+    types = {name: y["train"].dtype.kind for name, y in labels.items() if "train" in y}
+    if "f" in types.values() and {*types.values()} != {"f"}:  # side by side they are of one type
+        whole = [name for name, kind in types.items() if kind != "f"]
+        allowed = "heads that are all of values, or all of classes, labels and tags"
+        raise DataError("labels of classes beside labels of values", where="heads", found=whole, allowed=allowed)
     shapes: dict[str, tuple[int, ...]] = {}
     fitted: dict[str, Task] = {}
     for name, dataset in read.items():
         y = labels[name].get("train")
         fitted[name] = tasks[name].fitted(y)
         shapes[name] = tasks[name].shape(len(dataset.classes), () if y is None else y.shape[1:])
-    whole = replace(
+    combined = replace(
         base,
         classes=tuple(label for dataset in read.values() for label in dataset.classes),
         heads={name: len(dataset.classes) for name, dataset in read.items()},
@@ -83,7 +89,7 @@ def joined(read: Mapping[str, Dataset], tasks: Mapping[str, Task]) -> Dataset:
     train, validation, test = (
         replace(split, y=_beside(labels, role), together=None) for role, split in base.splits.items()
     )
-    return checked(replace(whole, train=train, validation=validation, test=test), "heads")
+    return checked(replace(combined, train=train, validation=validation, test=test), "heads")
 
 
 def _check(name: str, dataset: Dataset, base: Dataset, task: Task, first: str) -> None:
@@ -150,5 +156,4 @@ def _beside(labels: Mapping[str, Mapping[str, AnyArray]], role: str) -> AnyArray
     if len(parts) == 1:
         return parts[0]
     rows = [part.reshape(len(part), -1) for part in parts]
-    floats = [row.dtype for row in rows if row.dtype.kind == "f"]
-    return np.concatenate(rows, axis=1).astype(floats[0] if floats else np.int64)
+    return np.concatenate(rows, axis=1)

@@ -18,6 +18,7 @@ from edgekd.learn.data.text import Text
 from edgekd.tasks import IGNORED, Task
 from edgekd.tasks.classification import Classification
 from edgekd.tasks.embedding import Embedding
+from edgekd.tasks.regression import Regression
 from edgekd.tasks.tagging import Tagging
 
 TASKS: dict[str, Task] = {"intent": Classification(), "slots": Tagging()}
@@ -101,6 +102,19 @@ def test_what_are_not_the_same_samples_is_refused() -> None:
     ):
         with pytest.raises(DataError, match=what):
             joined({"one": base, "other": odd}, tasks)
+
+
+def test_values_beside_classes_are_refused() -> None:
+    """Side by side they would be of one type, and -1 of a class that nobody knows a number as any other."""
+    values = np.linspace(0, 1, 12, dtype=np.float32)[:, None]
+    read = {"one": dataset(np.arange(12) % 2), "other": dataset(values, ("a",))}
+    with pytest.raises(DataError, match=r"heads: labels of classes beside labels of values; found \['one'\]"):
+        joined(read, {"one": Classification(), "other": Regression()})
+    both = joined(
+        {"one": dataset(values, ("a",)), "other": dataset(2 * values, ("b",))}, dict.fromkeys(read, Regression())
+    )
+    assert both.train.y is not None and both.train.y.dtype == np.float32
+    np.testing.assert_array_equal(both.train.y[:, 1], 2 * both.train.y[:, 0])
 
 
 def test_a_source_that_can_not_be_read_for_a_head_says_for_which(tmp_path: Path) -> None:
