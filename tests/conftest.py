@@ -40,6 +40,12 @@ SMALLER = {
         "teacher.model={kind='auto_encoder', width=4, depth=2}",
         "student.model={kind='auto_encoder', width=4, depth=2, code=4}",
     ),
+    "slots-intent": (
+        "teacher.model={kind='tagger', width=32, layers=1, heads=2, positions=48}",
+        "teacher.lr=5e-3",
+        "student.model={kind='tagger', width=16, layers=1, heads=2, positions=48}",
+        "data.made.intents=4",
+    ),
     "keyword-spotting": (
         "data={source='made_audio',rate=8000,length=4000,classes=3,train=90,validation=60,test=60}",
         f"teacher.model={WORDS}",

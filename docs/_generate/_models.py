@@ -20,6 +20,7 @@ from edgekd.spec import target as target_files
 RECIPE: dict[str, type[BaseModel]] = {
     "(top)": recipes.Recipe,
     "[data]": recipes.Data,
+    "[heads.NAME]": recipes.Head,
     "[augment]": recipes.Augment,
     "[teacher]": recipes.Teacher,
     "[teacher_outputs]": recipes.TeacherOutputs,

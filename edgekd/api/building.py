@@ -130,7 +130,11 @@ def _collected(
     if data is None:
         return None
     tops = recipe if isinstance(recipe, Mapping) else {}
-    given = recipes.with_settings(_over(OBJECTS, tops), settings).get("task", "classification")
+    table = recipes.with_settings(_over(OBJECTS, tops), settings)
+    if table.get("heads"):
+        allowed = "[data.heads], or a data source in the recipe: each head reads labels of its own there"
+        raise UsageError("arrays have labels of one task", where="heads", found=list(table["heads"]), allowed=allowed)
+    given = table.get("task", "classification")
     task = make_task({"kind": given} if isinstance(given, str) else given, "task")
     return from_splits(data, "data", classes, readers, task)
 

@@ -150,6 +150,10 @@ class EvaluationSet:
         """The metric of some scores over a whole split."""
         return self.evaluator(scores, self.labels[split], self.teacher(split), self.raw(split))
 
+    def by_head(self, split: str, scores: Scores) -> dict[str, float]:
+        """The value of each head, of which ``value`` is the mean."""
+        return self.evaluator.by_head(scores, self.labels[split], self.teacher(split), self.raw(split))
+
     def teacher_value(self, split: str) -> float:
         """The teacher's own."""
         return self.value(split, self.teacher(split))

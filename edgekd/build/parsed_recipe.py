@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
@@ -15,9 +15,9 @@ from edgekd.build.compression import Compression
 from edgekd.compress import Pass, TablePass
 from edgekd.learn.objective import Term, by_head, check_weighs, make_terms
 from edgekd.learn.views import Views
-from edgekd.metrics import Metric, make_metric
+from edgekd.metrics import ByHead, Metric, make_metric
 from edgekd.spec.recipe import Recipe, Table, Teacher
-from edgekd.tasks import Heads, Task, make_task
+from edgekd.tasks import CLASSES, SINGLE, Heads, Task, make_task
 from edgekd.teachers import AnswersKind, NetworkKind
 
 OBJECT = "object"  # the kind of a network that the Python API was given
@@ -32,16 +32,23 @@ class ParsedRecipe:
     Attributes:
         terms: of ``[[losses]]``.
         from_teacher: the passes of ``student.from_teacher``; None where the student has a model of its own.
+        tasks: of each head, where the recipe's ``[heads]`` have tasks of their own.
         teachers: by step, those of a kind that is never trained; every other one's model is of a family.
     """
 
     recipe: Recipe
     task: Task
-    metric: Metric
+    metric: Metric | ByHead
     terms: tuple[Term, ...]
     compressions: tuple[Compression, ...]
     from_teacher: tuple[TablePass, ...] | None
     teachers: Mapping[str, TeacherKind]
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+
+    @property
+    def by_name(self) -> Mapping[str, Task]:
+        """The task of each head; the recipe's one task under the name of a single output."""
+        return self.tasks or {SINGLE: self.task}
 
     @property
     def network_makers(self) -> dict[str, Callable[[Sequence[Spec], str], nn.Module]]:
@@ -70,8 +77,9 @@ def parse(recipe: Recipe) -> ParsedRecipe:
         RecipeError: an unknown kind or key, or a value out of range; names the table.
     """
     views = Views.of(recipe.augment, recipe.seed)
-    metric = make_metric(recipe.metric)
-    task = make_task(recipe.task, "task")
+    tasks = {name: make_task(head.task, f"heads.{name}.task") for name, head in recipe.heads.items()}
+    metric = _metric(recipe)
+    task = CLASSES if tasks else make_task(recipe.task, "task")
     compressions = compression.parse(recipe.compress, recipe.losses)
     made_of = recipe.student.from_teacher
     from_teacher = None if made_of is None else compression.passes(made_of, "student.from_teacher")
@@ -79,9 +87,16 @@ def parse(recipe: Recipe) -> ParsedRecipe:
     teachers = {name: kind for name, kind in of_kinds.items() if kind is not None}
     for name, kind in teachers.items():
         _check_keys(recipe.ensemble[name], kind, name)
-    parsed = ParsedRecipe(recipe, task, metric, make_terms(recipe.losses), compressions, from_teacher, teachers)
+    parsed = ParsedRecipe(recipe, task, metric, make_terms(recipe.losses), compressions, from_teacher, teachers, tasks)
     check_weights(parsed, views)
     return parsed
+
+
+def _metric(recipe: Recipe) -> Metric | ByHead:
+    """The recipe's, or that of each head."""
+    if not recipe.heads:
+        return make_metric(recipe.metric)
+    return ByHead({name: make_metric(head.measured, f"heads.{name}.metric") for name, head in recipe.heads.items()})
 
 
 def _check_keys(table: Teacher, kind: TeacherKind, name: str) -> None:

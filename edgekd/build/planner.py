@@ -29,7 +29,7 @@ from edgekd.build.target_runtime import TargetRuntime
 from edgekd.compress import TablePass
 from edgekd.spec.recipe import SCHEDULE_KEYS, Recipe, Schedule, Table
 from edgekd.spec.target import Numerics, Target
-from edgekd.tasks import SINGLE, Heads
+from edgekd.tasks import Heads
 
 S = TypeVar("S", bound=Step)
 
@@ -294,11 +294,11 @@ def _free_name(taken: Sequence[str], name: str) -> str:
 
 
 def of_recipe(recipe: Recipe, targets: Sequence[Target], data: str, samples: int, quick: bool = False) -> Plan:
-    """The plan of a recipe whose data has one head and whose networks no users' code gives; parses it all.
+    """The plan of a recipe whose data has no heads of its own and whose networks no users' code gives; parses it all.
 
     Args:
         data, samples, quick: see ``make``.
     """
     parsed = parsed_recipe.parse(recipe)
-    parsed = parsed.by_head(Heads({SINGLE: 0}, {SINGLE: parsed.task}))
+    parsed = parsed.by_head(Heads(dict.fromkeys(parsed.by_name, 0), parsed.by_name))
     return make(parsed, [target_runtime.parse(target) for target in targets], data, samples, quick)

@@ -25,16 +25,16 @@ from edgekd.build.request import BuildRequest
 from edgekd.build.set_up import Views
 from edgekd.build.target_runtime import TargetRuntime
 from edgekd.build.workspace import Workspace
-from edgekd.learn.data import Dataset, loaded, remembered_in
+from edgekd.learn.data import Dataset, LabelsByHead, loaded, remembered_in
 from edgekd.learn.feed import Feed
 from edgekd.learn.student import Student
 from edgekd.learn.teacher import check_classes
 from edgekd.learn.teaching import AnswerSource
 from edgekd.lower.column import passes
-from edgekd.metrics import classifies
+from edgekd.metrics import ByHead, classifies, of_head
 from edgekd.runtime.runners import BuildRunner, LocalRunner
 from edgekd.spec.recipe import Recipe, Schedule
-from edgekd.tasks import Heads, Task, make_task
+from edgekd.tasks import Heads, Task, kind_of, make_task
 from edgekd.teachers import AnswersKind, Asked
 
 
@@ -62,7 +62,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     parsed = parsed_recipe.parse(recipe)
     read_by = step_keys.digest(request.data, code_keys.own("learn"), code_keys.versions("learn"))
     with remembered_in(request.store.root, read_by):
-        dataset = objects.dataset or loaded(request.source, parsed.task)
+        dataset = objects.dataset or _loaded(request.source, parsed)
     task = task_of(parsed, dataset)
     shown = set_up.views(recipe, dataset, objects.student, parsed.changes, task, quick=request.quick)
     parsed = parsed.by_head(shown.heads)
@@ -109,6 +109,11 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     )
 
 
+def _loaded(source: object, parsed: ParsedRecipe) -> Dataset:
+    """The source's data, with the labels of each head where these have tasks of their own."""
+    return source.load(parsed.tasks) if isinstance(source, LabelsByHead) else loaded(source, parsed.task)
+
+
 def opened_targets(request: BuildRequest, runner: BuildRunner) -> list[TargetRuntime]:
     """The targets of an order, each of which can run where it is measured.
 
@@ -151,6 +156,9 @@ def sources_of(request: BuildRequest, parsed: ParsedRecipe, shown: Views, notes:
             request.progress({"step": f"{step}: {line}", "epoch": None})
 
         splits, place = shown.dataset.splits, f"{name}.model"
+        if table.head is None and parsed.tasks and len(shown.heads) > 1:
+            what, kind_named = "answers of one task alone are read", table.model["kind"]
+            raise RecipeError(what, where=f"{name}.head", found=kind_named, allowed=list(shown.heads))
         feed, task = shown.feeds[name], shown.heads.tasks[table.head or next(iter(shown.heads))]
         asked = Asked(feed, splits, classes, table.classes, folder, code, place, notes.append, tell, task)
         opened[name] = kind.answers(asked)
@@ -180,8 +188,8 @@ def networks(
 
 def task_of(parsed: ParsedRecipe, dataset: Dataset) -> Task:
     """What the student answers: without labels, and with a metric of values, values where the recipe names no task."""
-    unnamed = parsed.recipe.task == {"kind": "classification"}
-    if unnamed and dataset.train.y is None and not classifies(parsed.metric):
+    unnamed = parsed.recipe.task == {"kind": "classification"} and dataset.train.y is None
+    if unnamed and not isinstance(parsed.metric, ByHead) and not classifies(parsed.metric):
         return make_task({"kind": "regression"}, "task")
     return parsed.task
 
@@ -192,7 +200,8 @@ def check_heads(recipe: Recipe, heads: Heads, feed: Feed) -> None:
     for name in heads:
         if not name or name in inputs:
             allowed = f"a name, and none of the inputs' ({', '.join(inputs)})"
-            raise RecipeError("can't be an output's name", where="data.heads", found=name, allowed=allowed)
+            where = "heads" if recipe.heads else "data.heads"
+            raise RecipeError("can't be an output's name", where=where, found=name, allowed=allowed)
     check_thresholds(recipe, heads, feed)
 
 
@@ -204,12 +213,12 @@ def check_thresholds(recipe: Recipe, heads: Heads, feed: Feed) -> None:
             or labels of which there are none.
     """
     for name, task in heads.tasks.items():
-        task.check_size(heads[name], "task", RecipeError)
+        task.check_size(heads[name], f"heads.{name}.task" if recipe.heads else "task", RecipeError)
     if (wish := recipe.abstain) is None:
         return
     for name, task in heads.tasks.items():
         if not task.certainties or (task.exclusive and heads[name] < 2):
-            kind, allowed = recipe.task["kind"], "none: its answers are not right or wrong"
+            kind, allowed = kind_of(task), "none: its answers are not right or wrong"
             raise RecipeError("no answers to be sure of", where="abstain", found=kind, allowed=allowed)
         if wish.by is not None and wish.by not in task.certainties:
             raise RecipeError("no score of this task's", where="abstain.by", found=wish.by, allowed=task.certainties)
@@ -303,21 +312,24 @@ def check_mixing(feed: Feed, sources: Mapping[str, AnswerSource]) -> None:
 
 def check_form(parsed: ParsedRecipe) -> None:
     """Of what are no classes of which one is right, the others can't be told from the best, and all are kept."""
-    is_of_values = not parsed.task.exclusive or not classifies(parsed.metric)
+    exclusive = all(task.exclusive for task in parsed.by_name.values())
+    is_of_values = not exclusive or not all(classifies(of_head(parsed.metric, name)) for name in parsed.by_name)
     if parsed.recipe.teacher_outputs.form == "top" and is_of_values:
         kind, allowed = parsed.recipe.metric["kind"], "float32, float16: every number of an answer counts"
         raise RecipeError("keeps the likeliest classes", where="teacher_outputs.form", found=kind, allowed=allowed)
-    if parsed.recipe.combine == "confidence" and not parsed.task.exclusive:
+    if parsed.recipe.combine == "confidence" and not exclusive:
         kind = parsed.recipe.task["kind"]
         raise RecipeError("no classes to be sure of", where="combine", found=kind, allowed="average")
 
 
 def check_metric(parsed: ParsedRecipe) -> None:
     """A built-in metric is of what the task answers."""
-    kind, metrics = str(parsed.recipe.metric["kind"]), parsed.task.metrics
-    if ":" not in kind and kind not in metrics:
-        what = f"not a metric of {type(parsed.task).__name__}"
-        raise RecipeError(what, where="metric.kind", found=kind, allowed=metrics)
+    by_head = {name: head.measured for name, head in parsed.recipe.heads.items()}
+    for name, task in parsed.by_name.items():
+        kind = str(by_head.get(name, parsed.recipe.metric)["kind"])
+        if ":" not in kind and kind not in task.metrics:
+            what, where = f"not a metric of {type(task).__name__}", f"heads.{name}.metric" if by_head else "metric.kind"
+            raise RecipeError(what, where=where, found=kind, allowed=task.metrics)
 
 
 def unweighed(parsed: ParsedRecipe) -> tuple[str, ...]:

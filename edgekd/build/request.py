@@ -19,7 +19,7 @@ from edgekd.base.notes import Progress
 from edgekd.build import code_keys, step_keys
 from edgekd.build.store import Store, canonical, sha256
 from edgekd.document.report import Report
-from edgekd.learn.data import remembered_in
+from edgekd.learn.data import LabelsByHead, Source, remembered_in
 from edgekd.runtime import bundle
 from edgekd.runtime.replay import checked
 from edgekd.runtime.steady import steadily
@@ -153,12 +153,16 @@ def data_source(recipe: Recipe, quick: bool) -> object:
             )
         options = {key: value for key, value in recipe.data.made.items() if key != "source"}
         table = {"kind": recipe.data.made.get("source", "made"), **options}
+    if recipe.heads:
+        tables = {name: {**table, **head.data} for name, head in recipe.heads.items()}
+        return LabelsByHead({name: source_of(of_head, f"heads.{name}") for name, of_head in tables.items()})
     return source_of(table)
 
 
-def source_of(table: Mapping[str, object]) -> object:
+def source_of(table: Mapping[str, object], where: str = "data") -> Source:
     """The data source of a plugin's table, which has its ``kind``."""
-    return plugins.build("data", table, "data")
+    source: Source = plugins.build("data", table, where)
+    return source
 
 
 BUNDLE = ("manifest.json", "manifest.sha256")  # what a bundle is known by

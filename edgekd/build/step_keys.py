@@ -73,7 +73,8 @@ def content(recipe: Recipe) -> dict[str, Any]:
     table.pop("teacher_outputs")  # whether answers are kept changes none of them
     if recipe.teacher_outputs.changes_answers:
         table["teacher_outputs"] = recipe.teacher_outputs.of_form
-    table["data"]["heads"] = [[name, list(groups.items())] for name, groups in recipe.data.heads.items()]
+    of_tasks = [[name, head] for name, head in table.pop("heads").items()]
+    table["data"]["heads"] = of_tasks or [[name, list(groups.items())] for name, groups in recipe.data.heads.items()]
     return table
 
 

@@ -28,7 +28,7 @@ def teacher(workspace: Workspace, step: TeachStep) -> Trained:
         if isinstance(whole, FrozenBody) and feed.views == 1:  # the head alone, on what the body gives once
             workspace.progress({"step": f"{step.name}: what its body gives", "epoch": None})
             module, feed = whole.head, embedded(whole, feed, seed)
-        heads, metric = workspace.heads_of(step.name), metric_of_teacher(workspace.metric, workspace.task)
+        heads, metric = workspace.heads_of(step.name), metric_of_teacher(workspace.metric, workspace.heads.tasks)
         job = train.TrainingJob(
             make_terms(_losses(heads), step.name, heads),
             feed,

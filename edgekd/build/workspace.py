@@ -24,7 +24,7 @@ from edgekd.learn.objective import Term
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.learn.teaching import AnswerSource
 from edgekd.learn.train import Tensors
-from edgekd.metrics import Evaluator, Metric
+from edgekd.metrics import ByHead, Evaluator, Metric
 from edgekd.spec.recipe import Recipe
 from edgekd.tasks import SINGLE, Heads, Task, table_of_heads
 
@@ -61,7 +61,7 @@ class Workspace:
     order: Order
     roots: Mapping[str, Callable[[], nn.Module]]
     terms: tuple[Term, ...]
-    metric: Metric
+    metric: Metric | ByHead
     progress: Progress
     runner: BuildRunner
     clocks: Mapping[str, Clock]

@@ -75,7 +75,10 @@ def recipe() -> Schema:
     student |= {"model": _ref("Model"), "from_teacher": _list("Pass", made_of)}
     augment = table(table(defs, "Augment"), "properties")
     augment["ops"] = _list("View", table(augment, "ops"))
-    top |= {"metric": _ref("Metric"), "task": _ref("Task")}
+    answered: Schema = {"metric": _ref("Metric"), "task": _ref("Task")}
+    top |= answered
+    of_head = table(table(defs, "Head"), "properties")
+    of_head |= answered
     top["tune"] = {**_without(table(top, "tune"), "additionalProperties"), **_ref("Tune")}
     top["log"] = {"anyOf": [_ref("Logger"), _list("Logger", table(top, "log"))]}
     top |= {"losses": _list("Loss", table(top, "losses")), "compress": _list("Compress", table(top, "compress"))}

@@ -112,10 +112,10 @@ def make_loss(table: Table, where: str) -> Any:
 
 
 def by_head(terms: Sequence[Term], heads: Heads) -> tuple[Term, ...]:
-    """Of several heads a loss on answers is a term for each of them, or for the one that it names.
+    """Of several heads a loss on answers is a term for each of them that it suits, or for the one that it names.
 
     Raises:
-        RecipeError: it names one that there is none of.
+        RecipeError: it names one that there is none of, or suits none.
     """
     return tuple(one for term in terms for one in _by_head(term, heads))
 
@@ -127,14 +127,19 @@ def _by_head(term: Term, heads: Heads) -> list[Term]:
         raise RecipeError("no such head", where=f"{term.where}.head", found=wanted, allowed=allowed)
     if term.on_features:
         return [term]
-    return [_of_head(term, heads, name) for name in heads if wanted in (None, name)]
+    suited = [name for name, task in heads.tasks.items() if ":" in _kind(term) or _kind(term) in task.losses]
+    names = [wanted] if wanted is not None else suited or list(heads)  # of none, the first says why
+    return [_of_head(term, heads, name) for name in names]
+
+
+def _kind(term: Term) -> str:
+    return term.name.split(" #")[0]
 
 
 def _of_head(term: Term, heads: Heads, name: str) -> Term:
     """A loss on answers as it is of one head."""
     task = heads.tasks[name]
-    kind = term.name.split(" #")[0]
-    if ":" not in kind and kind not in task.losses:
+    if ":" not in (kind := _kind(term)) and kind not in task.losses:
         what = f"not a loss of {type(task).__name__}"
         raise RecipeError(what, where=f"{term.where}.kind", found=kind, allowed=task.losses)
     loss = term.loss.of_task(task) if isinstance(term.loss, TaskLoss) else term.loss

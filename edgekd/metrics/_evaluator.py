@@ -11,6 +11,7 @@ from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import FactoryError
 from edgekd.metrics._base import Metric, PerSample, Scores, sees_vectors
+from edgekd.metrics._by_head import ByHead, of_head
 from edgekd.tasks import Heads
 
 
@@ -19,11 +20,11 @@ class Evaluator:
     """The recipe's metric; the values of several heads are averaged.
 
     Attributes:
-        metric: of one head.
+        metric: of every head, or of each its own.
         heads: what the columns of the scores mean.
     """
 
-    metric: Metric
+    metric: Metric | ByHead
     heads: Heads
 
     def __call__(self, scores: Scores, labels: AnyArray | None, teacher: Scores | None, raw: Samples) -> float:
@@ -44,45 +45,33 @@ class Evaluator:
     ) -> dict[str, float]:
         """The value of each head; see ``__call__``."""
         pairs = self._pairs(scores, labels, teacher)
-        head_values = {name: plugins.call_user(self.metric, "metric", *pair, raw) for name, pair in pairs.items()}
-        return {name: float(self._checked(value, scores, ())) for name, value in head_values.items()}
+        values = {
+            name: plugins.call_user(of_head(self.metric, name), "metric", *pair, raw) for name, pair in pairs.items()
+        }
+        return {name: float(_checked(of_head(self.metric, name), one, scores, ())) for name, one in values.items()}
 
     @property
     def is_mean(self) -> bool:
         """Whether a value is the mean of one of each sample; of a dense task a sample with more places counts more."""
-        return isinstance(self.metric, PerSample) and not self.heads.dense
+        return not self.heads.dense and len(self._of_samples) == len(self.heads)
+
+    @property
+    def _of_samples(self) -> dict[str, PerSample]:
+        """By head, the metrics that are a mean over samples."""
+        metrics = {name: of_head(self.metric, name) for name in self.heads}
+        return {name: metric for name, metric in metrics.items() if isinstance(metric, PerSample)}
 
     def per_sample(
         self, scores: Scores, labels: AnyArray | None, teacher: Scores | None, raw: Samples
     ) -> NDArray[np.float64] | None:
         """(N,) what each sample gives, the mean over the heads; None where the metric is no mean over samples."""
-        if not isinstance(self.metric, PerSample) or not self.is_mean:
+        if not self.is_mean:
             return None
-        pairs = self._pairs(scores, labels, teacher).values()
-        head_values = [plugins.call_user(self.metric.per_sample, "metric", *pair, raw) for pair in pairs]
-        return np.mean([self._checked(values, scores, (len(scores),)) for values in head_values], axis=0)
-
-    def _checked(self, answer: object, scores: Scores, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """What the metric said, which may be a user's: numbers, finite where the scores are.
-
-        Raises:
-            FactoryError: it said something else.
-        """
-        try:
-            values = np.asarray(answer)
-        except (TypeError, ValueError, RuntimeError):  # a ragged list, a tensor that wants a gradient
-            values = np.asarray(None)
-        numbers = values.dtype.kind in "fiub" and values.shape == shape
-        partly = bool(shape) and isinstance(self.metric, PerSample) and self.metric.partly
-        finite = numbers and bool((np.isfinite(values) | (np.isnan(values) & partly)).all())
-        if not numbers or (np.isfinite(scores).all() and not finite):
-            raise FactoryError(
-                f"{type(self.metric).__module__}.{type(self.metric).__qualname__} says no finite number",
-                where="metric",
-                found=values[~np.isfinite(values)][0].item() if numbers else answer,
-                allowed=f"{shape[0]} numbers, one a sample" if shape else "a number, of the whole split",
-            )
-        return values.astype(np.float64)
+        metrics, pairs, shape = self._of_samples, self._pairs(scores, labels, teacher), (len(scores),)
+        values = {
+            name: plugins.call_user(metrics[name].per_sample, "metric", *pair, raw) for name, pair in pairs.items()
+        }
+        return np.mean([_checked(metrics[name], one, scores, shape) for name, one in values.items()], axis=0)
 
     def _pairs(
         self, scores: Scores, labels: AnyArray | None, teacher: Scores | None
@@ -99,10 +88,10 @@ class Evaluator:
         self, name: str, scores: AnyArray, wanted: AnyArray, labels: AnyArray | None
     ) -> tuple[AnyArray, AnyArray]:
         """See ``_pairs``."""
-        task = self.heads.tasks[name]
+        task, metric = self.heads.tasks[name], of_head(self.metric, name)
         if task.dense:
             return self._by_place(name, task.judged(scores), wanted, labels)
-        if self.metric.against == "teacher" or sees_vectors(self.metric):
+        if metric.against == "teacher" or sees_vectors(metric):
             return task.judged(scores), wanted
         return task.compared(scores, wanted)
 
@@ -118,7 +107,7 @@ class Evaluator:
             known = (theirs != 0).any(axis=1) if y is None else y.reshape(-1) >= 0
             return rows[known], theirs[known]
         right = wanted.reshape(len(wanted), -1)
-        if getattr(self.metric, "whole", False):
+        if getattr(of_head(self.metric, name), "whole", False):
             return rows.reshape(*right.shape, -1), right
         known = right.reshape(-1) >= 0
         return rows[known], right.reshape(-1)[known]
@@ -136,3 +125,26 @@ class Evaluator:
                 return self._judged(teacher)
             labels = self.heads.answers(teacher)
         return {name: self.heads.labels_of(labels, name) for name in self.heads}
+
+
+def _checked(metric: Metric | PerSample, answer: object, scores: Scores, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """What a metric said, which may be a user's: numbers, finite where the scores are.
+
+    Raises:
+        FactoryError: it said something else.
+    """
+    try:
+        values = np.asarray(answer)
+    except (TypeError, ValueError, RuntimeError):  # a ragged list, a tensor that wants a gradient
+        values = np.asarray(None)
+    numbers = values.dtype.kind in "fiub" and values.shape == shape
+    partly = bool(shape) and isinstance(metric, PerSample) and metric.partly
+    finite = numbers and bool((np.isfinite(values) | (np.isnan(values) & partly)).all())
+    if not numbers or (np.isfinite(scores).all() and not finite):
+        raise FactoryError(
+            f"{type(metric).__module__}.{type(metric).__qualname__} says no finite number",
+            where="metric",
+            found=values[~np.isfinite(values)][0].item() if numbers else answer,
+            allowed=f"{shape[0]} numbers, one a sample" if shape else "a number, of the whole split",
+        )
+    return values.astype(np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,28 +13,38 @@ from numpy.typing import NDArray
 from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.metrics._base import Against, Metric
-from edgekd.tasks import CLASSES, Task
+from edgekd.metrics._by_head import ByHead
+from edgekd.tasks import CLASSES, SINGLE, Task
+
+OF_CLASSES: Mapping[str, Task] = MappingProxyType({SINGLE: CLASSES})
 
 
-def make_metric(table: Mapping[str, Any]) -> Metric:
+def make_metric(table: Mapping[str, Any], where: str = "metric") -> Metric:
     """The metric of a recipe's table.
 
     Raises:
         RecipeError: an unknown kind or key, or a user's own that does not say what ``Metric`` asks for.
     """
-    metric: Metric = plugins.build("metrics", table, "metric")
+    metric: Metric = plugins.build("metrics", table, where)
     stated = (("share", (True, False)), ("against", typing.get_args(Against)), ("classifies", (True, False, None)))
     for key, allowed in stated:
         if (setting := getattr(metric, key, None)) not in allowed:
             raise RecipeError(
-                f"a metric says its {key!r}, a ClassVar", where="metric", found=setting, allowed=map(repr, allowed)
+                f"a metric says its {key!r}, a ClassVar", where=where, found=setting, allowed=map(repr, allowed)
             )
     return metric
 
 
-def metric_of_teacher(metric: Metric, task: Task = CLASSES) -> Metric:
-    """What the teacher's own training is validated by: it has labels, and no teacher."""
-    return make_metric({"kind": task.metrics[0]}) if metric.against == "teacher" else metric
+def metric_of_teacher(metric: Metric | ByHead, tasks: Mapping[str, Task] = OF_CLASSES) -> Metric | ByHead:
+    """What the teacher's own training is validated by: it has labels, and no teacher.
+
+    Args:
+        tasks: of the heads.
+    """
+    if metric.against != "teacher":
+        return metric
+    of_tasks = {name: make_metric({"kind": task.metrics[0]}) for name, task in tasks.items()}
+    return ByHead(of_tasks) if isinstance(metric, ByHead) else next(iter(of_tasks.values()))
 
 
 def metric_name(kind: str, labels: NDArray[np.int64] | None) -> str:

@@ -90,6 +90,8 @@ def make(facts: BuildFacts) -> Report:
     targets = {name: _target(facts, measured) for name, measured in facts.measured.items()}
     for sentence in coverage.sentences(facts.workspace, targets):
         workspace.note(sentence)
+    for sentence in _by_metric(facts):
+        workspace.note(sentence)
     if not facts.quick:
         for sentence in _doubts(facts):
             workspace.note(sentence)
@@ -114,6 +116,17 @@ def make(facts: BuildFacts) -> Report:
     if facts.baseline is not None:
         document["details"]["baseline"] = {**facts.baseline, "told": baseline.better(document)}
     return document
+
+
+def _by_metric(facts: BuildFacts) -> list[str]:
+    """What each head's own metric says of the files that ship, where the report's value is a mean of several."""
+    heads, sentences = facts.workspace.recipe.heads, []
+    for target, choice in facts.choices.items() if len(heads) > 1 else ():
+        if choice.shipped is not None:
+            values = facts.measured[target].evaluation.by_head("test", facts.tested(target, choice.shipped))
+            parts = [f"{heads[name].measured['kind']} of {name} {value:.4g}" for name, value in values.items()]
+            sentences.append(f"{target}: on test {', '.join(parts)}")
+    return sentences
 
 
 def _doubts(facts: BuildFacts) -> list[str]:
@@ -192,9 +205,10 @@ def _kept(workspace: Workspace) -> Kept | None:
 def _validated(facts: BuildFacts) -> dict[str, str]:
     """What the curves of the teachers' own training show, where it is not the report's metric."""
     workspace = facts.workspace
-    if metric_of_teacher(workspace.metric, workspace.task) is workspace.metric:
+    if metric_of_teacher(workspace.metric, workspace.heads.tasks) is workspace.metric:
         return {}
-    return dict.fromkeys(workspace.recipe.ensemble, workspace.task.metrics[0])
+    kinds = dict.fromkeys(task.metrics[0] for task in workspace.heads.tasks.values())
+    return dict.fromkeys(workspace.recipe.ensemble, " and ".join(kinds))
 
 
 def _by_class(facts: BuildFacts) -> Agreement:

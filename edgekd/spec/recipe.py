@@ -19,6 +19,8 @@ from edgekd.base.recipe_files import NAME as NAME
 from edgekd.base.recipe_files import builtin_folder as builtin_folder
 from edgekd.base.recipe_files import builtins as builtins
 from edgekd.spec.abstain import Abstain as Abstain
+from edgekd.spec.heads import Head as Head
+from edgekd.spec.heads import completed
 from edgekd.spec.knob import Knob as Knob
 from edgekd.spec.knob import flat as flat
 from edgekd.spec.schedule import SCHEDULE_KEYS as SCHEDULE_KEYS
@@ -102,7 +104,7 @@ class Teacher(Schedule):
         default=None, description="for each of our classes, the teacher's index"
     )
     preprocess: tuple[Table, ...] | None = Field(default=None, description="where the teacher's differs from ours")
-    head: str | None = Field(default=None, description="the one that it teaches, of data.heads; absent: all")
+    head: str | None = Field(default=None, description="the one that it teaches, of several; absent: all")
     weight: float = Field(default=1.0, gt=0, le=1e6, description="among the teachers of a head")
 
 
@@ -177,6 +179,9 @@ class Recipe(Frozen):
         default=2, ge=1, le=1024, description="of torch, on however many CPUs: another count trains other weights"
     )
     data: Data = Field(description="samples and labels")
+    heads: dict[str, Head] = Field(
+        default={}, description="several questions about a sample, each with a task, a metric and labels of its own"
+    )
     augment: Augment = Field(default=Augment(views=1), description="views of training images")
     teacher: Teacher = Field(description="who teaches")
     teachers: tuple[Teacher, ...] = Field(default=(), description="more of them, beside ``teacher``")
@@ -211,6 +216,8 @@ class Recipe(Frozen):
     @classmethod
     def _default_metric(cls, tables: object) -> object:
         """The metric of a recipe that names none is its task's first; an unknown task is told when it is made."""
+        if isinstance(tables, Mapping) and tables.get("heads"):
+            return completed(tables)
         if not isinstance(tables, Mapping) or "metric" in tables or "task" not in tables:
             return tables
         task = tables["task"]
@@ -292,6 +299,9 @@ def parse(table: Mapping[str, object], file: str) -> Recipe:
         recipe = Recipe.model_validate(dict(table))
     except ValidationError as err:
         raise explain(err, Recipe, file, RecipeError) from err
+    except RecipeError as err:  # of a table that is looked at before all are
+        err.put_in(file)
+        raise
     if recipe.data.table.get("path") == "":  # it would be the current folder
         raise RecipeError("an empty path", where=f"{file}: data.path", allowed="a path; . is the recipe's folder")
     plain(recipe.model_dump(exclude={"tune"}))  # an object from Python that no key tells from another is refused here

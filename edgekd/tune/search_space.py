@@ -118,7 +118,7 @@ def _teaching(recipe: Recipe) -> dict[str, Knob]:
         if "temperature" in fields:
             knobs[f"losses.{i}.temperature"] = _around(table.get("temperature", fields["temperature"]), 3)
     kinds = {table["kind"] for table in recipe.losses}
-    if not recipe.data.heads and kinds & {"kl", "cross_entropy"}:
+    if not (recipe.data.heads or recipe.heads) and kinds & {"kl", "cross_entropy"}:
         labelled = any("labels" in cls.needs for cls in classes)
         more = [kind for kind in ("dist", *(["decoupled_kl"] if labelled else [])) if kind not in kinds]
         choices = (False, *({"kind": kind, "weight": 0.5} for kind in more))

@@ -19,6 +19,8 @@ from edgekd.learn.objective import Objective, Term, check_layers, make_terms
 from edgekd.learn.teacher import wrap
 from edgekd.spec.recipe import Augment, Schedule, Teacher
 from edgekd.tasks import Heads
+from edgekd.tasks.classification import Classification
+from edgekd.tasks.tagging import Tagging
 
 HINT = {"kind": "hint", "student_layers": ["features.0"], "teacher_layers": ["features.1"]}
 KL = {"kind": "kl"}
@@ -254,3 +256,15 @@ def test_each_head_has_a_term_of_its_own() -> None:
     assert parts["cross_entropy (b)"] == by_hand
     assert parts["kl (a)"] == make_terms([KL])[0].loss(logits[:, :3], teacher[:, :3], None)
     assert total == pytest.approx(sum(parts.values()))
+
+
+def test_a_loss_counts_for_every_head_that_it_suits() -> None:
+    """Of different tasks: ``dist`` compares classes alone; one that suits none, and one of a head that it does not."""
+    heads = Heads({"slots": (4, 3), "intent": 2}, {"slots": Tagging(), "intent": Classification()})
+    terms = make_terms([{"kind": "kl"}, {"kind": "dist"}, {"kind": "kl", "head": "intent"}], heads=heads)
+    assert [term.name for term in terms] == ["kl (slots)", "kl (intent)", "dist (intent)", "kl #2 (intent)"]
+    assert [term.shape for term in terms[:2]] == [(4, 3), (2,)]
+    with pytest.raises(RecipeError, match=r"losses\[0\]\.kind: not a loss of Tagging; found 'huber'"):
+        make_terms([{"kind": "huber"}], heads=heads)
+    with pytest.raises(RecipeError, match=r"losses\[0\]\.kind: not a loss of Tagging; found 'dist'"):
+        make_terms([{"kind": "dist", "head": "slots"}], heads=heads)

@@ -10,6 +10,7 @@ from edgekd.learn.data._files import unpacked as file_content
 from edgekd.learn.data._hashes import remembered_in
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data._inputs import taken_first
+from edgekd.learn.data._joined import LabelsByHead
 from edgekd.learn.data._lazy import Lazy, ahead
 from edgekd.learn.data._split import ROLES
 from edgekd.learn.data._tokenizer import read as read_vocabulary
@@ -18,6 +19,7 @@ from edgekd.tasks import same_name
 __all__ = [
     "ROLES",
     "Dataset",
+    "LabelsByHead",
     "Lazy",
     "Pipeline",
     "Samples",

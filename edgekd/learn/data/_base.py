@@ -72,6 +72,7 @@ class Dataset:
         inputs: what a user's own batches call the inputs, in the model's order; a network is given each as its
             argument of that name. Empty: by order.
         teacher_preprocess: of a teacher that takes more of the columns than the student; None: as the student's.
+        answers: its heads where each has a task of its own, whatever the task that is asked for.
     """
 
     train: Split
@@ -84,9 +85,12 @@ class Dataset:
     notes: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     teacher_preprocess: Pipeline | None = None
+    answers: Heads | None = None
 
     def heads_of(self, task: Task) -> Heads:
-        """Its heads, all of one task."""
+        """Its heads: all of one task, or each of its own."""
+        if self.answers is not None:
+            return self.answers
         counts = dict(self.heads) or {SINGLE: len(self.classes)}
         labels = () if self.train.y is None or self.heads else self.train.y.shape[1:]
         return Heads({name: task.shape(count, labels) for name, count in counts.items()}, dict.fromkeys(counts, task))

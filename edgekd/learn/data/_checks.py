@@ -131,8 +131,8 @@ def _check_labels(dataset: Dataset, task: Task, where: str, *, every_class: bool
         place = f": head {name}" if dataset.heads else ""
         names = dataset.classes[heads.name_columns[name]]
         for split_name, y in labels.items():
-            task.check(y, len(dataset.splits[split_name]), len(names), f"{where} ({split_name}){place}")
-        task.check_learned(labels, names, f"{where}{place} (train)", every=every_class)
+            heads.tasks[name].check(y, len(dataset.splits[split_name]), len(names), f"{where} ({split_name}){place}")
+        heads.tasks[name].check_learned(labels, names, f"{where}{place} (train)", every=every_class)
 
 
 class _Size(NamedTuple):
