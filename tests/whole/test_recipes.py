@@ -20,8 +20,8 @@ from edgekd.spec import recipe
 
 # Left out: some have tests of their own (bert-distilbert: test_text.py, tiny-text: test_tiny_text.py, sentence-vectors:
 # test_vectors.py, street-segments and face-points: test_places.py, tile-anomaly: test_anomaly.py, slots-intent:
-# test_slots_intent.py), the others are made of the same parts as one that is here; resnet50-mobilenetv2 alone would take
-# more than a minute.
+# test_slots_intent.py), the others are made of the same parts as one that is here; resnet50-mobilenetv2 alone would
+# take more than a minute.
 OWN = {"digits", "wide-deep-fm", "multi-task", "keyword-spotting", "bert-distilbert", "tiny-text", "sentence-vectors"}
 OWN |= {"street-segments", "face-points", "tile-anomaly", "slots-intent"}
 ALIKE = {
