@@ -39,7 +39,8 @@ NAMES = [name for name in recipe.builtins() if name not in OWN | ALIKE]
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_builds_quickly(name: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert cli.run(["build", name, "--quick", "--out", str(out)]) == 0
+    # Without parts of int8 files in float, which other builds try: they are a third of the time.
+    assert cli.run(["build", name, "--quick", "--set", "budget.prefer='size'", "--out", str(out)]) == 0
     report = json.loads((out / "report.json").read_text())
     assert set(report["targets"]) == {"ort-cpu", "openvino"}
     names = [c["name"] for c in report["targets"]["ort-cpu"]["candidates"]]
