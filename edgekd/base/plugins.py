@@ -239,6 +239,13 @@ def build(family: str, table: Mapping[str, object], where: str, error: type[Edge
         raise error(rest if key in fields else str(err), where=where_key, found=values.get(key)) from err
 
 
+def check_ranges(plugin: object, **ranges: tuple[float, float]) -> None:
+    """Raise the ValueError that ``build`` turns into a message where a field is not low..high, both allowed."""
+    for name, (low, high) in ranges.items():
+        if not low <= getattr(plugin, name) <= high:
+            raise ValueError(f"{name}: allowed is {low} to {high}")
+
+
 def _coerce(value: object, hint: object, where: str, error: type[EdgekdError]) -> object:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from edgekd.base import units
+from edgekd.base import plugins, units
 from edgekd.base.errors import ExportError
 from edgekd.compress import _latency
 from edgekd.compress._base import Context, clock_of
@@ -70,9 +70,7 @@ class ChannelPrune(Structural):
             raise ValueError("latency: allowed is either ratio or latency")
         if self.latency is None and self.scope == "latency":
             raise ValueError("scope: allowed is latency where the key latency is given, too")
-        for name, low, high in (("multiple", 0, 1024), ("steps", 1, 16), ("step", 0, self.steps)):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: allowed is {low} to {high}")
+        plugins.check_ranges(self, multiple=(0, 1024), steps=(1, 16), step=(0, self.steps))
         for name in ("keep", "samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: allowed is at least 1")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.learn.data import _arrow, _files, _shards, _vocabulary
@@ -84,9 +85,7 @@ class Arrow(Reading):
 
     def __post_init__(self) -> None:
         self.check_reading()
-        for name, low, high in (("vocab", 100, 1_000_000), ("length", 3, 16_384)):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: allowed is {low} to {high}")
+        plugins.check_ranges(self, vocab=(100, 1_000_000), length=(3, 16_384))
         check_size(self.size, self.interpolation, self.fit)
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgekd.base import plugins
 from edgekd.base.errors import DataError
 from edgekd.base.wordpiece import MASKED, NEEDED, Vocabulary
 from edgekd.learn.data._base import Dataset, Split
@@ -44,10 +45,7 @@ class MadePairs:
 
     def __post_init__(self) -> None:
         check_seed("seed", self.seed)
-        ranges = {"meanings": (10, 100_000), "longest": (4, 1000), "length": (3, 16_384)}
-        for name, (low, high) in ranges.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: allowed is {low} to {high}")
+        plugins.check_ranges(self, meanings=(10, 100_000), longest=(4, 1000), length=(3, 16_384))
         check_sizes(train=self.train, validation=self.validation, test=self.test)
 
     def fingerprint(self) -> str:

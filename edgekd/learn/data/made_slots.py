@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgekd.base import plugins
 from edgekd.base.errors import DataError
 from edgekd.base.wordpiece import MASKED, NEEDED, Vocabulary
 from edgekd.learn.data import _tagged
@@ -45,9 +46,7 @@ class MadeSlots:
         check_seed("seed", self.seed)
         if self.label not in LABELS:
             raise ValueError(f"label: allowed is {' or '.join(LABELS)}")
-        for name, (low, high) in {"intents": (2, 20), "words": (4, 10_000), "length": (3, 16_384)}.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: allowed is {low} to {high}")
+        plugins.check_ranges(self, intents=(2, 20), words=(4, 10_000), length=(3, 16_384))
         check_sizes(train=self.train, validation=self.validation, test=self.test)
 
     def fingerprint(self) -> str:

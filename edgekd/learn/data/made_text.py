@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgekd.base import plugins
 from edgekd.base.wordpiece import MASKED, NEEDED, Vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
@@ -37,10 +38,7 @@ class MadeText:
 
     def __post_init__(self) -> None:
         check_seed("seed", self.seed)
-        ranges = {"classes": (2, 100), "words": (10, 100_000), "longest": (4, 1000), "length": (3, 16_384)}
-        for name, (low, high) in ranges.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: allowed is {low} to {high}")
+        plugins.check_ranges(self, classes=(2, 100), words=(10, 100_000), longest=(4, 1000), length=(3, 16_384))
         check_sizes(train=self.train, validation=self.validation, test=self.test)
 
     def fingerprint(self) -> str:

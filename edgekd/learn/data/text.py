@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import DataError
 from edgekd.base.preprocess import Op
@@ -91,9 +92,7 @@ class Text(Reading):
     id: str = ""
 
     def __post_init__(self) -> None:
-        for name, low, high in (("vocab", 100, 1_000_000), ("length", 3, 16_384)):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: allowed is {low} to {high}")
+        plugins.check_ranges(self, vocab=(100, 1_000_000), length=(3, 16_384))
         self.check_reading()
         check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
 

@@ -15,6 +15,17 @@ def twice(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(conv_bn(inputs, outputs), conv_bn(outputs, outputs))
 
 
+def encoder(channels: int, width: int, stages: int, depth: int) -> tuple[nn.ModuleList, int]:
+    """Stages of ``depth`` convolutions, each of which halves the maps and doubles the channels; those of the last."""
+    modules, inputs = [], channels
+    for stage in range(stages):
+        outputs = width * 2**stage
+        more = (conv_bn(outputs, outputs) for _ in range(depth - 1))
+        modules.append(nn.Sequential(conv_bn(inputs, outputs, stride=2), *more))
+        inputs = outputs
+    return nn.ModuleList(modules), inputs
+
+
 def resized(maps: Tensor, size: tuple[int, int], mode: str = "nearest") -> Tensor:
     """(N, C, *size) of (N, C, h, w); as they are where they have that size.
 

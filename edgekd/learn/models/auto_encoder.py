@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.learn.models._base import conv_bn, initialise
 from edgekd.learn.models._maps import check_image, resized, size_of
@@ -37,9 +38,7 @@ class AutoEncoder:
     window: int = 0
 
     def __post_init__(self) -> None:
-        for name, (low, high) in {"width": (1, 1024), "depth": (1, 5), "code": (1, 1024), "window": (0, 1024)}.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: allowed is {low} to {high}")
+        plugins.check_ranges(self, width=(1, 1024), depth=(1, 5), code=(1, 1024), window=(0, 1024))
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """(N, C, H, W) or (N, D) -> (N, 1).

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.learn.models.transformers import Transformers
 from edgekd.learn.teacher import bare
@@ -35,9 +36,7 @@ class Bert:
     shared: bool = False
 
     def __post_init__(self) -> None:
-        for name, low, high in (("width", 8, 4096), ("layers", 1, 48), ("heads", 1, 64), ("positions", 3, 16_384)):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: allowed is {low} to {high}")
+        plugins.check_ranges(self, width=(8, 4096), layers=(1, 48), heads=(1, 64), positions=(3, 16_384))
         if self.width % self.heads:
             raise ValueError(f"width: allowed is a multiple of heads, {self.heads}")
         if not 0 <= self.inner <= 65_536:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from edgekd.base import plugins
 from edgekd.learn.models._base import conv_bn, initialise
-from edgekd.learn.models._maps import check_image, of_maps, resized, size_of
+from edgekd.learn.models._maps import check_image, encoder, of_maps, resized, size_of
 from edgekd.tasks import Heads
 
 
@@ -33,9 +34,7 @@ class Deeplab:
     rates: tuple[int, ...] = (1, 2, 4)
 
     def __post_init__(self) -> None:
-        for name, (low, high) in {"width": (1, 1024), "stages": (2, 5), "depth": (1, 16)}.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: allowed is {low} to {high}")
+        plugins.check_ranges(self, width=(1, 1024), stages=(2, 5), depth=(1, 16))
         if not 1 <= len(self.rates) <= 8 or not all(1 <= rate <= 32 for rate in self.rates):
             raise ValueError("rates: allowed are 1 to 8 dilations, each 1 to 32")
 
@@ -74,13 +73,7 @@ class DeeplabModule(nn.Module):
 
     def __init__(self, channels: int, classes: int, family: Deeplab) -> None:
         super().__init__()
-        stages, inputs = [], channels
-        for stage in range(family.stages):
-            outputs = family.width * 2**stage
-            more = (conv_bn(outputs, outputs) for _ in range(family.depth - 1))
-            stages.append(nn.Sequential(conv_bn(inputs, outputs, stride=2), *more))
-            inputs = outputs
-        self.stages = nn.ModuleList(stages)
+        self.stages, inputs = encoder(channels, family.width, family.stages, family.depth)
         edges, width = family.width * 2, family.width * 4
         self.context = Context(inputs, width, family.rates)
         self.fuse = conv_bn(width + edges, width)

@@ -8,9 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from edgekd.base import plugins
 from edgekd.base.errors import RecipeError
 from edgekd.learn.models._base import conv_bn, initialise
-from edgekd.learn.models._maps import check_image, resized, size_of
+from edgekd.learn.models._maps import check_image, encoder, resized, size_of
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,7 @@ class KeypointNet:
     picture: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
-        for name, (low, high) in {"width": (1, 1024), "stages": (2, 6), "depth": (1, 16)}.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: allowed is {low} to {high}")
+        plugins.check_ranges(self, width=(1, 1024), stages=(2, 6), depth=(1, 16))
         if min(self.picture) < 0 or (min(self.picture) == 0 and max(self.picture) > 0):
             raise ValueError("picture: allowed are a height and a width from 1, or 0 and 0")
 
@@ -59,23 +58,12 @@ class KeypointNet:
         return initialise(HeatMapsModule(channels, classes // 2, self, picture))
 
 
-def _encoder(channels: int, family: KeypointNet) -> tuple[nn.ModuleList, int]:
-    """The stages, each of which halves the maps, and the channels of the last."""
-    stages, inputs = [], channels
-    for stage in range(family.stages):
-        outputs = family.width * 2**stage
-        more = (conv_bn(outputs, outputs) for _ in range(family.depth - 1))
-        stages.append(nn.Sequential(conv_bn(inputs, outputs, stride=2), *more))
-        inputs = outputs
-    return nn.ModuleList(stages), inputs
-
-
 class ValuesModule(nn.Module):
     """Linear layers over all cells of the last maps: a mean over them would know no place."""
 
     def __init__(self, shape: tuple[int, int, int], outputs: int, family: KeypointNet) -> None:
         super().__init__()
-        self.stages, last = _encoder(shape[0], family)
+        self.stages, last = encoder(shape[0], family.width, family.stages, family.depth)
         height, width = (-(-size // 2**family.stages) for size in shape[1:])
         self.squeeze = conv_bn(last, family.width * 2, 1)
         self.inner = nn.Sequential(nn.Linear(family.width * 2 * height * width, family.width * 8), nn.ReLU())
@@ -94,7 +82,7 @@ class HeatMapsModule(nn.Module):
 
     def __init__(self, channels: int, points: int, family: KeypointNet, picture: tuple[int, int]) -> None:
         super().__init__()
-        self.stages, last = _encoder(channels, family)
+        self.stages, last = encoder(channels, family.width, family.stages, family.depth)
         width = family.width * 4
         self.context = conv_bn(last, width)
         self.fuse = conv_bn(width + family.width * 2, width)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from edgekd.base import plugins
 from edgekd.learn.models._base import conv_bn, initialise
 
 
@@ -35,10 +36,9 @@ class PatchConvnet:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        ranges = {"patch": (1, 32), "overlap": (0, 16), "width": (1, 4096), "depth": (1, 64), "stages": (1, 6)}
-        for name, (low, high) in {**ranges, "growth": (1, 4)}.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: allowed is {low} to {high}")
+        plugins.check_ranges(
+            self, patch=(1, 32), overlap=(0, 16), width=(1, 4096), depth=(1, 64), stages=(1, 6), growth=(1, 4)
+        )
 
     def widths(self) -> list[int]:
         """Channels of each stage."""
