@@ -15,6 +15,7 @@ from edgekd.base import plugins
 from edgekd.base.errors import ExportError
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import COUNT_SO, NUMPY_SO, Student
+from edgekd.lower._decomposed import traced_once
 from edgekd.lower._operator_table import one_table
 
 
@@ -42,7 +43,7 @@ def export(student: Student, opset: int) -> ir.Model:
         ExportError: what can't be exported, with its module path and operator where the exporter names them.
     """
     try:
-        with quiet(), _rows_first(student.module), one_table():
+        with quiet(), _rows_first(student.module), one_table(), traced_once():
             try:
                 program = _onnx(student, student.module, opset)
             except torch.onnx.errors.OnnxExporterError as err:
