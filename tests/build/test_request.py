@@ -78,7 +78,7 @@ def test_paths_of_options_and_arguments_are_read_as_a_shell_does(
     assert disk.users_path("a/~/b~", "x") == Path("a/~/b~")
     taken: list[Path] = []
     monkeypatch.setattr(requests, "make", lambda *_, **given: taken.extend((given["out"], given["cache"])))
-    monkeypatch.setattr(requests, "standing", lambda order: {})
+    monkeypatch.setattr(requests, "standing", lambda request: {"targets": {}})
     edgekd.build("digits", out="~/x", cache=Path("~/c"), progress=False)
     assert taken == [tmp_path / "x", tmp_path / "c"]
     wrong: list[dict[str, Any]] = [{"out": ""}, {"cache": ""}]
