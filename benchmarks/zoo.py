@@ -51,7 +51,17 @@ from edgekd.spec import target
 
 TARGETS = ("ort-cpu", "openvino")
 # What every build imports: once, in the process that all are forked from.
-IMPORTS = ["edgekd.build.run", "edgekd.pipeline", "onnxruntime", "openvino", "torchao", "transformers"]
+IMPORTS = [
+    "edgekd.build.run",
+    "edgekd.compress.channel_prune",
+    "edgekd.compress.int8_qat",
+    "edgekd.pipeline",
+    "onnxruntime",
+    "onnxscript.function_libs.torch_lib.ops",
+    "openvino",
+    "torchao",
+    "transformers",
+]
 LATE = 900.0  # seconds that a build may take
 POINT = 0.01  # by which a peer may agree less with fp32 than ours does
 ENOUGH = 0.5  # of the parameters that the pruning's ratio asks for

@@ -1,4 +1,4 @@
-"""What a student is in a file: its ONNX export, kept under the step's key; and how large the teacher's would be."""
+"""What a student is in a file: its ONNX export, kept under the step's key; and how large a teacher is."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ from onnxscript import ir
 from torch import nn
 
 from edgekd.base import plugins, preprocess
-from edgekd.base.errors import ExportError
-from edgekd.build import code_keys
-from edgekd.build.kept import document
-from edgekd.build.plan import CompressStep, ExportStep, TeachStep, TrainedStep
-from edgekd.build.store import canonical, sha256
+from edgekd.build.plan import CompressStep, ExportStep, TrainedStep
 from edgekd.build.workspace import Workspace
 from edgekd.learn import nets
 from edgekd.learn.foreign import Foreign
@@ -78,29 +74,10 @@ def export(
     return files["model.onnx"]
 
 
-def teacher_size(workspace: Workspace, step: TeachStep, subject: Student, opset: int) -> int:
-    """Bytes of the teacher's fp32 ONNX export; 4 x its parameters where it can't be exported."""
-    known = known_teacher_size(workspace, step, opset)
-    if known is None:
-        try:
-            outside = bare(subject.module)
-            known = (
-                outside.size_bytes if isinstance(outside, Foreign) else len(to_onnx(subject, opset=opset, metadata={}))
-            )
-        except ExportError:
-            known = 4 * subject.params
-        workspace.store.put(_teacher_size_key(step, opset), {"size.json": canonical(known)})
-    return known
-
-
-def known_teacher_size(workspace: Workspace, step: TeachStep, opset: int) -> int | None:
-    """What ``teacher_size`` found before; None where it was not asked yet."""
-    return document(workspace.store, _teacher_size_key(step, opset), "size.json", int)
-
-
-def _teacher_size_key(step: TeachStep, opset: int) -> str:
-    code = [code_keys.own("lower"), code_keys.versions("lower")]
-    return sha256(canonical(["teacher size", step.key, opset, code]))
+def teacher_size(subject: Student) -> int:
+    """Bytes of a teacher: of its own file, or four for each of its parameters."""
+    outside = bare(subject.module)
+    return outside.size_bytes if isinstance(outside, Foreign) else 4 * subject.params
 
 
 def metadata(workspace: Workspace) -> dict[str, str]:

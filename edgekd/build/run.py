@@ -172,10 +172,8 @@ def measure_all(
 
 
 def teacher_bytes(workspace: Workspace, trained: Mapping[str, Trained]) -> int:
-    """The size of the teachers' fp32 files, all together."""
-    opset = workspace.plan.targets[0].opset
-    teachers = workspace.plan.of_kind(TeachStep)
-    return sum(exports.teacher_size(workspace, step, trained[step.name].student, opset) for step in teachers)
+    """The size of the teachers, all together; see ``exports.teacher_size``."""
+    return sum(exports.teacher_size(trained[step.name].student) for step in workspace.plan.of_kind(TeachStep))
 
 
 def choose_all(measured: Mapping[str, Measured], budget: Budget, *, gated: bool = True) -> dict[str, Choice]:

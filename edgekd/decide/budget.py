@@ -31,7 +31,7 @@ def unmet(budget: Budget, measured: Mapping[str, float | None]) -> dict[str, tup
 
 
 def resolved(budget: Budget, teacher_bytes: int) -> Budget:
-    """The budget with the share of the teacher's file as a size."""
+    """The budget with the share of the teacher as a size."""
     if budget.max_size_share is None:
         return budget
     most = budget.max_size_share * teacher_bytes / 1000

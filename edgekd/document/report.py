@@ -33,7 +33,7 @@ class Parity(TypedDict):
 
 
 class Wanted(TypedDict):
-    """A budget's wishes; a drop in the metric's unit, ``max_size_share`` of the teacher's fp32 file."""
+    """A budget's wishes; a drop in the metric's unit, ``max_size_share`` of the teacher's size."""
 
     max_drop: NotRequired[Number | None]
     max_latency_ms: NotRequired[Positive | None]

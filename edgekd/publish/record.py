@@ -267,7 +267,7 @@ def _stage(facts: BuildFacts, step: TrainedStep) -> Stage:
 def _stage_size(facts: BuildFacts, step: TrainedStep) -> int:
     plan = facts.workspace.plan
     if isinstance(step, TeachStep):
-        return exports.teacher_size(facts.workspace, step, facts.trained[step.name].student, plan.targets[0].opset)
+        return exports.teacher_size(facts.trained[step.name].student)
     for target in step.targets:
         for candidate in plan.candidates[target]:
             if candidate.step == step.name:

@@ -15,7 +15,7 @@ HEIGHT = 320
 WISHES = {
     "max_latency_ms": ("p50", text.in_ms),
     "max_size_kb": ("size", lambda v: text.size(v * 1000)),
-    "max_size_share": ("size in shares of the teacher's file", lambda v: text.significant(v)),
+    "max_size_share": ("size in shares of the teacher", lambda v: text.significant(v)),
     "max_drop": ("drop against the teacher", lambda v: text.significant(v)),
 }
 

@@ -164,7 +164,9 @@ class Budget(Frozen):
     max_drop: float | None = Field(default=0.01, ge=0, description="below the teacher, in the metric's unit")
     max_latency_ms: float | None = Field(default=None, gt=0, description="p50 on the target")
     max_size_kb: float | None = Field(default=None, gt=0, description="of all files that the runtime opens")
-    max_size_share: float | None = Field(default=None, gt=0, description="of the teacher's fp32 file")
+    max_size_share: float | None = Field(
+        default=None, gt=0, description="of the teacher: of its own file, else of 4 bytes a parameter"
+    )
     prefer: Literal["latency", "size", "value"] = Field(default="latency", description="which of those inside ships")
 
 

@@ -54,14 +54,12 @@ def shapes(lab: Lab, recipe: Recipe) -> dict[str, dict[str, Shape]]:
 
 
 def wishes(lab: Lab, recipe: Recipe) -> Budget:
-    """The budget before anything trains: its share of the teacher's file is a size once a trial had that teacher."""
+    """The budget before anything trains, its share of the teacher as a size."""
     if lab.budget.max_size_share is None:
         return lab.budget
     workspace = lab.workspace(recipe)
-    opset, teachers = workspace.plan.targets[0].opset, workspace.plan.of_kind(TeachStep)
-    sizes = [exports.known_teacher_size(workspace, step, opset) for step in teachers]
-    known = [size for size in sizes if size is not None]
-    return resolved(lab.budget, sum(known)) if len(known) == len(sizes) else lab.budget
+    teachers = workspace.plan.of_kind(TeachStep)
+    return resolved(lab.budget, sum(exports.teacher_size(workspace.untrained(step.name)) for step in teachers))
 
 
 def shortened(recipe: Recipe) -> Recipe | None:

@@ -209,7 +209,7 @@ def test_after_ctrl_c_its_page_is_whole(
 def test_the_share_of_the_teachers_file_is_a_wish(
     fake: Fake, tuned: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "known_teacher_size", lambda *_: 480_000)
+    monkeypatch.setattr(exports, "teacher_size", lambda *_: 480_000)
     mine = tmp_path / "mine.toml"
     mine.write_text(mine.read_text().replace("[budget]", "[budget]\nmax_size_share = 0.1"))
     _, found = tuned("--max-drop", "0.9", "--trials", "6")
