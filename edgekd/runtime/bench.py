@@ -1,9 +1,10 @@
 """Latency: sessions in, samples in nanoseconds out, and what follows from them.
 
 The rules: one process a backend; the clock is ``perf_counter_ns``; no garbage collection while it runs; warm-up until
-stable; candidates in turns, so that whatever slows the machine slows them all; every sample kept. A turn is a short
-block of runs (about ``BLOCK_SECONDS``) behind one untimed run, which brings the candidate's weights back into the
-caches: the figures are then those of an app that runs one model. Copies in and out of the session are counted.
+stable; candidates in turns, so that whatever slows the machine slows them all, and each time in another order, so that
+none always follows the one that leaves the clock low or the caches full; every sample kept. A turn is a short block of
+runs (about ``BLOCK_SECONDS``) behind one untimed run, which brings the candidate's weights back into the caches: the
+figures are then those of an app that runs one model. Copies in and out of the session are counted.
 
 ``python -m edgekd.runtime.bench FOLDER`` measures a job that was written to a folder; see ``bench_in_subprocess``.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -58,7 +60,7 @@ def measure(
     min_samples: int = 100,
     min_seconds: float = 1.0,
 ) -> dict[str, Samples]:
-    """Time sessions in turns, the baseline first.
+    """Time sessions in turns, each turn in an order of its own; the orders are the same each time.
 
     Args:
         sessions: by name; all take ``inputs``.
@@ -83,7 +85,9 @@ def measure(
     with _no_gc():
         slowest = max(_warm_up(run) for run in runs.values())
         block = int(np.clip(BLOCK_SECONDS * 1e9 / slowest, 1, MAX_BLOCK))
+        shuffle = random.Random(0).shuffle
         while len(taken[baseline]) < min_samples or min(spent.values()) < min_seconds * 1e9:
+            shuffle(names)
             for name in names:
                 samples = _block(runs[name], block)
                 taken[name] += samples

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -63,15 +65,23 @@ def job(**changes: object) -> BenchJob:
 # measure
 
 
-def test_candidates_take_turns_and_the_baseline_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_candidates_take_turns_and_none_always_follows_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "MAX_BLOCK", 3)
     monkeypatch.setattr(bench, "_warm_up", lambda run: 1.0)
-    log: list[str] = []
+    logs: list[list[str]] = [[], []]
     names = ["a", "base", "b"]
-    found = measure({n: Recorder(n, log) for n in names}, X, baseline="base", min_samples=7, min_seconds=0)
-    turn = ["base"] * 4 + ["a"] * 4 + ["b"] * 4  # each: one run that is not timed, three that are
-    assert log == ["base!", "a!", "b!", *turn * 3]
-    assert {name: len(samples) for name, samples in found.items()} == {"base": 9, "a": 9, "b": 9}
+    for log in logs:
+        sessions = {name: Recorder(name, log) for name in names}
+        found = measure(sessions, X, baseline="base", min_samples=180, min_seconds=0)
+        assert {name: len(samples) for name, samples in found.items()} == {"base": 180, "a": 180, "b": 180}
+    assert logs[0] == logs[1]
+    assert logs[0][:3] == ["base!", "a!", "b!"]
+    blocks = [logs[0][i : i + 4] for i in range(3, len(logs[0]), 4)]  # one run that is not timed, three that are
+    assert all(len(set(block)) == 1 for block in blocks)
+    order = [block[0] for block in blocks]
+    assert all(sorted(order[i : i + 3]) == sorted(names) for i in range(0, len(order), 3)), "each once a turn"
+    follows = Counter(pair for pair in itertools.pairwise(order) if pair[0] != pair[1])
+    assert len(follows) == 6 and min(follows.values()) > 10, "of 60 turns"
     assert all(samples.dtype == np.int64 and samples.min() >= 0 for samples in found.values())
 
 
