@@ -27,6 +27,7 @@ TESTED_ELSEWHERE = {
     "base/child_limits.py": "tests/attacks/test_hostile_models.py: what a child may take",
     "base/confined.py": "tests/attacks/test_hostile_models.py: the child's own side",
     "base/door.py": "tests/attacks/test_files.py: what may lie in a file's place",
+    "base/marks.py": "tests/report/test_overlays.py: what answers mark, drawn; tests/conformance/test_tasks.py",
     "base/plugins.py": "tests/whole/test_own_plugins.py: a user's own package",
     "base/reader.py": "tests/attacks/test_reader.py: a door of strangers, with its attacks",
     "build/distil.py": "tests/build/test_ensemble.py: students of one teacher, of several, of generations",

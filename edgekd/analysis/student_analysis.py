@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.analysis import layers, similarity
+from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray
 from edgekd.build.evaluation import EvaluationSet
 from edgekd.build.plan import CompressStep
 from edgekd.build.trained import Trained
 from edgekd.build.workspace import Workspace
-from edgekd.document.apart import Answer, Sample
+from edgekd.document.apart import Answer, Marked, Sample
 from edgekd.document.details import Calibration, Layers, Learned
 from edgekd.tasks import Heads, Task
+from edgekd.tasks import Shown as TaskSample
 
 MOST = 12  # samples that the two are furthest apart on
 
@@ -113,6 +115,7 @@ def samples(workspace: Workspace, shown: Shown) -> list[Sample]:
     furthest = []
     for i, distance in _apart(workspace, shown):
         sample_answers: list[Answer] = []
+        sample_marks: list[Marked] = []
         for name, where in workspace.heads.columns.items():
             head_labels = workspace.heads.labels_of(labels, name)
             label = None if head_labels is None else head_labels[i : i + 1]
@@ -122,10 +125,33 @@ def samples(workspace: Workspace, shown: Shown) -> list[Sample]:
             head_answers = _answers((workspace.heads.tasks[name], shown.heads.tasks[name]), natural, label, names)
             prefix = f"{name}: " if len(workspace.heads) > 1 else ""
             sample_answers += [Answer(prefix + answer.name, *answer[1:]) for answer in head_answers]
-        furthest.append(
-            Sample(evaluation.number("test", i), distance, raw[i], tuple(sample_answers), bool(workspace.heads.link))
-        )
+            sample_label = None if label is None else label[0]
+            head_marks = plugins.call_user(_marked, "task", workspace, shown.heads, name, parts, sample_label, raw[i])
+            sample_marks += [Marked(prefix + who, marks) for who, marks in head_marks]
+        known, number = bool(workspace.heads.link), evaluation.number("test", i)
+        furthest.append(Sample(number, distance, raw[i], tuple(sample_answers), known, tuple(sample_marks)))
     return furthest
+
+
+def _marked(
+    workspace: Workspace, ships: Heads, name: str, parts: tuple[AnyArray, AnyArray], label: AnyArray | None, raw: object
+) -> list[Marked]:
+    """What the label, the teacher and the student mark in a sample, of one output; none where it marks nothing.
+
+    Args:
+        ships: the student's outputs; parts: (1, W) what the two say; label: as the task has it.
+    """
+    task, names = workspace.heads.tasks[name], workspace.classes[workspace.heads.name_columns[name]]
+    sample, shape = TaskSample(raw, workspace.feed.ops), workspace.heads.natural(name, parts[0]).shape[1:]
+    decided = {
+        "teacher": workspace.heads.decode(name, parts[0], names, [sample])[0],
+        "student": ships.decode(name, parts[1], names, [sample])[0],
+    }
+    shares = None if label is None else task.shares_of_label(label, shape)
+    if shares is not None:
+        decided = {"label": task.decode_shown(shares, names, sample), **decided}
+    marks = {who: task.marks(one) for who, one in decided.items()}
+    return [Marked(who, one) for who, one in marks.items() if one is not None]
 
 
 def _answers(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from edgekd.base.marks import Marks
+
 
 class Answer(NamedTuple):
     """What the two say of one class (or value): the teacher's share and the student's, and whether it is their best."""
@@ -13,6 +15,13 @@ class Answer(NamedTuple):
     said: tuple[float, float]
     best: tuple[bool, ...]
     label: bool
+
+
+class Marked(NamedTuple):
+    """What somebody marks in the sample: ``who`` is the label, the teacher or the student, with the output's name."""
+
+    who: str
+    marks: Marks
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,7 @@ class Sample:
         distance: of the two, in bits where the answers are classes, else of their values.
         answers: those worth a line.
         shares: whether answers are classes, with probabilities.
+        marked: what is drawn over the sample, where an answer marks something in it.
     """
 
     number: int
@@ -31,3 +41,4 @@ class Sample:
     raw: object
     answers: tuple[Answer, ...]
     shares: bool = True
+    marked: tuple[Marked, ...] = ()

@@ -14,7 +14,7 @@ from PIL import Image
 
 from edgekd.base.arrays import AnyArray
 from edgekd.document.apart import Sample
-from edgekd.report import text
+from edgekd.report import overlays, text
 
 LARGEST, SMALL = 320, 96  # pixels of a side: larger pictures are thinned out, smaller ones scaled up in blocks
 LETTERS, NUMBERS = 600, 40  # what is shown of a text and of a row of numbers
@@ -23,7 +23,8 @@ COLUMNS, HEIGHT = 240, 48  # of a sound
 
 def cards(samples: Sequence[Sample]) -> list[dict[str, object]]:
     """What the page says of each sample."""
-    drawn = pictures([sample.raw for sample in samples])
+    shown = pictures([sample.raw for sample in samples])
+    drawn = [overlays.drawn(picture, one.raw, one.marked) for picture, one in zip(shown, samples, strict=True)]
     return [{**_card(sample), "picture": picture} for sample, picture in zip(samples, drawn, strict=True)]
 
 

@@ -7,6 +7,7 @@ when two answers are the same decision and how clear one is, and which metrics a
 house knows. A student has one output or several (``Heads``), each with a task of its own.
 """
 
+from edgekd.base.marks import Marks as Marks
 from edgekd.tasks._base import IGNORED as IGNORED
 from edgekd.tasks._base import ROUNDED as ROUNDED
 from edgekd.tasks._base import Decided as Decided

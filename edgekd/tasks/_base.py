@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import EdgekdError
+from edgekd.base.marks import Marks
 from edgekd.base.preprocess import Ops
 from edgekd.tasks._classes import At, Numbered, unlabelled
 
@@ -301,6 +302,14 @@ class Task(ABC):
     def decode_shown(self, shares: Floats, names: Sequence[str], shown: Shown) -> Decided:
         """The same, by a task that needs the sample: the words of a text, the size of a picture."""
         return self.decode(shares, names)
+
+    def marks(self, decided: Decided) -> Marks | None:
+        """What a decision marks in the sample itself, for pages that show both; None: nothing."""
+        return None
+
+    def shares_of_label(self, label: AnyArray, shape: tuple[int, ...]) -> Floats | None:
+        """The ``shares``, (*shape), that say just what a sample's label says; None where ``marks`` gives nothing."""
+        return None
 
     @abstractmethod
     def record(self, decided: Decided) -> Record:

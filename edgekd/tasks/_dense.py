@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
@@ -75,6 +76,12 @@ class DenseClasses(Task, ABC):
         """(N, *shape) the softmax over the classes."""
         last = np.moveaxis(scores, 1 + self.axis, -1)
         return np.moveaxis(softmax(last), -1, 1 + self.axis)
+
+    def shares_of_label(self, label: AnyArray, shape: tuple[int, ...]) -> Floats | None:
+        """See ``Task``: 1 for the class of each place, 0 all over where there is no label."""
+        classes, before, behind = shape[self.axis], math.prod(shape[: self.axis]), math.prod(shape[self.axis + 1 :])
+        is_class = label.reshape(-1, 1) == np.arange(classes)
+        return is_class.astype(np.float64).reshape(before, behind, classes).swapaxes(1, 2).reshape(shape)
 
     def check(self, labels: AnyArray, count: int, size: int, where: str) -> None:
         """See ``Task``: (N, P) whole numbers of 0..C-1, -1 and ``IGNORED``; ``size``: C."""

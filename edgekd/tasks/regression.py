@@ -10,6 +10,7 @@ import numpy as np
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
+from edgekd.base.marks import Marks
 from edgekd.tasks import _rows
 from edgekd.tasks._base import Floats, Geometry, Record, Task
 from edgekd.tasks._classes import At, Numbered
@@ -109,6 +110,14 @@ class Regression(Task):
     def decode(self, shares: Floats, names: Sequence[str]) -> Values:
         """See ``Task``."""
         return Values(tuple(shares.tolist()), tuple(names))
+
+    def marks(self, decided: Values) -> Marks | None:
+        """See ``Task``: those of points."""
+        return Marks(points=decided.points) if self.points else None
+
+    def shares_of_label(self, label: AnyArray, shape: tuple[int, ...]) -> Floats | None:
+        """See ``Task``."""
+        return label.astype(np.float64) if self.points else None
 
     def record(self, decided: Values) -> Record:
         """See ``Task``."""

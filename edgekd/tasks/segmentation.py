@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgekd.base import limits
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, RecipeError
+from edgekd.base.marks import NOWHERE, Marks
 from edgekd.tasks._base import IGNORED, Floats, Geometry, Off, Record
 from edgekd.tasks._classes import At, Numbered
 from edgekd.tasks._dense import DenseClasses
@@ -103,6 +104,11 @@ class Segmentation(DenseClasses):
         """See ``Task``."""
         kind = np.uint8 if len(names) <= 256 else np.uint16
         return Mask(shares.argmax(axis=0).astype(kind), shares.max(axis=0).astype(np.float32), tuple(names))
+
+    def marks(self, decided: Mask) -> Marks | None:
+        """See ``Task``."""
+        areas = np.where(decided.scores > 0, decided.classes.astype(np.int64), NOWHERE)
+        return Marks(areas=areas, names=decided.names)
 
     def agreement(self, one: AnyArray, other: AnyArray) -> Floats | None:
         """See ``Task``: of the pixels."""

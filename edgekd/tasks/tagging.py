@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
+from edgekd.base.marks import Marks
 from edgekd.base.text_words import Word, words_of
 from edgekd.base.wordpiece import Vocabulary
 from edgekd.tasks import _bio
@@ -104,6 +105,10 @@ class Tagging(DenseClasses):
         op = shown.ops[-1]
         words = words_of(shown.sample, Vocabulary.of(op["vocabulary"]), op["length"], op["lower"])
         return _decoded(shares, names, shown.sample, words)
+
+    def marks(self, decided: Tags) -> Marks | None:
+        """See ``Task``."""
+        return Marks(spans=tuple((*span.characters, span.label) for span in decided.spans))
 
     def record(self, decided: Tags) -> Record:
         """See ``Task``: the tags with their probabilities, and the spans by words and characters."""

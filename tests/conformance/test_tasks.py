@@ -182,6 +182,24 @@ def test_what_is_written_down_is_found_again(kind: str, seed: int) -> None:
         reader.read(json.dumps(file).encode(), Decisions, "decisions.json")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_marked_of_a_label_is_what_a_student_marks_that_says_so(kind: str) -> None:
+    task = task_of(kind)
+    names, shape = names_of(task), shape_of(task)
+    for scores in scores_of(3, task=task):
+        decided = task.decode(task.shares(scores[None])[0], names)
+        marks, label = task.marks(decided), task.answers(scores[None])[0]
+        shares = task.shares_of_label(label, shape)
+        if marks is None or shares is None:
+            assert marks is None and shares is None
+            continue
+        again = task.marks(task.decode(shares, names))
+        assert again is not None and again.points == marks.points and again.spans == marks.spans
+        assert again.names == marks.names and np.array_equal(again.areas, marks.areas)  # type: ignore[arg-type]
+        assert marks.areas is None or {*np.unique(marks.areas)} <= {*range(-1, len(names))}
+        assert all(0 <= start < stop for start, stop, _ in marks.spans)
+
+
 @pytest.mark.parametrize("kind", LABELLED)
 def test_labels_of_arrays_are_read_checked_and_answered_alike(kind: str) -> None:
     task = task_of(kind)
