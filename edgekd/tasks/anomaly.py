@@ -46,14 +46,13 @@ class Anomaly(Task):
     metrics: ClassVar[tuple[str, ...]] = ("auc", "average_precision")
     losses: ClassVar[tuple[str, ...]] = ("squared_error", "deep_sad", "binary_cross_entropy", "huber")
     label_loss: ClassVar[str] = "deep_sad"
-    program: ClassVar[str] = "values"
+    program: ClassVar[str] = "anomaly"
     holds: ClassVar[str] = "{} score, the larger the further from normal"
     prints: ClassVar[str] = "answer.score, answer.is_anomaly"
     limits: ClassVar[tuple[str, ...]] = (
         "Normal is what its training samples are: whatever is new scores high, harmless or not.",
         "Its threshold keeps false alarms rare among samples like those of validation; how many anomalies it finds "
         "nobody promises.",
-        "Programs without edgekd print the score; the threshold stands in `manifest.json`, under `thresholds`.",
     )
 
     false_alarms: float = 0.05
@@ -70,6 +69,11 @@ class Anomaly(Task):
     def _cut(self) -> np.float32:
         """The threshold in the type of the scores, 0 while there is none."""
         return np.float32(0.0 if self.threshold is None else self.threshold)
+
+    @property
+    def constants(self) -> dict[str, float | list[float]]:
+        """See ``Task``: the threshold as the scores are, float32; none while there is none."""
+        return {} if self.threshold is None else {"cut": float(self._cut)}
 
     @property
     def chooses(self) -> bool:

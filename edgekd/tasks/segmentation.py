@@ -42,7 +42,7 @@ class Segmentation(DenseClasses):
     metrics: ClassVar[tuple[str, ...]] = ("miou", "accuracy", "macro_f1", "agreement")
     losses: ClassVar[tuple[str, ...]] = ("kl", "cross_entropy", "dice", "channel_wise", "focal", "squared_error")
     label_loss: ClassVar[str] = "cross_entropy"
-    program: ClassVar[str] = ""
+    program: ClassVar[str] = "mask"
     holds: ClassVar[str] = "scores of {} classes at every pixel"
     prints: ClassVar[str] = "answer.areas"
     limits: ClassVar[tuple[str, ...]] = (

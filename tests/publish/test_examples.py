@@ -23,8 +23,10 @@ from edgekd.learn.data import audio
 from edgekd.publish import examples
 from edgekd.publish.examples import About
 from edgekd.tasks import CLASSES, Certainty, Heads, Task
+from edgekd.tasks.anomaly import Anomaly
 from edgekd.tasks.multi_label import MultiLabel
 from edgekd.tasks.regression import Regression
+from edgekd.tasks.segmentation import Segmentation
 
 LABELS = {"logits": ["no", 'say "yes"', "ß\\"]}
 FILES = {"ort": "ort-cpu/model.onnx", "web": "ort-cpu/model.onnx", "openvino": "openvino/openvino_model.xml"}
@@ -233,6 +235,14 @@ TOLD = [
     (MultiLabel(), [1.0, 0.0, -1.0], {"labels": ["a", "b"], "scores": [1.0, 0.0, -1.0]}),
     (MultiLabel(threshold=0.75), [1.0, 0.0, 1.125], {"labels": ["c"], "scores": [1.0, 0.0, 1.125]}),
     (MultiLabel(), [-1.0, -1.0, -2.0], {"labels": [], "scores": [-1.0, -1.0, -2.0]}),
+    (Anomaly(), [1.5], {"is_anomaly": None, "score": 1.5}),
+    (Anomaly(threshold=1.5), [1.5], {"is_anomaly": True, "score": 1.5}),
+    (Anomaly(threshold=1.5000001), [1.5], {"is_anomaly": False, "score": 1.5}),
+    (
+        Segmentation(),  # three classes of two pixels; of equals the first
+        [0.0, 1.0, 2.0, 1.0, -1.0, 0.5],
+        {"pixels": {"a": 1, "b": 1}, "classes": [1, 0]},
+    ),
     (MultiLabel(threshold=(0.25, 0.5, 0.75)), [-1.0, -0.25, 1.5], {"labels": ["a", "c"], "scores": [-1.0, -0.25, 1.5]}),
 ]
 # When an answer is sure: of classes 2, 1 and -1 at temperature 2 the best has 0.547, a logarithm of -0.604; the energy
@@ -287,7 +297,7 @@ def says(
     certainties: Mapping[str, Certainty],
 ) -> None:
     """Every program prints these answers of the heads."""
-    labels = {head: list("abc"[: len(scores)]) for head, scores in told.items()}
+    labels = {head: list("abc"[: len(scores)]) for head, scores in told.items()}  # of six numbers three, too
     both = replace(about("plain", labels=labels), tasks=tasks, certainties=certainties)
     for name, source in examples.make(both, np.zeros(both.shape, both.dtype), {}).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -44,8 +44,12 @@ def test_the_bundle_says_what_it_holds(quick: Callable[[str], Any]) -> None:
     for answers in json.loads((out / "decisions.json").read_text())["decisions"].values():
         assert all(set(answer["logits"]) == {"is_anomaly", "score"} for answer in answers)
     card = (out / "README.md").read_text()
-    assert "answer.score, answer.is_anomaly" in card and "under `thresholds`" in card.replace("\\`", "`")
-    assert (out / "examples" / "python" / "predict.py").is_file()
+    assert "answer.score, answer.is_anomaly" in card
+    told = json.loads((out / "examples" / "answer.json").read_text())["logits"]
+    threshold = json.loads((out / "report.json").read_text())["thresholds"]["logits"]["scores"][0]
+    assert told["is_anomaly"] is bool(np.float32(told["score"]) >= np.float32(threshold))
+    source = (out / "examples" / "python" / "student.py").read_text()
+    assert f"np.float32({float(np.float32(threshold))!r})" in source
 
 
 REFUSED = [

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +41,11 @@ def built(name: str, target: str, folder: Path) -> tuple[Report, Path]:
     return report, out
 
 
+def by_number(mask: Mask) -> Callable[[tuple[str, float]], int]:
+    """The order of the classes."""
+    return lambda area: mask.names.index(area[0])
+
+
 def test_a_student_of_maps_answers_a_class_for_every_pixel(tmp_path: Path) -> None:
     report, out = built("street-segments", "ort-cpu", tmp_path)
     assert report["task"] == "segmentation" and report["metric"] == "miou"
@@ -58,8 +66,18 @@ def test_a_student_of_maps_answers_a_class_for_every_pixel(tmp_path: Path) -> No
     (record,) = json.loads((out / "decisions.json").read_text())["decisions"]["ort-cpu"][0].values()
     assert sum(count for _, count in record["runs"]) == 256
     card = (out / "README.md").read_text()
-    assert "image-segmentation" in card and "There are no programs without edgekd in it" in card
-    assert not (out / "examples").exists() and "answer.areas" in card
+    assert "image-segmentation" in card and "answer.areas" in card
+    place = out / "examples"
+    program = [sys.executable, "predict.py"]
+    printed = subprocess.run(program, cwd=place / "python", capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed) == json.loads((place / "answer.json").read_text())
+    (said,) = json.loads(printed).values()
+    sample = np.frombuffer((place / "sample.bin").read_bytes(), np.uint8).reshape(16, 16, 3)
+    mask = model.predict(sample)
+    assert isinstance(mask, Mask) and mask.classes.reshape(-1).tolist() == said["classes"]
+    assert said["pixels"] == {
+        name: round(256 * share) for name, share in sorted(mask.areas.items(), key=by_number(mask))
+    }
 
 
 def test_a_student_of_points_answers_them_in_pixels(tmp_path: Path) -> None:

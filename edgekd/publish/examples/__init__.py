@@ -2,7 +2,8 @@
 
 Every file of a folder here is a template; ``NEEDS`` says which a bundle gets. All of them read the same raw sample and
 print the same line of JSON, ``{head: {"label": .., "scores": [..]}}``, so that they can be held against each other;
-with ``"sure"`` where the recipe has ``[abstain]``.
+with ``"sure"`` where the recipe has ``[abstain]``. A mask is the class of every pixel, row after row, and how many
+pixels each class has.
 """
 
 from __future__ import annotations
@@ -131,6 +132,11 @@ class About:
         return arrays[self.dtype]
 
     @property
+    def paints(self) -> bool:
+        """Whether a page shows a mask over its picture."""
+        return self.kind == "picture" and any(task.program == "mask" for task in self.tasks.values())
+
+    @property
     def white(self) -> int:
         """The largest number of a raw image."""
         return min(255, int(next((op["divide"] for op in self.ops if op["op"] == "scale"), 255)))
@@ -192,7 +198,16 @@ def labels_by_head(labels: Sequence[str], heads: Heads) -> dict[str, list[str]]:
 
 def said(about: About, head: str, scores: AnyArray) -> dict[str, Any]:
     """What every program prints of one head."""
-    numbers, names, task = [float(f"{score:.9g}") for score in scores], about.labels[head], about.tasks[head]
+    names, task = about.labels[head], about.tasks[head]
+    if task.program == "mask":
+        classes = scores.reshape(len(names), -1).argmax(axis=0)
+        counts = np.bincount(classes, minlength=len(names)).tolist()
+        pixels = {name: count for name, count in zip(names, counts, strict=True) if count}
+        return {"pixels": pixels, "classes": classes.tolist()}
+    numbers = [float(f"{score:.9g}") for score in scores]
+    if task.program == "anomaly":
+        is_anomaly = task.answers(scores[None]).item() == 1 if "cut" in task.constants else None
+        return {"is_anomaly": is_anomaly, "score": numbers[0]}
     certainty = about.certainties.get(head)
     sure = {} if certainty is None else {"sure": bool(certainty.sure(task, scores[None])[0])}
     if task.program == "class":
