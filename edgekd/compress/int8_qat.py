@@ -17,6 +17,7 @@ import torch
 from edgekd.base.errors import ExportError
 from edgekd.compress._base import Context
 from edgekd.compress._bias import correct_biases
+from edgekd.compress._clips import end_at_clips
 from edgekd.compress._fold import fold_batchnorm
 from edgekd.compress._grid import snap_biases
 from edgekd.compress._mixed import leave_float
@@ -165,6 +166,7 @@ class Int8Qat:
             if numerics is not None and numerics.recurrent == "shared":
                 share_scales(module.graph)
             converted = convert_pt2e(module.graph)
+        end_at_clips(converted)
         snap_biases(converted)
         if numerics is not None and numerics.chains == "fused":
             fuse_chains(converted)
