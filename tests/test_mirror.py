@@ -127,6 +127,7 @@ TESTED_ELSEWHERE = {
     "report/attribution.py": "tests/analysis/test_attribution.py: rows and the picture of them, from one document",
     "report/devices.py": "tests/attacks/test_templates.py: whatever a device is called",
     "report/figures.py": "tests/report/test_page.py: what the page says",
+    "report/raster.py": "tests/report/test_pictures.py: pictures on a page; tests/report/test_overlays.py",
     "report/student_analysis.py": "tests/analysis/test_student_analysis.py: what the page says of it",
     "report/readme.py": "tests/whole/test_notes.py: the card",
     "report/tuned.py": "tests/tune/test_search.py: the page of a search",

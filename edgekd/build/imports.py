@@ -213,9 +213,9 @@ def _written(source: bytes) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 def _called(function: ast.expr) -> str:
     """The last name of what is called."""
-    return (
-        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
-    )
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
 
 
 def _from(base: str, names: Iterable[str]) -> Iterator[str]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
-from PIL import Image
 
 from edgekd.base.marks import NOWHERE
 from edgekd.document.apart import Marked
+from edgekd.report import raster
 
 # Of names in turn, each told from its neighbours and from grey; those behind the last begin anew.
 COLOURS = (
@@ -37,17 +35,10 @@ def drawn(picture: Markup, raw: object, marked: Sequence[Marked]) -> Markup:
         labels = list(dict.fromkeys(label for one in marked for *_, label in one.marks.spans))
         return Markup("").join(_spans(text, one, labels) for one in marked)
     parts = [Markup("<figure>{}<figcaption>sample</figcaption></figure>").format(picture)]
-    size = _size(raw)
-    parts += [_over(picture, size, one) for one in marked if size is not None]
+    pixels = raster.layout(np.asarray(raw))
+    if pixels is not None:
+        parts += [_over(picture, (pixels.shape[0], pixels.shape[1]), one) for one in marked]
     return Markup('<div class="marked">{}</div>{}').format(Markup("").join(parts), _legend(marked))
-
-
-def _size(raw: object) -> tuple[int, int] | None:
-    """(height, width) of a picture; None: it is none."""
-    shape = np.asarray(raw).shape
-    if len(shape) == 3 and shape[2] not in (1, 3, 4) and shape[0] in (1, 3, 4):
-        return shape[1], shape[2]
-    return (shape[0], shape[1]) if len(shape) in (2, 3) else None
 
 
 def _over(picture: Markup, size: tuple[int, int], one: Marked) -> Markup:
@@ -72,10 +63,7 @@ def _areas(areas: NDArray[np.int64]) -> Markup:
     kept = areas[::step, ::step]
     colours = np.array([[*bytes.fromhex(colour[1:]), OPACITY] for colour in COLOURS], np.uint8)
     pixels = np.where((kept == NOWHERE)[..., None], np.uint8(0), colours[kept % len(COLOURS)])
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Markup('<img class="over" alt="" src="{}">').format(url)
+    return Markup('<img class="over" alt="" src="{}">').format(raster.png(pixels))
 
 
 def _legend(marked: Sequence[Marked]) -> Markup:

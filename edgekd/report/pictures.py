@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
 from edgekd.base.arrays import AnyArray
 from edgekd.document.apart import Sample
-from edgekd.report import overlays, text
+from edgekd.report import overlays, raster, text
 
 LARGEST, SMALL = 320, 96  # pixels of a side: larger pictures are thinned out, smaller ones scaled up in blocks
 LETTERS, NUMBERS = 600, 40  # what is shown of a text and of a row of numbers
@@ -66,7 +63,7 @@ def pictures(raw: Sequence[Any]) -> list[Markup]:
     arrays = [np.asarray(value) for value in raw]
     first = arrays[0]
     if first.dtype.kind in "uifb":
-        pictures = [layout for array in arrays if (layout := _layout(array)) is not None]
+        pictures = [layout for array in arrays if (layout := raster.layout(array)) is not None]
         if len(pictures) == len(arrays):
             return _images(pictures)
         if first.ndim == 1:
@@ -78,21 +75,12 @@ def pictures(raw: Sequence[Any]) -> list[Markup]:
     ]
 
 
-def _layout(array: AnyArray) -> AnyArray | None:
-    """(H, W) or (H, W, 3 or 4) of a picture, channels first or last; None: it is none."""
-    if array.ndim not in (2, 3):
-        return None
-    if array.ndim == 2:
-        return array
-    if array.shape[-1] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
-        array = np.moveaxis(array, 0, -1)
-    if array.shape[-1] not in (1, 3, 4):
-        return None
-    return array[..., 0] if array.shape[-1] == 1 else array
-
-
 def _images(arrays: Sequence[AnyArray]) -> list[Markup]:
-    """Bytes that use their range as they are, all else from its least value (black) to its largest; see ``_layout``."""
+    """Bytes that use their range as they are, all else from its least value (black) to its largest.
+
+    Args:
+        arrays: see ``raster.layout``.
+    """
     finite = [np.nan_to_num(array.astype(np.float64)) for array in arrays]
     low, high = min(float(a.min()) for a in finite), max(float(a.max()) for a in finite)
     if arrays[0].dtype == np.uint8 and high > 127:
@@ -101,12 +89,11 @@ def _images(arrays: Sequence[AnyArray]) -> list[Markup]:
     for pixels in finite:
         step = math.ceil(max(pixels.shape[:2]) / LARGEST)
         bright = np.round((pixels[::step, ::step] - low) * (255 / ((high - low) or 1.0))).astype(np.uint8)
-        buffer = io.BytesIO()
-        Image.fromarray(bright).save(buffer, "PNG")
         height, width = pixels.shape[:2]
         small = "small" if max(height, width) < SMALL else ""
-        url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-        images.append(Markup('<img class="{}" alt="{} x {} pixels" src="{}">').format(small, width, height, url))
+        images.append(
+            Markup('<img class="{}" alt="{} x {} pixels" src="{}">').format(small, width, height, raster.png(bright))
+        )
     return images
 
 
