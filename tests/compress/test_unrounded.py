@@ -130,6 +130,17 @@ def test_one_convolution_before_a_sum_is_not_rounded(name: str) -> None:
         assert torch.equal(graph(x), usual) == all(restored)
 
 
+def test_what_is_not_rounded_before_a_sum_is_clipped_as_ever() -> None:
+    """Numbers beyond the range that was seen: OpenVINO clips them, whether it rounds or not."""
+    fused, _, _ = finished(lambda net, x: F.relu(net.b(x) + x), residual="fused")
+    usual, _, _ = finished(lambda net, x: F.relu(net.b(x) + x))
+    (clip,) = (node for node in fused.graph.nodes if op(node) == "clamp")
+    (summed,) = (node for node in usual.graph.nodes if op(node) == "add")
+    _, scale, zero, low, high, _ = summed.args[0].args
+    assert clip.args[1:] == ((low - zero) * scale, (high - zero) * scale)
+    assert op(clip.args[0]) == "conv2d" and [op(user) for user in clip.users] == ["add"]
+
+
 def test_a_convolution_that_somebody_else_reads_stays_rounded_before_a_sum() -> None:
     def compute(net: Net, x: Tensor) -> Tensor:
         y = net.b(x)

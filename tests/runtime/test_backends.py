@@ -257,6 +257,38 @@ def test_openvino_int8_weights_stay_int8() -> None:
     assert len(files[openvino.BIN]) < 64 * 64 + 64 * 4 + 256
 
 
+def test_openvino_layers_that_share_int8_weights_all_run_in_int8() -> None:
+    """Each of the three has a scale of its own, as where a BatchNorm follows each: one by one they are int8."""
+    shared = """
+    <ir_version: 10, opset_import: ["" : 20]>
+    net (float[N, 16, 8, 8] x) => (float[N, 16, 8, 8] y)
+    <float s = {0.02}, uint8 z = {0}, int8[16, 16, 3, 3] w, float s1 = {0.01}, float s2 = {0.02}, float s3 = {0.03}>
+    { q1 = QuantizeLinear(x, s, z)
+      d1 = DequantizeLinear(q1, s, z)
+      w1 = DequantizeLinear(w, s1)
+      c1 = Conv <pads = [1, 1, 1, 1]> (d1, w1)
+      q2 = QuantizeLinear(c1, s, z)
+      d2 = DequantizeLinear(q2, s, z)
+      w2 = DequantizeLinear(w, s2)
+      c2 = Conv <pads = [1, 1, 1, 1]> (d2, w2)
+      q3 = QuantizeLinear(c2, s, z)
+      d3 = DequantizeLinear(q3, s, z)
+      w3 = DequantizeLinear(w, s3)
+      y = Conv <pads = [1, 1, 1, 1]> (d3, w3) }
+    """
+    proto = onnx.parser.parse_model(shared)
+    rng = np.random.default_rng(0)
+    kept = [tensor for tensor in proto.graph.initializer if tensor.name != "w"]
+    del proto.graph.initializer[:], proto.graph.value_info[:]
+    weights = onnx.numpy_helper.from_array(rng.integers(-63, 64, (16, 16, 3, 3), dtype=np.int8), "w")
+    proto.graph.initializer.extend([*kept, weights])
+    backend = openvino.Openvino()
+    files = backend.lower(proto.SerializeToString())
+    ran = backend.kernels(files, {"x": rng.random((1, 16, 8, 8), dtype=np.float32)})
+    assert [kernel.precision for kernel in ran if kernel.op == "Convolution"] == ["int8"] * 3
+    assert len(files[openvino.BIN]) < 2 * 16 * 16 * 9, "the weights are there once"
+
+
 def test_openvino_names_are_those_of_the_onnx_file() -> None:
     session = open_("openvino", TWO_NAMES)
     assert [port.name for port in (*session.inputs, *session.outputs)] == ["x", "y"]
