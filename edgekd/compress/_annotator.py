@@ -224,9 +224,17 @@ class Annotator(Quantizer):
         self._mark(node, inputs)  # an input that stays float is named, too: torchao counts two for a convolution
         self.layers[str(weight_of(node).target)] = path_of(node)
 
-    def _of(self, source: Node) -> QuantizationSpec | None:
-        """How a tensor is rounded for a reader; one that is written to meanwhile only where it is rounded for all."""
-        if source in self._written and getattr(source.meta.get(ANNOTATION), "output_qspec", None) is None:
+    def _of(self, source: Node) -> QuantizationSpec | SharedQuantizationSpec | None:
+        """How a tensor is rounded for a reader: as it is for all, if so; else not where it is written to meanwhile.
+
+        In another format it would be rounded twice, and converted between.
+        """
+        for_all = getattr(source.meta.get(ANNOTATION), "output_qspec", None)
+        if isinstance(for_all, QuantizationSpec):
+            return for_all
+        if for_all is not None:
+            return SharedQuantizationSpec(source)
+        if source in self._written and for_all is None:
             return None
         return self._specs.input if source.op == "placeholder" else self._specs.activation
 

@@ -12,7 +12,7 @@ from torch.fx import GraphModule, Node
 from torch.nn import functional as F
 
 from edgekd.compress._base import Context
-from edgekd.compress._graph import op, source_of
+from edgekd.compress._graph import behind, op, source_of
 from edgekd.compress._unrounded import DEQUANTIZE, QUANTIZE
 from edgekd.compress.int8_ptq import Int8Ptq
 from edgekd.learn.student import Student, TensorSpec
@@ -32,6 +32,8 @@ class Net(nn.Module):
         self.first, self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1)
         self.norm, self.down, self.up = nn.BatchNorm2d(8), nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1)
         self.attention, self.head = nn.ModuleList(nn.Linear(8, 8) for _ in range(3)), nn.Linear(8, 4)
+        for layer in self.attention:
+            nn.init.constant_(layer.bias, 1.0)  # ranges that are wider on one side of zero
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.compute(self, F.relu(self.first(x))).mean((2, 3)))
@@ -162,6 +164,30 @@ def test_products_of_activations_are_left_in_float_where_the_target_says_so() ->
         scores, result = reads(graph, "matmul")
         assert len(scores) == len(result) == 2 and result[0] is restored
         assert [read[0] for read in reads(graph, "linear")] == [True] * 4, "what layers read stays"
+
+
+HEADS: dict[str, Callable[[Tensor], Tensor]] = {
+    "transposed": lambda y: y.unflatten(2, (2, 4)).transpose(1, 2),
+    "viewed": lambda y: y.view(-1, 64, 2, 4).permute(0, 2, 1, 3),
+    "joined": lambda y: y.unflatten(2, (2, 4)).transpose(1, 2).flatten(0, 1),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_what_products_of_activations_read_is_rounded_once_however_it_is_moved(name: str) -> None:
+    """Their format has its zero in the middle; moved on in another one, it would be rounded and converted twice."""
+
+    def compute(net: Net, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).transpose(1, 2)
+        q, k, v = (HEADS[name](layer(tokens)) for layer in net.attention)
+        scores = (q @ k.transpose(-2, -1)).softmax(-1) @ v
+        return scores.reshape(-1, 8, 8, 8)
+
+    graph, _, _ = finished(compute, attention="quantized")
+    moved = frozenset({"view", "transpose", "permute", "reshape", "flatten", "unflatten"})
+    for node in graph.graph.nodes:
+        if node.target is QUANTIZE and (source := behind(node.args[0], moved)).target is DEQUANTIZE:
+            assert source.args[1:] == node.args[1:], "what lies on the steps is rounded to itself"
 
 
 def test_a_rounding_that_views_moved_is_left_out_from_where_it_was_made() -> None:
