@@ -134,8 +134,14 @@ class Annotator(Quantizer):
         readers = readers_of(last)
         if self._attends and any(is_multiplied(reader) for reader in readers):
             self._output(last, int8, self._specs.input)
-        elif any(op(reader) in CONVS | {"linear"} for reader in readers):
+        elif any(op(reader) in CONVS | {"linear"} or self._gates(reader, int8) for reader in readers):
             self._output(last, int8)
+
+    def _gates(self, node: Node, int8: set[Node]) -> bool:
+        """Whether a sigmoid weighs what is int8, as a squeeze-and-excitation's."""
+        products = [reader for reader in readers_of(node) if op(reader) == "mul"]
+        weighed = {arg for product in products for arg in product.all_input_nodes}
+        return op(node) == "sigmoid" and "gate" in self._ops and bool(weighed & int8)
 
     def _recurrent(self, node: Node) -> None:
         """An LSTM: its input, and its weights with one scale each, as a step multiplies one row; not its states."""

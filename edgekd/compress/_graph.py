@@ -54,8 +54,8 @@ def passes_on(node: Node) -> bool:
 
 
 def is_written(node: Node) -> bool:
-    """Whether an op writes into a tensor: what rounds it would stand between the two."""
-    return any(_writes(user) for user in node.users)
+    """Whether an op writes into a tensor, not only adds it to another: what rounds it would stand between the two."""
+    return any(_writes(user) and source_of(user) is node for user in node.users)
 
 
 def _writes(node: Node) -> bool:

@@ -109,9 +109,11 @@ def test_what_is_written_over_before_others_read_it() -> None:
         y, z = torch.tanh(x), torch.sigmoid(x)
         y[:, :2] = 0
         z.relu_()
+        y += z
         return y + x
 
     graph = exported(compute)
     (tanh,), (sigmoid,) = nodes(graph, "tanh"), nodes(graph, "sigmoid")
     assert tanh in _graph.written_over(graph) and sigmoid not in _graph.written_over(graph)
-    assert _graph.is_written(sigmoid) and not _graph.is_written(nodes(graph, "add")[0])
+    assert _graph.is_written(sigmoid) and not _graph.is_written(nodes(graph, "add")[1])
+    assert not _graph.is_written(nodes(graph, "relu")[0]), "what is added into another tensor stays as it is"

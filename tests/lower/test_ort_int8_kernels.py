@@ -75,6 +75,18 @@ def gated(x: Tensor, a: nn.Module, down: nn.Module, up: nn.Module) -> Tensor:
     return y * torch.sigmoid(up(F.relu(down(y.mean((2, 3), keepdim=True)))))
 
 
+def gated_by_linear(x: Tensor, a: nn.Module, down: nn.Module, up: nn.Module) -> Tensor:
+    y = F.relu(a(x))
+    return y * torch.sigmoid(up(F.relu(down(y.mean((2, 3)))))).view(-1, 16, 1, 1)
+
+
+def added_in_place(x: Tensor, a: nn.Module, b: nn.Module) -> Tensor:
+    shortcut = F.max_pool2d(F.relu(a(x)), 3, 2, 1)
+    y = b(shortcut)
+    y += shortcut
+    return F.relu(y)
+
+
 def preactivated(x: Tensor, norm: nn.Module, a: nn.Module, again: nn.Module, b: nn.Module) -> Tensor:
     y = x + a(F.relu(norm(x)))
     return y + b(F.relu(again(y)))
@@ -84,6 +96,12 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "silu": lambda: Net(lambda x, a, b: F.silu(b(F.silu(a(x)))), conv(), conv()),
     "squeeze and excitation": lambda: Net(
         lambda x, a, d, u, b: b(gated(x, a, d, u)), conv(), conv(1, 4), nn.Conv2d(4, 16, 1), conv()
+    ),
+    "squeeze and excitation by linear layers": lambda: Net(
+        lambda x, a, d, u, b: b(gated_by_linear(x, a, d, u)), conv(), nn.Linear(16, 4), nn.Linear(4, 16), conv()
+    ),
+    "a residual that is added in place": lambda: Net(
+        lambda x, a, b, c: c(added_in_place(x, a, b)), conv(), conv(), conv()
     ),
     "pre-activation": lambda: Net(preactivated, nn.BatchNorm2d(16), conv(), nn.BatchNorm2d(16), conv()),
     "average pooling": lambda: Net(
@@ -165,6 +183,11 @@ def counts(nodes: list[onnx.NodeProto]) -> Counter[str]:
 RUNS = {
     "silu": {"QLinearConv": 3, "QLinearSigmoid": 2, "QLinearMul": 2},
     "squeeze and excitation": {"QLinearConv": 5, "QLinearGlobalAveragePool": 2, "QLinearSigmoid": 1, "QLinearMul": 1},
+    "squeeze and excitation by linear layers": {
+        **{"QLinearConv": 3, "QLinearGlobalAveragePool": 2, "QLinearSigmoid": 1, "QLinearMul": 1},
+        **{"Flatten": 2, "QGemm": 3, "Reshape": 1},
+    },
+    "a residual that is added in place": {"QLinearConv": 4, "NhwcMaxPool": 1, "QLinearAdd": 1},
     "pre-activation": {"QLinearConv": 5, "QLinearAdd": 2},
     "average pooling": {"QLinearConv": 5},
     "padding as TensorFlow pads": {"QLinearConv": 3},
