@@ -32,8 +32,8 @@ class Net(nn.Module):
         self.first, self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1)
         self.norm, self.down, self.up = nn.BatchNorm2d(8), nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1)
         self.attention, self.head = nn.ModuleList(nn.Linear(8, 8) for _ in range(3)), nn.Linear(8, 4)
-        for layer in self.attention:
-            nn.init.constant_(layer.bias, 1.0)  # ranges that are wider on one side of zero
+        for name in ("0.bias", "1.bias", "2.bias"):
+            nn.init.constant_(self.attention.get_parameter(name), 1.0)  # ranges that are wider on one side of zero
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.compute(self, F.relu(self.first(x))).mean((2, 3)))
