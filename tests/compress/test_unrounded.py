@@ -190,6 +190,28 @@ def test_what_products_of_activations_read_is_rounded_once_however_it_is_moved(n
             assert source.args[1:] == node.args[1:], "what lies on the steps is rounded to itself"
 
 
+def test_a_norm_that_several_layers_read_each_moved_in_its_own_way_is_rounded_once() -> None:
+    """As attention whose keys a convolution makes fewer reads it; moved as a whole it is rounded behind the move."""
+
+    def apart(net: Net, x: Tensor) -> Tensor:
+        y = F.layer_norm(x.flatten(2).transpose(1, 2), (8,))
+        grid = y.transpose(1, 2).unflatten(2, (8, 8))
+        return net.b(grid) + net.attention[0](y).transpose(1, 2).unflatten(2, (8, 8))
+
+    def together(net: Net, x: Tensor) -> Tensor:
+        y = F.layer_norm(x.flatten(2).transpose(1, 2), (8,)).roll(1, 1)
+        q, k, _ = (layer(y) for layer in net.attention)
+        return (q + k).transpose(1, 2).unflatten(2, (8, 8))
+
+    def between(node: Node) -> list[str]:
+        return [op(user) for user in node.users if user.target is not QUANTIZE]
+
+    for compute, moved in ((apart, []), (together, ["roll"])):
+        graph, _, _ = finished(compute)
+        (norm,) = (node for node in graph.graph.nodes if op(node) == "layer_norm")
+        assert between(norm) == moved
+
+
 def test_a_rounding_that_views_moved_is_left_out_from_where_it_was_made() -> None:
     """As of heads: the second rounding, behind the view, is left out first, and hides no reader of the first."""
 
