@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
+Model = Any  # ``openvino.Model``
 # OpenVINO numbers its own nodes per process: Constant_23, Reshape_164/fq.
 _LAYER = re.compile(r"(Conv|ConvTranspose|Gemm|MatMul)_\d+")  # as lower/passes/short_names.py names layers
 _NUMBERED = re.compile(r"(^|/)[A-Z][A-Za-z]*_\d+")
 
 
-def unshare_weights(model: Any, constant: Callable[..., Any], convert: Callable[..., Any]) -> None:
+def unshare_weights(model: Model, opset: ModuleType) -> None:
     """Let each layer restore 8-bit weights by itself, in place: of layers that share them, the first alone ran in int8.
 
     What OpenVINO simplifies gives them one node, of which its int8 passes see the first reader (a convolution with a
@@ -20,8 +21,7 @@ def unshare_weights(model: Any, constant: Callable[..., Any], convert: Callable[
     size joins the nodes again; they are written once.
 
     Args:
-        constant: makes the node of an array, of a type.
-        convert: makes the node that turns another one into a type.
+        opset: OpenVINO's operators.
     """
     for node in model.get_ordered_ops():
         weights = node.input_value(0).get_node() if node.get_type_name() == "Convert" else node
@@ -30,11 +30,12 @@ def unshare_weights(model: Any, constant: Callable[..., Any], convert: Callable[
         readers = list(node.output(0).get_target_inputs())
         if all(reader.get_node().get_type_name() in ("Multiply", "Subtract") for reader in readers):
             for reader in readers[1:]:
-                own = constant(weights.data, weights.get_element_type())
-                reader.replace_source_output(convert(own, node.get_output_element_type(0)).output(0))
+                copied = opset.constant(weights.data, weights.get_element_type())
+                restored = opset.convert(copied, node.get_output_element_type(0))
+                reader.replace_source_output(restored.output(0))
 
 
-def name_nodes(model: Any, onnx: bytes) -> None:
+def name_nodes(model: Model, onnx: bytes) -> None:
     """Give the nodes that OpenVINO numbered names that depend on the model alone.
 
     Layers with weights keep the name that the ONNX file gives them, so that a profile can be read beside it.
