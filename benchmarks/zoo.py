@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import importlib.util
 import io
 import json
@@ -70,6 +71,7 @@ ENOUGH = 0.5  # of the parameters that the pruning's ratio asks for
 RATIO = 0.3
 OPENED = 3  # sessions of each file in a process
 KINDS = ("pruned", "dense")
+MADE_OF = "made_of.json"  # beside the peers' files
 Files = dict[str, bytes]
 
 
@@ -192,6 +194,18 @@ def peers_of(
     return made, refused
 
 
+def kept_peers(place: Path, onnx: bytes) -> tuple[dict[str, Files], dict[str, str]] | None:
+    """What a run before made of the same fp32 file."""
+    if not (place / MADE_OF).is_file():
+        return None
+    of = json.loads((place / MADE_OF).read_text())
+    if of["fp32"] != hashlib.sha256(onnx).hexdigest():
+        return None
+    folders = [folder for folder in sorted(place.iterdir()) if folder.is_dir()]
+    files = {f.name: {file.name: file.read_bytes() for file in sorted(f.iterdir(), reverse=True)} for f in folders}
+    return files, of["refused"]
+
+
 def peers_one(zoo: Any, work: Path, row: dict[str, Any], name: str) -> dict[str, Any]:
     """The peers' files for a net on a runtime, kept in FOLDER, and how often each file decides as fp32 does."""
     chosen = target.load(name)
@@ -200,7 +214,8 @@ def peers_one(zoo: Any, work: Path, row: dict[str, Any], name: str) -> dict[str,
     onnx = ours["fp32"] if name == "ort-cpu" else files_of(work, row, "ort-cpu")[1]["fp32"]
     feeds = feeds_of(zoo, row, onnx["model.onnx"])
     tokens = row["group"] in ("hf-text", "hf-audio") or row["name"] in ("hf_vit", "hf_deit", "hf_swin")
-    made, refused = peers_of(onnx["model.onnx"], feeds, tokens, name)
+    place = work / "peers" / row["name"] / name
+    made, refused = kept_peers(place, onnx["model.onnx"]) or peers_of(onnx["model.onnx"], feeds, tokens, name)
     files = {"shipped": shipped, "fp32": ours["fp32"], **made}
     answers: dict[str, np.ndarray] = {}
     for candidate in files:
@@ -209,11 +224,13 @@ def peers_one(zoo: Any, work: Path, row: dict[str, Any], name: str) -> dict[str,
             answers[candidate] = np.concatenate([next(iter(session.run(feed).values())).copy() for feed in feeds])
         except (EdgekdError, RuntimeError, ValueError) as err:
             refused[candidate] = str(err).splitlines()[0][:200]
-    place = work / "peers" / row["name"] / name
     for candidate in made.keys() & answers.keys():
         (place / candidate).mkdir(parents=True, exist_ok=True)
         for file, data in made[candidate].items():
             (place / candidate / file).write_bytes(data)
+    (place / MADE_OF).write_text(
+        json.dumps({"fp32": hashlib.sha256(onnx["model.onnx"]).hexdigest(), "refused": refused})
+    )
     agrees = {c: float((a.argmax(-1) == answers["fp32"].argmax(-1)).mean()) for c, a in answers.items()}
     return {"agrees": agrees, "refused": refused}
 
@@ -227,7 +244,7 @@ def time_one(
     place = work / "peers" / row["name"] / name
     made = {
         folder.name: {file.name: file.read_bytes() for file in sorted(folder.iterdir(), reverse=True)}
-        for folder in sorted(place.glob("*"))
+        for folder in sorted(place.glob("*/"))
     }
     onnx = ours["fp32"] if name == "ort-cpu" else files_of(work, row, "ort-cpu")[1]["fp32"]
     feeds = feeds_of(zoo, row, onnx["model.onnx"])
