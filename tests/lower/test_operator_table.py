@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -38,6 +41,21 @@ def test_a_translation_that_is_added_to_one_is_in_no_other() -> None:
     assert {len(table.functions[RELU.name()]) for table in (other, third)} == {known}
     assert other.functions[RELU.name()][0] is third.functions[RELU.name()][0], "made once"
     assert vars(ONNXRegistry)[_operator_table.MAKE] is before
+
+
+def test_operators_that_come_later_are_in_it(tmp_path: Path) -> None:
+    """As where a float network is exported first, in a process that has not loaded torchao yet."""
+    lines = [
+        "import sys\nfrom torch.onnx._internal.exporter._registration import ONNXRegistry",
+        "from edgekd.lower._operator_table import one_table",
+        "assert 'torchao' not in sys.modules",
+        "with one_table(): ONNXRegistry.from_torchlib(opset_version=20)",
+        "import torchao.quantization.pt2e",
+        "with one_table(): later = ONNXRegistry.from_torchlib(opset_version=20)",
+        "assert any('dequantize_per_channel' in str(name) for name in later.functions)",
+    ]
+    (tmp_path / "later.py").write_text("\n".join(lines))
+    subprocess.run([sys.executable, "-W", "ignore", str(tmp_path / "later.py")], check=True)
 
 
 def test_another_operator_set_has_its_own() -> None:
