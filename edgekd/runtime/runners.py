@@ -23,7 +23,7 @@ from edgekd.runtime.devices import find
 from edgekd.runtime.jobs import BenchJob
 
 LOW = 10  # the percentile of a glance
-QUICK_KERNELS = 0.3  # seconds that looking at a candidate's kernels may take where a build is quick
+QUICK_KERNELS = 1.0  # seconds that looking at a candidate's kernels may take where a build is quick
 
 
 class Runner(Protocol):
