@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from edgekd.build import measure, rehearsal
 from edgekd.build import request as requests
-from edgekd.build.plan import DistilStep, MeasureStep, Step
+from edgekd.build.outputs import cached, policy
+from edgekd.build.plan import DistilStep, MeasureStep, Step, TeachStep
 from edgekd.build.request import BuildRequest
 from edgekd.build.workspace import Workspace
 from edgekd.document.commands import Plan, PlanStep
@@ -39,6 +40,8 @@ def describe(request: BuildRequest, workspace: Workspace, besides: Sequence[Step
         }
         if sentence := sentences.get(step.name):
             row["taken"] = sentence
+        if isinstance(step, TeachStep) and workspace.recipe.teacher_outputs.policy != "recompute":
+            row["outputs"] = _outputs(workspace, step.name)
         rows.append(row)
     return {
         "name": request.recipe.name,
@@ -46,6 +49,15 @@ def describe(request: BuildRequest, workspace: Workspace, besides: Sequence[Step
         "identity": request.identity,
         "steps": rows,
     }
+
+
+def _outputs(workspace: Workspace, name: str) -> str:
+    """What is kept of a teacher's answers."""
+    feed, source = workspace.feed_of(name), workspace.sources.get(name)
+    sizes = tuple(workspace.heads_of(name).values())
+    readings = policy.readings(workspace.plan, feed.views)
+    sees_views = source is None or source.sees_views
+    return cached.size_note(name, feed, sizes, workspace.recipe.teacher_outputs, readings, sees_views)
 
 
 def is_cached(workspace: Workspace, step: Step) -> bool:

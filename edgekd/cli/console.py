@@ -234,7 +234,8 @@ def plan_tree(plan: Plan) -> RenderableType:
         if step.get("taken"):
             parts.append(step["taken"])
         del places[step["depth"] + 1 :]
-        places.append(places[-1].add("  ·  ".join(parts)))
+        lines = ["  ·  ".join(parts), *([step["outputs"]] if "outputs" in step else [])]
+        places.append(places[-1].add("\n".join(lines)))
     total = sum(step["seconds"] or 0 for step in plan["steps"] if not step["cached"])
     known = any(step["seconds"] is not None for step in plan["steps"])
     end = (

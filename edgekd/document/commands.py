@@ -11,7 +11,8 @@ from edgekd.document.rules import Count, NotNegative, closed
 class PlanStep(TypedDict):
     """A step of a build: its depth in the tree, what training it costs, and whether the cache holds its result.
 
-    ``seconds``: null before the rehearsal; ``taken``: what a compression pass takes, in words.
+    ``seconds``: null before the rehearsal. In words: ``taken``, what a compression pass takes; ``outputs``, what is
+    kept of a teacher's answers.
     """
 
     name: str
@@ -23,6 +24,7 @@ class PlanStep(TypedDict):
     seconds: NotNegative | None
     cached: bool
     taken: NotRequired[str]
+    outputs: NotRequired[str]
 
 
 class Plan(TypedDict):

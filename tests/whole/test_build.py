@@ -150,6 +150,8 @@ def test_a_dry_run_and_a_plan_train_nothing(built: Path, capsys: pytest.CaptureF
     assert steps["student"]["targets"] == ["ort-cpu", "openvino"]
     fresh = document(capsys, "plan", "digits", "--quick", "--cache", str(tmp_path / "fresh"))
     assert not any(row["cached"] for row in fresh["steps"])
+    outputs = {row["name"]: row["outputs"] for row in fresh["steps"] if "outputs" in row}
+    assert list(outputs) == ["teacher"] and "samples at 40 bytes (float32 of 10)" in outputs["teacher"]
 
 
 def test_report_is_rendered_again(built: Path, tmp_path: Path) -> None:

@@ -110,8 +110,7 @@ class CachedOutputs:
 
     def size_note(self) -> str:
         """The same, as a sentence."""
-        views, layout = self.readings.views if self.source.sees_views else 1, self.layout()
-        return policy.size_note(self.name, layout.count, views, self.form, len(layout.spans) * views)
+        return size_note(self.name, self.feed, self.sizes, self.table, self.readings, self.source.sees_views)
 
     def _shards(self, split: str, view: int | None) -> Shards:
         form = self.form if split == "train" else Dense(sum(self.sizes))
@@ -215,6 +214,15 @@ def _put(shards: Shards, number: int, records: AnyArray) -> None:
     if ranks.is_first_here():
         shards.put_records(number, records)
     ranks.wait()
+
+
+def size_note(
+    name: str, feed: Feed, sizes: tuple[int, ...], table: Table, readings: Readings, sees_views: bool = True
+) -> str:
+    """What a build keeps of one teacher's answers to the training samples, as a sentence; see ``CachedOutputs``."""
+    form, views = forms.of(table, sizes), readings.views if sees_views else 1
+    layout = Layout.of(feed.length("train"), form, table.shard_mb * MEGABYTE)
+    return policy.size_note(name, layout.count, views, form, len(layout.spans) * views)
 
 
 def size_notes(outputs: Sequence[CachedOutputs]) -> list[str]:
