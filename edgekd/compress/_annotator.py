@@ -148,7 +148,8 @@ class Annotator(Quantizer):
         """
         kinds = {"conv": CONVS, "linear": frozenset({"linear"})}
         layers = {name for kind, names in kinds.items() if kind in self._ops for name in names}
-        return len(node.users) > 1 and all(op(reader) in layers for reader in readers_of(node))
+        readers = readers_of(node)
+        return len(node.users) > 1 and all(op(r) in layers and not self._stays_float(r) for r in readers)
 
     def _gates(self, node: Node, int8: set[Node]) -> bool:
         """Whether a sigmoid weighs what is int8, as a squeeze-and-excitation's."""
