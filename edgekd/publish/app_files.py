@@ -44,8 +44,8 @@ def make(facts: BuildFacts, bundle: Bundle, document: Report) -> dict[str, bytes
     clearest = int(np.min(leads, axis=0).argmax())
     clearest = 0 if about.kind == "text" else clearest  # a sentence reads better than words
     files: dict[str, bytes] = {}
-    if all(task.program for task in heads.tasks.values()):
-        answer = {head: examples.said(about, head, scores[head][clearest]) for head in about.labels}
+    if about.is_decoded:
+        answer = {head: examples.said(about, head, scores[head][clearest], samples[clearest]) for head in about.labels}
         files = examples.make(about, samples[clearest], answer)
     names = [name.removeprefix("examples/") for name in files]
     card = report.readme(document, about.kind, _in_words(about), about.labels, names, heads.tasks)

@@ -88,7 +88,7 @@ class Task(ABC):
     label_loss: ClassVar[str]
     """The loss by which a teacher that is trained here learns its labels; "": the task has no labels."""
     program: ClassVar[str]
-    """How the programs of a bundle decode it: ``class``, ``labels``, ``values``, ``anomaly``, ``mask``; "": not."""
+    """How programs decode it: ``class``, ``labels``, ``values``, ``anomaly``, ``mask`` or ``tags``; "": none does."""
     holds: ClassVar[str]
     """What an output holds, with ``{}`` for how many."""
     prints: ClassVar[str]

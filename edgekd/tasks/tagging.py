@@ -49,7 +49,7 @@ class Tagging(DenseClasses):
     metrics: ClassVar[tuple[str, ...]] = ("span_f1", "accuracy", "macro_f1", "agreement")
     losses: ClassVar[tuple[str, ...]] = ("kl", "cross_entropy", "focal", "soft_cross_entropy", "squared_error")
     label_loss: ClassVar[str] = "cross_entropy"
-    program: ClassVar[str] = ""
+    program: ClassVar[str] = "tags"
     holds: ClassVar[str] = "scores of {} tags for each token"
     prints: ClassVar[str] = "answer.spans"
     limits: ClassVar[tuple[str, ...]] = (

@@ -27,6 +27,7 @@ from edgekd.tasks.anomaly import Anomaly
 from edgekd.tasks.multi_label import MultiLabel
 from edgekd.tasks.regression import Regression
 from edgekd.tasks.segmentation import Segmentation
+from edgekd.tasks.tagging import Tagging
 
 LABELS = {"logits": ["no", 'say "yes"', "ß\\"]}
 FILES = {"ort": "ort-cpu/model.onnx", "web": "ort-cpu/model.onnx", "openvino": "openvino/openvino_model.xml"}
@@ -289,6 +290,38 @@ def test_every_language_knows_when_it_is_sure(tmp_path: Path) -> None:
     says(tmp_path, tasks, {name: case[2] for name, case in cases.items()}, answers, certainties)
 
 
+TAGS = ["O", "B-film", "I-film", "B-mood", "I-mood"]
+# White space of all kinds, a word that is none, and more words than are read.
+TEXT = "A\u3000quiet\u0007 \u0007 [UNK]Olé! 😀 zzz films  quiet" + "\tfilms" * 4
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_language_finds_the_spans_of_a_text(tmp_path: Path, seed: int) -> None:
+    """Beside a head of classes, and as the task itself decodes; the last words lie behind what is read."""
+    asked = about("text", labels={"tags": TAGS, "mood": ["a", "b"]}, task=Tagging())
+    asked = replace(asked, tasks={"tags": Tagging(), "mood": CLASSES})
+    tokens = preprocess.apply(asked.ops, np.array([TEXT], dtype=object))["input_ids"].shape[1]
+    drawn = np.random.default_rng(seed).integers(0, 8, (tokens, len(TAGS))) / 8  # equal numbers among them
+    scores = {"tags": drawn.astype(np.float32), "mood": np.array([0.5, 2.0], np.float32)}
+    wanted = {head: examples.said(asked, head, part, TEXT) for head, part in scores.items()}
+    (tmp_path / "vocab.txt").write_bytes(Vocabulary.of(WORDS).written())
+    place = write(tmp_path, asked, TEXT)
+    shapes = {head: [*part.shape] for head, part in scores.items()}
+    lists = {head: part.ravel().tolist() for head, part in scores.items()}
+    show = f"import student, numpy as np; shapes, lists = {shapes!r}, {lists!r}; sample = student.read()\n"
+    show += "student.tell({h: np.float32([s]).reshape(1, *shapes[h]) for h, s in lists.items()}, sample)"
+    assert json.loads(said([sys.executable, "-c", show], place / "python")) == wanted
+    vocabulary = "vocabularyOf(await readFile('../../vocab.txt', 'utf8'))"
+    lines = [
+        "import { readFile } from 'node:fs/promises';\nimport { told } from './student.mjs';",
+        f"import {{ vocabularyOf }} from './wordpiece.mjs';\nconst scores = {json.dumps(lists)};",
+        f"console.log(JSON.stringify(told(scores, await readFile('../sample.txt', 'utf8'), {vocabulary})));",
+    ]
+    in_node(place, "\n".join(lines), wanted)
+    more = ', student::read("../sample.txt"), wordpiece::Vocabulary("../../vocab.txt")'
+    in_cpp(place, lists, wanted, more)
+
+
 def says(
     tmp_path: Path,
     tasks: Mapping[str, Any],
@@ -299,26 +332,40 @@ def says(
     """Every program prints these answers of the heads."""
     labels = {head: list("abc"[: len(scores)]) for head, scores in told.items()}  # of six numbers three, too
     both = replace(about("plain", labels=labels), tasks=tasks, certainties=certainties)
-    for name, source in examples.make(both, np.zeros(both.shape, both.dtype), {}).items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(source)
+    place = write(tmp_path, both, np.zeros(both.shape, both.dtype))
     assert wanted == {head: examples.said(both, head, np.array(told[head], np.float32)) for head in told}
     show = f"import student, numpy as np; student.tell({{h: np.float32([s]) for h, s in {told!r}.items()}})"
-    place = tmp_path / "examples"
     assert json.loads(said([sys.executable, "-c", show], place / "python")) == wanted
+    lines = [
+        "import { told } from './student.mjs';",
+        f"const numbers = Object.entries({json.dumps(told)}).map(([h, s]) => [h, Float32Array.from(s)]);",
+        "const scores = Object.fromEntries(numbers);",
+        "console.log(JSON.stringify(told(scores)));",
+    ]
+    in_node(place, "\n".join(lines), wanted)
+    in_cpp(place, told, wanted, "")
+
+
+def write(folder: Path, asked: About, sample: Any) -> Path:
+    for name, source in examples.make(asked, sample, {}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(source)
+    return folder / "examples"
+
+
+def in_node(place: Path, source: str, wanted: Mapping[str, Any]) -> None:
     if shutil.which("node"):
-        (place / "js" / "show.mjs").write_text(
-            "import { told } from './student.mjs';\n"
-            f"const numbers = Object.entries({json.dumps(told)}).map(([h, s]) => [h, Float32Array.from(s)]);\n"
-            "const scores = Object.fromEntries(numbers);\n"
-            "console.log(JSON.stringify(told(scores)));\n"
-        )
+        (place / "js" / "show.mjs").write_text(source + "\n")
         assert json.loads(said(["node", "show.mjs"], place / "js")) == wanted
+
+
+def in_cpp(place: Path, told: Mapping[str, list[float]], wanted: Mapping[str, Any], more: str) -> None:
+    """``more``: what ``tell`` is told beside the numbers."""
     if compiler := shutil.which("g++"):
         numbers = "; ".join(f"const float {h}[] = {{{', '.join(f'{v}f' for v in s)}}}" for h, s in told.items())
         first, last = next(iter(told)), list(told)[-1]
         ends = {h: f"{json.dumps(h == first)}, {json.dumps(h == last)}" for h in told}
-        tell = " ".join(f'student::tell("{h}", {h}, {len(s)}, {ends[h]});' for h, s in told.items())
+        tell = " ".join(f'student::tell("{h}", {h}, {len(s)}, {ends[h]}{more});' for h, s in told.items())
         (place / "cpp" / "show.cpp").write_text(f'#include "student.h"\nint main() {{ {numbers}; {tell} }}\n')
         subprocess.run([compiler, "-std=c++17", "-O0", "show.cpp", "-o", "show"], cwd=place / "cpp", check=True)
         assert json.loads(said(["./show"], place / "cpp")) == wanted

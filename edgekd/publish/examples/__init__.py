@@ -3,7 +3,7 @@
 Every file of a folder here is a template; ``NEEDS`` says which a bundle gets. All of them read the same raw sample and
 print the same line of JSON, ``{head: {"label": .., "scores": [..]}}``, so that they can be held against each other;
 with ``"sure"`` where the recipe has ``[abstain]``. A mask is the class of every pixel, row after row, and how many
-pixels each class has.
+pixels each class has; tags are those of the words, and the spans that they mark.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from edgekd.base.arrays import AnyArray
 from edgekd.base.preprocess import Op, Spec, widths_of
 from edgekd.publish.examples import literals, steps, unicode_tables
-from edgekd.tasks import Certainty, Heads, Task
+from edgekd.tasks import Certainty, Heads, Shown, Task
 
 SUFFIX = ".j2"
 FOLDERS = ("python", "cpp", "js", "node", "web")
@@ -101,6 +101,16 @@ class About:
     def alike(self) -> bool:
         """Whether every head says a class and no more, so that the programs need to tell no head from another."""
         return self.classifies and not self.certainties
+
+    @property
+    def tags(self) -> bool:
+        """Whether some head tags words: it is decoded with the text."""
+        return any(task.program == "tags" for task in self.tasks.values())
+
+    @property
+    def is_decoded(self) -> bool:
+        """Whether a program decodes every head, as it may not that of a user's task; words are those of a text."""
+        return all(task.program for task in self.tasks.values()) and (not self.tags or self.kind == "text")
 
     @property
     def programs(self) -> dict[str, dict[str, object]]:
@@ -196,9 +206,15 @@ def labels_by_head(labels: Sequence[str], heads: Heads) -> dict[str, list[str]]:
     return {head: list(labels[where]) for head, where in heads.name_columns.items()}
 
 
-def said(about: About, head: str, scores: AnyArray) -> dict[str, Any]:
-    """What every program prints of one head."""
+def said(about: About, head: str, scores: AnyArray, sample: object = None) -> dict[str, Any]:
+    """What every program prints of one head; ``sample``: what was asked about, where its words are tagged."""
     names, task = about.labels[head], about.tasks[head]
+    if task.program == "tags":
+        rows = scores.reshape(-1, len(names)).astype(np.float64)
+        record = task.record(task.decode_shown(rows, names, Shown(sample, about.ops)))
+        texts = [str(sample)[slice(*span["characters"])] for span in record["spans"]]
+        spans = [{**span, "text": text} for span, text in zip(record["spans"], texts, strict=True)]
+        return {"tags": record["tags"], "spans": spans}
     if task.program == "mask":
         classes = scores.reshape(len(names), -1).argmax(axis=0)
         counts = np.bincount(classes, minlength=len(names)).tolist()
@@ -225,7 +241,7 @@ def make(about: About, sample: AnyArray | str, answer: Mapping[str, object]) -> 
         sample: one raw sample; every program asks about it where it is given no other.
         answer: what the bundle's first file says to it, by head.
     """
-    if not all(task.program for task in about.tasks.values()):
+    if not about.is_decoded:
         return {}
     has = {*about.files, about.kind, *about.names}
     environment = _environment()

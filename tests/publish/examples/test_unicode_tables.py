@@ -67,7 +67,7 @@ def test_cpp_tokens_are_those_of_training(tmp_path: Path, lower: bool) -> None:
     )
     files = examples.make(about, "a film", {})
     (tmp_path / "wordpiece.h").write_bytes(files["examples/cpp/wordpiece.h"])
-    assert 'wordpiece::Vocabulary(bundle + "/vocab.txt")' in files["examples/cpp/predict_ort.cpp"].decode()
+    assert 'wordpiece::Vocabulary vocabulary(bundle + "/vocab.txt");' in files["examples/cpp/predict_ort.cpp"].decode()
     (tmp_path / "vocab.txt").write_bytes(WORDS.written())
     (tmp_path / "show.cpp").write_text(PROGRAM)
     flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror"]
