@@ -42,6 +42,7 @@ from edgekd.spec import target
 
 TARGETS = ("ort-cpu", "openvino")
 EYES = {"left": [36, 37, 38, 39, 40, 41], "right": [42, 43, 44, 45, 46, 47]}
+VALIDATED = 4  # people
 RESAMPLES = 500
 WORTH = 0.01  # of the value, that a file may lose more than ours and still be compared in time
 Arrays = dict[str, NDArray[np.generic]]
@@ -98,12 +99,32 @@ def faces(data: Path, work: Path) -> list[str]:
     return [f"data.path={data / 'face_points.npz'}", f'metric={{kind="normalised_mean_error",{eyes}}}']
 
 
+def feelings(data: Path, work: Path) -> list[str]:
+    """Comments, each with some of 28 labels."""
+    return [f"data.path={data}", "data.prefix=goemotions_"]
+
+
+def activities(data: Path, work: Path) -> list[str]:
+    """Windows of a phone's six sensors; validation on four of the people that are not tested on."""
+    archive = np.load(data / "har_imu.npz")
+    people, tested = archive["subject"], archive["is_test"]
+    held = ~tested & np.isin(people, np.unique(people[~tested])[-VALIDATED:])
+    arrays: Arrays = {"class_names": archive["class_names"]}
+    order = np.random.default_rng(0).permutation(len(people))  # rows are sorted by recording
+    for split, chosen in (("train", ~tested & ~held), ("val", held), ("test", tested)):
+        index = order[chosen[order]]
+        arrays |= {f"x_{split}": archive["x"][index].astype(np.float32), f"y_{split}": archive["y"][index]}
+    return [f"data.path={_kept(work / 'activities.npz', arrays)}"]
+
+
 # By recipe what its data is made of, and the losses of a student that sees labels alone.
 SOURCES: dict[str, tuple[Callable[[Path, Path], list[str]], str]] = {
     "slots-intent": (requests_of_people, '[{kind="cross_entropy"}]'),
     "sentence-vectors": (pairs, '[{kind="similarity_scores"}]'),
     "street-segments": (streets, '[{kind="cross_entropy"},{kind="dice"}]'),
     "face-points": (faces, '[{kind="huber"}]'),
+    "emotions": (feelings, '[{kind="binary_cross_entropy"}]'),
+    "activity-sensors": (activities, '[{kind="cross_entropy"}]'),
     "scene-labels": (scenes, '[{kind="binary_cross_entropy"}]'),
     "bike-table": (bikes, '[{kind="huber"}]'),
 }

@@ -31,7 +31,11 @@ OF_NUMBERS = ("fm", "wide_deep")  # inputs of whole numbers; see below
 ELSEWHERE = ("timm",)  # it needs torchvision: tests/learn/models/test_timm.py
 OF_MAPS = ("unet", "deeplab")  # scores of every pixel
 OF_TEXTS = ("bert", "embedder", "tagger")  # tokens and their mask
-SHAPES: dict[str, list[tuple[int, ...]]] = {"keyword_cnn": [(4_000,), (1_333,)]}  # of inputs that are no images
+SHAPES: dict[str, list[tuple[int, ...]]] = {  # of inputs that are no images
+    "keyword_cnn": [(4_000,), (1_333,)],
+    "sensor_cnn": [(32, 3), (17, 1)],
+    "sensor_gru": [(32, 3), (17, 1)],
+}
 IMAGES: list[tuple[int, ...]] = [(3, 16, 16), (1, 8, 8), (3, 17, 12)]
 KINDS = [kind for kind in plugins.kinds("models") if kind not in ("python", *ELSEWHERE, *OF_NUMBERS, *OF_TEXTS)]
 SHAPED = [(kind, shape) for kind in KINDS for shape in SHAPES.get(kind, IMAGES[1:])]

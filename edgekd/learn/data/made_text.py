@@ -1,17 +1,23 @@
-"""Made sentences that can be learned: words that one class has, among words that all have. For ``--quick``, tests."""
+"""Made sentences that can be learned: words that one class has, among words that all have. For ``--quick``, tests.
+
+Labels of other tasks are made of how much each class has of a sentence.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from edgekd.base import plugins
+from edgekd.base.errors import RecipeError
 from edgekd.base.wordpiece import MASKED, NEEDED, Vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._split import check_seed, check_sizes
+from edgekd.tasks import CLASSES, Task
 
 
 @dataclass(frozen=True)
@@ -45,17 +51,19 @@ class MadeText:
         """SHA-256 over the fields: everything follows from them."""
         return hashlib.sha256(repr(self).encode()).hexdigest()
 
-    def load(self) -> Dataset:
+    def load(self, task: Task = CLASSES) -> Dataset:
         """Make all three splits."""
+        task.check_size(self.classes, "task", RecipeError)
         rng = np.random.default_rng(self.seed)
         common = np.array([f"word{i}" for i in range(self.words)])
         class_words = np.array([[f"class{c}word{i}" for i in range(10)] for c in range(self.classes)])
         sizes = {"train": self.train, "validation": self.validation, "test": self.test}
-        train, validation, test = (self._split(common, class_words, n, rng).counted(name) for name, n in sizes.items())
+        make = self._split if isinstance(task, type(CLASSES)) else partial(self._labelled, task)
+        train, validation, test = (make(common, class_words, n, rng).counted(name) for name, n in sizes.items())
         vocabulary = Vocabulary([*NEEDED, MASKED, *common.tolist(), *class_words.ravel().tolist()])
         op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": True}
         names = tuple(f"class {i}" for i in range(self.classes))
-        return checked(Dataset(train, validation, test, names, (op,)), "made_text")
+        return checked(Dataset(train, validation, test, names, (op,)), "made_text", task)
 
     def _split(self, common: np.ndarray, class_words: np.ndarray, count: int, rng: np.random.Generator) -> Split:
         y = rng.permutation(np.arange(count) % self.classes).astype(np.int64)
@@ -67,3 +75,16 @@ class MadeText:
             sentence = np.where(there, rng.choice(class_words[label], len(sentence)), sentence)
             texts.append(" ".join(sentence.tolist()))
         return Split(np.array(texts, dtype=np.str_), y)
+
+    def _labelled(
+        self, task: Task, common: np.ndarray, class_words: np.ndarray, count: int, rng: np.random.Generator
+    ) -> Split:
+        """Sentences with words of several classes: the more, the higher the class's score."""
+        scores = rng.normal(-0.7, 1.0, (count, self.classes))
+        texts = []
+        for shares in np.exp(3 * scores) / np.exp(3 * scores).sum(axis=1, keepdims=True):
+            sentence = rng.choice(common, rng.integers(4, self.longest + 1))
+            there = rng.random(len(sentence)) < 0.5
+            words = class_words[rng.choice(self.classes, len(sentence), p=shares), rng.integers(0, 10, len(sentence))]
+            texts.append(" ".join(np.where(there, words, sentence).tolist()))
+        return Split(np.array(texts, dtype=np.str_), task.answers(scores))
