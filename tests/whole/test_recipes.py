@@ -32,15 +32,12 @@ ALIKE = {
     "cifar10-resnet56",
     "tiny-cifar",
     "resnet50-mobilenetv2",
+    "emotions",
 }
 NAMES = [name for name in recipe.builtins() if name not in OWN | ALIKE]
 # Without parts of int8 files in float, which other builds try: they are a third of the time.
 USUAL = ("budget.prefer='size'",)
 SMALLER = {
-    "emotions": (
-        "teacher.model={kind='bert', width=32, layers=1, heads=2, positions=48}",
-        "student.model={kind='bert', width=16, layers=1, heads=2, positions=48}",
-    ),
     "activity-sensors": ("teacher.model={kind='sensor_cnn', width=16, depth=2, strides=[2, 2]}", "teacher.lr=1e-2"),
 }
 

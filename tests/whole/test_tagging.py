@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +107,20 @@ def test_the_bundle_says_what_its_numbers_mean_and_answers_as_it_was_built(bundl
         {"axes": ["batch", "token", "class"], "labels": ["O", "B-who", "I-who"], "name": "logits", "shape": [16, 3]}
     ]
     card = (bundle / "README.md").read_text()
-    assert 'pipeline_tag: "token-classification"' in card and "There are no programs without edgekd in it" in card
-    assert not (bundle / "examples").exists()
+    assert 'pipeline_tag: "token-classification"' in card and "examples/python/predict.py" in card
     assert any("same decisions" in check["check"] for check in edgekd.verify(bundle))
+
+
+def test_a_program_tells_the_spans_of_the_bundles_text(bundle: Path, tmp_path: Path) -> None:
+    wanted = json.loads((bundle / "examples" / "answer.json").read_text())
+    assert list(wanted["logits"]) == ["tags", "spans"] and len(wanted["logits"]["tags"]) > 3
+    program = bundle / "examples" / "python" / "predict.py"
+    for file, tags in (((), wanted), ((str(tmp_path / "own.txt"),), None)):
+        (tmp_path / "own.txt").write_text("word1 first2\tlast0")
+        done = subprocess.run([sys.executable, str(program), *file], capture_output=True, text=True, check=True)
+        told = json.loads(done.stdout)
+        span = {"label": "who", "words": [1, 3], "characters": [6, 18], "text": "first2\tlast0"}
+        assert told == (tags or {"logits": {"tags": ["O", "B-who", "I-who"], "spans": [span]}})
 
 
 OTHER = '[{op="wordpiece", vocabulary=["[PAD]","[UNK]","[CLS]","[SEP]","a"], length=9, lower=true}]'

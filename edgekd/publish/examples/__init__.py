@@ -22,6 +22,7 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.preprocess import Op, Spec, widths_of
 from edgekd.publish.examples import literals, steps, unicode_tables
 from edgekd.tasks import Certainty, Heads, Shown, Task
+from edgekd.tasks.tagging import Tagging
 
 SUFFIX = ".j2"
 FOLDERS = ("python", "cpp", "js", "node", "web")
@@ -211,7 +212,8 @@ def said(about: About, head: str, scores: AnyArray, sample: object = None) -> di
     names, task = about.labels[head], about.tasks[head]
     if task.program == "tags":
         rows = scores.reshape(-1, len(names)).astype(np.float64)
-        record = task.record(task.decode_shown(rows, names, Shown(sample, about.ops)))
+        tagging = Tagging()  # whatever a user's own task decodes, its programs decode so
+        record = tagging.record(tagging.decode_shown(rows, names, Shown(sample, about.ops)))
         texts = [str(sample)[slice(*span["characters"])] for span in record["spans"]]
         spans = [{**span, "text": text} for span, text in zip(record["spans"], texts, strict=True)]
         return {"tags": record["tags"], "spans": spans}

@@ -21,6 +21,9 @@ from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Objective, make_terms
 from edgekd.learn.teacher import wrap
 from edgekd.spec.recipe import Augment, Teacher
+from edgekd.tasks import Task
+from edgekd.tasks.multi_label import MultiLabel
+from edgekd.tasks.regression import Regression
 
 ROWS = [(f"{'fine' if i % 2 else 'poor'} film of number {i}", str(i % 2)) for i in range(30)]
 
@@ -212,3 +215,14 @@ def test_a_split_with_an_ending_that_is_not_read_is_told(tmp_path: Path) -> None
     notes = Text(str(tmp_path), prefix="x_", vocab=100).load().notes
     assert "left out, as no split is called so: x_old.tsv" in notes
     assert "left out, as only files of .tsv and .tsv.gz are read: x_Test.tsv.bz2, x_val.csv" in notes
+
+
+@pytest.mark.parametrize("task", [MultiLabel(), Regression()])
+def test_made_texts_have_words_of_every_label_that_applies(task: Task) -> None:
+    """The share of a sentence that is of a label's words tells whether it applies, or how much of it there is."""
+    made = MadeText(classes=3, train=400, validation=40, test=40).load(task)
+    assert made.train.y is not None and made.train.y.shape == (400, 3)
+    words = [[sum(f"class{c}word" in word for word in text.split()) for c in range(3)] for text in made.train.x]
+    shares = np.array(words) / np.array([len(text.split()) for text in made.train.x])[:, None]
+    for c in range(3):
+        assert np.corrcoef(shares[:, c], made.train.y[:, c])[0, 1] > 0.3
