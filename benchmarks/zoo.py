@@ -194,16 +194,18 @@ def peers_of(
     return made, refused
 
 
-def kept_peers(place: Path, onnx: bytes) -> tuple[dict[str, Files], dict[str, str]] | None:
-    """What a run before made of the same fp32 file."""
+def files_below(place: Path) -> dict[str, Files]:
+    """The files of each peer, by its folder's name; an IR's .xml before its .bin."""
+    folders = sorted(folder for folder in place.glob("*") if folder.is_dir())
+    return {f.name: {file.name: file.read_bytes() for file in sorted(f.iterdir(), reverse=True)} for f in folders}
+
+
+def kept_peers(place: Path, fp32: str) -> tuple[dict[str, Files], dict[str, str]] | None:
+    """What a run before made of the same fp32 file, by its SHA-256."""
     if not (place / MADE_OF).is_file():
         return None
     of = json.loads((place / MADE_OF).read_text())
-    if of["fp32"] != hashlib.sha256(onnx).hexdigest():
-        return None
-    folders = [folder for folder in sorted(place.iterdir()) if folder.is_dir()]
-    files = {f.name: {file.name: file.read_bytes() for file in sorted(f.iterdir(), reverse=True)} for f in folders}
-    return files, of["refused"]
+    return (files_below(place), of["refused"]) if of["fp32"] == fp32 else None
 
 
 def peers_one(zoo: Any, work: Path, row: dict[str, Any], name: str) -> dict[str, Any]:
@@ -215,7 +217,8 @@ def peers_one(zoo: Any, work: Path, row: dict[str, Any], name: str) -> dict[str,
     feeds = feeds_of(zoo, row, onnx["model.onnx"])
     tokens = row["group"] in ("hf-text", "hf-audio") or row["name"] in ("hf_vit", "hf_deit", "hf_swin")
     place = work / "peers" / row["name"] / name
-    made, refused = kept_peers(place, onnx["model.onnx"]) or peers_of(onnx["model.onnx"], feeds, tokens, name)
+    fp32 = hashlib.sha256(onnx["model.onnx"]).hexdigest()
+    made, refused = kept_peers(place, fp32) or peers_of(onnx["model.onnx"], feeds, tokens, name)
     files = {"shipped": shipped, "fp32": ours["fp32"], **made}
     answers: dict[str, np.ndarray] = {}
     for candidate in files:
@@ -228,9 +231,7 @@ def peers_one(zoo: Any, work: Path, row: dict[str, Any], name: str) -> dict[str,
         (place / candidate).mkdir(parents=True, exist_ok=True)
         for file, data in made[candidate].items():
             (place / candidate / file).write_bytes(data)
-    (place / MADE_OF).write_text(
-        json.dumps({"fp32": hashlib.sha256(onnx["model.onnx"]).hexdigest(), "refused": refused})
-    )
+    (place / MADE_OF).write_text(json.dumps({"fp32": fp32, "refused": refused}))
     agrees = {c: float((a.argmax(-1) == answers["fp32"].argmax(-1)).mean()) for c, a in answers.items()}
     return {"agrees": agrees, "refused": refused}
 
@@ -241,11 +242,7 @@ def time_one(
     """The shipped file of a net on a runtime against the best of the others; ``seed``: of the order of the files."""
     chosen, known = target.load(name), row["peers"][name]
     shipped, ours = files_of(work, row, name)
-    place = work / "peers" / row["name"] / name
-    made = {
-        folder.name: {file.name: file.read_bytes() for file in sorted(folder.iterdir(), reverse=True)}
-        for folder in sorted(place.glob("*/"))
-    }
+    made = files_below(work / "peers" / row["name"] / name)
     onnx = ours["fp32"] if name == "ort-cpu" else files_of(work, row, "ort-cpu")[1]["fp32"]
     feeds = feeds_of(zoo, row, onnx["model.onnx"])
     files = {"fp32": ours["fp32"], **({"int8": ours["int8"]} if "int8" in ours else {}), **made}
