@@ -16,10 +16,10 @@ that fails. As asked: the pruning takes at least half of its ratio. ``peers``: w
 quantizers and NNCF make of our fp32 file (pruned, as ours), and how often each file decides as that does. ``time``, on
 an idle machine: the shipped file against the fastest of fp32 and the peers', of those that decide as fp32 no more than
 a point less often than ours; fresh processes, in each of them every file opened several times (where a session's memory
-lies moves its p50 by some 2 %), the sessions in turns, p50, one thread, batch 1; where what ships is the float file
-itself, the two are one. Each run is kept, and the last one told. ``isa``: the int8 file's answers to 64 samples here
-and on an emulated CPU without VNNI. One file a net lies in FOLDER, so that a run goes on where it was cut. ``table``
-writes the results, the worst first.
+lies moves its p50 by some 2 %) with the options of the bundle (OpenVINO compiles nets of texts for their lengths), the
+sessions in turns, p50, one thread, batch 1; where what ships is the float file itself, the two are one. Each run is
+kept, and the last one told. ``isa``: the int8 file's answers to 64 samples here and on an emulated CPU without VNNI.
+One file a net lies in FOLDER, so that a run goes on where it was cut. ``table`` writes the results, the worst first.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ from onnx import load_from_string
 from edgekd.base.errors import EdgekdError
 from edgekd.build import target_runtime
 from edgekd.cli import run as edgekd
-from edgekd.runtime import bench
+from edgekd.runtime import bench, bundle
 from edgekd.spec import target
 
 TARGETS = ("ort-cpu", "openvino")
@@ -165,6 +166,12 @@ def files_of(work: Path, row: dict[str, Any], name: str) -> tuple[Files, dict[st
     return by_name.get(shipped, by_name["fp32"]), by_name
 
 
+def options_of(work: Path, row: dict[str, Any], name: str) -> Mapping[str, object]:
+    """What the bundle's variant for a runtime is opened with."""
+    variants = bundle.read(work / "nets" / row["name"] / row["passes"]).variants
+    return next((variant.options for variant in variants if variant.target == name), {})
+
+
 def _ending(name: str) -> str:
     return "xml" if name == "openvino" else "onnx"
 
@@ -241,6 +248,7 @@ def time_one(
 ) -> dict[str, Any]:
     """The shipped file of a net on a runtime against the best of the others; ``seed``: of the order of the files."""
     chosen, known = target.load(name), row["peers"][name]
+    chosen = replace(chosen, options={**chosen.options, **options_of(work, row, name)})
     shipped, ours = files_of(work, row, name)
     made = files_below(work / "peers" / row["name"] / name)
     onnx = ours["fp32"] if name == "ort-cpu" else files_of(work, row, "ort-cpu")[1]["fp32"]

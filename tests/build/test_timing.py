@@ -67,7 +67,12 @@ def test_more_where_it_is_not_clear(later: list[tuple[int, int]], sessions: int)
     assert len(found.samples["int8"]) == len(found.samples["fp32"]) == 50 * sessions
 
 
-def test_one_session_where_nothing_is_done_meanwhile() -> None:
-    machine: Any = Machine((100, 50))
+@pytest.mark.parametrize(("first", "sessions"), [((100, 50), 1), ((100, 86), 1), ((100, 90), 2), ((90, 100), 2)])
+def test_one_session_where_nothing_is_done_meanwhile_and_another_of_close_ones(
+    first: tuple[int, int], sessions: int
+) -> None:
+    machine: Any = Machine(first, (100, 50))
     found = timing.in_sessions(machine, JOB)
-    assert (found.note, len(machine.jobs), machine.jobs[0]) == (None, 1, JOB)
+    assert machine.jobs == [JOB] * sessions
+    assert found.p50_ms["int8"] == [first[1] / 1000, 0.05][:sessions]
+    assert len(found.samples["int8"]) == len(found.samples["fp32"]) == 100 * sessions
