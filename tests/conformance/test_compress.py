@@ -71,33 +71,23 @@ def test_the_whole_life_of_a_pass(kind: str, table: dict[str, Any]) -> None:
 def test_the_whole_life_of_a_pass_over_transformers(kind: str) -> None:
     before = text_student(tokens=40 if kind == "vocabulary" else 50)
     change = plugins.build("compress", {"kind": kind, **OF_STACKS[kind]}, "test")
-    here = Context(context().numerics, 8, [before.example(8, seed=s, length=12) for s in range(2)])
-    the_whole_life(change, before, here, *before.example(4, seed=1, length=12))
+    the_whole_life(change, before, of_texts(before), *before.example(4, seed=1, length=12))
 
 
-def test_a_transformer_in_int8_takes_another_length() -> None:
-    before = text_student()
-    change = plugins.build("compress", {"kind": "int8_qat"}, "test")
-    here = Context(context().numerics, 8, [before.example(8, seed=s, length=12) for s in range(2)])
-    the_whole_life(change, before, here, *before.example(4, seed=3, length=5))
+def test_layers_that_are_one_are_one_in_int8_and_take_texts_of_another_length() -> None:
+    two = text_student(width=64, layers=2)
+    shared = text_student(width=64, layers=2, shared=True)
+    made = {kind: plugins.build("compress", {"kind": kind}, "test") for kind in ("int8_qat", "int8_ptq")}
+    apart = made["int8_ptq"].finish(made["int8_ptq"].apply(two, of_texts(two)))
+    size = len(to_onnx(apart, opset=20, metadata={}))
+    for change in made.values():
+        file = the_whole_life(change, shared, of_texts(shared), *shared.example(4, seed=3, length=5))
+        assert len(file) < 0.7 * size
 
 
-@pytest.mark.parametrize("kind", ["int8_qat", "int8_ptq"])
-def test_layers_that_are_one_are_one_in_int8(kind: str) -> None:
-    change, sizes = plugins.build("compress", {"kind": kind}, "test"), {}
-    layers: dict[str, dict[str, Any]] = {
-        "one": {"layers": 1},
-        "shared": {"layers": 2, "shared": True},
-        "two": {"layers": 2},
-    }
-    for name, keys in layers.items():
-        before = text_student(width=64, **keys)
-        here = Context(context().numerics, 8, [before.example(8, seed=s, length=12) for s in range(2)])
-        if name == "shared":
-            sizes[name] = len(the_whole_life(change, before, here, *before.example(4, seed=3, length=5)))
-        else:
-            sizes[name] = len(to_onnx(change.finish(change.apply(before, here)), opset=20, metadata={}))
-    assert sizes["shared"] < 1.2 * sizes["one"] and sizes["two"] > 1.7 * sizes["one"]
+def of_texts(student: Student) -> Context:
+    """Two batches of texts of one length."""
+    return Context(context().numerics, 8, [student.example(8, seed=s, length=12) for s in range(2)])
 
 
 def the_whole_life(change: Any, before: Student, here: Context, *x: torch.Tensor) -> bytes:
