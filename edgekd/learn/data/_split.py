@@ -163,13 +163,6 @@ def check_seed(name: str, seed: int) -> None:
         raise ValueError(f"{name}: allowed is 0 or more")
 
 
-def check_sizes(**sizes: int) -> None:
-    """Raise ValueError where a made source is to make no sample of a split, or more than a million."""
-    for name, count in sizes.items():
-        if not 1 <= count <= 1_000_000:
-            raise ValueError(f"{name}: allowed is 1 to 1000000")
-
-
 def images(x: AnyArray, where: str) -> AnyArray:
     """(N, H, W) or (N, H, W, C) as (N, H, W, C)."""
     if x.ndim == 3:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 
@@ -11,11 +10,12 @@ import numpy as np
 from edgekd.base import limits
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed, check_sizes, image_ops
+from edgekd.learn.data._made import MadeData
+from edgekd.learn.data._split import image_ops
 
 
 @dataclass(frozen=True)
-class Made:
+class Made(MadeData):
     """Seeded uint8 images.
 
     Attributes:
@@ -35,29 +35,23 @@ class Made:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_seed("seed", self.seed)
+        super().__post_init__()
         if min(self.shape) < 1 or max(self.shape[:2]) > 1024 or self.shape[2] not in (1, 3, 4):
             raise ValueError("shape: allowed is height, width (1 to 1024) and 1, 3 or 4 channels")
         if not 2 <= self.classes <= 1000:
             raise ValueError("classes: allowed is 2 to 1000")
-        check_sizes(train=self.train, validation=self.validation, test=self.test)
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the fields: everything follows from them."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
 
     def load(self) -> Dataset:
         """Make all three splits."""
-        most = max(self.train, self.validation, self.test)
+        most = max(self.sizes.values())
         limits.check("bytes", 8 * most * math.prod(self.shape), "more than likely is meant", "data.shape")
         height, width, channels = self.shape
         rng = np.random.default_rng(self.seed)
         coarse = rng.uniform(0, 255, (self.classes, -(-height // 4), -(-width // 4), channels))
         prototypes = coarse.repeat(4, axis=1).repeat(4, axis=2)[:, :height, :width]
-        sizes = {"train": self.train, "validation": self.validation, "test": self.test}
-        train, validation, test = (self._split(prototypes, n, rng).counted(name) for name, n in sizes.items())
+        splits = {name: self._split(prototypes, count, rng) for name, count in self.sizes.items()}
         names = tuple(f"class {i}" for i in range(self.classes))
-        return checked(Dataset(train, validation, test, names, image_ops(255.0)), "made", every_class=False)
+        return checked(self.dataset(splits, names, image_ops(255.0)), "made", every_class=False)
 
     def _split(self, prototypes: np.ndarray, count: int, rng: np.random.Generator) -> Split:
         y = rng.permutation(np.arange(count) % self.classes).astype(np.int64)

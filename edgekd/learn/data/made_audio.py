@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from dataclasses import dataclass
 
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed, check_sizes, sound_ops
+from edgekd.learn.data._made import MadeData
+from edgekd.learn.data._split import sound_ops
 
 # (name, kind, first frequency, last frequency) in Hz; of a noise burst the band.
 SYLLABLES = (
@@ -26,7 +26,7 @@ WORDS = tuple(itertools.permutations(range(len(SYLLABLES)), 2))
 
 
 @dataclass(frozen=True)
-class MadeAudio:
+class MadeAudio(MadeData):
     """Seeded (N, length) int16 clips; a class is an ordered pair of syllables, so that order counts as well.
 
     Pitch (a third up or down), tempo, onset, gain (20 dB) and timbre of every clip are random, and so is the noise.
@@ -50,20 +50,15 @@ class MadeAudio:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_seed("seed", self.seed)
+        super().__post_init__()
         if not 8_000 <= self.rate <= 192_000:
             raise ValueError("rate: allowed is 8000 to 192000 Hz")
         if not self.rate <= 4 * self.length <= 40 * self.rate:
             raise ValueError("length: allowed is a quarter of a second to 10 seconds, in samples")
         if not 2 <= self.classes <= len(WORDS):
             raise ValueError(f"classes: allowed is 2 to {len(WORDS)}")
-        check_sizes(train=self.train, validation=self.validation, test=self.test)
         if not -60 <= self.noise <= 20:
             raise ValueError("noise: allowed is -60 to 20 dB")
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the fields: everything follows from them."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
 
     def load(self) -> Dataset:
         """Make all three splits."""
@@ -71,7 +66,7 @@ class MadeAudio:
         chosen = np.random.default_rng(0).permutation(len(WORDS))[: self.classes]
         words = [WORDS[i] for i in chosen]
         names = tuple(f"{SYLLABLES[a][0]}-{SYLLABLES[b][0]}" for a, b in words)
-        train, validation, test = (self._split(words, n, rng) for n in (self.train, self.validation, self.test))
+        train, validation, test = (self._split(words, count, rng) for count in self.sizes.values())
         return checked(Dataset(train, validation, test, names, sound_ops(), rate=self.rate), "made_audio")
 
     def _split(self, words: list[tuple[int, int]], count: int, rng: np.random.Generator) -> Split:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from edgekd.base import limits
+from edgekd.base import limits, plugins
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed, check_sizes
+from edgekd.learn.data._made import MOST, MadeData
 
 
 @dataclass(frozen=True)
-class MadeInteractions:
+class MadeInteractions(MadeData):
     """Seeded samples as ``interactions`` gives them.
 
     Attributes:
@@ -35,25 +34,21 @@ class MadeInteractions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_seed("seed", self.seed)
+        super().__post_init__()
         for name in ("users", "items"):
             if not 2 <= getattr(self, name) <= 1_000_000:
                 raise ValueError(f"{name}: allowed is 2 to 1000000")
         if not 1 <= self.tastes <= self.items:
             raise ValueError("tastes: allowed is 1 to items")
-        check_sizes(history=self.history, train=self.train, validation=self.validation, test=self.test)
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the fields: everything follows from them."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
+        plugins.check_ranges(self, history=(1, MOST))
 
     def load(self) -> Dataset:
         """Make all three splits."""
-        most = max(self.train, self.validation, self.test)
+        most = max(self.sizes.values())
         limits.check("bytes", 8 * most * (1 + self.history), "more than likely is meant", "data.history")
         rng = np.random.default_rng(self.seed)
         taste = rng.integers(0, self.tastes, self.users)
-        train, validation, test = (self._split(taste, n, rng) for n in (self.train, self.validation, self.test))
+        train, validation, test = (self._split(taste, count, rng) for count in self.sizes.values())
         sizes, widths = [self.users, self.items + 1], [1, self.history]
         ops = {"op": "columns", "names": ["user", "history"], "sizes": sizes, "widths": widths}
         names = tuple(f"item {i}" for i in range(self.items))

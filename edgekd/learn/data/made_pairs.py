@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ from edgekd.base.errors import DataError
 from edgekd.base.wordpiece import MASKED, NEEDED, Vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed, check_sizes
+from edgekd.learn.data._made import MadeData
 from edgekd.tasks import Task
 from edgekd.tasks.embedding import Embedding
 
@@ -21,7 +20,7 @@ SIZE = 32  # of vectors, where the task does not say
 
 
 @dataclass(frozen=True)
-class MadePairs:
+class MadePairs(MadeData):
     """Seeded sentences of 4 to ``longest`` meanings, each said in one of three words. The second sentence of a pair has
     some of the first one's meanings, in any order; the share of these is the score.
 
@@ -44,13 +43,8 @@ class MadePairs:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_seed("seed", self.seed)
+        super().__post_init__()
         plugins.check_ranges(self, meanings=(10, 100_000), longest=(4, 1000), length=(3, 16_384))
-        check_sizes(train=self.train, validation=self.validation, test=self.test)
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the fields: everything follows from them."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
 
     def load(self, task: Task = Embedding(size=SIZE)) -> Dataset:  # noqa: B008  # frozen
         """Make all three splits."""
@@ -61,14 +55,13 @@ class MadePairs:
             )
         rng = np.random.default_rng(self.seed)
         words = np.array([[f"meaning{i}word{k}" for k in range(WORDS)] for i in range(self.meanings)])
-        sizes = {"train": self.train, "validation": self.validation, "test": self.test}
-        drawn = {name: self._pairs(words, count, rng) for name, count in sizes.items()}
+        drawn = {name: self._pairs(words, count, rng) for name, count in self.sizes.items()}
         labels = {name: self._labels(scores) for name, (_, scores) in drawn.items()}
         names, numbers, _ = task.numbered(labels, None, lambda split, i: f"{split}: sample {i}", "made_pairs")
-        splits = {name: Split(texts, numbers[name]).counted(name) for name, (texts, _) in drawn.items()}
+        splits = {name: Split(texts, numbers[name]) for name, (texts, _) in drawn.items()}
         vocabulary = Vocabulary([*NEEDED, MASKED, *words.ravel().tolist()])
         op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": True}
-        dataset = Dataset(splits["train"], splits["validation"], splits["test"], names, (op,))
+        dataset = self.dataset(splits, names, (op,))
         return checked(dataset, "made_pairs", task)
 
     def _pairs(self, words: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

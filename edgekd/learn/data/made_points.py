@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 from edgekd.base import limits
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed, check_sizes, image_ops
+from edgekd.learn.data._made import MadeData
+from edgekd.learn.data._split import image_ops
 from edgekd.tasks import CLASSES, Task
 
 NAMES = ("left eye", "right eye", "nose", "left mouth", "right mouth")
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class MadePoints:
+class MadePoints(MadeData):
     """Seeded (N, size, size, 1) uint8 pictures of a face, and (N, 5, 2) points: x and y in pixels.
 
     Attributes:
@@ -38,14 +38,9 @@ class MadePoints:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_seed("seed", self.seed)
+        super().__post_init__()
         if not 16 <= self.size <= 512:
             raise ValueError("size: allowed is 16 to 512")
-        check_sizes(train=self.train, validation=self.validation, test=self.test)
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the fields: everything follows from them."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """Make all three splits.
@@ -53,14 +48,13 @@ class MadePoints:
         Raises:
             DataError: a task that takes no points.
         """
-        sizes = {"train": self.train, "validation": self.validation, "test": self.test}
-        limits.check("bytes", 16 * max(sizes.values()) * self.size**2, "more than likely is meant", "data.size")
+        limits.check("bytes", 16 * max(self.sizes.values()) * self.size**2, "more than likely is meant", "data.size")
         rng = np.random.default_rng(self.seed)
-        faces = {name: self._faces(count, rng) for name, count in sizes.items()}
+        faces = {name: self._faces(count, rng) for name, count in self.sizes.items()}
         points = {name: where for name, (_, where) in faces.items()}
         numbering = task.numbered(points, NAMES, lambda split, i: f"{split}: sample {i}", "made_points")
-        splits = {name: Split(faces[name][0], numbering.labels[name]).counted(name) for name in sizes}
-        dataset = Dataset(splits["train"], splits["validation"], splits["test"], numbering.names, image_ops(255.0))
+        splits = {name: Split(faces[name][0], numbering.labels[name]) for name in self.sizes}
+        dataset = self.dataset(splits, numbering.names, image_ops(255.0))
         return checked(dataset, "made_points", task)
 
     def _faces(self, count: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,8 @@ from numpy.typing import NDArray
 from edgekd.base import limits
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed, check_sizes, image_ops
+from edgekd.learn.data._made import MadeData
+from edgekd.learn.data._split import image_ops
 from edgekd.tasks import CLASSES, Task
 
 NAMES = ("sky", "building", "tree", "road", "car")
@@ -20,7 +20,7 @@ Mask = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class MadeScenes:
+class MadeScenes(MadeData):
     """Seeded (N, height, width, 3) uint8 pictures, and (N, height, width) masks of five classes.
 
     Light, colours, horizon and what stands where differ from scene to scene; a border of each is unlabelled.
@@ -43,17 +43,12 @@ class MadeScenes:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_seed("seed", self.seed)
+        super().__post_init__()
         for name in ("height", "width"):
             if not 16 <= getattr(self, name) <= 512:
                 raise ValueError(f"{name}: allowed is 16 to 512")
         if not len(NAMES) <= self.unlabelled <= 255:
             raise ValueError(f"unlabelled: allowed is {len(NAMES)} to 255")
-        check_sizes(train=self.train, validation=self.validation, test=self.test)
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the fields: everything follows from them."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """Make all three splits.
@@ -61,15 +56,14 @@ class MadeScenes:
         Raises:
             DataError: a task that takes no masks.
         """
-        sizes = {"train": self.train, "validation": self.validation, "test": self.test}
-        most = 3 * 8 * max(sizes.values()) * self.height * self.width
+        most = 3 * 8 * max(self.sizes.values()) * self.height * self.width
         limits.check("bytes", most, "more than likely is meant", "data.height")
         rng = np.random.default_rng(self.seed)
-        masks = {name: np.stack([self._mask(rng) for _ in range(count)]) for name, count in sizes.items()}
+        masks = {name: np.stack([self._mask(rng) for _ in range(count)]) for name, count in self.sizes.items()}
         pictures = {name: self._pictures(of, rng) for name, of in masks.items()}
         numbering = task.numbered(masks, NAMES, lambda split, i: f"{split}: sample {i}", "made_scenes")
-        splits = {name: Split(pictures[name], numbering.labels[name]).counted(name) for name in sizes}
-        dataset = Dataset(splits["train"], splits["validation"], splits["test"], numbering.names, image_ops(255.0))
+        splits = {name: Split(pictures[name], numbering.labels[name]) for name in self.sizes}
+        dataset = self.dataset(splits, numbering.names, image_ops(255.0))
         return checked(dataset, "made_scenes", task)
 
     def _mask(self, rng: np.random.Generator) -> Mask:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +10,13 @@ from numpy.typing import NDArray
 from edgekd.base import plugins
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed, check_sizes
+from edgekd.learn.data._made import MadeData
 
 SLOWEST, FASTEST = 2.0, 12.0  # periods of a movement in a series
 
 
 @dataclass(frozen=True)
-class MadeSeries:
+class MadeSeries(MadeData):
     """Seeded (N, steps, channels) float32; a class is a pace, and how much of it each channel sees.
 
     Pace and phase of every series vary, and so does the noise.
@@ -41,24 +40,18 @@ class MadeSeries:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_seed("seed", self.seed)
+        super().__post_init__()
         plugins.check_ranges(self, steps=(16, 4096), channels=(1, 64), noise=(0, 10))
         if not 2 <= len(self.names) <= 100:
             raise ValueError("names: allowed are 2 to 100")
-        check_sizes(train=self.train, validation=self.validation, test=self.test)
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the fields: everything follows from them."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
 
     def load(self) -> Dataset:
         """Make all three splits."""
         rng = np.random.default_rng(self.seed)
         seen = rng.standard_normal((len(self.names), self.channels))
         paces = np.geomspace(SLOWEST, FASTEST, len(self.names))
-        sizes = {"train": self.train, "validation": self.validation, "test": self.test}
-        splits = {role: self._split(seen, paces, count, rng).counted(role) for role, count in sizes.items()}
-        dataset = Dataset(splits["train"], splits["validation"], splits["test"], self.names, ())
+        splits = {role: self._split(seen, paces, count, rng) for role, count in self.sizes.items()}
+        dataset = self.dataset(splits, self.names)
         return checked(dataset, "made_series")
 
     def _split(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from edgekd.base.wordpiece import MASKED, NEEDED, Vocabulary
 from edgekd.learn.data import _tagged
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed, check_sizes
+from edgekd.learn.data._made import MadeData
 from edgekd.tasks import CLASSES, Task
 
 KINDS = ("artist", "city", "date", "dish")
@@ -21,7 +20,7 @@ LABELS = ("intent", "tags")
 
 
 @dataclass(frozen=True)
-class MadeSlots:
+class MadeSlots(MadeData):
     """Seeded requests of a verb that tells the intent, one to three things of some kind, and words between.
 
     Attributes:
@@ -43,15 +42,10 @@ class MadeSlots:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_seed("seed", self.seed)
+        super().__post_init__()
         if self.label not in LABELS:
             raise ValueError(f"label: allowed is {' or '.join(LABELS)}")
         plugins.check_ranges(self, intents=(2, 20), words=(4, 10_000), length=(3, 16_384))
-        check_sizes(train=self.train, validation=self.validation, test=self.test)
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the fields: everything follows from them."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """Make all three splits.
@@ -63,8 +57,7 @@ class MadeSlots:
             allowed = "tags of tagging, intent of classification"
             raise DataError("labels of another task", where="data.label", found=self.label, allowed=allowed)
         rng = np.random.default_rng(self.seed)
-        sizes = {"train": self.train, "validation": self.validation, "test": self.test}
-        intents = {name: rng.permutation(np.arange(size) % self.intents).tolist() for name, size in sizes.items()}
+        intents = {name: rng.permutation(np.arange(size) % self.intents).tolist() for name, size in self.sizes.items()}
         requests = {name: [self._request(rng, intent) for intent in of_split] for name, of_split in intents.items()}
         labels = {
             name: np.array([" ".join(tags) if task.dense else intent for _, tags, intent in of_split], dtype=object)
@@ -74,12 +67,12 @@ class MadeSlots:
         every = sorted({word for of_split in requests.values() for words, *_ in of_split for word in words})
         vocabulary = Vocabulary([*NEEDED, MASKED, *every])
         op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": True}
-        splits = []
+        splits = {}
         for name, of_split in requests.items():
             texts = np.array([" ".join(words) for words, *_ in of_split], dtype=object)
             y = _tagged.of_tokens(texts, numbers[name], op) if task.dense else numbers[name]
-            splits.append(Split(texts, y).counted(name))
-        return checked(Dataset(splits[0], splits[1], splits[2], names, (op,)), "made_slots", task)
+            splits[name] = Split(texts, y)
+        return checked(self.dataset(splits, names, (op,)), "made_slots", task)
 
     def _request(self, rng: np.random.Generator, intent: int) -> tuple[list[str], list[str], str]:
         """Words, a tag for each, and the intent."""

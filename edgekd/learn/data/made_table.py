@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +11,14 @@ from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import RecipeError
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed, check_sizes
+from edgekd.learn.data._made import MadeData
 from edgekd.tasks import CLASSES, Task
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class MadeTable:
+class MadeTable(MadeData):
     """Seeded rows; a few smooth functions of some of the numbers make the labels.
 
     Attributes:
@@ -42,25 +41,19 @@ class MadeTable:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_seed("seed", self.seed)
+        super().__post_init__()
         if not 2 <= self.columns <= 4096:
             raise ValueError("columns: allowed is 2 to 4096")
         if not 1 <= len(self.names) <= 1000:
             raise ValueError("names: allowed are 1 to 1000")
-        check_sizes(train=self.train, validation=self.validation, test=self.test)
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the fields: everything follows from them."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """Make all three splits."""
         task.check_size(len(self.names), "task", RecipeError)
         rng = np.random.default_rng(self.seed)
         weights = rng.standard_normal((2, self.columns, len(self.names))) / np.sqrt(self.columns)
-        sizes = {"train": self.train, "validation": self.validation, "test": self.test}
-        splits = {name: self._split(weights, task, count, rng).counted(name) for name, count in sizes.items()}
-        dataset = Dataset(splits["train"], splits["validation"], splits["test"], self.names, ())
+        splits = {name: self._split(weights, task, count, rng) for name, count in self.sizes.items()}
+        dataset = self.dataset(splits, self.names)
         return checked(dataset, "made_table", task, every_class=False)
 
     def _split(self, weights: Floats, task: Task, count: int, rng: np.random.Generator) -> Split:

@@ -5,7 +5,6 @@ Labels of other tasks are made of how much each class has of a sentence.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,12 +15,12 @@ from edgekd.base.errors import RecipeError
 from edgekd.base.wordpiece import MASKED, NEEDED, Vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed, check_sizes
+from edgekd.learn.data._made import MadeData
 from edgekd.tasks import CLASSES, Task
 
 
 @dataclass(frozen=True)
-class MadeText:
+class MadeText(MadeData):
     """Seeded sentences of 4 to ``longest`` words; about one in four is one of the class's own.
 
     Attributes:
@@ -43,13 +42,8 @@ class MadeText:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_seed("seed", self.seed)
+        super().__post_init__()
         plugins.check_ranges(self, classes=(2, 100), words=(10, 100_000), longest=(4, 1000), length=(3, 16_384))
-        check_sizes(train=self.train, validation=self.validation, test=self.test)
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the fields: everything follows from them."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """Make all three splits."""
@@ -57,13 +51,12 @@ class MadeText:
         rng = np.random.default_rng(self.seed)
         common = np.array([f"word{i}" for i in range(self.words)])
         class_words = np.array([[f"class{c}word{i}" for i in range(10)] for c in range(self.classes)])
-        sizes = {"train": self.train, "validation": self.validation, "test": self.test}
         make = self._split if isinstance(task, type(CLASSES)) else partial(self._labelled, task)
-        train, validation, test = (make(common, class_words, n, rng).counted(name) for name, n in sizes.items())
+        splits = {name: make(common, class_words, count, rng) for name, count in self.sizes.items()}
         vocabulary = Vocabulary([*NEEDED, MASKED, *common.tolist(), *class_words.ravel().tolist()])
         op = {"op": "wordpiece", "vocabulary": vocabulary, "length": self.length, "lower": True}
         names = tuple(f"class {i}" for i in range(self.classes))
-        return checked(Dataset(train, validation, test, names, (op,)), "made_text", task)
+        return checked(self.dataset(splits, names, (op,)), "made_text", task)
 
     def _split(self, common: np.ndarray, class_words: np.ndarray, count: int, rng: np.random.Generator) -> Split:
         y = rng.permutation(np.arange(count) % self.classes).astype(np.int64)

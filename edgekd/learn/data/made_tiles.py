@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +10,13 @@ from numpy.typing import NDArray
 from edgekd.base import limits
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._split import check_seed, check_sizes, image_ops
+from edgekd.learn.data._made import MadeData
+from edgekd.learn.data._split import image_ops
 from edgekd.tasks import CLASSES, Task
 
 
 @dataclass(frozen=True)
-class MadeTiles:
+class MadeTiles(MadeData):
     """Seeded (N, size, size, 1) uint8 pictures of stripes; label 1 where there is a spot on them, else 0.
 
     No training sample has a spot; of validation and test every other one does. Phase, direction and light of the
@@ -39,14 +39,9 @@ class MadeTiles:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_seed("seed", self.seed)
+        super().__post_init__()
         if not 8 <= self.size <= 512:
             raise ValueError("size: allowed is 8 to 512")
-        check_sizes(train=self.train, validation=self.validation, test=self.test)
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the fields: everything follows from them."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """Make all three splits.
@@ -54,15 +49,14 @@ class MadeTiles:
         Raises:
             DataError: a task that takes no labels of 0 and 1, or one that wants anomalies to learn from.
         """
-        sizes = {"train": self.train, "validation": self.validation, "test": self.test}
-        most = 8 * max(sizes.values()) * self.size**2
+        most = 8 * max(self.sizes.values()) * self.size**2
         limits.check("bytes", most, "more than likely is meant", "data.size")
         rng = np.random.default_rng(self.seed)
-        labels = {name: np.arange(count) % 2 * (name != "train") for name, count in sizes.items()}
+        labels = {name: np.arange(count) % 2 * (name != "train") for name, count in self.sizes.items()}
         pictures = {name: self._pictures(of, rng) for name, of in labels.items()}
         numbering = task.numbered(labels, None, lambda split, i: f"{split}: sample {i}", "made_tiles")
-        splits = {name: Split(pictures[name], numbering.labels[name]).counted(name) for name in sizes}
-        dataset = Dataset(splits["train"], splits["validation"], splits["test"], numbering.names, image_ops(255.0))
+        splits = {name: Split(pictures[name], numbering.labels[name]) for name in self.sizes}
+        dataset = self.dataset(splits, numbering.names, image_ops(255.0))
         return checked(dataset, "made_tiles", task)
 
     def _pictures(self, labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
