@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from edgekd.base import table_rows
 from edgekd.base.arrays import AnyArray
 from edgekd.base.preprocess import Op, Spec, widths_of
 from edgekd.publish.examples import literals, steps, unicode_tables
@@ -111,7 +112,12 @@ class About:
     @property
     def is_decoded(self) -> bool:
         """Whether a program decodes every head, as it may not that of a user's task; words are those of a text."""
-        return all(task.program for task in self.tasks.values()) and (not self.tags or self.kind == "text")
+        is_table = table_rows.op_of(self.ops) is not None
+        return (
+            not is_table
+            and all(task.program for task in self.tasks.values())
+            and (not self.tags or self.kind == "text")
+        )
 
     @property
     def programs(self) -> dict[str, dict[str, object]]:
@@ -306,6 +312,8 @@ def synthetic(about: About, rng: np.random.Generator, count: int) -> AnyArray:
     if about.ops and about.ops[-1]["op"] == "columns":
         sizes = np.repeat(about.ops[-1]["sizes"], about.ops[-1]["widths"])
         return rng.integers(0, sizes, shape)
+    if (table := table_rows.op_of(about.ops)) is not None:
+        return table_rows.synthetic(table["columns"], rng, count)
     samples = _noise(about, rng, shape)
     if about.ops and about.ops[-1]["op"] == "parts":
         sizes = np.repeat(about.ops[-1]["sizes"], widths_of(about.ops))
