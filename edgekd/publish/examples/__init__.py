@@ -31,13 +31,16 @@ FOLDERS = ("python", "cpp", "js", "node", "web")
 NEEDS = {
     "python/predict.py": ("ort",),
     "python/predict_openvino.py": ("openvino",),
+    "python/table.py": ("table",),
     "cpp/predict_ort.cpp": ("ort",),
     "cpp/predict_openvino.cpp": ("openvino",),
     "cpp/wordpiece.h": ("text",),
     "cpp/resample.h": ("resample",),
+    "cpp/table.h": ("table",),
     "js/student.mjs": ("web",),
     "js/wordpiece.mjs": ("web", "text"),
     "js/resample.mjs": ("web", "resample"),
+    "js/table.mjs": ("web", "table"),
     "node/predict.mjs": ("web",),
     "node/package.json": ("web",),
     "web/index.html": ("web",),
@@ -112,12 +115,7 @@ class About:
     @property
     def is_decoded(self) -> bool:
         """Whether a program decodes every head, as it may not that of a user's task; words are those of a text."""
-        is_table = table_rows.op_of(self.ops) is not None
-        return (
-            not is_table
-            and all(task.program for task in self.tasks.values())
-            and (not self.tags or self.kind == "text")
-        )
+        return all(task.program for task in self.tasks.values()) and (not self.tags or self.kind == "text")
 
     @property
     def programs(self) -> dict[str, dict[str, object]]:
@@ -182,6 +180,12 @@ class About:
         """The same with the shape of each."""
         return [(*column, list(shape)) for column, shape in zip(self.columns, self.ops[-1]["shapes"], strict=True)]
 
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """Of the op ``table``: its columns, numbers as float32 has them and truth values as 0 and 1."""
+        columns = table_rows.op_of(self.ops) or {"columns": []}
+        return [{key: _plain(value) for key, value in column.items()} for column in columns["columns"]]
+
     def setting(self, runtime: str) -> Mapping[str, Any]:
         """Of ``settings``; one thread where nothing is told."""
         return self.settings.get(runtime) or {"threads": 1, "config": {}}
@@ -201,6 +205,11 @@ class About:
     def floats(value: float | Sequence[float]) -> str:
         """The same as C++'s floats."""
         return ", ".join(f"{float(v)!r}f" for v in np.atleast_1d(value))
+
+
+def _plain(value: object) -> object:
+    """The same literal in every language, and the same float32."""
+    return float(np.float32(value)) if isinstance(value, float) else int(value) if isinstance(value, bool) else value
 
 
 def number(dtype: np.dtype[Any]) -> str:
