@@ -163,12 +163,14 @@ class Table:
         may_be_none = len(of) == 1 and task.link == "sigmoid"  # names of labels in one cell
         labels: dict[str, AnyArray] = {}
         for role, rows in cells.items():
-            gaps = np.array([[table_rows.is_missing(text) for text in rows.columns[name]] for name in of]).all(axis=0)
+            missing = np.array([[table_rows.is_missing(text) for text in rows.columns[name]] for name in of])
+            gaps = np.asarray(missing.all(axis=0))
             if gaps.any() and not may_be_none:
                 place = f"{rows.at(int(gaps.argmax()))}: {' and '.join(of)}"
                 raise DataError("a row without a label", where=place, hint="leave such rows out, or fill them in")
             numbers = len(of) > 1 or (task.row_labels and not may_be_none and rows.numbers(of[0])[1] is None)
-            labels[role] = _values(rows, of) if numbers else np.array(rows.columns[of[0]], dtype=object)
+            texts = ["" if gap else text for gap, text in zip(gaps, rows.columns[of[0]], strict=True)]
+            labels[role] = _values(rows, of) if numbers else np.array(texts, dtype=object)
         if names is None and (len(of) > 1 or task.program == "values"):
             names = named(list(of), "data.label")
         return task.numbered(labels, names, lambda role, i: cells[role].at(i), f"data.path: {Path(self.path).name}")
@@ -211,7 +213,7 @@ def _values(cells: Cells, names: Sequence[str]) -> NDArray[np.float64]:
 def _checked_numbers(cells: Cells, name: str, message: str = "a word in a column of numbers") -> NDArray[np.float64]:
     numbers, word = cells.numbers(name)
     if word is not None:
-        hint = None if message.startswith("a label") else f"data.categories names columns of words: {name!r} is none"
+        hint = None if message.startswith("a label") else "data.categories names the columns whose values are names"
         place, allowed = f"{cells.at(word)}: {name}", "a number of float32, or an empty cell where it is missing"
         raise DataError(message, where=place, found=cells.columns[name][word], allowed=allowed, hint=hint)
     return numbers

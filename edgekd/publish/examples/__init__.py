@@ -209,7 +209,9 @@ class About:
 
 def _plain(value: object) -> object:
     """The same literal in every language, and the same float32."""
-    return float(np.float32(value)) if isinstance(value, float) else int(value) if isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return int(value)
+    return float(np.float32(value)) if isinstance(value, int | float) else value
 
 
 def number(dtype: np.dtype[Any]) -> str:

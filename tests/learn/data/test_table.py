@@ -14,6 +14,7 @@ from edgekd.base import plugins, preprocess
 from edgekd.base.errors import DataError, RecipeError
 from edgekd.build import set_up
 from edgekd.learn.data._base import Dataset
+from edgekd.learn.data._joined import LabelsByHead
 from edgekd.learn.data.table import Table
 from edgekd.learn.feed import Feed
 from edgekd.spec.recipe import Augment
@@ -139,7 +140,7 @@ def test_rare_values_and_constants_are_told(tmp_path: Path) -> None:
 
 LABELS = ("x", "cut", "a", "b", "names")
 LABELLED = [
-    [str(i), ("good", "bad")[i % 2], str(i % 2), str(int(i % 3 == 0)), ("a b", "", "b")[i % 3]] for i in range(30)
+    [str(i), ("good", "bad")[i % 2], str(i % 2), str(int(i % 3 == 0)), ("a b", "NA", "b")[i % 3]] for i in range(30)
 ]
 
 
@@ -162,6 +163,15 @@ def test_labels_of_tasks(tmp_path: Path, label: Any, task: Task, names: tuple[st
     dataset = Table(str(tmp_path), label=label, columns=("x",), classes=classes).load(task)
     assert dataset.classes == names
     assert first is None if dataset.train.y is None else dataset.train.y[:3].tolist() == first
+
+
+def test_heads_share_rows_with_gaps(tmp_path: Path) -> None:
+    path = save(tmp_path / "t.csv", rows())
+    keys: dict[str, Any] = {"path": path, "columns": ("temp", "kind"), "split": "split"}
+    sources = {"count": Table(label="count", **keys), "wind": Table(label="wind", **keys)}
+    both = LabelsByHead(sources).load({"count": Regression(), "wind": Regression()})
+    assert both.classes == ("count", "wind") and both.train.y is not None
+    assert both.train.y[:3].tolist() == [[0, 0], [10, -1], [40, -4]]
 
 
 def test_an_anomaly_has_names_or_bits(tmp_path: Path) -> None:
