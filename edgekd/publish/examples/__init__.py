@@ -181,7 +181,7 @@ class About:
         return [(*column, list(shape)) for column, shape in zip(self.columns, self.ops[-1]["shapes"], strict=True)]
 
     @property
-    def table(self) -> list[dict[str, Any]]:
+    def table(self) -> list[dict[str, object]]:
         """Of the op ``table``: its columns, numbers as float32 has them and truth values as 0 and 1."""
         columns = table_rows.op_of(self.ops) or {"columns": []}
         return [{key: _plain(value) for key, value in column.items()} for column in columns["columns"]]
