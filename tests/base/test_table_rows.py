@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekd.base import preprocess, table_rows
@@ -47,6 +47,7 @@ def cells(columns: list[Column]) -> st.SearchStrategy[list[float]]:
     return st.tuples(*one).map(list)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(cells(COLUMNS), min_size=1, max_size=5))
 def test_every_row_is_read_as_the_definition_says(rows: list[list[float]]) -> None:
     (array,) = preprocess.apply(OPS, np.array(rows, np.float32)).values()
