@@ -24,6 +24,8 @@ layout       --                     (N, H, W, C) -> (N, C, H, W); last
 columns      names, sizes, widths   (N, K) whole numbers in int64 inputs: the next width_k columns, 0..size_k - 1; last
 parts        names, sizes, shapes   (N, K) numbers in float32 inputs: the next of shape_k; where size_k > 0 they are
                                     whole numbers from 0 to size_k - 1, which the network reads as such; last
+table        columns                (N, K) raw rows, float32: numbers, and places of values; NaN is a missing one: see
+                                    ``table_rows.py``; last
 wordpiece    vocabulary, length,    (N,) texts -> ``input_ids`` and ``attention_mask``, int64 (N, L), L that of the
              lower                  longest, at most ``length``: see ``wordpiece.py``; last
 ===========  =====================  ==============================================================================
@@ -44,7 +46,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.base import image_ops, limits
+from edgekd.base import image_ops, limits, table_rows
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, RecipeError
 from edgekd.base.wordpiece import Vocabulary
@@ -67,6 +69,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "columns": ("names", "sizes", "widths"),
     "parts": ("names", "sizes", "shapes"),
     "wordpiece": ("vocabulary", "length", "lower"),
+    "table": ("columns",),
 }
 # What may be left out.
 OPTIONAL: dict[str, tuple[str, ...]] = {
@@ -75,7 +78,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     "letterbox": ("interpolation", "value", "position"),
     "pad": ("height", "width", "multiple", "aspect", "value", "position"),
 }
-LAST = ("layout", "columns", "parts", "wordpiece")
+LAST = ("layout", "columns", "parts", "table", "wordpiece")
 IMAGES = ("crop", "resize", "letterbox", "pad", "bgr", "grey", "edges", "layout")
 INPUT, TOKENS, MASK = "input", "input_ids", "attention_mask"
 VOCABULARY = "vocab.txt"
@@ -162,7 +165,7 @@ def largest(ops: Ops, shape: Sequence[int]) -> int:
     size = (*shape, 1, 1)[0], (*shape, 1, 1)[1]
     for op in ops:
         size = image_ops.size_after(op, size)
-        most.append(math.prod(size) * channels)
+        most.append(table_rows.width(op["columns"]) if op["op"] == table_rows.OP else math.prod(size) * channels)
     return max(most)
 
 
@@ -189,6 +192,9 @@ def check_sample(ops: Ops, shape: Sequence[int], dtype: str) -> None:
 
 def _check_value(key: str, value: Any, where: str, least: int = 1) -> None:
     """``least``: of a size."""
+    if key == "columns":
+        table_rows.check(value, where)
+        return
     if key in ("vocabulary", "length", "lower"):
         _check_text(key, value, where)
         return
@@ -350,6 +356,10 @@ def _columns(x: AnyArray, op: Op) -> Inputs:
     return inputs
 
 
+def _table(x: AnyArray, op: Op) -> Inputs:
+    return {INPUT: table_rows.encoded(x, op["columns"])}
+
+
 def _wordpiece(x: AnyArray, op: Op) -> Inputs:
     texts = x.tolist()
     if x.ndim != 1 or not all(isinstance(text, str) for text in texts):
@@ -377,4 +387,9 @@ _OPS: dict[str, Callable[..., AnyArray]] = {  # called with the op's arguments
     "layout": _layout,
 }
 # What gives inputs of its own names, and so comes last.
-_ENDS: dict[str, Callable[[AnyArray, Op], Inputs]] = {"columns": _columns, "parts": _columns, "wordpiece": _wordpiece}
+_ENDS: dict[str, Callable[[AnyArray, Op], Inputs]] = {
+    "columns": _columns,
+    "parts": _columns,
+    "table": _table,
+    "wordpiece": _wordpiece,
+}

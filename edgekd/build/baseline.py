@@ -53,7 +53,7 @@ def make(workspace: Workspace, evaluation: EvaluationSet, *, quick: bool) -> Bas
         or labels.ndim != 1
         or not workspace.classifies
         or evaluation.feed.rate
-        or {"columns", "parts"} & {*ops}
+        or {"columns", "parts", "table"} & {*ops}
         or workspace.metric.against != "labels"
     ):
         return None

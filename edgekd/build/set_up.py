@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+import numpy as np
 from torch import nn
 
-from edgekd.base import preprocess
+from edgekd.base import preprocess, table_rows
 from edgekd.base.errors import RecipeError
 from edgekd.build import network_key, tokens
 from edgekd.build.tokens import Order
@@ -76,6 +77,7 @@ def views(
     check_taught(recipe, heads)
     ops = recipe.data.preprocess if recipe.data.preprocess is not None else dataset.preprocess
     preprocess.check(ops, "data.preprocess")
+    _check_gaps(dataset, ops)
     limit = SAMPLES if quick else None
     whole = Feed(dataset, ops, recipe.augment, recipe.seed, limit, heads)
     whole.check_views()
@@ -98,6 +100,15 @@ def views(
     if heads.dense:
         check_tokens(dataset, {"student": feed, **feeds})
     return Views(dataset, heads, feed, feeds, whole, order)
+
+
+def _check_gaps(dataset: Dataset, ops: preprocess.Ops) -> None:
+    """Raise RecipeError where a table has missing values, and what reads it instead of its own op knows none."""
+    if table_rows.op_of(dataset.preprocess) is None or table_rows.op_of(ops) is not None:
+        return
+    if any(np.isnan(np.asarray(split.x)).any() for split in dataset.splits.values()):
+        names, allowed = [op["op"] for op in ops], f"the op {table_rows.OP}, or data without missing values"
+        raise RecipeError("a table with missing values", where="data.preprocess", found=names, allowed=allowed)
 
 
 def check_tokens(dataset: Dataset, feeds: Mapping[str, Feed]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import preprocess
+from edgekd.base import preprocess, table_rows
 from edgekd.base.arrays import AnyArray, Rows
 from edgekd.base.preprocess import Inputs, Ops
 from edgekd.learn import moved_labels
@@ -114,7 +114,9 @@ class Feed:
             return "texts"
         if x.ndim == 4 and x.shape[-1] in CHANNELS:
             return "images"
+        table = table_rows.op_of(self.ops)
         ids = last == "columns" or (last == "parts" and any(self.ops[-1]["sizes"]))
+        ids = ids or (table is not None and any("values" in column for column in table["columns"]))
         return "vectors" if x.dtype.kind == "f" and not ids else "codes"
 
     def length(self, split: str) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd import report
-from edgekd.base import backend_facts, preprocess
+from edgekd.base import backend_facts, preprocess, table_rows
 from edgekd.base.preprocess import Inputs
 from edgekd.document.report import Report
 from edgekd.publish import examples
@@ -26,6 +26,7 @@ from edgekd.tasks import Decided, Heads
 SENTENCE = "A quiet film that stays with you for a long time."
 CANDIDATES = 64
 WORDS = 8  # of a made text
+SHOWN = 4  # values of a category
 PROGRAMS = ("ort", "web", "openvino")  # kinds of example programs, by what opens the file
 
 
@@ -130,6 +131,8 @@ def _without_doubts(heads: Heads, answer: Decided, scores: Outputs, i: int) -> M
 def _in_words(about: About) -> str:
     if about.kind == "text":
         return f"a text, of which at most {about.ops[-1]['length']} tokens are read ([CLS] and [SEP] among them)"
+    if (table := table_rows.op_of(about.ops)) is not None:
+        return f"a row of a table, by column: {', '.join(map(_column, table['columns']))}"
     sound = f"a sound of one channel, {about.rate} samples a second"
     kind = {"ink": "an image of one channel", "picture": "an image, RGB", "sound": sound}.get(about.kind, "numbers")
     description = (
@@ -140,6 +143,14 @@ def _in_words(about: About) -> str:
             "; `predict` takes clips of any length: the middle of a longer one, zeros behind a shorter, as in training"
         )
     return description
+
+
+def _column(column: table_rows.Column) -> str:
+    """A column as the card tells it."""
+    if "values" not in column:
+        return f"{column['name']} (a number)"
+    shown = ", ".join(column["values"][:SHOWN]) + (", ..." if len(column["values"]) > SHOWN else "")
+    return f"{column['name']} ({shown})"
 
 
 def _about(facts: BuildFacts, bundle: Bundle) -> About:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.base import batches, preprocess, samples
+from edgekd.base import batches, preprocess, samples, table_rows
 from edgekd.base import plugins as own_classes
 from edgekd.base.errors import IntegrityError, UnavailableError, UsageError, in_bundle
 from edgekd.base.printable import printable
@@ -61,25 +61,29 @@ class Model:
         """One raw sample, or a batch of them (then a list), preprocessed as in training.
 
         A clip of sound may be of any length, and a batch a list of clips: the middle of a longer one is heard, and
-        zeros behind a shorter one, as in training. Of a text that is longer than the student reads the end is cut
-        off, with a warning, once.
+        zeros behind a shorter one, as in training. A row of a table may be a dict, ``{column: value}``, and a batch a
+        list of dicts: categories by name, None for a missing value (in a row of numbers NaN). Of a text that is longer
+        than the student reads the end is cut off, with a warning, once.
 
         Returns:
             What the student's task gives: a ``Prediction``, ``Labels`` or ``Values``; where it has several heads a dict
             of them by head.
 
         Raises:
-            UsageError: another shape than the bundle's samples have; NaN or Inf; pictures that are scaled already, of
-                truth values, or Pillow's where their numbers are not what training reads (palettes, EXIF).
+            UsageError: another shape than the bundle's samples have, or other columns; NaN or Inf; pictures that are
+                scaled already, of truth values, or Pillow's where their numbers are not what training reads (palettes,
+                EXIF).
             IntegrityError: the model does not answer as its bundle says.
             UnavailableError: what its scores mean is said by a class of its maker's own, which was not named: ``load``.
         """
         if isinstance(x, list | tuple) and not x:
             return []
+        table = table_rows.op_of(self._ops)
+        x = x if table is None else table_rows.raw_rows(x, table["columns"])
         raw, single = batches.clips(x, self._shape[0]) if self._hears else batches.batched(x, self._shape)
         if len(raw) == 0:
             return []
-        samples.check_numbers(raw, self._dtype)
+        samples.check_numbers(raw if table is None else table_rows.known(raw), self._dtype)
         inputs = preprocess.apply(self._ops, raw)
         if not self._told:
             self._tell_cut(raw.tolist(), inputs[preprocess.MASK].shape[1])

@@ -149,7 +149,7 @@ def test_a_folder_that_is_not_to_be_listed_of_a_model_and_of_data(
     with pytest.raises(DataError, match="can't be read"):
         _folders._entries(folder)
     with pytest.raises(DataError, match="can't be read"):
-        text.Text(str(folder))._beside(folder)
+        text.Text(str(folder))._beside.by_role()
 
 
 def test_what_asks_for_no_more_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,16 @@ IMAGE: list[dict[str, Any]] = [
 NORMALISE = {"op": "normalise", "mean": [0.5], "std": [0.5]}
 SCALED: list[dict[str, Any]] = [{"op": "scale", "divide": 16.0}, NORMALISE, {"op": "layout"}]
 PARTS = [{"op": "parts", "names": ["a", "b"], "sizes": [9, 0], "shapes": [[], [2, 1]]}]
+TABLE = [
+    {
+        "op": "table",
+        "columns": [
+            {"name": "a", "values": ["b", "c"], "other": True},
+            {"name": "d", "mean": 0.5, "std": 2.0, "missing": True},
+        ],
+    }
+]
+COLUMN = {"name", "mean", "std", "missing", "values", "other"}
 COLUMNS = [{"op": "columns", "names": ["a", "b"], "sizes": [9, 9], "widths": [1, 2]}]
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a")
 TEXT = [{"op": "wordpiece", "vocabulary": WORDS, "length": 8, "lower": True}]
@@ -81,9 +91,19 @@ CASES: dict[str, tuple[list[dict[str, Any]], tuple[int, ...], str, dict[str, Any
     "labels": ([], (7,), "float32", {"task": MultiLabel()}),
     "columns": (COLUMNS, (3,), "int64", {}),
     "parts": (PARTS, (3,), "float32", {}),
+    "table": (TABLE, (2,), "float32", {}),
     "text": (TEXT, (), "float32", {}),
 }
-STRUCTURE = {"dtype", "op", "ort", "web", "openvino", "threads", "config", "vocabulary"}  # read by name, never written
+STRUCTURE = {
+    "dtype",
+    "op",
+    "ort",
+    "web",
+    "openvino",
+    "threads",
+    "config",
+    "vocabulary",
+} | COLUMN  # read by name, never written
 OPENVINO = {"HINT": "f32", "THREADS": 1}
 
 
@@ -200,6 +220,10 @@ def test_python_knows_what_was_told(case: str, tmp_path: Path, monkeypatch: pyte
             assert module["LABELS"] == about.labels
             if case in ("columns", "parts"):
                 assert list(module["preprocess"](np.zeros(3, about.dtype))) == about.ops[-1]["names"]
+        elif name == "python/table.py":
+            told_columns: dict[str, Any] = {}
+            exec(compile(source, name, "exec"), told_columns)
+            assert told_columns["COLUMNS"] == about.ops[-1]["columns"]
         else:
             runtime = "openvino" if "openvino" in name else "ort"
             settings = about.settings["openvino"] if runtime == "openvino" else about.settings["ort"]["config"]
@@ -210,7 +234,8 @@ def test_python_knows_what_was_told(case: str, tmp_path: Path, monkeypatch: pyte
 def test_javascript_knows_what_was_told(tmp_path: Path) -> None:
     if shutil.which("node") is None:
         pytest.skip("node is not installed")
-    lines, wanted = [], {}
+    lines: list[str] = []
+    wanted: dict[str, list[Any]] = {}
     for case in CASES:
         about = told(case, EVERYTHING)
         for name, source in made(about).items():
@@ -225,6 +250,8 @@ def test_javascript_knows_what_was_told(tmp_path: Path) -> None:
         inputs = about.ops[-1]["names"] if case in ("columns", "parts") else None
         wanted[case] = [about.name, about.files["web"], heads, said, inputs]
         ask = "Object.keys(s.preprocess([0, 1, 2]))" if inputs else "null"
+        if case == "table":
+            ask, wanted[case][-1] = "(await import('./table/js/table.mjs')).COLUMNS", about.ops[-1]["columns"]
         lines.append(f"{{ const s = await import('./{case}/js/student.mjs');")
         lines.append(f"const scores = JSON.parse({json.dumps(json.dumps(scores))});")
         lines.append(f"found.{case} = [s.NAME, s.MODEL, s.HEADS, s.told(scores), {ask}]; }}")
@@ -254,6 +281,8 @@ def test_cpp_holds_what_was_told(case: str) -> None:
         assert set(texts(about.labels)) <= set(files["cpp/student.h"])
     if case in ("columns", "parts"):
         assert set(about.ops[-1]["names"]) <= set(files["cpp/student.h"])
+    if case == "table":
+        assert {*texts([[*c.values()] for c in about.ops[-1]["columns"]])} <= set(files["cpp/table.h"])
     assert {about.files["ort"], about.name, *about.labels} <= set(files["cpp/predict_ort.cpp"])
     assert {about.files["openvino"], *texts(about.settings["openvino"])} <= set(files["cpp/predict_openvino.cpp"])
 

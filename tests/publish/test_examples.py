@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import edgekd
-from edgekd.base import preprocess
+from edgekd.base import preprocess, table_rows
 from edgekd.base.errors import IntegrityError
 from edgekd.base.wordpiece import Vocabulary
 from edgekd.learn.data import audio
@@ -75,6 +75,13 @@ FLOATS: list[dict[str, Any]] = [
     {"op": "bgr"},
     {"op": "layout"},
 ]  # fmt: skip
+# Means and deviations that no float32 is.
+TABLE: list[dict[str, Any]] = [
+    {"name": "mass, kg", "mean": 0.1, "std": 0.7, "missing": True},
+    {"name": "k\u0131nd", "values": ['say "a"', "b", "2.0"], "other": True},
+    {"name": "size", "mean": -1e3, "std": 3e-5, "missing": False},
+    {"name": "day", "values": ["mon", "tue"], "other": False},
+]
 CASES: dict[str, tuple[list[dict[str, Any]], tuple[int, ...], str]] = {
     "picture": (COLOUR, (17, 20, 3), "uint8"),
     "grey": ([{"op": "grey"}, {"op": "scale", "divide": 7.0}, {"op": "layout"}], (6, 5, 3), "uint8"),
@@ -86,6 +93,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], tuple[int, ...], str]] = {
     "plain": ([], (7,), "float32"),
     "columns": ([{"op": "columns", "names": ["user", "seen"], "sizes": [9, 40], "widths": [1, 4]}], (5,), "int64"),
     "parts": ([{"op": "parts", "names": ["image", "item"], "sizes": [0, 40], "shapes": [[2, 3], []]}], (7,), "float32"),
+    "table": ([{"op": "table", "columns": TABLE}], (4,), "float32"),
     "text": ([{"op": "wordpiece", "vocabulary": WORDS, "length": 16, "lower": True}], (), "float32"),
 }
 
@@ -199,6 +207,7 @@ def test_cpp_sees_the_same(tmp_path: Path, name: str) -> None:
 def test_a_bundle_gets_what_its_files_are_for(tmp_path: Path) -> None:
     names = {p.relative_to(tmp_path).as_posix() for p in written(tmp_path, "ink")[0].rglob("*") if p.is_file()}
     others = {"js/wordpiece.mjs", "cpp/wordpiece.h", "web/sound.mjs", "js/resample.mjs", "cpp/resample.h"}
+    others |= {"python/table.py", "js/table.mjs", "cpp/table.h"}
     assert names == {f"examples/{name}" for name in {*examples.templates()} - others} | {
         "examples/sample.bin",
         "examples/answer.json",
@@ -206,6 +215,51 @@ def test_a_bundle_gets_what_its_files_are_for(tmp_path: Path) -> None:
     only = examples.make(about("ink", files={"openvino": FILES["openvino"]}), np.zeros((8, 8, 1), np.uint8), {})
     assert not [name for name in only if "ort" in name or "/web/" in name or "/node/" in name]
     assert {"examples/python/predict_openvino.py", "examples/cpp/predict_openvino.cpp"} <= set(only)
+
+
+def test_every_language_reads_rows_of_a_table_alike(tmp_path: Path) -> None:
+    """To the last bit: many rows with gaps, values that are none of the listed ones, and rows that are refused."""
+    folder, _ = written(tmp_path, "table")
+    columns = about("table").ops[-1]["columns"]
+    rows = table_rows.synthetic(columns, np.random.default_rng(1), 300)
+    rows[:, 2] *= np.logspace(-30, 25, 300, dtype=np.float32)
+    wanted = table_rows.encoded(rows, columns).ravel().view(np.uint32).tolist()
+    (tmp_path / "rows.bin").write_bytes(rows.astype("<f4").tobytes())
+    show = "import table, numpy as np; rows = np.fromfile('../../rows.bin', '<f4').reshape(-1, 4)\n"
+    show += "print(table.encoded(rows).ravel().view(np.uint32).tolist())\n"
+    refused = "\ntry: table.encoded(np.float32([[0, 4, 0, 0]]))\nexcept ValueError as error: print(error)"
+    lines = said([sys.executable, "-c", show + refused], folder / "python").splitlines()
+    assert json.loads(lines[0]) == wanted and "0 to 3, or NaN" in lines[1]
+    if shutil.which("node"):
+        by_name = {"mass, kg": None, "k\u0131nd": 2, "size": " -3.5 ", "day": "sun"}
+        script = [
+            "import { readFileSync } from 'node:fs'; import { encoded, rowOf, valuesOf } from './table.mjs';",
+            "const rows = new Float32Array(new Uint8Array(readFileSync('../../rows.bin')).buffer), bits = [];",
+            "for (let i = 0; i < rows.length; i += 4)",
+            "  bits.push(...new Uint32Array(encoded(rows.slice(i, i + 4)).buffer));",
+            f"const row = rowOf({json.dumps(by_name)}), failed = [];",
+            "for (const ask of [() => rowOf({ sise: 1 }), () => rowOf({ size: 'a' }), () => encoded([0, 4, 0, 0])])",
+            "  try { ask(); } catch (error) { failed.push(error.message); }",
+            "console.log(JSON.stringify([bits, Array.from(row, String), valuesOf(row), failed]));",
+        ]
+        (folder / "js" / "show.mjs").write_text("\n".join(script))
+        bits, row, values, failed = json.loads(said(["node", "show.mjs"], folder / "js"))
+        assert bits == wanted and row == ["NaN", "2", "-3.5", "2"]
+        assert values == {"mass, kg": None, "k\u0131nd": "2.0", "size": -3.5, "day": "?"}
+        assert failed == ["no such column: sise", "size: no number", "no value of k\u0131nd: 4"]
+    if shutil.which("g++"):
+        script = [
+            '#include "table.h"\n#include <cstdint>\n#include <cstring>\n#include <fstream>\n#include <iostream>',
+            'int main() { std::ifstream file("../../rows.bin", std::ios::binary); std::vector<float> row(4);',
+            "while (file.read(reinterpret_cast<char*>(row.data()), 16)) for (const float x : table::encoded(row)) {",
+            'uint32_t bits; std::memcpy(&bits, &x, 4); std::cout << bits << " "; }',
+            'std::cout << table::place(table::COLUMNS[3], "tue") << table::place(table::COLUMNS[3], "sun");',
+            "try { table::encoded({0, 4, 0, 0}); } catch (const std::runtime_error&) { std::cout << 7; } }",
+        ]
+        (folder / "cpp" / "show.cpp").write_text("\n".join(script))
+        said(["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-O2", "show.cpp", "-o", "show"], folder / "cpp")
+        *bits, rest = said(["./show"], folder / "cpp").split()
+        assert [*map(int, bits)] == wanted and rest == "127"
 
 
 @pytest.mark.parametrize("length", [30, 50, 81])

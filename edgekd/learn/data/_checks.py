@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import plugins
+from edgekd.base import plugins, table_rows
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, FactoryError, RecipeError
 from edgekd.learn.data import _points
@@ -42,7 +42,7 @@ def loaded(source: Any, task: Task = CLASSES) -> Dataset:
     by_task = "task" in inspect.signature(source.load).parameters
     is_users = not type(source).__module__.startswith("edgekd.")
     if not by_task and not is_users and not task.exclusive:
-        given, allowed = type(source).__name__, "npz, text, arrow, webdataset, audio, python, or a source of your own"
+        given, allowed = type(source).__name__, "npz, text, table, arrow, webdataset, audio, python, or your own"
         raise RecipeError("the labels of this source are classes alone", where=OWN, found=given, allowed=allowed)
     dataset = plugins.call_user(source.load, OWN, *([task] if by_task else []))
     if not isinstance(dataset, Dataset):
@@ -93,9 +93,11 @@ def _check_split(dataset: Dataset, split: Split, where: str) -> None:
     if split.x.shape[1:] != train.shape[1:]:
         shape, allowed = split.x.shape[1:], str(train.shape[1:])
         raise DataError("samples of another shape than in train", where=where, found=shape, allowed=allowed)
-    if split.x.dtype.kind == "f" and (bad := _odd(split.x)) is not None:
+    is_table = table_rows.op_of(dataset.preprocess) is not None  # NaN is a missing value there
+    x = table_rows.known(np.asarray(split.x)) if is_table else split.x
+    if x.dtype.kind == "f" and (bad := _odd(x)) is not None:
         raise DataError("NaN or infinity in the data", where=where, found=f"sample {bad}")
-    if split is not dataset.train:
+    if split is not dataset.train and not is_table:  # columns have units of their own, and one name in every file
         check_alike(train, split.x, where)
 
 

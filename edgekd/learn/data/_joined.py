@@ -144,7 +144,8 @@ def _check_samples(split: Split, other: Split, there: NDArray[np.int64], where: 
     """Raise DataError where some of a split's samples are not those of another: what names them may lie."""
     some = np.unique(np.linspace(0, len(split) - 1, min(COMPARED, len(split))).astype(np.int64))
     mine, theirs = np.asarray(split.x[some]), np.asarray(other.x[there[some]])
-    if mine.shape != theirs.shape or not np.array_equal(mine, theirs):
+    gaps = mine.dtype.kind == "f"  # NaN is a missing value of a table
+    if mine.shape != theirs.shape or not np.array_equal(mine, theirs, equal_nan=gaps):
         raise DataError("other samples than those of another head", where=where, allowed="the same for all heads")
 
 

@@ -22,7 +22,8 @@ from edgekd.learn.data import _files, _tagged, _vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._lazy import Lazy, Reading
-from edgekd.learn.data._split import CALLED, ROLES, Groups, carve_missing, check_carving, joined, listed
+from edgekd.learn.data._role_files import RoleFiles
+from edgekd.learn.data._split import Groups, carve_missing, check_carving, joined, listed
 from edgekd.learn.data._texts import IN_MEMORY, Texts
 from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
 
@@ -139,7 +140,7 @@ class Text(Reading):
         if task.dense:
             splits = {role: _of_tokens(split, op) for role, split in splits.items()}
         parts = splits["train"], splits["validation"], splits["test"]
-        all_notes = (*notes, *carved, *self._left_out(files))
+        all_notes = (*notes, *carved, *self._beside.left_out())
         all_notes = (*all_notes, *self.scanned(splits, lambda _: None))
         dataset = Dataset(*parts, names, (op,), notes=all_notes)
         return checked(dataset, f"data.path: {Path(self.path).name}", task)
@@ -159,55 +160,13 @@ class Text(Reading):
         columns = (np.full(len(spans), str(path), object), stamp, *spans.T, np.array(rows.lines, np.int64))
         return Lazy(Texts("", "data.path: {file}, line {name}"), columns, None)
 
+    @property
+    def _beside(self) -> RoleFiles:
+        return RoleFiles(self.path, self.prefix, ENDINGS)
+
     def _files(self) -> dict[str, Path]:
         """The file of each split that has one."""
-        place = Path(self.path)
-        if place.is_file():
-            return {"train": place}
-        if not place.is_dir():
-            raise DataError("no such file or folder", where="data.path", found=self.path)
-        files: dict[str, Path] = {}
-        beside = self._beside(place)
-        for role, names in CALLED.items():
-            wanted = {f"{name}{ending}" for name in names for ending in ENDINGS}
-            there = [path for path in beside if path.name.removeprefix(self.prefix).lower() in wanted]
-            if len(there) > 1:
-                raise DataError("two files for one split", where=f"data.path: {role}", found=[p.name for p in there])
-            if there:
-                files[role] = there[0]
-        if "train" not in files:
-            others = [path.name for path in place.iterdir() if path.name.endswith(ENDINGS)]
-            missing = f"{self.prefix}train.tsv"
-            raise DataError("no training file in this folder", where="data.prefix", found=missing, allowed=others)
-        return files
-
-    def _beside(self, place: Path) -> list[Path]:
-        """The files of a folder that may be splits."""
-        begun = self._begun(place)
-        return [
-            path for path in begun if path.name.lower().endswith(ENDINGS) and path.name[0] != "." and path.is_file()
-        ]
-
-    def _begun(self, place: Path) -> list[Path]:
-        """All in a folder whose name begins with the prefix, sorted."""
-        try:
-            return [path for path in sorted(place.iterdir()) if path.name.startswith(self.prefix)]
-        except OSError as err:
-            raise DataError(f"can't be read ({err.strerror})", where="data.path", found=str(place)) from err
-
-    def _left_out(self, files: dict[str, Path]) -> list[str]:
-        """A note on the folder's files that are no split."""
-        place = Path(self.path)
-        if not place.is_dir():
-            return []
-        others = [path.name for path in self._beside(place) if path not in files.values()]
-        begun = [path.name for path in self._begun(place)]
-        called = [name for name in begun if name.removeprefix(self.prefix).lower().split(".")[0] in ROLES]
-        unread = [name for name in called if not name.lower().endswith(ENDINGS)]
-        notes = [f"left out, as no split is called so: {', '.join(others)}"] if others else []
-        if unread:
-            notes.append(f"left out, as only files of {' and '.join(ENDINGS)} are read: {', '.join(unread)}")
-        return notes
+        return self._beside.by_role()
 
     def _read(self, path: Path, role: str, task: Task) -> Rows:
         where, limit = f"data.path: {path.name}", self.limit if role == "train" else 0

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from edgekd.base import table_rows
 from edgekd.base.arrays import AnyArray
 from edgekd.base.preprocess import Op, Spec, widths_of
 from edgekd.publish.examples import literals, steps, unicode_tables
@@ -30,13 +31,16 @@ FOLDERS = ("python", "cpp", "js", "node", "web")
 NEEDS = {
     "python/predict.py": ("ort",),
     "python/predict_openvino.py": ("openvino",),
+    "python/table.py": ("table",),
     "cpp/predict_ort.cpp": ("ort",),
     "cpp/predict_openvino.cpp": ("openvino",),
     "cpp/wordpiece.h": ("text",),
     "cpp/resample.h": ("resample",),
+    "cpp/table.h": ("table",),
     "js/student.mjs": ("web",),
     "js/wordpiece.mjs": ("web", "text"),
     "js/resample.mjs": ("web", "resample"),
+    "js/table.mjs": ("web", "table"),
     "node/predict.mjs": ("web",),
     "node/package.json": ("web",),
     "web/index.html": ("web",),
@@ -176,6 +180,12 @@ class About:
         """The same with the shape of each."""
         return [(*column, list(shape)) for column, shape in zip(self.columns, self.ops[-1]["shapes"], strict=True)]
 
+    @property
+    def table(self) -> list[dict[str, object]]:
+        """Of the op ``table``: its columns, numbers as float32 has them and truth values as 0 and 1."""
+        columns = table_rows.op_of(self.ops) or {"columns": []}
+        return [{key: _plain(value) for key, value in column.items()} for column in columns["columns"]]
+
     def setting(self, runtime: str) -> Mapping[str, Any]:
         """Of ``settings``; one thread where nothing is told."""
         return self.settings.get(runtime) or {"threads": 1, "config": {}}
@@ -195,6 +205,13 @@ class About:
     def floats(value: float | Sequence[float]) -> str:
         """The same as C++'s floats."""
         return ", ".join(f"{float(v)!r}f" for v in np.atleast_1d(value))
+
+
+def _plain(value: object) -> object:
+    """The same literal in every language, and the same float32."""
+    if isinstance(value, bool):
+        return int(value)
+    return float(np.float32(value)) if isinstance(value, int | float) else value
 
 
 def number(dtype: np.dtype[Any]) -> str:
@@ -306,6 +323,8 @@ def synthetic(about: About, rng: np.random.Generator, count: int) -> AnyArray:
     if about.ops and about.ops[-1]["op"] == "columns":
         sizes = np.repeat(about.ops[-1]["sizes"], about.ops[-1]["widths"])
         return rng.integers(0, sizes, shape)
+    if (table := table_rows.op_of(about.ops)) is not None:
+        return table_rows.synthetic(table["columns"], rng, count)
     samples = _noise(about, rng, shape)
     if about.ops and about.ops[-1]["op"] == "parts":
         sizes = np.repeat(about.ops[-1]["sizes"], widths_of(about.ops))

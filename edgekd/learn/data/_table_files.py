@@ -1,0 +1,168 @@
+"""Files of tables, each as columns of texts: CSV and TSV by the standard library, Parquet by pyarrow."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base import table_rows
+from edgekd.base.errors import DataError
+from edgekd.learn.data import _arrow, _files
+from edgekd.tasks import LISTED
+
+DELIMITERS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+PARQUET = ".parquet"
+ENDINGS = (*DELIMITERS, PARQUET)
+
+Choose = Callable[[list[str], str], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Some columns of a file.
+
+    Attributes:
+        file: its name.
+        columns: the texts of each, without white space around.
+        places: (N,) what an error calls each row: the number of its line from 1, or of its row from 0 in Parquet.
+        counts: what ``places`` counts, ``line`` or ``row``.
+    """
+
+    file: str
+    columns: dict[str, list[str]]
+    places: NDArray[np.int64]
+    counts: str
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def at(self, i: int) -> str:
+        """What an error calls a row."""
+        return f"data.path: {self.file}, {self.counts} {self.places[i]}"
+
+    def some(self, index: NDArray[np.int64]) -> Cells:
+        """The rows of some places."""
+        order = index.tolist()
+        columns = {name: [texts[i] for i in order] for name, texts in self.columns.items()}
+        return Cells(self.file, columns, self.places[index], self.counts)
+
+    def numbers(self, name: str) -> tuple[NDArray[np.float64], int | None]:
+        """(N,) a column's numbers, NaN where one is missing; and the first row that holds a word, None: none does."""
+        known: dict[str, float] = {}
+        first = None
+        numbers = np.full(len(self), np.nan)
+        for i, text in enumerate(self.columns[name]):
+            if text not in known:
+                number = None if table_rows.is_missing(text) else table_rows.number_of(text)
+                if number is None and first is None and not table_rows.is_missing(text):
+                    first = i
+                known[text] = np.nan if number is None else number
+            numbers[i] = known[text]
+        return numbers, first
+
+
+def ending_of(path: Path) -> str | None:
+    """Which of ``ENDINGS`` a file has."""
+    return next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), None)
+
+
+def read(path: Path, choose: Choose) -> Cells:
+    """Some columns of a file.
+
+    Args:
+        choose: the columns that are read, from the names of all and what an error calls the header.
+
+    Raises:
+        DataError: no such file, one that is damaged or no table; names the line. UnavailableError: no pyarrow.
+    """
+    where = f"data.path: {path.name}"
+    ending = ending_of(path)
+    if ending is None:
+        raise DataError("no file of a table", where="data.path", found=path.name, allowed=f"*{', *'.join(ENDINGS)}")
+    return _of_parquet(path, choose, where) if ending == PARQUET else _of_texts(path, DELIMITERS[ending], choose, where)
+
+
+def _of_texts(path: Path, delimiter: str, choose: Choose, where: str) -> Cells:
+    lines = _lines(path, delimiter, where)
+    number, header = next(lines, (1, []))
+    header = [name.strip() for name in header]
+    _check_header(header, f"{where}, line {number}", delimiter)
+    names = choose(header, f"{where}, line {number}")
+    wanted = [header.index(name) for name in names]
+    columns: list[list[str]] = [[] for _ in names]
+    places: list[int] = []
+    for number, cells in lines:
+        if len(cells) != len(header):
+            allowed = f"{len(header)}, as the header has"
+            place = f"{where}, line {number}"
+            raise DataError("another number of columns than the header", where=place, found=len(cells), allowed=allowed)
+        places.append(number)
+        for texts, column in zip(columns, wanted, strict=True):
+            texts.append(sys.intern(cells[column].strip()))
+    return Cells(path.name, dict(zip(names, columns, strict=True)), np.array(places, np.int64), "line")
+
+
+def _lines(path: Path, delimiter: str, where: str) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row, with the number of its last line; empty lines aside."""
+    try:
+        text = _files.unpacked(path, where).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as err:
+        raise DataError(f"can't be read ({err})", where=where) from err
+    if (nul := text.find("\0")) >= 0:
+        place = f"{where}, line {text.count(chr(10), 0, nul) + 1}"
+        raise DataError("a NUL, which no text has", where=place, allowed="UTF-8")
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        yield from ((rows.line_num, cells) for cells in rows if cells)
+    except csv.Error as err:
+        hint = 'a text that begins with a quotation mark ends with one, and those inside are doubled: "say ""yes"""'
+        raise DataError(f"can't be read ({err})", where=f"{where}, line {rows.line_num}", hint=hint) from err
+
+
+def _check_header(header: list[str], where: str, delimiter: str) -> None:
+    if not header:
+        raise DataError("no line with the names of the columns", where=where)
+    seen: set[str] = set()
+    for name in header:
+        if not name:
+            hint = "pandas writes one for its index: to_csv(..., index=False)"
+            raise DataError("a column without a name", where=where, found=header[:LISTED], hint=hint)
+        if name in seen:
+            raise DataError("two columns of this name", where=where, found=name)
+        seen.add(name)
+    others = {",": "comma", "\t": "tab", ";": "semicolon"}
+    if len(header) == 1 and (parted := [word for char, word in others.items() if char in header[0]]):
+        allowed = f"a {others[delimiter]}, as the file's name says: {', '.join(DELIMITERS)}"
+        raise DataError("one column alone, with another mark inside", where=where, found=parted[0], allowed=allowed)
+
+
+def _of_parquet(path: Path, choose: Choose, where: str) -> Cells:
+    _arrow.check_installed("data.source")
+    header = [str(name) for name in _arrow.schema(path, where).names]
+    _check_header(header, where, ",")
+    names = list(choose(header, where))
+    columns: dict[str, list[str]] = {name: [] for name in names}
+    row = 0
+    for batch, _ in _arrow.batches(path, names, where):
+        for name, texts in columns.items():
+            values = batch.column(batch.schema.get_field_index(name)).to_pylist()
+            texts.extend(_text(value, f"{where}, row {row + i}: {name}") for i, value in enumerate(values))
+        row += len(batch)
+    return Cells(path.name, columns, np.arange(row), "row")
+
+
+def _text(value: object, where: str) -> str:
+    """A value as a file of texts would have it: the shortest that is the same number, "" of none."""
+    if value is None:
+        return ""
+    if isinstance(value, bytes | list | dict):
+        allowed = "numbers, texts, truth values or dates"
+        raise DataError("no value of a table", where=where, found=type(value).__name__, allowed=allowed)
+    return sys.intern(str(value).strip())

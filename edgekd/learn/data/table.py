@@ -1,0 +1,269 @@
+"""Tables of numbers and categories with gaps: CSV, TSV (both also packed) and Parquet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base import plugins, table_rows
+from edgekd.base.arrays import AnyArray
+from edgekd.base.errors import DataError
+from edgekd.base.table_rows import Category, Column, Number
+from edgekd.learn.data import _table_files
+from edgekd.learn.data._base import Dataset, Split
+from edgekd.learn.data._checks import checked
+from edgekd.learn.data._role_files import RoleFiles
+from edgekd.learn.data._split import CALLED, ROLES, Groups, carve_missing, check_carving, joined, listed
+from edgekd.learn.data._table_files import Cells
+from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
+
+FEW_WORDS = 0.1  # of a column's values: so few are mistakes in a column of numbers, likelier than names
+
+Names = str | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a table, a sample a row, with a header. Numbers are standardised by the training rows, a missing one is
+    their mean; where training has missing ones, a number beside it says so. A category is a number for each of its
+    most frequent training values, one of them 1; all others share one more, and of a missing one all are 0.
+
+    Files are ``.csv`` (commas between the columns), ``.tsv`` (tabs), either packed as ``.gz``, in UTF-8, with quotation
+    marks around what holds such a mark itself; or ``.parquet``, which needs pyarrow. Empty cells, ``NA``, ``NaN`` and
+    ``null`` are missing values, in whatever case.
+
+    Attributes:
+        path: a file; or a folder with ``<prefix>train.csv`` and, where they are there, ``<prefix>validation.csv`` (or
+            valid, val, dev) and ``<prefix>test.csv``, in whatever case.
+        prefix: what the names of a folder's files begin with, such as ``bike_``.
+        split: the column of a single file that says each row's split: train, validation (or val, dev) or test.
+        label: the column of labels, names or numbers as the task takes them; or several, a number in each: values, or
+            1 and 0 of several labels. "" where the data has none.
+        columns: those that the student reads, in that order; empty: all but labels, split, groups and id.
+        categories: those of them that are names, also where these are numbers, such as a month; all others are
+            numbers. Empty: those that hold a word in some training row.
+        values: of a category the student tells at most so many apart, the most frequent ones, 1 to 4096.
+        classes: names, in the order of their numbers; without them those of the labels, or of their columns.
+        validation, test: what is carved off where there is none: a share below 1, or a count from 1.
+        groups: the column that names a group (a patient, a day) for each row, or several; rows that have a group in
+            common are never split by carving.
+        limit: use only the first so many training rows; 0: all.
+        split_seed: of the carving.
+        id: the column that names each row, for answers that were recorded elsewhere; without it they are numbered.
+    """
+
+    path: str
+    prefix: str = ""
+    split: str = ""
+    label: Names = "label"
+    columns: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    values: int = 64
+    classes: tuple[str, ...] = ()
+    validation: float = 0.1
+    test: float = 0.1
+    groups: Groups = ""
+    limit: int = 0
+    split_seed: int = 0
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        plugins.check_ranges(self, values=(1, table_rows.MOST_VALUES))
+        check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
+        if twice := [name for name in self.columns if name in listed(self.label)]:
+            raise ValueError(f"columns: allowed are columns that are no label, and {twice[0]} is one")
+
+    def fingerprint(self) -> str:
+        """SHA-256 over every file that is read, and the fields."""
+        digest = hashlib.sha256(repr(replace(self, path="")).encode())
+        for role, path in self._files.by_role().items():
+            with path.open("rb") as file:
+                digest.update(f"{role} {hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
+        return digest.hexdigest()
+
+    def load(self, task: Task = CLASSES) -> Dataset:
+        """Read, carve off what has no rows, and learn means, deviations and categories of the training rows."""
+        files = self._files.by_role()
+        if self.split and Path(self.path).is_dir():
+            allowed = "none, where each split has a file"
+            raise DataError(
+                "a split twice: by file, and by column", where="data.split", found=self.split, allowed=allowed
+            )
+        cells = {role: _table_files.read(path, self._chosen) for role, path in files.items()}
+        cells = self._by_split(cells["train"]) if self.split else cells
+        cells["train"] = cells["train"].some(np.arange(len(cells["train"]))[: self.limit or None])
+        for role, of in cells.items():
+            if not len(of):
+                raise DataError("a split without rows", where=f"data.path ({role})", found=of.file)
+        labels = self._labels(cells, task)
+        splits = {role: self._numbers_of_rows(of, labels.labels.get(role), role) for role, of in cells.items()}
+        by = listed(self.groups)
+        groups = joined([np.array(cells["train"].columns[n]) for n in by], len(cells["train"]), "data.groups")
+        shares = {"validation": self.validation, "test": self.test}
+        splits, carved = carve_missing(splits, shares, self.split_seed, groups, " and ".join(by))
+        columns = self._learned(cells["train"], np.asarray(splits["train"].x))
+        raw = {role: _raw(of, columns) for role, of in cells.items()}
+        rows = {role: raw.get(role, raw["train"])[np.asarray(split.x)] for role, split in splits.items()}
+        splits = {role: replace(split, x=rows[role]) for role, split in splits.items()}
+        notes = (*labels.notes, *carved, *self._files.left_out(), *_told(columns, rows["train"]))
+        parts = splits["train"], splits["validation"], splits["test"]
+        dataset = Dataset(*parts, labels.names, ({"op": table_rows.OP, "columns": columns},), notes=notes)
+        return checked(dataset, f"data.path: {Path(self.path).name}", task)
+
+    @property
+    def _files(self) -> RoleFiles:
+        return RoleFiles(self.path, self.prefix, _table_files.ENDINGS)
+
+    def _chosen(self, header: list[str], where: str) -> list[str]:
+        """The columns that are read, those of the student first."""
+        beside = {"label": listed(self.label), "split": listed(self.split), "groups": listed(self.groups)}
+        beside["id"] = listed(self.id)
+        for key, names in {"columns": self.columns, **beside, "categories": self.categories}.items():
+            for name in names:
+                if name not in header:
+                    place = f"{where}, data.{key}"
+                    raise DataError("no such column", where=place, found=name, allowed=header[:LISTED])
+        inputs = self._inputs(header)
+        if unread := [name for name in self.categories if name not in inputs]:
+            raise DataError("no column that is read", where="data.categories", found=unread[0], allowed=inputs)
+        if not 0 < len(inputs) <= table_rows.MOST_COLUMNS or len({*inputs}) < len(inputs):
+            allowed = f"1 to {table_rows.MOST_COLUMNS} different columns beside the label"
+            raise DataError("no columns for the student", where="data.columns", found=len(inputs), allowed=allowed)
+        return list(dict.fromkeys((*inputs, *(name for names in beside.values() for name in names))))
+
+    def _inputs(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The columns that the student reads, of those of a file."""
+        others = (*listed(self.label), *listed(self.groups), self.split, self.id)
+        return self.columns or tuple(name for name in names if name not in others)
+
+    def _by_split(self, cells: Cells) -> dict[str, Cells]:
+        """The rows of each split, as the column says."""
+        rows: dict[str, list[int]] = {}
+        for i, text in enumerate(cells.columns[self.split]):
+            if (role := ROLES.get(text.lower())) is None:
+                allowed = [name for names in CALLED.values() for name in names]
+                raise DataError("no split", where=f"{cells.at(i)}: {self.split}", found=text, allowed=allowed)
+            rows.setdefault(role, []).append(i)
+        return {role: cells.some(np.array(rows.get(role, []), np.int64)) for role in ("train", *rows)}
+
+    def _labels(self, cells: dict[str, Cells], task: Task) -> Numbered:
+        """Class names, and the number or the values of each label."""
+        of, names = listed(self.label), named(self.classes, "data.classes") if self.classes else None
+        if not of:
+            return task.unlabelled(names, "data.classes")
+        if task.pairs or task.dense or (len(of) > 1 and not task.row_labels):
+            allowed = "one column of a label for each row" if task.dense or task.pairs else "one column"
+            raise DataError("labels that the task does not take", where="data.label", found=list(of), allowed=allowed)
+        may_be_none = len(of) == 1 and task.link == "sigmoid"  # names of labels in one cell
+        labels: dict[str, AnyArray] = {}
+        for role, rows in cells.items():
+            missing = np.array([[table_rows.is_missing(text) for text in rows.columns[name]] for name in of])
+            gaps = np.asarray(missing.all(axis=0))
+            if gaps.any() and not may_be_none:
+                place = f"{rows.at(int(gaps.argmax()))}: {' and '.join(of)}"
+                raise DataError("a row without a label", where=place, hint="leave such rows out, or fill them in")
+            numbers = len(of) > 1 or (task.row_labels and not may_be_none and rows.numbers(of[0])[1] is None)
+            texts = ["" if gap else text for gap, text in zip(gaps, rows.columns[of[0]], strict=True)]
+            labels[role] = _values(rows, of) if numbers else np.array(texts, dtype=object)
+        if names is None and (len(of) > 1 or task.program == "values"):
+            names = named(list(of), "data.label")
+        return task.numbered(labels, names, lambda role, i: cells[role].at(i), f"data.path: {Path(self.path).name}")
+
+    def _numbers_of_rows(self, cells: Cells, labels: AnyArray | None, role: str) -> Split:
+        """A split of row numbers, to be carved before anything is learned of what the rows hold."""
+        split = Split(np.arange(len(cells)), labels)
+        if self.id:
+            return replace(split, ids=np.array(cells.columns[self.id], dtype=object))
+        return split.counted(role if Path(self.path).is_dir() or self.split else "")
+
+    def _learned(self, cells: Cells, training: NDArray[np.int64]) -> list[Column]:
+        """What the op knows of each column."""
+        rows = cells.some(training)
+        learned: list[Column] = []
+        for name in self._inputs(cells.columns):
+            if all(map(table_rows.is_missing, rows.columns[name])):
+                hint = "data.columns names those that are read"
+                raise DataError(
+                    "a column without a value in any training row", where="data.path", found=name, hint=hint
+                )
+            is_category = name in self.categories if self.categories else _holds_names(cells, name)
+            learned.append(_category(rows, name, self.values) if is_category else _number(rows, name))
+        return learned
+
+
+def _raw(cells: Cells, columns: Sequence[Column]) -> NDArray[np.float32]:
+    """(N, K) raw rows."""
+    raw = np.empty((len(cells), len(columns)), np.float32)
+    for k, column in enumerate(columns):
+        raw[:, k] = _codes(cells, column) if "values" in column else _checked_numbers(cells, column["name"])
+    return raw
+
+
+def _values(cells: Cells, names: Sequence[str]) -> NDArray[np.float64]:
+    """(N, K) labels that are numbers."""
+    return np.stack([_checked_numbers(cells, name, "a label that is no number") for name in names], axis=1)
+
+
+def _checked_numbers(cells: Cells, name: str, message: str = "a word in a column of numbers") -> NDArray[np.float64]:
+    numbers, word = cells.numbers(name)
+    if word is not None:
+        hint = None if message.startswith("a label") else "data.categories names the columns whose values are names"
+        place, allowed = f"{cells.at(word)}: {name}", "a number of float32, or an empty cell where it is missing"
+        raise DataError(message, where=place, found=cells.columns[name][word], allowed=allowed, hint=hint)
+    return numbers
+
+
+def _holds_names(cells: Cells, name: str) -> bool:
+    """Whether a column is one of words.
+
+    Raises:
+        DataError: a few words among numbers; names the row.
+    """
+    texts = [text for text in cells.columns[name] if not table_rows.is_missing(text)]
+    words = sum(table_rows.number_of(text) is None for text in texts)
+    if 0 < words < FEW_WORDS * len(texts):
+        _checked_numbers(cells, name)
+    return words > 0
+
+
+def _number(cells: Cells, name: str) -> Number:
+    given = _checked_numbers(cells, name).astype(np.float32).astype(np.float64)
+    known = given[~np.isnan(given)]
+    mean, std = np.float32(known.mean()), np.float32(known.std())
+    return {
+        "name": name,
+        "mean": float(mean),
+        "std": float(std) if std > 0 else 1.0,
+        "missing": len(known) < len(given),
+    }
+
+
+def _category(cells: Cells, name: str, most: int) -> Category:
+    counts = Counter(text for text in cells.columns[name] if not table_rows.is_missing(text))
+    ordered = sorted(counts, key=lambda text: (-counts[text], text))
+    return {"name": name, "values": ordered[:most], "other": len(ordered) > most}
+
+
+def _codes(cells: Cells, column: Category) -> NDArray[np.float64]:
+    count = len(column["values"])
+    places: Mapping[str, int] = {text: i for i, text in enumerate(column["values"])}
+    texts = cells.columns[column["name"]]
+    return np.array([np.nan if table_rows.is_missing(text) else places.get(text, count) for text in texts])
+
+
+def _told(columns: Sequence[Column], raw: NDArray[np.float32]) -> Iterator[str]:
+    """Notes on columns that are likely not what the student is to read."""
+    for k, column in enumerate(columns):
+        given = raw[:, k]
+        if "values" in column and column["other"]:
+            share = float((given == len(column["values"])).mean())
+            count, rest = len(column["values"]), f"the others, of {share:.0%} of the training rows, are not told apart"
+            yield f"column {column['name']!r} has more than {count} values: {rest} (data.values)"
+        elif "mean" in column and len(np.unique(given[~np.isnan(given)])) < 2 and not column["missing"]:
+            yield f"column {column['name']!r} is the same in every training row, and tells nothing"
