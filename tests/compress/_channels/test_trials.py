@@ -80,6 +80,35 @@ def test_what_counts_channels_stays_whole_and_the_rest_is_pruned_as_asked(how: s
     assert taken.notes(record)[0].startswith("channel_prune leaves a whole: ")
 
 
+class Sized(nn.Module):
+    """Heads whose channels stay are as wide as the network's stream, whose channels can go, says."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.a, self.heads, self.out, self.fc = (nn.Linear(i, o) for i, o in ((8, 32), (32, 32), (32, 32), (32, 4)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.a(x))
+        n, steps, width = x.shape
+        y = self.heads(x).sort(-1)[0]
+        if self.how == "reshape":
+            y = y.reshape(n, steps, 4, width // 4)
+        elif self.how == "unflatten":
+            y = y.unflatten(2, (4, width // 4))
+        else:
+            y = torch.stack(y.split(width // 4, 2), 2)
+        y = torch.tanh(y * y.amax(-1, keepdim=True))
+        return self.fc((x + self.out(y.reshape(n, steps, 32))).mean(1))
+
+
+@pytest.mark.parametrize("how", ["reshape", "unflatten", "split"])
+def test_sizes_that_follow_from_the_width_of_another_tensor_stay_as_they_were(how: str) -> None:
+    record = pruned(of(Sized(how), (8, 8)), ratio=0.5, multiple=4)
+    assert list(record["groups"]) == ["a"] and record["groups"]["a"]["kept"] == 16, record
+    assert list(record["whole"]) == ["heads"]
+
+
 def test_where_nothing_can_be_pruned_the_error_says_why_by_layer() -> None:
     alone = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Flatten(), nn.Softmax(1), Order(), nn.Linear(16, 4))
     with pytest.raises(ExportError, match=r"no layer can lose channels: 0: the operator sort counts or orders"):
