@@ -27,6 +27,7 @@ from edgekd.compress._graph import (
     is_part,
     is_scaled,
     is_written,
+    of_inputs,
     op,
     passes_on,
     path_of,
@@ -74,6 +75,7 @@ class Annotator(Quantizer):
         self._specs, self._numerics = Specs.of(numerics, ranging), numerics
         self._attends = "attention" in numerics.ops and numerics.activations != "float32"
         self._written: set[Node] = set()
+        self._of_inputs: set[Node] = set()
         self.quantized: list[str] = []
         self.layers: dict[str, str] = {}
 
@@ -81,7 +83,7 @@ class Annotator(Quantizer):
         """Walk the graph in order, so that each node knows whether its inputs are int8 already."""
         int8: set[Node] = set()
         self._check_float(model)
-        self._written = written_over(model)
+        self._written, self._of_inputs = written_over(model), of_inputs(model)
         for node in model.graph.nodes:
             if not self._stays_float(node):
                 self._node(node, int8)
@@ -220,6 +222,8 @@ class Annotator(Quantizer):
                 raise ExportError("no such layer", where="int8_qat: float_layers", found=path, allowed=inside)
 
     def _stays_float(self, node: Node) -> bool:
+        if op(node) in CONVS | {"linear"} and arguments(node)[1] in self._of_inputs:
+            return True  # kernels made for each sample have no scales of their own that could be known before
         layer = op(node) in LAYERS | RECURRENT
         return layer and any(f"{path_of(node)}.".startswith(f"{path}.") for path in self._float)
 

@@ -153,6 +153,15 @@ def answers(node: Node) -> bool:
     return any(reader.op == "output" for reader in readers_of(node))
 
 
+def of_inputs(model: GraphModule) -> set[Node]:
+    """Nodes that follow from what the network is given: all but parameters, and what is computed of these alone."""
+    following: set[Node] = set()
+    for node in model.graph.nodes:
+        if node.op == "placeholder" or not following.isdisjoint(node.all_input_nodes):
+            following.add(node)
+    return following
+
+
 def written_over(model: GraphModule) -> set[Node]:
     """Tensors that an op writes into (``x[:, :4] = 0``) before others read them by their first name.
 

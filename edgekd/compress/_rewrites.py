@@ -29,6 +29,8 @@ def rewrite(graph: GraphModule) -> None:
             _with_sizes(graph, node)
         elif op(node) == "scaled_dot_product_attention":
             _attention(graph, node)
+        elif op(node) in ("matmul", "mm", "addmm", "einsum"):
+            _weighed(graph, node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
 
@@ -64,6 +66,41 @@ def _swish(graph: GraphModule, node: Node) -> None:
     gate.meta, product.meta = dict(node.meta), dict(node.meta)
     node.replace_all_uses_with(product)
     graph.graph.erase_node(node)
+
+
+def _weighed(graph: GraphModule, node: Node) -> None:
+    """A product with a parameter, ``x @ w + b``, is a linear layer: by another name its weight is not looked for."""
+    bias, x, weight, turned = _factors(node)
+    if not isinstance(x, Node) or not isinstance(weight, Node) or weight.op != "get_attr" or node.kwargs:
+        return
+    if weight.meta["val"].ndim != 2 or x.meta["val"].ndim < 2 or (isinstance(bias, Node) and bias.op != "get_attr"):
+        return
+    with graph.graph.inserting_before(node):
+        rows = weight if turned else call_like(graph, node, aten.transpose.int, (weight, 0, 1))
+        layer = graph.graph.call_function(aten.linear.default, (x, rows, *(() if bias is None else (bias,))))
+    layer.meta = dict(node.meta)
+    node.replace_all_uses_with(layer)
+    graph.graph.erase_node(node)
+
+
+def _factors(node: Node) -> tuple[object, object, object, bool]:
+    """(bias, input, weight, whether the weight is (outputs, inputs)) of a product; no input where it is another one."""
+    if op(node) == "addmm":
+        bias, x, weight = arguments(node)
+        return bias, x, weight, False
+    if op(node) != "einsum":
+        x, weight = arguments(node)
+        return None, x, weight, False
+    terms, arrow, result = str(node.args[0]).replace(" ", "").partition("->")
+    of_x, _, of_weight = terms.partition(",")
+    inputs = of_x[-1:]
+    outputs = of_weight.replace(inputs, "") if inputs else ""
+    letters = of_x.replace(".", "") + outputs
+    plain = len(outputs) == 1 and len(of_weight) == 2 and len({*letters}) == len(letters)
+    if not arrow or not plain or result != of_x[:-1] + outputs:
+        return None, None, None, False
+    x, weight = arguments(node)[1]
+    return None, x, weight, of_weight == outputs + inputs
 
 
 def _with_sizes(graph: GraphModule, node: Node) -> None:

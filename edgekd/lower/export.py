@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+import string
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -26,9 +27,33 @@ def _rrelu(
     return opset20.LeakyRelu(self, alpha=(lower + upper) / 2), noise
 
 
-# What the exporter has no words for.
+def _einsum(equation: str, tensors: Sequence[FLOAT], path: object = None) -> FLOAT:
+    """Without "...": ONNX Runtime refuses it where it stands for more axes of one tensor than of another."""
+    return opset20.Einsum(*tensors, equation=spelled(equation, [len(tensor.shape or ()) for tensor in tensors]))
+
+
+def spelled(equation: str, ranks: Sequence[int]) -> str:
+    """An equation of ``torch.einsum`` with a letter for every axis.
+
+    Args:
+        equation: as torch takes it: ``...id,...jd->...ij``; a result that is not said is said.
+        ranks: how many axes each tensor has.
+    """
+    inputs, arrow, result = equation.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    counts = [rank - len(term.replace("...", "")) for term, rank in zip(terms, ranks, strict=True)]
+    free = "".join(letter for letter in string.ascii_letters if letter not in inputs)[: max(counts)]
+    if not arrow:
+        once = sorted(letter for letter in set(inputs) - {",", "."} if inputs.count(letter) == 1)
+        result = "".join(["...", *once])
+    spelled_terms = [t.replace("...", free[len(free) - n :]) for t, n in zip(terms, counts, strict=True)]
+    return f"{','.join(spelled_terms)}->{result.replace('...', free)}"
+
+
+# What the exporter has no words for, or other words than the runtimes have.
 TRANSLATIONS: dict[Callable[..., object], Callable[..., object]] = {
-    torch.ops.aten.rrelu_with_noise_functional.default: _rrelu
+    torch.ops.aten.rrelu_with_noise_functional.default: _rrelu,
+    torch.ops.aten.einsum.default: _einsum,
 }
 
 

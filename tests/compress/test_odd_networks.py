@@ -116,6 +116,35 @@ def test_what_is_written_into_a_tensor_is_read_by_the_int8_network_too() -> None
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in after.module.parameters())
 
 
+class Mixed(nn.Module):
+    """A kernel for each sample, mixed of several by what the sample says (dynamic convolution)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.share, self.fc = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 3), nn.Linear(8, 4)
+        self.kernels = nn.Parameter(torch.randn(3, 8, 8, 3, 3) * 0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.a(x))
+        n, c, h, w = x.shape
+        kernels = (self.share(x.mean((2, 3))).softmax(1) @ self.kernels.flatten(1)).view(n * 8, c, 3, 3)
+        y = functional.conv2d(x.reshape(1, n * c, h, w), kernels, padding=1, groups=n).view(n, 8, h, w)
+        return self.fc(functional.relu(y).mean((2, 3)))
+
+
+def test_a_layer_whose_weight_follows_from_the_inputs_stays_in_float_for_any_number_of_samples() -> None:
+    torch.manual_seed(0)
+    student = of(Mixed())
+    change = plugins.build("compress", {"kind": "int8_qat", "samples": 8}, "compress[0]")
+    after = change.apply(student, Context(target.load("ort-cpu").quantized, 1, [student.example(8)]))
+    assert set(after.module.layers) == {"a", "share", "fc"}
+    for samples in (1, 3):
+        x = student.example(samples, seed=1)
+        with torch.no_grad():
+            wanted, got = student.module(*x), after.module.eval()(*x)
+        assert (got - wanted).abs().max() < 0.05 * wanted.abs().max()
+
+
 def _as_plain(module: nn.Module) -> Odd:
     twin = Odd(plain)
     twin.load_state_dict(module.state_dict())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import onnx
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,9 +13,14 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.nn import functional as F
 
+from edgekd.compress._base import Context
 from edgekd.compress._graph import op
 from edgekd.compress._rewrites import fold_into_linear, rewrite
+from edgekd.compress.int8_ptq import Int8Ptq
 from edgekd.learn.quiet import quiet
+from edgekd.learn.student import Student, TensorSpec
+from edgekd.lower.lower import to_onnx
+from edgekd.spec import target
 
 
 def exported(module: nn.Module, x: Tensor) -> GraphModule:
@@ -166,3 +172,55 @@ def test_paddings_by_name_become_numbers(height: int, width: int, dilation: int,
     convolutions = [node.target for node in graph.graph.nodes if op(node) == "conv2d"]
     assert convolutions == [torch.ops.aten.conv2d.default]
     torch.testing.assert_close(graph(x), net(x), atol=1e-5, rtol=1e-5)
+
+
+PRODUCTS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "matmul": lambda x, w, b: x @ w + b,
+    "addmm": lambda x, w, b: torch.addmm(b, x.flatten(0, 1), w).unflatten(0, (2, -1)),
+    "einsum": lambda x, w, b: torch.einsum("bti, ih -> bth", x, w),
+    "einsum with dots": lambda x, w, b: torch.einsum("...i,ih->...h", x, w),
+    "einsum with rows": lambda x, w, b: torch.einsum("bti,hi->bth", x, w),
+}
+OTHERS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "along steps": lambda x, w, b: torch.einsum("bti,tk->bki", x, w),
+    "turned": lambda x, w, b: torch.einsum("bti,ih->bht", x, w),
+    "of itself": lambda x, w, b: x @ x.transpose(1, 2),
+    "from the left": lambda x, w, b: w @ x,
+    "weighed": lambda x, w, b: torch.addmm(b, x.flatten(0, 1), w, alpha=2.0),
+}
+
+
+class Product(nn.Module):
+    """A parameter of the network's own, and what is made of it."""
+
+    def __init__(self, compute: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.compute = compute
+        self.weight, self.bias = nn.Parameter(torch.randn(6, 6)), nn.Parameter(torch.randn(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.compute(x, self.weight, self.bias)
+
+
+@pytest.mark.parametrize("name", [*PRODUCTS, *OTHERS])
+def test_a_product_with_a_parameter_is_a_linear_layer_and_no_other_is(name: str) -> None:
+    torch.manual_seed(0)
+    module, x = Product((PRODUCTS | OTHERS)[name]), torch.randn(2, 6, 6)
+    graph = exported(module, x)
+    rewrite(graph)
+    assert ("linear" in operators(graph)) == (name in PRODUCTS)
+    assert not {"matmul", "addmm", "einsum"} & {*operators(graph)} or name in OTHERS
+    assert torch.allclose(graph(x), module(x), atol=1e-5)
+
+
+def test_weights_of_such_products_are_int8() -> None:
+    torch.manual_seed(0)
+    module = Product(lambda x, w, b: torch.relu(x @ w + b).mean(1))
+    inputs, outputs = TensorSpec("input", (None, 6, 6)), TensorSpec("y", (None, 6))
+    student = Student(module.eval(), (inputs,), (outputs,), ({"kind": "student"},))
+    scheme, change = target.load("ort-cpu").quantized, Int8Ptq()
+    assert scheme is not None
+    after = change.apply(student, Context(scheme, 1, [student.example(16)]))
+    graph = onnx.load_from_string(to_onnx(change.finish(after, scheme.written), opset=20, metadata={})).graph
+    kinds = {tuple(tensor.dims): tensor.data_type for tensor in graph.initializer}
+    assert kinds[6, 6] == onnx.TensorProto.INT8

@@ -45,6 +45,31 @@ def test_a_batch_that_the_export_fixes_is_refused() -> None:
         to_onnx(student, opset=20, metadata={})
 
 
+class Dots(nn.Module):
+    """Einsums whose dots stand for axes that one tensor has and the other has not, or has once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.scales = nn.Parameter(torch.randn(5, 4)), nn.Parameter(torch.randn(1, 6, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.einsum("...id,...jd->...ij", x, self.features)
+        x = torch.einsum("... i j, ... i c", x, self.scales)
+        return torch.einsum("...jc->...c", x).mean(1)
+
+
+def test_einsums_over_axes_that_are_not_named_run() -> None:
+    torch.manual_seed(0)
+    student = Student(Dots().eval(), (TensorSpec("input", (None, 2, 6, 4)),), (TensorSpec("y", (None, 4)),), ())
+    session = onnxruntime.InferenceSession(to_onnx(student, opset=20, metadata={}))
+    for samples in (1, 3):
+        (x,) = student.example(samples)
+        with torch.no_grad():
+            wanted = student.module(x).numpy()
+        (got,) = session.run(None, {"input": x.numpy()})
+        assert np.allclose(got, wanted, atol=1e-5)
+
+
 class Concrete(nn.Linear):
     """Needs a place in memory where the exporter has none."""
 

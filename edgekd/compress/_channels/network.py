@@ -19,7 +19,7 @@ from edgekd.learn import nets
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import LENGTH, Student, evaluated
 
-LONGER = LENGTH + 1  # of texts, where they are looked at again
+LONGER = 2 * LENGTH + 1  # of texts, where they are looked at again: half of it is another number, too
 # What a network may raise that is told other sizes than it was written for.
 FAILURES = (
     RuntimeError,
@@ -106,9 +106,11 @@ def read(student: Student) -> Network:
 
 def others(student: Student) -> tuple[Tensor, ...]:
     """Inputs of another number of samples than a trace sees, and of other lengths where these are free."""
-    longer = [spec for spec in student.inputs if None in spec.shape[1:]]
-    fits = all((spec.longest or LONGER) >= LONGER and spec.shortest <= LONGER for spec in longer)
-    return student.example(OTHERS, length=LONGER if longer and fits else None)
+    free = [spec for spec in student.inputs if None in spec.shape[1:]]
+    longest = min([LONGER, *(spec.longest for spec in free if spec.longest)])
+    length = longest if longest > LENGTH else longest - 1
+    fits = length >= max([1, *(spec.shortest for spec in free)])
+    return student.example(OTHERS, length=length if free and fits else None)
 
 
 def layer_of(axis: Axis) -> str:

@@ -153,7 +153,7 @@ def _readers(module: nn.Module, family: Family) -> list[tuple[str, Tensor, Tenso
     for name, at in sorted(family.reads):
         path = name.removesuffix(".weight")
         layer = module.get_submodule(path) if name.endswith(".weight") else None
-        if not isinstance(layer, _ConvNd | nn.Linear):
+        if not isinstance(layer, _ConvNd | nn.Linear) or at != (0 if isinstance(layer, _ConvTransposeNd) else 1):
             continue
         places = family.places[name, at]
         inputs, sets = torch.tensor(places.ravel()), torch.arange(len(places)).repeat_interleave(places.shape[1])

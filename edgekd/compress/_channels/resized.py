@@ -43,7 +43,8 @@ class Left:
 
 def changes(calls: Mapping[str, Mapping[str, Call]], left: Left) -> Changes:
     """What must be told to the calls of a network that loses channels: every size that has channels, as some are
-    computed from others that change."""
+    computed from others that change; and every one that has none and stays the same for more samples, which the network
+    may compute from others that change, too: ``y.reshape(b, n, x.shape[-1])`` where x loses channels and y does not."""
     return {
         mode: {site: change for site, call in by_site.items() if (change := _change(call, left))}
         for mode, by_site in calls.items()
@@ -131,11 +132,13 @@ def _change(call: Call, left: Left) -> Change | None:
     sizes = _sizes(shape, labels, left)
     if call.name in CREATED or call.name in ("view", "reshape", "expand"):
         given = _given(call.name, call.args, call.kwargs)
+        sizes = {**_same(call, 0), **sizes}
         return _shaped(call, {axis: size for axis, size in sizes.items() if axis < len(given) and given[axis] != -1})
     sizes = {axis: size for axis, size in sizes.items() if not call.grows(0, axis)}
     if call.name == "unflatten":
         first = (call.args[1] if len(call.args) > 1 else call.kwargs["dim"]) % x.ndim
         parts = call.args[2] if len(call.args) > 2 else call.kwargs["sizes"]
+        sizes = {**_same(call, 0), **sizes}
         new_sizes = {str(axis - first): n for axis, n in sizes.items() if first <= axis < first + len(parts)}
         return {"parts": {k: n for k, n in new_sizes.items() if parts[int(k)] != -1}} if new_sizes else None
     if call.name in ("split", "split_with_sizes"):
@@ -165,6 +168,13 @@ def _change(call: Call, left: Left) -> Change | None:
     if call.name == "scaled_dot_product_attention" and call.kwargs.get("scale") is None:
         return {"scale": 1 / math.sqrt(x.shape[-1])} if _sizes(x.shape, call.inside, left) else None
     return None
+
+
+def _same(call: Call, output: int) -> dict[int, int]:
+    """The size of every axis of what came out that did not grow with samples or texts."""
+    if output >= len(call.others):
+        return {}
+    return {axis: size for axis, size in enumerate(call.outside[output][0]) if not call.grows(output, axis)}
 
 
 def _shaped(call: Call, sizes: Mapping[int, int]) -> Change | None:
@@ -212,7 +222,8 @@ def _split(call: Call, left: Left) -> Change | None:
     axis %= call.args[0].ndim
     new = [_sizes(shape, labels, left).get(axis, shape[axis]) for shape, labels in call.outside]
     labelled = any(axis in _sizes(shape, labels, left) for shape, labels in call.outside)
-    return None if not labelled else {"split": new[0] if isinstance(given, int) else new}
+    same = all(axis in _same(call, output) for output in range(len(call.outside)))
+    return None if not labelled and not same else {"split": new[0] if isinstance(given, int) else new}
 
 
 def _padded(call: Call, left: Left) -> Change | None:

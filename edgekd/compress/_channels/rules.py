@@ -104,10 +104,11 @@ def _own_sizes(tensor: Tensor) -> tuple[int, ...]:
 def _convolution(trace: Trace, op: Operator) -> None:
     x, weight, bias = op.args[:3]
     transposed, groups = bool(op.args[6]), int(op.args[8])
-    labels = bare(trace, x, [a for a in range(x.ndim) if a != x.ndim - weight.ndim + 1], SIZES)
-    trace.put(x, labels)
-    inputs = channels(trace, x, x.ndim - weight.ndim + 1)
-    trace.put(weight, bare(trace, weight, range(2, weight.ndim), SIZES))
+    more = x.ndim - weight.ndim
+    covered = [] if transposed else _covered(trace, op)
+    trace.put(x, bare(trace, x, [a for a in range(x.ndim) if a - more not in (1, *covered)], SIZES))
+    inputs = channels(trace, x, more + 1)
+    trace.put(weight, bare(trace, weight, [a for a in range(2, weight.ndim) if a not in covered], SIZES))
     into, out = (0, 1) if transposed else (1, 0)
     reads, writes = channels(trace, weight, into), channels(trace, weight, out)
     width = x.shape[x.ndim - weight.ndim + 1]
@@ -123,6 +124,23 @@ def _convolution(trace: Trace, op: Operator) -> None:
     if bias is not None:
         meet(trace, channels(trace, bias, 0), outputs, INPUTS)
     trace.put(op.made, single(op.made.ndim - weight.ndim + 1, outputs))
+
+
+def _covered(trace: Trace, op: Operator) -> list[int]:
+    """Axes of a kernel that lie over a whole axis of channels (words by their widths, as a text's convolution reads
+    them): these go together, and it reads them as it reads its inputs.
+    """
+    x, weight, _, _, padding, dilation = op.args[:6]
+    covered = []
+    for axis in range(2, weight.ndim):
+        at, place = x.ndim - weight.ndim + axis, axis - 2
+        plain = padding[place % len(padding)] == 0 and dilation[place % len(dilation)] == 1
+        numbers = channels(trace, x, at) if plain and weight.shape[axis] == x.shape[at] else None
+        if numbers is not None and (reads := channels(trace, weight, axis)) is not None:
+            trace.ledger.join(numbers, reads)
+            trace.read(weight, reads)
+            covered.append(axis)
+    return covered
 
 
 def _grouped(

@@ -98,7 +98,8 @@ def _baked(owner: nn.Module, hook: Any) -> None:
 
 
 def _conv(layer: Any) -> None:
-    rows, columns = layer.weight.shape[:2]
+    rows, columns, *layer.kernel_size = layer.weight.shape
+    layer.kernel_size = tuple(layer.kernel_size)
     depthwise = layer.groups > 1 and layer.groups == layer.in_channels
     if isinstance(layer, _ConvTransposeNd):
         layer.groups = rows if depthwise else layer.groups

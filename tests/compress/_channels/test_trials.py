@@ -80,6 +80,64 @@ def test_what_counts_channels_stays_whole_and_the_rest_is_pruned_as_asked(how: s
     assert taken.notes(record)[0].startswith("channel_prune leaves a whole: ")
 
 
+class Words(nn.Module):
+    """Kim's convolutions over words (arXiv:1408.5882): each kernel is as wide as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.fc = nn.Embedding(200, 16), nn.Linear(24, 4)
+        self.convs = nn.ModuleList(nn.Conv2d(1, 12, (k, 16)) for k in (2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.words(x).unsqueeze(1)
+        maps = [functional.relu(conv(x)).squeeze(3) for conv in self.convs]
+        return self.fc(torch.cat([functional.max_pool1d(y, y.shape[2]).squeeze(2) for y in maps], 1))
+
+
+def test_words_lose_width_with_the_kernels_that_are_as_wide() -> None:
+    torch.manual_seed(0)
+    inputs, outputs = TensorSpec("ids", (None, 6), "int64", high=200), TensorSpec("logits", (None, 4))
+    student = Student(Words().eval(), (inputs,), (outputs,), ({"kind": "student"},))
+    change = plugins.build("compress", {"kind": "channel_prune", "ratio": 0.5, "multiple": 4, "keep": 4}, "compress[0]")
+    after = change.apply(student, Context(None, 4, [student.example(4)]))
+    change.ensures(student, after)
+    record = after.lineage[-1]
+    assert not record["whole"] and record["groups"]["words"]["kept"] == 8, record
+    convs = [after.module.get_submodule(f"convs.{i}") for i in (0, 1)]
+    assert [(conv.weight.shape[2:], conv.kernel_size) for conv in convs] == [((k, 8), (k, 8)) for k in (2, 3)]
+    # What a channel of theirs does to first order is not what an input of a layer does.
+    assert list(pruning.find(student, Context(None, 4, [student.example(4)]), "taylor").whole) == ["words"]
+
+
+class Sized(nn.Module):
+    """Heads whose channels stay are as wide as the network's stream, whose channels can go, says."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.a, self.heads, self.out, self.fc = (nn.Linear(i, o) for i, o in ((8, 32), (32, 32), (32, 32), (32, 4)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.a(x))
+        n, steps, width = x.shape
+        y = self.heads(x).sort(-1)[0]
+        if self.how == "reshape":
+            y = y.reshape(n, steps, 4, width // 4)
+        elif self.how == "unflatten":
+            y = y.unflatten(2, (4, width // 4))
+        else:
+            y = torch.stack(y.split(width // 4, 2), 2)
+        y = torch.tanh(y * y.amax(-1, keepdim=True))
+        return self.fc((x + self.out(y.reshape(n, steps, 32))).mean(1))
+
+
+@pytest.mark.parametrize("how", ["reshape", "unflatten", "split"])
+def test_sizes_that_follow_from_the_width_of_another_tensor_stay_as_they_were(how: str) -> None:
+    record = pruned(of(Sized(how), (8, 8)), ratio=0.5, multiple=4)
+    assert list(record["groups"]) == ["a"] and record["groups"]["a"]["kept"] == 16, record
+    assert list(record["whole"]) == ["heads"]
+
+
 def test_where_nothing_can_be_pruned_the_error_says_why_by_layer() -> None:
     alone = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Flatten(), nn.Softmax(1), Order(), nn.Linear(16, 4))
     with pytest.raises(ExportError, match=r"no layer can lose channels: 0: the operator sort counts or orders"):
