@@ -73,7 +73,9 @@ def _weighed(graph: GraphModule, node: Node) -> None:
     bias, x, weight, turned = _factors(node)
     if not isinstance(x, Node) or not isinstance(weight, Node) or weight.op != "get_attr" or node.kwargs:
         return
-    if weight.meta["val"].ndim != 2 or x.meta["val"].ndim < 2 or (isinstance(bias, Node) and bias.op != "get_attr"):
+    if weight.meta["val"].ndim != 2 or x.meta["val"].ndim < 2:
+        return
+    if isinstance(bias, Node) and (bias.op != "get_attr" or bias.meta["val"].ndim != 1):
         return
     with graph.graph.inserting_before(node):
         rows = weight if turned else call_like(graph, node, aten.transpose.int, (weight, 0, 1))
