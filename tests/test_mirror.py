@@ -59,6 +59,7 @@ TESTED_ELSEWHERE = {
     "document/thresholds.py": "tests/runtime/test_thresholds.py: tables, held where a manifest is read",
     "publish/coverage.py": "tests/build/test_thresholds.py: one build is held for both",
     "tasks/_certainty.py": "tests/publish/test_examples.py: when each language and the task itself are sure",
+    "tasks/_class_distance.py": "tests/decide/test_class_distance.py: with the parameters that are fitted",
     "tasks/_bio.py": "tests/tasks/test_tagging.py: the order of tags; tests/metrics/test_span_f1.py: spans of numbers",
     "learn/bert_heads.py": "tests/learn/models/test_tagger.py: the family's network",
     "tasks/_classes.py": "tests/learn/data/test_classes.py: the same rule in every source",

@@ -25,16 +25,17 @@ from edgekd.build.request import BuildRequest
 from edgekd.build.set_up import Views
 from edgekd.build.target_runtime import TargetRuntime
 from edgekd.build.workspace import Workspace
-from edgekd.learn.data import Dataset, LabelsByHead, loaded, remembered_in
-from edgekd.learn.feed import Feed
+from edgekd.learn.data import Dataset, LabelsByHead, Samples, loaded, remembered_in, without
+from edgekd.learn.feed import Feed, some
 from edgekd.learn.student import Student
 from edgekd.learn.teacher import check_classes
 from edgekd.learn.teaching import AnswerSource
 from edgekd.lower.column import passes
 from edgekd.metrics import ByHead, classifies, of_head
 from edgekd.runtime.runners import BuildRunner, LocalRunner
+from edgekd.spec.quick import SAMPLES
 from edgekd.spec.recipe import Recipe, Schedule
-from edgekd.tasks import Heads, Task, kind_of, make_task
+from edgekd.tasks import Heads, Task, certainties_of, kind_of, make_task
 from edgekd.teachers import AnswersKind, Asked
 
 
@@ -62,9 +63,9 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     parsed = parsed_recipe.parse(recipe)
     read_by = step_keys.digest(request.data, code_keys.own("learn"), code_keys.versions("learn"))
     with remembered_in(request.store.root, read_by):
-        dataset = objects.dataset or _loaded(request.source, parsed)
-    task = task_of(parsed, dataset)
-    shown = set_up.views(recipe, dataset, objects.student, parsed.changes, task, quick=request.quick)
+        dataset, outside = inside(request, parsed, objects.dataset or _loaded(request.source, parsed))
+    task, quick, given = task_of(parsed, dataset), request.quick, objects.teacher is not None
+    shown = set_up.views(recipe, dataset, objects.student, parsed.changes, task, quick=quick)
     parsed = parsed.by_head(shown.heads)
     check_heads(recipe, shown.heads, shown.feed)
     check_student(parsed, shown, has_student=objects.student is not None)
@@ -81,8 +82,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     check_form(parsed)
     check_metric(parsed)
     runtimes, of_lengths = text_lengths.known(runtimes, shown.feed, roots, recipe.seed)
-    count, given = shown.feed.length("train"), objects.teacher is not None
-    plan = planner.make(parsed, runtimes, request.data, count, request.quick, given, nets)
+    plan = planner.make(parsed, runtimes, request.data, shown.feed.length("train"), quick, given, nets)
     return Workspace(
         recipe=recipe,
         plan=plan,
@@ -99,6 +99,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
         runner=runner,
         clocks={runtime.name: clock.of(runtime, run=runner) for runtime in runtimes},
         sources=sources,
+        outside=outside,
         notes=(
             *shown.dataset.notes,
             *reading.notes(shown.feed),
@@ -112,6 +113,24 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
 def _loaded(source: object, parsed: ParsedRecipe) -> Dataset:
     """The source's data, with the labels of each head where these have tasks of their own."""
     return source.load(parsed.tasks) if isinstance(source, LabelsByHead) else loaded(source, parsed.task)
+
+
+def inside(request: BuildRequest, parsed: ParsedRecipe, dataset: Dataset) -> tuple[Dataset, dict[str, Samples]]:
+    """The data without the classes that ``[abstain]`` calls outside, and their samples by split.
+
+    Raises:
+        RecipeError: they can't be left out.
+    """
+    recipe = request.recipe
+    if recipe.abstain is None or not recipe.abstain.outside:
+        return dataset, {}
+    if recipe.data.heads:
+        what, allowed = "the student has several heads", "data without data.heads"
+        raise RecipeError(what, where="abstain.outside", found=list(recipe.data.heads), allowed=allowed)
+    known, outside = without(dataset, recipe.abstain.outside, task_of(parsed, dataset))
+    if not request.quick:
+        return known, outside
+    return known, {split: samples[some(len(samples), SAMPLES)] for split, samples in outside.items()}
 
 
 def opened_targets(request: BuildRequest, runner: BuildRunner) -> list[TargetRuntime]:
@@ -220,8 +239,8 @@ def check_thresholds(recipe: Recipe, heads: Heads, feed: Feed) -> None:
         if not task.certainties or (task.exclusive and heads[name] < 2):
             kind, allowed = kind_of(task), "none: its answers are not right or wrong"
             raise RecipeError("no answers to be sure of", where="abstain", found=kind, allowed=allowed)
-        if wish.by is not None and wish.by not in task.certainties:
-            raise RecipeError("no score of this task's", where="abstain.by", found=wish.by, allowed=task.certainties)
+        if wish.by is not None and wish.by not in (known := certainties_of(task)):
+            raise RecipeError("no score of this task's", where="abstain.by", found=wish.by, allowed=known)
     if wish.against == "labels" and feed.labels("validation") is None:
         raise RecipeError("the data has no labels", where="abstain.against", found=wish.against, allowed="teacher")
 

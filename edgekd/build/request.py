@@ -104,6 +104,8 @@ def make(
     with reading(file), remembered_in(store.root):
         source: Any = None if data is not None else data_source(loaded, quick)
         fingerprint = data if data is not None else str(plugins.call_user(source.fingerprint, "data.source"))
+    if loaded.abstain is not None and loaded.abstain.outside:  # what is learned is then another data set
+        fingerprint = step_keys.digest(fingerprint, loaded.abstain.outside)
     final = quickened(loaded) if quick else loaded
     request = BuildRequest(
         recipe=final,

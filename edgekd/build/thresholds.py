@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import false_alarms
-from edgekd.base.arrays import AnyArray
-from edgekd.build.evaluation import EvaluationSet, Scores
+from edgekd.base.arrays import AnyArray, Samples
+from edgekd.build.evaluation import EvaluationSet, Scores, joined
 from edgekd.build.measure import Measured
 from edgekd.build.workspace import Workspace
-from edgekd.decide import abstain, label_thresholds
+from edgekd.decide import abstain, class_distance, label_thresholds
 from edgekd.decide.abstain import Answers
 from edgekd.decide.choose import Choice
 from edgekd.document.thresholds import SureFrom, Thresholds
-from edgekd.runtime.thresholds import applied
+from edgekd.learn.feed import some
+from edgekd.runtime import batches
+from edgekd.runtime.backend import Session
+from edgekd.runtime.thresholds import applied, distance_of
 from edgekd.spec.recipe import Abstain
-from edgekd.tasks import Heads, Task
+from edgekd.tasks import DISTANCE, Certainty, Heads, Task, certainties_of
 
 Hits = NDArray[np.bool_]
 TUNING = 3  # one of so many validation samples orders the thresholds, and the others test them
@@ -40,6 +43,7 @@ class FileScores:
         target: its name; runtime: the same, with the backend where it is another than the target's own.
         scores: (N, W).
         tuning: (N,) the samples that order thresholds.
+        outside: by split, (M, W) of samples of no class that is known.
     """
 
     target: str
@@ -47,6 +51,7 @@ class FileScores:
     evaluation: EvaluationSet
     scores: Scores
     tuning: Hits
+    outside: Mapping[str, Scores] = field(default_factory=dict)
 
 
 class Rated(NamedTuple):
@@ -54,13 +59,14 @@ class Rated(NamedTuple):
 
     Attributes:
         scores: (N, K); reference: what it is held against, as labels are written; agrees: (N,) whether it says so.
-        tuning: see ``FileScores``.
+        tuning: see ``FileScores``; outside: (M, K) of samples of no class, see there; None: nobody has any.
     """
 
     scores: Scores
     reference: AnyArray
     agrees: Hits
     tuning: Hits
+    outside: Scores | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,9 @@ def choose(workspace: Workspace, measured: Mapping[str, Measured], choices: Mapp
     if not shipped or (wish is None and not any(task.chooses for task in heads.tasks.values())):
         return Chosen(heads, {}, ())
     tuning = drawn(workspace.feed.length("validation"), workspace.recipe.seed)
-    files = tuple(one for name, file in shipped.items() for one in _asked(name, measured[name], file, tuning))
+    files = tuple(
+        one for name, file in shipped.items() for one in _asked(name, measured[name], file, tuning, workspace.outside)
+    )
     table: dict[str, Thresholds] = {}
     for name, task in heads.tasks.items():
         if task.chooses and task.false_alarms is not None:
@@ -109,30 +117,50 @@ def drawn(count: int, seed: int) -> Hits:
 def certainty(task: Task, rated: Sequence[Rated], wish: Abstain) -> SureFrom:
     """When an output's answers are sure.
 
-    Its temperature and its score are those that tell the tuning samples best; the others test the threshold.
+    Its temperature and its score are those that tell the tuning samples best, and what ``distance`` is computed with is
+    theirs; the others test the threshold.
 
     Args:
         rated: by runtime.
     """
-    heat = 1.0
+    heat, measured = 1.0, None
+    samples = [(one.scores[one.tuning].astype(np.float64), one.reference[one.tuning]) for one in rated]
     if task.exclusive and all(one.tuning.any() for one in rated):
-        parts = [(one.scores[one.tuning].astype(np.float64), one.reference[one.tuning]) for one in rated]
-        heat = abstain.temperature(*zip(*parts, strict=True))
-
-    def answers(by: str, *, tuning: bool) -> list[Answers]:
-        kept = [one.tuning if tuning else ~one.tuning for one in rated]
-        return [
-            Answers(task.certainty(one.scores[rows], by, heat), one.agrees[rows])
-            for one, rows in zip(rated, kept, strict=True)
-        ]
-
-    def worth(by: str) -> float:
-        return round(abstain.separation(answers(by, tuning=True)), TOLD_APART)
-
-    by = max(task.certainties, key=worth) if wish.by is None else wish.by
-    tuned, tested = answers(by, tuning=True), answers(by, tuning=False)
+        heat = abstain.temperature(*zip(*samples, strict=True))
+        pooled = np.concatenate([scores for scores, _ in samples])
+        measured = class_distance.fitted(pooled, task.answers(pooled)) if wish.by in (None, DISTANCE) else None
+    candidates = {by: Certainty(by, heat) for by in certainties_of(task) if by != DISTANCE}
+    if measured is not None:
+        candidates[DISTANCE] = Certainty(DISTANCE, heat, distance=distance_of(measured))
+    by = max(candidates, key=lambda by: _worth(task, rated, candidates[by])) if wish.by is None else wish.by
+    if by not in candidates:  # no distance can be told of so few samples
+        return {"by": by, "least": None, "temperature": heat}
+    tuned, tested = (_answers(task, rated, candidates[by], tuning=tuning) for tuning in (True, False))
     least = abstain.threshold(tuned, tested, wish.agreement, wish.confidence)
-    return {"by": by, "least": least, "temperature": heat}
+    sure: SureFrom = {"by": by, "least": least, "temperature": heat}
+    return {**sure, "distance": measured} if by == DISTANCE and measured is not None else sure
+
+
+def _answers(task: Task, rated: Sequence[Rated], score: Certainty, *, tuning: bool) -> list[Answers]:
+    kept = [one.tuning if tuning else ~one.tuning for one in rated]
+    return [
+        Answers(score.values(task, one.scores[rows]), one.agrees[rows]) for one, rows in zip(rated, kept, strict=True)
+    ]
+
+
+def _worth(task: Task, rated: Sequence[Rated], score: Certainty) -> float:
+    """How well a score tells the tuning samples' answers that agree from those that do not, 0..1; and where there are
+    samples of no class as well the mean of that and of how well it tells them from these."""
+    answers = _answers(task, rated, score, tuning=True)
+    apart = [abstain.separation(answers)]
+    outside = [
+        (one, score.values(task, each.outside))
+        for one, each in zip(answers, rated, strict=True)
+        if each.outside is not None
+    ]
+    if outside:
+        apart.append(float(np.mean([abstain.auroc(one.certainty[one.agrees], of) for one, of in outside])))
+    return round(float(np.mean(apart)), TOLD_APART)
 
 
 def rate(heads: Heads, name: str, task: Task, one: FileScores, split: str, wish: Abstain) -> Rated:
@@ -140,26 +168,37 @@ def rate(heads: Heads, name: str, task: Task, one: FileScores, split: str, wish:
     left out, since nothing disagrees with them."""
     scores, evaluation = heads.split(one.scores)[name], one.evaluation
     reference = _reference(heads, name, evaluation, split, of_labels=wish.against == "labels")
+    outside = heads.split(one.outside[split])[name] if split in one.outside else None
     agrees = np.asarray(task.answers(scores) == reference)
     if agrees.ndim == 1:
-        return Rated(scores, reference, agrees, one.tuning)
+        return Rated(scores, reference, agrees, one.tuning, outside)
     unknown = reference < 0
     known = ~unknown.all(axis=1)
     of_known = np.asarray((agrees | unknown)[known].all(axis=1))
     return Rated(scores[known], reference[known], of_known, one.tuning[known])
 
 
-def _asked(name: str, measured: Measured, file: str, tuning: Hits) -> list[FileScores]:
-    """A shipped file on the target's runtime and on each other that opens it."""
+def _asked(name: str, measured: Measured, file: str, tuning: Hits, outside: Mapping[str, Samples]) -> list[FileScores]:
+    """A shipped file on the target's runtime and on each other that opens it; ``outside``: see ``Workspace``."""
     evaluation, batch = measured.evaluation, measured.target.shapes.batch
     sessions = {name: measured.open(file)}
     for kind, backend in measured.runtime.also.items():
         sessions[f"{name}, {kind}"] = backend.open(measured.candidates[file].files, batch=batch)
     rows = evaluation.of_rows("validation", tuning)
+
+    def strangers(session: Session) -> dict[str, Scores]:
+        return {split: _of_samples(evaluation, session, split, raw, batch) for split, raw in outside.items()}
+
     return [
-        FileScores(name, place, evaluation, evaluation.scores(session, "validation", batch), rows)
+        FileScores(name, place, evaluation, evaluation.scores(session, "validation", batch), rows, strangers(session))
         for place, session in sessions.items()
     ]
+
+
+def _of_samples(evaluation: EvaluationSet, session: Session, split: str, raw: Samples, batch: int) -> Scores:
+    """(M, W) what a session says to raw samples of no split, as many as are scored of the split at most."""
+    rows = some(len(raw), evaluation.length(split))
+    return joined(batches.over(session, lambda index: evaluation.feed.plain(split, index, raw), rows, batch))
 
 
 def label_thresholds_of(heads: Heads, name: str, files: Sequence[FileScores], *, all_of_it: bool) -> list[float]:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from edgekd.base import notes
+from edgekd.base.arrays import Samples
 from edgekd.base.errors import FactoryError
 from edgekd.base.notes import Progress
 from edgekd.build import network_key, tokens
@@ -48,6 +49,7 @@ class Workspace:
         clocks: by target, what times a student's shape there: one for a whole build, so that what the rehearsal timed
             is known already.
         sources: teachers that bring answers and no network, by step.
+        outside: by split, raw samples of no class that is known, see ``[abstain]``.
         notes: what the user is to know of the data; ``found``: what else, as it is found on the way.
     """
 
@@ -66,6 +68,7 @@ class Workspace:
     runner: BuildRunner
     clocks: Mapping[str, Clock]
     sources: Mapping[str, AnswerSource] = field(default_factory=dict)
+    outside: Mapping[str, Samples] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     found: list[str] = field(default_factory=list)
 

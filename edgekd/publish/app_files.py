@@ -121,9 +121,8 @@ def _without_doubts(heads: Heads, answer: Decided, scores: Outputs, i: int) -> M
     """What ``predict`` gave, without whether it is sure where rounding may decide that."""
     answers: Mapping[str, Decided] = answer if isinstance(answer, dict) else dict.fromkeys(heads, answer)
     for head, certainty in heads.certainties.items():
-        part, task = scores[head], heads.tasks[head]
-        surest = float(task.certainty(part[i : i + 1], certainty.by, certainty.temperature)[0])
-        if certainty.near(surest, golden.MARGIN * float(part.max() - part.min())):
+        part = scores[head]
+        if certainty.near(heads.tasks[head], part[i], golden.MARGIN * float(part.max() - part.min())):
             answers = {**answers, head: replace(answers[head], sure=None)}
     return answers
 

@@ -14,9 +14,10 @@ from edgekd.build.thresholds import Chosen, FileScores, rate
 from edgekd.build.workspace import Workspace
 from edgekd.decide import abstain
 from edgekd.document.report import Target
-from edgekd.document.thresholds import Covered, Promise, SureOf, Thresholds
+from edgekd.document.thresholds import Covered, Outside, Promise, SureOf, Thresholds
 from edgekd.metrics import Evaluator
 from edgekd.spec.recipe import Recipe
+from edgekd.tasks import Certainty, Task
 
 
 class OfBundle(TypedDict):
@@ -31,6 +32,8 @@ def of_bundle(recipe: Recipe, decided: Chosen) -> OfBundle:
     table: OfBundle = {"thresholds": decided.table} if decided.table else {}
     if (wish := recipe.abstain) is not None:
         table["abstain"] = {"agreement": wish.agreement, "confidence": wish.confidence, "against": wish.against}
+        if wish.outside:
+            table["abstain"]["outside"] = list(wish.outside)
     return table
 
 
@@ -64,10 +67,16 @@ def _sure(workspace: Workspace, decided: Chosen, one: FileScores, tested: Scores
         sure = certainty.sure(task, validation.scores)
         held = ~validation.tuning
         row: SureOf = {"validation": covered(sure[held], validation.agrees[held], wish.confidence)}
+        if validation.outside is not None:
+            inside = validation.scores[held]
+            row["validation"]["outside"] = of_outside(certainty, task, inside, validation.outside)
         if one.runtime == one.target:
-            of_test = FileScores(one.target, one.runtime, one.evaluation, tested, np.zeros(len(tested), bool))
+            none = np.zeros(len(tested), bool)
+            of_test = FileScores(one.target, one.runtime, one.evaluation, tested, none, one.outside)
             test = rate(workspace.heads, name, task, of_test, "test", wish)
             row["test"] = covered(certainty.sure(task, test.scores), test.agrees, wish.confidence)
+            if test.outside is not None:
+                row["test"]["outside"] = of_outside(certainty, task, test.scores, test.outside)
         by_head[name] = row
     return by_head
 
@@ -83,6 +92,12 @@ def covered(sure: NDArray[np.bool_], agrees: NDArray[np.bool_], confidence: floa
     }
 
 
+def of_outside(certainty: Certainty, task: Task, inside: Scores, outside: Scores) -> Outside:
+    """How (M, K) scores of samples of no class are told from (N, K) of others, whether these agree or not."""
+    auroc = abstain.auroc(*(certainty.values(task, scores) for scores in (inside, outside)))
+    return {"samples": len(outside), "coverage": float(certainty.sure(task, outside).mean()), "auroc": auroc}
+
+
 def sentences(workspace: Workspace, targets: Mapping[str, Target]) -> Iterator[str]:
     """For the user."""
     metric = workspace.recipe.metric["kind"]
@@ -94,6 +109,22 @@ def sentences(workspace: Workspace, targets: Mapping[str, Target]) -> Iterator[s
         for output, row in target.get("sure", {}).get(name, {}).items():
             place = name if len(workspace.heads) == 1 else f"{name}, {output}"
             yield f"{place}: {_in_words(workspace, row)}"
+            outside = [(split, of) for split, part in _parts(row) if (of := part.get("outside")) is not None]
+            for split, of in outside[:1]:
+                yield f"{place}: {_of_outside(workspace, split, of)}"
+
+
+def _parts(row: SureOf) -> Iterator[tuple[str, Covered]]:
+    """Test first: no choice looked at it."""
+    if "test" in row:
+        yield "test", row["test"]
+    yield "validation", row["validation"]
+
+
+def _of_outside(workspace: Workspace, split: str, of: Outside) -> str:
+    names = ", ".join(workspace.recipe.abstain.outside) if workspace.recipe.abstain is not None else ""
+    sure = f"sure of {units.share(of['coverage'])} of the {of['samples']:,} {split} samples of {names}"
+    return f"{sure}, which it never learned; area under the ROC curve of the others against these {of['auroc']:.3f}"
 
 
 def _in_words(workspace: Workspace, row: SureOf) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from edgekd.spec.validation import Frozen
 
@@ -23,5 +23,15 @@ class Abstain(Frozen):
     against: Literal["teacher", "labels"] = Field(default="teacher", description="whom they agree with")
     by: str | None = Field(
         default=None,
-        description="probability, margin or energy: the score that tells sure answers; absent: what tells best",
+        description="probability, margin, energy or distance: the score that tells sure answers; absent: the best",
     )
+    outside: tuple[str, ...] = Field(
+        default=(),
+        description="classes of the data that are not learned: their samples help to choose the score, and the report "
+        "tells how many of them are taken as sure; a name, or several",
+    )
+
+    @field_validator("outside", mode="before")
+    @classmethod
+    def _several(cls, names: object) -> object:
+        return (names,) if isinstance(names, str) else names

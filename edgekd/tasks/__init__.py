@@ -16,7 +16,10 @@ from edgekd.tasks._base import Record as Record
 from edgekd.tasks._base import Shown as Shown
 from edgekd.tasks._base import Task as Task
 from edgekd.tasks._bio import edges as edges
+from edgekd.tasks._certainty import DISTANCE as DISTANCE
 from edgekd.tasks._certainty import Certainty as Certainty
+from edgekd.tasks._certainty import certainties_of as certainties_of
+from edgekd.tasks._class_distance import ClassDistance as ClassDistance
 from edgekd.tasks._classes import LISTED as LISTED
 from edgekd.tasks._classes import At as At
 from edgekd.tasks._classes import Numbered as Numbered

@@ -21,11 +21,13 @@ from edgekd.base import plugins, preprocess
 from edgekd.base.errors import IntegrityError, RecipeError
 from edgekd.build import thresholds
 from edgekd.build.thresholds import FileScores, Rated, certainty, drawn, rate
+from edgekd.decide.abstain import auroc
 from edgekd.decide.label_thresholds import best
+from edgekd.publish import coverage
 from edgekd.publish.coverage import covered
 from edgekd.runtime import bundle as bundles
 from edgekd.spec.recipe import Abstain
-from edgekd.tasks import CLASSES, Heads
+from edgekd.tasks import CLASSES, Certainty, Heads
 from edgekd.tasks.multi_label import MultiLabel
 
 Split = tuple[np.ndarray, np.ndarray]
@@ -73,6 +75,22 @@ def build(folder: Path, task: object, wish: dict[str, Any] | None, *, several: b
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of int8 files that are sure of some answers."""
     return build(tmp_path_factory.mktemp("classes"), "classification", {"agreement": 0.95}, several=False)
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that knows three of four classes: samples of the fourth lie far from all others."""
+    folder, module = tmp_path_factory.mktemp("outside"), net(3)
+    parts = []
+    for x, y in data(module, several=False):
+        far = (6 + np.random.default_rng(len(x)).standard_normal((len(x) // 5, 6))).astype(np.float32)
+        parts.append((np.concatenate([far, x]), np.concatenate([np.full(len(far), 1), np.array([0, 2, 3])[y]])))
+    wish = {"agreement": 0.95, "by": "distance", "outside": "other"}
+    keys: dict[str, Any] = {"out": folder / "out", "cache": folder / "cache", "quick": True}
+    names = ["a", "other", "b", "c"]
+    table = {**CLASSIFIED, "abstain": wish}
+    edgekd.build(table, teacher=module, data=tuple(parts), classes=names, targets=["ort-cpu"], **keys)
+    return folder / "out"
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +151,27 @@ def test_verify_replays_it(classes: Path, tmp_path: Path) -> None:
         edgekd.verify(folder)
 
 
-@pytest.mark.parametrize("name", ["classes", "labels"])
+def test_what_is_of_no_class_is_not_learned_and_told_from_the_others(outside: Path) -> None:
+    told = report(outside)
+    assert told["abstain"]["outside"] == ["other"]
+    validation, row = (told["targets"]["ort-cpu"]["sure"]["ort-cpu"]["logits"][part] for part in ("validation", "test"))
+    x, _ = data(net(3), several=False)[2]
+    far = (6 + np.random.default_rng(len(x)).standard_normal((len(x) // 5, 6))).astype(np.float32)
+    model = edgekd.load(outside)
+    said = [model.predict(part) for part in (x, far)]
+    assert {one.label for part in said for one in part} <= {"a", "b", "c"} == {*bundles.read(outside).labels}
+    sure = [np.array([one.sure for one in part]) for part in said]
+    by = bundles.read(outside).heads.certainties["logits"]
+    assert by.by == "distance" and by.distance is not None
+    nearness = [by.distance.nearness(model.run({"input": part})["logits"]) for part in (x, far)]
+    assert row["samples"] == 400 and row["coverage"] == sure[0].mean() > 0.2
+    assert row["outside"]["samples"] == 80 and row["outside"]["coverage"] == sure[1].mean() < sure[0].mean()
+    assert row["outside"]["auroc"] == auroc(*nearness) and validation["outside"]["samples"] == 100
+    card = (outside / "README.md").read_text()
+    assert "80 test samples of other" in card and "agree with the teacher" in card and "240 samples of other" in card
+
+
+@pytest.mark.parametrize("name", ["classes", "labels", "outside"])
 def test_a_program_says_what_predict_does(name: str, request: pytest.FixtureRequest) -> None:
     bundle = request.getfixturevalue(name)
     line = [sys.executable, str(bundle / "examples" / "python" / "predict.py")]
@@ -204,6 +242,9 @@ WRONG: list[tuple[object, dict[str, Any] | None, str]] = [
     ("classification", {"agreement": 0.9, "agrement": 1}, "unknown key.*agrement"),
     ("classification", {"agreement": 0.9, "by": "magin"}, r"abstain\.by: no score.*did you mean 'margin'"),
     ("multi_label", {"agreement": 0.9, "by": "energy"}, r"abstain\.by: no score of this task's"),
+    ("multi_label", {"agreement": 0.9, "by": "distance"}, r"abstain\.by: no score of this task's"),
+    ("multi_label", {"agreement": 0.9, "outside": "0"}, r"abstain\.outside: no classes to leave out"),
+    ("classification", {"agreement": 0.9, "outside": ["7"]}, r"abstain\.outside: no such class; found '7'"),
     ("regression", {"agreement": 0.9}, "abstain: no answers to be sure of; found 'regression'"),
     (
         {"kind": "multi_label", "threshold": [0.5, 0.5]},
@@ -243,6 +284,24 @@ def test_the_score_that_tells_best_is_taken_unless_the_recipe_names_one() -> Non
     assert found["by"] == "energy" and found["least"] is not None and found["least"] < 13
     named = certainty(CLASSES, [rated(scores, large.astype(np.int64))], wish.model_copy(update={"by": "margin"}))
     assert named["by"] == "margin"
+
+
+def test_samples_of_no_class_have_a_say_in_the_score() -> None:
+    """Answers that are told apart by each score alike; of the others, that are small, the energy alone knows."""
+    rng, wish = np.random.default_rng(0), Abstain(agreement=0.9)
+    lead, right = rng.uniform(1, 2, 900), np.ones(900, np.int64)
+    one = rated(np.stack([np.full(900, 9.0), 9 + lead], axis=1), np.where(lead > 1.1, right, 0))
+    assert certainty(CLASSES, [one], wish)["by"] == "probability"
+    strangers = np.stack([np.zeros(300), rng.uniform(1, 2, 300)], axis=1).astype(np.float32)
+    assert certainty(CLASSES, [one._replace(outside=strangers)], wish)["by"] == "energy"
+
+
+def test_a_distance_of_too_few_samples_is_sure_of_nothing() -> None:
+    one = rated(np.array([[1.0, 0.0], [2.0, 1.0]]), np.array([0, 0]))
+    found = certainty(CLASSES, [one], Abstain(agreement=0.9, by="distance"))
+    assert found == {"by": "distance", "least": None, "temperature": found["temperature"]}
+    told = coverage.of_outside(Certainty("distance", 1.0), CLASSES, one.scores, 2 * one.scores)
+    assert told == {"samples": 2, "coverage": 0.0, "auroc": 0.5}
 
 
 def test_one_sample_is_enough_to_say_that_nothing_is_sure() -> None:

@@ -22,13 +22,16 @@ from edgekd.metrics.spearman import Spearman
 from edgekd.spec import recipe
 from edgekd.tasks import (
     CLASSES,
+    DISTANCE,
     Certainty,
+    ClassDistance,
     Heads,
     Labels,
     Prediction,
     Task,
     Values,
     Vector,
+    certainties_of,
     kind_of,
     make_task,
     table_of_heads,
@@ -305,6 +308,10 @@ def test_a_threshold_is_one_for_metrics_answers_and_apps(threshold: float, seed:
         assert task.decode(shares, NAMES).indices == tuple(np.flatnonzero(hits))
 
 
+# Of three classes, along two axes; the third class is near to none.
+NEAR = ClassDistance((0.0, 0.5, -0.5), ((1.0, -0.5, 0.25), (0.125, 0.5, -1.0)), ((4.0, 0.0), (-1.0, 1.5)), (0.25, 0.5))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @given(seed=st.integers(0, 10_000), heat=st.floats(0.1, 10))
 @settings(max_examples=20, deadline=None)
@@ -312,13 +319,14 @@ def test_certainty_rises_where_the_answer_gets_clearer(kind: str, seed: int, hea
     """And an app is told of each sample whether it is sure, of all that it could be told by."""
     task, scores = task_of(kind), scores_of(seed)
     assert bool(task.certainties) == (task.link != "" and not task.dense)
-    for by in task.certainties:
-        found = task.certainty(scores, by, heat)
+    for by in certainties_of(task):
+        sure = Certainty(by, heat, distance=NEAR if by == DISTANCE else None)
+        found = sure.values(task, scores)
         assert found.shape == (8,) and np.isfinite(found).all()
-        if by != "energy":  # which counts how large scores are, and not how far apart
-            assert (task.certainty(2 * scores, by, heat) >= found).all()
+        if by not in ("energy", DISTANCE):  # which count how large scores are, and not how far apart
+            assert (sure.values(task, 2 * scores) >= found).all()
         least = float(np.sort(found)[3])
-        heads = Heads({"a": 3}, {"a": task}, {"a": Certainty(by, heat, least)})
+        heads = Heads({"a": 3}, {"a": task}, {"a": dataclasses.replace(sure, least=least)})
         told = [one.sure for one in heads.decode("a", scores, NAMES)]
         assert told == (found >= least).tolist() and sum(told) == 5
         plain = Heads({"a": 3}, {"a": task}).decode("a", scores, NAMES)
@@ -327,14 +335,15 @@ def test_certainty_rises_where_the_answer_gets_clearer(kind: str, seed: int, hea
 
 def test_near_a_threshold_is_what_so_small_a_change_of_the_scores_may_turn() -> None:
     rng = np.random.default_rng(0)
-    for by in CLASSES.certainties:
-        sure = Certainty(by, 0.7, float(CLASSES.certainty(np.array([[2, 1, 0]], np.float32), by, 0.7)[0]))
+    for by in certainties_of(CLASSES):
+        sure = Certainty(by, 0.7, distance=NEAR if by == DISTANCE else None)
+        sure = dataclasses.replace(sure, least=float(sure.values(CLASSES, np.array([[2, 1, 0]], np.float32))[0]))
         scores = rng.normal(size=(300, 3)) * 3
         moved = scores + rng.uniform(-0.1, 0.1, scores.shape)
         turned = sure.sure(CLASSES, scores) != sure.sure(CLASSES, moved)
-        near = [sure.near(one, 0.2) for one in CLASSES.certainty(scores, by, 0.7).tolist()]
+        near = [sure.near(CLASSES, one, 0.2) for one in scores]
         assert turned.any() and not (turned & ~np.array(near)).any() and not all(near)
-    assert not Certainty("margin", 1.0, None).near(0.0, 1.0)
+    assert not Certainty("margin", 1.0, None).near(CLASSES, np.zeros(3), 1.0)
 
 
 SEVERAL = [

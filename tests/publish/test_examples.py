@@ -22,7 +22,7 @@ from edgekd.base.wordpiece import Vocabulary
 from edgekd.learn.data import audio
 from edgekd.publish import examples
 from edgekd.publish.examples import About
-from edgekd.tasks import CLASSES, Certainty, Heads, Task
+from edgekd.tasks import CLASSES, Certainty, ClassDistance, Heads, Task
 from edgekd.tasks.anomaly import Anomaly
 from edgekd.tasks.multi_label import MultiLabel
 from edgekd.tasks.regression import Regression
@@ -302,6 +302,8 @@ TOLD = [
 ]
 # When an answer is sure: of classes 2, 1 and -1 at temperature 2 the best has 0.547, a logarithm of -0.604; the energy
 # is 3.208. Of labels the one nearest to its threshold counts.
+# Coordinates of 2, 1 and -1 are 1.5 and 1: 0.5 x 2.25 + 0.25 x 1 less the square to (1, 1), 0.25, is 1.125.
+NEAR = ClassDistance((1.0, 0.5, 0.0), ((1.0, 1.0, 0.0), (0.0, 0.0, -1.0)), ((1.0, 1.0), (-2.0, 0.5)), (0.5, 0.25))
 SURE: list[tuple[Task, Certainty, list[float], bool]] = [
     (CLASSES, Certainty("probability", 2.0, -0.61), [2.0, 1.0, -1.0], True),
     (CLASSES, Certainty("probability", 2.0, -0.6), [2.0, 1.0, -1.0], False),
@@ -310,6 +312,9 @@ SURE: list[tuple[Task, Certainty, list[float], bool]] = [
     (CLASSES, Certainty("margin", 2.0, 1.0), [2.0, 1.0, -1.0], True),
     (CLASSES, Certainty("margin", 2.0, 1.25), [2.0, 1.0, -1.0], False),
     (CLASSES, Certainty("margin", 2.0, None), [2.0, 1.0, -1.0], False),
+    (CLASSES, Certainty("distance", 2.0, 1.12, NEAR), [2.0, 1.0, -1.0], True),
+    (CLASSES, Certainty("distance", 2.0, 1.13, NEAR), [2.0, 1.0, -1.0], False),
+    (CLASSES, Certainty("distance", 2.0, None, NEAR), [2.0, 1.0, -1.0], False),
     (MultiLabel(threshold=(0.25, 0.5, 0.75)), Certainty("margin", 1.0, 0.09), [-1.0, -0.25, 1.5], True),
     (MultiLabel(), Certainty("margin", 1.0, 0.5), [-1.0, -0.25, 1.5], False),
     (MultiLabel(), Certainty("margin", 1.0, None), [-1.0, -0.25, 1.5], False),

@@ -12,6 +12,7 @@ from edgekd.learn.data._heads import grouped
 from edgekd.learn.data._inputs import taken_first
 from edgekd.learn.data._joined import LabelsByHead
 from edgekd.learn.data._lazy import Lazy, ahead
+from edgekd.learn.data._outside import without
 from edgekd.learn.data._split import ROLES
 from edgekd.learn.data._tokenizer import read as read_vocabulary
 from edgekd.tasks import same_name
@@ -38,4 +39,5 @@ __all__ = [
     "remembered_in",
     "same_name",
     "taken_first",
+    "without",
 ]

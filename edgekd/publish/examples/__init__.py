@@ -125,6 +125,12 @@ class About:
             for head, task in self.tasks.items()
         }
 
+    @property
+    def measures(self) -> dict[str, list[object]]:
+        """By head, of those that are sure by ``distance``: its shift, axes, means and weights."""
+        by_head = {head: certainty.distance for head, certainty in self.certainties.items()}
+        return {head: [of.shift, of.axes, of.means, of.weights] for head, of in by_head.items() if of is not None}
+
     @functools.cached_property
     def steps(self) -> list[Op]:
         """What a program does: see ``steps.of``."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -68,6 +68,11 @@ def cpp32(text: str) -> str:
     return '"' + "".join(c if c.isascii() and c.isalnum() else f"\\U{ord(c):08X}" for c in text) + '"'
 
 
+def cpp_numbers(value: object) -> str:
+    """Numbers, or rows of them, as a braced list of C++."""
+    return "{" + ", ".join(map(cpp_numbers, value)) + "}" if isinstance(value, Iterable) else repr(value)
+
+
 def comment(text: str) -> str:
     """What stands in a comment or a docstring of any language, which it can't end: letters, digits and ``._-``."""
     return re.sub(r"[^\w .-]", "_", plain(text))
@@ -97,6 +102,7 @@ FILTERS: dict[str, Callable[[Any], str]] = {
     "javascript": javascript,
     "cpp": cpp,
     "cpp32": cpp32,
+    "cpp_numbers": cpp_numbers,
     "comment": comment,
     "page": page,
     "name": name,
