@@ -15,6 +15,7 @@ from edgekd.base.errors import DataError
 from edgekd.learn.data import Dataset, LabelsByHead, Split
 from edgekd.learn.data._joined import joined
 from edgekd.learn.data.made_slots import MadeSlots
+from edgekd.learn.data.python import Python
 from edgekd.learn.data.text import Text
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import are_known, by_head, make_terms
@@ -199,3 +200,29 @@ def test_a_source_that_can_not_be_read_for_a_head_says_for_which(tmp_path: Path)
         LabelsByHead(sources).load(TASKS)
     with pytest.raises(DataError, match=r"heads\.slots: data\.label: labels of another task; found 'intent'"):
         LabelsByHead({"slots": MadeSlots()}).load(TASKS)
+
+
+def labelled_by_name() -> list[tuple[np.ndarray, dict[str, np.ndarray | None]]]:
+    """A factory's splits: a vector that nobody labels, a class, and a value."""
+    x, of_class = np.arange(12, dtype=np.float32)[:, None], np.arange(12) % 2
+    each = (slice(0, 4), slice(4, 8), slice(8, 12))
+    return [(x[part], {"vector": None, "class": of_class[part], "value": VALUES[part, 0]}) for part in each]
+
+
+def test_a_factory_gives_labels_by_name() -> None:
+    def source(label: str) -> Python:
+        return Python(f"{__name__}:labelled_by_name", label=label)
+
+    tasks: dict[str, Task] = {"vector": Distribution(size=3), "class": Classification(), "value": Regression()}
+    sources = LabelsByHead({name: source(name) for name in tasks})
+    assert len({one.fingerprint() for one in sources.sources.values()}) == 3
+    whole = sources.load(tasks)
+    heads = whole.heads_of(Classification())
+    assert heads.labelled == {"vector": "none", "class": "whole", "value": "values"}
+    for split, part in zip(whole.splits.values(), labelled_by_name(), strict=True):
+        np.testing.assert_array_equal(heads.labels_of(split.y, "class"), part[1]["class"])
+        np.testing.assert_array_equal(np.ravel(heads.labels_of(split.y, "value")), part[1]["value"])
+    with pytest.raises(DataError, match=r"data\.factory \(train\): no labels of that name; found 'clas'; .*'class'"):
+        source("clas").fingerprint()
+    with pytest.raises(DataError, match=r"labels by name; found \['vector', 'class', 'value'\]"):
+        source("").fingerprint()
