@@ -266,7 +266,7 @@ def check_labels(request: BuildRequest, shown: Views, parsed: ParsedRecipe, *, h
             what, where = "a teacher can't be trained on data without labels", f"{name}.checkpoint"
             if labels is None:
                 raise RecipeError(what, where=where)
-            allowed = "a checkpoint, or [teachers] with one of its own for each head"
+            allowed = "a checkpoint, or [[teachers]] with one of its own for each head"
             raise RecipeError(what, where=where, found=f"none of {', '.join(untaught)}", allowed=allowed)
 
 

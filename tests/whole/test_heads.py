@@ -126,3 +126,16 @@ def test_labels_that_do_not_go_with_the_heads_are_refused(
     about: dict[str, Any] = {"teacher": Net(4), "student": Net(4), "data": data, "classes": classes, "quick": True}
     with pytest.raises(EdgekdError, match=message):
         edgekd.build({"heads": heads}, targets=["ort-cpu"], out=tmp_path / "out", **about)
+
+
+def test_what_has_no_labels_is_taught_by_who_needs_none(tmp_path: Path) -> None:
+    """One teacher of both heads would leave the vector as it was drawn; a loss on labels is none of the vector's."""
+    data = [(x, {"kind": y["kind"], "vector": None}) for x, y in (drawn(16, seed) for seed in range(3))]
+    heads = {"kind": {"task": "classification"}, "vector": {"task": {"kind": "distribution", "size": 4}}}
+    model = {"kind": "convnet", "width": 4, "depth": 2}
+    teacher: dict[str, Any] = {"model": model, "epochs": 1}
+    table = {"heads": heads, "student": {"model": model, "epochs": 1}, "teacher": teacher, "compress": []}
+    where: dict[str, Any] = {"targets": ["ort-cpu"], "out": tmp_path / "out", "data": data, "quick": True}
+    message = r"teacher\.checkpoint: a teacher can't be trained .*; found 'none of vector'; allowed: a checkpoint, or"
+    with pytest.raises(EdgekdError, match=message):
+        edgekd.build({**table, "losses": [{"kind": "kl"}, {"kind": "cosine"}]}, **where)
