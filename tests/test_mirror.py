@@ -102,6 +102,7 @@ TESTED_ELSEWHERE = {
     "document/manifest.py": "tests/cli/test_schema.py: a shape alone; a bundle's manifest is held against it",
     "document/reply.py": "tests/attacks/test_device_replies.py: whatever a device answers",
     "document/samples.py": "tests/attacks/test_reports.py: a shape alone",
+    "learn/terms.py": "tests/learn/test_objective.py: the losses of a recipe, of one head and of several",
     "learn/divergence.py": "tests/learn/test_train.py: trainings that end with its errors",
     "learn/global_batch.py": "tests/learn/test_ranks.py: two processes beside one, for every buffer and gradient",
     "learn/data/_archive.py": "tests/attacks/test_data.py: bombs and damaged members",

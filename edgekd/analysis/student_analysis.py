@@ -63,13 +63,13 @@ def make(workspace: Workspace, trained: Mapping[str, Trained], shown: Shown) -> 
 
 
 def _calibration(workspace: Workspace, shown: Shown) -> list[Calibration] | None:
-    """Of teacher and student, for each head; None without labels."""
+    """Of teacher and student, for each head of classes that has labels; None where there is none."""
     labels, teacher = shown.evaluation.labels["test"], shown.evaluation.teacher("test")
-    if labels is None or not workspace.classifies:
-        return None
     by_head: list[Calibration] = []
     for name, where in workspace.heads.columns.items():
         head_labels = workspace.heads.labels_of(labels, name)
+        if head_labels is None or not workspace.heads.tasks[name].exclusive:
+            continue
         certainty = shown.heads.certainties.get(name)
         scores = shown.scores[:, where] / np.float32(1.0 if certainty is None else certainty.temperature)
         by_head.append(
@@ -79,7 +79,7 @@ def _calibration(workspace: Workspace, shown: Shown) -> list[Calibration] | None
                 "student": similarity.calibration(scores, head_labels),
             }
         )
-    return by_head
+    return by_head or None
 
 
 def _apart(workspace: Workspace, shown: Shown) -> list[tuple[int, float]]:

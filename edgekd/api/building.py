@@ -20,7 +20,7 @@ from edgekd.build import request as requests
 from edgekd.build.prepare import Objects
 from edgekd.build.store import canonical, sha256
 from edgekd.document.report import Report
-from edgekd.learn.data import Dataset, fingerprint, from_splits
+from edgekd.learn.data import Dataset, fingerprint, from_arrays, from_splits
 from edgekd.learn.readers import NetworkReader
 from edgekd.spec import recipe as recipes
 from edgekd.tasks import make_task
@@ -49,7 +49,7 @@ def build(
     teacher: nn.Module | None = None,
     student: nn.Module | None = None,
     data: object = None,
-    classes: Sequence[str] | None = None,
+    classes: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
     budget: Mapping[str, object] | None = None,
     settings: Sequence[str] = (),
     quick: bool = False,
@@ -71,8 +71,8 @@ def build(
         student: a network that is copied and trained. Both map (N, ...) float32 to (N, classes) logits, alone or among
             other outputs (``learn/outputs.py``); columns go to the arguments of forward that are called so.
         data: (train, validation, test), each (x, y) arrays or a re-iterable of batches: ``data/_batches.py``. Without
-            labels only losses that need none are used, and the metric is agreement with the teacher.
-        classes: names; without them the labels are numbered. Data without labels needs them.
+            labels only losses that need none are used, and the metric is agreement with the teacher. Of heads y is a
+            dict by name, as classes are: names; without them labels are numbered. Data without labels needs them.
         budget: keys of ``[budget]``; settings: ``key=value`` overrides, as ``--set`` takes them.
         quick, overwrite, keep_candidates, explain, measure_on, cache: as in ``edgekd build``.
         progress: called with a dict after each epoch; or whether it is shown on stderr as by the command. By default
@@ -121,7 +121,7 @@ def _loaded(name: str | None, settings: Sequence[str]) -> recipes.Table:
 
 def _collected(
     data: object,
-    classes: Sequence[str] | None,
+    classes: Sequence[str] | Mapping[str, Sequence[str]] | None,
     readers: Sequence[NetworkReader],
     recipe: object,
     settings: Sequence[str],
@@ -132,11 +132,31 @@ def _collected(
     tops = recipe if isinstance(recipe, Mapping) else {}
     table = recipes.with_settings(_over(OBJECTS, tops), settings)
     if table.get("heads"):
-        allowed = "[data.heads], or a data source in the recipe: each head reads labels of its own there"
-        raise UsageError("arrays have labels of one task", where="heads", found=list(table["heads"]), allowed=allowed)
+        return _by_head(data, classes, readers, recipes.parse(table, "recipe").heads)
+    if isinstance(classes, Mapping):
+        allowed = "names; by head where the recipe has [heads]"
+        raise UsageError("classes by head", where="classes", found=list(classes), allowed=allowed)
     given = table.get("task", "classification")
     task = make_task({"kind": given} if isinstance(given, str) else given, "task")
     return from_splits(data, "data", classes, readers, task)
+
+
+def _by_head(
+    data: object,
+    classes: Sequence[str] | Mapping[str, Sequence[str]] | None,
+    readers: Sequence[NetworkReader],
+    heads: Mapping[str, recipes.Head],
+) -> Dataset:
+    """A user's own arrays, with labels by head."""
+    for name, head in heads.items():
+        if head.data:
+            allowed = "task and metric: labels are a dict by the head's name, beside the samples"
+            raise UsageError("arrays have no keys", where=f"heads.{name}", found=list(head.data), allowed=allowed)
+    if classes is not None and not isinstance(classes, Mapping):
+        allowed = "a dict of names, by the head's name"
+        raise UsageError("classes of several heads", where="classes", found=type(classes).__name__, allowed=allowed)
+    tasks = {name: make_task(head.task, f"heads.{name}.task") for name, head in heads.items()}
+    return from_arrays(data, "data", classes or {}, readers, tasks)
 
 
 def _readers(student: object, teacher: object) -> list[NetworkReader]:

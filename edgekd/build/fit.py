@@ -16,6 +16,7 @@ from edgekd.learn.checkpoint import EpochRecord
 from edgekd.learn.feed import Feed
 from edgekd.learn.objective import Term
 from edgekd.learn.student import Student
+from edgekd.metrics import needs_teacher
 from edgekd.spec.recipe import Schedule
 
 
@@ -40,14 +41,15 @@ def fit(
         scratch: where an interrupted training goes on from.
         begin_epoch, judged: see ``TrainingJob``.
     """
-    needs_teacher = any("teacher" in term.loss.needs for term in step.terms)
-    against_teacher = workspace.metric.against == "teacher" or workspace.feed.labels("validation") is None
+    is_taught = any("teacher" in term.loss.needs for term in step.terms)
+    unlabelled = workspace.heads.unlabelled(workspace.feed.labels("validation"))
+    against_teacher = needs_teacher(workspace.metric) or bool(unlabelled)
     job = train.TrainingJob(
         step.terms,
         workspace.taught,
         schedule,
         workspace.recipe.seed,
-        teacher=taught_by.view if needs_teacher else None,
+        teacher=taught_by.view if is_taught else None,
         live=tapped(workspace, live, step.terms),
         validation_teacher=whole(held_against.split("validation")) if against_teacher else None,
         evaluator=workspace.evaluator_of(step.name),

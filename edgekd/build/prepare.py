@@ -69,7 +69,7 @@ def prepare(request: BuildRequest, objects: Objects, runner: BuildRunner | None 
     parsed = parsed.by_head(shown.heads)
     check_heads(recipe, shown.heads, shown.feed)
     check_student(parsed, shown, has_student=objects.student is not None)
-    check_labels(request, shown.feed, parsed, has_teacher=objects.teacher is not None)
+    check_labels(request, shown, parsed, has_teacher=objects.teacher is not None)
     check_weights_of_classes(parsed, shown, has_teacher=objects.teacher is not None)
     roots = set_up.roots(recipe, shown, objects.teacher, objects.student, parsed.network_makers)
     nets = networks(request, objects, {n: make for n, make in roots.items() if n not in parsed.teachers}, shown)
@@ -235,13 +235,15 @@ def check_thresholds(recipe: Recipe, heads: Heads, feed: Feed) -> None:
         task.check_size(heads[name], f"heads.{name}.task" if recipe.heads else "task", RecipeError)
     if (wish := recipe.abstain) is None:
         return
-    for name, task in heads.tasks.items():
-        if not task.certainties or (task.exclusive and heads[name] < 2):
-            kind, allowed = kind_of(task), "none: its answers are not right or wrong"
-            raise RecipeError("no answers to be sure of", where="abstain", found=kind, allowed=allowed)
-        if wish.by is not None and wish.by not in (known := certainties_of(task)):
+    if not (sure := heads.sure()):
+        kinds = " and ".join(map(kind_of, heads.tasks.values()))
+        allowed = "none: its answers are not right or wrong"
+        raise RecipeError("no answers to be sure of", where="abstain", found=kinds, allowed=allowed)
+    for name in sure:
+        known = certainties_of(heads.tasks[name])
+        if wish.by is not None and wish.by not in known:
             raise RecipeError("no score of this task's", where="abstain.by", found=wish.by, allowed=known)
-    if wish.against == "labels" and feed.labels("validation") is None:
+    if wish.against == "labels" and {*sure} & {*heads.unlabelled(feed.labels("validation"))}:
         raise RecipeError("the data has no labels", where="abstain.against", found=wish.against, allowed="teacher")
 
 
@@ -266,19 +268,25 @@ def check_student(parsed: ParsedRecipe, shown: Views, *, has_student: bool) -> N
         raise RecipeError("the teacher has inputs of its own", where="teacher.preprocess", allowed="the student's")
 
 
-def check_labels(request: BuildRequest, feed: Feed, parsed: ParsedRecipe, *, has_teacher: bool) -> None:
-    """Data without labels takes teacher-only losses and a teacher that needs no training; pairs stay whole."""
-    check_batches(parsed, feed, has_teacher=has_teacher)
-    if feed.labels("train") is not None:
+def check_labels(request: BuildRequest, shown: Views, parsed: ParsedRecipe, *, has_teacher: bool) -> None:
+    """Heads without labels take teacher-only losses and a teacher that needs no training; pairs stay whole."""
+    check_batches(parsed, shown.feed, has_teacher=has_teacher)
+    heads, labels = shown.heads, shown.feed.labels("train")
+    if not (missing := heads.unlabelled(labels)):
         return
     for term in parsed.terms:
-        if "labels" in term.loss.needs:
+        if "labels" in term.loss.needs and (labels is None or term.only in missing):
             where = f"{term.where}.kind"
             raise RecipeError("this loss needs labels and the data has none", where=where, found=term.name)
     for name, table in request.recipe.ensemble.items():
         is_given = name in parsed.teachers or (has_teacher and name == "teacher")
-        if table.checkpoint is None and table.epochs and not is_given:
-            raise RecipeError("a teacher can't be trained on data without labels", where=f"{name}.checkpoint")
+        untaught = [head for head in missing if table.head in (None, head)]
+        if untaught and table.checkpoint is None and table.epochs and not is_given:
+            what, where = "a teacher can't be trained on data without labels", f"{name}.checkpoint"
+            if labels is None:
+                raise RecipeError(what, where=where)
+            allowed = "a checkpoint, or [[teachers]] with one of its own for each head"
+            raise RecipeError(what, where=where, found=f"none of {', '.join(untaught)}", allowed=allowed)
 
 
 def check_batches(parsed: ParsedRecipe, feed: Feed, *, has_teacher: bool) -> None:

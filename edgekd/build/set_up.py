@@ -229,10 +229,11 @@ def _in_units(make: Callable[[], nn.Module], heads: Heads) -> Callable[[], nn.Mo
         return make
     scales = [task.scale or ((0.0,) * heads[name], (1.0,) * heads[name]) for name, task in heads.tasks.items()]
     mean, std = ([number for scale in scales for number in scale[i]] for i in range(2))
+    sizes = {name: (heads[name], task.scale is not None) for name, task in heads.tasks.items()}
 
     def rescaled() -> nn.Module:
         module = make()
-        return module if getattr(teachers.bare(module), "in_units", False) else Rescaled(module, mean, std)
+        return module if getattr(teachers.bare(module), "in_units", False) else Rescaled(module, mean, std, sizes)
 
     return rescaled
 

@@ -30,11 +30,11 @@ def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
         RecipeError: it was trained elsewhere, and its columns surely stand in another order than our classes.
     """
     labels, heads = workspace.feed_of(name).labels("validation"), workspace.heads_of(name)
-    if labels is None or not workspace.classifies or workspace.recipe.metric["kind"] in RANKED:
-        return
     order, wrong = np.arange(scores.shape[1]), []
     for head, where in heads.columns.items():
         head_labels = heads.labels_of(labels, head)
+        if head_labels is None or not heads.tasks[head].exclusive or _metric_kind(workspace, head) in RANKED:
+            continue
         labelled = (head_labels >= 0) & answered(scores[:, where])
         if not labelled.any():
             continue
@@ -56,6 +56,11 @@ def check(workspace: Workspace, name: str, scores: NDArray[np.float32]) -> None:
             wrong.append((head_standing, message, named))
     if wrong:
         _tell(workspace, name, [int(i) for i in order], wrong)
+
+
+def _metric_kind(workspace: Workspace, head: str) -> str:
+    of_head = workspace.recipe.heads.get(head)
+    return str((workspace.recipe.metric if of_head is None else of_head.measured)["kind"])
 
 
 def _tell(workspace: Workspace, name: str, order: list[int], wrong: list[tuple[Standing, str, str]]) -> None:

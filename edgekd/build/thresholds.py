@@ -101,7 +101,9 @@ def choose(workspace: Workspace, measured: Mapping[str, Measured], choices: Mapp
         elif task.chooses:
             table[name] = {"labels": label_thresholds_of(heads, name, files, all_of_it=wish is None)}
     if wish is not None:
-        for name, task in applied(heads, table).tasks.items():
+        tasks = applied(heads, table).tasks
+        for name in heads.sure():
+            task = tasks[name]
             rated = [rate(heads, name, task, one, "validation", wish) for one in files]
             table[name] = {**table.get(name, {}), "sure": certainty(task, rated, wish)}
     return Chosen(applied(heads, table), table, files)

@@ -108,7 +108,8 @@ def _task(logits: Tensor, heads: Heads, labels: Tensor | None, teacher: Tensor |
     answers = torch.as_tensor(heads.answers(targets.cpu().numpy()), device=logits.device).reshape(len(logits), -1)
     if labels is not None and not labels.is_floating_point():
         known = labels.reshape(len(logits), -1).long()
-        answers = torch.where(known >= 0, known, answers)
+        if known.shape == answers.shape:  # else some head has none
+            answers = torch.where(known >= 0, known, answers)
     parts = zip(logits.split(list(heads.values()), 1), answers.unbind(1), strict=True)
     return logits.sum() * 0.0 + sum(functional.cross_entropy(ours, answer) for ours, answer in parts)
 

@@ -32,7 +32,7 @@ class ByClass(TypedDict):
 
 
 class Agreement(ByClass):
-    """The first head's, and under ``others`` those of the others."""
+    """Of the first head of classes, and under ``others`` of the other such heads."""
 
     head: NotRequired[str | None]
     others: NotRequired[dict[str, ByClass] | None]

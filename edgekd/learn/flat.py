@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,8 +37,11 @@ class Form:
         return all(len(shape) == 1 for shape in self.heads.shapes.values())
 
     def flat(self, module: nn.Module, by_head: bool = False) -> nn.Module:
-        """The network, wrapped where it does not answer in flat rows by itself; ``by_head``: it gives one a head."""
-        if self.is_flat and not (by_head and len(self.heads) > 1):
+        """The network, wrapped where it does not answer in flat rows by itself; ``by_head``: it gives one a head.
+
+        A teacher that answers in flat rows may give all heads' in one, or one a head, which are joined then.
+        """
+        if self.is_flat and not ((by_head or self.joined) and len(self.heads) > 1):
             return module
         return FlatScores(module, self.heads.shapes, self.texts, self.joined)
 
@@ -74,7 +78,15 @@ class FlatScores(nn.Module):
                 parts[name] = _flat(part, shape, mask)
         if self._joined and all(name in parts for name in self._shapes):
             return torch.cat([parts[name] for name in self._shapes], dim=1)
+        if self._joined and [*parts] == [*range(len(shapes))] and _are_rows(parts.values(), shapes):
+            return torch.cat([*parts.values()], dim=1)
         return tuple(parts.values()) if all(isinstance(name, int) for name in parts) else parts
+
+
+def _are_rows(parts: Collection[object], shapes: Sequence[Shape]) -> bool:
+    """Whether outputs without a name are one a head, in their order."""
+    widths = [math.prod(shape) for shape in shapes]
+    return [tuple(part.shape[1:]) if isinstance(part, Tensor) else None for part in parts] == [(w,) for w in widths]
 
 
 def _flat(scores: Tensor, shape: Shape, mask: Tensor | None) -> Tensor:

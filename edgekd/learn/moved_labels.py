@@ -24,15 +24,16 @@ def moved(labels: AnyArray, heads: Heads, views: Views, index: NDArray[np.int64]
     """
     if not views.ops or not any(task.geometry for task in heads.tasks.values()):
         return labels
-    parts = {name: heads.labels_of(labels, name) for name in heads}
+    every = {name: heads.labels_of(labels, name) for name in heads}
+    parts = {name: part for name, part in every.items() if part is not None}
     size = (int(samples.shape[1]), int(samples.shape[2]))
-    for name, task in heads.tasks.items():
-        if task.geometry:
-            shown = views.labels(_places(heads, name, parts[name]), task.geometry, index, view, size)
-            parts[name] = shown.reshape(parts[name].shape)
-    if len(parts) == 1:
+    for name, part in parts.items():
+        if geometry := heads.tasks[name].geometry:
+            shown = views.labels(_places(heads, name, part), geometry, index, view, size)
+            parts[name] = shown.reshape(part.shape)
+    if len(heads) == 1:
         return next(iter(parts.values()))
-    return np.concatenate([part.reshape(len(part), -1) for part in parts.values()], axis=1)
+    return np.concatenate([part.reshape(len(part), -1) for part in parts.values()], axis=1, dtype=labels.dtype)
 
 
 def check(labels: AnyArray | None, heads: Heads, views: Views, samples: Rows) -> None:
@@ -40,9 +41,9 @@ def check(labels: AnyArray | None, heads: Heads, views: Views, samples: Rows) ->
     if labels is None:
         return
     for name, task in heads.tasks.items():
-        if task.geometry and views.ops:
-            some = labels[:TRIED]
-            views.check_labels(_places(heads, name, heads.labels_of(some, name)), task.geometry, samples)
+        some = heads.labels_of(labels[:TRIED], name)
+        if task.geometry and views.ops and some is not None:
+            views.check_labels(_places(heads, name, some), task.geometry, samples)
 
 
 def _places(heads: Heads, name: str, labels: AnyArray) -> AnyArray:

@@ -4,7 +4,7 @@ May import base, tasks and spec, with numpy, and scikit-learn where it has the f
 """
 
 from edgekd.metrics._base import Against, Labels, Metric, PerSample, Scores, classifies, mean_of
-from edgekd.metrics._by_head import ByHead, of_head
+from edgekd.metrics._by_head import ByHead, needs_teacher, of_head
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import make_metric, metric_name, metric_of_teacher
 
@@ -21,5 +21,6 @@ __all__ = [
     "mean_of",
     "metric_name",
     "metric_of_teacher",
+    "needs_teacher",
     "of_head",
 ]

@@ -18,9 +18,9 @@ Against = Literal["labels", "teacher"]
 class Metric(Protocol):
     """One file of ``metrics/``: a frozen dataclass whose fields are the keys of the recipe's ``metric``.
 
-    It may say ``classifies``, too, a ClassVar: see the function of that name. Of a dense task it gets the places of all
-    samples that have a label, N of them; with the ClassVar ``whole = True`` samples as they are, (N, P, C) scores and
-    (N, P) labels, -1 and ``tasks.IGNORED`` where there is none.
+    It may say ``classifies`` and ``normalised``, too, ClassVars: see the functions of these names. Of a dense task it
+    gets the places of all samples that have a label, N of them; with the ClassVar ``whole = True`` samples as they are,
+    (N, P, C) scores and (N, P) labels, -1 and ``tasks.IGNORED`` where there is none.
     """
 
     share: ClassVar[bool]
@@ -47,6 +47,14 @@ def classifies(metric: Metric) -> bool:
     """
     stated: bool | None = getattr(metric, "classifies", None)
     return (metric.against == "labels" or metric.share) if stated is None else stated
+
+
+def normalised(metric: Metric) -> bool:
+    """Whether a value has no unit and 1 is the best: values of several such metrics have a mean, of others none.
+
+    A metric that does not say: where it is a share of samples.
+    """
+    return bool(getattr(metric, "normalised", metric.share))
 
 
 def sees_vectors(metric: Metric) -> bool:

@@ -101,7 +101,7 @@ class Evaluator:
         """See ``_pairs``."""
         task, shape = self.heads.tasks[name], self.heads.shapes[name]
         rows = task.rows(scores, shape)
-        if self.metric.against == "teacher":
+        if of_head(self.metric, name).against == "teacher":
             theirs = task.rows(wanted, shape)
             y = self.heads.labels_of(labels, name)
             known = (theirs != 0).any(axis=1) if y is None else y.reshape(-1) >= 0
@@ -112,19 +112,19 @@ class Evaluator:
         known = right.reshape(-1) >= 0
         return rows[known], right.reshape(-1)[known]
 
-    def _judged(self, scores: Scores) -> dict[str, AnyArray]:
-        """The scores of each head as metrics see them."""
-        return {name: self.heads.tasks[name].judged(part) for name, part in self.heads.split(scores).items()}
-
     def _wanted(self, labels: AnyArray | None, teacher: Scores | None) -> dict[str, AnyArray]:
         """What each head is held against."""
-        if labels is None or self.metric.against == "teacher":
-            if teacher is None:
-                raise ValueError("neither labels nor a teacher's answers to hold the scores against")
-            if self.metric.against == "teacher":
-                return self._judged(teacher)
-            labels = self.heads.answers(teacher)
-        return {name: self.heads.labels_of(labels, name) for name in self.heads}
+        return {name: self._wanted_of(name, self.heads.labels_of(labels, name), teacher) for name in self.heads}
+
+    def _wanted_of(self, name: str, labels: AnyArray | None, teacher: Scores | None) -> AnyArray:
+        """The labels of a head, or what the teacher answers."""
+        against = of_head(self.metric, name).against
+        if labels is not None and against == "labels":
+            return labels
+        if teacher is None:
+            raise ValueError("neither labels nor a teacher's answers to hold the scores against")
+        task, theirs = self.heads.tasks[name], self.heads.split(teacher)[name]
+        return task.judged(theirs) if against == "teacher" else task.answers(theirs)
 
 
 def _checked(metric: Metric | PerSample, answer: object, scores: Scores, shape: tuple[int, ...]) -> NDArray[np.float64]:

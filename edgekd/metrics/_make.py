@@ -41,10 +41,15 @@ def metric_of_teacher(metric: Metric | ByHead, tasks: Mapping[str, Task] = OF_CL
     Args:
         tasks: of the heads.
     """
-    if metric.against != "teacher":
-        return metric
-    of_tasks = {name: make_metric({"kind": task.metrics[0]}) for name, task in tasks.items()}
-    return ByHead(of_tasks) if isinstance(metric, ByHead) else next(iter(of_tasks.values()))
+    if isinstance(metric, ByHead):
+        of_tasks = {name: _of_labels(metric.of[name], task) for name, task in tasks.items()}
+        return metric if of_tasks == dict(metric.of) else ByHead(of_tasks)
+    return _of_labels(metric, next(iter(tasks.values())))
+
+
+def _of_labels(metric: Metric, task: Task) -> Metric:
+    """The metric, or where it is held against a teacher the first of its task."""
+    return metric if metric.against == "labels" else make_metric({"kind": task.metrics[0]})
 
 
 def metric_name(kind: str, labels: NDArray[np.int64] | None) -> str:

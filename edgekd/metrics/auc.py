@@ -22,6 +22,7 @@ class Auc:
     """
 
     share: ClassVar[bool] = False
+    normalised: ClassVar[bool] = True
     against: ClassVar[Against] = "labels"
 
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:

@@ -21,6 +21,7 @@ class AveragePrecision:
     """
 
     share: ClassVar[bool] = False
+    normalised: ClassVar[bool] = True
     against: ClassVar[Against] = "labels"
 
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:

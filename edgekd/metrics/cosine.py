@@ -22,6 +22,7 @@ class Cosine(PerSample):
     """
 
     share: ClassVar[bool] = False
+    normalised: ClassVar[bool] = True
     classifies: ClassVar[bool] = False
     against: ClassVar[Against] = "teacher"
 

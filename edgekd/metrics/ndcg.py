@@ -24,6 +24,7 @@ class Ndcg(PerSample):
     """
 
     share: ClassVar[bool] = False
+    normalised: ClassVar[bool] = True
     against: ClassVar[Against] = "labels"
     k: int = 10
 

@@ -18,6 +18,7 @@ class Pearson:
     """
 
     share: ClassVar[bool] = False
+    normalised: ClassVar[bool] = True
     classifies: ClassVar[bool] = False
     against: ClassVar[Against] = "labels"
 

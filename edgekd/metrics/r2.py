@@ -20,6 +20,7 @@ class R2:
     """
 
     share: ClassVar[bool] = False
+    normalised: ClassVar[bool] = True
     classifies: ClassVar[bool] = False
     against: ClassVar[Against] = "labels"
 

@@ -15,7 +15,7 @@ from edgekd.build.workspace import Workspace
 from edgekd.decide import abstain
 from edgekd.document.report import Target
 from edgekd.document.thresholds import Covered, Outside, Promise, SureOf, Thresholds
-from edgekd.metrics import Evaluator
+from edgekd.metrics import Evaluator, of_head
 from edgekd.spec.recipe import Recipe
 from edgekd.tasks import Certainty, Task
 
@@ -49,11 +49,16 @@ def tell(row: Target, workspace: Workspace, decided: Chosen, target: str, tested
 
 def _value(workspace: Workspace, decided: Chosen, here: FileScores, split: str, tested: Scores) -> float:
     """The metric at the thresholds; where the data has no labels, the teacher's answers at its own count as such."""
-    evaluation = here.evaluation
+    evaluation, heads = here.evaluation, workspace.heads
     teacher, labels = evaluation.teacher(split), evaluation.labels[split]
-    labels = workspace.heads.answers(teacher) if labels is None else labels
     scores = tested if split == "test" else here.scores
-    return Evaluator(workspace.metric, decided.heads)(scores, labels, teacher, evaluation.raw(split))
+    values = []
+    for name, where in heads.columns.items():
+        theirs, of_head_labels = teacher[:, where], heads.labels_of(labels, name)
+        wanted = heads.tasks[name].answers(heads.natural(name, theirs)) if of_head_labels is None else of_head_labels
+        evaluator = Evaluator(of_head(workspace.metric, name), decided.heads.only(name))
+        values.append(evaluator(scores[:, where], wanted, theirs, evaluation.raw(split)))
+    return float(np.mean(values))
 
 
 def _sure(workspace: Workspace, decided: Chosen, one: FileScores, tested: Scores) -> dict[str, SureOf]:

@@ -173,7 +173,7 @@ def _details(facts: BuildFacts) -> Details:
     return {
         "history": {name: cast(list[Epoch], trained.history) for name, trained in facts.trained.items()},
         "validated": _validated(facts),
-        "agreement": _by_class(facts) if facts.workspace.classifies else None,
+        "agreement": _by_class(facts),
         "learned": analysis,
         "kept": _kept(facts.workspace),
         "notes": [*facts.workspace.notes, *facts.workspace.found],
@@ -211,8 +211,10 @@ def _validated(facts: BuildFacts) -> dict[str, str]:
     return dict.fromkeys(workspace.recipe.ensemble, " and ".join(kinds))
 
 
-def _by_class(facts: BuildFacts) -> Agreement:
-    """Agreement by class; where there are several heads of the first, its name, and the others under theirs."""
+def _by_class(facts: BuildFacts) -> Agreement | None:
+    """Agreement by class; where there are several heads of the first of classes, its name, and the other such heads
+    under theirs; None where no head is of classes.
+    """
     workspace, evaluation, student = facts.workspace, facts.shown.evaluation, facts.shown.scores
     teacher, labels = evaluation.teacher("test"), evaluation.labels["test"]
     by_head = {
@@ -220,14 +222,17 @@ def _by_class(facts: BuildFacts) -> Agreement:
             student[:, where],
             teacher[:, where],
             workspace.heads.labels_of(labels, name),
-            workspace.classes[where],
+            workspace.classes[workspace.heads.name_columns[name]],
             workspace.heads.tasks[name],
         )
         for name, where in workspace.heads.columns.items()
+        if workspace.heads.tasks[name].exclusive
     }
+    if not by_head:
+        return None
     first, *others = by_head
     agreement = cast(Agreement, {**by_head[first]})
-    if others:
+    if len(workspace.heads) > 1:
         agreement |= {"head": first, "others": {name: by_head[name] for name in others}}
     return agreement
 

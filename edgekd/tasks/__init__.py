@@ -29,6 +29,7 @@ from edgekd.tasks._classes import same_name as same_name
 from edgekd.tasks._heads import CLASSES as CLASSES
 from edgekd.tasks._heads import SINGLE as SINGLE
 from edgekd.tasks._heads import Heads as Heads
+from edgekd.tasks._heads import Labelled as Labelled
 from edgekd.tasks._make import SEVERAL as SEVERAL
 from edgekd.tasks._make import class_of as class_of
 from edgekd.tasks._make import kind_of as kind_of

@@ -144,6 +144,10 @@ class Task(ABC):
         """How many places a sample of that shape has: rows of scores, and labels."""
         return math.prod(shape) // shape[self.axis] if self.dense else 1
 
+    def label_size(self, shape: tuple[int, ...]) -> int:
+        """How many numbers the label of a sample is, where a sample's scores are of that shape."""
+        return self.places(shape) if self.dense else math.prod(shape) if self.row_labels else 1
+
     def rows(self, scores: Array, shape: tuple[int, ...]) -> Array:
         """(N, *shape) or (N, W) scores as rows, (N, C), or of a dense task (N P, C), a sample's places in order.
 

@@ -6,17 +6,19 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import overload
+from typing import Literal
 
 import numpy as np
 
 from edgekd.base.arrays import AnyArray
-from edgekd.tasks._base import Decided, Floats, Hits, Shown, Task
+from edgekd.tasks._base import Decided, Floats, Groups, Hits, Shown, Task
 from edgekd.tasks._certainty import Certainty
+from edgekd.tasks._rows import UNKNOWN
 from edgekd.tasks.classification import Classification
 
 CLASSES = Classification()  # the task of who names none
 SINGLE = "logits"  # of a student that has one output, its name
+Labelled = Literal["whole", "values", "none"]
 
 
 class Heads(Mapping[str, int]):
@@ -29,6 +31,9 @@ class Heads(Mapping[str, int]):
         sizes: by name: how many numbers, or their natural shape, see ``Task``.
         tasks: by name; those that are missing are classifications.
         certainties: by name, of those whose answers are told to be sure or not.
+        labelled: by name, of several outputs, what the data has of it: labels that are whole numbers, values, or none.
+            Beside values all labels are of one float type; those of classes are whole numbers again where they are
+            taken from there. Of a name that is missing they are as they stand.
 
     Attributes:
         shapes: by name, the natural shape of a sample's scores, of which the flat row is ``math.prod(shape)`` long.
@@ -39,12 +44,13 @@ class Heads(Mapping[str, int]):
         sizes: Mapping[str, int | tuple[int, ...]],
         tasks: Mapping[str, Task] = MappingProxyType({}),
         certainties: Mapping[str, Certainty] = MappingProxyType({}),
+        labelled: Mapping[str, Labelled] = MappingProxyType({}),
     ) -> None:
         self.shapes: Mapping[str, tuple[int, ...]] = {
             name: size if isinstance(size, tuple) else (size,) for name, size in sizes.items()
         }
         self._sizes = {name: math.prod(shape) for name, shape in self.shapes.items()}
-        self.certainties = dict(certainties)
+        self.certainties, self.labelled = dict(certainties), dict(labelled)
         self.tasks: Mapping[str, Task] = {name: tasks.get(name, CLASSES) for name in self._sizes}
 
     def __getitem__(self, name: str) -> int:
@@ -72,14 +78,15 @@ class Heads(Mapping[str, int]):
     def only(self, name: str) -> Heads:
         """One of them."""
         certainties = {name: self.certainties[name]} if name in self.certainties else {}
-        return Heads({name: self.shapes[name]}, {name: self.tasks[name]}, certainties)
+        labelled = {name: self.labelled[name]} if name in self.labelled else {}
+        return Heads({name: self.shapes[name]}, {name: self.tasks[name]}, certainties, labelled)
 
     def decided(self, thresholds: Mapping[str, Sequence[float]], certainties: Mapping[str, Certainty]) -> Heads:
         """The same with what was chosen on validation: a threshold for each label, when answers are sure."""
         tasks = {
             name: task.decided_at(thresholds[name]) if name in thresholds else task for name, task in self.tasks.items()
         }
-        return Heads(self.shapes, tasks, certainties)
+        return Heads(self.shapes, tasks, certainties, self.labelled)
 
     @property
     def width(self) -> int:
@@ -102,8 +109,26 @@ class Heads(Mapping[str, int]):
         return _slices({name: self._label_size(name) for name in self})
 
     def _label_size(self, name: str) -> int:
-        task = self.tasks[name]
-        return task.places(self.shapes[name]) if task.dense else self[name] if task.row_labels else 1
+        return 0 if self.labelled.get(name) == "none" else self.tasks[name].label_size(self.shapes[name])
+
+    def unlabelled(self, labels: AnyArray | None) -> list[str]:
+        """The outputs of which the data has no labels; ``labels``: those of all, None where there are none at all."""
+        return [name for name in self if labels is None or self.labelled.get(name) == "none"]
+
+    def sure(self) -> list[str]:
+        """The outputs whose answers can be told to be sure or not: one of several is right, or each is right or not."""
+        return [
+            name for name, task in self.tasks.items() if task.certainties and (self[name] > 1 or not task.exclusive)
+        ]
+
+    def together(self, labels: AnyArray | None) -> Groups | None:
+        """See ``Task``: of the one output whose labels are of pairs."""
+        for name, task in self.tasks.items():
+            of_head = self.labels_of(labels, name)
+            groups = None if of_head is None or of_head.ndim != 2 else task.together(of_head)
+            if groups is not None:
+                return groups
+        return None
 
     @property
     def dense(self) -> bool:
@@ -134,19 +159,17 @@ class Heads(Mapping[str, int]):
         """(N, W) scores by output, each in its natural shape."""
         return {name: self.natural(name, scores[:, where]) for name, where in self.columns.items()}
 
-    @overload
-    def labels_of(self, labels: AnyArray, name: str) -> AnyArray: ...
-    @overload
-    def labels_of(self, labels: AnyArray | None, name: str) -> AnyArray | None: ...
-
     def labels_of(self, labels: AnyArray | None, name: str) -> AnyArray | None:
-        """The labels of one output: (N,), or (N, K)."""
+        """The labels of one output: (N,), or (N, K); None: the data has none of it."""
         if labels is None or len(self) == 1:
             return labels
+        if self.labelled.get(name) == "none":
+            return None
         part = labels[:, self.label_columns[name]]
-        if self.tasks[name].row_labels:
-            return part
-        return part[:, 0] if part.dtype.kind in "iu" else part[:, 0].astype(np.int64)
+        has_rows = self.tasks[name].row_labels
+        if part.dtype.kind == "f" and (self.labelled.get(name) == "whole" or not has_rows):
+            part = np.where(np.isnan(part), UNKNOWN, part).astype(np.int64)
+        return part if has_rows else part[:, 0]
 
     def answers(self, scores: AnyArray) -> AnyArray:
         """What scores say, as labels are written."""

@@ -86,6 +86,10 @@ class Embedding(Task):
                 "too few pairs to learn from", where=where, found=count, allowed="at least two with a score"
             )
 
+    def label_size(self, shape: tuple[int, ...]) -> int:
+        """See ``Task``: the pair, and its score."""
+        return OWN
+
     def together(self, labels: AnyArray) -> Groups:
         """See ``Task``: the pair."""
         return np.where(np.isnan(labels[:, 0]), -1, labels[:, 0]).astype(np.int64)

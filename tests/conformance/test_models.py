@@ -155,8 +155,15 @@ def test_networks_of_maps_answer_at_the_size_of_their_input(kind: str) -> None:
     assert module(torch.zeros(2, 3, 9, 8)).shape == (2, 5, 9, 8)
     with pytest.raises(RecipeError, match=r"masks of another size than the pictures; found 'masks of \(4, 4\)'"):
         family.build_heads((3, 9, 8), Heads({"map": (5, 4, 4)}, task))
-    with pytest.raises(RecipeError, match="has one output, a map of classes"):
-        family.build_heads((3, 9, 8), Heads({"map": (5, 9, 8), "kind": 3}, task))
+    several = Heads({"kind": 3, "map": (5, 9, 8), "size": 2, "edge": (2, 9, 8)}, task)
+    module = family.build_heads((3, 9, 8), several)
+    answers = module(torch.randn(2, 3, 9, 8))
+    assert {name: tuple(scores.shape[1:]) for name, scores in answers.items()} == several.shapes
+    sum(scores.square().mean() for scores in answers.values()).backward()
+    assert all(p.grad is not None and bool(p.grad.any()) for p in module.parameters())
+    for wrong in ({"kind": 3, "size": 2}, {"map": (5, 9, 8), "tags": (9, 4)}):
+        with pytest.raises(RecipeError, match="answers with a map of classes"):
+            family.build_heads((3, 9, 8), Heads(wrong))
     with pytest.raises(RecipeError, match=f"{kind} reads images"):
         family.build((7,), 5)
 

@@ -16,7 +16,7 @@ from edgekd.learn.data import Dataset, Split
 from edgekd.learn.feed import Feed
 from edgekd.learn.views import Views
 from edgekd.spec.recipe import Augment
-from edgekd.tasks import IGNORED, Heads
+from edgekd.tasks import IGNORED, Heads, Labelled
 from edgekd.tasks.regression import Regression
 from edgekd.tasks.segmentation import Segmentation
 
@@ -79,6 +79,25 @@ def test_of_several_heads_those_of_places_move_alone() -> None:
     assert np.array_equal(moved[:, -1], labels[:, -1]) and not np.array_equal(moved, labels)
     alone = moved_labels.moved(MASKS, MAPS, shown, INDEX, 5, pictures)
     assert np.array_equal(moved[:, :-1], alone.reshape(COUNT, -1))
+
+
+def test_masks_and_points_move_as_alone_beside_values() -> None:
+    """Side by side all labels are floats: the mask is one of whole numbers where it moves; a vector has no label."""
+    tasks = {"map": Segmentation(), "points": Regression(points=True), "size": Regression()}
+    labelled: dict[str, Labelled] = {"map": "whole", "points": "values", "size": "values", "vector": "none"}
+    heads = Heads({"map": (4, HEIGHT, WIDTH), "points": 6, "size": 1, "vector": 5}, tasks, labelled=labelled)
+    points, size = PLACES.reshape(COUNT, -1).astype(np.float32), np.linspace(-1, 1, COUNT, dtype=np.float32)[:, None]
+    labels = np.concatenate([MASKS.reshape(COUNT, -1), points, size], axis=1, dtype=np.float32)
+    pictures = np.zeros((COUNT, HEIGHT, WIDTH, 1), np.uint8)
+    shown = views(*MOVING[:2])
+    moved = moved_labels.moved(labels, heads, shown, INDEX, 5, pictures)
+    assert moved.dtype == np.float32 and moved.shape == labels.shape
+    mask, at, sizes = (heads.labels_of(moved, name) for name in tasks)
+    assert mask is not None and mask.dtype == np.int64 and IGNORED in mask
+    np.testing.assert_array_equal(mask, moved_labels.moved(MASKS, MAPS, shown, INDEX, 5, pictures).reshape(COUNT, -1))
+    np.testing.assert_array_equal(at, moved_labels.moved(points, POINTS, shown, INDEX, 5, pictures))
+    np.testing.assert_array_equal(sizes, size)
+    moved_labels.check(labels, heads, shown, pictures)
 
 
 def test_a_feed_shows_labels_as_its_views_show_samples() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgekd.base import plugins
 from edgekd.build import set_up
@@ -15,10 +16,11 @@ from edgekd.learn.data.made_table import MadeTable
 from edgekd.learn.models.mlp import Mlp
 from edgekd.learn.objective import make_terms, on_answers
 from edgekd.learn.rescaled import Rescaled
-from edgekd.learn.student import Student, TensorSpec
+from edgekd.learn.student import SplitHeads, Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.spec import target
 from edgekd.tasks import Heads
+from edgekd.tasks.classification import Classification
 from edgekd.tasks.regression import Regression
 
 
@@ -52,6 +54,45 @@ def test_a_family_is_wrapped_where_values_have_a_unit_and_classes_are_not() -> N
     assert isinstance(set_up._in_units(make, values)(), Rescaled)
     assert set_up._in_units(make, Heads({"logits": 1}, {"logits": Regression()})) is make
     assert set_up._in_units(make, Heads({"logits": 2})) is make
+
+
+class Two(nn.Module):
+    """Two classes and a value, by name or in order."""
+
+    def __init__(self, by_name: bool) -> None:
+        super().__init__()
+        self.kind, self.size, self.by_name = nn.Linear(6, 2), nn.Linear(6, 1), by_name
+
+    def forward(self, x: Tensor) -> dict[str, Tensor] | tuple[Tensor, Tensor]:
+        kind, size = self.kind(x), self.size(x)
+        return {"size": size, "kind": kind} if self.by_name else (kind, size)
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_of_several_outputs_those_of_values_alone_are_in_a_unit(by_name: bool) -> None:
+    torch.manual_seed(0)
+    tasks = {"kind": Classification(), "size": Regression(mean=(190.0,), std=(180.0,))}
+    inner, x = Two(by_name), torch.randn(4, 6)
+    given = set_up._in_units(lambda: inner, Heads({"kind": 2, "size": 1}, tasks))()(x)
+    assert list(given) == ["kind", "size"]
+    assert torch.equal(given["kind"], inner.kind(x))
+    torch.testing.assert_close(given["size"], inner.size(x) * 180 + 190)
+
+
+def test_a_file_of_classes_and_values_computes_the_unit_in_the_layer_that_both_share() -> None:
+    torch.manual_seed(0)
+    tasks = {"kind": Classification(), "size": Regression(mean=(190.0,), std=(180.0,))}
+    make = set_up._in_units(lambda: nn.Linear(6, 3), Heads({"kind": 2, "size": 1}, tasks))
+    module = SplitHeads(make(), [2, 1], ["kind", "size"]).eval()
+    outputs = TensorSpec("kind", (None, 2)), TensorSpec("size", (None, 1))
+    student = Student(module, (TensorSpec("input", (None, 6)),), outputs)
+    data = to_onnx(student, opset=20, metadata={})
+    assert not {"Mul", "Add"} & {node.op_type for node in onnx.load_from_string(data).graph.node}
+    x = np.random.default_rng(1).standard_normal((16, 6)).astype(np.float32)
+    found = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"input": x})
+    with torch.no_grad():
+        for mine, wanted in zip(found, module(torch.tensor(x)), strict=True):
+            np.testing.assert_allclose(mine, wanted.numpy(), rtol=1e-5, atol=1e-4)
 
 
 def students() -> Student:

@@ -80,9 +80,3 @@ REFUSED = [
 def test_what_does_not_go_with_the_heads_is_refused(tmp_path: Path, setting: str, message: str) -> None:
     with pytest.raises(EdgekdError, match=message):
         edgekd.build(NAME, out=tmp_path / "out", targets=["ort-cpu"], settings=[setting], quick=True)
-
-
-def test_arrays_are_labels_of_one_task(tmp_path: Path) -> None:
-    arrays = [(["a b"], [0])] * 3
-    with pytest.raises(EdgekdError, match=r"heads: arrays have labels of one task; found \['slots'\]"):
-        edgekd.build({"heads": {"slots": {"task": "tagging"}}}, data=arrays, out=tmp_path / "out", targets=["ort-cpu"])

@@ -10,7 +10,7 @@ from edgekd.learn.data._files import unpacked as file_content
 from edgekd.learn.data._hashes import remembered_in
 from edgekd.learn.data._heads import grouped
 from edgekd.learn.data._inputs import taken_first
-from edgekd.learn.data._joined import LabelsByHead
+from edgekd.learn.data._joined import LabelsByHead, from_arrays
 from edgekd.learn.data._lazy import Lazy, ahead
 from edgekd.learn.data._outside import without
 from edgekd.learn.data._split import ROLES
@@ -30,6 +30,7 @@ __all__ = [
     "file_content",
     "file_size",
     "fingerprint",
+    "from_arrays",
     "from_splits",
     "grouped",
     "loaded",

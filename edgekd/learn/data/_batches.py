@@ -41,6 +41,27 @@ class Gathered(NamedTuple):
         """Each split in one piece; see ``_columns.collected``."""
         return {name: collected(items, f"{where} ({name})", rows=rows) for name, items in self.items.items()}
 
+    def of_head(self, name: str, where: str) -> Gathered:
+        """The same samples with the labels that are called so; with none where these are None in every split.
+
+        Raises:
+            DataError: labels without names, or none that is called so.
+        """
+        items = {
+            split: [item._replace(labels=_called(item.labels, name, f"{where} ({split})")) for item in items]
+            for split, items in self.items.items()
+        }
+        return self._replace(items=items)
+
+
+def _called(labels: object, name: str, where: str) -> object | None:
+    if not isinstance(labels, Mapping):
+        kind, allowed = type(labels).__name__, f"a dict of labels by name, {{{name!r}: y, ...}}"
+        raise DataError("labels without names", where=where, found=kind, allowed=allowed)
+    if name not in labels:
+        raise DataError("no labels of that name", where=where, found=name, allowed=[str(key) for key in labels])
+    return labels[name]
+
 
 def gathered(given: object, where: str) -> Gathered:
     """Three splits, each gone through once.
@@ -179,7 +200,8 @@ def is_batches(given: object) -> bool:
     *inputs, labels = given
     if len(given) == 2:
         whole = is_array(inputs[0]) or isinstance(inputs[0], list | tuple | Mapping)
-        return not (whole and (is_array(labels) or is_plain(labels)))
+        by_head = isinstance(labels, Mapping) and not isinstance(inputs[0], Mapping)
+        return not (whole and (is_array(labels) or is_plain(labels) or by_head))
     # Three arrays may be three batches of x; labels are no such batch, as they have one axis.
     return not (isinstance(given, tuple) and all(map(is_array, given)) and getattr(labels, "ndim", 0) == 1)
 

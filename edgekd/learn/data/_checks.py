@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgekd.base import plugins, table_rows
 from edgekd.base.arrays import AnyArray
@@ -72,16 +71,13 @@ def checked(dataset: Dataset, where: str, task: Task = CLASSES, *, every_class: 
     outside: tuple[str, ...] = ()
     if all(labelled.values()):
         _check_labels(dataset, task, where, every_class=every_class)
-        train, validation, test = (replace(split, together=_together(task, split)) for split in dataset.splits.values())
+        heads = dataset.heads_of(task)
+        train, validation, test = (replace(one, together=heads.together(one.y)) for one in dataset.splits.values())
         dataset = replace(dataset, train=train, validation=validation, test=test)
         if task.geometry:
             _points.check_pictures(dataset, where)
         outside = tuple(_points.outside(dataset, where)) if task.geometry == "points" else ()
     return replace(dataset, notes=(*dataset.notes, *outside, *_repeated(dataset)))
-
-
-def _together(task: Task, split: Split) -> NDArray[np.int64] | None:
-    return None if split.y is None or split.y.ndim != 2 else task.together(split.y)
 
 
 def _check_split(dataset: Dataset, split: Split, where: str) -> None:
@@ -129,12 +125,14 @@ def _check_labels(dataset: Dataset, task: Task, where: str, *, every_class: bool
             what, place = "one label for each sample and head", f"{where} ({split_name})"
             raise DataError(what, where=place, found=split.y.shape, allowed=str(wanted))
     for name in heads:
-        labels = {n: heads.labels_of(s.y, name) for n, s in dataset.splits.items() if s.y is not None}
+        of_splits = {n: heads.labels_of(split.y, name) for n, split in dataset.splits.items()}
+        labels = {n: y for n, y in of_splits.items() if y is not None}
         place = f": head {name}" if dataset.heads else ""
         names = dataset.classes[heads.name_columns[name]]
         for split_name, y in labels.items():
             heads.tasks[name].check(y, len(dataset.splits[split_name]), len(names), f"{where} ({split_name}){place}")
-        heads.tasks[name].check_learned(labels, names, f"{where}{place} (train)", every=every_class)
+        if labels:
+            heads.tasks[name].check_learned(labels, names, f"{where}{place} (train)", every=every_class)
 
 
 class _Size(NamedTuple):

@@ -2,6 +2,7 @@
 
 A batch is x, (x, y), (x1, x2, y), ((x1, x2), y), ({name: x}, y) or {name: x, "labels": y}; a named tuple or a dataclass
 with a label among its fields counts as such a dict. What a data set gives sample by sample, with one label, is stacked.
+Of several heads y is a dict of labels by name.
 """
 
 from __future__ import annotations
@@ -141,8 +142,11 @@ def labels_of(value: object, where: str, *, rows: bool = False) -> tuple[AnyArra
         rows: they are (N, ...) numbers, or of each sample a list: nothing is taken as one-hot.
 
     Raises:
-        DataError: labels of another shape, or of several types.
+        DataError: labels of another shape, of several types, or by name.
     """
+    if isinstance(value, Mapping):
+        names, allowed = [str(name) for name in value], "labels of one task; [heads] has a table for each of several"
+        raise DataError("labels by name", where=where, found=names, allowed=allowed)
     if rows:
         return (_lists(value) if isinstance(value, list | tuple) else array(value, where)), []
     y = _row(value, where) if isinstance(value, list | tuple) else array(value, where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, EdgekdError
 from edgekd.learn.data._base import Dataset, Source, Split
+from edgekd.learn.data._batches import from_splits, gathered
 from edgekd.learn.data._checks import checked, loaded
-from edgekd.tasks import Heads, Task
+from edgekd.learn.data._inputs import Reader
+from edgekd.tasks import Heads, Labelled, Task
 
 COMPARED = 64  # samples of a split that are held against each other; of pictures each one is decoded
 
@@ -52,27 +54,48 @@ class LabelsByHead:
         return joined(read, tasks)
 
 
+def from_arrays(
+    given: object,
+    where: str,
+    classes: Mapping[str, Sequence[str]],
+    readers: Sequence[Reader],
+    tasks: Mapping[str, Task],
+) -> Dataset:
+    """A user's own arrays or batches, whose labels are a dict by the head's name.
+
+    Args:
+        given, where, readers: see ``from_splits``.
+        classes: names, by head; of those that are missing as the labels tell.
+        tasks: by head.
+
+    Raises:
+        DataError: what ``from_splits`` raises, with the head's name; classes of no head.
+    """
+    if odd := [name for name in classes if name not in tasks]:
+        raise DataError("classes of no head", where=f"{where}: classes", found=odd, allowed=list(tasks))
+    parts, read = gathered(given, where), dict[str, Dataset]()
+    for name, task in tasks.items():
+        place = f"{where}: heads.{name}"
+        read[name] = from_splits(parts.of_head(name, place), place, classes.get(name), readers, task)
+    return joined(read, tasks)
+
+
 def joined(read: Mapping[str, Dataset], tasks: Mapping[str, Task]) -> Dataset:
     """One data set of several that differ in their labels.
 
     Where a source carves a split off its training samples it may do so otherwise for labels of another kind: the
-    splits are those of the first head whose labels are of places (its tokens are cut by that split's vocabulary), else
-    of the first; the other heads' labels go where their samples are.
+    splits are those of the head whose labels are of pairs (these stay whole), else of the first whose labels are of
+    places (its tokens are cut by that split's vocabulary), else of the first that has labels; the other heads' labels
+    go where their samples are.
 
     Raises:
-        DataError: pairs, data with heads of its own, labels of some heads alone or of values beside classes, other
-            samples.
+        DataError: pairs of several heads, data with heads of its own, other samples.
     """
-    first = next((name for name in read if tasks[name].dense), next(iter(read)))
+    first = _first(read, tasks)
     base = read[first]
     for name, dataset in read.items():
         _check(name, dataset, base, tasks[name], first)
     labels = {name: _labels(dataset, base, f"heads.{name}") for name, dataset in read.items()}
-    types = {name: y["train"].dtype.kind for name, y in labels.items() if "train" in y}
-    if "f" in types.values() and {*types.values()} != {"f"}:  # side by side they are of one type
-        whole = [name for name, kind in types.items() if kind != "f"]
-        allowed = "heads that are all of values, or all of classes, labels and tags"
-        raise DataError("labels of classes beside labels of values", where="heads", found=whole, allowed=allowed)
     shapes: dict[str, tuple[int, ...]] = {}
     fitted: dict[str, Task] = {}
     for name, dataset in read.items():
@@ -83,7 +106,7 @@ def joined(read: Mapping[str, Dataset], tasks: Mapping[str, Task]) -> Dataset:
         base,
         classes=tuple(label for dataset in read.values() for label in dataset.classes),
         heads={name: len(dataset.classes) for name, dataset in read.items()},
-        answers=Heads(shapes, fitted),
+        answers=Heads(shapes, fitted, labelled=_labelled(labels)),
         notes=tuple(dict.fromkeys(note for dataset in read.values() for note in dataset.notes)),
     )
     train, validation, test = (
@@ -92,14 +115,28 @@ def joined(read: Mapping[str, Dataset], tasks: Mapping[str, Task]) -> Dataset:
     return checked(replace(combined, train=train, validation=validation, test=test), "heads")
 
 
+def _first(read: Mapping[str, Dataset], tasks: Mapping[str, Task]) -> str:
+    """The head whose splits are those of all."""
+    labelled = [name for name, dataset in read.items() if dataset.train.y is not None] or list(read)
+    pairs, dense = ([name for name in labelled if getattr(tasks[name], key)] for key in ("pairs", "dense"))
+    return (pairs or dense or labelled)[0]
+
+
+def _labelled(labels: Mapping[str, Mapping[str, AnyArray]]) -> dict[str, Labelled]:
+    """By head, see ``Heads``; of data that has no labels at all nothing."""
+    kinds: dict[str, Labelled] = {}
+    for name, of_head in labels.items():
+        kinds[name] = "none" if not of_head else "values" if of_head["train"].dtype.kind == "f" else "whole"
+    return {} if {*kinds.values()} == {"none"} else kinds
+
+
 def _check(name: str, dataset: Dataset, base: Dataset, task: Task, first: str) -> None:
     where = f"heads.{name}"
-    if task.pairs:
-        raise DataError("its labels are of pairs of samples", where=where, allowed="a task whose labels are of one")
+    if task.pairs and dataset.train.y is not None and name != first:
+        allowed = f"one such head; {first} is another"
+        raise DataError("its labels are of pairs of samples", where=where, allowed=allowed)
     if dataset.heads:
         raise DataError("the data has heads of its own", where=where, found=list(dataset.heads))
-    if (dataset.train.y is None) != (base.train.y is None):
-        raise DataError("labels of some heads alone", where=where, allowed="labels of every head, or of none")
     if task.dense and dataset.preprocess != base.preprocess:
         raise DataError("other tokens, or pictures, than a head before it", where=where, allowed=f"those of {first}")
 
@@ -150,11 +187,15 @@ def _check_samples(split: Split, other: Split, there: NDArray[np.int64], where: 
 
 
 def _beside(labels: Mapping[str, Mapping[str, AnyArray]], role: str) -> AnyArray | None:
-    """(N, W) the labels of all heads; (N,) or (N, K) of one head alone."""
+    """(N, W) the labels of all heads; (N,) or (N, K) of one head alone.
+
+    Values are float32, which holds the number of a class exactly up to 16,777,216 of them.
+    """
     parts = [of_head[role] for of_head in labels.values() if role in of_head]
     if not parts:
         return None
-    if len(parts) == 1:
+    if len(labels) == 1:
         return parts[0]
     rows = [part.reshape(len(part), -1) for part in parts]
-    return np.concatenate(rows, axis=1)
+    values = any(part.dtype.kind == "f" for part in parts)
+    return np.concatenate(rows, axis=1, dtype=np.float32 if values else np.int64)

@@ -20,11 +20,13 @@ class Python:
         factory: ``"package.module:callable"``; what it imports and returns is part of the cache key.
         args: keyword arguments.
         classes: names; without them the labels are numbered.
+        label: where labels are a dict by name, of several heads, which of them.
     """
 
     factory: str
     args: dict[str, object] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
+    label: str = ""
 
     def fingerprint(self) -> str:
         """SHA-256 over what the factory returns: what it reads is unknown, so it is called."""
@@ -42,4 +44,5 @@ class Python:
         function = plugins.load_object(self.factory, "data.factory")
         if not callable(function):
             raise FactoryError("not callable", where="data.factory", found=self.factory)
-        return gathered(plugins.call_user(function, "data.factory", **self.args), "data.factory")
+        given = gathered(plugins.call_user(function, "data.factory", **self.args), "data.factory")
+        return given.of_head(self.label, "data.factory") if self.label else given

@@ -55,21 +55,45 @@ def check_image(input_shape: tuple[int, ...], kind: str) -> tuple[int, int, int]
     return channels, height, width
 
 
-def of_maps(input_shape: tuple[int, ...], heads: Heads, kind: str) -> int:
-    """How many classes the one output has, which answers at every pixel of the input.
+def of_maps(input_shape: tuple[int, ...], heads: Heads, kind: str) -> int | None:
+    """How many classes the one output has, which answers at every pixel of the input; None: there are several, each
+    such a map, or scores in a row.
 
     Raises:
-        RecipeError: no image, several outputs, or one of another size.
+        RecipeError: no image, no map, one of another size, or another answer.
     """
     _, height, width = check_image(input_shape, kind)
     shapes = list(heads.shapes.values())
-    if len(shapes) != 1 or len(shapes[0]) != 3:
-        listed, allowed = ", ".join(map(str, shapes)), "one, (classes, height, width)"
-        raise RecipeError(f"{kind} has one output, a map of classes", where="model.kind", found=listed, allowed=allowed)
-    if shapes[0][1:] != (height, width):
-        size, allowed = f"masks of {shapes[0][1:]}", f"{(height, width)}, as what the network is given"
-        hint = "without a resize in data.preprocess, or with masks that are resized as well"
-        raise RecipeError(
-            "masks of another size than the pictures", where="data", found=size, allowed=allowed, hint=hint
-        )
-    return shapes[0][0]
+    maps = [shape for shape in shapes if len(shape) == 3]
+    if not maps or any(len(shape) not in (1, 3) for shape in shapes):
+        listed, allowed = ", ".join(map(str, shapes)), "(classes, height, width), and beside it scores in a row"
+        raise RecipeError(f"{kind} answers with a map of classes", where="model.kind", found=listed, allowed=allowed)
+    for _, *size in maps:
+        if size != [height, width]:
+            given, allowed = f"masks of {tuple(size)}", f"{(height, width)}, as what the network is given"
+            hint = "without a resize in data.preprocess, or with masks that are resized as well"
+            raise RecipeError(
+                "masks of another size than the pictures", where="data", found=given, allowed=allowed, hint=hint
+            )
+    return maps[0][0] if len(shapes) == 1 else None
+
+
+class MapsAndRows(nn.Module):
+    """A 1x1 convolution for each head of maps, and a linear layer over the mean of the deepest maps for each other.
+
+    Args:
+        heads: their shapes, (C, H, W) or (K,).
+        inputs: channels of the maps that scores of pixels are made of; deep: of the deepest maps.
+    """
+
+    def __init__(self, heads: Heads, inputs: int, deep: int) -> None:
+        super().__init__()
+        shapes = heads.shapes.items()
+        self.maps = nn.ModuleDict({name: nn.Conv2d(inputs, s[0], 1) for name, s in shapes if len(s) == 3})
+        self.rows = nn.ModuleDict({name: nn.Linear(deep, s[0]) for name, s in shapes if len(s) == 1})
+
+    def forward(self, maps: Tensor, deepest: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
+        """(N, inputs, h, w), (N, deep, ...) -> (N, C, *size) or (N, K) of each head, by name."""
+        pooled = F.adaptive_avg_pool2d(deepest, 1).flatten(1)
+        of_pixels = {name: resized(head(maps), size, "bilinear") for name, head in self.maps.items()}
+        return {**of_pixels, **{name: head(pooled) for name, head in self.rows.items()}}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from edgekd.base import plugins
 from edgekd.learn.models._base import conv_bn, initialise
-from edgekd.learn.models._maps import check_image, encoder, of_maps, resized, size_of
+from edgekd.learn.models._maps import MapsAndRows, check_image, encoder, of_maps, resized, size_of
 from edgekd.tasks import Heads
 
 
@@ -44,8 +44,11 @@ class Deeplab:
         return initialise(DeeplabModule(channels, classes, self))
 
     def build_heads(self, input_shape: tuple[int, ...], heads: Heads) -> nn.Module:
-        """See ``HeadsFamily``: one output, a map of classes of the input's size."""
-        return self.build(input_shape, of_maps(input_shape, heads, "deeplab"))
+        """See ``HeadsFamily``: maps of classes of the input's size, and of the smallest maps' means scores in a row."""
+        if (classes := of_maps(input_shape, heads, "deeplab")) is not None:
+            return self.build(input_shape, classes)
+        width = self.width * 4
+        return initialise(DeeplabModule(input_shape[0], 0, self, MapsAndRows(heads, width, width)))
 
 
 class Context(nn.Module):
@@ -69,20 +72,23 @@ def _dilated(inputs: int, outputs: int, rate: int) -> nn.Sequential:
 
 
 class DeeplabModule(nn.Module):
-    """The module of ``Deeplab``."""
+    """The module of ``Deeplab``; ``several``: its answers, where it has more than one."""
 
-    def __init__(self, channels: int, classes: int, family: Deeplab) -> None:
+    def __init__(self, channels: int, classes: int, family: Deeplab, several: MapsAndRows | None = None) -> None:
         super().__init__()
         self.stages, inputs = encoder(channels, family.width, family.stages, family.depth)
         edges, width = family.width * 2, family.width * 4
         self.context = Context(inputs, width, family.rates)
         self.fuse = conv_bn(width + edges, width)
-        self.head = nn.Conv2d(width, classes, 1)
+        self.head = nn.Conv2d(width, classes, 1) if several is None else several
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
         y = self.stages[1](self.stages[0](x))
         edges = y
         for stage in self.stages[2:]:
             y = stage(y)
-        y = resized(self.context(y), size_of(edges))
-        return resized(self.head(self.fuse(torch.cat([y, edges], 1))), size_of(x), "bilinear")
+        deepest = self.context(y)
+        y = self.fuse(torch.cat([resized(deepest, size_of(edges)), edges], 1))
+        if isinstance(self.head, MapsAndRows):
+            return self.head(y, deepest, size_of(x))
+        return resized(self.head(y), size_of(x), "bilinear")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.learn.models._base import conv_bn, initialise
-from edgekd.learn.models._maps import check_image, of_maps, resized, size_of, twice
+from edgekd.learn.models._maps import MapsAndRows, check_image, of_maps, resized, size_of, twice
 from edgekd.tasks import Heads
 
 
@@ -44,14 +44,17 @@ class Unet:
         return initialise(UnetModule(channels, classes, self))
 
     def build_heads(self, input_shape: tuple[int, ...], heads: Heads) -> nn.Module:
-        """See ``HeadsFamily``: one output, a map of classes of the input's size."""
-        return self.build(input_shape, of_maps(input_shape, heads, "unet"))
+        """See ``HeadsFamily``: maps of classes of the input's size, and of the smallest maps' means scores in a row."""
+        if (classes := of_maps(input_shape, heads, "unet")) is not None:
+            return self.build(input_shape, classes)
+        deep = self.width * 2**self.depth
+        return initialise(UnetModule(input_shape[0], 0, self, MapsAndRows(heads, self.width, deep)))
 
 
 class UnetModule(nn.Module):
-    """The module of ``Unet``."""
+    """The module of ``Unet``; ``several``: its answers, where it has more than one."""
 
-    def __init__(self, channels: int, classes: int, family: Unet) -> None:
+    def __init__(self, channels: int, classes: int, family: Unet, several: MapsAndRows | None = None) -> None:
         super().__init__()
         widths = [family.width * 2**level for level in range(family.depth + 1)]
         self.stem = conv_bn(channels, widths[0], stride=family.stride)
@@ -59,14 +62,16 @@ class UnetModule(nn.Module):
         self.pool = nn.MaxPool2d(2, ceil_mode=True)  # of a map of one pixel one is left
         self.down = nn.ModuleList(twice(widths[i], widths[i + 1]) for i in range(family.depth))
         self.up = nn.ModuleList(twice(widths[i] + widths[i + 1], widths[i]) for i in reversed(range(family.depth)))
-        self.head = nn.Conv2d(widths[0], classes, 1)
+        self.head = nn.Conv2d(widths[0], classes, 1) if several is None else several
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
         maps = [self.first(self.stem(x))]
         for block in self.down:
             maps.append(block(self.pool(maps[-1])))
-        y = maps.pop()
+        y = deepest = maps.pop()
         for block in self.up:
             beside = maps.pop()
             y = block(torch.cat([resized(y, size_of(beside)), beside], 1))
+        if isinstance(self.head, MapsAndRows):
+            return self.head(y, deepest, size_of(x))
         return resized(self.head(y), size_of(x), "bilinear")
