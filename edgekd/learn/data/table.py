@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.base import plugins, table_rows
+from edgekd.base import plugins, table_rows, units
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError
 from edgekd.base.table_rows import Category, Column, Number
@@ -263,7 +263,8 @@ def _told(columns: Sequence[Column], raw: NDArray[np.float32]) -> Iterator[str]:
         given = raw[:, k]
         if "values" in column and column["other"]:
             share = float((given == len(column["values"])).mean())
-            count, rest = len(column["values"]), f"the others, of {share:.0%} of the training rows, are not told apart"
+            count, of = len(column["values"]), units.share(share, 0)
+            rest = f"the others, of {of} of the training rows, are not told apart"
             yield f"column {column['name']!r} has more than {count} values: {rest} (data.values)"
         elif "mean" in column and len(np.unique(given[~np.isnan(given)])) < 2 and not column["missing"]:
             yield f"column {column['name']!r} is the same in every training row, and tells nothing"

@@ -15,12 +15,7 @@ from edgekd.tasks.regression import Regression
 from edgekd.tasks.segmentation import Segmentation
 
 SOURCES = sorted(name for name in plugins.kinds("data") if name.startswith("made"))
-
-TASKS = {
-    "made_points": Regression(),
-    "made_scenes": Segmentation(),
-    "made_tiles": Anomaly(),
-}  # of whose labels they are
+TASKS = {"made_points": Regression(points=True), "made_scenes": Segmentation(), "made_tiles": Anomaly()}
 
 
 def made(source: str, **changes: int) -> Any:
