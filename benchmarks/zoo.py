@@ -37,7 +37,6 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +247,7 @@ def time_one(
 ) -> dict[str, Any]:
     """The shipped file of a net on a runtime against the best of the others; ``seed``: of the order of the files."""
     chosen, known = target.load(name), row["peers"][name]
-    chosen = replace(chosen, options={**chosen.options, **options_of(work, row, name)})
+    chosen = chosen.model_copy(update={"options": {**chosen.options, **options_of(work, row, name)}})
     shipped, ours = files_of(work, row, name)
     made = files_below(work / "peers" / row["name"] / name)
     onnx = ours["fp32"] if name == "ort-cpu" else files_of(work, row, "ort-cpu")[1]["fp32"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from edgekd.base import faults, streams
+from edgekd.base import faults, plugins, streams
 from edgekd.base.disk import replace_file
 from edgekd.base.errors import EdgekdError, ResourceError, UsageError, out_of_memory
 from edgekd.base.printable import all_printable, in_json, printable
@@ -83,6 +83,8 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> int:
             return fail(str(faults.told(err, Path("a file"))), ResourceError.exit_code)
         if isinstance(err, OSError) and err.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             return fail(f"{str(err.filename)[:80]}: no such place ({err.strerror})", UsageError.exit_code)
+        if (theirs := plugins.users_own(err)) is not None:
+            return fail(str(theirs), theirs.exit_code)
         tell(traceback.format_exc().rstrip(), keep="\n")
         return fail(f"a bug in edgekd: {type(err).__name__}: {err}", 1)
     return code if isinstance(code, int) else 0  # of a command that said it as an Exit

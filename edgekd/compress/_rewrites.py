@@ -31,6 +31,8 @@ def rewrite(graph: GraphModule) -> None:
             _attention(graph, node)
         elif op(node) in ("matmul", "mm", "addmm", "einsum"):
             _weighed(graph, node)
+        elif op(node) == "cat":
+            _without_empty(graph, node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
 
@@ -66,6 +68,18 @@ def _swish(graph: GraphModule, node: Node) -> None:
     gate.meta, product.meta = dict(node.meta), dict(node.meta)
     node.replace_all_uses_with(product)
     graph.graph.erase_node(node)
+
+
+def _without_empty(graph: GraphModule, node: Node) -> None:
+    """What is put together, without tensors that hold nothing, as caches of keys do before the first token: they have
+    no range, and the others would share it."""
+    tensors = arguments(node)[0]
+    filled = [tensor for tensor in tensors if 0 not in [n for n in tensor.meta["val"].shape if isinstance(n, int)]]
+    if len(filled) == 1 < len(tensors):
+        node.replace_all_uses_with(filled[0])
+        graph.graph.erase_node(node)
+    elif filled:
+        node.args = (filled, *node.args[1:])
 
 
 def _weighed(graph: GraphModule, node: Node) -> None:

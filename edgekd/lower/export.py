@@ -50,6 +50,12 @@ def spelled(equation: str, ranks: Sequence[int]) -> str:
     return f"{','.join(spelled_terms)}->{result.replace('...', free)}"
 
 
+NUMBER_SO = (
+    "an argument that a file holds as a number must not follow from the batch: groups=x.shape[0] of a convolution with "
+    "kernels of each sample's own; functional.unfold and a matrix product compute the same"
+)
+HINTS = {"numpy": NUMPY_SO, "data-dependent": COUNT_SO, "Unsupported attribute type": NUMBER_SO}
+
 # What the exporter has no words for, or other words than the runtimes have.
 TRANSLATIONS: dict[Callable[..., object], Callable[..., object]] = {
     torch.ops.aten.rrelu_with_noise_functional.default: _rrelu,
@@ -77,7 +83,7 @@ def export(student: Student, opset: int) -> ir.Model:
                 program = _onnx(student, _with_copies(student), opset)
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError, AttributeError) as err:
         why = reason(err)
-        hint = NUMPY_SO if "numpy" in why else COUNT_SO if "data-dependent" in why else None
+        hint = next((so for words, so in HINTS.items() if words in why), None)
         raise ExportError(f"can't be exported: {why}", where=_place(err) or plugins.users_line(err), hint=hint) from err
     if program is None:
         raise ExportError("can't be exported: the exporter gave nothing")

@@ -57,6 +57,28 @@ def test_what_is_written_has_the_shape_and_the_place_of_the_silu() -> None:
             assert node.meta["val"].shape == shape and node.meta["nn_module_stack"] == stack
 
 
+@pytest.mark.parametrize(("more", "left"), [(0, []), (1, ["cat"])])
+def test_empty_tensors_are_not_put_together(more: int, left: list[str]) -> None:
+    """As of GPT-2, whose products with parameters make keys that are put behind a cache that is empty."""
+
+    class Cached(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(6, 6))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([torch.tensor([]), x @ self.weight, *[x] * more], dim=-2)
+
+    x = torch.randn(2, 5, 6)
+    graph = exported(module := Cached(), x)
+    rewrite(graph)
+    assert [name for name in operators(graph) if name == "cat"] == left
+    assert torch.allclose(graph(x), module(x), atol=1e-6)
+    student = Student(module, (TensorSpec("input", (None, 5, 6)),), (TensorSpec("y", (None, 5 * (1 + more), 6)),), ())
+    after = Int8Ptq().apply(student, Context(target.load("ort-cpu").quantized, 4, [student.example(4)]))
+    assert after.module(x).shape == module(x).shape
+
+
 def test_everything_else_stays() -> None:
     layers = (nn.Sigmoid(), nn.GELU(), nn.Hardswish(), nn.ELU(), nn.Tanh(), nn.ReLU())
     graph = exported(nn.Sequential(*layers), torch.randn(2, 3))

@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
@@ -82,6 +83,25 @@ def test_what_cant_be_exported_names_module_call_and_line() -> None:
     student.module.requires_grad_(False)
     with pytest.raises(ExportError, match=r"test_export\.Concrete\.forward at test_export\.py:\d+: can't be exported"):
         to_onnx(student, opset=20, metadata={})
+
+
+class OwnKernels(nn.Module):
+    """Each sample is convolved with kernels of its own, all of a batch in one call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made = nn.Linear(2, 4 * 2 * 9)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kernels = self.made(x.mean((2, 3))).view(-1, 2, 3, 3)
+        rows = x.reshape(1, -1, *x.shape[2:])
+        return functional.conv2d(rows, kernels, groups=x.shape[0]).view(x.shape[0], 4, 4, 4).mean((2, 3))
+
+
+def test_a_number_that_follows_from_the_batch_is_told() -> None:
+    specs = (TensorSpec("input", (None, 2, 6, 6)),), (TensorSpec("y", (None, 4)),)
+    with pytest.raises(ExportError, match=r"must not follow from the batch: groups=x\.shape\[0\]"):
+        to_onnx(Student(OwnKernels().eval(), *specs, ()), opset=20, metadata={})
 
 
 def test_a_randomised_slope_is_the_middle_of_its_range_and_a_window_wider_than_the_map_takes_it_all() -> None:

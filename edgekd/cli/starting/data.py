@@ -8,17 +8,18 @@ from pathlib import Path
 
 from edgekd.base import plugins
 from edgekd.base.errors import DataError, UsageError
-from edgekd.learn.data import ROLES, file_content, looked_at, read_arrays
+from edgekd.learn.data import ROLES, file_content, header_of, looked_at, read_arrays
 from edgekd.learn.data.imagefolder import ENDINGS as PICTURES
 from edgekd.spec.recipe import Table
 
 TEXTS = (".tsv", ".tsv.gz")
+TABLES = (".csv", ".csv.gz", ".parquet")
 SOUNDS = (".wav",)
 LOOKED_AT = 50  # pictures or sounds, which tell what the others are like
 LARGEST, STEP = 224, 8  # sides of pictures that come in several sizes, in pixels
 ALLOWED = (
-    "a folder with one folder of pictures or wav files a class, a folder or file of texts (.tsv), an .npz, a function "
-    "mypkg.mod:data that gives (train, validation, test), or a source's name"
+    "a folder with one folder of pictures or wav files a class, a folder or file of texts (.tsv) or of tables (.csv, "
+    ".parquet), an .npz, a function mypkg.mod:data that gives (train, validation, test), or a source's name"
 )
 SENTENCES = ("sentence", "text", "content", "utterance", "review", "question")
 LABELS = ("label", "labels", "class", "category", "target", "intent", "y")
@@ -50,15 +51,11 @@ def table(named: str, given: frozenset[str] = frozenset()) -> Table:
 
 def _folder(folder: Path, given: frozenset[str]) -> Table:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    texts = [path for path in files if path.parent == folder and path.name.lower().endswith(TEXTS)]
-    if texts:
-        train, prefix = _training(texts)
-        return {
-            "source": "text",
-            "path": str(folder),
-            **({"prefix": prefix} if prefix else {}),
-            **_columns(train, given),
-        }
+    for source, endings in (("text", TEXTS), ("table", TABLES)):
+        if named := [path for path in files if path.parent == folder and path.name.lower().endswith(endings)]:
+            train, prefix = _training(named)
+            columns = _columns(train, given) if source == "text" else _label(train, given)
+            return {"source": source, "path": str(folder), **({"prefix": prefix} if prefix else {}), **columns}
     if pictures := [path for path in files if path.suffix.lower() in PICTURES]:
         return {"source": "imagefolder", "path": str(folder), **_sizes(pictures)}
     if sounds := [path for path in files if path.suffix.lower() in SOUNDS]:
@@ -68,6 +65,8 @@ def _folder(folder: Path, given: frozenset[str]) -> Table:
 
 def _file(path: Path, given: frozenset[str]) -> Table:
     name = path.name.lower()
+    if name.endswith(TABLES) or (name.endswith(TEXTS) and "data.source" in given):
+        return {"source": "table", "path": str(path), **_label(path, given)}
     if name.endswith(TEXTS):
         return {"source": "text", "path": str(path), **_columns(path, given)}
     if name.endswith(".npz"):
@@ -83,7 +82,9 @@ def _training(texts: Sequence[Path]) -> tuple[Path, str]:
             if stem.lower().endswith(word):
                 return path, stem[: len(stem) - len(word)]
     names = ", ".join(path.name for path in texts)
-    raise DataError("no training file in it", where=WHERE, found=names, allowed="train.tsv, or <prefix>train.tsv")
+    ending = "." + texts[0].name.partition(".")[2]
+    allowed = f"train{ending}, or <prefix>train{ending}"
+    raise DataError("no training file in it", where=WHERE, found=names, allowed=allowed)
 
 
 def _columns(file: Path, given: frozenset[str]) -> Table:
@@ -98,10 +99,20 @@ def _columns(file: Path, given: frozenset[str]) -> Table:
         text = text or next((name for name in names if name != label), None) if label else text
         label = label or next(name for name in names if name != text) if text else label
     if text is None and "data.sentence" not in given:
-        hint = "--set data.sentence=NAME, and data.label=NAME"
+        hint = "--set data.sentence=NAME, and data.label=NAME; of numbers and categories --set data.source=table"
         raise DataError("no column that is known to hold texts", where=f"{WHERE}: {file.name}", found=names, hint=hint)
     columns = {"sentence": text or "", "label": label or ""}
     return {key: name for key, name in columns.items() if name != key}
+
+
+def _label(file: Path, given: frozenset[str]) -> Table:
+    """The column of labels, by its name."""
+    names = header_of(file)
+    label = next((name for wanted in LABELS for name in names if name.lower() == wanted), None)
+    if label is None and "data.label" not in given:
+        where, hint = f"{WHERE}: {file.name}", "--set data.label=NAME"
+        raise DataError("no column that is known to hold labels", where=where, found=names, hint=hint)
+    return {} if label is None else {"label": label}
 
 
 def _spread(files: Sequence[Path]) -> Sequence[Path]:

@@ -192,6 +192,11 @@ def student(dataset: Dataset) -> Table:
         wide = {"kind": "convnet", "width": 64, "depth": 3 if tiny else 5}
         strides = [1, 1, 2] if tiny else [1, 2, 1, 2, 1]
         return {**wide, "strides": strides} if small else {"kind": "mobilenet", "stem_stride": 4}
+    if x.dtype.kind == "f" and last.get("op") not in ("columns", "parts"):
+        if x.ndim == 2:
+            return {"kind": "mlp", "width": 64, "depth": 2}
+        if x.ndim == 3:
+            return {"kind": "sensor_cnn", "width": 32}
     sample = f"{x.dtype} {tuple(x.shape[1:])} a sample"
     hint = '--set \'student.model={kind="python", factory="mypkg.zoo:student"}\''
     raise UsageError("no built-in student reads such samples", where="student.model", found=sample, hint=hint)

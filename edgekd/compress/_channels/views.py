@@ -200,6 +200,19 @@ def _im2col(trace: Trace, op: Operator) -> None:
         trace.put(op.made, (Block((x.ndim - 3,), np.repeat(numbers, op.made.shape[x.ndim - 3] // len(numbers))),))
 
 
+def _col2im(trace: Trace, op: Operator) -> None:
+    """Windows that are added up where they overlap: a channel has that channel of all their places."""
+    x = op.args[0]
+    labels = bare(trace, x, [x.ndim - 1], "windows are laid along its channels")
+    labels, numbers = ledger.alone(trace.ledger, labels, x.ndim - 2)
+    trace.put(x, labels)
+    if numbers is not None:
+        of_windows = numbers.reshape(op.made.shape[-3], -1)
+        for place in of_windows.T[1:]:
+            trace.ledger.join(place, of_windows[:, 0])
+        trace.put(op.made, (Block((op.made.ndim - 3,), of_windows[:, 0]),))
+
+
 def _created(trace: Trace, op: Operator) -> None:
     """Room that is filled, or numbers that are all alike: its channels are those of what it meets."""
     fresh = [(axis, trace.ledger.fresh(size)) for axis, size in enumerate(op.made.shape) if size > 1]
@@ -306,6 +319,7 @@ RULES: dict[str, Rule] = {
     "flip": _flip,
     "unfold": _unfold,
     "im2col": _im2col,
+    "col2im": _col2im,
     "as_strided": _strided,
     **dict.fromkeys(["empty", "zeros", "ones", "full", "new_empty", "new_zeros", "new_ones", "new_full"], _created),
     "glu": _glu,

@@ -14,6 +14,7 @@ from edgekd.learn.data._joined import LabelsByHead, from_arrays
 from edgekd.learn.data._lazy import Lazy, ahead
 from edgekd.learn.data._outside import without
 from edgekd.learn.data._split import ROLES
+from edgekd.learn.data._table_files import header_of
 from edgekd.learn.data._tokenizer import read as read_vocabulary
 from edgekd.tasks import same_name
 
@@ -33,6 +34,7 @@ __all__ = [
     "from_arrays",
     "from_splits",
     "grouped",
+    "header_of",
     "loaded",
     "looked_at",
     "read_arrays",

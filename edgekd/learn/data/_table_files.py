@@ -89,6 +89,18 @@ def read(path: Path, choose: Choose) -> Cells:
     return _of_parquet(path, choose, where) if ending == PARQUET else _of_texts(path, DELIMITERS[ending], choose, where)
 
 
+def header_of(path: Path) -> list[str]:
+    """The names of a file's columns; raises what ``read`` raises."""
+    names: list[str] = []
+
+    def none(header: list[str], _: str) -> Sequence[str]:
+        names.extend(header)
+        return ()
+
+    read(path, none)
+    return names
+
+
 def _of_texts(path: Path, delimiter: str, choose: Choose, where: str) -> Cells:
     lines = _lines(path, delimiter, where)
     number, header = next(lines, (1, []))

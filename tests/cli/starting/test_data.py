@@ -26,6 +26,13 @@ def lines(path: Path, header: str, count: int = 12) -> Path:
     return path
 
 
+def table_of(path: Path, header: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    rows = [f"{i % 24},{'sun' if i % 3 else 'rain'},{'many' if i % 2 else 'few'}" for i in range(40)]
+    path.write_text("\n".join([header, *rows]))
+    return path
+
+
 def pictures(folder: Path, sides: tuple[int, ...], mode: str) -> Path:
     for label in ("cat", "dog"):
         (folder / label).mkdir(parents=True)
@@ -62,6 +69,13 @@ KNOWN: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
     "a folder of texts": (
         lambda p: lines(p / "f" / "my_train.tsv.gz", "number\tsentence\tlabel").parent,
         {"source": "text", "prefix": "my_"},
+    ),
+    "a table": (
+        lambda p: table_of(p / "a.csv", "hour,weather,Target"), {"source": "table", "label": "Target"}
+    ),
+    "a folder of tables": (
+        lambda p: table_of(p / "f" / "my_train.csv", "hour,weather,label").parent,
+        {"source": "table", "prefix": "my_", "label": "label"},
     ),
     "pictures of one size": (lambda p: pictures(p / "f", (12,), "RGB"), {"source": "imagefolder"}),
     "grey pictures of several sizes": (
@@ -105,6 +119,7 @@ def test_a_column_that_the_user_names_need_not_be_known(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--data: a\.tsv: no column that is known to hold texts; found \['number'"):
         table(path)
     assert table(path, frozenset({"data.sentence", "data.label"}))["source"] == "text"
+    assert table(path, frozenset({"data.source", "data.label"})) == {"source": "table", "path": path}
 
 
 UNKNOWN: dict[str, tuple[Callable[[Path], Path], str]] = {
@@ -112,6 +127,9 @@ UNKNOWN: dict[str, tuple[Callable[[Path], Path], str]] = {
     "an empty folder": (lambda p: p, r"--data: no data that is known in it.*allowed: a folder with one folder of"),
     "another file": (lambda p: lines(p / "a.txt", "a\tb\tc"), r"no data of such a file is read; found 'a\.txt'"),
     "no training file": (lambda p: lines(p / "f" / "test.tsv", "a\tb\tc").parent, r"no training file in it; found 'te"),
+    "a table without a label": (
+        lambda p: table_of(p / "a.csv", "a,b,c"), r"a\.csv: no column that is known to hold labels; found \['a', 'b'"
+    ),
     "half a picture": (
         lambda p: _broken(pictures(p / "f", (12,), "RGB"), "cat/0.png"), r"--data: cat/0\.png: not a picture"
     ),

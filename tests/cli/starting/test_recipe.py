@@ -31,6 +31,8 @@ from edgekd.learn.data import Source
 from edgekd.learn.data.made import Made
 from edgekd.learn.data.made_audio import MadeAudio
 from edgekd.learn.data.made_interactions import MadeInteractions
+from edgekd.learn.data.made_series import MadeSeries
+from edgekd.learn.data.made_table import MadeTable
 from edgekd.learn.data.made_text import MadeText
 from edgekd.learn.feed import Feed
 from edgekd.learn.teacher import build
@@ -269,6 +271,7 @@ def test_a_student_for_each_kind_of_sample() -> None:
     """Each is made, and answers to the samples."""
     sources: list[Source] = [Made(shape=(side, side, 3), train=16) for side in (8, 32, 96)]
     others: list[Source] = [MadeText(), MadeAudio(rate=8000, length=4000, train=40, validation=20, test=20)]
+    others += [MadeTable(), MadeSeries()]
     for source in (*sources, *others):
         dataset = source.load()
         table, feed = student(dataset), Feed(dataset, dataset.preprocess, Augment(), 0)

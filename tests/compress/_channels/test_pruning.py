@@ -135,6 +135,21 @@ class Focus(Body):
         return torch.cat([x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]], 1)
 
 
+@net("windows laid over each other")
+class Overlaid(Body):
+    """As in outlook attention (arXiv:2106.13112): the places of each window are weighed, and all are added up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.randn(9, 1))
+
+    def mix(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        windows = functional.unfold(x, 3, padding=1).view(n, c, 9, h * w)
+        weighed = (windows * self.weights.softmax(0)).reshape(n, c * 9, h * w)
+        return functional.fold(weighed, (h, w), 3, padding=1)
+
+
 @net("space to depth by views")
 class Unshuffled(Body):
     def __init__(self) -> None:
