@@ -173,13 +173,14 @@ def users_own(err: BaseException) -> FactoryError | None:
     """An error that a user's code raised, or a library that it called, where no ``call_user`` stands between; None: it
     began in edgekd's own."""
     ours = Path(__file__).parent.parent
-    files = [Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(err.__traceback__)]
-    theirs = [not _is_librarys(str(file)) for file in files]
-    if True not in theirs or any(file.is_relative_to(ours) for file in files[len(theirs) - theirs[::-1].index(True) :]):
-        return None
-    frame, line = _of_users(err)[-1]
-    at = f"{Path(frame.f_code.co_filename).name}:{line}"
-    return FactoryError(f"{_named(frame)} raised {type(err).__name__} at {at}: {_first_line(err)}")
+    for frame, line in reversed([*traceback.walk_tb(err.__traceback__)]):
+        file = Path(frame.f_code.co_filename)
+        if file.is_relative_to(ours):
+            return None
+        if not _is_librarys(str(file)):
+            at = f"{file.name}:{line}"
+            return FactoryError(f"{_named(frame)} raised {type(err).__name__} at {at}: {_first_line(err)}")
+    return None
 
 
 def _of_users(err: BaseException) -> list[tuple[types.FrameType, int]]:

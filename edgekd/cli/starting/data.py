@@ -91,10 +91,7 @@ def _columns(file: Path, given: frozenset[str]) -> Table:
     """The columns of texts and of labels by their names, where they are not those that the source takes anyway."""
     header = file_content(file, f"{WHERE}: {file.name}").partition(b"\n")[0].decode("utf-8-sig", "replace")
     names = header.rstrip("\r").split("\t")
-    text, label = (
-        next((name for wanted in known for name in names if name.lower() == wanted), None)
-        for known in (SENTENCES, LABELS)
-    )
+    text, label = _known(names, SENTENCES), _known(names, LABELS)
     if len(names) == 2:  # each is what the other is not
         text = text or next((name for name in names if name != label), None) if label else text
         label = label or next(name for name in names if name != text) if text else label
@@ -108,11 +105,16 @@ def _columns(file: Path, given: frozenset[str]) -> Table:
 def _label(file: Path, given: frozenset[str]) -> Table:
     """The column of labels, by its name."""
     names = header_of(file)
-    label = next((name for wanted in LABELS for name in names if name.lower() == wanted), None)
+    label = _known(names, LABELS)
     if label is None and "data.label" not in given:
         where, hint = f"{WHERE}: {file.name}", "--set data.label=NAME"
         raise DataError("no column that is known to hold labels", where=where, found=names, hint=hint)
     return {} if label is None else {"label": label}
+
+
+def _known(names: Sequence[str], known: Sequence[str]) -> str | None:
+    """Which of some columns is called as one that is known, the usual name first; None: none is."""
+    return next((name for wanted in known for name in names if name.lower() == wanted), None)
 
 
 def _spread(files: Sequence[Path]) -> Sequence[Path]:

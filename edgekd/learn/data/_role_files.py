@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekd.base.errors import DataError
 from edgekd.learn.data._split import CALLED, ROLES
+
+
+def fingerprint(fields: object, files: Mapping[str, Path]) -> str:
+    """SHA-256 over every file that a source reads, and its fields.
+
+    Args:
+        fields: the source, without its paths.
+        files: by what each is: a split, a tokenizer.
+    """
+    digest = hashlib.sha256(repr(fields).encode())
+    for role, path in files.items():
+        with path.open("rb") as file:
+            digest.update(f"{role} {hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

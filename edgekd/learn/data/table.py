@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from edgekd.base.table_rows import Category, Column, Number
 from edgekd.learn.data import _table_files
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
-from edgekd.learn.data._role_files import RoleFiles
+from edgekd.learn.data._role_files import RoleFiles, fingerprint
 from edgekd.learn.data._split import CALLED, ROLES, Groups, carve_missing, check_carving, joined, listed
 from edgekd.learn.data._table_files import Cells
 from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
@@ -81,11 +80,7 @@ class Table:
 
     def fingerprint(self) -> str:
         """SHA-256 over every file that is read, and the fields."""
-        digest = hashlib.sha256(repr(replace(self, path="")).encode())
-        for role, path in self._files.by_role().items():
-            with path.open("rb") as file:
-                digest.update(f"{role} {hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
-        return digest.hexdigest()
+        return fingerprint(replace(self, path=""), self._files.by_role())
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """Read, carve off what has no rows, and learn means, deviations and categories of the training rows."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from codecs import BOM_UTF8
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from edgekd.learn.data import _files, _tagged, _vocabulary
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._lazy import Lazy, Reading
-from edgekd.learn.data._role_files import RoleFiles
+from edgekd.learn.data._role_files import RoleFiles, fingerprint
 from edgekd.learn.data._split import Groups, carve_missing, check_carving, joined, listed
 from edgekd.learn.data._texts import IN_MEMORY, Texts
 from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
@@ -102,11 +101,7 @@ class Text(Reading):
         files = self._files()
         if self.tokenizer:
             files["tokenizer"] = _vocabulary.file_in(self.tokenizer)
-        digest = hashlib.sha256(repr(replace(self, path="", tokenizer="")).encode())
-        for role, path in files.items():
-            with path.open("rb") as file:
-                digest.update(f"{role} {hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
-        return digest.hexdigest()
+        return fingerprint(replace(self, path="", tokenizer=""), files)
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """Read, check, carve off what has no file, and learn the vocabulary from the training split."""
