@@ -154,8 +154,7 @@ def call_user(function: Any, where: str, /, *args: Any, **kwargs: Any) -> Any:
         frame, line = (theirs or frames)[-1]
         if theirs:
             called = _named(frame)
-        at = f"{Path(frame.f_code.co_filename).name}:{line}"
-        raise FactoryError(f"{called} raised {type(err).__name__} at {at}: {_first_line(err)}", where=where) from err
+        raise FactoryError(_raised(called, err, frame, line), where=where) from err
 
 
 def users_line(err: BaseException) -> str | None:
@@ -164,7 +163,7 @@ def users_line(err: BaseException) -> str | None:
     while at is not None:
         if theirs := _of_users(at):
             frame, line = theirs[-1]
-            place = f"{_named(frame)} at {Path(frame.f_code.co_filename).name}:{line}"
+            place = f"{_named(frame)} at {_place(frame, line)}"
         at = at.__cause__ or at.__context__
     return place
 
@@ -178,8 +177,7 @@ def users_own(err: BaseException) -> FactoryError | None:
         if file.is_relative_to(ours):
             return None
         if not _is_librarys(str(file)):
-            at = f"{file.name}:{line}"
-            return FactoryError(f"{_named(frame)} raised {type(err).__name__} at {at}: {_first_line(err)}")
+            return FactoryError(_raised(_named(frame), err, frame, line))
     return None
 
 
@@ -190,6 +188,14 @@ def _of_users(err: BaseException) -> list[tuple[types.FrameType, int]]:
 
 def _named(frame: types.FrameType) -> str:
     return f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}"
+
+
+def _raised(called: str, err: BaseException, frame: types.FrameType, line: int) -> str:
+    return f"{called} raised {type(err).__name__} at {_place(frame, line)}: {_first_line(err)}"
+
+
+def _place(frame: types.FrameType, line: int) -> str:
+    return f"{Path(frame.f_code.co_filename).name}:{line}"
 
 
 def _called(function: object) -> str:

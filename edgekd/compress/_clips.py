@@ -13,8 +13,8 @@ from typing import NamedTuple
 from torch.fx import GraphModule, Node
 
 from edgekd.compress._graph import PASSING, arguments, op, source_of
+from edgekd.compress._unrounded import QUANTIZE
 
-QUANTIZE = "quantized_decomposed.quantize_per_tensor.default"
 BOUNDS = {"hardtanh": (-1.0, 1.0), "clamp": (None, None)}
 SHARING = PASSING | {"cat"}  # what gives what it is given, on the same grid
 SHORT = 0.4  # of a step, by which a bound may lie inside the last one: it is rounded to that
@@ -38,7 +38,7 @@ def end_at_clips(graph: GraphModule) -> None:
     """
     roundings: dict[Grid, list[Node]] = defaultdict(list)
     for node in graph.graph.nodes:
-        if str(node.target) == QUANTIZE and isinstance(node.args[1], float):
+        if node.target is QUANTIZE and isinstance(node.args[1], float):
             scale, zero, least, most = arguments(node)[1:5]
             roundings[Grid(scale, int(zero), int(least), int(most))].append(node)
     for grid, nodes in roundings.items():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgekd.base.marks import NOWHERE
 from edgekd.document.apart import Marked
 from edgekd.report import raster
+from edgekd.report.text import beginning
 
 # Of names in turn, each told from its neighbours and from grey; those behind the last begin anew.
 COLOURS = (
@@ -19,7 +20,6 @@ COLOURS = (
 )  # fmt: skip
 OPACITY = 150  # of an area, of 255: what lies below can be made out
 SIDE = 320  # pixels of a drawn area at most
-LETTERS = 600  # that are shown of a text
 
 
 def drawn(picture: Markup, raw: object, marked: Sequence[Marked]) -> Markup:
@@ -91,6 +91,5 @@ def _spans(text: str, one: Marked, labels: Sequence[str]) -> Markup:
         mark = Markup('<mark style="border-color:{}">{} <small>{}</small></mark>')
         pieces += [escape(text[at:start]), mark.format(colour, text[start:stop], label)]
         at = stop
-    rest = text[at:]
-    shown = rest if len(rest) <= LETTERS else f"{rest[:LETTERS]} … ({len(rest) - LETTERS:,} more)"
-    return Markup("<blockquote><b>{}</b> {}{}</blockquote>").format(one.who, Markup("").join(pieces), shown)
+    rest = beginning(text[at:])
+    return Markup("<blockquote><b>{}</b> {}{}</blockquote>").format(one.who, Markup("").join(pieces), rest)

@@ -14,7 +14,7 @@ from edgekd.document.apart import Sample
 from edgekd.report import overlays, raster, text
 
 LARGEST, SMALL = 320, 96  # pixels of a side: larger pictures are thinned out, smaller ones scaled up in blocks
-LETTERS, NUMBERS = 600, 40  # what is shown of a text and of a row of numbers
+NUMBERS = 40  # that are shown of a row
 COLUMNS, HEIGHT = 240, 48  # of a sound
 
 
@@ -99,9 +99,7 @@ def _images(arrays: Sequence[AnyArray]) -> list[Markup]:
 
 def _text(value: str | bytes) -> Markup:
     whole = value if isinstance(value, str) else value.decode("utf-8", "replace")
-    rest = len(whole) - LETTERS
-    shown = whole if rest <= 0 else f"{whole[:LETTERS]} … ({rest:,} more)"
-    return Markup("<blockquote>{}</blockquote>").format(shown)
+    return Markup("<blockquote>{}</blockquote>").format(text.beginning(whole))
 
 
 def _row(array: AnyArray) -> Markup:

@@ -13,6 +13,7 @@ from edgekd.tasks import Task
 
 NBSP = "\u00a0"
 NONE = "–"
+LETTERS = 600  # that are shown of a text
 # What reports of 0.1 do not say: which of their metrics are shares, and which are of values.
 OLD_SHARES, OLD_VALUES = frozenset({"accuracy", "agreement", "macro_f1", "hit_rate"}), frozenset({"mse"})
 
@@ -55,6 +56,12 @@ def share(value: float | None, decimals: int = 1) -> str:
 def duration(seconds: float) -> str:
     """``7.84 s``, ``12 min 3 s``, ``3 h 20 min``."""
     return _or_dash(units.duration, seconds)
+
+
+def beginning(whole: str) -> str:
+    """A text's first letters, and how many follow."""
+    rest = len(whole) - LETTERS
+    return whole if rest <= 0 else f"{whole[:LETTERS]} … ({rest:,} more)"
 
 
 def _or_dash(write: Callable[[float], str], value: float | None) -> str:

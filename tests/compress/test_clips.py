@@ -11,7 +11,7 @@ from torch.fx import GraphModule
 
 from edgekd.base import plugins
 from edgekd.compress._base import Context
-from edgekd.compress._clips import QUANTIZE
+from edgekd.compress._unrounded import QUANTIZE
 from edgekd.learn.student import Student, TensorSpec
 from edgekd.lower.lower import to_onnx
 from edgekd.runtime.backends.ort.backend import Ort
@@ -53,7 +53,7 @@ def converted(module: nn.Module, spread: float = 20.0) -> tuple[Student, Tensor]
 def steps_of(student: Student) -> list[float]:
     """Of the roundings, in order."""
     assert isinstance(student.module, GraphModule)
-    return [float(str(node.args[1])) for node in student.module.graph.nodes if str(node.target) == QUANTIZE]
+    return [float(str(node.args[1])) for node in student.module.graph.nodes if node.target is QUANTIZE]
 
 
 def head(clip: nn.Module) -> nn.Module:
