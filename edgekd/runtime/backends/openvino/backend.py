@@ -93,7 +93,7 @@ class Openvino:
         except REFUSED as err:
             raise ExportError(f"OpenVINO can't read the model: {_reason(err)}", where="model.onnx") from err
         apply_moc_transformations(model, cf=False, smart_reshape=False)  # what it does itself before it compiles
-        ir.unshare_weights(model, ov.opset13)
+        ir.suit_int8_passes(model, ov.opset13)
         ir.name_nodes(model, onnx)
         with temporary("lower") as folder:
             path = folder / XML

@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from types import ModuleType
-from typing import Any
 
-Model = Any  # ``openvino.Model``
+from edgekd.runtime.backends.openvino.zero_points import Model, start_at_zero
+
 # OpenVINO numbers its own nodes per process: Constant_23, Reshape_164/fq.
 _LAYER = re.compile(r"(Conv|ConvTranspose|Gemm|MatMul)_\d+")  # as lower/passes/short_names.py names layers
 _NUMBERED = re.compile(r"(^|/)[A-Z][A-Za-z]*_\d+")
+
+
+def suit_int8_passes(model: Model, opset: ModuleType) -> None:
+    """Write a model so that OpenVINO's int8 passes see what they can use, in place; what it computes is the same.
+
+    Args:
+        opset: OpenVINO's operators.
+    """
+    unshare_weights(model, opset)
+    start_at_zero(model, opset)
 
 
 def unshare_weights(model: Model, opset: ModuleType) -> None:
