@@ -24,6 +24,7 @@ from edgekd.compress._graph import (
     arguments,
     behind,
     is_multiplied,
+    is_padded,
     is_part,
     is_scaled,
     is_written,
@@ -276,7 +277,7 @@ class Annotator(Quantizer):
         if self._specs.activation is None or answers(last):
             return
         annotation = last.meta.get(ANNOTATION) or QuantizationAnnotation(_annotated=True)
-        annotation.output_qspec = spec or self._specs.activation
+        annotation.output_qspec = spec or (self._specs.input if is_padded(last) else self._specs.activation)
         last.meta[ANNOTATION] = annotation
         int8.add(last)
 

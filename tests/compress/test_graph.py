@@ -63,6 +63,19 @@ def test_what_only_moves_numbers(name: str) -> None:
     assert _graph.passes_on(node) == moves
 
 
+def test_zeros_around_what_no_convolution_reads() -> None:
+    def compute(net: nn.Module, x: Tensor) -> Tensor:
+        around = (1, 1, 1, 1)
+        pooled = F.max_pool2d(F.pad(torch.tanh(x), around), 3)
+        convolved = net.conv(F.pad(torch.sigmoid(x), around))  # type: ignore[operator]
+        mirrored = F.max_pool2d(F.pad(torch.relu(x), around, "reflect"), 3)
+        return pooled.sum() + convolved.sum() + mirrored.sum()
+
+    graph = exported(compute)
+    padded = {name for name in ("tanh", "sigmoid", "relu") if _graph.is_padded(nodes(graph, name)[0])}
+    assert padded == {"tanh"}
+
+
 def test_readers_are_seen_through_what_moves_and_parts() -> None:
     def compute(net: nn.Module, x: Tensor) -> Tensor:
         a, b = F.dropout(torch.tanh(x), training=False).flatten(2).chunk(2, 1)
