@@ -12,7 +12,8 @@ The nets are no part of this project: FILE is a Python module with ``ZOO``, entr
 ``feeds(entry, names)``, model inputs of 64 training samples.
 
 ``build``: ``edgekd build --quick`` for both runtimes with ``channel_prune`` and ``int8_qat``; without pruning where
-that fails. As asked: the pruning takes at least half of its ratio. ``peers``: what ONNX Runtime's static and dynamic
+that fails. As asked: the pruning takes at least half of its ratio. Of ``--jobs`` nets at once, which share the
+cores, each counts that part of its time. ``peers``: what ONNX Runtime's static and dynamic
 quantizers and NNCF make of our fp32 file (pruned, as ours), and how often each file decides as that does. ``time``, on
 an idle machine: the shipped file against the fastest of fp32 and the peers', of those that decide as fp32 no more than
 a point less often than ours; fresh processes, in each of them every file opened several times (where a session's memory
@@ -122,11 +123,11 @@ def run(context: Any, arguments: list[str], folder: Path, said: Path) -> dict[st
     return found | {"message": errors[-1][:400], "traceback": any("Traceback" in line for line in lines)}
 
 
-def build(zoo: Any, work: Path, name: str, context: Any) -> dict[str, Any]:
-    """One net as a user would build it, and what came of it."""
+def build(zoo: Any, work: Path, name: str, context: Any, jobs: int) -> dict[str, Any]:
+    """One net as a user would build it, of ``jobs`` at once, and what came of it."""
     entry, folder = zoo.ZOO[name], work / "nets" / name
     folder.mkdir(parents=True, exist_ok=True)
-    row: dict[str, Any] = {"name": name, "group": entry.group}
+    row: dict[str, Any] = {"name": name, "group": entry.group, "jobs": jobs}
     for kind in KINDS:
         out = folder / kind
         targets = [part for target_name in TARGETS for part in ("--target", target_name)]
@@ -299,13 +300,14 @@ def rows_of(work: Path) -> list[dict[str, Any]]:
 
 def table(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """How many were built as asked, and the ratios of each runtime, the worst first."""
+    seconds = [row[row["passes"] or "dense"]["seconds"] / row.get("jobs", 1) for row in rows]
     summary: dict[str, Any] = {
         "tried": len(rows),
         "as_asked": sum(bool(row.get("as_asked")) for row in rows),
         "only_dense": [row["name"] for row in rows if row["passes"] == "dense"],
         "failed": {row["name"]: row["dense"].get("message") for row in rows if row["passes"] is None},
         "tracebacks": [row["name"] for row in rows if any(row.get(kind, {}).get("traceback") for kind in KINDS)],
-        "median_seconds": float(np.median([row[row["passes"] or "dense"]["seconds"] for row in rows] or [0.0])),
+        "median_seconds": float(np.median(seconds or [0.0])),
     }
     compared = {row["name"]: row["isa"] for row in rows if "isa" in row}
     equal = [net for net, of in compared.items() if all(answers["bit_identical"] for answers in of.values())]
@@ -356,7 +358,7 @@ def main() -> None:
         context.set_forkserver_preload(IMPORTS)
         todo = [name for name in names if given.nets or not (work / "rows" / f"{name}.json").is_file()]
         with ThreadPoolExecutor(given.jobs) as pool:
-            for row in pool.map(lambda name: build(zoo, work, name, context), todo):
+            for row in pool.map(lambda name: build(zoo, work, name, context, given.jobs), todo):
                 _keep(work, row)
                 said = row["pruned"].get("message", "") if row["passes"] != "pruned" else f"{row['taken']:.0%} taken"
                 print(f"{row['name']}: {row['passes']}, {row['pruned']['seconds']} s; {said}", flush=True)
