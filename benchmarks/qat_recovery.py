@@ -153,15 +153,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--nets", nargs="+", choices=sorted(NETS), default=list(NETS))
     given = parser.parse_args()
-    rows = _common.written("qat_recovery").get("rows", {})
     for seed in given.seeds:
         for name in given.nets:
             key = f"{name}_seed{seed}"
-            if key not in rows:
-                made = net(name, seed, given.data)
-                rows[key] = {runtime: judged(made, runtime) for runtime in TARGETS}
-                print(key, rows[key], flush=True)
-                _common.write("qat_recovery", {"rows": rows, "summary": summary(rows)})
+            if key in _kept():
+                continue
+            made = net(name, seed, given.data)
+            row = {runtime: judged(made, runtime) for runtime in TARGETS}
+            print(key, row, flush=True)
+            rows = _kept() | {key: row}  # read again: another process may have written meanwhile
+            _common.write("qat_recovery", {"rows": rows, "summary": summary(rows)})
+
+
+def _kept() -> dict[str, Any]:
+    """The rows of the result so far."""
+    return dict(_common.written("qat_recovery").get("rows", {}))
 
 
 if __name__ == "__main__":
