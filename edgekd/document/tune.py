@@ -57,7 +57,8 @@ class Shape(TypedDict):
 class Attributes(TypedDict):
     """What a storage says about a trial, beside what Optuna itself keeps."""
 
-    worker: NotRequired[Annotated[str, Spelled(r".*:[0-9]{1,9}:[0-9]*", "host:pid:start")]]
+    worker: NotRequired[Annotated[str, Spelled(r".*:[0-9]{1,9}:[0-9]*", "machine:pid:start")]]
+    beat: NotRequired[Count]
     as_is: NotRequired[bool]
     again: NotRequired[Count]
     point: NotRequired[dict[str, object]]

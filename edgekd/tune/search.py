@@ -28,6 +28,7 @@ from edgekd.tune import outcome, search_space, verdict
 from edgekd.tune.study import Asked, Study, open_storage
 from edgekd.tune.trial import Lab, full, rung, shapes, shortened, wishes
 from edgekd.tune.verdict import Prefer, Result
+from edgekd.tune.workers import beating
 
 TRIALS = 30
 WISHES = ("max_latency_ms", "max_size_kb", "max_drop")
@@ -141,7 +142,9 @@ class _Search:
                 continue
             asked = self.study.ask(anywhere=repeated >= AGAIN)
             begun = time.monotonic()
-            if self._try(asked):
+            with beating(asked.note):
+                tried = self._try(asked)
+            if tried:
                 repeated = 0
                 self.took.append(time.monotonic() - begun)
             elif (repeated := repeated + 1) >= TIRED:

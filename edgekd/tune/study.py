@@ -1,8 +1,8 @@
 """The study: trials in Optuna's storage, shared by workers, kept through kills.
 
-A trial's user attributes say what Optuna does not: ``worker`` (host:pid:start), ``point``, ``likeness`` of the recipe,
-``shape``, ``rung``, ``result``, ``why`` it ended, ``seconds``. All stand before the trial is finished, so that a
-finished one is whole.
+A trial's user attributes say what Optuna does not: ``worker`` (machine:pid:start) and its ``beat``, ``point``,
+``likeness`` of the recipe, ``shape``, ``rung``, ``result``, ``why`` it ended, ``seconds``. All stand before the trial
+is finished, so that a finished one is whole.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import time
 import warnings
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.exceptions import OptunaError
+from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
@@ -32,12 +30,10 @@ from edgekd.base.disk import disk, not_kept
 from edgekd.base.errors import IntegrityError, UsageError
 from edgekd.document.tune import Attributes, Evaluated
 from edgekd.spec.recipe import Knob
-from edgekd.tune import search_space
+from edgekd.tune import search_space, workers
 from edgekd.tune.verdict import Result, Shape
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-AWAY_S = 24 * 3600  # after which a trial of another host, of which nothing is known, is given up
-NAMELESS_S = 60  # a running trial without a worker's name belongs to one that was killed at once
 POLL_S = 0.05
 LOCK = ".lock"  # what Optuna puts behind a journal's name
 JOURNAL = b'{"op_code":'  # what each of its lines begins with
@@ -121,32 +117,6 @@ def _mend(path: Path) -> None:
         lock.release()
 
 
-def me() -> str:
-    """This process, so that another can tell whether it lives: host:pid:start."""
-    return f"{platform.node()}:{os.getpid()}:{_started(os.getpid())}"
-
-
-def _started(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks; empty where that can't be told; None: there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        pass
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except OSError:
-        pass
-    return ""
-
-
-def lives(worker: str) -> bool:
-    """Whether a worker runs still. Of another host's nothing is known: it counts as alive."""
-    host, pid, start = worker.rsplit(":", 2)
-    return host != platform.node() or _started(int(pid)) == start
-
-
 @dataclass(frozen=True)
 class Asked:
     """A trial that this worker is to run: its number, and where in the space it stands (the first: nowhere else than
@@ -160,8 +130,14 @@ class Asked:
         return self.trial.number
 
     def note(self, key: str, value: object) -> None:
-        """Keep something about the trial."""
-        self.trial.set_user_attr(key, value)
+        """Keep something about the trial; not where another worker took it over while this one stood still."""
+        with contextlib.suppress(UpdateFinishedTrialError):
+            self.trial.set_user_attr(key, value)
+
+    def miss(self, wish: str, share: float) -> None:
+        """Tell the sampler how far off a wish it was; see ``note``."""
+        with contextlib.suppress(UpdateFinishedTrialError):
+            self.trial.set_constraint(wish, share)
 
 
 class Study:
@@ -186,7 +162,8 @@ class Study:
         where: str = "--storage",
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.knobs, self.current, self.worker, self.where = knobs, current, me(), where
+        self.knobs, self.current, self.worker, self.where = knobs, current, workers.me(), where
+        self._watch = workers.Watch()
         self._held: set[int] = set()  # the trials that ended, and were checked
         with self._reading():
             self.study = optuna.create_study(
@@ -240,7 +217,9 @@ class Study:
 
     def running(self) -> list[FrozenTrial]:
         """Those that living workers run."""
-        return [trial for trial in self.trials() if trial.state == TrialState.RUNNING and not _is_dead(trial)]
+        return [
+            trial for trial in self.trials() if trial.state == TrialState.RUNNING and not self._watch.is_dead(trial)
+        ]
 
     def results(self) -> list[Result]:
         """What the fully evaluated ones came to."""
@@ -264,9 +243,7 @@ class Study:
     def revive(self) -> None:
         """End the trials of dead workers, and ask their values again."""
         for trial in self.trials():
-            if trial.state != TrialState.RUNNING or not _is_dead(trial):
-                continue
-            with contextlib.suppress(ValueError, RuntimeError, OptunaError):  # another worker was faster
+            if trial.state == TrialState.RUNNING and self._watch.is_dead(trial):
                 self._ask_again(trial.number, trial.params, trial.user_attrs)
 
     def ask(self, *, anywhere: bool = False) -> Asked:
@@ -294,32 +271,37 @@ class Study:
         while True:
             below = [trial for trial in self.trials() if trial.number < asked.number]
             for trial in below:
-                kept = trial.state in DONE or (trial.state == TrialState.RUNNING and not _is_dead(trial))
+                kept = trial.state in DONE or (trial.state == TrialState.RUNNING and not self._watch.is_dead(trial))
                 if kept and trial.user_attrs.get("likeness") == likeness:
                     return trial.number
-            if not any(_is_undecided(trial) for trial in below):
+            if not any(self._is_undecided(trial) for trial in below):
                 return None
             time.sleep(POLL_S)
+
+    def _is_undecided(self, trial: FrozenTrial) -> bool:
+        """Whether a running trial has not said its recipe yet."""
+        running = trial.state == TrialState.RUNNING and "likeness" not in trial.user_attrs
+        return running and not self._watch.is_dead(trial)
 
     def complete(self, asked: Asked, result: Result) -> None:
         """A trial that was evaluated."""
         asked.note("result", result.table)
         for wish, beyond in result.missed.items():
-            asked.trial.set_constraint(wish, beyond)
-        asked.trial.set_constraint("gate", 1.0 if result.gate else 0.0)
-        self.study.tell(asked.trial, [result.value, result.p50_ms, float(result.size_bytes)])
+            asked.miss(wish, beyond)
+        asked.miss("gate", 1.0 if result.gate else 0.0)
+        self.study.tell(asked.trial, [result.value, result.p50_ms, float(result.size_bytes)], skip_if_finished=True)
 
     def prune(self, asked: Asked, why: str, beyond: Mapping[str, float]) -> None:
         """A trial that ends before it is evaluated; ``beyond`` tells the sampler how far off it was."""
         asked.note("why", why)
         for wish, share in beyond.items():
-            asked.trial.set_constraint(wish, share)
-        self.study.tell(asked.trial, state=TrialState.PRUNED)
+            asked.miss(wish, share)
+        self.study.tell(asked.trial, state=TrialState.PRUNED, skip_if_finished=True)
 
     def drop(self, asked: Asked, why: str) -> None:
         """A trial that is not run."""
         asked.note("why", why)
-        self.study.tell(asked.trial, state=TrialState.FAIL)
+        self.study.tell(asked.trial, state=TrialState.FAIL, skip_if_finished=True)
 
     def postpone(self, asked: Asked, why: str) -> None:
         """A trial that is not run to its end now; its values are asked again."""
@@ -327,7 +309,10 @@ class Study:
         self._ask_again(asked.number, asked.trial.params, asked.trial.user_attrs)
 
     def _ask_again(self, number: int, params: Mapping[str, object], attrs: Mapping[str, object]) -> None:
-        self.study.tell(number, state=TrialState.FAIL)
+        try:
+            self.study.tell(number, state=TrialState.FAIL)
+        except (ValueError, RuntimeError, OptunaError):
+            return  # another worker was faster
         kept = {"again": number, **{key: value for key, value in attrs.items() if key == "as_is"}}
         with _quietly():
             self.study.enqueue_trial(dict(params), user_attrs=kept)
@@ -362,22 +347,6 @@ def _suggest(trial: optuna.Trial, key: str, knob: Knob) -> Any:
         else:
             value = trial.suggest_float(key, float(low), float(high), step=knob.step, log=knob.log)
     return search_space.unspell(knob, value)
-
-
-def _is_dead(trial: FrozenTrial) -> bool:
-    """Whether nobody runs a running trial any more."""
-    worker = trial.user_attrs.get("worker")
-    if worker is not None and not lives(worker):
-        return True
-    here = worker is not None and worker.startswith(f"{platform.node()}:")
-    limit = timedelta(seconds=AWAY_S if worker is not None else NAMELESS_S)
-    return not here and (
-        trial.datetime_start is None or datetime.now() - trial.datetime_start.replace(tzinfo=None) > limit
-    )
-
-
-def _is_undecided(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.RUNNING and "likeness" not in trial.user_attrs and not _is_dead(trial)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import pytest
 from edgekd.base.errors import EdgekdError, IntegrityError
 from edgekd.document.tune import Ships
 from edgekd.spec.recipe import Knob
-from edgekd.tune import outcome, study, verdict
+from edgekd.tune import outcome, study, verdict, workers
 from edgekd.tune.verdict import Result
 
 _ODD = runpy.run_path(str(Path(__file__).with_name("_odd.py")))
@@ -56,7 +56,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     second = made.ask()
     made.prune(second, "why", {"rung": 0.5})
     third = made.ask()
-    third.note("worker", study.me().rsplit(":", 1)[0] + ":1")
+    third.note("worker", workers.me().rsplit(":", 1)[0] + ":1")
     made.study.set_user_attr("built", ["abc"])
     all_of(opened(path))
     lines = [json.loads(line) for line in path.read_text().splitlines()]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 
 from edgekd.spec import recipe as recipes
-from edgekd.tune import search_space, study
+from edgekd.tune import search_space, study, workers
 
 TUNE = """
 [tune]
@@ -36,16 +35,16 @@ def test_the_values_of_a_dead_worker_are_asked_again(
     elsewhere = one.ask()
     elsewhere.note("worker", "another-host:1:7")
     lost = one.ask()
-    lost.note("worker", f"{platform.node()}:1:7")  # process 1 did not start then
+    lost.note("worker", f"{workers.machine()}:1:7")  # process 1 did not start then
     again = make_study(tmp_path, url).ask()
     trials = one.trials()
     assert trials[lost.number].state == TrialState.FAIL
     assert again.point == lost.point and trials[again.number].user_attrs["again"] == lost.number
     assert trials[first.number].state == trials[elsewhere.number].state == TrialState.RUNNING
-    monkeypatch.setattr(study, "AWAY_S", -1)
+    monkeypatch.setattr(workers, "AWAY_S", -1)
     one.revive()
     states = [trial.state for trial in one.trials()]
-    assert states[elsewhere.number] == TrialState.FAIL, "given up after a day"
+    assert states[elsewhere.number] == TrialState.FAIL, "nothing is heard of it"
     assert states[first.number] == states[again.number] == TrialState.RUNNING, "this process lives"
 
 
@@ -70,8 +69,14 @@ def test_a_half_written_line_is_cut_off(tmp_path: Path) -> None:
     assert make_study(tmp_path).trials()[asked.number].state == TrialState.PRUNED
 
 
-def test_a_process_is_told_from_its_successor() -> None:
-    host, pid, start = study.me().rsplit(":", 2)
-    assert study.lives(study.me())
-    if start:
-        assert not study.lives(f"{host}:{pid}:{int(start) - 1}")
+def test_who_lost_a_trial_to_another_worker_goes_on(tmp_path: Path) -> None:
+    """A process that stood still for minutes: what it notes and tells of the trial changes nothing."""
+    one, two = make_study(tmp_path), make_study(tmp_path)
+    asked = one.ask()
+    two.study.tell(asked.number, state=TrialState.FAIL)
+    one.prune(asked, "late", {"max_latency_ms": 1.0})
+    one.drop(asked, "late")
+    one.postpone(asked, "late")
+    trials = one.trials()
+    assert trials[asked.number].state == TrialState.FAIL and "why" not in trials[asked.number].user_attrs
+    assert len(trials) == 1, "it is asked again by who took it over, once"
