@@ -35,6 +35,7 @@ class Row(NamedTuple):
 COLUMN = (
     # --- structure ---
     # They read the shapes of inner values, which strip_metadata removes.
+    Row(6, "padded_max_pool"),
     Row(7, "plain_product"),
     Row(8, "plain_transpose"),
     # ONNX Runtime's own Pad is 1.01 to 1.11 x as fast.

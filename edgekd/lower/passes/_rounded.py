@@ -21,8 +21,8 @@ class Grid(NamedTuple):
 
     def code(self, value: float) -> int:
         """The step that a number is rounded to."""
-        step = int(np.rint(np.float32(value) / np.float32(self.scale))) + int(self.zero)
-        return min(max(step, self.least), self.most)
+        ends = (self.least - int(self.zero), self.most - int(self.zero))
+        return int(self.zero) + int(np.rint(np.float32(np.clip(value / float(self.scale), *ends))))
 
     def same(self, other: Grid) -> bool:
         """Whether two tensors are rounded alike."""
@@ -62,6 +62,24 @@ def pads_itself(node: ir.Node) -> bool:
     """Whether a convolution or pooling works its padding out from the sizes."""
     attribute = node.attributes.get("auto_pad")
     return attribute is not None and attribute.as_string() != "NOTSET"
+
+
+def zeros_around(pad: ir.Node) -> tuple[list[int], list[int]] | None:
+    """How much a Pad puts before and behind each axis but the first two; None where it is anything but zeros there."""
+    mode = pad.attributes.get("mode")
+    amounts = constant(pad.inputs[1]) if len(pad.inputs) > 1 else None
+    value = pad.inputs[2] if len(pad.inputs) > 2 else None
+    filled = None if value is None else constant(value)
+    if (mode is not None and mode.as_string() != "constant") or amounts is None or len(pad.inputs) > 3:
+        return None
+    if value is not None and (filled is None or filled.any()):
+        return None
+    sizes = [int(size) for size in amounts.reshape(-1)]
+    rank = len(sizes) // 2
+    before, behind = sizes[:rank], sizes[rank:]
+    if rank < 3 or min(sizes) < 0 or any((*before[:2], *behind[:2])):
+        return None
+    return before[2:], behind[2:]
 
 
 def only_reader(value: ir.Value) -> ir.Node | None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from onnxscript import ir
 
-from edgekd.lower.passes._base import constant, drop_unused
-from edgekd.lower.passes._rounded import grid, only_reader, pads_itself, restored
+from edgekd.lower.passes._base import drop_unused
+from edgekd.lower.passes._rounded import grid, only_reader, pads_itself, restored, zeros_around
 
 
 @dataclass(frozen=True)
@@ -19,27 +19,9 @@ class FoldPad:
 
     def __call__(self, model: ir.Model) -> None:
         for node in list(model.graph):
-            if node.op_type == "Pad" and node.inputs[0] is not None and (pads := _spatial(node)) is not None:
+            if node.op_type == "Pad" and node.inputs[0] is not None and (pads := zeros_around(node)) is not None:
                 _fold(node, node.inputs[0], pads)
         drop_unused(model.graph)
-
-
-def _spatial(pad: ir.Node) -> tuple[list[int], list[int]] | None:
-    """How much is put before and behind each axis but the first two; None where it is anything but zeros there."""
-    mode = pad.attributes.get("mode")
-    amounts = constant(pad.inputs[1]) if len(pad.inputs) > 1 else None
-    value = pad.inputs[2] if len(pad.inputs) > 2 else None
-    filled = None if value is None else constant(value)
-    if (mode is not None and mode.as_string() != "constant") or amounts is None or len(pad.inputs) > 3:
-        return None
-    if value is not None and (filled is None or filled.any()):
-        return None
-    sizes = [int(size) for size in amounts.reshape(-1)]
-    rank = len(sizes) // 2
-    before, behind = sizes[:rank], sizes[rank:]
-    if rank < 3 or min(sizes) < 0 or any((*before[:2], *behind[:2])):
-        return None
-    return before[2:], behind[2:]
 
 
 def _fold(pad: ir.Node, x: ir.Value, pads: tuple[list[int], list[int]]) -> None:
