@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 
 from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import MASK, Spec
+from edgekd.learn.exporting import program_of
 from edgekd.learn.foreign import params_of
 from edgekd.learn.outputs import CONTAINERS, LOGITS, fields, leaves
 
@@ -21,7 +22,7 @@ LENGTH = 8  # of a sequence in an example
 # What to write where an export fixes a size that an app chooses, or follows one side of a branch alone.
 TENSORS_SO = "compute with torch alone, a number a sample, as x.amax((1, 2, 3), keepdim=True)"
 NUMPY_SO = "forward must not leave torch: no numpy, .item() or .tolist(), but torch's own functions of the tensors"
-COUNT_SO = "forward must not count with Python: x.shape[0], not len(x) or int(...); torch.where, not if"
+COUNT_SO = "forward must not count with Python: x.shape[0], not int(...) or a loop over it; torch.where, not if"
 
 
 Record = dict[str, Any]  # of a lineage: JSON, ``kind`` is the pass that made it, the other keys are that pass's own
@@ -86,24 +87,10 @@ class Student:
     def exported(self) -> ExportedProgram:
         """The module as ``torch.export`` writes it down, with the sizes left free that an app chooses.
 
-        ``x[:, 1:]`` of two tokens is one: torch refuses the length for that, unless it is told not to ask whether a
-        size is one. Only then is it told so: it would fix the batch of recurrent layers and of
-        ``nn.MultiheadAttention`` (torch 2.13).
-
         Raises:
             Exception: whatever ``torch.export`` raises.
         """
-        sizes = self.dynamic_shapes()
-        try:
-            return torch.export.export(self.module, self.example(), dynamic_shapes=sizes)
-        except torch._dynamo.exc.UserError as refused:
-            if "Constraints violated" not in str(refused):
-                raise
-            with torch.fx.experimental._config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
-                try:
-                    return torch.export.export(self.module, self.example(), dynamic_shapes=sizes)
-                except (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError):
-                    raise refused from None
+        return program_of(self.module, self.example(), self.dynamic_shapes())
 
     def with_module(self, module: nn.Module, record: Record | None = None) -> Student:
         """The same signature around another module; ``record`` is appended to the lineage."""

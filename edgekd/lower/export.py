@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from onnxscript import FLOAT, ir, opset20
@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 
 from edgekd.base import plugins
 from edgekd.base.errors import ExportError
+from edgekd.learn.exporting import masks_as_given
 from edgekd.learn.quiet import quiet
 from edgekd.learn.student import COUNT_SO, NUMPY_SO, Student
 from edgekd.lower._decomposed import traced_once
@@ -74,13 +75,16 @@ def export(student: Student, opset: int) -> ir.Model:
         ExportError: what can't be exported, with its module path and operator where the exporter names them.
     """
     try:
-        with quiet(), _rows_first(student.module), one_table(), traced_once():
+        with quiet(), masks_as_given(), _rows_first(student.module), one_table(), traced_once():
             try:
                 program = _onnx(student, student.module, opset)
             except torch.onnx.errors.OnnxExporterError as err:
                 if "Cannot view a tensor" not in reason(err):
                     raise
                 program = _onnx(student, _with_copies(student), opset)
+            if program is not None and _fixed(student, program.model) is not None:
+                with suppress(torch._dynamo.exc.TorchDynamoException):
+                    program = _onnx(student, student.exported(), opset)
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError, AttributeError) as err:
         why = reason(err)
         hint = next((so for words, so in HINTS.items() if words in why), None)
@@ -123,17 +127,20 @@ def _with_copies(student: Student) -> ExportedProgram:
     return program
 
 
-def _check_free(student: Student, model: ir.Model) -> None:
-    """Raise where the exporter fixed a size that an app chooses: it falls back to that in silence."""
+def _fixed(student: Student, model: ir.Model) -> tuple[str, str, int] | None:
+    """A size that an app chooses and that the exporter fixed, to which it falls back in silence: input, axis, size."""
     for spec, value in zip(student.inputs, model.graph.inputs, strict=True):
         for i, (size, exported_size) in enumerate(zip(spec.shape, value.shape or (), strict=False)):
             if size is None and isinstance(exported_size, int):
-                raise ExportError(
-                    f"the export fixes the {'length' if i else 'batch'} of {spec.name}",
-                    found=str(exported_size),
-                    allowed="any",
-                    hint=COUNT_SO,
-                )
+                return spec.name, "length" if i else "batch", exported_size
+    return None
+
+
+def _check_free(student: Student, model: ir.Model) -> None:
+    """Raise where a size is fixed that an app chooses."""
+    if (fixed := _fixed(student, model)) is not None:
+        name, axis, size = fixed
+        raise ExportError(f"the export fixes the {axis} of {name}", found=str(size), allowed="any", hint=COUNT_SO)
 
 
 @contextmanager

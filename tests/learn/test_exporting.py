@@ -1,0 +1,77 @@
+"""What ``torch.export`` refuses, of networks as people write them, is written down all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgekd.learn.exporting import program_of
+from edgekd.learn.quiet import quiet
+
+WIDTH = 8
+
+
+class Net(nn.Module):
+    """Parts, and a function that computes with them."""
+
+    def __init__(self, compute: Callable[[Net, Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        layer = nn.TransformerEncoderLayer(WIDTH, 2, 2 * WIDTH, batch_first=True)
+        self.first, self.linear = nn.Parameter(torch.randn(1, 1, WIDTH)), nn.Linear(WIDTH, 3)
+        self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+        self.compute = compute
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.compute(self, x)
+
+
+def token_of_all(net: Net, x: Tensor) -> Tensor:
+    return net.linear(torch.cat([net.first.expand(len(x), -1, -1), x], dim=1)[:, 0] + x.mean(1))
+
+
+def causal(net: Net, x: Tensor) -> Tensor:
+    size = x.shape[1]
+    mask = torch.triu(torch.full((size, size), float("-inf")), diagonal=1)
+    return net.linear(net.encoder(x, mask=mask)[:, -1])
+
+
+def token_left_out(net: Net, x: Tensor) -> Tensor:
+    return net.linear(x[:, 1:].mean(1))
+
+
+def exported(compute: Callable[[Net, Tensor], Tensor], length: bool) -> tuple[Net, nn.Module]:
+    net = Net(compute).eval()
+    free = {0: torch.export.Dim("batch", min=1, max=64)}
+    if length:
+        free |= {1: torch.export.Dim("length", min=2, max=64)}
+    with quiet():
+        return net, program_of(net, (torch.randn(2, 2 if length else 4, WIDTH),), (free,)).module(check_guards=False)
+
+
+@pytest.mark.parametrize(
+    ("compute", "length"),
+    [(token_of_all, False), (causal, False), (token_left_out, True)],
+    ids=["len", "mask", "slice"],
+)
+def test_it_answers_as_the_network_does_at_every_size(compute: Callable[[Net, Tensor], Tensor], length: bool) -> None:
+    net, module = exported(compute, length)
+    for batch in (1, 3, 5):
+        x = torch.randn(batch, 7 if length else 4, WIDTH)
+        torch.testing.assert_close(module(x), net(x))
+
+
+def test_what_counts_with_python_all_the_same_is_refused() -> None:
+    """With the error of the first attempt."""
+    with pytest.raises(torch._dynamo.exc.UserError, match="Constraints violated"):
+        exported(lambda net, x: net.linear(x.mean(1)) * sum(1 for _ in range(len(x))), length=False)
+
+
+def test_torch_and_python_are_left_as_they_were() -> None:
+    before = (nn.modules.transformer._detect_is_causal_mask, len)
+    exported(causal, length=False)
+    exported(token_of_all, length=False)
+    assert (nn.modules.transformer._detect_is_causal_mask, len) == before
