@@ -41,7 +41,10 @@ def loaded(source: Any, task: Task = CLASSES) -> Dataset:
     by_task = "task" in inspect.signature(source.load).parameters
     is_users = not type(source).__module__.startswith("edgekd.")
     if not by_task and not is_users and not task.exclusive:
-        given, allowed = type(source).__name__, "npz, text, table, arrow, webdataset, audio, python, or your own"
+        given, allowed = (
+            type(source).__name__,
+            "npz, text, table, arrow, webdataset, imagefolder, audio, python, or your own",
+        )
         raise RecipeError("the labels of this source are classes alone", where=OWN, found=given, allowed=allowed)
     dataset = plugins.call_user(source.load, OWN, *([task] if by_task else []))
     if not isinstance(dataset, Dataset):
