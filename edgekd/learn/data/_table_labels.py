@@ -88,10 +88,18 @@ def checked_numbers(cells: Cells, name: str, message: str = WORD) -> NDArray[np.
     """
     numbers, word = cells.numbers(name)
     if word is not None:
-        hint = "data.categories names the columns whose values are names" if message == WORD else None
+        text = cells.columns[name][word]
+        hints = ["a point before decimals, and nothing between thousands: 1234.5"] if has_commas(text) else []
+        if message == WORD:
+            hints.append("data.categories names the columns whose values are names")
         place, allowed = f"{cells.at(word)}: {name}", "a number of float32, or an empty cell where it is missing"
-        raise DataError(message, where=place, found=cells.columns[name][word], allowed=allowed, hint=hint)
+        raise DataError(message, where=place, found=text, allowed=allowed, hint="; ".join(hints) or None)
     return numbers
+
+
+def has_commas(text: str) -> bool:
+    """Whether a text is a number in another country's writing: 1,5 or 1,234,567."""
+    return "," in text and table_rows.number_of(text.replace(",", "")) is not None
 
 
 def _values(cells: Cells, names: Sequence[str]) -> NDArray[np.float64]:
