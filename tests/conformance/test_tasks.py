@@ -133,6 +133,9 @@ def test_two_nets_that_say_the_same_are_one_and_a_step_below_the_lead_changes_no
     other = scores_of(seed + 1, task=task)
     apart = task.distance(scores, other)
     assert (apart > 0).all() and apart.shape == (8,)
+    if task.vectors:
+        cosines = (scores * other).sum(1) / np.linalg.norm(scores, axis=1) / np.linalg.norm(other, axis=1)
+        np.testing.assert_allclose(apart, 1 - cosines, atol=1e-5)
     if task.unit == "bit":  # which reports call a Jensen-Shannon divergence, 0 to 1 bit
         assert (apart <= 1).all()
         np.testing.assert_allclose(apart, task.distance(other, scores), atol=1e-12)
