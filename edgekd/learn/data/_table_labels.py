@@ -89,7 +89,7 @@ def checked_numbers(cells: Cells, name: str, message: str = WORD) -> NDArray[np.
     numbers, word = cells.numbers(name)
     if word is not None:
         text = cells.columns[name][word]
-        hints = ["a point before decimals, and nothing between thousands: 1234.5"] if has_commas(text) else []
+        hints = ["1234.5 is how numbers are read, of a finite size"] if is_foreign(text) else []
         if message == WORD:
             hints.append("data.categories names the columns whose values are names")
         place, allowed = f"{cells.at(word)}: {name}", "a number of float32, or an empty cell where it is missing"
@@ -97,9 +97,12 @@ def checked_numbers(cells: Cells, name: str, message: str = WORD) -> NDArray[np.
     return numbers
 
 
-def has_commas(text: str) -> bool:
-    """Whether a text is a number in another country's writing: 1,5 or 1,234,567."""
-    return "," in text and table_rows.number_of(text.replace(",", "")) is not None
+def is_foreign(text: str) -> bool:
+    """Whether a text is a number that is written otherwise than numbers are read: 1,5 or 1,234,567; 5 %; inf."""
+    plain = text.replace(",", "").removesuffix("%").strip()
+    return table_rows.number_of(text) is None and (
+        table_rows.number_of(plain) is not None or plain.lower().lstrip("+-") in ("inf", "infinity")
+    )
 
 
 def _values(cells: Cells, names: Sequence[str]) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from edgekd.learn.data._checks import checked
 from edgekd.learn.data._role_files import RoleFiles, fingerprint
 from edgekd.learn.data._split import Groups, carve_missing, check_carving, joined, listed
 from edgekd.learn.data._table_files import Cells
-from edgekd.learn.data._table_labels import Names, by_split, check_named, checked_numbers, has_commas, labels_of
+from edgekd.learn.data._table_labels import Names, by_split, check_named, checked_numbers, is_foreign, labels_of
 from edgekd.tasks import CLASSES, Task
 
 FEW_WORDS = 0.1  # of a column's values: so few are mistakes in a column of numbers, likelier than names
@@ -166,11 +166,11 @@ def _holds_names(cells: Cells, name: str) -> bool:
     """Whether a column is one of words.
 
     Raises:
-        DataError: a few words among numbers, or numbers with commas; names the row.
+        DataError: a few words among numbers, or numbers that are written otherwise; names the row.
     """
     texts = [text for text in cells.columns[name] if not table_rows.is_missing(text)]
     words = [text for text in texts if table_rows.number_of(text) is None]
-    if words and (len(words) < FEW_WORDS * len(texts) or all(map(has_commas, words))):
+    if words and (len(words) < FEW_WORDS * len(texts) or all(map(is_foreign, words))):
         checked_numbers(cells, name)
     return bool(words)
 

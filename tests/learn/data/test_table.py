@@ -259,16 +259,21 @@ def test_rows_that_nothing_can_be_learned_of(tmp_path: Path, lines: list[list[st
         load(save(tmp_path / "t.csv", lines))
 
 
-def test_numbers_with_commas_are_told_and_are_no_names(tmp_path: Path) -> None:
+def test_numbers_that_are_written_otherwise_are_told_and_are_no_names(tmp_path: Path) -> None:
     """As a spreadsheet of another country writes them; who means names says so."""
     lines = [f"{i}\t{i},5\t1,{i:03},000\t{i % 2}" for i in range(20)]
     (tmp_path / "t.tsv").write_text("\n".join(["a\tb\tc\tlabel", *lines]) + "\n")
     for columns_, text in ((("a", "b"), "0,5"), (("a", "c"), "1,000,000")):
-        why = f"line 2: {columns_[1]}: a word in a column of numbers; found '{text}'.*a point before decimals"
+        why = f"line 2: {columns_[1]}: a word in a column of numbers; found '{text}'.*1234.5 is how"
         with pytest.raises(DataError, match=why):
             Table(str(tmp_path / "t.tsv"), columns=columns_).load()
-    with pytest.raises(DataError, match=r"line 2: b: a label that is no number; found '0,5'.*a point before"):
+    with pytest.raises(DataError, match=r"line 2: b: a label that is no number; found '0,5'.*1234.5 is how"):
         Table(str(tmp_path / "t.tsv"), columns=("a",), label=("label", "b")).load(Regression())
+    for text in ("5 %", "inf", "-Infinity"):
+        rows_ = "".join(f"{i if i % 2 else text}\t{i % 3}\n" for i in range(20))
+        (tmp_path / "n.tsv").write_text(f"n\tlabel\n{rows_}")
+        with pytest.raises(DataError, match=f"line 2: n: a word in a column of numbers; found '{text}'.*1234.5 is how"):
+            Table(str(tmp_path / "n.tsv")).load()
     dataset = Table(str(tmp_path / "t.tsv"), columns=("a", "b"), categories=("b",)).load()
     assert "values" in columns(dataset)["b"]
 
