@@ -12,7 +12,7 @@ import numpy as np
 from edgekd.base import plugins, table_rows
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, FactoryError, RecipeError
-from edgekd.learn.data import _points
+from edgekd.learn.data import _known_labels, _points
 from edgekd.learn.data._base import Dataset, Samples, Split
 from edgekd.learn.data._lazy import Lazy, hashed
 from edgekd.tasks import CLASSES, Task, named
@@ -80,6 +80,8 @@ def checked(dataset: Dataset, where: str, task: Task = CLASSES, *, every_class: 
         if task.geometry:
             _points.check_pictures(dataset, where)
         outside = tuple(_points.outside(dataset, where)) if task.geometry == "points" else ()
+        if dataset.answers is None and not dataset.heads:  # else each head was told of where its labels were read
+            outside = (*outside, *_known_labels.alike(dataset, task))
     return replace(dataset, notes=(*dataset.notes, *outside, *_repeated(dataset)))
 
 
@@ -136,6 +138,8 @@ def _check_labels(dataset: Dataset, task: Task, where: str, *, every_class: bool
             heads.tasks[name].check(y, len(dataset.splits[split_name]), len(names), f"{where} ({split_name}){place}")
         if labels:
             heads.tasks[name].check_learned(labels, names, f"{where}{place} (train)", every=every_class)
+        for split_name, y in labels.items():
+            _known_labels.check(y, f"{where} ({split_name}){place}")
 
 
 class _Size(NamedTuple):

@@ -57,12 +57,12 @@ def tables(path: str, name: str) -> dict[str, Path]:
     if (root / name).is_file():
         return {"": root / name}
     below = {folder: root / folder / name for folder in _folders_of_splits(root)}
-    found = {folder: table for folder, table in below.items() if table.is_file()}
-    if "train" not in {ROLES[folder.lower()] for folder in found}:
+    by_folder = {folder: table for folder, table in below.items() if table.is_file()}
+    if "train" not in {ROLES[folder.lower()] for folder in by_folder}:
         there = [file.name for file in sorted(root.iterdir()) if _table_files.ending_of(file)]
         hint = "a path from data.path, or the name of one in the folder of each split"
         raise DataError("no such table", where="data.metadata", found=name, allowed=there or None, hint=hint)
-    return found
+    return by_folder
 
 
 def read(
@@ -152,9 +152,9 @@ def _matched(rows: Mapping[str, Cells], files: Mapping[str, str], column: str) -
             paths.append(files[name])
         matched[folder] = replace(cells, columns={**cells.columns, column: paths})
     if without := [path for name, path in files.items() if name not in places]:
-        found = without[0] + (f" and {len(without) - 1:,} more" if len(without) > 1 else "")
+        names = without[0] + (f" and {len(without) - 1:,} more" if len(without) > 1 else "")
         hint = "move them away where they are not to be read"
-        raise DataError("files without a row", where="data.metadata", found=found, allowed="a row for each", hint=hint)
+        raise DataError("files without a row", where="data.metadata", found=names, allowed="a row for each", hint=hint)
     return matched
 
 
