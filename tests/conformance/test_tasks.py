@@ -389,6 +389,15 @@ def test_labels_of_another_kind_are_refused_by_sample(task: Task, labels: Any, m
         task.numbered({"train": given_labels}, NAMES, at, "data")
 
 
+def test_a_label_of_other_splits_alone_is_told_as_such() -> None:
+    """Nobody gives names, so that those of the training samples are all there are."""
+    rows = {"train": np.array(["ant bee", "ant"], object), "test": np.array(["bee", "ant cat"], object)}
+    with pytest.raises(
+        DataError, match="test: sample 1: a label that no training sample has; found 'cat'; allowed: ant, bee"
+    ):
+        MultiLabel().numbered(rows, None, at, "data")
+
+
 def test_what_nothing_can_be_learned_of_is_refused() -> None:
     everywhere = {"train": np.array([[1, 0, 1], [0, 0, 1]])}
     with pytest.raises(DataError, match="a label of no training sample: nothing can be learned of it; found 'bee'"):
