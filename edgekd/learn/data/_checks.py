@@ -139,7 +139,7 @@ def _check_labels(dataset: Dataset, task: Task, where: str, *, every_class: bool
         if labels:
             heads.tasks[name].check_learned(labels, names, f"{where}{place} (train)", every=every_class)
         for split_name, y in labels.items():
-            _known_labels.check(y, f"{where} ({split_name}){place}")
+            _known_labels.check(y, heads.tasks[name], f"{where} ({split_name}){place}")
 
 
 class _Size(NamedTuple):

@@ -15,9 +15,9 @@ from edgekd.tasks import IGNORED, Task
 UNKNOWN = -1  # the label of a place, or of a column of several labels, that nobody knows
 
 
-def check(labels: AnyArray, where: str) -> None:
+def check(labels: AnyArray, task: Task, where: str) -> None:
     """Raise DataError where none of a split's labels is known: its value would be of no sample."""
-    if len(labels) and not _known(labels).any():
+    if _is_ours(task) and len(labels) and not _known(labels).any():
         raise DataError("no label is known in this split", where=where, allowed="at least one")
 
 
@@ -27,7 +27,9 @@ def alike(dataset: Dataset, task: Task) -> Iterator[str]:
     Args:
         task: of the one output that the labels are of.
     """
-    if dataset.train.y is None or (task.pairs and _one_of_all(dataset.train.y, task) is not None):
+    if dataset.train.y is None or not _is_ours(task):
+        return
+    if task.pairs and _one_of_all(dataset.train.y, task) is not None:
         return  # pairs without scores belong together, all of them
     for name in ("validation", "test"):
         split = dataset.splits[name]
@@ -49,6 +51,11 @@ def _one_of_all(labels: AnyArray, task: Task) -> NDArray[np.float64] | None:
     low, high = (np.iinfo(np.int64).min, np.iinfo(np.int64).max) if rows.dtype.kind in "iu" else (-np.inf, np.inf)
     least, most = rows.min(axis=0, initial=high, where=known), rows.max(axis=0, initial=low, where=known)
     return None if (least < most).any() else np.asarray(np.where(known.any(axis=0), least, np.nan), np.float64)
+
+
+def _is_ours(task: Task) -> bool:
+    """Whether a task is one of the package, of which it is known what a label means that is not there."""
+    return type(task).__module__.startswith("edgekd.")
 
 
 def _known(labels: AnyArray) -> NDArray[np.bool_]:

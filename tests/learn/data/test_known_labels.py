@@ -86,6 +86,15 @@ def test_a_split_of_which_no_label_is_known_is_refused(kind: str, unknown: float
         read(task, y, {"validation": unknown})
 
 
+def test_what_labels_of_an_own_task_mean_is_not_known() -> None:
+    """-1 may be a grade there."""
+
+    class Own(MultiLabel):
+        def check(self, labels: np.ndarray, count: int, size: int, where: str) -> None: ...
+
+    assert told(read(Own(), ALIKE["several labels"][1], {"validation": -1})) == []
+
+
 def test_of_several_heads_each_is_told_once() -> None:
     kind, value = np.arange(24) % 3, np.arange(24.0)
     kind[8:16] = 1
