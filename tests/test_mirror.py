@@ -114,6 +114,7 @@ TESTED_ELSEWHERE = {
     "learn/data/_texts.py": "tests/learn/data/test_arrow.py: the source that reads them",
     "learn/data/_pictures.py": "tests/learn/data/test_lazy.py: decoded together and later",
     "learn/data/_points.py": "tests/learn/data/test_masks.py: labels of places, masks and points",
+    "learn/data/_table_labels.py": "tests/learn/data/test_table.py: labels of every task, and the split of a row",
     "learn/data/_shards.py": "tests/learn/data/test_webdataset.py: the source that reads them",
     "learn/data/_worker.py": "tests/learn/data/test_decoding.py: both sides of the pipe",
     "learn/foreign.py": "tests/teachers/test_onnx.py: a network that another program runs",

@@ -42,7 +42,8 @@ class MeasuredCandidate:
 
     ``value_ci95``, ``drop_ci95``: on validation; ``sessions_p50_ms``: of each session that it was timed in;
     ``kernels``: what its runtime really ran of it, None where that is not told; ``onnx``: the file before lowering;
-    ``mixed``: which of its parts were tried in float, None where none were.
+    ``mixed``: which of its parts were tried in float, None where none were; ``cosine``: of the vectors of an
+    int8 or float16 file, the mean on validation to those of the fp32 file that is pruned alike, None of others.
     """
 
     name: str
@@ -59,6 +60,7 @@ class MeasuredCandidate:
     kernels: list[Kernel] | None = None
     onnx: bytes = b""
     mixed: Mixed | None = None
+    cosine: float | None = None
 
     @property
     def samples(self) -> NDArray[np.int64]:
@@ -130,6 +132,7 @@ class Measured:
                 bench.summary(c.samples)["p50"],
                 parity_gap(c),
                 c.sessions_p50_ms,
+                c.cosine,
             )
             for c in self.candidates.values()
         ]
@@ -159,8 +162,7 @@ def run(
     key = stored_key(step, files, run_)
     kept = document(store, key, "measured.json", documents.Measured)
     if kept is None or kept["candidates"].keys() != files.keys():
-        tolerances = {c.name: c.numerics.tolerance for c in candidates}
-        measurement = canonical(_measure(runtime, files, evaluation, of_torch, tolerances, seconds, run_))
+        measurement = canonical(_measure(runtime, files, evaluation, of_torch, candidates, seconds, run_))
         kept = cast(documents.Measured, json.loads(store.put(key, {"measured.json": measurement})["measured.json"]))
     measured = {c.name: _read(c, files[c.name], kept["candidates"][c.name], onnx[c.name]) for c in candidates}
     evaluation = evaluation.within(kept["seconds"])
@@ -186,6 +188,7 @@ def _read(
         also=row["also"],
         kernels=None if kernels is None else [Kernel.of(kernel) for kernel in kernels],
         onnx=onnx,
+        cosine=row.get("cosine"),
     )
 
 
@@ -210,7 +213,7 @@ def _measure(
     files: Mapping[str, dict[str, bytes]],
     evaluation: EvaluationSet,
     of_torch: Mapping[str, Scores],
-    tolerances: Mapping[str, float],
+    candidates: Sequence[PlannedCandidate],
     seconds: float,
     run: BuildRunner,
 ) -> documents.Measured:
@@ -218,10 +221,15 @@ def _measure(
     sessions = {name: runtime.open(data) for name, data in files.items()}
     seconds_each = max(evaluation.seconds(session, "validation", batch) for session in sessions.values())
     evaluation = evaluation.within(seconds_each)
-    result = {
-        name: _scored(runtime, session, files[name], evaluation, of_torch[name], tolerances[name])
-        for name, session in sessions.items()
-    }
+    tolerances = {c.name: c.numerics.tolerance for c in candidates}
+    result, vectors = dict[str, documents.Candidate](), dict[str, Scores]()
+    for name, session in sessions.items():
+        got = evaluation.scores(session, "validation", batch)
+        result[name] = _scored(runtime, session, files[name], evaluation, got, of_torch[name], tolerances[name])
+        if any(task.vectors for task in evaluation.evaluator.heads.tasks.values()):
+            vectors[name] = got
+    for name, cosine in _cosines(candidates, vectors, evaluation).items():
+        result[name]["cosine"] = cosine
     job = timing.job_of(runtime, files, evaluation, "fp32", seconds)
     x = job.inputs
     quick = seconds < 1
@@ -257,11 +265,11 @@ def _scored(
     session: backends.Session,
     files: Mapping[str, bytes],
     evaluation: EvaluationSet,
+    got: Scores,
     of_torch: Scores,
     tolerance: float,
 ) -> documents.Candidate:
     """A candidate before it is timed: its value on validation, and how far it is from the torch model."""
-    got = evaluation.scores(session, "validation", runtime.target.shapes.batch)
     ends = evaluation.intervals("validation", got)
     return {
         "value_validation": evaluation.value("validation", got),
@@ -272,6 +280,18 @@ def _scored(
         "samples_ns": [],
         "sessions_p50_ms": [],
     }
+
+
+def _cosines(
+    candidates: Sequence[PlannedCandidate], vectors: Mapping[str, Scores], evaluation: EvaluationSet
+) -> dict[str, float]:
+    """The mean cosine of each rounded candidate's vectors to those of the fp32 one that is pruned alike."""
+    floats = {c.pruned: c.name for c in candidates if c.numerics.weights == "float32"}
+    means = {}
+    for c in (c for c in candidates if c.name in vectors and c.name not in floats.values()):
+        cosine = evaluation.evaluator.heads.cosine(vectors[c.name], vectors[floats.get(c.pruned, "fp32")])
+        means[c.name] = cosine if cosine is not None and np.isfinite(cosine) else 0.0  # parity tells of what is not
+    return means
 
 
 def _compared(

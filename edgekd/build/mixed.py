@@ -246,14 +246,16 @@ def _refusal(name: str, before: Measured, after: Measured, budget: Budget) -> st
     missed = [set(unmet(budget, _held(candidate, teacher))) for candidate in (old, new)]
     if new.value_validation < old.value_validation and "max_drop" in missed[1]:
         return f"{new.value_validation:.4f} on validation, where the int8 file has {old.value_validation:.4f}"
+    if "min_cosine" in missed[1] - missed[0]:
+        return f"a mean cosine of {new.cosine:.4f} to the fp32 file's vectors is less than min_cosine"
     if "max_size_kb" in missed[1] - missed[0]:
         return f"{units.size(new.size_bytes)} are more than max_size_kb"
     return None
 
 
 def _held(candidate: MeasuredCandidate, teacher: float) -> dict[str, float | None]:
-    p50_ms = summary(candidate.samples)["p50"]
-    return by_wish(drop=teacher - candidate.value_validation, latency_ms=p50_ms, size_bytes=candidate.size_bytes)
+    p50_ms, drop = summary(candidate.samples)["p50"], teacher - candidate.value_validation
+    return by_wish(drop=drop, latency_ms=p50_ms, size_bytes=candidate.size_bytes, cosine=candidate.cosine)
 
 
 def _in_place(candidate: PlannedCandidate, decision: Mixed | None) -> PlannedCandidate:

@@ -89,6 +89,10 @@ def parse(recipe: Recipe) -> ParsedRecipe:
         _check_keys(recipe.ensemble[name], kind, name)
     parsed = ParsedRecipe(recipe, task, metric, make_terms(recipe.losses), compressions, from_teacher, teachers, tasks)
     check_weights(parsed, views)
+    if recipe.budget.min_cosine is not None and not any(one.vectors for one in parsed.by_name.values()):
+        kinds = [type(one).__name__ for one in parsed.by_name.values()]
+        allowed = "none, or a task of vectors: embedding, distribution"
+        raise RecipeError("no output holds vectors", where="budget.min_cosine", found=kinds, allowed=allowed)
     return parsed
 
 

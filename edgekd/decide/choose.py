@@ -19,16 +19,18 @@ from edgekd.spec.recipe import Budget
 
 TIE = 1.02  # what the place of a session's memory moves its p50 by
 SESSIONS = 6  # of timing, where it is not clear which of two is faster
-ABOUT = {"max_drop": "answers", "max_latency_ms": "latency", "max_size_kb": "size"}
+ABOUT = {"max_drop": "answers", "max_latency_ms": "latency", "max_size_kb": "size", "min_cosine": "answers"}
 IN_WORDS = {
     "max_drop": "drop {found} exceeds max_drop {most:g}",
     "max_latency_ms": "p50 {found} exceeds max_latency_ms {most:g}",
     "max_size_kb": "{found} exceeds max_size_kb {most:g}",
+    "min_cosine": "mean cosine {found} to the fp32 file's vectors is below min_cosine {most:g}",
 }
 WRITTEN: Mapping[str, Callable[[float], str]] = {
     "max_drop": "{:.4f}".format,
     "max_latency_ms": units.in_ms,
     "max_size_kb": lambda kilobytes: units.in_kb(1000 * kilobytes),
+    "min_cosine": "{:.4f}".format,
 }
 Ratio = tuple[float, float, float]
 Reasons = Callable[[str, str, Collection[str]], str]
@@ -43,6 +45,7 @@ class Contender:
         p50_ms: median latency.
         parity: why the file does not agree with the torch model, or None where it does.
         sessions_ms: median latency in each session, those of all candidates in one order.
+        cosine: of its vectors to those of the float file; None where it has none, or is that file.
     """
 
     name: str
@@ -51,11 +54,12 @@ class Contender:
     p50_ms: float
     parity: str | None = None
     sessions_ms: Sequence[float] = ()
+    cosine: float | None = None
 
     def found(self, teacher_value: float) -> dict[str, float | None]:
         """What a budget's wishes are held against."""
         drop = teacher_value - self.value
-        return by_wish(drop=drop, latency_ms=self.p50_ms, size_bytes=self.size_bytes)
+        return by_wish(drop=drop, latency_ms=self.p50_ms, size_bytes=self.size_bytes, cosine=self.cosine)
 
 
 @dataclass(frozen=True)
@@ -138,16 +142,15 @@ def budget_record(
     contender: Contender, budget: Budget, teacher_value: float, drop_ci95: Sequence[float]
 ) -> documents.Budget:
     """The report's ``budget``: wanted, got, met."""
-    return {
-        "wanted": wanted(budget),
-        "got": {
-            "drop": teacher_value - contender.value,
-            "drop_ci95": list(drop_ci95),
-            "latency_ms": contender.p50_ms,
-            "size_kb": contender.size_bytes / 1000,
-        },
-        "met": not shortfalls(contender, budget, teacher_value),
+    got: documents.Got = {
+        "drop": teacher_value - contender.value,
+        "drop_ci95": list(drop_ci95),
+        "latency_ms": contender.p50_ms,
+        "size_kb": contender.size_bytes / 1000,
     }
+    if contender.cosine is not None:
+        got["cosine"] = contender.cosine
+    return {"wanted": wanted(budget), "got": got, "met": not shortfalls(contender, budget, teacher_value)}
 
 
 def wanted(budget: Budget) -> documents.Wanted:
@@ -157,6 +160,7 @@ def wanted(budget: Budget) -> documents.Wanted:
         "max_latency_ms": budget.max_latency_ms,
         "max_size_kb": budget.max_size_kb,
         "max_size_share": budget.max_size_share,
+        "min_cosine": budget.min_cosine,
         "prefer": budget.prefer,
     }
 

@@ -83,6 +83,9 @@ def advice(
             else:
                 sentences.append(f"{lost[0]} loses {drops[lost[0]]:.4f}: more epochs of int8_qat, or most_float")
     fits = [c for c in contenders if c.parity is None]
+    if turned := [c for c in fits if not is_met(budget.min_cosine, c.cosine, at_least=True)]:
+        points = f"{turned[0].name} has vectors of a mean cosine of {turned[0].cosine:.4f} to the fp32 file's"
+        sentences.append(f"{points}: the loss cosine, more epochs of int8_qat, or most_float")
     if fits and not is_met(budget.max_latency_ms, min(c.p50_ms for c in fits)):
         least = min(fits, key=lambda c: c.p50_ms)
         wish = f"edgekd tune {file} --max-latency-ms {budget.max_latency_ms:g}"

@@ -39,7 +39,7 @@ class OnAnother(Compared):
 
 @closed
 class Candidate(TypedDict):
-    """A file that was measured."""
+    """A file that was measured; ``cosine``: see ``MeasuredCandidate``."""
 
     value_validation: Number
     value_ci95: list[Number]
@@ -47,6 +47,7 @@ class Candidate(TypedDict):
     parity: Compared
     also: dict[str, OnAnother]
     kernels: NotRequired[list[KernelTable] | None]
+    cosine: NotRequired[Number]
     samples_ns: Annotated[list[Nanoseconds], Some()]
     sessions_p50_ms: list[Positive]
 

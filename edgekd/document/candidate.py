@@ -55,7 +55,8 @@ class Candidate(TypedDict):
 
     Values are in the metric's own unit; ``throughput``: samples a second; ``samples``: runs that were timed;
     ``sessions_p50_ms``: of each process that timed it; ``verdict``: why it ships or not; ``outside``: of the budget;
-    ``mixed``: which parts of an int8 file were tried in float, missing where none were.
+    ``mixed``: which parts of an int8 file were tried in float, missing where none were; ``cosine``: of vectors, the
+    mean to the float file's on validation.
     """
 
     name: str
@@ -76,3 +77,4 @@ class Candidate(TypedDict):
     value_ci95: NotRequired[list[Number]]
     drop_ci95: NotRequired[list[Number]]
     mixed: NotRequired[Mixed]
+    cosine: NotRequired[Number]

@@ -33,12 +33,15 @@ class Parity(TypedDict):
 
 
 class Wanted(TypedDict):
-    """A budget's wishes; a drop in the metric's unit, ``max_size_share`` of the teacher's size."""
+    """A budget's wishes; a drop in the metric's unit, ``max_size_share`` of the teacher's size, ``min_cosine`` of
+    vectors to the float file's.
+    """
 
     max_drop: NotRequired[Number | None]
     max_latency_ms: NotRequired[Positive | None]
     max_size_kb: NotRequired[Positive | None]
     max_size_share: NotRequired[Number | None]
+    min_cosine: NotRequired[Number | None]
     prefer: NotRequired[str]
 
 
@@ -49,6 +52,7 @@ class Got(TypedDict):
     drop_ci95: NotRequired[list[Number] | None]
     latency_ms: NotRequired[Positive | None]
     size_kb: NotRequired[Positive | None]
+    cosine: NotRequired[Number | None]
 
 
 class Budget(TypedDict):

@@ -14,6 +14,7 @@ class Budget(TypedDict):
     max_latency_ms: Positive | None
     max_size_kb: Positive | None
     max_size_share: Number | None
+    min_cosine: NotRequired[Number | None]
 
 
 class Ships(TypedDict):

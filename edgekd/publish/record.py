@@ -362,6 +362,8 @@ def _candidate(
     }
     if candidate.mixed is not None:
         row["mixed"] = candidate.mixed
+    if candidate.cosine is not None:
+        row["cosine"] = candidate.cosine
     return row
 
 

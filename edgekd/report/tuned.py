@@ -17,6 +17,7 @@ WISHES = {
     "max_size_kb": ("size", lambda v: text.size(v * 1000)),
     "max_size_share": ("size in shares of the teacher", lambda v: text.significant(v)),
     "max_drop": ("drop against the teacher", lambda v: text.significant(v)),
+    "min_cosine": ("cosine to the fp32 file's vectors, at least", lambda v: text.significant(v)),
 }
 
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from edgekd.base import backend_facts, recipe_files, units
-from edgekd.decide.budget import is_met
+from edgekd.decide.budget import AT_LEAST, is_met
 from edgekd.document.candidate import Candidate
 from edgekd.document.details import Baseline, Details, Kept, Taken
 from edgekd.document.machine import Host
@@ -308,15 +308,19 @@ def _budget(budget: Budget, metric: MetricText) -> dict[str, object]:
             return empty
         if key == "max_drop":
             return metric.gap(value) if value >= 0 else f"none: {metric.gap(value)} above"
+        if key == "min_cosine":
+            return f"{value:.4f}"
         return text.milliseconds(value) if key == "max_latency_ms" else text.size(value * 1000)
 
+    vectors = ("min_cosine", "cosine to the fp32 file's vectors", wanted.get("min_cosine"), got.get("cosine"))
     rows = []
     for key, name, want, have in (
         ("max_drop", "drop against the teacher", wanted.get("max_drop"), got.get("drop")),
         ("max_latency_ms", "latency, p50", wanted.get("max_latency_ms"), got.get("latency_ms")),
         ("max_size_kb", "size", wanted.get("max_size_kb"), got.get("size_kb")),
+        *([vectors] if vectors[2:] != (None, None) else []),
     ):
-        met = is_met(want, have)
+        met = is_met(want, have, at_least=key in AT_LEAST)
         row = {"name": name, "wanted": write(key, want, "no limit"), "got": write(key, have, text.NONE)}
         rows.append({**row, "how": "no wish" if want is None else "met" if met else "missed"})
     return {"rows": rows, "met": budget["met"], "prefer": wanted.get("prefer")}

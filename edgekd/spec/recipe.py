@@ -157,6 +157,9 @@ class StudentTable(Schedule):
 class Budget(Frozen):
     """Wishes. ``max_drop`` is against the teacher, on the exported file, in the metric's unit.
 
+    ``min_cosine`` is of vectors, of a compressed file to the fp32 file of the same network: an index that one of them
+    filled is searched by the other.
+
     ``prefer`` says which of the candidates inside ships: the fastest, the smallest, or the one with the best value. It
     chooses among those that may ship: where dense fp32 is inside, too, nothing ships that is clearly slower than it.
     """
@@ -166,6 +169,9 @@ class Budget(Frozen):
     max_size_kb: float | None = Field(default=None, gt=0, description="of all files that the runtime opens")
     max_size_share: float | None = Field(
         default=None, gt=0, description="of the teacher: of its own file, else of 4 bytes a parameter"
+    )
+    min_cosine: float | None = Field(
+        default=None, ge=0, le=1, description="of an int8 file's vectors to the fp32 file's, the mean on validation"
     )
     prefer: Literal["latency", "size", "value"] = Field(default="latency", description="which of those inside ships")
 

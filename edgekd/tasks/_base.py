@@ -128,6 +128,11 @@ class Task(ABC):
         """Whether the scores of a sample are of classes of which one is right."""
         return self.link == "softmax" and not self.dense
 
+    @property
+    def vectors(self) -> bool:
+        """Whether an answer is a vector that others are compared with: then ``distance`` is 1 minus the cosine."""
+        return False
+
     def shape(self, names: int, labels: tuple[int, ...]) -> tuple[int, ...]:
         """The natural shape of a sample's scores.
 

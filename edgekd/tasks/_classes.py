@@ -132,8 +132,10 @@ def _spelled(
     allowed = "whole numbers, or names"
     if y.dtype.kind not in "iuUSO":
         raise DataError("labels are whole numbers or names", where=at(split, 0), found=str(y.dtype), allowed=allowed)
-    if names is None and y.dtype.kind == "i" and y.min(initial=0) < 0:
-        bad, hint = int(np.flatnonzero(y < 0)[0]), "samples without a label are to be left out"
+    known = {same_name(name) for name in names or ()}
+    below = np.flatnonzero(y < 0) if y.dtype.kind == "i" else np.array([], np.int64)
+    if len(below) and str(y[below[0]]) not in known:
+        bad, hint = int(below[0]), "samples without a label are to be left out"
         raise DataError("a label below 0", where=at(split, bad), found=int(y[bad]), allowed="0 up", hint=hint)
     if y.dtype.kind == "O":
         odd = next((i for i, label in enumerate(y.tolist()) if not isinstance(label, str)), None)

@@ -217,6 +217,11 @@ class Heads(Mapping[str, int]):
         pairs = zip(self.tasks.values(), self.split(got).values(), self.split(wanted).values(), strict=True)
         return np.asarray(np.max([task.differing(a, b, tolerance) for task, a, b in pairs], axis=0))
 
+    def cosine(self, one: AnyArray, other: AnyArray) -> float | None:
+        """The mean cosine of two nets' vectors, -1..1, of the output where it is least; None: no output holds some."""
+        pairs = zip(self.tasks.values(), self.split(one).values(), self.split(other).values(), strict=True)
+        return min((1 - float(task.distance(a, b).mean()) for task, a, b in pairs if task.vectors), default=None)
+
     def distance(self, one: AnyArray, other: AnyArray) -> Floats:
         """(N,) the mean over the outputs of how far two nets are apart on a sample."""
         pairs = zip(self.tasks.values(), self.split(one).values(), self.split(other).values(), strict=True)

@@ -102,6 +102,7 @@ def of_lists(lists_of: Mapping[str, Lists], names: tuple[str, ...] | None, at: A
         DataError: a name that is none of the given ones, or none at all.
     """
     every = dict.fromkeys(name for rows in lists_of.values() for row in rows for name in row)
+    odd = "a label that no training sample has" if names is None else "a label that nobody named"
     if names is None:
         limits.check("classes", len(every), "more labels than likely are meant", where)
         names = named(sorted({name for row in lists_of["train"] for name in row}), where)
@@ -115,7 +116,7 @@ def of_lists(lists_of: Mapping[str, Lists], names: tuple[str, ...] | None, at: A
         for i, row in enumerate(of):
             for name in row:
                 if (column := places.get(same_name(name))) is None:
-                    raise DataError("a label that nobody named", where=at(split, i), found=name, allowed=names)
+                    raise DataError(odd, where=at(split, i), found=name, allowed=names)
                 rows[split][i, column] = 1
     return Numbered(names, rows)
 

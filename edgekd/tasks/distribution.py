@@ -61,6 +61,11 @@ class Distribution(Task):
         """Never: shares of 1 are compared as a whole, and none of them is right."""
         return False
 
+    @property
+    def vectors(self) -> bool:
+        """See ``Task``: shares of 1 are none."""
+        return not self.probabilities
+
     def unlabelled(self, names: tuple[str, ...] | None, where: str, hint: str | None = None) -> Numbered:
         """See ``Task``: ``size`` numbers need no names."""
         return _vectors.unlabelled(names, self.size, where)

@@ -56,6 +56,11 @@ class Embedding(Task):
         if len(self.scores) != 2 or not np.isfinite(self.scores).all() or not self.scores[0] < self.scores[1]:
             raise ValueError("scores: allowed are two numbers, of nothing in common and, above it, of the same")
 
+    @property
+    def vectors(self) -> bool:
+        """See ``Task``."""
+        return True
+
     def unlabelled(self, names: tuple[str, ...] | None, where: str, hint: str | None = None) -> Numbered:
         """See ``Task``: ``size`` numbers need no names."""
         return _vectors.unlabelled(names, self.size, where)

@@ -77,7 +77,9 @@ class Segmentation(DenseClasses):
             names = tuple(str(number) for number in range(most + 1))
         kept = [number for number in range(len(names)) if number != self.ignore]
         if len(kept) < 2:
-            raise DataError("one class only", where=where, found=[names[i] for i in kept], allowed="at least 2")
+            hint = f"pixels of {self.ignore} have no label (task.ignore): masks of 0 and 255 are to be 0 and 1"
+            only = [names[i] for i in kept]
+            raise DataError("one class only", where=where, found=only, allowed="at least 2", hint=hint)
         classes = {split: self._classes(masks, len(names), split, at) for split, masks in labels.items()}
         return Numbered(tuple(names[i] for i in kept), classes)
 

@@ -69,6 +69,7 @@ def document(facts: SearchFacts) -> Tune:
             "max_latency_ms": budget.max_latency_ms,
             "max_size_kb": budget.max_size_kb,
             "max_size_share": budget.max_size_share,
+            "min_cosine": budget.min_cosine,
         },
         "prefer": facts.prefer,
         "quick": facts.request.quick,

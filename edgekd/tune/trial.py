@@ -114,7 +114,9 @@ def _result(
     for name, choice in choices.items():
         contenders, teacher = measured[name].contenders(), measured[name].evaluation.teacher_value("validation")
         lost = {
-            c.name: missed(budget, drop=teacher - c.value, latency_ms=c.p50_ms, size_bytes=c.size_bytes)
+            c.name: missed(
+                budget, drop=teacher - c.value, latency_ms=c.p50_ms, size_bytes=c.size_bytes, cosine=c.cosine
+            )
             for c in contenders
         }
         near = min(contenders, key=lambda c: (c.parity is not None, sum(lost[c.name].values())))

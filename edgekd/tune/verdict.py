@@ -71,11 +71,18 @@ class Result:
         }
 
 
-def missed(budget: Budget, *, drop: float | None = None, latency_ms: float, size_bytes: int) -> dict[str, float]:
+def missed(
+    budget: Budget,
+    *,
+    drop: float | None = None,
+    latency_ms: float,
+    size_bytes: int,
+    cosine: float | None = None,
+) -> dict[str, float]:
     """By wish of a budget how far beyond it something is, as a share of the wish; without what is met."""
-    over = unmet(budget, by_wish(drop=drop, latency_ms=latency_ms, size_bytes=size_bytes))
+    over = unmet(budget, by_wish(drop=drop, latency_ms=latency_ms, size_bytes=size_bytes, cosine=cosine))
     least = {"max_drop": LARGE_DROP}
-    return {wish: (measured - most) / max(most, least.get(wish, 0.0)) for wish, (measured, most) in over.items()}
+    return {wish: abs(measured - most) / max(most, least.get(wish, 0.0)) for wish, (measured, most) in over.items()}
 
 
 def hopeless(shapes: Mapping[str, Mapping[str, Shape]], budget: Budget) -> dict[str, float]:

@@ -147,7 +147,7 @@ def test_a_folder_that_is_not_to_be_listed_of_a_model_and_of_data(
     with pytest.raises(IntegrityError, match="can't be read"):
         step_keys.input_hash(tmp_path / "model")
     with pytest.raises(DataError, match="can't be read"):
-        _folders._entries(folder)
+        _folders.entries(folder)
     with pytest.raises(DataError, match="can't be read"):
         text.Text(str(folder))._beside.by_role()
 

@@ -133,6 +133,9 @@ def test_two_nets_that_say_the_same_are_one_and_a_step_below_the_lead_changes_no
     other = scores_of(seed + 1, task=task)
     apart = task.distance(scores, other)
     assert (apart > 0).all() and apart.shape == (8,)
+    if task.vectors:
+        cosines = (scores * other).sum(1) / np.linalg.norm(scores, axis=1) / np.linalg.norm(other, axis=1)
+        np.testing.assert_allclose(apart, 1 - cosines, atol=1e-5)
     if task.unit == "bit":  # which reports call a Jensen-Shannon divergence, 0 to 1 bit
         assert (apart <= 1).all()
         np.testing.assert_allclose(apart, task.distance(other, scores), atol=1e-12)
@@ -384,6 +387,15 @@ def test_labels_of_another_kind_are_refused_by_sample(task: Task, labels: Any, m
     given_labels = np.array(labels) if isinstance(labels, list) else labels
     with pytest.raises(DataError, match=message):
         task.numbered({"train": given_labels}, NAMES, at, "data")
+
+
+def test_a_label_of_other_splits_alone_is_told_as_such() -> None:
+    """Nobody gives names, so that those of the training samples are all there are."""
+    rows = {"train": np.array(["ant bee", "ant"], object), "test": np.array(["bee", "ant cat"], object)}
+    with pytest.raises(
+        DataError, match="test: sample 1: a label that no training sample has; found 'cat'; allowed: ant, bee"
+    ):
+        MultiLabel().numbered(rows, None, at, "data")
 
 
 def test_what_nothing_can_be_learned_of_is_refused() -> None:

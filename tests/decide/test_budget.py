@@ -49,7 +49,8 @@ def random_case(rng: np.random.Generator) -> tuple[Contender, Budget, float]:
     teacher = int(rng.integers(0, samples + 1))
     student = int(np.clip(teacher + rng.integers(-50, 20), 0, samples))
     p50_ms, size = float(rng.uniform(0.01, 30)), int(rng.integers(1, 5_000_000))
-    contender = Contender("fp32", size, student / samples, p50_ms)
+    cosine = float(rng.uniform(0.9, 1))
+    contender = Contender("fp32", size, student / samples, p50_ms, cosine=cosine)
 
     def wish(measured: float, most: float) -> float | None:
         kind = rng.integers(5)
@@ -63,6 +64,7 @@ def random_case(rng: np.random.Generator) -> tuple[Contender, Budget, float]:
         max_latency_ms=wish(p50_ms, 100.0),
         max_size_kb=wish(size / 1000, 1e6),
         max_size_share=wish(size / 4_000_000, 4.0),
+        min_cosine=wish(cosine, 1.0),
     )
     return contender, resolved(budget, 4_000_000), teacher / samples
 
@@ -82,6 +84,20 @@ def test_thirty_of_three_thousand_are_one_in_a_hundred() -> None:
     assert 2940 / 3000 - 2910 / 3000 > 0.01
     assert judged(student, Budget(max_drop=0.01), 2940 / 3000).met == (True, True, True, True)
     assert judged(student, Budget(max_drop=0.01), 2941 / 3000).met == (False, False, False, False)
+
+
+def test_vectors_are_held_to_at_least_so_much() -> None:
+    """Just as much is met, less is a miss that tells both numbers; what has no cosine is held to none."""
+    budget = Budget(min_cosine=0.995)
+    for cosine, met in ((0.995, True), (0.9949, False), (None, True)):
+        verdicts = judged(Contender("fp32", 1000, 1.0, 1.0, cosine=cosine), budget, 1.0)
+        assert verdicts.met == (met,) * 4
+        told = "mean cosine 0.9949 to the fp32 file's vectors is below min_cosine 0.995"
+        assert (told in verdicts.choice.reason) is not met
+    assert verdicts.page["rows"][-1] == {
+        "name": "cosine to the fp32 file's vectors", "wanted": "0.9950", "got": "–", "how": "met"
+    }  # fmt: skip
+    assert judged(Contender("fp32", 1, 1.0, 1.0), Budget(), 1.0).page["rows"][-1]["name"] == "size"
 
 
 def test_a_share_of_the_teachers_file_is_one_wish_for_all() -> None:

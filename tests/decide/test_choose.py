@@ -69,6 +69,13 @@ def test_what_is_slower_in_nearly_every_session_is_slower(int8: tuple[float, ...
     assert ships == "int8" or choice.verdicts["int8"] == "slower than fp32 in 5 of 6 sessions: 1.02 x its time"
 
 
+def test_int8_whose_vectors_point_elsewhere_does_not_ship() -> None:
+    int8 = Contender("int8", 300, 0.9, 0.5, cosine=0.99)
+    assert pick(int8, FP32, budget=Budget(min_cosine=0.99)).shipped == "int8"
+    choice = pick(int8, FP32, budget=Budget(min_cosine=0.995))
+    assert choice.shipped == "fp32" and "mean cosine 0.9900" in choice.verdicts["int8"]
+
+
 def test_quick_reports_a_gate_and_ships_the_dense_one() -> None:
     wrong = Contender("fp32", 1000, 0.9, 1.0, parity="parity: differs")
     choice = pick(wrong, budget=Budget(), gated=False)

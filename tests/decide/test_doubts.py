@@ -83,3 +83,12 @@ def test_advice_is_of_this_miss(contenders: list[Contender], budget: Budget, sai
     pruned = {c.name: c.name != "fp32" for c in contenders}
     told = "; ".join(advice(contenders, pruned, budget, 0.9, "mine.toml"))
     assert all(part in told for part in said), told
+
+
+def test_vectors_that_int8_turns_too_far_are_told() -> None:
+    int8, fp32 = Contender("int8", 300, 0.9, 0.5, cosine=0.9), Contender("fp32", 1000, 0.9, 1.0)
+    said = advice([int8, fp32], {}, Budget(min_cosine=0.995, max_latency_ms=0.7), 0.9, "r.toml")
+    assert said == [
+        "int8 has vectors of a mean cosine of 0.9000 to the fp32 file's: the loss cosine, more epochs of int8_qat, or "
+        "most_float"
+    ]

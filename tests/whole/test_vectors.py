@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 import edgekd
+from edgekd.base import preprocess
 from edgekd.tasks import Vector
 
 SIZE = 12
@@ -39,17 +41,34 @@ def files(folder: Path) -> dict[str, Any]:
         "student": {"model": {"kind": "mlp", "width": 48, "depth": 1}, "lr": 2e-2, "batch_size": 8},
         "losses": [{"kind": "cosine"}, {"kind": "squared_error", "weight": 0.5}],
         "compress": [{"kind": "int8_qat", "epochs": 4}],
-        "budget": {"max_drop": 0.05},
+        "budget": {"max_drop": 0.05, "min_cosine": 0.9},
     }
+
+
+def cosines_of_int8(out: Path, x: np.ndarray) -> np.ndarray:
+    """(N,) of the int8 file's vectors to the fp32 file's, one sample at a time."""
+    ops = json.loads((out / "manifest.json").read_text())["additional_metadata"]["edgekd"]["preprocess"]
+    sides = []
+    for name in ("int8", "fp32"):
+        file = out.with_name(f"{out.name}.candidates") / "ort-cpu" / f"{name}.onnx"
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        vectors = np.concatenate([session.run(None, preprocess.apply(ops, row[None]))[0] for row in x])
+        sides.append(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    return np.asarray((sides[0] * sides[1]).sum(1))
 
 
 def test_a_student_imitates_vectors_that_were_recorded(tmp_path: Path) -> None:
     recipe, out = files(tmp_path), tmp_path / "out"
-    report = edgekd.build(recipe, targets=["ort-cpu"], quick=True, out=out, cache=tmp_path / "cache")
+    where: dict[str, Any] = {"out": out, "cache": tmp_path / "cache"}
+    report = edgekd.build(recipe, targets=["ort-cpu"], quick=True, keep_candidates=True, **where)
     assert report["metric"] == "cosine" and report["task"] == "distribution"
     for target in report["targets"].values():
         values = {one["name"]: one["value_test"] for one in target["candidates"]}
         assert values["fp32"] > 0.5 and values["int8"] > values["fp32"] - 0.03
+        by_name = {one["name"]: one for one in target["candidates"]}
+        turned = cosines_of_int8(out, np.load(tmp_path / "x.npz")["x_validation"])
+        assert by_name["int8"]["cosine"] == pytest.approx(turned.mean(), abs=1e-6) and "cosine" not in by_name["fp32"]
+        assert 0.95 < by_name["int8"]["cosine"] < 1
     edgekd.verify(out)
     x = np.load(tmp_path / "x.npz")["x_test"]
     said = np.load(tmp_path / "said" / "test.npz")["logits"]
@@ -70,6 +89,10 @@ def test_a_student_imitates_vectors_that_were_recorded(tmp_path: Path) -> None:
         ({"losses": [{"kind": "kl"}]}, r"losses\[0\]\.kind: not a loss of Distribution; found 'kl'; .*cosine"),
         ({"task": {"kind": "distribution"}}, r"task\.size: how many numbers a vector has is needed"),
         ({"task": {"kind": "distribution", "size": 9}}, r"teacher\.model.*"),
+        (
+            {"task": {"kind": "distribution", "size": SIZE, "probabilities": True}},
+            r"budget\.min_cosine: no output holds",
+        ),
         ({"metric": "accuracy"}, r"metric\.kind: not a metric of Distribution; found 'accuracy'"),
         ({"teacher": {"model": {"kind": "mlp"}}}, r"a teacher can't be trained on data without labels"),
     ],

@@ -15,6 +15,7 @@ from edgekd.spec.recipe import Table
 TEXTS = (".tsv", ".tsv.gz")
 TABLES = (".csv", ".csv.gz", ".parquet")
 SOUNDS = (".wav",)
+METADATA = "metadata.csv"  # of pictures, as ``datasets`` calls it
 LOOKED_AT = 50  # pictures or sounds, which tell what the others are like
 LARGEST, STEP = 224, 8  # sides of pictures that come in several sizes, in pixels
 ALLOWED = (
@@ -51,12 +52,16 @@ def table(named: str, given: frozenset[str] = frozenset()) -> Table:
 
 def _folder(folder: Path, given: frozenset[str]) -> Table:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    pictures = [path for path in files if path.suffix.lower() in PICTURES]
+    if (listed := folder / METADATA) in files and pictures:
+        labels = {"metadata": METADATA, **_label(listed, given)}
+        return {"source": "imagefolder", "path": str(folder), **labels, **_sizes(pictures)}
     for source, endings in (("text", TEXTS), ("table", TABLES)):
         if named := [path for path in files if path.parent == folder and path.name.lower().endswith(endings)]:
             train, prefix = _training(named)
             columns = _columns(train, given) if source == "text" else _label(train, given)
             return {"source": source, "path": str(folder), **({"prefix": prefix} if prefix else {}), **columns}
-    if pictures := [path for path in files if path.suffix.lower() in PICTURES]:
+    if pictures:
         return {"source": "imagefolder", "path": str(folder), **_sizes(pictures)}
     if sounds := [path for path in files if path.suffix.lower() in SOUNDS]:
         return {"source": "audio", "path": str(folder), **_lengths(sounds)}

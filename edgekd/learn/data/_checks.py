@@ -12,7 +12,7 @@ import numpy as np
 from edgekd.base import plugins, table_rows
 from edgekd.base.arrays import AnyArray
 from edgekd.base.errors import DataError, FactoryError, RecipeError
-from edgekd.learn.data import _points
+from edgekd.learn.data import _known_labels, _points
 from edgekd.learn.data._base import Dataset, Samples, Split
 from edgekd.learn.data._lazy import Lazy, hashed
 from edgekd.tasks import CLASSES, Task, named
@@ -41,7 +41,10 @@ def loaded(source: Any, task: Task = CLASSES) -> Dataset:
     by_task = "task" in inspect.signature(source.load).parameters
     is_users = not type(source).__module__.startswith("edgekd.")
     if not by_task and not is_users and not task.exclusive:
-        given, allowed = type(source).__name__, "npz, text, table, arrow, webdataset, audio, python, or your own"
+        given, allowed = (
+            type(source).__name__,
+            "npz, text, table, arrow, webdataset, imagefolder, audio, python, or your own",
+        )
         raise RecipeError("the labels of this source are classes alone", where=OWN, found=given, allowed=allowed)
     dataset = plugins.call_user(source.load, OWN, *([task] if by_task else []))
     if not isinstance(dataset, Dataset):
@@ -77,6 +80,8 @@ def checked(dataset: Dataset, where: str, task: Task = CLASSES, *, every_class: 
         if task.geometry:
             _points.check_pictures(dataset, where)
         outside = tuple(_points.outside(dataset, where)) if task.geometry == "points" else ()
+        if dataset.answers is None and not dataset.heads:  # else each head was told of where its labels were read
+            outside = (*outside, *_known_labels.alike(dataset, task))
     return replace(dataset, notes=(*dataset.notes, *outside, *_repeated(dataset)))
 
 
@@ -133,6 +138,8 @@ def _check_labels(dataset: Dataset, task: Task, where: str, *, every_class: bool
             heads.tasks[name].check(y, len(dataset.splits[split_name]), len(names), f"{where} ({split_name}){place}")
         if labels:
             heads.tasks[name].check_learned(labels, names, f"{where}{place} (train)", every=every_class)
+        for split_name, y in labels.items():
+            _known_labels.check(y, heads.tasks[name], f"{where} ({split_name}){place}")
 
 
 class _Size(NamedTuple):

@@ -79,7 +79,7 @@ def fingerprint(path: str, endings: frozenset[str], fields: str) -> str:
     digest = hashlib.sha256(fields.encode())
     root = root_of(path)
     with _hashes.of_folder(root) as hashes:
-        for place in _walk(root):
+        for place in walk(root):
             name = place.relative_to(root).as_posix()
             if place.is_dir():
                 if name.count("/") < 2:  # no deeper than a class of a split
@@ -126,10 +126,19 @@ def read(
     files = _limited(listed["train"], limit, seed)
     read_files = {name: files if name == "train" else listed[name] for name in folders}
     splits = {name: replace(reader(of, name), ids=of.names) for name, of in read_files.items()}
-    last = [_files.text(file).rpartition("/")[2] for file in files.names.tolist()] if group else []
+    splits, notes = carved(splits, shares, seed, group)
+    return splits, classes, (*notes, *seen.notes())
+
+
+def carved(
+    splits: Mapping[str, Split], shares: Mapping[str, float], seed: int, group: str
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """All three splits of files, whose ids are their packed names, and notes; the arguments are those of ``read``."""
+    ids = splits["train"].ids
+    last = [_files.text(file).rpartition("/")[2] for file in ids.tolist()] if group and ids is not None else []
     groups = np.array([name.split(group)[0] for name in last]) if group else None
-    splits, notes = carve_missing(splits, shares, seed, groups, f"what stands before {group!r} in a file's name")
-    return splits, classes, (*notes, *_ungrouped(last, group), *seen.notes())
+    whole, notes = carve_missing(splits, shares, seed, groups, f"what stands before {group!r} in a file's name")
+    return whole, (*notes, *_ungrouped(last, group))
 
 
 def columns(path: str, files: NDArray[np.bytes_]) -> tuple[AnyArray, ...]:
@@ -154,13 +163,13 @@ def _ungrouped(names: list[str], group: str) -> Iterator[str]:
 
 def _splits_of(root: Path, endings: frozenset[str], seen: Seen) -> dict[str, Path]:
     """The folder of each split that has one."""
-    shown = [place for place in _entries(root, seen) if place.is_dir()]
+    shown = [place for place in entries(root, seen) if place.is_dir()]
     by_role: dict[str, list[Path]] = {}
     for folder in shown:
         if (role := ROLES.get(folder.name.lower())) is not None:
             by_role.setdefault(role, []).append(folder)
     others = [folder for folder in shown if folder.name.lower() not in ROLES]
-    deep = any(below.is_dir() for folders in by_role.values() for folder in folders for below in _entries(folder))
+    deep = any(below.is_dir() for folders in by_role.values() for folder in folders for below in entries(folder))
     if not by_role or (others and not deep):  # a class may be called train where it holds files alone
         _refuse_unclear(shown, f"data.path: {root.name}")
         return {"train": root}
@@ -170,13 +179,13 @@ def _splits_of(root: Path, endings: frozenset[str], seen: Seen) -> dict[str, Pat
     if "train" not in by_role:
         names = sorted(folder.name for folders in by_role.values() for folder in folders)
         raise DataError("folders of splits, and none for training", where=where, found=names, allowed=CALLED["train"])
-    filled = [folder.name for folder in others if any(file.suffix.lower() in endings for file in _walk(folder))]
+    filled = [folder.name for folder in others if any(file.suffix.lower() in endings for file in walk(folder))]
     if filled and len(by_role) == 1:
         names = [by_role["train"][0].name, *filled]
         hint = "rename the folder where it is a class; move the others away where it is the split"
         raise DataError("the training split or a class", where=where, found=names, hint=hint)
     seen.astray.update(f"folder {name}" for name in filled)
-    files = [place.name for place in _entries(root) if not place.is_dir()]  # a test.zip that was not unpacked
+    files = [place.name for place in entries(root) if not place.is_dir()]  # a test.zip that was not unpacked
     seen.astray.update(name for name in files if ROLES.get(name.lower().split(".")[0], "train") not in by_role)
     return {name: by_role[name][0] for name in ("train", "test", "validation") if name in by_role}
 
@@ -184,7 +193,7 @@ def _splits_of(root: Path, endings: frozenset[str], seen: Seen) -> dict[str, Pat
 def _refuse_unclear(folders: list[Path], where: str) -> None:
     """Raise DataError where what would be classes looks like splits, by another name or one level too deep."""
     for folder in folders:
-        below = [place.name for place in _entries(folder) if place.is_dir()]
+        below = [place.name for place in entries(folder) if place.is_dir()]
         split = next((word for word in re.split(r"[\W\d_]+", folder.name.lower()) if word in ROLES), None)
         if below and all(name.lower() in ROLES for name in below):
             nested, allowed = f"{folder.name}/{below[0]}", f"{below[0]}/{folder.name}, or data.path at {folder.name}"
@@ -198,11 +207,11 @@ def _refuse_unclear(folders: list[Path], where: str) -> None:
 
 def _inside(folder: Path) -> list[Path]:
     """The folders in a folder; where one alone lies there, as where an archive was unpacked, those in that one."""
-    below = [place for place in _entries(folder) if place.is_dir()]
+    below = [place for place in entries(folder) if place.is_dir()]
     for _ in range(8):  # links may lead in a circle
         if len(below) != 1:
             break
-        below = [place for place in _entries(below[0]) if place.is_dir()]
+        below = [place for place in entries(below[0]) if place.is_dir()]
     return below
 
 
@@ -214,7 +223,7 @@ def _limited(files: Labelled, limit: int, seed: int) -> Labelled:
 
 
 def _classes(folder: Path, endings: frozenset[str]) -> tuple[str, ...]:
-    names = sorted(place.name for place in _entries(folder) if place.is_dir())
+    names = sorted(place.name for place in entries(folder) if place.is_dir())
     if not names:
         allowed = f"<class>/*{min(endings)} below it"
         raise DataError("no class folders", where="data.path", found=folder.name, allowed=allowed)
@@ -229,7 +238,7 @@ def _files_of(
     names, labels = [], []
     unread: Counter[str] = Counter()
     astray: Counter[str] = Counter()
-    for place in _entries(folder, seen):
+    for place in entries(folder, seen):
         if not place.is_dir():
             astray.update([f"{place.suffix.lower()} in {folder.name}"] if place.suffix.lower() in endings else [])
         elif same_name(place.name) not in numbers:
@@ -237,7 +246,7 @@ def _files_of(
             allowed = classes if len(classes) <= LISTED else f"the {len(classes):,} of train"
             raise DataError("a class that train does not have", where=where, found=place.name, allowed=allowed)
         else:
-            files = [file for file in _walk(place, seen) if not file.is_dir()]
+            files = [file for file in walk(place, seen) if not file.is_dir()]
             read_files = [file.relative_to(root).as_posix() for file in files if file.suffix.lower() in endings]
             names.append(_files.packed(read_files))
             labels.append(np.full(len(read_files), numbers[same_name(place.name)]))
@@ -256,13 +265,13 @@ def _files_of(
 
 
 def _refuse_empty(folder: Path, endings: frozenset[str]) -> None:
-    others = Counter(file.suffix.lower() or NO_ENDING for file in _walk(folder) if not file.is_dir())
+    others = Counter(file.suffix.lower() or NO_ENDING for file in walk(folder) if not file.is_dir())
     content = f"files of other endings: {_listed(others)}" if others else "an empty folder"
     where = f"data.path: {folder.parent.name}/{folder.name}"
     raise DataError("a class without a training sample", where=where, found=content, allowed=", ".join(sorted(endings)))
 
 
-def _entries(folder: Path, seen: Seen | None = None) -> list[Path]:
+def entries(folder: Path, seen: Seen | None = None) -> list[Path]:
     """What lies in a folder and is not hidden, sorted."""
     shown = []
     try:
@@ -285,12 +294,12 @@ def _entries(folder: Path, seen: Seen | None = None) -> list[Path]:
     return shown
 
 
-def _walk(folder: Path, seen: Seen | None = None, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+def walk(folder: Path, seen: Seen | None = None, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
     """Every folder and file below a folder that is not hidden, sorted, through links as well."""
     about = folder.stat()
     if (here := (about.st_dev, about.st_ino)) in above:
         raise DataError("a link to a folder that it lies in", where=f"data.path: {folder.parent.name}/{folder.name}")
-    for place in _entries(folder, seen):
+    for place in entries(folder, seen):
         yield place
         if place.is_dir():
-            yield from _walk(place, seen, above | {here})
+            yield from walk(place, seen, above | {here})

@@ -9,6 +9,7 @@ import numpy as np
 from edgekd.base.errors import DataError
 from edgekd.learn.data._base import Dataset
 
+WIDE = 4  # pixels of a side from which on points that are all in the first pixel are in another unit
 MOST = 0.5  # the share of a split's points beyond which they are in another unit than pixels
 
 
@@ -27,7 +28,7 @@ def outside(dataset: Dataset, where: str) -> Iterator[str]:
             (N, H, W, C).
 
     Raises:
-        DataError: most of a split's points lie outside.
+        DataError: most of a split's points lie outside, or all in the first pixel.
     """
     for name, split in dataset.splits.items():
         height, width = split.x.shape[1:3]
@@ -35,6 +36,11 @@ def outside(dataset: Dataset, where: str) -> Iterator[str]:
         known = ~np.isnan(points).any(axis=2)
         size = np.array([width, height])
         beyond = np.any((points < -0.5) | (points > size - 0.5), axis=2) & known
+        if known.any() and (size > WIDE).all() and (points[known] >= 0).all() and (points[known] <= 1).all():
+            allowed = f"pixels of pictures of {width} x {height}, from the centre of the first one"
+            raise DataError(
+                "points in shares of their pictures", where=f"{where} ({name})", found="0 to 1", allowed=allowed
+            )
         if beyond.sum() > MOST * max(1, known.sum()):
             sample, point = (int(axis[0]) for axis in np.nonzero(beyond))
             x, y = points[sample, point]

@@ -14,16 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.base import limits
-from edgekd.base.arrays import AnyArray
+from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import DataError
 from edgekd.base.samples import fit
-from edgekd.learn.data import _archive, _files, _folders
+from edgekd.learn.data import _archive, _file_table, _files, _folders
 from edgekd.learn.data._archive import Arrays
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import check_count, checked
 from edgekd.learn.data._decoding import Decoded, Item
+from edgekd.learn.data._file_table import Packed, Wanted
 from edgekd.learn.data._folders import Labelled
 from edgekd.learn.data._lazy import Lazy, Reading
+from edgekd.learn.data._role_files import fingerprint
 from edgekd.learn.data._split import ROLES, Groups, carve_missing, check_carving, joined, listed, sound_ops
 from edgekd.tasks import CLASSES, Task, named
 
@@ -94,6 +96,8 @@ class Audio(Reading):
         validation, test: where the data has no such split, the share (below 1) or count that is carved off.
         limit: use only so many training clips, of a folder spread over the classes, of an .npz the first; 0: all.
         split_seed: of the carving.
+        metadata, file: of a folder, the table of labels and its column of files, see ``Imagefolder``; then ``labels``
+            is its column of labels, and ``split`` its column of splits.
         lazy, workers: of a folder, see ``Reading``; an .npz is held in memory.
     """
 
@@ -111,6 +115,8 @@ class Audio(Reading):
     test: float = 0.1
     limit: int = 0
     split_seed: int = 0
+    metadata: str = ""
+    file: str = "file_name"
 
     def __post_init__(self) -> None:
         if not 1_000 <= self.rate <= 384_000:
@@ -123,12 +129,14 @@ class Audio(Reading):
     def fingerprint(self) -> str:
         """SHA-256 over the fields and every file."""
         if Path(self.path).is_dir():
-            return _folders.fingerprint(self.path, ENDINGS, repr(replace(self, path="")))
+            clips = _folders.fingerprint(self.path, ENDINGS, repr(replace(self, path="")))
+            return fingerprint(clips, _file_table.tables(self.path, self.metadata)) if self.metadata else clips
         return _archive.fingerprint(self.path, repr(replace(self, path="")))
 
     def load(self, task: Task = CLASSES) -> Dataset:
         """Read every clip, carve off what has no split of its own, check everything."""
-        splits, classes, notes = self._folder(task) if Path(self.path).is_dir() else self._archive(task)
+        by_folder = self._table if self.metadata else self._folder
+        splits, classes, notes = (by_folder if Path(self.path).is_dir() else self._archive)(task)
         notes = (*notes, *self.scanned(splits, lambda _: None))
         parts = (splits["train"], splits["validation"], splits["test"])
         dataset = Dataset(*parts, classes, sound_ops(), rate=self.rate, notes=notes)
@@ -136,22 +144,37 @@ class Audio(Reading):
 
     def _folder(self, task: Task) -> Read:
         if not task.exclusive:
-            raise DataError("folders are of classes", where="data.path", found=self.path, allowed="an .npz with labels")
+            allowed = "classes; or data.metadata, which says the labels of each clip; or an .npz with labels"
+            raise DataError("folders are of classes", where="data.path", found=self.path, allowed=allowed)
+        carving = (self._shares, self.limit, self.split_seed, self._group)
+        return _folders.read(self.path, ENDINGS, self._read, *carving)
+
+    def _table(self, task: Task) -> Read:
+        wanted = Wanted(self.metadata, self.file, self.labels, self.split, ())
+        carving = (self._shares, self.limit, self.split_seed, self._group)
+        return _file_table.read(self.path, ENDINGS, wanted, task, self._clips_of, *carving)
+
+    @property
+    def _group(self) -> str:
         if len(by := listed(self.groups)) > 1:
             raise DataError("of a folder, one text", where="data.groups", found=by)
-        return _folders.read(self.path, ENDINGS, self._read, self._shares, self.limit, self.split_seed, "".join(by))
+        return "".join(by)
 
     @property
     def _shares(self) -> dict[str, float]:
         return {"validation": self.validation, "test": self.test}
 
     def _read(self, files: Labelled, name: str) -> Split:
+        return Split(self._clips_of(files.names, name), files.labels)
+
+    def _clips_of(self, files: Packed, name: str) -> Samples:
         decoder = Clips(self.path, f"data.path ({name}): ", self.rate, self.length)
-        lazy = Lazy(decoder, _folders.columns(self.path, files.names), self.pool)
-        x = self.held(lazy, f"data.path ({name})", lambda _: None)
-        return Split(x, files.labels)
+        lazy = Lazy(decoder, _folders.columns(self.path, files), self.pool)
+        return self.held(lazy, f"data.path ({name})", lambda _: None)
 
     def _archive(self, task: Task) -> Read:
+        if self.metadata:
+            raise DataError("an .npz holds its labels", where="data.metadata", found=self.metadata, allowed="a folder")
         if self.lazy is True:
             raise DataError("an .npz is held in memory", where="data.lazy", allowed="a folder of wav files, or auto")
         arrays = _archive.read(self.path, self._names)

@@ -1,4 +1,4 @@
-"""A folder of images: one folder a class."""
+"""A folder of images: one folder a class, or a table that says the labels of each."""
 
 from __future__ import annotations
 
@@ -6,24 +6,34 @@ import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgekd.learn.data import _folders
+from edgekd.base.arrays import Samples
+from edgekd.base.errors import DataError
+from edgekd.learn.data import _file_table, _folders
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._encoded import Seen
+from edgekd.learn.data._file_table import Packed, Wanted
 from edgekd.learn.data._fitting import Fit, Interpolation
 from edgekd.learn.data._folders import Labelled
 from edgekd.learn.data._lazy import Reading
 from edgekd.learn.data._pictures import Pictures, check_size, pictures
+from edgekd.learn.data._role_files import fingerprint
 from edgekd.learn.data._split import check_carving, image_ops
+from edgekd.learn.data._table_labels import Names
+from edgekd.tasks import CLASSES, Task
 
 ENDINGS = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".tif", ".tiff", ".bmp", ".webp", ".pbm", ".pgm", ".ppm", ".pnm")
 )
+Read = tuple[dict[str, Split], tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Imagefolder(Reading):
     """``path/train/<class>/*.jpg``, and ``test`` and ``validation`` (or ``val``) alike; or ``path/<class>/*.jpg``.
+
+    With ``metadata``, a table, folders are no classes: ``path/train/**`` and so on, or ``path/**``, and a row a picture
+    says its labels, of any task whose labels are of single samples. Of several heads each has its own ``label``.
 
     Pictures are read as a person sees them (see ``_encoded.py``): turned as their EXIF says, the first of several
     frames, what is transparent on white, 16-bit greys scaled to 0..255.
@@ -37,8 +47,15 @@ class Imagefolder(Reading):
         validation, test: where there is no folder of that name, the share (below 1) or count that is carved off.
         groups: the text that ends, in a file's name, what names its group (a patient, a video), such as ``_``; a group
             is never split by carving.
-        limit: use only so many training images, spread over the classes; 0: all.
+        limit: use only so many training images, spread over the classes, of metadata the first; 0: all.
         split_seed: of the carving.
+        metadata: a path from ``path`` to the table of labels, such as ``metadata.csv``: ``.csv``, ``.tsv``, either also
+            as ``.gz``, or ``.parquet``, with a header; or the name of one in the folder of each split. "": none.
+        file: its column of the pictures' paths from ``path``, or from the split's folder where that has its own table.
+        label: its column of labels, names or numbers as the task takes them; or several, a number in each: values, or
+            1 and 0 of several labels. "" where the data has none.
+        split: its column that says each row's split: train, validation (or val, dev) or test; "": the folders do.
+        classes: names, in the order of their numbers; without them those of the labels, or of their columns.
         lazy, workers: see ``Reading``.
     """
 
@@ -52,28 +69,61 @@ class Imagefolder(Reading):
     groups: str = ""
     limit: int = 0
     split_seed: int = 0
+    metadata: str = ""
+    file: str = "file_name"
+    label: Names = "label"
+    split: str = ""
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_size(self.size, self.interpolation, self.fit)
         self.check_reading()
-        check_carving({"validation": self.validation, "test": self.test}, self.limit, self.split_seed)
+        check_carving(self._shares, self.limit, self.split_seed)
+        of_table = {"file": self.file != "file_name", "label": self.label != "label"}
+        of_table |= {"split": bool(self.split), "classes": bool(self.classes)}
+        if not self.metadata and (unread := [key for key, is_said in of_table.items() if is_said]):
+            raise ValueError(f"{unread[0]}: allowed is none without metadata, where each folder is a class")
 
     def fingerprint(self) -> str:
-        """SHA-256 over the fields, and the name and content of every image."""
-        return _folders.fingerprint(self.path, ENDINGS, repr(replace(self, path="")))
+        """SHA-256 over the fields, the name and content of every image, and the tables."""
+        images = _folders.fingerprint(self.path, ENDINGS, repr(replace(self, path="")))
+        if not self.metadata:
+            return images
+        return fingerprint(images, _file_table.tables(self.path, self.metadata))
 
-    def load(self) -> Dataset:
+    def load(self, task: Task = CLASSES) -> Dataset:
         """Read every image, carve off what has no folder, check everything."""
-        shares, seen = {"validation": self.validation, "test": self.test}, Seen()
-        reader = functools.partial(self._read, seen)
-        splits, classes, notes = _folders.read(
-            self.path, ENDINGS, reader, shares, self.limit, self.split_seed, self.groups
-        )
+        seen = Seen()
+        splits, classes, notes = self._by_table(task, seen) if self.metadata else self._by_class(task, seen)
         notes = (*notes, *self.scanned(splits, seen.add), *seen.notes())
         dataset = Dataset(splits["train"], splits["validation"], splits["test"], classes, image_ops(255.0), notes=notes)
-        return checked(dataset, f"data.path: {Path(self.path).name}")
+        return checked(dataset, f"data.path: {Path(self.path).name}", task)
+
+    def _by_class(self, task: Task, seen: Seen) -> Read:
+        if not task.exclusive:
+            allowed = "classes; or data.metadata, which says the labels of each picture"
+            raise DataError("the folders are of classes", where="data.path", found=self.path, allowed=allowed)
+        reader = functools.partial(self._read, seen)
+        return _folders.read(self.path, ENDINGS, reader, self._shares, self.limit, self.split_seed, self.groups)
+
+    def _by_table(self, task: Task, seen: Seen) -> Read:
+        if task.geometry and self.size is not None:
+            what, allowed = "labels of places move where a picture is resized", "none: pictures of one size"
+            raise DataError(what, where="data.size", found=self.size, allowed=allowed)
+        wanted = Wanted(self.metadata, self.file, self.label, self.split, self.classes)
+        reader, shares = functools.partial(self._pictures, seen), self._shares
+        return _file_table.read(
+            self.path, ENDINGS, wanted, task, reader, shares, self.limit, self.split_seed, self.groups
+        )
+
+    @property
+    def _shares(self) -> dict[str, float]:
+        return {"validation": self.validation, "test": self.test}
 
     def _read(self, seen: Seen, files: Labelled, name: str) -> Split:
+        return Split(self._pictures(seen, files.names, name), files.labels)
+
+    def _pictures(self, seen: Seen, files: Packed, name: str) -> Samples:
         decoder = Pictures(
             self.path,
             f"data.path ({name}): {{name}}",
@@ -82,6 +132,5 @@ class Imagefolder(Reading):
             interpolation=self.interpolation,
             fit=self.fit,
         )
-        columns = _folders.columns(self.path, files.names)
-        x = pictures(decoder, columns, self, f"data.path ({name})", seen.add)
-        return Split(x, files.labels)
+        columns = _folders.columns(self.path, files)
+        return pictures(decoder, columns, self, f"data.path ({name})", seen.add)

@@ -18,13 +18,12 @@ from edgekd.learn.data import _table_files
 from edgekd.learn.data._base import Dataset, Split
 from edgekd.learn.data._checks import checked
 from edgekd.learn.data._role_files import RoleFiles, fingerprint
-from edgekd.learn.data._split import CALLED, ROLES, Groups, carve_missing, check_carving, joined, listed
+from edgekd.learn.data._split import Groups, carve_missing, check_carving, joined, listed
 from edgekd.learn.data._table_files import Cells
-from edgekd.tasks import CLASSES, LISTED, Numbered, Task, named
+from edgekd.learn.data._table_labels import Names, by_split, check_named, checked_numbers, is_foreign, labels_of
+from edgekd.tasks import CLASSES, Task
 
 FEW_WORDS = 0.1  # of a column's values: so few are mistakes in a column of numbers, likelier than names
-
-Names = str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -91,12 +90,12 @@ class Table:
                 "a split twice: by file, and by column", where="data.split", found=self.split, allowed=allowed
             )
         cells = {role: _table_files.read(path, self._chosen) for role, path in files.items()}
-        cells = self._by_split(cells["train"]) if self.split else cells
+        cells = by_split(cells["train"], self.split) if self.split else cells
         cells["train"] = cells["train"].some(np.arange(len(cells["train"]))[: self.limit or None])
         for role, of in cells.items():
             if not len(of):
                 raise DataError("a split without rows", where=f"data.path ({role})", found=of.file)
-        labels = self._labels(cells, task)
+        labels = labels_of(cells, self.label, self.classes, task, f"data.path: {Path(self.path).name}")
         splits = {role: self._numbers_of_rows(of, labels.labels.get(role), role) for role, of in cells.items()}
         by = listed(self.groups)
         groups = joined([np.array(cells["train"].columns[n]) for n in by], len(cells["train"]), "data.groups")
@@ -119,11 +118,7 @@ class Table:
         """The columns that are read, those of the student first."""
         beside = {"label": listed(self.label), "split": listed(self.split), "groups": listed(self.groups)}
         beside["id"] = listed(self.id)
-        for key, names in {"columns": self.columns, **beside, "categories": self.categories}.items():
-            for name in names:
-                if name not in header:
-                    place = f"{where}, data.{key}"
-                    raise DataError("no such column", where=place, found=name, allowed=header[:LISTED])
+        check_named(header, {"columns": self.columns, **beside, "categories": self.categories}, where)
         inputs = self._inputs(header)
         if unread := [name for name in self.categories if name not in inputs]:
             raise DataError("no column that is read", where="data.categories", found=unread[0], allowed=inputs)
@@ -136,39 +131,6 @@ class Table:
         """The columns that the student reads, of those of a file."""
         others = (*listed(self.label), *listed(self.groups), self.split, self.id)
         return self.columns or tuple(name for name in names if name not in others)
-
-    def _by_split(self, cells: Cells) -> dict[str, Cells]:
-        """The rows of each split, as the column says."""
-        rows: dict[str, list[int]] = {}
-        for i, text in enumerate(cells.columns[self.split]):
-            if (role := ROLES.get(text.lower())) is None:
-                allowed = [name for names in CALLED.values() for name in names]
-                raise DataError("no split", where=f"{cells.at(i)}: {self.split}", found=text, allowed=allowed)
-            rows.setdefault(role, []).append(i)
-        return {role: cells.some(np.array(rows.get(role, []), np.int64)) for role in ("train", *rows)}
-
-    def _labels(self, cells: dict[str, Cells], task: Task) -> Numbered:
-        """Class names, and the number or the values of each label."""
-        of, names = listed(self.label), named(self.classes, "data.classes") if self.classes else None
-        if not of:
-            return task.unlabelled(names, "data.classes")
-        if task.pairs or task.dense or (len(of) > 1 and not task.row_labels):
-            allowed = "one column of a label for each row" if task.dense or task.pairs else "one column"
-            raise DataError("labels that the task does not take", where="data.label", found=list(of), allowed=allowed)
-        may_be_none = len(of) == 1 and task.link == "sigmoid"  # names of labels in one cell
-        labels: dict[str, AnyArray] = {}
-        for role, rows in cells.items():
-            missing = np.array([[table_rows.is_missing(text) for text in rows.columns[name]] for name in of])
-            gaps = np.asarray(missing.all(axis=0))
-            if gaps.any() and not may_be_none:
-                place = f"{rows.at(int(gaps.argmax()))}: {' and '.join(of)}"
-                raise DataError("a row without a label", where=place, hint="leave such rows out, or fill them in")
-            numbers = len(of) > 1 or (task.row_labels and not may_be_none and rows.numbers(of[0])[1] is None)
-            texts = ["" if gap else text for gap, text in zip(gaps, rows.columns[of[0]], strict=True)]
-            labels[role] = _values(rows, of) if numbers else np.array(texts, dtype=object)
-        if names is None and (len(of) > 1 or task.program == "values"):
-            names = named(list(of), "data.label")
-        return task.numbered(labels, names, lambda role, i: cells[role].at(i), f"data.path: {Path(self.path).name}")
 
     def _numbers_of_rows(self, cells: Cells, labels: AnyArray | None, role: str) -> Split:
         """A split of row numbers, to be carved before anything is learned of what the rows hold."""
@@ -196,39 +158,25 @@ def _raw(cells: Cells, columns: Sequence[Column]) -> NDArray[np.float32]:
     """(N, K) raw rows."""
     raw = np.empty((len(cells), len(columns)), np.float32)
     for k, column in enumerate(columns):
-        raw[:, k] = _codes(cells, column) if "values" in column else _checked_numbers(cells, column["name"])
+        raw[:, k] = _codes(cells, column) if "values" in column else checked_numbers(cells, column["name"])
     return raw
-
-
-def _values(cells: Cells, names: Sequence[str]) -> NDArray[np.float64]:
-    """(N, K) labels that are numbers."""
-    return np.stack([_checked_numbers(cells, name, "a label that is no number") for name in names], axis=1)
-
-
-def _checked_numbers(cells: Cells, name: str, message: str = "a word in a column of numbers") -> NDArray[np.float64]:
-    numbers, word = cells.numbers(name)
-    if word is not None:
-        hint = None if message.startswith("a label") else "data.categories names the columns whose values are names"
-        place, allowed = f"{cells.at(word)}: {name}", "a number of float32, or an empty cell where it is missing"
-        raise DataError(message, where=place, found=cells.columns[name][word], allowed=allowed, hint=hint)
-    return numbers
 
 
 def _holds_names(cells: Cells, name: str) -> bool:
     """Whether a column is one of words.
 
     Raises:
-        DataError: a few words among numbers; names the row.
+        DataError: a few words among numbers, or numbers that are written otherwise; names the row.
     """
     texts = [text for text in cells.columns[name] if not table_rows.is_missing(text)]
-    words = sum(table_rows.number_of(text) is None for text in texts)
-    if 0 < words < FEW_WORDS * len(texts):
-        _checked_numbers(cells, name)
-    return words > 0
+    words = [text for text in texts if table_rows.number_of(text) is None]
+    if words and (len(words) < FEW_WORDS * len(texts) or all(map(is_foreign, words))):
+        checked_numbers(cells, name)
+    return bool(words)
 
 
 def _number(cells: Cells, name: str) -> Number:
-    given = _checked_numbers(cells, name).astype(np.float32).astype(np.float64)
+    given = checked_numbers(cells, name).astype(np.float32).astype(np.float64)
     known = given[~np.isnan(given)]
     mean, std = np.float32(known.mean()), np.float32(known.std())
     return {

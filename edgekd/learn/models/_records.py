@@ -30,27 +30,34 @@ class Trained(Protocol):
 def of_timm(name: str, trained: Trained, size: Size) -> tuple[Pipeline, str]:
     """The steps of timm's ``transforms_imagenet_eval`` for images of a size, and what is done otherwise, "" if nothing.
 
-    ``squash``: each side is resized to that of the network divided by ``crop_pct``; else the shorter one, in its own
-    aspect. Then the middle, as torchvision rounds it.
+    ``squash``: each side is resized to that of the network divided by ``crop_pct``; ``border``: the longer one, in its
+    own aspect; else the shorter one. Then the middle, as torchvision rounds it, of ``border`` with the mean colour
+    around where the image is smaller.
     """
     wanted = trained.input_size[1], trained.input_size[2]
     height, width = (math.floor(side / (trained.crop_pct or 0.875)) for side in wanted)
+    filter_name, colour, note = trained.interpolation or "bicubic", [0], ""
+    ratios = size[0] / height, size[1] / width
     if trained.crop_mode == "squash":
         resized = height, width
+    elif trained.crop_mode == "border":
+        resized = _by_ratio(size, max(ratios))
+        colour = [round(255 * share) for share in trained.mean]
     elif height == width:
         resized = shortest(size, height)
     else:
-        ratio = min(size[0] / height, size[1] / width)
-        resized = round(size[0] / ratio), round(size[1] / ratio)
-    filter_name, notes = trained.interpolation or "bicubic", []
+        resized = _by_ratio(size, min(ratios))
     if filter_name not in FILTERS:
-        notes.append(f"resized by {filter_name}; here it is bicubic")
+        note = f"{name} was trained on images resized by {filter_name}; here it is bicubic"
         filter_name = "bicubic"
-    if trained.crop_mode == "border":
-        notes.append("whole, with a border around; here they lose their borders")
-    ops = [*resize(size, resized, filter_name), *_middle(resized, wanted, torchvision=True), *_scaled(255.0)]
+    ops = [*resize(size, resized, filter_name), *_middle(resized, wanted, colour, torchvision=True), *_scaled(255.0)]
     ops += [{"op": "normalise", "mean": list(trained.mean), "std": list(trained.std)}, {"op": "layout"}]
-    return tuple(map(dict, ops)), f"{name} was trained on images {' and '.join(notes)}" if notes else ""
+    return tuple(map(dict, ops)), note
+
+
+def _by_ratio(size: Size, ratio: float) -> Size:
+    """The size divided by a ratio, a half rounded to the even side."""
+    return max(1, round(size[0] / ratio)), max(1, round(size[1] / ratio))
 
 
 def of_processor(table: Table, size: Size) -> Pipeline:
@@ -111,8 +118,8 @@ def _processor_size(table: Table, size: Size) -> Size:
     return shortest(size, int(side / _number(table, "crop_pct"))) if side < 384 else (side, side)
 
 
-def _middle(size: Size, wanted: Size, torchvision: bool = False) -> list[Op]:
-    """The middle; what is missing around is black.
+def _middle(size: Size, wanted: Size, colour: Sequence[int] = (0,), *, torchvision: bool = False) -> list[Op]:
+    """The middle; what is missing around is of a colour, black where nothing is said.
 
     torchvision rounds half a pixel above to the even one where it crops, and down where it pads; transformers rounds
     down where it crops, and up where it pads.
@@ -125,7 +132,8 @@ def _middle(size: Size, wanted: Size, torchvision: bool = False) -> list[Op]:
     elif whole != size:  # padded by one more, which is cropped below and right
         whole = whole[0] + (whole[0] - size[0]) % 2, whole[1] + (whole[1] - size[1]) % 2
     if whole != size:
-        ops.append({"op": "pad", "height": whole[0], "width": whole[1]})
+        value = {"value": list(colour)} if any(colour) else {}
+        ops.append({"op": "pad", "height": whole[0], "width": whole[1], **value})
     if whole != wanted:
         begin = {} if place == image_ops.crop_place(whole, wanted) else {"top": place[0], "left": place[1]}
         ops.append({"op": "crop", "height": wanted[0], "width": wanted[1], **begin})

@@ -42,6 +42,13 @@ def pictures(folder: Path, sides: tuple[int, ...], mode: str) -> Path:
     return folder
 
 
+def listed(folder: Path) -> Path:
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    rows = [f"{name},{i},{'old' if i % 3 else 'young'}" for i, name in enumerate(names)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,number,Class", *rows]))
+    return folder
+
+
 def sounds(folder: Path) -> Path:
     for label in ("yes", "no"):
         (folder / label).mkdir(parents=True)
@@ -80,6 +87,10 @@ KNOWN: dict[str, tuple[Callable[[Path], Path], dict[str, Any]]] = {
     "pictures of one size": (lambda p: pictures(p / "f", (12,), "RGB"), {"source": "imagefolder"}),
     "grey pictures of several sizes": (
         lambda p: pictures(p / "f", (30, 21), "L"), {"source": "imagefolder", "grey": True, "size": [16, 16]}
+    ),
+    "pictures with a table of labels": (
+        lambda p: listed(pictures(p / "f", (12,), "RGB")),
+        {"source": "imagefolder", "metadata": "metadata.csv", "label": "Class"},
     ),
     "sounds": (lambda p: sounds(p / "f"), {"source": "audio", "rate": 8000, "length": 411}),
     "arrays of other names": (

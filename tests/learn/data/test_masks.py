@@ -116,6 +116,15 @@ WRONG: list[tuple[Any, Any, str]] = [
 ]
 
 
+def test_masks_of_0_and_255_are_told_what_255_is(tmp_path: Path) -> None:
+    masks = np.where(MASKS == 1, 255, 0).astype(np.uint8)
+    given = {"x_train": PICTURES, "y_train": masks, "x_test": PICTURES, "y_test": masks}
+    with pytest.raises(
+        DataError, match=r"one class only; .*pixels of 255 have no label \(task\.ignore\): masks of 0 and"
+    ):
+        Npz(written(tmp_path, **given), validation=2, classes="").load(Segmentation())
+
+
 @pytest.mark.parametrize(("masks", "names", "message"), WRONG)
 def test_masks_that_do_not_fit_are_refused(tmp_path: Path, masks: Any, names: Any, message: str) -> None:
     source = npz_of(tmp_path, masks=masks, class_names=np.array(names))

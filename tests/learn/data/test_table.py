@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from edgekd.learn.data._base import Dataset
 from edgekd.learn.data._joined import LabelsByHead
 from edgekd.learn.data.table import Table
 from edgekd.learn.feed import Feed
+from edgekd.spec import recipe
 from edgekd.spec.recipe import Augment
 from edgekd.tasks import CLASSES, Task
 from edgekd.tasks.anomaly import Anomaly
@@ -183,6 +185,30 @@ def test_an_anomaly_has_names_or_bits(tmp_path: Path) -> None:
         assert dataset.validation.y is not None and dataset.validation.y[:3].tolist() == [[0], [1], [0]]
 
 
+BIKES = "season yr mnth hr holiday weekday workingday weathersit"  # categories of the recipe, numbers all
+
+
+def test_the_recipe_of_bicycles_reads_its_table(tmp_path: Path) -> None:
+    """Packed, tabs between, the splits in a column; what adds up to the label is no input."""
+    header = ["dteday", *BIKES.split(), "temp", "atemp", "hum", "windspeed", "casual", "registered", "cnt", "split"]
+    kinds = [[str(i * (k + 3) % (k + 2)) for k in range(8)] for i in range(40)]
+    numbers = [[f"0.{i % 9}", f"0.{i % 7}", f"0.{i % 5}" if i % 5 else "", "0.1940"] for i in range(40)]
+    lines = ["\t".join(header)]
+    for i, (kind, number) in enumerate(zip(kinds, numbers, strict=True)):
+        role = ("train", "train", "val", "test")[i % 4]
+        lines.append("\t".join(["2011-01-01", *kind, *number, str(i), str(2 * i), str(3 * i), role]))
+    with gzip.open(tmp_path / "bike_hourly.tsv.gz", "wt", encoding="utf-8", newline="") as file:
+        file.write("\n".join(lines) + "\n")
+    bikes = recipe.load("bike-table", [f"data.path={tmp_path / 'bike_hourly.tsv.gz'}"])[0]
+    dataset = plugins.build("data", bikes.data.table, "data").load(Regression(unit_of_values="bicycles an hour"))
+    assert [len(split) for split in dataset.splits.values()] == [20, 10, 10] and dataset.classes == ("cnt",)
+    about = columns(dataset)
+    assert list(about) == ["temp", "atemp", "hum", "windspeed", *BIKES.split()]
+    assert {name for name, column in about.items() if "values" in column} == {*BIKES.split()}
+    assert about["hum"]["missing"] and dataset.train.y is not None and dataset.train.y[:3, 0].tolist() == [0, 3, 12]
+    assert any("'windspeed' is the same in every training row" in note for note in dataset.notes)
+
+
 def changed(column: str, row: int, text: str) -> list[list[str]]:
     lines = rows()
     lines[row][HEADER.index(column)] = text
@@ -231,6 +257,25 @@ def test_keys_that_name_what_is_not_there(tmp_path: Path, keys: dict[str, Any], 
 def test_rows_that_nothing_can_be_learned_of(tmp_path: Path, lines: list[list[str]], why: str) -> None:
     with pytest.raises(DataError, match=why):
         load(save(tmp_path / "t.csv", lines))
+
+
+def test_numbers_that_are_written_otherwise_are_told_and_are_no_names(tmp_path: Path) -> None:
+    """As a spreadsheet of another country writes them; who means names says so."""
+    lines = [f"{i}\t{i},5\t1,{i:03},000\t{i % 2}" for i in range(20)]
+    (tmp_path / "t.tsv").write_text("\n".join(["a\tb\tc\tlabel", *lines]) + "\n")
+    for columns_, text in ((("a", "b"), "0,5"), (("a", "c"), "1,000,000")):
+        why = f"line 2: {columns_[1]}: a word in a column of numbers; found '{text}'.*1234.5 is how"
+        with pytest.raises(DataError, match=why):
+            Table(str(tmp_path / "t.tsv"), columns=columns_).load()
+    with pytest.raises(DataError, match=r"line 2: b: a label that is no number; found '0,5'.*1234.5 is how"):
+        Table(str(tmp_path / "t.tsv"), columns=("a",), label=("label", "b")).load(Regression())
+    for text in ("5 %", "inf", "-Infinity"):
+        rows_ = "".join(f"{i if i % 2 else text}\t{i % 3}\n" for i in range(20))
+        (tmp_path / "n.tsv").write_text(f"n\tlabel\n{rows_}")
+        with pytest.raises(DataError, match=f"line 2: n: a word in a column of numbers; found '{text}'.*1234.5 is how"):
+            Table(str(tmp_path / "n.tsv")).load()
+    dataset = Table(str(tmp_path / "t.tsv"), columns=("a", "b"), categories=("b",)).load()
+    assert "values" in columns(dataset)["b"]
 
 
 def test_a_file_of_a_split_without_rows_and_a_split_twice(tmp_path: Path) -> None:

@@ -46,20 +46,28 @@ class Trained:
 
 
 def timms(trained: Trained, image: np.ndarray) -> np.ndarray:
-    """timm's evaluation by Pillow: Resize and CenterCrop as torchvision has them, ToTensor, Normalize."""
+    """timm's evaluation by Pillow: Resize, ResizeKeepRatio, CenterCrop and CenterCropOrPad, ToTensor, Normalize."""
     height, width = (int(side / trained.crop_pct) for side in trained.input_size[1:])
     high, wide = image.shape[:2]
+    ratios, colour = (high / height, wide / width), (0, 0, 0)
     if trained.crop_mode == "squash":
         size = (height, width)
+    elif trained.crop_mode == "border":
+        size = (round(high / max(ratios)), round(wide / max(ratios)))
+        colour = (round(255 * trained.mean[0]), round(255 * trained.mean[1]), round(255 * trained.mean[2]))
     elif height == width:
         size = (height, int(height * wide / high)) if high <= wide else (int(height * high / wide), height)
     else:
-        ratio = min(high / height, wide / width)
-        size = (round(high / ratio), round(wide / ratio))
+        size = (round(high / min(ratios)), round(wide / min(ratios)))
     resized = Image.fromarray(image).resize(size[::-1], FILTERS[trained.interpolation])
-    top, left = (round((size[i] - trained.input_size[1 + i]) / 2.0) for i in (0, 1))
+    short = [max(0, trained.input_size[1 + i] - size[i]) for i in (0, 1)]
+    padded = Image.new("RGB", (resized.width + short[1], resized.height + short[0]), colour)
+    padded.paste(resized, (short[1] // 2, short[0] // 2))
+    top, left = (
+        round((side - wanted) / 2.0) for side, wanted in zip(padded.size[::-1], trained.input_size[1:], strict=True)
+    )
     box = (left, top, left + trained.input_size[2], top + trained.input_size[1])
-    x = np.asarray(resized.crop(box), np.float32).transpose(2, 0, 1) / np.float32(255)
+    x = np.asarray(padded.crop(box), np.float32).transpose(2, 0, 1) / np.float32(255)
     mean, std = (np.array(v, np.float32)[:, None, None] for v in (trained.mean, trained.std))
     return (x - mean) / std
 
@@ -74,6 +82,9 @@ def timms(trained: Trained, image: np.ndarray) -> np.ndarray:
         {"crop_mode": "squash", "crop_pct": 0.9, "interpolation": "lanczos"},
         {"input_size": (3, 20, 31), "interpolation": "box"},
         {"crop_pct": 1.2},  # black around
+        {"crop_mode": "border", "crop_pct": 1.0},
+        {"crop_mode": "border", "crop_pct": 0.9, "interpolation": "bilinear", "mean": (0.5, 0.2, 0.01)},
+        {"crop_mode": "border", "input_size": (3, 21, 30), "crop_pct": 1.3, "interpolation": "lanczos"},
     ],
     ids=str,
 )
@@ -88,8 +99,16 @@ def test_timms_steps_bit_for_bit(size: tuple[int, int], change: dict[str, Any]) 
 def test_where_timm_does_otherwise_it_is_told() -> None:
     ops, note = _records.of_timm("net", Trained(interpolation="hamming"), (40, 60))
     assert ops[0]["interpolation"] == "bicubic" and "net was trained on images resized by hamming" in note
-    ops, note = _records.of_timm("net", Trained(crop_mode="border"), (40, 60))
-    assert shown(ops, picture((40, 60))).shape == (3, 30, 30) and "with a border around" in note
+    _, note = _records.of_timm("net", Trained(crop_mode="border", interpolation="hamming"), (40, 60))
+    assert "resized by hamming" in note
+
+
+def test_a_border_is_of_the_mean_colour() -> None:
+    """A picture of black is black in the middle, and what is around it is 0 once the mean is gone, to a grey level."""
+    ops, note = _records.of_timm("net", Trained(crop_mode="border", crop_pct=1.0), (20, 60))
+    x = shown(ops, np.zeros((20, 60, 3), np.uint8))
+    assert note == "" and x.shape == (3, 30, 30)
+    assert np.abs(x[:, :10]).max() < 0.02 and np.abs(x[:, 20:]).max() < 0.02 and x[:, 10:20].max() < -1
 
 
 CHANGES: list[dict[str, Any]] = [

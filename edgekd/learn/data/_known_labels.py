@@ -1,0 +1,65 @@
+"""Splits whose figures say nothing, as no label of theirs is known, or all are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.base.arrays import AnyArray
+from edgekd.base.errors import DataError
+from edgekd.learn.data._base import Dataset
+from edgekd.tasks import IGNORED, Task
+
+UNKNOWN = -1  # the label of a place, or of a column of several labels, that nobody knows
+
+
+def check(labels: AnyArray, task: Task, where: str) -> None:
+    """Raise DataError where none of a split's labels is known: its value would be of no sample."""
+    if _is_ours(task) and len(labels) and not _known(labels).any():
+        raise DataError("no label is known in this split", where=where, allowed="at least one")
+
+
+def alike(dataset: Dataset, task: Task) -> Iterator[str]:
+    """A note on validation and on test where all their samples are labelled alike.
+
+    Args:
+        task: of the one output that the labels are of.
+    """
+    if dataset.train.y is None or not _is_ours(task):
+        return
+    if task.pairs and _one_of_all(dataset.train.y, task) is not None:
+        return  # pairs without scores belong together, all of them
+    for name in ("validation", "test"):
+        split = dataset.splits[name]
+        if split.y is None or len(split) < 2 or (only := _one_of_all(split.y, task)) is None:
+            continue
+        known = (task.exclusive or task.dense) and 0 <= int(only[0]) < len(dataset.classes)
+        label = f" ({dataset.classes[int(only[0])]})" if known else ""
+        decides = ", and they decide" if name == "validation" else ""
+        yield f"all {len(split):,} {name} samples are labelled alike{label}: their figures know no other label{decides}"
+
+
+def _one_of_all(labels: AnyArray, task: Task) -> NDArray[np.float64] | None:
+    """The one label that all known ones of a split are, number by number; None where some differ.
+
+    Of a dense task all places count as one number, of pairs the score.
+    """
+    rows = labels[:, 1:] if task.pairs else labels.reshape(-1, 1) if task.dense or labels.ndim == 1 else labels
+    known = _known(rows)
+    low, high = (np.iinfo(np.int64).min, np.iinfo(np.int64).max) if rows.dtype.kind in "iu" else (-np.inf, np.inf)
+    least, most = rows.min(axis=0, initial=high, where=known), rows.max(axis=0, initial=low, where=known)
+    return None if (least < most).any() else np.asarray(np.where(known.any(axis=0), least, np.nan), np.float64)
+
+
+def _is_ours(task: Task) -> bool:
+    """Whether a task is one of the package, of which it is known what a label means that is not there."""
+    return type(task).__module__.startswith("edgekd.")
+
+
+def _known(labels: AnyArray) -> NDArray[np.bool_]:
+    """Where there is a label."""
+    if labels.dtype.kind == "f":
+        return np.asarray(~np.isnan(labels))
+    return np.asarray((labels != IGNORED) & (labels != UNKNOWN))
