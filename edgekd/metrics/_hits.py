@@ -71,8 +71,8 @@ def area_of_resamples(scores: AnyArray, labels: AnyArray, nothing: float) -> Cal
 
     Each edge is a score that there is, with as many places between it and the next one; what equals an edge is counted
     by itself. Only between two edges scores count as equal that are not, and the area is off by at most 1 / (2 EDGES)
-    over the share of the places that are no hits: 0.0005 where hits are rare. A resample then takes milliseconds, where
-    8 million pixels take half a second to be sorted anew.
+    over the share of the places that are no hits: 0.0005 where hits are rare. A resample is then a sum of as many
+    counts as there are edges, twice, a sample, whatever the number of places, and nothing is sorted anew.
 
     Args:
         scores, labels: (N, P) of N samples, 1 of a hit, 0 of another, -1 where nobody knows.

@@ -19,7 +19,7 @@ from edgekd.tasks._base import Array, Floats, Geometry, Hits, Off, Record, Score
 from edgekd.tasks._classes import At, Numbered
 from edgekd.tasks._predictions import AnomalyMap as Answer
 
-CLEAR = 0.1  # of the range of a map's scores, from the threshold: so far an int8 file does not move a pixel
+CLEAR = 0.1  # of the range of a map's scores, from the threshold: twice what an int8 file may differ by elsewhere
 
 
 @dataclass(frozen=True)
