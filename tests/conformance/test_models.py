@@ -219,7 +219,7 @@ def test_an_auto_encoder_answers_with_the_error_of_its_reconstruction() -> None:
 
 @pytest.mark.parametrize("smoothing", [1, 3])
 def test_an_auto_encoder_answers_with_the_error_around_each_pixel(smoothing: int) -> None:
-    from edgekd.learn.models.auto_encoder import LEAST
+    from edgekd.learn.models.auto_encoder import LEAST_AROUND
     from edgekd.tasks import Heads
 
     table = {"kind": "auto_encoder", "width": 4, "depth": 2, "window": 4, "smoothing": smoothing}
@@ -236,7 +236,7 @@ def test_an_auto_encoder_answers_with_the_error_around_each_pixel(smoothing: int
     error, around = (x - rebuilt[0]).square().mean(dim=1), smoothing // 2
     for i, j in ((0, 0), (4, 5), (8, 11), (8, 3)):
         part = error[:, max(0, i - around) : i + around + 1, max(0, j - around) : j + around + 1]
-        wanted = torch.log(part.mean(dim=(1, 2)) + LEAST)
+        wanted = torch.log(part.mean(dim=(1, 2)) + LEAST_AROUND)
         assert torch.allclose(answers["map"][:, 0, i, j], wanted, atol=1e-5)
     torch.manual_seed(0)
     alone = family.build_heads((2, 9, 12), Heads({"map": (1, 9, 12)})).eval()
