@@ -147,12 +147,9 @@ def areas(errors: NDArray[np.float32], kinds: NDArray[np.int64], masks: Pictures
     """Of (N, H, W) errors, by picture and by pixel: the score of a picture is the mean of its largest errors."""
     count = round(AREA * errors[0].size)
     scores = np.partition(errors.reshape(len(errors), -1), -count, axis=1)[:, -count:].mean(axis=1)
-    defects = {
-        str(kind): auc(scores[of], kinds[of] > 0)
-        for kind in range(1, int(kinds.max()) + 1)
-        if (of := (kinds == 0) | (kinds == kind)).any()
-    }
-    return {"by_sample": auc(scores, kinds > 0), "by_pixel": auc(errors, masks > 0), "by_kind": defects}
+    of_kinds = {str(kind): np.isin(kinds, (0, kind)) for kind in range(1, int(kinds.max()) + 1)}
+    by_kind = {kind: auc(scores[of], kinds[of] > 0) for kind, of in of_kinds.items()}
+    return {"by_sample": auc(scores, kinds > 0), "by_pixel": auc(errors, masks > 0), "by_kind": by_kind}
 
 
 def principal_components(path: Path) -> dict[str, Any]:

@@ -108,7 +108,8 @@ class Evaluator:
             task, metric, y = self.heads.tasks[name], of_head(self.metric, name), self.heads.labels_of(labels, name)
             of_one = task.dense and self.heads.shapes[name][task.axis] == 1
             if of_one and y is not None and isinstance(metric, Resampling):
-                values[name] = metric.resampled(task.judged(part).reshape(len(part), -1), y.reshape(len(part), -1))
+                flat = task.judged(part).reshape(len(part), -1), y.reshape(len(part), -1)
+                values[name] = plugins.call_user(metric.resampled, "metric", *flat)
         return values
 
     def _pairs(

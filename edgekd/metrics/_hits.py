@@ -92,8 +92,8 @@ def area_of_resamples(scores: AnyArray, labels: AnyArray, nothing: float) -> Cal
             counts[kind, i] = np.bincount(places[of == kind], minlength=counts.shape[2])
 
     def area(index: NDArray[np.int64]) -> float:
-        drawn = np.bincount(index, minlength=len(scores)).astype(np.float64)
-        others, hits = drawn @ counts[0], drawn @ counts[1]
+        drawn = np.bincount(index, minlength=len(scores)).astype(np.float32)  # as the counts are: these are not copied
+        others, hits = ((drawn @ of_kind).astype(np.float64) for of_kind in counts)
         pairs = others.sum() * hits.sum()
         return float((hits * (others.cumsum() - others / 2)).sum() / pairs) if pairs else nothing
 
