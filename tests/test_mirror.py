@@ -64,6 +64,8 @@ TESTED_ELSEWHERE = {
     "learn/bert_heads.py": "tests/learn/models/test_tagger.py: the family's network",
     "tasks/_classes.py": "tests/learn/data/test_classes.py: the same rule in every source",
     "tasks/_make.py": "tests/conformance/test_tasks.py: from a table and back",
+    "tasks/_alarms.py": "tests/tasks/test_anomaly.py: one score a sample; tests/tasks/test_anomaly_map.py: one a pixel",
+    "tasks/_masks.py": "tests/tasks/test_segmentation.py: classes of pixels; tests/tasks/test_anomaly_map.py: scores",
     "tasks/_own.py": "tests/whole/test_own_task.py: a user's own task, its mistakes, and a bundle without its class",
     "learn/losses/_pairs.py": "tests/learn/losses/test_formulas.py: losses on pairs",
     "tasks/_pairs.py": "tests/conformance/test_tasks.py: labels of pairs",

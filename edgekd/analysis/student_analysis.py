@@ -139,12 +139,13 @@ def _marked(
     """What the label, the teacher and the student mark in a sample, of one output; none where it marks nothing.
 
     Args:
-        ships: the student's outputs; parts: (1, W) what the two say; label: as the task has it.
+        ships: the student's outputs, at whose thresholds all are shown; parts: (1, W) what the two say; label: as the
+            task has it.
     """
-    task, names = workspace.heads.tasks[name], workspace.classes[workspace.heads.name_columns[name]]
+    task, names = ships.tasks[name], workspace.classes[workspace.heads.name_columns[name]]
     sample, shape = TaskSample(raw, workspace.feed.ops), workspace.heads.natural(name, parts[0]).shape[1:]
     decided = {
-        "teacher": workspace.heads.decode(name, parts[0], names, [sample])[0],
+        "teacher": ships.decode(name, parts[0], names, [sample])[0],
         "student": ships.decode(name, parts[1], names, [sample])[0],
     }
     shares = None if label is None else task.shares_of_label(label, shape)

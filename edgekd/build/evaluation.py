@@ -20,7 +20,7 @@ from edgekd.base.errors import RecipeError
 from edgekd.base.preprocess import Inputs
 from edgekd.base.scores import answered
 from edgekd.learn.feed import Feed, groups, some
-from edgekd.metrics import Evaluator, mean_of
+from edgekd.metrics import Evaluator
 from edgekd.runtime import batches
 from edgekd.runtime.backend import Session
 
@@ -159,14 +159,8 @@ class EvaluationSet:
         return self.value(split, self.teacher(split))
 
     def resampled(self, split: str, scores: Scores) -> Callable[[NDArray[np.int64]], float]:
-        """The metric of a resample of a split; where it is a mean, of what each sample gives."""
-        labels, teacher, raw = self.labels[split], self.teacher(split), self.raw(split)
-        values = self.evaluator.per_sample(scores, labels, teacher, raw)
-        if values is not None:
-            return lambda index: mean_of(values[index])
-        return lambda index: self.evaluator(
-            scores[index], None if labels is None else labels[index], teacher[index], raw[index]
-        )
+        """The metric of a resample of a split; see ``Evaluator``."""
+        return self.evaluator.resampled(scores, self.labels[split], self.teacher(split), self.raw(split))
 
     def draws(self, split: str, scores: Scores) -> bootstrap.Resamples:
         """Resamples of a split, always the same; fewer where each has to be scored anew."""

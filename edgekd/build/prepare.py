@@ -232,7 +232,7 @@ def check_thresholds(recipe: Recipe, heads: Heads, feed: Feed) -> None:
             or labels of which there are none.
     """
     for name, task in heads.tasks.items():
-        task.check_size(heads[name], f"heads.{name}.task" if recipe.heads else "task", RecipeError)
+        task.check_size(heads.shapes[name][task.axis], f"heads.{name}.task" if recipe.heads else "task", RecipeError)
     if (wish := recipe.abstain) is None:
         return
     if not (sure := heads.sure()):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ def load_targets(recipe: Recipe, names: Sequence[str]) -> tuple[Target, ...]:
 
 def data_source(recipe: Recipe, quick: bool) -> object:
     """The recipe's data source; with ``--quick`` and no path, made data of the same shape."""
-    table = recipe.data.table
+    table, of_files = recipe.data.table, frozenset[str]()
     if recipe.data.made is not None and "path" not in table:
         if not quick:
             raise RecipeError(
@@ -155,10 +155,17 @@ def data_source(recipe: Recipe, quick: bool) -> object:
             )
         options = {key: value for key, value in recipe.data.made.items() if key != "source"}
         table = {"kind": recipe.data.made.get("source", "made"), **options}
-    if recipe.heads:
-        tables = {name: {**table, **head.data} for name, head in recipe.heads.items()}
+        of_files = _keys(recipe.data.source) - _keys(str(table["kind"])) if recipe.heads else of_files
+    if recipe.heads:  # where in a file the labels of a head are, made data need not be told
+        keys_of = {name: head.data.items() for name, head in recipe.heads.items()}
+        tables = {name: {**table, **{k: v for k, v in keys if k not in of_files}} for name, keys in keys_of.items()}
         return LabelsByHead({name: source_of(of_head, f"heads.{name}") for name, of_head in tables.items()})
     return source_of(table)
+
+
+def _keys(source: str) -> frozenset[str]:
+    """The keys that a kind of data source has of its own."""
+    return frozenset(one.name for one in fields(plugins.load("data", source, "data.source")))
 
 
 def source_of(table: Mapping[str, object], where: str = "data") -> Source:

@@ -214,15 +214,16 @@ def label_thresholds_of(heads: Heads, name: str, files: Sequence[FileScores], *,
 
 
 def score_threshold_of(heads: Heads, name: str, files: Sequence[FileScores], rate: float) -> float:
-    """The one score from which on a sample is an anomaly: false alarms are as rare of every file, on every runtime.
+    """The one score from which on something is an anomaly: false alarms are as rare of every file, on every runtime.
 
     Raises:
         DataError: too few normal samples.
     """
     each = []
     for one in files:
-        normal = _reference(heads, name, one.evaluation, "validation", of_labels=True)[:, 0] == 0
-        each.append(false_alarms.threshold(heads.split(one.scores)[name][normal, 0], rate, "data (validation)"))
+        labels = _reference(heads, name, one.evaluation, "validation", of_labels=True)
+        normal = heads.tasks[name].normal_scores(heads.split(one.scores)[name], labels)
+        each.append(false_alarms.threshold(normal, rate, "data (validation)"))
     return max(each)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
-from edgekd.document.rules import Count, Number, Range, Share, Some, closed
+from edgekd.document.rules import Count, Interval, Number, Range, Share, Some, closed
 
 
 @closed
@@ -71,6 +71,16 @@ class Mapped(TypedDict):
 
 
 @closed
+class Scored(TypedDict):
+    """The least and the largest score of a sample's pixels, and what is decided of these, row after row: runs of
+    (decision, count), 1 of an anomaly, 0 of a normal pixel, -1 where rounding may decide it.
+    """
+
+    ends: Interval
+    runs: Annotated[list[tuple[Annotated[int, Range(-1, 1)], Count]], Some()]
+
+
+@closed
 class Marked(TypedDict):
     """A span of a text: what it is, and its first word and character with those behind its last."""
 
@@ -88,7 +98,7 @@ class Tagged(TypedDict):
     spans: list[Marked]
 
 
-Said = Best | Several | Measured | Mapped | Tagged | Flagged
+Said = Best | Several | Measured | Mapped | Tagged | Flagged | Scored
 
 
 @closed

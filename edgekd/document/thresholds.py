@@ -31,7 +31,7 @@ class SureFrom(TypedDict):
 @closed
 class Thresholds(TypedDict):
     """Of one output; ``labels``: a probability for each, from which on it applies; ``scores``: of each, in its own
-    unit, from which on a sample is an anomaly.
+    unit, from which on a sample, or a pixel, is an anomaly.
     """
 
     labels: NotRequired[list[Share]]

@@ -18,12 +18,12 @@ def by_place(
             that a sample has not: there all scores are 0.
 
     Returns:
-        (M, C) of the student and of the teacher, and (M,) labels.
+        (M, C) of the student and of the teacher, and (M,) labels, or (M, 1), as ``Task.label_rows`` has them.
     """
     s = task.rows(student, shape)
     t = None if teacher is None else task.rows(teacher, shape)
-    y = None if labels is None else labels.reshape(-1)
-    place = (s if t is None else t).ne(0).any(dim=1) if y is None else y != IGNORED
+    y = None if labels is None else task.label_rows(labels)
+    place = (s if t is None else t).ne(0).any(dim=1) if labels is None else labels.reshape(-1) != IGNORED
     return s[place], None if t is None else t[place], None if y is None else y[place]
 
 

@@ -3,7 +3,7 @@
 May import base, tasks and spec, with numpy, and scikit-learn where it has the formula.
 """
 
-from edgekd.metrics._base import Against, Labels, Metric, PerSample, Scores, classifies, mean_of
+from edgekd.metrics._base import Against, Labels, Metric, PerSample, Resampling, Scores, classifies
 from edgekd.metrics._by_head import ByHead, needs_teacher, of_head
 from edgekd.metrics._evaluator import Evaluator
 from edgekd.metrics._make import make_metric, metric_name, metric_of_teacher
@@ -15,10 +15,10 @@ __all__ = [
     "Labels",
     "Metric",
     "PerSample",
+    "Resampling",
     "Scores",
     "classifies",
     "make_metric",
-    "mean_of",
     "metric_name",
     "metric_of_teacher",
     "needs_teacher",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, Protocol
+from collections.abc import Callable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,18 @@ class PerSample(ABC):
         """See ``Metric``."""
         values = self.per_sample(scores, wanted, raw)
         return mean_of(values) if self.partly else float(values.mean())
+
+
+@runtime_checkable
+class Resampling(Protocol):
+    """A ``Metric`` of places, of which a split may have millions, that tells resamples' values faster than anew."""
+
+    def resampled(self, scores: Scores, wanted: AnyArray) -> Callable[[NDArray[np.int64]], float]:
+        """The value of the samples of some numbers, one drawn twice counted twice, near enough for an interval.
+
+        Args:
+            scores: (N, P), one at each place; wanted: (N, P), -1 where nobody knows.
+        """
 
 
 def mean_of(values: NDArray[np.float64]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from edgekd.base import plugins
 from edgekd.base.arrays import AnyArray, Samples
 from edgekd.base.errors import FactoryError
-from edgekd.metrics._base import Metric, PerSample, Scores, sees_vectors
+from edgekd.metrics._base import Metric, PerSample, Resampling, Scores, mean_of, sees_vectors
 from edgekd.metrics._by_head import ByHead, of_head
 from edgekd.tasks import Heads
 
@@ -44,7 +45,13 @@ class Evaluator:
         self, scores: Scores, labels: AnyArray | None, teacher: Scores | None, raw: Samples
     ) -> dict[str, float]:
         """The value of each head; see ``__call__``."""
-        pairs = self._pairs(scores, labels, teacher)
+        return self._by_head(scores, labels, teacher, raw, list(self.heads))
+
+    def _by_head(
+        self, scores: Scores, labels: AnyArray | None, teacher: Scores | None, raw: Samples, heads: Collection[str]
+    ) -> dict[str, float]:
+        """The value of some heads."""
+        pairs = self._pairs(scores, labels, teacher, heads)
         values = {
             name: plugins.call_user(of_head(self.metric, name), "metric", *pair, raw) for name, pair in pairs.items()
         }
@@ -73,8 +80,40 @@ class Evaluator:
         }
         return np.mean([_checked(metrics[name], one, scores, shape) for name, one in values.items()], axis=0)
 
+    def resampled(
+        self, scores: Scores, labels: AnyArray | None, teacher: Scores | None, raw: Samples
+    ) -> Callable[[NDArray[np.int64]], float]:
+        """The value of samples by their numbers, which may be drawn twice: of what each gives where the metric is a
+        mean, else scored anew, but for heads whose metric tells it faster, see ``Resampling``.
+        """
+        values = self.per_sample(scores, labels, teacher, raw)
+        if values is not None:
+            return lambda index: mean_of(values[index])
+        quick = self._resampling(scores, labels)
+        others = [name for name in self.heads if name not in quick]
+
+        def value(index: NDArray[np.int64]) -> float:
+            by_head = {name: of(index) for name, of in quick.items()}
+            if others:
+                some = None if labels is None else labels[index], None if teacher is None else teacher[index]
+                by_head |= self._by_head(scores[index], *some, raw[index], others)
+            return float(np.mean(list(by_head.values())))
+
+        return value
+
+    def _resampling(self, scores: Scores, labels: AnyArray | None) -> dict[str, Callable[[NDArray[np.int64]], float]]:
+        """By head, see ``Resampling``: of one value at each place, held against labels."""
+        values = {}
+        for name, part in self.heads.split(scores).items():
+            task, metric, y = self.heads.tasks[name], of_head(self.metric, name), self.heads.labels_of(labels, name)
+            of_one = task.dense and self.heads.shapes[name][task.axis] == 1
+            if of_one and y is not None and isinstance(metric, Resampling):
+                flat = task.judged(part).reshape(len(part), -1), y.reshape(len(part), -1)
+                values[name] = plugins.call_user(metric.resampled, "metric", *flat)
+        return values
+
     def _pairs(
-        self, scores: Scores, labels: AnyArray | None, teacher: Scores | None
+        self, scores: Scores, labels: AnyArray | None, teacher: Scores | None, heads: Collection[str] | None = None
     ) -> dict[str, tuple[AnyArray, AnyArray]]:
         """The scores of each head, and what they are held against, as the metric takes them.
 
@@ -82,7 +121,8 @@ class Evaluator:
         gets (N, P, C) and (N, P), with -1 and ``IGNORED`` where there is none.
         """
         wanted = self._wanted(labels, teacher)
-        return {name: self._pair(name, part, wanted[name], labels) for name, part in self.heads.split(scores).items()}
+        parts = {name: part for name, part in self.heads.split(scores).items() if heads is None or name in heads}
+        return {name: self._pair(name, part, wanted[name], labels) for name, part in parts.items()}
 
     def _pair(
         self, name: str, scores: AnyArray, wanted: AnyArray, labels: AnyArray | None
@@ -110,7 +150,7 @@ class Evaluator:
         if getattr(of_head(self.metric, name), "whole", False):
             return rows.reshape(*right.shape, -1), right
         known = right.reshape(-1) >= 0
-        return rows[known], right.reshape(-1)[known]
+        return rows[known], task.label_rows(right)[known]
 
     def _wanted(self, labels: AnyArray | None, teacher: Scores | None) -> dict[str, AnyArray]:
         """What each head is held against."""

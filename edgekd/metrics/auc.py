@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from edgekd.base.arrays import AnyArray
 from edgekd.metrics._base import Against, Scores
-from edgekd.metrics._columns import Column, mean_over
+from edgekd.metrics._columns import mean_over
+from edgekd.metrics._hits import area_of_resamples, area_under_roc
+
+NOTHING = 0.5  # of one class alone
 
 
 @dataclass(frozen=True)
@@ -28,14 +33,14 @@ class Auc:
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""
         if wanted.ndim > 1:
-            return mean_over(scores, wanted, _of_label, 0.5)
+            return mean_over(scores, wanted, area_under_roc, NOTHING)
         present = np.unique(wanted)
         if len(present) < 2:
-            return 0.5
+            return NOTHING
         if scores.shape[1] == 2:
             return float(roc_auc_score(wanted == 1, scores[:, 1] - scores[:, 0]))
         return float(np.mean([roc_auc_score(wanted == c, scores[:, c]) for c in present]))
 
-
-def _of_label(scores: Column, labels: Column) -> float | None:
-    return float(roc_auc_score(labels, scores)) if len(np.unique(labels)) == 2 else None
+    def resampled(self, scores: Scores, wanted: AnyArray) -> Callable[[NDArray[np.int64]], float]:
+        """See ``Resampling``: within 0.0005 where few places are hits."""
+        return area_of_resamples(scores, wanted, NOTHING)

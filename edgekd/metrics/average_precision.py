@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from edgekd.base.arrays import AnyArray
 from edgekd.metrics._base import Against, Scores
-from edgekd.metrics._columns import Column, mean_over
+from edgekd.metrics._columns import mean_over
+from edgekd.metrics._hits import area_under_precision
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,4 @@ class AveragePrecision:
     def __call__(self, scores: Scores, wanted: AnyArray, raw: AnyArray) -> float:
         """See ``Metric``."""
         is_right = wanted if wanted.ndim > 1 else (wanted[:, None] == np.arange(scores.shape[1])).astype(np.int64)
-        return mean_over(scores, is_right, _of_label, 0.0)
-
-
-def _of_label(scores: Column, labels: Column) -> float | None:
-    return float(average_precision_score(labels, scores)) if labels.any() else None
+        return mean_over(scores, is_right, area_under_precision, 0.0)

@@ -40,6 +40,7 @@ from edgekd.tasks._own import Unnamed as Unnamed
 from edgekd.tasks._own import path_of as path_of
 from edgekd.tasks._pairs import pairs_of as pairs_of
 from edgekd.tasks._predictions import Anomaly as Anomaly
+from edgekd.tasks._predictions import AnomalyMap as AnomalyMap
 from edgekd.tasks._predictions import Labels as Labels
 from edgekd.tasks._predictions import Mask as Mask
 from edgekd.tasks._predictions import Prediction as Prediction

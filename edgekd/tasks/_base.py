@@ -88,7 +88,8 @@ class Task(ABC):
     label_loss: ClassVar[str]
     """The loss by which a teacher that is trained here learns its labels; "": the task has no labels."""
     program: ClassVar[str]
-    """How programs decode it: ``class``, ``labels``, ``values``, ``anomaly``, ``mask`` or ``tags``; "": none does."""
+    """How programs decode it: ``class``, ``labels``, ``values``, ``anomaly``, ``anomaly_map``, ``mask`` or ``tags``;
+    "": none does."""
     holds: ClassVar[str]
     """What an output holds, with ``{}`` for how many."""
     prints: ClassVar[str]
@@ -162,6 +163,13 @@ class Task(ABC):
             return scores
         names, behind = shape[self.axis], math.prod(shape[self.axis + 1 :])
         return scores.reshape((-1, names, behind)).swapaxes(1, 2).reshape((-1, names))
+
+    def label_rows(self, labels: Array) -> Array:
+        """The labels of a dense task, (N, P), beside its ``rows``: (N P,) numbers of one class each.
+
+        A task of one value a place gives (N P, 1), a row of it, as tasks of values do of samples.
+        """
+        return labels.reshape((-1,))
 
     @abstractmethod
     def numbered(self, labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
@@ -238,6 +246,12 @@ class Task(ABC):
     def decided_at(self, thresholds: Sequence[float]) -> Task:
         """The task with a threshold for each label, 0 < t < 1, or for each score; of one that ``chooses``."""
         raise NotImplementedError(f"{type(self).__name__} has no thresholds")
+
+    def normal_scores(self, scores: AnyArray, labels: AnyArray) -> AnyArray:
+        """(M,) the scores of what is normal, of which a share of ``false_alarms`` may reach the threshold: of (N, 1)
+        scores those of samples with the label 0.
+        """
+        return scores[labels[:, 0] == 0, 0]
 
     def judged(self, scores: AnyArray) -> AnyArray:
         """(N, K) scores as metrics see them: of labels, those apply whose score is 0 or above."""

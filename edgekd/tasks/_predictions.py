@@ -57,6 +57,46 @@ class Anomaly:
     is_anomaly: bool | None
 
 
+@dataclass(frozen=True, eq=False)
+class AnomalyMap:
+    """How far each pixel of one picture is from what is normal.
+
+    Attributes:
+        scores: (H, W) float32, the larger the further, in the network's own unit.
+        threshold: a pixel is an anomaly from it on, a float32 number; None: there is none.
+    """
+
+    scores: NDArray[np.float32]
+    threshold: float | None
+
+    @property
+    def score(self) -> float:
+        """The largest score."""
+        return float(self.scores.max())
+
+    @property
+    def anomalous(self) -> NDArray[np.bool_] | None:
+        """(H, W) which pixels are at the threshold or above; None: there is none."""
+        return None if self.threshold is None else self.scores >= np.float32(self.threshold)
+
+    @property
+    def is_anomaly(self) -> bool | None:
+        """Whether some pixel is."""
+        return None if (pixels := self.anomalous) is None else bool(pixels.any())
+
+    @property
+    def area(self) -> float | None:
+        """The share of the pixels that are, 0..1."""
+        return None if (pixels := self.anomalous) is None else float(pixels.mean())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AnomalyMap):
+            return NotImplemented
+        return self.threshold == other.threshold and np.array_equal(self.scores, other.scores)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 @dataclass(frozen=True)
 class Vector:
     """What the student says of one sample as a whole, to be compared with other vectors.

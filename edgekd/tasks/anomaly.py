@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -11,18 +11,16 @@ from numpy.typing import NDArray
 
 from edgekd.base import false_alarms
 from edgekd.base.arrays import AnyArray
-from edgekd.base.errors import DataError, EdgekdError
+from edgekd.base.errors import DataError
 from edgekd.tasks import _classes, _rows
-from edgekd.tasks._base import Floats, Hits, Record, Scores, Task, share_of_range
+from edgekd.tasks._alarms import ANOMALOUS, NORMAL, Alarms
+from edgekd.tasks._base import Floats, Hits, Record, Scores, share_of_range
 from edgekd.tasks._classes import At, Numbered, same_name
 from edgekd.tasks._predictions import Anomaly as Answer
 
-NORMAL, ANOMALOUS = 0, 1
-LARGEST = float(np.finfo(np.float32).max)
-
 
 @dataclass(frozen=True)
-class Anomaly(Task):
+class Anomaly(Alarms):
     """(N, 1) scores, the larger the further from what is normal; a label is 0 of a normal sample, 1 of an anomaly, -1
     where nobody knows. Training labels may all be 0, or -1.
 
@@ -55,35 +53,7 @@ class Anomaly(Task):
         "nobody promises.",
     )
 
-    false_alarms: float = 0.05
-    threshold: float | None = None
     normal: str = ""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.false_alarms < 1:
-            raise ValueError("false_alarms: allowed is a share above 0 and below 1")
-        if self.threshold is not None and not abs(self.threshold) <= LARGEST:
-            raise ValueError("threshold: allowed is a number that float32 holds")
-
-    @property
-    def _cut(self) -> np.float32:
-        """The threshold in the type of the scores, 0 while there is none."""
-        return np.float32(0.0 if self.threshold is None else self.threshold)
-
-    @property
-    def constants(self) -> dict[str, float | list[float]]:
-        """See ``Task``: the threshold as the scores are, float32; none while there is none."""
-        return {} if self.threshold is None else {"cut": float(self._cut)}
-
-    @property
-    def chooses(self) -> bool:
-        """See ``Task``."""
-        return self.threshold is None
-
-    def decided_at(self, thresholds: Sequence[float]) -> Anomaly:
-        """See ``Task``."""
-        (threshold,) = thresholds
-        return replace(self, threshold=threshold)
 
     def numbered(self, labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
         """See ``Task``: (N,) or (N, 1) of -1 (NaN in floats), 0 and 1; where ``normal`` is given names, or numbers of
@@ -140,11 +110,6 @@ class Anomaly(Task):
         if self.chooses and "validation" in labels:
             place = where.removesuffix(" (train)") + " (validation)"
             false_alarms.allowed(int((labels["validation"] == NORMAL).sum()), self.false_alarms, place)
-
-    def check_size(self, size: int, where: str, error: type[EdgekdError]) -> None:
-        """See ``Task``."""
-        if size != 1:
-            raise error("one score a sample", where=where, found=f"{size} names", allowed="1, or none")
 
     def answers(self, scores: AnyArray) -> AnyArray:
         """(N, 1) of 0 and 1."""

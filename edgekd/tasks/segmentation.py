@@ -11,17 +11,15 @@ from numpy.typing import NDArray
 
 from edgekd.base import limits
 from edgekd.base.arrays import AnyArray
-from edgekd.base.errors import DataError, RecipeError
+from edgekd.base.errors import DataError
 from edgekd.base.marks import NOWHERE, Marks
+from edgekd.tasks import _masks
 from edgekd.tasks._base import IGNORED, Floats, Geometry, Off, Record
 from edgekd.tasks._classes import At, Numbered
 from edgekd.tasks._dense import DenseClasses
 from edgekd.tasks._predictions import Mask
 
 CLEAR = 0.9  # the probability of a pixel's best class from which on its class is held
-MOVED = 0.005  # the share of these pixels that may have another class on another machine
-UNCLEAR = -1
-NUMBERS = 2**22  # scores that are looked at together in float64: 32 MiB
 
 
 @dataclass(frozen=True)
@@ -62,15 +60,11 @@ class Segmentation(DenseClasses):
 
     def shape(self, names: int, labels: tuple[int, ...]) -> tuple[int, ...]:
         """See ``Task``: (C, H, W) of masks (H, W)."""
-        if len(labels) != 2:
-            what, allowed = "maps are as large as their masks, and there are none", "masks (N, H, W)"
-            raise RecipeError(what, where="data", found=labels or "no labels", allowed=allowed)
-        return (names, *labels)
+        return _masks.shape(names, labels)
 
     def numbered(self, labels: Mapping[str, AnyArray], names: tuple[str, ...] | None, at: At, where: str) -> Numbered:
         """See ``Task``: (N, H, W) whole numbers; without names the classes are 0 to the largest that there is."""
-        for split, masks in labels.items():
-            _check_masks(masks, labels["train"], split, at)
+        _masks.check(labels, at)
         if names is None:
             most = max((int(masks[masks != self.ignore].max(initial=0)) for masks in labels.values()), default=0)
             limits.check("classes", most + 1, "more classes than likely are meant", where)
@@ -92,11 +86,8 @@ class Segmentation(DenseClasses):
         classes = masks.astype(np.int64)
         ignored = classes == self.ignore
         wrong = ((classes < 0) | (classes >= count)) & ~ignored
-        if wrong.any():
-            sample, y, x = (int(place[0]) for place in np.nonzero(wrong))
-            pixel = f"{int(classes[sample, y, x])} at x {x}, y {y}"
-            allowed = f"0 to {count - 1}, or task.ignore, {self.ignore}, of pixels without a label"
-            raise DataError("a label that is no class", where=at(split, sample), found=pixel, allowed=allowed)
+        allowed = f"0 to {count - 1}, or task.ignore, {self.ignore}, of pixels without a label"
+        _masks.check_numbers(classes, wrong, split, at, allowed)
         if 0 <= self.ignore < count:
             classes -= classes > self.ignore
         classes[ignored] = IGNORED
@@ -123,17 +114,13 @@ class Segmentation(DenseClasses):
         return np.asarray((ahead > allowed).reshape(len(wanted), -1).mean(axis=1))
 
     def distance(self, one: AnyArray, other: AnyArray) -> Floats:
-        """See ``DenseClasses``; some samples at a time: in float64 a split of maps takes gigabytes."""
-        step = max(1, NUMBERS // max(1, one[:1].size))
-        parts = (slice(start, start + step) for start in range(0, len(one), step))
-        return np.concatenate([super(Segmentation, self).distance(one[part], other[part]) for part in parts])
+        """See ``DenseClasses``."""
+        return _masks.in_parts(super().distance, one, other)
 
     def record(self, decided: Mask) -> Record:
         """See ``Task``: pixels row after row as runs of (class, count), class -1 where none is clear."""
-        clear = np.where(decided.scores >= CLEAR, decided.classes.astype(np.int64), UNCLEAR).reshape(-1)
-        starts = np.flatnonzero(np.diff(clear, prepend=clear[0] - 1))
-        counts = np.diff(starts, append=len(clear))
-        return {"labels": list(decided.areas), "runs": np.stack([clear[starts], counts], axis=1).tolist()}
+        clear = np.where(decided.scores >= CLEAR, decided.classes.astype(np.int64), _masks.UNCLEAR)
+        return {"labels": list(decided.areas), "runs": _masks.runs(clear)}
 
     def labels(self, record: Record) -> list[str] | None:
         """See ``Task``: those of some pixel, the most first."""
@@ -151,25 +138,4 @@ class Segmentation(DenseClasses):
         """See ``Task``: the share of the clear pixels whose class is another one, whatever the slack; and a mask of
         another size is as far off as can be.
         """
-        size, count = decided.classes.size, sum(int(count) for _, count in record["runs"])
-        if count != size:  # a stranger's may be of any number, and is not unfolded
-            yield Off("pixels", float(size), float(count), np.inf)
-            return
-        runs = np.asarray(record["runs"], np.int64)
-        before = np.repeat(runs[:, 0], runs[:, 1])
-        clear = before != UNCLEAR
-        moved = (before != decided.classes.reshape(-1)) & clear
-        share = float(moved.sum() / max(1, int(clear.sum())))
-        yield Off("share of clear pixels of another class", share, 0.0, share / MOVED)
-
-
-def _check_masks(masks: AnyArray, train: AnyArray, split: str, at: At) -> None:
-    """Raise DataError where masks are none, or of another size than those of train."""
-    if masks.ndim != 3 or masks.dtype.kind not in "iub":
-        given, allowed = f"{masks.dtype} {masks.shape}", "whole numbers (N, H, W), a class a pixel"
-        raise DataError("labels are masks", where=at(split, 0), found=given, allowed=allowed)
-    if masks.shape[1:] != train.shape[1:]:
-        allowed = f"{train.shape[1:]}, as in train"
-        raise DataError(
-            "masks of another size than in train", where=at(split, 0), found=masks.shape[1:], allowed=allowed
-        )
+        yield from _masks.moved(decided.classes.astype(np.int64), record, "class")

@@ -215,3 +215,60 @@ def test_an_auto_encoder_answers_with_the_error_of_its_reconstruction() -> None:
     ):
         with pytest.raises(RecipeError, match=message):
             plugins.build("models", {"kind": "auto_encoder", "window": window}, "m").build(shape, classes)
+
+
+@pytest.mark.parametrize("smoothing", [1, 3])
+def test_an_auto_encoder_answers_with_the_error_around_each_pixel(smoothing: int) -> None:
+    from edgekd.learn.models.auto_encoder import LEAST_AROUND
+    from edgekd.tasks import Heads
+
+    table = {"kind": "auto_encoder", "width": 4, "depth": 2, "window": 4, "smoothing": smoothing}
+    family, x = plugins.build("models", table, "m"), torch.rand(3, 2, 9, 12, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    score = family.build((2, 9, 12), 1).eval()
+    torch.manual_seed(0)
+    both = family.build_heads((2, 9, 12), Heads({"map": (1, 9, 12), "score": 1})).eval()
+    assert score.state_dict().keys() == both.state_dict().keys()
+    rebuilt: list[torch.Tensor] = []
+    both.head.register_forward_hook(lambda _, __, out: rebuilt.append(out))
+    answers = both(x)
+    assert list(answers) == ["map", "score"] and torch.equal(answers["score"], score(x))
+    error, around = (x - rebuilt[0]).square().mean(dim=1), smoothing // 2
+    for i, j in ((0, 0), (4, 5), (8, 11), (8, 3)):
+        part = error[:, max(0, i - around) : i + around + 1, max(0, j - around) : j + around + 1]
+        wanted = torch.log(part.mean(dim=(1, 2)) + LEAST_AROUND)
+        assert torch.allclose(answers["map"][:, 0, i, j], wanted, atol=1e-5)
+    torch.manual_seed(0)
+    alone = family.build_heads((2, 9, 12), Heads({"map": (1, 9, 12)})).eval()
+    assert torch.equal(alone(x), answers["map"]) and answers["map"].shape == (3, 1, 9, 12)
+
+
+def test_an_auto_encoder_says_which_maps_it_can_not_give() -> None:
+    from edgekd.base.errors import RecipeError
+    from edgekd.tasks import Heads
+
+    one = "auto_encoder answers with one map of the size of its pictures, and one score"
+    wrong: list[tuple[dict[str, Any], tuple[int, ...], dict[str, Any], str]] = [
+        (
+            {},
+            (1, 8, 8),
+            {"map": (1, 4, 4)},
+            f"{one}; found '\\(1, 4, 4\\)'; allowed: \\(1, 8, 8\\), and beside it \\(1,\\)",
+        ),
+        ({}, (1, 8, 8), {"map": (3, 8, 8)}, one),
+        ({}, (1, 8, 8), {"a": 1, "b": 1}, one),
+        ({}, (1, 8, 8), {"a": 2}, "auto_encoder answers one score; found 2"),
+        ({}, (7,), {"map": (1, 8, 8)}, "auto_encoder with a map reads images"),
+        (
+            {"smoothing": 9},
+            (1, 8, 8),
+            {"map": (1, 8, 8)},
+            r"model\.smoothing: a smoothing larger than the picture; found 9",
+        ),
+        ({"window": 9}, (1, 8, 8), {"map": (1, 8, 8)}, r"model\.window: a window larger than the picture; found 9"),
+    ]
+    for keys, shape, heads, message in wrong:
+        with pytest.raises(RecipeError, match=message):
+            plugins.build("models", {"kind": "auto_encoder", **keys}, "m").build_heads(shape, Heads(heads))
+    with pytest.raises(RecipeError, match=r"m\.smoothing: allowed is an odd number"):
+        plugins.build("models", {"kind": "auto_encoder", "smoothing": 4}, "m")

@@ -95,7 +95,8 @@ def test_says_all_that_the_house_asks(kind: str) -> None:
     assert {"text", "ink", "picture", "sound", "numbers"} <= set(task.hub)
     assert task.metrics and set(task.metrics) <= set(plugins.kinds("metrics"))
     assert task.label_loss in (*task.losses, "") and set(task.losses) <= set(plugins.kinds("losses"))
-    assert task.program in ("class", "labels", "values", "anomaly", "mask", "tags", "") and task.holds.count("{}") == 1
+    known = ("class", "labels", "values", "anomaly", "anomaly_map", "mask", "tags", "")
+    assert task.program in known and task.holds.count("{}") == 1
     assert task.prints.startswith("answer.") and task.link in ("softmax", "sigmoid", "")
 
 

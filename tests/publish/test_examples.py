@@ -24,6 +24,7 @@ from edgekd.publish import examples
 from edgekd.publish.examples import About
 from edgekd.tasks import CLASSES, Certainty, ClassDistance, Heads, Task
 from edgekd.tasks.anomaly import Anomaly
+from edgekd.tasks.anomaly_map import AnomalyMap
 from edgekd.tasks.multi_label import MultiLabel
 from edgekd.tasks.regression import Regression
 from edgekd.tasks.segmentation import Segmentation
@@ -284,6 +285,17 @@ def test_a_page_hears_a_sound_as_the_training_did(tmp_path: Path, length: int) -
     assert "Record 0.00625 s" in (folder / "web" / "index.html").read_text()
 
 
+@pytest.mark.parametrize("name", ["ink", "picture"])
+@pytest.mark.parametrize("task", [Segmentation(), AnomalyMap(threshold=0.5)])
+def test_a_page_that_marks_pixels_is_shown_pictures_grey_ones_too(tmp_path: Path, name: str, task: Task) -> None:
+    folder, _ = written(tmp_path, name, task=task)
+    page, app = ((folder / "web" / file).read_text() for file in ("index.html", "app.mjs"))
+    assert "Choose a picture" in page and not (folder / "web" / "ink.mjs").exists()
+    assert "function paint(" in app and ("const grey" in app) == (name == "ink")
+    if shutil.which("node"):
+        said(["node", "--check", "app.mjs"], folder / "web")
+
+
 # What some task's programs say of some scores, each a float32 exactly; a threshold of 0.75 is the logit 1.0986.
 TOLD = [
     (Regression(), [1.5, -2.0], {"values": [1.5, -2.0]}),
@@ -293,6 +305,17 @@ TOLD = [
     (Anomaly(), [1.5], {"is_anomaly": None, "score": 1.5}),
     (Anomaly(threshold=1.5), [1.5], {"is_anomaly": True, "score": 1.5}),
     (Anomaly(threshold=1.5000001), [1.5], {"is_anomaly": False, "score": 1.5}),
+    (AnomalyMap(), [0.5, 1.5], {"is_anomaly": None, "score": 1.5, "pixels": {}, "classes": []}),
+    (
+        AnomalyMap(threshold=-0.1),  # which float32 has a little below
+        [0.5, float(np.float32(-0.1)), -1.5],
+        {"is_anomaly": True, "score": 0.5, "pixels": {"normal": 1, "anomaly": 2}, "classes": [1, 1, 0]},
+    ),
+    (
+        AnomalyMap(threshold=2.0),
+        [0.5, 1.5],
+        {"is_anomaly": False, "score": 1.5, "pixels": {"normal": 2}, "classes": [0, 0]},
+    ),
     (
         Segmentation(),  # three classes of two pixels; of equals the first
         [0.0, 1.0, 2.0, 1.0, -1.0, 0.5],

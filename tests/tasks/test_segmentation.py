@@ -112,6 +112,6 @@ def test_maps_are_as_large_as_their_masks() -> None:
 
 def test_distances_are_the_same_however_many_samples_are_looked_at_together(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Segmentation().distance(SCORES, turned(30))
-    monkeypatch.setattr("edgekd.tasks.segmentation.NUMBERS", 1)
+    monkeypatch.setattr("edgekd.tasks._masks.NUMBERS", 1)
     np.testing.assert_allclose(Segmentation().distance(SCORES, turned(30)), whole)
     assert whole[0] > whole[1] == pytest.approx(0, abs=1e-12)

@@ -14,10 +14,13 @@ from edgekd.learn.data._made import MadeData
 from edgekd.learn.data._split import image_ops
 from edgekd.tasks import CLASSES, Task
 
+EDGE = 2.0  # standard deviations from a spot's middle to its edge: an eighth of its height is left there
+
 
 @dataclass(frozen=True)
 class MadeTiles(MadeData):
-    """Seeded (N, size, size, 1) uint8 pictures of stripes; label 1 where there is a spot on them, else 0.
+    """Seeded (N, size, size, 1) uint8 pictures of stripes; label 1 where there is a spot on them, else 0. To a task of
+    masks it is that of each pixel.
 
     No training sample has a spot; of validation and test every other one does. Phase, direction and light of the
     stripes differ from tile to tile.
@@ -53,14 +56,18 @@ class MadeTiles(MadeData):
         limits.check("bytes", most, "more than likely is meant", "data.size")
         rng = np.random.default_rng(self.seed)
         labels = {name: np.arange(count) % 2 * (name != "train") for name, count in self.sizes.items()}
-        pictures = {name: self._pictures(of, rng) for name, of in labels.items()}
+        tiles = {name: self._tiles(of, rng) for name, of in labels.items()}
+        if task.geometry == "mask":
+            labels = {name: spots for name, (_, spots) in tiles.items()}
         numbering = task.numbered(labels, None, lambda split, i: f"{split}: sample {i}", "made_tiles")
-        splits = {name: Split(pictures[name], numbering.labels[name]) for name in self.sizes}
+        splits = {name: Split(tiles[name][0], numbering.labels[name]) for name in self.sizes}
         dataset = self.dataset(splits, numbering.names, image_ops(255.0))
         return checked(dataset, "made_tiles", task)
 
-    def _pictures(self, labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """(N, size, size, 1) of (N,)."""
+    def _tiles(
+        self, labels: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """(N, size, size, 1) pictures and (N, size, size) of 1 where their spots are, of (N,)."""
         count = (len(labels), 1, 1)
         y, x = np.mgrid[: self.size, : self.size] / self.size
         turn, phase, light = (
@@ -71,5 +78,7 @@ class MadeTiles(MadeData):
         clean = light + 50 * np.sin(2 * np.pi * 3 * (x + turn * y) + phase)
         down, across = rng.uniform(0.2, 0.8, count), rng.uniform(0.2, 0.8, count)
         sign = rng.choice([-1.0, 1.0], count) * labels[:, None, None]
-        clean += self.spot * sign * np.exp(-((y - down) ** 2 + (x - across) ** 2) / (2 * 0.06**2))
-        return np.clip(clean + rng.normal(0, self.noise, clean.shape), 0, 255).astype(np.uint8)[..., None]
+        away = ((y - down) ** 2 + (x - across) ** 2) / 0.06**2  # squared, in standard deviations of a spot
+        clean += self.spot * sign * np.exp(-away / 2)
+        pictures = np.clip(clean + rng.normal(0, self.noise, clean.shape), 0, 255).astype(np.uint8)[..., None]
+        return pictures, (away <= EDGE**2) * labels[:, None, None]

@@ -3,7 +3,8 @@
 Every file of a folder here is a template; ``NEEDS`` says which a bundle gets. All of them read the same raw sample and
 print the same line of JSON, ``{head: {"label": .., "scores": [..]}}``, so that they can be held against each other;
 with ``"sure"`` where the recipe has ``[abstain]``. A mask is the class of every pixel, row after row, and how many
-pixels each class has; tags are those of the words, and the spans that they mark.
+pixels each class has, and so are pixels that are normal, 0, or anomalies, 1; tags are those of the words, and the spans
+that they mark.
 """
 
 from __future__ import annotations
@@ -155,7 +156,13 @@ class About:
     @property
     def paints(self) -> bool:
         """Whether a page shows a mask over its picture."""
-        return self.kind == "picture" and any(task.program == "mask" for task in self.tasks.values())
+        of_pixels = any(task.program in ("mask", "anomaly_map") for task in self.tasks.values())
+        return self.kind in ("ink", "picture") and of_pixels
+
+    @property
+    def page(self) -> str:
+        """How a page is asked, by a kind of raw sample; where it answers at pixels it is shown grey pictures, too."""
+        return "picture" if self.paints else self.kind
 
     @property
     def white(self) -> int:
@@ -245,6 +252,8 @@ def said(about: About, head: str, scores: AnyArray, sample: object = None) -> di
         counts = np.bincount(classes, minlength=len(names)).tolist()
         pixels = {name: count for name, count in zip(names, counts, strict=True) if count}
         return {"pixels": pixels, "classes": classes.tolist()}
+    if task.program == "anomaly_map":
+        return _spotted(scores, task.constants.get("cut"))
     numbers = [float(f"{score:.9g}") for score in scores]
     if task.program == "anomaly":
         is_anomaly = task.answers(scores[None]).item() == 1 if "cut" in task.constants else None
@@ -259,6 +268,17 @@ def said(about: About, head: str, scores: AnyArray, sample: object = None) -> di
     return {"values": numbers}
 
 
+def _spotted(scores: AnyArray, cut: float | list[float] | None) -> dict[str, object]:
+    """Of the scores of all pixels, and of the threshold, where there is one."""
+    score = float(f"{scores.max():.9g}")
+    if cut is None:
+        return {"is_anomaly": None, "score": score, "pixels": {}, "classes": []}
+    classes = (scores.reshape(-1) >= np.asarray(cut, np.float32)).astype(np.int64)
+    counts = {"normal": int((classes == 0).sum()), "anomaly": int(classes.sum())}
+    pixels = {name: count for name, count in counts.items() if count}
+    return {"is_anomaly": "anomaly" in pixels, "score": score, "pixels": pixels, "classes": classes.tolist()}
+
+
 def make(about: About, sample: AnyArray | str, answer: Mapping[str, object]) -> dict[str, bytes]:
     """The files below ``examples/``; none where no program decodes an output, as a user's own task may say.
 
@@ -268,7 +288,7 @@ def make(about: About, sample: AnyArray | str, answer: Mapping[str, object]) -> 
     """
     if not about.is_decoded:
         return {}
-    has = {*about.files, about.kind, *about.names}
+    has = {*about.files, about.page, *about.names}
     environment = _environment()
     last: Mapping[str, Any] = about.ops[-1] if about.ops else {"op": ""}
     values: dict[str, object] = {

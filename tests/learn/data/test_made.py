@@ -11,6 +11,7 @@ from edgekd.base import plugins
 from edgekd.base.errors import EdgekdError
 from edgekd.learn.data._made import MOST
 from edgekd.tasks.anomaly import Anomaly
+from edgekd.tasks.anomaly_map import AnomalyMap
 from edgekd.tasks.regression import Regression
 from edgekd.tasks.segmentation import Segmentation
 
@@ -39,3 +40,20 @@ def test_sizes_are_as_asked_and_all_follows_from_the_fields(source: str) -> None
 def test_other_sizes_and_seeds_are_refused(source: str, changes: dict[str, int]) -> None:
     with pytest.raises(EdgekdError, match=f"{next(iter(changes))}: allowed is"):
         made(source, **changes)
+
+
+def test_a_tile_has_a_mask_of_its_spot_where_it_has_one() -> None:
+    source = made("made_tiles", size=16, seed=2)
+    labels, masks = (source.load(task) for task in (Anomaly(), AnomalyMap()))
+    assert np.array_equal(labels.test.x[:], masks.test.x[:]) and masks.classes == ("score",)
+    assert masks.test.y is not None and masks.test.y.shape == (11, 16, 16) and not masks.train.y.any()
+    assert masks.test.y.any(axis=(1, 2)).tolist() == (labels.test.y[:, 0] == 1).tolist()
+    spots = [of for of in masks.test.y.sum(axis=(1, 2)).tolist() if of]
+    assert all(5 <= of <= 20 for of in spots), "about pi (2 x 0.06 x 16)^2 pixels, 11.6"
+    plain, spotted = (
+        plugins.build("data", {"kind": "made_tiles", "size": 16, "noise": 0.0, "spot": spot, "test": 40}, "data")
+        for spot in (0.0, 120.0)
+    )
+    away = np.abs(spotted.load(AnomalyMap()).test.x[..., 0].astype(int) - plain.load(AnomalyMap()).test.x[..., 0])
+    mask = spotted.load(AnomalyMap()).test.y == 1
+    assert away[mask].min() > 10 and away[~mask].max() <= 18, "an eighth of 120 is 16"
