@@ -149,7 +149,9 @@ def told(url: str) -> dict[str, Any]:
     finished = [trial for trial in trials if trial.state in DONE]
     recipes = collections.Counter(trial.user_attrs["likeness"] for trial in finished)
     lost = [t.number for t in trials if t.state == TrialState.FAIL and "why" not in t.user_attrs]
-    again = collections.Counter(t.user_attrs["again"] for t in trials if "again" in t.user_attrs)
+    # Two workers may ask at once: the second one's is dropped before it runs.
+    asked = [t for t in trials if not (t.state == TrialState.FAIL and "why" in t.user_attrs)]
+    again = collections.Counter(t.user_attrs["again"] for t in asked if "again" in t.user_attrs)
     return {
         "finished": len(finished),
         "finished_twice": sum(count > 1 for count in recipes.values()),

@@ -309,13 +309,16 @@ class Study:
         self._ask_again(asked.number, asked.trial.params, asked.trial.user_attrs)
 
     def _ask_again(self, number: int, params: Mapping[str, object], attrs: Mapping[str, object]) -> None:
-        try:
+        """Ask the values of a trial again, then end it: whoever is killed between the two leaves nothing undone.
+
+        Two workers may ask at once; ``claim`` drops the second.
+        """
+        if not any(trial.user_attrs.get("again") == number for trial in self.trials()):
+            kept = {"again": number, **{key: value for key, value in attrs.items() if key == "as_is"}}
+            with _quietly():
+                self.study.enqueue_trial(dict(params), user_attrs=kept)
+        with contextlib.suppress(ValueError, RuntimeError, OptunaError):  # another worker was faster
             self.study.tell(number, state=TrialState.FAIL)
-        except (ValueError, RuntimeError, OptunaError):
-            return  # another worker was faster
-        kept = {"again": number, **{key: value for key, value in attrs.items() if key == "as_is"}}
-        with _quietly():
-            self.study.enqueue_trial(dict(params), user_attrs=kept)
 
     def _enqueue(self, point: Mapping[str, object], attrs: Mapping[str, object]) -> None:
         with _quietly():

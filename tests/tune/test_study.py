@@ -73,10 +73,28 @@ def test_who_lost_a_trial_to_another_worker_goes_on(tmp_path: Path) -> None:
     """A process that stood still for minutes: what it notes and tells of the trial changes nothing."""
     one, two = make_study(tmp_path), make_study(tmp_path)
     asked = one.ask()
-    two.study.tell(asked.number, state=TrialState.FAIL)
+    two._ask_again(asked.number, {}, {})
     one.prune(asked, "late", {"max_latency_ms": 1.0})
     one.drop(asked, "late")
     one.postpone(asked, "late")
     trials = one.trials()
     assert trials[asked.number].state == TrialState.FAIL and "why" not in trials[asked.number].user_attrs
-    assert len(trials) == 1, "it is asked again by who took it over, once"
+    assert len(trials) == 2, "it is asked again by who took it over, once"
+
+
+def test_a_kill_between_asking_again_and_ending_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = make_study(tmp_path)
+    lost = one.ask()
+    lost.note("worker", f"{workers.machine()}:1:7")
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(one.study, "tell", interrupted)
+        one.revive()
+    two = make_study(tmp_path)
+    assert two.trials()[lost.number].state == TrialState.RUNNING
+    two.revive()
+    again = [trial for trial in two.trials() if trial.user_attrs.get("again") == lost.number]
+    assert two.trials()[lost.number].state == TrialState.FAIL and len(again) == 1
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
