@@ -135,6 +135,19 @@ def soaked(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
 
 
+def searched(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Workers of a search that are killed."""
+    rows = found["rows"]
+    kills = sum(row["kills"] + row["kills_away"] for row in rows.values())
+    lost = sum(row["ended_by_a_kill"] for row in rows.values())
+    wrong = sum(len(row["not_asked_again_once"]) + len(row["asked_again_though_not_killed"]) for row in rows.values())
+    yield (
+        f"{kills} kills of workers that share a search ({'; '.join(rows)})",
+        f"{lost} trials lost, {wrong} of them not run again once; {sum(r['finished_twice'] for r in rows.values())} "
+        "recipes finished twice",
+    )
+
+
 PARTS = (
     ("kills", killed, "kills.py"),
     ("mutations", mutated, "mutations.py"),
@@ -147,6 +160,7 @@ PARTS = (
     ("whole_faults", whole_faults, "whole_faults.py"),
     ("fuzz", fuzzed, "fuzz.py"),
     ("rebuilds", rebuilt, "rebuilds.py"),
+    ("tune_kills", searched, "tune_kills.py"),
     ("soak", soaked, "soak.py --together"),
     ("device_faults", faults, "device_faults.py"),
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import _gpu_rows
+import _rows_nets
 import _rows_safe
 from peers import table as peers_table
 
@@ -344,6 +345,7 @@ PARTS = (
     ("random_nets", random_nets, "random_nets.py"),
     ("loops", loops, "loops.py --data FOLDER"),
     *_gpu_rows.PARTS,
+    *_rows_nets.PARTS,
     *peers_table.PARTS,
     *_rows_safe.PARTS,
 )
