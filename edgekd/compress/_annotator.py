@@ -7,6 +7,7 @@ serves every activation, so that a tensor that several nodes read is observed on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from torch.fx import GraphModule, Node
@@ -241,8 +242,10 @@ class Annotator(Quantizer):
     def _has_one_scale(self, x: Node, weight: Node) -> bool:
         """Whether a scale for each output of a linear layer would cost more than it is worth."""
         outputs, inputs = (int(size) for size in weight.meta["val"].shape)
-        rows = x.meta["val"].shape[1:-1].numel()
-        few = isinstance(rows, int) and rows < self._numerics.per_channel_rows and outputs >= WIDE
+        sizes = x.meta["val"].shape[1:-1]
+        # How many rows there are may show in a run alone: those that a tensor picks.
+        known = all(isinstance(size, int) for size in sizes)
+        few = known and math.prod(sizes) < self._numerics.per_channel_rows and outputs >= WIDE
         return inputs < self._numerics.per_channel_from or few
 
     def _layer(self, node: Node, inputs: dict[Node, object]) -> None:

@@ -145,6 +145,31 @@ def test_a_layer_whose_weight_follows_from_the_inputs_stays_in_float_for_any_num
         assert (got - wanted).abs().max() < 0.05 * wanted.abs().max()
 
 
+class Spanned(nn.Module):
+    """A layer over so many rows of a table as a tensor says, as DeBERTa's over its relative positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.layer, self.fc = nn.Parameter(torch.randn(1, 9, 32)), nn.Linear(32, 64), nn.Linear(64, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        span = torch.clamp(torch.tensor(x.shape[1]), max=5)
+        rows = self.layer(self.table[:, :span]).mean(1)
+        return torch.as_tensor(self.fc(rows + x.mean((1, 2)).unsqueeze(1)))
+
+
+def test_a_layer_over_as_many_rows_as_a_tensor_says_is_quantized() -> None:
+    torch.manual_seed(0)
+    outputs = (TensorSpec("logits", (None, 4)),)
+    student = Student(Spanned().eval(), (TensorSpec("input", (None, None, 3)),), outputs, ({"kind": "student"},))
+    change = plugins.build("compress", {"kind": "int8_ptq"}, "compress[0]")
+    (x,) = student.example(8)
+    prepared = change.apply(student, Context(target.load("ort-cpu").quantized, 8, [(x,)]))
+    with torch.no_grad():
+        wanted, found = student.module(x), change.finish(prepared).module(x)
+    assert (wanted - found).abs().max() <= 0.05 * (wanted.max() - wanted.min())
+
+
 def _as_plain(module: nn.Module) -> Odd:
     twin = Odd(plain)
     twin.load_state_dict(module.state_dict())
